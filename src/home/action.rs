@@ -1,0 +1,51 @@
+//! What is meant, before anybody has asked whether it may be: the draft and its actions.
+
+use serde::{Deserialize, Serialize};
+
+use super::capability::{Property, Value};
+
+/// What to do with a property.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    /// Make it this value.
+    Set,
+    /// Make it the other of two.
+    Toggle,
+    /// More of it: by `value`, or by the capability's own step.
+    Increase,
+    /// Less of it.
+    Decrease,
+    /// Stop it where it is.
+    Stop,
+    /// Say what it is.
+    Query,
+}
+
+/// One thing meant for one device, as it was understood. It is believed only by the gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// The device's identifier; may name none.
+    pub device: String,
+    /// The property; may not be one of the device's.
+    pub property: Property,
+    /// What to do with it.
+    pub op: Op,
+    /// The value to set, the amount to go by, or the value asked about.
+    pub value: Option<Value>,
+}
+
+/// What a phrase was taken to mean. It carries no state and no time, so it can be kept and used again.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// What to do, in the order it was said.
+    pub actions: Vec<Action>,
+    /// An answer in words, for a question that is not about a device's state.
+    #[serde(default)]
+    pub speech: Option<String>,
+    /// What to ask back, where the phrase can be taken in several ways. Nothing is done then.
+    #[serde(default)]
+    pub question: Option<String>,
+}

@@ -1,0 +1,388 @@
+//! The one gate to the devices. A [`Draft`] goes in, whoever made it; a [`Plan`] comes out, or why not.
+//! Nothing else can make a `Plan`: its fields are private to this file. All or nothing: one action that may not be
+//! done stops the others of its command.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::action::{Action, Draft, Op};
+use super::binding::Publication;
+use super::capability::{Capability, Property, Risk, Takes, Value};
+use super::device::Device;
+use super::slug::Slug;
+use super::state::{Seen, State};
+use super::{Home, say};
+
+/// The most actions one command may have. A home of 100 lamps can still be turned off at once;
+/// a model gone wild cannot flood the broker.
+pub const MOST_ACTIONS: usize = 256;
+
+/// Who asks, and what is known while the gate decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// The source, for its rights.
+    pub source: &'a str,
+    /// The command's id, for devices that have no binding of their own.
+    pub command: &'a str,
+    /// True once the same source said yes to exactly this draft.
+    pub confirmed: bool,
+    /// The moment, for how old a state is.
+    pub now: Instant,
+}
+
+/// What will be done: checked, absolute where it can be, with the very messages.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    steps: Vec<Step>,
+    answers: Vec<Action>,
+    speech: String,
+}
+
+/// One message to one device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    device: Slug,
+    action: Action,
+    becomes: Option<Value>,
+    publish: Publication,
+    repeatable: bool,
+}
+
+impl Step {
+    /// The device it is for: what must be in order is what a device hears.
+    pub fn device(&self) -> &Slug {
+        &self.device
+    }
+
+    /// What was understood.
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// The value the device will have; `None` where that is not known (the next track).
+    pub fn becomes(&self) -> Option<&Value> {
+        self.becomes.as_ref()
+    }
+
+    /// The message.
+    pub fn publish(&self) -> &Publication {
+        &self.publish
+    }
+
+    /// True where hearing it twice does no harm.
+    pub fn repeatable(&self) -> bool {
+        self.repeatable
+    }
+}
+
+impl Plan {
+    /// What to send, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The questions about state it answers.
+    pub fn answers(&self) -> &[Action] {
+        &self.answers
+    }
+
+    /// What to tell the speaker once it is done.
+    pub fn speech(&self) -> &str {
+        &self.speech
+    }
+}
+
+/// Why a draft may not be done. `Display` is what the speaker hears.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Denied {
+    /// The draft does nothing and says nothing.
+    #[error("I understood nothing to do")]
+    Nothing,
+    /// More actions than [`MOST_ACTIONS`].
+    #[error("that would be {count} actions at once, more than {MOST_ACTIONS}")]
+    TooMany {
+        /// How many there were.
+        count: usize,
+    },
+    /// There is no such device.
+    #[error("there is no device `{device}`")]
+    UnknownDevice {
+        /// The name given.
+        device: String,
+    },
+    /// The device has no such property, or it cannot be set, or not in that way.
+    #[error("{device} cannot do that: {why}")]
+    NotCapable {
+        /// The device's name.
+        device: String,
+        /// What is missing.
+        why: String,
+    },
+    /// The value is not one the device takes.
+    #[error("{device}: {property} {value} is not possible, it takes {wanted}")]
+    OutOfRange {
+        /// The device's name.
+        device: String,
+        /// The property.
+        property: Property,
+        /// The value found.
+        value: String,
+        /// The values it takes.
+        wanted: String,
+    },
+    /// The source may not.
+    #[error("{source_name} may not command {device}")]
+    NotAllowed {
+        /// Who asked.
+        source_name: String,
+        /// The device's name.
+        device: String,
+    },
+    /// The operator said never.
+    #[error("{device} is set never to be commanded by voice or text ({property})")]
+    Never {
+        /// The device's name.
+        device: String,
+        /// The property.
+        property: Property,
+    },
+    /// Two actions of one command want different things of one property.
+    #[error("that asks two different things of {device} ({property})")]
+    Contradiction {
+        /// The device's name.
+        device: String,
+        /// The property.
+        property: Property,
+    },
+    /// A toggle or a relative change of something whose state nobody has told.
+    #[error("I do not know the present {property} of {device}; say the value you want")]
+    StateUnknown {
+        /// The device's name.
+        device: String,
+        /// The property.
+        property: Property,
+    },
+    /// It wants a yes first.
+    #[error("{question}")]
+    Unconfirmed {
+        /// What to ask.
+        question: String,
+    },
+}
+
+/// An action whose device and capability exist and may be commanded by the one who asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Meant<'a> {
+    pub(super) device: &'a Device,
+    pub(super) capability: &'a Capability,
+    pub(super) action: &'a Action,
+    /// What is known of its present value.
+    pub(super) seen: Option<&'a Seen>,
+}
+
+impl Meant<'_> {
+    /// True of a device without a binding: it takes relative changes and toggles as they are.
+    fn speaks_our_words(&self) -> bool {
+        let link = &self.capability.link;
+        link.command.is_none() && link.stop.is_none() && link.fixed.is_empty()
+    }
+}
+
+impl Home {
+    /// Checks every action of `draft` and turns it into the very messages to send.
+    ///
+    /// # Errors
+    /// When any action names what does not exist, cannot be done, is out of range, is not allowed for the source,
+    /// contradicts another, or wants a yes that has not been given.
+    pub fn permit(&self, draft: &Draft, state: &State, asker: Asker<'_>) -> Result<Plan, Denied> {
+        if draft.actions.len() > MOST_ACTIONS {
+            return Err(Denied::TooMany { count: draft.actions.len() });
+        }
+        if draft.actions.is_empty() && draft.speech.is_none() {
+            return Err(Denied::Nothing);
+        }
+        contradictions(self, &draft.actions)?;
+        let mut plan = Plan::default();
+        let mut said = say::Said::default();
+        let mut unconfirmed = Vec::new();
+        for action in &draft.actions {
+            let meant = self.meant(action, state, asker.source)?;
+            if action.op == Op::Query {
+                said.answer(&meant, asker.now);
+                plan.answers.push(action.clone());
+                continue;
+            }
+            let becomes = absolute(&meant)?;
+            match risk(&meant, becomes.as_ref()) {
+                Risk::Never => return Err(Denied::Never { device: meant.device.name.clone(), property: action.property.clone() }),
+                Risk::Confirm if !asker.confirmed => unconfirmed.push(say::intent(&meant, becomes.as_ref())),
+                Risk::Auto | Risk::Confirm => {}
+            }
+            said.done(&meant, becomes.as_ref());
+            plan.steps.push(self.step(&meant, becomes, asker.command)?);
+        }
+        if !unconfirmed.is_empty() {
+            return Err(Denied::Unconfirmed { question: say::confirm(&unconfirmed) });
+        }
+        plan.speech = draft.speech.clone().unwrap_or_else(|| said.sentence());
+        Ok(plan)
+    }
+
+    fn meant<'a>(&'a self, action: &'a Action, state: &'a State, source: &str) -> Result<Meant<'a>, Denied> {
+        let device = self.device(&action.device).ok_or_else(|| Denied::UnknownDevice { device: action.device.chars().take(80).collect() })?;
+        if !self.rights().allow(source, device, &action.property) {
+            return Err(Denied::NotAllowed { source_name: source.to_owned(), device: device.name.clone() });
+        }
+        let not = |why: String| Denied::NotCapable { device: device.name.clone(), why };
+        let capability = device.can(&action.property).ok_or_else(|| not(format!("it has no {}", action.property)))?;
+        if action.op != Op::Query && !capability.settable {
+            return Err(not(format!("its {} can be read, not set", action.property)));
+        }
+        Ok(Meant { device, capability, action, seen: state.of(&device.id, &action.property) })
+    }
+
+    fn step(&self, meant: &Meant<'_>, becomes: Option<Value>, command: &str) -> Result<Step, Denied> {
+        let Meant { device, capability, action, .. } = *meant;
+        let link = &capability.link;
+        let not = |why: &str| Denied::NotCapable { device: device.name.clone(), why: format!("{} {why}", action.property) };
+        let publish = if meant.speaks_our_words() {
+            let (op, value) = if becomes.is_some() { (Op::Set, becomes.as_ref()) } else { (action.op, action.value.as_ref()) };
+            let payload = json!({"property": action.property, "op": op, "value": value, "command": command});
+            Publication::new(self.action_topic(&device.id), payload.to_string())
+        } else {
+            match (action.op, &becomes) {
+                (Op::Stop, _) => link.stop.clone().ok_or_else(|| not("cannot be stopped"))?,
+                (Op::Toggle, None) => link.toggle.clone().ok_or_else(|| not("cannot be toggled while its state is unknown"))?,
+                (_, Some(value)) => link.encode(value).ok_or_else(|| not(&format!("has no `{value}` there")))?,
+                (_, None) => link.encode(&Value::text("PRESS")).ok_or_else(|| not("cannot be triggered"))?,
+            }
+        };
+        let repeatable = action.op == Op::Stop || becomes.as_ref().is_some_and(|value| !is_momentary(&action.property, value));
+        Ok(Step { device: device.id.clone(), action: action.clone(), becomes, publish, repeatable })
+    }
+}
+
+/// Values that do something each time they are said, so that saying them twice is not saying them once.
+fn is_momentary(property: &Property, value: &Value) -> bool {
+    match property {
+        Property::Press | Property::Script => true,
+        Property::Playback => matches!(value, Value::Text(word) if word == "next" || word == "previous"),
+        Property::Vacuum => *value == Value::text("located"),
+        _ => false,
+    }
+}
+
+fn contradictions(home: &Home, actions: &[Action]) -> Result<(), Denied> {
+    let changes: Vec<_> = actions.iter().filter(|a| a.op != Op::Query).collect();
+    let mut first = std::collections::HashMap::new();
+    for action in changes {
+        let known = first.entry((action.device.as_str(), &action.property)).or_insert(action);
+        if !std::ptr::eq(*known, action) && **known != *action {
+            let device = home.device(&action.device).map_or_else(|| action.device.clone(), |d| d.name.clone());
+            return Err(Denied::Contradiction { device, property: action.property.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// The value the action comes to; `None` for what has none (stop, press, a toggle left to the device).
+fn absolute(meant: &Meant<'_>) -> Result<Option<Value>, Denied> {
+    let Meant { device, capability, action, seen } = *meant;
+    let unknown = || Denied::StateUnknown { device: device.name.clone(), property: action.property.clone() };
+    let not = |why: &str| Denied::NotCapable { device: device.name.clone(), why: why.to_owned() };
+    let own = meant.speaks_our_words();
+    match action.op {
+        Op::Set if capability.takes == Takes::Trigger => Ok(None),
+        Op::Set => {
+            let value = action.value.as_ref().ok_or_else(|| not(&format!("{} wants a value", action.property)))?;
+            within(device, capability, value).map(Some)
+        }
+        Op::Toggle => match (&capability.takes, seen.map(|s| &s.value)) {
+            (_, Some(now)) => other(&capability.takes, now).map(Some).ok_or_else(|| not(&format!("{} has no opposite", action.property))),
+            (_, None) if own || capability.link.toggle.is_some() => Ok(None),
+            (_, None) => Err(unknown()),
+        },
+        Op::Increase | Op::Decrease => {
+            let Takes::Number { min, max, .. } = capability.takes else { return Err(not(&format!("{} has no more or less", action.property))) };
+            let by = match &action.value {
+                None => capability.step,
+                Some(Value::Number(n)) if *n > 0.0 && n.is_finite() => *n,
+                Some(other) => return Err(out_of_range(device, capability, other)),
+            };
+            let Some(now) = seen.and_then(|s| s.value.number()) else { return if own { Ok(None) } else { Err(unknown()) } };
+            let to = if action.op == Op::Increase { now + by } else { now - by };
+            within(device, capability, &Value::Number(to.clamp(min, max))).map(Some)
+        }
+        Op::Stop | Op::Query => Ok(None),
+    }
+}
+
+fn other(takes: &Takes, now: &Value) -> Option<Value> {
+    match (takes, now) {
+        (Takes::Choice(words), Value::Text(word)) if words.len() == 2 => words.iter().find(|w| *w != word).map(|w| Value::text(w)),
+        (Takes::Boolean, Value::Flag(flag)) => Some(Value::Flag(!flag)),
+        (Takes::Number { min, max, .. }, Value::Number(n)) => Some(Value::Number(if n > min { *min } else { *max })),
+        _ => None,
+    }
+}
+
+fn out_of_range(device: &Device, capability: &Capability, value: &Value) -> Denied {
+    Denied::OutOfRange {
+        device: device.name.clone(),
+        property: capability.property.clone(),
+        value: value.to_string().chars().take(80).collect(),
+        wanted: say::takes(&capability.takes),
+    }
+}
+
+/// The value as the capability takes it: a number on its grain, a word in its own case.
+fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Value, Denied> {
+    let fits = match (&capability.takes, value) {
+        (Takes::Number { min, max, step, .. }, Value::Number(n)) if n.is_finite() && n >= min && n <= max => {
+            let grain = step.filter(|s| *s > 0.0);
+            let on_grain = grain.map_or(*n, |s| (min + ((n - min) / s).round() * s).clamp(*min, *max));
+            Some(Value::Number((on_grain * 1e6).round() / 1e6))
+        }
+        (Takes::Choice(words), Value::Text(text)) => words.iter().find(|w| w.eq_ignore_ascii_case(text)).map(|w| Value::text(w)),
+        (Takes::Choice(words), Value::Flag(flag)) => {
+            let word = if *flag { "on" } else { "off" };
+            words.iter().any(|w| w == word).then(|| Value::text(word))
+        }
+        (Takes::Boolean, Value::Flag(flag)) => Some(Value::Flag(*flag)),
+        (Takes::Boolean, Value::Text(text)) => match text.as_str() {
+            "on" | "true" => Some(Value::Flag(true)),
+            "off" | "false" => Some(Value::Flag(false)),
+            _ => None,
+        },
+        (Takes::Color, Value::Text(text)) => {
+            let name = text.to_ascii_lowercase();
+            let plain = name.strip_prefix('#').map_or_else(|| name.bytes().all(|b| b.is_ascii_lowercase()), |hex| hex.len() == 6);
+            (plain && super::binding::rgb(&name).is_some()).then_some(Value::Text(name))
+        }
+        _ => None,
+    };
+    fits.ok_or_else(|| out_of_range(device, capability, value))
+}
+
+/// The risk of this very change. What is already as wanted, or of unknown direction, is judged as if it opened.
+fn risk(meant: &Meant<'_>, becomes: Option<&Value>) -> Risk {
+    let Meant { device, capability, seen, .. } = *meant;
+    let alarm = device.kind.as_str() == "alarm_control_panel";
+    let opens = match (&capability.property, becomes) {
+        (Property::Lock, Some(Value::Text(word))) => word != "locked",
+        (Property::Power, Some(Value::Text(word))) => (word == "off") == alarm,
+        (Property::Position | Property::Tilt, Some(Value::Number(to))) => {
+            let now = seen.and_then(|s| s.value.number());
+            *to > 0.0 && now.is_none_or(|now| *to > now)
+        }
+        // Whoever says stop means now: something may be in the way of the gate.
+        (_, None) if meant.action.op == Op::Stop => false,
+        // Toggling what nobody knows may open it.
+        _ => true,
+    };
+    if opens { capability.guard.opening } else { capability.guard.otherwise }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! What passes the gate, and what does not.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::home::binding::{tasmota, zigbee2mqtt};
+use crate::home::capability::Guard;
+use crate::home::device::Kind;
+use crate::home::rights::{Rights, Rules, Selector};
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn slug(text: &str) -> Slug {
+    Slug::new(text).unwrap()
+}
+
+fn device(id: &str, kind: &str) -> Device {
+    let mut device = Device::new(slug(id), Kind::new(slug(kind)));
+    for capability in &mut device.capabilities {
+        capability.link = zigbee2mqtt("z", id, &capability.property, None);
+    }
+    device
+}
+
+fn home() -> Home {
+    let mut plug = device("plug", "switch");
+    plug.capabilities[0].link = tasmota("plug", &Property::Power, None);
+    let mut garage = device("garage", "cover");
+    garage.class = Some("garage".into());
+    garage.guard_entrances();
+    let mut heater = device("heater", "climate");
+    heater.capabilities[0].takes = Takes::Number { min: 5.0, max: 30.0, step: Some(0.5), unit: "°C".into() };
+    let mut safe = device("safe", "lock");
+    safe.capabilities[0].guard = Guard::all(Risk::Never);
+    let pump = Device::new(slug("pump"), Kind::new(slug("switch")));
+    let rules = Rules { allow: vec![], deny: vec![Selector::Kind(slug("lock"))] };
+    let rights = Rights { by_source: [("panel".to_owned(), rules)].into() };
+    let devices = vec![device("lamp", "light"), device("front", "lock"), plug, garage, heater, safe, pump, device("tv", "media_player")];
+    Home::new(vec![], devices, rights, "sayso").unwrap()
+}
+
+fn action(device: &str, property: &str, op: Op, value: Option<Value>) -> Action {
+    Action { device: device.into(), property: property.into(), op, value }
+}
+
+fn asker<'a>() -> Asker<'a> {
+    Asker { source: "cli", command: "c1", confirmed: false, now: now() }
+}
+
+fn permit(actions: &[Action], state: &State, asker: Asker<'_>) -> Result<Plan, Denied> {
+    home().permit(&Draft { actions: actions.to_vec(), ..Draft::default() }, state, asker)
+}
+
+fn one(device: &str, property: &str, op: Op, value: impl Into<Option<Value>>) -> Result<Plan, Denied> {
+    permit(&[action(device, property, op, value.into())], &State::default(), asker())
+}
+
+fn sent(plan: &Plan) -> Vec<(&str, &str)> {
+    plan.steps().iter().map(|s| (s.publish().topic.as_str(), s.publish().payload.as_str())).collect()
+}
+
+#[test]
+fn what_is_possible_becomes_the_very_message() {
+    assert_eq!(sent(&one("lamp", "power", Op::Set, Value::text("on")).unwrap()), [("z/lamp/set", r#"{"state":"ON"}"#)]);
+    assert_eq!(sent(&one("garage", "position", Op::Set, Value::Number(0.0)).unwrap()), [("z/garage/set", r#"{"position":0}"#)]);
+    assert_eq!(sent(&one("heater", "temperature", Op::Set, Value::Number(20.7)).unwrap()), [("z/heater/set", r#"{"occupied_heating_setpoint":20.5}"#)]);
+    let own = one("pump", "power", Op::Set, Value::text("on")).unwrap();
+    assert_eq!(sent(&own), [("sayso/action/pump", r#"{"command":"c1","op":"set","property":"power","value":"on"}"#)]);
+}
+
+#[test]
+fn what_does_not_exist_or_cannot_be_is_denied() {
+    assert!(matches!(one("ghost", "power", Op::Set, Value::text("on")), Err(Denied::UnknownDevice { .. })));
+    assert!(matches!(one("plug", "brightness", Op::Set, Value::Number(5.0)), Err(Denied::NotCapable { .. })));
+    assert!(matches!(one("plug", "power", Op::Increase, None), Err(Denied::NotCapable { .. })));
+    assert!(matches!(one("lamp", "brightness", Op::Set, None), Err(Denied::NotCapable { .. })));
+    for value in [-1.0, 101.0, f64::NAN, f64::INFINITY] {
+        assert!(matches!(one("lamp", "brightness", Op::Set, Value::Number(value)), Err(Denied::OutOfRange { .. })), "{value}");
+    }
+    assert!(matches!(one("lamp", "power", Op::Set, Value::text("purple")), Err(Denied::OutOfRange { .. })));
+    assert!(matches!(permit(&[], &State::default(), asker()), Err(Denied::Nothing)));
+}
+
+#[test]
+fn one_bad_action_stops_the_others() {
+    let actions = [action("lamp", "power", Op::Set, Some(Value::text("on"))), action("ghost", "power", Op::Set, Some(Value::text("on")))];
+    assert!(permit(&actions, &State::default(), asker()).is_err());
+}
+
+#[test]
+fn two_different_wishes_for_one_property_are_a_contradiction() {
+    let set = |word| action("lamp", "power", Op::Set, Some(Value::text(word)));
+    assert!(matches!(permit(&[set("on"), set("off")], &State::default(), asker()), Err(Denied::Contradiction { .. })));
+    assert!(permit(&[set("on"), set("on")], &State::default(), asker()).is_ok());
+}
+
+#[test]
+fn a_source_commands_only_what_it_may() {
+    let lock = [action("front", "lock", Op::Set, Some(Value::text("locked")))];
+    let lamp = [action("lamp", "power", Op::Set, Some(Value::text("on")))];
+    let panel = Asker { source: "panel", ..asker() };
+    assert!(matches!(permit(&lock, &State::default(), panel), Err(Denied::NotAllowed { .. })));
+    assert!(permit(&lamp, &State::default(), panel).is_ok());
+    assert!(permit(&lock, &State::default(), asker()).is_ok());
+}
+
+#[test]
+fn opening_wants_a_yes_and_closing_does_not() {
+    let unlock = [action("front", "lock", Op::Set, Some(Value::text("unlocked")))];
+    assert!(matches!(permit(&unlock, &State::default(), asker()), Err(Denied::Unconfirmed { .. })));
+    assert!(permit(&unlock, &State::default(), Asker { confirmed: true, ..asker() }).is_ok());
+    assert!(one("front", "lock", Op::Set, Value::text("locked")).is_ok());
+    assert!(matches!(one("garage", "position", Op::Set, Value::Number(30.0)), Err(Denied::Unconfirmed { .. })));
+    assert!(one("garage", "position", Op::Stop, None).is_ok());
+    assert!(one("garage", "position", Op::Set, Value::Number(0.0)).is_ok());
+    let safe = [action("safe", "lock", Op::Set, Some(Value::text("locked")))];
+    assert!(matches!(permit(&safe, &State::default(), Asker { confirmed: true, ..asker() }), Err(Denied::Never { .. })));
+}
+
+#[test]
+fn toggles_and_relative_changes_become_absolute() {
+    let (home, mut state, now) = (home(), State::default(), now());
+    state.heard(&slug("lamp"), &Property::Power, Value::text("on"), now);
+    state.heard(&slug("lamp"), &Property::Brightness, Value::Number(90.0), now);
+    let plan =
+        |device: &str, property: &str, op| home.permit(&Draft { actions: vec![action(device, property, op, None)], ..Draft::default() }, &state, asker());
+    let toggle = plan("lamp", "power", Op::Toggle).unwrap();
+    assert_eq!(toggle.steps()[0].becomes(), Some(&Value::text("off")));
+    assert!(toggle.steps()[0].repeatable());
+    assert_eq!(plan("lamp", "brightness", Op::Increase).unwrap().steps()[0].becomes(), Some(&Value::Number(100.0)));
+    assert_eq!(plan("lamp", "brightness", Op::Decrease).unwrap().steps()[0].becomes(), Some(&Value::Number(70.0)));
+}
+
+#[test]
+fn without_a_known_state_the_device_toggles_itself_and_nothing_else_is_guessed() {
+    let plan = one("lamp", "power", Op::Toggle, None).unwrap();
+    assert_eq!(sent(&plan), [("z/lamp/set", r#"{"state":"TOGGLE"}"#)]);
+    assert!(!plan.steps()[0].repeatable());
+    assert!(matches!(one("lamp", "brightness", Op::Increase, None), Err(Denied::StateUnknown { .. })));
+    assert!(matches!(one("front", "lock", Op::Toggle, None), Err(Denied::StateUnknown { .. })));
+    assert!(!one("tv", "playback", Op::Set, Value::text("next")).unwrap().steps()[0].repeatable());
+}
+
+#[test]
+fn a_question_is_answered_from_state() {
+    let (home, mut state, now) = (home(), State::default(), now());
+    let ask =
+        |state: &State, value| home.permit(&Draft { actions: vec![action("front", "lock", Op::Query, value)], ..Draft::default() }, state, asker()).unwrap();
+    assert_eq!(ask(&state, None).speech(), "I have not heard from front yet.");
+    state.heard(&slug("front"), &Property::Lock, Value::text("locked"), now);
+    assert_eq!(ask(&state, None).speech(), "front is locked.");
+    assert_eq!(ask(&state, Some(Value::text("unlocked"))).speech(), "No, front is locked.");
+    assert!(ask(&state, None).steps().is_empty());
+}
+
+fn any_value() -> impl Strategy<Value = Option<Value>> {
+    let words = prop::sample::select(vec!["on", "off", "locked", "unlocked", "red", "next", "heat", "", "🦊"]);
+    prop_oneof![
+        Just(None),
+        any::<bool>().prop_map(|b| Some(Value::Flag(b))),
+        any::<f64>().prop_map(|n| Some(Value::Number(n))),
+        (-10.0..120.0).prop_map(|n| Some(Value::Number(n))),
+        words.prop_map(|w| Some(Value::text(w)))
+    ]
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    let device = prop::sample::select(vec!["lamp", "front", "plug", "garage", "heater", "safe", "pump", "tv", "ghost", "../x", ""]);
+    let property = prop::sample::select(Property::standard().chain(["flow".into()]).collect::<Vec<_>>());
+    let op = prop::sample::select(vec![Op::Set, Op::Toggle, Op::Increase, Op::Decrease, Op::Stop, Op::Query]);
+    (device, property, op, any_value()).prop_map(|(d, property, op, value)| Action { device: d.into(), property, op, value })
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_only_known_topics_and_values_in_range_leave(actions in prop::collection::vec(any_action(), 0..4), known in prop::collection::vec((any_action(), 0.0..100.0), 0..6)) {
+        let home = home();
+        let mut state = State::default();
+        for (about, number) in known {
+            let value = about.value.unwrap_or(Value::Number(number));
+            if let Ok(device) = Slug::new(&about.device) { state.heard(&device, &about.property, value, now()); }
+        }
+        let topics: Vec<String> = home.command_topics().collect();
+        if let Ok(plan) = home.permit(&Draft { actions, ..Draft::default() }, &state, asker()) {
+            for step in plan.steps() {
+                prop_assert!(topics.contains(&step.publish().topic));
+                prop_assert!(step.device().as_str() != "safe");
+                let opens = step.becomes() == Some(&Value::text("unlocked"));
+                prop_assert!(!opens, "unlocked without a yes");
+                if let (Some(Value::Number(n)), Some(Takes::Number { min, max, .. })) = (step.becomes(), home.device(step.device().as_str()).and_then(|d| d.can(&step.action().property)).map(|c| &c.takes)) {
+                    prop_assert!(n >= min && n <= max);
+                }
+            }
+        }
+    }
+}
