@@ -19,3 +19,6 @@
 //! | 1 | [`home`]: what exists, its state, and the one gate to it · [`telemetry`] · [`secret`] · [`systemd`] |
 
 pub mod home;
+pub mod secret;
+pub mod systemd;
+pub mod telemetry;

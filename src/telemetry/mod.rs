@@ -1,0 +1,4 @@
+//! What operators see: the log and the counters.
+
+pub mod log;
+pub mod tally;
