@@ -22,5 +22,6 @@ pub mod command;
 pub mod home;
 pub mod provider;
 pub mod secret;
+pub mod store;
 pub mod systemd;
 pub mod telemetry;

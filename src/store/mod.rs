@@ -1,0 +1,200 @@
+//! What survives a restart: the journal of commands, and the drafts models gave. Only here lives sled.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+pub mod drafts;
+
+/// Where to keep things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The folder; `None` keeps nothing on disk, and the promise that no command is lost does not hold over a restart.
+    pub path: Option<PathBuf>,
+    /// Memory for sled's page cache, in bytes. sled's own default is 1 GiB, too much for a gateway.
+    pub cache_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { path: None, cache_bytes: 8 << 20 }
+    }
+}
+
+pub mod journal;
+
+/// How long to wait for a lock that another process, or our own last life, still holds.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process holds it: two daemons would throw each other off the broker as well.
+    #[error("another sayso uses the store in `{}`: stop it, or give this one a `store.path` and an `mqtt.client_id` of its own", path.display())]
+    InUse {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// The disk or its permissions: the daemon goes on without it, and says so.
+    #[error("cannot open the store in `{}`; free the disk or mend its permissions, then restart", path.display())]
+    Unusable {
+        /// Its folder.
+        path: PathBuf,
+        /// What the disk said.
+        #[source]
+        source: sled::Error,
+    },
+}
+
+/// An open store, and what had to be done to open it.
+#[derive(Debug)]
+pub struct Store {
+    /// The database.
+    pub db: sled::Db,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Where a store that could not be read was put aside.
+    pub set_aside: Option<PathBuf>,
+    /// True where a file was there but nothing could be recovered from it: what was kept is lost.
+    pub lost: bool,
+}
+
+/// The store being opened, if any: a panic then is sled meeting files it cannot make sense of.
+static OPENING: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// To be called when the process panics: a store that cannot even be opened is put aside, so that the next start begins anew
+/// instead of ending the same way. Gives where it lies now.
+pub fn rescue() -> Option<PathBuf> {
+    rescue_from(&OPENING)
+}
+
+fn rescue_from(opening: &Mutex<Option<PathBuf>>) -> Option<PathBuf> {
+    let path = opening.try_lock().ok()?.take()?;
+    put_aside(&path).ok()
+}
+
+/// Opens the store. A store that cannot be read is put aside under another name, and an empty one is begun.
+/// Blocks for up to 1 s while another process holds it.
+///
+/// # Errors
+/// When the folder cannot be written, the disk is full, or another process keeps the lock.
+pub fn open(settings: &Settings, path: &Path) -> Result<Store, StoreError> {
+    let had_data = fs::metadata(path.join("db")).is_ok_and(|file| file.len() > 0);
+    match open_once(settings, path) {
+        Ok(db) => Ok(Store { lost: had_data && !db.was_recovered(), db, path: path.to_owned(), set_aside: None }),
+        Err(sled::Error::Io(source)) if is_locked(&source) => Err(StoreError::InUse { path: path.to_owned() }),
+        Err(sled::Error::Io(source)) if source.kind() != io::ErrorKind::InvalidData => {
+            Err(StoreError::Unusable { path: path.to_owned(), source: sled::Error::Io(source) })
+        }
+        Err(_) => {
+            let aside = put_aside(path).map_err(|e| StoreError::Unusable { path: path.to_owned(), source: sled::Error::Io(e) })?;
+            let db = open_once(settings, path).map_err(|source| StoreError::Unusable { path: path.to_owned(), source })?;
+            Ok(Store { db, path: path.to_owned(), set_aside: Some(aside), lost: true })
+        }
+    }
+}
+
+fn open_once(settings: &Settings, path: &Path) -> Result<sled::Db, sled::Error> {
+    let config = sled::Config::new().path(path).cache_capacity(settings.cache_bytes).mode(sled::Mode::LowSpace).flush_every_ms(None);
+    let since = tokio::time::Instant::now().into_std();
+    loop {
+        *opening() = Some(path.to_owned());
+        let opened = config.open();
+        *opening() = None;
+        match opened {
+            Err(sled::Error::Io(e)) if is_locked(&e) && since.elapsed() < LOCK_PATIENCE => thread::park_timeout(Duration::from_millis(20)),
+            result => return result,
+        }
+    }
+}
+
+fn opening() -> MutexGuard<'static, Option<PathBuf>> {
+    OPENING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// sled tells a held lock as an error of kind `Other` with these words.
+fn is_locked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
+}
+
+fn put_aside(path: &Path) -> io::Result<PathBuf> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".broken-{now}"));
+    let aside = PathBuf::from(aside);
+    fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+impl Store {
+    /// Makes what was written survive a power cut. sled's own flush leaves the file's metadata to the kernel,
+    /// so the file is synced after it. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// When the disk says so.
+    pub fn sync(&self) -> io::Result<()> {
+        self.db.flush().map_err(io::Error::other)?;
+        fs::File::open(self.path.join("db"))?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with a store in which `k` is `v`.
+    fn written() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store = open(&Settings::default(), &path).unwrap();
+        store.db.insert("k", "v").unwrap();
+        store.sync().unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn a_broken_store_is_put_aside_and_an_empty_one_begun() {
+        let (_folder, path) = written();
+        fs::write(path.join("conf"), [0xff; 200]).unwrap();
+        let store = open(&Settings::default(), &path).unwrap();
+        assert!(store.set_aside.as_ref().is_some_and(|aside| aside.exists()));
+        assert_eq!(store.db.get("k").unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_synced_is_there_after_reopening() {
+        let (_folder, path) = written();
+        let store = open(&Settings::default(), &path).unwrap();
+        assert_eq!((&store.set_aside, store.lost), (&None, false));
+        assert_eq!(store.db.get("k").unwrap().as_deref(), Some(b"v".as_slice()));
+    }
+
+    #[test]
+    fn a_data_file_of_garbage_is_begun_anew_and_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        drop(open(&Settings::default(), &path).unwrap());
+        fs::write(path.join("db"), vec![0x41; 600_000]).unwrap();
+        assert!(open(&Settings::default(), &path).unwrap().lost);
+    }
+
+    #[test]
+    fn a_store_whose_opening_panicked_is_out_of_the_way_of_the_next_start() {
+        let (folder, path) = written();
+        assert_eq!(rescue_from(&Mutex::new(None)), None);
+        let aside = rescue_from(&Mutex::new(Some(path.clone()))).unwrap();
+        assert!(aside.starts_with(folder.path()) && aside.exists() && !path.exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "x").unwrap();
+        let error = open(&Settings::default(), &file.join("store")).unwrap_err();
+        assert!(error.to_string().contains("file/store"), "{error}");
+    }
+}
