@@ -1,0 +1,100 @@
+//! What comes in on the connection: each message is put in line, answered at once, or left to the broker.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use rumqttc::v5::mqttbytes::v5::Publish;
+use tracing::{debug, info, warn};
+
+use crate::command::ReplyTo;
+use crate::command::reply::{Refusal, Reply};
+
+use super::super::inbox::{Heard, Receipt, Turned};
+use super::super::subscriptions::Kind;
+use super::super::wire::{self, Letter};
+use super::Link;
+
+/// For how long after a connection what is heard may have been heard before.
+const MAYBE_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long a reply written here may wait for the broker.
+const REPLY_WAITS: Duration = Duration::from_mins(1);
+
+impl Link {
+    pub(super) fn received(&mut self, publish: &Publish, now: Instant) {
+        self.owed.received(publish.pkid);
+        let receipt = Receipt { epoch: self.epoch, pkid: publish.pkid };
+        let topic = str::from_utf8(&publish.topic).unwrap_or_default();
+        match self.subscriptions.kind(topic) {
+            Kind::Command => self.command(topic, publish, receipt, now),
+            Kind::State => {
+                self.owed.ready(receipt.pkid);
+                // Copied: a slice would keep the whole read buffer alive while it waits.
+                if self.intake.state(topic.to_owned(), Bytes::copy_from_slice(&publish.payload), publish.retain) {
+                    self.tally().state_heard();
+                } else {
+                    self.tally().state_dropped();
+                }
+            }
+            Kind::Neither => self.owed.ready(receipt.pkid),
+        }
+    }
+
+    fn command(&mut self, topic: &str, publish: &Publish, receipt: Receipt, now: Instant) {
+        if publish.retain {
+            self.tally().dropped_retained();
+            warn!(topic, "dropped a retained command: publish commands without the retain flag");
+            self.owed.ready(receipt.pkid);
+            return;
+        }
+        self.turn += 1;
+        let properties = publish.properties.as_ref();
+        let letter = Letter {
+            topic,
+            payload: &publish.payload,
+            response_topic: properties.and_then(|p| p.response_topic.as_deref()),
+            correlation: properties.and_then(|p| p.correlation_data.as_deref()),
+            expiry: properties.and_then(|p| p.message_expiry_interval).map(|s| Duration::from_secs(s.into())),
+            heard_at: now,
+            wall_clock: Some(SystemTime::now()),
+            turn: self.turn,
+        };
+        match wire::decode(&letter, &self.rules) {
+            Ok(command) => {
+                let again = publish.dup || ((self.session_present || self.epoch > 1) && now.saturating_duration_since(self.began) < MAYBE_AGAIN);
+                let payload = Bytes::copy_from_slice(&publish.payload);
+                self.admit(Box::new(Heard { command, receipt, redelivered: again, epoch: self.epoch, topic: topic.to_owned(), payload }), now);
+            }
+            Err(rejected) => {
+                self.tally().malformed();
+                info!(topic, outcome = "refused", why = "malformed", detail = %rejected.refusal, "command");
+                let reply = Reply::refused(rejected.id, rejected.text, &rejected.refusal);
+                self.turn_away(&reply, &rejected.reply_to, receipt.pkid, now);
+            }
+        }
+    }
+
+    fn admit(&mut self, heard: Box<Heard>, now: Instant) {
+        let Err((turned, heard)) = self.intake.command(heard) else { return self.tally().heard() };
+        let refusal = match turned {
+            Turned::Busy { retry_after } => {
+                self.tally().busy();
+                Refusal::Busy { retry_after }
+            }
+            // The broker keeps it for the next start, where it can.
+            Turned::Closed if heard.receipt.pkid != 0 => return,
+            Turned::Closed => Refusal::Stopping,
+        };
+        let Heard { command, receipt, .. } = *heard;
+        self.turn_away(&Reply::refused(command.id, command.text, &refusal), &command.reply_to, receipt.pkid, now);
+    }
+
+    fn turn_away(&mut self, reply: &Reply, to: &ReplyTo, pkid: u16, now: Instant) {
+        if self.outbox.reply(reply, to, Some(now + REPLY_WAITS)).is_err() {
+            // Not a warning: in the flood that makes this happen there would be one for each command.
+            self.tally().reply_lost();
+            debug!(topic = to.topic, "a reply is lost: too many messages wait for the broker");
+        }
+        self.owed.ready(pkid);
+    }
+}

@@ -1,0 +1,64 @@
+//! The client's side of TLS, from the operator's PEM files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::Tls;
+
+/// TLS cannot be set up from what is in the files.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read, or is no PEM file of that kind.
+    #[error("cannot read `{}`", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: pem::Error,
+    },
+    /// There is nobody to trust.
+    #[error("there is no certificate in {place}: name the broker's authority in `mqtt.tls.ca`")]
+    NoRoots {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// rustls takes the certificate, the key or both not.
+    #[error("cannot use the certificates")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// Builds the client's side of TLS.
+///
+/// # Errors
+/// When a file cannot be read, has nothing in it, or does not fit together.
+pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_root_certificates(roots(tls.ca.as_ref())?);
+    let Some((chain, key)) = &tls.client else { return Ok(builder.with_no_client_auth()) };
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::File { file: key.clone(), source })?;
+    Ok(builder.with_client_auth_cert(certificates(chain)?, private)?)
+}
+
+fn roots(ca: Option<&PathBuf>) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let place = if let Some(file) = ca {
+        for certificate in certificates(file)? {
+            roots.add(certificate)?;
+        }
+        format!("`{}`", file.display())
+    } else {
+        // The system's store often has one that rustls does not take; the others are good all the same.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        "the system's store".to_owned()
+    };
+    if roots.is_empty() { Err(TlsError::NoRoots { place }) } else { Ok(roots) }
+}
+
+fn certificates(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let broken = |source| TlsError::File { file: file.clone(), source };
+    CertificateDer::pem_file_iter(file).map_err(broken)?.collect::<Result<_, _>>().map_err(broken)
+}

@@ -1,0 +1,160 @@
+//! Bytes ↔ what is meant by them: a message on a command topic becomes a `Command`, a `Reply` becomes a payload. Pure.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::command::reply::{Refusal, Reply};
+use crate::command::{Command, ReplyTo, Source};
+
+use super::timestamp;
+use super::topic::{Filter, Topic};
+
+mod said;
+
+use said::Said;
+
+/// The largest command, in bytes. A spoken minute is some 1 KiB.
+pub const LARGEST: usize = 16 * 1024;
+
+/// The longest time a command may be good for.
+pub const LONGEST_TTL: Duration = Duration::from_hours(1);
+
+/// The longest source, in bytes. Quotas and duplicates are kept by it, so it stays short.
+const LONGEST_SOURCE: usize = 128;
+
+/// How many characters of a payload that is no command are handed back in the reply.
+const HANDED_BACK: usize = 200;
+
+/// What decides about a letter, the same for all.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The first levels of sayso's own topics.
+    pub prefix: String,
+    /// Beginnings of response topics that are obeyed besides `<prefix>/reply/`.
+    pub reply_prefixes: Vec<String>,
+    /// How long a command is good for when it does not say.
+    pub ttl: Duration,
+}
+
+/// One message on a command topic, as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Letter<'a> {
+    /// `<prefix>/command/<source>`.
+    pub topic: &'a str,
+    /// UTF-8 text, or a JSON object.
+    pub payload: &'a [u8],
+    /// The MQTT 5 response topic.
+    pub response_topic: Option<&'a str>,
+    /// The MQTT 5 correlation data.
+    pub correlation: Option<&'a [u8]>,
+    /// What is left of the MQTT 5 message expiry.
+    pub expiry: Option<Duration>,
+    /// When it was heard.
+    pub heard_at: Instant,
+    /// What the wall clock shows; `None` where it is known to be wrong. Before 2025 it is not believed either.
+    pub wall_clock: Option<SystemTime>,
+    /// Its place in the order of what was heard.
+    pub turn: u64,
+}
+
+/// A letter that is no command, with what a reply needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rejected {
+    /// What is wrong with it.
+    pub refusal: Refusal,
+    /// Where to say so.
+    pub reply_to: ReplyTo,
+    /// Its id where that could be read, or one made up here.
+    pub id: String,
+    /// Its text where that could be read, or the payload's beginning.
+    pub text: String,
+}
+
+/// The filter commands are heard through.
+pub(super) fn command_filter(prefix: &str) -> String {
+    format!("{prefix}/command/+")
+}
+
+/// Reads a command.
+///
+/// # Errors
+/// When the payload is no command, or asks for a reply where none may go.
+pub fn decode(letter: &Letter<'_>, rules: &Rules) -> Result<Command, Box<Rejected>> {
+    let source = rules.source(letter.topic);
+    let mut said = Said::default();
+    let read = said.read(letter.payload);
+    let (topic, allowed) = rules.reply_topic(letter, source.unwrap_or_default());
+    let reply_to = ReplyTo { topic, correlation: letter.correlation.map(<[u8]>::to_vec) };
+    let named = source.map(drop).ok_or_else(|| format!("the topic names no source of at most {LONGEST_SOURCE} bytes"));
+    let id_given = said.id.is_some();
+    let id = said.id.take().unwrap_or_else(made_up_id);
+    if let Err(why) = read.and(named).and(allowed) {
+        let text = if said.text.is_empty() { beginning(letter.payload) } else { said.text };
+        return Err(Box::new(Rejected { refusal: Refusal::Malformed { why }, reply_to, id, text }));
+    }
+    Ok(Command {
+        id,
+        id_given,
+        deadline: letter.heard_at + good_for(&said, letter, rules.ttl),
+        text: said.text,
+        source: Source::new(source.unwrap_or_default()),
+        area: said.area,
+        language: said.language,
+        heard_at: letter.heard_at,
+        dry_run: said.dry_run,
+        stream: said.stream,
+        reply_to,
+        turn: letter.turn,
+    })
+}
+
+/// The payload of a reply: one JSON object.
+pub fn encode(reply: &Reply) -> Vec<u8> {
+    // Plain data with text keys always serialises; an empty payload would still end the speaker's wait.
+    serde_json::to_vec(reply).unwrap_or_default()
+}
+
+impl Rules {
+    /// The level after `<prefix>/command/`.
+    fn source<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        let source = topic.strip_prefix(self.prefix.as_str())?.strip_prefix("/command/")?;
+        (1..=LONGEST_SOURCE).contains(&source.len()).then_some(source).filter(|s| !s.contains('/'))
+    }
+
+    /// Where the reply goes, and whether that is where it was asked for.
+    fn reply_topic(&self, letter: &Letter<'_>, source: &str) -> (String, Result<(), String>) {
+        let own = format!("{}/reply/", self.prefix);
+        let Some(asked) = letter.response_topic else { return (own + source, Ok(())) };
+        let known = asked.starts_with(&own) || self.reply_prefixes.iter().any(|p| !p.is_empty() && asked.starts_with(p.as_str()));
+        let is_command = Filter::new(command_filter(&self.prefix)).is_ok_and(|f| f.matches(asked));
+        if known && !is_command && Topic::new(asked).is_ok() {
+            return (asked.to_owned(), Ok(()));
+        }
+        let shown: String = asked.chars().take(80).collect();
+        (
+            own + source,
+            Err(format!("reply topic `{shown}` is not allowed: use one below `{}/reply/`, or add its beginning to `mqtt.reply_prefixes`", self.prefix)),
+        )
+    }
+}
+
+/// How long after it was heard a command may still be acted on: the least of what it says, of what the broker says, and
+/// of what is left since it was spoken, where clocks can be compared.
+fn good_for(said: &Said, letter: &Letter<'_>, default: Duration) -> Duration {
+    let ttl = said.ttl.unwrap_or(default).min(LONGEST_TTL);
+    let clock = letter.wall_clock.filter(|clock| timestamp::is_believable(*clock));
+    // A moment in the future is a clock that is fast: the command is taken as said now.
+    let age = clock.zip(said.ts).and_then(|(now, ts)| now.duration_since(ts).ok()).unwrap_or_default();
+    ttl.saturating_sub(age).min(letter.expiry.unwrap_or(Duration::MAX))
+}
+
+fn made_up_id() -> String {
+    format!("{:08x}", rand::random::<u32>())
+}
+
+fn beginning(payload: &[u8]) -> String {
+    let head = payload.get(..HANDED_BACK * 4).unwrap_or(payload);
+    String::from_utf8_lossy(head).chars().take(HANDED_BACK).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What the payload of a command says: plain text, or a JSON object with a closed set of keys. Pure.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value as Json;
+
+use super::super::timestamp;
+use super::{LARGEST, LONGEST_TTL};
+
+/// The longest id, in characters. It becomes part of a store key.
+const LONGEST_ID: usize = 128;
+
+/// What was said, as far as it could be read.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) text: String,
+    pub(super) id: Option<String>,
+    pub(super) area: Option<String>,
+    pub(super) language: Option<String>,
+    pub(super) ttl: Option<Duration>,
+    pub(super) ts: Option<SystemTime>,
+    pub(super) dry_run: bool,
+    pub(super) stream: Option<bool>,
+}
+
+impl Said {
+    /// Reads a payload. After an error, what could be read is there all the same, so that the reply can name it.
+    pub(super) fn read(&mut self, payload: &[u8]) -> Result<(), String> {
+        if payload.len() > LARGEST {
+            return Err(format!("it has {} bytes, at most {LARGEST} are taken", payload.len()));
+        }
+        let text = str::from_utf8(payload).map_err(|_| "it is not UTF-8".to_owned())?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.trim_start().starts_with('{') {
+            self.read_object(text)?;
+        } else {
+            text.clone_into(&mut self.text);
+        }
+        if self.text.trim().is_empty() { Err("there is no text in it".to_owned()) } else { Ok(()) }
+    }
+
+    fn read_object(&mut self, json: &str) -> Result<(), String> {
+        let Entries(entries) = serde_json::from_str(json).map_err(|error| format!("it begins like JSON and is none: {error}"))?;
+        let mut fault = None;
+        for (i, (key, value)) in entries.iter().enumerate() {
+            let twice = entries.iter().take(i).any(|(earlier, _)| earlier == key);
+            let taken = if twice { Err(format!("`{}` is there twice", shown(key))) } else { self.take(key, value) };
+            fault = fault.or(taken.err());
+        }
+        match fault {
+            Some(why) => Err(why),
+            None if !entries.iter().any(|(key, _)| key == "text") => Err("`text` is missing".to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    fn take(&mut self, key: &str, value: &Json) -> Result<(), String> {
+        let wrong = |wanted: &str| Err(format!("`{key}` is {}, wanted {wanted}", found(value)));
+        match (key, value) {
+            ("text", Json::String(text)) => text.clone_into(&mut self.text),
+            ("id", Json::String(id)) if (1..=LONGEST_ID).contains(&id.chars().count()) && !id.contains(char::is_control) => self.id = Some(id.clone()),
+            ("id", _) => return wrong("a text of 1 to 128 characters"),
+            ("area", Json::String(area)) => self.area = spoken(area),
+            ("language", Json::String(language)) => self.language = spoken(language),
+            ("ttl", Json::String(ttl)) => match span(ttl) {
+                Some(span) => self.ttl = Some(span),
+                None => return wrong("1ms to 1h, such as \"10s\""),
+            },
+            ("ttl", _) => return wrong("a text such as \"10s\""),
+            ("ts", Json::String(_) | Json::Number(_)) => match moment(value) {
+                Some(moment) => self.ts = Some(moment),
+                None => return wrong("an RFC 3339 time, or Unix seconds or milliseconds"),
+            },
+            ("ts", _) => return wrong("an RFC 3339 time, or Unix seconds or milliseconds"),
+            ("dry_run", Json::Bool(dry_run)) => self.dry_run = *dry_run,
+            ("stream", Json::Bool(stream)) => self.stream = Some(*stream),
+            ("dry_run" | "stream", _) => return wrong("true or false"),
+            ("text" | "area" | "language", _) => return wrong("a text"),
+            _ => return Err(format!("`{}` is unknown, wanted text, id, area, language, ttl, ts, dry_run or stream", shown(key))),
+        }
+        Ok(())
+    }
+}
+
+/// A text that says something; white space says nothing.
+fn spoken(text: &str) -> Option<String> {
+    (!text.trim().is_empty()).then(|| text.to_owned())
+}
+
+fn moment(value: &Json) -> Option<SystemTime> {
+    value.as_str().map_or_else(|| timestamp::from_unix(value.as_f64()?), timestamp::from_rfc3339)
+}
+
+/// A duration such as `500ms`, `10s`, `2m` or `1h`, from 1 ms to 1 h.
+fn span(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let unit = match unit.trim_start() {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    let span = Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(unit)?);
+    (Duration::from_millis(1)..=LONGEST_TTL).contains(&span).then_some(span)
+}
+
+fn found(value: &Json) -> String {
+    match value {
+        Json::Null => "null".to_owned(),
+        Json::Bool(b) => b.to_string(),
+        Json::Number(n) => format!("the number {n}"),
+        Json::String(text) => format!("\"{}\"", shown(text)),
+        Json::Array(_) => "a list".to_owned(),
+        Json::Object(_) => "an object".to_owned(),
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// The entries of an object as they came, doubled keys included: `serde_json`'s own map would keep the last in silence.
+/// Its parser bounds the nesting (128 levels).
+struct Entries(Vec<(String, Json)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Entries;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
