@@ -20,6 +20,7 @@
 
 pub mod command;
 pub mod home;
+pub mod local;
 pub mod mqtt;
 pub mod provider;
 pub mod secret;

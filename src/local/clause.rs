@@ -1,0 +1,97 @@
+//! What one part of a phrase says: what is done, to what, how much. Knows no devices.
+
+use super::sense::{Act, Level, More, Place, State};
+
+/// How a value stands to what it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Link {
+    /// Side by side: "brightness 20".
+    #[default]
+    Bare,
+    To,
+    /// May be a time: "at nine".
+    At,
+    By,
+}
+
+/// How much, or which.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Amount {
+    Number(f64),
+    /// By position in `Names::units`.
+    Measured(f64, u16),
+    Level(Level),
+    Color(u16),
+    Hex([u8; 3]),
+    White(f64),
+    Choice(u32),
+}
+
+/// What kind of question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// "is it .."
+    Whether,
+    /// "what is .."
+    What,
+}
+
+/// What is spoken of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum What {
+    Called(u32, Option<(u16, bool)>),
+    Noun(u16, bool),
+    /// An area and nothing in it: "dim the kitchen".
+    Room,
+    It,
+    Them,
+}
+
+/// One thing, or one group, that is spoken of.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Target {
+    pub(super) what: What,
+    pub(super) all: bool,
+    pub(super) both: bool,
+    /// Where; one of these.
+    pub(super) places: Vec<Place>,
+    /// Where it is if it can be: said after a later one ("the lamp and the fan in the bedroom").
+    pub(super) maybe: Vec<Place>,
+    /// The noun beside a name: "movie scene".
+    pub(super) also: Option<u16>,
+    /// The place was said after it.
+    pub(super) trailing: bool,
+}
+
+impl Target {
+    /// It, without anything else said of it.
+    pub(super) fn new(what: What) -> Self {
+        Self { what, all: false, both: false, places: Vec::new(), maybe: Vec::new(), also: None, trailing: false }
+    }
+}
+
+/// One thing wished or asked.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word that was said or not")]
+pub(super) struct Clause {
+    pub(super) ask: Option<Ask>,
+    pub(super) act: Option<Act>,
+    /// "make sure .."
+    pub(super) ensure: bool,
+    pub(super) state: Option<State>,
+    /// "on or off"
+    pub(super) either: bool,
+    pub(super) more: Option<More>,
+    pub(super) much: bool,
+    pub(super) property: Option<u16>,
+    pub(super) mode: bool,
+    pub(super) status: bool,
+    pub(super) amount: Option<Amount>,
+    pub(super) link: Link,
+    pub(super) targets: Vec<Target>,
+    /// Where, said for the clause: "in the kitchen turn off ..", "the temperature in the kitchen".
+    pub(super) places: Vec<Place>,
+    pub(super) except: Vec<Target>,
+    /// It speaks of what the clause before spoke of.
+    pub(super) again: bool,
+}

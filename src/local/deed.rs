@@ -1,0 +1,372 @@
+//! A wish × a device → what to do: property, operation, value. `None` where the device cannot do it, or it is not sure what is meant.
+
+use super::clause::Amount;
+use super::lexicon::Lexicon;
+use super::names::{Names, is_fixed};
+use super::sense::{Level, State};
+use super::wish::{Asked, Step, Wish};
+use crate::home::action::Op;
+use crate::home::capability::{Capability, Property, Takes, Value};
+use crate::home::device::Device;
+
+/// The most degrees one relative change goes: "down 18 degrees" is a slip for "to".
+const MOST_DEGREES: f64 = 10.0;
+
+/// The least kelvin there are: a light's "temperature" of this much is its white.
+const LEAST_KELVIN: f64 = 1000.0;
+
+/// "Minimum" brightness, %: the least that is not off, as Home Assistant has it.
+const LEAST_LIGHT: f64 = 1.0;
+
+/// Kinds that are not started and stopped by their power: they have something else to start, or guard.
+const NOT_BY_POWER: [&str; 7] = ["light", "media_player", "climate", "alarm_control_panel", "siren", "lock", "cover"];
+
+/// One property, what to do with it, and the value.
+pub(super) type Deed = (Property, Op, Option<Value>);
+
+/// What one wish means to devices.
+pub(super) struct Deeds<'a> {
+    pub(super) lexicon: &'a Lexicon,
+    pub(super) names: &'a Names,
+}
+
+impl Deeds<'_> {
+    /// What `wish` means to `device`; `mode` is what "on" means where the device was called heating or cooling.
+    pub(super) fn of(&self, wish: Wish, device: &Device, mode: Option<&str>) -> Option<Vec<Deed>> {
+        let one = |deed: Option<Deed>| deed.map(|deed| vec![deed]);
+        match wish {
+            Wish::OnAt(property, amount) => {
+                let mut deeds = vec![set(device, &Property::Power, "on")?];
+                deeds.push(self.put(device, property, amount)?);
+                Some(deeds)
+            }
+            Wish::Put(property, amount) => one(self.put(device, property, amount)),
+            Wish::Flag(property, on) => one(self.flag(device, property, on)),
+            Wish::Step(step) => one(self.step(device, step)),
+            Wish::Query(property, asked) => one(self.query(device, property, asked)),
+            Wish::Switch(on) => one(switch(device, on, mode)),
+            other => one(plain(device, other)),
+        }
+    }
+
+    fn property(&self, property: u16) -> &Property {
+        &self.names.properties[usize::from(property)]
+    }
+
+    fn put(&self, device: &Device, property: Option<u16>, amount: Amount) -> Option<Deed> {
+        let fits = |capability: &&Capability| capability.settable && self.value(capability, amount).is_some();
+        let capability = if let Some(property) = property.map(|p| self.property(p)) {
+            let white = match amount {
+                Amount::White(_) => *property == Property::Color,
+                Amount::Number(n) | Amount::Measured(n, _) => device.kind.as_str() == "light" && *property == Property::Temperature && n >= LEAST_KELVIN,
+                _ => false,
+            };
+            capability(device, if white { &Property::ColorTemp } else { property }).filter(fits)?
+        } else if matches!(amount, Amount::Number(_)) && device.kind.as_str() == "media_player" {
+            // "set the tv to 20" may be a channel.
+            return None;
+        } else if let Some(main) = self.main_property(device, amount) {
+            device.can(&main).filter(fits)?
+        } else if let Some(mode) = device.can(&Property::HvacMode).filter(fits) {
+            // "auto" is also a speed of its fan.
+            mode
+        } else {
+            only(device.capabilities.iter().filter(fits))?
+        };
+        let value = self.value(capability, amount)?;
+        let dark = capability.property == Property::Brightness && matches!(value, Value::Number(n) if n < 0.0);
+        (!dark).then(|| (capability.property.clone(), Op::Set, Some(value)))
+    }
+
+    /// The property an amount without a name is of: the one such a device is mostly told.
+    fn main_property(&self, device: &Device, amount: Amount) -> Option<Property> {
+        let of_kind = match device.kind.as_str() {
+            "light" => Property::Brightness,
+            "cover" | "valve" => Property::Position,
+            "media_player" => Property::Volume,
+            "fan" => Property::Speed,
+            "humidifier" => Property::Humidity,
+            "climate" | "water_heater" => Property::Temperature,
+            _ => return None,
+        };
+        match amount {
+            Amount::Level(_) if of_kind == Property::Temperature => None,
+            Amount::Number(_) | Amount::Level(_) => Some(of_kind),
+            Amount::Measured(_, unit) => Some(of_kind).filter(|p| (self.names.units[usize::from(unit)] == "%") != (*p == Property::Temperature)),
+            Amount::Color(_) | Amount::Hex(_) => Some(Property::Color),
+            Amount::White(_) => Some(Property::ColorTemp),
+            Amount::Choice(_) => None,
+        }
+    }
+
+    /// The amount as a value of the capability, where it is one.
+    fn value(&self, capability: &Capability, amount: Amount) -> Option<Value> {
+        match (&capability.takes, amount) {
+            (Takes::Number { min, max, unit, .. }, amount) => {
+                let number = match amount {
+                    Amount::Number(n) => n,
+                    Amount::Measured(n, said) => self.in_unit(n, said, unit)?,
+                    Amount::White(kelvin) if capability.property == Property::ColorTemp => kelvin,
+                    Amount::Level(Level::Low) => Some(LEAST_LIGHT).filter(|_| capability.property == Property::Brightness)?,
+                    Amount::Level(level) if unit == "%" => min + (max - min) * if level == Level::Half { 0.5 } else { 1.0 },
+                    _ => return None,
+                };
+                (number >= *min && number <= *max).then_some(Value::Number(number))
+            }
+            (Takes::Color, Amount::Color(color)) => Some(Value::text(&self.lexicon.colors[usize::from(color)])),
+            (Takes::Color, Amount::Hex([r, g, b])) => Some(Value::Text(format!("#{r:02x}{g:02x}{b:02x}"))),
+            (Takes::Choice(options), Amount::Choice(said)) if !is_fixed(&capability.property) => {
+                let said = &self.names.options[said as usize];
+                options.iter().find(|option| same(option, said)).map(|option| Value::text(option))
+            }
+            _ => None,
+        }
+    }
+
+    /// A number said in one unit, in the capability's own.
+    fn in_unit(&self, n: f64, said: u16, unit: &str) -> Option<f64> {
+        match (self.names.units[usize::from(said)].as_str(), unit) {
+            (said, own) if said == own => Some(n),
+            ("°" | "°C", "°C" | "°F" | "°") if !(unit == "°F" && self.names.units[usize::from(said)] == "°C") => Some(n),
+            ("°F", "°C") => Some((((n - 32.0) / 1.8) * 10.0).round() / 10.0),
+            ("°C", "°F") => Some(n * 1.8 + 32.0),
+            _ => None,
+        }
+    }
+
+    /// A declared property, on or off.
+    fn flag(&self, device: &Device, property: u16, on: bool) -> Option<Deed> {
+        let property = self.property(property);
+        let capability = device.can(property).filter(|c| c.settable)?;
+        match &capability.takes {
+            Takes::Boolean => Some((property.clone(), Op::Set, Some(Value::Flag(on)))),
+            Takes::Choice(_) if !property.is_standard() => set(device, property, word(on)),
+            _ if *property == Property::Volume => set(device, &Property::Mute, word(!on)),
+            _ => None,
+        }
+    }
+
+    fn step(&self, device: &Device, step: Step) -> Option<Deed> {
+        let said = step.property.map(|p| self.property(p).clone());
+        let warmth = step.warmth && device.can(&Property::Temperature).is_none();
+        let property = match said {
+            // A warmer light is a redder one: fewer kelvin.
+            Some(Property::Temperature) if warmth => Property::ColorTemp,
+            Some(property) => property,
+            None => self.main_property(device, Amount::Level(Level::Half)).or_else(|| device.can(&Property::Temperature).map(|c| c.property.clone()))?,
+        };
+        let capability = capability(device, &property).filter(|c| c.settable)?;
+        let property = capability.property.clone();
+        let Takes::Number { unit, min, max, .. } = &capability.takes else { return None };
+        let opens = property == Property::Position;
+        // "lights up" may mean on; only what goes up and down by nature does so without a verb.
+        if step.bare && step.vertical && step.property.is_none() && !opens && property != Property::Temperature {
+            return None;
+        }
+        if opens && step.vertical && step.by.is_none() {
+            return Some((property, Op::Set, Some(Value::Number(if step.up { 100.0 } else { 0.0 }))));
+        }
+        let by = match step.by {
+            None => None,
+            Some(amount) => Some(self.amount_by(amount, unit, step.property.is_some() || property == Property::Volume).filter(|by| *by <= max - min)?),
+        };
+        let up = step.up != (property == Property::ColorTemp && warmth);
+        Some((property, if up { Op::Increase } else { Op::Decrease }, by.map(Value::Number)))
+    }
+
+    fn amount_by(&self, amount: Amount, unit: &str, property_is_said: bool) -> Option<f64> {
+        let degrees = unit.starts_with('°');
+        let by = match amount {
+            Amount::Number(n) if property_is_said || (degrees && n <= 5.0) => n,
+            Amount::Measured(n, said) => match (self.names.units[usize::from(said)].as_str(), unit) {
+                ("°F", "°C") => (n / 1.8 * 10.0).round() / 10.0,
+                ("°C", "°F") => n * 1.8,
+                _ => self.in_unit(n, said, unit)?,
+            },
+            _ => return None,
+        };
+        (by > 0.0 && by <= if degrees { MOST_DEGREES } else { f64::INFINITY }).then_some(by)
+    }
+
+    fn query(&self, device: &Device, property: Option<u16>, asked: Option<Asked>) -> Option<Deed> {
+        let (property, value) = match (property, asked) {
+            (Some(property), Some(Asked::At(amount))) => {
+                let property = self.property(property);
+                (property.clone(), Some(self.value(device.can(property)?, amount)?))
+            }
+            (Some(property), Some(Asked::Is(state))) => {
+                let property = self.property(property);
+                let says = matches!(device.can(property)?.takes, Takes::Boolean) && matches!(state, State::On | State::Off);
+                (property.clone(), Some(Some(Value::Flag(state == State::On)).filter(|_| says)?))
+            }
+            (Some(property), _) => (self.readable(device, property)?, None),
+            (None, Some(Asked::Is(state))) => asked_state(device, state)?,
+            (None, Some(Asked::Of(state))) => (asked_state(device, state)?.0, None),
+            (None, Some(Asked::At(amount))) => {
+                let (property, _, value) = self.put(device, None, amount)?;
+                (property, value)
+            }
+            (None, Some(Asked::Named)) => (named_reading(device)?, None),
+            (None, None) => (main_state(device)?, None),
+        };
+        device.can(&property)?;
+        Some((property, Op::Query, value))
+    }
+
+    /// The property asked after, or the reading of it that the device has: `current_temperature`.
+    fn readable(&self, device: &Device, property: u16) -> Option<Property> {
+        let property = self.property(property);
+        let current = Property::Custom(format!("current_{property}").into());
+        let reading = device.can(&current).map(|c| c.property.clone());
+        reading.or_else(|| capability(device, property).map(|c| c.property.clone()))
+    }
+}
+
+/// The capability called so; or, of the "conveyor belt", its `belt_speed` for "speed".
+fn capability<'a>(device: &'a Device, property: &Property) -> Option<&'a Capability> {
+    let name = device.name.to_lowercase();
+    let belongs = |own: &Property| {
+        let before = own.name().strip_suffix(property.name()).and_then(|rest| rest.strip_suffix('_'));
+        !own.is_standard() && before.is_some_and(|before| name.split(' ').any(|word| word == before))
+    };
+    device.can(property).or_else(|| only(device.capabilities.iter().filter(|c| belongs(&c.property))))
+}
+
+/// What a sensor reads, where its name ends with that: "outdoor temperature".
+fn named_reading(device: &Device) -> Option<Property> {
+    let says = |property: &Property| {
+        let spoken = property.name().replace('_', " ");
+        std::iter::once(&device.name).chain(&device.aliases).any(|name| name.to_lowercase().ends_with(&spoken))
+    };
+    let reading = device.capabilities.iter().find(|c| says(&c.property))?;
+    (device.kind.as_str() == "sensor").then(|| reading.property.clone())
+}
+
+fn word(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+/// Whether two options are the same word, however they are written.
+fn same(one: &str, other: &str) -> bool {
+    let plain = |text: &str| text.replace(['_', '-'], " ").to_lowercase();
+    one == other || plain(one) == plain(other)
+}
+
+/// Sets a choice, where the device has it.
+fn set(device: &Device, property: &Property, value: &str) -> Option<Deed> {
+    let capability = device.can(property).filter(|c| c.settable)?;
+    let Takes::Choice(options) = &capability.takes else { return None };
+    options.iter().any(|o| o == value).then(|| (property.clone(), Op::Set, Some(Value::text(value))))
+}
+
+fn position(device: &Device, to: f64) -> Option<Deed> {
+    device.can(&Property::Position).filter(|c| c.settable).map(|c| (c.property.clone(), Op::Set, Some(Value::Number(to))))
+}
+
+fn switch(device: &Device, on: bool, mode: Option<&str>) -> Option<Deed> {
+    match device.kind.as_str() {
+        "scene" if on => set(device, &Property::Scene, "activated"),
+        "script" if on => set(device, &Property::Script, "run"),
+        "vacuum" if on && device.can(&Property::Power).is_none() => set(device, &Property::Vacuum, "cleaning"),
+        "climate" if device.can(&Property::Power).is_none() => set(device, &Property::HvacMode, if on { mode? } else { "off" }),
+        "valve" if device.can(&Property::Power).is_none() => position(device, if on { 100.0 } else { 0.0 }),
+        _ => set(device, &Property::Power, word(on)),
+    }
+}
+
+/// Started or stopped by its power: a pump, a coffee machine.
+fn run(device: &Device, on: bool) -> Option<Deed> {
+    set(device, &Property::Power, word(on)).filter(|_| !NOT_BY_POWER.contains(&device.kind.as_str()))
+}
+
+/// Wishes that one property of the device answers.
+fn plain(device: &Device, wish: Wish) -> Option<Deed> {
+    let kind = device.kind.as_str();
+    match wish {
+        Wish::Shut => position(device, 0.0).or_else(|| switch(device, false, None)),
+        Wish::Toggle => set(device, &Property::Power, "on").map(|(property, ..)| (property, Op::Toggle, None)),
+        Wish::Open(open) => position(device, if open { 100.0 } else { 0.0 }),
+        Wish::Extend(out) => position(device, if out { 100.0 } else { 0.0 }).filter(|_| device.class.as_deref() == Some("awning")),
+        Wish::Lock(lock) => set(device, &Property::Lock, if lock { "locked" } else { "unlocked" }),
+        Wish::Stop => match kind {
+            "cover" | "valve" => position(device, 0.0).map(|(property, ..)| (property, Op::Stop, None)),
+            "fan" => set(device, &Property::Power, "off"),
+            "vacuum" => set(device, &Property::Vacuum, "stopped"),
+            _ => set(device, &Property::Playback, "stopped").or_else(|| run(device, false)),
+        },
+        // "set dinner" may mean the scene; "set the pump" says nothing.
+        Wish::Start | Wish::Perform => match kind {
+            "vacuum" => set(device, &Property::Vacuum, "cleaning"),
+            "lawn_mower" => set(device, &Property::Mower, "mowing"),
+            "scene" => set(device, &Property::Scene, "activated"),
+            "script" => set(device, &Property::Script, "run"),
+            _ if wish == Wish::Start => run(device, true),
+            _ => None,
+        },
+        Wish::Pause => match kind {
+            "vacuum" => set(device, &Property::Vacuum, "paused"),
+            "lawn_mower" => set(device, &Property::Mower, "paused"),
+            _ => set(device, &Property::Playback, "paused"),
+        },
+        Wish::Play => match kind {
+            "vacuum" => set(device, &Property::Vacuum, "cleaning"),
+            "lawn_mower" => set(device, &Property::Mower, "mowing"),
+            _ => set(device, &Property::Playback, "playing"),
+        },
+        Wish::Skip(next) => set(device, &Property::Playback, if next { "next" } else { "previous" }),
+        Wish::Mute(mute) => set(device, &Property::Mute, word(mute)),
+        Wish::Dock => set(device, &Property::Vacuum, "docked").or_else(|| set(device, &Property::Mower, "docked")),
+        Wish::Locate => set(device, &Property::Vacuum, "located"),
+        Wish::Clean => set(device, &Property::Vacuum, "cleaning"),
+        Wish::Mow => set(device, &Property::Mower, "mowing"),
+        Wish::Press => device.can(&Property::Press).filter(|c| c.settable).map(|c| (c.property.clone(), Op::Set, None)),
+        Wish::Arm(on) if kind == "alarm_control_panel" => set(device, &Property::Power, word(on)),
+        _ => None,
+    }
+}
+
+/// The property a state is of, and the value that is that state.
+fn asked_state(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
+    let text = |property: Property, value: &str| device.can(&property).map(|_| (property, Some(Value::text(value))));
+    match state {
+        State::On | State::Off => text(Property::Power, word(state == State::On)).or_else(|| asked_on(device, state == State::On)),
+        State::Open => device.can(&Property::Position).map(|c| (c.property.clone(), Some(Value::Number(100.0)))),
+        State::Closed => device.can(&Property::Position).map(|c| (c.property.clone(), Some(Value::Number(0.0)))),
+        State::Locked => text(Property::Lock, "locked"),
+        State::Unlocked => text(Property::Lock, "unlocked"),
+        State::Playing => text(Property::Playback, "playing"),
+        State::Paused => text(Property::Playback, "paused").or_else(|| text(Property::Vacuum, "paused")),
+        State::Stopped => text(Property::Playback, "stopped").or_else(|| text(Property::Vacuum, "stopped")),
+        State::Muted => text(Property::Mute, "on"),
+        State::Cleaning => text(Property::Vacuum, "cleaning"),
+        State::Docked => text(Property::Vacuum, "docked").or_else(|| text(Property::Mower, "docked")),
+        State::Up | State::Down => None,
+    }
+}
+
+/// Whether what has no power is on: heating that is not off, a valve that is open.
+fn asked_on(device: &Device, on: bool) -> Option<(Property, Option<Value>)> {
+    match device.kind.as_str() {
+        "climate" => device.can(&Property::HvacMode).map(|c| (c.property.clone(), (!on).then(|| Value::text("off")))),
+        "valve" => asked_state(device, if on { State::Open } else { State::Closed }),
+        _ => None,
+    }
+}
+
+/// What "the state of it" is.
+fn main_state(device: &Device) -> Option<Property> {
+    use Property as P;
+    if let [single] = device.capabilities.as_slice() {
+        return Some(single.property.clone());
+    }
+    if matches!(device.kind.as_str(), "climate" | "water_heater") {
+        // "what is the thermostat set to"
+        return device.can(&P::Temperature).map(|c| c.property.clone());
+    }
+    [P::Lock, P::Position, P::Power, P::Vacuum, P::Mower, P::HvacMode, P::Playback].into_iter().find(|p| device.can(p).is_some())
+}

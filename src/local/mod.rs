@@ -1,0 +1,195 @@
+//! The deterministic reading of everyday commands: phrase + home → draft, in microseconds, without a network.
+//! Certain or silent: it speaks only when every word of the phrase is explained.
+//!
+//! The way of a phrase: `tokens` cuts it into words, `spans` gives each run of words its senses (from the language's `lexicon` and the
+//! home's `names`), `parse` makes `clause`s of them, `wish` what is wished, `find` of whom, `deed` what that means to each device, and
+//! `reading` asks whether all ways to take it agree. The grammar is code; the words are data in `config/language/<code>.toml`.
+//!
+//! # What is taken to be meant
+//! - A device's whole name wins. A part of a name, or a noun, that fits several is narrowed by the place that was said, then by the area
+//!   the command was said in; what then still fits several is asked back.
+//! - "the lights" without any place, in a home with lights in several areas, is asked back; "all the lights" is all of the area the command
+//!   was said in, and of the home where none is known or "everywhere" is said. "The light in the kitchen" is all of them, "the lamp" is one.
+//! - "lock the doors" is every lock: nobody means half of a house.
+//! - A group skips members that cannot do it. A single device that cannot silences the reading.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::command::phrase::Phrase;
+use crate::home::Home;
+use crate::home::action::Draft;
+
+mod clause;
+mod deed;
+mod find;
+mod lexicon;
+mod names;
+mod number;
+mod parse;
+mod reading;
+mod runs;
+mod sense;
+mod spans;
+mod tokens;
+mod wish;
+
+use lexicon::{Lexicon, index};
+use names::Names;
+use reading::Reading;
+
+/// The languages that come with the program.
+const BUILT_IN: [(&str, &str); 1] = [("en", include_str!("../../config/language/en.toml"))];
+
+/// When the local reading is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum When {
+    /// Before anything else.
+    #[default]
+    First,
+    /// When no model could be reached.
+    Last,
+    /// Not at all.
+    Never,
+}
+
+/// How the local reading is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// When it is used.
+    pub when: When,
+    /// The language of commands that do not name one: `en`.
+    pub language: String,
+    /// A folder whose `<code>.toml` files take the place of the built-in languages of that name.
+    pub folder: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { when: When::First, language: "en".to_owned(), folder: None }
+    }
+}
+
+/// Why the languages cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LanguageError {
+    /// The folder, or a file in it, cannot be read.
+    #[error("cannot read `{}`", .path.display())]
+    Unreadable {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not a language.
+    #[error("`{name}` is not a language file")]
+    Malformed {
+        /// The file, or the built-in language's code.
+        name: String,
+        /// Where and what.
+        source: Box<toml::de::Error>,
+    },
+    /// There is no file for the language commands are in.
+    #[error("there is no language `{code}`: known are {known}")]
+    Unknown {
+        /// The language set.
+        code: String,
+        /// The languages there are.
+        known: String,
+    },
+}
+
+/// The local reading: the languages, and the names of the home it last read for.
+#[derive(Debug)]
+pub struct Local {
+    when: When,
+    /// The language of commands that do not name one.
+    language: String,
+    languages: HashMap<String, Language>,
+}
+
+#[derive(Debug)]
+struct Language {
+    lexicon: Lexicon,
+    /// The names of the home of this revision.
+    names: Mutex<Option<(u64, Arc<Names>)>>,
+}
+
+impl Language {
+    fn parse(name: &str, text: &str) -> Result<Self, LanguageError> {
+        let lexicon = text.parse().map_err(|e| LanguageError::Malformed { name: name.to_owned(), source: Box::new(e) })?;
+        Ok(Self { lexicon, names: Mutex::new(None) })
+    }
+
+    /// The names of `home`: made when first asked for, and again when the home has changed.
+    fn names(&self, home: &Home) -> Arc<Names> {
+        let mut kept = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((revision, names)) if *revision == home.revision() => Arc::clone(names),
+            _ => {
+                let names = Arc::new(Names::of(home, &self.lexicon));
+                *kept = Some((home.revision(), Arc::clone(&names)));
+                names
+            }
+        }
+    }
+}
+
+impl Local {
+    /// Reads the built-in languages, and those of the folder, which win.
+    ///
+    /// # Errors
+    /// When the folder or a file in it cannot be read, a file is not a language, or there is none for `settings.language`.
+    pub fn new(settings: &Settings) -> Result<Self, LanguageError> {
+        let mut languages = HashMap::new();
+        for (code, text) in BUILT_IN {
+            languages.insert(code.to_owned(), Language::parse(code, text)?);
+        }
+        if let Some(folder) = &settings.folder {
+            let unreadable = |path: &PathBuf| {
+                let path = path.clone();
+                move |source| LanguageError::Unreadable { path, source }
+            };
+            for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
+                let path = entry.map_err(unreadable(folder))?.path();
+                let code = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+                let Some(code) = code.filter(|_| path.extension().is_some_and(|e| e == "toml")) else { continue };
+                let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
+                languages.insert(code, Language::parse(&path.display().to_string(), &text)?);
+            }
+        }
+        if !languages.contains_key(&settings.language) {
+            let mut known: Vec<&str> = languages.keys().map(String::as_str).collect();
+            known.sort_unstable();
+            return Err(LanguageError::Unknown { code: settings.language.clone(), known: known.join(", ") });
+        }
+        Ok(Self { when: settings.when, language: settings.language.clone(), languages })
+    }
+
+    /// When it is used.
+    pub fn when(&self) -> When {
+        self.when
+    }
+
+    /// What the phrase means in `home`: certain, a question of which of several is meant, or nothing.
+    pub fn draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
+        let language = self.language(phrase)?;
+        let names = language.names(home);
+        let area = phrase.area().and_then(|area| home.area_named(area));
+        let here = area.and_then(|area| home.areas().iter().position(|a| a.id == area.id)).map(index);
+        Reading { lexicon: &language.lexicon, names: &names, home, here }.draft(phrase.text())
+    }
+
+    /// Whether the phrase is a yes or a no, and nothing else.
+    pub fn consents(&self, phrase: &Phrase) -> Option<bool> {
+        let language = self.language(phrase)?;
+        language.lexicon.consent(&tokens::words(phrase.text()))
+    }
+
+    /// The language of the phrase; of `en-GB`, the `en`.
+    fn language(&self, phrase: &Phrase) -> Option<&Language> {
+        let code = phrase.language().unwrap_or(&self.language);
+        self.languages.get(code).or_else(|| self.languages.get(code.split(['-', '_']).next()?))
+    }
+}

@@ -1,0 +1,364 @@
+//! What things in one home are called: every name, and the shorter forms people use for it, found by their first word.
+//! Made once for each revision of the home.
+
+use std::collections::HashMap;
+
+use super::lexicon::{Lexicon, Noun, index};
+use super::runs::Runs;
+use super::sense::{Place, Sense};
+use super::tokens::words;
+use crate::command::phrase::Phrase;
+use crate::home::Home;
+use crate::home::capability::{Property, Takes};
+use crate::home::device::Device;
+
+/// The most nouns a language and a home may have together: one bit each.
+const MOST_NOUNS: usize = 128;
+
+/// The names of one home, in one language.
+#[derive(Debug)]
+pub(super) struct Names {
+    runs: Runs,
+    /// By [`Sense::Called`].
+    pub(super) called: Vec<Called>,
+    /// By [`Sense::Property`]: the vocabulary, then what the home declares.
+    pub(super) properties: Vec<Property>,
+    /// By [`Sense::Unit`]: the language's, then the home's own.
+    pub(super) units: Vec<String>,
+    /// By [`Sense::Noun`]: the language's, then the home's own kinds.
+    pub(super) nouns: Vec<Noun>,
+    /// By [`Sense::Choice`]: the options of the devices, as they write them.
+    pub(super) options: Vec<String>,
+    /// By [`Place::Floor`].
+    floors: Vec<String>,
+    /// By position among the home's devices.
+    pub(super) things: Vec<Thing>,
+    /// The words of five letters or more that a mistyped word may stand for.
+    meant: Vec<String>,
+}
+
+/// What is called by one run of words.
+#[derive(Debug, Default)]
+pub(super) struct Called {
+    /// The devices, and whether that is the whole name.
+    pub(super) devices: Vec<(u32, bool)>,
+    /// All of them are meant: "bedside lamps".
+    pub(super) many: bool,
+}
+
+/// Where a device is, and which nouns its name has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Thing {
+    pub(super) area: Option<u16>,
+    pub(super) floor: Option<u16>,
+    /// One bit for each noun.
+    pub(super) nouns: u128,
+}
+
+impl Names {
+    /// The names of `home`, with the nouns of `lexicon`.
+    pub(super) fn of(home: &Home, lexicon: &Lexicon) -> Self {
+        let names = Self {
+            runs: Runs::default(),
+            called: Vec::new(),
+            properties: Property::standard().collect(),
+            units: lexicon.units.clone(),
+            nouns: lexicon.nouns.iter().take(MOST_NOUNS).cloned().collect(),
+            options: Vec::new(),
+            floors: Vec::new(),
+            things: Vec::new(),
+            meant: Vec::new(),
+        };
+        let mut builder = Builder { names, lexicon, ids: HashMap::new(), rooms: Vec::new() };
+        builder.areas(home);
+        builder.kinds(home);
+        for (i, device) in home.devices().iter().enumerate() {
+            builder.device(i, device, home);
+        }
+        builder.finish()
+    }
+
+    /// What the words from the first of `said` on can stand for, with how many words each takes.
+    pub(super) fn senses<'a>(&'a self, said: &'a [&str]) -> impl Iterator<Item = (usize, Sense)> + 'a {
+        self.runs.senses(said)
+    }
+
+    /// Whether the word occurs in any name.
+    pub(super) fn knows(&self, word: &str) -> bool {
+        self.runs.known.contains(word)
+    }
+
+    /// The one word that `said` may be a slip of.
+    pub(super) fn slip_of(&self, said: &str) -> Option<&str> {
+        let mut near = self.meant.iter().filter(|word| super::tokens::one_slip(said, word));
+        let first = near.next()?;
+        near.next().is_none().then_some(first)
+    }
+
+    /// Whether the device at `device` is at `place`; `here` is where the command was said.
+    pub(super) fn is_at(&self, device: u32, place: Place, here: Option<u16>) -> bool {
+        let thing = self.things[device as usize];
+        match place {
+            Place::Area(area) => thing.area == Some(area),
+            Place::Floor(floor) => thing.floor == Some(floor),
+            Place::Here => here.is_some() && thing.area == here,
+            Place::House => true,
+        }
+    }
+}
+
+struct Builder<'a> {
+    names: Names,
+    lexicon: &'a Lexicon,
+    /// Run of words → its position in `called`.
+    ids: HashMap<String, u32>,
+    /// The words of each area's names.
+    rooms: Vec<Vec<Vec<String>>>,
+}
+
+impl Builder<'_> {
+    /// The words of a name, without the article before it.
+    fn words(&self, name: &str) -> Vec<String> {
+        let canonical = Phrase::new(name, None, None);
+        let mut all = words(canonical.text());
+        while all.len() > 1 && self.lexicon.senses(&all[..1]).any(|(_, sense)| sense == Sense::Article) {
+            all.remove(0);
+        }
+        all.into_iter().map(str::to_owned).collect()
+    }
+
+    fn add(&mut self, sense: Sense, run: &[String]) {
+        let run: Vec<&str> = run.iter().map(String::as_str).collect();
+        self.names.runs.add_words(sense, &run);
+    }
+
+    fn areas(&mut self, home: &Home) {
+        for (i, area) in home.areas().iter().enumerate() {
+            let spoken = area.id.spoken();
+            let all = std::iter::once(area.name.as_str()).chain(area.aliases.iter().map(String::as_str)).chain([spoken.as_str()]);
+            let runs: Vec<Vec<String>> = all.map(|name| self.words(name)).filter(|run| !run.is_empty()).collect();
+            for run in &runs {
+                self.add(Sense::Place(Place::Area(index(i))), run);
+                self.add(Sense::Place(Place::Area(index(i))), &[run.concat()]);
+            }
+            self.rooms.push(runs);
+            let Some(floor) = &area.floor else { continue };
+            if !self.names.floors.contains(floor) {
+                let run = self.words(floor);
+                self.add(Sense::Place(Place::Floor(index(self.names.floors.len()))), &run);
+                self.names.floors.push(floor.clone());
+            }
+        }
+    }
+
+    /// Kinds that are the operator's own words: `pump`.
+    fn kinds(&mut self, home: &Home) {
+        for device in home.devices() {
+            let kind = device.kind.as_str();
+            let known = self.names.nouns.iter().any(|noun| noun.kinds.iter().any(|k| k == kind));
+            if known || self.names.nouns.len() >= MOST_NOUNS {
+                continue;
+            }
+            let (one, many) = (kind.replace('_', " "), format!("{}s", kind.replace('_', " ")));
+            let id = index(self.names.nouns.len());
+            self.names.runs.add(Sense::Noun(id, false), &one);
+            self.names.runs.add(Sense::Noun(id, true), &many);
+            self.names.nouns.push(Noun { one: vec![one], many: vec![many], kinds: vec![kind.to_owned()], ..Noun::default() });
+        }
+    }
+
+    fn device(&mut self, i: usize, device: &Device, home: &Home) {
+        let area = device.area.as_ref().and_then(|id| home.areas().iter().position(|a| a.id == *id));
+        let floor = area.and_then(|a| home.areas()[a].floor.as_ref()).and_then(|f| self.names.floors.iter().position(|known| known == f));
+        let mut thing = Thing { area: area.map(index), floor: floor.map(index), nouns: 0 };
+        for name in std::iter::once(&device.name).chain(&device.aliases) {
+            let run = self.words(name);
+            thing.nouns |= self.nouns_in(&run);
+            for (form, whole) in self.forms(&run, area) {
+                let plural = self.plural(&form).filter(|_| !whole && form.len() > 1 && !self.begins_with_a_room(&form));
+                self.call(i, &form, whole);
+                if let Some(id) = plural.and_then(|plural| self.call(i, &plural, false)) {
+                    self.names.called[id].many = true;
+                }
+            }
+        }
+        self.names.things.push(thing);
+        for capability in &device.capabilities {
+            self.property(&capability.property);
+            match &capability.takes {
+                Takes::Choice(options) if !is_fixed(&capability.property) => {
+                    options.iter().filter(|o| !matches!(o.as_str(), "on" | "off")).for_each(|option| self.option(option));
+                }
+                Takes::Number { unit, .. } if !self.names.units.contains(unit) => self.unit(unit),
+                _ => {}
+            }
+        }
+    }
+
+    /// Calls a device by a form of its name, and says where that is kept.
+    fn call(&mut self, device: usize, form: &[String], whole: bool) -> Option<usize> {
+        let device = u32::try_from(device).ok()?;
+        let next = u32::try_from(self.names.called.len()).unwrap_or(u32::MAX);
+        let id = *self.ids.entry(form.join(" ")).or_insert(next);
+        if id == next {
+            self.names.called.push(Called::default());
+            self.add(Sense::Called(id, None), form);
+        }
+        let here = &mut self.names.called[id as usize].devices;
+        match here.iter_mut().find(|(d, _)| *d == device) {
+            Some((_, known)) => *known |= whole,
+            None => here.push((device, whole)),
+        }
+        Some(id as usize)
+    }
+
+    /// "bedside lamp" → "bedside lamps".
+    fn plural(&self, run: &[String]) -> Option<Vec<String>> {
+        let (noun, many) = self.noun_at_end(run)?;
+        let mut form = run.to_vec();
+        form.last_mut()?.clone_from(self.lexicon.nouns[usize::from(noun)].many.first().filter(|_| !many)?);
+        Some(form)
+    }
+
+    fn property(&mut self, property: &Property) {
+        if self.names.properties.contains(property) {
+            return;
+        }
+        let id = index(self.names.properties.len());
+        let run = self.words(&property.name().replace('_', " "));
+        self.add(Sense::Property(id), &run);
+        self.names.properties.push(property.clone());
+    }
+
+    fn option(&mut self, option: &str) {
+        let run = self.words(&option.replace('_', " "));
+        if self.names.options.iter().any(|known| known == option) || run.is_empty() {
+            return;
+        }
+        self.add(Sense::Choice(u32::try_from(self.names.options.len()).unwrap_or(u32::MAX)), &run);
+        self.names.options.push(option.to_owned());
+    }
+
+    fn unit(&mut self, unit: &str) {
+        let run = self.words(unit);
+        if unit.is_empty() || run.is_empty() {
+            return;
+        }
+        self.add(Sense::Unit(index(self.names.units.len())), &run);
+        self.names.units.push(unit.to_owned());
+    }
+
+    /// The nouns that end last in a name: a "window blind" is a blind, and no window.
+    fn nouns_in(&self, run: &[String]) -> u128 {
+        let run: Vec<&str> = run.iter().map(String::as_str).collect();
+        let (mut bits, mut last) = (0, 0);
+        for at in 0..run.len() {
+            for (length, sense) in self.lexicon.senses(&run[at..]).chain(self.names.runs.senses(&run[at..])) {
+                let Sense::Noun(noun, _) = sense else { continue };
+                if at + length > last {
+                    (bits, last) = (0, at + length);
+                }
+                if at + length == last && usize::from(noun) < MOST_NOUNS {
+                    bits |= 1 << noun;
+                }
+            }
+        }
+        bits
+    }
+
+    fn noun_at_end(&self, run: &[String]) -> Option<(u16, bool)> {
+        let last = [run.last()?.as_str()];
+        self.lexicon.senses(&last).find_map(|(_, sense)| if let Sense::Noun(noun, many) = sense { Some((noun, many)) } else { None })
+    }
+
+    /// The name and the shorter forms of it; true of those that are the whole name.
+    fn forms(&self, run: &[String], area: Option<usize>) -> Vec<(Vec<String>, bool)> {
+        let mut whole = vec![run.to_vec()];
+        whole.extend(self.other_digits(run));
+        let mut forms: Vec<(Vec<String>, bool)> = Vec::new();
+        for name in whole.clone() {
+            let rooms = area.map_or(&[][..], |a| self.rooms[a].as_slice());
+            let bare = rooms.iter().filter_map(|room| without_room(&name, room)).map(<[String]>::to_vec);
+            for form in std::iter::once(name.clone()).chain(bare) {
+                forms.extend(self.shorter(&form).into_iter().map(|f| (f, false)));
+                if form != name && self.stands_alone(&form) {
+                    forms.push((form, false));
+                }
+            }
+        }
+        forms.extend(whole.into_iter().filter(|name| !name.is_empty()).map(|name| (name, true)));
+        forms
+    }
+
+    /// "lamp 2" as "lamp two", and the other way round.
+    fn other_digits(&self, run: &[String]) -> Option<Vec<String>> {
+        let last = run.last()?;
+        let other = if let Ok(n) = last.parse::<f64>() {
+            self.lexicon.numbers.iter().filter(|(_, value)| (**value - n).abs() < f64::EPSILON).map(|(word, _)| word.to_string()).min()?
+        } else {
+            self.lexicon.numbers.get(last.as_str())?.to_string()
+        };
+        let mut form = run.to_vec();
+        *form.last_mut()? = other;
+        Some(form)
+    }
+
+    /// Forms that leave something out at either end, of two words or more, or of one that means nothing else.
+    fn shorter(&self, run: &[String]) -> Vec<Vec<String>> {
+        let mut forms = Vec::new();
+        let Some((last, front)) = run.split_last() else { return forms };
+        if last.parse::<f64>().is_ok() && front.len() > 1 {
+            forms.push(front.to_vec());
+        }
+        let Some((noun, many)) = self.noun_at_end(run) else { return forms };
+        let noun = &self.lexicon.nouns[usize::from(noun)];
+        if noun.drops && self.stands_alone(front) {
+            forms.push(front.to_vec());
+        }
+        if let Some(one) = noun.one.first().filter(|_| many && run.len() > 1) {
+            let mut form = front.to_vec();
+            form.push(one.clone());
+            forms.push(form);
+        }
+        let ends = (1..run.len().saturating_sub(1)).map(|from| &run[from..]);
+        forms.extend(ends.filter(|end| !self.begins_with_a_room(end)).map(<[String]>::to_vec));
+        forms
+    }
+
+    /// "kitchen light", the end of "old kitchen light", is the light of the kitchen, and not that one.
+    fn begins_with_a_room(&self, run: &[String]) -> bool {
+        self.rooms.iter().flatten().any(|room| run.starts_with(room))
+    }
+
+    /// Whether a form of a name says which device is meant, and nothing else: no area, and no word of the language.
+    fn stands_alone(&self, run: &[String]) -> bool {
+        let is_room = self.rooms.iter().flatten().any(|room| room == run);
+        let has_letters = run.iter().any(|word| word.chars().filter(|c| c.is_alphabetic()).count() > 2);
+        let is_word = run.len() == 1 && run.first().is_some_and(|word| self.lexicon.knows(word));
+        !run.is_empty() && !is_room && has_letters && !is_word
+    }
+
+    fn finish(self) -> Names {
+        let mut names = self.names;
+        let nouns = names.nouns.iter().flat_map(|noun| noun.one.iter().chain(&noun.many)).flat_map(|form| words(form)).map(str::to_owned);
+        let mut meant: Vec<String> = nouns.chain(names.runs.known.iter().map(ToString::to_string)).filter(|word| word.chars().count() >= 5).collect();
+        meant.sort_unstable();
+        meant.dedup();
+        names.meant = meant;
+        names
+    }
+}
+
+/// Properties whose words the language has: their options are not names.
+pub(super) fn is_fixed(property: &Property) -> bool {
+    matches!(
+        property,
+        Property::Power | Property::Lock | Property::Mute | Property::Playback | Property::Vacuum | Property::Mower | Property::Scene | Property::Script
+    )
+}
+
+/// What is left of a name without the area at its start or end.
+fn without_room<'a>(name: &'a [String], room: &[String]) -> Option<&'a [String]> {
+    let rest = name.strip_prefix(room).or_else(|| name.strip_suffix(room))?;
+    (!rest.is_empty()).then_some(rest)
+}

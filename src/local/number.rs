@@ -1,0 +1,118 @@
+//! Numbers in digits and in words: "21.5", "twenty one and a half", "a hundred and ten".
+
+use super::lexicon::Lexicon;
+use super::tokens::words;
+
+/// The number at the start of `said`, and how many words it takes.
+pub(super) fn number(lexicon: &Lexicon, said: &[&str]) -> Option<(f64, usize)> {
+    let negative = said.first().is_some_and(|word| lexicon.counting.minus.iter().any(|m| m == word));
+    let reader = Reader { lexicon, said: &said[usize::from(negative)..] };
+    let (whole, taken) = reader.digits().or_else(|| reader.words())?;
+    let (fraction, more) = reader.fraction(taken).unwrap_or((0.0, 0));
+    let value = whole + if whole < 0.0 { -fraction } else { fraction };
+    Some((if negative { -value } else { value }, usize::from(negative) + taken + more))
+}
+
+struct Reader<'a> {
+    lexicon: &'a Lexicon,
+    said: &'a [&'a str],
+}
+
+impl Reader<'_> {
+    fn word(&self, at: usize) -> Option<&str> {
+        self.said.get(at).copied()
+    }
+
+    fn value(&self, at: usize) -> Option<f64> {
+        self.lexicon.numbers.get(self.word(at)?).copied()
+    }
+
+    fn times(&self, at: usize) -> Option<f64> {
+        self.lexicon.counting.times.get(self.word(at)?).copied()
+    }
+
+    fn digits(&self) -> Option<(f64, usize)> {
+        let word = self.word(0)?;
+        let is_number = word.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
+        is_number.then(|| word.parse().ok()).flatten().map(|n| (n, 1))
+    }
+
+    /// "twenty one hundred and five thousand": parts of falling size.
+    fn words(&self) -> Option<(f64, usize)> {
+        let stands_for_one = self.word(0).is_some_and(|w| self.lexicon.counting.one.iter().any(|one| one == w)) && self.times(1).is_some();
+        let (mut total, mut taken) = if stands_for_one { (1.0, 1) } else { self.below_hundred(0)? };
+        let mut last = f64::INFINITY;
+        while let Some(times) = self.times(taken).filter(|t| *t < last) {
+            total *= times;
+            taken += 1;
+            last = times;
+            let joined = usize::from(self.word(taken).is_some_and(|w| self.lexicon.counting.joins.iter().any(|join| join == w)));
+            if let Some((rest, more)) = self.below_hundred(taken + joined) {
+                total += rest;
+                taken += joined + more;
+                break;
+            }
+        }
+        Some((total, taken))
+    }
+
+    /// "seven", "seventeen", "seventy seven".
+    fn below_hundred(&self, at: usize) -> Option<(f64, usize)> {
+        let first = self.value(at)?;
+        let tens = (20.0..100.0).contains(&first) && first % 10.0 == 0.0;
+        match self.value(at + 1).filter(|ones| tens && (1.0..10.0).contains(ones)) {
+            Some(ones) => Some((first + ones, 2)),
+            None => Some((first, 1)),
+        }
+    }
+
+    /// "point five", "and a half".
+    fn fraction(&self, at: usize) -> Option<(f64, usize)> {
+        let counting = &self.lexicon.counting;
+        let half = counting.half.iter().map(|text| words(text)).find(|half| self.said[at..].starts_with(half));
+        if let Some(half) = half {
+            return Some((0.5, half.len()));
+        }
+        let point = self.word(at)?;
+        counting.point.iter().find(|p| *p == point)?;
+        let digits: Vec<f64> = (at + 1..self.said.len()).map_while(|i| self.digit(i)).collect();
+        let value = digits.iter().rev().fold(0.0, |sum, digit| (sum + digit) / 10.0);
+        (!digits.is_empty()).then_some((value, 1 + digits.len()))
+    }
+
+    fn digit(&self, at: usize) -> Option<f64> {
+        let value = self.value(at).or_else(|| self.word(at)?.parse().ok());
+        value.filter(|n| (0.0..10.0).contains(n) && n.fract() == 0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_they_are_said() {
+        let lexicon: Lexicon = include_str!("../../config/language/en.toml").parse().unwrap();
+        for (text, value, taken) in [
+            ("21", 21.0, 1),
+            ("21.5 degrees", 21.5, 1),
+            ("-5", -5.0, 1),
+            ("minus five", -5.0, 2),
+            ("twenty one", 21.0, 2),
+            ("twenty-one and a half degrees", 21.5, 5),
+            ("21 and a half", 21.5, 4),
+            ("two point seven five", 2.75, 4),
+            ("a hundred", 100.0, 2),
+            ("one hundred and ten", 110.0, 4),
+            ("four thousand", 4000.0, 2),
+            ("twenty seven hundred", 2700.0, 3),
+            ("twenty and the fan", 20.0, 1),
+            ("thirty forty", 30.0, 1),
+        ] {
+            assert_eq!(number(&lexicon, &words(text)), Some((value, taken)), "{text}");
+        }
+        for text in ["", "a lamp", "and a half", "7:30", "10-20", "1/2", "1,000", "lamp", "minus"] {
+            assert_eq!(number(&lexicon, &words(text)), None, "{text}");
+        }
+    }
+}

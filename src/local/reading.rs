@@ -1,0 +1,130 @@
+//! Phrase + home → draft: tries every sense of what was said, and speaks only where all that make a sentence agree.
+
+use super::deed::Deeds;
+use super::find::{Finder, Found, Sought};
+use super::lexicon::Lexicon;
+use super::names::Names;
+use super::parse::clauses;
+use super::sense::Sense;
+use super::spans::Spans;
+use super::wish::wish;
+use crate::home::Home;
+use crate::home::action::{Action, Draft, Op};
+
+/// The most ways to take a phrase that are tried: past that it is not certain anyway.
+const MOST_READINGS: usize = 256;
+
+/// The most choices that are named in a question.
+const MOST_CHOICES: usize = 6;
+
+/// What a phrase is read with.
+pub(super) struct Reading<'a> {
+    pub(super) lexicon: &'a Lexicon,
+    pub(super) names: &'a Names,
+    pub(super) home: &'a Home,
+    /// The area the command was said in.
+    pub(super) here: Option<u16>,
+}
+
+impl Reading<'_> {
+    /// The draft, where it is certain.
+    pub(super) fn draft(&self, text: &str) -> Option<Draft> {
+        let spans = Spans::of(text, self.lexicon, self.names)?;
+        let ways: usize = spans.iter().try_fold(1_usize, |ways, senses| ways.checked_mul(senses.len())).filter(|w| *w <= MOST_READINGS)?;
+        let mut chosen = Vec::with_capacity(16);
+        let mut agreed: Option<Draft> = None;
+        for way in 0..ways {
+            let mut rest = way;
+            chosen.clear();
+            chosen.extend(spans.iter().map(|senses| {
+                let sense = senses[rest % senses.len()];
+                rest /= senses.len();
+                sense
+            }));
+            match (self.one(&chosen, spans.asked), &agreed) {
+                (Some(draft), Some(other)) if draft != *other => return None,
+                (Some(draft), None) => agreed = Some(draft),
+                _ => {}
+            }
+        }
+        agreed
+    }
+
+    /// The draft of one way to take it.
+    fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
+        let clauses = clauses(senses, asked)?;
+        let finder = Finder { home: self.home, names: self.names, deeds: Deeds { lexicon: self.lexicon, names: self.names }, here: self.here };
+        let mut actions: Vec<Action> = Vec::new();
+        let mut before: Vec<u32> = Vec::new();
+        let mut question = None;
+        for clause in &clauses {
+            let wish = wish(clause)?;
+            let mut now = Vec::new();
+            for found in finder.all(&Sought { clause, wish, before: &before })? {
+                match found {
+                    Found::These(devices) => {
+                        for (device, deeds) in devices {
+                            now.push(device);
+                            for (property, op, value) in deeds {
+                                self.add(&mut actions, device, Action { device: String::new(), property, op, value });
+                            }
+                        }
+                    }
+                    Found::Which(devices) => question = question.or_else(|| Some(self.which(&devices))),
+                    Found::Where(devices) => question = question.or_else(|| Some(self.r#where(&devices))),
+                }
+            }
+            before = now;
+        }
+        if question.is_some() {
+            return Some(Draft { question, ..Draft::default() });
+        }
+        (!actions.is_empty() && !contradicts(&actions)).then_some(Draft { actions, ..Draft::default() })
+    }
+
+    fn add(&self, actions: &mut Vec<Action>, device: u32, action: Action) {
+        let action = Action { device: self.home.devices()[device as usize].id.as_str().to_owned(), ..action };
+        if !actions.contains(&action) {
+            actions.push(action);
+        }
+    }
+
+    fn which(&self, devices: &[u32]) -> String {
+        let all = self.home.devices();
+        let name = |&d: &u32| {
+            let device = &all[d as usize];
+            let shared = devices.iter().any(|&other| other != d && all[other as usize].name.eq_ignore_ascii_case(&device.name));
+            let area = device.area.as_ref().and_then(|id| self.home.area(id)).filter(|_| shared);
+            area.map_or_else(|| device.name.clone(), |area| format!("{} ({})", device.name, area.name))
+        };
+        self.question(&self.lexicon.say.which, devices.iter().map(name).collect())
+    }
+
+    fn r#where(&self, devices: &[u32]) -> String {
+        let mut areas: Vec<u16> = devices.iter().filter_map(|&d| self.names.things[d as usize].area).collect();
+        areas.sort_unstable();
+        areas.dedup();
+        let names = areas.into_iter().map(|a| self.home.areas()[usize::from(a)].name.clone()).collect();
+        self.question(&self.lexicon.say.r#where, names)
+    }
+
+    fn question(&self, form: &str, mut choices: Vec<String>) -> String {
+        if choices.len() > MOST_CHOICES {
+            choices.truncate(MOST_CHOICES);
+            choices.push("…".to_owned());
+        }
+        let or = format!(" {} ", self.lexicon.say.or);
+        let listed = match choices.split_last() {
+            Some((last, front)) if !front.is_empty() && form == self.lexicon.say.which => format!("{}{or}{last}", front.join(", ")),
+            _ => choices.join(", "),
+        };
+        form.replace("{choices}", &listed)
+    }
+}
+
+/// Whether one property is told two things.
+fn contradicts(actions: &[Action]) -> bool {
+    let mut seen = std::collections::HashMap::new();
+    let mut changes = actions.iter().filter(|a| a.op != Op::Query);
+    changes.any(|action| seen.insert((&action.device, &action.property), action).is_some())
+}

@@ -1,0 +1,165 @@
+//! What a run of words can stand for: the vocabulary of the grammar, the same for every language.
+
+use serde::Deserialize;
+
+/// Something to be done: what a verb says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Act {
+    /// Wants a state or a value: "turn .. on".
+    Turn,
+    Set,
+    On,
+    Off,
+    /// "shut down": off, or closed.
+    Shut,
+    Toggle,
+    Open,
+    Close,
+    /// Of an awning: open.
+    Extend,
+    Retract,
+    Lock,
+    LockUp,
+    Unlock,
+    /// Up: open what opens, more of what has more.
+    Raise,
+    Lower,
+    Increase,
+    Decrease,
+    Dim,
+    Brighten,
+    Warm,
+    Cool,
+    Stop,
+    Start,
+    Pause,
+    Play,
+    Next,
+    Previous,
+    Mute,
+    Unmute,
+    /// Wants "home".
+    Send,
+    Dock,
+    Locate,
+    Clean,
+    Mow,
+    Perform,
+    Press,
+    Arm,
+    Disarm,
+}
+
+/// How something is or shall be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    On,
+    Off,
+    Up,
+    Down,
+    Open,
+    Closed,
+    Locked,
+    Unlocked,
+    Playing,
+    Paused,
+    Stopped,
+    Muted,
+    Cleaning,
+    Docked,
+}
+
+/// More or less of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum More {
+    Brighter,
+    Darker,
+    Warmer,
+    Cooler,
+    Louder,
+    Quieter,
+    Faster,
+    Slower,
+    Higher,
+    Lower,
+}
+
+/// A level without a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Level {
+    Low,
+    Half,
+    Full,
+}
+
+/// Where something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// By position among the home's areas.
+    Area(u16),
+    /// By position among the home's floors.
+    Floor(u16),
+    /// The area the command was said in.
+    Here,
+    /// All of the home.
+    House,
+}
+
+/// What a run of words can stand for. Small and `Copy`: what is long is an index into the lexicon or the names.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Sense {
+    Skip,
+    Polite,
+    Article,
+    All,
+    Any,
+    Both,
+    Except,
+    And,
+    Comma,
+    Or,
+    In,
+    To,
+    At,
+    By,
+    It,
+    Them,
+    Be,
+    What,
+    Whether,
+    Ensure,
+    Mode,
+    Status,
+    Much,
+    Possessive,
+    Place(Place),
+    Act(Act),
+    State(State),
+    /// A state, but only where something is said to be so.
+    Participle(State),
+    More(More),
+    /// By position in `Names::properties`.
+    Property(u16),
+    /// A question after a property.
+    How(u16),
+    Number(f64),
+    /// By position in `Names::units`.
+    Unit(u16),
+    Level(Level),
+    /// By position in `Lexicon::colors`.
+    Color(u16),
+    /// A colour by its digits.
+    Hex([u8; 3]),
+    /// A white, in kelvin.
+    White(f64),
+    /// By position in `Names::nouns`; true of the plural.
+    Noun(u16, bool),
+    /// By position in `Names::called`; with the noun that is spelt the same.
+    Called(u32, Option<(u16, bool)>),
+    /// By position in `Names::options`.
+    Choice(u32),
+}

@@ -1,0 +1,131 @@
+//! Words → spans: the longest run known at each place, with every sense it has. A word in no run silences the phrase.
+
+use super::lexicon::Lexicon;
+use super::names::Names;
+use super::number::number;
+use super::sense::{Act, Sense};
+use super::tokens::words;
+
+/// The most words read. Everyday commands have under 20; what is longer is a story.
+const MOST_WORDS: usize = 48;
+
+/// The shortest word that may be mistyped: among shorter ones every other word is one slip away.
+const SHORTEST_SLIP: usize = 5;
+
+/// What was said, as spans.
+#[derive(Debug, Default)]
+pub(super) struct Spans {
+    /// The senses of all spans, one after the other.
+    senses: Vec<Sense>,
+    /// Where each span's senses end.
+    ends: Vec<usize>,
+    /// Whether there was a question mark at the end.
+    pub(super) asked: bool,
+}
+
+impl Spans {
+    /// The spans of `text`; `None` where a word is unknown.
+    pub(super) fn of(text: &str, lexicon: &Lexicon, names: &Names) -> Option<Self> {
+        let mut said = words(text);
+        let mut spans = Self { senses: Vec::with_capacity(24), ends: Vec::with_capacity(16), asked: false };
+        while said.last() == Some(&"?") {
+            said.pop();
+            spans.asked = true;
+        }
+        if said.is_empty() || said.len() > MOST_WORDS {
+            return None;
+        }
+        mend(&mut said, lexicon, names)?;
+        let mut at = 0;
+        while at < said.len() {
+            at += spans.push(&said[at..], lexicon, names)?;
+        }
+        Some(spans)
+    }
+
+    /// Takes the longest run at the start of `said`, and gives its length.
+    fn push(&mut self, said: &[&str], lexicon: &Lexicon, names: &Names) -> Option<usize> {
+        let start = self.senses.len();
+        let mut longest = 0;
+        let counted = number(lexicon, said).map(|(value, length)| (length, Sense::Number(value)));
+        let own = own(said[0]).map(|sense| (1, sense));
+        for (length, sense) in names.senses(said).chain(lexicon.senses(said)).chain(counted).chain(own) {
+            if length < longest {
+                continue;
+            }
+            if length > longest {
+                self.senses.truncate(start);
+                longest = length;
+            }
+            if !self.senses[start..].contains(&sense) {
+                self.senses.push(sense);
+            }
+        }
+        self.join_nouns(start);
+        self.begin_with_the_verb(start);
+        self.ends.push(self.senses.len());
+        (longest > 0).then_some(longest)
+    }
+
+    /// A name spelt like a noun ("Thermostat") is one sense: the name, or else the noun.
+    fn join_nouns(&mut self, start: usize) {
+        let noun = self.senses[start..].iter().find_map(|s| if let Sense::Noun(noun, many) = *s { Some((noun, many)) } else { None });
+        let called = self.senses[start..].iter().position(|s| matches!(s, Sense::Called(..)));
+        if let (Some(noun), Some(at)) = (noun, called) {
+            if let Sense::Called(_, same) = &mut self.senses[start + at] {
+                *same = Some(noun);
+            }
+            let mut kept = 0;
+            self.senses.retain(|s| {
+                kept += 1;
+                kept <= start || !matches!(s, Sense::Noun(..))
+            });
+        }
+    }
+
+    /// "switch off the kitchen": where a clause begins, a word that may be "turn" is no thing.
+    fn begin_with_the_verb(&mut self, start: usize) {
+        let begins = self.senses[..start].last().is_none_or(|s| matches!(s, Sense::Skip | Sense::Polite | Sense::And | Sense::Comma));
+        if begins && self.senses[start..].contains(&Sense::Act(Act::Turn)) {
+            let mut kept = 0;
+            self.senses.retain(|s| {
+                kept += 1;
+                kept <= start || !matches!(s, Sense::Noun(..))
+            });
+        }
+    }
+
+    /// The senses of each span.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[Sense]> {
+        self.ends.iter().scan(0, |from, &to| Some(&self.senses[std::mem::replace(from, to)..to]))
+    }
+}
+
+/// What needs no language.
+fn own(word: &str) -> Option<Sense> {
+    match word {
+        "," | "." | ";" | "!" => Some(Sense::Comma),
+        hex => {
+            let digits = hex.strip_prefix('#').filter(|d| d.len() == 6)?;
+            let part = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+            Some(Sense::Hex([part(0)?, part(2)?, part(4)?]))
+        }
+    }
+}
+
+/// Puts the one word it may be a slip of in the place of an unknown word. `None` where that is not certain.
+fn mend<'a>(said: &mut [&'a str], lexicon: &'a Lexicon, names: &'a Names) -> Option<()> {
+    let mut mended = false;
+    for word in said {
+        let known = lexicon.knows(word) || names.knows(word) || own(word).is_some() || word.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+        if known {
+            continue;
+        }
+        if mended || word.len() < SHORTEST_SLIP || !lexicon.may_be_a_slip(word) {
+            return None;
+        }
+        *word = names.slip_of(word)?;
+        mended = true;
+    }
+    Some(())
+}

@@ -1,0 +1,132 @@
+//! Canonical text → words. Names, the language's words and what was said go through the same cut, so that they meet.
+
+/// Cuts canonical text into words: slices of it, in order.
+///
+/// Letters and digits are words of their own (`hdmi1` → `hdmi`, `1`), and so are `'s`, `%`, `°` and punctuation.
+/// White space, quotes, brackets, `_` and a hyphen after a letter only separate.
+pub(super) fn words(text: &str) -> Vec<&str> {
+    let mut found = Vec::with_capacity(12);
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '"' | '(' | ')' | '[' | ']' | '_' | '\'' if !rest.starts_with("'s") => 0,
+            c if c.is_whitespace() => 0,
+            '#' => 1 + run(&rest[1..], |c| c.is_ascii_hexdigit()),
+            '\'' => possessive(rest),
+            '-' => negative(rest, found.is_empty() || text[..text.len() - rest.len()].ends_with(' ')),
+            c if c.is_ascii_digit() => number(rest),
+            c if c.is_alphabetic() => word(rest),
+            c => c.len_utf8(),
+        };
+        if length == 0 {
+            rest = &rest[first.len_utf8()..];
+        } else {
+            found.push(&rest[..length]);
+            rest = &rest[length..];
+        }
+    }
+    found
+}
+
+fn run(text: &str, within: impl Fn(char) -> bool) -> usize {
+    text.find(|c| !within(c)).unwrap_or(text.len())
+}
+
+/// `'s` at the end of a word is a word; any other apostrophe outside a word only separates.
+fn possessive(text: &str) -> usize {
+    if text[2..].starts_with(char::is_alphanumeric) { 0 } else { 2 }
+}
+
+/// A minus sign belongs to the number after it where a word begins; elsewhere a hyphen separates.
+fn negative(text: &str, at_start: bool) -> usize {
+    if at_start && text[1..].starts_with(|c: char| c.is_ascii_digit()) { 1 + number(&text[1..]) } else { 0 }
+}
+
+/// Digits, with whatever makes them more than a plain number (`7:30`, `10-20`, `1,000`, `1/2`): such a word is no number, and silences.
+fn number(text: &str) -> usize {
+    let mut length = run(text, |c| c.is_ascii_digit());
+    loop {
+        let mut following = text[length..].chars();
+        let joined = matches!(following.next(), Some('.' | ',' | ':' | '-' | '/')) && following.next().is_some_and(|c| c.is_ascii_digit());
+        if !joined {
+            return length;
+        }
+        length += 1 + run(&text[length + 1..], |c| c.is_ascii_digit());
+    }
+}
+
+/// Letters, with an apostrophe (`don't`) or a slash (`l/min`) between them.
+fn word(text: &str) -> usize {
+    let mut length = 0;
+    loop {
+        length += run(&text[length..], |c| c.is_alphabetic() || is_mark(c));
+        let rest = &text[length..];
+        let mut following = rest.chars();
+        let joined = matches!(following.next(), Some('\'' | '/')) && following.next().is_some_and(char::is_alphabetic);
+        let possessive = rest.starts_with("'s") && !rest[2..].starts_with(char::is_alphanumeric);
+        if !joined || possessive {
+            return length;
+        }
+        length += 1;
+    }
+}
+
+/// A combining mark: lower-casing a dotted capital I leaves one behind.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}')
+}
+
+/// True where one edit makes `said` into `meant`: a letter more, less, other, or two neighbours exchanged
+/// (Damerau–Levenshtein distance 1). The first letter must be right, as it is in nearly all slips.
+pub(super) fn one_slip(said: &str, meant: &str) -> bool {
+    let (a, b): (Vec<char>, Vec<char>) = (said.chars().collect(), meant.chars().collect());
+    if a.first() != b.first() || a.len().abs_diff(b.len()) > 1 || a == b {
+        return false;
+    }
+    let same = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
+    let (a, b) = (&a[same..], &b[same..]);
+    match a.len().cmp(&b.len()) {
+        std::cmp::Ordering::Less => *a == b[1..],
+        std::cmp::Ordering::Greater => a[1..] == *b,
+        std::cmp::Ordering::Equal => a[1..] == b[1..] || (a.len() > 1 && a[0] == b[1] && a[1] == b[0] && a[2..] == b[2..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn text_is_cut_where_people_would() {
+        for (text, cut) in [
+            ("turn on the tv-lamp", "turn|on|the|tv|lamp"),
+            ("what's the kitchen's light", "what|'s|the|kitchen|'s|light"),
+            ("don't", "don't"),
+            ("40% at 21.5°c, 4000k", "40|%|at|21.5|°|c|,|4000|k"),
+            ("#ff8800 hdmi1 l/min", "#ff8800|hdmi|1|l/min"),
+            ("-5 at 7:30, 10-20?", "-5|at|7:30|,|10-20|?"),
+            ("the \"big\" lamp (left) room_2", "the|big|lamp|left|room|2"),
+        ] {
+            assert_eq!(words(text).join("|"), cut);
+        }
+    }
+
+    #[test]
+    fn one_slip_is_one_edit_after_the_first_letter() {
+        for said in ["kitchn", "kithcen", "kitchenn", "kitxhen"] {
+            assert!(one_slip(said, "kitchen"), "{said}");
+        }
+        for said in ["kitchen", "ditchen", "ktchn", "chicken"] {
+            assert!(!one_slip(said, "kitchen"), "{said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_letter_and_digit_is_in_some_word(text in "\\PC{0,40}") {
+            let count = |t: &str| t.chars().filter(|c| c.is_alphanumeric()).count();
+            prop_assert_eq!(words(&text).iter().map(|w| count(w)).sum::<usize>(), count(&text));
+        }
+    }
+}

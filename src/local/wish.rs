@@ -1,0 +1,312 @@
+//! A clause → what is wished, before it is known of which device: verbs, states and amounts that say the same become one.
+
+use super::clause::{Amount, Ask, Clause, Link};
+use super::lexicon::standard;
+use super::sense::{Act, Level, More, State};
+
+/// What is wished of a device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Wish {
+    Switch(bool),
+    /// On, at a value.
+    OnAt(Option<u16>, Amount),
+    /// Off what is switched, closed what opens.
+    Shut,
+    Toggle,
+    Open(bool),
+    /// Out, or in.
+    Extend(bool),
+    Lock(bool),
+    /// More or less.
+    Step(Step),
+    Put(Option<u16>, Amount),
+    /// A declared property on or off.
+    Flag(u16, bool),
+    Stop,
+    Start,
+    Pause,
+    Play,
+    Skip(bool),
+    Mute(bool),
+    Dock,
+    Locate,
+    Clean,
+    Mow,
+    Perform,
+    Press,
+    Arm(bool),
+    Query(Option<u16>, Option<Asked>),
+}
+
+/// A relative change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "how it was said, each by itself")]
+pub(super) struct Step {
+    pub(super) property: Option<u16>,
+    pub(super) up: bool,
+    pub(super) by: Option<Amount>,
+    /// "up" and "down", which open and close what opens.
+    pub(super) vertical: bool,
+    /// Without a verb: "volume up".
+    pub(super) bare: bool,
+    /// "warmer", which of a light is a colour.
+    pub(super) warmth: bool,
+}
+
+/// What a question asks about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Asked {
+    /// Whether it is so.
+    Is(State),
+    /// Whether it is that.
+    At(Amount),
+    /// How it is with what that state is of: "on or off?"
+    Of(State),
+    /// What its name says: "what is the outdoor temperature".
+    Named,
+}
+
+/// What the clause wishes. `None` where its parts do not go together.
+pub(super) fn wish(clause: &Clause) -> Option<Wish> {
+    if let Some(ask) = clause.ask {
+        return query(clause, ask);
+    }
+    let lone = clause.amount.is_none() && clause.state.is_none() && clause.more.is_none() && clause.property.is_none() && !clause.much;
+    if lone && clause.act.is_none() && clause.status || is_reading(clause) {
+        return Some(Wish::Query(clause.property, None));
+    }
+    if clause.either || clause.status || (clause.mode && !mode_is_said(clause)) {
+        return None;
+    }
+    if let Some(more) = clause.more {
+        return comparative(clause, more);
+    }
+    match clause.act {
+        None | Some(Act::Turn | Act::Set) => change(clause),
+        Some(Act::On) => switched(clause, State::On),
+        Some(Act::Off) => switched(clause, State::Off),
+        Some(Act::Open) => opening(clause, true),
+        Some(Act::Close) if clause.state == Some(State::Off) => change(&Clause { act: Some(Act::Turn), ..clause.clone() }),
+        Some(Act::Close) => opening(clause, false),
+        Some(act @ (Act::Raise | Act::Lower)) => step(clause, None, act == Act::Raise, true),
+        Some(act @ (Act::Increase | Act::Decrease)) => step(clause, None, act == Act::Increase, false),
+        Some(act @ (Act::Dim | Act::Brighten)) => step(clause, standard("brightness"), act == Act::Brighten, false),
+        Some(act @ (Act::Warm | Act::Cool)) => step(clause, standard("temperature"), act == Act::Warm, false),
+        Some(Act::LockUp) if lone => Some(Wish::Lock(true)),
+        Some(Act::Lock) if lone || (clause.state == Some(State::Up) && clause.amount.is_none() && clause.property.is_none()) => Some(Wish::Lock(true)),
+        Some(act @ (Act::Mute | Act::Unmute)) if !clause.much && clause.amount.is_none() && clause.state.is_none() && clause.property == standard("volume") => {
+            plain(act)
+        }
+        Some(Act::Send) => (clause.state == Some(State::Docked) && clause.amount.is_none() && clause.property.is_none()).then_some(Wish::Dock),
+        Some(act) if lone => plain(act),
+        Some(_) => None,
+    }
+}
+
+/// "eco mode" is a value; "turn on party mode" may be a scene.
+fn mode_is_said(clause: &Clause) -> bool {
+    match clause.amount {
+        None => matches!(clause.state, None | Some(State::On)) && clause.property.is_none() && clause.more.is_none(),
+        amount => matches!(amount, Some(Amount::Choice(_))),
+    }
+}
+
+/// Verbs that say the state as well: "activate", "kill".
+fn switched(clause: &Clause, state: State) -> Option<Wish> {
+    let agrees = clause.state.is_none_or(|said| said == state);
+    agrees.then(|| change(&Clause { act: None, state: Some(state), ..clause.clone() }))?
+}
+
+/// "bedroom temperature": a property of something, and nothing else.
+fn is_reading(clause: &Clause) -> bool {
+    let said = Clause { targets: Vec::new(), places: Vec::new(), property: None, ..clause.clone() };
+    let of_something = !clause.targets.is_empty() || !clause.places.is_empty();
+    clause.property.is_some() && of_something && said == Clause::default()
+}
+
+/// Verbs that say all by themselves.
+fn plain(act: Act) -> Option<Wish> {
+    Some(match act {
+        Act::Shut => Wish::Shut,
+        Act::Toggle => Wish::Toggle,
+        Act::Extend => Wish::Extend(true),
+        Act::Retract => Wish::Extend(false),
+        Act::Unlock => Wish::Lock(false),
+        Act::Stop => Wish::Stop,
+        Act::Start | Act::Perform => Wish::Start,
+        Act::Pause => Wish::Pause,
+        Act::Play => Wish::Play,
+        Act::Next => Wish::Skip(true),
+        Act::Previous => Wish::Skip(false),
+        Act::Mute => Wish::Mute(true),
+        Act::Unmute => Wish::Mute(false),
+        Act::Dock => Wish::Dock,
+        Act::Locate => Wish::Locate,
+        Act::Clean => Wish::Clean,
+        Act::Mow => Wish::Mow,
+        Act::Press => Wish::Press,
+        Act::Arm => Wish::Arm(true),
+        Act::Disarm => Wish::Arm(false),
+        _ => return None,
+    })
+}
+
+/// "turn .. on", "set .. to 20", "lights off", "brightness 50".
+fn change(clause: &Clause) -> Option<Wish> {
+    let (property, amount) = (clause.property, clause.amount);
+    if clause.much && !matches!(clause.state, Some(State::Up | State::Down)) {
+        return None;
+    }
+    match (clause.state, amount) {
+        (Some(State::On), None) => Some(property.map_or(Wish::Switch(true), |p| Wish::Flag(p, true))),
+        (Some(State::Off), None) => Some(property.map_or(Wish::Switch(false), |p| Wish::Flag(p, false))),
+        (Some(State::On), Some(amount)) => (clause.act != Some(Act::Set) && is_clear(clause, amount)).then_some(Wish::OnAt(property, amount)),
+        (Some(state @ (State::Up | State::Down)), _) => step(clause, None, state == State::Up, true),
+        (None, Some(amount)) => {
+            let sure = match (clause.act, amount, clause.link) {
+                (_, _, Link::By) => false,
+                (Some(Act::Set), Amount::Number(_), link) => link != Link::At || property.is_some(),
+                (_, Amount::Number(_), link) => link == Link::To || property.is_some(),
+                _ => true,
+            };
+            sure.then_some(Wish::Put(property, amount))
+        }
+        (Some(State::Open), Some(amount @ Amount::Measured(..))) if property.is_none() => Some(Wish::Put(standard("position"), amount)),
+        (Some(state), None) if property.is_none() => becomes(state),
+        (None, None) if clause.act == Some(Act::Set) && property.is_none() => Some(Wish::Perform),
+        _ => None,
+    }
+}
+
+/// "make sure the door is locked", "set the blinds to closed".
+fn becomes(state: State) -> Option<Wish> {
+    Some(match state {
+        State::Open => Wish::Open(true),
+        State::Closed => Wish::Open(false),
+        State::Locked => Wish::Lock(true),
+        State::Unlocked => Wish::Lock(false),
+        State::Playing => Wish::Play,
+        State::Paused => Wish::Pause,
+        State::Stopped => Wish::Stop,
+        State::Muted => Wish::Mute(true),
+        State::Docked => Wish::Dock,
+        State::Cleaning => Wish::Clean,
+        State::On | State::Off | State::Up | State::Down => return None,
+    })
+}
+
+/// An amount that cannot be a time: "on at 50 percent", never "on at nine".
+fn is_clear(clause: &Clause, amount: Amount) -> bool {
+    !matches!(amount, Amount::Number(_)) || (clause.property.is_some() && clause.link != Link::By)
+}
+
+fn opening(clause: &Clause, open: bool) -> Option<Wish> {
+    let position = standard("position");
+    let property = clause.property.or(position);
+    if !matches!((open, clause.state), (_, None) | (true, Some(State::Up)) | (false, Some(State::Down))) {
+        return None;
+    }
+    match clause.amount {
+        None if clause.much => Some(Wish::Step(Step { property, up: open, by: None, vertical: false, bare: false, warmth: false })),
+        None | Some(Amount::Level(Level::Full)) if clause.property.is_none() => Some(Wish::Open(open)),
+        Some(Amount::Level(Level::Half)) => Some(Wish::Put(property, Amount::Level(Level::Half))),
+        Some(amount @ Amount::Measured(..)) if clause.link == Link::By => {
+            Some(Wish::Step(Step { property, up: open, by: Some(amount), vertical: false, bare: false, warmth: false }))
+        }
+        Some(amount @ Amount::Measured(..)) if open => Some(Wish::Put(property, amount)),
+        Some(amount @ Amount::Number(_)) if open && clause.link == Link::To => Some(Wish::Put(property, amount)),
+        _ => None,
+    }
+}
+
+/// "turn up", "raise", "dim": to a value, by a value, or by one step.
+fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Wish> {
+    let own_state = matches!(clause.state, None | Some(State::Up | State::Down)) && (clause.state.is_none() || (clause.state == Some(State::Up)) == up);
+    let property = match (clause.property, of) {
+        (Some(said), Some(of)) if said != of => return None,
+        (said, of) => said.or(of),
+    };
+    if !own_state {
+        return None;
+    }
+    let bare = clause.act.is_none();
+    let next = |by| Some(Wish::Step(Step { property, up, by, vertical, bare, warmth: matches!(clause.act, Some(Act::Warm | Act::Cool)) }));
+    match (clause.amount, clause.link) {
+        (None, _) => next(None),
+        (Some(Amount::Level(Level::Full)), _) if up => Some(Wish::Put(property, Amount::Level(Level::Full))),
+        (Some(Amount::Level(Level::Low)), _) if !up => Some(Wish::Put(property, Amount::Level(Level::Low))),
+        // "lower the blinds halfway" is where they stop.
+        (Some(Amount::Level(Level::Half)), Link::Bare) if vertical && property.is_none() => Some(Wish::Put(standard("position"), Amount::Level(Level::Half))),
+        (Some(Amount::Level(Level::Half)), Link::To) => Some(Wish::Put(property, Amount::Level(Level::Half))),
+        (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Link::To) => Some(Wish::Put(property, amount)),
+        (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Link::By) => next(Some(amount)),
+        // "turn it up 2 degrees" goes by them; "dim the lamp 20 percent" may mean to or by.
+        (Some(amount @ Amount::Measured(..)), Link::Bare) if of.is_none() => next(Some(amount)),
+        _ => None,
+    }
+}
+
+/// "brighter", "20 percent warmer".
+fn comparative(clause: &Clause, more: More) -> Option<Wish> {
+    let (of, up) = match more {
+        More::Brighter => ("brightness", true),
+        More::Darker => ("brightness", false),
+        More::Warmer => ("temperature", true),
+        More::Cooler => ("temperature", false),
+        More::Louder => ("volume", true),
+        More::Quieter => ("volume", false),
+        More::Faster => ("speed", true),
+        More::Slower => ("speed", false),
+        More::Higher => ("", true),
+        More::Lower => ("", false),
+    };
+    let verb = matches!(clause.act, Some(Act::Turn | Act::Set));
+    let lone = of.is_empty() && (!verb || clause.property.is_none());
+    if lone || clause.state.is_some() || !(verb || clause.act.is_none()) {
+        return None;
+    }
+    // "slow down" alone may be said to a person.
+    if of == "speed" && clause.targets.is_empty() && clause.places.is_empty() && clause.property.is_none() {
+        return None;
+    }
+    let property = match (clause.property, standard(of)) {
+        (Some(said), Some(of)) if said != of => return None,
+        (said, of) => said.or(of),
+    };
+    let by = match (clause.amount, clause.link) {
+        (None, _) => None,
+        (Some(amount @ Amount::Measured(..)), Link::Bare) | (Some(amount @ (Amount::Measured(..) | Amount::Number(_))), Link::By) => Some(amount),
+        _ => return None,
+    };
+    let warmth = matches!(more, More::Warmer | More::Cooler);
+    Some(Wish::Step(Step { property, up, by, vertical: false, bare: clause.act.is_none(), warmth }))
+}
+
+fn query(clause: &Clause, ask: Ask) -> Option<Wish> {
+    if clause.mode && ask == Ask::What && clause.property.is_none() && clause.state.is_none() && clause.amount.is_none() {
+        // "what is the mode of the thermostat"
+        return query(&Clause { mode: false, property: standard("hvac_mode"), ..clause.clone() }, ask);
+    }
+    if clause.act.is_some() || clause.more.is_some() || clause.much || !clause.except.is_empty() || clause.ensure || clause.mode {
+        return None;
+    }
+    let asked = match (clause.state, clause.amount) {
+        (Some(_), Some(_)) => return None,
+        (Some(state), None) if clause.either || ask == Ask::What => Some(Asked::Of(state)),
+        (Some(state), None) => Some(Asked::Is(state)),
+        (None, Some(amount)) => Some(Asked::At(amount)),
+        // "is the car charging": a property that is or is not.
+        (None, None) if ask == Ask::Whether && clause.property.is_some() => Some(Asked::Is(State::On)),
+        (None, None) => None,
+    };
+    match ask {
+        Ask::Whether if asked.is_none() => None,
+        Ask::What if matches!(asked, Some(Asked::At(_))) => None,
+        // "what is the lamp" asks for something else; of a sensor the name may say what.
+        Ask::What if asked.is_none() && clause.property.is_none() && !clause.status => {
+            (clause.targets.len() == 1).then_some(Wish::Query(None, Some(Asked::Named)))
+        }
+        _ if clause.property.is_some() && matches!(asked, Some(Asked::Of(_))) => None,
+        _ => Some(Wish::Query(clause.property, asked)),
+    }
+}
