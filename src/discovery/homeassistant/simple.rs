@@ -1,0 +1,110 @@
+//! Entities with one property: switches, sirens, selects, numbers, buttons, scenes and sensors.
+
+use serde_json::Value as Json;
+
+use crate::home::binding::{Codec, Link, Scale};
+use crate::home::capability::{Capability, Property, Takes, Value};
+
+use super::super::{Malformed, choice, names, number, readings, setting};
+use super::config::Config;
+
+/// The two states of something switched: what is sent for them, and what is heard.
+pub(super) struct Words {
+    /// Keys of the payloads for on and off, with their defaults.
+    pub(super) payload: [(&'static str, &'static str); 2],
+    /// Keys of the states for on and off; the payloads where absent.
+    pub(super) state: [&'static str; 2],
+}
+
+pub(super) const ON_OFF: Words = Words { payload: [("payload_on", "ON"), ("payload_off", "OFF")], state: ["state_on", "state_off"] };
+
+/// A capability of two words.
+///
+/// # Errors
+/// When a topic or template is bad.
+pub(super) fn switched(config: &Config, property: Property, [on, off]: [&str; 2], ports: [[&str; 2]; 2], words: &Words) -> Result<Capability, Malformed> {
+    let [command, state] = ports;
+    let sent = |(key, default): (&str, &str)| config.wire(key, default);
+    let wire = [sent(words.payload[0]), sent(words.payload[1])];
+    let heard = |index: usize| config.get(words.state[index]).cloned().unwrap_or_else(|| wire[index].clone());
+    let codec = Codec { words: vec![(Value::text(on), heard(0)), (Value::text(off), heard(1))], scale: Scale::Nothing };
+    let [wire_on, wire_off] = wire.clone();
+    let fixed = config.messages(command, &[(Value::text(on), wire_on), (Value::text(off), wire_off)])?;
+    let link = Link { fixed, state: config.hears(state[0], state[1])?, codec, ..Link::default() };
+    Ok(setting(property, choice(&[on, off]), link))
+}
+
+pub(super) fn switch(config: &Config) -> Result<Vec<Capability>, Malformed> {
+    let ports = [["command_topic", "command_template"], ["state_topic", "value_template"]];
+    Ok(vec![switched(config, Property::Power, ["on", "off"], ports, &ON_OFF)?])
+}
+
+pub(super) fn siren(config: &Config) -> Result<Vec<Capability>, Malformed> {
+    // The usual template gives a JSON object with `state` and more; without it the payload stands alone.
+    let ports = [["command_topic", "command_template"], ["state_topic", "state_value_template"]];
+    Ok(vec![switched(config, Property::Power, ["on", "off"], ports, &ON_OFF)?])
+}
+
+pub(super) fn select(config: &Config, device: &str) -> Result<Vec<Capability>, Malformed> {
+    let options = config.list("options");
+    let link = config.options(&options, ["command_topic", "command_template"], ["state_topic", "value_template"])?;
+    if options.is_empty() {
+        return Err(Malformed::Missing("options"));
+    }
+    let name = config.own_name(device).unwrap_or_else(|| "option".to_owned());
+    Ok(vec![setting(readings::named(&name), Takes::Choice(options), link)])
+}
+
+pub(super) fn numeric(config: &Config, device: &str) -> Result<Vec<Capability>, Malformed> {
+    let name = config.own_name(device).unwrap_or_else(|| "number".to_owned());
+    let (min, max) = (config.number("min").unwrap_or(1.0), config.number("max").unwrap_or(100.0));
+    if min >= max {
+        return Err(Malformed::Missing("max"));
+    }
+    let unit = config.text("unit_of_measurement").and_then(|u| names::clean(&u)).unwrap_or_default();
+    let takes = Takes::Number { min, max, step: config.number("step").filter(|s| *s > 0.0), unit };
+    let link = Link { command: config.tells("command_topic", "command_template")?, state: config.hears("state_topic", "value_template")?, ..Link::default() };
+    Ok(vec![setting(readings::named(&name), takes, link)])
+}
+
+pub(super) fn button(config: &Config) -> Result<Vec<Capability>, Malformed> {
+    // The gate asks for `PRESS` where a capability takes no value.
+    let press = [(Value::text("PRESS"), config.wire("payload_press", "PRESS"))];
+    let fixed = config.messages(["command_topic", "command_template"], &press)?;
+    Ok(vec![setting(Property::Press, Takes::Trigger, Link { fixed, ..Link::default() })])
+}
+
+pub(super) fn scene(config: &Config) -> Result<Vec<Capability>, Malformed> {
+    let on = [(Value::text("activated"), config.wire("payload_on", "ON"))];
+    let fixed = config.messages(["command_topic", "command_template"], &on)?;
+    Ok(vec![setting(Property::Scene, choice(&["activated"]), Link { fixed, ..Link::default() })])
+}
+
+pub(super) fn sensor(config: &Config, device: &str) -> Result<Vec<Capability>, Malformed> {
+    let state = config.hears("state_topic", "value_template")?;
+    if state.is_empty() {
+        return Err(Malformed::Missing("state_topic"));
+    }
+    let class = config.text("device_class");
+    let Some(name) = class.clone().filter(|c| c != "enum").or_else(|| config.own_name(device)) else { return Err(Malformed::Missing("name")) };
+    let options = config.list("options");
+    if class.as_deref() == Some("enum") || !options.is_empty() {
+        return Ok(vec![readings::one_of(&name, options, state)]);
+    }
+    Ok(vec![readings::told(&name, config.text("unit_of_measurement").as_deref(), state)])
+}
+
+pub(super) fn binary_sensor(config: &Config, device: &str) -> Result<Vec<Capability>, Malformed> {
+    let state = config.hears("state_topic", "value_template")?;
+    if state.is_empty() {
+        return Err(Malformed::Missing("state_topic"));
+    }
+    let Some(name) = config.text("device_class").or_else(|| config.own_name(device)) else { return Err(Malformed::Missing("name")) };
+    let wire: [Json; 2] = [config.wire("payload_on", "ON"), config.wire("payload_off", "OFF")];
+    Ok(vec![readings::sensed(&name, wire, state)])
+}
+
+/// The whole range of what is told in percent.
+pub(super) fn percent() -> Takes {
+    number(0.0, 100.0, "%")
+}

@@ -1,0 +1,244 @@
+//! What a Zigbee device exposes, and the capability each exposed feature becomes.
+//! Source: `Zigbee2MQTT`'s page on exposes, November 2026.
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use crate::home::binding::{self, Codec, Link, Publication, Scale};
+use crate::home::capability::{Capability, Property, Takes, Value};
+
+use super::super::{choice, field, names, number, readings, setting};
+
+/// The value can be set.
+const SET: u64 = 0b010;
+
+/// Options one feature may have.
+const MOST_OPTIONS: usize = 64;
+
+/// One feature, or a group of them.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Expose {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) name: Option<String>,
+    pub(super) property: Option<String>,
+    pub(super) endpoint: Option<String>,
+    access: Option<u64>,
+    pub(super) category: Option<String>,
+    unit: Option<String>,
+    value_min: Option<f64>,
+    value_max: Option<f64>,
+    value_step: Option<f64>,
+    values: Vec<Json>,
+    value_on: Option<Json>,
+    value_off: Option<Json>,
+    value_toggle: Option<Json>,
+    pub(super) features: Vec<Expose>,
+}
+
+/// Where a device is: its base topic and its name there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<'a> {
+    pub(super) base: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl At<'_> {
+    fn state(&self) -> String {
+        format!("{}/{}", self.base, self.name)
+    }
+
+    fn set(&self, key: &str, value: &Json) -> Publication {
+        Publication::new(format!("{}/{}/set", self.base, self.name), json!({ key: value }).to_string())
+    }
+
+    fn link(&self, property: &Property, key: &str) -> Link {
+        binding::zigbee2mqtt(self.base, self.name, property, Some(key))
+    }
+}
+
+impl Expose {
+    pub(super) fn is_settable(&self) -> bool {
+        self.access.is_some_and(|access| access & SET != 0)
+    }
+
+    /// The key in the payload, where it can be one.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.property.as_deref().filter(|key| names::is_option(key) && !key.contains('.'))
+    }
+
+    pub(super) fn feature(&self, name: &str) -> Option<&Self> {
+        self.features.iter().find(|f| f.name.as_deref() == Some(name))
+    }
+
+    /// The endpoint it belongs to: its own, or that of its features.
+    pub(super) fn part(&self) -> Option<&str> {
+        self.endpoint.as_deref().or_else(|| self.features.iter().find_map(|f| f.endpoint.as_deref()))
+    }
+
+    fn words(&self) -> Vec<String> {
+        let text = |value: &Json| value.as_str().filter(|text| names::is_option(text)).map(str::to_owned);
+        self.values.iter().filter_map(text).take(MOST_OPTIONS).collect()
+    }
+
+    fn takes_number(&self, usual: (f64, f64, &str)) -> Takes {
+        let unit = self.unit.as_deref().and_then(names::clean).unwrap_or_else(|| usual.2.to_owned());
+        let (min, max) = (self.value_min.unwrap_or(usual.0), self.value_max.unwrap_or(usual.1));
+        let (min, max) = if min < max { (min, max) } else { (usual.0, usual.1) };
+        Takes::Number { min, max, step: self.value_step.filter(|s| *s > 0.0), unit }
+    }
+
+    /// One of two words for one of two values on the wire.
+    fn switch(&self, at: At<'_>, property: Property, [on, off]: [&str; 2]) -> Option<Capability> {
+        let key = self.key()?;
+        let wire = |value: &Option<Json>, usual: &str| value.clone().unwrap_or_else(|| Json::from(usual));
+        let words = vec![(Value::text(on), wire(&self.value_on, "ON")), (Value::text(off), wire(&self.value_off, "OFF"))];
+        let toggle = self.value_toggle.as_ref().map(|value| at.set(key, value));
+        let link = Link { codec: Codec { words, scale: Scale::Nothing }, toggle, ..at.link(&property, key) };
+        Some(self.able(setting(property, choice(&[on, off]), link)))
+    }
+
+    /// One of the device's own words.
+    fn select(&self, at: At<'_>, property: Property) -> Option<Capability> {
+        let (key, words) = (self.key()?, self.words());
+        if words.is_empty() {
+            return None;
+        }
+        let pairs = words.iter().map(|word| (Value::text(word), Json::from(word.as_str()))).collect();
+        let link = Link { codec: Codec { words: pairs, scale: Scale::Nothing }, ..at.link(&property, key) };
+        Some(self.able(setting(property, Takes::Choice(words), link)))
+    }
+
+    /// A number as it is.
+    fn plain(&self, at: At<'_>, property: Property, usual: (f64, f64, &str)) -> Option<Capability> {
+        let link = Link { codec: Codec::default(), ..at.link(&property, self.key()?) };
+        Some(self.able(setting(property, self.takes_number(usual), link)))
+    }
+
+    /// A number of the device's own range, told and taken in percent.
+    fn percent(&self, at: At<'_>, property: Property, usual: f64) -> Option<Capability> {
+        let range = (self.value_min.unwrap_or(0.0), self.value_max.unwrap_or(usual));
+        let range = if range.0 < range.1 { range } else { (0.0, usual) };
+        let codec = Codec { words: Vec::new(), scale: Scale::Linear { from: (0.0, 100.0), to: range } };
+        let link = Link { codec, ..at.link(&property, self.key()?) };
+        Some(self.able(setting(property, number(0.0, 100.0, "%"), link)))
+    }
+
+    /// What can only be read has nothing that commands it.
+    fn able(&self, mut capability: Capability) -> Capability {
+        if !self.is_settable() {
+            capability.settable = false;
+            let link = &mut capability.link;
+            (link.command, link.stop, link.toggle, link.fixed) = (None, None, None, Vec::new());
+        }
+        capability
+    }
+
+    /// What the features of a light, switch, cover, lock, climate or fan become.
+    pub(super) fn capabilities(&self, at: At<'_>) -> Vec<Capability> {
+        let all: Vec<Option<Capability>> = match self.kind.as_str() {
+            "light" => self.light(at),
+            "switch" => vec![self.feature("state").and_then(|f| f.switch(at, Property::Power, ["on", "off"]))],
+            "cover" => self.cover(at),
+            "lock" => vec![self.feature("state").and_then(|f| f.switch(at, Property::Lock, ["locked", "unlocked"]))],
+            "climate" => self.climate(at),
+            "fan" => vec![
+                self.feature("state").and_then(|f| f.switch(at, Property::Power, ["on", "off"])),
+                self.feature("speed").and_then(|f| f.percent(at, Property::Speed, 254.0)),
+                self.feature("mode").and_then(|f| f.select(at, Property::FanMode)),
+            ],
+            _ => Vec::new(),
+        };
+        all.into_iter().flatten().collect()
+    }
+
+    fn light(&self, at: At<'_>) -> Vec<Option<Capability>> {
+        let color = self.feature("color_xy").or_else(|| self.feature("color_hs"));
+        vec![
+            self.feature("state").and_then(|f| f.switch(at, Property::Power, ["on", "off"])),
+            self.feature("brightness").and_then(|f| f.percent(at, Property::Brightness, 254.0)),
+            self.feature("color_temp").and_then(|f| f.color_temp(at)),
+            color.and_then(|f| Some(f.able(setting(Property::Color, Takes::Color, at.link(&Property::Color, &format!("{}.hex", f.key()?)))))),
+        ]
+    }
+
+    fn color_temp(&self, at: At<'_>) -> Option<Capability> {
+        let kelvin = |mired: Option<f64>, usual| mired.filter(|m| *m > 0.0).map_or(usual, |m| (1e6 / m).round());
+        let (min, max) = (kelvin(self.value_max, 2000.0), kelvin(self.value_min, 6500.0));
+        let (min, max) = if min < max { (min, max) } else { (2000.0, 6500.0) };
+        Some(self.able(setting(Property::ColorTemp, number(min, max, "K"), at.link(&Property::ColorTemp, self.key()?))))
+    }
+
+    fn cover(&self, at: At<'_>) -> Vec<Option<Capability>> {
+        let state = self.feature("state").filter(|f| f.is_settable()).and_then(Self::key);
+        let stop = state.map(|key| at.set(key, &"STOP".into()));
+        let moved = |capability: Capability| Capability { link: Link { stop: stop.clone(), ..capability.link }, ..capability };
+        let position = self.feature("position").and_then(|f| f.percent(at, Property::Position, 100.0)).map(moved);
+        let tilt = self.feature("tilt").and_then(|f| f.percent(at, Property::Tilt, 100.0)).map(moved);
+        if position.is_some() {
+            return vec![position, tilt];
+        }
+        // Without a position there are only open, closed and stop.
+        let words = |key: &str| {
+            let pairs = [(100.0, "OPEN"), (0.0, "CLOSE"), (0.0, "CLOSED")].map(|(n, word)| (Value::Number(n), Json::from(word)));
+            let fixed = pairs[..2].iter().map(|(value, wire)| (value.clone(), at.set(key, wire))).collect();
+            let codec = Codec { words: pairs.to_vec(), scale: Scale::Nothing };
+            let link = Link { fixed, codec, state: vec![field(&at.state(), &[key])], stop: stop.clone(), ..Link::default() };
+            setting(Property::Position, number(0.0, 100.0, "%"), link)
+        };
+        vec![state.map(words), tilt]
+    }
+
+    fn climate(&self, at: At<'_>) -> Vec<Option<Capability>> {
+        const USUAL: (f64, f64, &str) = (5.0, 35.0, "°C");
+        let targets = ["occupied_heating_setpoint", "current_heating_setpoint", "occupied_cooling_setpoint"];
+        // Which of two setpoints a device obeys, its exposes do not say; the first that can be set is the one people mean.
+        let mut set = targets.iter().filter_map(|name| self.feature(name)).filter(|f| f.is_settable());
+        let target = set.next();
+        let cooling = set.find(|f| f.name.as_deref() == Some("occupied_cooling_setpoint"));
+        let unoccupied = self.feature("unoccupied_heating_setpoint");
+        let degrees = |f: Option<&Self>, property: Property| f.and_then(|f| f.plain(at, property, USUAL)).map(|c| Capability { step: 1.0, ..c });
+        let told = |name: &str, reading: &str| {
+            let feature = self.feature(name)?;
+            Some(readings::told(reading, feature.unit.as_deref(), vec![field(&at.state(), &[feature.key()?])]))
+        };
+        vec![
+            degrees(target, Property::Temperature),
+            degrees(cooling, "temperature_high".into()),
+            degrees(unoccupied, "away_temperature".into()),
+            self.feature("system_mode").and_then(|f| f.select(at, Property::HvacMode)),
+            self.feature("preset").and_then(|f| f.select(at, Property::Preset)),
+            self.feature("fan_mode").and_then(|f| f.select(at, Property::FanMode)),
+            told("local_temperature", "temperature"),
+            self.feature("running_state").and_then(|f| Some(readings::one_of("action", f.words(), vec![field(&at.state(), &[f.key()?])]))),
+        ]
+    }
+
+    /// What a feature that stands alone becomes: a setting or a reading of its own name.
+    pub(super) fn alone(&self, at: At<'_>) -> Option<Capability> {
+        if self.kind == "switch" {
+            let state = self.feature("state")?;
+            return state.switch(at, readings::named(state.key()?), ["on", "off"]);
+        }
+        let key = self.key()?;
+        let told = || vec![field(&at.state(), &[key])];
+        if !self.is_settable() {
+            return match self.kind.as_str() {
+                "numeric" => Some(readings::told(key, self.unit.as_deref(), told())),
+                "enum" => Some(readings::one_of(key, self.words(), told())),
+                "binary" => Some(readings::sensed(key, [self.value_on.clone().unwrap_or(true.into()), self.value_off.clone().unwrap_or(false.into())], told())),
+                _ => None,
+            };
+        }
+        match (self.kind.as_str(), key) {
+            ("binary", "state") => self.switch(at, Property::Power, ["on", "off"]),
+            ("binary", _) => self.switch(at, readings::named(key), ["on", "off"]),
+            ("numeric", "position") => self.percent(at, Property::Position, 100.0),
+            ("numeric", _) => self.plain(at, readings::named(key), (0.0, if self.unit.as_deref() == Some("%") { 100.0 } else { 65535.0 }, "")),
+            ("enum", "preset") => self.select(at, Property::Preset),
+            ("enum", _) => self.select(at, readings::named(key)),
+            _ => None,
+        }
+    }
+}
