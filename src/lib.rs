@@ -21,6 +21,7 @@
 pub mod command;
 pub mod discovery;
 pub mod home;
+pub mod interpret;
 pub mod local;
 pub mod mqtt;
 pub mod provider;

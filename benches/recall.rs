@@ -1,0 +1,48 @@
+//! What a command costs that was said before: the key, the draft from memory, and the gate.
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on should say where")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use sayso::command::phrase::Phrase;
+use sayso::home::Home;
+use sayso::home::action::{Action, Draft, Op};
+use sayso::home::capability::{Property, Value};
+use sayso::home::device::{Device, Kind};
+use sayso::home::permit::Asker;
+use sayso::home::rights::Rights;
+use sayso::home::slug::Slug;
+use sayso::home::state::State;
+use sayso::interpret::RecallSettings;
+use sayso::interpret::recall::Recall;
+
+fn home(devices: usize) -> Home {
+    let slug = |text: &str| Slug::new(text).unwrap();
+    let devices = (0..devices).map(|n| Device::new(slug(&format!("lamp_{n}")), Kind::new(slug("light")))).collect();
+    Home::new(Vec::new(), devices, Rights::default(), "sayso").unwrap()
+}
+
+fn draft(actions: usize) -> Draft {
+    let on = |n| Action { device: format!("lamp_{n}"), property: Property::Power, op: Op::Set, value: Some(Value::text("on")) };
+    Draft { actions: (0..actions).map(on).collect(), ..Draft::default() }
+}
+
+fn said_before(bench: &mut Criterion) {
+    let home = home(300);
+    let recall = Recall::new(&RecallSettings::default(), "model", None, Arc::default());
+    let phrase = Phrase::new("turn on the lamp", Some("kitchen"), None);
+    recall.keep(&recall.key(&phrase, &home, "panel"), &draft(1));
+    bench.bench_function("recall from memory", |b| {
+        b.iter(|| recall.draft(&recall.key(black_box(&phrase), &home, "panel")).unwrap());
+    });
+    let state = State::default();
+    let asker = Asker { source: "panel", command: "c1", confirmed: false, now: tokio::time::Instant::now().into_std() };
+    for actions in [1, 100] {
+        let draft = draft(actions);
+        bench.bench_function(&format!("permit {actions} of 300 devices"), |b| b.iter(|| home.permit(black_box(&draft), &state, asker).unwrap()));
+    }
+}
+
+criterion_group!(benches, said_before);
+criterion_main!(benches);

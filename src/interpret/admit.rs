@@ -1,0 +1,103 @@
+//! Within its quota? Guards the bill: only questions to a model are counted, each against the source that asked.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use super::AdmitSettings;
+use crate::command::Source;
+use crate::command::reply::Refusal;
+
+/// The most sources with a quota of their own. The rest share one, so that inventing names gains nothing.
+const MOST_SOURCES: usize = 1024;
+
+/// The quotas of all sources. Time is governor's own clock: tests cannot pause it.
+#[derive(Debug)]
+pub struct Admit {
+    quota: Quota,
+    /// After so long without a question a quota is whole again, and can be forgotten.
+    refill: Duration,
+    clock: DefaultClock,
+    sources: Mutex<HashMap<Source, Used>>,
+    rest: DefaultDirectRateLimiter,
+}
+
+#[derive(Debug)]
+struct Used {
+    limiter: DefaultDirectRateLimiter,
+    last: Instant,
+}
+
+impl Admit {
+    /// Every source with a whole quota.
+    pub fn new(settings: AdmitSettings) -> Self {
+        let quota = Quota::per_minute(settings.per_minute).allow_burst(settings.burst);
+        let refill = quota.burst_size_replenished_in();
+        Self { quota, refill, clock: DefaultClock::default(), sources: Mutex::default(), rest: RateLimiter::direct(quota) }
+    }
+
+    /// Counts one question of `source`.
+    ///
+    /// # Errors
+    /// [`Refusal::TooSoon`] when its quota is used up: then nothing is counted.
+    pub fn one(&self, source: &Source) -> Result<(), Refusal> {
+        let now = tokio::time::Instant::now().into_std();
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if sources.len() >= MOST_SOURCES && !sources.contains_key(source) {
+            sources.retain(|_, used| now.saturating_duration_since(used.last) < self.refill);
+        }
+        let limiter = if sources.len() < MOST_SOURCES || sources.contains_key(source) {
+            let used = sources.entry(source.clone()).or_insert_with(|| Used { limiter: RateLimiter::direct(self.quota), last: now });
+            used.last = now;
+            &used.limiter
+        } else {
+            &self.rest
+        };
+        let not_yet = |until: governor::NotUntil<_>| until.wait_time_from(self.clock.now());
+        limiter.check().map_err(|until| Refusal::TooSoon { source_name: source.to_string(), retry_after: not_yet(until) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn admit(per_minute: u32, burst: u32) -> Admit {
+        let n = |n| NonZeroU32::new(n).unwrap();
+        Admit::new(AdmitSettings { per_minute: n(per_minute), burst: n(burst) })
+    }
+
+    #[test]
+    fn past_the_burst_it_is_too_soon_and_says_for_how_long() {
+        let admit = admit(2, 3);
+        let panel = Source::new("panel");
+        for _ in 0..3 {
+            admit.one(&panel).unwrap();
+        }
+        let Err(Refusal::TooSoon { source_name, retry_after }) = admit.one(&panel) else { panic!("the fourth was let through") };
+        assert_eq!(source_name, "panel");
+        assert!((Duration::from_secs(29)..=Duration::from_secs(30)).contains(&retry_after), "{retry_after:?}");
+    }
+
+    #[test]
+    fn one_source_does_not_use_the_quota_of_another() {
+        let admit = admit(1, 1);
+        admit.one(&Source::new("panel")).unwrap();
+        assert!(admit.one(&Source::new("panel")).is_err());
+        admit.one(&Source::new("phone")).unwrap();
+    }
+
+    #[test]
+    fn invented_sources_share_one_quota_and_take_no_more_memory() {
+        let admit = admit(1, 1);
+        let let_through = (0..5 * MOST_SOURCES).filter(|n| admit.one(&Source::new(&format!("s{n}"))).is_ok()).count();
+        assert_eq!(let_through, MOST_SOURCES + 1);
+        assert_eq!(admit.sources.lock().unwrap().len(), MOST_SOURCES);
+        assert!(admit.one(&Source::new("s0")).is_err(), "its own quota is still used up");
+    }
+}

@@ -1,0 +1,83 @@
+//! Understanding with a model: said before? within quota? the question, the asking, the answer as an untrusted draft.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use crate::provider;
+
+pub mod admit;
+pub mod ask;
+pub mod breaker;
+mod budget;
+pub mod compose;
+pub mod flight;
+mod lane;
+mod quota;
+pub mod read;
+pub mod recall;
+
+/// How drafts are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecallSettings {
+    /// How long a draft is good for.
+    pub ttl: Duration,
+    /// The most drafts kept in memory.
+    pub memory_entries: NonZeroUsize,
+    /// The most drafts kept on disk; 0 keeps none there.
+    pub disk_entries: usize,
+    /// The most bytes of drafts on disk.
+    pub disk_bytes: usize,
+}
+
+impl Default for RecallSettings {
+    fn default() -> Self {
+        Self { ttl: Duration::from_hours(720), memory_entries: NonZeroUsize::new(512).unwrap_or(NonZeroUsize::MIN), disk_entries: 10_000, disk_bytes: 8 << 20 }
+    }
+}
+
+/// How many commands a source may give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdmitSettings {
+    /// Questions to a model per minute and source. Commands understood here or recalled cost nothing and are not counted.
+    pub per_minute: NonZeroU32,
+    /// How many of these may come at once.
+    pub burst: NonZeroU32,
+}
+
+impl Default for AdmitSettings {
+    fn default() -> Self {
+        let n = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        Self { per_minute: n(20), burst: n(10) }
+    }
+}
+
+/// How models are asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskSettings {
+    /// The providers, in order of priority. Empty: no model is asked.
+    pub providers: Vec<provider::Settings>,
+    /// The time for all attempts at all providers together.
+    pub deadline: Duration,
+    /// Attempts at one provider before the next, the first included.
+    pub attempts: NonZeroU32,
+    /// The longest pause between two attempts at one provider.
+    pub longest_pause: Duration,
+}
+
+impl Default for AskSettings {
+    fn default() -> Self {
+        Self {
+            providers: Vec::new(),
+            deadline: Duration::from_secs(15),
+            attempts: NonZeroU32::new(2).unwrap_or(NonZeroU32::MIN),
+            longest_pause: Duration::from_secs(4),
+        }
+    }
+}
+
+impl AskSettings {
+    /// Names the models that may answer: drafts of one family are not used for another.
+    pub fn family(&self) -> String {
+        self.providers.iter().map(|provider| provider.model.as_str()).collect::<Vec<_>>().join("+")
+    }
+}

@@ -1,0 +1,211 @@
+//! The answer of a model as an untrusted draft. Whoever wrote it, it comes out as one well-formed draft or not at all;
+//! whether its devices exist and may do that is for the gate.
+
+use serde_json::Value as Json;
+
+use crate::home::action::{Action, Draft};
+use crate::home::capability::Value;
+use crate::home::permit::MOST_ACTIONS;
+
+/// The longest answer read, in bytes.
+pub const LONGEST_BODY: usize = 64 << 10;
+
+/// The longest `speech` or `question`, in bytes.
+pub const LONGEST_SPEECH: usize = 16 << 10;
+
+/// The longest device, property or value, in bytes. An identifier is 64 at most.
+pub const LONGEST_WORD: usize = 256;
+
+/// Why an answer is no draft.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotADraft {
+    /// It is longer than [`LONGEST_BODY`].
+    #[error("it is longer than {} KiB", LONGEST_BODY >> 10)]
+    TooLong,
+    /// It is not one JSON object of the draft's shape and nothing else.
+    #[error("it is not the JSON object asked for: {why}")]
+    Misshapen {
+        /// What is wrong, and where.
+        why: String,
+    },
+    /// There are more than [`MOST_ACTIONS`] actions.
+    #[error("it has {count} actions, more than {MOST_ACTIONS}")]
+    TooManyActions {
+        /// How many.
+        count: usize,
+    },
+    /// A text is too long, or has control characters where a word is wanted.
+    #[error("its `{field}` is no plain short text")]
+    BadText {
+        /// Which text.
+        field: &'static str,
+    },
+}
+
+/// Reads an answer: one JSON object with `actions`, `speech` and `question`, no other key, no key twice, nothing after it.
+/// A code fence around it is forgiven, for servers that cannot hold a model to a schema.
+///
+/// # Errors
+/// When it is anything else, too long, or holds texts no device is called.
+pub fn read(body: &str) -> Result<Draft, NotADraft> {
+    if body.len() > LONGEST_BODY {
+        return Err(NotADraft::TooLong);
+    }
+    let body = unfenced(body.trim());
+    objects_only(body)?;
+    // From the text, not from the tree: a tree has forgotten keys that came twice.
+    let draft: Draft = serde_json::from_str(body).map_err(|error| misshapen(&error))?;
+    let actions = draft.actions;
+    if actions.len() > MOST_ACTIONS {
+        return Err(NotADraft::TooManyActions { count: actions.len() });
+    }
+    actions.iter().try_for_each(plain)?;
+    let speech = spoken(draft.speech, "speech")?;
+    let question = spoken(draft.question, "question")?;
+    // While it asks back nothing is done, so that a half-understood command is not half done.
+    let actions = if question.is_some() { Vec::new() } else { actions };
+    Ok(Draft { actions, speech, question })
+}
+
+fn unfenced(body: &str) -> &str {
+    let inside = body.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
+    inside.map_or(body, |inside| inside.strip_prefix("json").unwrap_or(inside).trim())
+}
+
+fn misshapen(why: &impl ToString) -> NotADraft {
+    NotADraft::Misshapen { why: why.to_string().chars().take(200).collect() }
+}
+
+/// serde reads a struct from an array too; a model has no business to write one so.
+fn objects_only(body: &str) -> Result<(), NotADraft> {
+    let tree: Json = serde_json::from_str(body).map_err(|error| misshapen(&error))?;
+    let actions = tree.get("actions").and_then(Json::as_array);
+    if actions.is_some_and(|actions| actions.iter().all(Json::is_object)) {
+        return Ok(());
+    }
+    Err(misshapen(&"wanted an object with a list of objects, `actions`"))
+}
+
+fn plain(action: &Action) -> Result<(), NotADraft> {
+    let value = match &action.value {
+        Some(Value::Text(text)) => text,
+        _ => "",
+    };
+    for (field, text) in [("device", action.device.as_str()), ("property", action.property.name()), ("value", value)] {
+        if text.len() > LONGEST_WORD || text.chars().any(char::is_control) {
+            return Err(NotADraft::BadText { field });
+        }
+    }
+    Ok(())
+}
+
+/// Text for people: line breaks become spaces, other control characters and those that turn the direction of writing go.
+fn spoken(text: Option<String>, field: &'static str) -> Result<Option<String>, NotADraft> {
+    let Some(text) = text else { return Ok(None) };
+    if text.len() > LONGEST_SPEECH {
+        return Err(NotADraft::BadText { field });
+    }
+    let turns = |c: char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let kept = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|&c| !c.is_control() && !turns(c));
+    let kept: String = kept.collect();
+    let kept = kept.trim();
+    Ok((!kept.is_empty()).then(|| kept.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::home::action::Op;
+
+    const LAMP: &str = r#"{"device":"lamp","property":"power","op":"set","value":"on"}"#;
+
+    fn answer(actions: &str) -> String {
+        format!(r#"{{"actions":[{actions}],"speech":null,"question":null}}"#)
+    }
+
+    #[test]
+    fn a_well_formed_answer_is_a_draft() {
+        let draft = read(&answer(LAMP)).unwrap();
+        assert_eq!(draft.actions[0].op, Op::Set);
+        assert_eq!(draft.actions[0].value, Some(Value::text("on")));
+        assert_eq!((draft.speech, draft.question), (None, None));
+    }
+
+    #[test]
+    fn a_code_fence_is_forgiven() {
+        let bare = read(&answer(LAMP)).unwrap();
+        for fenced in [format!("```json\n{}\n```", answer(LAMP)), format!("\n```\n{}```\n", answer(LAMP))] {
+            assert_eq!(read(&fenced).unwrap(), bare);
+        }
+    }
+
+    #[test]
+    fn what_is_not_exactly_one_object_of_the_shape_is_no_draft() {
+        let lamp_with = |more: &str| answer(&LAMP.replace('}', more));
+        let hostile = [
+            String::new(),
+            "null".to_owned(),
+            "[]".to_owned(),
+            "[[],null,null]".to_owned(),
+            "{}".to_owned(),
+            r#"{"actions":null}"#.to_owned(),
+            r#"{"actions":[["lamp","power","set","on"]]}"#.to_owned(),
+            format!("{} and done", answer(LAMP)),
+            format!("{0}{0}", answer(LAMP)),
+            format!("Sure! {}", answer(LAMP)),
+            r#"{"actions":[],"actions":[]}"#.to_owned(),
+            r#"{"actions":[],"topic":"zigbee2mqtt/lamp/set"}"#.to_owned(),
+            lamp_with(r#","device":"door"}"#),
+            lamp_with(r#","risk":"auto"}"#),
+            answer(&LAMP.replace(r#""on""#, "NaN")),
+            answer(&LAMP.replace(r#""on""#, "1e999")),
+            answer(&LAMP.replace(r#""on""#, r#"{"a":1}"#)),
+            answer(&LAMP.replace("set", "destroy")),
+            answer(LAMP)[..40].to_owned(),
+            format!("{}{}", "[".repeat(50_000), "]".repeat(10)),
+        ];
+        for body in hostile {
+            assert!(matches!(read(&body), Err(NotADraft::Misshapen { .. })), "{body:.80}: {:?}", read(&body));
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        let many = |n: usize| answer(&vec![LAMP; n].join(","));
+        assert_eq!(read(&many(MOST_ACTIONS)).unwrap().actions.len(), MOST_ACTIONS);
+        assert_eq!(read(&many(MOST_ACTIONS + 1)), Err(NotADraft::TooManyActions { count: MOST_ACTIONS + 1 }));
+        assert_eq!(read(&" ".repeat(LONGEST_BODY + 1)), Err(NotADraft::TooLong));
+        assert_eq!(read(&answer(&LAMP.replace("lamp", &"x".repeat(LONGEST_WORD + 1)))), Err(NotADraft::BadText { field: "device" }));
+        assert_eq!(read(&answer(&LAMP.replace("on", "o\\nn"))), Err(NotADraft::BadText { field: "value" }));
+    }
+
+    #[test]
+    fn speech_has_no_control_characters() {
+        let draft = read(r#"{"actions":[],"speech":"one\ntwo\u001b[31m\u202e!","question":"  "}"#).unwrap();
+        assert_eq!(draft.speech.as_deref(), Some("one two[31m!"));
+        assert_eq!(draft.question, None);
+    }
+
+    #[test]
+    fn while_it_asks_back_nothing_is_done() {
+        let draft = read(&format!(r#"{{"actions":[{LAMP}],"speech":null,"question":"Which lamp?"}}"#)).unwrap();
+        assert!(draft.actions.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(body in "\\PC{0,200}") {
+            let _ = read(&body);
+        }
+
+        #[test]
+        fn no_mutilated_answer_makes_it_panic(at in 0_usize..90, byte in 0_u8..128) {
+            let mut bytes = answer(LAMP).into_bytes();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = read(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+}
