@@ -24,6 +24,7 @@ pub mod home;
 pub mod interpret;
 pub mod local;
 pub mod mqtt;
+pub mod pipeline;
 pub mod provider;
 pub mod secret;
 pub mod store;

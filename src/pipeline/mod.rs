@@ -1,0 +1,154 @@
+//! THE WAY OF A COMMAND, top to bottom: understood at home? recalled? admitted? asked and read; permitted; acted; answered.
+//! Knows no MQTT: what is to be sent goes out through [`act::Deliver`], which `daemon.rs` ties to the outbox.
+
+mod act;
+mod consent;
+mod rooms;
+mod turns;
+
+use tracing::{Instrument, debug_span, info};
+
+pub use act::{Deliver, Parcel, Undelivered};
+pub use rooms::{Order, Pipeline, Rooms};
+
+use crate::command::Command;
+use crate::command::phrase::Phrase;
+use crate::command::reply::{Refusal, Reply};
+use crate::home::Home;
+use crate::home::action::Draft;
+use crate::home::permit::{Asker, Denied, Plan};
+use crate::interpret::recall::Key;
+use crate::local::When;
+use crate::store::journal::Mark;
+use rooms::{Told, now};
+
+/// A phrase understood: what it was taken to mean, and by whom.
+struct Understood {
+    draft: Draft,
+    /// `local`, `cache`, or the provider's name.
+    via: String,
+    /// Where to keep it once it has passed the gate; only a model's answer has one.
+    keep: Option<Key>,
+    /// True where it is the yes to a question.
+    confirmed: bool,
+}
+
+impl Pipeline {
+    /// Takes a command all the way, and gives its one reply. `mark` is its place in the journal,
+    /// where it has one.
+    pub async fn answer(&self, command: &Command, mark: Option<Mark>) -> Reply {
+        let _in_order = self.in_order(&command.source).await;
+        let mut told = Told::default();
+        let span = debug_span!("command", id = command.id);
+        let result = self.follow(command, mark, &mut told).instrument(span).await;
+        let reply = told.reply(command, result, now());
+        if let Some(mark) = mark {
+            self.rooms.journal.answered(mark, &reply);
+        }
+        let (ms, actions) = (reply.ms, reply.actions.len());
+        let (outcome, via, why) = (reply.outcome.name(), reply.via.as_str(), reply.why.as_deref());
+        info!(command_id = command.id, source = %command.source, outcome, via, ms, actions, why, "command");
+        reply
+    }
+
+    async fn follow(&self, command: &Command, mark: Option<Mark>, told: &mut Told) -> Result<(), Refusal> {
+        if now() >= command.deadline {
+            self.rooms.tally.late();
+            return Err(Refusal::TooLate);
+        }
+        let home = self.home(); //                                        what exists at this moment
+        let phrase = Phrase::of(command); //                              what was said, made canonical
+        let understood = self.understand(command, &phrase, &home).await?; // what is meant, not yet believed
+        told.understood(&understood.draft, &understood.via);
+        if command.dry_run {
+            told.actions = self.rehearse(command, &understood, &home);
+        }
+        let plan = self.permit(command, &understood, &home)?; //          the one gate to the devices
+        if let Some(key) = &understood.keep {
+            self.rooms.recall.keep(key, &understood.draft); //            only what passed is kept
+        }
+        told.planned(&plan);
+        if command.dry_run || plan.steps().is_empty() {
+            return Ok(());
+        }
+        self.act(command, mark, &plan, told).await //                     sent, and taken by the broker
+    }
+
+    async fn understand(&self, command: &Command, phrase: &Phrase, home: &Home) -> Result<Understood, Refusal> {
+        if let Some(settled) = self.settle(command, phrase) {
+            return settled; //                                            the yes or no to a question of ours
+        }
+        let rooms = &self.rooms;
+        let here = |via: &str, draft| Understood { draft, via: via.to_owned(), keep: None, confirmed: false };
+        if rooms.local.when() == When::First
+            && let Some(draft) = rooms.local.draft(phrase, home)
+        {
+            rooms.tally.understood_locally();
+            return Ok(here("local", draft)); //                           certain, or silent
+        }
+        let key = rooms.recall.key(phrase, home, command.source.as_str());
+        if let Some(draft) = rooms.recall.draft(&key) {
+            rooms.tally.recalled();
+            return Ok(here("cache", draft)); //                           said before: costs nothing
+        }
+        match self.ask(command, phrase, home, &key).await {
+            Ok(answer) => Ok(Understood { draft: answer.draft, via: answer.provider.to_string(), keep: Some(key), confirmed: false }),
+            Err(refusal @ (Refusal::NoModel | Refusal::NobodyAnswered { .. })) if rooms.local.when() == When::Last => {
+                rooms.local.draft(phrase, home).map(|draft| here("local", draft)).ok_or(refusal)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Asks a model: within the quota, one question for equal phrases in flight, retried and failed over inside the deadline.
+    async fn ask(&self, command: &Command, phrase: &Phrase, home: &Home, key: &Key) -> Result<crate::interpret::ask::Answer, Refusal> {
+        let rooms = &self.rooms;
+        if rooms.ask.is_empty() {
+            return Err(Refusal::NoModel);
+        }
+        let _place = self.questions.try_acquire().map_err(|_| self.too_many_questions())?;
+        rooms.admit.one(&command.source).inspect_err(|_| rooms.tally.over_quota())?;
+        let prompt = rooms.composer.compose(phrase, home, command.source.as_str());
+        let deadline = command.deadline.min(now() + self.patience);
+        tokio::select! {
+            shared = self.flight.share(key, || rooms.ask.first(&prompt, deadline)) => {
+                if shared.joined {
+                    rooms.tally.shared_a_question();
+                }
+                shared.answer
+            }
+            () = self.closing() => Err(Refusal::Stopping),
+        }
+    }
+
+    fn permit(&self, command: &Command, understood: &Understood, home: &Home) -> Result<Plan, Refusal> {
+        let draft = &understood.draft;
+        if let Some(question) = &draft.question {
+            return Err(Refusal::Unclear { question: question.clone() });
+        }
+        let asker = Asker { source: command.source.as_str(), command: &command.id, confirmed: understood.confirmed, now: now() };
+        home.permit(draft, &self.state(), asker).map_err(|denied| match denied {
+            Denied::Unconfirmed { question } => {
+                if !command.dry_run {
+                    self.consent().ask(&command.source, draft.clone(), now());
+                }
+                Refusal::Unclear { question }
+            }
+            Denied::StateUnknown { .. } => Refusal::Unclear { question: denied.to_string() },
+            denied => {
+                self.rooms.tally.denied();
+                Refusal::NotPermitted { why: denied.to_string() }
+            }
+        })
+    }
+
+    /// The answer to a question of ours, where one stands for this source: do it, or leave it.
+    fn settle(&self, command: &Command, phrase: &Phrase) -> Option<Result<Understood, Refusal>> {
+        // Whatever else is said withdraws the question: a yes said later must not be taken for an answer to it.
+        let draft = self.consent().take(&command.source, now())?;
+        let yes = self.rooms.local.consents(phrase)?;
+        let left = Draft { speech: Some("Left as it is.".to_owned()), ..Draft::default() };
+        let draft = if yes { draft } else { left };
+        Some(Ok(Understood { draft, via: "local".to_owned(), keep: None, confirmed: yes }))
+    }
+}

@@ -1,0 +1,241 @@
+//! What the way of a command leads through, and what it remembers between two commands.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
+
+use super::act::Deliver;
+use super::consent::Consent;
+use super::turns::Turns;
+use crate::command::reply::{Done, Outcome, Refusal, Reply};
+use crate::command::{Command, Source};
+use crate::home::Home;
+use crate::home::action::Draft;
+use crate::home::permit::{Plan, Step};
+use crate::home::state::State;
+use crate::interpret::admit::Admit;
+use crate::interpret::ask::{Answer, Ask};
+use crate::interpret::compose::Composer;
+use crate::interpret::flight::Flight;
+use crate::interpret::recall::{Key, Recall};
+use crate::local::Local;
+use crate::store::journal::Journal;
+use crate::telemetry::tally::Tally;
+
+/// Questions to models that may wait at once; one more is refused as busy. Commands that are known do not count.
+const MOST_QUESTIONS: usize = 64;
+
+/// In what order commands are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// What a device hears is in the order of what was said; commands for other devices do not wait.
+    #[default]
+    Device,
+    /// Each command of a source waits for the one before it.
+    Source,
+}
+
+/// What a command goes through.
+pub struct Rooms {
+    /// The reading without a network.
+    pub local: Local,
+    /// What was said before.
+    pub recall: Recall,
+    /// Who is within his quota.
+    pub admit: Admit,
+    /// The question, as data.
+    pub composer: Composer,
+    /// The providers.
+    pub ask: Ask,
+    /// What was heard, and how it was answered.
+    pub journal: Arc<Journal>,
+    /// What happened.
+    pub tally: Arc<Tally>,
+}
+
+/// The way of a command, for as long as the daemon lives.
+pub struct Pipeline {
+    pub(super) rooms: Rooms,
+    home: Mutex<Arc<Home>>,
+    state: Mutex<State>,
+    consent: Mutex<Consent>,
+    turns: Mutex<Turns>,
+    /// Equal questions in flight share one answer.
+    pub(super) flight: Flight<Key, Result<Answer, Refusal>>,
+    /// Bounds what may wait for models.
+    pub(super) questions: Semaphore,
+    /// How long a command may wait for a model.
+    pub(super) patience: Duration,
+    /// Becomes true when the grace period is nearly over: nobody waits for a model any more.
+    closing: watch::Sender<bool>,
+    /// With `order = "source"`, the last command of each source.
+    sources: Option<Mutex<HashMap<Source, Arc<tokio::sync::Mutex<()>>>>>,
+    pub(super) deliver: Deliver,
+}
+
+/// The moment, by the clock that tests can pause.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Pipeline {
+    /// Puts the way together. `patience` is how long a command may wait for a model.
+    pub fn new(rooms: Rooms, home: Arc<Home>, order: Order, patience: Duration, deliver: Deliver) -> Self {
+        Self {
+            rooms,
+            home: Mutex::new(home),
+            state: Mutex::default(),
+            consent: Mutex::default(),
+            turns: Mutex::default(),
+            flight: Flight::default(),
+            questions: Semaphore::new(MOST_QUESTIONS),
+            patience,
+            closing: watch::Sender::new(false),
+            sources: (order == Order::Source).then(Mutex::default),
+            deliver,
+        }
+    }
+
+    /// The home as it is now.
+    pub fn home(&self) -> Arc<Home> {
+        Arc::clone(&lock(&self.home))
+    }
+
+    /// From now on this is the home. What is known of the devices that stay is kept; commands under way end in the home they began in.
+    pub fn furnish(&self, home: Arc<Home>) {
+        let old = self.home();
+        let moved = self.state().moved(&old, &home);
+        *self.state() = moved;
+        self.turns().retain(|device| home.device(device.as_str()).is_some());
+        // A yes must not reach another device than the one that was asked about.
+        self.consent().retain(|draft| draft.actions.iter().all(|action| old.device(&action.device) == home.device(&action.device)));
+        *lock(&self.home) = home;
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(super) fn consent(&self) -> MutexGuard<'_, Consent> {
+        lock(&self.consent)
+    }
+
+    pub(super) fn turns(&self) -> MutexGuard<'_, Turns> {
+        lock(&self.turns)
+    }
+
+    /// A message came on a state topic.
+    pub fn observe(&self, topic: &str, payload: &[u8]) {
+        let heard = self.home().observe(topic, payload);
+        if heard.is_empty() {
+            return;
+        }
+        tracing::debug!(topic, properties = heard.len(), "state heard");
+        let mut state = self.state();
+        for (device, property, value) in heard {
+            state.heard(&device, &property, value, now());
+        }
+    }
+
+    /// What is known of the devices from elsewhere, such as a file: replaces all that was known.
+    pub fn assume(&self, known: State) {
+        *self.state() = known;
+    }
+
+    /// No command waits for a model any more: those that do are answered `stopping`.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    pub(super) async fn closing(&self) {
+        let mut closing = self.closing.subscribe();
+        // The sender lives in self, so this cannot fail.
+        let _ = closing.wait_for(|closing| *closing).await;
+    }
+
+    /// Waits for the source's earlier command, where the order says so.
+    pub(super) async fn in_order(&self, source: &Source) -> Option<OwnedMutexGuard<()>> {
+        let turn = {
+            let mut sources = lock(self.sources.as_ref()?);
+            sources.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(sources.entry(source.clone()).or_default())
+        };
+        Some(turn.lock_owned().await)
+    }
+
+    pub(super) fn too_many_questions(&self) -> Refusal {
+        self.rooms.tally.busy();
+        // A place is free when the longest-waiting question gives up, at the latest.
+        Refusal::Busy { retry_after: self.patience / 2 }
+    }
+
+    /// How things are, for `<prefix>/health`.
+    pub fn health(&self) -> Json {
+        let home = self.home();
+        let (remembered, unanswered) = self.rooms.journal.counts();
+        let counts: serde_json::Map<String, Json> = self.rooms.tally.counts().map(|(name, n)| (name.to_owned(), n.into())).collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "home": {"revision": format!("{:016x}", home.revision()), "devices": home.devices().len(), "areas": home.areas().len()},
+            "providers": self.rooms.ask.health(),
+            "journal": {"safe": self.rooms.journal.is_safe(), "remembered": remembered, "unanswered": unanswered},
+            "questions_waiting": MOST_QUESTIONS - self.questions.available_permits(),
+            "counts": counts,
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What can be told about a command so far: the makings of its reply.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) actions: Vec<Done>,
+    via: Option<String>,
+    pub(super) speech: String,
+    answered: bool,
+}
+
+impl Told {
+    /// One action was not done, or may not have been.
+    pub(super) fn not_done(&mut self, step: &Step, why: &str) {
+        if let Some(done) = self.actions.iter_mut().find(|done| done.action == *step.action()) {
+            done.why = Some(why.to_owned());
+        }
+    }
+
+    pub(super) fn understood(&mut self, draft: &Draft, via: &str) {
+        self.via = Some(via.to_owned());
+        self.actions = draft.actions.iter().cloned().map(Done::from).collect();
+    }
+
+    pub(super) fn planned(&mut self, plan: &Plan) {
+        plan.speech().clone_into(&mut self.speech);
+        self.answered = plan.steps().is_empty();
+    }
+
+    /// The one reply.
+    pub(super) fn reply(self, command: &Command, result: Result<(), Refusal>, now: Instant) -> Reply {
+        let micros = u32::try_from(now.saturating_duration_since(command.heard_at).as_micros()).unwrap_or(u32::MAX);
+        let (ms, via) = (f64::from(micros) / 1000.0, self.via.unwrap_or_else(|| "none".to_owned()));
+        match result {
+            Err(refusal) => Reply { actions: self.actions, via, ms, ..Reply::refused(command.id.clone(), command.text.clone(), &refusal) },
+            Ok(()) => Reply {
+                id: command.id.clone(),
+                text: command.text.clone(),
+                outcome: if self.answered { Outcome::Answered } else { Outcome::Done },
+                actions: self.actions,
+                speech: self.speech,
+                via,
+                ms,
+                why: None,
+                retry_after: None,
+            },
+        }
+    }
+}
