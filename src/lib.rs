@@ -19,6 +19,7 @@
 //! | 1 | [`home`]: what exists, its state, and the one gate to it · [`telemetry`] · [`secret`] · [`systemd`] |
 
 pub mod command;
+pub mod config;
 pub mod discovery;
 pub mod home;
 pub mod interpret;

@@ -1,0 +1,184 @@
+//! From files to settings. A [`Config`] that exists is valid: whatever is wrong with the files is found when they are
+//! read, all at once. Each room owns its `Settings`; this one only fills them in.
+//!
+//! `sayso.toml` says how the daemon runs, `home.toml` what the home has. Without either, the defaults hold: a broker on
+//! this machine, an empty home, no model.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::home::Home;
+use crate::interpret::{AdmitSettings, AskSettings, RecallSettings};
+use crate::pipeline::Order;
+use crate::telemetry::log;
+use crate::{discovery, local, mqtt, store};
+
+pub mod environment;
+mod fault;
+mod file;
+mod home;
+mod property;
+mod provider;
+mod rights;
+mod settings;
+mod topics;
+pub mod units;
+
+use environment::Environment;
+pub use fault::{Fault, Faults};
+use file::{File, Table};
+use rights::Sources;
+
+/// Where the config is looked for when nothing names one.
+pub const USUAL: &str = "/etc/sayso/sayso.toml";
+
+/// Everything the daemon needs to know before it starts.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The files it was read from: what a person asks first when it is not as expected.
+    pub files: Files,
+    /// The connection to the broker.
+    pub mqtt: mqtt::Settings,
+    /// What exists.
+    pub home: Arc<Home>,
+    /// Where devices announce themselves.
+    pub discovery: discovery::Settings,
+    /// The reading without a network.
+    pub local: local::Settings,
+    /// What survives a restart.
+    pub store: store::Settings,
+    /// The keeping of drafts.
+    pub recall: RecallSettings,
+    /// The quotas of sources.
+    pub admit: AdmitSettings,
+    /// The asking of models.
+    pub ask: AskSettings,
+    /// The log.
+    pub log: log::Settings,
+    /// The daemon itself.
+    pub daemon: DaemonSettings,
+}
+
+/// The files a config was read from; absent ones had nothing to say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Files {
+    /// `sayso.toml`.
+    pub config: Option<PathBuf>,
+    /// `home.toml`.
+    pub home: Option<PathBuf>,
+}
+
+/// How the daemon runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// How long commands under way may take to finish once it is told to stop.
+    pub grace: Duration,
+    /// What is kept in order.
+    pub order: Order,
+}
+
+impl Default for DaemonSettings {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(10), order: Order::Device }
+    }
+}
+
+/// Where to look for the files.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The config file, where the command line named one.
+    pub config: Option<PathBuf>,
+    /// The home file, where the command line named one: it wins over the config's.
+    pub home: Option<PathBuf>,
+    /// What of them is wanted.
+    pub needs: Needs,
+    /// What the environment says.
+    pub environment: Environment,
+}
+
+/// What of the files is wanted: the rest is not looked at, nor are the secrets it would take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Needs {
+    /// All of it.
+    #[default]
+    Everything,
+    /// The way to the broker: a client need not be allowed to read the keys of the models.
+    Broker,
+    /// The home and how phrases are read in it: no secret at all.
+    Home,
+}
+
+impl Place {
+    /// One config file, whatever the environment says.
+    pub fn at(config: impl Into<PathBuf>) -> Self {
+        Self { config: Some(config.into()), ..Self::default() }
+    }
+
+    /// The config file: the one named, else `$SAYSO_CONFIG`, else [`USUAL`] where that exists.
+    fn config(&self) -> Option<PathBuf> {
+        let named = self.config.clone().or_else(|| self.environment.config.clone());
+        // One that may not be looked at exists: reading it will say so.
+        named.or_else(|| Path::new(USUAL).try_exists().unwrap_or(true).then(|| PathBuf::from(USUAL)))
+    }
+}
+
+/// The folders in which relative names are looked up.
+#[derive(Debug)]
+struct Folders<'a> {
+    /// That of the config file; the current one where there is none.
+    beside: PathBuf,
+    needs: Needs,
+    environment: &'a Environment,
+}
+
+impl Config {
+    /// Reads the files of a place.
+    ///
+    /// # Errors
+    /// With everything that is wrong with them, not just the first.
+    pub fn load(place: &Place) -> Result<Self, Faults> {
+        let path = place.config();
+        let beside = path.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+        let folders = Folders { beside, needs: place.needs, environment: &place.environment };
+        let file = path.as_deref().map_or_else(File::absent, File::open);
+        let tables = file.parse();
+        let root = Table::root(&file, &tables);
+        if place.needs == Needs::Broker {
+            root.allow_all();
+        }
+        let mut config = settings::read(&root, &folders);
+        let sources = Sources::read(&root);
+        let home_path = home_path(place, &root, &folders);
+        drop(root);
+
+        let home_file = home_path.as_deref().map_or_else(File::absent, File::open);
+        let home_tables = home_file.parse();
+        let home = home::read(&Table::root(&home_file, &home_tables), sources.rights(), &config.mqtt.prefix);
+        if home_file.is_sound() && place.needs != Needs::Broker {
+            sources.check(&home, !config.discovery.is_off());
+        }
+        drop(sources);
+
+        let mut faults: Vec<Fault> = file.take_faults().into_iter().chain(home_file.take_faults()).collect();
+        if place.needs == Needs::Broker {
+            faults.retain(|fault| fault.key.is_empty() || fault.key.starts_with("mqtt"));
+        }
+        if let Some(faults) = Faults::of(faults) {
+            return Err(faults);
+        }
+        config.home = Arc::new(home);
+        config.files = Files { config: path, home: home_path };
+        Ok(config)
+    }
+}
+
+/// The home file: one that is named must be there, the usual one need not.
+fn home_path(place: &Place, root: &Table<'_>, folders: &Folders<'_>) -> Option<PathBuf> {
+    if place.needs == Needs::Broker {
+        return None;
+    }
+    let written = root.text("home").map(|name| folders.beside.join(name));
+    let usual = folders.beside.join("home.toml");
+    place.home.clone().or(written).or_else(|| usual.exists().then_some(usual))
+}

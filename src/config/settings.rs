@@ -1,0 +1,254 @@
+//! The sections of `sayso.toml`, except providers and sources. Each function is one section; what is not written, or
+//! written wrong, keeps its room's default.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::home::Home;
+use crate::interpret::{AdmitSettings, AskSettings, RecallSettings};
+use crate::local::When;
+use crate::pipeline::Order;
+use crate::secret::Secret;
+use crate::telemetry::log;
+use crate::{discovery, local, mqtt, store};
+
+use super::file::Table;
+use super::topics::level_or_topic;
+use super::{Config, DaemonSettings, Files, Folders, Needs, provider};
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+const fn s(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+const DAY: u64 = 86_400;
+/// The broker probes in whole seconds of 16 bits; under 5 s a slow uplink is taken for a dead one.
+const KEEP_ALIVE: RangeInclusive<Duration> = s(5)..=s(65_535);
+const COMMAND_TTL: RangeInclusive<Duration> = s(1)..=s(3_600);
+const DRAFT_TTL: RangeInclusive<Duration> = s(60)..=s(3_650 * DAY);
+const DEADLINE: RangeInclusive<Duration> = ms(500)..=s(600);
+const PAUSE: RangeInclusive<Duration> = ms(10)..=s(60);
+const GRACE: RangeInclusive<Duration> = s(1)..=s(300);
+const QUEUE: RangeInclusive<u32> = 1..=65_536;
+const CACHE: RangeInclusive<u64> = 1 << 20..=1 << 30;
+
+/// Fills a config from its file, with an empty home.
+pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
+    let mqtt = mqtt(&root.table("mqtt"), folders);
+    Config {
+        files: Files::default(),
+        home: Arc::new(Home::empty(&mqtt.prefix)),
+        discovery: discovery(&root.table("discovery"), &mqtt.prefix),
+        local: local(&root.table("local"), folders),
+        store: store(&root.table("store"), folders),
+        recall: recall(&root.table("recall")),
+        admit: admit(&root.table("limits")),
+        ask: ask(root, folders, mqtt.ttl),
+        log: log(&root.table("log"), folders),
+        daemon: daemon(&root.table("daemon")),
+        mqtt,
+    }
+}
+
+fn mqtt(table: &Table<'_>, folders: &Folders<'_>) -> mqtt::Settings {
+    let usual = mqtt::Settings::default();
+    let tls = tls(&table.table("tls"), folders);
+    let port = if tls.is_some() { 8883 } else { usual.port };
+    let prefix = table.text_as("prefix", level_or_topic).unwrap_or(usual.prefix);
+    mqtt::Settings {
+        host: table.text_as("host", host).unwrap_or(usual.host),
+        port: table.whole("port", 1..=65_535).and_then(|n| u16::try_from(n).ok()).unwrap_or(port),
+        tls,
+        login: login(table, folders),
+        client_id: table.name("client_id").unwrap_or(usual.client_id),
+        keep_alive: table.duration("keep_alive", KEEP_ALIVE).unwrap_or(usual.keep_alive),
+        ttl: table.duration("ttl", COMMAND_TTL).unwrap_or(usual.ttl),
+        queue: count(table, "queue", QUEUE).unwrap_or(usual.queue),
+        outbox: count(table, "outbox", QUEUE).unwrap_or(usual.outbox),
+        reply_prefixes: table.texts_as("reply_prefixes", |text| reply_prefix(text, &prefix)).unwrap_or_default(),
+        prefix,
+    }
+}
+
+fn host(text: &str) -> Result<String, &'static str> {
+    let fits = !text.is_empty() && !text.contains("://") && !text.contains(|c: char| c.is_whitespace() || c == '/');
+    if fits { Ok(text.to_owned()) } else { Err("a name or address alone, such as \"broker.local\"; port and tls are keys of their own") }
+}
+
+/// Beginnings of topics that replies may go to; never one on which commands are heard, or a reply would become a command.
+fn reply_prefix(text: &str, prefix: &str) -> Result<String, String> {
+    level_or_topic(text.trim_end_matches('/')).map_err(|_| "the beginning of topics, such as \"clients/\", without wildcards")?;
+    let commands = format!("{prefix}/command/");
+    if commands.starts_with(text) || text.starts_with(&commands) {
+        return Err(format!("the beginning of a topic outside `{commands}`, where a reply would be taken for a command"));
+    }
+    Ok(text.to_owned())
+}
+
+fn tls(table: &Table<'_>, folders: &Folders<'_>) -> Option<mqtt::Tls> {
+    let file = |key| table.text(key).and_then(|name| folders.existing(&name).ok_or_else(|| table.wrong(key, "a PEM file that exists")).ok());
+    let (ca, cert, key) = (file("ca"), file("cert"), file("key"));
+    match (table.has("cert"), table.has("key")) {
+        (true, false) => table.say("cert", "a certificate wants its `key` beside it"),
+        (false, true) => table.say("key", "a key wants its `cert` beside it"),
+        _ => {}
+    }
+    table.exists().then(|| mqtt::Tls { ca, client: cert.zip(key) })
+}
+
+fn login(table: &Table<'_>, folders: &Folders<'_>) -> Option<mqtt::Login> {
+    refuse_secrets(table, &["password"], "password_file");
+    let username = table.text("username");
+    let password = secret(table, "password_file", folders, &[Needs::Everything, Needs::Broker]);
+    if table.has("password_file") && !table.has("username") {
+        table.say("password_file", "a password wants a `username` beside it");
+    }
+    username.map(|username| mqtt::Login { username, password })
+}
+
+/// A secret does not belong in a file that is copied, shown and backed up.
+pub(super) fn refuse_secrets<'f>(table: &Table<'f>, keys: &[&'f str], instead: &str) {
+    for key in keys {
+        if table.has(key) {
+            table.say(key, format!("a secret must not stand in this file: put it in a file of its own, and name that with `{instead}`"));
+            table.allow(key);
+        }
+    }
+}
+
+/// A secret from the file that `key` names, where it is among the `wanted`. What stands there is never repeated: it may
+/// be the secret itself.
+pub(super) fn secret<'f>(table: &Table<'f>, key: &'f str, folders: &Folders<'_>, wanted: &[Needs]) -> Option<Secret> {
+    let name = table.text(key)?;
+    if !wanted.contains(&folders.needs) {
+        return None;
+    }
+    let Some(path) = folders.existing(&name) else {
+        table.say(key, format!("there is no such file in {}", folders.looked_in()));
+        return None;
+    };
+    match Secret::from_file(&path) {
+        Ok(secret) => Some(secret),
+        Err(error) => {
+            table.unreadable(key, &error);
+            None
+        }
+    }
+}
+
+fn discovery(table: &Table<'_>, prefix: &str) -> discovery::Settings {
+    let usual = discovery::Settings::default();
+    // Where we speak we do not listen.
+    let foreign = |text: &str| match level_or_topic(text)? {
+        text if text == prefix || text.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')) => {
+            Err("topic levels outside sayso's own (`mqtt.prefix`)")
+        }
+        text => Ok(text),
+    };
+    let homeassistant = table.text_as("homeassistant", |text| if text.is_empty() { Ok(None) } else { foreign(text).map(Some) });
+    discovery::Settings {
+        homeassistant: homeassistant.unwrap_or(usual.homeassistant),
+        zigbee2mqtt: table.texts_as("zigbee2mqtt", foreign).unwrap_or(usual.zigbee2mqtt),
+        tasmota: table.flag("tasmota").unwrap_or(usual.tasmota),
+    }
+}
+
+fn local(table: &Table<'_>, folders: &Folders<'_>) -> local::Settings {
+    let usual = local::Settings::default();
+    let code = |text: &str| {
+        let fits = (2..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase());
+        if fits { Ok(text.to_owned()) } else { Err("a language code such as \"en\"") }
+    };
+    let folder = table.text("folder").map(|name| folders.beside.join(name));
+    if folder.as_ref().is_some_and(|f| !f.is_dir()) {
+        table.wrong("folder", "a folder that exists");
+    }
+    let beside = folders.beside.join("language");
+    local::Settings {
+        when: table.one_of("use", &[("first", When::First), ("last", When::Last), ("never", When::Never)]).unwrap_or(usual.when),
+        language: table.text_as("language", code).unwrap_or(usual.language),
+        folder: folder.or_else(|| beside.is_dir().then_some(beside)),
+    }
+}
+
+fn store(table: &Table<'_>, folders: &Folders<'_>) -> store::Settings {
+    let state = folders.environment.state.clone();
+    let base = state.clone().unwrap_or_else(|| folders.beside.clone());
+    let written = table.text("path").map(|name| base.join(name));
+    if let Some(path) = written.as_deref().filter(|p| p.exists() && !p.is_dir()) {
+        table.wrong("path", format!("a folder, or nothing yet: `{}` is a file", path.display()));
+    }
+    store::Settings { path: written.or(state), cache_bytes: table.size("cache", CACHE).unwrap_or(store::Settings::default().cache_bytes) }
+}
+
+fn recall(table: &Table<'_>) -> RecallSettings {
+    let usual = RecallSettings::default();
+    RecallSettings {
+        ttl: table.duration("ttl", DRAFT_TTL).unwrap_or(usual.ttl),
+        memory_entries: count(table, "entries", 1..=100_000).unwrap_or(usual.memory_entries),
+        disk_entries: table.whole("disk_entries", 0..=10_000_000).map_or(usual.disk_entries, |n| n as usize),
+        disk_bytes: table.size("disk_size", 0..=4 << 30).and_then(|n| usize::try_from(n).ok()).unwrap_or(usual.disk_bytes),
+    }
+}
+
+fn admit(table: &Table<'_>) -> AdmitSettings {
+    let usual = AdmitSettings::default();
+    let some = |key| table.whole(key, 1..=100_000).and_then(NonZeroU32::new);
+    AdmitSettings { per_minute: some("per_minute").unwrap_or(usual.per_minute), burst: some("burst").unwrap_or(usual.burst) }
+}
+
+fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> AskSettings {
+    let (usual, table) = (AskSettings::default(), root.table("ask"));
+    let deadline = table.duration("deadline", DEADLINE);
+    if deadline.is_some_and(|d| d > ttl) {
+        table.wrong("deadline", "no more than `mqtt.ttl`: past that a command is not acted on");
+    }
+    AskSettings {
+        providers: provider::all(root, folders),
+        deadline: deadline.unwrap_or(usual.deadline.min(ttl)),
+        attempts: table.whole("attempts", 1..=10).and_then(NonZeroU32::new).unwrap_or(usual.attempts),
+        longest_pause: table.duration("longest_pause", PAUSE).unwrap_or(usual.longest_pause),
+    }
+}
+
+fn log(table: &Table<'_>, folders: &Folders<'_>) -> log::Settings {
+    let filter = table.text_as("filter", |text| match log::filter(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("a log filter such as \"warn,sayso=debug\""),
+    });
+    let usual = log::Settings::default();
+    let filter = folders.environment.filter.clone().or(filter);
+    log::Settings { filter: filter.unwrap_or(usual.filter), journald: table.flag("journald").unwrap_or(folders.environment.journald) }
+}
+
+fn daemon(table: &Table<'_>) -> DaemonSettings {
+    let usual = DaemonSettings::default();
+    DaemonSettings {
+        grace: table.duration("grace", GRACE).unwrap_or(usual.grace),
+        order: table.one_of("order", &[("device", Order::Device), ("source", Order::Source)]).unwrap_or(usual.order),
+    }
+}
+
+pub(super) fn count<'f>(table: &Table<'f>, key: &'f str, range: RangeInclusive<u32>) -> Option<NonZeroUsize> {
+    table.whole(key, range).and_then(|n| NonZeroUsize::new(n as usize))
+}
+
+impl Folders<'_> {
+    /// The file of this name: an absolute one as it is, a relative one among systemd's credentials, then beside the config.
+    fn existing(&self, name: &str) -> Option<PathBuf> {
+        let credential = self.environment.credentials.iter().map(|folder| folder.join(name));
+        credential.chain([self.beside.join(name)]).find(|path| path.is_file())
+    }
+
+    fn looked_in(&self) -> String {
+        let beside = if self.beside.as_os_str().is_empty() { "the current folder".to_owned() } else { format!("`{}`", self.beside.display()) };
+        let credentials = self.environment.credentials.as_ref();
+        credentials.map_or_else(|| beside.clone(), |folder| format!("`{}` or {beside}", folder.display()))
+    }
+}

@@ -1,0 +1,70 @@
+//! Durations and sizes as people type them: `5s`, `8MiB`.
+
+use std::time::Duration;
+
+const SPANS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const SIZES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
+
+/// Reads a whole number followed by `ms`, `s`, `m`, `h` or `d`.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sayso::config::units::duration;
+/// assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
+/// assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
+/// assert_eq!(duration("5"), None);
+/// ```
+pub fn duration(text: &str) -> Option<Duration> {
+    measure(text, &SPANS).map(Duration::from_millis)
+}
+
+/// Reads a whole number followed by `B`, `KiB`, `MiB` or `GiB`, as bytes.
+pub fn size(text: &str) -> Option<u64> {
+    measure(text, &SIZES)
+}
+
+fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let (_, each) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
+    number.parse::<u64>().ok()?.checked_mul(*each)
+}
+
+/// A duration as it would be typed, in the largest unit that leaves it whole.
+pub fn show_duration(duration: Duration) -> String {
+    show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &SPANS)
+}
+
+/// A number of bytes as it would be typed.
+pub fn show_size(bytes: u64) -> String {
+    show(bytes, &SIZES)
+}
+
+fn show(amount: u64, units: &[(&str, u64)]) -> String {
+    let whole = units.iter().filter(|(_, each)| amount >= *each && amount.is_multiple_of(*each));
+    let (name, each) = whole.max_by_key(|(_, each)| *each).unwrap_or(&units[0]);
+    format!("{}{name}", amount / each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_can_be_typed() {
+        for text in ["500ms", "5s", "2m", "1h", "30d", "90s"] {
+            assert_eq!(show_duration(duration(text).unwrap()), text);
+        }
+        for text in ["100B", "8MiB", "1GiB", "3KiB"] {
+            assert_eq!(show_size(size(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn what_has_no_unit_or_overflows_is_none() {
+        for text in ["5", "", "s", "-5s", "1.5s", "5 parsecs", "99999999999999999999s", "999999999999999999d"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+        assert_eq!(size("8MB"), None);
+    }
+}
