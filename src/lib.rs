@@ -20,6 +20,7 @@
 
 pub mod command;
 pub mod config;
+pub mod daemon;
 pub mod discovery;
 pub mod home;
 pub mod interpret;
