@@ -18,6 +18,7 @@
 //! | 2 | [`provider`]: language models behind one interface · [`command`]: what was said, what is answered |
 //! | 1 | [`home`]: what exists, its state, and the one gate to it · [`telemetry`] · [`secret`] · [`systemd`] |
 
+pub mod cli;
 pub mod command;
 pub mod config;
 pub mod daemon;

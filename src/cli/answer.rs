@@ -1,0 +1,51 @@
+//! A reply as a person reads it.
+
+use std::io::{self, Write};
+
+use crate::command::reply::{Done, Outcome, Reply};
+
+use super::Exit;
+
+/// Prints a reply: the outcome and what to say, then each action.
+pub(super) fn print(reply: &Reply, out: &mut impl Write) -> io::Result<()> {
+    let mark = match reply.outcome {
+        Outcome::Done | Outcome::Answered => '✓',
+        Outcome::Unclear => '?',
+        Outcome::Refused | Outcome::Failed => '✗',
+    };
+    writeln!(out, "{mark} {}: {}", reply.outcome.name(), reply.speech)?;
+    for done in &reply.actions {
+        print_action(done, out)?;
+    }
+    if let Some(seconds) = reply.retry_after {
+        writeln!(out, "  try again in {} s", seconds.ceil())?;
+    }
+    let via = if reply.via == "none" { "nobody".to_owned() } else { reply.via.clone() };
+    writeln!(out, "  understood by {via}, {:.1} ms", reply.ms)
+}
+
+fn print_action(done: &Done, out: &mut impl Write) -> io::Result<()> {
+    let action = &done.action;
+    let op = serde_json::to_value(action.op).ok();
+    let op = op.as_ref().and_then(|op| op.as_str()).unwrap_or_default();
+    write!(out, "  {}: {op} {}", action.device, action.property)?;
+    if let Some(value) = &action.value {
+        write!(out, " {value}")?;
+    }
+    if let Some(why) = &done.why {
+        write!(out, " — not done: {why}")?;
+    }
+    writeln!(out)?;
+    for message in done.publish.iter().flatten() {
+        writeln!(out, "    {} {}", message.topic, message.payload)?;
+    }
+    Ok(())
+}
+
+/// How a program ends that was given this reply.
+pub(super) fn exit(reply: &Reply) -> Exit {
+    match reply.outcome {
+        Outcome::Done | Outcome::Answered => Exit::Done,
+        Outcome::Unclear | Outcome::Refused | Outcome::Failed => Exit::Failed,
+    }
+}

@@ -1,0 +1,7 @@
+//! The program: parse, call, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sayso::cli::main(std::env::args_os())
+}
