@@ -1,0 +1,158 @@
+//! Devices that announce themselves are commanded, followed and forgotten; what is announced by strangers harms nothing.
+
+use serde_json::{Value, json};
+
+use crate::broker::Broker;
+use crate::daemon::Daemon;
+use crate::listener::Listener;
+use crate::scene::{PATIENCE, Scene, Stage};
+
+const LIGHT: &str = "homeassistant/light/desk/config";
+
+fn light(name: &str) -> String {
+    let device = json!({"ids": ["desk-1"], "name": name, "sa": "Study"});
+    json!({"name": null, "cmd_t": "desk/light/set", "stat_t": "desk/light", "dev": device}).to_string()
+}
+
+fn zigbee(name: &str) -> String {
+    let state = json!({"type": "binary", "name": "state", "property": "state", "access": 7, "value_on": "ON", "value_off": "OFF", "value_toggle": "TOGGLE"});
+    let exposes = json!([{"type": "switch", "features": [state]}]);
+    json!([{"ieee_address": "0x00158d0000000001", "type": "Router", "friendly_name": name, "supported": true, "definition": {"exposes": exposes}}]).to_string()
+}
+
+/// A scene in which these were announced, retained, before the daemon came.
+async fn announced(scene: Scene, retained: &[(&str, String)]) -> Stage {
+    let broker = Broker::mosquitto().await;
+    let mut early = Listener::connect(broker.port());
+    for (topic, payload) in retained {
+        early.publish_retained(topic, payload.clone()).await;
+    }
+    scene.start_with(broker).await
+}
+
+/// Waits until the home has this many devices, by its own account.
+async fn has_devices(stage: &Stage, count: usize) {
+    let it_says = stage.listener.wait_for(|m| m.topic == "sayso/health" && m.json()["home"]["devices"] == count, PATIENCE).await;
+    assert!(it_says.is_some(), "never {count} devices\n{}", stage.daemon.log());
+}
+
+fn told(topic: &str, payload: &str) -> (String, String) {
+    (topic.to_owned(), payload.to_owned())
+}
+
+fn outcome(reply: &Value) -> &str {
+    reply["outcome"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn retained_announcements_become_devices_that_can_be_commanded() {
+    let retained = [(LIGHT, light("Desk lamp")), ("zigbee2mqtt/bridge/devices", zigbee("Coffee machine"))];
+    let mut stage = announced(Scene::new().home(""), &retained).await;
+    has_devices(&stage, 2).await;
+    for text in ["turn on the desk lamp", "turn on the coffee machine", "turn off the lights in the study"] {
+        let reply = stage.say(text).await;
+        assert_eq!((outcome(&reply), &reply["via"]), ("done", &json!("local")), "{reply}");
+    }
+    let expected = [told("desk/light/set", "ON"), told("zigbee2mqtt/Coffee machine/set", r#"{"state":"ON"}"#), told("desk/light/set", "OFF")];
+    assert_eq!(stage.actions().await, expected);
+}
+
+/// What was said while the daemon was away is in its session at the broker, and comes before any announcement.
+#[tokio::test]
+async fn a_command_that_waited_for_the_daemon_waits_for_the_devices_as_well() {
+    let mut stage = announced(Scene::new().home(""), &[(LIGHT, light("Desk lamp"))]).await;
+    has_devices(&stage, 1).await;
+    stage.daemon.signal("KILL");
+    stage.daemon.ended(PATIENCE).await;
+    let id = stage.send("turn on the desk lamp").await;
+    stage.listener.heard().await;
+    stage.daemon = Daemon::start(&stage.place);
+    let reply = stage.reply_to(&id).await;
+    assert_eq!(outcome(&reply), "done", "{reply}");
+    assert_eq!(stage.actions().await, [told("desk/light/set", "ON")]);
+}
+
+#[tokio::test]
+async fn the_state_of_a_found_device_is_followed_so_a_toggle_is_absolute() {
+    let retained = [(LIGHT, light("Desk lamp")), ("desk/light", "ON".to_owned())];
+    let mut stage = announced(Scene::new().home(""), &retained).await;
+    stage.daemon.says("state heard", PATIENCE).await;
+    assert_eq!(outcome(&stage.say("toggle the desk lamp").await), "done");
+    assert_eq!(stage.actions().await, [told("desk/light/set", "OFF")]);
+}
+
+#[tokio::test]
+async fn devices_come_and_go_while_we_serve() {
+    let mut stage = Scene::new().home("").start().await;
+    stage.listener.publish_retained(LIGHT, light("Desk lamp")).await;
+    has_devices(&stage, 1).await;
+    assert_eq!(outcome(&stage.say("turn on the desk lamp").await), "done");
+    stage.listener.publish("desk/light", "ON").await;
+    stage.daemon.says("state heard", PATIENCE).await;
+    stage.listener.publish_retained(LIGHT, light("Reading lamp")).await;
+    stage.listener.publish_retained("zigbee2mqtt/bridge/devices", zigbee("Pump")).await;
+    has_devices(&stage, 2).await;
+    assert_eq!(outcome(&stage.say("toggle the reading lamp").await), "done", "it is known by another name");
+    stage.listener.publish_retained(LIGHT, "").await;
+    has_devices(&stage, 1).await;
+    assert_eq!(outcome(&stage.say("turn on the reading lamp").await), "refused");
+    assert_eq!(outcome(&stage.say("turn on the pump").await), "done");
+    let expected = [told("desk/light/set", "ON"), told("desk/light/set", "OFF"), told("zigbee2mqtt/Pump/set", r#"{"state":"ON"}"#)];
+    assert_eq!(stage.actions().await, expected);
+}
+
+#[tokio::test]
+async fn a_yes_never_reaches_another_device_than_was_asked_about() {
+    let lock = |object: &str| json!({"name": "Door", "cmd_t": format!("{object}/set"), "pl_unlk": "OPEN"}).to_string();
+    let retained = [("homeassistant/lock/a/config", lock("a")), ("homeassistant/lock/b/config", lock("b"))];
+    let mut stage = announced(Scene::new().home(""), &retained).await;
+    has_devices(&stage, 2).await;
+    assert_eq!(outcome(&stage.say("unlock door 2").await), "unclear");
+    stage.listener.publish_retained("homeassistant/lock/0/config", lock("0")).await;
+    has_devices(&stage, 3).await;
+    assert_ne!(outcome(&stage.say("yes").await), "done");
+    assert!(stage.actions().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_home_file_gives_a_found_device_an_alias_and_the_risk_the_operator_wants() {
+    let home = "[device.desk_lamp]\nkind = \"light\"\naliases = [\"bookworm\"]\n[device.gate]\nkind = \"cover\"\nrisk = \"auto\"\n";
+    let gate = json!({"name": "Gate", "dev_cla": "gate", "cmd_t": "gate/set"}).to_string();
+    let mut stage = announced(Scene::new().home(home), &[(LIGHT, light("Desk lamp")), ("homeassistant/cover/gate/config", gate)]).await;
+    stage.daemon.says("devices found", PATIENCE).await;
+    for text in ["turn on bookworm", "turn off the light in the study", "open the gate"] {
+        let reply = stage.say(text).await;
+        assert_eq!(outcome(&reply), "done", "{reply}");
+    }
+    assert_eq!(stage.actions().await, [told("desk/light/set", "ON"), told("desk/light/set", "OFF"), told("gate/set", "OPEN")]);
+}
+
+#[tokio::test]
+async fn hostile_announcements_harm_nothing() {
+    let huge = json!({"name": "x".repeat(1 << 20), "cmd_t": "a/set"}).to_string();
+    let own = json!({"name": "Loop", "cmd_t": "sayso/command/loop"}).to_string();
+    let wild = json!({"name": "Wild", "cmd_t": "#"}).to_string();
+    let deep = format!("{}{}", r#"{"a":"#.repeat(50_000), "}".repeat(50_000));
+    let retained = [
+        ("homeassistant/switch/huge/config", huge),
+        ("homeassistant/switch/own/config", own),
+        ("homeassistant/switch/wild/config", wild),
+        ("homeassistant/switch/deep/config", deep),
+        ("zigbee2mqtt/bridge/devices", "[{".repeat(100_000)),
+        (LIGHT, light("Desk lamp")),
+    ];
+    let mut stage = announced(Scene::new().home(""), &retained).await;
+    has_devices(&stage, 1).await;
+    assert_eq!(outcome(&stage.say("turn on the desk lamp").await), "done");
+    assert_eq!(stage.actions().await, [told("desk/light/set", "ON")]);
+    let complaints = stage.daemon.log().matches("an announcement cannot be used").count();
+    assert_eq!(complaints, 5, "{}", stage.daemon.log());
+}
+
+#[tokio::test]
+async fn where_discovery_is_off_nothing_is_found() {
+    let off = "[discovery]\nhomeassistant = \"\"\nzigbee2mqtt = []\ntasmota = false";
+    let mut stage = announced(Scene::new().home("").with(off), &[(LIGHT, light("Desk lamp"))]).await;
+    assert_eq!(outcome(&stage.say("turn on the desk lamp").await), "refused");
+    assert!(!stage.daemon.log().contains("devices found"));
+}

@@ -1,0 +1,95 @@
+//! A cable between sayso and its broker that can be cut, and muted in one direction.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How the cable is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Whole,
+    /// What the broker says does not arrive.
+    Muted,
+    /// Every connection is closed, also new ones.
+    Cut,
+}
+
+/// The cable.
+pub(crate) struct Tap {
+    port: u16,
+    mode: Arc<watch::Sender<Mode>>,
+    _connections: JoinSet<()>,
+}
+
+impl Tap {
+    /// A cable to the broker at `broker`.
+    pub(crate) async fn to(broker: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mode = Arc::new(watch::Sender::new(Mode::Whole));
+        let mut connections = JoinSet::new();
+        connections.spawn(serve(listener, broker, Arc::clone(&mode)));
+        Self { port, mode, _connections: connections }
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Closes every connection, and each new one.
+    pub(crate) fn cut(&self) {
+        self.mode.send_replace(Mode::Cut);
+    }
+
+    /// Keeps what the broker says from arriving, while what is said to it does.
+    pub(crate) fn mute(&self) {
+        self.mode.send_replace(Mode::Muted);
+    }
+
+    /// Makes it whole again.
+    pub(crate) fn mend(&self) {
+        self.mode.send_replace(Mode::Whole);
+    }
+}
+
+async fn serve(listener: TcpListener, broker: u16, mode: Arc<watch::Sender<Mode>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        if *mode.borrow() == Mode::Cut {
+            continue;
+        }
+        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).await else { continue };
+        client.set_nodelay(true).unwrap();
+        server.set_nodelay(true).unwrap();
+        let mut mode = mode.subscribe();
+        let mut ends = mode.clone();
+        connections.spawn(async move {
+            let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+            tokio::select! {
+                () = carry(from_client, to_server, None) => {}
+                () = carry(from_server, to_client, Some(&mut mode)) => {}
+                _ = ends.wait_for(|mode| *mode == Mode::Cut) => {}
+            }
+        });
+    }
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: Option<&mut watch::Receiver<Mode>>) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        if let Some(mode) = &mut mode
+            && mode.wait_for(|mode| *mode != Mode::Muted).await.is_err()
+        {
+            return;
+        }
+        if to.write_all(&buffer[..n]).await.is_err() {
+            return;
+        }
+    }
+}

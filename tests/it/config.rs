@@ -1,0 +1,322 @@
+//! The files: what is shipped loads, what is wrong is told with the place and what to do, all at once.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use sayso::config::{Config, Faults, Needs, Place};
+use sayso::home::capability::{Property, Risk, Takes, Value};
+use sayso::local::When;
+use sayso::pipeline::Order;
+use sayso::provider::price::Prices;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn fixtures(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("tests/fixtures/config").join(folder)).unwrap();
+    let mut found: Vec<_> = entries.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+    found.sort();
+    found
+}
+
+/// A fixture is a config, or where its name says so a home.
+fn load(path: &Path) -> Result<Config, Faults> {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let place = if name.starts_with("home") {
+        let empty = root().join("tests/fixtures/config/valid/empty.toml");
+        Place { config: Some(empty), home: Some(path.to_owned()), ..Place::default() }
+    } else {
+        Place::at(path)
+    };
+    Config::load(&place)
+}
+
+fn written(text: &str) -> (tempfile::TempDir, Place) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("sayso.toml"), text).unwrap();
+    let place = Place::at(folder.path().join("sayso.toml"));
+    (folder, place)
+}
+
+#[test]
+fn the_shipped_files_load_and_say_the_defaults() {
+    let shipped = Config::load(&Place::at(root().join("config/sayso.toml"))).unwrap();
+    let (_folder, place) = written("");
+    let empty = Config::load(&place).unwrap();
+    assert_eq!(shipped.mqtt, empty.mqtt);
+    assert_eq!(shipped.discovery, empty.discovery);
+    assert_eq!(shipped.recall, empty.recall);
+    assert_eq!(shipped.admit, empty.admit);
+    assert_eq!(shipped.ask, empty.ask);
+    assert_eq!(shipped.daemon, empty.daemon);
+    assert_eq!(empty.home.devices().len(), 0);
+    assert!(shipped.home.devices().len() > 10, "the example home is a home");
+}
+
+/// The shipped config with every key it shows in force.
+fn everything_shown() -> String {
+    let text = fs::read_to_string(root().join("config/sayso.toml")).unwrap();
+    let key = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+    let shown = |line: &str| line.strip_prefix("# ").filter(|rest| key(rest) || rest.starts_with('[')).map_or(line.to_owned(), str::to_owned);
+    text.lines().map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// Every example value of the shipped file is a value that loads: each is uncommented in turn.
+#[test]
+fn every_key_shown_in_the_shipped_config_is_one_that_exists() {
+    let (folder, place) = written(&everything_shown());
+    for file in ["ca.pem", "sayso.pem", "sayso.key", "mqtt-password", "openai-key", "anthropic-key"] {
+        fs::write(folder.path().join(file), "secret").unwrap();
+    }
+    fs::create_dir(folder.path().join("language")).unwrap();
+    fs::write(folder.path().join("home.toml"), "[area.nursery]").unwrap();
+    let config = Config::load(&place).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(config.ask.providers.len(), 3);
+    assert_eq!(config.mqtt.tls.unwrap().client.unwrap().1.file_name().unwrap(), "sayso.key");
+    assert_eq!(config.ask.providers[0].key.as_ref().unwrap().expose(), "secret");
+}
+
+#[test]
+fn every_valid_file_loads() {
+    let files = fixtures("valid");
+    assert!(files.len() >= 3, "found only {}", files.len());
+    for file in files {
+        load(&file).unwrap_or_else(|faults| panic!("{faults}"));
+    }
+}
+
+/// Beside each invalid file stand the faults it has, one a line; the folder is left out, or stands as FOLDER.
+#[test]
+fn every_invalid_file_is_refused_in_the_expected_words() {
+    let files = fixtures("invalid");
+    assert!(files.len() >= 20, "found only {}", files.len());
+    let mut wrong = Vec::new();
+    for file in files {
+        let folder = file.parent().unwrap().display().to_string();
+        let said = load(&file).err().map(|faults| faults.to_string()).unwrap_or_default();
+        let said = said.replace(&format!("{folder}/"), "").replace(&folder, "FOLDER");
+        let expected = fs::read_to_string(file.with_extension("expect")).unwrap_or_default();
+        if said.is_empty() || said.trim() != expected.trim() {
+            wrong.push(format!("\n{}\nsaid:\n{said}\nexpected:\n{expected}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.concat());
+}
+
+#[test]
+fn what_is_written_is_what_is_meant() {
+    let (folder, place) = written(
+        r#"
+        [mqtt]
+        host = "broker.local"
+        tls = {}
+        username = "me"
+        password_file = "word"
+        keep_alive = "10s"
+        [local]
+        use = "last"
+        [ask]
+        deadline = "5s"
+        [daemon]
+        order = "source"
+        [[provider]]
+        name = "here"
+        base_url = "http://localhost:8080/v1/"
+        model = "m"
+        concurrency = 1
+        timeouts = { total = "6s" }
+        "#,
+    );
+    fs::write(folder.path().join("word"), "hush\n").unwrap();
+    let config = Config::load(&place).unwrap();
+    assert_eq!((config.mqtt.host.as_str(), config.mqtt.port), ("broker.local", 8883));
+    assert_eq!(config.mqtt.login.unwrap().password.unwrap().expose(), "hush");
+    assert_eq!(config.mqtt.keep_alive, Duration::from_secs(10));
+    assert_eq!(config.local.when, When::Last);
+    assert_eq!(config.daemon.order, Order::Source);
+    let provider = &config.ask.providers[0];
+    assert_eq!(provider.base_url, "http://localhost:8080/v1");
+    assert!(provider.key.is_none());
+    assert_eq!(provider.timeouts.total, Duration::from_secs(6));
+    assert_eq!(provider.timeouts.first_byte, Duration::from_secs(6));
+    assert_eq!(config.store.path, None);
+}
+
+#[test]
+fn a_provider_needs_no_more_than_its_name_api_and_key() {
+    let all = ["openai", "anthropic", "gemini"].map(|api| format!("[[provider]]\nname = \"{api}\"\napi = \"{api}\"\nkey_file = \"key\"\n"));
+    let beta = "[[provider]]\nname = \"beta\"\napi = \"gemini\"\nkey_file = \"key\"\napi_version = \"v1beta\"\n";
+    let local = "[[provider]]\nname = \"here\"\napi = \"ollama\"\nmodel = \"qwen3:4b\"\n";
+    let (folder, place) = written(&(all.concat() + beta + local));
+    fs::write(folder.path().join("key"), "secret").unwrap();
+    let providers = Config::load(&place).unwrap_or_else(|faults| panic!("{faults}")).ask.providers;
+    let where_and_what: Vec<_> = providers.iter().map(|p| (p.base_url.as_str(), p.model.as_str())).collect();
+    assert_eq!(
+        where_and_what,
+        [
+            ("https://api.openai.com/v1", "gpt-6-luna"),
+            ("https://api.anthropic.com/v1", "claude-haiku-5-5"),
+            ("https://generativelanguage.googleapis.com/v1", "gemini-3.5-flash-lite"),
+            ("https://generativelanguage.googleapis.com/v1beta", "gemini-3.5-flash-lite"),
+            ("http://localhost:11434", "qwen3:4b"),
+        ]
+    );
+    assert!(providers.iter().all(|p| p.prices.is_some()));
+    assert_eq!(providers[4].prices, Some(Prices::FREE));
+    assert_eq!((providers[0].concurrency.get(), providers[4].concurrency.get()), (4, 1));
+}
+
+#[test]
+fn prices_headers_and_versions_are_taken_as_written() {
+    let (_folder, place) = written(
+        r#"
+        [[provider]]
+        name = "gateway"
+        api = "anthropic"
+        base_url = "http://gateway.local/v1"
+        model = "m"
+        api_version = "2023-06-01"
+        key_header = "X-Api-Key"
+        headers = { "X-Team" = "home" }
+        prices = { in = 1, out = 5.5 }
+        "#,
+    );
+    let provider = Config::load(&place).unwrap_or_else(|faults| panic!("{faults}")).ask.providers.remove(0);
+    assert_eq!(provider.prices, Some(Prices::listed(1.0, None, None, 5.5)));
+    assert_eq!((&provider.headers["anthropic-version"], &provider.headers["x-team"]), (&"2023-06-01".parse().unwrap(), &"home".parse().unwrap()));
+    assert_eq!(provider.key_header.unwrap(), "x-api-key");
+}
+
+#[test]
+fn systemd_gives_credentials_and_a_place_to_keep_things() {
+    let (folder, mut place) = written("[[provider]]\nname = \"a\"\nmodel = \"m\"\nkey_file = \"key\"\n[store]\npath = \"kept\"");
+    fs::write(folder.path().join("key"), "beside").unwrap();
+    let credentials = tempfile::tempdir().unwrap();
+    fs::write(credentials.path().join("key"), "credential").unwrap();
+    place.environment.credentials = Some(credentials.path().to_owned());
+    place.environment.state = Some("/var/lib/sayso".into());
+    let config = Config::load(&place).unwrap();
+    assert_eq!(config.ask.providers[0].key.as_ref().unwrap().expose(), "credential");
+    assert_eq!(config.store.path.unwrap(), Path::new("/var/lib/sayso/kept"));
+}
+
+#[test]
+fn a_client_needs_no_keys_and_no_home() {
+    let (_folder, mut place) =
+        written("home = \"absent.toml\"\n[mqtt]\nport = 2\n[ask]\nattempts = 0\n[[provider]]\nname = \"a\"\nmodel = \"m\"\nkey_file = \"absent\"");
+    place.needs = Needs::Broker;
+    assert_eq!(Config::load(&place).unwrap().mqtt.port, 2);
+    place.needs = Needs::Home;
+    let faults = Config::load(&place).unwrap_err().to_string();
+    assert!(faults.contains("absent.toml: cannot be read") && !faults.contains("key_file"), "{faults}");
+}
+
+#[test]
+fn a_file_anybody_may_write_is_refused() {
+    let (_folder, place) = written("");
+    let path = place.config.clone().unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let faults = Config::load(&place).unwrap_err();
+    assert!(faults.to_string().contains("chmod o-w"), "{faults}");
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let faults = Config::load(&Place::at("/nowhere/sayso.toml")).unwrap_err();
+    assert!(faults.to_string().starts_with("/nowhere/sayso.toml: cannot be read"), "{faults}");
+    let (_folder, place) = written("home = \"other.toml\"");
+    assert!(Config::load(&place).unwrap_err().to_string().contains("other.toml: cannot be read"));
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_and_not_repeated() {
+    let (_folder, place) = written("[[provider]]\nname = \"a\"\nmodel = \"m\"\nkey = \"sk-12345\"\nkey_file = \"sk-67890\"");
+    let faults = Config::load(&place).unwrap_err().to_string();
+    assert!(faults.contains("put it in a file of its own"), "{faults}");
+    assert!(faults.contains("there is no such file"), "{faults}");
+    assert!(!faults.contains("sk-"), "{faults}");
+}
+
+#[test]
+fn the_example_home_means_what_it_says() {
+    let config = Config::load(&Place::at(root().join("config/sayso.toml"))).unwrap();
+    let device = |id: &str| config.home.device(id).unwrap();
+    let lamp = device("kitchen_light");
+    assert_eq!(lamp.name, "Kitchen light");
+    assert_eq!(config.home.area(lamp.area.as_ref().unwrap()).unwrap().floor.as_deref(), Some("downstairs"));
+    assert_eq!(lamp.can(&Property::Power).unwrap().link.encode(&Value::text("on")).unwrap().topic, "zigbee2mqtt/Kitchen light/set");
+
+    let pump = device("pump").can(&"flow".into()).unwrap();
+    assert_eq!(pump.takes, Takes::Number { min: 0.0, max: 40.0, step: Some(0.5), unit: "l/min".into() });
+    assert_eq!(pump.link.encode(&Value::Number(12.5)).unwrap().payload, r#"{"flow": 12.5}"#);
+    assert!((pump.step - 4.0).abs() < 1e-9, "a tenth of the range");
+    let heard = config.home.observe("garden/pump", br#"{"flow": 7}"#);
+    assert_eq!(heard.len(), 1);
+    assert_eq!(heard[0].2, Value::Number(7.0));
+
+    let garage = device("garage_door").can(&Property::Position).unwrap();
+    assert_eq!(garage.guard.opening, Risk::Confirm);
+    assert_eq!(garage.guard.otherwise, Risk::Auto);
+    assert_eq!(garage.link.encode(&Value::Number(100.0)).unwrap().payload, "OPEN");
+    assert_eq!(garage.link.stop.as_ref().unwrap().payload, "STOP");
+    assert_eq!(config.home.observe("garage/door/state", b"CLOSED")[0].2, Value::Number(0.0));
+    assert!(!device("bedroom_climate").can(&Property::Temperature).unwrap().settable);
+}
+
+#[test]
+fn the_operators_word_on_risk_wins_and_the_nearer_one_over_the_farther() {
+    let (folder, place) = written("");
+    let home = r#"
+        [device.usual]
+        kind = "lock"
+        [device.trusted]
+        kind = "lock"
+        risk = "auto"
+        [device.heater]
+        kind = "water_heater"
+        risk = "never"
+        property.temperature = { risk = "confirm" }
+    "#;
+    fs::write(folder.path().join("home.toml"), home).unwrap();
+    let config = Config::load(&place).unwrap();
+    let opening = |id: &str, property| config.home.device(id).unwrap().can(&property).unwrap().guard.opening;
+    assert_eq!(opening("usual", Property::Lock), Risk::Confirm);
+    assert_eq!(opening("trusted", Property::Lock), Risk::Auto);
+    assert_eq!(opening("heater", Property::Power), Risk::Never);
+    assert_eq!(opening("heater", Property::Temperature), Risk::Confirm);
+}
+
+#[test]
+fn a_source_may_do_what_its_rules_say() {
+    let (folder, place) = written("[source.\"*\"]\ndeny = [\"kind:lock\"]\n[source.cli]\nallow = [\"*\"]");
+    fs::write(folder.path().join("home.toml"), "[device.door]\nkind = \"lock\"").unwrap();
+    let home = Config::load(&place).unwrap().home;
+    let may = |source| home.rights().allow(source, home.device("door").unwrap(), &Property::Lock);
+    assert!(may("cli"));
+    assert!(!may("tablet"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    /// A file damaged anywhere is refused or means something; it never ends the daemon.
+    #[test]
+    fn a_damaged_file_is_no_catastrophe(at in 0.0..1.0, cut in 0_usize..40, put in "[\\[\\]{}\"'=.,#a0\\n -]{0,3}") {
+        let home = fs::read_to_string(root().join("config/home.toml")).unwrap();
+        for (name, text) in [("sayso.toml", everything_shown()), ("home.toml", home)] {
+            let mut text: Vec<char> = text.chars().collect();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in the file")]
+            let from = (at * text.len() as f64) as usize;
+            let to = (from + cut).min(text.len());
+            text.splice(from..to, put.chars());
+            let (folder, place) = written("");
+            fs::write(folder.path().join(name), text.into_iter().collect::<String>()).unwrap();
+            if let Err(faults) = Config::load(&place) {
+                prop_assert!(faults.iter().len() > 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The connection to the broker, against real brokers, and against a scripted one for what real ones do not show.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sayso::mqtt::inbox::{Heard, Inbox, Incoming};
+use sayso::mqtt::outbox::{Outbox, Outgoing};
+use sayso::mqtt::{Settings, connect};
+use sayso::telemetry::tally::Tally;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+mod breaking;
+mod real;
+mod scripted;
+mod tls;
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// sayso's end of the connection, running.
+struct Sayso {
+    inbox: Inbox,
+    outbox: Outbox,
+    tally: Arc<Tally>,
+    tasks: JoinSet<()>,
+}
+
+impl Sayso {
+    fn start(settings: &Settings, state_topics: &[&str]) -> Self {
+        let tally = Arc::new(Tally::default());
+        let states = state_topics.iter().map(|topic| (*topic).to_owned()).collect();
+        let (connection, inbox, outbox) = connect(settings, states, Arc::clone(&tally)).unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connection.run());
+        Self { inbox, outbox, tally, tasks }
+    }
+
+    async fn next(&mut self) -> Incoming {
+        timeout(PATIENCE, self.inbox.next()).await.expect("something is heard").expect("the connection goes on")
+    }
+
+    /// Waits until the subscriptions stand; tells whether the broker knew us.
+    async fn up(&mut self) -> bool {
+        loop {
+            if let Incoming::Up { session_present } = self.next().await {
+                return session_present;
+            }
+        }
+    }
+
+    async fn down(&mut self) -> String {
+        loop {
+            if let Incoming::Down { why } = self.next().await {
+                return why;
+            }
+        }
+    }
+
+    /// The next command.
+    async fn heard(&mut self) -> Box<Heard> {
+        loop {
+            if let Incoming::Command(heard) = self.next().await {
+                return heard;
+            }
+        }
+    }
+
+    /// The next state: topic, payload, and whether it was retained.
+    async fn state(&mut self) -> (String, Vec<u8>, bool) {
+        loop {
+            if let Incoming::State { topic, payload, retained } = self.next().await {
+                return (topic, payload.to_vec(), retained);
+            }
+        }
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.tally.counts().find(|(counted, _)| *counted == name).unwrap().1
+    }
+
+    /// Closes, and waits for the end of the poll loop.
+    async fn close(mut self) {
+        self.outbox.close(PATIENCE).await;
+        timeout(PATIENCE, self.tasks.join_next()).await.expect("the poll loop ends").unwrap().unwrap();
+    }
+}
+
+fn message(topic: &str, payload: &str) -> Outgoing {
+    let payload = payload.as_bytes().to_vec().into();
+    Outgoing { topic: topic.to_owned(), payload, correlation: None, retain: false, subject: None, deadline: None, repeatable: true }
+}
+
+/// Runs one test against each broker.
+macro_rules! on_every_broker {
+    ($($name:ident)*) => { $(
+        mod $name {
+            use crate::broker::Broker;
+            #[tokio::test]
+            async fn embedded() {
+                super::$name(Broker::embedded().await).await;
+            }
+            #[tokio::test]
+            async fn mosquitto() {
+                super::$name(Broker::mosquitto().await).await;
+            }
+        }
+    )* };
+}
+use on_every_broker;

@@ -1,0 +1,262 @@
+//! A scripted language model on loopback: HTTP/1.1 by hand, so that it can misbehave in every way a real one does.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// What the endpoint does with one request.
+#[must_use]
+#[derive(Debug, Clone)]
+pub(crate) struct Script {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    before: Duration,
+    ending: Ending,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Whole,
+    /// Nothing is said at all.
+    HangBeforeHeaders,
+    /// Half of the body, then nothing.
+    HangInBody,
+    /// Half of the body, then the connection ends as if that were all.
+    Truncate,
+    /// The connection is reset.
+    Reset,
+    /// A byte of the body at a time, with a pause before each.
+    Drip(Duration),
+    /// A body without end.
+    Endless,
+}
+
+impl Script {
+    /// A status with a body.
+    pub(crate) fn status(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, headers: Vec::new(), body: body.into(), before: Duration::ZERO, ending: Ending::Whole }
+    }
+
+    /// A chat completion whose text is `content`.
+    pub(crate) fn says(content: &str) -> Self {
+        Self::completion(&json!({"role": "assistant", "content": content}), "stop")
+    }
+
+    /// A chat completion that turns one device on.
+    pub(crate) fn turns_on(device: &str) -> Self {
+        let action = json!({"device": device, "op": "set", "property": "power", "value": "on"});
+        Self::says(&json!({"actions": [action], "question": null, "speech": null}).to_string())
+    }
+
+    /// A chat completion with this message.
+    pub(crate) fn completion(message: &Json, finish_reason: &str) -> Self {
+        let usage = json!({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120});
+        let body = json!({"choices": [{"index": 0, "message": message, "finish_reason": finish_reason}], "usage": usage});
+        Self::status(200, body.to_string())
+    }
+
+    /// An error with a body in the API's form.
+    pub(crate) fn error(status: u16, code: &str) -> Self {
+        Self::status(status, json!({"error": {"message": "as scripted", "type": "as_scripted", "code": code}}).to_string())
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Waits before it says anything.
+    pub(crate) fn after(self, before: Duration) -> Self {
+        Self { before, ..self }
+    }
+
+    pub(crate) fn hang_before_headers() -> Self {
+        Self { ending: Ending::HangBeforeHeaders, ..Self::says("") }
+    }
+
+    pub(crate) fn hang_in_body() -> Self {
+        Self { ending: Ending::HangInBody, ..Self::turns_on("lamp") }
+    }
+
+    pub(crate) fn truncate() -> Self {
+        Self { ending: Ending::Truncate, ..Self::turns_on("lamp") }
+    }
+
+    pub(crate) fn reset() -> Self {
+        Self { ending: Ending::Reset, ..Self::says("") }
+    }
+
+    pub(crate) fn drip(self, pause: Duration) -> Self {
+        Self { ending: Ending::Drip(pause), ..self }
+    }
+
+    pub(crate) fn endless() -> Self {
+        Self { ending: Ending::Endless, ..Self::says("") }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    bodies: Vec<String>,
+    heads: Vec<String>,
+    now: usize,
+    most_at_once: usize,
+    sent: usize,
+}
+
+/// A running endpoint. It ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    address: SocketAddr,
+    seen: Arc<Mutex<Seen>>,
+    _task: JoinSet<()>,
+}
+
+impl Endpoint {
+    /// Answers each request by the next script, and by the last one from then on.
+    pub(crate) async fn start(scripts: impl Into<Vec<Script>>) -> Self {
+        let scripts = scripts.into();
+        assert!(!scripts.is_empty());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::<Mutex<Seen>>::default();
+        let mut task = JoinSet::new();
+        task.spawn(serve(listener, scripts, Arc::clone(&seen)));
+        Self { address, seen, _task: task }
+    }
+
+    /// The base URL of its API.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// How many requests came.
+    pub(crate) fn requests(&self) -> usize {
+        self.seen.lock().unwrap().bodies.len()
+    }
+
+    /// The bodies of the requests, in order.
+    pub(crate) fn bodies(&self) -> Vec<Json> {
+        self.seen.lock().unwrap().bodies.iter().map(|body| serde_json::from_str(body).unwrap()).collect()
+    }
+
+    /// The request lines and headers, in order.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.seen.lock().unwrap().heads.clone()
+    }
+
+    /// The most requests that were on their way at the same time.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.seen.lock().unwrap().most_at_once
+    }
+
+    /// How many bytes of bodies it could send.
+    pub(crate) fn sent(&self) -> usize {
+        self.seen.lock().unwrap().sent
+    }
+}
+
+async fn serve(listener: TcpListener, scripts: Vec<Script>, seen: Arc<Mutex<Seen>>) {
+    let scripts = Arc::new(scripts);
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        let (scripts, seen) = (Arc::clone(&scripts), Arc::clone(&seen));
+        connections.spawn(async move {
+            let mut stream = stream;
+            while let Some((head, body)) = request(&mut stream).await {
+                let script = {
+                    let mut seen = seen.lock().unwrap();
+                    seen.heads.push(head);
+                    seen.bodies.push(body);
+                    seen.now += 1;
+                    seen.most_at_once = seen.most_at_once.max(seen.now);
+                    scripts[(seen.bodies.len() - 1).min(scripts.len() - 1)].clone()
+                };
+                let end = play(&mut stream, &script, &seen).await;
+                seen.lock().unwrap().now -= 1;
+                if end.is_none() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// The next request of a connection: its head, and its body.
+async fn request(stream: &mut TcpStream) -> Option<(String, String)> {
+    let mut bytes = Vec::new();
+    let end = loop {
+        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.trim().parse().unwrap());
+    while bytes.len() < end + length {
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some((head, String::from_utf8(bytes[end..].to_vec()).unwrap()))
+}
+
+/// Answers. `None`: the connection is of no more use.
+async fn play(stream: &mut TcpStream, script: &Script, seen: &Mutex<Seen>) -> Option<()> {
+    sleep(script.before).await;
+    match script.ending {
+        Ending::HangBeforeHeaders => std::future::pending::<()>().await,
+        Ending::Reset => {
+            stream.set_zero_linger().unwrap();
+            return None;
+        }
+        _ => {}
+    }
+    let mut head = format!("HTTP/1.1 {} Scripted\r\ncontent-type: application/json\r\n", script.status);
+    for (name, value) in &script.headers {
+        head.extend([name.as_str(), ": ", value.as_str(), "\r\n"]);
+    }
+    let told = match script.ending {
+        // No length: the body lasts as long as the connection.
+        Ending::Truncate | Ending::Endless => "connection: close\r\n\r\n".to_owned(),
+        _ => format!("content-length: {}\r\n\r\n", script.body.len()),
+    };
+    head.push_str(&told);
+    stream.write_all(head.as_bytes()).await.ok()?;
+    let (first, rest) = script.body.split_at(script.body.len() / 2);
+    match script.ending {
+        Ending::HangInBody => {
+            stream.write_all(first).await.ok()?;
+            std::future::pending::<()>().await;
+        }
+        Ending::Truncate => {
+            stream.write_all(first).await.ok()?;
+            return None;
+        }
+        Ending::Drip(pause) => {
+            for byte in &script.body {
+                sleep(pause).await;
+                stream.write_all(&[*byte]).await.ok()?;
+            }
+        }
+        Ending::Endless => loop {
+            stream.write_all(&[b' '; 8 << 10]).await.ok()?;
+            seen.lock().unwrap().sent += 8 << 10;
+        },
+        _ => {
+            stream.write_all(first).await.ok()?;
+            stream.write_all(rest).await.ok()?;
+        }
+    }
+    Some(())
+}

@@ -1,0 +1,326 @@
+//! Asking models that misbehave: whatever the first does, the speaker gets one answer, in time.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use sayso::command::phrase::Phrase;
+use sayso::command::reply::Refusal;
+use sayso::home::Home;
+use sayso::interpret::AskSettings;
+use sayso::interpret::ask::{Answer, Ask};
+use sayso::interpret::compose::Composer;
+use sayso::provider::{Api, Prompt, Settings, Structure, Timeouts};
+use sayso::secret::Secret;
+use sayso::telemetry::tally::Tally;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::endpoint::{Endpoint, Script};
+
+/// A provider at `base_url` whose patience is short enough for a test.
+pub(crate) fn provider(name: &str, base_url: String) -> Settings {
+    let ms = Duration::from_millis;
+    Settings {
+        name: name.to_owned(),
+        api: Api::OpenAi,
+        base_url,
+        model: "scripted".to_owned(),
+        key: Secret::new("sk-scripted"),
+        key_header: None,
+        headers: HeaderMap::new(),
+        structure: Structure::Schema,
+        reasoning_effort: None,
+        max_output_tokens: 500,
+        requests_per_minute: None,
+        tokens_per_minute: None,
+        concurrency: NonZeroUsize::new(4).unwrap(),
+        timeouts: Timeouts { connect: ms(500), first_byte: ms(300), between_bytes: ms(200), total: ms(1000) },
+        prices: None,
+    }
+}
+
+/// Those who are asked, in this order.
+pub(crate) fn asking(providers: Vec<Settings>) -> (Ask, Arc<Tally>) {
+    let tally = Arc::<Tally>::default();
+    let settings = AskSettings { providers, longest_pause: Duration::from_millis(500), ..AskSettings::default() };
+    (Ask::new(settings, Arc::clone(&tally)).unwrap(), tally)
+}
+
+pub(crate) fn prompt() -> Prompt {
+    Composer::default().compose(&Phrase::new("lamp on", None, None), &Home::empty("sayso"), "panel")
+}
+
+pub(crate) async fn ask(ask: &Ask) -> Result<Answer, Refusal> {
+    ask.first(&prompt(), within(Duration::from_secs(10))).await
+}
+
+fn within(time: Duration) -> std::time::Instant {
+    Instant::now().into_std() + time
+}
+
+fn count(tally: &Tally, name: &str) -> u64 {
+    tally.counts().find(|(n, _)| *n == name).unwrap().1
+}
+
+/// Asks a provider that does `bad`, and a good one after it. The good one must answer, once and soon; gives the calls of the bad one.
+async fn second_answers_after(bad: Script) -> usize {
+    let (first, second) = (Endpoint::start([bad]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, tally) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let begun = Instant::now();
+    let answer = ask(&asked).await.unwrap();
+    assert_eq!((&*answer.provider, answer.draft.actions[0].device.as_str()), ("second", "lamp"));
+    assert_eq!(second.requests(), 1);
+    assert_eq!(count(&tally, "failed_over"), 1);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    first.requests()
+}
+
+#[tokio::test]
+async fn a_provider_in_trouble_is_tried_again_and_then_left() {
+    assert_eq!(second_answers_after(Script::error(500, "server_error")).await, 2);
+    assert_eq!(second_answers_after(Script::status(502, "<html>Bad Gateway</html>")).await, 2);
+}
+
+#[tokio::test]
+async fn a_rate_limit_moves_on_at_once() {
+    assert_eq!(second_answers_after(Script::error(429, "rate_limit_exceeded").header("retry-after", "30")).await, 1);
+}
+
+#[tokio::test]
+async fn a_hang_before_the_headers_moves_on() {
+    assert_eq!(second_answers_after(Script::hang_before_headers()).await, 2);
+}
+
+#[tokio::test]
+async fn a_hang_between_bytes_moves_on() {
+    assert_eq!(second_answers_after(Script::hang_in_body()).await, 2);
+}
+
+#[tokio::test]
+async fn a_drip_without_end_is_cut_at_the_total_time() {
+    assert_eq!(second_answers_after(Script::turns_on("lamp").drip(Duration::from_millis(50))).await, 2);
+}
+
+#[tokio::test]
+async fn a_reset_moves_on() {
+    assert_eq!(second_answers_after(Script::reset()).await, 2);
+}
+
+#[tokio::test]
+async fn a_cut_answer_moves_on() {
+    assert_eq!(second_answers_after(Script::truncate()).await, 2);
+}
+
+#[tokio::test]
+async fn an_answer_cut_at_the_token_limit_moves_on_at_once() {
+    let cut = Script::completion(&json!({"content": "{\"actions\":["}), "length");
+    assert_eq!(second_answers_after(cut).await, 1);
+}
+
+#[tokio::test]
+async fn garbage_moves_on() {
+    assert_eq!(second_answers_after(Script::status(200, vec![0, 159, 146, 150])).await, 2);
+    assert_eq!(second_answers_after(Script::says("Sure, I turned it on!")).await, 2);
+    assert_eq!(second_answers_after(Script::says(r#"{"actions":[],"topic":"home/door/set"}"#)).await, 2);
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    assert_eq!(second_answers_after(Script::status(307, "").header("location", "http://127.0.0.1:1/")).await, 1);
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_read_to_one_mebibyte() {
+    let (first, second) = (Endpoint::start([Script::endless()]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
+    // The rest is what the sockets' buffers took, at two attempts.
+    assert!(first.sent() < 24 << 20, "{} bytes", first.sent());
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_carried_to_the_next() {
+    let refusal = Script::completion(&json!({"content": null, "refusal": "I can't help with that."}), "stop");
+    let (first, second) = (Endpoint::start([refusal]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    assert_eq!(ask(&asked).await, Err(Refusal::Declined));
+    assert_eq!((first.requests(), second.requests()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_rejected_request_is_not_carried_to_the_next() {
+    let (first, second) = (Endpoint::start([Script::error(400, "invalid_json_schema")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    assert!(matches!(ask(&asked).await, Err(Refusal::NotUnderstood { .. })));
+    assert_eq!((first.requests(), second.requests()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_refused_key_is_not_used_again() {
+    let (first, second) = (Endpoint::start([Script::error(401, "invalid_api_key")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    for _ in 0..3 {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
+    }
+    assert_eq!((first.requests(), second.requests()), (1, 3));
+    let health = asked.health();
+    assert_eq!((health[0].state, health[1].state), ("out", "up"));
+    assert!(health[0].why.as_ref().unwrap().contains("mend its key file"), "{:?}", health[0].why);
+}
+
+#[tokio::test]
+async fn a_lone_provider_is_tried_again_after_a_500() {
+    let only = Endpoint::start([Script::error(500, "server_error"), Script::turns_on("lamp")]).await;
+    let (asked, tally) = asking(vec![provider("only", only.url())]);
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "only");
+    assert_eq!((only.requests(), count(&tally, "retried")), (2, 1));
+}
+
+#[tokio::test]
+async fn a_short_rate_limit_of_a_lone_provider_is_waited_for() {
+    let limited = Script::error(429, "rate_limit_exceeded").header("retry-after-ms", "200");
+    let only = Endpoint::start([limited, Script::turns_on("lamp")]).await;
+    let (asked, _) = asking(vec![provider("only", only.url())]);
+    let begun = Instant::now();
+    ask(&asked).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(200), "asked again after {:?}", begun.elapsed());
+    assert_eq!(only.requests(), 2);
+}
+
+#[tokio::test]
+async fn where_all_rest_it_fails_at_once_and_says_for_how_long() {
+    let limited = Endpoint::start([Script::error(429, "rate_limit_exceeded").header("retry-after", "30")]).await;
+    let overloaded = Endpoint::start([Script::error(503, "overloaded").header("retry-after", "20")]).await;
+    let (asked, _) = asking(vec![provider("limited", limited.url()), provider("overloaded", overloaded.url())]);
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let Err(Refusal::NobodyAnswered { retry_after: Some(wait), .. }) = ask(&asked).await else { panic!("somebody answered") };
+        assert!((19..=20).contains(&wait.as_secs()), "{wait:?}");
+        assert!(begun.elapsed() < Duration::from_secs(1));
+    }
+    assert_eq!((limited.requests(), overloaded.requests()), (1, 1), "each was asked only the first time");
+    assert_eq!(asked.health().iter().map(|h| h.state).collect::<Vec<_>>(), ["resting", "resting"]);
+}
+
+#[tokio::test]
+async fn a_hang_does_not_outlast_the_deadline() {
+    let only = Endpoint::start([Script::hang_before_headers()]).await;
+    let slow = Settings { timeouts: Timeouts::default(), ..provider("only", only.url()) };
+    let (asked, _) = asking(vec![slow]);
+    let begun = Instant::now();
+    let answer = asked.first(&prompt(), within(Duration::from_millis(700))).await;
+    assert!(matches!(answer, Err(Refusal::NobodyAnswered { .. })), "{answer:?}");
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert_eq!(asked.first(&prompt(), within(Duration::from_millis(100))).await, Err(Refusal::TooLate));
+}
+
+#[tokio::test]
+async fn a_slow_failure_is_not_repeated_while_another_has_yet_to_be_asked() {
+    let (first, second) = (Endpoint::start([Script::hang_before_headers()]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let patient = Settings { timeouts: Timeouts::default(), ..provider("first", first.url()) };
+    let (asked, _) = asking(vec![patient, provider("second", second.url())]);
+    let answer = asked.first(&prompt(), within(Duration::from_secs(4))).await.unwrap();
+    assert_eq!((&*answer.provider, first.requests()), ("second", 1));
+}
+
+/// Lets `time` pass in an instant, for what is measured on tokio's clock.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_failing_provider_is_left_alone_until_a_probe_succeeds() {
+    let mut scripts = vec![Script::error(500, "server_error"); 3];
+    scripts.push(Script::turns_on("lamp"));
+    let (first, second) = (Endpoint::start(scripts).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    for _ in 0..4 {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
+    }
+    assert_eq!(first.requests(), 3, "open after three failures, and then not asked");
+    assert_eq!(asked.health()[0].state, "open");
+    pass(Duration::from_secs(13)).await;
+    for state in ["half_open", "up"] {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, "first");
+        assert_eq!(asked.health()[0].state, state);
+    }
+    assert_eq!(second.requests(), 4);
+}
+
+#[tokio::test]
+async fn a_probe_given_up_makes_room_for_the_next() {
+    let mut scripts = vec![Script::error(500, "server_error"); 3];
+    scripts.extend([Script::hang_before_headers(), Script::turns_on("lamp")]);
+    let (first, second) = (Endpoint::start(scripts).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    for _ in 0..2 {
+        ask(&asked).await.unwrap();
+    }
+    pass(Duration::from_secs(13)).await;
+    assert!(tokio::time::timeout(Duration::from_millis(100), ask(&asked)).await.is_err());
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "first");
+}
+
+#[tokio::test]
+async fn an_open_breaker_does_not_silence_the_last_provider() {
+    let mut scripts = vec![Script::error(500, "server_error"); 3];
+    scripts.push(Script::turns_on("lamp"));
+    let only = Endpoint::start(scripts).await;
+    let (asked, _) = asking(vec![provider("only", only.url())]);
+    for _ in 0..2 {
+        assert!(ask(&asked).await.is_err());
+        if asked.health()[0].state == "open" {
+            break;
+        }
+    }
+    assert_eq!(asked.health()[0].state, "open");
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "only");
+}
+
+#[tokio::test]
+async fn no_more_calls_at_once_than_allowed() {
+    let only = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(50))]).await;
+    let (asked, _) = asking(vec![Settings { concurrency: NonZeroUsize::MIN, ..provider("only", only.url()) }]);
+    let answers = futures_util::future::join_all((0..5).map(|_| ask(&asked))).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!((only.requests(), only.most_at_once()), (5, 1));
+}
+
+#[tokio::test]
+async fn a_question_given_up_makes_room_for_the_next() {
+    let only = Endpoint::start([Script::hang_before_headers(), Script::turns_on("lamp")]).await;
+    let (asked, _) = asking(vec![Settings { concurrency: NonZeroUsize::MIN, ..provider("only", only.url()) }]);
+    let given_up = tokio::time::timeout(Duration::from_millis(100), ask(&asked)).await;
+    assert!(given_up.is_err());
+    ask(&asked).await.unwrap();
+    let health = &asked.health()[0];
+    assert_eq!((health.in_flight, health.failures), (0, 0), "giving up is not the provider's failure");
+}
+
+#[tokio::test]
+async fn the_key_goes_to_the_provider_and_the_phrase_alone_in_its_message() {
+    let only = Endpoint::start([Script::turns_on("lamp")]).await;
+    let (asked, _) = asking(vec![provider("only", only.url())]);
+    let answer = ask(&asked).await.unwrap();
+    assert_eq!((answer.usage.input, answer.usage.output), (100, 20));
+    assert!(only.heads()[0].starts_with("post /v1/chat/completions http/1.1\r\n"));
+    assert!(only.heads()[0].contains("authorization: bearer sk-scripted\r\n"));
+    assert_eq!(only.bodies()[0]["messages"][1]["content"], "command: lamp on");
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused_at_the_start() {
+    let only = Endpoint::start([Script::turns_on("lamp")]).await;
+    for base_url in ["", "localhost:8080/v1", "ftp://localhost/v1", "http://"] {
+        let wrong = Settings { base_url: base_url.to_owned(), ..provider("wrong", only.url()) };
+        let settings = AskSettings { providers: vec![wrong], attempts: NonZeroU32::MIN, ..AskSettings::default() };
+        let error = Ask::new(settings, Arc::default()).err().unwrap().to_string();
+        assert!(error.starts_with("provider `wrong`: `base_url`"), "{error}");
+    }
+    let (nobody, _) = asking(Vec::new());
+    assert_eq!(ask(&nobody).await, Err(Refusal::NoModel));
+}

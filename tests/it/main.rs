@@ -1,0 +1,23 @@
+//! One binary for all end-to-end tests: real broker, real store, real HTTP on loopback.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that cannot go on should say where, and one that is skipped, why")]
+
+mod announced;
+mod broker;
+mod command;
+mod config;
+mod connection;
+mod daemon;
+mod discovery;
+mod endpoint;
+mod failover;
+mod layers;
+mod listener;
+mod phrasebook;
+mod quota;
+mod recall;
+mod restart;
+mod say;
+mod scene;
+mod shutdown;
+mod streaming;
+mod try_;

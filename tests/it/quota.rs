@@ -1,0 +1,85 @@
+//! Limits on providers: ours and theirs. Reaching one moves on to the next provider before a call is wasted.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use sayso::command::reply::Refusal;
+use sayso::provider::Settings;
+
+use crate::endpoint::{Endpoint, Script};
+use crate::failover::{ask, asking, prompt, provider};
+
+fn n(n: u32) -> Option<NonZeroU32> {
+    NonZeroU32::new(n)
+}
+
+#[tokio::test]
+async fn past_the_requests_of_a_minute_the_next_provider_is_asked() {
+    let (first, second) = (Endpoint::start([Script::turns_on("lamp")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let limited = Settings { requests_per_minute: n(2), ..provider("first", first.url()) };
+    let (asked, _) = asking(vec![limited, provider("second", second.url())]);
+    for expected in ["first", "first", "second", "second"] {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
+    }
+    assert_eq!((first.requests(), second.requests()), (2, 2));
+}
+
+#[tokio::test]
+async fn with_nobody_left_it_says_when_the_next_is_allowed() {
+    let only = Endpoint::start([Script::turns_on("lamp")]).await;
+    let (asked, _) = asking(vec![Settings { requests_per_minute: n(1), ..provider("only", only.url()) }]);
+    ask(&asked).await.unwrap();
+    let Err(Refusal::NobodyAnswered { retry_after: Some(wait), .. }) = ask(&asked).await else { panic!("let through") };
+    assert!((55..=60).contains(&wait.as_secs()), "{wait:?}");
+    assert_eq!(only.requests(), 1);
+}
+
+#[tokio::test]
+async fn tokens_not_used_are_given_back() {
+    let only = Endpoint::start([Script::turns_on("lamp")]).await;
+    // Room for one reservation, and for the 120 tokens each call uses by the provider's count.
+    let reserved = u32::try_from((prompt().prefix.len() + prompt().phrase.len()).div_ceil(3) + 500 + 5 * 120).unwrap();
+    let (asked, _) = asking(vec![Settings { tokens_per_minute: n(reserved), ..provider("only", only.url()) }]);
+    for _ in 0..5 {
+        ask(&asked).await.unwrap();
+    }
+    assert_eq!(only.requests(), 5);
+}
+
+#[tokio::test]
+async fn tokens_of_a_provider_that_does_not_count_stay_used() {
+    let uncounted = r#"{"choices":[{"message":{"content":"{\"actions\":[]}"},"finish_reason":"stop"}]}"#;
+    let (first, second) = (Endpoint::start([Script::status(200, uncounted)]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let limited = Settings { tokens_per_minute: n(1000), ..provider("first", first.url()) };
+    let (asked, _) = asking(vec![limited, provider("second", second.url())]);
+    for expected in ["first", "second"] {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_providers_own_count_is_believed() {
+    let spent = Script::turns_on("lamp").header("x-ratelimit-remaining-requests", "0").header("x-ratelimit-reset-requests", "6m0s");
+    let (first, second) = (Endpoint::start([spent]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    for expected in ["first", "second"] {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
+    }
+    assert_eq!(first.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_rest_ends_when_the_provider_said() {
+    let limited = Script::error(429, "rate_limit_exceeded").header("retry-after", "7");
+    let (first, second) = (Endpoint::start([limited, Script::turns_on("lamp")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(5)).await;
+    tokio::time::resume();
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "second", "still resting");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::time::resume();
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "first");
+}

@@ -1,0 +1,159 @@
+//! `sayso try` and `sayso check`, through the real binary.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value as Json;
+
+/// One run of the program: away from the machine's own config, with what is written to its standard input.
+#[must_use]
+struct Run {
+    command: Command,
+    input: Vec<u8>,
+}
+
+impl Run {
+    fn of(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
+        command.args(arguments).current_dir(root()).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command, input: Vec::new() }
+    }
+
+    /// Tries commands in the example home.
+    fn trying(arguments: &[&str]) -> Self {
+        Self::of(&[&["try", "--local-only", "--config", "config/sayso.toml"], arguments].concat())
+    }
+
+    fn hears(self, input: impl Into<Vec<u8>>) -> Self {
+        Self { input: input.into(), ..self }
+    }
+
+    fn ends(mut self) -> Output {
+        let mut child = self.command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || {
+            // Whoever does not read its input closes it.
+            let _ = stdin.write_all(&self.input);
+        });
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap();
+        output
+    }
+
+    fn replies(self) -> Vec<Json> {
+        let output = self.ends();
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output.stderr));
+        said(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn said(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn written(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn each_line_has_its_reply_in_order() {
+    let input = b"zzz\n{\"text\": \"zzz\", \"id\": \"mine\"}\n\nnot \xff text\n{\"text\": 5}\n{\"id\": \"x\"}\nzzz";
+    let replies = Run::trying(&[]).hears(*input).replies();
+    let ids: Vec<&str> = replies.iter().map(|r| r["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["1", "mine", "3", "4", "5", "6", "7"]);
+    for n in [2, 3, 4, 5] {
+        assert_eq!((replies[n]["outcome"].as_str(), replies[n]["why"].as_str()), (Some("refused"), Some("malformed")), "{}", replies[n]);
+    }
+    for n in [0, 1, 6] {
+        assert_eq!((replies[n]["via"].as_str(), replies[n]["why"].as_str()), (Some("none"), Some("no_model")), "{}", replies[n]);
+    }
+}
+
+#[test]
+fn arguments_are_commands_as_well() {
+    let replies = Run::trying(&["zzz", "yyy"]).replies();
+    assert_eq!(replies.iter().map(|r| r["text"].as_str().unwrap()).collect::<Vec<_>>(), ["zzz", "yyy"]);
+}
+
+#[test]
+fn ten_thousand_lines_have_ten_thousand_replies() {
+    let replies = Run::trying(&[]).hears("zzz\n".repeat(10_000)).replies();
+    assert_eq!(replies.len(), 10_000);
+    assert_eq!(replies[9_999]["id"], "10000");
+}
+
+#[test]
+fn a_slow_speaker_has_each_reply_at_once() {
+    let mut child = Run::trying(&[]).command.spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    for n in 1..=3 {
+        stdin.write_all(b"zzz\n").unwrap();
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert!(line.contains(&format!("\"id\":\"{n}\"")), "{line}");
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_state_about_nothing_is_refused() {
+    let (_folder, path) = written("state.json", r#"{"kitchen_lamp": {"power": "on"}, "kitchen_light": {"power": "warm"}}"#);
+    let output = Run::trying(&["--state", path.to_str().unwrap(), "zzz"]).ends();
+    assert_eq!(output.status.code(), Some(1));
+    let error = said(&output.stderr);
+    assert!(error.contains("no device `kitchen_lamp`") && error.contains("`kitchen_light` cannot have power warm"), "{error}");
+}
+
+#[test]
+fn a_home_may_stand_in_for_that_of_the_config() {
+    let (_folder, path) = written("home.toml", "[device.lamp]\nkind = \"light\"\narea = \"nowhere\"");
+    let output = Run::trying(&["--home", path.to_str().unwrap(), "zzz"]).ends();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output.stderr).contains("home.toml:3: device.lamp.area"), "{}", said(&output.stderr));
+}
+
+#[test]
+fn check_tells_all_faults_and_ends_with_78() {
+    let output = Run::of(&["check", "--config", "tests/fixtures/config/invalid/mqtt-values.toml"]).ends();
+    assert_eq!(output.status.code(), Some(78));
+    let error = said(&output.stderr);
+    assert!(error.contains("mqtt.port: found `0`, wanted a whole number from 1 to 65535"), "{error}");
+    assert!(error.ends_with("sayso: 11 faults to mend\n"), "{error}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn check_tells_what_is_set_up() {
+    let (folder, path) = written(
+        "sayso.toml",
+        "[[provider]]\nname = \"cloud\"\nmodel = \"m\"\nkey_file = \"key\"\n[[provider]]\nname = \"here\"\nmodel = \"m\"\nbase_url = \"http://127.0.0.1:1/v1\"",
+    );
+    fs::write(folder.path().join("key"), "sk-hidden").unwrap();
+    let output = Run::of(&["check", "--config", path.to_str().unwrap()]).ends();
+    assert_eq!(output.status.code(), Some(0));
+    let text = said(&output.stdout);
+    for part in ["localhost:1883", "0 devices", "1. cloud: m at https://api.openai.com/v1, with a key, needs the internet", "anything else goes to here"] {
+        assert!(text.contains(part), "`{part}` is not in\n{text}");
+    }
+    assert!(!text.contains("sk-hidden"));
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_help_with_0() {
+    assert_eq!(Run::of(&["dance"]).ends().status.code(), Some(2));
+    assert_eq!(Run::of(&["say"]).ends().status.code(), Some(2));
+    let help = Run::of(&["--help"]).ends();
+    assert_eq!(help.status.code(), Some(0));
+    assert!(said(&help.stdout).contains("Exit codes"));
+    assert!(said(&Run::of(&["completions", "bash"]).ends().stdout).contains("_sayso"));
+}
