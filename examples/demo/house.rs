@@ -1,0 +1,226 @@
+//! The simulated house: it subscribes to its devices' command topics, does what it is told, and publishes its
+//! state, retained, as real devices do. It knows MQTT and nothing of sayso.
+
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{AsyncClient, Event, EventLoop};
+use serde_json::{Map, Value as Json, json};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::Fault;
+use crate::line;
+
+/// Between two steps of a moving part. A way from closed to open takes ten of them.
+const STEP: Duration = Duration::from_millis(100);
+
+/// How a device of the house talks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// A JSON object of what to change.
+    Zigbee,
+    /// The command is the last level of the topic.
+    Tasmota,
+    /// The words of a Valetudo robot.
+    Vacuum,
+    /// A bare number: where to move to.
+    Position,
+    /// sayso's own words: `{"property", "op", "value"}`.
+    Own,
+}
+
+/// One device of the house.
+#[derive(Debug)]
+pub(crate) struct Gadget {
+    /// Where it listens.
+    commands: Vec<String>,
+    /// Where it tells its state, retained.
+    pub(crate) tells: String,
+    /// Where it answers a command besides, as Tasmota does.
+    answers: Option<String>,
+    state: Json,
+    /// Where it is moving to.
+    target: Option<f64>,
+    dialect: Dialect,
+}
+
+impl Gadget {
+    fn zigbee(name: &str, state: Json) -> Self {
+        let tells = format!("zigbee2mqtt/{name}");
+        Self { commands: vec![format!("{tells}/set")], tells, answers: None, state, target: None, dialect: Dialect::Zigbee }
+    }
+
+    fn tasmota(topic: &str, commands: &[&str], state: Json) -> Self {
+        Self {
+            commands: commands.iter().map(|command| format!("cmnd/{topic}/{command}")).collect(),
+            tells: format!("tele/{topic}/STATE"),
+            answers: Some(format!("stat/{topic}/RESULT")),
+            state,
+            target: None,
+            dialect: Dialect::Tasmota,
+        }
+    }
+
+    fn other(command: &str, tells: &str, state: Json, dialect: Dialect) -> Self {
+        Self { commands: vec![command.to_owned()], tells: tells.to_owned(), answers: None, state, target: None, dialect }
+    }
+
+    /// True of its command topics.
+    pub(crate) fn listens_on(&self, topic: &str) -> bool {
+        self.commands.iter().any(|command| command == topic)
+    }
+
+    /// Does what `payload` on `topic` says.
+    fn hear(&mut self, topic: &str, payload: &str) {
+        match self.dialect {
+            Dialect::Zigbee => self.merge(payload),
+            Dialect::Tasmota => self.obey(topic.rsplit('/').next().unwrap_or_default(), payload),
+            Dialect::Vacuum => {
+                let status = match payload {
+                    "START" => "cleaning",
+                    "PAUSE" => "paused",
+                    "STOP" => "idle",
+                    "HOME" => "docked",
+                    _ => return,
+                };
+                self.state = json!(status);
+            }
+            Dialect::Position => self.target = payload.parse().ok().or(self.target),
+            Dialect::Own => {
+                let said: Json = serde_json::from_str(payload).unwrap_or_default();
+                if let (Some(property), "set") = (said["property"].as_str(), said["op"].as_str().unwrap_or_default()) {
+                    self.put(property, said["value"].clone());
+                }
+            }
+        }
+    }
+
+    fn merge(&mut self, payload: &str) {
+        let said: Map<String, Json> = serde_json::from_str(payload).unwrap_or_default();
+        for (key, value) in said {
+            match (key.as_str(), value.as_str()) {
+                ("state", Some("STOP")) => self.target = None,
+                ("state", Some("OPEN")) => self.target = Some(100.0),
+                ("state", Some("CLOSE")) => self.target = Some(0.0),
+                ("state", Some("TOGGLE")) => self.put("state", json!(if self.state["state"] == "ON" { "OFF" } else { "ON" })),
+                ("position", _) => self.target = value.as_f64(),
+                ("brightness", _) => {
+                    self.put("state", json!(if value.as_f64() > Some(0.0) { "ON" } else { "OFF" }));
+                    self.put("brightness", value);
+                }
+                ("playback", Some("next" | "previous")) => self.put("playback", json!("playing")),
+                _ => self.put(&key, value),
+            }
+        }
+    }
+
+    fn obey(&mut self, command: &str, payload: &str) {
+        match command {
+            "POWER" if payload == "TOGGLE" => self.put("POWER", json!(if self.state["POWER"] == "ON" { "OFF" } else { "ON" })),
+            "POWER" => self.put("POWER", json!(payload)),
+            "Dimmer" => {
+                self.put("POWER", json!(if payload == "0" { "OFF" } else { "ON" }));
+                self.put("Dimmer", serde_json::from_str(payload).unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+
+    fn put(&mut self, key: &str, value: Json) {
+        if let Some(state) = self.state.as_object_mut() {
+            state.insert(key.to_owned(), value);
+        }
+    }
+
+    /// One step nearer to where it is moving to; true while it was not there yet.
+    fn step(&mut self) -> bool {
+        let Some(target) = self.target else { return false };
+        let whole = self.state.as_f64();
+        let now = whole.or_else(|| self.state["position"].as_f64()).unwrap_or_default();
+        let next = now + (target - now).clamp(-10.0, 10.0);
+        if (next - target).abs() < 0.5 {
+            self.target = None;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "from 0 to 100")]
+        let position = json!(next.round() as i64);
+        if whole.is_some() {
+            self.state = position;
+        } else {
+            self.put("state", json!(if next > 0.0 { "OPEN" } else { "CLOSE" }));
+            self.put("position", position);
+        }
+        true
+    }
+
+    fn payload(&self) -> String {
+        self.state.as_str().map_or_else(|| self.state.to_string(), str::to_owned)
+    }
+}
+
+/// Every device of the house, as it stands when the demo begins.
+pub(crate) fn gadgets() -> Vec<Gadget> {
+    let zigbee = Gadget::zigbee;
+    let mut house: Vec<Gadget> =
+        ["Living room light", "Bedroom light", "Hall light"].iter().map(|name| zigbee(name, json!({"state": "OFF", "brightness": 254}))).collect();
+    house.extend([
+        zigbee("Kitchen light", json!({"state": "OFF", "brightness": 254, "color_temp": 250})),
+        zigbee("Sofa lamp", json!({"state": "OFF", "brightness": 254, "color": {"hex": "#ffffff"}})),
+        zigbee("Living room blinds", json!({"state": "OPEN", "position": 100})),
+        zigbee("Bedroom blinds", json!({"state": "OPEN", "position": 100})),
+        zigbee("Front door", json!({"state": "LOCK"})),
+        zigbee("Thermostat", json!({"occupied_heating_setpoint": 20, "system_mode": "heat", "local_temperature": 19.5})),
+        zigbee("Bathroom fan", json!({"state": "OFF", "speed": 0})),
+        Gadget::tasmota("coffee", &["POWER"], json!({"POWER": "OFF"})),
+        Gadget::tasmota("garden", &["POWER", "Dimmer"], json!({"POWER": "OFF", "Dimmer": 100})),
+        Gadget::other("living/tv/set", "living/tv", json!({"power": "off", "volume": 30, "mute": "off", "playback": "stopped"}), Dialect::Zigbee),
+        Gadget::other("valetudo/robot/operation/set", "valetudo/robot/status", json!("docked"), Dialect::Vacuum),
+        Gadget::other("garage/door/set", "garage/door", json!(0), Dialect::Position),
+        Gadget::other("sayso/action/workshop_pump", "sayso/state/workshop_pump", json!({"power": "off", "flow": 0}), Dialect::Own),
+    ]);
+    house
+}
+
+/// Connects the house and brings it to life. Returns once it is subscribed, so that no command is missed.
+pub(crate) async fn start(port: u16, tasks: &mut JoinSet<()>) -> Result<(), Fault> {
+    let house = gadgets();
+    let (client, mut events) = line::open("demo-house", port);
+    for topic in house.iter().flat_map(|gadget| &gadget.commands) {
+        client.try_subscribe(topic.as_str(), QoS::AtLeastOnce)?;
+    }
+    for gadget in &house {
+        client.try_publish(gadget.tells.as_str(), QoS::AtLeastOnce, true, gadget.payload())?;
+    }
+    line::subscribed(&mut events, house.iter().map(|gadget| gadget.commands.len()).sum()).await?;
+    tasks.spawn(live(house, client, events));
+    Ok(())
+}
+
+async fn live(mut house: Vec<Gadget>, client: AsyncClient, mut events: EventLoop) {
+    let mut clock = tokio::time::interval(STEP);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let mut changed = Vec::new();
+        tokio::select! {
+            event = events.poll() => match event {
+                Ok(Event::Incoming(Packet::Publish(message))) => {
+                    let (topic, payload) = (String::from_utf8_lossy(&message.topic), String::from_utf8_lossy(&message.payload));
+                    if let Some(gadget) = house.iter_mut().find(|gadget| gadget.listens_on(&topic)) {
+                        gadget.hear(&topic, &payload);
+                        changed.push(&*gadget);
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => return, // the broker is gone: the demo is over
+            },
+            _ = clock.tick() => changed.extend(house.iter_mut().filter_map(|gadget| gadget.step().then_some(&*gadget))),
+        }
+        for gadget in changed {
+            for (topic, retain) in gadget.answers.iter().map(|topic| (topic, false)).chain([(&gadget.tells, true)]) {
+                // A full queue means the broker is gone; the next poll says so.
+                let _ = client.try_publish(topic.as_str(), QoS::AtLeastOnce, retain, gadget.payload());
+            }
+        }
+    }
+}
