@@ -1,0 +1,175 @@
+//! What sayso costs over a bare relay: the same commands through the same real broker, side by side in one run.
+//!
+//! `cargo bench --bench relay [-- --quick]`. The relay is a rumqttc client that publishes the same two messages for a
+//! command without understanding, journalling or checking anything: what is left when everything sayso is for is
+//! taken away. Needs mosquitto; listens on loopback only; ends by itself in about a minute and a half.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+mod bare;
+mod load;
+mod stage;
+
+use load::{Load, Paced, Route};
+use stage::{Program, Stage};
+
+/// What may go wrong: it is said, and that is the end.
+type Fault = Box<dyn Error + Send + Sync>;
+
+/// The relay's side: topics as long as sayso's.
+const RELAY: Route = Route { prefix: "relay", base: "baredevices" };
+/// sayso's side, with the default base of `Zigbee2MQTT`.
+const SAYSO: Route = Route { prefix: "sayso", base: "zigbee2mqtt" };
+/// Commands a second while latency is measured: far more than a house says, far less than either can take.
+const RATE: u32 = 100;
+/// Commands under way while throughput is measured.
+const IN_FLIGHT: usize = 64;
+/// The idle time before memory is read.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// How long each measurement takes, and how often they alternate.
+struct Plan {
+    rounds: u32,
+    paced: Duration,
+    flooded: Duration,
+}
+
+const FULL: Plan = Plan { rounds: 4, paced: Duration::from_millis(2500), flooded: Duration::from_millis(2500) };
+const QUICK: Plan = Plan { rounds: 2, paced: Duration::from_secs(1), flooded: Duration::from_secs(1) };
+
+/// What one side came to over all rounds.
+#[derive(Default)]
+struct Side {
+    latencies: Vec<Duration>,
+    lost: usize,
+    paced: usize,
+    paced_cpu: Duration,
+    flooded: usize,
+    flooded_for: Duration,
+    flooded_cpu: Duration,
+    first_action: Duration,
+    resident_kib: u32,
+}
+
+/// A line of the table.
+struct Row {
+    name: &'static str,
+    unit: &'static str,
+    digits: usize,
+    of: fn(&Side) -> f64,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.as_slice() {
+        [role, port] if role == bare::ROLE => bare::run(port),
+        _ => bench(if arguments.iter().any(|argument| argument == "--quick") { &QUICK } else { &FULL }),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            // Nobody is left to tell where standard error is closed.
+            let _ = writeln!(io::stderr(), "went wrong: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(plan: &Plan) -> Result<(), Fault> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(plan))
+}
+
+async fn measure(plan: &Plan) -> Result<(), Fault> {
+    let stage = Stage::new().await?;
+    let mut load = Load::connect(stage.port(), &[RELAY, SAYSO]).await?;
+    let (mut relay, mut sayso) = (Side::default(), Side::default());
+    let relay_program = begin(&mut load, RELAY, || stage.relay(), &mut relay).await?;
+    let sayso_program = begin(&mut load, SAYSO, || stage.sayso(), &mut sayso).await?;
+    for round in 1..=plan.rounds {
+        play(&mut load, RELAY, &relay_program, plan, &mut relay).await?;
+        play(&mut load, SAYSO, &sayso_program, plan, &mut sayso).await?;
+        let rate = |side: &Side| per_second(side.flooded, side.flooded_for);
+        say(&format!("round {round} of {}: so far relay {:.0}/s, sayso {:.0}/s", plan.rounds, rate(&relay), rate(&sayso)))?;
+    }
+    table(&mut relay, &mut sayso)
+}
+
+/// Starts a program, and measures its start and its memory at rest.
+async fn begin(load: &mut Load, route: Route, start: impl FnOnce() -> Result<Program, Fault>, side: &mut Side) -> Result<Program, Fault> {
+    let began = tokio::time::Instant::now();
+    let program = start()?;
+    side.first_action = load.first_action(route, began).await?;
+    load.rest(IDLE).await?;
+    side.resident_kib = program.resident_kib()?;
+    Ok(program)
+}
+
+/// One round of one side.
+async fn play(load: &mut Load, route: Route, program: &Program, plan: &Plan, side: &mut Side) -> Result<(), Fault> {
+    let before = program.cpu()?;
+    let Paced { latencies, lost } = load.paced(route, RATE, plan.paced).await?;
+    let between = program.cpu()?;
+    side.lost += lost;
+    side.paced += latencies.len();
+    side.latencies.extend(latencies);
+    side.paced_cpu += between.saturating_sub(before);
+    let flooded = load.flooded(route, IN_FLIGHT, plan.flooded).await?;
+    side.flooded += flooded.done;
+    side.flooded_for += flooded.took;
+    side.lost += flooded.lost;
+    side.flooded_cpu += program.cpu()?.saturating_sub(between);
+    Ok(())
+}
+
+fn table(relay: &mut Side, sayso: &mut Side) -> Result<(), Fault> {
+    relay.latencies.sort_unstable();
+    sayso.latencies.sort_unstable();
+    let row = |name, unit, digits, of| Row { name, unit, digits, of };
+    let rows = [
+        row("command to action at 100/s, median", "ms", 2, |side| ms(quantile(&side.latencies, 0.5))),
+        row("command to action at 100/s, p99", "ms", 2, |side| ms(quantile(&side.latencies, 0.99))),
+        row("commands a second, 64 in flight", "/s", 0, |side| per_second(side.flooded, side.flooded_for)),
+        row("CPU for 1,000 commands, at 100/s", "ms", 0, |side| per_thousand(side.paced_cpu, side.paced)),
+        row("CPU for 1,000 commands, 64 in flight", "ms", 0, |side| per_thousand(side.flooded_cpu, side.flooded)),
+        row("exec to first action", "ms", 0, |side| ms(side.first_action)),
+        row("resident after 3 s idle", "MiB", 1, |side| f64::from(side.resident_kib) / 1024.0),
+    ];
+    say(&format!("\n{:<38} {:>12} {:>12} {:>8}", "", "relay", "sayso", "ratio"))?;
+    for Row { name, unit, digits, of } in rows {
+        let (bare, ours) = (of(relay), of(sayso));
+        say(&format!("{name:<38} {:>12} {:>12} {:>8.2}", format!("{bare:.digits$} {unit}"), format!("{ours:.digits$} {unit}"), ours / bare))?;
+    }
+    say(&format!(
+        "\n{} commands at {RATE}/s and {} in flight for sayso; without an action: relay {}, sayso {}",
+        sayso.paced, sayso.flooded, relay.lost, sayso.lost
+    ))?;
+    if relay.lost + sayso.lost > 0 { Err("commands were left without an action".into()) } else { Ok(()) }
+}
+
+fn say(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+fn per_second(count: usize, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+fn per_thousand(cpu: Duration, count: usize) -> f64 {
+    ms(cpu) * 1000.0 / count as f64
+}
+
+/// The nearest-rank quantile of sorted values.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index far below 2^53, clamped")]
+fn quantile(sorted: &[Duration], q: f64) -> Duration {
+    let rank = (q * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
+}
