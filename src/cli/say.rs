@@ -1,6 +1,5 @@
 //! `sayso say`: one command to the running daemon, over the broker like any other client, and its reply.
 
-use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use serde_json::json;
 use crate::command::reply::Reply;
 use crate::config::{Config, Needs, units};
 use crate::mqtt;
+use crate::mqtt::tls::{TlsError, client_config};
 
 use super::{Exit, Files, Stop, answer, duration, source};
 
@@ -105,8 +105,8 @@ enum NoReply {
     NobodyListens { topic: String },
     #[error("no reply within {}: is the daemon running? `systemctl status sayso`", units::show_duration(*.timeout))]
     Late { timeout: Duration },
-    #[error("TLS cannot be set up: {0}")]
-    Tls(Box<dyn Error>),
+    #[error("TLS cannot be set up")]
+    Tls(#[source] TlsError),
 }
 
 impl NoReply {
@@ -146,7 +146,7 @@ impl Conversation {
             options.set_credentials(login.username.as_str(), login.password.as_ref().map_or("", |p| p.expose()));
         }
         if let Some(settings) = &broker.tls {
-            options.set_transport(Transport::tls_with_config(tls(settings).map_err(NoReply::Tls)?));
+            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(client_config(settings).map_err(NoReply::Tls)?))));
         }
         let (client, events) = AsyncClient::new(options, 8);
         let ttl = format!("{}ms", arguments.timeout.as_millis());
@@ -227,29 +227,4 @@ impl Conversation {
             error => NoReply::Unreachable { broker: self.broker.clone(), why: Box::new(error) },
         }
     }
-}
-
-/// The client's side of TLS.
-fn tls(settings: &mqtt::Tls) -> Result<TlsConfiguration, Box<dyn Error>> {
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-    let mut roots = rustls::RootCertStore::empty();
-    match &settings.ca {
-        Some(path) => {
-            for certificate in CertificateDer::pem_file_iter(path)? {
-                roots.add(certificate?)?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let builder = rustls::ClientConfig::builder().with_root_certificates(roots);
-    let config = match &settings.client {
-        Some((chain, key)) => {
-            let chain = CertificateDer::pem_file_iter(chain)?.collect::<Result<Vec<_>, _>>()?;
-            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key)?)?
-        }
-        None => builder.with_no_client_auth(),
-    };
-    Ok(TlsConfiguration::Rustls(Arc::new(config)))
 }

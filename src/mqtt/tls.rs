@@ -35,7 +35,7 @@ pub enum TlsError {
 ///
 /// # Errors
 /// When a file cannot be read, has nothing in it, or does not fit together.
-pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
+pub fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_root_certificates(roots(tls.ca.as_ref())?);
     let Some((chain, key)) = &tls.client else { return Ok(builder.with_no_client_auth()) };
