@@ -16,6 +16,7 @@ use crate::config::{Faults, Needs, Place, units};
 mod answer;
 mod check;
 mod known;
+mod providers;
 mod run;
 mod say;
 mod try_;
@@ -24,6 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   sayso check                                    what is wrong with the config, all at once
   sayso try \"turn off the kitchen light\"         what a sentence would do, without a broker
+  sayso providers                                whether each model answers, how fast, for how much
   sayso run                                      the daemon (systemd does this)
   sayso say \"turn off the kitchen light\"         to the running daemon
 
@@ -51,6 +53,8 @@ enum Command {
     Run(Files),
     /// Check the config and the home: tell everything that is wrong, or what is set up
     Check(Files),
+    /// Ask each configured model once: does it answer, how fast, for how much?
+    Providers(providers::Providers),
     /// Say one command to the running daemon, over the broker, and print its reply
     Say(say::Say),
     /// Show what commands would do: no broker, nothing is published
@@ -143,6 +147,7 @@ fn run_command(command: Command, out: &mut impl Write) -> Result<Exit, Stop> {
     match command {
         Command::Run(files) => run::run(&files.place(Needs::Everything)),
         Command::Check(files) => check::check(&files.place(Needs::Everything), out),
+        Command::Providers(providers) => providers::providers(&providers, out),
         Command::Say(say) => say::say(&say, out),
         Command::Try(try_) => try_::try_(&try_, out),
         Command::Completions { shell } => {

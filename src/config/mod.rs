@@ -105,8 +105,21 @@ pub enum Needs {
     Everything,
     /// The way to the broker: a client need not be allowed to read the keys of the models.
     Broker,
+    /// The models and their keys: neither the home nor the broker's password.
+    Models,
     /// The home and how phrases are read in it: no secret at all.
     Home,
+}
+
+impl Needs {
+    /// The one part of the config that matters, where it is one; the rest may be wrong, and the home is not read.
+    fn of_interest(self) -> Option<&'static str> {
+        match self {
+            Self::Everything | Self::Home => None,
+            Self::Broker => Some("mqtt"),
+            Self::Models => Some("provider"),
+        }
+    }
 }
 
 impl Place {
@@ -144,7 +157,8 @@ impl Config {
         let file = path.as_deref().map_or_else(File::absent, File::open);
         let tables = file.parse();
         let root = Table::root(&file, &tables);
-        if place.needs == Needs::Broker {
+        let of_interest = place.needs.of_interest();
+        if of_interest.is_some() {
             root.allow_all();
         }
         let mut config = settings::read(&root, &folders);
@@ -155,14 +169,14 @@ impl Config {
         let home_file = home_path.as_deref().map_or_else(File::absent, File::open);
         let home_tables = home_file.parse();
         let home = home::read(&Table::root(&home_file, &home_tables), sources.rights(), &config.mqtt.prefix);
-        if home_file.is_sound() && place.needs != Needs::Broker {
+        if home_file.is_sound() && of_interest.is_none() {
             sources.check(&home, !config.discovery.is_off());
         }
         drop(sources);
 
         let mut faults: Vec<Fault> = file.take_faults().into_iter().chain(home_file.take_faults()).collect();
-        if place.needs == Needs::Broker {
-            faults.retain(|fault| fault.key.is_empty() || fault.key.starts_with("mqtt"));
+        if let Some(of_interest) = of_interest {
+            faults.retain(|fault| fault.key.is_empty() || fault.key.starts_with(of_interest));
         }
         if let Some(faults) = Faults::of(faults) {
             return Err(faults);
@@ -175,7 +189,7 @@ impl Config {
 
 /// The home file: one that is named must be there, the usual one need not.
 fn home_path(place: &Place, root: &Table<'_>, folders: &Folders<'_>) -> Option<PathBuf> {
-    if place.needs == Needs::Broker {
+    if place.needs.of_interest().is_some() {
         return None;
     }
     let written = root.text("home").map(|name| folders.beside.join(name));

@@ -83,7 +83,7 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
             table.say(key, format!("missing: {missing}"));
         }
     }
-    let key = secret(table, "key_file", folders, &[Needs::Everything]);
+    let key = secret(table, "key_file", folders, &[Needs::Everything, Needs::Models]);
     let per_minute = |key| table.whole(key, 1..=u32::MAX).and_then(NonZeroU32::new);
     let provider = Settings {
         name: name.clone().unwrap_or_default(),

@@ -74,10 +74,15 @@ pub(super) fn go_duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(sum).ok().map(|d| d.min(LONGEST))
 }
 
+/// The server's clock, as it tells it with any answer.
+pub(super) fn date_of(headers: &HeaderMap) -> Option<SystemTime> {
+    date(text(headers, "date")?)
+}
+
 /// In what time it is the moment that a header tells as RFC 3339: by the server's own clock, for ours may not be set yet.
 pub(super) fn until(headers: &HeaderMap, name: &str) -> Option<Duration> {
     let then = rfc3339(text(headers, name)?)?;
-    let now = date(text(headers, "date")?)?;
+    let now = date_of(headers)?;
     Some(then.duration_since(now).unwrap_or_default().min(LONGEST))
 }
 

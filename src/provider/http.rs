@@ -16,7 +16,7 @@ use super::gemini::Gemini;
 use super::ollama::Ollama;
 use super::openai::OpenAi;
 use super::stream::Piece;
-use super::{Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Timeouts, UnsendableKey};
+use super::{Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Timeouts, UnsendableKey, headers, unreachable};
 
 /// The most bytes of an answer. The largest useful one, 256 actions, is below 40 KiB.
 pub const LARGEST_BODY: usize = 1 << 20;
@@ -64,6 +64,19 @@ pub struct Endpoint {
     remaining: Mutex<Option<(Remaining, Instant)>>,
 }
 
+/// What one call came to, and how long it took.
+#[derive(Debug)]
+pub struct Probe {
+    /// The answer, or why there is none.
+    pub answer: Result<Completion, ProviderError>,
+    /// From the request to the first byte of the answer's headers, the connection included.
+    pub first_byte: Option<Duration>,
+    /// Until the whole answer was there, or it was known that there is none.
+    pub in_all: Duration,
+    /// The server's clock, where it told it.
+    pub clock: Option<SystemTime>,
+}
+
 impl Endpoint {
     /// The provider of these settings.
     ///
@@ -90,6 +103,21 @@ impl Endpoint {
         let response = self.send(self.provider.encode(prompt), end, limit).await?;
         let body = self.body(response, LARGEST_BODY, end).await?;
         self.provider.decode(&body)
+    }
+
+    /// Asks once, like [`call`](Self::call), and watches the clocks.
+    pub async fn probe(&self, prompt: &Prompt) -> Probe {
+        let (begun, limit) = (Instant::now(), self.timeouts.total);
+        let (mut first_byte, mut clock) = (None, None);
+        let answer = async {
+            let response = self.send(self.provider.encode(prompt), begun + limit, limit).await?;
+            first_byte = Some(begun.elapsed());
+            clock = headers::date_of(response.headers());
+            let body = self.body(response, LARGEST_BODY, begun + limit).await?;
+            self.provider.decode(&body)
+        };
+        let answer = answer.await;
+        Probe { answer, first_byte, in_all: begun.elapsed(), clock }
     }
 
     /// The same, with the answer's text in pieces as they come. They are worth nothing before the whole is there, for it may
@@ -134,6 +162,11 @@ impl Endpoint {
     pub fn limited_for(&self, tokens: u64) -> Duration {
         let told = *self.remaining.lock().unwrap_or_else(PoisonError::into_inner);
         told.map_or(Duration::ZERO, |(remaining, at)| remaining.wait_for(tokens).saturating_sub(at.elapsed()))
+    }
+
+    /// What the last answer said was left of the provider's limits, where it said anything.
+    pub fn remaining(&self) -> Option<Remaining> {
+        self.remaining.lock().unwrap_or_else(PoisonError::into_inner).map(|(remaining, _)| remaining)
     }
 
     fn note(&self, remaining: Remaining) {
@@ -211,7 +244,7 @@ impl Endpoint {
             .connect_timeout(self.timeouts.connect)
             .tcp_nodelay(true)
             .pool_max_idle_per_host(2);
-        client.build().map_err(|error| format!("no HTTP client could be made: {}", reasons(&error)))
+        client.build().map_err(|error| format!("no HTTP client could be made: {}", unreachable::why(&error)))
     }
 }
 
@@ -246,18 +279,5 @@ fn too_late(limit: Duration) -> ProviderError {
 }
 
 fn unreachable(error: &reqwest::Error) -> ProviderError {
-    ProviderError::Unreachable { why: reasons(error) }
-}
-
-/// The chain of causes, without the URL, which is known and may be long.
-fn reasons(error: &reqwest::Error) -> String {
-    let mut causes = Vec::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        causes.push(cause.to_string());
-        next = cause.source();
-    }
-    let told = if error.is_connect() { "cannot connect" } else { "the connection broke" };
-    causes.dedup();
-    std::iter::once(told.to_owned()).chain(causes).collect::<Vec<_>>().join(": ")
+    ProviderError::Unreachable { why: unreachable::why(error) }
 }

@@ -24,6 +24,7 @@ pub mod openai;
 pub mod price;
 mod sse;
 pub mod stream;
+mod unreachable;
 
 /// Of a provider's own words about an error, at most so many characters are kept.
 const LONGEST_WHY: usize = 200;

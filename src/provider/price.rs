@@ -16,6 +16,13 @@ impl Money {
         Self((amount * 1e9).round() as u64)
     }
 
+    /// The amount in dollars.
+    pub fn in_dollars(self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "exact up to nine million dollars")]
+        let billionths = self.0 as f64;
+        billionths / 1e9
+    }
+
     fn times(self, tokens: u64) -> Self {
         Self(self.0.saturating_mul(tokens))
     }
@@ -115,6 +122,7 @@ mod tests {
     #[test]
     fn money_is_shown_in_dollars() {
         assert_eq!(Money(1_234_567_890).to_string(), "$1.234567");
+        assert!((Money(1_500_000_000).in_dollars() - 1.5).abs() < 1e-12);
         assert_eq!(Money::dollars(0.000_05).to_string(), "$0.000050");
     }
 }

@@ -13,6 +13,7 @@ mod failover;
 mod layers;
 mod listener;
 mod phrasebook;
+mod providers;
 mod quota;
 mod recall;
 mod restart;

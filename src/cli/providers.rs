@@ -1,0 +1,226 @@
+//! `sayso providers`: each configured model is asked once, and what came of it is told.
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use futures_util::future::join_all;
+use serde_json::{Value as Json, json};
+
+use crate::command::phrase::Phrase;
+use crate::config::{Config, Needs};
+use crate::home::Home;
+use crate::home::action::Op;
+use crate::home::capability::{Property, Value};
+use crate::home::device::{Device, Kind};
+use crate::home::rights::Rights;
+use crate::home::slug::Slug;
+use crate::interpret::compose::Composer;
+use crate::interpret::read::read;
+use crate::provider::http::{Endpoint, Probe, Trust, Unfit};
+use crate::provider::price::{Money, cost};
+use crate::provider::{Allowance, Prompt, ProviderError, Remaining, Settings, Usage};
+
+use super::{Exit, Files, Stop};
+
+const EXAMPLES: &str = "\
+Examples:
+  sayso providers
+  sayso providers at-home hosted
+  sayso providers --json | jq '.[] | select(.answers | not)'
+
+Each provider is asked once to turn on an imagined lamp, as the daemon would ask it: the same instructions, key, limits of
+time and structured output. That is some 1,300 tokens, and nothing is done. The first byte includes making the connection.
+
+Exit codes: 0 all answer rightly, 1 one does not, 77 a key file may not be read, 78 the config is wrong.";
+
+/// What is asked. Every model that is of any use gets it right.
+const QUESTION: &str = "turn on the lamp";
+
+/// A clock that is off by more misjudges commands that say when they were said, and soon refuses certificates.
+const CLOCK_MAY_BE_OFF: Duration = Duration::from_secs(30);
+
+/// The arguments of `sayso providers`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Providers {
+    /// Only these, by name [default: all]
+    names: Vec<String>,
+    #[command(flatten)]
+    files: Files,
+    /// Print what was found as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks each, all at the same time, and prints what came of it in the order of the config.
+pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<Exit, Stop> {
+    let all = Config::load(&arguments.files.place(Needs::Models))?.ask.providers;
+    if let Some(unknown) = arguments.names.iter().find(|name| all.iter().all(|provider| provider.name != **name)) {
+        let known = all.iter().map(|provider| provider.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(Stop::new(Exit::Failed, format!("there is no provider `{unknown}`; the config has: {known}")));
+    }
+    let wanted: Vec<Settings> = all.into_iter().filter(|p| arguments.names.is_empty() || arguments.names.contains(&p.name)).collect();
+    let trust = Trust::default();
+    let endpoints = wanted.iter().map(|settings| Endpoint::new(settings, trust.clone())).collect::<Result<Vec<_>, Unfit>>();
+    let endpoints = endpoints.map_err(|error| Stop::new(Exit::Config, error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Stop::new(Exit::Internal, error))?;
+    let prompt = question();
+    let probes = runtime.block_on(join_all(endpoints.iter().map(|endpoint| endpoint.probe(&prompt))));
+    let found: Vec<Finding> = wanted.iter().zip(&endpoints).zip(probes).map(|((settings, endpoint), probe)| Finding::of(settings, endpoint, probe)).collect();
+    if arguments.json {
+        let found: Vec<Json> = found.iter().map(Finding::json).collect();
+        writeln!(out, "{}", Json::from(found))?;
+    } else {
+        print(&found, out)?;
+    }
+    Ok(if found.iter().all(Finding::is_good) { Exit::Done } else { Exit::Failed })
+}
+
+/// The lamp's home, and what is said in it.
+fn question() -> Prompt {
+    let slug = |text| Slug::new(text).expect("a plain word is an identifier");
+    let lamp = Device::new(slug("lamp"), Kind::new(slug("light")));
+    let home = Home::new(Vec::new(), vec![lamp], Rights::default(), "sayso").expect("one lamp clashes with nothing");
+    Composer::default().compose(&Phrase::new(QUESTION, None, None), &home, "cli")
+}
+
+/// Why an answer is of no use; none where the lamp would be on.
+fn misread(answer: &str) -> Option<String> {
+    let draft = match read(answer) {
+        Ok(draft) => draft,
+        Err(error) => return Some(format!("its answer cannot be used: {error}; try another `structure`, or another model")),
+    };
+    let on = |value: &Option<Value>| matches!(value, Some(Value::Flag(true))) || *value == Some(Value::text("on"));
+    let right = matches!(&draft.actions[..], [only] if only.device == "lamp" && only.property == Property::Power && only.op == Op::Set && on(&only.value));
+    (!right).then(|| format!("it does not understand \"{QUESTION}\": use another model"))
+}
+
+/// What came of one.
+struct Finding<'a> {
+    settings: &'a Settings,
+    /// What it used and whether it understood, or why it did not answer.
+    result: Result<(Usage, Option<String>), String>,
+    first_byte: Option<Duration>,
+    in_all: Duration,
+    left: Option<Remaining>,
+    /// How far this machine's clock is from the server's, and whether it is ahead.
+    clock_off: Option<(Duration, bool)>,
+}
+
+impl<'a> Finding<'a> {
+    fn of(settings: &'a Settings, endpoint: &Endpoint, probe: Probe) -> Self {
+        let result = match probe.answer {
+            Ok(completion) => Ok((completion.usage, misread(&completion.body))),
+            Err(error) => Err(format!("{error}{}", advice(&error))),
+        };
+        let off = probe.clock.map(|theirs| match SystemTime::now().duration_since(theirs) {
+            Ok(ahead) => (ahead, true),
+            Err(behind) => (behind.duration(), false),
+        });
+        let clock_off = off.filter(|(off, _)| *off > CLOCK_MAY_BE_OFF + probe.in_all);
+        Self { settings, result, first_byte: probe.first_byte, in_all: probe.in_all, left: endpoint.remaining(), clock_off }
+    }
+
+    fn is_good(&self) -> bool {
+        matches!(self.result, Ok((_, None)))
+    }
+
+    fn cost(&self) -> Option<Money> {
+        Some(cost(self.result.as_ref().ok()?.0, self.settings.prices.as_ref()?))
+    }
+
+    fn clock(&self) -> Option<String> {
+        let (off, ahead) = self.clock_off?;
+        let side = if ahead { "ahead of" } else { "behind" };
+        Some(format!("this machine's clock is {} s {side} the server's: see `timedatectl`", off.as_secs()))
+    }
+
+    fn json(&self) -> Json {
+        let allowance = |a: &Allowance| json!({"left": a.left, "limit": a.limit, "reset_ms": ms(a.reset)});
+        let left = self.left.map(|left| json!({"requests": left.requests.as_ref().map(allowance), "tokens": left.tokens.as_ref().map(allowance)}));
+        let (usage, wrong) = match &self.result {
+            Ok((usage, wrong)) => (Some(usage), wrong.clone()),
+            Err(why) => (None, Some(why.clone())),
+        };
+        json!({
+            "name": self.settings.name,
+            "model": self.settings.model,
+            "base_url": self.settings.base_url,
+            "answers": self.result.is_ok(),
+            "understands": self.is_good(),
+            "why": wrong,
+            "key_accepted": usage.and(self.settings.key.as_ref()).map(|_| true),
+            "first_byte_ms": self.first_byte.map(ms),
+            "ms": ms(self.in_all),
+            "tokens": usage.map(|u| json!({"in": u.input, "cached": u.cached, "written": u.written, "out": u.output})),
+            "dollars": self.cost().map(Money::in_dollars),
+            "left": left,
+            "clock": self.clock(),
+        })
+    }
+}
+
+/// What to do where the error itself does not say.
+fn advice(error: &ProviderError) -> &'static str {
+    match error {
+        ProviderError::Troubled { .. } => ": trouble of its own; wait, or see its status page",
+        ProviderError::Limited { .. } => ": the key is good, its limit is used up for now; wait, or set `requests_per_minute` below it",
+        ProviderError::Truncated => ": raise `max_output_tokens`, or lower `reasoning_effort`",
+        ProviderError::Malformed { .. } => ": is `base_url` that of its API, and `api` the one it speaks?",
+        ProviderError::Rejected { .. } => ": mend what it names; `api`, `structure` and `headers` decide what is sent",
+        ProviderError::Declined => ": use another model",
+        ProviderError::Unreachable { .. } | ProviderError::Unusable { .. } => "",
+    }
+}
+
+fn print(found: &[Finding<'_>], out: &mut impl Write) -> io::Result<()> {
+    if found.is_empty() {
+        return writeln!(out, "no provider is configured: only what is understood locally is done; add a [[provider]] to ask a model");
+    }
+    for finding in found {
+        print_one(finding, out)?;
+    }
+    let good = found.iter().filter(|finding| finding.is_good()).count();
+    writeln!(out, "{good} of {} would serve", found.len())
+}
+
+fn print_one(finding: &Finding<'_>, out: &mut impl Write) -> io::Result<()> {
+    let Settings { name, model, base_url, key, .. } = finding.settings;
+    writeln!(out, "{name}: {model} at {base_url}")?;
+    let in_all = rounded(finding.in_all);
+    match &finding.result {
+        Err(why) => writeln!(out, "  ✗ {why} (after {in_all})")?,
+        Ok((usage, wrong)) => {
+            if let Some(wrong) = wrong {
+                writeln!(out, "  ✗ {wrong}")?;
+            }
+            let key = if key.is_some() { "key accepted" } else { "no key asked for" };
+            let mark = if wrong.is_some() { ' ' } else { '✓' };
+            writeln!(out, "  {mark} {key}; first byte after {}, all after {in_all}", rounded(finding.first_byte.unwrap_or(finding.in_all)))?;
+            let cost = match finding.cost() {
+                Some(Money(0)) => "free".to_owned(),
+                Some(cost) => format!("{cost}"),
+                None => "price unknown, set `prices`".to_owned(),
+            };
+            writeln!(out, "    {} tokens in, {} of them cached, {} out: {cost}", usage.input, usage.cached, usage.output)?;
+        }
+    }
+    let left = finding.left.unwrap_or_default();
+    for (what, allowance) in [("requests", left.requests), ("tokens", left.tokens)] {
+        if let Some(Allowance { left, limit, reset }) = allowance {
+            let of = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+            writeln!(out, "    left: {left}{of} {what}, all again in {}", rounded(reset))?;
+        }
+    }
+    finding.clock().map_or(Ok(()), |clock| writeln!(out, "  ! {clock}"))
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole milliseconds: the rest is noise.
+fn rounded(time: Duration) -> String {
+    format!("{} ms", ms(time))
+}
