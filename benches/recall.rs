@@ -16,6 +16,7 @@ use sayso::home::slug::Slug;
 use sayso::home::state::State;
 use sayso::interpret::RecallSettings;
 use sayso::interpret::recall::Recall;
+use sayso::local::{Local, Settings};
 
 fn home(devices: usize) -> Home {
     let slug = |text: &str| Slug::new(text).unwrap();
@@ -37,7 +38,14 @@ fn said_before(bench: &mut Criterion) {
         b.iter(|| recall.draft(&recall.key(black_box(&phrase), &home, "panel")).unwrap());
     });
     let state = State::default();
-    let asker = Asker { source: "panel", command: "c1", confirmed: false, now: tokio::time::Instant::now().into_std() };
+    let local = Local::new(&Settings::default()).expect("the built-in language is sound");
+    let asker = Asker {
+        source: "panel",
+        command: "c1",
+        confirmed: false,
+        now: tokio::time::Instant::now().into_std(),
+        speech: local.speech(&Phrase::new("", None, None)),
+    };
     for actions in [1, 100] {
         let draft = draft(actions);
         bench.bench_function(&format!("permit {actions} of 300 devices"), |b| b.iter(|| home.permit(black_box(&draft), &state, asker).unwrap()));

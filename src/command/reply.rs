@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::home::action::Action;
 use crate::home::binding::Publication;
+use crate::home::speech::fill;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -189,6 +190,13 @@ fn seconds(duration: Duration) -> u64 {
     duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|c| c.to_uppercase().collect::<String>()).unwrap_or_default();
+    let end = if words.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
 fn wait(retry_after: Option<Duration>) -> String {
     retry_after.map_or_else(String::new, |d| format!(", try again in {} s", seconds(d)))
 }
@@ -205,11 +213,18 @@ impl Refusal {
 
     /// Its words as a sentence: a capital first, a full stop or question mark last.
     pub fn sentence(&self) -> String {
-        let words = self.to_string();
-        let mut letters = words.chars();
-        let first = letters.next().map(|c| c.to_uppercase().collect::<String>()).unwrap_or_default();
-        let end = if words.ends_with(['.', '?', '!']) { "" } else { "." };
-        format!("{first}{}{end}", letters.as_str())
+        sentence(&self.to_string())
+    }
+
+    /// The same in the form a language has for it, with `{seconds}`, `{why}` and `{source}`.
+    pub fn sentence_as(&self, form: &str) -> String {
+        let after = self.retry_after().map(|after| seconds(after).to_string()).unwrap_or_default();
+        let (why, source) = match self {
+            Self::NotUnderstood { why } => (why.as_str(), ""),
+            Self::TooSoon { source_name, .. } => ("", source_name.as_str()),
+            _ => ("", ""),
+        };
+        sentence(&fill(form, &[("seconds", &after), ("why", why), ("source", source)]))
     }
 
     /// One word for it, for programs and the log.

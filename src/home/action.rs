@@ -36,6 +36,37 @@ pub struct Action {
     pub value: Option<Value>,
 }
 
+/// How a question about several devices is put, with the word of the state it is about: `on`, `open`, `locked`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// Which are so.
+    Which(&'static str),
+    /// How many are so.
+    HowMany(&'static str),
+    /// Whether all are so.
+    All(&'static str),
+    /// Whether any is so.
+    Any(&'static str),
+}
+
+impl Asked {
+    /// The state's word.
+    pub fn word(&self) -> &'static str {
+        let (Self::Which(word) | Self::HowMany(word) | Self::All(word) | Self::Any(word)) = self;
+        word
+    }
+
+    /// The state as a value of `property`.
+    pub fn value(&self, property: &Property) -> Value {
+        match (property, self.word()) {
+            (Property::Position, "open") => Value::Number(100.0),
+            (Property::Position, "closed") => Value::Number(0.0),
+            (Property::Mute, _) => Value::text("on"),
+            (_, word) => Value::text(word),
+        }
+    }
+}
+
 /// What a phrase was taken to mean. It carries no state and no time, so it can be kept and used again.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,4 +79,7 @@ pub struct Draft {
     /// What to ask back, where the phrase can be taken in several ways. Nothing is done then.
     #[serde(default)]
     pub question: Option<String>,
+    /// How it asks about several devices, so that they get one answer. Of the local reading alone, and never kept.
+    #[serde(skip)]
+    pub asked: Option<Asked>,
 }

@@ -17,6 +17,7 @@ pub mod permit;
 pub mod rights;
 mod say;
 pub mod slug;
+pub mod speech;
 pub mod state;
 pub mod template;
 

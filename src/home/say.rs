@@ -1,54 +1,137 @@
-//! What the speaker hears about a plan, in short English sentences.
+//! What the speaker hears about a plan, in short sentences of the language's own words.
 
 use std::time::{Duration, Instant};
 
-use super::action::Op;
+use super::action::{Asked, Op};
 use super::capability::{Capability, Property, Takes, Value};
 use super::permit::Meant;
+use super::speech::{Speech, fill};
 
-/// Collects what was done and found, and makes sentences of it: devices with the same change share one.
-#[derive(Debug, Default)]
-pub(super) struct Said {
-    done: Vec<(String, Vec<String>)>,
-    found: Vec<String>,
+/// The most devices an answer lists: "which lights are on" wants them all, and nobody listens to more.
+const MOST_LISTED: usize = 12;
+
+/// Younger than this, how old a state is does not matter to anybody.
+const FRESH: Duration = Duration::from_mins(1);
+
+/// What is known of one device that was asked about.
+struct Found {
+    device: String,
+    property: String,
+    value: String,
+    /// Whether it is as was asked, where that was asked.
+    so: Option<bool>,
+    age: Duration,
 }
 
-impl Said {
+/// Collects what was done and found, and makes sentences of it: devices with the same change share one.
+pub(super) struct Said<'a> {
+    speech: &'a Speech,
+    done: Vec<(String, Vec<String>)>,
+    found: Vec<Found>,
+    unheard: Vec<String>,
+}
+
+impl<'a> Said<'a> {
+    pub(super) fn new(speech: &'a Speech) -> Self {
+        Self { speech, done: Vec::new(), found: Vec::new(), unheard: Vec::new() }
+    }
+
     pub(super) fn done(&mut self, meant: &Meant<'_>, becomes: Option<&Value>) {
-        let (what, device) = (change(meant, becomes), meant.device);
+        let (what, device) = (change(self.speech, meant, becomes), meant.device);
         match self.done.iter_mut().find(|(w, _)| *w == what) {
             Some((_, devices)) => devices.push(device.name.clone()),
             None => self.done.push((what, vec![device.name.clone()])),
         }
     }
 
-    pub(super) fn answer(&mut self, meant: &Meant<'_>, now: Instant) {
+    /// What the answer is to a question about one device; `asked` is the value asked about, where the question is about several.
+    pub(super) fn answer(&mut self, meant: &Meant<'_>, asked: Option<&Asked>, now: Instant) {
         let Meant { device, capability, action, .. } = *meant;
         let Some(seen) = meant.seen else {
-            self.found.push(format!("I have not heard from {} yet", device.name));
+            self.unheard.push(device.name.clone());
             return;
         };
-        let is = value_in_words(&capability.property, &seen.value, unit(capability));
-        let yes_or_no = match &action.value {
-            Some(wanted) if is_so(&capability.property, wanted, &seen.value) => "Yes, ",
-            Some(_) => "No, ",
-            None => "",
-        };
-        let age = now.saturating_duration_since(seen.at);
-        self.found.push(format!("{yes_or_no}{} is {is}{}", device.name, ago(age)));
+        let wanted = asked.map(|asked| asked.value(&capability.property)).or_else(|| action.value.clone());
+        self.found.push(Found {
+            device: device.name.clone(),
+            property: self.speech.property(capability.property.name()),
+            value: value_in_words(self.speech, &capability.property, &seen.value, unit(capability)),
+            so: wanted.map(|wanted| is_so(&capability.property, &wanted, &seen.value)),
+            age: now.saturating_duration_since(seen.at),
+        });
     }
 
-    pub(super) fn sentence(&self) -> String {
-        let done = self.done.iter().map(|(what, devices)| format!("{}: {what}", list(devices)));
-        let sentences: Vec<String> = done.chain(self.found.iter().cloned()).collect();
+    pub(super) fn sentence(&self, asked: Option<&Asked>) -> String {
+        let done = self.done.iter().map(|(what, devices)| fill(&self.speech.done, &[("devices", &list(self.speech, devices)), ("what", what)]));
+        let mut sentences: Vec<String> = done.chain(self.answers(asked)).collect();
+        if !self.unheard.is_empty() {
+            sentences.push(fill(&self.speech.answer.unheard, &[("devices", &list(self.speech, &self.unheard))]));
+        }
         if sentences.is_empty() { String::new() } else { format!("{}.", sentences.join(". ")) }
     }
+
+    fn answers(&self, asked: Option<&Asked>) -> Vec<String> {
+        if self.found.is_empty() {
+            return Vec::new();
+        }
+        let value = asked.map(|asked| self.speech.value(asked.word()).to_owned()).unwrap_or_default();
+        match asked {
+            Some(asked) if self.found.len() + self.unheard.len() > 1 || !matches!(asked, Asked::All(_)) => vec![self.summary(asked, &value)],
+            _ => self.found.iter().map(|found| self.one(found)).collect(),
+        }
+    }
+
+    fn one(&self, found: &Found) -> String {
+        let form = match found.so {
+            Some(true) => &self.speech.answer.yes,
+            Some(false) => &self.speech.answer.no,
+            None if found.value.starts_with(|c: char| c.is_ascii_digit() || c == '-') => &self.speech.answer.reading,
+            None => &self.speech.answer.is,
+        };
+        let ago = self.ago(found.age);
+        fill(form, &[("device", &found.device), ("property", &found.property), ("value", &found.value), ("ago", &ago)])
+    }
+
+    /// One sentence about several devices: "On: Hall lamp and Desk lamp".
+    fn summary(&self, asked: &Asked, value: &str) -> String {
+        let answers = &self.speech.answer;
+        let (so, not): (Vec<&Found>, Vec<&Found>) = self.found.iter().partition(|found| found.so == Some(true));
+        let names = |found: &[&Found]| listed(self.speech, &found.iter().map(|f| f.device.clone()).collect::<Vec<_>>(), MOST_LISTED);
+        let form = match asked {
+            Asked::All(_) if not.is_empty() => &answers.all,
+            Asked::All(_) => &answers.not_all,
+            _ if so.is_empty() => &answers.none,
+            Asked::Which(_) => &answers.which,
+            Asked::HowMany(_) => &answers.count,
+            Asked::Any(_) => &answers.some,
+        };
+        let devices = if matches!(asked, Asked::All(_)) { names(&not) } else { names(&so) };
+        let oldest = self.found.iter().map(|found| found.age).max().unwrap_or_default();
+        let (count, total, ago) = (so.len().to_string(), self.found.len().to_string(), self.ago(oldest));
+        capital(&fill(form, &[("devices", &devices), ("value", value), ("count", &count), ("total", &total), ("ago", &ago)]))
+    }
+
+    fn ago(&self, age: Duration) -> String {
+        let (form, count) = match age.as_secs() {
+            _ if age < FRESH => return String::new(),
+            seconds @ 0..7200 => (&self.speech.answer.minutes_ago, seconds / 60),
+            seconds => (&self.speech.answer.hours_ago, seconds / 3600),
+        };
+        fill(form, &[("count", &count.to_string())])
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A cover that is half open is open.
 fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
     match (property, wanted, found) {
         (Property::Position, Value::Number(wanted), Value::Number(found)) if *wanted >= 100.0 => *found > 0.0,
+        // Heating that is not off is on.
+        (Property::HvacMode, Value::Text(wanted), Value::Text(found)) if wanted == "on" => found != "off",
         _ => same(wanted, found),
     }
 }
@@ -56,6 +139,7 @@ fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
 fn same(wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
         (Value::Number(a), Value::Number(b)) => (a - b).abs() < 0.5,
+        (Value::Text(word), Value::Flag(flag)) => (word == "on") == *flag,
         _ => wanted == found,
     }
 }
@@ -64,30 +148,26 @@ fn unit(capability: &Capability) -> &str {
     if let Takes::Number { unit, .. } = &capability.takes { unit } else { "" }
 }
 
-fn value_in_words(property: &Property, value: &Value, unit: &str) -> String {
+fn value_in_words(speech: &Speech, property: &Property, value: &Value, unit: &str) -> String {
     match (property, value) {
-        (Property::Position, Value::Number(n)) if *n <= 0.0 => "closed".to_owned(),
-        (Property::Position, Value::Number(n)) if *n >= 100.0 => "open".to_owned(),
-        (Property::Position, Value::Number(n)) => format!("{n} % open"),
+        (Property::Position, Value::Number(n)) if *n <= 0.0 => speech.value("closed").to_owned(),
+        (Property::Position, Value::Number(n)) if *n >= 100.0 => speech.value("open").to_owned(),
+        (Property::Position, Value::Number(n)) => fill(&speech.part_open, &[("value", &n.to_string())]),
+        (_, Value::Text(word)) => speech.value(word).to_owned(),
+        (_, Value::Flag(flag)) => speech.value(if *flag { "on" } else { "off" }).to_owned(),
         (_, value) if unit.is_empty() => value.to_string(),
         (_, value) => format!("{value} {unit}"),
     }
 }
 
-fn ago(age: Duration) -> String {
-    match age.as_secs() {
-        0..60 => String::new(),
-        s @ 60..7200 => format!(" (as of {} min ago)", s / 60),
-        s => format!(" (as of {} h ago)", s / 3600),
-    }
-}
-
 /// `brightness 40 %`, `on`, `closed`.
-fn change(meant: &Meant<'_>, becomes: Option<&Value>) -> String {
+fn change(speech: &Speech, meant: &Meant<'_>, becomes: Option<&Value>) -> String {
     let (action, unit) = (meant.action, unit(meant.capability));
+    let name = speech.property(action.property.name());
+    let of = |form: &str| fill(form, &[("property", &name)]);
     match (&action.property, action.op, becomes) {
-        (_, Op::Stop, _) => "stopped".to_owned(),
-        (Property::Press, ..) => "pressed".to_owned(),
+        (_, Op::Stop, _) => speech.stopped.clone(),
+        (Property::Press, ..) => speech.pressed.clone(),
         (
             Property::Power
             | Property::Lock
@@ -99,43 +179,49 @@ fn change(meant: &Meant<'_>, becomes: Option<&Value>) -> String {
             | Property::Script,
             _,
             Some(value),
-        ) => value_in_words(&action.property, value, unit),
-        (property, _, Some(value)) => format!("{} {}", property.name().replace('_', " "), value_in_words(property, value, unit)),
-        (property, Op::Toggle, None) => format!("{property} toggled"),
-        (property, Op::Increase, None) => format!("{property} up"),
-        (property, Op::Decrease, None) => format!("{property} down"),
-        (property, _, None) => property.to_string(),
+        ) => value_in_words(speech, &action.property, value, unit),
+        (property, _, Some(value)) => fill(&speech.becomes, &[("property", &name), ("value", &value_in_words(speech, property, value, unit))]),
+        (_, Op::Toggle, None) => of(&speech.toggled),
+        (_, Op::Increase, None) => of(&speech.up),
+        (_, Op::Decrease, None) => of(&speech.down),
+        (_, _, None) => name,
     }
 }
 
 /// `Front door: unlocked`, for the question before a risky action.
-pub(super) fn intent(meant: &Meant<'_>, becomes: Option<&Value>) -> String {
-    format!("{}: {}", meant.device.name, change(meant, becomes))
+pub(super) fn intent(speech: &Speech, meant: &Meant<'_>, becomes: Option<&Value>) -> String {
+    fill(&speech.done, &[("devices", &meant.device.name), ("what", &change(speech, meant, becomes))])
 }
 
 /// The question before a risky action.
-pub(super) fn confirm(intents: &[String]) -> String {
-    format!("{}. Shall I? Say yes within 30 s", list(intents))
+pub(super) fn confirm(speech: &Speech, intents: &[String]) -> String {
+    fill(&speech.confirm, &[("what", &list(speech, intents))])
 }
 
 /// The values a capability takes, in words: `0 to 100 %`.
-pub(super) fn takes(takes: &Takes) -> String {
+pub(super) fn takes(speech: &Speech, takes: &Takes) -> String {
     match takes {
-        Takes::Number { min, max, unit, .. } if unit.is_empty() => format!("{min} to {max}"),
-        Takes::Number { min, max, unit, .. } => format!("{min} to {max} {unit}"),
-        Takes::Choice(words) => words.join(", "),
-        Takes::Color => "a CSS colour name or #rrggbb".to_owned(),
-        Takes::Boolean => "true or false".to_owned(),
-        Takes::Trigger => "no value".to_owned(),
+        Takes::Number { min, max, unit, .. } => {
+            let range = fill(&speech.range, &[("min", &min.to_string()), ("max", &max.to_string())]);
+            if unit.is_empty() { range } else { format!("{range} {unit}") }
+        }
+        Takes::Choice(words) => words.iter().map(|word| speech.value(word)).collect::<Vec<_>>().join(", "),
+        Takes::Color => speech.a_color.clone(),
+        Takes::Boolean => format!("{}, {}", speech.value("on"), speech.value("off")),
+        Takes::Trigger => speech.no_value.clone(),
     }
 }
 
 /// `a`, `a and b`, `a, b and c`; past five, `a, b, c and 4 more`.
-pub(super) fn list(names: &[String]) -> String {
+fn list(speech: &Speech, names: &[String]) -> String {
+    listed(speech, names, 5)
+}
+
+fn listed(speech: &Speech, names: &[String], most: usize) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),
-        [some @ .., last] if names.len() <= 5 => format!("{} and {last}", some.join(", ")),
-        many => format!("{} and {} more", many[..3].join(", "), many.len() - 3),
+        [some @ .., last] if names.len() <= most => format!("{} {} {last}", some.join(", "), speech.and),
+        many => fill(&speech.more, &[("front", &many[..most - 2].join(", ")), ("count", &(many.len() + 2 - most).to_string())]),
     }
 }

@@ -76,6 +76,10 @@ impl Target {
 pub(super) struct Clause {
     pub(super) ask: Option<Ask>,
     pub(super) act: Option<Act>,
+    /// "how many .."
+    pub(super) count: bool,
+    /// "is any .."
+    pub(super) any: bool,
     /// "make sure .."
     pub(super) ensure: bool,
     pub(super) state: Option<State>,
@@ -94,4 +98,12 @@ pub(super) struct Clause {
     pub(super) except: Vec<Target>,
     /// It speaks of what the clause before spoke of.
     pub(super) again: bool,
+}
+
+impl Clause {
+    /// Whether it says of whom, and nothing of what yet.
+    pub(super) fn is_only_named(&self) -> bool {
+        let named = !self.targets.is_empty() || !self.places.is_empty();
+        named && *self == Self { targets: self.targets.clone(), places: self.places.clone(), ..Self::default() }
+    }
 }

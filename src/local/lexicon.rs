@@ -8,8 +8,10 @@ use serde::Deserialize;
 
 use super::runs::Runs;
 use super::sense::{Act, Level, More, Place, Sense, State};
+use super::spelling::Spelling;
 use super::tokens::words;
 use crate::home::capability::Property;
+use crate::home::speech::Speech;
 
 /// What devices are called by what they are.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -38,26 +40,61 @@ pub(super) struct Noun {
     pub(super) everything: bool,
 }
 
+/// A language file. Every table but `say` may be left out: what it would say is then not understood.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    #[serde(default)]
+    spelling: Spelling,
+    #[serde(default)]
+    grammar: Grammar,
+    #[serde(default)]
+    options: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
     words: BTreeMap<Function, Vec<String>>,
+    #[serde(default)]
     acts: BTreeMap<Act, Vec<String>>,
+    #[serde(default)]
     states: BTreeMap<State, Vec<String>>,
+    #[serde(default)]
     participles: BTreeMap<State, Vec<String>>,
+    #[serde(default)]
     more: BTreeMap<More, Vec<String>>,
+    #[serde(default)]
     properties: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
     how: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
     numbers: BTreeMap<String, f64>,
+    #[serde(default)]
     counting: Counting,
+    #[serde(default)]
     units: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
     levels: BTreeMap<Level, Vec<String>>,
+    #[serde(default)]
     colors: BTreeMap<String, String>,
+    #[serde(default)]
     whites: BTreeMap<String, f64>,
+    #[serde(default)]
     noun: Vec<Noun>,
+    #[serde(default)]
     typos: Typos,
+    #[serde(default)]
     consent: Consent,
-    say: Say,
+    say: Speech,
+}
+
+/// How sentences of a language are built, where languages differ.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Grammar {
+    /// A verb that opens may stand after what it opens: "die rollos öffnen".
+    pub(super) verb_last: bool,
+    /// What makes a word of the home's own many: `s`.
+    pub(super) plural: String,
+    /// What may stand between the words of a name: "lampe [du] salon".
+    pub(super) joins: Vec<String>,
 }
 
 /// The words that hold a sentence together.
@@ -83,6 +120,7 @@ enum Function {
     Them,
     Be,
     What,
+    HowMany,
     Whether,
     Ensure,
     Mode,
@@ -113,6 +151,7 @@ impl Function {
             Self::Them => Sense::Them,
             Self::Be => Sense::Be,
             Self::What => Sense::What,
+            Self::HowMany => Sense::HowMany,
             Self::Whether => Sense::Whether,
             Self::Ensure => Sense::Ensure,
             Self::Mode => Sense::Mode,
@@ -124,8 +163,8 @@ impl Function {
 }
 
 /// How numbers are put together from words.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Counting {
     /// Multiply what stands before them.
     pub(super) times: BTreeMap<String, f64>,
@@ -136,43 +175,37 @@ pub(super) struct Counting {
     pub(super) point: Vec<String>,
     pub(super) half: Vec<String>,
     pub(super) minus: Vec<String>,
+    /// What stands before the decimals, besides a point.
+    pub(super) decimal: Option<char>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Typos {
     never: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Consent {
     yes: Vec<String>,
     no: Vec<String>,
 }
 
-/// What is asked back.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Say {
-    /// With `{choices}`: devices.
-    pub(super) which: String,
-    /// With `{choices}`: areas.
-    pub(super) r#where: String,
-    /// Before the last choice.
-    pub(super) or: String,
-}
-
 /// One language, ready for looking up.
 #[derive(Debug)]
 pub(super) struct Lexicon {
     runs: Runs,
+    pub(super) spelling: Spelling,
+    pub(super) grammar: Grammar,
+    /// What the devices' own words are called: option → as it is said.
+    pub(super) options: BTreeMap<String, Vec<String>>,
     pub(super) numbers: HashMap<Box<str>, f64>,
     pub(super) counting: Counting,
     pub(super) nouns: Vec<Noun>,
     pub(super) units: Vec<String>,
     pub(super) colors: Vec<String>,
-    pub(super) say: Say,
+    pub(super) say: Speech,
     never_typos: HashSet<String>,
     yes: HashSet<String>,
     no: HashSet<String>,
@@ -182,47 +215,68 @@ impl FromStr for Lexicon {
     type Err = toml::de::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let raw: Raw = toml::from_str(text)?;
-        let mut entries = Runs::default();
-        entries.add_all(raw.words.iter().map(|(f, w)| (f.sense(), w)));
-        entries.add_all(raw.acts.iter().map(|(a, w)| (Sense::Act(*a), w)));
-        entries.add_all(raw.states.iter().map(|(s, w)| (Sense::State(*s), w)));
-        entries.add_all(raw.participles.iter().map(|(s, w)| (Sense::Participle(*s), w)));
-        entries.add_all(raw.more.iter().map(|(m, w)| (Sense::More(*m), w)));
-        entries.add_all(raw.levels.iter().map(|(l, w)| (Sense::Level(*l), w)));
-        entries.add_all(raw.properties.iter().filter_map(|(p, w)| Some((Sense::Property(standard(p)?), w))));
-        entries.add_all(raw.how.iter().filter_map(|(p, w)| Some((Sense::How(standard(p)?), w))));
-        entries.add_all(raw.units.values().enumerate().map(|(i, w)| (Sense::Unit(index(i)), w)));
-        for (i, spoken) in raw.colors.keys().enumerate() {
-            entries.add(Sense::Color(index(i)), spoken);
-        }
-        for (spoken, kelvin) in &raw.whites {
-            entries.add(Sense::White(*kelvin), spoken);
-        }
-        for (i, noun) in raw.noun.iter().enumerate() {
-            noun.one.iter().for_each(|w| entries.add(Sense::Noun(index(i), false), w));
-            noun.many.iter().for_each(|w| entries.add(Sense::Noun(index(i), true), w));
-        }
-        let counting = &raw.counting;
-        let counted = raw.numbers.keys().chain(counting.times.keys());
-        for text in counted.chain(counting.joins.iter().chain(&counting.point).chain(&counting.half).chain(&counting.minus)) {
-            for word in words(text) {
-                entries.knows(word);
+        let mut raw: Raw = toml::from_str(text)?;
+        let spelling = std::mem::take(&mut raw.spelling);
+        let runs = runs(&raw, &spelling);
+        let plain = |texts: Vec<String>| texts.iter().map(|text| words(&spelling.plain(text)).join(" ")).collect();
+        let mut counting = raw.counting;
+        for list in [&mut counting.one, &mut counting.joins, &mut counting.point, &mut counting.half, &mut counting.minus] {
+            for text in list.iter_mut() {
+                *text = spelling.plain(text).into_owned();
             }
         }
+        counting.times = counting.times.into_iter().map(|(word, times)| (spelling.plain(&word).into_owned(), times)).collect();
+        let mut nouns = raw.noun;
+        for form in nouns.iter_mut().flat_map(|noun| noun.one.iter_mut().chain(&mut noun.many)) {
+            *form = spelling.plain(form).into_owned();
+        }
         Ok(Self {
-            runs: entries,
-            numbers: raw.numbers.into_iter().map(|(w, n)| (w.into(), n)).collect(),
-            counting: raw.counting,
-            nouns: raw.noun,
+            runs,
+            numbers: raw.numbers.into_iter().map(|(word, n)| (spelling.plain(&word).into(), n)).collect(),
+            counting,
+            grammar: raw.grammar,
+            options: raw.options,
+            nouns,
             units: raw.units.into_keys().collect(),
             colors: raw.colors.into_values().collect(),
             say: raw.say,
-            never_typos: raw.typos.never.into_iter().collect(),
-            yes: raw.consent.yes.iter().map(|t| words(t).join(" ")).collect(),
-            no: raw.consent.no.iter().map(|t| words(t).join(" ")).collect(),
+            never_typos: raw.typos.never.iter().map(|text| spelling.plain(text).into_owned()).collect(),
+            yes: plain(raw.consent.yes),
+            no: plain(raw.consent.no),
+            spelling,
         })
     }
+}
+
+/// Every run of words the file has, with what it stands for.
+fn runs(raw: &Raw, spelling: &Spelling) -> Runs {
+    let mut runs = Runs::default();
+    let mut add = |sense, spoken: &[String]| spoken.iter().for_each(|text| runs.add(sense, &spelling.plain(text)));
+    raw.words.iter().for_each(|(function, spoken)| add(function.sense(), spoken));
+    raw.acts.iter().for_each(|(act, spoken)| add(Sense::Act(*act), spoken));
+    raw.states.iter().for_each(|(state, spoken)| add(Sense::State(*state), spoken));
+    raw.participles.iter().for_each(|(state, spoken)| add(Sense::Participle(*state), spoken));
+    raw.more.iter().for_each(|(more, spoken)| add(Sense::More(*more), spoken));
+    raw.levels.iter().for_each(|(level, spoken)| add(Sense::Level(*level), spoken));
+    raw.properties.iter().filter_map(|(name, spoken)| Some((standard(name)?, spoken))).for_each(|(p, spoken)| add(Sense::Property(p), spoken));
+    raw.how.iter().filter_map(|(name, spoken)| Some((standard(name)?, spoken))).for_each(|(p, spoken)| add(Sense::How(p), spoken));
+    raw.units.values().enumerate().for_each(|(i, spoken)| add(Sense::Unit(index(i)), spoken));
+    raw.colors.keys().enumerate().for_each(|(i, spoken)| add(Sense::Color(index(i)), std::slice::from_ref(spoken)));
+    raw.whites.iter().for_each(|(spoken, kelvin)| add(Sense::White(*kelvin), std::slice::from_ref(spoken)));
+    for (i, noun) in raw.noun.iter().enumerate() {
+        add(Sense::Noun(index(i), false), &noun.one);
+        add(Sense::Noun(index(i), true), &noun.many);
+    }
+    // "quatre-vingt-dix" is one number of several words.
+    raw.numbers.iter().filter(|(spoken, _)| spoken.contains([' ', '-'])).for_each(|(spoken, n)| add(Sense::Number(*n), std::slice::from_ref(spoken)));
+    let counting = &raw.counting;
+    let counted = raw.numbers.keys().chain(counting.times.keys());
+    for text in counted.chain(counting.joins.iter().chain(&counting.point).chain(&counting.half).chain(&counting.minus)) {
+        for word in words(&spelling.plain(text)) {
+            runs.knows(word);
+        }
+    }
+    runs
 }
 
 impl Lexicon {
@@ -242,8 +296,9 @@ impl Lexicon {
     }
 
     /// Whether the words, all of them, are a yes or a no.
-    pub(super) fn consent(&self, said: &[&str]) -> Option<bool> {
-        let text = said.iter().filter(|w| !matches!(**w, "," | "." | "!")).copied().collect::<Vec<_>>().join(" ");
+    pub(super) fn consent(&self, text: &str) -> Option<bool> {
+        let plain = self.spelling.plain(text);
+        let text = words(&plain).iter().filter(|w| !matches!(**w, "," | "." | "!")).copied().collect::<Vec<_>>().join(" ");
         if self.yes.contains(&text) {
             return Some(true);
         }

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::command::phrase::Phrase;
 use crate::home::Home;
 use crate::home::action::Draft;
+use crate::home::speech::Speech;
 
 mod clause;
 mod deed;
@@ -32,6 +33,7 @@ mod reading;
 mod runs;
 mod sense;
 mod spans;
+mod spelling;
 mod tokens;
 mod wish;
 
@@ -39,8 +41,8 @@ use lexicon::{Lexicon, index};
 use names::Names;
 use reading::Reading;
 
-/// The languages that come with the program.
-const BUILT_IN: [(&str, &str); 1] = [("en", include_str!("../../config/language/en.toml"))];
+// The languages that come with the program: every file of `config/language/`, as the build script lists them.
+include!(concat!(env!("OUT_DIR"), "/languages.rs"));
 
 /// When the local reading is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -184,7 +186,13 @@ impl Local {
     /// Whether the phrase is a yes or a no, and nothing else.
     pub fn consents(&self, phrase: &Phrase) -> Option<bool> {
         let language = self.language(phrase)?;
-        language.lexicon.consent(&tokens::words(phrase.text()))
+        language.lexicon.consent(phrase.text())
+    }
+
+    /// What is said to whoever said the phrase, in his language; in the language of commands that name none, where his is not known.
+    pub fn speech(&self, phrase: &Phrase) -> &Speech {
+        let usual = || &self.languages[&self.language];
+        &self.language(phrase).unwrap_or_else(usual).lexicon.say
     }
 
     /// The language of the phrase; of `en-GB`, the `en`.

@@ -83,6 +83,17 @@ impl Names {
         self.runs.senses(said)
     }
 
+    /// The area and the thing in a compound such as "küchenlicht".
+    pub(super) fn compound<'w>(&self, word: &'w str, lexicon: &Lexicon) -> Option<[&'w str; 2]> {
+        let is_place = |part: &str| self.runs.senses(&[part]).any(|(length, sense)| length == 1 && matches!(sense, Sense::Place(_)));
+        let is_thing = |part: &str| {
+            let said = [part];
+            let mut senses = self.runs.senses(&said).chain(lexicon.senses(&said));
+            senses.any(|(length, sense)| length == 1 && matches!(sense, Sense::Noun(..) | Sense::Property(_) | Sense::Called(..)))
+        };
+        lexicon.spelling.parts(word, is_place, is_thing)
+    }
+
     /// Whether the word occurs in any name.
     pub(super) fn knows(&self, word: &str) -> bool {
         self.runs.known.contains(word)
@@ -120,11 +131,22 @@ impl Builder<'_> {
     /// The words of a name, without the article before it.
     fn words(&self, name: &str) -> Vec<String> {
         let canonical = Phrase::new(name, None, None);
-        let mut all = words(canonical.text());
+        let plain = self.lexicon.spelling.plain(canonical.text());
+        let mut all = words(&plain);
         while all.len() > 1 && self.lexicon.senses(&all[..1]).any(|(_, sense)| sense == Sense::Article) {
             all.remove(0);
         }
         all.into_iter().map(str::to_owned).collect()
+    }
+
+    /// The words of a device's name, with compounds taken apart as they are when said.
+    fn name(&self, name: &str) -> Vec<String> {
+        let known = |word: &str| self.lexicon.knows(word) || self.names.knows(word);
+        let apart = |word: String| match self.names.compound(&word, self.lexicon) {
+            Some(parts) if !known(&word) => parts.map(str::to_owned).to_vec(),
+            _ => vec![word],
+        };
+        self.words(name).into_iter().flat_map(apart).collect()
     }
 
     fn add(&mut self, sense: Sense, run: &[String]) {
@@ -159,7 +181,8 @@ impl Builder<'_> {
             if known || self.names.nouns.len() >= MOST_NOUNS {
                 continue;
             }
-            let (one, many) = (kind.replace('_', " "), format!("{}s", kind.replace('_', " ")));
+            let one = kind.replace('_', " ");
+            let many = format!("{one}{}", self.lexicon.grammar.plural);
             let id = index(self.names.nouns.len());
             self.names.runs.add(Sense::Noun(id, false), &one);
             self.names.runs.add(Sense::Noun(id, true), &many);
@@ -172,7 +195,7 @@ impl Builder<'_> {
         let floor = area.and_then(|a| home.areas()[a].floor.as_ref()).and_then(|f| self.names.floors.iter().position(|known| known == f));
         let mut thing = Thing { area: area.map(index), floor: floor.map(index), nouns: 0 };
         for name in std::iter::once(&device.name).chain(&device.aliases) {
-            let run = self.words(name);
+            let run = self.name(name);
             thing.nouns |= self.nouns_in(&run);
             for (form, whole) in self.forms(&run, area) {
                 let plural = self.plural(&form).filter(|_| !whole && form.len() > 1 && !self.begins_with_a_room(&form));
@@ -235,7 +258,13 @@ impl Builder<'_> {
         if self.names.options.iter().any(|known| known == option) || run.is_empty() {
             return;
         }
-        self.add(Sense::Choice(u32::try_from(self.names.options.len()).unwrap_or(u32::MAX)), &run);
+        let sense = Sense::Choice(u32::try_from(self.names.options.len()).unwrap_or(u32::MAX));
+        self.add(sense, &run);
+        let plain = option.replace([' ', '-'], "_").to_lowercase();
+        for spoken in self.lexicon.options.get(&plain).into_iter().flatten() {
+            let run = self.words(spoken);
+            self.add(sense, &run);
+        }
         self.names.options.push(option.to_owned());
     }
 
@@ -263,7 +292,13 @@ impl Builder<'_> {
                 }
             }
         }
-        bits
+        if last < run.len() && self.lexicon.spelling.compounds() { bits | self.nouns_grown_to(run[run.len() - 1]) } else { bits }
+    }
+
+    /// The nouns a compound ends with: a "stehlampe" is a lamp.
+    fn nouns_grown_to(&self, word: &str) -> u128 {
+        let ends = |noun: &Noun| noun.one.iter().chain(&noun.many).any(|form| form.len() > 3 && word.ends_with(form.as_str()));
+        self.names.nouns.iter().enumerate().filter(|(_, noun)| ends(noun)).fold(0, |bits, (i, _)| bits | 1 << i)
     }
 
     fn noun_at_end(&self, run: &[String]) -> Option<(u16, bool)> {
@@ -275,6 +310,7 @@ impl Builder<'_> {
     fn forms(&self, run: &[String], area: Option<usize>) -> Vec<(Vec<String>, bool)> {
         let mut whole = vec![run.to_vec()];
         whole.extend(self.other_digits(run));
+        whole.extend(self.joined(run));
         let mut forms: Vec<(Vec<String>, bool)> = Vec::new();
         for name in whole.clone() {
             let rooms = area.map_or(&[][..], |a| self.rooms[a].as_slice());
@@ -288,6 +324,17 @@ impl Builder<'_> {
         }
         forms.extend(whole.into_iter().filter(|name| !name.is_empty()).map(|name| (name, true)));
         forms
+    }
+
+    /// "lampe salon" as "lampe du salon", and the other way round.
+    fn joined(&self, run: &[String]) -> Vec<Vec<String>> {
+        let joins: Vec<Vec<&str>> = self.lexicon.grammar.joins.iter().map(|join| words(join)).collect();
+        let bare: Vec<String> = run.iter().filter(|word| !joins.iter().flatten().any(|join| join == word)).cloned().collect();
+        if joins.is_empty() || bare.len() < 2 {
+            return Vec::new();
+        }
+        let with = |join: &Vec<&str>| [&bare[..1], &join.iter().map(ToString::to_string).collect::<Vec<_>>(), &bare[1..]].concat();
+        joins.iter().map(with).chain([bare.clone()]).filter(|form| form != run).collect()
     }
 
     /// "lamp 2" as "lamp two", and the other way round.

@@ -34,7 +34,9 @@ impl Reader<'_> {
     fn digits(&self) -> Option<(f64, usize)> {
         let word = self.word(0)?;
         let is_number = word.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
-        is_number.then(|| word.parse().ok()).flatten().map(|n| (n, 1))
+        let decimal = self.lexicon.counting.decimal.filter(|mark| word.contains(*mark));
+        let value = is_number.then(|| decimal.map_or_else(|| word.parse(), |mark| word.replace(mark, ".").parse()).ok())?;
+        value.map(|n| (n, 1))
     }
 
     /// "twenty one hundred and five thousand": parts of falling size.

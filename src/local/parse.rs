@@ -1,14 +1,15 @@
 //! One sense for each span → clauses, from the first span to the last. `None` where they make no sentence. Knows no devices.
 
 use super::clause::{Amount, Ask, Clause, Link, Target, What};
+use super::lexicon::Grammar;
 use super::sense::{Act, Place, Sense, State};
 
 /// The most clauses of one phrase.
 const MOST_CLAUSES: usize = 5;
 
 /// Reads one sense for each span. `None` where they make no sentence.
-pub(super) fn clauses(senses: &[Sense], asked: bool) -> Option<Vec<Clause>> {
-    let mut parser = Parser { senses, ..Parser::default() };
+pub(super) fn clauses(senses: &[Sense], asked: bool, grammar: &Grammar) -> Option<Vec<Clause>> {
+    let mut parser = Parser { senses, asked, verb_last: grammar.verb_last, ..Parser::default() };
     for (at, &sense) in senses.iter().enumerate() {
         parser.take(at, sense)?;
         if !matches!(sense, Sense::Skip | Sense::Article) {
@@ -42,6 +43,9 @@ struct Pending {
 #[expect(clippy::struct_excessive_bools, reason = "what has been passed on the way, each by itself")]
 struct Parser<'a> {
     senses: &'a [Sense],
+    /// There was a question mark at the end.
+    asked: bool,
+    verb_last: bool,
     now: Clause,
     pending: Pending,
     excepting: bool,
@@ -61,7 +65,10 @@ impl Parser<'_> {
             Sense::Skip | Sense::Article => Some(()),
             Sense::Polite => set(&mut self.polite),
             Sense::All => set(&mut self.pending.all),
-            Sense::Any if self.now.ask.is_some() => set(&mut self.pending.all),
+            Sense::Any if self.now.ask.is_some() => {
+                self.now.any = true;
+                set(&mut self.pending.all)
+            }
             Sense::Any => None,
             Sense::Both => set(&mut self.pending.both),
             Sense::Except => {
@@ -85,7 +92,7 @@ impl Parser<'_> {
             }
             Sense::To | Sense::At | Sense::By => self.link(sense),
             Sense::Possessive => (matches!(self.last, Some(Sense::Place(_) | Sense::Called(..) | Sense::Noun(..))) && self.names_follow(at)).then_some(()),
-            Sense::Be | Sense::What | Sense::Whether | Sense::Ensure | Sense::How(_) => self.ask(sense),
+            Sense::Be | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_) => self.ask(sense),
             Sense::Place(place) => self.place(at, place),
             Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(sense),
             Sense::Act(act) => self.act(act),
@@ -104,7 +111,7 @@ impl Parser<'_> {
     fn act(&mut self, act: Act) -> Option<()> {
         // "the door open" may be a statement; "blinds down", "tv mute" are wishes.
         let after_a_name = !self.now.targets.is_empty() || !self.pending.rooms.is_empty();
-        if self.now.ask.is_some() || self.pending.place || self.pending.link.is_some() || (after_a_name && act == Act::Open) {
+        if self.now.ask.is_some() || self.pending.place || self.pending.link.is_some() || (after_a_name && act == Act::Open && !self.verb_last) {
             return None;
         }
         self.flush_rooms();
@@ -151,6 +158,11 @@ impl Parser<'_> {
                 self.flush_rooms();
                 Some(())
             }
+            // "the front door is locked?"
+            Sense::Be if self.asked && self.now.is_only_named() && self.pending == (Pending { rooms: self.pending.rooms.clone(), ..Pending::default() }) => {
+                self.flush_rooms();
+                fill(&mut self.now.ask, Ask::Whether)
+            }
             _ if begun || self.now.ensure || self.pending != Pending::default() => None,
             Sense::Be => fill(&mut self.now.ask, Ask::Whether),
             Sense::Whether => {
@@ -158,6 +170,10 @@ impl Parser<'_> {
                 fill(&mut self.now.ask, Ask::Whether)
             }
             Sense::What => fill(&mut self.now.ask, Ask::What),
+            Sense::HowMany => {
+                self.now.count = true;
+                fill(&mut self.now.ask, Ask::What)
+            }
             Sense::How(property) => {
                 self.now.ask = Some(Ask::What);
                 fill(&mut self.now.property, property)
@@ -397,8 +413,12 @@ impl Parser<'_> {
         match next {
             _ if !begun => Some(()),
             Sense::And | Sense::Comma | Sense::Polite | Sense::Except => Some(()),
-            Sense::Act(_) | Sense::What | Sense::Whether | Sense::Ensure | Sense::How(_) if sense == Sense::Comma && self.is_only_a_place() => Some(()),
-            Sense::Act(_) | Sense::Be | Sense::What | Sense::Whether | Sense::Ensure | Sense::How(_) => self.finish(),
+            Sense::Act(_) | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_)
+                if sense == Sense::Comma && self.is_only_a_place() =>
+            {
+                Some(())
+            }
+            Sense::Act(_) | Sense::Be | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_) => self.finish(),
             Sense::In | Sense::Place(_) if self.is_trailing() && !self.is_named_later(at) => set(&mut self.joined),
             Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them | Sense::Place(_) if !self.closed || self.excepting => set(&mut self.joined),
             _ => self.next_of_same(),

@@ -1,5 +1,6 @@
 //! Phrase + home → draft: tries every sense of what was said, and speaks only where all that make a sentence agree.
 
+use super::clause::{Ask, Clause};
 use super::deed::Deeds;
 use super::find::{Finder, Found, Sought};
 use super::lexicon::Lexicon;
@@ -9,7 +10,8 @@ use super::sense::Sense;
 use super::spans::Spans;
 use super::wish::wish;
 use crate::home::Home;
-use crate::home::action::{Action, Draft, Op};
+use crate::home::action::{Action, Asked, Draft, Op};
+use crate::home::speech::fill;
 
 /// The most ways to take a phrase that are tried: past that it is not certain anyway.
 const MOST_READINGS: usize = 256;
@@ -52,7 +54,7 @@ impl Reading<'_> {
 
     /// The draft of one way to take it.
     fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
-        let clauses = clauses(senses, asked)?;
+        let clauses = clauses(senses, asked, &self.lexicon.grammar)?;
         let finder = Finder { home: self.home, names: self.names, deeds: Deeds { lexicon: self.lexicon, names: self.names }, here: self.here };
         let mut actions: Vec<Action> = Vec::new();
         let mut before: Vec<u32> = Vec::new();
@@ -79,7 +81,8 @@ impl Reading<'_> {
         if question.is_some() {
             return Some(Draft { question, ..Draft::default() });
         }
-        (!actions.is_empty() && !contradicts(&actions)).then_some(Draft { actions, ..Draft::default() })
+        let asked = if let [clause] = clauses.as_slice() { about(clause) } else { None };
+        (!actions.is_empty() && !contradicts(&actions)).then_some(Draft { actions, asked, ..Draft::default() })
     }
 
     fn add(&self, actions: &mut Vec<Action>, device: u32, action: Action) {
@@ -118,7 +121,18 @@ impl Reading<'_> {
             Some((last, front)) if !front.is_empty() && form == self.lexicon.say.which => format!("{}{or}{last}", front.join(", ")),
             _ => choices.join(", "),
         };
-        form.replace("{choices}", &listed)
+        fill(form, &[("choices", &listed)])
+    }
+}
+
+/// How a question about several is put.
+fn about(clause: &Clause) -> Option<Asked> {
+    let word = clause.state.filter(|_| !clause.either)?.word();
+    match clause.ask? {
+        Ask::What if clause.count => Some(Asked::HowMany(word)),
+        Ask::What => Some(Asked::Which(word)),
+        Ask::Whether if clause.any => Some(Asked::Any(word)),
+        Ask::Whether => Some(Asked::All(word)),
     }
 }
 

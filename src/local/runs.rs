@@ -24,15 +24,6 @@ impl Runs {
         self.add_words(sense, &super::tokens::words(spoken));
     }
 
-    /// Adds a sense of the same text for all of a list.
-    pub(super) fn add_all<'a>(&mut self, table: impl Iterator<Item = (Sense, &'a Vec<String>)>) {
-        for (sense, spoken) in table {
-            for text in spoken {
-                self.add(sense, text);
-            }
-        }
-    }
-
     /// Adds a sense of a run of words.
     pub(super) fn add_words(&mut self, sense: Sense, words: &[&str]) {
         let Some((first, rest)) = words.split_first() else { return };

@@ -71,6 +71,26 @@ pub(super) enum State {
     Docked,
 }
 
+impl State {
+    /// The vocabulary's word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Up | Self::Open => "open",
+            Self::Down | Self::Closed => "closed",
+            Self::Locked => "locked",
+            Self::Unlocked => "unlocked",
+            Self::Playing => "playing",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Muted => "muted",
+            Self::Cleaning => "cleaning",
+            Self::Docked => "docked",
+        }
+    }
+}
+
 /// More or less of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -130,6 +150,7 @@ pub(super) enum Sense {
     Them,
     Be,
     What,
+    HowMany,
     Whether,
     Ensure,
     Mode,

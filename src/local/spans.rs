@@ -26,7 +26,8 @@ pub(super) struct Spans {
 impl Spans {
     /// The spans of `text`; `None` where a word is unknown.
     pub(super) fn of(text: &str, lexicon: &Lexicon, names: &Names) -> Option<Self> {
-        let mut said = words(text);
+        let plain = lexicon.spelling.plain(text);
+        let mut said = words(&plain);
         let mut spans = Self { senses: Vec::with_capacity(24), ends: Vec::with_capacity(16), asked: false };
         while said.last() == Some(&"?") {
             said.pop();
@@ -113,19 +114,25 @@ fn own(word: &str) -> Option<Sense> {
     }
 }
 
-/// Puts the one word it may be a slip of in the place of an unknown word. `None` where that is not certain.
-fn mend<'a>(said: &mut [&'a str], lexicon: &'a Lexicon, names: &'a Names) -> Option<()> {
+/// Takes compounds apart, and puts the one word it may be a slip of in the place of an unknown word. `None` where that is not certain.
+fn mend<'a>(said: &mut Vec<&'a str>, lexicon: &'a Lexicon, names: &'a Names) -> Option<()> {
     let mut mended = false;
-    for word in said {
+    let mut at = 0;
+    while at < said.len() {
+        let word = said[at];
         let known = lexicon.knows(word) || names.knows(word) || own(word).is_some() || word.starts_with(|c: char| c.is_ascii_digit() || c == '-');
         if known {
-            continue;
+        } else if let Some([place, thing]) = names.compound(word, lexicon) {
+            said[at] = place;
+            said.insert(at + 1, thing);
+        } else {
+            if mended || word.len() < SHORTEST_SLIP || !lexicon.may_be_a_slip(word) {
+                return None;
+            }
+            said[at] = names.slip_of(word)?;
+            mended = true;
         }
-        if mended || word.len() < SHORTEST_SLIP || !lexicon.may_be_a_slip(word) {
-            return None;
-        }
-        *word = names.slip_of(word)?;
-        mended = true;
+        at += 1;
     }
     Some(())
 }

@@ -9,7 +9,7 @@ pub(super) fn words(text: &str) -> Vec<&str> {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let length = match first {
-            '"' | '(' | ')' | '[' | ']' | '_' | '\'' if !rest.starts_with("'s") => 0,
+            '"' | '(' | ')' | '[' | ']' | '_' | '¿' | '¡' | '\'' if !rest.starts_with("'s") => 0,
             c if c.is_whitespace() => 0,
             '#' => 1 + run(&rest[1..], |c| c.is_ascii_hexdigit()),
             '\'' => possessive(rest),

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::Understood;
 use super::rooms::{Pipeline, Told, now};
 use crate::command::Command;
+use crate::command::phrase::Phrase;
 use crate::command::reply::{Done, Message, Outcome, Refusal, Reply};
 use crate::home::Home;
 use crate::home::action::{Action, Draft, Op};
@@ -95,8 +96,9 @@ impl Pipeline {
     }
 
     /// What a dry run shows: each action by itself, with the messages it comes to, or why there are none.
-    pub(super) fn rehearse(&self, command: &Command, understood: &Understood, home: &Home) -> Vec<Done> {
-        let asker = Asker { source: command.source.as_str(), command: &command.id, confirmed: understood.confirmed, now: now() };
+    pub(super) fn rehearse(&self, command: &Command, phrase: &Phrase, understood: &Understood, home: &Home) -> Vec<Done> {
+        let speech = self.rooms.local.speech(phrase);
+        let asker = Asker { source: command.source.as_str(), command: &command.id, confirmed: understood.confirmed, now: now(), speech };
         let state = self.state();
         let alone = |action: &Action| home.permit(&Draft { actions: vec![action.clone()], ..Draft::default() }, &state, asker);
         let rehearsed = understood.draft.actions.iter().map(|action| {
@@ -104,7 +106,7 @@ impl Pipeline {
             match alone(action) {
                 Ok(plan) if plan.steps().is_empty() => done.why = Some("a question, answered from state".to_owned()),
                 Ok(plan) => done.publish = Some(plan.steps().iter().map(|step| Message::from(step.publish())).collect()),
-                Err(denied) => done.why = Some(denied.to_string()),
+                Err(denied) => done.why = Some(denied.sentence(speech)),
             }
             done
         });
@@ -113,6 +115,7 @@ impl Pipeline {
 
     /// Takes up a command that an earlier life had come to send: what is harmless twice is sent again, the rest is told as uncertain.
     pub async fn resume(&self, command: &Command, mark: Mark, sending: Vec<Sending>) -> Reply {
+        let speech = self.rooms.local.speech(&Phrase::of(command));
         let mut told = Told::default();
         let mut result = Ok(());
         let in_time = now() < command.deadline;
@@ -126,9 +129,9 @@ impl Pipeline {
             }
         }
         if result.is_ok() {
-            "Done after a restart.".clone_into(&mut told.speech);
+            told.speech.clone_from(&speech.resumed);
         }
-        let reply = told.reply(command, result, now());
+        let reply = told.reply(command, result, speech, now());
         self.rooms.journal.answered(mark, &reply);
         tracing::info!(command_id = command.id, source = %command.source, outcome = reply.outcome.name(), why = reply.why, "command taken up after a restart");
         debug_assert!(matches!(reply.outcome, Outcome::Done | Outcome::Failed));

@@ -41,7 +41,7 @@ impl Pipeline {
         let mut told = Told::default();
         let span = debug_span!("command", id = command.id);
         let result = self.follow(command, mark, &mut told).instrument(span).await;
-        let reply = told.reply(command, result, now());
+        let reply = told.reply(command, result, self.rooms.local.speech(&Phrase::of(command)), now());
         if let Some(mark) = mark {
             self.rooms.journal.answered(mark, &reply);
         }
@@ -61,9 +61,9 @@ impl Pipeline {
         let understood = self.understand(command, &phrase, &home).await?; // what is meant, not yet believed
         told.understood(&understood.draft, &understood.via);
         if command.dry_run {
-            told.actions = self.rehearse(command, &understood, &home);
+            told.actions = self.rehearse(command, &phrase, &understood, &home);
         }
-        let plan = self.permit(command, &understood, &home)?; //          the one gate to the devices
+        let plan = self.permit(command, &phrase, &understood, &home)?; // the one gate to the devices
         if let Some(key) = &understood.keep {
             self.rooms.recall.keep(key, &understood.draft); //            only what passed is kept
         }
@@ -121,12 +121,12 @@ impl Pipeline {
         }
     }
 
-    fn permit(&self, command: &Command, understood: &Understood, home: &Home) -> Result<Plan, Refusal> {
-        let draft = &understood.draft;
+    fn permit(&self, command: &Command, phrase: &Phrase, understood: &Understood, home: &Home) -> Result<Plan, Refusal> {
+        let (draft, speech) = (&understood.draft, self.rooms.local.speech(phrase));
         if let Some(question) = &draft.question {
             return Err(Refusal::Unclear { question: question.clone() });
         }
-        let asker = Asker { source: command.source.as_str(), command: &command.id, confirmed: understood.confirmed, now: now() };
+        let asker = Asker { source: command.source.as_str(), command: &command.id, confirmed: understood.confirmed, now: now(), speech };
         home.permit(draft, &self.state(), asker).map_err(|denied| match denied {
             Denied::Unconfirmed { question } => {
                 if !command.dry_run {
@@ -134,10 +134,10 @@ impl Pipeline {
                 }
                 Refusal::Unclear { question }
             }
-            Denied::StateUnknown { .. } => Refusal::Unclear { question: denied.to_string() },
+            Denied::StateUnknown { .. } => Refusal::Unclear { question: denied.sentence(speech) },
             denied => {
                 self.rooms.tally.denied();
-                Refusal::NotPermitted { why: denied.to_string() }
+                Refusal::NotPermitted { why: denied.sentence(speech) }
             }
         })
     }
@@ -147,7 +147,7 @@ impl Pipeline {
         // Whatever else is said withdraws the question: a yes said later must not be taken for an answer to it.
         let draft = self.consent().take(&command.source, now())?;
         let yes = self.rooms.local.consents(phrase)?;
-        let left = Draft { speech: Some("Left as it is.".to_owned()), ..Draft::default() };
+        let left = Draft { speech: Some(self.rooms.local.speech(phrase).left.clone()), ..Draft::default() };
         let draft = if yes { draft } else { left };
         Some(Ok(Understood { draft, via: "local".to_owned(), keep: None, confirmed: yes }))
     }

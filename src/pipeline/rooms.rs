@@ -15,6 +15,7 @@ use crate::command::{Command, Source};
 use crate::home::Home;
 use crate::home::action::Draft;
 use crate::home::permit::{Plan, Step};
+use crate::home::speech::Speech;
 use crate::home::state::State;
 use crate::interpret::admit::Admit;
 use crate::interpret::ask::{Answer, Ask};
@@ -220,11 +221,16 @@ impl Told {
     }
 
     /// The one reply.
-    pub(super) fn reply(self, command: &Command, result: Result<(), Refusal>, now: Instant) -> Reply {
+    pub(super) fn reply(self, command: &Command, result: Result<(), Refusal>, speech: &Speech, now: Instant) -> Reply {
         let micros = u32::try_from(now.saturating_duration_since(command.heard_at).as_micros()).unwrap_or(u32::MAX);
         let (ms, via) = (f64::from(micros) / 1000.0, self.via.unwrap_or_else(|| "none".to_owned()));
         match result {
-            Err(refusal) => Reply { actions: self.actions, via, ms, ..Reply::refused(command.id.clone(), command.text.clone(), &refusal) },
+            Err(refusal) => {
+                let form = speech.refused.get(refusal.code());
+                let refused = Reply::refused(command.id.clone(), command.text.clone(), &refusal);
+                let speech = form.map_or_else(|| refused.speech.clone(), |form| refusal.sentence_as(form));
+                Reply { actions: self.actions, via, ms, speech, ..refused }
+            }
             Ok(()) => Reply {
                 id: command.id.clone(),
                 text: command.text.clone(),

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use std::sync::LazyLock;
+
+use sayso::command::phrase::Phrase;
 use sayso::discovery::registry::Registry;
 use sayso::discovery::{Message, Settings, zigbee2mqtt};
 use sayso::home::Home;
@@ -13,6 +16,7 @@ use sayso::home::device::Device;
 use sayso::home::permit::Asker;
 use sayso::home::rights::Rights;
 use sayso::home::state::State;
+use sayso::local::{self, Local};
 use serde_json::{Map, Value as Json, json};
 
 fn folder() -> PathBuf {
@@ -63,11 +67,14 @@ fn values(takes: &Takes) -> Vec<Option<Value>> {
     }
 }
 
+static LOCAL: LazyLock<Local> = LazyLock::new(|| Local::new(&local::Settings::default()).unwrap());
+
 fn command(home: &Home, device: &Device, property: &Property, op: Op, value: Option<Value>) -> Result<String, String> {
     let action = Action { device: device.id.to_string(), property: property.clone(), op, value };
-    let asker = Asker { source: "test", command: "c1", confirmed: true, now: tokio::time::Instant::now().into_std() };
+    let speech = LOCAL.speech(&Phrase::new("", None, None));
+    let asker = Asker { source: "test", command: "c1", confirmed: true, now: tokio::time::Instant::now().into_std(), speech };
     let draft = Draft { actions: vec![action], ..Draft::default() };
-    let plan = home.permit(&draft, &State::default(), asker).map_err(|e| e.to_string())?;
+    let plan = home.permit(&draft, &State::default(), asker).map_err(|e| e.sentence(speech))?;
     let sent = plan.steps()[0].publish();
     assert!(!sent.topic.contains(['+', '#']) && !sent.topic.is_empty(), "{}", sent.topic);
     assert!(!sent.topic.starts_with("sayso/"), "{} has no binding for {property}", device.id);

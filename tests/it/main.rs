@@ -10,6 +10,7 @@ mod daemon;
 mod discovery;
 mod endpoint;
 mod failover;
+mod language;
 mod layers;
 mod listener;
 mod phrasebook;

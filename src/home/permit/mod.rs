@@ -11,6 +11,7 @@ use super::binding::Publication;
 use super::capability::{Capability, Property, Risk, Takes, Value};
 use super::device::Device;
 use super::slug::Slug;
+use super::speech::{Speech, fill};
 use super::state::{Seen, State};
 use super::{Home, say};
 
@@ -29,6 +30,8 @@ pub struct Asker<'a> {
     pub confirmed: bool,
     /// The moment, for how old a state is.
     pub now: Instant,
+    /// The words of the language it was asked in.
+    pub speech: &'a Speech,
 }
 
 /// What will be done: checked, absolute where it can be, with the very messages.
@@ -93,34 +96,36 @@ impl Plan {
     }
 }
 
-/// Why a draft may not be done. `Display` is what the speaker hears.
+/// Why a draft may not be done. `Display` is for the log; the speaker hears [`Denied::sentence`].
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Denied {
     /// The draft does nothing and says nothing.
-    #[error("I understood nothing to do")]
+    #[error("nothing to do")]
     Nothing,
     /// More actions than [`MOST_ACTIONS`].
-    #[error("that would be {count} actions at once, more than {MOST_ACTIONS}")]
+    #[error("{count} actions at once")]
     TooMany {
         /// How many there were.
         count: usize,
     },
     /// There is no such device.
-    #[error("there is no device `{device}`")]
+    #[error("no device `{device}`")]
     UnknownDevice {
         /// The name given.
         device: String,
     },
     /// The device has no such property, or it cannot be set, or not in that way.
-    #[error("{device} cannot do that: {why}")]
+    #[error("{device} cannot do that with its {property}: {lack:?}")]
     NotCapable {
         /// The device's name.
         device: String,
+        /// The property.
+        property: Property,
         /// What is missing.
-        why: String,
+        lack: Lack,
     },
     /// The value is not one the device takes.
-    #[error("{device}: {property} {value} is not possible, it takes {wanted}")]
+    #[error("{device} does not take {property} {value}")]
     OutOfRange {
         /// The device's name.
         device: String,
@@ -129,7 +134,7 @@ pub enum Denied {
         /// The value found.
         value: String,
         /// The values it takes.
-        wanted: String,
+        takes: Box<Takes>,
     },
     /// The source may not.
     #[error("{source_name} may not command {device}")]
@@ -140,7 +145,7 @@ pub enum Denied {
         device: String,
     },
     /// The operator said never.
-    #[error("{device} is set never to be commanded by voice or text ({property})")]
+    #[error("{device} ({property}) is never to be commanded")]
     Never {
         /// The device's name.
         device: String,
@@ -148,7 +153,7 @@ pub enum Denied {
         property: Property,
     },
     /// Two actions of one command want different things of one property.
-    #[error("that asks two different things of {device} ({property})")]
+    #[error("two different things of {device} ({property})")]
     Contradiction {
         /// The device's name.
         device: String,
@@ -156,7 +161,7 @@ pub enum Denied {
         property: Property,
     },
     /// A toggle or a relative change of something whose state nobody has told.
-    #[error("I do not know the present {property} of {device}; say the value you want")]
+    #[error("the present {property} of {device} is not known")]
     StateUnknown {
         /// The device's name.
         device: String,
@@ -169,6 +174,63 @@ pub enum Denied {
         /// What to ask.
         question: String,
     },
+}
+
+/// What a device lacks for what was asked of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lack {
+    /// The property.
+    Property,
+    /// It can be read only.
+    Setting,
+    /// A value was not said.
+    Value,
+    /// It has no more or less.
+    Steps,
+    /// It has no opposite.
+    Opposite,
+    /// It cannot be stopped.
+    Stop,
+    /// It cannot be toggled while its state is unknown.
+    Toggle,
+    /// There is no way to tell it this.
+    Way(Option<Value>),
+}
+
+impl Denied {
+    /// What the speaker hears, in his language.
+    pub fn sentence(&self, speech: &Speech) -> String {
+        let say = &speech.denied;
+        let of = |form: &str, device: &str, property: &Property| fill(form, &[("device", device), ("property", &speech.property(property.name()))]);
+        match self {
+            Self::Nothing => say.nothing.clone(),
+            Self::TooMany { count } => fill(&say.too_many, &[("count", &count.to_string()), ("most", &MOST_ACTIONS.to_string())]),
+            Self::UnknownDevice { device } => fill(&say.unknown_device, &[("device", device)]),
+            Self::NotCapable { device, property, lack } => match lack {
+                Lack::Property => of(&say.lacks, device, property),
+                Lack::Setting => of(&say.read_only, device, property),
+                Lack::Value => of(&say.wants_value, device, property),
+                Lack::Steps => of(&say.no_steps, device, property),
+                Lack::Opposite => of(&say.no_opposite, device, property),
+                Lack::Stop => of(&say.no_stop, device, property),
+                Lack::Toggle => of(&say.no_toggle, device, property),
+                Lack::Way(value) => {
+                    let value = value.as_ref().map(ToString::to_string).unwrap_or_default();
+                    fill(&say.no_way, &[("device", device), ("property", &speech.property(property.name())), ("value", speech.value(&value))])
+                }
+            },
+            Self::OutOfRange { device, property, value, takes } => {
+                let places =
+                    [("device", device.as_str()), ("property", &speech.property(property.name())), ("value", value), ("wanted", &say::takes(speech, takes))];
+                fill(&say.out_of_range, &places)
+            }
+            Self::NotAllowed { source_name, device } => fill(&say.not_allowed, &[("source", source_name), ("device", device)]),
+            Self::Never { device, property } => of(&say.never, device, property),
+            Self::Contradiction { device, property } => of(&say.contradiction, device, property),
+            Self::StateUnknown { device, property } => of(&say.state_unknown, device, property),
+            Self::Unconfirmed { question } => question.clone(),
+        }
+    }
 }
 
 /// An action whose device and capability exist and may be commanded by the one who asks.
@@ -204,28 +266,28 @@ impl Home {
         }
         contradictions(self, &draft.actions)?;
         let mut plan = Plan::default();
-        let mut said = say::Said::default();
+        let mut said = say::Said::new(asker.speech);
         let mut unconfirmed = Vec::new();
         for action in &draft.actions {
             let meant = self.meant(action, state, asker.source)?;
             if action.op == Op::Query {
-                said.answer(&meant, asker.now);
+                said.answer(&meant, draft.asked.as_ref(), asker.now);
                 plan.answers.push(action.clone());
                 continue;
             }
             let becomes = absolute(&meant)?;
             match risk(&meant, becomes.as_ref()) {
                 Risk::Never => return Err(Denied::Never { device: meant.device.name.clone(), property: action.property.clone() }),
-                Risk::Confirm if !asker.confirmed => unconfirmed.push(say::intent(&meant, becomes.as_ref())),
+                Risk::Confirm if !asker.confirmed => unconfirmed.push(say::intent(asker.speech, &meant, becomes.as_ref())),
                 Risk::Auto | Risk::Confirm => {}
             }
             said.done(&meant, becomes.as_ref());
             plan.steps.push(self.step(&meant, becomes, asker.command)?);
         }
         if !unconfirmed.is_empty() {
-            return Err(Denied::Unconfirmed { question: say::confirm(&unconfirmed) });
+            return Err(Denied::Unconfirmed { question: say::confirm(asker.speech, &unconfirmed) });
         }
-        plan.speech = draft.speech.clone().unwrap_or_else(|| said.sentence());
+        plan.speech = draft.speech.clone().unwrap_or_else(|| said.sentence(draft.asked.as_ref()));
         Ok(plan)
     }
 
@@ -234,10 +296,10 @@ impl Home {
         if !self.rights().allow(source, device, &action.property) {
             return Err(Denied::NotAllowed { source_name: source.to_owned(), device: device.name.clone() });
         }
-        let not = |why: String| Denied::NotCapable { device: device.name.clone(), why };
-        let capability = device.can(&action.property).ok_or_else(|| not(format!("it has no {}", action.property)))?;
+        let not = |lack| Denied::NotCapable { device: device.name.clone(), property: action.property.clone(), lack };
+        let capability = device.can(&action.property).ok_or_else(|| not(Lack::Property))?;
         if action.op != Op::Query && !capability.settable {
-            return Err(not(format!("its {} can be read, not set", action.property)));
+            return Err(not(Lack::Setting));
         }
         Ok(Meant { device, capability, action, seen: state.of(&device.id, &action.property) })
     }
@@ -245,17 +307,17 @@ impl Home {
     fn step(&self, meant: &Meant<'_>, becomes: Option<Value>, command: &str) -> Result<Step, Denied> {
         let Meant { device, capability, action, .. } = *meant;
         let link = &capability.link;
-        let not = |why: &str| Denied::NotCapable { device: device.name.clone(), why: format!("{} {why}", action.property) };
+        let not = |lack| Denied::NotCapable { device: device.name.clone(), property: action.property.clone(), lack };
         let publish = if meant.speaks_our_words() {
             let (op, value) = if becomes.is_some() { (Op::Set, becomes.as_ref()) } else { (action.op, action.value.as_ref()) };
             let payload = json!({"property": action.property, "op": op, "value": value, "command": command});
             Publication::new(self.action_topic(&device.id), payload.to_string())
         } else {
             match (action.op, &becomes) {
-                (Op::Stop, _) => link.stop.clone().ok_or_else(|| not("cannot be stopped"))?,
-                (Op::Toggle, None) => link.toggle.clone().ok_or_else(|| not("cannot be toggled while its state is unknown"))?,
-                (_, Some(value)) => link.encode(value).ok_or_else(|| not(&format!("has no `{value}` there")))?,
-                (_, None) => link.encode(&Value::text("PRESS")).ok_or_else(|| not("cannot be triggered"))?,
+                (Op::Stop, _) => link.stop.clone().ok_or_else(|| not(Lack::Stop))?,
+                (Op::Toggle, None) => link.toggle.clone().ok_or_else(|| not(Lack::Toggle))?,
+                (_, Some(value)) => link.encode(value).ok_or_else(|| not(Lack::Way(Some(value.clone()))))?,
+                (_, None) => link.encode(&Value::text("PRESS")).ok_or_else(|| not(Lack::Way(None)))?,
             }
         };
         let repeatable = action.op == Op::Stop || becomes.as_ref().is_some_and(|value| !is_momentary(&action.property, value));
@@ -290,21 +352,21 @@ fn contradictions(home: &Home, actions: &[Action]) -> Result<(), Denied> {
 fn absolute(meant: &Meant<'_>) -> Result<Option<Value>, Denied> {
     let Meant { device, capability, action, seen } = *meant;
     let unknown = || Denied::StateUnknown { device: device.name.clone(), property: action.property.clone() };
-    let not = |why: &str| Denied::NotCapable { device: device.name.clone(), why: why.to_owned() };
+    let not = |lack| Denied::NotCapable { device: device.name.clone(), property: action.property.clone(), lack };
     let own = meant.speaks_our_words();
     match action.op {
         Op::Set if capability.takes == Takes::Trigger => Ok(None),
         Op::Set => {
-            let value = action.value.as_ref().ok_or_else(|| not(&format!("{} wants a value", action.property)))?;
+            let value = action.value.as_ref().ok_or_else(|| not(Lack::Value))?;
             within(device, capability, value).map(Some)
         }
         Op::Toggle => match (&capability.takes, seen.map(|s| &s.value)) {
-            (_, Some(now)) => other(&capability.takes, now).map(Some).ok_or_else(|| not(&format!("{} has no opposite", action.property))),
+            (_, Some(now)) => other(&capability.takes, now).map(Some).ok_or_else(|| not(Lack::Opposite)),
             (_, None) if own || capability.link.toggle.is_some() => Ok(None),
             (_, None) => Err(unknown()),
         },
         Op::Increase | Op::Decrease => {
-            let Takes::Number { min, max, .. } = capability.takes else { return Err(not(&format!("{} has no more or less", action.property))) };
+            let Takes::Number { min, max, .. } = capability.takes else { return Err(not(Lack::Steps)) };
             let by = match &action.value {
                 None => capability.step,
                 Some(Value::Number(n)) if *n > 0.0 && n.is_finite() => *n,
@@ -332,7 +394,7 @@ fn out_of_range(device: &Device, capability: &Capability, value: &Value) -> Deni
         device: device.name.clone(),
         property: capability.property.clone(),
         value: value.to_string().chars().take(80).collect(),
-        wanted: say::takes(&capability.takes),
+        takes: Box::new(capability.takes.clone()),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::home::binding::{tasmota, zigbee2mqtt};
 use crate::home::capability::Guard;
 use crate::home::device::Kind;
 use crate::home::rights::{Rights, Rules, Selector};
+use crate::home::speech::english;
 
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -46,7 +47,7 @@ fn action(device: &str, property: &str, op: Op, value: Option<Value>) -> Action 
 }
 
 fn asker<'a>() -> Asker<'a> {
-    Asker { source: "cli", command: "c1", confirmed: false, now: now() }
+    Asker { source: "cli", command: "c1", confirmed: false, now: now(), speech: english() }
 }
 
 fn permit(actions: &[Action], state: &State, asker: Asker<'_>) -> Result<Plan, Denied> {

@@ -1,0 +1,137 @@
+//! How a language is written: what makes two spellings one word. What was said, the names of the home and the language's own words all
+//! pass through it, so that they meet: accents are taken off, elided words stand alone, and compounds come apart.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The spelling of one language.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Spelling {
+    /// Words that lean on the next one: `l'`, `d'`.
+    elisions: Vec<String>,
+    /// Letters written in two ways: `ue` is `u`, once `ü` is `u` as well.
+    letters: BTreeMap<String, String>,
+    /// What may stand between the parts of a compound, besides nothing: `n` in "küchenlicht". `None`: there are no compounds.
+    joints: Option<Vec<String>>,
+}
+
+impl Spelling {
+    /// The text with accents taken off, letters evened out, and a space after elided words.
+    pub(super) fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut plain = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(without_accents(text)) };
+        if !self.elisions.is_empty() && plain.contains('\'') {
+            plain = Cow::Owned(self.apart(&plain));
+        }
+        for (written, other) in &self.letters {
+            if plain.contains(written.as_str()) {
+                plain = Cow::Owned(plain.replace(written.as_str(), other));
+            }
+        }
+        plain
+    }
+
+    /// "l'entree" → "l' entree".
+    fn apart(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len() + 4);
+        let mut at_start = true;
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            let elided = self.elisions.iter().find(|word| at_start && rest.starts_with(word.as_str()));
+            let taken = elided.map_or(first.len_utf8(), String::len);
+            out.push_str(&rest[..taken]);
+            if elided.is_some() {
+                out.push(' ');
+            }
+            at_start = !first.is_alphanumeric() || elided.is_some();
+            rest = &rest[taken..];
+        }
+        out
+    }
+
+    /// The two parts of a compound such as "kuchenlicht", where `is_place` knows the first and `is_thing` the second; only where it
+    /// comes apart in one way.
+    pub(super) fn parts<'w>(&self, word: &'w str, is_place: impl Fn(&str) -> bool, is_thing: impl Fn(&str) -> bool) -> Option<[&'w str; 2]> {
+        let joints = self.joints.as_ref()?;
+        let mut found = None;
+        for (at, _) in word.char_indices().filter(|(at, _)| *at >= 2) {
+            let (place, rest) = word.split_at(at);
+            if !is_place(place) {
+                continue;
+            }
+            for thing in joints.iter().filter_map(|joint| rest.strip_prefix(joint.as_str())).chain([rest]) {
+                if thing.len() > 1 && is_thing(thing) && found.replace([place, thing]).is_some_and(|other| other != [place, thing]) {
+                    return None;
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether words grow together: "stehlampe" is a lamp.
+    pub(super) fn compounds(&self) -> bool {
+        self.joints.is_some()
+    }
+}
+
+/// Latin letters without their accents; a combining mark is an accent of its own.
+fn without_accents(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            'à'..='å' | 'ā' | 'ă' | 'ą' => out.push('a'),
+            'ç' | 'ć' | 'č' => out.push('c'),
+            'ď' | 'đ' | 'ð' => out.push('d'),
+            'è'..='ë' | 'ē' | 'ė' | 'ę' | 'ě' => out.push('e'),
+            'ğ' => out.push('g'),
+            'ì'..='ï' | 'ī' | 'į' | 'ı' => out.push('i'),
+            'ł' | 'ľ' => out.push('l'),
+            'ñ' | 'ń' | 'ň' => out.push('n'),
+            'ò'..='ö' | 'ø' | 'ō' | 'ő' => out.push('o'),
+            'ŕ' | 'ř' => out.push('r'),
+            'ś' | 'š' | 'ş' | 'ș' => out.push('s'),
+            'ţ' | 'ť' | 'ț' => out.push('t'),
+            'ù'..='ü' | 'ū' | 'ů' | 'ű' => out.push('u'),
+            'ý' | 'ÿ' => out.push('y'),
+            'ź' | 'ż' | 'ž' => out.push('z'),
+            'æ' => out.push_str("ae"),
+            'œ' => out.push_str("oe"),
+            'ß' => out.push_str("ss"),
+            '\u{300}'..='\u{36f}' => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelling(text: &str) -> Spelling {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_one_word_is_written_one_way() {
+        let german = spelling("letters = { ue = \"u\", ae = \"a\" }");
+        assert_eq!(german.plain("küche"), german.plain("kueche"));
+        assert_eq!(german.plain("straße"), "strasse");
+        assert_eq!(spelling("").plain("café"), "cafe");
+        let french = spelling("elisions = [\"l'\", \"d'\", \"qu'\"]");
+        assert_eq!(french.plain("l'entrée d'été qu'il aujourd'hui"), "l' entree d' ete qu' il aujourd'hui");
+    }
+
+    #[test]
+    fn compounds_come_apart_where_both_parts_are_known() {
+        let german = spelling("joints = [\"n\", \"s\"]");
+        let parts = |word| german.parts(word, |place| ["kuche", "flur", "bad"].contains(&place), |thing| ["licht", "lampe"].contains(&thing));
+        assert_eq!(parts("kuchenlicht"), Some(["kuche", "licht"]));
+        assert_eq!(parts("flurlampe"), Some(["flur", "lampe"]));
+        assert_eq!(parts("badewanne"), None);
+        assert_eq!(parts("kuchen"), None);
+        assert_eq!(spelling("").parts("flurlampe", |_| true, |_| true), None);
+    }
+}
