@@ -34,6 +34,8 @@ const COMMAND_TTL: RangeInclusive<Duration> = s(1)..=s(3_600);
 const DRAFT_TTL: RangeInclusive<Duration> = s(60)..=s(3_650 * DAY);
 const DEADLINE: RangeInclusive<Duration> = ms(500)..=s(600);
 const PAUSE: RangeInclusive<Duration> = ms(10)..=s(60);
+/// How long a provider may be silent before the next is asked beside it.
+const PATIENCE: RangeInclusive<Duration> = ms(100)..=s(60);
 const GRACE: RangeInclusive<Duration> = s(1)..=s(300);
 const QUEUE: RangeInclusive<u32> = 1..=65_536;
 const CACHE: RangeInclusive<u64> = 1 << 20..=1 << 30;
@@ -214,6 +216,7 @@ fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> AskSettings {
         deadline: deadline.unwrap_or(usual.deadline.min(ttl)),
         attempts: table.whole("attempts", 1..=10).and_then(NonZeroU32::new).unwrap_or(usual.attempts),
         longest_pause: table.duration("longest_pause", PAUSE).unwrap_or(usual.longest_pause),
+        patience: table.duration("patience", PATIENCE).unwrap_or(usual.patience),
     }
 }
 

@@ -12,9 +12,12 @@ mod budget;
 pub mod compose;
 pub mod flight;
 mod lane;
+mod latency;
 mod quota;
 pub mod read;
 pub mod recall;
+mod round;
+mod turn;
 
 /// How drafts are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub struct AskSettings {
     pub attempts: NonZeroU32,
     /// The longest pause between two attempts at one provider.
     pub longest_pause: Duration,
+    /// How long a provider may be silent before the next is asked as well, unless it has shown to take longer.
+    pub patience: Duration,
 }
 
 impl Default for AskSettings {
@@ -71,6 +76,7 @@ impl Default for AskSettings {
             deadline: Duration::from_secs(15),
             attempts: NonZeroU32::new(2).unwrap_or(NonZeroU32::MIN),
             longest_pause: Duration::from_secs(4),
+            patience: Duration::from_secs(2),
         }
     }
 }

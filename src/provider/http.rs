@@ -60,6 +60,8 @@ pub struct Endpoint {
     provider: Box<dyn Provider>,
     trust: Trust,
     client: OnceLock<reqwest::Client>,
+    /// Free connections kept: as many as there are calls at once, or a burst would shake hands anew for each.
+    idle: usize,
     /// What the last answer said was left, and when.
     remaining: Mutex<Option<(Remaining, Instant)>>,
 }
@@ -90,7 +92,15 @@ impl Endpoint {
         }
         let provider = speaker(settings, &url).map_err(|error| unfit(error.to_string()))?;
         let base_url = settings.base_url.trim_end_matches('/').to_owned();
-        Ok(Self { base_url, timeouts: settings.timeouts, provider, trust, client: OnceLock::new(), remaining: Mutex::new(None) })
+        Ok(Self {
+            base_url,
+            timeouts: settings.timeouts,
+            provider,
+            trust,
+            client: OnceLock::new(),
+            idle: settings.concurrency.get(),
+            remaining: Mutex::new(None),
+        })
     }
 
     /// Asks once, and waits at most `within` in all.
@@ -243,7 +253,7 @@ impl Endpoint {
             .user_agent(concat!("sayso/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.timeouts.connect)
             .tcp_nodelay(true)
-            .pool_max_idle_per_host(2);
+            .pool_max_idle_per_host(self.idle);
         client.build().map_err(|error| format!("no HTTP client could be made: {}", unreachable::why(&error)))
     }
 }

@@ -301,6 +301,101 @@ async fn a_question_given_up_makes_room_for_the_next() {
     assert_eq!((health.in_flight, health.failures), (0, 0), "giving up is not the provider's failure");
 }
 
+/// As `provider`, but it may be silent for longer than the patience of [`impatient`].
+fn patient(name: &str, base_url: String) -> Settings {
+    let s = Duration::from_secs;
+    Settings { timeouts: Timeouts { connect: s(1), first_byte: s(4), between_bytes: s(4), total: s(6) }, ..provider(name, base_url) }
+}
+
+/// Those who are asked; whoever is silent for 200 ms is waited for by the way only.
+fn impatient(providers: Vec<Settings>) -> (Ask, Arc<Tally>) {
+    let tally = Arc::<Tally>::default();
+    let settings = AskSettings { providers, patience: Duration::from_millis(200), ..AskSettings::default() };
+    (Ask::new(settings, Arc::clone(&tally)).unwrap(), tally)
+}
+
+#[tokio::test]
+async fn a_silent_provider_holds_only_the_first_up_and_only_for_a_moment() {
+    let (silent, good) = (Endpoint::start([Script::hang_before_headers()]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, _) = impatient(vec![patient("silent", silent.url()), patient("good", good.url())]);
+    let question = |n: u64| {
+        let asked = &asked;
+        async move {
+            tokio::time::sleep(Duration::from_millis(20 * n)).await;
+            let begun = Instant::now();
+            assert_eq!(&*ask(asked).await.unwrap().provider, "good");
+            begun.elapsed()
+        }
+    };
+    let mut times = futures_util::future::join_all((0..50).map(question)).await;
+    times.sort_unstable();
+    assert!(silent.requests() <= 4, "asked {} times", silent.requests());
+    assert!(times[25] < Duration::from_millis(100), "the median took {:?}", times[25]);
+    assert!(times[49] < Duration::from_millis(1200), "the slowest took {:?}", times[49]);
+    assert_eq!(asked.health()[0].state, "silent");
+}
+
+#[tokio::test]
+async fn a_slow_model_alone_is_waited_for() {
+    let slow = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(800))]).await;
+    let (asked, _) = impatient(vec![Settings { concurrency: NonZeroUsize::MIN, ..patient("slow", slow.url()) }]);
+    let (one, two) = tokio::join!(ask(&asked), ask(&asked));
+    assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+    assert_eq!((slow.requests(), slow.most_at_once()), (2, 1), "nothing is asked twice, and nothing beside another");
+}
+
+#[tokio::test]
+async fn a_model_that_has_shown_to_be_slow_is_given_its_time() {
+    let slow = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(600))]).await;
+    let quick = Endpoint::start([Script::turns_on("lamp")]).await;
+    let (asked, tally) = impatient(vec![patient("slow", slow.url()), patient("quick", quick.url())]);
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "quick");
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let health = &asked.health()[0];
+    assert_eq!((health.state, health.calls, health.failures, health.in_flight), ("up", 1, 0, 0), "the call was let end, and counts for it");
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "slow");
+    assert_eq!((quick.requests(), count(&tally, "failed_over")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_provider_on_trial_holds_nobody_up() {
+    let mut scripts = vec![Script::error(500, "server_error"); 3];
+    scripts.push(Script::hang_before_headers());
+    let (first, second) = (Endpoint::start(scripts).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, _) = asking(vec![patient("first", first.url()), patient("second", second.url())]);
+    for _ in 0..2 {
+        ask(&asked).await.unwrap();
+    }
+    pass(Duration::from_secs(13)).await;
+    let begun = Instant::now();
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    assert_eq!(first.requests(), 4);
+}
+
+#[tokio::test]
+async fn while_all_are_down_they_are_not_stormed() {
+    let (first, second) = (Endpoint::start([Script::error(500, "server_error")]).await, Endpoint::start([Script::error(503, "overloaded")]).await);
+    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    for _ in 0..100 {
+        assert!(matches!(ask(&asked).await, Err(Refusal::NobodyAnswered { .. })));
+    }
+    let calls = first.requests() + second.requests();
+    let free_of_budget = 2 * 3;
+    let budget = 30 + 100 / 5;
+    assert!(calls <= free_of_budget + budget, "100 questions cost {calls} calls");
+}
+
+#[tokio::test]
+async fn who_asks_for_a_long_pause_is_not_waited_for_while_another_is_ready() {
+    let overloaded = Script::error(503, "overloaded").header("retry-after", "2");
+    let (first, second) = (Endpoint::start([overloaded]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let begun = Instant::now();
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
+    assert!(begun.elapsed() < Duration::from_secs(1) && first.requests() == 1, "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn the_key_goes_to_the_provider_and_the_phrase_alone_in_its_message() {
     let only = Endpoint::start([Script::turns_on("lamp")]).await;

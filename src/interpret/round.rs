@@ -1,0 +1,350 @@
+//! The way of one question from provider to provider: in order, each a few times, within the time there is. Whoever is silent
+//! for longer than usual is waited for no more than by the way: the next is asked as well, and the first valid answer wins.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::select_all;
+use tokio::time::{sleep, sleep_until, timeout_at};
+use tokio_retry::strategy::ExponentialBackoff;
+use tracing::debug;
+
+use super::ask::{Answer, Ask, refusal};
+use super::lane::{Closed, Despite, Lane, Slot, now};
+use super::turn::Turn;
+use crate::command::reply::Refusal;
+use crate::home::action::Draft;
+use crate::provider::{Disposition, Prompt, ProviderError, Usage};
+
+/// Kept back for acting on the answer.
+const MARGIN: Duration = Duration::from_millis(50);
+
+/// With less than this left nothing is begun any more.
+const LEAST: Duration = Duration::from_millis(250);
+
+/// A failure that took so long is not repeated at the same provider while another could be asked.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// A longer pause before another attempt is not waited for while another provider could be asked.
+const LONG_PAUSE: Duration = Duration::from_millis(500);
+
+/// The first pause is drawn from zero to this (full jitter); doubled for each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// A call on its way.
+pub(super) type Call = Pin<Box<dyn Future<Output = Called> + Send>>;
+
+/// What came of a call.
+pub(super) enum Called {
+    Answered(Draft, Usage),
+    Failed(ProviderError),
+    /// It was not made again, for its provider has closed; this was the failure before.
+    ShutOut(ProviderError),
+}
+
+/// One provider being asked.
+struct Leg {
+    lane: Arc<Lane>,
+    /// Left at this provider, the one under way included.
+    attempts: u32,
+    /// It was waited for. That is not done twice, or a provider that always wants a moment more would be asked for ever.
+    waited_for: bool,
+    pauses: ExponentialBackoff,
+    /// When the call begins: a moment ahead, for one that is tried again.
+    begins: Instant,
+    /// When its silence is out of the ordinary.
+    overdue: Instant,
+    call: Call,
+}
+
+/// Waiting for room, or for a rest to end.
+type Waiting = Pin<Box<dyn Future<Output = Option<(Arc<Lane>, Option<Slot>)>> + Send>>;
+
+enum Event {
+    Ended(usize, Called),
+    /// There is room at this provider, or its rest is over.
+    Free(Arc<Lane>, Option<Slot>),
+    /// Nobody was free in time.
+    NobodyFree,
+    /// A silence is out of the ordinary from now on.
+    Overdue,
+}
+
+/// One question under way.
+pub(super) struct Round<'a> {
+    ask: &'a Ask,
+    prompt: Arc<Prompt>,
+    end: Instant,
+    untried: VecDeque<Arc<Lane>>,
+    legs: Vec<Leg>,
+    waiting: Option<Waiting>,
+    /// Providers that could not be asked, and why.
+    passed_over: Vec<(Arc<Lane>, Closed)>,
+    /// For how long providers were found to be over a limit.
+    limited: Vec<(Arc<Lane>, Duration)>,
+    last: Option<ProviderError>,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(ask: &'a Ask, prompt: &Prompt, end: Instant) -> Self {
+        let untried = ask.lanes.iter().cloned().collect();
+        let (legs, passed_over, limited) = (Vec::new(), Vec::new(), Vec::new());
+        Self { ask, prompt: Arc::new(prompt.clone()), end, untried, legs, waiting: None, passed_over, limited, last: None }
+    }
+
+    /// Whether there is time for an answer.
+    pub(super) fn is_worth_while(&self) -> bool {
+        self.left() >= LEAST
+    }
+
+    /// Asks until somebody has answered, or nobody is left.
+    pub(super) async fn run(mut self) -> Result<Answer, Refusal> {
+        loop {
+            let somebody_may_answer = self.waiting.is_some() || self.legs.iter().any(|leg| leg.overdue > now());
+            if !somebody_may_answer && !self.ask_next() && self.legs.is_empty() {
+                return Err(self.ask.nobody(self.last.as_ref(), &self.limited));
+            }
+            match self.event().await {
+                Event::Ended(index, called) => {
+                    let leg = self.legs.swap_remove(index);
+                    if let Some(end) = self.ended(leg, called) {
+                        self.leave();
+                        return end;
+                    }
+                }
+                Event::Free(lane, slot) => self.take_seat(&lane, slot),
+                Event::NobodyFree | Event::Overdue => {}
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        let now = now();
+        let overdue = self.legs.iter().map(|leg| leg.overdue).filter(|overdue| *overdue > now).min();
+        let (legs, waiting) = (&mut self.legs, &mut self.waiting);
+        tokio::select! {
+            biased;
+            (called, index) = ended(legs) => Event::Ended(index, called),
+            free = async { match waiting { Some(waiting) => waiting.await, None => std::future::pending().await } } => {
+                self.waiting = None;
+                free.map_or(Event::NobodyFree, |(lane, slot)| Event::Free(lane, slot))
+            }
+            () = async { match overdue { Some(at) => sleep_until(at.into()).await, None => std::future::pending().await } } => Event::Overdue,
+        }
+    }
+
+    /// Asks one provider more. False where there is none to ask, or to wait for.
+    fn ask_next(&mut self) -> bool {
+        if self.left() < LEAST {
+            return false;
+        }
+        while let Some(lane) = self.untried.pop_front() {
+            match lane.enter(&self.prompt, Despite::Nothing) {
+                Ok(turn) => {
+                    self.set_out(lane, turn, false);
+                    return true;
+                }
+                Err(closed) => self.pass_over(lane, closed),
+            }
+        }
+        self.wait_for_room() || (self.legs.is_empty() && (self.wait_for_rest() || self.force()))
+    }
+
+    fn pass_over(&mut self, lane: Arc<Lane>, closed: Closed) {
+        debug!(provider = &*lane.name, ?closed, "passed over");
+        if let Closed::Resting(wait) = closed {
+            self.limited.push((Arc::clone(&lane), wait));
+        }
+        self.passed_over.push((lane, closed));
+    }
+
+    /// Where providers were passed over only because they were busy, the first that has room is asked; those that answer before those
+    /// that are silent.
+    fn wait_for_room(&mut self) -> bool {
+        for wanted in [Closed::Full, Closed::Silent] {
+            let busy: Vec<Arc<Lane>> = self.passed_over.extract_if(.., |(_, closed)| *closed == wanted).map(|(lane, _)| lane).collect();
+            if busy.is_empty() {
+                continue;
+            }
+            let latest = tokio::time::Instant::from_std(self.end) - MARGIN - LEAST;
+            self.waiting = Some(Box::pin(async move {
+                let slots = select_all(busy.iter().map(|lane| Box::pin(lane.slot())));
+                let (slot, index, _) = timeout_at(latest, slots).await.ok()?;
+                Some((Arc::clone(&busy[index]), Some(slot)))
+            }));
+            return true;
+        }
+        false
+    }
+
+    /// Where the shortest rest is over soon it is waited for.
+    fn wait_for_rest(&mut self) -> bool {
+        let resting = |(index, (_, closed)): (usize, &(Arc<Lane>, Closed))| match closed {
+            Closed::Resting(wait) => Some((*wait, index)),
+            _ => None,
+        };
+        let Some((wait, index)) = self.passed_over.iter().enumerate().filter_map(resting).min() else { return false };
+        if wait > self.ask.settings.longest_pause || wait + LEAST > self.left() {
+            return false;
+        }
+        let (lane, _) = self.passed_over.swap_remove(index);
+        self.waiting = Some(Box::pin(async move {
+            sleep(wait).await;
+            Some((lane, None))
+        }));
+        true
+    }
+
+    /// At the very last the provider whose breaker opens soonest is asked all the same, as far as the budget for retries goes:
+    /// when all are down, a crowd at the door keeps them down.
+    fn force(&mut self) -> bool {
+        let open = self.passed_over.extract_if(.., |(_, closed)| matches!(closed, Closed::Open(_)));
+        let soonest = open.min_by_key(|(_, closed)| if let Closed::Open(wait) = closed { *wait } else { Duration::MAX });
+        let Some((lane, _)) = soonest.filter(|_| self.ask.may_retry()) else { return false };
+        match lane.enter(&self.prompt, Despite::Breaker) {
+            Ok(turn) => {
+                self.set_out(lane, turn, true);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// A place has come free, or a rest is over.
+    fn take_seat(&mut self, lane: &Arc<Lane>, slot: Option<Slot>) {
+        let turn = match slot {
+            Some(slot) => lane.enter_with(slot, &self.prompt, Despite::Silence),
+            None => lane.enter(&self.prompt, Despite::Silence),
+        };
+        match turn {
+            Ok(turn) => self.set_out(Arc::clone(lane), turn, true),
+            // It has closed for another reason meanwhile; whoever is full or silent again has had its chance.
+            Err(closed) if !matches!(closed, Closed::Full | Closed::Silent) => self.pass_over(Arc::clone(lane), closed),
+            Err(_) => {}
+        }
+    }
+
+    fn set_out(&mut self, lane: Arc<Lane>, turn: Turn, waited_for: bool) {
+        let (within, begins) = (self.left(), now());
+        let beside = self.legs.first().map(|leg| &*leg.lane.name);
+        debug!(provider = &*lane.name, ?within, patience = ?turn.patience(), beside, after = self.last.as_ref().map(tracing::field::display), "asking");
+        if beside.is_some() {
+            self.ask.tally.failed_over();
+        }
+        let (overdue, prompt) = (begins + turn.patience(), Arc::clone(&self.prompt));
+        let call = Box::pin(async move { called(turn, &prompt, within).await });
+        let (attempts, pauses) = (self.ask.settings.attempts.get(), backoff(self.ask.settings.longest_pause));
+        self.legs.push(Leg { lane, attempts, waited_for, pauses, begins, overdue, call });
+    }
+
+    /// What to do after a call: end, try again, or leave it at that.
+    fn ended(&mut self, mut leg: Leg, called: Called) -> Option<Result<Answer, Refusal>> {
+        let error = match called {
+            Called::Answered(draft, usage) => return Some(Ok(Answer { draft, provider: Arc::clone(&leg.lane.name), usage })),
+            Called::ShutOut(error) => {
+                self.move_on(leg, error);
+                return None;
+            }
+            Called::Failed(error) => error,
+        };
+        if matches!(error, ProviderError::Malformed { .. }) {
+            self.ask.tally.misread();
+        }
+        let after = match error.disposition() {
+            Disposition::Retry { after } => after.unwrap_or_default(),
+            Disposition::Next { .. } | Disposition::Bench => {
+                self.move_on(leg, error);
+                return None;
+            }
+            Disposition::GiveUp => return Some(Err(refusal(&error))),
+        };
+        leg.attempts -= 1;
+        let pause = after.max(full_jitter(leg.pauses.next().unwrap_or_default()));
+        let too_slow = now().saturating_duration_since(leg.begins) >= SLOW || pause > LONG_PAUSE;
+        let elsewhere = too_slow && (!self.legs.is_empty() || self.is_anybody_ready());
+        if leg.attempts == 0 || elsewhere || pause + LEAST > self.left() || !self.ask.may_retry() {
+            self.move_on(leg, error);
+        } else {
+            self.try_again(leg, pause, error);
+        }
+        None
+    }
+
+    fn try_again(&mut self, mut leg: Leg, pause: Duration, error: ProviderError) {
+        debug!(provider = &*leg.lane.name, %error, ?pause, "asking again");
+        let (lane, prompt, tally) = (Arc::clone(&leg.lane), Arc::clone(&self.prompt), Arc::clone(&self.ask.tally));
+        let within = self.left().saturating_sub(pause);
+        leg.begins = now() + pause;
+        leg.overdue = leg.begins + self.ask.settings.patience;
+        leg.call = Box::pin(async move {
+            sleep(pause).await;
+            match lane.enter(&prompt, Despite::Silence) {
+                Ok(turn) => {
+                    tally.retried();
+                    called(turn, &prompt, within).await
+                }
+                Err(_) => Called::ShutOut(error),
+            }
+        });
+        self.legs.push(leg);
+    }
+
+    fn move_on(&mut self, leg: Leg, error: ProviderError) {
+        debug!(provider = &*leg.lane.name, %error, "gave up on");
+        if self.is_anybody_ready() {
+            self.ask.tally.failed_over();
+        }
+        if let Some(wait) = leg.lane.rests_for().filter(|_| !leg.waited_for) {
+            self.passed_over.push((leg.lane, Closed::Resting(wait)));
+        }
+        self.last = Some(error);
+    }
+
+    fn is_anybody_ready(&self) -> bool {
+        self.untried.iter().any(|lane| lane.is_ready())
+    }
+
+    /// Calls that have begun end by themselves.
+    fn leave(&mut self) {
+        let now = now();
+        let under_way = self.legs.drain(..).filter(|leg| leg.begins <= now).map(|leg| leg.call);
+        let mut under_way = under_way.peekable();
+        if under_way.peek().is_some() {
+            self.ask.leave(under_way);
+        }
+    }
+
+    /// The time left for asking.
+    fn left(&self) -> Duration {
+        self.end.saturating_duration_since(now()).saturating_sub(MARGIN)
+    }
+}
+
+/// The first call that ends; for ever where there is none.
+async fn ended(legs: &mut [Leg]) -> (Called, usize) {
+    if legs.is_empty() {
+        return std::future::pending().await;
+    }
+    let (called, index, _) = select_all(legs.iter_mut().map(|leg| &mut leg.call)).await;
+    (called, index)
+}
+
+async fn called(turn: Turn, prompt: &Prompt, within: Duration) -> Called {
+    match turn.ask(prompt, within).await {
+        Ok((draft, usage)) => Called::Answered(draft, usage),
+        Err(error) => Called::Failed(error),
+    }
+}
+
+/// 200 ms, 400 ms, 800 ms, ... up to `longest`.
+fn backoff(longest: Duration) -> ExponentialBackoff {
+    let first = u64::try_from(FIRST_PAUSE.as_millis()).unwrap_or(u64::MAX);
+    ExponentialBackoff::from_millis(2).factor(first / 2).max_delay(longest)
+}
+
+/// Drawn evenly from zero to `pause`. Source: M. Brooker, "Exponential Backoff And Jitter", AWS 2015.
+fn full_jitter(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random())
+}

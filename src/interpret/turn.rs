@@ -1,0 +1,138 @@
+//! One call at one provider, from leave to book-keeping: what came of it is booked when it ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::breaker::{Change, Pass, Verdict};
+use super::lane::{Lane, Record, Slot, now};
+use super::read::read;
+use crate::home::action::Draft;
+use crate::provider::{Disposition, Prompt, ProviderError, Usage};
+
+/// How long a provider rests that limits us without saying for how long.
+const USUAL_REST: Duration = Duration::from_secs(10);
+
+/// The weight of the newest call in the mean time of an answer.
+const NEWEST: f64 = 0.2;
+
+/// What a provider gives along with leave for one call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leave {
+    /// Names the call among those of its provider.
+    pub(super) id: u64,
+    pub(super) pass: Pass,
+    /// Reserved of the tokens per minute.
+    pub(super) tokens: u32,
+    /// For how long silence is nothing out of the ordinary.
+    pub(super) patience: Duration,
+}
+
+/// Leave for one call. Dropped before its end, it counts neither for nor against the provider.
+pub(super) struct Turn {
+    lane: Arc<Lane>,
+    leave: Leave,
+    settled: bool,
+    _slot: Slot,
+}
+
+impl Turn {
+    pub(super) fn new(lane: Arc<Lane>, leave: Leave, slot: Slot) -> Self {
+        Self { lane, leave, settled: false, _slot: slot }
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.leave.patience
+    }
+
+    /// Makes the call and reads the answer. An answer that cannot be read is the provider's fault.
+    pub(super) async fn ask(mut self, prompt: &Prompt, within: Duration) -> Result<(Draft, Usage), ProviderError> {
+        let begun = now();
+        let called = self.lane.endpoint.call(prompt, within).await;
+        let used = called.as_ref().map_or(Usage::default(), |completion| completion.usage);
+        let answer = called.and_then(|completion| {
+            let draft = read(&completion.body).map_err(|error| ProviderError::Malformed { why: error.to_string() })?;
+            Ok((draft, completion.usage))
+        });
+        self.settled = true;
+        self.book(&answer, used, begun);
+        answer
+    }
+
+    fn book(&self, answer: &Result<(Draft, Usage), ProviderError>, used: Usage, begun: Instant) {
+        let (lane, now) = (&self.lane, now());
+        // Where the API does not count, or there was no answer, what was reserved is taken as used.
+        if used.input + used.output > 0 {
+            lane.quota.give_back(self.leave.tokens, used.input + used.output);
+        }
+        let mut record = lane.record();
+        record.calls += 1;
+        record.usage.input += used.input;
+        record.usage.cached += used.cached;
+        record.usage.output += used.output;
+        let verdict = match answer {
+            Ok(_) => {
+                let took = now.saturating_duration_since(begun);
+                let ms = took.as_secs_f64() * 1e3;
+                record.latencies.add(took);
+                record.mean_ms = Some(record.mean_ms.map_or(ms, |mean| mean * (1.0 - NEWEST) + ms * NEWEST));
+                record.last_error = None;
+                Verdict::Good
+            }
+            Err(error) => {
+                record.failures += 1;
+                record.last_error = Some(error.to_string());
+                lane.book_error(&mut record, error, now)
+            }
+        };
+        let change = record.breaker.settle(self.leave.pass, verdict, now, rand::random());
+        drop(record);
+        match change {
+            Some(Change::Opened(open_for)) => {
+                let why = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                warn!(provider = &*lane.name, why, seconds = open_for.as_secs(), "provider keeps failing, left alone for a while");
+            }
+            Some(Change::Closed) => info!(provider = &*lane.name, "provider works again"),
+            None => {}
+        }
+    }
+}
+
+impl Lane {
+    /// What an error says of the provider.
+    fn book_error(&self, record: &mut Record, error: &ProviderError, now: Instant) -> Verdict {
+        match error.disposition() {
+            Disposition::Retry { after } => {
+                record.rests_until = after.map(|after| now + after).or(record.rests_until);
+                Verdict::Bad
+            }
+            Disposition::Next { rest } => {
+                let rest = rest.unwrap_or(USUAL_REST);
+                if !rest.is_zero() {
+                    info!(provider = &*self.name, ?rest, "provider limits us, rests");
+                    record.rests_until = Some(now + rest);
+                }
+                Verdict::Unknown
+            }
+            Disposition::Bench => {
+                if record.benched.is_none() {
+                    warn!(provider = &*self.name, why = %error, "provider is out until this is mended and sayso restarted");
+                }
+                record.benched = Some(error.to_string());
+                Verdict::Unknown
+            }
+            Disposition::GiveUp => Verdict::Good,
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut record = self.lane.record();
+        record.overdue.retain(|(id, _)| *id != self.leave.id);
+        if !self.settled {
+            record.breaker.settle(self.leave.pass, Verdict::Unknown, now(), 0.0);
+        }
+    }
+}
