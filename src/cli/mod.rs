@@ -52,9 +52,9 @@ enum Command {
     /// Run the daemon: listen for commands on the broker until stopped
     Run(Files),
     /// Check the config and the home: tell everything that is wrong, or what is set up
-    Check(Files),
     /// Ask each configured model once: does it answer, how fast, for how much?
     Providers(providers::Providers),
+    Check(check::Check),
     /// Say one command to the running daemon, over the broker, and print its reply
     Say(say::Say),
     /// Show what commands would do: no broker, nothing is published
@@ -146,8 +146,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn run_command(command: Command, out: &mut impl Write) -> Result<Exit, Stop> {
     match command {
         Command::Run(files) => run::run(&files.place(Needs::Everything)),
-        Command::Check(files) => check::check(&files.place(Needs::Everything), out),
         Command::Providers(providers) => providers::providers(&providers, out),
+        Command::Check(check) => check::check(&check, out),
         Command::Say(say) => say::say(&say, out),
         Command::Try(try_) => try_::try_(&try_, out),
         Command::Completions { shell } => {

@@ -17,6 +17,7 @@ mod phrasebook;
 mod providers;
 mod quota;
 mod recall;
+mod reload;
 mod restart;
 mod say;
 mod scene;
