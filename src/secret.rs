@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// A secret text, never empty.
@@ -20,8 +21,11 @@ impl Secret {
     /// Reads a secret from a file, such as a systemd credential.
     ///
     /// # Errors
-    /// When the file cannot be read, is not UTF-8, or is empty.
+    /// When the file cannot be read, is not UTF-8, is empty, or may be written by anybody.
     pub fn from_file(path: &Path) -> io::Result<Self> {
+        if fs::metadata(path)?.permissions().mode() & 0o002 != 0 {
+            return Err(io::Error::other("anybody may write it; `chmod 600` it, and make a new key if it may have been exchanged"));
+        }
         Self::new(&fs::read_to_string(path)?).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file is empty"))
     }
 
@@ -47,5 +51,14 @@ mod tests {
         assert_eq!(secret.expose(), "sk-123");
         assert!(!format!("{secret:?}").contains("123"));
         assert!(Secret::new(" \n").is_none());
+    }
+
+    #[test]
+    fn a_secret_that_anybody_may_exchange_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "sk-123").unwrap();
+        let with = |mode| fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).map(|()| Secret::from_file(file.path())).unwrap();
+        assert_eq!(with(0o600).unwrap().expose(), "sk-123");
+        assert!(with(0o602).unwrap_err().to_string().contains("chmod 600"));
     }
 }

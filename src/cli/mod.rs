@@ -15,6 +15,7 @@ use crate::config::{Faults, Needs, Place, units};
 
 mod answer;
 mod check;
+mod doctor;
 mod known;
 mod providers;
 mod run;
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   sayso check                                    what is wrong with the config, all at once
   sayso try \"turn off the kitchen light\"         what a sentence would do, without a broker
+  sayso doctor                                   everything an operator can get wrong, and what to do
   sayso providers                                whether each model answers, how fast, for how much
   sayso run                                      the daemon (systemd does this)
   sayso say \"turn off the kitchen light\"         to the running daemon
@@ -52,9 +54,11 @@ enum Command {
     /// Run the daemon: listen for commands on the broker until stopped
     Run(Files),
     /// Check the config and the home: tell everything that is wrong, or what is set up
+    Check(Files),
+    /// Look at everything an operator can get wrong: files, broker, rights, devices, models, disk
+    Doctor(doctor::Doctor),
     /// Ask each configured model once: does it answer, how fast, for how much?
     Providers(providers::Providers),
-    Check(check::Check),
     /// Say one command to the running daemon, over the broker, and print its reply
     Say(say::Say),
     /// Show what commands would do: no broker, nothing is published
@@ -146,8 +150,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn run_command(command: Command, out: &mut impl Write) -> Result<Exit, Stop> {
     match command {
         Command::Run(files) => run::run(&files.place(Needs::Everything)),
+        Command::Check(files) => check::check(&files.place(Needs::Everything), out),
+        Command::Doctor(doctor) => doctor::doctor(&doctor, out),
         Command::Providers(providers) => providers::providers(&providers, out),
-        Command::Check(check) => check::check(&check, out),
         Command::Say(say) => say::say(&say, out),
         Command::Try(try_) => try_::try_(&try_, out),
         Command::Completions { shell } => {

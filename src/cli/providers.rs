@@ -61,13 +61,8 @@ pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<E
         return Err(Stop::new(Exit::Failed, format!("there is no provider `{unknown}`; the config has: {known}")));
     }
     let wanted: Vec<Settings> = all.into_iter().filter(|p| arguments.names.is_empty() || arguments.names.contains(&p.name)).collect();
-    let trust = Trust::default();
-    let endpoints = wanted.iter().map(|settings| Endpoint::new(settings, trust.clone())).collect::<Result<Vec<_>, Unfit>>();
-    let endpoints = endpoints.map_err(|error| Stop::new(Exit::Config, error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Stop::new(Exit::Internal, error))?;
-    let prompt = question();
-    let probes = runtime.block_on(join_all(endpoints.iter().map(|endpoint| endpoint.probe(&prompt))));
-    let found: Vec<Finding> = wanted.iter().zip(&endpoints).zip(probes).map(|((settings, endpoint), probe)| Finding::of(settings, endpoint, probe)).collect();
+    let found = runtime.block_on(ask(&wanted)).map_err(|error| Stop::new(Exit::Config, error))?;
     if arguments.json {
         let found: Vec<Json> = found.iter().map(Finding::json).collect();
         writeln!(out, "{}", Json::from(found))?;
@@ -75,6 +70,15 @@ pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<E
         print(&found, out)?;
     }
     Ok(if found.iter().all(Finding::is_good) { Exit::Done } else { Exit::Failed })
+}
+
+/// Asks each of them, all at the same time.
+pub(super) async fn ask(wanted: &[Settings]) -> Result<Vec<Finding<'_>>, Unfit> {
+    let trust = Trust::default();
+    let endpoints = wanted.iter().map(|settings| Endpoint::new(settings, trust.clone())).collect::<Result<Vec<_>, Unfit>>()?;
+    let prompt = question();
+    let probes = join_all(endpoints.iter().map(|endpoint| endpoint.probe(&prompt))).await;
+    Ok(wanted.iter().zip(&endpoints).zip(probes).map(|((settings, endpoint), probe)| Finding::of(settings, endpoint, probe)).collect())
 }
 
 /// The lamp's home, and what is said in it.
@@ -97,7 +101,7 @@ fn misread(answer: &str) -> Option<String> {
 }
 
 /// What came of one.
-struct Finding<'a> {
+pub(super) struct Finding<'a> {
     settings: &'a Settings,
     /// What it used and whether it understood, or why it did not answer.
     result: Result<(Usage, Option<String>), String>,
@@ -126,11 +130,25 @@ impl<'a> Finding<'a> {
         matches!(self.result, Ok((_, None)))
     }
 
+    /// Whose it is.
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// How long the answer took, or why it would not serve.
+    pub(super) fn verdict(&self) -> Result<Duration, &str> {
+        match &self.result {
+            Ok((_, None)) => Ok(self.in_all),
+            Ok((_, Some(why))) | Err(why) => Err(why),
+        }
+    }
+
     fn cost(&self) -> Option<Money> {
         Some(cost(self.result.as_ref().ok()?.0, self.settings.prices.as_ref()?))
     }
 
-    fn clock(&self) -> Option<String> {
+    /// What is wrong with this machine's clock, by the server's.
+    pub(super) fn clock(&self) -> Option<String> {
         let (off, ahead) = self.clock_off?;
         let side = if ahead { "ahead of" } else { "behind" };
         Some(format!("this machine's clock is {} s {side} the server's: see `timedatectl`", off.as_secs()))

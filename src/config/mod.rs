@@ -14,7 +14,6 @@ use crate::pipeline::Order;
 use crate::telemetry::log;
 use crate::{discovery, local, mqtt, store};
 
-mod change;
 pub mod environment;
 mod fault;
 mod file;
@@ -26,7 +25,6 @@ mod settings;
 mod topics;
 pub mod units;
 
-pub use change::Changes;
 use environment::Environment;
 pub use fault::{Fault, Faults};
 use file::{File, Table};
@@ -131,10 +129,15 @@ impl Place {
     }
 
     /// The config file: the one named, else `$SAYSO_CONFIG`, else [`USUAL`] where that exists.
-    fn config(&self) -> Option<PathBuf> {
+    pub fn config(&self) -> Option<PathBuf> {
         let named = self.config.clone().or_else(|| self.environment.config.clone());
         // One that may not be looked at exists: reading it will say so.
         named.or_else(|| Path::new(USUAL).try_exists().unwrap_or(true).then(|| PathBuf::from(USUAL)))
+    }
+
+    /// The file of this name that the config beside it would use.
+    pub fn existing(&self, beside: &Path, name: &str) -> Option<PathBuf> {
+        settings::candidates(&self.environment, beside, name).find(|path| path.is_file())
     }
 }
 

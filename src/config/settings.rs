@@ -1,9 +1,11 @@
 //! The sections of `sayso.toml`, except providers and sources. Each function is one section; what is not written, or
 //! written wrong, keeps its room's default.
 
+use std::fs;
+use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use crate::secret::Secret;
 use crate::telemetry::log;
 use crate::{discovery, local, mqtt, store};
 
+use super::environment::Environment;
 use super::file::Table;
 use super::topics::level_or_topic;
 use super::{Config, DaemonSettings, Files, Folders, Needs, provider};
@@ -37,6 +40,8 @@ const PAUSE: RangeInclusive<Duration> = ms(10)..=s(60);
 /// How long a provider may be silent before the next is asked beside it.
 const PATIENCE: RangeInclusive<Duration> = ms(100)..=s(60);
 const GRACE: RangeInclusive<Duration> = s(1)..=s(300);
+/// The folder beside the config from which systemd takes credentials: there the tools of an operator find them too.
+const CREDENTIALS: &str = "credentials";
 const QUEUE: RangeInclusive<u32> = 1..=65_536;
 const CACHE: RangeInclusive<u64> = 1 << 20..=1 << 30;
 
@@ -132,7 +137,10 @@ pub(super) fn secret<'f>(table: &Table<'f>, key: &'f str, folders: &Folders<'_>,
         return None;
     }
     let Some(path) = folders.existing(&name) else {
-        table.say(key, format!("there is no such file in {}", folders.looked_in()));
+        match folders.closed(&name) {
+            Some(error) => table.unreadable(key, &error),
+            None => table.say(key, format!("there is no such file in {}", folders.looked_in())),
+        }
         return None;
     };
     match Secret::from_file(&path) {
@@ -243,15 +251,28 @@ pub(super) fn count<'f>(table: &Table<'f>, key: &'f str, range: RangeInclusive<u
 }
 
 impl Folders<'_> {
-    /// The file of this name: an absolute one as it is, a relative one among systemd's credentials, then beside the config.
+    /// The file of this name, wherever it is looked for.
     fn existing(&self, name: &str) -> Option<PathBuf> {
-        let credential = self.environment.credentials.iter().map(|folder| folder.join(name));
-        credential.chain([self.beside.join(name)]).find(|path| path.is_file())
+        candidates(self.environment, &self.beside, name).find(|path| path.is_file())
+    }
+
+    /// Why it cannot be told whether there is a file of this name: a folder may not be looked into.
+    fn closed(&self, name: &str) -> Option<io::Error> {
+        let looked = candidates(self.environment, &self.beside, name).filter_map(|path| fs::metadata(path).err());
+        looked.into_iter().find(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
     fn looked_in(&self) -> String {
         let beside = if self.beside.as_os_str().is_empty() { "the current folder".to_owned() } else { format!("`{}`", self.beside.display()) };
         let credentials = self.environment.credentials.as_ref();
-        credentials.map_or_else(|| beside.clone(), |folder| format!("`{}` or {beside}", folder.display()))
+        let first = credentials.map_or_else(String::new, |folder| format!("`{}`, ", folder.display()));
+        format!("{first}{beside} or its folder `{CREDENTIALS}`")
     }
+}
+
+/// Where a file that the config names may be: an absolute name as it is, a relative one among systemd's credentials, beside the
+/// config, and where the credentials come from.
+pub(super) fn candidates(environment: &Environment, beside: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
+    let credential = environment.credentials.iter().map(|folder| folder.join(name));
+    credential.chain([beside.join(name), beside.join(CREDENTIALS).join(name)]).collect::<Vec<_>>().into_iter()
 }

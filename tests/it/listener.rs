@@ -54,7 +54,17 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn connect(port: u16) -> Self {
+        Self::with(MqttOptions::new(format!("listener-{:08x}", rand::random::<u32>()), "127.0.0.1", port))
+    }
+
+    /// With a login.
+    pub(crate) fn connect_as(port: u16, username: &str, password: &str) -> Self {
         let mut options = MqttOptions::new(format!("listener-{:08x}", rand::random::<u32>()), "127.0.0.1", port);
+        options.set_credentials(username, password);
+        Self::with(options)
+    }
+
+    fn with(mut options: MqttOptions) -> Self {
         options.set_max_packet_size(Some(8 << 20)).set_outgoing_inflight_upper_limit(100);
         // What is said while the broker restarts is heard after it.
         options.set_clean_start(false).set_session_expiry_interval(Some(600));

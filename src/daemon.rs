@@ -1,0 +1,496 @@
+//! The only room that knows MQTT and pipeline both: build, spawn, serve, drain. Reads top to bottom in the order it happens.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{self, MissedTickBehavior, timeout};
+use tracing::{error, info, warn};
+
+use crate::command::ReplyTo;
+use crate::command::reply::Reply;
+use crate::config::Config;
+use crate::discovery::finder::Finder;
+use crate::interpret::RecallSettings;
+use crate::interpret::admit::Admit;
+use crate::interpret::ask::Ask;
+use crate::interpret::compose::Composer;
+use crate::interpret::recall::Recall;
+use crate::local::Local;
+use crate::mqtt::inbox::{Heard, Inbox, Incoming, Receipt};
+use crate::mqtt::outbox::{Delivery, Outbox, Outgoing};
+use crate::mqtt::wire::{self, Letter};
+use crate::pipeline::{Deliver, Parcel, Pipeline, Rooms, Undelivered};
+use crate::store::drafts::{Drafts, Limits};
+use crate::store::journal::{self, Entry, Journal, Received, Unfinished};
+use crate::store::{self, Store, StoreError};
+use crate::systemd::Notify;
+use crate::telemetry::tally::Tally;
+
+/// Commands being worked on at once. The most of them wait for models; past it the inbox fills and answers `busy`.
+const MOST_AT_ONCE: usize = 512;
+
+/// How often health is published.
+const HEALTH_EVERY: Duration = Duration::from_mins(1);
+
+/// How long systemd waits for the broker before it is told that we serve without one.
+const BROKER_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Of the grace period, what is kept for the last replies and the word "offline".
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Why the daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Another daemon is running on the same store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A language file does not do.
+    #[error(transparent)]
+    Language(#[from] crate::local::LanguageError),
+    /// The connection cannot be set up: a certificate does not do, for example.
+    #[error(transparent)]
+    Connection(#[from] crate::mqtt::SetupError),
+    /// The client for the providers cannot be set up.
+    #[error(transparent)]
+    Providers(#[from] crate::provider::http::Unfit),
+}
+
+/// Serves until `stop` ends, then drains. Blocks at the start while the store is opened.
+///
+/// # Errors
+/// When something cannot be set up that no patience mends. A broker or provider that is away is no error: it is waited for.
+pub async fn run(config: Config, notify: Notify, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
+    let tally = Arc::new(Tally::default());
+
+    // What survives a restart.
+    let store = open_store(&config.store)?;
+    let (journal, unfinished) = open_journal(store.clone());
+    let journal = Arc::new(journal);
+    let drafts = store.as_deref().and_then(|store| open_drafts(store, &config.recall));
+
+    // The way of a command, and its two ends.
+    let finder = Finder::new(config.discovery.clone(), Arc::clone(&config.home), &config.mqtt.prefix);
+    let (connection, mut inbox, outbox) = crate::mqtt::connect(&config.mqtt, finder.topics(&config.home), Arc::clone(&tally))?;
+    let pipeline = Arc::new(pipeline(&config, drafts, Arc::clone(&journal), Arc::clone(&tally), deliver(&outbox))?);
+    let broker = format!("{}:{}", config.mqtt.host, config.mqtt.port);
+    info!(version = env!("CARGO_PKG_VERSION"), broker, devices = config.home.devices().len(), providers = config.ask.providers.len(), "starting");
+
+    // What runs beside it.
+    let mut beside = JoinSet::new();
+    beside.spawn(connection.run());
+    beside.spawn({
+        let journal = Arc::clone(&journal);
+        async move { journal.keep_synced().await }
+    });
+    let (receipts, to_acknowledge) = mpsc::channel(4096);
+    beside.spawn(acknowledge(Arc::clone(&journal), outbox.clone(), to_acknowledge));
+
+    let mut desk = Desk {
+        pipeline,
+        journal,
+        tally,
+        outbox,
+        receipts,
+        answers: JoinSet::new(),
+        held: (!config.discovery.is_off()).then(Vec::new),
+        told: None,
+        finder,
+        clashed: false,
+        prefix: config.mqtt.prefix.clone(),
+        broker,
+        stood: false,
+        patience: config.mqtt.keep_alive * 4,
+    };
+    for command in unfinished {
+        desk.take_up(command, &config.mqtt);
+    }
+    desk.serve(&mut inbox, &notify, stop).await;
+
+    // Stopping, in this order.
+    notify.stopping();
+    info!(in_flight = desk.answers.len(), "stopping");
+    inbox.close(); //                                          take no more commands; those that wait are still answered
+    while let Some(incoming) = inbox.next().await {
+        desk.take(incoming, &notify).await;
+    }
+    desk.finish(config.daemon.grace).await; //                 finish those in flight
+    desk.journal.synced().await; //                            so that the last of them can be acknowledged
+    desk.outbox.close(LAST_WORDS).await; //                    drain publishes, say "offline" by hand, disconnect
+    desk.journal.close().await; //                             flush the store
+    beside.shutdown().await;
+    info!("stopped");
+    Ok(())
+}
+
+/// The way of a command as the config wants it; with `deliver` at its end.
+///
+/// # Errors
+/// When a language file or a provider's settings cannot be used.
+pub fn pipeline(config: &Config, drafts: Option<Drafts>, journal: Arc<Journal>, tally: Arc<Tally>, deliver: Deliver) -> Result<Pipeline, DaemonError> {
+    let rooms = Rooms {
+        local: Local::new(&config.local)?,
+        recall: Recall::new(&config.recall, &config.ask.family(), drafts, Arc::clone(&tally)),
+        admit: Admit::new(config.admit),
+        composer: Composer::default(),
+        ask: Ask::new(config.ask.clone(), Arc::clone(&tally))?,
+        journal,
+        tally,
+    };
+    Ok(Pipeline::new(rooms, Arc::clone(&config.home), config.daemon.order, config.ask.deadline, deliver))
+}
+
+/// Opens the store, or says why there is none: commands are served all the same.
+fn open_store(settings: &store::Settings) -> Result<Option<Arc<Store>>, StoreError> {
+    let Some(path) = settings.path.as_deref() else {
+        info!("no store is configured: nothing survives a restart (set `store.path`)");
+        return Ok(None);
+    };
+    match store::open(settings, path) {
+        Ok(store) => {
+            match &store.set_aside {
+                Some(aside) => warn!(aside = %aside.display(), "the store could not be read: put aside, begun anew"),
+                None if store.lost => warn!(path = %path.display(), "the store held nothing that could be read: begun anew"),
+                None => {}
+            }
+            Ok(Some(Arc::new(store)))
+        }
+        Err(e @ StoreError::InUse { .. }) => Err(e),
+        Err(e) => {
+            error!(error = %Chain(&e), "serving without a store: commands do not survive a restart");
+            Ok(None)
+        }
+    }
+}
+
+fn open_journal(store: Option<Arc<Store>>) -> (Journal, Vec<Unfinished>) {
+    match Journal::open(store) {
+        Ok((journal, unfinished, unreadable)) => {
+            if unreadable > 0 {
+                warn!(unreadable, "records of the journal could not be read and were dropped");
+            }
+            (journal, unfinished)
+        }
+        Err(e) => {
+            error!(error = %e, "the journal cannot be read: commands do not survive a restart");
+            (Journal::in_memory(), Vec::new())
+        }
+    }
+}
+
+fn open_drafts(store: &Store, settings: &RecallSettings) -> Option<Drafts> {
+    let limits = Limits { entries: settings.disk_entries, bytes: settings.disk_bytes };
+    Drafts::open(&store.db, limits, SystemTime::now()).inspect_err(|e| warn!(error = %e, "what models said before cannot be read: they are asked again")).ok()
+}
+
+/// Ties the pipeline's parcels to the outbox.
+fn deliver(outbox: &Outbox) -> Deliver {
+    let outbox = outbox.clone();
+    Box::new(move |parcel: Parcel| {
+        let Parcel { publication, subject, deadline, repeatable } = parcel;
+        let message = Outgoing {
+            topic: publication.topic,
+            payload: publication.payload.into(),
+            correlation: None,
+            retain: false,
+            subject: Some(subject.into()),
+            deadline: Some(deadline),
+            repeatable,
+        };
+        let queued = outbox.publish(message);
+        Box::pin(async move {
+            use crate::mqtt::outbox::Undelivered as Lost;
+            queued.map_err(|_| Undelivered::Full)?.await.map_err(|lost| match lost {
+                Lost::Late | Lost::Closed => Undelivered::Late,
+                Lost::Refused { .. } => Undelivered::Refused,
+                Lost::Superseded => Undelivered::Superseded,
+                Lost::Uncertain => Undelivered::Uncertain,
+            })
+        })
+    })
+}
+
+/// Acknowledges what is in the journal, synced, in the order it was received; many at a time.
+async fn acknowledge(journal: Arc<Journal>, outbox: Outbox, mut receipts: mpsc::Receiver<Receipt>) {
+    let mut ready = Vec::new();
+    while receipts.recv_many(&mut ready, 1024).await > 0 {
+        journal.synced_in_time().await;
+        for receipt in ready.drain(..) {
+            outbox.acknowledge(receipt);
+        }
+    }
+}
+
+/// A command on its way to its reply.
+type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where commands come in and replies go out.
+struct Desk {
+    pipeline: Arc<Pipeline>,
+    journal: Arc<Journal>,
+    tally: Arc<Tally>,
+    outbox: Outbox,
+    receipts: mpsc::Sender<Receipt>,
+    /// The commands in flight.
+    answers: JoinSet<()>,
+    /// Until the broker has told which devices there are, commands wait here: in half a home they would be misunderstood.
+    held: Option<Vec<Answering>>,
+    /// Ends when the broker has acknowledged what was said to it after the subscriptions: it has then told all it keeps.
+    told: Option<Delivery>,
+    /// Who hears of devices.
+    finder: Finder,
+    /// True while what is announced does not fit what is declared, and that was told.
+    clashed: bool,
+    prefix: String,
+    /// Its address, for the log.
+    broker: String,
+    /// True once a connection has stood.
+    stood: bool,
+    /// The longest silence of a connection that is well.
+    patience: Duration,
+}
+
+impl Desk {
+    async fn serve(&mut self, inbox: &mut Inbox, notify: &Notify, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        let mut health = time::interval(HEALTH_EVERY);
+        let mut alive = time::interval(notify.watchdog_every().unwrap_or(HEALTH_EVERY));
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unready = Some(Box::pin(time::sleep(BROKER_PATIENCE)));
+        loop {
+            let due = self.finder.due();
+            // In this order: what waits in the inbox was said before the broker's acknowledgement came.
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                _ = alive.tick() => if self.is_alive() { notify.watchdog() },
+                _ = health.tick() => drop(self.publish_health()),
+                Some(ended) = self.answers.join_next() => if let Err(e) = ended { error!(error = %e, "a command ended without an answer") },
+                Some(incoming) = inbox.next(), if self.answers.len() < MOST_AT_ONCE => {
+                    if self.take(incoming, notify).await {
+                        unready = None;
+                    }
+                }
+                () = arrived(&mut self.told), if self.told.is_some() => self.settle(),
+                () = until(due) => self.settle(),
+                () = async { if let Some(sleep) = &mut unready { sleep.await } }, if unready.is_some() => {
+                    unready = None;
+                    warn!("no broker yet: going on trying");
+                    notify.ready("waiting for the broker");
+                }
+            }
+        }
+    }
+
+    /// Takes in what came. True where it is a new connection.
+    async fn take(&mut self, incoming: Incoming, notify: &Notify) -> bool {
+        match incoming {
+            Incoming::Command(heard) => self.hear(*heard).await,
+            Incoming::State { topic, payload, .. } if self.finder.listens(&topic) => {
+                self.finder.hear(&topic, &payload, time::Instant::now().into_std());
+            }
+            Incoming::State { topic, payload, .. } => self.pipeline.observe(&topic, &payload),
+            Incoming::Up { session_present } => {
+                info!(session_present, "connected to the broker, serving");
+                if self.stood && !session_present {
+                    warn!("the broker has forgotten our session: what was said while the connection was away is lost");
+                }
+                self.stood = true;
+                notify.ready("serving");
+                let health = self.publish_health();
+                if self.held.is_some() {
+                    self.finder.expect(time::Instant::now().into_std());
+                    self.told = health;
+                }
+                return true;
+            }
+            Incoming::Down { why } => {
+                warn!(why, broker = self.broker, "the broker is away, trying again");
+                notify.status(&format!("waiting for the broker: {why}"));
+            }
+        }
+        false
+    }
+
+    /// The poll loop moves, or is trying: systemd restarts us when it does neither for a while.
+    fn is_alive(&self) -> bool {
+        let now = time::Instant::now().into_std();
+        now.saturating_duration_since(self.outbox.last_progress()) < self.patience
+    }
+
+    /// A command came in: into the journal, then on its way; the broker's copy is acknowledged once ours is safe.
+    async fn hear(&mut self, heard: Heard) {
+        let Heard { command, receipt, redelivered, epoch, topic, payload } = heard;
+        let received = Received {
+            topic,
+            payload: payload.to_vec(),
+            response_topic: Some(command.reply_to.topic.clone()),
+            correlation: command.reply_to.correlation.clone(),
+            id: command.id_given.then(|| command.id.clone()),
+            until: journal::unix_ms(command.left(time::Instant::now().into_std())),
+        };
+        match self.journal.receive(received, epoch, redelivered) {
+            Entry::New(mark) => {
+                let (pipeline, outbox) = (Arc::clone(&self.pipeline), self.outbox.clone());
+                self.begin(async move { send(&outbox, &pipeline.answer(&command, Some(mark)).await, &command.reply_to).await });
+            }
+            Entry::Answered(reply) => {
+                self.tally.duplicate();
+                let outbox = self.outbox.clone();
+                self.answers.spawn(async move { send(&outbox, &reply, &command.reply_to).await });
+            }
+            Entry::Pending => self.tally.duplicate(),
+        }
+        // Full only while the disk is slower than the broker: then the broker must wait as well.
+        let _ = self.receipts.send(receipt).await;
+    }
+}
+
+impl Desk {
+    /// A command that an earlier life left without an answer.
+    fn take_up(&mut self, unfinished: Unfinished, settings: &crate::mqtt::Settings) {
+        let Unfinished { mark, received, sending } = unfinished;
+        let left = journal::left_until(received.until).unwrap_or_default();
+        let letter = Letter {
+            topic: &received.topic,
+            payload: &received.payload,
+            response_topic: received.response_topic.as_deref(),
+            correlation: received.correlation.as_deref(),
+            expiry: None,
+            heard_at: time::Instant::now().into_std(),
+            wall_clock: None,
+            turn: 0,
+        };
+        // It was decoded when it was heard; where the rules have changed since, there is nobody to tell.
+        let Ok(mut command) = wire::decode(&letter, &settings.rules()) else { return };
+        command.deadline = command.heard_at + left;
+        info!(command_id = command.id, source = %command.source, "taking up a command from before the restart");
+        let (pipeline, outbox) = (Arc::clone(&self.pipeline), self.outbox.clone());
+        self.begin(async move {
+            let reply = match sending {
+                Some(sending) => pipeline.resume(&command, mark, sending).await,
+                None => pipeline.answer(&command, Some(mark)).await,
+            };
+            send(&outbox, &reply, &command.reply_to).await;
+        });
+    }
+
+    /// Sets a command on its way, once the home is known.
+    fn begin(&mut self, answering: impl Future<Output = ()> + Send + 'static) {
+        match &mut self.held {
+            Some(held) => held.push(Box::pin(answering)),
+            None => drop(self.answers.spawn(answering)),
+        }
+        if self.held.as_ref().is_some_and(|held| held.len() >= MOST_AT_ONCE) {
+            self.release();
+        }
+    }
+
+    /// What was announced becomes the home, and whoever waited for it waits no longer.
+    fn settle(&mut self) {
+        self.told = None;
+        self.refurnish();
+        if self.held.is_some() && self.pipeline.home().devices().is_empty() {
+            warn!("there is no device yet: nothing can be commanded; write a home.toml, or let devices announce themselves");
+        }
+        if self.outbox.is_up() {
+            self.release();
+        }
+    }
+
+    /// Nothing waits for devices any more.
+    fn release(&mut self) {
+        for answering in self.held.take().into_iter().flatten() {
+            self.answers.spawn(answering);
+        }
+    }
+
+    /// Lets what is in flight end, within the grace period. What still waits for a model near its end is told that we stop.
+    async fn finish(&mut self, grace: Duration) {
+        self.release();
+        if timeout(grace.saturating_sub(LAST_WORDS), all(&mut self.answers)).await.is_err() {
+            self.pipeline.close();
+            let _ = timeout(LAST_WORDS / 2, all(&mut self.answers)).await;
+        }
+        self.answers.shutdown().await;
+    }
+
+    /// The devices announced up to now become part of the home; those announced no more leave it.
+    fn refurnish(&mut self) {
+        let home = match self.finder.home() {
+            Ok(home) => Arc::new(home),
+            Err(clashes) => {
+                let clashes = clashes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                if !std::mem::replace(&mut self.clashed, true) {
+                    warn!(clashes, "the devices announced do not fit the home file: the home stays as it is");
+                }
+                return;
+            }
+        };
+        self.clashed = false;
+        if home.revision() == self.pipeline.home().revision() {
+            return;
+        }
+        let topics = self.finder.topics(&home);
+        info!(devices = home.devices().len(), areas = home.areas().len(), topics = topics.len(), "devices found");
+        self.pipeline.furnish(home);
+        if let Err(e) = self.outbox.follow(topics) {
+            warn!(error = %e, "the states of new devices cannot be followed");
+        }
+        drop(self.publish_health());
+    }
+
+    fn publish_health(&self) -> Option<Delivery> {
+        let message = Outgoing {
+            topic: format!("{}/health", self.prefix),
+            payload: self.pipeline.health().to_string().into(),
+            correlation: None,
+            retain: true,
+            subject: None,
+            deadline: None,
+            repeatable: true,
+        };
+        // No room for health is health enough: the next minute has another.
+        self.outbox.publish(message).ok()
+    }
+}
+
+/// Until it is known whether the message arrived.
+async fn arrived(delivery: &mut Option<Delivery>) {
+    if let Some(delivery) = delivery {
+        let _ = delivery.await;
+    }
+}
+
+/// Until `due`; without one, for ever.
+async fn until(due: Option<std::time::Instant>) {
+    match due {
+        Some(due) => time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Until every one has ended.
+async fn all(answers: &mut JoinSet<()>) {
+    while answers.join_next().await.is_some() {}
+}
+
+/// Hands a reply to the broker; waits for room rather than lose it.
+async fn send(outbox: &Outbox, reply: &Reply, to: &ReplyTo) {
+    while outbox.reply(reply, to, None).is_err() {
+        time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// An error with all its causes, in one line.
+struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let causes = std::iter::successors(Some(self.0), |error| error.source());
+        f.write_str(&causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    }
+}
