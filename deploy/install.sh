@@ -15,7 +15,7 @@ if [ ! -x "$binary" ]; then
 fi
 
 install -D -m 755 "$binary" /usr/bin/sayso
-install -D -m 644 systemd/sayso.service /etc/systemd/system/sayso.service
+install -D -m 644 -t /etc/systemd/system systemd/sayso.service systemd/sayso-failed.service
 install -d -m 755 /etc/sayso
 install -d -m 700 /etc/sayso/credentials
 for name in sayso.toml home.toml; do

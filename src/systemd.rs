@@ -49,6 +49,13 @@ impl Notify {
         self.send(&format!("STATUS={status}"));
     }
 
+    /// Reading the config anew; [`ready`](Self::ready) ends it. The moment is what `Type=notify-reload` asks for.
+    pub fn reloading(&self) {
+        let moment = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let micros = moment.tv_sec * 1_000_000 + moment.tv_nsec / 1000;
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+    }
+
     /// Alive.
     pub fn watchdog(&self) {
         self.send("WATCHDOG=1");

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::thread;
 
 use sayso::config::{Config, Place};
+use sayso::daemon::{Outside, Told};
 use sayso::systemd::Notify;
-use tokio::sync::oneshot;
+use sayso::telemetry::log::Log;
+use tokio::sync::mpsc;
 
 use crate::Fault;
 use crate::stand_in::StandIn;
@@ -15,7 +17,7 @@ const HOME: &str = include_str!("home.toml");
 
 /// The running daemon. Dropping it lets it run on; [`Daemon::stop`] ends it as SIGTERM would.
 pub(crate) struct Daemon {
-    stop: oneshot::Sender<()>,
+    tell: mpsc::Sender<Told>,
     thread: thread::JoinHandle<Result<(), String>>,
 }
 
@@ -25,17 +27,14 @@ pub(crate) fn start(folder: &Path, port: u16, models: &[StandIn]) -> Result<Daem
     let file = folder.join("sayso.toml");
     std::fs::write(&file, settings(folder, port, models))?;
     let config = Config::load(&Place::at(file))?;
-    let (stop, stopped) = oneshot::channel::<()>();
+    let (tell, told) = mpsc::channel(1);
     let run = move || -> Result<(), String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-        let until = async move {
-            // A dropped sender is a reason to stop as well.
-            let _ = stopped.await;
-        };
-        runtime.block_on(sayso::daemon::run(config, Notify::new(None), until)).map_err(|error| error.to_string())
+        let outside = Outside { notify: Notify::new(None), told, log: Log::default() };
+        runtime.block_on(sayso::daemon::run(config, outside)).map_err(|error| error.to_string())
     };
     let thread = thread::Builder::new().name("sayso".to_owned()).spawn(run)?;
-    Ok(Daemon { stop, thread })
+    Ok(Daemon { tell, thread })
 }
 
 impl Daemon {
@@ -47,7 +46,7 @@ impl Daemon {
     /// Asks it to stop, and waits until it has.
     pub(crate) fn stop(self) -> Result<(), Fault> {
         // Where it has ended already, joining says why.
-        let _ = self.stop.send(());
+        let _ = self.tell.try_send(Told::Stop);
         let ended = self.thread.join().map_err(|_| "sayso panicked")?;
         ended.map_err(|why| format!("sayso ended with: {why}").into())
     }

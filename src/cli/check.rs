@@ -4,16 +4,26 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::config::{Config, Place, units};
+use crate::config::{Config, Needs, units};
 use crate::local::When;
 use crate::pipeline::Order;
 use crate::provider;
 
-use super::{Exit, Stop};
+use super::{Exit, Files, Stop};
+
+/// What is to be checked.
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    files: Files,
+    /// Leave keys and passwords aside: for one who may not read them
+    #[arg(long)]
+    no_keys: bool,
+}
 
 /// Reads the files as the daemon would, and tells what they come to.
-pub(super) fn check(place: &Place, out: &mut impl Write) -> Result<Exit, Stop> {
-    let config = Config::load(place)?;
+pub(super) fn check(check: &Check, out: &mut impl Write) -> Result<Exit, Stop> {
+    let config = Config::load(&check.files.place(if check.no_keys { Needs::Home } else { Needs::Everything }))?;
     let lines = [
         ("config", file(config.files.config.as_deref(), "none: the defaults hold")),
         ("home", home(&config)),

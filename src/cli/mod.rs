@@ -54,7 +54,7 @@ enum Command {
     /// Run the daemon: listen for commands on the broker until stopped
     Run(Files),
     /// Check the config and the home: tell everything that is wrong, or what is set up
-    Check(Files),
+    Check(check::Check),
     /// Look at everything an operator can get wrong: files, broker, rights, devices, models, disk
     Doctor(doctor::Doctor),
     /// Ask each configured model once: does it answer, how fast, for how much?
@@ -150,9 +150,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn run_command(command: Command, out: &mut impl Write) -> Result<Exit, Stop> {
     match command {
         Command::Run(files) => run::run(&files.place(Needs::Everything)),
-        Command::Check(files) => check::check(&files.place(Needs::Everything), out),
         Command::Doctor(doctor) => doctor::doctor(&doctor, out),
         Command::Providers(providers) => providers::providers(&providers, out),
+        Command::Check(check) => check::check(&check, out),
         Command::Say(say) => say::say(&say, out),
         Command::Try(try_) => try_::try_(&try_, out),
         Command::Completions { shell } => {

@@ -1,9 +1,12 @@
 //! `sayso run`: the config, the log, the runtime, the daemon.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::convert::Infallible;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::config::{Config, Place};
-use crate::daemon;
+use crate::daemon::{self, Outside, Told};
 use crate::store;
 use crate::systemd::Notify;
 use crate::telemetry::log;
@@ -13,14 +16,18 @@ use super::{Exit, Stop};
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(place: &Place) -> Result<Exit, Stop> {
     let config = Config::load(place)?;
-    log::start(&config.log).map_err(|error| Stop::new(Exit::Config, error))?;
+    let log = log::start(&config.log).map_err(|error| Stop::new(Exit::Config, error))?;
     die_of_panics();
     let notify = Notify::new(place.environment.notify.as_deref()).with_watchdog(place.environment.watchdog);
     // One thread: a gateway has little else to give, and the work is waiting.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Stop::new(Exit::Internal, error))?;
     runtime.block_on(async {
-        let stop = told_to_stop().map_err(|error| Stop::new(Exit::Internal, error))?;
-        daemon::run(config, notify, stop).await.map_err(|error| Stop::new(Exit::Failed, error))
+        let signals = Signals::catch().map_err(|error| Stop::new(Exit::Internal, error))?;
+        let (tell, told) = mpsc::channel(8);
+        tokio::select! {
+            ended = daemon::run(config, Outside { notify, told, log }) => ended.map_err(|error| Stop::new(Exit::Failed, error)),
+            never = signals.pass_on(place, tell) => match never {},
+        }
     })?;
     Ok(Exit::Done)
 }
@@ -38,13 +45,29 @@ fn die_of_panics() {
     }));
 }
 
-/// Ends with the first SIGTERM (systemd) or SIGINT (a person). Both are caught from now on.
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+/// What the daemon can be told by signal: SIGTERM (systemd) and SIGINT (a person) stop it, SIGHUP makes it read its files anew.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup: signal(SignalKind::hangup())? })
+    }
+
+    /// Tells the daemon, for as long as it runs.
+    async fn pass_on(mut self, place: &Place, tell: mpsc::Sender<Told>) -> Infallible {
+        loop {
+            let told = tokio::select! {
+                _ = self.term.recv() => Told::Stop,
+                _ = self.int.recv() => Told::Stop,
+                _ = self.hup.recv() => Told::Reload(Box::new(place.clone())),
+            };
+            // No room: it has been told often enough. Nobody there: it is stopping already.
+            let _ = tell.try_send(told);
         }
-    })
+    }
 }

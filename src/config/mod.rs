@@ -14,6 +14,7 @@ use crate::pipeline::Order;
 use crate::telemetry::log;
 use crate::{discovery, local, mqtt, store};
 
+mod change;
 pub mod environment;
 mod fault;
 mod file;
@@ -25,6 +26,7 @@ mod settings;
 mod topics;
 pub mod units;
 
+pub use change::Changes;
 use environment::Environment;
 pub use fault::{Fault, Faults};
 use file::{File, Table};

@@ -119,6 +119,11 @@ impl Finder {
         Home::new(areas, devices, self.declared.rights().clone(), &self.prefix)
     }
 
+    /// From now on the operator declares this home; gives what was declared before. It becomes part of the next home made.
+    pub fn declare(&mut self, declared: Arc<Home>) -> Arc<Home> {
+        std::mem::replace(&mut self.declared, declared)
+    }
+
     /// The filters and topics to follow in `home`: those of announcements, and those of its devices' states.
     pub fn topics(&self, home: &Home) -> Vec<String> {
         self.settings.filters().into_iter().chain(home.state_topics().map(str::to_owned)).collect()

@@ -179,3 +179,8 @@ fn choice(words: &[&str]) -> Takes {
 fn number(min: f64, max: f64, unit: &str) -> Takes {
     Takes::Number { min, max, step: None, unit: unit.to_owned() }
 }
+
+/// A percentage of a device that counts in whole ones.
+fn whole_percent() -> Takes {
+    Takes::Number { min: 0.0, max: 100.0, step: Some(1.0), unit: "%".to_owned() }
+}

@@ -41,7 +41,7 @@ pub(super) fn told(name: &str, unit: Option<&str>, state: Vec<Port>) -> Capabili
     };
     let mut capability = reading(property(name), takes, state);
     if fahrenheit {
-        capability.link.codec.scale = Scale::Fahrenheit;
+        capability.link.codec.scale = Scale::Fahrenheit { grain: 0.1 };
     }
     capability
 }

@@ -9,7 +9,7 @@ use crate::home::capability::{Capability, Property, Takes, Value};
 use crate::home::device::{Device, Kind};
 use crate::home::slug::Slug;
 
-use super::{Found, Malformed, Message, Origin, choice, field, names, number, setting};
+use super::{Found, Malformed, Message, Origin, choice, field, names, number, setting, whole_percent};
 
 /// Where all Tasmota devices announce themselves.
 pub const PREFIX: &str = "tasmota/discovery";
@@ -169,7 +169,7 @@ impl Announced {
         // Several lights on one device are single channels, dimmed each by its own command.
         let dimmer = if lights > 1 { format!("Channel{}", nth.unwrap_or(0) + 1) } else { "Dimmer".to_owned() };
         let link = Link { command: Some(self.command(&dimmer)), state: self.heard(&dimmer.to_uppercase(), &[&dimmer]), ..Link::default() };
-        let mut capabilities = vec![self.power(power), setting(Property::Brightness, number(0.0, 100.0, "%"), link)];
+        let mut capabilities = vec![self.power(power), setting(Property::Brightness, whole_percent(), link)];
         if lights > 1 {
             return capabilities;
         }
@@ -191,7 +191,7 @@ impl Announced {
     fn fan_speed(&self) -> Capability {
         let codec = Codec { words: Vec::new(), scale: Scale::Linear { from: (0.0, 100.0), to: (0.0, 3.0) } };
         let link = Link { command: Some(self.command("FanSpeed")), state: self.heard("FANSPEED", &["FanSpeed"]), codec, ..Link::default() };
-        setting(Property::Speed, number(0.0, 100.0, "%"), link)
+        setting(Property::Speed, whole_percent(), link)
     }
 
     fn shutter(&self, index: usize) -> Vec<Capability> {
@@ -212,11 +212,11 @@ impl Announced {
             stop: stop.clone(),
             ..Link::default()
         };
-        let mut capabilities = vec![setting(Property::Position, number(0.0, 100.0, "%"), position)];
+        let mut capabilities = vec![setting(Property::Position, whole_percent(), position)];
         if let Some([from, to, _]) = self.sht.get(index).copied().filter(|[from, to, takes]| *takes > 0.0 && from < to) {
             let command = Some(self.command(&format!("ShutterTilt{number_of}")));
             let tilt = Link { command, state: heard("Tilt"), codec: linear((from, to)), stop, ..Link::default() };
-            capabilities.push(setting(Property::Tilt, number(0.0, 100.0, "%"), tilt));
+            capabilities.push(setting(Property::Tilt, whole_percent(), tilt));
         }
         capabilities
     }

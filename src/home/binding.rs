@@ -86,8 +86,11 @@ pub enum Scale {
     },
     /// Kelvin ↔ mired (10⁶ / K).
     Mired,
-    /// °C ↔ °F, to a tenth.
-    Fahrenheit,
+    /// °C ↔ °F.
+    Fahrenheit {
+        /// What the device counts in, in °F: 0.1, 0.5 or 1.
+        grain: f64,
+    },
     /// Nothing: there are the words and no more.
     Nothing,
     /// A colour as a list of numbers.
@@ -108,7 +111,7 @@ impl Codec {
             (Scale::Same, other) => serde_json::to_value(other).ok(),
             (Scale::Linear { from, to }, Value::Number(n)) => whole(stretch(*n, from, to)),
             (Scale::Mired, Value::Number(kelvin)) if *kelvin > 0.0 => whole(1e6 / kelvin),
-            (Scale::Fahrenheit, Value::Number(celsius)) => tenth(celsius * 1.8 + 32.0),
+            (Scale::Fahrenheit { grain }, Value::Number(celsius)) => tenth(((celsius * 1.8 + 32.0) / grain).round() * grain),
             (Scale::Parts(space), Value::Text(color)) => Some(space.parts(rgb(color)?)),
             (Scale::Hex, Value::Text(color)) => Some(Json::String(rgb(color).map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}"))?)),
             (Scale::Rgb, Value::Text(color)) => Some(Json::String(rgb(color).map(|[r, g, b]| format!("{r},{g},{b}"))?)),
@@ -130,7 +133,7 @@ impl Codec {
             },
             Scale::Linear { from, to } => number(wire).map(|n| Value::Number(stretch(n, to, from).round())),
             Scale::Mired => number(wire).filter(|n| *n > 0.0).map(|mired| Value::Number((1e6 / mired).round())),
-            Scale::Fahrenheit => number(wire).map(|n| Value::Number((((n - 32.0) / 1.8) * 10.0).round() / 10.0)),
+            Scale::Fahrenheit { .. } => number(wire).map(|n| Value::Number((((n - 32.0) / 1.8) * 10.0).round() / 10.0)),
             Scale::Nothing => None,
             Scale::Hex | Scale::Rgb => color::heard(wire, Space::Rgb).map(spelled),
             Scale::Parts(space) => color::heard(wire, space).map(spelled),
@@ -238,16 +241,17 @@ pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&s
 /// `field` overrides the command's name. Source: Tasmota's command list, November 2026.
 pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Link {
     use Property as P;
+    let whole = |top| Scale::Linear { from: (0.0, 100.0), to: (0.0, top) };
     let (command, words, scale): (&str, _, _) = match property {
         P::Power => ("POWER", words(&[("on", "ON"), ("off", "OFF")]), Scale::Same),
-        P::Brightness => ("Dimmer", vec![], Scale::Same),
+        P::Brightness => ("Dimmer", vec![], whole(100.0)),
         P::Color => ("Color", vec![], Scale::Hex),
         P::ColorTemp => ("CT", vec![], Scale::Mired),
-        P::Position => ("ShutterPosition", vec![], Scale::Same),
+        P::Position => ("ShutterPosition", vec![], whole(100.0)),
         P::Tilt => ("ShutterTilt", vec![], Scale::Same),
         P::Temperature => ("ThermostatSet", vec![], Scale::Same),
-        P::Speed => ("FanSpeed", vec![], Scale::Linear { from: (0.0, 100.0), to: (0.0, 3.0) }),
-        P::Volume => ("I2SVol", vec![], Scale::Same),
+        P::Speed => ("FanSpeed", vec![], whole(3.0)),
+        P::Volume => ("I2SVol", vec![], whole(100.0)),
         other => (other.name(), vec![], Scale::Same),
     };
     let command = field.unwrap_or(command);
@@ -325,11 +329,13 @@ mod tests {
     }
 
     #[test]
-    fn fahrenheit_is_kept_to_a_tenth() {
-        let codec = Codec { words: vec![], scale: Scale::Fahrenheit };
+    fn fahrenheit_is_told_on_the_devices_grain() {
+        let codec = Codec { words: vec![], scale: Scale::Fahrenheit { grain: 0.1 } };
         assert_eq!(codec.to_wire(&Value::Number(20.0)), Some(json!(68)));
         assert_eq!(codec.to_wire(&Value::Number(21.5)), Some(json!(70.7)));
         assert_eq!(codec.from_wire(&json!("70.7")), Some(Value::Number(21.5)));
+        let whole = Codec { words: vec![], scale: Scale::Fahrenheit { grain: 1.0 } };
+        assert_eq!(whole.to_wire(&Value::Number(21.5)), Some(json!(71)));
     }
 
     #[test]

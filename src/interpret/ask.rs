@@ -56,6 +56,11 @@ impl Ask {
         self.lanes.is_empty()
     }
 
+    /// The operator has had a hand in it: whoever was out until the next reload may be asked again.
+    pub fn pardon(&self) {
+        self.lanes.iter().for_each(|lane| lane.pardon());
+    }
+
     /// How each provider stands.
     pub fn health(&self) -> Vec<ProviderHealth> {
         self.lanes.iter().map(|lane| lane.health()).collect()

@@ -198,6 +198,11 @@ impl Lane {
         self.record().benched.is_some()
     }
 
+    /// What put it out may have been mended: it may be asked again.
+    pub(super) fn pardon(&self) {
+        self.record().benched = None;
+    }
+
     /// How it stands.
     pub(super) fn health(&self) -> ProviderHealth {
         let (now, record) = (now(), self.record());

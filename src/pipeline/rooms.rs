@@ -39,43 +39,48 @@ pub enum Order {
     Source,
 }
 
-/// What a command goes through.
+/// What a command goes through. Each room is shared, so that a reload exchanges only those it must.
+#[derive(Clone)]
 pub struct Rooms {
     /// The reading without a network.
-    pub local: Local,
+    pub local: Arc<Local>,
     /// What was said before.
-    pub recall: Recall,
+    pub recall: Arc<Recall>,
     /// Who is within his quota.
-    pub admit: Admit,
+    pub admit: Arc<Admit>,
     /// The question, as data.
-    pub composer: Composer,
+    pub composer: Arc<Composer>,
     /// The providers.
-    pub ask: Ask,
+    pub ask: Arc<Ask>,
     /// What was heard, and how it was answered.
     pub journal: Arc<Journal>,
     /// What happened.
     pub tally: Arc<Tally>,
 }
 
-/// The way of a command, for as long as the daemon lives.
+/// The way of a command. What it remembers is shared with the one that takes its place after a reload: commands under way end in
+/// the rooms they began in.
 pub struct Pipeline {
     pub(super) rooms: Rooms,
     home: Mutex<Arc<Home>>,
-    state: Mutex<State>,
-    consent: Mutex<Consent>,
-    turns: Mutex<Turns>,
+    state: Arc<Mutex<State>>,
+    consent: Arc<Mutex<Consent>>,
+    turns: Arc<Mutex<Turns>>,
     /// Equal questions in flight share one answer.
-    pub(super) flight: Flight<Key, Result<Answer, Refusal>>,
+    pub(super) flight: Arc<Flight<Key, Result<Answer, Refusal>>>,
     /// Bounds what may wait for models.
-    pub(super) questions: Semaphore,
+    pub(super) questions: Arc<Semaphore>,
     /// How long a command may wait for a model.
     pub(super) patience: Duration,
     /// Becomes true when the grace period is nearly over: nobody waits for a model any more.
     closing: watch::Sender<bool>,
     /// With `order = "source"`, the last command of each source.
-    sources: Option<Mutex<HashMap<Source, Arc<tokio::sync::Mutex<()>>>>>,
-    pub(super) deliver: Deliver,
+    sources: Option<Arc<Mutex<Lines>>>,
+    pub(super) deliver: Arc<Deliver>,
 }
+
+/// The last command of each source: the next waits for it.
+type Lines = HashMap<Source, Arc<tokio::sync::Mutex<()>>>;
 
 /// The moment, by the clock that tests can pause.
 pub(super) fn now() -> Instant {
@@ -88,16 +93,39 @@ impl Pipeline {
         Self {
             rooms,
             home: Mutex::new(home),
-            state: Mutex::default(),
-            consent: Mutex::default(),
-            turns: Mutex::default(),
-            flight: Flight::default(),
-            questions: Semaphore::new(MOST_QUESTIONS),
+            state: Arc::default(),
+            consent: Arc::default(),
+            turns: Arc::default(),
+            flight: Arc::default(),
+            questions: Arc::new(Semaphore::new(MOST_QUESTIONS)),
             patience,
             closing: watch::Sender::new(false),
-            sources: (order == Order::Source).then(Mutex::default),
-            deliver,
+            sources: (order == Order::Source).then(Arc::default),
+            deliver: Arc::new(deliver),
         }
+    }
+
+    /// The same way through other rooms: what is known, promised and waited for goes on.
+    #[must_use]
+    pub fn renewed(&self, rooms: Rooms, order: Order, patience: Duration) -> Self {
+        Self {
+            rooms,
+            home: Mutex::new(self.home()),
+            state: Arc::clone(&self.state),
+            consent: Arc::clone(&self.consent),
+            turns: Arc::clone(&self.turns),
+            flight: Arc::clone(&self.flight),
+            questions: Arc::clone(&self.questions),
+            patience,
+            closing: self.closing.clone(),
+            sources: (order == Order::Source).then(|| self.sources.clone().unwrap_or_default()),
+            deliver: Arc::clone(&self.deliver),
+        }
+    }
+
+    /// The rooms it leads through.
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
     }
 
     /// The home as it is now.

@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// What the log shows when nothing is said: ours at info, the libraries only when something is wrong.
@@ -41,18 +43,37 @@ pub fn filter(text: &str) -> Result<EnvFilter, BadFilter> {
     EnvFilter::try_new(text).map_err(|source| BadFilter { filter: text.to_owned(), source })
 }
 
+/// The running log: its filter can be changed. The default is one that nobody started.
+#[derive(Debug, Clone, Default)]
+pub struct Log(Option<reload::Handle<EnvFilter, Registry>>);
+
+impl Log {
+    /// Shows from now on what `settings` say.
+    ///
+    /// # Errors
+    /// When the filter does not parse.
+    pub fn refilter(&self, settings: &Settings) -> Result<(), BadFilter> {
+        let filter = filter(&settings.filter)?;
+        if let Some(handle) = &self.0 {
+            // Fails only where the subscriber is gone, and the log with it.
+            let _ = handle.reload(filter);
+        }
+        Ok(())
+    }
+}
+
 /// Starts the log. Called once, by the command line. Where journald cannot be reached, text goes to standard error.
 ///
 /// # Errors
 /// When the filter does not parse.
-pub fn start(settings: &Settings) -> Result<(), BadFilter> {
-    let filter = filter(&settings.filter)?;
+pub fn start(settings: &Settings) -> Result<Log, BadFilter> {
+    let (filter, handle) = reload::Layer::new(filter(&settings.filter)?);
     let journal = settings.journald.then(|| tracing_journald::layer().ok()).flatten().map(|layer| layer.with_field_prefix(None));
     let text = journal.is_none().then(|| {
         let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
         layer.with_ansi(io::stderr().is_terminal())
     });
     // A second start (in a test) leaves the first in place.
-    let _ = tracing_subscriber::registry().with(filter).with(journal).with(text).try_init();
-    Ok(())
+    let started = tracing_subscriber::registry().with(filter).with(journal).with(text).try_init();
+    Ok(Log(started.is_ok().then_some(handle)))
 }

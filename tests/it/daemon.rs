@@ -47,8 +47,13 @@ impl Place {
 
 impl Daemon {
     pub(crate) fn start(place: &Place) -> Self {
+        Self::start_as(place, place.sayso())
+    }
+
+    /// Starts what the place gave, with whatever was added to its environment.
+    pub(crate) fn start_as(place: &Place, mut command: Command) -> Self {
         let mut child =
-            place.sayso().args(["run", "--config"]).arg(place.config()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+            command.args(["run", "--config"]).arg(place.config()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, seen) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&log));
         thread::spawn(move || lines.map_while(Result::ok).for_each(|line| seen.lock().unwrap().push(line)));

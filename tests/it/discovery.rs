@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use sayso::command::phrase::Phrase;
 use sayso::discovery::registry::Registry;
-use sayso::discovery::{Message, Settings, zigbee2mqtt};
+use sayso::discovery::{Message, Settings};
 use sayso::home::Home;
 use sayso::home::action::{Action, Draft, Op};
 use sayso::home::capability::{Capability, Property, Takes, Value};
@@ -19,12 +19,12 @@ use sayso::home::state::State;
 use sayso::local::{self, Local};
 use serde_json::{Map, Value as Json, json};
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/discovery")
 }
 
 /// Every fixture: a list of topics and payloads.
-fn fixtures() -> Vec<(PathBuf, Vec<(String, String)>)> {
+pub(crate) fn fixtures() -> Vec<(PathBuf, Vec<(String, String)>)> {
     let mut all = Vec::new();
     for origin in ["homeassistant", "zigbee2mqtt", "tasmota"] {
         let files = fs::read_dir(folder().join(origin)).unwrap().map(|entry| entry.unwrap().path());
@@ -41,7 +41,7 @@ fn messages_in(path: &Path) -> Vec<(String, String)> {
     list.iter().map(|m| (m["topic"].as_str().unwrap().to_owned(), m["payload"].to_string())).collect()
 }
 
-fn registry_of(messages: &[(String, String)]) -> Registry {
+pub(crate) fn registry_of(messages: &[(String, String)]) -> Registry {
     let mut registry = Registry::new("sayso");
     for (topic, payload) in messages {
         let message = Settings::default().read(topic, payload.as_bytes());
@@ -51,7 +51,7 @@ fn registry_of(messages: &[(String, String)]) -> Registry {
     registry
 }
 
-fn home_of(registry: &Registry) -> Home {
+pub(crate) fn home_of(registry: &Registry) -> Home {
     let (areas, devices) = registry.furnish(Vec::new(), Vec::new());
     Home::new(areas, devices, Rights::default(), "sayso").unwrap()
 }
@@ -71,14 +71,20 @@ static LOCAL: LazyLock<Local> = LazyLock::new(|| Local::new(&local::Settings::de
 
 fn command(home: &Home, device: &Device, property: &Property, op: Op, value: Option<Value>) -> Result<String, String> {
     let action = Action { device: device.id.to_string(), property: property.clone(), op, value };
+    let (topic, payload) = through_the_gate(home, action)?;
+    assert!(!topic.contains(['+', '#']) && !topic.is_empty(), "{topic}");
+    assert!(!topic.starts_with("sayso/"), "{} has no binding for {property}", device.id);
+    Ok(format!("{topic} {payload}"))
+}
+
+/// What is sent for the action: the topic and the payload; or why it may not be done.
+pub(crate) fn through_the_gate(home: &Home, action: Action) -> Result<(String, String), String> {
     let speech = LOCAL.speech(&Phrase::new("", None, None));
     let asker = Asker { source: "test", command: "c1", confirmed: true, now: tokio::time::Instant::now().into_std(), speech };
     let draft = Draft { actions: vec![action], ..Draft::default() };
     let plan = home.permit(&draft, &State::default(), asker).map_err(|e| e.sentence(speech))?;
     let sent = plan.steps()[0].publish();
-    assert!(!sent.topic.contains(['+', '#']) && !sent.topic.is_empty(), "{}", sent.topic);
-    assert!(!sent.topic.starts_with("sayso/"), "{} has no binding for {property}", device.id);
-    Ok(format!("{} {}", sent.topic, sent.payload))
+    Ok((sent.topic.clone(), sent.payload.clone()))
 }
 
 fn described(home: &Home, device: &Device, capability: &Capability) -> Json {
@@ -140,66 +146,9 @@ fn every_fixture_gives_the_devices_beside_it() {
     assert!(written.is_empty(), "wrote {written:#?}: read them, and run again");
 }
 
-#[test]
-fn every_exposed_standard_feature_can_be_commanded() {
-    let text = fs::read_to_string(folder().join("exposes.ndjson")).unwrap();
-    let mut features = 0;
-    for line in text.lines() {
-        let model: Json = serde_json::from_str(line).unwrap();
-        let listed = json!([{"ieee_address": "0x01", "friendly_name": "Thing", "definition": {"exposes": model["exposes"]}}]);
-        let mut registry = Registry::new("sayso");
-        registry.hear("zigbee2mqtt/bridge/devices", zigbee2mqtt::devices("zigbee2mqtt", listed.to_string().as_bytes()).unwrap());
-        let home = home_of(&registry);
-        let sent: Vec<String> = home.devices().iter().flat_map(|d| d.capabilities.iter().flat_map(|c| all_sent(&home, d, c))).collect();
-        for key in standard(&model["exposes"]) {
-            features += 1;
-            assert!(
-                sent.iter().any(|s| s.starts_with("zigbee2mqtt/Thing/set") && s.contains(&format!("\"{key}\":"))),
-                "{}: {key} in {sent:#?}",
-                model["model"]
-            );
-        }
-    }
-    assert!(features > 200, "only {features} features were tried");
-}
-
 fn all_sent(home: &Home, device: &Device, capability: &Capability) -> Vec<String> {
     let tried = values(&capability.takes).into_iter().filter(|_| capability.settable);
     tried.filter_map(|value| command(home, device, &capability.property, Op::Set, value).ok()).collect()
-}
-
-/// The keys of the settable features that are in the vocabulary.
-fn standard(exposes: &Json) -> Vec<String> {
-    const KINDS: [&str; 6] = ["light", "switch", "cover", "lock", "climate", "fan"];
-    const NAMES: [&str; 12] = [
-        "state",
-        "brightness",
-        "color_temp",
-        "color_xy",
-        "color_hs",
-        "position",
-        "tilt",
-        "system_mode",
-        "fan_mode",
-        "preset",
-        "occupied_heating_setpoint",
-        "current_heating_setpoint",
-    ];
-    let mut keys = Vec::new();
-    for main in exposes.as_array().into_iter().flatten().filter(|e| KINDS.contains(&e["type"].as_str().unwrap())) {
-        let features = main["features"].as_array().unwrap();
-        let has = |name: &str| features.iter().any(|f| f["name"] == name);
-        for feature in features {
-            let name = feature["name"].as_str().unwrap();
-            // A cover with a position is opened by it; of two setpoints, the first is the target.
-            let other_way =
-                (main["type"] == "cover" && name == "state" && has("position")) || (name == "current_heating_setpoint" && has("occupied_heating_setpoint"));
-            if NAMES.contains(&name) && feature["access"].as_u64().unwrap() & 2 != 0 && !other_way {
-                keys.push(feature["property"].as_str().unwrap().to_owned());
-            }
-        }
-    }
-    keys
 }
 
 #[test]

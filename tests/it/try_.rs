@@ -146,6 +146,10 @@ fn check_tells_what_is_set_up() {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
     assert!(!text.contains("sk-hidden"));
+    // Who may not read the key can have the rest checked.
+    fs::remove_file(folder.path().join("key")).unwrap();
+    assert_eq!(Run::of(&["check", "--config", path.to_str().unwrap()]).ends().status.code(), Some(78));
+    assert_eq!(Run::of(&["check", "--no-keys", "--config", path.to_str().unwrap()]).ends().status.code(), Some(0));
 }
 
 #[test]

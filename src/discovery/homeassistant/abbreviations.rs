@@ -294,6 +294,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_short_key_of_home_assistant_has_its_long_form() {
+        let known: serde_json::Value = serde_json::from_str(include_str!("../../../tests/fixtures/discovery/abbreviations.json")).unwrap();
+        let mut count = 0;
+        for (table, of) in [("ABBREVIATIONS", entity as fn(&str) -> &str), ("DEVICE_ABBREVIATIONS", device)] {
+            for (short, full) in known[table].as_object().unwrap() {
+                assert_eq!(of(short), full.as_str().unwrap());
+                count += 1;
+            }
+        }
+        // Three more are of the `origin`, which says nothing about devices.
+        assert_eq!(count, 283 - 3);
+    }
+
+    #[test]
     fn the_tables_are_sorted_so_that_every_entry_is_found() {
         for (short, full) in ENTITY {
             assert_eq!(entity(short), full);

@@ -5,7 +5,7 @@ use crate::home::capability::{Capability, Property, Takes};
 
 use super::super::{Malformed, choice, readings, setting};
 use super::config::Config;
-use super::simple::{ON_OFF, Words, percent, switched};
+use super::simple::{ON_OFF, Words, switched};
 
 /// A choice of the device's: its property, the key of its words with their default, and the keys of topics and templates.
 struct Mode {
@@ -150,11 +150,12 @@ fn temperatures(config: &Config, usual: (f64, f64)) -> Result<Vec<Capability>, M
         ),
     ];
     let scale = scale(config);
-    let celsius = |n: f64| if scale == Scale::Fahrenheit { ((n - 32.0) / 1.8 * 10.0).round() / 10.0 } else { n };
+    let fahrenheit = matches!(scale, Scale::Fahrenheit { .. });
+    let celsius = |n: f64| if fahrenheit { ((n - 32.0) / 1.8 * 10.0).round() / 10.0 } else { n };
     let limit = |key: &str, usual: f64| config.number(key).map_or(usual, celsius);
     let (min, max) = (limit("min_temp", usual.0), limit("max_temp", usual.1));
-    // A grain of whole °F is no grain in °C.
-    let step = config.number("temp_step").filter(|s| *s > 0.0 && scale == Scale::Same);
+    // A grain of whole °F is no grain in °C: it is kept on the wire.
+    let step = Some(temp_step(config).unwrap_or(0.1)).filter(|_| !fahrenheit);
     let mut capabilities = Vec::new();
     for (property, [command_topic, command_template, state_topic, state_template]) in TARGETS {
         let Some(command) = config.tells(command_topic, command_template)? else { continue };
@@ -173,13 +174,19 @@ fn temperatures(config: &Config, usual: (f64, f64)) -> Result<Vec<Capability>, M
 
 fn scale(config: &Config) -> Scale {
     let unit = config.text("temperature_unit").unwrap_or_default();
-    if unit.trim_start_matches('°').eq_ignore_ascii_case("f") { Scale::Fahrenheit } else { Scale::Same }
+    let grain = temp_step(config).unwrap_or(1.0);
+    if unit.trim_start_matches('°').eq_ignore_ascii_case("f") { Scale::Fahrenheit { grain } } else { Scale::Same }
+}
+
+fn temp_step(config: &Config) -> Option<f64> {
+    config.number("temp_step").filter(|step| *step >= 0.1)
 }
 
 fn humidity(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let Some(command) = config.tells("target_humidity_command_topic", "target_humidity_command_template")? else { return Ok(Vec::new()) };
     let (min, max) = (config.number("min_humidity").unwrap_or(0.0), config.number("max_humidity").unwrap_or(100.0));
-    let takes = if min < max { Takes::Number { min, max, step: None, unit: "%".to_owned() } } else { percent() };
+    let (min, max) = if min < max { (min, max) } else { (0.0, 100.0) };
+    let takes = Takes::Number { min, max, step: Some(1.0), unit: "%".to_owned() };
     let state = config.hears("target_humidity_state_topic", "target_humidity_state_template")?;
     Ok(vec![setting(Property::Humidity, takes, Link { command: Some(command), state, ..Link::default() })])
 }
@@ -188,7 +195,7 @@ fn measured(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let mut capabilities = Vec::new();
     let temperature = config.hears("current_temperature_topic", "current_temperature_template")?;
     if !temperature.is_empty() {
-        let unit = if scale(config) == Scale::Fahrenheit { "°F" } else { "°C" };
+        let unit = if matches!(scale(config), Scale::Fahrenheit { .. }) { "°F" } else { "°C" };
         capabilities.push(readings::told("temperature", Some(unit), temperature));
     }
     let humidity = config.hears("current_humidity_topic", "current_humidity_template")?;

@@ -1,8 +1,8 @@
 //! Entities with one property: switches, sirens, selects, numbers, buttons, scenes and sensors.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
-use crate::home::binding::{Codec, Link, Scale};
+use crate::home::binding::{Codec, Form, Link, Port, Publication, Scale};
 use crate::home::capability::{Capability, Property, Takes, Value};
 
 use super::super::{Malformed, choice, names, number, readings, setting};
@@ -40,9 +40,24 @@ pub(super) fn switch(config: &Config) -> Result<Vec<Capability>, Malformed> {
 }
 
 pub(super) fn siren(config: &Config) -> Result<Vec<Capability>, Malformed> {
-    // The usual template gives a JSON object with `state` and more; without it the payload stands alone.
     let ports = [["command_topic", "command_template"], ["state_topic", "state_value_template"]];
-    Ok(vec![switched(config, Property::Power, ["on", "off"], ports, &ON_OFF)?])
+    let mut power = switched(config, Property::Power, ["on", "off"], ports, &ON_OFF)?;
+    let Some(topic) = config.topic("command_topic")? else { return Ok(vec![power]) };
+    if let Some(template) = config.template("command_off_template")? {
+        let off = template.fill(&config.wire("payload_off", "OFF")).map(|payload| (Value::text("off"), Publication::new(topic.as_str(), payload)));
+        power.link.fixed.retain(|(word, _)| *word != Value::text("off"));
+        power.link.fixed.extend(off);
+    } else if config.get("command_template").is_none() {
+        // Without a template it is told a JSON object, for there may be a tone and a volume beside the state.
+        let says = |word: &str, payload: Json| (Value::text(word), Publication::new(topic.as_str(), json!({"state": payload}).to_string()));
+        power.link.fixed = vec![says("on", config.wire("payload_on", "ON")), says("off", config.wire("payload_off", "OFF"))];
+    }
+    if config.get("state_value_template").is_none() {
+        // It may tell its state in the same form, or as the word alone.
+        let told: Vec<Port> = power.link.state.iter().map(|port| Port { form: Form::Field(vec!["state".to_owned()]), ..port.clone() }).collect();
+        power.link.state.extend(told);
+    }
+    Ok(vec![power])
 }
 
 pub(super) fn select(config: &Config, device: &str) -> Result<Vec<Capability>, Malformed> {

@@ -60,7 +60,9 @@ impl At<'_> {
 
 impl Expose {
     pub(super) fn is_settable(&self) -> bool {
-        self.access.is_some_and(|access| access & SET != 0)
+        // A range of one number is no choice: some boilers declare a target that is fixed.
+        let fixed = self.value_min.is_some() && self.value_min == self.value_max;
+        self.access.is_some_and(|access| access & SET != 0) && !fixed
     }
 
     /// The key in the payload, where it can be one.
@@ -125,6 +127,56 @@ impl Expose {
         Some(self.able(setting(property, number(0.0, 100.0, "%"), link)))
     }
 
+    /// Speeds counted from 1 in percent: off is no speed, as for Home Assistant.
+    fn speed(&self, at: At<'_>) -> Option<Capability> {
+        let speeds = self.value_max.filter(|max| self.value_min == Some(1.0) && *max > 1.0 && *max < 100.0);
+        let Some(speeds) = speeds else { return self.percent(at, Property::Speed, 254.0) };
+        let codec = Codec { words: Vec::new(), scale: Scale::Linear { from: (0.0, 100.0), to: (0.0, speeds) } };
+        let link = Link { codec, ..at.link(&Property::Speed, self.key()?) };
+        Some(self.able(setting(Property::Speed, number((100.0 / speeds).floor(), 100.0, "%"), link)))
+    }
+
+    /// Some devices expose the parts of a fan one by one: they are taken out of `rest` and make one.
+    pub(super) fn loose_fan(rest: &mut Vec<Self>) -> Option<Self> {
+        let is_part = |e: &Self| e.is_settable() && matches!(e.name.as_deref(), Some("fan_state" | "fan_speed"));
+        let parts: Vec<Self> = rest.extract_if(.., |e| is_part(e)).collect();
+        let features = parts.into_iter().map(|part| {
+            let name = match (part.name.as_deref(), part.kind.as_str()) {
+                (Some("fan_state"), _) => "state",
+                (_, "enum") => "mode",
+                _ => "speed",
+            };
+            Self { name: Some(name.to_owned()), ..part }
+        });
+        let features: Vec<Self> = features.collect();
+        (!features.is_empty()).then(|| Self { kind: "fan".to_owned(), features, ..Self::default() })
+    }
+
+    /// A warning device: on is its loudest burglar alarm, which ends by itself.
+    fn siren(&self, at: At<'_>) -> Option<Capability> {
+        /// Seconds; without a word on it, `Zigbee2MQTT` would take 10.
+        const LASTS: f64 = 180.0;
+        let key = self.key().filter(|_| self.is_settable())?;
+        let best = |feature: &str, words: &[&str]| {
+            let known = self.feature(feature)?.words();
+            let word = words.iter().find(|word| known.iter().any(|k| k == *word)).map(|&word| word.to_owned());
+            word.or_else(|| known.into_iter().find(|word| word != "stop"))
+        };
+        let (mode, level) = (best("mode", &["burglar", "emergency"])?, best("level", &["very_high", "high"]));
+        let lasts = self.feature("duration").map(|f| LASTS.min(f.value_max.unwrap_or(LASTS)));
+        let mut on = json!({"mode": mode});
+        if let Some(level) = level {
+            on["level"] = level.into();
+        }
+        if let Some(lasts) = lasts.filter(|lasts| *lasts >= 1.0) {
+            #[expect(clippy::cast_possible_truncation, reason = "from 1 to 180")]
+            let whole = lasts as i64;
+            on["duration"] = whole.into();
+        }
+        let fixed = vec![(Value::text("on"), at.set(key, &on)), (Value::text("off"), at.set(key, &json!({"mode": "stop"})))];
+        Some(setting(Property::Power, choice(&["on", "off"]), Link { fixed, ..Link::default() }))
+    }
+
     /// What can only be read has nothing that commands it.
     fn able(&self, mut capability: Capability) -> Capability {
         if !self.is_settable() {
@@ -145,9 +197,10 @@ impl Expose {
             "climate" => self.climate(at),
             "fan" => vec![
                 self.feature("state").and_then(|f| f.switch(at, Property::Power, ["on", "off"])),
-                self.feature("speed").and_then(|f| f.percent(at, Property::Speed, 254.0)),
+                self.feature("speed").and_then(|f| f.speed(at)),
                 self.feature("mode").and_then(|f| f.select(at, Property::FanMode)),
             ],
+            "composite" => vec![self.siren(at)],
             _ => Vec::new(),
         };
         all.into_iter().flatten().collect()

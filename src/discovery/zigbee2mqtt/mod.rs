@@ -66,7 +66,8 @@ fn parts(base: &str, device: &Listed) -> Vec<Found> {
     }
     let at = At { base, name: &device.friendly_name };
     let exposes = definition.exposes.iter().filter_map(|e| serde_json::from_value::<Expose>(e.clone()).ok());
-    let (mains, rest): (Vec<_>, Vec<_>) = exposes.filter(|e| e.category.as_deref() != Some("config")).partition(is_main);
+    let (mut mains, mut rest): (Vec<_>, Vec<_>) = exposes.filter(|e| e.category.as_deref() != Some("config")).partition(is_main);
+    mains.extend(Expose::loose_fan(&mut rest));
     let called = spoken(&device.friendly_name);
     let unique = names::address(&device.ieee_address);
     let mut found: Vec<(Option<String>, Found)> = Vec::new();
@@ -74,7 +75,8 @@ fn parts(base: &str, device: &Listed) -> Vec<Found> {
         let alone = mains.iter().filter(|other| other.kind == main.kind).count() == 1;
         let part = main.part().filter(|_| !alone);
         let name = part.map_or_else(|| called.clone(), |part| format!("{called} {}", endpoint(part)));
-        let one = whole(&unique, &called, &name, &main.kind, main.capabilities(at));
+        let kind = if main.kind == "composite" { "siren" } else { &main.kind };
+        let one = whole(&unique, &called, &name, kind, main.capabilities(at));
         found.extend(one.map(|one| (part.map(str::to_owned), one)));
     }
     let mut others = Vec::new();
@@ -97,6 +99,7 @@ fn put(capabilities: &mut Vec<Capability>, capability: Capability) {
 fn is_main(expose: &Expose) -> bool {
     match expose.kind.as_str() {
         "light" | "cover" | "lock" | "climate" | "fan" => true,
+        "composite" => expose.name.as_deref() == Some("warning"),
         "switch" => expose.feature("state").and_then(Expose::key).is_some_and(|key| key.starts_with("state")),
         _ => false,
     }
@@ -107,7 +110,13 @@ fn interesting(expose: &Expose) -> bool {
     let name = expose.name.as_deref().unwrap_or_default();
     let battery = matches!(name, "battery" | "battery_low");
     let quiet = matches!(name, "identify" | "action" | "linkquality" | "update_available") || name.starts_with("action_");
-    !quiet && (battery || expose.category.as_deref() != Some("diagnostic"))
+    !quiet && !is_installers(name) && (battery || expose.category.as_deref() != Some("diagnostic"))
+}
+
+/// What is set once, by whoever installs the device, and would do harm when it was said by mistake.
+fn is_installers(name: &str) -> bool {
+    const BEGINNINGS: [&str; 8] = ["factory_reset", "calibration", "motor_", "device_", "transmit_power", "reset_", "border", "set_upper_limit"];
+    BEGINNINGS.iter().any(|start| name.starts_with(start)) || name.ends_with("calibration") || name.ends_with("calibrations")
 }
 
 fn whole(unique: &str, called: &str, name: &str, kind: &str, capabilities: Vec<Capability>) -> Option<Found> {

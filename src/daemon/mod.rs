@@ -1,9 +1,12 @@
 //! The only room that knows MQTT and pipeline both: build, spawn, serve, drain. Reads top to bottom in the order it happens.
 
-use std::future::Future;
+use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+mod pulse;
+mod reload;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -12,7 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::discovery::finder::Finder;
 use crate::interpret::RecallSettings;
 use crate::interpret::admit::Admit;
@@ -28,7 +31,9 @@ use crate::store::drafts::{Drafts, Limits};
 use crate::store::journal::{self, Entry, Journal, Received, Unfinished};
 use crate::store::{self, Store, StoreError};
 use crate::systemd::Notify;
+use crate::telemetry::log::Log;
 use crate::telemetry::tally::Tally;
+use pulse::Pulse;
 
 /// Commands being worked on at once. The most of them wait for models; past it the inbox fills and answers `busy`.
 const MOST_AT_ONCE: usize = 512;
@@ -59,11 +64,32 @@ pub enum DaemonError {
     Providers(#[from] crate::provider::http::Unfit),
 }
 
-/// Serves until `stop` ends, then drains. Blocks at the start while the store is opened.
+/// What the daemon is told from outside.
+#[derive(Debug)]
+pub enum Told {
+    /// To stop. That nobody is left to say so means the same.
+    Stop,
+    /// To read these files anew.
+    Reload(Box<Place>),
+}
+
+/// Who stands outside: who starts it, watches it, tells it, and reads its log.
+#[derive(Debug)]
+pub struct Outside {
+    /// Who hears how it is.
+    pub notify: Notify,
+    /// Who tells it what to do.
+    pub told: mpsc::Receiver<Told>,
+    /// The log, whose filter a reload may change.
+    pub log: Log,
+}
+
+/// Serves until it is told to stop, then drains. Blocks at the start while the store is opened.
 ///
 /// # Errors
 /// When something cannot be set up that no patience mends. A broker or provider that is away is no error: it is waited for.
-pub async fn run(config: Config, notify: Notify, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
+pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
+    let Outside { notify, mut told, log } = outside;
     let tally = Arc::new(Tally::default());
 
     // What survives a restart.
@@ -100,15 +126,21 @@ pub async fn run(config: Config, notify: Notify, stop: impl Future<Output = ()>)
         told: None,
         finder,
         clashed: false,
-        prefix: config.mqtt.prefix.clone(),
         broker,
+        away: None,
         stood: false,
+        ready: false,
+        faults: 0,
+        pulse: Pulse::default(),
         patience: config.mqtt.keep_alive * 4,
+        store,
+        log,
+        config,
     };
     for command in unfinished {
-        desk.take_up(command, &config.mqtt);
+        desk.take_up(command);
     }
-    desk.serve(&mut inbox, &notify, stop).await;
+    desk.serve(&mut inbox, &notify, &mut told).await;
 
     // Stopping, in this order.
     notify.stopping();
@@ -117,7 +149,7 @@ pub async fn run(config: Config, notify: Notify, stop: impl Future<Output = ()>)
     while let Some(incoming) = inbox.next().await {
         desk.take(incoming, &notify).await;
     }
-    desk.finish(config.daemon.grace).await; //                 finish those in flight
+    desk.finish(desk.config.daemon.grace).await; //                 finish those in flight
     desk.journal.synced().await; //                            so that the last of them can be acknowledged
     desk.outbox.close(LAST_WORDS).await; //                    drain publishes, say "offline" by hand, disconnect
     desk.journal.close().await; //                             flush the store
@@ -132,11 +164,11 @@ pub async fn run(config: Config, notify: Notify, stop: impl Future<Output = ()>)
 /// When a language file or a provider's settings cannot be used.
 pub fn pipeline(config: &Config, drafts: Option<Drafts>, journal: Arc<Journal>, tally: Arc<Tally>, deliver: Deliver) -> Result<Pipeline, DaemonError> {
     let rooms = Rooms {
-        local: Local::new(&config.local)?,
-        recall: Recall::new(&config.recall, &config.ask.family(), drafts, Arc::clone(&tally)),
-        admit: Admit::new(config.admit),
-        composer: Composer::default(),
-        ask: Ask::new(config.ask.clone(), Arc::clone(&tally))?,
+        local: Arc::new(Local::new(&config.local)?),
+        recall: Arc::new(Recall::new(&config.recall, &config.ask.family(), drafts, Arc::clone(&tally))),
+        admit: Arc::new(Admit::new(config.admit)),
+        composer: Arc::new(Composer::default()),
+        ask: Arc::new(Ask::new(config.ask.clone(), Arc::clone(&tally))?),
         journal,
         tally,
     };
@@ -244,18 +276,28 @@ struct Desk {
     finder: Finder,
     /// True while what is announced does not fit what is declared, and that was told.
     clashed: bool,
-    prefix: String,
-    /// Its address, for the log.
+    /// The broker's address, for the log.
     broker: String,
+    /// Why the broker is away, while it is.
+    away: Option<String>,
     /// True once a connection has stood.
     stood: bool,
+    /// True once systemd was told that we serve.
+    ready: bool,
+    /// How many faults the last reload found; what was read before holds then.
+    faults: usize,
+    /// Whether commands come to an end.
+    pulse: Pulse,
     /// The longest silence of a connection that is well.
     patience: Duration,
+    store: Option<Arc<Store>>,
+    log: Log,
+    /// What holds now.
+    config: Config,
 }
 
 impl Desk {
-    async fn serve(&mut self, inbox: &mut Inbox, notify: &Notify, stop: impl Future<Output = ()>) {
-        let mut stop = std::pin::pin!(stop);
+    async fn serve(&mut self, inbox: &mut Inbox, notify: &Notify, told: &mut mpsc::Receiver<Told>) {
         let mut health = time::interval(HEALTH_EVERY);
         let mut alive = time::interval(notify.watchdog_every().unwrap_or(HEALTH_EVERY));
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -265,21 +307,28 @@ impl Desk {
             // In this order: what waits in the inbox was said before the broker's acknowledgement came.
             tokio::select! {
                 biased;
-                () = &mut stop => return,
+                told = told.recv() => match told {
+                    Some(Told::Reload(place)) => self.reload(&place, notify),
+                    Some(Told::Stop) | None => return,
+                },
                 _ = alive.tick() => if self.is_alive() { notify.watchdog() },
-                _ = health.tick() => drop(self.publish_health()),
+                _ = health.tick() => {
+                    drop(self.publish_health());
+                    notify.status(&self.status());
+                }
                 Some(ended) = self.answers.join_next() => if let Err(e) = ended { error!(error = %e, "a command ended without an answer") },
                 Some(incoming) = inbox.next(), if self.answers.len() < MOST_AT_ONCE => {
                     if self.take(incoming, notify).await {
                         unready = None;
                     }
                 }
-                () = arrived(&mut self.told), if self.told.is_some() => self.settle(),
-                () = until(due) => self.settle(),
+                () = arrived(&mut self.told), if self.told.is_some() => self.settle(notify),
+                () = until(due) => self.settle(notify),
                 () = async { if let Some(sleep) = &mut unready { sleep.await } }, if unready.is_some() => {
                     unready = None;
                     warn!("no broker yet: going on trying");
-                    notify.ready("waiting for the broker");
+                    self.ready = true;
+                    notify.ready(&self.status());
                 }
             }
         }
@@ -298,8 +347,8 @@ impl Desk {
                 if self.stood && !session_present {
                     warn!("the broker has forgotten our session: what was said while the connection was away is lost");
                 }
-                self.stood = true;
-                notify.ready("serving");
+                (self.stood, self.ready, self.away) = (true, true, None);
+                notify.ready(&self.status());
                 let health = self.publish_health();
                 if self.held.is_some() {
                     self.finder.expect(time::Instant::now().into_std());
@@ -309,16 +358,41 @@ impl Desk {
             }
             Incoming::Down { why } => {
                 warn!(why, broker = self.broker, "the broker is away, trying again");
-                notify.status(&format!("waiting for the broker: {why}"));
+                self.away = Some(why);
+                notify.status(&self.status());
             }
         }
         false
     }
 
-    /// The poll loop moves, or is trying: systemd restarts us when it does neither for a while.
+    /// The poll loop moves, or is trying, and commands come to an end: systemd restarts us when that is not so for a while.
     fn is_alive(&self) -> bool {
         let now = time::Instant::now().into_std();
-        now.saturating_duration_since(self.outbox.last_progress()) < self.patience
+        let polls = now.saturating_duration_since(self.outbox.last_progress()) < self.patience;
+        let answers = self.pulse.beats_well(now);
+        if !(polls && answers) {
+            error!(polls, answers, "something hangs: the watchdog is not fed");
+        }
+        polls && answers
+    }
+
+    /// How we are, in one line, for `systemctl status`.
+    fn status(&self) -> String {
+        let (home, broker) = (self.pipeline.home(), &self.broker);
+        let mut status = match &self.away {
+            None if self.stood => format!("serving at {broker}"),
+            None => format!("waiting for the broker at {broker}"),
+            Some(why) => format!("waiting for the broker at {broker}: {why}"),
+        };
+        let (devices, areas) = (home.devices().len(), home.areas().len());
+        // Writing to a text cannot fail.
+        let _ = write!(status, "; {devices} device{} in {areas} area{}", plural(devices), plural(areas));
+        let providers: Vec<String> = self.pipeline.rooms().ask.health().iter().map(|p| format!("{} {}", p.name, p.state)).collect();
+        let _ = write!(status, "; {}", if providers.is_empty() { "no model".to_owned() } else { format!("models: {}", providers.join(", ")) });
+        if self.faults > 0 {
+            let _ = write!(status, "; NOT RELOADED: {} fault{} in the config, see the log", self.faults, plural(self.faults));
+        }
+        status
     }
 
     /// A command came in: into the journal, then on its way; the broker's copy is acknowledged once ours is safe.
@@ -334,8 +408,13 @@ impl Desk {
         };
         match self.journal.receive(received, epoch, redelivered) {
             Entry::New(mark) => {
-                let (pipeline, outbox) = (Arc::clone(&self.pipeline), self.outbox.clone());
-                self.begin(async move { send(&outbox, &pipeline.answer(&command, Some(mark)).await, &command.reply_to).await });
+                let (pipeline, outbox, pulse) = (Arc::clone(&self.pipeline), self.outbox.clone(), self.pulse.clone());
+                self.begin(async move {
+                    let beat = pulse.begin(command.deadline);
+                    let reply = pipeline.answer(&command, Some(mark)).await;
+                    drop(beat);
+                    send(&outbox, &reply, &command.reply_to).await;
+                });
             }
             Entry::Answered(reply) => {
                 self.tally.duplicate();
@@ -351,7 +430,7 @@ impl Desk {
 
 impl Desk {
     /// A command that an earlier life left without an answer.
-    fn take_up(&mut self, unfinished: Unfinished, settings: &crate::mqtt::Settings) {
+    fn take_up(&mut self, unfinished: Unfinished) {
         let Unfinished { mark, received, sending } = unfinished;
         let left = journal::left_until(received.until).unwrap_or_default();
         let letter = Letter {
@@ -365,15 +444,17 @@ impl Desk {
             turn: 0,
         };
         // It was decoded when it was heard; where the rules have changed since, there is nobody to tell.
-        let Ok(mut command) = wire::decode(&letter, &settings.rules()) else { return };
+        let Ok(mut command) = wire::decode(&letter, &self.config.mqtt.rules()) else { return };
         command.deadline = command.heard_at + left;
         info!(command_id = command.id, source = %command.source, "taking up a command from before the restart");
-        let (pipeline, outbox) = (Arc::clone(&self.pipeline), self.outbox.clone());
+        let (pipeline, outbox, pulse) = (Arc::clone(&self.pipeline), self.outbox.clone(), self.pulse.clone());
         self.begin(async move {
+            let beat = pulse.begin(command.deadline);
             let reply = match sending {
                 Some(sending) => pipeline.resume(&command, mark, sending).await,
                 None => pipeline.answer(&command, Some(mark)).await,
             };
+            drop(beat);
             send(&outbox, &reply, &command.reply_to).await;
         });
     }
@@ -390,9 +471,10 @@ impl Desk {
     }
 
     /// What was announced becomes the home, and whoever waited for it waits no longer.
-    fn settle(&mut self) {
+    fn settle(&mut self, notify: &Notify) {
         self.told = None;
         self.refurnish();
+        notify.status(&self.status());
         if self.held.is_some() && self.pipeline.home().devices().is_empty() {
             warn!("there is no device yet: nothing can be commanded; write a home.toml, or let devices announce themselves");
         }
@@ -445,7 +527,7 @@ impl Desk {
 
     fn publish_health(&self) -> Option<Delivery> {
         let message = Outgoing {
-            topic: format!("{}/health", self.prefix),
+            topic: format!("{}/health", self.config.mqtt.prefix),
             payload: self.pipeline.health().to_string().into(),
             correlation: None,
             retain: true,
@@ -483,6 +565,10 @@ async fn send(outbox: &Outbox, reply: &Reply, to: &ReplyTo) {
     while outbox.reply(reply, to, None).is_err() {
         time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
 }
 
 /// An error with all its causes, in one line.

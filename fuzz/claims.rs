@@ -1,0 +1,186 @@
+//! What holds of any bytes at all: one claim for each door through which strangers' bytes come in. The fuzzer looks for
+//! bytes that break them; `tests/it/corpus.rs` tries the bytes that once did, and others worth keeping, in every test run.
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use sayso::command::phrase::Phrase;
+use sayso::discovery::Settings as Ears;
+use sayso::discovery::finder::Finder;
+use sayso::home::Home;
+use sayso::home::action::{Action, Draft, Op};
+use sayso::home::capability::{Capability, Takes, Value};
+use sayso::home::device::{Area, Device, Kind};
+use sayso::home::permit::{Asker, MOST_ACTIONS};
+use sayso::home::rights::Rights;
+use sayso::home::slug::Slug;
+use sayso::home::state::State;
+use sayso::home::template::Template;
+use sayso::local::{Local, Settings as Readings};
+use sayso::mqtt::wire::{self, Letter, Rules};
+use serde_json::{Value as Json, json};
+
+/// Announcements as a broker would bring them: topic, line feed, payload; a NUL between two of them. Whatever they are, a home
+/// comes of it in which every device can be commanded on topics that are nobody's but its own.
+pub(crate) fn discovery(data: &[u8]) {
+    let messages: Vec<(&str, &[u8])> = data.split(|byte| *byte == 0).filter_map(message).collect();
+    hear_and_command(&messages);
+}
+
+fn message(data: &[u8]) -> Option<(&str, &[u8])> {
+    let end = data.iter().position(|byte| *byte == b'\n')?;
+    Some((std::str::from_utf8(&data[..end]).ok()?, &data[end + 1..]))
+}
+
+/// One device of a `Zigbee2MQTT` bridge, by what it exposes.
+pub(crate) fn exposes(data: &[u8]) {
+    let listed = match serde_json::from_slice::<Json>(data) {
+        Ok(exposes) => json!([{"ieee_address": "0x01", "friendly_name": "Thing", "definition": {"exposes": exposes}}]).to_string().into_bytes(),
+        Err(_) => data.to_vec(),
+    };
+    hear_and_command(&[("zigbee2mqtt/bridge/devices", &listed), ("zigbee2mqtt/Thing", data)]);
+}
+
+fn hear_and_command(messages: &[(&str, &[u8])]) {
+    let start = now();
+    let mut finder = Finder::new(Ears::default(), Arc::clone(&HOME), "sayso");
+    for (topic, payload) in messages.iter().filter(|(topic, _)| finder_listens(topic)) {
+        finder.hear(topic, payload, start);
+    }
+    let home = finder.home().expect("what is announced fits what is declared");
+    for topic in home.command_topics() {
+        let own = topic.strip_prefix("sayso/").is_none_or(|rest| rest.starts_with("action/"));
+        assert!(own && !topic.starts_with('$') && !topic.contains(['+', '#', '\0']), "{topic:?}");
+    }
+    for device in home.devices() {
+        let names = device.aliases.iter().chain([&device.name]);
+        assert!(names.clone().all(|name| name.chars().count() <= 80 && !name.chars().any(char::is_control)), "{device:?}");
+        for capability in device.capabilities.iter().filter(|c| c.settable) {
+            for value in values(&capability.takes) {
+                command(&home, device, capability, value);
+            }
+        }
+    }
+    for (topic, payload) in messages {
+        home.observe(topic, payload);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "no test's time is paused here, and the fuzzer needs no tokio")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn finder_listens(topic: &str) -> bool {
+    Ears::default().hears(topic)
+}
+
+fn values(takes: &Takes) -> Vec<Option<Value>> {
+    match takes {
+        Takes::Choice(words) => words.iter().map(|word| Some(Value::text(word))).collect(),
+        Takes::Number { min, max, .. } => [*min, f64::midpoint(*min, *max), *max].map(|n| Some(Value::Number(n))).to_vec(),
+        Takes::Color => vec![Some(Value::text("orange"))],
+        Takes::Boolean => vec![Some(Value::Flag(true))],
+        Takes::Trigger => vec![None],
+    }
+}
+
+fn command(home: &Home, device: &Device, capability: &Capability, value: Option<Value>) {
+    let action = Action { device: device.id.to_string(), property: capability.property.clone(), op: Op::Set, value };
+    permit(home, &Draft { actions: vec![action], ..Draft::default() });
+}
+
+fn permit(home: &Home, draft: &Draft) {
+    let speech = LOCAL.speech(&Phrase::new("", None, None));
+    let asker = Asker { source: "fuzz", command: "1", confirmed: true, now: now(), speech };
+    if let Err(denied) = home.permit(draft, &State::default(), asker) {
+        assert!(!denied.sentence(speech).is_empty());
+    }
+}
+
+/// A template, line feed, the payload it is filled with: it ends, soon and with a text of bounded length.
+pub(crate) fn template(data: &[u8]) {
+    let Some((text, payload)) = message(data) else { return };
+    let Ok(template) = Template::parse(text) else { return };
+    let value = serde_json::from_slice(payload).unwrap_or_else(|_| Json::String(String::from_utf8_lossy(payload).into_owned()));
+    for filled in [template.render(&value), template.fill(&value)].into_iter().flatten() {
+        assert!(filled.len() <= data.len() + (1 << 20), "{} bytes came of {}", filled.len(), data.len());
+    }
+}
+
+/// A phrase in a home: the reading is the same each time, names only what is there, and asks or acts, never both.
+pub(crate) fn phrase(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for area in [None, Some("kitchen")] {
+        let phrase = Phrase::new(text, area, None);
+        let draft = LOCAL.draft(&phrase, &HOME);
+        assert_eq!(draft, LOCAL.draft(&phrase, &HOME));
+        LOCAL.consents(&phrase);
+        let Some(draft) = draft else { continue };
+        assert!(draft.question.is_none() || draft.actions.is_empty(), "{draft:?}");
+        assert!(draft.actions.len() <= MOST_ACTIONS, "{} actions", draft.actions.len());
+        for action in &draft.actions {
+            let device = HOME.device(&action.device).expect("a device that is there");
+            assert!(device.can(&action.property).is_some(), "{action:?}");
+        }
+        permit(&HOME, &draft);
+    }
+}
+
+/// A message on a command topic: the topic, the response topic, the payload, each on a line. It is a command or rejected; and its
+/// reply goes below a prefix that is allowed.
+pub(crate) fn decode(data: &[u8]) {
+    let Some((topic, rest)) = message(data) else { return };
+    let Some((response_topic, payload)) = message(rest) else { return };
+    let rules = Rules { prefix: "sayso".to_owned(), reply_prefixes: vec!["panel/".to_owned()], ttl: Duration::from_mins(1) };
+    let letter = Letter {
+        topic,
+        payload,
+        response_topic: (!response_topic.is_empty()).then_some(response_topic),
+        correlation: Some(payload),
+        expiry: None,
+        heard_at: now(),
+        wall_clock: Some(std::time::UNIX_EPOCH + Duration::from_hours(500_000)),
+        turn: 0,
+    };
+    let (reply_to, id) = match wire::decode(&letter, &rules) {
+        Ok(command) => {
+            assert!(command.deadline <= command.heard_at + wire::LONGEST_TTL && !command.text.trim().is_empty());
+            (command.reply_to, command.id)
+        }
+        Err(rejected) => {
+            assert!(rejected.text.len() <= wire::LARGEST);
+            (rejected.reply_to, rejected.id)
+        }
+    };
+    assert!(!id.is_empty());
+    assert!(reply_to.topic.starts_with("sayso/reply/") || reply_to.topic.starts_with("panel/"), "{}", reply_to.topic);
+    assert!(!reply_to.topic.contains(['+', '#', '\0']) || !reply_to.topic.starts_with("panel/"), "{}", reply_to.topic);
+}
+
+static LOCAL: LazyLock<Local> = LazyLock::new(|| Local::new(&Readings::default()).expect("the built-in languages are sound"));
+
+/// A small home with something of every kind.
+static HOME: LazyLock<Arc<Home>> = LazyLock::new(|| {
+    let slug = |text: &str| Slug::new(text).expect("a slug");
+    let area = |id: &str, name: &str, floor: &str| Area { id: slug(id), name: name.to_owned(), aliases: Vec::new(), floor: Some(floor.to_owned()) };
+    let kinds = [
+        ("kitchen_light", "light", "kitchen"),
+        ("bedside_lamp", "light", "bedroom"),
+        ("blinds", "cover", "bedroom"),
+        ("front_door", "lock", "kitchen"),
+        ("thermostat", "climate", "kitchen"),
+        ("ceiling_fan", "fan", "bedroom"),
+        ("radio", "media_player", "kitchen"),
+        ("robot", "vacuum", "kitchen"),
+        ("film_night", "scene", "bedroom"),
+        ("coffee_machine", "switch", "kitchen"),
+    ];
+    let device = |(id, kind, area): (&str, &str, &str)| Device { area: Some(slug(area)), ..Device::new(slug(id), Kind::new(slug(kind))) };
+    let mut devices: Vec<Device> = kinds.into_iter().map(device).collect();
+    for property in ["color", "color_temp"] {
+        devices[1].capabilities.push(Capability::standard(property.into()));
+    }
+    let areas = vec![area("kitchen", "Kitchen", "downstairs"), area("bedroom", "Bedroom", "upstairs")];
+    Arc::new(Home::new(areas, devices, Rights::default(), "sayso").expect("nothing clashes"))
+});

@@ -1,0 +1,108 @@
+//! Reading the config anew while serving. All of the new is built before any of the old is let go: where something is wrong,
+//! everything stays as it was, and every fault is told.
+
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use crate::config::{Changes, Config, Place};
+use crate::interpret::admit::Admit;
+use crate::interpret::ask::Ask;
+use crate::interpret::recall::Recall;
+use crate::local::Local;
+use crate::pipeline::Rooms;
+use crate::systemd::Notify;
+
+use super::{Chain, DaemonError, Desk, open_drafts};
+
+impl Desk {
+    /// Takes up what the files of `place` say now, or keeps what they said before.
+    pub(super) fn reload(&mut self, place: &Place, notify: &Notify) {
+        if self.ready {
+            notify.reloading();
+        }
+        match Config::load(place) {
+            Ok(config) => self.adopt(config),
+            Err(faults) => {
+                for fault in faults.iter() {
+                    error!(%fault, "the config is wrong");
+                }
+                self.keep_the_old(faults.iter().len());
+            }
+        }
+        if self.ready {
+            notify.ready(&self.status());
+        }
+    }
+
+    fn adopt(&mut self, new: Config) {
+        let changes = self.config.changes(&new);
+        let rooms = match self.rooms_for(&new) {
+            Ok(rooms) => rooms,
+            Err(fault) => {
+                error!(fault = %Chain(&fault), "the config is wrong");
+                return self.keep_the_old(1);
+            }
+        };
+        // With another prefix the devices of the home would be told on other topics than those we have a right to.
+        let moves = new.mqtt.prefix != self.config.mqtt.prefix;
+        if !moves && !self.declare(&new) {
+            return;
+        }
+        self.pipeline = Arc::new(self.pipeline.renewed(rooms, new.daemon.order, new.ask.deadline));
+        self.refurnish();
+        if let Err(fault) = self.log.refilter(&new.log) {
+            warn!(fault = %Chain(&fault), "the log stays as it is");
+        }
+        self.faults = 0;
+        tell(&changes);
+        let (old, home) = (self.config.clone(), if moves { Arc::clone(&self.config.home) } else { Arc::clone(&new.home) });
+        // What wants a restart is still as it was: it will be told again at the next reload.
+        self.config = Config { mqtt: old.mqtt, store: old.store, discovery: old.discovery, home, ..new };
+    }
+
+    /// The home the operator declares is another; false where what devices announce does not fit it, and all stays as it was.
+    fn declare(&mut self, new: &Config) -> bool {
+        let before = self.finder.declare(Arc::clone(&new.home));
+        let Err(clashes) = self.finder.home() else { return true };
+        for clash in &clashes {
+            error!(fault = %clash, "the home file does not fit the devices announced");
+        }
+        self.finder.declare(before);
+        self.finder.expect(tokio::time::Instant::now().into_std());
+        self.keep_the_old(clashes.len());
+        false
+    }
+
+    fn keep_the_old(&mut self, faults: usize) {
+        self.faults = faults;
+        error!(faults, "not reloaded, what was read before holds: mend it (`sayso check` tells the same), then reload again");
+    }
+
+    /// The rooms for `new`. What did not change is kept with all it knows; the languages are read anew, for their files may have changed.
+    fn rooms_for(&self, new: &Config) -> Result<Rooms, DaemonError> {
+        let (old, kept) = (&self.config, self.pipeline.rooms());
+        let mut rooms = Rooms { local: Arc::new(Local::new(&new.local)?), ..kept.clone() };
+        if old.ask == new.ask {
+            rooms.ask.pardon();
+        } else {
+            rooms.ask = Arc::new(Ask::new(new.ask.clone(), Arc::clone(&self.tally))?);
+        }
+        if old.admit != new.admit {
+            rooms.admit = Arc::new(Admit::new(new.admit));
+        }
+        if old.recall != new.recall || old.ask.family() != new.ask.family() {
+            let drafts = self.store.as_deref().and_then(|store| open_drafts(store, &new.recall));
+            rooms.recall = Arc::new(Recall::new(&new.recall, &new.ask.family(), drafts, Arc::clone(&self.tally)));
+        }
+        Ok(rooms)
+    }
+}
+
+fn tell(changes: &Changes) {
+    let live = if changes.live.is_empty() { "nothing".to_owned() } else { changes.live.join("; ") };
+    info!(changed = live, "config reloaded");
+    if !changes.restart.is_empty() {
+        warn!(keys = changes.restart.join(", "), "changed, and wants a restart: until then the old values hold (systemctl restart sayso loses no command)");
+    }
+}
