@@ -37,7 +37,11 @@ impl Config {
         live.extend(sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()));
         let mut restart = broker(&self.mqtt, &new.mqtt);
         restart.extend(kept(&self.store, &new.store));
-        let others = [("discovery", self.discovery != new.discovery), ("log.journald", self.log.journald != new.log.journald)];
+        let others = [
+            ("discovery", self.discovery != new.discovery),
+            ("metrics.listen", self.metrics != new.metrics),
+            ("log.journald", self.log.journald != new.log.journald),
+        ];
         restart.extend(others.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key));
         Changes { live, restart }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::home::Home;
 use crate::interpret::{AdmitSettings, AskSettings, RecallSettings};
 use crate::pipeline::Order;
-use crate::telemetry::log;
+use crate::telemetry::{log, scrape};
 use crate::{discovery, local, mqtt, store};
 
 mod change;
@@ -58,6 +58,8 @@ pub struct Config {
     pub ask: AskSettings,
     /// The log.
     pub log: log::Settings,
+    /// Where metrics are served, where they are.
+    pub metrics: Option<scrape::Address>,
     /// The daemon itself.
     pub daemon: DaemonSettings,
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::interpret::{AdmitSettings, AskSettings, RecallSettings};
 use crate::local::When;
 use crate::pipeline::Order;
 use crate::secret::Secret;
-use crate::telemetry::log;
+use crate::telemetry::{log, scrape};
 use crate::{discovery, local, mqtt, store};
 
 use super::environment::Environment;
@@ -58,6 +59,7 @@ pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
         admit: admit(&root.table("limits")),
         ask: ask(root, folders, mqtt.ttl),
         log: log(&root.table("log"), folders),
+        metrics: metrics(&root.table("metrics")),
         daemon: daemon(&root.table("daemon")),
         mqtt,
     }
@@ -236,6 +238,17 @@ fn log(table: &Table<'_>, folders: &Folders<'_>) -> log::Settings {
     let usual = log::Settings::default();
     let filter = folders.environment.filter.clone().or(filter);
     log::Settings { filter: filter.unwrap_or(usual.filter), journald: table.flag("journald").unwrap_or(folders.environment.journald) }
+}
+
+/// Metrics tell when somebody is at home: they are for this machine alone, which passes them on if it wants.
+fn metrics(table: &Table<'_>) -> Option<scrape::Address> {
+    table.text_as("listen", |text| match text.strip_prefix("unix:") {
+        Some(path) if path.starts_with('/') => Ok(scrape::Address::Socket(PathBuf::from(path))),
+        None if text.parse().is_ok_and(|port: SocketAddr| port.ip().is_loopback() && port.port() > 0) => {
+            text.parse().map(scrape::Address::Port).map_err(|_| "an address")
+        }
+        _ => Err("a port of this machine alone, such as \"127.0.0.1:9464\", or a socket such as \"unix:/run/sayso/metrics\""),
+    })
 }
 
 fn daemon(table: &Table<'_>) -> DaemonSettings {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 mod pulse;
 mod reload;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior, timeout};
 use tracing::{error, info, warn};
@@ -32,6 +32,8 @@ use crate::store::journal::{self, Entry, Journal, Received, Unfinished};
 use crate::store::{self, Store, StoreError};
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
+use crate::telemetry::metrics::Page;
+use crate::telemetry::scrape::{Address, Scrape};
 use crate::telemetry::tally::Tally;
 use pulse::Pulse;
 
@@ -108,15 +110,19 @@ pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
     // What runs beside it.
     let mut beside = JoinSet::new();
     beside.spawn(connection.run());
-    beside.spawn({
-        let journal = Arc::clone(&journal);
-        async move { journal.keep_synced().await }
-    });
+    beside.spawn(keep_synced(Arc::clone(&journal)));
     let (receipts, to_acknowledge) = mpsc::channel(4096);
     beside.spawn(acknowledge(Arc::clone(&journal), outbox.clone(), to_acknowledge));
 
+    let pulse = Pulse::default();
+    let (newest, shown) = watch::channel(Arc::clone(&pipeline));
+    if let Some(scrape) = open_scrape(config.metrics.as_ref()).await {
+        beside.spawn(scrape.serve(pages(shown, outbox.clone(), pulse.clone())));
+    }
+
     let mut desk = Desk {
         pipeline,
+        newest,
         journal,
         tally,
         outbox,
@@ -127,11 +133,8 @@ pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
         finder,
         clashed: false,
         broker,
-        away: None,
-        stood: false,
-        ready: false,
-        faults: 0,
-        pulse: Pulse::default(),
+        standing: Standing::default(),
+        pulse,
         patience: config.mqtt.keep_alive * 4,
         store,
         log,
@@ -218,6 +221,25 @@ fn open_drafts(store: &Store, settings: &RecallSettings) -> Option<Drafts> {
     Drafts::open(&store.db, limits, SystemTime::now()).inspect_err(|e| warn!(error = %e, "what models said before cannot be read: they are asked again")).ok()
 }
 
+/// Metrics that cannot be served are said, and no reason not to serve commands.
+async fn open_scrape(address: Option<&Address>) -> Option<Scrape> {
+    let address = address?;
+    Scrape::open(address).await.inspect_err(|e| error!(error = %e, ?address, "metrics are not served: mend `metrics.listen`")).ok()
+}
+
+/// Writes the page of metrics, whenever somebody asks for it.
+fn pages(pipeline: watch::Receiver<Arc<Pipeline>>, outbox: Outbox, pulse: Pulse) -> impl Fn() -> String + Send + Sync {
+    move || {
+        let mut page = Page::default();
+        page.gauge("sayso_broker_connected", "1 while the broker is there and the subscriptions stand.", u8::from(outbox.is_up()));
+        page.gauge("sayso_outbox_waiting_messages", "Messages that wait for the broker.", outbox.waiting());
+        page.gauge("sayso_commands_in_flight", "Commands being answered.", pulse.count());
+        pipeline.borrow().metrics(&mut page);
+        page.process();
+        page.text()
+    }
+}
+
 /// Ties the pipeline's parcels to the outbox.
 fn deliver(outbox: &Outbox) -> Deliver {
     let outbox = outbox.clone();
@@ -245,6 +267,11 @@ fn deliver(outbox: &Outbox) -> Deliver {
     })
 }
 
+/// Keeps what is in the journal on disk.
+async fn keep_synced(journal: Arc<Journal>) {
+    journal.keep_synced().await;
+}
+
 /// Acknowledges what is in the journal, synced, in the order it was received; many at a time.
 async fn acknowledge(journal: Arc<Journal>, outbox: Outbox, mut receipts: mpsc::Receiver<Receipt>) {
     let mut ready = Vec::new();
@@ -259,9 +286,24 @@ async fn acknowledge(journal: Arc<Journal>, outbox: Outbox, mut receipts: mpsc::
 /// A command on its way to its reply.
 type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What is to be told of how we are.
+#[derive(Debug, Default)]
+struct Standing {
+    /// Why the broker is away, while it is.
+    away: Option<String>,
+    /// True once a connection has stood.
+    stood: bool,
+    /// True once systemd was told that we serve.
+    ready: bool,
+    /// How many faults the last reload found; what was read before holds then.
+    faults: usize,
+}
+
 /// Where commands come in and replies go out.
 struct Desk {
     pipeline: Arc<Pipeline>,
+    /// Whoever shows the pipeline's counts shows those of the newest.
+    newest: watch::Sender<Arc<Pipeline>>,
     journal: Arc<Journal>,
     tally: Arc<Tally>,
     outbox: Outbox,
@@ -278,14 +320,7 @@ struct Desk {
     clashed: bool,
     /// The broker's address, for the log.
     broker: String,
-    /// Why the broker is away, while it is.
-    away: Option<String>,
-    /// True once a connection has stood.
-    stood: bool,
-    /// True once systemd was told that we serve.
-    ready: bool,
-    /// How many faults the last reload found; what was read before holds then.
-    faults: usize,
+    standing: Standing,
     /// Whether commands come to an end.
     pulse: Pulse,
     /// The longest silence of a connection that is well.
@@ -327,7 +362,7 @@ impl Desk {
                 () = async { if let Some(sleep) = &mut unready { sleep.await } }, if unready.is_some() => {
                     unready = None;
                     warn!("no broker yet: going on trying");
-                    self.ready = true;
+                    self.standing.ready = true;
                     notify.ready(&self.status());
                 }
             }
@@ -344,10 +379,10 @@ impl Desk {
             Incoming::State { topic, payload, .. } => self.pipeline.observe(&topic, &payload),
             Incoming::Up { session_present } => {
                 info!(session_present, "connected to the broker, serving");
-                if self.stood && !session_present {
+                if self.standing.stood && !session_present {
                     warn!("the broker has forgotten our session: what was said while the connection was away is lost");
                 }
-                (self.stood, self.ready, self.away) = (true, true, None);
+                (self.standing.stood, self.standing.ready, self.standing.away) = (true, true, None);
                 notify.ready(&self.status());
                 let health = self.publish_health();
                 if self.held.is_some() {
@@ -358,7 +393,7 @@ impl Desk {
             }
             Incoming::Down { why } => {
                 warn!(why, broker = self.broker, "the broker is away, trying again");
-                self.away = Some(why);
+                self.standing.away = Some(why);
                 notify.status(&self.status());
             }
         }
@@ -379,8 +414,8 @@ impl Desk {
     /// How we are, in one line, for `systemctl status`.
     fn status(&self) -> String {
         let (home, broker) = (self.pipeline.home(), &self.broker);
-        let mut status = match &self.away {
-            None if self.stood => format!("serving at {broker}"),
+        let mut status = match &self.standing.away {
+            None if self.standing.stood => format!("serving at {broker}"),
             None => format!("waiting for the broker at {broker}"),
             Some(why) => format!("waiting for the broker at {broker}: {why}"),
         };
@@ -389,8 +424,8 @@ impl Desk {
         let _ = write!(status, "; {devices} device{} in {areas} area{}", plural(devices), plural(areas));
         let providers: Vec<String> = self.pipeline.rooms().ask.health().iter().map(|p| format!("{} {}", p.name, p.state)).collect();
         let _ = write!(status, "; {}", if providers.is_empty() { "no model".to_owned() } else { format!("models: {}", providers.join(", ")) });
-        if self.faults > 0 {
-            let _ = write!(status, "; NOT RELOADED: {} fault{} in the config, see the log", self.faults, plural(self.faults));
+        if self.standing.faults > 0 {
+            let _ = write!(status, "; NOT RELOADED: {} fault{} in the config, see the log", self.standing.faults, plural(self.standing.faults));
         }
         status
     }

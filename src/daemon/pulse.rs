@@ -34,6 +34,11 @@ impl Pulse {
         Beat { pulse: self.clone(), number }
     }
 
+    /// How many are on their way.
+    pub(super) fn count(&self) -> usize {
+        self.beats().due.len()
+    }
+
     /// True while none hangs.
     pub(super) fn beats_well(&self, now: Instant) -> bool {
         self.beats().due.values().all(|deadline| now.saturating_duration_since(*deadline) < PATIENCE)

@@ -18,7 +18,7 @@ use super::{Chain, DaemonError, Desk, open_drafts};
 impl Desk {
     /// Takes up what the files of `place` say now, or keeps what they said before.
     pub(super) fn reload(&mut self, place: &Place, notify: &Notify) {
-        if self.ready {
+        if self.standing.ready {
             notify.reloading();
         }
         match Config::load(place) {
@@ -30,7 +30,7 @@ impl Desk {
                 self.keep_the_old(faults.iter().len());
             }
         }
-        if self.ready {
+        if self.standing.ready {
             notify.ready(&self.status());
         }
     }
@@ -50,15 +50,16 @@ impl Desk {
             return;
         }
         self.pipeline = Arc::new(self.pipeline.renewed(rooms, new.daemon.order, new.ask.deadline));
+        self.newest.send_replace(Arc::clone(&self.pipeline));
         self.refurnish();
         if let Err(fault) = self.log.refilter(&new.log) {
             warn!(fault = %Chain(&fault), "the log stays as it is");
         }
-        self.faults = 0;
+        self.standing.faults = 0;
         tell(&changes);
         let (old, home) = (self.config.clone(), if moves { Arc::clone(&self.config.home) } else { Arc::clone(&new.home) });
         // What wants a restart is still as it was: it will be told again at the next reload.
-        self.config = Config { mqtt: old.mqtt, store: old.store, discovery: old.discovery, home, ..new };
+        self.config = Config { mqtt: old.mqtt, store: old.store, discovery: old.discovery, metrics: old.metrics, home, ..new };
     }
 
     /// The home the operator declares is another; false where what devices announce does not fit it, and all stays as it was.
@@ -75,7 +76,7 @@ impl Desk {
     }
 
     fn keep_the_old(&mut self, faults: usize) {
-        self.faults = faults;
+        self.standing.faults = faults;
         error!(faults, "not reloaded, what was read before holds: mend it (`sayso check` tells the same), then reload again");
     }
 

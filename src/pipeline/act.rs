@@ -133,7 +133,7 @@ impl Pipeline {
         }
         let reply = told.reply(command, result, speech, now());
         self.rooms.journal.answered(mark, &reply);
-        tracing::info!(command_id = command.id, source = %command.source, outcome = reply.outcome.name(), why = reply.why, "command taken up after a restart");
+        self.book(command, &reply);
         debug_assert!(matches!(reply.outcome, Outcome::Done | Outcome::Failed));
         reply
     }

@@ -3,10 +3,11 @@
 
 mod act;
 mod consent;
+mod health;
 mod rooms;
 mod turns;
 
-use tracing::{Instrument, debug_span, info};
+use tracing::{Instrument, debug_span};
 
 pub use act::{Deliver, Parcel, Undelivered};
 pub use rooms::{Order, Pipeline, Rooms};
@@ -39,15 +40,13 @@ impl Pipeline {
     pub async fn answer(&self, command: &Command, mark: Option<Mark>) -> Reply {
         let _in_order = self.in_order(&command.source).await;
         let mut told = Told::default();
-        let span = debug_span!("command", id = command.id);
+        let span = debug_span!("command", command_id = command.id);
         let result = self.follow(command, mark, &mut told).instrument(span).await;
         let reply = told.reply(command, result, self.rooms.local.speech(&Phrase::of(command)), now());
         if let Some(mark) = mark {
             self.rooms.journal.answered(mark, &reply);
         }
-        let (ms, actions) = (reply.ms, reply.actions.len());
-        let (outcome, via, why) = (reply.outcome.name(), reply.via.as_str(), reply.why.as_deref());
-        info!(command_id = command.id, source = %command.source, outcome, via, ms, actions, why, "command");
+        self.book(command, &reply);
         reply
     }
 

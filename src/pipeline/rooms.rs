@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value as Json, json};
 use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
 
 use super::act::Deliver;
@@ -27,7 +26,7 @@ use crate::store::journal::Journal;
 use crate::telemetry::tally::Tally;
 
 /// Questions to models that may wait at once; one more is refused as busy. Commands that are known do not count.
-const MOST_QUESTIONS: usize = 64;
+pub(super) const MOST_QUESTIONS: usize = 64;
 
 /// In what order commands are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -199,21 +198,6 @@ impl Pipeline {
         self.rooms.tally.busy();
         // A place is free when the longest-waiting question gives up, at the latest.
         Refusal::Busy { retry_after: self.patience / 2 }
-    }
-
-    /// How things are, for `<prefix>/health`.
-    pub fn health(&self) -> Json {
-        let home = self.home();
-        let (remembered, unanswered) = self.rooms.journal.counts();
-        let counts: serde_json::Map<String, Json> = self.rooms.tally.counts().map(|(name, n)| (name.to_owned(), n.into())).collect();
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "home": {"revision": format!("{:016x}", home.revision()), "devices": home.devices().len(), "areas": home.areas().len()},
-            "providers": self.rooms.ask.health(),
-            "journal": {"safe": self.rooms.journal.is_safe(), "remembered": remembered, "unanswered": unanswered},
-            "questions_waiting": MOST_QUESTIONS - self.questions.available_permits(),
-            "counts": counts,
-        })
     }
 }
 

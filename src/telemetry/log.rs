@@ -8,6 +8,8 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::journal::Journal;
+
 /// What the log shows when nothing is said: ours at info, the libraries only when something is wrong.
 pub const DEFAULT_FILTER: &str = "warn,sayso=info";
 
@@ -68,7 +70,7 @@ impl Log {
 /// When the filter does not parse.
 pub fn start(settings: &Settings) -> Result<Log, BadFilter> {
     let (filter, handle) = reload::Layer::new(filter(&settings.filter)?);
-    let journal = settings.journald.then(|| tracing_journald::layer().ok()).flatten().map(|layer| layer.with_field_prefix(None));
+    let journal = settings.journald.then(|| Journal::connect().ok()).flatten();
     let text = journal.is_none().then(|| {
         let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
         layer.with_ansi(io::stderr().is_terminal())

@@ -1,19 +1,24 @@
 //! The counters, one method per event: a stage says what happened, in one line. No labels with ids.
 
+use super::answers::Answers;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($(#[doc = $doc:literal] $name:ident),* $(,)?) => {
         /// Counts of what happened since start. Shared by reference; each count is its own atomic.
         #[derive(Debug, Default)]
-        pub struct Tally { $($name: AtomicU64),* }
+        pub struct Tally {
+            $($name: AtomicU64,)*
+            /// How commands were answered.
+            pub answers: Answers,
+        }
 
         impl Tally {
-            $($(#[$doc])* pub fn $name(&self) { self.$name.fetch_add(1, Relaxed); })*
+            $(#[doc = $doc] pub fn $name(&self) { self.$name.fetch_add(1, Relaxed); })*
 
-            /// Every count with its name, in the order of the source.
-            pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name.load(Relaxed))),*].into_iter()
+            /// Every count with its name and what it says, in the order of the source.
+            pub fn counts(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), $doc.trim(), self.$name.load(Relaxed))),*].into_iter()
             }
         }
     };

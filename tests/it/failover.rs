@@ -61,7 +61,7 @@ fn within(time: Duration) -> std::time::Instant {
 }
 
 fn count(tally: &Tally, name: &str) -> u64 {
-    tally.counts().find(|(n, _)| *n == name).unwrap().1
+    tally.counts().find(|(n, ..)| *n == name).unwrap().2
 }
 
 /// Asks a provider that does `bad`, and a good one after it. The good one must answer, once and soon; gives the calls of the bad one.

@@ -16,6 +16,7 @@ mod failover;
 mod language;
 mod layers;
 mod listener;
+mod metrics;
 mod obeys;
 mod phrasebook;
 mod providers;

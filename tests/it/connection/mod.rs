@@ -76,7 +76,7 @@ impl Sayso {
     }
 
     fn count(&self, name: &str) -> u64 {
-        self.tally.counts().find(|(counted, _)| *counted == name).unwrap().1
+        self.tally.counts().find(|(counted, ..)| *counted == name).unwrap().2
     }
 
     /// Closes, and waits for the end of the poll loop.

@@ -1,0 +1,125 @@
+//! The page of metrics: what a scrape gets, and that nobody else is harmed by who asks badly.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+use crate::endpoint::{Endpoint, Script};
+use crate::scene::{PATIENCE, Scene};
+
+const GET: &str = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+/// What the server says to `request` until it closes.
+async fn answer(port: u16, request: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    answer
+}
+
+fn has(page: &str, line: &str) {
+    assert!(page.lines().any(|l| l == line), "`{line}` is not in\n{page}");
+}
+
+/// Prometheus's own checker, where it is installed, as tests/run does.
+fn lint(page: &str) {
+    let Ok(mut promtool) = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn()
+    else {
+        println!("skipped: promtool is not installed (Debian's package prometheus)");
+        return;
+    };
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let said = promtool.wait_with_output().unwrap();
+    assert!(said.status.success() && said.stderr.is_empty(), "{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+}
+
+#[tokio::test]
+async fn a_scrape_tells_commands_by_who_understood_them_and_promtool_finds_no_fault() {
+    let (port, model) = (free_port().await, Endpoint::start(vec![Script::error(401, "invalid_api_key")]).await);
+    let mut stage = Scene::new().endpoint(&model).with(&format!("[metrics]\nlisten = \"127.0.0.1:{port}\"")).start().await;
+    assert_eq!(stage.say("turn on the kitchen light").await["outcome"], "done");
+    assert_eq!(stage.say("a little water for the roses").await["outcome"], "failed");
+    let answer = answer(port, GET).await;
+    let (head, page) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK") && head.contains("text/plain; version=0.0.4"), "{head}");
+    for line in [
+        "sayso_broker_connected 1",
+        "sayso_home_devices 5",
+        "sayso_heard_total 2",
+        "sayso_commands_total{via=\"local\",outcome=\"done\"} 1",
+        "sayso_commands_total{via=\"none\",outcome=\"failed\"} 1",
+        "sayso_command_duration_seconds_count{via=\"local\"} 1",
+        "sayso_provider_up{provider=\"model1\"} 0",
+        "sayso_provider_failures_total{provider=\"model1\"} 1",
+    ] {
+        has(page, line);
+    }
+    assert!(!page.contains("sk-test"));
+    lint(page);
+    // The same in health.
+    stage.daemon.signal("TERM");
+    stage.daemon.ended(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn health_has_the_same_counts() {
+    let mut stage = Scene::new().start().await;
+    stage.say("turn on the kitchen light").await;
+    // Health is published when the home changes.
+    let home = stage.place.path().join("home.toml");
+    fs::write(&home, format!("{}[device.other]\nkind = \"light\"\n", crate::scene::HOME)).unwrap();
+    stage.daemon.signal("HUP");
+    let health = stage.listener.wait_for(|m| m.topic == "sayso/health" && m.json()["home"]["devices"] == 6, PATIENCE).await.unwrap().json();
+    assert_eq!(health["answers"]["local"]["outcomes"]["done"], 1, "{health}");
+    assert_eq!(health["counts"]["heard"], 1, "{health}");
+}
+
+#[tokio::test]
+async fn who_asks_badly_gets_no_more_than_a_word_and_holds_up_nobody() {
+    let port = free_port().await;
+    let mut stage = Scene::new().with(&format!("[metrics]\nlisten = \"127.0.0.1:{port}\"")).start().await;
+    assert!(answer(port, "GET / HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 404"));
+    assert!(answer(port, "POST /metrics HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 405"));
+    assert_eq!(answer(port, &"x".repeat(8 << 10)).await, "", "too long to be a scrape");
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+    }
+    assert_eq!(stage.say("turn on the kitchen light").await["outcome"], "done");
+    drop(silent.split_off(4));
+    let late = tokio::time::timeout(Duration::from_secs(10), answer(port, GET)).await;
+    assert!(late.expect("the silent ones are sent away").starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_socket_serves_as_well_and_a_taken_port_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metrics");
+    let mut stage = Scene::new().with(&format!("[metrics]\nlisten = \"unix:{}\"", path.display())).start().await;
+    let mut page = String::new();
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream.write_all(GET.as_bytes()).await.unwrap();
+    stream.read_to_string(&mut page).await.unwrap();
+    has(&page, "sayso_broker_connected 1");
+    stage.daemon.signal("KILL");
+    stage.daemon.ended(PATIENCE).await;
+    // What the killed one left behind is no obstacle.
+    stage.daemon = crate::daemon::Daemon::start(&stage.place);
+    stage.daemon.says("connected to the broker", PATIENCE).await;
+    UnixStream::connect(&path).await.unwrap();
+
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listen = format!("[metrics]\nlisten = \"{}\"", taken.local_addr().unwrap());
+    let mut stage = Scene::new().with(&listen).start().await;
+    stage.daemon.says("metrics are not served", PATIENCE).await;
+    assert_eq!(stage.say("turn on the kitchen light").await["outcome"], "done");
+}
