@@ -16,6 +16,7 @@ mod latency;
 mod quota;
 pub mod read;
 pub mod recall;
+mod registry;
 mod round;
 mod turn;
 

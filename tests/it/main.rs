@@ -19,6 +19,7 @@ mod listener;
 mod metrics;
 mod obeys;
 mod phrasebook;
+mod prompt;
 mod providers;
 mod quota;
 mod recall;
