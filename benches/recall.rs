@@ -15,6 +15,7 @@ use sayso::home::rights::Rights;
 use sayso::home::slug::Slug;
 use sayso::home::state::State;
 use sayso::interpret::RecallSettings;
+use sayso::interpret::compose::{Composer, rights_class};
 use sayso::interpret::recall::Recall;
 use sayso::local::{Local, Settings};
 
@@ -33,10 +34,10 @@ fn said_before(bench: &mut Criterion) {
     let home = home(300);
     let recall = Recall::new(&RecallSettings::default(), "model", None, Arc::default());
     let phrase = Phrase::new("turn on the lamp", Some("kitchen"), None);
-    recall.keep(&recall.key(&phrase, &home, "panel"), &draft(1));
-    bench.bench_function("recall from memory", |b| {
-        b.iter(|| recall.draft(&recall.key(black_box(&phrase), &home, "panel")).unwrap());
-    });
+    let composer = Composer::default();
+    let key = |phrase| recall.key(phrase, composer.edition(&home), rights_class(home.rights(), "panel"));
+    recall.keep(&key(&phrase), &draft(1), true);
+    bench.bench_function("recall from memory", |b| b.iter(|| recall.said(&key(black_box(&phrase))).unwrap().unwrap()));
     let state = State::default();
     let local = Local::new(&Settings::default()).expect("the built-in language is sound");
     let asker = Asker {

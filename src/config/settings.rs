@@ -36,6 +36,8 @@ const DAY: u64 = 86_400;
 const KEEP_ALIVE: RangeInclusive<Duration> = s(5)..=s(65_535);
 const COMMAND_TTL: RangeInclusive<Duration> = s(1)..=s(3_600);
 const DRAFT_TTL: RangeInclusive<Duration> = s(60)..=s(3_650 * DAY);
+const SHORT_TTL: RangeInclusive<Duration> = s(0)..=s(DAY);
+const MEMORY: RangeInclusive<u64> = 64 << 10..=1 << 30;
 const DEADLINE: RangeInclusive<Duration> = ms(500)..=s(600);
 const PAUSE: RangeInclusive<Duration> = ms(10)..=s(60);
 /// How long a provider may be silent before the next is asked beside it.
@@ -203,7 +205,10 @@ fn recall(table: &Table<'_>) -> RecallSettings {
     let usual = RecallSettings::default();
     RecallSettings {
         ttl: table.duration("ttl", DRAFT_TTL).unwrap_or(usual.ttl),
+        speech_ttl: table.duration("speech_ttl", SHORT_TTL).unwrap_or(usual.speech_ttl),
+        negative_ttl: table.duration("negative_ttl", SHORT_TTL).unwrap_or(usual.negative_ttl),
         memory_entries: count(table, "entries", 1..=100_000).unwrap_or(usual.memory_entries),
+        memory_bytes: table.size("size", MEMORY).and_then(|n| usize::try_from(n).ok()).unwrap_or(usual.memory_bytes),
         disk_entries: table.whole("disk_entries", 0..=10_000_000).map_or(usual.disk_entries, |n| n as usize),
         disk_bytes: table.size("disk_size", 0..=4 << 30).and_then(|n| usize::try_from(n).ok()).unwrap_or(usual.disk_bytes),
     }

@@ -1,9 +1,10 @@
 //! The question put to a model: instructions and the registry of the home, the same bytes as long as what is shown of it is
 //! the same, and what was said, last and alone. No state, no time, no history: so the answer can be kept.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value as Json, json};
 
@@ -78,10 +79,25 @@ fn schema() -> Json {
     })
 }
 
-/// Names the wording of the instructions and the schema: a draft given under another wording is not used again.
-pub fn wording() -> u64 {
-    static WORDING: OnceLock<u64> = OnceLock::new();
-    *WORDING.get_or_init(|| hash(&(prefix(&Home::empty(""), ""), vocabulary(), schema().to_string())))
+/// Names what models are told: the instructions, the schema, the vocabulary, and a home as it is shown to them, with who may
+/// command what of it. It changes with anything a model could tell apart, and with nothing else: not with states, nor with
+/// the topics devices are reached by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Edition(u64);
+
+impl Edition {
+    /// The edition of a home.
+    pub fn of(home: &Home) -> Self {
+        // In order: a map's own order differs from start to start.
+        let rules: BTreeMap<_, _> = home.rights().by_source.iter().collect();
+        let words: Vec<String> = Property::standard().map(|property| standard(&property)).collect();
+        Self(hash(&(INSTRUCTIONS, schema().to_string(), words, registry(home, |_, _| true), format!("{rules:?}"))))
+    }
+
+    /// Names it together with something else.
+    pub(super) fn with(self, other: &str) -> u64 {
+        hash(&(self.0, other))
+    }
 }
 
 /// Sources that may command the same devices share a class. It is part of a prompt's and a kept draft's key.
@@ -109,11 +125,13 @@ struct Prefix {
 pub struct Composer {
     schema: Arc<Json>,
     prefixes: Mutex<Vec<Prefix>>,
+    /// That of the home of this revision.
+    edition: Mutex<Option<(u64, Edition)>>,
 }
 
 impl Default for Composer {
     fn default() -> Self {
-        Self { schema: Arc::new(schema()), prefixes: Mutex::default() }
+        Self { schema: Arc::new(schema()), prefixes: Mutex::default(), edition: Mutex::default() }
     }
 }
 
@@ -123,6 +141,15 @@ impl Composer {
         let (prefix, prefix_key) = self.prefix(home, source);
         let schema = Arc::clone(&self.schema);
         Prompt { prefix, prefix_key, phrase: message(phrase, home), schema, max_output_tokens: MOST_OUTPUT_TOKENS }
+    }
+
+    /// The edition of `home`, worked out once for each.
+    pub fn edition(&self, home: &Home) -> Edition {
+        let mut known = self.edition.lock().unwrap_or_else(PoisonError::into_inner);
+        match *known {
+            Some((revision, edition)) if revision == home.revision() => edition,
+            _ => known.insert((home.revision(), Edition::of(home))).1,
+        }
     }
 
     fn prefix(&self, home: &Home, source: &str) -> (Arc<str>, Arc<str>) {
@@ -156,13 +183,8 @@ fn message(phrase: &Phrase, home: &Home) -> String {
     out
 }
 
-/// Every word a model may be told, but those of a home.
-fn vocabulary() -> Vec<String> {
-    Property::standard().map(|property| standard(&property)).collect()
-}
-
 fn prefix(home: &Home, source: &str) -> String {
-    format!("{INSTRUCTIONS}{}", registry(home, source))
+    format!("{INSTRUCTIONS}{}", registry(home, |device, property| home.rights().allow(source, device, property)))
 }
 
 fn put(out: &mut String, text: std::fmt::Arguments<'_>) {

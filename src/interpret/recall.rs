@@ -2,63 +2,109 @@
 //! similarity: "turn on dark mode" is closer to "turn off dark mode" than a true paraphrase is.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::RecallSettings;
-use super::compose::{rights_class, wording};
+use super::compose::Edition;
+use super::memory::{Memory, Said};
 use crate::command::phrase::Phrase;
-use crate::home::Home;
+use crate::command::reply::Refusal;
 use crate::home::action::Draft;
-use crate::store::drafts::Drafts;
+use crate::store::drafts::{Drafts, Held};
 use crate::telemetry::tally::Tally;
-
-/// How long an answer in words is kept: what was true of the world ten minutes ago is likely still.
-pub const SPEECH_TTL: Duration = Duration::from_mins(10);
 
 /// Longer phrases are not kept: nobody says them twice.
 const LONGEST_PHRASE: usize = 512;
 
-/// All that could change what a phrase means. Written out, not hashed: equal keys are equal meanings.
+/// Between the parts of a key: a control character, which no part has.
+const BETWEEN: char = '\u{1f}';
+
+/// For how long drafts of a home that is no more are kept: a device that is away for an hour brings the same home back.
+const GRACE: Duration = Duration::from_hours(24);
+
+/// The most homes remembered as having been, within the grace.
+const MOST_WORLDS: usize = 64;
+
+/// Drafts on disk looked at in one sweep, so that no command waits for it: all of 10,000 are seen within the hour.
+const SWEPT_AT_ONCE: usize = 256;
+
+/// All that could change what a phrase means. But for the first part, the home and the models, it is written out, not
+/// hashed: equal keys are equal meanings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key(Arc<str>);
 
 /// The drafts kept.
 #[derive(Debug)]
 pub struct Recall {
-    ttl: Duration,
+    settings: RecallSettings,
     /// The models that may have given a draft: others may mean another thing.
     family: String,
-    memory: Mutex<Memory>,
+    memory: Mutex<Memory<Key>>,
     disk: Option<Drafts>,
+    worlds: Mutex<Worlds>,
     tally: Arc<Tally>,
+}
+
+/// Which homes and models there were of late, and how far the sweep of the disk is.
+#[derive(Debug)]
+struct Worlds {
+    begun: Instant,
+    seen: HashMap<String, Instant>,
+    cursor: Vec<u8>,
+}
+
+/// What one tier holds, and may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Tier {
+    /// Drafts.
+    pub entries: usize,
+    /// The most of them.
+    pub most_entries: usize,
+    /// Bytes, of keys and drafts.
+    pub bytes: usize,
+    /// The most of them.
+    pub most_bytes: usize,
+}
+
+/// What is kept of one phrase.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trace {
+    /// `memory` or `disk`.
+    pub tier: &'static str,
+    /// What would be used; none where a model would not answer.
+    pub draft: Option<Draft>,
+    /// For how many seconds it is still good.
+    pub good_for: u64,
+    /// Why it is not used for what was asked about; none where it is.
+    pub unused: Option<&'static str>,
 }
 
 impl Recall {
     /// Nothing in memory yet; on disk what `disk` holds. `family` names the models that are asked.
     pub fn new(settings: &RecallSettings, family: &str, disk: Option<Drafts>, tally: Arc<Tally>) -> Self {
-        Self { ttl: settings.ttl, family: family.to_owned(), memory: Mutex::new(Memory::new(settings.memory_entries)), disk, tally }
+        let memory = Mutex::new(Memory::new(settings.memory_entries, settings.memory_bytes));
+        let worlds = Mutex::new(Worlds { begun: Instant::now(), seen: HashMap::new(), cursor: Vec::new() });
+        Self { settings: settings.clone(), family: family.to_owned(), memory, disk, worlds, tally }
     }
 
-    /// The key of `phrase`, said by `source` in `home`.
-    pub fn key(&self, phrase: &Phrase, home: &Home, source: &str) -> Key {
-        let class = rights_class(home.rights(), source);
+    /// The key of `phrase`, said by somebody with the rights of `class`, where models are shown `edition` of the home.
+    pub fn key(&self, phrase: &Phrase, edition: Edition, class: &str) -> Key {
         let (area, language) = (phrase.area().unwrap_or_default(), phrase.language().unwrap_or_default());
-        // No part but the phrase, which is last, can have the separator: it is a control character.
-        let parts = [&format!("{:x}", home.revision()), &format!("{:x}", wording()), self.family.as_str(), class, area, language];
-        let plain = parts.map(|part| part.replace(char::is_control, " "));
-        Key(format!("{}\u{1f}{}", plain.join("\u{1f}"), phrase.text()).into())
+        let plain = [class, area, language].map(|part| part.replace(char::is_control, " "));
+        let parts = [self.world(edition)].into_iter().chain(plain).chain([phrase.text().to_owned()]);
+        Key(parts.collect::<Vec<_>>().join("\u{1f}").into())
     }
 
-    /// The draft kept under `key`, while it is good. A store that cannot be read is a miss.
-    pub fn draft(&self, key: &Key) -> Option<Draft> {
+    /// What is kept under `key`, while it is good. A store that cannot be read is a miss.
+    pub fn said(&self, key: &Key) -> Option<Said> {
         let now = Instant::now();
-        if let Some(draft) = self.memory().get(key, now) {
-            return Some(draft);
+        if let Some(said) = self.memory().get(key, now) {
+            return Some(said);
         }
         let kept = match self.disk.as_ref()?.get(&key.0, SystemTime::now()) {
             Ok(kept) => kept?,
@@ -67,19 +113,27 @@ impl Recall {
                 return None;
             }
         };
-        self.memory().put(key.clone(), kept.draft.clone(), now, kept.left);
-        Some(kept.draft)
+        self.remember(key, Ok(kept.draft.clone()), kept.left);
+        Some(Ok(kept.draft))
     }
 
-    /// Keeps a draft. One that asks back is not kept, one that speaks only for a short time.
-    pub fn keep(&self, key: &Key, draft: &Draft) {
-        if draft.question.is_some() || key.0.len() > LONGEST_PHRASE + self.family.len() {
+    /// Keeps a draft. One that asks back, or did not pass the gate, is kept briefly, one that speaks for a short time.
+    pub fn keep(&self, key: &Key, draft: &Draft, passed: bool) {
+        if key.phrase().len() > LONGEST_PHRASE {
             return;
         }
-        let ttl = if draft.speech.is_some() { self.ttl.min(SPEECH_TTL) } else { self.ttl };
-        self.memory().put(key.clone(), draft.clone(), Instant::now(), ttl);
+        let settings = &self.settings;
+        let ttl = match draft {
+            _ if !passed => settings.negative_ttl,
+            Draft { question: Some(_), .. } => settings.negative_ttl,
+            Draft { speech: Some(_), .. } => settings.speech_ttl.min(settings.ttl),
+            Draft { .. } => settings.ttl,
+        };
+        self.remember(key, Ok(draft.clone()), ttl);
         // What is good for minutes only does not wear the disk.
-        if draft.speech.is_none()
+        if passed
+            && draft.question.is_none()
+            && draft.speech.is_none()
             && let Some(disk) = &self.disk
             && let Err(error) = disk.put(&key.0, draft, SystemTime::now(), ttl)
         {
@@ -87,18 +141,93 @@ impl Recall {
         }
     }
 
-    /// How many drafts are in memory and on disk.
-    pub fn len(&self) -> (usize, usize) {
-        (self.memory().drafts.len(), self.disk.as_ref().map_or(0, Drafts::len))
+    /// A model would not answer: for a short while it is not asked the same again. Other failures pass, and are not kept.
+    pub fn keep_refusal(&self, key: &Key, refusal: &Refusal) {
+        if *refusal == Refusal::Declined && key.phrase().len() <= LONGEST_PHRASE {
+            self.remember(key, Err(refusal.clone()), self.settings.negative_ttl);
+        }
     }
 
-    /// True where nothing is kept.
-    pub fn is_empty(&self) -> bool {
-        self.len() == (0, 0)
+    /// Drops a little of what is no longer good, or belongs to homes that were not there for a day. To be called
+    /// now and then; `edition` is of the home that is there now.
+    pub fn sweep(&self, edition: Edition) {
+        let now = Instant::now();
+        self.memory().expire(now);
+        let Some(disk) = &self.disk else { return };
+        let mut worlds = self.worlds();
+        worlds.there_is(self.world(edition), now);
+        let cursor = std::mem::take(&mut worlds.cursor);
+        let swept = disk.sweep_from(&cursor, SWEPT_AT_ONCE, SystemTime::now(), |key| worlds.was_there(world_of(key), now));
+        match swept {
+            Ok(swept) => {
+                worlds.cursor = swept.next.unwrap_or_default();
+                if swept.dropped > 0 {
+                    debug!(dropped = swept.dropped, "kept drafts that are of no more use are dropped");
+                }
+            }
+            Err(error) => self.fault(&error),
+        }
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    /// Forgets everything, or everything about one phrase, wherever and by whomever it was said. Gives how much that was.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn forget(&self, phrase: Option<&Phrase>) -> sled::Result<usize> {
+        let is_it = |key: &str| phrase.is_none_or(|phrase| phrase_of(key) == phrase.text());
+        let on_disk = self.disk.as_ref().map_or(Ok(Vec::new()), |disk| disk.remove_where(is_it))?;
+        let in_memory = self.memory().remove_where(|key| is_it(&key.0));
+        // One that is in both tiers is one.
+        Ok(on_disk.len() + in_memory.iter().filter(|key| !on_disk.iter().any(|other| **other == *key.0)).count())
+    }
+
+    /// What is kept of a phrase, the one that `key` would use first; and for each of the others why it is not used.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn trace(&self, key: &Key) -> sled::Result<Vec<Trace>> {
+        let same_phrase = |other: &str| phrase_of(other) == key.phrase();
+        let in_memory = self.memory().find(|other| same_phrase(&other.0), Instant::now());
+        let on_disk = self.disk.as_ref().map_or(Ok(Vec::new()), |disk| disk.find(same_phrase, SystemTime::now()))?;
+        let mut found: Vec<(String, Trace)> = Vec::new();
+        for (other, said, left) in in_memory {
+            let trace = Trace { tier: "memory", draft: said.ok(), good_for: left.as_secs(), unused: difference(&key.0, &other.0) };
+            found.push((other.0.to_string(), trace));
+        }
+        for (other, kept) in on_disk {
+            if !found.iter().any(|(known, _)| *known == other) {
+                let unused = difference(&key.0, &other);
+                found.push((other, Trace { tier: "disk", draft: Some(kept.draft), good_for: kept.left.as_secs(), unused }));
+            }
+        }
+        found.sort_by_key(|(other, trace)| (trace.unused.is_some(), other.clone()));
+        Ok(found.into_iter().map(|(_, trace)| trace).collect())
+    }
+
+    /// What is in memory, and on disk.
+    pub fn tiers(&self) -> (Tier, Tier) {
+        let (entries, bytes) = self.memory().held();
+        let settings = &self.settings;
+        let memory = Tier { entries, most_entries: settings.memory_entries.get(), bytes, most_bytes: settings.memory_bytes };
+        let Held { entries, bytes } = self.disk.as_ref().map(Drafts::held).unwrap_or_default();
+        (memory, Tier { entries, most_entries: settings.disk_entries, bytes, most_bytes: settings.disk_bytes })
+    }
+
+    fn remember(&self, key: &Key, said: Said, ttl: Duration) {
+        self.memory().put(key.clone(), said, Instant::now(), ttl);
+    }
+
+    /// Names a home as models are shown it, and the models.
+    fn world(&self, edition: Edition) -> String {
+        format!("{:016x}", edition.with(&self.family))
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory<Key>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn worlds(&self) -> MutexGuard<'_, Worlds> {
+        self.worlds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fault(&self, error: &sled::Error) {
@@ -107,45 +236,51 @@ impl Recall {
     }
 }
 
-/// The drafts used last. Finding the one to drop takes a look at all: at 512 a few microseconds, once per question to a model.
-#[derive(Debug)]
-struct Memory {
-    drafts: HashMap<Key, Remembered>,
-    most: NonZeroUsize,
-    /// Counts uses, so that what was used last is known.
-    uses: u64,
+impl Key {
+    fn phrase(&self) -> &str {
+        phrase_of(&self.0)
+    }
 }
 
-#[derive(Debug)]
-struct Remembered {
-    draft: Draft,
-    at: Instant,
-    ttl: Duration,
-    used: u64,
+impl AsRef<str> for Key {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
 }
 
-impl Memory {
-    fn new(most: NonZeroUsize) -> Self {
-        Self { drafts: HashMap::new(), most, uses: 0 }
+impl Worlds {
+    fn there_is(&mut self, world: String, now: Instant) {
+        self.seen.insert(world, now);
+        self.seen.retain(|_, at| now.saturating_duration_since(*at) < GRACE);
+        if self.seen.len() > MOST_WORLDS {
+            let oldest = self.seen.iter().min_by_key(|(_, at)| **at).map(|(world, _)| world.clone());
+            oldest.and_then(|world| self.seen.remove(&world));
+        }
     }
 
-    fn get(&mut self, key: &Key, now: Instant) -> Option<Draft> {
-        self.uses += 1;
-        let known = self.drafts.get_mut(key)?;
-        if now.saturating_duration_since(known.at) >= known.ttl {
-            self.drafts.remove(key);
-            return None;
-        }
-        known.used = self.uses;
-        Some(known.draft.clone())
+    /// True where it was there within the grace; what was there before we began may have been.
+    fn was_there(&self, world: &str, now: Instant) -> bool {
+        self.seen.contains_key(world) || now.saturating_duration_since(self.begun) < GRACE
     }
+}
 
-    fn put(&mut self, key: Key, draft: Draft, now: Instant, ttl: Duration) {
-        self.uses += 1;
-        if self.drafts.len() >= self.most.get() && !self.drafts.contains_key(&key) {
-            let least_used = self.drafts.iter().min_by_key(|(_, known)| known.used).map(|(key, _)| key.clone());
-            least_used.and_then(|key| self.drafts.remove(&key));
-        }
-        self.drafts.insert(key, Remembered { draft, at: now, ttl, used: self.uses });
-    }
+fn world_of(key: &str) -> &str {
+    key.split(BETWEEN).next().unwrap_or_default()
+}
+
+/// The phrase, which is last: no part of a key has the separator, for it is a control character.
+fn phrase_of(key: &str) -> &str {
+    key.rsplit(BETWEEN).next().unwrap_or_default()
+}
+
+/// The first thing in which a key of the same phrase differs.
+fn difference(wanted: &str, other: &str) -> Option<&'static str> {
+    const PARTS: [&str; 4] = [
+        "the home was another one, or other models were asked",
+        "it was said by a source with other rights",
+        "it was said in another area",
+        "it was said in another language",
+    ];
+    let differs = wanted.split(BETWEEN).zip(other.split(BETWEEN)).position(|(one, other)| one != other)?;
+    PARTS.get(differs).copied()
 }

@@ -18,6 +18,7 @@ use crate::command::reply::{Refusal, Reply};
 use crate::home::Home;
 use crate::home::action::Draft;
 use crate::home::permit::{Asker, Denied, Plan};
+use crate::interpret::compose::rights_class;
 use crate::interpret::recall::Key;
 use crate::local::When;
 use crate::store::journal::Mark;
@@ -62,10 +63,12 @@ impl Pipeline {
         if command.dry_run {
             told.actions = self.rehearse(command, &phrase, &understood, &home);
         }
-        let plan = self.permit(command, &phrase, &understood, &home)?; // the one gate to the devices
+        let plan = self.permit(command, &phrase, &understood, &home); //  the one gate to the devices
         if let Some(key) = &understood.keep {
-            self.rooms.recall.keep(key, &understood.draft); //            only what passed is kept
+            let passed = !matches!(plan, Err(Refusal::NotPermitted { .. }));
+            self.rooms.recall.keep(key, &understood.draft, passed); //    what did not pass only for a moment
         }
+        let plan = plan?;
         told.planned(&plan);
         if command.dry_run || plan.steps().is_empty() {
             return Ok(());
@@ -85,17 +88,22 @@ impl Pipeline {
             rooms.tally.understood_locally();
             return Ok(here("local", draft)); //                           certain, or silent
         }
-        let key = rooms.recall.key(phrase, home, command.source.as_str());
-        if let Some(draft) = rooms.recall.draft(&key) {
+        let class = rights_class(home.rights(), command.source.as_str());
+        let key = rooms.recall.key(phrase, rooms.composer.edition(home), class);
+        if let Some(said) = rooms.recall.said(&key) {
             rooms.tally.recalled();
-            return Ok(here("cache", draft)); //                           said before: costs nothing
+            return said.map(|draft| here("cache", draft)); //             said before: costs nothing
         }
+        rooms.tally.not_recalled();
         match self.ask(command, phrase, home, &key).await {
             Ok(answer) => Ok(Understood { draft: answer.draft, via: answer.provider.to_string(), keep: Some(key), confirmed: false }),
             Err(refusal @ (Refusal::NoModel | Refusal::NobodyAnswered { .. })) if rooms.local.when() == When::Last => {
                 rooms.local.draft(phrase, home).map(|draft| here("local", draft)).ok_or(refusal)
             }
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                rooms.recall.keep_refusal(&key, &refusal);
+                Err(refusal)
+            }
         }
     }
 

@@ -48,9 +48,20 @@ pub struct Drafts {
 
 /// What the tree holds; counting anew would read all of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Held {
-    entries: usize,
-    bytes: usize,
+pub struct Held {
+    /// Drafts.
+    pub entries: usize,
+    /// Bytes, of keys and values.
+    pub bytes: usize,
+}
+
+/// What a sweep over a part of the drafts came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swept {
+    /// Where the next one goes on; none where all were seen.
+    pub next: Option<Vec<u8>>,
+    /// How many were dropped.
+    pub dropped: usize,
 }
 
 impl Drafts {
@@ -105,14 +116,61 @@ impl Drafts {
         if full { self.sweep(at) } else { Ok(()) }
     }
 
-    /// How many drafts are kept.
-    pub fn len(&self) -> usize {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).entries
+    /// How much is kept.
+    pub fn held(&self) -> Held {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True where none is.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Looks at the next `most` drafts from `from` on, and drops what is no longer good, or of no more `use`.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn sweep_from(&self, from: &[u8], most: usize, now: SystemTime, of_use: impl Fn(&str) -> bool) -> sled::Result<Swept> {
+        let (now, mut dropped) = (millis(now), 0);
+        let mut items = self.tree.range(from..);
+        for item in items.by_ref().take(most) {
+            let (key, value) = item?;
+            let stays = str::from_utf8(&key).is_ok_and(&of_use) && serde_json::from_slice::<Entry>(&value).is_ok_and(|entry| entry.until > now);
+            if !stays {
+                self.remove(&key)?;
+                dropped += 1;
+            }
+        }
+        let next = items.next().transpose()?.map(|(key, _)| key.to_vec());
+        Ok(Swept { next, dropped })
+    }
+
+    /// Removes those whose key `is_it`; gives their keys.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn remove_where(&self, is_it: impl Fn(&str) -> bool) -> sled::Result<Vec<String>> {
+        let keys = self.tree.iter().keys().collect::<sled::Result<Vec<_>>>()?;
+        let mut removed = Vec::new();
+        for key in keys {
+            if let Some(text) = str::from_utf8(&key).ok().filter(|text| is_it(text)) {
+                self.remove(&key)?;
+                removed.push(text.to_owned());
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Those whose key `is_it` and that are still good.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn find(&self, is_it: impl Fn(&str) -> bool, now: SystemTime) -> sled::Result<Vec<(String, Kept)>> {
+        let mut found = Vec::new();
+        for key in self.tree.iter().keys() {
+            let key = key?;
+            if let Some(text) = str::from_utf8(&key).ok().filter(|text| is_it(text))
+                && let Some(kept) = self.get(text, now)?
+            {
+                found.push((text.to_owned(), kept));
+            }
+        }
+        Ok(found)
     }
 
     fn remove(&self, key: &[u8]) -> sled::Result<()> {
@@ -205,7 +263,7 @@ mod tests {
         let kept = drafts.get("lamp on", start() + HOUR / 4).unwrap().unwrap();
         assert_eq!(kept, Kept { draft: draft("ok"), left: HOUR * 3 / 4 });
         assert_eq!(drafts.get("lamp on", start() + HOUR).unwrap(), None);
-        assert!(drafts.is_empty(), "the stale one is gone from the disk");
+        assert_eq!(drafts.held(), Held::default(), "the stale one is gone from the disk");
     }
 
     #[test]
@@ -230,7 +288,7 @@ mod tests {
         let now = start() + Duration::from_secs(11);
         let there: Vec<bool> = (0..11).map(|n| drafts.get(&format!("phrase {n}"), now).unwrap().is_some()).collect();
         assert_eq!(there, [vec![false; 2], vec![true; 9]].concat());
-        assert_eq!(drafts.len(), 9);
+        assert_eq!(drafts.held().entries, 9);
     }
 
     #[test]
@@ -249,6 +307,27 @@ mod tests {
     }
 
     #[test]
+    fn a_sweep_goes_on_where_the_last_one_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let drafts = Drafts::open(&db(&folder), ROOMY, start()).unwrap();
+        for n in 0..10 {
+            let ttl = if n == 4 { HOUR } else { HOUR * 3 };
+            drafts.put(&format!("{} {n}", if n % 2 == 0 { "new" } else { "old" }), &draft("ok"), start(), ttl).unwrap();
+        }
+        let sweep = |from: &[u8]| drafts.sweep_from(from, 4, start() + HOUR, |key| key.starts_with("new")).unwrap();
+        let first = sweep(&[]);
+        assert_eq!((first.dropped, first.next.as_deref()), (1, Some(&b"new 8"[..])), "the one out of its time");
+        let second = sweep(&first.next.unwrap());
+        let third = sweep(&second.next.unwrap());
+        assert_eq!((second.dropped, third.dropped, third.next), (3, 2, None), "those of no more use");
+        assert_eq!(drafts.held().entries, 4);
+        assert_eq!(drafts.find(|key| key.ends_with('6'), start()).unwrap().len(), 1);
+        assert_eq!(drafts.remove_where(|key| key.ends_with('6')).unwrap(), ["new 6"]);
+        assert_eq!(drafts.remove_where(|_| true).unwrap().len(), 3);
+        assert_eq!(drafts.held(), Held::default());
+    }
+
+    #[test]
     fn opening_counts_what_is_there_and_drops_what_is_stale() {
         let folder = tempfile::tempdir().unwrap();
         let db = db(&folder);
@@ -259,6 +338,6 @@ mod tests {
         let held = *drafts.held.lock().unwrap();
         drop(drafts);
         assert_eq!(held, *Drafts::open(&db, ROOMY, start()).unwrap().held.lock().unwrap());
-        assert_eq!(Drafts::open(&db, ROOMY, start() + HOUR * 2).unwrap().len(), 1);
+        assert_eq!(Drafts::open(&db, ROOMY, start() + HOUR * 2).unwrap().held().entries, 1);
     }
 }

@@ -39,6 +39,8 @@ counters! {
     understood_locally,
     /// Understood from what was kept.
     recalled,
+    /// Not among what was kept.
+    not_recalled,
     /// A source was over its quota.
     over_quota,
     /// A question went to a model.

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sayso::command::phrase::Phrase;
+use sayso::command::reply::Refusal;
 use sayso::home::Home;
 use sayso::home::action::{Action, Draft, Op};
+use sayso::home::binding::{Form, Port};
 use sayso::home::capability::{Property, Value};
 use sayso::home::device::{Device, Kind};
 use sayso::home::rights::{Rights, Rules};
 use sayso::home::slug::Slug;
 use sayso::interpret::RecallSettings;
+use sayso::interpret::compose::{Edition, rights_class};
 use sayso::interpret::flight::Flight;
-use sayso::interpret::recall::{Recall, SPEECH_TTL};
+use sayso::interpret::recall::{Key, Recall};
 use sayso::store::drafts::{Drafts, Limits};
 
 use crate::endpoint::{Endpoint, Script};
@@ -32,6 +35,22 @@ fn lamp_on() -> Draft {
 
 fn spoken(words: &str) -> Draft {
     Draft { speech: Some(words.to_owned()), ..Draft::default() }
+}
+
+/// The key of a phrase, said by `source` in `home`.
+fn key_of(recall: &Recall, phrase: &Phrase, home: &Home, source: &str) -> Key {
+    recall.key(phrase, Edition::of(home), rights_class(home.rights(), source))
+}
+
+/// The draft kept; none where nothing is.
+fn draft(recall: &Recall, key: &Key) -> Option<Draft> {
+    recall.said(key).map(Result::unwrap)
+}
+
+/// How many are in memory, and on disk.
+fn len(recall: &Recall) -> (usize, usize) {
+    let (memory, disk) = recall.tiers();
+    (memory.entries, disk.entries)
 }
 
 fn in_memory(settings: &RecallSettings) -> Recall {
@@ -54,15 +73,15 @@ fn a_draft_survives_a_restart() {
     {
         let (db, drafts) = open(&folder);
         let recall = Recall::new(&settings, "scripted", Some(drafts), Arc::default());
-        recall.keep(&recall.key(&phrase, &home("lamp"), "panel"), &lamp_on());
+        recall.keep(&key_of(&recall, &phrase, &home("lamp"), "panel"), &lamp_on(), true);
         db.flush().unwrap();
     }
     let (_db, drafts) = open(&folder);
     let recall = Recall::new(&settings, "scripted", Some(drafts), Arc::default());
-    assert_eq!(recall.len(), (0, 1));
-    let key = recall.key(&phrase, &home("lamp"), "panel");
-    assert_eq!(recall.draft(&key), Some(lamp_on()));
-    assert_eq!(recall.len(), (1, 1), "from now on in memory");
+    assert_eq!(len(&recall), (0, 1));
+    let key = key_of(&recall, &phrase, &home("lamp"), "panel");
+    assert_eq!(draft(&recall, &key), Some(lamp_on()));
+    assert_eq!(len(&recall), (1, 1), "from now on in memory");
 }
 
 #[test]
@@ -71,22 +90,22 @@ fn whatever_changes_the_meaning_changes_the_key() {
     let others = Recall::new(&RecallSettings::default(), "another model", None, Arc::default());
     let phrase = |text| Phrase::new(text, Some("kitchen"), Some("en"));
     let lamp = home("lamp");
-    let key = recall.key(&phrase("lamp on"), &lamp, "panel");
-    recall.keep(&key, &lamp_on());
-    let same = [recall.key(&phrase("  LAMP on. "), &lamp, "panel"), recall.key(&phrase("lamp on"), &home("lamp"), "phone")];
+    let key = key_of(&recall, &phrase("lamp on"), &lamp, "panel");
+    recall.keep(&key, &lamp_on(), true);
+    let same = [key_of(&recall, &phrase("  LAMP on. "), &lamp, "panel"), key_of(&recall, &phrase("lamp on"), &home("lamp"), "phone")];
     for key in same {
-        assert_eq!(recall.draft(&key), Some(lamp_on()), "{key:?}");
+        assert_eq!(draft(&recall, &key), Some(lamp_on()), "{key:?}");
     }
     let different = [
-        recall.key(&phrase("lamp on?"), &lamp, "panel"),
-        recall.key(&Phrase::new("lamp on", Some("hall"), Some("en")), &lamp, "panel"),
-        recall.key(&Phrase::new("lamp on", Some("kitchen"), None), &lamp, "panel"),
-        recall.key(&phrase("lamp on"), &home("other_lamp"), "panel"),
-        recall.key(&phrase("lamp on"), &lamp, "child"),
-        others.key(&phrase("lamp on"), &lamp, "panel"),
+        key_of(&recall, &phrase("lamp on?"), &lamp, "panel"),
+        key_of(&recall, &Phrase::new("lamp on", Some("hall"), Some("en")), &lamp, "panel"),
+        key_of(&recall, &Phrase::new("lamp on", Some("kitchen"), None), &lamp, "panel"),
+        key_of(&recall, &phrase("lamp on"), &home("other_lamp"), "panel"),
+        key_of(&recall, &phrase("lamp on"), &lamp, "child"),
+        key_of(&others, &phrase("lamp on"), &lamp, "panel"),
     ];
     for key in different {
-        assert_eq!(recall.draft(&key), None, "{key:?}");
+        assert_eq!(draft(&recall, &key), None, "{key:?}");
     }
 }
 
@@ -104,45 +123,146 @@ fn no_area_can_pass_for_another_part_of_the_key() {
     let recall = in_memory(&RecallSettings::default());
     let forged = Phrase::new("on", Some("kitchen\u{1f}en\u{1f}lamp"), None);
     let honest = Phrase::new("lamp\u{1f}on", Some("kitchen"), Some("en"));
-    assert_ne!(recall.key(&forged, &home("lamp"), "panel"), recall.key(&honest, &home("lamp"), "panel"));
+    assert_ne!(key_of(&recall, &forged, &home("lamp"), "panel"), key_of(&recall, &honest, &home("lamp"), "panel"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_draft_is_good_for_its_time_and_words_for_ten_minutes() {
     let recall = in_memory(&RecallSettings { ttl: Duration::from_hours(1), ..RecallSettings::default() });
-    let key = |text| recall.key(&Phrase::new(text, None, None), &home("lamp"), "panel");
-    recall.keep(&key("lamp on"), &lamp_on());
-    recall.keep(&key("why is the sky blue?"), &spoken("Because of the air."));
-    tokio::time::advance(SPEECH_TTL.saturating_sub(Duration::from_secs(1))).await;
-    assert!(recall.draft(&key("why is the sky blue?")).is_some());
+    let key = |text| key_of(&recall, &Phrase::new(text, None, None), &home("lamp"), "panel");
+    recall.keep(&key("lamp on"), &lamp_on(), true);
+    recall.keep(&key("why is the sky blue?"), &spoken("Because of the air."), true);
+    tokio::time::advance(Duration::from_secs(599)).await;
+    assert!(draft(&recall, &key("why is the sky blue?")).is_some());
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(recall.draft(&key("why is the sky blue?")), None);
-    assert!(recall.draft(&key("lamp on")).is_some());
+    assert_eq!(draft(&recall, &key("why is the sky blue?")), None);
+    assert!(draft(&recall, &key("lamp on")).is_some());
     tokio::time::advance(Duration::from_mins(50)).await;
-    assert_eq!(recall.draft(&key("lamp on")), None);
+    assert_eq!(draft(&recall, &key("lamp on")), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_to_nothing_is_kept_for_a_minute_and_never_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_db, drafts) = open(&folder);
+    let recall = Recall::new(&RecallSettings::default(), "scripted", Some(drafts), Arc::default());
+    let key = |text: &str| key_of(&recall, &Phrase::new(text, None, None), &home("lamp"), "panel");
+    let question = Draft { question: Some("Which lamp?".into()), ..Draft::default() };
+    recall.keep(&key("it on"), &question, true);
+    recall.keep(&key("ghost on"), &lamp_on(), false);
+    recall.keep_refusal(&key("something rude"), &Refusal::Declined);
+    recall.keep_refusal(&key("something slow"), &Refusal::NobodyAnswered { why: "away".into(), retry_after: None });
+    recall.keep(&key(&"lamp on ".repeat(200)), &lamp_on(), true);
+    assert_eq!(len(&recall), (3, 0));
+    tokio::time::advance(Duration::from_secs(59)).await;
+    assert_eq!(draft(&recall, &key("it on")), Some(question));
+    assert_eq!(draft(&recall, &key("ghost on")), Some(lamp_on()));
+    assert_eq!(recall.said(&key("something rude")), Some(Err(Refusal::Declined)));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    recall.sweep(Edition::of(&home("lamp")));
+    assert_eq!(len(&recall), (0, 0));
 }
 
 #[test]
-fn what_asks_back_or_is_very_long_is_not_kept() {
-    let recall = in_memory(&RecallSettings::default());
-    let question = Draft { question: Some("Which lamp?".into()), ..Draft::default() };
-    recall.keep(&recall.key(&Phrase::new("lamp on", None, None), &home("lamp"), "panel"), &question);
-    recall.keep(&recall.key(&Phrase::new(&"lamp on ".repeat(200), None, None), &home("lamp"), "panel"), &lamp_on());
-    assert!(recall.is_empty());
+fn memory_keeps_to_its_bytes() {
+    let recall = in_memory(&RecallSettings { memory_bytes: 64 << 10, ..RecallSettings::default() });
+    for n in 0..500 {
+        recall.keep(&key_of(&recall, &Phrase::new(&format!("say {n}"), None, None), &home("lamp"), "panel"), &spoken(&"word ".repeat(200)), true);
+        assert!(recall.tiers().0.bytes <= 64 << 10);
+    }
+    assert!(len(&recall).0 > 40, "{:?}", recall.tiers());
+    let huge = key_of(&recall, &Phrase::new("everything", None, None), &home("lamp"), "panel");
+    recall.keep(&huge, &spoken(&"x".repeat(65 << 10)), true);
+    assert_eq!(draft(&recall, &huge), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drafts_of_homes_that_are_no_more_leave_the_disk_after_a_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_db, drafts) = open(&folder);
+    let settings = RecallSettings { ttl: Duration::from_hours(24 * 365), ..RecallSettings::default() };
+    let recall = Recall::new(&settings, "scripted", Some(drafts), Arc::default());
+    let phrase = Phrase::new("lamp on", None, None);
+    let [before, now] = ["old_lamp", "lamp"].map(home);
+    for home in [&before, &now] {
+        recall.keep(&key_of(&recall, &phrase, home, "panel"), &lamp_on(), true);
+    }
+    recall.sweep(Edition::of(&before));
+    tokio::time::advance(Duration::from_hours(23)).await;
+    recall.sweep(Edition::of(&now));
+    assert_eq!(len(&recall).1, 2, "it may come back within a day");
+    tokio::time::advance(Duration::from_hours(2)).await;
+    recall.sweep(Edition::of(&now));
+    assert_eq!(len(&recall).1, 1);
+    assert_eq!(recall.trace(&key_of(&recall, &phrase, &now, "panel")).unwrap().iter().filter(|trace| trace.tier == "disk").count(), 0, "in memory as well");
+    assert_eq!(draft(&recall, &key_of(&recall, &phrase, &now, "panel")), Some(lamp_on()));
+}
+
+/// Announcements change a home by the minute: each would leave its drafts behind.
+#[tokio::test(start_paused = true)]
+async fn a_home_that_changes_without_end_does_not_fill_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_db, drafts) = open(&folder);
+    let settings = RecallSettings { ttl: Duration::from_hours(24 * 365), disk_entries: 100, ..RecallSettings::default() };
+    let recall = Recall::new(&settings, "scripted", Some(drafts), Arc::default());
+    for n in 0..200 {
+        let home = home(&format!("lamp_{n}"));
+        recall.keep(&key_of(&recall, &Phrase::new("lamp on", None, None), &home, "panel"), &lamp_on(), true);
+        recall.sweep(Edition::of(&home));
+        tokio::time::advance(Duration::from_hours(1)).await;
+        assert!(len(&recall).1 <= 65, "{:?} after {n} h", recall.tiers().1);
+    }
+}
+
+#[test]
+fn how_a_device_is_reached_and_how_it_stands_change_nothing() {
+    let slug = |text| Slug::new(text).unwrap();
+    let lamp = Device::new(slug("lamp"), Kind::new(slug("light")));
+    let mut moved = lamp.clone();
+    moved.capabilities[0].link.state = vec![Port { topic: "elsewhere/lamp".into(), form: Form::Raw }];
+    let homes = [lamp, moved].map(|lamp| Home::new(Vec::new(), vec![lamp], Rights::default(), "sayso").unwrap());
+    assert_ne!(homes[0].revision(), homes[1].revision());
+    assert_eq!(Edition::of(&homes[0]), Edition::of(&homes[1]));
+}
+
+#[test]
+fn one_phrase_is_traced_and_forgotten_wherever_it_was_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_db, drafts) = open(&folder);
+    let recall = Recall::new(&RecallSettings::default(), "scripted", Some(drafts), Arc::default());
+    let (lamp, phrase) = (home("lamp"), |area| Phrase::new("lamp on", area, None));
+    let asked = key_of(&recall, &phrase(None), &lamp, "panel");
+    recall.keep(&asked, &lamp_on(), true);
+    recall.keep(&key_of(&recall, &phrase(Some("hall")), &lamp, "panel"), &lamp_on(), true);
+    recall.keep(&key_of(&recall, &phrase(None), &lamp, "child"), &lamp_on(), true);
+    recall.keep(&key_of(&recall, &phrase(None), &home("other_lamp"), "panel"), &lamp_on(), true);
+    recall.keep(&key_of(&recall, &Phrase::new("lamp off", None, None), &lamp, "panel"), &spoken("no"), true);
+    let traces = recall.trace(&asked).unwrap();
+    let unused: Vec<_> = traces.iter().map(|trace| trace.unused.unwrap_or("used").split(' ').next_back().unwrap()).collect();
+    assert_eq!(unused.len(), 4);
+    assert_eq!(unused[0], "used");
+    for why in ["asked", "rights", "area"] {
+        assert!(unused.contains(&why), "{traces:?}");
+    }
+    assert_eq!(recall.forget(Some(&phrase(None))).unwrap(), 4);
+    assert_eq!(draft(&recall, &asked), None);
+    assert_eq!(len(&recall), (1, 0));
+    assert_eq!(recall.forget(None).unwrap(), 1);
+    assert_eq!(len(&recall), (0, 0));
 }
 
 #[test]
 fn memory_keeps_what_was_used_last() {
     let recall = in_memory(&RecallSettings { memory_entries: NonZeroUsize::new(3).unwrap(), ..RecallSettings::default() });
-    let key = |n: usize| recall.key(&Phrase::new(&format!("lamp {n} on"), None, None), &home("lamp"), "panel");
+    let key = |n: usize| key_of(&recall, &Phrase::new(&format!("lamp {n} on"), None, None), &home("lamp"), "panel");
     for n in 0..3 {
-        recall.keep(&key(n), &lamp_on());
+        recall.keep(&key(n), &lamp_on(), true);
     }
-    assert!(recall.draft(&key(0)).is_some());
-    recall.keep(&key(3), &lamp_on());
-    let there: Vec<bool> = (0..4).map(|n| recall.draft(&key(n)).is_some()).collect();
+    assert!(draft(&recall, &key(0)).is_some());
+    recall.keep(&key(3), &lamp_on(), true);
+    let there: Vec<bool> = (0..4).map(|n| draft(&recall, &key(n)).is_some()).collect();
     assert_eq!(there, [true, false, true, true]);
-    assert_eq!(recall.len().0, 3);
+    assert_eq!(len(&recall).0, 3);
 }
 
 #[tokio::test]
@@ -150,7 +270,7 @@ async fn twenty_equal_questions_at_once_are_one_call() {
     let only = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(50))]).await;
     let (asked, _) = asking(vec![provider("only", only.url())]);
     let (recall, flight) = (in_memory(&RecallSettings::default()), Flight::default());
-    let key = recall.key(&Phrase::new("lamp on", None, None), &home("lamp"), "panel");
+    let key = key_of(&recall, &Phrase::new("lamp on", None, None), &home("lamp"), "panel");
     let answers = futures_util::future::join_all((0..20).map(|_| flight.share(&key, || ask(&asked)))).await;
     assert_eq!(only.requests(), 1);
     assert!(answers.iter().all(|shared| shared.answer.as_ref().unwrap().draft == lamp_on()));
