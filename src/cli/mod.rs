@@ -14,7 +14,9 @@ use crate::config::environment::Environment;
 use crate::config::{Faults, Needs, Place, units};
 
 mod answer;
+mod cache;
 mod check;
+mod conversation;
 mod doctor;
 mod known;
 mod providers;
@@ -30,6 +32,7 @@ Examples:
   sayso providers                                whether each model answers, how fast, for how much
   sayso run                                      the daemon (systemd does this)
   sayso say \"turn off the kitchen light\"         to the running daemon
+  sayso cache show \"make it cosy\"               what is kept of a phrase, and whether it would be used
 
 The config is looked for in this order: --config FILE, $SAYSO_CONFIG, /etc/sayso/sayso.toml.
 Without any, defaults hold: a broker on localhost:1883, the home in ./home.toml if there is one,
@@ -61,6 +64,8 @@ enum Command {
     Providers(providers::Providers),
     /// Say one command to the running daemon, over the broker, and print its reply
     Say(say::Say),
+    /// Look at, or clear, what the running daemon keeps of what models said
+    Cache(cache::Cache),
     /// Show what commands would do: no broker, nothing is published
     Try(try_::Try),
     /// Print completions for a shell
@@ -75,7 +80,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Files {
     /// The config file [default: see `sayso help`]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 
@@ -153,6 +158,7 @@ fn run_command(command: Command, out: &mut impl Write) -> Result<Exit, Stop> {
         Command::Doctor(doctor) => doctor::doctor(&doctor, out),
         Command::Providers(providers) => providers::providers(&providers, out),
         Command::Check(check) => check::check(&check, out),
+        Command::Cache(cache) => cache::cache(&cache, out),
         Command::Say(say) => say::say(&say, out),
         Command::Try(try_) => try_::try_(&try_, out),
         Command::Completions { shell } => {

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 mod pulse;
 mod reload;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior, timeout};
@@ -42,6 +43,9 @@ const MOST_AT_ONCE: usize = 512;
 
 /// How often health is published.
 const HEALTH_EVERY: Duration = Duration::from_mins(1);
+
+/// How long the answer to an operator may wait for the broker.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long systemd waits for the broker before it is told that we serve without one.
 const BROKER_PATIENCE: Duration = Duration::from_secs(20);
@@ -348,6 +352,7 @@ impl Desk {
                 },
                 _ = alive.tick() => if self.is_alive() { notify.watchdog() },
                 _ = health.tick() => {
+                    self.pipeline.sweep();
                     drop(self.publish_health());
                     notify.status(&self.status());
                 }
@@ -373,6 +378,7 @@ impl Desk {
     async fn take(&mut self, incoming: Incoming, notify: &Notify) -> bool {
         match incoming {
             Incoming::Command(heard) => self.hear(*heard).await,
+            Incoming::Control { topic, payload, correlation } => self.control(topic, payload, correlation),
             Incoming::State { topic, payload, .. } if self.finder.listens(&topic) => {
                 self.finder.hear(&topic, &payload, time::Instant::now().into_std());
             }
@@ -398,6 +404,22 @@ impl Desk {
             }
         }
         false
+    }
+
+    /// An operator asks something; the answer goes out below the topic it was asked on, which the same access rule guards.
+    fn control(&mut self, topic: String, payload: Bytes, correlation: Option<Vec<u8>>) {
+        let (pipeline, outbox) = (Arc::clone(&self.pipeline), self.outbox.clone());
+        self.answers.spawn(async move {
+            let who = topic.rsplit('/').next().unwrap_or_default().to_owned();
+            // It may read all of the disk's tier; commands do not wait for that.
+            let Ok(answer) = tokio::task::spawn_blocking(move || pipeline.control(&who, &payload)).await else { return };
+            let deadline = Some(time::Instant::now().into_std() + CONTROL_PATIENCE);
+            let topic = format!("{topic}/answer");
+            let message = Outgoing { topic, payload: answer.to_string().into(), correlation, retain: false, subject: None, deadline, repeatable: true };
+            if outbox.publish(message).is_err() {
+                warn!("an operator's request is not answered: too many messages wait for the broker");
+            }
+        });
     }
 
     /// The poll loop moves, or is trying, and commands come to an end: systemd restarts us when that is not so for a while.

@@ -17,6 +17,10 @@ const STATES: usize = 4096;
 /// Bytes of states that may wait. `Zigbee2MQTT`'s list of devices alone can have 1 MB.
 const STATE_BYTES: usize = 8 << 20;
 
+/// Requests of operators that may wait, and the longest, in bytes: people type them.
+const CONTROLS: usize = 16;
+const LARGEST_CONTROL: usize = 4 << 10;
+
 /// The shortest time after which a speaker is told to try again.
 const SOONEST_RETRY: Duration = Duration::from_secs(1);
 
@@ -28,6 +32,15 @@ const LATEST_RETRY: Duration = Duration::from_mins(1);
 pub enum Incoming {
     /// A command. It waits to be acknowledged.
     Command(Box<Heard>),
+    /// A request of an operator.
+    Control {
+        /// Where it was heard: the last level says by whom.
+        topic: String,
+        /// What is wanted.
+        payload: Bytes,
+        /// What the answer is to be marked with.
+        correlation: Option<Vec<u8>>,
+    },
     /// A message on a state topic.
     State {
         /// Where it was heard.
@@ -91,6 +104,7 @@ pub(super) struct Intake {
 struct Line {
     waiting: VecDeque<Incoming>,
     commands: usize,
+    controls: usize,
     states: usize,
     state_bytes: usize,
     last_taken: Option<Instant>,
@@ -170,6 +184,19 @@ impl Intake {
         Ok(())
     }
 
+    /// Puts a request in line; false where it did not fit and is dropped.
+    pub(super) fn control(&self, topic: String, payload: Bytes, correlation: Option<Vec<u8>>) -> bool {
+        let mut line = self.line();
+        if line.closed || line.controls >= CONTROLS || payload.len() > LARGEST_CONTROL {
+            return false;
+        }
+        line.controls += 1;
+        line.waiting.push_back(Incoming::Control { topic, payload, correlation });
+        drop(line);
+        self.wake.notify_one();
+        true
+    }
+
     /// Puts a state in line; false where it did not fit and is dropped.
     pub(super) fn state(&self, topic: String, payload: Bytes, retained: bool) -> bool {
         let mut line = self.line();
@@ -216,6 +243,7 @@ impl Line {
                     self.pace = gap.map(|gap| self.pace.map_or(gap, |pace| 0.8 * pace + 0.2 * gap)).or(self.pace);
                 }
             }
+            Incoming::Control { .. } => self.controls -= 1,
             Incoming::State { payload, .. } => {
                 self.states -= 1;
                 self.state_bytes -= payload.len();

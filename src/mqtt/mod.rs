@@ -147,22 +147,23 @@ pub enum SetupError {
 }
 
 /// Builds the three ends of a broker connection. Opens nothing yet; [`Connection::run`] does. Commands are heard on
-/// `<prefix>/command/+`, states of devices on `state_topics`.
+/// `<prefix>/command/+`, requests of operators on `<prefix>/control/+`, states of devices on `state_topics`.
 ///
 /// # Errors
 /// When the settings cannot work: see [`SetupError`].
 pub fn connect(settings: &Settings, state_topics: Vec<String>, tally: Arc<Tally>) -> Result<(Connection, Inbox, Outbox), SetupError> {
     let options = options(settings)?;
     let commands = Filter::new(wire::command_filter(&settings.prefix))?;
+    let controls = Filter::new(wire::control_filter(&settings.prefix))?;
     let states = state_topics.into_iter().map(Filter::new).collect::<Result<Vec<_>, _>>()?;
-    refuse_own_echo(&settings.prefix, &commands, &states)?;
+    refuse_own_echo(&settings.prefix, &[&commands, &controls], &states)?;
     if let Some(found) = settings.reply_prefixes.iter().find(|p| Topic::new(p.as_str()).is_err() || *p == "/") {
         return Err(SetupError::ReplyPrefix { found: found.clone() });
     }
     let (client, eventloop) = AsyncClient::new(options, REQUESTS);
     let outbox = outbox::outbox(settings.outbox, tally);
     let (intake, inbox) = inbox::inbox(settings.queue);
-    let link = Link::new(client, settings.rules(), Subscriptions::new(commands, states), outbox.clone(), intake);
+    let link = Link::new(client, settings.rules(), Subscriptions::new(commands, controls, states), outbox.clone(), intake);
     Ok((Connection { eventloop, link, keep_alive: settings.keep_alive }, inbox, outbox))
 }
 
@@ -174,10 +175,10 @@ impl Settings {
 }
 
 /// sayso's own topics for answers must not be heard as commands or states.
-fn refuse_own_echo(prefix: &str, commands: &Filter, states: &[Filter]) -> Result<(), SetupError> {
-    let outputs = ["reply/#", "action/+", "status", "health", "dead"].map(|last| Filter::new(format!("{prefix}/{last}")));
+fn refuse_own_echo(prefix: &str, own: &[&Filter], states: &[Filter]) -> Result<(), SetupError> {
+    let outputs = ["reply/#", "action/+", "control/+/answer", "status", "health", "dead"].map(|last| Filter::new(format!("{prefix}/{last}")));
     let outputs = outputs.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let subscriptions: Vec<Filter> = states.iter().chain([commands]).cloned().collect();
+    let subscriptions: Vec<Filter> = states.iter().chain(own.iter().copied()).cloned().collect();
     Ok(refuse_echo(&outputs, &subscriptions)?)
 }
 

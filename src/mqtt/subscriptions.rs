@@ -1,4 +1,4 @@
-//! What is listened to: commands, and the state topics of devices. Asked for anew on every connection, because a broker
+//! What is listened to: commands, requests of operators, and the state topics of devices. Asked for anew on every connection, because a broker
 //! that lost the session does not always know that it did, and because it tells the retained states again.
 
 use std::collections::{HashSet, VecDeque};
@@ -17,6 +17,7 @@ const IN_ONE: usize = 50;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Command,
+    Control,
     State,
     Neither,
 }
@@ -25,6 +26,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     commands: Filter,
+    controls: Filter,
     /// Most state topics have no wildcard, so a message costs one look-up.
     exact: HashSet<String>,
     wild: Vec<Filter>,
@@ -39,15 +41,17 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    pub(super) fn new(commands: Filter, states: Vec<Filter>) -> Self {
+    pub(super) fn new(commands: Filter, controls: Filter, states: Vec<Filter>) -> Self {
         let (exact, wild) = split(states);
-        Self { commands, exact, wild, wanted: VecDeque::new(), unwanted: Vec::new(), handed: VecDeque::new(), asked: Vec::new() }
+        Self { commands, controls, exact, wild, wanted: VecDeque::new(), unwanted: Vec::new(), handed: VecDeque::new(), asked: Vec::new() }
     }
 
     /// What a message on `topic` is to us.
     pub(super) fn kind(&self, topic: &str) -> Kind {
         if self.commands.matches(topic) {
             Kind::Command
+        } else if self.controls.matches(topic) {
+            Kind::Control
         } else if self.exact.contains(topic) || self.wild.iter().any(|filter| filter.matches(topic)) {
             Kind::State
         } else {
@@ -61,7 +65,9 @@ impl Subscriptions {
         let mut commands = Wanted::new(self.commands.as_str(), QoS::AtLeastOnce);
         // A retained command is dropped; asking for it once is enough to say so in the log.
         commands.retain_forward_rule = RetainForwardRule::OnNewSubscribe;
-        self.wanted.push_back(vec![commands]);
+        let mut controls = Wanted::new(self.controls.as_str(), QoS::AtMostOnce);
+        controls.retain_forward_rule = RetainForwardRule::Never;
+        self.wanted.push_back(vec![commands, controls]);
         let states: Vec<String> = self.exact.iter().cloned().chain(self.wild.iter().map(|filter| filter.as_str().to_owned())).collect();
         self.want(&states);
     }

@@ -34,6 +34,7 @@ impl Pipeline {
             "version": env!("CARGO_PKG_VERSION"),
             "home": {"revision": format!("{:016x}", home.revision()), "devices": home.devices().len(), "areas": home.areas().len()},
             "providers": rooms.ask.health(),
+            "cache": self.cache_figures(),
             "journal": {"safe": rooms.journal.is_safe(), "remembered": remembered, "unanswered": unanswered},
             "questions_waiting": MOST_QUESTIONS - self.questions.available_permits(),
             "answers": answers.collect::<Map<String, Json>>(),
@@ -51,6 +52,13 @@ impl Pipeline {
         page.gauge("sayso_home_areas", "Areas they stand in.", home.areas().len());
         page.gauge("sayso_journal_safe", "1 while what is received survives a crash.", u8::from(rooms.journal.is_safe()));
         page.gauge("sayso_journal_unanswered_commands", "Commands received and not yet answered.", unanswered);
+        let (memory, disk) = rooms.recall.tiers();
+        page.family("sayso_cache_entries", Kind::Gauge, "What models made of phrases, kept.");
+        page.sample("sayso_cache_entries", &[("tier", "memory")], memory.entries);
+        page.sample("sayso_cache_entries", &[("tier", "disk")], disk.entries);
+        page.family("sayso_cache_bytes", Kind::Gauge, "How many bytes that takes.");
+        page.sample("sayso_cache_bytes", &[("tier", "memory")], memory.bytes);
+        page.sample("sayso_cache_bytes", &[("tier", "disk")], disk.bytes);
         let waiting = MOST_QUESTIONS - self.questions.available_permits();
         page.gauge("sayso_questions_waiting", "Commands that wait for a model.", waiting);
         rooms.tally.answers.write(page);

@@ -3,6 +3,7 @@
 
 mod act;
 mod consent;
+mod control;
 mod health;
 mod rooms;
 mod turns;

@@ -199,6 +199,12 @@ impl Pipeline {
         // A place is free when the longest-waiting question gives up, at the latest.
         Refusal::Busy { retry_after: self.patience / 2 }
     }
+
+    /// A little tidying: to be called now and then.
+    pub fn sweep(&self) {
+        let rooms = self.rooms();
+        rooms.recall.sweep(rooms.composer.edition(&self.home()));
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

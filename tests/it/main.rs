@@ -3,6 +3,7 @@
 
 mod announced;
 mod broker;
+mod cache;
 mod command;
 mod config;
 mod connection;

@@ -27,6 +27,13 @@ impl Link {
         let topic = str::from_utf8(&publish.topic).unwrap_or_default();
         match self.subscriptions.kind(topic) {
             Kind::Command => self.command(topic, publish, receipt, now),
+            Kind::Control => {
+                self.owed.ready(receipt.pkid);
+                let correlation = publish.properties.as_ref().and_then(|p| p.correlation_data.as_deref()).map(<[u8]>::to_vec);
+                if publish.retain || !self.intake.control(topic.to_owned(), Bytes::copy_from_slice(&publish.payload), correlation) {
+                    warn!(topic, "dropped an operator's request: it was retained, too long, or one too many");
+                }
+            }
             Kind::State => {
                 self.owed.ready(receipt.pkid);
                 // Copied: a slice would keep the whole read buffer alive while it waits.

@@ -74,6 +74,12 @@ pub(super) fn command_filter(prefix: &str) -> String {
     format!("{prefix}/command/+")
 }
 
+/// The filter requests of operators are heard through. Of its own, so that the broker's access list can keep it from those who
+/// only speak commands.
+pub(super) fn control_filter(prefix: &str) -> String {
+    format!("{prefix}/control/+")
+}
+
 /// Reads a command.
 ///
 /// # Errors

@@ -1,0 +1,101 @@
+//! What an operator asks of the running daemon: the cache, looked at and cleared. Only this process has the store open.
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::rooms::{Pipeline, now};
+use crate::command::phrase::Phrase;
+use crate::home::action::Draft;
+use crate::home::permit::{Asker, Denied};
+use crate::interpret::compose::rights_class;
+use crate::interpret::recall::Trace;
+use crate::local::When;
+
+/// A request, as it is sent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    cache: What,
+    /// The phrase; for `clear`, none is all of them.
+    text: Option<String>,
+    /// By whom it is said; none is the one who asks.
+    source: Option<String>,
+    area: Option<String>,
+    language: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum What {
+    Stats,
+    Show,
+    Clear,
+}
+
+impl Pipeline {
+    /// The answer to a request of `who`: `ok` and what was asked for, or not, and `why`. Blocks while the disk is read.
+    pub fn control(&self, who: &str, request: &[u8]) -> Json {
+        let request: Request = match serde_json::from_slice(request) {
+            Ok(request) => request,
+            Err(error) => return refused(&format!("wanted {{\"cache\": \"stats\"}}, \"show\" or \"clear\", the last two with a \"text\": {error}")),
+        };
+        let source = request.source.as_deref().unwrap_or(who);
+        let phrase = request.text.as_deref().map(|text| Phrase::new(text, request.area.as_deref(), request.language.as_deref()));
+        match (request.cache, phrase) {
+            (What::Stats, _) => json!({"ok": true, "cache": self.cache_figures()}),
+            (What::Show, Some(phrase)) => self.cache_show(&phrase, source),
+            (What::Show, None) => refused("`show` wants a \"text\": the phrase"),
+            (What::Clear, phrase) => match self.rooms.recall.forget(phrase.as_ref()) {
+                Ok(removed) => {
+                    tracing::info!(removed, who, one_phrase = phrase.is_some(), "the cache was cleared by an operator");
+                    json!({"ok": true, "removed": removed})
+                }
+                Err(error) => refused(&format!("the store cannot be written: {error}")),
+            },
+        }
+    }
+
+    /// What the cache holds and may, and how often it was of use.
+    pub(super) fn cache_figures(&self) -> Json {
+        let (memory, disk) = self.rooms.recall.tiers();
+        let count = |name: &str| self.rooms.tally.counts().find(|(other, ..)| *other == name).map_or(0, |(.., n)| n);
+        json!({"memory": memory, "disk": disk, "hits": count("recalled"), "misses": count("not_recalled")})
+    }
+
+    fn cache_show(&self, phrase: &Phrase, source: &str) -> Json {
+        let (home, rooms) = (self.home(), &self.rooms);
+        let key = rooms.recall.key(phrase, rooms.composer.edition(&home), rights_class(home.rights(), source));
+        let kept = match rooms.recall.trace(&key) {
+            Ok(kept) => kept,
+            Err(error) => return refused(&format!("the store cannot be read: {error}")),
+        };
+        let understood_here = rooms.local.when() == When::First && rooms.local.draft(phrase, &home).is_some();
+        let first = kept.first();
+        let (used, why) = match first {
+            _ if understood_here => (false, "it is understood here, without a model: what is kept is not looked at".to_owned()),
+            None => (false, "nothing is kept: it was not said lately, or its answer was not one to keep".to_owned()),
+            Some(Trace { unused: Some(why), .. }) => (false, format!("something is kept, but {why}")),
+            Some(Trace { draft: None, good_for, .. }) => (true, format!("a model would not answer it, and is not asked again for {good_for} s")),
+            Some(Trace { draft: Some(draft), .. }) => (true, self.fate(draft, phrase, source)),
+        };
+        json!({"ok": true, "phrase": phrase.text(), "source": source, "used": used, "why": why, "kept": kept})
+    }
+
+    /// What would become of a kept draft at the gate.
+    fn fate(&self, draft: &Draft, phrase: &Phrase, source: &str) -> String {
+        if let Some(question) = &draft.question {
+            return format!("it would be asked back: {question}");
+        }
+        let asker = Asker { source, command: "show", confirmed: false, now: now(), speech: self.rooms.local.speech(phrase) };
+        match self.home().permit(draft, &self.state(), asker) {
+            Ok(plan) if plan.steps().is_empty() => "it would be answered, without a model".to_owned(),
+            Ok(_) => "it would be done, without a model".to_owned(),
+            Err(Denied::Unconfirmed { question }) => format!("it would ask for a yes: {question}"),
+            Err(denied) => format!("it would be used, and the gate would refuse it: {denied}"),
+        }
+    }
+}
+
+fn refused(why: &str) -> Json {
+    json!({"ok": false, "why": why})
+}
