@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 
+use crate::command::phrase::Phrase;
 use crate::command::reply::{Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
 use crate::config::{Config, Needs, Place};
@@ -26,6 +27,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const EXAMPLES: &str = "\
 Examples:
   sayso try --local-only \"turn off the kitchen light\"
+  sayso try --local-only --explain \"turn the lamp on tomorrow\"
   sayso try --local-only --home home.toml --area kitchen < commands.txt
   echo '{\"text\": \"brighter\", \"id\": \"7\", \"area\": \"kitchen\"}' | sayso try --state state.json
 
@@ -58,6 +60,9 @@ pub(super) struct Try {
     /// Ask no model: only the local reading
     #[arg(long)]
     local_only: bool,
+    /// Tell, for people, what each word was taken for, and why nothing was understood
+    #[arg(long)]
+    explain: bool,
     #[command(flatten)]
     files: Files,
     /// Where commands are said that do not tell: what "here" is
@@ -149,11 +154,24 @@ impl<'a> Trial<'a> {
 
     fn answer(&self, out: &mut impl Write, number: usize, line: &[u8]) -> io::Result<()> {
         let reply = match read(line) {
+            Ok(line) if self.arguments.explain => return self.explain(out, number, line),
             Ok(line) => self.runtime.block_on(self.pipeline.answer(&self.command(number, line), None)),
             Err(why) => Reply::refused(number.to_string(), String::from_utf8_lossy(line).into_owned(), &Refusal::Malformed { why }),
         };
         serde_json::to_writer(&mut *out, &reply)?;
         out.write_all(b"\n")
+    }
+
+    /// The phrase, what each word was taken for, and what would come of it.
+    fn explain(&self, out: &mut impl Write, number: usize, line: Line) -> io::Result<()> {
+        let command = self.command(number, line);
+        writeln!(out, "{}", command.text)?;
+        match self.pipeline.explain(&Phrase::of(&command)) {
+            Some(explanation) => writeln!(out, "{explanation}")?,
+            None => writeln!(out, "  silent: there is no language `{}`", command.language.as_deref().unwrap_or_default())?,
+        }
+        let reply = self.runtime.block_on(self.pipeline.answer(&command, None));
+        writeln!(out, "  {}: {}\n", reply.outcome.name(), reply.speech)
     }
 
     fn command(&self, number: usize, line: Line) -> Command {

@@ -181,7 +181,7 @@ impl Reader<'_, '_> {
         properties.retain(|p| !seen.contains(p) && (seen.push(p.clone()), true).1);
         let refined = properties.into_iter().map(|property| {
             let table = written.iter().find(|(name, _)| *name == property.name()).map(|(_, table)| table);
-            property::read(table, property, way, self.table)
+            property::read(table, kind.capability(property), way, self.table)
         });
         refined.collect()
     }

@@ -55,9 +55,9 @@ fn inside(field: &str) -> Form {
     Form::Field(field.split('.').map(str::to_owned).collect())
 }
 
-/// Reads one property; without a table of its own it is as usual. `device` is where a missing one is reported.
-pub(super) fn read(table: Option<&Table<'_>>, property: Property, way: &Way<'_>, device: &Table<'_>) -> (Capability, Option<Risk>) {
-    let mut capability = Capability::standard(property);
+/// Reads one property; without a table of its own it is as `usual`. `device` is where a missing one is reported.
+pub(super) fn read(table: Option<&Table<'_>>, usual: Capability, way: &Way<'_>, device: &Table<'_>) -> (Capability, Option<Risk>) {
+    let mut capability = usual;
     let Some(table) = table else {
         capability.link = way.link(&capability.property, None);
         if capability.takes == Takes::Choice(Vec::new()) {

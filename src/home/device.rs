@@ -56,6 +56,17 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// The capability for `property` as devices of this kind have it: water is heated further than a room.
+    pub fn capability(&self, property: Property) -> Capability {
+        let mut capability = Capability::standard(property);
+        if self.as_str() == "water_heater" && capability.property == Property::Temperature {
+            capability.takes = Takes::Number { min: 30.0, max: 80.0, step: None, unit: "°C".to_owned() };
+        }
+        capability
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -89,12 +100,8 @@ const ENTRANCES: [&str; 3] = ["garage", "gate", "door"];
 impl Device {
     /// A device with what is usual for its kind, called by its identifier, nowhere in particular.
     pub fn new(id: Slug, kind: Kind) -> Self {
-        let capabilities = kind.usual().iter().cloned().map(Capability::standard).collect();
+        let capabilities = kind.usual().iter().cloned().map(|property| kind.capability(property)).collect();
         let mut device = Self { name: id.spoken(), id, aliases: Vec::new(), area: None, kind, class: None, capabilities, risks: Vec::new() };
-        if device.kind.as_str() == "water_heater" {
-            let hot = device.capabilities.iter_mut().filter(|c| c.property == Property::Temperature);
-            hot.for_each(|c| c.takes = Takes::Number { min: 30.0, max: 80.0, step: None, unit: "°C".to_owned() });
-        }
         device.guard_entrances();
         device
     }

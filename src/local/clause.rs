@@ -27,6 +27,13 @@ pub(super) enum Amount {
     Choice(u32),
 }
 
+impl Amount {
+    /// Whether it is a colour or a white.
+    pub(super) fn is_color(self) -> bool {
+        matches!(self, Self::Color(_) | Self::Hex(_) | Self::White(_))
+    }
+}
+
 /// What kind of question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ask {
@@ -88,6 +95,8 @@ pub(super) struct Clause {
     pub(super) more: Option<More>,
     pub(super) much: bool,
     pub(super) property: Option<u16>,
+    /// "the target temperature": what was set, and not what is.
+    pub(super) target: bool,
     pub(super) mode: bool,
     pub(super) status: bool,
     pub(super) amount: Option<Amount>,

@@ -196,9 +196,9 @@ impl Deeds<'_> {
             }
             (Some(property), Some(Asked::Is(state))) => {
                 let property = self.property(property);
-                let says = matches!(device.can(property)?.takes, Takes::Boolean) && matches!(state, State::On | State::Off);
-                (property.clone(), Some(Some(Value::Flag(state == State::On)).filter(|_| says)?))
+                (property.clone(), Some(is_so(device.can(property)?, state)?))
             }
+            (Some(property), Some(Asked::Target)) => (self.property(property).clone(), None),
             (Some(property), _) => (self.readable(device, property)?, None),
             (None, Some(Asked::Is(state))) => asked_state(device, state)?,
             (None, Some(Asked::Of(state))) => (asked_state(device, state)?.0, None),
@@ -206,6 +206,7 @@ impl Deeds<'_> {
                 let (property, _, value) = self.put(device, None, amount)?;
                 (property, value)
             }
+            (None, Some(Asked::Target)) => return None,
             (None, Some(Asked::Named)) => (named_reading(device)?, None),
             (None, None) => (main_state(device)?, None),
         };
@@ -238,7 +239,7 @@ fn named_reading(device: &Device) -> Option<Property> {
         let spoken = property.name().replace('_', " ");
         std::iter::once(&device.name).chain(&device.aliases).any(|name| name.to_lowercase().ends_with(&spoken))
     };
-    let reading = device.capabilities.iter().find(|c| says(&c.property))?;
+    let reading = device.capabilities.iter().find(|c| says(&c.property)).or_else(|| only(device.capabilities.iter()))?;
     (device.kind.as_str() == "sensor").then(|| reading.property.clone())
 }
 
@@ -330,8 +331,45 @@ fn plain(device: &Device, wish: Wish) -> Option<Deed> {
     }
 }
 
+/// What a capability that is or is not reads where it is: "is there motion".
+fn is_so(capability: &Capability, state: State) -> Option<Value> {
+    let on = matches!(state, State::On | State::Off).then_some(state == State::On)?;
+    match &capability.takes {
+        Takes::Boolean => Some(Value::Flag(on)),
+        // As discovery has it: "detected", "clear".
+        Takes::Choice(words) if !capability.settable && words.len() == 2 => Some(Value::text(&words[usize::from(!on)])),
+        _ => None,
+    }
+}
+
+/// What a sensor senses, where that is all it does: whether a window is open.
+fn sensed(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
+    let [capability] = device.capabilities.as_slice() else { return None };
+    let opens = || ["contact", "door", "window", "opening", "open", "garage_door", "gate"].contains(&capability.property.name());
+    let flag = match state {
+        State::Open => opens().then_some(true)?,
+        State::Closed => opens().then_some(false)?,
+        State::On => true,
+        State::Off => false,
+        _ => return None,
+    };
+    let value = match &capability.takes {
+        Takes::Boolean => Value::Flag(flag),
+        Takes::Choice(words) => words.iter().find(|word| *word == state.word()).map(|word| Value::text(word))?,
+        _ => return None,
+    };
+    (!capability.settable).then(|| (capability.property.clone(), Some(value)))
+}
+
 /// The property a state is of, and the value that is that state.
 fn asked_state(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
+    if device.kind.as_str() == "binary_sensor" {
+        return sensed(device, state).or_else(|| asked_of(device, state));
+    }
+    asked_of(device, state)
+}
+
+fn asked_of(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
     let text = |property: Property, value: &str| device.can(&property).map(|_| (property, Some(Value::text(value))));
     match state {
         State::On | State::Off => text(Property::Power, word(state == State::On)).or_else(|| asked_on(device, state == State::On)),

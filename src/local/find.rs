@@ -86,6 +86,8 @@ impl Finder<'_> {
         let tells = match clause.act {
             Some(Act::Set) => (clause.more.is_some() && place_is_known) || matches!(clause.amount, Some(Amount::Measured(..))),
             Some(Act::Warm | Act::Cool) => place_is_known,
+            // "i want it warmer"
+            None => clause.ensure && clause.more.is_some() && place_is_known,
             _ => false,
         };
         tells && clause.targets.len() == 1
@@ -224,7 +226,7 @@ impl Finder<'_> {
         let so_named: Vec<u32> = fits.iter().copied().filter(|&d| self.has_noun(noun, d)).collect();
         let of_a_place = Self::place_is_said(sought, Some(target)) || fits.iter().all(|&d| self.names.is_at(d, Place::Here, self.here));
         match so_named.as_slice() {
-            [single] if meant.collective.is_empty() => self.these(sought, &[*single], mode),
+            [single] if meant.collective.is_empty() && !meant.vague => self.these(sought, &[*single], mode),
             _ if !meant.collective.is_empty() && of_a_place => self.these(sought, &fits, mode),
             _ => Some(Found::Which(fits)),
         }
@@ -320,6 +322,10 @@ impl Finder<'_> {
             return self.group(sought, target, able, None);
         }
         let mut near = self.nearest(sought, target, able);
+        if near.iter().any(|&d| self.device(d).kind.as_str() != "water_heater") {
+            // "what is the temperature": of a room.
+            near.retain(|&d| self.device(d).kind.as_str() != "water_heater");
+        }
         let of_a_place = Self::place_is_said(sought, target) || near.iter().all(|&d| self.names.is_at(d, Place::Here, self.here));
         if of_a_place && matches!(sought.wish, Wish::Query(..)) && near.iter().any(|&d| self.device(d).kind.as_str() == "sensor") {
             near.retain(|&d| self.device(d).kind.as_str() == "sensor");
@@ -343,7 +349,10 @@ impl Meant {
         let group = |kinds| Some(Self { kinds, declared: None, group: true });
         let clause = sought.clause;
         let only_house = clause.targets.is_empty() && clause.places.iter().all(|p| *p == Place::House);
+        let kelvin = |unit: u16| names.units[usize::from(unit)] == "K";
         let property = match sought.wish {
+            Wish::Switch(true) if clause.act == Some(Act::Illuminate) => return group(&["light"]),
+            Wish::Put(None, Amount::Measured(_, unit)) if kelvin(unit) => Some(&Property::ColorTemp),
             Wish::Put(Some(p), _) | Wish::OnAt(Some(p), _) | Wish::Flag(p, _) | Wish::Query(Some(p), _) => names.properties.get(usize::from(p)),
             Wish::Step(step) => step.property.and_then(|p| names.properties.get(usize::from(p))),
             Wish::Put(None, Amount::Color(_) | Amount::Hex(_) | Amount::White(_)) => Some(&Property::Color),

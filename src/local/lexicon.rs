@@ -36,6 +36,8 @@ pub(super) struct Noun {
     pub(super) drops: bool,
     /// What "on" means for a climate device called so.
     pub(super) mode: Option<String>,
+    /// So general a word that a name with it says nothing: of a thermostat and the "bedroom heating", "the heating" is either.
+    pub(super) vague: bool,
     /// All that can be switched, whatever it is.
     pub(super) everything: bool,
 }
@@ -55,6 +57,8 @@ struct Raw {
     #[serde(default)]
     acts: BTreeMap<Act, Vec<String>>,
     #[serde(default)]
+    gerunds: BTreeMap<Act, Vec<String>>,
+    #[serde(default)]
     states: BTreeMap<State, Vec<String>>,
     #[serde(default)]
     participles: BTreeMap<State, Vec<String>>,
@@ -62,6 +66,8 @@ struct Raw {
     more: BTreeMap<More, Vec<String>>,
     #[serde(default)]
     properties: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    targets: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     how: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -254,11 +260,13 @@ fn runs(raw: &Raw, spelling: &Spelling) -> Runs {
     let mut add = |sense, spoken: &[String]| spoken.iter().for_each(|text| runs.add(sense, &spelling.plain(text)));
     raw.words.iter().for_each(|(function, spoken)| add(function.sense(), spoken));
     raw.acts.iter().for_each(|(act, spoken)| add(Sense::Act(*act), spoken));
+    raw.gerunds.iter().for_each(|(act, spoken)| add(Sense::Gerund(*act), spoken));
     raw.states.iter().for_each(|(state, spoken)| add(Sense::State(*state), spoken));
     raw.participles.iter().for_each(|(state, spoken)| add(Sense::Participle(*state), spoken));
     raw.more.iter().for_each(|(more, spoken)| add(Sense::More(*more), spoken));
     raw.levels.iter().for_each(|(level, spoken)| add(Sense::Level(*level), spoken));
     raw.properties.iter().filter_map(|(name, spoken)| Some((standard(name)?, spoken))).for_each(|(p, spoken)| add(Sense::Property(p), spoken));
+    raw.targets.iter().filter_map(|(name, spoken)| Some((standard(name)?, spoken))).for_each(|(p, spoken)| add(Sense::Target(p), spoken));
     raw.how.iter().filter_map(|(name, spoken)| Some((standard(name)?, spoken))).for_each(|(p, spoken)| add(Sense::How(p), spoken));
     raw.units.values().enumerate().for_each(|(i, spoken)| add(Sense::Unit(index(i)), spoken));
     raw.colors.keys().enumerate().for_each(|(i, spoken)| add(Sense::Color(index(i)), std::slice::from_ref(spoken)));

@@ -24,6 +24,7 @@ use crate::home::speech::Speech;
 
 mod clause;
 mod deed;
+pub mod explain;
 mod find;
 mod lexicon;
 mod names;
@@ -37,6 +38,7 @@ mod spelling;
 mod tokens;
 mod wish;
 
+use explain::Explanation;
 use lexicon::{Lexicon, index};
 use names::Names;
 use reading::Reading;
@@ -177,10 +179,13 @@ impl Local {
     /// What the phrase means in `home`: certain, a question of which of several is meant, or nothing.
     pub fn draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
         let language = self.language(phrase)?;
-        let names = language.names(home);
-        let area = phrase.area().and_then(|area| home.area_named(area));
-        let here = area.and_then(|area| home.areas().iter().position(|a| a.id == area.id)).map(index);
-        Reading { lexicon: &language.lexicon, names: &names, home, here }.draft(phrase.text())
+        Reading { lexicon: &language.lexicon, names: &language.names(home), home, here: here(phrase, home) }.draft(phrase.text())
+    }
+
+    /// What each word of the phrase was taken for, and the first reason for staying silent. `None` where its language is not known.
+    pub fn explain(&self, phrase: &Phrase, home: &Home) -> Option<Explanation> {
+        let language = self.language(phrase)?;
+        Some(Reading { lexicon: &language.lexicon, names: &language.names(home), home, here: here(phrase, home) }.explain(phrase.text()))
     }
 
     /// Whether the phrase is a yes or a no, and nothing else.
@@ -200,4 +205,10 @@ impl Local {
         let code = phrase.language().unwrap_or(&self.language);
         self.languages.get(code).or_else(|| self.languages.get(code.split(['-', '_']).next()?))
     }
+}
+
+/// The area the phrase was said in, as a position among the home's.
+fn here(phrase: &Phrase, home: &Home) -> Option<u16> {
+    let area = home.area_named(phrase.area()?)?;
+    home.areas().iter().position(|a| a.id == area.id).map(index)
 }

@@ -30,7 +30,7 @@ pub(super) struct Names {
     /// By [`Sense::Choice`]: the options of the devices, as they write them.
     pub(super) options: Vec<String>,
     /// By [`Place::Floor`].
-    floors: Vec<String>,
+    pub(super) floors: Vec<String>,
     /// By position among the home's devices.
     pub(super) things: Vec<Thing>,
     /// The words of five letters or more that a mistyped word may stand for.
@@ -197,8 +197,11 @@ impl Builder<'_> {
         for name in std::iter::once(&device.name).chain(&device.aliases) {
             let run = self.name(name);
             thing.nouns |= self.nouns_in(&run);
-            for (form, whole) in self.forms(&run, area) {
-                let plural = self.plural(&form).filter(|_| !whole && form.len() > 1 && !self.begins_with_a_room(&form));
+            let last = run.last().filter(|_| matches!(device.kind.as_str(), "scene" | "script" | "button"));
+            // "the night" is no way to say the scene "movie night".
+            let says_little = |form: &[String]| form.len() == 1 && run.len() > 1 && form.first() == last;
+            for (form, whole) in self.forms(&run, area).into_iter().filter(|(form, _)| !says_little(form)) {
+                let plural = self.plural(&form).filter(|_| !whole && !self.begins_with_a_room(&form));
                 self.call(i, &form, whole);
                 if let Some(id) = plural.and_then(|plural| self.call(i, &plural, false)) {
                     self.names.called[id].many = true;
@@ -237,9 +240,13 @@ impl Builder<'_> {
 
     /// "bedside lamp" → "bedside lamps".
     fn plural(&self, run: &[String]) -> Option<Vec<String>> {
-        let (noun, many) = self.noun_at_end(run)?;
         let mut form = run.to_vec();
-        form.last_mut()?.clone_from(self.lexicon.nouns[usize::from(noun)].many.first().filter(|_| !many)?);
+        let last = form.last_mut()?;
+        match self.noun_at_end(run) {
+            Some((noun, many)) if run.len() > 1 => last.clone_from(self.lexicon.nouns[usize::from(noun)].many.first().filter(|_| !many)?),
+            None if run.len() == 1 && !self.lexicon.grammar.plural.is_empty() => last.push_str(&self.lexicon.grammar.plural),
+            _ => return None,
+        }
         Some(form)
     }
 
@@ -322,8 +329,22 @@ impl Builder<'_> {
                 }
             }
         }
+        forms.extend(self.turned(run).map(|form| (form, false)));
         forms.extend(whole.into_iter().filter(|name| !name.is_empty()).map(|name| (name, true)));
         forms
+    }
+
+    /// "garage door left" as "left garage door", and the other way round.
+    fn turned(&self, run: &[String]) -> Option<Vec<String>> {
+        let (first, last) = (run.first()?, run.last()?);
+        let says_which = |word: &String| word.chars().all(char::is_alphabetic) && self.noun_at_end(std::slice::from_ref(word)).is_none();
+        let mut turned = run.to_vec();
+        match run {
+            [front @ .., _] if front.len() > 1 && self.noun_at_end(front).is_some() && says_which(last) => turned.rotate_right(1),
+            [_, rest @ ..] if !rest.is_empty() && self.noun_at_end(run).is_some() && says_which(first) => turned.rotate_left(1),
+            _ => return None,
+        }
+        Some(turned)
     }
 
     /// "lampe salon" as "lampe du salon", and the other way round.
@@ -357,7 +378,18 @@ impl Builder<'_> {
         if last.parse::<f64>().is_ok() && front.len() > 1 {
             forms.push(front.to_vec());
         }
-        let Some((noun, many)) = self.noun_at_end(run) else { return forms };
+        // "tom 's" of "tom 's bedside lamp": said with another noun, it still tells whose.
+        if let Some(owner) = front.iter().position(|word| word == "'s").map(|at| &run[..=at]).filter(|owner| owner.len() > 1) {
+            forms.push(owner.to_vec());
+        }
+        let Some((noun, many)) = self.noun_at_end(run) else {
+            // "the fence" for "electric fence": the last word says what it is, in this home's own words.
+            let last = std::slice::from_ref(last);
+            if !front.is_empty() && self.stands_alone(last) {
+                forms.push(last.to_vec());
+            }
+            return forms;
+        };
         let noun = &self.lexicon.nouns[usize::from(noun)];
         if noun.drops && self.stands_alone(front) {
             forms.push(front.to_vec());

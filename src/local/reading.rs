@@ -32,17 +32,11 @@ impl Reading<'_> {
     /// The draft, where it is certain.
     pub(super) fn draft(&self, text: &str) -> Option<Draft> {
         let spans = Spans::of(text, self.lexicon, self.names)?;
-        let ways: usize = spans.iter().try_fold(1_usize, |ways, senses| ways.checked_mul(senses.len())).filter(|w| *w <= MOST_READINGS)?;
         let mut chosen = Vec::with_capacity(16);
         let mut agreed: Option<Draft> = None;
-        for way in 0..ways {
-            let mut rest = way;
+        for way in 0..Self::ways(&spans)? {
             chosen.clear();
-            chosen.extend(spans.iter().map(|senses| {
-                let sense = senses[rest % senses.len()];
-                rest /= senses.len();
-                sense
-            }));
+            chosen.extend(way_of(&spans, way));
             match (self.one(&chosen, spans.asked), &agreed) {
                 (Some(draft), Some(other)) if draft != *other => return None,
                 (Some(draft), None) => agreed = Some(draft),
@@ -52,9 +46,14 @@ impl Reading<'_> {
         agreed
     }
 
+    /// In how many ways it can be taken. `None` where those are too many.
+    pub(super) fn ways(spans: &Spans) -> Option<usize> {
+        spans.iter().try_fold(1_usize, |ways, senses| ways.checked_mul(senses.len())).filter(|ways| *ways <= MOST_READINGS)
+    }
+
     /// The draft of one way to take it.
-    fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
-        let clauses = clauses(senses, asked, &self.lexicon.grammar)?;
+    pub(super) fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
+        let clauses = clauses(senses, asked, &self.lexicon.grammar).ok()?;
         let finder = Finder { home: self.home, names: self.names, deeds: Deeds { lexicon: self.lexicon, names: self.names }, here: self.here };
         let mut actions: Vec<Action> = Vec::new();
         let mut before: Vec<u32> = Vec::new();
@@ -123,6 +122,16 @@ impl Reading<'_> {
         };
         fill(form, &[("choices", &listed)])
     }
+}
+
+/// The senses of the way of that number: one of each span.
+pub(super) fn way_of(spans: &Spans, way: usize) -> impl Iterator<Item = Sense> {
+    let mut rest = way;
+    spans.iter().map(move |senses| {
+        let sense = senses[rest % senses.len()];
+        rest /= senses.len();
+        sense
+    })
 }
 
 /// How a question about several is put.

@@ -27,6 +27,11 @@ pub(super) enum Act {
     Lower,
     Increase,
     Decrease,
+    /// Faster.
+    Hasten,
+    Slow,
+    /// On, of lights: "illuminate the kitchen".
+    Illuminate,
     Dim,
     Brighten,
     Warm,
@@ -160,11 +165,15 @@ pub(super) enum Sense {
     Place(Place),
     Act(Act),
     State(State),
+    /// What is done, but only after a polite question: "would you mind turning ..".
+    Gerund(Act),
     /// A state, but only where something is said to be so.
     Participle(State),
     More(More),
     /// By position in `Names::properties`.
     Property(u16),
+    /// The same, of what was set: "target temperature".
+    Target(u16),
     /// A question after a property.
     How(u16),
     Number(f64),

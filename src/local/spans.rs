@@ -21,27 +21,73 @@ pub(super) struct Spans {
     ends: Vec<usize>,
     /// Whether there was a question mark at the end.
     pub(super) asked: bool,
+    /// The words of each span, kept for an explanation only.
+    said: Vec<String>,
+}
+
+/// Why there are no spans to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Silence {
+    Empty,
+    TooLong,
+    /// A word that is in no run, and no slip for one.
+    Unknown(String),
 }
 
 impl Spans {
     /// The spans of `text`; `None` where a word is unknown.
     pub(super) fn of(text: &str, lexicon: &Lexicon, names: &Names) -> Option<Self> {
         let plain = lexicon.spelling.plain(text);
-        let mut said = words(&plain);
-        let mut spans = Self { senses: Vec::with_capacity(24), ends: Vec::with_capacity(16), asked: false };
-        while said.last() == Some(&"?") {
-            said.pop();
-            spans.asked = true;
-        }
-        if said.is_empty() || said.len() > MOST_WORDS {
-            return None;
-        }
+        let (mut spans, mut said) = Self::begin(&plain).ok()?;
         mend(&mut said, lexicon, names)?;
         let mut at = 0;
         while at < said.len() {
             at += spans.push(&said[at..], lexicon, names)?;
         }
         Some(spans)
+    }
+
+    /// The same, going on behind an unknown word: what was found, and the first reason for silence.
+    pub(super) fn try_of(plain: &str, lexicon: &Lexicon, names: &Names) -> (Self, Option<Silence>) {
+        let (mut spans, mut said) = match Self::begin(plain) {
+            Ok(begun) => begun,
+            Err(silence) => return (Self::default(), Some(silence)),
+        };
+        let mut silence = None;
+        let mended = mend(&mut said, lexicon, names).is_some();
+        let mut at = 0;
+        while at < said.len() {
+            let length = spans.push(&said[at..], lexicon, names).unwrap_or_else(|| {
+                silence.get_or_insert(Silence::Unknown(said[at].to_owned()));
+                1
+            });
+            spans.said.push(said[at..at + length].join(" "));
+            at += length;
+        }
+        if !mended && silence.is_none() {
+            silence = Some(Silence::Unknown(plain.to_owned()));
+        }
+        (spans, silence)
+    }
+
+    /// Cuts the words, without the question mark.
+    fn begin(plain: &str) -> Result<(Self, Vec<&str>), Silence> {
+        let mut said = words(plain);
+        let mut spans = Self { senses: Vec::with_capacity(24), ends: Vec::with_capacity(16), asked: false, said: Vec::new() };
+        while said.last() == Some(&"?") {
+            said.pop();
+            spans.asked = true;
+        }
+        match said.len() {
+            0 => Err(Silence::Empty),
+            1..=MOST_WORDS => Ok((spans, said)),
+            _ => Err(Silence::TooLong),
+        }
+    }
+
+    /// The words of each span, where they were kept for an explanation.
+    pub(super) fn runs(&self) -> impl Iterator<Item = String> + '_ {
+        self.said.iter().cloned()
     }
 
     /// Takes the longest run at the start of `said`, and gives its length.

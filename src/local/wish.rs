@@ -62,6 +62,8 @@ pub(super) enum Asked {
     At(Amount),
     /// How it is with what that state is of: "on or off?"
     Of(State),
+    /// What was set.
+    Target,
     /// What its name says: "what is the outdoor temperature".
     Named,
 }
@@ -91,6 +93,10 @@ pub(super) fn wish(clause: &Clause) -> Option<Wish> {
         Some(act @ (Act::Raise | Act::Lower)) => step(clause, None, act == Act::Raise, true),
         Some(act @ (Act::Increase | Act::Decrease)) => step(clause, None, act == Act::Increase, false),
         Some(act @ (Act::Dim | Act::Brighten)) => step(clause, standard("brightness"), act == Act::Brighten, false),
+        Some(act @ (Act::Hasten | Act::Slow)) if !clause.targets.is_empty() || !clause.places.is_empty() => {
+            step(clause, standard("speed"), act == Act::Hasten, false)
+        }
+        Some(Act::Illuminate) if !clause.targets.is_empty() => switched(clause, State::On),
         Some(act @ (Act::Warm | Act::Cool)) => step(clause, standard("temperature"), act == Act::Warm, false),
         Some(Act::LockUp) if lone => Some(Wish::Lock(true)),
         Some(Act::Lock) if lone || (clause.state == Some(State::Up) && clause.amount.is_none() && clause.property.is_none()) => Some(Wish::Lock(true)),
@@ -226,7 +232,9 @@ fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Wi
         (Some(said), Some(of)) if said != of => return None,
         (said, of) => said.or(of),
     };
-    if !own_state {
+    // "speed up" alone may be said to a person.
+    let to_whom = !clause.targets.is_empty() || !clause.places.is_empty();
+    if !own_state || (property == standard("speed") && clause.act.is_none() && !to_whom) {
         return None;
     }
     let bare = clause.act.is_none();
@@ -297,7 +305,7 @@ fn query(clause: &Clause, ask: Ask) -> Option<Wish> {
         (None, Some(amount)) => Some(Asked::At(amount)),
         // "is the car charging": a property that is or is not.
         (None, None) if ask == Ask::Whether && clause.property.is_some() => Some(Asked::Is(State::On)),
-        (None, None) => None,
+        (None, None) => clause.target.then_some(Asked::Target),
     };
     match ask {
         Ask::Whether if asked.is_none() => None,

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
 use super::act::Deliver;
 use super::consent::Consent;
 use super::turns::Turns;
+use crate::command::phrase::Phrase;
 use crate::command::reply::{Done, Outcome, Refusal, Reply};
 use crate::command::{Command, Source};
 use crate::home::Home;
@@ -22,6 +23,7 @@ use crate::interpret::compose::Composer;
 use crate::interpret::flight::Flight;
 use crate::interpret::recall::{Key, Recall};
 use crate::local::Local;
+use crate::local::explain::Explanation;
 use crate::store::journal::Journal;
 use crate::telemetry::tally::Tally;
 
@@ -166,6 +168,11 @@ impl Pipeline {
         for (device, property, value) in heard {
             state.heard(&device, &property, value, now());
         }
+    }
+
+    /// What the local reading takes each word for.
+    pub fn explain(&self, phrase: &Phrase) -> Option<Explanation> {
+        self.rooms.local.explain(phrase, &self.home())
     }
 
     /// What is known of the devices from elsewhere, such as a file: replaces all that was known.

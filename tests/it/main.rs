@@ -31,3 +31,4 @@ mod scene;
 mod shutdown;
 mod streaming;
 mod try_;
+mod written;

@@ -161,3 +161,21 @@ fn wrong_usage_ends_with_2_and_help_with_0() {
     assert!(said(&help.stdout).contains("Exit codes"));
     assert!(said(&Run::of(&["completions", "bash"]).ends().stdout).contains("_sayso"));
 }
+
+#[test]
+fn an_explanation_tells_what_each_word_stands_for_and_why_it_is_silent() {
+    for (text, parts) in [
+        ("turn on the kichen light", &["kitchen light  name of kitchen_light", "= kitchen_light power set on"][..]),
+        ("turn on the tv tomorrow", &["tomorrow  ?  stands for nothing", "silent: `tomorrow` stands for nothing known"]),
+        ("set the sofa lamp to 150 percent", &["unit %", "silent: name of sofa_lamp: none that is there does that, takes that value"]),
+        ("turn on half the lights", &["level half", "silent: `lights` does not fit behind what comes before it"]),
+        ("close the blinds", &["noun blinds", "asks: "]),
+    ] {
+        let output = Run::trying(&["--explain", text]).ends();
+        let told = said(&output.stdout);
+        assert!(output.status.success() && told.starts_with(text), "{told}");
+        for part in parts {
+            assert!(told.contains(part), "{part:?} in\n{told}");
+        }
+    }
+}

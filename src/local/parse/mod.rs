@@ -1,27 +1,30 @@
 //! One sense for each span → clauses, from the first span to the last. `None` where they make no sentence. Knows no devices.
 
-use super::clause::{Amount, Ask, Clause, Link, Target, What};
+mod join;
+mod whom;
+
+use super::clause::{Amount, Ask, Clause, Link};
 use super::lexicon::Grammar;
 use super::sense::{Act, Place, Sense, State};
 
 /// The most clauses of one phrase.
 const MOST_CLAUSES: usize = 5;
 
-/// Reads one sense for each span. `None` where they make no sentence.
-pub(super) fn clauses(senses: &[Sense], asked: bool, grammar: &Grammar) -> Option<Vec<Clause>> {
+/// Reads one sense for each span. Where they make no sentence, at which span that was seen.
+pub(super) fn clauses(senses: &[Sense], asked: bool, grammar: &Grammar) -> Result<Vec<Clause>, usize> {
     let mut parser = Parser { senses, asked, verb_last: grammar.verb_last, ..Parser::default() };
     for (at, &sense) in senses.iter().enumerate() {
-        parser.take(at, sense)?;
+        parser.take(at, sense).ok_or(at)?;
         if !matches!(sense, Sense::Skip | Sense::Article) {
             parser.last = Some(sense);
         }
     }
     if parser.pending != Pending::default() || matches!(parser.last, Some(Sense::And | Sense::Or)) {
-        return None;
+        return Err(senses.len());
     }
-    parser.finish()?;
+    parser.finish().ok_or(senses.len())?;
     let explained = !asked || parser.polite || parser.done.iter().all(|clause| clause.ask.is_some());
-    (explained && parser.done.len() <= MOST_CLAUSES).then_some(parser.done)
+    (explained && parser.done.len() <= MOST_CLAUSES).then_some(parser.done).ok_or(senses.len())
 }
 
 /// What was said that waits for what it belongs to.
@@ -69,7 +72,8 @@ impl Parser<'_> {
                 self.now.any = true;
                 set(&mut self.pending.all)
             }
-            Sense::Any => None,
+            Sense::Gerund(act) if self.polite => self.act(act),
+            Sense::Any | Sense::Gerund(_) => None,
             Sense::Both => set(&mut self.pending.both),
             Sense::Except => {
                 self.flush_rooms();
@@ -97,12 +101,19 @@ impl Parser<'_> {
             Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(sense),
             Sense::Act(act) => self.act(act),
             Sense::State(state) => self.state(state),
-            Sense::Participle(state) => self.state(state).filter(|()| self.now.ask.is_some() || self.now.ensure),
+            Sense::Participle(state) => {
+                let told = self.now.ask.is_some() || self.now.ensure;
+                self.state(state).filter(|()| told)
+            }
             Sense::More(more) => self.close().and_then(|()| fill(&mut self.now.more, more)),
             Sense::Much => set(&mut self.now.much),
             Sense::Mode => set(&mut self.now.mode),
             Sense::Status => self.of_property().and_then(|()| set(&mut self.now.status)),
             Sense::Property(property) => self.of_property().and_then(|()| fill(&mut self.now.property, property)),
+            Sense::Target(property) => self.of_property().and_then(|()| {
+                self.now.target = true;
+                fill(&mut self.now.property, property)
+            }),
             Sense::Unit(unit) => self.unit(unit),
             Sense::Number(_) | Sense::Level(_) | Sense::Color(_) | Sense::Hex(_) | Sense::White(_) | Sense::Choice(_) => self.amount(sense),
         }
@@ -145,7 +156,11 @@ impl Parser<'_> {
         if matches!(state, State::Up | State::Down) && self.last == Some(Sense::Act(Act::Set)) {
             return None;
         }
-        self.close()?;
+        // "are there any open windows"
+        let before_what_is_asked = self.now.ask.is_some() && self.now.any && self.now.targets.is_empty();
+        if !before_what_is_asked {
+            self.close()?;
+        }
         fill(&mut self.now.state, state)
     }
 
@@ -210,6 +225,14 @@ impl Parser<'_> {
         };
         // "in red", "in eco mode"; but "in ten" is a time.
         let link = self.pending.link.take().unwrap_or_default();
+        if self.now.amount.is_some_and(|said| said.is_color() != amount.is_color() && !self.now.targets.is_empty()) && !self.pending.place {
+            // "40 percent red": two things of one lamp.
+            self.next_of_same()?;
+        }
+        // "put the tv on netflix": here "on" is to what.
+        if matches!(amount, Amount::Choice(_)) && self.last == Some(Sense::State(State::On)) && !self.now.targets.is_empty() {
+            self.now.state = None;
+        }
         let of_property = std::mem::take(&mut self.pending.of_property);
         if std::mem::take(&mut self.pending.place) && !of_property && matches!(amount, Amount::Number(_) | Amount::Level(_)) {
             return None;
@@ -243,229 +266,8 @@ impl Parser<'_> {
     fn of_property(&mut self) -> Option<()> {
         let rooms = std::mem::take(&mut self.pending.rooms);
         self.now.places.extend(rooms);
-        (!self.excepting && !self.pending.place && !std::mem::take(&mut self.pending.all)).then_some(())
-    }
-
-    fn names_follow(&self, at: usize) -> bool {
-        matches!(self.after(at), Some(Sense::Noun(..) | Sense::Called(..) | Sense::Property(_) | Sense::Status | Sense::Mode))
-    }
-
-    /// The next sense that says something.
-    fn after(&self, at: usize) -> Option<Sense> {
-        self.senses[at + 1..].iter().copied().find(|s| !matches!(s, Sense::Skip | Sense::Polite | Sense::Article | Sense::All | Sense::Both | Sense::Any))
-    }
-
-    fn place(&mut self, at: usize, place: Place) -> Option<()> {
-        if self.pending.link.is_some() {
-            return None;
-        }
-        let all = std::mem::take(&mut self.pending.all);
-        let before_a_name = matches!(self.after(at), Some(Sense::Noun(..) | Sense::Called(..) | Sense::Possessive));
-        let said_in = std::mem::take(&mut self.pending.place);
-        self.pending.of_property = false;
-        let joined = std::mem::take(&mut self.joined);
-        if before_a_name && said_in && self.only_turned() {
-            return None;
-        }
-        if before_a_name && (!said_in || (self.now.targets.is_empty() && !self.excepting)) {
-            // "kitchen lights", "in the kitchen the lights ..".
-            self.joined = joined;
-            self.pending.all = all;
-            self.pending.rooms.push(place);
-            return Some(());
-        }
-        if self.excepting {
-            return self.place_excepted(place, said_in);
-        }
-        match self.now.targets.last_mut() {
-            Some(target) if joined => {
-                // "lights in the kitchen and the hall"; but "kitchen lights and the hall" says nothing sure.
-                target.places.push(place);
-                (target.trailing || target.what == What::Room).then_some(())
-            }
-            Some(target) => {
-                let alone = target.places.is_empty();
-                target.trailing = true;
-                target.places.push(place);
-                alone.then_some(())
-            }
-            None if said_in || matches!(place, Place::House | Place::Here) || self.now.property.is_some() => {
-                self.now.places.push(place);
-                Some(())
-            }
-            None => {
-                self.now.targets.push(Target { places: vec![place], all, ..Target::new(What::Room) });
-                Some(())
-            }
-        }
-    }
-
-    /// "except the kitchen", "except the tv in the kitchen".
-    fn place_excepted(&mut self, place: Place, said_in: bool) -> Option<()> {
-        if let Some(target) = self.now.except.last_mut().filter(|_| said_in) {
-            let alone = target.places.is_empty();
-            target.places.push(place);
-            return alone.then_some(());
-        }
-        self.now.except.push(Target { places: vec![place], ..Target::new(What::Room) });
-        Some(())
-    }
-
-    /// Places that waited for a name, and got none, are what is spoken of.
-    fn flush_rooms(&mut self) {
-        let rooms = std::mem::take(&mut self.pending.rooms);
-        if !rooms.is_empty() {
-            self.now.targets.push(Target { places: rooms, ..Target::new(What::Room) });
-        }
-    }
-
-    fn target(&mut self, sense: Sense) -> Option<()> {
-        let what = match sense {
-            Sense::Called(id, noun) => What::Called(id, noun),
-            Sense::Noun(noun, many) => What::Noun(noun, many),
-            Sense::It => What::It,
-            _ => What::Them,
-        };
-        // "the red lamp" says which, and not that it shall be red.
-        if matches!(self.last, Some(Sense::Color(_) | Sense::White(_) | Sense::Hex(_))) && !self.pending.place {
-            return None;
-        }
-        // "half the lights", "the brightest lamp": which of them, and not how much.
-        if matches!(self.last, Some(Sense::Level(_))) && self.now.act.is_some() {
-            return None;
-        }
-        let beside = matches!(self.last, Some(Sense::Called(..) | Sense::Noun(..)));
-        if self.pending.link.is_some() || (self.pending.or) {
-            return None;
-        }
-        if beside && !self.pending.place {
-            return self.merge(what);
-        }
-        let joined = std::mem::take(&mut self.joined);
-        let said_in = std::mem::take(&mut self.pending.place);
-        self.pending.of_property = false;
-        if said_in && self.only_turned() {
-            return None;
-        }
-        if joined && !self.excepting && self.shares_noun() {
-            return self.rooms_before(what);
-        }
-        if !self.now.targets.is_empty() && (said_in || !joined) && !self.excepting {
-            // "turn on the lamp the fan", "the lamp on the desk".
-            return None;
-        }
-        let mut target = Target::new(what);
-        target.all = std::mem::take(&mut self.pending.all);
-        target.both = std::mem::take(&mut self.pending.both);
-        target.places = std::mem::take(&mut self.pending.rooms);
-        if self.excepting {
-            self.now.except.push(target);
-        } else {
-            self.now.targets.push(target);
-        }
-        Some(())
-    }
-
-    /// "turn on the lamp": here "on" is what it shall be, and not where.
-    fn only_turned(&self) -> bool {
-        let clause = &self.now;
-        matches!(clause.act, Some(Act::Turn | Act::Set))
-            && clause.targets.is_empty()
-            && clause.property.is_none()
-            && clause.state.is_none()
-            && clause.amount.is_none()
-    }
-
-    fn shares_noun(&self) -> bool {
-        !self.pending.rooms.is_empty() && self.now.targets.last().is_some_and(|target| target.what == What::Room)
-    }
-
-    /// "kitchen and hall lights": the rooms before share the noun of the last.
-    fn rooms_before(&mut self, what: What) -> Option<()> {
-        let last = self.now.targets.last_mut()?;
-        last.what = what;
-        last.places.append(&mut self.pending.rooms);
-        last.all |= std::mem::take(&mut self.pending.all);
-        Some(())
-    }
-
-    /// "movie scene", "the switch coffee machine": a name and a noun are one thing.
-    fn merge(&mut self, what: What) -> Option<()> {
-        let list = if self.excepting { &mut self.now.except } else { &mut self.now.targets };
-        let target = list.last_mut()?;
-        match (target.what, what) {
-            (What::Called(..), What::Noun(noun, _)) if target.also.is_none() => target.also = Some(noun),
-            (What::Noun(noun, false), What::Called(..)) if target.also.is_none() => {
-                target.also = Some(noun);
-                target.what = what;
-            }
-            _ => return None,
-        }
-        Some(())
-    }
-
-    fn join(&mut self, at: usize, sense: Sense) -> Option<()> {
-        if self.pending.place || self.pending.link.is_some() || self.pending.or {
-            return None;
-        }
-        let Some(next) = self.after(at) else { return (sense == Sense::Comma).then_some(()) };
-        let begun = self.now != Clause::default();
-        match next {
-            _ if !begun => Some(()),
-            Sense::And | Sense::Comma | Sense::Polite | Sense::Except => Some(()),
-            Sense::Act(_) | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_)
-                if sense == Sense::Comma && self.is_only_a_place() =>
-            {
-                Some(())
-            }
-            Sense::Act(_) | Sense::Be | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_) => self.finish(),
-            Sense::In | Sense::Place(_) if self.is_trailing() && !self.is_named_later(at) => set(&mut self.joined),
-            Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them | Sense::Place(_) if !self.closed || self.excepting => set(&mut self.joined),
-            _ => self.next_of_same(),
-        }
-    }
-
-    fn is_trailing(&self) -> bool {
-        !self.excepting && self.now.targets.last().is_some_and(|target| target.trailing)
-    }
-
-    /// Whether the place that comes belongs to a name after it: "and the hall lights".
-    fn is_named_later(&self, at: usize) -> bool {
-        let mut coming = self.senses[at + 1..].iter().skip_while(|s| !matches!(s, Sense::Place(_))).skip(1);
-        coming.find(|s| !matches!(s, Sense::Skip | Sense::Article)).is_some_and(|s| !matches!(s, Sense::And | Sense::Comma | Sense::Except | Sense::Polite))
-    }
-
-    /// "in the kitchen, turn ..".
-    fn is_only_a_place(&self) -> bool {
-        self.now == Clause { places: self.now.places.clone(), ..Clause::default() }
-    }
-
-    /// A clause that goes on with the verb of the one before: "set the lamp to 20 and the fan to 50".
-    fn next_of_same(&mut self) -> Option<()> {
-        self.finish()?;
-        let before = self.done.last()?;
-        self.now = Clause { act: before.act, ask: before.ask, ensure: before.ensure, ..Clause::default() };
-        Some(())
-    }
-
-    fn finish(&mut self) -> Option<()> {
-        self.flush_rooms();
-        if self.pending != Pending::default() {
-            return None;
-        }
-        self.end_exceptions()?;
-        let mut clause = std::mem::take(&mut self.now);
-        self.closed = false;
-        self.whether = false;
-        self.joined = false;
-        clause.again = clause.targets.is_empty() && clause.property.is_none() && !self.done.is_empty();
-        if let Some((last, before)) = clause.targets.split_last_mut()
-            && last.trailing
-        {
-            before.iter_mut().filter(|t| t.places.is_empty()).for_each(|t| t.maybe.clone_from(&last.places));
-        }
-        self.done.push(clause);
-        Some(())
+        let all = std::mem::take(&mut self.pending.all) && !self.now.any;
+        (!self.excepting && !self.pending.place && !all).then_some(())
     }
 }
 
