@@ -86,6 +86,13 @@ impl Scene {
         self
     }
 
+    /// One more provider, as it stands in the config; its `key_file` may be `key`.
+    pub(crate) fn provider(mut self, table: &str) -> Self {
+        self.providers.push_str(table);
+        self.key = Some("sk-test-0123456789");
+        self
+    }
+
     /// Another home.
     pub(crate) fn home(mut self, toml: &str) -> Self {
         toml.clone_into(&mut self.home);
