@@ -6,14 +6,15 @@ use crate::command::reply::{Done, Outcome, Reply};
 
 use super::Exit;
 
-/// Prints a reply: the outcome and what to say, then each action.
-pub(super) fn print(reply: &Reply, out: &mut impl Write) -> io::Result<()> {
+/// Prints a reply: the outcome and what to say, then each action. `told` is what was printed of its speech already.
+pub(super) fn print(reply: &Reply, told: &str, out: &mut impl Write) -> io::Result<()> {
     let mark = match reply.outcome {
         Outcome::Done | Outcome::Answered => '✓',
         Outcome::Unclear => '?',
         Outcome::Refused | Outcome::Failed => '✗',
     };
-    writeln!(out, "{mark} {}: {}", reply.outcome.name(), reply.speech)?;
+    let speech = if told == reply.speech { "" } else { &reply.speech };
+    writeln!(out, "{mark} {}{}{speech}", reply.outcome.name(), if speech.is_empty() { "" } else { ": " })?;
     for done in &reply.actions {
         print_action(done, out)?;
     }

@@ -75,7 +75,7 @@ pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Sto
     };
     let topic = format!("control/{}", arguments.source);
     let question = Question { answer: format!("{topic}/answer"), topic, payload: request.to_string() };
-    let payload = conversation::ask(&arguments.way, &question)?;
+    let payload = conversation::ask(&arguments.way, &question, &mut |_| {})?;
     let answer: Json = serde_json::from_slice(&payload).map_err(|error| Stop::new(Exit::Failed, format!("the answer cannot be read: {error}")))?;
     if arguments.json {
         writeln!(out, "{answer}")?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason, Publish, PublishProperties, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{Filter, Packet, PubAckReason, Publish, PublishProperties, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 
@@ -38,24 +38,27 @@ pub(super) struct Question {
     pub(super) payload: String,
 }
 
+/// Takes what comes before an answer: its pieces.
+type OnPiece<'a> = &'a mut dyn FnMut(&[u8]);
+
 /// Asks, and gives the answer as it came.
-pub(super) fn ask(way: &Way, question: &Question) -> Result<Vec<u8>, Stop> {
+pub(super) fn ask(way: &Way, question: &Question, on_piece: OnPiece<'_>) -> Result<Vec<u8>, Stop> {
     let mut broker = Config::load(&way.files.place(Needs::Broker))?.mqtt;
     if let Some(host) = &way.host {
         broker.host.clone_from(host);
     }
     broker.port = way.port.unwrap_or(broker.port);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Stop::new(Exit::Internal, error))?;
-    runtime.block_on(converse(way.timeout, &broker, question)).map_err(|error| Stop::new(error.exit(), error))
+    runtime.block_on(converse(way.timeout, &broker, question, on_piece)).map_err(|error| Stop::new(error.exit(), error))
 }
 
 /// Asks and waits, for all of it no longer than asked.
-async fn converse(timeout: Duration, broker: &mqtt::Settings, question: &Question) -> Result<Vec<u8>, NoReply> {
+async fn converse(timeout: Duration, broker: &mqtt::Settings, question: &Question, on_piece: OnPiece<'_>) -> Result<Vec<u8>, NoReply> {
     let until = tokio::time::Instant::now() + timeout;
     let mut conversation = Conversation::open(timeout, broker, question)?;
     let silent = |broker: &str| NoReply::Silent { broker: broker.to_owned(), timeout };
     tokio::time::timeout_at(until, conversation.connected()).await.map_err(|_| silent(&conversation.broker))??;
-    tokio::time::timeout_at(until, conversation.answer()).await.map_err(|_| NoReply::Late { timeout })?
+    tokio::time::timeout_at(until, conversation.answer(on_piece)).await.map_err(|_| NoReply::Late { timeout })?
 }
 
 /// Why there is no reply.
@@ -137,9 +140,12 @@ impl Conversation {
     }
 
     /// Subscribes, and asks once that stands, so that no answer can be missed.
-    async fn answer(mut self) -> Result<Vec<u8>, NoReply> {
+    async fn answer(mut self, on_piece: OnPiece<'_>) -> Result<Vec<u8>, NoReply> {
         let full = "the queue holds eight requests and is given two";
-        self.client.try_subscribe(&self.answer_topic, QoS::AtLeastOnce).expect(full);
+        let pieces = format!("{}/stream", self.answer_topic);
+        // One packet: its first code tells whether the answer itself can be heard; pieces can be done without.
+        let filters = [&self.answer_topic, &pieces].map(|topic| Filter::new(topic.clone(), QoS::AtLeastOnce));
+        self.client.try_subscribe_many(filters).expect(full);
         loop {
             match self.next().await? {
                 Event::Incoming(Packet::SubAck(ack)) => match ack.return_codes.first() {
@@ -160,6 +166,7 @@ impl Conversation {
                     PubAckReason::NoMatchingSubscribers => return Err(NoReply::NobodyListens { topic: self.topic }),
                     why => return Err(self.forbidden(&format!("publishing to `{}`: {why:?}", self.topic))),
                 },
+                Event::Incoming(Packet::Publish(publish)) if self.is_ours(&publish) && publish.topic == pieces => on_piece(&publish.payload),
                 Event::Incoming(Packet::Publish(publish)) if self.is_ours(&publish) => return Ok(publish.payload.to_vec()),
                 _ => {}
             }

@@ -114,6 +114,24 @@ impl Reply {
     }
 }
 
+/// A piece of a long answer, sent on before the reply, which still has the whole. It is worth nothing before the last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// The command's id.
+    pub id: String,
+    /// Which answer it is of: where one breaks off, the next begins anew under the next number.
+    pub answer: u32,
+    /// Its number within that answer, from 1.
+    pub n: u32,
+    /// What it adds.
+    pub text: String,
+    /// True for the last piece of the command.
+    pub last: bool,
+    /// True where this answer has broken off: forget what it said.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+}
+
 /// Why a command is not done, as data the speaker hears. Each says what to do next.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::home::Home;
-use crate::interpret::{AdmitSettings, AskSettings, RecallSettings};
+use crate::interpret::{AdmitSettings, AskSettings, RecallSettings, Streaming};
 use crate::local::When;
 use crate::pipeline::Order;
 use crate::secret::Secret;
@@ -42,6 +42,7 @@ const DEADLINE: RangeInclusive<Duration> = ms(500)..=s(600);
 const PAUSE: RangeInclusive<Duration> = ms(10)..=s(60);
 /// How long a provider may be silent before the next is asked beside it.
 const PATIENCE: RangeInclusive<Duration> = ms(100)..=s(60);
+const STREAMING: [(&str, Streaming); 3] = [("auto", Streaming::Auto), ("always", Streaming::Always), ("never", Streaming::Never)];
 const GRACE: RangeInclusive<Duration> = s(1)..=s(300);
 /// The folder beside the config from which systemd takes credentials: there the tools of an operator find them too.
 const CREDENTIALS: &str = "credentials";
@@ -231,6 +232,7 @@ fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> AskSettings {
         deadline: deadline.unwrap_or(usual.deadline.min(ttl)),
         attempts: table.whole("attempts", 1..=10).and_then(NonZeroU32::new).unwrap_or(usual.attempts),
         longest_pause: table.duration("longest_pause", PAUSE).unwrap_or(usual.longest_pause),
+        stream: table.one_of("stream", &STREAMING).unwrap_or_default(),
         patience: table.duration("patience", PATIENCE).unwrap_or(usual.patience),
     }
 }

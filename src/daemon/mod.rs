@@ -27,7 +27,7 @@ use crate::local::Local;
 use crate::mqtt::inbox::{Heard, Inbox, Incoming, Receipt};
 use crate::mqtt::outbox::{Delivery, Outbox, Outgoing};
 use crate::mqtt::wire::{self, Letter};
-use crate::pipeline::{Deliver, Parcel, Pipeline, Rooms, Undelivered};
+use crate::pipeline::{Deliver, Parcel, Pipeline, Rooms, Speak, Undelivered};
 use crate::store::drafts::{Drafts, Limits};
 use crate::store::journal::{self, Entry, Journal, Received, Unfinished};
 use crate::store::{self, Store, StoreError};
@@ -107,7 +107,7 @@ pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
     // The way of a command, and its two ends.
     let finder = Finder::new(config.discovery.clone(), Arc::clone(&config.home), &config.mqtt.prefix);
     let (connection, mut inbox, outbox) = crate::mqtt::connect(&config.mqtt, finder.topics(&config.home), Arc::clone(&tally))?;
-    let pipeline = Arc::new(pipeline(&config, drafts, Arc::clone(&journal), Arc::clone(&tally), deliver(&outbox))?);
+    let pipeline = Arc::new(pipeline(&config, drafts, Arc::clone(&journal), Arc::clone(&tally), deliver(&outbox))?.speaking(speak(&outbox)));
     let broker = format!("{}:{}", config.mqtt.host, config.mqtt.port);
     info!(version = env!("CARGO_PKG_VERSION"), broker, devices = config.home.devices().len(), providers = config.ask.providers.len(), "starting");
 
@@ -274,6 +274,18 @@ fn deliver(outbox: &Outbox) -> Deliver {
 /// Keeps what is in the journal on disk.
 async fn keep_synced(journal: Arc<Journal>) {
     journal.keep_synced().await;
+}
+
+/// Ties the pieces of long answers to the outbox. One there is no room for is left out: its number shows that, and the reply
+/// has it all.
+fn speak(outbox: &Outbox) -> Speak {
+    let outbox = outbox.clone();
+    Arc::new(move |piece, to| {
+        let (topic, payload) = wire::encode_piece(&piece, to);
+        let correlation = to.correlation.clone();
+        let message = Outgoing { topic, payload: payload.into(), correlation, retain: false, subject: None, deadline: None, repeatable: true };
+        drop(outbox.publish(message));
+    })
 }
 
 /// Acknowledges what is in the journal, synced, in the order it was received; many at a time.

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::AskSettings;
 use super::budget::Budget;
 use super::lane::{Lane, now};
 use super::round::{Call, Round};
+use super::voice::Voice;
+use super::{AskSettings, Streaming};
 use crate::command::reply::Refusal;
 use crate::home::action::Draft;
 use crate::provider::http::{Trust, Unfit};
@@ -61,20 +62,26 @@ impl Ask {
         self.lanes.iter().for_each(|lane| lane.pardon());
     }
 
+    /// Whether long answers go out in pieces.
+    pub fn streaming(&self) -> Streaming {
+        self.settings.stream
+    }
+
     /// How each provider stands.
     pub fn health(&self) -> Vec<ProviderHealth> {
         self.lanes.iter().map(|lane| lane.health()).collect()
     }
 
-    /// The first usable answer, before `deadline` and within the time for all attempts.
+    /// The first usable answer, before `deadline` and within the time for all attempts. Where there is a voice, an answer in
+    /// words is spoken while it comes.
     ///
     /// # Errors
     /// When nobody gives one in time, or the question itself is at fault.
-    pub async fn first(&self, prompt: &Prompt, deadline: Instant) -> Result<Answer, Refusal> {
+    pub async fn first(&self, prompt: &Prompt, deadline: Instant, voice: Option<Arc<Voice>>) -> Result<Answer, Refusal> {
         if self.is_empty() {
             return Err(Refusal::NoModel);
         }
-        let round = Round::new(self, prompt, deadline.min(now() + self.settings.deadline));
+        let round = Round::new(self, prompt, deadline.min(now() + self.settings.deadline), voice);
         if !round.is_worth_while() {
             return Err(Refusal::TooLate);
         }

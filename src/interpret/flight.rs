@@ -44,6 +44,11 @@ impl<K: Hash + Eq + Clone, T: Clone> Flight<K, T> {
         Shared { answer, joined }
     }
 
+    /// Whether the question is on its way.
+    pub fn is_under_way(&self, key: &K) -> bool {
+        self.lock().contains_key(key)
+    }
+
     /// How many questions are on their way.
     pub fn len(&self) -> usize {
         self.lock().len()

@@ -19,7 +19,9 @@ pub mod read;
 pub mod recall;
 mod registry;
 mod round;
+mod spoken;
 mod turn;
+pub mod voice;
 
 /// How drafts are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +72,18 @@ impl Default for AdmitSettings {
     }
 }
 
+/// Whether long answers go out in pieces while they come, where a command does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Streaming {
+    /// Where the phrase asks for one.
+    #[default]
+    Auto,
+    /// Every answer in words.
+    Always,
+    /// None, not even where a command asks for it.
+    Never,
+}
+
 /// How models are asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AskSettings {
@@ -83,6 +97,8 @@ pub struct AskSettings {
     pub longest_pause: Duration,
     /// How long a provider may be silent before the next is asked as well, unless it has shown to take longer.
     pub patience: Duration,
+    /// Whether long answers go out in pieces.
+    pub stream: Streaming,
 }
 
 impl Default for AskSettings {
@@ -93,6 +109,7 @@ impl Default for AskSettings {
             attempts: NonZeroU32::new(2).unwrap_or(NonZeroU32::MIN),
             longest_pause: Duration::from_secs(4),
             patience: Duration::from_secs(2),
+            stream: Streaming::Auto,
         }
     }
 }

@@ -105,11 +105,15 @@ fn spoken(text: Option<String>, field: &'static str) -> Result<Option<String>, N
     if text.len() > LONGEST_SPEECH {
         return Err(NotADraft::BadText { field });
     }
-    let turns = |c: char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    let kept = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|&c| !c.is_control() && !turns(c));
-    let kept: String = kept.collect();
+    let kept: String = text.chars().filter_map(audible).collect();
     let kept = kept.trim();
     Ok((!kept.is_empty()).then(|| kept.to_owned()))
+}
+
+/// A letter of what is said to people, where it is one.
+pub(super) fn audible(c: char) -> Option<char> {
+    let turns = matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    if c.is_whitespace() { Some(' ') } else { Some(c).filter(|c| !c.is_control() && !turns) }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::select_all;
@@ -13,7 +14,8 @@ use tracing::debug;
 
 use super::ask::{Answer, Ask, refusal};
 use super::lane::{Closed, Despite, Lane, Slot, now};
-use super::turn::Turn;
+use super::turn::{Ear, Turn};
+use super::voice::Voice;
 use crate::command::reply::Refusal;
 use crate::home::action::Draft;
 use crate::provider::{Disposition, Prompt, ProviderError, Usage};
@@ -56,6 +58,8 @@ struct Leg {
     begins: Instant,
     /// When its silence is out of the ordinary.
     overdue: Instant,
+    /// True once a piece of the answer came.
+    heard: Arc<AtomicBool>,
     call: Call,
 }
 
@@ -85,13 +89,17 @@ pub(super) struct Round<'a> {
     /// For how long providers were found to be over a limit.
     limited: Vec<(Arc<Lane>, Duration)>,
     last: Option<ProviderError>,
+    /// Who speaks while the answer comes, where somebody does.
+    voice: Option<Arc<Voice>>,
+    /// Names the calls.
+    calls: u64,
 }
 
 impl<'a> Round<'a> {
-    pub(super) fn new(ask: &'a Ask, prompt: &Prompt, end: Instant) -> Self {
+    pub(super) fn new(ask: &'a Ask, prompt: &Prompt, end: Instant, voice: Option<Arc<Voice>>) -> Self {
         let untried = ask.lanes.iter().cloned().collect();
         let (legs, passed_over, limited) = (Vec::new(), Vec::new(), Vec::new());
-        Self { ask, prompt: Arc::new(prompt.clone()), end, untried, legs, waiting: None, passed_over, limited, last: None }
+        Self { ask, prompt: Arc::new(prompt.clone()), end, untried, legs, waiting: None, passed_over, limited, last: None, voice, calls: 0 }
     }
 
     /// Whether there is time for an answer.
@@ -102,7 +110,7 @@ impl<'a> Round<'a> {
     /// Asks until somebody has answered, or nobody is left.
     pub(super) async fn run(mut self) -> Result<Answer, Refusal> {
         loop {
-            let somebody_may_answer = self.waiting.is_some() || self.legs.iter().any(|leg| leg.overdue > now());
+            let somebody_may_answer = self.waiting.is_some() || self.legs.iter().any(Leg::may_answer);
             if !somebody_may_answer && !self.ask_next() && self.legs.is_empty() {
                 return Err(self.ask.nobody(self.last.as_ref(), &self.limited));
             }
@@ -110,6 +118,9 @@ impl<'a> Round<'a> {
                 Event::Ended(index, called) => {
                     let leg = self.legs.swap_remove(index);
                     if let Some(end) = self.ended(leg, called) {
+                        if let Some(voice) = &self.voice {
+                            voice.hush();
+                        }
                         self.leave();
                         return end;
                     }
@@ -234,9 +245,10 @@ impl<'a> Round<'a> {
             self.ask.tally.failed_over();
         }
         let (overdue, prompt) = (begins + turn.patience(), Arc::clone(&self.prompt));
-        let call = Box::pin(async move { called(turn, &prompt, within).await });
+        let (heard, ear) = self.ear();
+        let call = Box::pin(async move { called(turn, &prompt, within, ear).await });
         let (attempts, pauses) = (self.ask.settings.attempts.get(), backoff(self.ask.settings.longest_pause));
-        self.legs.push(Leg { lane, attempts, waited_for, pauses, begins, overdue, call });
+        self.legs.push(Leg { lane, attempts, waited_for, pauses, begins, overdue, heard, call });
     }
 
     /// What to do after a call: end, try again, or leave it at that.
@@ -276,6 +288,8 @@ impl<'a> Round<'a> {
         debug!(provider = &*leg.lane.name, %error, ?pause, "asking again");
         let (lane, prompt, tally) = (Arc::clone(&leg.lane), Arc::clone(&self.prompt), Arc::clone(&self.ask.tally));
         let within = self.left().saturating_sub(pause);
+        let (heard, ear) = self.ear();
+        leg.heard = heard;
         leg.begins = now() + pause;
         leg.overdue = leg.begins + self.ask.settings.patience;
         leg.call = Box::pin(async move {
@@ -283,12 +297,19 @@ impl<'a> Round<'a> {
             match lane.enter(&prompt, Despite::Silence) {
                 Ok(turn) => {
                     tally.retried();
-                    called(turn, &prompt, within).await
+                    called(turn, &prompt, within, ear).await
                 }
                 Err(_) => Called::ShutOut(error),
             }
         });
         self.legs.push(leg);
+    }
+
+    /// Who listens to the next call.
+    fn ear(&mut self) -> (Arc<AtomicBool>, Option<Ear>) {
+        self.calls += 1;
+        let (call, heard) = (self.calls, Arc::<AtomicBool>::default());
+        (Arc::clone(&heard), self.voice.clone().map(|voice| Ear { voice, call, heard }))
     }
 
     fn move_on(&mut self, leg: Leg, error: ProviderError) {
@@ -331,10 +352,22 @@ async fn ended(legs: &mut [Leg]) -> (Called, usize) {
     (called, index)
 }
 
-async fn called(turn: Turn, prompt: &Prompt, within: Duration) -> Called {
-    match turn.ask(prompt, within).await {
+async fn called(turn: Turn, prompt: &Prompt, within: Duration, ear: Option<Ear>) -> Called {
+    match turn.ask(prompt, within, ear.as_ref()).await {
         Ok((draft, usage)) => Called::Answered(draft, usage),
-        Err(error) => Called::Failed(error),
+        Err(error) => {
+            if let Some(ear) = ear {
+                ear.voice.cut(ear.call);
+            }
+            Called::Failed(error)
+        }
+    }
+}
+
+impl Leg {
+    /// It is not silent for longer than usual, or has begun to answer.
+    fn may_answer(&self) -> bool {
+        self.overdue > now() || self.heard.load(Ordering::Relaxed)
     }
 }
 

@@ -1,21 +1,38 @@
 //! One call at one provider, from leave to book-keeping: what came of it is booked when it ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::breaker::{Change, Pass, Verdict};
 use super::lane::{Lane, Record, Slot, now};
 use super::read::read;
+use super::spoken::Spoken;
+use super::voice::Voice;
 use crate::home::action::Draft;
-use crate::provider::{Disposition, Prompt, ProviderError, Usage};
+use crate::provider::{Completion, Disposition, Prompt, ProviderError, Usage};
 
 /// How long a provider rests that limits us without saying for how long.
 const USUAL_REST: Duration = Duration::from_secs(10);
 
+/// Pieces of an answer that may wait to be heard.
+const PIECES: usize = 16;
+
 /// The weight of the newest call in the mean time of an answer.
 const NEWEST: f64 = 0.2;
+
+/// Who listens to an answer while it comes.
+#[derive(Clone)]
+pub(super) struct Ear {
+    pub(super) voice: Arc<Voice>,
+    /// The number of the call, among those of its question.
+    pub(super) call: u64,
+    /// Becomes true with the first piece: the provider is not silent any more.
+    pub(super) heard: Arc<AtomicBool>,
+}
 
 /// What a provider gives along with leave for one call.
 #[derive(Debug, Clone, Copy)]
@@ -47,20 +64,47 @@ impl Turn {
     }
 
     /// Makes the call and reads the answer. An answer that cannot be read is the provider's fault.
-    pub(super) async fn ask(mut self, prompt: &Prompt, within: Duration) -> Result<(Draft, Usage), ProviderError> {
+    pub(super) async fn ask(mut self, prompt: &Prompt, within: Duration, ear: Option<&Ear>) -> Result<(Draft, Usage), ProviderError> {
         let begun = now();
-        let called = self.lane.endpoint.call(prompt, within).await;
+        let (called, first) = match ear {
+            None => (self.lane.endpoint.call(prompt, within).await, None),
+            Some(ear) => self.listen(prompt, within, ear).await,
+        };
         let used = called.as_ref().map_or(Usage::default(), |completion| completion.usage);
         let answer = called.and_then(|completion| {
             let draft = read(&completion.body).map_err(|error| ProviderError::Malformed { why: error.to_string() })?;
             Ok((draft, completion.usage))
         });
         self.settled = true;
-        self.book(&answer, used, begun);
+        let end = first.unwrap_or_else(now);
+        self.book(&answer, used, end.saturating_duration_since(begun));
         answer
     }
 
-    fn book(&self, answer: &Result<(Draft, Usage), ProviderError>, used: Usage, begun: Instant) {
+    /// The same call, overheard while the answer comes; and when its first piece came.
+    async fn listen(&self, prompt: &Prompt, within: Duration, ear: &Ear) -> (Result<Completion, ProviderError>, Option<Instant>) {
+        let (sender, mut pieces) = mpsc::channel::<String>(PIECES);
+        let listening = async {
+            let (mut spoken, mut first) = (Spoken::default(), None);
+            while let Some(piece) = pieces.recv().await {
+                if first.is_none() {
+                    first = Some(now());
+                    self.lane.record().overdue.retain(|(id, _)| *id != self.leave.id);
+                    ear.heard.store(true, Ordering::Relaxed);
+                }
+                spoken.push(&piece);
+                // What came meanwhile goes out with it: the broker is spared a message per token.
+                while let Ok(piece) = pieces.try_recv() {
+                    spoken.push(&piece);
+                }
+                ear.voice.hear(ear.call, spoken.said());
+            }
+            first
+        };
+        tokio::join!(self.lane.endpoint.call_streaming(prompt, within, sender), listening)
+    }
+
+    fn book(&self, answer: &Result<(Draft, Usage), ProviderError>, used: Usage, took: Duration) {
         let (lane, now) = (&self.lane, now());
         // Where the API does not count, or there was no answer, what was reserved is taken as used.
         if used.input + used.output > 0 {
@@ -73,7 +117,6 @@ impl Turn {
         record.usage.output += used.output;
         let verdict = match answer {
             Ok(_) => {
-                let took = now.saturating_duration_since(begun);
                 let ms = took.as_secs_f64() * 1e3;
                 record.latencies.add(took);
                 record.mean_ms = Some(record.mean_ms.map_or(ms, |mean| mean * (1.0 - NEWEST) + ms * NEWEST));

@@ -88,6 +88,8 @@ struct Raw {
     typos: Typos,
     #[serde(default)]
     consent: Consent,
+    #[serde(default)]
+    long: Long,
     say: Speech,
 }
 
@@ -198,6 +200,13 @@ struct Consent {
     no: Vec<String>,
 }
 
+/// What asks for many words.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Long {
+    words: Vec<String>,
+}
+
 /// One language, ready for looking up.
 #[derive(Debug)]
 pub(super) struct Lexicon {
@@ -215,6 +224,7 @@ pub(super) struct Lexicon {
     never_typos: HashSet<String>,
     yes: HashSet<String>,
     no: HashSet<String>,
+    long: Vec<String>,
 }
 
 impl FromStr for Lexicon {
@@ -249,6 +259,7 @@ impl FromStr for Lexicon {
             never_typos: raw.typos.never.iter().map(|text| spelling.plain(text).into_owned()).collect(),
             yes: plain(raw.consent.yes),
             no: plain(raw.consent.no),
+            long: raw.long.words.iter().map(|text| words(&spelling.plain(text)).join(" ")).collect(),
             spelling,
         })
     }
@@ -311,6 +322,13 @@ impl Lexicon {
             return Some(true);
         }
         self.no.contains(&text).then_some(false)
+    }
+
+    /// Whether some of the words ask for many.
+    pub(super) fn asks_for_many_words(&self, text: &str) -> bool {
+        let plain = self.spelling.plain(text);
+        let said = format!(" {} ", words(&plain).join(" "));
+        self.long.iter().any(|words| said.contains(&format!(" {words} ")))
     }
 }
 

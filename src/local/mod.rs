@@ -194,6 +194,11 @@ impl Local {
         language.lexicon.consent(phrase.text())
     }
 
+    /// Whether the phrase asks for a long answer: "explain the heating".
+    pub fn asks_for_many_words(&self, phrase: &Phrase) -> bool {
+        self.language(phrase).is_some_and(|language| language.lexicon.asks_for_many_words(phrase.text()))
+    }
+
     /// What is said to whoever said the phrase, in his language; in the language of commands that name none, where his is not known.
     pub fn speech(&self, phrase: &Phrase) -> &Speech {
         let usual = || &self.languages[&self.language];

@@ -8,22 +8,34 @@ mod health;
 mod rooms;
 mod turns;
 
+use std::sync::Arc;
+
 use tracing::{Instrument, debug_span};
 
 pub use act::{Deliver, Parcel, Undelivered};
-pub use rooms::{Order, Pipeline, Rooms};
+pub use rooms::{Order, Pipeline, Rooms, Speak};
 
 use crate::command::Command;
 use crate::command::phrase::Phrase;
-use crate::command::reply::{Refusal, Reply};
+use crate::command::reply::{Outcome, Refusal, Reply};
 use crate::home::Home;
 use crate::home::action::Draft;
 use crate::home::permit::{Asker, Denied, Plan};
+use crate::interpret::ask::Answer;
 use crate::interpret::compose::rights_class;
 use crate::interpret::recall::Key;
+use crate::interpret::voice::Voice;
 use crate::local::When;
 use crate::store::journal::Mark;
 use rooms::{Told, now};
+
+/// A command on its way to being understood.
+struct Asked<'a> {
+    command: &'a Command,
+    phrase: &'a Phrase,
+    /// Who tells a long answer while it comes.
+    voice: Option<Arc<Voice>>,
+}
 
 /// A phrase understood: what it was taken to mean, and by whom.
 struct Understood {
@@ -44,7 +56,11 @@ impl Pipeline {
         let mut told = Told::default();
         let span = debug_span!("command", command_id = command.id);
         let result = self.follow(command, mark, &mut told).instrument(span).await;
+        let voice = told.voice.take();
         let reply = told.reply(command, result, self.rooms.local.speech(&Phrase::of(command)), now());
+        if let Some(voice) = &voice {
+            voice.end((reply.outcome == Outcome::Answered).then_some(&reply.speech));
+        }
         if let Some(mark) = mark {
             self.rooms.journal.answered(mark, &reply);
         }
@@ -59,7 +75,9 @@ impl Pipeline {
         }
         let home = self.home(); //                                        what exists at this moment
         let phrase = Phrase::of(command); //                              what was said, made canonical
-        let understood = self.understand(command, &phrase, &home).await?; // what is meant, not yet believed
+        let asked = Asked { command, phrase: &phrase, voice: self.voice(command, &phrase) };
+        told.voice.clone_from(&asked.voice); //                           a long answer is told while it comes
+        let understood = self.understand(&asked, &home).await?; //        what is meant, not yet believed
         told.understood(&understood.draft, &understood.via);
         if command.dry_run {
             told.actions = self.rehearse(command, &phrase, &understood, &home);
@@ -77,7 +95,8 @@ impl Pipeline {
         self.act(command, mark, &plan, told).await //                     sent, and taken by the broker
     }
 
-    async fn understand(&self, command: &Command, phrase: &Phrase, home: &Home) -> Result<Understood, Refusal> {
+    async fn understand(&self, asked: &Asked<'_>, home: &Home) -> Result<Understood, Refusal> {
+        let Asked { command, phrase, .. } = *asked;
         if let Some(settled) = self.settle(command, phrase) {
             return settled; //                                            the yes or no to a question of ours
         }
@@ -96,7 +115,7 @@ impl Pipeline {
             return said.map(|draft| here("cache", draft)); //             said before: costs nothing
         }
         rooms.tally.not_recalled();
-        match self.ask(command, phrase, home, &key).await {
+        match self.ask(asked, home, &key).await {
             Ok(answer) => Ok(Understood { draft: answer.draft, via: answer.provider.to_string(), keep: Some(key), confirmed: false }),
             Err(refusal @ (Refusal::NoModel | Refusal::NobodyAnswered { .. })) if rooms.local.when() == When::Last => {
                 rooms.local.draft(phrase, home).map(|draft| here("local", draft)).ok_or(refusal)
@@ -109,17 +128,23 @@ impl Pipeline {
     }
 
     /// Asks a model: within the quota, one question for equal phrases in flight, retried and failed over inside the deadline.
-    async fn ask(&self, command: &Command, phrase: &Phrase, home: &Home, key: &Key) -> Result<crate::interpret::ask::Answer, Refusal> {
-        let rooms = &self.rooms;
+    async fn ask(&self, asked: &Asked<'_>, home: &Home, key: &Key) -> Result<Answer, Refusal> {
+        let (rooms, source) = (&self.rooms, &asked.command.source);
         if rooms.ask.is_empty() {
             return Err(Refusal::NoModel);
         }
-        let _place = self.questions.try_acquire().map_err(|_| self.too_many_questions())?;
-        rooms.admit.one(&command.source).inspect_err(|_| rooms.tally.over_quota())?;
-        let prompt = rooms.composer.compose(phrase, home, command.source.as_str());
-        let deadline = command.deadline.min(now() + self.patience);
+        // Whoever joins a question costs nothing, and takes no place.
+        if !self.flight.is_under_way(key) {
+            rooms.admit.one(source).inspect_err(|_| rooms.tally.over_quota())?;
+        }
+        let deadline = asked.command.deadline.min(now() + self.patience);
+        let ask = || async {
+            let _place = self.questions.try_acquire().map_err(|_| self.too_many_questions())?;
+            let prompt = rooms.composer.compose(asked.phrase, home, source.as_str());
+            rooms.ask.first(&prompt, deadline, asked.voice.clone()).await
+        };
         tokio::select! {
-            shared = self.flight.share(key, || rooms.ask.first(&prompt, deadline)) => {
+            shared = self.flight.share(key, ask) => {
                 if shared.joined {
                     rooms.tally.shared_a_question();
                 }

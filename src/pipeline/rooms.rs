@@ -10,18 +10,20 @@ use super::act::Deliver;
 use super::consent::Consent;
 use super::turns::Turns;
 use crate::command::phrase::Phrase;
-use crate::command::reply::{Done, Outcome, Refusal, Reply};
-use crate::command::{Command, Source};
+use crate::command::reply::{Done, Outcome, Piece, Refusal, Reply};
+use crate::command::{Command, ReplyTo, Source};
 use crate::home::Home;
 use crate::home::action::Draft;
 use crate::home::permit::{Plan, Step};
 use crate::home::speech::Speech;
 use crate::home::state::State;
+use crate::interpret::Streaming;
 use crate::interpret::admit::Admit;
 use crate::interpret::ask::{Answer, Ask};
 use crate::interpret::compose::Composer;
 use crate::interpret::flight::Flight;
 use crate::interpret::recall::{Key, Recall};
+use crate::interpret::voice::Voice;
 use crate::local::Local;
 use crate::local::explain::Explanation;
 use crate::store::journal::Journal;
@@ -78,7 +80,12 @@ pub struct Pipeline {
     /// With `order = "source"`, the last command of each source.
     sources: Option<Arc<Mutex<Lines>>>,
     pub(super) deliver: Arc<Deliver>,
+    /// Where long answers go out in pieces.
+    speak: Option<Speak>,
 }
+
+/// Takes a piece of an answer at once.
+pub type Speak = Arc<dyn Fn(Piece, &ReplyTo) + Send + Sync>;
 
 /// The last command of each source: the next waits for it.
 type Lines = HashMap<Source, Arc<tokio::sync::Mutex<()>>>;
@@ -103,6 +110,7 @@ impl Pipeline {
             closing: watch::Sender::new(false),
             sources: (order == Order::Source).then(Arc::default),
             deliver: Arc::new(deliver),
+            speak: None,
         }
     }
 
@@ -121,12 +129,31 @@ impl Pipeline {
             closing: self.closing.clone(),
             sources: (order == Order::Source).then(|| self.sources.clone().unwrap_or_default()),
             deliver: Arc::clone(&self.deliver),
+            speak: self.speak.clone(),
         }
     }
 
     /// The rooms it leads through.
     pub fn rooms(&self) -> &Rooms {
         &self.rooms
+    }
+
+    /// Long answers go out in pieces too.
+    #[must_use]
+    pub fn speaking(mut self, speak: Speak) -> Self {
+        self.speak = Some(speak);
+        self
+    }
+
+    /// The voice of a command whose answer is to go out in pieces.
+    pub(super) fn voice(&self, command: &Command, phrase: &Phrase) -> Option<Arc<Voice>> {
+        let wanted = match self.rooms.ask.streaming() {
+            Streaming::Never => false,
+            Streaming::Always => command.stream.unwrap_or(true),
+            Streaming::Auto => command.stream.unwrap_or_else(|| self.rooms.local.asks_for_many_words(phrase)),
+        };
+        let (speak, to) = (self.speak.clone().filter(|_| wanted)?, command.reply_to.clone());
+        Some(Arc::new(Voice::new(command.id.clone(), Box::new(move |piece| speak(piece, &to)))))
     }
 
     /// The home as it is now.
@@ -219,12 +246,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What can be told about a command so far: the makings of its reply.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Told {
     pub(super) actions: Vec<Done>,
     via: Option<String>,
     pub(super) speech: String,
     answered: bool,
+    /// Who tells the answer piece by piece, where somebody does.
+    pub(super) voice: Option<Arc<Voice>>,
 }
 
 impl Told {

@@ -1,14 +1,18 @@
-//! A scripted language model on loopback: HTTP/1.1 by hand, so that it can misbehave in every way a real one does.
+//! A scripted language model on loopback: HTTP/1.1 by hand, so that it can misbehave in every way a real one does. It
+//! answers in the API it is asked in, and in pieces where it is asked for pieces.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sayso::provider::Api;
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+
+use crate::dialect::{self, Dialect};
 
 /// What the endpoint does with one request.
 #[must_use]
@@ -16,9 +20,19 @@ use tokio::time::sleep;
 pub(crate) struct Script {
     status: u16,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    body: Body,
     before: Duration,
     ending: Ending,
+}
+
+#[derive(Debug, Clone)]
+enum Body {
+    Bytes(Vec<u8>),
+    /// An answer of this text.
+    Text(String),
+    Refusal,
+    /// An error of this code.
+    Fault(String),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +44,8 @@ enum Ending {
     HangInBody,
     /// Half of the body, then the connection ends as if that were all.
     Truncate,
+    /// A pause before each piece.
+    Slowly(Duration),
     /// The connection is reset.
     Reset,
     /// A byte of the body at a time, with a pause before each.
@@ -41,15 +57,45 @@ enum Ending {
 impl Script {
     /// A status with a body.
     pub(crate) fn status(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into(), before: Duration::ZERO, ending: Ending::Whole }
+        Self { status, headers: Vec::new(), body: Body::Bytes(body.into()), before: Duration::ZERO, ending: Ending::Whole }
     }
 
-    /// A chat completion whose text is `content`.
+    /// An answer whose text is `content`.
     pub(crate) fn says(content: &str) -> Self {
-        Self::completion(&json!({"role": "assistant", "content": content}), "stop")
+        Self { body: Body::Text(content.to_owned()), ..Self::status(200, "") }
     }
 
-    /// A chat completion that turns one device on.
+    /// An answer in words.
+    pub(crate) fn tells(speech: &str) -> Self {
+        Self::says(&json!({"actions": [], "question": null, "speech": speech}).to_string())
+    }
+
+    /// The model will not answer.
+    pub(crate) fn refuses() -> Self {
+        Self { body: Body::Refusal, ..Self::status(200, "") }
+    }
+
+    /// An error with a body in the API's form.
+    pub(crate) fn fault(status: u16, code: &str) -> Self {
+        Self { body: Body::Fault(code.to_owned()), ..Self::status(status, "") }
+    }
+
+    /// Pauses before each piece.
+    pub(crate) fn slowly(self, pause: Duration) -> Self {
+        Self { ending: Ending::Slowly(pause), ..self }
+    }
+
+    /// Half of it, then the end as if that were all.
+    pub(crate) fn cut(self) -> Self {
+        Self { ending: Ending::Truncate, ..self }
+    }
+
+    /// Half of it, then nothing.
+    pub(crate) fn stalls(self) -> Self {
+        Self { ending: Ending::HangInBody, ..self }
+    }
+
+    /// An answer that turns one device on.
     pub(crate) fn turns_on(device: &str) -> Self {
         let action = json!({"device": device, "op": "set", "property": "power", "value": "on"});
         Self::says(&json!({"actions": [action], "question": null, "speech": null}).to_string())
@@ -82,11 +128,11 @@ impl Script {
     }
 
     pub(crate) fn hang_in_body() -> Self {
-        Self { ending: Ending::HangInBody, ..Self::turns_on("lamp") }
+        Self::turns_on("lamp").stalls()
     }
 
     pub(crate) fn truncate() -> Self {
-        Self { ending: Ending::Truncate, ..Self::turns_on("lamp") }
+        Self::turns_on("lamp").cut()
     }
 
     pub(crate) fn reset() -> Self {
@@ -137,6 +183,11 @@ impl Endpoint {
         format!("http://{}/v1", self.address)
     }
 
+    /// The base URL of the API `api` here.
+    pub(crate) fn url_of(&self, api: Api) -> String {
+        format!("http://{}{}", self.address, dialect::root(api))
+    }
+
     /// How many requests came.
     pub(crate) fn requests(&self) -> usize {
         self.seen.lock().unwrap().bodies.len()
@@ -167,11 +218,14 @@ async fn serve(listener: TcpListener, scripts: Vec<Script>, seen: Arc<Mutex<Seen
     let scripts = Arc::new(scripts);
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        // With Nagle's algorithm on, what is measured is the algorithm.
+        stream.set_nodelay(true).unwrap();
         while connections.try_join_next().is_some() {}
         let (scripts, seen) = (Arc::clone(&scripts), Arc::clone(&seen));
         connections.spawn(async move {
             let mut stream = stream;
             while let Some((head, body)) = request(&mut stream).await {
+                let dialect = Dialect::of(&head, &body);
                 let script = {
                     let mut seen = seen.lock().unwrap();
                     seen.heads.push(head);
@@ -180,7 +234,7 @@ async fn serve(listener: TcpListener, scripts: Vec<Script>, seen: Arc<Mutex<Seen
                     seen.most_at_once = seen.most_at_once.max(seen.now);
                     scripts[(seen.bodies.len() - 1).min(scripts.len() - 1)].clone()
                 };
-                let end = play(&mut stream, &script, &seen).await;
+                let end = play(&mut stream, &script, dialect, &seen).await;
                 seen.lock().unwrap().now -= 1;
                 if end.is_none() {
                     return;
@@ -212,7 +266,7 @@ async fn request(stream: &mut TcpStream) -> Option<(String, String)> {
 }
 
 /// Answers. `None`: the connection is of no more use.
-async fn play(stream: &mut TcpStream, script: &Script, seen: &Mutex<Seen>) -> Option<()> {
+async fn play(stream: &mut TcpStream, script: &Script, dialect: Dialect, seen: &Mutex<Seen>) -> Option<()> {
     sleep(script.before).await;
     match script.ending {
         Ending::HangBeforeHeaders => std::future::pending::<()>().await,
@@ -222,18 +276,31 @@ async fn play(stream: &mut TcpStream, script: &Script, seen: &Mutex<Seen>) -> Op
         }
         _ => {}
     }
-    let mut head = format!("HTTP/1.1 {} Scripted\r\ncontent-type: application/json\r\n", script.status);
+    let in_pieces = dialect.in_pieces && matches!(script.body, Body::Text(_) | Body::Refusal);
+    let frames: Vec<Vec<u8>> = match &script.body {
+        Body::Bytes(bytes) => vec![bytes.clone()],
+        Body::Text(text) => dialect.says(text).into_iter().map(String::into_bytes).collect(),
+        Body::Refusal => dialect.refuses().into_iter().map(String::into_bytes).collect(),
+        Body::Fault(code) => vec![dialect.fault(script.status, code).into_bytes()],
+    };
+    let kind = if in_pieces { dialect.content_type() } else { "application/json" };
+    let mut head = format!("HTTP/1.1 {} Scripted\r\ncontent-type: {kind}\r\n", script.status);
     for (name, value) in &script.headers {
         head.extend([name.as_str(), ": ", value.as_str(), "\r\n"]);
     }
     let told = match script.ending {
+        _ if in_pieces => "transfer-encoding: chunked\r\n\r\n".to_owned(),
         // No length: the body lasts as long as the connection.
         Ending::Truncate | Ending::Endless => "connection: close\r\n\r\n".to_owned(),
-        _ => format!("content-length: {}\r\n\r\n", script.body.len()),
+        _ => format!("content-length: {}\r\n\r\n", frames.concat().len()),
     };
     head.push_str(&told);
     stream.write_all(head.as_bytes()).await.ok()?;
-    let (first, rest) = script.body.split_at(script.body.len() / 2);
+    if in_pieces { pieces(stream, script, &frames).await } else { whole(stream, script, &frames.concat(), seen).await }
+}
+
+async fn whole(stream: &mut TcpStream, script: &Script, body: &[u8], seen: &Mutex<Seen>) -> Option<()> {
+    let (first, rest) = body.split_at(body.len() / 2);
     match script.ending {
         Ending::HangInBody => {
             stream.write_all(first).await.ok()?;
@@ -244,7 +311,7 @@ async fn play(stream: &mut TcpStream, script: &Script, seen: &Mutex<Seen>) -> Op
             return None;
         }
         Ending::Drip(pause) => {
-            for byte in &script.body {
+            for byte in body {
                 sleep(pause).await;
                 stream.write_all(&[*byte]).await.ok()?;
             }
@@ -259,4 +326,20 @@ async fn play(stream: &mut TcpStream, script: &Script, seen: &Mutex<Seen>) -> Op
         }
     }
     Some(())
+}
+
+/// The same in chunks, one for each piece.
+async fn pieces(stream: &mut TcpStream, script: &Script, frames: &[Vec<u8>]) -> Option<()> {
+    let breaks_off = matches!(script.ending, Ending::HangInBody | Ending::Truncate);
+    let told = if breaks_off { &frames[..frames.len() / 2] } else { frames };
+    for frame in told {
+        if let Ending::Slowly(pause) | Ending::Drip(pause) = script.ending {
+            sleep(pause).await;
+        }
+        stream.write_all(&[format!("{:x}\r\n", frame.len()).as_bytes(), frame, b"\r\n"].concat()).await.ok()?;
+    }
+    if let Ending::HangInBody = script.ending {
+        std::future::pending::<()>().await;
+    }
+    stream.write_all(b"0\r\n\r\n").await.ok()
 }

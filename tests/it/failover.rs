@@ -53,7 +53,7 @@ pub(crate) fn prompt() -> Prompt {
 }
 
 pub(crate) async fn ask(ask: &Ask) -> Result<Answer, Refusal> {
-    ask.first(&prompt(), within(Duration::from_secs(10))).await
+    ask.first(&prompt(), within(Duration::from_secs(10)), None).await
 }
 
 fn within(time: Duration) -> std::time::Instant {
@@ -210,10 +210,10 @@ async fn a_hang_does_not_outlast_the_deadline() {
     let slow = Settings { timeouts: Timeouts::default(), ..provider("only", only.url()) };
     let (asked, _) = asking(vec![slow]);
     let begun = Instant::now();
-    let answer = asked.first(&prompt(), within(Duration::from_millis(700))).await;
+    let answer = asked.first(&prompt(), within(Duration::from_millis(700)), None).await;
     assert!(matches!(answer, Err(Refusal::NobodyAnswered { .. })), "{answer:?}");
     assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
-    assert_eq!(asked.first(&prompt(), within(Duration::from_millis(100))).await, Err(Refusal::TooLate));
+    assert_eq!(asked.first(&prompt(), within(Duration::from_millis(100)), None).await, Err(Refusal::TooLate));
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn a_slow_failure_is_not_repeated_while_another_has_yet_to_be_asked() {
     let (first, second) = (Endpoint::start([Script::hang_before_headers()]).await, Endpoint::start([Script::turns_on("lamp")]).await);
     let patient = Settings { timeouts: Timeouts::default(), ..provider("first", first.url()) };
     let (asked, _) = asking(vec![patient, provider("second", second.url())]);
-    let answer = asked.first(&prompt(), within(Duration::from_secs(4))).await.unwrap();
+    let answer = asked.first(&prompt(), within(Duration::from_secs(4)), None).await.unwrap();
     assert_eq!((&*answer.provider, first.requests()), ("second", 1));
 }
 

@@ -109,6 +109,48 @@ async fn a_refusal_ends_with_1_and_json_comes_as_it_is() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+impl Daemon {
+    /// Tells an answer in pieces, with a break in between, then gives the reply.
+    async fn tells(&mut self, to: &Publish) {
+        let properties = to.properties.clone().unwrap();
+        let topic = properties.response_topic.unwrap();
+        let correlated = PublishProperties { correlation_data: properties.correlation_data, ..PublishProperties::default() };
+        let piece = |answer, n, text, last, cut| json!({"id": "1", "answer": answer, "n": n, "text": text, "last": last, "cut": cut}).to_string();
+        let pieces = [piece(1, 1, "Once", false, false), piece(1, 2, "", false, true), piece(2, 1, "A heat ", false, false), piece(2, 2, "pump.", true, false)];
+        let reply = json!({"id": "1", "text": "t", "outcome": "answered", "actions": [], "speech": "A heat pump.", "via": "model", "ms": 1.5});
+        for payload in pieces {
+            self.client.try_publish_with_properties(format!("{topic}/stream"), QoS::AtLeastOnce, false, payload, correlated.clone()).unwrap();
+        }
+        self.client.try_publish_with_properties(&topic, QoS::AtLeastOnce, false, reply.to_string(), correlated).unwrap();
+        let mut acknowledged = 0;
+        while acknowledged < 5 {
+            acknowledged += usize::from(matches!(self.events.poll().await.unwrap(), Event::Incoming(Packet::PubAck(_))));
+        }
+    }
+}
+
+#[tokio::test]
+async fn pieces_are_printed_as_they_come_and_the_reply_does_not_repeat_them() {
+    let mut tasks = JoinSet::new();
+    let port = broker(&mut tasks).await;
+    let mut daemon = Daemon::listening(port).await;
+    let script = async {
+        for _ in 0..2 {
+            let heard = daemon.heard().await;
+            assert_eq!(serde_json::from_slice::<Json>(&heard.payload).unwrap()["stream"], true);
+            daemon.tells(&heard).await;
+        }
+    };
+    let speaker = async {
+        let output = says(port, &["--stream", "what is that?"]).await;
+        assert_eq!(said(&output.stdout), "Once [broken off]\nA heat pump.\n✓ answered\n  understood by model, 1.5 ms\n");
+        let output = says(port, &["--stream", "--json", "what is that?"]).await;
+        let lines: Vec<Json> = said(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((lines.len(), &lines[0]["text"], &lines[4]["speech"]), (5, &json!("Once"), &json!("A heat pump.")));
+    };
+    tokio::join!(script, speaker);
+}
+
 /// Mosquitto, which tells a publisher that nobody listens; the other broker does not. Ends when dropped.
 async fn mosquitto() -> (Child, u16) {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port();

@@ -157,7 +157,7 @@ impl Stage {
 
     /// The reply to the command with this id.
     pub(crate) async fn reply_to(&mut self, id: &str) -> Value {
-        let is_it = |m: &Message| m.topic.starts_with("sayso/reply/") && m.json()["id"] == *id;
+        let is_it = |m: &Message| m.topic.starts_with("sayso/reply/") && !m.topic.ends_with("/stream") && m.json()["id"] == *id;
         match self.listener.wait_for(is_it, PATIENCE).await {
             Some(message) => message.json(),
             None => unreachable!("no reply to {id}\n{}", self.daemon.log()),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::command::reply::{Refusal, Reply};
+use crate::command::reply::{Piece, Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
 
 use super::timestamp;
@@ -117,6 +117,11 @@ pub fn decode(letter: &Letter<'_>, rules: &Rules) -> Result<Command, Box<Rejecte
 pub fn encode(reply: &Reply) -> Vec<u8> {
     // Plain data with text keys always serialises; an empty payload would still end the speaker's wait.
     serde_json::to_vec(reply).unwrap_or_default()
+}
+
+/// Where the pieces of an answer go that is to be told to `to`, and what they are there.
+pub fn encode_piece(piece: &Piece, to: &ReplyTo) -> (String, Vec<u8>) {
+    (format!("{}/stream", to.topic), serde_json::to_vec(piece).unwrap_or_default())
 }
 
 impl Rules {
