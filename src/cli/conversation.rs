@@ -1,18 +1,16 @@
 //! A question to the running daemon and its answer, over the broker like any other client.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet, PubAckReason, Publish, PublishProperties, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
+use rumqttc::v5::{AsyncClient, Event, EventLoop};
 
 use crate::config::{Config, Needs, units};
 use crate::mqtt;
-use crate::mqtt::tls::{TlsError, client_config};
 
+use super::broker::{self, NoBroker};
 use super::{Exit, Files, Stop, duration};
 
 /// Where the broker is, and how long to wait.
@@ -56,7 +54,7 @@ pub(super) fn ask(way: &Way, question: &Question, on_piece: OnPiece<'_>) -> Resu
 async fn converse(timeout: Duration, broker: &mqtt::Settings, question: &Question, on_piece: OnPiece<'_>) -> Result<Vec<u8>, NoReply> {
     let until = tokio::time::Instant::now() + timeout;
     let mut conversation = Conversation::open(timeout, broker, question)?;
-    let silent = |broker: &str| NoReply::Silent { broker: broker.to_owned(), timeout };
+    let silent = |broker: &str| NoBroker::Silent { broker: broker.to_owned(), timeout };
     tokio::time::timeout_at(until, conversation.connected()).await.map_err(|_| silent(&conversation.broker))??;
     tokio::time::timeout_at(until, conversation.answer(on_piece)).await.map_err(|_| NoReply::Late { timeout })?
 }
@@ -64,26 +62,19 @@ async fn converse(timeout: Duration, broker: &mqtt::Settings, question: &Questio
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
 enum NoReply {
-    #[error("cannot reach the broker at {broker} ({why}); is it running, and are `mqtt.host` and `mqtt.port` right?")]
-    Unreachable { broker: String, why: Box<ConnectionError> },
-    #[error("the broker at {broker} does not let us in ({why}); see `mqtt.username` and `mqtt.password_file`")]
-    Forbidden { broker: String, why: String },
-    #[error("the broker at {broker} does not answer within {}", units::show_duration(*.timeout))]
-    Silent { broker: String, timeout: Duration },
+    #[error(transparent)]
+    Broker(#[from] NoBroker),
     #[error("nobody listens on `{topic}`: is the daemon running? `systemctl status sayso`")]
     NobodyListens { topic: String },
     #[error("no reply within {}: is the daemon running? `systemctl status sayso`", units::show_duration(*.timeout))]
     Late { timeout: Duration },
-    #[error("TLS cannot be set up")]
-    Tls(#[source] TlsError),
 }
 
 impl NoReply {
     fn exit(&self) -> Exit {
         match self {
-            Self::Silent { .. } | Self::NobodyListens { .. } | Self::Late { .. } | Self::Unreachable { .. } => Exit::Again,
-            Self::Forbidden { .. } => Exit::Failed,
-            Self::Tls(_) => Exit::Config,
+            Self::NobodyListens { .. } | Self::Late { .. } => Exit::Again,
+            Self::Broker(why) => why.exit(),
         }
     }
 }
@@ -105,23 +96,11 @@ struct Conversation {
 impl Conversation {
     fn open(timeout: Duration, broker: &mqtt::Settings, question: &Question) -> Result<Self, NoReply> {
         let correlation = format!("{:016x}", rand::random::<u64>());
-        let mut options = MqttOptions::new(format!("sayso-say-{correlation}"), broker.host.as_str(), broker.port);
-        options.set_keep_alive(Duration::from_secs(30)).set_clean_start(true).set_max_packet_size(Some(4 << 20));
-        options.set_connection_timeout(timeout.as_secs().max(1));
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        options.set_network_options(network);
-        if let Some(login) = &broker.login {
-            options.set_credentials(login.username.as_str(), login.password.as_ref().map_or("", |p| p.expose()));
-        }
-        if let Some(settings) = &broker.tls {
-            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(client_config(settings).map_err(NoReply::Tls)?))));
-        }
-        let (client, events) = AsyncClient::new(options, 8);
+        let (client, events) = broker::client(broker, "say", timeout)?;
         Ok(Self {
             client,
             events,
-            broker: format!("{}:{}", broker.host, broker.port),
+            broker: broker::address(broker),
             topic: format!("{}/{}", broker.prefix, question.topic),
             answer_topic: format!("{}/{}", broker.prefix, question.answer),
             correlation,
@@ -136,7 +115,7 @@ impl Conversation {
     }
 
     async fn next(&mut self) -> Result<Event, NoReply> {
-        self.events.poll().await.map_err(|error| self.broken(error))
+        Ok(self.events.poll().await.map_err(|error| NoBroker::of(&self.broker, error))?)
     }
 
     /// Subscribes, and asks once that stands, so that no answer can be missed.
@@ -179,13 +158,6 @@ impl Conversation {
     }
 
     fn forbidden(&self, why: &str) -> NoReply {
-        NoReply::Forbidden { broker: self.broker.clone(), why: why.to_owned() }
-    }
-
-    fn broken(&self, error: ConnectionError) -> NoReply {
-        match error {
-            ConnectionError::ConnectionRefused(why) => self.forbidden(&format!("{why:?}")),
-            error => NoReply::Unreachable { broker: self.broker.clone(), why: Box::new(error) },
-        }
+        NoBroker::Forbidden { broker: self.broker.clone(), why: why.to_owned() }.into()
     }
 }

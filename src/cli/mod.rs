@@ -14,10 +14,12 @@ use crate::config::environment::Environment;
 use crate::config::{Faults, Needs, Place, units};
 
 mod answer;
+mod broker;
 mod cache;
 mod check;
 mod conversation;
 mod doctor;
+mod home;
 mod known;
 mod providers;
 mod run;
@@ -30,6 +32,7 @@ Examples:
   sayso try \"turn off the kitchen light\"         what a sentence would do, without a broker
   sayso doctor                                   everything an operator can get wrong, and what to do
   sayso providers                                whether each model answers, how fast, for how much
+  sayso home                                     what announces itself, and how to speak to it
   sayso run                                      the daemon (systemd does this)
   sayso say \"turn off the kitchen light\"         to the running daemon
   sayso cache show \"make it cosy\"               what is kept of a phrase, and whether it would be used
@@ -66,6 +69,8 @@ enum Command {
     Say(say::Say),
     /// Look at, or clear, what the running daemon keeps of what models said
     Cache(cache::Cache),
+    /// Show what is known of the home, from where, what it can do and how to say it
+    Home(home::Home),
     /// Show what commands would do: no broker, nothing is published
     Try(try_::Try),
     /// Print completions for a shell
@@ -160,6 +165,7 @@ fn run_command(command: Command, out: &mut impl Write) -> Result<Exit, Stop> {
         Command::Check(check) => check::check(&check, out),
         Command::Cache(cache) => cache::cache(&cache, out),
         Command::Say(say) => say::say(&say, out),
+        Command::Home(home) => home::home(&home, out),
         Command::Try(try_) => try_::try_(&try_, out),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -16,6 +16,9 @@ use super::topics::{level_or_topic, loops, topic};
 /// Where `Zigbee2MQTT` speaks unless told otherwise.
 const ZIGBEE2MQTT: &str = "zigbee2mqtt";
 
+/// Kinds that can do nothing by themselves until one of them announces what it can.
+const TOLD: [&str; 4] = ["sensor", "binary_sensor", "number", "select"];
+
 /// The risks an operator may choose.
 pub(super) const RISKS: [(&str, Risk); 3] = [("auto", Risk::Auto), ("confirm", Risk::Confirm), ("never", Risk::Never)];
 
@@ -135,7 +138,8 @@ impl Reader<'_, '_> {
         device.capabilities = capabilities;
         device.guard_entrances();
         device.obey_risks();
-        if let Some(kind) = kind.filter(|_| device.capabilities.is_empty()) {
+        let waits = |kind: &Kind| TOLD.contains(&kind.as_str());
+        if let Some(kind) = kind.filter(|kind| device.capabilities.is_empty() && !waits(kind)) {
             let what = format!("a {kind} can do nothing by itself: say what it can with can = [\"power\"], or declare [device.{id}.property.<name>]");
             table.say_here(what);
             return None;

@@ -113,13 +113,15 @@ pub enum Needs {
     Models,
     /// The home and how phrases are read in it: no secret at all.
     Home,
+    /// The home, and the way to the broker where devices announce themselves: no keys of models.
+    Announced,
 }
 
 impl Needs {
     /// The one part of the config that matters, where it is one; the rest may be wrong, and the home is not read.
     fn of_interest(self) -> Option<&'static str> {
         match self {
-            Self::Everything | Self::Home => None,
+            Self::Everything | Self::Home | Self::Announced => None,
             Self::Broker => Some("mqtt"),
             Self::Models => Some("provider"),
         }

@@ -117,7 +117,7 @@ fn tls(table: &Table<'_>, folders: &Folders<'_>) -> Option<mqtt::Tls> {
 fn login(table: &Table<'_>, folders: &Folders<'_>) -> Option<mqtt::Login> {
     refuse_secrets(table, &["password"], "password_file");
     let username = table.text("username");
-    let password = secret(table, "password_file", folders, &[Needs::Everything, Needs::Broker]);
+    let password = secret(table, "password_file", folders, &[Needs::Everything, Needs::Broker, Needs::Announced]);
     if table.has("password_file") && !table.has("username") {
         table.say("password_file", "a password wants a `username` beside it");
     }

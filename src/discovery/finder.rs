@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
+use crate::home::slug::Slug;
 use crate::home::{Clash, Home};
 
-use super::registry::Registry;
-use super::{Message, Settings, names};
+use super::registry::{Furnished, Registry};
+use super::{Message, Origin, Settings, names};
 
 /// A home is made when nothing new was announced for this long: retained announcements come in floods.
 const QUIET: Duration = Duration::from_millis(300);
@@ -39,6 +40,8 @@ pub struct Finder {
     bytes: usize,
     /// Hashes of the topics that were complained about: a topic itself may be long.
     complained: HashSet<u64>,
+    /// The same, to be read by people.
+    complaints: Vec<(String, String)>,
     hasher: RandomState,
     /// When the first and the last of the changes were heard that are in no home yet.
     gathered: Option<(Instant, Instant)>,
@@ -55,6 +58,7 @@ impl Finder {
             kept: HashMap::new(),
             bytes: 0,
             complained: HashSet::new(),
+            complaints: Vec::new(),
             hasher: RandomState::new(),
             gathered: None,
         }
@@ -115,8 +119,22 @@ impl Finder {
     /// With every clash between them.
     pub fn home(&mut self) -> Result<Home, Vec<Clash>> {
         self.gathered = None;
-        let (areas, devices) = self.registry.furnish(self.declared.areas().to_vec(), self.declared.devices().to_vec());
+        let Furnished { areas, devices, .. } = self.furnished();
         Home::new(areas, devices, self.declared.rights().clone(), &self.prefix)
+    }
+
+    /// Who announced which device of the [`home`](Self::home).
+    pub fn origins(&self) -> HashMap<Slug, Origin> {
+        self.furnished().origins
+    }
+
+    /// What was complained about: the topic, and why.
+    pub fn complaints(&self) -> &[(String, String)] {
+        &self.complaints
+    }
+
+    fn furnished(&self) -> Furnished {
+        self.registry.furnish(self.declared.areas().to_vec(), self.declared.devices().to_vec())
     }
 
     /// From now on the operator declares this home; gives what was declared before. It becomes part of the next home made.
@@ -146,6 +164,7 @@ impl Finder {
         let shown: String = topic.chars().take(200).collect();
         if self.complained.len() < MOST_COMPLAINTS && self.complained.insert(self.hasher.hash_one(topic)) {
             warn!(topic = shown, %why, "an announcement cannot be used");
+            self.complaints.push((shown, why.to_string().chars().take(200).collect()));
         } else {
             debug!(topic = shown, %why, "an announcement cannot be used");
         }

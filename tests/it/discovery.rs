@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::sync::LazyLock;
 
 use sayso::command::phrase::Phrase;
-use sayso::discovery::registry::Registry;
+use sayso::discovery::registry::{Furnished, Registry};
 use sayso::discovery::{Message, Settings};
 use sayso::home::Home;
 use sayso::home::action::{Action, Draft, Op};
@@ -52,7 +52,7 @@ pub(crate) fn registry_of(messages: &[(String, String)]) -> Registry {
 }
 
 pub(crate) fn home_of(registry: &Registry) -> Home {
-    let (areas, devices) = registry.furnish(Vec::new(), Vec::new());
+    let Furnished { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
     Home::new(areas, devices, Rights::default(), "sayso").unwrap()
 }
 

@@ -17,6 +17,7 @@ mod endpoint;
 mod exposes;
 mod failover;
 mod faults;
+mod home;
 mod language;
 mod layers;
 mod listener;

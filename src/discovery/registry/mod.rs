@@ -98,7 +98,7 @@ impl Registry {
     /// then, and so are names within an area. A declared device that binds the same commands replaces the announced one; a
     /// declared device of the same identifier that binds none takes over how the announced one is commanded, and where it stands
     /// unless it says so itself.
-    pub fn furnish(&self, areas: Vec<Area>, declared: Vec<Device>) -> (Vec<Area>, Vec<Device>) {
+    pub fn furnish(&self, areas: Vec<Area>, declared: Vec<Device>) -> Furnished {
         let bound: HashSet<String> = declared.iter().flat_map(commands).collect();
         let mut unbound: HashMap<Slug, usize> = HashMap::new();
         for (index, device) in declared.iter().enumerate().filter(|(_, device)| commands(device).next().is_none()) {
@@ -106,19 +106,30 @@ impl Registry {
         }
         let mut tags = Tags::new(areas, &declared);
         let mut devices = declared;
+        let mut origins = HashMap::new();
+        let mut alike: HashMap<Slug, usize> = HashMap::new();
         for piece in self.pieces() {
             if commands(&piece.device).any(|command| bound.contains(&command)) {
                 continue;
             }
-            let wanted = super::names::slug(&piece.device.name);
-            if let Some(index) = wanted.and_then(|id| unbound.remove(&id)) {
+            let wanted = super::names::slug(&piece.device.name).and_then(|id| {
+                let nth = alike.entry(id.clone()).or_insert(0);
+                *nth += 1;
+                tags::numbered(&id, *nth)
+            });
+            let id = if let Some(index) = wanted.and_then(|id| unbound.remove(&id)) {
                 adopt(&mut devices[index], piece.device);
                 tags.place(&mut devices[index], piece.area.as_deref());
-                continue;
-            }
-            devices.push(tags.tag(piece.device, piece.area.as_deref()));
+                devices[index].id.clone()
+            } else {
+                let device = tags.tag(piece.device, piece.area.as_deref());
+                let id = device.id.clone();
+                devices.push(device);
+                id
+            };
+            origins.insert(id, piece.origin);
         }
-        (tags.areas(), devices)
+        Furnished { areas: tags.areas(), devices, origins }
     }
 
     /// The devices announced, each once.
@@ -136,10 +147,22 @@ impl Registry {
     }
 }
 
+/// What a home is made of, and who told of it.
+#[derive(Debug, Clone, Default)]
+pub struct Furnished {
+    /// The areas declared, and those suggested.
+    pub areas: Vec<Area>,
+    /// The devices declared, and those announced.
+    pub devices: Vec<Device>,
+    /// Who announced which of them; whoever is not here was declared alone.
+    pub origins: HashMap<Slug, Origin>,
+}
+
 /// A device before it has its place among the others.
 struct Piece {
     device: Device,
     area: Option<String>,
+    origin: Origin,
 }
 
 /// What the first origin says of a physical device, unless it only reads what a later one can set.
@@ -184,7 +207,7 @@ fn assemble(found: &[&Found], can: &HashMap<&str, Vec<&Found>>) -> Vec<Piece> {
         if hosts == 1 && rank(&device.kind).is_some() {
             device.aliases = alias(main).into_iter().collect();
         }
-        pieces.push(Piece { device, area: main.suggested_area.clone() });
+        pieces.push(Piece { device, area: main.suggested_area.clone(), origin: main.origin });
     }
     pieces.extend(rest(parts));
     pieces
@@ -203,6 +226,7 @@ fn rest(parts: Vec<Found>) -> Option<Piece> {
     let telling = parts.iter().find(settable).or_else(|| parts.iter().find(|p| p.device.kind.as_str() == "sensor"));
     let kind = telling.or(parts.first())?.device.kind.clone();
     let area = parts.iter().find_map(|p| p.suggested_area.clone());
+    let origin = parts.first()?.origin;
     let mut parts = parts.into_iter();
     let first = parts.next()?;
     let mut device = Device { name: first.called.unwrap_or(first.device.name), kind, ..first.device };
@@ -211,7 +235,7 @@ fn rest(parts: Vec<Found>) -> Option<Piece> {
         device.class = device.class.filter(|class| part.device.class.as_ref() == Some(class));
         gather(&mut device.capabilities, part.device.capabilities);
     }
-    Some(Piece { device, area })
+    Some(Piece { device, area, origin })
 }
 
 fn gather(into: &mut Vec<Capability>, more: Vec<Capability>) {

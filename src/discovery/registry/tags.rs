@@ -92,14 +92,22 @@ fn fresh(taken: &mut HashSet<String>, next: &mut HashMap<String, usize>, base: &
     if taken.insert(base.as_str().to_owned()) {
         return base.clone();
     }
-    // Room for the number.
-    let stem: String = base.as_str().chars().take(50).collect();
-    let number = next.entry(stem.clone()).or_insert(1);
+    let number = next.entry(stem(base)).or_insert(1);
     loop {
         *number += 1;
-        match Slug::new(&format!("{stem}_{number}")) {
-            Ok(id) if taken.insert(id.as_str().to_owned()) => return id,
+        match numbered(base, *number) {
+            Some(id) if taken.insert(id.as_str().to_owned()) => return id,
             _ => {}
         }
     }
+}
+
+/// What has room for a number.
+fn stem(base: &Slug) -> String {
+    base.as_str().chars().take(50).collect()
+}
+
+/// The identifier of the `nth` of several that would be called the same.
+pub(super) fn numbered(base: &Slug, nth: usize) -> Option<Slug> {
+    if nth < 2 { Some(base.clone()) } else { Slug::new(&format!("{}_{nth}", stem(base))).ok() }
 }

@@ -30,7 +30,7 @@ fn switch(registry: &mut Registry, object: &str, name: &str) -> Heard {
 }
 
 fn furnished(registry: &Registry) -> Vec<Device> {
-    let (areas, devices) = registry.furnish(Vec::new(), Vec::new());
+    let Furnished { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
     Home::new(areas, devices.clone(), Rights::default(), "sayso").unwrap();
     devices
 }
@@ -46,7 +46,7 @@ fn a_device_announced_twice_is_one_and_home_assistants_name_wins() {
     let device = json!({"ids": [format!("zigbee2mqtt_{IEEE}")], "name": "Reading lamp", "sa": "Study"});
     let config = json!({"schema": "json", "name": null, "cmd_t": "zigbee2mqtt/lamp_17/set", "dev": device});
     announce(&mut registry, "homeassistant/light/lamp_17/config", &config);
-    let (areas, devices) = registry.furnish(Vec::new(), Vec::new());
+    let Furnished { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
     assert_eq!(names(&devices), ["Reading lamp"]);
     assert_eq!(areas[0].name, "Study");
     assert_eq!(devices[0].area.as_ref(), Some(&areas[0].id));
@@ -131,7 +131,7 @@ fn what_the_operator_binds_is_not_announced_again() {
     let mut declared = furnished(&registry).remove(0);
     declared.name = "Garden well".to_owned();
     declared.id = Slug::new("garden_well").unwrap();
-    let (_, devices) = registry.furnish(Vec::new(), vec![declared]);
+    let Furnished { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
     assert_eq!(names(&devices), ["Garden well"]);
 }
 
@@ -142,7 +142,7 @@ fn a_declared_device_without_binding_takes_over_the_announced_one() {
     announce(&mut registry, "homeassistant/cover/gate/config", &gate);
     let mut declared = Device::new(Slug::new("gate").unwrap(), Kind::new(Slug::new("cover").unwrap()));
     declared.aliases = vec!["The big one".to_owned()];
-    let (_, devices) = registry.furnish(Vec::new(), vec![declared]);
+    let Furnished { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
     assert_eq!(devices.len(), 1);
     let position = devices[0].can(&Property::Position).unwrap();
     assert_eq!(position.link.encode(&Value::Number(100.0)).unwrap().topic, "gate/set");
@@ -158,7 +158,7 @@ fn the_operators_word_on_risk_wins_over_what_is_announced() {
     let opening = |risks: &[(Option<Property>, Risk)]| {
         let mut declared = Device::new(Slug::new("gate").unwrap(), Kind::new(Slug::new("cover").unwrap()));
         declared.risks = risks.to_vec();
-        let (_, devices) = registry.furnish(Vec::new(), vec![declared]);
+        let Furnished { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
         devices[0].can(&Property::Position).unwrap().guard.opening
     };
     assert_eq!(opening(&[]), Risk::Confirm);
@@ -174,7 +174,7 @@ fn a_suggested_area_is_the_operators_where_one_is_called_so() {
     announce(&mut registry, "homeassistant/switch/x/config", &json!({"name": null, "cmd_t": "x/set", "dev": device}));
     let id = Slug::new("kitchen").unwrap();
     let kitchen = Area { id: id.clone(), name: "Kitchen".to_owned(), aliases: vec!["Cookery".to_owned()], floor: None };
-    let (areas, devices) = registry.furnish(vec![kitchen], Vec::new());
+    let Furnished { areas, devices, .. } = registry.furnish(vec![kitchen], Vec::new());
     assert_eq!(areas.len(), 1);
     assert_eq!(devices[0].area, Some(id));
 }
