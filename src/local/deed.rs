@@ -373,8 +373,8 @@ fn asked_of(device: &Device, state: State) -> Option<(Property, Option<Value>)> 
     let text = |property: Property, value: &str| device.can(&property).map(|_| (property, Some(Value::text(value))));
     match state {
         State::On | State::Off => text(Property::Power, word(state == State::On)).or_else(|| asked_on(device, state == State::On)),
-        State::Open => device.can(&Property::Position).map(|c| (c.property.clone(), Some(Value::Number(100.0)))),
-        State::Closed => device.can(&Property::Position).map(|c| (c.property.clone(), Some(Value::Number(0.0)))),
+        State::Open | State::Up => device.can(&Property::Position).map(|c| (c.property.clone(), Some(Value::Number(100.0)))),
+        State::Closed | State::Down => device.can(&Property::Position).map(|c| (c.property.clone(), Some(Value::Number(0.0)))),
         State::Locked => text(Property::Lock, "locked"),
         State::Unlocked => text(Property::Lock, "unlocked"),
         State::Playing => text(Property::Playback, "playing"),
@@ -383,7 +383,6 @@ fn asked_of(device: &Device, state: State) -> Option<(Property, Option<Value>)> 
         State::Muted => text(Property::Mute, "on"),
         State::Cleaning => text(Property::Vacuum, "cleaning"),
         State::Docked => text(Property::Vacuum, "docked").or_else(|| text(Property::Mower, "docked")),
-        State::Up | State::Down => None,
     }
 }
 

@@ -147,6 +147,8 @@ impl Reading<'_> {
             Sense::Place(Place::Floor(floor)) => format!("floor {}", names.floors[usize::from(floor)]),
             Sense::Place(place) => format!("place {place:?}").to_lowercase(),
             Sense::Act(act) => format!("do {act:?}").to_lowercase(),
+            Sense::Split(act, _) => format!("do {act:?}, with its other part to come").to_lowercase(),
+            Sense::Particle(_) => "other part of the verb".to_owned(),
             Sense::Gerund(act) => format!("doing {act:?}").to_lowercase(),
             Sense::State(state) => format!("state {}", state.word()),
             Sense::Participle(state) => format!("being {}", state.word()),

@@ -207,7 +207,7 @@ impl Finder<'_> {
         }
         let asks_which = sought.clause.ask == Some(Ask::What) && sought.clause.state.is_some();
         if many || target.all || target.both || meant.everything || asks_which {
-            let meant = self.without_exceptions(sought, fits)?;
+            let meant = self.without_exceptions(sought, fits).filter(|_| !self.excepts_where_unsure(sought, target))?;
             let able = self.able(sought, &meant, mode);
             if sought.wish == Wish::Open(true) && able.len() < meant.len() {
                 // Of "the doors" only the garage's can open: that is not what was meant.
@@ -281,6 +281,13 @@ impl Finder<'_> {
             all || locks || one_place || Self::place_is_said(sought, target) || matches!(sought.wish, Wish::Query(..)) || !sought.clause.except.is_empty();
         let sure = sure || target.is_some_and(|t| self.is_everything(t));
         if sure || near.is_empty() { self.these(sought, &near, mode) } else { Some(Found::Where(near)) }
+    }
+
+    /// "everything off except the tv in the living room", where that is the only tv: all of the home, or of the living room?
+    fn excepts_where_unsure(&self, sought: &Sought<'_>, target: &Target) -> bool {
+        let placed = sought.clause.except.iter().filter(|except| !except.places.is_empty());
+        let only_one = |except: &Target| matches!(except.what, What::Called(id, _) if self.names.called[id as usize].devices.len() == 1);
+        !Self::place_is_said(sought, Some(target)) && placed.into_iter().any(only_one)
     }
 
     /// `None` where an exception is of nothing that is there.

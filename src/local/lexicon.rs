@@ -99,6 +99,10 @@ struct Raw {
 pub(super) struct Grammar {
     /// A verb that opens may stand after what it opens: "die rollos öffnen".
     pub(super) verb_last: bool,
+    /// Where may stand between the verb and the thing: "mach in der küche das licht aus".
+    pub(super) place_after_verb: bool,
+    /// What a thing is stands first in its name: "lampe de chevet".
+    pub(super) head_first: bool,
     /// What makes a word of the home's own many: `s`.
     pub(super) plural: String,
     /// What may stand between the words of a name: "lampe [du] salon".
@@ -268,9 +272,9 @@ impl FromStr for Lexicon {
 /// Every run of words the file has, with what it stands for.
 fn runs(raw: &Raw, spelling: &Spelling) -> Runs {
     let mut runs = Runs::default();
+    verbs(&raw.acts, spelling, &mut runs);
     let mut add = |sense, spoken: &[String]| spoken.iter().for_each(|text| runs.add(sense, &spelling.plain(text)));
     raw.words.iter().for_each(|(function, spoken)| add(function.sense(), spoken));
-    raw.acts.iter().for_each(|(act, spoken)| add(Sense::Act(*act), spoken));
     raw.gerunds.iter().for_each(|(act, spoken)| add(Sense::Gerund(*act), spoken));
     raw.states.iter().for_each(|(state, spoken)| add(Sense::State(*state), spoken));
     raw.participles.iter().for_each(|(state, spoken)| add(Sense::Participle(*state), spoken));
@@ -296,6 +300,23 @@ fn runs(raw: &Raw, spelling: &Spelling) -> Runs {
         }
     }
     runs
+}
+
+/// Verbs, and those in two parts, written with dots between them: "schliess .. ab".
+fn verbs(acts: &BTreeMap<Act, Vec<String>>, spelling: &Spelling, runs: &mut Runs) {
+    let mut particles: Vec<&str> = Vec::new();
+    for (act, spoken) in acts.iter().flat_map(|(act, spoken)| spoken.iter().map(|text| (*act, text))) {
+        let Some((verb, particle)) = spoken.split_once(" .. ") else {
+            runs.add(Sense::Act(act), &spelling.plain(spoken));
+            continue;
+        };
+        let id = particles.iter().position(|known| *known == particle).unwrap_or_else(|| {
+            particles.push(particle);
+            particles.len() - 1
+        });
+        runs.add(Sense::Split(act, index(id)), &spelling.plain(verb));
+        runs.add(Sense::Particle(index(id)), &spelling.plain(particle));
+    }
 }
 
 impl Lexicon {

@@ -15,7 +15,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::command::phrase::Phrase;
 use crate::home::Home;
@@ -115,15 +115,25 @@ pub struct Local {
 
 #[derive(Debug)]
 struct Language {
-    lexicon: Lexicon,
+    /// Of those that come with the program, the text: one that is never spoken is never parsed.
+    built_in: &'static str,
+    lexicon: OnceLock<Lexicon>,
     /// The names of the home of this revision.
     names: Mutex<Option<(u64, Arc<Names>)>>,
 }
 
 impl Language {
     fn parse(name: &str, text: &str) -> Result<Self, LanguageError> {
-        let lexicon = text.parse().map_err(|e| LanguageError::Malformed { name: name.to_owned(), source: Box::new(e) })?;
-        Ok(Self { lexicon, names: Mutex::new(None) })
+        let lexicon: Lexicon = text.parse().map_err(|e| LanguageError::Malformed { name: name.to_owned(), source: Box::new(e) })?;
+        Ok(Self { built_in: "", lexicon: OnceLock::from(lexicon), names: Mutex::new(None) })
+    }
+
+    fn built_in(text: &'static str) -> Self {
+        Self { built_in: text, lexicon: OnceLock::new(), names: Mutex::new(None) }
+    }
+
+    fn lexicon(&self) -> &Lexicon {
+        self.lexicon.get_or_init(|| self.built_in.parse().expect("a test reads every built-in language"))
     }
 
     /// The names of `home`: made when first asked for, and again when the home has changed.
@@ -132,7 +142,7 @@ impl Language {
         match &*kept {
             Some((revision, names)) if *revision == home.revision() => Arc::clone(names),
             _ => {
-                let names = Arc::new(Names::of(home, &self.lexicon));
+                let names = Arc::new(Names::of(home, self.lexicon()));
                 *kept = Some((home.revision(), Arc::clone(&names)));
                 names
             }
@@ -148,7 +158,7 @@ impl Local {
     pub fn new(settings: &Settings) -> Result<Self, LanguageError> {
         let mut languages = HashMap::new();
         for (code, text) in BUILT_IN {
-            languages.insert(code.to_owned(), Language::parse(code, text)?);
+            languages.insert(code.to_owned(), Language::built_in(text));
         }
         if let Some(folder) = &settings.folder {
             let unreadable = |path: &PathBuf| {
@@ -179,30 +189,30 @@ impl Local {
     /// What the phrase means in `home`: certain, a question of which of several is meant, or nothing.
     pub fn draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
         let language = self.language(phrase)?;
-        Reading { lexicon: &language.lexicon, names: &language.names(home), home, here: here(phrase, home) }.draft(phrase.text())
+        Reading { lexicon: language.lexicon(), names: &language.names(home), home, here: here(phrase, home) }.draft(phrase.text())
     }
 
     /// What each word of the phrase was taken for, and the first reason for staying silent. `None` where its language is not known.
     pub fn explain(&self, phrase: &Phrase, home: &Home) -> Option<Explanation> {
         let language = self.language(phrase)?;
-        Some(Reading { lexicon: &language.lexicon, names: &language.names(home), home, here: here(phrase, home) }.explain(phrase.text()))
+        Some(Reading { lexicon: language.lexicon(), names: &language.names(home), home, here: here(phrase, home) }.explain(phrase.text()))
     }
 
     /// Whether the phrase is a yes or a no, and nothing else.
     pub fn consents(&self, phrase: &Phrase) -> Option<bool> {
         let language = self.language(phrase)?;
-        language.lexicon.consent(phrase.text())
+        language.lexicon().consent(phrase.text())
     }
 
     /// Whether the phrase asks for a long answer: "explain the heating".
     pub fn asks_for_many_words(&self, phrase: &Phrase) -> bool {
-        self.language(phrase).is_some_and(|language| language.lexicon.asks_for_many_words(phrase.text()))
+        self.language(phrase).is_some_and(|language| language.lexicon().asks_for_many_words(phrase.text()))
     }
 
     /// What is said to whoever said the phrase, in his language; in the language of commands that name none, where his is not known.
     pub fn speech(&self, phrase: &Phrase) -> &Speech {
         let usual = || &self.languages[&self.language];
-        &self.language(phrase).unwrap_or_else(usual).lexicon.say
+        &self.language(phrase).unwrap_or_else(usual).lexicon().say
     }
 
     /// The language of the phrase; of `en-GB`, the `en`.

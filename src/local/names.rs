@@ -284,15 +284,19 @@ impl Builder<'_> {
         self.names.units.push(unit.to_owned());
     }
 
-    /// The nouns that end last in a name: a "window blind" is a blind, and no window.
+    /// The nouns that end last in a name: a "window blind" is a blind, and no window. In some languages those that stand first.
     fn nouns_in(&self, run: &[String]) -> u128 {
         let run: Vec<&str> = run.iter().map(String::as_str).collect();
-        let (mut bits, mut last) = (0, 0);
+        let head_first = self.lexicon.grammar.head_first;
+        let (mut bits, mut last, mut first) = (0, 0, None);
         for at in 0..run.len() {
             for (length, sense) in self.lexicon.senses(&run[at..]).chain(self.names.runs.senses(&run[at..])) {
                 let Sense::Noun(noun, _) = sense else { continue };
+                if head_first && first.is_some_and(|first| first < at) {
+                    continue;
+                }
                 if at + length > last {
-                    (bits, last) = (0, at + length);
+                    (bits, last, first) = (0, at + length, Some(at));
                 }
                 if at + length == last && usize::from(noun) < MOST_NOUNS {
                     bits |= 1 << noun;
@@ -317,11 +321,10 @@ impl Builder<'_> {
     fn forms(&self, run: &[String], area: Option<usize>) -> Vec<(Vec<String>, bool)> {
         let mut whole = vec![run.to_vec()];
         whole.extend(self.other_digits(run));
-        whole.extend(self.joined(run));
         let mut forms: Vec<(Vec<String>, bool)> = Vec::new();
         for name in whole.clone() {
             let rooms = area.map_or(&[][..], |a| self.rooms[a].as_slice());
-            let bare = rooms.iter().filter_map(|room| without_room(&name, room)).map(<[String]>::to_vec);
+            let bare = rooms.iter().filter_map(|room| without_room(&name, room)).map(|rest| self.unjoined(rest)).filter(|rest| !rest.is_empty());
             for form in std::iter::once(name.clone()).chain(bare) {
                 forms.extend(self.shorter(&form).into_iter().map(|f| (f, false)));
                 if form != name && self.stands_alone(&form) {
@@ -330,7 +333,8 @@ impl Builder<'_> {
             }
         }
         forms.extend(self.turned(run).map(|form| (form, false)));
-        forms.extend(whole.into_iter().filter(|name| !name.is_empty()).map(|name| (name, true)));
+        let whole = whole.into_iter().chain(self.joined(run)).filter(|name| !name.is_empty());
+        forms.extend(whole.map(|name| (name, true)));
         forms
     }
 
@@ -345,6 +349,13 @@ impl Builder<'_> {
             _ => return None,
         }
         Some(turned)
+    }
+
+    /// "lampe du [salon]" → "lampe".
+    fn unjoined(&self, run: &[String]) -> Vec<String> {
+        let joins = |word: &String| self.lexicon.grammar.joins.iter().any(|join| words(join).contains(&word.as_str()));
+        let last = run.iter().rposition(|word| !joins(word)).map_or(0, |last| last + 1);
+        run[..last].to_vec()
     }
 
     /// "lampe salon" as "lampe du salon", and the other way round.

@@ -14,7 +14,7 @@ use crate::home::action::{Action, Asked, Draft, Op};
 use crate::home::speech::fill;
 
 /// The most ways to take a phrase that are tried: past that it is not certain anyway.
-const MOST_READINGS: usize = 256;
+const MOST_READINGS: usize = 1024;
 
 /// The most choices that are named in a question.
 const MOST_CHOICES: usize = 6;

@@ -164,6 +164,10 @@ pub(super) enum Sense {
     Possessive,
     Place(Place),
     Act(Act),
+    /// The first part of a verb in two, and by position in the lexicon what must follow: "schliess .. [ab]".
+    Split(Act, u16),
+    /// The second part of a verb in two.
+    Particle(u16),
     State(State),
     /// What is done, but only after a polite question: "would you mind turning ..".
     Gerund(Act),

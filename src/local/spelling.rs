@@ -12,7 +12,9 @@ use serde::Deserialize;
 pub(super) struct Spelling {
     /// Words that lean on the next one: `l'`, `d'`.
     elisions: Vec<String>,
-    /// Letters written in two ways: `ue` is `u`, once `ü` is `u` as well.
+    /// Letters whose accents tell words apart, and stay: `äöü`, for "rollläden" are several.
+    keeps: String,
+    /// Letters written in two ways: `ue` for `ü`.
     letters: BTreeMap<String, String>,
     /// What may stand between the parts of a compound, besides nothing: `n` in "küchenlicht". `None`: there are no compounds.
     joints: Option<Vec<String>>,
@@ -21,7 +23,7 @@ pub(super) struct Spelling {
 impl Spelling {
     /// The text with accents taken off, letters evened out, and a space after elided words.
     pub(super) fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut plain = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(without_accents(text)) };
+        let mut plain = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(without_accents(text, &self.keeps)) };
         if !self.elisions.is_empty() && plain.contains('\'') {
             plain = Cow::Owned(self.apart(&plain));
         }
@@ -76,11 +78,12 @@ impl Spelling {
     }
 }
 
-/// Latin letters without their accents; a combining mark is an accent of its own.
-fn without_accents(text: &str) -> String {
+/// Latin letters without their accents, but for those that are kept; a combining mark is an accent of its own.
+fn without_accents(text: &str, keeps: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
+            c if keeps.contains(c) => out.push(c),
             'à'..='å' | 'ā' | 'ă' | 'ą' => out.push('a'),
             'ç' | 'ć' | 'č' => out.push('c'),
             'ď' | 'đ' | 'ð' => out.push('d'),
@@ -119,6 +122,8 @@ mod tests {
         let german = spelling("letters = { ue = \"u\", ae = \"a\" }");
         assert_eq!(german.plain("küche"), german.plain("kueche"));
         assert_eq!(german.plain("straße"), "strasse");
+        let umlauts = spelling("keeps = \"äöü\"\nletters = { ae = \"ä\" }");
+        assert_eq!(umlauts.plain("rollläden à rolllaeden"), "rollläden a rollläden");
         assert_eq!(spelling("").plain("café"), "cafe");
         let french = spelling("elisions = [\"l'\", \"d'\", \"qu'\"]");
         assert_eq!(french.plain("l'entrée d'été qu'il aujourd'hui"), "l' entree d' ete qu' il aujourd'hui");

@@ -269,7 +269,9 @@ fn comparative(clause: &Clause, more: More) -> Option<Wish> {
         More::Lower => ("", false),
     };
     let verb = matches!(clause.act, Some(Act::Turn | Act::Set));
-    let lone = of.is_empty() && (!verb || clause.property.is_none());
+    // "2 degrees higher" says of what.
+    let measured = matches!(clause.amount, Some(Amount::Measured(..)));
+    let lone = of.is_empty() && (!verb || (clause.property.is_none() && !measured));
     if lone || clause.state.is_some() || !(verb || clause.act.is_none()) {
         return None;
     }

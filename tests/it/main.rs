@@ -19,6 +19,7 @@ mod failover;
 mod faults;
 mod home;
 mod language;
+mod languages;
 mod layers;
 mod listener;
 mod metrics;

@@ -58,21 +58,21 @@ struct DeviceLine {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
-    home: String,
-    text: String,
-    area: Option<String>,
-    expect: Expected,
+pub(crate) struct Line {
+    pub(crate) home: String,
+    pub(crate) text: String,
+    pub(crate) area: Option<String>,
+    pub(crate) expect: Expected,
 }
 
 #[derive(Deserialize, Debug)]
 #[serde(untagged)]
-enum Expected {
+pub(crate) enum Expected {
     Actions(Vec<Action>),
     Word(String),
 }
 
-fn folder() -> std::path::PathBuf {
+pub(crate) fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/phrasebook")
 }
 
@@ -116,21 +116,21 @@ fn local() -> Local {
 }
 
 /// The actions in an order that does not depend on how they were said.
-fn sorted(actions: &[Action]) -> Vec<String> {
+pub(crate) fn sorted(actions: &[Action]) -> Vec<String> {
     let mut lines: Vec<String> = actions.iter().map(|a| serde_json::to_string(a).unwrap()).collect();
     lines.sort();
     lines
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord, Debug, Clone, Copy)]
-enum Verdict {
+pub(crate) enum Verdict {
     Exact,
     Silent,
     Asked,
     Wrong,
 }
 
-fn judge(expect: &Expected, draft: Option<&Draft>) -> Verdict {
+pub(crate) fn judge(expect: &Expected, draft: Option<&Draft>) -> Verdict {
     match (expect, draft) {
         (Expected::Word(word), None) if word == "silent" => Verdict::Exact,
         (_, None) => Verdict::Silent,

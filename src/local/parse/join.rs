@@ -14,12 +14,12 @@ impl Parser<'_> {
         match next {
             _ if !begun => Some(()),
             Sense::And | Sense::Comma | Sense::Polite | Sense::Except => Some(()),
-            Sense::Act(_) | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_)
+            Sense::Act(_) | Sense::Split(..) | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_)
                 if sense == Sense::Comma && self.is_only_a_place() =>
             {
                 Some(())
             }
-            Sense::Act(_) | Sense::Be | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_) => self.finish(),
+            Sense::Act(_) | Sense::Split(..) | Sense::Be | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_) => self.finish(),
             Sense::In | Sense::Place(_) if self.is_trailing() && !self.is_named_later(at) => set(&mut self.joined),
             Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them | Sense::Place(_) if !self.closed || self.excepting => set(&mut self.joined),
             _ => self.next_of_same(),
@@ -33,7 +33,9 @@ impl Parser<'_> {
     /// Whether the place that comes belongs to a name after it: "and the hall lights".
     pub(super) fn is_named_later(&self, at: usize) -> bool {
         let mut coming = self.senses[at + 1..].iter().skip_while(|s| !matches!(s, Sense::Place(_))).skip(1);
-        coming.find(|s| !matches!(s, Sense::Skip | Sense::Article)).is_some_and(|s| !matches!(s, Sense::And | Sense::Comma | Sense::Except | Sense::Polite))
+        coming
+            .find(|s| !matches!(s, Sense::Skip | Sense::Article))
+            .is_some_and(|s| matches!(s, Sense::Noun(..) | Sense::Called(..) | Sense::Possessive | Sense::Property(_) | Sense::Target(_)))
     }
 
     /// "in the kitchen, turn ..".

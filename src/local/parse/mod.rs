@@ -12,7 +12,7 @@ const MOST_CLAUSES: usize = 5;
 
 /// Reads one sense for each span. Where they make no sentence, at which span that was seen.
 pub(super) fn clauses(senses: &[Sense], asked: bool, grammar: &Grammar) -> Result<Vec<Clause>, usize> {
-    let mut parser = Parser { senses, asked, verb_last: grammar.verb_last, ..Parser::default() };
+    let mut parser = Parser { senses, asked, verb_last: grammar.verb_last, place_after_verb: grammar.place_after_verb, ..Parser::default() };
     for (at, &sense) in senses.iter().enumerate() {
         parser.take(at, sense).ok_or(at)?;
         if !matches!(sense, Sense::Skip | Sense::Article) {
@@ -36,6 +36,8 @@ struct Pending {
     place: bool,
     link: Option<Link>,
     or: bool,
+    /// "schliess .. [ab]"
+    particle: Option<u16>,
     /// "brightness of [50]"
     of_property: bool,
     /// Places before what is there: "kitchen [lights]".
@@ -49,6 +51,7 @@ struct Parser<'a> {
     /// There was a question mark at the end.
     asked: bool,
     verb_last: bool,
+    place_after_verb: bool,
     now: Clause,
     pending: Pending,
     excepting: bool,
@@ -100,6 +103,8 @@ impl Parser<'_> {
             Sense::Place(place) => self.place(at, place),
             Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(sense),
             Sense::Act(act) => self.act(act),
+            Sense::Split(act, particle) => self.act(act).and_then(|()| fill(&mut self.pending.particle, particle)),
+            Sense::Particle(particle) => self.particle(particle),
             Sense::State(state) => self.state(state),
             Sense::Participle(state) => {
                 let told = self.now.ask.is_some() || self.now.ensure;
@@ -130,6 +135,13 @@ impl Parser<'_> {
             self.closed = true;
         }
         fill(&mut self.now.act, act)
+    }
+
+    /// The rest of a verb in two parts: "schliess die tür [ab]".
+    fn particle(&mut self, particle: u16) -> Option<()> {
+        let misplaced = self.pending.place || self.pending.link.is_some() || self.pending.particle.take() != Some(particle);
+        self.close()?;
+        (!misplaced).then_some(())
     }
 
     fn state(&mut self, state: State) -> Option<()> {

@@ -1,0 +1,77 @@
+//! The languages beside English, each over a home of its own and over one with English names: exactly that, or silence; and
+//! everything that is said back is said in the language of the command.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Arc, LazyLock};
+
+use sayso::command::phrase::Phrase;
+use sayso::config::{Config, Needs, Place};
+use sayso::home::Home;
+use sayso::local::{Local, Settings};
+
+use crate::phrasebook::{Expected, Line, Verdict, folder, judge, sorted};
+
+const LANGUAGES: [&str; 4] = ["de", "es", "fr", "nl"];
+
+/// Of every three lines the third was kept aside, unread, while the words were gathered.
+const ASIDE: usize = 3;
+
+static LOCAL: LazyLock<Local> = LazyLock::new(|| Local::new(&Settings::default()).unwrap());
+
+fn home(name: &str) -> Arc<Home> {
+    let file = folder().join("homes").join(name).with_extension("toml");
+    let place = Place { config: None, home: Some(file), needs: Needs::Home, ..Place::default() };
+    let config = Config::load(&place).unwrap_or_else(|faults| panic!("{name}: {faults}"));
+    config.home
+}
+
+fn book(language: &str) -> Vec<Line> {
+    let text = fs::read_to_string(folder().join(language).with_extension("jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+/// How one language is read: the verdicts, of what may be read while the words are gathered and of what is kept aside.
+fn score(language: &str) -> [BTreeMap<(bool, Verdict), usize>; 2] {
+    let homes: BTreeMap<&str, Arc<Home>> = [language, "mixed"].into_iter().map(|name| (name, home(name))).collect();
+    let mut scores = [BTreeMap::new(), BTreeMap::new()];
+    for (i, line) in book(language).iter().enumerate() {
+        let phrase = Phrase::new(&line.text, line.area.as_deref(), Some(language));
+        let draft = LOCAL.draft(&phrase, &homes[line.home.as_str()]);
+        let verdict = judge(&line.expect, draft.as_ref());
+        let aside = i % ASIDE == ASIDE - 1;
+        let acts = !matches!(&line.expect, Expected::Word(word) if word == "silent");
+        *scores[usize::from(aside)].entry((acts, verdict)).or_default() += 1;
+        if verdict != Verdict::Exact {
+            let got = draft.map_or_else(|| "nothing".to_owned(), |d| d.question.unwrap_or_else(|| sorted(&d.actions).join(" ")));
+            println!("{language} {verdict:?}: {:?} ({:?})\n    wanted {:?}\n    got {got}", line.text, line.area, line.expect);
+        }
+    }
+    scores
+}
+
+#[test]
+fn every_language_is_read_as_its_people_mean_it() {
+    let mut faults = Vec::new();
+    for language in LANGUAGES {
+        let mut all = [0, 0];
+        for (part, score) in ["read", "kept aside"].into_iter().zip(score(language)) {
+            let of = |acts, verdict| score.get(&(acts, verdict)).copied().unwrap_or(0);
+            let (lines, silent): (usize, usize) = (score.values().sum(), score.iter().filter(|((acts, _), _)| !acts).map(|(_, n)| n).sum());
+            let exact = of(true, Verdict::Exact) + of(false, Verdict::Exact);
+            let wrong = of(true, Verdict::Wrong) + of(false, Verdict::Wrong);
+            let (acting, acted) = (lines - silent, of(true, Verdict::Exact));
+            println!(
+                "{language}, {part}: {exact} of {lines} exact ({:.1} %), {wrong} wrong; of {acting} that act {acted}, of {silent} that must not {} silent",
+                100.0 * f64::from(u32::try_from(exact).unwrap()) / f64::from(u32::try_from(lines).unwrap()),
+                of(false, Verdict::Exact),
+            );
+            if wrong > 0 || of(false, Verdict::Exact) < silent || acted * 10 < acting * 9 {
+                faults.push(format!("{language}, {part}"));
+            }
+            all = [all[0] + lines, all[1] + silent];
+        }
+        assert!(all[0] >= 150 && all[1] >= 50, "{language}: the phrasebook has shrunk to {all:?}");
+    }
+    assert!(faults.is_empty(), "not read well enough: {}", faults.join("; "));
+}
