@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
+use crate::home::capability::Capability;
 use crate::home::slug::Slug;
 use crate::home::{Clash, Home};
 
 use super::registry::{Furnished, Registry};
-use super::{Message, Origin, Settings, names};
+use super::{Found, Message, Origin, Settings, names};
 
 /// A home is made when nothing new was announced for this long: retained announcements come in floods.
 const QUIET: Duration = Duration::from_millis(300);
@@ -80,6 +81,7 @@ impl Finder {
                 debug!(topic, why, "an announcement not for us");
                 return false;
             }
+            Ok(Message::Announced(found)) => Message::Announced(self.modest(topic, found)),
             Ok(message) => message,
             Err(malformed) => {
                 self.complain(topic, &malformed);
@@ -100,6 +102,16 @@ impl Finder {
             self.expect(now);
         }
         heard.changed
+    }
+
+    /// Those that are not commanded where devices announce themselves: commanding one would announce another.
+    fn modest(&mut self, topic: &str, mut found: Vec<Found>) -> Vec<Found> {
+        let all = found.len();
+        found.retain(|found| !found.device.capabilities.iter().flat_map(Capability::command_topics).any(|topic| self.settings.hears(topic)));
+        if found.len() < all {
+            self.complain(topic, &"some of it would be commanded on a topic of announcements");
+        }
+        found
     }
 
     /// The broker is about to tell what it kept: a home is due once it has, whatever it tells.

@@ -291,6 +291,13 @@ impl Capability {
         Self { property, takes, guard: Guard::all(Risk::Auto), settable, step, link: Link::default() }
     }
 
+    /// The topics it is commanded on; none where it has no way of its own to the device.
+    pub fn command_topics(&self) -> impl Iterator<Item = &str> {
+        let link = &self.link;
+        let messages = link.stop.iter().chain(&link.toggle).chain(link.fixed.iter().map(|(_, message)| message));
+        link.command.iter().map(|port| port.topic.as_str()).chain(messages.map(|message| message.topic.as_str()))
+    }
+
     /// The same, taking other values.
     #[must_use]
     pub fn taking(self, takes: Takes) -> Self {

@@ -21,7 +21,7 @@ pub mod speech;
 pub mod state;
 pub mod template;
 
-use capability::{Property, Value};
+use capability::{Capability, Property, Value};
 use device::{Area, Device};
 use rights::Rights;
 use slug::Slug;
@@ -37,6 +37,8 @@ pub struct Home {
     by_id: HashMap<Slug, usize>,
     /// State topic → the capabilities heard there, as positions in `devices` and `capabilities`.
     listeners: HashMap<String, Vec<(usize, usize)>>,
+    /// Command topics that several devices share → the capabilities commanded there.
+    shared: HashMap<String, Vec<(usize, usize)>>,
     revision: u64,
 }
 
@@ -116,13 +118,14 @@ impl Home {
                 }
             }
         }
+        let shared = shared(&devices);
         let mut hasher = DefaultHasher::new();
         // In order: a map's own order differs from start to start, and kept drafts would be lost with each.
         let rules: BTreeMap<_, _> = rights.by_source.iter().collect();
         // Straight into the hash: as one text, a large home would be many megabytes.
         let _ = write!(Hashed(&mut hasher), "{areas:?}{devices:?}{rules:?}");
         let revision = hasher.finish();
-        Ok(Self { devices, areas, rights, prefix: prefix.to_owned(), by_id, listeners, revision })
+        Ok(Self { devices, areas, rights, prefix: prefix.to_owned(), by_id, listeners, shared, revision })
     }
 
     /// A home with nothing in it.
@@ -184,12 +187,7 @@ impl Home {
     /// The topics sayso may publish to for its devices: none of them may be one it listens on.
     pub fn command_topics(&self) -> impl Iterator<Item = String> {
         self.devices.iter().flat_map(|device| {
-            let linked = device.capabilities.iter().flat_map(|c| {
-                let link = &c.link;
-                let command = link.command.iter().map(|port| port.topic.clone());
-                let fixed = link.fixed.iter().map(|(_, message)| message);
-                command.chain(link.stop.iter().chain(&link.toggle).chain(fixed).map(|p| p.topic.clone()))
-            });
+            let linked = device.capabilities.iter().flat_map(Capability::command_topics).map(str::to_owned);
             linked.chain(std::iter::once(self.action_topic(&device.id)))
         })
     }
@@ -202,4 +200,21 @@ impl Home {
         let heard_by = listeners.iter().map(|&(d, c)| (&self.devices[d], &self.devices[d].capabilities[c]));
         heard_by.filter_map(|(device, capability)| Some((device.id.clone(), capability.property.clone(), capability.link.decode(topic, &heard)?))).collect()
     }
+}
+
+/// The topics that are commanded under more than one device's name.
+fn shared(devices: &[Device]) -> HashMap<String, Vec<(usize, usize)>> {
+    let mut all: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
+    for (d, device) in devices.iter().enumerate() {
+        for (c, capability) in device.capabilities.iter().enumerate() {
+            for topic in capability.command_topics() {
+                let here = all.entry(topic).or_default();
+                if here.last() != Some(&(d, c)) {
+                    here.push((d, c));
+                }
+            }
+        }
+    }
+    all.retain(|_, here| here.first().map(|(d, _)| d) != here.last().map(|(d, _)| d));
+    all.into_iter().map(|(topic, here)| (topic.to_owned(), here)).collect()
 }

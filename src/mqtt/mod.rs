@@ -77,7 +77,7 @@ pub struct Settings {
     pub queue: NonZeroUsize,
     /// Messages that may wait for the broker.
     pub outbox: NonZeroUsize,
-    /// Beginnings of MQTT 5 response topics that are obeyed, such as `clients/`. `<prefix>/reply/` always is.
+    /// Beginnings of MQTT 5 response topics that are obeyed, such as `clients/`. `<prefix>/reply/<source>` and what is below it always are.
     pub reply_prefixes: Vec<String>,
 }
 

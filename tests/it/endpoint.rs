@@ -170,11 +170,16 @@ impl Endpoint {
     pub(crate) async fn start(scripts: impl Into<Vec<Script>>) -> Self {
         let scripts = scripts.into();
         assert!(!scripts.is_empty());
+        Self::answering(move |n, _| scripts[n.min(scripts.len() - 1)].clone()).await
+    }
+
+    /// Answers each request by its number, from 0, and its body.
+    pub(crate) async fn answering(answer: impl Fn(usize, &str) -> Script + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::<Mutex<Seen>>::default();
         let mut task = JoinSet::new();
-        task.spawn(serve(listener, scripts, Arc::clone(&seen)));
+        task.spawn(serve(listener, Arc::new(answer), Arc::clone(&seen)));
         Self { address, seen, _task: task }
     }
 
@@ -214,25 +219,28 @@ impl Endpoint {
     }
 }
 
-async fn serve(listener: TcpListener, scripts: Vec<Script>, seen: Arc<Mutex<Seen>>) {
-    let scripts = Arc::new(scripts);
+/// What is said to a request, by its number and body.
+type Answer = Arc<dyn Fn(usize, &str) -> Script + Send + Sync>;
+
+async fn serve(listener: TcpListener, answer: Answer, seen: Arc<Mutex<Seen>>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         // With Nagle's algorithm on, what is measured is the algorithm.
         stream.set_nodelay(true).unwrap();
         while connections.try_join_next().is_some() {}
-        let (scripts, seen) = (Arc::clone(&scripts), Arc::clone(&seen));
+        let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
         connections.spawn(async move {
             let mut stream = stream;
             while let Some((head, body)) = request(&mut stream).await {
                 let dialect = Dialect::of(&head, &body);
                 let script = {
                     let mut seen = seen.lock().unwrap();
+                    let script = answer(seen.bodies.len(), &body);
                     seen.heads.push(head);
                     seen.bodies.push(body);
                     seen.now += 1;
                     seen.most_at_once = seen.most_at_once.max(seen.now);
-                    scripts[(seen.bodies.len() - 1).min(scripts.len() - 1)].clone()
+                    script
                 };
                 let end = play(&mut stream, &script, dialect, &seen).await;
                 seen.lock().unwrap().now -= 1;

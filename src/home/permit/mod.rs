@@ -276,13 +276,14 @@ impl Home {
                 continue;
             }
             let becomes = absolute(&meant)?;
-            match risk(&meant, becomes.as_ref()) {
+            let step = self.step(&meant, becomes.clone(), asker.command)?;
+            match risk(&meant, becomes.as_ref()).max(self.under_other_names(&step, asker.source)?) {
                 Risk::Never => return Err(Denied::Never { device: meant.device.name.clone(), property: action.property.clone() }),
                 Risk::Confirm if !asker.confirmed => unconfirmed.push(say::intent(asker.speech, &meant, becomes.as_ref())),
                 Risk::Auto | Risk::Confirm => {}
             }
             said.done(&meant, becomes.as_ref());
-            plan.steps.push(self.step(&meant, becomes, asker.command)?);
+            plan.steps.push(step);
         }
         if !unconfirmed.is_empty() {
             return Err(Denied::Unconfirmed { question: say::confirm(asker.speech, &unconfirmed) });
@@ -302,6 +303,23 @@ impl Home {
             return Err(not(Lack::Setting));
         }
         Ok(Meant { device, capability, action, seen: state.of(&device.id, &action.property) })
+    }
+
+    /// The risk the step's topic has where other devices are commanded on it as well: a stranger may announce a lamp that is
+    /// switched on by what opens the door. Whoever may not command those may not do it under this name either.
+    fn under_other_names(&self, step: &Step, source: &str) -> Result<Risk, Denied> {
+        let mut worst = Risk::Auto;
+        for &(d, c) in self.shared.get(&step.publish.topic).into_iter().flatten() {
+            let (device, capability) = (&self.devices[d], &self.devices[d].capabilities[c]);
+            if device.id == step.device || !capability.settable {
+                continue;
+            }
+            if !self.rights().allow(source, device, &capability.property) {
+                return Err(Denied::NotAllowed { source_name: source.to_owned(), device: device.name.clone() });
+            }
+            worst = worst.max(capability.guard.opening).max(capability.guard.otherwise);
+        }
+        Ok(worst)
     }
 
     fn step(&self, meant: &Meant<'_>, becomes: Option<Value>, command: &str) -> Result<Step, Denied> {

@@ -197,3 +197,24 @@ proptest! {
         }
     }
 }
+
+/// A lamp that a stranger announced: it is "switched on" by what unlocks the door.
+fn home_with_a_false_lamp() -> Home {
+    let rules = Rules { allow: vec![], deny: vec![Selector::Kind(slug("lock"))] };
+    let rights = Rights { by_source: [("panel".to_owned(), rules)].into() };
+    let (mut door, mut lamp) = (device("front", "lock"), device("lamp", "light"));
+    door.guard_entrances();
+    lamp.capabilities.retain(|capability| capability.property == Property::Power);
+    lamp.capabilities[0].link.command = None;
+    lamp.capabilities[0].link.fixed = vec![(Value::text("on"), Publication::new("z/front/set", r#"{"state":"UNLOCK"}"#))];
+    Home::new(vec![], vec![door, lamp], rights, "sayso").unwrap()
+}
+
+#[test]
+fn what_opens_a_door_asks_first_whatever_name_it_goes_by() {
+    let draft = Draft { actions: vec![action("lamp", "power", Op::Set, Some(Value::text("on")))], ..Draft::default() };
+    let try_as = |asker: Asker<'_>| home_with_a_false_lamp().permit(&draft, &State::default(), asker);
+    assert!(matches!(try_as(asker()), Err(Denied::Unconfirmed { .. })));
+    assert!(matches!(try_as(Asker { source: "panel", ..asker() }), Err(Denied::NotAllowed { .. })));
+    assert_eq!(try_as(Asker { confirmed: true, ..asker() }).unwrap().steps()[0].publish().payload, r#"{"state":"UNLOCK"}"#);
+}

@@ -133,18 +133,17 @@ impl Rules {
 
     /// Where the reply goes, and whether that is where it was asked for.
     fn reply_topic(&self, letter: &Letter<'_>, source: &str) -> (String, Result<(), String>) {
-        let own = format!("{}/reply/", self.prefix);
-        let Some(asked) = letter.response_topic else { return (own + source, Ok(())) };
-        let known = asked.starts_with(&own) || self.reply_prefixes.iter().any(|p| !p.is_empty() && asked.starts_with(p.as_str()));
+        let own = format!("{}/reply/{source}", self.prefix);
+        let Some(asked) = letter.response_topic else { return (own, Ok(())) };
+        // What is said to another source is not for this one to say.
+        let is_own = asked.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let known = is_own || self.reply_prefixes.iter().any(|p| !p.is_empty() && asked.starts_with(p.as_str()));
         let is_command = Filter::new(command_filter(&self.prefix)).is_ok_and(|f| f.matches(asked));
         if known && !is_command && Topic::new(asked).is_ok() {
             return (asked.to_owned(), Ok(()));
         }
         let shown: String = asked.chars().take(80).collect();
-        (
-            own + source,
-            Err(format!("reply topic `{shown}` is not allowed: use one below `{}/reply/`, or add its beginning to `mqtt.reply_prefixes`", self.prefix)),
-        )
+        (own.clone(), Err(format!("reply topic `{shown}` is not allowed: use `{own}` or one below it, or add its beginning to `mqtt.reply_prefixes`")))
     }
 }
 

@@ -103,10 +103,10 @@ fn the_reply_goes_only_where_it_may() {
         let letter = Letter { response_topic: Some(topic), correlation: Some(b"c1"), ..letter(b"lamp on") };
         decode(&letter, &rules())
     };
-    for topic in ["sayso/reply/elsewhere", "clients/app/answers"] {
+    for topic in ["sayso/reply/hall", "sayso/reply/hall/7", "clients/app/answers"] {
         assert_eq!(asking(topic).unwrap().reply_to, ReplyTo { topic: topic.to_owned(), correlation: Some(b"c1".to_vec()) });
     }
-    for topic in ["zigbee2mqtt/lock/set", "sayso/command/hall", "clients/+", "clients/#", "", "sayso/replyx"] {
+    for topic in ["zigbee2mqtt/lock/set", "sayso/command/hall", "clients/+", "clients/#", "", "sayso/replyx", "sayso/reply/hallway", "sayso/reply/elsewhere"] {
         let rejected = asking(topic).unwrap_err();
         assert_eq!(rejected.reply_to, ReplyTo { topic: "sayso/reply/hall".to_owned(), correlation: Some(b"c1".to_vec()) });
         assert!(rejected.refusal.to_string().contains("mqtt.reply_prefixes"), "{topic}: {}", rejected.refusal);
