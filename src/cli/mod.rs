@@ -141,6 +141,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
+    // Keys are in our memory: no core is written of it, and no other process of this user may look into it.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // A second start (in one process) leaves the first in place.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut out = io::stdout().lock();

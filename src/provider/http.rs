@@ -11,6 +11,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::secret::Secret;
+
 use super::anthropic::Anthropic;
 use super::gemini::Gemini;
 use super::ollama::Ollama;
@@ -56,6 +58,8 @@ pub struct Unfit {
 /// One provider, ready to be called. The connection is made at the first call, so that an idle daemon stays small.
 pub struct Endpoint {
     base_url: String,
+    /// What must not come back to us.
+    key: Option<Secret>,
     timeouts: Timeouts,
     provider: Box<dyn Provider>,
     trust: Trust,
@@ -94,6 +98,7 @@ impl Endpoint {
         let base_url = settings.base_url.trim_end_matches('/').to_owned();
         Ok(Self {
             base_url,
+            key: settings.key.clone(),
             timeouts: settings.timeouts,
             provider,
             trust,
@@ -161,7 +166,7 @@ impl Endpoint {
             if length > LARGEST_BODY {
                 return Err(too_long(LARGEST_BODY));
             }
-            for piece in stream.push(&bytes) {
+            for piece in stream.push(&self.without_key(bytes.into())) {
                 give(&pieces, piece, end).await?;
             }
             patience = self.timeouts.between_bytes;
@@ -217,7 +222,19 @@ impl Endpoint {
             }
             body.extend_from_slice(&bytes);
         }
-        Ok(body)
+        Ok(self.without_key(body))
+    }
+
+    /// A server that says our key back, as some do in their errors, must not make us tell it to others: errors are logged, and
+    /// published with our health.
+    fn without_key(&self, mut said: Vec<u8>) -> Vec<u8> {
+        let Some(key) = self.key.as_ref().map(|key| key.expose().as_bytes()) else { return said };
+        let (mut from, instead) = (0, b"(key)");
+        while let Some(at) = said[from..].windows(key.len()).position(|here| here == key) {
+            said.splice(from + at..from + at + key.len(), *instead);
+            from += at + instead.len();
+        }
+        said
     }
 
     /// The next bytes of a body; none at its end.

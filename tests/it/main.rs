@@ -33,6 +33,7 @@ mod reload;
 mod restart;
 mod say;
 mod scene;
+mod security;
 mod shutdown;
 mod streaming;
 mod try_;
