@@ -44,8 +44,8 @@ const GEMINI: Service = Service {
 const OLLAMA: Service = Service { api: Api::Ollama, home: "http://localhost:11434", model: None, version: None, concurrency: NonZeroUsize::MIN };
 
 const APIS: [(&str, &Service); 4] = [("openai", &OPENAI), ("anthropic", &ANTHROPIC), ("gemini", &GEMINI), ("ollama", &OLLAMA)];
-/// Enough for an action on each of some forty devices.
-const MAX_OUTPUT_TOKENS: u32 = 1024;
+/// As many as any prompt asks for: each asks for what its home may take.
+const MAX_OUTPUT_TOKENS: u32 = 8192;
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(10);
 /// Headers that are written by us, or by the connection.
 const OURS: [&str; 6] = ["accept", "connection", "content-length", "content-type", "host", "transfer-encoding"];

@@ -16,7 +16,10 @@ use crate::provider::Prompt;
 
 use super::registry::{registry, standard, word};
 
-/// The most tokens any answer may take: 256 actions of some 30 tokens. A provider's own setting is usually lower.
+/// The tokens an answer may take: for words or some forty actions, and for an action on every fourth device, which has 20 to
+/// 24, for somebody may say "all lights off". A model at home sets memory aside for each. A provider's own limit may be lower.
+const WORDS: u32 = 1024;
+const EACH_DEVICE: u32 = 6;
 const MOST_OUTPUT_TOKENS: u32 = 8192;
 
 /// The most prefixes kept: one per class of rights.
@@ -140,7 +143,7 @@ impl Composer {
     pub fn compose(&self, phrase: &Phrase, home: &Home, source: &str) -> Prompt {
         let (prefix, prefix_key) = self.prefix(home, source);
         let schema = Arc::clone(&self.schema);
-        Prompt { prefix, prefix_key, phrase: message(phrase, home), schema, max_output_tokens: MOST_OUTPUT_TOKENS }
+        Prompt { prefix, prefix_key, phrase: message(phrase, home), schema, max_output_tokens: room(home) }
     }
 
     /// The edition of `home`, worked out once for each.
@@ -167,6 +170,12 @@ impl Composer {
         prefixes.push(Prefix { revision: home.revision(), class: class.to_owned(), text: Arc::clone(&text), key: Arc::clone(&key) });
         (text, key)
     }
+}
+
+/// The most tokens an answer about this home may take.
+fn room(home: &Home) -> u32 {
+    let devices = u32::try_from(home.devices().len()).unwrap_or(u32::MAX);
+    devices.saturating_mul(EACH_DEVICE).saturating_add(WORDS).min(MOST_OUTPUT_TOKENS)
 }
 
 /// What was said, and where and in what language.
@@ -225,6 +234,15 @@ mod tests {
         assert_eq!(one.phrase, "area: kitchen\nlanguage: de\ncommand: lamp on");
         assert_eq!(other.phrase, "command: lock up");
         assert!(!one.prefix.contains("lamp on"));
+    }
+
+    #[test]
+    fn an_answer_has_room_for_all_the_lights() {
+        let rooms = [0, 10, 300].map(|n| {
+            let devices = (0..n).map(|n| device(&format!("light_{n}"), "light", "kitchen")).collect();
+            Composer::default().compose(&Phrase::new("everything off", None, None), &home(devices, Rights::default()), "a").max_output_tokens
+        });
+        assert_eq!(rooms, [1024, 1084, 2824]);
     }
 
     #[test]

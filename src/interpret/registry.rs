@@ -36,7 +36,7 @@ pub(super) fn registry(home: &Home, allowed: impl Fn(&Device, &Property) -> bool
     for (kind, can) in &usual {
         put(&mut out, format_args!("{kind}: {can}\n"));
     }
-    out.push_str("\nDevices: id, kind, = other names, : what it can. Below the area they are in: # id = other names, floor\n");
+    out.push_str("\nAreas, each after a #, and below it its devices: id, kind, other names after =, what it can after :\n");
     let places = home.areas().iter().map(Some).chain([None]);
     for place in places {
         let here: Vec<&Shown<'_>> = shown.iter().filter(|shown| shown.device.area.as_ref() == place.map(|area| &area.id)).collect();
@@ -56,7 +56,18 @@ pub(super) fn registry(home: &Home, allowed: impl Fn(&Device, &Property) -> bool
 
 /// A property of the vocabulary, and what it takes.
 pub(super) fn standard(property: &Property) -> String {
-    format!("{property} {}", takes(&Capability::standard(property.clone()).takes))
+    format!("{property} {}{}", takes(&Capability::standard(property.clone()).takes), remark(property))
+}
+
+/// What its name and range leave open.
+fn remark(property: &Property) -> &'static str {
+    match property {
+        Property::Position => ", 0 is closed, 100 is open",
+        Property::Tilt => ", 0 is closed",
+        Property::ColorTemp => ", less is warmer",
+        Property::Temperature | Property::Humidity => ", a target",
+        _ => "",
+    }
 }
 
 /// What most devices of a kind can, for kinds of more than one device.
@@ -190,7 +201,7 @@ Properties, and the values they take where nothing else is listed
 power on|off
 brightness 0..100 %
 color CSS colour name or #rrggbb
-temperature 5..35 °C
+temperature 5..35 °C, a target
 volume 0..100 %
 mute on|off
 playback playing|paused|stopped|next|previous
@@ -198,7 +209,7 @@ playback playing|paused|stopped|next|previous
 Kinds, and what a device of each can where it lists nothing of its own
 light: power, brightness
 
-Devices: id, kind, = other names, : what it can. Below the area they are in: # id = other names, floor
+Areas, each after a #, and below it its devices: id, kind, other names after =, what it can after :
 # kitchen = \"Küche\", \"downstairs\"
 boiler water_heater = \"hot water\": power (query only), temperature 40..60 °C
 ceiling light

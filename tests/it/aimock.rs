@@ -20,10 +20,14 @@ use tokio::time::timeout;
 
 use crate::daemon::Place;
 use crate::failover;
+use crate::listener::Message;
 use crate::scene::{PATIENCE, Scene};
 
 const KEY: &str = "sk-test-0123456789";
 const COSY: &str = "make the kitchen cosy";
+const EXPLAIN: &str = "explain how a heat pump works";
+const EXPLAINED: &str =
+    "It is a refrigerator turned around: it takes \"cold\" heat from the air outside, squeezes it until it is hot, and gives it to the house.";
 
 /// Each API, what the config calls it, and where aimock has it. Its Gemini knows only the beta version, whose requests and
 /// answers are those of v1.
@@ -55,7 +59,9 @@ impl Aimock {
         };
         let turns_on = |device| json!({"actions": [{"device": device, "op": "set", "property": "power", "value": "on"}], "question": null, "speech": null});
         let says = |phrase, device| json!({"match": {"userMessage": phrase}, "response": {"content": turns_on(device).to_string()}});
-        let fixtures = json!({"fixtures": [says(COSY, "kitchen_light"), says("turn on the lamp", "lamp")]});
+        let explains = json!({"actions": [], "question": null, "speech": EXPLAINED}).to_string();
+        let explained = json!({"match": {"userMessage": EXPLAIN}, "response": {"content": explains}});
+        let fixtures = json!({"fixtures": [says(COSY, "kitchen_light"), says("turn on the lamp", "lamp"), explained]});
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fixtures.json");
         std::fs::write(&path, fixtures.to_string()).unwrap();
@@ -137,6 +143,22 @@ async fn in_pieces_it_is_the_same_answer_as_in_one() {
         drafts.push(read(&streamed.body).unwrap());
     }
     assert!(drafts.iter().all(|draft| *draft == drafts[0] && draft.actions[0].device == "kitchen_light"), "{drafts:?}");
+}
+
+#[tokio::test]
+async fn a_long_answer_comes_in_pieces_whichever_api_is_asked() {
+    let Some(aimock) = Aimock::start().await else { return };
+    for (_, name, path) in APIS {
+        let mut stage = Scene::new().provider(&aimock.table(name, path)).start().await;
+        let reply = stage.say(EXPLAIN).await;
+        assert_eq!((&reply["outcome"], &reply["via"], &reply["speech"]), (&json!("answered"), &json!(name), &json!(EXPLAINED)), "{reply}");
+        let heard = stage.listener.heard().await;
+        let pieces: Vec<Json> = heard.iter().filter(|m| m.topic == "sayso/reply/test/stream").map(Message::json).collect();
+        let text: String = pieces.iter().filter_map(|piece| piece["text"].as_str()).collect();
+        assert_eq!(text, EXPLAINED, "{name}");
+        assert!(pieces.len() > 2 && pieces[pieces.len() - 1]["last"] == true, "{name}: {pieces:?}");
+        println!("{name:<10} {EXPLAIN:?} in {} pieces", pieces.len());
+    }
 }
 
 #[tokio::test]
