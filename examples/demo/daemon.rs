@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::Fault;
 use crate::stand_in::StandIn;
 
-/// The house as sayso is told about it.
+/// What sayso is told about the house beyond what its devices announce.
 const HOME: &str = include_str!("home.toml");
 
 /// The running daemon. Dropping it lets it run on; [`Daemon::stop`] ends it as SIGTERM would.

@@ -1,5 +1,5 @@
 //! The simulated house: it subscribes to its devices' command topics, does what it is told, and publishes its
-//! state, retained, as real devices do. It knows MQTT and nothing of sayso.
+//! state, retained, as real devices do. It announces itself, knows MQTT and nothing of sayso.
 
 use std::time::Duration;
 
@@ -10,8 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::Fault;
-use crate::line;
+use crate::{Fault, announce, line};
 
 /// Between two steps of a moving part. A way from closed to open takes ten of them.
 const STEP: Duration = Duration::from_millis(100);
@@ -27,8 +26,8 @@ enum Dialect {
     Vacuum,
     /// A bare number: where to move to.
     Position,
-    /// sayso's own words: `{"property", "op", "value"}`.
-    Own,
+    /// Each property has a topic, the last level but one; the payload is the value.
+    Topics,
 }
 
 /// One device of the house.
@@ -63,6 +62,12 @@ impl Gadget {
         }
     }
 
+    /// One topic for each of these properties below `tells`.
+    fn topics(tells: &str, properties: &[&str], state: Json) -> Self {
+        let commands = properties.iter().map(|property| format!("{tells}/{property}/set")).collect();
+        Self { commands, tells: tells.to_owned(), answers: None, state, target: None, dialect: Dialect::Topics }
+    }
+
     fn other(command: &str, tells: &str, state: Json, dialect: Dialect) -> Self {
         Self { commands: vec![command.to_owned()], tells: tells.to_owned(), answers: None, state, target: None, dialect }
     }
@@ -88,11 +93,10 @@ impl Gadget {
                 self.state = json!(status);
             }
             Dialect::Position => self.target = payload.parse().ok().or(self.target),
-            Dialect::Own => {
-                let said: Json = serde_json::from_str(payload).unwrap_or_default();
-                if let (Some(property), "set") = (said["property"].as_str(), said["op"].as_str().unwrap_or_default()) {
-                    self.put(property, said["value"].clone());
-                }
+            Dialect::Topics => {
+                let key = topic.rsplit('/').nth(1).unwrap_or_default();
+                let value = if matches!(payload, "next" | "previous") { "playing" } else { payload };
+                self.put(key, serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
             }
         }
     }
@@ -110,7 +114,6 @@ impl Gadget {
                     self.put("state", json!(if value.as_f64() > Some(0.0) { "ON" } else { "OFF" }));
                     self.put("brightness", value);
                 }
-                ("playback", Some("next" | "previous")) => self.put("playback", json!("playing")),
                 _ => self.put(&key, value),
             }
         }
@@ -174,15 +177,15 @@ pub(crate) fn gadgets() -> Vec<Gadget> {
         zigbee("Bathroom fan", json!({"state": "OFF", "speed": 0})),
         Gadget::tasmota("coffee", &["POWER"], json!({"POWER": "OFF"})),
         Gadget::tasmota("garden", &["POWER", "Dimmer"], json!({"POWER": "OFF", "Dimmer": 100})),
-        Gadget::other("living/tv/set", "living/tv", json!({"power": "off", "volume": 30, "mute": "off", "playback": "stopped"}), Dialect::Zigbee),
+        Gadget::topics("living/tv", &["power", "volume", "mute", "playback"], json!({"power": "off", "volume": 30, "mute": "off", "playback": "stopped"})),
         Gadget::other("valetudo/robot/operation/set", "valetudo/robot/status", json!("docked"), Dialect::Vacuum),
         Gadget::other("garage/door/set", "garage/door", json!(0), Dialect::Position),
-        Gadget::other("sayso/action/workshop_pump", "sayso/state/workshop_pump", json!({"power": "off", "flow": 0}), Dialect::Own),
+        Gadget::topics("workshop/pump", &["power", "flow"], json!({"power": "off", "flow": 0})),
     ]);
     house
 }
 
-/// Connects the house and brings it to life. Returns once it is subscribed, so that no command is missed.
+/// Connects the house and brings it to life. Returns once it is subscribed, so that no command is missed, and all is announced.
 pub(crate) async fn start(port: u16, tasks: &mut JoinSet<()>) -> Result<(), Fault> {
     let house = gadgets();
     let (client, mut events) = line::open("demo-house", port);
@@ -192,7 +195,12 @@ pub(crate) async fn start(port: u16, tasks: &mut JoinSet<()>) -> Result<(), Faul
     for gadget in &house {
         client.try_publish(gadget.tells.as_str(), QoS::AtLeastOnce, true, gadget.payload())?;
     }
-    line::subscribed(&mut events, house.iter().map(|gadget| gadget.commands.len()).sum()).await?;
+    let announced = announce::all();
+    for (topic, payload) in &announced {
+        client.try_publish(topic.as_str(), QoS::AtLeastOnce, true, payload.to_string())?;
+    }
+    let topics = house.iter().map(|gadget| gadget.commands.len()).sum();
+    line::settled(&mut events, topics, house.len() + announced.len()).await?;
     tasks.spawn(live(house, client, events));
     Ok(())
 }

@@ -22,14 +22,21 @@ pub(crate) fn open(client_id: &str, port: u16) -> (AsyncClient, EventLoop) {
 
 /// Polls until the broker has acknowledged `count` subscriptions.
 pub(crate) async fn subscribed(events: &mut EventLoop, count: usize) -> Result<(), Fault> {
+    settled(events, count, 0).await
+}
+
+/// Polls until the broker has acknowledged so many subscriptions and messages.
+pub(crate) async fn settled(events: &mut EventLoop, subscriptions: usize, messages: usize) -> Result<(), Fault> {
     let all = async {
-        let mut seen = 0;
-        while seen < count {
-            if let Event::Incoming(Packet::SubAck(_)) = events.poll().await? {
-                seen += 1;
+        let (mut subscribed, mut published) = (0, 0);
+        while subscribed < subscriptions || published < messages {
+            match events.poll().await? {
+                Event::Incoming(Packet::SubAck(_)) => subscribed += 1,
+                Event::Incoming(Packet::PubAck(_)) => published += 1,
+                _ => {}
             }
         }
         Ok::<(), Fault>(())
     };
-    tokio::time::timeout(PATIENCE, all).await.map_err(|_| "the broker did not acknowledge the subscriptions")?
+    tokio::time::timeout(PATIENCE, all).await.map_err(|_| "the broker did not acknowledge all that was said to it")?
 }

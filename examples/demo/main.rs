@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::task::JoinSet;
 
+mod announce;
 mod broker;
 mod daemon;
 mod house;
@@ -100,6 +101,7 @@ Its broker is at 127.0.0.1:{port} for any MQTT client, while this runs:
   mosquitto_sub -p {port} -v -t '#'
   mosquitto_pub -p {port} -t sayso/command/demo -m \"turn on the hall light\"
   sayso say --port {port} \"turn off the hall light\"
+  sayso home --port {port}
 ",
         house::gadgets().len()
     ))

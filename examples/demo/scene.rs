@@ -40,10 +40,10 @@ const ACTS: [Act; 14] = [
     },
     Act { title: "A question about a device is answered from its state", says: &["is the front door locked?"], ends: ("answered", "local", ""), ..QUIET },
     Act {
-        title: "A device without a binding of its own hears sayso's words",
+        title: "A number of the device's own, in its own unit",
         says: &["set the workshop pump flow to 12"],
         ends: ("done", "local", ""),
-        sends: &["sayso/action/workshop_pump"],
+        sends: &["workshop/pump/flow/set"],
         ..QUIET
     },
     Act {

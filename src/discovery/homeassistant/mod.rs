@@ -181,7 +181,7 @@ fn found(component: &str, config: &Config, body: &Body, object: &str) -> Result<
 fn capabilities(component: &str, config: &Config, device: &str) -> Result<Vec<Capability>, Malformed> {
     match component {
         "light" => light::light(config),
-        "switch" => simple::switch(config),
+        "switch" => simple::switch(config, device),
         "siren" => simple::siren(config),
         "cover" => moving::cover(config),
         "valve" => moving::valve(config),

@@ -8,6 +8,9 @@ use crate::home::capability::{Capability, Property, Takes, Value};
 use super::super::{Malformed, choice, names, number, readings, setting};
 use super::config::Config;
 
+/// The words of the vocabulary for what plays.
+const PLAYBACK: [&str; 5] = ["playing", "paused", "stopped", "next", "previous"];
+
 /// The two states of something switched: what is sent for them, and what is heard.
 pub(super) struct Words {
     /// Keys of the payloads for on and off, with their defaults.
@@ -34,9 +37,12 @@ pub(super) fn switched(config: &Config, property: Property, [on, off]: [&str; 2]
     Ok(setting(property, choice(&[on, off]), link))
 }
 
-pub(super) fn switch(config: &Config) -> Result<Vec<Capability>, Malformed> {
+pub(super) fn switch(config: &Config, device: &str) -> Result<Vec<Capability>, Malformed> {
     let ports = [["command_topic", "command_template"], ["state_topic", "value_template"]];
-    Ok(vec![switched(config, Property::Power, ["on", "off"], ports, &ON_OFF)?])
+    // Home Assistant has no media player over MQTT: its parts are announced one by one.
+    let mutes = !device.is_empty() && config.own_name(device).is_some_and(|name| name.eq_ignore_ascii_case("mute"));
+    let property = if mutes { Property::Mute } else { Property::Power };
+    Ok(vec![switched(config, property, ["on", "off"], ports, &ON_OFF)?])
 }
 
 pub(super) fn siren(config: &Config) -> Result<Vec<Capability>, Malformed> {
@@ -67,7 +73,12 @@ pub(super) fn select(config: &Config, device: &str) -> Result<Vec<Capability>, M
         return Err(Malformed::Missing("options"));
     }
     let name = config.own_name(device).unwrap_or_else(|| "option".to_owned());
-    Ok(vec![setting(readings::named(&name), Takes::Choice(options), link)])
+    let playback = || Takes::Choice(options.iter().filter(|word| PLAYBACK.contains(&word.as_str())).cloned().collect());
+    Ok(vec![match name.to_lowercase().as_str() {
+        "source" | "input" => setting(Property::Source, Takes::Choice(options), link),
+        "playback" if options.iter().any(|word| PLAYBACK.contains(&word.as_str())) => setting(Property::Playback, playback(), link),
+        _ => setting(readings::named(&name), Takes::Choice(options), link),
+    }])
 }
 
 pub(super) fn numeric(config: &Config, device: &str) -> Result<Vec<Capability>, Malformed> {
@@ -77,9 +88,12 @@ pub(super) fn numeric(config: &Config, device: &str) -> Result<Vec<Capability>, 
         return Err(Malformed::Missing("max"));
     }
     let unit = config.text("unit_of_measurement").and_then(|u| names::clean(&u)).unwrap_or_default();
-    let takes = Takes::Number { min, max, step: config.number("step").filter(|s| *s > 0.0), unit };
+    let is_volume = name.eq_ignore_ascii_case("volume") && min.abs() < f64::EPSILON && (max - 100.0).abs() < f64::EPSILON;
+    let (property, unit) = if is_volume { (Property::Volume, "%".to_owned()) } else { (readings::named(&name), unit) };
+    // Whole numbers where nothing is said, as for Home Assistant.
+    let takes = Takes::Number { min, max, step: config.number("step").filter(|s| *s > 0.0).or(Some(1.0)), unit };
     let link = Link { command: config.tells("command_topic", "command_template")?, state: config.hears("state_topic", "value_template")?, ..Link::default() };
-    Ok(vec![setting(readings::named(&name), takes, link)])
+    Ok(vec![setting(property, takes, link)])
 }
 
 pub(super) fn button(config: &Config) -> Result<Vec<Capability>, Malformed> {

@@ -183,7 +183,8 @@ fn rank(kind: &Kind) -> Option<usize> {
 
 /// The devices one physical device is to people.
 fn assemble(found: &[&Found], can: &HashMap<&str, Vec<&Found>>) -> Vec<Piece> {
-    let is_part = |f: &Found| matches!(f.device.kind.as_str(), "sensor" | "binary_sensor" | "number" | "select");
+    let is_mute = |f: &Found| f.device.capabilities.iter().all(|c| c.property == Property::Mute);
+    let is_part = |f: &Found| matches!(f.device.kind.as_str(), "sensor" | "binary_sensor" | "number" | "select") || is_mute(f);
     let (parts, mains): (Vec<&Found>, Vec<&Found>) = found.iter().copied().partition(|f| is_part(f));
     let top = mains.iter().filter_map(|f| rank(&f.device.kind)).min();
     let hosts = mains.iter().filter(|f| rank(&f.device.kind).is_some()).count();
@@ -204,6 +205,7 @@ fn assemble(found: &[&Found], can: &HashMap<&str, Vec<&Found>>) -> Vec<Piece> {
                 gather(&mut device.capabilities, part.device.capabilities);
             }
         }
+        be_player(&mut device);
         if hosts == 1 && rank(&device.kind).is_some() {
             device.aliases = alias(main).into_iter().collect();
         }
@@ -211,6 +213,17 @@ fn assemble(found: &[&Found], can: &HashMap<&str, Vec<&Found>>) -> Vec<Piece> {
     }
     pieces.extend(rest(parts));
     pieces
+}
+
+/// A switch with a volume or something to play is a media player, which nobody can announce as one.
+fn be_player(device: &mut Device) {
+    let plays = |c: &Capability| c.settable && matches!(c.property, Property::Volume | Property::Mute | Property::Playback);
+    if device.kind.as_str() == "switch"
+        && device.capabilities.iter().any(plays)
+        && let Ok(player) = Slug::new("media_player")
+    {
+        device.kind = Kind::new(player);
+    }
 }
 
 /// The physical device's own name, where it is another than the thing's and not just the room's.
