@@ -126,14 +126,14 @@ impl Recall {
         let ttl = match draft {
             _ if !passed => settings.negative_ttl,
             Draft { question: Some(_), .. } => settings.negative_ttl,
-            Draft { speech: Some(_), .. } => settings.speech_ttl.min(settings.ttl),
+            draft if in_words(draft) => settings.speech_ttl.min(settings.ttl),
             Draft { .. } => settings.ttl,
         };
         self.remember(key, Ok(draft.clone()), ttl);
         // What is good for minutes only does not wear the disk.
         if passed
             && draft.question.is_none()
-            && draft.speech.is_none()
+            && !in_words(draft)
             && let Some(disk) = &self.disk
             && let Err(error) = disk.put(&key.0, draft, SystemTime::now(), ttl)
         {
@@ -262,6 +262,11 @@ impl Worlds {
     fn was_there(&self, world: &str, now: Instant) -> bool {
         self.seen.contains_key(world) || now.saturating_duration_since(self.begun) < GRACE
     }
+}
+
+/// An answer in words alone. What a chatty model says beside its actions is as good as these.
+fn in_words(draft: &Draft) -> bool {
+    draft.speech.is_some() && draft.actions.is_empty()
 }
 
 fn world_of(key: &str) -> &str {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use crate::broker::Broker;
-use crate::daemon::Place;
+use crate::daemon::{Daemon, Place};
 use crate::endpoint::{Endpoint, Script};
 use crate::listener::Message;
-use crate::scene::{PATIENCE, Scene};
+use crate::scene::{PATIENCE, Scene, Stage};
 
 const COSY: &str = "make the kitchen cosy";
 
@@ -87,7 +87,7 @@ async fn who_may_only_speak_commands_does_not_reach_the_cache() {
     let broker = broker.await;
     let place = |user: &str| Place::new(&format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {}\nusername = \"{user}\"\n", broker.port()), "");
     let (daemon_place, admin, kiosk) = (place("sayso"), place("operator"), place("kiosk"));
-    let daemon = crate::daemon::Daemon::start(&daemon_place);
+    let daemon = Daemon::start(&daemon_place);
     daemon.says("connected to the broker", PATIENCE).await;
     let allowed = cache(&admin, &["stats", "--source", "operator"]).await;
     assert!(allowed.status.success(), "{}", printed(&allowed));
@@ -96,4 +96,60 @@ async fn who_may_only_speak_commands_does_not_reach_the_cache() {
     assert!(!as_other.status.success() && !printed(&as_other).contains("entries"), "{}", printed(&as_other));
     assert!(!denied.status.success() && !printed(&denied).contains("entries"), "{}", printed(&denied));
     assert!(printed(&denied).contains("does not let us in"), "{}", printed(&denied));
+}
+
+fn light(id: &str, name: &str, state: &str) -> (String, String) {
+    let config = json!({"name": null, "cmd_t": format!("{id}/set"), "stat_t": state, "dev": {"ids": [id], "name": name}});
+    (format!("homeassistant/light/{id}/config"), config.to_string())
+}
+
+/// Announces a device, retained, and waits until the home is another one for it.
+async fn announce(stage: &mut Stage, (topic, payload): (String, String)) {
+    let revision = |m: &Message| (m.topic == "sayso/health").then(|| m.json()["home"]["revision"].clone());
+    let heard = stage.listener.heard().await;
+    let before = heard.iter().rev().find_map(revision);
+    stage.listener.publish_retained(&topic, payload).await;
+    let changed = stage.listener.wait_for(|m: &Message| revision(m).is_some_and(|now| !heard.iter().any(|old| revision(old).as_ref() == Some(&now))), PATIENCE);
+    assert!(changed.await.is_some(), "the home never was another one than {before:?}\n{}", stage.daemon.log());
+}
+
+#[tokio::test]
+async fn a_draft_outlives_restarts_and_what_no_model_can_tell_and_not_a_new_device() {
+    let model = Endpoint::start([Script::turns_on("desk_lamp")]).await;
+    let mut stage = Scene::new().home("").endpoint(&model).start().await;
+    announce(&mut stage, light("desk", "Desk lamp", "desk/state")).await;
+    assert_eq!(stage.say("make it cosy").await["via"], "model1");
+    announce(&mut stage, light("desk", "Desk lamp", "desk/moved")).await;
+    assert_eq!(stage.say("make it cosy").await["via"], "cache", "where it tells its state is nothing a model knows");
+
+    // What is kept may be half a second on its way to the disk.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    stage.daemon.signal("TERM");
+    stage.daemon.ended(PATIENCE).await;
+    stage.daemon = Daemon::start(&stage.place);
+    stage.daemon.says("devices found", PATIENCE).await;
+    assert_eq!(stage.say("make it cosy").await["via"], "cache", "the same home, found anew");
+
+    announce(&mut stage, light("shelf", "Shelf lamp", "shelf/state")).await;
+    assert_eq!(stage.say("make it cosy").await["via"], "model1", "with another lamp it may mean something else");
+    assert_eq!(model.requests(), 2);
+}
+
+#[tokio::test]
+async fn what_came_to_nothing_is_not_asked_again_at_once() {
+    let question = json!({"actions": [], "question": "Which one?", "speech": null}).to_string();
+    let cases = [
+        (Script::says(&question), "unclear"),
+        (Script::turns_on("no_such_lamp"), "refused"),
+        (Script::completion(&json!({"role": "assistant", "content": null, "refusal": "I will not."}), "stop"), "refused"),
+    ];
+    for (script, outcome) in cases {
+        let model = Endpoint::start([script]).await;
+        let mut stage = Scene::new().endpoint(&model).start().await;
+        let (first, second) = (stage.say(COSY).await, stage.say(COSY).await);
+        assert_eq!((&first["outcome"], &second["outcome"]), (&json!(outcome), &json!(outcome)), "{first} {second}");
+        assert_eq!(first["speech"], second["speech"]);
+        assert_eq!(model.requests(), 1, "{first}");
+        assert!(stage.actions().await.is_empty());
+    }
 }

@@ -132,11 +132,12 @@ async fn a_draft_is_good_for_its_time_and_words_for_ten_minutes() {
     let key = |text| key_of(&recall, &Phrase::new(text, None, None), &home("lamp"), "panel");
     recall.keep(&key("lamp on"), &lamp_on(), true);
     recall.keep(&key("why is the sky blue?"), &spoken("Because of the air."), true);
+    recall.keep(&key("be so kind"), &Draft { speech: Some("My pleasure!".into()), ..lamp_on() }, true);
     tokio::time::advance(Duration::from_secs(599)).await;
     assert!(draft(&recall, &key("why is the sky blue?")).is_some());
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(draft(&recall, &key("why is the sky blue?")), None);
-    assert!(draft(&recall, &key("lamp on")).is_some());
+    assert!(draft(&recall, &key("lamp on")).is_some() && draft(&recall, &key("be so kind")).is_some());
     tokio::time::advance(Duration::from_mins(50)).await;
     assert_eq!(draft(&recall, &key("lamp on")), None);
 }
