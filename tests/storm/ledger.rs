@@ -1,0 +1,182 @@
+//! What was said, what was answered, what the devices heard; and the judgement over it. Pure.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How much later than its deadline an action may be heard: the broker keeps messages by whole seconds, and this machine is busy.
+const SLACK: Duration = Duration::from_secs(3);
+
+/// How far back the order of what a device heard is looked through.
+const FAR_ENOUGH: usize = 400;
+
+/// Of what kind a command is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// A level, understood at home.
+    Level,
+    /// The same, known by its correlation data alone.
+    Correlated,
+    /// A level that a model has to make out.
+    AskedLevel,
+    /// A lamp the other way round.
+    Toggle,
+    /// A dial a bit further.
+    Relative,
+    /// The next track: never twice.
+    Next,
+    /// The next track, by a model.
+    AskedNext,
+    /// A button: never twice.
+    Press,
+    /// A question about a state.
+    Query,
+}
+
+impl Kind {
+    fn is_once(self) -> bool {
+        matches!(self, Self::Next | Self::AskedNext | Self::Press)
+    }
+}
+
+/// One command.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) kind: Kind,
+    pub(crate) device: &'static str,
+    pub(crate) source: usize,
+    pub(crate) payload: String,
+    pub(crate) ttl: Duration,
+    /// When it was said; its deadline counts from here.
+    pub(crate) at: Instant,
+    pub(crate) published: Vec<Instant>,
+    /// When the broker took it, the first time.
+    pub(crate) acknowledged: Option<Instant>,
+    /// Its last answers: how it ended.
+    pub(crate) answers: Vec<(Instant, String)>,
+    /// It was told to come again.
+    pub(crate) put_off: usize,
+}
+
+impl Said {
+    pub(crate) fn deadline(&self) -> Instant {
+        self.at + self.ttl
+    }
+}
+
+/// An action as a device heard it.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    pub(crate) n: usize,
+    pub(crate) value: String,
+    pub(crate) at: Instant,
+}
+
+/// A time without a broker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outage {
+    pub(crate) from: Instant,
+    pub(crate) to: Instant,
+    /// It came back without what it knew.
+    pub(crate) forgot: bool,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) said: Vec<Said>,
+    pub(crate) heard: BTreeMap<String, Vec<Heard>>,
+    pub(crate) outages: Vec<Outage>,
+    pub(crate) dead: BTreeSet<String>,
+    pub(crate) faults: BTreeMap<&'static str, usize>,
+}
+
+/// One line of the judgement.
+#[derive(Debug)]
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    pub(crate) must_be_zero: bool,
+    pub(crate) offenders: Vec<usize>,
+}
+
+impl Ledger {
+    pub(crate) fn unanswered(&self) -> usize {
+        self.said.iter().filter(|said| said.answers.is_empty()).count()
+    }
+
+    pub(crate) fn fault(&mut self, name: &'static str) {
+        *self.faults.entry(name).or_default() += 1;
+    }
+
+    /// What each command came to at the devices, in the order of hearing.
+    pub(crate) fn actions(&self) -> HashMap<usize, Vec<&Heard>> {
+        let mut actions: HashMap<usize, Vec<&Heard>> = HashMap::new();
+        for heard in self.heard.values().flatten() {
+            actions.entry(heard.n).or_default().push(heard);
+        }
+        actions
+    }
+
+    pub(crate) fn judge(&self) -> Vec<Column> {
+        let actions = self.actions();
+        let times = |n: usize| actions.get(&n).map_or(0, Vec::len);
+        let which = |test: &dyn Fn(usize, &Said) -> bool| -> Vec<usize> {
+            self.said.iter().enumerate().filter(|(n, said)| test(*n, said)).map(|(n, _)| n).collect()
+        };
+        let ends = |said: &Said| said.answers.iter().map(|(_, end)| end.clone()).collect::<BTreeSet<_>>();
+        let ended = |said: &Said, end: &str| said.answers.iter().any(|(_, e)| e == end);
+        let must = |name, offenders| Column { name, must_be_zero: true, offenders };
+        let may = |name, offenders| Column { name, must_be_zero: false, offenders };
+        let denied = |said: &Said| said.answers.first().is_some_and(|(_, end)| !matches!(end.as_str(), "done" | "answered" | "uncertain" | "superseded" | "dead"));
+        vec![
+            must("lost: never answered", which(&|_, said| said.answers.is_empty())),
+            must("answered in two ways", which(&|_, said| ends(said).len() > 1)),
+            must("done twice, harmful twice", which(&|n, said| times(n) > 1 && (said.kind.is_once() || actions[&n].iter().any(|h| !h.value.starts_with("set "))))),
+            must("done again with another value", which(&|n, _| actions.get(&n).is_some_and(|heard| heard.iter().any(|h| h.value != heard[0].value)))),
+            must("heard by a device out of order", self.out_of_order()),
+            must("heard by a device too late", which(&|n, said| actions.get(&n).is_some_and(|heard| heard.iter().any(|h| h.at > said.deadline() + SLACK)))),
+            must("refused, and done all the same", which(&|n, said| denied(said) && times(n) > 0)),
+            must("told done, and never heard", which(&|n, said| said.kind != Kind::Query && ended(said, "done") && times(n) == 0 && !self.was_cut(said))),
+            may("told uncertain", which(&|_, said| ended(said, "uncertain"))),
+            may("told superseded", which(&|_, said| ended(said, "superseded"))),
+            may("told late", which(&|_, said| ended(said, "late"))),
+            may("given up after three deaths", which(&|_, said| ended(said, "dead"))),
+            may("absolute, heard again with the same value", which(&|n, said| !said.kind.is_once() && times(n) > 1)),
+            may("put off, and said again", which(&|_, said| said.put_off > 0)),
+            may("said again because no answer came", which(&|_, said| said.published.len() > 1)),
+            may("answered again, in the same way", which(&|_, said| said.answers.len() > 1 && ends(said).len() == 1)),
+        ]
+    }
+
+    /// The broker was away, or forgot, between saying and answering: then its own message to the device may be gone.
+    fn was_cut(&self, said: &Said) -> bool {
+        let margin = Duration::from_secs(3);
+        let until = said.answers.first().map_or(said.at, |(at, _)| *at) + margin;
+        self.outages.iter().any(|outage| outage.from < until && outage.to + margin > said.at)
+    }
+
+    /// A device heard something said earlier after something said later.
+    fn out_of_order(&self) -> Vec<usize> {
+        let mut offenders = BTreeSet::new();
+        for heard in self.heard.values() {
+            for (i, earlier) in heard.iter().enumerate() {
+                let before = &heard[i.saturating_sub(FAR_ENOUGH)..i];
+                if before.iter().any(|later| self.surely_before(earlier.n, later.n)) {
+                    offenders.insert(earlier.n);
+                }
+            }
+        }
+        offenders.into_iter().collect()
+    }
+
+    /// True where `a` was received before `b`, whatever happened: the broker had taken it before `b` was said, and it did
+    /// not have to be said again after `b` because the broker forgot it, or because it was put off.
+    fn surely_before(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (&self.said[a], &self.said[b]);
+        let (Some(taken), Some(b_said)) = (a.acknowledged, b.published.first()) else { return false };
+        let said_again_after = a.published.last().is_some_and(|last| last > b_said);
+        let forgotten = self.outages.iter().any(|outage| outage.forgot && outage.to > a.at && a.published.last().is_some_and(|last| outage.from < *last));
+        taken < *b_said && a.put_off == 0 && !(said_again_after && forgotten)
+    }
+}

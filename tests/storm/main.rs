@@ -1,0 +1,283 @@
+//! The torture test. Real mosquitto and the real program; commands numbered by those who say them, devices that write down
+//! what they hear; and meanwhile the program is killed, the broker restarted with and without its memory, the wire between
+//! them cut in every way, the model lies, and the disk fills. At the end a table, and exit code 0 when all that must be zero is.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+mod house;
+mod ledger;
+mod model;
+mod proxy;
+mod speaker;
+mod stage;
+
+use ledger::{Ledger, Outage};
+use model::Model;
+use proxy::{Cut, Proxy};
+use speaker::Speakers;
+use stage::{Broker, Daemon, Disk};
+
+/// Commands a second, over all sources.
+const RATE: f64 = 20.0;
+
+/// How long the last commands may take to be answered once nothing is broken any more: longer than any is good for.
+const DRAIN: Duration = Duration::from_secs(120);
+
+/// How long the store may take to be well again once there is room on the disk.
+const MENDING: Duration = Duration::from_secs(30);
+
+struct Options {
+    time: Duration,
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    let Some(options) = options() else {
+        say("torture [--minutes N | --seconds N] [--seed N]");
+        return ExitCode::FAILURE;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if runtime.block_on(torture(&options)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn options() -> Option<Options> {
+    let mut options = Options { time: Duration::from_secs(45), seed: rand::random_range(0..1_000_000) };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match (word.as_str(), words.next()?) {
+            ("--minutes", n) => options.time = Duration::from_secs_f64(n.parse::<f64>().ok()? * 60.0),
+            ("--seconds", n) => options.time = Duration::from_secs_f64(n.parse().ok()?),
+            ("--seed", n) => options.seed = n.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some(options)
+}
+
+fn say(line: &str) {
+    // Nobody is left to tell where standard output is closed.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn settings(proxy: u16, model: u16) -> String {
+    let provider = |name: &str| {
+        format!(
+            "[[provider]]\nname = \"{name}\"\napi = \"openai\"\nbase_url = \"http://127.0.0.1:{model}/v1\"\nmodel = \"scripted\"\nconcurrency = 32\ntimeouts = {{ connect = \"2s\", first_byte = \"6s\", between_bytes = \"2s\", total = \"7s\" }}\n"
+        )
+    };
+    format!(
+        "home = \"home.toml\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {proxy}\nkeep_alive = \"5s\"\n[store]\npath = \"disk/store\"\n[discovery]\nhomeassistant = \"\"\nzigbee2mqtt = []\ntasmota = false\n[limits]\nper_minute = 100000\nburst = 1000\n[ask]\ndeadline = \"12s\"\n{}{}",
+        provider("first"),
+        provider("second")
+    )
+}
+
+/// Everything on stage while it is tortured.
+struct Torture {
+    broker: Broker,
+    daemon: Daemon,
+    disk: Disk,
+    proxy: Proxy,
+    speakers: Speakers,
+    ledger: Arc<Mutex<Ledger>>,
+    random: StdRng,
+    /// What went wrong that no command shows.
+    faults: Vec<String>,
+}
+
+async fn torture(options: &Options) -> bool {
+    let folder = tempfile::Builder::new().prefix("torture-").tempdir().unwrap();
+    say(&format!("seed {} for {} s, in {}", options.seed, options.time.as_secs(), folder.path().display()));
+    let mut random = StdRng::seed_from_u64(options.seed);
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    let broker = Broker::start(folder.path()).await;
+    let proxy = Proxy::start(broker.port).await;
+    let model = Model::start(random.random()).await;
+    let disk = Disk::new(folder.path()).await;
+    if !disk.can_be_filled() {
+        say("this user may not mount a tmpfs: the disk is never full");
+    }
+    std::fs::write(folder.path().join("home.toml"), house::HOME).unwrap();
+    std::fs::write(folder.path().join("sayso.toml"), settings(proxy.port(), model.port)).unwrap();
+    let (speakers, events) = Speakers::new(broker.port, Arc::clone(&ledger));
+    let mut beside = JoinSet::new();
+    beside.spawn(house::live(broker.port, Arc::clone(&ledger)));
+    beside.spawn(speakers.clone().listen(events));
+    let daemon = Daemon::start(folder.path());
+    sleep(Duration::from_secs(1)).await;
+    let speaking = beside.spawn(speakers.clone().speak(RATE, StdRng::seed_from_u64(random.random())));
+    let mut torture = Torture { broker, daemon, disk, proxy, speakers: speakers.clone(), ledger: Arc::clone(&ledger), random, faults: Vec::new() };
+    torture.rage(Instant::now() + options.time).await;
+    speaking.abort();
+    beside.spawn(speakers.insist());
+    let drained = Instant::now() + DRAIN;
+    while ledger.lock().unwrap().unanswered() > 0 && Instant::now() < drained {
+        sleep(Duration::from_millis(200)).await;
+    }
+    sleep(Duration::from_secs(1)).await;
+    torture.daemon.stop().await;
+    let ledger = ledger.lock().unwrap();
+    let well = table(&ledger, &torture.faults);
+    if !well {
+        let kept = keep(folder.path());
+        say(&format!("the log is kept in {}", kept.display()));
+    }
+    well
+}
+
+/// Copies the log out of the folder that goes.
+fn keep(folder: &Path) -> PathBuf {
+    let kept = std::env::temp_dir().join(folder.file_name().unwrap()).with_extension("log");
+    let _ = std::fs::copy(folder.join("daemon.log"), &kept);
+    kept
+}
+
+impl Torture {
+    async fn rage(&mut self, until: Instant) {
+        while Instant::now() < until {
+            let calm = Duration::from_millis(self.random.random_range(200..3500));
+            sleep(calm).await;
+            if self.daemon.has_ended() {
+                self.faults.push("the program ended by itself".to_owned());
+                self.daemon.start_again();
+            }
+            match self.random.random_range(0..100) {
+                0..48 => self.kill().await,
+                48..72 => self.cut(),
+                72..82 => self.restart_broker(true).await,
+                82..92 => self.restart_broker(false).await,
+                92..95 => self.stop().await,
+                _ => self.fill_disk().await,
+            }
+        }
+    }
+
+    fn note(&self, fault: &'static str) {
+        self.ledger.lock().unwrap().fault(fault);
+    }
+
+    async fn kill(&mut self) {
+        self.note("kill -9");
+        self.daemon.kill().await;
+        sleep(Duration::from_millis(self.random.random_range(0..400))).await;
+        self.daemon.start_again();
+        if self.random.random_bool(0.15) {
+            sleep(Duration::from_millis(self.random.random_range(5..300))).await;
+            self.note("kill -9");
+            self.daemon.kill().await;
+            self.daemon.start_again();
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.note("stop and start");
+        self.daemon.stop().await;
+        self.daemon.start_again();
+    }
+
+    fn cut(&mut self) {
+        let time = Duration::from_millis(self.random.random_range(500..9000));
+        let (name, how) = match self.random.random_range(0..10) {
+            0..4 => ("cut, both ways", Cut::Both),
+            4..6 => ("cut, torn packet out", Cut::TornUp),
+            6..8 => ("cut, torn packet in", Cut::TornDown),
+            8 => ("half open, dumb", Cut::DumbFor(time)),
+            _ => ("half open, deaf", Cut::DeafFor(time)),
+        };
+        self.note(name);
+        self.proxy.cut(how);
+    }
+
+    async fn restart_broker(&mut self, keep: bool) {
+        self.note(if keep { "broker restart" } else { "broker restart, all forgotten" });
+        let from = Instant::now();
+        self.broker.down(keep).await;
+        sleep(Duration::from_millis(self.random.random_range(0..1500))).await;
+        self.broker.up().await;
+        // The devices and speakers are back a moment later.
+        self.ledger.lock().unwrap().outages.push(Outage { from, to: Instant::now() + Duration::from_secs(1), forgot: !keep });
+    }
+
+    /// The disk is full for a while. Nobody is killed meanwhile: what cannot be written does not survive, and is said so.
+    async fn fill_disk(&mut self) {
+        if !self.disk.can_be_filled() {
+            return;
+        }
+        self.note("disk full");
+        self.disk.fill();
+        let told = self.until_safe_is(false, Duration::from_secs(5)).await;
+        sleep(Duration::from_millis(self.random.random_range(0..2000))).await;
+        self.disk.free();
+        if told && !self.until_safe_is(true, MENDING).await {
+            self.faults.push("the store was never well again after the disk was full".to_owned());
+            self.daemon.kill().await;
+            self.daemon.start_again();
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+
+    async fn until_safe_is(&self, safe: bool, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
+        let turned = async {
+            while self.speakers.journal_is_safe() != Some(safe) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout_at(end, turned).await.is_ok()
+    }
+}
+
+/// Prints everything; true where all that must be zero is.
+fn table(ledger: &Ledger, faults: &[String]) -> bool {
+    say("\nwhat was done to it");
+    for (fault, times) in &ledger.faults {
+        say(&format!("  {times:>7}  {fault}"));
+    }
+    let actions: usize = ledger.heard.values().map(Vec::len).sum();
+    let acted = ledger.actions().len();
+    say("\nwhat came of it");
+    say(&format!("  {:>7}  commands", ledger.said.len()));
+    say(&format!("  {:>7}  answered", ledger.said.len() - ledger.unanswered()));
+    say(&format!("  {actions:>7}  actions heard by devices, for {acted} commands"));
+    say(&format!("  {:>7}  dead letters", ledger.dead.len()));
+    let columns = ledger.judge();
+    let (must, may): (Vec<_>, Vec<_>) = columns.into_iter().partition(|column| column.must_be_zero);
+    may.iter().for_each(|column| say(&format!("  {:>7}  {}", column.offenders.len(), column.name)));
+    say("\nwhat must be zero");
+    must.iter().for_each(|column| say(&format!("  {:>7}  {}", column.offenders.len(), column.name)));
+    say(&format!("  {:>7}  faults of the program itself", faults.len()));
+    faults.iter().for_each(|fault| say(&format!("           {fault}")));
+    let start = ledger.said.first().map_or_else(Instant::now, |said| said.at);
+    for column in &must {
+        for n in column.offenders.iter().take(8) {
+            story(ledger, column.name, *n, start);
+        }
+    }
+    let well = faults.is_empty() && must.iter().all(|column| column.offenders.is_empty());
+    say(if well { "\nall well" } else { "\nNOT WELL" });
+    well
+}
+
+/// All that is known of one command.
+fn story(ledger: &Ledger, what: &str, n: usize, start: Instant) {
+    let said = &ledger.said[n];
+    let s = |at: Instant| format!("{:.3}", at.saturating_duration_since(start).as_secs_f64());
+    say(&format!("\n{what}: c{n} {:?} {} ttl {} s, said at {}", said.kind, said.device, said.ttl.as_secs(), s(said.at)));
+    say(&format!("  published {:?}, taken {:?}", said.published.iter().map(|at| s(*at)).collect::<Vec<_>>(), said.acknowledged.map(s)));
+    say(&format!("  answers {:?}", said.answers.iter().map(|(at, end)| format!("{} {end}", s(*at))).collect::<Vec<_>>()));
+    let heard = ledger.heard.get(said.device).map(Vec::as_slice).unwrap_or_default();
+    for (i, _) in heard.iter().enumerate().filter(|(_, heard)| heard.n == n) {
+        let around = heard[i.saturating_sub(3)..(i + 2).min(heard.len())].iter();
+        say(&format!("  heard {:?}", around.map(|h| format!("{} c{} {}", s(h.at), h.n, h.value)).collect::<Vec<_>>()));
+    }
+}

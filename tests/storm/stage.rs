@@ -1,0 +1,145 @@
+//! The programs on stage: mosquitto, sayso, and the disk the store lies on.
+
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+/// How long anything may take on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Debian's mosquitto on a port of its own.
+pub(crate) struct Broker {
+    pub(crate) port: u16,
+    folder: PathBuf,
+    child: Option<Child>,
+}
+
+impl Broker {
+    pub(crate) async fn start(folder: &Path) -> Self {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port();
+        let folder = folder.join("broker");
+        fs::create_dir(&folder).unwrap();
+        // `user root`: started as root it would give up the right to write its own folder.
+        let settings = format!(
+            "user root\nlog_dest none\nlistener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\npersistence true\nautosave_interval 0\npersistence_location {}/\n",
+            folder.display()
+        );
+        fs::write(folder.join("mosquitto.conf"), settings).unwrap();
+        let mut broker = Self { port, folder, child: None };
+        broker.up().await;
+        broker
+    }
+
+    /// Ends it; without `keep` everything it knew is gone.
+    pub(crate) async fn down(&mut self, keep: bool) {
+        let Some(mut child) = self.child.take() else { return };
+        signal(&child, if keep { "TERM" } else { "KILL" }).await;
+        timeout(PATIENCE, child.wait()).await.expect("mosquitto ends").unwrap();
+        if !keep {
+            let _ = fs::remove_file(self.folder.join("mosquitto.db"));
+        }
+    }
+
+    pub(crate) async fn up(&mut self) {
+        let mut command = Command::new("mosquitto");
+        command.env("PATH", "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin:/bin").arg("-c").arg(self.folder.join("mosquitto.conf"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        self.child = Some(command.spawn().expect("mosquitto is needed: apt-get install mosquitto"));
+        let listens = async {
+            while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_err() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, listens).await.expect("mosquitto listens");
+    }
+}
+
+/// The real program.
+pub(crate) struct Daemon {
+    folder: PathBuf,
+    child: Child,
+}
+
+impl Daemon {
+    pub(crate) fn start(folder: &Path) -> Self {
+        let child = spawn(folder);
+        Self { folder: folder.to_owned(), child }
+    }
+
+    pub(crate) async fn kill(&mut self) {
+        signal(&self.child, "KILL").await;
+        self.child.wait().await.unwrap();
+    }
+
+    /// Tells it to stop, as systemd would.
+    pub(crate) async fn stop(&mut self) {
+        signal(&self.child, "TERM").await;
+        timeout(PATIENCE, self.child.wait()).await.expect("sayso stops").unwrap();
+    }
+
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawn(&self.folder);
+    }
+
+    /// True where it ended by itself: nobody told it to.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+}
+
+fn spawn(folder: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(folder.join("daemon.log")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
+    command.args(["run", "--config"]).arg(folder.join("sayso.toml")).current_dir(folder);
+    command.env_remove("SAYSO_CONFIG").env_remove("NOTIFY_SOCKET").env("RUST_LOG", "warn,sayso=info").env("NO_COLOR", "1");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true).spawn().unwrap()
+}
+
+async fn signal(child: &Child, name: &str) {
+    // It may have ended by itself a moment ago.
+    if let Some(id) = child.id() {
+        let _ = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).stderr(Stdio::null()).status().await;
+    }
+}
+
+/// The disk the store lies on: a small one of its own where this user may mount one, so that it can be filled.
+pub(crate) struct Disk {
+    folder: PathBuf,
+    mounted: bool,
+}
+
+impl Disk {
+    pub(crate) async fn new(folder: &Path) -> Self {
+        let folder = folder.join("disk");
+        fs::create_dir(&folder).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(&folder).stderr(Stdio::null()).status().await;
+        Self { folder, mounted: mounted.is_ok_and(|status| status.success()) }
+    }
+
+    pub(crate) fn can_be_filled(&self) -> bool {
+        self.mounted
+    }
+
+    /// What is left of it goes to somebody else.
+    pub(crate) fn fill(&self) {
+        let _ = fs::write(self.folder.join("hog"), vec![1; 33 << 20]);
+    }
+
+    pub(crate) fn free(&self) {
+        let _ = fs::remove_file(self.folder.join("hog"));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if self.mounted {
+            let _ = std::process::Command::new("umount").arg("-l").arg(&self.folder).status();
+        }
+    }
+}
