@@ -145,7 +145,7 @@ impl<'a> Trial<'a> {
         }
         // The gate of a dry run sends nothing, so nothing comes here.
         let deliver: Deliver = Box::new(|_| Box::pin(std::future::ready(Err(Undelivered::Refused))));
-        let pipeline = daemon::pipeline(&config, None, Arc::new(Journal::in_memory()), Arc::default(), deliver);
+        let pipeline = daemon::pipeline(&config, None, Arc::new(Journal::in_memory(config.mqtt.ttl)), Arc::default(), deliver);
         let pipeline = pipeline.map_err(|error| Stop::new(Exit::Config, error))?;
         pipeline.assume(state);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Stop::new(Exit::Internal, error))?;

@@ -202,6 +202,9 @@ pub enum Refusal {
     /// The broker did not take the actions in time.
     #[error("the broker did not take the action in time; it may or may not have been done")]
     Undelivered,
+    /// It was begun in three lives of sayso, and finished in none.
+    #[error("sayso ended three times while it was at this, so it was given up: say it differently, and look at the log")]
+    Dead,
 }
 
 fn seconds(duration: Duration) -> u64 {
@@ -224,7 +227,7 @@ impl Refusal {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Unclear { .. } => Outcome::Unclear,
-            Self::NobodyAnswered { .. } | Self::NotUnderstood { .. } | Self::BrokerRefused | Self::Undelivered => Outcome::Failed,
+            Self::NobodyAnswered { .. } | Self::NotUnderstood { .. } | Self::BrokerRefused | Self::Undelivered | Self::Dead => Outcome::Failed,
             _ => Outcome::Refused,
         }
     }
@@ -262,6 +265,7 @@ impl Refusal {
             Self::Superseded => "superseded",
             Self::BrokerRefused => "broker_refused",
             Self::Undelivered => "uncertain",
+            Self::Dead => "dead",
         }
     }
 

@@ -49,8 +49,7 @@ impl Desk {
         if !moves && !self.declare(&new) {
             return;
         }
-        self.pipeline = Arc::new(self.pipeline.renewed(rooms, new.daemon.order, new.ask.deadline));
-        self.newest.send_replace(Arc::clone(&self.pipeline));
+        self.renew(self.way.pipeline.renewed(rooms, new.daemon.order, new.ask.deadline));
         self.refurnish();
         if let Err(fault) = self.log.refilter(&new.log) {
             warn!(fault = %Chain(&fault), "the log stays as it is");
@@ -82,19 +81,19 @@ impl Desk {
 
     /// The rooms for `new`. What did not change is kept with all it knows; the languages are read anew, for their files may have changed.
     fn rooms_for(&self, new: &Config) -> Result<Rooms, DaemonError> {
-        let (old, kept) = (&self.config, self.pipeline.rooms());
+        let (old, kept) = (&self.config, self.way.pipeline.rooms());
         let mut rooms = Rooms { local: Arc::new(Local::new(&new.local)?), ..kept.clone() };
         if old.ask == new.ask {
             rooms.ask.pardon();
         } else {
-            rooms.ask = Arc::new(Ask::new(new.ask.clone(), Arc::clone(&self.tally))?);
+            rooms.ask = Arc::new(Ask::new(new.ask.clone(), Arc::clone(&self.way.tally))?);
         }
         if old.admit != new.admit {
             rooms.admit = Arc::new(Admit::new(new.admit));
         }
         if old.recall != new.recall || old.ask.family() != new.ask.family() {
-            let drafts = self.store.as_deref().and_then(|store| open_drafts(store, &new.recall));
-            rooms.recall = Arc::new(Recall::new(&new.recall, &new.ask.family(), drafts, Arc::clone(&self.tally)));
+            let drafts = self.way.journal.store().and_then(|store| open_drafts(&store, &new.recall));
+            rooms.recall = Arc::new(Recall::new(&new.recall, &new.ask.family(), drafts, Arc::clone(&self.way.tally)));
         }
         Ok(rooms)
     }

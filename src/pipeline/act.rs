@@ -1,5 +1,6 @@
 //! Doing what was permitted: in order for each device, in time, and never twice what is not harmless twice.
 
+use std::borrow::Borrow;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use super::Understood;
 use super::rooms::{Pipeline, Told, now};
 use crate::command::Command;
 use crate::command::phrase::Phrase;
-use crate::command::reply::{Done, Message, Outcome, Refusal, Reply};
+use crate::command::reply::{Done, Message, Refusal, Reply};
 use crate::home::Home;
 use crate::home::action::{Action, Draft, Op};
 use crate::home::binding::Publication;
@@ -38,6 +39,8 @@ pub enum Undelivered {
     Late,
     /// The connection broke, and a newer one on its subject took its place.
     Superseded,
+    /// sayso stopped before it left.
+    Stopping,
     /// The broker would not have it.
     Refused,
     /// It left, and nobody knows whether it arrived.
@@ -45,49 +48,86 @@ pub enum Undelivered {
 }
 
 /// Takes a parcel at once, in order; the future ends when the broker has it.
-pub type Deliver = Box<dyn Fn(Parcel) -> Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>> + Send + Sync>;
+pub type Deliver = Box<dyn Fn(Parcel) -> Delivering + Send + Sync>;
+
+/// A parcel on its way.
+pub type Delivering = Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>;
 
 impl Pipeline {
     pub(super) async fn act(&self, command: &Command, mark: Option<Mark>, plan: &Plan, told: &mut Told) -> Result<(), Refusal> {
-        let devices = || plan.steps().iter().map(Step::device);
-        self.expect(plan);
-        // What is absolute does not wait for the disk: done again after a crash it is harmless.
-        // Everything else is in the journal first, and a plan behind it for the same device keeps its place.
-        if plan.steps().iter().any(is_delicate) || self.turns().anyone_waits(devices()) {
-            self.turns().wait(devices());
-            if let Some(mark) = mark {
-                self.rooms.journal.sending(mark, plan.steps().iter().map(sending).collect());
+        let steps = self.claim(command, plan, told);
+        if steps.is_empty() {
+            return Err(Refusal::Superseded);
+        }
+        let devices = || steps.iter().map(|step| step.device());
+        // What is absolute does not wait for the disk: done again after a crash it is harmless. Everything else is in the
+        // journal first, and whatever comes behind it for the same device keeps its place.
+        told.once |= steps.iter().any(|step| is_delicate(step));
+        if told.once || self.turns().anyone_waits(devices()) {
+            let place = self.turns().line_up(devices());
+            if told.once {
+                if let Some(mark) = mark {
+                    self.rooms.journal.sending(mark, steps.iter().map(|step| sending(step)).collect());
+                }
+                self.rooms.journal.synced().await;
             }
-            self.rooms.journal.synced().await;
-            self.turns().go(devices());
+            self.until_first(place, &steps).await;
+            self.turns().go(place, devices());
+            self.moved.notify_waiters();
         }
         if now() >= command.deadline {
             self.forget(devices());
             self.rooms.tally.late();
             return Err(Refusal::TooLate);
         }
-        let mut on_their_way = Vec::with_capacity(plan.steps().len());
-        for step in plan.steps() {
-            if self.turns().take(step.device(), command.turn) {
-                let subject = format!("{}/{}", step.device(), step.action().property);
-                let parcel = Parcel { publication: step.publish().clone(), subject, deadline: command.deadline, repeatable: step.repeatable() };
-                on_their_way.push((step, (self.deliver)(parcel)));
-            } else {
-                self.rooms.tally.superseded();
-                told.not_done(step, "superseded");
+        let parcels = steps.iter().map(|step| {
+            let subject = format!("{}/{}", step.device(), step.action().property);
+            let parcel = Parcel { publication: step.publish().clone(), subject, deadline: command.deadline, repeatable: step.repeatable() };
+            (step.device(), step.action(), (self.deliver)(parcel))
+        });
+        let on_their_way = parcels.collect::<Vec<_>>();
+        self.arrive(on_their_way, told).await
+    }
+
+    /// The steps that may still be taken: no newer command has spoken to their devices, and from now on no older one will.
+    /// The next relative change starts from what is about to be, not from what the device said last.
+    fn claim<'a>(&self, command: &Command, plan: &'a Plan, told: &mut Told) -> Vec<&'a Step> {
+        let (mut turns, mut state) = (self.turns(), self.state());
+        let (mine, gone): (Vec<_>, Vec<_>) = plan.steps().iter().partition(|step| turns.take(step.device(), command.turn));
+        for step in &mine {
+            if let Some(value) = step.becomes() {
+                state.told(step.device(), &step.action().property, value.clone(), now());
             }
         }
-        if on_their_way.is_empty() {
-            return Err(Refusal::Superseded);
+        for step in gone {
+            self.rooms.tally.superseded();
+            told.not_done(step.action(), "superseded");
         }
+        mine
+    }
+
+    /// Waits for those that stand before this plan at its devices.
+    async fn until_first(&self, place: u64, steps: &[&Step]) {
+        loop {
+            let mut moved = std::pin::pin!(self.moved.notified());
+            moved.as_mut().enable();
+            if self.turns().is_first(place, steps.iter().map(|step| step.device())) {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// Waits until the broker has taken everything.
+    async fn arrive(&self, on_their_way: Vec<(impl Borrow<Slug>, &Action, Delivering)>, told: &mut Told) -> Result<(), Refusal> {
         let mut result = Ok(());
-        for (step, delivery) in on_their_way {
+        for (device, action, delivery) in on_their_way {
             match delivery.await {
                 Ok(()) => self.rooms.tally.acted(),
                 Err(why) => {
-                    self.forget([step.device()]);
+                    self.forget([device.borrow()]);
                     let refusal = refusal(why);
-                    told.not_done(step, refusal.code());
+                    told.not_done(action, refusal.code());
                     result = Err(refusal);
                 }
             }
@@ -115,37 +155,47 @@ impl Pipeline {
 
     /// Takes up a command that an earlier life had come to send: what is harmless twice is sent again, the rest is told as uncertain.
     pub async fn resume(&self, command: &Command, mark: Mark, sending: Vec<Sending>) -> Reply {
+        self.rooms.journal.begun(mark).await;
         let speech = self.rooms.local.speech(&Phrase::of(command));
         let mut told = Told::default();
-        let mut result = Ok(());
-        let in_time = now() < command.deadline;
-        for step in sending {
-            let again = step.repeatable && in_time && Slug::new(&step.device).is_ok_and(|device| self.turns().take(&device, command.turn));
-            let publication = Publication::new(step.topic, step.payload);
-            let parcel =
-                Parcel { subject: format!("{}/{}", step.device, publication.topic), publication, deadline: command.deadline, repeatable: step.repeatable };
-            if !again || (self.deliver)(parcel).await.is_err() {
+        told.actions = sending.iter().map(|step| Done::from(step.action.clone())).collect();
+        let (mut result, mut on_their_way) = (Ok(()), Vec::new());
+        for step in &sending {
+            let device = Slug::new(&step.action.device).ok().filter(|_| step.repeatable && now() < command.deadline);
+            let Some(device) = device.filter(|device| self.turns().take(device, command.turn)) else {
+                // It may have been sent before the crash; nobody knows.
+                told.not_done(&step.action, Refusal::Undelivered.code());
                 result = Err(Refusal::Undelivered);
+                continue;
+            };
+            if let Some(value) = &step.becomes {
+                self.state().told(&device, &step.action.property, value.clone(), now());
             }
+            let subject = format!("{device}/{}", step.action.property);
+            let publication = Publication::new(step.topic.clone(), step.payload.clone());
+            let parcel = Parcel { subject, publication, deadline: command.deadline, repeatable: true };
+            on_their_way.push((device, &step.action, (self.deliver)(parcel)));
         }
+        result = self.arrive(on_their_way, &mut told).await.map_err(|_| Refusal::Undelivered).and(result);
         if result.is_ok() {
             told.speech.clone_from(&speech.resumed);
         }
         let reply = told.reply(command, result, speech, now());
         self.rooms.journal.answered(mark, &reply);
+        self.rooms.journal.synced().await;
         self.book(command, &reply);
-        debug_assert!(matches!(reply.outcome, Outcome::Done | Outcome::Failed));
         reply
     }
 
-    /// The next relative change starts from what is about to be, not from what the device said last.
-    fn expect(&self, plan: &Plan) {
-        let mut state = self.state();
-        for step in plan.steps() {
-            if let Some(value) = step.becomes() {
-                state.told(step.device(), &step.action().property, value.clone(), now());
-            }
-        }
+    /// Gives up a command that was begun in too many lives: it may be what ended them.
+    pub async fn bury(&self, command: &Command, mark: Mark) -> Reply {
+        let speech = self.rooms.local.speech(&Phrase::of(command));
+        let reply = Told::default().reply(command, Err(Refusal::Dead), speech, now());
+        self.rooms.journal.answered(mark, &reply);
+        self.rooms.journal.synced().await;
+        self.book(command, &reply);
+        tracing::error!(command_id = command.id, source = %command.source, "a command was begun and not finished three times: given up, see the dead letters");
+        reply
     }
 
     /// What was expected did not happen: better to know nothing.
@@ -165,13 +215,20 @@ fn is_delicate(step: &Step) -> bool {
 
 fn sending(step: &Step) -> Sending {
     let publication = step.publish();
-    Sending { device: step.device().to_string(), topic: publication.topic.clone(), payload: publication.payload.clone(), repeatable: step.repeatable() }
+    Sending {
+        action: step.action().clone(),
+        becomes: step.becomes().cloned(),
+        topic: publication.topic.clone(),
+        payload: publication.payload.clone(),
+        repeatable: step.repeatable(),
+    }
 }
 
 fn refusal(why: Undelivered) -> Refusal {
     match why {
         Undelivered::Full => Refusal::Busy { retry_after: std::time::Duration::from_secs(1) },
         Undelivered::Late => Refusal::TooLate,
+        Undelivered::Stopping => Refusal::Stopping,
         Undelivered::Superseded => Refusal::Superseded,
         Undelivered::Refused => Refusal::BrokerRefused,
         Undelivered::Uncertain => Refusal::Undelivered,

@@ -8,6 +8,7 @@ use tracing::info;
 use super::rooms::{MOST_QUESTIONS, Pipeline};
 use crate::command::Command;
 use crate::command::reply::Reply;
+use crate::store::journal::Health;
 use crate::telemetry::metrics::{Kind, Page};
 
 impl Pipeline {
@@ -35,7 +36,7 @@ impl Pipeline {
             "home": {"revision": format!("{:016x}", home.revision()), "devices": home.devices().len(), "areas": home.areas().len()},
             "providers": rooms.ask.health(),
             "cache": self.cache_figures(),
-            "journal": {"safe": rooms.journal.is_safe(), "remembered": remembered, "unanswered": unanswered},
+            "journal": {"safe": rooms.journal.is_safe(), "slow": *rooms.journal.health().borrow() == Health::Slow, "remembered": remembered, "unanswered": unanswered},
             "questions_waiting": MOST_QUESTIONS - self.questions.available_permits(),
             "answers": answers.collect::<Map<String, Json>>(),
             "counts": counts,

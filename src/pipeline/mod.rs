@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use tracing::{Instrument, debug_span};
 
-pub use act::{Deliver, Parcel, Undelivered};
+pub use act::{Deliver, Delivering, Parcel, Undelivered};
 pub use rooms::{Order, Pipeline, Rooms, Speak};
 
 use crate::command::Command;
@@ -53,16 +53,22 @@ impl Pipeline {
     /// where it has one.
     pub async fn answer(&self, command: &Command, mark: Option<Mark>) -> Reply {
         let _in_order = self.in_order(&command.source).await;
+        if let Some(mark) = mark {
+            self.rooms.journal.begun(mark).await;
+        }
         let mut told = Told::default();
         let span = debug_span!("command", command_id = command.id);
         let result = self.follow(command, mark, &mut told).instrument(span).await;
-        let voice = told.voice.take();
+        let (voice, once) = (told.voice.take(), told.once);
         let reply = told.reply(command, result, self.rooms.local.speech(&Phrase::of(command)), now());
         if let Some(voice) = &voice {
             voice.end((reply.outcome == Outcome::Answered).then_some(&reply.speech));
         }
         if let Some(mark) = mark {
             self.rooms.journal.answered(mark, &reply);
+            if once || !matches!(reply.outcome, Outcome::Done | Outcome::Answered | Outcome::Unclear) {
+                self.rooms.journal.synced().await; //                     what would come to something else after a crash is not said before
+            }
         }
         self.book(command, &reply);
         reply
@@ -78,7 +84,7 @@ impl Pipeline {
         let asked = Asked { command, phrase: &phrase, voice: self.voice(command, &phrase) };
         told.voice.clone_from(&asked.voice); //                           a long answer is told while it comes
         let understood = self.understand(&asked, &home).await?; //        what is meant, not yet believed
-        told.understood(&understood.draft, &understood.via);
+        told.understood(&understood);
         if command.dry_run {
             told.actions = self.rehearse(command, &phrase, &understood, &home);
         }

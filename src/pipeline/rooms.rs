@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
+use tokio::sync::{Notify, OwnedMutexGuard, Semaphore, watch};
 
+use super::Understood;
 use super::act::Deliver;
 use super::consent::Consent;
 use super::turns::Turns;
@@ -13,8 +14,9 @@ use crate::command::phrase::Phrase;
 use crate::command::reply::{Done, Outcome, Piece, Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
 use crate::home::Home;
-use crate::home::action::Draft;
-use crate::home::permit::{Plan, Step};
+use crate::home::action::Action;
+use crate::home::permit::Plan;
+use crate::home::slug::Slug;
 use crate::home::speech::Speech;
 use crate::home::state::State;
 use crate::interpret::Streaming;
@@ -26,7 +28,7 @@ use crate::interpret::recall::{Key, Recall};
 use crate::interpret::voice::Voice;
 use crate::local::Local;
 use crate::local::explain::Explanation;
-use crate::store::journal::Journal;
+use crate::store::journal::{Journal, Mark};
 use crate::telemetry::tally::Tally;
 
 /// Questions to models that may wait at once; one more is refused as busy. Commands that are known do not count.
@@ -69,6 +71,8 @@ pub struct Pipeline {
     state: Arc<Mutex<State>>,
     consent: Arc<Mutex<Consent>>,
     turns: Arc<Mutex<Turns>>,
+    /// Wakes those that stand in line at a device.
+    pub(super) moved: Arc<Notify>,
     /// Equal questions in flight share one answer.
     pub(super) flight: Arc<Flight<Key, Result<Answer, Refusal>>>,
     /// Bounds what may wait for models.
@@ -104,6 +108,7 @@ impl Pipeline {
             state: Arc::default(),
             consent: Arc::default(),
             turns: Arc::default(),
+            moved: Arc::default(),
             flight: Arc::default(),
             questions: Arc::new(Semaphore::new(MOST_QUESTIONS)),
             patience,
@@ -123,6 +128,7 @@ impl Pipeline {
             state: Arc::clone(&self.state),
             consent: Arc::clone(&self.consent),
             turns: Arc::clone(&self.turns),
+            moved: Arc::clone(&self.moved),
             flight: Arc::clone(&self.flight),
             questions: Arc::clone(&self.questions),
             patience,
@@ -202,6 +208,16 @@ impl Pipeline {
         self.rooms.local.explain(phrase, &self.home())
     }
 
+    /// In an earlier life these devices heard something for these commands: what was said before that must not reach them any more.
+    pub fn remember(&self, heard: Vec<(String, Mark)>) {
+        let mut turns = self.turns();
+        for (device, mark) in heard {
+            if let Ok(device) = Slug::new(&device) {
+                turns.take(&device, mark.turn());
+            }
+        }
+    }
+
     /// What is known of the devices from elsewhere, such as a file: replaces all that was known.
     pub fn assume(&self, known: State) {
         *self.state() = known;
@@ -252,21 +268,25 @@ pub(super) struct Told {
     via: Option<String>,
     pub(super) speech: String,
     answered: bool,
+    /// True where a crash must find it in the journal: it would not come to the same a second time.
+    pub(super) once: bool,
     /// Who tells the answer piece by piece, where somebody does.
     pub(super) voice: Option<Arc<Voice>>,
 }
 
 impl Told {
     /// One action was not done, or may not have been.
-    pub(super) fn not_done(&mut self, step: &Step, why: &str) {
-        if let Some(done) = self.actions.iter_mut().find(|done| done.action == *step.action()) {
+    pub(super) fn not_done(&mut self, action: &Action, why: &str) {
+        if let Some(done) = self.actions.iter_mut().find(|done| done.action == *action) {
             done.why = Some(why.to_owned());
         }
     }
 
-    pub(super) fn understood(&mut self, draft: &Draft, via: &str) {
-        self.via = Some(via.to_owned());
-        self.actions = draft.actions.iter().cloned().map(Done::from).collect();
+    pub(super) fn understood(&mut self, understood: &Understood) {
+        self.via = Some(understood.via.clone());
+        self.actions = understood.draft.actions.iter().cloned().map(Done::from).collect();
+        // A model may say something else the second time, and a yes is good once.
+        self.once = understood.keep.is_some() || understood.confirmed;
     }
 
     pub(super) fn planned(&mut self, plan: &Plan) {

@@ -1,37 +1,46 @@
 //! Who is next at a device. What must be in order is what a *device* hears: a slow answer said earlier never undoes a quick one said later.
 //! By device, not by property: a brightness sent after "off" turns a lamp on again. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use crate::home::slug::Slug;
 
-/// The last command each device was sent something for, and how many plans wait to be sent.
+/// The last command each device was sent something for, and the plans that wait to be sent.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     heard: HashMap<Slug, u64>,
-    waiting: HashMap<Slug, u32>,
+    /// Per device, the places of the plans that wait, in order. One that need not wait itself stands in line behind those that do.
+    lines: HashMap<Slug, VecDeque<u64>>,
+    places: u64,
 }
 
 impl Turns {
     /// Whether an earlier plan for one of these devices is ready but still waits for the disk: a later one must wait behind it.
     pub(super) fn anyone_waits<'a>(&self, devices: impl IntoIterator<Item = &'a Slug>) -> bool {
-        devices.into_iter().any(|device| self.waiting.contains_key(device))
+        devices.into_iter().any(|device| self.lines.contains_key(device))
     }
 
-    /// A plan for these devices begins to wait.
-    pub(super) fn wait<'a>(&mut self, devices: impl IntoIterator<Item = &'a Slug>) {
+    /// A plan for these devices begins to wait. Gives its place, which is the same in every line.
+    pub(super) fn line_up<'a>(&mut self, devices: impl IntoIterator<Item = &'a Slug>) -> u64 {
+        self.places += 1;
         for device in devices {
-            *self.waiting.entry(device.clone()).or_default() += 1;
+            self.lines.entry(device.clone()).or_default().push_back(self.places);
         }
+        self.places
+    }
+
+    /// Whether the plan is the first at each of its devices.
+    pub(super) fn is_first<'a>(&self, place: u64, devices: impl IntoIterator<Item = &'a Slug>) -> bool {
+        devices.into_iter().all(|device| self.lines.get(device).is_none_or(|line| line.front().is_none_or(|first| *first == place)))
     }
 
     /// It waits no longer.
-    pub(super) fn go<'a>(&mut self, devices: impl IntoIterator<Item = &'a Slug>) {
+    pub(super) fn go<'a>(&mut self, place: u64, devices: impl IntoIterator<Item = &'a Slug>) {
         for device in devices {
-            if let Some(count) = self.waiting.get_mut(device) {
-                *count -= 1;
-                if *count == 0 {
-                    self.waiting.remove(device);
+            if let Some(line) = self.lines.get_mut(device) {
+                line.retain(|other| *other != place);
+                if line.is_empty() {
+                    self.lines.remove(device);
                 }
             }
         }
@@ -74,13 +83,14 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_counted_per_device() {
+    fn plans_for_one_device_go_in_the_order_they_lined_up() {
         let (mut turns, lamp, fan) = (Turns::default(), Slug::new("lamp").unwrap(), Slug::new("fan").unwrap());
-        turns.wait([&lamp]);
-        turns.wait([&lamp]);
-        turns.go([&lamp]);
-        assert!(turns.anyone_waits([&fan, &lamp]));
-        turns.go([&lamp]);
-        assert!(!turns.anyone_waits([&lamp]));
+        let first = turns.line_up([&lamp, &lamp]);
+        let second = turns.line_up([&fan, &lamp]);
+        assert!(turns.is_first(first, [&lamp]) && !turns.is_first(second, [&fan, &lamp]));
+        turns.go(first, [&lamp, &lamp]);
+        assert!(turns.is_first(second, [&fan, &lamp]) && turns.anyone_waits([&lamp]));
+        turns.go(second, [&fan, &lamp]);
+        assert!(!turns.anyone_waits([&fan, &lamp]));
     }
 }

@@ -56,6 +56,8 @@ pub struct Store {
     pub db: sled::Db,
     /// Its folder.
     pub path: PathBuf,
+    /// How it was opened.
+    pub settings: Settings,
     /// Where a store that could not be read was put aside.
     pub set_aside: Option<PathBuf>,
     /// True where a file was there but nothing could be recovered from it: what was kept is lost.
@@ -84,7 +86,7 @@ fn rescue_from(opening: &Mutex<Option<PathBuf>>) -> Option<PathBuf> {
 pub fn open(settings: &Settings, path: &Path) -> Result<Store, StoreError> {
     let had_data = fs::metadata(path.join("db")).is_ok_and(|file| file.len() > 0);
     match open_once(settings, path) {
-        Ok(db) => Ok(Store { lost: had_data && !db.was_recovered(), db, path: path.to_owned(), set_aside: None }),
+        Ok(db) => Ok(Store { lost: had_data && !db.was_recovered(), db, path: path.to_owned(), settings: settings.clone(), set_aside: None }),
         Err(sled::Error::Io(source)) if is_locked(&source) => Err(StoreError::InUse { path: path.to_owned() }),
         Err(sled::Error::Io(source)) if source.kind() != io::ErrorKind::InvalidData => {
             Err(StoreError::Unusable { path: path.to_owned(), source: sled::Error::Io(source) })
@@ -92,7 +94,7 @@ pub fn open(settings: &Settings, path: &Path) -> Result<Store, StoreError> {
         Err(_) => {
             let aside = put_aside(path).map_err(|e| StoreError::Unusable { path: path.to_owned(), source: sled::Error::Io(e) })?;
             let db = open_once(settings, path).map_err(|source| StoreError::Unusable { path: path.to_owned(), source })?;
-            Ok(Store { db, path: path.to_owned(), set_aside: Some(aside), lost: true })
+            Ok(Store { db, path: path.to_owned(), settings: settings.clone(), set_aside: Some(aside), lost: true })
         }
     }
 }
@@ -118,6 +120,17 @@ fn opening() -> MutexGuard<'static, Option<PathBuf>> {
 /// sled tells a held lock as an error of kind `Other` with these words.
 fn is_locked(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
+}
+
+/// More than sled wants at once: two of its segments.
+const ROOM: usize = 1 << 20;
+
+/// True where the disk a store lies on takes something.
+fn takes_something(path: &Path) -> bool {
+    let trial = path.join("trial");
+    let taken = fs::create_dir_all(path).and_then(|()| fs::write(&trial, vec![0x55; ROOM])).and_then(|()| fs::File::open(&trial)?.sync_all());
+    let removed = fs::remove_file(&trial);
+    taken.is_ok() && removed.is_ok()
 }
 
 fn put_aside(path: &Path) -> io::Result<PathBuf> {

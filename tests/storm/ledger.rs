@@ -77,7 +77,10 @@ pub(crate) struct Heard {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outage {
     pub(crate) from: Instant,
+    /// When the broker was there again, and sayso, the devices and the speakers with it.
     pub(crate) to: Instant,
+    /// It has not ended yet.
+    pub(crate) lasts: bool,
     /// It came back without what it knew.
     pub(crate) forgot: bool,
 }
@@ -105,6 +108,13 @@ impl Ledger {
         self.said.iter().filter(|said| said.answers.is_empty()).count()
     }
 
+    /// sayso is connected and has subscribed: an outage, where there is one, ends in a moment.
+    pub(crate) fn is_back(&mut self) {
+        for outage in self.outages.iter_mut().filter(|outage| outage.lasts) {
+            (outage.lasts, outage.to) = (false, Instant::now() + Duration::from_secs(1));
+        }
+    }
+
     pub(crate) fn fault(&mut self, name: &'static str) {
         *self.faults.entry(name).or_default() += 1;
     }
@@ -121,18 +131,21 @@ impl Ledger {
     pub(crate) fn judge(&self) -> Vec<Column> {
         let actions = self.actions();
         let times = |n: usize| actions.get(&n).map_or(0, Vec::len);
-        let which = |test: &dyn Fn(usize, &Said) -> bool| -> Vec<usize> {
-            self.said.iter().enumerate().filter(|(n, said)| test(*n, said)).map(|(n, _)| n).collect()
-        };
+        let which =
+            |test: &dyn Fn(usize, &Said) -> bool| -> Vec<usize> { self.said.iter().enumerate().filter(|(n, said)| test(*n, said)).map(|(n, _)| n).collect() };
         let ends = |said: &Said| said.answers.iter().map(|(_, end)| end.clone()).collect::<BTreeSet<_>>();
         let ended = |said: &Said, end: &str| said.answers.iter().any(|(_, e)| e == end);
         let must = |name, offenders| Column { name, must_be_zero: true, offenders };
         let may = |name, offenders| Column { name, must_be_zero: false, offenders };
-        let denied = |said: &Said| said.answers.first().is_some_and(|(_, end)| !matches!(end.as_str(), "done" | "answered" | "uncertain" | "superseded" | "dead"));
+        let denied =
+            |said: &Said| said.answers.first().is_some_and(|(_, end)| !matches!(end.as_str(), "done" | "answered" | "uncertain" | "superseded" | "dead"));
         vec![
             must("lost: never answered", which(&|_, said| said.answers.is_empty())),
             must("answered in two ways", which(&|_, said| ends(said).len() > 1)),
-            must("done twice, harmful twice", which(&|n, said| times(n) > 1 && (said.kind.is_once() || actions[&n].iter().any(|h| !h.value.starts_with("set "))))),
+            must(
+                "done twice, harmful twice",
+                which(&|n, said| times(n) > 1 && (said.kind.is_once() || actions[&n].iter().any(|h| !h.value.starts_with("set ")))),
+            ),
             must("done again with another value", which(&|n, _| actions.get(&n).is_some_and(|heard| heard.iter().any(|h| h.value != heard[0].value)))),
             must("heard by a device out of order", self.out_of_order()),
             must("heard by a device too late", which(&|n, said| actions.get(&n).is_some_and(|heard| heard.iter().any(|h| h.at > said.deadline() + SLACK)))),
@@ -158,25 +171,31 @@ impl Ledger {
 
     /// A device heard something said earlier after something said later.
     fn out_of_order(&self) -> Vec<usize> {
-        let mut offenders = BTreeSet::new();
-        for heard in self.heard.values() {
-            for (i, earlier) in heard.iter().enumerate() {
-                let before = &heard[i.saturating_sub(FAR_ENOUGH)..i];
-                if before.iter().any(|later| self.surely_before(earlier.n, later.n)) {
-                    offenders.insert(earlier.n);
-                }
-            }
-        }
-        offenders.into_iter().collect()
+        let all = self.heard.iter().flat_map(|(device, heard)| heard.iter().enumerate().map(move |(i, earlier)| (device, i, earlier)));
+        let offenders = all.filter(|(device, i, _)| !self.overtaken_by(device, *i).is_empty()).map(|(.., earlier)| earlier.n);
+        offenders.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// True where `a` was received before `b`, whatever happened: the broker had taken it before `b` was said, and it did
-    /// not have to be said again after `b` because the broker forgot it, or because it was put off.
+    /// What this device heard before its `i`th action although it was said after it.
+    pub(crate) fn overtaken_by(&self, device: &str, i: usize) -> Vec<&Heard> {
+        let heard = self.heard.get(device).map(Vec::as_slice).unwrap_or_default();
+        let repeated = |n: usize, among: &[Heard]| among.iter().any(|other| other.n == n);
+        // After a crash absolute values may be said again, all of them in their order: then this is one of a series.
+        let in_series = |later: &Heard| repeated(heard[i].n, &heard[..i]) && repeated(later.n, &heard[i..]);
+        let before = heard[i.saturating_sub(FAR_ENOUGH)..i].iter();
+        before.filter(|later| self.surely_before(heard[i].n, later.n) && !in_series(later)).collect()
+    }
+
+    /// True where `a` was received before `b`, whatever happened: the broker had taken it before `b` was said, it did not
+    /// have to be said again after `b` because the broker forgot it, or because it was put off, and the broker did not keep
+    /// both over a restart: mosquitto 2.0 gives back what it kept in another order than it came.
     fn surely_before(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.said[a], &self.said[b]);
         let (Some(taken), Some(b_said)) = (a.acknowledged, b.published.first()) else { return false };
         let said_again_after = a.published.last().is_some_and(|last| last > b_said);
         let forgotten = self.outages.iter().any(|outage| outage.forgot && outage.to > a.at && a.published.last().is_some_and(|last| outage.from < *last));
-        taken < *b_said && a.put_off == 0 && !(said_again_after && forgotten)
+        let kept = |said: &Said, o: &Outage| said.published.first().is_some_and(|at| *at < o.to) && said.answers.first().is_none_or(|(at, _)| *at > o.from);
+        let reordered = self.outages.iter().any(|outage| kept(a, outage) && kept(b, outage));
+        taken < *b_said && a.put_off == 0 && !(said_again_after && forgotten) && !reordered
     }
 }

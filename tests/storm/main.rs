@@ -31,7 +31,7 @@ use stage::{Broker, Daemon, Disk};
 const RATE: f64 = 20.0;
 
 /// How long the last commands may take to be answered once nothing is broken any more: longer than any is good for.
-const DRAIN: Duration = Duration::from_secs(120);
+const DRAIN: Duration = Duration::from_mins(2);
 
 /// How long the store may take to be well again once there is room on the disk.
 const MENDING: Duration = Duration::from_secs(30);
@@ -204,8 +204,8 @@ impl Torture {
         self.broker.down(keep).await;
         sleep(Duration::from_millis(self.random.random_range(0..1500))).await;
         self.broker.up().await;
-        // The devices and speakers are back a moment later.
-        self.ledger.lock().unwrap().outages.push(Outage { from, to: Instant::now() + Duration::from_secs(1), forgot: !keep });
+        let far = Instant::now() + Duration::from_hours(1);
+        self.ledger.lock().unwrap().outages.push(Outage { from, to: far, lasts: true, forgot: !keep });
     }
 
     /// The disk is full for a while. Nobody is killed meanwhile: what cannot be written does not survive, and is said so.
@@ -279,5 +279,10 @@ fn story(ledger: &Ledger, what: &str, n: usize, start: Instant) {
     for (i, _) in heard.iter().enumerate().filter(|(_, heard)| heard.n == n) {
         let around = heard[i.saturating_sub(3)..(i + 2).min(heard.len())].iter();
         say(&format!("  heard {:?}", around.map(|h| format!("{} c{} {}", s(h.at), h.n, h.value)).collect::<Vec<_>>()));
+        for later in ledger.overtaken_by(said.device, i) {
+            let other = &ledger.said[later.n];
+            let published: Vec<_> = other.published.iter().map(|at| s(*at)).collect();
+            say(&format!("  after c{} {:?}, said at {}, published {published:?}, heard at {}", later.n, other.kind, s(other.at), s(later.at)));
+        }
     }
 }

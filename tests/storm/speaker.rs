@@ -158,6 +158,11 @@ impl Speakers {
     fn hear(&self, message: &Publish) {
         let json: Json = serde_json::from_slice(&message.payload).unwrap_or_default();
         match &message.topic[..] {
+            b"sayso/health" if !message.retain => {
+                self.shared.lock().unwrap().safe = json["journal"]["safe"].as_bool();
+                // It is said at every new connection.
+                self.ledger.lock().unwrap().is_back();
+            }
             b"sayso/health" => self.shared.lock().unwrap().safe = json["journal"]["safe"].as_bool(),
             b"sayso/dead" => drop(self.ledger.lock().unwrap().dead.insert(json["id"].as_str().unwrap_or_default().to_owned())),
             _ => {

@@ -97,7 +97,11 @@ fn spawn(folder: &Path) -> Child {
     let log = File::options().create(true).append(true).open(folder.join("daemon.log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
     command.args(["run", "--config"]).arg(folder.join("sayso.toml")).current_dir(folder);
-    command.env_remove("SAYSO_CONFIG").env_remove("NOTIFY_SOCKET").env("RUST_LOG", "warn,sayso=info").env("NO_COLOR", "1");
+    command
+        .env_remove("SAYSO_CONFIG")
+        .env_remove("NOTIFY_SOCKET")
+        .env("RUST_LOG", "warn,sayso=info,sayso::daemon=debug,sayso::mqtt=debug")
+        .env("NO_COLOR", "1");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true).spawn().unwrap()
 }
 

@@ -1,0 +1,460 @@
+//! Where commands come in and replies go out: the journal and the broker are told, and the devices heard of.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{self, MissedTickBehavior, timeout};
+use tracing::{debug, error, info, warn};
+
+use crate::command::ReplyTo;
+use crate::command::reply::Reply;
+use crate::config::Config;
+use crate::discovery::finder::Finder;
+use crate::interpret::recall::Recall;
+use crate::mqtt::inbox::{Heard, Inbox, Incoming, Receipt};
+use crate::mqtt::outbox::{Delivery, Outgoing};
+use crate::mqtt::wire::{self, Letter, Rejected};
+use crate::pipeline::Pipeline;
+use crate::store::journal::{Entry, Health, Heritage, MOST_DEATHS, Received, Unfinished};
+use crate::systemd::Notify;
+use crate::telemetry::log::Log;
+
+use super::way::{Way, dead_letter};
+use super::{LAST_WORDS, Told, open_drafts};
+
+/// Commands being worked on at once. The most of them wait for models; past it the inbox fills and answers `busy`.
+const MOST_AT_ONCE: usize = 512;
+
+/// How often health is published.
+const HEALTH_EVERY: Duration = Duration::from_mins(1);
+
+/// How long the answer to an operator may wait for the broker.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long systemd waits for the broker before it is told that we serve without one.
+const BROKER_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A command on its way to its reply.
+type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What the desk holds besides the way of a command.
+pub(super) struct Ends {
+    /// Who acknowledges commands to the broker once they are safe.
+    pub(super) receipts: mpsc::Sender<Receipt>,
+    /// Who shows the newest pipeline's counts.
+    pub(super) newest: watch::Sender<Arc<Pipeline>>,
+    /// Who hears of devices.
+    pub(super) finder: Finder,
+    pub(super) log: Log,
+    /// The broker's address, for the log.
+    pub(super) broker: String,
+}
+
+/// What is to be told of how we are.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// Why the broker is away, while it is.
+    away: Option<String>,
+    /// True once a connection has stood.
+    stood: bool,
+    /// True once systemd was told that we serve.
+    pub(super) ready: bool,
+    /// How many faults the last reload found; what was read before holds then.
+    pub(super) faults: usize,
+}
+
+/// Where commands come in and replies go out.
+pub(super) struct Desk {
+    pub(super) way: Way,
+    /// Whoever shows the pipeline's counts shows those of the newest.
+    newest: watch::Sender<Arc<Pipeline>>,
+    receipts: mpsc::Sender<Receipt>,
+    /// The commands in flight.
+    answers: JoinSet<()>,
+    /// Until the broker has told which devices there are and how they are, commands wait here: in half a home they would be
+    /// misunderstood, and a toggle would start from what was true before the connection broke.
+    held: Option<Vec<Answering>>,
+    /// Ends when the broker has acknowledged what was said to it after the subscriptions: it has then told all it keeps.
+    told: Option<Delivery>,
+    /// Who hears of devices.
+    pub(super) finder: Finder,
+    /// True while what is announced does not fit what is declared, and that was told.
+    clashed: bool,
+    /// The broker's address, for the log.
+    broker: String,
+    pub(super) standing: Standing,
+    /// How the journal is, and was when we last looked.
+    journal: (watch::Receiver<Health>, Health),
+    /// The longest silence of a connection that is well.
+    patience: Duration,
+    pub(super) log: Log,
+    /// What holds now.
+    pub(super) config: Config,
+}
+
+impl Desk {
+    pub(super) fn new(way: Way, ends: Ends, config: Config) -> Self {
+        let health = way.journal.health();
+        let now = *health.borrow();
+        Self {
+            newest: ends.newest,
+            receipts: ends.receipts,
+            answers: JoinSet::new(),
+            held: Some(Vec::new()),
+            told: None,
+            finder: ends.finder,
+            clashed: false,
+            broker: ends.broker,
+            standing: Standing::default(),
+            journal: (health, now),
+            patience: config.mqtt.keep_alive * 4,
+            log: ends.log,
+            way,
+            config,
+        }
+    }
+
+    /// How many commands are in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.answers.len()
+    }
+
+    pub(super) async fn serve(&mut self, inbox: &mut Inbox, notify: &Notify, told: &mut mpsc::Receiver<Told>) {
+        let mut health = time::interval(HEALTH_EVERY);
+        let mut alive = time::interval(notify.watchdog_every().unwrap_or(HEALTH_EVERY));
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unready = Some(Box::pin(time::sleep(BROKER_PATIENCE)));
+        loop {
+            let due = self.finder.due();
+            // In this order: what waits in the inbox was said before the broker's acknowledgement came.
+            tokio::select! {
+                biased;
+                told = told.recv() => match told {
+                    Some(Told::Reload(place)) => self.reload(&place, notify),
+                    Some(Told::Stop) | None => return,
+                },
+                _ = alive.tick() => if self.is_alive() { notify.watchdog() },
+                _ = health.tick() => {
+                    self.way.pipeline.sweep();
+                    drop(self.publish_health());
+                    notify.status(&self.status());
+                }
+                Some(ended) = self.answers.join_next() => if let Err(e) = ended { error!(error = %e, "a command ended without an answer") },
+                Some(incoming) = inbox.next(), if self.answers.len() < MOST_AT_ONCE => {
+                    if self.take(incoming, notify).await {
+                        unready = None;
+                    }
+                }
+                () = arrived(&mut self.told), if self.told.is_some() => self.settle(notify),
+                Ok(()) = self.journal.0.changed() => self.look_at_journal(notify),
+                () = until(due) => self.settle(notify),
+                () = async { if let Some(sleep) = &mut unready { sleep.await } }, if unready.is_some() => {
+                    unready = None;
+                    warn!("no broker yet: going on trying");
+                    self.standing.ready = true;
+                    notify.ready(&self.status());
+                }
+            }
+        }
+    }
+
+    /// Takes in what came. True where it is a new connection.
+    pub(super) async fn take(&mut self, incoming: Incoming, notify: &Notify) -> bool {
+        match incoming {
+            Incoming::Command(heard) => self.hear(*heard).await,
+            Incoming::Control { topic, payload, correlation } => self.control(topic, payload, correlation),
+            Incoming::State { topic, payload, .. } if self.finder.listens(&topic) => {
+                self.finder.hear(&topic, &payload, time::Instant::now().into_std());
+            }
+            Incoming::State { topic, payload, .. } => self.way.pipeline.observe(&topic, &payload),
+            Incoming::Up { session_present } => {
+                info!(session_present, "connected to the broker, serving");
+                if self.standing.stood && !session_present {
+                    warn!("the broker has forgotten our session: what was said while the connection was away is lost");
+                }
+                if !self.standing.stood {
+                    self.finder.expect(time::Instant::now().into_std());
+                }
+                (self.standing.stood, self.standing.ready, self.standing.away) = (true, true, None);
+                notify.ready(&self.status());
+                self.told = self.publish_health();
+                if self.told.is_none() {
+                    self.settle(notify);
+                }
+                return true;
+            }
+            Incoming::Down { why } => {
+                warn!(why, broker = self.broker, "the broker is away, trying again");
+                self.standing.away = Some(why);
+                self.held.get_or_insert_default();
+                notify.status(&self.status());
+            }
+        }
+        false
+    }
+
+    /// An operator asks something; the answer goes out below the topic it was asked on, which the same access rule guards.
+    fn control(&mut self, topic: String, payload: Bytes, correlation: Option<Vec<u8>>) {
+        let (pipeline, outbox) = (Arc::clone(&self.way.pipeline), self.way.outbox.clone());
+        self.answers.spawn(async move {
+            let who = topic.rsplit('/').next().unwrap_or_default().to_owned();
+            // It may read all of the disk's tier; commands do not wait for that.
+            let Ok(answer) = tokio::task::spawn_blocking(move || pipeline.control(&who, &payload)).await else { return };
+            let deadline = Some(time::Instant::now().into_std() + CONTROL_PATIENCE);
+            let topic = format!("{topic}/answer");
+            let message = Outgoing { topic, payload: answer.to_string().into(), correlation, retain: false, subject: None, deadline, repeatable: true };
+            if outbox.publish(message).is_err() {
+                warn!("an operator's request is not answered: too many messages wait for the broker");
+            }
+        });
+    }
+
+    /// The poll loop moves, or is trying, and commands come to an end: systemd restarts us when that is not so for a while.
+    fn is_alive(&self) -> bool {
+        let now = time::Instant::now().into_std();
+        let polls = now.saturating_duration_since(self.way.outbox.last_progress()) < self.patience;
+        let answers = self.way.pulse.beats_well(now);
+        if !(polls && answers) {
+            error!(polls, answers, "something hangs: the watchdog is not fed");
+        }
+        polls && answers
+    }
+
+    /// How we are, in one line, for `systemctl status`.
+    pub(super) fn status(&self) -> String {
+        let (home, broker) = (self.way.pipeline.home(), &self.broker);
+        let mut status = match &self.standing.away {
+            None if self.standing.stood => format!("serving at {broker}"),
+            None => format!("waiting for the broker at {broker}"),
+            Some(why) => format!("waiting for the broker at {broker}: {why}"),
+        };
+        let (devices, areas) = (home.devices().len(), home.areas().len());
+        // Writing to a text cannot fail.
+        let _ = write!(status, "; {devices} device{} in {areas} area{}", plural(devices), plural(areas));
+        let providers: Vec<String> = self.way.pipeline.rooms().ask.health().iter().map(|p| format!("{} {}", p.name, p.state)).collect();
+        let _ = write!(status, "; {}", if providers.is_empty() { "no model".to_owned() } else { format!("models: {}", providers.join(", ")) });
+        match *self.way.journal.health().borrow() {
+            Health::Failing => status.push_str("; THE STORE TAKES NOTHING: commands do not survive a restart"),
+            Health::Slow => status.push_str("; the disk is slow"),
+            Health::Safe | Health::Absent => {}
+        }
+        if self.standing.faults > 0 {
+            let _ = write!(status, "; NOT RELOADED: {} fault{} in the config, see the log", self.standing.faults, plural(self.standing.faults));
+        }
+        status
+    }
+
+    /// A command came in: into the journal, then on its way; the broker's copy is acknowledged once ours is safe.
+    async fn hear(&mut self, heard: Heard) {
+        let Heard { mut command, receipt, redelivered, epoch, topic, payload } = heard;
+        let received = Received {
+            topic,
+            payload: payload.to_vec(),
+            response_topic: Some(command.reply_to.topic.clone()),
+            correlation: command.reply_to.correlation.clone(),
+            id: command.id_given.then(|| command.id.clone()),
+            until: self.way.journal.moment(command.left(time::Instant::now().into_std())),
+        };
+        match self.way.journal.receive(received, epoch, redelivered) {
+            Entry::New(mark) => {
+                command.turn = mark.turn();
+                debug!(command_id = command.id, turn = command.turn, redelivered, "heard");
+                self.begin(self.way.clone().answer(command, mark));
+            }
+            Entry::Answered(reply) => {
+                self.way.tally.duplicate();
+                self.tell_again(*reply, command.reply_to);
+            }
+            Entry::Pending => self.way.tally.duplicate(),
+        }
+        // Full only while the disk is slower than the broker: then the broker must wait as well.
+        let _ = self.receipts.send(receipt).await;
+    }
+}
+
+impl Desk {
+    /// Takes up what an earlier life left.
+    pub(super) fn inherit(&mut self, heritage: Heritage) {
+        self.way.pipeline.remember(heritage.heard);
+        for untold in heritage.untold {
+            let to = ReplyTo { topic: untold.received.response_topic.unwrap_or_default(), correlation: untold.received.correlation };
+            let way = self.way.clone();
+            self.begin(async move { way.tell(Some(untold.mark), &untold.reply, &to).await });
+        }
+        for unfinished in heritage.unfinished {
+            self.take_up(unfinished);
+        }
+    }
+
+    /// A command that an earlier life left without an answer.
+    fn take_up(&mut self, unfinished: Unfinished) {
+        let Unfinished { mark, received, left, sending, deaths } = unfinished;
+        let letter = Letter {
+            topic: &received.topic,
+            payload: &received.payload,
+            response_topic: received.response_topic.as_deref(),
+            correlation: received.correlation.as_deref(),
+            expiry: None,
+            heard_at: time::Instant::now().into_std(),
+            wall_clock: None,
+            turn: mark.turn(),
+        };
+        let way = self.way.clone();
+        let mut command = match wire::decode(&letter, &self.config.mqtt.rules()) {
+            Ok(command) => command,
+            // It was decoded when it was heard: the rules have changed since.
+            Err(rejected) => {
+                let Rejected { refusal, reply_to, id, text } = *rejected;
+                let reply = Reply::refused(id, text, &refusal);
+                way.journal.answered(mark, &reply);
+                return self.begin(async move { way.tell(Some(mark), &reply, &reply_to).await });
+            }
+        };
+        command.deadline = command.heard_at + left;
+        info!(command_id = command.id, source = %command.source, deaths, "taking up a command from before the restart");
+        if deaths >= MOST_DEATHS {
+            let letter = dead_letter(&self.config.mqtt.prefix, &command, &received.payload);
+            return self.begin(way.bury(command, mark, letter));
+        }
+        match sending {
+            Some(sending) => self.begin(way.resume(command, mark, sending)),
+            None => self.begin(way.answer(command, mark)),
+        }
+    }
+
+    /// Says an answer again.
+    fn tell_again(&mut self, reply: Reply, to: ReplyTo) {
+        let way = self.way.clone();
+        self.answers.spawn(async move { way.tell(None, &reply, &to).await });
+    }
+
+    /// Sets a command on its way, once the home is known.
+    fn begin(&mut self, answering: impl Future<Output = ()> + Send + 'static) {
+        match &mut self.held {
+            Some(held) => held.push(Box::pin(answering)),
+            None => drop(self.answers.spawn(answering)),
+        }
+        if self.held.as_ref().is_some_and(|held| held.len() >= MOST_AT_ONCE) {
+            self.release();
+        }
+    }
+
+    /// What was announced becomes the home, and whoever waited for it waits no longer.
+    fn settle(&mut self, notify: &Notify) {
+        self.told = None;
+        self.refurnish();
+        notify.status(&self.status());
+        if self.held.is_some() && self.way.pipeline.home().devices().is_empty() {
+            warn!("there is no device yet: nothing can be commanded; write a home.toml, or let devices announce themselves");
+        }
+        if self.way.outbox.is_up() {
+            self.release();
+        }
+    }
+
+    /// Nothing waits for devices any more.
+    fn release(&mut self) {
+        for answering in self.held.take().into_iter().flatten() {
+            self.answers.spawn(answering);
+        }
+    }
+
+    /// Lets what is in flight end, within the grace period. What still waits for a model near its end is told that we stop.
+    pub(super) async fn finish(&mut self, grace: Duration) {
+        self.release();
+        if timeout(grace.saturating_sub(LAST_WORDS), all(&mut self.answers)).await.is_err() {
+            self.way.pipeline.close();
+            let _ = timeout(LAST_WORDS / 2, all(&mut self.answers)).await;
+        }
+        self.answers.shutdown().await;
+    }
+
+    /// The devices announced up to now become part of the home; those announced no more leave it.
+    pub(super) fn refurnish(&mut self) {
+        let home = match self.finder.home() {
+            Ok(home) => Arc::new(home),
+            Err(clashes) => {
+                let clashes = clashes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                if !std::mem::replace(&mut self.clashed, true) {
+                    warn!(clashes, "the devices announced do not fit the home file: the home stays as it is");
+                }
+                return;
+            }
+        };
+        self.clashed = false;
+        if home.revision() == self.way.pipeline.home().revision() {
+            return;
+        }
+        let topics = self.finder.topics(&home);
+        info!(devices = home.devices().len(), areas = home.areas().len(), topics = topics.len(), "devices found");
+        self.way.pipeline.furnish(home);
+        if let Err(e) = self.way.outbox.follow(topics) {
+            warn!(error = %e, "the states of new devices cannot be followed");
+        }
+        drop(self.publish_health());
+    }
+
+    /// The journal fails, or works again: everybody is told, and what models said before is let go of or taken up.
+    fn look_at_journal(&mut self, notify: &Notify) {
+        let (health, before) = (*self.journal.0.borrow_and_update(), self.journal.1);
+        self.journal.1 = health;
+        if (health == Health::Failing) != (before == Health::Failing) {
+            let drafts = self.way.journal.store().and_then(|store| open_drafts(&store, &self.config.recall));
+            let mut rooms = self.way.pipeline.rooms().clone();
+            rooms.recall = Arc::new(Recall::new(&self.config.recall, &self.config.ask.family(), drafts, Arc::clone(&self.way.tally)));
+            self.renew(self.way.pipeline.renewed(rooms, self.config.daemon.order, self.config.ask.deadline));
+        }
+        drop(self.publish_health());
+        notify.status(&self.status());
+    }
+
+    /// From now on commands go this way.
+    pub(super) fn renew(&mut self, pipeline: Pipeline) {
+        self.way.pipeline = Arc::new(pipeline);
+        self.newest.send_replace(Arc::clone(&self.way.pipeline));
+    }
+
+    fn publish_health(&self) -> Option<Delivery> {
+        let message = Outgoing {
+            topic: format!("{}/health", self.config.mqtt.prefix),
+            payload: self.way.pipeline.health().to_string().into(),
+            correlation: None,
+            retain: true,
+            subject: None,
+            deadline: None,
+            repeatable: true,
+        };
+        // No room for health is health enough: the next minute has another.
+        self.way.outbox.publish(message).ok()
+    }
+}
+
+/// Until it is known whether the message arrived.
+async fn arrived(delivery: &mut Option<Delivery>) {
+    if let Some(delivery) = delivery {
+        let _ = delivery.await;
+    }
+}
+
+/// Until `due`; without one, for ever.
+async fn until(due: Option<std::time::Instant>) {
+    match due {
+        Some(due) => time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Until every one has ended.
+async fn all(answers: &mut JoinSet<()>) {
+    while answers.join_next().await.is_some() {}
+}
+
+fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}

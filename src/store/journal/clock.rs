@@ -1,0 +1,117 @@
+//! The journal's own clock. It goes on from one life to the next, whatever the wall clock does meanwhile: a gateway without
+//! a battery starts in 1970 and jumps to the present once it has heard from a time server, and neither may make a command late.
+
+use std::fs;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+/// Seconds from 1970 to 2025-01-01T00:00Z. A clock that shows less was never set.
+const BELIEVABLE_MS: u64 = 1_735_689_600_000;
+
+/// How long a time is taken to be of which nothing is known: longer than any command is good for.
+const UNKNOWN_MS: u64 = 24 * 3_600_000;
+
+/// Milliseconds on the journal's own scale. It begins with the wall clock of the first life.
+#[derive(Debug)]
+pub(super) struct Clock {
+    base: u64,
+    since: Instant,
+}
+
+/// What all clocks showed at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Reading {
+    /// The journal's own.
+    own: u64,
+    /// The wall's, since 1970.
+    wall: u64,
+    /// The name of this run of the kernel; `None` where it is hidden from us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
+    /// How long the kernel had run.
+    uptime: u64,
+}
+
+impl Clock {
+    /// Goes on where an earlier life read it last.
+    pub(super) fn go_on(last: Option<&Reading>) -> Self {
+        let now = Reading::take(0);
+        let base = last.map_or(now.wall, |last| last.own.saturating_add(last.passed(&now).unwrap_or(UNKNOWN_MS)));
+        Self { base, since: instant() }
+    }
+
+    /// What it shows.
+    pub(super) fn now(&self) -> u64 {
+        self.base.saturating_add(millis(instant().saturating_duration_since(self.since)))
+    }
+
+    /// What all clocks show.
+    pub(super) fn read(&self) -> Reading {
+        Reading::take(self.now())
+    }
+}
+
+impl Reading {
+    fn take(own: u64) -> Self {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned());
+        let uptime = clock_gettime(ClockId::Boottime);
+        let uptime = u64::try_from(uptime.tv_sec).unwrap_or_default() * 1000 + u64::try_from(uptime.tv_nsec).unwrap_or_default() / 1_000_000;
+        Self { own, wall: millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()), boot, uptime }
+    }
+
+    /// How long it is from this reading to `now`: by the kernel's time where it is the same run of it, else by the wall clock
+    /// where that was set at both ends; `None` where nobody can know.
+    fn passed(&self, now: &Self) -> Option<u64> {
+        if self.boot.is_some() && self.boot == now.boot {
+            return now.uptime.checked_sub(self.uptime);
+        }
+        let believable = self.wall >= BELIEVABLE_MS && now.wall >= BELIEVABLE_MS;
+        now.wall.checked_sub(self.wall).filter(|_| believable)
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn instant() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(wall: u64, boot: Option<&str>, uptime: u64) -> Reading {
+        Reading { own: 7, wall, boot: boot.map(str::to_owned), uptime }
+    }
+
+    const SET: u64 = BELIEVABLE_MS + 1_000_000;
+
+    #[test]
+    fn in_one_run_of_the_kernel_its_own_time_counts_whatever_the_wall_clock_shows() {
+        let before = reading(40_000, Some("a"), 40_000);
+        assert_eq!(before.passed(&reading(SET, Some("a"), 43_000)), Some(3_000));
+        assert_eq!(reading(SET, Some("a"), 50_000).passed(&reading(9, Some("a"), 50_500)), Some(500));
+    }
+
+    #[test]
+    fn over_a_boot_only_a_clock_that_was_set_at_both_ends_tells() {
+        assert_eq!(reading(SET, Some("a"), 90_000).passed(&reading(SET + 60_000, Some("b"), 20_000)), Some(60_000));
+        for (before, now) in [(SET, 20_000), (20_000, SET), (20_000, 30_000), (SET, SET - 1)] {
+            assert_eq!(reading(before, Some("a"), 1).passed(&reading(now, Some("b"), 2)), None, "{before} to {now}");
+            assert_eq!(reading(before, None, 1).passed(&reading(now, None, 2)), None, "{before} to {now}");
+        }
+    }
+
+    #[test]
+    fn it_never_goes_back() {
+        let first = Clock::go_on(None);
+        let last = first.read();
+        assert!(Clock::go_on(Some(&last)).now() >= last.own);
+        let unknown = Reading { boot: None, wall: 1, ..last.clone() };
+        assert!(Clock::go_on(Some(&unknown)).now() >= last.own + UNKNOWN_MS);
+    }
+}

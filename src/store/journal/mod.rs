@@ -1,0 +1,457 @@
+//! The journal: every command that was heard, what is about to be sent for it, how it was answered, and whether the broker has
+//! the answer, until its time is over. It is what lets the broker's copy be acknowledged, what a restart takes up again, and
+//! what knows a duplicate. One record per command; the index over them is in memory, because they live for a minute.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
+use tokio::time;
+
+use super::{Settings, Store, StoreError};
+use crate::command::reply::Reply;
+
+mod clock;
+mod index;
+mod record;
+
+use clock::{Clock, Reading, millis};
+use index::{Hearing, Index};
+use record::Record;
+pub use record::{Received, Sending};
+
+/// How long writes gather before they are synced together: each sync costs the processor more than a millisecond and wears
+/// the SD card. The broker's copy is kept as long.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// So many records are synced without waiting for more: with mosquitto's window of 20 messages it waits for nobody.
+const ENOUGH: usize = 16;
+
+/// A sync that takes longer than this is slow, and said to be.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// How long a store that failed is left alone before it is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Where the clocks lie in the tree, and how often they are read, in milliseconds of the journal's own.
+const CLOCK: &[u8] = b"clock";
+const READ_EVERY_MS: u64 = 10_000;
+
+/// In so many lives a command may have been begun without being finished: then it is taken to be what ended them.
+pub const MOST_DEATHS: u32 = 3;
+
+/// A command that was heard in an earlier life and has no answer yet.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// Its place in the journal.
+    pub mark: Mark,
+    /// What was heard.
+    pub received: Received,
+    /// How long it is still good for.
+    pub left: Duration,
+    /// What was about to be sent, where it had come so far.
+    pub sending: Option<Vec<Sending>>,
+    /// In how many lives it was begun.
+    pub deaths: u32,
+}
+
+/// An answer of an earlier life that the broker may not have.
+#[derive(Debug, Clone)]
+pub struct Untold {
+    /// Its command's place in the journal.
+    pub mark: Mark,
+    /// What was heard.
+    pub received: Received,
+    /// The answer.
+    pub reply: Reply,
+}
+
+/// What an earlier life left.
+#[derive(Debug, Clone, Default)]
+pub struct Heritage {
+    /// Commands without an answer, oldest first.
+    pub unfinished: Vec<Unfinished>,
+    /// Answers to be sent again.
+    pub untold: Vec<Untold>,
+    /// The devices that heard something, and for which command.
+    pub heard: Vec<(String, Mark)>,
+    /// How many records could not be read, and were dropped.
+    pub unreadable: usize,
+}
+
+/// A command's place in the journal: they are numbered as they are heard, from one life to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// Its number: the order in which commands were heard.
+    pub fn turn(self) -> u64 {
+        self.0
+    }
+}
+
+/// What the journal says of a command just heard.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// It is new.
+    New(Mark),
+    /// It was heard before, and is being worked on.
+    Pending,
+    /// It was heard before, and this was the answer.
+    Answered(Box<Reply>),
+}
+
+/// How the journal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// What is heard survives.
+    Safe,
+    /// It does, but the disk takes long.
+    Slow,
+    /// The store takes nothing: commands are served without the promise to survive a restart.
+    Failing,
+    /// There is no store.
+    Absent,
+}
+
+/// The journal. With a store its records are on disk; without, in memory alone.
+#[derive(Debug)]
+pub struct Journal {
+    /// `None` where there is no store, or while one that failed cannot be opened anew.
+    disk: Mutex<Option<Disk>>,
+    /// Where the store is, where there is one.
+    place: Option<(Settings, PathBuf)>,
+    index: Mutex<Index>,
+    clock: Clock,
+    /// When the clocks were last written down.
+    read_at: Mutex<Option<u64>>,
+    /// Wakes the one that syncs: something was written.
+    dirty: Notify,
+    /// Tells it not to wait for more: somebody waits for the disk, or enough has gathered.
+    urgent: Notify,
+    /// The count of changes that are on disk for good.
+    synced: watch::Sender<u64>,
+    health: watch::Sender<Health>,
+    /// Commands that may have ended an earlier life pass here, in their order.
+    suspects: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Disk {
+    store: Arc<Store>,
+    tree: sled::Tree,
+}
+
+impl Disk {
+    fn new(store: Arc<Store>) -> io::Result<Self> {
+        Ok(Self { tree: store.db.open_tree("journal").map_err(io::Error::other)?, store })
+    }
+}
+
+impl Journal {
+    /// Opens the journal in `store`, and gives what an earlier life left. `keep` is how long a command is remembered at
+    /// least: as long as the broker may send it again.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open(store: Option<Arc<Store>>, keep: Duration) -> Result<(Self, Heritage), io::Error> {
+        let disk = store.map(Disk::new).transpose()?;
+        let last = disk.as_ref().map(|disk| disk.tree.get(CLOCK)).transpose().map_err(io::Error::other)?.flatten();
+        let last = last.and_then(|bytes| serde_json::from_slice::<Reading>(&bytes).ok());
+        let journal = Self::new(disk.clone(), Clock::go_on(last.as_ref()), keep);
+        let mut heritage = Heritage::default();
+        for entry in disk.iter().flat_map(|d| d.tree.iter()) {
+            let (key, value) = entry.map_err(io::Error::other)?;
+            if key.as_ref() != CLOCK {
+                journal.inherit(&key, &value, &mut heritage);
+            }
+        }
+        Ok((journal, heritage))
+    }
+
+    /// A journal in memory alone, for when there is no store.
+    pub fn in_memory(keep: Duration) -> Self {
+        Self::new(None, Clock::go_on(None), keep)
+    }
+
+    /// A journal for a store that cannot be opened yet: it is tried again and again.
+    pub fn waiting(settings: Settings, path: PathBuf, keep: Duration) -> Self {
+        let journal = Self { place: Some((settings, path)), ..Self::in_memory(keep) };
+        journal.health.send_replace(Health::Failing);
+        journal
+    }
+
+    fn new(disk: Option<Disk>, clock: Clock, keep: Duration) -> Self {
+        let place = disk.as_ref().map(|disk| (disk.store.settings.clone(), disk.store.path.clone()));
+        let health = if disk.is_some() { Health::Safe } else { Health::Absent };
+        Self {
+            disk: Mutex::new(disk),
+            place,
+            index: Mutex::new(Index::new(millis(keep))),
+            clock,
+            read_at: Mutex::default(),
+            dirty: Notify::new(),
+            urgent: Notify::new(),
+            synced: watch::Sender::new(0),
+            health: watch::Sender::new(health),
+            suspects: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn inherit(&self, key: &[u8], value: &[u8], heritage: &mut Heritage) {
+        let mut index = self.lock();
+        let number = <[u8; 8]>::try_from(key).map(u64::from_be_bytes).ok().filter(|number| *number < u64::MAX);
+        let (Some(number), Ok(mut record)) = (number, serde_json::from_slice::<Record>(value)) else {
+            heritage.unreadable += 1;
+            // A key of another length is nobody's: it stays, and does no harm.
+            index.gone.extend(number);
+            return;
+        };
+        let (mark, received) = (Mark(number), record.received.clone());
+        heritage.heard.extend(record.devices().into_iter().map(|device| (device, mark)));
+        match &record.answer {
+            None => {
+                record.deaths += 1;
+                let left = Duration::from_millis(received.until.saturating_sub(self.clock.now()));
+                heritage.unfinished.push(Unfinished { mark, received, left, sending: record.sending.clone(), deaths: record.deaths });
+                self.changed(&mut index, number);
+            }
+            Some(reply) if !record.told => heritage.untold.push(Untold { mark, received, reply: reply.clone() }),
+            Some(_) => {}
+        }
+        index.remember(number, record, Hearing { epoch: 0, again: true, written: true });
+    }
+
+    /// The moment `left` from now, by the journal's own clock.
+    pub fn moment(&self, left: Duration) -> u64 {
+        self.clock.now().saturating_add(millis(left))
+    }
+
+    /// Enters a command that came by connection `epoch`. `again` says that it may be one the broker or its speaker
+    /// sends again: only then is an equal payload without an id a duplicate.
+    pub fn receive(&self, received: Received, epoch: u64, again: bool) -> Entry {
+        let now = self.clock.now();
+        let mut index = self.lock();
+        index.forget_old(now);
+        if let Some(record) = index.earlier(&received, epoch, again) {
+            return record.answer.clone().map_or(Entry::Pending, |reply| Entry::Answered(Box::new(reply)));
+        }
+        let number = index.next;
+        let record = Record { received, heard: now, deaths: 0, sending: None, answer: None, told: false };
+        index.remember(number, record, Hearing { epoch, again, written: false });
+        self.changed(&mut index, number);
+        Entry::New(Mark(number))
+    }
+
+    /// Waits until the command is on disk, where it may be what ended an earlier life: each life it ends must be counted.
+    pub async fn begun(&self, mark: Mark) {
+        let Some(entered) = self.lock().known.get(&mark.0).and_then(|known| known.suspect) else { return };
+        // One after the other, so that they go on in the order they were heard.
+        let _turn = self.suspects.lock().await;
+        if *self.synced.borrow() < entered {
+            self.synced().await;
+        }
+    }
+
+    /// Writes down what is about to be sent. Await [`Journal::synced`] before sending what is not harmless twice.
+    pub fn sending(&self, mark: Mark, sending: Vec<Sending>) {
+        self.change(mark, |record| record.sending = Some(sending));
+    }
+
+    /// Writes down the answer.
+    pub fn answered(&self, mark: Mark, reply: &Reply) {
+        self.change(mark, |record| record.answer = Some(reply.clone()));
+    }
+
+    /// Writes down that the broker has the answer.
+    pub fn told(&self, mark: Mark) {
+        self.change(mark, |record| record.told = true);
+    }
+
+    fn change(&self, mark: Mark, change: impl FnOnce(&mut Record)) {
+        let mut index = self.lock();
+        let Some(known) = index.known.get_mut(&mark.0) else { return };
+        change(&mut known.record);
+        self.changed(&mut index, mark.0);
+    }
+
+    /// A record is to be written. It is not written here: a command that is answered meanwhile is written once.
+    fn changed(&self, index: &mut Index, number: u64) {
+        if *self.health.borrow() == Health::Absent {
+            return;
+        }
+        index.changes += 1;
+        index.unwritten.insert(number);
+        self.dirty.notify_one();
+        if index.unwritten.len() >= ENOUGH {
+            self.urgent.notify_one();
+        }
+    }
+
+    /// Waits until everything written so far is on disk for good, and lets it be written now. Without a store, or while it
+    /// fails, there is nothing to wait for.
+    pub async fn synced(&self) {
+        self.urgent.notify_one();
+        self.synced_in_time().await;
+    }
+
+    /// The same, without haste: what comes within the next moments is synced together.
+    pub async fn synced_in_time(&self) {
+        if !self.is_safe() {
+            return;
+        }
+        let target = self.lock().changes;
+        let mut synced = self.synced.subscribe();
+        // The sender lives in self, so this cannot fail.
+        let _ = synced.wait_for(|done| *done >= target).await;
+    }
+
+    /// Syncs what was written, many writes at a time, for ever; and opens a store that failed anew once it takes something again.
+    pub async fn keep_synced(&self) {
+        if *self.health.borrow() == Health::Absent {
+            return std::future::pending().await;
+        }
+        loop {
+            if *self.health.borrow() == Health::Failing {
+                time::sleep(RETRY).await;
+                self.mend().await;
+                continue;
+            }
+            self.dirty.notified().await;
+            tokio::select! {
+                () = time::sleep(GATHER) => {}
+                () = self.urgent.notified() => {}
+            }
+            self.sync().await;
+        }
+    }
+
+    /// Syncs what is still unsynced; for the way out.
+    pub async fn close(&self) {
+        self.sync().await;
+    }
+
+    async fn sync(&self) {
+        let Some(disk) = self.disk().clone() else { return };
+        let (target, mut batch, numbers, gone) = {
+            let mut index = self.lock();
+            let (numbers, gone) = (std::mem::take(&mut index.unwritten), std::mem::take(&mut index.gone));
+            (index.changes, index.batch(&numbers, &gone), numbers, gone)
+        };
+        self.read_clocks(&mut batch);
+        let began = time::Instant::now();
+        let write = move || disk.tree.apply_batch(batch).map_err(io::Error::other).and_then(|()| disk.store.sync());
+        let result = spawn_blocking(write).await.unwrap_or_else(|e| Err(io::Error::other(e)));
+        if result.is_err() {
+            self.unwritten(numbers, gone);
+        }
+        self.tell_health(result.map(|()| began.elapsed()));
+        self.synced.send_replace(target);
+    }
+
+    /// Puts back what could not be written.
+    fn unwritten(&self, numbers: BTreeSet<u64>, gone: BTreeSet<u64>) {
+        let mut index = self.lock();
+        index.unwritten.extend(numbers);
+        index.gone.extend(gone);
+    }
+
+    fn read_clocks(&self, batch: &mut sled::Batch) {
+        let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        if read_at.is_none_or(|at| now >= at + READ_EVERY_MS)
+            && let Ok(bytes) = serde_json::to_vec(&self.clock.read())
+        {
+            *read_at = Some(now);
+            batch.insert(CLOCK, bytes);
+        }
+    }
+
+    /// Opens a store that failed anew, where its disk takes something again: sled takes nothing any more after one failure.
+    /// Whoever else holds the store must let go of it first.
+    async fn mend(&self) {
+        let Some((settings, path)) = self.place.clone() else { return };
+        let tried = path.clone();
+        if !spawn_blocking(move || super::takes_something(&tried)).await.unwrap_or(false) {
+            return;
+        }
+        let old = self.disk().take();
+        let open = move || {
+            drop(old);
+            super::open(&settings, &path)
+        };
+        let opened = spawn_blocking(open).await.map_err(io::Error::other).and_then(|opened: Result<Store, StoreError>| opened.map_err(io::Error::other));
+        // What it holds is of another life, or is written again now.
+        let disk = opened.map(Arc::new).and_then(Disk::new).and_then(|disk| disk.tree.clear().map_err(io::Error::other).map(|()| disk));
+        match disk {
+            Ok(disk) => *self.disk() = Some(disk),
+            Err(error) => tracing::warn!(%error, "the store cannot be opened anew yet"),
+        }
+        {
+            // What it held may be gone with what could not be written.
+            let mut index = self.lock();
+            let all: Vec<u64> = index.known.keys().copied().collect();
+            index.unwritten.extend(all);
+            *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        self.sync().await;
+    }
+
+    /// Says once when the store stops taking what it is given, or takes long, and once when that is over.
+    fn tell_health(&self, result: io::Result<Duration>) {
+        let before = *self.health.borrow();
+        let after = match &result {
+            Err(_) => Health::Failing,
+            Ok(took) if *took > SLOW || (before == Health::Slow && *took > SLOW / 2) => Health::Slow,
+            Ok(_) => Health::Safe,
+        };
+        if before == after {
+            return;
+        }
+        match result {
+            Err(error) => {
+                tracing::error!(%error, "the store takes nothing: commands are served without the promise to survive a restart; free the disk or mend its permissions");
+            }
+            Ok(took) if after == Health::Slow => tracing::warn!(took = ?took, "the disk is slow: commands wait for it before they are acknowledged"),
+            Ok(_) if before == Health::Slow => tracing::info!("the disk is quick again"),
+            Ok(_) => tracing::info!("the store works again"),
+        }
+        self.health.send_replace(after);
+    }
+
+    /// The store, where there is one and it works. Not to be kept: a store that fails must be let go of.
+    pub fn store(&self) -> Option<Arc<Store>> {
+        self.is_safe().then(|| self.disk().as_ref().map(|disk| Arc::clone(&disk.store)))?
+    }
+
+    /// How it is, and from now on.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// True while commands are safe on disk: there is a store, and it takes what it is given.
+    pub fn is_safe(&self) -> bool {
+        matches!(*self.health.borrow(), Health::Safe | Health::Slow)
+    }
+
+    /// How many commands it remembers, and how many of them have no answer yet.
+    pub fn counts(&self) -> (usize, usize) {
+        let index = self.lock();
+        (index.known.len(), index.known.values().filter(|k| k.record.answer.is_none()).count())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Option<Disk>> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+use super::*;
+use crate::command::reply::Outcome;
+use crate::home::action::{Action, Op};
+use crate::home::capability::Property;
+use crate::store::{Settings, open};
+
+const KEEP: Duration = Duration::from_mins(1);
+
+fn heard(payload: &str, id: Option<&str>) -> Received {
+    Received {
+        topic: "sayso/command/cli".into(),
+        payload: payload.into(),
+        response_topic: None,
+        correlation: None,
+        id: id.map(str::to_owned),
+        until: u64::MAX / 2,
+    }
+}
+
+fn reply() -> Reply {
+    Reply {
+        id: "1".into(),
+        text: "x".into(),
+        outcome: Outcome::Done,
+        actions: vec![],
+        speech: String::new(),
+        via: "local".into(),
+        ms: 1.0,
+        why: None,
+        retry_after: None,
+    }
+}
+
+fn new(entry: &Entry) -> Mark {
+    if let Entry::New(mark) = entry { *mark } else { panic!("not new: {entry:?}") }
+}
+
+#[test]
+fn the_same_id_is_a_duplicate_and_has_the_same_answer() {
+    let journal = Journal::in_memory(KEEP);
+    let mark = new(&journal.receive(heard("on", Some("a")), 1, false));
+    assert_eq!(journal.receive(heard("on", Some("a")), 1, false), Entry::Pending);
+    journal.answered(mark, &reply());
+    assert_eq!(journal.receive(heard("on", Some("a")), 1, false), Entry::Answered(Box::new(reply())));
+    new(&journal.receive(heard("on", Some("b")), 1, false));
+}
+
+#[test]
+fn equal_payloads_without_an_id_are_duplicates_only_across_a_reconnect() {
+    let journal = Journal::in_memory(KEEP);
+    new(&journal.receive(heard("next track", None), 1, false));
+    new(&journal.receive(heard("next track", None), 1, true));
+    assert_eq!(journal.receive(heard("next track", None), 2, true), Entry::Pending);
+    new(&journal.receive(heard("next track", None), 2, false));
+}
+
+#[test]
+fn two_equal_ones_of_an_earlier_connection_stand_for_two_and_not_for_a_third() {
+    let journal = Journal::in_memory(KEEP);
+    new(&journal.receive(heard("next track", None), 1, false));
+    new(&journal.receive(heard("next track", None), 1, false));
+    assert_eq!(journal.receive(heard("next track", None), 2, true), Entry::Pending);
+    assert_eq!(journal.receive(heard("next track", None), 2, true), Entry::Pending);
+    new(&journal.receive(heard("next track", None), 2, true));
+}
+
+#[test]
+fn who_was_told_to_come_again_is_new_when_he_does() {
+    let journal = Journal::in_memory(KEEP);
+    let mark = new(&journal.receive(heard("on", Some("a")), 1, false));
+    let busy = Reply { retry_after: Some(1.0), why: Some("busy".into()), ..reply() };
+    journal.answered(mark, &busy);
+    assert_eq!(journal.receive(heard("on", Some("a")), 2, true), Entry::Answered(Box::new(busy)), "the broker sends it again");
+    let again = new(&journal.receive(heard("on", Some("a")), 2, false));
+    journal.answered(again, &reply());
+    assert_eq!(journal.receive(heard("on", Some("a")), 2, false), Entry::Answered(Box::new(reply())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_past_its_time_is_forgotten_once_it_is_told() {
+    let journal = Journal::in_memory(KEEP);
+    let hurried = |id| Received { until: journal.moment(Duration::from_secs(1)), ..heard("next", Some(id)) };
+    let (told, untold) = (new(&journal.receive(hurried("a"), 1, false)), new(&journal.receive(hurried("b"), 1, false)));
+    journal.answered(told, &reply());
+    journal.told(told);
+    journal.answered(untold, &reply());
+    time::advance(Duration::from_secs(59)).await;
+    assert!(matches!(journal.receive(hurried("a"), 1, false), Entry::Answered(_)), "the broker may send it again as long as it keeps our session");
+    time::advance(Duration::from_secs(7)).await;
+    new(&journal.receive(hurried("a"), 1, false));
+    assert!(matches!(journal.receive(hurried("b"), 1, false), Entry::Answered(_)), "its speaker may not have heard it");
+}
+
+fn set(device: &str, op: Op) -> Action {
+    Action { device: device.into(), property: Property::Power, op, value: None }
+}
+
+#[tokio::test]
+async fn a_later_life_finds_what_has_no_answer_and_what_was_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Arc::new(open(&Settings::default(), &folder.path().join("store")).unwrap());
+    let (journal, heritage) = Journal::open(Some(open()), KEEP).unwrap();
+    assert!(heritage.unfinished.is_empty());
+    let id = |id| Received { until: journal.moment(KEEP), ..heard("on", Some(id)) };
+    let [done, untold, sent] = ["a", "b", "c"].map(|name| new(&journal.receive(id(name), 1, false)));
+    let sending = Sending { action: set("tv", Op::Set), becomes: None, topic: "t".into(), payload: "p".into(), repeatable: false };
+    journal.sending(sent, vec![sending.clone()]);
+    let mut reply = reply();
+    reply.actions = [("lamp", Op::Toggle, None), ("fan", Op::Set, Some("superseded")), ("door", Op::Query, None)]
+        .map(|(device, op, why)| crate::command::reply::Done { why: why.map(str::to_owned), ..set(device, op).into() })
+        .into();
+    journal.answered(done, &reply);
+    journal.told(done);
+    journal.answered(untold, &reply);
+    journal.close().await;
+    drop(journal);
+    let (journal, heritage) = Journal::open(Some(open()), KEEP).unwrap();
+    let [unfinished] = &heritage.unfinished[..] else { panic!("{heritage:?}") };
+    assert_eq!((unfinished.mark, unfinished.deaths, &unfinished.sending), (sent, 1, &Some(vec![sending])));
+    assert!(unfinished.left > KEEP / 2 && unfinished.left <= KEEP, "{:?}", unfinished.left);
+    assert_eq!(heritage.untold.iter().map(|u| u.mark).collect::<Vec<_>>(), [untold]);
+    assert_eq!(heritage.heard, [("lamp".to_owned(), done), ("lamp".to_owned(), untold)]);
+    assert_eq!(journal.receive(heard("on", Some("a")), 1, false), Entry::Answered(Box::new(reply)));
+    assert!(new(&journal.receive(heard("on", Some("d")), 1, false)).turn() > sent.turn());
+    journal.close().await;
+    drop(journal);
+    let (_, heritage) = Journal::open(Some(open()), KEEP).unwrap();
+    assert_eq!(heritage.unfinished[0].deaths, 2);
+}
+
+#[tokio::test]
+async fn synced_waits_for_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(&Settings::default(), &folder.path().join("store")).unwrap());
+    let (journal, _) = Journal::open(Some(store), KEEP).unwrap();
+    new(&journal.receive(heard("on", None), 1, false));
+    tokio::select! {
+        () = journal.keep_synced() => unreachable!("it never ends"),
+        () = journal.synced() => {}
+    }
+    assert!(journal.is_safe());
+}
