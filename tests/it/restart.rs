@@ -101,7 +101,7 @@ fn check(messages: &[Message], log: &str, forget: bool) {
         assert_eq!(levels.union(&superseded).count(), COMMANDS as usize, "every level was heard, or a newer one in its place");
     }
     for n in 1..=COMMANDS {
-        let worked = log.matches(&format!("command_id=\"c{n}\" ")).count();
+        let worked = log.matches(&format!("command_id=\"c{n}\" source=")).count();
         assert!(worked == 1 || (forget && worked == 0), "c{n} was worked on {worked} times");
     }
 }

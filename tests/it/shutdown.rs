@@ -154,7 +154,7 @@ async fn a_second_daemon_on_the_same_store_ends_and_says_why() {
     let stage = Scene::new().start().await;
     let mut second = Daemon::start(&stage.place);
     assert_eq!(second.ended(PATIENCE).await.code(), Some(1));
-    assert!(second.log().contains("another sayso uses the store"), "{}", second.log());
+    second.says("another sayso uses the store", PATIENCE).await;
 }
 
 #[tokio::test]
