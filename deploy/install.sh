@@ -26,8 +26,7 @@ systemctl daemon-reload
 cat <<'END'
 Installed. Next:
   1. write your devices into /etc/sayso/home.toml, your broker and models into /etc/sayso/sayso.toml
-  2. keys: one file each in /etc/sayso/credentials (mode 600), and a LoadCredential= line for each:
-     systemctl edit sayso
+  2. keys: one file each in /etc/sayso/credentials (mode 600), named by key_file in sayso.toml
   3. sayso check --config /etc/sayso/sayso.toml
   4. systemctl enable --now sayso
 END

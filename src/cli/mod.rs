@@ -25,6 +25,7 @@ mod providers;
 mod run;
 mod say;
 mod try_;
+mod version;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,10 +50,21 @@ Exit codes:
 
 /// Plain-language commands in, structured MQTT device actions out.
 #[derive(Debug, Parser)]
-#[command(name = "sayso", version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "sayso", after_help = EXAMPLES, max_term_width = 110, arg_required_else_help = true, args_conflicts_with_subcommands = true)]
 struct Line {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    /// Print the version
+    #[arg(short = 'V', long)]
+    version: bool,
+    /// With --version: also commit, target, compiler and every crate it is built of
+    #[arg(long, requires = "version")]
+    verbose: bool,
+}
+
+/// The command line as it is declared, for manual pages.
+pub fn line() -> clap::Command {
+    Line::command()
 }
 
 #[derive(Debug, Subcommand)]
@@ -146,7 +158,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     // A second start (in one process) leaves the first in place.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut out = io::stdout().lock();
-    let ended = run_command(line.command, &mut out).and_then(|exit| Ok(out.flush().map(|()| exit)?));
+    let ended = run_line(line, &mut out).and_then(|exit| Ok(out.flush().map(|()| exit)?));
     let exit = match ended {
         Ok(exit) => exit,
         Err(stop) if is_broken_pipe(&stop) => Exit::Done,
@@ -159,7 +171,11 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-fn run_command(command: Command, out: &mut impl Write) -> Result<Exit, Stop> {
+fn run_line(line: Line, out: &mut impl Write) -> Result<Exit, Stop> {
+    let Some(command) = line.command else {
+        version::print(line.verbose, out)?;
+        return Ok(Exit::Done);
+    };
     match command {
         Command::Run(files) => run::run(&files.place(Needs::Everything)),
         Command::Doctor(doctor) => doctor::doctor(&doctor, out),

@@ -293,6 +293,7 @@ impl Folders<'_> {
 /// Where a file that the config names may be: an absolute name as it is, a relative one among systemd's credentials, beside the
 /// config, and where the credentials come from.
 pub(super) fn candidates(environment: &Environment, beside: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
-    let credential = environment.credentials.iter().map(|folder| folder.join(name));
+    // `LoadCredential=key:/etc/sayso/credentials` hands over a whole folder, each file of it as `key_<name>`.
+    let credential = environment.credentials.iter().flat_map(|folder| [folder.join(name), folder.join(format!("key_{name}"))]);
     credential.chain([beside.join(name), beside.join(CREDENTIALS).join(name)]).collect::<Vec<_>>().into_iter()
 }

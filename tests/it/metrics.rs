@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use serde_json::Value;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -65,9 +68,6 @@ async fn a_scrape_tells_commands_by_who_understood_them_and_promtool_finds_no_fa
     }
     assert!(!page.contains("sk-test"));
     lint(page);
-    // The same in health.
-    stage.daemon.signal("TERM");
-    stage.daemon.ended(PATIENCE).await;
 }
 
 #[tokio::test]
@@ -122,4 +122,83 @@ async fn a_socket_serves_as_well_and_a_taken_port_is_said() {
     let mut stage = Scene::new().with(&listen).start().await;
     stage.daemon.says("metrics are not served", PATIENCE).await;
     assert_eq!(stage.say("turn on the kitchen light").await["outcome"], "done");
+}
+
+#[test]
+fn the_shipped_alerts_are_raised_when_they_should_be() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/sayso.rules.test.yml");
+    let Ok(done) = Command::new("promtool").args(["test", "rules"]).arg(rules).output() else {
+        println!("skipped: promtool is not installed (Debian's package prometheus)");
+        return;
+    };
+    assert!(done.status.success(), "{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+}
+
+/// A real Prometheus that scrapes one daemon every half second.
+struct Prometheus {
+    child: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Prometheus {
+    async fn start(scraped: u16) -> Option<Self> {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port().await);
+        let config = folder.path().join("prometheus.yml");
+        let scrape = format!("{{job_name: sayso, scrape_interval: 500ms, scrape_timeout: 500ms, static_configs: [{{targets: ['127.0.0.1:{scraped}']}}]}}");
+        fs::write(&config, format!("scrape_configs: [{scrape}]\n")).unwrap();
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--config.file={}", config.display())).arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}")).stdout(Stdio::null()).stderr(Stdio::null());
+        Some(Self { child: command.spawn().ok()?, port, _folder: folder })
+    }
+
+    /// What it answers to a query.
+    async fn query(&self, expression: &str) -> Value {
+        let encoded = expression.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
+        let answer = answer(self.port, &format!("GET /api/v1/query?query={encoded} HTTP/1.0\r\n\r\n")).await;
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn prometheus_answers_everything_the_dashboard_asks() {
+    let dashboard: Value = serde_json::from_str(include_str!("../../deploy/prometheus/sayso.dashboard.json")).unwrap();
+    let targets: Vec<&Value> = dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array().unwrap()).collect();
+    assert!(targets.len() > 20);
+    let (port, model) = (free_port().await, Endpoint::start(vec![Script::error(401, "invalid_api_key")]).await);
+    let mut stage = Scene::new().endpoint(&model).with(&format!("[metrics]\nlisten = \"127.0.0.1:{port}\"")).start().await;
+    let Some(prometheus) = Prometheus::start(port).await else {
+        println!("skipped: prometheus is not installed (Debian's package prometheus)");
+        return;
+    };
+    let begun = tokio::time::Instant::now();
+    let listens = async {
+        while TcpStream::connect(("127.0.0.1", prometheus.port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, listens).await.expect("prometheus listens");
+    // Commands of several outcomes, for as long as it takes until every panel has something to show.
+    for target in targets {
+        let asked = target["expr"].as_str().unwrap().replace("$instance", ".*").replace("$__rate_interval", "10s");
+        loop {
+            stage.say("turn on the kitchen light").await;
+            stage.say("a little water for the roses").await;
+            let answer = prometheus.query(&asked).await;
+            assert_eq!(answer["status"], "success", "{asked}: {answer}");
+            if answer["data"]["result"].as_array().is_some_and(|series| !series.is_empty()) {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE * 2, "nothing to show for {asked}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
 }

@@ -153,7 +153,20 @@ fn check_tells_what_is_set_up() {
 }
 
 #[test]
+fn the_version_tells_what_it_is_built_of_when_asked() {
+    let plain = Run::of(&["--version"]).ends();
+    assert_eq!((plain.status.code(), said(&plain.stdout)), (Some(0), format!("sayso {}\n", env!("CARGO_PKG_VERSION"))));
+    let all = said(&Run::of(&["--version", "--verbose"]).ends().stdout);
+    for part in ["\ncommit ", "\ntarget ", "\ncompiler rustc 1.", "\n  sled 0.34.7\n", "\n  tokio 1."] {
+        assert!(all.contains(part), "{part:?} is not in\n{all}");
+    }
+    assert!(!all.contains("criterion"), "what only tests want is not in it");
+    assert_eq!(Run::of(&["--verbose"]).ends().status.code(), Some(2));
+}
+
+#[test]
 fn wrong_usage_ends_with_2_and_help_with_0() {
+    assert_eq!(Run::of(&[]).ends().status.code(), Some(2));
     assert_eq!(Run::of(&["dance"]).ends().status.code(), Some(2));
     assert_eq!(Run::of(&["say"]).ends().status.code(), Some(2));
     let help = Run::of(&["--help"]).ends();
