@@ -11,10 +11,12 @@ use std::time::Duration;
 
 mod bare;
 mod load;
+mod program;
 mod stage;
 
 use load::{Load, Paced, Route};
-use stage::{Program, Stage};
+use program::Program;
+use stage::Stage;
 
 /// What may go wrong: it is said, and that is the end.
 type Fault = Box<dyn Error + Send + Sync>;

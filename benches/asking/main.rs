@@ -1,0 +1,221 @@
+//! What asking a model costs, and what a model that fails costs; with a real broker and a model's server at no distance.
+//!
+//! - `cargo bench --bench asking`: sayso beside a bare program that makes one call for a command and publishes the same two
+//!   messages, in one run. A minute.
+//! - `cargo bench --bench asking -- --faults`: the first of three providers fails while 100 new commands come at 20 a second.
+//!   A minute.
+//! - `cargo bench --bench asking -- --memory [COMMANDS]`: resident memory over many commands. Some minutes for 100,000.
+//!
+//! Needs mosquitto; listens on loopback only.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+mod bare;
+mod fake;
+mod load;
+#[path = "../relay/program.rs"]
+mod program;
+
+use fake::{Fake, GOOD, HANGS};
+use load::{DEVICES, Heard, Load};
+use program::{Program, mosquitto};
+
+/// What may go wrong: it is said, and that is the end.
+type Fault = Box<dyn Error + Send + Sync>;
+
+/// The first level of the bare program's topics.
+const BARE: &str = "plain";
+/// And of sayso's.
+const SAYSO: &str = "sayso";
+/// Commands under way while throughput is measured.
+const IN_FLIGHT: usize = 64;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        [role, broker, model] if *role == bare::ROLE => bare::run(broker, model),
+        ["--faults", ..] => block_on(faults()),
+        ["--memory", rest @ ..] => block_on(memory(rest.first().and_then(|count| count.parse().ok()).unwrap_or(100_000))),
+        _ => block_on(beside()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            // Nobody is left to tell where standard error is closed.
+            let _ = writeln!(io::stderr(), "went wrong: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(measurement: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measurement)
+}
+
+/// sayso beside the bare program, in turns.
+async fn beside() -> Result<(), Fault> {
+    let (folder, model) = (tempfile::tempdir()?, Fake::start()?);
+    let (_broker, port) = mosquitto(folder.path()).await?;
+    let mut load = Load::connect(port, &[BARE, SAYSO]).await?;
+    let plain = Program::start(Command::new(std::env::current_exe()?).args([bare::ROLE, &port.to_string(), &model.port.to_string()]))?;
+    let ours = sayso(folder.path(), port, &[&model])?;
+    let mut sides = [(BARE, &plain, Side::default()), (SAYSO, &ours, Side::default())];
+    for (prefix, ..) in &sides {
+        load.until_it_serves(prefix).await?;
+    }
+    for round in 1..=4 {
+        for (prefix, program, side) in &mut sides {
+            let before = program.cpu()?;
+            let heard = load.paced(prefix, 250, (100, 0)).await?;
+            side.take(heard)?;
+            let (heard, took) = load.flooded(prefix, IN_FLIGHT, 3000).await?;
+            side.done += u32::try_from(heard.new.len())?;
+            side.took += took;
+            side.lost += heard.not_done.values().sum::<usize>();
+            side.cpu += program.cpu()?.saturating_sub(before);
+        }
+        say(&format!("round {round} of 4"))?;
+    }
+    let [(_, _, plain), (_, _, ours)] = &mut sides;
+    let row = |name: &str, of: &dyn Fn(&Side) -> f64| {
+        let (bare, ours) = (of(plain), of(ours));
+        say(&format!("{name:<44} {bare:>10.2} {ours:>10.2} {:>8.2}", ours / bare))
+    };
+    say(&format!("\n{:<44} {:>10} {:>10} {:>8}", "", "bare", "sayso", "ratio"))?;
+    row("new command to reply at 100/s, median, ms", &|side| ms(quantile(&side.latencies, 0.5)))?;
+    row("new command to reply at 100/s, p99, ms", &|side| ms(quantile(&side.latencies, 0.99)))?;
+    row("new commands a second, 64 in flight", &|side| f64::from(side.done) / side.took.as_secs_f64())?;
+    row("CPU of it all, s", &|side| side.cpu.as_secs_f64())?;
+    say(&format!("commands not done: bare {}, sayso {}", plain.lost, ours.lost))
+}
+
+/// What one side came to.
+#[derive(Default)]
+struct Side {
+    latencies: Vec<Duration>,
+    done: u32,
+    took: Duration,
+    cpu: Duration,
+    lost: usize,
+}
+
+impl Side {
+    fn take(&mut self, heard: Heard) -> Result<(), Fault> {
+        if heard.new.is_empty() {
+            return Err(format!("nothing was done: {:?}", heard.not_done).into());
+        }
+        self.latencies.extend(heard.new);
+        self.lost += heard.not_done.values().sum::<usize>();
+        Ok(())
+    }
+}
+
+/// The first of three providers fails. Beside the new commands known ones come, in quiet and in the fault.
+async fn faults() -> Result<(), Fault> {
+    let mut table = format!(
+        "\n{:<6} {:>8} {:>10} {:>10} {:>12} {:>9} {:>14} {:>14} {:>7}\n",
+        "first", "done", "median ms", "slowest ms", "calls to it", "not done", "known p99 quiet", "in the fault", "ratio"
+    );
+    for (name, status) in [("429", 429), ("500", 500), ("hang", HANGS)] {
+        let folder = tempfile::tempdir()?;
+        let (_broker, port) = mosquitto(folder.path()).await?;
+        let models = [Fake::start()?, Fake::start()?, Fake::start()?];
+        let mut load = Load::connect(port, &[SAYSO]).await?;
+        let _ours = sayso(folder.path(), port, &[&models[0], &models[1], &models[2]])?;
+        load.until_it_serves(SAYSO).await?;
+        load.paced(SAYSO, 20, (20, 200)).await?; // everything warm
+        let mut quiet = load.paced(SAYSO, 100, (20, 200)).await?;
+        models[0].turn(status);
+        let mut fault = load.paced(SAYSO, 100, (20, 200)).await?;
+        let calls = models[0].calls();
+        models[0].turn(GOOD);
+        let (before, during) = (ms(quantile_of(&mut quiet.known, 0.99)), ms(quantile_of(&mut fault.known, 0.99)));
+        writeln!(
+            table,
+            "{name:<6} {:>8} {:>10.1} {:>10.1} {calls:>12} {:>9} {before:>14.2} {during:>14.2} {:>7.2}",
+            fault.new.len(),
+            ms(quantile_of(&mut fault.new, 0.5)),
+            ms(quantile_of(&mut fault.new, 1.0)),
+            fault.not_done.values().sum::<usize>(),
+            during / before
+        )?;
+        say(&format!("{name}: measured; not done: {:?}", fault.not_done))?;
+    }
+    say(&table)
+}
+
+/// Resident memory while `count` new commands go through.
+async fn memory(count: usize) -> Result<(), Fault> {
+    let (folder, model) = (tempfile::tempdir()?, Fake::start()?);
+    let (_broker, port) = mosquitto(folder.path()).await?;
+    let mut load = Load::connect(port, &[SAYSO]).await?;
+    let ours = sayso(folder.path(), port, &[&model])?;
+    load.until_it_serves(SAYSO).await?;
+    let steps = 10;
+    for step in 0..=steps {
+        load.rest(Duration::from_secs(2)).await?;
+        say(&format!("{:>8} commands: {:>6.1} MiB resident", count / steps * step, f64::from(ours.resident_kib()?) / 1024.0))?;
+        if step < steps {
+            let (heard, _) = load.flooded(SAYSO, 32, count / steps).await?;
+            if !heard.not_done.is_empty() {
+                say(&format!("not done: {:?}", heard.not_done))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Starts sayso as it would run on a gateway, with these models in this order.
+fn sayso(folder: &Path, port: u16, models: &[&Fake]) -> Result<Program, Fault> {
+    let mut home = String::new();
+    for n in 0..DEVICES {
+        writeln!(home, "[device.d{n}]\nname = \"lamp {n}\"\nkind = \"light\"\ncan = [\"power\"]\nzigbee2mqtt = \"lamp {n}\"")?;
+    }
+    std::fs::write(folder.join("home.toml"), home)?;
+    let mut settings = format!(
+        "[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\n[discovery]\nhomeassistant = \"\"\nzigbee2mqtt = []\ntasmota = false\n[store]\npath = '{}'\n[limits]\nper_minute = 100000\nburst = 100000\n[log]\nfilter = \"error\"\n",
+        folder.join("store").display()
+    );
+    for (n, model) in models.iter().enumerate() {
+        writeln!(
+            settings,
+            "[[provider]]\nname = \"model{n}\"\nbase_url = \"http://127.0.0.1:{}/v1\"\nmodel = \"m\"\nconcurrency = {}",
+            model.port,
+            if models.len() == 1 { IN_FLIGHT } else { 4 }
+        )?;
+    }
+    let file = folder.join("sayso.toml");
+    std::fs::write(&file, settings)?;
+    Program::start(Command::new(env!("CARGO_BIN_EXE_sayso")).arg("run").arg("--config").arg(file))
+}
+
+fn say(text: &str) -> Result<(), Fault> {
+    Ok(writeln!(io::stdout().lock(), "{text}")?)
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn quantile_of(times: &mut [Duration], q: f64) -> Duration {
+    times.sort_unstable();
+    nearest(times, q)
+}
+
+fn quantile(times: &[Duration], q: f64) -> Duration {
+    let mut sorted = times.to_vec();
+    quantile_of(&mut sorted, q)
+}
+
+/// The nearest-rank quantile of sorted values.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index far below 2^53, clamped")]
+fn nearest(sorted: &[Duration], q: f64) -> Duration {
+    let rank = (q * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
+}

@@ -1,0 +1,69 @@
+//! Programs as processes of their own, with what the kernel counts of them; and the broker among them.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::Fault;
+
+/// Where Debian puts it, which is not in everybody's path.
+const MOSQUITTO: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
+/// How long the broker may take to listen.
+const START: Duration = Duration::from_secs(10);
+/// Linux counts processor time in hundredths of a second for every program, whatever its own clock is.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A running program; it is killed when it is dropped.
+pub(crate) struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Program {
+    pub(crate) fn start(command: &mut Command) -> Result<Self, Fault> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().map(Self).map_err(|error| format!("cannot start {command:?}: {error}").into())
+    }
+
+    /// The processor time it has used, in user and system mode.
+    pub(crate) fn cpu(&self) -> Result<Duration, Fault> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let ticks: u32 = after_name.split_whitespace().skip(11).take(2).map(str::parse::<u32>).sum::<Result<_, _>>()?;
+        Ok(TICK * ticks)
+    }
+
+    /// The memory it has in RAM, in KiB.
+    pub(crate) fn resident_kib(&self) -> Result<u32, Fault> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS: the program has ended")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+}
+
+/// Starts mosquitto on a free loopback port, without limits that would touch one side only; its settings lie in `folder`.
+pub(crate) async fn mosquitto(folder: &Path) -> Result<(Program, u16), Fault> {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?.port();
+    let file = folder.join("mosquitto.conf");
+    let settings = format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\nlog_type none\nsys_interval 0\n"
+    );
+    fs::write(&file, settings)?;
+    let started = MOSQUITTO.iter().find_map(|name| Program::start(Command::new(name).arg("-c").arg(&file).stderr(Stdio::null())).ok());
+    let broker = started.ok_or("mosquitto is not installed: `apt-get install mosquitto`")?;
+    let listening = async {
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(START, listening).await.map_err(|_| "mosquitto does not listen")?;
+    Ok((broker, port))
+}
