@@ -186,7 +186,7 @@ fn advice(error: &ProviderError) -> &'static str {
         ProviderError::Limited { .. } => ": the key is good, its limit is used up for now; wait, or set `requests_per_minute` below it",
         ProviderError::Truncated => ": raise `max_output_tokens`, or lower `reasoning_effort`",
         ProviderError::Malformed { .. } => ": is `base_url` that of its API, and `api` the one it speaks?",
-        ProviderError::Rejected { .. } => ": mend what it names; `api`, `structure` and `headers` decide what is sent",
+        ProviderError::Rejected { .. } => ": mend what it names; `api`, `api_version`, `structure` and `headers` decide what is sent",
         ProviderError::Declined => ": use another model",
         ProviderError::Unreachable { .. } | ProviderError::Unusable { .. } => "",
     }

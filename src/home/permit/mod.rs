@@ -384,11 +384,10 @@ fn absolute(meant: &Meant<'_>) -> Result<Option<Value>, Denied> {
             (_, None) => Err(unknown()),
         },
         Op::Increase | Op::Decrease => {
-            let Takes::Number { min, max, .. } = capability.takes else { return Err(not(Lack::Steps)) };
+            let Takes::Number { min, max, ref unit, .. } = capability.takes else { return Err(not(Lack::Steps)) };
             let by = match &action.value {
                 None => capability.step,
-                Some(Value::Number(n)) if *n > 0.0 && n.is_finite() => *n,
-                Some(other) => return Err(out_of_range(device, capability, other)),
+                Some(by) => in_number(by, unit).filter(|n| *n > 0.0).ok_or_else(|| out_of_range(device, capability, by))?,
             };
             let Some(now) = seen.and_then(|s| s.value.number()) else { return if own { Ok(None) } else { Err(unknown()) } };
             let to = if action.op == Op::Increase { now + by } else { now - by };
@@ -419,11 +418,13 @@ fn out_of_range(device: &Device, capability: &Capability, value: &Value) -> Deni
 /// The value as the capability takes it: a number on its grain, a word in its own case.
 fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Value, Denied> {
     let fits = match (&capability.takes, value) {
-        (Takes::Number { min, max, step, .. }, Value::Number(n)) if n.is_finite() && n >= min && n <= max => {
+        (Takes::Number { min, max, step, unit }, value) => in_number(value, unit).filter(|n| n >= min && n <= max).map(|n| {
             let grain = step.filter(|s| *s > 0.0);
-            let on_grain = grain.map_or(*n, |s| (min + ((n - min) / s).round() * s).clamp(*min, *max));
-            Some(Value::Number((on_grain * 1e6).round() / 1e6))
-        }
+            let on_grain = grain.map_or(n, |s| (min + ((n - min) / s).round() * s).clamp(*min, *max));
+            Value::Number((on_grain * 1e6).round() / 1e6)
+        }),
+        // A step called "3" is a word all the same.
+        (Takes::Choice(words), Value::Number(n)) => words.iter().find(|w| **w == n.to_string()).map(|w| Value::text(w)),
         (Takes::Choice(words), Value::Text(text)) => words.iter().find(|w| w.eq_ignore_ascii_case(text)).map(|w| Value::text(w)),
         (Takes::Choice(words), Value::Flag(flag)) => {
             let word = if *flag { "on" } else { "off" };
@@ -443,6 +444,19 @@ fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Val
         _ => None,
     };
     fits.ok_or_else(|| out_of_range(device, capability, value))
+}
+
+/// A number, or a text that is one, in no other unit than the capability's own: "40 %".
+fn in_number(value: &Value, unit: &str) -> Option<f64> {
+    let number = match value {
+        Value::Number(n) => Some(*n),
+        Value::Text(text) => {
+            let text = text.trim();
+            text.strip_suffix(unit).unwrap_or(text).trim_end().parse().ok()
+        }
+        Value::Flag(_) => None,
+    };
+    number.filter(|n| n.is_finite())
 }
 
 /// The risk of this very change. What is already as wanted, or of unknown direction, is judged as if it opened.

@@ -84,6 +84,24 @@ fn what_does_not_exist_or_cannot_be_is_denied() {
     assert!(matches!(permit(&[], &State::default(), asker()), Err(Denied::Nothing)));
 }
 
+/// Small models write numbers as texts, and names that are numbers as numbers.
+#[test]
+fn a_number_is_known_by_its_text_and_a_step_by_its_number() {
+    let brightness = |value: &str| one("lamp", "brightness", Op::Set, Value::text(value)).ok().map(|plan| plan.steps()[0].becomes().cloned().unwrap());
+    for text in ["40", " 40 % ", "40%", "40.0"] {
+        assert_eq!(brightness(text), Some(Value::Number(40.0)), "{text}");
+    }
+    for text in ["40 K", "forty", "", "%", "140", "-1", "inf", "NaN", "0x10", "4 0"] {
+        assert_eq!(brightness(text), None, "{text}");
+    }
+    let mut fan = device("fan", "fan");
+    fan.capabilities[1] = Capability { takes: Takes::Choice(vec!["1".into(), "2".into()]), ..fan.capabilities[1].clone() };
+    let home = Home::new(vec![], vec![fan], Rights::default(), "sayso").unwrap();
+    let step = |n| Draft { actions: vec![action("fan", "speed", Op::Set, Some(Value::Number(n)))], ..Draft::default() };
+    assert_eq!(home.permit(&step(2.0), &State::default(), asker()).unwrap().steps()[0].becomes(), Some(&Value::text("2")));
+    assert!(home.permit(&step(3.0), &State::default(), asker()).is_err());
+}
+
 #[test]
 fn one_bad_action_stops_the_others() {
     let actions = [action("lamp", "power", Op::Set, Some(Value::text("on"))), action("ghost", "power", Op::Set, Some(Value::text("on")))];
