@@ -2,9 +2,11 @@
 //! read into [`Device`]s. Pure: a topic and a payload in, devices out. What is read comes from the network and is not believed:
 //! names are cleaned, topics checked, templates parsed, numbers of things limited.
 
-use crate::home::binding::{Form, Link, Port};
-use crate::home::capability::{Capability, Guard, Property, Risk, Takes};
-use crate::home::device::Device;
+use serde_json::Value as Json;
+
+use crate::home::binding::{Codec, Form, Link, Port, Scale};
+use crate::home::capability::{Capability, Guard, Property, Risk, Takes, Value};
+use crate::home::device::{Device, Mode, Presence};
 
 pub mod finder;
 pub mod homeassistant;
@@ -163,6 +165,16 @@ fn setting(property: Property, takes: Takes, link: Link) -> Capability {
 fn reading(property: Property, takes: Takes, state: Vec<Port>) -> Capability {
     let link = Link { state, ..Link::default() };
     Capability { property, takes, guard: Guard { opening: Risk::Auto, otherwise: Risk::Auto }, settable: false, step: 0.0, link }
+}
+
+/// Whether a device can be reached: where that is told, each in its words for yes and no; two ports where it may be told in two forms.
+fn presence(told: Vec<(Vec<Port>, [Json; 2])>, mode: Mode) -> Presence {
+    let told = told.into_iter().enumerate().map(|(n, (state, [yes, no]))| {
+        let mut told = reading(Presence::property(n), Takes::Boolean, state);
+        told.link.codec = Codec { words: vec![(Value::Flag(true), yes), (Value::Flag(false), no)], scale: Scale::Nothing };
+        told
+    });
+    Presence { told: told.collect(), mode }
 }
 
 /// The value under `keys` in the JSON object on `topic`.

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::home::binding::{Codec, Form, Link, Port, Publication, Scale};
 use crate::home::capability::{Capability, Property, Takes, Value};
-use crate::home::device::{Device, Kind};
+use crate::home::device::{Device, Kind, Mode, Presence};
 use crate::home::slug::Slug;
 
 use super::{Found, Malformed, Message, Origin, choice, field, names, number, setting, whole_percent};
@@ -32,6 +32,12 @@ struct Announced {
     /// The device's name.
     #[serde(default)]
     dn: Option<String>,
+    /// Its word for being reached.
+    #[serde(default)]
+    onln: Option<String>,
+    /// Its last will.
+    #[serde(default)]
+    ofln: Option<String>,
     /// The outputs' names.
     #[serde(default, rename = "fn")]
     names: Vec<Option<String>>,
@@ -149,11 +155,27 @@ impl Announced {
         let called = self.device_name();
         let name = name.or_else(|| names::clean(&self.t))?;
         let id = names::slug(&name).or_else(|| Slug::new(kind).ok())?;
-        let mut device =
-            Device { id, name, aliases: Vec::new(), area: None, kind: Kind::new(Slug::new(kind).ok()?), class: None, capabilities, risks: Vec::new() };
+        let mut device = Device {
+            id,
+            name,
+            aliases: Vec::new(),
+            area: None,
+            kind: Kind::new(Slug::new(kind).ok()?),
+            class: None,
+            capabilities,
+            presence: self.presence(),
+            risks: Vec::new(),
+        };
         device.guard_entrances();
         let unique = names::address(&self.mac);
         Some(Found { device, origin: Origin::Tasmota, unique, called, suggested_area: None, members: Vec::new() })
+    }
+
+    /// Its last will.
+    fn presence(&self) -> Presence {
+        let word = |text: &Option<String>, usual: &str| Json::from(text.as_deref().unwrap_or(usual));
+        let port = Port { topic: format!("{}/LWT", self.topic(2)), form: Form::Raw };
+        super::presence(vec![(vec![port], [word(&self.onln, "Online"), word(&self.ofln, "Offline")])], Mode::All)
     }
 
     fn power(&self, command: &str) -> Capability {

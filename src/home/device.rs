@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::capability::{Capability, Guard, Property, Risk, Takes};
+use super::capability::{Capability, Guard, Property, Risk, Takes, Value};
 use super::slug::Slug;
+use super::state::{Seen, State};
 
 /// A room, a zone, a part of the garden.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +91,48 @@ pub struct Device {
     pub class: Option<String>,
     /// What it can do.
     pub capabilities: Vec<Capability>,
+    /// Where it is told whether it can be reached.
+    pub presence: Presence,
     /// What the operator said of its risk: for a property, or for all others (`None`).
     pub risks: Vec<(Option<Property>, Risk)>,
+}
+
+/// Where it is told whether a device can be reached: by itself, by its bridge, or by both.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Presence {
+    /// Each tells a yes or no of its own; what it has not told yet does not count.
+    pub told: Vec<Capability>,
+    /// How they come to one.
+    pub mode: Mode,
+}
+
+/// How several that tell whether a device can be reached come to one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It cannot as soon as one says so.
+    #[default]
+    All,
+    /// It can as long as one says so.
+    Any,
+    /// The last word counts.
+    Latest,
+}
+
+impl Presence {
+    /// The name under which the `n`th that tells it is kept in the state. With a space, so that no property is called the same.
+    pub fn property(n: usize) -> Property {
+        Property::from(format!("presence {n}"))
+    }
+
+    fn is_away(&self, device: &Slug, state: &State) -> bool {
+        let known: Vec<&Seen> = self.told.iter().filter_map(|told| state.of(device, &told.property)).collect();
+        let no = |seen: &&Seen| seen.value == Value::Flag(false);
+        match self.mode {
+            Mode::All => known.iter().any(no),
+            Mode::Any => !known.is_empty() && known.len() == self.told.len() && known.iter().all(no),
+            Mode::Latest => known.iter().max_by_key(|seen| seen.at).is_some_and(no),
+        }
+    }
 }
 
 /// The classes of cover that let somebody in: opening one needs a yes unless the operator says otherwise.
@@ -101,9 +142,20 @@ impl Device {
     /// A device with what is usual for its kind, called by its identifier, nowhere in particular.
     pub fn new(id: Slug, kind: Kind) -> Self {
         let capabilities = kind.usual().iter().cloned().map(|property| kind.capability(property)).collect();
-        let mut device = Self { name: id.spoken(), id, aliases: Vec::new(), area: None, kind, class: None, capabilities, risks: Vec::new() };
+        let mut device =
+            Self { name: id.spoken(), id, aliases: Vec::new(), area: None, kind, class: None, capabilities, presence: Presence::default(), risks: Vec::new() };
         device.guard_entrances();
         device
+    }
+
+    /// Whether it is known that the device cannot be reached at present.
+    pub fn is_away(&self, state: &State) -> bool {
+        self.presence.is_away(&self.id, state)
+    }
+
+    /// Everything that is heard of it: its capabilities, then whether it can be reached.
+    pub fn heard(&self) -> impl Iterator<Item = &Capability> {
+        self.capabilities.iter().chain(&self.presence.told)
     }
 
     /// The capability for `property`, where there is one.

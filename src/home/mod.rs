@@ -109,7 +109,7 @@ impl Home {
         }
         let mut listeners: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
         for (d, device) in devices.iter().enumerate() {
-            for (c, capability) in device.capabilities.iter().enumerate() {
+            for (c, capability) in device.heard().enumerate() {
                 for port in &capability.link.state {
                     let here = listeners.entry(port.topic.clone()).or_default();
                     if here.last() != Some(&(d, c)) {
@@ -197,7 +197,7 @@ impl Home {
         let Some(listeners) = self.listeners.get(topic) else { return Vec::new() };
         let Ok(text) = std::str::from_utf8(payload) else { return Vec::new() };
         let heard = serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.trim().to_owned()));
-        let heard_by = listeners.iter().map(|&(d, c)| (&self.devices[d], &self.devices[d].capabilities[c]));
+        let heard_by = listeners.iter().filter_map(|&(d, c)| Some((&self.devices[d], self.devices[d].heard().nth(c)?)));
         heard_by.filter_map(|(device, capability)| Some((device.id.clone(), capability.property.clone(), capability.link.decode(topic, &heard)?))).collect()
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::action::{Asked, Op};
 use super::capability::{Capability, Property, Takes, Value};
+use super::device::Device;
 use super::permit::Meant;
 use super::speech::{Speech, fill};
 
@@ -29,11 +30,12 @@ pub(super) struct Said<'a> {
     done: Vec<(String, Vec<String>)>,
     found: Vec<Found>,
     unheard: Vec<String>,
+    away: Vec<String>,
 }
 
 impl<'a> Said<'a> {
     pub(super) fn new(speech: &'a Speech) -> Self {
-        Self { speech, done: Vec::new(), found: Vec::new(), unheard: Vec::new() }
+        Self { speech, done: Vec::new(), found: Vec::new(), unheard: Vec::new(), away: Vec::new() }
     }
 
     pub(super) fn done(&mut self, meant: &Meant<'_>, becomes: Option<&Value>) {
@@ -42,6 +44,18 @@ impl<'a> Said<'a> {
             Some((_, devices)) => devices.push(device.name.clone()),
             None => self.done.push((what, vec![device.name.clone()])),
         }
+    }
+
+    /// The device was told, and is known not to be reached at present.
+    pub(super) fn away(&mut self, device: &Device) {
+        if !self.away.contains(&device.name) {
+            self.away.push(device.name.clone());
+        }
+    }
+
+    /// Who may not have heard it.
+    pub(super) fn missing(&self) -> Option<String> {
+        (!self.away.is_empty()).then(|| format!("{}.", fill(&self.speech.away, &[("devices", &list(self.speech, &self.away))])))
     }
 
     /// What the answer is to a question about one device; `asked` is the value asked about, where the question is about several.

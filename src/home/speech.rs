@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+fn away() -> String {
+    "{devices} cannot be reached at present, and may not have heard it".to_owned()
+}
+
 /// Everything sayso says about a home, in one language.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +19,9 @@ pub struct Speech {
     pub r#where: String,
     /// Before the last choice.
     pub or: String,
+    /// Who was told something and cannot be reached at present: `{devices}`. Files from before it was there say it in English.
+    #[serde(default = "away")]
+    pub away: String,
     /// Before the last of a list.
     pub and: String,
     /// A long list: `{front}` and `{count}` more.

@@ -56,13 +56,13 @@ impl State {
         let place = |capability: &Capability| capability.link.state.first().or(capability.link.command.as_ref()).map(|port| port.topic.clone());
         let mut there: HashMap<String, Vec<(&Device, &Capability)>> = HashMap::new();
         for device in old.devices().iter().filter(|device| self.values.contains_key(&device.id)) {
-            for capability in &device.capabilities {
+            for capability in device.heard() {
                 there.entry(place(capability).unwrap_or_default()).or_default().push((device, capability));
             }
         }
         let mut moved = Self::default();
         for device in new.devices() {
-            for capability in &device.capabilities {
+            for capability in device.heard() {
                 let here = place(capability);
                 let same = |(was, could): &&(&Device, &Capability)| {
                     // Without a topic there is nothing but the identifier to know it by.

@@ -127,6 +127,39 @@ async fn the_home_file_gives_a_found_device_an_alias_and_the_risk_the_operator_w
     assert_eq!(stage.actions().await, [told("desk/light/set", "ON"), told("desk/light/set", "OFF"), told("gate/set", "OPEN")]);
 }
 
+/// Who says that a device is away may be wrong, so it is told all the same; and the speaker is told that.
+#[tokio::test]
+async fn who_cannot_be_reached_is_told_all_the_same_and_the_reply_says_so() {
+    let lamp = json!({
+        "name": "Desk lamp", "cmd_t": "desk/light/set", "stat_t": "desk/light",
+        "avty": [{"t": "desk/bridge"}, {"t": "desk/status", "pl_avail": "up", "pl_not_avail": "down"}], "avty_mode": "all"
+    });
+    let retained = [
+        (LIGHT, lamp.to_string()),
+        ("desk/bridge", r#"{"state":"online"}"#.to_owned()),
+        ("desk/status", "down".to_owned()),
+        ("zigbee2mqtt/bridge/devices", zigbee("Pump")),
+        ("zigbee2mqtt/Pump/availability", r#"{"state":"offline"}"#.to_owned()),
+    ];
+    let mut stage = announced(Scene::new().home(""), &retained).await;
+    has_devices(&stage, 2).await;
+    stage.daemon.says("state heard", PATIENCE).await;
+    stage.say("is the pump on?").await;
+    for (text, away) in [("turn on the desk lamp", "Desk lamp"), ("turn on the pump", "Pump")] {
+        let reply = stage.say(text).await;
+        let speech = reply["speech"].as_str().unwrap();
+        assert!(outcome(&reply) == "done" && speech.ends_with(&format!(" {away} cannot be reached at present, and may not have heard it.")), "{reply}");
+    }
+    stage.listener.publish("desk/status", "up").await;
+    stage.listener.publish("zigbee2mqtt/Pump/availability", "online").await;
+    stage.listener.heard().await;
+    for text in ["turn off the desk lamp", "turn off the pump"] {
+        let reply = stage.say(text).await;
+        assert!(!reply["speech"].as_str().unwrap().contains("reached"), "{reply}");
+    }
+    assert_eq!(stage.actions().await.len(), 4);
+}
+
 #[tokio::test]
 async fn hostile_announcements_harm_nothing() {
     let huge = json!({"name": "x".repeat(1 << 20), "cmd_t": "a/set"}).to_string();

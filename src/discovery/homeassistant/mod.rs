@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value as Json};
 
+use crate::home::binding::{Form, Port};
 use crate::home::capability::Capability;
-use crate::home::device::{Device, Kind};
+use crate::home::device::{Device, Kind, Mode, Presence};
 use crate::home::slug::Slug;
 
 use super::{Found, Malformed, Message, Origin, names};
@@ -129,7 +130,7 @@ fn device(mut announced: Map<String, Json>, object: &str) -> Result<Message, Mal
             continue;
         }
         for (key, value) in &announced {
-            if key.ends_with("topic") || key == "encoding" {
+            if key.ends_with("topic") || key.starts_with("availability") || matches!(key.as_str(), "encoding" | "payload_available" | "payload_not_available") {
                 entity.entry(key.clone()).or_insert_with(|| value.clone());
             }
         }
@@ -171,11 +172,36 @@ fn found(component: &str, config: &Config, body: &Body, object: &str) -> Result<
         kind: Kind::new(kind),
         class: class.and_then(|c| names::clean(&c)),
         capabilities,
+        presence: presence(config)?,
         risks: Vec::new(),
     };
     device.guard_entrances();
     let (called, suggested_area) = (body.name.clone(), body.area.clone());
     Ok(Some(Found { device, origin: Origin::HomeAssistant, unique: body.unique.clone(), called, suggested_area, members: Vec::new() }))
+}
+
+/// Where it is told whether the entity can be reached: one topic, or a list of them.
+fn presence(config: &Config) -> Result<Presence, Malformed> {
+    /// Topics one entity may have.
+    const MOST: usize = 8;
+    let mode = match config.text("availability_mode").as_deref() {
+        Some("all") => Mode::All,
+        Some("any") => Mode::Any,
+        _ => Mode::Latest,
+    };
+    let words = |config: &Config| [config.wire("payload_available", "online"), config.wire("payload_not_available", "offline")];
+    let mut told = vec![(config.hears("availability_topic", "availability_template")?, words(config))];
+    for each in config.get("availability").and_then(Json::as_array).into_iter().flatten().take(MOST) {
+        let each = Config::new(expand(each.as_object().cloned().unwrap_or_default()));
+        told.push((each.hears("topic", "value_template")?, words(&each)));
+    }
+    // A bridge may tell the bare word or a JSON object: where nothing is said of a template, it is heard in both.
+    for (ports, _) in &mut told {
+        let objects: Vec<Port> = ports.iter().filter(|port| port.form == Form::Raw).map(|port| super::field(&port.topic, &["state"])).collect();
+        ports.extend(objects);
+    }
+    told.retain(|(ports, _)| !ports.is_empty());
+    Ok(super::presence(told, mode))
 }
 
 fn capabilities(component: &str, config: &Config, device: &str) -> Result<Vec<Capability>, Malformed> {

@@ -86,7 +86,7 @@ impl Registry {
     /// Whether any topic of the device is sayso's own: commanding it would command ourselves.
     fn is_own(&self, device: &Device) -> bool {
         let own = |topic: &str| topic.strip_prefix(self.prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        device.capabilities.iter().any(|c| {
+        device.heard().any(|c| {
             let link = &c.link;
             let ports = link.command.iter().chain(&link.state).map(|port| &port.topic);
             let messages = link.stop.iter().chain(&link.toggle).chain(link.fixed.iter().map(|(_, m)| m)).map(|m| &m.topic);
@@ -275,7 +275,7 @@ fn fit_group(group: &mut Device, members: &[String], can: &HashMap<&str, Vec<&Fo
 
 /// The declared device keeps its name, place and kind, and is commanded as the announced one is.
 fn adopt(declared: &mut Device, announced: Device) {
-    let Device { mut capabilities, class, .. } = announced;
+    let Device { mut capabilities, class, presence, .. } = announced;
     for capability in &mut capabilities {
         // The stricter of both, where the operator said nothing: the announcement knows that it is a gate.
         if let Some(own) = declared.can(&capability.property) {
@@ -285,6 +285,7 @@ fn adopt(declared: &mut Device, announced: Device) {
     }
     declared.class = declared.class.take().or(class);
     declared.capabilities = capabilities;
+    declared.presence = presence;
     declared.obey_risks();
 }
 

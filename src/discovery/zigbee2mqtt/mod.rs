@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::home::binding;
-use crate::home::binding::{Link, Publication};
+use crate::home::binding::{Form, Link, Port, Publication};
 use crate::home::capability::{Capability, Property, Value};
-use crate::home::device::{Device, Kind};
+use crate::home::device::{Device, Kind, Mode, Presence};
 use crate::home::slug::Slug;
 
 use super::{Found, Malformed, Message, Origin, choice, names, setting};
@@ -86,7 +86,21 @@ fn parts(base: &str, device: &Listed) -> Vec<Found> {
         put(own.map_or(&mut others, |(_, found)| &mut found.device.capabilities), capability);
     }
     let told = whole(&unique, &called, &called, "sensor", others);
-    found.into_iter().map(|(_, found)| found).chain(told).collect()
+    let mut all: Vec<Found> = found.into_iter().map(|(_, found)| found).chain(told).collect();
+    for found in &mut all {
+        found.device.presence = presence(base, Some(&device.friendly_name));
+    }
+    all
+}
+
+/// The bridge's word on itself, and on the device where it watches that. Older ones tell a bare word, others a JSON object.
+fn presence(base: &str, name: Option<&str>) -> Presence {
+    let told = |topic: String| {
+        let ports = vec![Port { topic: topic.clone(), form: Form::Raw }, super::field(&topic, &["state"])];
+        (ports, [Json::from("online"), Json::from("offline")])
+    };
+    let topics = std::iter::once(format!("{base}/bridge/state")).chain(name.map(|name| format!("{base}/{name}/availability")));
+    super::presence(topics.map(told).collect(), Mode::All)
 }
 
 fn put(capabilities: &mut Vec<Capability>, capability: Capability) {
@@ -125,7 +139,17 @@ fn whole(unique: &str, called: &str, name: &str, kind: &str, capabilities: Vec<C
     }
     let name = names::clean(name)?;
     let id = names::slug(&name).or_else(|| Slug::new(kind).ok())?;
-    let mut device = Device { id, name, aliases: Vec::new(), area: None, kind: Kind::new(Slug::new(kind).ok()?), class: None, capabilities, risks: Vec::new() };
+    let mut device = Device {
+        id,
+        name,
+        aliases: Vec::new(),
+        area: None,
+        kind: Kind::new(Slug::new(kind).ok()?),
+        class: None,
+        capabilities,
+        presence: Presence::default(),
+        risks: Vec::new(),
+    };
     device.guard_entrances();
     let (unique, called) = (unique.to_owned(), names::clean(called));
     Some(Found { device, origin: Origin::Zigbee2mqtt, unique, called, suggested_area: None, members: Vec::new() })
@@ -191,6 +215,7 @@ fn group_parts(base: &str, group: &Group) -> Vec<Found> {
     let mut all: Vec<Found> = whole(&unique, &called, &called, "light", capabilities.collect()).into_iter().collect();
     for found in &mut all {
         found.members = group.members.iter().map(|m| names::address(&m.ieee_address)).collect();
+        found.device.presence = presence(base, None);
     }
     let topic = format!("{base}/{}/set", group.friendly_name);
     for scene in &group.scenes {

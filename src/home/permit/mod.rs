@@ -283,12 +283,17 @@ impl Home {
                 Risk::Auto | Risk::Confirm => {}
             }
             said.done(&meant, becomes.as_ref());
+            if meant.device.is_away(state) {
+                said.away(meant.device);
+            }
             plan.steps.push(step);
         }
         if !unconfirmed.is_empty() {
             return Err(Denied::Unconfirmed { question: say::confirm(asker.speech, &unconfirmed) });
         }
-        plan.speech = draft.speech.clone().unwrap_or_else(|| said.sentence(draft.asked.as_ref()));
+        let speech = draft.speech.clone().unwrap_or_else(|| said.sentence(draft.asked.as_ref()));
+        // It was told all the same: who says that it is away may be wrong, and it may be back any moment.
+        plan.speech = [Some(speech), said.missing()].into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
         Ok(plan)
     }
 
