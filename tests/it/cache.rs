@@ -54,7 +54,10 @@ async fn what_is_kept_can_be_seen_and_forgotten() {
 
     assert_eq!(json(&stage.place, &["clear", "make it rain"]).await["removed"], 0);
     assert_eq!(printed(&cache(&stage.place, &["clear", COSY]).await), "✓ forgotten: 1\n");
+    stage.listener.publish("zigbee2mqtt/Kitchen light", json!({"state": "ON", "brightness": 200}).to_string()).await;
     assert_eq!(stage.say(COSY).await["via"], "model1", "it is asked anew");
+    let asked = model.bodies();
+    assert_eq!(asked[0], asked[1], "a question holds no state, no time and nothing said before: so its answer can be kept");
     assert_eq!(json(&stage.place, &["clear", "--all"]).await["removed"], 1);
     assert_eq!(json(&stage.place, &["stats"]).await["cache"]["disk"]["entries"], 0);
     assert_eq!(cache(&stage.place, &["clear"]).await.status.code(), Some(2), "everything is forgotten only by its name");
