@@ -12,6 +12,7 @@ mod corpus;
 mod daemon;
 mod dialect;
 mod discovery;
+mod docs;
 mod doctor;
 mod endpoint;
 mod exposes;

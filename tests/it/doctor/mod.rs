@@ -62,7 +62,7 @@ impl Case {
 }
 
 /// Asks the doctor about a place.
-async fn doctor(place: &Place, more: &[&str]) -> Json {
+pub(crate) async fn doctor(place: &Place, more: &[&str]) -> Json {
     let mut command = place.sayso();
     command.args(["doctor", "--json", "--config"]).arg(place.config()).args(more);
     let output = tokio::time::timeout(PATIENCE * 2, tokio::process::Command::from(command).output()).await.expect("the doctor ends").unwrap();
@@ -92,11 +92,16 @@ async fn plain(more: &str) -> (Broker, Place) {
 
 /// mosquitto that knows one login, `sayso` with `secret`, and this access list.
 async fn guarded(rights: &[&str]) -> Broker {
-    let acl = format!("user sayso\n{}\nuser witness\ntopic readwrite #\n", rights.join("\n"));
+    with_access_list(&format!("user sayso\n{}\n", rights.join("\n"))).await
+}
+
+/// mosquitto with the logins `sayso`, `kiosk` and `witness`, all with `secret`, and this access list; the witness may all.
+pub(crate) async fn with_access_list(acl: &str) -> Broker {
+    let acl = format!("{acl}\nuser witness\ntopic readwrite #\n");
     Broker::mosquitto_with(|folder| {
         let path = folder.path();
         fs::write(path.join("acl"), acl).unwrap();
-        for (flags, name) in [(&["-c", "-b"][..], "sayso"), (&["-b"], "witness")] {
+        for (flags, name) in [(&["-c", "-b"][..], "sayso"), (&["-b"], "kiosk"), (&["-b"], "witness")] {
             assert!(Command::new("mosquitto_passwd").args(flags).arg(path.join("passwords")).args([name, "secret"]).status().unwrap().success());
         }
         format!("allow_anonymous false\npassword_file {0}/passwords\nacl_file {0}/acl\n", path.display())
@@ -104,7 +109,7 @@ async fn guarded(rights: &[&str]) -> Broker {
     .await
 }
 
-fn with_login(broker: &Broker, password: Option<&str>) -> Place {
+pub(crate) fn with_login(broker: &Broker, password: Option<&str>) -> Place {
     let login = "username = \"sayso\"\npassword_file = \"password\"\n";
     let place = place(&format!("{}{}", mqtt(broker.port()), if password.is_some() { login } else { "" }), "");
     if let Some(password) = password {

@@ -1,0 +1,181 @@
+//! What the pages say is true: their configuration loads, their commands are read, their words are the program's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use sayso::config::{Config, Place};
+
+use crate::daemon::Daemon;
+use crate::doctor::{doctor, with_access_list, with_login};
+use crate::listener::Listener;
+use crate::scene::PATIENCE;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The pages for people, by their names.
+fn pages() -> Vec<(String, String)> {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let names = docs.chain(["README.md".to_owned(), "SECURITY.md".to_owned(), "deploy/README.md".to_owned()]);
+    names.map(|name| (name.clone(), read(&name))).collect()
+}
+
+/// The fenced blocks of a page: what stands behind the fence, and what is inside.
+fn blocks(page: &str) -> Vec<(&str, String)> {
+    let (mut found, mut open): (Vec<(&str, String)>, _) = (Vec::new(), false);
+    for line in page.lines() {
+        match line.strip_prefix("```") {
+            Some(kind) if !open => {
+                open = true;
+                found.push((kind, String::new()));
+            }
+            Some(_) => open = false,
+            None if open => found.last_mut().unwrap().1.extend([line, "\n"]),
+            None => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn the_configuration_of_the_pages_loads() {
+    let mut loaded = 0;
+    for (name, page) in pages() {
+        for (kind, text) in blocks(&page) {
+            let mut words = kind.split(' ');
+            let (Some("toml"), Some(what @ ("config" | "home"))) = (words.next(), words.next()) else { continue };
+            let folder = tempfile::tempdir().unwrap();
+            let config = folder.path().join("sayso.toml");
+            fs::write(&config, if what == "config" { &text } else { "" }).unwrap();
+            fs::write(folder.path().join("home.toml"), if what == "home" { &text } else { "[area.kitchen]\n" }).unwrap();
+            for file in words.filter_map(|word| word.split_once('=')) {
+                fs::write(folder.path().join(file.1), "x").unwrap();
+            }
+            Config::load(&Place::at(config)).unwrap_or_else(|faults| panic!("{name}:\n{text}\n{faults}"));
+            loaded += 1;
+        }
+    }
+    assert!(loaded >= 12, "only {loaded} blocks");
+}
+
+/// The words of a line of a shell, for the quotes we use.
+fn words(line: &str) -> Vec<String> {
+    let quoted =
+        line.split('"').enumerate().flat_map(|(n, part)| if n % 2 == 1 { vec![part.to_owned()] } else { part.split_whitespace().map(str::to_owned).collect() });
+    quoted.take_while(|word| !["|", "<", ">", "#", "&&"].contains(&word.as_str())).collect()
+}
+
+#[test]
+fn the_commands_of_the_pages_are_read() {
+    let mut tried = 0;
+    for (name, page) in pages() {
+        let lines = blocks(&page).into_iter().filter(|(kind, _)| *kind == "sh").flat_map(|(_, text)| text.lines().map(str::to_owned).collect::<Vec<_>>());
+        let inline = page.split('`').skip(1).step_by(2).filter(|code| !code.contains('\n') && !code.contains("..")).map(str::to_owned);
+        for line in lines.chain(inline) {
+            let Some(arguments) = line.strip_prefix("sudo ").unwrap_or(&line).strip_prefix("sayso ") else { continue };
+            let output = Command::new(env!("CARGO_BIN_EXE_sayso")).args(words(arguments)).arg("--help").output().unwrap();
+            assert!(output.status.success(), "{name}: `{line}`: {}", String::from_utf8_lossy(&output.stderr));
+            tried += 1;
+        }
+    }
+    assert!(tried >= 25, "only {tried} commands");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for (name, page) in pages() {
+        let beside = root().join(Path::new(&name).parent().unwrap());
+        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|link| !link.contains("://")) {
+            assert!(beside.join(link.split('#').next().unwrap()).exists(), "{name}: {link}");
+        }
+    }
+}
+
+#[test]
+fn every_refusal_has_its_cure() {
+    let (code, troubles) = (read("src/command/reply.rs"), read("docs/troubles.md"));
+    let codes: Vec<&str> = code
+        .split("pub fn code(")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .take_while(|line| *line != "    }")
+        .filter_map(|line| line.split("=> \"").nth(1)?.split('"').next())
+        .collect();
+    assert!(codes.len() >= 14, "{codes:?}");
+    for code in codes {
+        assert!(troubles.contains(&format!("| `{code}` |")), "docs/troubles.md lacks `{code}`");
+    }
+}
+
+fn sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() { sources(&entry.path(), text) } else { text.push_str(&fs::read_to_string(entry.path()).unwrap()) }
+    }
+}
+
+#[test]
+fn the_log_lines_explained_are_those_of_the_program() {
+    let (mut source, troubles) = (String::new(), read("docs/troubles.md"));
+    sources(&root().join("src"), &mut source);
+    let table = troubles.split("## What the log says").nth(1).unwrap().split("\n## ").next().unwrap();
+    let lines: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert!(lines.len() >= 14, "{lines:?}");
+    for line in lines {
+        assert!(source.contains(&format!("\"{line}")), "nobody says `{line}`");
+    }
+}
+
+/// Every key the program reads stands in the shipped files, which are its reference.
+#[test]
+fn every_key_is_in_the_shipped_files() {
+    let mut source = String::new();
+    sources(&root().join("src/config"), &mut source);
+    let shipped = read("config/sayso.toml") + &read("config/home.toml");
+    let keys = source.split("table.").skip(1).filter_map(|call| {
+        let (method, rest) = call.split_once("(\"")?;
+        let reads = method.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !["say", "wrong", "allow", "has"].contains(&method);
+        rest.split('"').next().filter(|key| reads && !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    });
+    let keys: std::collections::BTreeSet<&str> = keys.collect();
+    assert!(keys.len() >= 60, "{keys:?}");
+    let there = |key: &str| {
+        ["# ", "\n", "{ ", ", ", "("].iter().any(|before| shipped.contains(&format!("{before}{key} =")))
+            || shipped.contains(&format!("[{key}"))
+            || shipped.contains(&format!(".{key}"))
+    };
+    let missing: Vec<&&str> = keys.iter().filter(|key| !there(key)).collect();
+    assert!(missing.is_empty(), "not in config/: {missing:?}");
+}
+
+/// The access list of the page lets sayso work and the kiosk speak as itself, and nothing else.
+#[tokio::test]
+async fn the_access_list_of_the_page_does() {
+    let install = read("docs/install.md");
+    let acl = blocks(&install).into_iter().find(|(_, text)| text.starts_with("user kiosk")).unwrap().1;
+    let broker = with_access_list(&acl).await;
+    let place = with_login(&broker, Some("secret"));
+    let daemon = Daemon::start(&place);
+    daemon.says("connected to the broker", PATIENCE).await;
+    let mut kiosk = Listener::connect_as(broker.port(), "kiosk", "secret");
+    let mut witness = Listener::connect_as(broker.port(), "witness", "secret");
+    kiosk.subscribe("sayso/reply/kiosk").await;
+    witness.subscribe("zigbee2mqtt/#").await;
+    for topic in ["zigbee2mqtt/Front door/set", "sayso/command/owner"] {
+        kiosk.publish(topic, "unlock the front door").await;
+    }
+    kiosk.publish("sayso/command/kiosk", "turn on the kitchen light").await;
+    assert_eq!(kiosk.expect("sayso/reply/kiosk", PATIENCE).await.json()["outcome"], "done");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let told: Vec<String> = witness.so_far().into_iter().map(|m| m.topic).collect();
+    assert_eq!(told, ["zigbee2mqtt/Kitchen light/set"]);
+    let report = doctor(&place, &[]).await;
+    assert_eq!(report["counts"]["fault"], 0, "{report:#}");
+}
