@@ -199,11 +199,17 @@ impl Finder<'_> {
         if meant.everything && !matches!(sought.wish, Wish::Switch(_) | Wish::Open(false)) {
             return None;
         }
+        // "set the scene": a scene has a name.
+        if meant.kinds.iter().any(|kind| matches!(kind.as_str(), "scene" | "script")) {
+            return None;
+        }
         let mode = self.mode(noun);
         let telling = self.telling(noun);
         let mut fits: Vec<u32> = self.everyone().filter(|&d| self.fits(noun, d, telling) && self.inside(sought, Some(target), d)).collect();
-        if meant.narrow && fits.iter().any(|&d| self.has_noun(noun, d)) && fits.len() > 1 {
-            fits.retain(|&d| self.has_noun(noun, d));
+        // A cover that nothing says is a blind is one only where no other is.
+        let surely = |d: u32| self.has_noun(noun, d) || self.device(d).class.as_ref().is_some_and(|class| meant.classes.contains(class));
+        if (meant.narrow || !meant.classes.is_empty()) && fits.iter().any(|&d| surely(d)) {
+            fits.retain(|&d| surely(d));
         }
         let asks_which = sought.clause.ask == Some(Ask::What) && sought.clause.state.is_some();
         if many || target.all || target.both || meant.everything || asks_which {
@@ -330,7 +336,7 @@ impl Finder<'_> {
         }
         let mut near = self.nearest(sought, target, able);
         if near.iter().any(|&d| self.device(d).kind.as_str() != "water_heater") {
-            // "what is the temperature": of a room.
+            // "the temperature" is a room's, where it can be.
             near.retain(|&d| self.device(d).kind.as_str() != "water_heater");
         }
         let of_a_place = Self::place_is_said(sought, target) || near.iter().all(|&d| self.names.is_at(d, Place::Here, self.here));
@@ -375,7 +381,8 @@ impl Meant {
         }
         match property {
             Property::Brightness | Property::Color | Property::ColorTemp => group(&["light"]),
-            Property::Temperature | Property::HvacMode | Property::Preset => one(&["climate"]),
+            Property::Temperature => one(&["climate", "water_heater"]),
+            Property::HvacMode | Property::Preset => one(&["climate"]),
             Property::FanMode => one(&["climate", "fan"]),
             Property::Volume | Property::Source | Property::Mute | Property::Playback => one(&["media_player"]),
             Property::Tilt => group(&["cover"]),

@@ -97,6 +97,8 @@ pub(super) fn wish(clause: &Clause) -> Option<Wish> {
             step(clause, standard("speed"), act == Act::Hasten, false)
         }
         Some(Act::Illuminate) if !clause.targets.is_empty() => switched(clause, State::On),
+        // "cool" alone is said of other things.
+        Some(Act::Warm | Act::Cool) if clause.targets.is_empty() && clause.places.is_empty() && clause.property.is_none() => None,
         Some(act @ (Act::Warm | Act::Cool)) => step(clause, standard("temperature"), act == Act::Warm, false),
         Some(Act::LockUp) if lone => Some(Wish::Lock(true)),
         Some(Act::Lock) if lone || (clause.state == Some(State::Up) && clause.amount.is_none() && clause.property.is_none()) => Some(Wish::Lock(true)),

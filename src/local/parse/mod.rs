@@ -164,8 +164,8 @@ impl Parser<'_> {
         if state == State::On && (self.now.amount.is_some() || (before_a_name && without_verb)) {
             return None;
         }
-        // "set up the tv" is another thing than "turn up the tv".
-        if matches!(state, State::Up | State::Down) && self.last == Some(Sense::Act(Act::Set)) {
+        // "set up the tv" is another thing than "turn up the tv", and "set off the siren" another than "turn off the siren".
+        if self.last == Some(Sense::Act(Act::Set)) && link.is_none() {
             return None;
         }
         // "are there any open windows"

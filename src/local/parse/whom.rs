@@ -80,6 +80,10 @@ impl Parser<'_> {
         if matches!(self.last, Some(Sense::Color(_) | Sense::White(_) | Sense::Hex(_))) && !self.pending.place {
             return None;
         }
+        // "the brighter lamp" says which as well.
+        if matches!(self.last, Some(Sense::More(_))) && self.now.act.is_none() && !self.pending.place {
+            return None;
+        }
         // "half the lights", "the brightest lamp": which of them, and not how much.
         if matches!(self.last, Some(Sense::Level(_))) && self.now.act.is_some() {
             return None;
