@@ -82,4 +82,18 @@ pub struct Draft {
     /// How it asks about several devices, so that they get one answer. Of the local reading alone, and never kept.
     #[serde(skip)]
     pub asked: Option<Asked>,
+    /// What the answers to its question come to. Of the local reading alone, and never kept.
+    #[serde(skip)]
+    pub choices: Vec<Choice>,
+}
+
+/// One answer to a question of which, or where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// What it is called: the device's names, or the area's; none where it is all of them together.
+    pub names: Vec<String>,
+    /// Where it is.
+    pub places: Vec<String>,
+    /// What it comes to.
+    pub actions: Vec<Action>,
 }

@@ -64,7 +64,7 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
     let question = spoken(draft.question, "question")?;
     // While it asks back nothing is done, so that a half-understood command is not half done.
     let actions = if question.is_some() { Vec::new() } else { actions };
-    Ok(Draft { actions, speech, question, asked: None })
+    Ok(Draft { actions, speech, question, ..Draft::default() })
 }
 
 fn unfenced(body: &str) -> &str {

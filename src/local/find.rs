@@ -94,7 +94,7 @@ impl Finder<'_> {
     }
 
     /// What is to be done to the device. What is called a mode can be a scene, and nothing else.
-    fn deeds(&self, sought: &Sought<'_>, device: u32, mode: Option<&str>) -> Option<Vec<Deed>> {
+    pub(super) fn deeds(&self, sought: &Sought<'_>, device: u32, mode: Option<&str>) -> Option<Vec<Deed>> {
         let device = self.device(device);
         let as_mode = sought.clause.mode && sought.clause.amount.is_none() && sought.clause.ask.is_none();
         let deeds = self.deeds.of(sought.wish, device, mode)?;

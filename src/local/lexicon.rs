@@ -89,6 +89,8 @@ struct Raw {
     #[serde(default)]
     consent: Consent,
     #[serde(default)]
+    choosing: Choosing,
+    #[serde(default)]
     long: Long,
     say: Speech,
 }
@@ -211,6 +213,18 @@ struct Long {
     words: Vec<String>,
 }
 
+/// How one of several is chosen.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Choosing {
+    /// The first, the second, ..
+    pub(super) order: Vec<Vec<String>>,
+    pub(super) last: Vec<String>,
+    pub(super) all: Vec<String>,
+    /// Says nothing beside a name: "the kitchen one".
+    pub(super) one: Vec<String>,
+}
+
 /// One language, ready for looking up.
 #[derive(Debug)]
 pub(super) struct Lexicon {
@@ -225,6 +239,7 @@ pub(super) struct Lexicon {
     pub(super) units: Vec<String>,
     pub(super) colors: Vec<String>,
     pub(super) say: Speech,
+    pub(super) choosing: Choosing,
     never_typos: HashSet<String>,
     yes: HashSet<String>,
     no: HashSet<String>,
@@ -260,6 +275,7 @@ impl FromStr for Lexicon {
             units: raw.units.into_keys().collect(),
             colors: raw.colors.into_values().collect(),
             say: raw.say,
+            choosing: raw.choosing,
             never_typos: raw.typos.never.iter().map(|text| spelling.plain(text).into_owned()).collect(),
             yes: plain(raw.consent.yes),
             no: plain(raw.consent.no),

@@ -19,9 +19,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::command::phrase::Phrase;
 use crate::home::Home;
-use crate::home::action::Draft;
+use crate::home::action::{Action, Choice, Draft};
 use crate::home::speech::Speech;
 
+mod choose;
 mod clause;
 mod deed;
 pub mod explain;
@@ -38,6 +39,7 @@ mod spelling;
 mod tokens;
 mod wish;
 
+use choose::{Chosen, choose};
 use explain::Explanation;
 use lexicon::{Lexicon, index};
 use names::Names;
@@ -207,6 +209,16 @@ impl Local {
     /// Whether the phrase asks for a long answer: "explain the heating".
     pub fn asks_for_many_words(&self, phrase: &Phrase) -> bool {
         self.language(phrase).is_some_and(|language| language.lexicon().asks_for_many_words(phrase.text()))
+    }
+
+    /// What the phrase answers to a question of which of several: what is to be done then. `None` where it is no such answer.
+    pub fn choose(&self, phrase: &Phrase, choices: &[Choice]) -> Option<Vec<Action>> {
+        let chosen = choose(self.language(phrase)?.lexicon(), phrase.text(), choices)?;
+        match (chosen, choices.last()?) {
+            (Chosen::One(at), _) => choices.get(at).map(|choice| choice.actions.clone()),
+            (Chosen::All, together) if together.names.is_empty() => Some(together.actions.clone()),
+            (Chosen::All, _) => Some(choices.iter().flat_map(|choice| choice.actions.clone()).collect()),
+        }
     }
 
     /// What is said to whoever said the phrase, in his language; in the language of commands that name none, where his is not known.

@@ -10,7 +10,7 @@ use super::sense::Sense;
 use super::spans::Spans;
 use super::wish::wish;
 use crate::home::Home;
-use crate::home::action::{Action, Asked, Draft, Op};
+use crate::home::action::{Action, Asked, Choice, Draft, Op};
 use crate::home::speech::fill;
 
 /// The most ways to take a phrase that are tried: past that it is not certain anyway.
@@ -57,11 +57,12 @@ impl Reading<'_> {
         let finder = Finder { home: self.home, names: self.names, deeds: Deeds { lexicon: self.lexicon, names: self.names }, here: self.here };
         let mut actions: Vec<Action> = Vec::new();
         let mut before: Vec<u32> = Vec::new();
-        let mut question = None;
+        let (mut question, mut choices) = (None, Vec::new());
         for clause in &clauses {
             let wish = wish(clause)?;
             let mut now = Vec::new();
-            for found in finder.all(&Sought { clause, wish, before: &before })? {
+            let sought = Sought { clause, wish, before: &before };
+            for found in finder.all(&sought)? {
                 match found {
                     Found::These(devices) => {
                         for (device, deeds) in devices {
@@ -71,14 +72,23 @@ impl Reading<'_> {
                             }
                         }
                     }
-                    Found::Which(devices) => question = question.or_else(|| Some(self.which(&devices))),
-                    Found::Where(devices) => question = question.or_else(|| Some(self.r#where(&devices))),
+                    Found::Which(devices) if question.is_none() => {
+                        question = Some(self.which(&devices));
+                        choices = self.each(&finder, &sought, &devices);
+                    }
+                    Found::Where(devices) if question.is_none() => {
+                        question = Some(self.r#where(&devices));
+                        choices = self.each_place(&finder, &sought, &devices);
+                    }
+                    Found::Which(_) | Found::Where(_) => {}
                 }
             }
             before = now;
         }
         if question.is_some() {
-            return Some(Draft { question, ..Draft::default() });
+            // An answer says one thing of one question: with more clauses, all is to be said again.
+            let alone = clauses.len() == 1 && clauses[0].targets.len() < 2;
+            return Some(Draft { question, choices: if alone { choices } else { Vec::new() }, ..Draft::default() });
         }
         let asked = if let [clause] = clauses.as_slice() { about(clause) } else { None };
         (!actions.is_empty() && !contradicts(&actions)).then_some(Draft { actions, asked, ..Draft::default() })
@@ -89,6 +99,42 @@ impl Reading<'_> {
         if !actions.contains(&action) {
             actions.push(action);
         }
+    }
+
+    /// What each of the devices would be told.
+    fn each(&self, finder: &Finder<'_>, sought: &Sought<'_>, devices: &[u32]) -> Vec<Choice> {
+        let one = |&d: &u32| {
+            let device = &self.home.devices()[d as usize];
+            let places = self.names.things[d as usize].area.map(|a| &self.home.areas()[usize::from(a)]);
+            Some(Choice {
+                names: std::iter::once(&device.name).chain(&device.aliases).cloned().collect(),
+                places: places.map(|area| std::iter::once(&area.name).chain(&area.aliases).cloned().collect()).unwrap_or_default(),
+                actions: self.told(finder, sought, &[d])?,
+            })
+        };
+        devices.iter().map(one).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// What the devices of each place would be told, and last those of all places.
+    fn each_place(&self, finder: &Finder<'_>, sought: &Sought<'_>, devices: &[u32]) -> Vec<Choice> {
+        let one = |area: u16| {
+            let there: Vec<u32> = devices.iter().copied().filter(|&d| self.names.things[d as usize].area == Some(area)).collect();
+            let place = &self.home.areas()[usize::from(area)];
+            let names = std::iter::once(&place.name).chain(&place.aliases).cloned().collect();
+            Some(Choice { names, places: Vec::new(), actions: self.told(finder, sought, &there)? })
+        };
+        let all = || Some(Choice { names: Vec::new(), places: Vec::new(), actions: self.told(finder, sought, devices)? });
+        self.areas_of(devices).into_iter().map(one).chain(std::iter::once_with(all)).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    fn told(&self, finder: &Finder<'_>, sought: &Sought<'_>, devices: &[u32]) -> Option<Vec<Action>> {
+        let mut actions = Vec::new();
+        for &device in devices {
+            for (property, op, value) in finder.deeds(sought, device, None)? {
+                self.add(&mut actions, device, Action { device: String::new(), property, op, value });
+            }
+        }
+        Some(actions)
     }
 
     fn which(&self, devices: &[u32]) -> String {
@@ -103,11 +149,15 @@ impl Reading<'_> {
     }
 
     fn r#where(&self, devices: &[u32]) -> String {
+        let names = self.areas_of(devices).into_iter().map(|a| self.home.areas()[usize::from(a)].name.clone()).collect();
+        self.question(&self.lexicon.say.r#where, names)
+    }
+
+    fn areas_of(&self, devices: &[u32]) -> Vec<u16> {
         let mut areas: Vec<u16> = devices.iter().filter_map(|&d| self.names.things[d as usize].area).collect();
         areas.sort_unstable();
         areas.dedup();
-        let names = areas.into_iter().map(|a| self.home.areas()[usize::from(a)].name.clone()).collect();
-        self.question(&self.lexicon.say.r#where, names)
+        areas
     }
 
     fn question(&self, form: &str, mut choices: Vec<String>) -> String {

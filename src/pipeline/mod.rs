@@ -163,6 +163,9 @@ impl Pipeline {
     fn permit(&self, command: &Command, phrase: &Phrase, understood: &Understood, home: &Home) -> Result<Plan, Refusal> {
         let (draft, speech) = (&understood.draft, self.rooms.local.speech(phrase));
         if let Some(question) = &draft.question {
+            if !command.dry_run && !draft.choices.is_empty() {
+                self.consent().ask(&command.source, draft.clone(), now());
+            }
             return Err(Refusal::Unclear { question: question.clone() });
         }
         let asker = Asker { source: command.source.as_str(), command: &command.id, confirmed: understood.confirmed, now: now(), speech };
@@ -185,6 +188,10 @@ impl Pipeline {
     fn settle(&self, command: &Command, phrase: &Phrase) -> Option<Result<Understood, Refusal>> {
         // Whatever else is said withdraws the question: a yes said later must not be taken for an answer to it.
         let draft = self.consent().take(&command.source, now())?;
+        if !draft.choices.is_empty() {
+            let actions = self.rooms.local.choose(phrase, &draft.choices)?;
+            return Some(Ok(Understood { draft: Draft { actions, ..Draft::default() }, via: "local".to_owned(), keep: None, confirmed: false }));
+        }
         let yes = self.rooms.local.consents(phrase)?;
         let left = Draft { speech: Some(self.rooms.local.speech(phrase).left.clone()), ..Draft::default() };
         let draft = if yes { draft } else { left };

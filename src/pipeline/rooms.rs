@@ -174,7 +174,8 @@ impl Pipeline {
         *self.state() = moved;
         self.turns().retain(|device| home.device(device.as_str()).is_some());
         // A yes must not reach another device than the one that was asked about.
-        self.consent().retain(|draft| draft.actions.iter().all(|action| old.device(&action.device) == home.device(&action.device)));
+        let stays = |action: &Action| old.device(&action.device) == home.device(&action.device);
+        self.consent().retain(|draft| draft.actions.iter().chain(draft.choices.iter().flat_map(|choice| &choice.actions)).all(stays));
         *lock(&self.home) = home;
     }
 

@@ -32,6 +32,7 @@ mod quota;
 mod recall;
 mod reload;
 mod restart;
+mod rights;
 mod say;
 mod scene;
 mod security;
