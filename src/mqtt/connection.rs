@@ -153,7 +153,10 @@ fn told(error: &ConnectionError) -> String {
             "the broker closed the connection: where that comes again and again, another client has the same `mqtt.client_id`".to_owned()
         }
         ConnectionError::Timeout(_) => "the broker does not answer".to_owned(),
-        other => other.to_string(),
+        ConnectionError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            "nobody listens there: start the broker, or mend `mqtt.host` and `mqtt.port`".to_owned()
+        }
+        other => format!("{other} (`sayso doctor` looks closer)"),
     }
 }
 
