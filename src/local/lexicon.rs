@@ -98,12 +98,17 @@ struct Raw {
 /// How sentences of a language are built, where languages differ.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "traits of a language, each by itself, as the file has them")]
 pub(super) struct Grammar {
     /// A verb that opens may stand after what it opens: "die rollos öffnen".
     pub(super) verb_last: bool,
+    /// A verb stands before what it is done to: "la persiana baja" is no wish.
+    pub(super) verb_first: bool,
+    /// What stands for "by" stands before a time as well: "um 5".
+    pub(super) by_is_a_time: bool,
     /// Where may stand between the verb and the thing: "mach in der küche das licht aus".
     pub(super) place_after_verb: bool,
-    /// What a thing is stands first in its name: "lampe de chevet".
+    /// What a thing is stands first, in its name and before what it is like: "lampe de chevet", "lampe rouge".
     pub(super) head_first: bool,
     /// What makes a word of the home's own many: `s`.
     pub(super) plural: String,
@@ -115,6 +120,7 @@ pub(super) struct Grammar {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Function {
+    Silence,
     Skip,
     Polite,
     Article,
@@ -146,6 +152,7 @@ enum Function {
 impl Function {
     fn sense(self) -> Sense {
         match self {
+            Self::Silence => Sense::Silence,
             Self::Skip => Sense::Skip,
             Self::Polite => Sense::Polite,
             Self::Article => Sense::Article,

@@ -137,6 +137,8 @@ pub(super) enum Place {
 /// What a run of words can stand for. Small and `Copy`: what is long is an index into the lexicon or the names.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Sense {
+    /// Makes no command of what it stands in.
+    Silence,
     Skip,
     Polite,
     Article,

@@ -2,7 +2,7 @@
 //! pass through it, so that they meet: accents are taken off, elided words stand alone, and compounds come apart.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
@@ -14,6 +14,8 @@ pub(super) struct Spelling {
     elisions: Vec<String>,
     /// Letters whose accents tell words apart, and stay: `äöü`, for "rollläden" are several.
     keeps: String,
+    /// Words that are others without their accents: "apagué" tells what was done, and "apague" wishes it.
+    accented: HashSet<String>,
     /// Letters written in two ways: `ue` for `ü`.
     letters: BTreeMap<String, String>,
     /// What may stand between the parts of a compound, besides nothing: `n` in "küchenlicht". `None`: there are no compounds.
@@ -23,7 +25,7 @@ pub(super) struct Spelling {
 impl Spelling {
     /// The text with accents taken off, letters evened out, and a space after elided words.
     pub(super) fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut plain = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(without_accents(text, &self.keeps)) };
+        let mut plain = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(self.without_accents(&composed(text))) };
         if !self.elisions.is_empty() && plain.contains('\'') {
             plain = Cow::Owned(self.apart(&plain));
         }
@@ -33,6 +35,18 @@ impl Spelling {
             }
         }
         plain
+    }
+
+    fn without_accents(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        for piece in text.split_inclusive(|c: char| !c.is_alphabetic()) {
+            if self.accented.contains(piece.trim_end_matches(|c: char| !c.is_alphabetic())) {
+                out.push_str(piece);
+            } else {
+                without_accents(piece, &self.keeps, &mut out);
+            }
+        }
+        out
     }
 
     /// "l'entree" → "l' entree".
@@ -79,8 +93,7 @@ impl Spelling {
 }
 
 /// Latin letters without their accents, but for those that are kept; a combining mark is an accent of its own.
-fn without_accents(text: &str, keeps: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+fn without_accents(text: &str, keeps: &str, out: &mut String) {
     for c in text.chars() {
         match c {
             c if keeps.contains(c) => out.push(c),
@@ -106,7 +119,33 @@ fn without_accents(text: &str, keeps: &str) -> String {
             c => out.push(c),
         }
     }
-    out
+}
+
+/// A letter and the combining mark after it as the one letter they are: some keyboards write "ü" as two.
+fn composed(text: &str) -> Cow<'_, str> {
+    const MARKS: [(char, &str, &str); 6] = [
+        ('\u{300}', "aeiou", "àèìòù"),
+        ('\u{301}', "aeiouy", "áéíóúý"),
+        ('\u{302}', "aeiou", "âêîôû"),
+        ('\u{303}', "ano", "ãñõ"),
+        ('\u{308}', "aeiouy", "äëïöüÿ"),
+        ('\u{327}', "c", "ç"),
+    ];
+    if !text.chars().any(|c| MARKS.iter().any(|(mark, ..)| *mark == c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let one = MARKS.iter().find(|(mark, ..)| *mark == c).and_then(|(_, plain, whole)| {
+            let at = plain.chars().position(|letter| out.ends_with(letter))?;
+            whole.chars().nth(at)
+        });
+        if one.is_some() {
+            out.pop();
+        }
+        out.push(one.unwrap_or(c));
+    }
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -124,6 +163,10 @@ mod tests {
         assert_eq!(german.plain("straße"), "strasse");
         let umlauts = spelling("keeps = \"äöü\"\nletters = { ae = \"ä\" }");
         assert_eq!(umlauts.plain("rollläden à rolllaeden"), "rollläden a rollläden");
+        assert_eq!(umlauts.plain("ku\u{308}che"), "küche");
+        let spanish = spelling("accented = [\"apagué\"]");
+        assert_eq!(spanish.plain("apagué el salón, apague"), "apagué el salon, apague");
+        assert_eq!(spanish.plain("apague\u{301}"), "apagué");
         assert_eq!(spelling("").plain("café"), "cafe");
         let french = spelling("elisions = [\"l'\", \"d'\", \"qu'\"]");
         assert_eq!(french.plain("l'entrée d'été qu'il aujourd'hui"), "l' entree d' ete qu' il aujourd'hui");

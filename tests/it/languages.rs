@@ -75,3 +75,26 @@ fn every_language_is_read_as_its_people_mean_it() {
     }
     assert!(faults.is_empty(), "not read well enough: {}", faults.join("; "));
 }
+
+#[test]
+fn what_only_sounds_like_a_command_is_left_alone() {
+    for language in LANGUAGES {
+        let home = home(language);
+        let text = fs::read_to_string(folder().join("silent").join(language).with_extension("txt")).unwrap();
+        let drafted = |line: &&str| LOCAL.draft(&Phrase::new(line, None, Some(language)), &home).is_some();
+        let obeyed: Vec<&str> = text.lines().filter(drafted).collect();
+        println!("{language}: {} lines that only sound like a command", text.lines().count());
+        assert!(text.lines().count() >= 60 && obeyed.is_empty(), "{language}: {obeyed:?}");
+    }
+}
+
+#[test]
+fn every_language_has_its_yes_and_its_no() {
+    let consents = |language, text| LOCAL.consents(&Phrase::new(text, None, Some(language)));
+    for (language, yes, no) in
+        [("de", "Ja, bitte!", "lieber nicht"), ("es", "Sí", "No, gracias."), ("fr", "Vas-y !", "non merci"), ("nl", "Ja, doe maar", "laat maar")]
+    {
+        assert_eq!((consents(language, yes), consents(language, no)), (Some(true), Some(false)), "{language}");
+        assert_eq!(consents(language, "123"), None, "{language}");
+    }
+}

@@ -1,7 +1,7 @@
 //! "and", commas and ends: where a list goes on, and where a clause ends.
 
-use super::super::clause::Clause;
-use super::super::sense::Sense;
+use super::super::clause::{Amount, Clause, Link};
+use super::super::sense::{Act, Sense};
 use super::{Parser, Pending, set};
 
 impl Parser<'_> {
@@ -51,6 +51,14 @@ impl Parser<'_> {
         Some(())
     }
 
+    /// "allume la lampe rouge" may say which lamp, "um 5 runter" may say when.
+    fn may_be_other(&self, clause: &Clause) -> bool {
+        let bare = clause.property.is_none();
+        let which = self.coloured && (matches!(clause.act, None | Some(Act::On)) || clause.state.is_some());
+        let when = self.grammar.by_is_a_time && clause.link == Link::By && matches!(clause.amount, Some(Amount::Number(_)));
+        bare && (which || when)
+    }
+
     pub(super) fn finish(&mut self) -> Option<()> {
         self.flush_rooms();
         if self.pending != Pending::default() {
@@ -58,6 +66,10 @@ impl Parser<'_> {
         }
         self.end_exceptions()?;
         let mut clause = std::mem::take(&mut self.now);
+        if self.may_be_other(&clause) {
+            return None;
+        }
+        self.coloured = false;
         self.closed = false;
         self.whether = false;
         self.joined = false;

@@ -12,7 +12,7 @@ const MOST_CLAUSES: usize = 5;
 
 /// Reads one sense for each span. Where they make no sentence, at which span that was seen.
 pub(super) fn clauses(senses: &[Sense], asked: bool, grammar: &Grammar) -> Result<Vec<Clause>, usize> {
-    let mut parser = Parser { senses, asked, verb_last: grammar.verb_last, place_after_verb: grammar.place_after_verb, ..Parser::default() };
+    let mut parser = Parser::new(senses, asked, grammar);
     for (at, &sense) in senses.iter().enumerate() {
         parser.take(at, sense).ok_or(at)?;
         if !matches!(sense, Sense::Skip | Sense::Article) {
@@ -44,14 +44,13 @@ struct Pending {
     rooms: Vec<Place>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "what has been passed on the way, each by itself")]
 struct Parser<'a> {
     senses: &'a [Sense],
     /// There was a question mark at the end.
     asked: bool,
-    verb_last: bool,
-    place_after_verb: bool,
+    grammar: &'a Grammar,
     now: Clause,
     pending: Pending,
     excepting: bool,
@@ -59,13 +58,33 @@ struct Parser<'a> {
     closed: bool,
     /// The list of targets, or of places, goes on.
     joined: bool,
+    /// A colour stood beside a name, where that may say which is meant.
+    coloured: bool,
     last: Option<Sense>,
     polite: bool,
     whether: bool,
     done: Vec<Clause>,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    fn new(senses: &'a [Sense], asked: bool, grammar: &'a Grammar) -> Self {
+        Self {
+            senses,
+            asked,
+            grammar,
+            now: Clause::default(),
+            pending: Pending::default(),
+            excepting: false,
+            closed: false,
+            joined: false,
+            coloured: false,
+            last: None,
+            polite: false,
+            whether: false,
+            done: Vec::new(),
+        }
+    }
+
     fn take(&mut self, at: usize, sense: Sense) -> Option<()> {
         match sense {
             Sense::Skip | Sense::Article => Some(()),
@@ -76,7 +95,7 @@ impl Parser<'_> {
                 set(&mut self.pending.all)
             }
             Sense::Gerund(act) if self.polite => self.act(act),
-            Sense::Any | Sense::Gerund(_) => None,
+            Sense::Silence | Sense::Any | Sense::Gerund(_) => None,
             Sense::Both => set(&mut self.pending.both),
             Sense::Except => {
                 self.flush_rooms();
@@ -127,7 +146,8 @@ impl Parser<'_> {
     fn act(&mut self, act: Act) -> Option<()> {
         // "the door open" may be a statement; "blinds down", "tv mute" are wishes.
         let after_a_name = !self.now.targets.is_empty() || !self.pending.rooms.is_empty();
-        if self.now.ask.is_some() || self.pending.place || self.pending.link.is_some() || (after_a_name && act == Act::Open && !self.verb_last) {
+        let misplaced = after_a_name && (self.grammar.verb_first || (act == Act::Open && !self.grammar.verb_last));
+        if self.now.ask.is_some() || self.pending.place || self.pending.link.is_some() || misplaced {
             return None;
         }
         self.flush_rooms();
@@ -245,18 +265,24 @@ impl Parser<'_> {
         if matches!(amount, Amount::Choice(_)) && self.last == Some(Sense::State(State::On)) && !self.now.targets.is_empty() {
             self.now.state = None;
         }
+        let beside = matches!(self.last, Some(Sense::Called(..) | Sense::Noun(..))) && link == Link::Bare && !self.pending.place;
+        self.coloured |= self.grammar.head_first && beside && amount.is_color();
         let of_property = std::mem::take(&mut self.pending.of_property);
         if std::mem::take(&mut self.pending.place) && !of_property && matches!(amount, Amount::Number(_) | Amount::Level(_)) {
             return None;
         }
         self.close()?;
-        self.now.link = link;
+        self.now.link = if link == Link::At && !matches!(amount, Amount::Number(_)) { Link::To } else { link };
         fill(&mut self.now.amount, amount)
     }
 
     fn unit(&mut self, unit: u16) -> Option<()> {
         let (Some(Sense::Number(_)), Some(Amount::Number(n))) = (self.last, self.now.amount) else { return None };
         self.now.amount = Some(Amount::Measured(n, unit));
+        // "until 8" may be a time, "until 8 percent" is none.
+        if self.now.link == Link::At {
+            self.now.link = Link::To;
+        }
         Some(())
     }
 

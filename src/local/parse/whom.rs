@@ -14,7 +14,7 @@ impl Parser<'_> {
         let said_in = std::mem::take(&mut self.pending.place);
         self.pending.of_property = false;
         let joined = std::mem::take(&mut self.joined);
-        if before_a_name && said_in && self.only_turned() && !self.place_after_verb {
+        if before_a_name && said_in && self.only_turned() && !self.grammar.place_after_verb {
             return None;
         }
         if before_a_name && (!said_in || (self.now.targets.is_empty() && !self.excepting)) {
