@@ -1,10 +1,11 @@
 //! Payload and value templates: Home Assistant's Jinja, parsed once to see that it is sound, rendered with a fuel limit
 //! because it may come from a device. Most are one of three simple shapes, which are rendered without an engine.
 
+use std::io;
 use std::sync::LazyLock;
 
-use minijinja::value::{Serde, Value as Engine};
-use minijinja::{Environment, UndefinedBehavior, context};
+use minijinja::value::{Serde, Value as Engine, ValueKind};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
 use serde_json::Value as Json;
 
 /// Instructions one rendering may take. The longest of the templates met in the wild take under 2,000;
@@ -17,8 +18,29 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.set_recursion_limit(50);
     engine.set_undefined_behavior(UndefinedBehavior::Lenient);
     super::jinja::teach(&mut engine);
+    // A list can be repeated for nothing, and would be written without fuel.
+    engine.set_formatter(|out, state, value| {
+        if fits(value, &mut { MOST_WRITTEN }) { minijinja::escape_formatter(out, state, value) } else { Err(ErrorKind::InvalidOperation.into()) }
+    });
     engine
 });
+
+/// Elements of lists and maps that are written in one place of a template.
+const MOST_WRITTEN: usize = 10_000;
+
+/// Whether the value has no more than `left` parts, looked at no further than that.
+fn fits(value: &Engine, left: &mut usize) -> bool {
+    *left = left.saturating_sub(1);
+    let inside = |key: Engine, left: &mut usize| {
+        let held = if value.kind() == ValueKind::Map { value.get_item(&key).unwrap_or_default() } else { key };
+        fits(&held, left)
+    };
+    match value.kind() {
+        _ if *left == 0 => false,
+        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => value.try_iter().is_ok_and(|mut all| all.all(|key| inside(key, left))),
+        _ => true,
+    }
+}
 
 /// A template that parses.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +89,7 @@ impl Template {
             Shape::Path(path) => path.iter().try_fold(value, |json, key| json.get(key)).map(plain),
             Shape::Jinja(text) => {
                 let raw = plain(value);
-                let rendered = ENGINE.render_str(text, context! { value => raw, value_json => Engine::from(Serde(value)) }).ok()?;
+                let rendered = rendered(text, context! { value => raw, value_json => Engine::from(Serde(value)) })?;
                 let trimmed = rendered.trim();
                 (!trimmed.is_empty()).then(|| trimmed.to_owned())
             }
@@ -78,11 +100,37 @@ impl Template {
     pub fn fill(&self, value: &Json) -> Option<String> {
         match &self.0 {
             Shape::Jinja(text) => {
-                let rendered = ENGINE.render_str(text, context! { value => Engine::from(Serde(value)) }).ok()?;
+                let rendered = rendered(text, context! { value => Engine::from(Serde(value)) })?;
                 Some(rendered.trim().to_owned())
             }
             _ => self.render(value),
         }
+    }
+}
+
+/// What the engine makes of it, as long as that is not too long: a list may be repeated without fuel, and ends only in being written.
+fn rendered(text: &str, variables: Engine) -> Option<String> {
+    let mut written = Bounded(Vec::new());
+    ENGINE.template_from_str(text).ok()?.render_captured_to(variables, &mut written).ok()?;
+    String::from_utf8(written.0).ok()
+}
+
+/// The longest text made, in bytes. A payload of a light's effect has some hundred.
+const LONGEST: usize = 64 * 1024;
+
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        if self.0.len() + more.len() > LONGEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -147,6 +195,15 @@ mod tests {
         assert_eq!(render(&doubling, &json!(1)), None);
         let squaring = format!("{{% set a = 'xxxxxxxx' %}}{}{{{{ a }}}}", "{% set a = a.replace('x', a) %}".repeat(9));
         assert_eq!(render(&squaring, &json!(1)), None);
+    }
+
+    #[test]
+    fn a_list_repeated_without_end_is_not_written() {
+        let start = tokio::time::Instant::now();
+        for endless in ["{{ [value] * 9 ** 12 }}", "{{ [[value] * 9 ** 12] }}", "{{ {'a': [value] * 9 ** 12} }}"] {
+            assert_eq!(render(endless, &json!("\u{6}x")), None);
+        }
+        assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
     }
 
     #[test]
