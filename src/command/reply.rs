@@ -169,6 +169,12 @@ pub enum Refusal {
         /// When one may be up again.
         retry_after: Option<Duration>,
     },
+    /// What may be spent on models is spent.
+    #[error("what may be spent on language models is spent, try again in {} s", seconds(*.retry_after))]
+    OverBudget {
+        /// When there is something to spend again.
+        retry_after: Duration,
+    },
     /// A model would not answer this.
     #[error("the language model refused to answer that")]
     Declined,
@@ -257,6 +263,7 @@ impl Refusal {
             Self::TooLate => "late",
             Self::NoModel => "no_model",
             Self::NobodyAnswered { .. } => "nobody_answered",
+            Self::OverBudget { .. } => "over_budget",
             Self::Declined => "declined",
             Self::NotUnderstood { .. } => "not_understood",
             Self::Unclear { .. } => "unclear",
@@ -272,7 +279,7 @@ impl Refusal {
     /// When it may be tried again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy { retry_after } | Self::TooSoon { retry_after, .. } => Some(*retry_after),
+            Self::Busy { retry_after } | Self::TooSoon { retry_after, .. } | Self::OverBudget { retry_after } => Some(*retry_after),
             Self::NobodyAnswered { retry_after, .. } => *retry_after,
             _ => None,
         }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::provider::price::Prices;
+use crate::provider::price::{Limits, Prices};
 use crate::provider::{Api, Settings, Structure, Timeouts, anthropic, gemini, model};
 
 use super::file::Table;
-use super::settings::{count, refuse_secrets, secret};
+use super::settings::{count, refuse_secrets, secret, spend};
 use super::{Folders, Needs};
 
 /// An API, and what holds where nothing else is written.
@@ -100,8 +100,12 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
         concurrency: count(table, "concurrency", 1..=256).unwrap_or(service.concurrency),
         timeouts: timeouts(&table.table("timeouts")),
         prices: prices(&table.table("prices")).or_else(|| model::prices(service.api, model.as_deref()?)),
+        spend: spend(table),
         key,
     };
+    if provider.spend != Limits::default() && provider.prices.is_none() {
+        table.say("prices", "missing: what is spent can only be limited where the prices are known");
+    }
     // Whoever has models of its own to offer wants to be paid for them.
     let wants_key = service.model.is_some() && sound_url && provider.base_url.starts_with(service.home);
     if wants_key && !table.has("key_file") {

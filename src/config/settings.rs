@@ -14,6 +14,7 @@ use crate::home::Home;
 use crate::interpret::{AdmitSettings, AskSettings, RecallSettings, Streaming};
 use crate::local::When;
 use crate::pipeline::Order;
+use crate::provider::price::{Limits, Money};
 use crate::secret::Secret;
 use crate::telemetry::{log, scrape};
 use crate::{discovery, local, mqtt, store};
@@ -232,9 +233,16 @@ fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> AskSettings {
         deadline: deadline.unwrap_or(usual.deadline.min(ttl)),
         attempts: table.whole("attempts", 1..=10).and_then(NonZeroU32::new).unwrap_or(usual.attempts),
         longest_pause: table.duration("longest_pause", PAUSE).unwrap_or(usual.longest_pause),
+        spend: spend(&table),
         stream: table.one_of("stream", &STREAMING).unwrap_or_default(),
         patience: table.duration("patience", PATIENCE).unwrap_or(usual.patience),
     }
+}
+
+/// Dollars that may be spent in a day and a month.
+pub(super) fn spend(table: &Table<'_>) -> Limits {
+    let dollars = |key| table.number(key, "dollars, from 0 to 1000000", |n| (0.0..=1e6).contains(&n)).map(Money::dollars);
+    Limits { per_day: dollars("spend_per_day"), per_month: dollars("spend_per_month") }
 }
 
 fn log(table: &Table<'_>, folders: &Folders<'_>) -> log::Settings {

@@ -26,7 +26,7 @@ use crate::systemd::Notify;
 use crate::telemetry::log::Log;
 
 use super::way::{Way, dead_letter};
-use super::{LAST_WORDS, Told, open_drafts};
+use super::{LAST_WORDS, Told, open_drafts, open_spending};
 
 /// Commands being worked on at once. The most of them wait for models; past it the inbox fills and answers `busy`.
 const MOST_AT_ONCE: usize = 512;
@@ -408,6 +408,7 @@ impl Desk {
             let drafts = self.way.journal.store().and_then(|store| open_drafts(&store, &self.config.recall));
             let mut rooms = self.way.pipeline.rooms().clone();
             rooms.recall = Arc::new(Recall::new(&self.config.recall, &self.config.ask.family(), drafts, Arc::clone(&self.way.tally)));
+            rooms.ask.keep_spending(self.way.journal.store().and_then(|store| open_spending(&store)).as_ref());
             self.renew(self.way.pipeline.renewed(rooms, self.config.daemon.order, self.config.ask.deadline));
         }
         drop(self.publish_health());

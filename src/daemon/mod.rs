@@ -26,6 +26,7 @@ use crate::mqtt::wire;
 use crate::pipeline::{Deliver, Parcel, Pipeline, Rooms, Speak, Undelivered};
 use crate::store::drafts::{Drafts, Limits};
 use crate::store::journal::{Heritage, Journal};
+use crate::store::spending::Spending;
 use crate::store::{self, Store, StoreError};
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
@@ -136,12 +137,14 @@ pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
 /// # Errors
 /// When a language file or a provider's settings cannot be used.
 pub fn pipeline(config: &Config, drafts: Option<Drafts>, journal: Arc<Journal>, tally: Arc<Tally>, deliver: Deliver) -> Result<Pipeline, DaemonError> {
+    let ask = Ask::new(config.ask.clone(), Arc::clone(&tally))?;
+    ask.keep_spending(journal.store().and_then(|store| open_spending(&store)).as_ref());
     let rooms = Rooms {
         local: Arc::new(Local::new(&config.local)?),
         recall: Arc::new(Recall::new(&config.recall, &config.ask.family(), drafts, Arc::clone(&tally))),
         admit: Arc::new(Admit::new(config.admit)),
         composer: Arc::new(Composer::default()),
-        ask: Arc::new(Ask::new(config.ask.clone(), Arc::clone(&tally))?),
+        ask: Arc::new(ask),
         journal,
         tally,
     };
@@ -195,6 +198,10 @@ fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Heritag
 fn open_drafts(store: &Store, settings: &RecallSettings) -> Option<Drafts> {
     let limits = Limits { entries: settings.disk_entries, bytes: settings.disk_bytes };
     Drafts::open(&store.db, limits, SystemTime::now()).inspect_err(|e| warn!(error = %e, "what models said before cannot be read: they are asked again")).ok()
+}
+
+fn open_spending(store: &Store) -> Option<Spending> {
+    Spending::open(&store.db).inspect_err(|e| warn!(error = %e, "what was spent before cannot be read: it is counted anew")).ok()
 }
 
 /// Metrics that cannot be served are said, and no reason not to serve commands.

@@ -13,7 +13,7 @@ use crate::local::Local;
 use crate::pipeline::Rooms;
 use crate::systemd::Notify;
 
-use super::{Chain, DaemonError, Desk, open_drafts};
+use super::{Chain, DaemonError, Desk, open_drafts, open_spending};
 
 impl Desk {
     /// Takes up what the files of `place` say now, or keeps what they said before.
@@ -87,6 +87,7 @@ impl Desk {
             rooms.ask.pardon();
         } else {
             rooms.ask = Arc::new(Ask::new(new.ask.clone(), Arc::clone(&self.way.tally))?);
+            rooms.ask.keep_spending(self.way.journal.store().and_then(|store| open_spending(&store)).as_ref());
         }
         if old.admit != new.admit {
             rooms.admit = Arc::new(Admit::new(new.admit));

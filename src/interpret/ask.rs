@@ -2,12 +2,13 @@
 //! now is `lane`'s to say; what an error means is the provider's.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinSet;
 
 use super::budget::Budget;
 use super::lane::{Lane, now};
+use super::purse::Purse;
 use super::round::{Call, Round};
 use super::voice::Voice;
 use super::{AskSettings, Streaming};
@@ -15,6 +16,7 @@ use crate::command::reply::Refusal;
 use crate::home::action::Draft;
 use crate::provider::http::{Trust, Unfit};
 use crate::provider::{Prompt, ProviderError, Usage};
+use crate::store::spending::Spending;
 use crate::telemetry::tally::Tally;
 
 pub use super::lane::ProviderHealth;
@@ -34,6 +36,8 @@ pub struct Answer {
 pub struct Ask {
     pub(super) settings: AskSettings,
     pub(super) lanes: Vec<Arc<Lane>>,
+    /// What may be spent at all of them.
+    purse: Arc<Purse>,
     budget: Mutex<Budget>,
     /// Calls whose question was answered by somebody else: they end by themselves, and tell how slow or dead their provider is.
     stragglers: Mutex<JoinSet<()>>,
@@ -47,9 +51,10 @@ impl Ask {
     /// When a provider's address or key cannot be used.
     pub fn new(settings: AskSettings, tally: Arc<Tally>) -> Result<Self, Unfit> {
         let trust = Trust::default();
-        let lane = |provider| Lane::new(provider, trust.clone(), settings.patience).map(Arc::new);
+        let purse = Arc::new(Purse::new("all".to_owned(), settings.spend));
+        let lane = |provider| Lane::new(provider, trust.clone(), settings.patience, &purse).map(Arc::new);
         let lanes = settings.providers.iter().map(lane).collect::<Result<_, _>>()?;
-        Ok(Self { settings, lanes, budget: Mutex::default(), stragglers: Mutex::default(), tally })
+        Ok(Self { settings, purse, lanes, budget: Mutex::default(), stragglers: Mutex::default(), tally })
     }
 
     /// True where there is nobody to ask.
@@ -60,6 +65,20 @@ impl Ask {
     /// The operator has had a hand in it: whoever was out until the next reload may be asked again.
     pub fn pardon(&self) {
         self.lanes.iter().for_each(|lane| lane.pardon());
+    }
+
+    /// Goes on with what was spent before, and keeps it there; without a disk in memory alone.
+    pub fn keep_spending(&self, disk: Option<&Spending>) {
+        self.purse.keep_in(disk);
+        for lane in &self.lanes {
+            lane.keep_spending(disk);
+        }
+    }
+
+    /// Dollars spent today and this month at all providers together, as far as their prices are known.
+    pub fn spent(&self) -> (f64, f64) {
+        let (today, this_month) = self.purse.spent(SystemTime::now());
+        (today.as_dollars(), this_month.as_dollars())
     }
 
     /// Whether long answers go out in pieces.
@@ -105,7 +124,10 @@ impl Ask {
     }
 
     /// Why nobody answered: `last` is the last error, `limited` the lanes found to be over a limit, and for how long.
-    pub(super) fn nobody(&self, last: Option<&ProviderError>, limited: &[(Arc<Lane>, Duration)]) -> Refusal {
+    pub(super) fn nobody(&self, last: Option<&ProviderError>, limited: &[(Arc<Lane>, Duration)], spent: Option<Duration>) -> Refusal {
+        if let (None, Some(retry_after)) = (last, spent) {
+            return Refusal::OverBudget { retry_after };
+        }
         if let Some(error @ (ProviderError::Malformed { .. } | ProviderError::Truncated)) = last {
             return refusal(error);
         }

@@ -2,17 +2,20 @@
 //! Every attempt goes through the same door, [`Lane::enter`]; what comes of it is booked when its [`Turn`] ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::breaker::{Breaker, Position, Verdict};
 use super::latency::Latencies;
+use super::purse::Purse;
 use super::quota::{Quota, estimate};
 use super::turn::{Leave, Turn};
 use crate::provider::http::{Endpoint, Trust, Unfit};
+use crate::provider::price::{Money, Prices, cost};
 use crate::provider::{Prompt, Settings, Usage};
+use crate::store::spending::Spending;
 
 /// How long the silence of a provider that is tried again after a fault is waited out: whoever asks must not pay for the trial.
 const TRIAL_PATIENCE: Duration = Duration::from_millis(500);
@@ -26,6 +29,9 @@ pub(super) struct Lane {
     slots: Arc<Semaphore>,
     most_at_once: usize,
     pub(super) quota: Quota,
+    pub(super) prices: Option<Prices>,
+    /// Its own, and that of all providers.
+    purses: [Arc<Purse>; 2],
     /// The shortest silence that is out of the ordinary.
     patience: Duration,
     record: Mutex<Record>,
@@ -74,6 +80,8 @@ pub(super) enum Closed {
     Silent,
     /// Its breaker is open for so long.
     Open(Duration),
+    /// What may be spent is spent, for so long.
+    Spent(Duration),
     /// Out until the next start or reload.
     Benched,
 }
@@ -108,10 +116,16 @@ pub struct ProviderHealth {
     pub cached_tokens: u64,
     /// Tokens of all answers since start.
     pub output_tokens: u64,
+    /// Dollars spent since midnight in UTC; none where its prices are not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spent_today: Option<f64>,
+    /// The same since the first of the month.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spent_this_month: Option<f64>,
 }
 
 impl Lane {
-    pub(super) fn new(settings: &Settings, trust: Trust, patience: Duration) -> Result<Self, Unfit> {
+    pub(super) fn new(settings: &Settings, trust: Trust, patience: Duration, all: &Arc<Purse>) -> Result<Self, Unfit> {
         Ok(Self {
             name: settings.name.as_str().into(),
             model: settings.model.clone(),
@@ -120,6 +134,8 @@ impl Lane {
             slots: Arc::new(Semaphore::new(settings.concurrency.get())),
             most_at_once: settings.concurrency.get(),
             quota: Quota::new(settings),
+            prices: settings.prices,
+            purses: [Arc::new(Purse::new(format!("provider {}", settings.name), settings.spend)), Arc::clone(all)],
             patience,
             record: Mutex::default(),
         })
@@ -145,7 +161,8 @@ impl Lane {
     /// The same as [`Lane::enter`], with a place that was waited for.
     pub(super) fn enter_with(self: &Arc<Self>, slot: Slot, prompt: &Prompt, despite: Despite) -> Result<Turn, Closed> {
         let now = now();
-        let tokens = estimate(prompt, self.most_output);
+        let (input, output) = estimate(prompt, self.most_output);
+        let tokens = input.saturating_add(output);
         let mut record = self.record();
         match record.closed(now) {
             Some(Closed::Silent) if despite != Despite::Nothing => {}
@@ -162,6 +179,12 @@ impl Lane {
             record.breaker.settle(pass, Verdict::Unknown, now, 0.0);
             return Err(Closed::Resting(wait));
         }
+        let cost = self.cost(Usage { input: input.into(), output: output.into(), ..Usage::default() });
+        if let Err(wait) = self.hold(cost) {
+            record.breaker.settle(pass, Verdict::Unknown, now, 0.0);
+            self.quota.give_back(tokens, 0);
+            return Err(Closed::Spent(wait));
+        }
         let usual = record.latencies.patience(self.patience);
         let on_trial = !forced && matches!(record.breaker.position(), Position::HalfOpen { .. });
         let patience = if on_trial { usual.min(TRIAL_PATIENCE) } else { usual };
@@ -169,7 +192,35 @@ impl Lane {
         let id = record.begun;
         record.overdue.push((id, now + patience));
         drop(record);
-        Ok(Turn::new(Arc::clone(self), Leave { id, pass, tokens, patience }, slot))
+        Ok(Turn::new(Arc::clone(self), Leave { id, pass, tokens, cost, patience }, slot))
+    }
+
+    /// What so many tokens cost here; nothing where that is not known.
+    pub(super) fn cost(&self, usage: Usage) -> Money {
+        self.prices.map_or(Money(0), |prices| cost(usage, &prices))
+    }
+
+    fn hold(&self, cost: Money) -> Result<(), Duration> {
+        let at = SystemTime::now();
+        let [own, all] = &self.purses;
+        // What costs nothing may always be asked.
+        if cost == Money(0) {
+            return Ok(());
+        }
+        own.hold(cost, at)?;
+        all.hold(cost, at).inspect_err(|_| own.settle(cost, Money(0), at))
+    }
+
+    /// A call that `held` was held back for has cost so much.
+    pub(super) fn paid(&self, held: Money, cost: Money) {
+        for purse in &self.purses {
+            purse.settle(held, cost, SystemTime::now());
+        }
+    }
+
+    /// Keeps on disk what is spent.
+    pub(super) fn keep_spending(&self, disk: Option<&Spending>) {
+        self.purses[0].keep_in(disk);
     }
 
     /// Whether it could be asked now, as far as its record tells.
@@ -181,7 +232,7 @@ impl Lane {
     pub(super) fn closed_for(&self) -> Option<Duration> {
         match self.record().closed(now()) {
             Some(Closed::Resting(wait) | Closed::Open(wait)) => Some(wait),
-            Some(Closed::Benched | Closed::Full | Closed::Silent) | None => None,
+            Some(Closed::Benched | Closed::Full | Closed::Silent | Closed::Spent(_)) | None => None,
         }
     }
 
@@ -211,6 +262,7 @@ impl Lane {
             Some(Closed::Resting(wait)) => ("resting", Some(wait)),
             Some(Closed::Open(wait)) => ("open", Some(wait)),
             Some(Closed::Silent) => ("silent", None),
+            Some(Closed::Spent(wait)) => ("spent", Some(wait)),
             Some(Closed::Full) | None if matches!(record.breaker.position(), Position::Closed) => ("up", None),
             Some(Closed::Full) | None => ("half_open", None),
         };
@@ -228,6 +280,8 @@ impl Lane {
             input_tokens: record.usage.input,
             cached_tokens: record.usage.cached,
             output_tokens: record.usage.output,
+            spent_today: self.prices.map(|_| self.purses[0].spent(SystemTime::now()).0.as_dollars()),
+            spent_this_month: self.prices.map(|_| self.purses[0].spent(SystemTime::now()).1.as_dollars()),
         }
     }
 }

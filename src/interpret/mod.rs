@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use crate::provider;
+use crate::provider::{self, price::Limits};
 
 pub mod admit;
 pub mod ask;
@@ -14,6 +14,7 @@ pub mod flight;
 mod lane;
 mod latency;
 pub mod memory;
+mod purse;
 mod quota;
 pub mod read;
 pub mod recall;
@@ -99,6 +100,8 @@ pub struct AskSettings {
     pub patience: Duration,
     /// Whether long answers go out in pieces.
     pub stream: Streaming,
+    /// The most to spend at all providers together.
+    pub spend: Limits,
 }
 
 impl Default for AskSettings {
@@ -110,6 +113,7 @@ impl Default for AskSettings {
             longest_pause: Duration::from_secs(4),
             patience: Duration::from_secs(2),
             stream: Streaming::Auto,
+            spend: Limits::default(),
         }
     }
 }

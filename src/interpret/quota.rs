@@ -85,10 +85,10 @@ impl Tokens {
     }
 }
 
-/// The most tokens a call may take: the prompt by its length, and the longest answer.
-pub(super) fn estimate(prompt: &Prompt, most_output: u32) -> u32 {
+/// The most tokens a call may take: of the prompt by its length, and of the longest answer.
+pub(super) fn estimate(prompt: &Prompt, most_output: u32) -> (u32, u32) {
     let bytes = prompt.prefix.len() + prompt.phrase.len();
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate; the cast saturates")]
     let input = (bytes as f64 / BYTES_PER_TOKEN).ceil() as u32;
-    input.saturating_add(most_output.min(prompt.max_output_tokens))
+    (input, most_output.min(prompt.max_output_tokens))
 }

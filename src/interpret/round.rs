@@ -88,6 +88,8 @@ pub(super) struct Round<'a> {
     passed_over: Vec<(Arc<Lane>, Closed)>,
     /// For how long providers were found to be over a limit.
     limited: Vec<(Arc<Lane>, Duration)>,
+    /// After what time there is something to spend again, at the first of those where there is nothing.
+    spent: Option<Duration>,
     last: Option<ProviderError>,
     /// Who speaks while the answer comes, where somebody does.
     voice: Option<Arc<Voice>>,
@@ -99,7 +101,7 @@ impl<'a> Round<'a> {
     pub(super) fn new(ask: &'a Ask, prompt: &Prompt, end: Instant, voice: Option<Arc<Voice>>) -> Self {
         let untried = ask.lanes.iter().cloned().collect();
         let (legs, passed_over, limited) = (Vec::new(), Vec::new(), Vec::new());
-        Self { ask, prompt: Arc::new(prompt.clone()), end, untried, legs, waiting: None, passed_over, limited, last: None, voice, calls: 0 }
+        Self { ask, prompt: Arc::new(prompt.clone()), end, untried, legs, waiting: None, passed_over, limited, spent: None, last: None, voice, calls: 0 }
     }
 
     /// Whether there is time for an answer.
@@ -112,7 +114,7 @@ impl<'a> Round<'a> {
         loop {
             let somebody_may_answer = self.waiting.is_some() || self.legs.iter().any(Leg::may_answer);
             if !somebody_may_answer && !self.ask_next() && self.legs.is_empty() {
-                return Err(self.ask.nobody(self.last.as_ref(), &self.limited));
+                return Err(self.ask.nobody(self.last.as_ref(), &self.limited, self.spent));
             }
             match self.event().await {
                 Event::Ended(index, called) => {
@@ -165,8 +167,10 @@ impl<'a> Round<'a> {
 
     fn pass_over(&mut self, lane: Arc<Lane>, closed: Closed) {
         debug!(provider = &*lane.name, ?closed, "passed over");
-        if let Closed::Resting(wait) = closed {
-            self.limited.push((Arc::clone(&lane), wait));
+        match closed {
+            Closed::Resting(wait) => self.limited.push((Arc::clone(&lane), wait)),
+            Closed::Spent(wait) => self.spent = Some(self.spent.map_or(wait, |other| other.min(wait))),
+            _ => {}
         }
         self.passed_over.push((lane, closed));
     }

@@ -13,6 +13,7 @@ use super::read::read;
 use super::spoken::Spoken;
 use super::voice::Voice;
 use crate::home::action::Draft;
+use crate::provider::price::Money;
 use crate::provider::{Completion, Disposition, Prompt, ProviderError, Usage};
 
 /// How long a provider rests that limits us without saying for how long.
@@ -42,6 +43,8 @@ pub(super) struct Leave {
     pub(super) pass: Pass,
     /// Reserved of the tokens per minute.
     pub(super) tokens: u32,
+    /// Held back of what may be spent.
+    pub(super) cost: Money,
     /// For how long silence is nothing out of the ordinary.
     pub(super) patience: Duration,
 }
@@ -110,6 +113,7 @@ impl Turn {
         if used.input + used.output > 0 {
             lane.quota.give_back(self.leave.tokens, used.input + used.output);
         }
+        lane.paid(self.leave.cost, lane.cost(used));
         let mut record = lane.record();
         record.calls += 1;
         record.usage.input += used.input;
@@ -175,6 +179,7 @@ impl Drop for Turn {
         let mut record = self.lane.record();
         record.overdue.retain(|(id, _)| *id != self.leave.id);
         if !self.settled {
+            self.lane.paid(self.leave.cost, Money(0));
             record.breaker.settle(self.leave.pass, Verdict::Unknown, now(), 0.0);
         }
     }

@@ -35,6 +35,7 @@ impl Pipeline {
             "version": env!("CARGO_PKG_VERSION"),
             "home": {"revision": format!("{:016x}", home.revision()), "devices": home.devices().len(), "areas": home.areas().len()},
             "providers": rooms.ask.health(),
+            "spent": {"today": rooms.ask.spent().0, "this_month": rooms.ask.spent().1},
             "cache": self.cache_figures(),
             "journal": {"safe": rooms.journal.is_safe(), "slow": *rooms.journal.health().borrow() == Health::Slow, "remembered": remembered, "unanswered": unanswered},
             "questions_waiting": MOST_QUESTIONS - self.questions.available_permits(),

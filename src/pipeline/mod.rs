@@ -123,7 +123,7 @@ impl Pipeline {
         rooms.tally.not_recalled();
         match self.ask(asked, home, &key).await {
             Ok(answer) => Ok(Understood { draft: answer.draft, via: answer.provider.to_string(), keep: Some(key), confirmed: false }),
-            Err(refusal @ (Refusal::NoModel | Refusal::NobodyAnswered { .. })) if rooms.local.when() == When::Last => {
+            Err(refusal @ (Refusal::NoModel | Refusal::NobodyAnswered { .. } | Refusal::OverBudget { .. })) if rooms.local.when() == When::Last => {
                 rooms.local.draft(phrase, home).map(|draft| here("local", draft)).ok_or(refusal)
             }
             Err(refusal) => {

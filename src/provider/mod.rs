@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::Value as Json;
 
-use self::price::Prices;
+use self::price::{Limits, Prices};
 use self::stream::Stream;
 use crate::secret::Secret;
 
@@ -311,6 +311,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What its tokens cost; none where that is not known.
     pub prices: Option<Prices>,
+    /// The most to spend at it.
+    pub spend: Limits,
 }
 
 /// How long to wait for a provider. No wait is without a bound.

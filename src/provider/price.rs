@@ -42,6 +42,13 @@ impl AddAssign for Money {
     }
 }
 
+impl Money {
+    /// In dollars, for people and programs that read a number.
+    pub fn as_dollars(self) -> f64 {
+        super::to_f64(self.0) / 1e9
+    }
+}
+
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "${}.{:06}", self.0 / 1_000_000_000, self.0 % 1_000_000_000 / 1000)
@@ -76,6 +83,15 @@ impl Prices {
         let each = |price: f64| Money::dollars(price / 1e6);
         Self { input: each(input), cached: each(cached.unwrap_or(input)), written: each(written.unwrap_or(input)), output: each(output) }
     }
+}
+
+/// The most to spend; none is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// In a day of UTC.
+    pub per_day: Option<Money>,
+    /// In a month of UTC.
+    pub per_month: Option<Money>,
 }
 
 /// What a call cost.

@@ -25,6 +25,7 @@ impl Default for Settings {
 }
 
 pub mod journal;
+pub mod spending;
 
 /// How long to wait for a lock that another process, or our own last life, still holds.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);

@@ -11,6 +11,7 @@ use sayso::home::Home;
 use sayso::interpret::AskSettings;
 use sayso::interpret::ask::{Answer, Ask};
 use sayso::interpret::compose::Composer;
+use sayso::provider::price::Limits;
 use sayso::provider::{Api, Prompt, Settings, Structure, Timeouts};
 use sayso::secret::Secret;
 use sayso::telemetry::tally::Tally;
@@ -38,6 +39,7 @@ pub(crate) fn provider(name: &str, base_url: String) -> Settings {
         concurrency: NonZeroUsize::new(4).unwrap(),
         timeouts: Timeouts { connect: ms(500), first_byte: ms(300), between_bytes: ms(200), total: ms(1000) },
         prices: None,
+        spend: Limits::default(),
     }
 }
 

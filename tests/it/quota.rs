@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use sayso::command::reply::Refusal;
 use sayso::provider::Settings;
+use sayso::provider::price::{Limits, Money, Prices};
+use sayso::store;
+use sayso::store::spending::Spending;
 
 use crate::endpoint::{Endpoint, Script};
 use crate::failover::{ask, asking, prompt, provider};
@@ -82,4 +85,71 @@ async fn a_rest_ends_when_the_provider_said() {
     tokio::time::advance(Duration::from_secs(2)).await;
     tokio::time::resume();
     assert_eq!(&*ask(&asked).await.unwrap().provider, "first");
+}
+
+/// A provider at which 120 tokens, 100 in and 20 out, cost 300 billionths of a dollar.
+fn paid(name: &str, endpoint: &Endpoint, most: Option<Money>) -> Settings {
+    let prices = Prices { input: Money(1), cached: Money(1), written: Money(1), output: Money(10) };
+    Settings { prices: Some(prices), max_output_tokens: 20, spend: Limits { per_day: most, per_month: None }, ..provider(name, endpoint.url()) }
+}
+
+/// What a call of [`paid`] may cost at most: more than it does, for the prompt is counted cautiously.
+fn at_most() -> u64 {
+    u64::try_from((prompt().prefix.len() + prompt().phrase.len()).div_ceil(3)).unwrap() + 200
+}
+
+#[tokio::test]
+async fn what_may_be_spent_is_spent_and_then_the_next_is_asked() {
+    let (first, second) = (Endpoint::start([Script::turns_on("lamp")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let most = Money(at_most() + 2 * 300);
+    let (asked, _) = asking(vec![paid("first", &first, Some(most)), provider("second", second.url())]);
+    let mut who = Vec::new();
+    for _ in 0..12 {
+        who.push(ask(&asked).await.unwrap().provider.to_string());
+    }
+    let turned = who.iter().position(|who| who == "second").unwrap();
+    assert!((3..12).contains(&turned) && who[turned..].iter().all(|who| who == "second"), "{who:?}");
+    let spent = asked.health()[0].spent_today.unwrap();
+    assert!(spent <= most.as_dollars(), "{spent} of {}", most.as_dollars());
+    assert!((spent - 3e-7 * f64::from(u32::try_from(first.requests()).unwrap())).abs() < 1e-12, "300 billionths for each of {} calls", first.requests());
+}
+
+#[tokio::test]
+async fn with_nothing_left_to_spend_it_says_until_when_also_after_a_restart() {
+    let (only, folder) = (Endpoint::start([Script::turns_on("lamp")]).await, tempfile::tempdir().unwrap());
+    let most = Money(at_most());
+    let open = || store::open(&store::Settings::default(), &folder.path().join("store")).unwrap();
+    for life in 0..2 {
+        let store = open();
+        let (asked, _) = asking(vec![paid("only", &only, Some(most))]);
+        asked.keep_spending(Some(&Spending::open(&store.db).unwrap()));
+        if life == 0 {
+            ask(&asked).await.unwrap();
+        }
+        let Err(Refusal::OverBudget { retry_after }) = ask(&asked).await else { panic!("spent more than may be spent") };
+        assert!(retry_after <= Duration::from_hours(24), "{retry_after:?}");
+        assert!(asked.spent().0 > 2.9e-7, "{:?}", asked.spent());
+        store.sync().unwrap();
+    }
+    assert_eq!(only.requests(), 1);
+}
+
+#[tokio::test]
+async fn the_limit_of_all_stops_all_that_cost_something() {
+    let (first, second, free) = (
+        Endpoint::start([Script::turns_on("lamp")]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let providers = vec![paid("first", &first, None), paid("second", &second, None), Settings { prices: Some(Prices::FREE), ..provider("free", free.url()) }];
+    let settings = sayso::interpret::AskSettings {
+        providers,
+        spend: Limits { per_day: None, per_month: Some(Money(at_most())) },
+        ..sayso::interpret::AskSettings::default()
+    };
+    let asked = sayso::interpret::ask::Ask::new(settings, std::sync::Arc::default()).unwrap();
+    for expected in ["first", "free", "free"] {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
+    }
+    assert_eq!(second.requests(), 0);
 }
