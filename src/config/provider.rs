@@ -25,7 +25,7 @@ struct Service {
     concurrency: NonZeroUsize,
 }
 
-const MANY: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
+const MANY: NonZeroUsize = NonZeroUsize::new(16).expect("sixteen is not zero");
 const OPENAI: Service = Service { api: Api::OpenAi, home: "https://api.openai.com/v1", model: Some("gpt-6-luna"), version: None, concurrency: MANY };
 const ANTHROPIC: Service = Service {
     api: Api::Anthropic,
@@ -100,6 +100,7 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
         concurrency: count(table, "concurrency", 1..=256).unwrap_or(service.concurrency),
         timeouts: timeouts(&table.table("timeouts")),
         prices: prices(&table.table("prices")).or_else(|| model::prices(service.api, model.as_deref()?)),
+        weight: table.whole("weight", 1..=1000).and_then(NonZeroU32::new),
         spend: spend(table),
         key,
     };

@@ -17,7 +17,7 @@ use crate::pipeline::Order;
 use crate::provider::price::{Limits, Money};
 use crate::secret::Secret;
 use crate::telemetry::{log, scrape};
-use crate::{discovery, local, mqtt, store};
+use crate::{discovery, interpret, local, mqtt, store};
 
 use super::environment::Environment;
 use super::file::Table;
@@ -233,6 +233,8 @@ fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> AskSettings {
         deadline: deadline.unwrap_or(usual.deadline.min(ttl)),
         attempts: table.whole("attempts", 1..=10).and_then(NonZeroU32::new).unwrap_or(usual.attempts),
         longest_pause: table.duration("longest_pause", PAUSE).unwrap_or(usual.longest_pause),
+        order: table.one_of("order", &[("priority", interpret::Order::Priority), ("fastest", interpret::Order::Fastest)]).unwrap_or_default(),
+        hedge: table.flag("hedge").unwrap_or(usual.hedge),
         spend: spend(&table),
         stream: table.one_of("stream", &STREAMING).unwrap_or_default(),
         patience: table.duration("patience", PATIENCE).unwrap_or(usual.patience),

@@ -29,7 +29,7 @@ use super::way::{Way, dead_letter};
 use super::{LAST_WORDS, Told, open_drafts, open_spending};
 
 /// Commands being worked on at once. The most of them wait for models; past it the inbox fills and answers `busy`.
-const MOST_AT_ONCE: usize = 512;
+const MOST_AT_ONCE: usize = 1024;
 
 /// How often health is published.
 const HEALTH_EVERY: Duration = Duration::from_mins(1);

@@ -1,7 +1,9 @@
 //! Asks the models: who there is, and what is said when nobody answers. The way of one question is `round`; who may be asked
 //! now is `lane`'s to say; what an error means is the provider's.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cmp::{Ordering, Reverse};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinSet;
@@ -11,7 +13,7 @@ use super::lane::{Lane, now};
 use super::purse::Purse;
 use super::round::{Call, Round};
 use super::voice::Voice;
-use super::{AskSettings, Streaming};
+use super::{AskSettings, Order, Streaming};
 use crate::command::reply::Refusal;
 use crate::home::action::Draft;
 use crate::provider::http::{Trust, Unfit};
@@ -20,6 +22,9 @@ use crate::store::spending::Spending;
 use crate::telemetry::tally::Tally;
 
 pub use super::lane::ProviderHealth;
+
+/// One question in so many may be asked of two before the first is overdue. Source: J. Dean and L. A. Barroso, "The Tail at Scale", 2013.
+const HEDGED: u64 = 20;
 
 /// What a model meant, and who it was.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +44,8 @@ pub struct Ask {
     /// What may be spent at all of them.
     purse: Arc<Purse>,
     budget: Mutex<Budget>,
+    /// Questions, and those of them asked of two before the first was overdue.
+    hedges: Mutex<(u64, u64)>,
     /// Calls whose question was answered by somebody else: they end by themselves, and tell how slow or dead their provider is.
     stragglers: Mutex<JoinSet<()>>,
     pub(super) tally: Arc<Tally>,
@@ -54,7 +61,7 @@ impl Ask {
         let purse = Arc::new(Purse::new("all".to_owned(), settings.spend));
         let lane = |provider| Lane::new(provider, trust.clone(), settings.patience, &purse).map(Arc::new);
         let lanes = settings.providers.iter().map(lane).collect::<Result<_, _>>()?;
-        Ok(Self { settings, purse, lanes, budget: Mutex::default(), stragglers: Mutex::default(), tally })
+        Ok(Self { settings, purse, lanes, budget: Mutex::default(), hedges: Mutex::default(), stragglers: Mutex::default(), tally })
     }
 
     /// True where there is nobody to ask.
@@ -105,8 +112,40 @@ impl Ask {
             return Err(Refusal::TooLate);
         }
         self.tally.asked();
+        self.hedges().0 += 1;
         self.budget.lock().unwrap_or_else(PoisonError::into_inner).earn(now());
         round.run().await
+    }
+
+    /// All providers in the order to ask them in: as listed, or the fastest first; of those alike next to each other, one
+    /// drawn by its weight first.
+    pub(super) fn in_order(&self) -> VecDeque<Arc<Lane>> {
+        let mut lanes = self.lanes.clone();
+        match self.settings.order {
+            Order::Fastest => lanes.sort_by(|a, b| a.cost_in_time().total_cmp(&b.cost_in_time())),
+            Order::Priority => {
+                for alike in lanes.chunk_by_mut(|a, b| a.share_with(b)).filter(|alike| alike.len() > 1) {
+                    // Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006.
+                    alike.sort_by_cached_key(|lane| Reverse(Drawn(rand::random::<f64>().powf(1.0 / lane.weight()))));
+                }
+            }
+        }
+        lanes.into()
+    }
+
+    fn hedges(&self) -> MutexGuard<'_, (u64, u64)> {
+        self.hedges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one question more may be asked of two: of a hundred five may.
+    pub(super) fn may_hedge(&self) -> bool {
+        let (asked, hedged) = *self.hedges();
+        self.settings.hedge && (hedged + 1) * HEDGED <= asked
+    }
+
+    /// A question was asked of two.
+    pub(super) fn hedged(&self) {
+        self.hedges().1 += 1;
     }
 
     /// Takes one retry out of the budget, where there is one.
@@ -139,6 +178,24 @@ impl Ask {
         // None as soon as one of them could be asked again at once.
         let waits: Option<Vec<Duration>> = usable.map(|lane| lane.closed_for().or_else(|| limited(lane))).collect();
         Refusal::NobodyAnswered { why, retry_after: waits.and_then(|waits| waits.into_iter().min()) }
+    }
+}
+
+/// A number drawn, for sorting.
+#[derive(PartialEq)]
+struct Drawn(f64);
+
+impl Eq for Drawn {}
+
+impl PartialOrd for Drawn {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Drawn {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One provider as the one who asks sees it: whether it may be asked now, what came of it, and how it stands.
 //! Every attempt goes through the same door, [`Lane::enter`]; what comes of it is booked when its [`Turn`] ends.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,11 +15,14 @@ use super::quota::{Quota, estimate};
 use super::turn::{Leave, Turn};
 use crate::provider::http::{Endpoint, Trust, Unfit};
 use crate::provider::price::{Money, Prices, cost};
-use crate::provider::{Prompt, Settings, Usage};
+use crate::provider::{Api, Prompt, Settings, Usage};
 use crate::store::spending::Spending;
 
 /// How long the silence of a provider that is tried again after a fault is waited out: whoever asks must not pay for the trial.
 const TRIAL_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Calls a provider is given at the same time before it has shown how many it bears.
+const AT_FIRST: usize = 4;
 
 /// A provider with its limits and its record.
 pub(super) struct Lane {
@@ -28,6 +32,9 @@ pub(super) struct Lane {
     most_output: u32,
     slots: Arc<Semaphore>,
     most_at_once: usize,
+    /// Its share among those alike, where it has one.
+    weight: Option<NonZeroU32>,
+    api: Api,
     pub(super) quota: Quota,
     pub(super) prices: Option<Prices>,
     /// Its own, and that of all providers.
@@ -52,6 +59,8 @@ pub(super) struct Record {
     pub(super) usage: Usage,
     /// When the silence of each call on its way is out of the ordinary.
     pub(super) overdue: Vec<(u64, Instant)>,
+    /// Calls it may be given at the same time: more while it answers, fewer when it is too much for it.
+    places: usize,
     /// Names the calls.
     begun: u64,
 }
@@ -103,6 +112,8 @@ pub struct ProviderHealth {
     pub retry_after: Option<f64>,
     /// Calls on their way.
     pub in_flight: usize,
+    /// Calls it may be given at the same time, by what it has shown to bear.
+    pub concurrency: usize,
     /// Calls since start.
     pub calls: u64,
     /// Of these, without a usable answer.
@@ -131,14 +142,58 @@ impl Lane {
             model: settings.model.clone(),
             endpoint: Endpoint::new(settings, trust)?,
             most_output: settings.max_output_tokens,
-            slots: Arc::new(Semaphore::new(settings.concurrency.get())),
+            slots: Arc::new(Semaphore::new(settings.concurrency.get().min(AT_FIRST))),
             most_at_once: settings.concurrency.get(),
+            weight: settings.weight,
+            api: settings.api,
             quota: Quota::new(settings),
             prices: settings.prices,
             purses: [Arc::new(Purse::new(format!("provider {}", settings.name), settings.spend)), Arc::clone(all)],
             patience,
-            record: Mutex::default(),
+            record: Mutex::new(Record { places: settings.concurrency.get().min(AT_FIRST), ..Record::default() }),
         })
+    }
+
+    /// Its share, where the one after it is the same model by another key or host, and both have one.
+    pub(super) fn share_with(&self, other: &Self) -> bool {
+        self.weight.is_some() && other.weight.is_some() && self.model == other.model && self.api == other.api
+    }
+
+    /// Its share among those alike.
+    pub(super) fn weight(&self) -> f64 {
+        self.weight.map_or(1.0, |weight| f64::from(weight.get()))
+    }
+
+    /// What asking it now costs in time.
+    pub(super) fn cost_in_time(&self) -> f64 {
+        let record = self.record();
+        let under_way = record.places.saturating_sub(self.slots.available_permits());
+        record.latencies.cost(under_way, now())
+    }
+
+    /// The time within which nearly all its answers came, once that is known well enough.
+    pub(super) fn hedge(&self) -> Option<Duration> {
+        self.record().latencies.hedge()
+    }
+
+    /// It answered while all places were taken: it may have one more. Source: additive increase, as TCP does it.
+    pub(super) fn widen(&self) {
+        let mut record = self.record();
+        if self.slots.available_permits() == 0 && record.places < self.most_at_once {
+            record.places += 1;
+            self.slots.add_permits(1);
+        }
+    }
+
+    /// It was too much for it: one place less, but never none.
+    pub(super) fn narrow(&self, slot: &mut Option<Slot>) {
+        let mut record = self.record();
+        if record.places > 1
+            && let Some(slot) = slot.take()
+        {
+            slot.forget();
+            record.places -= 1;
+        }
     }
 
     pub(super) fn record(&self) -> MutexGuard<'_, Record> {
@@ -273,7 +328,8 @@ impl Lane {
             state,
             why,
             retry_after: wait.map(|wait| (wait.as_secs_f64() * 10.0).ceil() / 10.0),
-            in_flight: self.most_at_once.saturating_sub(self.slots.available_permits()),
+            in_flight: record.places.saturating_sub(self.slots.available_permits()),
+            concurrency: record.places,
             calls: record.calls,
             failures: record.failures,
             mean_ms: record.mean_ms.map(f64::round),

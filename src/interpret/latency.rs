@@ -1,7 +1,8 @@
-//! How long a provider takes to answer, as far as it has shown: so that its silence can be told from its slowness. Pure.
+//! How long a provider takes to answer, as far as it has shown: so that its silence can be told from its slowness, and the
+//! fastest be asked first. Pure: time is an argument.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// So many answers are remembered. At some commands an hour that is a day.
 const REMEMBERED: usize = 32;
@@ -9,18 +10,52 @@ const REMEMBERED: usize = 32;
 /// A silence of so many times its usual longest is out of the ordinary.
 const TIMES: f64 = 1.5;
 
+/// Fewer answers are too few to hedge by.
+const FEWEST: usize = 20;
+
 /// "Its usual longest": one answer in twenty takes longer.
 const USUAL: f64 = 0.95;
+
+/// How fast a peak is forgotten while newer answers come. Source: Finagle's peak EWMA; 30 s suits few calls.
+const FORGETS: Duration = Duration::from_secs(30);
+
+/// Not asked for so long, a provider is taken to be twice as fast as it last was: so it is tried again some time.
+const HALVES: Duration = Duration::from_mins(1);
 
 /// The answers of one provider, by how long they took.
 #[derive(Debug, Default)]
 pub(super) struct Latencies {
     recent: VecDeque<Duration>,
+    /// Seconds: rises at once with a slow answer, and falls slowly.
+    peak: f64,
+    last: Option<Instant>,
 }
 
 impl Latencies {
+    /// No answer came, or none worth having: it is taken to be so slow.
+    pub(super) fn fail(&mut self, took: Duration, now: Instant) {
+        let dt = self.last.map_or(Duration::MAX, |last| now.saturating_duration_since(last));
+        let (sample, weight) = (took.as_secs_f64(), (-dt.as_secs_f64() / FORGETS.as_secs_f64()).exp());
+        self.peak = if sample > self.peak { sample } else { self.peak * weight + sample * (1.0 - weight) };
+        self.last = Some(now);
+    }
+
+    /// What asking costs in time, with so many calls under way: nothing where it was never asked, so that it is.
+    pub(super) fn cost(&self, under_way: usize, now: Instant) -> f64 {
+        let Some(last) = self.last else { return 0.0 };
+        let idle = now.saturating_duration_since(last).as_secs_f64() / HALVES.as_secs_f64();
+        let waiting = f64::from(u32::try_from(under_way).unwrap_or(u32::MAX)) + 1.0;
+        self.peak * 0.5_f64.powf(idle) * waiting
+    }
+
+    /// The time within which 19 of 20 answers came, once that is known well enough to hedge by.
+    pub(super) fn hedge(&self) -> Option<Duration> {
+        self.usual_longest().filter(|_| self.recent.len() >= FEWEST)
+    }
+
     /// An answer came after so long.
-    pub(super) fn add(&mut self, took: Duration) {
+    pub(super) fn add(&mut self, took: Duration, now: Instant) {
+        self.fail(took, now);
         if self.recent.len() == REMEMBERED {
             self.recent.pop_front();
         }
@@ -51,7 +86,8 @@ mod tests {
 
     fn of(seconds: impl IntoIterator<Item = u64>) -> Latencies {
         let mut latencies = Latencies::default();
-        seconds.into_iter().for_each(|s| latencies.add(Duration::from_secs(s)));
+        let now = tokio::time::Instant::now().into_std();
+        seconds.into_iter().for_each(|s| latencies.add(Duration::from_secs(s), now));
         latencies
     }
 
@@ -68,10 +104,27 @@ mod tests {
     }
 
     #[test]
+    fn a_peak_counts_at_once_and_is_forgotten_slowly() {
+        let now = tokio::time::Instant::now().into_std();
+        let mut latencies = Latencies::default();
+        assert!(latencies.cost(5, now) < f64::EPSILON, "never asked");
+        latencies.add(Duration::from_secs(1), now);
+        latencies.fail(Duration::from_secs(8), now);
+        assert!((latencies.cost(0, now) - 8.0).abs() < 1e-9);
+        assert!((latencies.cost(2, now) - 24.0).abs() < 1e-9, "three under way");
+        assert!((latencies.cost(0, now + HALVES) - 4.0).abs() < 1e-9, "not asked for a minute");
+        latencies.add(Duration::from_secs(1), now + FORGETS);
+        assert!((latencies.cost(0, now + FORGETS) - (1.0 + 7.0 / std::f64::consts::E)).abs() < 1e-6);
+        assert_eq!(latencies.hedge(), None, "too few");
+        assert_eq!(of([1; 20]).hedge(), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
     fn one_answer_in_twenty_does_not_count_and_old_ones_are_forgotten() {
         let mut latencies = of((0..31).map(|n| if n == 3 { 9 } else { 1 }));
         assert_eq!(latencies.usual_longest(), Some(Duration::from_secs(1)));
-        (0..100).for_each(|_| latencies.add(Duration::from_secs(4)));
+        let now = tokio::time::Instant::now().into_std();
+        (0..100).for_each(|_| latencies.add(Duration::from_secs(4), now));
         assert_eq!((latencies.usual_longest(), latencies.recent.len()), (Some(Duration::from_secs(4)), REMEMBERED));
     }
 }

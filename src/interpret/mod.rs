@@ -85,6 +85,16 @@ pub enum Streaming {
     Never,
 }
 
+/// Which provider is asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The first listed.
+    #[default]
+    Priority,
+    /// The one that answers soonest, as far as it has shown, with what it has to do at the moment.
+    Fastest,
+}
+
 /// How models are asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AskSettings {
@@ -100,6 +110,10 @@ pub struct AskSettings {
     pub patience: Duration,
     /// Whether long answers go out in pieces.
     pub stream: Streaming,
+    /// Who is asked first.
+    pub order: Order,
+    /// Whether a few questions are asked of two before the first is overdue.
+    pub hedge: bool,
     /// The most to spend at all providers together.
     pub spend: Limits,
 }
@@ -113,6 +127,8 @@ impl Default for AskSettings {
             longest_pause: Duration::from_secs(4),
             patience: Duration::from_secs(2),
             stream: Streaming::Auto,
+            order: Order::Priority,
+            hedge: false,
             spend: Limits::default(),
         }
     }

@@ -58,6 +58,8 @@ struct Leg {
     begins: Instant,
     /// When its silence is out of the ordinary.
     overdue: Instant,
+    /// Another may be asked beside it before its silence is out of the ordinary.
+    hedged: bool,
     /// True once a piece of the answer came.
     heard: Arc<AtomicBool>,
     call: Call,
@@ -99,7 +101,7 @@ pub(super) struct Round<'a> {
 
 impl<'a> Round<'a> {
     pub(super) fn new(ask: &'a Ask, prompt: &Prompt, end: Instant, voice: Option<Arc<Voice>>) -> Self {
-        let untried = ask.lanes.iter().cloned().collect();
+        let untried = ask.in_order();
         let (legs, passed_over, limited) = (Vec::new(), Vec::new(), Vec::new());
         Self { ask, prompt: Arc::new(prompt.clone()), end, untried, legs, waiting: None, passed_over, limited, spent: None, last: None, voice, calls: 0 }
     }
@@ -248,11 +250,15 @@ impl<'a> Round<'a> {
         if beside.is_some() {
             self.ask.tally.failed_over();
         }
-        let (overdue, prompt) = (begins + turn.patience(), Arc::clone(&self.prompt));
+        let hedge = lane.hedge().filter(|hedge| beside.is_none() && *hedge < turn.patience() && self.ask.may_hedge());
+        if self.legs.iter().any(|leg| leg.hedged) {
+            self.ask.hedged();
+        }
+        let (overdue, prompt) = (begins + hedge.unwrap_or(turn.patience()), Arc::clone(&self.prompt));
         let (heard, ear) = self.ear();
         let call = Box::pin(async move { called(turn, &prompt, within, ear).await });
         let (attempts, pauses) = (self.ask.settings.attempts.get(), backoff(self.ask.settings.longest_pause));
-        self.legs.push(Leg { lane, attempts, waited_for, pauses, begins, overdue, heard, call });
+        self.legs.push(Leg { lane, attempts, waited_for, pauses, begins, overdue, hedged: hedge.is_some(), heard, call });
     }
 
     /// What to do after a call: end, try again, or leave it at that.

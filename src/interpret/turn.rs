@@ -54,12 +54,12 @@ pub(super) struct Turn {
     lane: Arc<Lane>,
     leave: Leave,
     settled: bool,
-    _slot: Slot,
+    slot: Option<Slot>,
 }
 
 impl Turn {
     pub(super) fn new(lane: Arc<Lane>, leave: Leave, slot: Slot) -> Self {
-        Self { lane, leave, settled: false, _slot: slot }
+        Self { lane, leave, settled: false, slot: Some(slot) }
     }
 
     pub(super) fn patience(&self) -> Duration {
@@ -79,6 +79,11 @@ impl Turn {
             Ok((draft, completion.usage))
         });
         self.settled = true;
+        match &answer {
+            Ok(_) => self.lane.widen(),
+            Err(ProviderError::Limited { .. } | ProviderError::Troubled { .. } | ProviderError::Unreachable { .. }) => self.lane.narrow(&mut self.slot),
+            Err(_) => {}
+        }
         let end = first.unwrap_or_else(now);
         self.book(&answer, used, end.saturating_duration_since(begun));
         answer
@@ -122,13 +127,14 @@ impl Turn {
         let verdict = match answer {
             Ok(_) => {
                 let ms = took.as_secs_f64() * 1e3;
-                record.latencies.add(took);
+                record.latencies.add(took, now);
                 record.mean_ms = Some(record.mean_ms.map_or(ms, |mean| mean * (1.0 - NEWEST) + ms * NEWEST));
                 record.last_error = None;
                 Verdict::Good
             }
             Err(error) => {
                 record.failures += 1;
+                record.latencies.fail(took, now);
                 record.last_error = Some(error.to_string());
                 lane.book_error(&mut record, error, now)
             }

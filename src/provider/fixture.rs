@@ -43,6 +43,7 @@ pub(super) fn settings(api: Api, model: &str) -> Settings {
         concurrency: NonZeroUsize::MIN,
         timeouts: Timeouts::default(),
         prices: None,
+        weight: None,
         spend: super::price::Limits::default(),
     }
 }

@@ -311,6 +311,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What its tokens cost; none where that is not known.
     pub prices: Option<Prices>,
+    /// Its share of the work among neighbours of the same API and model that have one too.
+    pub weight: Option<NonZeroU32>,
     /// The most to spend at it.
     pub spend: Limits,
 }

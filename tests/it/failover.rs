@@ -8,9 +8,9 @@ use reqwest::header::HeaderMap;
 use sayso::command::phrase::Phrase;
 use sayso::command::reply::Refusal;
 use sayso::home::Home;
-use sayso::interpret::AskSettings;
 use sayso::interpret::ask::{Answer, Ask};
 use sayso::interpret::compose::Composer;
+use sayso::interpret::{AskSettings, Order};
 use sayso::provider::price::Limits;
 use sayso::provider::{Api, Prompt, Settings, Structure, Timeouts};
 use sayso::secret::Secret;
@@ -39,6 +39,7 @@ pub(crate) fn provider(name: &str, base_url: String) -> Settings {
         concurrency: NonZeroUsize::new(4).unwrap(),
         timeouts: Timeouts { connect: ms(500), first_byte: ms(300), between_bytes: ms(200), total: ms(1000) },
         prices: None,
+        weight: None,
         spend: Limits::default(),
     }
 }
@@ -420,4 +421,65 @@ async fn settings_that_cannot_work_are_refused_at_the_start() {
     }
     let (nobody, _) = asking(Vec::new());
     assert_eq!(ask(&nobody).await, Err(Refusal::NoModel));
+}
+
+#[tokio::test]
+async fn the_fastest_is_asked_first_and_a_slow_one_is_tried_again_some_time() {
+    let slow = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(300))]).await;
+    let quick = Endpoint::start([Script::turns_on("lamp")]).await;
+    let providers = vec![patient("slow", slow.url()), patient("quick", quick.url())];
+    let settings = AskSettings { providers, order: Order::Fastest, ..AskSettings::default() };
+    let asked = Ask::new(settings, Arc::default()).unwrap();
+    for expected in ["slow", "quick", "quick", "quick"] {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, expected, "each is tried once, then the faster is asked");
+    }
+    pass(Duration::from_mins(20)).await;
+    ask(&asked).await.unwrap();
+    pass(Duration::from_mins(20)).await;
+    ask(&asked).await.unwrap();
+    assert_eq!(slow.requests() + quick.requests(), 6);
+}
+
+#[tokio::test]
+async fn those_alike_share_the_work_by_their_weights() {
+    let (one, three) = (Endpoint::start([Script::turns_on("lamp")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let weighed = |name, endpoint: &Endpoint, weight| Settings { weight: NonZeroU32::new(weight), ..provider(name, endpoint.url()) };
+    let (asked, _) = asking(vec![weighed("one", &one, 1), weighed("three", &three, 3)]);
+    for _ in 0..200 {
+        ask(&asked).await.unwrap();
+    }
+    assert_eq!(one.requests() + three.requests(), 200);
+    // 50 are expected; 25 or 75 are four standard deviations away.
+    assert!((25..=75).contains(&one.requests()), "{} of 200", one.requests());
+}
+
+#[tokio::test]
+async fn few_questions_are_hedged_and_only_late_ones() {
+    let mut scripts = vec![Script::turns_on("lamp"); 40];
+    scripts.push(Script::turns_on("lamp").after(Duration::from_millis(1500)));
+    let (first, second) = (Endpoint::start(scripts).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let settings = AskSettings { providers: vec![patient("first", first.url()), patient("second", second.url())], hedge: true, ..AskSettings::default() };
+    let asked = Ask::new(settings, Arc::default()).unwrap();
+    for _ in 0..40 {
+        ask(&asked).await.unwrap();
+    }
+    let before = second.requests();
+    let begun = Instant::now();
+    ask(&asked).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(1400), "it was not waited for: {:?}", begun.elapsed());
+    assert!(second.requests() - before == 1 && before <= 2, "{before} before");
+}
+
+#[tokio::test]
+async fn a_provider_that_bears_more_is_given_more_and_one_that_does_not_less() {
+    let only = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(20))]).await;
+    let (asked, _) = asking(vec![Settings { concurrency: NonZeroUsize::new(8).unwrap(), ..provider("only", only.url()) }]);
+    futures_util::future::join_all((0..60).map(|_| ask(&asked))).await;
+    assert_eq!((only.most_at_once(), asked.health()[0].concurrency), (8, 8));
+    let busy = Endpoint::start([Script::error(503, "overloaded")]).await;
+    let (asked, _) = asking(vec![provider("busy", busy.url())]);
+    for _ in 0..4 {
+        let _ = ask(&asked).await;
+    }
+    assert_eq!((asked.health()[0].concurrency, asked.health()[0].in_flight), (1, 0), "fewer, and never none");
 }

@@ -25,6 +25,7 @@ mod layers;
 mod listener;
 mod metrics;
 mod obeys;
+mod outage;
 mod phrasebook;
 mod prompt;
 mod providers;

@@ -32,6 +32,7 @@ fn settings(structure: Structure) -> Settings {
         concurrency: NonZeroUsize::MIN,
         timeouts: Timeouts::default(),
         prices: None,
+        weight: None,
         spend: crate::provider::price::Limits::default(),
     }
 }

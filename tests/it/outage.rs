@@ -1,0 +1,104 @@
+//! Many commands at once, and models that are all down, through the real program and a real broker.
+
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use tokio::time::Instant;
+
+use crate::endpoint::{Endpoint, Script};
+use crate::listener::Message;
+use crate::scene::{PATIENCE, Scene, Stage};
+
+/// Nobody is kept from asking by a quota of his own.
+const NO_QUOTA: &str = "[limits]\nper_minute = 100000\nburst = 100000\n";
+
+/// The replies to `count` commands with ids that begin with `name`.
+async fn replies(stage: &mut Stage, name: &str, count: usize) -> Vec<Json> {
+    let until = Instant::now() + 2 * PATIENCE;
+    loop {
+        let heard = stage.listener.so_far();
+        let replies: Vec<Json> =
+            heard.iter().filter(|m| m.topic == "sayso/reply/test").map(Message::json).filter(|r| r["id"].as_str().unwrap().starts_with(name)).collect();
+        if replies.len() == count {
+            return replies;
+        }
+        assert!(replies.len() < count && Instant::now() < until, "{} of {count} replies", replies.len());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn say_all(stage: &mut Stage, name: &str, count: usize, text: impl Fn(usize) -> String) {
+    for n in 0..count {
+        stage.listener.publish("sayso/command/test", json!({"text": text(n), "id": format!("{name}-{n}")}).to_string()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_equal_commands_at_once_cost_one_call() {
+    let model = Endpoint::start([Script::turns_on("radio").after(Duration::from_millis(1500))]).await;
+    let mut stage = Scene::new().with("[local]\nuse = \"never\"").endpoint(&model).start().await;
+    say_all(&mut stage, "same", 1000, |_| "give me some music please".to_owned()).await;
+    let replies = replies(&mut stage, "same", 1000).await;
+    let of = |what: &str| replies.iter().filter(|reply| reply["outcome"] == what || reply["why"] == what).count();
+    let (done, superseded, busy) = (of("done"), of("superseded"), of("busy"));
+    println!("1,000 equal commands at once: {} model call, {done} done, {superseded} superseded by a later one, {busy} told to come back", model.requests());
+    assert_eq!(model.requests(), 1);
+    // The queue holds 256, whatever waits in it: it guards the memory, and says so.
+    assert!(done > 0 && done + superseded + busy == 1000, "{replies:?}");
+}
+
+#[tokio::test]
+async fn a_thousand_different_commands_keep_to_the_limits_of_a_provider() {
+    let (limited, other) = (Endpoint::start([Script::tells("Yes.")]).await, Endpoint::start([Script::tells("Yes.")]).await);
+    let table =
+        |name: &str, url: String, more: &str| format!("\n[[provider]]\nname = \"{name}\"\nbase_url = \"{url}\"\nmodel = \"m\"\nkey_file = \"key\"\n{more}\n");
+    let first = table("limited", limited.url(), "requests_per_minute = 50");
+    let mut stage = Scene::new().with("[local]\nuse = \"never\"").with(NO_QUOTA).provider(&first).provider(&table("other", other.url(), "")).start().await;
+    let begun = Instant::now();
+    for batch in 0..20 {
+        let name = format!("b{batch}.");
+        say_all(&mut stage, &name, 50, |n| format!("what is {batch} times {n}")).await;
+        for reply in replies(&mut stage, &name, 50).await {
+            assert_eq!(reply["outcome"], "answered", "{reply}");
+        }
+    }
+    let took = begun.elapsed();
+    let calls = limited.requests();
+    println!("1,000 different commands in {took:.1?} at 50 requests/min: {calls} calls to the limited provider, {} to the other", other.requests());
+    assert_eq!(calls + other.requests(), 1000);
+    // All 50 at once, and one more for each 1.2 s since.
+    let allowed = 50 + usize::try_from(took.as_millis() / 1200).unwrap() + 1;
+    assert!((50..=allowed).contains(&calls), "{calls} calls, {allowed} allowed");
+}
+
+#[tokio::test]
+async fn while_all_models_are_down_the_house_works_and_when_they_come_back_so_do_they() {
+    let mut scripts = vec![Script::fault(500, "server_error"); 8];
+    scripts.push(Script::turns_on("radio"));
+    let (one, two) = (Endpoint::start(scripts.clone()).await, Endpoint::start(scripts).await);
+    let mut stage = Scene::new().with(NO_QUOTA).endpoint(&one).endpoint(&two).start().await;
+    let begun = Instant::now();
+    for n in 0..8 {
+        let reply = stage.say(&format!("give me music number {n}")).await;
+        if reply["outcome"] == "done" {
+            break;
+        }
+        assert_eq!((&reply["outcome"], &reply["why"]), (&json!("failed"), &json!("nobody_answered")), "{reply}");
+        assert!(reply["speech"].as_str().unwrap().contains("language model"), "{reply}");
+        let known = stage.say("turn on the kitchen light").await;
+        assert_eq!((&known["outcome"], &known["via"]), (&json!("done"), &json!("local")), "{known}");
+    }
+    let calls = one.requests() + two.requests();
+    println!("all down: {calls} calls for 8 questions in {:.1?}; allowed {} for the breakers and the retry budget", begun.elapsed(), 2 * 3 + 30);
+    assert!(calls <= 2 * 3 + 30, "{calls}");
+    // They come back: the next question that a breaker lets through is answered.
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let reply = stage.say(&format!("some music at {:?}", begun.elapsed())).await;
+        if reply["outcome"] == "done" {
+            break;
+        }
+        assert!(Instant::now() < until, "{reply}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
