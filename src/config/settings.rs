@@ -294,9 +294,13 @@ impl Folders<'_> {
 
     fn looked_in(&self) -> String {
         let beside = if self.beside.as_os_str().is_empty() { "the current folder".to_owned() } else { format!("`{}`", self.beside.display()) };
-        let credentials = self.environment.credentials.as_ref();
-        let first = credentials.map_or_else(String::new, |folder| format!("`{}`, ", folder.display()));
-        format!("{first}{beside} or its folder `{CREDENTIALS}`")
+        match &self.environment.credentials {
+            None => format!("{beside} or its folder `{CREDENTIALS}`"),
+            Some(folder) => {
+                let later = format!("one put into its folder `{CREDENTIALS}` later is handed over at the next start: systemctl restart sayso");
+                format!("`{}` or {beside}; {later}", folder.display())
+            }
+        }
     }
 }
 
@@ -305,5 +309,7 @@ impl Folders<'_> {
 pub(super) fn candidates(environment: &Environment, beside: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
     // `LoadCredential=key:/etc/sayso/credentials` hands over a whole folder, each file of it as `key_<name>`.
     let credential = environment.credentials.iter().flat_map(|folder| [folder.join(name), folder.join(format!("key_{name}"))]);
-    credential.chain([beside.join(name), beside.join(CREDENTIALS).join(name)]).collect::<Vec<_>>().into_iter()
+    // Where systemd hands them over, the folder they come from is closed to us: looking there would only find that out.
+    let source = environment.credentials.is_none().then(|| beside.join(CREDENTIALS).join(name));
+    credential.chain([beside.join(name)]).chain(source).collect::<Vec<_>>().into_iter()
 }

@@ -202,6 +202,16 @@ fn systemd_gives_credentials_and_a_place_to_keep_things() {
     let config = Config::load(&place).unwrap();
     assert_eq!(config.ask.providers[0].key.as_ref().unwrap().expose(), "credential");
     assert_eq!(config.store.path.unwrap(), Path::new("/var/lib/sayso/kept"));
+    // As `LoadCredential=key:/etc/sayso/credentials` hands over a folder.
+    fs::rename(credentials.path().join("key"), credentials.path().join("key_key")).unwrap();
+    assert_eq!(Config::load(&place).unwrap().ask.providers[0].key.as_ref().unwrap().expose(), "credential");
+    // What was not handed over yet is told as such, whether or not we may look where it comes from.
+    fs::remove_file(credentials.path().join("key_key")).unwrap();
+    fs::remove_file(folder.path().join("key")).unwrap();
+    fs::create_dir(folder.path().join("credentials")).unwrap();
+    fs::write(folder.path().join("credentials/key"), "later").unwrap();
+    let faults = Config::load(&place).unwrap_err();
+    assert!(faults.to_string().contains("systemctl restart sayso") && !faults.only_forbidden(), "{faults}");
 }
 
 #[test]
