@@ -6,7 +6,7 @@ use super::names::Names;
 use super::sense::{Act, Place};
 use super::wish::Wish;
 use crate::home::Home;
-use crate::home::capability::Property;
+use crate::home::capability::{Property, Takes};
 use crate::home::device::Device;
 
 /// The devices that are spoken of, with what is to be done to each.
@@ -199,8 +199,8 @@ impl Finder<'_> {
         if meant.everything && !matches!(sought.wish, Wish::Switch(_) | Wish::Open(false)) {
             return None;
         }
-        // "set the scene": a scene has a name.
-        if meant.kinds.iter().any(|kind| matches!(kind.as_str(), "scene" | "script")) {
+        // "set the scene", "press the button": those have names.
+        if meant.kinds.iter().any(|kind| matches!(kind.as_str(), "scene" | "script" | "button")) && !target.all {
             return None;
         }
         let mode = self.mode(noun);
@@ -222,6 +222,11 @@ impl Finder<'_> {
             return self.group(sought, Some(target), able, mode);
         }
         let able = self.able(sought, &fits, mode);
+        // "set the thermostat to 100": not the sauna, because it alone goes that high.
+        let too_much = |d: &u32| !able.contains(d) && self.device(*d).can(&Property::Temperature).is_some();
+        if matches!(sought.wish, Wish::Put(_, Amount::Number(_) | Amount::Measured(..) | Amount::Choice(_))) && fits.iter().any(too_much) {
+            return None;
+        }
         if !matches!(sought.wish, Wish::Open(_)) || able.is_empty() {
             fits = able;
         }
@@ -263,6 +268,14 @@ impl Finder<'_> {
             return !NOT_EVERYTHING.contains(&kind) && device_is.class.as_deref().is_none_or(|c| !matches!(c, "garage" | "gate" | "door"));
         }
         let so_named = self.has_noun(noun, device);
+        if let Some(mode) = meant.mode.as_deref().filter(|_| kind == "climate" && !so_named) {
+            // What only heats is no air conditioner, unless its name says so.
+            let has = |options: &[String]| options.iter().any(|option| option == mode || matches!(option.as_str(), "auto" | "heat_cool"));
+            let modes = device_is.can(&Property::HvacMode).map(|c| matches!(&c.takes, Takes::Choice(options) if options.is_empty() || has(options)));
+            if !modes.unwrap_or(mode != "cool") {
+                return false;
+            }
+        }
         if !meant.kinds.iter().any(|k| k == kind) {
             return so_named && meant.named.iter().any(|k| k == kind);
         }
