@@ -39,11 +39,13 @@ const MENDING: Duration = Duration::from_secs(30);
 struct Options {
     time: Duration,
     seed: u64,
+    /// The program to torture.
+    program: PathBuf,
 }
 
 fn main() -> ExitCode {
     let Some(options) = options() else {
-        say("torture [--minutes N | --seconds N] [--seed N]");
+        say("torture [--minutes N | --seconds N] [--seed N] [--program PATH]");
         return ExitCode::FAILURE;
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -51,13 +53,14 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Option<Options> {
-    let mut options = Options { time: Duration::from_secs(45), seed: rand::random_range(0..1_000_000) };
+    let mut options = Options { time: Duration::from_secs(45), seed: rand::random_range(0..1_000_000), program: env!("CARGO_BIN_EXE_sayso").into() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match (word.as_str(), words.next()?) {
             ("--minutes", n) => options.time = Duration::from_secs_f64(n.parse::<f64>().ok()? * 60.0),
             ("--seconds", n) => options.time = Duration::from_secs_f64(n.parse().ok()?),
             ("--seed", n) => options.seed = n.parse().ok()?,
+            ("--program", path) => options.program = path.into(),
             _ => return None,
         }
     }
@@ -113,7 +116,7 @@ async fn torture(options: &Options) -> bool {
     let mut beside = JoinSet::new();
     beside.spawn(house::live(broker.port, Arc::clone(&ledger)));
     beside.spawn(speakers.clone().listen(events));
-    let daemon = Daemon::start(folder.path());
+    let daemon = Daemon::start(&options.program, folder.path());
     sleep(Duration::from_secs(1)).await;
     let speaking = beside.spawn(speakers.clone().speak(RATE, StdRng::seed_from_u64(random.random())));
     let mut torture = Torture { broker, daemon, disk, proxy, speakers: speakers.clone(), ledger: Arc::clone(&ledger), random, faults: Vec::new() };

@@ -62,14 +62,15 @@ impl Broker {
 
 /// The real program.
 pub(crate) struct Daemon {
+    program: PathBuf,
     folder: PathBuf,
     child: Child,
 }
 
 impl Daemon {
-    pub(crate) fn start(folder: &Path) -> Self {
-        let child = spawn(folder);
-        Self { folder: folder.to_owned(), child }
+    pub(crate) fn start(program: &Path, folder: &Path) -> Self {
+        let child = spawn(program, folder);
+        Self { program: program.to_owned(), folder: folder.to_owned(), child }
     }
 
     pub(crate) async fn kill(&mut self) {
@@ -84,7 +85,7 @@ impl Daemon {
     }
 
     pub(crate) fn start_again(&mut self) {
-        self.child = spawn(&self.folder);
+        self.child = spawn(&self.program, &self.folder);
     }
 
     /// True where it ended by itself: nobody told it to.
@@ -93,9 +94,9 @@ impl Daemon {
     }
 }
 
-fn spawn(folder: &Path) -> Child {
+fn spawn(program: &Path, folder: &Path) -> Child {
     let log = File::options().create(true).append(true).open(folder.join("daemon.log")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
+    let mut command = Command::new(program);
     command.args(["run", "--config"]).arg(folder.join("sayso.toml")).current_dir(folder);
     command
         .env_remove("SAYSO_CONFIG")
