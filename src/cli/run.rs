@@ -2,6 +2,9 @@
 
 use std::convert::Infallible;
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -39,10 +42,24 @@ fn die_of_panics() {
     std::panic::set_hook(Box::new(move |panic| {
         usual(panic);
         if let Some(aside) = store::rescue() {
-            tracing::error!(aside = %aside.display(), "the store could not be read: put aside, the next start begins anew");
+            tracing::error!(aside = %aside.display(), "the store could not be read: put aside, beginning anew");
+            begin_anew();
         }
         std::process::abort();
     }));
+}
+
+/// Set in a process that took the place of one the store's files made panic.
+const ANEW: &str = "SAYSO_BEGUN_ANEW";
+
+/// The same program takes the place of this process, once: nobody outside need start it again.
+fn begin_anew() {
+    if std::env::var_os(ANEW).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        let error = Command::new(program).args(std::env::args_os().skip(1)).env(ANEW, "1").exec();
+        tracing::error!(%error, "cannot begin anew by itself: start it again");
+    }
 }
 
 /// What the daemon can be told by signal: SIGTERM (systemd) and SIGINT (a person) stop it, SIGHUP makes it read its files anew.

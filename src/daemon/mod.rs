@@ -86,10 +86,13 @@ pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
     let tally = Arc::new(Tally::default());
 
     // What survives a restart.
+    let reading = store::reading(config.store.path.as_deref());
     let store = open_store(&config.store)?;
     let (journal, heritage) = open_journal(store, &config);
     let journal = Arc::new(journal);
     let drafts = journal.store().and_then(|store| open_drafts(&store, &config.recall));
+    drop(reading);
+    info!(remembered = journal.counts().0, "the journal is open");
 
     // The way of a command, and its two ends.
     let finder = Finder::new(config.discovery.clone(), Arc::clone(&config.home), &config.mqtt.prefix);
@@ -185,6 +188,9 @@ fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Heritag
         Ok((journal, heritage)) => {
             if heritage.unreadable > 0 {
                 warn!(unreadable = heritage.unreadable, "records of the journal could not be read and were dropped");
+            }
+            if heritage.missing > 0 {
+                warn!(missing_writes = heritage.missing, "the store is damaged: what was written last is lost, and commands of then are not taken up");
             }
             (journal, heritage)
         }

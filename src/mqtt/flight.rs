@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use super::inbox::Receipt;
+
 /// Messages handed to the client, in order, until the broker has acknowledged them.
 #[derive(Debug)]
 pub(super) struct Flight<T> {
@@ -70,6 +72,13 @@ impl Owed {
     pub(super) fn ready(&mut self, pkid: u16) {
         if let Some((_, ready)) = self.0.iter_mut().find(|(id, ready)| *id == pkid && !ready) {
             *ready = true;
+        }
+    }
+
+    /// The answer that a message waited for has arrived, or never will.
+    pub(super) fn settle(&mut self, receipt: Option<&Receipt>) {
+        if let Some(receipt) = receipt {
+            self.ready(receipt.pkid);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What came in, in the order it came: commands, states of devices, and the connection's ups and downs.
 //! The poll loop puts it here and never waits; what does not fit is turned away at once.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::command::Command;
+use crate::command::{Command, Source};
 
 /// States that may wait. A house of 200 devices tells some thousand retained ones in one breath at start.
 const STATES: usize = 4096;
@@ -168,14 +168,19 @@ impl Intake {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a command in line; hands the receipt back where it does not fit.
+    /// Puts a command in line; hands back the one that is to be turned away, where one is. In a full line that is this one, or
+    /// the last of a source that has more there: who floods the line does not keep the others out.
     pub(super) fn command(&self, heard: Box<Heard>) -> Result<(), (Turned, Box<Heard>)> {
         let mut line = self.line();
         if line.closed {
             return Err((Turned::Closed, heard));
         }
         if line.commands >= self.most_commands {
-            return Err((Turned::Busy { retry_after: line.retry_after(now()) }, heard));
+            let busy = Turned::Busy { retry_after: line.retry_after(now()) };
+            let Some(at) = line.last_of_the_greediest(&heard.command.source) else { return Err((busy, heard)) };
+            let Some(Incoming::Command(other)) = line.waiting.remove(at) else { return Err((busy, heard)) };
+            line.waiting.push_back(Incoming::Command(heard));
+            return Err((busy, other));
         }
         line.commands += 1;
         line.waiting.push_back(Incoming::Command(heard));
@@ -253,6 +258,19 @@ impl Line {
         Some(incoming)
     }
 
+    /// Where the last command stands of the source that has the most in line, if one more of `source` would still be fewer.
+    fn last_of_the_greediest(&self, source: &Source) -> Option<usize> {
+        let mut counts: HashMap<&Source, (usize, usize)> = HashMap::new();
+        for (at, waiting) in self.waiting.iter().enumerate() {
+            if let Incoming::Command(heard) = waiting {
+                let (count, last) = counts.entry(&heard.command.source).or_default();
+                (*count, *last) = (*count + 1, at);
+            }
+        }
+        let own = counts.get(source).map_or(0, |(count, _)| *count);
+        counts.into_values().max().filter(|(count, _)| own + 1 < *count).map(|(_, last)| last)
+    }
+
     /// When half of the line will be gone: who comes then finds room, even where others come too.
     /// While the pace is unknown, the age of the oldest in line is the best that can be said.
     fn retry_after(&self, now: Instant) -> Duration {
@@ -271,7 +289,7 @@ fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{ReplyTo, Source};
+    use crate::command::ReplyTo;
 
     fn heard(text: &str) -> Box<Heard> {
         let command = Command {
@@ -312,6 +330,31 @@ mod tests {
         }
         let (turned, _) = intake.command(heard("one too many")).unwrap_err();
         assert_eq!(turned, Turned::Busy { retry_after: Duration::from_secs(20) });
+    }
+
+    fn of(source: &str, text: &str) -> Box<Heard> {
+        let mut heard = heard(text);
+        heard.command.source = Source::new(source);
+        heard
+    }
+
+    #[tokio::test]
+    async fn who_floods_the_line_makes_room_for_who_does_not() {
+        let (intake, mut inbox) = line(4);
+        for text in ["1", "2", "3", "4"] {
+            intake.command(of("loud", text)).unwrap();
+        }
+        let turned = |result: Result<(), (Turned, Box<Heard>)>| result.unwrap_err().1.command.text;
+        assert_eq!(turned(intake.command(of("loud", "5"))), "5");
+        assert_eq!(turned(intake.command(of("quiet", "a"))), "4");
+        assert_eq!(turned(intake.command(of("quiet", "b"))), "3");
+        assert_eq!(turned(intake.command(of("quiet", "c"))), "c", "an equal share is enough");
+        inbox.close();
+        let mut taken = Vec::new();
+        while let Some(Incoming::Command(heard)) = inbox.next().await {
+            taken.push(heard.command.text);
+        }
+        assert_eq!(taken, ["1", "2", "a", "b"]);
     }
 
     #[tokio::test]

@@ -108,6 +108,8 @@ pub(super) struct Parcel {
     pub(super) left: bool,
     /// `None` for `online` and `offline`, which belong to one connection.
     pub(super) waits: Option<oneshot::Sender<Result<(), Undelivered>>>,
+    /// The command it is the answer to, where that is acknowledged once this is delivered.
+    pub(super) receipt: Option<Receipt>,
 }
 
 impl Parcel {
@@ -156,18 +158,33 @@ impl Outbox {
     /// # Errors
     /// When too many wait already.
     pub fn publish(&self, message: Outgoing) -> Result<Delivery, Full> {
+        self.put(message, None).map_err(|_| Full)
+    }
+
+    /// Puts the answer in line to a command that goes no further, and acknowledges that once the broker has the answer.
+    /// Gives the receipt back where there is no room.
+    pub(super) fn turn_away(&self, reply: &Reply, to: &ReplyTo, deadline: Instant, receipt: Receipt) -> Result<(), Receipt> {
+        let message = answer(reply, to, Some(deadline));
+        let queued = self.put(message, Some(receipt));
+        if queued.is_ok() {
+            self.tally.replied();
+        }
+        // Without a receipt there is none to give back, and here there was one.
+        queued.map(drop).map_err(|receipt| receipt.unwrap_or(Receipt { epoch: 0, pkid: 0 }))
+    }
+
+    fn put(&self, message: Outgoing, receipt: Option<Receipt>) -> Result<Delivery, Option<Receipt>> {
         let (tell, told) = oneshot::channel();
         let fault = unsendable(&message);
-        let parcel = Parcel { message, left: false, waits: Some(tell) };
-        if let Some(why) = fault {
-            parcel.resolve(Err(Undelivered::Refused { why }));
-            return Ok(Delivery(told));
-        }
+        let mut parcel = Parcel { message, left: false, waits: Some(tell), receipt };
         let mut queue = self.shared.queue();
-        if queue.closing.is_some() {
+        if let Some(why) = fault {
+            queue.receipts.extend(parcel.receipt.take());
+            parcel.resolve(Err(Undelivered::Refused { why }));
+        } else if queue.closing.is_some() {
             parcel.resolve(Err(Undelivered::Closed));
         } else if queue.waiting.len() >= self.shared.capacity {
-            return Err(Full);
+            return Err(parcel.receipt.take());
         } else {
             queue.soonest = earlier(queue.soonest, parcel.message.deadline);
             queue.waiting.push_back(parcel);
@@ -182,9 +199,7 @@ impl Outbox {
     /// # Errors
     /// When too many messages wait already.
     pub fn reply(&self, reply: &Reply, to: &ReplyTo, deadline: Option<Instant>) -> Result<Delivery, Full> {
-        let (topic, correlation) = (to.topic.clone(), to.correlation.clone());
-        let message = Outgoing { topic, payload: wire::encode(reply).into(), correlation, retain: false, subject: None, deadline, repeatable: true };
-        let delivery = self.publish(message)?;
+        let delivery = self.publish(answer(reply, to, deadline))?;
         self.tally.replied();
         Ok(delivery)
     }
@@ -280,11 +295,18 @@ impl Shared {
         let (over, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut queue.waiting).into_iter().partition(|parcel| parcel.is_over(now));
         queue.soonest = waiting.iter().filter_map(|parcel| parcel.message.deadline).min();
         queue.waiting = waiting;
+        let mut over = over;
+        queue.receipts.extend(over.iter_mut().filter_map(|parcel| parcel.receipt.take()));
         drop(queue);
         for parcel in over {
             let fate = if parcel.left { Undelivered::Uncertain } else { Undelivered::Late };
             parcel.resolve(Err(fate));
         }
+    }
+
+    /// The connection is gone, and with it the right to acknowledge what came by it.
+    pub(super) fn forget_receipts(&self) {
+        self.queue().waiting.retain(|parcel| parcel.receipt.is_none());
     }
 
     /// When something here wants to be looked at again.
@@ -317,6 +339,11 @@ impl Shared {
         }
         self.ended.send_replace(true);
     }
+}
+
+fn answer(reply: &Reply, to: &ReplyTo, deadline: Option<Instant>) -> Outgoing {
+    let (topic, correlation) = (to.topic.clone(), to.correlation.clone());
+    Outgoing { topic, payload: wire::encode(reply).into(), correlation, retain: false, subject: None, deadline, repeatable: true }
 }
 
 fn unsendable(message: &Outgoing) -> Option<String> {

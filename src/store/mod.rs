@@ -79,6 +79,22 @@ fn rescue_from(opening: &Mutex<Option<PathBuf>>) -> Option<PathBuf> {
     put_aside(&path).ok()
 }
 
+/// While this lives, a panic is taken for the store's, see [`rescue`].
+#[derive(Debug)]
+#[must_use = "it guards only while it lives"]
+pub struct Reading(Option<PathBuf>);
+
+/// The store at `path` is about to be read through: sled reads most of it only when it is asked for.
+pub fn reading(path: Option<&Path>) -> Reading {
+    Reading(std::mem::replace(&mut *opening(), path.map(Path::to_owned)))
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        *opening() = self.0.take();
+    }
+}
+
 /// Opens the store. A store that cannot be read is put aside under another name, and an empty one is begun.
 /// Blocks for up to 1 s while another process holds it.
 ///
@@ -104,9 +120,9 @@ fn open_once(settings: &Settings, path: &Path) -> Result<sled::Db, sled::Error> 
     let config = sled::Config::new().path(path).cache_capacity(settings.cache_bytes).mode(sled::Mode::LowSpace).flush_every_ms(None);
     let since = tokio::time::Instant::now().into_std();
     loop {
-        *opening() = Some(path.to_owned());
+        let guard = reading(Some(path));
         let opened = config.open();
-        *opening() = None;
+        drop(guard);
         match opened {
             Err(sled::Error::Io(e)) if is_locked(&e) && since.elapsed() < LOCK_PATIENCE => thread::park_timeout(Duration::from_millis(20)),
             result => return result,

@@ -168,3 +168,56 @@ async fn the_key_of_a_provider_is_never_written_anywhere() {
     let everything = format!("{}{}", stage.daemon.log(), stage.listener.heard().await.iter().map(crate::listener::Message::text).collect::<String>());
     assert!(!everything.contains("sk-test-0123456789"));
 }
+
+#[tokio::test]
+async fn a_command_that_ended_the_program_three_times_is_a_dead_letter_and_has_its_reply() {
+    let model = Endpoint::start(vec![Script::hang_before_headers()]).await;
+    let mut stage = Scene::new().endpoint(&model).start().await;
+    let id = stage.send("a little water for the roses").await;
+    for life in 1..=3 {
+        asked(&model, life).await;
+        // It is on disk by then: what is not is unknown to the next life, and counts from there.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        stage.daemon.signal("KILL");
+        stage.daemon.ended(PATIENCE).await;
+        stage.daemon = Daemon::start(&stage.place);
+    }
+    let reply = stage.reply_to(&id).await;
+    assert_eq!((&reply["outcome"], &reply["why"]), (&json!("failed"), &json!("dead")), "{reply}");
+    let letter = stage.listener.expect("sayso/dead", PATIENCE).await.json();
+    assert_eq!((&letter["id"], &letter["attempts"], &letter["source"]), (&json!(id), &json!(3), &json!("test")), "{letter}");
+    assert_eq!(stage.actions().await, []);
+    assert_eq!(model.requests(), 3, "it is not begun a fourth time");
+}
+
+#[tokio::test]
+async fn what_was_done_before_a_crash_is_not_undone_by_what_was_said_before_it() {
+    let slow = json!({"actions": [{"device": "pump", "property": "flow", "op": "set", "value": 5}], "speech": null, "question": null});
+    let model = Endpoint::start(vec![Script::hang_before_headers(), Script::says(&slow.to_string())]).await;
+    let mut stage = Scene::new().endpoint(&model).start().await;
+    let early = stage.send("a little water for the roses").await;
+    asked(&model, 1).await;
+    assert_eq!(stage.say("set the pump flow to 20").await["outcome"], "done");
+    // Long enough that both are on disk.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    stage.daemon.signal("KILL");
+    stage.daemon.ended(PATIENCE).await;
+    stage.daemon = Daemon::start(&stage.place);
+    let reply = stage.reply_to(&early).await;
+    assert_eq!(reply["why"], "superseded", "{reply}");
+    assert_eq!(stage.actions().await.len(), 1, "only what was said last");
+}
+
+#[tokio::test]
+async fn a_toggle_waits_until_the_broker_has_told_how_the_lamp_is() {
+    let mut stage = Scene::new().start().await;
+    stage.listener.publish_retained("zigbee2mqtt/Kitchen light", r#"{"state":"ON"}"#).await;
+    stage.daemon.signal("KILL");
+    stage.daemon.ended(PATIENCE).await;
+    // Said while nobody listens: the broker hands it over before it tells the states.
+    let id = stage.send("toggle the kitchen light").await;
+    stage.daemon = Daemon::start(&stage.place);
+    assert_eq!(stage.reply_to(&id).await["outcome"], "done", "{}", stage.daemon.log());
+    let actions = stage.actions().await;
+    assert!(actions.last().is_some_and(|(_, payload)| payload.contains("OFF")), "{actions:?}");
+}

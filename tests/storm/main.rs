@@ -14,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
+mod corrupt;
 mod house;
 mod ledger;
 mod model;
@@ -41,25 +42,33 @@ struct Options {
     seed: u64,
     /// The program to torture.
     program: PathBuf,
+    /// Instead of all that: so many broken stores.
+    corrupt: Option<usize>,
 }
 
 fn main() -> ExitCode {
     let Some(options) = options() else {
-        say("torture [--minutes N | --seconds N] [--seed N] [--program PATH]");
+        say("torture [--minutes N | --seconds N] [--seed N] [--program PATH] [--corrupt N]");
         return ExitCode::FAILURE;
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    if runtime.block_on(torture(&options)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let well = match options.corrupt {
+        Some(times) => runtime.block_on(corrupt::corrupt(&options.program, times, &mut StdRng::seed_from_u64(options.seed))),
+        None => runtime.block_on(torture(&options)),
+    };
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn options() -> Option<Options> {
-    let mut options = Options { time: Duration::from_secs(45), seed: rand::random_range(0..1_000_000), program: env!("CARGO_BIN_EXE_sayso").into() };
+    let mut options =
+        Options { time: Duration::from_secs(45), seed: rand::random_range(0..1_000_000), program: env!("CARGO_BIN_EXE_sayso").into(), corrupt: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match (word.as_str(), words.next()?) {
             ("--minutes", n) => options.time = Duration::from_secs_f64(n.parse::<f64>().ok()? * 60.0),
             ("--seconds", n) => options.time = Duration::from_secs_f64(n.parse().ok()?),
             ("--seed", n) => options.seed = n.parse().ok()?,
+            ("--corrupt", n) => options.corrupt = Some(n.parse().ok()?),
             ("--program", path) => options.program = path.into(),
             _ => return None,
         }

@@ -20,6 +20,9 @@ const MAYBE_AGAIN: Duration = Duration::from_secs(5);
 /// How long a reply written here may wait for the broker.
 const REPLY_WAITS: Duration = Duration::from_mins(1);
 
+/// Answers of this kind that may wait for room: as many as the broker sends without an acknowledgement.
+const MOST_TURNED_AWAY: usize = 256;
+
 impl Link {
     pub(super) fn received(&mut self, publish: &Publish, now: Instant) {
         self.owed.received(publish.pkid);
@@ -75,8 +78,9 @@ impl Link {
             Err(rejected) => {
                 self.tally().malformed();
                 info!(topic, outcome = "refused", why = "malformed", detail = %rejected.refusal, "command");
+                let rejected = *rejected;
                 let reply = Reply::refused(rejected.id, rejected.text, &rejected.refusal);
-                self.turn_away(&reply, &rejected.reply_to, receipt.pkid, now);
+                self.turn_away(reply, rejected.reply_to, receipt, now);
             }
         }
     }
@@ -93,15 +97,33 @@ impl Link {
             Turned::Closed => Refusal::Stopping,
         };
         let Heard { command, receipt, .. } = *heard;
-        self.turn_away(&Reply::refused(command.id, command.text, &refusal), &command.reply_to, receipt.pkid, now);
+        self.turn_away(Reply::refused(command.id, command.text, &refusal), command.reply_to, receipt, now);
     }
 
-    fn turn_away(&mut self, reply: &Reply, to: &ReplyTo, pkid: u16, now: Instant) {
-        if self.outbox.reply(reply, to, Some(now + REPLY_WAITS)).is_err() {
+    /// Answers a command that goes no further. It is acknowledged once the broker has the answer: until then it is not lost.
+    fn turn_away(&mut self, reply: Reply, to: ReplyTo, receipt: Receipt, now: Instant) {
+        // What came by an earlier connection comes again by this one.
+        if receipt.epoch != self.epoch && receipt.pkid != 0 {
+            return;
+        }
+        self.turned_away.push_back((reply, to, receipt));
+        self.answer_turned_away(now);
+        // Without an acknowledgement nothing holds the broker back, and memory is small.
+        if self.turned_away.len() > MOST_TURNED_AWAY {
+            let dropped = self.turned_away.pop_back();
+            self.owed.settle(dropped.as_ref().map(|(.., receipt)| receipt));
             // Not a warning: in the flood that makes this happen there would be one for each command.
             self.tally().reply_lost();
-            debug!(topic = to.topic, "a reply is lost: too many messages wait for the broker");
+            debug!("a reply is lost: too many messages wait for the broker");
         }
-        self.owed.ready(pkid);
+    }
+
+    /// Hands these answers to the outbox, as far as it has room.
+    pub(super) fn answer_turned_away(&mut self, now: Instant) {
+        while let Some((reply, to, receipt)) = self.turned_away.pop_front() {
+            if let Err(receipt) = self.outbox.turn_away(&reply, &to, now + REPLY_WAITS, receipt) {
+                return self.turned_away.push_front((reply, to, receipt));
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The connection as seen from the poll loop: what each event means, and what is to be sent next. Nothing here waits.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,12 @@ use rumqttc::v5::mqttbytes::v5::{ConnAck, Packet, PubAck, PubAckReason, Publish,
 use rumqttc::v5::{AsyncClient, Event};
 use tracing::{debug, warn};
 
+use crate::command::ReplyTo;
+use crate::command::reply::Reply;
 use crate::telemetry::tally::Tally;
 
 use super::flight::{Flight, Owed};
-use super::inbox::{Incoming, Intake};
+use super::inbox::{Incoming, Intake, Receipt};
 use super::outbox::{Outbox, Outgoing, Parcel, Undelivered};
 use super::subscriptions::Subscriptions;
 use super::wire::Rules;
@@ -70,6 +72,8 @@ pub(super) struct Link {
     /// The largest packet the broker takes, in bytes.
     largest: usize,
     turn: u64,
+    /// Answers to commands that went no further, and found no room in the outbox yet.
+    turned_away: VecDeque<(Reply, ReplyTo, Receipt)>,
     /// True once `Down` was told and no `Up` since.
     told_down: bool,
 }
@@ -92,6 +96,7 @@ impl Link {
             session_present: false,
             largest: LARGEST,
             turn: 0,
+            turned_away: VecDeque::new(),
             told_down: false,
         }
     }
@@ -153,6 +158,7 @@ impl Link {
 
     /// Hands to the client whatever may go now.
     pub(super) fn tend(&mut self, now: Instant) {
+        self.answer_turned_away(now);
         self.acknowledge(now);
         self.outbox.shared.sweep(now);
         if let Some(states) = self.outbox.shared.follow() {
@@ -176,7 +182,8 @@ impl Link {
         let mut again = Vec::new();
         for (mut parcel, left) in self.flight.broken() {
             parcel.left |= left;
-            if parcel.waits.is_none() {
+            // The command of a receipt comes again on the next connection, and is answered then.
+            if parcel.waits.is_none() || parcel.receipt.is_some() {
                 continue;
             }
             if parcel.message.repeatable || !parcel.left {
@@ -187,6 +194,8 @@ impl Link {
         }
         self.outbox.shared.put_back(newest(again).into_iter());
         self.owed = Owed::default();
+        self.turned_away.clear();
+        self.outbox.shared.forget_receipts();
         self.subscriptions.forget();
         if self.phase != Phase::Down {
             self.tally().disconnected();
@@ -231,7 +240,7 @@ impl Link {
         let topic = format!("{}/status", self.rules.prefix);
         let payload = Bytes::from_static(status.as_bytes());
         let message = Outgoing { topic, payload, correlation: None, retain: true, subject: None, deadline: None, repeatable: false };
-        let parcel = Parcel { message, left: false, waits: None };
+        let parcel = Parcel { message, left: false, waits: None, receipt: None };
         // The client's queue is empty at both moments this is said; were it not, the last will would say it.
         let _ = self.hand(parcel, now());
     }
@@ -272,6 +281,7 @@ impl Link {
         if size > self.largest {
             // Sent all the same it would end the connection, again and again.
             let why = format!("it has about {size} bytes, more than the broker's {}", self.largest);
+            self.owed.settle(parcel.receipt.as_ref());
             parcel.resolve(Err(Undelivered::Refused { why }));
             return None;
         }
@@ -308,6 +318,7 @@ impl Link {
 
     fn delivered(&mut self, answer: &PubAck) {
         let Some(parcel) = self.flight.arrived(answer.pkid) else { return };
+        self.owed.settle(parcel.receipt.as_ref());
         if matches!(answer.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
             parcel.resolve(Ok(()));
         } else {

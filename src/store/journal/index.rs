@@ -16,6 +16,8 @@ pub(super) struct Index {
     pub(super) next: u64,
     /// Counts the changes.
     pub(super) changes: u64,
+    /// Counts the syncs, from one life to the next.
+    pub(super) syncs: u64,
     /// The records that changed since they were last written, and those that are gone.
     pub(super) unwritten: BTreeSet<u64>,
     pub(super) gone: BTreeSet<u64>,

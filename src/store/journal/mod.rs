@@ -3,6 +3,7 @@
 //! what knows a duplicate. One record per command; the index over them is in memory, because they live for a minute.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +41,11 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Where the clocks lie in the tree, and how often they are read, in milliseconds of the journal's own.
 const CLOCK: &[u8] = b"clock";
 const READ_EVERY_MS: u64 = 10_000;
+
+/// Where the count of syncs lies in the tree. The same count stands in a file of its own: where the tree is behind it, sled
+/// has met something damaged and has taken what came before for the whole.
+const SYNCS: &[u8] = b"syncs";
+const SYNCED: &str = "synced";
 
 /// In so many lives a command may have been begun without being finished: then it is taken to be what ended them.
 pub const MOST_DEATHS: u32 = 3;
@@ -81,6 +87,8 @@ pub struct Heritage {
     pub heard: Vec<(String, Mark)>,
     /// How many records could not be read, and were dropped.
     pub unreadable: usize,
+    /// How many of the last syncs are missing: the store is damaged, and what was written by them is lost.
+    pub missing: u64,
 }
 
 /// A command's place in the journal: they are numbered as they are heard, from one life to the next.
@@ -164,9 +172,15 @@ impl Journal {
         let last = last.and_then(|bytes| serde_json::from_slice::<Reading>(&bytes).ok());
         let journal = Self::new(disk.clone(), Clock::go_on(last.as_ref()), keep);
         let mut heritage = Heritage::default();
+        if let Some(disk) = &disk {
+            let found = disk.tree.get(SYNCS).map_err(io::Error::other)?.and_then(|n| Some(u64::from_be_bytes(n.as_ref().try_into().ok()?))).unwrap_or_default();
+            let synced = fs::read_to_string(disk.store.path.join(SYNCED)).ok().and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or_default();
+            heritage.missing = synced.saturating_sub(found);
+            journal.lock().syncs = found.max(synced);
+        }
         for entry in disk.iter().flat_map(|d| d.tree.iter()) {
             let (key, value) = entry.map_err(io::Error::other)?;
-            if key.as_ref() != CLOCK {
+            if ![CLOCK, SYNCS].contains(&key.as_ref()) {
                 journal.inherit(&key, &value, &mut heritage);
             }
         }
@@ -337,14 +351,22 @@ impl Journal {
 
     async fn sync(&self) {
         let Some(disk) = self.disk().clone() else { return };
-        let (target, mut batch, numbers, gone) = {
+        let (target, mut batch, numbers, gone, syncs) = {
             let mut index = self.lock();
+            index.syncs += 1;
             let (numbers, gone) = (std::mem::take(&mut index.unwritten), std::mem::take(&mut index.gone));
-            (index.changes, index.batch(&numbers, &gone), numbers, gone)
+            (index.changes, index.batch(&numbers, &gone), numbers, gone, index.syncs)
         };
         self.read_clocks(&mut batch);
+        batch.insert(SYNCS, &syncs.to_be_bytes());
         let began = time::Instant::now();
-        let write = move || disk.tree.apply_batch(batch).map_err(io::Error::other).and_then(|()| disk.store.sync());
+        let write = move || {
+            disk.tree.apply_batch(batch).map_err(io::Error::other)?;
+            disk.store.sync()?;
+            // Not synced itself: one that is behind does no harm.
+            let _ = fs::write(disk.store.path.join(SYNCED), syncs.to_string());
+            Ok(())
+        };
         let result = spawn_blocking(write).await.unwrap_or_else(|e| Err(io::Error::other(e)));
         if result.is_err() {
             self.unwritten(numbers, gone);

@@ -1,0 +1,65 @@
+//! How large the store becomes.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sayso::command::reply::{Outcome, Reply};
+use sayso::store::journal::{Entry, Journal, Received};
+use sayso::store::{Settings, open};
+
+use crate::{Fault, say};
+
+/// How many commands, how many of them at one sync, and how often the size is told.
+const COMMANDS: u32 = 1_000_000;
+const AT_ONCE: u32 = 64;
+const TOLD: u32 = 100_000;
+
+pub(crate) async fn grow() -> Result<(), Fault> {
+    let folder = tempfile::Builder::new().prefix("journal-growth-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let path = folder.path().join("store");
+    let (journal, _) = Journal::open(Some(Arc::new(open(&Settings::default(), &path)?)), Duration::from_mins(1))?;
+    let mut largest = 0;
+    for n in 1..=COMMANDS {
+        command(&journal, n);
+        if n % AT_ONCE == 0 {
+            journal.close().await;
+        }
+        if n % TOLD == 0 {
+            let bytes = size(&path)?;
+            largest = largest.max(bytes);
+            say(&format!("after {n:>9} commands: {:>7.1} MiB, {} remembered", mib(bytes), journal.counts().0));
+        }
+    }
+    drop(journal);
+    say(&format!("largest {:.1} MiB, after the end {:.1} MiB", mib(largest), mib(size(&path)?)));
+    Ok(())
+}
+
+/// From hearing to the broker having the answer.
+fn command(journal: &Journal, n: u32) {
+    let text = format!("turn on the kitchen light, number {n}");
+    let received = Received {
+        topic: "sayso/command/panel".into(),
+        payload: text.clone().into_bytes(),
+        response_topic: Some("sayso/reply/panel".into()),
+        correlation: None,
+        id: Some(n.to_string()),
+        until: journal.moment(Duration::from_mins(1)),
+    };
+    let Entry::New(mark) = journal.receive(received, 1, false) else { return };
+    let (id, speech, via) = (n.to_string(), "Kitchen light: on.".into(), "local".into());
+    let reply = Reply { id, text, outcome: Outcome::Done, actions: Vec::new(), speech, via, ms: 0.3, why: None, retry_after: None };
+    journal.answered(mark, &reply);
+    journal.told(mark);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn size(path: &Path) -> Result<u64, Fault> {
+    fs::read_dir(path)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}
