@@ -12,7 +12,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 mod corrupt;
 mod house;
@@ -100,7 +100,6 @@ struct Torture {
     daemon: Daemon,
     disk: Disk,
     proxy: Proxy,
-    speakers: Speakers,
     ledger: Arc<Mutex<Ledger>>,
     random: StdRng,
     /// What went wrong that no command shows.
@@ -128,7 +127,7 @@ async fn torture(options: &Options) -> bool {
     let daemon = Daemon::start(&options.program, folder.path());
     sleep(Duration::from_secs(1)).await;
     let speaking = beside.spawn(speakers.clone().speak(RATE, StdRng::seed_from_u64(random.random())));
-    let mut torture = Torture { broker, daemon, disk, proxy, speakers: speakers.clone(), ledger: Arc::clone(&ledger), random, faults: Vec::new() };
+    let mut torture = Torture { broker, daemon, disk, proxy, ledger: Arc::clone(&ledger), random, faults: Vec::new() };
     torture.rage(Instant::now() + options.time).await;
     speaking.abort();
     beside.spawn(speakers.insist());
@@ -227,10 +226,11 @@ impl Torture {
         }
         self.note("disk full");
         self.disk.fill();
-        let told = self.until_safe_is(false, Duration::from_secs(5)).await;
+        self.until_store_fails(true, Duration::from_secs(5)).await;
         sleep(Duration::from_millis(self.random.random_range(0..2000))).await;
         self.disk.free();
-        if told && !self.until_safe_is(true, MENDING).await {
+        sleep(Duration::from_secs(1)).await;
+        if !self.until_store_fails(false, MENDING).await {
             self.faults.push("the store was never well again after the disk was full".to_owned());
             self.daemon.kill().await;
             self.daemon.start_again();
@@ -238,14 +238,13 @@ impl Torture {
         sleep(Duration::from_secs(1)).await;
     }
 
-    async fn until_safe_is(&self, safe: bool, patience: Duration) -> bool {
-        let end = Instant::now() + patience;
+    async fn until_store_fails(&self, fails: bool, patience: Duration) -> bool {
         let turned = async {
-            while self.speakers.journal_is_safe() != Some(safe) {
+            while self.daemon.store_fails() != fails {
                 sleep(Duration::from_millis(50)).await;
             }
         };
-        timeout_at(end, turned).await.is_ok()
+        timeout(patience, turned).await.is_ok()
     }
 }
 

@@ -35,8 +35,6 @@ struct Shared {
     left: HashMap<u16, usize>,
     /// When an unanswered command is to be said (again).
     due: Vec<(usize, Instant)>,
-    /// What `sayso/health` last said of the journal.
-    safe: Option<bool>,
 }
 
 /// All of them.
@@ -68,11 +66,6 @@ impl Speakers {
             self.say_again();
             sleep(Duration::from_millis(100)).await;
         }
-    }
-
-    /// What sayso last said of its journal.
-    pub(crate) fn journal_is_safe(&self) -> Option<bool> {
-        self.shared.lock().unwrap().safe
     }
 
     fn say_one(&self, random: &mut StdRng) {
@@ -158,12 +151,9 @@ impl Speakers {
     fn hear(&self, message: &Publish) {
         let json: Json = serde_json::from_slice(&message.payload).unwrap_or_default();
         match &message.topic[..] {
-            b"sayso/health" if !message.retain => {
-                self.shared.lock().unwrap().safe = json["journal"]["safe"].as_bool();
-                // It is said at every new connection.
-                self.ledger.lock().unwrap().is_back();
-            }
-            b"sayso/health" => self.shared.lock().unwrap().safe = json["journal"]["safe"].as_bool(),
+            // It is said at every new connection.
+            b"sayso/health" if !message.retain => self.ledger.lock().unwrap().is_back(),
+            b"sayso/health" => {}
             b"sayso/dead" => drop(self.ledger.lock().unwrap().dead.insert(json["id"].as_str().unwrap_or_default().to_owned())),
             _ => {
                 let correlation = message.properties.as_ref().and_then(|p| p.correlation_data.as_ref()).map(|data| String::from_utf8_lossy(data).into_owned());
@@ -178,7 +168,7 @@ impl Speakers {
         let end = reply["why"].as_str().or(reply["outcome"].as_str()).unwrap_or("nothing").to_owned();
         let (mut shared, mut ledger) = (self.shared.lock().unwrap(), self.ledger.lock().unwrap());
         let Some(said) = ledger.said.get_mut(n) else { return };
-        if matches!(end.as_str(), "busy" | "too_soon" | "stopping") {
+        if end == "stopping" || !reply["retry_after"].is_null() {
             said.put_off += 1;
             let after = reply["retry_after"].as_f64().map_or(Duration::from_secs(1), Duration::from_secs_f64);
             shared.due.retain(|(other, _)| *other != n);

@@ -88,6 +88,13 @@ impl Daemon {
         self.child = spawn(&self.program, &self.folder);
     }
 
+    /// True while it has said that its store takes nothing, and not yet that it works again.
+    pub(crate) fn store_fails(&self) -> bool {
+        let log = fs::read_to_string(self.folder.join("daemon.log")).unwrap_or_default();
+        let last = |words: &str| log.rfind(words);
+        last("the store takes nothing") > last("the store works again").max(last("INFO starting"))
+    }
+
     /// True where it ended by itself: nobody told it to.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())

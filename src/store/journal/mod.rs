@@ -231,6 +231,8 @@ impl Journal {
             None => {
                 record.deaths += 1;
                 let left = Duration::from_millis(received.until.saturating_sub(self.clock.now()));
+                // It may have been sent: nothing said before it may follow.
+                heritage.heard.extend(record.sending.iter().flatten().map(|sending| (sending.action.device.clone(), mark)));
                 heritage.unfinished.push(Unfinished { mark, received, left, sending: record.sending.clone(), deaths: record.deaths });
                 self.changed(&mut index, number);
             }

@@ -76,9 +76,9 @@ impl Record {
         sent.filter(|action| action.op != Op::Query).map(|action| action.device.clone()).collect()
     }
 
-    /// True where the answer is "not now": when it is said again, it is a new command.
+    /// True where the answer is "not now", and was told: when it is said again, it is a new command.
     pub(super) fn is_put_off(&self) -> bool {
-        self.answer.as_ref().is_some_and(|reply| reply.retry_after.is_some() || reply.why.as_deref() == Some("stopping"))
+        self.told && self.answer.as_ref().is_some_and(|reply| reply.retry_after.is_some() || reply.why.as_deref() == Some("stopping"))
     }
 }
 

@@ -70,6 +70,8 @@ fn who_was_told_to_come_again_is_new_when_he_does() {
     let mark = new(&journal.receive(heard("on", Some("a")), 1, false));
     let busy = Reply { retry_after: Some(1.0), why: Some("busy".into()), ..reply() };
     journal.answered(mark, &busy);
+    assert!(matches!(journal.receive(heard("on", Some("a")), 2, false), Entry::Answered(_)), "he has not heard it yet");
+    journal.told(mark);
     assert_eq!(journal.receive(heard("on", Some("a")), 2, true), Entry::Answered(Box::new(busy)), "the broker sends it again");
     let again = new(&journal.receive(heard("on", Some("a")), 2, false));
     journal.answered(again, &reply());
@@ -119,7 +121,7 @@ async fn a_later_life_finds_what_has_no_answer_and_what_was_not_told() {
     assert_eq!((unfinished.mark, unfinished.deaths, &unfinished.sending), (sent, 1, &Some(vec![sending])));
     assert!(unfinished.left > KEEP / 2 && unfinished.left <= KEEP, "{:?}", unfinished.left);
     assert_eq!(heritage.untold.iter().map(|u| u.mark).collect::<Vec<_>>(), [untold]);
-    assert_eq!(heritage.heard, [("lamp".to_owned(), done), ("lamp".to_owned(), untold)]);
+    assert_eq!(heritage.heard, [("lamp".to_owned(), done), ("lamp".to_owned(), untold), ("tv".to_owned(), sent)]);
     assert_eq!(journal.receive(heard("on", Some("a")), 1, false), Entry::Answered(Box::new(reply)));
     assert!(new(&journal.receive(heard("on", Some("d")), 1, false)).turn() > sent.turn());
     journal.close().await;
