@@ -3,7 +3,8 @@
 use super::clause::Amount;
 use super::lexicon::Lexicon;
 use super::names::{Names, is_fixed};
-use super::sense::{Level, State};
+use super::sense::{Level, Sense, State};
+use super::tokens::words;
 use super::wish::{Asked, Step, Wish};
 use crate::home::action::Op;
 use crate::home::capability::{Capability, Property, Takes, Value};
@@ -70,12 +71,25 @@ impl Deeds<'_> {
         } else if let Some(mode) = device.can(&Property::HvacMode).filter(fits) {
             // "auto" is also a speed of its fan.
             mode
+        } else if matches!(amount, Amount::Choice(option) if self.switches(option)) {
+            // Some device has an option called so. Without a property it is a switch that is meant, never another property that can
+            // be on, such as a child lock.
+            return None;
         } else {
             only(device.capabilities.iter().filter(fits))?
         };
         let value = self.value(capability, amount)?;
         let dark = capability.property == Property::Brightness && matches!(value, Value::Number(n) if n < 0.0);
         (!dark).then(|| (capability.property.clone(), Op::Set, Some(value)))
+    }
+
+    /// Whether an option is, in this language or as devices write it, a word for on or off.
+    fn switches(&self, option: u32) -> bool {
+        let written = self.names.options[option as usize].to_lowercase();
+        let plain = self.lexicon.spelling.plain(&written);
+        let said = words(&plain);
+        let is_state = |(length, sense)| length == said.len() && matches!(sense, Sense::State(State::On | State::Off));
+        matches!(plain.as_ref(), "on" | "off") || self.lexicon.senses(&said).any(is_state)
     }
 
     /// The property an amount without a name is of: the one such a device is mostly told.
