@@ -97,7 +97,16 @@ fn writable(there: &Path, report: &mut Report) -> bool {
 fn room(there: &Path, report: &mut Report) {
     let Ok(disk) = statvfs(there) else { return };
     let (free, shown) = (disk.f_bavail.saturating_mul(disk.f_frsize), there.display());
-    if disk.f_files > 0 && disk.f_favail == 0 {
+    if disk.f_blocks == 0 {
+        // No disk, or one that does not tell its size: only trying shows which.
+        match try_out(there) {
+            Ok(()) => report.ok("disk", format!("`{shown}` can be written; it does not tell how much room is left")),
+            Err(error) => {
+                let todo = "it is no folder of a disk: name another with `store.path`";
+                report.fault("disk", format!("nothing can be written in `{shown}`: {error}"), todo);
+            }
+        }
+    } else if disk.f_files > 0 && disk.f_favail == 0 {
         report.fault("disk", format!("the disk under `{shown}` takes no more files"), "delete some (many small ones), or move `store.path`");
     } else if free < TOO_LITTLE {
         report.fault(
@@ -114,6 +123,13 @@ fn room(there: &Path, report: &mut Report) {
     } else {
         report.ok("disk", format!("`{shown}` can be written, {} MiB left", free >> 20));
     }
+}
+
+/// Makes a file of a name nobody has, and takes it away.
+fn try_out(there: &Path) -> std::io::Result<()> {
+    let path = there.join(format!(".sayso-doctor-{:08x}", rand::random::<u32>()));
+    File::create_new(&path)?;
+    fs::remove_file(path)
 }
 
 /// What the kernel knows of the disk's health. SD cards do not tell theirs; eMMC does, and ext4 counts its errors.
@@ -161,6 +177,17 @@ mod tests {
         let mut report = Report::default();
         worn(&device, "mmcblk0p2", sys.path(), &mut report);
         report.json()["findings"].to_string()
+    }
+
+    #[test]
+    fn what_is_no_disk_is_not_called_full() {
+        let said = |there: &str| {
+            let mut report = Report::default();
+            room(Path::new(there), &mut report);
+            report.json()["findings"].to_string()
+        };
+        assert!(said("/proc").contains("nothing can be written in `/proc`"), "{}", said("/proc"));
+        assert!(!said("/proc").contains("full"));
     }
 
     #[test]

@@ -19,15 +19,18 @@ const AT_ONCE: usize = 16;
 /// Topics tried, at most.
 const MOST: usize = 64;
 
+/// What we publish below the prefix, besides to devices: first a reply, by which the broker's ways are found out.
+const OWN: [&str; 6] = ["reply/doctor", "reply/doctor/stream", "status", "health", "control/doctor/answer", "dead"];
+
 /// How long a broker that hands on at once may take for it.
 const MOMENT: Duration = Duration::from_millis(300);
 
 /// Tries each topic we publish to, and lets nothing out.
 pub(super) async fn look(way: &Way<'_>, home: &Home, report: &mut Report) {
     let prefix = &way.settings.prefix;
-    let own: Vec<String> = ["status", "health", "reply/doctor"].iter().map(|topic| format!("{prefix}/{topic}")).collect();
+    let own: Vec<String> = OWN.iter().map(|topic| format!("{prefix}/{topic}")).collect();
     let devices: BTreeSet<String> = home.command_topics().collect();
-    let waits = match waits(way, &own[2]).await {
+    let waits = match waits(way, &own[0]).await {
         Ok(waits) => waits,
         Err(broken) => return report.warn("acl", format!("what we may publish could not be tried: {broken}"), "see the broker's log"),
     };
@@ -44,7 +47,10 @@ pub(super) async fn look(way: &Way<'_>, home: &Home, report: &mut Report) {
         }
     }
     if forbidden.is_empty() {
-        report.ok("acl", format!("we may publish our status, replies and to {} device topics (tried, nothing let out)", devices.len().min(MOST)));
+        report.ok(
+            "acl",
+            format!("we may publish our status, replies, answers, what is given up, and to {} device topics (tried, nothing let out)", devices.len().min(MOST)),
+        );
     }
     for topic in forbidden {
         let todo = format!("allow it for sayso's login in the broker's access rules (mosquitto: `topic write {topic}`), and reload the broker");

@@ -20,11 +20,13 @@ mod certificates;
 const OFF: &str = "[discovery]\nhomeassistant = \"\"\nzigbee2mqtt = []\ntasmota = false\n";
 
 /// What the tight access list of a real gateway has for sayso, but for what a scene leaves out.
-const RIGHTS: [&str; 8] = [
+const RIGHTS: [&str; 10] = [
     "topic read sayso/command/+",
     "topic write sayso/reply/#",
     "topic write sayso/status",
     "topic write sayso/health",
+    "topic write sayso/control/+/answer",
+    "topic write sayso/dead",
     "topic write sayso/action/+",
     "topic write zigbee2mqtt/+/set",
     "topic read zigbee2mqtt/#",
@@ -227,7 +229,22 @@ async fn no_right() -> Vec<Case> {
         Case::new(
             "may not publish replies",
             ("fault", "acl", "forbids us to publish to `sayso/reply/doctor`"),
-            without_right("topic write sayso/reply/#", &[]).await,
+            without_right("topic write sayso/reply/#", &["topic write sayso/reply/doctor/stream"]).await,
+        ),
+        Case::new(
+            "may not publish the pieces of long answers",
+            ("fault", "acl", "forbids us to publish to `sayso/reply/doctor/stream`"),
+            without_right("topic write sayso/reply/#", &["topic write sayso/reply/+"]).await,
+        ),
+        Case::new(
+            "may not answer operators",
+            ("fault", "acl", "forbids us to publish to `sayso/control/doctor/answer`"),
+            without_right("topic write sayso/control/+/answer", &[]).await,
+        ),
+        Case::new(
+            "may not tell what is given up",
+            ("fault", "acl", "forbids us to publish to `sayso/dead`"),
+            without_right("topic write sayso/dead", &[]).await,
         ),
         Case::new(
             "may not publish its status",
@@ -304,11 +321,16 @@ impl Drop for Disk {
 
 async fn wrong_disks() -> Vec<Case> {
     let (broker, full) = plain("").await;
+    let nowhere = Place::new(&format!("{}[store]\npath = \"/proc\"\n{OFF}", mqtt(broker.port())), HOME);
+    let nowhere = Case::new("store in no folder of a disk", ("fault", "disk", "nothing can be written in `/proc`"), doctor(&nowhere, &[]).await);
     let read_only = place(&mqtt(broker.port()), "");
-    let (Some(first), Some(second)) = (Disk::mount(&full.path().join("store")), Disk::mount(&read_only.path().join("store"))) else { return Vec::new() };
+    let (Some(first), Some(second)) = (Disk::mount(&full.path().join("store")), Disk::mount(&read_only.path().join("store"))) else {
+        return vec![nowhere];
+    };
     fs::write(first.0.join("filler"), vec![1_u8; 7 << 20]).unwrap();
     assert!(Command::new("mount").args(["-o", "remount,ro"]).arg(&second.0).status().unwrap().success());
     vec![
+        nowhere,
         Case::new("full disk", ("fault", "disk", "is full"), doctor(&full, &[]).await),
         Case::new("disk gone read-only", ("fault", "disk", "is read-only"), doctor(&read_only, &[]).await),
     ]
