@@ -161,6 +161,14 @@ pub enum Refusal {
     /// Not understood here, and there is no model to ask.
     #[error("I did not understand that, and no language model is configured")]
     NoModel,
+    /// Nobody here reads the language the command came with, and there is no model to ask.
+    #[error("I do not know the language {language}: I know {known}")]
+    UnknownLanguage {
+        /// What the command named.
+        language: String,
+        /// The languages there are.
+        known: String,
+    },
     /// Every provider failed, or is resting.
     #[error("no language model could answer{}", wait(*.retry_after))]
     NobodyAnswered {
@@ -243,15 +251,16 @@ impl Refusal {
         sentence(&self.to_string())
     }
 
-    /// The same in the form a language has for it, with `{seconds}`, `{why}` and `{source}`.
+    /// The same in the form a language has for it, with `{seconds}`, `{why}`, `{source}`, `{language}` and `{known}`.
     pub fn sentence_as(&self, form: &str) -> String {
         let after = self.retry_after().map(|after| seconds(after).to_string()).unwrap_or_default();
-        let (why, source) = match self {
-            Self::NotUnderstood { why } => (why.as_str(), ""),
-            Self::TooSoon { source_name, .. } => ("", source_name.as_str()),
-            _ => ("", ""),
+        let more = match self {
+            Self::NotUnderstood { why } => [("why", why.as_str()), ("", "")],
+            Self::TooSoon { source_name, .. } => [("source", source_name.as_str()), ("", "")],
+            Self::UnknownLanguage { language, known } => [("language", language.as_str()), ("known", known.as_str())],
+            _ => [("", ""); 2],
         };
-        sentence(&fill(form, &[("seconds", &after), ("why", why), ("source", source)]))
+        sentence(&fill(form, &[("seconds", &after), more[0], more[1]]))
     }
 
     /// One word for it, for programs and the log.
@@ -262,6 +271,7 @@ impl Refusal {
             Self::TooSoon { .. } => "too_soon",
             Self::TooLate => "late",
             Self::NoModel => "no_model",
+            Self::UnknownLanguage { .. } => "unknown_language",
             Self::NobodyAnswered { .. } => "nobody_answered",
             Self::OverBudget { .. } => "over_budget",
             Self::Declined => "declined",

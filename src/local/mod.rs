@@ -14,7 +14,7 @@
 //! - A group skips members that cannot do it. A single device that cannot silences the reading.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::command::phrase::Phrase;
@@ -93,6 +93,8 @@ pub enum LanguageError {
     Malformed {
         /// The file, or the built-in language's code.
         name: String,
+        /// The line, counted from 1, where it can be told.
+        line: Option<usize>,
         /// Where and what.
         source: Box<toml::de::Error>,
     },
@@ -126,7 +128,8 @@ struct Language {
 
 impl Language {
     fn parse(name: &str, text: &str) -> Result<Self, LanguageError> {
-        let lexicon: Lexicon = text.parse().map_err(|e| LanguageError::Malformed { name: name.to_owned(), source: Box::new(e) })?;
+        let malformed = |e: toml::de::Error| LanguageError::Malformed { name: name.to_owned(), line: line_of(text, &e), source: Box::new(e) };
+        let lexicon: Lexicon = text.parse().map_err(malformed)?;
         Ok(Self { built_in: "", lexicon: OnceLock::from(lexicon), names: Mutex::new(None) })
     }
 
@@ -159,28 +162,32 @@ impl Local {
     /// When the folder or a file in it cannot be read, a file is not a language, or there is none for `settings.language`.
     pub fn new(settings: &Settings) -> Result<Self, LanguageError> {
         let mut languages = HashMap::new();
-        for (code, text) in BUILT_IN {
-            languages.insert(code.to_owned(), Language::built_in(text));
-        }
-        if let Some(folder) = &settings.folder {
-            let unreadable = |path: &PathBuf| {
-                let path = path.clone();
-                move |source| LanguageError::Unreadable { path, source }
-            };
-            for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
-                let path = entry.map_err(unreadable(folder))?.path();
-                let code = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
-                let Some(code) = code.filter(|_| path.extension().is_some_and(|e| e == "toml")) else { continue };
-                let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
-                languages.insert(code, Language::parse(&path.display().to_string(), &text)?);
-            }
+        for (code, language) in all(settings) {
+            languages.insert(code, language?);
         }
         if !languages.contains_key(&settings.language) {
-            let mut known: Vec<&str> = languages.keys().map(String::as_str).collect();
-            known.sort_unstable();
-            return Err(LanguageError::Unknown { code: settings.language.clone(), known: known.join(", ") });
+            return Err(LanguageError::Unknown { code: settings.language.clone(), known: listed(languages.keys()) });
         }
         Ok(Self { when: settings.when, language: settings.language.clone(), languages })
+    }
+
+    /// Everything for which [`Local::new`] would refuse the settings, not only the first.
+    pub fn faults(settings: &Settings) -> Vec<LanguageError> {
+        let (mut codes, mut faults) = (Vec::new(), Vec::new());
+        for (code, language) in all(settings) {
+            codes.push(code);
+            faults.extend(language.err());
+        }
+        // Of a language whose file does not do, only that is said.
+        if !codes.contains(&settings.language) {
+            faults.push(LanguageError::Unknown { code: settings.language.clone(), known: listed(codes.iter()) });
+        }
+        faults
+    }
+
+    /// The languages there are, where that of the phrase is none of them.
+    pub fn others_than(&self, phrase: &Phrase) -> Option<String> {
+        self.language(phrase).is_none().then(|| listed(self.languages.keys()))
     }
 
     /// When it is used.
@@ -232,6 +239,42 @@ impl Local {
         let code = phrase.language().unwrap_or(&self.language);
         self.languages.get(code).or_else(|| self.languages.get(code.split(['-', '_']).next()?))
     }
+}
+
+/// The languages by their codes: the built-in ones, then those of the folder. One that cannot be told from the folder has no code.
+fn all(settings: &Settings) -> Vec<(String, Result<Language, LanguageError>)> {
+    let mut found: Vec<_> = BUILT_IN.map(|(code, text)| (code.to_owned(), Ok(Language::built_in(text)))).into();
+    let Some(folder) = &settings.folder else { return found };
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| LanguageError::Unreadable { path, source }
+    };
+    let entries = match std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+        Ok(entries) => entries,
+        Err(error) => {
+            found.push((String::new(), Err(unreadable(folder)(error))));
+            return found;
+        }
+    };
+    for path in entries.iter().map(std::fs::DirEntry::path).filter(|path| path.extension().is_some_and(|e| e == "toml")) {
+        let Some(code) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+        let text = std::fs::read_to_string(&path).map_err(unreadable(&path));
+        found.push((code.to_owned(), text.and_then(|text| Language::parse(&path.display().to_string(), &text))));
+    }
+    found
+}
+
+/// Codes as they are told.
+fn listed<'a>(codes: impl Iterator<Item = &'a String>) -> String {
+    let mut codes: Vec<&str> = codes.map(String::as_str).filter(|code| !code.is_empty()).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes.join(", ")
+}
+
+fn line_of(text: &str, error: &toml::de::Error) -> Option<usize> {
+    let before = text.get(..error.span()?.start)?;
+    Some(1 + before.matches('\n').count())
 }
 
 /// The area the phrase was said in, as a position among the home's.

@@ -137,7 +137,7 @@ impl Pipeline {
     async fn ask(&self, asked: &Asked<'_>, home: &Home, key: &Key) -> Result<Answer, Refusal> {
         let (rooms, source) = (&self.rooms, &asked.command.source);
         if rooms.ask.is_empty() {
-            return Err(Refusal::NoModel);
+            return Err(rooms.no_model(asked.phrase));
         }
         // Whoever joins a question costs nothing, and takes no place.
         if !self.flight.is_under_way(key) {

@@ -26,8 +26,8 @@ use crate::interpret::compose::Composer;
 use crate::interpret::flight::Flight;
 use crate::interpret::recall::{Key, Recall};
 use crate::interpret::voice::Voice;
-use crate::local::Local;
 use crate::local::explain::Explanation;
+use crate::local::{Local, When};
 use crate::store::journal::{Journal, Mark};
 use crate::telemetry::tally::Tally;
 
@@ -61,6 +61,17 @@ pub struct Rooms {
     pub journal: Arc<Journal>,
     /// What happened.
     pub tally: Arc<Tally>,
+}
+
+impl Rooms {
+    /// Why it was not understood, where there is no model to ask.
+    pub(super) fn no_model(&self, phrase: &Phrase) -> Refusal {
+        let others = self.local.others_than(phrase).filter(|_| self.local.when() != When::Never);
+        match (phrase.language(), others) {
+            (Some(language), Some(known)) => Refusal::UnknownLanguage { language: language.to_owned(), known },
+            _ => Refusal::NoModel,
+        }
+    }
 }
 
 /// The way of a command. What it remembers is shared with the one that takes its place after a reload: commands under way end in

@@ -152,6 +152,23 @@ async fn without_a_model_what_is_not_understood_says_so() {
 }
 
 #[tokio::test]
+async fn a_language_that_is_not_known_is_told_with_those_that_are() {
+    let mut stage = Scene::new().start().await;
+    for (language, why, words) in [
+        ("xx", "unknown_language", "I do not know the language xx: I know de, en, es, fr, nl."),
+        ("en-GB", "no_model", "I did not understand that"),
+        ("de", "no_model", "Das habe ich nicht verstanden"),
+    ] {
+        let id = format!("said-in-{language}");
+        let command = json!({"text": "please recite a poem about the sea", "language": language, "id": id});
+        stage.listener.publish("sayso/command/test", command.to_string()).await;
+        let reply = stage.reply_to(&id).await;
+        assert_eq!((&reply["outcome"], &reply["why"]), (&json!("refused"), &json!(why)), "{reply}");
+        assert!(reply["speech"].as_str().unwrap().contains(words), "{reply}");
+    }
+}
+
+#[tokio::test]
 async fn the_same_id_twice_is_done_once_and_answered_alike() {
     let mut stage = Scene::new().start().await;
     let command = json!({"text": "next track on the radio", "id": "once"}).to_string();
