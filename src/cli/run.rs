@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Place};
-use crate::daemon::{self, Outside, Told};
+use crate::daemon::{self, DaemonError, Outside, Told};
 use crate::store;
 use crate::systemd::Notify;
 use crate::telemetry::log;
@@ -28,11 +28,19 @@ pub(super) fn run(place: &Place) -> Result<Exit, Stop> {
         let signals = Signals::catch().map_err(|error| Stop::new(Exit::Internal, error))?;
         let (tell, told) = mpsc::channel(8);
         tokio::select! {
-            ended = daemon::run(config, Outside { notify, told, log }) => ended.map_err(|error| Stop::new(Exit::Failed, error)),
+            ended = daemon::run(config, Outside { notify, told, log }) => ended.map_err(|error| Stop::new(exit_of(&error), error)),
             never = signals.pass_on(place, tell) => match never {},
         }
     })?;
     Ok(Exit::Done)
+}
+
+/// What no restart cures must not be started again.
+fn exit_of(error: &DaemonError) -> Exit {
+    match error {
+        DaemonError::Language(_) | DaemonError::Connection(_) | DaemonError::Providers(_) => Exit::Config,
+        DaemonError::Store(_) => Exit::Failed,
+    }
 }
 
 /// A task that panicked must not leave a process that looks alive: systemd starts it anew. Where the store's files made it panic,

@@ -25,11 +25,16 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Reads a file; one that cannot be read, or that anybody may write, is a fault, and empty.
-    pub(super) fn open(path: &Path) -> Self {
+    /// Reads a file; one that cannot be read, or that anybody may write, is a fault, and empty. `named` says who wants it, and what to
+    /// do where it is not there.
+    pub(super) fn open(path: &Path, named: &str) -> Self {
         let file = Self { path: path.to_owned(), text: String::new(), faults: RefCell::default() };
         match read(path) {
             Ok(text) => Self { text, ..file },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                file.note_all(format!("there is no such file: {named}"), false);
+                file
+            }
             Err(error) => {
                 file.note_all(format!("cannot be read: {error}"), error.kind() == io::ErrorKind::PermissionDenied);
                 file
@@ -168,6 +173,12 @@ impl<'f> Table<'f> {
         if let Some(fault) = self.file.faults.borrow_mut().last_mut() {
             fault.forbidden = error.kind() == io::ErrorKind::PermissionDenied;
         }
+    }
+
+    /// Notes something to do about another file, which this table leads to.
+    pub(super) fn elsewhere(&self, file: PathBuf, line: Option<usize>, wanted: String, forbidden: bool) {
+        let fault = Fault { file, line, key: String::new(), found: None, wanted, forbidden };
+        self.file.faults.borrow_mut().push(fault);
     }
 
     /// Notes something to do about the table as a whole.

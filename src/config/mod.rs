@@ -35,6 +35,9 @@ use rights::Sources;
 /// Where the config is looked for when nothing names one.
 pub const USUAL: &str = "/etc/sayso/sayso.toml";
 
+const HOME_ARGUMENT: &str = "--home names it; give the path of yours, or leave --home out (the config's is read)";
+const HOME_KEY: &str = "`home` in the config names it; write the path of yours there, relative to the config, or leave the key out";
+
 /// Everything the daemon needs to know before it starts.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -141,6 +144,15 @@ impl Place {
         named.or_else(|| Path::new(USUAL).try_exists().unwrap_or(true).then(|| PathBuf::from(USUAL)))
     }
 
+    /// Who named the config file, and what to do where it is not there.
+    fn named_by(&self) -> &'static str {
+        match (&self.config, &self.environment.config) {
+            (Some(_), _) => "--config names it; give the path of yours, or leave --config out ($SAYSO_CONFIG, then /etc/sayso/sayso.toml is read)",
+            (None, Some(_)) => "$SAYSO_CONFIG names it; set that to the path of yours, or unset it (then /etc/sayso/sayso.toml is read)",
+            (None, None) => "it is looked for there when nothing names another; give the path of yours with --config",
+        }
+    }
+
     /// The file of this name that the config beside it would use.
     pub fn existing(&self, beside: &Path, name: &str) -> Option<PathBuf> {
         settings::candidates(&self.environment, beside, name).find(|path| path.is_file())
@@ -165,7 +177,7 @@ impl Config {
         let path = place.config();
         let beside = path.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         let folders = Folders { beside, needs: place.needs, environment: &place.environment };
-        let file = path.as_deref().map_or_else(File::absent, File::open);
+        let file = path.as_deref().map_or_else(File::absent, |path| File::open(path, place.named_by()));
         let tables = file.parse();
         let root = Table::root(&file, &tables);
         let of_interest = place.needs.of_interest();
@@ -177,7 +189,8 @@ impl Config {
         let home_path = home_path(place, &root, &folders);
         drop(root);
 
-        let home_file = home_path.as_deref().map_or_else(File::absent, File::open);
+        let home_named = if place.home.is_some() { HOME_ARGUMENT } else { HOME_KEY };
+        let home_file = home_path.as_deref().map_or_else(File::absent, |path| File::open(path, home_named));
         let home_tables = home_file.parse();
         let home = home::read(&Table::root(&home_file, &home_tables), sources.rights(), &config.mqtt.prefix);
         if home_file.is_sound() && of_interest.is_none() {

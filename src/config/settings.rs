@@ -10,9 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::pem;
+
 use crate::home::Home;
 use crate::interpret::{AdmitSettings, AskSettings, RecallSettings, Streaming};
-use crate::local::When;
+use crate::local::{LanguageError, Local, When};
+use crate::mqtt::tls::TlsError;
 use crate::pipeline::Order;
 use crate::provider::price::{Limits, Money};
 use crate::secret::Secret;
@@ -112,7 +115,30 @@ fn tls(table: &Table<'_>, folders: &Folders<'_>) -> Option<mqtt::Tls> {
         (false, true) => table.say("key", "a key wants its `cert` beside it"),
         _ => {}
     }
-    table.exists().then(|| mqtt::Tls { ca, client: cert.zip(key) })
+    let tls = mqtt::Tls { ca, client: cert.zip(key) };
+    // Who may not read the keys is not asked to.
+    if matches!(folders.needs, Needs::Everything | Needs::Broker | Needs::Announced) {
+        for fault in mqtt::tls::faults(&tls) {
+            unusable(table, fault);
+        }
+    }
+    table.exists().then_some(tls)
+}
+
+/// Notes that a file of TLS does not do, under the key that names it.
+fn unusable(table: &Table<'_>, fault: TlsError) {
+    match fault {
+        TlsError::File { key, source: pem::Error::Io(error), .. } => table.wrong(key, format!("a file that can be read: {error}")),
+        TlsError::File { key: key @ "key", source: pem::Error::NoItemsFound, .. } => {
+            table.wrong(key, "a PEM file with a private key in it, and not an encrypted one");
+        }
+        TlsError::File { key, source: pem::Error::NoItemsFound, .. } => table.wrong(key, "a PEM file with a certificate in it"),
+        TlsError::File { key, source, .. } => table.wrong(key, format!("a PEM file: {source}")),
+        TlsError::NoRoots { .. } => table.wrong("ca", "a PEM file with the certificate of the broker's authority in it"),
+        TlsError::Authority { source, .. } => table.wrong("ca", format!("the certificate of an authority: {source}")),
+        TlsError::Apart { .. } => table.wrong("key", "the private key of the certificate in `cert`: this one belongs to another"),
+        TlsError::Unusable(error) => table.wrong("cert", format!("a certificate and a key that can be used: {error}")),
+    }
 }
 
 fn login(table: &Table<'_>, folders: &Folders<'_>) -> Option<mqtt::Login> {
@@ -181,15 +207,35 @@ fn local(table: &Table<'_>, folders: &Folders<'_>) -> local::Settings {
         let fits = (2..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase());
         if fits { Ok(text.to_owned()) } else { Err("a language code such as \"en\"") }
     };
-    let folder = table.text("folder").map(|name| folders.beside.join(name));
-    if folder.as_ref().is_some_and(|f| !f.is_dir()) {
+    let mut folder = table.text("folder").map(|name| folders.beside.join(name));
+    if folder.take_if(|f| !f.is_dir()).is_some() {
         table.wrong("folder", "a folder that exists");
     }
     let beside = folders.beside.join("language");
-    local::Settings {
+    let settings = local::Settings {
         when: table.one_of("use", &[("first", When::First), ("last", When::Last), ("never", When::Never)]).unwrap_or(usual.when),
         language: table.text_as("language", code).unwrap_or(usual.language),
         folder: folder.or_else(|| beside.is_dir().then_some(beside)),
+    };
+    if folders.needs.of_interest().is_none() {
+        languages(table, &settings);
+    }
+    settings
+}
+
+/// Notes what is wrong with the language files, and a language that there is not.
+fn languages(table: &Table<'_>, settings: &local::Settings) {
+    for fault in Local::faults(settings) {
+        match fault {
+            LanguageError::Unknown { known, .. } => table.wrong("language", format!("one of {known}, or a file of that name in `local.folder`")),
+            LanguageError::Malformed { name, line, source } => {
+                let what = source.message().lines().next().unwrap_or("cannot be parsed");
+                table.elsewhere(name.into(), line, format!("not a language file: {what}"), false);
+            }
+            LanguageError::Unreadable { path, source } => {
+                table.elsewhere(path, None, format!("cannot be read: {source}"), source.kind() == io::ErrorKind::PermissionDenied);
+            }
+        }
     }
 }
 

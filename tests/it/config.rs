@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -11,6 +12,8 @@ use sayso::home::capability::{Property, Risk, Takes, Value};
 use sayso::local::When;
 use sayso::pipeline::Order;
 use sayso::provider::price::Prices;
+
+use crate::connection::certificates;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -69,7 +72,11 @@ fn everything_shown() -> String {
 #[test]
 fn every_key_shown_in_the_shipped_config_is_one_that_exists() {
     let (folder, place) = written(&everything_shown());
-    for file in ["ca.pem", "sayso.pem", "sayso.key", "mqtt-password", "openai-key", "anthropic-key"] {
+    certificates(folder.path());
+    for (made, named) in [("client.pem", "sayso.pem"), ("client.key", "sayso.key")] {
+        fs::rename(folder.path().join(made), folder.path().join(named)).unwrap();
+    }
+    for file in ["mqtt-password", "openai-key", "anthropic-key"] {
         fs::write(folder.path().join(file), "secret").unwrap();
     }
     fs::create_dir(folder.path().join("language")).unwrap();
@@ -78,6 +85,67 @@ fn every_key_shown_in_the_shipped_config_is_one_that_exists() {
     assert_eq!(config.ask.providers.len(), 3);
     assert_eq!(config.mqtt.tls.unwrap().client.unwrap().1.file_name().unwrap(), "sayso.key");
     assert_eq!(config.ask.providers[0].key.as_ref().unwrap().expose(), "secret");
+}
+
+/// What `sayso check` and `sayso run` say of a config, and the code both end with.
+fn checked_and_run(path: &Path) -> (String, Option<i32>) {
+    let ended = |verb: &str| {
+        let mut sayso = Command::new("timeout");
+        let output = sayso.args(["20", env!("CARGO_BIN_EXE_sayso"), verb, "--config"]).arg(path).env_remove("SAYSO_CONFIG").output().unwrap();
+        (String::from_utf8(output.stderr).unwrap(), output.status.code())
+    };
+    let checked = ended("check");
+    assert_eq!(checked, ended("run"));
+    checked
+}
+
+#[test]
+fn files_of_tls_that_would_not_do_are_faults_before_the_start() {
+    let (folder, place) = written("");
+    let write = |text: &str| fs::write(place.config.as_ref().unwrap(), text).unwrap();
+    certificates(folder.path());
+    let ours = "[mqtt.tls]\nca = \"ca.pem\"\ncert = \"client.pem\"\nkey = \"client.key\"\n";
+    write(ours);
+    Config::load(&place).unwrap_or_else(|faults| panic!("{faults}"));
+    fs::write(folder.path().join("torn.pem"), "-----BEGIN CERTIFICATE-----\nMIIB\n").unwrap();
+    fs::write(folder.path().join("hollow.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    for (from, to, says) in [
+        ("client.key", "server.key", "mqtt.tls.key: found `\"server.key\"`, wanted the private key of the certificate in `cert`"),
+        ("client.key", "client.pem", "mqtt.tls.key: found `\"client.pem\"`, wanted a PEM file with a private key in it"),
+        ("client.pem", "client.key", "mqtt.tls.cert: found `\"client.key\"`, wanted a PEM file with a certificate in it"),
+        ("client.pem", "hollow.pem", "mqtt.tls.cert: found `\"hollow.pem\"`, wanted a certificate"),
+        ("ca.pem", "torn.pem", "mqtt.tls.ca: found `\"torn.pem\"`, wanted a PEM file: "),
+        ("ca.pem", "hollow.pem", "mqtt.tls.ca: found `\"hollow.pem\"`, wanted the certificate of an authority: "),
+        ("ca.pem", "absent.pem", "mqtt.tls.ca: found `\"absent.pem\"`, wanted a PEM file that exists"),
+    ] {
+        write(&ours.replace(from, to));
+        let (said, code) = checked_and_run(place.config.as_ref().unwrap());
+        assert!(code == Some(78) && said.contains(says), "{code:?} {said}\nwanted {says}");
+        assert!(said.contains("1 fault to mend"), "{said}");
+    }
+}
+
+#[test]
+fn languages_that_would_not_do_are_faults_before_the_start() {
+    for (name, says) in [("local-language", "wanted one of de, en, es, fr, nl"), ("local-folder", "languages/en.toml:1: not a language file: ")] {
+        let (said, code) = checked_and_run(&root().join(format!("tests/fixtures/config/invalid/{name}.toml")));
+        assert!(code == Some(78) && said.contains(says), "{code:?} {said}");
+    }
+}
+
+#[test]
+fn a_config_that_is_not_there_is_told_with_who_named_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |arguments: &[&str], environment: &str| {
+        let mut sayso = Command::new(env!("CARGO_BIN_EXE_sayso"));
+        let output = sayso.arg("check").args(arguments).env("SAYSO_CONFIG", environment).current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(78));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let by_argument = said(&["--config", "nope.toml"], "other.toml");
+    assert!(by_argument.contains("nope.toml: there is no such file: --config names it; give the path of yours"), "{by_argument}");
+    let by_environment = said(&[], "other.toml");
+    assert!(by_environment.contains("other.toml: there is no such file: $SAYSO_CONFIG names it; set that"), "{by_environment}");
 }
 
 #[test]
@@ -167,7 +235,7 @@ fn a_provider_needs_no_more_than_its_name_api_and_key() {
     );
     assert!(providers.iter().all(|p| p.prices.is_some()));
     assert_eq!(providers[4].prices, Some(Prices::FREE));
-    assert_eq!((providers[0].concurrency.get(), providers[4].concurrency.get()), (4, 1));
+    assert_eq!((providers[0].concurrency.get(), providers[4].concurrency.get()), (16, 1));
 }
 
 #[test]
@@ -222,7 +290,7 @@ fn a_client_needs_no_keys_and_no_home() {
     assert_eq!(Config::load(&place).unwrap().mqtt.port, 2);
     place.needs = Needs::Home;
     let faults = Config::load(&place).unwrap_err().to_string();
-    assert!(faults.contains("absent.toml: cannot be read") && !faults.contains("key_file"), "{faults}");
+    assert!(faults.contains("absent.toml: there is no such file") && !faults.contains("key_file"), "{faults}");
 }
 
 #[test]
@@ -237,9 +305,9 @@ fn a_file_anybody_may_write_is_refused() {
 #[test]
 fn a_file_that_was_named_must_be_there() {
     let faults = Config::load(&Place::at("/nowhere/sayso.toml")).unwrap_err();
-    assert!(faults.to_string().starts_with("/nowhere/sayso.toml: cannot be read"), "{faults}");
+    assert!(faults.to_string().starts_with("/nowhere/sayso.toml: there is no such file"), "{faults}");
     let (_folder, place) = written("home = \"other.toml\"");
-    assert!(Config::load(&place).unwrap_err().to_string().contains("other.toml: cannot be read"));
+    assert!(Config::load(&place).unwrap_err().to_string().contains("other.toml: there is no such file"));
 }
 
 #[test]

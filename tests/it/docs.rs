@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sayso::config::{Config, Place};
 
+use crate::connection::certificates;
 use crate::daemon::Daemon;
 use crate::doctor::{doctor, with_access_list, with_login};
 use crate::listener::Listener;
@@ -56,7 +57,11 @@ fn the_configuration_of_the_pages_loads() {
             fs::write(&config, if what == "config" { &text } else { "" }).unwrap();
             fs::write(folder.path().join("home.toml"), if what == "home" { &text } else { "[area.kitchen]\n" }).unwrap();
             for file in words.filter_map(|word| word.split_once('=')) {
-                fs::write(folder.path().join(file.1), "x").unwrap();
+                if file.1 == "ca.pem" {
+                    certificates(folder.path());
+                } else {
+                    fs::write(folder.path().join(file.1), "x").unwrap();
+                }
             }
             Config::load(&Place::at(config)).unwrap_or_else(|faults| panic!("{name}:\n{text}\n{faults}"));
             loaded += 1;

@@ -15,6 +15,8 @@ mod real;
 mod scripted;
 mod tls;
 
+pub(crate) use tls::certificates;
+
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -10,7 +10,7 @@ use super::Sayso;
 use crate::broker::Broker;
 
 /// Makes an authority, and a certificate of it for the broker and for a client.
-fn certificates(folder: &Path) {
+pub(crate) fn certificates(folder: &Path) {
     let openssl = |line: &str| {
         let done = Command::new("openssl").args(line.split(' ')).current_dir(folder).output().unwrap();
         assert!(done.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&done.stderr));
