@@ -12,6 +12,7 @@ pub mod binding;
 pub mod capability;
 pub mod color;
 pub mod device;
+mod fence;
 mod jinja;
 pub mod permit;
 pub mod rights;

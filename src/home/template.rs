@@ -1,12 +1,13 @@
 //! Payload and value templates: Home Assistant's Jinja, parsed once to see that it is sound, rendered with a fuel limit
 //! because it may come from a device. Most are one of three simple shapes, which are rendered without an engine.
 
-use std::io;
 use std::sync::LazyLock;
 
-use minijinja::value::{Serde, Value as Engine, ValueKind};
-use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
+use minijinja::value::{Serde, Value as Engine};
+use minijinja::{Environment, UndefinedBehavior, context};
 use serde_json::Value as Json;
+
+use super::fence;
 
 /// Instructions one rendering may take. The longest of the templates met in the wild take under 2,000;
 /// a runaway loop ends after some milliseconds.
@@ -18,29 +19,13 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.set_recursion_limit(50);
     engine.set_undefined_behavior(UndefinedBehavior::Lenient);
     super::jinja::teach(&mut engine);
-    // A list can be repeated for nothing, and would be written without fuel.
+    fence::teach(&mut engine);
     engine.set_formatter(|out, state, value| {
-        if fits(value, &mut { MOST_WRITTEN }) { minijinja::escape_formatter(out, state, value) } else { Err(ErrorKind::InvalidOperation.into()) }
+        fence::writable(value)?;
+        minijinja::escape_formatter(out, state, value)
     });
     engine
 });
-
-/// Elements of lists and maps that are written in one place of a template.
-const MOST_WRITTEN: usize = 10_000;
-
-/// Whether the value has no more than `left` parts, looked at no further than that.
-fn fits(value: &Engine, left: &mut usize) -> bool {
-    *left = left.saturating_sub(1);
-    let inside = |key: Engine, left: &mut usize| {
-        let held = if value.kind() == ValueKind::Map { value.get_item(&key).unwrap_or_default() } else { key };
-        fits(&held, left)
-    };
-    match value.kind() {
-        _ if *left == 0 => false,
-        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => value.try_iter().is_ok_and(|mut all| all.all(|key| inside(key, left))),
-        _ => true,
-    }
-}
 
 /// A template that parses.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +62,7 @@ impl Template {
         if let Some(shape) = simple(text) {
             return Ok(Self(shape));
         }
-        ENGINE.template_from_str(text).map_err(|e| BadTemplate { why: e.to_string() })?;
+        fence::check(text).map_err(|e| BadTemplate { why: e.to_string() })?;
         Ok(Self(Shape::Jinja(text.to_owned())))
     }
 
@@ -108,31 +93,13 @@ impl Template {
     }
 }
 
-/// What the engine makes of it, as long as that is not too long: a list may be repeated without fuel, and ends only in being written.
+/// What the engine makes of it, if it is not too long.
 fn rendered(text: &str, variables: Engine) -> Option<String> {
-    let mut written = Bounded(Vec::new());
-    ENGINE.template_from_str(text).ok()?.render_captured_to(variables, &mut written).ok()?;
-    String::from_utf8(written.0).ok()
+    fence::render(&ENGINE, text, variables).ok().filter(|written| written.len() <= LONGEST)
 }
 
 /// The longest text made, in bytes. A payload of a light's effect has some hundred.
 const LONGEST: usize = 64 * 1024;
-
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
-        if self.0.len() + more.len() > LONGEST {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.0.extend_from_slice(more);
-        Ok(more.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A JSON value as a device would write it alone: strings without quotes.
 pub(crate) fn plain(value: &Json) -> String {

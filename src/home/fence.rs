@@ -1,0 +1,484 @@
+//! The fence around a stranger's template: it is rewritten so that every value it makes, looks up or passes on is measured at once.
+//!
+//! The engine counts its steps, but a step may stand for more than it costs: `[1] * 99999999` is one and a list of that length
+//! is walked by the next operator or filter; two steps that put a list twice into another double what is written of it; a
+//! namespace put into itself has no end. So a value that is too large stops the template where it comes about, and what the next
+//! step takes is small: its time is bounded, and the fuel bounds their number. Lists that are not there yet (ranges, slices, sums
+//! of lists) are made so, that none hides another.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use minijinja::machinery::ast::{
+    BinOp, Call, CallArg, Compare, CompareOp, Const, Do, EmitExpr, EmitRaw, Expr, Filter, FilterBlock, ForLoop, GetAttr, GetItem, IfCond, IfExpr, List, Map,
+    Set, SetBlock, Slice, Spanned, Stmt, Template, Test, Tuple, UnaryOp, UnaryOpKind, Var, WithBlock,
+};
+use minijinja::machinery::{CodeGenerator, Instructions, make_string_output, parse, tokenize};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Rest, Tuple as Several, Value, ValueKind, ValueOrKwargs};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
+
+/// The largest value: a byte of text weighs one, any part of a list or map [`PART`].
+const LARGEST: usize = 64 * 1024;
+const PART: usize = 16;
+/// The largest argument of a filter that applies another one to each item of a list.
+const SLIGHT: usize = 2 * 1024;
+/// Lists in lists.
+const DEEPEST: usize = 64;
+/// What a fuel's worth is, in weight: as much as the engine's own measure.
+const PER_FUEL: u64 = 64;
+
+/// The longest template, in bytes and in words and signs. The longest of the announcements kept as tests has 300 bytes.
+const LONGEST: usize = 16 * 1024;
+const MOST_TOKENS: usize = 2_000;
+/// Expressions and blocks in one another. The engine's compiler goes as deep as a sum is long, on the stack.
+const MOST_LEVELS: usize = 150;
+
+/// The filters that measure. Templates may use them as well; it does nothing to them.
+const FENCE: &str = "fenced";
+const LOW_FENCE: &str = "fenced_low";
+/// Keeps from a slice the one step that the engine cannot turn round.
+const STEP: &str = "fenced_step";
+
+/// Teaches the engine to measure, and takes from it what cannot be measured from outside.
+pub(super) fn teach(engine: &mut Environment<'_>) {
+    engine.add_filter(FENCE, |state: &State<'_, '_>, value: Value| fenced(state, value, LARGEST));
+    engine.add_filter(LOW_FENCE, |state: &State<'_, '_>, value: Value| fenced(state, value, SLIGHT));
+    engine.add_function("range", range);
+    engine.add_filter("sum", sum);
+    engine.add_filter("tojson", tojson);
+    engine.add_filter("format", format);
+    engine.add_filter(STEP, |step: Value| if step.as_i64() == Some(i64::MIN) { Err(Error::from(ErrorKind::InvalidOperation)) } else { Ok(step) });
+}
+
+/// What a template of a stranger gives, having been fenced in.
+///
+/// # Errors
+/// When it does not parse, fails, runs out of fuel or makes something too large.
+pub(super) fn render(engine: &Environment<'static>, text: &str, variables: Value) -> Result<String, Error> {
+    let (instructions, blocks) = compiled(text)?;
+    let mut written = String::new();
+    minijinja::machinery::eval(engine, &instructions, variables, &blocks, &mut make_string_output(&mut written), AutoEscape::None)?;
+    Ok(written)
+}
+
+/// Whether the template can be rendered at all.
+///
+/// # Errors
+/// When it does not parse or is too long.
+pub(super) fn check(text: &str) -> Result<(), Error> {
+    compiled(text).map(|_| ())
+}
+
+fn too_long() -> Error {
+    Error::new(ErrorKind::SyntaxError, "it is too long or too deep")
+}
+
+type Compiled<'a> = (Instructions<'a>, BTreeMap<&'a str, Instructions<'a>>);
+
+fn compiled(text: &str) -> Result<Compiled<'_>, Error> {
+    let syntax = SyntaxConfig::default();
+    if text.len() > LONGEST || tokenize(text, false, syntax.clone()).take(MOST_TOKENS + 1).count() > MOST_TOKENS {
+        return Err(too_long());
+    }
+    let fencing = Fencing::default();
+    let fenced = fencing.statement(&parse(text, "template", syntax)?)?;
+    if fencing.too_deep.get() {
+        return Err(too_long());
+    }
+    let mut code = CodeGenerator::new("template", text);
+    code.compile_stmt(&fenced);
+    Ok(code.finish())
+}
+
+fn fenced(state: &State<'_, '_>, value: Value, largest: usize) -> Result<Value, Error> {
+    let mut left = largest;
+    let value = made(value, &mut left, 0)?;
+    state.consume_fuel((largest - left) as u64 / PER_FUEL)?;
+    Ok(value)
+}
+
+/// Refuses to write what is too large.
+pub(super) fn writable(value: &Value) -> Result<(), Error> {
+    made(value.clone(), &mut { LARGEST }, 0).map(|_| ())
+}
+
+/// The value with all its parts made, if they are not more than `left`: looked at no further than that.
+fn made(value: Value, left: &mut usize, depth: usize) -> Result<Value, Error> {
+    let too_large = || Error::new(ErrorKind::InvalidOperation, "too large");
+    let weight = value.as_str().map_or_else(|| value.as_bytes().map_or(0, <[u8]>::len), str::len);
+    let weight = if depth > 0 { weight + PART } else { weight };
+    *left = left.checked_sub(weight).filter(|_| depth <= DEEPEST).ok_or_else(too_large)?;
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            let all = value.try_iter()?.map(|part| made(part, left, depth + 1)).collect::<Result<Vec<_>, _>>()?;
+            Ok(if value.is_tuple() { Several::from(all).into() } else { all.into() })
+        }
+        ValueKind::Map => {
+            let pair = |key: Value| {
+                let held = value.get_item(&key)?;
+                Ok((made(key, left, depth + 1)?, made(held, left, depth + 1)?))
+            };
+            let all = value.try_iter()?.map(pair).collect::<Result<BTreeMap<Value, Value>, Error>>()?;
+            Ok(Value::from_object(all))
+        }
+        // A function or the like, which is called and no value; or what a list failed to make.
+        ValueKind::Plain | ValueKind::Invalid => Err(Error::new(ErrorKind::InvalidOperation, "not a value")),
+        _ => Ok(value),
+    }
+}
+
+/// The engine's own takes numbers it cannot subtract.
+fn range(lower: i64, upper: Option<i64>, step: Option<i64>) -> Result<Vec<i64>, Error> {
+    let (from, to) = upper.map_or((0, lower), |upper| (lower, upper));
+    let step = step.unwrap_or(1);
+    let within = |n: &i64| if step > 0 { *n < to } else { *n > to };
+    let all: Vec<i64> = std::iter::successors(Some(from), |n| n.checked_add(step)).take_while(within).take(LARGEST / PART + 1).collect();
+    if step == 0 || all.len() > LARGEST / PART { Err(ErrorKind::InvalidOperation.into()) } else { Ok(all) }
+}
+
+/// Numbers alone: a sum of lists copies the first ones over and over.
+fn sum(state: &State<'_, '_>, values: Value, attribute: Option<&str>, start: Option<Value>, named: Kwargs) -> Result<Value, Error> {
+    let start = start.map_or_else(|| named.get::<Option<Value>>("start"), |start| Ok(Some(start)))?;
+    if start.as_ref().is_some_and(|start| !start.is_number()) {
+        return Err(ErrorKind::InvalidOperation.into());
+    }
+    minijinja::filters::sum(state, values, attribute, start, named)
+}
+
+/// The engine's own indents as far as it is told.
+fn tojson(value: &Value, indent: Option<Value>, named: Kwargs) -> Result<Value, Error> {
+    let indent = indent.map_or_else(|| named.get::<Option<Value>>("indent"), |indent| Ok(Some(indent)))?;
+    if indent.as_ref().and_then(Value::as_i64).is_some_and(|spaces| spaces > 8) {
+        return Err(ErrorKind::InvalidOperation.into());
+    }
+    minijinja::filters::tojson(value, indent, named)
+}
+
+/// The engine's own panics at a width or precision beyond 65,535, and a panic ends the process.
+fn format(state: &mut State<'_, '_>, text: &Value, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let numbers = |field: &str| field.split(|c: char| !c.is_ascii_digit()).any(|number| number.len() > 4);
+    if text.as_str().is_some_and(|text| text.split('%').skip(1).any(numbers)) {
+        return Err(ErrorKind::InvalidOperation.into());
+    }
+    minijinja::filters::format(state, text, arguments)
+}
+
+fn span<T>(node: T, like: minijinja::machinery::Span) -> Spanned<T> {
+    Spanned::new(node, like)
+}
+
+/// What is assigned to: not looked up.
+fn target<'a>(expr: &Expr<'a>) -> Result<Expr<'a>, Error> {
+    let all = |items: &[Expr<'a>]| items.iter().map(target).collect::<Result<Vec<_>, _>>();
+    Ok(match expr {
+        Expr::Var(e) => Expr::Var(span(Var { id: e.id }, e.span())),
+        Expr::List(e) => Expr::List(span(List { items: all(&e.items)? }, e.span())),
+        Expr::Tuple(e) => Expr::Tuple(span(Tuple { items: all(&e.items)? }, e.span())),
+        Expr::GetAttr(e) => Expr::GetAttr(span(GetAttr { expr: target(&e.expr)?, name: e.name }, e.span())),
+        _ => return Err(Error::new(ErrorKind::SyntaxError, "cannot assign to this")),
+    })
+}
+
+fn measured<'a>(expr: Expr<'a>, fence: &'static str) -> Expr<'a> {
+    let like = expr.span();
+    Expr::Filter(span(Filter { name: fence, expr: Some(expr), args: Vec::new() }, like))
+}
+
+/// The writing anew of a template, as deep as it is at the moment.
+#[derive(Default)]
+struct Fencing {
+    level: Rc<Cell<usize>>,
+    too_deep: Cell<bool>,
+}
+
+/// One level, left when dropped.
+struct Level(Rc<Cell<usize>>);
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Fencing {
+    fn down(&self) -> Option<Level> {
+        if self.level.get() >= MOST_LEVELS {
+            self.too_deep.set(true);
+            return None;
+        }
+        self.level.set(self.level.get() + 1);
+        Some(Level(Rc::clone(&self.level)))
+    }
+
+    fn statements<'a>(&self, all: &[Stmt<'a>]) -> Result<Vec<Stmt<'a>>, Error> {
+        all.iter().map(|each| self.statement(each)).collect()
+    }
+
+    fn statement<'a>(&self, stmt: &Stmt<'a>) -> Result<Stmt<'a>, Error> {
+        let _level = self.down().ok_or_else(too_long)?;
+        Ok(match stmt {
+            Stmt::Template(s) => Stmt::Template(span(Template { children: self.statements(&s.children)? }, s.span())),
+            // What is written is measured by the formatter, and a loop that calls itself is no value.
+            Stmt::EmitExpr(s) => Stmt::EmitExpr(span(EmitExpr { expr: self.bare(&s.expr) }, s.span())),
+            Stmt::EmitRaw(s) => Stmt::EmitRaw(span(EmitRaw { raw: s.raw }, s.span())),
+            Stmt::ForLoop(s) => {
+                let node = ForLoop {
+                    target: target(&s.target)?,
+                    iter: self.expression(&s.iter),
+                    filter_expr: s.filter_expr.as_ref().map(|each| self.expression(each)),
+                    recursive: s.recursive,
+                    body: self.statements(&s.body)?,
+                    else_body: self.statements(&s.else_body)?,
+                };
+                Stmt::ForLoop(span(node, s.span()))
+            }
+            Stmt::IfCond(s) => {
+                let node = IfCond { expr: self.expression(&s.expr), true_body: self.statements(&s.true_body)?, false_body: self.statements(&s.false_body)? };
+                Stmt::IfCond(span(node, s.span()))
+            }
+            Stmt::WithBlock(s) => {
+                let assignments = s.assignments.iter().map(|(to, what)| Ok((target(to)?, self.assigned(what)))).collect::<Result<_, Error>>()?;
+                Stmt::WithBlock(span(WithBlock { assignments, body: self.statements(&s.body)? }, s.span()))
+            }
+            Stmt::Set(s) => Stmt::Set(span(Set { target: target(&s.target)?, expr: self.assigned(&s.expr) }, s.span())),
+            Stmt::SetBlock(s) => {
+                let node = SetBlock { target: target(&s.target)?, filter: s.filter.as_ref().map(|each| self.bare(each)), body: self.statements(&s.body)? };
+                Stmt::SetBlock(span(node, s.span()))
+            }
+            Stmt::FilterBlock(s) => {
+                let node = FilterBlock { filter: self.bare(&s.filter), filter_span: s.filter_span, body: self.statements(&s.body)? };
+                Stmt::FilterBlock(span(node, s.span()))
+            }
+            Stmt::Do(s) => Stmt::Do(span(Do { call: span(self.call(&s.call), s.call.span()) }, s.span())),
+            Stmt::AutoEscape(_) => return Err(Error::new(ErrorKind::SyntaxError, "`autoescape` is of no use here")),
+        })
+    }
+
+    /// A namespace is one as long as nothing else holds it: so none comes to hold itself.
+    fn assigned<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
+        match expr {
+            Expr::Call(e) if matches!(&e.expr, Expr::Var(function) if function.id == "namespace") => self.bare(expr),
+            _ => self.expression(expr),
+        }
+    }
+
+    /// The same expression, its value measured.
+    fn expression<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
+        match expr {
+            // Numbers, truth, and text as long as the template at most; of the last three, what is given has been measured.
+            Expr::Const(_) | Expr::UnaryOp(_) | Expr::Compare(_) | Expr::Test(_) | Expr::IfExpr(_) => self.bare(expr),
+            _ => measured(self.bare(expr), FENCE),
+        }
+    }
+
+    /// The same expression, only what it is made from measured.
+    fn bare<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
+        let Some(_level) = self.down() else { return Expr::Const(span(Const { value: ().into() }, expr.span())) };
+        let all = |items: &[Expr<'a>]| items.iter().map(|each| self.expression(each)).collect::<Vec<_>>();
+        let some = |item: &Option<Expr<'a>>| item.as_ref().map(|each| self.expression(each));
+        match expr {
+            Expr::Var(e) => Expr::Var(span(Var { id: e.id }, e.span())),
+            Expr::Const(e) => Expr::Const(span(Const { value: e.value.clone() }, e.span())),
+            Expr::Slice(e) => {
+                let step = e.step.as_ref().map(|step| measured(self.bare(step), STEP));
+                let node = Slice { expr: self.expression(&e.expr), start: some(&e.start), stop: some(&e.stop), step };
+                Expr::Slice(span(node, e.span()))
+            }
+            Expr::UnaryOp(e) => {
+                let op = if matches!(e.op, UnaryOpKind::Not) { UnaryOpKind::Not } else { UnaryOpKind::Neg };
+                Expr::UnaryOp(span(UnaryOp { op, expr: self.expression(&e.expr) }, e.span()))
+            }
+            Expr::BinOp(e) => Expr::BinOp(span(BinOp { op: e.op, left: self.expression(&e.left), right: self.expression(&e.right) }, e.span())),
+            Expr::Compare(e) => {
+                let ops = e.ops.iter().map(|next| CompareOp { op: next.op, expr: self.expression(&next.expr) }).collect();
+                Expr::Compare(span(Compare { expr: self.expression(&e.expr), ops }, e.span()))
+            }
+            Expr::IfExpr(e) => {
+                let node = IfExpr { test_expr: self.expression(&e.test_expr), true_expr: self.expression(&e.true_expr), false_expr: some(&e.false_expr) };
+                Expr::IfExpr(span(node, e.span()))
+            }
+            Expr::Filter(e) => {
+                // `select (attr)` is read as one name too.
+                let name: String = e.name.split_whitespace().collect();
+                let each = matches!(name.as_str(), "map" | "select" | "reject" | "selectattr" | "rejectattr");
+                let node = Filter { name: e.name, expr: some(&e.expr), args: self.arguments(&e.args, if each { LOW_FENCE } else { FENCE }) };
+                Expr::Filter(span(node, e.span()))
+            }
+            Expr::Test(e) => Expr::Test(span(Test { name: e.name, expr: self.expression(&e.expr), args: self.arguments(&e.args, FENCE) }, e.span())),
+            Expr::GetAttr(e) => Expr::GetAttr(span(GetAttr { expr: self.looked_into(&e.expr), name: e.name }, e.span())),
+            Expr::GetItem(e) => {
+                let node = GetItem { expr: self.looked_into(&e.expr), subscript_expr: self.expression(&e.subscript_expr) };
+                Expr::GetItem(span(node, e.span()))
+            }
+            Expr::Call(e) => Expr::Call(span(self.call(e), e.span())),
+            Expr::List(e) => Expr::List(span(List { items: all(&e.items) }, e.span())),
+            Expr::Tuple(e) => Expr::Tuple(span(Tuple { items: all(&e.items) }, e.span())),
+            Expr::Map(e) => Expr::Map(span(Map { keys: all(&e.keys), values: all(&e.values) }, e.span())),
+        }
+    }
+
+    /// What is looked into is not walked, if it has been there before: the payload may be large.
+    fn looked_into<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
+        if matches!(expr, Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_)) { self.bare(expr) } else { self.expression(expr) }
+    }
+
+    fn call<'a>(&self, call: &Call<'a>) -> Call<'a> {
+        // A method of a variable may be one of the loop, which is no value.
+        let expr = match &call.expr {
+            Expr::GetAttr(e) if !matches!(e.expr, Expr::Var(_)) => Expr::GetAttr(span(GetAttr { expr: self.expression(&e.expr), name: e.name }, e.span())),
+            other => self.bare(other),
+        };
+        Call { expr, args: self.arguments(&call.args, FENCE) }
+    }
+
+    fn arguments<'a>(&self, all: &[CallArg<'a>], fence: &'static str) -> Vec<CallArg<'a>> {
+        let value = |expr: &Expr<'a>| if matches!(expr, Expr::Const(_)) && fence == FENCE { self.bare(expr) } else { measured(self.bare(expr), fence) };
+        let argument = |arg: &CallArg<'a>| match arg {
+            CallArg::Pos(expr) => CallArg::Pos(value(expr)),
+            CallArg::Kwarg(name, expr) => CallArg::Kwarg(name, value(expr)),
+            CallArg::PosSplat(expr) => CallArg::PosSplat(value(expr)),
+            CallArg::KwargSplat(expr) => CallArg::KwargSplat(value(expr)),
+        };
+        all.iter().map(argument).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::template::Template;
+    use serde_json::{Value as Json, json};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn render(template: &str, value: &Json) -> Option<String> {
+        Template::parse(template).ok()?.render(value)
+    }
+
+    /// Each of these would be walked for minutes at least, or fill the memory, or end the process by a panic.
+    const HOSTILE: [&str; 47] = [
+        "{{ '%.99999f' | format(1) | length }}",
+        "{{ '%(a)99999.99999d' | format(a=1) | length }}",
+        "{{ 'abc'[::-9223372036854775807 - 1] }}",
+        "{{ ([value] * 99999999) | length }}",
+        "{{ ([value] * 99999999) | join | length }}",
+        "{{ ([1] * 99999999) | sum }}",
+        "{{ ([1] * 99999999) | sort | first }}",
+        "{{ ([1] * 99999999) | tojson | length }}",
+        "{{ ([1] * 99999999) | string | length }}",
+        "{{ ([1] * 99999999) | upper | length }}",
+        "{{ ([1] * 99999999)[-1] }}",
+        "{{ 2 in [1] * 99999999 }}",
+        "{{ [1] * 99999999 == [1] * 99999999 }}",
+        "{{ ([1] * 99999999 ~ '') | length }}",
+        "{{ 99999999 * value_json }}",
+        "{{ 99999999 * value_json.a }}",
+        "{{ value.split(',') * 99999999 }}",
+        "{% for a in [[1] * 99999999] %}{{ a == [1] * 99999999 }}{% endfor %}",
+        "{% for a in ([1] * 99999999)[::-1] %}{% endfor %}",
+        "{% if [1] * 99999999 %}{% for a in [1] * 99999999 %}{% endfor %}x{% endif %}",
+        "{% set a = [1] %}DOUBLE{% set a = a + a %}END{{ a | length }}",
+        "{% set a = [1] %}DOUBLE{% set a = [a, a] %}END{{ a | tojson | length }}",
+        "{% set a = [1] %}DOUBLE{% set a = {'a': a, 'b': a} %}END{{ a == a }}{{ a ~ '' }}",
+        "{% set a = [1] %}DOUBLE{% set a = (a, a) %}END{{ a | string | length }}",
+        "{% set a = [1] %}DOUBLE{% set a = a | chain(a) %}END{{ a | length }}",
+        "{% set a = [1] %}DOUBLE{% set a = a | zip(a) | list %}END{{ a ~ '' }}",
+        "{% set a = [1] %}DOUBLE{% set a = [a, a] | list %}END{{ a in [a] }}{{ a | unique }}",
+        "{% set a = {'a': 1} %}DOUBLE{% set a = dict(a=a, b=a) %}END{{ a | pprint | length }}",
+        "{% set a = 'xxxxxxxx' %}DOUBLE{% set a = a * 2 %}END{{ a | length }}",
+        "{% set n = namespace(a=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% endfor %}{{ n.a | tojson }}",
+        "{% set n = namespace(a=[1]) %}{% for i in range(4000) %}{% set n.a = [n.a] %}{% endfor %}{{ n.a | tojson | length }}",
+        "{% set n = namespace(a=[1]) %}{% for i in range(4000) %}{% set n.a = n.a + n.a %}{% endfor %}{{ n.a | length }}",
+        "{{ 'a' * 99999999 }}",
+        "{{ ('a' * 99999999) | length }}",
+        "{{ (value ~ 'a') * 99999999 }}",
+        "{{ range(10 ** 9) | length }}",
+        "{{ range(0, -9223372036854775808, -1) | length }}",
+        "{{ range(9223372036854775807, -9223372036854775807, -1) | length }}",
+        "{{ [1] | batch(10 ** 9, 1) | list | length }}",
+        "{{ [1] | slice(10 ** 9) | list | length }}",
+        "{{ [[[1]]] | tojson(indent=10 ** 9) | length }}",
+        "{{ 'x' | indent(10 ** 9, true) | length }}",
+        "{{ '%99999999d' | format(1) | length }}",
+        "{{ 'aaaaaaaaaaaaaaaaaaaaaaaa' | replace('', 'a' * 9999999) | length }}",
+        "{{ range(4000) | map('replace', range(4000), '') | list | length }}",
+        "{{ [(1, 2)] | sum(start=()) }}",
+        "{% macro m(x) %}{{ m(x ~ x) }}{% endmacro %}{{ m(value) }}",
+    ];
+
+    #[test]
+    fn what_grows_without_end_gives_nothing() {
+        for hostile in HOSTILE {
+            let step = hostile.split_once("DOUBLE").and_then(|(_, rest)| rest.split_once("END")).map_or("", |(step, _)| step);
+            let template = hostile.replace(&format!("DOUBLE{step}END"), &step.repeat(60));
+            assert_eq!(render(&template, &json!({"a": [1, 2]})), None, "{hostile}");
+            assert_eq!(render(&template, &json!([1, 2])), None, "{hostile}");
+            assert_eq!(render(&template, &json!("a,b")), None, "{hostile}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_walked_no_further_than_is_allowed() {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&seen);
+        let endless = Value::make_iterable(move || {
+            let counted = Arc::clone(&counted);
+            (0u64..).map(move |n| n + (counted.fetch_add(1, Ordering::Relaxed) as u64))
+        });
+        assert!(made(endless, &mut { LARGEST }, 0).is_err());
+        assert!(seen.load(Ordering::Relaxed) <= LARGEST / PART + 1, "{seen:?}");
+    }
+
+    #[test]
+    fn nothing_comes_to_hold_itself() {
+        let namespace = "{% set n = namespace() %}{% set n.n = n %}{% set n.l = [n] %}{{ n.n.n }}{{ n.l | length }}";
+        assert_eq!(render(namespace, &json!(1)).as_deref(), Some("1"));
+        assert_eq!(render("{% for a in [1, 2] %}{{ loop.changed(loop) }}{% endfor %}", &json!(1)).as_deref(), Some("TrueTrue"));
+    }
+
+    #[test]
+    fn a_template_as_long_as_allowed_ends_on_a_small_stack() {
+        for (first, more) in
+            [("value", "+1"), ("value", "|e"), ("value", ".a"), ("value", "()"), ("value", "[0]"), ("value", "~1"), ("1", "<1"), ("1", " in 1")]
+        {
+            for count in [990, 660, 140, 70] {
+                render(&format!("{{{{ {first}{} }}}}", more.repeat(count)), &json!(1));
+            }
+        }
+        for (nested, end) in [("{% elif value == 8 %}", ""), ("{% if value %}", "{% endif %}"), ("{% for a in [1] %}", "{% endfor %}")] {
+            for count in [300, 140, 70] {
+                render(&format!("{{% if value == 1 %}}x{}{}{{% endif %}}", nested.repeat(count), end.repeat(count)), &json!(1));
+            }
+        }
+        let words = (0..100).map(|n| format!("{{% elif value == '{n}' %}}word {n}")).collect::<Vec<_>>().concat();
+        assert_eq!(render(&format!("{{% if value == 'x' %}}{words}{{% endif %}}"), &json!(99)).as_deref(), Some("word 99"));
+        assert!(Template::parse(&format!("{{{{ 1 }}}}{}", " ".repeat(LONGEST))).is_err());
+        assert!(Template::parse(&format!("{{{{ 1{} }}}}", "+1".repeat(MOST_TOKENS / 2))).is_err());
+    }
+
+    #[test]
+    fn what_templates_of_devices_do_works_as_before() {
+        let value = json!({"brightness": 100, "a": 3, "b": 4, "l": ["x", "y", "z"], "m": {"k": [1, 2]}, "s": "a,b"});
+        for (template, given) in [
+            ("{{ value_json.brightness * 2.55 }}", "254.99999999999997"),
+            ("{{ value_json.a * value_json.b }}", "12"),
+            ("{{ value_json.l[-1] }}{{ value_json.l[1:] | join }}{{ (value_json.l + ['w']) | length }}", "zyz4"),
+            ("{{ [value_json.a, value_json.b] | max }}", "4"),
+            ("{{ value_json.m.k | sum }}{{ value_json.m.k | tojson }}{{ 2 in value_json.m.k }}", "3[1, 2]True"),
+            ("{% for k, v in value_json.m.items() %}{{ k }}{{ v[0] }}{% endfor %}", "k1"),
+            ("{% for k in value_json.l %}{{ loop.index }}{{ loop.cycle('o', 'e') }}{{ loop.last }}{% endfor %}", "1oFalse2eFalse3oTrue"),
+            ("{% set n = namespace(t=0) %}{% for i in range(4) %}{% set n.t = n.t + i %}{% endfor %}{{ n.t }}", "6"),
+            ("{% set a, b = value_json.s.split(',') %}{{ b }}{{ a * 3 }}{{ '-' * 4 }}", "baaa----"),
+            ("{{ {'ON': 1}.get('ON') }}{{ {'a': 2}['a'] }}{{ (1, 2) }}", "12(1, 2)"),
+            ("{{ value_json.none.x is defined }}{{ value_json.none is defined }}{{ value_json.none | default('d') }}", ""),
+            ("{{ value_json.none is defined }}{{ value_json.none | default('d') }}{{ 'x' if value_json.a > 2 else 'y' }}", "Falsedx"),
+            ("{% for a in [[1], [2, [3]]] recursive %}{% if a is iterable %}{{ loop(a) }}{% else %}{{ a }}{% endif %}{% endfor %}", "123"),
+            ("{{ value_json.l | map('upper') | join('-') }}{{ value_json.l | select('in', ['x', 'z']) | list | length }}", "X-Y-Z2"),
+            ("{% filter upper %}a{{ value_json.a }}{% endfilter %}{% set c %}b{% endset %}{{ c }}", "A3b"),
+        ] {
+            assert_eq!(render(template, &value).unwrap_or_default(), given, "{template}");
+        }
+    }
+}
