@@ -181,7 +181,8 @@ impl<'a> Round<'a> {
     /// that are silent.
     fn wait_for_room(&mut self) -> bool {
         for wanted in [Closed::Full, Closed::Silent] {
-            let busy: Vec<Arc<Lane>> = self.passed_over.extract_if(.., |(_, closed)| *closed == wanted).map(|(lane, _)| lane).collect();
+            // They stay passed over: the first that has room may be over a limit, or fail, and then the others are still there.
+            let busy: Vec<Arc<Lane>> = self.passed_over.iter().filter(|(_, closed)| *closed == wanted).map(|(lane, _)| Arc::clone(lane)).collect();
             if busy.is_empty() {
                 continue;
             }
@@ -231,6 +232,7 @@ impl<'a> Round<'a> {
 
     /// A place has come free, or a rest is over.
     fn take_seat(&mut self, lane: &Arc<Lane>, slot: Option<Slot>) {
+        self.passed_over.retain(|(other, _)| !Arc::ptr_eq(other, lane));
         let turn = match slot {
             Some(slot) => lane.enter_with(slot, &self.prompt, Despite::Silence),
             None => lane.enter(&self.prompt, Despite::Silence),

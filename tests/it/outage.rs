@@ -48,6 +48,23 @@ async fn a_thousand_equal_commands_at_once_cost_one_call() {
 }
 
 #[tokio::test]
+async fn a_busy_provider_is_not_forgotten_when_another_that_was_busy_is_over_its_limit() {
+    let slow = |after| Script::tells("Yes.").after(Duration::from_millis(after));
+    let (limited, other) = (Endpoint::start([slow(300)]).await, Endpoint::start([slow(900)]).await);
+    let table = |name: &str, url: String, more: &str| {
+        format!("\n[[provider]]\nname = \"{name}\"\nbase_url = \"{url}\"\nmodel = \"m\"\nkey_file = \"key\"\nconcurrency = 1\n{more}\n")
+    };
+    let first = table("limited", limited.url(), "requests_per_minute = 1");
+    let mut stage = Scene::new().with("[local]\nuse = \"never\"").with(NO_QUOTA).provider(&first).provider(&table("other", other.url(), "")).start().await;
+    // One for each provider, and one that finds both of them busy. The first to have room has no calls left for a minute.
+    say_all(&mut stage, "q", 3, |n| format!("what is three times {n}")).await;
+    for reply in replies(&mut stage, "q", 3).await {
+        assert_eq!(reply["outcome"], "answered", "{reply}");
+    }
+    assert_eq!((limited.requests(), other.requests()), (1, 2));
+}
+
+#[tokio::test]
 async fn a_thousand_different_commands_keep_to_the_limits_of_a_provider() {
     let (limited, other) = (Endpoint::start([Script::tells("Yes.")]).await, Endpoint::start([Script::tells("Yes.")]).await);
     let table =
