@@ -32,11 +32,11 @@ impl SayIt<'_> {
     }
 }
 
-/// `Desk lamp` → `desk lamp`; `TV` stays.
+/// `Desk lamp` → `desk lamp`; `TV` and `FanBlower Bedroom` stay.
 fn lowered(name: &str) -> String {
     let mut letters = name.chars();
     match (letters.next(), letters.as_str()) {
-        (Some(first), rest) if rest.chars().any(char::is_lowercase) => first.to_lowercase().chain(rest.chars()).collect(),
+        (Some(first), rest) if !rest.chars().any(char::is_uppercase) => first.to_lowercase().chain(rest.chars()).collect(),
         _ => name.to_owned(),
     }
 }
@@ -110,4 +110,16 @@ fn questions(the: &str, capability: &Capability) -> Vec<String> {
         all.extend(words.iter().take(2).map(|word| format!("is {the} {word}?")));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lowered;
+
+    #[test]
+    fn only_a_name_of_common_words_loses_its_capital() {
+        for (name, said) in [("Desk lamp", "desk lamp"), ("TV", "TV"), ("FanBlower Bedroom Fan", "FanBlower Bedroom Fan"), ("Büro", "büro")] {
+            assert_eq!(lowered(name), said);
+        }
+    }
 }
