@@ -128,6 +128,14 @@ pub enum Malformed {
         /// The longest taken.
         most: usize,
     },
+    /// More parts than any honest device has: half of it taken would be half of a home, and nobody told.
+    #[error("the announcement has {found} components, more than {most}")]
+    TooMany {
+        /// How many it has.
+        found: usize,
+        /// The most taken.
+        most: usize,
+    },
     /// Not JSON, or nested too deep.
     #[error("the announcement is not the JSON expected: {0}")]
     NotJson(String),

@@ -281,6 +281,18 @@ fn deep_and_long_payloads_are_refused() {
 }
 
 #[test]
+fn a_device_of_thousands_of_parts_is_refused_whole_and_with_its_count() {
+    let parts = |count: usize| {
+        let parts: Map<String, Json> =
+            (0..count).map(|n| (format!("c{n}"), json!({"p": "switch", "name": format!("S {n}"), "cmd_t": format!("s/{n}")}))).collect();
+        json!({"dev": {"ids": "hub", "name": "Hub"}, "cmps": parts}).to_string()
+    };
+    let read = |count| Settings::default().read("homeassistant/device/hub/config", parts(count).as_bytes());
+    assert!(matches!(read(1024), Ok(Message::Announced(found)) if found.len() == 1024));
+    assert_eq!(read(1025).unwrap_err().to_string(), "the announcement has 1025 components, more than 1024");
+}
+
+#[test]
 fn hostile_templates_are_refused_or_say_nothing() {
     let templates = [
         "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}".to_owned(),

@@ -21,8 +21,8 @@ mod simple;
 /// The longest announcement taken, in bytes. A device with 60 components has about 40,000.
 const LONGEST: usize = 512 * 1024;
 
-/// The most components of one device.
-const MOST_COMPONENTS: usize = 256;
+/// The most components of one device: a gateway that tells all it has as one device has some hundred.
+const MOST_COMPONENTS: usize = 1_024;
 
 /// Reads what was announced on `topic`, below the discovery prefix.
 ///
@@ -114,11 +114,14 @@ fn identity(device: &Map<String, Json>) -> Option<String> {
 /// All components of one device. What cannot be used does not spoil the rest.
 fn device(mut announced: Map<String, Json>, object: &str) -> Result<Message, Malformed> {
     let Some(Json::Object(components)) = announced.remove("components") else { return Err(Malformed::Missing("components")) };
+    if components.len() > MOST_COMPONENTS {
+        return Err(Malformed::TooMany { found: components.len(), most: MOST_COMPONENTS });
+    }
     let mut body = Body::of(announced.remove("device"), &announced, object);
     body.name = body.name.or_else(|| names::clean(object));
     let base = announced.get("~").cloned();
     let (mut all, mut spoiled) = (Vec::new(), None);
-    for (id, component) in components.into_iter().take(MOST_COMPONENTS) {
+    for (id, component) in components {
         let Json::Object(mut own) = component else { continue };
         if let (Some(base), false) = (&base, own.contains_key("~")) {
             own.insert("~".to_owned(), base.clone());
