@@ -155,17 +155,7 @@ impl Announced {
         let called = self.device_name();
         let name = name.or_else(|| names::clean(&self.t))?;
         let id = names::slug(&name).or_else(|| Slug::new(kind).ok())?;
-        let mut device = Device {
-            id,
-            name,
-            aliases: Vec::new(),
-            area: None,
-            kind: Kind::new(Slug::new(kind).ok()?),
-            class: None,
-            capabilities,
-            presence: self.presence(),
-            risks: Vec::new(),
-        };
+        let mut device = Device { name, capabilities, presence: self.presence(), ..Device::new(id, Kind::new(Slug::new(kind).ok()?)) };
         device.guard_entrances();
         let unique = names::address(&self.mac);
         Some(Found { device, origin: Origin::Tasmota, unique, called, suggested_area: None, members: Vec::new() })

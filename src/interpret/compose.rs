@@ -2,7 +2,6 @@
 //! the same, and what was said, last and alone. No state, no time, no history: so the answer can be kept.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +13,7 @@ use crate::home::capability::Property;
 use crate::home::rights::Rights;
 use crate::provider::Prompt;
 
-use super::registry::{registry, standard, word};
+use super::registry::{put, registry, standard, word};
 
 /// The tokens an answer may take: for words or some forty actions, and for an action on every fourth device, which has 20 to
 /// 24, for somebody may say "all lights off". A model at home sets memory aside for each. A provider's own limit may be lower.
@@ -194,10 +193,6 @@ fn message(phrase: &Phrase, home: &Home) -> String {
 
 fn prefix(home: &Home, source: &str) -> String {
     format!("{INSTRUCTIONS}{}", registry(home, |device, property| home.rights().allow(source, device, property)))
-}
-
-fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a String takes everything");
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ fn short(bound: f64) -> f64 {
     (bound * 10.0).round() / 10.0
 }
 
-fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+pub(super) fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a String takes everything");
 }
 

@@ -139,17 +139,7 @@ fn whole(unique: &str, called: &str, name: &str, kind: &str, capabilities: Vec<C
     }
     let name = names::clean(name)?;
     let id = names::slug(&name).or_else(|| Slug::new(kind).ok())?;
-    let mut device = Device {
-        id,
-        name,
-        aliases: Vec::new(),
-        area: None,
-        kind: Kind::new(Slug::new(kind).ok()?),
-        class: None,
-        capabilities,
-        presence: Presence::default(),
-        risks: Vec::new(),
-    };
+    let mut device = Device { name, capabilities, ..Device::new(id, Kind::new(Slug::new(kind).ok()?)) };
     device.guard_entrances();
     let (unique, called) = (unique.to_owned(), names::clean(called));
     Some(Found { device, origin: Origin::Zigbee2mqtt, unique, called, suggested_area: None, members: Vec::new() })

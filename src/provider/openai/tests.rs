@@ -1,11 +1,10 @@
 //! Against the facts of the API: requests, bodies, errors and headers as the official SDK meets them.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::*;
-use crate::provider::fixture::assert_errors_are_cut;
-use crate::provider::{Disposition, Timeouts, Usage};
+use crate::provider::fixture::{self, assert_errors_are_cut};
+use crate::provider::{Disposition, Usage};
 use crate::secret::Secret;
 
 const ANSWER: &str = r#"{"actions":[{"device":"kitchen_lamp","op":"set","property":"brightness","value":30}],"question":null,"speech":null}"#;
@@ -16,25 +15,8 @@ fn fixtures(name: &str) -> Json {
 }
 
 fn settings(structure: Structure) -> Settings {
-    Settings {
-        name: "main".into(),
-        api: crate::provider::Api::OpenAi,
-        base_url: "https://api.openai.com/v1".into(),
-        model: "gpt-6-luna".into(),
-        key: Secret::new("KEY"),
-        key_header: None,
-        headers: HeaderMap::new(),
-        structure,
-        reasoning_effort: Some("none".into()),
-        max_output_tokens: 256,
-        requests_per_minute: None,
-        tokens_per_minute: None,
-        concurrency: NonZeroUsize::MIN,
-        timeouts: Timeouts::default(),
-        prices: None,
-        weight: None,
-        spend: crate::provider::price::Limits::default(),
-    }
+    let usual = fixture::settings(crate::provider::Api::OpenAi, "gpt-6-luna");
+    Settings { base_url: "https://api.openai.com/v1".into(), structure, reasoning_effort: Some("none".into()), ..usual }
 }
 
 fn at(base_url: &str, structure: Structure) -> OpenAi {
