@@ -49,7 +49,9 @@ const PATIENCE: RangeInclusive<Duration> = ms(100)..=s(60);
 const STREAMING: [(&str, Streaming); 3] = [("auto", Streaming::Auto), ("always", Streaming::Always), ("never", Streaming::Never)];
 const GRACE: RangeInclusive<Duration> = s(1)..=s(300);
 /// The folder beside the config from which systemd takes credentials: there the tools of an operator find them too.
-const CREDENTIALS: &str = "credentials";
+pub const CREDENTIALS: &str = "credentials";
+/// What to do where `[mqtt.tls]` names no authority and the system has none either.
+const NO_AUTHORITIES: &str = "this machine trusts no certificate authority, so no broker could prove itself: name the file of the broker's own here, or `apt install ca-certificates`";
 const QUEUE: RangeInclusive<u32> = 1..=65_536;
 const CACHE: RangeInclusive<u64> = 1 << 20..=1 << 30;
 
@@ -120,6 +122,9 @@ fn tls(table: &Table<'_>, folders: &Folders<'_>) -> Option<mqtt::Tls> {
     if matches!(folders.needs, Needs::Everything | Needs::Broker | Needs::Announced) {
         for fault in mqtt::tls::faults(&tls) {
             unusable(table, fault);
+        }
+        if table.exists() && !table.has("ca") && !mqtt::tls::system_has_authorities() {
+            table.say("ca", NO_AUTHORITIES);
         }
     }
     table.exists().then_some(tls)

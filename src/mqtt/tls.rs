@@ -55,6 +55,11 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
     trusting(roots(tls.ca.as_ref())?, tls.client.as_ref())
 }
 
+/// True where this machine has an authority to trust, for a broker whose own is not named.
+pub fn system_has_authorities() -> bool {
+    roots(None).is_ok()
+}
+
 /// What of the files that are named would be refused: all of it, and nothing of the system's own store.
 pub fn faults(tls: &Tls) -> Vec<TlsError> {
     let authority = tls.ca.as_ref().and_then(|file| roots(Some(file)).err());

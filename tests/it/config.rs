@@ -125,6 +125,28 @@ fn files_of_tls_that_would_not_do_are_faults_before_the_start() {
     }
 }
 
+/// A machine with no `ca-certificates` is played by the variables that name its store.
+#[test]
+fn tls_without_anybody_to_trust_is_a_fault_before_the_start() {
+    let (folder, place) = written("");
+    let nobody = folder.path().join("nobody.pem");
+    fs::write(&nobody, "").unwrap();
+    let ended = |verb: &str, table: &str| {
+        fs::write(place.config.as_ref().unwrap(), format!("[mqtt]\nhost = \"127.0.0.1\"\nport = 9\n{table}")).unwrap();
+        let mut sayso = Command::new("timeout");
+        sayso.args(["20", env!("CARGO_BIN_EXE_sayso"), verb, "--config"]).arg(place.config.as_ref().unwrap()).env_remove("SAYSO_CONFIG");
+        let output = sayso.env("SSL_CERT_FILE", &nobody).env_remove("SSL_CERT_DIR").output().unwrap();
+        (String::from_utf8(output.stderr).unwrap(), output.status.code())
+    };
+    let checked = ended("check", "[mqtt.tls]\n");
+    assert!(checked.1 == Some(78) && checked.0.contains("toml:4: mqtt.tls.ca: this machine trusts no certificate authority"), "{checked:?}");
+    assert_eq!(checked, ended("run", "[mqtt.tls]\n"));
+    certificates(folder.path());
+    for table in ["", "[mqtt.tls]\nca = \"ca.pem\"\n"] {
+        assert_eq!(ended("check", table).1, Some(0), "{table}");
+    }
+}
+
 #[test]
 fn languages_that_would_not_do_are_faults_before_the_start() {
     for (name, says) in [("local-language", "wanted one of de, en, es, fr, nl"), ("local-folder", "languages/en.toml:1: not a language file: ")] {
