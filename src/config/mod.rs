@@ -31,6 +31,7 @@ use environment::Environment;
 pub use fault::{Fault, Faults};
 use file::{File, Table};
 use rights::Sources;
+pub use settings::CREDENTIALS;
 
 /// Where the config is looked for when nothing names one.
 pub const USUAL: &str = "/etc/sayso/sayso.toml";

@@ -51,7 +51,8 @@ const GRACE: RangeInclusive<Duration> = s(1)..=s(300);
 /// The folder beside the config from which systemd takes credentials: there the tools of an operator find them too.
 pub const CREDENTIALS: &str = "credentials";
 /// What to do where `[mqtt.tls]` names no authority and the system has none either.
-const NO_AUTHORITIES: &str = "this machine trusts no certificate authority, so no broker could prove itself: name the file of the broker's own here, or `apt install ca-certificates`";
+const NO_AUTHORITIES: &str =
+    "this machine trusts no certificate authority, so no broker could prove itself: name the file of the broker's own here, or `apt install ca-certificates`";
 const QUEUE: RangeInclusive<u32> = 1..=65_536;
 const CACHE: RangeInclusive<u64> = 1 << 20..=1 << 30;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use crate::config::Place;
+use crate::config::{CREDENTIALS, Place};
 
 use super::finding::Report;
 
@@ -14,6 +14,8 @@ use super::finding::Report;
 const WRITTEN_BY_OTHERS: u32 = 0o002;
 /// Others may read.
 const READ_BY_OTHERS: u32 = 0o004;
+/// Where systemd keeps what it handed to the running service when it started that.
+const HANDED_OVER: &str = "/run/credentials/sayso.service";
 /// A folder in which only the owner of a file may take it away (`/tmp`).
 const STICKY: u32 = 0o1000;
 
@@ -35,6 +37,10 @@ pub(super) fn look(place: &Place, report: &mut Report) {
     for (key, name) in &secrets {
         if let Some(path) = place.existing(&beside, name) {
             secret(key, &path, report);
+            if is_outdated(Path::new(HANDED_OVER), &path) {
+                let found = format!("`{}` ({key}) is not what the running sayso was given when it started", path.display());
+                report.warn("secrets", found, "systemctl restart sayso: it loses no command. A reload would hand over the old one");
+            }
         }
     }
     if report.ailments() == before {
@@ -65,6 +71,15 @@ fn secrets(config: &Table) -> Vec<(String, String)> {
     password.into_iter().chain(key).chain(models).collect()
 }
 
+/// True where the running service has another secret than lies in the folder it was taken from, or has none of that name. Where nothing
+/// runs, or we may not look, there is nothing to tell.
+fn is_outdated(handed_over: &Path, path: &Path) -> bool {
+    let from_there = path.parent().is_some_and(|folder| folder.ends_with(CREDENTIALS));
+    let (Some(name), true) = (path.file_name(), from_there && fs::read_dir(handed_over).is_ok()) else { return false };
+    let given = fs::read(handed_over.join(format!("key_{}", name.display()))).ok();
+    fs::read(path).is_ok_and(|now| Some(now) != given)
+}
+
 fn secret(key: &str, path: &PathBuf, report: &mut Report) {
     let Ok(file) = fs::metadata(path) else { return };
     let (mode, shown) = (file.mode(), path.display());
@@ -81,5 +96,29 @@ fn secret(key: &str, path: &PathBuf, report: &mut Report) {
             format!("anybody on this machine can read `{shown}` ({key})"),
             format!("chmod 600 '{shown}', and make a new key if others use this machine"),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_changed_after_the_start_is_told_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, handed) = (folder.path().join("credentials"), folder.path().join("handed"));
+        fs::create_dir(&source).unwrap();
+        let key = source.join("cloud.key");
+        fs::write(&key, "sk-new").unwrap();
+        assert!(!is_outdated(&handed, &key), "nothing runs");
+        fs::create_dir(&handed).unwrap();
+        assert!(is_outdated(&handed, &key), "it came later");
+        fs::write(handed.join("key_cloud.key"), "sk-old").unwrap();
+        assert!(is_outdated(&handed, &key));
+        fs::write(handed.join("key_cloud.key"), "sk-new").unwrap();
+        assert!(!is_outdated(&handed, &key));
+        let beside = folder.path().join("cloud.key");
+        fs::write(&beside, "sk-beside").unwrap();
+        assert!(!is_outdated(&handed, &beside), "a file beside the config is read at each reload");
     }
 }
