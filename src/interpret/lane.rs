@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::breaker::{Breaker, Position, Verdict};
 use super::latency::Latencies;
 use super::purse::Purse;
-use super::quota::{Quota, estimate};
+use super::quota::Quota;
 use super::turn::{Leave, Turn};
 use crate::provider::http::{Endpoint, Trust, Unfit};
 use crate::provider::price::{Money, Prices, cost};
@@ -216,7 +216,7 @@ impl Lane {
     /// The same as [`Lane::enter`], with a place that was waited for.
     pub(super) fn enter_with(self: &Arc<Self>, slot: Slot, prompt: &Prompt, despite: Despite) -> Result<Turn, Closed> {
         let now = now();
-        let (input, output) = estimate(prompt, self.most_output);
+        let (input, output) = self.quota.estimate(prompt, self.most_output);
         let tokens = input.saturating_add(output);
         let mut record = self.record();
         match record.closed(now) {
@@ -230,14 +230,14 @@ impl Lane {
         }
         let forced = despite == Despite::Breaker;
         let pass = if forced { record.breaker.force() } else { record.breaker.admit(now).map_err(|until| Closed::Open(until - now))? };
-        if let Err(wait) = self.quota.reserve(tokens) {
+        if let Err(wait) = self.quota.reserve(tokens, now) {
             record.breaker.settle(pass, Verdict::Unknown, now, 0.0);
             return Err(Closed::Resting(wait));
         }
         let cost = self.cost(Usage { input: input.into(), output: output.into(), ..Usage::default() });
         if let Err(wait) = self.hold(cost) {
             record.breaker.settle(pass, Verdict::Unknown, now, 0.0);
-            self.quota.give_back(tokens, 0);
+            self.quota.give_back(tokens, now);
             return Err(Closed::Spent(wait));
         }
         let usual = record.latencies.patience(self.patience);
@@ -247,7 +247,13 @@ impl Lane {
         let id = record.begun;
         record.overdue.push((id, now + patience));
         drop(record);
-        Ok(Turn::new(Arc::clone(self), Leave { id, pass, tokens, cost, patience }, slot))
+        Ok(Turn::new(Arc::clone(self), Leave { id, pass, input, tokens, cost, patience }, slot))
+    }
+
+    /// How many tokens its limits take a call for.
+    pub(super) fn counted(&self, usage: Usage) -> u64 {
+        let input = if self.api.counts_cached() { usage.input } else { usage.input.saturating_sub(usage.cached) };
+        input + usage.output
     }
 
     /// What so many tokens cost here; nothing where that is not known.

@@ -1,94 +1,248 @@
-//! Our own limits on a provider: requests and tokens per minute, so that its limits are not run into.
-//! Tokens are reserved before a call by estimate, and what was not used is given back after it.
+//! Our own limits on a provider: requests and tokens per minute, so that its limits are not run into. In no minute, wherever it
+//! begins, is more used than that; a bucket that fills evenly would let through twice as much in the first.
+//! Tokens are reserved before a call by estimate, and what was not used is given back after it. Pure: time is an argument.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota as PerMinute, RateLimiter};
-use tokio::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::provider::{Prompt, Settings};
 
 /// Bytes of text per token, cautiously: English has about 4, German and JSON fewer.
 const BYTES_PER_TOKEN: f64 = 3.5;
 
-/// How long what was given back may be used. After that the limit has filled up by itself.
-const CREDIT_LASTS: Duration = Duration::from_mins(1);
+/// What the limits are for.
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// What ends within so long of each other is forgotten together, so that a flood costs no memory.
+const PART: Duration = Duration::from_millis(250);
+
+/// After so long it is worth asking again where calls under way hold more than they are likely to use.
+const SOON: Duration = Duration::from_secs(1);
+
+/// The weight of the newest call in how far the estimate was off.
+const NEWEST: f64 = 0.1;
+
+/// By how much the estimate may be corrected.
+const MOST_OFF: f64 = 4.0;
 
 /// The limits of one provider.
 #[derive(Debug)]
-pub(super) struct Quota {
-    requests: Option<DefaultDirectRateLimiter>,
-    tokens: Option<Tokens>,
-    clock: DefaultClock,
+pub(super) struct Quota(Mutex<Used>);
+
+#[derive(Debug)]
+struct Used {
+    requests: Option<Window>,
+    tokens: Option<Window>,
+    /// How many tokens a prompt has for each one estimated; never fewer than one.
+    off: f64,
+}
+
+/// What is used of one limit.
+#[derive(Debug)]
+struct Window {
+    most: u64,
+    /// By calls under way, at most.
+    reserved: u64,
+    /// By calls that have ended: a provider may have counted each up to then.
+    parts: VecDeque<Part>,
 }
 
 #[derive(Debug)]
-struct Tokens {
-    limiter: DefaultDirectRateLimiter,
-    /// The most the limiter ever lets through at once.
-    most: NonZeroU32,
-    /// What was given back, or (below zero) used beyond what was reserved; and when.
-    credit: Mutex<(i64, Instant)>,
+struct Part {
+    from: Instant,
+    to: Instant,
+    used: u64,
 }
 
 impl Quota {
     pub(super) fn new(settings: &Settings) -> Self {
-        let limiter = |most| RateLimiter::direct(PerMinute::per_minute(most));
-        let credit = || Mutex::new((0, Instant::now()));
-        Self {
-            requests: settings.requests_per_minute.map(limiter),
-            tokens: settings.tokens_per_minute.map(|most| Tokens { limiter: limiter(most), most, credit: credit() }),
-            clock: DefaultClock::default(),
-        }
+        let window = |most: Option<NonZeroU32>| most.map(|most| Window { most: most.get().into(), reserved: 0, parts: VecDeque::new() });
+        Self(Mutex::new(Used { requests: window(settings.requests_per_minute), tokens: window(settings.tokens_per_minute), off: 1.0 }))
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The most tokens a call may take: of the prompt by its length, and of the longest answer.
+    pub(super) fn estimate(&self, prompt: &Prompt, most_output: u32) -> (u32, u32) {
+        let bytes = prompt.prefix.len() + prompt.phrase.len();
+        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate; the cast saturates")]
+        let input = (self.used().off * bytes as f64 / BYTES_PER_TOKEN).ceil() as u32;
+        (input, most_output.min(prompt.max_output_tokens))
+    }
+
+    /// A prompt estimated at so many tokens had so many: a language of long words, or another tokenizer. One that has more is
+    /// believed at once, one that has fewer slowly.
+    pub(super) fn correct(&self, estimated: u32, counted: u64) {
+        let mut used = self.used();
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let off = used.off * counted as f64 / f64::from(estimated.max(1));
+        used.off = off.max(used.off * (1.0 - NEWEST) + off * NEWEST).clamp(1.0, MOST_OFF);
     }
 
     /// Takes one request and `tokens` out of the limits, or nothing at all: then, after what time to ask again.
-    pub(super) fn reserve(&self, tokens: u32) -> Result<(), Duration> {
-        if let Some(limit) = &self.tokens {
-            limit.take(tokens, &self.clock)?;
+    pub(super) fn reserve(&self, tokens: u32, now: Instant) -> Result<(), Duration> {
+        let mut used = self.used();
+        let Used { requests, tokens: of_tokens, .. } = &mut *used;
+        let wait_for_tokens = of_tokens.as_mut().map_or(Duration::ZERO, |limit| limit.wait_for(tokens.into(), SOON, now));
+        let wait = requests.as_mut().map_or(Duration::ZERO, |limit| limit.wait_for(1, MINUTE, now)).max(wait_for_tokens);
+        if !wait.is_zero() {
+            return Err(wait);
         }
-        let taken = self.requests.as_ref().map_or(Ok(()), |requests| requests.check().map_err(|until| until.wait_time_from(self.clock.now())));
-        if taken.is_err() {
-            self.give_back(tokens, 0);
+        if let Some(limit) = requests {
+            limit.reserved += 1;
         }
-        taken
-    }
-
-    /// Gives back what was reserved and not used.
-    pub(super) fn give_back(&self, reserved: u32, used: u64) {
-        let Some(limit) = &self.tokens else { return };
-        let most = i64::from(limit.most.get());
-        let back = i64::from(reserved).saturating_sub(i64::try_from(used).unwrap_or(i64::MAX));
-        let mut credit = limit.credit.lock().unwrap_or_else(PoisonError::into_inner);
-        *credit = (credit.0.saturating_add(back).clamp(-most, most), Instant::now());
-    }
-}
-
-impl Tokens {
-    fn take(&self, wanted: u32, clock: &DefaultClock) -> Result<(), Duration> {
-        let mut credit = self.credit.lock().unwrap_or_else(PoisonError::into_inner);
-        if credit.1.elapsed() > CREDIT_LASTS {
-            credit.0 = 0;
+        if let Some(limit) = of_tokens {
+            limit.reserved += u64::from(tokens);
         }
-        let left = credit.0 - i64::from(wanted);
-        // A request larger than a whole minute's tokens goes when the minute is whole: otherwise it would never go.
-        let missing = u32::try_from(-left).unwrap_or(0).min(self.most.get());
-        if let Some(missing) = NonZeroU32::new(missing) {
-            let enough = self.limiter.check_n(missing).unwrap_or(Ok(()));
-            enough.map_err(|until| until.wait_time_from(clock.now()))?;
-        }
-        credit.0 = left.max(0);
         Ok(())
     }
+
+    /// The call that `reserved` was reserved for has ended, and used so many.
+    pub(super) fn settle(&self, reserved: u32, tokens: u64, now: Instant) {
+        let mut used = self.used();
+        if let Some(limit) = &mut used.requests {
+            limit.settle(1, 1, now);
+        }
+        if let Some(limit) = &mut used.tokens {
+            limit.settle(reserved.into(), tokens, now);
+        }
+    }
+
+    /// The call that `reserved` was reserved for was never made.
+    pub(super) fn give_back(&self, reserved: u32, now: Instant) {
+        let mut used = self.used();
+        if let Some(limit) = &mut used.requests {
+            limit.settle(1, 0, now);
+        }
+        if let Some(limit) = &mut used.tokens {
+            limit.settle(reserved.into(), 0, now);
+        }
+    }
 }
 
-/// The most tokens a call may take: of the prompt by its length, and of the longest answer.
-pub(super) fn estimate(prompt: &Prompt, most_output: u32) -> (u32, u32) {
-    let bytes = prompt.prefix.len() + prompt.phrase.len();
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate; the cast saturates")]
-    let input = (bytes as f64 / BYTES_PER_TOKEN).ceil() as u32;
-    (input, most_output.min(prompt.max_output_tokens))
+impl Window {
+    /// How long until there is room for `wanted`: zero where there is. `soon` is after what time what calls under way hold may be free.
+    fn wait_for(&mut self, wanted: u64, soon: Duration, now: Instant) -> Duration {
+        while self.parts.front().is_some_and(|part| part.to + MINUTE <= now) {
+            self.parts.pop_front();
+        }
+        // What is larger than a whole minute's goes when nothing else was used: otherwise it would never go.
+        let room = self.most.saturating_sub(wanted);
+        let mut held = self.reserved + self.parts.iter().map(|part| part.used).sum::<u64>();
+        if held <= room {
+            return Duration::ZERO;
+        }
+        for part in &self.parts {
+            held -= part.used;
+            if held <= room {
+                return part.to + MINUTE - now;
+            }
+        }
+        soon
+    }
+
+    fn settle(&mut self, reserved: u64, used: u64, now: Instant) {
+        self.reserved = self.reserved.saturating_sub(reserved);
+        match self.parts.back_mut().filter(|part| now.saturating_duration_since(part.from) < PART) {
+            Some(part) => {
+                part.to = part.to.max(now);
+                part.used += used;
+            }
+            None if used > 0 => self.parts.push_back(Part { from: now, to: now, used }),
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn window(most: u64) -> Window {
+        Window { most, reserved: 0, parts: VecDeque::new() }
+    }
+
+    fn quota(requests: Option<u64>, tokens: Option<u64>) -> Quota {
+        Quota(Mutex::new(Used { requests: requests.map(window), tokens: tokens.map(window), off: 1.0 }))
+    }
+
+    fn now() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    #[test]
+    fn a_minute_is_counted_from_the_end_of_each_call() {
+        let (quota, begun) = (quota(Some(2), None), now());
+        for second in [0, 10] {
+            quota.reserve(1, begun + Duration::from_secs(second)).unwrap();
+            quota.settle(1, 1, begun + Duration::from_secs(second + 3));
+        }
+        assert_eq!(quota.reserve(1, begun + Duration::from_secs(20)), Err(Duration::from_secs(43)));
+        quota.reserve(1, begun + Duration::from_secs(63)).unwrap();
+        assert_eq!(quota.reserve(1, begun + Duration::from_secs(63)), Err(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn what_a_call_holds_is_given_back_and_what_was_never_asked_costs_nothing() {
+        let (quota, now) = (quota(Some(9), Some(1000)), now());
+        quota.reserve(600, now).unwrap();
+        assert_eq!(quota.reserve(600, now), Err(SOON));
+        quota.settle(600, 150, now);
+        quota.reserve(850, now).unwrap();
+        quota.give_back(850, now);
+        quota.reserve(850, now).unwrap();
+        quota.settle(850, 850, now);
+        assert_eq!(quota.reserve(1, now), Err(MINUTE));
+        quota.reserve(5000, now + MINUTE).unwrap();
+    }
+
+    #[test]
+    fn a_tokenizer_that_makes_more_of_a_prompt_is_believed_at_once() {
+        let quota = quota(None, None);
+        let prompt =
+            Prompt { prefix: "x".repeat(349).into(), prefix_key: "x".into(), phrase: "x".to_owned(), schema: std::sync::Arc::default(), max_output_tokens: 50 };
+        assert_eq!(quota.estimate(&prompt, 20), (100, 20));
+        quota.correct(100, 180);
+        assert!((180..=181).contains(&quota.estimate(&prompt, 20).0));
+        quota.correct(180, 90);
+        assert!((171..=172).contains(&quota.estimate(&prompt, 20).0));
+        (0..100).for_each(|_| quota.correct(100, 10));
+        assert_eq!(quota.estimate(&prompt, 20).0, 100);
+    }
+
+    proptest! {
+        /// Whatever is asked whenever: in no minute, wherever it begins, did calls that fit in use more than the limit.
+        #[test]
+        fn no_minute_has_more_than_the_limit(calls in proptest::collection::vec((0_u64..8000, 0_u64..5000, 1_u32..40), 1..300)) {
+            let quota = quota(Some(10), Some(150));
+            let (mut now, mut under_way, mut made) = (now(), Vec::<(Instant, u32)>::new(), Vec::new());
+            for (pause, takes, tokens) in calls {
+                now += Duration::from_millis(pause);
+                under_way.retain(|(end, tokens)| {
+                    if *end <= now {
+                        quota.settle(*tokens, u64::from(*tokens), *end);
+                    }
+                    *end > now
+                });
+                if quota.reserve(tokens, now).is_ok() {
+                    // The provider counts it when it arrives, somewhere between.
+                    made.push((now + Duration::from_millis(takes / 2), tokens));
+                    under_way.push((now + Duration::from_millis(takes), tokens));
+                }
+            }
+            for (begin, _) in &made {
+                let within = made.iter().filter(|(at, _)| at >= begin && *at < *begin + MINUTE);
+                let (requests, tokens) = within.fold((0, 0), |(n, sum), (_, tokens)| (n + 1, sum + tokens));
+                prop_assert!(requests <= 10 && tokens <= 150, "{requests} requests, {tokens} tokens in a minute");
+            }
+            let used = quota.used();
+            prop_assert!(used.requests.as_ref().unwrap().parts.len() <= 242);
+        }
+    }
 }

@@ -41,6 +41,8 @@ pub(super) struct Leave {
     /// Names the call among those of its provider.
     pub(super) id: u64,
     pub(super) pass: Pass,
+    /// Tokens its prompt is taken to have.
+    pub(super) input: u32,
     /// Reserved of the tokens per minute.
     pub(super) tokens: u32,
     /// Held back of what may be spent.
@@ -115,9 +117,11 @@ impl Turn {
     fn book(&self, answer: &Result<(Draft, Usage), ProviderError>, used: Usage, took: Duration) {
         let (lane, now) = (&self.lane, now());
         // Where the API does not count, or there was no answer, what was reserved is taken as used.
-        if used.input + used.output > 0 {
-            lane.quota.give_back(self.leave.tokens, used.input + used.output);
+        let is_counted = used.input + used.output > 0;
+        if is_counted {
+            lane.quota.correct(self.leave.input, used.input);
         }
+        lane.quota.settle(self.leave.tokens, if is_counted { lane.counted(used) } else { self.leave.tokens.into() }, now);
         lane.paid(self.leave.cost, lane.cost(used));
         let mut record = lane.record();
         record.calls += 1;
@@ -185,6 +189,8 @@ impl Drop for Turn {
         let mut record = self.lane.record();
         record.overdue.retain(|(id, _)| *id != self.leave.id);
         if !self.settled {
+            // It may have gone out, and then the provider counts it.
+            self.lane.quota.settle(self.leave.tokens, self.leave.tokens.into(), now());
             self.lane.paid(self.leave.cost, Money(0));
             record.breaker.settle(self.leave.pass, Verdict::Unknown, now(), 0.0);
         }

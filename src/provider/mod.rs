@@ -266,6 +266,13 @@ pub enum Api {
     Ollama,
 }
 
+impl Api {
+    /// Whether its limits count tokens read from its cache. Source: Anthropic's "Rate limits", cache-aware ITPM, November 2026.
+    pub fn counts_cached(self) -> bool {
+        self != Self::Anthropic
+    }
+}
+
 /// How the answer is held to the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Structure {

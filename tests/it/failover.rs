@@ -229,7 +229,7 @@ async fn a_slow_failure_is_not_repeated_while_another_has_yet_to_be_asked() {
 }
 
 /// Lets `time` pass in an instant, for what is measured on tokio's clock.
-async fn pass(time: Duration) {
+pub(crate) async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();

@@ -1,6 +1,7 @@
 //! Limits on providers: ours and theirs. Reaching one moves on to the next provider before a call is wasted.
 
 use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sayso::command::reply::Refusal;
@@ -8,9 +9,10 @@ use sayso::provider::Settings;
 use sayso::provider::price::{Limits, Money, Prices};
 use sayso::store;
 use sayso::store::spending::Spending;
+use tokio::time::Instant;
 
 use crate::endpoint::{Endpoint, Script};
-use crate::failover::{ask, asking, prompt, provider};
+use crate::failover::{ask, asking, pass, prompt, provider};
 
 fn n(n: u32) -> Option<NonZeroU32> {
     NonZeroU32::new(n)
@@ -58,6 +60,40 @@ async fn tokens_of_a_provider_that_does_not_count_stay_used() {
     for expected in ["first", "second"] {
         assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
     }
+}
+
+#[tokio::test]
+async fn in_no_minute_of_five_are_the_limits_passed_and_nearly_all_of_them_is_used() {
+    const REQUESTS: usize = 40;
+    const TOKENS: usize = 12_000;
+    let counting = || async {
+        let calls = Arc::<Mutex<Vec<Instant>>>::default();
+        let calls_at_fake = Arc::clone(&calls);
+        let endpoint = Endpoint::answering(move |_, _| {
+            calls_at_fake.lock().unwrap().push(Instant::now());
+            Script::turns_on("lamp")
+        });
+        (endpoint.await, calls)
+    };
+    let ((by_requests, requests), (by_tokens, calls), (other, _)) = (counting().await, counting().await, counting().await);
+    let first = Settings { requests_per_minute: n(40), ..provider("by requests", by_requests.url()) };
+    let second = Settings { tokens_per_minute: n(12_000), max_output_tokens: 100, ..provider("by tokens", by_tokens.url()) };
+    let (asked, _) = asking(vec![first, second, provider("other", other.url())]);
+    let begun = Instant::now();
+    for _ in 0..1000 {
+        ask(&asked).await.unwrap();
+        pass(Duration::from_millis(300)).await;
+    }
+    let (took, requests, calls) = (begun.elapsed(), requests.lock().unwrap().clone(), calls.lock().unwrap().clone());
+    let most = |calls: &[Instant]| calls.iter().map(|begin| calls.iter().filter(|at| *at >= begin && **at < *begin + Duration::from_mins(1)).count()).max();
+    let (most_requests, most_tokens, tokens) = (most(&requests).unwrap(), 120 * most(&calls).unwrap(), 120 * calls.len());
+    println!(
+        "1,000 questions in {took:.0?}, counted at the fake: at most {most_requests} requests of {REQUESTS} in a minute, {} in all; at most {most_tokens} tokens of {TOKENS}, {tokens} in all",
+        requests.len()
+    );
+    assert!(most_requests <= REQUESTS && most_tokens <= TOKENS);
+    // The time in which a minute's worth is used up passes before each next one.
+    assert!(requests.len() >= 4 * REQUESTS && tokens > 3 * TOKENS, "they are made use of");
 }
 
 #[tokio::test]
