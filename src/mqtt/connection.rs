@@ -7,6 +7,7 @@ use rumqttc::v5::mqttbytes::{self, v5::ConnectReturnCode};
 use rumqttc::v5::{ConnectionError, EventLoop, MqttState, StateError};
 use tokio::pin;
 use tokio::select;
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
 use super::link::Link;
@@ -85,6 +86,10 @@ impl Connection {
             }
             if let Some(end) = turn(&mut self.link, patience) {
                 return end;
+            }
+            // A burst is read from the socket in one go. Nobody is waited for, but the line is not filled while its reader has no turn.
+            if self.link.is_half_full() {
+                yield_now().await;
             }
         }
     }

@@ -189,6 +189,11 @@ impl Intake {
         Ok(())
     }
 
+    /// Whether so many commands wait that whoever takes them out should have a turn before more are put in.
+    pub(super) fn is_half_full(&self) -> bool {
+        2 * self.line().commands >= self.most_commands
+    }
+
     /// Puts a request in line; false where it did not fit and is dropped.
     pub(super) fn control(&self, topic: String, payload: Bytes, correlation: Option<Vec<u8>>) -> bool {
         let mut line = self.line();

@@ -101,6 +101,11 @@ impl Link {
         }
     }
 
+    /// Whether the reader of what comes in should have a turn before more is taken in.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.intake.is_half_full()
+    }
+
     /// Resolves when somebody has something to send or wants the connection closed.
     pub(super) async fn wake(&self) {
         self.outbox.shared.wake.notified().await;
