@@ -122,7 +122,7 @@ impl Deeds<'_> {
                     Amount::Measured(n, said) => self.in_unit(n, said, unit)?,
                     Amount::White(kelvin) if capability.property == Property::ColorTemp => kelvin,
                     Amount::Level(Level::Low) => Some(LEAST_LIGHT).filter(|_| capability.property == Property::Brightness)?,
-                    Amount::Level(level) if unit == "%" => min + (max - min) * if level == Level::Half { 0.5 } else { 1.0 },
+                    Amount::Level(level) if unit == "%" => min + (max - min) * level.percent()? / 100.0,
                     _ => return None,
                 };
                 (number >= *min && number <= *max).then_some(Value::Number(number))

@@ -2,9 +2,10 @@
 
 use super::clause::{Amount, Ask, Clause, Target, What};
 use super::deed::{Deed, Deeds};
+use super::lexicon::standard;
 use super::names::Names;
-use super::sense::{Act, Place};
-use super::wish::Wish;
+use super::sense::{Act, Place, State};
+use super::wish::{Step, Wish};
 use crate::home::Home;
 use crate::home::capability::{Property, Takes};
 use crate::home::device::Device;
@@ -55,6 +56,9 @@ impl Finder<'_> {
     }
 
     fn target(&self, sought: &Sought<'_>, target: &Target) -> Option<Found> {
+        if let Some(found) = self.its_fan(sought, target) {
+            return Some(found);
+        }
         if !target.maybe.is_empty() {
             let near = Target { places: target.maybe.clone(), maybe: Vec::new(), ..target.clone() };
             if let Some(found) = self.target(sought, &near) {
@@ -79,15 +83,30 @@ impl Finder<'_> {
         }
     }
 
+    /// "set the ac fan to high": not a fan, but how that of the ac blows.
+    fn its_fan(&self, sought: &Sought<'_>, target: &Target) -> Option<Found> {
+        let is_fan = |noun: u16| self.names.nouns[usize::from(noun)].kinds.iter().any(|kind| kind == "fan");
+        target.also.filter(|&noun| is_fan(noun))?;
+        let Wish::Put(None, amount @ Amount::Choice(_)) = sought.wish else { return None };
+        let its = Sought { wish: Wish::Put(standard("fan_mode"), amount), ..*sought };
+        self.target(&its, &Target { also: None, ..target.clone() })
+    }
+
     /// "make it brighter in here", "make it 21 degrees": what nothing was said of before is how it is there.
     fn is_of_a_place(&self, sought: &Sought<'_>, target: &Target) -> bool {
         let clause = sought.clause;
         let place_is_known = self.here.is_some() || Self::place_is_said(sought, Some(target));
+        let measured = matches!(clause.amount, Some(Amount::Measured(..)));
         let tells = match clause.act {
-            Some(Act::Set) => (clause.more.is_some() && place_is_known) || matches!(clause.amount, Some(Amount::Measured(..))),
-            Some(Act::Warm | Act::Cool) => place_is_known,
+            Some(Act::Set) => {
+                let colored = clause.amount.is_some_and(Amount::is_color) && Self::place_is_said(sought, Some(target));
+                (clause.more.is_some() && place_is_known) || measured || colored
+            }
+            // "turn it down to 19 degrees"
+            Some(Act::Turn) => measured,
+            Some(Act::Warm | Act::Cool | Act::Brighten | Act::Dim) => place_is_known,
             // "i want it warmer"
-            None => clause.ensure && clause.more.is_some() && place_is_known,
+            None => clause.ensure && ((clause.more.is_some() && place_is_known) || measured),
             _ => false,
         };
         tells && clause.targets.len() == 1
@@ -205,7 +224,8 @@ impl Finder<'_> {
         }
         let mode = self.mode(noun);
         let telling = self.telling(noun);
-        let mut fits: Vec<u32> = self.everyone().filter(|&d| self.fits(noun, d, telling) && self.inside(sought, Some(target), d)).collect();
+        let is_both = |d: u32| target.also.is_none_or(|also| also == noun || self.is_a(also, d));
+        let mut fits: Vec<u32> = self.everyone().filter(|&d| self.fits(noun, d, telling) && self.inside(sought, Some(target), d) && is_both(d)).collect();
         // A cover that nothing says is a blind is one only where no other is.
         let surely = |d: u32| self.has_noun(noun, d) || self.device(d).class.as_ref().is_some_and(|class| meant.classes.contains(class));
         if (meant.narrow || !meant.classes.is_empty()) && fits.iter().any(|&d| surely(d)) {
@@ -377,13 +397,17 @@ impl Meant {
         let only_house = clause.targets.is_empty() && clause.places.iter().all(|p| *p == Place::House);
         let kelvin = |unit: u16| names.units[usize::from(unit)] == "K";
         let property = match sought.wish {
-            Wish::Switch(true) if clause.act == Some(Act::Illuminate) => return group(&["light"]),
+            Wish::Switch(true) if matches!(clause.act, Some(Act::Illuminate | Act::Enlighten)) => return group(&["light"]),
             Wish::Put(None, Amount::Measured(_, unit)) if kelvin(unit) => Some(&Property::ColorTemp),
             Wish::Put(Some(p), _) | Wish::OnAt(Some(p), _) | Wish::Flag(p, _) | Wish::Query(Some(p), _) => names.properties.get(usize::from(p)),
+            Wish::Step(Step { property: None, by: Some(Amount::Measured(_, unit)), .. }) if names.units[usize::from(unit)].starts_with('°') => {
+                Some(&Property::Temperature)
+            }
             Wish::Step(step) => step.property.and_then(|p| names.properties.get(usize::from(p))),
             Wish::Put(None, Amount::Color(_) | Amount::Hex(_) | Amount::White(_)) => Some(&Property::Color),
             Wish::Put(None, Amount::Measured(_, unit)) if names.units[usize::from(unit)].starts_with('°') => Some(&Property::Temperature),
             Wish::Lock(true) if only_house && (clause.act == Some(Act::LockUp) || !clause.places.is_empty()) => return group(&["lock"]),
+            Wish::Stop | Wish::Pause if only_house && clause.state == Some(State::Cleaning) => return one(&["vacuum"]),
             Wish::Skip(_) | Wish::Mute(_) | Wish::Pause | Wish::Play if clause.targets.is_empty() => return one(&["media_player"]),
             Wish::Clean if only_house => return one(&["vacuum"]),
             Wish::Mow if only_house => return one(&["lawn_mower"]),

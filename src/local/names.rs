@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::lexicon::{Lexicon, Noun, index};
 use super::runs::Runs;
-use super::sense::{Place, Sense};
+use super::sense::{Place, Sense, State};
 use super::tokens::words;
 use crate::command::phrase::Phrase;
 use crate::home::Home;
@@ -97,6 +97,17 @@ impl Names {
     /// Whether the word occurs in any name.
     pub(super) fn knows(&self, word: &str) -> bool {
         self.runs.known.contains(word)
+    }
+
+    /// Whether something is called exactly so.
+    pub(super) fn calls(&self, run: &[&str]) -> bool {
+        self.runs.senses(run).any(|(length, sense)| length == run.len() && matches!(sense, Sense::Called(..)))
+    }
+
+    /// The forms of a noun by which things may be called: itself and, of many, the one.
+    pub(super) fn forms_of<'w>(&'w self, word: &'w str, lexicon: &Lexicon) -> [Option<&'w str>; 2] {
+        let many = lexicon.senses(&[word]).find_map(|(_, sense)| if let Sense::Noun(noun, true) = sense { Some(noun) } else { None });
+        [Some(word), many.and_then(|noun| self.nouns[usize::from(noun)].one.first()).map(String::as_str)]
     }
 
     /// The one word that `said` may be a slip of.
@@ -256,7 +267,12 @@ impl Builder<'_> {
         }
         let id = index(self.names.properties.len());
         let run = self.words(&property.name().replace('_', " "));
-        self.add(Sense::Property(id), &run);
+        let said: Vec<&str> = run.iter().map(String::as_str).collect();
+        // A sensor's `open` is what "open" says anyway.
+        let is_state = self.lexicon.senses(&said).any(|(length, sense)| length == said.len() && matches!(sense, Sense::State(State::Open | State::Closed)));
+        if !is_state {
+            self.add(Sense::Property(id), &run);
+        }
         self.names.properties.push(property.clone());
     }
 

@@ -32,6 +32,8 @@ pub(super) enum Act {
     Slow,
     /// On, of lights: "illuminate the kitchen".
     Illuminate,
+    /// On, of the lights of where it was said: "i need some light".
+    Enlighten,
     Dim,
     Brighten,
     Warm,
@@ -117,8 +119,32 @@ pub(super) enum More {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Level {
     Low,
+    Quarter,
+    Third,
     Half,
+    TwoThirds,
+    ThreeQuarters,
     Full,
+}
+
+impl Level {
+    /// How much of the whole it is, %. The lowest has no number.
+    pub(super) fn percent(self) -> Option<f64> {
+        match self {
+            Self::Low => None,
+            Self::Quarter => Some(25.0),
+            Self::Third => Some(33.0),
+            Self::Half => Some(50.0),
+            Self::TwoThirds => Some(67.0),
+            Self::ThreeQuarters => Some(75.0),
+            Self::Full => Some(100.0),
+        }
+    }
+
+    /// Whether it is some of it, and not all.
+    pub(super) fn is_part(self) -> bool {
+        !matches!(self, Self::Low | Self::Full)
+    }
 }
 
 /// Where something is.

@@ -12,6 +12,9 @@ const MOST_WORDS: usize = 48;
 /// The shortest word that may be mistyped: among shorter ones every other word is one slip away.
 const SHORTEST_SLIP: usize = 5;
 
+/// The most words of a name before its noun, where two names share that.
+const MOST_BEFORE_NOUN: usize = 4;
+
 /// What was said, as spans.
 #[derive(Debug, Default)]
 pub(super) struct Spans {
@@ -42,7 +45,12 @@ impl Spans {
         mend(&mut said, lexicon, names)?;
         let mut at = 0;
         while at < said.len() {
-            at += spans.push(&said[at..], lexicon, names)?;
+            let mut length = spans.push(&said[at..], lexicon, names);
+            if length.is_none() {
+                share(&mut said, at, lexicon, names)?;
+                length = spans.push(&said[at..], lexicon, names);
+            }
+            at += length?;
         }
         Some(spans)
     }
@@ -57,8 +65,13 @@ impl Spans {
         let mended = mend(&mut said, lexicon, names).is_some();
         let mut at = 0;
         while at < said.len() {
-            let length = spans.push(&said[at..], lexicon, names).unwrap_or_else(|| {
+            let mut found = spans.push(&said[at..], lexicon, names);
+            if found.is_none() && share(&mut said, at, lexicon, names).is_some() {
+                found = spans.push(&said[at..], lexicon, names);
+            }
+            let length = found.unwrap_or_else(|| {
                 silence.get_or_insert(Silence::Unknown(said[at].to_owned()));
+                spans.ends.push(spans.senses.len());
                 1
             });
             spans.said.push(said[at..at + length].join(" "));
@@ -93,6 +106,23 @@ impl Spans {
     /// Takes the longest run at the start of `said`, and gives its length.
     fn push(&mut self, said: &[&str], lexicon: &Lexicon, names: &Names) -> Option<usize> {
         let start = self.senses.len();
+        let mut longest = self.longest(said, lexicon, names);
+        if longest > 1 && self.is_a_thing_and_its_color(start, &said[..longest], lexicon) {
+            self.senses.truncate(start);
+            longest = self.longest(&said[..1], lexicon, names);
+        }
+        if longest == 0 {
+            return None;
+        }
+        self.join_nouns(start);
+        self.begin_with_the_verb(start);
+        self.ends.push(self.senses.len());
+        Some(longest)
+    }
+
+    /// The senses of the longest run at the start of `said`, and its length.
+    fn longest(&mut self, said: &[&str], lexicon: &Lexicon, names: &Names) -> usize {
+        let start = self.senses.len();
         let mut longest = 0;
         let counted = number(lexicon, said).map(|(value, length)| (length, Sense::Number(value)));
         let own = own(said[0]).map(|sense| (1, sense));
@@ -108,10 +138,17 @@ impl Spans {
                 self.senses.push(sense);
             }
         }
-        self.join_nouns(start);
-        self.begin_with_the_verb(start);
-        self.ends.push(self.senses.len());
-        (longest > 0).then_some(longest)
+        longest
+    }
+
+    /// "turn the light blue": the light, and blue. "The lamp to light blue" is one colour.
+    fn is_a_thing_and_its_color(&self, start: usize, run: &[&str], lexicon: &Lexicon) -> bool {
+        let [first, color @ ..] = run else { return false };
+        let expected = matches!(self.senses[..start].last(), Some(Sense::Article | Sense::Act(Act::Turn | Act::Set) | Sense::Place(_) | Sense::Possessive));
+        expected
+            && self.senses[start..].iter().any(|s| matches!(s, Sense::Color(_)))
+            && lexicon.senses(&[first]).any(|(_, s)| matches!(s, Sense::Noun(..)))
+            && lexicon.senses(color).any(|(length, s)| length == color.len() && matches!(s, Sense::Color(_)))
     }
 
     /// A name spelt like a noun ("Thermostat") is one sense: the name, or else the noun.
@@ -158,6 +195,25 @@ fn own(word: &str) -> Option<Sense> {
             Some(Sense::Hex([part(0)?, part(2)?, part(4)?]))
         }
     }
+}
+
+/// "the front and back door": what stands before "and" has the noun of the name after it. `None` where that makes no names.
+fn share<'a>(said: &mut Vec<&'a str>, at: usize, lexicon: &'a Lexicon, names: &'a Names) -> Option<()> {
+    let is = |word: &str, wanted: Sense| lexicon.senses(&[word]).any(|(_, sense)| sense == wanted);
+    let and = (at + 1..said.len().min(at + 3)).find(|&i| is(said[i], Sense::And))?;
+    let from = and + 1 + usize::from(said.get(and + 1).is_some_and(|word| is(word, Sense::Article)));
+    let ends = from + 1..said.len().min(from + MOST_BEFORE_NOUN);
+    for (end, noun) in ends.flat_map(|end| names.forms_of(said[end], lexicon).into_iter().flatten().map(move |noun| (end, noun))) {
+        let second = [&said[from..end], &[noun]].concat();
+        // "left and right reading light": what is shared may be more than the last word.
+        let shared = (1..second.len()).map(|own| &second[own..]).find(|shared| names.calls(&[&said[at..and], shared].concat()));
+        if let Some(shared) = shared.filter(|_| names.calls(&second)) {
+            said[end] = noun;
+            said.splice(and..and, shared.iter().copied());
+            return Some(());
+        }
+    }
+    None
 }
 
 /// Takes compounds apart, and puts the one word it may be a slip of in the place of an unknown word. `None` where that is not certain.

@@ -4,6 +4,9 @@ use super::clause::{Amount, Ask, Clause, Link};
 use super::lexicon::standard;
 use super::sense::{Act, Level, More, State};
 
+/// The hours of a day: a greater number is no time.
+const HOURS: f64 = 24.0;
+
 /// What is wished of a device.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Wish {
@@ -45,7 +48,7 @@ pub(super) struct Step {
     pub(super) property: Option<u16>,
     pub(super) up: bool,
     pub(super) by: Option<Amount>,
-    /// "up" and "down", which open and close what opens.
+    /// "up" and "down", which open and close what opens; but not "up a bit".
     pub(super) vertical: bool,
     /// Without a verb: "volume up".
     pub(super) bare: bool,
@@ -96,6 +99,7 @@ pub(super) fn wish(clause: &Clause) -> Option<Wish> {
         Some(act @ (Act::Hasten | Act::Slow)) if !clause.targets.is_empty() || !clause.places.is_empty() => {
             step(clause, standard("speed"), act == Act::Hasten, false)
         }
+        Some(Act::Enlighten) if clause.targets.is_empty() && (lone || (clause.state == Some(State::On) && clause.amount.is_none())) => Some(Wish::Switch(true)),
         Some(Act::Illuminate) if !clause.targets.is_empty() => switched(clause, State::On),
         // "cool" alone is said of other things.
         Some(Act::Warm | Act::Cool) if clause.targets.is_empty() && clause.places.is_empty() && clause.property.is_none() => None,
@@ -105,7 +109,14 @@ pub(super) fn wish(clause: &Clause) -> Option<Wish> {
         Some(act @ (Act::Mute | Act::Unmute)) if !clause.much && clause.amount.is_none() && clause.state.is_none() && clause.property == standard("volume") => {
             plain(act)
         }
-        Some(Act::Send) => (clause.state == Some(State::Docked) && clause.amount.is_none() && clause.property.is_none()).then_some(Wish::Dock),
+        Some(Act::Send) if clause.amount.is_none() && clause.property.is_none() => match clause.state {
+            Some(State::Docked) => Some(Wish::Dock),
+            // "tell the robot to clean"
+            Some(State::Cleaning) => Some(Wish::Clean),
+            _ => None,
+        },
+        // "stop cleaning"
+        Some(act @ (Act::Stop | Act::Pause)) if clause.state == Some(State::Cleaning) && clause.amount.is_none() && clause.property.is_none() => plain(act),
         Some(act) if lone => plain(act),
         Some(_) => None,
     }
@@ -173,7 +184,9 @@ fn change(clause: &Clause) -> Option<Wish> {
         (None, Some(amount)) => {
             let sure = match (clause.act, amount, clause.link) {
                 (_, _, Link::By) => false,
-                (Some(Act::Set), Amount::Number(_), link) => link != Link::At || property.is_some(),
+                // "at 21" may be a time, "at 40" is none.
+                (_, Amount::Number(n), Link::At) => property.is_some() || n > HOURS,
+                (Some(Act::Set), Amount::Number(_), _) => true,
                 (_, Amount::Number(_), link) => link == Link::To || property.is_some(),
                 _ => true,
             };
@@ -217,7 +230,9 @@ fn opening(clause: &Clause, open: bool) -> Option<Wish> {
     match clause.amount {
         None if clause.much => Some(Wish::Step(Step { property, up: open, by: None, vertical: false, bare: false, warmth: false })),
         None | Some(Amount::Level(Level::Full)) if clause.property.is_none() => Some(Wish::Open(open)),
-        Some(Amount::Level(Level::Half)) => Some(Wish::Put(property, Amount::Level(Level::Half))),
+        Some(amount @ Amount::Level(Level::Half)) => Some(Wish::Put(property, amount)),
+        // Closed a quarter is open three.
+        Some(amount @ Amount::Level(level)) if level.is_part() && (open || clause.link == Link::To) => Some(Wish::Put(property, amount)),
         Some(amount @ Amount::Measured(..)) if clause.link == Link::By => {
             Some(Wish::Step(Step { property, up: open, by: Some(amount), vertical: false, bare: false, warmth: false }))
         }
@@ -240,14 +255,20 @@ fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Wi
         return None;
     }
     let bare = clause.act.is_none();
-    let next = |by| Some(Wish::Step(Step { property, up, by, vertical, bare, warmth: matches!(clause.act, Some(Act::Warm | Act::Cool)) }));
+    let to_its_end = vertical && !clause.much;
+    let next = |by| Some(Wish::Step(Step { property, up, by, vertical: to_its_end, bare, warmth: matches!(clause.act, Some(Act::Warm | Act::Cool)) }));
     match (clause.amount, clause.link) {
         (None, _) => next(None),
         (Some(Amount::Level(Level::Full)), _) if up => Some(Wish::Put(property, Amount::Level(Level::Full))),
         (Some(Amount::Level(Level::Low)), _) if !up => Some(Wish::Put(property, Amount::Level(Level::Low))),
+        // "the blinds all the way down": of a light it may be dark or off.
+        (Some(Amount::Level(Level::Full)), Link::Bare) if vertical => match property {
+            None => Some(Wish::Open(false)),
+            volume => (volume == standard("volume")).then_some(Wish::Put(volume, Amount::Number(0.0))),
+        },
         // "lower the blinds halfway" is where they stop.
         (Some(Amount::Level(Level::Half)), Link::Bare) if vertical && property.is_none() => Some(Wish::Put(standard("position"), Amount::Level(Level::Half))),
-        (Some(Amount::Level(Level::Half)), Link::To) => Some(Wish::Put(property, Amount::Level(Level::Half))),
+        (Some(amount @ Amount::Level(level)), Link::To) if level.is_part() => Some(Wish::Put(property, amount)),
         (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Link::To) => Some(Wish::Put(property, amount)),
         (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Link::By) => next(Some(amount)),
         // "turn it up 2 degrees" goes by them; "dim the lamp 20 percent" may mean to or by.
@@ -273,7 +294,7 @@ fn comparative(clause: &Clause, more: More) -> Option<Wish> {
     let verb = matches!(clause.act, Some(Act::Turn | Act::Set));
     // "2 degrees higher" says of what.
     let measured = matches!(clause.amount, Some(Amount::Measured(..)));
-    let lone = of.is_empty() && (!verb || (clause.property.is_none() && !measured));
+    let lone = of.is_empty() && clause.property.is_none() && (!verb || !measured);
     if lone || clause.state.is_some() || !(verb || clause.act.is_none()) {
         return None;
     }

@@ -19,6 +19,8 @@ impl Parser<'_> {
             {
                 Some(())
             }
+            // "robot, start cleaning"
+            Sense::Act(_) | Sense::Split(..) if sense == Sense::Comma && self.now.is_only_named() && self.now.targets.len() == 1 => Some(()),
             Sense::Act(_) | Sense::Split(..) | Sense::Be | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_) => self.finish(),
             Sense::In | Sense::Place(_) if self.is_trailing() && !self.is_named_later(at) => set(&mut self.joined),
             Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them | Sense::Place(_) if !self.closed || self.excepting => set(&mut self.joined),

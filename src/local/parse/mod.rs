@@ -120,7 +120,7 @@ impl<'a> Parser<'a> {
             Sense::Possessive => (matches!(self.last, Some(Sense::Place(_) | Sense::Called(..) | Sense::Noun(..))) && self.names_follow(at)).then_some(()),
             Sense::Be | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_) => self.ask(sense),
             Sense::Place(place) => self.place(at, place),
-            Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(sense),
+            Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(at, sense),
             Sense::Act(act) => self.act(act),
             Sense::Split(act, particle) => self.act(act).and_then(|()| fill(&mut self.pending.particle, particle)),
             Sense::Particle(particle) => self.particle(particle),
@@ -129,7 +129,13 @@ impl<'a> Parser<'a> {
                 let told = self.now.ask.is_some() || self.now.ensure;
                 self.state(state).filter(|()| told)
             }
-            Sense::More(more) => self.close().and_then(|()| fill(&mut self.now.more, more)),
+            Sense::More(more) => {
+                // "i would like it to be brighter"
+                if self.pending.link == Some(Link::To) && (self.now.ensure || self.now.act == Some(Act::Set)) {
+                    self.pending.link = None;
+                }
+                self.close().and_then(|()| fill(&mut self.now.more, more))
+            }
             Sense::Much => set(&mut self.now.much),
             Sense::Mode => set(&mut self.now.mode),
             Sense::Status => self.of_property().and_then(|()| set(&mut self.now.status)),

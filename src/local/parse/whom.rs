@@ -69,16 +69,27 @@ impl Parser<'_> {
         }
     }
 
-    pub(super) fn target(&mut self, sense: Sense) -> Option<()> {
+    /// "the blue light": an article before the colour.
+    fn is_certain_one(&self, at: usize) -> bool {
+        let before = at.checked_sub(2).and_then(|before| self.senses.get(before));
+        !matches!(before, Some(Sense::Ensure | Sense::Polite | Sense::Skip))
+    }
+
+    pub(super) fn target(&mut self, at: usize, sense: Sense) -> Option<()> {
         let what = match sense {
             Sense::Called(id, noun) => What::Called(id, noun),
             Sense::Noun(noun, many) => What::Noun(noun, many),
             Sense::It => What::It,
             _ => What::Them,
         };
-        // "the red lamp" says which, and not that it shall be red.
+        // "the red lamp" says which, and not that it shall be red; but "i want blue lights" wishes that.
         if matches!(self.last, Some(Sense::Color(_) | Sense::White(_) | Sense::Hex(_))) && !self.pending.place {
-            return None;
+            let wished = (self.now.ensure || self.polite)
+                && self.now.act.is_none()
+                && self.now.targets.is_empty()
+                && matches!(what, What::Noun(..))
+                && !self.is_certain_one(at);
+            return wished.then(|| self.now.targets.push(Target { places: std::mem::take(&mut self.pending.rooms), ..Target::new(what) }));
         }
         // "the brighter lamp" says which as well.
         if matches!(self.last, Some(Sense::More(_))) && self.now.act.is_none() && !self.pending.place {
@@ -152,6 +163,11 @@ impl Parser<'_> {
             (What::Noun(noun, false), What::Called(..)) if target.also.is_none() => {
                 target.also = Some(noun);
                 target.what = what;
+            }
+            // "the sprinkler valve" is both.
+            (What::Noun(first, false), What::Noun(noun, many)) if target.also.is_none() && first != noun => {
+                target.also = Some(noun);
+                target.what = What::Noun(first, many);
             }
             _ => return None,
         }
