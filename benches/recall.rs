@@ -32,11 +32,11 @@ fn draft(actions: usize) -> Draft {
 
 fn said_before(bench: &mut Criterion) {
     let home = home(300);
-    let recall = Recall::new(&RecallSettings::default(), "model", None, Arc::default());
+    let recall = Recall::new(&RecallSettings::default(), vec!["model".to_owned()], None, Arc::default());
     let phrase = Phrase::new("turn on the lamp", Some("kitchen"), None);
     let composer = Composer::default();
     let key = |phrase| recall.key(phrase, composer.edition(&home), rights_class(home.rights(), "panel"));
-    recall.keep(&key(&phrase), &draft(1), true);
+    recall.keep(&key(&phrase), "model", &draft(1), true);
     bench.bench_function("recall from memory", |b| b.iter(|| recall.said(&key(black_box(&phrase))).unwrap().unwrap()));
     let state = State::default();
     let local = Local::new(&Settings::default()).expect("the built-in language is sound");

@@ -407,7 +407,7 @@ impl Desk {
         if (health == Health::Failing) != (before == Health::Failing) {
             let drafts = self.way.journal.store().and_then(|store| open_drafts(&store, &self.config.recall));
             let mut rooms = self.way.pipeline.rooms().clone();
-            rooms.recall = Arc::new(Recall::new(&self.config.recall, &self.config.ask.family(), drafts, Arc::clone(&self.way.tally)));
+            rooms.recall = Arc::new(Recall::new(&self.config.recall, self.config.ask.models(), drafts, Arc::clone(&self.way.tally)));
             rooms.ask.keep_spending(self.way.journal.store().and_then(|store| open_spending(&store)).as_ref());
             self.renew(self.way.pipeline.renewed(rooms, self.config.daemon.order, self.config.ask.deadline));
         }

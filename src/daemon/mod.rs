@@ -144,7 +144,7 @@ pub fn pipeline(config: &Config, drafts: Option<Drafts>, journal: Arc<Journal>, 
     ask.keep_spending(journal.store().and_then(|store| open_spending(&store)).as_ref());
     let rooms = Rooms {
         local: Arc::new(Local::new(&config.local)?),
-        recall: Arc::new(Recall::new(&config.recall, &config.ask.family(), drafts, Arc::clone(&tally))),
+        recall: Arc::new(Recall::new(&config.recall, config.ask.models(), drafts, Arc::clone(&tally))),
         admit: Arc::new(Admit::new(config.admit)),
         composer: Arc::new(Composer::default()),
         ask: Arc::new(ask),

@@ -7,7 +7,6 @@ use tracing::{error, info, warn};
 
 use crate::config::{Changes, Config, Place};
 use crate::interpret::admit::Admit;
-use crate::interpret::ask::Ask;
 use crate::interpret::recall::Recall;
 use crate::local::Local;
 use crate::pipeline::Rooms;
@@ -49,6 +48,9 @@ impl Desk {
         if !moves && !self.declare(&new) {
             return;
         }
+        rooms.ask.take_over();
+        rooms.ask.keep_spending(self.way.journal.store().and_then(|store| open_spending(&store)).as_ref());
+        rooms.recall.only_of(new.ask.models());
         self.renew(self.way.pipeline.renewed(rooms, new.daemon.order, new.ask.deadline));
         self.refurnish();
         if let Err(fault) = self.log.refilter(&new.log) {
@@ -83,18 +85,13 @@ impl Desk {
     fn rooms_for(&self, new: &Config) -> Result<Rooms, DaemonError> {
         let (old, kept) = (&self.config, self.way.pipeline.rooms());
         let mut rooms = Rooms { local: Arc::new(Local::new(&new.local)?), ..kept.clone() };
-        if old.ask == new.ask {
-            rooms.ask.pardon();
-        } else {
-            rooms.ask = Arc::new(Ask::new(new.ask.clone(), Arc::clone(&self.way.tally))?);
-            rooms.ask.keep_spending(self.way.journal.store().and_then(|store| open_spending(&store)).as_ref());
-        }
+        rooms.ask = Arc::new(kept.ask.renewed(new.ask.clone())?);
         if old.admit != new.admit {
             rooms.admit = Arc::new(Admit::new(new.admit));
         }
-        if old.recall != new.recall || old.ask.family() != new.ask.family() {
+        if old.recall != new.recall {
             let drafts = self.way.journal.store().and_then(|store| open_drafts(&store, &new.recall));
-            rooms.recall = Arc::new(Recall::new(&new.recall, &new.ask.family(), drafts, Arc::clone(&self.way.tally)));
+            rooms.recall = Arc::new(Recall::new(&new.recall, new.ask.models(), drafts, Arc::clone(&self.way.tally)));
         }
         Ok(rooms)
     }

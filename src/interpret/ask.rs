@@ -17,10 +17,11 @@ use super::{AskSettings, Order, Streaming};
 use crate::command::reply::Refusal;
 use crate::home::action::Draft;
 use crate::provider::http::{Trust, Unfit};
-use crate::provider::{Prompt, ProviderError, Usage};
+use crate::provider::{self, Prompt, ProviderError, Usage};
 use crate::store::spending::Spending;
 use crate::telemetry::tally::Tally;
 
+pub use super::budget::Retries;
 pub use super::lane::ProviderHealth;
 
 /// One question in so many may be asked of two before the first is overdue. Source: J. Dean and L. A. Barroso, "The Tail at Scale", 2013.
@@ -33,6 +34,8 @@ pub struct Answer {
     pub draft: Draft,
     /// The provider's name.
     pub provider: Arc<str>,
+    /// The model that said so.
+    pub model: Arc<str>,
     /// What it cost.
     pub usage: Usage,
 }
@@ -41,6 +44,13 @@ pub struct Answer {
 pub struct Ask {
     pub(super) settings: AskSettings,
     pub(super) lanes: Vec<Arc<Lane>>,
+    lasting: Arc<Lasting>,
+    pub(super) tally: Arc<Tally>,
+}
+
+/// What all providers share, and a reload leaves as it is.
+struct Lasting {
+    trust: Trust,
     /// What may be spent at all of them.
     purse: Arc<Purse>,
     budget: Mutex<Budget>,
@@ -48,7 +58,6 @@ pub struct Ask {
     hedges: Mutex<(u64, u64)>,
     /// Calls whose question was answered by somebody else: they end by themselves, and tell how slow or dead their provider is.
     stragglers: Mutex<JoinSet<()>>,
-    pub(super) tally: Arc<Tally>,
 }
 
 impl Ask {
@@ -57,11 +66,41 @@ impl Ask {
     /// # Errors
     /// When a provider's address or key cannot be used.
     pub fn new(settings: AskSettings, tally: Arc<Tally>) -> Result<Self, Unfit> {
-        let trust = Trust::default();
-        let purse = Arc::new(Purse::new("all".to_owned(), settings.spend));
-        let lane = |provider| Lane::new(provider, trust.clone(), settings.patience, &purse).map(Arc::new);
+        let (trust, purse) = (Trust::default(), Arc::new(Purse::new("all".to_owned(), settings.spend)));
+        let lasting = Lasting { trust, purse, budget: Mutex::default(), hedges: Mutex::default(), stragglers: Mutex::default() };
+        Self::with(settings, &[], Arc::new(lasting), tally)
+    }
+
+    /// Those who are asked as these settings want it. A provider of which nothing changed, its key included, goes on with all that
+    /// is known of it: breaker, limits, counts, how long it takes, and the calls under way.
+    ///
+    /// # Errors
+    /// When a provider's address or key cannot be used.
+    pub fn renewed(&self, settings: AskSettings) -> Result<Self, Unfit> {
+        Self::with(settings, &self.lanes, Arc::clone(&self.lasting), Arc::clone(&self.tally))
+    }
+
+    /// From now on these are asked, and what the settings say of what is shared holds. The operator has had a hand in it: whoever
+    /// was out until the next reload may be asked again.
+    pub fn take_over(&self) {
+        self.lasting.purse.limit(self.settings.spend);
+        for lane in &self.lanes {
+            lane.take_over(self.settings.patience);
+        }
+    }
+
+    fn with(settings: AskSettings, known: &[Arc<Lane>], lasting: Arc<Lasting>, tally: Arc<Tally>) -> Result<Self, Unfit> {
+        let lane = |provider: &provider::Settings| match known.iter().find(|lane| lane.settings.name == provider.name) {
+            Some(same) if same.settings == *provider => Ok(Arc::clone(same)),
+            // What was spent is spent, whatever the provider is now.
+            Some(other) => Lane::new(provider, lasting.trust.clone(), settings.patience, other.purses.clone()).map(Arc::new),
+            None => {
+                let own = Arc::new(Purse::new(format!("provider {}", provider.name), provider.spend));
+                Lane::new(provider, lasting.trust.clone(), settings.patience, [own, Arc::clone(&lasting.purse)]).map(Arc::new)
+            }
+        };
         let lanes = settings.providers.iter().map(lane).collect::<Result<_, _>>()?;
-        Ok(Self { settings, purse, lanes, budget: Mutex::default(), hedges: Mutex::default(), stragglers: Mutex::default(), tally })
+        Ok(Self { settings, lanes, lasting, tally })
     }
 
     /// True where there is nobody to ask.
@@ -69,14 +108,9 @@ impl Ask {
         self.lanes.is_empty()
     }
 
-    /// The operator has had a hand in it: whoever was out until the next reload may be asked again.
-    pub fn pardon(&self) {
-        self.lanes.iter().for_each(|lane| lane.pardon());
-    }
-
     /// Goes on with what was spent before, and keeps it there; without a disk in memory alone.
     pub fn keep_spending(&self, disk: Option<&Spending>) {
-        self.purse.keep_in(disk);
+        self.lasting.purse.keep_in(disk);
         for lane in &self.lanes {
             lane.keep_spending(disk);
         }
@@ -84,7 +118,7 @@ impl Ask {
 
     /// Dollars spent today and this month at all providers together, as far as their prices are known.
     pub fn spent(&self) -> (f64, f64) {
-        let (today, this_month) = self.purse.spent(SystemTime::now());
+        let (today, this_month) = self.lasting.purse.spent(SystemTime::now());
         (today.as_dollars(), this_month.as_dollars())
     }
 
@@ -113,7 +147,7 @@ impl Ask {
         }
         self.tally.asked();
         self.hedges().0 += 1;
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).earn(now());
+        self.budget().earn(now());
         round.run().await
     }
 
@@ -133,8 +167,17 @@ impl Ask {
         lanes.into()
     }
 
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.lasting.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the budget for retries stands.
+    pub fn retries(&self) -> Retries {
+        self.budget().stand(now())
+    }
+
     fn hedges(&self) -> MutexGuard<'_, (u64, u64)> {
-        self.hedges.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lasting.hedges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether one question more may be asked of two: of a hundred five may.
@@ -150,12 +193,17 @@ impl Ask {
 
     /// Takes one retry out of the budget, where there is one.
     pub(super) fn may_retry(&self) -> bool {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).spend(now())
+        self.budget().spend(now())
+    }
+
+    /// A retry was not made after all.
+    pub(super) fn did_not_retry(&self) {
+        self.budget().give_back();
     }
 
     /// Lets calls end that nobody waits for any more. Each keeps its place at its provider, so there are never many.
     pub(super) fn leave(&self, calls: impl Iterator<Item = Call>) {
-        let mut stragglers = self.stragglers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stragglers = self.lasting.stragglers.lock().unwrap_or_else(PoisonError::into_inner);
         while stragglers.try_join_next().is_some() {}
         for call in calls {
             stragglers.spawn(async move { drop(call.await) });

@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 /// Retries earned by a question. Finagle's default.
 pub(super) const RATIO: f64 = 0.2;
 
@@ -12,6 +14,15 @@ pub(super) const FREE_PER_SECOND: f64 = 0.5;
 
 /// How long what was earned and spent is remembered.
 pub(super) const WINDOW: Duration = Duration::from_mins(1);
+
+/// How the budget stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Retries {
+    /// Calls made again, or made at a provider whose breaker was open, in the last minute.
+    pub spent: u32,
+    /// The most of them there may be.
+    pub most: u32,
+}
 
 /// The budget of all providers together.
 #[derive(Debug, Default)]
@@ -28,20 +39,37 @@ impl Budget {
 
     /// Takes one retry, where there is one.
     pub(super) fn spend(&mut self, now: Instant) -> bool {
-        self.this_second(now);
-        let (asked, retried) = self.seconds.iter().fold((0, 0), |(a, r), &(_, asked, retried)| (a + asked, r + retried));
-        let allowed = FREE_PER_SECOND * WINDOW.as_secs_f64() + RATIO * f64::from(asked);
-        let enough = f64::from(retried) + 1.0 <= allowed;
-        if enough {
+        let Retries { spent, most } = self.stand(now);
+        if spent < most {
             self.this_second(now).2 += 1;
         }
-        enough
+        spent < most
     }
 
-    fn this_second(&mut self, now: Instant) -> &mut (Instant, u32, u32) {
+    /// A retry taken was not made.
+    pub(super) fn give_back(&mut self) {
+        if let Some((.., spent)) = self.seconds.iter_mut().rev().find(|(.., spent)| *spent > 0) {
+            *spent -= 1;
+        }
+    }
+
+    /// How it stands.
+    pub(super) fn stand(&mut self, now: Instant) -> Retries {
+        self.forget(now);
+        let (asked, spent) = self.seconds.iter().fold((0, 0), |(a, r), &(_, asked, retried)| (a + asked, r + retried));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "neither is below zero; the cast saturates")]
+        let most = (FREE_PER_SECOND * WINDOW.as_secs_f64() + RATIO * f64::from(asked)) as u32;
+        Retries { spent, most }
+    }
+
+    fn forget(&mut self, now: Instant) {
         while self.seconds.front().is_some_and(|(begun, ..)| now.saturating_duration_since(*begun) > WINDOW) {
             self.seconds.pop_front();
         }
+    }
+
+    fn this_second(&mut self, now: Instant) -> &mut (Instant, u32, u32) {
+        self.forget(now);
         let current = self.seconds.back().is_some_and(|(begun, ..)| now.saturating_duration_since(*begun) < Duration::from_secs(1));
         if !current {
             self.seconds.push_back((now, 0, 0));
@@ -66,6 +94,8 @@ mod tests {
             budget.earn(now);
         }
         assert_eq!(spent(&mut budget, now), 10);
+        budget.give_back();
+        assert_eq!(budget.stand(now), Retries { spent: 39, most: 40 });
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! the same, and what was said, last and alone. No state, no time, no history: so the answer can be kept.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -95,10 +96,11 @@ impl Edition {
         let words: Vec<String> = Property::standard().map(|property| standard(&property)).collect();
         Self(hash(&(INSTRUCTIONS, schema().to_string(), words, registry(home, |_, _| true), format!("{rules:?}"))))
     }
+}
 
-    /// Names it together with something else.
-    pub(super) fn with(self, other: &str) -> u64 {
-        hash(&(self.0, other))
+impl fmt::Display for Edition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }
 

@@ -1,7 +1,6 @@
 //! One provider as the one who asks sees it: whether it may be asked now, what came of it, and how it stands.
 //! Every attempt goes through the same door, [`Lane::enter`]; what comes of it is booked when its [`Turn`] ends.
 
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,8 +13,8 @@ use super::purse::Purse;
 use super::quota::Quota;
 use super::turn::{Leave, Turn};
 use crate::provider::http::{Endpoint, Trust, Unfit};
-use crate::provider::price::{Money, Prices, cost};
-use crate::provider::{Api, Prompt, Settings, Usage};
+use crate::provider::price::{Money, cost};
+use crate::provider::{Prompt, Settings, Usage};
 use crate::store::spending::Spending;
 
 /// How long the silence of a provider that is tried again after a fault is waited out: whoever asks must not pay for the trial.
@@ -27,20 +26,14 @@ const AT_FIRST: usize = 4;
 /// A provider with its limits and its record.
 pub(super) struct Lane {
     pub(super) name: Arc<str>,
-    model: String,
+    pub(super) model: Arc<str>,
+    /// As the operator wants it: where nothing of this changes, the lane outlives a reload.
+    pub(super) settings: Settings,
     pub(super) endpoint: Endpoint,
-    most_output: u32,
     slots: Arc<Semaphore>,
-    most_at_once: usize,
-    /// Its share among those alike, where it has one.
-    weight: Option<NonZeroU32>,
-    api: Api,
     pub(super) quota: Quota,
-    pub(super) prices: Option<Prices>,
     /// Its own, and that of all providers.
-    purses: [Arc<Purse>; 2],
-    /// The shortest silence that is out of the ordinary.
-    patience: Duration,
+    pub(super) purses: [Arc<Purse>; 2],
     record: Mutex<Record>,
 }
 
@@ -57,6 +50,8 @@ pub(super) struct Record {
     pub(super) mean_ms: Option<f64>,
     pub(super) latencies: Latencies,
     pub(super) usage: Usage,
+    /// The shortest silence that is out of the ordinary.
+    patience: Duration,
     /// When the silence of each call on its way is out of the ordinary.
     pub(super) overdue: Vec<(u64, Instant)>,
     /// Calls it may be given at the same time: more while it answers, fewer when it is too much for it.
@@ -136,32 +131,37 @@ pub struct ProviderHealth {
 }
 
 impl Lane {
-    pub(super) fn new(settings: &Settings, trust: Trust, patience: Duration, all: &Arc<Purse>) -> Result<Self, Unfit> {
+    /// `purses` are its own, and that of all providers.
+    pub(super) fn new(settings: &Settings, trust: Trust, patience: Duration, purses: [Arc<Purse>; 2]) -> Result<Self, Unfit> {
+        let places = settings.concurrency.get().min(AT_FIRST);
         Ok(Self {
             name: settings.name.as_str().into(),
-            model: settings.model.clone(),
+            model: settings.model.as_str().into(),
+            settings: settings.clone(),
             endpoint: Endpoint::new(settings, trust)?,
-            most_output: settings.max_output_tokens,
-            slots: Arc::new(Semaphore::new(settings.concurrency.get().min(AT_FIRST))),
-            most_at_once: settings.concurrency.get(),
-            weight: settings.weight,
-            api: settings.api,
+            slots: Arc::new(Semaphore::new(places)),
             quota: Quota::new(settings),
-            prices: settings.prices,
-            purses: [Arc::new(Purse::new(format!("provider {}", settings.name), settings.spend)), Arc::clone(all)],
-            patience,
-            record: Mutex::new(Record { places: settings.concurrency.get().min(AT_FIRST), ..Record::default() }),
+            purses,
+            record: Mutex::new(Record { patience, places, ..Record::default() }),
         })
+    }
+
+    /// Goes on under what the operator wants now: whatever put it out may have been mended.
+    pub(super) fn take_over(&self, patience: Duration) {
+        self.purses[0].limit(self.settings.spend);
+        let mut record = self.record();
+        (record.benched, record.patience) = (None, patience);
     }
 
     /// Its share, where the one after it is the same model by another key or host, and both have one.
     pub(super) fn share_with(&self, other: &Self) -> bool {
-        self.weight.is_some() && other.weight.is_some() && self.model == other.model && self.api == other.api
+        let (one, other) = (&self.settings, &other.settings);
+        one.weight.is_some() && other.weight.is_some() && one.model == other.model && one.api == other.api
     }
 
     /// Its share among those alike.
     pub(super) fn weight(&self) -> f64 {
-        self.weight.map_or(1.0, |weight| f64::from(weight.get()))
+        self.settings.weight.map_or(1.0, |weight| f64::from(weight.get()))
     }
 
     /// What asking it now costs in time.
@@ -179,7 +179,7 @@ impl Lane {
     /// It answered while all places were taken: it may have one more. Source: additive increase, as TCP does it.
     pub(super) fn widen(&self) {
         let mut record = self.record();
-        if self.slots.available_permits() == 0 && record.places < self.most_at_once {
+        if self.slots.available_permits() == 0 && record.places < self.settings.concurrency.get() {
             record.places += 1;
             self.slots.add_permits(1);
         }
@@ -216,7 +216,7 @@ impl Lane {
     /// The same as [`Lane::enter`], with a place that was waited for.
     pub(super) fn enter_with(self: &Arc<Self>, slot: Slot, prompt: &Prompt, despite: Despite) -> Result<Turn, Closed> {
         let now = now();
-        let (input, output) = self.quota.estimate(prompt, self.most_output);
+        let (input, output) = self.quota.estimate(prompt, self.settings.max_output_tokens);
         let tokens = input.saturating_add(output);
         let mut record = self.record();
         match record.closed(now) {
@@ -240,7 +240,7 @@ impl Lane {
             self.quota.give_back(tokens, now);
             return Err(Closed::Spent(wait));
         }
-        let usual = record.latencies.patience(self.patience);
+        let usual = record.latencies.patience(record.patience);
         let on_trial = !forced && matches!(record.breaker.position(), Position::HalfOpen { .. });
         let patience = if on_trial { usual.min(TRIAL_PATIENCE) } else { usual };
         record.begun += 1;
@@ -252,13 +252,13 @@ impl Lane {
 
     /// How many tokens its limits take a call for.
     pub(super) fn counted(&self, usage: Usage) -> u64 {
-        let input = if self.api.counts_cached() { usage.input } else { usage.input.saturating_sub(usage.cached) };
+        let input = if self.settings.api.counts_cached() { usage.input } else { usage.input.saturating_sub(usage.cached) };
         input + usage.output
     }
 
     /// What so many tokens cost here; nothing where that is not known.
     pub(super) fn cost(&self, usage: Usage) -> Money {
-        self.prices.map_or(Money(0), |prices| cost(usage, &prices))
+        self.settings.prices.map_or(Money(0), |prices| cost(usage, &prices))
     }
 
     fn hold(&self, cost: Money) -> Result<(), Duration> {
@@ -305,14 +305,14 @@ impl Lane {
         }
     }
 
+    /// True while its breaker is open.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.record().closed(now()), Some(Closed::Open(_)))
+    }
+
     /// True when it is out until the next start or reload.
     pub(super) fn is_benched(&self) -> bool {
         self.record().benched.is_some()
-    }
-
-    /// What put it out may have been mended: it may be asked again.
-    pub(super) fn pardon(&self) {
-        self.record().benched = None;
     }
 
     /// How it stands.
@@ -330,7 +330,7 @@ impl Lane {
         let why = record.benched.clone().or_else(|| record.last_error.clone()).filter(|_| state != "up");
         ProviderHealth {
             name: self.name.to_string(),
-            model: self.model.clone(),
+            model: self.model.to_string(),
             state,
             why,
             retry_after: wait.map(|wait| (wait.as_secs_f64() * 10.0).ceil() / 10.0),
@@ -342,8 +342,8 @@ impl Lane {
             input_tokens: record.usage.input,
             cached_tokens: record.usage.cached,
             output_tokens: record.usage.output,
-            spent_today: self.prices.map(|_| self.purses[0].spent(SystemTime::now()).0.as_dollars()),
-            spent_this_month: self.prices.map(|_| self.purses[0].spent(SystemTime::now()).1.as_dollars()),
+            spent_today: self.settings.prices.map(|_| self.purses[0].spent(SystemTime::now()).0.as_dollars()),
+            spent_this_month: self.settings.prices.map(|_| self.purses[0].spent(SystemTime::now()).1.as_dollars()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -30,6 +31,8 @@ pub(super) struct Memory<K> {
 #[derive(Debug)]
 struct Remembered {
     said: Said,
+    /// The model that said so.
+    model: Arc<str>,
     until: Instant,
     used: u64,
     bytes: usize,
@@ -51,10 +54,10 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
         Some(known.said.clone())
     }
 
-    /// Keeps it for `ttl`; not at all where it alone is larger than all may be.
-    pub(super) fn put(&mut self, key: K, said: Said, now: Instant, ttl: Duration) {
+    /// Keeps what `model` said for `ttl`; not at all where it alone is larger than all may be.
+    pub(super) fn put(&mut self, key: K, (model, said): (Arc<str>, Said), now: Instant, ttl: Duration) {
         self.remove(&key);
-        let bytes = OVERHEAD + key.as_ref().len() + said.as_ref().map_or(0, weight);
+        let bytes = OVERHEAD + key.as_ref().len() + model.len() + said.as_ref().map_or(0, weight);
         if ttl.is_zero() || bytes > self.most_bytes {
             return;
         }
@@ -65,12 +68,20 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
         }
         self.uses += 1;
         self.bytes += bytes;
-        self.said.insert(key, Remembered { said, until: now + ttl, used: self.uses, bytes });
+        self.said.insert(key, Remembered { said, model, until: now + ttl, used: self.uses, bytes });
     }
 
     /// Drops what is no longer good.
     pub(super) fn expire(&mut self, now: Instant) {
         let gone: Vec<K> = self.said.iter().filter(|(_, known)| known.until <= now).map(|(key, _)| key.clone()).collect();
+        for key in &gone {
+            self.remove(key);
+        }
+    }
+
+    /// Drops what other models said than these.
+    pub(super) fn keep_only_of(&mut self, models: &[String]) {
+        let gone: Vec<K> = self.said.iter().filter(|(_, known)| !models.iter().any(|model| **model == *known.model)).map(|(key, _)| key.clone()).collect();
         for key in &gone {
             self.remove(key);
         }

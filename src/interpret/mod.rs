@@ -135,8 +135,8 @@ impl Default for AskSettings {
 }
 
 impl AskSettings {
-    /// Names the models that may answer: drafts of one family are not used for another.
-    pub fn family(&self) -> String {
-        self.providers.iter().map(|provider| provider.model.as_str()).collect::<Vec<_>>().join("+")
+    /// The models that may answer.
+    pub fn models(&self) -> Vec<String> {
+        self.providers.iter().map(|provider| provider.model.clone()).collect()
     }
 }

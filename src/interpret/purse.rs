@@ -16,12 +16,12 @@ const DAY: Duration = Duration::from_hours(24);
 pub(super) struct Purse {
     /// Under which it is kept on disk.
     name: String,
-    limits: Limits,
     held: Mutex<Held>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
+    limits: Limits,
     spent: Spent,
     /// For calls under way.
     back: Money,
@@ -30,11 +30,16 @@ struct Held {
 
 impl Purse {
     pub(super) fn new(name: String, limits: Limits) -> Self {
-        Self { name, limits, held: Mutex::default() }
+        Self { name, held: Mutex::new(Held { limits, ..Held::default() }) }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on these are the limits; what was spent is spent.
+    pub(super) fn limit(&self, limits: Limits) {
+        self.held().limits = limits;
     }
 
     /// Goes on with what was spent before, and keeps it there from now on; in memory alone where there is no disk.
@@ -54,10 +59,10 @@ impl Purse {
         let date = Date::of(at);
         held.roll(date);
         let fits = |spent: u64, limit: Option<Money>| limit.is_none_or(|limit| Money(spent) + held.back + cost <= limit);
-        if !fits(held.spent.this_month, self.limits.per_month) {
+        if !fits(held.spent.this_month, held.limits.per_month) {
             return Err(date.left_of_month);
         }
-        if !fits(held.spent.today, self.limits.per_day) {
+        if !fits(held.spent.today, held.limits.per_day) {
             return Err(date.left_of_day);
         }
         held.back += cost;

@@ -33,8 +33,9 @@ const MOST_WORLDS: usize = 64;
 /// Drafts on disk looked at in one sweep, so that no command waits for it: all of 10,000 are seen within the hour.
 const SWEPT_AT_ONCE: usize = 256;
 
-/// All that could change what a phrase means. But for the first part, the home and the models, it is written out, not
-/// hashed: equal keys are equal meanings.
+/// All that could change what a phrase means. But for the first part, the home as models are shown it, it is written out, not
+/// hashed: equal keys are equal meanings. The model is written beside what it said, not here: a draft is good for as long as
+/// its model is one of those that are asked, whoever else is and in whatever order, and goes when the operator gives that model up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key(Arc<str>);
 
@@ -42,15 +43,15 @@ pub struct Key(Arc<str>);
 #[derive(Debug)]
 pub struct Recall {
     settings: RecallSettings,
-    /// The models that may have given a draft: others may mean another thing.
-    family: String,
+    /// The models whose drafts are of use: those that would be asked. What one misread ends with it.
+    models: Mutex<Vec<String>>,
     memory: Mutex<Memory<Key>>,
     disk: Option<Drafts>,
     worlds: Mutex<Worlds>,
     tally: Arc<Tally>,
 }
 
-/// Which homes and models there were of late, and how far the sweep of the disk is.
+/// Which homes there were of late, and how far the sweep of the disk is.
 #[derive(Debug)]
 struct Worlds {
     begun: Instant,
@@ -85,18 +86,24 @@ pub struct Trace {
 }
 
 impl Recall {
-    /// Nothing in memory yet; on disk what `disk` holds. `family` names the models that are asked.
-    pub fn new(settings: &RecallSettings, family: &str, disk: Option<Drafts>, tally: Arc<Tally>) -> Self {
+    /// Nothing in memory yet; on disk what `disk` holds. `models` are those that are asked.
+    pub fn new(settings: &RecallSettings, models: Vec<String>, disk: Option<Drafts>, tally: Arc<Tally>) -> Self {
         let memory = Mutex::new(Memory::new(settings.memory_entries, settings.memory_bytes));
         let worlds = Mutex::new(Worlds { begun: Instant::now(), seen: HashMap::new(), cursor: Vec::new() });
-        Self { settings: settings.clone(), family: family.to_owned(), memory, disk, worlds, tally }
+        Self { settings: settings.clone(), models: Mutex::new(models), memory, disk, worlds, tally }
+    }
+
+    /// From now on these models are asked: what others said is of no more use.
+    pub fn only_of(&self, models: Vec<String>) {
+        self.memory().keep_only_of(&models);
+        *self.models() = models;
     }
 
     /// The key of `phrase`, said by somebody with the rights of `class`, where models are shown `edition` of the home.
     pub fn key(&self, phrase: &Phrase, edition: Edition, class: &str) -> Key {
         let (area, language) = (phrase.area().unwrap_or_default(), phrase.language().unwrap_or_default());
         let plain = [class, area, language].map(|part| part.replace(char::is_control, " "));
-        let parts = [self.world(edition)].into_iter().chain(plain).chain([phrase.text().to_owned()]);
+        let parts = [edition.to_string()].into_iter().chain(plain).chain([phrase.text().to_owned()]);
         Key(parts.collect::<Vec<_>>().join("\u{1f}").into())
     }
 
@@ -107,19 +114,20 @@ impl Recall {
             return Some(said);
         }
         let kept = match self.disk.as_ref()?.get(&key.0, SystemTime::now()) {
-            Ok(kept) => kept?,
+            Ok(kept) => kept.filter(|kept| self.models().contains(&kept.model))?,
             Err(error) => {
                 self.fault(&error);
                 return None;
             }
         };
-        self.remember(key, Ok(kept.draft.clone()), kept.left);
+        self.remember(key, &kept.model, Ok(kept.draft.clone()), kept.left);
         Some(Ok(kept.draft))
     }
 
-    /// Keeps a draft. One that asks back, or did not pass the gate, is kept briefly, one that speaks for a short time.
-    pub fn keep(&self, key: &Key, draft: &Draft, passed: bool) {
-        if key.phrase().len() > LONGEST_PHRASE {
+    /// Keeps a draft of `model`. One that asks back, or did not pass the gate, is kept briefly, one that speaks for a short time.
+    pub fn keep(&self, key: &Key, model: &str, draft: &Draft, passed: bool) {
+        // A model that was given up while it was asked has the last word once, and no longer.
+        if key.phrase().len() > LONGEST_PHRASE || !self.models().iter().any(|asked| asked == model) {
             return;
         }
         let settings = &self.settings;
@@ -129,13 +137,13 @@ impl Recall {
             draft if in_words(draft) => settings.speech_ttl.min(settings.ttl),
             Draft { .. } => settings.ttl,
         };
-        self.remember(key, Ok(draft.clone()), ttl);
+        self.remember(key, model, Ok(draft.clone()), ttl);
         // What is good for minutes only does not wear the disk.
         if passed
             && draft.question.is_none()
             && !in_words(draft)
             && let Some(disk) = &self.disk
-            && let Err(error) = disk.put(&key.0, draft, SystemTime::now(), ttl)
+            && let Err(error) = disk.put(&key.0, (model, draft), SystemTime::now(), ttl)
         {
             self.fault(&error);
         }
@@ -144,7 +152,7 @@ impl Recall {
     /// A model would not answer: for a short while it is not asked the same again. Other failures pass, and are not kept.
     pub fn keep_refusal(&self, key: &Key, refusal: &Refusal) {
         if *refusal == Refusal::Declined && key.phrase().len() <= LONGEST_PHRASE {
-            self.remember(key, Err(refusal.clone()), self.settings.negative_ttl);
+            self.remember(key, "", Err(refusal.clone()), self.settings.negative_ttl);
         }
     }
 
@@ -155,7 +163,7 @@ impl Recall {
         self.memory().expire(now);
         let Some(disk) = &self.disk else { return };
         let mut worlds = self.worlds();
-        worlds.there_is(self.world(edition), now);
+        worlds.there_is(edition.to_string(), now);
         let cursor = std::mem::take(&mut worlds.cursor);
         let swept = disk.sweep_from(&cursor, SWEPT_AT_ONCE, SystemTime::now(), |key| worlds.was_there(world_of(key), now));
         match swept {
@@ -196,7 +204,8 @@ impl Recall {
         }
         for (other, kept) in on_disk {
             if !found.iter().any(|(known, _)| *known == other) {
-                let unused = difference(&key.0, &other);
+                let given_up = !self.models().contains(&kept.model);
+                let unused = difference(&key.0, &other).or(given_up.then_some("the model that said so is not asked any more"));
                 found.push((other, Trace { tier: "disk", draft: Some(kept.draft), good_for: kept.left.as_secs(), unused }));
             }
         }
@@ -213,13 +222,12 @@ impl Recall {
         (memory, Tier { entries, most_entries: settings.disk_entries, bytes, most_bytes: settings.disk_bytes })
     }
 
-    fn remember(&self, key: &Key, said: Said, ttl: Duration) {
-        self.memory().put(key.clone(), said, Instant::now(), ttl);
+    fn remember(&self, key: &Key, model: &str, said: Said, ttl: Duration) {
+        self.memory().put(key.clone(), (model.into(), said), Instant::now(), ttl);
     }
 
-    /// Names a home as models are shown it, and the models.
-    fn world(&self, edition: Edition) -> String {
-        format!("{:016x}", edition.with(&self.family))
+    fn models(&self) -> MutexGuard<'_, Vec<String>> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory<Key>> {
@@ -280,12 +288,8 @@ fn phrase_of(key: &str) -> &str {
 
 /// The first thing in which a key of the same phrase differs.
 fn difference(wanted: &str, other: &str) -> Option<&'static str> {
-    const PARTS: [&str; 4] = [
-        "the home was another one, or other models were asked",
-        "it was said by a source with other rights",
-        "it was said in another area",
-        "it was said in another language",
-    ];
+    const PARTS: [&str; 4] =
+        ["the home was another one", "it was said by a source with other rights", "it was said in another area", "it was said in another language"];
     let differs = wanted.split(BETWEEN).zip(other.split(BETWEEN)).position(|(one, other)| one != other)?;
     PARTS.get(differs).copied()
 }

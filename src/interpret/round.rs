@@ -221,13 +221,12 @@ impl<'a> Round<'a> {
         let open = self.passed_over.extract_if(.., |(_, closed)| matches!(closed, Closed::Open(_)));
         let soonest = open.min_by_key(|(_, closed)| if let Closed::Open(wait) = closed { *wait } else { Duration::MAX });
         let Some((lane, _)) = soonest.filter(|_| self.ask.may_retry()) else { return false };
-        match lane.enter(&self.prompt, Despite::Breaker) {
-            Ok(turn) => {
-                self.set_out(lane, turn, true);
-                true
-            }
-            Err(_) => false,
-        }
+        let Ok(turn) = lane.enter(&self.prompt, Despite::Breaker) else {
+            self.ask.did_not_retry();
+            return false;
+        };
+        self.set_out(lane, turn, true);
+        true
     }
 
     /// A place has come free, or a rest is over.
@@ -266,8 +265,12 @@ impl<'a> Round<'a> {
     /// What to do after a call: end, try again, or leave it at that.
     fn ended(&mut self, mut leg: Leg, called: Called) -> Option<Result<Answer, Refusal>> {
         let error = match called {
-            Called::Answered(draft, usage) => return Some(Ok(Answer { draft, provider: Arc::clone(&leg.lane.name), usage })),
+            Called::Answered(draft, usage) => {
+                let (provider, model) = (Arc::clone(&leg.lane.name), Arc::clone(&leg.lane.model));
+                return Some(Ok(Answer { draft, provider, model, usage }));
+            }
             Called::ShutOut(error) => {
+                self.ask.did_not_retry();
                 self.move_on(leg, error);
                 return None;
             }
@@ -288,7 +291,7 @@ impl<'a> Round<'a> {
         let pause = after.max(full_jitter(leg.pauses.next().unwrap_or_default()));
         let too_slow = now().saturating_duration_since(leg.begins) >= SLOW || pause > LONG_PAUSE;
         let elsewhere = too_slow && (!self.legs.is_empty() || self.is_anybody_ready());
-        if leg.attempts == 0 || elsewhere || pause + LEAST > self.left() || !self.ask.may_retry() {
+        if leg.attempts == 0 || elsewhere || leg.lane.is_open() || pause + LEAST > self.left() || !self.ask.may_retry() {
             self.move_on(leg, error);
         } else {
             self.try_again(leg, pause, error);

@@ -42,8 +42,8 @@ struct Understood {
     draft: Draft,
     /// `local`, `cache`, or the provider's name.
     via: String,
-    /// Where to keep it once it has passed the gate; only a model's answer has one.
-    keep: Option<Key>,
+    /// Where to keep it once it has passed the gate, and which model's it is; only a model's answer has one.
+    keep: Option<(Key, Arc<str>)>,
     /// True where it is the yes to a question.
     confirmed: bool,
 }
@@ -89,9 +89,9 @@ impl Pipeline {
             told.actions = self.rehearse(command, &phrase, &understood, &home);
         }
         let plan = self.permit(command, &phrase, &understood, &home); //  the one gate to the devices
-        if let Some(key) = &understood.keep {
+        if let Some((key, model)) = &understood.keep {
             let passed = !matches!(plan, Err(Refusal::NotPermitted { .. }));
-            self.rooms.recall.keep(key, &understood.draft, passed); //    what did not pass only for a moment
+            self.rooms.recall.keep(key, model, &understood.draft, passed); // what did not pass only for a moment
         }
         let plan = plan?;
         told.planned(&plan);
@@ -122,7 +122,7 @@ impl Pipeline {
         }
         rooms.tally.not_recalled();
         match self.ask(asked, home, &key).await {
-            Ok(answer) => Ok(Understood { draft: answer.draft, via: answer.provider.to_string(), keep: Some(key), confirmed: false }),
+            Ok(answer) => Ok(Understood { draft: answer.draft, via: answer.provider.to_string(), keep: Some((key, answer.model)), confirmed: false }),
             Err(refusal @ (Refusal::NoModel | Refusal::NobodyAnswered { .. } | Refusal::OverBudget { .. })) if rooms.local.when() == When::Last => {
                 rooms.local.draft(phrase, home).map(|draft| here("local", draft)).ok_or(refusal)
             }

@@ -26,6 +26,8 @@ pub struct Limits {
 pub struct Kept {
     /// The draft.
     pub draft: Draft,
+    /// The model that gave it.
+    pub model: String,
     /// How long it is still good for.
     pub left: Duration,
 }
@@ -35,6 +37,7 @@ pub struct Kept {
 struct Entry {
     at: u64,
     until: u64,
+    model: String,
     draft: Draft,
 }
 
@@ -83,7 +86,7 @@ impl Drafts {
         let Some(value) = self.tree.get(key)? else { return Ok(None) };
         let now = millis(now);
         match serde_json::from_slice::<Entry>(&value) {
-            Ok(entry) if entry.until > now => Ok(Some(Kept { draft: entry.draft, left: Duration::from_millis(entry.until - now) })),
+            Ok(entry) if entry.until > now => Ok(Some(Kept { draft: entry.draft, model: entry.model, left: Duration::from_millis(entry.until - now) })),
             Ok(_) | Err(_) => {
                 self.remove(key.as_bytes())?;
                 Ok(None)
@@ -91,14 +94,14 @@ impl Drafts {
         }
     }
 
-    /// Keeps a draft for `ttl`. Where there is no room the oldest go.
+    /// Keeps a draft of `model` for `ttl`. Where there is no room the oldest go.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn put(&self, key: &str, draft: &Draft, now: SystemTime, ttl: Duration) -> sled::Result<()> {
+    pub fn put(&self, key: &str, (model, draft): (&str, &Draft), now: SystemTime, ttl: Duration) -> sled::Result<()> {
         let at = millis(now);
         let until = at.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-        let Ok(value) = serde_json::to_vec(&Entry { at, until, draft: draft.clone() }) else { return Ok(()) };
+        let Ok(value) = serde_json::to_vec(&Entry { at, until, model: model.to_owned(), draft: draft.clone() }) else { return Ok(()) };
         let size = key.len() + value.len();
         if self.limits.entries == 0 || size > self.limits.bytes {
             return Ok(());
@@ -259,9 +262,9 @@ mod tests {
     fn a_draft_is_good_for_its_time_and_no_longer() {
         let folder = tempfile::tempdir().unwrap();
         let drafts = Drafts::open(&db(&folder), ROOMY, start()).unwrap();
-        drafts.put("lamp on", &draft("ok"), start(), HOUR).unwrap();
+        drafts.put("lamp on", ("m", &draft("ok")), start(), HOUR).unwrap();
         let kept = drafts.get("lamp on", start() + HOUR / 4).unwrap().unwrap();
-        assert_eq!(kept, Kept { draft: draft("ok"), left: HOUR * 3 / 4 });
+        assert_eq!(kept, Kept { draft: draft("ok"), model: "m".to_owned(), left: HOUR * 3 / 4 });
         assert_eq!(drafts.get("lamp on", start() + HOUR).unwrap(), None);
         assert_eq!(drafts.held(), Held::default(), "the stale one is gone from the disk");
     }
@@ -271,7 +274,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = db(&folder);
         let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
-        drafts.put("lamp on", &draft("ok"), start(), HOUR).unwrap();
+        drafts.put("lamp on", ("m", &draft("ok")), start(), HOUR).unwrap();
         let tree = db.open_tree(TREE).unwrap();
         tree.insert("lamp on", &b"{\"at\":1,\"unt"[..]).unwrap();
         assert_eq!(drafts.get("lamp on", start()).unwrap(), None);
@@ -283,7 +286,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let drafts = Drafts::open(&db(&folder), Limits { entries: 10, ..ROOMY }, start()).unwrap();
         for n in 0..11 {
-            drafts.put(&format!("phrase {n}"), &draft("ok"), start() + Duration::from_secs(n), HOUR).unwrap();
+            drafts.put(&format!("phrase {n}"), ("m", &draft("ok")), start() + Duration::from_secs(n), HOUR).unwrap();
         }
         let now = start() + Duration::from_secs(11);
         let there: Vec<bool> = (0..11).map(|n| drafts.get(&format!("phrase {n}"), now).unwrap().is_some()).collect();
@@ -296,13 +299,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let drafts = Drafts::open(&db(&folder), Limits { bytes: 8 << 10, ..ROOMY }, start()).unwrap();
         for n in 0..100 {
-            drafts.put(&format!("phrase {n}"), &draft(&"x".repeat(1000)), start() + Duration::from_secs(n), HOUR).unwrap();
+            drafts.put(&format!("phrase {n}"), ("m", &draft(&"x".repeat(1000))), start() + Duration::from_secs(n), HOUR).unwrap();
             assert!(drafts.held.lock().unwrap().bytes <= 8 << 10);
         }
         let now = start() + Duration::from_secs(100);
         assert!(drafts.get("phrase 99", now).unwrap().is_some());
         assert!(drafts.get("phrase 0", now).unwrap().is_none());
-        drafts.put("too long", &draft(&"x".repeat(9000)), now, HOUR).unwrap();
+        drafts.put("too long", ("m", &draft(&"x".repeat(9000))), now, HOUR).unwrap();
         assert!(drafts.get("too long", now).unwrap().is_none());
     }
 
@@ -312,7 +315,7 @@ mod tests {
         let drafts = Drafts::open(&db(&folder), ROOMY, start()).unwrap();
         for n in 0..10 {
             let ttl = if n == 4 { HOUR } else { HOUR * 3 };
-            drafts.put(&format!("{} {n}", if n % 2 == 0 { "new" } else { "old" }), &draft("ok"), start(), ttl).unwrap();
+            drafts.put(&format!("{} {n}", if n % 2 == 0 { "new" } else { "old" }), ("m", &draft("ok")), start(), ttl).unwrap();
         }
         let sweep = |from: &[u8]| drafts.sweep_from(from, 4, start() + HOUR, |key| key.starts_with("new")).unwrap();
         let first = sweep(&[]);
@@ -332,9 +335,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = db(&folder);
         let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
-        drafts.put("short", &draft("ok"), start(), HOUR).unwrap();
-        drafts.put("long", &draft("ok"), start(), HOUR * 3).unwrap();
-        drafts.put("long", &draft("better"), start(), HOUR * 3).unwrap();
+        drafts.put("short", ("m", &draft("ok")), start(), HOUR).unwrap();
+        drafts.put("long", ("m", &draft("ok")), start(), HOUR * 3).unwrap();
+        drafts.put("long", ("m", &draft("better")), start(), HOUR * 3).unwrap();
         let held = *drafts.held.lock().unwrap();
         drop(drafts);
         assert_eq!(held, *Drafts::open(&db, ROOMY, start()).unwrap().held.lock().unwrap());

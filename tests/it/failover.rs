@@ -11,7 +11,7 @@ use sayso::home::Home;
 use sayso::interpret::ask::{Answer, Ask};
 use sayso::interpret::compose::Composer;
 use sayso::interpret::{AskSettings, Order};
-use sayso::provider::price::Limits;
+use sayso::provider::price::{Limits, Money, Prices};
 use sayso::provider::{Api, Prompt, Settings, Structure, Timeouts};
 use sayso::secret::Secret;
 use sayso::telemetry::tally::Tally;
@@ -386,7 +386,46 @@ async fn while_all_are_down_they_are_not_stormed() {
     let calls = first.requests() + second.requests();
     let free_of_budget = 2 * 3;
     let budget = 30 + 100 / 5;
+    let retries = asked.retries();
+    println!("all down: 100 questions cost {calls} calls, {} of them of the retry budget of {}", retries.spent, retries.most);
     assert!(calls <= free_of_budget + budget, "100 questions cost {calls} calls");
+    assert!(retries.spent <= retries.most && usize::try_from(retries.most).unwrap() == budget, "{retries:?}");
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_provider_outlives_a_reload_that_does_not_change_it() {
+    let mut scripts = vec![Script::error(500, "server_error"); 3];
+    scripts.push(Script::turns_on("lamp"));
+    let (failing, limited, other) =
+        (Endpoint::start(scripts).await, Endpoint::start([Script::turns_on("lamp")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let settings = [
+        Settings { prices: Some(Prices { input: Money(1), cached: Money(1), written: Money(1), output: Money(1) }), ..provider("limited", limited.url()) },
+        provider("failing", failing.url()),
+        provider("other", other.url()),
+    ];
+    let settings = settings.map(|one| if one.name == "limited" { Settings { requests_per_minute: NonZeroU32::new(1), ..one } } else { one });
+    let (asked, _) = asking(settings.to_vec());
+    for expected in ["limited", "other", "other"] {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
+    }
+    let before = asked.health();
+    let reordered = [1, 0, 2].map(|n| settings[n].clone()).to_vec();
+    let again = asked.renewed(AskSettings { providers: reordered, patience: Duration::from_secs(1), ..AskSettings::default() }).unwrap();
+    assert_eq!(
+        [1, 0, 2].map(|n| again.health()[n].clone()).to_vec().iter().map(|h| (h.calls, h.failures, h.mean_ms)).collect::<Vec<_>>(),
+        before.iter().map(|h| (h.calls, h.failures, h.mean_ms)).collect::<Vec<_>>()
+    );
+    assert_eq!(again.health()[0].state, "open");
+    assert_eq!(again.retries(), asked.retries());
+    assert_eq!(&*ask(&again).await.unwrap().provider, "other");
+    assert_eq!((failing.requests(), limited.requests()), (3, 1), "neither open breaker nor limit is forgotten");
+    // Of what has changed only what was spent is known.
+    let changed = settings.map(|one| Settings { key: Secret::new("sk-another"), ..one });
+    let renewed = again.renewed(AskSettings { providers: changed.to_vec(), ..AskSettings::default() }).unwrap();
+    renewed.take_over();
+    assert!(renewed.health().iter().all(|health| (health.state, health.calls) == ("up", 0)));
+    assert_eq!(renewed.health()[0].spent_today, Some(1.2e-7));
+    assert_eq!(&*ask(&renewed).await.unwrap().provider, "limited");
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ fn len(recall: &Recall) -> (usize, usize) {
 }
 
 fn in_memory(settings: &RecallSettings) -> Recall {
-    Recall::new(settings, "scripted", None, Arc::default())
+    Recall::new(settings, vec!["scripted".to_owned()], None, Arc::default())
 }
 
 fn open(folder: &tempfile::TempDir) -> (sled::Db, Drafts) {
@@ -72,12 +72,12 @@ fn a_draft_survives_a_restart() {
     let phrase = Phrase::new("Lamp on!", Some("kitchen"), None);
     {
         let (db, drafts) = open(&folder);
-        let recall = Recall::new(&settings, "scripted", Some(drafts), Arc::default());
-        recall.keep(&key_of(&recall, &phrase, &home("lamp"), "panel"), &lamp_on(), true);
+        let recall = Recall::new(&settings, vec!["scripted".to_owned()], Some(drafts), Arc::default());
+        recall.keep(&key_of(&recall, &phrase, &home("lamp"), "panel"), "scripted", &lamp_on(), true);
         db.flush().unwrap();
     }
     let (_db, drafts) = open(&folder);
-    let recall = Recall::new(&settings, "scripted", Some(drafts), Arc::default());
+    let recall = Recall::new(&settings, vec!["scripted".to_owned()], Some(drafts), Arc::default());
     assert_eq!(len(&recall), (0, 1));
     let key = key_of(&recall, &phrase, &home("lamp"), "panel");
     assert_eq!(draft(&recall, &key), Some(lamp_on()));
@@ -87,11 +87,10 @@ fn a_draft_survives_a_restart() {
 #[test]
 fn whatever_changes_the_meaning_changes_the_key() {
     let recall = in_memory(&RecallSettings::default());
-    let others = Recall::new(&RecallSettings::default(), "another model", None, Arc::default());
     let phrase = |text| Phrase::new(text, Some("kitchen"), Some("en"));
     let lamp = home("lamp");
     let key = key_of(&recall, &phrase("lamp on"), &lamp, "panel");
-    recall.keep(&key, &lamp_on(), true);
+    recall.keep(&key, "scripted", &lamp_on(), true);
     let same = [key_of(&recall, &phrase("  LAMP on. "), &lamp, "panel"), key_of(&recall, &phrase("lamp on"), &home("lamp"), "phone")];
     for key in same {
         assert_eq!(draft(&recall, &key), Some(lamp_on()), "{key:?}");
@@ -102,10 +101,35 @@ fn whatever_changes_the_meaning_changes_the_key() {
         key_of(&recall, &Phrase::new("lamp on", Some("kitchen"), None), &lamp, "panel"),
         key_of(&recall, &phrase("lamp on"), &home("other_lamp"), "panel"),
         key_of(&recall, &phrase("lamp on"), &lamp, "child"),
-        key_of(&others, &phrase("lamp on"), &lamp, "panel"),
     ];
     for key in different {
         assert_eq!(draft(&recall, &key), None, "{key:?}");
+    }
+}
+
+#[test]
+fn a_draft_is_good_while_its_model_is_asked_whoever_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let phrase = Phrase::new("lamp on", None, None);
+    {
+        let (db, drafts) = open(&folder);
+        let recall = Recall::new(&RecallSettings::default(), models(&["a"]), Some(drafts), Arc::default());
+        let key = key_of(&recall, &phrase, &home("lamp"), "panel");
+        recall.keep(&key, "a", &lamp_on(), true);
+        recall.only_of(models(&["b", "a"]));
+        assert_eq!(draft(&recall, &key), Some(lamp_on()), "another was added before it");
+        recall.only_of(models(&["b"]));
+        assert_eq!(draft(&recall, &key), None, "it was given up");
+        recall.keep(&key, "a", &lamp_on(), true);
+        assert_eq!(draft(&recall, &key), None, "it was asked before that, and answered after it");
+        assert_eq!(recall.trace(&key).unwrap()[0].unused, Some("the model that said so is not asked any more"));
+        db.flush().unwrap();
+    }
+    for (asked, expected) in [(&["b", "a"][..], Some(lamp_on())), (&["b"], None)] {
+        let (_db, drafts) = open(&folder);
+        let recall = Recall::new(&RecallSettings::default(), models(asked), Some(drafts), Arc::default());
+        assert_eq!(draft(&recall, &key_of(&recall, &phrase, &home("lamp"), "panel")), expected, "asked after a restart: {asked:?}");
     }
 }
 
@@ -130,9 +154,9 @@ fn no_area_can_pass_for_another_part_of_the_key() {
 async fn a_draft_is_good_for_its_time_and_words_for_ten_minutes() {
     let recall = in_memory(&RecallSettings { ttl: Duration::from_hours(1), ..RecallSettings::default() });
     let key = |text| key_of(&recall, &Phrase::new(text, None, None), &home("lamp"), "panel");
-    recall.keep(&key("lamp on"), &lamp_on(), true);
-    recall.keep(&key("why is the sky blue?"), &spoken("Because of the air."), true);
-    recall.keep(&key("be so kind"), &Draft { speech: Some("My pleasure!".into()), ..lamp_on() }, true);
+    recall.keep(&key("lamp on"), "scripted", &lamp_on(), true);
+    recall.keep(&key("why is the sky blue?"), "scripted", &spoken("Because of the air."), true);
+    recall.keep(&key("be so kind"), "scripted", &Draft { speech: Some("My pleasure!".into()), ..lamp_on() }, true);
     tokio::time::advance(Duration::from_secs(599)).await;
     assert!(draft(&recall, &key("why is the sky blue?")).is_some());
     tokio::time::advance(Duration::from_secs(1)).await;
@@ -146,14 +170,14 @@ async fn a_draft_is_good_for_its_time_and_words_for_ten_minutes() {
 async fn what_came_to_nothing_is_kept_for_a_minute_and_never_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
-    let recall = Recall::new(&RecallSettings::default(), "scripted", Some(drafts), Arc::default());
+    let recall = Recall::new(&RecallSettings::default(), vec!["scripted".to_owned()], Some(drafts), Arc::default());
     let key = |text: &str| key_of(&recall, &Phrase::new(text, None, None), &home("lamp"), "panel");
     let question = Draft { question: Some("Which lamp?".into()), ..Draft::default() };
-    recall.keep(&key("it on"), &question, true);
-    recall.keep(&key("ghost on"), &lamp_on(), false);
+    recall.keep(&key("it on"), "scripted", &question, true);
+    recall.keep(&key("ghost on"), "scripted", &lamp_on(), false);
     recall.keep_refusal(&key("something rude"), &Refusal::Declined);
     recall.keep_refusal(&key("something slow"), &Refusal::NobodyAnswered { why: "away".into(), retry_after: None });
-    recall.keep(&key(&"lamp on ".repeat(200)), &lamp_on(), true);
+    recall.keep(&key(&"lamp on ".repeat(200)), "scripted", &lamp_on(), true);
     assert_eq!(len(&recall), (3, 0));
     tokio::time::advance(Duration::from_secs(59)).await;
     assert_eq!(draft(&recall, &key("it on")), Some(question));
@@ -168,12 +192,12 @@ async fn what_came_to_nothing_is_kept_for_a_minute_and_never_on_disk() {
 fn memory_keeps_to_its_bytes() {
     let recall = in_memory(&RecallSettings { memory_bytes: 64 << 10, ..RecallSettings::default() });
     for n in 0..500 {
-        recall.keep(&key_of(&recall, &Phrase::new(&format!("say {n}"), None, None), &home("lamp"), "panel"), &spoken(&"word ".repeat(200)), true);
+        recall.keep(&key_of(&recall, &Phrase::new(&format!("say {n}"), None, None), &home("lamp"), "panel"), "scripted", &spoken(&"word ".repeat(200)), true);
         assert!(recall.tiers().0.bytes <= 64 << 10);
     }
     assert!(len(&recall).0 > 40, "{:?}", recall.tiers());
     let huge = key_of(&recall, &Phrase::new("everything", None, None), &home("lamp"), "panel");
-    recall.keep(&huge, &spoken(&"x".repeat(65 << 10)), true);
+    recall.keep(&huge, "scripted", &spoken(&"x".repeat(65 << 10)), true);
     assert_eq!(draft(&recall, &huge), None);
 }
 
@@ -182,11 +206,11 @@ async fn drafts_of_homes_that_are_no_more_leave_the_disk_after_a_day() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
     let settings = RecallSettings { ttl: Duration::from_hours(24 * 365), ..RecallSettings::default() };
-    let recall = Recall::new(&settings, "scripted", Some(drafts), Arc::default());
+    let recall = Recall::new(&settings, vec!["scripted".to_owned()], Some(drafts), Arc::default());
     let phrase = Phrase::new("lamp on", None, None);
     let [before, now] = ["old_lamp", "lamp"].map(home);
     for home in [&before, &now] {
-        recall.keep(&key_of(&recall, &phrase, home, "panel"), &lamp_on(), true);
+        recall.keep(&key_of(&recall, &phrase, home, "panel"), "scripted", &lamp_on(), true);
     }
     recall.sweep(Edition::of(&before));
     tokio::time::advance(Duration::from_hours(23)).await;
@@ -205,10 +229,10 @@ async fn a_home_that_changes_without_end_does_not_fill_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
     let settings = RecallSettings { ttl: Duration::from_hours(24 * 365), disk_entries: 100, ..RecallSettings::default() };
-    let recall = Recall::new(&settings, "scripted", Some(drafts), Arc::default());
+    let recall = Recall::new(&settings, vec!["scripted".to_owned()], Some(drafts), Arc::default());
     for n in 0..200 {
         let home = home(&format!("lamp_{n}"));
-        recall.keep(&key_of(&recall, &Phrase::new("lamp on", None, None), &home, "panel"), &lamp_on(), true);
+        recall.keep(&key_of(&recall, &Phrase::new("lamp on", None, None), &home, "panel"), "scripted", &lamp_on(), true);
         recall.sweep(Edition::of(&home));
         tokio::time::advance(Duration::from_hours(1)).await;
         assert!(len(&recall).1 <= 65, "{:?} after {n} h", recall.tiers().1);
@@ -230,19 +254,19 @@ fn how_a_device_is_reached_and_how_it_stands_change_nothing() {
 fn one_phrase_is_traced_and_forgotten_wherever_it_was_said() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
-    let recall = Recall::new(&RecallSettings::default(), "scripted", Some(drafts), Arc::default());
+    let recall = Recall::new(&RecallSettings::default(), vec!["scripted".to_owned()], Some(drafts), Arc::default());
     let (lamp, phrase) = (home("lamp"), |area| Phrase::new("lamp on", area, None));
     let asked = key_of(&recall, &phrase(None), &lamp, "panel");
-    recall.keep(&asked, &lamp_on(), true);
-    recall.keep(&key_of(&recall, &phrase(Some("hall")), &lamp, "panel"), &lamp_on(), true);
-    recall.keep(&key_of(&recall, &phrase(None), &lamp, "child"), &lamp_on(), true);
-    recall.keep(&key_of(&recall, &phrase(None), &home("other_lamp"), "panel"), &lamp_on(), true);
-    recall.keep(&key_of(&recall, &Phrase::new("lamp off", None, None), &lamp, "panel"), &spoken("no"), true);
+    recall.keep(&asked, "scripted", &lamp_on(), true);
+    recall.keep(&key_of(&recall, &phrase(Some("hall")), &lamp, "panel"), "scripted", &lamp_on(), true);
+    recall.keep(&key_of(&recall, &phrase(None), &lamp, "child"), "scripted", &lamp_on(), true);
+    recall.keep(&key_of(&recall, &phrase(None), &home("other_lamp"), "panel"), "scripted", &lamp_on(), true);
+    recall.keep(&key_of(&recall, &Phrase::new("lamp off", None, None), &lamp, "panel"), "scripted", &spoken("no"), true);
     let traces = recall.trace(&asked).unwrap();
     let unused: Vec<_> = traces.iter().map(|trace| trace.unused.unwrap_or("used").split(' ').next_back().unwrap()).collect();
     assert_eq!(unused.len(), 4);
     assert_eq!(unused[0], "used");
-    for why in ["asked", "rights", "area"] {
+    for why in ["one", "rights", "area"] {
         assert!(unused.contains(&why), "{traces:?}");
     }
     assert_eq!(recall.forget(Some(&phrase(None))).unwrap(), 4);
@@ -257,10 +281,10 @@ fn memory_keeps_what_was_used_last() {
     let recall = in_memory(&RecallSettings { memory_entries: NonZeroUsize::new(3).unwrap(), ..RecallSettings::default() });
     let key = |n: usize| key_of(&recall, &Phrase::new(&format!("lamp {n} on"), None, None), &home("lamp"), "panel");
     for n in 0..3 {
-        recall.keep(&key(n), &lamp_on(), true);
+        recall.keep(&key(n), "scripted", &lamp_on(), true);
     }
     assert!(draft(&recall, &key(0)).is_some());
-    recall.keep(&key(3), &lamp_on(), true);
+    recall.keep(&key(3), "scripted", &lamp_on(), true);
     let there: Vec<bool> = (0..4).map(|n| draft(&recall, &key(n)).is_some()).collect();
     assert_eq!(there, [true, false, true, true]);
     assert_eq!(len(&recall).0, 3);

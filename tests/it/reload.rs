@@ -125,6 +125,36 @@ async fn a_command_under_way_outlives_a_reload_and_later_ones_still_win() {
     assert_eq!(stage.reply_to(&slow).await["why"], "superseded");
 }
 
+#[tokio::test]
+async fn a_reload_keeps_what_is_known_of_the_providers_that_did_not_change() {
+    let failing = Endpoint::start(vec![Script::error(500, "server_error")]).await;
+    let slow = Endpoint::start(vec![water(), water(), water().after(Duration::from_millis(1500)), water()]).await;
+    let mut stage = Scene::new().endpoint(&failing).endpoint(&slow).start().await;
+    for flower in ["roses", "tulips"] {
+        assert_eq!(stage.say(&format!("a little water for the {flower}")).await["via"], "model2");
+    }
+    assert_eq!(failing.requests(), 3, "its breaker is open");
+    let under_way = stage.send("a little water for the lilies").await;
+    while slow.requests() < 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let another = "\n[[provider]]\nname = \"another\"\nbase_url = \"http://127.0.0.1:9/v1\"\nmodel = \"scripted\"\n";
+    stage.rewrite("sayso.toml", &format!("{}{another}\n[ask]\npatience = \"1s\"\n", stage.config()));
+    assert!(stage.reload("config reloaded").await.contains("another"));
+    let joined = stage.send("a little water for the lilies").await;
+    // The two are equal, so that the later one may be done first.
+    let replies = [stage.reply_to(&under_way).await, stage.reply_to(&joined).await];
+    assert!(replies.iter().any(|reply| reply["outcome"] == "done"), "{replies:?}");
+    assert_eq!((failing.requests(), slow.requests()), (3, 3), "nobody is asked again who is known to fail, and nothing twice");
+    // What a model said before is not asked again, whoever else is asked now.
+    assert_eq!(stage.say("a little water for the roses").await["via"], "cache");
+    // Another key is another chance.
+    stage.rewrite("key", "sk-another-9876543210");
+    stage.reload("config reloaded").await;
+    assert_eq!(stage.say("a little water for the asters").await["via"], "model2");
+    assert!(failing.requests() > 3);
+}
+
 /// What systemd would hear of a daemon.
 struct Systemd(UnixDatagram);
 
