@@ -35,6 +35,7 @@ impl Pipeline {
             "version": env!("CARGO_PKG_VERSION"),
             "home": {"revision": format!("{:016x}", home.revision()), "devices": home.devices().len(), "areas": home.areas().len()},
             "providers": rooms.ask.health(),
+            "retries": rooms.ask.retries(),
             "spent": {"today": rooms.ask.spent().0, "this_month": rooms.ask.spent().1},
             "cache": self.cache_figures(),
             "journal": {"safe": rooms.journal.is_safe(), "slow": *rooms.journal.health().borrow() == Health::Slow, "remembered": remembered, "unanswered": unanswered},
@@ -63,6 +64,9 @@ impl Pipeline {
         page.sample("sayso_cache_bytes", &[("tier", "disk")], disk.bytes);
         let waiting = MOST_QUESTIONS - self.questions.available_permits();
         page.gauge("sayso_questions_waiting", "Commands that wait for a model.", waiting);
+        let retries = rooms.ask.retries();
+        page.gauge("sayso_retry_budget_spent", "Calls made again, or at a provider whose breaker was open, in the last minute.", retries.spent);
+        page.gauge("sayso_retry_budget_limit", "The most of these there may be: 30, and one for every five questions of the minute.", retries.most);
         rooms.tally.answers.write(page);
         for (name, help, n) in rooms.tally.counts() {
             page.counter(&format!("sayso_{name}_total"), help, n);
@@ -72,6 +76,18 @@ impl Pipeline {
 
     fn provider_metrics(&self, page: &mut Page) {
         let providers = self.rooms().ask.health();
+        let (today, this_month) = self.rooms().ask.spent();
+        page.family("sayso_spent_dollars", Kind::Gauge, "Dollars spent since midnight, or the first of the month, in UTC, as far as prices are known.");
+        page.sample("sayso_spent_dollars", &[("since", "day")], today);
+        page.sample("sayso_spent_dollars", &[("since", "month")], this_month);
+        page.family("sayso_provider_spent_dollars", Kind::Gauge, "The same at one provider.");
+        for provider in &providers {
+            for (since, spent) in [("day", provider.spent_today), ("month", provider.spent_this_month)] {
+                if let Some(spent) = spent {
+                    page.sample("sayso_provider_spent_dollars", &[("provider", &provider.name), ("since", since)], spent);
+                }
+            }
+        }
         page.family("sayso_provider_up", Kind::Gauge, "1 while the provider may be asked.");
         for provider in &providers {
             page.sample("sayso_provider_up", &[("provider", &provider.name)], u8::from(provider.state == "up"));

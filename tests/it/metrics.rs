@@ -63,6 +63,9 @@ async fn a_scrape_tells_commands_by_who_understood_them_and_promtool_finds_no_fa
         "sayso_command_duration_seconds_count{via=\"local\"} 1",
         "sayso_provider_up{provider=\"model1\"} 0",
         "sayso_provider_failures_total{provider=\"model1\"} 1",
+        "sayso_retry_budget_spent 0",
+        "sayso_retry_budget_limit 30",
+        "sayso_spent_dollars{since=\"day\"} 0",
     ] {
         has(page, line);
     }
@@ -81,6 +84,8 @@ async fn health_has_the_same_counts() {
     let health = stage.listener.wait_for(|m| m.topic == "sayso/health" && m.json()["home"]["devices"] == 6, PATIENCE).await.unwrap().json();
     assert_eq!(health["answers"]["local"]["outcomes"]["done"], 1, "{health}");
     assert_eq!(health["counts"]["heard"], 1, "{health}");
+    assert_eq!(health["retries"], serde_json::json!({"spent": 0, "most": 30}), "{health}");
+    assert_eq!(health["spent"], serde_json::json!({"today": 0.0, "this_month": 0.0}), "{health}");
 }
 
 #[tokio::test]
