@@ -11,12 +11,11 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::secret::Secret;
-
 use super::anthropic::Anthropic;
 use super::gemini::Gemini;
 use super::ollama::Ollama;
 use super::openai::OpenAi;
+use super::redact::Redact;
 use super::stream::Piece;
 use super::{Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Timeouts, UnsendableKey, headers, unreachable};
 
@@ -58,8 +57,7 @@ pub struct Unfit {
 /// One provider, ready to be called. The connection is made at the first call, so that an idle daemon stays small.
 pub struct Endpoint {
     base_url: String,
-    /// What must not come back to us.
-    key: Option<Secret>,
+    redact: Redact,
     timeouts: Timeouts,
     provider: Box<dyn Provider>,
     trust: Trust,
@@ -98,7 +96,7 @@ impl Endpoint {
         let base_url = settings.base_url.trim_end_matches('/').to_owned();
         Ok(Self {
             base_url,
-            key: settings.key.clone(),
+            redact: Redact::new(settings.key.as_ref()),
             timeouts: settings.timeouts,
             provider,
             trust,
@@ -141,6 +139,10 @@ impl Endpoint {
     /// # Errors
     /// When there is no complete answer in time, or it is an error.
     pub async fn call_streaming(&self, prompt: &Prompt, within: Duration, pieces: Sender<Piece>) -> Result<Completion, ProviderError> {
+        self.redact.outcome(self.gather(prompt, within, pieces).await)
+    }
+
+    async fn gather(&self, prompt: &Prompt, within: Duration, pieces: Sender<Piece>) -> Result<Completion, ProviderError> {
         let limit = self.timeouts.total.min(within);
         let end = Instant::now() + limit;
         let mut response = self.send(self.provider.encode_stream(prompt), end, limit).await?;
@@ -149,7 +151,7 @@ impl Endpoint {
             give(&pieces, completion.body.clone(), end).await?;
             return Ok(completion);
         }
-        let mut stream = self.provider.stream();
+        let (mut stream, mut redacted) = (self.provider.stream(), self.redact.pieces());
         let (mut length, mut patience) = (0, self.timeouts.first_byte);
         loop {
             if stream.is_over() {
@@ -166,8 +168,8 @@ impl Endpoint {
             if length > LARGEST_BODY {
                 return Err(too_long(LARGEST_BODY));
             }
-            for piece in stream.push(&self.without_key(bytes.into())) {
-                give(&pieces, piece, end).await?;
+            for piece in stream.push(&bytes) {
+                give(&pieces, redacted.pass(piece), end).await?;
             }
             patience = self.timeouts.between_bytes;
         }
@@ -222,19 +224,7 @@ impl Endpoint {
             }
             body.extend_from_slice(&bytes);
         }
-        Ok(self.without_key(body))
-    }
-
-    /// A server that says our key back, as some do in their errors, must not make us tell it to others: errors are logged, and
-    /// published with our health.
-    fn without_key(&self, mut said: Vec<u8>) -> Vec<u8> {
-        let Some(key) = self.key.as_ref().map(|key| key.expose().as_bytes()) else { return said };
-        let (mut from, instead) = (0, b"(key)");
-        while let Some(at) = said[from..].windows(key.len()).position(|here| here == key) {
-            said.splice(from + at..from + at + key.len(), *instead);
-            from += at + instead.len();
-        }
-        said
+        Ok(self.redact.body(body))
     }
 
     /// The next bytes of a body; none at its end.
@@ -277,6 +267,9 @@ impl Endpoint {
 
 /// Hands a piece on; one that nobody takes is dropped.
 async fn give(pieces: &Sender<Piece>, piece: Piece, end: Instant) -> Result<(), ProviderError> {
+    if piece.is_empty() {
+        return Ok(());
+    }
     match timeout_at(end, pieces.send(piece)).await {
         Ok(Ok(()) | Err(_)) => Ok(()),
         Err(_) => Err(ProviderError::Unreachable { why: "the pieces of the answer were not taken in time".to_owned() }),

@@ -22,6 +22,7 @@ pub mod model;
 pub mod ollama;
 pub mod openai;
 pub mod price;
+mod redact;
 mod sse;
 pub mod stream;
 mod unreachable;

@@ -251,6 +251,28 @@ async fn a_command_or_the_config_says_whether_it_comes_in_pieces() {
 }
 
 #[tokio::test]
+async fn a_key_said_back_in_parts_reaches_nobody() {
+    const KEY: &str = "sk-test-0123456789";
+    let story = format!("It is {KEY}, once more {KEY}, and this is where the story ends.");
+    let model = Endpoint::start([Script::tells(&story).slowly(Duration::from_millis(5))]).await;
+    let mut stage = Scene::new().endpoint(&model).start().await;
+    let id = stage.send("explain your key").await;
+    let reply = stage.reply_to(&id).await;
+    assert_eq!(reply["speech"], story.replace(KEY, "(key)"), "{reply}");
+    let pieces = pieces_of(&mut stage, &id).await;
+    assert!(pieces.len() > 3 && pieces.iter().all(|piece| piece.0 == 1 && !piece.4), "{pieces:?}");
+    assert_eq!(pieces.iter().map(|piece| piece.2.as_str()).collect::<String>(), story.replace(KEY, "(key)"));
+    // In an error, cut between two packets.
+    let mut asked =
+        asked(EVENT_STREAM, &[Does::Sends("data: {\"error\":{\"message\":\"the key sk-scri"), Does::Waits, Does::Sends("pted is bad\"}}\n\n"), Does::Ends])
+            .await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    asked.go_on.send(()).await.unwrap();
+    let error = asked.answer.join_next().await.unwrap().unwrap().unwrap_err().to_string();
+    assert!(!error.contains("sk-scripted") && error.contains("(key)"), "{error}");
+}
+
+#[tokio::test]
 async fn all_four_apis_stream_the_same() {
     for (name, api) in APIS {
         let model = Endpoint::start([Script::tells(STORY)]).await;
