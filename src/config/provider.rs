@@ -23,16 +23,25 @@ struct Service {
     version: Option<&'static str>,
     /// Calls at the same time: a model on a machine of one's own takes one after the other.
     concurrency: NonZeroUsize,
+    timeouts: Timeouts,
 }
 
+/// A service of others is quick, or ill.
+const QUICK: Timeouts =
+    Timeouts { connect: Duration::from_secs(3), first_byte: Duration::from_secs(8), between_bytes: Duration::from_secs(5), total: Duration::from_secs(12) };
+/// A machine of one's own first loads the model, which takes a Pi half a minute, and says nothing before all of the prompt is read.
+const PATIENT: Timeouts =
+    Timeouts { connect: Duration::from_secs(3), first_byte: Duration::from_secs(45), between_bytes: Duration::from_secs(10), total: Duration::from_secs(55) };
 const MANY: NonZeroUsize = NonZeroUsize::new(16).expect("sixteen is not zero");
-const OPENAI: Service = Service { api: Api::OpenAi, home: "https://api.openai.com/v1", model: Some("gpt-6-luna"), version: None, concurrency: MANY };
+const OPENAI: Service =
+    Service { api: Api::OpenAi, home: "https://api.openai.com/v1", model: Some("gpt-6-luna"), version: None, concurrency: MANY, timeouts: QUICK };
 const ANTHROPIC: Service = Service {
     api: Api::Anthropic,
     home: "https://api.anthropic.com/v1",
     model: Some("claude-haiku-5-5"),
     version: Some(anthropic::VERSION),
     concurrency: MANY,
+    timeouts: QUICK,
 };
 const GEMINI: Service = Service {
     api: Api::Gemini,
@@ -40,8 +49,10 @@ const GEMINI: Service = Service {
     model: Some("gemini-3.5-flash-lite"),
     version: Some(gemini::VERSION),
     concurrency: MANY,
+    timeouts: QUICK,
 };
-const OLLAMA: Service = Service { api: Api::Ollama, home: "http://localhost:11434", model: None, version: None, concurrency: NonZeroUsize::MIN };
+const OLLAMA: Service =
+    Service { api: Api::Ollama, home: "http://localhost:11434", model: None, version: None, concurrency: NonZeroUsize::MIN, timeouts: PATIENT };
 
 const APIS: [(&str, &Service); 4] = [("openai", &OPENAI), ("anthropic", &ANTHROPIC), ("gemini", &GEMINI), ("ollama", &OLLAMA)];
 /// As many as any prompt asks for: each asks for what its home may take.
@@ -98,7 +109,7 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
         requests_per_minute: per_minute("requests_per_minute"),
         tokens_per_minute: per_minute("tokens_per_minute"),
         concurrency: count(table, "concurrency", 1..=256).unwrap_or(service.concurrency),
-        timeouts: timeouts(&table.table("timeouts")),
+        timeouts: timeouts(&table.table("timeouts"), service.timeouts),
         prices: prices(&table.table("prices")).or_else(|| model::prices(service.api, model.as_deref()?)),
         weight: table.whole("weight", 1..=1000).and_then(NonZeroU32::new),
         spend: spend(table),
@@ -207,15 +218,19 @@ fn base_url(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn timeouts(table: &Table<'_>) -> Timeouts {
-    let usual = Timeouts::default();
+/// The time for one attempt at a model that may have to be loaded first.
+pub(super) fn longest_attempt(providers: &[Settings]) -> Option<Duration> {
+    providers.iter().filter(|provider| provider.api == Api::Ollama).map(|provider| provider.timeouts.total).max()
+}
+
+fn timeouts(table: &Table<'_>, usual: Timeouts) -> Timeouts {
     let total = table.duration("total", WAIT);
-    let part = |key, usual: Duration| {
+    let part = |key, of: Duration| {
         let wait = table.duration(key, WAIT);
-        if wait.is_some_and(|wait| wait > total.unwrap_or(Timeouts::default().total)) {
+        if wait.is_some_and(|wait| wait > total.unwrap_or(usual.total)) {
             table.wrong(key, "no more than `total`");
         }
-        wait.unwrap_or(usual).min(total.unwrap_or(usual))
+        wait.unwrap_or(of).min(total.unwrap_or(of))
     };
     let (connect, first_byte, between_bytes) =
         (part("connect", usual.connect), part("first_byte", usual.first_byte), part("between_bytes", usual.between_bytes));

@@ -280,9 +280,12 @@ fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> AskSettings {
     if deadline.is_some_and(|d| d > ttl) {
         table.wrong("deadline", "no more than `mqtt.ttl`: past that a command is not acted on");
     }
+    let providers = provider::all(root, folders);
+    // A model of one's own that has to be loaded is worth the wait: there is often nobody else.
+    let usual_deadline = provider::longest_attempt(&providers).map_or(usual.deadline, |attempt| attempt.max(usual.deadline)).min(ttl);
     AskSettings {
-        providers: provider::all(root, folders),
-        deadline: deadline.unwrap_or(usual.deadline.min(ttl)),
+        providers,
+        deadline: deadline.unwrap_or(usual_deadline),
         attempts: table.whole("attempts", 1..=10).and_then(NonZeroU32::new).unwrap_or(usual.attempts),
         longest_pause: table.duration("longest_pause", PAUSE).unwrap_or(usual.longest_pause),
         order: table.one_of("order", &[("priority", interpret::Order::Priority), ("fastest", interpret::Order::Fastest)]).unwrap_or_default(),

@@ -237,6 +237,21 @@ fn what_is_written_is_what_is_meant() {
 }
 
 #[test]
+fn a_model_that_has_to_be_loaded_is_given_the_time() {
+    const OLLAMA: &str = "[[provider]]\nname = \"here\"\napi = \"ollama\"\nmodel = \"m\"\n";
+    let seconds = |config: &str| {
+        let (_folder, place) = written(config);
+        let ask = Config::load(&place).unwrap().ask;
+        [ask.deadline, ask.providers[0].timeouts.first_byte, ask.providers[0].timeouts.total].map(|time| time.as_secs())
+    };
+    assert_eq!(seconds("[[provider]]\nname = \"here\"\nbase_url = \"http://localhost/v1\"\nmodel = \"m\"\n"), [15, 8, 12]);
+    assert_eq!(seconds(OLLAMA), [55, 45, 55]);
+    assert_eq!(seconds(&format!("{OLLAMA}timeouts = {{ total = \"20s\" }}\n")), [20, 20, 20]);
+    assert_eq!(seconds(&format!("{OLLAMA}[mqtt]\nttl = \"30s\"\n")), [30, 45, 55]);
+    assert_eq!(seconds(&format!("{OLLAMA}[ask]\ndeadline = \"9s\"\n")), [9, 45, 55]);
+}
+
+#[test]
 fn a_provider_needs_no_more_than_its_name_api_and_key() {
     let all = ["openai", "anthropic", "gemini"].map(|api| format!("[[provider]]\nname = \"{api}\"\napi = \"{api}\"\nkey_file = \"key\"\n"));
     let beta = "[[provider]]\nname = \"beta\"\napi = \"gemini\"\nkey_file = \"key\"\napi_version = \"v1beta\"\n";
