@@ -178,7 +178,7 @@ pub enum Refusal {
         retry_after: Option<Duration>,
     },
     /// What may be spent on models is spent.
-    #[error("what may be spent on language models is spent, try again in {} s", seconds(*.retry_after))]
+    #[error("what may be spent on language models is spent, try again in {} h", hours(*.retry_after))]
     OverBudget {
         /// When there is something to spend again.
         retry_after: Duration,
@@ -225,6 +225,11 @@ fn seconds(duration: Duration) -> u64 {
     duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
+/// What is hours or weeks away is not said in seconds.
+fn hours(duration: Duration) -> u64 {
+    seconds(duration).div_ceil(3600)
+}
+
 fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     let first = letters.next().map(|c| c.to_uppercase().collect::<String>()).unwrap_or_default();
@@ -251,16 +256,24 @@ impl Refusal {
         sentence(&self.to_string())
     }
 
-    /// The same in the form a language has for it, with `{seconds}`, `{why}`, `{source}`, `{language}` and `{known}`.
+    /// The same in the form a language has for it, with `{seconds}`, `{hours}`, `{why}`, `{source}`, `{language}` and `{known}`.
     pub fn sentence_as(&self, form: &str) -> String {
-        let after = self.retry_after().map(|after| seconds(after).to_string()).unwrap_or_default();
+        let after = |unit: fn(Duration) -> u64| self.retry_after().map(|after| unit(after).to_string()).unwrap_or_default();
         let more = match self {
             Self::NotUnderstood { why } => [("why", why.as_str()), ("", "")],
             Self::TooSoon { source_name, .. } => [("source", source_name.as_str()), ("", "")],
             Self::UnknownLanguage { language, known } => [("language", language.as_str()), ("known", known.as_str())],
             _ => [("", ""); 2],
         };
-        sentence(&fill(form, &[("seconds", &after), more[0], more[1]]))
+        sentence(&fill(form, &[("seconds", &after(seconds)), ("hours", &after(hours)), more[0], more[1]]))
+    }
+
+    /// Under which name a language has a form for it.
+    pub fn form(&self) -> &'static str {
+        match self {
+            Self::NobodyAnswered { retry_after: Some(_), .. } => "nobody_answered_in",
+            other => other.code(),
+        }
     }
 
     /// One word for it, for programs and the log.

@@ -62,7 +62,7 @@ pub struct Speech {
     pub properties: BTreeMap<String, String>,
     /// Why something may not be done.
     pub denied: Denials,
-    /// Why a command was not done at all, by the refusal's code: `{seconds}`, `{why}`, `{source}`, `{language}`, `{known}`. What is missing is said in English.
+    /// Why a command was not done at all, by the refusal's code: `{seconds}`, `{hours}`, `{why}`, `{source}`, `{language}`, `{known}`. What is missing is said in English.
     #[serde(default)]
     pub refused: BTreeMap<String, String>,
 }

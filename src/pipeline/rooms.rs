@@ -312,7 +312,7 @@ impl Told {
         let (ms, via) = (f64::from(micros) / 1000.0, self.via.unwrap_or_else(|| "none".to_owned()));
         match result {
             Err(refusal) => {
-                let form = speech.refused.get(refusal.code());
+                let form = speech.refused.get(refusal.form());
                 let refused = Reply::refused(command.id.clone(), command.text.clone(), &refusal);
                 let speech = form.map_or_else(|| refused.speech.clone(), |form| refusal.sentence_as(form));
                 Reply { actions: self.actions, via, ms, speech, ..refused }

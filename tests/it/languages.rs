@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use sayso::command::phrase::Phrase;
+use sayso::command::reply::Refusal;
 use sayso::config::{Config, Needs, Place};
 use sayso::home::Home;
 use sayso::local::{Local, Settings};
@@ -29,6 +31,27 @@ fn home(name: &str) -> Arc<Home> {
 fn book(language: &str) -> Vec<Line> {
     let text = fs::read_to_string(folder().join(language).with_extension("jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+#[test]
+fn why_nothing_was_done_is_said_in_every_language() {
+    let forms = |language: &str| LOCAL.speech(&Phrase::new("x", None, Some(language))).refused.clone();
+    let english = forms("en");
+    for refusal in [
+        Refusal::OverBudget { retry_after: Duration::from_secs(3601) },
+        Refusal::NobodyAnswered { why: "away".to_owned(), retry_after: Some(Duration::from_secs(7)) },
+        Refusal::NobodyAnswered { why: "away".to_owned(), retry_after: None },
+        Refusal::Declined,
+    ] {
+        assert_eq!(refusal.sentence_as(&english[refusal.form()]), refusal.sentence(), "{refusal:?}");
+    }
+    for language in LANGUAGES {
+        let forms = forms(language);
+        assert_eq!(forms.keys().collect::<Vec<_>>(), english.keys().collect::<Vec<_>>(), "{language}");
+        assert!(forms.iter().all(|(name, form)| form != &english[name]), "{language}");
+        let spent = Refusal::OverBudget { retry_after: Duration::from_secs(3601) };
+        assert!(spent.sentence_as(&forms[spent.form()]).contains(" 2 "), "two hours");
+    }
 }
 
 /// How one language is read: the verdicts, of what may be read while the words are gathered and of what is kept aside.
