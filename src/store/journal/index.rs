@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use super::disk::Pages;
 use super::record::{Received, Record, strong_keys, weak_key};
 
 /// The most commands remembered at once. Past it the oldest answered ones are forgotten first: memory stays flat under a
@@ -84,21 +85,15 @@ impl Index {
         self.next = self.next.max(number + 1);
     }
 
-    /// What is to be written of these; with how many.
-    pub(super) fn batch(&mut self, numbers: &BTreeSet<u64>, gone: &BTreeSet<u64>) -> sled::Batch {
-        let mut batch = sled::Batch::default();
+    /// What is to be written of these.
+    pub(super) fn pages(&mut self, numbers: &BTreeSet<u64>, gone: &BTreeSet<u64>) -> Pages {
+        let mut pages = Pages { gone: gone.iter().copied().collect(), syncs: self.syncs, ..Pages::default() };
         for number in numbers {
             let Some(known) = self.known.get_mut(number) else { continue };
-            // A record is made of strings and finite numbers: there is nothing in it that JSON cannot hold.
-            if let Ok(bytes) = serde_json::to_vec(&known.record) {
-                known.written = true;
-                batch.insert(&number.to_be_bytes(), bytes);
-            }
+            known.written = true;
+            pages.records.push((*number, known.record.write()));
         }
-        for number in gone {
-            batch.remove(&number.to_be_bytes());
-        }
-        batch
+        pages
     }
 
     /// Drops what is past its time. What is not answered yet, or whose answer the broker has not taken, stays.

@@ -3,7 +3,6 @@
 //! what knows a duplicate. One record per command; the index over them is in memory, because they live for a minute.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,13 +16,14 @@ use super::{Settings, Store, StoreError};
 use crate::command::reply::Reply;
 
 mod clock;
+mod disk;
 mod index;
 mod record;
 
 use clock::{Clock, Reading, millis};
+use disk::{Disk, Last};
 use index::{Hearing, Index};
-use record::Record;
-pub use record::{Received, Sending};
+pub use record::{Received, Record, Sending};
 
 /// How long writes gather before they are synced together: each sync costs the processor more than a millisecond and wears
 /// the SD card. The broker's copy is kept as long.
@@ -38,14 +38,8 @@ const SLOW: Duration = Duration::from_millis(200);
 /// How long a store that failed is left alone before it is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Where the clocks lie in the tree, and how often they are read, in milliseconds of the journal's own.
-const CLOCK: &[u8] = b"clock";
+/// How often the clocks are read, in milliseconds of the journal's own.
 const READ_EVERY_MS: u64 = 10_000;
-
-/// Where the count of syncs lies in the tree. The same count stands in a file of its own: where the tree is behind it, sled
-/// has met something damaged and has taken what came before for the whole.
-const SYNCS: &[u8] = b"syncs";
-const SYNCED: &str = "synced";
 
 /// In so many lives a command may have been begun without being finished: then it is taken to be what ended them.
 pub const MOST_DEATHS: u32 = 3;
@@ -148,18 +142,6 @@ pub struct Journal {
     suspects: tokio::sync::Mutex<()>,
 }
 
-#[derive(Debug, Clone)]
-struct Disk {
-    store: Arc<Store>,
-    tree: sled::Tree,
-}
-
-impl Disk {
-    fn new(store: Arc<Store>) -> io::Result<Self> {
-        Ok(Self { tree: store.db.open_tree("journal").map_err(io::Error::other)?, store })
-    }
-}
-
 impl Journal {
     /// Opens the journal in `store`, and gives what an earlier life left. `keep` is how long a command is remembered at
     /// least: as long as the broker may send it again.
@@ -168,21 +150,13 @@ impl Journal {
     /// When the store cannot be read.
     pub fn open(store: Option<Arc<Store>>, keep: Duration) -> Result<(Self, Heritage), io::Error> {
         let disk = store.map(Disk::new).transpose()?;
-        let last = disk.as_ref().map(|disk| disk.tree.get(CLOCK)).transpose().map_err(io::Error::other)?.flatten();
-        let last = last.and_then(|bytes| serde_json::from_slice::<Reading>(&bytes).ok());
-        let journal = Self::new(disk.clone(), Clock::go_on(last.as_ref()), keep);
-        let mut heritage = Heritage::default();
-        if let Some(disk) = &disk {
-            let found = disk.tree.get(SYNCS).map_err(io::Error::other)?.and_then(|n| Some(u64::from_be_bytes(n.as_ref().try_into().ok()?))).unwrap_or_default();
-            let synced = fs::read_to_string(disk.store.path.join(SYNCED)).ok().and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or_default();
-            heritage.missing = synced.saturating_sub(found);
-            journal.lock().syncs = found.max(synced);
-        }
-        for entry in disk.iter().flat_map(|d| d.tree.iter()) {
-            let (key, value) = entry.map_err(io::Error::other)?;
-            if ![CLOCK, SYNCS].contains(&key.as_ref()) {
-                journal.inherit(&key, &value, &mut heritage);
-            }
+        let Last { clock, syncs, missing } = disk.as_ref().map(Disk::last).transpose()?.unwrap_or_default();
+        let journal = Self::new(disk.clone(), Clock::go_on(clock.as_ref()), keep);
+        journal.lock().syncs = syncs;
+        let mut heritage = Heritage { missing, ..Heritage::default() };
+        for entry in disk.iter().flat_map(Disk::records) {
+            let (number, value) = entry?;
+            journal.inherit(number, &value, &mut heritage);
         }
         Ok((journal, heritage))
     }
@@ -216,12 +190,11 @@ impl Journal {
         }
     }
 
-    fn inherit(&self, key: &[u8], value: &[u8], heritage: &mut Heritage) {
+    fn inherit(&self, number: Option<u64>, value: &[u8], heritage: &mut Heritage) {
         let mut index = self.lock();
-        let number = <[u8; 8]>::try_from(key).map(u64::from_be_bytes).ok().filter(|number| *number < u64::MAX);
-        let (Some(number), Ok(mut record)) = (number, serde_json::from_slice::<Record>(value)) else {
+        let (Some(number), Some(mut record)) = (number, Record::read(value)) else {
             heritage.unreadable += 1;
-            // A key of another length is nobody's: it stays, and does no harm.
+            // A key that is no number is nobody's: it stays, and does no harm.
             index.gone.extend(number);
             return;
         };
@@ -338,12 +311,25 @@ impl Journal {
                 continue;
             }
             self.dirty.notified().await;
+            if self.is_written() {
+                continue;
+            }
             tokio::select! {
                 () = time::sleep(GATHER) => {}
                 () = self.urgent.notified() => {}
             }
             self.sync().await;
         }
+    }
+
+    /// True where the last sync took what woke us: its changes came while it was gathered.
+    fn is_written(&self) -> bool {
+        let index = self.lock();
+        let written = index.unwritten.is_empty() && index.gone.is_empty();
+        if written {
+            self.synced.send_replace(index.changes);
+        }
+        written
     }
 
     /// Syncs what is still unsynced; for the way out.
@@ -353,23 +339,15 @@ impl Journal {
 
     async fn sync(&self) {
         let Some(disk) = self.disk().clone() else { return };
-        let (target, mut batch, numbers, gone, syncs) = {
+        let (target, mut pages, numbers, gone) = {
             let mut index = self.lock();
             index.syncs += 1;
             let (numbers, gone) = (std::mem::take(&mut index.unwritten), std::mem::take(&mut index.gone));
-            (index.changes, index.batch(&numbers, &gone), numbers, gone, index.syncs)
+            (index.changes, index.pages(&numbers, &gone), numbers, gone)
         };
-        self.read_clocks(&mut batch);
-        batch.insert(SYNCS, &syncs.to_be_bytes());
+        pages.clock = self.read_clocks();
         let began = time::Instant::now();
-        let write = move || {
-            disk.tree.apply_batch(batch).map_err(io::Error::other)?;
-            disk.store.sync()?;
-            // Not synced itself: one that is behind does no harm.
-            let _ = fs::write(disk.store.path.join(SYNCED), syncs.to_string());
-            Ok(())
-        };
-        let result = spawn_blocking(write).await.unwrap_or_else(|e| Err(io::Error::other(e)));
+        let result = spawn_blocking(move || disk.write(&pages)).await.unwrap_or_else(|e| Err(io::Error::other(e)));
         if result.is_err() {
             self.unwritten(numbers, gone);
         }
@@ -384,15 +362,15 @@ impl Journal {
         index.gone.extend(gone);
     }
 
-    fn read_clocks(&self, batch: &mut sled::Batch) {
+    /// What the clocks show, where it is time to write it down.
+    fn read_clocks(&self) -> Option<Reading> {
         let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        if read_at.is_none_or(|at| now >= at + READ_EVERY_MS)
-            && let Ok(bytes) = serde_json::to_vec(&self.clock.read())
-        {
-            *read_at = Some(now);
-            batch.insert(CLOCK, bytes);
+        if read_at.is_some_and(|at| now < at + READ_EVERY_MS) {
+            return None;
         }
+        *read_at = Some(now);
+        Some(self.clock.read())
     }
 
     /// Opens a store that failed anew, where its disk takes something again: sled takes nothing any more after one failure.
@@ -410,7 +388,7 @@ impl Journal {
         };
         let opened = spawn_blocking(open).await.map_err(io::Error::other).and_then(|opened: Result<Store, StoreError>| opened.map_err(io::Error::other));
         // What it holds is of another life, or is written again now.
-        let disk = opened.map(Arc::new).and_then(Disk::new).and_then(|disk| disk.tree.clear().map_err(io::Error::other).map(|()| disk));
+        let disk = opened.map(Arc::new).and_then(Disk::new).and_then(|disk| disk.clear().map(|()| disk));
         match disk {
             Ok(disk) => *self.disk() = Some(disk),
             Err(error) => tracing::warn!(%error, "the store cannot be opened anew yet"),

@@ -46,8 +46,8 @@ pub struct Sending {
 }
 
 /// All that is kept of a command.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Record {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
     pub(super) received: Received,
     /// When it was heard, by the journal's own clock.
     pub(super) heard: u64,
@@ -69,8 +69,19 @@ fn is_zero(n: &u32) -> bool {
 }
 
 impl Record {
+    /// Reads what [`Record::write`] wrote; anything else is none.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// How it lies on disk: readable, for whoever looks into a store that was put aside.
+    pub fn write(&self) -> Vec<u8> {
+        // It is made of texts and finite numbers: there is nothing in it that JSON cannot hold.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
     /// The devices that heard something for it: what was said to them earlier must not be sent any more.
-    pub(super) fn devices(&self) -> Vec<String> {
+    pub fn devices(&self) -> Vec<String> {
         let answered = self.answer.iter().flat_map(|reply| &reply.actions);
         let sent = answered.filter(|done| done.publish.is_none() && done.why.as_deref() != Some("superseded")).map(|done| &done.action);
         sent.filter(|action| action.op != Op::Query).map(|action| action.device.clone()).collect()

@@ -142,3 +142,24 @@ async fn synced_waits_for_the_disk() {
     }
     assert!(journal.is_safe());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_within_a_moment_costs_one_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(&Settings::default(), &folder.path().join("store")).unwrap());
+    let (journal, _) = Journal::open(Some(store), KEEP).unwrap();
+    tokio::select! {
+        () = journal.keep_synced() => unreachable!("it never ends"),
+        () = async {
+            for name in ["a", "b", "c"] {
+                let mark = new(&journal.receive(heard("on", Some(name)), 1, false));
+                // The one that syncs gathers already.
+                tokio::task::yield_now().await;
+                journal.answered(mark, &reply());
+                journal.told(mark);
+                time::sleep(Duration::from_secs(1)).await;
+            }
+        } => {}
+    }
+    assert_eq!(journal.lock().syncs, 3);
+}

@@ -1,0 +1,57 @@
+//! What a command costs the disk, once old commands are forgotten as fast as new ones come.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::load::Load;
+use crate::stage::Stage;
+use crate::{Fault, say};
+
+/// Commands a second.
+const PACES: [u32; 3] = [1, 10, 100];
+
+/// How long a command is remembered, and a little longer; and for how long is measured then.
+const WARM: u32 = 75;
+const MEASURED: u32 = 60;
+
+/// What is said, and how it is understood.
+const SAID: [(&str, &str); 2] = [("understood at home", "turn on the lamp"), ("recalled", "make it a little less gloomy in here")];
+
+/// Each pace and way with a store of its own, all at the same time.
+pub(crate) async fn bytes(stage: &Stage) -> Result<(), Fault> {
+    let mut measured = JoinSet::new();
+    for pace in PACES {
+        for (n, (_, text)) in SAID.into_iter().enumerate() {
+            let prefix = format!("wear{pace}-{n}");
+            let program = stage.sayso(&prefix, true)?;
+            let mut load = Load::connect(&format!("load-{prefix}"), stage.port, &[&prefix])?;
+            measured.spawn(async move {
+                load.ready(&prefix).await?;
+                load.paced(&prefix, text, 1, 1).await?;
+                load.paced(&prefix, text, pace, pace * WARM).await?;
+                let before = program.written()?;
+                let arrived = load.paced(&prefix, text, pace, pace * MEASURED).await?.len();
+                sleep(Duration::from_secs(1)).await;
+                Ok::<_, Fault>((pace, n, (program.written()? - before) / u64::from(pace * MEASURED), arrived))
+            });
+        }
+    }
+    let mut rows = Vec::new();
+    while let Some(row) = measured.join_next().await {
+        rows.push(row??);
+    }
+    rows.sort_unstable();
+    say("bytes written to the disk for one command, by the kernel's count");
+    for pace in PACES {
+        let mut line = format!("  at {pace:>3}/s");
+        for (_, n, each, arrived) in rows.iter().filter(|row| row.0 == pace) {
+            // Writing to a text cannot fail.
+            let _ = write!(line, "   {} {each:>6} ({arrived} of {} acted)", SAID[*n].0, pace * MEASURED);
+        }
+        say(&line);
+    }
+    Ok(())
+}
