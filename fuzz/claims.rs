@@ -18,6 +18,7 @@ use sayso::home::state::State;
 use sayso::home::template::Template;
 use sayso::local::{Local, Settings as Readings};
 use sayso::mqtt::wire::{self, Letter, Rules};
+use sayso::store::journal::Record;
 use serde_json::{Value as Json, json};
 
 /// Announcements as a broker would bring them: topic, line feed, payload; a NUL between two of them. Whatever they are, a home
@@ -156,6 +157,29 @@ pub(crate) fn decode(data: &[u8]) {
     assert!(!id.is_empty());
     assert!(reply_to.topic.starts_with("sayso/reply/") || reply_to.topic.starts_with("panel/"), "{}", reply_to.topic);
     assert!(!reply_to.topic.contains(['+', '#', '\0']) || !reply_to.topic.starts_with("panel/"), "{}", reply_to.topic);
+}
+
+/// A record of the journal, as a damaged disk may give it: it is read or it is none; and one that is read stays the same
+/// however often it is written and read again.
+pub(crate) fn record(data: &[u8]) {
+    let Some(record) = Record::read(data) else { return };
+    let again = Record::read(&record.write()).expect("what was written can be read");
+    let [was, is] = [&record, &again].map(|record| serde_json::from_slice(&record.write()).expect("a record is JSON"));
+    assert!(same(&was, &is), "{was} became {is}");
+    assert_eq!(again.devices(), record.devices());
+}
+
+/// Numbers may differ in the last bit: `serde_json` reads them fast, not exactly.
+fn same(one: &Json, other: &Json) -> bool {
+    match (one, other) {
+        (Json::Number(a), Json::Number(b)) if a.is_f64() && b.is_f64() => {
+            let [a, b] = [a, b].map(|number| number.as_f64().unwrap_or_default());
+            (a - b).abs() <= a.abs() * 4.0 * f64::EPSILON
+        }
+        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Json::Object(a), Json::Object(b)) => a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b))),
+        _ => one == other,
+    }
 }
 
 static LOCAL: LazyLock<Local> = LazyLock::new(|| Local::new(&Readings::default()).expect("the built-in languages are sound"));

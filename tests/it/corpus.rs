@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use sayso::store::journal::Record;
+
 #[path = "../../fuzz/claims.rs"]
 mod claims;
 
@@ -41,4 +43,14 @@ fn phrases_of_the_corpus_are_read_or_left() {
 #[test]
 fn letters_of_the_corpus_are_commands_or_rejected() {
     holds_of_all("decode", claims::decode);
+}
+
+#[test]
+fn records_of_the_corpus_are_read_and_stay_the_same() {
+    holds_of_all("record", claims::record);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/record");
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let (broken, whole): (Vec<_>, Vec<_>) = files.iter().partition(|path| path.file_name().unwrap().to_str().unwrap().starts_with("broken"));
+    assert!(whole.iter().all(|path| Record::read(&fs::read(path).unwrap()).is_some()), "{whole:?}");
+    assert!(!broken.is_empty() && broken.iter().all(|path| Record::read(&fs::read(path).unwrap()).is_none()), "{broken:?}");
 }
