@@ -21,6 +21,8 @@ pub struct Environment {
     pub watchdog: Option<Duration>,
     /// `$RUST_LOG`: what is logged, in place of the config's word.
     pub filter: Option<String>,
+    /// `$SAYSO_BOOT`: the name of this run of the kernel, from whoever starts us where the kernel's own word is hidden.
+    pub boot: Option<String>,
     /// True where standard error goes to journald (`$JOURNAL_STREAM` names its very file).
     pub journald: bool,
 }
@@ -41,6 +43,7 @@ impl Environment {
             notify: text("NOTIFY_SOCKET"),
             watchdog,
             filter: text("RUST_LOG"),
+            boot: text("SAYSO_BOOT"),
             journald,
         }
     }

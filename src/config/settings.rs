@@ -252,7 +252,11 @@ fn store(table: &Table<'_>, folders: &Folders<'_>) -> store::Settings {
     if let Some(path) = written.as_deref().filter(|p| p.exists() && !p.is_dir()) {
         table.wrong("path", format!("a folder, or nothing yet: `{}` is a file", path.display()));
     }
-    store::Settings { path: written.or(state), cache_bytes: table.size("cache", CACHE).unwrap_or(store::Settings::default().cache_bytes) }
+    store::Settings {
+        path: written.or(state),
+        cache_bytes: table.size("cache", CACHE).unwrap_or(store::Settings::default().cache_bytes),
+        boot: folders.environment.boot.clone(),
+    }
 }
 
 fn recall(table: &Table<'_>) -> RecallSettings {

@@ -16,11 +16,13 @@ pub struct Settings {
     pub path: Option<PathBuf>,
     /// Memory for sled's page cache, in bytes. sled's own default is 1 GiB, too much for a gateway.
     pub cache_bytes: u64,
+    /// The name of this run of the kernel, where somebody told it.
+    pub boot: Option<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { path: None, cache_bytes: 8 << 20 }
+        Self { path: None, cache_bytes: 8 << 20, boot: None }
     }
 }
 

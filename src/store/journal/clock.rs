@@ -18,6 +18,7 @@ const UNKNOWN_MS: u64 = 24 * 3_600_000;
 pub(super) struct Clock {
     base: u64,
     since: Instant,
+    boot: Option<String>,
 }
 
 /// What all clocks showed at one moment.
@@ -27,7 +28,7 @@ pub(super) struct Reading {
     own: u64,
     /// The wall's, since 1970.
     wall: u64,
-    /// The name of this run of the kernel; `None` where it is hidden from us.
+    /// The name of this run of the kernel; `None` where nobody told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     boot: Option<String>,
     /// How long the kernel had run.
@@ -35,11 +36,18 @@ pub(super) struct Reading {
 }
 
 impl Clock {
-    /// Goes on where an earlier life read it last.
-    pub(super) fn go_on(last: Option<&Reading>) -> Self {
-        let now = Reading::take(0);
+    /// Goes on where an earlier life read it last. `told` is the name of this run of the kernel by somebody who knows it: its
+    /// own file is hidden from a program that sees only processes in `/proc`.
+    pub(super) fn go_on(last: Option<&Reading>, told: Option<&str>) -> Self {
+        Self::after(last, fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().as_deref().or(told))
+    }
+
+    fn after(last: Option<&Reading>, boot: Option<&str>) -> Self {
+        // The kernel writes it with hyphens, systemd without.
+        let boot = boot.map(|id| id.trim().replace('-', "")).filter(|id| !id.is_empty());
+        let now = Reading::take(0, boot.clone());
         let base = last.map_or(now.wall, |last| last.own.saturating_add(last.passed(&now).unwrap_or(UNKNOWN_MS)));
-        Self { base, since: instant() }
+        Self { base, since: instant(), boot }
     }
 
     /// What it shows.
@@ -49,13 +57,12 @@ impl Clock {
 
     /// What all clocks show.
     pub(super) fn read(&self) -> Reading {
-        Reading::take(self.now())
+        Reading::take(self.now(), self.boot.clone())
     }
 }
 
 impl Reading {
-    fn take(own: u64) -> Self {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned());
+    fn take(own: u64, boot: Option<String>) -> Self {
         let uptime = clock_gettime(ClockId::Boottime);
         let uptime = u64::try_from(uptime.tv_sec).unwrap_or_default() * 1000 + u64::try_from(uptime.tv_nsec).unwrap_or_default() / 1_000_000;
         Self { own, wall: millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()), boot, uptime }
@@ -108,10 +115,18 @@ mod tests {
 
     #[test]
     fn it_never_goes_back() {
-        let first = Clock::go_on(None);
+        let first = Clock::go_on(None, None);
         let last = first.read();
-        assert!(Clock::go_on(Some(&last)).now() >= last.own);
+        assert!(Clock::go_on(Some(&last), None).now() >= last.own);
         let unknown = Reading { boot: None, wall: 1, ..last.clone() };
-        assert!(Clock::go_on(Some(&unknown)).now() >= last.own + UNKNOWN_MS);
+        assert!(Clock::go_on(Some(&unknown), None).now() >= last.own + UNKNOWN_MS);
+    }
+
+    #[test]
+    fn whoever_tells_the_run_of_the_kernel_is_believed_with_hyphens_or_without() {
+        let last = Reading { wall: 1, ..Clock::after(None, Some("0a1b-2c\n")).read() };
+        let passed = |boot| Clock::after(Some(&last), boot).now() - last.own;
+        assert!(passed(Some("0a1b2c")) < 60_000, "the wall clock was never set, and still it is known");
+        assert!(passed(Some("ffff")) >= UNKNOWN_MS && passed(Some("")) >= UNKNOWN_MS && passed(None) >= UNKNOWN_MS);
     }
 }

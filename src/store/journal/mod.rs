@@ -151,7 +151,7 @@ impl Journal {
     pub fn open(store: Option<Arc<Store>>, keep: Duration) -> Result<(Self, Heritage), io::Error> {
         let disk = store.map(Disk::new).transpose()?;
         let Last { clock, syncs, missing } = disk.as_ref().map(Disk::last).transpose()?.unwrap_or_default();
-        let journal = Self::new(disk.clone(), Clock::go_on(clock.as_ref()), keep);
+        let journal = Self::new(disk.clone(), Clock::go_on(clock.as_ref(), disk.as_ref().and_then(|disk| disk.store.settings.boot.as_deref())), keep);
         journal.lock().syncs = syncs;
         let mut heritage = Heritage { missing, ..Heritage::default() };
         for entry in disk.iter().flat_map(Disk::records) {
@@ -163,12 +163,13 @@ impl Journal {
 
     /// A journal in memory alone, for when there is no store.
     pub fn in_memory(keep: Duration) -> Self {
-        Self::new(None, Clock::go_on(None), keep)
+        Self::new(None, Clock::go_on(None, None), keep)
     }
 
     /// A journal for a store that cannot be opened yet: it is tried again and again.
     pub fn waiting(settings: Settings, path: PathBuf, keep: Duration) -> Self {
-        let journal = Self { place: Some((settings, path)), ..Self::in_memory(keep) };
+        let clock = Clock::go_on(None, settings.boot.as_deref());
+        let journal = Self { place: Some((settings, path)), ..Self::new(None, clock, keep) };
         journal.health.send_replace(Health::Failing);
         journal
     }
