@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::discovery::finder::Finder;
 use crate::interpret::recall::Recall;
 use crate::mqtt::inbox::{Heard, Inbox, Incoming, Receipt};
-use crate::mqtt::outbox::{Delivery, Outgoing};
+use crate::mqtt::outbox::{Delivery, Outbox, Outgoing};
 use crate::mqtt::wire::{self, Letter, Rejected};
 use crate::pipeline::Pipeline;
 use crate::store::journal::{Entry, Health, Heritage, MOST_DEATHS, Received, Unfinished};
@@ -130,6 +130,7 @@ impl Desk {
         let mut alive = time::interval(notify.watchdog_every().unwrap_or(HEALTH_EVERY));
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unready = Some(Box::pin(time::sleep(BROKER_PATIENCE)));
+        let outbox = self.way.outbox.clone();
         loop {
             let due = self.finder.due();
             // In this order: what waits in the inbox was said before the broker's acknowledgement came.
@@ -146,7 +147,7 @@ impl Desk {
                     notify.status(&self.status());
                 }
                 Some(ended) = self.answers.join_next() => if let Err(e) = ended { error!(error = %e, "a command ended without an answer") },
-                Some(incoming) = inbox.next(), if self.answers.len() < MOST_AT_ONCE => {
+                Some(incoming) = next(&outbox, inbox), if self.answers.len() < MOST_AT_ONCE => {
                     if self.take(incoming, notify).await {
                         unready = None;
                     }
@@ -434,6 +435,12 @@ impl Desk {
         // No room for health is health enough: the next minute has another.
         self.way.outbox.publish(message).ok()
     }
+}
+
+/// What comes next, once there is room for what it will say.
+async fn next(outbox: &Outbox, inbox: &mut Inbox) -> Option<Incoming> {
+    outbox.until_room().await;
+    inbox.next().await
 }
 
 /// Until it is known whether the message arrived.

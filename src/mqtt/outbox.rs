@@ -26,6 +26,12 @@ const LONGEST_CORRELATION: usize = 65_535;
 /// How much longer than the grace period [`Outbox::close`] waits for the connection to say that it ended.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
+/// So many messages that wait keep the broker busy; whoever would add to them can wait as well.
+const PLENTY: usize = 128;
+
+/// One answer to what was turned away leaves after so many other messages, where both wait.
+const TURN: usize = 4;
+
 /// One message to the broker, sent with `QoS` 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -130,6 +136,8 @@ impl Parcel {
 pub(super) struct Shared {
     queue: Mutex<Queue>,
     pub(super) wake: Notify,
+    /// A message left the line, or the connection went: there may be room.
+    freed: Notify,
     pub(super) ended: watch::Sender<bool>,
     capacity: usize,
 }
@@ -137,7 +145,11 @@ pub(super) struct Shared {
 #[derive(Debug)]
 struct Queue {
     waiting: VecDeque<Parcel>,
-    /// No deadline in `waiting` is before this.
+    /// Answers to what was turned away, in a line of their own: in a flood there are more of them than of anything else.
+    turned_away: VecDeque<Parcel>,
+    /// How many others left since the last of them.
+    passed: usize,
+    /// No deadline of what waits is before this.
     soonest: Option<Instant>,
     receipts: Vec<Receipt>,
     follow: Option<Vec<Filter>>,
@@ -147,8 +159,18 @@ struct Queue {
 }
 
 pub(super) fn outbox(capacity: NonZeroUsize, tally: Arc<Tally>) -> Outbox {
-    let queue = Queue { waiting: VecDeque::new(), soonest: None, receipts: Vec::new(), follow: None, up: false, progress: now(), closing: None };
-    let shared = Shared { queue: Mutex::new(queue), wake: Notify::new(), ended: watch::Sender::new(false), capacity: capacity.get() };
+    let queue = Queue {
+        waiting: VecDeque::new(),
+        turned_away: VecDeque::new(),
+        passed: 0,
+        soonest: None,
+        receipts: Vec::new(),
+        follow: None,
+        up: false,
+        progress: now(),
+        closing: None,
+    };
+    let shared = Shared { queue: Mutex::new(queue), wake: Notify::new(), freed: Notify::new(), ended: watch::Sender::new(false), capacity: capacity.get() };
     Outbox { shared: Arc::new(shared), tally }
 }
 
@@ -183,11 +205,11 @@ impl Outbox {
             parcel.resolve(Err(Undelivered::Refused { why }));
         } else if queue.closing.is_some() {
             parcel.resolve(Err(Undelivered::Closed));
-        } else if queue.waiting.len() >= self.shared.capacity {
+        } else if queue.line(&parcel).len() >= self.shared.capacity {
             return Err(parcel.receipt.take());
         } else {
             queue.soonest = earlier(queue.soonest, parcel.message.deadline);
-            queue.waiting.push_back(parcel);
+            queue.line(&parcel).push_back(parcel);
             drop(queue);
             self.shared.wake.notify_one();
         }
@@ -222,6 +244,19 @@ impl Outbox {
         Ok(())
     }
 
+    /// Waits while plenty waits for a broker that is there: whoever takes in more then makes everybody wait here, instead of
+    /// where each source has its share.
+    pub async fn until_room(&self) {
+        loop {
+            let mut freed = std::pin::pin!(self.shared.freed.notified());
+            freed.as_mut().enable();
+            if !self.shared.is_crowded() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
     /// True while the broker is there and the subscriptions stand.
     pub fn is_up(&self) -> bool {
         self.shared.queue().up
@@ -234,7 +269,8 @@ impl Outbox {
 
     /// How many messages wait for the broker, those on their way not counted.
     pub fn waiting(&self) -> usize {
-        self.shared.queue().waiting.len()
+        let queue = self.shared.queue();
+        queue.waiting.len() + queue.turned_away.len()
     }
 
     /// Takes no more messages, sends what waits, says `offline` by hand, disconnects, and ends the connection; after `grace`
@@ -254,6 +290,11 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_crowded(&self) -> bool {
+        let queue = self.queue();
+        queue.up && queue.waiting.len() >= self.capacity.min(PLENTY)
+    }
+
     /// The loop turned. Gives the receipts handed in since.
     pub(super) fn turned(&self, now: Instant) -> Vec<Receipt> {
         let mut queue = self.queue();
@@ -269,12 +310,15 @@ impl Shared {
     /// The connection came or went.
     pub(super) fn set_up(&self, up: bool) {
         self.queue().up = up;
+        self.freed.notify_waiters();
     }
 
     /// The next message to send. Those whose time ran out are resolved on the way.
     pub(super) fn next(&self, now: Instant) -> Option<Parcel> {
         self.sweep(now);
-        self.queue().waiting.pop_front()
+        let next = self.queue().pop();
+        self.freed.notify_waiters();
+        next
     }
 
     /// Puts messages back to the head of the line, in this order.
@@ -292,10 +336,12 @@ impl Shared {
         if queue.soonest.is_none_or(|soonest| soonest > now) {
             return;
         }
-        let (over, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut queue.waiting).into_iter().partition(|parcel| parcel.is_over(now));
-        queue.soonest = waiting.iter().filter_map(|parcel| parcel.message.deadline).min();
-        queue.waiting = waiting;
-        let mut over = over;
+        let split = |line: &mut VecDeque<Parcel>| -> (VecDeque<_>, VecDeque<_>) { std::mem::take(line).into_iter().partition(|parcel| parcel.is_over(now)) };
+        let (mut over, waiting) = split(&mut queue.waiting);
+        let (turned_away_over, turned_away) = split(&mut queue.turned_away);
+        over.extend(turned_away_over);
+        (queue.waiting, queue.turned_away) = (waiting, turned_away);
+        queue.soonest = queue.waiting.iter().chain(&queue.turned_away).filter_map(|parcel| parcel.message.deadline).min();
         queue.receipts.extend(over.iter_mut().filter_map(|parcel| parcel.receipt.take()));
         drop(queue);
         for parcel in over {
@@ -306,7 +352,7 @@ impl Shared {
 
     /// The connection is gone, and with it the right to acknowledge what came by it.
     pub(super) fn forget_receipts(&self) {
-        self.queue().waiting.retain(|parcel| parcel.receipt.is_none());
+        self.queue().turned_away.clear();
     }
 
     /// When something here wants to be looked at again.
@@ -322,7 +368,8 @@ impl Shared {
 
     /// True where nothing is in line.
     pub(super) fn is_drained(&self) -> bool {
-        self.queue().waiting.is_empty()
+        let queue = self.queue();
+        queue.waiting.is_empty() && queue.turned_away.is_empty()
     }
 
     /// The connection ended for good: whoever waits is told.
@@ -331,13 +378,29 @@ impl Shared {
             let mut queue = self.queue();
             queue.up = false;
             queue.closing.get_or_insert_with(now);
-            std::mem::take(&mut queue.waiting)
+            let turned_away = std::mem::take(&mut queue.turned_away);
+            std::mem::take(&mut queue.waiting).into_iter().chain(turned_away)
         };
         for parcel in left {
             let fate = if parcel.left { Undelivered::Uncertain } else { Undelivered::Closed };
             parcel.resolve(Err(fate));
         }
+        self.freed.notify_waiters();
         self.ended.send_replace(true);
+    }
+}
+
+impl Queue {
+    /// The line a message belongs to.
+    fn line(&mut self, parcel: &Parcel) -> &mut VecDeque<Parcel> {
+        if parcel.receipt.is_some() { &mut self.turned_away } else { &mut self.waiting }
+    }
+
+    fn pop(&mut self) -> Option<Parcel> {
+        let is_turn = self.waiting.is_empty() || self.passed >= TURN;
+        let turned_away = if is_turn { self.turned_away.pop_front() } else { None };
+        self.passed = if turned_away.is_some() { 0 } else { self.passed + 1 };
+        turned_away.or_else(|| self.waiting.pop_front())
     }
 }
 
@@ -378,6 +441,31 @@ mod tests {
         let outbox = room_for(2);
         let _kept = (outbox.publish(message("a", None)).unwrap(), outbox.publish(message("b", None)).unwrap());
         assert_eq!(outbox.publish(message("c", None)).unwrap_err(), Full);
+    }
+
+    #[tokio::test]
+    async fn a_flood_that_is_turned_away_leaves_room_for_what_is_done() {
+        let outbox = room_for(4);
+        let to = ReplyTo { topic: "t".to_owned(), correlation: None };
+        let reply = Reply::refused("1".into(), String::new(), &crate::command::reply::Refusal::Busy { retry_after: Duration::from_secs(1) });
+        let later = now() + Duration::from_mins(1);
+        let turned_away = (0..6).filter(|_| outbox.turn_away(&reply, &to, later, Receipt { epoch: 1, pkid: 0 }).is_ok()).count();
+        assert_eq!(turned_away, 4);
+        let _kept = [(); 4].map(|()| outbox.publish(message("done", None)).unwrap());
+        let left = std::iter::from_fn(|| outbox.shared.next(now())).map(|parcel| parcel.receipt.is_none());
+        assert_eq!(left.collect::<Vec<_>>(), [true, true, true, true, false, false, false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_room_goes_on_when_there_is_some_or_no_broker() {
+        let outbox = room_for(4);
+        let waits = || async { tokio::time::timeout(Duration::from_secs(1), outbox.until_room()).await.is_err() };
+        let _kept = [(); 4].map(|()| outbox.publish(message("a", None)).unwrap());
+        assert!(!waits().await, "nothing moves without a broker");
+        outbox.shared.set_up(true);
+        assert!(waits().await);
+        tokio::join!(outbox.until_room(), async { outbox.shared.next(now()).map(drop) });
+        assert!(!waits().await);
     }
 
     #[tokio::test(start_paused = true)]

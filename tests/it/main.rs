@@ -18,6 +18,7 @@ mod endpoint;
 mod exposes;
 mod failover;
 mod faults;
+mod flood;
 mod home;
 mod language;
 mod languages;
