@@ -5,6 +5,8 @@ mod act;
 mod consent;
 mod control;
 mod health;
+#[cfg(test)]
+mod ordeal;
 mod rooms;
 mod turns;
 
