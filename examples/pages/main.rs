@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::builder::Resettable;
 use clap_complete::Shell;
 
 mod config;
@@ -34,8 +35,15 @@ fn commands(folder: &Path) -> Result<(), Box<dyn Error>> {
     let mut line = sayso::cli::line();
     line.build();
     let write = |command: clap::Command, name: &str| -> Result<(), Box<dyn Error>> {
+        // clap's own words on its commands, and the help of `help`, are no pages.
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let man = clap_mangen::Man::new(
+            command.mut_subcommands(|below| if below.get_name() == "help" { below.hide(true) } else { below }).after_help(Resettable::Reset),
+        );
+        let man = man.title(name).source(format!("sayso {}", env!("CARGO_PKG_VERSION"))).manual("sayso");
         let mut page = Vec::new();
-        clap_mangen::Man::new(command).title(name).source(format!("sayso {}", env!("CARGO_PKG_VERSION"))).manual("sayso").render(&mut page)?;
+        man.render(&mut page)?;
+        page.extend(sections(&help).into_bytes());
         page.extend(also.as_bytes());
         Ok(fs::write(folder.join(format!("{name}.1")), page)?)
     };
@@ -44,4 +52,26 @@ fn commands(folder: &Path) -> Result<(), Box<dyn Error>> {
         write(command.clone(), &name)?;
     }
     write(line, "sayso")
+}
+
+/// What stands below the options of `--help`, as sections: one of a few words and lines of its own has its title, the rest are notes.
+fn sections(help: &str) -> String {
+    let escaped = help.replace('\\', "\\\\").replace('-', "\\-");
+    let mut notes = [".SH NOTES"].into_iter().chain(std::iter::repeat(".PP"));
+    escaped.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()).map(|paragraph| section(paragraph, &mut notes)).collect()
+}
+
+fn section(paragraph: &str, notes: &mut impl Iterator<Item = &'static str>) -> String {
+    if let Some(codes) = paragraph.strip_prefix("Exit codes: ") {
+        return format!(".SH \"EXIT STATUS\"\n{codes}\n");
+    }
+    let Some((said, lines)) = paragraph.split_once(":\n") else {
+        return format!("{}\n{paragraph}\n", notes.next().unwrap_or_default());
+    };
+    let heading = match said {
+        "Exit codes" => ".SH \"EXIT STATUS\"".to_owned(),
+        title if title.split(' ').count() <= 2 => format!(".SH \"{}\"", title.to_uppercase()),
+        words => format!("{}\n{words}:", notes.next().unwrap_or_default()),
+    };
+    format!("{heading}\n.nf\n{lines}\n.fi\n")
 }

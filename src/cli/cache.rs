@@ -16,7 +16,7 @@ Examples:
   sayso cache clear \"make the living room cosy\"
   sayso cache clear --all
 
-The daemon is asked on <prefix>/control/<source> and answers on <prefix>/control/<source>/answer: the broker's access
+The daemon is asked on <prefix>/control/<source> and answers on <prefix>/control/<source>/answer: the broker's access \
 list must let you write the one and read the other.
 
 Exit codes: 0 done, 1 the daemon would not, 75 no broker or no answer in time, 78 the config is wrong.";

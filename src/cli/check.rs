@@ -13,6 +13,7 @@ use super::{Exit, Files, Stop};
 
 /// What is to be checked.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 all is well, 77 a file may not be read, 78 the config is wrong: each fault with file, line and key.")]
 pub(super) struct Check {
     #[command(flatten)]
     files: Files,

@@ -29,24 +29,30 @@ mod version;
 
 const EXAMPLES: &str = "\
 Examples:
-  sayso check                                    what is wrong with the config, all at once
-  sayso try \"turn off the kitchen light\"         what a sentence would do, without a broker
-  sayso doctor                                   everything an operator can get wrong, and what to do
-  sayso providers                                whether each model answers, how fast, for how much
-  sayso home                                     what announces itself, and how to speak to it
-  sayso run                                      the daemon (systemd does this)
-  sayso say \"turn off the kitchen light\"         to the running daemon
-  sayso cache show \"make it cosy\"               what is kept of a phrase, and whether it would be used
+  sayso check                              what is wrong with the config, all at once
+  sayso try \"turn off the kitchen light\"   what a sentence would do, without a broker
+  sayso doctor                             what an operator can get wrong, and the cure
+  sayso providers                          does each model answer, how fast, for how much
+  sayso home                               what announces itself, and how to speak to it
+  sayso run                                the daemon (systemd does this)
+  sayso say \"turn off the kitchen light\"   to the running daemon
+  sayso cache show \"make it cosy\"          what is kept of a phrase
 
-The config is looked for in this order: --config FILE, $SAYSO_CONFIG, /etc/sayso/sayso.toml.
-Without any, defaults hold: a broker on localhost:1883, the home in ./home.toml if there is one,
-no language model.
+The config is looked for in this order: --config FILE, $SAYSO_CONFIG, /etc/sayso/sayso.toml. Without any, defaults hold: \
+a broker on localhost:1883, the home in ./home.toml if there is one, no language model.
 
 Exit codes:
   0   done                              75  nobody answered in time: try again
   1   refused, unclear or failed        77  a file may not be read
   2   wrong usage                       78  the config is wrong
   70  a fault of sayso itself";
+
+const RUN: &str = "\
+SIGTERM or SIGINT ends it: commands under way are finished, within [daemon] grace. SIGHUP reads config, home and keys anew; where \
+something is wrong it tells every fault, and goes on with what it had.
+
+Exit codes: 0 stopped, 1 the store is taken by another, 77 a file may not be read, 78 the config is wrong; a restart cures neither of the \
+last two.";
 
 /// Plain-language commands in, structured MQTT device actions out.
 #[derive(Debug, Parser)]
@@ -70,6 +76,7 @@ pub fn line() -> clap::Command {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon: listen for commands on the broker until stopped
+    #[command(after_help = RUN)]
     Run(Files),
     /// Check the config and the home: tell everything that is wrong, or what is set up
     Check(check::Check),
@@ -96,8 +103,8 @@ enum Command {
 /// Where the config is.
 #[derive(Debug, Args)]
 struct Files {
-    /// The config file [default: see `sayso help`]
-    #[arg(long, value_name = "FILE", global = true)]
+    /// The config file.
+    #[arg(long, value_name = "FILE", global = true, help = "The config file [default: $SAYSO_CONFIG, then /etc/sayso/sayso.toml]")]
     config: Option<PathBuf>,
 }
 

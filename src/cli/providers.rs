@@ -29,7 +29,7 @@ Examples:
   sayso providers at-home hosted
   sayso providers --json | jq '.[] | select(.answers | not)'
 
-Each provider is asked once to turn on an imagined lamp, as the daemon would ask it: the same instructions, key, limits of
+Each provider is asked once to turn on an imagined lamp, as the daemon would ask it: the same instructions, key, limits of \
 time and structured output. That is some 1,300 tokens, and nothing is done. The first byte includes making the connection.
 
 Exit codes: 0 all answer rightly, 1 one does not, 77 a key file may not be read, 78 the config is wrong.";

@@ -18,7 +18,7 @@ Examples:
   sayso say --stream \"what is a heat pump?\"
   sayso say --host broker.local --port 1883 \"is the back door locked?\"
 
-Exit codes: 0 done or answered, 1 refused, unclear or failed, 75 no broker or no reply in time,
+Exit codes: 0 done or answered, 1 refused, unclear or failed, 75 no broker or no reply in time, \
 78 the config is wrong.";
 
 /// The arguments of `sayso say`.

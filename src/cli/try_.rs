@@ -31,7 +31,7 @@ Examples:
   sayso try --local-only --home home.toml --area kitchen < commands.txt
   echo '{\"text\": \"brighter\", \"id\": \"7\", \"area\": \"kitchen\"}' | sayso try --state state.json
 
-A line of the input is a text, or a JSON object with \"text\" and optionally \"id\", \"area\",
+A line of the input is a text, or a JSON object with \"text\" and optionally \"id\", \"area\", \
 \"language\". For each there is one line of output, in order, a JSON object:
   id        the id given, or the number of the line
   outcome   done (it would be), answered, unclear (a question), refused, failed

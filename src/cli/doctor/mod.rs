@@ -33,8 +33,8 @@ Examples:
   sayso doctor --config /etc/sayso/sayso.toml --no-models
   sayso doctor --json | jq '.findings[] | select(.grade == \"fault\")'
 
-Run it as root, or as who may read the keys. It uses a client id of its own, and lets nothing out on a device's topic. The running
-daemon hears one empty command of the source `doctor`, which it refuses: that shows that it listens and answers. Each model is
+Run it as root, or as who may read the keys. It uses a client id of its own, and lets nothing out on a device's topic. The running \
+daemon hears one empty command of the source `doctor`, which it refuses: that shows that it listens and answers. Each model is \
 asked one short question; --no-models leaves that out.
 
 Exit codes: 0 no fault (there may be warnings), 1 at least one fault.";

@@ -27,7 +27,7 @@ Examples:
   sayso home --json | jq -r '.devices[].properties[].say // empty'
   sayso home --toml > home.toml     # a home file to begin with: names, aliases and areas to change
 
-What devices announce on the broker (Home Assistant's discovery, Zigbee2MQTT, Tasmota) is gathered for a moment, and joined with
+What devices announce on the broker (Home Assistant's discovery, Zigbee2MQTT, Tasmota) is gathered for a moment, and joined with \
 home.toml as the daemon does it. Nothing is published, and the daemon need not run.
 
 Exit codes: 0 done, 1 what is announced does not fit home.toml, 75 no broker, 78 the config is wrong.";
