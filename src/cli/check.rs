@@ -24,7 +24,7 @@ pub(super) struct Check {
 
 /// Reads the files as the daemon would, and tells what they come to.
 pub(super) fn check(check: &Check, out: &mut impl Write) -> Result<Exit, Stop> {
-    let config = Config::load(&check.files.place(if check.no_keys { Needs::Home } else { Needs::Everything }))?;
+    let config = Config::load(&check.files.place(if check.no_keys { Needs::Home } else { Needs::Everything }).of_the_service())?;
     let lines = [
         ("config", file(config.files.config.as_deref(), "none: the defaults hold")),
         ("home", home(&config)),

@@ -42,6 +42,10 @@ A line of the input is a text, or a JSON object with \"text\" and optionally \"i
 
 The state file is JSON or TOML: {\"lamp\": {\"power\": \"on\", \"brightness\": 40}}";
 
+/// A home that is known by its announcements alone is empty without a broker.
+const NOTHING_DECLARED: &str =
+    "sayso: no device is declared in the home file; with those announced on the broker: `sayso home`, and `sayso say --dry-run \"..\"`";
+
 /// The arguments of `sayso try`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -95,7 +99,11 @@ enum Id {
 pub(super) fn try_(arguments: &Try, out: &mut impl Write) -> Result<Exit, Stop> {
     let needs = if arguments.local_only { Needs::Home } else { Needs::Everything };
     let place = Place { home: arguments.home.clone(), ..arguments.files.place(needs) };
-    let trial = Trial::new(arguments, Config::load(&place)?)?;
+    let config = Config::load(&place)?;
+    if config.home.devices().is_empty() {
+        let _ = writeln!(io::stderr(), "{NOTHING_DECLARED}");
+    }
+    let trial = Trial::new(arguments, config)?;
     // A person at a terminal, or a program that talks back and forth, wants each reply at once: whenever no further line
     // is waiting, what there is goes out.
     let mut out = io::BufWriter::new(out);

@@ -36,6 +36,9 @@ pub use settings::CREDENTIALS;
 /// Where the config is looked for when nothing names one.
 pub const USUAL: &str = "/etc/sayso/sayso.toml";
 
+/// The state folder of the shipped unit: with `DynamicUser=` a link that anybody sees, into a folder that is root's.
+const STATE: &str = "/var/lib/sayso";
+
 const HOME_ARGUMENT: &str = "--home names it; give the path of yours, or leave --home out (the config's is read)";
 const HOME_KEY: &str = "`home` in the config names it; write the path of yours there, relative to the config, or leave the key out";
 
@@ -143,6 +146,16 @@ impl Place {
         let named = self.config.clone().or_else(|| self.environment.config.clone());
         // One that may not be looked at exists: reading it will say so.
         named.or_else(|| Path::new(USUAL).try_exists().unwrap_or(true).then(|| PathBuf::from(USUAL)))
+    }
+
+    /// The same place as the service sees it, for what looks at it from outside: systemd's state folder is not in our environment.
+    #[must_use]
+    pub fn of_the_service(mut self) -> Self {
+        // It leads to where only root may look.
+        if self.config().is_some_and(|path| path == Path::new(USUAL)) && Path::new(STATE).is_symlink() {
+            self.environment.state.get_or_insert_with(|| PathBuf::from(STATE));
+        }
+        self
     }
 
     /// Who named the config file, and what to do where it is not there.

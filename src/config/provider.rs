@@ -83,7 +83,9 @@ pub(super) fn all(root: &Table<'_>, folders: &Folders<'_>) -> Vec<Settings> {
 fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
     refuse_secrets(table, &["key", "api_key", "token", "password"], "key_file");
     let name = table.text_as("name", name);
-    let service = table.one_of("api", &APIS).unwrap_or(&OPENAI);
+    let service = table.one_of("api", &APIS);
+    let mistyped = service.is_none() && table.has("api");
+    let service = service.unwrap_or(&OPENAI);
     let version = version(table, service);
     let base_url = table.text_as("base_url", base_url);
     let at_home = !table.has("base_url");
@@ -119,7 +121,7 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
         table.say("prices", "missing: what is spent can only be limited where the prices are known");
     }
     // Whoever has models of its own to offer wants to be paid for them.
-    let wants_key = service.model.is_some() && sound_url && provider.base_url.starts_with(service.home);
+    let wants_key = !mistyped && service.model.is_some() && sound_url && provider.base_url.starts_with(service.home);
     if wants_key && !table.has("key_file") {
         table.say("key_file", format!("missing: {} wants a key; name the file it stands in", provider.base_url));
     }

@@ -192,3 +192,13 @@ fn an_explanation_tells_what_each_word_stands_for_and_why_it_is_silent() {
         }
     }
 }
+
+/// Whose devices only announce themselves finds none here: where they are known is told beside the replies.
+#[test]
+fn a_home_without_a_device_is_told_where_announced_ones_are_known() {
+    let (_folder, path) = written("sayso.toml", "");
+    let output = Run::of(&["try", "--local-only", "--config", path.to_str().unwrap(), "turn on the desk lamp"]).ends();
+    assert!(said(&output.stderr).contains("`sayso home`"), "{}", said(&output.stderr));
+    assert_eq!(serde_json::from_slice::<Json>(&output.stdout).unwrap()["why"], "no_model");
+    assert_eq!(said(&Run::trying(&["turn on the kitchen light"]).ends().stderr), "");
+}

@@ -55,7 +55,7 @@ pub(super) struct Doctor {
 
 /// Looks at everything, and prints what was found.
 pub(super) fn doctor(arguments: &Doctor, out: &mut impl Write) -> Result<Exit, Stop> {
-    let place = arguments.files.place(Needs::Everything);
+    let place = arguments.files.place(Needs::Everything).of_the_service();
     let mut report = Report::default();
     files::look(&place, &mut report);
     if let Some(config) = config(&place, &mut report) {
