@@ -32,8 +32,8 @@ async fn announced(scene: Scene, retained: &[(&str, String)]) -> Stage {
 
 /// Waits until the home has this many devices, by its own account.
 async fn has_devices(stage: &Stage, count: usize) {
-    let it_says = stage.listener.wait_for(|m| m.topic == "sayso/health" && m.json()["home"]["devices"] == count, PATIENCE).await;
-    assert!(it_says.is_some(), "never {count} devices\n{}", stage.daemon.log());
+    let it_says = stage.listener.comes_to("sayso/health", |m| m.json()["home"]["devices"] == count, PATIENCE).await;
+    assert!(it_says, "never {count} devices\n{}", stage.daemon.log());
 }
 
 fn told(topic: &str, payload: &str) -> (String, String) {

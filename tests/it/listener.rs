@@ -162,6 +162,12 @@ impl Listener {
         .await
     }
 
+    /// Waits until the newest message on `topic` is like this: what was so before does not count.
+    pub(crate) async fn comes_to(&self, topic: &str, is_it: impl Fn(&Message) -> bool, within: Duration) -> bool {
+        let newest = |log: &Log| log.messages.lock().unwrap().iter().rfind(|m| m.topic == topic).is_some_and(&is_it);
+        self.until(within, |log| newest(log).then_some(())).await.is_some()
+    }
+
     pub(crate) async fn expect(&self, topic: &str, within: Duration) -> Message {
         let found = self.wait_for(|m| m.topic == topic, within).await;
         found.unwrap_or_else(|| {
