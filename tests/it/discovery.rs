@@ -119,7 +119,12 @@ fn described(home: &Home, device: &Device, capability: &Capability) -> Json {
     Json::Object(all)
 }
 
-fn snapshot(home: &Home) -> Json {
+/// The devices expected of a fixture.
+pub(crate) fn expected(fixture: &Path) -> Vec<Json> {
+    serde_json::from_slice(&fs::read(fixture.with_extension("expected.json")).unwrap()).unwrap()
+}
+
+pub(crate) fn snapshot(home: &Home) -> Json {
     let devices = home.devices().iter().map(|device| {
         let does: Map<String, Json> = device.capabilities.iter().map(|c| (c.property.name().to_owned(), described(home, device, c))).collect();
         let kind = device.class.as_ref().map_or_else(|| device.kind.to_string(), |class| format!("{}/{class}", device.kind));

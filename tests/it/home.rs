@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::broker::Broker;
 use crate::daemon::Place;
-use crate::discovery::fixtures;
+use crate::discovery::{expected, fixtures, home_of, registry_of, snapshot};
 use crate::listener::Listener;
 use crate::scene::{Scene, Stage};
 
@@ -81,6 +81,31 @@ async fn every_sentence_it_proposes_is_understood_by_the_daemon() {
     }
     println!("{tried} of {properties} properties have a sentence that is understood here");
     assert!(tried * 10 > properties * 9, "only {tried} of {properties}");
+}
+
+/// A device as it would be alone: without its identifier, and without the number by which it is told from another of its name.
+fn alone(mut device: Json) -> String {
+    device.as_object_mut().unwrap().remove("id");
+    let name = device["name"].as_str().unwrap();
+    device["name"] = json!(name.strip_suffix(" 2").unwrap_or(name));
+    device.to_string()
+}
+
+#[tokio::test]
+async fn all_announced_at_once_is_the_home_of_each() {
+    let whole = snapshot(&home_of(&registry_of(&announcements())));
+    let found: Vec<String> = whole.as_array().unwrap().iter().cloned().map(alone).collect();
+    let mut wanted: Vec<String> = fixtures().iter().flat_map(|(path, _)| expected(path)).map(alone).collect();
+    let mut strange = found.clone();
+    strange.retain(|device| wanted.iter().position(|other| other == device).map(|at| wanted.remove(at)).is_none());
+    assert!(wanted.is_empty() && strange.is_empty(), "missing: {wanted:#?}\nnot expected: {strange:#?}");
+
+    let broker = Broker::mosquitto().await;
+    announce(&broker).await;
+    let place = Scene::new().home("").place(broker.port());
+    let told: Vec<Json> = devices(&place).await.into_iter().map(|mut device| device["id"].take()).collect();
+    let known: Vec<Json> = whole.as_array().unwrap().iter().map(|device| device["id"].clone()).collect();
+    assert_eq!(told, known);
 }
 
 #[tokio::test]

@@ -42,5 +42,6 @@ mod security;
 mod shutdown;
 mod slow;
 mod streaming;
+mod tongues;
 mod try_;
 mod written;
