@@ -56,6 +56,7 @@ pub(super) enum What {
 
 /// One thing, or one group, that is spoken of.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word that was said or not")]
 pub(super) struct Target {
     pub(super) what: What,
     pub(super) all: bool,
@@ -66,6 +67,8 @@ pub(super) struct Target {
     pub(super) maybe: Vec<Place>,
     /// The noun beside a name: "movie scene".
     pub(super) also: Option<u16>,
+    /// That noun was of many: "bedside lights".
+    pub(super) many: bool,
     /// The place was said after it.
     pub(super) trailing: bool,
 }
@@ -73,7 +76,7 @@ pub(super) struct Target {
 impl Target {
     /// It, without anything else said of it.
     pub(super) fn new(what: What) -> Self {
-        Self { what, all: false, both: false, places: Vec::new(), maybe: Vec::new(), also: None, trailing: false }
+        Self { what, all: false, both: false, places: Vec::new(), maybe: Vec::new(), also: None, many: false, trailing: false }
     }
 }
 

@@ -314,14 +314,14 @@ fn plain(device: &Device, wish: Wish) -> Option<Deed> {
             "vacuum" => set(device, &Property::Vacuum, "stopped"),
             _ => set(device, &Property::Playback, "stopped").or_else(|| run(device, false)),
         },
-        // "set dinner" may mean the scene; "set the pump" says nothing.
+        // "set dinner" may mean the scene; "set the pump", "update the robot" say nothing.
         Wish::Start | Wish::Perform => match kind {
-            "vacuum" => set(device, &Property::Vacuum, "cleaning"),
-            "lawn_mower" => set(device, &Property::Mower, "mowing"),
             "scene" => set(device, &Property::Scene, "activated"),
             "script" => set(device, &Property::Script, "run"),
-            _ if wish == Wish::Start => run(device, true),
-            _ => None,
+            _ if wish == Wish::Perform => None,
+            "vacuum" => set(device, &Property::Vacuum, "cleaning"),
+            "lawn_mower" => set(device, &Property::Mower, "mowing"),
+            _ => run(device, true),
         },
         Wish::Pause => match kind {
             "vacuum" => set(device, &Property::Vacuum, "paused"),

@@ -170,7 +170,7 @@ impl Finder<'_> {
             return self.these(sought, &[*single], mode).filter(|_| !target.both);
         }
         let able = self.able(sought, &found, mode);
-        if self.names.called[id as usize].many && !target.both {
+        if (self.names.called[id as usize].many || target.many) && !target.both {
             return self.group(sought, Some(target), able, mode);
         }
         if target.all || target.both {

@@ -69,9 +69,10 @@ impl Names {
             things: Vec::new(),
             meant: Vec::new(),
         };
-        let mut builder = Builder { names, lexicon, ids: HashMap::new(), rooms: Vec::new() };
+        let mut builder = Builder { names, lexicon, ids: HashMap::new(), rooms: Vec::new(), fronts: HashMap::new() };
         builder.areas(home);
         builder.kinds(home);
+        builder.fronts(home);
         for (i, device) in home.devices().iter().enumerate() {
             builder.device(i, device, home);
         }
@@ -136,6 +137,8 @@ struct Builder<'a> {
     ids: HashMap<String, u32>,
     /// The words of each area's names.
     rooms: Vec<Vec<Vec<String>>>,
+    /// What names of several words begin with, up to their last word → whose: "bedside" of "bedside left" and "bedside right".
+    fronts: HashMap<Vec<String>, Vec<usize>>,
 }
 
 impl Builder<'_> {
@@ -199,6 +202,29 @@ impl Builder<'_> {
             self.names.runs.add(Sense::Noun(id, true), &many);
             self.names.nouns.push(Noun { one: vec![one], many: vec![many], kinds: vec![kind.to_owned()], ..Noun::default() });
         }
+    }
+
+    fn fronts(&mut self, home: &Home) {
+        if self.lexicon.grammar.head_first {
+            // There it is the noun: "luz del ..".
+            return;
+        }
+        for (i, device) in home.devices().iter().enumerate() {
+            for name in std::iter::once(&device.name).chain(&device.aliases) {
+                let mut run = self.name(name);
+                if run.pop().is_some() && !run.is_empty() {
+                    let whose = self.fronts.entry(run).or_default();
+                    whose.extend((!whose.contains(&i)).then_some(i));
+                }
+            }
+        }
+        let kind = |i: usize| &home.devices()[i].kind;
+        self.fronts.retain(|_, whose| whose.len() > 1 && whose.iter().all(|&i| kind(i) == kind(whose[0])));
+    }
+
+    /// Whether several of one kind are called so, but for the last word.
+    fn is_shared(&self, front: &[String]) -> bool {
+        self.fronts.contains_key(front)
     }
 
     fn device(&mut self, i: usize, device: &Device, home: &Home) {
@@ -361,6 +387,7 @@ impl Builder<'_> {
         let mut turned = run.to_vec();
         match run {
             [front @ .., _] if front.len() > 1 && self.noun_at_end(front).is_some() && says_which(last) => turned.rotate_right(1),
+            [front @ .., _] if self.is_shared(front) && self.stands_alone(front) && says_which(last) => turned.rotate_right(1),
             [_, rest @ ..] if !rest.is_empty() && self.noun_at_end(run).is_some() && says_which(first) => turned.rotate_left(1),
             _ => return None,
         }
@@ -402,7 +429,8 @@ impl Builder<'_> {
     fn shorter(&self, run: &[String]) -> Vec<Vec<String>> {
         let mut forms = Vec::new();
         let Some((last, front)) = run.split_last() else { return forms };
-        if last.parse::<f64>().is_ok() && front.len() > 1 {
+        let numbered = last.parse::<f64>().is_ok() || self.lexicon.numbers.contains_key(last.as_str());
+        if (numbered && front.len() > 1) || (self.stands_alone(front) && (numbered || (self.noun_at_end(run).is_none() && self.is_shared(front)))) {
             forms.push(front.to_vec());
         }
         // "tom 's" of "tom 's bedside lamp": said with another noun, it still tells whose.

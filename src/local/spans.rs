@@ -43,6 +43,7 @@ impl Spans {
         let plain = lexicon.spelling.plain(text);
         let (mut spans, mut said) = Self::begin(&plain).ok()?;
         mend(&mut said, lexicon, names)?;
+        count_on(&mut said, lexicon, names);
         let mut at = 0;
         while at < said.len() {
             let mut length = spans.push(&said[at..], lexicon, names);
@@ -63,6 +64,7 @@ impl Spans {
         };
         let mut silence = None;
         let mended = mend(&mut said, lexicon, names).is_some();
+        count_on(&mut said, lexicon, names);
         let mut at = 0;
         while at < said.len() {
             let mut found = spans.push(&said[at..], lexicon, names);
@@ -197,9 +199,35 @@ fn own(word: &str) -> Option<Sense> {
     }
 }
 
+/// "zone 1 and 2" is "zone 1 and zone 2", where there are such.
+fn count_on(said: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
+    let is_digits = |word: &str| word.bytes().all(|b| b.is_ascii_digit());
+    let is_and = |word: &str| word == "," || lexicon.senses(&[word]).any(|(_, sense)| sense == Sense::And);
+    let mut at = 1;
+    while at + 2 < said.len() {
+        if is_digits(said[at]) && is_digits(said[at + 2]) && is_and(said[at + 1]) {
+            let is_name = |name: &&[&str]| [at, at + 2].iter().all(|&number| names.calls(&[name, &said[number..=number]].concat()));
+            let name = (at.saturating_sub(MOST_BEFORE_NOUN)..at).map(|from| &said[from..at]).find(is_name).map(<[_]>::to_vec);
+            if let Some(name) = name {
+                let length = name.len();
+                said.splice(at + 2..at + 2, name);
+                at += 1 + length;
+            }
+        }
+        at += 1;
+    }
+}
+
 /// "the front and back door": what stands before "and" has the noun of the name after it. `None` where that makes no names.
 fn share<'a>(said: &mut Vec<&'a str>, at: usize, lexicon: &'a Lexicon, names: &'a Names) -> Option<()> {
     let is = |word: &str, wanted: Sense| lexicon.senses(&[word]).any(|(_, sense)| sense == wanted);
+    if at > 2 && is(said[at - 1], Sense::And) {
+        // "curtain left and right"
+        let is_front = |front: &&[&str]| [at - 2, at].iter().all(|&last| names.calls(&[front, &said[last..=last]].concat()));
+        let front = (at.saturating_sub(MOST_BEFORE_NOUN)..at - 2).map(|from| &said[from..at - 2]).find(is_front)?.to_vec();
+        said.splice(at..at, front);
+        return Some(());
+    }
     let and = (at + 1..said.len().min(at + 3)).find(|&i| is(said[i], Sense::And))?;
     let from = and + 1 + usize::from(said.get(and + 1).is_some_and(|word| is(word, Sense::Article)));
     let ends = from + 1..said.len().min(from + MOST_BEFORE_NOUN);

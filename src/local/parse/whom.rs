@@ -159,7 +159,11 @@ impl Parser<'_> {
         let list = if self.excepting { &mut self.now.except } else { &mut self.now.targets };
         let target = list.last_mut()?;
         match (target.what, what) {
-            (What::Called(..), What::Noun(noun, _)) if target.also.is_none() => target.also = Some(noun),
+            // Of the nouns some are names as well: "bedside lamp", where another is called "Lamp".
+            (What::Called(..), What::Noun(noun, many) | What::Called(_, Some((noun, many)))) if target.also.is_none() => {
+                target.also = Some(noun);
+                target.many = many;
+            }
             (What::Noun(noun, false), What::Called(..)) if target.also.is_none() => {
                 target.also = Some(noun);
                 target.what = what;
