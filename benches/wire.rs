@@ -14,6 +14,7 @@ fn letter(payload: &[u8]) -> Letter<'_> {
         correlation: Some(b"0123456789abcdef"),
         expiry: Some(Duration::from_secs(30)),
         heard_at: tokio::time::Instant::now().into_std(),
+        hops: 0,
         wall_clock: None,
         turn: 1,
     }

@@ -140,6 +140,7 @@ pub(crate) fn decode(data: &[u8]) {
         response_topic: (!response_topic.is_empty()).then_some(response_topic),
         correlation: Some(payload),
         expiry: None,
+        hops: 0,
         heard_at: now(),
         wall_clock: Some(std::time::UNIX_EPOCH + Duration::from_hours(500_000)),
         turn: 0,

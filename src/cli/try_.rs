@@ -200,6 +200,7 @@ impl<'a> Trial<'a> {
             dry_run: true,
             stream: None,
             reply_to: ReplyTo { topic: String::new(), correlation: None },
+            hops: 0,
             turn: 0,
         }
     }

@@ -66,6 +66,8 @@ pub struct Command {
     pub stream: Option<bool>,
     /// Where the reply goes.
     pub reply_to: ReplyTo,
+    /// How often what is said has gone through sayso, this one or another: what is sent for it counts one more.
+    pub hops: u8,
     /// The order in which commands were received, over all sources: what devices hear keeps it.
     pub turn: u64,
 }

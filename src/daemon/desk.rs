@@ -209,7 +209,8 @@ impl Desk {
             let Ok(answer) = tokio::task::spawn_blocking(move || pipeline.control(&who, &payload)).await else { return };
             let deadline = Some(time::Instant::now().into_std() + CONTROL_PATIENCE);
             let topic = format!("{topic}/answer");
-            let message = Outgoing { topic, payload: answer.to_string().into(), correlation, retain: false, subject: None, deadline, repeatable: true };
+            let message =
+                Outgoing { topic, payload: answer.to_string().into(), correlation, retain: false, subject: None, deadline, repeatable: true, hops: 0 };
             if outbox.publish(message).is_err() {
                 warn!("an operator's request is not answered: too many messages wait for the broker");
             }
@@ -301,6 +302,8 @@ impl Desk {
             payload: &received.payload,
             response_topic: received.response_topic.as_deref(),
             correlation: received.correlation.as_deref(),
+            // Not kept: over a restart a loop goes round a few times more.
+            hops: 0,
             expiry: None,
             heard_at: time::Instant::now().into_std(),
             wall_clock: None,
@@ -431,6 +434,7 @@ impl Desk {
             subject: None,
             deadline: None,
             repeatable: true,
+            hops: 0,
         };
         // No room for health is health enough: the next minute has another.
         self.way.outbox.publish(message).ok()

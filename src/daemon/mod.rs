@@ -233,7 +233,7 @@ fn pages(pipeline: watch::Receiver<Arc<Pipeline>>, outbox: Outbox, pulse: Pulse)
 fn deliver(outbox: &Outbox) -> Deliver {
     let outbox = outbox.clone();
     Box::new(move |parcel: Parcel| {
-        let Parcel { publication, subject, deadline, repeatable } = parcel;
+        let Parcel { publication, subject, deadline, repeatable, hops } = parcel;
         let message = Outgoing {
             topic: publication.topic,
             payload: publication.payload.into(),
@@ -242,6 +242,7 @@ fn deliver(outbox: &Outbox) -> Deliver {
             subject: Some(subject.into()),
             deadline: Some(deadline),
             repeatable,
+            hops,
         };
         let queued = outbox.publish(message);
         Box::pin(async move {
@@ -269,7 +270,7 @@ fn speak(outbox: &Outbox) -> Speak {
     Arc::new(move |piece, to| {
         let (topic, payload) = wire::encode_piece(&piece, to);
         let correlation = to.correlation.clone();
-        let message = Outgoing { topic, payload: payload.into(), correlation, retain: false, subject: None, deadline: None, repeatable: true };
+        let message = Outgoing { topic, payload: payload.into(), correlation, retain: false, subject: None, deadline: None, repeatable: true, hops: 0 };
         drop(outbox.publish(message));
     })
 }

@@ -94,5 +94,6 @@ pub(super) fn dead_letter(prefix: &str, command: &Command, payload: &[u8]) -> Ou
         subject: None,
         deadline: None,
         repeatable: true,
+        hops: 0,
     }
 }

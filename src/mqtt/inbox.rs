@@ -309,6 +309,7 @@ mod tests {
             dry_run: false,
             stream: None,
             reply_to: ReplyTo { topic: String::new(), correlation: None },
+            hops: 0,
             turn: 0,
         };
         Box::new(Heard { command, receipt: Receipt { epoch: 1, pkid: 1 }, redelivered: false, epoch: 1, topic: String::new(), payload: Bytes::new() })

@@ -50,6 +50,8 @@ pub struct Outgoing {
     pub subject: Option<Box<str>>,
     /// True where hearing it twice does no harm: it is sent again when the connection broke before the broker acknowledged it.
     pub repeatable: bool,
+    /// How often what it follows from has gone through sayso, this time included; 0 where it is no action.
+    pub hops: u8,
 }
 
 /// There is no room for one more message.
@@ -406,7 +408,7 @@ impl Queue {
 
 fn answer(reply: &Reply, to: &ReplyTo, deadline: Option<Instant>) -> Outgoing {
     let (topic, correlation) = (to.topic.clone(), to.correlation.clone());
-    Outgoing { topic, payload: wire::encode(reply).into(), correlation, retain: false, subject: None, deadline, repeatable: true }
+    Outgoing { topic, payload: wire::encode(reply).into(), correlation, retain: false, subject: None, deadline, repeatable: true, hops: 0 }
 }
 
 fn unsendable(message: &Outgoing) -> Option<String> {
@@ -429,7 +431,7 @@ mod tests {
 
     fn message(payload: &str, deadline: Option<Instant>) -> Outgoing {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        Outgoing { topic: "t".to_owned(), payload, correlation: None, retain: false, subject: None, deadline, repeatable: true }
+        Outgoing { topic: "t".to_owned(), payload, correlation: None, retain: false, subject: None, deadline, repeatable: true, hops: 0 }
     }
 
     fn room_for(n: usize) -> Outbox {

@@ -28,6 +28,8 @@ pub struct Parcel {
     pub deadline: Instant,
     /// True where it may be sent again after a broken connection.
     pub repeatable: bool,
+    /// How often what was said has gone through sayso, this time included.
+    pub hops: u8,
 }
 
 /// Why a message did not arrive, or may not have.
@@ -82,7 +84,8 @@ impl Pipeline {
         }
         let parcels = steps.iter().map(|step| {
             let subject = format!("{}/{}", step.device(), step.action().property);
-            let parcel = Parcel { publication: step.publish().clone(), subject, deadline: command.deadline, repeatable: step.repeatable() };
+            let parcel =
+                Parcel { publication: step.publish().clone(), subject, deadline: command.deadline, repeatable: step.repeatable(), hops: command.hops + 1 };
             (step.device(), step.action(), (self.deliver)(parcel))
         });
         let on_their_way = parcels.collect::<Vec<_>>();
@@ -173,7 +176,7 @@ impl Pipeline {
             }
             let subject = format!("{device}/{}", step.action.property);
             let publication = Publication::new(step.topic.clone(), step.payload.clone());
-            let parcel = Parcel { subject, publication, deadline: command.deadline, repeatable: true };
+            let parcel = Parcel { subject, publication, deadline: command.deadline, repeatable: true, hops: command.hops + 1 };
             on_their_way.push((device, &step.action, (self.deliver)(parcel)));
         }
         result = self.arrive(on_their_way, &mut told).await.map_err(|_| Refusal::Undelivered).and(result);

@@ -24,6 +24,7 @@ mod language;
 mod languages;
 mod layers;
 mod listener;
+mod loops;
 mod metrics;
 mod obeys;
 mod order;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use rumqttc::v5::mqttbytes::v5::Publish;
+use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
 use tracing::{debug, info, warn};
 
 use crate::command::ReplyTo;
@@ -22,6 +22,12 @@ const REPLY_WAITS: Duration = Duration::from_mins(1);
 
 /// Answers of this kind that may wait for room: as many as the broker sends without an acknowledgement.
 const MOST_TURNED_AWAY: usize = 256;
+
+/// How often a message has gone through sayso; a count that is none is too often.
+fn hops(properties: &PublishProperties) -> u8 {
+    let count = properties.user_properties.iter().find(|(name, _)| name == wire::HOPS);
+    count.map_or(0, |(_, count)| count.parse().unwrap_or(u8::MAX))
+}
 
 impl Link {
     pub(super) fn received(&mut self, publish: &Publish, now: Instant) {
@@ -64,6 +70,7 @@ impl Link {
             payload: &publish.payload,
             response_topic: properties.and_then(|p| p.response_topic.as_deref()),
             correlation: properties.and_then(|p| p.correlation_data.as_deref()),
+            hops: properties.map_or(0, hops),
             expiry: properties.and_then(|p| p.message_expiry_interval).map(|s| Duration::from_secs(s.into())),
             heard_at: now,
             wall_clock: Some(SystemTime::now()),

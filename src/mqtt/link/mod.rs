@@ -19,7 +19,7 @@ use super::flight::{Flight, Owed};
 use super::inbox::{Incoming, Intake, Receipt};
 use super::outbox::{Outbox, Outgoing, Parcel, Undelivered};
 use super::subscriptions::Subscriptions;
-use super::wire::Rules;
+use super::wire::{self, Rules};
 
 mod hear;
 
@@ -244,7 +244,7 @@ impl Link {
     fn say_status(&mut self, status: &'static str) {
         let topic = format!("{}/status", self.rules.prefix);
         let payload = Bytes::from_static(status.as_bytes());
-        let message = Outgoing { topic, payload, correlation: None, retain: true, subject: None, deadline: None, repeatable: false };
+        let message = Outgoing { topic, payload, correlation: None, retain: true, subject: None, deadline: None, repeatable: false, hops: 0 };
         let parcel = Parcel { message, left: false, waits: None, receipt: None };
         // The client's queue is empty at both moments this is said; were it not, the last will would say it.
         let _ = self.hand(parcel, now());
@@ -292,6 +292,7 @@ impl Link {
         }
         let properties = PublishProperties {
             message_expiry_interval: message.deadline.map(|deadline| whole_seconds(deadline.saturating_duration_since(now))),
+            user_properties: (message.hops > 0).then(|| (wire::HOPS.to_owned(), message.hops.to_string())).into_iter().collect(),
             correlation_data: message.correlation.as_ref().map(|data| Bytes::copy_from_slice(data)),
             ..PublishProperties::default()
         };

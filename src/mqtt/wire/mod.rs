@@ -18,6 +18,13 @@ pub const LARGEST: usize = 16 * 1024;
 /// The longest time a command may be good for.
 pub const LONGEST_TTL: Duration = Duration::from_hours(1);
 
+/// The user property that counts how often what was said has gone through sayso.
+pub(super) const HOPS: &str = "sayso-hops";
+
+/// So often a command may have gone through sayso before. A device may well be another sayso; one whose own devices lead back
+/// here would go on for ever.
+pub const MOST_HOPS: u8 = 4;
+
 /// The longest source, in bytes. Quotas and duplicates are kept by it, so it stays short.
 const LONGEST_SOURCE: usize = 128;
 
@@ -48,6 +55,8 @@ pub struct Letter<'a> {
     pub correlation: Option<&'a [u8]>,
     /// What is left of the MQTT 5 message expiry.
     pub expiry: Option<Duration>,
+    /// How often what is said has gone through sayso, this one or another.
+    pub hops: u8,
     /// When it was heard.
     pub heard_at: Instant,
     /// What the wall clock shows; `None` where it is known to be wrong. Before 2025 it is not believed either.
@@ -93,7 +102,10 @@ pub fn decode(letter: &Letter<'_>, rules: &Rules) -> Result<Command, Box<Rejecte
     let named = source.map(drop).ok_or_else(|| format!("the topic names no source of at most {LONGEST_SOURCE} bytes"));
     let id_given = said.id.is_some();
     let id = said.id.take().unwrap_or_else(made_up_id);
-    if let Err(why) = read.and(named).and(allowed) {
+    let straight = (letter.hops < MOST_HOPS)
+        .then_some(())
+        .ok_or_else(|| format!("it has gone through sayso {} times: the command topic of a device leads back to a command topic", letter.hops));
+    if let Err(why) = read.and(named).and(allowed).and(straight) {
         let text = if said.text.is_empty() { beginning(letter.payload) } else { said.text };
         return Err(Box::new(Rejected { refusal: Refusal::Malformed { why }, reply_to, id, text }));
     }
@@ -109,6 +121,7 @@ pub fn decode(letter: &Letter<'_>, rules: &Rules) -> Result<Command, Box<Rejecte
         dry_run: said.dry_run,
         stream: said.stream,
         reply_to,
+        hops: letter.hops,
         turn: letter.turn,
     })
 }

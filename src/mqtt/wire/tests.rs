@@ -16,7 +16,7 @@ fn now() -> Instant {
 }
 
 fn letter(payload: &[u8]) -> Letter<'_> {
-    Letter { topic: "sayso/command/hall", payload, response_topic: None, correlation: None, expiry: None, heard_at: now(), wall_clock: None, turn: 7 }
+    Letter { topic: "sayso/command/hall", payload, response_topic: None, correlation: None, expiry: None, hops: 0, heard_at: now(), wall_clock: None, turn: 7 }
 }
 
 fn good(payload: &str) -> Command {

@@ -90,7 +90,7 @@ impl Sayso {
 
 fn message(topic: &str, payload: &str) -> Outgoing {
     let payload = payload.as_bytes().to_vec().into();
-    Outgoing { topic: topic.to_owned(), payload, correlation: None, retain: false, subject: None, deadline: None, repeatable: true }
+    Outgoing { topic: topic.to_owned(), payload, correlation: None, retain: false, subject: None, deadline: None, repeatable: true, hops: 0 }
 }
 
 /// Runs one test against each broker.
