@@ -405,6 +405,7 @@ fn asked_on(device: &Device, on: bool) -> Option<(Property, Option<Value>)> {
     match device.kind.as_str() {
         "climate" => device.can(&Property::HvacMode).map(|c| (c.property.clone(), (!on).then(|| Value::text("off")))),
         "valve" => asked_state(device, if on { State::Open } else { State::Closed }),
+        "vacuum" if on => asked_state(device, State::Cleaning),
         _ => None,
     }
 }

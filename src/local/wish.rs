@@ -193,7 +193,7 @@ fn change(clause: &Clause) -> Option<Wish> {
             sure.then_some(Wish::Put(property, amount))
         }
         (Some(State::Open), Some(amount @ Amount::Measured(..))) if property.is_none() => Some(Wish::Put(standard("position"), amount)),
-        (Some(state), None) if property.is_none() => becomes(state),
+        (Some(state), None) if property.is_none() || (state == State::Muted && property == standard("volume")) => becomes(state),
         (None, None) if clause.act == Some(Act::Set) && property.is_none() => Some(Wish::Perform),
         _ => None,
     }
