@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,8 @@ pub struct Command {
     pub language: Option<String>,
     /// When it was heard.
     pub heard_at: Instant,
+    /// When it was spoken, by the speaker's clock, where he says.
+    pub said_at: Option<SystemTime>,
     /// After this nothing is done any more.
     pub deadline: Instant,
     /// True: say what would be done, and do nothing.

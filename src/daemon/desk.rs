@@ -25,6 +25,7 @@ use crate::store::journal::{Entry, Health, Heritage, MOST_DEATHS, Received, Unfi
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
 
+use super::held::{Held, Spoken, in_order};
 use super::way::{Way, dead_letter};
 use super::{LAST_WORDS, Told, open_drafts, open_spending};
 
@@ -41,7 +42,7 @@ const CONTROL_PATIENCE: Duration = Duration::from_secs(30);
 const BROKER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A command on its way to its reply.
-type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What the desk holds besides the way of a command.
 pub(super) struct Ends {
@@ -79,7 +80,7 @@ pub(super) struct Desk {
     answers: JoinSet<()>,
     /// Until the broker has told which devices there are and how they are, commands wait here: in half a home they would be
     /// misunderstood, and a toggle would start from what was true before the connection broke.
-    held: Option<Vec<Answering>>,
+    held: Option<Vec<Held>>,
     /// Ends when the broker has acknowledged what was said to it after the subscriptions: it has then told all it keeps.
     told: Option<Delivery>,
     /// Who hears of devices.
@@ -267,7 +268,10 @@ impl Desk {
             Entry::New(mark) => {
                 command.turn = mark.turn();
                 debug!(command_id = command.id, turn = command.turn, redelivered, "heard");
-                self.begin(self.way.clone().answer(command, mark));
+                match &mut self.held {
+                    Some(held) if redelivered && command.said_at.is_some() => held.push(Held::Spoken(Box::new(Spoken { command, mark }))),
+                    _ => self.begin(self.way.clone().answer(command, mark)),
+                }
             }
             Entry::Answered(reply) => {
                 self.way.tally.duplicate();
@@ -296,7 +300,7 @@ impl Desk {
 
     /// A command that an earlier life left without an answer.
     fn take_up(&mut self, unfinished: Unfinished) {
-        let Unfinished { mark, received, left, sending, deaths } = unfinished;
+        let Unfinished { mark, turn, received, left, sending, deaths } = unfinished;
         let letter = Letter {
             topic: &received.topic,
             payload: &received.payload,
@@ -307,7 +311,7 @@ impl Desk {
             expiry: None,
             heard_at: time::Instant::now().into_std(),
             wall_clock: None,
-            turn: mark.turn(),
+            turn,
         };
         let way = self.way.clone();
         let mut command = match wire::decode(&letter, &self.config.mqtt.rules()) {
@@ -341,7 +345,7 @@ impl Desk {
     /// Sets a command on its way, once the home is known.
     fn begin(&mut self, answering: impl Future<Output = ()> + Send + 'static) {
         match &mut self.held {
-            Some(held) => held.push(Box::pin(answering)),
+            Some(held) => held.push(Held::Other(Box::pin(answering))),
             None => drop(self.answers.spawn(answering)),
         }
         if self.held.as_ref().is_some_and(|held| held.len() >= MOST_AT_ONCE) {
@@ -364,8 +368,18 @@ impl Desk {
 
     /// Nothing waits for devices any more.
     fn release(&mut self) {
-        for answering in self.held.take().into_iter().flatten() {
-            self.answers.spawn(answering);
+        for held in in_order(self.held.take().unwrap_or_default()) {
+            match held {
+                Held::Other(answering) => drop(self.answers.spawn(answering)),
+                Held::Spoken(spoken) => {
+                    let Spoken { command, mark } = *spoken;
+                    if command.turn != mark.turn() {
+                        debug!(command_id = command.id, turn = command.turn, "put in the order it was spoken");
+                        self.way.journal.turned(mark, command.turn);
+                    }
+                    self.answers.spawn(self.way.clone().answer(command, mark));
+                }
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 mod desk;
+mod held;
 mod pulse;
 mod reload;
 mod way;

@@ -305,6 +305,7 @@ mod tests {
             area: None,
             language: None,
             heard_at: now(),
+            said_at: None,
             deadline: now(),
             dry_run: false,
             stream: None,

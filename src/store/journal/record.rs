@@ -54,6 +54,9 @@ pub struct Record {
     /// In how many lives it was begun and not finished.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) deaths: u32,
+    /// Its turn at the devices, where that is not its place in the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) turn: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sending: Option<Vec<Sending>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
