@@ -1,9 +1,11 @@
 //! The `[[provider]]` tables: the models that may be asked, in order of priority.
 
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::provider::price::{Limits, Prices};
@@ -98,7 +100,9 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
     }
     let key = secret(table, "key_file", folders, &[Needs::Everything, Needs::Models]);
     let per_minute = |key| table.whole(key, 1..=u32::MAX).and_then(NonZeroU32::new);
+    let probe = probe(table, service, base_url.as_deref());
     let provider = Settings {
+        probe,
         name: name.clone().unwrap_or_default(),
         api: service.api,
         base_url: base_url.unwrap_or_else(|| service.address(version.as_deref())),
@@ -217,6 +221,30 @@ fn base_url(text: &str) -> Result<String, &'static str> {
         Ok(text.trim_end_matches('/').to_owned())
     } else {
         Err("an http or https address up to and with the version, such as \"http://localhost:11434/v1\"")
+    }
+}
+
+/// Asking what models there are costs nothing, but is nobody else's business: a service of others is only asked where that is wanted.
+fn probe(table: &Table<'_>, service: &Service, base_url: Option<&str>) -> bool {
+    let written = table.flag("probe");
+    match service.api {
+        Api::Anthropic | Api::Gemini => {
+            if written == Some(true) {
+                table.say("probe", "nothing of this API tells for certain that it is back: leave it out");
+            }
+            false
+        }
+        Api::OpenAi | Api::Ollama => written.unwrap_or_else(|| is_own(base_url.unwrap_or(service.home))),
+    }
+}
+
+/// An address on this machine or in its network, as far as the address itself tells.
+fn is_own(base_url: &str) -> bool {
+    let Some(host) = Url::parse(base_url).ok().and_then(|url| url.host_str().map(str::to_owned)) else { return false };
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_private() || address.is_link_local(),
+        Ok(IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
+        Err(_) => !host.contains('.') || [".local", ".lan", ".home.arpa", ".internal"].iter().any(|end| host.ends_with(end)),
     }
 }
 

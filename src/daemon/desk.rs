@@ -92,6 +92,8 @@ pub(super) struct Desk {
     pub(super) standing: Standing,
     /// How the journal is, and was when we last looked.
     journal: (watch::Receiver<Health>, Health),
+    /// Whether a provider stands otherwise than before.
+    providers: watch::Receiver<()>,
     /// The longest silence of a connection that is well.
     patience: Duration,
     pub(super) log: Log,
@@ -114,6 +116,7 @@ impl Desk {
             broker: ends.broker,
             standing: Standing::default(),
             journal: (health, now),
+            providers: way.pipeline.rooms().ask.standing(),
             patience: config.mqtt.keep_alive * 4,
             log: ends.log,
             way,
@@ -155,6 +158,10 @@ impl Desk {
                 }
                 () = arrived(&mut self.told), if self.told.is_some() => self.settle(notify),
                 Ok(()) = self.journal.0.changed() => self.look_at_journal(notify),
+                Ok(()) = self.providers.changed() => {
+                    drop(self.publish_health());
+                    notify.status(&self.status());
+                }
                 () = until(due) => self.settle(notify),
                 () = async { if let Some(sleep) = &mut unready { sleep.await } }, if unready.is_some() => {
                     unready = None;

@@ -111,6 +111,7 @@ pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
 
     let pulse = Pulse::default();
     let (newest, shown) = watch::channel(Arc::clone(&pipeline));
+    beside.spawn(look_out(shown.clone()));
     if let Some(scrape) = open_scrape(config.metrics.as_ref()).await {
         beside.spawn(scrape.serve(pages(shown, outbox.clone(), pulse.clone())));
     }
@@ -215,6 +216,17 @@ fn open_spending(store: &Store) -> Option<Spending> {
 async fn open_scrape(address: Option<&Address>) -> Option<Scrape> {
     let address = address?;
     Scrape::open(address).await.inspect_err(|e| error!(error = %e, ?address, "metrics are not served: mend `metrics.listen`")).ok()
+}
+
+/// Looks after the providers that are away, of whichever pipeline is the newest.
+async fn look_out(mut pipeline: watch::Receiver<Arc<Pipeline>>) {
+    loop {
+        let ask = Arc::clone(&pipeline.borrow_and_update().rooms().ask);
+        tokio::select! {
+            () = ask.look_out() => {}
+            renewed = pipeline.changed() => if renewed.is_err() { return },
+        }
+    }
 }
 
 /// Writes the page of metrics, whenever somebody asks for it.

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::budget::Budget;
@@ -49,8 +50,10 @@ pub struct Ask {
 }
 
 /// What all providers share, and a reload leaves as it is.
-struct Lasting {
-    trust: Trust,
+pub(super) struct Lasting {
+    pub(super) trust: Trust,
+    /// Tells those who show it that a provider stands otherwise.
+    pub(super) standing: Arc<watch::Sender<()>>,
     /// What may be spent at all of them.
     purse: Arc<Purse>,
     budget: Mutex<Budget>,
@@ -67,7 +70,7 @@ impl Ask {
     /// When a provider's address or key cannot be used.
     pub fn new(settings: AskSettings, tally: Arc<Tally>) -> Result<Self, Unfit> {
         let (trust, purse) = (Trust::default(), Arc::new(Purse::new("all".to_owned(), settings.spend)));
-        let lasting = Lasting { trust, purse, budget: Mutex::default(), hedges: Mutex::default(), stragglers: Mutex::default() };
+        let lasting = Lasting { trust, standing: Arc::default(), purse, budget: Mutex::default(), hedges: Mutex::default(), stragglers: Mutex::default() };
         Self::with(settings, &[], Arc::new(lasting), tally)
     }
 
@@ -93,10 +96,10 @@ impl Ask {
         let lane = |provider: &provider::Settings| match known.iter().find(|lane| lane.settings.name == provider.name) {
             Some(same) if same.settings == *provider => Ok(Arc::clone(same)),
             // What was spent is spent, whatever the provider is now.
-            Some(other) => Lane::new(provider, lasting.trust.clone(), settings.patience, other.purses.clone()).map(Arc::new),
+            Some(other) => Lane::new(provider, settings.patience, other.purses.clone(), &lasting).map(Arc::new),
             None => {
                 let own = Arc::new(Purse::new(format!("provider {}", provider.name), provider.spend));
-                Lane::new(provider, lasting.trust.clone(), settings.patience, [own, Arc::clone(&lasting.purse)]).map(Arc::new)
+                Lane::new(provider, settings.patience, [own, Arc::clone(&lasting.purse)], &lasting).map(Arc::new)
             }
         };
         let lanes = settings.providers.iter().map(lane).collect::<Result<_, _>>()?;
@@ -169,6 +172,11 @@ impl Ask {
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
         self.lasting.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes when a provider stands otherwise than before: open, back, resting, out. Outlives a reload.
+    pub fn standing(&self) -> watch::Receiver<()> {
+        self.lasting.standing.subscribe()
     }
 
     /// How the budget for retries stands.

@@ -101,6 +101,25 @@ impl Breaker {
         self.position
     }
 
+    /// The number of the change that opened it, while it is open.
+    pub fn opened(&self) -> Option<u64> {
+        matches!(self.position, Position::Open { .. }).then_some(self.epoch)
+    }
+
+    /// It is known to be away: while it is open, it stays so until then at least.
+    pub fn is_away(&mut self, until: Instant) {
+        if let Position::Open { until: planned } = &mut self.position {
+            *planned = until.max(*planned);
+        }
+    }
+
+    /// It is known to be there again: while it is open, a probe may go at once.
+    pub fn is_back(&mut self, now: Instant) {
+        if let Position::Open { until } = &mut self.position {
+            *until = now.min(*until);
+        }
+    }
+
     /// Asks leave for a call.
     ///
     /// # Errors
@@ -247,6 +266,20 @@ mod tests {
             let probe = breaker.admit(now).unwrap();
             assert_eq!(breaker.settle(probe, Verdict::Bad, now, EVEN), Some(Change::Opened(Duration::from_secs(secs))));
         }
+    }
+
+    #[test]
+    fn what_is_known_of_it_from_elsewhere_moves_the_probe_and_closes_nothing() {
+        let (mut breaker, now) = opened();
+        assert!(breaker.opened().is_some());
+        breaker.is_away(now + Duration::from_mins(1));
+        breaker.is_away(now);
+        assert_eq!(breaker.admit(now + FIRST_OPEN), Err(now + Duration::from_mins(1)));
+        breaker.is_back(now);
+        assert!(breaker.admit(now).is_ok());
+        assert_eq!((breaker.position(), breaker.opened()), (Position::HalfOpen { probing: true, good: 0 }, None));
+        breaker.is_away(now + Duration::from_mins(1));
+        assert_eq!(breaker.position(), Position::HalfOpen { probing: true, good: 0 });
     }
 
     #[test]

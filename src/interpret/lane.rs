@@ -1,18 +1,20 @@
 //! One provider as the one who asks sees it: whether it may be asked now, what came of it, and how it stands.
 //! Every attempt goes through the same door, [`Lane::enter`]; what comes of it is booked when its [`Turn`] ends.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::ask::Lasting;
 use super::breaker::{Breaker, Position, Verdict};
 use super::latency::Latencies;
 use super::purse::Purse;
 use super::quota::Quota;
 use super::turn::{Leave, Turn};
-use crate::provider::http::{Endpoint, Trust, Unfit};
+use crate::provider::http::{Endpoint, Unfit};
 use crate::provider::price::{Money, cost};
 use crate::provider::{Prompt, Settings, Usage};
 use crate::store::spending::Spending;
@@ -34,6 +36,8 @@ pub(super) struct Lane {
     pub(super) quota: Quota,
     /// Its own, and that of all providers.
     pub(super) purses: [Arc<Purse>; 2],
+    /// Tells those who show it that how it stands has changed.
+    pub(super) standing: Arc<watch::Sender<()>>,
     record: Mutex<Record>,
 }
 
@@ -47,6 +51,7 @@ pub(super) struct Record {
     pub(super) last_error: Option<String>,
     pub(super) calls: u64,
     pub(super) failures: u64,
+    pub(super) passed_over: u64,
     pub(super) mean_ms: Option<f64>,
     pub(super) latencies: Latencies,
     pub(super) usage: Usage,
@@ -90,6 +95,21 @@ pub(super) enum Closed {
     Benched,
 }
 
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, wait) = match self {
+            Self::Full => ("full", None),
+            Self::Silent => ("silent", None),
+            Self::Benched => ("out", None),
+            Self::Resting(wait) => ("resting", Some(wait)),
+            Self::Open(wait) => ("open", Some(wait)),
+            Self::Spent(wait) => ("spent", Some(wait)),
+        };
+        f.write_str(what)?;
+        wait.map_or(Ok(()), |wait| write!(f, " for {:.1} s", wait.as_secs_f64()))
+    }
+}
+
 /// How one provider stands, for `sayso/health`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProviderHealth {
@@ -113,6 +133,8 @@ pub struct ProviderHealth {
     pub calls: u64,
     /// Of these, without a usable answer.
     pub failures: u64,
+    /// How often another was asked in its place, for it could not be.
+    pub passed_over: u64,
     /// The mean time of an answer, newer ones weighing more, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_ms: Option<f64>,
@@ -132,16 +154,17 @@ pub struct ProviderHealth {
 
 impl Lane {
     /// `purses` are its own, and that of all providers.
-    pub(super) fn new(settings: &Settings, trust: Trust, patience: Duration, purses: [Arc<Purse>; 2]) -> Result<Self, Unfit> {
+    pub(super) fn new(settings: &Settings, patience: Duration, purses: [Arc<Purse>; 2], lasting: &Lasting) -> Result<Self, Unfit> {
         let places = settings.concurrency.get().min(AT_FIRST);
         Ok(Self {
             name: settings.name.as_str().into(),
             model: settings.model.as_str().into(),
             settings: settings.clone(),
-            endpoint: Endpoint::new(settings, trust)?,
+            endpoint: Endpoint::new(settings, lasting.trust.clone())?,
             slots: Arc::new(Semaphore::new(places)),
             quota: Quota::new(settings),
             purses,
+            standing: Arc::clone(&lasting.standing),
             record: Mutex::new(Record { patience, places, ..Record::default() }),
         })
     }
@@ -338,6 +361,7 @@ impl Lane {
             concurrency: record.places,
             calls: record.calls,
             failures: record.failures,
+            passed_over: record.passed_over,
             mean_ms: record.mean_ms.map(f64::round),
             input_tokens: record.usage.input,
             cached_tokens: record.usage.cached,

@@ -13,6 +13,7 @@ pub mod compose;
 pub mod flight;
 mod lane;
 mod latency;
+mod lookout;
 pub mod memory;
 mod purse;
 mod quota;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::breaker::{Change, Pass, Verdict};
+use super::breaker::{Change, Pass, Position, Verdict};
 use super::lane::{Lane, Record, Slot, now};
 use super::read::read;
 use super::spoken::Spoken;
@@ -62,6 +62,11 @@ pub(super) struct Turn {
 impl Turn {
     pub(super) fn new(lane: Arc<Lane>, leave: Leave, slot: Slot) -> Self {
         Self { lane, leave, settled: false, slot: Some(slot) }
+    }
+
+    /// Whether the call tells if a provider that kept failing works again.
+    pub(super) fn is_on_trial(&self) -> bool {
+        matches!(self.lane.record().breaker.position(), Position::HalfOpen { .. })
     }
 
     pub(super) fn patience(&self) -> Duration {
@@ -145,6 +150,9 @@ impl Turn {
         };
         let change = record.breaker.settle(self.leave.pass, verdict, now, rand::random());
         drop(record);
+        if change.is_some() || matches!(answer.as_ref().map_err(ProviderError::disposition), Err(Disposition::Next { .. } | Disposition::Bench)) {
+            lane.standing.send_replace(());
+        }
         match change {
             Some(Change::Opened(open_for)) => {
                 let why = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();

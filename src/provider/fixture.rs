@@ -44,6 +44,7 @@ pub(super) fn settings(api: Api, model: &str) -> Settings {
         timeouts: Timeouts::default(),
         prices: None,
         weight: None,
+        probe: false,
         spend: super::price::Limits::default(),
     }
 }

@@ -25,6 +25,9 @@ pub const LARGEST_BODY: usize = 1 << 20;
 /// The most bytes read of the body of an error.
 const LARGEST_FAULT: usize = 64 << 10;
 
+/// How long to wait for the answer to a question that costs nothing.
+const LOOK: Duration = Duration::from_secs(3);
+
 /// How long to wait for the connection to be free again once all is said: a free one saves the next call a handshake.
 const AFTERWARDS: Duration = Duration::from_millis(100);
 
@@ -173,6 +176,15 @@ impl Endpoint {
             }
             patience = self.timeouts.between_bytes;
         }
+    }
+
+    /// Whether the server is there, by a question that costs nothing. One that has no answer to it is there as well; one that says
+    /// that it cannot serve is not.
+    pub async fn is_there(&self) -> bool {
+        let (Some((path, headers)), Ok(client)) = (self.provider.free(), self.client()) else { return false };
+        let asking = client.get(format!("{}{path}", self.base_url)).headers(headers.clone()).send();
+        let answer = timeout(LOOK.min(self.timeouts.first_byte), asking).await;
+        answer.is_ok_and(|answer| answer.is_ok_and(|response| !response.status().is_server_error()))
     }
 
     /// How long until the provider's own limits have room for a request of `tokens`, by what its last answer said.

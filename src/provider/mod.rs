@@ -44,6 +44,11 @@ pub trait Provider: Send + Sync {
     /// The request that asks `prompt`, for an answer in pieces.
     fn encode_stream(&self, prompt: &Prompt) -> HttpRequest;
 
+    /// What a GET of may tell that the server is there, and costs nothing; and what headers that takes.
+    fn free(&self) -> Option<(&'static str, &HeaderMap)> {
+        None
+    }
+
     /// Reads the pieces of one 2xx answer.
     fn stream(&self) -> Box<dyn Stream + '_>;
 
@@ -323,6 +328,8 @@ pub struct Settings {
     pub weight: Option<NonZeroU32>,
     /// The most to spend at it.
     pub spend: Limits,
+    /// Whether it is looked after while it is away, by a question that costs nothing.
+    pub probe: bool,
 }
 
 /// How long to wait for a provider. No wait is without a bound.

@@ -252,6 +252,25 @@ fn a_model_that_has_to_be_loaded_is_given_the_time() {
 }
 
 #[test]
+fn only_a_server_of_ones_own_is_looked_after_unless_it_is_wanted() {
+    for (base_url, own) in [
+        ("http://localhost:8080/v1", true),
+        ("http://192.168.1.20:8080/v1", true),
+        ("http://[::1]:8080/v1", true),
+        ("http://nas.local/v1", true),
+        ("http://nas/v1", true),
+        ("https://api.groq.com/openai/v1", false),
+        ("http://9.9.9.9/v1", false),
+    ] {
+        let table = format!("[[provider]]\nname = \"m\"\nmodel = \"m\"\nbase_url = \"{base_url}\"\n");
+        for (more, wanted) in [("", own), ("probe = true\n", true), ("probe = false\n", false)] {
+            let (_folder, place) = written(&format!("{table}{more}"));
+            assert_eq!(Config::load(&place).unwrap().ask.providers[0].probe, wanted, "{base_url} {more}");
+        }
+    }
+}
+
+#[test]
 fn a_provider_needs_no_more_than_its_name_api_and_key() {
     let all = ["openai", "anthropic", "gemini"].map(|api| format!("[[provider]]\nname = \"{api}\"\napi = \"{api}\"\nkey_file = \"key\"\n"));
     let beta = "[[provider]]\nname = \"beta\"\napi = \"gemini\"\nkey_file = \"key\"\napi_version = \"v1beta\"\n";

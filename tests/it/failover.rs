@@ -41,6 +41,7 @@ pub(crate) fn provider(name: &str, base_url: String) -> Settings {
         prices: None,
         weight: None,
         spend: Limits::default(),
+        probe: false,
     }
 }
 

@@ -24,6 +24,7 @@ mod language;
 mod languages;
 mod layers;
 mod listener;
+mod lookout;
 mod loops;
 mod metrics;
 mod obeys;

@@ -133,6 +133,10 @@ impl Provider for Ollama {
         self.request(prompt, false)
     }
 
+    fn free(&self) -> Option<(&'static str, &HeaderMap)> {
+        Some(("/api/tags", &self.headers))
+    }
+
     fn decode(&self, body: &[u8]) -> Result<Completion, ProviderError> {
         let mut gathered = Gathered::default();
         gathered.add(Answer::read(body)?)?;

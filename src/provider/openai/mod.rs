@@ -144,6 +144,10 @@ impl Provider for OpenAi {
         self.request(prompt, false)
     }
 
+    fn free(&self) -> Option<(&'static str, &HeaderMap)> {
+        Some(("/models", &self.headers))
+    }
+
     fn decode(&self, body: &[u8]) -> Result<Completion, ProviderError> {
         let mut gathered = Gathered::default();
         self.take(Answer::read(body)?, &mut gathered)?;
