@@ -12,6 +12,7 @@ use tokio::time::{sleep, sleep_until, timeout_at};
 use tokio_retry::strategy::ExponentialBackoff;
 use tracing::debug;
 
+use super::Order;
 use super::ask::{Answer, Ask, refusal};
 use super::lane::{Closed, Despite, Lane, Slot, now};
 use super::turn::{Ear, Turn};
@@ -158,7 +159,8 @@ impl<'a> Round<'a> {
         while let Some(lane) = self.untried.pop_front() {
             match lane.enter(&self.prompt, Despite::Nothing) {
                 Ok(turn) => {
-                    self.set_out(lane, turn, false);
+                    let because = self.why_next();
+                    self.set_out(lane, turn, (because, false));
                     return true;
                 }
                 Err(closed) => self.pass_over(lane, closed),
@@ -168,7 +170,7 @@ impl<'a> Round<'a> {
     }
 
     fn pass_over(&mut self, lane: Arc<Lane>, closed: Closed) {
-        debug!(provider = &*lane.name, ?closed, "passed over");
+        lane.record().passed_over += 1;
         match closed {
             Closed::Resting(wait) => self.limited.push((Arc::clone(&lane), wait)),
             Closed::Spent(wait) => self.spent = Some(self.spent.map_or(wait, |other| other.min(wait))),
@@ -225,29 +227,52 @@ impl<'a> Round<'a> {
             self.ask.did_not_retry();
             return false;
         };
-        self.set_out(lane, turn, true);
+        self.set_out(lane, turn, ("nobody else is left, though its breaker is open", true));
         true
     }
 
     /// A place has come free, or a rest is over.
     fn take_seat(&mut self, lane: &Arc<Lane>, slot: Option<Slot>) {
         self.passed_over.retain(|(other, _)| !Arc::ptr_eq(other, lane));
-        let turn = match slot {
-            Some(slot) => lane.enter_with(slot, &self.prompt, Despite::Silence),
-            None => lane.enter(&self.prompt, Despite::Silence),
+        let (turn, because) = match slot {
+            Some(slot) => (lane.enter_with(slot, &self.prompt, Despite::Silence), "all were busy, and it has room now"),
+            None => (lane.enter(&self.prompt, Despite::Silence), "its rest is over"),
         };
         match turn {
-            Ok(turn) => self.set_out(Arc::clone(lane), turn, true),
+            Ok(turn) => self.set_out(Arc::clone(lane), turn, (because, true)),
             // It has closed for another reason meanwhile; whoever is full or silent again has had its chance.
             Err(closed) if !matches!(closed, Closed::Full | Closed::Silent) => self.pass_over(Arc::clone(lane), closed),
             Err(_) => {}
         }
     }
 
-    fn set_out(&mut self, lane: Arc<Lane>, turn: Turn, waited_for: bool) {
+    /// Why the next in order is asked.
+    fn why_next(&self) -> &'static str {
+        match self.ask.settings.order {
+            _ if self.legs.iter().any(|leg| leg.hedged) => "a few are asked of two",
+            _ if !self.legs.is_empty() => "the one before is silent for longer than usual",
+            _ if self.last.is_some() => "the one before failed",
+            _ if !self.passed_over.is_empty() => "those before it cannot be asked now",
+            Order::Priority => "it is the first in order",
+            Order::Fastest => "it is the fastest",
+        }
+    }
+
+    fn set_out(&mut self, lane: Arc<Lane>, turn: Turn, (because, waited_for): (&str, bool)) {
         let (within, begins) = (self.left(), now());
         let beside = self.legs.first().map(|leg| &*leg.lane.name);
-        debug!(provider = &*lane.name, ?within, patience = ?turn.patience(), beside, after = self.last.as_ref().map(tracing::field::display), "asking");
+        let passed_over = || self.passed_over.iter().map(|(lane, closed)| format!("{} {closed}", lane.name)).collect::<Vec<_>>().join(", ");
+        debug!(
+            provider = &*lane.name,
+            because,
+            passed_over = (!self.passed_over.is_empty()).then(passed_over),
+            beside,
+            after = self.last.as_ref().map(tracing::field::display),
+            ?within,
+            patience = ?turn.patience(),
+            on_trial = turn.is_on_trial().then_some(true),
+            "asking"
+        );
         if beside.is_some() {
             self.ask.tally.failed_over();
         }
