@@ -300,7 +300,9 @@ impl Finder<'_> {
             return so_named && meant.named.iter().any(|k| k == kind);
         }
         match &device_is.class {
-            _ if meant.classes.is_empty() || so_named => true,
+            _ if so_named => true,
+            // A pool's heater is no boiler.
+            _ if meant.classes.is_empty() => !meant.strict,
             Some(class) => meant.classes.contains(class),
             None => !meant.strict && self.names.things[device as usize].nouns & telling == 0,
         }

@@ -26,7 +26,7 @@ pub(super) struct Noun {
     pub(super) named: Vec<String>,
     /// The sort of kind meant: `blind` of `cover`.
     pub(super) classes: Vec<String>,
-    /// A device without a class fits only with the word in its name.
+    /// A device without a class, or of a kind without classes, fits only with the word in its name.
     pub(super) strict: bool,
     /// Forms whose singular stands for all of a place: "the light in the kitchen".
     pub(super) collective: Vec<String>,

@@ -111,7 +111,7 @@ impl<'a> Parser<'a> {
                 self.flush_rooms();
                 self.pending.of_property = matches!(self.last, Some(Sense::Property(_)));
                 let half_of = matches!(self.last, Some(Sense::Level(_))) && self.now.targets.is_empty() && self.now.property.is_none();
-                if half_of && self.now.act.is_some() {
+                if half_of && (self.now.act.is_some() || matches!(self.last, Some(Sense::Level(level)) if level.is_part())) {
                     return None;
                 }
                 set(&mut self.pending.place)
