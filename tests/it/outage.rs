@@ -97,9 +97,8 @@ async fn a_thousand_different_commands_keep_to_the_limits_of_a_provider() {
     assert_eq!(requests + by_tokens.requests() + other.requests(), 1000);
     assert!(took < Duration::from_mins(1), "too slow to see the first minute alone");
     assert_eq!(requests, 50);
-    // A call is made while what it may need at most is there.
-    let at_most = by_tokens.bodies()[0].to_string().len() / 3 + 100;
-    assert!(tokens <= TOKENS && tokens + at_most > TOKENS, "{tokens} tokens");
+    // A call is made while what it may need at most is there, and one that came to nothing is taken to have used that.
+    assert!(tokens <= TOKENS && 4 * tokens > 3 * TOKENS, "{tokens} tokens");
 }
 
 #[tokio::test]
