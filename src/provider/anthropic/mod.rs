@@ -60,7 +60,7 @@ impl Anthropic {
     }
 
     fn request(&self, prompt: &Prompt, stream: bool) -> HttpRequest {
-        let format = (self.structure == Structure::Schema).then(|| json!({"type": "json_schema", "schema": prompt.schema}));
+        let format = (self.structure == Structure::Schema).then_some(Format { kind: "json_schema", schema: &prompt.schema });
         let effort = self.effort.as_deref();
         let body = Body {
             model: &self.model,
@@ -118,7 +118,14 @@ struct OutputConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     effort: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<Json>,
+    format: Option<Format<'a>>,
+}
+
+#[derive(Serialize)]
+struct Format<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    schema: &'a Json,
 }
 
 impl Provider for Anthropic {

@@ -84,10 +84,10 @@ impl OpenAi {
         Text::Marked([json!({"type": "text", "text": text, "prompt_cache_breakpoint": {"mode": "explicit"}})])
     }
 
-    fn response_format(&self, schema: &Json) -> Option<Json> {
+    fn response_format<'a>(&self, schema: &'a Json) -> Option<ResponseFormat<'a>> {
         match self.structure {
-            Structure::Schema => Some(json!({"type": "json_schema", "json_schema": {"name": SCHEMA_NAME, "strict": true, "schema": schema}})),
-            Structure::Json => Some(json!({"type": "json_object"})),
+            Structure::Schema => Some(ResponseFormat::JsonSchema { json_schema: Named { name: SCHEMA_NAME, strict: true, schema } }),
+            Structure::Json => Some(ResponseFormat::JsonObject),
             Structure::None => None,
         }
     }
@@ -118,7 +118,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    response_format: Option<Json>,
+    response_format: Option<ResponseFormat<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,6 +129,20 @@ struct Body<'a> {
 struct Message<'a> {
     role: &'a str,
     content: Text<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ResponseFormat<'a> {
+    JsonSchema { json_schema: Named<'a> },
+    JsonObject,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
+    strict: bool,
+    schema: &'a Json,
 }
 
 #[derive(Serialize)]
