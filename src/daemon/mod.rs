@@ -236,6 +236,8 @@ fn pages(pipeline: watch::Receiver<Arc<Pipeline>>, outbox: Outbox, pulse: Pulse)
         page.gauge("sayso_broker_connected", "1 while the broker is there and the subscriptions stand.", u8::from(outbox.is_up()));
         page.gauge("sayso_outbox_waiting_messages", "Messages that wait for the broker.", outbox.waiting());
         page.gauge("sayso_commands_in_flight", "Commands being answered.", pulse.count());
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        page.gauge("sayso_tasks", "Tasks that have not ended: at rest a few, and always the same number of them.", tasks);
         pipeline.borrow().metrics(&mut page);
         page.process();
         page.text()

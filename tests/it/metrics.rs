@@ -74,6 +74,29 @@ async fn a_scrape_tells_commands_by_who_understood_them_and_promtool_finds_no_fa
 }
 
 #[tokio::test]
+async fn commands_leave_no_task_behind() {
+    let (port, model) = (free_port().await, Endpoint::start(vec![Script::error(500, "server_error"), Script::turns_on("kitchen_light")]).await);
+    let settings = format!("[metrics]\nlisten = \"127.0.0.1:{port}\"\n[limits]\nburst = 100");
+    let mut stage = Scene::new().endpoint(&model).with(&settings).start().await;
+    let tasks = async || {
+        let page = answer(port, GET).await;
+        page.lines().find_map(|line| line.strip_prefix("sayso_tasks ")).unwrap().parse::<u32>().unwrap()
+    };
+    // The connection to the model stays, and is a task too.
+    stage.say("a little water for the roses").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let at_rest = tasks().await;
+    for n in 0..20 {
+        assert_eq!(stage.say(&format!("zap the kitchen light nr {n}")).await["via"], "model1");
+    }
+    let begun = tokio::time::Instant::now();
+    while tasks().await > at_rest {
+        assert!(begun.elapsed() < PATIENCE, "{} tasks in place of {at_rest}", tasks().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
 async fn health_has_the_same_counts() {
     let mut stage = Scene::new().start().await;
     stage.say("turn on the kitchen light").await;
