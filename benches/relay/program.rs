@@ -43,8 +43,13 @@ impl Program {
 
     /// The memory it has in RAM, in KiB.
     pub(crate) fn resident_kib(&self) -> Result<u32, Fault> {
+        self.status("VmRSS:")
+    }
+
+    /// A number of its state as the kernel tells it: `Threads:`.
+    pub(crate) fn status(&self, field: &str) -> Result<u32, Fault> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS: the program has ended")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or_else(|| format!("no {field} the program has ended"))?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 }
