@@ -62,16 +62,18 @@ impl Pipeline {
             return Err(Refusal::Superseded);
         }
         let devices = || steps.iter().map(|step| step.device());
-        // What is absolute does not wait for the disk: done again after a crash it is harmless. Everything else is in the
-        // journal first, and whatever comes behind it for the same device keeps its place.
-        told.once |= steps.iter().any(|step| is_delicate(step));
+        // What is absolute does not wait for the disk: done again after a crash it is harmless. What a model made of it is given
+        // to the kernel first, for it may make something else of it. Everything else is in the journal before it is sent, and
+        // whatever comes behind it for the same device keeps its place.
+        told.delicate |= steps.iter().any(|step| is_delicate(step));
+        told.once |= told.delicate;
         if told.once || self.turns().anyone_waits(devices()) {
             let place = self.turns().line_up(devices());
             if told.once {
                 if let Some(mark) = mark {
                     self.rooms.journal.sending(mark, steps.iter().map(|step| sending(step)).collect());
                 }
-                self.rooms.journal.synced().await;
+                self.written(told.delicate).await;
             }
             self.until_first(place, &steps).await;
             self.turns().go(place, devices());
@@ -90,6 +92,15 @@ impl Pipeline {
         });
         let on_their_way = parcels.collect::<Vec<_>>();
         self.arrive(on_their_way, told).await
+    }
+
+    /// Waits until the journal survives a crash; where what it holds is delicate, a power cut too.
+    pub(super) async fn written(&self, delicate: bool) {
+        if delicate {
+            self.rooms.journal.synced().await;
+        } else {
+            self.rooms.journal.outlives().await;
+        }
     }
 
     /// The steps that may still be taken: no newer command has spoken to their devices, and from now on no older one will.

@@ -61,15 +61,16 @@ impl Pipeline {
         let mut told = Told::default();
         let span = debug_span!("command", command_id = command.id);
         let result = self.follow(command, mark, &mut told).instrument(span).await;
-        let (voice, once) = (told.voice.take(), told.once);
+        let (voice, once, delicate) = (told.voice.take(), told.once, told.delicate);
         let reply = told.reply(command, result, self.rooms.local.speech(&Phrase::of(command)), now());
         if let Some(voice) = &voice {
             voice.end((reply.outcome == Outcome::Answered).then_some(&reply.speech));
         }
         if let Some(mark) = mark {
             self.rooms.journal.answered(mark, &reply);
-            if once || !matches!(reply.outcome, Outcome::Done | Outcome::Answered | Outcome::Unclear) {
-                self.rooms.journal.synced().await; //                     what would come to something else after a crash is not said before
+            let done = matches!(reply.outcome, Outcome::Done | Outcome::Answered | Outcome::Unclear);
+            if once || !done {
+                self.written(delicate || !done).await; //                 what would come to something else after a crash is not said before
             }
         }
         self.book(command, &reply);

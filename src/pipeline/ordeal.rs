@@ -24,6 +24,8 @@ enum Event {
     Say { device: usize, asked: bool, named: bool },
     /// A model answers one of those that wait for it.
     Answer(prop::sample::Index),
+    /// What was written is given to the kernel.
+    HandOver,
     /// What was written is on disk, and the broker hears of it.
     Sync,
     /// The connection breaks; what is said then, the broker keeps.
@@ -38,6 +40,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => (0..DEVICES.len(), any::<bool>(), any::<bool>()).prop_map(|(device, asked, named)| Event::Say { device, asked, named }),
         4 => any::<prop::sample::Index>().prop_map(Event::Answer),
+        2 => Just(Event::HandOver),
         2 => Just(Event::Sync),
         1 => Just(Event::Cut),
         2 => Just(Event::Reconnect),
@@ -87,6 +90,7 @@ impl World {
                 self.acts(mark, n);
             }
             Event::Answer(_) => {}
+            Event::HandOver => self.journal.outlives().await,
             Event::Sync => {
                 self.journal.close().await;
                 if self.connected {
@@ -107,7 +111,7 @@ impl World {
         }
     }
 
-    /// What was not synced is gone, and whatever was in memory.
+    /// What was neither synced nor given to the kernel is gone, and whatever was in memory.
     fn crashes(&mut self) {
         self.journal = Journal::in_memory(MINUTE);
         let (journal, heritage) = life(&self.store);

@@ -282,6 +282,8 @@ pub(super) struct Told {
     answered: bool,
     /// True where a crash must find it in the journal: it would not come to the same a second time.
     pub(super) once: bool,
+    /// True where a power cut must find it there too: done a second time it does harm, or something else than the first time.
+    pub(super) delicate: bool,
     /// Who tells the answer piece by piece, where somebody does.
     pub(super) voice: Option<Arc<Voice>>,
 }
@@ -299,6 +301,7 @@ impl Told {
         self.actions = understood.draft.actions.iter().cloned().map(Done::from).collect();
         // A model may say something else the second time, and a yes is good once.
         self.once = understood.keep.is_some() || understood.confirmed;
+        self.delicate = understood.confirmed;
     }
 
     pub(super) fn planned(&mut self, plan: &Plan) {

@@ -209,6 +209,25 @@ async fn what_was_done_before_a_crash_is_not_undone_by_what_was_said_before_it()
 }
 
 #[tokio::test]
+async fn what_a_model_set_before_a_crash_is_not_asked_again_after_it() {
+    let set = |flow: u8| json!({"actions": [{"device": "pump", "property": "flow", "op": "set", "value": flow}], "speech": null, "question": null});
+    let model = Endpoint::start(vec![Script::says(&set(12).to_string()), Script::says(&set(90).to_string())]).await;
+    let mut stage = Scene::new().endpoint(&model).start().await;
+    let id = stage.send("a little water for the roses").await;
+    // The moment it has left, long before the disk has it.
+    assert!(stage.listener.wait_for(|message| message.topic.starts_with("sayso/action/"), PATIENCE).await.is_some());
+    stage.daemon.signal("KILL");
+    stage.daemon.ended(PATIENCE).await;
+    stage.daemon = Daemon::start(&stage.place);
+    stage.daemon.says("connected to the broker", PATIENCE).await;
+    assert_eq!(stage.reply_to(&id).await["outcome"], "done", "{}", stage.daemon.log());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let actions = stage.actions().await;
+    assert!(actions.iter().all(|(_, payload)| payload.contains("12")), "{actions:?}");
+    assert_eq!(model.requests(), 1);
+}
+
+#[tokio::test]
 async fn a_toggle_waits_until_the_broker_has_told_how_the_lamp_is() {
     let mut stage = Scene::new().start().await;
     stage.listener.publish_retained("zigbee2mqtt/Kitchen light", r#"{"state":"ON"}"#).await;

@@ -22,6 +22,8 @@ pub(super) struct Index {
     /// The records that changed since they were last written, and those that are gone.
     pub(super) unwritten: BTreeSet<u64>,
     pub(super) gone: BTreeSet<u64>,
+    /// Those that neither the disk nor the kernel has as they are now.
+    pub(super) exposed: BTreeSet<u64>,
     pub(super) known: HashMap<u64, Known>,
     by_key: HashMap<u64, Vec<u64>>,
     /// Oldest first.
@@ -123,6 +125,7 @@ impl Index {
                 }
             }
         }
+        self.exposed.remove(&number);
         if !self.unwritten.remove(&number) || known.written {
             self.gone.insert(number);
         }

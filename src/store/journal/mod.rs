@@ -2,9 +2,9 @@
 //! the answer, until its time is over. It is what lets the broker's copy be acknowledged, what a restart takes up again, and
 //! what knows a duplicate. One record per command; the index over them is in memory, because they live for a minute.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,11 +19,13 @@ mod clock;
 mod disk;
 mod index;
 mod record;
+mod tail;
 
 use clock::{Clock, Reading, millis};
 use disk::{Disk, Last};
 use index::{Hearing, Index};
 pub use record::{Received, Record, Sending};
+use tail::Tail;
 
 /// How long writes gather before they are synced together: each sync costs the processor more than a millisecond and wears
 /// the SD card. The broker's copy is kept as long.
@@ -127,6 +129,8 @@ pub enum Health {
 pub struct Journal {
     /// `None` where there is no store, or while one that failed cannot be opened anew.
     disk: Mutex<Option<Disk>>,
+    /// What survives the end of this process until it is on disk; `None` where there is no such place.
+    tail: Mutex<Option<Tail>>,
     /// Where the store is, where there is one.
     place: Option<(Settings, PathBuf)>,
     index: Mutex<Index>,
@@ -156,10 +160,16 @@ impl Journal {
         let journal = Self::new(disk.clone(), Clock::go_on(clock.as_ref(), disk.as_ref().and_then(|disk| disk.store.settings.boot.as_deref())), keep);
         journal.lock().syncs = syncs;
         let mut heritage = Heritage { missing, ..Heritage::default() };
+        let mut tail = disk.as_ref().map_or_else(BTreeMap::new, |disk| journal.open_tail(&disk.store.path));
         for entry in disk.iter().flat_map(Disk::records) {
             let (number, value) = entry?;
-            journal.inherit(number, &value, &mut heritage);
+            journal.inherit(number, &value, &mut tail, &mut heritage);
         }
+        for (number, record) in tail {
+            journal.take_over(number, record, true, &mut heritage);
+        }
+        heritage.unfinished.sort_by_key(|unfinished| unfinished.mark);
+        heritage.untold.sort_by_key(|untold| untold.mark);
         Ok((journal, heritage))
     }
 
@@ -181,6 +191,7 @@ impl Journal {
         let health = if disk.is_some() { Health::Safe } else { Health::Absent };
         Self {
             disk: Mutex::new(disk),
+            tail: Mutex::default(),
             place,
             index: Mutex::new(Index::new(millis(keep))),
             clock,
@@ -193,14 +204,30 @@ impl Journal {
         }
     }
 
-    fn inherit(&self, number: Option<u64>, value: &[u8], heritage: &mut Heritage) {
-        let mut index = self.lock();
-        let (Some(number), Some(mut record)) = (number, Record::read(value)) else {
+    /// Opens the tail; gives what an earlier life left there.
+    fn open_tail(&self, folder: &Path) -> BTreeMap<u64, Record> {
+        let opened = Tail::open(folder).inspect_err(|error| tracing::warn!(%error, "what waits for the disk is kept in memory alone"));
+        let (tail, left) = opened.map(|(tail, left)| (Some(tail), left)).unwrap_or_default();
+        *self.tail() = tail;
+        left
+    }
+
+    fn inherit(&self, number: Option<u64>, value: &[u8], tail: &mut BTreeMap<u64, Record>, heritage: &mut Heritage) {
+        let (Some(number), Some(record)) = (number, Record::read(value)) else {
             heritage.unreadable += 1;
             // A key that is no number is nobody's: it stays, and does no harm.
-            index.gone.extend(number);
+            self.lock().gone.extend(number);
             return;
         };
+        match tail.remove(&number) {
+            Some(later) if later.progress() > record.progress() => self.take_over(number, later, true, heritage),
+            _ => self.take_over(number, record, false, heritage),
+        }
+    }
+
+    /// `late` says that it is not on disk like this, or not at all.
+    fn take_over(&self, number: u64, mut record: Record, late: bool, heritage: &mut Heritage) {
+        let mut index = self.lock();
         let (mark, received) = (Mark(number), record.received.clone());
         let turn = record.turn.unwrap_or(number);
         heritage.heard.extend(record.devices().into_iter().map(|device| (device, Mark(turn))));
@@ -211,10 +238,12 @@ impl Journal {
                 // It may have been sent: nothing said before it may follow.
                 heritage.heard.extend(record.sending.iter().flatten().map(|sending| (sending.action.device.clone(), Mark(turn))));
                 heritage.unfinished.push(Unfinished { mark, turn, received, left, sending: record.sending.clone(), deaths: record.deaths });
-                self.changed(&mut index, number);
             }
             Some(reply) if !record.told => heritage.untold.push(Untold { mark, received, reply: reply.clone() }),
             Some(_) => {}
+        }
+        if late || record.answer.is_none() {
+            self.changed(&mut index, number);
         }
         index.remember(number, record, Hearing { epoch: 0, again: true, written: true });
     }
@@ -284,10 +313,31 @@ impl Journal {
         }
         index.changes += 1;
         index.unwritten.insert(number);
+        index.exposed.insert(number);
         self.dirty.notify_one();
         if index.unwritten.len() >= ENOUGH {
             self.urgent.notify_one();
         }
+    }
+
+    /// Sees to it that everything written so far outlives this process, though perhaps not a power cut: the kernel has it then.
+    /// Waits for the disk only where that cannot be.
+    pub async fn outlives(&self) {
+        if self.is_safe() && !self.hand_over() {
+            self.synced().await;
+        }
+    }
+
+    fn hand_over(&self) -> bool {
+        let (mut index, mut tail) = (self.lock(), self.tail());
+        let Some(tail) = tail.as_mut() else { return false };
+        let exposed = std::mem::take(&mut index.exposed);
+        let records = exposed.iter().filter_map(|number| Some((*number, &index.known.get(number)?.record)));
+        let taken = tail.add(records).is_ok();
+        if !taken {
+            index.exposed = exposed;
+        }
+        taken
     }
 
     /// Waits until everything written so far is on disk for good, and lets it be written now. Without a store, or while it
@@ -352,16 +402,30 @@ impl Journal {
             let mut index = self.lock();
             index.syncs += 1;
             let (numbers, gone) = (std::mem::take(&mut index.unwritten), std::mem::take(&mut index.gone));
+            if let Some(tail) = self.tail().as_mut() {
+                tail.turn();
+            }
             (index.changes, index.pages(&numbers, &gone), numbers, gone)
         };
         pages.clock = self.read_clocks();
         let began = time::Instant::now();
         let result = spawn_blocking(move || disk.write(&pages)).await.unwrap_or_else(|e| Err(io::Error::other(e)));
-        if result.is_err() {
-            self.unwritten(numbers, gone);
+        match &result {
+            Ok(()) => self.on_disk(&numbers),
+            Err(_) => self.unwritten(numbers, gone),
         }
         self.tell_health(result.map(|()| began.elapsed()));
         self.synced.send_replace(target);
+    }
+
+    /// These are on disk, but for those that have changed meanwhile.
+    fn on_disk(&self, numbers: &BTreeSet<u64>) {
+        let mut index = self.lock();
+        let Index { exposed, unwritten, .. } = &mut *index;
+        exposed.retain(|number| unwritten.contains(number) || !numbers.contains(number));
+        if let Some(tail) = self.tail().as_mut() {
+            tail.clear();
+        }
     }
 
     /// Puts back what could not be written.
@@ -399,7 +463,11 @@ impl Journal {
         // What it holds is of another life, or is written again now.
         let disk = opened.map(Arc::new).and_then(Disk::new).and_then(|disk| disk.clear().map(|()| disk));
         match disk {
-            Ok(disk) => *self.disk() = Some(disk),
+            Ok(disk) => {
+                // What lies there is of another life as well, and what counts is written anew.
+                self.open_tail(&disk.store.path);
+                *self.disk() = Some(disk);
+            }
             Err(error) => tracing::warn!(%error, "the store cannot be opened anew yet"),
         }
         {
@@ -457,6 +525,11 @@ impl Journal {
 
     fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locked after the index, where both are.
+    fn tail(&self) -> MutexGuard<'_, Option<Tail>> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn disk(&self) -> MutexGuard<'_, Option<Disk>> {

@@ -83,6 +83,11 @@ impl Record {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// How far it has come: nothing that is written down of it is ever taken back.
+    pub(super) fn progress(&self) -> [bool; 4] {
+        [self.told, self.answer.is_some(), self.sending.is_some(), self.turn.is_some()]
+    }
+
     /// The devices that heard something for it: what was said to them earlier must not be sent any more.
     pub fn devices(&self) -> Vec<String> {
         let answered = self.answer.iter().flat_map(|reply| &reply.actions);

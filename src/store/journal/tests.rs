@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 use crate::command::reply::Outcome;
 use crate::home::action::{Action, Op};
@@ -163,4 +165,51 @@ async fn what_is_done_within_a_moment_costs_one_sync() {
         } => {}
     }
     assert_eq!(journal.lock().syncs, 3);
+}
+
+fn sending() -> Sending {
+    let action = Action { device: "lamp".into(), property: Property::Power, op: Op::Set, value: None };
+    Sending { action, becomes: None, topic: "lamp/set".into(), payload: "ON".into(), repeatable: true }
+}
+
+/// Two commands, the second about to be sent and given to the kernel; then this life ends without a sync.
+async fn cut_short(folder: &Path) -> (Mark, Mark) {
+    let (journal, _) = Journal::open(Some(Arc::new(open(&Settings::default(), folder).unwrap())), KEEP).unwrap();
+    let first = new(&journal.receive(heard("off", Some("a")), 1, false));
+    let second = new(&journal.receive(heard("on", Some("b")), 1, false));
+    journal.sending(second, vec![sending()]);
+    journal.outlives().await;
+    (first, second)
+}
+
+#[tokio::test]
+async fn what_the_kernel_has_is_taken_up_in_the_next_life_with_all_that_was_heard_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (first, second) = cut_short(&path).await;
+    let store = Arc::new(open(&Settings::default(), &path).unwrap());
+    let (journal, heritage) = Journal::open(Some(Arc::clone(&store)), KEEP).unwrap();
+    let unfinished: Vec<_> = heritage.unfinished.iter().map(|one| (one.mark, one.sending.clone())).collect();
+    assert_eq!(unfinished, [(first, None), (second, Some(vec![sending()]))]);
+    assert_eq!(journal.receive(heard("on", Some("b")), 1, true), Entry::Pending);
+    journal.answered(second, &reply());
+    journal.outlives().await;
+    journal.close().await;
+    assert!(["tail.0", "tail.1"].iter().any(|name| fs::metadata(path.join(name)).unwrap().len() == 0), "what is on disk is let go of");
+    drop((journal, store));
+    let (_, heritage) = Journal::open(Some(Arc::new(open(&Settings::default(), &path).unwrap())), KEEP).unwrap();
+    assert_eq!(heritage.unfinished.iter().map(|one| one.mark).collect::<Vec<_>>(), [first]);
+    assert_eq!(heritage.untold.iter().map(|one| one.mark).collect::<Vec<_>>(), [second]);
+}
+
+#[tokio::test]
+async fn a_cut_last_line_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (first, _) = cut_short(&path).await;
+    let tail = path.join("tail.0");
+    let whole = fs::read(&tail).unwrap();
+    fs::write(&tail, &whole[..whole.len() - 20]).unwrap();
+    let (_, heritage) = Journal::open(Some(Arc::new(open(&Settings::default(), &path).unwrap())), KEEP).unwrap();
+    assert_eq!(heritage.unfinished.iter().map(|one| one.mark).collect::<Vec<_>>(), [first]);
 }
