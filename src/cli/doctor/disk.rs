@@ -2,6 +2,7 @@
 //! opened: it belongs to the daemon, and what root writes into it the daemon could not read.
 
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
@@ -26,6 +27,11 @@ pub(super) fn look(config: &Config, report: &mut Report) -> Option<bool> {
         report.warn("store", "no store: a command under way is lost with the process", todo);
         return None;
     };
+    // Under systemd it is below a folder of root's own: that this user may not look is no fault of the store.
+    if !rustix::process::geteuid().is_root() && denied(path) {
+        report.warn("store", format!("only root may look at the store in `{}`", path.display()), "sudo sayso doctor");
+        return None;
+    }
     let held = store(path, report);
     // The daemon makes what is missing.
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
@@ -36,12 +42,16 @@ pub(super) fn look(config: &Config, report: &mut Report) -> Option<bool> {
     held
 }
 
+fn denied(path: &Path) -> bool {
+    fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
+
 fn store(path: &Path, report: &mut Report) -> Option<bool> {
     aside(path, report);
     let shown = path.display();
     let held = match File::open(path.join("db")) {
         Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             report.ok("store", format!("none yet in `{shown}`: the daemon begins one"));
             return Some(false);
         }
