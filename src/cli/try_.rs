@@ -196,7 +196,6 @@ impl<'a> Trial<'a> {
             area: line.area.or_else(|| self.arguments.area.clone()),
             language: line.language,
             heard_at: now(),
-            said_at: None,
             deadline: now() + PATIENCE,
             dry_run: true,
             stream: None,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,8 +58,6 @@ pub struct Command {
     pub language: Option<String>,
     /// When it was heard.
     pub heard_at: Instant,
-    /// When it was spoken, by the speaker's clock, where he says.
-    pub said_at: Option<SystemTime>,
     /// After this nothing is done any more.
     pub deadline: Instant,
     /// True: say what would be done, and do nothing.

@@ -25,7 +25,6 @@ use crate::store::journal::{Entry, Health, Heritage, MOST_DEATHS, Received, Unfi
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
 
-use super::held::{Held, Spoken, in_order};
 use super::way::{Way, dead_letter};
 use super::{LAST_WORDS, Told, open_drafts, open_spending};
 
@@ -42,7 +41,7 @@ const CONTROL_PATIENCE: Duration = Duration::from_secs(30);
 const BROKER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A command on its way to its reply.
-pub(super) type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What the desk holds besides the way of a command.
 pub(super) struct Ends {
@@ -80,7 +79,7 @@ pub(super) struct Desk {
     answers: JoinSet<()>,
     /// Until the broker has told which devices there are and how they are, commands wait here: in half a home they would be
     /// misunderstood, and a toggle would start from what was true before the connection broke.
-    held: Option<Vec<Held>>,
+    held: Option<Vec<Answering>>,
     /// Ends when the broker has acknowledged what was said to it after the subscriptions: it has then told all it keeps.
     told: Option<Delivery>,
     /// Who hears of devices.
@@ -275,10 +274,7 @@ impl Desk {
             Entry::New(mark) => {
                 command.turn = mark.turn();
                 debug!(command_id = command.id, turn = command.turn, redelivered, "heard");
-                match &mut self.held {
-                    Some(held) if redelivered && command.said_at.is_some() => held.push(Held::Spoken(Box::new(Spoken { command, mark }))),
-                    _ => self.begin(self.way.clone().answer(command, mark)),
-                }
+                self.begin(self.way.clone().answer(command, mark));
             }
             Entry::Answered(reply) => {
                 self.way.tally.duplicate();
@@ -307,7 +303,7 @@ impl Desk {
 
     /// A command that an earlier life left without an answer.
     fn take_up(&mut self, unfinished: Unfinished) {
-        let Unfinished { mark, turn, received, left, sending, deaths } = unfinished;
+        let Unfinished { mark, received, left, sending, deaths } = unfinished;
         let letter = Letter {
             topic: &received.topic,
             payload: &received.payload,
@@ -318,7 +314,7 @@ impl Desk {
             expiry: None,
             heard_at: time::Instant::now().into_std(),
             wall_clock: None,
-            turn,
+            turn: mark.turn(),
         };
         let way = self.way.clone();
         let mut command = match wire::decode(&letter, &self.config.mqtt.rules()) {
@@ -352,7 +348,7 @@ impl Desk {
     /// Sets a command on its way, once the home is known.
     fn begin(&mut self, answering: impl Future<Output = ()> + Send + 'static) {
         match &mut self.held {
-            Some(held) => held.push(Held::Other(Box::pin(answering))),
+            Some(held) => held.push(Box::pin(answering)),
             None => drop(self.answers.spawn(answering)),
         }
         if self.held.as_ref().is_some_and(|held| held.len() >= MOST_AT_ONCE) {
@@ -375,18 +371,8 @@ impl Desk {
 
     /// Nothing waits for devices any more.
     fn release(&mut self) {
-        for held in in_order(self.held.take().unwrap_or_default()) {
-            match held {
-                Held::Other(answering) => drop(self.answers.spawn(answering)),
-                Held::Spoken(spoken) => {
-                    let Spoken { command, mark } = *spoken;
-                    if command.turn != mark.turn() {
-                        debug!(command_id = command.id, turn = command.turn, "put in the order it was spoken");
-                        self.way.journal.turned(mark, command.turn);
-                    }
-                    self.answers.spawn(self.way.clone().answer(command, mark));
-                }
-            }
+        for answering in self.held.take().into_iter().flatten() {
+            self.answers.spawn(answering);
         }
     }
 

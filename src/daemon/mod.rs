@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 mod desk;
-mod held;
 mod pulse;
 mod reload;
 mod way;

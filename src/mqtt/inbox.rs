@@ -305,7 +305,6 @@ mod tests {
             area: None,
             language: None,
             heard_at: now(),
-            said_at: None,
             deadline: now(),
             dry_run: false,
             stream: None,

@@ -52,32 +52,3 @@ async fn the_same_correlation_data_is_the_same_command_also_after_a_restart() {
     next(&mut stage, 1).await;
     assert_eq!(stage.listener.count("sayso/action/radio").await, 1);
 }
-
-/// Says off and then on, as a broker may give it back, while nobody listens; and tells what the light heard at the next start.
-async fn kept(moments: [Option<u64>; 2]) -> Vec<String> {
-    let mut stage = Scene::new().start().await;
-    stage.daemon.signal("KILL");
-    stage.daemon.ended(PATIENCE).await;
-    for (word, moment) in ["off", "on"].into_iter().zip(moments) {
-        let mut command = json!({"text": format!("turn {word} the kitchen light"), "id": word});
-        if let Some(moment) = moment {
-            command["ts"] = json!(moment);
-        }
-        stage.listener.publish("sayso/command/test", command.to_string()).await;
-    }
-    stage.listener.heard().await;
-    stage.daemon = Daemon::start(&stage.place);
-    for id in ["off", "on"] {
-        assert_eq!(stage.reply_to(id).await["outcome"], "done", "{}", stage.daemon.log());
-    }
-    stage.actions().await.into_iter().map(|(_, payload)| payload).collect()
-}
-
-#[tokio::test]
-async fn what_the_broker_kept_goes_in_the_order_it_was_spoken_where_that_is_told() {
-    let [off, on] = [r#"{"state":"OFF"}"#, r#"{"state":"ON"}"#];
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    assert_eq!(kept([Some(now), Some(now - 5)]).await, [on, off]);
-    assert_eq!(kept([None, None]).await, [off, on]);
-    assert_eq!(kept([Some(now), None]).await, [off, on]);
-}

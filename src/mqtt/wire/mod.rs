@@ -118,7 +118,6 @@ pub fn decode(letter: &Letter<'_>, rules: &Rules) -> Result<Command, Box<Rejecte
         area: said.area,
         language: said.language,
         heard_at: letter.heard_at,
-        said_at: said.ts,
         dry_run: said.dry_run,
         stream: said.stream,
         reply_to,

@@ -51,8 +51,6 @@ pub const MOST_DEATHS: u32 = 3;
 pub struct Unfinished {
     /// Its place in the journal.
     pub mark: Mark,
-    /// Its turn at the devices.
-    pub turn: u64,
     /// What was heard.
     pub received: Received,
     /// How long it is still good for.
@@ -81,7 +79,7 @@ pub struct Heritage {
     pub unfinished: Vec<Unfinished>,
     /// Answers to be sent again.
     pub untold: Vec<Untold>,
-    /// The devices that heard something, and at which turn.
+    /// The devices that heard something, and for which command.
     pub heard: Vec<(String, Mark)>,
     /// How many records could not be read, and were dropped.
     pub unreadable: usize,
@@ -229,15 +227,14 @@ impl Journal {
     fn take_over(&self, number: u64, mut record: Record, late: bool, heritage: &mut Heritage) {
         let mut index = self.lock();
         let (mark, received) = (Mark(number), record.received.clone());
-        let turn = record.turn.unwrap_or(number);
-        heritage.heard.extend(record.devices().into_iter().map(|device| (device, Mark(turn))));
+        heritage.heard.extend(record.devices().into_iter().map(|device| (device, mark)));
         match &record.answer {
             None => {
                 record.deaths += 1;
                 let left = Duration::from_millis(received.until.saturating_sub(self.clock.now()));
                 // It may have been sent: nothing said before it may follow.
-                heritage.heard.extend(record.sending.iter().flatten().map(|sending| (sending.action.device.clone(), Mark(turn))));
-                heritage.unfinished.push(Unfinished { mark, turn, received, left, sending: record.sending.clone(), deaths: record.deaths });
+                heritage.heard.extend(record.sending.iter().flatten().map(|sending| (sending.action.device.clone(), mark)));
+                heritage.unfinished.push(Unfinished { mark, received, left, sending: record.sending.clone(), deaths: record.deaths });
             }
             Some(reply) if !record.told => heritage.untold.push(Untold { mark, received, reply: reply.clone() }),
             Some(_) => {}
@@ -263,7 +260,7 @@ impl Journal {
             return record.answer.clone().map_or(Entry::Pending, |reply| Entry::Answered(Box::new(reply)));
         }
         let number = index.next;
-        let record = Record { received, heard: now, deaths: 0, turn: None, sending: None, answer: None, told: false };
+        let record = Record { received, heard: now, deaths: 0, sending: None, answer: None, told: false };
         index.remember(number, record, Hearing { epoch, again, written: false });
         self.changed(&mut index, number);
         Entry::New(Mark(number))
@@ -277,11 +274,6 @@ impl Journal {
         if *self.synced.borrow() < entered {
             self.synced().await;
         }
-    }
-
-    /// Writes down that its turn at the devices is another one than its place.
-    pub fn turned(&self, mark: Mark, turn: u64) {
-        self.change(mark, |record| record.turn = Some(turn));
     }
 
     /// Writes down what is about to be sent. Await [`Journal::synced`] before sending what is not harmless twice.

@@ -54,9 +54,6 @@ pub struct Record {
     /// In how many lives it was begun and not finished.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) deaths: u32,
-    /// Its turn at the devices, where that is not its place in the journal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) turn: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sending: Option<Vec<Sending>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,8 +81,8 @@ impl Record {
     }
 
     /// How far it has come: nothing that is written down of it is ever taken back.
-    pub(super) fn progress(&self) -> [bool; 4] {
-        [self.told, self.answer.is_some(), self.sending.is_some(), self.turn.is_some()]
+    pub(super) fn progress(&self) -> [bool; 3] {
+        [self.told, self.answer.is_some(), self.sending.is_some()]
     }
 
     /// The devices that heard something for it: what was said to them earlier must not be sent any more.
