@@ -24,7 +24,8 @@ pub(super) struct Index {
     pub(super) gone: BTreeSet<u64>,
     /// Those that neither the disk nor the kernel has as they are now.
     pub(super) exposed: BTreeSet<u64>,
-    pub(super) known: HashMap<u64, Known>,
+    /// In boxes: a table of this size doubles at some moment for the places of those that went, and a place is small then.
+    pub(super) known: HashMap<u64, Box<Known>>,
     by_key: HashMap<u64, Vec<u64>>,
     /// Oldest first.
     order: VecDeque<u64>,
@@ -82,7 +83,10 @@ impl Index {
         for key in &keys {
             self.by_key.entry(*key).or_default().push(number);
         }
-        self.known.insert(number, Known { record, keys, epoch: hearing.epoch, suspect: hearing.again.then_some(self.changes + 1), written: hearing.written });
+        self.known.insert(
+            number,
+            Box::new(Known { record, keys, epoch: hearing.epoch, suspect: hearing.again.then_some(self.changes + 1), written: hearing.written }),
+        );
         self.order.push_back(number);
         self.next = self.next.max(number + 1);
     }
