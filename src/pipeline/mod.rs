@@ -35,8 +35,6 @@ use rooms::{Told, now};
 struct Asked<'a> {
     command: &'a Command,
     phrase: &'a Phrase,
-    /// Who tells a long answer while it comes.
-    voice: Option<Arc<Voice>>,
 }
 
 /// A phrase understood: what it was taken to mean, and by whom.
@@ -60,9 +58,10 @@ impl Pipeline {
         }
         let mut told = Told::default();
         let span = debug_span!("command", command_id = command.id);
-        let result = self.follow(command, mark, &mut told).instrument(span).await;
+        let phrase = Phrase::of(command); //                              what was said, made canonical
+        let result = self.follow(command, &phrase, mark, &mut told).instrument(span).await;
         let (voice, once, delicate) = (told.voice.take(), told.once, told.delicate);
-        let reply = told.reply(command, result, self.rooms.local.speech(&Phrase::of(command)), now());
+        let reply = told.reply(command, result, self.rooms.local.speech(&phrase), now());
         if let Some(voice) = &voice {
             voice.end((reply.outcome == Outcome::Answered).then_some(&reply.speech));
         }
@@ -77,21 +76,19 @@ impl Pipeline {
         reply
     }
 
-    async fn follow(&self, command: &Command, mark: Option<Mark>, told: &mut Told) -> Result<(), Refusal> {
+    async fn follow(&self, command: &Command, phrase: &Phrase, mark: Option<Mark>, told: &mut Told) -> Result<(), Refusal> {
         if now() >= command.deadline {
             self.rooms.tally.late();
             return Err(Refusal::TooLate);
         }
         let home = self.home(); //                                        what exists at this moment
-        let phrase = Phrase::of(command); //                              what was said, made canonical
-        let asked = Asked { command, phrase: &phrase, voice: self.voice(command, &phrase) };
-        told.voice.clone_from(&asked.voice); //                           a long answer is told while it comes
-        let understood = self.understand(&asked, &home).await?; //        what is meant, not yet believed
+        let asked = Asked { command, phrase };
+        let understood = self.understand(&asked, &home, told).await?; //  what is meant, not yet believed
         told.understood(&understood);
         if command.dry_run {
-            told.actions = self.rehearse(command, &phrase, &understood, &home);
+            told.actions = self.rehearse(command, phrase, &understood, &home);
         }
-        let plan = self.permit(command, &phrase, &understood, &home); //  the one gate to the devices
+        let plan = self.permit(command, phrase, &understood, &home); //   the one gate to the devices
         if let Some((key, model)) = &understood.keep {
             let passed = !matches!(plan, Err(Refusal::NotPermitted { .. }));
             self.rooms.recall.keep(key, model, &understood.draft, passed); // what did not pass only for a moment
@@ -104,8 +101,9 @@ impl Pipeline {
         self.act(command, mark, &plan, told).await //                     sent, and taken by the broker
     }
 
-    async fn understand(&self, asked: &Asked<'_>, home: &Home) -> Result<Understood, Refusal> {
-        let Asked { command, phrase, .. } = *asked;
+    async fn understand(&self, asked: &Asked<'_>, home: &Home, told: &mut Told) -> Result<Understood, Refusal> {
+        let Asked { command, phrase } = *asked;
+        told.voice = self.voice(command, || false); //                  where it is asked for, it is told in pieces
         if let Some(settled) = self.settle(command, phrase) {
             return settled; //                                            the yes or no to a question of ours
         }
@@ -117,6 +115,9 @@ impl Pipeline {
             rooms.tally.understood_locally();
             return Ok(here("local", draft)); //                           certain, or silent
         }
+        if told.voice.is_none() {
+            told.voice = self.voice(command, || rooms.local.asks_for_many_words(phrase)); // a long answer is told while it comes
+        }
         let class = rights_class(home.rights(), command.source.as_str());
         let key = rooms.recall.key(phrase, rooms.composer.edition(home), class);
         if let Some(said) = rooms.recall.said(&key) {
@@ -124,7 +125,7 @@ impl Pipeline {
             return said.map(|draft| here("cache", draft)); //             said before: costs nothing
         }
         rooms.tally.not_recalled();
-        match self.ask(asked, home, &key).await {
+        match self.ask(asked, home, &key, told.voice.clone()).await {
             Ok(answer) => Ok(Understood { draft: answer.draft, via: answer.provider.to_string(), keep: Some((key, answer.model)), confirmed: false }),
             Err(refusal @ (Refusal::NoModel | Refusal::NobodyAnswered { .. } | Refusal::OverBudget { .. })) if rooms.local.when() == When::Last => {
                 rooms.local.draft(phrase, home).map(|draft| here("local", draft)).ok_or(refusal)
@@ -137,7 +138,7 @@ impl Pipeline {
     }
 
     /// Asks a model: within the quota, one question for equal phrases in flight, retried and failed over inside the deadline.
-    async fn ask(&self, asked: &Asked<'_>, home: &Home, key: &Key) -> Result<Answer, Refusal> {
+    async fn ask(&self, asked: &Asked<'_>, home: &Home, key: &Key, voice: Option<Arc<Voice>>) -> Result<Answer, Refusal> {
         let (rooms, source) = (&self.rooms, &asked.command.source);
         if rooms.ask.is_empty() {
             return Err(rooms.no_model(asked.phrase));
@@ -150,7 +151,7 @@ impl Pipeline {
         let ask = || async {
             let _place = self.questions.try_acquire().map_err(|_| self.too_many_questions())?;
             let prompt = rooms.composer.compose(asked.phrase, home, source.as_str());
-            rooms.ask.first(&prompt, deadline, asked.voice.clone()).await
+            rooms.ask.first(&prompt, deadline, voice.clone()).await
         };
         tokio::select! {
             shared = self.flight.share(key, ask) => {

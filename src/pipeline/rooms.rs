@@ -162,12 +162,12 @@ impl Pipeline {
         self
     }
 
-    /// The voice of a command whose answer is to go out in pieces.
-    pub(super) fn voice(&self, command: &Command, phrase: &Phrase) -> Option<Arc<Voice>> {
+    /// The voice of a command whose answer is to go out in pieces: where it, or the config, says so, or by `is_long`.
+    pub(super) fn voice(&self, command: &Command, is_long: impl FnOnce() -> bool) -> Option<Arc<Voice>> {
         let wanted = match self.rooms.ask.streaming() {
             Streaming::Never => false,
             Streaming::Always => command.stream.unwrap_or(true),
-            Streaming::Auto => command.stream.unwrap_or_else(|| self.rooms.local.asks_for_many_words(phrase)),
+            Streaming::Auto => command.stream.unwrap_or_else(is_long),
         };
         let (speak, to) = (self.speak.clone().filter(|_| wanted)?, command.reply_to.clone());
         Some(Arc::new(Voice::new(command.id.clone(), Box::new(move |piece| speak(piece, &to)))))
