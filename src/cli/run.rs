@@ -7,6 +7,7 @@ use std::process::Command;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::config::{Config, Place};
 use crate::daemon::{self, DaemonError, Outside, Told};
@@ -27,8 +28,11 @@ pub(super) fn run(place: &Place) -> Result<Exit, Stop> {
     runtime.block_on(async {
         let signals = Signals::catch().map_err(|error| Stop::new(Exit::Internal, error))?;
         let (tell, told) = mpsc::channel(8);
+        // A task like those it talks to: what wakes the runtime's own future must pass by the kernel.
+        let mut running = JoinSet::new();
+        running.spawn(daemon::run(config, Outside { notify, told, log }));
         tokio::select! {
-            ended = daemon::run(config, Outside { notify, told, log }) => ended.map_err(|error| Stop::new(exit_of(&error), error)),
+            Some(ended) = running.join_next() => ended.map_err(|error| Stop::new(Exit::Internal, error))?.map_err(|error| Stop::new(exit_of(&error), error)),
             never = signals.pass_on(place, tell) => match never {},
         }
     })?;
