@@ -23,11 +23,14 @@ impl Tail {
     pub(super) fn open(folder: &Path) -> io::Result<(Self, BTreeMap<u64, Record>)> {
         let open = |name| OpenOptions::new().create(true).read(true).append(true).open(folder.join(name));
         let (files, mut left) = ([open(NAMES[0])?, open(NAMES[1])?], BTreeMap::new());
-        for file in &files {
-            // The last line may be cut.
+        for mut file in &files {
             let lines = BufReader::new(file).lines().map_while(Result::ok);
             for (number, record) in lines.filter_map(|line| serde_json::from_str::<(u64, Record)>(&line).ok()) {
                 further(&mut left, number, record);
+            }
+            // The last line may be cut: what comes next must not become its end.
+            if file.metadata()?.len() > 0 {
+                file.write_all(b"\n")?;
             }
         }
         let holds = [files[0].metadata()?.len() > 0, files[1].metadata()?.len() > 0];
