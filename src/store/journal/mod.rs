@@ -38,6 +38,9 @@ const ENOUGH: usize = 16;
 /// quarters of the time the disk and the processor are theirs. Whoever waits for the disk does not wait for this.
 const REST: u32 = 3;
 
+/// So many records are not kept waiting by the rest either: without acknowledgements the broker would soon hold back the next commands.
+const PLENTY: usize = 128;
+
 /// A sync that takes longer than this is slow, and said to be.
 const SLOW: Duration = Duration::from_millis(200);
 
@@ -141,7 +144,7 @@ pub struct Journal {
     read_at: Mutex<Option<u64>>,
     /// Wakes the one that syncs: something was written.
     dirty: Notify,
-    /// Tells it not to wait for more: somebody waits for the disk.
+    /// Tells it not to wait for more: somebody waits for the disk, or plenty has gathered.
     urgent: Notify,
     /// Tells it that enough has gathered: it need not wait for more once it has rested.
     enough: Notify,
@@ -314,8 +317,10 @@ impl Journal {
         index.unwritten.insert(number);
         index.exposed.insert(number);
         self.dirty.notify_one();
-        if index.unwritten.len() >= ENOUGH {
-            self.enough.notify_one();
+        match index.unwritten.len() {
+            PLENTY.. => self.urgent.notify_one(),
+            ENOUGH.. => self.enough.notify_one(),
+            _ => {}
         }
     }
 
