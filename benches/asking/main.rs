@@ -132,6 +132,9 @@ impl Side {
     }
 }
 
+/// How often quiet and fault alternate.
+const TURNS: usize = 4;
+
 /// The first of three providers fails. Beside the new commands known ones come, in quiet and in the fault.
 async fn faults() -> Result<(), Fault> {
     let mut table = format!(
@@ -150,7 +153,13 @@ async fn faults() -> Result<(), Fault> {
         models[0].turn(status);
         let mut fault = load.paced(SAYSO, 100, (20, 200)).await?;
         let calls = models[0].calls();
-        models[0].turn(GOOD);
+        // The known ones by turns, so that what else the machine does is in both.
+        for _ in 1..TURNS {
+            models[0].turn(GOOD);
+            quiet.known.extend(load.paced(SAYSO, 100, (20, 200)).await?.known);
+            models[0].turn(status);
+            fault.known.extend(load.paced(SAYSO, 100, (20, 200)).await?.known);
+        }
         let (before, during) = (ms(quantile_of(&mut quiet.known, 0.99)), ms(quantile_of(&mut fault.known, 0.99)));
         writeln!(
             table,
@@ -163,7 +172,7 @@ async fn faults() -> Result<(), Fault> {
         )?;
         say(&format!("{name}: measured; not done: {:?}", fault.not_done))?;
     }
-    table += "wanted: all done; of 429 and 500 the slowest within 1000 ms; of hang the median within 20 ms and the slowest within 2500 ms;\n";
+    table += "wanted: all done but what a later command for the same device overtook; of 429 and 500 the slowest within 1000 ms; of hang the median within 20 ms and the slowest within 2500 ms;\n";
     table += "at most 10 calls to it; known commands at most 1.1 times their quiet p99\n";
     say(&table)
 }
