@@ -181,7 +181,7 @@ fn an_explanation_tells_what_each_word_stands_for_and_why_it_is_silent() {
         ("turn on the kichen light", &["kitchen light  name of kitchen_light", "= kitchen_light power set on"][..]),
         ("turn on the tv tomorrow", &["tomorrow  ?  stands for nothing", "silent: `tomorrow` stands for nothing known"]),
         ("set the sofa lamp to 150 percent", &["unit %", "silent: name of sofa_lamp: none that is there does that, takes that value"]),
-        ("turn on half the lights", &["level half", "silent: `lights` does not fit behind what comes before it"]),
+        ("turn on half the lights", &["half the  silence", "silent: `half the` does not fit behind what comes before it"]),
         ("close the blinds", &["noun blinds", "asks: "]),
     ] {
         let output = Run::trying(&["--explain", text]).ends();
