@@ -17,8 +17,12 @@ use crate::say;
 /// How long a start may take on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is in the store before it is broken.
+/// What is in the store before it is broken, the last of it given to the kernel only.
 const COMMANDS: usize = 300;
+const IN_TAIL: usize = 30;
+
+/// Where those lie.
+const TAILS: [&str; 2] = ["tail.0", "tail.1"];
 
 /// What one start came to.
 #[derive(Debug, Default)]
@@ -38,19 +42,21 @@ pub(crate) async fn corrupt(program: &Path, times: usize, random: &mut StdRng) -
     fs::write(&config, "home = \"home.toml\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = 1\n[store]\npath = \"store\"\n").unwrap();
     let store = folder.path().join("store");
     fill(&store).await;
-    let whole = fs::read(store.join("db")).unwrap();
-    let conf = fs::read(store.join("conf")).unwrap();
-    let synced = fs::read(store.join("synced")).unwrap();
+    let files: BTreeMap<&str, Vec<u8>> =
+        ["db", "conf", "synced", TAILS[0], TAILS[1]].into_iter().map(|name| (name, fs::read(store.join(name)).unwrap())).collect();
+    let tail = TAILS.into_iter().max_by_key(|name| files[name].len()).unwrap();
     let (mut outcomes, mut failed) = (BTreeMap::<String, usize>::new(), 0);
     for n in 0..times {
         for entry in fs::read_dir(folder.path()).unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("store")) {
             fs::remove_dir_all(entry.path()).unwrap();
         }
         fs::create_dir(&store).unwrap();
-        fs::write(store.join("conf"), &conf).unwrap();
-        fs::write(store.join("synced"), &synced).unwrap();
-        let (how, broken) = break_it(&whole, random);
-        fs::write(store.join("db"), &broken).unwrap();
+        for (name, bytes) in &files {
+            fs::write(store.join(name), bytes).unwrap();
+        }
+        let file = if random.random_bool(0.2) { tail } else { "db" };
+        let (how, broken) = break_it(file, &files[file], random);
+        fs::write(store.join(file), &broken).unwrap();
         let start = start(program, &config).await;
         let lost = start.remembered < COMMANDS;
         if !start.began || (lost && start.said.is_none()) {
@@ -60,7 +66,7 @@ pub(crate) async fn corrupt(program: &Path, times: usize, random: &mut StdRng) -
         let kept = if lost { "something lost" } else { "all there" };
         let said = start.said.unwrap_or("nothing to say");
         let panicked = if start.panicked { ", by way of a panic inside sled" } else { "" };
-        *outcomes.entry(format!("{how}: {kept}; {said}{panicked}")).or_default() += 1;
+        *outcomes.entry(format!("{file:<6} {how}: {kept}; {said}{panicked}")).or_default() += 1;
     }
     say(&format!("{times} stores broken at random, {COMMANDS} commands in each"));
     outcomes.iter().for_each(|(outcome, n)| say(&format!("  {n:>6}  {outcome}")));
@@ -83,18 +89,20 @@ async fn fill(path: &Path) {
             until: journal.moment(Duration::from_hours(1)),
         };
         assert!(matches!(journal.receive(received, 1, false), Entry::New(_)));
-        if n % 7 == 0 {
-            journal.close().await;
+        match n {
+            _ if n + IN_TAIL > COMMANDS => journal.outlives().await,
+            _ if n + IN_TAIL == COMMANDS || n % 7 == 0 => journal.close().await,
+            _ => {}
         }
     }
-    journal.close().await;
 }
 
-fn break_it(whole: &[u8], random: &mut StdRng) -> (&'static str, Vec<u8>) {
+/// A tail is not cut short: what was cut there the kernel never had.
+fn break_it(file: &str, whole: &[u8], random: &mut StdRng) -> (&'static str, Vec<u8>) {
     let mut broken = whole.to_vec();
     // Most of the file is room for what is to come.
     let used = broken.iter().rposition(|byte| *byte != 0).unwrap_or_default() + 1;
-    match random.random_range(0..9) {
+    match random.random_range(if file == "db" { 0 } else { 2 }..9) {
         8 => ("whole", broken),
         0 | 1 => {
             broken.truncate(random.random_range(0..used));

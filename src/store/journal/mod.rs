@@ -25,7 +25,7 @@ use clock::{Clock, Reading, millis};
 use disk::{Disk, Last};
 use index::{Hearing, Index};
 pub use record::{Received, Record, Sending};
-use tail::Tail;
+use tail::{Left, Tail};
 
 /// How long writes gather before they are synced together: each sync costs the processor more than a millisecond and wears
 /// the SD card. The broker's copy is kept as long.
@@ -167,7 +167,8 @@ impl Journal {
         let journal = Self::new(disk.clone(), Clock::go_on(clock.as_ref(), disk.as_ref().and_then(|disk| disk.store.settings.boot.as_deref())), keep);
         journal.lock().syncs = syncs;
         let mut heritage = Heritage { missing, ..Heritage::default() };
-        let mut tail = disk.as_ref().map_or_else(BTreeMap::new, |disk| journal.open_tail(&disk.store.path));
+        let Left { records: mut tail, unreadable } = disk.as_ref().map(|disk| journal.open_tail(&disk.store.path)).unwrap_or_default();
+        heritage.unreadable += unreadable;
         for entry in disk.iter().flat_map(Disk::records) {
             let (number, value) = entry?;
             journal.inherit(number, &value, &mut tail, &mut heritage);
@@ -213,7 +214,7 @@ impl Journal {
     }
 
     /// Opens the tail; gives what an earlier life left there.
-    fn open_tail(&self, folder: &Path) -> BTreeMap<u64, Record> {
+    fn open_tail(&self, folder: &Path) -> Left {
         let opened = Tail::open(folder).inspect_err(|error| tracing::warn!(%error, "what waits for the disk is kept in memory alone"));
         let (tail, left) = opened.map(|(tail, left)| (Some(tail), left)).unwrap_or_default();
         *self.tail() = tail;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::record::Record;
@@ -20,18 +20,18 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Opens it in the store's folder, with the records that an earlier life left.
-    pub(super) fn open(folder: &Path) -> io::Result<(Self, BTreeMap<u64, Record>)> {
+    pub(super) fn open(folder: &Path) -> io::Result<(Self, Left)> {
         let open = |name| OpenOptions::new().create(true).read(true).append(true).open(folder.join(name));
-        let (files, mut left) = ([open(NAMES[0])?, open(NAMES[1])?], BTreeMap::new());
+        let (files, mut left) = ([open(NAMES[0])?, open(NAMES[1])?], Left::default());
         for mut file in &files {
-            let lines = BufReader::new(file).lines().map_while(Result::ok);
-            for (number, record) in lines.filter_map(|line| serde_json::from_str::<(u64, Record)>(&line).ok()) {
-                further(&mut left, number, record);
-            }
-            // The last line may be cut: what comes next must not become its end.
-            if file.metadata()?.len() > 0 {
-                file.write_all(b"\n")?;
-            }
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            let mut lines = bytes.split(|byte| *byte == b'\n');
+            // What follows the last end of a line was cut, and never promised, where it is text. What comes next must not become its end.
+            let cut = lines.next_back().unwrap_or_default();
+            left.unreadable += usize::from(cut.iter().any(|byte| !(b' '..0xf8).contains(byte)));
+            lines.for_each(|line| left.take(line));
+            file.set_len(u64::try_from(bytes.len() - cut.len()).unwrap_or_default())?;
         }
         let holds = [files[0].metadata()?.len() > 0, files[1].metadata()?.len() > 0];
         Ok((Self { files, holds, current: 0 }, left))
@@ -40,8 +40,10 @@ impl Tail {
     /// Takes these records.
     pub(super) fn add<'a>(&mut self, records: impl Iterator<Item = (u64, &'a Record)>) -> io::Result<()> {
         let mut lines = Vec::new();
-        for line in records {
-            serde_json::to_writer(&mut lines, &line)?;
+        for record in records {
+            let line = serde_json::to_vec(&record)?;
+            write!(lines, "{:08x} ", crc32fast::hash(&line))?;
+            lines.extend_from_slice(&line);
             lines.push(b'\n');
         }
         self.holds[self.current] = true;
@@ -64,9 +66,30 @@ impl Tail {
     }
 }
 
-/// Of two states of a record the later one counts.
-fn further(left: &mut BTreeMap<u64, Record>, number: u64, record: Record) {
-    if left.get(&number).is_none_or(|known| record.progress() >= known.progress()) {
-        left.insert(number, record);
+/// What an earlier life left.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) records: BTreeMap<u64, Record>,
+    /// How many lines could not be read, or are not as they were written.
+    pub(super) unreadable: usize,
+}
+
+impl Left {
+    fn take(&mut self, line: &[u8]) {
+        let Some((number, record)) = read(line) else {
+            self.unreadable += 1;
+            return;
+        };
+        // Of two states of a record the later one counts.
+        if self.records.get(&number).is_none_or(|known| record.progress() >= known.progress()) {
+            self.records.insert(number, record);
+        }
     }
+}
+
+/// A line: the checksum, a space, the record.
+fn read(line: &[u8]) -> Option<(u64, Record)> {
+    let (sum, record) = line.split_at_checked(9)?;
+    let sum = u32::from_str_radix(str::from_utf8(sum).ok()?.trim_end(), 16).ok()?;
+    if sum == crc32fast::hash(record) { serde_json::from_slice(record).ok() } else { None }
 }

@@ -218,3 +218,16 @@ async fn a_cut_last_line_is_passed_over_and_does_not_take_the_next_with_it() {
     let (_, heritage) = Journal::open(Some(Arc::new(open(&Settings::default(), &path).unwrap())), KEEP).unwrap();
     assert_eq!(unfinished(heritage), [next]);
 }
+
+#[tokio::test]
+async fn a_line_of_the_tail_that_is_not_as_it_was_written_is_counted_and_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (_, second) = cut_short(&path).await;
+    let tail = path.join("tail.0");
+    let text = fs::read_to_string(&tail).unwrap();
+    fs::write(&tail, text.replacen("off", "on ", 1)).unwrap();
+    let (_, heritage) = Journal::open(Some(Arc::new(open(&Settings::default(), &path).unwrap())), KEEP).unwrap();
+    assert_eq!(heritage.unfinished.iter().map(|one| one.mark).collect::<Vec<_>>(), [second]);
+    assert_eq!(heritage.unreadable, 1);
+}
