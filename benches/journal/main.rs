@@ -11,6 +11,9 @@ use std::time::Duration;
 
 mod growth;
 mod load;
+#[path = "../relay/program.rs"]
+#[expect(dead_code, reason = "the relay's benchmark counts more of it, and has a broker of its own")]
+mod program;
 mod stage;
 mod wear;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::Fault;
+use crate::program::Program;
 
 /// A broker and a model on free ports, and a folder for what is to be kept.
 pub(crate) struct Stage {
@@ -44,33 +45,22 @@ impl Stage {
     }
 }
 
-/// A program that is killed when it is dropped.
-pub(crate) struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// What the kernel counted as written to the disk for a program, in bytes.
+pub(crate) fn written(program: &Program) -> Result<u64, Fault> {
+    let counts = fs::read_to_string(format!("/proc/{}/io", program.id()))?;
+    let line = counts.lines().find_map(|line| line.strip_prefix("write_bytes: ")).ok_or("the kernel does not count what is written")?;
+    Ok(line.trim().parse()?)
 }
 
-impl Program {
-    /// What the kernel counted as written to the disk for it, in bytes.
-    pub(crate) fn written(&self) -> Result<u64, Fault> {
-        let counts = fs::read_to_string(format!("/proc/{}/io", self.0.id()))?;
-        let line = counts.lines().find_map(|line| line.strip_prefix("write_bytes: ")).ok_or("the kernel does not count what is written")?;
-        Ok(line.trim().parse()?)
-    }
-}
-
+/// With the window mosquitto has by itself: the journal is what fills it.
 fn mosquitto(folder: &Path, port: u16) -> Result<Program, Fault> {
     let file = folder.join("mosquitto.conf");
     fs::write(
         &file,
         format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nset_tcp_nodelay true\nlog_type none\n"),
     )?;
-    let start = |name: &str| Command::new(name).arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    Ok(Program(start("mosquitto").or_else(|_| start("/usr/sbin/mosquitto")).map_err(|_| "mosquitto is not installed: `apt-get install mosquitto`")?))
+    let start = |name: &str| Program::start(Command::new(name).arg("-c").arg(&file).stderr(Stdio::null()));
+    start("mosquitto").or_else(|_| start("/usr/sbin/mosquitto")).map_err(|_| "mosquitto is not installed: `apt-get install mosquitto`".into())
 }
 
 fn sayso(folder: &Path, prefix: &str, port: u16, model: u16, journal: bool) -> Result<Program, Fault> {
@@ -83,7 +73,7 @@ fn sayso(folder: &Path, prefix: &str, port: u16, model: u16, journal: bool) -> R
     fs::write(folder.join("home.toml"), "[device.lamp]\nkind = \"light\"\n")?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
     command.args(["run", "--config"]).arg(folder.join("sayso.toml")).env("RUST_LOG", "warn").env_remove("STATE_DIRECTORY");
-    Ok(Program(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?))
+    Program::start(&mut command)
 }
 
 /// A model that always turns the lamp on.

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::load::Load;
-use crate::stage::Stage;
+use crate::stage::{Stage, written};
 use crate::{Fault, say};
 
 /// Commands a second.
@@ -32,10 +32,10 @@ pub(crate) async fn bytes(stage: &Stage) -> Result<(), Fault> {
                 load.ready(&prefix).await?;
                 load.paced(&prefix, text, 1, 1).await?;
                 load.paced(&prefix, text, pace, pace * WARM).await?;
-                let before = program.written()?;
+                let before = written(&program)?;
                 let arrived = load.paced(&prefix, text, pace, pace * MEASURED).await?.len();
                 sleep(Duration::from_secs(1)).await;
-                Ok::<_, Fault>((pace, n, (program.written()? - before) / u64::from(pace * MEASURED), arrived))
+                Ok::<_, Fault>((pace, n, (written(&program)? - before) / u64::from(pace * MEASURED), arrived))
             });
         }
     }

@@ -33,9 +33,14 @@ impl Program {
         command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().map(Self).map_err(|error| format!("cannot start {command:?}: {error}").into())
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// The processor time it has used, in user and system mode.
     pub(crate) fn cpu(&self) -> Result<Duration, Fault> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
         let after_name = stat.rsplit(')').next().unwrap_or_default();
         let ticks: u32 = after_name.split_whitespace().skip(11).take(2).map(str::parse::<u32>).sum::<Result<_, _>>()?;
         Ok(TICK * ticks)
@@ -48,7 +53,7 @@ impl Program {
 
     /// A number of its state as the kernel tells it: `Threads:`.
     pub(crate) fn status(&self, field: &str) -> Result<u32, Fault> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or_else(|| format!("no {field} the program has ended"))?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }

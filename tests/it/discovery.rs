@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use sayso::command::phrase::Phrase;
 use sayso::discovery::registry::{Furnished, Registry};
-use sayso::discovery::{Message, Settings};
+use sayso::discovery::{Message, Settings, zigbee2mqtt};
 use sayso::home::Home;
 use sayso::home::action::{Action, Draft, Op};
 use sayso::home::capability::{Capability, Property, Takes, Value};
@@ -54,6 +54,14 @@ pub(crate) fn registry_of(messages: &[(String, String)]) -> Registry {
 pub(crate) fn home_of(registry: &Registry) -> Home {
     let Furnished { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
     Home::new(areas, devices, Rights::default(), "sayso").unwrap()
+}
+
+/// The home of one Zigbee device that exposes what this model does.
+pub(crate) fn home_with(model: &Json) -> Home {
+    let listed = json!([{"ieee_address": "0x01", "friendly_name": "Thing", "definition": {"exposes": model["exposes"]}}]);
+    let mut registry = Registry::new("sayso");
+    registry.hear("zigbee2mqtt/bridge/devices", zigbee2mqtt::devices("zigbee2mqtt", listed.to_string().as_bytes()).unwrap());
+    home_of(&registry)
 }
 
 /// The values worth trying: every word, both ends and the middle of a range.

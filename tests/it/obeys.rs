@@ -8,15 +8,13 @@ use std::fs;
 
 use minijinja::Environment;
 use minijinja::value::Serde;
-use sayso::discovery::registry::Registry;
-use sayso::discovery::zigbee2mqtt;
 use sayso::home::Home;
 use sayso::home::action::{Action, Op};
 use sayso::home::capability::{Capability, Property, Takes, Value};
 use sayso::home::device::Device;
 use serde_json::{Map, Value as Json, json};
 
-use crate::discovery::{fixtures, folder, home_of, registry_of, through_the_gate};
+use crate::discovery::{fixtures, folder, home_of, home_with, registry_of, through_the_gate};
 
 type Entity = Map<String, Json>;
 
@@ -415,10 +413,7 @@ fn every_command_to_a_zigbee_device_obeys_what_it_exposes() {
     let (mut count, mut wrong) = (0, Vec::new());
     for line in fs::read_to_string(folder().join("exposes.ndjson")).unwrap().lines() {
         let model: Json = serde_json::from_str(line).unwrap();
-        let listed = json!([{"ieee_address": "0x01", "friendly_name": "Thing", "definition": {"exposes": model["exposes"]}}]);
-        let mut registry = Registry::new("sayso");
-        registry.hear("zigbee2mqtt/bridge/devices", zigbee2mqtt::devices("zigbee2mqtt", listed.to_string().as_bytes()).unwrap());
-        let home = home_of(&registry);
+        let home = home_with(&model);
         let mut all = Vec::new();
         features(&model["exposes"], &mut all);
         for sent in everything(&home) {
