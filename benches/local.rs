@@ -24,10 +24,22 @@ const TIMES: usize = 15;
 const COPIES: u32 = 8;
 
 /// Phrases of every length, and some that are not understood.
-const SAID: [&str; 5] =
-    ["turn on the floor lamp", "kitchen lights off", "could you please close all the blinds except the kitchen, thanks", "what is the weather like", "lock up"];
+const SAID: [&str; 5] = [
+    "turn on the floor lamp",
+    "kitchen lights off",
+    "could you please close all the blinds except the kitchen, thanks",
+    "what is the weather like",
+    "lock up",
+];
 
-const KINDS: [(&str, &str); 6] = [("light", "lamp"), ("cover", "blind"), ("climate", "thermostat"), ("lock", "door"), ("fan", "fan"), ("media_player", "tv")];
+const KINDS: [(&str, &str); 6] = [
+    ("light", "lamp"),
+    ("cover", "blind"),
+    ("climate", "thermostat"),
+    ("lock", "door"),
+    ("fan", "fan"),
+    ("media_player", "tv"),
+];
 
 fn slug(text: &str) -> Slug {
     Slug::new(text).expect("made of words and digits")
@@ -39,8 +51,15 @@ fn phrasebook() -> std::path::PathBuf {
 
 /// The family house of the phrasebook, with rooms of six devices added until there are as many as wanted.
 fn home(devices: usize) -> Home {
-    let place = Place { config: None, home: Some(phrasebook().join("homes/maple.toml")), needs: Needs::Home, ..Place::default() };
-    let house = Config::load(&place).unwrap_or_else(|faults| unreachable!("{faults}")).home;
+    let place = Place {
+        config: None,
+        home: Some(phrasebook().join("homes/maple.toml")),
+        needs: Needs::Home,
+        ..Place::default()
+    };
+    let house = Config::load(&place)
+        .unwrap_or_else(|faults| unreachable!("{faults}"))
+        .home;
     let (mut areas, mut all) = (house.areas().to_vec(), house.devices().to_vec());
     for i in 0..devices.saturating_sub(all.len()) {
         let (room, (kind, noun)) = (i / KINDS.len(), KINDS[i % KINDS.len()]);
@@ -56,7 +75,9 @@ fn home(devices: usize) -> Home {
         device.name = format!("Room {room} {noun}");
         device.area = Some(slug(&format!("room_{room}")));
         if kind == "light" {
-            device.capabilities.extend([Property::Color, Property::ColorTemp].map(Capability::standard));
+            device
+                .capabilities
+                .extend([Property::Color, Property::ColorTemp].map(Capability::standard));
         }
         all.push(device);
     }
@@ -66,12 +87,19 @@ fn home(devices: usize) -> Home {
 /// What people say, from every book of the phrasebook, with the area it was said in.
 fn sentences() -> Vec<Phrase> {
     let mut said = Vec::new();
-    for entry in fs::read_dir(phrasebook().join("written")).expect("the books are in the repository") {
+    for entry in
+        fs::read_dir(phrasebook().join("written")).expect("the books are in the repository")
+    {
         let text = fs::read_to_string(entry.expect("a book").path()).expect("a book is text");
         for line in text.lines().filter(|line| !line.starts_with(['#', '$'])) {
             let line = line.split('|').next().unwrap_or_default().trim();
-            let area = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
-            said.push(area.map_or_else(|| Phrase::new(line, None, None), |(area, text)| Phrase::new(text, Some(area), None)));
+            let area = line
+                .strip_prefix('[')
+                .and_then(|rest| rest.split_once("] "));
+            said.push(area.map_or_else(
+                || Phrase::new(line, None, None),
+                |(area, text)| Phrase::new(text, Some(area), None),
+            ));
         }
     }
     said
@@ -90,7 +118,10 @@ fn micros(local: &Local, home: &Home, phrase: &Phrase) -> f64 {
 }
 
 fn percentiles(local: &Local, home: &Home, phrases: &[Phrase]) -> [f64; 4] {
-    let mut times: Vec<f64> = phrases.iter().map(|phrase| micros(local, home, phrase)).collect();
+    let mut times: Vec<f64> = phrases
+        .iter()
+        .map(|phrase| micros(local, home, phrase))
+        .collect();
     times.sort_by(f64::total_cmp);
     let at = |share: usize| times[(times.len() - 1) * share / 1000];
     [at(500), at(950), at(990), at(1000)]
@@ -98,7 +129,9 @@ fn percentiles(local: &Local, home: &Home, phrases: &[Phrase]) -> [f64; 4] {
 
 /// The memory the process has, in bytes, as the system sees it.
 fn resident() -> f64 {
-    let pages = fs::read_to_string("/proc/self/statm").ok().and_then(|text| text.split(' ').nth(1)?.parse::<f64>().ok());
+    let pages = fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<f64>().ok());
     pages.unwrap_or_default() * 4096.0
 }
 
@@ -109,7 +142,10 @@ fn promises() {
     for devices in [60, 1000] {
         let home = home(devices);
         let [p50, p95, p99, most] = percentiles(&local, &home, &phrases);
-        println!("{} sentences, {devices} devices: p50 {p50:.1} us, p95 {p95:.1} us, p99 {p99:.1} us, most {most:.1} us", phrases.len());
+        println!(
+            "{} sentences, {devices} devices: p50 {p50:.1} us, p95 {p95:.1} us, p99 {p99:.1} us, most {most:.1} us",
+            phrases.len()
+        );
         let hard = [
             "the ".repeat(200),
             "turn on ".repeat(100),
@@ -119,14 +155,22 @@ fn promises() {
             "a".repeat(10_000),
             "kichen ".repeat(48),
         ];
-        let hardest = hard.iter().map(|text| micros(&local, &home, &Phrase::new(text, None, None))).fold(0.0, f64::max);
+        let hardest = hard
+            .iter()
+            .map(|text| micros(&local, &home, &Phrase::new(text, None, None)))
+            .fold(0.0, f64::max);
         println!("phrases made to take long, {devices} devices: most {hardest:.1} us");
         let before = resident();
-        let copies: Vec<Local> = (0..COPIES).filter_map(|_| Local::new(&Settings::default()).ok()).collect();
+        let copies: Vec<Local> = (0..COPIES)
+            .filter_map(|_| Local::new(&Settings::default()).ok())
+            .collect();
         for copy in &copies {
             black_box(copy.draft(&phrases[0], &home));
         }
-        println!("a language and the names of {devices} devices: {:.2} MB", (resident() - before) / f64::from(COPIES) / 1e6);
+        println!(
+            "a language and the names of {devices} devices: {:.2} MB",
+            (resident() - before) / f64::from(COPIES) / 1e6
+        );
     }
 }
 
@@ -137,14 +181,18 @@ fn reading(c: &mut Criterion) {
         let home = home(devices);
         for said in SAID {
             let phrase = Phrase::new(said, None, None);
-            c.bench_function(&format!("{devices} devices: {said}"), |b| b.iter(|| local.draft(black_box(&phrase), &home)));
+            c.bench_function(&format!("{devices} devices: {said}"), |b| {
+                b.iter(|| local.draft(black_box(&phrase), &home))
+            });
         }
     }
 }
 
 fn canonical(c: &mut Criterion) {
     let said = "  Could you please turn ON the “Living Room” lamp? ";
-    c.bench_function("canonical phrase", |b| b.iter(|| Phrase::new(black_box(said), Some("Kitchen"), Some("en"))));
+    c.bench_function("canonical phrase", |b| {
+        b.iter(|| Phrase::new(black_box(said), Some("Kitchen"), Some("en")))
+    });
 }
 
 criterion_group! {

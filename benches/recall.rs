@@ -1,5 +1,8 @@
 //! What a command costs that was said before: the key, the draft from memory, and the gate.
-#![expect(clippy::unwrap_used, reason = "a bench that cannot go on should say where")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a bench that cannot go on should say where"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -21,23 +24,46 @@ use sayso::local::{Local, Settings};
 
 fn home(devices: usize) -> Home {
     let slug = |text: &str| Slug::new(text).unwrap();
-    let devices = (0..devices).map(|n| Device::new(slug(&format!("lamp_{n}")), Kind::new(slug("light")))).collect();
+    let devices = (0..devices)
+        .map(|n| Device::new(slug(&format!("lamp_{n}")), Kind::new(slug("light"))))
+        .collect();
     Home::new(Vec::new(), devices, Rights::default(), "sayso").unwrap()
 }
 
 fn draft(actions: usize) -> Draft {
-    let on = |n| Action { device: format!("lamp_{n}"), property: Property::Power, op: Op::Set, value: Some(Value::text("on")) };
-    Draft { actions: (0..actions).map(on).collect(), ..Draft::default() }
+    let on = |n| Action {
+        device: format!("lamp_{n}"),
+        property: Property::Power,
+        op: Op::Set,
+        value: Some(Value::text("on")),
+    };
+    Draft {
+        actions: (0..actions).map(on).collect(),
+        ..Draft::default()
+    }
 }
 
 fn said_before(bench: &mut Criterion) {
     let home = home(300);
-    let recall = Recall::new(&RecallSettings::default(), vec!["model".to_owned()], None, Arc::default());
+    let recall = Recall::new(
+        &RecallSettings::default(),
+        vec!["model".to_owned()],
+        None,
+        Arc::default(),
+    );
     let phrase = Phrase::new("turn on the lamp", Some("kitchen"), None);
     let composer = Composer::default();
-    let key = |phrase| recall.key(phrase, composer.edition(&home), rights_class(home.rights(), "panel"));
+    let key = |phrase| {
+        recall.key(
+            phrase,
+            composer.edition(&home),
+            rights_class(home.rights(), "panel"),
+        )
+    };
     recall.keep(&key(&phrase), "model", &draft(1), true);
-    bench.bench_function("recall from memory", |b| b.iter(|| recall.said(&key(black_box(&phrase))).unwrap().unwrap()));
+    bench.bench_function("recall from memory", |b| {
+        b.iter(|| recall.said(&key(black_box(&phrase))).unwrap().unwrap())
+    });
     let state = State::default();
     let local = Local::new(&Settings::default()).expect("the built-in language is sound");
     let asker = Asker {
@@ -49,7 +75,9 @@ fn said_before(bench: &mut Criterion) {
     };
     for actions in [1, 100] {
         let draft = draft(actions);
-        bench.bench_function(&format!("permit {actions} of 300 devices"), |b| b.iter(|| home.permit(black_box(&draft), &state, asker).unwrap()));
+        bench.bench_function(&format!("permit {actions} of 300 devices"), |b| {
+            b.iter(|| home.permit(black_box(&draft), &state, asker).unwrap())
+        });
     }
 }
 

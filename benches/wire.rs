@@ -21,12 +21,21 @@ fn letter(payload: &[u8]) -> Letter<'_> {
 }
 
 fn reading(criterion: &mut Criterion) {
-    let rules = Rules { prefix: "sayso".to_owned(), reply_prefixes: Vec::new(), ttl: Duration::from_mins(1) };
+    let rules = Rules {
+        prefix: "sayso".to_owned(),
+        reply_prefixes: Vec::new(),
+        ttl: Duration::from_mins(1),
+    };
     let object = br#"{"text":"turn off the kitchen light and lock up","id":"7f3a9c","area":"kitchen","language":"en","ttl":"10s","ts":"2026-11-23T18:05:00Z"}"#;
     let mut group = criterion.benchmark_group("decode");
-    for (name, payload) in [("text", &b"turn off the kitchen light and lock up"[..]), ("object", object)] {
+    for (name, payload) in [
+        ("text", &b"turn off the kitchen light and lock up"[..]),
+        ("object", object),
+    ] {
         let letter = letter(payload);
-        group.bench_function(name, |bencher| bencher.iter(|| decode(black_box(&letter), &rules)));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| decode(black_box(&letter), &rules))
+        });
     }
     group.finish();
 }

@@ -39,7 +39,10 @@ pub(crate) fn exposes(data: &[u8]) {
         Ok(exposes) => json!([{"ieee_address": "0x01", "friendly_name": "Thing", "definition": {"exposes": exposes}}]).to_string().into_bytes(),
         Err(_) => data.to_vec(),
     };
-    hear_and_command(&[("zigbee2mqtt/bridge/devices", &listed), ("zigbee2mqtt/Thing", data)]);
+    hear_and_command(&[
+        ("zigbee2mqtt/bridge/devices", &listed),
+        ("zigbee2mqtt/Thing", data),
+    ]);
 }
 
 fn hear_and_command(messages: &[(&str, &[u8])]) {
@@ -48,14 +51,26 @@ fn hear_and_command(messages: &[(&str, &[u8])]) {
     for (topic, payload) in messages.iter().filter(|(topic, _)| finder_listens(topic)) {
         finder.hear(topic, payload, start);
     }
-    let home = finder.home().expect("what is announced fits what is declared");
+    let home = finder
+        .home()
+        .expect("what is announced fits what is declared");
     for topic in home.command_topics() {
-        let own = topic.strip_prefix("sayso/").is_none_or(|rest| rest.starts_with("action/"));
-        assert!(own && !topic.starts_with('$') && !topic.contains(['+', '#', '\0']), "{topic:?}");
+        let own = topic
+            .strip_prefix("sayso/")
+            .is_none_or(|rest| rest.starts_with("action/"));
+        assert!(
+            own && !topic.starts_with('$') && !topic.contains(['+', '#', '\0']),
+            "{topic:?}"
+        );
     }
     for device in home.devices() {
         let names = device.aliases.iter().chain([&device.name]);
-        assert!(names.clone().all(|name| name.chars().count() <= 80 && !name.chars().any(char::is_control)), "{device:?}");
+        assert!(
+            names
+                .clone()
+                .all(|name| name.chars().count() <= 80 && !name.chars().any(char::is_control)),
+            "{device:?}"
+        );
         for capability in device.capabilities.iter().filter(|c| c.settable) {
             for value in values(&capability.takes) {
                 command(&home, device, capability, value);
@@ -67,7 +82,10 @@ fn hear_and_command(messages: &[(&str, &[u8])]) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "no test's time is paused here, and the fuzzer needs no tokio")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no test's time is paused here, and the fuzzer needs no tokio"
+)]
 fn now() -> Instant {
     Instant::now()
 }
@@ -79,7 +97,9 @@ fn finder_listens(topic: &str) -> bool {
 fn values(takes: &Takes) -> Vec<Option<Value>> {
     match takes {
         Takes::Choice(words) => words.iter().map(|word| Some(Value::text(word))).collect(),
-        Takes::Number { min, max, .. } => [*min, f64::midpoint(*min, *max), *max].map(|n| Some(Value::Number(n))).to_vec(),
+        Takes::Number { min, max, .. } => [*min, f64::midpoint(*min, *max), *max]
+            .map(|n| Some(Value::Number(n)))
+            .to_vec(),
         Takes::Color => vec![Some(Value::text("orange"))],
         Takes::Boolean => vec![Some(Value::Flag(true))],
         Takes::Trigger => vec![None],
@@ -87,13 +107,30 @@ fn values(takes: &Takes) -> Vec<Option<Value>> {
 }
 
 fn command(home: &Home, device: &Device, capability: &Capability, value: Option<Value>) {
-    let action = Action { device: device.id.to_string(), property: capability.property.clone(), op: Op::Set, value };
-    permit(home, &Draft { actions: vec![action], ..Draft::default() });
+    let action = Action {
+        device: device.id.to_string(),
+        property: capability.property.clone(),
+        op: Op::Set,
+        value,
+    };
+    permit(
+        home,
+        &Draft {
+            actions: vec![action],
+            ..Draft::default()
+        },
+    );
 }
 
 fn permit(home: &Home, draft: &Draft) {
     let speech = LOCAL.speech(&Phrase::new("", None, None));
-    let asker = Asker { source: "fuzz", command: "1", confirmed: true, now: now(), speech };
+    let asker = Asker {
+        source: "fuzz",
+        command: "1",
+        confirmed: true,
+        now: now(),
+        speech,
+    };
     if let Err(denied) = home.permit(draft, &State::default(), asker) {
         assert!(!denied.sentence(speech).is_empty());
     }
@@ -101,25 +138,47 @@ fn permit(home: &Home, draft: &Draft) {
 
 /// A template, line feed, the payload it is filled with: it ends, soon and with a text of bounded length.
 pub(crate) fn template(data: &[u8]) {
-    let Some((text, payload)) = message(data) else { return };
-    let Ok(template) = Template::parse(text) else { return };
-    let value = serde_json::from_slice(payload).unwrap_or_else(|_| Json::String(String::from_utf8_lossy(payload).into_owned()));
-    for filled in [template.render(&value), template.fill(&value)].into_iter().flatten() {
-        assert!(filled.len() <= data.len() + (1 << 20), "{} bytes came of {}", filled.len(), data.len());
+    let Some((text, payload)) = message(data) else {
+        return;
+    };
+    let Ok(template) = Template::parse(text) else {
+        return;
+    };
+    let value = serde_json::from_slice(payload)
+        .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(payload).into_owned()));
+    for filled in [template.render(&value), template.fill(&value)]
+        .into_iter()
+        .flatten()
+    {
+        assert!(
+            filled.len() <= data.len() + (1 << 20),
+            "{} bytes came of {}",
+            filled.len(),
+            data.len()
+        );
     }
 }
 
 /// A phrase in a home: the reading is the same each time, names only what is there, and asks or acts, never both.
 pub(crate) fn phrase(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     for area in [None, Some("kitchen")] {
         let phrase = Phrase::new(text, area, None);
         let draft = LOCAL.draft(&phrase, &HOME);
         assert_eq!(draft, LOCAL.draft(&phrase, &HOME));
         LOCAL.consents(&phrase);
         let Some(draft) = draft else { continue };
-        assert!(draft.question.is_none() || draft.actions.is_empty(), "{draft:?}");
-        assert!(draft.actions.len() <= MOST_ACTIONS, "{} actions", draft.actions.len());
+        assert!(
+            draft.question.is_none() || draft.actions.is_empty(),
+            "{draft:?}"
+        );
+        assert!(
+            draft.actions.len() <= MOST_ACTIONS,
+            "{} actions",
+            draft.actions.len()
+        );
         for action in &draft.actions {
             let device = HOME.device(&action.device).expect("a device that is there");
             assert!(device.can(&action.property).is_some(), "{action:?}");
@@ -131,9 +190,17 @@ pub(crate) fn phrase(data: &[u8]) {
 /// A message on a command topic: the topic, the response topic, the payload, each on a line. It is a command or rejected; and its
 /// reply goes below a prefix that is allowed.
 pub(crate) fn decode(data: &[u8]) {
-    let Some((topic, rest)) = message(data) else { return };
-    let Some((response_topic, payload)) = message(rest) else { return };
-    let rules = Rules { prefix: "sayso".to_owned(), reply_prefixes: vec!["panel/".to_owned()], ttl: Duration::from_mins(1) };
+    let Some((topic, rest)) = message(data) else {
+        return;
+    };
+    let Some((response_topic, payload)) = message(rest) else {
+        return;
+    };
+    let rules = Rules {
+        prefix: "sayso".to_owned(),
+        reply_prefixes: vec!["panel/".to_owned()],
+        ttl: Duration::from_mins(1),
+    };
     let letter = Letter {
         topic,
         payload,
@@ -147,7 +214,10 @@ pub(crate) fn decode(data: &[u8]) {
     };
     let (reply_to, id) = match wire::decode(&letter, &rules) {
         Ok(command) => {
-            assert!(command.deadline <= command.heard_at + wire::LONGEST_TTL && !command.text.trim().is_empty());
+            assert!(
+                command.deadline <= command.heard_at + wire::LONGEST_TTL
+                    && !command.text.trim().is_empty()
+            );
             (command.reply_to, command.id)
         }
         Err(rejected) => {
@@ -156,16 +226,27 @@ pub(crate) fn decode(data: &[u8]) {
         }
     };
     assert!(!id.is_empty());
-    assert!(reply_to.topic.starts_with("sayso/reply/") || reply_to.topic.starts_with("panel/"), "{}", reply_to.topic);
-    assert!(!reply_to.topic.contains(['+', '#', '\0']) || !reply_to.topic.starts_with("panel/"), "{}", reply_to.topic);
+    assert!(
+        reply_to.topic.starts_with("sayso/reply/") || reply_to.topic.starts_with("panel/"),
+        "{}",
+        reply_to.topic
+    );
+    assert!(
+        !reply_to.topic.contains(['+', '#', '\0']) || !reply_to.topic.starts_with("panel/"),
+        "{}",
+        reply_to.topic
+    );
 }
 
 /// A record of the journal, as a damaged disk may give it: it is read or it is none; and one that is read stays the same
 /// however often it is written and read again.
 pub(crate) fn record(data: &[u8]) {
-    let Some(record) = Record::read(data) else { return };
+    let Some(record) = Record::read(data) else {
+        return;
+    };
     let again = Record::read(&record.write()).expect("what was written can be read");
-    let [was, is] = [&record, &again].map(|record| serde_json::from_slice(&record.write()).expect("a record is JSON"));
+    let [was, is] = [&record, &again]
+        .map(|record| serde_json::from_slice(&record.write()).expect("a record is JSON"));
     assert!(same(&was, &is), "{was} became {is}");
     assert_eq!(again.devices(), record.devices());
 }
@@ -177,18 +258,30 @@ fn same(one: &Json, other: &Json) -> bool {
             let [a, b] = [a, b].map(|number| number.as_f64().unwrap_or_default());
             (a - b).abs() <= a.abs() * 4.0 * f64::EPSILON
         }
-        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Json::Object(a), Json::Object(b)) => a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b))),
+        (Json::Array(a), Json::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Json::Object(a), Json::Object(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
         _ => one == other,
     }
 }
 
-static LOCAL: LazyLock<Local> = LazyLock::new(|| Local::new(&Readings::default()).expect("the built-in languages are sound"));
+static LOCAL: LazyLock<Local> =
+    LazyLock::new(|| Local::new(&Readings::default()).expect("the built-in languages are sound"));
 
 /// A small home with something of every kind.
 static HOME: LazyLock<Arc<Home>> = LazyLock::new(|| {
     let slug = |text: &str| Slug::new(text).expect("a slug");
-    let area = |id: &str, name: &str, floor: &str| Area { id: slug(id), name: name.to_owned(), aliases: Vec::new(), floor: Some(floor.to_owned()) };
+    let area = |id: &str, name: &str, floor: &str| Area {
+        id: slug(id),
+        name: name.to_owned(),
+        aliases: Vec::new(),
+        floor: Some(floor.to_owned()),
+    };
     let kinds = [
         ("kitchen_light", "light", "kitchen"),
         ("bedside_lamp", "light", "bedroom"),
@@ -201,11 +294,19 @@ static HOME: LazyLock<Arc<Home>> = LazyLock::new(|| {
         ("film_night", "scene", "bedroom"),
         ("coffee_machine", "switch", "kitchen"),
     ];
-    let device = |(id, kind, area): (&str, &str, &str)| Device { area: Some(slug(area)), ..Device::new(slug(id), Kind::new(slug(kind))) };
+    let device = |(id, kind, area): (&str, &str, &str)| Device {
+        area: Some(slug(area)),
+        ..Device::new(slug(id), Kind::new(slug(kind)))
+    };
     let mut devices: Vec<Device> = kinds.into_iter().map(device).collect();
     for property in ["color", "color_temp"] {
-        devices[1].capabilities.push(Capability::standard(property.into()));
+        devices[1]
+            .capabilities
+            .push(Capability::standard(property.into()));
     }
-    let areas = vec![area("kitchen", "Kitchen", "downstairs"), area("bedroom", "Bedroom", "upstairs")];
+    let areas = vec![
+        area("kitchen", "Kitchen", "downstairs"),
+        area("bedroom", "Bedroom", "upstairs"),
+    ];
     Arc::new(Home::new(areas, devices, Rights::default(), "sayso").expect("nothing clashes"))
 });

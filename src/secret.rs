@@ -24,9 +24,12 @@ impl Secret {
     /// When the file cannot be read, is not UTF-8, is empty, or may be written by anybody.
     pub fn from_file(path: &Path) -> io::Result<Self> {
         if fs::metadata(path)?.permissions().mode() & 0o002 != 0 {
-            return Err(io::Error::other("anybody may write it; `chmod 600` it, and make a new key if it may have been exchanged"));
+            return Err(io::Error::other(
+                "anybody may write it; `chmod 600` it, and make a new key if it may have been exchanged",
+            ));
         }
-        Self::new(&fs::read_to_string(path)?).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file is empty"))
+        Self::new(&fs::read_to_string(path)?)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file is empty"))
     }
 
     /// The secret itself.
@@ -57,7 +60,11 @@ mod tests {
     fn a_secret_that_anybody_may_exchange_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "sk-123").unwrap();
-        let with = |mode| fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).map(|()| Secret::from_file(file.path())).unwrap();
+        let with = |mode| {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode))
+                .map(|()| Secret::from_file(file.path()))
+                .unwrap()
+        };
         assert_eq!(with(0o600).unwrap().expose(), "sk-123");
         assert!(with(0o602).unwrap_err().to_string().contains("chmod 600"));
     }

@@ -25,13 +25,19 @@ impl Notify {
             socket.set_nonblocking(true).ok()?;
             Some(socket)
         });
-        Self { socket, watchdog: None }
+        Self {
+            socket,
+            watchdog: None,
+        }
     }
 
     /// The same, with the longest silence systemd bears (`$WATCHDOG_USEC`).
     #[must_use]
     pub fn with_watchdog(self, period: Option<Duration>) -> Self {
-        Self { watchdog: period, ..self }
+        Self {
+            watchdog: period,
+            ..self
+        }
     }
 
     /// How often to say that we live: half of what systemd bears; `None` where it does not listen for it.

@@ -17,7 +17,10 @@ pub(crate) const ROLE: &str = "bare-program";
 /// Serves until it is killed.
 pub(crate) fn run(broker: &str, model: &str) -> Result<(), Fault> {
     let broker = broker.parse()?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(broker, model.to_owned()))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(broker, model.to_owned()))
 }
 
 /// A client's options, the same for all.
@@ -25,36 +28,73 @@ pub(crate) fn options(client_id: &str, port: u16) -> MqttOptions {
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
-    options.set_keep_alive(Duration::from_secs(30)).set_max_packet_size(Some(4 << 20)).set_network_options(network);
+    options
+        .set_keep_alive(Duration::from_secs(30))
+        .set_max_packet_size(Some(4 << 20))
+        .set_network_options(network);
     options
 }
 
-#[expect(clippy::disallowed_methods, reason = "what is compared with has no part of ours")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is compared with has no part of ours"
+)]
 async fn serve(broker: u16, model: String) -> Result<(), Fault> {
-    rustls::crypto::ring::default_provider().install_default().map_err(|_| "TLS is set up twice")?;
-    let http = reqwest::Client::builder().tcp_nodelay(true).no_proxy().build()?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| "TLS is set up twice")?;
+    let http = reqwest::Client::builder()
+        .tcp_nodelay(true)
+        .no_proxy()
+        .build()?;
     let (client, mut events) = AsyncClient::new(options("bare-program", broker), 4096);
     client.try_subscribe(format!("{BARE}/command/+"), QoS::AtLeastOnce)?;
     let url = format!("http://127.0.0.1:{model}/v1/chat/completions");
     let mut calls = JoinSet::new();
     loop {
-        let Event::Incoming(Packet::Publish(command)) = events.poll().await? else { continue };
+        let Event::Incoming(Packet::Publish(command)) = events.poll().await? else {
+            continue;
+        };
         while calls.try_join_next().is_some() {}
         let (http, client, url) = (http.clone(), client.clone(), url.clone());
         calls.spawn(async move { drop(answer(&http, &client, &url, &command.payload).await) });
     }
 }
 
-async fn answer(http: &reqwest::Client, client: &AsyncClient, url: &str, command: &[u8]) -> Result<(), Fault> {
+async fn answer(
+    http: &reqwest::Client,
+    client: &AsyncClient,
+    url: &str,
+    command: &[u8],
+) -> Result<(), Fault> {
     let command: Json = serde_json::from_slice(command)?;
     let text = command["text"].as_str().unwrap_or_default();
     let body = json!({"model": "m", "messages": [{"role": "user", "content": format!("command: {text}")}]}).to_string();
-    let response = http.post(url).header("content-type", "application/json").body(body).send().await?;
+    let response = http
+        .post(url)
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await?;
     let body: Json = serde_json::from_slice(&response.bytes().await?)?;
-    let draft: Json = serde_json::from_str(body["choices"][0]["message"]["content"].as_str().unwrap_or_default())?;
+    let draft: Json = serde_json::from_str(
+        body["choices"][0]["message"]["content"]
+            .as_str()
+            .unwrap_or_default(),
+    )?;
     let device = draft["actions"][0]["device"].as_str().unwrap_or_default();
-    client.try_publish(format!("baredevices/{device}/set"), QoS::AtLeastOnce, false, r#"{"state":"ON"}"#)?;
+    client.try_publish(
+        format!("baredevices/{device}/set"),
+        QoS::AtLeastOnce,
+        false,
+        r#"{"state":"ON"}"#,
+    )?;
     let reply = json!({"id": command["id"], "text": text, "outcome": "done", "actions": draft["actions"], "speech": "Done.", "via": "model", "ms": 0.1});
-    client.try_publish(format!("{BARE}/reply/load"), QoS::AtLeastOnce, false, reply.to_string())?;
+    client.try_publish(
+        format!("{BARE}/reply/load"),
+        QoS::AtLeastOnce,
+        false,
+        reply.to_string(),
+    )?;
     Ok(())
 }

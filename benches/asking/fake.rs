@@ -31,9 +31,15 @@ impl Fake {
         let port = listener.local_addr()?.port();
         let (status, calls) = (Arc::new(AtomicU16::new(GOOD)), Arc::<AtomicU32>::default());
         let (its_status, its_calls) = (Arc::clone(&status), Arc::clone(&calls));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         thread::spawn(move || runtime.block_on(serve(listener, its_status, its_calls)));
-        Ok(Self { port, status, calls })
+        Ok(Self {
+            port,
+            status,
+            calls,
+        })
     }
 
     /// From now on it answers with this status; [`HANGS`] is none.
@@ -48,7 +54,11 @@ impl Fake {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, status: Arc<AtomicU16>, calls: Arc<AtomicU32>) -> Result<(), Fault> {
+async fn serve(
+    listener: std::net::TcpListener,
+    status: Arc<AtomicU16>,
+    calls: Arc<AtomicU32>,
+) -> Result<(), Fault> {
     let listener = TcpListener::from_std(listener)?;
     let mut connections = JoinSet::new();
     loop {
@@ -60,7 +70,11 @@ async fn serve(listener: std::net::TcpListener, status: Arc<AtomicU16>, calls: A
     }
 }
 
-async fn converse(mut stream: TcpStream, status: &AtomicU16, calls: &AtomicU32) -> Result<(), Fault> {
+async fn converse(
+    mut stream: TcpStream,
+    status: &AtomicU16,
+    calls: &AtomicU32,
+) -> Result<(), Fault> {
     let mut bytes = Vec::with_capacity(32 << 10);
     loop {
         bytes.clear();
@@ -73,7 +87,12 @@ async fn converse(mut stream: TcpStream, status: &AtomicU16, calls: &AtomicU32) 
             }
         };
         let head = std::str::from_utf8(&bytes[..end])?.to_ascii_lowercase();
-        let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: ")).ok_or("no length")?.trim().parse()?;
+        let length: usize = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .ok_or("no length")?
+            .trim()
+            .parse()?;
         while bytes.len() < end + length {
             if stream.read_buf(&mut bytes).await? == 0 {
                 return Ok(());
@@ -84,18 +103,28 @@ async fn converse(mut stream: TcpStream, status: &AtomicU16, calls: &AtomicU32) 
         if status == HANGS {
             std::future::pending::<()>().await;
         }
-        let body =
-            if status == GOOD { answer(std::str::from_utf8(&bytes[end..])?) } else { r#"{"error":{"message":"as told","type":"x","code":"x"}}"#.to_owned() };
-        let answer = format!("HTTP/1.1 {status} As Told\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let body = if status == GOOD {
+            answer(std::str::from_utf8(&bytes[end..])?)
+        } else {
+            r#"{"error":{"message":"as told","type":"x","code":"x"}}"#.to_owned()
+        };
+        let answer = format!(
+            "HTTP/1.1 {status} As Told\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
         stream.write_all(answer.as_bytes()).await?;
     }
 }
 
 /// Turns on the device that `zap <device>` names.
 fn answer(request: &str) -> String {
-    let device = request.rsplit_once("zap ").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
-    let draft =
-        format!(r#"{{\"actions\":[{{\"device\":\"{device}\",\"op\":\"set\",\"property\":\"power\",\"value\":\"on\"}}],\"question\":null,\"speech\":null}}"#);
+    let device = request
+        .rsplit_once("zap ")
+        .and_then(|(_, rest)| rest.split(' ').next())
+        .unwrap_or_default();
+    let draft = format!(
+        r#"{{\"actions\":[{{\"device\":\"{device}\",\"op\":\"set\",\"property\":\"power\",\"value\":\"on\"}}],\"question\":null,\"speech\":null}}"#
+    );
     format!(
         r#"{{"choices":[{{"index":0,"message":{{"role":"assistant","content":"{draft}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120}}}}"#
     )

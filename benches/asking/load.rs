@@ -46,9 +46,15 @@ impl Load {
     /// Connects, and listens to the replies of these sides.
     pub(crate) async fn connect(port: u16, prefixes: &[&str]) -> Result<Self, Fault> {
         let (client, events) = AsyncClient::new(bare::options("load", port), 4096);
-        let mut load = Self { client, events, waiting: HashMap::new(), said: 0 };
+        let mut load = Self {
+            client,
+            events,
+            waiting: HashMap::new(),
+            said: 0,
+        };
         for prefix in prefixes {
-            load.client.try_subscribe(format!("{prefix}/reply/load"), QoS::AtLeastOnce)?;
+            load.client
+                .try_subscribe(format!("{prefix}/reply/load"), QoS::AtLeastOnce)?;
         }
         let mut acknowledged = 0;
         while acknowledged < prefixes.len() {
@@ -69,7 +75,12 @@ impl Load {
                 _ = clock.tick() => self.say(prefix, Kind::New)?,
             }
             if began.elapsed() > TAIL {
-                return Err(format!("`{prefix}` did nothing within {} s: {:?}", TAIL.as_secs(), heard.not_done).into());
+                return Err(format!(
+                    "`{prefix}` did nothing within {} s: {:?}",
+                    TAIL.as_secs(),
+                    heard.not_done
+                )
+                .into());
             }
         }
         self.rest(Duration::from_secs(1)).await
@@ -89,7 +100,12 @@ impl Load {
     }
 
     /// Says `count` new commands, `rate` a second, and known ones beside them, `known` a second (none where that is 0).
-    pub(crate) async fn paced(&mut self, prefix: &str, count: usize, (rate, known): (u32, u32)) -> Result<Heard, Fault> {
+    pub(crate) async fn paced(
+        &mut self,
+        prefix: &str,
+        count: usize,
+        (rate, known): (u32, u32),
+    ) -> Result<Heard, Fault> {
         let mut heard = Heard::default();
         let mut clock = interval(Duration::from_secs(1) / rate);
         let mut other = interval(Duration::from_secs(1) / known.max(1));
@@ -111,14 +127,21 @@ impl Load {
     }
 
     /// Keeps `in_flight` new commands under way until `count` were said; gives how long that took.
-    pub(crate) async fn flooded(&mut self, prefix: &str, in_flight: usize, count: usize) -> Result<(Heard, Duration), Fault> {
+    pub(crate) async fn flooded(
+        &mut self,
+        prefix: &str,
+        in_flight: usize,
+        count: usize,
+    ) -> Result<(Heard, Duration), Fault> {
         let (mut heard, began) = (Heard::default(), Instant::now());
         for _ in 0..in_flight {
             self.say(prefix, Kind::New)?;
         }
         let mut left = count - in_flight;
         while left > 0 {
-            let Ok(event) = timeout(TAIL, self.events.poll()).await else { break };
+            let Ok(event) = timeout(TAIL, self.events.poll()).await else {
+                break;
+            };
             let before = self.waiting.len();
             self.hear(&event?, &mut heard);
             if self.waiting.len() < before {
@@ -156,18 +179,37 @@ impl Load {
         let id = n.to_string();
         let payload = format!(r#"{{"text":"{text}","id":"{id}"}}"#);
         self.waiting.insert(id, (kind, Instant::now()));
-        self.client.try_publish(format!("{prefix}/command/load"), QoS::AtLeastOnce, false, payload)?;
+        self.client.try_publish(
+            format!("{prefix}/command/load"),
+            QoS::AtLeastOnce,
+            false,
+            payload,
+        )?;
         Ok(())
     }
 
     fn hear(&mut self, event: &Event, heard: &mut Heard) {
-        let Event::Incoming(Packet::Publish(message)) = event else { return };
-        let Ok(reply) = serde_json::from_slice::<Json>(&message.payload) else { return };
-        let Some((kind, said)) = reply["id"].as_str().and_then(|id| self.waiting.remove(id)) else { return };
+        let Event::Incoming(Packet::Publish(message)) = event else {
+            return;
+        };
+        let Ok(reply) = serde_json::from_slice::<Json>(&message.payload) else {
+            return;
+        };
+        let Some((kind, said)) = reply["id"].as_str().and_then(|id| self.waiting.remove(id)) else {
+            return;
+        };
         if reply["outcome"] == "done" {
-            if kind == Kind::New { &mut heard.new } else { &mut heard.known }.push(said.elapsed());
+            if kind == Kind::New {
+                &mut heard.new
+            } else {
+                &mut heard.known
+            }
+            .push(said.elapsed());
         } else {
-            *heard.not_done.entry(format!("{} ({})", reply["outcome"], reply["why"])).or_default() += 1;
+            *heard
+                .not_done
+                .entry(format!("{} ({})", reply["outcome"], reply["why"]))
+                .or_default() += 1;
         }
     }
 }

@@ -46,12 +46,19 @@ const IN_FLIGHT: usize = 64;
 const LEFT_ALONE: Duration = Duration::from_secs(185);
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
         [role, broker, model] if *role == bare::ROLE => bare::run(broker, model),
         ["--faults", ..] => block_on(faults()),
-        ["--memory", rest @ ..] => block_on(memory(rest.first().and_then(|count| count.parse().ok()).unwrap_or(100_000))),
+        ["--memory", rest @ ..] => block_on(memory(
+            rest.first()
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(100_000),
+        )),
         _ => block_on(beside()),
     };
     match outcome {
@@ -65,7 +72,10 @@ fn main() -> ExitCode {
 }
 
 fn block_on(measurement: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measurement)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(measurement)
 }
 
 /// sayso beside the bare program, in turns.
@@ -73,9 +83,16 @@ async fn beside() -> Result<(), Fault> {
     let (folder, model) = (tempfile::tempdir()?, Fake::start()?);
     let (_broker, port) = mosquitto(folder.path()).await?;
     let mut load = Load::connect(port, &[BARE, SAYSO]).await?;
-    let plain = Program::start(Command::new(std::env::current_exe()?).args([bare::ROLE, &port.to_string(), &model.port.to_string()]))?;
+    let plain = Program::start(Command::new(std::env::current_exe()?).args([
+        bare::ROLE,
+        &port.to_string(),
+        &model.port.to_string(),
+    ]))?;
     let ours = sayso(folder.path(), port, &[&model])?;
-    let mut sides = [(BARE, &plain, Side::default()), (SAYSO, &ours, Side::default())];
+    let mut sides = [
+        (BARE, &plain, Side::default()),
+        (SAYSO, &ours, Side::default()),
+    ];
     for (prefix, ..) in &sides {
         load.until_it_serves(prefix).await?;
     }
@@ -97,15 +114,38 @@ async fn beside() -> Result<(), Fault> {
     let [(_, _, plain), (_, _, ours)] = &mut sides;
     let row = |name: &str, wanted: &str, of: &dyn Fn(&Side) -> f64| {
         let (bare, ours) = (of(plain), of(ours));
-        say(&format!("{name:<44} {bare:>10.2} {ours:>10.2} {:>8.2}   {wanted}", ours / bare))
+        say(&format!(
+            "{name:<44} {bare:>10.2} {ours:>10.2} {:>8.2}   {wanted}",
+            ours / bare
+        ))
     };
-    say(&format!("\n{:<44} {:>10} {:>10} {:>8}   wanted", "", "bare", "sayso", "ratio"))?;
-    row("new command to reply at 100/s, median, ms", "at most 2", &|side| ms(quantile(&side.latencies, 0.5)))?;
-    row("new command to reply at 100/s, p99, ms", "", &|side| ms(quantile(&side.latencies, 0.99)))?;
-    row("new commands a second, 64 in flight", "at least 0.5", &|side| f64::from(side.done) / side.took.as_secs_f64())?;
-    row("CPU for 1,000 commands at 100/s, ms", "", &|side| ms(side.cpu_paced) * 1000.0 / f64::from(side.paced))?;
-    row("CPU for 1,000 commands, 64 in flight, ms", "", &|side| ms(side.cpu_flooded) * 1000.0 / f64::from(side.done))?;
-    say(&format!("commands not done: bare {}, sayso {}", plain.lost, ours.lost))
+    say(&format!(
+        "\n{:<44} {:>10} {:>10} {:>8}   wanted",
+        "", "bare", "sayso", "ratio"
+    ))?;
+    row(
+        "new command to reply at 100/s, median, ms",
+        "at most 2",
+        &|side| ms(quantile(&side.latencies, 0.5)),
+    )?;
+    row("new command to reply at 100/s, p99, ms", "", &|side| {
+        ms(quantile(&side.latencies, 0.99))
+    })?;
+    row(
+        "new commands a second, 64 in flight",
+        "at least 0.5",
+        &|side| f64::from(side.done) / side.took.as_secs_f64(),
+    )?;
+    row("CPU for 1,000 commands at 100/s, ms", "", &|side| {
+        ms(side.cpu_paced) * 1000.0 / f64::from(side.paced)
+    })?;
+    row("CPU for 1,000 commands, 64 in flight, ms", "", &|side| {
+        ms(side.cpu_flooded) * 1000.0 / f64::from(side.done)
+    })?;
+    say(&format!(
+        "commands not done: bare {}, sayso {}",
+        plain.lost, ours.lost
+    ))
 }
 
 /// What one side came to.
@@ -139,7 +179,15 @@ const TURNS: usize = 4;
 async fn faults() -> Result<(), Fault> {
     let mut table = format!(
         "\n{:<6} {:>8} {:>10} {:>10} {:>12} {:>9} {:>14} {:>14} {:>7}\n",
-        "first", "done", "median ms", "slowest ms", "calls to it", "not done", "known p99 quiet", "in the fault", "ratio"
+        "first",
+        "done",
+        "median ms",
+        "slowest ms",
+        "calls to it",
+        "not done",
+        "known p99 quiet",
+        "in the fault",
+        "ratio"
     );
     for (name, status) in [("429", 429), ("500", 500), ("hang", HANGS)] {
         let folder = tempfile::tempdir()?;
@@ -156,11 +204,18 @@ async fn faults() -> Result<(), Fault> {
         // The known ones by turns, so that what else the machine does is in both.
         for _ in 1..TURNS {
             models[0].turn(GOOD);
-            quiet.known.extend(load.paced(SAYSO, 100, (20, 200)).await?.known);
+            quiet
+                .known
+                .extend(load.paced(SAYSO, 100, (20, 200)).await?.known);
             models[0].turn(status);
-            fault.known.extend(load.paced(SAYSO, 100, (20, 200)).await?.known);
+            fault
+                .known
+                .extend(load.paced(SAYSO, 100, (20, 200)).await?.known);
         }
-        let (before, during) = (ms(quantile_of(&mut quiet.known, 0.99)), ms(quantile_of(&mut fault.known, 0.99)));
+        let (before, during) = (
+            ms(quantile_of(&mut quiet.known, 0.99)),
+            ms(quantile_of(&mut fault.known, 0.99)),
+        );
         writeln!(
             table,
             "{name:<6} {:>8} {:>10.1} {:>10.1} {calls:>12} {:>9} {before:>15.2} {during:>14.2} {:>7.2}",
@@ -184,15 +239,29 @@ async fn memory(count: usize) -> Result<(), Fault> {
     let mut load = Load::connect(port, &[SAYSO]).await?;
     let ours = sayso(folder.path(), port, &[&model])?;
     load.until_it_serves(SAYSO).await?;
-    say(&format!("{:>9} {:>13} {:>8} {:>8} {:>12}", "commands", "resident MiB", "tasks", "threads", "descriptors"))?;
+    say(&format!(
+        "{:>9} {:>13} {:>8} {:>8} {:>12}",
+        "commands", "resident MiB", "tasks", "threads", "descriptors"
+    ))?;
     let steps = 20;
     for step in 0..=steps {
         // Longer than a connection nobody uses is kept, at the beginning and the end: what is left then is left for good.
-        load.rest(if step % steps == 0 { LEFT_ALONE } else { Duration::from_secs(2) }).await?;
+        load.rest(if step % steps == 0 {
+            LEFT_ALONE
+        } else {
+            Duration::from_secs(2)
+        })
+        .await?;
         let page = page(&folder.path().join("metrics")).await?;
-        let (resident, threads) = (f64::from(ours.resident_kib()?) / 1024.0, ours.status("Threads:")?);
+        let (resident, threads) = (
+            f64::from(ours.resident_kib()?) / 1024.0,
+            ours.status("Threads:")?,
+        );
         let [tasks, open] = ["sayso_tasks", "process_open_fds"].map(|name| value(&page, name));
-        say(&format!("{:>9} {resident:>13.1} {tasks:>8} {threads:>8} {open:>12}", count / steps * step))?;
+        say(&format!(
+            "{:>9} {resident:>13.1} {tasks:>8} {threads:>8} {open:>12}",
+            count / steps * step
+        ))?;
         if step < steps {
             let (heard, _) = load.flooded(SAYSO, IN_FLIGHT / 2, count / steps).await?;
             if !heard.not_done.is_empty() {
@@ -214,14 +283,19 @@ async fn page(socket: &Path) -> Result<String, Fault> {
 
 /// A gauge of a page; "?" where it is not there.
 fn value<'a>(page: &'a str, name: &str) -> &'a str {
-    page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap_or("?")
+    page.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        .unwrap_or("?")
 }
 
 /// Starts sayso as it would run on a gateway, with these models in this order.
 fn sayso(folder: &Path, port: u16, models: &[&Fake]) -> Result<Program, Fault> {
     let mut home = String::new();
     for n in 0..DEVICES {
-        writeln!(home, "[device.d{n}]\nname = \"lamp {n}\"\nkind = \"light\"\ncan = [\"power\"]\nzigbee2mqtt = \"lamp {n}\"")?;
+        writeln!(
+            home,
+            "[device.d{n}]\nname = \"lamp {n}\"\nkind = \"light\"\ncan = [\"power\"]\nzigbee2mqtt = \"lamp {n}\""
+        )?;
     }
     std::fs::write(folder.join("home.toml"), home)?;
     let mut settings = format!(
@@ -239,7 +313,12 @@ fn sayso(folder: &Path, port: u16, models: &[&Fake]) -> Result<Program, Fault> {
     }
     let file = folder.join("sayso.toml");
     std::fs::write(&file, settings)?;
-    Program::start(Command::new(env!("CARGO_BIN_EXE_sayso")).arg("run").arg("--config").arg(file))
+    Program::start(
+        Command::new(env!("CARGO_BIN_EXE_sayso"))
+            .arg("run")
+            .arg("--config")
+            .arg(file),
+    )
 }
 
 fn say(text: &str) -> Result<(), Fault> {
@@ -261,8 +340,16 @@ fn quantile(times: &[Duration], q: f64) -> Duration {
 }
 
 /// The nearest-rank quantile of sorted values.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index far below 2^53, clamped")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an index far below 2^53, clamped"
+)]
 fn nearest(sorted: &[Duration], q: f64) -> Duration {
     let rank = (q * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
+    sorted
+        .get(rank.clamp(1, sorted.len().max(1)) - 1)
+        .copied()
+        .unwrap_or_default()
 }

@@ -17,9 +17,14 @@ const AT_ONCE: u32 = 64;
 const TOLD: u32 = 100_000;
 
 pub(crate) async fn grow() -> Result<(), Fault> {
-    let folder = tempfile::Builder::new().prefix("journal-growth-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let folder = tempfile::Builder::new()
+        .prefix("journal-growth-")
+        .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let path = folder.path().join("store");
-    let (journal, _) = Journal::open(Some(Arc::new(open(&Settings::default(), &path)?)), Duration::from_mins(1))?;
+    let (journal, _) = Journal::open(
+        Some(Arc::new(open(&Settings::default(), &path)?)),
+        Duration::from_mins(1),
+    )?;
     let mut largest = 0;
     for n in 1..=COMMANDS {
         command(&journal, n);
@@ -29,11 +34,19 @@ pub(crate) async fn grow() -> Result<(), Fault> {
         if n % TOLD == 0 {
             let bytes = size(&path)?;
             largest = largest.max(bytes);
-            say(&format!("after {n:>9} commands: {:>7.1} MiB, {} remembered", mib(bytes), journal.counts().0));
+            say(&format!(
+                "after {n:>9} commands: {:>7.1} MiB, {} remembered",
+                mib(bytes),
+                journal.counts().0
+            ));
         }
     }
     drop(journal);
-    say(&format!("largest {:.1} MiB, after the end {:.1} MiB", mib(largest), mib(size(&path)?)));
+    say(&format!(
+        "largest {:.1} MiB, after the end {:.1} MiB",
+        mib(largest),
+        mib(size(&path)?)
+    ));
     Ok(())
 }
 
@@ -48,9 +61,21 @@ fn command(journal: &Journal, n: u32) {
         id: Some(n.to_string()),
         until: journal.moment(Duration::from_mins(1)),
     };
-    let Entry::New(mark) = journal.receive(received, 1, false) else { return };
+    let Entry::New(mark) = journal.receive(received, 1, false) else {
+        return;
+    };
     let (id, speech, via) = (n.to_string(), "Kitchen light: on.".into(), "local".into());
-    let reply = Reply { id, text, outcome: Outcome::Done, actions: Vec::new(), speech, via, ms: 0.3, why: None, retry_after: None };
+    let reply = Reply {
+        id,
+        text,
+        outcome: Outcome::Done,
+        actions: Vec::new(),
+        speech,
+        via,
+        ms: 0.3,
+        why: None,
+        retry_after: None,
+    };
     journal.answered(mark, &reply);
     journal.told(mark);
 }
@@ -61,5 +86,7 @@ fn mib(bytes: u64) -> f64 {
 }
 
 fn size(path: &Path) -> Result<u64, Fault> {
-    fs::read_dir(path)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+    fs::read_dir(path)?
+        .map(|entry| Ok(entry?.metadata()?.len()))
+        .sum()
 }

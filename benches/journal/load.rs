@@ -32,7 +32,12 @@ impl Load {
         for prefix in prefixes {
             client.try_subscribe(format!("{prefix}/action/+"), QoS::AtMostOnce)?;
         }
-        Ok(Self { client, events, waiting: HashMap::new(), said: 0 })
+        Ok(Self {
+            client,
+            events,
+            waiting: HashMap::new(),
+            said: 0,
+        })
     }
 
     fn say(&mut self, prefix: &str, text: &str) -> Result<(), Fault> {
@@ -40,21 +45,36 @@ impl Load {
         let id = format!("n{}", self.said);
         self.waiting.insert(id.clone(), Instant::now());
         let payload = json!({"text": text, "id": id}).to_string();
-        Ok(self.client.try_publish(format!("{prefix}/command/load"), QoS::AtLeastOnce, false, payload)?)
+        Ok(self.client.try_publish(
+            format!("{prefix}/command/load"),
+            QoS::AtLeastOnce,
+            false,
+            payload,
+        )?)
     }
 
     fn arrived(&mut self, event: &Event) -> Option<Duration> {
-        let Event::Incoming(Packet::Publish(action)) = event else { return None };
+        let Event::Incoming(Packet::Publish(action)) = event else {
+            return None;
+        };
         let action: Json = serde_json::from_slice(&action.payload).ok()?;
         Some(self.waiting.remove(action["command"].as_str()?)?.elapsed())
     }
 
     /// Says `count` commands at `rate` a second; gives how long each took to its action.
-    pub(crate) async fn paced(&mut self, prefix: &str, text: &str, rate: u32, count: u32) -> Result<Vec<Duration>, Fault> {
+    pub(crate) async fn paced(
+        &mut self,
+        prefix: &str,
+        text: &str,
+        rate: u32,
+        count: u32,
+    ) -> Result<Vec<Duration>, Fault> {
         let mut clock = interval(Duration::from_secs(1) / rate);
         let (mut latencies, mut said) = (Vec::new(), 0);
         let mut end = None;
-        while !(said == count && (self.waiting.is_empty() || end.is_some_and(|end| Instant::now() >= end))) {
+        while !(said == count
+            && (self.waiting.is_empty() || end.is_some_and(|end| Instant::now() >= end)))
+        {
             tokio::select! {
                 event = self.events.poll() => latencies.extend(self.arrived(&event?)),
                 _ = clock.tick(), if said < count => {
@@ -74,7 +94,11 @@ impl Load {
     /// Waits until the program acts.
     pub(crate) async fn ready(&mut self, prefix: &str) -> Result<(), Fault> {
         let end = Instant::now() + Duration::from_secs(20);
-        while self.paced(prefix, "turn on the lamp", 10, 1).await?.is_empty() {
+        while self
+            .paced(prefix, "turn on the lamp", 10, 1)
+            .await?
+            .is_empty()
+        {
             if Instant::now() > end {
                 return Err(format!("`{prefix}` does nothing").into());
             }

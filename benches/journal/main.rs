@@ -12,7 +12,10 @@ use std::time::Duration;
 mod growth;
 mod load;
 #[path = "../relay/program.rs"]
-#[expect(dead_code, reason = "the relay's benchmark counts more of it, and has a broker of its own")]
+#[expect(
+    dead_code,
+    reason = "the relay's benchmark counts more of it, and has a broker of its own"
+)]
 mod program;
 mod stage;
 mod wear;
@@ -29,7 +32,9 @@ const RATE: u32 = 100;
 
 fn main() -> ExitCode {
     let wanted = |what: &str| std::env::args().any(|argument| argument == what);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let outcome = runtime.map_err(Fault::from).and_then(|runtime| {
         runtime.block_on(async {
             if wanted("--growth") {
@@ -73,10 +78,26 @@ async fn latency(stage: &Stage) -> Result<(), Fault> {
     for side in &mut sides {
         side.sort_unstable();
     }
-    say(&format!("{:<36}{:>12}{:>12}{:>8}", "command to action at 100/s", "no journal", "journal", "ratio"));
-    for (name, at) in [("median", 50), ("90th percentile", 90), ("99th percentile", 99)] {
-        let [without, with] = sides.each_ref().map(|side| side.get(side.len() * at / 100).copied().unwrap_or_default().as_secs_f64() * 1000.0);
-        say(&format!("  {name:<34}{without:>9.3} ms{with:>9.3} ms{:>8.2}", with / without));
+    say(&format!(
+        "{:<36}{:>12}{:>12}{:>8}",
+        "command to action at 100/s", "no journal", "journal", "ratio"
+    ));
+    for (name, at) in [
+        ("median", 50),
+        ("90th percentile", 90),
+        ("99th percentile", 99),
+    ] {
+        let [without, with] = sides.each_ref().map(|side| {
+            side.get(side.len() * at / 100)
+                .copied()
+                .unwrap_or_default()
+                .as_secs_f64()
+                * 1000.0
+        });
+        say(&format!(
+            "  {name:<34}{without:>9.3} ms{with:>9.3} ms{:>8.2}",
+            with / without
+        ));
     }
     Ok(())
 }

@@ -26,17 +26,31 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn open() -> Result<Self, Fault> {
-        let folder = tempfile::Builder::new().prefix("journal-bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?.port();
+        let folder = tempfile::Builder::new()
+            .prefix("journal-bench-")
+            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await?
+            .local_addr()?
+            .port();
         let broker = mosquitto(folder.path(), port)?;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .await
+            .is_err()
+        {
             sleep(Duration::from_millis(10)).await;
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let model_port = listener.local_addr()?.port();
         let mut beside = JoinSet::new();
         beside.spawn(model(listener));
-        Ok(Self { port, model: model_port, folder, _broker: broker, _beside: beside })
+        Ok(Self {
+            port,
+            model: model_port,
+            folder,
+            _broker: broker,
+            _beside: beside,
+        })
     }
 
     /// Starts the program; `prefix` is its name and begins its topics.
@@ -48,7 +62,10 @@ impl Stage {
 /// What the kernel counted as written to the disk for a program, in bytes.
 pub(crate) fn written(program: &Program) -> Result<u64, Fault> {
     let counts = fs::read_to_string(format!("/proc/{}/io", program.id()))?;
-    let line = counts.lines().find_map(|line| line.strip_prefix("write_bytes: ")).ok_or("the kernel does not count what is written")?;
+    let line = counts
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "))
+        .ok_or("the kernel does not count what is written")?;
     Ok(line.trim().parse()?)
 }
 
@@ -57,22 +74,57 @@ fn mosquitto(folder: &Path, port: u16) -> Result<Program, Fault> {
     let file = folder.join("mosquitto.conf");
     fs::write(
         &file,
-        format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nset_tcp_nodelay true\nlog_type none\n"),
+        format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nset_tcp_nodelay true\nlog_type none\n"
+        ),
     )?;
-    let start = |name: &str| Program::start(Command::new(name).arg("-c").arg(&file).stderr(Stdio::null()));
-    start("mosquitto").or_else(|_| start("/usr/sbin/mosquitto")).map_err(|_| "mosquitto is not installed: `apt-get install mosquitto`".into())
+    let start = |name: &str| {
+        Program::start(
+            Command::new(name)
+                .arg("-c")
+                .arg(&file)
+                .stderr(Stdio::null()),
+        )
+    };
+    start("mosquitto")
+        .or_else(|_| start("/usr/sbin/mosquitto"))
+        .map_err(|_| "mosquitto is not installed: `apt-get install mosquitto`".into())
 }
 
-fn sayso(folder: &Path, prefix: &str, port: u16, model: u16, journal: bool) -> Result<Program, Fault> {
+fn sayso(
+    folder: &Path,
+    prefix: &str,
+    port: u16,
+    model: u16,
+    journal: bool,
+) -> Result<Program, Fault> {
     let folder: PathBuf = folder.join(prefix);
     fs::create_dir(&folder)?;
-    let store = if journal { "[store]\npath = \"store\"\n" } else { "" };
-    let provider = format!("[[provider]]\nname = \"m\"\napi = \"openai\"\nbase_url = \"http://127.0.0.1:{model}/v1\"\nmodel = \"scripted\"\n");
-    let mqtt = format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nclient_id = \"{prefix}\"\nprefix = \"{prefix}\"\n");
-    fs::write(folder.join("sayso.toml"), format!("home = \"home.toml\"\n{mqtt}{store}{provider}"))?;
-    fs::write(folder.join("home.toml"), "[device.lamp]\nkind = \"light\"\n")?;
+    let store = if journal {
+        "[store]\npath = \"store\"\n"
+    } else {
+        ""
+    };
+    let provider = format!(
+        "[[provider]]\nname = \"m\"\napi = \"openai\"\nbase_url = \"http://127.0.0.1:{model}/v1\"\nmodel = \"scripted\"\n"
+    );
+    let mqtt = format!(
+        "[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nclient_id = \"{prefix}\"\nprefix = \"{prefix}\"\n"
+    );
+    fs::write(
+        folder.join("sayso.toml"),
+        format!("home = \"home.toml\"\n{mqtt}{store}{provider}"),
+    )?;
+    fs::write(
+        folder.join("home.toml"),
+        "[device.lamp]\nkind = \"light\"\n",
+    )?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
-    command.args(["run", "--config"]).arg(folder.join("sayso.toml")).env("RUST_LOG", "warn").env_remove("STATE_DIRECTORY");
+    command
+        .args(["run", "--config"])
+        .arg(folder.join("sayso.toml"))
+        .env("RUST_LOG", "warn")
+        .env_remove("STATE_DIRECTORY");
     Program::start(&mut command)
 }
 
@@ -81,12 +133,17 @@ async fn model(listener: TcpListener) {
     let action = json!({"device": "lamp", "property": "power", "op": "set", "value": "on"});
     let said = json!({"actions": [action], "speech": null, "question": null}).to_string();
     let body = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}).to_string();
-    let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     while let Ok((mut stream, _)) = listener.accept().await {
         let mut read = vec![0; 1 << 20];
         let mut had = 0;
         // The request is over when nothing more comes for a moment.
-        while let Ok(Ok(n @ 1..)) = tokio::time::timeout(Duration::from_millis(100), stream.read(&mut read)).await {
+        while let Ok(Ok(n @ 1..)) =
+            tokio::time::timeout(Duration::from_millis(100), stream.read(&mut read)).await
+        {
             had += n;
         }
         if had > 0 {

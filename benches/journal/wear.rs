@@ -18,7 +18,10 @@ const WARM: u32 = 75;
 const MEASURED: u32 = 60;
 
 /// What is said, and how it is understood.
-const SAID: [(&str, &str); 2] = [("understood at home", "turn on the lamp"), ("recalled", "make it a little less gloomy in here")];
+const SAID: [(&str, &str); 2] = [
+    ("understood at home", "turn on the lamp"),
+    ("recalled", "make it a little less gloomy in here"),
+];
 
 /// Each pace and way with a store of its own, all at the same time.
 pub(crate) async fn bytes(stage: &Stage) -> Result<(), Fault> {
@@ -33,9 +36,17 @@ pub(crate) async fn bytes(stage: &Stage) -> Result<(), Fault> {
                 load.paced(&prefix, text, 1, 1).await?;
                 load.paced(&prefix, text, pace, pace * WARM).await?;
                 let before = written(&program)?;
-                let arrived = load.paced(&prefix, text, pace, pace * MEASURED).await?.len();
+                let arrived = load
+                    .paced(&prefix, text, pace, pace * MEASURED)
+                    .await?
+                    .len();
                 sleep(Duration::from_secs(1)).await;
-                Ok::<_, Fault>((pace, n, (written(&program)? - before) / u64::from(pace * MEASURED), arrived))
+                Ok::<_, Fault>((
+                    pace,
+                    n,
+                    (written(&program)? - before) / u64::from(pace * MEASURED),
+                    arrived,
+                ))
             });
         }
     }
@@ -49,7 +60,12 @@ pub(crate) async fn bytes(stage: &Stage) -> Result<(), Fault> {
         let mut line = format!("  at {pace:>3}/s");
         for (_, n, each, arrived) in rows.iter().filter(|row| row.0 == pace) {
             // Writing to a text cannot fail.
-            let _ = write!(line, "   {} {each:>6} ({arrived} of {} acted)", SAID[*n].0, pace * MEASURED);
+            let _ = write!(
+                line,
+                "   {} {each:>6} ({arrived} of {} acted)",
+                SAID[*n].0,
+                pace * MEASURED
+            );
         }
         say(&line);
     }

@@ -15,7 +15,10 @@ pub(crate) const ROLE: &str = "bare-relay";
 /// Relays until it is killed.
 pub(crate) fn run(port: &str) -> Result<(), Fault> {
     let port = port.parse()?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(relay(port))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(relay(port))
 }
 
 /// A client's options, the same for the relay and for the load.
@@ -23,7 +26,10 @@ pub(crate) fn options(client_id: &str, port: u16) -> MqttOptions {
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true); // with Nagle's algorithm on, the algorithm is what is measured
     let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
-    options.set_keep_alive(Duration::from_secs(30)).set_max_packet_size(Some(4 << 20)).set_network_options(network);
+    options
+        .set_keep_alive(Duration::from_secs(30))
+        .set_max_packet_size(Some(4 << 20))
+        .set_network_options(network);
     options
 }
 
@@ -31,14 +37,31 @@ async fn relay(port: u16) -> Result<(), Fault> {
     let (client, mut events) = AsyncClient::new(options("bare-relay", port), 1024);
     client.try_subscribe(format!("{}/command/+", RELAY.prefix), QoS::AtLeastOnce)?;
     loop {
-        let Event::Incoming(Packet::Publish(command)) = events.poll().await? else { continue };
+        let Event::Incoming(Packet::Publish(command)) = events.poll().await? else {
+            continue;
+        };
         let text = std::str::from_utf8(&command.payload)?;
-        let Some((on, name)) = text.strip_prefix("turn ").and_then(|rest| rest.split_once(" the ")) else { continue };
-        client.try_publish(format!("{}/{name}/set", RELAY.base), QoS::AtLeastOnce, false, format!(r#"{{"state":"{}"}}"#, on.to_uppercase()))?;
+        let Some((on, name)) = text
+            .strip_prefix("turn ")
+            .and_then(|rest| rest.split_once(" the "))
+        else {
+            continue;
+        };
+        client.try_publish(
+            format!("{}/{name}/set", RELAY.base),
+            QoS::AtLeastOnce,
+            false,
+            format!(r#"{{"state":"{}"}}"#, on.to_uppercase()),
+        )?;
         let reply = format!(
             r#"{{"id":"0123456789abcdef","text":"{text}","outcome":"done","actions":[{{"device":"{}","property":"power","op":"set","value":"{on}"}}],"speech":"Turned {on} the {name}.","via":"local","ms":0.123}}"#,
             name.replace(' ', "_")
         );
-        client.try_publish(format!("{}/reply/load", RELAY.prefix), QoS::AtLeastOnce, false, reply)?;
+        client.try_publish(
+            format!("{}/reply/load", RELAY.prefix),
+            QoS::AtLeastOnce,
+            false,
+            reply,
+        )?;
     }
 }

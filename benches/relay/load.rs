@@ -11,10 +11,18 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use crate::{Fault, bare};
 
 /// The areas of the benchmark's home.
-pub(crate) const AREAS: [&str; 12] =
-    ["kitchen", "bedroom", "bathroom", "hallway", "study", "nursery", "garage", "attic", "cellar", "porch", "pantry", "library"];
+pub(crate) const AREAS: [&str; 12] = [
+    "kitchen", "bedroom", "bathroom", "hallway", "study", "nursery", "garage", "attic", "cellar",
+    "porch", "pantry", "library",
+];
 /// What stands in each of them: 60 devices in all.
-pub(crate) const THINGS: [(&str, &str); 5] = [("ceiling light", "light"), ("wall lamp", "light"), ("fan", "fan"), ("socket", "switch"), ("heater", "switch")];
+pub(crate) const THINGS: [(&str, &str); 5] = [
+    ("ceiling light", "light"),
+    ("wall lamp", "light"),
+    ("fan", "fan"),
+    ("socket", "switch"),
+    ("heater", "switch"),
+];
 
 /// How long a program may take to its first action.
 const START: Duration = Duration::from_secs(20);
@@ -54,9 +62,16 @@ impl Load {
     /// Connects, and listens to every device of both sides.
     pub(crate) async fn connect(port: u16, routes: &[Route]) -> Result<Self, Fault> {
         let (client, events) = AsyncClient::new(bare::options("load", port), 1024);
-        let mut load = Self { client, events, waiting: HashMap::new(), under_way: 0, said: 0 };
+        let mut load = Self {
+            client,
+            events,
+            waiting: HashMap::new(),
+            under_way: 0,
+            said: 0,
+        };
         for route in routes {
-            load.client.try_subscribe(format!("{}/+/set", route.base), QoS::AtLeastOnce)?;
+            load.client
+                .try_subscribe(format!("{}/+/set", route.base), QoS::AtLeastOnce)?;
         }
         let mut acknowledged = 0;
         while acknowledged < routes.len() {
@@ -68,7 +83,11 @@ impl Load {
     }
 
     /// From `began` to the first action, asking until there is one.
-    pub(crate) async fn first_action(&mut self, route: Route, began: Instant) -> Result<Duration, Fault> {
+    pub(crate) async fn first_action(
+        &mut self,
+        route: Route,
+        began: Instant,
+    ) -> Result<Duration, Fault> {
         let mut clock = interval(Duration::from_millis(5));
         loop {
             tokio::select! {
@@ -78,7 +97,12 @@ impl Load {
                 _ = clock.tick() => self.say(route)?,
             }
             if began.elapsed() > START {
-                return Err(format!("`{}` did nothing within {} s", route.prefix, START.as_secs()).into());
+                return Err(format!(
+                    "`{}` did nothing within {} s",
+                    route.prefix,
+                    START.as_secs()
+                )
+                .into());
             }
         }
     }
@@ -98,7 +122,12 @@ impl Load {
     }
 
     /// Says `rate` commands a second for `time`.
-    pub(crate) async fn paced(&mut self, route: Route, rate: u32, time: Duration) -> Result<Paced, Fault> {
+    pub(crate) async fn paced(
+        &mut self,
+        route: Route,
+        rate: u32,
+        time: Duration,
+    ) -> Result<Paced, Fault> {
         let mut latencies = Vec::new();
         let mut clock = interval(Duration::from_secs(1) / rate);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -114,14 +143,21 @@ impl Load {
     }
 
     /// Keeps `in_flight` commands under way for `time`: an action that arrives makes room for the next command.
-    pub(crate) async fn flooded(&mut self, route: Route, in_flight: usize, time: Duration) -> Result<Flooded, Fault> {
+    pub(crate) async fn flooded(
+        &mut self,
+        route: Route,
+        in_flight: usize,
+        time: Duration,
+    ) -> Result<Flooded, Fault> {
         let mut latencies = Vec::new();
         let began = Instant::now();
         for _ in 0..in_flight {
             self.say(route)?;
         }
         while began.elapsed() < time {
-            let Ok(event) = timeout(TAIL, self.events.poll()).await else { break };
+            let Ok(event) = timeout(TAIL, self.events.poll()).await else {
+                break;
+            };
             if let Some(latency) = self.arrived(&event?) {
                 latencies.push(latency);
                 self.say(route)?;
@@ -149,17 +185,31 @@ impl Load {
     fn say(&mut self, route: Route) -> Result<(), Fault> {
         let devices = AREAS.len() * THINGS.len();
         let name = name(self.said % devices);
-        let on = if (self.said / devices).is_multiple_of(2) { "on" } else { "off" };
+        let on = if (self.said / devices).is_multiple_of(2) {
+            "on"
+        } else {
+            "off"
+        };
         self.said += 1;
-        self.waiting.entry(format!("{}/{name}/set", route.base)).or_default().push_back(Instant::now());
+        self.waiting
+            .entry(format!("{}/{name}/set", route.base))
+            .or_default()
+            .push_back(Instant::now());
         self.under_way += 1;
-        self.client.try_publish(format!("{}/command/load", route.prefix), QoS::AtLeastOnce, false, format!("turn {on} the {name}"))?;
+        self.client.try_publish(
+            format!("{}/command/load", route.prefix),
+            QoS::AtLeastOnce,
+            false,
+            format!("turn {on} the {name}"),
+        )?;
         Ok(())
     }
 
     /// How long the command took whose action has arrived.
     fn arrived(&mut self, event: &Event) -> Option<Duration> {
-        let Event::Incoming(Packet::Publish(action)) = event else { return None };
+        let Event::Incoming(Packet::Publish(action)) = event else {
+            return None;
+        };
         let topic = std::str::from_utf8(&action.topic).ok()?;
         let said = self.waiting.get_mut(topic)?.pop_front()?;
         self.under_way -= 1;
@@ -169,5 +219,9 @@ impl Load {
 
 /// What the device of that number is called.
 pub(crate) fn name(device: usize) -> String {
-    format!("{} {}", AREAS[device / THINGS.len() % AREAS.len()], THINGS[device % THINGS.len()].0)
+    format!(
+        "{} {}",
+        AREAS[device / THINGS.len() % AREAS.len()],
+        THINGS[device % THINGS.len()].0
+    )
 }

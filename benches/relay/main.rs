@@ -22,9 +22,15 @@ use stage::Stage;
 type Fault = Box<dyn Error + Send + Sync>;
 
 /// The relay's side: topics as long as sayso's.
-const RELAY: Route = Route { prefix: "relay", base: "baredevices" };
+const RELAY: Route = Route {
+    prefix: "relay",
+    base: "baredevices",
+};
 /// sayso's side, with the default base of `Zigbee2MQTT`.
-const SAYSO: Route = Route { prefix: "sayso", base: "zigbee2mqtt" };
+const SAYSO: Route = Route {
+    prefix: "sayso",
+    base: "zigbee2mqtt",
+};
 /// Commands a second while latency is measured: far more than a house says, far less than either can take.
 const RATE: u32 = 100;
 /// Commands under way while throughput is measured.
@@ -39,8 +45,16 @@ struct Plan {
     flooded: Duration,
 }
 
-const FULL: Plan = Plan { rounds: 4, paced: Duration::from_millis(2500), flooded: Duration::from_millis(2500) };
-const QUICK: Plan = Plan { rounds: 2, paced: Duration::from_secs(1), flooded: Duration::from_secs(1) };
+const FULL: Plan = Plan {
+    rounds: 4,
+    paced: Duration::from_millis(2500),
+    flooded: Duration::from_millis(2500),
+};
+const QUICK: Plan = Plan {
+    rounds: 2,
+    paced: Duration::from_secs(1),
+    flooded: Duration::from_secs(1),
+};
 
 /// What one side came to over all rounds.
 #[derive(Default)]
@@ -68,7 +82,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.as_slice() {
         [role, port] if role == bare::ROLE => bare::run(port),
-        _ => bench(if arguments.iter().any(|argument| argument == "--quick") { &QUICK } else { &FULL }),
+        _ => bench(if arguments.iter().any(|argument| argument == "--quick") {
+            &QUICK
+        } else {
+            &FULL
+        }),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,7 +99,10 @@ fn main() -> ExitCode {
 }
 
 fn bench(plan: &Plan) -> Result<(), Fault> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(plan))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(measure(plan))
 }
 
 async fn measure(plan: &Plan) -> Result<(), Fault> {
@@ -94,13 +115,23 @@ async fn measure(plan: &Plan) -> Result<(), Fault> {
         play(&mut load, RELAY, &relay_program, plan, &mut relay).await?;
         play(&mut load, SAYSO, &sayso_program, plan, &mut sayso).await?;
         let rate = |side: &Side| per_second(side.flooded, side.flooded_for);
-        say(&format!("round {round} of {}: so far relay {:.0}/s, sayso {:.0}/s", plan.rounds, rate(&relay), rate(&sayso)))?;
+        say(&format!(
+            "round {round} of {}: so far relay {:.0}/s, sayso {:.0}/s",
+            plan.rounds,
+            rate(&relay),
+            rate(&sayso)
+        ))?;
     }
     table(&mut relay, &mut sayso)
 }
 
 /// Starts a program, and measures its start and its memory at rest.
-async fn begin(load: &mut Load, route: Route, start: impl FnOnce() -> Result<Program, Fault>, side: &mut Side) -> Result<Program, Fault> {
+async fn begin(
+    load: &mut Load,
+    route: Route,
+    start: impl FnOnce() -> Result<Program, Fault>,
+    side: &mut Side,
+) -> Result<Program, Fault> {
     let began = tokio::time::Instant::now();
     let program = start()?;
     side.first_action = load.first_action(route, began).await?;
@@ -110,7 +141,13 @@ async fn begin(load: &mut Load, route: Route, start: impl FnOnce() -> Result<Pro
 }
 
 /// One round of one side.
-async fn play(load: &mut Load, route: Route, program: &Program, plan: &Plan, side: &mut Side) -> Result<(), Fault> {
+async fn play(
+    load: &mut Load,
+    route: Route,
+    program: &Program,
+    plan: &Plan,
+    side: &mut Side,
+) -> Result<(), Fault> {
     let before = program.cpu()?;
     let Paced { latencies, lost } = load.paced(route, RATE, plan.paced).await?;
     let between = program.cpu()?;
@@ -129,26 +166,66 @@ async fn play(load: &mut Load, route: Route, program: &Program, plan: &Plan, sid
 fn table(relay: &mut Side, sayso: &mut Side) -> Result<(), Fault> {
     relay.latencies.sort_unstable();
     sayso.latencies.sort_unstable();
-    let row = |name, unit, digits, of| Row { name, unit, digits, of };
+    let row = |name, unit, digits, of| Row {
+        name,
+        unit,
+        digits,
+        of,
+    };
     let rows = [
-        row("command to action at 100/s, median", "ms", 2, |side| ms(quantile(&side.latencies, 0.5))),
-        row("command to action at 100/s, p99", "ms", 2, |side| ms(quantile(&side.latencies, 0.99))),
-        row("commands a second, 64 in flight", "/s", 0, |side| per_second(side.flooded, side.flooded_for)),
-        row("CPU for 1,000 commands, at 100/s", "ms", 0, |side| per_thousand(side.paced_cpu, side.paced)),
-        row("CPU for 1,000 commands, 64 in flight", "ms", 0, |side| per_thousand(side.flooded_cpu, side.flooded)),
-        row("exec to first action", "ms", 0, |side| ms(side.first_action)),
-        row("resident after 3 s idle", "MiB", 1, |side| f64::from(side.resident_kib) / 1024.0),
+        row("command to action at 100/s, median", "ms", 2, |side| {
+            ms(quantile(&side.latencies, 0.5))
+        }),
+        row("command to action at 100/s, p99", "ms", 2, |side| {
+            ms(quantile(&side.latencies, 0.99))
+        }),
+        row("commands a second, 64 in flight", "/s", 0, |side| {
+            per_second(side.flooded, side.flooded_for)
+        }),
+        row("CPU for 1,000 commands, at 100/s", "ms", 0, |side| {
+            per_thousand(side.paced_cpu, side.paced)
+        }),
+        row("CPU for 1,000 commands, 64 in flight", "ms", 0, |side| {
+            per_thousand(side.flooded_cpu, side.flooded)
+        }),
+        row(
+            "exec to first action",
+            "ms",
+            0,
+            |side| ms(side.first_action),
+        ),
+        row("resident after 3 s idle", "MiB", 1, |side| {
+            f64::from(side.resident_kib) / 1024.0
+        }),
     ];
-    say(&format!("\n{:<38} {:>12} {:>12} {:>8}", "", "relay", "sayso", "ratio"))?;
-    for Row { name, unit, digits, of } in rows {
+    say(&format!(
+        "\n{:<38} {:>12} {:>12} {:>8}",
+        "", "relay", "sayso", "ratio"
+    ))?;
+    for Row {
+        name,
+        unit,
+        digits,
+        of,
+    } in rows
+    {
         let (bare, ours) = (of(relay), of(sayso));
-        say(&format!("{name:<38} {:>12} {:>12} {:>8.2}", format!("{bare:.digits$} {unit}"), format!("{ours:.digits$} {unit}"), ours / bare))?;
+        say(&format!(
+            "{name:<38} {:>12} {:>12} {:>8.2}",
+            format!("{bare:.digits$} {unit}"),
+            format!("{ours:.digits$} {unit}"),
+            ours / bare
+        ))?;
     }
     say(&format!(
         "\n{} commands at {RATE}/s and {} in flight for sayso; without an action: relay {}, sayso {}",
         sayso.paced, sayso.flooded, relay.lost, sayso.lost
     ))?;
-    if relay.lost + sayso.lost > 0 { Err("commands were left without an action".into()) } else { Ok(()) }
+    if relay.lost + sayso.lost > 0 {
+        Err("commands were left without an action".into())
+    } else {
+        Ok(())
+    }
 }
 
 fn say(text: &str) -> io::Result<()> {
@@ -170,8 +247,16 @@ fn per_thousand(cpu: Duration, count: usize) -> f64 {
 }
 
 /// The nearest-rank quantile of sorted values.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index far below 2^53, clamped")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an index far below 2^53, clamped"
+)]
 fn quantile(sorted: &[Duration], q: f64) -> Duration {
     let rank = (q * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
+    sorted
+        .get(rank.clamp(1, sorted.len().max(1)) - 1)
+        .copied()
+        .unwrap_or_default()
 }

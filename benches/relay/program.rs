@@ -30,7 +30,12 @@ impl Drop for Program {
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Result<Self, Fault> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().map(Self).map_err(|error| format!("cannot start {command:?}: {error}").into())
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .map(Self)
+            .map_err(|error| format!("cannot start {command:?}: {error}").into())
     }
 
     /// Its process id.
@@ -42,7 +47,12 @@ impl Program {
     pub(crate) fn cpu(&self) -> Result<Duration, Fault> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
         let after_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks: u32 = after_name.split_whitespace().skip(11).take(2).map(str::parse::<u32>).sum::<Result<_, _>>()?;
+        let ticks: u32 = after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(str::parse::<u32>)
+            .sum::<Result<_, _>>()?;
         Ok(TICK * ticks)
     }
 
@@ -54,26 +64,45 @@ impl Program {
     /// A number of its state as the kernel tells it: `Threads:`.
     pub(crate) fn status(&self, field: &str) -> Result<u32, Fault> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or_else(|| format!("no {field} the program has ended"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .ok_or_else(|| format!("no {field} the program has ended"))?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 }
 
 /// Starts mosquitto on a free loopback port, without limits that would touch one side only; its settings lie in `folder`.
 pub(crate) async fn mosquitto(folder: &Path) -> Result<(Program, u16), Fault> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?.port();
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await?
+        .local_addr()?
+        .port();
     let file = folder.join("mosquitto.conf");
     let settings = format!(
         "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\nlog_type none\nsys_interval 0\n"
     );
     fs::write(&file, settings)?;
-    let started = MOSQUITTO.iter().find_map(|name| Program::start(Command::new(name).arg("-c").arg(&file).stderr(Stdio::null())).ok());
+    let started = MOSQUITTO.iter().find_map(|name| {
+        Program::start(
+            Command::new(name)
+                .arg("-c")
+                .arg(&file)
+                .stderr(Stdio::null()),
+        )
+        .ok()
+    });
     let broker = started.ok_or("mosquitto is not installed: `apt-get install mosquitto`")?;
     let listening = async {
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .await
+            .is_err()
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(START, listening).await.map_err(|_| "mosquitto does not listen")?;
+    tokio::time::timeout(START, listening)
+        .await
+        .map_err(|_| "mosquitto does not listen")?;
     Ok((broker, port))
 }

@@ -22,7 +22,11 @@ impl Stage {
     pub(crate) async fn new() -> Result<Self, Fault> {
         let folder = tempfile::tempdir()?;
         let (broker, port) = mosquitto(folder.path()).await?;
-        Ok(Self { _broker: broker, folder, port })
+        Ok(Self {
+            _broker: broker,
+            folder,
+            port,
+        })
     }
 
     /// The broker's port.
@@ -32,7 +36,11 @@ impl Stage {
 
     /// Starts the relay: this binary, in its other role.
     pub(crate) fn relay(&self) -> Result<Program, Fault> {
-        Program::start(Command::new(std::env::current_exe()?).arg(bare::ROLE).arg(self.port.to_string()))
+        Program::start(
+            Command::new(std::env::current_exe()?)
+                .arg(bare::ROLE)
+                .arg(self.port.to_string()),
+        )
     }
 
     /// Starts sayso as it would run on a gateway: journal on disk, 60 devices.
@@ -41,13 +49,21 @@ impl Stage {
         fs::write(folder.join("home.toml"), home())?;
         let file = folder.join("sayso.toml");
         fs::write(&file, settings(folder, self.port))?;
-        Program::start(Command::new(env!("CARGO_BIN_EXE_sayso")).arg("run").arg("--config").arg(file))
+        Program::start(
+            Command::new(env!("CARGO_BIN_EXE_sayso"))
+                .arg("run")
+                .arg("--config")
+                .arg(file),
+        )
     }
 }
 
 fn settings(folder: &Path, port: u16) -> String {
     let store = folder.join("store");
-    format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nclient_id = \"sayso-bench\"\n\n[store]\npath = '{}'\n\n[log]\nfilter = \"warn\"\n", store.display())
+    format!(
+        "[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nclient_id = \"sayso-bench\"\n\n[store]\npath = '{}'\n\n[log]\nfilter = \"warn\"\n",
+        store.display()
+    )
 }
 
 fn home() -> String {
@@ -57,7 +73,10 @@ fn home() -> String {
         let _ = writeln!(text, "[area.{area}]");
         for (thing, kind) in THINGS {
             let id = format!("{area} {thing}").replace(' ', "_");
-            let _ = writeln!(text, "[device.{id}]\nkind = \"{kind}\"\narea = \"{area}\"\ncan = [\"power\"]\nzigbee2mqtt = \"{area} {thing}\"");
+            let _ = writeln!(
+                text,
+                "[device.{id}]\nkind = \"{kind}\"\narea = \"{area}\"\ncan = [\"power\"]\nzigbee2mqtt = \"{area} {thing}\""
+            );
         }
     }
     text

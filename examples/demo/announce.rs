@@ -6,8 +6,15 @@ use serde_json::{Value as Json, json};
 /// Topics and payloads.
 pub(crate) fn all() -> Vec<(String, Json)> {
     let mut all = vec![("zigbee2mqtt/bridge/devices".to_owned(), zigbee())];
-    all.extend([tasmota("coffee", "Coffee machine", 1), tasmota("garden", "Garden lights", 2)]);
-    all.extend(home_assistant().into_iter().map(|(path, payload)| (format!("homeassistant/{path}/config"), payload)));
+    all.extend([
+        tasmota("coffee", "Coffee machine", 1),
+        tasmota("garden", "Garden lights", 2),
+    ]);
+    all.extend(
+        home_assistant()
+            .into_iter()
+            .map(|(path, payload)| (format!("homeassistant/{path}/config"), payload)),
+    );
     all
 }
 
@@ -25,15 +32,27 @@ fn zigbee() -> Json {
     let bolt = json!([{"type": "binary", "name": "state", "property": "state", "access": 7, "value_on": "LOCK", "value_off": "UNLOCK"}]);
     let modes = json!({"type": "enum", "name": "system_mode", "property": "system_mode", "access": 7, "values": ["off", "heat", "auto"]});
     let measured = json!({"type": "numeric", "name": "local_temperature", "property": "local_temperature", "access": 1, "unit": "°C"});
-    let climate = json!([number("occupied_heating_setpoint", 5, 30, "°C"), modes, measured]);
+    let climate = json!([
+        number("occupied_heating_setpoint", 5, 30, "°C"),
+        modes,
+        measured
+    ]);
     let fan = json!([switched, number("speed", 0, 254, "")]);
     let plain = json!([switched, brightness]);
     let devices = [
-        ("Kitchen light", "light", json!([switched, brightness, color_temp])),
+        (
+            "Kitchen light",
+            "light",
+            json!([switched, brightness, color_temp]),
+        ),
         ("Living room light", "light", plain.clone()),
         ("Bedroom light", "light", plain.clone()),
         ("Hall light", "light", plain),
-        ("Sofa lamp", "light", json!([switched, brightness, color_temp, color])),
+        (
+            "Sofa lamp",
+            "light",
+            json!([switched, brightness, color_temp, color]),
+        ),
         ("Living room blinds", "cover", blinds.clone()),
         ("Bedroom blinds", "cover", blinds),
         ("Front door", "lock", bolt),
@@ -96,5 +115,11 @@ fn home_assistant() -> Vec<(&'static str, Json)> {
             }
         }
     });
-    vec![("light/kitchen", kitchen), ("device/tv", tv), ("vacuum/robot", vacuum), ("cover/garage", garage), ("device/pump", pump)]
+    vec![
+        ("light/kitchen", kitchen),
+        ("device/tv", tv),
+        ("vacuum/robot", vacuum),
+        ("cover/garage", garage),
+        ("device/pump", pump),
+    ]
 }

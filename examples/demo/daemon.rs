@@ -29,9 +29,18 @@ pub(crate) fn start(folder: &Path, port: u16, models: &[StandIn]) -> Result<Daem
     let config = Config::load(&Place::at(file))?;
     let (tell, told) = mpsc::channel(1);
     let run = move || -> Result<(), String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-        let outside = Outside { notify: Notify::new(None), told, log: Log::default() };
-        runtime.block_on(sayso::daemon::run(config, outside)).map_err(|error| error.to_string())
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        let outside = Outside {
+            notify: Notify::new(None),
+            told,
+            log: Log::default(),
+        };
+        runtime
+            .block_on(sayso::daemon::run(config, outside))
+            .map_err(|error| error.to_string())
     };
     let thread = thread::Builder::new().name("sayso".to_owned()).spawn(run)?;
     Ok(Daemon { tell, thread })

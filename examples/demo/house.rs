@@ -48,12 +48,22 @@ pub(crate) struct Gadget {
 impl Gadget {
     fn zigbee(name: &str, state: Json) -> Self {
         let tells = format!("zigbee2mqtt/{name}");
-        Self { commands: vec![format!("{tells}/set")], tells, answers: None, state, target: None, dialect: Dialect::Zigbee }
+        Self {
+            commands: vec![format!("{tells}/set")],
+            tells,
+            answers: None,
+            state,
+            target: None,
+            dialect: Dialect::Zigbee,
+        }
     }
 
     fn tasmota(topic: &str, commands: &[&str], state: Json) -> Self {
         Self {
-            commands: commands.iter().map(|command| format!("cmnd/{topic}/{command}")).collect(),
+            commands: commands
+                .iter()
+                .map(|command| format!("cmnd/{topic}/{command}"))
+                .collect(),
             tells: format!("tele/{topic}/STATE"),
             answers: Some(format!("stat/{topic}/RESULT")),
             state,
@@ -64,12 +74,29 @@ impl Gadget {
 
     /// One topic for each of these properties below `tells`.
     fn topics(tells: &str, properties: &[&str], state: Json) -> Self {
-        let commands = properties.iter().map(|property| format!("{tells}/{property}/set")).collect();
-        Self { commands, tells: tells.to_owned(), answers: None, state, target: None, dialect: Dialect::Topics }
+        let commands = properties
+            .iter()
+            .map(|property| format!("{tells}/{property}/set"))
+            .collect();
+        Self {
+            commands,
+            tells: tells.to_owned(),
+            answers: None,
+            state,
+            target: None,
+            dialect: Dialect::Topics,
+        }
     }
 
     fn other(command: &str, tells: &str, state: Json, dialect: Dialect) -> Self {
-        Self { commands: vec![command.to_owned()], tells: tells.to_owned(), answers: None, state, target: None, dialect }
+        Self {
+            commands: vec![command.to_owned()],
+            tells: tells.to_owned(),
+            answers: None,
+            state,
+            target: None,
+            dialect,
+        }
     }
 
     /// True of its command topics.
@@ -95,8 +122,15 @@ impl Gadget {
             Dialect::Position => self.target = payload.parse().ok().or(self.target),
             Dialect::Topics => {
                 let key = topic.rsplit('/').nth(1).unwrap_or_default();
-                let value = if matches!(payload, "next" | "previous") { "playing" } else { payload };
-                self.put(key, serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
+                let value = if matches!(payload, "next" | "previous") {
+                    "playing"
+                } else {
+                    payload
+                };
+                self.put(
+                    key,
+                    serde_json::from_str(value).unwrap_or_else(|_| json!(value)),
+                );
             }
         }
     }
@@ -108,10 +142,24 @@ impl Gadget {
                 ("state", Some("STOP")) => self.target = None,
                 ("state", Some("OPEN")) => self.target = Some(100.0),
                 ("state", Some("CLOSE")) => self.target = Some(0.0),
-                ("state", Some("TOGGLE")) => self.put("state", json!(if self.state["state"] == "ON" { "OFF" } else { "ON" })),
+                ("state", Some("TOGGLE")) => self.put(
+                    "state",
+                    json!(if self.state["state"] == "ON" {
+                        "OFF"
+                    } else {
+                        "ON"
+                    }),
+                ),
                 ("position", _) => self.target = value.as_f64(),
                 ("brightness", _) => {
-                    self.put("state", json!(if value.as_f64() > Some(0.0) { "ON" } else { "OFF" }));
+                    self.put(
+                        "state",
+                        json!(if value.as_f64() > Some(0.0) {
+                            "ON"
+                        } else {
+                            "OFF"
+                        }),
+                    );
                     self.put("brightness", value);
                 }
                 _ => self.put(&key, value),
@@ -121,7 +169,14 @@ impl Gadget {
 
     fn obey(&mut self, command: &str, payload: &str) {
         match command {
-            "POWER" if payload == "TOGGLE" => self.put("POWER", json!(if self.state["POWER"] == "ON" { "OFF" } else { "ON" })),
+            "POWER" if payload == "TOGGLE" => self.put(
+                "POWER",
+                json!(if self.state["POWER"] == "ON" {
+                    "OFF"
+                } else {
+                    "ON"
+                }),
+            ),
             "POWER" => self.put("POWER", json!(payload)),
             "Dimmer" => {
                 self.put("POWER", json!(if payload == "0" { "OFF" } else { "ON" }));
@@ -139,9 +194,13 @@ impl Gadget {
 
     /// One step nearer to where it is moving to; true while it was not there yet.
     fn step(&mut self) -> bool {
-        let Some(target) = self.target else { return false };
+        let Some(target) = self.target else {
+            return false;
+        };
         let whole = self.state.as_f64();
-        let now = whole.or_else(|| self.state["position"].as_f64()).unwrap_or_default();
+        let now = whole
+            .or_else(|| self.state["position"].as_f64())
+            .unwrap_or_default();
         let next = now + (target - now).clamp(-10.0, 10.0);
         if (next - target).abs() < 0.5 {
             self.target = None;
@@ -158,15 +217,19 @@ impl Gadget {
     }
 
     fn payload(&self) -> String {
-        self.state.as_str().map_or_else(|| self.state.to_string(), str::to_owned)
+        self.state
+            .as_str()
+            .map_or_else(|| self.state.to_string(), str::to_owned)
     }
 }
 
 /// Every device of the house, as it stands when the demo begins.
 pub(crate) fn gadgets() -> Vec<Gadget> {
     let zigbee = Gadget::zigbee;
-    let mut house: Vec<Gadget> =
-        ["Living room light", "Bedroom light", "Hall light"].iter().map(|name| zigbee(name, json!({"state": "OFF", "brightness": 254}))).collect();
+    let mut house: Vec<Gadget> = ["Living room light", "Bedroom light", "Hall light"]
+        .iter()
+        .map(|name| zigbee(name, json!({"state": "OFF", "brightness": 254})))
+        .collect();
     house.extend([
         zigbee("Kitchen light", json!({"state": "OFF", "brightness": 254, "color_temp": 250})),
         zigbee("Sofa lamp", json!({"state": "OFF", "brightness": 254, "color": {"hex": "#ffffff"}})),
@@ -193,7 +256,12 @@ pub(crate) async fn start(port: u16, tasks: &mut JoinSet<()>) -> Result<(), Faul
         client.try_subscribe(topic.as_str(), QoS::AtLeastOnce)?;
     }
     for gadget in &house {
-        client.try_publish(gadget.tells.as_str(), QoS::AtLeastOnce, true, gadget.payload())?;
+        client.try_publish(
+            gadget.tells.as_str(),
+            QoS::AtLeastOnce,
+            true,
+            gadget.payload(),
+        )?;
     }
     let announced = announce::all();
     for (topic, payload) in &announced {
@@ -225,9 +293,15 @@ async fn live(mut house: Vec<Gadget>, client: AsyncClient, mut events: EventLoop
             _ = clock.tick() => changed.extend(house.iter_mut().filter_map(|gadget| gadget.step().then_some(&*gadget))),
         }
         for gadget in changed {
-            for (topic, retain) in gadget.answers.iter().map(|topic| (topic, false)).chain([(&gadget.tells, true)]) {
+            for (topic, retain) in gadget
+                .answers
+                .iter()
+                .map(|topic| (topic, false))
+                .chain([(&gadget.tells, true)])
+            {
                 // A full queue means the broker is gone; the next poll says so.
-                let _ = client.try_publish(topic.as_str(), QoS::AtLeastOnce, retain, gadget.payload());
+                let _ =
+                    client.try_publish(topic.as_str(), QoS::AtLeastOnce, retain, gadget.payload());
             }
         }
     }

@@ -16,7 +16,10 @@ pub(crate) fn open(client_id: &str, port: u16) -> (AsyncClient, EventLoop) {
     let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true); // with Nagle's algorithm on, the milliseconds shown would be the algorithm's
-    options.set_keep_alive(Duration::from_secs(30)).set_max_packet_size(Some(4 << 20)).set_network_options(network);
+    options
+        .set_keep_alive(Duration::from_secs(30))
+        .set_max_packet_size(Some(4 << 20))
+        .set_network_options(network);
     AsyncClient::new(options, 256)
 }
 
@@ -26,7 +29,11 @@ pub(crate) async fn subscribed(events: &mut EventLoop, count: usize) -> Result<(
 }
 
 /// Polls until the broker has acknowledged so many subscriptions and messages.
-pub(crate) async fn settled(events: &mut EventLoop, subscriptions: usize, messages: usize) -> Result<(), Fault> {
+pub(crate) async fn settled(
+    events: &mut EventLoop,
+    subscriptions: usize,
+    messages: usize,
+) -> Result<(), Fault> {
     let all = async {
         let (mut subscribed, mut published) = (0, 0);
         while subscribed < subscriptions || published < messages {
@@ -38,5 +45,7 @@ pub(crate) async fn settled(events: &mut EventLoop, subscriptions: usize, messag
         }
         Ok::<(), Fault>(())
     };
-    tokio::time::timeout(PATIENCE, all).await.map_err(|_| "the broker did not acknowledge all that was said to it")?
+    tokio::time::timeout(PATIENCE, all)
+        .await
+        .map_err(|_| "the broker did not acknowledge all that was said to it")?
 }

@@ -62,8 +62,14 @@ fn complain(fault: &str) {
 }
 
 fn run(options: &Options) -> Result<Vec<String>, Fault> {
-    sayso::telemetry::log::start(&sayso::telemetry::log::Settings { filter: options.log.clone(), journald: false })?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    sayso::telemetry::log::start(&sayso::telemetry::log::Settings {
+        filter: options.log.clone(),
+        journald: false,
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     let outcome = runtime.block_on(demonstrate(options));
     runtime.shutdown_background(); // a read of the terminal may still be waiting for a line
     outcome
@@ -74,7 +80,10 @@ async fn demonstrate(options: &Options) -> Result<Vec<String>, Fault> {
     let folder = tempfile::tempdir()?;
     let port = broker::start(options.port, &mut tasks).await?;
     house::start(port, &mut tasks).await?;
-    let models = [StandIn::start("stand-in-a", &mut tasks).await?, StandIn::start("stand-in-b", &mut tasks).await?];
+    let models = [
+        StandIn::start("stand-in-a", &mut tasks).await?,
+        StandIn::start("stand-in-b", &mut tasks).await?,
+    ];
     let mut speaker = Speaker::start(port, &mut tasks).await?;
     let daemon = daemon::start(folder.path(), port, &models)?;
     if let Err(fault) = speaker.online().await {

@@ -17,7 +17,11 @@ const HELP: &str = "  Type what you would say: `turn on the kitchen light`, `clo
   heal         it answers again                                       quit         the end";
 
 /// Reads sentences from the terminal until `quit`, the end of the input, or Ctrl-C.
-pub(crate) async fn run(speaker: &mut Speaker, models: &[StandIn], daemon: &Daemon) -> Result<(), Fault> {
+pub(crate) async fn run(
+    speaker: &mut Speaker,
+    models: &[StandIn],
+    daemon: &Daemon,
+) -> Result<(), Fault> {
     let mut lines = BufReader::new(stdin()).lines();
     show::line(HELP)?;
     loop {
@@ -35,7 +39,9 @@ pub(crate) async fn run(speaker: &mut Speaker, models: &[StandIn], daemon: &Daem
                 _ = tokio::signal::ctrl_c() => break None,
             }
         };
-        let Some(typed) = typed else { return show::line("").map_err(Fault::from) };
+        let Some(typed) = typed else {
+            return show::line("").map_err(Fault::from);
+        };
         match typed.trim() {
             "" => {}
             "quit" | "exit" => return Ok(()),
@@ -46,8 +52,14 @@ pub(crate) async fn run(speaker: &mut Speaker, models: &[StandIn], daemon: &Daem
                 }
             }
             "heal" => models.iter().for_each(StandIn::recover),
-            "fail 429" => models.iter().take(1).for_each(|first| first.fail(Mood::Exhausted, 1)),
-            "fail 500" => models.iter().take(1).for_each(|first| first.fail(Mood::Broken, 4)),
+            "fail 429" => models
+                .iter()
+                .take(1)
+                .for_each(|first| first.fail(Mood::Exhausted, 1)),
+            "fail 500" => models
+                .iter()
+                .take(1)
+                .for_each(|first| first.fail(Mood::Broken, 4)),
             sentence => match speaker.say("demo", &[sentence]).await {
                 Ok(outcome) => show::outcome(&outcome, models)?,
                 Err(fault) => show::line(&format!("  {fault}"))?,

@@ -21,7 +21,14 @@ struct Act {
 const FIRST: &str = "stand-in-a";
 const SECOND: &str = "stand-in-b";
 
-const QUIET: Act = Act { title: "", source: "demo", says: &[], fails: None, ends: ("done", "", ""), sends: &[] };
+const QUIET: Act = Act {
+    title: "",
+    source: "demo",
+    says: &[],
+    fails: None,
+    ends: ("done", "", ""),
+    sends: &[],
+};
 
 const ACTS: [Act; 14] = [
     Act {
@@ -35,10 +42,18 @@ const ACTS: [Act; 14] = [
         title: "Two things in one sentence; the blinds take a second",
         says: &["dim the sofa lamp to 40 percent and close the bedroom blinds"],
         ends: ("done", "local", ""),
-        sends: &["zigbee2mqtt/Sofa lamp/set", "zigbee2mqtt/Bedroom blinds/set"],
+        sends: &[
+            "zigbee2mqtt/Sofa lamp/set",
+            "zigbee2mqtt/Bedroom blinds/set",
+        ],
         ..QUIET
     },
-    Act { title: "A question about a device is answered from its state", says: &["is the front door locked?"], ends: ("answered", "local", ""), ..QUIET },
+    Act {
+        title: "A question about a device is answered from its state",
+        says: &["is the front door locked?"],
+        ends: ("answered", "local", ""),
+        ..QUIET
+    },
     Act {
         title: "A number of the device's own, in its own unit",
         says: &["set the workshop pump flow to 12"],
@@ -50,14 +65,20 @@ const ACTS: [Act; 14] = [
         title: "Beyond the local reading: a model is asked",
         says: &["make the living room cosy for a film"],
         ends: ("done", FIRST, ""),
-        sends: &["zigbee2mqtt/Sofa lamp/set", "zigbee2mqtt/Living room blinds/set"],
+        sends: &[
+            "zigbee2mqtt/Sofa lamp/set",
+            "zigbee2mqtt/Living room blinds/set",
+        ],
         ..QUIET
     },
     Act {
         title: "The same again: remembered, nobody is asked",
         says: &["Make the living room cosy for a film!"],
         ends: ("done", "cache", ""),
-        sends: &["zigbee2mqtt/Sofa lamp/set", "zigbee2mqtt/Living room blinds/set"],
+        sends: &[
+            "zigbee2mqtt/Sofa lamp/set",
+            "zigbee2mqtt/Living room blinds/set",
+        ],
         ..QUIET
     },
     Act {
@@ -89,8 +110,19 @@ const ACTS: [Act; 14] = [
         ends: ("refused", "", "not_permitted"),
         ..QUIET
     },
-    Act { title: "What lets somebody in wants a yes", says: &["open the garage door"], ends: ("unclear", "", ""), ..QUIET },
-    Act { title: "... and here it is", says: &["yes"], ends: ("done", "", ""), sends: &["garage/door/set"], ..QUIET },
+    Act {
+        title: "What lets somebody in wants a yes",
+        says: &["open the garage door"],
+        ends: ("unclear", "", ""),
+        ..QUIET
+    },
+    Act {
+        title: "... and here it is",
+        says: &["yes"],
+        ends: ("done", "", ""),
+        sends: &["garage/door/set"],
+        ..QUIET
+    },
     Act {
         title: "Seven questions at once from one source: more than its quota",
         source: "kiosk",
@@ -130,7 +162,11 @@ pub(crate) async fn play(speaker: &mut Speaker, models: &[StandIn]) -> Result<Ve
         let outcome = speaker.say(act.source, act.says).await?;
         show::outcome(&outcome, models)?;
         models.iter().for_each(StandIn::recover);
-        wrong.extend(act.faults(&outcome).into_iter().map(|fault| format!("act {number}: {fault}")));
+        wrong.extend(
+            act.faults(&outcome)
+                .into_iter()
+                .map(|fault| format!("act {number}: {fault}")),
+        );
     }
     Ok(wrong)
 }
@@ -140,9 +176,20 @@ impl Act {
         let (ends, via, why) = self.ends;
         let mut faults = Vec::new();
         let fits = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
-        if !outcome.replies.iter().any(|(reply, _)| reply.outcome == ends && fits(via, &reply.via) && fits(why, reply.why.as_deref().unwrap_or_default())) {
-            let found: Vec<String> = outcome.replies.iter().map(|(reply, _)| format!("{} via {} ({})", reply.outcome, reply.via, reply.speech)).collect();
-            faults.push(format!("wanted `{ends}` via `{via}` why `{why}`, found {}", found.join("; ")));
+        if !outcome.replies.iter().any(|(reply, _)| {
+            reply.outcome == ends
+                && fits(via, &reply.via)
+                && fits(why, reply.why.as_deref().unwrap_or_default())
+        }) {
+            let found: Vec<String> = outcome
+                .replies
+                .iter()
+                .map(|(reply, _)| format!("{} via {} ({})", reply.outcome, reply.via, reply.speech))
+                .collect();
+            faults.push(format!(
+                "wanted `{ends}` via `{via}` why `{why}`, found {}",
+                found.join("; ")
+            ));
         }
         for topic in self.sends {
             if !outcome.sent.iter().any(|message| message.topic == *topic) {
@@ -150,7 +197,11 @@ impl Act {
             }
         }
         if self.sends.is_empty() {
-            faults.extend(outcome.sent.iter().map(|message| format!("`{}` was sent to `{}`", message.payload, message.topic)));
+            faults.extend(
+                outcome.sent.iter().map(|message| {
+                    format!("`{}` was sent to `{}`", message.payload, message.topic)
+                }),
+            );
         } else if outcome.states.is_empty() {
             faults.push("no device told a new state".to_owned());
         }

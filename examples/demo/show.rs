@@ -24,10 +24,20 @@ pub(crate) fn prompt() -> io::Result<()> {
 pub(crate) fn outcome(outcome: &Outcome, models: &[StandIn]) -> io::Result<()> {
     for (reply, took) in &outcome.replies {
         let via = who(reply);
-        let beside = if outcome.replies.len() > 1 { format!("   ({})", reply.text) } else { String::new() };
+        let beside = if outcome.replies.len() > 1 {
+            format!("   ({})", reply.text)
+        } else {
+            String::new()
+        };
         line(&format!("  {:<8} {}{beside}", reply.outcome, reply.speech))?;
-        line(&format!("           {via}, {:.1} ms in sayso, {:.1} ms there and back", reply.ms, took.as_secs_f64() * 1000.0))?;
-        let after = reply.retry_after.map_or_else(String::new, |seconds| format!(", retry after {seconds:.1} s"));
+        line(&format!(
+            "           {via}, {:.1} ms in sayso, {:.1} ms there and back",
+            reply.ms,
+            took.as_secs_f64() * 1000.0
+        ))?;
+        let after = reply.retry_after.map_or_else(String::new, |seconds| {
+            format!(", retry after {seconds:.1} s")
+        });
         if let Some(why) = &reply.why {
             line(&format!("  why      {why}{after}"))?;
         }
@@ -36,7 +46,11 @@ pub(crate) fn outcome(outcome: &Outcome, models: &[StandIn]) -> io::Result<()> {
         let answered = model.answered();
         if !answered.is_empty() {
             let statuses: Vec<String> = answered.iter().map(u16::to_string).collect();
-            line(&format!("  asked    {} answered {}", model.name, statuses.join(", ")))?;
+            line(&format!(
+                "  asked    {} answered {}",
+                model.name,
+                statuses.join(", ")
+            ))?;
         }
     }
     for Message { topic, payload, .. } in &outcome.sent {
@@ -50,7 +64,11 @@ pub(crate) fn outcome(outcome: &Outcome, models: &[StandIn]) -> io::Result<()> {
 
 /// A message that somebody else caused, in place of the waiting prompt.
 pub(crate) fn overheard(message: &Message) -> io::Result<()> {
-    line(&format!("\r  heard    {}  {}", message.topic, cut(&message.payload)))
+    line(&format!(
+        "\r  heard    {}  {}",
+        message.topic,
+        cut(&message.payload)
+    ))
 }
 
 fn who(reply: &Reply) -> String {
@@ -63,5 +81,9 @@ fn who(reply: &Reply) -> String {
 }
 
 fn cut(payload: &str) -> String {
-    if payload.chars().count() <= WIDEST { payload.to_owned() } else { payload.chars().take(WIDEST).chain("…".chars()).collect() }
+    if payload.chars().count() <= WIDEST {
+        payload.to_owned()
+    } else {
+        payload.chars().take(WIDEST).chain("…".chars()).collect()
+    }
 }

@@ -73,7 +73,13 @@ impl Speaker {
         line::subscribed(&mut events, 1).await?;
         let (tells, heard) = mpsc::channel(4096);
         tasks.spawn(listen(events, tells));
-        Ok(Self { client, heard, house: gadgets(), states: BTreeMap::new(), said: 0 })
+        Ok(Self {
+            client,
+            heard,
+            house: gadgets(),
+            states: BTreeMap::new(),
+            said: 0,
+        })
     }
 
     /// Waits until sayso says that it is there.
@@ -88,27 +94,48 @@ impl Speaker {
             }
             Err("the broker is gone".into())
         };
-        timeout(PATIENCE, wait).await.map_err(|_| "sayso did not come online")?
+        timeout(PATIENCE, wait)
+            .await
+            .map_err(|_| "sayso did not come online")?
     }
 
     /// Says `sentences` at once as `source`, and watches until each has its reply and the house has settled.
     pub(crate) async fn say(&mut self, source: &str, sentences: &[&str]) -> Result<Outcome, Fault> {
-        while self.heard.try_recv().is_ok_and(|message| self.sort(message, &mut Outcome::default())) {}
+        while self
+            .heard
+            .try_recv()
+            .is_ok_and(|message| self.sort(message, &mut Outcome::default()))
+        {}
         let began = Instant::now();
         let mut ids = Vec::new();
         for sentence in sentences {
             self.said += 1;
             ids.push(format!("demo-{}-{}", std::process::id(), self.said));
             let payload = json!({"text": sentence, "id": ids.last()}).to_string();
-            self.client.try_publish(format!("sayso/command/{source}"), QoS::AtLeastOnce, false, payload)?;
+            self.client.try_publish(
+                format!("sayso/command/{source}"),
+                QoS::AtLeastOnce,
+                false,
+                payload,
+            )?;
         }
         let mut outcome = Outcome::default();
         loop {
             let missing = sentences.len() - outcome.replies.len();
-            let patience = if missing == 0 { QUIET } else { PATIENCE.saturating_sub(began.elapsed()) };
+            let patience = if missing == 0 {
+                QUIET
+            } else {
+                PATIENCE.saturating_sub(began.elapsed())
+            };
             match timeout(patience, self.heard.recv()).await {
                 Err(_) if missing == 0 => return Ok(outcome),
-                Err(_) => return Err(format!("no reply to {missing} of {sentences:?} within {} s", PATIENCE.as_secs()).into()),
+                Err(_) => {
+                    return Err(format!(
+                        "no reply to {missing} of {sentences:?} within {} s",
+                        PATIENCE.as_secs()
+                    )
+                    .into());
+                }
                 Ok(None) => return Err("the broker is gone".into()),
                 Ok(Some(message)) if message.topic == format!("sayso/reply/{source}") => {
                     let reply: Reply = serde_json::from_str(&message.payload)?;
@@ -127,7 +154,9 @@ impl Speaker {
     pub(crate) async fn overhear(&mut self) -> Option<Message> {
         loop {
             let message = self.heard.recv().await?;
-            let shown = message.topic.starts_with("sayso/command/") || message.topic.starts_with("sayso/reply/") || self.is_command(&message);
+            let shown = message.topic.starts_with("sayso/command/")
+                || message.topic.starts_with("sayso/reply/")
+                || self.is_command(&message);
             self.sort(message.clone(), &mut Outcome::default());
             if shown && !message.retained {
                 return Some(message);
@@ -136,15 +165,23 @@ impl Speaker {
     }
 
     fn is_command(&self, message: &Message) -> bool {
-        self.house.iter().any(|gadget| gadget.listens_on(&message.topic))
+        self.house
+            .iter()
+            .any(|gadget| gadget.listens_on(&message.topic))
     }
 
     /// Puts a message where it belongs. Always true, so that it can stand in a condition.
     fn sort(&mut self, message: Message, outcome: &mut Outcome) -> bool {
         if self.is_command(&message) {
             outcome.sent.push(message);
-        } else if self.house.iter().any(|gadget| gadget.tells == message.topic) {
-            outcome.states.insert(message.topic.clone(), message.payload.clone());
+        } else if self
+            .house
+            .iter()
+            .any(|gadget| gadget.tells == message.topic)
+        {
+            outcome
+                .states
+                .insert(message.topic.clone(), message.payload.clone());
             self.states.insert(message.topic, message.payload);
         }
         true
@@ -155,7 +192,11 @@ async fn listen(mut events: EventLoop, tells: mpsc::Sender<Message>) {
     while let Ok(event) = events.poll().await {
         if let Event::Incoming(Packet::Publish(publish)) = event {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let message = Message { topic: text(&publish.topic), payload: text(&publish.payload), retained: publish.retain };
+            let message = Message {
+                topic: text(&publish.topic),
+                payload: text(&publish.payload),
+                retained: publish.retain,
+            };
             if tells.send(message).await.is_err() {
                 return;
             }

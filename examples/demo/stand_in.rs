@@ -44,7 +44,12 @@ impl StandIn {
     pub(crate) async fn start(name: &'static str, tasks: &mut JoinSet<()>) -> Result<Self, Fault> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        let stand_in = Self { name, port, moods: Arc::default(), answered: Arc::default() };
+        let stand_in = Self {
+            name,
+            port,
+            moods: Arc::default(),
+            answered: Arc::default(),
+        };
         let serving = stand_in.clone();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
@@ -69,7 +74,10 @@ impl StandIn {
 
     /// Makes it answer again.
     pub(crate) fn recover(&self) {
-        self.moods.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.moods
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// The statuses it answered with since last asked.
@@ -81,20 +89,36 @@ impl StandIn {
         stream.set_nodelay(true)?;
         let mut stream = BufStream::new(stream);
         while let Some(body) = request(&mut stream).await? {
-            let mood = self.moods.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let mood = self
+                .moods
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop_front();
             let (status, extra, body) = match mood {
-                Some(Mood::Exhausted) => {
-                    (429, "retry-after: 2\r\n", json!({"error": {"type": "requests", "code": "rate_limit_exceeded", "message": "scripted: too many requests"}}))
-                }
-                Some(Mood::Broken) => (500, "", json!({"error": {"type": "server_error", "message": "scripted: broken"}})),
+                Some(Mood::Exhausted) => (
+                    429,
+                    "retry-after: 2\r\n",
+                    json!({"error": {"type": "requests", "code": "rate_limit_exceeded", "message": "scripted: too many requests"}}),
+                ),
+                Some(Mood::Broken) => (
+                    500,
+                    "",
+                    json!({"error": {"type": "server_error", "message": "scripted: broken"}}),
+                ),
                 None => {
                     tokio::time::sleep(THINKS).await;
                     (200, "", completion(&said(&body)))
                 }
             };
-            self.answered.lock().unwrap_or_else(PoisonError::into_inner).push(status);
+            self.answered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(status);
             let body = body.to_string();
-            let head = format!("HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\n{extra}content-length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\n{extra}content-length: {}\r\n\r\n",
+                body.len()
+            );
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(body.as_bytes()).await?;
             stream.flush().await?;
@@ -131,8 +155,19 @@ async fn request(stream: &mut BufStream<TcpStream>) -> Result<Option<Json>, Faul
 
 /// The text of the last message: what was said, after everything that is the same for every question.
 fn said(question: &Json) -> String {
-    let content = question["messages"].as_array().and_then(|messages| messages.last()).map_or(&Json::Null, |message| &message["content"]);
-    let text = content.as_str().map(str::to_owned).or_else(|| Some(content.as_array()?.iter().filter_map(|part| part["text"].as_str()).collect()));
+    let content = question["messages"]
+        .as_array()
+        .and_then(|messages| messages.last())
+        .map_or(&Json::Null, |message| &message["content"]);
+    let text = content.as_str().map(str::to_owned).or_else(|| {
+        Some(
+            content
+                .as_array()?
+                .iter()
+                .filter_map(|part| part["text"].as_str())
+                .collect(),
+        )
+    });
     text.unwrap_or_default().to_lowercase()
 }
 
@@ -148,7 +183,10 @@ fn by_heart(said: &str) -> Json {
             action("living_room_blinds", "position", json!(0)),
         ]
     } else if knows(&["too dark", "bedroom"]) {
-        vec![action("bedroom_light", "power", json!("on")), action("bedroom_light", "brightness", json!(80))]
+        vec![
+            action("bedroom_light", "power", json!("on")),
+            action("bedroom_light", "brightness", json!(80)),
+        ]
     } else if knows(&["coffee"]) {
         vec![action("coffee_machine", "power", json!("on"))]
     } else if knows(&["sauna"]) {

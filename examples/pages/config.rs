@@ -4,15 +4,27 @@ use std::fmt::Write as _;
 
 /// The page `name`(5).
 pub(crate) fn page(name: &str, what: &str, text: &str) -> String {
-    let mut page = format!(".TH {name} 5 \"\" \"sayso {}\" sayso\n.SH NAME\n{} \\- {what}\n.SH DESCRIPTION\n", env!("CARGO_PKG_VERSION"), escaped(name));
+    let mut page = format!(
+        ".TH {name} 5 \"\" \"sayso {}\" sayso\n.SH NAME\n{} \\- {what}\n.SH DESCRIPTION\n",
+        env!("CARGO_PKG_VERSION"),
+        escaped(name)
+    );
     let mut prose: Vec<&str> = Vec::new();
     let mut in_example = false;
     for line in text.lines().chain([""]) {
-        let bare = line.strip_prefix('#').map_or(line, str::trim_start).trim_end();
+        let bare = line
+            .strip_prefix('#')
+            .map_or(line, str::trim_start)
+            .trim_end();
         if bare.is_empty() {
             flush(&mut page, &mut prose);
             close(&mut page, &mut in_example);
-        } else if bare.starts_with('[') && bare.split(" #").next().is_some_and(|table| table.trim_end().ends_with(']')) {
+        } else if bare.starts_with('[')
+            && bare
+                .split(" #")
+                .next()
+                .is_some_and(|table| table.trim_end().ends_with(']'))
+        {
             // What is said above a table is said of it.
             close(&mut page, &mut in_example);
             let table = bare.split(" #").next().unwrap_or(bare).trim_end();
@@ -47,8 +59,13 @@ pub(crate) fn page(name: &str, what: &str, text: &str) -> String {
 
 /// `key = value`, also in a comment that shows it.
 fn is_key(line: &str) -> bool {
-    let Some((key, _)) = line.split_once(" = ") else { return false };
-    !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'"'))
+    let Some((key, _)) = line.split_once(" = ") else {
+        return false;
+    };
+    !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'"'))
 }
 
 fn flush(page: &mut String, prose: &mut Vec<&str>) {
@@ -76,6 +93,13 @@ fn close(page: &mut String, in_example: &mut bool) {
 
 /// Text that troff takes as it is.
 fn escaped(text: &str) -> String {
-    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('"', "\\(dq");
-    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+    let text = text
+        .replace('\\', "\\e")
+        .replace('-', "\\-")
+        .replace('"', "\\(dq");
+    if text.starts_with(['.', '\'']) {
+        format!("\\&{text}")
+    } else {
+        text
+    }
 }

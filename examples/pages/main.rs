@@ -12,8 +12,16 @@ mod config;
 
 /// The config files whose comments are their documentation: the page, what it is, and the file.
 const CONFIGS: [(&str, &str, &str); 2] = [
-    ("sayso.toml", "how sayso runs", include_str!("../../config/sayso.toml")),
-    ("sayso-home.toml", "the devices sayso commands", include_str!("../../config/home.toml")),
+    (
+        "sayso.toml",
+        "how sayso runs",
+        include_str!("../../config/sayso.toml"),
+    ),
+    (
+        "sayso-home.toml",
+        "the devices sayso commands",
+        include_str!("../../config/home.toml"),
+    ),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -21,7 +29,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&folder)?;
     commands(&folder)?;
     for (name, what, text) in CONFIGS {
-        fs::write(folder.join(format!("{name}.5")), config::page(name, what, text))?;
+        fs::write(
+            folder.join(format!("{name}.5")),
+            config::page(name, what, text),
+        )?;
     }
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         clap_complete::generate_to(shell, &mut sayso::cli::line(), "sayso", &folder)?;
@@ -36,18 +47,35 @@ fn commands(folder: &Path) -> Result<(), Box<dyn Error>> {
     line.build();
     let write = |command: clap::Command, name: &str| -> Result<(), Box<dyn Error>> {
         // clap's own words on its commands, and the help of `help`, are no pages.
-        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let help = command
+            .get_after_help()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let man = clap_mangen::Man::new(
-            command.mut_subcommands(|below| if below.get_name() == "help" { below.hide(true) } else { below }).after_help(Resettable::Reset),
+            command
+                .mut_subcommands(|below| {
+                    if below.get_name() == "help" {
+                        below.hide(true)
+                    } else {
+                        below
+                    }
+                })
+                .after_help(Resettable::Reset),
         );
-        let man = man.title(name).source(format!("sayso {}", env!("CARGO_PKG_VERSION"))).manual("sayso");
+        let man = man
+            .title(name)
+            .source(format!("sayso {}", env!("CARGO_PKG_VERSION")))
+            .manual("sayso");
         let mut page = Vec::new();
         man.render(&mut page)?;
         page.extend(sections(&help).into_bytes());
         page.extend(also.as_bytes());
         Ok(fs::write(folder.join(format!("{name}.1")), page)?)
     };
-    for command in line.get_subcommands().filter(|command| command.get_name() != "help") {
+    for command in line
+        .get_subcommands()
+        .filter(|command| command.get_name() != "help")
+    {
         let name = format!("sayso-{}", command.get_name());
         write(command.clone(), &name)?;
     }
@@ -58,7 +86,11 @@ fn commands(folder: &Path) -> Result<(), Box<dyn Error>> {
 fn sections(help: &str) -> String {
     let escaped = help.replace('\\', "\\\\").replace('-', "\\-");
     let mut notes = [".SH NOTES"].into_iter().chain(std::iter::repeat(".PP"));
-    escaped.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()).map(|paragraph| section(paragraph, &mut notes)).collect()
+    escaped
+        .split("\n\n")
+        .filter(|paragraph| !paragraph.trim().is_empty())
+        .map(|paragraph| section(paragraph, &mut notes))
+        .collect()
 }
 
 fn section(paragraph: &str, notes: &mut impl Iterator<Item = &'static str>) -> String {

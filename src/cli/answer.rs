@@ -13,15 +13,28 @@ pub(super) fn print(reply: &Reply, told: &str, out: &mut impl Write) -> io::Resu
         Outcome::Unclear => '?',
         Outcome::Refused | Outcome::Failed => '✗',
     };
-    let speech = if told == reply.speech { "" } else { &reply.speech };
-    writeln!(out, "{mark} {}{}{speech}", reply.outcome.name(), if speech.is_empty() { "" } else { ": " })?;
+    let speech = if told == reply.speech {
+        ""
+    } else {
+        &reply.speech
+    };
+    writeln!(
+        out,
+        "{mark} {}{}{speech}",
+        reply.outcome.name(),
+        if speech.is_empty() { "" } else { ": " }
+    )?;
     for done in &reply.actions {
         print_action(done, out)?;
     }
     if let Some(seconds) = reply.retry_after {
         writeln!(out, "  try again in {} s", seconds.ceil())?;
     }
-    let via = if reply.via == "none" { "nobody".to_owned() } else { reply.via.clone() };
+    let via = if reply.via == "none" {
+        "nobody".to_owned()
+    } else {
+        reply.via.clone()
+    };
     writeln!(out, "  understood by {via}, {:.1} ms", reply.ms)
 }
 

@@ -15,9 +15,16 @@ use super::Exit;
 /// Why there is no talking with the broker.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoBroker {
-    #[error("cannot reach the broker at {broker} ({why}); is it running, and are `mqtt.host` and `mqtt.port` right?")]
-    Unreachable { broker: String, why: Box<ConnectionError> },
-    #[error("the broker at {broker} does not let us in ({why}); see `mqtt.username` and `mqtt.password_file`")]
+    #[error(
+        "cannot reach the broker at {broker} ({why}); is it running, and are `mqtt.host` and `mqtt.port` right?"
+    )]
+    Unreachable {
+        broker: String,
+        why: Box<ConnectionError>,
+    },
+    #[error(
+        "the broker at {broker} does not let us in ({why}); see `mqtt.username` and `mqtt.password_file`"
+    )]
     Forbidden { broker: String, why: String },
     #[error("the broker at {broker} does not answer within {}", units::show_duration(*.timeout))]
     Silent { broker: String, timeout: Duration },
@@ -28,8 +35,14 @@ pub(super) enum NoBroker {
 impl NoBroker {
     pub(super) fn of(broker: &str, error: ConnectionError) -> Self {
         match error {
-            ConnectionError::ConnectionRefused(why) => Self::Forbidden { broker: broker.to_owned(), why: format!("{why:?}") },
-            error => Self::Unreachable { broker: broker.to_owned(), why: Box::new(error) },
+            ConnectionError::ConnectionRefused(why) => Self::Forbidden {
+                broker: broker.to_owned(),
+                why: format!("{why:?}"),
+            },
+            error => Self::Unreachable {
+                broker: broker.to_owned(),
+                why: Box::new(error),
+            },
         }
     }
 
@@ -48,19 +61,31 @@ pub(super) fn address(broker: &Settings) -> String {
 }
 
 /// A client under a name of its own, so that it never takes the daemon's place.
-pub(super) fn client(broker: &Settings, errand: &str, timeout: Duration) -> Result<(AsyncClient, EventLoop), NoBroker> {
+pub(super) fn client(
+    broker: &Settings,
+    errand: &str,
+    timeout: Duration,
+) -> Result<(AsyncClient, EventLoop), NoBroker> {
     let name = format!("sayso-{errand}-{:016x}", rand::random::<u64>());
     let mut options = MqttOptions::new(name, broker.host.as_str(), broker.port);
-    options.set_keep_alive(Duration::from_secs(30)).set_clean_start(true).set_max_packet_size(Some(4 << 20));
+    options
+        .set_keep_alive(Duration::from_secs(30))
+        .set_clean_start(true)
+        .set_max_packet_size(Some(4 << 20));
     options.set_connection_timeout(timeout.as_secs().max(1));
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     options.set_network_options(network);
     if let Some(login) = &broker.login {
-        options.set_credentials(login.username.as_str(), login.password.as_ref().map_or("", |p| p.expose()));
+        options.set_credentials(
+            login.username.as_str(),
+            login.password.as_ref().map_or("", |p| p.expose()),
+        );
     }
     if let Some(settings) = &broker.tls {
-        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(client_config(settings).map_err(NoBroker::Tls)?))));
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(
+            Arc::new(client_config(settings).map_err(NoBroker::Tls)?),
+        )));
     }
     Ok(AsyncClient::new(options, 8))
 }

@@ -70,13 +70,25 @@ enum What {
 pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Stop> {
     let request = match &arguments.what {
         What::Stats => json!({"cache": "stats"}),
-        What::Show { text, said_by, area, language } => json!({"cache": "show", "text": text, "source": said_by, "area": area, "language": language}),
+        What::Show {
+            text,
+            said_by,
+            area,
+            language,
+        } => {
+            json!({"cache": "show", "text": text, "source": said_by, "area": area, "language": language})
+        }
         What::Clear { text, .. } => json!({"cache": "clear", "text": text}),
     };
     let topic = format!("control/{}", arguments.source);
-    let question = Question { answer: format!("{topic}/answer"), topic, payload: request.to_string() };
+    let question = Question {
+        answer: format!("{topic}/answer"),
+        topic,
+        payload: request.to_string(),
+    };
     let payload = conversation::ask(&arguments.way, &question, &mut |_| {})?;
-    let answer: Json = serde_json::from_slice(&payload).map_err(|error| Stop::new(Exit::Failed, format!("the answer cannot be read: {error}")))?;
+    let answer: Json = serde_json::from_slice(&payload)
+        .map_err(|error| Stop::new(Exit::Failed, format!("the answer cannot be read: {error}")))?;
     if arguments.json {
         writeln!(out, "{answer}")?;
     } else if answer["ok"] == true {
@@ -86,26 +98,56 @@ pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Sto
             What::Clear { .. } => writeln!(out, "✓ forgotten: {}", answer["removed"])?,
         }
     } else {
-        writeln!(out, "✗ {}", answer["why"].as_str().unwrap_or("the daemon does not say why"))?;
+        writeln!(
+            out,
+            "✗ {}",
+            answer["why"]
+                .as_str()
+                .unwrap_or("the daemon does not say why")
+        )?;
     }
-    Ok(if answer["ok"] == true { Exit::Done } else { Exit::Failed })
+    Ok(if answer["ok"] == true {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }
 
 fn print_stats(cache: &Json, out: &mut impl Write) -> io::Result<()> {
     for name in ["memory", "disk"] {
         let tier = &cache[name];
-        writeln!(out, "{name:8} {} of {} entries, {} of {} bytes", tier["entries"], tier["most_entries"], tier["bytes"], tier["most_bytes"])?;
+        writeln!(
+            out,
+            "{name:8} {} of {} entries, {} of {} bytes",
+            tier["entries"], tier["most_entries"], tier["bytes"], tier["most_bytes"]
+        )?;
     }
-    writeln!(out, "{:8} {} times instead of a model, {} times not there", "used", cache["hits"], cache["misses"])
+    writeln!(
+        out,
+        "{:8} {} times instead of a model, {} times not there",
+        "used", cache["hits"], cache["misses"]
+    )
 }
 
 fn print_traces(answer: &Json, out: &mut impl Write) -> io::Result<()> {
     let mark = if answer["used"] == true { '✓' } else { '✗' };
-    writeln!(out, "\"{}\" said by {}", text(&answer["phrase"]), text(&answer["source"]))?;
+    writeln!(
+        out,
+        "\"{}\" said by {}",
+        text(&answer["phrase"]),
+        text(&answer["source"])
+    )?;
     writeln!(out, "{mark} {}", text(&answer["why"]))?;
     for kept in answer["kept"].as_array().into_iter().flatten() {
-        let unused = kept["unused"].as_str().map_or_else(String::new, |why| format!("; not this one: {why}"));
-        writeln!(out, "  in {}, good for {} s{unused}", text(&kept["tier"]), kept["good_for"])?;
+        let unused = kept["unused"]
+            .as_str()
+            .map_or_else(String::new, |why| format!("; not this one: {why}"));
+        writeln!(
+            out,
+            "  in {}, good for {} s{unused}",
+            text(&kept["tier"]),
+            kept["good_for"]
+        )?;
         writeln!(out, "    {}", kept["draft"])?;
     }
     Ok(())

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter, Packet, PubAckReason, Publish, PublishProperties, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{
+    Filter, Packet, PubAckReason, Publish, PublishProperties, SubscribeReasonCode,
+};
 use rumqttc::v5::{AsyncClient, Event, EventLoop};
 
 use crate::config::{Config, Needs, units};
@@ -46,17 +48,34 @@ pub(super) fn ask(way: &Way, question: &Question, on_piece: OnPiece<'_>) -> Resu
         broker.host.clone_from(host);
     }
     broker.port = way.port.unwrap_or(broker.port);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Stop::new(Exit::Internal, error))?;
-    runtime.block_on(converse(way.timeout, &broker, question, on_piece)).map_err(|error| Stop::new(error.exit(), error))
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::new(Exit::Internal, error))?;
+    runtime
+        .block_on(converse(way.timeout, &broker, question, on_piece))
+        .map_err(|error| Stop::new(error.exit(), error))
 }
 
 /// Asks and waits, for all of it no longer than asked.
-async fn converse(timeout: Duration, broker: &mqtt::Settings, question: &Question, on_piece: OnPiece<'_>) -> Result<Vec<u8>, NoReply> {
+async fn converse(
+    timeout: Duration,
+    broker: &mqtt::Settings,
+    question: &Question,
+    on_piece: OnPiece<'_>,
+) -> Result<Vec<u8>, NoReply> {
     let until = tokio::time::Instant::now() + timeout;
     let mut conversation = Conversation::open(timeout, broker, question)?;
-    let silent = |broker: &str| NoBroker::Silent { broker: broker.to_owned(), timeout };
-    tokio::time::timeout_at(until, conversation.connected()).await.map_err(|_| silent(&conversation.broker))??;
-    tokio::time::timeout_at(until, conversation.answer(on_piece)).await.map_err(|_| NoReply::Late { timeout })?
+    let silent = |broker: &str| NoBroker::Silent {
+        broker: broker.to_owned(),
+        timeout,
+    };
+    tokio::time::timeout_at(until, conversation.connected())
+        .await
+        .map_err(|_| silent(&conversation.broker))??;
+    tokio::time::timeout_at(until, conversation.answer(on_piece))
+        .await
+        .map_err(|_| NoReply::Late { timeout })?
 }
 
 /// Why there is no reply.
@@ -94,7 +113,11 @@ struct Conversation {
 }
 
 impl Conversation {
-    fn open(timeout: Duration, broker: &mqtt::Settings, question: &Question) -> Result<Self, NoReply> {
+    fn open(
+        timeout: Duration,
+        broker: &mqtt::Settings,
+        question: &Question,
+    ) -> Result<Self, NoReply> {
         let correlation = format!("{:016x}", rand::random::<u64>());
         let (client, events) = broker::client(broker, "say", timeout)?;
         Ok(Self {
@@ -105,7 +128,9 @@ impl Conversation {
             answer_topic: format!("{}/{}", broker.prefix, question.answer),
             correlation,
             payload: question.payload.clone(),
-            expiry: u32::try_from(timeout.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1),
+            expiry: u32::try_from(timeout.as_millis().div_ceil(1000))
+                .unwrap_or(u32::MAX)
+                .max(1),
         })
     }
 
@@ -115,7 +140,11 @@ impl Conversation {
     }
 
     async fn next(&mut self) -> Result<Event, NoReply> {
-        Ok(self.events.poll().await.map_err(|error| NoBroker::of(&self.broker, error))?)
+        Ok(self
+            .events
+            .poll()
+            .await
+            .map_err(|error| NoBroker::of(&self.broker, error))?)
     }
 
     /// Subscribes, and asks once that stands, so that no answer can be missed.
@@ -123,7 +152,8 @@ impl Conversation {
         let full = "the queue holds eight requests and is given two";
         let pieces = format!("{}/stream", self.answer_topic);
         // One packet: its first code tells whether the answer itself can be heard; pieces can be done without.
-        let filters = [&self.answer_topic, &pieces].map(|topic| Filter::new(topic.clone(), QoS::AtLeastOnce));
+        let filters =
+            [&self.answer_topic, &pieces].map(|topic| Filter::new(topic.clone(), QoS::AtLeastOnce));
         self.client.try_subscribe_many(filters).expect(full);
         loop {
             match self.next().await? {
@@ -136,28 +166,60 @@ impl Conversation {
                             ..PublishProperties::default()
                         };
                         let (topic, payload) = (self.topic.clone(), self.payload.clone());
-                        self.client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, payload, properties).expect(full);
+                        self.client
+                            .try_publish_with_properties(
+                                topic,
+                                QoS::AtLeastOnce,
+                                false,
+                                payload,
+                                properties,
+                            )
+                            .expect(full);
                     }
-                    why => return Err(self.forbidden(&format!("subscribing to `{}`: {why:?}", self.answer_topic))),
+                    why => {
+                        return Err(self.forbidden(&format!(
+                            "subscribing to `{}`: {why:?}",
+                            self.answer_topic
+                        )));
+                    }
                 },
                 Event::Incoming(Packet::PubAck(ack)) => match ack.reason {
                     PubAckReason::Success => {}
-                    PubAckReason::NoMatchingSubscribers => return Err(NoReply::NobodyListens { topic: self.topic }),
-                    why => return Err(self.forbidden(&format!("publishing to `{}`: {why:?}", self.topic))),
+                    PubAckReason::NoMatchingSubscribers => {
+                        return Err(NoReply::NobodyListens { topic: self.topic });
+                    }
+                    why => {
+                        return Err(
+                            self.forbidden(&format!("publishing to `{}`: {why:?}", self.topic))
+                        );
+                    }
                 },
-                Event::Incoming(Packet::Publish(publish)) if self.is_ours(&publish) && publish.topic == pieces => on_piece(&publish.payload),
-                Event::Incoming(Packet::Publish(publish)) if self.is_ours(&publish) => return Ok(publish.payload.to_vec()),
+                Event::Incoming(Packet::Publish(publish))
+                    if self.is_ours(&publish) && publish.topic == pieces =>
+                {
+                    on_piece(&publish.payload)
+                }
+                Event::Incoming(Packet::Publish(publish)) if self.is_ours(&publish) => {
+                    return Ok(publish.payload.to_vec());
+                }
                 _ => {}
             }
         }
     }
 
     fn is_ours(&self, publish: &Publish) -> bool {
-        let correlation = publish.properties.as_ref().and_then(|p| p.correlation_data.as_deref());
+        let correlation = publish
+            .properties
+            .as_ref()
+            .and_then(|p| p.correlation_data.as_deref());
         correlation == Some(self.correlation.as_bytes())
     }
 
     fn forbidden(&self, why: &str) -> NoReply {
-        NoBroker::Forbidden { broker: self.broker.clone(), why: why.to_owned() }.into()
+        NoBroker::Forbidden {
+            broker: self.broker.clone(),
+            why: why.to_owned(),
+        }
+        .into()
     }
 }

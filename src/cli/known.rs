@@ -14,8 +14,14 @@ type Written = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// Reads a state file: device → property → value, as JSON or TOML.
 pub(super) fn read(path: &Path, home: &Home, now: Instant) -> Result<State, Box<dyn Error>> {
-    let text = fs::read_to_string(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-    let parsed = parse(&text).map_err(|error| format!("`{}` is not a state such as {{\"lamp\": {{\"power\": \"on\"}}}}: {error}", path.display()))?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    let parsed = parse(&text).map_err(|error| {
+        format!(
+            "`{}` is not a state such as {{\"lamp\": {{\"power\": \"on\"}}}}: {error}",
+            path.display()
+        )
+    })?;
     let (mut state, mut wrong) = (State::default(), Vec::new());
     for (name, properties) in parsed {
         let Some(device) = home.device(&name) else {
@@ -34,17 +40,27 @@ pub(super) fn read(path: &Path, home: &Home, now: Instant) -> Result<State, Box<
             }
         }
     }
-    if wrong.is_empty() { Ok(state) } else { Err(format!("`{}`: {}", path.display(), wrong.join("; ")).into()) }
+    if wrong.is_empty() {
+        Ok(state)
+    } else {
+        Err(format!("`{}`: {}", path.display(), wrong.join("; ")).into())
+    }
 }
 
 fn parse(text: &str) -> Result<Written, Box<dyn Error>> {
-    if text.trim_start().starts_with('{') { Ok(serde_json::from_str(text)?) } else { Ok(toml::from_str(text)?) }
+    if text.trim_start().starts_with('{') {
+        Ok(serde_json::from_str(text)?)
+    } else {
+        Ok(toml::from_str(text)?)
+    }
 }
 
 /// The value as the device might have said it. Out of range is possible: devices do say such things.
 fn plausible(capability: &Capability, value: Value) -> Result<Value, Value> {
     match (&capability.takes, value) {
-        (Takes::Choice(words), Value::Flag(flag)) if words.iter().any(|w| w == "on") => Ok(Value::text(if flag { "on" } else { "off" })),
+        (Takes::Choice(words), Value::Flag(flag)) if words.iter().any(|w| w == "on") => {
+            Ok(Value::text(if flag { "on" } else { "off" }))
+        }
         (Takes::Choice(words), Value::Text(text)) if words.contains(&text) => Ok(Value::Text(text)),
         (Takes::Number { .. }, Value::Number(n)) if n.is_finite() => Ok(Value::Number(n)),
         (Takes::Boolean, Value::Flag(flag)) => Ok(Value::Flag(flag)),
@@ -61,7 +77,10 @@ mod tests {
     use crate::home::slug::Slug;
 
     fn state(text: &str) -> Result<State, Box<dyn Error>> {
-        let lamp = Device::new(Slug::new("lamp").unwrap(), Kind::new(Slug::new("light").unwrap()));
+        let lamp = Device::new(
+            Slug::new("lamp").unwrap(),
+            Kind::new(Slug::new("light").unwrap()),
+        );
         let home = Home::new(vec![], vec![lamp], Rights::default(), "sayso").unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), text).unwrap();
@@ -70,16 +89,30 @@ mod tests {
 
     #[test]
     fn json_and_toml_say_the_same() {
-        for text in [r#"{"lamp": {"power": true, "brightness": 40}}"#, "[lamp]\npower = \"on\"\nbrightness = 40"] {
+        for text in [
+            r#"{"lamp": {"power": true, "brightness": 40}}"#,
+            "[lamp]\npower = \"on\"\nbrightness = 40",
+        ] {
             let state = state(text).unwrap();
-            let of = |property: Property| state.of(&Slug::new("lamp").unwrap(), &property).unwrap().value.clone();
-            assert_eq!((of(Property::Power), of(Property::Brightness)), (Value::text("on"), Value::Number(40.0)));
+            let of = |property: Property| {
+                state
+                    .of(&Slug::new("lamp").unwrap(), &property)
+                    .unwrap()
+                    .value
+                    .clone()
+            };
+            assert_eq!(
+                (of(Property::Power), of(Property::Brightness)),
+                (Value::text("on"), Value::Number(40.0))
+            );
         }
     }
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
-        let error = state(r#"{"lamp": {"power": 3, "volume": 1}, "ghost": {}}"#).unwrap_err().to_string();
+        let error = state(r#"{"lamp": {"power": 3, "volume": 1}, "ghost": {}}"#)
+            .unwrap_err()
+            .to_string();
         for part in ["cannot have power 3", "has no volume", "no device `ghost`"] {
             assert!(error.contains(part), "{error}");
         }

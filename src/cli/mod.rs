@@ -104,7 +104,12 @@ enum Command {
 #[derive(Debug, Args)]
 struct Files {
     /// The config file.
-    #[arg(long, value_name = "FILE", global = true, help = "The config file [default: $SAYSO_CONFIG, then /etc/sayso/sayso.toml]")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        help = "The config file [default: $SAYSO_CONFIG, then /etc/sayso/sayso.toml]"
+    )]
     config: Option<PathBuf>,
 }
 
@@ -134,13 +139,23 @@ struct Stop {
 
 impl Stop {
     fn new(exit: Exit, error: impl Into<Box<dyn Error>>) -> Self {
-        Self { exit, error: error.into() }
+        Self {
+            exit,
+            error: error.into(),
+        }
     }
 }
 
 impl From<Faults> for Stop {
     fn from(faults: Faults) -> Self {
-        Self::new(if faults.only_forbidden() { Exit::Forbidden } else { Exit::Config }, faults)
+        Self::new(
+            if faults.only_forbidden() {
+                Exit::Forbidden
+            } else {
+                Exit::Config
+            },
+            faults,
+        )
     }
 }
 
@@ -203,13 +218,20 @@ fn run_line(line: Line, out: &mut impl Write) -> Result<Exit, Stop> {
 
 impl Files {
     fn place(&self, needs: Needs) -> Place {
-        Place { config: self.config.clone(), home: None, needs, environment: Environment::read() }
+        Place {
+            config: self.config.clone(),
+            home: None,
+            needs,
+            environment: Environment::read(),
+        }
     }
 }
 
 /// Who reads our output has had enough (`sayso try | head`): no error.
 fn is_broken_pipe(stop: &Stop) -> bool {
-    stop.error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    stop.error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// The error and what caused it; each fault of a config on a line of its own.
@@ -217,7 +239,11 @@ fn complain(to: &mut impl Write, error: &(dyn Error + 'static)) -> io::Result<()
     if let Some(faults) = error.downcast_ref::<Faults>() {
         writeln!(to, "{faults}")?;
         let count = faults.iter().len();
-        return writeln!(to, "sayso: {count} {} to mend", if count == 1 { "fault" } else { "faults" });
+        return writeln!(
+            to,
+            "sayso: {count} {} to mend",
+            if count == 1 { "fault" } else { "faults" }
+        );
     }
     write!(to, "sayso: {error}")?;
     let mut cause = error.source();
@@ -238,7 +264,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// A source from an argument: one level of a topic.
 fn source(text: &str) -> Result<String, String> {
     let fits = !text.is_empty() && !text.contains(['/', '+', '#', '\0']);
-    fits.then(|| text.to_owned()).ok_or_else(|| "wanted one level of a topic, without `/`, `+` and `#`".to_owned())
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "wanted one level of a topic, without `/`, `+` and `#`".to_owned())
 }
 
 #[cfg(test)]

@@ -55,37 +55,71 @@ pub(super) struct Providers {
 
 /// Asks each, all at the same time, and prints what came of it in the order of the config.
 pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<Exit, Stop> {
-    let all = Config::load(&arguments.files.place(Needs::Models))?.ask.providers;
-    if let Some(unknown) = arguments.names.iter().find(|name| all.iter().all(|provider| provider.name != **name)) {
-        let known = all.iter().map(|provider| provider.name.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(Stop::new(Exit::Failed, format!("there is no provider `{unknown}`; the config has: {known}")));
+    let all = Config::load(&arguments.files.place(Needs::Models))?
+        .ask
+        .providers;
+    if let Some(unknown) = arguments
+        .names
+        .iter()
+        .find(|name| all.iter().all(|provider| provider.name != **name))
+    {
+        let known = all
+            .iter()
+            .map(|provider| provider.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(Stop::new(
+            Exit::Failed,
+            format!("there is no provider `{unknown}`; the config has: {known}"),
+        ));
     }
-    let wanted: Vec<Settings> = all.into_iter().filter(|p| arguments.names.is_empty() || arguments.names.contains(&p.name)).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Stop::new(Exit::Internal, error))?;
-    let found = runtime.block_on(ask(&wanted)).map_err(|error| Stop::new(Exit::Config, error))?;
+    let wanted: Vec<Settings> = all
+        .into_iter()
+        .filter(|p| arguments.names.is_empty() || arguments.names.contains(&p.name))
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::new(Exit::Internal, error))?;
+    let found = runtime
+        .block_on(ask(&wanted))
+        .map_err(|error| Stop::new(Exit::Config, error))?;
     if arguments.json {
         let found: Vec<Json> = found.iter().map(Finding::json).collect();
         writeln!(out, "{}", Json::from(found))?;
     } else {
         print(&found, out)?;
     }
-    Ok(if found.iter().all(Finding::is_good) { Exit::Done } else { Exit::Failed })
+    Ok(if found.iter().all(Finding::is_good) {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }
 
 /// Asks each of them, all at the same time.
 pub(super) async fn ask(wanted: &[Settings]) -> Result<Vec<Finding<'_>>, Unfit> {
     let trust = Trust::default();
-    let endpoints = wanted.iter().map(|settings| Endpoint::new(settings, trust.clone())).collect::<Result<Vec<_>, Unfit>>()?;
+    let endpoints = wanted
+        .iter()
+        .map(|settings| Endpoint::new(settings, trust.clone()))
+        .collect::<Result<Vec<_>, Unfit>>()?;
     let prompt = question();
     let probes = join_all(endpoints.iter().map(|endpoint| endpoint.probe(&prompt))).await;
-    Ok(wanted.iter().zip(&endpoints).zip(probes).map(|((settings, endpoint), probe)| Finding::of(settings, endpoint, probe)).collect())
+    Ok(wanted
+        .iter()
+        .zip(&endpoints)
+        .zip(probes)
+        .map(|((settings, endpoint), probe)| Finding::of(settings, endpoint, probe))
+        .collect())
 }
 
 /// The lamp's home, and what is said in it.
 fn question() -> Prompt {
     let slug = |text| Slug::new(text).expect("a plain word is an identifier");
     let lamp = Device::new(slug("lamp"), Kind::new(slug("light")));
-    let home = Home::new(Vec::new(), vec![lamp], Rights::default(), "sayso").expect("one lamp clashes with nothing");
+    let home = Home::new(Vec::new(), vec![lamp], Rights::default(), "sayso")
+        .expect("one lamp clashes with nothing");
     Composer::default().compose(&Phrase::new(QUESTION, None, None), &home, "cli")
 }
 
@@ -93,9 +127,15 @@ fn question() -> Prompt {
 fn misread(answer: &str) -> Option<String> {
     let draft = match read(answer) {
         Ok(draft) => draft,
-        Err(error) => return Some(format!("its answer cannot be used: {error}; try another `structure`, or another model")),
+        Err(error) => {
+            return Some(format!(
+                "its answer cannot be used: {error}; try another `structure`, or another model"
+            ));
+        }
     };
-    let on = |value: &Option<Value>| matches!(value, Some(Value::Flag(true))) || *value == Some(Value::text("on"));
+    let on = |value: &Option<Value>| {
+        matches!(value, Some(Value::Flag(true))) || *value == Some(Value::text("on"))
+    };
     let right = matches!(&draft.actions[..], [only] if only.device == "lamp" && only.property == Property::Power && only.op == Op::Set && on(&only.value));
     (!right).then(|| format!("it does not understand \"{QUESTION}\": use another model"))
 }
@@ -118,12 +158,21 @@ impl<'a> Finding<'a> {
             Ok(completion) => Ok((completion.usage, misread(&completion.body))),
             Err(error) => Err(format!("{error}{}", advice(&error))),
         };
-        let off = probe.clock.map(|theirs| match SystemTime::now().duration_since(theirs) {
-            Ok(ahead) => (ahead, true),
-            Err(behind) => (behind.duration(), false),
-        });
+        let off = probe
+            .clock
+            .map(|theirs| match SystemTime::now().duration_since(theirs) {
+                Ok(ahead) => (ahead, true),
+                Err(behind) => (behind.duration(), false),
+            });
         let clock_off = off.filter(|(off, _)| *off > CLOCK_MAY_BE_OFF + probe.in_all);
-        Self { settings, result, first_byte: probe.first_byte, in_all: probe.in_all, left: endpoint.remaining(), clock_off }
+        Self {
+            settings,
+            result,
+            first_byte: probe.first_byte,
+            in_all: probe.in_all,
+            left: endpoint.remaining(),
+            clock_off,
+        }
     }
 
     fn is_good(&self) -> bool {
@@ -144,18 +193,25 @@ impl<'a> Finding<'a> {
     }
 
     fn cost(&self) -> Option<Money> {
-        Some(cost(self.result.as_ref().ok()?.0, self.settings.prices.as_ref()?))
+        Some(cost(
+            self.result.as_ref().ok()?.0,
+            self.settings.prices.as_ref()?,
+        ))
     }
 
     /// What is wrong with this machine's clock, by the server's.
     pub(super) fn clock(&self) -> Option<String> {
         let (off, ahead) = self.clock_off?;
         let side = if ahead { "ahead of" } else { "behind" };
-        Some(format!("this machine's clock is {} s {side} the server's: see `timedatectl`", off.as_secs()))
+        Some(format!(
+            "this machine's clock is {} s {side} the server's: see `timedatectl`",
+            off.as_secs()
+        ))
     }
 
     fn json(&self) -> Json {
-        let allowance = |a: &Allowance| json!({"left": a.left, "limit": a.limit, "reset_ms": ms(a.reset)});
+        let allowance =
+            |a: &Allowance| json!({"left": a.left, "limit": a.limit, "reset_ms": ms(a.reset)});
         let left = self.left.map(|left| json!({"requests": left.requests.as_ref().map(allowance), "tokens": left.tokens.as_ref().map(allowance)}));
         let (usage, wrong) = match &self.result {
             Ok((usage, wrong)) => (Some(usage), wrong.clone()),
@@ -183,10 +239,16 @@ impl<'a> Finding<'a> {
 fn advice(error: &ProviderError) -> &'static str {
     match error {
         ProviderError::Troubled { .. } => ": trouble of its own; wait, or see its status page",
-        ProviderError::Limited { .. } => ": the key is good, its limit is used up for now; wait, or set `requests_per_minute` below it",
+        ProviderError::Limited { .. } => {
+            ": the key is good, its limit is used up for now; wait, or set `requests_per_minute` below it"
+        }
         ProviderError::Truncated => ": raise `max_output_tokens`, or lower `reasoning_effort`",
-        ProviderError::Malformed { .. } => ": is `base_url` that of its API, and `api` the one it speaks?",
-        ProviderError::Rejected { .. } => ": mend what it names; `api`, `api_version`, `structure` and `headers` decide what is sent",
+        ProviderError::Malformed { .. } => {
+            ": is `base_url` that of its API, and `api` the one it speaks?"
+        }
+        ProviderError::Rejected { .. } => {
+            ": mend what it names; `api`, `api_version`, `structure` and `headers` decide what is sent"
+        }
         ProviderError::Declined => ": use another model",
         ProviderError::Unreachable { .. } | ProviderError::Unusable { .. } => "",
     }
@@ -194,7 +256,10 @@ fn advice(error: &ProviderError) -> &'static str {
 
 fn print(found: &[Finding<'_>], out: &mut impl Write) -> io::Result<()> {
     if found.is_empty() {
-        return writeln!(out, "no provider is configured: only what is understood locally is done; add a [[provider]] to ask a model");
+        return writeln!(
+            out,
+            "no provider is configured: only what is understood locally is done; add a [[provider]] to ask a model"
+        );
     }
     for finding in found {
         print_one(finding, out)?;
@@ -204,7 +269,13 @@ fn print(found: &[Finding<'_>], out: &mut impl Write) -> io::Result<()> {
 }
 
 fn print_one(finding: &Finding<'_>, out: &mut impl Write) -> io::Result<()> {
-    let Settings { name, model, base_url, key, .. } = finding.settings;
+    let Settings {
+        name,
+        model,
+        base_url,
+        key,
+        ..
+    } = finding.settings;
     writeln!(out, "{name}: {model} at {base_url}")?;
     let in_all = rounded(finding.in_all);
     match &finding.result {
@@ -213,25 +284,43 @@ fn print_one(finding: &Finding<'_>, out: &mut impl Write) -> io::Result<()> {
             if let Some(wrong) = wrong {
                 writeln!(out, "  ✗ {wrong}")?;
             }
-            let key = if key.is_some() { "key accepted" } else { "no key asked for" };
+            let key = if key.is_some() {
+                "key accepted"
+            } else {
+                "no key asked for"
+            };
             let mark = if wrong.is_some() { ' ' } else { '✓' };
-            writeln!(out, "  {mark} {key}; first byte after {}, all after {in_all}", rounded(finding.first_byte.unwrap_or(finding.in_all)))?;
+            writeln!(
+                out,
+                "  {mark} {key}; first byte after {}, all after {in_all}",
+                rounded(finding.first_byte.unwrap_or(finding.in_all))
+            )?;
             let cost = match finding.cost() {
                 Some(Money(0)) => "free".to_owned(),
                 Some(cost) => format!("{cost}"),
                 None => "price unknown, set `prices`".to_owned(),
             };
-            writeln!(out, "    {} tokens in, {} of them cached, {} out: {cost}", usage.input, usage.cached, usage.output)?;
+            writeln!(
+                out,
+                "    {} tokens in, {} of them cached, {} out: {cost}",
+                usage.input, usage.cached, usage.output
+            )?;
         }
     }
     let left = finding.left.unwrap_or_default();
     for (what, allowance) in [("requests", left.requests), ("tokens", left.tokens)] {
         if let Some(Allowance { left, limit, reset }) = allowance {
             let of = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
-            writeln!(out, "    left: {left}{of} {what}, all again in {}", rounded(reset))?;
+            writeln!(
+                out,
+                "    left: {left}{of} {what}, all again in {}",
+                rounded(reset)
+            )?;
         }
     }
-    finding.clock().map_or(Ok(()), |clock| writeln!(out, "  ! {clock}"))
+    finding
+        .clock()
+        .map_or(Ok(()), |clock| writeln!(out, "  ! {clock}"))
 }
 
 fn ms(time: Duration) -> u64 {

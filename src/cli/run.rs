@@ -22,9 +22,13 @@ pub(super) fn run(place: &Place) -> Result<Exit, Stop> {
     let config = Config::load(place)?;
     let log = log::start(&config.log).map_err(|error| Stop::new(Exit::Config, error))?;
     die_of_panics();
-    let notify = Notify::new(place.environment.notify.as_deref()).with_watchdog(place.environment.watchdog);
+    let notify =
+        Notify::new(place.environment.notify.as_deref()).with_watchdog(place.environment.watchdog);
     // One thread: a gateway has little else to give, and the work is waiting.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Stop::new(Exit::Internal, error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::new(Exit::Internal, error))?;
     runtime.block_on(async {
         let signals = Signals::catch().map_err(|error| Stop::new(Exit::Internal, error))?;
         let (tell, told) = mpsc::channel(8);
@@ -42,7 +46,9 @@ pub(super) fn run(place: &Place) -> Result<Exit, Stop> {
 /// What no restart cures must not be started again.
 fn exit_of(error: &DaemonError) -> Exit {
     match error {
-        DaemonError::Language(_) | DaemonError::Connection(_) | DaemonError::Providers(_) => Exit::Config,
+        DaemonError::Language(_) | DaemonError::Connection(_) | DaemonError::Providers(_) => {
+            Exit::Config
+        }
         DaemonError::Store(_) => Exit::Failed,
     }
 }
@@ -69,7 +75,10 @@ fn begin_anew() {
     if std::env::var_os(ANEW).is_none()
         && let Ok(program) = std::env::current_exe()
     {
-        let error = Command::new(program).args(std::env::args_os().skip(1)).env(ANEW, "1").exec();
+        let error = Command::new(program)
+            .args(std::env::args_os().skip(1))
+            .env(ANEW, "1")
+            .exec();
         tracing::error!(%error, "cannot begin anew by itself: start it again");
     }
 }
@@ -84,7 +93,11 @@ struct Signals {
 impl Signals {
     /// Catches them from now on.
     fn catch() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup: signal(SignalKind::hangup())? })
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Tells the daemon, for as long as it runs.

@@ -51,7 +51,8 @@ pub(super) struct Say {
 
 /// Says it, waits for the reply, prints it.
 pub(super) fn say(arguments: &Say, out: &mut impl Write) -> Result<Exit, Stop> {
-    let mut payload = json!({"text": arguments.text, "ttl": format!("{}ms", arguments.way.timeout.as_millis())});
+    let mut payload =
+        json!({"text": arguments.text, "ttl": format!("{}ms", arguments.way.timeout.as_millis())});
     let given = [
         ("area", arguments.area.clone().map(Into::into)),
         ("id", arguments.id.clone().map(Into::into)),
@@ -64,12 +65,23 @@ pub(super) fn say(arguments: &Say, out: &mut impl Write) -> Result<Exit, Stop> {
         }
     }
     let source = &arguments.source;
-    let question = Question { topic: format!("command/{source}"), answer: format!("reply/{source}"), payload: payload.to_string() };
-    let mut telling = Telling { out, json: arguments.json, stream: arguments.stream, told: String::new(), broken: None };
+    let question = Question {
+        topic: format!("command/{source}"),
+        answer: format!("reply/{source}"),
+        payload: payload.to_string(),
+    };
+    let mut telling = Telling {
+        out,
+        json: arguments.json,
+        stream: arguments.stream,
+        told: String::new(),
+        broken: None,
+    };
     let payload = conversation::ask(&arguments.way, &question, &mut |piece| telling.hear(piece));
     let told = telling.end()?;
     let payload = payload?;
-    let reply: Reply = serde_json::from_slice(&payload).map_err(|error| Stop::new(Exit::Failed, format!("the reply cannot be read: {error}")))?;
+    let reply: Reply = serde_json::from_slice(&payload)
+        .map_err(|error| Stop::new(Exit::Failed, format!("the reply cannot be read: {error}")))?;
     if arguments.json {
         out.write_all(&payload)?;
         writeln!(out)?;
@@ -101,7 +113,12 @@ impl<W: Write> Telling<'_, W> {
             self.out.write_all(payload)?;
             return writeln!(self.out);
         }
-        let Some(piece) = serde_json::from_slice::<Piece>(payload).ok().filter(|_| !self.json) else { return Ok(()) };
+        let Some(piece) = serde_json::from_slice::<Piece>(payload)
+            .ok()
+            .filter(|_| !self.json)
+        else {
+            return Ok(());
+        };
         if piece.cut && !self.told.is_empty() {
             self.told.clear();
             writeln!(self.out, " [broken off]")?;

@@ -43,8 +43,7 @@ A line of the input is a text, or a JSON object with \"text\" and optionally \"i
 The state file is JSON or TOML: {\"lamp\": {\"power\": \"on\", \"brightness\": 40}}";
 
 /// A home that is known by its announcements alone is empty without a broker.
-const NOTHING_DECLARED: &str =
-    "sayso: no device is declared in the home file; with those announced on the broker: `sayso home`, and `sayso say --dry-run \"..\"`";
+const NOTHING_DECLARED: &str = "sayso: no device is declared in the home file; with those announced on the broker: `sayso home`, and `sayso say --dry-run \"..\"`";
 
 /// The arguments of `sayso try`.
 #[derive(Debug, Args)]
@@ -97,8 +96,15 @@ enum Id {
 
 /// Reads the commands and prints a reply to each.
 pub(super) fn try_(arguments: &Try, out: &mut impl Write) -> Result<Exit, Stop> {
-    let needs = if arguments.local_only { Needs::Home } else { Needs::Everything };
-    let place = Place { home: arguments.home.clone(), ..arguments.files.place(needs) };
+    let needs = if arguments.local_only {
+        Needs::Home
+    } else {
+        Needs::Everything
+    };
+    let place = Place {
+        home: arguments.home.clone(),
+        ..arguments.files.place(needs)
+    };
     let config = Config::load(&place)?;
     if config.home.devices().is_empty() {
         let _ = writeln!(io::stderr(), "{NOTHING_DECLARED}");
@@ -138,11 +144,19 @@ struct Trial<'a> {
 impl<'a> Trial<'a> {
     fn new(arguments: &'a Try, mut config: Config) -> Result<Self, Stop> {
         let state = match &arguments.state {
-            Some(path) => known::read(path, &config.home, now()).map_err(|error| Stop::new(Exit::Failed, error))?,
+            Some(path) => known::read(path, &config.home, now())
+                .map_err(|error| Stop::new(Exit::Failed, error))?,
             None => State::default(),
         };
-        if let Some(area) = arguments.area.as_ref().filter(|area| config.home.area_named(area).is_none()) {
-            return Err(Stop::new(Exit::Failed, format!("the home has no area `{area}`")));
+        if let Some(area) = arguments
+            .area
+            .as_ref()
+            .filter(|area| config.home.area_named(area).is_none())
+        {
+            return Err(Stop::new(
+                Exit::Failed,
+                format!("the home has no area `{area}`"),
+            ));
         }
         if let Some(code) = &arguments.language {
             config.local.language.clone_from(code);
@@ -152,19 +166,39 @@ impl<'a> Trial<'a> {
             config.local.when = When::First;
         }
         // The gate of a dry run sends nothing, so nothing comes here.
-        let deliver: Deliver = Box::new(|_| Box::pin(std::future::ready(Err(Undelivered::Refused))));
-        let pipeline = daemon::pipeline(&config, None, Arc::new(Journal::in_memory(config.mqtt.ttl)), Arc::default(), deliver);
+        let deliver: Deliver =
+            Box::new(|_| Box::pin(std::future::ready(Err(Undelivered::Refused))));
+        let pipeline = daemon::pipeline(
+            &config,
+            None,
+            Arc::new(Journal::in_memory(config.mqtt.ttl)),
+            Arc::default(),
+            deliver,
+        );
         let pipeline = pipeline.map_err(|error| Stop::new(Exit::Config, error))?;
         pipeline.assume(state);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Stop::new(Exit::Internal, error))?;
-        Ok(Self { arguments, pipeline, runtime })
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Stop::new(Exit::Internal, error))?;
+        Ok(Self {
+            arguments,
+            pipeline,
+            runtime,
+        })
     }
 
     fn answer(&self, out: &mut impl Write, number: usize, line: &[u8]) -> io::Result<()> {
         let reply = match read(line) {
             Ok(line) if self.arguments.explain => return self.explain(out, number, line),
-            Ok(line) => self.runtime.block_on(self.pipeline.answer(&self.command(number, line), None)),
-            Err(why) => Reply::refused(number.to_string(), String::from_utf8_lossy(line).into_owned(), &Refusal::Malformed { why }),
+            Ok(line) => self
+                .runtime
+                .block_on(self.pipeline.answer(&self.command(number, line), None)),
+            Err(why) => Reply::refused(
+                number.to_string(),
+                String::from_utf8_lossy(line).into_owned(),
+                &Refusal::Malformed { why },
+            ),
         };
         serde_json::to_writer(&mut *out, &reply)?;
         out.write_all(b"\n")
@@ -176,7 +210,11 @@ impl<'a> Trial<'a> {
         writeln!(out, "{}", command.text)?;
         match self.pipeline.explain(&Phrase::of(&command)) {
             Some(explanation) => writeln!(out, "{explanation}")?,
-            None => writeln!(out, "  silent: there is no language `{}`", command.language.as_deref().unwrap_or_default())?,
+            None => writeln!(
+                out,
+                "  silent: there is no language `{}`",
+                command.language.as_deref().unwrap_or_default()
+            )?,
         }
         let reply = self.runtime.block_on(self.pipeline.answer(&command, None));
         writeln!(out, "  {}: {}\n", reply.outcome.name(), reply.speech)
@@ -199,7 +237,10 @@ impl<'a> Trial<'a> {
             deadline: now() + PATIENCE,
             dry_run: true,
             stream: None,
-            reply_to: ReplyTo { topic: String::new(), correlation: None },
+            reply_to: ReplyTo {
+                topic: String::new(),
+                correlation: None,
+            },
             hops: 0,
             turn: 0,
         }
@@ -212,15 +253,22 @@ fn now() -> Instant {
 
 /// A line as a command, by the rules of the payload on a command topic.
 fn read(line: &[u8]) -> Result<Line, String> {
-    let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?.trim();
+    let text = std::str::from_utf8(line)
+        .map_err(|_| "it is not UTF-8".to_owned())?
+        .trim();
     let line = if text.starts_with('{') {
         serde_json::from_str(text).map_err(|error| format!("as JSON: {error}"))?
     } else {
-        Line { text: text.to_owned(), ..Line::default() }
+        Line {
+            text: text.to_owned(),
+            ..Line::default()
+        }
     };
     match &line.id {
         _ if line.text.trim().is_empty() => Err("the text is empty".to_owned()),
-        Some(Id::Text(id)) if !(1..=128).contains(&id.chars().count()) => Err("an id has 1 to 128 letters".to_owned()),
+        Some(Id::Text(id)) if !(1..=128).contains(&id.chars().count()) => {
+            Err("an id has 1 to 128 letters".to_owned())
+        }
         _ => Ok(line),
     }
 }
@@ -239,7 +287,13 @@ mod tests {
 
     #[test]
     fn what_is_no_command_says_why() {
-        for (line, why) in [(&b""[..], "empty"), (b"\xff", "UTF-8"), (b"{\"txet\": 1}", "txet"), (b"{\"text\": \" \"}", "empty"), (b"{", "JSON")] {
+        for (line, why) in [
+            (&b""[..], "empty"),
+            (b"\xff", "UTF-8"),
+            (b"{\"txet\": 1}", "txet"),
+            (b"{\"text\": \" \"}", "empty"),
+            (b"{", "JSON"),
+        ] {
             let said = read(line).unwrap_err();
             assert!(said.contains(why), "{said}");
         }

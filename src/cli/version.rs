@@ -9,9 +9,20 @@ pub(super) fn print(verbose: bool, out: &mut impl Write) -> io::Result<()> {
         return Ok(());
     }
     // Set from outside by who builds a package: asking git here would build anew with every commit.
-    let commit = option_env!("SAYSO_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
-    let crates: Vec<&str> = env!("SAYSO_CRATES").split(',').filter(|name| !name.is_empty()).collect();
-    writeln!(out, "commit {commit}\ntarget {}\ncompiler {}\ncrates {}", env!("SAYSO_TARGET"), env!("SAYSO_RUSTC"), crates.len())?;
+    let commit = option_env!("SAYSO_COMMIT")
+        .filter(|commit| !commit.is_empty())
+        .unwrap_or("unknown");
+    let crates: Vec<&str> = env!("SAYSO_CRATES")
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .collect();
+    writeln!(
+        out,
+        "commit {commit}\ntarget {}\ncompiler {}\ncrates {}",
+        env!("SAYSO_TARGET"),
+        env!("SAYSO_RUSTC"),
+        crates.len()
+    )?;
     for name in crates {
         writeln!(out, "  {name}")?;
     }

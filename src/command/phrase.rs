@@ -13,13 +13,24 @@ pub struct Phrase {
 impl Phrase {
     /// The phrase of a command.
     pub fn of(command: &Command) -> Self {
-        Self::new(&command.text, command.area.as_deref(), command.language.as_deref())
+        Self::new(
+            &command.text,
+            command.area.as_deref(),
+            command.language.as_deref(),
+        )
     }
 
     /// A phrase said in `area`, in `language`.
     pub fn new(text: &str, area: Option<&str>, language: Option<&str>) -> Self {
-        let own = |text: Option<&str>| text.map(|t| t.trim().to_lowercase()).filter(|t| !t.is_empty());
-        Self { text: canonical(text), area: own(area), language: own(language) }
+        let own = |text: Option<&str>| {
+            text.map(|t| t.trim().to_lowercase())
+                .filter(|t| !t.is_empty())
+        };
+        Self {
+            text: canonical(text),
+            area: own(area),
+            language: own(language),
+        }
     }
 
     /// The canonical text.
@@ -71,7 +82,12 @@ mod tests {
 
     #[test]
     fn small_differences_of_writing_are_one_phrase() {
-        for text in ["Turn on the lamp", "  turn ON the\tlamp. ", "turn on\r\nthe lamp!!", "turn on the lamp ."] {
+        for text in [
+            "Turn on the lamp",
+            "  turn ON the\tlamp. ",
+            "turn on\r\nthe lamp!!",
+            "turn on the lamp .",
+        ] {
             assert_eq!(canonical(text), "turn on the lamp", "{text:?}");
         }
         assert_eq!(canonical("what’s on?"), "what's on?");

@@ -62,13 +62,20 @@ pub struct Message {
 
 impl From<&Publication> for Message {
     fn from(publication: &Publication) -> Self {
-        Self { topic: publication.topic.clone(), payload: publication.payload.clone() }
+        Self {
+            topic: publication.topic.clone(),
+            payload: publication.payload.clone(),
+        }
     }
 }
 
 impl From<Action> for Done {
     fn from(action: Action) -> Self {
-        Self { action, publish: None, why: None }
+        Self {
+            action,
+            publish: None,
+            why: None,
+        }
     }
 }
 
@@ -217,12 +224,18 @@ pub enum Refusal {
     #[error("the broker did not take the action in time; it may or may not have been done")]
     Undelivered,
     /// It was begun in three lives of sayso, and finished in none.
-    #[error("sayso ended three times while it was at this, so it was given up: say it differently, and look at the log")]
+    #[error(
+        "sayso ended three times while it was at this, so it was given up: say it differently, and look at the log"
+    )]
     Dead,
 }
 
 fn seconds(duration: Duration) -> u64 {
-    duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+    duration
+        .as_millis()
+        .div_ceil(1000)
+        .try_into()
+        .unwrap_or(u64::MAX)
 }
 
 /// What is hours or weeks away is not said in seconds.
@@ -232,8 +245,15 @@ fn hours(duration: Duration) -> u64 {
 
 fn sentence(words: &str) -> String {
     let mut letters = words.chars();
-    let first = letters.next().map(|c| c.to_uppercase().collect::<String>()).unwrap_or_default();
-    let end = if words.ends_with(['.', '?', '!']) { "" } else { "." };
+    let first = letters
+        .next()
+        .map(|c| c.to_uppercase().collect::<String>())
+        .unwrap_or_default();
+    let end = if words.ends_with(['.', '?', '!']) {
+        ""
+    } else {
+        "."
+    };
     format!("{first}{}{end}", letters.as_str())
 }
 
@@ -246,7 +266,11 @@ impl Refusal {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Unclear { .. } => Outcome::Unclear,
-            Self::NobodyAnswered { .. } | Self::NotUnderstood { .. } | Self::BrokerRefused | Self::Undelivered | Self::Dead => Outcome::Failed,
+            Self::NobodyAnswered { .. }
+            | Self::NotUnderstood { .. }
+            | Self::BrokerRefused
+            | Self::Undelivered
+            | Self::Dead => Outcome::Failed,
             _ => Outcome::Refused,
         }
     }
@@ -258,20 +282,37 @@ impl Refusal {
 
     /// The same in the form a language has for it, with `{seconds}`, `{hours}`, `{why}`, `{source}`, `{language}` and `{known}`.
     pub fn sentence_as(&self, form: &str) -> String {
-        let after = |unit: fn(Duration) -> u64| self.retry_after().map(|after| unit(after).to_string()).unwrap_or_default();
+        let after = |unit: fn(Duration) -> u64| {
+            self.retry_after()
+                .map(|after| unit(after).to_string())
+                .unwrap_or_default()
+        };
         let more = match self {
             Self::NotUnderstood { why } => [("why", why.as_str()), ("", "")],
             Self::TooSoon { source_name, .. } => [("source", source_name.as_str()), ("", "")],
-            Self::UnknownLanguage { language, known } => [("language", language.as_str()), ("known", known.as_str())],
+            Self::UnknownLanguage { language, known } => {
+                [("language", language.as_str()), ("known", known.as_str())]
+            }
             _ => [("", ""); 2],
         };
-        sentence(&fill(form, &[("seconds", &after(seconds)), ("hours", &after(hours)), more[0], more[1]]))
+        sentence(&fill(
+            form,
+            &[
+                ("seconds", &after(seconds)),
+                ("hours", &after(hours)),
+                more[0],
+                more[1],
+            ],
+        ))
     }
 
     /// Under which name a language has a form for it.
     pub fn form(&self) -> &'static str {
         match self {
-            Self::NobodyAnswered { retry_after: Some(_), .. } => "nobody_answered_in",
+            Self::NobodyAnswered {
+                retry_after: Some(_),
+                ..
+            } => "nobody_answered_in",
             other => other.code(),
         }
     }
@@ -302,7 +343,9 @@ impl Refusal {
     /// When it may be tried again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy { retry_after } | Self::TooSoon { retry_after, .. } | Self::OverBudget { retry_after } => Some(*retry_after),
+            Self::Busy { retry_after }
+            | Self::TooSoon { retry_after, .. }
+            | Self::OverBudget { retry_after } => Some(*retry_after),
             Self::NobodyAnswered { retry_after, .. } => *retry_after,
             _ => None,
         }

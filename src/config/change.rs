@@ -34,7 +34,12 @@ impl Config {
             ("[log]", self.log.filter != new.log.filter),
             ("[daemon]", self.daemon != new.daemon),
         ];
-        live.extend(sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned()));
+        live.extend(
+            sections
+                .into_iter()
+                .filter(|(_, changed)| *changed)
+                .map(|(name, _)| name.to_owned()),
+        );
         let mut restart = broker(&self.mqtt, &new.mqtt);
         restart.extend(kept(&self.store, &new.store));
         let others = [
@@ -42,17 +47,42 @@ impl Config {
             ("metrics.listen", self.metrics != new.metrics),
             ("log.journald", self.log.journald != new.log.journald),
         ];
-        restart.extend(others.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key));
+        restart.extend(
+            others
+                .into_iter()
+                .filter(|(_, changed)| *changed)
+                .map(|(key, _)| key),
+        );
         Changes { live, restart }
     }
 }
 
 fn home(old: &Home, new: &Home, live: &mut Vec<String>) {
-    let ids = |home: &Home| home.devices().iter().map(|device| device.id.to_string()).collect::<Vec<_>>();
+    let ids = |home: &Home| {
+        home.devices()
+            .iter()
+            .map(|device| device.id.to_string())
+            .collect::<Vec<_>>()
+    };
     let (before, after) = (ids(old), ids(new));
-    let added: Vec<&str> = after.iter().filter(|id| old.device(id).is_none()).map(String::as_str).collect();
-    let removed: Vec<&str> = before.iter().filter(|id| new.device(id).is_none()).map(String::as_str).collect();
-    let changed: Vec<&str> = before.iter().filter(|id| new.device(id).is_some_and(|there| Some(there) != old.device(id))).map(String::as_str).collect();
+    let added: Vec<&str> = after
+        .iter()
+        .filter(|id| old.device(id).is_none())
+        .map(String::as_str)
+        .collect();
+    let removed: Vec<&str> = before
+        .iter()
+        .filter(|id| new.device(id).is_none())
+        .map(String::as_str)
+        .collect();
+    let changed: Vec<&str> = before
+        .iter()
+        .filter(|id| {
+            new.device(id)
+                .is_some_and(|there| Some(there) != old.device(id))
+        })
+        .map(String::as_str)
+        .collect();
     for (what, which) in [("added", added), ("removed", removed), ("changed", changed)] {
         if !which.is_empty() {
             live.push(format!("devices {what}: {}", names(&which)));
@@ -68,29 +98,67 @@ fn home(old: &Home, new: &Home, live: &mut Vec<String>) {
 
 /// `a, b, c and 5 more`.
 fn names(which: &[&str]) -> String {
-    let shown = which.iter().take(MOST_NAMES).copied().collect::<Vec<_>>().join(", ");
-    if which.len() > MOST_NAMES { format!("{shown} and {} more", which.len() - MOST_NAMES) } else { shown }
+    let shown = which
+        .iter()
+        .take(MOST_NAMES)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if which.len() > MOST_NAMES {
+        format!("{shown} and {} more", which.len() - MOST_NAMES)
+    } else {
+        shown
+    }
 }
 
 fn providers(old: &AskSettings, new: &AskSettings, live: &mut Vec<String>) {
-    let by_name = |ask: &AskSettings| ask.providers.iter().map(|p| (p.name.clone(), p.clone())).collect::<BTreeMap<String, provider::Settings>>();
+    let by_name = |ask: &AskSettings| {
+        ask.providers
+            .iter()
+            .map(|p| (p.name.clone(), p.clone()))
+            .collect::<BTreeMap<String, provider::Settings>>()
+    };
     let (before, after) = (by_name(old), by_name(new));
     for (name, there) in &after {
         match before.get(name) {
             None => live.push(format!("provider {name} added")),
             Some(was) if was == there => {}
-            Some(was) if (provider::Settings { key: None, ..was.clone() }) == (provider::Settings { key: None, ..there.clone() }) => {
+            Some(was)
+                if (provider::Settings {
+                    key: None,
+                    ..was.clone()
+                }) == (provider::Settings {
+                    key: None,
+                    ..there.clone()
+                }) =>
+            {
                 live.push(format!("the key of provider {name}"));
             }
             Some(_) => live.push(format!("provider {name} changed")),
         }
     }
-    live.extend(before.keys().filter(|name| !after.contains_key(*name)).map(|name| format!("provider {name} removed")));
-    let order = |ask: &AskSettings| ask.providers.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
+    live.extend(
+        before
+            .keys()
+            .filter(|name| !after.contains_key(*name))
+            .map(|name| format!("provider {name} removed")),
+    );
+    let order = |ask: &AskSettings| {
+        ask.providers
+            .iter()
+            .map(|p| p.name.clone())
+            .collect::<Vec<_>>()
+    };
     if before.keys().eq(after.keys()) && order(old) != order(new) {
         live.push("the order of providers".to_owned());
     }
-    if (AskSettings { providers: Vec::new(), ..old.clone() }) != (AskSettings { providers: Vec::new(), ..new.clone() }) {
+    if (AskSettings {
+        providers: Vec::new(),
+        ..old.clone()
+    }) != (AskSettings {
+        providers: Vec::new(),
+        ..new.clone()
+    }) {
         live.push("[ask]".to_owned());
     }
 }
@@ -101,19 +169,34 @@ fn broker(old: &mqtt::Settings, new: &mqtt::Settings) -> Vec<&'static str> {
         ("mqtt.host", old.host != new.host),
         ("mqtt.port", old.port != new.port),
         ("mqtt.tls", old.tls != new.tls),
-        ("mqtt.username or mqtt.password_file", old.login != new.login),
+        (
+            "mqtt.username or mqtt.password_file",
+            old.login != new.login,
+        ),
         ("mqtt.client_id", old.client_id != new.client_id),
         ("mqtt.prefix", old.prefix != new.prefix),
         ("mqtt.keep_alive", old.keep_alive != new.keep_alive),
         ("mqtt.ttl", old.ttl != new.ttl),
         ("mqtt.queue", old.queue != new.queue),
         ("mqtt.outbox", old.outbox != new.outbox),
-        ("mqtt.reply_prefixes", old.reply_prefixes != new.reply_prefixes),
+        (
+            "mqtt.reply_prefixes",
+            old.reply_prefixes != new.reply_prefixes,
+        ),
     ];
-    keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    keys.into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(key, _)| key)
+        .collect()
 }
 
 fn kept(old: &store::Settings, new: &store::Settings) -> Vec<&'static str> {
-    let keys = [("store.path", old.path != new.path), ("store.cache", old.cache_bytes != new.cache_bytes)];
-    keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    let keys = [
+        ("store.path", old.path != new.path),
+        ("store.cache", old.cache_bytes != new.cache_bytes),
+    ];
+    keys.into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(key, _)| key)
+        .collect()
 }

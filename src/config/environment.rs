@@ -30,11 +30,22 @@ pub struct Environment {
 impl Environment {
     /// Reads the environment of this process.
     pub fn read() -> Self {
-        let path = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-        let text = |name: &str| env::var_os(name).and_then(|v| v.into_string().ok()).filter(|v| !v.is_empty());
+        let path = |name: &str| {
+            env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
+        let text = |name: &str| {
+            env::var_os(name)
+                .and_then(|v| v.into_string().ok())
+                .filter(|v| !v.is_empty())
+        };
         // systemd joins several state folders by colons; the first is ours.
-        let state = text("STATE_DIRECTORY").and_then(|all| all.split(':').next().map(PathBuf::from));
-        let watchdog = text("WATCHDOG_USEC").and_then(|micros| micros.parse().ok()).map(Duration::from_micros);
+        let state =
+            text("STATE_DIRECTORY").and_then(|all| all.split(':').next().map(PathBuf::from));
+        let watchdog = text("WATCHDOG_USEC")
+            .and_then(|micros| micros.parse().ok())
+            .map(Duration::from_micros);
         let journald = text("JOURNAL_STREAM").is_some_and(|stream| Some(stream) == stderr_is());
         Self {
             config: path("SAYSO_CONFIG"),

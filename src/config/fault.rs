@@ -46,7 +46,12 @@ impl Faults {
     /// The faults, sorted by line within each file; `None` where there are none.
     pub(super) fn of(mut faults: Vec<Fault>) -> Option<Self> {
         let order: Vec<PathBuf> = faults.iter().map(|f| f.file.clone()).collect();
-        faults.sort_by_key(|fault| (order.iter().position(|file| *file == fault.file), fault.line));
+        faults.sort_by_key(|fault| {
+            (
+                order.iter().position(|file| *file == fault.file),
+                fault.line,
+            )
+        });
         faults.dedup();
         (!faults.is_empty()).then_some(Self(faults))
     }
@@ -78,8 +83,14 @@ impl fmt::Display for Faults {
 impl Error for Faults {}
 
 /// The known word somebody most likely meant by `typed`, if one is near: a third of its letters may be wrong.
-pub(super) fn nearest<'w>(typed: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
-    let near = known.into_iter().map(|word| (distance(typed, word), word)).min_by_key(|(distance, _)| *distance)?;
+pub(super) fn nearest<'w>(
+    typed: &str,
+    known: impl IntoIterator<Item = &'w str>,
+) -> Option<&'w str> {
+    let near = known
+        .into_iter()
+        .map(|word| (distance(typed, word), word))
+        .min_by_key(|(distance, _)| *distance)?;
     let (distance, word) = near;
     (distance <= word.chars().count().max(3) / 3).then_some(word)
 }
@@ -91,13 +102,16 @@ pub(super) fn hint<'w>(typed: &str, known: impl IntoIterator<Item = &'w str>) ->
 
 /// Letters to insert, leave out, change or swap with their neighbour (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut before = vec![0; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for (i, &x) in a.iter().enumerate() {
         let mut row = vec![i + 1; b.len() + 1];
         for (j, &y) in b.iter().enumerate() {
-            row[j + 1] = (last[j] + usize::from(x != y)).min(last[j + 1] + 1).min(row[j] + 1);
+            row[j + 1] = (last[j] + usize::from(x != y))
+                .min(last[j + 1] + 1)
+                .min(row[j] + 1);
             if i > 0 && j > 0 && x == b[j - 1] && a[i - 1] == y {
                 row[j + 1] = row[j + 1].min(before[j - 1] + 1);
             }
@@ -130,6 +144,9 @@ mod tests {
             wanted: "a whole number from 1 to 65535".into(),
             forbidden: false,
         };
-        assert_eq!(fault.to_string(), "sayso.toml:3: mqtt.port: found 99999, wanted a whole number from 1 to 65535");
+        assert_eq!(
+            fault.to_string(),
+            "sayso.toml:3: mqtt.port: found 99999, wanted a whole number from 1 to 65535"
+        );
     }
 }

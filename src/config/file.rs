@@ -28,7 +28,11 @@ impl File {
     /// Reads a file; one that cannot be read, or that anybody may write, is a fault, and empty. `named` says who wants it, and what to
     /// do where it is not there.
     pub(super) fn open(path: &Path, named: &str) -> Self {
-        let file = Self { path: path.to_owned(), text: String::new(), faults: RefCell::default() };
+        let file = Self {
+            path: path.to_owned(),
+            text: String::new(),
+            faults: RefCell::default(),
+        };
         match read(path) {
             Ok(text) => Self { text, ..file },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -36,7 +40,10 @@ impl File {
                 file
             }
             Err(error) => {
-                file.note_all(format!("cannot be read: {error}"), error.kind() == io::ErrorKind::PermissionDenied);
+                file.note_all(
+                    format!("cannot be read: {error}"),
+                    error.kind() == io::ErrorKind::PermissionDenied,
+                );
                 file
             }
         }
@@ -44,11 +51,22 @@ impl File {
 
     /// A file that is not there: every default holds.
     pub(super) fn absent() -> Self {
-        Self { path: PathBuf::new(), text: String::new(), faults: RefCell::default() }
+        Self {
+            path: PathBuf::new(),
+            text: String::new(),
+            faults: RefCell::default(),
+        }
     }
 
     fn note_all(&self, wanted: String, forbidden: bool) {
-        let fault = Fault { file: self.path.clone(), line: None, key: String::new(), found: None, wanted, forbidden };
+        let fault = Fault {
+            file: self.path.clone(),
+            line: None,
+            key: String::new(),
+            found: None,
+            wanted,
+            forbidden,
+        };
         self.faults.borrow_mut().push(fault);
     }
 
@@ -56,11 +74,25 @@ impl File {
     /// after a forgotten quote would only be misread.
     pub(super) fn parse(&self) -> Spanned<DeTable<'_>> {
         let (tables, errors) = DeTable::parse_recoverable(&self.text);
-        let tables = if errors.is_empty() { tables } else { Spanned::new(0..0, DeTable::new()) };
+        let tables = if errors.is_empty() {
+            tables
+        } else {
+            Spanned::new(0..0, DeTable::new())
+        };
         for error in errors {
             let line = error.span().map(|span| self.line(span.start));
-            let wanted = format!("not TOML: {}", error.message().lines().next().unwrap_or("cannot be parsed"));
-            let fault = Fault { file: self.path.clone(), line, key: String::new(), found: None, wanted, forbidden: false };
+            let wanted = format!(
+                "not TOML: {}",
+                error.message().lines().next().unwrap_or("cannot be parsed")
+            );
+            let fault = Fault {
+                file: self.path.clone(),
+                line,
+                key: String::new(),
+                found: None,
+                wanted,
+                forbidden: false,
+            };
             self.faults.borrow_mut().push(fault);
         }
         tables
@@ -77,7 +109,12 @@ impl File {
     }
 
     fn line(&self, at: usize) -> usize {
-        1 + self.text.char_indices().take_while(|(here, _)| *here < at).filter(|(_, c)| *c == '\n').count()
+        1 + self
+            .text
+            .char_indices()
+            .take_while(|(here, _)| *here < at)
+            .filter(|(_, c)| *c == '\n')
+            .count()
     }
 
     /// The text of a value as it was typed, cut to one short line.
@@ -85,14 +122,20 @@ impl File {
         let text = self.text.get(span).unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
         let short: String = line.chars().take(60).collect();
-        if short.len() < text.len() { format!("`{short}..`") } else { format!("`{short}`") }
+        if short.len() < text.len() {
+            format!("`{short}..`")
+        } else {
+            format!("`{short}`")
+        }
     }
 }
 
 fn read(path: &Path) -> io::Result<String> {
     let text = fs::read_to_string(path)?;
     if fs::metadata(path)?.permissions().mode() & 0o002 != 0 {
-        return Err(io::Error::other("anybody may write it; take that away with `chmod o-w`"));
+        return Err(io::Error::other(
+            "anybody may write it; take that away with `chmod o-w`",
+        ));
     }
     Ok(text)
 }
@@ -111,11 +154,21 @@ pub(super) struct Table<'f> {
 impl<'f> Table<'f> {
     /// The file itself.
     pub(super) fn root(file: &'f File, tables: &'f Spanned<DeTable<'f>>) -> Self {
-        Self { file, entries: Some(tables.get_ref()), path: String::new(), at: 0, asked: RefCell::default() }
+        Self {
+            file,
+            entries: Some(tables.get_ref()),
+            path: String::new(),
+            at: 0,
+            asked: RefCell::default(),
+        }
     }
 
     fn below(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
     }
 
     fn get(&self, key: &'f str) -> Option<&'f Spanned<DeValue<'f>>> {
@@ -124,7 +177,10 @@ impl<'f> Table<'f> {
     }
 
     fn peek(&self, key: &str) -> Option<&'f Spanned<DeValue<'f>>> {
-        self.entries?.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+        self.entries?
+            .iter()
+            .find(|(name, _)| name.get_ref() == key)
+            .map(|(_, value)| value)
     }
 
     /// True where the table was written, if only as a heading.
@@ -139,7 +195,12 @@ impl<'f> Table<'f> {
 
     /// Takes every key as known: the table as a whole is wrong already.
     pub(super) fn allow_all(&self) {
-        self.asked.borrow_mut().extend(self.entries.into_iter().flatten().map(|(name, _)| name.get_ref().as_ref()));
+        self.asked.borrow_mut().extend(
+            self.entries
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.get_ref().as_ref()),
+        );
     }
 
     /// Takes `key` as known, whatever stands there.
@@ -149,14 +210,26 @@ impl<'f> Table<'f> {
 
     fn note(&self, path: String, at: usize, found: Option<Range<usize>>, wanted: String) {
         let found = found.map(|span| self.file.typed(span));
-        let fault = Fault { file: self.file.path.clone(), line: Some(self.file.line(at)), key: path, found, wanted, forbidden: false };
+        let fault = Fault {
+            file: self.file.path.clone(),
+            line: Some(self.file.line(at)),
+            key: path,
+            found,
+            wanted,
+            forbidden: false,
+        };
         self.file.faults.borrow_mut().push(fault);
     }
 
     /// Notes that what stands under `key` is not what was wanted.
     pub(super) fn wrong(&self, key: &str, wanted: impl Into<String>) {
         match self.peek(key) {
-            Some(value) => self.note(self.below(key), value.span().start, Some(value.span()), wanted.into()),
+            Some(value) => self.note(
+                self.below(key),
+                value.span().start,
+                Some(value.span()),
+                wanted.into(),
+            ),
             None => self.say(key, wanted),
         }
     }
@@ -176,8 +249,21 @@ impl<'f> Table<'f> {
     }
 
     /// Notes something to do about another file, which this table leads to.
-    pub(super) fn elsewhere(&self, file: PathBuf, line: Option<usize>, wanted: String, forbidden: bool) {
-        let fault = Fault { file, line, key: String::new(), found: None, wanted, forbidden };
+    pub(super) fn elsewhere(
+        &self,
+        file: PathBuf,
+        line: Option<usize>,
+        wanted: String,
+        forbidden: bool,
+    ) {
+        let fault = Fault {
+            file,
+            line,
+            key: String::new(),
+            found: None,
+            wanted,
+            forbidden,
+        };
         self.file.faults.borrow_mut().push(fault);
     }
 
@@ -186,7 +272,12 @@ impl<'f> Table<'f> {
         self.note(self.path.clone(), self.at, None, what.into());
     }
 
-    fn read<T>(&self, key: &'f str, wanted: impl FnOnce() -> String, parse: impl FnOnce(&DeValue<'f>) -> Option<T>) -> Option<T> {
+    fn read<T>(
+        &self,
+        key: &'f str,
+        wanted: impl FnOnce() -> String,
+        parse: impl FnOnce(&DeValue<'f>) -> Option<T>,
+    ) -> Option<T> {
         let value = self.get(key)?;
         let read = parse(value.get_ref());
         if read.is_none() {
@@ -203,7 +294,13 @@ impl<'f> Table<'f> {
             self.wrong(key, format!("a table, such as [{}]", self.below(key)));
         }
         let at = value.map_or(self.at, |v| v.span().start);
-        Table { file: self.file, entries, path: self.below(key), at, asked: RefCell::default() }
+        Table {
+            file: self.file,
+            entries,
+            path: self.below(key),
+            at,
+            asked: RefCell::default(),
+        }
     }
 
     /// The tables below `key` by their names, in the order they were written.
@@ -218,7 +315,10 @@ impl<'f> Table<'f> {
     /// The tables of `[[key]]`, in order.
     pub(super) fn list(&self, key: &'f str) -> Vec<Table<'f>> {
         let wanted = || format!("tables, each under [[{key}]]");
-        let Some(items) = self.read(key, wanted, |v| v.as_array().map(|_| ())).and_then(|()| self.peek(key)?.get_ref().as_array()) else {
+        let Some(items) = self
+            .read(key, wanted, |v| v.as_array().map(|_| ()))
+            .and_then(|()| self.peek(key)?.get_ref().as_array())
+        else {
             return Vec::new();
         };
         let tables = items.iter().enumerate().filter_map(|(n, item)| {
@@ -227,20 +327,40 @@ impl<'f> Table<'f> {
             if entries.is_none() {
                 self.note(path.clone(), at, Some(item.span()), wanted());
             }
-            entries.map(|entries| Table { file: self.file, entries: Some(entries), path, at, asked: RefCell::default() })
+            entries.map(|entries| Table {
+                file: self.file,
+                entries: Some(entries),
+                path,
+                at,
+                asked: RefCell::default(),
+            })
         });
         tables.collect()
     }
 
     /// A text that `accept` takes, which says what it wants where it does not.
-    pub(super) fn text_as<T, E: Into<String>>(&self, key: &'f str, accept: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
-        let text = self.read(key, || "a text in quotes".to_owned(), |v| v.as_str().map(str::to_owned))?;
+    pub(super) fn text_as<T, E: Into<String>>(
+        &self,
+        key: &'f str,
+        accept: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.read(
+            key,
+            || "a text in quotes".to_owned(),
+            |v| v.as_str().map(str::to_owned),
+        )?;
         accept(&text).map_err(|wanted| self.wrong(key, wanted)).ok()
     }
 
     /// A text that is not blank.
     pub(super) fn text(&self, key: &'f str) -> Option<String> {
-        self.text_as(key, |text| if text.trim().is_empty() { Err("a text that is not empty") } else { Ok(text.trim().to_owned()) })
+        self.text_as(key, |text| {
+            if text.trim().is_empty() {
+                Err("a text that is not empty")
+            } else {
+                Ok(text.trim().to_owned())
+            }
+        })
     }
 
     /// What people call something: 1 to 64 letters, one line.
@@ -249,13 +369,30 @@ impl<'f> Table<'f> {
     }
 
     /// The texts of a list, each taken by `accept`.
-    pub(super) fn texts_as<T, E: Into<String>>(&self, key: &'f str, accept: impl Fn(&str) -> Result<T, E>) -> Option<Vec<T>> {
+    pub(super) fn texts_as<T, E: Into<String>>(
+        &self,
+        key: &'f str,
+        accept: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Vec<T>> {
         let wanted = || "a list of texts, such as [\"a\", \"b\"]".to_owned();
         self.read(key, wanted, |v| v.as_array().map(|_| ()))?;
         let items = self.peek(key)?.get_ref().as_array()?;
         let read = items.iter().enumerate().filter_map(|(n, item)| {
-            let taken = item.get_ref().as_str().ok_or_else(|| "a text in quotes".to_owned()).and_then(|text| accept(text).map_err(Into::into));
-            taken.map_err(|wanted| self.note(format!("{}[{}]", self.below(key), n + 1), item.span().start, Some(item.span()), wanted)).ok()
+            let taken = item
+                .get_ref()
+                .as_str()
+                .ok_or_else(|| "a text in quotes".to_owned())
+                .and_then(|text| accept(text).map_err(Into::into));
+            taken
+                .map_err(|wanted| {
+                    self.note(
+                        format!("{}[{}]", self.below(key), n + 1),
+                        item.span().start,
+                        Some(item.span()),
+                        wanted,
+                    )
+                })
+                .ok()
         });
         Some(read.collect())
     }
@@ -267,13 +404,28 @@ impl<'f> Table<'f> {
 
     /// One of a few words.
     pub(super) fn one_of<T: Copy>(&self, key: &'f str, words: &[(&str, T)]) -> Option<T> {
-        let typed = self.peek(key).and_then(|value| value.get_ref().as_str()).unwrap_or_default();
+        let typed = self
+            .peek(key)
+            .and_then(|value| value.get_ref().as_str())
+            .unwrap_or_default();
         let wanted = || {
-            let all: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let all: Vec<String> = words
+                .iter()
+                .map(|(word, _)| format!("\"{word}\""))
+                .collect();
             let choice = if words.len() > 1 { "one of " } else { "" };
-            format!("{choice}{}{}", all.join(", "), hint(typed, words.iter().map(|(word, _)| *word)))
+            format!(
+                "{choice}{}{}",
+                all.join(", "),
+                hint(typed, words.iter().map(|(word, _)| *word))
+            )
         };
-        self.read(key, wanted, |v| words.iter().find(|(word, _)| Some(*word) == v.as_str()).map(|(_, meaning)| *meaning))
+        self.read(key, wanted, |v| {
+            words
+                .iter()
+                .find(|(word, _)| Some(*word) == v.as_str())
+                .map(|(_, meaning)| *meaning)
+        })
     }
 
     /// `true` or `false`.
@@ -284,37 +436,80 @@ impl<'f> Table<'f> {
     /// A whole number in `range`.
     pub(super) fn whole(&self, key: &'f str, range: RangeInclusive<u32>) -> Option<u32> {
         let wanted = || format!("a whole number from {} to {}", range.start(), range.end());
-        self.read(key, wanted, |v| integer(v).and_then(|n| u32::try_from(n).ok()).filter(|n| range.contains(n)))
+        self.read(key, wanted, |v| {
+            integer(v)
+                .and_then(|n| u32::try_from(n).ok())
+                .filter(|n| range.contains(n))
+        })
     }
 
     /// A finite number that `accept` takes.
-    pub(super) fn number(&self, key: &'f str, wanted: &str, accept: impl FnOnce(f64) -> bool) -> Option<f64> {
-        self.read(key, || wanted.to_owned(), |v| number(v).filter(|n| accept(*n)))
+    pub(super) fn number(
+        &self,
+        key: &'f str,
+        wanted: &str,
+        accept: impl FnOnce(f64) -> bool,
+    ) -> Option<f64> {
+        self.read(
+            key,
+            || wanted.to_owned(),
+            |v| number(v).filter(|n| accept(*n)),
+        )
     }
 
     /// Two finite numbers that `accept` takes.
-    pub(super) fn pair(&self, key: &'f str, wanted: &str, accept: impl FnOnce(f64, f64) -> bool) -> Option<(f64, f64)> {
+    pub(super) fn pair(
+        &self,
+        key: &'f str,
+        wanted: &str,
+        accept: impl FnOnce(f64, f64) -> bool,
+    ) -> Option<(f64, f64)> {
         self.read(
             key,
             || wanted.to_owned(),
             |v| match &v.as_array()?[..] {
-                [a, b] => Some((number(a.get_ref())?, number(b.get_ref())?)).filter(|(a, b)| accept(*a, *b)),
+                [a, b] => Some((number(a.get_ref())?, number(b.get_ref())?))
+                    .filter(|(a, b)| accept(*a, *b)),
                 _ => None,
             },
         )
     }
 
     /// A duration in `range`, both ends included.
-    pub(super) fn duration(&self, key: &'f str, range: RangeInclusive<Duration>) -> Option<Duration> {
+    pub(super) fn duration(
+        &self,
+        key: &'f str,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
         let show = units::show_duration;
-        let wanted = || format!("a duration from \"{}\" to \"{}\"", show(*range.start()), show(*range.end()));
-        self.read(key, wanted, |v| v.as_str().and_then(units::duration).filter(|d| range.contains(d)))
+        let wanted = || {
+            format!(
+                "a duration from \"{}\" to \"{}\"",
+                show(*range.start()),
+                show(*range.end())
+            )
+        };
+        self.read(key, wanted, |v| {
+            v.as_str()
+                .and_then(units::duration)
+                .filter(|d| range.contains(d))
+        })
     }
 
     /// A number of bytes in `range`, both ends included.
     pub(super) fn size(&self, key: &'f str, range: RangeInclusive<u64>) -> Option<u64> {
-        let wanted = || format!("a size from \"{}\" to \"{}\"", units::show_size(*range.start()), units::show_size(*range.end()));
-        self.read(key, wanted, |v| v.as_str().and_then(units::size).filter(|n| range.contains(n)))
+        let wanted = || {
+            format!(
+                "a size from \"{}\" to \"{}\"",
+                units::show_size(*range.start()),
+                units::show_size(*range.end())
+            )
+        };
+        self.read(key, wanted, |v| {
+            v.as_str()
+                .and_then(units::size)
+                .filter(|n| range.contains(n))
+        })
     }
 
     /// Every key of the table with its value as JSON, in the order written: for tables whose keys are words of a device.
@@ -340,7 +535,12 @@ impl Drop for Table<'_> {
         for (name, _) in self.entries.into_iter().flatten() {
             let key = name.get_ref().as_ref();
             if !asked.contains(&key) {
-                self.note(self.below(key), name.span().start, None, format!("unknown key{}", hint(key, asked.iter().copied())));
+                self.note(
+                    self.below(key),
+                    name.span().start,
+                    None,
+                    format!("unknown key{}", hint(key, asked.iter().copied())),
+                );
             }
         }
     }
@@ -348,18 +548,35 @@ impl Drop for Table<'_> {
 
 fn name(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
-    let fits = !text.is_empty() && text.chars().count() <= 64 && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err("a name of 1 to 64 letters on one line") }
+    let fits =
+        !text.is_empty() && text.chars().count() <= 64 && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("a name of 1 to 64 letters on one line")
+    }
 }
 
 fn integer(value: &DeValue<'_>) -> Option<i64> {
-    value.as_integer().and_then(|n| i64::from_str_radix(n.as_str(), n.radix()).ok())
+    value
+        .as_integer()
+        .and_then(|n| i64::from_str_radix(n.as_str(), n.radix()).ok())
 }
 
 fn number(value: &DeValue<'_>) -> Option<f64> {
-    let float = || value.as_float().and_then(|n| n.as_str().parse::<f64>().ok());
-    #[expect(clippy::cast_precision_loss, reason = "device ranges are far below 2^53")]
-    integer(value).map(|n| n as f64).or_else(float).filter(|n| n.is_finite())
+    let float = || {
+        value
+            .as_float()
+            .and_then(|n| n.as_str().parse::<f64>().ok())
+    };
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "device ranges are far below 2^53"
+    )]
+    integer(value)
+        .map(|n| n as f64)
+        .or_else(float)
+        .filter(|n| n.is_finite())
 }
 
 fn json(value: &DeValue<'_>) -> Option<serde_json::Value> {
@@ -368,7 +585,11 @@ fn json(value: &DeValue<'_>) -> Option<serde_json::Value> {
         DeValue::Boolean(flag) => Some((*flag).into()),
         DeValue::Integer(_) => integer(value).map(Into::into),
         DeValue::Float(_) => number(value).map(Into::into),
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect::<Option<Vec<_>>>().map(Into::into),
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| json(item.get_ref()))
+            .collect::<Option<Vec<_>>>()
+            .map(Into::into),
         DeValue::Datetime(_) | DeValue::Table(_) => None,
     }
 }

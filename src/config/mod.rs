@@ -39,7 +39,8 @@ pub const USUAL: &str = "/etc/sayso/sayso.toml";
 /// The state folder of the shipped unit: with `DynamicUser=` a link that anybody sees, into a folder that is root's.
 const STATE: &str = "/var/lib/sayso";
 
-const HOME_ARGUMENT: &str = "--home names it; give the path of yours, or leave --home out (the config's is read)";
+const HOME_ARGUMENT: &str =
+    "--home names it; give the path of yours, or leave --home out (the config's is read)";
 const HOME_KEY: &str = "`home` in the config names it; write the path of yours there, relative to the config, or leave the key out";
 
 /// Everything the daemon needs to know before it starts.
@@ -91,7 +92,10 @@ pub struct DaemonSettings {
 
 impl Default for DaemonSettings {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(10), order: Order::Device }
+        Self {
+            grace: Duration::from_secs(10),
+            order: Order::Device,
+        }
     }
 }
 
@@ -138,22 +142,37 @@ impl Needs {
 impl Place {
     /// One config file, whatever the environment says.
     pub fn at(config: impl Into<PathBuf>) -> Self {
-        Self { config: Some(config.into()), ..Self::default() }
+        Self {
+            config: Some(config.into()),
+            ..Self::default()
+        }
     }
 
     /// The config file: the one named, else `$SAYSO_CONFIG`, else [`USUAL`] where that exists.
     pub fn config(&self) -> Option<PathBuf> {
-        let named = self.config.clone().or_else(|| self.environment.config.clone());
+        let named = self
+            .config
+            .clone()
+            .or_else(|| self.environment.config.clone());
         // One that may not be looked at exists: reading it will say so.
-        named.or_else(|| Path::new(USUAL).try_exists().unwrap_or(true).then(|| PathBuf::from(USUAL)))
+        named.or_else(|| {
+            Path::new(USUAL)
+                .try_exists()
+                .unwrap_or(true)
+                .then(|| PathBuf::from(USUAL))
+        })
     }
 
     /// The same place as the service sees it, for what looks at it from outside: systemd's state folder is not in our environment.
     #[must_use]
     pub fn of_the_service(mut self) -> Self {
         // It leads to where only root may look.
-        if self.config().is_some_and(|path| path == Path::new(USUAL)) && Path::new(STATE).is_symlink() {
-            self.environment.state.get_or_insert_with(|| PathBuf::from(STATE));
+        if self.config().is_some_and(|path| path == Path::new(USUAL))
+            && Path::new(STATE).is_symlink()
+        {
+            self.environment
+                .state
+                .get_or_insert_with(|| PathBuf::from(STATE));
         }
         self
     }
@@ -161,9 +180,15 @@ impl Place {
     /// Who named the config file, and what to do where it is not there.
     fn named_by(&self) -> &'static str {
         match (&self.config, &self.environment.config) {
-            (Some(_), _) => "--config names it; give the path of yours, or leave --config out ($SAYSO_CONFIG, then /etc/sayso/sayso.toml is read)",
-            (None, Some(_)) => "$SAYSO_CONFIG names it; set that to the path of yours, or unset it (then /etc/sayso/sayso.toml is read)",
-            (None, None) => "it is looked for there when nothing names another; give the path of yours with --config",
+            (Some(_), _) => {
+                "--config names it; give the path of yours, or leave --config out ($SAYSO_CONFIG, then /etc/sayso/sayso.toml is read)"
+            }
+            (None, Some(_)) => {
+                "$SAYSO_CONFIG names it; set that to the path of yours, or unset it (then /etc/sayso/sayso.toml is read)"
+            }
+            (None, None) => {
+                "it is looked for there when nothing names another; give the path of yours with --config"
+            }
         }
     }
 
@@ -189,9 +214,19 @@ impl Config {
     /// With everything that is wrong with them, not just the first.
     pub fn load(place: &Place) -> Result<Self, Faults> {
         let path = place.config();
-        let beside = path.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
-        let folders = Folders { beside, needs: place.needs, environment: &place.environment };
-        let file = path.as_deref().map_or_else(File::absent, |path| File::open(path, place.named_by()));
+        let beside = path
+            .as_deref()
+            .and_then(Path::parent)
+            .map(Path::to_owned)
+            .unwrap_or_default();
+        let folders = Folders {
+            beside,
+            needs: place.needs,
+            environment: &place.environment,
+        };
+        let file = path
+            .as_deref()
+            .map_or_else(File::absent, |path| File::open(path, place.named_by()));
         let tables = file.parse();
         let root = Table::root(&file, &tables);
         let of_interest = place.needs.of_interest();
@@ -203,16 +238,30 @@ impl Config {
         let home_path = home_path(place, &root, &folders);
         drop(root);
 
-        let home_named = if place.home.is_some() { HOME_ARGUMENT } else { HOME_KEY };
-        let home_file = home_path.as_deref().map_or_else(File::absent, |path| File::open(path, home_named));
+        let home_named = if place.home.is_some() {
+            HOME_ARGUMENT
+        } else {
+            HOME_KEY
+        };
+        let home_file = home_path
+            .as_deref()
+            .map_or_else(File::absent, |path| File::open(path, home_named));
         let home_tables = home_file.parse();
-        let home = home::read(&Table::root(&home_file, &home_tables), sources.rights(), &config.mqtt.prefix);
+        let home = home::read(
+            &Table::root(&home_file, &home_tables),
+            sources.rights(),
+            &config.mqtt.prefix,
+        );
         if home_file.is_sound() && of_interest.is_none() {
             sources.check(&home, !config.discovery.is_off());
         }
         drop(sources);
 
-        let mut faults: Vec<Fault> = file.take_faults().into_iter().chain(home_file.take_faults()).collect();
+        let mut faults: Vec<Fault> = file
+            .take_faults()
+            .into_iter()
+            .chain(home_file.take_faults())
+            .collect();
         if let Some(of_interest) = of_interest {
             faults.retain(|fault| fault.key.is_empty() || fault.key.starts_with(of_interest));
         }
@@ -220,7 +269,10 @@ impl Config {
             return Err(faults);
         }
         config.home = Arc::new(home);
-        config.files = Files { config: path, home: home_path };
+        config.files = Files {
+            config: path,
+            home: home_path,
+        };
         Ok(config)
     }
 }
@@ -232,5 +284,9 @@ fn home_path(place: &Place, root: &Table<'_>, folders: &Folders<'_>) -> Option<P
     }
     let written = root.text("home").map(|name| folders.beside.join(name));
     let usual = folders.beside.join("home.toml");
-    place.home.clone().or(written).or_else(|| usual.exists().then_some(usual))
+    place
+        .home
+        .clone()
+        .or(written)
+        .or_else(|| usual.exists().then_some(usual))
 }

@@ -37,7 +37,9 @@ pub(super) struct Way<'a> {
 impl Way<'_> {
     fn link(&self, property: &Property, field: Option<&str>) -> Link {
         match &self.binding {
-            Binding::Zigbee2Mqtt { base, name } => binding::zigbee2mqtt(base, name, property, field),
+            Binding::Zigbee2Mqtt { base, name } => {
+                binding::zigbee2mqtt(base, name, property, field)
+            }
             Binding::Tasmota(topic) => binding::tasmota(topic, property, field),
             Binding::Own => {
                 let mut link = binding::own(self.prefix, self.device.as_str(), property);
@@ -56,12 +58,20 @@ fn inside(field: &str) -> Form {
 }
 
 /// Reads one property; without a table of its own it is as `usual`. `device` is where a missing one is reported.
-pub(super) fn read(table: Option<&Table<'_>>, usual: Capability, way: &Way<'_>, device: &Table<'_>) -> (Capability, Option<Risk>) {
+pub(super) fn read(
+    table: Option<&Table<'_>>,
+    usual: Capability,
+    way: &Way<'_>,
+    device: &Table<'_>,
+) -> (Capability, Option<Risk>) {
     let mut capability = usual;
     let Some(table) = table else {
         capability.link = way.link(&capability.property, None);
         if capability.takes == Takes::Choice(Vec::new()) {
-            let what = format!("the device's own words are missing: write options = [\"..\"] under [device.{}.property.{}]", way.device, capability.property);
+            let what = format!(
+                "the device's own words are missing: write options = [\"..\"] under [device.{}.property.{}]",
+                way.device, capability.property
+            );
             device.say("can", what);
         }
         return (capability, None);
@@ -76,42 +86,104 @@ pub(super) fn read(table: Option<&Table<'_>>, usual: Capability, way: &Way<'_>, 
 
 fn takes(table: &Table<'_>, capability: &Capability) -> Takes {
     let (property, usual) = (&capability.property, &capability.takes);
-    let options = table.texts_as("options", |text| if text.trim().is_empty() { Err("a word") } else { Ok(text.trim().to_owned()) });
-    let range = table.pair("range", "two numbers, the smaller first, such as [0, 40]", |min, max| min < max);
+    let options = table.texts_as("options", |text| {
+        if text.trim().is_empty() {
+            Err("a word")
+        } else {
+            Ok(text.trim().to_owned())
+        }
+    });
+    let range = table.pair(
+        "range",
+        "two numbers, the smaller first, such as [0, 40]",
+        |min, max| min < max,
+    );
     let boolean = table.flag("boolean");
-    let unit = table.text_as("unit", |text| if text.chars().count() <= 16 { Ok(text.to_owned()) } else { Err("a unit of at most 16 letters") });
-    let usual_range = if let Takes::Number { min, max, .. } = usual { Some((*min, *max)) } else { None };
-    let span = range.or(usual_range).map_or(f64::INFINITY, |(min, max)| max - min);
-    let grain = table.number("step", "a number above 0 and no larger than the range", |n| n > 0.0 && n <= span);
-    let written: Vec<&str> = ["range", "options", "boolean"].into_iter().filter(|key| table.has(key)).collect();
+    let unit = table.text_as("unit", |text| {
+        if text.chars().count() <= 16 {
+            Ok(text.to_owned())
+        } else {
+            Err("a unit of at most 16 letters")
+        }
+    });
+    let usual_range = if let Takes::Number { min, max, .. } = usual {
+        Some((*min, *max))
+    } else {
+        None
+    };
+    let span = range
+        .or(usual_range)
+        .map_or(f64::INFINITY, |(min, max)| max - min);
+    let grain = table.number(
+        "step",
+        "a number above 0 and no larger than the range",
+        |n| n > 0.0 && n <= span,
+    );
+    let written: Vec<&str> = ["range", "options", "boolean"]
+        .into_iter()
+        .filter(|key| table.has(key))
+        .collect();
     if let [_, second, ..] = written[..] {
-        table.say(second, "a property takes one sort of value: write one of `range`, `options` and `boolean`");
+        table.say(
+            second,
+            "a property takes one sort of value: write one of `range`, `options` and `boolean`",
+        );
         return usual.clone();
     }
     if written.is_empty() && !property.is_standard() {
         table.say_here(format!("what does {property} take? write range = [0, 100], options = [\"..\"] or boolean = true"));
     }
     match (written.first().copied(), usual) {
-        (Some("boolean"), _) if boolean == Some(false) => table.say("boolean", "write boolean = true, or leave it out"),
+        (Some("boolean"), _) if boolean == Some(false) => {
+            table.say("boolean", "write boolean = true, or leave it out")
+        }
         (Some("boolean"), _) if !property.is_standard() => return Takes::Boolean,
         (Some("options"), Takes::Choice(words)) => return choice(table, property, words, options),
-        (Some("options"), _) if !property.is_standard() => return choice(table, property, &[], options),
-        (Some("range") | None, Takes::Number { min, max, unit: usual_unit, .. }) => {
-            let (min, max) = range.filter(|r| fits(table, property, *r)).unwrap_or((*min, *max));
+        (Some("options"), _) if !property.is_standard() => {
+            return choice(table, property, &[], options);
+        }
+        (
+            Some("range") | None,
+            Takes::Number {
+                min,
+                max,
+                unit: usual_unit,
+                ..
+            },
+        ) => {
+            let (min, max) = range
+                .filter(|r| fits(table, property, *r))
+                .unwrap_or((*min, *max));
             if property.is_standard() && unit.as_ref().is_some_and(|u| u != usual_unit) {
                 table.wrong("unit", format!("\"{usual_unit}\": {property} has that unit everywhere; use `scale` for what the device wants"));
             }
-            return Takes::Number { min, max, step: grain, unit: unit.unwrap_or_else(|| usual_unit.clone()) };
+            return Takes::Number {
+                min,
+                max,
+                step: grain,
+                unit: unit.unwrap_or_else(|| usual_unit.clone()),
+            };
         }
         (None, _) => {}
-        (Some(key), _) => table.say(key, format!("{property} does not take that; leave `{key}` out")),
+        (Some(key), _) => table.say(
+            key,
+            format!("{property} does not take that; leave `{key}` out"),
+        ),
     }
     usual.clone()
 }
 
 /// Percents stay percents: the device's own range is `scale`'s affair.
 fn fits(table: &Table<'_>, property: &Property, (min, max): (f64, f64)) -> bool {
-    let percent = matches!(property, Property::Brightness | Property::Position | Property::Tilt | Property::Humidity | Property::Volume | Property::Speed);
+    let percent = matches!(
+        property,
+        Property::Brightness
+            | Property::Position
+            | Property::Tilt
+            | Property::Humidity
+            | Property::Volume
+            | Property::Speed
+    );
     let fits = !percent || (min >= 0.0 && max <= 100.0);
     if !fits {
         table.wrong("range", format!("a part of [0, 100]: {property} is in percent; use scale = [{min}, {max}] for what the device wants"));
@@ -119,18 +191,43 @@ fn fits(table: &Table<'_>, property: &Property, (min, max): (f64, f64)) -> bool 
     fits
 }
 
-fn choice(table: &Table<'_>, property: &Property, words: &[String], options: Option<Vec<String>>) -> Takes {
-    let Some(options) = options else { return Takes::Choice(words.to_vec()) };
+fn choice(
+    table: &Table<'_>,
+    property: &Property,
+    words: &[String],
+    options: Option<Vec<String>>,
+) -> Takes {
+    let Some(options) = options else {
+        return Takes::Choice(words.to_vec());
+    };
     let lower: Vec<String> = options.iter().map(|o| o.to_lowercase()).collect();
     if options.is_empty() {
         table.wrong("options", "at least one word");
-    } else if let Some(twice) = lower.iter().enumerate().find(|(n, word)| lower[..*n].contains(word)).map(|(_, word)| word) {
-        table.wrong("options", format!("each word once, `{twice}` is there twice"));
+    } else if let Some(twice) = lower
+        .iter()
+        .enumerate()
+        .find(|(n, word)| lower[..*n].contains(word))
+        .map(|(_, word)| word)
+    {
+        table.wrong(
+            "options",
+            format!("each word once, `{twice}` is there twice"),
+        );
     }
     // What the words mean is fixed, except for those which are each device's own.
-    let free = !property.is_standard() || matches!(property, Property::HvacMode | Property::FanMode | Property::Preset | Property::Source);
+    let free = !property.is_standard()
+        || matches!(
+            property,
+            Property::HvacMode | Property::FanMode | Property::Preset | Property::Source
+        );
     if let Some(strange) = options.iter().find(|o| !free && !words.contains(o)) {
-        table.wrong("options", format!("some of {}, not `{strange}`; use `payloads` for what the device wants to hear", words.join(", ")));
+        table.wrong(
+            "options",
+            format!(
+                "some of {}, not `{strange}`; use `payloads` for what the device wants to hear",
+                words.join(", ")
+            ),
+        );
     }
     Takes::Choice(options)
 }
@@ -139,24 +236,51 @@ fn step(table: &Table<'_>, capability: &Capability) -> f64 {
     let Takes::Number { min, max, .. } = capability.takes else {
         if table.has("step_by") {
             table.number("step_by", "a number", |_| true);
-            table.say("step_by", format!("{} has no more or less; leave `step_by` out", capability.property));
+            table.say(
+                "step_by",
+                format!(
+                    "{} has no more or less; leave `step_by` out",
+                    capability.property
+                ),
+            );
         }
         return capability.step;
     };
-    let usual = if capability.property.is_standard() { capability.step.min(max - min) } else { (max - min) / 10.0 };
-    table.number("step_by", "a number above 0 and no larger than the range", |n| n > 0.0 && n <= max - min).unwrap_or(usual)
+    let usual = if capability.property.is_standard() {
+        capability.step.min(max - min)
+    } else {
+        (max - min) / 10.0
+    };
+    table
+        .number(
+            "step_by",
+            "a number above 0 and no larger than the range",
+            |n| n > 0.0 && n <= max - min,
+        )
+        .unwrap_or(usual)
 }
 
 fn link(table: &Table<'_>, capability: &Capability, way: &Way<'_>) -> Link {
     let field = table.text_as("field", |text| {
         let fits = !text.is_empty() && text.split('.').all(|key| !key.is_empty());
-        if fits { Ok(text.to_owned()) } else { Err("a key of the payload, or keys within keys such as \"color.hex\"") }
+        if fits {
+            Ok(text.to_owned())
+        } else {
+            Err("a key of the payload, or keys within keys such as \"color.hex\"")
+        }
     });
     let mut link = way.link(&capability.property, field.as_deref());
     let form = field.as_deref().map_or(Form::Raw, inside);
-    let template = |key| table.text_as(key, |text| Template::parse(text).map_err(|error| format!("a template: {error}")));
+    let template = |key| {
+        table.text_as(key, |text| {
+            Template::parse(text).map_err(|error| format!("a template: {error}"))
+        })
+    };
     if let Some(topic) = table.text_as("command_topic", topic) {
-        link.command = Some(Port { topic, form: form.clone() });
+        link.command = Some(Port {
+            topic,
+            form: form.clone(),
+        });
         (link.stop, link.toggle) = (None, None);
     }
     if let Some(topic) = table.text_as("state_topic", topic) {
@@ -165,7 +289,10 @@ fn link(table: &Table<'_>, capability: &Capability, way: &Way<'_>) -> Link {
     if let Some(template) = template("command_template") {
         match &mut link.command {
             Some(port) => port.form = Form::Template(template),
-            None => table.say("command_template", "a template wants a `command_topic` beside it"),
+            None => table.say(
+                "command_template",
+                "a template wants a `command_topic` beside it",
+            ),
         }
     }
     if let Some(template) = template("value_template") {
@@ -185,17 +312,31 @@ fn scale(table: &Table<'_>, capability: &Capability, link: &mut Link) {
     if !table.has("scale") {
         return;
     }
-    let words = [("mired", Scale::Mired), ("hex", Scale::Hex), ("rgb", Scale::Rgb)];
+    let words = [
+        ("mired", Scale::Mired),
+        ("hex", Scale::Hex),
+        ("rgb", Scale::Rgb),
+    ];
     link.codec.scale = match capability.takes {
         Takes::Number { min, max, .. } if capability.property != Property::ColorTemp => {
-            let device = table.pair("scale", "the device's own two numbers, such as [0, 254]", |low, high| (low - high).abs() > f64::EPSILON);
-            device.map_or(Scale::Same, |to| Scale::Linear { from: (min, max), to })
+            let device = table.pair(
+                "scale",
+                "the device's own two numbers, such as [0, 254]",
+                |low, high| (low - high).abs() > f64::EPSILON,
+            );
+            device.map_or(Scale::Same, |to| Scale::Linear {
+                from: (min, max),
+                to,
+            })
         }
         Takes::Number { .. } => table.one_of("scale", &words[..1]).unwrap_or_default(),
         Takes::Color => table.one_of("scale", &words[1..]).unwrap_or_default(),
         _ => {
             table.allow("scale");
-            table.say("scale", format!("{} is not a number; use `payloads`", capability.property));
+            table.say(
+                "scale",
+                format!("{} is not a number; use `payloads`", capability.property),
+            );
             Scale::Same
         }
     };
@@ -207,7 +348,11 @@ fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Link) {
     }
     let mut words: Vec<(Value, Json)> = Vec::new();
     for (key, wire) in table.pairs() {
-        let wires = if let Json::Array(several) = wire { several } else { vec![wire] };
+        let wires = if let Json::Array(several) = wire {
+            several
+        } else {
+            vec![wire]
+        };
         if let Some(value) = meaning(key, capability) {
             words.extend(wires.into_iter().map(|wire| (value.clone(), wire)));
             continue;
@@ -218,13 +363,24 @@ fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Link) {
             bare.encode(&Value::text(key))
         });
         match key {
-            "stop" | "toggle" if message.is_none() => table.say(key, "wants a `command_topic` beside it"),
+            "stop" | "toggle" if message.is_none() => {
+                table.say(key, "wants a `command_topic` beside it")
+            }
             "stop" => link.stop = message,
             "toggle" => link.toggle = message,
-            _ => table.say(key, format!("{} has no such value, it takes {}", capability.property, known(capability))),
+            _ => table.say(
+                key,
+                format!(
+                    "{} has no such value, it takes {}",
+                    capability.property,
+                    known(capability)
+                ),
+            ),
         }
     }
-    link.codec.words.retain(|(value, _)| !words.iter().any(|(ours, _)| ours == value));
+    link.codec
+        .words
+        .retain(|(value, _)| !words.iter().any(|(ours, _)| ours == value));
     words.append(&mut link.codec.words);
     link.codec.words = words;
 }
@@ -232,17 +388,30 @@ fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Link) {
 /// The value a key of `payloads` stands for.
 fn meaning(key: &str, capability: &Capability) -> Option<Value> {
     match &capability.takes {
-        Takes::Choice(words) => words.iter().find(|word| *word == key).map(|word| Value::text(word)),
-        Takes::Boolean => {
-            [("true", true), ("on", true), ("false", false), ("off", false)].iter().find(|(word, _)| *word == key).map(|(_, flag)| Value::Flag(*flag))
-        }
+        Takes::Choice(words) => words
+            .iter()
+            .find(|word| *word == key)
+            .map(|word| Value::text(word)),
+        Takes::Boolean => [
+            ("true", true),
+            ("on", true),
+            ("false", false),
+            ("off", false),
+        ]
+        .iter()
+        .find(|(word, _)| *word == key)
+        .map(|(_, flag)| Value::Flag(*flag)),
         // The gate sends a trigger as this word.
         Takes::Trigger => (key == "press").then(|| Value::text("PRESS")),
         Takes::Color => binding::rgb(key).map(|_| Value::text(key)),
         Takes::Number { min, max, .. } => match (key, &capability.property) {
             ("closed", Property::Position | Property::Tilt) => Some(Value::Number(*min)),
             ("open", Property::Position | Property::Tilt) => Some(Value::Number(*max)),
-            _ => key.parse().ok().filter(|n| min <= n && n <= max).map(Value::Number),
+            _ => key
+                .parse()
+                .ok()
+                .filter(|n| min <= n && n <= max)
+                .map(Value::Number),
         },
     }
 }
@@ -253,7 +422,11 @@ fn known(capability: &Capability) -> String {
         Takes::Boolean => "true, false".to_owned(),
         Takes::Trigger => return "press".to_owned(),
         Takes::Color => return "the names of colours".to_owned(),
-        Takes::Number { .. } if matches!(capability.property, Property::Position | Property::Tilt) => "open, closed, numbers of its range".to_owned(),
+        Takes::Number { .. }
+            if matches!(capability.property, Property::Position | Property::Tilt) =>
+        {
+            "open, closed, numbers of its range".to_owned()
+        }
         Takes::Number { .. } => "numbers of its range".to_owned(),
     };
     format!("{words}; and stop, toggle")

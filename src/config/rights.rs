@@ -53,14 +53,24 @@ impl<'f> Sources<'f> {
 
     /// The rules.
     pub(super) fn rights(&self) -> Rights {
-        Rights { by_source: self.0.iter().map(|(name, _, rules)| (name.clone(), rules.clone())).collect() }
+        Rights {
+            by_source: self
+                .0
+                .iter()
+                .map(|(name, _, rules)| (name.clone(), rules.clone()))
+                .collect(),
+        }
     }
 
     /// Notes every rule about something that cannot be: what the home does not have, unless more may be `found` by discovery.
     pub(super) fn check(&self, home: &Home, found: bool) {
         for (_, table, rules) in &self.0 {
             for (key, selectors) in [("allow", &rules.allow), ("deny", &rules.deny)] {
-                for absent in selectors.iter().filter(|s| !found || matches!(s, Selector::Kind(_))).filter_map(|s| absent(s, home)) {
+                for absent in selectors
+                    .iter()
+                    .filter(|s| !found || matches!(s, Selector::Kind(_)))
+                    .filter_map(|s| absent(s, home))
+                {
                     table.say(key, absent);
                 }
             }
@@ -72,13 +82,29 @@ fn absent(selector: &Selector, home: &Home) -> Option<String> {
     let areas = || home.areas().iter().map(|a| a.id.as_str());
     let devices = || home.devices().iter().map(|d| d.id.as_str());
     let kinds = || home.devices().iter().map(|d| d.kind.as_str()).chain(KINDS);
-    let properties = || home.devices().iter().flat_map(|d| d.capabilities.iter().map(|c| c.property.name()));
+    let properties = || {
+        home.devices()
+            .iter()
+            .flat_map(|d| d.capabilities.iter().map(|c| c.property.name()))
+    };
     match selector {
-        Selector::Area(id) if !areas().any(|a| a == id.as_str()) => Some(format!("the home has no area `{id}`{}", hint(id.as_str(), areas()))),
-        Selector::Device(id) if !devices().any(|d| d == id.as_str()) => Some(format!("the home has no device `{id}`{}", hint(id.as_str(), devices()))),
-        Selector::Kind(kind) if !kinds().any(|k| k == kind.as_str()) => Some(format!("there is no kind `{kind}`{}", hint(kind.as_str(), kinds()))),
+        Selector::Area(id) if !areas().any(|a| a == id.as_str()) => Some(format!(
+            "the home has no area `{id}`{}",
+            hint(id.as_str(), areas())
+        )),
+        Selector::Device(id) if !devices().any(|d| d == id.as_str()) => Some(format!(
+            "the home has no device `{id}`{}",
+            hint(id.as_str(), devices())
+        )),
+        Selector::Kind(kind) if !kinds().any(|k| k == kind.as_str()) => Some(format!(
+            "there is no kind `{kind}`{}",
+            hint(kind.as_str(), kinds())
+        )),
         Selector::Property(p) if !p.is_standard() && !properties().any(|name| name == p.name()) => {
-            Some(format!("no device has a property `{p}`{}", hint(p.name(), properties())))
+            Some(format!(
+                "no device has a property `{p}`{}",
+                hint(p.name(), properties())
+            ))
         }
         _ => None,
     }

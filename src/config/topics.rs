@@ -8,28 +8,47 @@ const LONGEST: usize = 65_535;
 
 /// A topic to publish to or listen on: no wildcard, nothing of the broker's own.
 pub(super) fn topic(text: &str) -> Result<String, &'static str> {
-    let fits = !text.is_empty() && text.len() <= LONGEST && !text.starts_with('$') && !text.contains(|c: char| matches!(c, '+' | '#') || c.is_control());
-    if fits { Ok(text.to_owned()) } else { Err("a topic without wildcards (`+`, `#`), not beginning with `$`") }
+    let fits = !text.is_empty()
+        && text.len() <= LONGEST
+        && !text.starts_with('$')
+        && !text.contains(|c: char| matches!(c, '+' | '#') || c.is_control());
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("a topic without wildcards (`+`, `#`), not beginning with `$`")
+    }
 }
 
 /// The first level or levels of topics: `sayso`, `home/sayso`.
 pub(super) fn level_or_topic(text: &str) -> Result<String, &'static str> {
-    let fits = topic(text).is_ok() && text.len() <= 128 && text.split('/').all(|level| !level.is_empty());
+    let fits =
+        topic(text).is_ok() && text.len() <= 128 && text.split('/').all(|level| !level.is_empty());
     if fits {
         Ok(text.to_owned())
     } else {
-        Err("one or more topic levels such as \"sayso\" or \"home/sayso\", without wildcards, not beginning or ending with `/`")
+        Err(
+            "one or more topic levels such as \"sayso\" or \"home/sayso\", without wildcards, not beginning or ending with `/`",
+        )
     }
 }
 
 /// What is wrong with the topics of a device, given all those of the home and the prefix of sayso's own: sayso must hear
 /// none of what it says, or one command would become many.
 pub(super) fn loops(device: &Device, home: &Home, prefix: &str) -> Vec<String> {
-    let own = |topic: &str, room: &str| topic.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| !rest.starts_with(room));
+    let own = |topic: &str, room: &str| {
+        topic
+            .strip_prefix(prefix)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .is_some_and(|rest| !rest.starts_with(room))
+    };
     let mut found = Vec::new();
     let links = device.capabilities.iter().map(|c| &c.link);
     for link in links {
-        let commands = link.command.iter().map(|p| &p.topic).chain(link.stop.iter().chain(&link.toggle).map(|p| &p.topic));
+        let commands = link
+            .command
+            .iter()
+            .map(|p| &p.topic)
+            .chain(link.stop.iter().chain(&link.toggle).map(|p| &p.topic));
         for topic in commands {
             if own(topic, "action/") {
                 found.push(format!("the command topic `{topic}` is one of sayso's own: choose one outside `{prefix}/`"));

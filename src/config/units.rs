@@ -2,8 +2,19 @@
 
 use std::time::Duration;
 
-const SPANS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-const SIZES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
+const SPANS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+const SIZES: [(&str, u64); 4] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("B", 1),
+];
 
 /// Reads a whole number followed by `ms`, `s`, `m`, `h` or `d`.
 ///
@@ -32,7 +43,10 @@ fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// A duration as it would be typed, in the largest unit that leaves it whole.
 pub fn show_duration(duration: Duration) -> String {
-    show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &SPANS)
+    show(
+        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        &SPANS,
+    )
 }
 
 /// A number of bytes as it would be typed.
@@ -41,7 +55,9 @@ pub fn show_size(bytes: u64) -> String {
 }
 
 fn show(amount: u64, units: &[(&str, u64)]) -> String {
-    let whole = units.iter().filter(|(_, each)| amount >= *each && amount.is_multiple_of(*each));
+    let whole = units
+        .iter()
+        .filter(|(_, each)| amount >= *each && amount.is_multiple_of(*each));
     let (name, each) = whole.max_by_key(|(_, each)| *each).unwrap_or(&units[0]);
     format!("{}{name}", amount / each)
 }
@@ -62,7 +78,16 @@ mod tests {
 
     #[test]
     fn what_has_no_unit_or_overflows_is_none() {
-        for text in ["5", "", "s", "-5s", "1.5s", "5 parsecs", "99999999999999999999s", "999999999999999999d"] {
+        for text in [
+            "5",
+            "",
+            "s",
+            "-5s",
+            "1.5s",
+            "5 parsecs",
+            "99999999999999999999s",
+            "999999999999999999d",
+        ] {
             assert_eq!(duration(text), None, "{text}");
         }
         assert_eq!(size("8MB"), None);

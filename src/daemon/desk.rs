@@ -128,7 +128,12 @@ impl Desk {
         self.answers.len()
     }
 
-    pub(super) async fn serve(&mut self, inbox: &mut Inbox, notify: &Notify, told: &mut mpsc::Receiver<Told>) {
+    pub(super) async fn serve(
+        &mut self,
+        inbox: &mut Inbox,
+        notify: &Notify,
+        told: &mut mpsc::Receiver<Told>,
+    ) {
         let mut health = time::interval(HEALTH_EVERY);
         let mut alive = time::interval(notify.watchdog_every().unwrap_or(HEALTH_EVERY));
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -176,15 +181,22 @@ impl Desk {
     pub(super) async fn take(&mut self, incoming: Incoming, notify: &Notify) -> bool {
         match incoming {
             Incoming::Command(heard) => self.hear(*heard).await,
-            Incoming::Control { topic, payload, correlation } => self.control(topic, payload, correlation),
+            Incoming::Control {
+                topic,
+                payload,
+                correlation,
+            } => self.control(topic, payload, correlation),
             Incoming::State { topic, payload, .. } if self.finder.listens(&topic) => {
-                self.finder.hear(&topic, &payload, time::Instant::now().into_std());
+                self.finder
+                    .hear(&topic, &payload, time::Instant::now().into_std());
             }
             Incoming::State { topic, payload, .. } => self.way.pipeline.observe(&topic, &payload),
             Incoming::Up { session_present } => {
                 info!(session_present, "connected to the broker, serving");
                 if self.standing.stood && !session_present {
-                    warn!("the broker has forgotten our session: what was said while the connection was away is lost");
+                    warn!(
+                        "the broker has forgotten our session: what was said while the connection was away is lost"
+                    );
                 }
                 if !self.standing.stood {
                     self.finder.expect(time::Instant::now().into_std());
@@ -198,7 +210,11 @@ impl Desk {
                 return true;
             }
             Incoming::Down { why } => {
-                warn!(why, broker = self.broker, "the broker is away, trying again");
+                warn!(
+                    why,
+                    broker = self.broker,
+                    "the broker is away, trying again"
+                );
                 self.standing.away = Some(why);
                 self.held.get_or_insert_default();
                 notify.status(&self.status());
@@ -213,13 +229,27 @@ impl Desk {
         self.answers.spawn(async move {
             let who = topic.rsplit('/').next().unwrap_or_default().to_owned();
             // It may read all of the disk's tier; commands do not wait for that.
-            let Ok(answer) = tokio::task::spawn_blocking(move || pipeline.control(&who, &payload)).await else { return };
+            let Ok(answer) =
+                tokio::task::spawn_blocking(move || pipeline.control(&who, &payload)).await
+            else {
+                return;
+            };
             let deadline = Some(time::Instant::now().into_std() + CONTROL_PATIENCE);
             let topic = format!("{topic}/answer");
-            let message =
-                Outgoing { topic, payload: answer.to_string().into(), correlation, retain: false, subject: None, deadline, repeatable: true, hops: 0 };
+            let message = Outgoing {
+                topic,
+                payload: answer.to_string().into(),
+                correlation,
+                retain: false,
+                subject: None,
+                deadline,
+                repeatable: true,
+                hops: 0,
+            };
             if outbox.publish(message).is_err() {
-                warn!("an operator's request is not answered: too many messages wait for the broker");
+                warn!(
+                    "an operator's request is not answered: too many messages wait for the broker"
+                );
             }
         });
     }
@@ -245,35 +275,78 @@ impl Desk {
         };
         let (devices, areas) = (home.devices().len(), home.areas().len());
         // Writing to a text cannot fail.
-        let _ = write!(status, "; {devices} device{} in {areas} area{}", plural(devices), plural(areas));
-        let providers: Vec<String> = self.way.pipeline.rooms().ask.health().iter().map(|p| format!("{} {}", p.name, p.state)).collect();
-        let _ = write!(status, "; {}", if providers.is_empty() { "no model".to_owned() } else { format!("models: {}", providers.join(", ")) });
+        let _ = write!(
+            status,
+            "; {devices} device{} in {areas} area{}",
+            plural(devices),
+            plural(areas)
+        );
+        let providers: Vec<String> = self
+            .way
+            .pipeline
+            .rooms()
+            .ask
+            .health()
+            .iter()
+            .map(|p| format!("{} {}", p.name, p.state))
+            .collect();
+        let _ = write!(
+            status,
+            "; {}",
+            if providers.is_empty() {
+                "no model".to_owned()
+            } else {
+                format!("models: {}", providers.join(", "))
+            }
+        );
         match *self.way.journal.health().borrow() {
-            Health::Failing => status.push_str("; THE STORE TAKES NOTHING: commands do not survive a restart"),
+            Health::Failing => {
+                status.push_str("; THE STORE TAKES NOTHING: commands do not survive a restart")
+            }
             Health::Slow => status.push_str("; the disk is slow"),
             Health::Safe | Health::Absent => {}
         }
         if self.standing.faults > 0 {
-            let _ = write!(status, "; NOT RELOADED: {} fault{} in the config, see the log", self.standing.faults, plural(self.standing.faults));
+            let _ = write!(
+                status,
+                "; NOT RELOADED: {} fault{} in the config, see the log",
+                self.standing.faults,
+                plural(self.standing.faults)
+            );
         }
         status
     }
 
     /// A command came in: into the journal, then on its way; the broker's copy is acknowledged once ours is safe.
     async fn hear(&mut self, heard: Heard) {
-        let Heard { mut command, receipt, redelivered, epoch, topic, payload } = heard;
+        let Heard {
+            mut command,
+            receipt,
+            redelivered,
+            epoch,
+            topic,
+            payload,
+        } = heard;
         let received = Received {
             topic,
             payload: payload.to_vec(),
             response_topic: Some(command.reply_to.topic.clone()),
             correlation: command.reply_to.correlation.clone(),
             id: command.id_given.then(|| command.id.clone()),
-            until: self.way.journal.moment(command.left(time::Instant::now().into_std())),
+            until: self
+                .way
+                .journal
+                .moment(command.left(time::Instant::now().into_std())),
         };
         match self.way.journal.receive(received, epoch, redelivered) {
             Entry::New(mark) => {
                 command.turn = mark.turn();
-                debug!(command_id = command.id, turn = command.turn, redelivered, "heard");
+                debug!(
+                    command_id = command.id,
+                    turn = command.turn,
+                    redelivered,
+                    "heard"
+                );
                 self.begin(self.way.clone().answer(command, mark));
             }
             Entry::Answered(reply) => {
@@ -292,7 +365,10 @@ impl Desk {
     pub(super) fn inherit(&mut self, heritage: Heritage) {
         self.way.pipeline.remember(heritage.heard);
         for untold in heritage.untold {
-            let to = ReplyTo { topic: untold.received.response_topic.unwrap_or_default(), correlation: untold.received.correlation };
+            let to = ReplyTo {
+                topic: untold.received.response_topic.unwrap_or_default(),
+                correlation: untold.received.correlation,
+            };
             let way = self.way.clone();
             self.begin(async move { way.tell(Some(untold.mark), &untold.reply, &to).await });
         }
@@ -303,7 +379,13 @@ impl Desk {
 
     /// A command that an earlier life left without an answer.
     fn take_up(&mut self, unfinished: Unfinished) {
-        let Unfinished { mark, received, left, sending, deaths } = unfinished;
+        let Unfinished {
+            mark,
+            received,
+            left,
+            sending,
+            deaths,
+        } = unfinished;
         let letter = Letter {
             topic: &received.topic,
             payload: &received.payload,
@@ -321,7 +403,12 @@ impl Desk {
             Ok(command) => command,
             // It was decoded when it was heard: the rules have changed since.
             Err(rejected) => {
-                let Rejected { refusal, reply_to, id, text } = *rejected;
+                let Rejected {
+                    refusal,
+                    reply_to,
+                    id,
+                    text,
+                } = *rejected;
                 let reply = Reply::refused(id, text, &refusal);
                 way.journal.answered(mark, &reply);
                 return self.begin(async move { way.tell(Some(mark), &reply, &reply_to).await });
@@ -342,7 +429,8 @@ impl Desk {
     /// Says an answer again.
     fn tell_again(&mut self, reply: Reply, to: ReplyTo) {
         let way = self.way.clone();
-        self.answers.spawn(async move { way.tell(None, &reply, &to).await });
+        self.answers
+            .spawn(async move { way.tell(None, &reply, &to).await });
     }
 
     /// Sets a command on its way, once the home is known.
@@ -351,7 +439,11 @@ impl Desk {
             Some(held) => held.push(Box::pin(answering)),
             None => drop(self.answers.spawn(answering)),
         }
-        if self.held.as_ref().is_some_and(|held| held.len() >= MOST_AT_ONCE) {
+        if self
+            .held
+            .as_ref()
+            .is_some_and(|held| held.len() >= MOST_AT_ONCE)
+        {
             self.release();
         }
     }
@@ -362,7 +454,9 @@ impl Desk {
         self.refurnish();
         notify.status(&self.status());
         if self.held.is_some() && self.way.pipeline.home().devices().is_empty() {
-            warn!("there is no device yet: nothing can be commanded; write a home.toml, or let devices announce themselves");
+            warn!(
+                "there is no device yet: nothing can be commanded; write a home.toml, or let devices announce themselves"
+            );
         }
         if self.way.outbox.is_up() {
             self.release();
@@ -379,7 +473,10 @@ impl Desk {
     /// Lets what is in flight end, within the grace period. What still waits for a model near its end is told that we stop.
     pub(super) async fn finish(&mut self, grace: Duration) {
         self.release();
-        if timeout(grace.saturating_sub(LAST_WORDS), all(&mut self.answers)).await.is_err() {
+        if timeout(grace.saturating_sub(LAST_WORDS), all(&mut self.answers))
+            .await
+            .is_err()
+        {
             self.way.pipeline.close();
             let _ = timeout(LAST_WORDS / 2, all(&mut self.answers)).await;
         }
@@ -391,9 +488,16 @@ impl Desk {
         let home = match self.finder.home() {
             Ok(home) => Arc::new(home),
             Err(clashes) => {
-                let clashes = clashes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let clashes = clashes
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("; ");
                 if !std::mem::replace(&mut self.clashed, true) {
-                    warn!(clashes, "the devices announced do not fit the home file: the home stays as it is");
+                    warn!(
+                        clashes,
+                        "the devices announced do not fit the home file: the home stays as it is"
+                    );
                 }
                 return;
             }
@@ -403,7 +507,12 @@ impl Desk {
             return;
         }
         let topics = self.finder.topics(&home);
-        info!(devices = home.devices().len(), areas = home.areas().len(), topics = topics.len(), "devices found");
+        info!(
+            devices = home.devices().len(),
+            areas = home.areas().len(),
+            topics = topics.len(),
+            "devices found"
+        );
         self.way.pipeline.furnish(home);
         if let Err(e) = self.way.outbox.follow(topics) {
             warn!(error = %e, "the states of new devices cannot be followed");
@@ -416,11 +525,30 @@ impl Desk {
         let (health, before) = (*self.journal.0.borrow_and_update(), self.journal.1);
         self.journal.1 = health;
         if (health == Health::Failing) != (before == Health::Failing) {
-            let drafts = self.way.journal.store().and_then(|store| open_drafts(&store, &self.config.recall));
+            let drafts = self
+                .way
+                .journal
+                .store()
+                .and_then(|store| open_drafts(&store, &self.config.recall));
             let mut rooms = self.way.pipeline.rooms().clone();
-            rooms.recall = Arc::new(Recall::new(&self.config.recall, self.config.ask.models(), drafts, Arc::clone(&self.way.tally)));
-            rooms.ask.keep_spending(self.way.journal.store().and_then(|store| open_spending(&store)).as_ref());
-            self.renew(self.way.pipeline.renewed(rooms, self.config.daemon.order, self.config.ask.deadline));
+            rooms.recall = Arc::new(Recall::new(
+                &self.config.recall,
+                self.config.ask.models(),
+                drafts,
+                Arc::clone(&self.way.tally),
+            ));
+            rooms.ask.keep_spending(
+                self.way
+                    .journal
+                    .store()
+                    .and_then(|store| open_spending(&store))
+                    .as_ref(),
+            );
+            self.renew(self.way.pipeline.renewed(
+                rooms,
+                self.config.daemon.order,
+                self.config.ask.deadline,
+            ));
         }
         drop(self.publish_health());
         notify.status(&self.status());

@@ -82,7 +82,11 @@ pub struct Outside {
 /// # Errors
 /// When something cannot be set up that no patience mends. A broker or provider that is away is no error: it is waited for.
 pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
-    let Outside { notify, mut told, log } = outside;
+    let Outside {
+        notify,
+        mut told,
+        log,
+    } = outside;
     let tally = Arc::new(Tally::default());
 
     // What survives a restart.
@@ -90,23 +94,52 @@ pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
     let store = open_store(&config.store)?;
     let (journal, heritage) = open_journal(store, &config);
     let journal = Arc::new(journal);
-    let drafts = journal.store().and_then(|store| open_drafts(&store, &config.recall));
+    let drafts = journal
+        .store()
+        .and_then(|store| open_drafts(&store, &config.recall));
     drop(reading);
     info!(remembered = journal.counts().0, "the journal is open");
 
     // The way of a command, and its two ends.
-    let finder = Finder::new(config.discovery.clone(), Arc::clone(&config.home), &config.mqtt.prefix);
-    let (connection, mut inbox, outbox) = crate::mqtt::connect(&config.mqtt, finder.topics(&config.home), Arc::clone(&tally))?;
-    let pipeline = Arc::new(pipeline(&config, drafts, Arc::clone(&journal), Arc::clone(&tally), deliver(&outbox))?.speaking(speak(&outbox)));
+    let finder = Finder::new(
+        config.discovery.clone(),
+        Arc::clone(&config.home),
+        &config.mqtt.prefix,
+    );
+    let (connection, mut inbox, outbox) = crate::mqtt::connect(
+        &config.mqtt,
+        finder.topics(&config.home),
+        Arc::clone(&tally),
+    )?;
+    let pipeline = Arc::new(
+        pipeline(
+            &config,
+            drafts,
+            Arc::clone(&journal),
+            Arc::clone(&tally),
+            deliver(&outbox),
+        )?
+        .speaking(speak(&outbox)),
+    );
     let broker = format!("{}:{}", config.mqtt.host, config.mqtt.port);
-    info!(version = env!("CARGO_PKG_VERSION"), broker, devices = config.home.devices().len(), providers = config.ask.providers.len(), "starting");
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        broker,
+        devices = config.home.devices().len(),
+        providers = config.ask.providers.len(),
+        "starting"
+    );
 
     // What runs beside it.
     let mut beside = JoinSet::new();
     beside.spawn(connection.run());
     beside.spawn(keep_synced(Arc::clone(&journal)));
     let (receipts, to_acknowledge) = mpsc::channel(4096);
-    beside.spawn(acknowledge(Arc::clone(&journal), outbox.clone(), to_acknowledge));
+    beside.spawn(acknowledge(
+        Arc::clone(&journal),
+        outbox.clone(),
+        to_acknowledge,
+    ));
 
     let pulse = Pulse::default();
     let (newest, shown) = watch::channel(Arc::clone(&pipeline));
@@ -115,8 +148,24 @@ pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
         beside.spawn(scrape.serve(pages(shown, outbox.clone(), pulse.clone())));
     }
 
-    let way = Way { pipeline, journal, outbox, tally, pulse };
-    let mut desk = Desk::new(way, Ends { receipts, newest, finder, log, broker }, config);
+    let way = Way {
+        pipeline,
+        journal,
+        outbox,
+        tally,
+        pulse,
+    };
+    let mut desk = Desk::new(
+        way,
+        Ends {
+            receipts,
+            newest,
+            finder,
+            log,
+            broker,
+        },
+        config,
+    );
     desk.inherit(heritage);
     desk.serve(&mut inbox, &notify, &mut told).await;
 
@@ -140,19 +189,41 @@ pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
 ///
 /// # Errors
 /// When a language file or a provider's settings cannot be used.
-pub fn pipeline(config: &Config, drafts: Option<Drafts>, journal: Arc<Journal>, tally: Arc<Tally>, deliver: Deliver) -> Result<Pipeline, DaemonError> {
+pub fn pipeline(
+    config: &Config,
+    drafts: Option<Drafts>,
+    journal: Arc<Journal>,
+    tally: Arc<Tally>,
+    deliver: Deliver,
+) -> Result<Pipeline, DaemonError> {
     let ask = Ask::new(config.ask.clone(), Arc::clone(&tally))?;
-    ask.keep_spending(journal.store().and_then(|store| open_spending(&store)).as_ref());
+    ask.keep_spending(
+        journal
+            .store()
+            .and_then(|store| open_spending(&store))
+            .as_ref(),
+    );
     let rooms = Rooms {
         local: Arc::new(Local::new(&config.local)?),
-        recall: Arc::new(Recall::new(&config.recall, config.ask.models(), drafts, Arc::clone(&tally))),
+        recall: Arc::new(Recall::new(
+            &config.recall,
+            config.ask.models(),
+            drafts,
+            Arc::clone(&tally),
+        )),
         admit: Arc::new(Admit::new(config.admit)),
         composer: Arc::new(Composer::default()),
         ask: Arc::new(ask),
         journal,
         tally,
     };
-    Ok(Pipeline::new(rooms, Arc::clone(&config.home), config.daemon.order, config.ask.deadline, deliver))
+    Ok(Pipeline::new(
+        rooms,
+        Arc::clone(&config.home),
+        config.daemon.order,
+        config.ask.deadline,
+        deliver,
+    ))
 }
 
 /// Opens the store, or says why there is none: commands are served all the same.
@@ -164,8 +235,12 @@ fn open_store(settings: &store::Settings) -> Result<Option<Arc<Store>>, StoreErr
     match store::open(settings, path) {
         Ok(store) => {
             match &store.set_aside {
-                Some(aside) => warn!(aside = %aside.display(), "the store could not be read: put aside, begun anew"),
-                None if store.lost => warn!(path = %path.display(), "the store held nothing that could be read: begun anew"),
+                Some(aside) => {
+                    warn!(aside = %aside.display(), "the store could not be read: put aside, begun anew")
+                }
+                None if store.lost => {
+                    warn!(path = %path.display(), "the store held nothing that could be read: begun anew")
+                }
                 None => {}
             }
             Ok(Some(Arc::new(store)))
@@ -182,16 +257,28 @@ fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Heritag
     let keep = config.mqtt.ttl;
     let Some(store) = store else {
         let settings = config.store.clone();
-        let waiting = settings.path.clone().map(|path| Journal::waiting(settings, path, keep));
-        return (waiting.unwrap_or_else(|| Journal::in_memory(keep)), Heritage::default());
+        let waiting = settings
+            .path
+            .clone()
+            .map(|path| Journal::waiting(settings, path, keep));
+        return (
+            waiting.unwrap_or_else(|| Journal::in_memory(keep)),
+            Heritage::default(),
+        );
     };
     match Journal::open(Some(store), keep) {
         Ok((journal, heritage)) => {
             if heritage.unreadable > 0 {
-                warn!(unreadable = heritage.unreadable, "records of the journal could not be read and were dropped");
+                warn!(
+                    unreadable = heritage.unreadable,
+                    "records of the journal could not be read and were dropped"
+                );
             }
             if heritage.missing > 0 {
-                warn!(missing_writes = heritage.missing, "the store is damaged: what was written last is lost, and commands of then are not taken up");
+                warn!(
+                    missing_writes = heritage.missing,
+                    "the store is damaged: what was written last is lost, and commands of then are not taken up"
+                );
             }
             (journal, heritage)
         }
@@ -203,18 +290,34 @@ fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Heritag
 }
 
 fn open_drafts(store: &Store, settings: &RecallSettings) -> Option<Drafts> {
-    let limits = Limits { entries: settings.disk_entries, bytes: settings.disk_bytes };
-    Drafts::open(&store.db, limits, SystemTime::now()).inspect_err(|e| warn!(error = %e, "what models said before cannot be read: they are asked again")).ok()
+    let limits = Limits {
+        entries: settings.disk_entries,
+        bytes: settings.disk_bytes,
+    };
+    Drafts::open(&store.db, limits, SystemTime::now())
+        .inspect_err(
+            |e| warn!(error = %e, "what models said before cannot be read: they are asked again"),
+        )
+        .ok()
 }
 
 fn open_spending(store: &Store) -> Option<Spending> {
-    Spending::open(&store.db).inspect_err(|e| warn!(error = %e, "what was spent before cannot be read: it is counted anew")).ok()
+    Spending::open(&store.db)
+        .inspect_err(
+            |e| warn!(error = %e, "what was spent before cannot be read: it is counted anew"),
+        )
+        .ok()
 }
 
 /// Metrics that cannot be served are said, and no reason not to serve commands.
 async fn open_scrape(address: Option<&Address>) -> Option<Scrape> {
     let address = address?;
-    Scrape::open(address).await.inspect_err(|e| error!(error = %e, ?address, "metrics are not served: mend `metrics.listen`")).ok()
+    Scrape::open(address)
+        .await
+        .inspect_err(
+            |e| error!(error = %e, ?address, "metrics are not served: mend `metrics.listen`"),
+        )
+        .ok()
 }
 
 /// Looks after the providers that are away, of whichever pipeline is the newest.
@@ -229,14 +332,36 @@ async fn look_out(mut pipeline: watch::Receiver<Arc<Pipeline>>) {
 }
 
 /// Writes the page of metrics, whenever somebody asks for it.
-fn pages(pipeline: watch::Receiver<Arc<Pipeline>>, outbox: Outbox, pulse: Pulse) -> impl Fn() -> String + Send + Sync {
+fn pages(
+    pipeline: watch::Receiver<Arc<Pipeline>>,
+    outbox: Outbox,
+    pulse: Pulse,
+) -> impl Fn() -> String + Send + Sync {
     move || {
         let mut page = Page::default();
-        page.gauge("sayso_broker_connected", "1 while the broker is there and the subscriptions stand.", u8::from(outbox.is_up()));
-        page.gauge("sayso_outbox_waiting_messages", "Messages that wait for the broker.", outbox.waiting());
-        page.gauge("sayso_commands_in_flight", "Commands being answered.", pulse.count());
-        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        page.gauge("sayso_tasks", "Tasks that have not ended: at rest a few, and always the same number of them.", tasks);
+        page.gauge(
+            "sayso_broker_connected",
+            "1 while the broker is there and the subscriptions stand.",
+            u8::from(outbox.is_up()),
+        );
+        page.gauge(
+            "sayso_outbox_waiting_messages",
+            "Messages that wait for the broker.",
+            outbox.waiting(),
+        );
+        page.gauge(
+            "sayso_commands_in_flight",
+            "Commands being answered.",
+            pulse.count(),
+        );
+        let tasks = tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks();
+        page.gauge(
+            "sayso_tasks",
+            "Tasks that have not ended: at rest a few, and always the same number of them.",
+            tasks,
+        );
         pipeline.borrow().metrics(&mut page);
         page.process();
         page.text()
@@ -247,7 +372,13 @@ fn pages(pipeline: watch::Receiver<Arc<Pipeline>>, outbox: Outbox, pulse: Pulse)
 fn deliver(outbox: &Outbox) -> Deliver {
     let outbox = outbox.clone();
     Box::new(move |parcel: Parcel| {
-        let Parcel { publication, subject, deadline, repeatable, hops } = parcel;
+        let Parcel {
+            publication,
+            subject,
+            deadline,
+            repeatable,
+            hops,
+        } = parcel;
         let message = Outgoing {
             topic: publication.topic,
             payload: publication.payload.into(),
@@ -261,13 +392,16 @@ fn deliver(outbox: &Outbox) -> Deliver {
         let queued = outbox.publish(message);
         Box::pin(async move {
             use crate::mqtt::outbox::Undelivered as Lost;
-            queued.map_err(|_| Undelivered::Full)?.await.map_err(|lost| match lost {
-                Lost::Late => Undelivered::Late,
-                Lost::Closed => Undelivered::Stopping,
-                Lost::Refused { .. } => Undelivered::Refused,
-                Lost::Superseded => Undelivered::Superseded,
-                Lost::Uncertain => Undelivered::Uncertain,
-            })
+            queued
+                .map_err(|_| Undelivered::Full)?
+                .await
+                .map_err(|lost| match lost {
+                    Lost::Late => Undelivered::Late,
+                    Lost::Closed => Undelivered::Stopping,
+                    Lost::Refused { .. } => Undelivered::Refused,
+                    Lost::Superseded => Undelivered::Superseded,
+                    Lost::Uncertain => Undelivered::Uncertain,
+                })
         })
     })
 }
@@ -284,7 +418,16 @@ fn speak(outbox: &Outbox) -> Speak {
     Arc::new(move |piece, to| {
         let (topic, payload) = wire::encode_piece(&piece, to);
         let correlation = to.correlation.clone();
-        let message = Outgoing { topic, payload: payload.into(), correlation, retain: false, subject: None, deadline: None, repeatable: true, hops: 0 };
+        let message = Outgoing {
+            topic,
+            payload: payload.into(),
+            correlation,
+            retain: false,
+            subject: None,
+            deadline: None,
+            repeatable: true,
+            hops: 0,
+        };
         drop(outbox.publish(message));
     })
 }
@@ -306,6 +449,11 @@ struct Chain<'a>(&'a (dyn std::error::Error + 'static));
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let causes = std::iter::successors(Some(self.0), |error| error.source());
-        f.write_str(&causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+        f.write_str(
+            &causes
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(": "),
+        )
     }
 }

@@ -31,7 +31,10 @@ impl Pulse {
         let number = beats.next;
         beats.next += 1;
         beats.due.insert(number, deadline);
-        Beat { pulse: self.clone(), number }
+        Beat {
+            pulse: self.clone(),
+            number,
+        }
     }
 
     /// How many are on their way.
@@ -41,7 +44,10 @@ impl Pulse {
 
     /// True while none hangs.
     pub(super) fn beats_well(&self, now: Instant) -> bool {
-        self.beats().due.values().all(|deadline| now.saturating_duration_since(*deadline) < PATIENCE)
+        self.beats()
+            .due
+            .values()
+            .all(|deadline| now.saturating_duration_since(*deadline) < PATIENCE)
     }
 
     fn beats(&self) -> MutexGuard<'_, Beats> {

@@ -49,24 +49,50 @@ impl Desk {
             return;
         }
         rooms.ask.take_over();
-        rooms.ask.keep_spending(self.way.journal.store().and_then(|store| open_spending(&store)).as_ref());
+        rooms.ask.keep_spending(
+            self.way
+                .journal
+                .store()
+                .and_then(|store| open_spending(&store))
+                .as_ref(),
+        );
         rooms.recall.only_of(new.ask.models());
-        self.renew(self.way.pipeline.renewed(rooms, new.daemon.order, new.ask.deadline));
+        self.renew(
+            self.way
+                .pipeline
+                .renewed(rooms, new.daemon.order, new.ask.deadline),
+        );
         self.refurnish();
         if let Err(fault) = self.log.refilter(&new.log) {
             warn!(fault = %Chain(&fault), "the log stays as it is");
         }
         self.standing.faults = 0;
         tell(&changes);
-        let (old, home) = (self.config.clone(), if moves { Arc::clone(&self.config.home) } else { Arc::clone(&new.home) });
+        let (old, home) = (
+            self.config.clone(),
+            if moves {
+                Arc::clone(&self.config.home)
+            } else {
+                Arc::clone(&new.home)
+            },
+        );
         // What wants a restart is still as it was: it will be told again at the next reload.
-        self.config = Config { mqtt: old.mqtt, store: old.store, discovery: old.discovery, metrics: old.metrics, home, ..new };
+        self.config = Config {
+            mqtt: old.mqtt,
+            store: old.store,
+            discovery: old.discovery,
+            metrics: old.metrics,
+            home,
+            ..new
+        };
     }
 
     /// The home the operator declares is another; false where what devices announce does not fit it, and all stays as it was.
     fn declare(&mut self, new: &Config) -> bool {
         let before = self.finder.declare(Arc::clone(&new.home));
-        let Err(clashes) = self.finder.home() else { return true };
+        let Err(clashes) = self.finder.home() else {
+            return true;
+        };
         for clash in &clashes {
             error!(fault = %clash, "the home file does not fit the devices announced");
         }
@@ -78,29 +104,51 @@ impl Desk {
 
     fn keep_the_old(&mut self, faults: usize) {
         self.standing.faults = faults;
-        error!(faults, "not reloaded, what was read before holds: mend it (`sayso check` tells the same), then reload again");
+        error!(
+            faults,
+            "not reloaded, what was read before holds: mend it (`sayso check` tells the same), then reload again"
+        );
     }
 
     /// The rooms for `new`. What did not change is kept with all it knows; the languages are read anew, for their files may have changed.
     fn rooms_for(&self, new: &Config) -> Result<Rooms, DaemonError> {
         let (old, kept) = (&self.config, self.way.pipeline.rooms());
-        let mut rooms = Rooms { local: Arc::new(Local::new(&new.local)?), ..kept.clone() };
+        let mut rooms = Rooms {
+            local: Arc::new(Local::new(&new.local)?),
+            ..kept.clone()
+        };
         rooms.ask = Arc::new(kept.ask.renewed(new.ask.clone())?);
         if old.admit != new.admit {
             rooms.admit = Arc::new(Admit::new(new.admit));
         }
         if old.recall != new.recall {
-            let drafts = self.way.journal.store().and_then(|store| open_drafts(&store, &new.recall));
-            rooms.recall = Arc::new(Recall::new(&new.recall, new.ask.models(), drafts, Arc::clone(&self.way.tally)));
+            let drafts = self
+                .way
+                .journal
+                .store()
+                .and_then(|store| open_drafts(&store, &new.recall));
+            rooms.recall = Arc::new(Recall::new(
+                &new.recall,
+                new.ask.models(),
+                drafts,
+                Arc::clone(&self.way.tally),
+            ));
         }
         Ok(rooms)
     }
 }
 
 fn tell(changes: &Changes) {
-    let live = if changes.live.is_empty() { "nothing".to_owned() } else { changes.live.join("; ") };
+    let live = if changes.live.is_empty() {
+        "nothing".to_owned()
+    } else {
+        changes.live.join("; ")
+    };
     info!(changed = live, "config reloaded");
     if !changes.restart.is_empty() {
-        warn!(keys = changes.restart.join(", "), "changed, and wants a restart: until then the old values hold (systemctl restart sayso loses no command)");
+        warn!(
+            keys = changes.restart.join(", "),
+            "changed, and wants a restart: until then the old values hold (systemctl restart sayso loses no command)"
+        );
     }
 }

@@ -67,8 +67,12 @@ impl Way {
         match delivery.await {
             Ok(()) => {}
             // Said again it would be refused again.
-            Err(Undelivered::Refused { why }) => warn!(topic = to.topic, why, "the broker refuses a reply"),
-            Err(why) => return info!(topic = to.topic, %why, "a reply is not told yet: the next start tells it"),
+            Err(Undelivered::Refused { why }) => {
+                warn!(topic = to.topic, why, "the broker refuses a reply")
+            }
+            Err(why) => {
+                return info!(topic = to.topic, %why, "a reply is not told yet: the next start tells it");
+            }
         }
         if let Some(mark) = mark {
             self.journal.told(mark);

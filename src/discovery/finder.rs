@@ -73,7 +73,10 @@ impl Finder {
     /// Takes in an announcement; true where the devices may be others now. What cannot be used is told once for each topic.
     pub fn hear(&mut self, topic: &str, payload: &[u8], now: Instant) -> bool {
         if !names::is_topic(topic) {
-            self.complain(topic, &"its topic is too long, or has characters no topic should have");
+            self.complain(
+                topic,
+                &"its topic is too long, or has characters no topic should have",
+            );
             return false;
         }
         let message = match self.settings.read(topic, payload) {
@@ -89,13 +92,18 @@ impl Finder {
             }
         };
         let before = self.kept.get(topic).copied().unwrap_or_default();
-        if matches!(message, Message::Announced(_)) && self.bytes - before + payload.len() > MOST_BYTES {
+        if matches!(message, Message::Announced(_))
+            && self.bytes - before + payload.len() > MOST_BYTES
+        {
             self.complain(topic, &"too much is announced already");
             return false;
         }
         let heard = self.registry.hear(topic, message);
         if heard.refused > 0 {
-            self.complain(topic, &"some of it would command sayso itself, or too many devices are announced already");
+            self.complain(
+                topic,
+                &"some of it would command sayso itself, or too many devices are announced already",
+            );
         }
         self.weigh(topic, payload.len());
         if heard.changed {
@@ -107,9 +115,19 @@ impl Finder {
     /// Those that are not commanded where devices announce themselves: commanding one would announce another.
     fn modest(&mut self, topic: &str, mut found: Vec<Found>) -> Vec<Found> {
         let all = found.len();
-        found.retain(|found| !found.device.capabilities.iter().flat_map(Capability::command_topics).any(|topic| self.settings.hears(topic)));
+        found.retain(|found| {
+            !found
+                .device
+                .capabilities
+                .iter()
+                .flat_map(Capability::command_topics)
+                .any(|topic| self.settings.hears(topic))
+        });
         if found.len() < all {
-            self.complain(topic, &"some of it would be commanded on a topic of announcements");
+            self.complain(
+                topic,
+                &"some of it would be commanded on a topic of announcements",
+            );
         }
         found
     }
@@ -122,7 +140,8 @@ impl Finder {
 
     /// When what was heard should become a home; `None` where nothing was.
     pub fn due(&self) -> Option<Instant> {
-        self.gathered.map(|(first, last)| (last + QUIET).min(first + PATIENCE))
+        self.gathered
+            .map(|(first, last)| (last + QUIET).min(first + PATIENCE))
     }
 
     /// The home with everything declared and announced up to now.
@@ -146,7 +165,10 @@ impl Finder {
     }
 
     fn furnished(&self) -> Furnished {
-        self.registry.furnish(self.declared.areas().to_vec(), self.declared.devices().to_vec())
+        self.registry.furnish(
+            self.declared.areas().to_vec(),
+            self.declared.devices().to_vec(),
+        )
     }
 
     /// From now on the operator declares this home; gives what was declared before. It becomes part of the next home made.
@@ -156,13 +178,19 @@ impl Finder {
 
     /// The filters and topics to follow in `home`: those of announcements, and those of its devices' states.
     pub fn topics(&self, home: &Home) -> Vec<String> {
-        self.settings.filters().into_iter().chain(home.state_topics().map(str::to_owned)).collect()
+        self.settings
+            .filters()
+            .into_iter()
+            .chain(home.state_topics().map(str::to_owned))
+            .collect()
     }
 
     fn weigh(&mut self, topic: &str, bytes: usize) {
         let holds = self.registry.holds(topic);
         match self.kept.entry(topic.to_owned()) {
-            Entry::Occupied(mut kept) if holds => self.bytes = self.bytes - kept.insert(bytes) + bytes,
+            Entry::Occupied(mut kept) if holds => {
+                self.bytes = self.bytes - kept.insert(bytes) + bytes
+            }
             Entry::Occupied(kept) => self.bytes -= kept.remove(),
             Entry::Vacant(kept) if holds => {
                 kept.insert(bytes);
@@ -174,9 +202,12 @@ impl Finder {
 
     fn complain(&mut self, topic: &str, why: &dyn Display) {
         let shown: String = topic.chars().take(200).collect();
-        if self.complained.len() < MOST_COMPLAINTS && self.complained.insert(self.hasher.hash_one(topic)) {
+        if self.complained.len() < MOST_COMPLAINTS
+            && self.complained.insert(self.hasher.hash_one(topic))
+        {
             warn!(topic = shown, %why, "an announcement cannot be used");
-            self.complaints.push((shown, why.to_string().chars().take(200).collect()));
+            self.complaints
+                .push((shown, why.to_string().chars().take(200).collect()));
         } else {
             debug!(topic = shown, %why, "an announcement cannot be used");
         }
@@ -204,11 +235,19 @@ mod tests {
         let (mut finder, start) = (finder(), now());
         assert_eq!(finder.due(), None);
         for n in 0..10_u32 {
-            assert!(finder.hear(&format!("homeassistant/switch/{n}/config"), switch("Plug").as_bytes(), start + n * Duration::from_millis(100)));
+            assert!(finder.hear(
+                &format!("homeassistant/switch/{n}/config"),
+                switch("Plug").as_bytes(),
+                start + n * Duration::from_millis(100)
+            ));
         }
         assert_eq!(finder.due(), Some(start + Duration::from_millis(1200)));
         for n in 10..100_u32 {
-            finder.hear(&format!("homeassistant/switch/{n}/config"), switch("Plug").as_bytes(), start + n * Duration::from_millis(100));
+            finder.hear(
+                &format!("homeassistant/switch/{n}/config"),
+                switch("Plug").as_bytes(),
+                start + n * Duration::from_millis(100),
+            );
         }
         assert_eq!(finder.due(), Some(start + PATIENCE));
         assert_eq!(finder.home().unwrap().devices().len(), 100);
@@ -220,13 +259,19 @@ mod tests {
         let mut finder = finder();
         let topic = "homeassistant/switch/a/config";
         assert!(!finder.hear(topic, b"{", now()));
-        assert!(!finder.hear(topic, b"", now()), "what was never there is not missed");
+        assert!(
+            !finder.hear(topic, b"", now()),
+            "what was never there is not missed"
+        );
         assert!(!finder.hear("homeassistant/camera/a/config", b"{}", now()));
         assert_eq!(finder.due(), None);
         assert!(finder.hear(topic, switch("Pump").as_bytes(), now()));
         finder.home().unwrap();
         assert!(!finder.hear(topic, switch("Pump").as_bytes(), now()));
-        assert!(!finder.hear(topic, b"{", now()), "what cannot be read takes nothing away");
+        assert!(
+            !finder.hear(topic, b"{", now()),
+            "what cannot be read takes nothing away"
+        );
         assert_eq!(finder.due(), None);
         assert!(finder.hear(topic, b"", now()));
         assert_eq!(finder.home().unwrap().devices().len(), 0);
@@ -236,11 +281,25 @@ mod tests {
     #[test]
     fn what_is_kept_of_a_flood_is_bounded_in_bytes_as_well() {
         let mut finder = finder();
-        let padded = format!(r#"{{"name": "Plug", "cmd_t": "a/set", "x": "{}"}}"#, "x".repeat(400_000));
-        let taken = (0..100).filter(|n| finder.hear(&format!("homeassistant/switch/{n}/config"), padded.as_bytes(), now())).count();
+        let padded = format!(
+            r#"{{"name": "Plug", "cmd_t": "a/set", "x": "{}"}}"#,
+            "x".repeat(400_000)
+        );
+        let taken = (0..100)
+            .filter(|n| {
+                finder.hear(
+                    &format!("homeassistant/switch/{n}/config"),
+                    padded.as_bytes(),
+                    now(),
+                )
+            })
+            .count();
         assert_eq!(taken, MOST_BYTES / padded.len());
         assert!(finder.hear("homeassistant/switch/0/config", b"", now()));
-        assert!(finder.hear("homeassistant/switch/99/config", padded.as_bytes(), now()), "what is gone makes room");
+        assert!(
+            finder.hear("homeassistant/switch/99/config", padded.as_bytes(), now()),
+            "what is gone makes room"
+        );
     }
 
     #[test]
@@ -252,7 +311,11 @@ mod tests {
             }
             assert_eq!(finder.complained.len(), (n + 1).min(MOST_COMPLAINTS));
         }
-        assert!(!finder.hear(&format!("homeassistant/switch/{}/config", "x".repeat(60_000)), switch("Plug").as_bytes(), now()));
+        assert!(!finder.hear(
+            &format!("homeassistant/switch/{}/config", "x".repeat(60_000)),
+            switch("Plug").as_bytes(),
+            now()
+        ));
         assert!(finder.registry.is_empty());
     }
 }

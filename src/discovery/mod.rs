@@ -29,7 +29,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { homeassistant: Some("homeassistant".to_owned()), zigbee2mqtt: vec!["zigbee2mqtt".to_owned()], tasmota: true }
+        Self {
+            homeassistant: Some("homeassistant".to_owned()),
+            zigbee2mqtt: vec!["zigbee2mqtt".to_owned()],
+            tasmota: true,
+        }
     }
 }
 
@@ -37,9 +41,21 @@ impl Settings {
     /// The topic filters to subscribe to: announcements are retained there.
     pub fn filters(&self) -> Vec<String> {
         // One filter for both depths of topic would be `prefix/#`, which may carry the devices' own traffic as well.
-        let home_assistant = self.homeassistant.iter().flat_map(|prefix| [format!("{prefix}/+/+/config"), format!("{prefix}/+/+/+/config")]);
-        let zigbee = self.zigbee2mqtt.iter().flat_map(|base| [format!("{base}/bridge/devices"), format!("{base}/bridge/groups")]);
-        let tasmota = self.tasmota.then(|| format!("{}/+/config", tasmota::PREFIX));
+        let home_assistant = self.homeassistant.iter().flat_map(|prefix| {
+            [
+                format!("{prefix}/+/+/config"),
+                format!("{prefix}/+/+/+/config"),
+            ]
+        });
+        let zigbee = self.zigbee2mqtt.iter().flat_map(|base| {
+            [
+                format!("{base}/bridge/devices"),
+                format!("{base}/bridge/groups"),
+            ]
+        });
+        let tasmota = self
+            .tasmota
+            .then(|| format!("{}/+/config", tasmota::PREFIX));
         home_assistant.chain(zigbee).chain(tasmota).collect()
     }
 
@@ -50,10 +66,24 @@ impl Settings {
 
     /// Whether `topic` matches one of the [`filters`](Self::filters).
     pub fn hears(&self, topic: &str) -> bool {
-        let below = |prefix: &str| topic.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'));
-        let levels = |rest: &str| rest.strip_suffix("/config").map(|path| path.split('/').count());
-        self.zigbee2mqtt.iter().any(|base| matches!(below(base), Some("bridge/devices" | "bridge/groups")))
-            || self.homeassistant.as_deref().and_then(below).and_then(levels).is_some_and(|n| n == 2 || n == 3)
+        let below = |prefix: &str| {
+            topic
+                .strip_prefix(prefix)
+                .and_then(|rest| rest.strip_prefix('/'))
+        };
+        let levels = |rest: &str| {
+            rest.strip_suffix("/config")
+                .map(|path| path.split('/').count())
+        };
+        self.zigbee2mqtt
+            .iter()
+            .any(|base| matches!(below(base), Some("bridge/devices" | "bridge/groups")))
+            || self
+                .homeassistant
+                .as_deref()
+                .and_then(below)
+                .and_then(levels)
+                .is_some_and(|n| n == 2 || n == 3)
             || (self.tasmota && below(tasmota::PREFIX).and_then(levels) == Some(1))
     }
 
@@ -63,16 +93,27 @@ impl Settings {
     /// When the payload is not what belongs on its topic.
     pub fn read(&self, topic: &str, payload: &[u8]) -> Result<Message, Malformed> {
         for base in &self.zigbee2mqtt {
-            match topic.strip_prefix(base.as_str()).and_then(|rest| rest.strip_prefix("/bridge/")) {
+            match topic
+                .strip_prefix(base.as_str())
+                .and_then(|rest| rest.strip_prefix("/bridge/"))
+            {
                 Some("devices") => return zigbee2mqtt::devices(base, payload),
                 Some("groups") => return zigbee2mqtt::groups(base, payload),
                 _ => {}
             }
         }
         match &self.homeassistant {
-            Some(prefix) if topic.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/')) => homeassistant::read(prefix, topic, payload),
+            Some(prefix)
+                if topic
+                    .strip_prefix(prefix.as_str())
+                    .is_some_and(|rest| rest.starts_with('/')) =>
+            {
+                homeassistant::read(prefix, topic, payload)
+            }
             _ if self.tasmota => tasmota::read(topic, payload),
-            _ => Ok(Message::Ignored("no announcement is expected on this topic")),
+            _ => Ok(Message::Ignored(
+                "no announcement is expected on this topic",
+            )),
         }
     }
 }
@@ -158,12 +199,18 @@ pub enum Malformed {
 
 /// A capability that can be set.
 fn setting(property: Property, takes: Takes, link: Link) -> Capability {
-    let mut capability = Capability { takes, link, ..Capability::standard(property) };
+    let mut capability = Capability {
+        takes,
+        link,
+        ..Capability::standard(property)
+    };
     if let Takes::Number { min, max, step, .. } = &capability.takes {
         let tenth = (max - min) / 10.0;
         // A custom number has no step that is known to feel right: a tenth of its range, on its grain.
         if !capability.property.is_standard() && tenth.is_finite() && tenth > 0.0 {
-            capability.step = step.filter(|s| *s > 0.0).map_or(tenth, |s| (tenth / s).round().max(1.0) * s);
+            capability.step = step
+                .filter(|s| *s > 0.0)
+                .map_or(tenth, |s| (tenth / s).round().max(1.0) * s);
         }
     }
     capability
@@ -171,23 +218,45 @@ fn setting(property: Property, takes: Takes, link: Link) -> Capability {
 
 /// A capability that can only be asked for.
 fn reading(property: Property, takes: Takes, state: Vec<Port>) -> Capability {
-    let link = Link { state, ..Link::default() };
-    Capability { property, takes, guard: Guard { opening: Risk::Auto, otherwise: Risk::Auto }, settable: false, step: 0.0, link }
+    let link = Link {
+        state,
+        ..Link::default()
+    };
+    Capability {
+        property,
+        takes,
+        guard: Guard {
+            opening: Risk::Auto,
+            otherwise: Risk::Auto,
+        },
+        settable: false,
+        step: 0.0,
+        link,
+    }
 }
 
 /// Whether a device can be reached: where that is told, each in its words for yes and no; two ports where it may be told in two forms.
 fn presence(told: Vec<(Vec<Port>, [Json; 2])>, mode: Mode) -> Presence {
     let told = told.into_iter().enumerate().map(|(n, (state, [yes, no]))| {
         let mut told = reading(Presence::property(n), Takes::Boolean, state);
-        told.link.codec = Codec { words: vec![(Value::Flag(true), yes), (Value::Flag(false), no)], scale: Scale::Nothing };
+        told.link.codec = Codec {
+            words: vec![(Value::Flag(true), yes), (Value::Flag(false), no)],
+            scale: Scale::Nothing,
+        };
         told
     });
-    Presence { told: told.collect(), mode }
+    Presence {
+        told: told.collect(),
+        mode,
+    }
 }
 
 /// The value under `keys` in the JSON object on `topic`.
 fn field(topic: &str, keys: &[&str]) -> Port {
-    Port { topic: topic.to_owned(), form: Form::Field(keys.iter().map(|&k| k.to_owned()).collect()) }
+    Port {
+        topic: topic.to_owned(),
+        form: Form::Field(keys.iter().map(|&k| k.to_owned()).collect()),
+    }
 }
 
 /// These words.
@@ -197,10 +266,20 @@ fn choice(words: &[&str]) -> Takes {
 
 /// A number from `min` to `max` in `unit`.
 fn number(min: f64, max: f64, unit: &str) -> Takes {
-    Takes::Number { min, max, step: None, unit: unit.to_owned() }
+    Takes::Number {
+        min,
+        max,
+        step: None,
+        unit: unit.to_owned(),
+    }
 }
 
 /// A percentage of a device that counts in whole ones.
 fn whole_percent() -> Takes {
-    Takes::Number { min: 0.0, max: 100.0, step: Some(1.0), unit: "%".to_owned() }
+    Takes::Number {
+        min: 0.0,
+        max: 100.0,
+        step: Some(1.0),
+        unit: "%".to_owned(),
+    }
 }

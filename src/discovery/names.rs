@@ -14,9 +14,21 @@ const LONGEST_TOPIC: usize = 512;
 /// The text as a name: control characters and runs of space become one space. `None` where nothing is left.
 pub(super) fn clean(text: &str) -> Option<String> {
     // Cut before looking: a hostile name may have a megabyte.
-    let cut = text.chars().take(LONGEST_NAME * 4).map(|c| if c.is_control() || is_invisible(c) { ' ' } else { c });
+    let cut = text.chars().take(LONGEST_NAME * 4).map(|c| {
+        if c.is_control() || is_invisible(c) {
+            ' '
+        } else {
+            c
+        }
+    });
     let spaced: String = cut.collect();
-    let name: String = spaced.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_NAME).collect();
+    let name: String = spaced
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(LONGEST_NAME)
+        .collect();
     let name = name.trim_end();
     (!name.is_empty()).then(|| name.to_owned())
 }
@@ -72,7 +84,12 @@ fn plain(c: char) -> Option<&'static str> {
 
 /// Whether the text can be published to: no wildcards, no control characters, not a broker's own topic.
 pub(super) fn is_topic(text: &str) -> bool {
-    !text.is_empty() && text.len() <= LONGEST_TOPIC && !text.starts_with('$') && !text.chars().any(|c| matches!(c, '+' | '#') || c.is_control())
+    !text.is_empty()
+        && text.len() <= LONGEST_TOPIC
+        && !text.starts_with('$')
+        && !text
+            .chars()
+            .any(|c| matches!(c, '+' | '#') || c.is_control())
 }
 
 /// Whether the text can stand as one of a device's options: it is said, shown, and sent as it is.
@@ -86,7 +103,15 @@ pub(super) fn address(text: &str) -> String {
     let bare = text.strip_prefix("zigbee2mqtt_").unwrap_or(text);
     let digits: String = bare.chars().filter(|c| !matches!(c, ':' | '-')).collect();
     let is_mac = digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    if is_mac { digits.to_ascii_lowercase() } else { bare.chars().filter(|c| !c.is_control()).take(128).collect::<String>().to_lowercase() }
+    if is_mac {
+        digits.to_ascii_lowercase()
+    } else {
+        bare.chars()
+            .filter(|c| !c.is_control())
+            .take(128)
+            .collect::<String>()
+            .to_lowercase()
+    }
 }
 
 #[cfg(test)]
@@ -95,10 +120,16 @@ mod tests {
 
     #[test]
     fn a_name_is_one_clean_line_of_bounded_length() {
-        assert_eq!(clean(" Hall\u{0}\nlamp \t2 ").as_deref(), Some("Hall lamp 2"));
+        assert_eq!(
+            clean(" Hall\u{0}\nlamp \t2 ").as_deref(),
+            Some("Hall lamp 2")
+        );
         assert_eq!(clean("lamp\u{202e}pmal").as_deref(), Some("lamp pmal"));
         assert_eq!(clean(" \u{7}\n"), None);
-        assert_eq!(clean(&"x".repeat(1_000_000)).map(|n| n.len()), Some(LONGEST_NAME));
+        assert_eq!(
+            clean(&"x".repeat(1_000_000)).map(|n| n.len()),
+            Some(LONGEST_NAME)
+        );
     }
 
     #[test]
@@ -122,6 +153,9 @@ mod tests {
     fn every_ecosystems_spelling_of_an_address_is_the_same() {
         assert_eq!(address("DC:4F:22:00:11:22"), "dc4f22001122");
         assert_eq!(address("dc4f22001122"), "dc4f22001122");
-        assert_eq!(address("zigbee2mqtt_0x00158D0001A2B3C4"), "0x00158d0001a2b3c4");
+        assert_eq!(
+            address("zigbee2mqtt_0x00158D0001A2B3C4"),
+            "0x00158d0001a2b3c4"
+        );
     }
 }

@@ -14,7 +14,8 @@ const ANY: (f64, f64) = (-1e9, 1e9);
 /// The property for a reading called `name`. The vocabulary's own words mean what is wanted, so the reading of the same name
 /// is the current one.
 pub(super) fn property(name: &str) -> Property {
-    let name = names::slug(name).map_or_else(|| "reading".to_owned(), |slug| slug.as_str().to_owned());
+    let name =
+        names::slug(name).map_or_else(|| "reading".to_owned(), |slug| slug.as_str().to_owned());
     match name.as_str() {
         "local_temperature" | "device_temperature" => "current_temperature".into(),
         // `power` is on and off.
@@ -26,8 +27,13 @@ pub(super) fn property(name: &str) -> Property {
 
 /// The property for a setting called `name`. A number called `power` is not the switch called `power`.
 pub(super) fn named(name: &str) -> Property {
-    let name = names::slug(name).map_or_else(|| "setting".to_owned(), |slug| slug.as_str().to_owned());
-    if Property::from(name.as_str()).is_standard() { format!("{name}_setting").into() } else { name.into() }
+    let name =
+        names::slug(name).map_or_else(|| "setting".to_owned(), |slug| slug.as_str().to_owned());
+    if Property::from(name.as_str()).is_standard() {
+        format!("{name}_setting").into()
+    } else {
+        name.into()
+    }
 }
 
 /// A number or a text that is told.
@@ -50,9 +56,19 @@ pub(super) fn told(name: &str, unit: Option<&str>, state: Vec<Port>) -> Capabili
 pub(super) fn sensed(class: &str, wire: [Json; 2], state: Vec<Port>) -> Capability {
     let (name, on, off) = words(class);
     let [wire_on, wire_off] = wire;
-    let codec = Codec { words: vec![(Value::text(on), wire_on), (Value::text(off), wire_off)], scale: Scale::Nothing };
+    let codec = Codec {
+        words: vec![(Value::text(on), wire_on), (Value::text(off), wire_off)],
+        scale: Scale::Nothing,
+    };
     let capability = reading(property(name), choice(&[on, off]), Vec::new());
-    Capability { link: Link { state, codec, ..Link::default() }, ..capability }
+    Capability {
+        link: Link {
+            state,
+            codec,
+            ..Link::default()
+        },
+        ..capability
+    }
 }
 
 /// One of several states that is told.
@@ -72,9 +88,8 @@ fn words(class: &str) -> (&str, &'static str, &'static str) {
         "lock" => ("lock_sensor", "unlocked", "locked"),
         "connectivity" => (class, "connected", "disconnected"),
         "plug" => (class, "plugged", "unplugged"),
-        "motion" | "occupancy" | "smoke" | "gas" | "carbon_monoxide" | "vibration" | "sound" | "tamper" | "problem" | "heat" | "cold" => {
-            (class, "detected", "clear")
-        }
+        "motion" | "occupancy" | "smoke" | "gas" | "carbon_monoxide" | "vibration" | "sound"
+        | "tamper" | "problem" | "heat" | "cold" => (class, "detected", "clear"),
         "power" => ("mains", "on", "off"),
         other => (other, "on", "off"),
     }

@@ -9,7 +9,9 @@ use crate::home::capability::{Capability, Property, Takes, Value};
 use crate::home::device::{Device, Kind, Mode, Presence};
 use crate::home::slug::Slug;
 
-use super::{Found, Malformed, Message, Origin, choice, field, names, number, setting, whole_percent};
+use super::{
+    Found, Malformed, Message, Origin, choice, field, names, number, setting, whole_percent,
+};
 
 /// Where all Tasmota devices announce themselves.
 pub const PREFIX: &str = "tasmota/discovery";
@@ -69,7 +71,12 @@ struct Announced {
 /// # Errors
 /// When the payload is no announcement.
 pub fn read(topic: &str, payload: &[u8]) -> Result<Message, Malformed> {
-    let Some(rest) = topic.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('/')) else { return Ok(Message::Ignored("not a discovery topic")) };
+    let Some(rest) = topic
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.strip_prefix('/'))
+    else {
+        return Ok(Message::Ignored("not a discovery topic"));
+    };
     match rest.split_once('/') {
         Some((_, "config")) => {}
         Some((_, "sensors")) => return Ok(Message::Ignored("sensors are not read")),
@@ -79,29 +86,47 @@ pub fn read(topic: &str, payload: &[u8]) -> Result<Message, Malformed> {
         return Ok(Message::Removed);
     }
     if payload.len() > LONGEST {
-        return Err(Malformed::TooLong { found: payload.len(), most: LONGEST });
+        return Err(Malformed::TooLong {
+            found: payload.len(),
+            most: LONGEST,
+        });
     }
-    let announced: Announced = serde_json::from_slice(payload).map_err(|e| Malformed::NotJson(e.to_string()))?;
+    let announced: Announced =
+        serde_json::from_slice(payload).map_err(|e| Malformed::NotJson(e.to_string()))?;
     if !names::is_topic(&announced.topic(0)) {
-        return Err(Malformed::BadTopic { key: "t".to_owned() });
+        return Err(Malformed::BadTopic {
+            key: "t".to_owned(),
+        });
     }
     let found = announced.parts();
-    Ok(if found.is_empty() { Message::Ignored("no relay, light or shutter") } else { Message::Announced(found) })
+    Ok(if found.is_empty() {
+        Message::Ignored("no relay, light or shutter")
+    } else {
+        Message::Announced(found)
+    })
 }
 
 impl Announced {
     /// The device's topic with one of the prefixes, without a slash at its end.
     fn topic(&self, prefix: usize) -> String {
-        let topic = self.ft.replace("%prefix%", &self.tp[prefix]).replace("%topic%", &self.t);
+        let topic = self
+            .ft
+            .replace("%prefix%", &self.tp[prefix])
+            .replace("%topic%", &self.t);
         topic.trim_end_matches('/').to_owned()
     }
 
     fn option(&self, number: &str) -> bool {
-        self.so.get(number).is_some_and(|value| value.as_f64().is_some_and(|n| n != 0.0))
+        self.so
+            .get(number)
+            .is_some_and(|value| value.as_f64().is_some_and(|n| n != 0.0))
     }
 
     fn command(&self, name: &str) -> Port {
-        Port { topic: format!("{}/{name}", self.topic(0)), form: Form::Raw }
+        Port {
+            topic: format!("{}/{name}", self.topic(0)),
+            form: Form::Raw,
+        }
     }
 
     fn says(&self, name: &str, payload: &str) -> Publication {
@@ -112,28 +137,62 @@ impl Announced {
     fn heard(&self, answer: &str, keys: &[&str]) -> Vec<Port> {
         // With SetOption4 the answer has the command's name.
         let last = if self.option("4") { answer } else { "RESULT" };
-        vec![field(&format!("{}/{last}", self.topic(1)), keys), field(&format!("{}/STATE", self.topic(2)), keys)]
+        vec![
+            field(&format!("{}/{last}", self.topic(1)), keys),
+            field(&format!("{}/STATE", self.topic(2)), keys),
+        ]
     }
 
     fn parts(&self) -> Vec<Found> {
-        let outputs: Vec<(usize, u8)> = self.rl.iter().take(MOST_OUTPUTS).copied().enumerate().filter(|(_, kind)| *kind != 0).collect();
-        let lights: Vec<usize> = outputs.iter().filter(|(_, kind)| *kind == 2).map(|(index, _)| *index).collect();
+        let outputs: Vec<(usize, u8)> = self
+            .rl
+            .iter()
+            .take(MOST_OUTPUTS)
+            .copied()
+            .enumerate()
+            .filter(|(_, kind)| *kind != 0)
+            .collect();
+        let lights: Vec<usize> = outputs
+            .iter()
+            .filter(|(_, kind)| *kind == 2)
+            .map(|(index, _)| *index)
+            .collect();
         let mut found = Vec::new();
         if self.fan == 1 {
             found.extend(self.named(self.device_name(), "fan", vec![self.fan_speed()]));
         }
         for (index, kind) in &outputs {
-            let power = if outputs.len() == 1 { "POWER".to_owned() } else { format!("POWER{}", index + 1) };
+            let power = if outputs.len() == 1 {
+                "POWER".to_owned()
+            } else {
+                format!("POWER{}", index + 1)
+            };
             found.extend(match kind {
                 // A fan controller's first relay is its lamp, the others switch its speeds.
-                1 if self.fan == 1 && *index == 0 => self.named(self.device_name().map(|name| format!("{name} light")), "light", vec![self.power(&power)]),
+                1 if self.fan == 1 && *index == 0 => self.named(
+                    self.device_name().map(|name| format!("{name} light")),
+                    "light",
+                    vec![self.power(&power)],
+                ),
                 1 if self.fan == 1 => None,
-                1 => self.found(*index, if self.option("30") { "light" } else { "switch" }, vec![self.power(&power)]),
-                2 => self.found(*index, "light", self.light(&power, lights.iter().position(|i| i == index), lights.len())),
+                1 => self.found(
+                    *index,
+                    if self.option("30") { "light" } else { "switch" },
+                    vec![self.power(&power)],
+                ),
+                2 => self.found(
+                    *index,
+                    "light",
+                    self.light(&power, lights.iter().position(|i| i == index), lights.len()),
+                ),
                 _ => None,
             });
         }
-        let halves: Vec<usize> = outputs.iter().filter(|(_, kind)| *kind == 3).map(|(index, _)| *index).collect();
+        let halves: Vec<usize> = outputs
+            .iter()
+            .filter(|(_, kind)| *kind == 3)
+            .map(|(index, _)| *index)
+            .collect();
         for (shutter, pair) in halves.chunks_exact(2).enumerate() {
             found.extend(self.found(pair[0], "cover", self.shutter(shutter)));
         }
@@ -142,8 +201,19 @@ impl Announced {
 
     fn found(&self, index: usize, kind: &str, capabilities: Vec<Capability>) -> Option<Found> {
         let called = self.device_name();
-        let own = self.names.get(index).and_then(|name| names::clean(name.as_deref()?));
-        let numbered = || called.as_ref().map(|name| if index == 0 { name.clone() } else { format!("{name} {}", index + 1) });
+        let own = self
+            .names
+            .get(index)
+            .and_then(|name| names::clean(name.as_deref()?));
+        let numbered = || {
+            called.as_ref().map(|name| {
+                if index == 0 {
+                    name.clone()
+                } else {
+                    format!("{name} {}", index + 1)
+                }
+            })
+        };
         self.named(own.or_else(numbered), kind, capabilities)
     }
 
@@ -151,58 +221,150 @@ impl Announced {
         self.dn.as_deref().and_then(names::clean)
     }
 
-    fn named(&self, name: Option<String>, kind: &str, capabilities: Vec<Capability>) -> Option<Found> {
+    fn named(
+        &self,
+        name: Option<String>,
+        kind: &str,
+        capabilities: Vec<Capability>,
+    ) -> Option<Found> {
         let called = self.device_name();
         let name = name.or_else(|| names::clean(&self.t))?;
         let id = names::slug(&name).or_else(|| Slug::new(kind).ok())?;
-        let mut device = Device { name, capabilities, presence: self.presence(), ..Device::new(id, Kind::new(Slug::new(kind).ok()?)) };
+        let mut device = Device {
+            name,
+            capabilities,
+            presence: self.presence(),
+            ..Device::new(id, Kind::new(Slug::new(kind).ok()?))
+        };
         device.guard_entrances();
         let unique = names::address(&self.mac);
-        Some(Found { device, origin: Origin::Tasmota, unique, called, suggested_area: None, members: Vec::new() })
+        Some(Found {
+            device,
+            origin: Origin::Tasmota,
+            unique,
+            called,
+            suggested_area: None,
+            members: Vec::new(),
+        })
     }
 
     /// Its last will.
     fn presence(&self) -> Presence {
-        let word = |text: &Option<String>, usual: &str| Json::from(text.as_deref().unwrap_or(usual));
-        let port = Port { topic: format!("{}/LWT", self.topic(2)), form: Form::Raw };
-        super::presence(vec![(vec![port], [word(&self.onln, "Online"), word(&self.ofln, "Offline")])], Mode::All)
+        let word =
+            |text: &Option<String>, usual: &str| Json::from(text.as_deref().unwrap_or(usual));
+        let port = Port {
+            topic: format!("{}/LWT", self.topic(2)),
+            form: Form::Raw,
+        };
+        super::presence(
+            vec![(
+                vec![port],
+                [word(&self.onln, "Online"), word(&self.ofln, "Offline")],
+            )],
+            Mode::All,
+        )
     }
 
     fn power(&self, command: &str) -> Capability {
-        let word = |index: usize, usual: &str| self.state.get(index).filter(|w| names::is_option(w)).map_or_else(|| usual.to_owned(), Clone::clone);
+        let word = |index: usize, usual: &str| {
+            self.state
+                .get(index)
+                .filter(|w| names::is_option(w))
+                .map_or_else(|| usual.to_owned(), Clone::clone)
+        };
         // Tasmota takes ON and OFF always, and tells what it was set to tell.
-        let fixed = ["on", "off"].map(|word| (Value::text(word), self.says(command, &word.to_uppercase()))).to_vec();
-        let codec = Codec { words: vec![(Value::text("on"), word(1, "ON").into()), (Value::text("off"), word(0, "OFF").into())], scale: Scale::Nothing };
+        let fixed = ["on", "off"]
+            .map(|word| (Value::text(word), self.says(command, &word.to_uppercase())))
+            .to_vec();
+        let codec = Codec {
+            words: vec![
+                (Value::text("on"), word(1, "ON").into()),
+                (Value::text("off"), word(0, "OFF").into()),
+            ],
+            scale: Scale::Nothing,
+        };
         let toggle = Some(self.says(command, "TOGGLE"));
-        setting(Property::Power, choice(&["on", "off"]), Link { fixed, codec, toggle, state: self.heard(command, &[command]), ..Link::default() })
+        setting(
+            Property::Power,
+            choice(&["on", "off"]),
+            Link {
+                fixed,
+                codec,
+                toggle,
+                state: self.heard(command, &[command]),
+                ..Link::default()
+            },
+        )
     }
 
     fn light(&self, power: &str, nth: Option<usize>, lights: usize) -> Vec<Capability> {
         // Several lights on one device are single channels, dimmed each by its own command.
-        let dimmer = if lights > 1 { format!("Channel{}", nth.unwrap_or(0) + 1) } else { "Dimmer".to_owned() };
-        let link = Link { command: Some(self.command(&dimmer)), state: self.heard(&dimmer.to_uppercase(), &[&dimmer]), ..Link::default() };
-        let mut capabilities = vec![self.power(power), setting(Property::Brightness, whole_percent(), link)];
+        let dimmer = if lights > 1 {
+            format!("Channel{}", nth.unwrap_or(0) + 1)
+        } else {
+            "Dimmer".to_owned()
+        };
+        let link = Link {
+            command: Some(self.command(&dimmer)),
+            state: self.heard(&dimmer.to_uppercase(), &[&dimmer]),
+            ..Link::default()
+        };
+        let mut capabilities = vec![
+            self.power(power),
+            setting(Property::Brightness, whole_percent(), link),
+        ];
         if lights > 1 {
             return capabilities;
         }
         if matches!(self.lt_st, 2 | 5) {
             // SetOption82 narrows the range to that of Alexa.
-            let (min, max) = if self.option("82") { (2632.0, 5000.0) } else { (2000.0, 6536.0) };
-            let codec = Codec { words: Vec::new(), scale: Scale::Mired };
-            let link = Link { command: Some(self.command("CT")), state: self.heard("CT", &["CT"]), codec, ..Link::default() };
+            let (min, max) = if self.option("82") {
+                (2632.0, 5000.0)
+            } else {
+                (2000.0, 6536.0)
+            };
+            let codec = Codec {
+                words: Vec::new(),
+                scale: Scale::Mired,
+            };
+            let link = Link {
+                command: Some(self.command("CT")),
+                state: self.heard("CT", &["CT"]),
+                codec,
+                ..Link::default()
+            };
             capabilities.push(setting(Property::ColorTemp, number(min, max, "K"), link));
         }
         if self.lt_st >= 3 {
-            let codec = Codec { words: Vec::new(), scale: Scale::Hex };
-            let link = Link { command: Some(self.command("Color")), state: self.heard("COLOR", &["Color"]), codec, ..Link::default() };
+            let codec = Codec {
+                words: Vec::new(),
+                scale: Scale::Hex,
+            };
+            let link = Link {
+                command: Some(self.command("Color")),
+                state: self.heard("COLOR", &["Color"]),
+                codec,
+                ..Link::default()
+            };
             capabilities.push(setting(Property::Color, Takes::Color, link));
         }
         capabilities
     }
 
     fn fan_speed(&self) -> Capability {
-        let codec = Codec { words: Vec::new(), scale: Scale::Linear { from: (0.0, 100.0), to: (0.0, 3.0) } };
-        let link = Link { command: Some(self.command("FanSpeed")), state: self.heard("FANSPEED", &["FanSpeed"]), codec, ..Link::default() };
+        let codec = Codec {
+            words: Vec::new(),
+            scale: Scale::Linear {
+                from: (0.0, 100.0),
+                to: (0.0, 3.0),
+            },
+        };
+        let link = Link {
+            command: Some(self.command("FanSpeed")),
+            state: self.heard("FANSPEED", &["FanSpeed"]),
+            codec,
+            ..Link::default()
+        };
         setting(Property::Speed, whole_percent(), link)
     }
 
@@ -211,12 +373,25 @@ impl Announced {
         let key = format!("Shutter{number_of}");
         let stop = Some(self.says(&format!("ShutterStop{number_of}"), ""));
         let heard = |what: &str| {
-            let last = if self.option("4") { "SHUTTERPOSITION" } else { "RESULT" };
-            vec![field(&format!("{}/{last}", self.topic(1)), &[&key, what]), field(&format!("{}/SENSOR", self.topic(2)), &[&key, what])]
+            let last = if self.option("4") {
+                "SHUTTERPOSITION"
+            } else {
+                "RESULT"
+            };
+            vec![
+                field(&format!("{}/{last}", self.topic(1)), &[&key, what]),
+                field(&format!("{}/SENSOR", self.topic(2)), &[&key, what]),
+            ]
         };
         let inverted = self.sho.get(index).is_some_and(|options| options & 1 != 0);
         let range = if inverted { (100.0, 0.0) } else { (0.0, 100.0) };
-        let linear = |to| Codec { words: Vec::new(), scale: Scale::Linear { from: (0.0, 100.0), to } };
+        let linear = |to| Codec {
+            words: Vec::new(),
+            scale: Scale::Linear {
+                from: (0.0, 100.0),
+                to,
+            },
+        };
         let position = Link {
             command: Some(self.command(&format!("ShutterPosition{number_of}"))),
             state: heard("Position"),
@@ -225,9 +400,20 @@ impl Announced {
             ..Link::default()
         };
         let mut capabilities = vec![setting(Property::Position, whole_percent(), position)];
-        if let Some([from, to, _]) = self.sht.get(index).copied().filter(|[from, to, takes]| *takes > 0.0 && from < to) {
+        if let Some([from, to, _]) = self
+            .sht
+            .get(index)
+            .copied()
+            .filter(|[from, to, takes]| *takes > 0.0 && from < to)
+        {
             let command = Some(self.command(&format!("ShutterTilt{number_of}")));
-            let tilt = Link { command, state: heard("Tilt"), codec: linear((from, to)), stop, ..Link::default() };
+            let tilt = Link {
+                command,
+                state: heard("Tilt"),
+                codec: linear((from, to)),
+                stop,
+                ..Link::default()
+            };
             capabilities.push(setting(Property::Tilt, whole_percent(), tilt));
         }
         capabilities

@@ -19,7 +19,10 @@ pub struct Publication {
 impl Publication {
     /// A message.
     pub fn new(topic: impl Into<String>, payload: impl Into<String>) -> Self {
-        Self { topic: topic.into(), payload: payload.into() }
+        Self {
+            topic: topic.into(),
+            payload: payload.into(),
+        }
     }
 }
 
@@ -111,29 +114,51 @@ impl Codec {
             (Scale::Same, other) => serde_json::to_value(other).ok(),
             (Scale::Linear { from, to }, Value::Number(n)) => whole(stretch(*n, from, to)),
             (Scale::Mired, Value::Number(kelvin)) if *kelvin > 0.0 => whole(1e6 / kelvin),
-            (Scale::Fahrenheit { grain }, Value::Number(celsius)) => tenth(((celsius * 1.8 + 32.0) / grain).round() * grain),
+            (Scale::Fahrenheit { grain }, Value::Number(celsius)) => {
+                tenth(((celsius * 1.8 + 32.0) / grain).round() * grain)
+            }
             (Scale::Parts(space), Value::Text(color)) => Some(space.parts(rgb(color)?)),
-            (Scale::Hex, Value::Text(color)) => Some(Json::String(rgb(color).map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}"))?)),
-            (Scale::Rgb, Value::Text(color)) => Some(Json::String(rgb(color).map(|[r, g, b]| format!("{r},{g},{b}"))?)),
+            (Scale::Hex, Value::Text(color)) => Some(Json::String(
+                rgb(color).map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}"))?,
+            )),
+            (Scale::Rgb, Value::Text(color)) => Some(Json::String(
+                rgb(color).map(|[r, g, b]| format!("{r},{g},{b}"))?,
+            )),
             _ => None,
         }
     }
 
     /// Our value for the device's.
     pub fn from_wire(&self, wire: &Json) -> Option<Value> {
-        if let Some((ours, _)) = self.words.iter().find(|(_, theirs)| same_on_wire(theirs, wire)) {
+        if let Some((ours, _)) = self
+            .words
+            .iter()
+            .find(|(_, theirs)| same_on_wire(theirs, wire))
+        {
             return Some(ours.clone());
         }
         match self.scale {
             Scale::Same => match wire {
                 Json::Bool(b) => Some(Value::Flag(*b)),
                 Json::Number(n) => n.as_f64().map(Value::Number),
-                Json::String(text) => Some(text.trim().parse().ok().filter(|n: &f64| n.is_finite()).map_or_else(|| Value::text(text), Value::Number)),
+                Json::String(text) => Some(
+                    text.trim()
+                        .parse()
+                        .ok()
+                        .filter(|n: &f64| n.is_finite())
+                        .map_or_else(|| Value::text(text), Value::Number),
+                ),
                 _ => None,
             },
-            Scale::Linear { from, to } => number(wire).map(|n| Value::Number(stretch(n, to, from).round())),
-            Scale::Mired => number(wire).filter(|n| *n > 0.0).map(|mired| Value::Number((1e6 / mired).round())),
-            Scale::Fahrenheit { .. } => number(wire).map(|n| Value::Number((((n - 32.0) / 1.8) * 10.0).round() / 10.0)),
+            Scale::Linear { from, to } => {
+                number(wire).map(|n| Value::Number(stretch(n, to, from).round()))
+            }
+            Scale::Mired => number(wire)
+                .filter(|n| *n > 0.0)
+                .map(|mired| Value::Number((1e6 / mired).round())),
+            Scale::Fahrenheit { .. } => {
+                number(wire).map(|n| Value::Number((((n - 32.0) / 1.8) * 10.0).round() / 10.0))
+            }
             Scale::Nothing => None,
             Scale::Hex | Scale::Rgb => color::heard(wire, Space::Rgb).map(spelled),
             Scale::Parts(space) => color::heard(wire, space).map(spelled),
@@ -148,13 +173,20 @@ pub fn rgb(color: &str) -> Option<[u8; 3]> {
 }
 
 fn whole(n: f64) -> Option<Json> {
-    #[expect(clippy::cast_possible_truncation, reason = "device ranges are far below 2^53; a float cast saturates")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "device ranges are far below 2^53; a float cast saturates"
+    )]
     n.is_finite().then(|| Json::from(n.round() as i64))
 }
 
 fn tenth(n: f64) -> Option<Json> {
     let tenths = (n * 10.0).round();
-    if tenths % 10.0 == 0.0 { whole(tenths / 10.0) } else { Some(Json::from(tenths / 10.0)) }
+    if tenths % 10.0 == 0.0 {
+        whole(tenths / 10.0)
+    } else {
+        Some(Json::from(tenths / 10.0))
+    }
 }
 
 fn spelled([r, g, b]: [u8; 3]) -> Value {
@@ -163,11 +195,17 @@ fn spelled([r, g, b]: [u8; 3]) -> Value {
 
 fn stretch(n: f64, from: (f64, f64), to: (f64, f64)) -> f64 {
     let span = from.1 - from.0;
-    if span == 0.0 { to.0 } else { to.0 + (n - from.0) / span * (to.1 - to.0) }
+    if span == 0.0 {
+        to.0
+    } else {
+        to.0 + (n - from.0) / span * (to.1 - to.0)
+    }
 }
 
 fn number(wire: &Json) -> Option<f64> {
-    wire.as_f64().or_else(|| wire.as_str()?.trim().parse().ok()).filter(|n| n.is_finite())
+    wire.as_f64()
+        .or_else(|| wire.as_str()?.trim().parse().ok())
+        .filter(|n| n.is_finite())
 }
 
 /// A word on the wire may come in another case, or as a string where a number or boolean was declared.
@@ -185,7 +223,13 @@ impl Link {
         let wire = self.codec.to_wire(value)?;
         let payload = match &port.form {
             Form::Raw => plain(&wire),
-            Form::Field(path) => path.iter().rev().fold(wire, |inner, key| Json::Object(Map::from_iter([(key.clone(), inner)]))).to_string(),
+            Form::Field(path) => path
+                .iter()
+                .rev()
+                .fold(wire, |inner, key| {
+                    Json::Object(Map::from_iter([(key.clone(), inner)]))
+                })
+                .to_string(),
             Form::Template(template) => template.fill(&wire)?,
         };
         Some(Publication::new(port.topic.as_str(), payload))
@@ -196,27 +240,41 @@ impl Link {
         let ports = self.state.iter().filter(|port| port.topic == topic);
         ports.into_iter().find_map(|port| match &port.form {
             Form::Raw => self.codec.from_wire(heard),
-            Form::Field(path) => self.codec.from_wire(path.iter().try_fold(heard, |json, key| json.get(key))?),
-            Form::Template(template) => self.codec.from_wire(&Json::String(template.render(heard)?)),
+            Form::Field(path) => self
+                .codec
+                .from_wire(path.iter().try_fold(heard, |json, key| json.get(key))?),
+            Form::Template(template) => {
+                self.codec.from_wire(&Json::String(template.render(heard)?))
+            }
         })
     }
 }
 
 fn words(pairs: &[(&str, &str)]) -> Vec<(Value, Json)> {
-    pairs.iter().map(|(ours, theirs)| (Value::text(ours), Json::from(*theirs))).collect()
+    pairs
+        .iter()
+        .map(|(ours, theirs)| (Value::text(ours), Json::from(*theirs)))
+        .collect()
 }
 
 /// `Zigbee2MQTT`: one JSON object at `<base>/<name>/set`, the state at `<base>/<name>`.
 /// `field` overrides the key. Source: its device pages, November 2026.
 pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&str>) -> Link {
     use Property as P;
-    let linear = |max| Scale::Linear { from: (0.0, 100.0), to: (0.0, max) };
+    let linear = |max| Scale::Linear {
+        from: (0.0, 100.0),
+        to: (0.0, max),
+    };
     let (key, words, scale): (&str, _, _) = match property {
         P::Power => ("state", words(&[("on", "ON"), ("off", "OFF")]), Scale::Same),
         P::Brightness => ("brightness", vec![], linear(254.0)),
         P::Color => ("color.hex", vec![], Scale::Hex),
         P::ColorTemp => ("color_temp", vec![], Scale::Mired),
-        P::Lock => ("state", words(&[("locked", "LOCK"), ("unlocked", "UNLOCK")]), Scale::Same),
+        P::Lock => (
+            "state",
+            words(&[("locked", "LOCK"), ("unlocked", "UNLOCK")]),
+            Scale::Same,
+        ),
         P::Temperature => ("occupied_heating_setpoint", vec![], Scale::Same),
         P::HvacMode => ("system_mode", vec![], Scale::Same),
         other => (other.name(), vec![], Scale::Same),
@@ -226,12 +284,31 @@ pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&s
     let mut told = path.clone();
     told.pop_if(|last| last == "hex");
     let set = format!("{base}/{name}/set");
-    let state = |word: &str| Some(Publication::new(set.as_str(), format!(r#"{{"state":"{word}"}}"#)));
+    let state = |word: &str| {
+        Some(Publication::new(
+            set.as_str(),
+            format!(r#"{{"state":"{word}"}}"#),
+        ))
+    };
     Link {
-        stop: if matches!(property, P::Position | P::Tilt) { state("STOP") } else { None },
-        toggle: if matches!(property, P::Power) && field.is_none() { state("TOGGLE") } else { None },
-        command: Some(Port { topic: set, form: Form::Field(path.clone()) }),
-        state: vec![Port { topic: format!("{base}/{name}"), form: Form::Field(told) }],
+        stop: if matches!(property, P::Position | P::Tilt) {
+            state("STOP")
+        } else {
+            None
+        },
+        toggle: if matches!(property, P::Power) && field.is_none() {
+            state("TOGGLE")
+        } else {
+            None
+        },
+        command: Some(Port {
+            topic: set,
+            form: Form::Field(path.clone()),
+        }),
+        state: vec![Port {
+            topic: format!("{base}/{name}"),
+            form: Form::Field(told),
+        }],
         codec: Codec { words, scale },
         fixed: Vec::new(),
     }
@@ -241,7 +318,10 @@ pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&s
 /// `field` overrides the command's name. Source: Tasmota's command list, November 2026.
 pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Link {
     use Property as P;
-    let whole = |top| Scale::Linear { from: (0.0, 100.0), to: (0.0, top) };
+    let whole = |top| Scale::Linear {
+        from: (0.0, 100.0),
+        to: (0.0, top),
+    };
     let (command, words, scale): (&str, _, _) = match property {
         P::Power => ("POWER", words(&[("on", "ON"), ("off", "OFF")]), Scale::Same),
         P::Brightness => ("Dimmer", vec![], whole(100.0)),
@@ -255,14 +335,34 @@ pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Link {
         other => (other.name(), vec![], Scale::Same),
     };
     let command = field.unwrap_or(command);
-    let told = if matches!(property, P::Position) && field.is_none() { vec!["Shutter1".to_owned(), "Position".to_owned()] } else { vec![command.to_owned()] };
-    let hear = |kind: &str, last: &str| Port { topic: format!("{kind}/{topic}/{last}"), form: Form::Field(told.clone()) };
-    let tell = |command: &str, payload: &str| Some(Publication::new(format!("cmnd/{topic}/{command}"), payload));
+    let told = if matches!(property, P::Position) && field.is_none() {
+        vec!["Shutter1".to_owned(), "Position".to_owned()]
+    } else {
+        vec![command.to_owned()]
+    };
+    let hear = |kind: &str, last: &str| Port {
+        topic: format!("{kind}/{topic}/{last}"),
+        form: Form::Field(told.clone()),
+    };
+    let tell = |command: &str, payload: &str| {
+        Some(Publication::new(format!("cmnd/{topic}/{command}"), payload))
+    };
     Link {
-        stop: if matches!(property, P::Position | P::Tilt) { tell("ShutterStop", "") } else { None },
-        toggle: if matches!(property, P::Power) { tell(command, "TOGGLE") } else { None },
+        stop: if matches!(property, P::Position | P::Tilt) {
+            tell("ShutterStop", "")
+        } else {
+            None
+        },
+        toggle: if matches!(property, P::Power) {
+            tell(command, "TOGGLE")
+        } else {
+            None
+        },
         state: vec![hear("stat", "RESULT"), hear("tele", "STATE")],
-        command: Some(Port { topic: format!("cmnd/{topic}/{command}"), form: Form::Raw }),
+        command: Some(Port {
+            topic: format!("cmnd/{topic}/{command}"),
+            form: Form::Raw,
+        }),
         codec: Codec { words, scale },
         fixed: Vec::new(),
     }
@@ -272,7 +372,13 @@ pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Link {
 /// object of property → value on `<prefix>/state/<device>`.
 pub fn own(prefix: &str, device: &str, property: &Property) -> Link {
     let form = Form::Field(vec![property.name().to_owned()]);
-    Link { state: vec![Port { topic: format!("{prefix}/state/{device}"), form }], ..Link::default() }
+    Link {
+        state: vec![Port {
+            topic: format!("{prefix}/state/{device}"),
+            form,
+        }],
+        ..Link::default()
+    }
 }
 
 #[cfg(test)]
@@ -292,49 +398,100 @@ mod tests {
     #[test]
     fn zigbee2mqtt_hears_what_it_expects() {
         let to = |payload: &str| ("zigbee2mqtt/Kitchen/set".to_owned(), payload.to_owned());
-        assert_eq!(sends(&z2m("power"), &Value::text("on")), to(r#"{"state":"ON"}"#));
-        assert_eq!(sends(&z2m("brightness"), &Value::Number(40.0)), to(r#"{"brightness":102}"#));
-        assert_eq!(sends(&z2m("color_temp"), &Value::Number(4000.0)), to(r#"{"color_temp":250}"#));
-        assert_eq!(sends(&z2m("color"), &Value::text("red")), to(r##"{"color":{"hex":"#ff0000"}}"##));
-        assert_eq!(sends(&z2m("lock"), &Value::text("unlocked")), to(r#"{"state":"UNLOCK"}"#));
-        assert_eq!(sends(&z2m("position"), &Value::Number(0.0)), to(r#"{"position":0}"#));
+        assert_eq!(
+            sends(&z2m("power"), &Value::text("on")),
+            to(r#"{"state":"ON"}"#)
+        );
+        assert_eq!(
+            sends(&z2m("brightness"), &Value::Number(40.0)),
+            to(r#"{"brightness":102}"#)
+        );
+        assert_eq!(
+            sends(&z2m("color_temp"), &Value::Number(4000.0)),
+            to(r#"{"color_temp":250}"#)
+        );
+        assert_eq!(
+            sends(&z2m("color"), &Value::text("red")),
+            to(r##"{"color":{"hex":"#ff0000"}}"##)
+        );
+        assert_eq!(
+            sends(&z2m("lock"), &Value::text("unlocked")),
+            to(r#"{"state":"UNLOCK"}"#)
+        );
+        assert_eq!(
+            sends(&z2m("position"), &Value::Number(0.0)),
+            to(r#"{"position":0}"#)
+        );
     }
 
     #[test]
     fn tasmota_hears_what_it_expects() {
         let link = tasmota("plug", &Property::Power, None);
-        assert_eq!(sends(&link, &Value::text("off")), ("cmnd/plug/POWER".into(), "OFF".into()));
-        assert_eq!(link.decode("stat/plug/RESULT", &json!({"POWER": "ON"})), Some(Value::text("on")));
-        assert_eq!(link.decode("tele/plug/STATE", &json!({"POWER": "OFF", "Uptime": 3})), Some(Value::text("off")));
+        assert_eq!(
+            sends(&link, &Value::text("off")),
+            ("cmnd/plug/POWER".into(), "OFF".into())
+        );
+        assert_eq!(
+            link.decode("stat/plug/RESULT", &json!({"POWER": "ON"})),
+            Some(Value::text("on"))
+        );
+        assert_eq!(
+            link.decode("tele/plug/STATE", &json!({"POWER": "OFF", "Uptime": 3})),
+            Some(Value::text("off"))
+        );
     }
 
     #[test]
     fn state_comes_back_in_our_words() {
         let heard = json!({"state": "ON", "brightness": 127, "color_temp": 370});
-        assert_eq!(z2m("power").decode("zigbee2mqtt/Kitchen", &heard), Some(Value::text("on")));
-        assert_eq!(z2m("brightness").decode("zigbee2mqtt/Kitchen", &heard), Some(Value::Number(50.0)));
-        assert_eq!(z2m("color_temp").decode("zigbee2mqtt/Kitchen", &heard), Some(Value::Number(2703.0)));
+        assert_eq!(
+            z2m("power").decode("zigbee2mqtt/Kitchen", &heard),
+            Some(Value::text("on"))
+        );
+        assert_eq!(
+            z2m("brightness").decode("zigbee2mqtt/Kitchen", &heard),
+            Some(Value::Number(50.0))
+        );
+        assert_eq!(
+            z2m("color_temp").decode("zigbee2mqtt/Kitchen", &heard),
+            Some(Value::Number(2703.0))
+        );
         assert_eq!(z2m("brightness").decode("zigbee2mqtt/Other", &heard), None);
-        assert_eq!(z2m("brightness").decode("zigbee2mqtt/Kitchen", &json!({"brightness": null})), None);
+        assert_eq!(
+            z2m("brightness").decode("zigbee2mqtt/Kitchen", &json!({"brightness": null})),
+            None
+        );
         let red = json!({"color": {"x": 0.64, "y": 0.33, "hue": 0, "saturation": 100}});
-        assert_eq!(z2m("color").decode("zigbee2mqtt/Kitchen", &red), Some(Value::text("#ff0000")));
+        assert_eq!(
+            z2m("color").decode("zigbee2mqtt/Kitchen", &red),
+            Some(Value::text("#ff0000"))
+        );
     }
 
     #[test]
     fn a_value_with_a_message_of_its_own_is_sent_so() {
         let dock = Publication::new("mower/dock", "home");
-        let link = Link { fixed: vec![(Value::text("docked"), dock.clone())], ..Link::default() };
+        let link = Link {
+            fixed: vec![(Value::text("docked"), dock.clone())],
+            ..Link::default()
+        };
         assert_eq!(link.encode(&Value::text("docked")), Some(dock));
         assert_eq!(link.encode(&Value::text("mowing")), None);
     }
 
     #[test]
     fn fahrenheit_is_told_on_the_devices_grain() {
-        let codec = Codec { words: vec![], scale: Scale::Fahrenheit { grain: 0.1 } };
+        let codec = Codec {
+            words: vec![],
+            scale: Scale::Fahrenheit { grain: 0.1 },
+        };
         assert_eq!(codec.to_wire(&Value::Number(20.0)), Some(json!(68)));
         assert_eq!(codec.to_wire(&Value::Number(21.5)), Some(json!(70.7)));
         assert_eq!(codec.from_wire(&json!("70.7")), Some(Value::Number(21.5)));
-        let whole = Codec { words: vec![], scale: Scale::Fahrenheit { grain: 1.0 } };
+        let whole = Codec {
+            words: vec![],
+            scale: Scale::Fahrenheit { grain: 1.0 },
+        };
         assert_eq!(whole.to_wire(&Value::Number(21.5)), Some(json!(71)));
     }
 

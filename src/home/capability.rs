@@ -91,7 +91,10 @@ impl Property {
     pub fn name(&self) -> &str {
         match self {
             Self::Custom(name) => name,
-            known => NAMES.iter().find(|(_, p)| p == known).map_or("", |(name, _)| name),
+            known => NAMES
+                .iter()
+                .find(|(_, p)| p == known)
+                .map_or("", |(name, _)| name),
         }
     }
 
@@ -108,7 +111,10 @@ impl Property {
 
 impl From<&str> for Property {
     fn from(name: &str) -> Self {
-        NAMES.iter().find(|(n, _)| *n == name).map_or_else(|| Self::Custom(name.into()), |(_, p)| p.clone())
+        NAMES
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map_or_else(|| Self::Custom(name.into()), |(_, p)| p.clone())
     }
 }
 
@@ -150,7 +156,11 @@ impl Value {
 
     /// The number, where it is one.
     pub fn number(&self) -> Option<f64> {
-        if let Self::Number(n) = self { Some(*n) } else { None }
+        if let Self::Number(n) = self {
+            Some(*n)
+        } else {
+            None
+        }
     }
 }
 
@@ -160,8 +170,13 @@ impl Serialize for Value {
         match self {
             Self::Flag(b) => serializer.serialize_bool(*b),
             Self::Text(t) => serializer.serialize_str(t),
-            #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53, checked by the guard")]
-            Self::Number(n) if n.fract() == 0.0 && n.abs() < 9e15 => serializer.serialize_i64(*n as i64),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "whole and below 2^53, checked by the guard"
+            )]
+            Self::Number(n) if n.fract() == 0.0 && n.abs() < 9e15 => {
+                serializer.serialize_i64(*n as i64)
+            }
             Self::Number(n) => serializer.serialize_f64(*n),
         }
     }
@@ -207,7 +222,12 @@ impl Takes {
     }
 
     fn number(min: f64, max: f64, unit: &str) -> Self {
-        Self::Number { min, max, step: None, unit: unit.to_owned() }
+        Self::Number {
+            min,
+            max,
+            step: None,
+            unit: unit.to_owned(),
+        }
     }
 }
 
@@ -235,7 +255,10 @@ pub struct Guard {
 impl Guard {
     /// The same risk whatever the value.
     pub fn all(risk: Risk) -> Self {
-        Self { opening: risk, otherwise: risk }
+        Self {
+            opening: risk,
+            otherwise: risk,
+        }
     }
 }
 
@@ -263,14 +286,26 @@ impl Capability {
         use Property as P;
         let takes = match &property {
             P::Power | P::Mute => Takes::words(&["on", "off"]),
-            P::Brightness | P::Position | P::Tilt | P::Humidity | P::Volume | P::Speed => Takes::number(0.0, 100.0, "%"),
+            P::Brightness | P::Position | P::Tilt | P::Humidity | P::Volume | P::Speed => {
+                Takes::number(0.0, 100.0, "%")
+            }
             P::Color => Takes::Color,
             P::ColorTemp => Takes::number(2000.0, 6500.0, "K"),
             P::Lock => Takes::words(&["locked", "unlocked"]),
             P::Temperature => Takes::number(5.0, 35.0, "°C"),
-            P::HvacMode => Takes::words(&["off", "heat", "cool", "heat_cool", "auto", "dry", "fan_only"]),
+            P::HvacMode => Takes::words(&[
+                "off",
+                "heat",
+                "cool",
+                "heat_cool",
+                "auto",
+                "dry",
+                "fan_only",
+            ]),
             P::FanMode => Takes::words(&["auto", "low", "medium", "high"]),
-            P::Preset => Takes::words(&["none", "away", "home", "eco", "comfort", "boost", "sleep", "activity"]),
+            P::Preset => Takes::words(&[
+                "none", "away", "home", "eco", "comfort", "boost", "sleep", "activity",
+            ]),
             P::Playback => Takes::words(&["playing", "paused", "stopped", "next", "previous"]),
             P::Source => Takes::Choice(Vec::new()),
             P::Vacuum => Takes::words(&["cleaning", "paused", "stopped", "docked", "located"]),
@@ -288,14 +323,28 @@ impl Capability {
             _ => 10.0,
         };
         let settable = true;
-        Self { property, takes, guard: Guard::all(Risk::Auto), settable, step, link: Link::default() }
+        Self {
+            property,
+            takes,
+            guard: Guard::all(Risk::Auto),
+            settable,
+            step,
+            link: Link::default(),
+        }
     }
 
     /// The topics it is commanded on; none where it has no way of its own to the device.
     pub fn command_topics(&self) -> impl Iterator<Item = &str> {
         let link = &self.link;
-        let messages = link.stop.iter().chain(&link.toggle).chain(link.fixed.iter().map(|(_, message)| message));
-        link.command.iter().map(|port| port.topic.as_str()).chain(messages.map(|message| message.topic.as_str()))
+        let messages = link
+            .stop
+            .iter()
+            .chain(&link.toggle)
+            .chain(link.fixed.iter().map(|(_, message)| message));
+        link.command
+            .iter()
+            .map(|port| port.topic.as_str())
+            .chain(messages.map(|message| message.topic.as_str()))
     }
 
     /// The same, taking other values.

@@ -34,7 +34,9 @@ impl Space {
     fn color(self, parts: &[f64]) -> Option<[u8; 3]> {
         match (self, parts) {
             (Self::Rgb, [r, g, b, ..]) => Some([byte(*r), byte(*g), byte(*b)]),
-            (Self::HueSaturation, [hue, saturation, ..]) => Some(from_hue_saturation(*hue, *saturation)),
+            (Self::HueSaturation, [hue, saturation, ..]) => {
+                Some(from_hue_saturation(*hue, *saturation))
+            }
             (Self::Xy, [x, y, ..]) => from_xy(*x, *y),
             _ => None,
         }
@@ -45,12 +47,23 @@ impl Space {
 pub fn heard(wire: &Json, space: Space) -> Option<[u8; 3]> {
     match wire {
         Json::String(text) => spelled(text.trim(), space),
-        Json::Array(list) => space.color(&list.iter().map(Json::as_f64).collect::<Option<Vec<_>>>()?),
+        Json::Array(list) => {
+            space.color(&list.iter().map(Json::as_f64).collect::<Option<Vec<_>>>()?)
+        }
         Json::Object(map) => {
             let part = |names: [&str; 2]| names.iter().find_map(|name| map.get(*name)?.as_f64());
-            let parts = |names: &[[&str; 2]]| names.iter().map(|pair| part(*pair)).collect::<Option<Vec<f64>>>();
-            let rgb = parts(&[["r", "red"], ["g", "green"], ["b", "blue"]]).and_then(|p| Space::Rgb.color(&p));
-            let hue = || parts(&[["h", "hue"], ["s", "saturation"]]).and_then(|p| Space::HueSaturation.color(&p));
+            let parts = |names: &[[&str; 2]]| {
+                names
+                    .iter()
+                    .map(|pair| part(*pair))
+                    .collect::<Option<Vec<f64>>>()
+            };
+            let rgb = parts(&[["r", "red"], ["g", "green"], ["b", "blue"]])
+                .and_then(|p| Space::Rgb.color(&p));
+            let hue = || {
+                parts(&[["h", "hue"], ["s", "saturation"]])
+                    .and_then(|p| Space::HueSaturation.color(&p))
+            };
             let xy = || parts(&[["x", "x"], ["y", "y"]]).and_then(|p| Space::Xy.color(&p));
             let hex = || spelled(map.get("hex")?.as_str()?, space);
             rgb.or_else(hue).or_else(xy).or_else(hex)
@@ -66,7 +79,10 @@ fn spelled(text: &str, space: Space) -> Option<[u8; 3]> {
         return rgb(&format!("#{}", &digits[..6]));
     }
     if text.contains(',') {
-        let parts: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok().filter(|n: &f64| n.is_finite())).collect();
+        let parts: Option<Vec<f64>> = text
+            .split(',')
+            .map(|part| part.trim().parse().ok().filter(|n: &f64| n.is_finite()))
+            .collect();
         if let Some(parts) = parts {
             return space.color(&parts);
         }
@@ -74,7 +90,11 @@ fn spelled(text: &str, space: Space) -> Option<[u8; 3]> {
     rgb(text)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range of a byte")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to the range of a byte"
+)]
 fn byte(n: f64) -> u8 {
     n.round().clamp(0.0, 255.0) as u8
 }
@@ -95,7 +115,10 @@ fn hue_saturation(color: [u8; 3]) -> (f64, f64) {
 }
 
 fn from_hue_saturation(hue: f64, saturation: f64) -> [u8; 3] {
-    let (hue, saturation) = (hue.rem_euclid(360.0) / 60.0, (saturation / 100.0).clamp(0.0, 1.0));
+    let (hue, saturation) = (
+        hue.rem_euclid(360.0) / 60.0,
+        (saturation / 100.0).clamp(0.0, 1.0),
+    );
     [5.0, 3.0, 1.0].map(|shift: f64| {
         let k = (shift + hue) % 6.0;
         byte(255.0 * (1.0 - saturation * k.min(4.0 - k).clamp(0.0, 1.0)))
@@ -104,15 +127,27 @@ fn from_hue_saturation(hue: f64, saturation: f64) -> [u8; 3] {
 
 /// sRGB to CIE xy. Source: IEC 61966-2-1, D65.
 fn xy(color: [u8; 3]) -> (f64, f64) {
-    const TO_XYZ: [[f64; 3]; 3] = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]];
+    const TO_XYZ: [[f64; 3]; 3] = [
+        [0.4124, 0.3576, 0.1805],
+        [0.2126, 0.7152, 0.0722],
+        [0.0193, 0.1192, 0.9505],
+    ];
     let linear = color.map(|c| {
         let c = f64::from(c) / 255.0;
-        if c <= 0.040_45 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+        if c <= 0.040_45 {
+            c / 12.92
+        } else {
+            ((c + 0.055) / 1.055).powf(2.4)
+        }
     });
     let [x, y, z] = TO_XYZ.map(|row| row.iter().zip(linear).map(|(a, b)| a * b).sum::<f64>());
     let sum = x + y + z;
     // Black has no chromaticity: the white point stands for it.
-    if sum == 0.0 { (0.3127, 0.3290) } else { (x / sum, y / sum) }
+    if sum == 0.0 {
+        (0.3127, 0.3290)
+    } else {
+        (x / sum, y / sum)
+    }
 }
 
 /// The brightest colour of this chromaticity.
@@ -121,13 +156,24 @@ fn from_xy(x: f64, y: f64) -> Option<[u8; 3]> {
         return None;
     }
     let (big_x, big_z) = (x / y, (1.0 - x - y) / y);
-    let linear = [3.2406 * big_x - 1.5372 - 0.4986 * big_z, -0.9689 * big_x + 1.8758 + 0.0415 * big_z, 0.0557 * big_x - 0.2040 + 1.0570 * big_z]
-        .map(|c: f64| c.max(0.0));
+    let linear = [
+        3.2406 * big_x - 1.5372 - 0.4986 * big_z,
+        -0.9689 * big_x + 1.8758 + 0.0415 * big_z,
+        0.0557 * big_x - 0.2040 + 1.0570 * big_z,
+    ]
+    .map(|c: f64| c.max(0.0));
     let most = linear.iter().fold(0.0_f64, |a, b| a.max(*b));
     (most > 0.0).then(|| {
         linear.map(|c| {
             let c = c / most;
-            byte(255.0 * if c <= 0.003_130_8 { 12.92 * c } else { 1.055 * c.powf(1.0 / 2.4) - 0.055 })
+            byte(
+                255.0
+                    * if c <= 0.003_130_8 {
+                        12.92 * c
+                    } else {
+                        1.055 * c.powf(1.0 / 2.4) - 0.055
+                    },
+            )
         })
     })
 }
@@ -136,14 +182,24 @@ fn from_xy(x: f64, y: f64) -> Option<[u8; 3]> {
 mod tests {
     use super::*;
 
-    const COLORS: [[u8; 3]; 6] = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [255, 128, 0], [255, 0, 170]];
+    const COLORS: [[u8; 3]; 6] = [
+        [255, 0, 0],
+        [0, 255, 0],
+        [0, 0, 255],
+        [255, 255, 255],
+        [255, 128, 0],
+        [255, 0, 170],
+    ];
 
     #[test]
     fn a_full_colour_survives_every_space() {
         for color in COLORS {
             for space in [Space::Rgb, Space::HueSaturation, Space::Xy] {
                 let back = heard(&space.parts(color), space).unwrap();
-                assert!(color.iter().zip(back).all(|(a, b)| a.abs_diff(b) <= 3), "{space:?} {color:?} {back:?}");
+                assert!(
+                    color.iter().zip(back).all(|(a, b)| a.abs_diff(b) <= 3),
+                    "{space:?} {color:?} {back:?}"
+                );
             }
         }
     }
@@ -168,7 +224,14 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_colour() {
-        for wire in [json!(null), json!("no colour"), json!([1]), json!({"x": 0.3, "y": 0.0}), json!("1,2"), json!("ééé")] {
+        for wire in [
+            json!(null),
+            json!("no colour"),
+            json!([1]),
+            json!({"x": 0.3, "y": 0.0}),
+            json!("1,2"),
+            json!("ééé"),
+        ] {
             assert_eq!(heard(&wire, Space::Rgb), None, "{wire}");
         }
     }

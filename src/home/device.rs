@@ -62,7 +62,12 @@ impl Kind {
     pub fn capability(&self, property: Property) -> Capability {
         let mut capability = Capability::standard(property);
         if self.as_str() == "water_heater" && capability.property == Property::Temperature {
-            capability.takes = Takes::Number { min: 30.0, max: 80.0, step: None, unit: "°C".to_owned() };
+            capability.takes = Takes::Number {
+                min: 30.0,
+                max: 80.0,
+                step: None,
+                unit: "°C".to_owned(),
+            };
         }
         capability
     }
@@ -125,11 +130,17 @@ impl Presence {
     }
 
     fn is_away(&self, device: &Slug, state: &State) -> bool {
-        let known: Vec<&Seen> = self.told.iter().filter_map(|told| state.of(device, &told.property)).collect();
+        let known: Vec<&Seen> = self
+            .told
+            .iter()
+            .filter_map(|told| state.of(device, &told.property))
+            .collect();
         let no = |seen: &&Seen| seen.value == Value::Flag(false);
         match self.mode {
             Mode::All => known.iter().any(no),
-            Mode::Any => !known.is_empty() && known.len() == self.told.len() && known.iter().all(no),
+            Mode::Any => {
+                !known.is_empty() && known.len() == self.told.len() && known.iter().all(no)
+            }
             Mode::Latest => known.iter().max_by_key(|seen| seen.at).is_some_and(no),
         }
     }
@@ -141,9 +152,23 @@ const ENTRANCES: [&str; 3] = ["garage", "gate", "door"];
 impl Device {
     /// A device with what is usual for its kind, called by its identifier, nowhere in particular.
     pub fn new(id: Slug, kind: Kind) -> Self {
-        let capabilities = kind.usual().iter().cloned().map(|property| kind.capability(property)).collect();
-        let mut device =
-            Self { name: id.spoken(), id, aliases: Vec::new(), area: None, kind, class: None, capabilities, presence: Presence::default(), risks: Vec::new() };
+        let capabilities = kind
+            .usual()
+            .iter()
+            .cloned()
+            .map(|property| kind.capability(property))
+            .collect();
+        let mut device = Self {
+            name: id.spoken(),
+            id,
+            aliases: Vec::new(),
+            area: None,
+            kind,
+            class: None,
+            capabilities,
+            presence: Presence::default(),
+            risks: Vec::new(),
+        };
         device.guard_entrances();
         device
     }
@@ -166,7 +191,10 @@ impl Device {
     /// Gives every capability the risk that is right when the operator is silent: opening what lets somebody in,
     /// and disarming what keeps somebody out, wants a yes.
     pub fn guard_entrances(&mut self) {
-        let entrance = self.class.as_deref().is_some_and(|c| ENTRANCES.contains(&c));
+        let entrance = self
+            .class
+            .as_deref()
+            .is_some_and(|c| ENTRANCES.contains(&c));
         let alarm = self.kind.as_str() == "alarm_control_panel";
         let cover = matches!(self.kind.as_str(), "cover" | "valve");
         for capability in &mut self.capabilities {
@@ -176,13 +204,21 @@ impl Device {
                 _ => alarm,
             };
             let opening = if opens { Risk::Confirm } else { Risk::Auto };
-            capability.guard = Guard { opening, otherwise: Risk::Auto };
+            capability.guard = Guard {
+                opening,
+                otherwise: Risk::Auto,
+            };
         }
     }
 
     /// Gives the capabilities the risk the operator chose, where he did: it wins over everything worked out.
     pub fn obey_risks(&mut self) {
-        let said = |property: Option<&Property>| self.risks.iter().find(|(of, _)| of.as_ref() == property).map(|(_, risk)| *risk);
+        let said = |property: Option<&Property>| {
+            self.risks
+                .iter()
+                .find(|(of, _)| of.as_ref() == property)
+                .map(|(_, risk)| *risk)
+        };
         for capability in &mut self.capabilities {
             if let Some(risk) = said(Some(&capability.property)).or_else(|| said(None)) {
                 capability.guard = Guard::all(risk);

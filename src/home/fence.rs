@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use minijinja::machinery::ast::{
-    BinOp, Call, CallArg, Compare, CompareOp, Const, Do, EmitExpr, EmitRaw, Expr, Filter, FilterBlock, ForLoop, GetAttr, GetItem, IfCond, IfExpr, List, Map,
-    Set, SetBlock, Slice, Spanned, Stmt, Template, Test, Tuple, UnaryOp, UnaryOpKind, Var, WithBlock,
+    BinOp, Call, CallArg, Compare, CompareOp, Const, Do, EmitExpr, EmitRaw, Expr, Filter,
+    FilterBlock, ForLoop, GetAttr, GetItem, IfCond, IfExpr, List, Map, Set, SetBlock, Slice,
+    Spanned, Stmt, Template, Test, Tuple, UnaryOp, UnaryOpKind, Var, WithBlock,
 };
 use minijinja::machinery::{CodeGenerator, Instructions, make_string_output, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
@@ -43,23 +44,44 @@ const STEP: &str = "fenced_step";
 
 /// Teaches the engine to measure, and takes from it what cannot be measured from outside.
 pub(super) fn teach(engine: &mut Environment<'_>) {
-    engine.add_filter(FENCE, |state: &State<'_, '_>, value: Value| fenced(state, value, LARGEST));
-    engine.add_filter(LOW_FENCE, |state: &State<'_, '_>, value: Value| fenced(state, value, SLIGHT));
+    engine.add_filter(FENCE, |state: &State<'_, '_>, value: Value| {
+        fenced(state, value, LARGEST)
+    });
+    engine.add_filter(LOW_FENCE, |state: &State<'_, '_>, value: Value| {
+        fenced(state, value, SLIGHT)
+    });
     engine.add_function("range", range);
     engine.add_filter("sum", sum);
     engine.add_filter("tojson", tojson);
     engine.add_filter("format", format);
-    engine.add_filter(STEP, |step: Value| if step.as_i64() == Some(i64::MIN) { Err(Error::from(ErrorKind::InvalidOperation)) } else { Ok(step) });
+    engine.add_filter(STEP, |step: Value| {
+        if step.as_i64() == Some(i64::MIN) {
+            Err(Error::from(ErrorKind::InvalidOperation))
+        } else {
+            Ok(step)
+        }
+    });
 }
 
 /// What a template of a stranger gives, having been fenced in.
 ///
 /// # Errors
 /// When it does not parse, fails, runs out of fuel or makes something too large.
-pub(super) fn render(engine: &Environment<'static>, text: &str, variables: Value) -> Result<String, Error> {
+pub(super) fn render(
+    engine: &Environment<'static>,
+    text: &str,
+    variables: Value,
+) -> Result<String, Error> {
     let (instructions, blocks) = compiled(text)?;
     let mut written = String::new();
-    minijinja::machinery::eval(engine, &instructions, variables, &blocks, &mut make_string_output(&mut written), AutoEscape::None)?;
+    minijinja::machinery::eval(
+        engine,
+        &instructions,
+        variables,
+        &blocks,
+        &mut make_string_output(&mut written),
+        AutoEscape::None,
+    )?;
     Ok(written)
 }
 
@@ -79,7 +101,12 @@ type Compiled<'a> = (Instructions<'a>, BTreeMap<&'a str, Instructions<'a>>);
 
 fn compiled(text: &str) -> Result<Compiled<'_>, Error> {
     let syntax = SyntaxConfig::default();
-    if text.len() > LONGEST || tokenize(text, false, syntax.clone()).take(MOST_TOKENS + 1).count() > MOST_TOKENS {
+    if text.len() > LONGEST
+        || tokenize(text, false, syntax.clone())
+            .take(MOST_TOKENS + 1)
+            .count()
+            > MOST_TOKENS
+    {
         return Err(too_long());
     }
     let fencing = Fencing::default();
@@ -107,24 +134,41 @@ pub(super) fn writable(value: &Value) -> Result<(), Error> {
 /// The value with all its parts made, if they are not more than `left`: looked at no further than that.
 fn made(value: Value, left: &mut usize, depth: usize) -> Result<Value, Error> {
     let too_large = || Error::new(ErrorKind::InvalidOperation, "too large");
-    let weight = value.as_str().map_or_else(|| value.as_bytes().map_or(0, <[u8]>::len), str::len);
+    let weight = value
+        .as_str()
+        .map_or_else(|| value.as_bytes().map_or(0, <[u8]>::len), str::len);
     let weight = if depth > 0 { weight + PART } else { weight };
-    *left = left.checked_sub(weight).filter(|_| depth <= DEEPEST).ok_or_else(too_large)?;
+    *left = left
+        .checked_sub(weight)
+        .filter(|_| depth <= DEEPEST)
+        .ok_or_else(too_large)?;
     match value.kind() {
         ValueKind::Seq | ValueKind::Iterable => {
-            let all = value.try_iter()?.map(|part| made(part, left, depth + 1)).collect::<Result<Vec<_>, _>>()?;
-            Ok(if value.is_tuple() { Several::from(all).into() } else { all.into() })
+            let all = value
+                .try_iter()?
+                .map(|part| made(part, left, depth + 1))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(if value.is_tuple() {
+                Several::from(all).into()
+            } else {
+                all.into()
+            })
         }
         ValueKind::Map => {
             let pair = |key: Value| {
                 let held = value.get_item(&key)?;
                 Ok((made(key, left, depth + 1)?, made(held, left, depth + 1)?))
             };
-            let all = value.try_iter()?.map(pair).collect::<Result<BTreeMap<Value, Value>, Error>>()?;
+            let all = value
+                .try_iter()?
+                .map(pair)
+                .collect::<Result<BTreeMap<Value, Value>, Error>>()?;
             Ok(Value::from_object(all))
         }
         // A function or the like, which is called and no value; or what a list failed to make.
-        ValueKind::Plain | ValueKind::Invalid => Err(Error::new(ErrorKind::InvalidOperation, "not a value")),
+        ValueKind::Plain | ValueKind::Invalid => {
+            Err(Error::new(ErrorKind::InvalidOperation, "not a value"))
+        }
         _ => Ok(value),
     }
 }
@@ -134,13 +178,29 @@ fn range(lower: i64, upper: Option<i64>, step: Option<i64>) -> Result<Vec<i64>, 
     let (from, to) = upper.map_or((0, lower), |upper| (lower, upper));
     let step = step.unwrap_or(1);
     let within = |n: &i64| if step > 0 { *n < to } else { *n > to };
-    let all: Vec<i64> = std::iter::successors(Some(from), |n| n.checked_add(step)).take_while(within).take(LARGEST / PART + 1).collect();
-    if step == 0 || all.len() > LARGEST / PART { Err(ErrorKind::InvalidOperation.into()) } else { Ok(all) }
+    let all: Vec<i64> = std::iter::successors(Some(from), |n| n.checked_add(step))
+        .take_while(within)
+        .take(LARGEST / PART + 1)
+        .collect();
+    if step == 0 || all.len() > LARGEST / PART {
+        Err(ErrorKind::InvalidOperation.into())
+    } else {
+        Ok(all)
+    }
 }
 
 /// Numbers alone: a sum of lists copies the first ones over and over.
-fn sum(state: &State<'_, '_>, values: Value, attribute: Option<&str>, start: Option<Value>, named: Kwargs) -> Result<Value, Error> {
-    let start = start.map_or_else(|| named.get::<Option<Value>>("start"), |start| Ok(Some(start)))?;
+fn sum(
+    state: &State<'_, '_>,
+    values: Value,
+    attribute: Option<&str>,
+    start: Option<Value>,
+    named: Kwargs,
+) -> Result<Value, Error> {
+    let start = start.map_or_else(
+        || named.get::<Option<Value>>("start"),
+        |start| Ok(Some(start)),
+    )?;
     if start.as_ref().is_some_and(|start| !start.is_number()) {
         return Err(ErrorKind::InvalidOperation.into());
     }
@@ -149,17 +209,35 @@ fn sum(state: &State<'_, '_>, values: Value, attribute: Option<&str>, start: Opt
 
 /// The engine's own indents as far as it is told.
 fn tojson(value: &Value, indent: Option<Value>, named: Kwargs) -> Result<Value, Error> {
-    let indent = indent.map_or_else(|| named.get::<Option<Value>>("indent"), |indent| Ok(Some(indent)))?;
-    if indent.as_ref().and_then(Value::as_i64).is_some_and(|spaces| spaces > 8) {
+    let indent = indent.map_or_else(
+        || named.get::<Option<Value>>("indent"),
+        |indent| Ok(Some(indent)),
+    )?;
+    if indent
+        .as_ref()
+        .and_then(Value::as_i64)
+        .is_some_and(|spaces| spaces > 8)
+    {
         return Err(ErrorKind::InvalidOperation.into());
     }
     minijinja::filters::tojson(value, indent, named)
 }
 
 /// The engine's own panics at a width or precision beyond 65,535, and a panic ends the process.
-fn format(state: &mut State<'_, '_>, text: &Value, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    let numbers = |field: &str| field.split(|c: char| !c.is_ascii_digit()).any(|number| number.len() > 4);
-    if text.as_str().is_some_and(|text| text.split('%').skip(1).any(numbers)) {
+fn format(
+    state: &mut State<'_, '_>,
+    text: &Value,
+    arguments: Rest<ValueOrKwargs>,
+) -> Result<Value, Error> {
+    let numbers = |field: &str| {
+        field
+            .split(|c: char| !c.is_ascii_digit())
+            .any(|number| number.len() > 4)
+    };
+    if text
+        .as_str()
+        .is_some_and(|text| text.split('%').skip(1).any(numbers))
+    {
         return Err(ErrorKind::InvalidOperation.into());
     }
     minijinja::filters::format(state, text, arguments)
@@ -174,16 +252,39 @@ fn target<'a>(expr: &Expr<'a>) -> Result<Expr<'a>, Error> {
     let all = |items: &[Expr<'a>]| items.iter().map(target).collect::<Result<Vec<_>, _>>();
     Ok(match expr {
         Expr::Var(e) => Expr::Var(span(Var { id: e.id }, e.span())),
-        Expr::List(e) => Expr::List(span(List { items: all(&e.items)? }, e.span())),
-        Expr::Tuple(e) => Expr::Tuple(span(Tuple { items: all(&e.items)? }, e.span())),
-        Expr::GetAttr(e) => Expr::GetAttr(span(GetAttr { expr: target(&e.expr)?, name: e.name }, e.span())),
+        Expr::List(e) => Expr::List(span(
+            List {
+                items: all(&e.items)?,
+            },
+            e.span(),
+        )),
+        Expr::Tuple(e) => Expr::Tuple(span(
+            Tuple {
+                items: all(&e.items)?,
+            },
+            e.span(),
+        )),
+        Expr::GetAttr(e) => Expr::GetAttr(span(
+            GetAttr {
+                expr: target(&e.expr)?,
+                name: e.name,
+            },
+            e.span(),
+        )),
         _ => return Err(Error::new(ErrorKind::SyntaxError, "cannot assign to this")),
     })
 }
 
 fn measured<'a>(expr: Expr<'a>, fence: &'static str) -> Expr<'a> {
     let like = expr.span();
-    Expr::Filter(span(Filter { name: fence, expr: Some(expr), args: Vec::new() }, like))
+    Expr::Filter(span(
+        Filter {
+            name: fence,
+            expr: Some(expr),
+            args: Vec::new(),
+        },
+        like,
+    ))
 }
 
 /// The writing anew of a template, as deep as it is at the moment.
@@ -219,9 +320,19 @@ impl Fencing {
     fn statement<'a>(&self, stmt: &Stmt<'a>) -> Result<Stmt<'a>, Error> {
         let _level = self.down().ok_or_else(too_long)?;
         Ok(match stmt {
-            Stmt::Template(s) => Stmt::Template(span(Template { children: self.statements(&s.children)? }, s.span())),
+            Stmt::Template(s) => Stmt::Template(span(
+                Template {
+                    children: self.statements(&s.children)?,
+                },
+                s.span(),
+            )),
             // What is written is measured by the formatter, and a loop that calls itself is no value.
-            Stmt::EmitExpr(s) => Stmt::EmitExpr(span(EmitExpr { expr: self.bare(&s.expr) }, s.span())),
+            Stmt::EmitExpr(s) => Stmt::EmitExpr(span(
+                EmitExpr {
+                    expr: self.bare(&s.expr),
+                },
+                s.span(),
+            )),
             Stmt::EmitRaw(s) => Stmt::EmitRaw(span(EmitRaw { raw: s.raw }, s.span())),
             Stmt::ForLoop(s) => {
                 let node = ForLoop {
@@ -235,31 +346,71 @@ impl Fencing {
                 Stmt::ForLoop(span(node, s.span()))
             }
             Stmt::IfCond(s) => {
-                let node = IfCond { expr: self.expression(&s.expr), true_body: self.statements(&s.true_body)?, false_body: self.statements(&s.false_body)? };
+                let node = IfCond {
+                    expr: self.expression(&s.expr),
+                    true_body: self.statements(&s.true_body)?,
+                    false_body: self.statements(&s.false_body)?,
+                };
                 Stmt::IfCond(span(node, s.span()))
             }
             Stmt::WithBlock(s) => {
-                let assignments = s.assignments.iter().map(|(to, what)| Ok((target(to)?, self.assigned(what)))).collect::<Result<_, Error>>()?;
-                Stmt::WithBlock(span(WithBlock { assignments, body: self.statements(&s.body)? }, s.span()))
+                let assignments = s
+                    .assignments
+                    .iter()
+                    .map(|(to, what)| Ok((target(to)?, self.assigned(what))))
+                    .collect::<Result<_, Error>>()?;
+                Stmt::WithBlock(span(
+                    WithBlock {
+                        assignments,
+                        body: self.statements(&s.body)?,
+                    },
+                    s.span(),
+                ))
             }
-            Stmt::Set(s) => Stmt::Set(span(Set { target: target(&s.target)?, expr: self.assigned(&s.expr) }, s.span())),
+            Stmt::Set(s) => Stmt::Set(span(
+                Set {
+                    target: target(&s.target)?,
+                    expr: self.assigned(&s.expr),
+                },
+                s.span(),
+            )),
             Stmt::SetBlock(s) => {
-                let node = SetBlock { target: target(&s.target)?, filter: s.filter.as_ref().map(|each| self.bare(each)), body: self.statements(&s.body)? };
+                let node = SetBlock {
+                    target: target(&s.target)?,
+                    filter: s.filter.as_ref().map(|each| self.bare(each)),
+                    body: self.statements(&s.body)?,
+                };
                 Stmt::SetBlock(span(node, s.span()))
             }
             Stmt::FilterBlock(s) => {
-                let node = FilterBlock { filter: self.bare(&s.filter), filter_span: s.filter_span, body: self.statements(&s.body)? };
+                let node = FilterBlock {
+                    filter: self.bare(&s.filter),
+                    filter_span: s.filter_span,
+                    body: self.statements(&s.body)?,
+                };
                 Stmt::FilterBlock(span(node, s.span()))
             }
-            Stmt::Do(s) => Stmt::Do(span(Do { call: span(self.call(&s.call), s.call.span()) }, s.span())),
-            Stmt::AutoEscape(_) => return Err(Error::new(ErrorKind::SyntaxError, "`autoescape` is of no use here")),
+            Stmt::Do(s) => Stmt::Do(span(
+                Do {
+                    call: span(self.call(&s.call), s.call.span()),
+                },
+                s.span(),
+            )),
+            Stmt::AutoEscape(_) => {
+                return Err(Error::new(
+                    ErrorKind::SyntaxError,
+                    "`autoescape` is of no use here",
+                ));
+            }
         })
     }
 
     /// A namespace is one as long as nothing else holds it: so none comes to hold itself.
     fn assigned<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
         match expr {
-            Expr::Call(e) if matches!(&e.expr, Expr::Var(function) if function.id == "namespace") => self.bare(expr),
+            Expr::Call(e) if matches!(&e.expr, Expr::Var(function) if function.id == "namespace") => {
+                self.bare(expr)
+            }
             _ => self.expression(expr),
         }
     }
@@ -268,73 +419,186 @@ impl Fencing {
     fn expression<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
         match expr {
             // Numbers, truth, and text as long as the template at most; of the last three, what is given has been measured.
-            Expr::Const(_) | Expr::UnaryOp(_) | Expr::Compare(_) | Expr::Test(_) | Expr::IfExpr(_) => self.bare(expr),
+            Expr::Const(_)
+            | Expr::UnaryOp(_)
+            | Expr::Compare(_)
+            | Expr::Test(_)
+            | Expr::IfExpr(_) => self.bare(expr),
             _ => measured(self.bare(expr), FENCE),
         }
     }
 
     /// The same expression, only what it is made from measured.
     fn bare<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
-        let Some(_level) = self.down() else { return Expr::Const(span(Const { value: ().into() }, expr.span())) };
-        let all = |items: &[Expr<'a>]| items.iter().map(|each| self.expression(each)).collect::<Vec<_>>();
+        let Some(_level) = self.down() else {
+            return Expr::Const(span(Const { value: ().into() }, expr.span()));
+        };
+        let all = |items: &[Expr<'a>]| {
+            items
+                .iter()
+                .map(|each| self.expression(each))
+                .collect::<Vec<_>>()
+        };
         let some = |item: &Option<Expr<'a>>| item.as_ref().map(|each| self.expression(each));
         match expr {
             Expr::Var(e) => Expr::Var(span(Var { id: e.id }, e.span())),
-            Expr::Const(e) => Expr::Const(span(Const { value: e.value.clone() }, e.span())),
+            Expr::Const(e) => Expr::Const(span(
+                Const {
+                    value: e.value.clone(),
+                },
+                e.span(),
+            )),
             Expr::Slice(e) => {
                 let step = e.step.as_ref().map(|step| measured(self.bare(step), STEP));
-                let node = Slice { expr: self.expression(&e.expr), start: some(&e.start), stop: some(&e.stop), step };
+                let node = Slice {
+                    expr: self.expression(&e.expr),
+                    start: some(&e.start),
+                    stop: some(&e.stop),
+                    step,
+                };
                 Expr::Slice(span(node, e.span()))
             }
             Expr::UnaryOp(e) => {
-                let op = if matches!(e.op, UnaryOpKind::Not) { UnaryOpKind::Not } else { UnaryOpKind::Neg };
-                Expr::UnaryOp(span(UnaryOp { op, expr: self.expression(&e.expr) }, e.span()))
+                let op = if matches!(e.op, UnaryOpKind::Not) {
+                    UnaryOpKind::Not
+                } else {
+                    UnaryOpKind::Neg
+                };
+                Expr::UnaryOp(span(
+                    UnaryOp {
+                        op,
+                        expr: self.expression(&e.expr),
+                    },
+                    e.span(),
+                ))
             }
-            Expr::BinOp(e) => Expr::BinOp(span(BinOp { op: e.op, left: self.expression(&e.left), right: self.expression(&e.right) }, e.span())),
+            Expr::BinOp(e) => Expr::BinOp(span(
+                BinOp {
+                    op: e.op,
+                    left: self.expression(&e.left),
+                    right: self.expression(&e.right),
+                },
+                e.span(),
+            )),
             Expr::Compare(e) => {
-                let ops = e.ops.iter().map(|next| CompareOp { op: next.op, expr: self.expression(&next.expr) }).collect();
-                Expr::Compare(span(Compare { expr: self.expression(&e.expr), ops }, e.span()))
+                let ops = e
+                    .ops
+                    .iter()
+                    .map(|next| CompareOp {
+                        op: next.op,
+                        expr: self.expression(&next.expr),
+                    })
+                    .collect();
+                Expr::Compare(span(
+                    Compare {
+                        expr: self.expression(&e.expr),
+                        ops,
+                    },
+                    e.span(),
+                ))
             }
             Expr::IfExpr(e) => {
-                let node = IfExpr { test_expr: self.expression(&e.test_expr), true_expr: self.expression(&e.true_expr), false_expr: some(&e.false_expr) };
+                let node = IfExpr {
+                    test_expr: self.expression(&e.test_expr),
+                    true_expr: self.expression(&e.true_expr),
+                    false_expr: some(&e.false_expr),
+                };
                 Expr::IfExpr(span(node, e.span()))
             }
             Expr::Filter(e) => {
                 // `select (attr)` is read as one name too.
                 let name: String = e.name.split_whitespace().collect();
-                let each = matches!(name.as_str(), "map" | "select" | "reject" | "selectattr" | "rejectattr");
-                let node = Filter { name: e.name, expr: some(&e.expr), args: self.arguments(&e.args, if each { LOW_FENCE } else { FENCE }) };
+                let each = matches!(
+                    name.as_str(),
+                    "map" | "select" | "reject" | "selectattr" | "rejectattr"
+                );
+                let node = Filter {
+                    name: e.name,
+                    expr: some(&e.expr),
+                    args: self.arguments(&e.args, if each { LOW_FENCE } else { FENCE }),
+                };
                 Expr::Filter(span(node, e.span()))
             }
-            Expr::Test(e) => Expr::Test(span(Test { name: e.name, expr: self.expression(&e.expr), args: self.arguments(&e.args, FENCE) }, e.span())),
-            Expr::GetAttr(e) => Expr::GetAttr(span(GetAttr { expr: self.looked_into(&e.expr), name: e.name }, e.span())),
+            Expr::Test(e) => Expr::Test(span(
+                Test {
+                    name: e.name,
+                    expr: self.expression(&e.expr),
+                    args: self.arguments(&e.args, FENCE),
+                },
+                e.span(),
+            )),
+            Expr::GetAttr(e) => Expr::GetAttr(span(
+                GetAttr {
+                    expr: self.looked_into(&e.expr),
+                    name: e.name,
+                },
+                e.span(),
+            )),
             Expr::GetItem(e) => {
-                let node = GetItem { expr: self.looked_into(&e.expr), subscript_expr: self.expression(&e.subscript_expr) };
+                let node = GetItem {
+                    expr: self.looked_into(&e.expr),
+                    subscript_expr: self.expression(&e.subscript_expr),
+                };
                 Expr::GetItem(span(node, e.span()))
             }
             Expr::Call(e) => Expr::Call(span(self.call(e), e.span())),
-            Expr::List(e) => Expr::List(span(List { items: all(&e.items) }, e.span())),
-            Expr::Tuple(e) => Expr::Tuple(span(Tuple { items: all(&e.items) }, e.span())),
-            Expr::Map(e) => Expr::Map(span(Map { keys: all(&e.keys), values: all(&e.values) }, e.span())),
+            Expr::List(e) => Expr::List(span(
+                List {
+                    items: all(&e.items),
+                },
+                e.span(),
+            )),
+            Expr::Tuple(e) => Expr::Tuple(span(
+                Tuple {
+                    items: all(&e.items),
+                },
+                e.span(),
+            )),
+            Expr::Map(e) => Expr::Map(span(
+                Map {
+                    keys: all(&e.keys),
+                    values: all(&e.values),
+                },
+                e.span(),
+            )),
         }
     }
 
     /// What is looked into is not walked, if it has been there before: the payload may be large.
     fn looked_into<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
-        if matches!(expr, Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_)) { self.bare(expr) } else { self.expression(expr) }
+        if matches!(expr, Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_)) {
+            self.bare(expr)
+        } else {
+            self.expression(expr)
+        }
     }
 
     fn call<'a>(&self, call: &Call<'a>) -> Call<'a> {
         // A method of a variable may be one of the loop, which is no value.
         let expr = match &call.expr {
-            Expr::GetAttr(e) if !matches!(e.expr, Expr::Var(_)) => Expr::GetAttr(span(GetAttr { expr: self.expression(&e.expr), name: e.name }, e.span())),
+            Expr::GetAttr(e) if !matches!(e.expr, Expr::Var(_)) => Expr::GetAttr(span(
+                GetAttr {
+                    expr: self.expression(&e.expr),
+                    name: e.name,
+                },
+                e.span(),
+            )),
             other => self.bare(other),
         };
-        Call { expr, args: self.arguments(&call.args, FENCE) }
+        Call {
+            expr,
+            args: self.arguments(&call.args, FENCE),
+        }
     }
 
     fn arguments<'a>(&self, all: &[CallArg<'a>], fence: &'static str) -> Vec<CallArg<'a>> {
-        let value = |expr: &Expr<'a>| if matches!(expr, Expr::Const(_)) && fence == FENCE { self.bare(expr) } else { measured(self.bare(expr), fence) };
+        let value = |expr: &Expr<'a>| {
+            if matches!(expr, Expr::Const(_)) && fence == FENCE {
+                self.bare(expr)
+            } else {
+                measured(self.bare(expr), fence)
+            }
+        };
         let argument = |arg: &CallArg<'a>| match arg {
             CallArg::Pos(expr) => CallArg::Pos(value(expr)),
             CallArg::Kwarg(name, expr) => CallArg::Kwarg(name, value(expr)),
@@ -411,7 +675,10 @@ mod tests {
     #[test]
     fn what_grows_without_end_gives_nothing() {
         for hostile in HOSTILE {
-            let step = hostile.split_once("DOUBLE").and_then(|(_, rest)| rest.split_once("END")).map_or("", |(step, _)| step);
+            let step = hostile
+                .split_once("DOUBLE")
+                .and_then(|(_, rest)| rest.split_once("END"))
+                .map_or("", |(step, _)| step);
             let template = hostile.replace(&format!("DOUBLE{step}END"), &step.repeat(60));
             assert_eq!(render(&template, &json!({"a": [1, 2]})), None, "{hostile}");
             assert_eq!(render(&template, &json!([1, 2])), None, "{hostile}");
@@ -428,32 +695,73 @@ mod tests {
             (0u64..).map(move |n| n + (counted.fetch_add(1, Ordering::Relaxed) as u64))
         });
         assert!(made(endless, &mut { LARGEST }, 0).is_err());
-        assert!(seen.load(Ordering::Relaxed) <= LARGEST / PART + 1, "{seen:?}");
+        assert!(
+            seen.load(Ordering::Relaxed) <= LARGEST / PART + 1,
+            "{seen:?}"
+        );
     }
 
     #[test]
     fn nothing_comes_to_hold_itself() {
         let namespace = "{% set n = namespace() %}{% set n.n = n %}{% set n.l = [n] %}{{ n.n.n }}{{ n.l | length }}";
         assert_eq!(render(namespace, &json!(1)).as_deref(), Some("1"));
-        assert_eq!(render("{% for a in [1, 2] %}{{ loop.changed(loop) }}{% endfor %}", &json!(1)).as_deref(), Some("TrueTrue"));
+        assert_eq!(
+            render(
+                "{% for a in [1, 2] %}{{ loop.changed(loop) }}{% endfor %}",
+                &json!(1)
+            )
+            .as_deref(),
+            Some("TrueTrue")
+        );
     }
 
     #[test]
     fn a_template_as_long_as_allowed_ends_on_a_small_stack() {
-        for (first, more) in
-            [("value", "+1"), ("value", "|e"), ("value", ".a"), ("value", "()"), ("value", "[0]"), ("value", "~1"), ("1", "<1"), ("1", " in 1")]
-        {
+        for (first, more) in [
+            ("value", "+1"),
+            ("value", "|e"),
+            ("value", ".a"),
+            ("value", "()"),
+            ("value", "[0]"),
+            ("value", "~1"),
+            ("1", "<1"),
+            ("1", " in 1"),
+        ] {
             for count in [990, 660, 140, 70] {
-                render(&format!("{{{{ {first}{} }}}}", more.repeat(count)), &json!(1));
+                render(
+                    &format!("{{{{ {first}{} }}}}", more.repeat(count)),
+                    &json!(1),
+                );
             }
         }
-        for (nested, end) in [("{% elif value == 8 %}", ""), ("{% if value %}", "{% endif %}"), ("{% for a in [1] %}", "{% endfor %}")] {
+        for (nested, end) in [
+            ("{% elif value == 8 %}", ""),
+            ("{% if value %}", "{% endif %}"),
+            ("{% for a in [1] %}", "{% endfor %}"),
+        ] {
             for count in [300, 140, 70] {
-                render(&format!("{{% if value == 1 %}}x{}{}{{% endif %}}", nested.repeat(count), end.repeat(count)), &json!(1));
+                render(
+                    &format!(
+                        "{{% if value == 1 %}}x{}{}{{% endif %}}",
+                        nested.repeat(count),
+                        end.repeat(count)
+                    ),
+                    &json!(1),
+                );
             }
         }
-        let words = (0..100).map(|n| format!("{{% elif value == '{n}' %}}word {n}")).collect::<Vec<_>>().concat();
-        assert_eq!(render(&format!("{{% if value == 'x' %}}{words}{{% endif %}}"), &json!(99)).as_deref(), Some("word 99"));
+        let words = (0..100)
+            .map(|n| format!("{{% elif value == '{n}' %}}word {n}"))
+            .collect::<Vec<_>>()
+            .concat();
+        assert_eq!(
+            render(
+                &format!("{{% if value == 'x' %}}{words}{{% endif %}}"),
+                &json!(99)
+            )
+            .as_deref(),
+            Some("word 99")
+        );
         assert!(Template::parse(&format!("{{{{ 1 }}}}{}", " ".repeat(LONGEST))).is_err());
         assert!(Template::parse(&format!("{{{{ 1{} }}}}", "+1".repeat(MOST_TOKENS / 2))).is_err());
     }
@@ -464,21 +772,61 @@ mod tests {
         for (template, given) in [
             ("{{ value_json.brightness * 2.55 }}", "254.99999999999997"),
             ("{{ value_json.a * value_json.b }}", "12"),
-            ("{{ value_json.l[-1] }}{{ value_json.l[1:] | join }}{{ (value_json.l + ['w']) | length }}", "zyz4"),
+            (
+                "{{ value_json.l[-1] }}{{ value_json.l[1:] | join }}{{ (value_json.l + ['w']) | length }}",
+                "zyz4",
+            ),
             ("{{ [value_json.a, value_json.b] | max }}", "4"),
-            ("{{ value_json.m.k | sum }}{{ value_json.m.k | tojson }}{{ 2 in value_json.m.k }}", "3[1, 2]True"),
-            ("{% for k, v in value_json.m.items() %}{{ k }}{{ v[0] }}{% endfor %}", "k1"),
-            ("{% for k in value_json.l %}{{ loop.index }}{{ loop.cycle('o', 'e') }}{{ loop.last }}{% endfor %}", "1oFalse2eFalse3oTrue"),
-            ("{% set n = namespace(t=0) %}{% for i in range(4) %}{% set n.t = n.t + i %}{% endfor %}{{ n.t }}", "6"),
-            ("{% set a, b = value_json.s.split(',') %}{{ b }}{{ a * 3 }}{{ '-' * 4 }}", "baaa----"),
-            ("{{ {'ON': 1}.get('ON') }}{{ {'a': 2}['a'] }}{{ (1, 2) }}", "12(1, 2)"),
-            ("{{ value_json.none.x is defined }}{{ value_json.none is defined }}{{ value_json.none | default('d') }}", ""),
-            ("{{ value_json.none is defined }}{{ value_json.none | default('d') }}{{ 'x' if value_json.a > 2 else 'y' }}", "Falsedx"),
-            ("{% for a in [[1], [2, [3]]] recursive %}{% if a is iterable %}{{ loop(a) }}{% else %}{{ a }}{% endif %}{% endfor %}", "123"),
-            ("{{ value_json.l | map('upper') | join('-') }}{{ value_json.l | select('in', ['x', 'z']) | list | length }}", "X-Y-Z2"),
-            ("{% filter upper %}a{{ value_json.a }}{% endfilter %}{% set c %}b{% endset %}{{ c }}", "A3b"),
+            (
+                "{{ value_json.m.k | sum }}{{ value_json.m.k | tojson }}{{ 2 in value_json.m.k }}",
+                "3[1, 2]True",
+            ),
+            (
+                "{% for k, v in value_json.m.items() %}{{ k }}{{ v[0] }}{% endfor %}",
+                "k1",
+            ),
+            (
+                "{% for k in value_json.l %}{{ loop.index }}{{ loop.cycle('o', 'e') }}{{ loop.last }}{% endfor %}",
+                "1oFalse2eFalse3oTrue",
+            ),
+            (
+                "{% set n = namespace(t=0) %}{% for i in range(4) %}{% set n.t = n.t + i %}{% endfor %}{{ n.t }}",
+                "6",
+            ),
+            (
+                "{% set a, b = value_json.s.split(',') %}{{ b }}{{ a * 3 }}{{ '-' * 4 }}",
+                "baaa----",
+            ),
+            (
+                "{{ {'ON': 1}.get('ON') }}{{ {'a': 2}['a'] }}{{ (1, 2) }}",
+                "12(1, 2)",
+            ),
+            (
+                "{{ value_json.none.x is defined }}{{ value_json.none is defined }}{{ value_json.none | default('d') }}",
+                "",
+            ),
+            (
+                "{{ value_json.none is defined }}{{ value_json.none | default('d') }}{{ 'x' if value_json.a > 2 else 'y' }}",
+                "Falsedx",
+            ),
+            (
+                "{% for a in [[1], [2, [3]]] recursive %}{% if a is iterable %}{{ loop(a) }}{% else %}{{ a }}{% endif %}{% endfor %}",
+                "123",
+            ),
+            (
+                "{{ value_json.l | map('upper') | join('-') }}{{ value_json.l | select('in', ['x', 'z']) | list | length }}",
+                "X-Y-Z2",
+            ),
+            (
+                "{% filter upper %}a{{ value_json.a }}{% endfilter %}{% set c %}b{% endset %}{{ c }}",
+                "A3b",
+            ),
         ] {
-            assert_eq!(render(template, &value).unwrap_or_default(), given, "{template}");
+            assert_eq!(
+                render(template, &value).unwrap_or_default(),
+                given,
+                "{template}"
+            );
         }
     }
 }

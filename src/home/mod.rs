@@ -50,7 +50,9 @@ pub enum Clash {
     #[error("two devices have the identifier `{0}`")]
     SameId(Slug),
     /// Two devices that nobody could tell apart: the same name in the same area.
-    #[error("devices `{first}` and `{second}` are both called `{name}` in the same area: give one another name")]
+    #[error(
+        "devices `{first}` and `{second}` are both called `{name}` in the same area: give one another name"
+    )]
     SameName {
         /// The first.
         first: Slug,
@@ -84,7 +86,12 @@ impl Home {
     ///
     /// # Errors
     /// With every clash found, not just the first.
-    pub fn new(areas: Vec<Area>, devices: Vec<Device>, rights: Rights, prefix: &str) -> Result<Self, Vec<Clash>> {
+    pub fn new(
+        areas: Vec<Area>,
+        devices: Vec<Device>,
+        rights: Rights,
+        prefix: &str,
+    ) -> Result<Self, Vec<Clash>> {
         let mut clashes = Vec::new();
         let mut by_id = HashMap::new();
         let mut by_name: HashMap<(Option<&Slug>, String), &Slug> = HashMap::new();
@@ -93,15 +100,31 @@ impl Home {
                 clashes.push(Clash::SameId(device.id.clone()));
                 continue;
             }
-            if let Some(area) = device.area.as_ref().filter(|id| !areas.iter().any(|a| a.id == **id)) {
-                clashes.push(Clash::NoSuchArea { device: device.id.clone(), area: area.clone() });
+            if let Some(area) = device
+                .area
+                .as_ref()
+                .filter(|id| !areas.iter().any(|a| a.id == **id))
+            {
+                clashes.push(Clash::NoSuchArea {
+                    device: device.id.clone(),
+                    area: area.clone(),
+                });
             }
-            let mut names: Vec<String> = std::iter::once(&device.name).chain(&device.aliases).map(|n| n.to_lowercase()).collect();
+            let mut names: Vec<String> = std::iter::once(&device.name)
+                .chain(&device.aliases)
+                .map(|n| n.to_lowercase())
+                .collect();
             names.sort();
             names.dedup();
             for name in names {
-                if let Some(first) = by_name.insert((device.area.as_ref(), name.clone()), &device.id) {
-                    clashes.push(Clash::SameName { first: first.clone(), second: device.id.clone(), name });
+                if let Some(first) =
+                    by_name.insert((device.area.as_ref(), name.clone()), &device.id)
+                {
+                    clashes.push(Clash::SameName {
+                        first: first.clone(),
+                        second: device.id.clone(),
+                        name,
+                    });
                 }
             }
         }
@@ -126,12 +149,22 @@ impl Home {
         // Straight into the hash: as one text, a large home would be many megabytes.
         let _ = write!(Hashed(&mut hasher), "{areas:?}{devices:?}{rules:?}");
         let revision = hasher.finish();
-        Ok(Self { devices, areas, rights, prefix: prefix.to_owned(), by_id, listeners, shared, revision })
+        Ok(Self {
+            devices,
+            areas,
+            rights,
+            prefix: prefix.to_owned(),
+            by_id,
+            listeners,
+            shared,
+            revision,
+        })
     }
 
     /// A home with nothing in it.
     pub fn empty(prefix: &str) -> Self {
-        Self::new(Vec::new(), Vec::new(), Rights::default(), prefix).unwrap_or_else(|_| unreachable!("nothing cannot clash"))
+        Self::new(Vec::new(), Vec::new(), Rights::default(), prefix)
+            .unwrap_or_else(|_| unreachable!("nothing cannot clash"))
     }
 
     /// The devices, in the order they were given.
@@ -156,7 +189,9 @@ impl Home {
 
     /// The device with this identifier.
     pub fn device(&self, id: &str) -> Option<&Device> {
-        self.by_id.get(&Slug::new(id).ok()?).map(|&index| &self.devices[index])
+        self.by_id
+            .get(&Slug::new(id).ok()?)
+            .map(|&index| &self.devices[index])
     }
 
     /// The area with this identifier.
@@ -167,7 +202,11 @@ impl Home {
     /// The area somebody means by `text`: its identifier, name or one of its aliases, in any case.
     pub fn area_named(&self, text: &str) -> Option<&Area> {
         let text = text.trim().to_lowercase();
-        self.areas.iter().find(|a| a.id.as_str() == text || a.name.to_lowercase() == text || a.aliases.iter().any(|n| n.to_lowercase() == text))
+        self.areas.iter().find(|a| {
+            a.id.as_str() == text
+                || a.name.to_lowercase() == text
+                || a.aliases.iter().any(|n| n.to_lowercase() == text)
+        })
     }
 
     /// Where a device without a binding is told what to do.
@@ -188,18 +227,37 @@ impl Home {
     /// The topics sayso may publish to for its devices: none of them may be one it listens on.
     pub fn command_topics(&self) -> impl Iterator<Item = String> {
         self.devices.iter().flat_map(|device| {
-            let linked = device.capabilities.iter().flat_map(Capability::command_topics).map(str::to_owned);
+            let linked = device
+                .capabilities
+                .iter()
+                .flat_map(Capability::command_topics)
+                .map(str::to_owned);
             linked.chain(std::iter::once(self.action_topic(&device.id)))
         })
     }
 
     /// What a message on a state topic says about whom. Nothing, where it says nothing we follow.
     pub fn observe(&self, topic: &str, payload: &[u8]) -> Vec<(Slug, Property, Value)> {
-        let Some(listeners) = self.listeners.get(topic) else { return Vec::new() };
-        let Ok(text) = std::str::from_utf8(payload) else { return Vec::new() };
-        let heard = serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.trim().to_owned()));
-        let heard_by = listeners.iter().filter_map(|&(d, c)| Some((&self.devices[d], self.devices[d].heard().nth(c)?)));
-        heard_by.filter_map(|(device, capability)| Some((device.id.clone(), capability.property.clone(), capability.link.decode(topic, &heard)?))).collect()
+        let Some(listeners) = self.listeners.get(topic) else {
+            return Vec::new();
+        };
+        let Ok(text) = std::str::from_utf8(payload) else {
+            return Vec::new();
+        };
+        let heard =
+            serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.trim().to_owned()));
+        let heard_by = listeners
+            .iter()
+            .filter_map(|&(d, c)| Some((&self.devices[d], self.devices[d].heard().nth(c)?)));
+        heard_by
+            .filter_map(|(device, capability)| {
+                Some((
+                    device.id.clone(),
+                    capability.property.clone(),
+                    capability.link.decode(topic, &heard)?,
+                ))
+            })
+            .collect()
     }
 }
 
@@ -217,5 +275,7 @@ fn shared(devices: &[Device]) -> HashMap<String, Vec<(usize, usize)>> {
         }
     }
     all.retain(|_, here| here.first().map(|(d, _)| d) != here.last().map(|(d, _)| d));
-    all.into_iter().map(|(topic, here)| (topic.to_owned(), here)).collect()
+    all.into_iter()
+        .map(|(topic, here)| (topic.to_owned(), here))
+        .collect()
 }

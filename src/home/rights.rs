@@ -39,7 +39,9 @@ pub enum Selector {
 
 /// The text selects nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is not a selector: wanted `*`, `area:<id>`, `kind:<kind>`, `device:<id>` or `property:<name>`")]
+#[error(
+    "`{found}` is not a selector: wanted `*`, `area:<id>`, `kind:<kind>`, `device:<id>` or `property:<name>`"
+)]
 pub struct NotASelector {
     found: String,
 }
@@ -50,7 +52,9 @@ impl Selector {
     /// # Errors
     /// When the text is none.
     pub fn parse(text: &str) -> Result<Self, NotASelector> {
-        let none = || NotASelector { found: text.to_owned() };
+        let none = || NotASelector {
+            found: text.to_owned(),
+        };
         if text == "*" {
             return Ok(Self::Everything);
         }
@@ -79,7 +83,13 @@ impl Selector {
 impl Rights {
     /// Whether `source` may command, or ask after, `property` of `device`.
     pub fn allow(&self, source: &str, device: &Device, property: &Property) -> bool {
-        let Some(rules) = self.by_source.get(source).or_else(|| self.by_source.get("*")) else { return true };
+        let Some(rules) = self
+            .by_source
+            .get(source)
+            .or_else(|| self.by_source.get("*"))
+        else {
+            return true;
+        };
         let covered = |set: &[Selector]| set.iter().any(|s| s.covers(device, property));
         !covered(&rules.deny) && (rules.allow.is_empty() || covered(&rules.allow))
     }

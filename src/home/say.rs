@@ -35,7 +35,13 @@ pub(super) struct Said<'a> {
 
 impl<'a> Said<'a> {
     pub(super) fn new(speech: &'a Speech) -> Self {
-        Self { speech, done: Vec::new(), found: Vec::new(), unheard: Vec::new(), away: Vec::new() }
+        Self {
+            speech,
+            done: Vec::new(),
+            found: Vec::new(),
+            unheard: Vec::new(),
+            away: Vec::new(),
+        }
     }
 
     pub(super) fn done(&mut self, meant: &Meant<'_>, becomes: Option<&Value>) {
@@ -55,42 +61,80 @@ impl<'a> Said<'a> {
 
     /// Who may not have heard it.
     pub(super) fn missing(&self) -> Option<String> {
-        (!self.away.is_empty()).then(|| format!("{}.", fill(&self.speech.away, &[("devices", &list(self.speech, &self.away))])))
+        (!self.away.is_empty()).then(|| {
+            format!(
+                "{}.",
+                fill(
+                    &self.speech.away,
+                    &[("devices", &list(self.speech, &self.away))]
+                )
+            )
+        })
     }
 
     /// What the answer is to a question about one device; `asked` is the value asked about, where the question is about several.
     pub(super) fn answer(&mut self, meant: &Meant<'_>, asked: Option<&Asked>, now: Instant) {
-        let Meant { device, capability, action, .. } = *meant;
+        let Meant {
+            device,
+            capability,
+            action,
+            ..
+        } = *meant;
         let Some(seen) = meant.seen else {
             self.unheard.push(device.name.clone());
             return;
         };
-        let wanted = asked.map(|asked| asked.value(&capability.property)).or_else(|| action.value.clone());
+        let wanted = asked
+            .map(|asked| asked.value(&capability.property))
+            .or_else(|| action.value.clone());
         self.found.push(Found {
             device: device.name.clone(),
             property: self.speech.property(capability.property.name()),
-            value: value_in_words(self.speech, &capability.property, &seen.value, unit(capability)),
+            value: value_in_words(
+                self.speech,
+                &capability.property,
+                &seen.value,
+                unit(capability),
+            ),
             so: wanted.map(|wanted| is_so(&capability.property, &wanted, &seen.value)),
             age: now.saturating_duration_since(seen.at),
         });
     }
 
     pub(super) fn sentence(&self, asked: Option<&Asked>) -> String {
-        let done = self.done.iter().map(|(what, devices)| fill(&self.speech.done, &[("devices", &list(self.speech, devices)), ("what", what)]));
+        let done = self.done.iter().map(|(what, devices)| {
+            fill(
+                &self.speech.done,
+                &[("devices", &list(self.speech, devices)), ("what", what)],
+            )
+        });
         let mut sentences: Vec<String> = done.chain(self.answers(asked)).collect();
         if !self.unheard.is_empty() {
-            sentences.push(fill(&self.speech.answer.unheard, &[("devices", &list(self.speech, &self.unheard))]));
+            sentences.push(fill(
+                &self.speech.answer.unheard,
+                &[("devices", &list(self.speech, &self.unheard))],
+            ));
         }
-        if sentences.is_empty() { String::new() } else { format!("{}.", sentences.join(". ")) }
+        if sentences.is_empty() {
+            String::new()
+        } else {
+            format!("{}.", sentences.join(". "))
+        }
     }
 
     fn answers(&self, asked: Option<&Asked>) -> Vec<String> {
         if self.found.is_empty() {
             return Vec::new();
         }
-        let value = asked.map(|asked| self.speech.value(asked.word()).to_owned()).unwrap_or_default();
+        let value = asked
+            .map(|asked| self.speech.value(asked.word()).to_owned())
+            .unwrap_or_default();
         match asked {
-            Some(asked) if self.found.len() + self.unheard.len() > 1 || !matches!(asked, Asked::All(_)) => vec![self.summary(asked, &value)],
+            Some(asked)
+                if self.found.len() + self.unheard.len() > 1 || !matches!(asked, Asked::All(_)) =>
+            {
+                vec![self.summary(asked, &value)]
+            }
             _ => self.found.iter().map(|found| self.one(found)).collect(),
         }
     }
@@ -99,18 +143,38 @@ impl<'a> Said<'a> {
         let form = match found.so {
             Some(true) => &self.speech.answer.yes,
             Some(false) => &self.speech.answer.no,
-            None if found.value.starts_with(|c: char| c.is_ascii_digit() || c == '-') => &self.speech.answer.reading,
+            None if found
+                .value
+                .starts_with(|c: char| c.is_ascii_digit() || c == '-') =>
+            {
+                &self.speech.answer.reading
+            }
             None => &self.speech.answer.is,
         };
         let ago = self.ago(found.age);
-        fill(form, &[("device", &found.device), ("property", &found.property), ("value", &found.value), ("ago", &ago)])
+        fill(
+            form,
+            &[
+                ("device", &found.device),
+                ("property", &found.property),
+                ("value", &found.value),
+                ("ago", &ago),
+            ],
+        )
     }
 
     /// One sentence about several devices: "On: Hall lamp and Desk lamp".
     fn summary(&self, asked: &Asked, value: &str) -> String {
         let answers = &self.speech.answer;
-        let (so, not): (Vec<&Found>, Vec<&Found>) = self.found.iter().partition(|found| found.so == Some(true));
-        let names = |found: &[&Found]| listed(self.speech, &found.iter().map(|f| f.device.clone()).collect::<Vec<_>>(), MOST_LISTED);
+        let (so, not): (Vec<&Found>, Vec<&Found>) =
+            self.found.iter().partition(|found| found.so == Some(true));
+        let names = |found: &[&Found]| {
+            listed(
+                self.speech,
+                &found.iter().map(|f| f.device.clone()).collect::<Vec<_>>(),
+                MOST_LISTED,
+            )
+        };
         let form = match asked {
             Asked::All(_) if not.is_empty() => &answers.all,
             Asked::All(_) => &answers.not_all,
@@ -119,10 +183,32 @@ impl<'a> Said<'a> {
             Asked::HowMany(_) => &answers.count,
             Asked::Any(_) => &answers.some,
         };
-        let devices = if matches!(asked, Asked::All(_)) { names(&not) } else { names(&so) };
-        let oldest = self.found.iter().map(|found| found.age).max().unwrap_or_default();
-        let (count, total, ago) = (so.len().to_string(), self.found.len().to_string(), self.ago(oldest));
-        capital(&fill(form, &[("devices", &devices), ("value", value), ("count", &count), ("total", &total), ("ago", &ago)]))
+        let devices = if matches!(asked, Asked::All(_)) {
+            names(&not)
+        } else {
+            names(&so)
+        };
+        let oldest = self
+            .found
+            .iter()
+            .map(|found| found.age)
+            .max()
+            .unwrap_or_default();
+        let (count, total, ago) = (
+            so.len().to_string(),
+            self.found.len().to_string(),
+            self.ago(oldest),
+        );
+        capital(&fill(
+            form,
+            &[
+                ("devices", &devices),
+                ("value", value),
+                ("count", &count),
+                ("total", &total),
+                ("ago", &ago),
+            ],
+        ))
     }
 
     fn ago(&self, age: Duration) -> String {
@@ -137,15 +223,21 @@ impl<'a> Said<'a> {
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 /// A cover that is half open is open.
 fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
     match (property, wanted, found) {
-        (Property::Position, Value::Number(wanted), Value::Number(found)) if *wanted >= 100.0 => *found > 0.0,
+        (Property::Position, Value::Number(wanted), Value::Number(found)) if *wanted >= 100.0 => {
+            *found > 0.0
+        }
         // Heating that is not off is on.
-        (Property::HvacMode, Value::Text(wanted), Value::Text(found)) if wanted == "on" => found != "off",
+        (Property::HvacMode, Value::Text(wanted), Value::Text(found)) if wanted == "on" => {
+            found != "off"
+        }
         _ => same(wanted, found),
     }
 }
@@ -159,14 +251,20 @@ fn same(wanted: &Value, found: &Value) -> bool {
 }
 
 fn unit(capability: &Capability) -> &str {
-    if let Takes::Number { unit, .. } = &capability.takes { unit } else { "" }
+    if let Takes::Number { unit, .. } = &capability.takes {
+        unit
+    } else {
+        ""
+    }
 }
 
 fn value_in_words(speech: &Speech, property: &Property, value: &Value, unit: &str) -> String {
     match (property, value) {
         (Property::Position, Value::Number(n)) if *n <= 0.0 => speech.value("closed").to_owned(),
         (Property::Position, Value::Number(n)) if *n >= 100.0 => speech.value("open").to_owned(),
-        (Property::Position, Value::Number(n)) => fill(&speech.part_open, &[("value", &n.to_string())]),
+        (Property::Position, Value::Number(n)) => {
+            fill(&speech.part_open, &[("value", &n.to_string())])
+        }
         (_, Value::Text(word)) => speech.value(word).to_owned(),
         (_, Value::Flag(flag)) => speech.value(if *flag { "on" } else { "off" }).to_owned(),
         (_, value) if unit.is_empty() => value.to_string(),
@@ -194,7 +292,13 @@ fn change(speech: &Speech, meant: &Meant<'_>, becomes: Option<&Value>) -> String
             _,
             Some(value),
         ) => value_in_words(speech, &action.property, value, unit),
-        (property, _, Some(value)) => fill(&speech.becomes, &[("property", &name), ("value", &value_in_words(speech, property, value, unit))]),
+        (property, _, Some(value)) => fill(
+            &speech.becomes,
+            &[
+                ("property", &name),
+                ("value", &value_in_words(speech, property, value, unit)),
+            ],
+        ),
         (_, Op::Toggle, None) => of(&speech.toggled),
         (_, Op::Increase, None) => of(&speech.up),
         (_, Op::Decrease, None) => of(&speech.down),
@@ -204,7 +308,13 @@ fn change(speech: &Speech, meant: &Meant<'_>, becomes: Option<&Value>) -> String
 
 /// `Front door: unlocked`, for the question before a risky action.
 pub(super) fn intent(speech: &Speech, meant: &Meant<'_>, becomes: Option<&Value>) -> String {
-    fill(&speech.done, &[("devices", &meant.device.name), ("what", &change(speech, meant, becomes))])
+    fill(
+        &speech.done,
+        &[
+            ("devices", &meant.device.name),
+            ("what", &change(speech, meant, becomes)),
+        ],
+    )
 }
 
 /// The question before a risky action.
@@ -216,10 +326,21 @@ pub(super) fn confirm(speech: &Speech, intents: &[String]) -> String {
 pub(super) fn takes(speech: &Speech, takes: &Takes) -> String {
     match takes {
         Takes::Number { min, max, unit, .. } => {
-            let range = fill(&speech.range, &[("min", &min.to_string()), ("max", &max.to_string())]);
-            if unit.is_empty() { range } else { format!("{range} {unit}") }
+            let range = fill(
+                &speech.range,
+                &[("min", &min.to_string()), ("max", &max.to_string())],
+            );
+            if unit.is_empty() {
+                range
+            } else {
+                format!("{range} {unit}")
+            }
         }
-        Takes::Choice(words) => words.iter().map(|word| speech.value(word)).collect::<Vec<_>>().join(", "),
+        Takes::Choice(words) => words
+            .iter()
+            .map(|word| speech.value(word))
+            .collect::<Vec<_>>()
+            .join(", "),
         Takes::Color => speech.a_color.clone(),
         Takes::Boolean => format!("{}, {}", speech.value("on"), speech.value("off")),
         Takes::Trigger => speech.no_value.clone(),
@@ -235,7 +356,15 @@ fn listed(speech: &Speech, names: &[String], most: usize) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),
-        [some @ .., last] if names.len() <= most => format!("{} {} {last}", some.join(", "), speech.and),
-        many => fill(&speech.more, &[("front", &many[..most - 2].join(", ")), ("count", &(many.len() + 2 - most).to_string())]),
+        [some @ .., last] if names.len() <= most => {
+            format!("{} {} {last}", some.join(", "), speech.and)
+        }
+        many => fill(
+            &speech.more,
+            &[
+                ("front", &many[..most - 2].join(", ")),
+                ("count", &(many.len() + 2 - most).to_string()),
+            ],
+        ),
     }
 }

@@ -26,8 +26,18 @@ impl Slug {
     /// # Errors
     /// When it is empty, longer than 64 bytes or has other characters than `a-z`, `0-9`, `_`.
     pub fn new(text: &str) -> Result<Self, NotASlug> {
-        let fits = !text.is_empty() && text.len() <= LONGEST && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if fits { Ok(Self(text.into())) } else { Err(NotASlug { found: text.chars().take(80).collect() }) }
+        let fits = !text.is_empty()
+            && text.len() <= LONGEST
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if fits {
+            Ok(Self(text.into()))
+        } else {
+            Err(NotASlug {
+                found: text.chars().take(80).collect(),
+            })
+        }
     }
 
     /// The identifier as text.

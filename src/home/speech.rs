@@ -145,7 +145,10 @@ impl Speech {
 
     /// A property as it is said: `color_temp` as "color temperature".
     pub fn property(&self, name: &str) -> String {
-        self.properties.get(name).cloned().unwrap_or_else(|| name.replace('_', " "))
+        self.properties
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| name.replace('_', " "))
     }
 }
 
@@ -188,7 +191,13 @@ mod tests {
 
     #[test]
     fn places_are_filled_and_text_that_looks_like_one_is_not() {
-        assert_eq!(fill("{device} is {value}", &[("device", "The {value} lamp"), ("value", "on")]), "The {value} lamp is on");
+        assert_eq!(
+            fill(
+                "{device} is {value}",
+                &[("device", "The {value} lamp"), ("value", "on")]
+            ),
+            "The {value} lamp is on"
+        );
         assert_eq!(fill("{what", &[("what", "x")]), "{what");
         assert_eq!(fill("{strange}!", &[]), "!");
     }

@@ -29,17 +29,37 @@ pub struct Seen {
 impl State {
     /// What is known of `property`.
     pub fn of(&self, device: &Slug, property: &Property) -> Option<&Seen> {
-        self.values.get(device)?.iter().find(|(p, _)| p == property).map(|(_, seen)| seen)
+        self.values
+            .get(device)?
+            .iter()
+            .find(|(p, _)| p == property)
+            .map(|(_, seen)| seen)
     }
 
     /// The device said so.
     pub fn heard(&mut self, device: &Slug, property: &Property, value: Value, at: Instant) {
-        self.put(device, property, Seen { value, at, assumed: false });
+        self.put(
+            device,
+            property,
+            Seen {
+                value,
+                at,
+                assumed: false,
+            },
+        );
     }
 
     /// The device was told so.
     pub fn told(&mut self, device: &Slug, property: &Property, value: Value, at: Instant) {
-        self.put(device, property, Seen { value, at, assumed: true });
+        self.put(
+            device,
+            property,
+            Seen {
+                value,
+                at,
+                assumed: true,
+            },
+        );
     }
 
     /// What the device was told did not reach it: nothing is known until it speaks.
@@ -53,11 +73,25 @@ impl State {
     /// be another's: what it is known by is the way to it.
     #[must_use]
     pub fn moved(&self, old: &Home, new: &Home) -> Self {
-        let place = |capability: &Capability| capability.link.state.first().or(capability.link.command.as_ref()).map(|port| port.topic.clone());
+        let place = |capability: &Capability| {
+            capability
+                .link
+                .state
+                .first()
+                .or(capability.link.command.as_ref())
+                .map(|port| port.topic.clone())
+        };
         let mut there: HashMap<String, Vec<(&Device, &Capability)>> = HashMap::new();
-        for device in old.devices().iter().filter(|device| self.values.contains_key(&device.id)) {
+        for device in old
+            .devices()
+            .iter()
+            .filter(|device| self.values.contains_key(&device.id))
+        {
             for capability in device.heard() {
-                there.entry(place(capability).unwrap_or_default()).or_default().push((device, capability));
+                there
+                    .entry(place(capability).unwrap_or_default())
+                    .or_default()
+                    .push((device, capability));
             }
         }
         let mut moved = Self::default();
@@ -66,10 +100,16 @@ impl State {
                 let here = place(capability);
                 let same = |(was, could): &&(&Device, &Capability)| {
                     // Without a topic there is nothing but the identifier to know it by.
-                    could.property == capability.property && could.link == capability.link && (here.is_some() || was.id == device.id)
+                    could.property == capability.property
+                        && could.link == capability.link
+                        && (here.is_some() || was.id == device.id)
                 };
-                let before = there.get(here.as_deref().unwrap_or_default()).and_then(|could| could.iter().find(same));
-                if let Some(seen) = before.and_then(|(was, _)| self.of(&was.id, &capability.property)) {
+                let before = there
+                    .get(here.as_deref().unwrap_or_default())
+                    .and_then(|could| could.iter().find(same));
+                if let Some(seen) =
+                    before.and_then(|(was, _)| self.of(&was.id, &capability.property))
+                {
                     moved.put(&device.id, &capability.property, seen.clone());
                 }
             }
@@ -81,7 +121,9 @@ impl State {
         if !self.values.contains_key(device) {
             self.values.insert(device.clone(), Vec::new());
         }
-        let Some(known) = self.values.get_mut(device) else { return };
+        let Some(known) = self.values.get_mut(device) else {
+            return;
+        };
         match known.iter_mut().find(|(p, _)| p == property) {
             Some((_, old)) => *old = seen,
             None => known.push((property.clone(), seen)),
@@ -97,7 +139,10 @@ mod tests {
     use crate::home::rights::Rights;
 
     fn plug(id: &str, link: Link) -> Device {
-        let mut device = Device::new(Slug::new(id).unwrap(), Kind::new(Slug::new("switch").unwrap()));
+        let mut device = Device::new(
+            Slug::new(id).unwrap(),
+            Kind::new(Slug::new("switch").unwrap()),
+        );
         device.capabilities[0].link = link;
         device
     }
@@ -109,15 +154,42 @@ mod tests {
     #[test]
     fn what_is_known_moves_with_the_device_not_with_its_identifier() {
         let at = |topic: &str| tasmota(topic, &Property::Power, None);
-        let old = home(vec![plug("plug", at("a")), plug("plug_2", at("b")), plug("own", Link::default()), plug("gone", at("c"))]);
-        let new = home(vec![plug("plug", at("b")), plug("heater", at("a")), plug("own", Link::default()), plug("new", at("d"))]);
+        let old = home(vec![
+            plug("plug", at("a")),
+            plug("plug_2", at("b")),
+            plug("own", Link::default()),
+            plug("gone", at("c")),
+        ]);
+        let new = home(vec![
+            plug("plug", at("b")),
+            plug("heater", at("a")),
+            plug("own", Link::default()),
+            plug("new", at("d")),
+        ]);
         let (mut state, now) = (State::default(), tokio::time::Instant::now().into_std());
-        for (device, value) in [("plug", "on"), ("plug_2", "off"), ("own", "on"), ("gone", "on")] {
-            state.heard(&Slug::new(device).unwrap(), &Property::Power, Value::text(value), now);
+        for (device, value) in [
+            ("plug", "on"),
+            ("plug_2", "off"),
+            ("own", "on"),
+            ("gone", "on"),
+        ] {
+            state.heard(
+                &Slug::new(device).unwrap(),
+                &Property::Power,
+                Value::text(value),
+                now,
+            );
         }
         let moved = state.moved(&old, &new);
-        let of = |id: &str| moved.of(&Slug::new(id).unwrap(), &Property::Power).map(|seen| seen.value.clone());
-        assert_eq!((of("plug"), of("heater")), (Some(Value::text("off")), Some(Value::text("on"))));
+        let of = |id: &str| {
+            moved
+                .of(&Slug::new(id).unwrap(), &Property::Power)
+                .map(|seen| seen.value.clone())
+        };
+        assert_eq!(
+            (of("plug"), of("heater")),
+            (Some(Value::text("off")), Some(Value::text("on")))
+        );
         assert_eq!((of("own"), of("new")), (Some(Value::text("on")), None));
         assert_eq!((of("plug_2"), of("gone")), (None, None));
     }

@@ -71,10 +71,16 @@ impl Template {
         match &self.0 {
             Shape::Literal(text) => Some(text.clone()),
             Shape::Value => Some(plain(value)),
-            Shape::Path(path) => path.iter().try_fold(value, |json, key| json.get(key)).map(plain),
+            Shape::Path(path) => path
+                .iter()
+                .try_fold(value, |json, key| json.get(key))
+                .map(plain),
             Shape::Jinja(text) => {
                 let raw = plain(value);
-                let rendered = rendered(text, context! { value => raw, value_json => Engine::from(Serde(value)) })?;
+                let rendered = rendered(
+                    text,
+                    context! { value => raw, value_json => Engine::from(Serde(value)) },
+                )?;
                 let trimmed = rendered.trim();
                 (!trimmed.is_empty()).then(|| trimmed.to_owned())
             }
@@ -95,7 +101,9 @@ impl Template {
 
 /// What the engine makes of it, if it is not too long.
 fn rendered(text: &str, variables: Engine) -> Option<String> {
-    fence::render(&ENGINE, text, variables).ok().filter(|written| written.len() <= LONGEST)
+    fence::render(&ENGINE, text, variables)
+        .ok()
+        .filter(|written| written.len() <= LONGEST)
 }
 
 /// The longest text made, in bytes. A payload of a light's effect has some hundred.
@@ -115,7 +123,11 @@ fn simple(text: &str) -> Option<Shape> {
         return Some(Shape::Value);
     }
     let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let path: Vec<String> = inside.strip_prefix("value_json.")?.split('.').map(str::to_owned).collect();
+    let path: Vec<String> = inside
+        .strip_prefix("value_json.")?
+        .split('.')
+        .map(str::to_owned)
+        .collect();
     path.iter().all(|w| word(w)).then_some(Shape::Path(path))
 }
 
@@ -131,10 +143,22 @@ mod tests {
     #[test]
     fn simple_shapes_and_jinja_agree() {
         let value = json!({"a": {"b": 21.5}, "state": "ON"});
-        assert_eq!(render("{{ value_json.a.b }}", &value).as_deref(), Some("21.5"));
-        assert_eq!(render("{{ value_json['a']['b'] }}", &value).as_deref(), Some("21.5"));
-        assert_eq!(render("{{value_json.state}}", &value).as_deref(), Some("ON"));
-        assert_eq!(render("{% if value_json.state == 'ON' %}yes{% endif %}", &value).as_deref(), Some("yes"));
+        assert_eq!(
+            render("{{ value_json.a.b }}", &value).as_deref(),
+            Some("21.5")
+        );
+        assert_eq!(
+            render("{{ value_json['a']['b'] }}", &value).as_deref(),
+            Some("21.5")
+        );
+        assert_eq!(
+            render("{{value_json.state}}", &value).as_deref(),
+            Some("ON")
+        );
+        assert_eq!(
+            render("{% if value_json.state == 'ON' %}yes{% endif %}", &value).as_deref(),
+            Some("yes")
+        );
         assert_eq!(render("{{ value }}", &json!("ON")).as_deref(), Some("ON"));
         assert_eq!(render("{{ value_json.absent }}", &value), None);
     }
@@ -148,26 +172,62 @@ mod tests {
     #[test]
     fn home_assistants_filters_and_pythons_methods_work() {
         let value = json!({"t": "21.57", "on": true, "m": {"k": 3}, "s": "Auto Mode"});
-        assert_eq!(render("{{ value_json.t | float | multiply(2) | round(1) }}", &value).as_deref(), Some("43.1"));
-        assert_eq!(render("{{ value_json.nothing | float(7) | int }}", &value).as_deref(), Some("7"));
-        assert_eq!(render("{{ iif(value_json.on, 'yes', 'no') }}", &value).as_deref(), Some("yes"));
-        assert_eq!(render("{{ value_json.m.get('k') }} {{ value_json.m.get('z', 5) }}", &value).as_deref(), Some("3 5"));
-        assert_eq!(render("{{ value_json.s.lower().replace(' ', '_') }}", &value).as_deref(), Some("auto_mode"));
-        assert_eq!(render("{{ value.split(',')[1] }}", &json!("a,b")).as_deref(), Some("b"));
+        assert_eq!(
+            render(
+                "{{ value_json.t | float | multiply(2) | round(1) }}",
+                &value
+            )
+            .as_deref(),
+            Some("43.1")
+        );
+        assert_eq!(
+            render("{{ value_json.nothing | float(7) | int }}", &value).as_deref(),
+            Some("7")
+        );
+        assert_eq!(
+            render("{{ iif(value_json.on, 'yes', 'no') }}", &value).as_deref(),
+            Some("yes")
+        );
+        assert_eq!(
+            render(
+                "{{ value_json.m.get('k') }} {{ value_json.m.get('z', 5) }}",
+                &value
+            )
+            .as_deref(),
+            Some("3 5")
+        );
+        assert_eq!(
+            render("{{ value_json.s.lower().replace(' ', '_') }}", &value).as_deref(),
+            Some("auto_mode")
+        );
+        assert_eq!(
+            render("{{ value.split(',')[1] }}", &json!("a,b")).as_deref(),
+            Some("b")
+        );
     }
 
     #[test]
     fn a_doubling_template_gives_nothing_and_takes_no_memory() {
-        let doubling = format!("{{% set a = 'xxxxxxxx' %}}{}{{{{ a }}}}", "{% set a = a ~ a %}".repeat(60));
+        let doubling = format!(
+            "{{% set a = 'xxxxxxxx' %}}{}{{{{ a }}}}",
+            "{% set a = a ~ a %}".repeat(60)
+        );
         assert_eq!(render(&doubling, &json!(1)), None);
-        let squaring = format!("{{% set a = 'xxxxxxxx' %}}{}{{{{ a }}}}", "{% set a = a.replace('x', a) %}".repeat(9));
+        let squaring = format!(
+            "{{% set a = 'xxxxxxxx' %}}{}{{{{ a }}}}",
+            "{% set a = a.replace('x', a) %}".repeat(9)
+        );
         assert_eq!(render(&squaring, &json!(1)), None);
     }
 
     #[test]
     fn a_list_repeated_without_end_is_not_written() {
         let start = tokio::time::Instant::now();
-        for endless in ["{{ [value] * 9 ** 12 }}", "{{ [[value] * 9 ** 12] }}", "{{ {'a': [value] * 9 ** 12} }}"] {
+        for endless in [
+            "{{ [value] * 9 ** 12 }}",
+            "{{ [[value] * 9 ** 12] }}",
+            "{{ {'a': [value] * 9 ** 12} }}",
+        ] {
             assert_eq!(render(endless, &json!("\u{6}x")), None);
         }
         assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
@@ -175,7 +235,13 @@ mod tests {
 
     #[test]
     fn a_runaway_template_ends_and_gives_nothing() {
-        assert_eq!(render("{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}", &json!(1)), None);
+        assert_eq!(
+            render(
+                "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
+                &json!(1)
+            ),
+            None
+        );
     }
 
     #[test]

@@ -36,7 +36,13 @@ impl Admit {
     pub fn new(settings: AdmitSettings) -> Self {
         let quota = Quota::per_minute(settings.per_minute).allow_burst(settings.burst);
         let refill = quota.burst_size_replenished_in();
-        Self { quota, refill, clock: DefaultClock::default(), sources: Mutex::default(), rest: RateLimiter::direct(quota) }
+        Self {
+            quota,
+            refill,
+            clock: DefaultClock::default(),
+            sources: Mutex::default(),
+            rest: RateLimiter::direct(quota),
+        }
     }
 
     /// Counts one question of `source`.
@@ -50,14 +56,20 @@ impl Admit {
             sources.retain(|_, used| now.saturating_duration_since(used.last) < self.refill);
         }
         let limiter = if sources.len() < MOST_SOURCES || sources.contains_key(source) {
-            let used = sources.entry(source.clone()).or_insert_with(|| Used { limiter: RateLimiter::direct(self.quota), last: now });
+            let used = sources.entry(source.clone()).or_insert_with(|| Used {
+                limiter: RateLimiter::direct(self.quota),
+                last: now,
+            });
             used.last = now;
             &used.limiter
         } else {
             &self.rest
         };
         let not_yet = |until: governor::NotUntil<_>| until.wait_time_from(self.clock.now());
-        limiter.check().map_err(|until| Refusal::TooSoon { source_name: source.to_string(), retry_after: not_yet(until) })
+        limiter.check().map_err(|until| Refusal::TooSoon {
+            source_name: source.to_string(),
+            retry_after: not_yet(until),
+        })
     }
 }
 
@@ -69,7 +81,10 @@ mod tests {
 
     fn admit(per_minute: u32, burst: u32) -> Admit {
         let n = |n| NonZeroU32::new(n).unwrap();
-        Admit::new(AdmitSettings { per_minute: n(per_minute), burst: n(burst) })
+        Admit::new(AdmitSettings {
+            per_minute: n(per_minute),
+            burst: n(burst),
+        })
     }
 
     #[test]
@@ -79,9 +94,18 @@ mod tests {
         for _ in 0..3 {
             admit.one(&panel).unwrap();
         }
-        let Err(Refusal::TooSoon { source_name, retry_after }) = admit.one(&panel) else { panic!("the fourth was let through") };
+        let Err(Refusal::TooSoon {
+            source_name,
+            retry_after,
+        }) = admit.one(&panel)
+        else {
+            panic!("the fourth was let through")
+        };
         assert_eq!(source_name, "panel");
-        assert!((Duration::from_secs(29)..=Duration::from_secs(30)).contains(&retry_after), "{retry_after:?}");
+        assert!(
+            (Duration::from_secs(29)..=Duration::from_secs(30)).contains(&retry_after),
+            "{retry_after:?}"
+        );
     }
 
     #[test]
@@ -95,9 +119,14 @@ mod tests {
     #[test]
     fn invented_sources_share_one_quota_and_take_no_more_memory() {
         let admit = admit(1, 1);
-        let let_through = (0..5 * MOST_SOURCES).filter(|n| admit.one(&Source::new(&format!("s{n}"))).is_ok()).count();
+        let let_through = (0..5 * MOST_SOURCES)
+            .filter(|n| admit.one(&Source::new(&format!("s{n}"))).is_ok())
+            .count();
         assert_eq!(let_through, MOST_SOURCES + 1);
         assert_eq!(admit.sources.lock().unwrap().len(), MOST_SOURCES);
-        assert!(admit.one(&Source::new("s0")).is_err(), "its own quota is still used up");
+        assert!(
+            admit.one(&Source::new("s0")).is_err(),
+            "its own quota is still used up"
+        );
     }
 }

@@ -69,8 +69,18 @@ impl Ask {
     /// # Errors
     /// When a provider's address or key cannot be used.
     pub fn new(settings: AskSettings, tally: Arc<Tally>) -> Result<Self, Unfit> {
-        let (trust, purse) = (Trust::default(), Arc::new(Purse::new("all".to_owned(), settings.spend)));
-        let lasting = Lasting { trust, standing: Arc::default(), purse, budget: Mutex::default(), hedges: Mutex::default(), stragglers: Mutex::default() };
+        let (trust, purse) = (
+            Trust::default(),
+            Arc::new(Purse::new("all".to_owned(), settings.spend)),
+        );
+        let lasting = Lasting {
+            trust,
+            standing: Arc::default(),
+            purse,
+            budget: Mutex::default(),
+            hedges: Mutex::default(),
+            stragglers: Mutex::default(),
+        };
         Self::with(settings, &[], Arc::new(lasting), tally)
     }
 
@@ -80,7 +90,12 @@ impl Ask {
     /// # Errors
     /// When a provider's address or key cannot be used.
     pub fn renewed(&self, settings: AskSettings) -> Result<Self, Unfit> {
-        Self::with(settings, &self.lanes, Arc::clone(&self.lasting), Arc::clone(&self.tally))
+        Self::with(
+            settings,
+            &self.lanes,
+            Arc::clone(&self.lasting),
+            Arc::clone(&self.tally),
+        )
     }
 
     /// From now on these are asked, and what the settings say of what is shared holds. The operator has had a hand in it: whoever
@@ -92,18 +107,46 @@ impl Ask {
         }
     }
 
-    fn with(settings: AskSettings, known: &[Arc<Lane>], lasting: Arc<Lasting>, tally: Arc<Tally>) -> Result<Self, Unfit> {
-        let lane = |provider: &provider::Settings| match known.iter().find(|lane| lane.settings.name == provider.name) {
+    fn with(
+        settings: AskSettings,
+        known: &[Arc<Lane>],
+        lasting: Arc<Lasting>,
+        tally: Arc<Tally>,
+    ) -> Result<Self, Unfit> {
+        let lane = |provider: &provider::Settings| match known
+            .iter()
+            .find(|lane| lane.settings.name == provider.name)
+        {
             Some(same) if same.settings == *provider => Ok(Arc::clone(same)),
             // What was spent is spent, whatever the provider is now.
-            Some(other) => Lane::new(provider, settings.patience, other.purses.clone(), &lasting).map(Arc::new),
+            Some(other) => {
+                Lane::new(provider, settings.patience, other.purses.clone(), &lasting).map(Arc::new)
+            }
             None => {
-                let own = Arc::new(Purse::new(format!("provider {}", provider.name), provider.spend));
-                Lane::new(provider, settings.patience, [own, Arc::clone(&lasting.purse)], &lasting).map(Arc::new)
+                let own = Arc::new(Purse::new(
+                    format!("provider {}", provider.name),
+                    provider.spend,
+                ));
+                Lane::new(
+                    provider,
+                    settings.patience,
+                    [own, Arc::clone(&lasting.purse)],
+                    &lasting,
+                )
+                .map(Arc::new)
             }
         };
-        let lanes = settings.providers.iter().map(lane).collect::<Result<_, _>>()?;
-        Ok(Self { settings, lanes, lasting, tally })
+        let lanes = settings
+            .providers
+            .iter()
+            .map(lane)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            settings,
+            lanes,
+            lasting,
+            tally,
+        })
     }
 
     /// True where there is nobody to ask.
@@ -140,11 +183,21 @@ impl Ask {
     ///
     /// # Errors
     /// When nobody gives one in time, or the question itself is at fault.
-    pub async fn first(&self, prompt: &Prompt, deadline: Instant, voice: Option<Arc<Voice>>) -> Result<Answer, Refusal> {
+    pub async fn first(
+        &self,
+        prompt: &Prompt,
+        deadline: Instant,
+        voice: Option<Arc<Voice>>,
+    ) -> Result<Answer, Refusal> {
         if self.is_empty() {
             return Err(Refusal::NoModel);
         }
-        let round = Round::new(self, prompt, deadline.min(now() + self.settings.deadline), voice);
+        let round = Round::new(
+            self,
+            prompt,
+            deadline.min(now() + self.settings.deadline),
+            voice,
+        );
         if !round.is_worth_while() {
             return Err(Refusal::TooLate);
         }
@@ -161,9 +214,14 @@ impl Ask {
         match self.settings.order {
             Order::Fastest => lanes.sort_by(|a, b| a.cost_in_time().total_cmp(&b.cost_in_time())),
             Order::Priority => {
-                for alike in lanes.chunk_by_mut(|a, b| a.share_with(b)).filter(|alike| alike.len() > 1) {
+                for alike in lanes
+                    .chunk_by_mut(|a, b| a.share_with(b))
+                    .filter(|alike| alike.len() > 1)
+                {
                     // Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006.
-                    alike.sort_by_cached_key(|lane| Reverse(Drawn(rand::random::<f64>().powf(1.0 / lane.weight()))));
+                    alike.sort_by_cached_key(|lane| {
+                        Reverse(Drawn(rand::random::<f64>().powf(1.0 / lane.weight())))
+                    });
                 }
             }
         }
@@ -171,7 +229,10 @@ impl Ask {
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.lasting.budget.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lasting
+            .budget
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes when a provider stands otherwise than before: open, back, resting, out. Outlives a reload.
@@ -185,7 +246,10 @@ impl Ask {
     }
 
     fn hedges(&self) -> MutexGuard<'_, (u64, u64)> {
-        self.lasting.hedges.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lasting
+            .hedges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether one question more may be asked of two: of a hundred five may.
@@ -211,7 +275,11 @@ impl Ask {
 
     /// Lets calls end that nobody waits for any more. Each keeps its place at its provider, so there are never many.
     pub(super) fn leave(&self, calls: impl Iterator<Item = Call>) {
-        let mut stragglers = self.lasting.stragglers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stragglers = self
+            .lasting
+            .stragglers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         while stragglers.try_join_next().is_some() {}
         for call in calls {
             stragglers.spawn(async move { drop(call.await) });
@@ -219,7 +287,12 @@ impl Ask {
     }
 
     /// Why nobody answered: `last` is the last error, `limited` the lanes found to be over a limit, and for how long.
-    pub(super) fn nobody(&self, last: Option<&ProviderError>, limited: &[(Arc<Lane>, Duration)], spent: Option<Duration>) -> Refusal {
+    pub(super) fn nobody(
+        &self,
+        last: Option<&ProviderError>,
+        limited: &[(Arc<Lane>, Duration)],
+        spent: Option<Duration>,
+    ) -> Refusal {
         if let (None, Some(retry_after)) = (last, spent) {
             return Refusal::OverBudget { retry_after };
         }
@@ -227,13 +300,27 @@ impl Ask {
             return refusal(error);
         }
         let all_out = self.lanes.iter().all(|lane| lane.is_benched());
-        let nobody_asked = if all_out { "every provider is out, see the log" } else { "every provider is resting" };
+        let nobody_asked = if all_out {
+            "every provider is out, see the log"
+        } else {
+            "every provider is resting"
+        };
         let why = last.map_or_else(|| nobody_asked.to_owned(), ToString::to_string);
-        let limited = |lane: &Arc<Lane>| limited.iter().find(|(other, _)| Arc::ptr_eq(other, lane)).map(|(_, wait)| *wait);
+        let limited = |lane: &Arc<Lane>| {
+            limited
+                .iter()
+                .find(|(other, _)| Arc::ptr_eq(other, lane))
+                .map(|(_, wait)| *wait)
+        };
         let usable = self.lanes.iter().filter(|lane| !lane.is_benched());
         // None as soon as one of them could be asked again at once.
-        let waits: Option<Vec<Duration>> = usable.map(|lane| lane.closed_for().or_else(|| limited(lane))).collect();
-        Refusal::NobodyAnswered { why, retry_after: waits.and_then(|waits| waits.into_iter().min()) }
+        let waits: Option<Vec<Duration>> = usable
+            .map(|lane| lane.closed_for().or_else(|| limited(lane)))
+            .collect();
+        Refusal::NobodyAnswered {
+            why,
+            retry_after: waits.and_then(|waits| waits.into_iter().min()),
+        }
     }
 }
 
@@ -259,6 +346,8 @@ impl Ord for Drawn {
 pub(super) fn refusal(error: &ProviderError) -> Refusal {
     match error {
         ProviderError::Declined => Refusal::Declined,
-        other => Refusal::NotUnderstood { why: other.to_string() },
+        other => Refusal::NotUnderstood {
+            why: other.to_string(),
+        },
     }
 }

@@ -91,7 +91,13 @@ pub struct Breaker {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { position: Position::Closed, calls: VecDeque::new(), failures_in_a_row: 0, openings: 0, epoch: 0 }
+        Self {
+            position: Position::Closed,
+            calls: VecDeque::new(),
+            failures_in_a_row: 0,
+            openings: 0,
+            epoch: 0,
+        }
     }
 }
 
@@ -128,9 +134,20 @@ impl Breaker {
         match self.position {
             Position::Closed => {}
             Position::Open { until } if now < until => return Err(until),
-            Position::Open { .. } => self.turn(Position::HalfOpen { probing: true, good: 0 }),
+            Position::Open { .. } => self.turn(Position::HalfOpen {
+                probing: true,
+                good: 0,
+            }),
             Position::HalfOpen { probing: true, .. } => return Err(now + Duration::from_secs(1)),
-            Position::HalfOpen { probing: false, good } => self.position = Position::HalfOpen { probing: true, good },
+            Position::HalfOpen {
+                probing: false,
+                good,
+            } => {
+                self.position = Position::HalfOpen {
+                    probing: true,
+                    good,
+                }
+            }
         }
         Ok(Pass { epoch: self.epoch })
     }
@@ -139,14 +156,28 @@ impl Breaker {
     pub fn force(&mut self) -> Pass {
         match self.position {
             Position::Closed => {}
-            Position::Open { .. } => self.turn(Position::HalfOpen { probing: true, good: 0 }),
-            Position::HalfOpen { good, .. } => self.position = Position::HalfOpen { probing: true, good },
+            Position::Open { .. } => self.turn(Position::HalfOpen {
+                probing: true,
+                good: 0,
+            }),
+            Position::HalfOpen { good, .. } => {
+                self.position = Position::HalfOpen {
+                    probing: true,
+                    good,
+                }
+            }
         }
         Pass { epoch: self.epoch }
     }
 
     /// Takes in what became of a call. `chance` is drawn evenly from 0 to 1, for the jitter.
-    pub fn settle(&mut self, pass: Pass, result: Verdict, now: Instant, chance: f64) -> Option<Change> {
+    pub fn settle(
+        &mut self,
+        pass: Pass,
+        result: Verdict,
+        now: Instant,
+        chance: f64,
+    ) -> Option<Change> {
         if pass.epoch != self.epoch {
             return None;
         }
@@ -154,12 +185,18 @@ impl Breaker {
             (Position::Closed, Verdict::Unknown) | (Position::Open { .. }, _) => None,
             (Position::Closed, _) => self.count(result == Verdict::Good, now, chance),
             (Position::HalfOpen { good, .. }, Verdict::Unknown) => {
-                self.position = Position::HalfOpen { probing: false, good };
+                self.position = Position::HalfOpen {
+                    probing: false,
+                    good,
+                };
                 None
             }
             (Position::HalfOpen { .. }, Verdict::Bad) => Some(self.open(now, chance)),
             (Position::HalfOpen { good, .. }, Verdict::Good) if good + 1 < PROBES_TO_CLOSE => {
-                self.position = Position::HalfOpen { probing: false, good: good + 1 };
+                self.position = Position::HalfOpen {
+                    probing: false,
+                    good: good + 1,
+                };
                 None
             }
             (Position::HalfOpen { .. }, Verdict::Good) => {
@@ -172,22 +209,33 @@ impl Breaker {
 
     fn count(&mut self, good: bool, now: Instant, chance: f64) -> Option<Change> {
         self.calls.push_back((now, good));
-        while self.calls.len() > MOST_REMEMBERED || self.calls.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW) {
+        while self.calls.len() > MOST_REMEMBERED
+            || self
+                .calls
+                .front()
+                .is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW)
+        {
             self.calls.pop_front();
         }
         self.failures_in_a_row = if good { 0 } else { self.failures_in_a_row + 1 };
         let failed = self.calls.iter().filter(|(_, good)| !good).count();
         #[expect(clippy::cast_precision_loss, reason = "128 at most")]
-        let too_many = self.calls.len() >= FEWEST_CALLS && failed as f64 >= FAILURE_RATE * self.calls.len() as f64;
+        let too_many = self.calls.len() >= FEWEST_CALLS
+            && failed as f64 >= FAILURE_RATE * self.calls.len() as f64;
         // A good call is no reason to open, even where it completes the fewest calls that mean something.
-        (!good && (too_many || self.failures_in_a_row >= FAILURES_IN_A_ROW)).then(|| self.open(now, chance))
+        (!good && (too_many || self.failures_in_a_row >= FAILURES_IN_A_ROW))
+            .then(|| self.open(now, chance))
     }
 
     fn open(&mut self, now: Instant, chance: f64) -> Change {
-        let doubled = FIRST_OPEN.saturating_mul(1 << self.openings.min(16)).min(LONGEST_OPEN);
+        let doubled = FIRST_OPEN
+            .saturating_mul(1 << self.openings.min(16))
+            .min(LONGEST_OPEN);
         self.openings = self.openings.saturating_add(1);
         let open_for = doubled.mul_f64(1.0 + JITTER * (2.0 * chance.clamp(0.0, 1.0) - 1.0));
-        self.turn(Position::Open { until: now + open_for });
+        self.turn(Position::Open {
+            until: now + open_for,
+        });
         Change::Opened(open_for)
     }
 
@@ -221,7 +269,10 @@ mod tests {
     #[test]
     fn three_failures_in_a_row_open_it_for_ten_seconds() {
         let (mut breaker, now) = opened();
-        assert_eq!(breaker.admit(now + Duration::from_millis(9999)), Err(now + FIRST_OPEN));
+        assert_eq!(
+            breaker.admit(now + Duration::from_millis(9999)),
+            Err(now + FIRST_OPEN)
+        );
         assert!(breaker.admit(now + FIRST_OPEN).is_ok());
     }
 
@@ -232,16 +283,31 @@ mod tests {
             let pass = breaker.admit(now).unwrap();
             breaker.settle(pass, result, now, EVEN)
         };
-        assert_eq!([Verdict::Bad, Verdict::Good, Verdict::Bad, Verdict::Good].map(&mut call), [None; 4]);
+        assert_eq!(
+            [Verdict::Bad, Verdict::Good, Verdict::Bad, Verdict::Good].map(&mut call),
+            [None; 4]
+        );
         assert_eq!(call(Verdict::Bad), Some(Change::Opened(FIRST_OPEN)));
     }
 
     #[test]
     fn failures_longer_ago_than_the_window_are_forgotten() {
         let (mut breaker, mut now) = (Breaker::default(), tokio::time::Instant::now().into_std());
-        for result in [Verdict::Bad, Verdict::Bad, Verdict::Good, Verdict::Bad, Verdict::Good, Verdict::Good, Verdict::Bad] {
+        for result in [
+            Verdict::Bad,
+            Verdict::Bad,
+            Verdict::Good,
+            Verdict::Bad,
+            Verdict::Good,
+            Verdict::Good,
+            Verdict::Bad,
+        ] {
             let pass = breaker.admit(now).unwrap();
-            assert_eq!(breaker.settle(pass, result, now, EVEN), None, "too few in the window");
+            assert_eq!(
+                breaker.settle(pass, result, now, EVEN),
+                None,
+                "too few in the window"
+            );
             now += Duration::from_secs(25);
         }
     }
@@ -251,10 +317,16 @@ mod tests {
         let (mut breaker, now) = opened();
         let later = now + FIRST_OPEN;
         let probe = breaker.admit(later).unwrap();
-        assert!(breaker.admit(later).is_err(), "a second probe beside the first");
+        assert!(
+            breaker.admit(later).is_err(),
+            "a second probe beside the first"
+        );
         assert_eq!(breaker.settle(probe, Verdict::Good, later, EVEN), None);
         let probe = breaker.admit(later).unwrap();
-        assert_eq!(breaker.settle(probe, Verdict::Good, later, EVEN), Some(Change::Closed));
+        assert_eq!(
+            breaker.settle(probe, Verdict::Good, later, EVEN),
+            Some(Change::Closed)
+        );
         assert_eq!(breaker.position(), Position::Closed);
     }
 
@@ -264,7 +336,10 @@ mod tests {
         for secs in [20, 40, 80, 160, 300, 300] {
             now += LONGEST_OPEN;
             let probe = breaker.admit(now).unwrap();
-            assert_eq!(breaker.settle(probe, Verdict::Bad, now, EVEN), Some(Change::Opened(Duration::from_secs(secs))));
+            assert_eq!(
+                breaker.settle(probe, Verdict::Bad, now, EVEN),
+                Some(Change::Opened(Duration::from_secs(secs)))
+            );
         }
     }
 
@@ -274,12 +349,30 @@ mod tests {
         assert!(breaker.opened().is_some());
         breaker.is_away(now + Duration::from_mins(1));
         breaker.is_away(now);
-        assert_eq!(breaker.admit(now + FIRST_OPEN), Err(now + Duration::from_mins(1)));
+        assert_eq!(
+            breaker.admit(now + FIRST_OPEN),
+            Err(now + Duration::from_mins(1))
+        );
         breaker.is_back(now);
         assert!(breaker.admit(now).is_ok());
-        assert_eq!((breaker.position(), breaker.opened()), (Position::HalfOpen { probing: true, good: 0 }, None));
+        assert_eq!(
+            (breaker.position(), breaker.opened()),
+            (
+                Position::HalfOpen {
+                    probing: true,
+                    good: 0
+                },
+                None
+            )
+        );
         breaker.is_away(now + Duration::from_mins(1));
-        assert_eq!(breaker.position(), Position::HalfOpen { probing: true, good: 0 });
+        assert_eq!(
+            breaker.position(),
+            Position::HalfOpen {
+                probing: true,
+                good: 0
+            }
+        );
     }
 
     #[test]

@@ -56,21 +56,36 @@ impl Budget {
     /// How it stands.
     pub(super) fn stand(&mut self, now: Instant) -> Retries {
         self.forget(now);
-        let (asked, spent) = self.seconds.iter().fold((0, 0), |(a, r), &(_, asked, retried)| (a + asked, r + retried));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "neither is below zero; the cast saturates")]
+        let (asked, spent) = self
+            .seconds
+            .iter()
+            .fold((0, 0), |(a, r), &(_, asked, retried)| {
+                (a + asked, r + retried)
+            });
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "neither is below zero; the cast saturates"
+        )]
         let most = (FREE_PER_SECOND * WINDOW.as_secs_f64() + RATIO * f64::from(asked)) as u32;
         Retries { spent, most }
     }
 
     fn forget(&mut self, now: Instant) {
-        while self.seconds.front().is_some_and(|(begun, ..)| now.saturating_duration_since(*begun) > WINDOW) {
+        while self
+            .seconds
+            .front()
+            .is_some_and(|(begun, ..)| now.saturating_duration_since(*begun) > WINDOW)
+        {
             self.seconds.pop_front();
         }
     }
 
     fn this_second(&mut self, now: Instant) -> &mut (Instant, u32, u32) {
         self.forget(now);
-        let current = self.seconds.back().is_some_and(|(begun, ..)| now.saturating_duration_since(*begun) < Duration::from_secs(1));
+        let current = self.seconds.back().is_some_and(|(begun, ..)| {
+            now.saturating_duration_since(*begun) < Duration::from_secs(1)
+        });
         if !current {
             self.seconds.push_back((now, 0, 0));
         }
@@ -95,7 +110,13 @@ mod tests {
         }
         assert_eq!(spent(&mut budget, now), 10);
         budget.give_back();
-        assert_eq!(budget.stand(now), Retries { spent: 39, most: 40 });
+        assert_eq!(
+            budget.stand(now),
+            Retries {
+                spent: 39,
+                most: 40
+            }
+        );
     }
 
     #[test]

@@ -93,8 +93,16 @@ impl Edition {
     pub fn of(home: &Home) -> Self {
         // In order: a map's own order differs from start to start.
         let rules: BTreeMap<_, _> = home.rights().by_source.iter().collect();
-        let words: Vec<String> = Property::standard().map(|property| standard(&property)).collect();
-        Self(hash(&(INSTRUCTIONS, schema().to_string(), words, registry(home, |_, _| true), format!("{rules:?}"))))
+        let words: Vec<String> = Property::standard()
+            .map(|property| standard(&property))
+            .collect();
+        Self(hash(&(
+            INSTRUCTIONS,
+            schema().to_string(),
+            words,
+            registry(home, |_, _| true),
+            format!("{rules:?}"),
+        )))
     }
 }
 
@@ -106,7 +114,11 @@ impl fmt::Display for Edition {
 
 /// Sources that may command the same devices share a class. It is part of a prompt's and a kept draft's key.
 pub fn rights_class<'a>(rights: &Rights, source: &'a str) -> &'a str {
-    if rights.by_source.contains_key(source) { source } else { "*" }
+    if rights.by_source.contains_key(source) {
+        source
+    } else {
+        "*"
+    }
 }
 
 fn hash(value: &impl Hash) -> u64 {
@@ -135,7 +147,11 @@ pub struct Composer {
 
 impl Default for Composer {
     fn default() -> Self {
-        Self { schema: Arc::new(schema()), prefixes: Mutex::default(), edition: Mutex::default() }
+        Self {
+            schema: Arc::new(schema()),
+            prefixes: Mutex::default(),
+            edition: Mutex::default(),
+        }
     }
 }
 
@@ -144,7 +160,13 @@ impl Composer {
     pub fn compose(&self, phrase: &Phrase, home: &Home, source: &str) -> Prompt {
         let (prefix, prefix_key) = self.prefix(home, source);
         let schema = Arc::clone(&self.schema);
-        Prompt { prefix, prefix_key, phrase: message(phrase, home), schema, max_output_tokens: room(home) }
+        Prompt {
+            prefix,
+            prefix_key,
+            phrase: message(phrase, home),
+            schema,
+            max_output_tokens: room(home),
+        }
     }
 
     /// The edition of `home`, worked out once for each.
@@ -168,7 +190,12 @@ impl Composer {
         if prefixes.len() == MOST_PREFIXES {
             prefixes.remove(0);
         }
-        prefixes.push(Prefix { revision: home.revision(), class: class.to_owned(), text: Arc::clone(&text), key: Arc::clone(&key) });
+        prefixes.push(Prefix {
+            revision: home.revision(),
+            class: class.to_owned(),
+            text: Arc::clone(&text),
+            key: Arc::clone(&key),
+        });
         (text, key)
     }
 }
@@ -176,7 +203,10 @@ impl Composer {
 /// The most tokens an answer about this home may take.
 fn room(home: &Home) -> u32 {
     let devices = u32::try_from(home.devices().len()).unwrap_or(u32::MAX);
-    devices.saturating_mul(EACH_DEVICE).saturating_add(WORDS).min(MOST_OUTPUT_TOKENS)
+    devices
+        .saturating_mul(EACH_DEVICE)
+        .saturating_add(WORDS)
+        .min(MOST_OUTPUT_TOKENS)
 }
 
 /// What was said, and where and in what language.
@@ -184,7 +214,13 @@ fn message(phrase: &Phrase, home: &Home) -> String {
     let mut out = String::new();
     if let Some(area) = phrase.area() {
         let known = home.area_named(area).map(|area| area.id.as_str());
-        put(&mut out, format_args!("area: {}\n", known.map_or_else(|| word(area), str::to_owned)));
+        put(
+            &mut out,
+            format_args!(
+                "area: {}\n",
+                known.map_or_else(|| word(area), str::to_owned)
+            ),
+        );
     }
     if let Some(language) = phrase.language() {
         put(&mut out, format_args!("language: {}\n", word(language)));
@@ -194,7 +230,12 @@ fn message(phrase: &Phrase, home: &Home) -> String {
 }
 
 fn prefix(home: &Home, source: &str) -> String {
-    format!("{INSTRUCTIONS}{}", registry(home, |device, property| home.rights().allow(source, device, property)))
+    format!(
+        "{INSTRUCTIONS}{}",
+        registry(home, |device, property| home
+            .rights()
+            .allow(source, device, property))
+    )
 }
 
 #[cfg(test)]
@@ -209,25 +250,52 @@ mod tests {
     }
 
     fn device(id: &str, kind: &str, area: &str) -> Device {
-        Device { area: Some(slug(area)), ..Device::new(slug(id), Kind::new(slug(kind))) }
+        Device {
+            area: Some(slug(area)),
+            ..Device::new(slug(id), Kind::new(slug(kind)))
+        }
     }
 
     fn home(devices: Vec<Device>, rights: Rights) -> Home {
-        let area = Area { id: slug("kitchen"), name: "Kitchen".into(), aliases: vec!["Küche".into()], floor: Some("downstairs".into()) };
+        let area = Area {
+            id: slug("kitchen"),
+            name: "Kitchen".into(),
+            aliases: vec!["Küche".into()],
+            floor: Some("downstairs".into()),
+        };
         Home::new(vec![area], devices, rights, "sayso").unwrap()
     }
 
     fn small() -> Home {
-        home(vec![device("ceiling", "light", "kitchen"), device("door", "lock", "kitchen")], Rights::default())
+        home(
+            vec![
+                device("ceiling", "light", "kitchen"),
+                device("door", "lock", "kitchen"),
+            ],
+            Rights::default(),
+        )
     }
 
     #[test]
     fn the_prefix_is_the_same_bytes_for_every_phrase() {
         let (composer, home) = (Composer::default(), small());
-        let one = composer.compose(&Phrase::new("lamp on", Some("Küche"), Some("de")), &home, "panel");
+        let one = composer.compose(
+            &Phrase::new("lamp on", Some("Küche"), Some("de")),
+            &home,
+            "panel",
+        );
         let other = composer.compose(&Phrase::new("lock up", None, None), &home, "phone");
-        assert_eq!((&one.prefix, &one.prefix_key), (&other.prefix, &other.prefix_key));
-        assert_eq!(Composer::default().compose(&Phrase::new("x", None, None), &small(), "a").prefix, one.prefix, "another process");
+        assert_eq!(
+            (&one.prefix, &one.prefix_key),
+            (&other.prefix, &other.prefix_key)
+        );
+        assert_eq!(
+            Composer::default()
+                .compose(&Phrase::new("x", None, None), &small(), "a")
+                .prefix,
+            one.prefix,
+            "another process"
+        );
         assert_eq!(one.phrase, "area: kitchen\nlanguage: de\ncommand: lamp on");
         assert_eq!(other.phrase, "command: lock up");
         assert!(!one.prefix.contains("lamp on"));
@@ -236,8 +304,16 @@ mod tests {
     #[test]
     fn an_answer_has_room_for_all_the_lights() {
         let rooms = [0, 10, 300].map(|n| {
-            let devices = (0..n).map(|n| device(&format!("light_{n}"), "light", "kitchen")).collect();
-            Composer::default().compose(&Phrase::new("everything off", None, None), &home(devices, Rights::default()), "a").max_output_tokens
+            let devices = (0..n)
+                .map(|n| device(&format!("light_{n}"), "light", "kitchen"))
+                .collect();
+            Composer::default()
+                .compose(
+                    &Phrase::new("everything off", None, None),
+                    &home(devices, Rights::default()),
+                    "a",
+                )
+                .max_output_tokens
         });
         assert_eq!(rooms, [1024, 1084, 2824]);
     }
@@ -247,18 +323,39 @@ mod tests {
         let composer = Composer::default();
         let phrase = Phrase::new("lamp on", None, None);
         let one = composer.compose(&phrase, &small(), "panel");
-        let other = composer.compose(&phrase, &home(vec![device("ceiling", "light", "kitchen")], Rights::default()), "panel");
+        let other = composer.compose(
+            &phrase,
+            &home(
+                vec![device("ceiling", "light", "kitchen")],
+                Rights::default(),
+            ),
+            "panel",
+        );
         assert_ne!(one.prefix_key, other.prefix_key);
     }
 
     #[test]
     fn a_source_sees_only_what_it_may_command() {
-        let rules = Rules { allow: Vec::new(), deny: vec![Selector::parse("kind:lock").unwrap()] };
-        let rights = Rights { by_source: [("child".to_owned(), rules)].into() };
-        let home = home(vec![device("ceiling", "light", "kitchen"), device("door", "lock", "kitchen")], rights);
+        let rules = Rules {
+            allow: Vec::new(),
+            deny: vec![Selector::parse("kind:lock").unwrap()],
+        };
+        let rights = Rights {
+            by_source: [("child".to_owned(), rules)].into(),
+        };
+        let home = home(
+            vec![
+                device("ceiling", "light", "kitchen"),
+                device("door", "lock", "kitchen"),
+            ],
+            rights,
+        );
         let composer = Composer::default();
         let phrase = Phrase::new("unlock the door", None, None);
-        let (child, parent) = (composer.compose(&phrase, &home, "child"), composer.compose(&phrase, &home, "parent"));
+        let (child, parent) = (
+            composer.compose(&phrase, &home, "child"),
+            composer.compose(&phrase, &home, "parent"),
+        );
         assert!(!child.prefix.contains("\ndoor ") && child.prefix.contains("\nceiling "));
         assert_ne!(child.prefix_key, parent.prefix_key);
     }
@@ -270,17 +367,46 @@ mod tests {
             assert!(depth <= 5);
             let schema = schema.as_object().unwrap();
             for key in schema.keys() {
-                assert!(["type", "properties", "required", "items", "enum", "anyOf", "additionalProperties"].contains(&key.as_str()), "{key}");
+                assert!(
+                    [
+                        "type",
+                        "properties",
+                        "required",
+                        "items",
+                        "enum",
+                        "anyOf",
+                        "additionalProperties"
+                    ]
+                    .contains(&key.as_str()),
+                    "{key}"
+                );
             }
             if schema.get("type").is_some_and(|t| t == "object") {
                 assert_eq!(schema["additionalProperties"], false);
-                let properties: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-                let required: Vec<&str> = schema["required"].as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect();
+                let properties: Vec<&String> =
+                    schema["properties"].as_object().unwrap().keys().collect();
+                let required: Vec<&str> = schema["required"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|r| r.as_str().unwrap())
+                    .collect();
                 assert_eq!(properties, required, "in the same order");
             }
-            let below = schema.get("properties").and_then(Json::as_object).into_iter().flat_map(|p| p.values());
-            let any = schema.get("anyOf").and_then(Json::as_array).into_iter().flatten();
-            below.chain(any).chain(schema.get("items")).for_each(|s| check(s, depth + 1));
+            let below = schema
+                .get("properties")
+                .and_then(Json::as_object)
+                .into_iter()
+                .flat_map(|p| p.values());
+            let any = schema
+                .get("anyOf")
+                .and_then(Json::as_array)
+                .into_iter()
+                .flatten();
+            below
+                .chain(any)
+                .chain(schema.get("items"))
+                .for_each(|s| check(s, depth + 1));
         }
         check(&schema(), 0);
         assert_eq!(schema()["type"], "object");

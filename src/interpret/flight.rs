@@ -16,7 +16,9 @@ pub struct Flight<K, T> {
 
 impl<K, T> Default for Flight<K, T> {
     fn default() -> Self {
-        Self { cells: Mutex::default() }
+        Self {
+            cells: Mutex::default(),
+        }
     }
 }
 
@@ -32,9 +34,17 @@ pub struct Shared<T> {
 impl<K: Hash + Eq + Clone, T: Clone> Flight<K, T> {
     /// The answer of `ask`, or of an equal question already on its way. Where the one who asked first gives up,
     /// the next of those who wait asks in its place.
-    pub async fn share<A: Future<Output = T>>(&self, key: &K, ask: impl FnOnce() -> A) -> Shared<T> {
+    pub async fn share<A: Future<Output = T>>(
+        &self,
+        key: &K,
+        ask: impl FnOnce() -> A,
+    ) -> Shared<T> {
         let cell = Arc::clone(self.lock().entry(key.clone()).or_default());
-        let seat = Seat { flight: self, key, cell };
+        let seat = Seat {
+            flight: self,
+            key,
+            cell,
+        };
         let mut joined = true;
         let answer = seat.cell.get_or_init(|| {
             joined = false;
@@ -76,7 +86,9 @@ struct Seat<'a, K: Hash + Eq, T> {
 impl<K: Hash + Eq, T> Drop for Seat<'_, K, T> {
     fn drop(&mut self) {
         let mut cells = self.flight.lock();
-        let ours = cells.get(self.key).is_some_and(|known| Arc::ptr_eq(known, &self.cell));
+        let ours = cells
+            .get(self.key)
+            .is_some_and(|known| Arc::ptr_eq(known, &self.cell));
         // Two hold it when nobody else waits: the map and this seat.
         if ours && (self.cell.initialized() || Arc::strong_count(&self.cell) <= 2) {
             cells.remove(self.key);
@@ -109,13 +121,19 @@ mod tests {
         assert!(answers.iter().all(|shared| shared.answer == "done"));
         assert_eq!(answers.iter().filter(|shared| shared.joined).count(), 19);
         assert!(flight.is_empty());
-        assert!(!question().await.joined, "an answered question is asked anew");
+        assert!(
+            !question().await.joined,
+            "an answered question is asked anew"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn different_questions_do_not_wait_for_each_other() {
         let flight = Flight::default();
-        let (slow, quick) = tokio::join!(flight.share(&1, || std::future::ready("one")), flight.share(&2, || std::future::ready("two")));
+        let (slow, quick) = tokio::join!(
+            flight.share(&1, || std::future::ready("one")),
+            flight.share(&2, || std::future::ready("two"))
+        );
         assert_eq!((slow.answer, quick.answer), ("one", "two"));
     }
 
@@ -129,14 +147,24 @@ mod tests {
         });
         let follower = local.spawn_local({
             let flight = flight.clone();
-            async move { flight.share(&"lamp on", || std::future::ready("done")).await }
+            async move {
+                flight
+                    .share(&"lamp on", || std::future::ready("done"))
+                    .await
+            }
         });
         local
             .run_until(async {
                 sleep(Duration::from_secs(1)).await;
                 assert!(!follower.is_finished());
                 first.abort();
-                assert_eq!(follower.await.unwrap(), Shared { answer: "done", joined: false });
+                assert_eq!(
+                    follower.await.unwrap(),
+                    Shared {
+                        answer: "done",
+                        joined: false
+                    }
+                );
             })
             .await;
         assert!(flight.is_empty());

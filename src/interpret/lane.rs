@@ -154,7 +154,12 @@ pub struct ProviderHealth {
 
 impl Lane {
     /// `purses` are its own, and that of all providers.
-    pub(super) fn new(settings: &Settings, patience: Duration, purses: [Arc<Purse>; 2], lasting: &Lasting) -> Result<Self, Unfit> {
+    pub(super) fn new(
+        settings: &Settings,
+        patience: Duration,
+        purses: [Arc<Purse>; 2],
+        lasting: &Lasting,
+    ) -> Result<Self, Unfit> {
         let places = settings.concurrency.get().min(AT_FIRST);
         Ok(Self {
             name: settings.name.as_str().into(),
@@ -165,7 +170,11 @@ impl Lane {
             quota: Quota::new(settings),
             purses,
             standing: Arc::clone(&lasting.standing),
-            record: Mutex::new(Record { patience, places, ..Record::default() }),
+            record: Mutex::new(Record {
+                patience,
+                places,
+                ..Record::default()
+            }),
         })
     }
 
@@ -179,12 +188,17 @@ impl Lane {
     /// Its share, where the one after it is the same model by another key or host, and both have one.
     pub(super) fn share_with(&self, other: &Self) -> bool {
         let (one, other) = (&self.settings, &other.settings);
-        one.weight.is_some() && other.weight.is_some() && one.model == other.model && one.api == other.api
+        one.weight.is_some()
+            && other.weight.is_some()
+            && one.model == other.model
+            && one.api == other.api
     }
 
     /// Its share among those alike.
     pub(super) fn weight(&self) -> f64 {
-        self.settings.weight.map_or(1.0, |weight| f64::from(weight.get()))
+        self.settings
+            .weight
+            .map_or(1.0, |weight| f64::from(weight.get()))
     }
 
     /// What asking it now costs in time.
@@ -224,7 +238,11 @@ impl Lane {
     }
 
     /// Leave for one call of `prompt`, or why not.
-    pub(super) fn enter(self: &Arc<Self>, prompt: &Prompt, despite: Despite) -> Result<Turn, Closed> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        prompt: &Prompt,
+        despite: Despite,
+    ) -> Result<Turn, Closed> {
         match Arc::clone(&self.slots).try_acquire_owned() {
             Ok(slot) => self.enter_with(slot, prompt, despite),
             Err(_) => Err(self.record().closed(now()).unwrap_or(Closed::Full)),
@@ -233,11 +251,19 @@ impl Lane {
 
     /// A place, once there is one.
     pub(super) async fn slot(&self) -> Slot {
-        Arc::clone(&self.slots).acquire_owned().await.expect("the places of a provider are never closed")
+        Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .expect("the places of a provider are never closed")
     }
 
     /// The same as [`Lane::enter`], with a place that was waited for.
-    pub(super) fn enter_with(self: &Arc<Self>, slot: Slot, prompt: &Prompt, despite: Despite) -> Result<Turn, Closed> {
+    pub(super) fn enter_with(
+        self: &Arc<Self>,
+        slot: Slot,
+        prompt: &Prompt,
+        despite: Despite,
+    ) -> Result<Turn, Closed> {
         let now = now();
         let (input, output) = self.quota.estimate(prompt, self.settings.max_output_tokens);
         let tokens = input.saturating_add(output);
@@ -252,12 +278,23 @@ impl Lane {
             return Err(Closed::Resting(told));
         }
         let forced = despite == Despite::Breaker;
-        let pass = if forced { record.breaker.force() } else { record.breaker.admit(now).map_err(|until| Closed::Open(until - now))? };
+        let pass = if forced {
+            record.breaker.force()
+        } else {
+            record
+                .breaker
+                .admit(now)
+                .map_err(|until| Closed::Open(until - now))?
+        };
         if let Err(wait) = self.quota.reserve(tokens, now) {
             record.breaker.settle(pass, Verdict::Unknown, now, 0.0);
             return Err(Closed::Resting(wait));
         }
-        let cost = self.cost(Usage { input: input.into(), output: output.into(), ..Usage::default() });
+        let cost = self.cost(Usage {
+            input: input.into(),
+            output: output.into(),
+            ..Usage::default()
+        });
         if let Err(wait) = self.hold(cost) {
             record.breaker.settle(pass, Verdict::Unknown, now, 0.0);
             self.quota.give_back(tokens, now);
@@ -265,23 +302,44 @@ impl Lane {
         }
         let usual = record.latencies.patience(record.patience);
         let on_trial = !forced && matches!(record.breaker.position(), Position::HalfOpen { .. });
-        let patience = if on_trial { usual.min(TRIAL_PATIENCE) } else { usual };
+        let patience = if on_trial {
+            usual.min(TRIAL_PATIENCE)
+        } else {
+            usual
+        };
         record.begun += 1;
         let id = record.begun;
         record.overdue.push((id, now + patience));
         drop(record);
-        Ok(Turn::new(Arc::clone(self), Leave { id, pass, input, tokens, cost, patience }, slot))
+        Ok(Turn::new(
+            Arc::clone(self),
+            Leave {
+                id,
+                pass,
+                input,
+                tokens,
+                cost,
+                patience,
+            },
+            slot,
+        ))
     }
 
     /// How many tokens its limits take a call for.
     pub(super) fn counted(&self, usage: Usage) -> u64 {
-        let input = if self.settings.api.counts_cached() { usage.input } else { usage.input.saturating_sub(usage.cached) };
+        let input = if self.settings.api.counts_cached() {
+            usage.input
+        } else {
+            usage.input.saturating_sub(usage.cached)
+        };
         input + usage.output
     }
 
     /// What so many tokens cost here; nothing where that is not known.
     pub(super) fn cost(&self, usage: Usage) -> Money {
-        self.settings.prices.map_or(Money(0), |prices| cost(usage, &prices))
+        self.settings
+            .prices
+            .map_or(Money(0), |prices| cost(usage, &prices))
     }
 
     fn hold(&self, cost: Money) -> Result<(), Duration> {
@@ -292,7 +350,8 @@ impl Lane {
             return Ok(());
         }
         own.hold(cost, at)?;
-        all.hold(cost, at).inspect_err(|_| own.settle(cost, Money(0), at))
+        all.hold(cost, at)
+            .inspect_err(|_| own.settle(cost, Money(0), at))
     }
 
     /// A call that `held` was held back for has cost so much.
@@ -347,10 +406,16 @@ impl Lane {
             Some(Closed::Open(wait)) => ("open", Some(wait)),
             Some(Closed::Silent) => ("silent", None),
             Some(Closed::Spent(wait)) => ("spent", Some(wait)),
-            Some(Closed::Full) | None if matches!(record.breaker.position(), Position::Closed) => ("up", None),
+            Some(Closed::Full) | None if matches!(record.breaker.position(), Position::Closed) => {
+                ("up", None)
+            }
             Some(Closed::Full) | None => ("half_open", None),
         };
-        let why = record.benched.clone().or_else(|| record.last_error.clone()).filter(|_| state != "up");
+        let why = record
+            .benched
+            .clone()
+            .or_else(|| record.last_error.clone())
+            .filter(|_| state != "up");
         ProviderHealth {
             name: self.name.to_string(),
             model: self.model.to_string(),
@@ -366,8 +431,14 @@ impl Lane {
             input_tokens: record.usage.input,
             cached_tokens: record.usage.cached,
             output_tokens: record.usage.output,
-            spent_today: self.settings.prices.map(|_| self.purses[0].spent(SystemTime::now()).0.as_dollars()),
-            spent_this_month: self.settings.prices.map(|_| self.purses[0].spent(SystemTime::now()).1.as_dollars()),
+            spent_today: self
+                .settings
+                .prices
+                .map(|_| self.purses[0].spent(SystemTime::now()).0.as_dollars()),
+            spent_this_month: self
+                .settings
+                .prices
+                .map(|_| self.purses[0].spent(SystemTime::now()).1.as_dollars()),
         }
     }
 }

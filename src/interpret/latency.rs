@@ -34,9 +34,18 @@ pub(super) struct Latencies {
 impl Latencies {
     /// No answer came, or none worth having: it is taken to be so slow.
     pub(super) fn fail(&mut self, took: Duration, now: Instant) {
-        let dt = self.last.map_or(Duration::MAX, |last| now.saturating_duration_since(last));
-        let (sample, weight) = (took.as_secs_f64(), (-dt.as_secs_f64() / FORGETS.as_secs_f64()).exp());
-        self.peak = if sample > self.peak { sample } else { self.peak * weight + sample * (1.0 - weight) };
+        let dt = self
+            .last
+            .map_or(Duration::MAX, |last| now.saturating_duration_since(last));
+        let (sample, weight) = (
+            took.as_secs_f64(),
+            (-dt.as_secs_f64() / FORGETS.as_secs_f64()).exp(),
+        );
+        self.peak = if sample > self.peak {
+            sample
+        } else {
+            self.peak * weight + sample * (1.0 - weight)
+        };
         self.last = Some(now);
     }
 
@@ -66,7 +75,12 @@ impl Latencies {
     pub(super) fn usual_longest(&self) -> Option<Duration> {
         let mut sorted: Vec<Duration> = self.recent.iter().copied().collect();
         sorted.sort_unstable();
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "32 at most")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "32 at most"
+        )]
         let rank = (USUAL * sorted.len() as f64).ceil() as usize;
         sorted.get(rank.checked_sub(1)?).copied()
     }
@@ -74,7 +88,8 @@ impl Latencies {
     /// How long its silence is waited out before somebody else is asked as well: at least `least`, and longer for one that
     /// has shown to be slow and honest.
     pub(super) fn patience(&self, least: Duration) -> Duration {
-        self.usual_longest().map_or(least, |usual| usual.mul_f64(TIMES).max(least))
+        self.usual_longest()
+            .map_or(least, |usual| usual.mul_f64(TIMES).max(least))
     }
 }
 
@@ -87,7 +102,9 @@ mod tests {
     fn of(seconds: impl IntoIterator<Item = u64>) -> Latencies {
         let mut latencies = Latencies::default();
         let now = tokio::time::Instant::now().into_std();
-        seconds.into_iter().for_each(|s| latencies.add(Duration::from_secs(s), now));
+        seconds
+            .into_iter()
+            .for_each(|s| latencies.add(Duration::from_secs(s), now));
         latencies
     }
 
@@ -111,10 +128,18 @@ mod tests {
         latencies.add(Duration::from_secs(1), now);
         latencies.fail(Duration::from_secs(8), now);
         assert!((latencies.cost(0, now) - 8.0).abs() < 1e-9);
-        assert!((latencies.cost(2, now) - 24.0).abs() < 1e-9, "three under way");
-        assert!((latencies.cost(0, now + HALVES) - 4.0).abs() < 1e-9, "not asked for a minute");
+        assert!(
+            (latencies.cost(2, now) - 24.0).abs() < 1e-9,
+            "three under way"
+        );
+        assert!(
+            (latencies.cost(0, now + HALVES) - 4.0).abs() < 1e-9,
+            "not asked for a minute"
+        );
         latencies.add(Duration::from_secs(1), now + FORGETS);
-        assert!((latencies.cost(0, now + FORGETS) - (1.0 + 7.0 / std::f64::consts::E)).abs() < 1e-6);
+        assert!(
+            (latencies.cost(0, now + FORGETS) - (1.0 + 7.0 / std::f64::consts::E)).abs() < 1e-6
+        );
         assert_eq!(latencies.hedge(), None, "too few");
         assert_eq!(of([1; 20]).hedge(), Some(Duration::from_secs(1)));
     }
@@ -125,6 +150,9 @@ mod tests {
         assert_eq!(latencies.usual_longest(), Some(Duration::from_secs(1)));
         let now = tokio::time::Instant::now().into_std();
         (0..100).for_each(|_| latencies.add(Duration::from_secs(4), now));
-        assert_eq!((latencies.usual_longest(), latencies.recent.len()), (Some(Duration::from_secs(4)), REMEMBERED));
+        assert_eq!(
+            (latencies.usual_longest(), latencies.recent.len()),
+            (Some(Duration::from_secs(4)), REMEMBERED)
+        );
     }
 }

@@ -19,7 +19,13 @@ const LONGEST: Duration = Duration::from_mins(1);
 impl Ask {
     /// Looks out for as long as it is polled.
     pub async fn look_out(&self) {
-        join_all(self.lanes.iter().filter(|lane| lane.settings.probe).map(|lane| lane.look_out())).await;
+        join_all(
+            self.lanes
+                .iter()
+                .filter(|lane| lane.settings.probe)
+                .map(|lane| lane.look_out()),
+        )
+        .await;
         std::future::pending::<()>().await;
     }
 }
@@ -51,11 +57,17 @@ impl Lane {
                 return;
             }
             let there = self.endpoint.is_there().await;
-            debug!(provider = &*self.name, there, was_away, "looked after a provider that keeps failing");
+            debug!(
+                provider = &*self.name,
+                there, was_away, "looked after a provider that keeps failing"
+            );
             if there {
                 if was_away {
                     self.record().breaker.is_back(now());
-                    info!(provider = &*self.name, "provider is there again, the next command tries it");
+                    info!(
+                        provider = &*self.name,
+                        "provider is there again, the next command tries it"
+                    );
                     self.standing.send_replace(());
                 }
                 return;

@@ -40,7 +40,13 @@ struct Remembered {
 
 impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
     pub(super) fn new(most: NonZeroUsize, most_bytes: usize) -> Self {
-        Self { said: HashMap::new(), most, most_bytes, bytes: 0, uses: 0 }
+        Self {
+            said: HashMap::new(),
+            most,
+            most_bytes,
+            bytes: 0,
+            uses: 0,
+        }
     }
 
     pub(super) fn get(&mut self, key: &K, now: Instant) -> Option<Said> {
@@ -55,25 +61,49 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
     }
 
     /// Keeps what `model` said for `ttl`; not at all where it alone is larger than all may be.
-    pub(super) fn put(&mut self, key: K, (model, said): (Arc<str>, Said), now: Instant, ttl: Duration) {
+    pub(super) fn put(
+        &mut self,
+        key: K,
+        (model, said): (Arc<str>, Said),
+        now: Instant,
+        ttl: Duration,
+    ) {
         self.remove(&key);
         let bytes = OVERHEAD + key.as_ref().len() + model.len() + said.as_ref().map_or(0, weight);
         if ttl.is_zero() || bytes > self.most_bytes {
             return;
         }
         while self.said.len() >= self.most.get() || self.bytes + bytes > self.most_bytes {
-            let least_used = self.said.iter().min_by_key(|(_, known)| known.used).map(|(key, _)| key.clone());
+            let least_used = self
+                .said
+                .iter()
+                .min_by_key(|(_, known)| known.used)
+                .map(|(key, _)| key.clone());
             let Some(least_used) = least_used else { break };
             self.remove(&least_used);
         }
         self.uses += 1;
         self.bytes += bytes;
-        self.said.insert(key, Remembered { said, model, until: now + ttl, used: self.uses, bytes });
+        self.said.insert(
+            key,
+            Remembered {
+                said,
+                model,
+                until: now + ttl,
+                used: self.uses,
+                bytes,
+            },
+        );
     }
 
     /// Drops what is no longer good.
     pub(super) fn expire(&mut self, now: Instant) {
-        let gone: Vec<K> = self.said.iter().filter(|(_, known)| known.until <= now).map(|(key, _)| key.clone()).collect();
+        let gone: Vec<K> = self
+            .said
+            .iter()
+            .filter(|(_, known)| known.until <= now)
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in &gone {
             self.remove(key);
         }
@@ -81,7 +111,12 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
 
     /// Drops what other models said than these.
     pub(super) fn keep_only_of(&mut self, models: &[String]) {
-        let gone: Vec<K> = self.said.iter().filter(|(_, known)| !models.iter().any(|model| **model == *known.model)).map(|(key, _)| key.clone()).collect();
+        let gone: Vec<K> = self
+            .said
+            .iter()
+            .filter(|(_, known)| !models.iter().any(|model| **model == *known.model))
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in &gone {
             self.remove(key);
         }
@@ -96,9 +131,17 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
     }
 
     /// Those that are it and still good, and for how long they are.
-    pub(super) fn find(&self, is_it: impl Fn(&K) -> bool, now: Instant) -> Vec<(K, Said, Duration)> {
-        let good = self.said.iter().filter(|(key, known)| is_it(key) && known.until > now);
-        good.map(|(key, known)| (key.clone(), known.said.clone(), known.until - now)).collect()
+    pub(super) fn find(
+        &self,
+        is_it: impl Fn(&K) -> bool,
+        now: Instant,
+    ) -> Vec<(K, Said, Duration)> {
+        let good = self
+            .said
+            .iter()
+            .filter(|(key, known)| is_it(key) && known.until > now);
+        good.map(|(key, known)| (key.clone(), known.said.clone(), known.until - now))
+            .collect()
     }
 
     /// How many, and how many bytes.

@@ -70,7 +70,10 @@ pub struct AdmitSettings {
 impl Default for AdmitSettings {
     fn default() -> Self {
         let n = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-        Self { per_minute: n(20), burst: n(10) }
+        Self {
+            per_minute: n(20),
+            burst: n(10),
+        }
     }
 }
 
@@ -138,6 +141,9 @@ impl Default for AskSettings {
 impl AskSettings {
     /// The models that may answer.
     pub fn models(&self) -> Vec<String> {
-        self.providers.iter().map(|provider| provider.model.clone()).collect()
+        self.providers
+            .iter()
+            .map(|provider| provider.model.clone())
+            .collect()
     }
 }

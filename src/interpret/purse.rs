@@ -30,7 +30,13 @@ struct Held {
 
 impl Purse {
     pub(super) fn new(name: String, limits: Limits) -> Self {
-        Self { name, held: Mutex::new(Held { limits, ..Held::default() }) }
+        Self {
+            name,
+            held: Mutex::new(Held {
+                limits,
+                ..Held::default()
+            }),
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -47,7 +53,9 @@ impl Purse {
         let mut held = self.held();
         match disk.map(|disk| disk.read(&self.name)) {
             Some(Ok(Some(before))) => held.remember(before),
-            Some(Err(error)) => warn!(%error, "what was spent before cannot be read: it is counted anew"),
+            Some(Err(error)) => {
+                warn!(%error, "what was spent before cannot be read: it is counted anew")
+            }
             Some(Ok(None)) | None => {}
         }
         held.disk = disk.cloned();
@@ -58,7 +66,9 @@ impl Purse {
         let mut held = self.held();
         let date = Date::of(at);
         held.roll(date);
-        let fits = |spent: u64, limit: Option<Money>| limit.is_none_or(|limit| Money(spent) + held.back + cost <= limit);
+        let fits = |spent: u64, limit: Option<Money>| {
+            limit.is_none_or(|limit| Money(spent) + held.back + cost <= limit)
+        };
         if !fits(held.spent.this_month, held.limits.per_month) {
             return Err(date.left_of_month);
         }
@@ -79,7 +89,11 @@ impl Purse {
         }
         held.spent.today = held.spent.today.saturating_add(cost.0);
         held.spent.this_month = held.spent.this_month.saturating_add(cost.0);
-        if let Some(Err(error)) = held.disk.as_ref().map(|disk| disk.write(&self.name, held.spent)) {
+        if let Some(Err(error)) = held
+            .disk
+            .as_ref()
+            .map(|disk| disk.write(&self.name, held.spent))
+        {
             warn!(%error, "what was spent cannot be kept");
         }
     }
@@ -97,8 +111,14 @@ impl Held {
     fn remember(&mut self, before: Spent) {
         let now = self.spent;
         let (day, today) = (now.day, now.today).max((before.day, before.today));
-        let (month, this_month) = (now.month, now.this_month).max((before.month, before.this_month));
-        self.spent = Spent { day, today, month, this_month };
+        let (month, this_month) =
+            (now.month, now.this_month).max((before.month, before.this_month));
+        self.spent = Spent {
+            day,
+            today,
+            month,
+            this_month,
+        };
     }
 
     /// A new day, or month, begins with nothing spent. A clock that goes back begins none.
@@ -129,7 +149,12 @@ impl Date {
         let day = u32::try_from(since.as_secs() / DAY.as_secs()).unwrap_or(u32::MAX);
         let left_of_day = DAY.saturating_sub(Duration::from_secs(since.as_secs() % DAY.as_secs()));
         let (month, next) = month_of(day);
-        Self { day, month, left_of_day, left_of_month: left_of_day + DAY * next.saturating_sub(day + 1) }
+        Self {
+            day,
+            month,
+            left_of_day,
+            left_of_month: left_of_day + DAY * next.saturating_sub(day + 1),
+        }
     }
 }
 
@@ -143,11 +168,20 @@ fn month_of(day: u32) -> (u32, u32) {
     let month = (5 * of_year + 2) / 153;
     let first = |month: u64| (153 * month + 2) / 5;
     // February, the last month of such a year, ends where the next year begins.
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let next_of_year = if month == 11 { if leap(year_of_era + 1) { 366 } else { 365 } } else { first(month + 1) };
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let next_of_year = if month == 11 {
+        if leap(year_of_era + 1) { 366 } else { 365 }
+    } else {
+        first(month + 1)
+    };
     let since_march = (era * 400 + year_of_era) * 12 + month;
     let to = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    (to(since_march + 2 - 1970 * 12), to(u64::from(day) + next_of_year - of_year))
+    (
+        to(since_march + 2 - 1970 * 12),
+        to(u64::from(day) + next_of_year - of_year),
+    )
 }
 
 #[cfg(test)]
@@ -160,15 +194,28 @@ mod tests {
     }
 
     fn purse(per_day: Option<u64>, per_month: Option<u64>) -> Purse {
-        Purse::new("all".to_owned(), Limits { per_day: per_day.map(Money), per_month: per_month.map(Money) })
+        Purse::new(
+            "all".to_owned(),
+            Limits {
+                per_day: per_day.map(Money),
+                per_month: per_month.map(Money),
+            },
+        )
     }
 
     #[test]
     fn months_begin_where_the_calendar_says() {
         // 1970-01-01, 2000-02-28, 2000-02-29, 2000-03-01, 2026-11-24, 2026-12-31, 2027-02-28, 2100-02-28
-        for (day, month, left) in
-            [(0, 0, 31), (11_015, 361, 2), (11_016, 361, 1), (11_017, 362, 31), (20_781, 682, 7), (20_818, 683, 1), (20_877, 685, 1), (47_540, 1561, 1)]
-        {
+        for (day, month, left) in [
+            (0, 0, 31),
+            (11_015, 361, 2),
+            (11_016, 361, 1),
+            (11_017, 362, 31),
+            (20_781, 682, 7),
+            (20_818, 683, 1),
+            (20_877, 685, 1),
+            (47_540, 1561, 1),
+        ] {
             assert_eq!(month_of(day), (month, day + left), "day {day}");
         }
     }
@@ -177,12 +224,20 @@ mod tests {
     fn a_day_is_spent_until_midnight_and_a_month_until_its_end() {
         let purse = purse(Some(100), Some(150));
         purse.hold(Money(60), noon(20_781)).unwrap();
-        assert_eq!(purse.hold(Money(60), noon(20_781)), Err(DAY / 2), "what is held back counts");
+        assert_eq!(
+            purse.hold(Money(60), noon(20_781)),
+            Err(DAY / 2),
+            "what is held back counts"
+        );
         purse.settle(Money(60), Money(90), noon(20_781));
         assert_eq!(purse.hold(Money(20), noon(20_781)), Err(DAY / 2));
         purse.hold(Money(20), noon(20_782)).unwrap();
         purse.settle(Money(20), Money(60), noon(20_782));
-        assert_eq!(purse.hold(Money(1), noon(20_782)), Err(DAY / 2 + DAY * 5), "the 25th of November");
+        assert_eq!(
+            purse.hold(Money(1), noon(20_782)),
+            Err(DAY / 2 + DAY * 5),
+            "the 25th of November"
+        );
         assert_eq!(purse.spent(noon(20_782)), (Money(60), Money(150)));
         purse.hold(Money(100), noon(20_788)).unwrap();
         assert_eq!(purse.spent(noon(20_788)), (Money(0), Money(0)));

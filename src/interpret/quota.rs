@@ -58,8 +58,18 @@ struct Part {
 
 impl Quota {
     pub(super) fn new(settings: &Settings) -> Self {
-        let window = |most: Option<NonZeroU32>| most.map(|most| Window { most: most.get().into(), reserved: 0, parts: VecDeque::new() });
-        Self(Mutex::new(Used { requests: window(settings.requests_per_minute), tokens: window(settings.tokens_per_minute), off: 1.0 }))
+        let window = |most: Option<NonZeroU32>| {
+            most.map(|most| Window {
+                most: most.get().into(),
+                reserved: 0,
+                parts: VecDeque::new(),
+            })
+        };
+        Self(Mutex::new(Used {
+            requests: window(settings.requests_per_minute),
+            tokens: window(settings.tokens_per_minute),
+            off: 1.0,
+        }))
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -69,7 +79,12 @@ impl Quota {
     /// The most tokens a call may take: of the prompt by its length, and of the longest answer.
     pub(super) fn estimate(&self, prompt: &Prompt, most_output: u32) -> (u32, u32) {
         let bytes = prompt.prefix.len() + prompt.phrase.len();
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate; the cast saturates")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate; the cast saturates"
+        )]
         let input = (self.used().off * bytes as f64 / BYTES_PER_TOKEN).ceil() as u32;
         (input, most_output.min(prompt.max_output_tokens))
     }
@@ -80,15 +95,26 @@ impl Quota {
         let mut used = self.used();
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let off = used.off * counted as f64 / f64::from(estimated.max(1));
-        used.off = off.max(used.off * (1.0 - NEWEST) + off * NEWEST).clamp(1.0, MOST_OFF);
+        used.off = off
+            .max(used.off * (1.0 - NEWEST) + off * NEWEST)
+            .clamp(1.0, MOST_OFF);
     }
 
     /// Takes one request and `tokens` out of the limits, or nothing at all: then, after what time to ask again.
     pub(super) fn reserve(&self, tokens: u32, now: Instant) -> Result<(), Duration> {
         let mut used = self.used();
-        let Used { requests, tokens: of_tokens, .. } = &mut *used;
-        let wait_for_tokens = of_tokens.as_mut().map_or(Duration::ZERO, |limit| limit.wait_for(tokens.into(), SOON, now));
-        let wait = requests.as_mut().map_or(Duration::ZERO, |limit| limit.wait_for(1, MINUTE, now)).max(wait_for_tokens);
+        let Used {
+            requests,
+            tokens: of_tokens,
+            ..
+        } = &mut *used;
+        let wait_for_tokens = of_tokens.as_mut().map_or(Duration::ZERO, |limit| {
+            limit.wait_for(tokens.into(), SOON, now)
+        });
+        let wait = requests
+            .as_mut()
+            .map_or(Duration::ZERO, |limit| limit.wait_for(1, MINUTE, now))
+            .max(wait_for_tokens);
         if !wait.is_zero() {
             return Err(wait);
         }
@@ -127,7 +153,11 @@ impl Quota {
 impl Window {
     /// How long until there is room for `wanted`: zero where there is. `soon` is after what time what calls under way hold may be free.
     fn wait_for(&mut self, wanted: u64, soon: Duration, now: Instant) -> Duration {
-        while self.parts.front().is_some_and(|part| part.to + MINUTE <= now) {
+        while self
+            .parts
+            .front()
+            .is_some_and(|part| part.to + MINUTE <= now)
+        {
             self.parts.pop_front();
         }
         // What is larger than a whole minute's goes when nothing else was used: otherwise it would never go.
@@ -147,12 +177,20 @@ impl Window {
 
     fn settle(&mut self, reserved: u64, used: u64, now: Instant) {
         self.reserved = self.reserved.saturating_sub(reserved);
-        match self.parts.back_mut().filter(|part| now.saturating_duration_since(part.from) < PART) {
+        match self
+            .parts
+            .back_mut()
+            .filter(|part| now.saturating_duration_since(part.from) < PART)
+        {
             Some(part) => {
                 part.to = part.to.max(now);
                 part.used += used;
             }
-            None if used > 0 => self.parts.push_back(Part { from: now, to: now, used }),
+            None if used > 0 => self.parts.push_back(Part {
+                from: now,
+                to: now,
+                used,
+            }),
             None => {}
         }
     }
@@ -165,11 +203,19 @@ mod tests {
     use super::*;
 
     fn window(most: u64) -> Window {
-        Window { most, reserved: 0, parts: VecDeque::new() }
+        Window {
+            most,
+            reserved: 0,
+            parts: VecDeque::new(),
+        }
     }
 
     fn quota(requests: Option<u64>, tokens: Option<u64>) -> Quota {
-        Quota(Mutex::new(Used { requests: requests.map(window), tokens: tokens.map(window), off: 1.0 }))
+        Quota(Mutex::new(Used {
+            requests: requests.map(window),
+            tokens: tokens.map(window),
+            off: 1.0,
+        }))
     }
 
     fn now() -> Instant {
@@ -180,12 +226,20 @@ mod tests {
     fn a_minute_is_counted_from_the_end_of_each_call() {
         let (quota, begun) = (quota(Some(2), None), now());
         for second in [0, 10] {
-            quota.reserve(1, begun + Duration::from_secs(second)).unwrap();
+            quota
+                .reserve(1, begun + Duration::from_secs(second))
+                .unwrap();
             quota.settle(1, 1, begun + Duration::from_secs(second + 3));
         }
-        assert_eq!(quota.reserve(1, begun + Duration::from_secs(20)), Err(Duration::from_secs(43)));
+        assert_eq!(
+            quota.reserve(1, begun + Duration::from_secs(20)),
+            Err(Duration::from_secs(43))
+        );
         quota.reserve(1, begun + Duration::from_secs(63)).unwrap();
-        assert_eq!(quota.reserve(1, begun + Duration::from_secs(63)), Err(Duration::from_secs(10)));
+        assert_eq!(
+            quota.reserve(1, begun + Duration::from_secs(63)),
+            Err(Duration::from_secs(10))
+        );
     }
 
     #[test]
@@ -205,8 +259,13 @@ mod tests {
     #[test]
     fn a_tokenizer_that_makes_more_of_a_prompt_is_believed_at_once() {
         let quota = quota(None, None);
-        let prompt =
-            Prompt { prefix: "x".repeat(349).into(), prefix_key: "x".into(), phrase: "x".to_owned(), schema: std::sync::Arc::default(), max_output_tokens: 50 };
+        let prompt = Prompt {
+            prefix: "x".repeat(349).into(),
+            prefix_key: "x".into(),
+            phrase: "x".to_owned(),
+            schema: std::sync::Arc::default(),
+            max_output_tokens: 50,
+        };
         assert_eq!(quota.estimate(&prompt, 20), (100, 20));
         quota.correct(100, 180);
         assert!((180..=181).contains(&quota.estimate(&prompt, 20).0));

@@ -57,23 +57,40 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
     let draft: Draft = serde_json::from_str(body).map_err(|error| misshapen(&error))?;
     let actions = draft.actions;
     if actions.len() > MOST_ACTIONS {
-        return Err(NotADraft::TooManyActions { count: actions.len() });
+        return Err(NotADraft::TooManyActions {
+            count: actions.len(),
+        });
     }
     actions.iter().try_for_each(plain)?;
     let speech = spoken(draft.speech, "speech")?;
     let question = spoken(draft.question, "question")?;
     // While it asks back nothing is done, so that a half-understood command is not half done.
-    let actions = if question.is_some() { Vec::new() } else { actions };
-    Ok(Draft { actions, speech, question, ..Draft::default() })
+    let actions = if question.is_some() {
+        Vec::new()
+    } else {
+        actions
+    };
+    Ok(Draft {
+        actions,
+        speech,
+        question,
+        ..Draft::default()
+    })
 }
 
 fn unfenced(body: &str) -> &str {
-    let inside = body.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
-    inside.map_or(body, |inside| inside.strip_prefix("json").unwrap_or(inside).trim())
+    let inside = body
+        .strip_prefix("```")
+        .and_then(|rest| rest.strip_suffix("```"));
+    inside.map_or(body, |inside| {
+        inside.strip_prefix("json").unwrap_or(inside).trim()
+    })
 }
 
 fn misshapen(why: &impl ToString) -> NotADraft {
-    NotADraft::Misshapen { why: why.to_string().chars().take(200).collect() }
+    NotADraft::Misshapen {
+        why: why.to_string().chars().take(200).collect(),
+    }
 }
 
 /// serde reads a struct from an array too; a model has no business to write one so.
@@ -83,7 +100,9 @@ fn objects_only(body: &str) -> Result<(), NotADraft> {
     if actions.is_some_and(|actions| actions.iter().all(Json::is_object)) {
         return Ok(());
     }
-    Err(misshapen(&"wanted an object with a list of objects, `actions`"))
+    Err(misshapen(
+        &"wanted an object with a list of objects, `actions`",
+    ))
 }
 
 fn plain(action: &Action) -> Result<(), NotADraft> {
@@ -91,7 +110,11 @@ fn plain(action: &Action) -> Result<(), NotADraft> {
         Some(Value::Text(text)) => text,
         _ => "",
     };
-    for (field, text) in [("device", action.device.as_str()), ("property", action.property.name()), ("value", value)] {
+    for (field, text) in [
+        ("device", action.device.as_str()),
+        ("property", action.property.name()),
+        ("value", value),
+    ] {
         if text.len() > LONGEST_WORD || text.chars().any(char::is_control) {
             return Err(NotADraft::BadText { field });
         }
@@ -113,7 +136,11 @@ fn spoken(text: Option<String>, field: &'static str) -> Result<Option<String>, N
 /// A letter of what is said to people, where it is one.
 pub(super) fn audible(c: char) -> Option<char> {
     let turns = matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    if c.is_whitespace() { Some(' ') } else { Some(c).filter(|c| !c.is_control() && !turns) }
+    if c.is_whitespace() {
+        Some(' ')
+    } else {
+        Some(c).filter(|c| !c.is_control() && !turns)
+    }
 }
 
 #[cfg(test)]
@@ -140,7 +167,10 @@ mod tests {
     #[test]
     fn a_code_fence_is_forgiven() {
         let bare = read(&answer(LAMP)).unwrap();
-        for fenced in [format!("```json\n{}\n```", answer(LAMP)), format!("\n```\n{}```\n", answer(LAMP))] {
+        for fenced in [
+            format!("```json\n{}\n```", answer(LAMP)),
+            format!("\n```\n{}```\n", answer(LAMP)),
+        ] {
             assert_eq!(read(&fenced).unwrap(), bare);
         }
     }
@@ -171,30 +201,54 @@ mod tests {
             format!("{}{}", "[".repeat(50_000), "]".repeat(10)),
         ];
         for body in hostile {
-            assert!(matches!(read(&body), Err(NotADraft::Misshapen { .. })), "{body:.80}: {:?}", read(&body));
+            assert!(
+                matches!(read(&body), Err(NotADraft::Misshapen { .. })),
+                "{body:.80}: {:?}",
+                read(&body)
+            );
         }
     }
 
     #[test]
     fn limits_hold() {
         let many = |n: usize| answer(&vec![LAMP; n].join(","));
-        assert_eq!(read(&many(MOST_ACTIONS)).unwrap().actions.len(), MOST_ACTIONS);
-        assert_eq!(read(&many(MOST_ACTIONS + 1)), Err(NotADraft::TooManyActions { count: MOST_ACTIONS + 1 }));
+        assert_eq!(
+            read(&many(MOST_ACTIONS)).unwrap().actions.len(),
+            MOST_ACTIONS
+        );
+        assert_eq!(
+            read(&many(MOST_ACTIONS + 1)),
+            Err(NotADraft::TooManyActions {
+                count: MOST_ACTIONS + 1
+            })
+        );
         assert_eq!(read(&" ".repeat(LONGEST_BODY + 1)), Err(NotADraft::TooLong));
-        assert_eq!(read(&answer(&LAMP.replace("lamp", &"x".repeat(LONGEST_WORD + 1)))), Err(NotADraft::BadText { field: "device" }));
-        assert_eq!(read(&answer(&LAMP.replace("on", "o\\nn"))), Err(NotADraft::BadText { field: "value" }));
+        assert_eq!(
+            read(&answer(
+                &LAMP.replace("lamp", &"x".repeat(LONGEST_WORD + 1))
+            )),
+            Err(NotADraft::BadText { field: "device" })
+        );
+        assert_eq!(
+            read(&answer(&LAMP.replace("on", "o\\nn"))),
+            Err(NotADraft::BadText { field: "value" })
+        );
     }
 
     #[test]
     fn speech_has_no_control_characters() {
-        let draft = read(r#"{"actions":[],"speech":"one\ntwo\u001b[31m\u202e!","question":"  "}"#).unwrap();
+        let draft =
+            read(r#"{"actions":[],"speech":"one\ntwo\u001b[31m\u202e!","question":"  "}"#).unwrap();
         assert_eq!(draft.speech.as_deref(), Some("one two[31m!"));
         assert_eq!(draft.question, None);
     }
 
     #[test]
     fn while_it_asks_back_nothing_is_done() {
-        let draft = read(&format!(r#"{{"actions":[{LAMP}],"speech":null,"question":"Which lamp?"}}"#)).unwrap();
+        let draft = read(&format!(
+            r#"{{"actions":[{LAMP}],"speech":null,"question":"Which lamp?"}}"#
+        ))
+        .unwrap();
         assert!(draft.actions.is_empty());
     }
 

@@ -87,10 +87,26 @@ pub struct Trace {
 
 impl Recall {
     /// Nothing in memory yet; on disk what `disk` holds. `models` are those that are asked.
-    pub fn new(settings: &RecallSettings, models: Vec<String>, disk: Option<Drafts>, tally: Arc<Tally>) -> Self {
+    pub fn new(
+        settings: &RecallSettings,
+        models: Vec<String>,
+        disk: Option<Drafts>,
+        tally: Arc<Tally>,
+    ) -> Self {
         let memory = Mutex::new(Memory::new(settings.memory_entries, settings.memory_bytes));
-        let worlds = Mutex::new(Worlds { begun: Instant::now(), seen: HashMap::new(), cursor: Vec::new() });
-        Self { settings: settings.clone(), models: Mutex::new(models), memory, disk, worlds, tally }
+        let worlds = Mutex::new(Worlds {
+            begun: Instant::now(),
+            seen: HashMap::new(),
+            cursor: Vec::new(),
+        });
+        Self {
+            settings: settings.clone(),
+            models: Mutex::new(models),
+            memory,
+            disk,
+            worlds,
+            tally,
+        }
     }
 
     /// From now on these models are asked: what others said is of no more use.
@@ -101,9 +117,15 @@ impl Recall {
 
     /// The key of `phrase`, said by somebody with the rights of `class`, where models are shown `edition` of the home.
     pub fn key(&self, phrase: &Phrase, edition: Edition, class: &str) -> Key {
-        let (area, language) = (phrase.area().unwrap_or_default(), phrase.language().unwrap_or_default());
+        let (area, language) = (
+            phrase.area().unwrap_or_default(),
+            phrase.language().unwrap_or_default(),
+        );
         let plain = [class, area, language].map(|part| part.replace(char::is_control, " "));
-        let parts = [edition.to_string()].into_iter().chain(plain).chain([phrase.text().to_owned()]);
+        let parts = [edition.to_string()]
+            .into_iter()
+            .chain(plain)
+            .chain([phrase.text().to_owned()]);
         Key(parts.collect::<Vec<_>>().join("\u{1f}").into())
     }
 
@@ -127,13 +149,16 @@ impl Recall {
     /// Keeps a draft of `model`. One that asks back, or did not pass the gate, is kept briefly, one that speaks for a short time.
     pub fn keep(&self, key: &Key, model: &str, draft: &Draft, passed: bool) {
         // A model that was given up while it was asked has the last word once, and no longer.
-        if key.phrase().len() > LONGEST_PHRASE || !self.models().iter().any(|asked| asked == model) {
+        if key.phrase().len() > LONGEST_PHRASE || !self.models().iter().any(|asked| asked == model)
+        {
             return;
         }
         let settings = &self.settings;
         let ttl = match draft {
             _ if !passed => settings.negative_ttl,
-            Draft { question: Some(_), .. } => settings.negative_ttl,
+            Draft {
+                question: Some(_), ..
+            } => settings.negative_ttl,
             draft if in_words(draft) => settings.speech_ttl.min(settings.ttl),
             Draft { .. } => settings.ttl,
         };
@@ -165,12 +190,17 @@ impl Recall {
         let mut worlds = self.worlds();
         worlds.there_is(edition.to_string(), now);
         let cursor = std::mem::take(&mut worlds.cursor);
-        let swept = disk.sweep_from(&cursor, SWEPT_AT_ONCE, SystemTime::now(), |key| worlds.was_there(world_of(key), now));
+        let swept = disk.sweep_from(&cursor, SWEPT_AT_ONCE, SystemTime::now(), |key| {
+            worlds.was_there(world_of(key), now)
+        });
         match swept {
             Ok(swept) => {
                 worlds.cursor = swept.next.unwrap_or_default();
                 if swept.dropped > 0 {
-                    debug!(dropped = swept.dropped, "kept drafts that are of no more use are dropped");
+                    debug!(
+                        dropped = swept.dropped,
+                        "kept drafts that are of no more use are dropped"
+                    );
                 }
             }
             Err(error) => self.fault(&error),
@@ -183,10 +213,17 @@ impl Recall {
     /// When the store cannot be written.
     pub fn forget(&self, phrase: Option<&Phrase>) -> sled::Result<usize> {
         let is_it = |key: &str| phrase.is_none_or(|phrase| phrase_of(key) == phrase.text());
-        let on_disk = self.disk.as_ref().map_or(Ok(Vec::new()), |disk| disk.remove_where(is_it))?;
+        let on_disk = self
+            .disk
+            .as_ref()
+            .map_or(Ok(Vec::new()), |disk| disk.remove_where(is_it))?;
         let in_memory = self.memory().remove_where(|key| is_it(&key.0));
         // One that is in both tiers is one.
-        Ok(on_disk.len() + in_memory.iter().filter(|key| !on_disk.iter().any(|other| **other == *key.0)).count())
+        Ok(on_disk.len()
+            + in_memory
+                .iter()
+                .filter(|key| !on_disk.iter().any(|other| **other == *key.0))
+                .count())
     }
 
     /// What is kept of a phrase, the one that `key` would use first; and for each of the others why it is not used.
@@ -195,18 +232,36 @@ impl Recall {
     /// When the store cannot be read.
     pub fn trace(&self, key: &Key) -> sled::Result<Vec<Trace>> {
         let same_phrase = |other: &str| phrase_of(other) == key.phrase();
-        let in_memory = self.memory().find(|other| same_phrase(&other.0), Instant::now());
-        let on_disk = self.disk.as_ref().map_or(Ok(Vec::new()), |disk| disk.find(same_phrase, SystemTime::now()))?;
+        let in_memory = self
+            .memory()
+            .find(|other| same_phrase(&other.0), Instant::now());
+        let on_disk = self.disk.as_ref().map_or(Ok(Vec::new()), |disk| {
+            disk.find(same_phrase, SystemTime::now())
+        })?;
         let mut found: Vec<(String, Trace)> = Vec::new();
         for (other, said, left) in in_memory {
-            let trace = Trace { tier: "memory", draft: said.ok(), good_for: left.as_secs(), unused: difference(&key.0, &other.0) };
+            let trace = Trace {
+                tier: "memory",
+                draft: said.ok(),
+                good_for: left.as_secs(),
+                unused: difference(&key.0, &other.0),
+            };
             found.push((other.0.to_string(), trace));
         }
         for (other, kept) in on_disk {
             if !found.iter().any(|(known, _)| *known == other) {
                 let given_up = !self.models().contains(&kept.model);
-                let unused = difference(&key.0, &other).or(given_up.then_some("the model that said so is not asked any more"));
-                found.push((other, Trace { tier: "disk", draft: Some(kept.draft), good_for: kept.left.as_secs(), unused }));
+                let unused = difference(&key.0, &other)
+                    .or(given_up.then_some("the model that said so is not asked any more"));
+                found.push((
+                    other,
+                    Trace {
+                        tier: "disk",
+                        draft: Some(kept.draft),
+                        good_for: kept.left.as_secs(),
+                        unused,
+                    },
+                ));
             }
         }
         found.sort_by_key(|(other, trace)| (trace.unused.is_some(), other.clone()));
@@ -217,13 +272,27 @@ impl Recall {
     pub fn tiers(&self) -> (Tier, Tier) {
         let (entries, bytes) = self.memory().held();
         let settings = &self.settings;
-        let memory = Tier { entries, most_entries: settings.memory_entries.get(), bytes, most_bytes: settings.memory_bytes };
+        let memory = Tier {
+            entries,
+            most_entries: settings.memory_entries.get(),
+            bytes,
+            most_bytes: settings.memory_bytes,
+        };
         let Held { entries, bytes } = self.disk.as_ref().map(Drafts::held).unwrap_or_default();
-        (memory, Tier { entries, most_entries: settings.disk_entries, bytes, most_bytes: settings.disk_bytes })
+        (
+            memory,
+            Tier {
+                entries,
+                most_entries: settings.disk_entries,
+                bytes,
+                most_bytes: settings.disk_bytes,
+            },
+        )
     }
 
     fn remember(&self, key: &Key, model: &str, said: Said, ttl: Duration) {
-        self.memory().put(key.clone(), (model.into(), said), Instant::now(), ttl);
+        self.memory()
+            .put(key.clone(), (model.into(), said), Instant::now(), ttl);
     }
 
     fn models(&self) -> MutexGuard<'_, Vec<String>> {
@@ -259,9 +328,14 @@ impl AsRef<str> for Key {
 impl Worlds {
     fn there_is(&mut self, world: String, now: Instant) {
         self.seen.insert(world, now);
-        self.seen.retain(|_, at| now.saturating_duration_since(*at) < GRACE);
+        self.seen
+            .retain(|_, at| now.saturating_duration_since(*at) < GRACE);
         if self.seen.len() > MOST_WORLDS {
-            let oldest = self.seen.iter().min_by_key(|(_, at)| **at).map(|(world, _)| world.clone());
+            let oldest = self
+                .seen
+                .iter()
+                .min_by_key(|(_, at)| **at)
+                .map(|(world, _)| world.clone());
             oldest.and_then(|world| self.seen.remove(&world));
         }
     }
@@ -288,8 +362,15 @@ fn phrase_of(key: &str) -> &str {
 
 /// The first thing in which a key of the same phrase differs.
 fn difference(wanted: &str, other: &str) -> Option<&'static str> {
-    const PARTS: [&str; 4] =
-        ["the home was another one", "it was said by a source with other rights", "it was said in another area", "it was said in another language"];
-    let differs = wanted.split(BETWEEN).zip(other.split(BETWEEN)).position(|(one, other)| one != other)?;
+    const PARTS: [&str; 4] = [
+        "the home was another one",
+        "it was said by a source with other rights",
+        "it was said in another area",
+        "it was said in another language",
+    ];
+    let differs = wanted
+        .split(BETWEEN)
+        .zip(other.split(BETWEEN))
+        .position(|(one, other)| one != other)?;
     PARTS.get(differs).copied()
 }

@@ -25,11 +25,18 @@ struct Shown<'a> {
 
 /// Areas, devices, and the properties they have: those that are `allowed`.
 pub(super) fn registry(home: &Home, allowed: impl Fn(&Device, &Property) -> bool) -> String {
-    let mut shown: Vec<Shown<'_>> = home.devices().iter().filter_map(|device| Shown::of(device, &allowed)).collect();
+    let mut shown: Vec<Shown<'_>> = home
+        .devices()
+        .iter()
+        .filter_map(|device| Shown::of(device, &allowed))
+        .collect();
     shown.sort_by_key(|shown| &shown.device.id);
     let usual = usual(&shown);
-    let mut out = String::from("Properties, and the values they take where nothing else is listed\n");
-    for property in Property::standard().filter(|p| shown.iter().any(|shown| shown.device.can(p).is_some())) {
+    let mut out =
+        String::from("Properties, and the values they take where nothing else is listed\n");
+    for property in
+        Property::standard().filter(|p| shown.iter().any(|shown| shown.device.can(p).is_some()))
+    {
         put(&mut out, format_args!("{}\n", standard(&property)));
     }
     out.push_str("\nKinds, and what a device of each can where it lists nothing of its own\n");
@@ -39,7 +46,10 @@ pub(super) fn registry(home: &Home, allowed: impl Fn(&Device, &Property) -> bool
     out.push_str("\nAreas, each after a #, and below it its devices: id, kind, other names after =, what it can after :\n");
     let places = home.areas().iter().map(Some).chain([None]);
     for place in places {
-        let here: Vec<&Shown<'_>> = shown.iter().filter(|shown| shown.device.area.as_ref() == place.map(|area| &area.id)).collect();
+        let here: Vec<&Shown<'_>> = shown
+            .iter()
+            .filter(|shown| shown.device.area.as_ref() == place.map(|area| &area.id))
+            .collect();
         if here.is_empty() {
             continue;
         }
@@ -56,7 +66,11 @@ pub(super) fn registry(home: &Home, allowed: impl Fn(&Device, &Property) -> bool
 
 /// A property of the vocabulary, and what it takes.
 pub(super) fn standard(property: &Property) -> String {
-    format!("{property} {}{}", takes(&Capability::standard(property.clone()).takes), remark(property))
+    format!(
+        "{property} {}{}",
+        takes(&Capability::standard(property.clone()).takes),
+        remark(property)
+    )
 }
 
 /// What its name and range leave open.
@@ -74,12 +88,21 @@ fn remark(property: &Property) -> &'static str {
 fn usual(shown: &[Shown<'_>]) -> BTreeMap<String, String> {
     let mut kinds: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     for shown in shown {
-        *kinds.entry(&shown.kind).or_default().entry(&shown.can).or_default() += 1;
+        *kinds
+            .entry(&shown.kind)
+            .or_default()
+            .entry(&shown.can)
+            .or_default() += 1;
     }
-    let several = kinds.into_iter().filter(|(_, abilities)| abilities.values().sum::<usize>() > 1);
+    let several = kinds
+        .into_iter()
+        .filter(|(_, abilities)| abilities.values().sum::<usize>() > 1);
     let most = several.filter_map(|(kind, abilities)| {
         // The first of equals, whatever the order of the devices.
-        let (can, _) = abilities.into_iter().rev().max_by_key(|(_, count)| *count)?;
+        let (can, _) = abilities
+            .into_iter()
+            .rev()
+            .max_by_key(|(_, count)| *count)?;
         Some((kind.to_owned(), can.to_owned()))
     });
     most.collect()
@@ -87,7 +110,10 @@ fn usual(shown: &[Shown<'_>]) -> BTreeMap<String, String> {
 
 impl<'a> Shown<'a> {
     fn of(device: &'a Device, allowed: impl Fn(&Device, &Property) -> bool) -> Option<Self> {
-        let allowed = device.capabilities.iter().filter(|c| allowed(device, &c.property));
+        let allowed = device
+            .capabilities
+            .iter()
+            .filter(|c| allowed(device, &c.property));
         let can = allowed.map(ability).collect::<Vec<_>>().join(", ");
         let kind = match &device.class {
             Some(class) => format!("{}/{}", device.kind, word(class)),
@@ -110,7 +136,14 @@ fn ability(capability: &Capability) -> String {
 }
 
 fn area_line(out: &mut String, area: &Area) {
-    put(out, format_args!("# {}{}", area.id, names(&area.id, &area.name, &area.aliases)));
+    put(
+        out,
+        format_args!(
+            "# {}{}",
+            area.id,
+            names(&area.id, &area.name, &area.aliases)
+        ),
+    );
     if let Some(floor) = &area.floor {
         put(out, format_args!(", {}", quoted(floor)));
     }
@@ -119,7 +152,14 @@ fn area_line(out: &mut String, area: &Area) {
 
 fn device_line(out: &mut String, shown: &Shown<'_>, usual: &BTreeMap<String, String>) {
     let Shown { device, kind, can } = shown;
-    put(out, format_args!("{} {kind}{}", device.id, names(&device.id, &device.name, &device.aliases)));
+    put(
+        out,
+        format_args!(
+            "{} {kind}{}",
+            device.id,
+            names(&device.id, &device.name, &device.aliases)
+        ),
+    );
     if usual.get(kind) != Some(can) {
         put(out, format_args!(": {can}"));
     }
@@ -128,9 +168,15 @@ fn device_line(out: &mut String, shown: &Shown<'_>, usual: &BTreeMap<String, Str
 
 /// What people call it besides its identifier; the name it was made from says nothing new.
 fn names(id: &Slug, name: &str, aliases: &[String]) -> String {
-    let new = std::iter::once(name).chain(aliases.iter().map(String::as_str)).filter(|name| name.to_lowercase() != id.spoken().to_lowercase());
+    let new = std::iter::once(name)
+        .chain(aliases.iter().map(String::as_str))
+        .filter(|name| name.to_lowercase() != id.spoken().to_lowercase());
     let new = new.map(quoted).collect::<Vec<_>>().join(", ");
-    if new.is_empty() { new } else { format!(" = {new}") }
+    if new.is_empty() {
+        new
+    } else {
+        format!(" = {new}")
+    }
 }
 
 /// A name between quotes, on one line.
@@ -140,17 +186,37 @@ fn quoted(text: &str) -> String {
 
 /// A text that cannot be taken for more than a word of ours: no quotes, no line breaks, nothing that turns the writing around.
 pub(super) fn word(text: &str) -> String {
-    let plain =
-        |c: char| if c.is_control() || matches!(c, '"' | '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}') { ' ' } else { c };
-    text.chars().take(LONGEST_NAME).map(plain).collect::<String>().trim().to_owned()
+    let plain = |c: char| {
+        if c.is_control()
+            || matches!(c, '"' | '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+        {
+            ' '
+        } else {
+            c
+        }
+    };
+    text.chars()
+        .take(LONGEST_NAME)
+        .map(plain)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 fn takes(takes: &Takes) -> String {
     match takes {
         Takes::Choice(words) if words.is_empty() => "one of the device's".to_owned(),
-        Takes::Choice(words) => words.iter().map(|option| word(option)).collect::<Vec<_>>().join("|"),
-        Takes::Number { min, max, unit, .. } if unit.is_empty() => format!("{}..{}", short(*min), short(*max)),
-        Takes::Number { min, max, unit, .. } => format!("{}..{} {}", short(*min), short(*max), word(unit)),
+        Takes::Choice(words) => words
+            .iter()
+            .map(|option| word(option))
+            .collect::<Vec<_>>()
+            .join("|"),
+        Takes::Number { min, max, unit, .. } if unit.is_empty() => {
+            format!("{}..{}", short(*min), short(*max))
+        }
+        Takes::Number { min, max, unit, .. } => {
+            format!("{}..{} {}", short(*min), short(*max), word(unit))
+        }
         Takes::Color => "CSS colour name or #rrggbb".to_owned(),
         Takes::Boolean => "true|false".to_owned(),
         Takes::Trigger => "null".to_owned(),
@@ -177,12 +243,25 @@ mod tests {
     }
 
     fn device(id: &str, kind: &str) -> Device {
-        Device { area: Some(slug("kitchen")), ..Device::new(slug(id), Kind::new(slug(kind))) }
+        Device {
+            area: Some(slug("kitchen")),
+            ..Device::new(slug(id), Kind::new(slug(kind)))
+        }
     }
 
     fn home(devices: Vec<Device>) -> Home {
-        let kitchen = Area { id: slug("kitchen"), name: "Kitchen".into(), aliases: vec!["Küche".into()], floor: Some("downstairs".into()) };
-        let hall = Area { id: slug("hall"), name: "Hall".into(), aliases: Vec::new(), floor: None };
+        let kitchen = Area {
+            id: slug("kitchen"),
+            name: "Kitchen".into(),
+            aliases: vec!["Küche".into()],
+            floor: Some("downstairs".into()),
+        };
+        let hall = Area {
+            id: slug("hall"),
+            name: "Hall".into(),
+            aliases: Vec::new(),
+            floor: None,
+        };
         Home::new(vec![kitchen, hall], devices, Rights::default(), "sayso").unwrap()
     }
 
@@ -190,12 +269,28 @@ mod tests {
     fn a_home_reads_like_this() {
         let mut boiler = device("boiler", "water_heater");
         boiler.aliases = vec!["hot\nwater".into()];
-        boiler.capabilities[1].takes = Takes::Number { min: 40.0, max: 60.0, step: None, unit: "°C".into() };
+        boiler.capabilities[1].takes = Takes::Number {
+            min: 40.0,
+            max: 60.0,
+            step: None,
+            unit: "°C".into(),
+        };
         boiler.capabilities[0].settable = false;
         let mut strip = device("strip", "light");
-        strip.capabilities.push(Capability::standard(Property::Color));
-        let radio = Device { area: None, ..device("radio", "media_player") };
-        let home = home(vec![strip, radio, device("ceiling", "light"), device("spots", "light"), boiler]);
+        strip
+            .capabilities
+            .push(Capability::standard(Property::Color));
+        let radio = Device {
+            area: None,
+            ..device("radio", "media_player")
+        };
+        let home = home(vec![
+            strip,
+            radio,
+            device("ceiling", "light"),
+            device("spots", "light"),
+            boiler,
+        ]);
         let expected = "\
 Properties, and the values they take where nothing else is listed
 power on|off
@@ -224,17 +319,29 @@ radio media_player: power, volume, mute, playback
     #[test]
     fn what_is_not_allowed_is_not_shown() {
         let home = home(vec![device("ceiling", "light"), device("door", "lock")]);
-        let child = registry(&home, |device, property| device.kind.as_str() != "lock" && *property != Property::Brightness);
-        assert!(!child.contains("door") && child.contains("\nceiling light: power\n"), "{child}");
+        let child = registry(&home, |device, property| {
+            device.kind.as_str() != "lock" && *property != Property::Brightness
+        });
+        assert!(
+            !child.contains("door") && child.contains("\nceiling light: power\n"),
+            "{child}"
+        );
         let parent = registry(&home, |_, _| true);
-        assert!(parent.contains("\ndoor lock: lock\n") && parent.contains("\nceiling light: power, brightness\n"), "{parent}");
+        assert!(
+            parent.contains("\ndoor lock: lock\n")
+                && parent.contains("\nceiling light: power, brightness\n"),
+            "{parent}"
+        );
     }
 
     #[test]
     fn the_order_of_announcements_changes_nothing() {
         let devices = ["b", "a", "c"].map(|id| device(id, "light"));
         let turned = devices.iter().rev().cloned().collect();
-        assert_eq!(registry(&home(devices.to_vec()), |_, _| true), registry(&home(turned), |_, _| true));
+        assert_eq!(
+            registry(&home(devices.to_vec()), |_, _| true),
+            registry(&home(turned), |_, _| true)
+        );
     }
 
     #[test]
@@ -246,7 +353,11 @@ radio media_player: power, volume, mute, playback
         let honest = registry(&home(vec![device("lamp", "light")]), |_, _| true);
         let text = registry(&home(vec![lamp]), |_, _| true);
         assert_eq!(text.lines().count(), honest.lines().count(), "{text}");
-        assert!(text.lines().all(|line| line.matches('"').count().is_multiple_of(2)), "{text}");
+        assert!(
+            text.lines()
+                .all(|line| line.matches('"').count().is_multiple_of(2)),
+            "{text}"
+        );
         assert!(!text.contains(['\u{2028}', '\u{202e}']));
     }
 }

@@ -101,10 +101,28 @@ pub(super) struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    pub(super) fn new(ask: &'a Ask, prompt: &Prompt, end: Instant, voice: Option<Arc<Voice>>) -> Self {
+    pub(super) fn new(
+        ask: &'a Ask,
+        prompt: &Prompt,
+        end: Instant,
+        voice: Option<Arc<Voice>>,
+    ) -> Self {
         let untried = ask.in_order();
         let (legs, passed_over, limited) = (Vec::new(), Vec::new(), Vec::new());
-        Self { ask, prompt: Arc::new(prompt.clone()), end, untried, legs, waiting: None, passed_over, limited, spent: None, last: None, voice, calls: 0 }
+        Self {
+            ask,
+            prompt: Arc::new(prompt.clone()),
+            end,
+            untried,
+            legs,
+            waiting: None,
+            passed_over,
+            limited,
+            spent: None,
+            last: None,
+            voice,
+            calls: 0,
+        }
     }
 
     /// Whether there is time for an answer.
@@ -115,9 +133,12 @@ impl<'a> Round<'a> {
     /// Asks until somebody has answered, or nobody is left.
     pub(super) async fn run(mut self) -> Result<Answer, Refusal> {
         loop {
-            let somebody_may_answer = self.waiting.is_some() || self.legs.iter().any(Leg::may_answer);
+            let somebody_may_answer =
+                self.waiting.is_some() || self.legs.iter().any(Leg::may_answer);
             if !somebody_may_answer && !self.ask_next() && self.legs.is_empty() {
-                return Err(self.ask.nobody(self.last.as_ref(), &self.limited, self.spent));
+                return Err(self
+                    .ask
+                    .nobody(self.last.as_ref(), &self.limited, self.spent));
             }
             match self.event().await {
                 Event::Ended(index, called) => {
@@ -138,7 +159,12 @@ impl<'a> Round<'a> {
 
     async fn event(&mut self) -> Event {
         let now = now();
-        let overdue = self.legs.iter().map(|leg| leg.overdue).filter(|overdue| *overdue > now).min();
+        let overdue = self
+            .legs
+            .iter()
+            .map(|leg| leg.overdue)
+            .filter(|overdue| *overdue > now)
+            .min();
         let (legs, waiting) = (&mut self.legs, &mut self.waiting);
         tokio::select! {
             biased;
@@ -173,7 +199,9 @@ impl<'a> Round<'a> {
         lane.record().passed_over += 1;
         match closed {
             Closed::Resting(wait) => self.limited.push((Arc::clone(&lane), wait)),
-            Closed::Spent(wait) => self.spent = Some(self.spent.map_or(wait, |other| other.min(wait))),
+            Closed::Spent(wait) => {
+                self.spent = Some(self.spent.map_or(wait, |other| other.min(wait)))
+            }
             _ => {}
         }
         self.passed_over.push((lane, closed));
@@ -184,7 +212,12 @@ impl<'a> Round<'a> {
     fn wait_for_room(&mut self) -> bool {
         for wanted in [Closed::Full, Closed::Silent] {
             // They stay passed over: the first that has room may be over a limit, or fail, and then the others are still there.
-            let busy: Vec<Arc<Lane>> = self.passed_over.iter().filter(|(_, closed)| *closed == wanted).map(|(lane, _)| Arc::clone(lane)).collect();
+            let busy: Vec<Arc<Lane>> = self
+                .passed_over
+                .iter()
+                .filter(|(_, closed)| *closed == wanted)
+                .map(|(lane, _)| Arc::clone(lane))
+                .collect();
             if busy.is_empty() {
                 continue;
             }
@@ -205,7 +238,15 @@ impl<'a> Round<'a> {
             Closed::Resting(wait) => Some((*wait, index)),
             _ => None,
         };
-        let Some((wait, index)) = self.passed_over.iter().enumerate().filter_map(resting).min() else { return false };
+        let Some((wait, index)) = self
+            .passed_over
+            .iter()
+            .enumerate()
+            .filter_map(resting)
+            .min()
+        else {
+            return false;
+        };
         if wait > self.ask.settings.longest_pause || wait + LEAST > self.left() {
             return false;
         }
@@ -220,28 +261,51 @@ impl<'a> Round<'a> {
     /// At the very last the provider whose breaker opens soonest is asked all the same, as far as the budget for retries goes:
     /// when all are down, a crowd at the door keeps them down.
     fn force(&mut self) -> bool {
-        let open = self.passed_over.extract_if(.., |(_, closed)| matches!(closed, Closed::Open(_)));
-        let soonest = open.min_by_key(|(_, closed)| if let Closed::Open(wait) = closed { *wait } else { Duration::MAX });
-        let Some((lane, _)) = soonest.filter(|_| self.ask.may_retry()) else { return false };
+        let open = self
+            .passed_over
+            .extract_if(.., |(_, closed)| matches!(closed, Closed::Open(_)));
+        let soonest = open.min_by_key(|(_, closed)| {
+            if let Closed::Open(wait) = closed {
+                *wait
+            } else {
+                Duration::MAX
+            }
+        });
+        let Some((lane, _)) = soonest.filter(|_| self.ask.may_retry()) else {
+            return false;
+        };
         let Ok(turn) = lane.enter(&self.prompt, Despite::Breaker) else {
             self.ask.did_not_retry();
             return false;
         };
-        self.set_out(lane, turn, ("nobody else is left, though its breaker is open", true));
+        self.set_out(
+            lane,
+            turn,
+            ("nobody else is left, though its breaker is open", true),
+        );
         true
     }
 
     /// A place has come free, or a rest is over.
     fn take_seat(&mut self, lane: &Arc<Lane>, slot: Option<Slot>) {
-        self.passed_over.retain(|(other, _)| !Arc::ptr_eq(other, lane));
+        self.passed_over
+            .retain(|(other, _)| !Arc::ptr_eq(other, lane));
         let (turn, because) = match slot {
-            Some(slot) => (lane.enter_with(slot, &self.prompt, Despite::Silence), "all were busy, and it has room now"),
-            None => (lane.enter(&self.prompt, Despite::Silence), "its rest is over"),
+            Some(slot) => (
+                lane.enter_with(slot, &self.prompt, Despite::Silence),
+                "all were busy, and it has room now",
+            ),
+            None => (
+                lane.enter(&self.prompt, Despite::Silence),
+                "its rest is over",
+            ),
         };
         match turn {
             Ok(turn) => self.set_out(Arc::clone(lane), turn, (because, true)),
             // It has closed for another reason meanwhile; whoever is full or silent again has had its chance.
-            Err(closed) if !matches!(closed, Closed::Full | Closed::Silent) => self.pass_over(Arc::clone(lane), closed),
+            Err(closed) if !matches!(closed, Closed::Full | Closed::Silent) => {
+                self.pass_over(Arc::clone(lane), closed)
+            }
             Err(_) => {}
         }
     }
@@ -261,7 +325,13 @@ impl<'a> Round<'a> {
     fn set_out(&mut self, lane: Arc<Lane>, turn: Turn, (because, waited_for): (&str, bool)) {
         let (within, begins) = (self.left(), now());
         let beside = self.legs.first().map(|leg| &*leg.lane.name);
-        let passed_over = || self.passed_over.iter().map(|(lane, closed)| format!("{} {closed}", lane.name)).collect::<Vec<_>>().join(", ");
+        let passed_over = || {
+            self.passed_over
+                .iter()
+                .map(|(lane, closed)| format!("{} {closed}", lane.name))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         debug!(
             provider = &*lane.name,
             because,
@@ -276,15 +346,33 @@ impl<'a> Round<'a> {
         if beside.is_some() {
             self.ask.tally.failed_over();
         }
-        let hedge = lane.hedge().filter(|hedge| beside.is_none() && *hedge < turn.patience() && self.ask.may_hedge());
+        let hedge = lane
+            .hedge()
+            .filter(|hedge| beside.is_none() && *hedge < turn.patience() && self.ask.may_hedge());
         if self.legs.iter().any(|leg| leg.hedged) {
             self.ask.hedged();
         }
-        let (overdue, prompt) = (begins + hedge.unwrap_or(turn.patience()), Arc::clone(&self.prompt));
+        let (overdue, prompt) = (
+            begins + hedge.unwrap_or(turn.patience()),
+            Arc::clone(&self.prompt),
+        );
         let (heard, ear) = self.ear();
         let call = Box::pin(async move { called(turn, &prompt, within, ear).await });
-        let (attempts, pauses) = (self.ask.settings.attempts.get(), backoff(self.ask.settings.longest_pause));
-        self.legs.push(Leg { lane, attempts, waited_for, pauses, begins, overdue, hedged: hedge.is_some(), heard, call });
+        let (attempts, pauses) = (
+            self.ask.settings.attempts.get(),
+            backoff(self.ask.settings.longest_pause),
+        );
+        self.legs.push(Leg {
+            lane,
+            attempts,
+            waited_for,
+            pauses,
+            begins,
+            overdue,
+            hedged: hedge.is_some(),
+            heard,
+            call,
+        });
     }
 
     /// What to do after a call: end, try again, or leave it at that.
@@ -292,7 +380,12 @@ impl<'a> Round<'a> {
         let error = match called {
             Called::Answered(draft, usage) => {
                 let (provider, model) = (Arc::clone(&leg.lane.name), Arc::clone(&leg.lane.model));
-                return Some(Ok(Answer { draft, provider, model, usage }));
+                return Some(Ok(Answer {
+                    draft,
+                    provider,
+                    model,
+                    usage,
+                }));
             }
             Called::ShutOut(error) => {
                 self.ask.did_not_retry();
@@ -316,7 +409,12 @@ impl<'a> Round<'a> {
         let pause = after.max(full_jitter(leg.pauses.next().unwrap_or_default()));
         let too_slow = now().saturating_duration_since(leg.begins) >= SLOW || pause > LONG_PAUSE;
         let elsewhere = too_slow && (!self.legs.is_empty() || self.is_anybody_ready());
-        if leg.attempts == 0 || elsewhere || leg.lane.is_open() || pause + LEAST > self.left() || !self.ask.may_retry() {
+        if leg.attempts == 0
+            || elsewhere
+            || leg.lane.is_open()
+            || pause + LEAST > self.left()
+            || !self.ask.may_retry()
+        {
             self.move_on(leg, error);
         } else {
             self.try_again(leg, pause, error);
@@ -326,7 +424,11 @@ impl<'a> Round<'a> {
 
     fn try_again(&mut self, mut leg: Leg, pause: Duration, error: ProviderError) {
         debug!(provider = &*leg.lane.name, %error, ?pause, "asking again");
-        let (lane, prompt, tally) = (Arc::clone(&leg.lane), Arc::clone(&self.prompt), Arc::clone(&self.ask.tally));
+        let (lane, prompt, tally) = (
+            Arc::clone(&leg.lane),
+            Arc::clone(&self.prompt),
+            Arc::clone(&self.ask.tally),
+        );
         let within = self.left().saturating_sub(pause);
         let (heard, ear) = self.ear();
         leg.heard = heard;
@@ -349,7 +451,10 @@ impl<'a> Round<'a> {
     fn ear(&mut self) -> (Arc<AtomicBool>, Option<Ear>) {
         self.calls += 1;
         let (call, heard) = (self.calls, Arc::<AtomicBool>::default());
-        (Arc::clone(&heard), self.voice.clone().map(|voice| Ear { voice, call, heard }))
+        (
+            Arc::clone(&heard),
+            self.voice.clone().map(|voice| Ear { voice, call, heard }),
+        )
     }
 
     fn move_on(&mut self, leg: Leg, error: ProviderError) {
@@ -370,7 +475,11 @@ impl<'a> Round<'a> {
     /// Calls that have begun end by themselves.
     fn leave(&mut self) {
         let now = now();
-        let under_way = self.legs.drain(..).filter(|leg| leg.begins <= now).map(|leg| leg.call);
+        let under_way = self
+            .legs
+            .drain(..)
+            .filter(|leg| leg.begins <= now)
+            .map(|leg| leg.call);
         let mut under_way = under_way.peekable();
         if under_way.peek().is_some() {
             self.ask.leave(under_way);
@@ -379,7 +488,9 @@ impl<'a> Round<'a> {
 
     /// The time left for asking.
     fn left(&self) -> Duration {
-        self.end.saturating_duration_since(now()).saturating_sub(MARGIN)
+        self.end
+            .saturating_duration_since(now())
+            .saturating_sub(MARGIN)
     }
 }
 
@@ -414,7 +525,9 @@ impl Leg {
 /// 200 ms, 400 ms, 800 ms, ... up to `longest`.
 fn backoff(longest: Duration) -> ExponentialBackoff {
     let first = u64::try_from(FIRST_PAUSE.as_millis()).unwrap_or(u64::MAX);
-    ExponentialBackoff::from_millis(2).factor(first / 2).max_delay(longest)
+    ExponentialBackoff::from_millis(2)
+        .factor(first / 2)
+        .max_delay(longest)
 }
 
 /// Drawn evenly from zero to `pause`. Source: M. Brooker, "Exponential Backoff And Jitter", AWS 2015.

@@ -89,12 +89,21 @@ impl Spoken {
             return;
         }
         if self.actions == Actions::Begun {
-            self.actions = if c == ']' { Actions::Empty } else { Actions::Some };
+            self.actions = if c == ']' {
+                Actions::Empty
+            } else {
+                Actions::Some
+            };
         }
         match c {
             '"' => self.inside = Inside::Text(self.begun()),
             '{' | '[' => {
-                if self.depth == 1 && self.after_colon && self.key == "actions" && c == '[' && self.actions == Actions::Unseen {
+                if self.depth == 1
+                    && self.after_colon
+                    && self.key == "actions"
+                    && c == '['
+                    && self.actions == Actions::Unseen
+                {
                     self.actions = Actions::Begun;
                 }
                 self.depth += 1;
@@ -117,7 +126,14 @@ impl Spoken {
                 return Made::Key;
             }
             (1, true) if self.key == "question" => self.asks_back = true,
-            (1, true) if self.key == "speech" && self.actions == Actions::Empty && !self.asks_back && self.said.is_empty() => return Made::Speech,
+            (1, true)
+                if self.key == "speech"
+                    && self.actions == Actions::Empty
+                    && !self.asks_back
+                    && self.said.is_empty() =>
+            {
+                return Made::Speech;
+            }
             _ => {}
         }
         Made::Nothing
@@ -128,7 +144,12 @@ impl Spoken {
             (Escape::None, '\\') => self.escape = Escape::Begun,
             (Escape::None, '"') => self.inside = Inside::Structure,
             (Escape::None, c) => self.letter(made, c),
-            (Escape::Begun, 'u') => self.escape = Escape::Unicode { value: 0, digits: 0 },
+            (Escape::Begun, 'u') => {
+                self.escape = Escape::Unicode {
+                    value: 0,
+                    digits: 0,
+                }
+            }
             (Escape::Begun, c) => {
                 self.escape = Escape::None;
                 self.letter(made, unescaped(c));
@@ -136,7 +157,10 @@ impl Spoken {
             (Escape::Unicode { value, digits }, c) => {
                 let value = value * 16 + c.to_digit(16).unwrap_or_default();
                 if digits < 3 {
-                    self.escape = Escape::Unicode { value, digits: digits + 1 };
+                    self.escape = Escape::Unicode {
+                        value,
+                        digits: digits + 1,
+                    };
                 } else {
                     self.escape = Escape::None;
                     self.code(made, value);
@@ -151,7 +175,9 @@ impl Spoken {
             return;
         }
         let whole = match self.half.take() {
-            Some(high) if LOW.contains(&value) => 0x1_0000 + ((high - HIGH.start()) << 10) + (value - LOW.start()),
+            Some(high) if LOW.contains(&value) => {
+                0x1_0000 + ((high - HIGH.start()) << 10) + (value - LOW.start())
+            }
             _ => value,
         };
         // Half a character is none: the whole answer will not be read.
@@ -167,7 +193,8 @@ impl Spoken {
             Made::Speech => match audible(c) {
                 Some(' ') => self.gap += usize::from(!self.said.is_empty()),
                 Some(c) => {
-                    self.said.extend(std::iter::repeat_n(' ', std::mem::take(&mut self.gap)));
+                    self.said
+                        .extend(std::iter::repeat_n(' ', std::mem::take(&mut self.gap)));
                     self.said.push(c);
                 }
                 None => {}

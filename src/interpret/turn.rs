@@ -61,12 +61,20 @@ pub(super) struct Turn {
 
 impl Turn {
     pub(super) fn new(lane: Arc<Lane>, leave: Leave, slot: Slot) -> Self {
-        Self { lane, leave, settled: false, slot: Some(slot) }
+        Self {
+            lane,
+            leave,
+            settled: false,
+            slot: Some(slot),
+        }
     }
 
     /// Whether the call tells if a provider that kept failing works again.
     pub(super) fn is_on_trial(&self) -> bool {
-        matches!(self.lane.record().breaker.position(), Position::HalfOpen { .. })
+        matches!(
+            self.lane.record().breaker.position(),
+            Position::HalfOpen { .. }
+        )
     }
 
     pub(super) fn patience(&self) -> Duration {
@@ -74,21 +82,34 @@ impl Turn {
     }
 
     /// Makes the call and reads the answer. An answer that cannot be read is the provider's fault.
-    pub(super) async fn ask(mut self, prompt: &Prompt, within: Duration, ear: Option<&Ear>) -> Result<(Draft, Usage), ProviderError> {
+    pub(super) async fn ask(
+        mut self,
+        prompt: &Prompt,
+        within: Duration,
+        ear: Option<&Ear>,
+    ) -> Result<(Draft, Usage), ProviderError> {
         let begun = now();
         let (called, first) = match ear {
             None => (self.lane.endpoint.call(prompt, within).await, None),
             Some(ear) => self.listen(prompt, within, ear).await,
         };
-        let used = called.as_ref().map_or(Usage::default(), |completion| completion.usage);
+        let used = called
+            .as_ref()
+            .map_or(Usage::default(), |completion| completion.usage);
         let answer = called.and_then(|completion| {
-            let draft = read(&completion.body).map_err(|error| ProviderError::Malformed { why: error.to_string() })?;
+            let draft = read(&completion.body).map_err(|error| ProviderError::Malformed {
+                why: error.to_string(),
+            })?;
             Ok((draft, completion.usage))
         });
         self.settled = true;
         match &answer {
             Ok(_) => self.lane.widen(),
-            Err(ProviderError::Limited { .. } | ProviderError::Troubled { .. } | ProviderError::Unreachable { .. }) => self.lane.narrow(&mut self.slot),
+            Err(
+                ProviderError::Limited { .. }
+                | ProviderError::Troubled { .. }
+                | ProviderError::Unreachable { .. },
+            ) => self.lane.narrow(&mut self.slot),
             Err(_) => {}
         }
         let end = first.unwrap_or_else(now);
@@ -97,14 +118,22 @@ impl Turn {
     }
 
     /// The same call, overheard while the answer comes; and when its first piece came.
-    async fn listen(&self, prompt: &Prompt, within: Duration, ear: &Ear) -> (Result<Completion, ProviderError>, Option<Instant>) {
+    async fn listen(
+        &self,
+        prompt: &Prompt,
+        within: Duration,
+        ear: &Ear,
+    ) -> (Result<Completion, ProviderError>, Option<Instant>) {
         let (sender, mut pieces) = mpsc::channel::<String>(PIECES);
         let listening = async {
             let (mut spoken, mut first) = (Spoken::default(), None);
             while let Some(piece) = pieces.recv().await {
                 if first.is_none() {
                     first = Some(now());
-                    self.lane.record().overdue.retain(|(id, _)| *id != self.leave.id);
+                    self.lane
+                        .record()
+                        .overdue
+                        .retain(|(id, _)| *id != self.leave.id);
                     ear.heard.store(true, Ordering::Relaxed);
                 }
                 spoken.push(&piece);
@@ -116,7 +145,10 @@ impl Turn {
             }
             first
         };
-        tokio::join!(self.lane.endpoint.call_streaming(prompt, within, sender), listening)
+        tokio::join!(
+            self.lane.endpoint.call_streaming(prompt, within, sender),
+            listening
+        )
     }
 
     fn book(&self, answer: &Result<(Draft, Usage), ProviderError>, used: Usage, took: Duration) {
@@ -126,7 +158,15 @@ impl Turn {
         if is_counted {
             lane.quota.correct(self.leave.input, used.input);
         }
-        lane.quota.settle(self.leave.tokens, if is_counted { lane.counted(used) } else { self.leave.tokens.into() }, now);
+        lane.quota.settle(
+            self.leave.tokens,
+            if is_counted {
+                lane.counted(used)
+            } else {
+                self.leave.tokens.into()
+            },
+            now,
+        );
         lane.paid(self.leave.cost, lane.cost(used));
         let mut record = lane.record();
         record.calls += 1;
@@ -137,7 +177,11 @@ impl Turn {
             Ok(_) => {
                 let ms = took.as_secs_f64() * 1e3;
                 record.latencies.add(took, now);
-                record.mean_ms = Some(record.mean_ms.map_or(ms, |mean| mean * (1.0 - NEWEST) + ms * NEWEST));
+                record.mean_ms = Some(
+                    record
+                        .mean_ms
+                        .map_or(ms, |mean| mean * (1.0 - NEWEST) + ms * NEWEST),
+                );
                 record.last_error = None;
                 Verdict::Good
             }
@@ -148,15 +192,31 @@ impl Turn {
                 lane.book_error(&mut record, error, now)
             }
         };
-        let change = record.breaker.settle(self.leave.pass, verdict, now, rand::random());
+        let change = record
+            .breaker
+            .settle(self.leave.pass, verdict, now, rand::random());
         drop(record);
-        if change.is_some() || matches!(answer.as_ref().map_err(ProviderError::disposition), Err(Disposition::Next { .. } | Disposition::Bench)) {
+        if change.is_some()
+            || matches!(
+                answer.as_ref().map_err(ProviderError::disposition),
+                Err(Disposition::Next { .. } | Disposition::Bench)
+            )
+        {
             lane.standing.send_replace(());
         }
         match change {
             Some(Change::Opened(open_for)) => {
-                let why = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                warn!(provider = &*lane.name, why, seconds = open_for.as_secs(), "provider keeps failing, left alone for a while");
+                let why = answer
+                    .as_ref()
+                    .err()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                warn!(
+                    provider = &*lane.name,
+                    why,
+                    seconds = open_for.as_secs(),
+                    "provider keeps failing, left alone for a while"
+                );
             }
             Some(Change::Closed) => info!(provider = &*lane.name, "provider works again"),
             None => {}
@@ -198,9 +258,13 @@ impl Drop for Turn {
         record.overdue.retain(|(id, _)| *id != self.leave.id);
         if !self.settled {
             // It may have gone out, and then the provider counts it.
-            self.lane.quota.settle(self.leave.tokens, self.leave.tokens.into(), now());
+            self.lane
+                .quota
+                .settle(self.leave.tokens, self.leave.tokens.into(), now());
             self.lane.paid(self.leave.cost, Money(0));
-            record.breaker.settle(self.leave.pass, Verdict::Unknown, now(), 0.0);
+            record
+                .breaker
+                .settle(self.leave.pass, Verdict::Unknown, now(), 0.0);
         }
     }
 }

@@ -30,7 +30,11 @@ struct Speaking {
 impl Voice {
     /// Nothing said yet for the command of this id.
     pub fn new(id: String, say: Say) -> Self {
-        Self { id, say, speaking: Mutex::default() }
+        Self {
+            id,
+            say,
+            speaking: Mutex::default(),
+        }
     }
 
     fn speaking(&self) -> MutexGuard<'_, Speaking> {
@@ -40,7 +44,10 @@ impl Voice {
     /// The call of this number has said so much by now. Where another is speaking it is not heard, yet.
     pub(super) fn hear(&self, call: u64, said: &str) {
         let mut speaking = self.speaking();
-        if speaking.over || said.is_empty() || speaking.speaker.is_some_and(|speaker| speaker != call) {
+        if speaking.over
+            || said.is_empty()
+            || speaking.speaker.is_some_and(|speaker| speaker != call)
+        {
             return;
         }
         if speaking.speaker.is_none() {
@@ -68,7 +75,9 @@ impl Voice {
         let mut speaking = self.speaking();
         speaking.over = true;
         match speech {
-            Some(speech) if speaking.speaker.is_some() && speech.starts_with(&speaking.said) => self.go_on(&mut speaking, speech, true),
+            Some(speech) if speaking.speaker.is_some() && speech.starts_with(&speaking.said) => {
+                self.go_on(&mut speaking, speech, true)
+            }
             Some(speech) => {
                 if speaking.speaker.is_some() {
                     self.piece(&mut speaking, "", (false, true));
@@ -82,14 +91,26 @@ impl Voice {
     }
 
     fn go_on(&self, speaking: &mut Speaking, said: &str, last: bool) {
-        let Some(new) = said.get(speaking.said.len()..).filter(|new| last || !new.is_empty()) else { return };
+        let Some(new) = said
+            .get(speaking.said.len()..)
+            .filter(|new| last || !new.is_empty())
+        else {
+            return;
+        };
         speaking.said.push_str(new);
         self.piece(speaking, new, (last, false));
     }
 
     fn piece(&self, speaking: &mut Speaking, text: &str, (last, cut): (bool, bool)) {
         speaking.n += 1;
-        (self.say)(Piece { id: self.id.clone(), answer: speaking.answer, n: speaking.n, text: text.to_owned(), last, cut });
+        (self.say)(Piece {
+            id: self.id.clone(),
+            answer: speaking.answer,
+            n: speaking.n,
+            text: text.to_owned(),
+            last,
+            cut,
+        });
     }
 }
 
@@ -112,9 +133,20 @@ mod tests {
     fn voice() -> (Voice, Arc<Mutex<Vec<String>>>) {
         let heard = Arc::<Mutex<Vec<String>>>::default();
         let ear = Arc::clone(&heard);
-        let say = move |Piece { answer, n, text, last, cut, .. }: Piece| {
-            let marks = [(cut, "!"), (last, ".")].map(|(is, mark)| if is { mark } else { "" }).concat();
-            ear.lock().unwrap().push(format!("{answer}.{n}:{text}{marks}"));
+        let say = move |Piece {
+                            answer,
+                            n,
+                            text,
+                            last,
+                            cut,
+                            ..
+                        }: Piece| {
+            let marks = [(cut, "!"), (last, ".")]
+                .map(|(is, mark)| if is { mark } else { "" })
+                .concat();
+            ear.lock()
+                .unwrap()
+                .push(format!("{answer}.{n}:{text}{marks}"));
         };
         (Voice::new("c1".to_owned(), Box::new(say)), heard)
     }

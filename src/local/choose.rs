@@ -19,21 +19,36 @@ pub(super) enum Chosen {
 pub(super) fn choose(lexicon: &Lexicon, text: &str, choices: &[Choice]) -> Option<Chosen> {
     let plain = lexicon.spelling.plain(text);
     let said = telling(lexicon, &plain);
-    let is = |forms: &[String]| forms.iter().any(|form| telling(lexicon, &lexicon.spelling.plain(form)) == said);
+    let is = |forms: &[String]| {
+        forms
+            .iter()
+            .any(|form| telling(lexicon, &lexicon.spelling.plain(form)) == said)
+    };
     let choosing = &lexicon.choosing;
-    let whole = |word: &[&str]| lexicon.senses(word).any(|(length, sense)| length == word.len() && sense == Sense::Place(Place::House));
+    let whole = |word: &[&str]| {
+        lexicon
+            .senses(word)
+            .any(|(length, sense)| length == word.len() && sense == Sense::Place(Place::House))
+    };
     if is(&choosing.all) || whole(&said) {
         return Some(Chosen::All);
     }
-    let listed = choices.iter().filter(|choice| !choice.names.is_empty()).count();
+    let listed = choices
+        .iter()
+        .filter(|choice| !choice.names.is_empty())
+        .count();
     if is(&choosing.last) {
         return listed.checked_sub(1).map(Chosen::One);
     }
     if let Some(at) = choosing.order.iter().position(|forms| is(forms)) {
         return (at < listed).then_some(Chosen::One(at));
     }
-    let named: Vec<&str> = said.into_iter().filter(|word| !choosing.one.iter().any(|one| one == word)).collect();
-    let mut fits = (0..choices.len()).filter(|&i| !named.is_empty() && has_all(lexicon, &choices[i], &named));
+    let named: Vec<&str> = said
+        .into_iter()
+        .filter(|word| !choosing.one.iter().any(|one| one == word))
+        .collect();
+    let mut fits =
+        (0..choices.len()).filter(|&i| !named.is_empty() && has_all(lexicon, &choices[i], &named));
     let first = fits.next()?;
     let only = fits.next().is_none();
     only.then_some(Chosen::One(first))
@@ -41,15 +56,32 @@ pub(super) fn choose(lexicon: &Lexicon, text: &str, choices: &[Choice]) -> Optio
 
 /// The words that tell something: no article, no "please", no "in".
 fn telling<'a>(lexicon: &Lexicon, plain: &'a str) -> Vec<&'a str> {
-    let is_filler = |word: &str| lexicon.senses(&[word]).any(|(_, sense)| matches!(sense, Sense::Article | Sense::Skip | Sense::In));
-    words(plain).into_iter().filter(|word| !matches!(*word, "," | "." | "!") && !is_filler(word)).collect()
+    let is_filler = |word: &str| {
+        lexicon
+            .senses(&[word])
+            .any(|(_, sense)| matches!(sense, Sense::Article | Sense::Skip | Sense::In))
+    };
+    words(plain)
+        .into_iter()
+        .filter(|word| !matches!(*word, "," | "." | "!") && !is_filler(word))
+        .collect()
 }
 
 /// Whether every word is one of its names or places.
 fn has_all(lexicon: &Lexicon, choice: &Choice, named: &[&str]) -> bool {
-    let canonical: Vec<Phrase> = choice.names.iter().chain(&choice.places).map(|name| Phrase::new(name, None, None)).collect();
-    let plain: Vec<_> = canonical.iter().map(|name| lexicon.spelling.plain(name.text())).collect();
-    named.iter().all(|word| plain.iter().any(|name| words(name).contains(word)))
+    let canonical: Vec<Phrase> = choice
+        .names
+        .iter()
+        .chain(&choice.places)
+        .map(|name| Phrase::new(name, None, None))
+        .collect();
+    let plain: Vec<_> = canonical
+        .iter()
+        .map(|name| lexicon.spelling.plain(name.text()))
+        .collect();
+    named
+        .iter()
+        .all(|word| plain.iter().any(|name| words(name).contains(word)))
 }
 
 #[cfg(test)]
@@ -58,9 +90,19 @@ mod tests {
 
     #[test]
     fn an_answer_fits_one_choice_or_none() {
-        let lexicon: Lexicon = include_str!("../../config/language/en.toml").parse().unwrap();
-        let choice = |name: &str, place: &str| Choice { names: vec![name.to_owned()], places: vec![place.to_owned()], actions: Vec::new() };
-        let choices = [choice("Ceiling light", "Kitchen"), choice("Ceiling light", "Living room"), choice("Floor lamp", "Living room")];
+        let lexicon: Lexicon = include_str!("../../config/language/en.toml")
+            .parse()
+            .unwrap();
+        let choice = |name: &str, place: &str| Choice {
+            names: vec![name.to_owned()],
+            places: vec![place.to_owned()],
+            actions: Vec::new(),
+        };
+        let choices = [
+            choice("Ceiling light", "Kitchen"),
+            choice("Ceiling light", "Living room"),
+            choice("Floor lamp", "Living room"),
+        ];
         for (text, chosen) in [
             ("the first one", Some(0)),
             ("second", Some(1)),
@@ -78,10 +120,18 @@ mod tests {
             ("yes", None),
             ("", None),
         ] {
-            assert_eq!(choose(&lexicon, text, &choices), chosen.map(Chosen::One), "{text}");
+            assert_eq!(
+                choose(&lexicon, text, &choices),
+                chosen.map(Chosen::One),
+                "{text}"
+            );
         }
         for text in ["both", "all of them", "everywhere"] {
-            assert_eq!(choose(&lexicon, text, &choices), Some(Chosen::All), "{text}");
+            assert_eq!(
+                choose(&lexicon, text, &choices),
+                Some(Chosen::All),
+                "{text}"
+            );
         }
     }
 }

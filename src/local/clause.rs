@@ -56,7 +56,10 @@ pub(super) enum What {
 
 /// One thing, or one group, that is spoken of.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a word that was said or not")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word that was said or not"
+)]
 pub(super) struct Target {
     pub(super) what: What,
     pub(super) all: bool,
@@ -76,13 +79,25 @@ pub(super) struct Target {
 impl Target {
     /// It, without anything else said of it.
     pub(super) fn new(what: What) -> Self {
-        Self { what, all: false, both: false, places: Vec::new(), maybe: Vec::new(), also: None, many: false, trailing: false }
+        Self {
+            what,
+            all: false,
+            both: false,
+            places: Vec::new(),
+            maybe: Vec::new(),
+            also: None,
+            many: false,
+            trailing: false,
+        }
     }
 }
 
 /// One thing wished or asked.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a word that was said or not")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word that was said or not"
+)]
 pub(super) struct Clause {
     pub(super) ask: Option<Ask>,
     pub(super) act: Option<Act>,
@@ -116,6 +131,12 @@ impl Clause {
     /// Whether it says of whom, and nothing of what yet.
     pub(super) fn is_only_named(&self) -> bool {
         let named = !self.targets.is_empty() || !self.places.is_empty();
-        named && *self == Self { targets: self.targets.clone(), places: self.places.clone(), ..Self::default() }
+        named
+            && *self
+                == Self {
+                    targets: self.targets.clone(),
+                    places: self.places.clone(),
+                    ..Self::default()
+                }
     }
 }

@@ -20,7 +20,15 @@ const LEAST_KELVIN: f64 = 1000.0;
 const LEAST_LIGHT: f64 = 1.0;
 
 /// Kinds that are not started and stopped by their power: they have something else to start, or guard.
-const NOT_BY_POWER: [&str; 7] = ["light", "media_player", "climate", "alarm_control_panel", "siren", "lock", "cover"];
+const NOT_BY_POWER: [&str; 7] = [
+    "light",
+    "media_player",
+    "climate",
+    "alarm_control_panel",
+    "siren",
+    "lock",
+    "cover",
+];
 
 /// One property, what to do with it, and the value.
 pub(super) type Deed = (Property, Op, Option<Value>);
@@ -55,14 +63,28 @@ impl Deeds<'_> {
     }
 
     fn put(&self, device: &Device, property: Option<u16>, amount: Amount) -> Option<Deed> {
-        let fits = |capability: &&Capability| capability.settable && self.value(capability, amount).is_some();
+        let fits = |capability: &&Capability| {
+            capability.settable && self.value(capability, amount).is_some()
+        };
         let capability = if let Some(property) = property.map(|p| self.property(p)) {
             let white = match amount {
                 Amount::White(_) => *property == Property::Color,
-                Amount::Number(n) | Amount::Measured(n, _) => device.kind.as_str() == "light" && *property == Property::Temperature && n >= LEAST_KELVIN,
+                Amount::Number(n) | Amount::Measured(n, _) => {
+                    device.kind.as_str() == "light"
+                        && *property == Property::Temperature
+                        && n >= LEAST_KELVIN
+                }
                 _ => false,
             };
-            capability(device, if white { &Property::ColorTemp } else { property }).filter(fits)?
+            capability(
+                device,
+                if white {
+                    &Property::ColorTemp
+                } else {
+                    property
+                },
+            )
+            .filter(fits)?
         } else if matches!(amount, Amount::Number(_)) && device.kind.as_str() == "media_player" {
             // "set the tv to 20" may be a channel.
             return None;
@@ -79,7 +101,8 @@ impl Deeds<'_> {
             only(device.capabilities.iter().filter(fits))?
         };
         let value = self.value(capability, amount)?;
-        let dark = capability.property == Property::Brightness && matches!(value, Value::Number(n) if n < 0.0);
+        let dark = capability.property == Property::Brightness
+            && matches!(value, Value::Number(n) if n < 0.0);
         (!dark).then(|| (capability.property.clone(), Op::Set, Some(value)))
     }
 
@@ -88,7 +111,9 @@ impl Deeds<'_> {
         let written = self.names.options[option as usize].to_lowercase();
         let plain = self.lexicon.spelling.plain(&written);
         let said = words(&plain);
-        let is_state = |(length, sense)| length == said.len() && matches!(sense, Sense::State(State::On | State::Off));
+        let is_state = |(length, sense)| {
+            length == said.len() && matches!(sense, Sense::State(State::On | State::Off))
+        };
         matches!(plain.as_ref(), "on" | "off") || self.lexicon.senses(&said).any(is_state)
     }
 
@@ -106,7 +131,9 @@ impl Deeds<'_> {
         match amount {
             Amount::Level(_) if of_kind == Property::Temperature => None,
             Amount::Number(_) | Amount::Level(_) => Some(of_kind),
-            Amount::Measured(_, unit) => Some(of_kind).filter(|p| (self.names.units[usize::from(unit)] == "%") != (*p == Property::Temperature)),
+            Amount::Measured(_, unit) => Some(of_kind).filter(|p| {
+                (self.names.units[usize::from(unit)] == "%") != (*p == Property::Temperature)
+            }),
             Amount::Color(_) | Amount::Hex(_) => Some(Property::Color),
             Amount::White(_) => Some(Property::ColorTemp),
             Amount::Choice(_) => None,
@@ -121,17 +148,28 @@ impl Deeds<'_> {
                     Amount::Number(n) => n,
                     Amount::Measured(n, said) => self.in_unit(n, said, unit)?,
                     Amount::White(kelvin) if capability.property == Property::ColorTemp => kelvin,
-                    Amount::Level(Level::Low) => Some(LEAST_LIGHT).filter(|_| capability.property == Property::Brightness)?,
-                    Amount::Level(level) if unit == "%" => min + (max - min) * level.percent()? / 100.0,
+                    Amount::Level(Level::Low) => {
+                        Some(LEAST_LIGHT).filter(|_| capability.property == Property::Brightness)?
+                    }
+                    Amount::Level(level) if unit == "%" => {
+                        min + (max - min) * level.percent()? / 100.0
+                    }
                     _ => return None,
                 };
                 (number >= *min && number <= *max).then_some(Value::Number(number))
             }
-            (Takes::Color, Amount::Color(color)) => Some(Value::text(&self.lexicon.colors[usize::from(color)])),
-            (Takes::Color, Amount::Hex([r, g, b])) => Some(Value::Text(format!("#{r:02x}{g:02x}{b:02x}"))),
+            (Takes::Color, Amount::Color(color)) => {
+                Some(Value::text(&self.lexicon.colors[usize::from(color)]))
+            }
+            (Takes::Color, Amount::Hex([r, g, b])) => {
+                Some(Value::Text(format!("#{r:02x}{g:02x}{b:02x}")))
+            }
             (Takes::Choice(options), Amount::Choice(said)) if !is_fixed(&capability.property) => {
                 let said = &self.names.options[said as usize];
-                options.iter().find(|option| same(option, said)).map(|option| Value::text(option))
+                options
+                    .iter()
+                    .find(|option| same(option, said))
+                    .map(|option| Value::text(option))
             }
             _ => None,
         }
@@ -141,7 +179,11 @@ impl Deeds<'_> {
     fn in_unit(&self, n: f64, said: u16, unit: &str) -> Option<f64> {
         match (self.names.units[usize::from(said)].as_str(), unit) {
             (said, own) if said == own => Some(n),
-            ("°" | "°C", "°C" | "°F" | "°") if !(unit == "°F" && self.names.units[usize::from(said)] == "°C") => Some(n),
+            ("°" | "°C", "°C" | "°F" | "°")
+                if !(unit == "°F" && self.names.units[usize::from(said)] == "°C") =>
+            {
+                Some(n)
+            }
             ("°F", "°C") => Some((((n - 32.0) / 1.8) * 10.0).round() / 10.0),
             ("°C", "°F") => Some(n * 1.8 + 32.0),
             _ => None,
@@ -167,32 +209,61 @@ impl Deeds<'_> {
             // A warmer light is a redder one: fewer kelvin.
             Some(Property::Temperature) if warmth => Property::ColorTemp,
             Some(property) => property,
-            None => self.main_property(device, Amount::Level(Level::Half)).or_else(|| device.can(&Property::Temperature).map(|c| c.property.clone()))?,
+            None => self
+                .main_property(device, Amount::Level(Level::Half))
+                .or_else(|| {
+                    device
+                        .can(&Property::Temperature)
+                        .map(|c| c.property.clone())
+                })?,
         };
         let capability = capability(device, &property).filter(|c| c.settable)?;
         let property = capability.property.clone();
-        let Takes::Number { unit, min, max, .. } = &capability.takes else { return None };
+        let Takes::Number { unit, min, max, .. } = &capability.takes else {
+            return None;
+        };
         let opens = property == Property::Position;
         // "lights up" may mean on; only what goes up and down by nature does so without a verb.
-        if step.bare && step.vertical && step.property.is_none() && !opens && property != Property::Temperature {
+        if step.bare
+            && step.vertical
+            && step.property.is_none()
+            && !opens
+            && property != Property::Temperature
+        {
             return None;
         }
         if opens && step.vertical && step.by.is_none() {
-            return Some((property, Op::Set, Some(Value::Number(if step.up { 100.0 } else { 0.0 }))));
+            return Some((
+                property,
+                Op::Set,
+                Some(Value::Number(if step.up { 100.0 } else { 0.0 })),
+            ));
         }
         let by = match step.by {
             None => None,
-            Some(amount) => Some(self.amount_by(amount, unit, step.property.is_some() || property == Property::Volume).filter(|by| *by <= max - min)?),
+            Some(amount) => Some(
+                self.amount_by(
+                    amount,
+                    unit,
+                    step.property.is_some() || property == Property::Volume,
+                )
+                .filter(|by| *by <= max - min)?,
+            ),
         };
         let up = step.up != (property == Property::ColorTemp && warmth);
-        Some((property, if up { Op::Increase } else { Op::Decrease }, by.map(Value::Number)))
+        Some((
+            property,
+            if up { Op::Increase } else { Op::Decrease },
+            by.map(Value::Number),
+        ))
     }
 
     fn amount_by(&self, amount: Amount, unit: &str, property_is_said: bool) -> Option<f64> {
         let degrees = unit.starts_with('°');
         let by = match amount {
             Amount::Number(n) if property_is_said || (degrees && n <= 5.0) => n,
-            Amount::Measured(n, said) => match (self.names.units[usize::from(said)].as_str(), unit) {
+            Amount::Measured(n, said) => match (self.names.units[usize::from(said)].as_str(), unit)
+            {
                 ("°F", "°C") => (n / 1.8 * 10.0).round() / 10.0,
                 ("°C", "°F") => n * 1.8,
                 _ => self.in_unit(n, said, unit)?,
@@ -206,7 +277,10 @@ impl Deeds<'_> {
         let (property, value) = match (property, asked) {
             (Some(property), Some(Asked::At(amount))) => {
                 let property = self.property(property);
-                (property.clone(), Some(self.value(device.can(property)?, amount)?))
+                (
+                    property.clone(),
+                    Some(self.value(device.can(property)?, amount)?),
+                )
             }
             (Some(property), Some(Asked::Is(state))) => {
                 let property = self.property(property);
@@ -241,19 +315,31 @@ impl Deeds<'_> {
 fn capability<'a>(device: &'a Device, property: &Property) -> Option<&'a Capability> {
     let name = device.name.to_lowercase();
     let belongs = |own: &Property| {
-        let before = own.name().strip_suffix(property.name()).and_then(|rest| rest.strip_suffix('_'));
-        !own.is_standard() && before.is_some_and(|before| name.split(' ').any(|word| word == before))
+        let before = own
+            .name()
+            .strip_suffix(property.name())
+            .and_then(|rest| rest.strip_suffix('_'));
+        !own.is_standard()
+            && before.is_some_and(|before| name.split(' ').any(|word| word == before))
     };
-    device.can(property).or_else(|| only(device.capabilities.iter().filter(|c| belongs(&c.property))))
+    device
+        .can(property)
+        .or_else(|| only(device.capabilities.iter().filter(|c| belongs(&c.property))))
 }
 
 /// What a sensor reads, where its name ends with that: "outdoor temperature".
 fn named_reading(device: &Device) -> Option<Property> {
     let says = |property: &Property| {
         let spoken = property.name().replace('_', " ");
-        std::iter::once(&device.name).chain(&device.aliases).any(|name| name.to_lowercase().ends_with(&spoken))
+        std::iter::once(&device.name)
+            .chain(&device.aliases)
+            .any(|name| name.to_lowercase().ends_with(&spoken))
     };
-    let reading = device.capabilities.iter().find(|c| says(&c.property)).or_else(|| only(device.capabilities.iter()))?;
+    let reading = device
+        .capabilities
+        .iter()
+        .find(|c| says(&c.property))
+        .or_else(|| only(device.capabilities.iter()))?;
     (device.kind.as_str() == "sensor").then(|| reading.property.clone())
 }
 
@@ -275,28 +361,43 @@ fn same(one: &str, other: &str) -> bool {
 /// Sets a choice, where the device has it.
 fn set(device: &Device, property: &Property, value: &str) -> Option<Deed> {
     let capability = device.can(property).filter(|c| c.settable)?;
-    let Takes::Choice(options) = &capability.takes else { return None };
-    options.iter().any(|o| o == value).then(|| (property.clone(), Op::Set, Some(Value::text(value))))
+    let Takes::Choice(options) = &capability.takes else {
+        return None;
+    };
+    options
+        .iter()
+        .any(|o| o == value)
+        .then(|| (property.clone(), Op::Set, Some(Value::text(value))))
 }
 
 fn position(device: &Device, to: f64) -> Option<Deed> {
-    device.can(&Property::Position).filter(|c| c.settable).map(|c| (c.property.clone(), Op::Set, Some(Value::Number(to))))
+    device
+        .can(&Property::Position)
+        .filter(|c| c.settable)
+        .map(|c| (c.property.clone(), Op::Set, Some(Value::Number(to))))
 }
 
 fn switch(device: &Device, on: bool, mode: Option<&str>) -> Option<Deed> {
     match device.kind.as_str() {
         "scene" if on => set(device, &Property::Scene, "activated"),
         "script" if on => set(device, &Property::Script, "run"),
-        "vacuum" if on && device.can(&Property::Power).is_none() => set(device, &Property::Vacuum, "cleaning"),
-        "climate" if device.can(&Property::Power).is_none() => set(device, &Property::HvacMode, if on { mode? } else { "off" }),
-        "valve" if device.can(&Property::Power).is_none() => position(device, if on { 100.0 } else { 0.0 }),
+        "vacuum" if on && device.can(&Property::Power).is_none() => {
+            set(device, &Property::Vacuum, "cleaning")
+        }
+        "climate" if device.can(&Property::Power).is_none() => {
+            set(device, &Property::HvacMode, if on { mode? } else { "off" })
+        }
+        "valve" if device.can(&Property::Power).is_none() => {
+            position(device, if on { 100.0 } else { 0.0 })
+        }
         _ => set(device, &Property::Power, word(on)),
     }
 }
 
 /// Started or stopped by its power: a pump, a coffee machine.
 fn run(device: &Device, on: bool) -> Option<Deed> {
-    set(device, &Property::Power, word(on)).filter(|_| !NOT_BY_POWER.contains(&device.kind.as_str()))
+    set(device, &Property::Power, word(on))
+        .filter(|_| !NOT_BY_POWER.contains(&device.kind.as_str()))
 }
 
 /// Wishes that one property of the device answers.
@@ -304,12 +405,21 @@ fn plain(device: &Device, wish: Wish) -> Option<Deed> {
     let kind = device.kind.as_str();
     match wish {
         Wish::Shut => position(device, 0.0).or_else(|| switch(device, false, None)),
-        Wish::Toggle => set(device, &Property::Power, "on").map(|(property, ..)| (property, Op::Toggle, None)),
+        Wish::Toggle => {
+            set(device, &Property::Power, "on").map(|(property, ..)| (property, Op::Toggle, None))
+        }
         Wish::Open(open) => position(device, if open { 100.0 } else { 0.0 }),
-        Wish::Extend(out) => position(device, if out { 100.0 } else { 0.0 }).filter(|_| device.class.as_deref() == Some("awning")),
-        Wish::Lock(lock) => set(device, &Property::Lock, if lock { "locked" } else { "unlocked" }),
+        Wish::Extend(out) => position(device, if out { 100.0 } else { 0.0 })
+            .filter(|_| device.class.as_deref() == Some("awning")),
+        Wish::Lock(lock) => set(
+            device,
+            &Property::Lock,
+            if lock { "locked" } else { "unlocked" },
+        ),
         Wish::Stop => match kind {
-            "cover" | "valve" => position(device, 0.0).map(|(property, ..)| (property, Op::Stop, None)),
+            "cover" | "valve" => {
+                position(device, 0.0).map(|(property, ..)| (property, Op::Stop, None))
+            }
             "fan" => set(device, &Property::Power, "off"),
             "vacuum" => set(device, &Property::Vacuum, "stopped"),
             _ => set(device, &Property::Playback, "stopped").or_else(|| run(device, false)),
@@ -333,13 +443,21 @@ fn plain(device: &Device, wish: Wish) -> Option<Deed> {
             "lawn_mower" => set(device, &Property::Mower, "mowing"),
             _ => set(device, &Property::Playback, "playing"),
         },
-        Wish::Skip(next) => set(device, &Property::Playback, if next { "next" } else { "previous" }),
+        Wish::Skip(next) => set(
+            device,
+            &Property::Playback,
+            if next { "next" } else { "previous" },
+        ),
         Wish::Mute(mute) => set(device, &Property::Mute, word(mute)),
-        Wish::Dock => set(device, &Property::Vacuum, "docked").or_else(|| set(device, &Property::Mower, "docked")),
+        Wish::Dock => set(device, &Property::Vacuum, "docked")
+            .or_else(|| set(device, &Property::Mower, "docked")),
         Wish::Locate => set(device, &Property::Vacuum, "located"),
         Wish::Clean => set(device, &Property::Vacuum, "cleaning"),
         Wish::Mow => set(device, &Property::Mower, "mowing"),
-        Wish::Press => device.can(&Property::Press).filter(|c| c.settable).map(|c| (c.property.clone(), Op::Set, None)),
+        Wish::Press => device
+            .can(&Property::Press)
+            .filter(|c| c.settable)
+            .map(|c| (c.property.clone(), Op::Set, None)),
         Wish::Arm(on) if kind == "alarm_control_panel" => set(device, &Property::Power, word(on)),
         _ => None,
     }
@@ -351,15 +469,30 @@ fn is_so(capability: &Capability, state: State) -> Option<Value> {
     match &capability.takes {
         Takes::Boolean => Some(Value::Flag(on)),
         // As discovery has it: "detected", "clear".
-        Takes::Choice(words) if !capability.settable && words.len() == 2 => Some(Value::text(&words[usize::from(!on)])),
+        Takes::Choice(words) if !capability.settable && words.len() == 2 => {
+            Some(Value::text(&words[usize::from(!on)]))
+        }
         _ => None,
     }
 }
 
 /// What a sensor senses, where that is all it does: whether a window is open.
 fn sensed(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
-    let [capability] = device.capabilities.as_slice() else { return None };
-    let opens = || ["contact", "door", "window", "opening", "open", "garage_door", "gate"].contains(&capability.property.name());
+    let [capability] = device.capabilities.as_slice() else {
+        return None;
+    };
+    let opens = || {
+        [
+            "contact",
+            "door",
+            "window",
+            "opening",
+            "open",
+            "garage_door",
+            "gate",
+        ]
+        .contains(&capability.property.name())
+    };
     let flag = match state {
         State::Open => opens().then_some(true)?,
         State::Closed => opens().then_some(false)?,
@@ -369,7 +502,10 @@ fn sensed(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
     };
     let value = match &capability.takes {
         Takes::Boolean => Value::Flag(flag),
-        Takes::Choice(words) => words.iter().find(|word| *word == state.word()).map(|word| Value::text(word))?,
+        Takes::Choice(words) => words
+            .iter()
+            .find(|word| *word == state.word())
+            .map(|word| Value::text(word))?,
         _ => return None,
     };
     (!capability.settable).then(|| (capability.property.clone(), Some(value)))
@@ -384,26 +520,43 @@ fn asked_state(device: &Device, state: State) -> Option<(Property, Option<Value>
 }
 
 fn asked_of(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
-    let text = |property: Property, value: &str| device.can(&property).map(|_| (property, Some(Value::text(value))));
+    let text = |property: Property, value: &str| {
+        device
+            .can(&property)
+            .map(|_| (property, Some(Value::text(value))))
+    };
     match state {
-        State::On | State::Off => text(Property::Power, word(state == State::On)).or_else(|| asked_on(device, state == State::On)),
-        State::Open | State::Up => device.can(&Property::Position).map(|c| (c.property.clone(), Some(Value::Number(100.0)))),
-        State::Closed | State::Down => device.can(&Property::Position).map(|c| (c.property.clone(), Some(Value::Number(0.0)))),
+        State::On | State::Off => text(Property::Power, word(state == State::On))
+            .or_else(|| asked_on(device, state == State::On)),
+        State::Open | State::Up => device
+            .can(&Property::Position)
+            .map(|c| (c.property.clone(), Some(Value::Number(100.0)))),
+        State::Closed | State::Down => device
+            .can(&Property::Position)
+            .map(|c| (c.property.clone(), Some(Value::Number(0.0)))),
         State::Locked => text(Property::Lock, "locked"),
         State::Unlocked => text(Property::Lock, "unlocked"),
         State::Playing => text(Property::Playback, "playing"),
-        State::Paused => text(Property::Playback, "paused").or_else(|| text(Property::Vacuum, "paused")),
-        State::Stopped => text(Property::Playback, "stopped").or_else(|| text(Property::Vacuum, "stopped")),
+        State::Paused => {
+            text(Property::Playback, "paused").or_else(|| text(Property::Vacuum, "paused"))
+        }
+        State::Stopped => {
+            text(Property::Playback, "stopped").or_else(|| text(Property::Vacuum, "stopped"))
+        }
         State::Muted => text(Property::Mute, "on"),
         State::Cleaning => text(Property::Vacuum, "cleaning"),
-        State::Docked => text(Property::Vacuum, "docked").or_else(|| text(Property::Mower, "docked")),
+        State::Docked => {
+            text(Property::Vacuum, "docked").or_else(|| text(Property::Mower, "docked"))
+        }
     }
 }
 
 /// Whether what has no power is on: heating that is not off, a valve that is open.
 fn asked_on(device: &Device, on: bool) -> Option<(Property, Option<Value>)> {
     match device.kind.as_str() {
-        "climate" => device.can(&Property::HvacMode).map(|c| (c.property.clone(), (!on).then(|| Value::text("off")))),
+        "climate" => device
+            .can(&Property::HvacMode)
+            .map(|c| (c.property.clone(), (!on).then(|| Value::text("off")))),
         "valve" => asked_state(device, if on { State::Open } else { State::Closed }),
         "vacuum" if on => asked_state(device, State::Cleaning),
         _ => None,
@@ -420,5 +573,15 @@ fn main_state(device: &Device) -> Option<Property> {
         // "what is the thermostat set to"
         return device.can(&P::Temperature).map(|c| c.property.clone());
     }
-    [P::Lock, P::Position, P::Power, P::Vacuum, P::Mower, P::HvacMode, P::Playback].into_iter().find(|p| device.can(p).is_some())
+    [
+        P::Lock,
+        P::Position,
+        P::Power,
+        P::Vacuum,
+        P::Mower,
+        P::HvacMode,
+        P::Playback,
+    ]
+    .into_iter()
+    .find(|p| device.can(p).is_some())
 }

@@ -23,14 +23,26 @@ pub struct Explanation {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.spans.iter().map(|(words, _)| words.chars().count()).max().unwrap_or_default();
+        let width = self
+            .spans
+            .iter()
+            .map(|(words, _)| words.chars().count())
+            .max()
+            .unwrap_or_default();
         for (words, senses) in &self.spans {
-            let senses = if senses.is_empty() { "?  stands for nothing".to_owned() } else { senses.join(" | ") };
+            let senses = if senses.is_empty() {
+                "?  stands for nothing".to_owned()
+            } else {
+                senses.join(" | ")
+            };
             writeln!(f, "  {words:width$}  {senses}")?;
         }
         match &self.verdict {
             Err(why) => write!(f, "  silent: {why}"),
-            Ok(Draft { question: Some(question), .. }) => write!(f, "  asks: {question}"),
+            Ok(Draft {
+                question: Some(question),
+                ..
+            }) => write!(f, "  asks: {question}"),
             Ok(draft) => {
                 let mut between = "";
                 for action in &draft.actions {
@@ -67,16 +79,28 @@ impl Reading<'_> {
     pub(super) fn explain(&self, text: &str) -> Explanation {
         let plain = self.lexicon.spelling.plain(text);
         let (spans, silence) = Spans::try_of(&plain, self.lexicon, self.names);
-        let said = spans.runs().zip(spans.iter().map(|senses| senses.iter().map(|&sense| self.describe(sense)).collect())).collect();
+        let said = spans
+            .runs()
+            .zip(
+                spans
+                    .iter()
+                    .map(|senses| senses.iter().map(|&sense| self.describe(sense)).collect()),
+            )
+            .collect();
         let verdict = match silence {
             Some(silence) => Err(silence.to_string()),
             None => self.draft(text).ok_or_else(|| self.why_silent(&spans)),
         };
-        Explanation { spans: said, verdict }
+        Explanation {
+            spans: said,
+            verdict,
+        }
     }
 
     fn why_silent(&self, spans: &Spans) -> String {
-        let Some(ways) = Self::ways(spans) else { return "it can be taken in too many ways".to_owned() };
+        let Some(ways) = Self::ways(spans) else {
+            return "it can be taken in too many ways".to_owned();
+        };
         let mut furthest = Came::Span(0);
         let mut through = Vec::new();
         for way in 0..ways {
@@ -106,10 +130,28 @@ impl Reading<'_> {
             Err(at) if at < senses.len() => return Came::Span(at),
             Err(_) => return Came::End,
         };
-        let finder = Finder { home: self.home, names: self.names, deeds: Deeds { lexicon: self.lexicon, names: self.names }, here: self.here };
+        let finder = Finder {
+            home: self.home,
+            names: self.names,
+            deeds: Deeds {
+                lexicon: self.lexicon,
+                names: self.names,
+            },
+            here: self.here,
+        };
         for clause in &clauses {
-            let Some(wish) = wish(clause) else { return Came::Clause };
-            if !clause.again && finder.all(&Sought { clause, wish, before: &[] }).is_none() {
+            let Some(wish) = wish(clause) else {
+                return Came::Clause;
+            };
+            if !clause.again
+                && finder
+                    .all(&Sought {
+                        clause,
+                        wish,
+                        before: &[],
+                    })
+                    .is_none()
+            {
                 return Came::Devices(self.nobody(clause));
             }
         }
@@ -119,11 +161,24 @@ impl Reading<'_> {
     /// Why no device was found that does what the clause wants.
     fn nobody(&self, clause: &Clause) -> String {
         let here = |place: &Place| *place == Place::Here && self.here.is_none();
-        if clause.places.iter().chain(clause.targets.iter().flat_map(|t| &t.places)).any(here) {
+        if clause
+            .places
+            .iter()
+            .chain(clause.targets.iter().flat_map(|t| &t.places))
+            .any(here)
+        {
             return "\"here\" is not known: the command has no area".to_owned();
         }
-        let spoken: Vec<String> = clause.targets.iter().map(|target| self.spoken_of(target)).collect();
-        let of = if spoken.is_empty() { "what is spoken of".to_owned() } else { spoken.join(", ") };
+        let spoken: Vec<String> = clause
+            .targets
+            .iter()
+            .map(|target| self.spoken_of(target))
+            .collect();
+        let of = if spoken.is_empty() {
+            "what is spoken of".to_owned()
+        } else {
+            spoken.join(", ")
+        };
         format!("{of}: none that is there does that, takes that value, or is surely meant")
     }
 
@@ -134,8 +189,17 @@ impl Reading<'_> {
             What::Room => String::new(),
             What::It | What::Them => "what was spoken of before".to_owned(),
         };
-        let places: Vec<String> = target.places.iter().map(|&place| self.describe(Sense::Place(place))).collect();
-        [vec![what], places].concat().into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" in ")
+        let places: Vec<String> = target
+            .places
+            .iter()
+            .map(|&place| self.describe(Sense::Place(place)))
+            .collect();
+        [vec![what], places]
+            .concat()
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" in ")
     }
 
     /// A sense in words.
@@ -143,11 +207,17 @@ impl Reading<'_> {
         let names = self.names;
         match sense {
             Sense::Skip => "filler".to_owned(),
-            Sense::Place(Place::Area(area)) => format!("area {}", self.home.areas()[usize::from(area)].name),
-            Sense::Place(Place::Floor(floor)) => format!("floor {}", names.floors[usize::from(floor)]),
+            Sense::Place(Place::Area(area)) => {
+                format!("area {}", self.home.areas()[usize::from(area)].name)
+            }
+            Sense::Place(Place::Floor(floor)) => {
+                format!("floor {}", names.floors[usize::from(floor)])
+            }
             Sense::Place(place) => format!("place {place:?}").to_lowercase(),
             Sense::Act(act) => format!("do {act:?}").to_lowercase(),
-            Sense::Split(act, _) => format!("do {act:?}, with its other part to come").to_lowercase(),
+            Sense::Split(act, _) => {
+                format!("do {act:?}, with its other part to come").to_lowercase()
+            }
             Sense::Particle(_) => "other part of the verb".to_owned(),
             Sense::Gerund(act) => format!("doing {act:?}").to_lowercase(),
             Sense::State(state) => format!("state {}", state.word()),
@@ -165,18 +235,37 @@ impl Reading<'_> {
             Sense::Noun(noun, many) => {
                 let noun = &names.nouns[usize::from(noun)];
                 let forms = if many { &noun.many } else { &noun.one };
-                format!("noun {}", forms.first().or(noun.one.first()).map_or("", String::as_str))
+                format!(
+                    "noun {}",
+                    forms
+                        .first()
+                        .or(noun.one.first())
+                        .map_or("", String::as_str)
+                )
             }
             Sense::Called(id, noun) => {
                 let mut devices: Vec<&str> = Vec::new();
-                let whole = names.called[id as usize].devices.iter().any(|(_, whole)| *whole);
+                let whole = names.called[id as usize]
+                    .devices
+                    .iter()
+                    .any(|(_, whole)| *whole);
                 for (device, is_whole) in &names.called[id as usize].devices {
                     if *is_whole || !whole {
                         devices.push(self.home.devices()[*device as usize].id.as_str());
                     }
                 }
-                let as_well = noun.map(|(noun, many)| format!(", {}", self.describe(Sense::Noun(noun, many)))).unwrap_or_default();
-                format!("{} {}{as_well}", if whole { "name of" } else { "part of the name of" }, devices.join(", "))
+                let as_well = noun
+                    .map(|(noun, many)| format!(", {}", self.describe(Sense::Noun(noun, many))))
+                    .unwrap_or_default();
+                format!(
+                    "{} {}{as_well}",
+                    if whole {
+                        "name of"
+                    } else {
+                        "part of the name of"
+                    },
+                    devices.join(", ")
+                )
             }
             Sense::Choice(option) => format!("option {}", names.options[option as usize]),
             plain => format!("{plain:?}").to_lowercase(),
@@ -189,7 +278,10 @@ impl fmt::Display for Silence {
         match self {
             Self::Empty => f.write_str("there is nothing to read"),
             Self::TooLong => f.write_str("it is longer than a command is"),
-            Self::Unknown(word) => write!(f, "`{word}` stands for nothing known, and one unexplained word is left to a model"),
+            Self::Unknown(word) => write!(
+                f,
+                "`{word}` stands for nothing known, and one unexplained word is left to a model"
+            ),
         }
     }
 }

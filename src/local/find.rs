@@ -22,7 +22,19 @@ pub(super) enum Found {
 }
 
 /// Kinds that "everything off" does not mean: they guard, or have no off.
-const NOT_EVERYTHING: [&str; 11] = ["alarm_control_panel", "siren", "lock", "scene", "script", "button", "vacuum", "lawn_mower", "climate", "valve", "sensor"];
+const NOT_EVERYTHING: [&str; 11] = [
+    "alarm_control_panel",
+    "siren",
+    "lock",
+    "scene",
+    "script",
+    "button",
+    "vacuum",
+    "lawn_mower",
+    "climate",
+    "valve",
+    "sensor",
+];
 
 /// Finds what is spoken of in one home.
 pub(super) struct Finder<'a> {
@@ -45,14 +57,26 @@ impl Finder<'_> {
     /// What the clause speaks of. `None` where that is nothing, or not sure.
     pub(super) fn all(&self, sought: &Sought<'_>) -> Option<Vec<Found>> {
         let clause = sought.clause;
-        if clause.places.iter().chain(clause.targets.iter().flat_map(|t| &t.places)).any(|p| *p == Place::Here) && self.here.is_none() {
+        if clause
+            .places
+            .iter()
+            .chain(clause.targets.iter().flat_map(|t| &t.places))
+            .any(|p| *p == Place::Here)
+            && self.here.is_none()
+        {
             return None;
         }
         if clause.targets.is_empty() {
-            let same = self.before_again(sought).filter(|_| clause.places.is_empty() && clause.act != Some(Act::LockUp));
+            let same = self
+                .before_again(sought)
+                .filter(|_| clause.places.is_empty() && clause.act != Some(Act::LockUp));
             return Some(vec![same.or_else(|| self.implied(sought, None))?]);
         }
-        clause.targets.iter().map(|target| self.target(sought, target)).collect()
+        clause
+            .targets
+            .iter()
+            .map(|target| self.target(sought, target))
+            .collect()
     }
 
     fn target(&self, sought: &Sought<'_>, target: &Target) -> Option<Found> {
@@ -60,36 +84,62 @@ impl Finder<'_> {
             return Some(found);
         }
         if !target.maybe.is_empty() {
-            let near = Target { places: target.maybe.clone(), maybe: Vec::new(), ..target.clone() };
+            let near = Target {
+                places: target.maybe.clone(),
+                maybe: Vec::new(),
+                ..target.clone()
+            };
             if let Some(found) = self.target(sought, &near) {
                 return Some(found);
             }
         }
-        let is_group = target.all || matches!(target.what, What::Noun(_, true)) || self.is_everything(target);
+        let is_group =
+            target.all || matches!(target.what, What::Noun(_, true)) || self.is_everything(target);
         if !(is_group || sought.clause.except.is_empty()) {
             return None;
         }
         match target.what {
-            What::It if sought.before.is_empty() && self.is_of_a_place(sought, target) => self.implied(sought, Some(target)),
+            What::It if sought.before.is_empty() && self.is_of_a_place(sought, target) => {
+                self.implied(sought, Some(target))
+            }
             What::It | What::Them if sought.before.is_empty() => None,
             What::It if sought.before.len() > 1 && sought.clause.targets.len() > 1 => None,
             What::It | What::Them => self.before_again(sought),
             What::Room => self.implied(sought, Some(target)),
             What::Noun(noun, many) => self.noun(sought, target, (noun, many)),
-            What::Called(_, Some((noun, _))) if target.all => self.noun(sought, target, (noun, true)),
-            What::Called(id, noun) => {
-                self.called(sought, target, id).or_else(|| self.noun(sought, target, noun?).filter(|_| self.none_called(sought, target, id)))
+            What::Called(_, Some((noun, _))) if target.all => {
+                self.noun(sought, target, (noun, true))
             }
+            What::Called(id, noun) => self.called(sought, target, id).or_else(|| {
+                self.noun(sought, target, noun?)
+                    .filter(|_| self.none_called(sought, target, id))
+            }),
         }
     }
 
     /// "set the ac fan to high": not a fan, but how that of the ac blows.
     fn its_fan(&self, sought: &Sought<'_>, target: &Target) -> Option<Found> {
-        let is_fan = |noun: u16| self.names.nouns[usize::from(noun)].kinds.iter().any(|kind| kind == "fan");
+        let is_fan = |noun: u16| {
+            self.names.nouns[usize::from(noun)]
+                .kinds
+                .iter()
+                .any(|kind| kind == "fan")
+        };
         target.also.filter(|&noun| is_fan(noun))?;
-        let Wish::Put(None, amount @ Amount::Choice(_)) = sought.wish else { return None };
-        let its = Sought { wish: Wish::Put(standard("fan_mode"), amount), ..*sought };
-        self.target(&its, &Target { also: None, ..target.clone() })
+        let Wish::Put(None, amount @ Amount::Choice(_)) = sought.wish else {
+            return None;
+        };
+        let its = Sought {
+            wish: Wish::Put(standard("fan_mode"), amount),
+            ..*sought
+        };
+        self.target(
+            &its,
+            &Target {
+                also: None,
+                ..target.clone()
+            },
+        )
     }
 
     /// "make it brighter in here", "make it 21 degrees": what nothing was said of before is how it is there.
@@ -99,7 +149,8 @@ impl Finder<'_> {
         let measured = matches!(clause.amount, Some(Amount::Measured(..)));
         let tells = match clause.act {
             Some(Act::Set) => {
-                let colored = clause.amount.is_some_and(Amount::is_color) && Self::place_is_said(sought, Some(target));
+                let colored = clause.amount.is_some_and(Amount::is_color)
+                    && Self::place_is_said(sought, Some(target));
                 (clause.more.is_some() && place_is_known) || measured || colored
             }
             // "turn it down to 19 degrees"
@@ -113,9 +164,15 @@ impl Finder<'_> {
     }
 
     /// What is to be done to the device. What is called a mode can be a scene, and nothing else.
-    pub(super) fn deeds(&self, sought: &Sought<'_>, device: u32, mode: Option<&str>) -> Option<Vec<Deed>> {
+    pub(super) fn deeds(
+        &self,
+        sought: &Sought<'_>,
+        device: u32,
+        mode: Option<&str>,
+    ) -> Option<Vec<Deed>> {
         let device = self.device(device);
-        let as_mode = sought.clause.mode && sought.clause.amount.is_none() && sought.clause.ask.is_none();
+        let as_mode =
+            sought.clause.mode && sought.clause.amount.is_none() && sought.clause.ask.is_none();
         let deeds = self.deeds.of(sought.wish, device, mode)?;
         (!as_mode || matches!(device.kind.as_str(), "scene" | "script")).then_some(deeds)
     }
@@ -134,7 +191,12 @@ impl Finder<'_> {
 
     /// Whether the device is where the phrase says.
     fn inside(&self, sought: &Sought<'_>, target: Option<&Target>, device: u32) -> bool {
-        let at_one = |places: &[Place]| places.is_empty() || places.iter().any(|&place| self.names.is_at(device, place, self.here));
+        let at_one = |places: &[Place]| {
+            places.is_empty()
+                || places
+                    .iter()
+                    .any(|&place| self.names.is_at(device, place, self.here))
+        };
         at_one(&sought.clause.places) && target.is_none_or(|target| at_one(&target.places))
     }
 
@@ -144,16 +206,26 @@ impl Finder<'_> {
 
     /// The devices again that the clause before was about, as far as they can do this too.
     fn before_again(&self, sought: &Sought<'_>) -> Option<Found> {
-        let able: Vec<_> = sought.before.iter().filter_map(|&d| Some((d, self.deeds(sought, d, None)?))).collect();
+        let able: Vec<_> = sought
+            .before
+            .iter()
+            .filter_map(|&d| Some((d, self.deeds(sought, d, None)?)))
+            .collect();
         (!able.is_empty()).then_some(Found::These(able))
     }
 
     fn named_here(&self, sought: &Sought<'_>, target: &Target, id: u32) -> Vec<u32> {
         let called = &self.names.called[id as usize].devices;
-        let fits = |&&(device, _): &&(u32, bool)| self.inside(sought, Some(target), device) && target.also.is_none_or(|noun| self.is_a(noun, device));
+        let fits = |&&(device, _): &&(u32, bool)| {
+            self.inside(sought, Some(target), device)
+                && target.also.is_none_or(|noun| self.is_a(noun, device))
+        };
         let here: Vec<(u32, bool)> = called.iter().filter(fits).copied().collect();
         let whole = here.iter().any(|(_, whole)| *whole);
-        here.into_iter().filter(|(_, is_whole)| !whole || *is_whole).map(|(device, _)| device).collect()
+        here.into_iter()
+            .filter(|(_, is_whole)| !whole || *is_whole)
+            .map(|(device, _)| device)
+            .collect()
     }
 
     fn none_called(&self, sought: &Sought<'_>, target: &Target, id: u32) -> bool {
@@ -167,14 +239,18 @@ impl Finder<'_> {
             _ => found.first().and_then(|&d| self.mode_in_name(d)),
         };
         if let [single] = found.as_slice() {
-            return self.these(sought, &[*single], mode).filter(|_| !target.both);
+            return self
+                .these(sought, &[*single], mode)
+                .filter(|_| !target.both);
         }
         let able = self.able(sought, &found, mode);
         if (self.names.called[id as usize].many || target.many) && !target.both {
             return self.group(sought, Some(target), able, mode);
         }
         if target.all || target.both {
-            return (!target.both || able.len() == 2).then(|| self.these(sought, &able, mode)).flatten();
+            return (!target.both || able.len() == 2)
+                .then(|| self.these(sought, &able, mode))
+                .flatten();
         }
         match self.nearest(sought, Some(target), able).as_slice() {
             [] => None,
@@ -190,12 +266,18 @@ impl Finder<'_> {
     /// What "on" means for the "bedroom heating".
     fn mode_in_name(&self, device: u32) -> Option<&str> {
         let nouns = (0..self.names.nouns.len()).filter_map(|noun| u16::try_from(noun).ok());
-        nouns.filter(|&noun| self.has_noun(noun, device)).find_map(|noun| self.mode(noun))
+        nouns
+            .filter(|&noun| self.has_noun(noun, device))
+            .find_map(|noun| self.mode(noun))
     }
 
     /// Those of the devices that can do what is wished.
     fn able(&self, sought: &Sought<'_>, devices: &[u32], mode: Option<&str>) -> Vec<u32> {
-        devices.iter().copied().filter(|&d| self.deeds(sought, d, mode).is_some()).collect()
+        devices
+            .iter()
+            .copied()
+            .filter(|&d| self.deeds(sought, d, mode).is_some())
+            .collect()
     }
 
     /// Those in the area where it was said, if there are any and no place was said.
@@ -203,37 +285,72 @@ impl Finder<'_> {
         if self.here.is_none() || Self::place_is_said(sought, target) {
             return devices;
         }
-        let here: Vec<u32> = devices.iter().copied().filter(|&d| self.names.is_at(d, Place::Here, self.here)).collect();
+        let here: Vec<u32> = devices
+            .iter()
+            .copied()
+            .filter(|&d| self.names.is_at(d, Place::Here, self.here))
+            .collect();
         if here.is_empty() { devices } else { here }
     }
 
     /// All of these; `None` where one of them cannot, or there is none.
     fn these(&self, sought: &Sought<'_>, devices: &[u32], mode: Option<&str>) -> Option<Found> {
-        let done: Option<Vec<_>> = devices.iter().map(|&d| Some((d, self.deeds(sought, d, mode)?))).collect();
+        let done: Option<Vec<_>> = devices
+            .iter()
+            .map(|&d| Some((d, self.deeds(sought, d, mode)?)))
+            .collect();
         done.filter(|done| !done.is_empty()).map(Found::These)
     }
 
-    fn noun(&self, sought: &Sought<'_>, target: &Target, (noun, many): (u16, bool)) -> Option<Found> {
+    fn noun(
+        &self,
+        sought: &Sought<'_>,
+        target: &Target,
+        (noun, many): (u16, bool),
+    ) -> Option<Found> {
         let meant = &self.names.nouns[usize::from(noun)];
         if meant.everything && !matches!(sought.wish, Wish::Switch(_) | Wish::Open(false)) {
             return None;
         }
         // "set the scene", "press the button": those have names.
-        if meant.kinds.iter().any(|kind| matches!(kind.as_str(), "scene" | "script" | "button")) && !target.all {
+        if meant
+            .kinds
+            .iter()
+            .any(|kind| matches!(kind.as_str(), "scene" | "script" | "button"))
+            && !target.all
+        {
             return None;
         }
         let mode = self.mode(noun);
         let telling = self.telling(noun);
-        let is_both = |d: u32| target.also.is_none_or(|also| also == noun || self.is_a(also, d));
-        let mut fits: Vec<u32> = self.everyone().filter(|&d| self.fits(noun, d, telling) && self.inside(sought, Some(target), d) && is_both(d)).collect();
+        let is_both = |d: u32| {
+            target
+                .also
+                .is_none_or(|also| also == noun || self.is_a(also, d))
+        };
+        let mut fits: Vec<u32> = self
+            .everyone()
+            .filter(|&d| {
+                self.fits(noun, d, telling) && self.inside(sought, Some(target), d) && is_both(d)
+            })
+            .collect();
         // A cover that nothing says is a blind is one only where no other is.
-        let surely = |d: u32| self.has_noun(noun, d) || self.device(d).class.as_ref().is_some_and(|class| meant.classes.contains(class));
+        let surely = |d: u32| {
+            self.has_noun(noun, d)
+                || self
+                    .device(d)
+                    .class
+                    .as_ref()
+                    .is_some_and(|class| meant.classes.contains(class))
+        };
         if (meant.narrow || !meant.classes.is_empty()) && fits.iter().any(|&d| surely(d)) {
             fits.retain(|&d| surely(d));
         }
         let asks_which = sought.clause.ask == Some(Ask::What) && sought.clause.state.is_some();
         if many || target.all || target.both || meant.everything || asks_which {
-            let meant = self.without_exceptions(sought, fits).filter(|_| !self.excepts_where_unsure(sought, target))?;
+            let meant = self
+                .without_exceptions(sought, fits)
+                .filter(|_| !self.excepts_where_unsure(sought, target))?;
             let able = self.able(sought, &meant, mode);
             if sought.wish == Wish::Open(true) && able.len() < meant.len() {
                 // Of "the doors" only the garage's can open: that is not what was meant.
@@ -243,8 +360,16 @@ impl Finder<'_> {
         }
         let able = self.able(sought, &fits, mode);
         // "set the thermostat to 100": not the sauna, because it alone goes that high.
-        let too_much = |d: &u32| !able.contains(d) && self.device(*d).can(&Property::Temperature).is_some();
-        if matches!(sought.wish, Wish::Put(_, Amount::Number(_) | Amount::Measured(..) | Amount::Choice(_))) && fits.iter().any(too_much) {
+        let too_much =
+            |d: &u32| !able.contains(d) && self.device(*d).can(&Property::Temperature).is_some();
+        if matches!(
+            sought.wish,
+            Wish::Put(
+                _,
+                Amount::Number(_) | Amount::Measured(..) | Amount::Choice(_)
+            )
+        ) && fits.iter().any(too_much)
+        {
             return None;
         }
         if !matches!(sought.wish, Wish::Open(_)) || able.is_empty() {
@@ -254,10 +379,19 @@ impl Finder<'_> {
         if fits.len() < 2 {
             return self.these(sought, &fits, mode);
         }
-        let so_named: Vec<u32> = fits.iter().copied().filter(|&d| self.has_noun(noun, d)).collect();
-        let of_a_place = Self::place_is_said(sought, Some(target)) || fits.iter().all(|&d| self.names.is_at(d, Place::Here, self.here));
+        let so_named: Vec<u32> = fits
+            .iter()
+            .copied()
+            .filter(|&d| self.has_noun(noun, d))
+            .collect();
+        let of_a_place = Self::place_is_said(sought, Some(target))
+            || fits
+                .iter()
+                .all(|&d| self.names.is_at(d, Place::Here, self.here));
         match so_named.as_slice() {
-            [single] if meant.collective.is_empty() && !meant.vague => self.these(sought, &[*single], mode),
+            [single] if meant.collective.is_empty() && !meant.vague => {
+                self.these(sought, &[*single], mode)
+            }
             _ if !meant.collective.is_empty() && of_a_place => self.these(sought, &fits, mode),
             _ => Some(Found::Which(fits)),
         }
@@ -271,9 +405,15 @@ impl Finder<'_> {
     fn telling(&self, noun: u16) -> u128 {
         let kinds = &self.names.nouns[usize::from(noun)].kinds;
         let tells = |other: &super::lexicon::Noun| {
-            other.named.iter().any(|k| kinds.contains(k)) || (!other.classes.is_empty() && other.kinds.iter().any(|k| kinds.contains(k)))
+            other.named.iter().any(|k| kinds.contains(k))
+                || (!other.classes.is_empty() && other.kinds.iter().any(|k| kinds.contains(k)))
         };
-        self.names.nouns.iter().enumerate().filter(|(_, other)| tells(other)).fold(0, |bits, (i, _)| bits | 1 << i)
+        self.names
+            .nouns
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| tells(other))
+            .fold(0, |bits, (i, _)| bits | 1 << i)
     }
 
     fn is_a(&self, noun: u16, device: u32) -> bool {
@@ -285,12 +425,24 @@ impl Finder<'_> {
         let device_is = self.device(device);
         let kind = device_is.kind.as_str();
         if meant.everything {
-            return !NOT_EVERYTHING.contains(&kind) && device_is.class.as_deref().is_none_or(|c| !matches!(c, "garage" | "gate" | "door"));
+            return !NOT_EVERYTHING.contains(&kind)
+                && device_is
+                    .class
+                    .as_deref()
+                    .is_none_or(|c| !matches!(c, "garage" | "gate" | "door"));
         }
         let so_named = self.has_noun(noun, device);
-        if let Some(mode) = meant.mode.as_deref().filter(|_| kind == "climate" && !so_named) {
+        if let Some(mode) = meant
+            .mode
+            .as_deref()
+            .filter(|_| kind == "climate" && !so_named)
+        {
             // What only heats is no air conditioner, unless its name says so.
-            let has = |options: &[String]| options.iter().any(|option| option == mode || matches!(option.as_str(), "auto" | "heat_cool"));
+            let has = |options: &[String]| {
+                options
+                    .iter()
+                    .any(|option| option == mode || matches!(option.as_str(), "auto" | "heat_cool"))
+            };
             let modes = device_is.can(&Property::HvacMode).map(|c| matches!(&c.takes, Takes::Choice(options) if options.is_empty() || has(options)));
             if !modes.unwrap_or(mode != "cool") {
                 return false;
@@ -309,24 +461,52 @@ impl Finder<'_> {
     }
 
     /// A group: of the place that was said, of where it was said, of everywhere if all of them are meant; else it is asked where.
-    fn group(&self, sought: &Sought<'_>, target: Option<&Target>, able: Vec<u32>, mode: Option<&str>) -> Option<Found> {
+    fn group(
+        &self,
+        sought: &Sought<'_>,
+        target: Option<&Target>,
+        able: Vec<u32>,
+        mode: Option<&str>,
+    ) -> Option<Found> {
         let (all, both) = target.map_or((false, false), |t| (t.all, t.both));
         let locks = matches!(sought.wish, Wish::Lock(true));
-        let near = if locks { able } else { self.nearest(sought, target, able) };
+        let near = if locks {
+            able
+        } else {
+            self.nearest(sought, target, able)
+        };
         if both {
-            return if near.len() == 2 { self.these(sought, &near, mode) } else { None };
+            return if near.len() == 2 {
+                self.these(sought, &near, mode)
+            } else {
+                None
+            };
         }
         let first = near.first().map(|&d| self.names.things[d as usize].area);
-        let one_place = near.iter().all(|&d| Some(self.names.things[d as usize].area) == first);
-        let sure =
-            all || locks || one_place || Self::place_is_said(sought, target) || matches!(sought.wish, Wish::Query(..)) || !sought.clause.except.is_empty();
+        let one_place = near
+            .iter()
+            .all(|&d| Some(self.names.things[d as usize].area) == first);
+        let sure = all
+            || locks
+            || one_place
+            || Self::place_is_said(sought, target)
+            || matches!(sought.wish, Wish::Query(..))
+            || !sought.clause.except.is_empty();
         let sure = sure || target.is_some_and(|t| self.is_everything(t));
-        if sure || near.is_empty() { self.these(sought, &near, mode) } else { Some(Found::Where(near)) }
+        if sure || near.is_empty() {
+            self.these(sought, &near, mode)
+        } else {
+            Some(Found::Where(near))
+        }
     }
 
     /// "everything off except the tv in the living room", where that is the only tv: all of the home, or of the living room?
     fn excepts_where_unsure(&self, sought: &Sought<'_>, target: &Target) -> bool {
-        let placed = sought.clause.except.iter().filter(|except| !except.places.is_empty());
+        let placed = sought
+            .clause
+            .except
+            .iter()
+            .filter(|except| !except.places.is_empty());
         let only_one = |except: &Target| matches!(except.what, What::Called(id, _) if self.names.called[id as usize].devices.len() == 1);
         !Self::place_is_said(sought, Some(target)) && placed.into_iter().any(only_one)
     }
@@ -335,15 +515,25 @@ impl Finder<'_> {
     fn without_exceptions(&self, sought: &Sought<'_>, mut devices: Vec<u32>) -> Option<Vec<u32>> {
         for except in &sought.clause.except {
             let before = devices.len();
-            let at = |d: u32| except.places.is_empty() || except.places.iter().any(|&place| self.names.is_at(d, place, self.here));
+            let at = |d: u32| {
+                except.places.is_empty()
+                    || except
+                        .places
+                        .iter()
+                        .any(|&place| self.names.is_at(d, place, self.here))
+            };
             match except.what {
                 What::Room => devices.retain(|&d| !at(d)),
                 What::Noun(noun, _) => devices.retain(|&d| !(at(d) && self.is_a(noun, d))),
                 What::Called(id, noun) => {
                     let called = &self.names.called[id as usize].devices;
                     let whole = called.iter().any(|(d, whole)| *whole && at(*d));
-                    let is_meant =
-                        |d: u32| called.iter().any(|(c, is_whole)| *c == d && (*is_whole || !whole)) || (!whole && noun.is_some_and(|(n, _)| self.is_a(n, d)));
+                    let is_meant = |d: u32| {
+                        called
+                            .iter()
+                            .any(|(c, is_whole)| *c == d && (*is_whole || !whole))
+                            || (!whole && noun.is_some_and(|(n, _)| self.is_a(n, d)))
+                    };
                     devices.retain(|&d| !(at(d) && is_meant(d)));
                 }
                 What::It | What::Them => return None,
@@ -359,26 +549,49 @@ impl Finder<'_> {
     fn implied(&self, sought: &Sought<'_>, target: Option<&Target>) -> Option<Found> {
         let meant = Meant::by(sought, self.names)?;
         let clause = sought.clause;
-        let said = target.is_some() || !clause.places.is_empty() || self.here.is_some() || clause.property.is_some() || clause.more.is_some();
+        let said = target.is_some()
+            || !clause.places.is_empty()
+            || self.here.is_some()
+            || clause.property.is_some()
+            || clause.more.is_some();
         let verb = clause.act.is_some() && !matches!(sought.wish, Wish::Step(_));
         if !(said || verb) && matches!(sought.wish, Wish::Step(_) | Wish::Put(..)) {
             return None;
         }
         let fits = |&d: &u32| meant.fits(self.device(d)) && self.inside(sought, target, d);
-        let able = self.able(sought, &self.everyone().filter(fits).collect::<Vec<_>>(), None);
+        let able = self.able(
+            sought,
+            &self.everyone().filter(fits).collect::<Vec<_>>(),
+            None,
+        );
         if meant.group {
             return self.group(sought, target, able, None);
         }
         let mut near = self.nearest(sought, target, able);
-        if near.iter().any(|&d| self.device(d).kind.as_str() != "water_heater") {
+        if near
+            .iter()
+            .any(|&d| self.device(d).kind.as_str() != "water_heater")
+        {
             // "the temperature" is a room's, where it can be.
             near.retain(|&d| self.device(d).kind.as_str() != "water_heater");
         }
-        let of_a_place = Self::place_is_said(sought, target) || near.iter().all(|&d| self.names.is_at(d, Place::Here, self.here));
-        if of_a_place && matches!(sought.wish, Wish::Query(..)) && near.iter().any(|&d| self.device(d).kind.as_str() == "sensor") {
+        let of_a_place = Self::place_is_said(sought, target)
+            || near
+                .iter()
+                .all(|&d| self.names.is_at(d, Place::Here, self.here));
+        if of_a_place
+            && matches!(sought.wish, Wish::Query(..))
+            && near
+                .iter()
+                .any(|&d| self.device(d).kind.as_str() == "sensor")
+        {
             near.retain(|&d| self.device(d).kind.as_str() == "sensor");
         }
-        if near.len() > 1 { Some(Found::Which(near)) } else { self.these(sought, &near, None) }
+        if near.len() > 1 {
+            Some(Found::Which(near))
+        } else {
+            self.these(sought, &near, None)
+        }
     }
 }
 
@@ -393,48 +606,103 @@ struct Meant {
 
 impl Meant {
     fn by(sought: &Sought<'_>, names: &Names) -> Option<Self> {
-        let one = |kinds| Some(Self { kinds, declared: None, group: false });
-        let group = |kinds| Some(Self { kinds, declared: None, group: true });
+        let one = |kinds| {
+            Some(Self {
+                kinds,
+                declared: None,
+                group: false,
+            })
+        };
+        let group = |kinds| {
+            Some(Self {
+                kinds,
+                declared: None,
+                group: true,
+            })
+        };
         let clause = sought.clause;
-        let only_house = clause.targets.is_empty() && clause.places.iter().all(|p| *p == Place::House);
+        let only_house =
+            clause.targets.is_empty() && clause.places.iter().all(|p| *p == Place::House);
         let kelvin = |unit: u16| names.units[usize::from(unit)] == "K";
         let property = match sought.wish {
-            Wish::Switch(true) if matches!(clause.act, Some(Act::Illuminate | Act::Enlighten)) => return group(&["light"]),
-            Wish::Put(None, Amount::Measured(_, unit)) if kelvin(unit) => Some(&Property::ColorTemp),
-            Wish::Put(Some(p), _) | Wish::OnAt(Some(p), _) | Wish::Flag(p, _) | Wish::Query(Some(p), _) => names.properties.get(usize::from(p)),
-            Wish::Step(Step { property: None, by: Some(Amount::Measured(_, unit)), .. }) if names.units[usize::from(unit)].starts_with('°') => {
+            Wish::Switch(true) if matches!(clause.act, Some(Act::Illuminate | Act::Enlighten)) => {
+                return group(&["light"]);
+            }
+            Wish::Put(None, Amount::Measured(_, unit)) if kelvin(unit) => {
+                Some(&Property::ColorTemp)
+            }
+            Wish::Put(Some(p), _)
+            | Wish::OnAt(Some(p), _)
+            | Wish::Flag(p, _)
+            | Wish::Query(Some(p), _) => names.properties.get(usize::from(p)),
+            Wish::Step(Step {
+                property: None,
+                by: Some(Amount::Measured(_, unit)),
+                ..
+            }) if names.units[usize::from(unit)].starts_with('°') => Some(&Property::Temperature),
+            Wish::Step(step) => step
+                .property
+                .and_then(|p| names.properties.get(usize::from(p))),
+            Wish::Put(None, Amount::Color(_) | Amount::Hex(_) | Amount::White(_)) => {
+                Some(&Property::Color)
+            }
+            Wish::Put(None, Amount::Measured(_, unit))
+                if names.units[usize::from(unit)].starts_with('°') =>
+            {
                 Some(&Property::Temperature)
             }
-            Wish::Step(step) => step.property.and_then(|p| names.properties.get(usize::from(p))),
-            Wish::Put(None, Amount::Color(_) | Amount::Hex(_) | Amount::White(_)) => Some(&Property::Color),
-            Wish::Put(None, Amount::Measured(_, unit)) if names.units[usize::from(unit)].starts_with('°') => Some(&Property::Temperature),
-            Wish::Lock(true) if only_house && (clause.act == Some(Act::LockUp) || !clause.places.is_empty()) => return group(&["lock"]),
-            Wish::Stop | Wish::Pause if only_house && clause.state == Some(State::Cleaning) => return one(&["vacuum"]),
-            Wish::Skip(_) | Wish::Mute(_) | Wish::Pause | Wish::Play if clause.targets.is_empty() => return one(&["media_player"]),
+            Wish::Lock(true)
+                if only_house && (clause.act == Some(Act::LockUp) || !clause.places.is_empty()) =>
+            {
+                return group(&["lock"]);
+            }
+            Wish::Stop | Wish::Pause if only_house && clause.state == Some(State::Cleaning) => {
+                return one(&["vacuum"]);
+            }
+            Wish::Skip(_) | Wish::Mute(_) | Wish::Pause | Wish::Play
+                if clause.targets.is_empty() =>
+            {
+                return one(&["media_player"]);
+            }
             Wish::Clean if only_house => return one(&["vacuum"]),
             Wish::Mow if only_house => return one(&["lawn_mower"]),
             _ => None,
         }?;
         if matches!(sought.wish, Wish::Query(..)) {
-            return Some(Self { kinds: &[], declared: Some(property.clone()), group: false });
+            return Some(Self {
+                kinds: &[],
+                declared: Some(property.clone()),
+                group: false,
+            });
         }
         match property {
             Property::Brightness | Property::Color | Property::ColorTemp => group(&["light"]),
             Property::Temperature => one(&["climate", "water_heater"]),
             Property::HvacMode | Property::Preset => one(&["climate"]),
             Property::FanMode => one(&["climate", "fan"]),
-            Property::Volume | Property::Source | Property::Mute | Property::Playback => one(&["media_player"]),
+            Property::Volume | Property::Source | Property::Mute | Property::Playback => {
+                one(&["media_player"])
+            }
             Property::Tilt => group(&["cover"]),
             Property::Speed => one(&["fan"]),
             Property::Humidity => one(&["humidifier"]),
-            Property::Custom(_) => Some(Self { kinds: &[], declared: Some(property.clone()), group: false }),
+            Property::Custom(_) => Some(Self {
+                kinds: &[],
+                declared: Some(property.clone()),
+                group: false,
+            }),
             _ => None,
         }
     }
 
     fn fits(&self, device: &Device) -> bool {
         match &self.declared {
-            Some(property) => device.can(property).is_some() || device.can(&Property::Custom(format!("current_{property}").into())).is_some(),
+            Some(property) => {
+                device.can(property).is_some()
+                    || device
+                        .can(&Property::Custom(format!("current_{property}").into()))
+                        .is_some()
+            }
             None => self.kinds.contains(&device.kind.as_str()),
         }
     }

@@ -16,7 +16,10 @@ use crate::home::speech::Speech;
 /// What devices are called by what they are.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(clippy::struct_excessive_bools, reason = "traits of a noun, each by itself, as the file has them")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "traits of a noun, each by itself, as the file has them"
+)]
 pub(super) struct Noun {
     pub(super) one: Vec<String>,
     pub(super) many: Vec<String>,
@@ -98,7 +101,10 @@ struct Raw {
 /// How sentences of a language are built, where languages differ.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(clippy::struct_excessive_bools, reason = "traits of a language, each by itself, as the file has them")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "traits of a language, each by itself, as the file has them"
+)]
 pub(super) struct Grammar {
     /// A verb that opens may stand after what it opens: "die rollos öffnen".
     pub(super) verb_last: bool,
@@ -260,21 +266,43 @@ impl FromStr for Lexicon {
         let mut raw: Raw = toml::from_str(text)?;
         let spelling = std::mem::take(&mut raw.spelling);
         let runs = runs(&raw, &spelling);
-        let plain = |texts: Vec<String>| texts.iter().map(|text| words(&spelling.plain(text)).join(" ")).collect();
+        let plain = |texts: Vec<String>| {
+            texts
+                .iter()
+                .map(|text| words(&spelling.plain(text)).join(" "))
+                .collect()
+        };
         let mut counting = raw.counting;
-        for list in [&mut counting.one, &mut counting.joins, &mut counting.point, &mut counting.half, &mut counting.minus] {
+        for list in [
+            &mut counting.one,
+            &mut counting.joins,
+            &mut counting.point,
+            &mut counting.half,
+            &mut counting.minus,
+        ] {
             for text in list.iter_mut() {
                 *text = spelling.plain(text).into_owned();
             }
         }
-        counting.times = counting.times.into_iter().map(|(word, times)| (spelling.plain(&word).into_owned(), times)).collect();
+        counting.times = counting
+            .times
+            .into_iter()
+            .map(|(word, times)| (spelling.plain(&word).into_owned(), times))
+            .collect();
         let mut nouns = raw.noun;
-        for form in nouns.iter_mut().flat_map(|noun| noun.one.iter_mut().chain(&mut noun.many)) {
+        for form in nouns
+            .iter_mut()
+            .flat_map(|noun| noun.one.iter_mut().chain(&mut noun.many))
+        {
             *form = spelling.plain(form).into_owned();
         }
         Ok(Self {
             runs,
-            numbers: raw.numbers.into_iter().map(|(word, n)| (spelling.plain(&word).into(), n)).collect(),
+            numbers: raw
+                .numbers
+                .into_iter()
+                .map(|(word, n)| (spelling.plain(&word).into(), n))
+                .collect(),
             counting,
             grammar: raw.grammar,
             options: raw.options,
@@ -283,10 +311,20 @@ impl FromStr for Lexicon {
             colors: raw.colors.into_values().collect(),
             say: raw.say,
             choosing: raw.choosing,
-            never_typos: raw.typos.never.iter().map(|text| spelling.plain(text).into_owned()).collect(),
+            never_typos: raw
+                .typos
+                .never
+                .iter()
+                .map(|text| spelling.plain(text).into_owned())
+                .collect(),
             yes: plain(raw.consent.yes),
             no: plain(raw.consent.no),
-            long: raw.long.words.iter().map(|text| words(&spelling.plain(text)).join(" ")).collect(),
+            long: raw
+                .long
+                .words
+                .iter()
+                .map(|text| words(&spelling.plain(text)).join(" "))
+                .collect(),
             spelling,
         })
     }
@@ -296,28 +334,71 @@ impl FromStr for Lexicon {
 fn runs(raw: &Raw, spelling: &Spelling) -> Runs {
     let mut runs = Runs::default();
     verbs(&raw.acts, spelling, &mut runs);
-    let mut add = |sense, spoken: &[String]| spoken.iter().for_each(|text| runs.add(sense, &spelling.plain(text)));
-    raw.words.iter().for_each(|(function, spoken)| add(function.sense(), spoken));
-    raw.gerunds.iter().for_each(|(act, spoken)| add(Sense::Gerund(*act), spoken));
-    raw.states.iter().for_each(|(state, spoken)| add(Sense::State(*state), spoken));
-    raw.participles.iter().for_each(|(state, spoken)| add(Sense::Participle(*state), spoken));
-    raw.more.iter().for_each(|(more, spoken)| add(Sense::More(*more), spoken));
-    raw.levels.iter().for_each(|(level, spoken)| add(Sense::Level(*level), spoken));
-    raw.properties.iter().filter_map(|(name, spoken)| Some((standard(name)?, spoken))).for_each(|(p, spoken)| add(Sense::Property(p), spoken));
-    raw.targets.iter().filter_map(|(name, spoken)| Some((standard(name)?, spoken))).for_each(|(p, spoken)| add(Sense::Target(p), spoken));
-    raw.how.iter().filter_map(|(name, spoken)| Some((standard(name)?, spoken))).for_each(|(p, spoken)| add(Sense::How(p), spoken));
-    raw.units.values().enumerate().for_each(|(i, spoken)| add(Sense::Unit(index(i)), spoken));
-    raw.colors.keys().enumerate().for_each(|(i, spoken)| add(Sense::Color(index(i)), std::slice::from_ref(spoken)));
-    raw.whites.iter().for_each(|(spoken, kelvin)| add(Sense::White(*kelvin), std::slice::from_ref(spoken)));
+    let mut add = |sense, spoken: &[String]| {
+        spoken
+            .iter()
+            .for_each(|text| runs.add(sense, &spelling.plain(text)))
+    };
+    raw.words
+        .iter()
+        .for_each(|(function, spoken)| add(function.sense(), spoken));
+    raw.gerunds
+        .iter()
+        .for_each(|(act, spoken)| add(Sense::Gerund(*act), spoken));
+    raw.states
+        .iter()
+        .for_each(|(state, spoken)| add(Sense::State(*state), spoken));
+    raw.participles
+        .iter()
+        .for_each(|(state, spoken)| add(Sense::Participle(*state), spoken));
+    raw.more
+        .iter()
+        .for_each(|(more, spoken)| add(Sense::More(*more), spoken));
+    raw.levels
+        .iter()
+        .for_each(|(level, spoken)| add(Sense::Level(*level), spoken));
+    raw.properties
+        .iter()
+        .filter_map(|(name, spoken)| Some((standard(name)?, spoken)))
+        .for_each(|(p, spoken)| add(Sense::Property(p), spoken));
+    raw.targets
+        .iter()
+        .filter_map(|(name, spoken)| Some((standard(name)?, spoken)))
+        .for_each(|(p, spoken)| add(Sense::Target(p), spoken));
+    raw.how
+        .iter()
+        .filter_map(|(name, spoken)| Some((standard(name)?, spoken)))
+        .for_each(|(p, spoken)| add(Sense::How(p), spoken));
+    raw.units
+        .values()
+        .enumerate()
+        .for_each(|(i, spoken)| add(Sense::Unit(index(i)), spoken));
+    raw.colors
+        .keys()
+        .enumerate()
+        .for_each(|(i, spoken)| add(Sense::Color(index(i)), std::slice::from_ref(spoken)));
+    raw.whites
+        .iter()
+        .for_each(|(spoken, kelvin)| add(Sense::White(*kelvin), std::slice::from_ref(spoken)));
     for (i, noun) in raw.noun.iter().enumerate() {
         add(Sense::Noun(index(i), false), &noun.one);
         add(Sense::Noun(index(i), true), &noun.many);
     }
     // "quatre-vingt-dix" is one number of several words.
-    raw.numbers.iter().filter(|(spoken, _)| spoken.contains([' ', '-'])).for_each(|(spoken, n)| add(Sense::Number(*n), std::slice::from_ref(spoken)));
+    raw.numbers
+        .iter()
+        .filter(|(spoken, _)| spoken.contains([' ', '-']))
+        .for_each(|(spoken, n)| add(Sense::Number(*n), std::slice::from_ref(spoken)));
     let counting = &raw.counting;
     let counted = raw.numbers.keys().chain(counting.times.keys());
-    for text in counted.chain(counting.joins.iter().chain(&counting.point).chain(&counting.half).chain(&counting.minus)) {
+    for text in counted.chain(
+        counting
+            .joins
+            .iter()
+            .chain(&counting.point)
+            .chain(&counting.half)
+            .chain(&counting.minus),
+    ) {
         for word in words(&spelling.plain(text)) {
             runs.knows(word);
         }
@@ -328,15 +409,21 @@ fn runs(raw: &Raw, spelling: &Spelling) -> Runs {
 /// Verbs, and those in two parts, written with dots between them: "schliess .. ab".
 fn verbs(acts: &BTreeMap<Act, Vec<String>>, spelling: &Spelling, runs: &mut Runs) {
     let mut particles: Vec<&str> = Vec::new();
-    for (act, spoken) in acts.iter().flat_map(|(act, spoken)| spoken.iter().map(|text| (*act, text))) {
+    for (act, spoken) in acts
+        .iter()
+        .flat_map(|(act, spoken)| spoken.iter().map(|text| (*act, text)))
+    {
         let Some((verb, particle)) = spoken.split_once(" .. ") else {
             runs.add(Sense::Act(act), &spelling.plain(spoken));
             continue;
         };
-        let id = particles.iter().position(|known| *known == particle).unwrap_or_else(|| {
-            particles.push(particle);
-            particles.len() - 1
-        });
+        let id = particles
+            .iter()
+            .position(|known| *known == particle)
+            .unwrap_or_else(|| {
+                particles.push(particle);
+                particles.len() - 1
+            });
         runs.add(Sense::Split(act, index(id)), &spelling.plain(verb));
         runs.add(Sense::Particle(index(id)), &spelling.plain(particle));
     }
@@ -344,7 +431,10 @@ fn verbs(acts: &BTreeMap<Act, Vec<String>>, spelling: &Spelling, runs: &mut Runs
 
 impl Lexicon {
     /// What the words from the first of `said` on can stand for, with how many words each takes.
-    pub(super) fn senses<'a>(&'a self, said: &'a [&str]) -> impl Iterator<Item = (usize, Sense)> + 'a {
+    pub(super) fn senses<'a>(
+        &'a self,
+        said: &'a [&str],
+    ) -> impl Iterator<Item = (usize, Sense)> + 'a {
         self.runs.senses(said)
     }
 
@@ -361,7 +451,12 @@ impl Lexicon {
     /// Whether the words, all of them, are a yes or a no.
     pub(super) fn consent(&self, text: &str) -> Option<bool> {
         let plain = self.spelling.plain(text);
-        let text = words(&plain).iter().filter(|w| !matches!(**w, "," | "." | "!")).copied().collect::<Vec<_>>().join(" ");
+        let text = words(&plain)
+            .iter()
+            .filter(|w| !matches!(**w, "," | "." | "!"))
+            .copied()
+            .collect::<Vec<_>>()
+            .join(" ");
         if self.yes.contains(&text) {
             return Some(true);
         }
@@ -372,13 +467,17 @@ impl Lexicon {
     pub(super) fn asks_for_many_words(&self, text: &str) -> bool {
         let plain = self.spelling.plain(text);
         let said = format!(" {} ", words(&plain).join(" "));
-        self.long.iter().any(|words| said.contains(&format!(" {words} ")))
+        self.long
+            .iter()
+            .any(|words| said.contains(&format!(" {words} ")))
     }
 }
 
 /// The position of a property in the vocabulary.
 pub(super) fn standard(name: &str) -> Option<u16> {
-    Property::standard().position(|p| p.name() == name).map(index)
+    Property::standard()
+        .position(|p| p.name() == name)
+        .map(index)
 }
 
 /// A position as it is kept in a [`Sense`]: tables longer than 65,535 have no entry of that kind beyond.

@@ -73,7 +73,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { when: When::First, language: "en".to_owned(), folder: None }
+        Self {
+            when: When::First,
+            language: "en".to_owned(),
+            folder: None,
+        }
     }
 }
 
@@ -128,17 +132,33 @@ struct Language {
 
 impl Language {
     fn parse(name: &str, text: &str) -> Result<Self, LanguageError> {
-        let malformed = |e: toml::de::Error| LanguageError::Malformed { name: name.to_owned(), line: line_of(text, &e), source: Box::new(e) };
+        let malformed = |e: toml::de::Error| LanguageError::Malformed {
+            name: name.to_owned(),
+            line: line_of(text, &e),
+            source: Box::new(e),
+        };
         let lexicon: Lexicon = text.parse().map_err(malformed)?;
-        Ok(Self { built_in: "", lexicon: OnceLock::from(lexicon), names: Mutex::new(None) })
+        Ok(Self {
+            built_in: "",
+            lexicon: OnceLock::from(lexicon),
+            names: Mutex::new(None),
+        })
     }
 
     fn built_in(text: &'static str) -> Self {
-        Self { built_in: text, lexicon: OnceLock::new(), names: Mutex::new(None) }
+        Self {
+            built_in: text,
+            lexicon: OnceLock::new(),
+            names: Mutex::new(None),
+        }
     }
 
     fn lexicon(&self) -> &Lexicon {
-        self.lexicon.get_or_init(|| self.built_in.parse().expect("a test reads every built-in language"))
+        self.lexicon.get_or_init(|| {
+            self.built_in
+                .parse()
+                .expect("a test reads every built-in language")
+        })
     }
 
     /// The names of `home`: made when first asked for, and again when the home has changed.
@@ -166,9 +186,16 @@ impl Local {
             languages.insert(code, language?);
         }
         if !languages.contains_key(&settings.language) {
-            return Err(LanguageError::Unknown { code: settings.language.clone(), known: listed(languages.keys()) });
+            return Err(LanguageError::Unknown {
+                code: settings.language.clone(),
+                known: listed(languages.keys()),
+            });
         }
-        Ok(Self { when: settings.when, language: settings.language.clone(), languages })
+        Ok(Self {
+            when: settings.when,
+            language: settings.language.clone(),
+            languages,
+        })
     }
 
     /// Everything for which [`Local::new`] would refuse the settings, not only the first.
@@ -180,14 +207,19 @@ impl Local {
         }
         // Of a language whose file does not do, only that is said.
         if !codes.contains(&settings.language) {
-            faults.push(LanguageError::Unknown { code: settings.language.clone(), known: listed(codes.iter()) });
+            faults.push(LanguageError::Unknown {
+                code: settings.language.clone(),
+                known: listed(codes.iter()),
+            });
         }
         faults
     }
 
     /// The languages there are, where that of the phrase is none of them.
     pub fn others_than(&self, phrase: &Phrase) -> Option<String> {
-        self.language(phrase).is_none().then(|| listed(self.languages.keys()))
+        self.language(phrase)
+            .is_none()
+            .then(|| listed(self.languages.keys()))
     }
 
     /// When it is used.
@@ -198,13 +230,27 @@ impl Local {
     /// What the phrase means in `home`: certain, a question of which of several is meant, or nothing.
     pub fn draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
         let language = self.language(phrase)?;
-        Reading { lexicon: language.lexicon(), names: &language.names(home), home, here: here(phrase, home) }.draft(phrase.text())
+        Reading {
+            lexicon: language.lexicon(),
+            names: &language.names(home),
+            home,
+            here: here(phrase, home),
+        }
+        .draft(phrase.text())
     }
 
     /// What each word of the phrase was taken for, and the first reason for staying silent. `None` where its language is not known.
     pub fn explain(&self, phrase: &Phrase, home: &Home) -> Option<Explanation> {
         let language = self.language(phrase)?;
-        Some(Reading { lexicon: language.lexicon(), names: &language.names(home), home, here: here(phrase, home) }.explain(phrase.text()))
+        Some(
+            Reading {
+                lexicon: language.lexicon(),
+                names: &language.names(home),
+                home,
+                here: here(phrase, home),
+            }
+            .explain(phrase.text()),
+        )
     }
 
     /// Whether the phrase is a yes or a no, and nothing else.
@@ -215,7 +261,8 @@ impl Local {
 
     /// Whether the phrase asks for a long answer: "explain the heating".
     pub fn asks_for_many_words(&self, phrase: &Phrase) -> bool {
-        self.language(phrase).is_some_and(|language| language.lexicon().asks_for_many_words(phrase.text()))
+        self.language(phrase)
+            .is_some_and(|language| language.lexicon().asks_for_many_words(phrase.text()))
     }
 
     /// What the phrase answers to a question of which of several: what is to be done then. `None` where it is no such answer.
@@ -224,7 +271,12 @@ impl Local {
         match (chosen, choices.last()?) {
             (Chosen::One(at), _) => choices.get(at).map(|choice| choice.actions.clone()),
             (Chosen::All, together) if together.names.is_empty() => Some(together.actions.clone()),
-            (Chosen::All, _) => Some(choices.iter().flat_map(|choice| choice.actions.clone()).collect()),
+            (Chosen::All, _) => Some(
+                choices
+                    .iter()
+                    .flat_map(|choice| choice.actions.clone())
+                    .collect(),
+            ),
         }
     }
 
@@ -237,14 +289,20 @@ impl Local {
     /// The language of the phrase; of `en-GB`, the `en`.
     fn language(&self, phrase: &Phrase) -> Option<&Language> {
         let code = phrase.language().unwrap_or(&self.language);
-        self.languages.get(code).or_else(|| self.languages.get(code.split(['-', '_']).next()?))
+        self.languages
+            .get(code)
+            .or_else(|| self.languages.get(code.split(['-', '_']).next()?))
     }
 }
 
 /// The languages by their codes: the built-in ones, then those of the folder. One that cannot be told from the folder has no code.
 fn all(settings: &Settings) -> Vec<(String, Result<Language, LanguageError>)> {
-    let mut found: Vec<_> = BUILT_IN.map(|(code, text)| (code.to_owned(), Ok(Language::built_in(text)))).into();
-    let Some(folder) = &settings.folder else { return found };
+    let mut found: Vec<_> = BUILT_IN
+        .map(|(code, text)| (code.to_owned(), Ok(Language::built_in(text))))
+        .into();
+    let Some(folder) = &settings.folder else {
+        return found;
+    };
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         move |source| LanguageError::Unreadable { path, source }
@@ -256,17 +314,29 @@ fn all(settings: &Settings) -> Vec<(String, Result<Language, LanguageError>)> {
             return found;
         }
     };
-    for path in entries.iter().map(std::fs::DirEntry::path).filter(|path| path.extension().is_some_and(|e| e == "toml")) {
-        let Some(code) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+    for path in entries
+        .iter()
+        .map(std::fs::DirEntry::path)
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+    {
+        let Some(code) = path.file_stem().and_then(|stem| stem.to_str()) else {
+            continue;
+        };
         let text = std::fs::read_to_string(&path).map_err(unreadable(&path));
-        found.push((code.to_owned(), text.and_then(|text| Language::parse(&path.display().to_string(), &text))));
+        found.push((
+            code.to_owned(),
+            text.and_then(|text| Language::parse(&path.display().to_string(), &text)),
+        ));
     }
     found
 }
 
 /// Codes as they are told.
 fn listed<'a>(codes: impl Iterator<Item = &'a String>) -> String {
-    let mut codes: Vec<&str> = codes.map(String::as_str).filter(|code| !code.is_empty()).collect();
+    let mut codes: Vec<&str> = codes
+        .map(String::as_str)
+        .filter(|code| !code.is_empty())
+        .collect();
     codes.sort_unstable();
     codes.dedup();
     codes.join(", ")

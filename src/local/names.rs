@@ -69,7 +69,13 @@ impl Names {
             things: Vec::new(),
             meant: Vec::new(),
         };
-        let mut builder = Builder { names, lexicon, ids: HashMap::new(), rooms: Vec::new(), fronts: HashMap::new() };
+        let mut builder = Builder {
+            names,
+            lexicon,
+            ids: HashMap::new(),
+            rooms: Vec::new(),
+            fronts: HashMap::new(),
+        };
         builder.areas(home);
         builder.kinds(home);
         builder.fronts(home);
@@ -80,17 +86,30 @@ impl Names {
     }
 
     /// What the words from the first of `said` on can stand for, with how many words each takes.
-    pub(super) fn senses<'a>(&'a self, said: &'a [&str]) -> impl Iterator<Item = (usize, Sense)> + 'a {
+    pub(super) fn senses<'a>(
+        &'a self,
+        said: &'a [&str],
+    ) -> impl Iterator<Item = (usize, Sense)> + 'a {
         self.runs.senses(said)
     }
 
     /// The area and the thing in a compound such as "küchenlicht".
     pub(super) fn compound<'w>(&self, word: &'w str, lexicon: &Lexicon) -> Option<[&'w str; 2]> {
-        let is_place = |part: &str| self.runs.senses(&[part]).any(|(length, sense)| length == 1 && matches!(sense, Sense::Place(_)));
+        let is_place = |part: &str| {
+            self.runs
+                .senses(&[part])
+                .any(|(length, sense)| length == 1 && matches!(sense, Sense::Place(_)))
+        };
         let is_thing = |part: &str| {
             let said = [part];
             let mut senses = self.runs.senses(&said).chain(lexicon.senses(&said));
-            senses.any(|(length, sense)| length == 1 && matches!(sense, Sense::Noun(..) | Sense::Property(_) | Sense::Called(..)))
+            senses.any(|(length, sense)| {
+                length == 1
+                    && matches!(
+                        sense,
+                        Sense::Noun(..) | Sense::Property(_) | Sense::Called(..)
+                    )
+            })
         };
         lexicon.spelling.parts(word, is_place, is_thing)
     }
@@ -102,18 +121,33 @@ impl Names {
 
     /// Whether something is called exactly so.
     pub(super) fn calls(&self, run: &[&str]) -> bool {
-        self.runs.senses(run).any(|(length, sense)| length == run.len() && matches!(sense, Sense::Called(..)))
+        self.runs
+            .senses(run)
+            .any(|(length, sense)| length == run.len() && matches!(sense, Sense::Called(..)))
     }
 
     /// The forms of a noun by which things may be called: itself and, of many, the one.
     pub(super) fn forms_of<'w>(&'w self, word: &'w str, lexicon: &Lexicon) -> [Option<&'w str>; 2] {
-        let many = lexicon.senses(&[word]).find_map(|(_, sense)| if let Sense::Noun(noun, true) = sense { Some(noun) } else { None });
-        [Some(word), many.and_then(|noun| self.nouns[usize::from(noun)].one.first()).map(String::as_str)]
+        let many = lexicon.senses(&[word]).find_map(|(_, sense)| {
+            if let Sense::Noun(noun, true) = sense {
+                Some(noun)
+            } else {
+                None
+            }
+        });
+        [
+            Some(word),
+            many.and_then(|noun| self.nouns[usize::from(noun)].one.first())
+                .map(String::as_str),
+        ]
     }
 
     /// The one word that `said` may be a slip of.
     pub(super) fn slip_of(&self, said: &str) -> Option<&str> {
-        let mut near = self.meant.iter().filter(|word| super::tokens::one_slip(said, word));
+        let mut near = self
+            .meant
+            .iter()
+            .filter(|word| super::tokens::one_slip(said, word));
         let first = near.next()?;
         near.next().is_none().then_some(first)
     }
@@ -147,7 +181,12 @@ impl Builder<'_> {
         let canonical = Phrase::new(name, None, None);
         let plain = self.lexicon.spelling.plain(canonical.text());
         let mut all = words(&plain);
-        while all.len() > 1 && self.lexicon.senses(&all[..1]).any(|(_, sense)| sense == Sense::Article) {
+        while all.len() > 1
+            && self
+                .lexicon
+                .senses(&all[..1])
+                .any(|(_, sense)| sense == Sense::Article)
+        {
             all.remove(0);
         }
         all.into_iter().map(str::to_owned).collect()
@@ -171,8 +210,13 @@ impl Builder<'_> {
     fn areas(&mut self, home: &Home) {
         for (i, area) in home.areas().iter().enumerate() {
             let spoken = area.id.spoken();
-            let all = std::iter::once(area.name.as_str()).chain(area.aliases.iter().map(String::as_str)).chain([spoken.as_str()]);
-            let runs: Vec<Vec<String>> = all.map(|name| self.words(name)).filter(|run| !run.is_empty()).collect();
+            let all = std::iter::once(area.name.as_str())
+                .chain(area.aliases.iter().map(String::as_str))
+                .chain([spoken.as_str()]);
+            let runs: Vec<Vec<String>> = all
+                .map(|name| self.words(name))
+                .filter(|run| !run.is_empty())
+                .collect();
             for run in &runs {
                 self.add(Sense::Place(Place::Area(index(i))), run);
                 self.add(Sense::Place(Place::Area(index(i))), &[run.concat()]);
@@ -181,7 +225,10 @@ impl Builder<'_> {
             let Some(floor) = &area.floor else { continue };
             if !self.names.floors.contains(floor) {
                 let run = self.words(floor);
-                self.add(Sense::Place(Place::Floor(index(self.names.floors.len()))), &run);
+                self.add(
+                    Sense::Place(Place::Floor(index(self.names.floors.len()))),
+                    &run,
+                );
                 self.names.floors.push(floor.clone());
             }
         }
@@ -191,7 +238,11 @@ impl Builder<'_> {
     fn kinds(&mut self, home: &Home) {
         for device in home.devices() {
             let kind = device.kind.as_str();
-            let known = self.names.nouns.iter().any(|noun| noun.kinds.iter().any(|k| k == kind));
+            let known = self
+                .names
+                .nouns
+                .iter()
+                .any(|noun| noun.kinds.iter().any(|k| k == kind));
             if known || self.names.nouns.len() >= MOST_NOUNS {
                 continue;
             }
@@ -200,7 +251,12 @@ impl Builder<'_> {
             let id = index(self.names.nouns.len());
             self.names.runs.add(Sense::Noun(id, false), &one);
             self.names.runs.add(Sense::Noun(id, true), &many);
-            self.names.nouns.push(Noun { one: vec![one], many: vec![many], kinds: vec![kind.to_owned()], ..Noun::default() });
+            self.names.nouns.push(Noun {
+                one: vec![one],
+                many: vec![many],
+                kinds: vec![kind.to_owned()],
+                ..Noun::default()
+            });
         }
     }
 
@@ -219,7 +275,8 @@ impl Builder<'_> {
             }
         }
         let kind = |i: usize| &home.devices()[i].kind;
-        self.fronts.retain(|_, whose| whose.len() > 1 && whose.iter().all(|&i| kind(i) == kind(whose[0])));
+        self.fronts
+            .retain(|_, whose| whose.len() > 1 && whose.iter().all(|&i| kind(i) == kind(whose[0])));
     }
 
     /// Whether several of one kind are called so, but for the last word.
@@ -228,17 +285,35 @@ impl Builder<'_> {
     }
 
     fn device(&mut self, i: usize, device: &Device, home: &Home) {
-        let area = device.area.as_ref().and_then(|id| home.areas().iter().position(|a| a.id == *id));
-        let floor = area.and_then(|a| home.areas()[a].floor.as_ref()).and_then(|f| self.names.floors.iter().position(|known| known == f));
-        let mut thing = Thing { area: area.map(index), floor: floor.map(index), nouns: 0 };
+        let area = device
+            .area
+            .as_ref()
+            .and_then(|id| home.areas().iter().position(|a| a.id == *id));
+        let floor = area
+            .and_then(|a| home.areas()[a].floor.as_ref())
+            .and_then(|f| self.names.floors.iter().position(|known| known == f));
+        let mut thing = Thing {
+            area: area.map(index),
+            floor: floor.map(index),
+            nouns: 0,
+        };
         for name in std::iter::once(&device.name).chain(&device.aliases) {
             let run = self.name(name);
             thing.nouns |= self.nouns_in(&run);
-            let last = run.last().filter(|_| matches!(device.kind.as_str(), "scene" | "script" | "button"));
+            let last = run
+                .last()
+                .filter(|_| matches!(device.kind.as_str(), "scene" | "script" | "button"));
             // "the night" is no way to say the scene "movie night".
-            let says_little = |form: &[String]| form.len() == 1 && run.len() > 1 && form.first() == last;
-            for (form, whole) in self.forms(&run, area).into_iter().filter(|(form, _)| !says_little(form)) {
-                let plural = self.plural(&form).filter(|_| !whole && !self.begins_with_a_room(&form));
+            let says_little =
+                |form: &[String]| form.len() == 1 && run.len() > 1 && form.first() == last;
+            for (form, whole) in self
+                .forms(&run, area)
+                .into_iter()
+                .filter(|(form, _)| !says_little(form))
+            {
+                let plural = self
+                    .plural(&form)
+                    .filter(|_| !whole && !self.begins_with_a_room(&form));
                 self.call(i, &form, whole);
                 if let Some(id) = plural.and_then(|plural| self.call(i, &plural, false)) {
                     self.names.called[id].many = true;
@@ -250,7 +325,10 @@ impl Builder<'_> {
             self.property(&capability.property);
             match &capability.takes {
                 Takes::Choice(options) if !is_fixed(&capability.property) => {
-                    options.iter().filter(|o| !matches!(o.as_str(), "on" | "off")).for_each(|option| self.option(option));
+                    options
+                        .iter()
+                        .filter(|o| !matches!(o.as_str(), "on" | "off"))
+                        .for_each(|option| self.option(option));
                 }
                 Takes::Number { unit, .. } if !self.names.units.contains(unit) => self.unit(unit),
                 _ => {}
@@ -280,8 +358,15 @@ impl Builder<'_> {
         let mut form = run.to_vec();
         let last = form.last_mut()?;
         match self.noun_at_end(run) {
-            Some((noun, many)) if run.len() > 1 => last.clone_from(self.lexicon.nouns[usize::from(noun)].many.first().filter(|_| !many)?),
-            None if run.len() == 1 && !self.lexicon.grammar.plural.is_empty() => last.push_str(&self.lexicon.grammar.plural),
+            Some((noun, many)) if run.len() > 1 => last.clone_from(
+                self.lexicon.nouns[usize::from(noun)]
+                    .many
+                    .first()
+                    .filter(|_| !many)?,
+            ),
+            None if run.len() == 1 && !self.lexicon.grammar.plural.is_empty() => {
+                last.push_str(&self.lexicon.grammar.plural)
+            }
             _ => return None,
         }
         Some(form)
@@ -295,7 +380,9 @@ impl Builder<'_> {
         let run = self.words(&property.name().replace('_', " "));
         let said: Vec<&str> = run.iter().map(String::as_str).collect();
         // A sensor's `open` is what "open" says anyway.
-        let is_state = self.lexicon.senses(&said).any(|(length, sense)| length == said.len() && matches!(sense, Sense::State(State::Open | State::Closed)));
+        let is_state = self.lexicon.senses(&said).any(|(length, sense)| {
+            length == said.len() && matches!(sense, Sense::State(State::Open | State::Closed))
+        });
         if !is_state {
             self.add(Sense::Property(id), &run);
         }
@@ -332,8 +419,14 @@ impl Builder<'_> {
         let head_first = self.lexicon.grammar.head_first;
         let (mut bits, mut last, mut first) = (0, 0, None);
         for at in 0..run.len() {
-            for (length, sense) in self.lexicon.senses(&run[at..]).chain(self.names.runs.senses(&run[at..])) {
-                let Sense::Noun(noun, _) = sense else { continue };
+            for (length, sense) in self
+                .lexicon
+                .senses(&run[at..])
+                .chain(self.names.runs.senses(&run[at..]))
+            {
+                let Sense::Noun(noun, _) = sense else {
+                    continue;
+                };
                 if head_first && first.is_some_and(|first| first < at) {
                     continue;
                 }
@@ -345,18 +438,38 @@ impl Builder<'_> {
                 }
             }
         }
-        if last < run.len() && self.lexicon.spelling.compounds() { bits | self.nouns_grown_to(run[run.len() - 1]) } else { bits }
+        if last < run.len() && self.lexicon.spelling.compounds() {
+            bits | self.nouns_grown_to(run[run.len() - 1])
+        } else {
+            bits
+        }
     }
 
     /// The nouns a compound ends with: a "stehlampe" is a lamp.
     fn nouns_grown_to(&self, word: &str) -> u128 {
-        let ends = |noun: &Noun| noun.one.iter().chain(&noun.many).any(|form| form.len() > 3 && word.ends_with(form.as_str()));
-        self.names.nouns.iter().enumerate().filter(|(_, noun)| ends(noun)).fold(0, |bits, (i, _)| bits | 1 << i)
+        let ends = |noun: &Noun| {
+            noun.one
+                .iter()
+                .chain(&noun.many)
+                .any(|form| form.len() > 3 && word.ends_with(form.as_str()))
+        };
+        self.names
+            .nouns
+            .iter()
+            .enumerate()
+            .filter(|(_, noun)| ends(noun))
+            .fold(0, |bits, (i, _)| bits | 1 << i)
     }
 
     fn noun_at_end(&self, run: &[String]) -> Option<(u16, bool)> {
         let last = [run.last()?.as_str()];
-        self.lexicon.senses(&last).find_map(|(_, sense)| if let Sense::Noun(noun, many) = sense { Some((noun, many)) } else { None })
+        self.lexicon.senses(&last).find_map(|(_, sense)| {
+            if let Sense::Noun(noun, many) = sense {
+                Some((noun, many))
+            } else {
+                None
+            }
+        })
     }
 
     /// The name and the shorter forms of it; true of those that are the whole name.
@@ -366,7 +479,11 @@ impl Builder<'_> {
         let mut forms: Vec<(Vec<String>, bool)> = Vec::new();
         for name in whole.clone() {
             let rooms = area.map_or(&[][..], |a| self.rooms[a].as_slice());
-            let bare = rooms.iter().filter_map(|room| without_room(&name, room)).map(|rest| self.unjoined(rest)).filter(|rest| !rest.is_empty());
+            let bare = rooms
+                .iter()
+                .filter_map(|room| without_room(&name, room))
+                .map(|rest| self.unjoined(rest))
+                .filter(|rest| !rest.is_empty());
             for form in std::iter::once(name.clone()).chain(bare) {
                 forms.extend(self.shorter(&form).into_iter().map(|f| (f, false)));
                 if form != name && self.stands_alone(&form) {
@@ -375,7 +492,10 @@ impl Builder<'_> {
             }
         }
         forms.extend(self.turned(run).map(|form| (form, false)));
-        let whole = whole.into_iter().chain(self.joined(run)).filter(|name| !name.is_empty());
+        let whole = whole
+            .into_iter()
+            .chain(self.joined(run))
+            .filter(|name| !name.is_empty());
         forms.extend(whole.map(|name| (name, true)));
         forms
     }
@@ -383,12 +503,27 @@ impl Builder<'_> {
     /// "garage door left" as "left garage door", and the other way round.
     fn turned(&self, run: &[String]) -> Option<Vec<String>> {
         let (first, last) = (run.first()?, run.last()?);
-        let says_which = |word: &String| word.chars().all(char::is_alphabetic) && self.noun_at_end(std::slice::from_ref(word)).is_none();
+        let says_which = |word: &String| {
+            word.chars().all(char::is_alphabetic)
+                && self.noun_at_end(std::slice::from_ref(word)).is_none()
+        };
         let mut turned = run.to_vec();
         match run {
-            [front @ .., _] if front.len() > 1 && self.noun_at_end(front).is_some() && says_which(last) => turned.rotate_right(1),
-            [front @ .., _] if self.is_shared(front) && self.stands_alone(front) && says_which(last) => turned.rotate_right(1),
-            [_, rest @ ..] if !rest.is_empty() && self.noun_at_end(run).is_some() && says_which(first) => turned.rotate_left(1),
+            [front @ .., _]
+                if front.len() > 1 && self.noun_at_end(front).is_some() && says_which(last) =>
+            {
+                turned.rotate_right(1)
+            }
+            [front @ .., _]
+                if self.is_shared(front) && self.stands_alone(front) && says_which(last) =>
+            {
+                turned.rotate_right(1)
+            }
+            [_, rest @ ..]
+                if !rest.is_empty() && self.noun_at_end(run).is_some() && says_which(first) =>
+            {
+                turned.rotate_left(1)
+            }
             _ => return None,
         }
         Some(turned)
@@ -396,27 +531,63 @@ impl Builder<'_> {
 
     /// "lampe du [salon]" → "lampe".
     fn unjoined(&self, run: &[String]) -> Vec<String> {
-        let joins = |word: &String| self.lexicon.grammar.joins.iter().any(|join| words(join).contains(&word.as_str()));
-        let last = run.iter().rposition(|word| !joins(word)).map_or(0, |last| last + 1);
+        let joins = |word: &String| {
+            self.lexicon
+                .grammar
+                .joins
+                .iter()
+                .any(|join| words(join).contains(&word.as_str()))
+        };
+        let last = run
+            .iter()
+            .rposition(|word| !joins(word))
+            .map_or(0, |last| last + 1);
         run[..last].to_vec()
     }
 
     /// "lampe salon" as "lampe du salon", and the other way round.
     fn joined(&self, run: &[String]) -> Vec<Vec<String>> {
-        let joins: Vec<Vec<&str>> = self.lexicon.grammar.joins.iter().map(|join| words(join)).collect();
-        let bare: Vec<String> = run.iter().filter(|word| !joins.iter().flatten().any(|join| join == word)).cloned().collect();
+        let joins: Vec<Vec<&str>> = self
+            .lexicon
+            .grammar
+            .joins
+            .iter()
+            .map(|join| words(join))
+            .collect();
+        let bare: Vec<String> = run
+            .iter()
+            .filter(|word| !joins.iter().flatten().any(|join| join == word))
+            .cloned()
+            .collect();
         if joins.is_empty() || bare.len() < 2 {
             return Vec::new();
         }
-        let with = |join: &Vec<&str>| [&bare[..1], &join.iter().map(ToString::to_string).collect::<Vec<_>>(), &bare[1..]].concat();
-        joins.iter().map(with).chain([bare.clone()]).filter(|form| form != run).collect()
+        let with = |join: &Vec<&str>| {
+            [
+                &bare[..1],
+                &join.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                &bare[1..],
+            ]
+            .concat()
+        };
+        joins
+            .iter()
+            .map(with)
+            .chain([bare.clone()])
+            .filter(|form| form != run)
+            .collect()
     }
 
     /// "lamp 2" as "lamp two", and the other way round.
     fn other_digits(&self, run: &[String]) -> Option<Vec<String>> {
         let last = run.last()?;
         let other = if let Ok(n) = last.parse::<f64>() {
-            self.lexicon.numbers.iter().filter(|(_, value)| (**value - n).abs() < f64::EPSILON).map(|(word, _)| word.to_string()).min()?
+            self.lexicon
+                .numbers
+                .iter()
+                .filter(|(_, value)| (**value - n).abs() < f64::EPSILON)
+                .map(|(word, _)| word.to_string())
+                .min()?
         } else {
             self.lexicon.numbers.get(last.as_str())?.to_string()
         };
@@ -428,13 +599,24 @@ impl Builder<'_> {
     /// Forms that leave something out at either end, of two words or more, or of one that means nothing else.
     fn shorter(&self, run: &[String]) -> Vec<Vec<String>> {
         let mut forms = Vec::new();
-        let Some((last, front)) = run.split_last() else { return forms };
-        let numbered = last.parse::<f64>().is_ok() || self.lexicon.numbers.contains_key(last.as_str());
-        if (numbered && front.len() > 1) || (self.stands_alone(front) && (numbered || (self.noun_at_end(run).is_none() && self.is_shared(front)))) {
+        let Some((last, front)) = run.split_last() else {
+            return forms;
+        };
+        let numbered =
+            last.parse::<f64>().is_ok() || self.lexicon.numbers.contains_key(last.as_str());
+        if (numbered && front.len() > 1)
+            || (self.stands_alone(front)
+                && (numbered || (self.noun_at_end(run).is_none() && self.is_shared(front))))
+        {
             forms.push(front.to_vec());
         }
         // "tom 's" of "tom 's bedside lamp": said with another noun, it still tells whose.
-        if let Some(owner) = front.iter().position(|word| word == "'s").map(|at| &run[..=at]).filter(|owner| owner.len() > 1) {
+        if let Some(owner) = front
+            .iter()
+            .position(|word| word == "'s")
+            .map(|at| &run[..=at])
+            .filter(|owner| owner.len() > 1)
+        {
             forms.push(owner.to_vec());
         }
         let Some((noun, many)) = self.noun_at_end(run) else {
@@ -455,27 +637,43 @@ impl Builder<'_> {
             forms.push(form);
         }
         let ends = (1..run.len().saturating_sub(1)).map(|from| &run[from..]);
-        forms.extend(ends.filter(|end| !self.begins_with_a_room(end)).map(<[String]>::to_vec));
+        forms.extend(
+            ends.filter(|end| !self.begins_with_a_room(end))
+                .map(<[String]>::to_vec),
+        );
         forms
     }
 
     /// "kitchen light", the end of "old kitchen light", is the light of the kitchen, and not that one.
     fn begins_with_a_room(&self, run: &[String]) -> bool {
-        self.rooms.iter().flatten().any(|room| run.starts_with(room))
+        self.rooms
+            .iter()
+            .flatten()
+            .any(|room| run.starts_with(room))
     }
 
     /// Whether a form of a name says which device is meant, and nothing else: no area, and no word of the language.
     fn stands_alone(&self, run: &[String]) -> bool {
         let is_room = self.rooms.iter().flatten().any(|room| room == run);
-        let has_letters = run.iter().any(|word| word.chars().filter(|c| c.is_alphabetic()).count() > 2);
+        let has_letters = run
+            .iter()
+            .any(|word| word.chars().filter(|c| c.is_alphabetic()).count() > 2);
         let is_word = run.len() == 1 && run.first().is_some_and(|word| self.lexicon.knows(word));
         !run.is_empty() && !is_room && has_letters && !is_word
     }
 
     fn finish(self) -> Names {
         let mut names = self.names;
-        let nouns = names.nouns.iter().flat_map(|noun| noun.one.iter().chain(&noun.many)).flat_map(|form| words(form)).map(str::to_owned);
-        let mut meant: Vec<String> = nouns.chain(names.runs.known.iter().map(ToString::to_string)).filter(|word| word.chars().count() >= 5).collect();
+        let nouns = names
+            .nouns
+            .iter()
+            .flat_map(|noun| noun.one.iter().chain(&noun.many))
+            .flat_map(|form| words(form))
+            .map(str::to_owned);
+        let mut meant: Vec<String> = nouns
+            .chain(names.runs.known.iter().map(ToString::to_string))
+            .filter(|word| word.chars().count() >= 5)
+            .collect();
         meant.sort_unstable();
         meant.dedup();
         names.meant = meant;
@@ -487,12 +685,21 @@ impl Builder<'_> {
 pub(super) fn is_fixed(property: &Property) -> bool {
     matches!(
         property,
-        Property::Power | Property::Lock | Property::Mute | Property::Playback | Property::Vacuum | Property::Mower | Property::Scene | Property::Script
+        Property::Power
+            | Property::Lock
+            | Property::Mute
+            | Property::Playback
+            | Property::Vacuum
+            | Property::Mower
+            | Property::Scene
+            | Property::Script
     )
 }
 
 /// What is left of a name without the area at its start or end.
 fn without_room<'a>(name: &'a [String], room: &[String]) -> Option<&'a [String]> {
-    let rest = name.strip_prefix(room).or_else(|| name.strip_suffix(room))?;
+    let rest = name
+        .strip_prefix(room)
+        .or_else(|| name.strip_suffix(room))?;
     (!rest.is_empty()).then_some(rest)
 }

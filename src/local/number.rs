@@ -5,12 +5,20 @@ use super::tokens::words;
 
 /// The number at the start of `said`, and how many words it takes.
 pub(super) fn number(lexicon: &Lexicon, said: &[&str]) -> Option<(f64, usize)> {
-    let negative = said.first().is_some_and(|word| lexicon.counting.minus.iter().any(|m| m == word));
-    let reader = Reader { lexicon, said: &said[usize::from(negative)..] };
+    let negative = said
+        .first()
+        .is_some_and(|word| lexicon.counting.minus.iter().any(|m| m == word));
+    let reader = Reader {
+        lexicon,
+        said: &said[usize::from(negative)..],
+    };
     let (whole, taken) = reader.digits().or_else(|| reader.words())?;
     let (fraction, more) = reader.fraction(taken).unwrap_or((0.0, 0));
     let value = whole + if whole < 0.0 { -fraction } else { fraction };
-    Some((if negative { -value } else { value }, usize::from(negative) + taken + more))
+    Some((
+        if negative { -value } else { value },
+        usize::from(negative) + taken + more,
+    ))
 }
 
 struct Reader<'a> {
@@ -33,22 +41,42 @@ impl Reader<'_> {
 
     fn digits(&self) -> Option<(f64, usize)> {
         let word = self.word(0)?;
-        let is_number = word.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
-        let decimal = self.lexicon.counting.decimal.filter(|mark| word.contains(*mark));
-        let value = is_number.then(|| decimal.map_or_else(|| word.parse(), |mark| word.replace(mark, ".").parse()).ok())?;
+        let is_number = word
+            .trim_start_matches('-')
+            .starts_with(|c: char| c.is_ascii_digit());
+        let decimal = self
+            .lexicon
+            .counting
+            .decimal
+            .filter(|mark| word.contains(*mark));
+        let value = is_number.then(|| {
+            decimal
+                .map_or_else(|| word.parse(), |mark| word.replace(mark, ".").parse())
+                .ok()
+        })?;
         value.map(|n| (n, 1))
     }
 
     /// "twenty one hundred and five thousand": parts of falling size.
     fn words(&self) -> Option<(f64, usize)> {
-        let stands_for_one = self.word(0).is_some_and(|w| self.lexicon.counting.one.iter().any(|one| one == w)) && self.times(1).is_some();
-        let (mut total, mut taken) = if stands_for_one { (1.0, 1) } else { self.below_hundred(0)? };
+        let stands_for_one = self
+            .word(0)
+            .is_some_and(|w| self.lexicon.counting.one.iter().any(|one| one == w))
+            && self.times(1).is_some();
+        let (mut total, mut taken) = if stands_for_one {
+            (1.0, 1)
+        } else {
+            self.below_hundred(0)?
+        };
         let mut last = f64::INFINITY;
         while let Some(times) = self.times(taken).filter(|t| *t < last) {
             total *= times;
             taken += 1;
             last = times;
-            let joined = usize::from(self.word(taken).is_some_and(|w| self.lexicon.counting.joins.iter().any(|join| join == w)));
+            let joined = usize::from(
+                self.word(taken)
+                    .is_some_and(|w| self.lexicon.counting.joins.iter().any(|join| join == w)),
+            );
             if let Some((rest, more)) = self.below_hundred(taken + joined) {
                 total += rest;
                 taken += joined + more;
@@ -62,7 +90,10 @@ impl Reader<'_> {
     fn below_hundred(&self, at: usize) -> Option<(f64, usize)> {
         let first = self.value(at)?;
         let tens = (20.0..100.0).contains(&first) && first % 10.0 == 0.0;
-        match self.value(at + 1).filter(|ones| tens && (1.0..10.0).contains(ones)) {
+        match self
+            .value(at + 1)
+            .filter(|ones| tens && (1.0..10.0).contains(ones))
+        {
             Some(ones) => Some((first + ones, 2)),
             None => Some((first, 1)),
         }
@@ -71,14 +102,23 @@ impl Reader<'_> {
     /// "point five", "and a half".
     fn fraction(&self, at: usize) -> Option<(f64, usize)> {
         let counting = &self.lexicon.counting;
-        let half = counting.half.iter().map(|text| words(text)).find(|half| self.said[at..].starts_with(half));
+        let half = counting
+            .half
+            .iter()
+            .map(|text| words(text))
+            .find(|half| self.said[at..].starts_with(half));
         if let Some(half) = half {
             return Some((0.5, half.len()));
         }
         let point = self.word(at)?;
         counting.point.iter().find(|p| *p == point)?;
-        let digits: Vec<f64> = (at + 1..self.said.len()).map_while(|i| self.digit(i)).collect();
-        let value = digits.iter().rev().fold(0.0, |sum, digit| (sum + digit) / 10.0);
+        let digits: Vec<f64> = (at + 1..self.said.len())
+            .map_while(|i| self.digit(i))
+            .collect();
+        let value = digits
+            .iter()
+            .rev()
+            .fold(0.0, |sum, digit| (sum + digit) / 10.0);
         (!digits.is_empty()).then_some((value, 1 + digits.len()))
     }
 
@@ -94,7 +134,9 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_they_are_said() {
-        let lexicon: Lexicon = include_str!("../../config/language/en.toml").parse().unwrap();
+        let lexicon: Lexicon = include_str!("../../config/language/en.toml")
+            .parse()
+            .unwrap();
         for (text, value, taken) in [
             ("21", 21.0, 1),
             ("21.5 degrees", 21.5, 1),
@@ -111,9 +153,23 @@ mod tests {
             ("twenty and the fan", 20.0, 1),
             ("thirty forty", 30.0, 1),
         ] {
-            assert_eq!(number(&lexicon, &words(text)), Some((value, taken)), "{text}");
+            assert_eq!(
+                number(&lexicon, &words(text)),
+                Some((value, taken)),
+                "{text}"
+            );
         }
-        for text in ["", "a lamp", "and a half", "7:30", "10-20", "1/2", "1,000", "lamp", "minus"] {
+        for text in [
+            "",
+            "a lamp",
+            "and a half",
+            "7:30",
+            "10-20",
+            "1/2",
+            "1,000",
+            "lamp",
+            "minus",
+        ] {
             assert_eq!(number(&lexicon, &words(text)), None, "{text}");
         }
     }

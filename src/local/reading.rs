@@ -48,27 +48,51 @@ impl Reading<'_> {
 
     /// In how many ways it can be taken. `None` where those are too many.
     pub(super) fn ways(spans: &Spans) -> Option<usize> {
-        spans.iter().try_fold(1_usize, |ways, senses| ways.checked_mul(senses.len())).filter(|ways| *ways <= MOST_READINGS)
+        spans
+            .iter()
+            .try_fold(1_usize, |ways, senses| ways.checked_mul(senses.len()))
+            .filter(|ways| *ways <= MOST_READINGS)
     }
 
     /// The draft of one way to take it.
     pub(super) fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
         let clauses = clauses(senses, asked, &self.lexicon.grammar).ok()?;
-        let finder = Finder { home: self.home, names: self.names, deeds: Deeds { lexicon: self.lexicon, names: self.names }, here: self.here };
+        let finder = Finder {
+            home: self.home,
+            names: self.names,
+            deeds: Deeds {
+                lexicon: self.lexicon,
+                names: self.names,
+            },
+            here: self.here,
+        };
         let mut actions: Vec<Action> = Vec::new();
         let mut before: Vec<u32> = Vec::new();
         let (mut question, mut choices) = (None, Vec::new());
         for clause in &clauses {
             let wish = wish(clause)?;
             let mut now = Vec::new();
-            let sought = Sought { clause, wish, before: &before };
+            let sought = Sought {
+                clause,
+                wish,
+                before: &before,
+            };
             for found in finder.all(&sought)? {
                 match found {
                     Found::These(devices) => {
                         for (device, deeds) in devices {
                             now.push(device);
                             for (property, op, value) in deeds {
-                                self.add(&mut actions, device, Action { device: String::new(), property, op, value });
+                                self.add(
+                                    &mut actions,
+                                    device,
+                                    Action {
+                                        device: String::new(),
+                                        property,
+                                        op,
+                                        value,
+                                    },
+                                );
                             }
                         }
                     }
@@ -88,14 +112,29 @@ impl Reading<'_> {
         if question.is_some() {
             // An answer says one thing of one question: with more clauses, all is to be said again.
             let alone = clauses.len() == 1 && clauses[0].targets.len() < 2;
-            return Some(Draft { question, choices: if alone { choices } else { Vec::new() }, ..Draft::default() });
+            return Some(Draft {
+                question,
+                choices: if alone { choices } else { Vec::new() },
+                ..Draft::default()
+            });
         }
-        let asked = if let [clause] = clauses.as_slice() { about(clause) } else { None };
-        (!actions.is_empty() && !contradicts(&actions)).then_some(Draft { actions, asked, ..Draft::default() })
+        let asked = if let [clause] = clauses.as_slice() {
+            about(clause)
+        } else {
+            None
+        };
+        (!actions.is_empty() && !contradicts(&actions)).then_some(Draft {
+            actions,
+            asked,
+            ..Draft::default()
+        })
     }
 
     fn add(&self, actions: &mut Vec<Action>, device: u32, action: Action) {
-        let action = Action { device: self.home.devices()[device as usize].id.as_str().to_owned(), ..action };
+        let action = Action {
+            device: self.home.devices()[device as usize].id.as_str().to_owned(),
+            ..action
+        };
         if !actions.contains(&action) {
             actions.push(action);
         }
@@ -105,33 +144,85 @@ impl Reading<'_> {
     fn each(&self, finder: &Finder<'_>, sought: &Sought<'_>, devices: &[u32]) -> Vec<Choice> {
         let one = |&d: &u32| {
             let device = &self.home.devices()[d as usize];
-            let places = self.names.things[d as usize].area.map(|a| &self.home.areas()[usize::from(a)]);
+            let places = self.names.things[d as usize]
+                .area
+                .map(|a| &self.home.areas()[usize::from(a)]);
             Some(Choice {
-                names: std::iter::once(&device.name).chain(&device.aliases).cloned().collect(),
-                places: places.map(|area| std::iter::once(&area.name).chain(&area.aliases).cloned().collect()).unwrap_or_default(),
+                names: std::iter::once(&device.name)
+                    .chain(&device.aliases)
+                    .cloned()
+                    .collect(),
+                places: places
+                    .map(|area| {
+                        std::iter::once(&area.name)
+                            .chain(&area.aliases)
+                            .cloned()
+                            .collect()
+                    })
+                    .unwrap_or_default(),
                 actions: self.told(finder, sought, &[d])?,
             })
         };
-        devices.iter().map(one).collect::<Option<_>>().unwrap_or_default()
+        devices
+            .iter()
+            .map(one)
+            .collect::<Option<_>>()
+            .unwrap_or_default()
     }
 
     /// What the devices of each place would be told, and last those of all places.
     fn each_place(&self, finder: &Finder<'_>, sought: &Sought<'_>, devices: &[u32]) -> Vec<Choice> {
         let one = |area: u16| {
-            let there: Vec<u32> = devices.iter().copied().filter(|&d| self.names.things[d as usize].area == Some(area)).collect();
+            let there: Vec<u32> = devices
+                .iter()
+                .copied()
+                .filter(|&d| self.names.things[d as usize].area == Some(area))
+                .collect();
             let place = &self.home.areas()[usize::from(area)];
-            let names = std::iter::once(&place.name).chain(&place.aliases).cloned().collect();
-            Some(Choice { names, places: Vec::new(), actions: self.told(finder, sought, &there)? })
+            let names = std::iter::once(&place.name)
+                .chain(&place.aliases)
+                .cloned()
+                .collect();
+            Some(Choice {
+                names,
+                places: Vec::new(),
+                actions: self.told(finder, sought, &there)?,
+            })
         };
-        let all = || Some(Choice { names: Vec::new(), places: Vec::new(), actions: self.told(finder, sought, devices)? });
-        self.areas_of(devices).into_iter().map(one).chain(std::iter::once_with(all)).collect::<Option<_>>().unwrap_or_default()
+        let all = || {
+            Some(Choice {
+                names: Vec::new(),
+                places: Vec::new(),
+                actions: self.told(finder, sought, devices)?,
+            })
+        };
+        self.areas_of(devices)
+            .into_iter()
+            .map(one)
+            .chain(std::iter::once_with(all))
+            .collect::<Option<_>>()
+            .unwrap_or_default()
     }
 
-    fn told(&self, finder: &Finder<'_>, sought: &Sought<'_>, devices: &[u32]) -> Option<Vec<Action>> {
+    fn told(
+        &self,
+        finder: &Finder<'_>,
+        sought: &Sought<'_>,
+        devices: &[u32],
+    ) -> Option<Vec<Action>> {
         let mut actions = Vec::new();
         for &device in devices {
             for (property, op, value) in finder.deeds(sought, device, None)? {
-                self.add(&mut actions, device, Action { device: String::new(), property, op, value });
+                self.add(
+                    &mut actions,
+                    device,
+                    Action {
+                        device: String::new(),
+                        property,
+                        op,
+                        value,
+                    },
+                );
             }
         }
         Some(actions)
@@ -141,20 +232,36 @@ impl Reading<'_> {
         let all = self.home.devices();
         let name = |&d: &u32| {
             let device = &all[d as usize];
-            let shared = devices.iter().any(|&other| other != d && all[other as usize].name.eq_ignore_ascii_case(&device.name));
-            let area = device.area.as_ref().and_then(|id| self.home.area(id)).filter(|_| shared);
-            area.map_or_else(|| device.name.clone(), |area| format!("{} ({})", device.name, area.name))
+            let shared = devices.iter().any(|&other| {
+                other != d && all[other as usize].name.eq_ignore_ascii_case(&device.name)
+            });
+            let area = device
+                .area
+                .as_ref()
+                .and_then(|id| self.home.area(id))
+                .filter(|_| shared);
+            area.map_or_else(
+                || device.name.clone(),
+                |area| format!("{} ({})", device.name, area.name),
+            )
         };
         self.question(&self.lexicon.say.which, devices.iter().map(name).collect())
     }
 
     fn r#where(&self, devices: &[u32]) -> String {
-        let names = self.areas_of(devices).into_iter().map(|a| self.home.areas()[usize::from(a)].name.clone()).collect();
+        let names = self
+            .areas_of(devices)
+            .into_iter()
+            .map(|a| self.home.areas()[usize::from(a)].name.clone())
+            .collect();
         self.question(&self.lexicon.say.r#where, names)
     }
 
     fn areas_of(&self, devices: &[u32]) -> Vec<u16> {
-        let mut areas: Vec<u16> = devices.iter().filter_map(|&d| self.names.things[d as usize].area).collect();
+        let mut areas: Vec<u16> = devices
+            .iter()
+            .filter_map(|&d| self.names.things[d as usize].area)
+            .collect();
         areas.sort_unstable();
         areas.dedup();
         areas
@@ -167,7 +274,9 @@ impl Reading<'_> {
         }
         let or = format!(" {} ", self.lexicon.say.or);
         let listed = match choices.split_last() {
-            Some((last, front)) if !front.is_empty() && form == self.lexicon.say.which => format!("{}{or}{last}", front.join(", ")),
+            Some((last, front)) if !front.is_empty() && form == self.lexicon.say.which => {
+                format!("{}{or}{last}", front.join(", "))
+            }
             _ => choices.join(", "),
         };
         fill(form, &[("choices", &listed)])
@@ -199,5 +308,8 @@ fn about(clause: &Clause) -> Option<Asked> {
 fn contradicts(actions: &[Action]) -> bool {
     let mut seen = std::collections::HashMap::new();
     let mut changes = actions.iter().filter(|a| a.op != Op::Query);
-    changes.any(|action| seen.insert((&action.device, &action.property), action).is_some())
+    changes.any(|action| {
+        seen.insert((&action.device, &action.property), action)
+            .is_some()
+    })
 }

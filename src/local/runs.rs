@@ -26,13 +26,21 @@ impl Runs {
 
     /// Adds a sense of a run of words.
     pub(super) fn add_words(&mut self, sense: Sense, words: &[&str]) {
-        let Some((first, rest)) = words.split_first() else { return };
+        let Some((first, rest)) = words.split_first() else {
+            return;
+        };
         for word in words {
             self.knows(word);
         }
         let entries = self.by_first.entry((*first).into()).or_default();
-        if !entries.iter().any(|e| e.sense == sense && e.rest.iter().map(|w| &**w).eq(rest.iter().copied())) {
-            entries.push(Entry { rest: rest.iter().map(|w| Box::from(*w)).collect(), sense });
+        if !entries
+            .iter()
+            .any(|e| e.sense == sense && e.rest.iter().map(|w| &**w).eq(rest.iter().copied()))
+        {
+            entries.push(Entry {
+                rest: rest.iter().map(|w| Box::from(*w)).collect(),
+                sense,
+            });
         }
     }
 
@@ -44,9 +52,18 @@ impl Runs {
     }
 
     /// What the words from the first of `said` on can stand for, with how many words each takes.
-    pub(super) fn senses<'a>(&'a self, said: &'a [&str]) -> impl Iterator<Item = (usize, Sense)> + 'a {
-        let entries = said.first().and_then(|first| self.by_first.get(*first)).map_or(&[][..], Vec::as_slice);
-        entries.iter().filter(|e| starts(&said[1..], &e.rest)).map(|e| (1 + e.rest.len(), e.sense))
+    pub(super) fn senses<'a>(
+        &'a self,
+        said: &'a [&str],
+    ) -> impl Iterator<Item = (usize, Sense)> + 'a {
+        let entries = said
+            .first()
+            .and_then(|first| self.by_first.get(*first))
+            .map_or(&[][..], Vec::as_slice);
+        entries
+            .iter()
+            .filter(|e| starts(&said[1..], &e.rest))
+            .map(|e| (1 + e.rest.len(), e.sense))
     }
 }
 

@@ -88,7 +88,12 @@ impl Spans {
     /// Cuts the words, without the question mark.
     fn begin(plain: &str) -> Result<(Self, Vec<&str>), Silence> {
         let mut said = words(plain);
-        let mut spans = Self { senses: Vec::with_capacity(24), ends: Vec::with_capacity(16), asked: false, said: Vec::new() };
+        let mut spans = Self {
+            senses: Vec::with_capacity(24),
+            ends: Vec::with_capacity(16),
+            asked: false,
+            said: Vec::new(),
+        };
         while said.last() == Some(&"?") {
             said.pop();
             spans.asked = true;
@@ -128,7 +133,12 @@ impl Spans {
         let mut longest = 0;
         let counted = number(lexicon, said).map(|(value, length)| (length, Sense::Number(value)));
         let own = own(said[0]).map(|sense| (1, sense));
-        for (length, sense) in names.senses(said).chain(lexicon.senses(said)).chain(counted).chain(own) {
+        for (length, sense) in names
+            .senses(said)
+            .chain(lexicon.senses(said))
+            .chain(counted)
+            .chain(own)
+        {
             if length < longest {
                 continue;
             }
@@ -145,18 +155,42 @@ impl Spans {
 
     /// "turn the light blue": the light, and blue. "The lamp to light blue" is one colour.
     fn is_a_thing_and_its_color(&self, start: usize, run: &[&str], lexicon: &Lexicon) -> bool {
-        let [first, color @ ..] = run else { return false };
-        let expected = matches!(self.senses[..start].last(), Some(Sense::Article | Sense::Act(Act::Turn | Act::Set) | Sense::Place(_) | Sense::Possessive));
+        let [first, color @ ..] = run else {
+            return false;
+        };
+        let expected = matches!(
+            self.senses[..start].last(),
+            Some(
+                Sense::Article
+                    | Sense::Act(Act::Turn | Act::Set)
+                    | Sense::Place(_)
+                    | Sense::Possessive
+            )
+        );
         expected
-            && self.senses[start..].iter().any(|s| matches!(s, Sense::Color(_)))
-            && lexicon.senses(&[first]).any(|(_, s)| matches!(s, Sense::Noun(..)))
-            && lexicon.senses(color).any(|(length, s)| length == color.len() && matches!(s, Sense::Color(_)))
+            && self.senses[start..]
+                .iter()
+                .any(|s| matches!(s, Sense::Color(_)))
+            && lexicon
+                .senses(&[first])
+                .any(|(_, s)| matches!(s, Sense::Noun(..)))
+            && lexicon
+                .senses(color)
+                .any(|(length, s)| length == color.len() && matches!(s, Sense::Color(_)))
     }
 
     /// A name spelt like a noun ("Thermostat") is one sense: the name, or else the noun.
     fn join_nouns(&mut self, start: usize) {
-        let noun = self.senses[start..].iter().find_map(|s| if let Sense::Noun(noun, many) = *s { Some((noun, many)) } else { None });
-        let called = self.senses[start..].iter().position(|s| matches!(s, Sense::Called(..)));
+        let noun = self.senses[start..].iter().find_map(|s| {
+            if let Sense::Noun(noun, many) = *s {
+                Some((noun, many))
+            } else {
+                None
+            }
+        });
+        let called = self.senses[start..]
+            .iter()
+            .position(|s| matches!(s, Sense::Called(..)));
         if let (Some(noun), Some(at)) = (noun, called) {
             if let Sense::Called(_, same) = &mut self.senses[start + at] {
                 *same = Some(noun);
@@ -171,7 +205,9 @@ impl Spans {
 
     /// "switch off the kitchen": where a clause begins, a word that may be "turn" is no thing.
     fn begin_with_the_verb(&mut self, start: usize) {
-        let begins = self.senses[..start].last().is_none_or(|s| matches!(s, Sense::Skip | Sense::Polite | Sense::And | Sense::Comma));
+        let begins = self.senses[..start]
+            .last()
+            .is_none_or(|s| matches!(s, Sense::Skip | Sense::Polite | Sense::And | Sense::Comma));
         if begins && self.senses[start..].contains(&Sense::Act(Act::Turn)) {
             let mut kept = 0;
             self.senses.retain(|s| {
@@ -183,7 +219,9 @@ impl Spans {
 
     /// The senses of each span.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[Sense]> {
-        self.ends.iter().scan(0, |from, &to| Some(&self.senses[std::mem::replace(from, to)..to]))
+        self.ends.iter().scan(0, |from, &to| {
+            Some(&self.senses[std::mem::replace(from, to)..to])
+        })
     }
 }
 
@@ -202,12 +240,24 @@ fn own(word: &str) -> Option<Sense> {
 /// "zone 1 and 2" is "zone 1 and zone 2", where there are such.
 fn count_on(said: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
     let is_digits = |word: &str| word.bytes().all(|b| b.is_ascii_digit());
-    let is_and = |word: &str| word == "," || lexicon.senses(&[word]).any(|(_, sense)| sense == Sense::And);
+    let is_and = |word: &str| {
+        word == ","
+            || lexicon
+                .senses(&[word])
+                .any(|(_, sense)| sense == Sense::And)
+    };
     let mut at = 1;
     while at + 2 < said.len() {
         if is_digits(said[at]) && is_digits(said[at + 2]) && is_and(said[at + 1]) {
-            let is_name = |name: &&[&str]| [at, at + 2].iter().all(|&number| names.calls(&[name, &said[number..=number]].concat()));
-            let name = (at.saturating_sub(MOST_BEFORE_NOUN)..at).map(|from| &said[from..at]).find(is_name).map(<[_]>::to_vec);
+            let is_name = |name: &&[&str]| {
+                [at, at + 2]
+                    .iter()
+                    .all(|&number| names.calls(&[name, &said[number..=number]].concat()))
+            };
+            let name = (at.saturating_sub(MOST_BEFORE_NOUN)..at)
+                .map(|from| &said[from..at])
+                .find(is_name)
+                .map(<[_]>::to_vec);
             if let Some(name) = name {
                 let length = name.len();
                 said.splice(at + 2..at + 2, name);
@@ -219,22 +269,47 @@ fn count_on(said: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
 }
 
 /// "the front and back door": what stands before "and" has the noun of the name after it. `None` where that makes no names.
-fn share<'a>(said: &mut Vec<&'a str>, at: usize, lexicon: &'a Lexicon, names: &'a Names) -> Option<()> {
+fn share<'a>(
+    said: &mut Vec<&'a str>,
+    at: usize,
+    lexicon: &'a Lexicon,
+    names: &'a Names,
+) -> Option<()> {
     let is = |word: &str, wanted: Sense| lexicon.senses(&[word]).any(|(_, sense)| sense == wanted);
     if at > 2 && is(said[at - 1], Sense::And) {
         // "curtain left and right"
-        let is_front = |front: &&[&str]| [at - 2, at].iter().all(|&last| names.calls(&[front, &said[last..=last]].concat()));
-        let front = (at.saturating_sub(MOST_BEFORE_NOUN)..at - 2).map(|from| &said[from..at - 2]).find(is_front)?.to_vec();
+        let is_front = |front: &&[&str]| {
+            [at - 2, at]
+                .iter()
+                .all(|&last| names.calls(&[front, &said[last..=last]].concat()))
+        };
+        let front = (at.saturating_sub(MOST_BEFORE_NOUN)..at - 2)
+            .map(|from| &said[from..at - 2])
+            .find(is_front)?
+            .to_vec();
         said.splice(at..at, front);
         return Some(());
     }
     let and = (at + 1..said.len().min(at + 3)).find(|&i| is(said[i], Sense::And))?;
-    let from = and + 1 + usize::from(said.get(and + 1).is_some_and(|word| is(word, Sense::Article)));
+    let from = and
+        + 1
+        + usize::from(
+            said.get(and + 1)
+                .is_some_and(|word| is(word, Sense::Article)),
+        );
     let ends = from + 1..said.len().min(from + MOST_BEFORE_NOUN);
-    for (end, noun) in ends.flat_map(|end| names.forms_of(said[end], lexicon).into_iter().flatten().map(move |noun| (end, noun))) {
+    for (end, noun) in ends.flat_map(|end| {
+        names
+            .forms_of(said[end], lexicon)
+            .into_iter()
+            .flatten()
+            .map(move |noun| (end, noun))
+    }) {
         let second = [&said[from..end], &[noun]].concat();
         // "left and right reading light": what is shared may be more than the last word.
-        let shared = (1..second.len()).map(|own| &second[own..]).find(|shared| names.calls(&[&said[at..and], shared].concat()));
+        let shared = (1..second.len())
+            .map(|own| &second[own..])
+            .find(|shared| names.calls(&[&said[at..and], shared].concat()));
         if let Some(shared) = shared.filter(|_| names.calls(&second)) {
             said[end] = noun;
             said.splice(and..and, shared.iter().copied());
@@ -250,7 +325,10 @@ fn mend<'a>(said: &mut Vec<&'a str>, lexicon: &'a Lexicon, names: &'a Names) -> 
     let mut at = 0;
     while at < said.len() {
         let word = said[at];
-        let known = lexicon.knows(word) || names.knows(word) || own(word).is_some() || word.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+        let known = lexicon.knows(word)
+            || names.knows(word)
+            || own(word).is_some()
+            || word.starts_with(|c: char| c.is_ascii_digit() || c == '-');
         if known {
         } else if let Some([place, thing]) = names.compound(word, lexicon) {
             said[at] = place;

@@ -25,7 +25,11 @@ pub(super) struct Spelling {
 impl Spelling {
     /// The text with accents taken off, letters evened out, and a space after elided words.
     pub(super) fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut plain = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(self.without_accents(&composed(text))) };
+        let mut plain = if text.is_ascii() {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned(self.without_accents(&composed(text)))
+        };
         if !self.elisions.is_empty() && plain.contains('\'') {
             plain = Cow::Owned(self.apart(&plain));
         }
@@ -40,7 +44,10 @@ impl Spelling {
     fn without_accents(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         for piece in text.split_inclusive(|c: char| !c.is_alphabetic()) {
-            if self.accented.contains(piece.trim_end_matches(|c: char| !c.is_alphabetic())) {
+            if self
+                .accented
+                .contains(piece.trim_end_matches(|c: char| !c.is_alphabetic()))
+            {
                 out.push_str(piece);
             } else {
                 without_accents(piece, &self.keeps, &mut out);
@@ -55,7 +62,10 @@ impl Spelling {
         let mut at_start = true;
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
-            let elided = self.elisions.iter().find(|word| at_start && rest.starts_with(word.as_str()));
+            let elided = self
+                .elisions
+                .iter()
+                .find(|word| at_start && rest.starts_with(word.as_str()));
             let taken = elided.map_or(first.len_utf8(), String::len);
             out.push_str(&rest[..taken]);
             if elided.is_some() {
@@ -69,7 +79,12 @@ impl Spelling {
 
     /// The two parts of a compound such as "kuchenlicht", where `is_place` knows the first and `is_thing` the second; only where it
     /// comes apart in one way.
-    pub(super) fn parts<'w>(&self, word: &'w str, is_place: impl Fn(&str) -> bool, is_thing: impl Fn(&str) -> bool) -> Option<[&'w str; 2]> {
+    pub(super) fn parts<'w>(
+        &self,
+        word: &'w str,
+        is_place: impl Fn(&str) -> bool,
+        is_thing: impl Fn(&str) -> bool,
+    ) -> Option<[&'w str; 2]> {
         let joints = self.joints.as_ref()?;
         let mut found = None;
         for (at, _) in word.char_indices().filter(|(at, _)| *at >= 2) {
@@ -77,8 +92,17 @@ impl Spelling {
             if !is_place(place) {
                 continue;
             }
-            for thing in joints.iter().filter_map(|joint| rest.strip_prefix(joint.as_str())).chain([rest]) {
-                if thing.len() > 1 && is_thing(thing) && found.replace([place, thing]).is_some_and(|other| other != [place, thing]) {
+            for thing in joints
+                .iter()
+                .filter_map(|joint| rest.strip_prefix(joint.as_str()))
+                .chain([rest])
+            {
+                if thing.len() > 1
+                    && is_thing(thing)
+                    && found
+                        .replace([place, thing])
+                        .is_some_and(|other| other != [place, thing])
+                {
                     return None;
                 }
             }
@@ -131,15 +155,21 @@ fn composed(text: &str) -> Cow<'_, str> {
         ('\u{308}', "aeiouy", "äëïöüÿ"),
         ('\u{327}', "c", "ç"),
     ];
-    if !text.chars().any(|c| MARKS.iter().any(|(mark, ..)| *mark == c)) {
+    if !text
+        .chars()
+        .any(|c| MARKS.iter().any(|(mark, ..)| *mark == c))
+    {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let one = MARKS.iter().find(|(mark, ..)| *mark == c).and_then(|(_, plain, whole)| {
-            let at = plain.chars().position(|letter| out.ends_with(letter))?;
-            whole.chars().nth(at)
-        });
+        let one = MARKS
+            .iter()
+            .find(|(mark, ..)| *mark == c)
+            .and_then(|(_, plain, whole)| {
+                let at = plain.chars().position(|letter| out.ends_with(letter))?;
+                whole.chars().nth(at)
+            });
         if one.is_some() {
             out.pop();
         }
@@ -162,20 +192,35 @@ mod tests {
         assert_eq!(german.plain("küche"), german.plain("kueche"));
         assert_eq!(german.plain("straße"), "strasse");
         let umlauts = spelling("keeps = \"äöü\"\nletters = { ae = \"ä\" }");
-        assert_eq!(umlauts.plain("rollläden à rolllaeden"), "rollläden a rollläden");
+        assert_eq!(
+            umlauts.plain("rollläden à rolllaeden"),
+            "rollläden a rollläden"
+        );
         assert_eq!(umlauts.plain("ku\u{308}che"), "küche");
         let spanish = spelling("accented = [\"apagué\"]");
-        assert_eq!(spanish.plain("apagué el salón, apague"), "apagué el salon, apague");
+        assert_eq!(
+            spanish.plain("apagué el salón, apague"),
+            "apagué el salon, apague"
+        );
         assert_eq!(spanish.plain("apague\u{301}"), "apagué");
         assert_eq!(spelling("").plain("café"), "cafe");
         let french = spelling("elisions = [\"l'\", \"d'\", \"qu'\"]");
-        assert_eq!(french.plain("l'entrée d'été qu'il aujourd'hui"), "l' entree d' ete qu' il aujourd'hui");
+        assert_eq!(
+            french.plain("l'entrée d'été qu'il aujourd'hui"),
+            "l' entree d' ete qu' il aujourd'hui"
+        );
     }
 
     #[test]
     fn compounds_come_apart_where_both_parts_are_known() {
         let german = spelling("joints = [\"n\", \"s\"]");
-        let parts = |word| german.parts(word, |place| ["kuche", "flur", "bad"].contains(&place), |thing| ["licht", "lampe"].contains(&thing));
+        let parts = |word| {
+            german.parts(
+                word,
+                |place| ["kuche", "flur", "bad"].contains(&place),
+                |thing| ["licht", "lampe"].contains(&thing),
+            )
+        };
         assert_eq!(parts("kuchenlicht"), Some(["kuche", "licht"]));
         assert_eq!(parts("flurlampe"), Some(["flur", "lampe"]));
         assert_eq!(parts("badewanne"), None);

@@ -13,7 +13,10 @@ pub(super) fn words(text: &str) -> Vec<&str> {
             c if c.is_whitespace() => 0,
             '#' => 1 + run(&rest[1..], |c| c.is_ascii_hexdigit()),
             '\'' => possessive(rest),
-            '-' => negative(rest, found.is_empty() || text[..text.len() - rest.len()].ends_with(' ')),
+            '-' => negative(
+                rest,
+                found.is_empty() || text[..text.len() - rest.len()].ends_with(' '),
+            ),
             c if c.is_ascii_digit() => number(rest),
             c if c.is_alphabetic() => word(rest),
             c => c.len_utf8(),
@@ -34,12 +37,20 @@ fn run(text: &str, within: impl Fn(char) -> bool) -> usize {
 
 /// `'s` at the end of a word is a word; any other apostrophe outside a word only separates.
 fn possessive(text: &str) -> usize {
-    if text[2..].starts_with(char::is_alphanumeric) { 0 } else { 2 }
+    if text[2..].starts_with(char::is_alphanumeric) {
+        0
+    } else {
+        2
+    }
 }
 
 /// A minus sign belongs to the number after it where a word begins; elsewhere a hyphen separates.
 fn negative(text: &str, at_start: bool) -> usize {
-    if at_start && text[1..].starts_with(|c: char| c.is_ascii_digit()) { 1 + number(&text[1..]) } else { 0 }
+    if at_start && text[1..].starts_with(|c: char| c.is_ascii_digit()) {
+        1 + number(&text[1..])
+    } else {
+        0
+    }
 }
 
 /// Digits, with whatever makes them more than a plain number (`7:30`, `10-20`, `1,000`, `1/2`): such a word is no number, and silences.
@@ -47,7 +58,8 @@ fn number(text: &str) -> usize {
     let mut length = run(text, |c| c.is_ascii_digit());
     loop {
         let mut following = text[length..].chars();
-        let joined = matches!(following.next(), Some('.' | ',' | ':' | '-' | '/')) && following.next().is_some_and(|c| c.is_ascii_digit());
+        let joined = matches!(following.next(), Some('.' | ',' | ':' | '-' | '/'))
+            && following.next().is_some_and(|c| c.is_ascii_digit());
         if !joined {
             return length;
         }
@@ -62,7 +74,8 @@ fn word(text: &str) -> usize {
         length += run(&text[length..], |c| c.is_alphabetic() || is_mark(c));
         let rest = &text[length..];
         let mut following = rest.chars();
-        let joined = matches!(following.next(), Some('\'' | '/')) && following.next().is_some_and(char::is_alphabetic);
+        let joined = matches!(following.next(), Some('\'' | '/'))
+            && following.next().is_some_and(char::is_alphabetic);
         let possessive = rest.starts_with("'s") && !rest[2..].starts_with(char::is_alphanumeric);
         if !joined || possessive {
             return length;
@@ -88,7 +101,9 @@ pub(super) fn one_slip(said: &str, meant: &str) -> bool {
     match a.len().cmp(&b.len()) {
         std::cmp::Ordering::Less => *a == b[1..],
         std::cmp::Ordering::Greater => a[1..] == *b,
-        std::cmp::Ordering::Equal => a[1..] == b[1..] || (a.len() > 1 && a[0] == b[1] && a[1] == b[0] && a[2..] == b[2..]),
+        std::cmp::Ordering::Equal => {
+            a[1..] == b[1..] || (a.len() > 1 && a[0] == b[1] && a[1] == b[0] && a[2..] == b[2..])
+        }
     }
 }
 

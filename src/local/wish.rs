@@ -43,7 +43,10 @@ pub(super) enum Wish {
 
 /// A relative change.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "how it was said, each by itself")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "how it was said, each by itself"
+)]
 pub(super) struct Step {
     pub(super) property: Option<u16>,
     pub(super) up: bool,
@@ -76,7 +79,11 @@ pub(super) fn wish(clause: &Clause) -> Option<Wish> {
     if let Some(ask) = clause.ask {
         return query(clause, ask);
     }
-    let lone = clause.amount.is_none() && clause.state.is_none() && clause.more.is_none() && clause.property.is_none() && !clause.much;
+    let lone = clause.amount.is_none()
+        && clause.state.is_none()
+        && clause.more.is_none()
+        && clause.property.is_none()
+        && !clause.much;
     if lone && clause.act.is_none() && clause.status || is_reading(clause) {
         return Some(Wish::Query(clause.property, None));
     }
@@ -91,32 +98,74 @@ pub(super) fn wish(clause: &Clause) -> Option<Wish> {
         Some(Act::On) => switched(clause, State::On),
         Some(Act::Off) => switched(clause, State::Off),
         Some(Act::Open) => opening(clause, true),
-        Some(Act::Close) if clause.state == Some(State::Off) => change(&Clause { act: Some(Act::Turn), ..clause.clone() }),
+        Some(Act::Close) if clause.state == Some(State::Off) => change(&Clause {
+            act: Some(Act::Turn),
+            ..clause.clone()
+        }),
         Some(Act::Close) => opening(clause, false),
         Some(act @ (Act::Raise | Act::Lower)) => step(clause, None, act == Act::Raise, true),
-        Some(act @ (Act::Increase | Act::Decrease)) => step(clause, None, act == Act::Increase, false),
-        Some(act @ (Act::Dim | Act::Brighten)) => step(clause, standard("brightness"), act == Act::Brighten, false),
-        Some(act @ (Act::Hasten | Act::Slow)) if !clause.targets.is_empty() || !clause.places.is_empty() => {
+        Some(act @ (Act::Increase | Act::Decrease)) => {
+            step(clause, None, act == Act::Increase, false)
+        }
+        Some(act @ (Act::Dim | Act::Brighten)) => {
+            step(clause, standard("brightness"), act == Act::Brighten, false)
+        }
+        Some(act @ (Act::Hasten | Act::Slow))
+            if !clause.targets.is_empty() || !clause.places.is_empty() =>
+        {
             step(clause, standard("speed"), act == Act::Hasten, false)
         }
-        Some(Act::Enlighten) if clause.targets.is_empty() && (lone || (clause.state == Some(State::On) && clause.amount.is_none())) => Some(Wish::Switch(true)),
+        Some(Act::Enlighten)
+            if clause.targets.is_empty()
+                && (lone || (clause.state == Some(State::On) && clause.amount.is_none())) =>
+        {
+            Some(Wish::Switch(true))
+        }
         Some(Act::Illuminate) if !clause.targets.is_empty() => switched(clause, State::On),
         // "cool" alone is said of other things.
-        Some(Act::Warm | Act::Cool) if clause.targets.is_empty() && clause.places.is_empty() && clause.property.is_none() => None,
-        Some(act @ (Act::Warm | Act::Cool)) => step(clause, standard("temperature"), act == Act::Warm, false),
+        Some(Act::Warm | Act::Cool)
+            if clause.targets.is_empty()
+                && clause.places.is_empty()
+                && clause.property.is_none() =>
+        {
+            None
+        }
+        Some(act @ (Act::Warm | Act::Cool)) => {
+            step(clause, standard("temperature"), act == Act::Warm, false)
+        }
         Some(Act::LockUp) if lone => Some(Wish::Lock(true)),
-        Some(Act::Lock) if lone || (clause.state == Some(State::Up) && clause.amount.is_none() && clause.property.is_none()) => Some(Wish::Lock(true)),
-        Some(act @ (Act::Mute | Act::Unmute)) if !clause.much && clause.amount.is_none() && clause.state.is_none() && clause.property == standard("volume") => {
+        Some(Act::Lock)
+            if lone
+                || (clause.state == Some(State::Up)
+                    && clause.amount.is_none()
+                    && clause.property.is_none()) =>
+        {
+            Some(Wish::Lock(true))
+        }
+        Some(act @ (Act::Mute | Act::Unmute))
+            if !clause.much
+                && clause.amount.is_none()
+                && clause.state.is_none()
+                && clause.property == standard("volume") =>
+        {
             plain(act)
         }
-        Some(Act::Send) if clause.amount.is_none() && clause.property.is_none() => match clause.state {
-            Some(State::Docked) => Some(Wish::Dock),
-            // "tell the robot to clean"
-            Some(State::Cleaning) => Some(Wish::Clean),
-            _ => None,
-        },
+        Some(Act::Send) if clause.amount.is_none() && clause.property.is_none() => {
+            match clause.state {
+                Some(State::Docked) => Some(Wish::Dock),
+                // "tell the robot to clean"
+                Some(State::Cleaning) => Some(Wish::Clean),
+                _ => None,
+            }
+        }
         // "stop cleaning"
-        Some(act @ (Act::Stop | Act::Pause)) if clause.state == Some(State::Cleaning) && clause.amount.is_none() && clause.property.is_none() => plain(act),
+        Some(act @ (Act::Stop | Act::Pause))
+            if clause.state == Some(State::Cleaning)
+                && clause.amount.is_none()
+                && clause.property.is_none() =>
+        {
+            plain(act)
+        }
         Some(act) if lone => plain(act),
         Some(_) => None,
     }
@@ -125,7 +174,11 @@ pub(super) fn wish(clause: &Clause) -> Option<Wish> {
 /// "eco mode" is a value; "turn on party mode" may be a scene.
 fn mode_is_said(clause: &Clause) -> bool {
     match clause.amount {
-        None => matches!(clause.state, None | Some(State::On)) && clause.property.is_none() && clause.more.is_none(),
+        None => {
+            matches!(clause.state, None | Some(State::On))
+                && clause.property.is_none()
+                && clause.more.is_none()
+        }
         amount => matches!(amount, Some(Amount::Choice(_))),
     }
 }
@@ -133,12 +186,23 @@ fn mode_is_said(clause: &Clause) -> bool {
 /// Verbs that say the state as well: "activate", "kill".
 fn switched(clause: &Clause, state: State) -> Option<Wish> {
     let agrees = clause.state.is_none_or(|said| said == state);
-    agrees.then(|| change(&Clause { act: None, state: Some(state), ..clause.clone() }))?
+    agrees.then(|| {
+        change(&Clause {
+            act: None,
+            state: Some(state),
+            ..clause.clone()
+        })
+    })?
 }
 
 /// "bedroom temperature": a property of something, and nothing else.
 fn is_reading(clause: &Clause) -> bool {
-    let said = Clause { targets: Vec::new(), places: Vec::new(), property: None, ..clause.clone() };
+    let said = Clause {
+        targets: Vec::new(),
+        places: Vec::new(),
+        property: None,
+        ..clause.clone()
+    };
     let of_something = !clause.targets.is_empty() || !clause.places.is_empty();
     clause.property.is_some() && of_something && said == Clause::default()
 }
@@ -177,10 +241,18 @@ fn change(clause: &Clause) -> Option<Wish> {
         return None;
     }
     match (clause.state, amount) {
-        (Some(State::On), None) => Some(property.map_or(Wish::Switch(true), |p| Wish::Flag(p, true))),
-        (Some(State::Off), None) => Some(property.map_or(Wish::Switch(false), |p| Wish::Flag(p, false))),
-        (Some(State::On), Some(amount)) => (clause.act != Some(Act::Set) && is_clear(clause, amount)).then_some(Wish::OnAt(property, amount)),
-        (Some(state @ (State::Up | State::Down)), _) => step(clause, None, state == State::Up, true),
+        (Some(State::On), None) => {
+            Some(property.map_or(Wish::Switch(true), |p| Wish::Flag(p, true)))
+        }
+        (Some(State::Off), None) => {
+            Some(property.map_or(Wish::Switch(false), |p| Wish::Flag(p, false)))
+        }
+        (Some(State::On), Some(amount)) => (clause.act != Some(Act::Set)
+            && is_clear(clause, amount))
+        .then_some(Wish::OnAt(property, amount)),
+        (Some(state @ (State::Up | State::Down)), _) => {
+            step(clause, None, state == State::Up, true)
+        }
         (None, Some(amount)) => {
             let sure = match (clause.act, amount, clause.link) {
                 (_, _, Link::By) => false,
@@ -192,8 +264,14 @@ fn change(clause: &Clause) -> Option<Wish> {
             };
             sure.then_some(Wish::Put(property, amount))
         }
-        (Some(State::Open), Some(amount @ Amount::Measured(..))) if property.is_none() => Some(Wish::Put(standard("position"), amount)),
-        (Some(state), None) if property.is_none() || (state == State::Muted && property == standard("volume")) => becomes(state),
+        (Some(State::Open), Some(amount @ Amount::Measured(..))) if property.is_none() => {
+            Some(Wish::Put(standard("position"), amount))
+        }
+        (Some(state), None)
+            if property.is_none() || (state == State::Muted && property == standard("volume")) =>
+        {
+            becomes(state)
+        }
         (None, None) if clause.act == Some(Act::Set) && property.is_none() => Some(Wish::Perform),
         _ => None,
     }
@@ -224,27 +302,51 @@ fn is_clear(clause: &Clause, amount: Amount) -> bool {
 fn opening(clause: &Clause, open: bool) -> Option<Wish> {
     let position = standard("position");
     let property = clause.property.or(position);
-    if !matches!((open, clause.state), (_, None) | (true, Some(State::Up)) | (false, Some(State::Down))) {
+    if !matches!(
+        (open, clause.state),
+        (_, None) | (true, Some(State::Up)) | (false, Some(State::Down))
+    ) {
         return None;
     }
     match clause.amount {
-        None if clause.much => Some(Wish::Step(Step { property, up: open, by: None, vertical: false, bare: false, warmth: false })),
-        None | Some(Amount::Level(Level::Full)) if clause.property.is_none() => Some(Wish::Open(open)),
+        None if clause.much => Some(Wish::Step(Step {
+            property,
+            up: open,
+            by: None,
+            vertical: false,
+            bare: false,
+            warmth: false,
+        })),
+        None | Some(Amount::Level(Level::Full)) if clause.property.is_none() => {
+            Some(Wish::Open(open))
+        }
         Some(amount @ Amount::Level(Level::Half)) => Some(Wish::Put(property, amount)),
         // Closed a quarter is open three.
-        Some(amount @ Amount::Level(level)) if level.is_part() && (open || clause.link == Link::To) => Some(Wish::Put(property, amount)),
-        Some(amount @ Amount::Measured(..)) if clause.link == Link::By => {
-            Some(Wish::Step(Step { property, up: open, by: Some(amount), vertical: false, bare: false, warmth: false }))
+        Some(amount @ Amount::Level(level))
+            if level.is_part() && (open || clause.link == Link::To) =>
+        {
+            Some(Wish::Put(property, amount))
         }
+        Some(amount @ Amount::Measured(..)) if clause.link == Link::By => Some(Wish::Step(Step {
+            property,
+            up: open,
+            by: Some(amount),
+            vertical: false,
+            bare: false,
+            warmth: false,
+        })),
         Some(amount @ Amount::Measured(..)) if open => Some(Wish::Put(property, amount)),
-        Some(amount @ Amount::Number(_)) if open && clause.link == Link::To => Some(Wish::Put(property, amount)),
+        Some(amount @ Amount::Number(_)) if open && clause.link == Link::To => {
+            Some(Wish::Put(property, amount))
+        }
         _ => None,
     }
 }
 
 /// "turn up", "raise", "dim": to a value, by a value, or by one step.
 fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Wish> {
-    let own_state = matches!(clause.state, None | Some(State::Up | State::Down)) && (clause.state.is_none() || (clause.state == Some(State::Up)) == up);
+    let own_state = matches!(clause.state, None | Some(State::Up | State::Down))
+        && (clause.state.is_none() || (clause.state == Some(State::Up)) == up);
     let property = match (clause.property, of) {
         (Some(said), Some(of)) if said != of => return None,
         (said, of) => said.or(of),
@@ -256,20 +358,41 @@ fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Wi
     }
     let bare = clause.act.is_none();
     let to_its_end = vertical && !clause.much;
-    let next = |by| Some(Wish::Step(Step { property, up, by, vertical: to_its_end, bare, warmth: matches!(clause.act, Some(Act::Warm | Act::Cool)) }));
+    let next = |by| {
+        Some(Wish::Step(Step {
+            property,
+            up,
+            by,
+            vertical: to_its_end,
+            bare,
+            warmth: matches!(clause.act, Some(Act::Warm | Act::Cool)),
+        }))
+    };
     match (clause.amount, clause.link) {
         (None, _) => next(None),
-        (Some(Amount::Level(Level::Full)), _) if up => Some(Wish::Put(property, Amount::Level(Level::Full))),
-        (Some(Amount::Level(Level::Low)), _) if !up => Some(Wish::Put(property, Amount::Level(Level::Low))),
+        (Some(Amount::Level(Level::Full)), _) if up => {
+            Some(Wish::Put(property, Amount::Level(Level::Full)))
+        }
+        (Some(Amount::Level(Level::Low)), _) if !up => {
+            Some(Wish::Put(property, Amount::Level(Level::Low)))
+        }
         // "the blinds all the way down": of a light it may be dark or off.
         (Some(Amount::Level(Level::Full)), Link::Bare) if vertical => match property {
             None => Some(Wish::Open(false)),
-            volume => (volume == standard("volume")).then_some(Wish::Put(volume, Amount::Number(0.0))),
+            volume => {
+                (volume == standard("volume")).then_some(Wish::Put(volume, Amount::Number(0.0)))
+            }
         },
         // "lower the blinds halfway" is where they stop.
-        (Some(Amount::Level(Level::Half)), Link::Bare) if vertical && property.is_none() => Some(Wish::Put(standard("position"), Amount::Level(Level::Half))),
-        (Some(amount @ Amount::Level(level)), Link::To) if level.is_part() => Some(Wish::Put(property, amount)),
-        (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Link::To) => Some(Wish::Put(property, amount)),
+        (Some(Amount::Level(Level::Half)), Link::Bare) if vertical && property.is_none() => {
+            Some(Wish::Put(standard("position"), Amount::Level(Level::Half)))
+        }
+        (Some(amount @ Amount::Level(level)), Link::To) if level.is_part() => {
+            Some(Wish::Put(property, amount))
+        }
+        (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Link::To) => {
+            Some(Wish::Put(property, amount))
+        }
         (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Link::By) => next(Some(amount)),
         // "turn it up 2 degrees" goes by them; "dim the lamp 20 percent" may mean to or by.
         (Some(amount @ Amount::Measured(..)), Link::Bare) if of.is_none() => next(Some(amount)),
@@ -299,7 +422,11 @@ fn comparative(clause: &Clause, more: More) -> Option<Wish> {
         return None;
     }
     // "slow down" alone may be said to a person.
-    if of == "speed" && clause.targets.is_empty() && clause.places.is_empty() && clause.property.is_none() {
+    if of == "speed"
+        && clause.targets.is_empty()
+        && clause.places.is_empty()
+        && clause.property.is_none()
+    {
         return None;
     }
     let property = match (clause.property, standard(of)) {
@@ -308,19 +435,45 @@ fn comparative(clause: &Clause, more: More) -> Option<Wish> {
     };
     let by = match (clause.amount, clause.link) {
         (None, _) => None,
-        (Some(amount @ Amount::Measured(..)), Link::Bare) | (Some(amount @ (Amount::Measured(..) | Amount::Number(_))), Link::By) => Some(amount),
+        (Some(amount @ Amount::Measured(..)), Link::Bare)
+        | (Some(amount @ (Amount::Measured(..) | Amount::Number(_))), Link::By) => Some(amount),
         _ => return None,
     };
     let warmth = matches!(more, More::Warmer | More::Cooler);
-    Some(Wish::Step(Step { property, up, by, vertical: false, bare: clause.act.is_none(), warmth }))
+    Some(Wish::Step(Step {
+        property,
+        up,
+        by,
+        vertical: false,
+        bare: clause.act.is_none(),
+        warmth,
+    }))
 }
 
 fn query(clause: &Clause, ask: Ask) -> Option<Wish> {
-    if clause.mode && ask == Ask::What && clause.property.is_none() && clause.state.is_none() && clause.amount.is_none() {
+    if clause.mode
+        && ask == Ask::What
+        && clause.property.is_none()
+        && clause.state.is_none()
+        && clause.amount.is_none()
+    {
         // "what is the mode of the thermostat"
-        return query(&Clause { mode: false, property: standard("hvac_mode"), ..clause.clone() }, ask);
+        return query(
+            &Clause {
+                mode: false,
+                property: standard("hvac_mode"),
+                ..clause.clone()
+            },
+            ask,
+        );
     }
-    if clause.act.is_some() || clause.more.is_some() || clause.much || !clause.except.is_empty() || clause.ensure || clause.mode {
+    if clause.act.is_some()
+        || clause.more.is_some()
+        || clause.much
+        || !clause.except.is_empty()
+        || clause.ensure
+        || clause.mode
+    {
         return None;
     }
     let asked = match (clause.state, clause.amount) {
@@ -329,7 +482,9 @@ fn query(clause: &Clause, ask: Ask) -> Option<Wish> {
         (Some(state), None) => Some(Asked::Is(state)),
         (None, Some(amount)) => Some(Asked::At(amount)),
         // "is the car charging": a property that is or is not.
-        (None, None) if ask == Ask::Whether && clause.property.is_some() => Some(Asked::Is(State::On)),
+        (None, None) if ask == Ask::Whether && clause.property.is_some() => {
+            Some(Asked::Is(State::On))
+        }
         (None, None) => clause.target.then_some(Asked::Target),
     };
     match ask {

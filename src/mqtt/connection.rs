@@ -143,7 +143,9 @@ fn turn(link: &mut Link, patience: Duration) -> Option<End> {
 /// Full jitter: after a broker's restart its clients do not all come back at once.
 /// Source: AWS Architecture Blog, "Exponential Backoff And Jitter", 2015.
 fn pause(attempt: u32) -> Duration {
-    let most = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1))).min(LONGEST_PAUSE);
+    let most = FIRST_PAUSE
+        .saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)))
+        .min(LONGEST_PAUSE);
     rand::random_range(Duration::ZERO..=most)
 }
 
@@ -168,7 +170,9 @@ fn told(error: &ConnectionError) -> String {
 fn is_closed(error: &StateError) -> bool {
     match error {
         StateError::ConnectionAborted => true,
-        StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)) => error.kind() == ErrorKind::ConnectionReset,
+        StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)) => {
+            error.kind() == ErrorKind::ConnectionReset
+        }
         _ => false,
     }
 }

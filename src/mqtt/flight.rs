@@ -18,7 +18,11 @@ pub(super) struct Flight<T> {
 impl<T> Flight<T> {
     /// Nothing on its way, with room for `window` messages.
     pub(super) fn new(window: usize) -> Self {
-        Self { handed: VecDeque::new(), left: Vec::new(), window }
+        Self {
+            handed: VecDeque::new(),
+            left: Vec::new(),
+            window,
+        }
     }
 
     /// True where one more may be handed over.
@@ -52,7 +56,8 @@ impl<T> Flight<T> {
     /// The connection is gone: everything that was on its way, in its first order; true marks what had left.
     pub(super) fn broken(&mut self) -> Vec<(T, bool)> {
         let left = self.left.drain(..).map(|(_, message)| (message, true));
-        left.chain(self.handed.drain(..).map(|message| (message, false))).collect()
+        left.chain(self.handed.drain(..).map(|message| (message, false)))
+            .collect()
     }
 }
 
@@ -84,7 +89,10 @@ impl Owed {
 
     /// The packet to acknowledge next, where there is one.
     pub(super) fn next(&self) -> Option<u16> {
-        self.0.front().filter(|(_, ready)| *ready).map(|(pkid, _)| *pkid)
+        self.0
+            .front()
+            .filter(|(_, ready)| *ready)
+            .map(|(pkid, _)| *pkid)
     }
 
     /// The packet of [`Owed::next`] was acknowledged.

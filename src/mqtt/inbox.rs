@@ -129,7 +129,11 @@ pub(super) enum Turned {
 }
 
 pub(super) fn inbox(most_commands: NonZeroUsize) -> (Arc<Intake>, Inbox) {
-    let intake = Arc::new(Intake { line: Mutex::default(), wake: Notify::new(), most_commands: most_commands.get() });
+    let intake = Arc::new(Intake {
+        line: Mutex::default(),
+        wake: Notify::new(),
+        most_commands: most_commands.get(),
+    });
     (Arc::clone(&intake), Inbox(intake))
 }
 
@@ -176,9 +180,15 @@ impl Intake {
             return Err((Turned::Closed, heard));
         }
         if line.commands >= self.most_commands {
-            let busy = Turned::Busy { retry_after: line.retry_after(now()) };
-            let Some(at) = line.last_of_the_greediest(&heard.command.source) else { return Err((busy, heard)) };
-            let Some(Incoming::Command(other)) = line.waiting.remove(at) else { return Err((busy, heard)) };
+            let busy = Turned::Busy {
+                retry_after: line.retry_after(now()),
+            };
+            let Some(at) = line.last_of_the_greediest(&heard.command.source) else {
+                return Err((busy, heard));
+            };
+            let Some(Incoming::Command(other)) = line.waiting.remove(at) else {
+                return Err((busy, heard));
+            };
             line.waiting.push_back(Incoming::Command(heard));
             return Err((busy, other));
         }
@@ -195,13 +205,22 @@ impl Intake {
     }
 
     /// Puts a request in line; false where it did not fit and is dropped.
-    pub(super) fn control(&self, topic: String, payload: Bytes, correlation: Option<Vec<u8>>) -> bool {
+    pub(super) fn control(
+        &self,
+        topic: String,
+        payload: Bytes,
+        correlation: Option<Vec<u8>>,
+    ) -> bool {
         let mut line = self.line();
         if line.closed || line.controls >= CONTROLS || payload.len() > LARGEST_CONTROL {
             return false;
         }
         line.controls += 1;
-        line.waiting.push_back(Incoming::Control { topic, payload, correlation });
+        line.waiting.push_back(Incoming::Control {
+            topic,
+            payload,
+            correlation,
+        });
         drop(line);
         self.wake.notify_one();
         true
@@ -211,13 +230,18 @@ impl Intake {
     pub(super) fn state(&self, topic: String, payload: Bytes, retained: bool) -> bool {
         let mut line = self.line();
         // One message always fits an empty line, however large it is.
-        let fits = line.states == 0 || (line.states < STATES && line.state_bytes + payload.len() <= STATE_BYTES);
+        let fits = line.states == 0
+            || (line.states < STATES && line.state_bytes + payload.len() <= STATE_BYTES);
         if line.closed || !fits {
             return line.closed;
         }
         line.states += 1;
         line.state_bytes += payload.len();
-        line.waiting.push_back(Incoming::State { topic, payload, retained });
+        line.waiting.push_back(Incoming::State {
+            topic,
+            payload,
+            retained,
+        });
         drop(line);
         self.wake.notify_one();
         true
@@ -227,7 +251,10 @@ impl Intake {
     pub(super) fn link(&self, news: Incoming) {
         let mut line = self.line();
         // A connection that flaps while nobody reads would fill the memory: then the last news are enough.
-        if matches!(line.waiting.back(), Some(Incoming::Up { .. } | Incoming::Down { .. })) {
+        if matches!(
+            line.waiting.back(),
+            Some(Incoming::Up { .. } | Incoming::Down { .. })
+        ) {
             line.waiting.pop_back();
         }
         line.waiting.push_back(news);
@@ -247,10 +274,15 @@ impl Line {
         let incoming = self.waiting.pop_front()?;
         match &incoming {
             Incoming::Command(_) => {
-                let gap = self.last_taken.replace(now).map(|last| now.saturating_duration_since(last).as_secs_f64());
+                let gap = self
+                    .last_taken
+                    .replace(now)
+                    .map(|last| now.saturating_duration_since(last).as_secs_f64());
                 self.commands -= 1;
                 if self.commands > 0 {
-                    self.pace = gap.map(|gap| self.pace.map_or(gap, |pace| 0.8 * pace + 0.2 * gap)).or(self.pace);
+                    self.pace = gap
+                        .map(|gap| self.pace.map_or(gap, |pace| 0.8 * pace + 0.2 * gap))
+                        .or(self.pace);
                 }
             }
             Incoming::Control { .. } => self.controls -= 1,
@@ -273,16 +305,30 @@ impl Line {
             }
         }
         let own = counts.get(source).map_or(0, |(count, _)| *count);
-        counts.into_values().max().filter(|(count, _)| own + 1 < *count).map(|(_, last)| last)
+        counts
+            .into_values()
+            .max()
+            .filter(|(count, _)| own + 1 < *count)
+            .map(|(_, last)| last)
     }
 
     /// When half of the line will be gone: who comes then finds room, even where others come too.
     /// While the pace is unknown, the age of the oldest in line is the best that can be said.
     fn retry_after(&self, now: Instant) -> Duration {
-        let oldest = self.waiting.iter().find_map(|w| if let Incoming::Command(heard) = w { Some(heard.command.heard_at) } else { None });
-        let age = oldest.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
+        let oldest = self.waiting.iter().find_map(|w| {
+            if let Incoming::Command(heard) = w {
+                Some(heard.command.heard_at)
+            } else {
+                None
+            }
+        });
+        let age = oldest
+            .map(|at| now.saturating_duration_since(at))
+            .unwrap_or_default();
         let commands = u32::try_from(self.commands).unwrap_or(u32::MAX);
-        let by_pace = self.pace.and_then(|pace| Duration::try_from_secs_f64(pace * f64::from(commands) / 2.0).ok());
+        let by_pace = self
+            .pace
+            .and_then(|pace| Duration::try_from_secs_f64(pace * f64::from(commands) / 2.0).ok());
         by_pace.unwrap_or(age).clamp(SOONEST_RETRY, LATEST_RETRY)
     }
 }
@@ -308,11 +354,21 @@ mod tests {
             deadline: now(),
             dry_run: false,
             stream: None,
-            reply_to: ReplyTo { topic: String::new(), correlation: None },
+            reply_to: ReplyTo {
+                topic: String::new(),
+                correlation: None,
+            },
             hops: 0,
             turn: 0,
         };
-        Box::new(Heard { command, receipt: Receipt { epoch: 1, pkid: 1 }, redelivered: false, epoch: 1, topic: String::new(), payload: Bytes::new() })
+        Box::new(Heard {
+            command,
+            receipt: Receipt { epoch: 1, pkid: 1 },
+            redelivered: false,
+            epoch: 1,
+            topic: String::new(),
+            payload: Bytes::new(),
+        })
     }
 
     fn line(most: usize) -> (Arc<Intake>, Inbox) {
@@ -335,7 +391,12 @@ mod tests {
             intake.command(heard("more")).unwrap();
         }
         let (turned, _) = intake.command(heard("one too many")).unwrap_err();
-        assert_eq!(turned, Turned::Busy { retry_after: Duration::from_secs(20) });
+        assert_eq!(
+            turned,
+            Turned::Busy {
+                retry_after: Duration::from_secs(20)
+            }
+        );
     }
 
     fn of(source: &str, text: &str) -> Box<Heard> {
@@ -354,7 +415,11 @@ mod tests {
         assert_eq!(turned(intake.command(of("loud", "5"))), "5");
         assert_eq!(turned(intake.command(of("quiet", "a"))), "4");
         assert_eq!(turned(intake.command(of("quiet", "b"))), "3");
-        assert_eq!(turned(intake.command(of("quiet", "c"))), "c", "an equal share is enough");
+        assert_eq!(
+            turned(intake.command(of("quiet", "c"))),
+            "c",
+            "an equal share is enough"
+        );
         inbox.close();
         let mut taken = Vec::new();
         while let Some(Incoming::Command(heard)) = inbox.next().await {
@@ -379,8 +444,13 @@ mod tests {
         let (intake, mut inbox) = line(4);
         intake.command(heard("before")).unwrap();
         inbox.close();
-        assert_eq!(intake.command(heard("after")).unwrap_err().0, Turned::Closed);
-        assert!(matches!(inbox.next().await, Some(Incoming::Command(h)) if h.command.text == "before"));
+        assert_eq!(
+            intake.command(heard("after")).unwrap_err().0,
+            Turned::Closed
+        );
+        assert!(
+            matches!(inbox.next().await, Some(Incoming::Command(h)) if h.command.text == "before")
+        );
         assert!(inbox.next().await.is_none());
     }
 
@@ -388,8 +458,12 @@ mod tests {
     async fn a_flapping_connection_leaves_only_its_last_news() {
         let (intake, mut inbox) = line(4);
         for _ in 0..1000 {
-            intake.link(Incoming::Up { session_present: true });
-            intake.link(Incoming::Down { why: "gone".to_owned() });
+            intake.link(Incoming::Up {
+                session_present: true,
+            });
+            intake.link(Incoming::Down {
+                why: "gone".to_owned(),
+            });
         }
         intake.end();
         assert!(matches!(inbox.next().await, Some(Incoming::Down { .. })));

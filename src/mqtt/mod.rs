@@ -133,7 +133,9 @@ pub enum SetupError {
     #[error(transparent)]
     Topic(#[from] BadTopic),
     /// A beginning of response topics allows too much.
-    #[error("`{found}` in `mqtt.reply_prefixes` is not the beginning of a topic: wanted one such as `clients/`")]
+    #[error(
+        "`{found}` in `mqtt.reply_prefixes` is not the beginning of a topic: wanted one such as `clients/`"
+    )]
     ReplyPrefix {
         /// What was set.
         found: String,
@@ -151,32 +153,71 @@ pub enum SetupError {
 ///
 /// # Errors
 /// When the settings cannot work: see [`SetupError`].
-pub fn connect(settings: &Settings, state_topics: Vec<String>, tally: Arc<Tally>) -> Result<(Connection, Inbox, Outbox), SetupError> {
+pub fn connect(
+    settings: &Settings,
+    state_topics: Vec<String>,
+    tally: Arc<Tally>,
+) -> Result<(Connection, Inbox, Outbox), SetupError> {
     let options = options(settings)?;
     let commands = Filter::new(wire::command_filter(&settings.prefix))?;
     let controls = Filter::new(wire::control_filter(&settings.prefix))?;
-    let states = state_topics.into_iter().map(Filter::new).collect::<Result<Vec<_>, _>>()?;
+    let states = state_topics
+        .into_iter()
+        .map(Filter::new)
+        .collect::<Result<Vec<_>, _>>()?;
     refuse_own_echo(&settings.prefix, &[&commands, &controls], &states)?;
-    if let Some(found) = settings.reply_prefixes.iter().find(|p| Topic::new(p.as_str()).is_err() || *p == "/") {
-        return Err(SetupError::ReplyPrefix { found: found.clone() });
+    if let Some(found) = settings
+        .reply_prefixes
+        .iter()
+        .find(|p| Topic::new(p.as_str()).is_err() || *p == "/")
+    {
+        return Err(SetupError::ReplyPrefix {
+            found: found.clone(),
+        });
     }
     let (client, eventloop) = AsyncClient::new(options, REQUESTS);
     let outbox = outbox::outbox(settings.outbox, tally);
     let (intake, inbox) = inbox::inbox(settings.queue);
-    let link = Link::new(client, settings.rules(), Subscriptions::new(commands, controls, states), outbox.clone(), intake);
-    Ok((Connection { eventloop, link, keep_alive: settings.keep_alive }, inbox, outbox))
+    let link = Link::new(
+        client,
+        settings.rules(),
+        Subscriptions::new(commands, controls, states),
+        outbox.clone(),
+        intake,
+    );
+    Ok((
+        Connection {
+            eventloop,
+            link,
+            keep_alive: settings.keep_alive,
+        },
+        inbox,
+        outbox,
+    ))
 }
 
 impl Settings {
     /// What decides about a letter.
     pub fn rules(&self) -> Rules {
-        Rules { prefix: self.prefix.clone(), reply_prefixes: self.reply_prefixes.clone(), ttl: self.ttl }
+        Rules {
+            prefix: self.prefix.clone(),
+            reply_prefixes: self.reply_prefixes.clone(),
+            ttl: self.ttl,
+        }
     }
 }
 
 /// sayso's own topics for answers must not be heard as commands or states.
 fn refuse_own_echo(prefix: &str, own: &[&Filter], states: &[Filter]) -> Result<(), SetupError> {
-    let outputs = ["reply/#", "action/+", "control/+/answer", "status", "health", "dead"].map(|last| Filter::new(format!("{prefix}/{last}")));
+    let outputs = [
+        "reply/#",
+        "action/+",
+        "control/+/answer",
+        "status",
+        "health",
+        "dead",
+    ]
+    .map(|last| Filter::new(format!("{prefix}/{last}")));
     let outputs = outputs.into_iter().collect::<Result<Vec<_>, _>>()?;
     let subscriptions: Vec<Filter> = states.iter().chain(own.iter().copied()).cloned().collect();
     Ok(refuse_echo(&outputs, &subscriptions)?)
@@ -184,7 +225,9 @@ fn refuse_own_echo(prefix: &str, own: &[&Filter], states: &[Filter]) -> Result<(
 
 fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
     if !(SHORTEST_KEEP_ALIVE.as_secs()..=u16::MAX.into()).contains(&settings.keep_alive.as_secs()) {
-        return Err(SetupError::KeepAlive { found: settings.keep_alive });
+        return Err(SetupError::KeepAlive {
+            found: settings.keep_alive,
+        });
     }
     if settings.client_id.is_empty() {
         return Err(SetupError::NoClientId);
@@ -197,16 +240,29 @@ fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
     options
         .set_keep_alive(settings.keep_alive)
         .set_clean_start(false)
-        .set_session_expiry_interval(Some(u32::try_from(settings.ttl.as_secs()).unwrap_or(u32::MAX).max(1)))
+        .set_session_expiry_interval(Some(
+            u32::try_from(settings.ttl.as_secs())
+                .unwrap_or(u32::MAX)
+                .max(1),
+        ))
         .set_max_packet_size(Some(LARGEST_PACKET))
         .set_receive_maximum(Some(RECEIVE_MAX))
         .set_outgoing_inflight_upper_limit(INFLIGHT)
         .set_manual_acks(true)
         .set_network_options(network)
         .set_connection_timeout(CONNECT_SECONDS)
-        .set_last_will(LastWill::new(status.as_str(), "offline", QoS::AtLeastOnce, true, None));
+        .set_last_will(LastWill::new(
+            status.as_str(),
+            "offline",
+            QoS::AtLeastOnce,
+            true,
+            None,
+        ));
     if let Some(login) = &settings.login {
-        options.set_credentials(login.username.as_str(), login.password.as_ref().map_or("", Secret::expose));
+        options.set_credentials(
+            login.username.as_str(),
+            login.password.as_ref().map_or("", Secret::expose),
+        );
     }
     if let Some(tls) = &settings.tls {
         let config = TlsConfiguration::Rustls(Arc::new(tls::client_config(tls)?));
@@ -217,5 +273,9 @@ fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
 
 /// rumqttc joins host and port with a colon, so an IPv6 address needs brackets; TLS wants the bare name.
 fn host(settings: &Settings) -> String {
-    if settings.tls.is_none() && settings.host.parse::<Ipv6Addr>().is_ok() { format!("[{}]", settings.host) } else { settings.host.clone() }
+    if settings.tls.is_none() && settings.host.parse::<Ipv6Addr>().is_ok() {
+        format!("[{}]", settings.host)
+    } else {
+        settings.host.clone()
+    }
 }

@@ -91,7 +91,9 @@ impl Future for Delivery {
     type Output = Result<(), Undelivered>;
 
     fn poll(mut self: Pin<&mut Self>, polling: &mut Polling<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(polling).map(|told| told.unwrap_or(Err(Undelivered::Closed)))
+        Pin::new(&mut self.0)
+            .poll(polling)
+            .map(|told| told.unwrap_or(Err(Undelivered::Closed)))
     }
 }
 
@@ -104,7 +106,9 @@ pub struct Outbox {
 
 impl fmt::Debug for Outbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").field("is_up", &self.is_up()).finish_non_exhaustive()
+        f.debug_struct("Outbox")
+            .field("is_up", &self.is_up())
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,7 +133,9 @@ impl Parcel {
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        self.message.deadline.is_some_and(|deadline| deadline <= now)
+        self.message
+            .deadline
+            .is_some_and(|deadline| deadline <= now)
     }
 }
 
@@ -172,8 +178,17 @@ pub(super) fn outbox(capacity: NonZeroUsize, tally: Arc<Tally>) -> Outbox {
         progress: now(),
         closing: None,
     };
-    let shared = Shared { queue: Mutex::new(queue), wake: Notify::new(), freed: Notify::new(), ended: watch::Sender::new(false), capacity: capacity.get() };
-    Outbox { shared: Arc::new(shared), tally }
+    let shared = Shared {
+        queue: Mutex::new(queue),
+        wake: Notify::new(),
+        freed: Notify::new(),
+        ended: watch::Sender::new(false),
+        capacity: capacity.get(),
+    };
+    Outbox {
+        shared: Arc::new(shared),
+        tally,
+    }
 }
 
 impl Outbox {
@@ -187,20 +202,37 @@ impl Outbox {
 
     /// Puts the answer in line to a command that goes no further, and acknowledges that once the broker has the answer.
     /// Gives the receipt back where there is no room.
-    pub(super) fn turn_away(&self, reply: &Reply, to: &ReplyTo, deadline: Instant, receipt: Receipt) -> Result<(), Receipt> {
+    pub(super) fn turn_away(
+        &self,
+        reply: &Reply,
+        to: &ReplyTo,
+        deadline: Instant,
+        receipt: Receipt,
+    ) -> Result<(), Receipt> {
         let message = answer(reply, to, Some(deadline));
         let queued = self.put(message, Some(receipt));
         if queued.is_ok() {
             self.tally.replied();
         }
         // Without a receipt there is none to give back, and here there was one.
-        queued.map(drop).map_err(|receipt| receipt.unwrap_or(Receipt { epoch: 0, pkid: 0 }))
+        queued
+            .map(drop)
+            .map_err(|receipt| receipt.unwrap_or(Receipt { epoch: 0, pkid: 0 }))
     }
 
-    fn put(&self, message: Outgoing, receipt: Option<Receipt>) -> Result<Delivery, Option<Receipt>> {
+    fn put(
+        &self,
+        message: Outgoing,
+        receipt: Option<Receipt>,
+    ) -> Result<Delivery, Option<Receipt>> {
         let (tell, told) = oneshot::channel();
         let fault = unsendable(&message);
-        let mut parcel = Parcel { message, left: false, waits: Some(tell), receipt };
+        let mut parcel = Parcel {
+            message,
+            left: false,
+            waits: Some(tell),
+            receipt,
+        };
         let mut queue = self.shared.queue();
         if let Some(why) = fault {
             queue.receipts.extend(parcel.receipt.take());
@@ -222,7 +254,12 @@ impl Outbox {
     ///
     /// # Errors
     /// When too many messages wait already.
-    pub fn reply(&self, reply: &Reply, to: &ReplyTo, deadline: Option<Instant>) -> Result<Delivery, Full> {
+    pub fn reply(
+        &self,
+        reply: &Reply,
+        to: &ReplyTo,
+        deadline: Option<Instant>,
+    ) -> Result<Delivery, Full> {
         let delivery = self.publish(answer(reply, to, deadline))?;
         self.tally.replied();
         Ok(delivery)
@@ -240,7 +277,10 @@ impl Outbox {
     /// # Errors
     /// When one is no filter; then nothing changes.
     pub fn follow(&self, state_topics: Vec<String>) -> Result<(), BadTopic> {
-        let filters = state_topics.into_iter().map(Filter::new).collect::<Result<Vec<_>, _>>()?;
+        let filters = state_topics
+            .into_iter()
+            .map(Filter::new)
+            .collect::<Result<Vec<_>, _>>()?;
         self.shared.queue().follow = Some(filters);
         self.shared.wake.notify_one();
         Ok(())
@@ -338,16 +378,31 @@ impl Shared {
         if queue.soonest.is_none_or(|soonest| soonest > now) {
             return;
         }
-        let split = |line: &mut VecDeque<Parcel>| -> (VecDeque<_>, VecDeque<_>) { std::mem::take(line).into_iter().partition(|parcel| parcel.is_over(now)) };
+        let split = |line: &mut VecDeque<Parcel>| -> (VecDeque<_>, VecDeque<_>) {
+            std::mem::take(line)
+                .into_iter()
+                .partition(|parcel| parcel.is_over(now))
+        };
         let (mut over, waiting) = split(&mut queue.waiting);
         let (turned_away_over, turned_away) = split(&mut queue.turned_away);
         over.extend(turned_away_over);
         (queue.waiting, queue.turned_away) = (waiting, turned_away);
-        queue.soonest = queue.waiting.iter().chain(&queue.turned_away).filter_map(|parcel| parcel.message.deadline).min();
-        queue.receipts.extend(over.iter_mut().filter_map(|parcel| parcel.receipt.take()));
+        queue.soonest = queue
+            .waiting
+            .iter()
+            .chain(&queue.turned_away)
+            .filter_map(|parcel| parcel.message.deadline)
+            .min();
+        queue
+            .receipts
+            .extend(over.iter_mut().filter_map(|parcel| parcel.receipt.take()));
         drop(queue);
         for parcel in over {
-            let fate = if parcel.left { Undelivered::Uncertain } else { Undelivered::Late };
+            let fate = if parcel.left {
+                Undelivered::Uncertain
+            } else {
+                Undelivered::Late
+            };
             parcel.resolve(Err(fate));
         }
     }
@@ -381,10 +436,16 @@ impl Shared {
             queue.up = false;
             queue.closing.get_or_insert_with(now);
             let turned_away = std::mem::take(&mut queue.turned_away);
-            std::mem::take(&mut queue.waiting).into_iter().chain(turned_away)
+            std::mem::take(&mut queue.waiting)
+                .into_iter()
+                .chain(turned_away)
         };
         for parcel in left {
-            let fate = if parcel.left { Undelivered::Uncertain } else { Undelivered::Closed };
+            let fate = if parcel.left {
+                Undelivered::Uncertain
+            } else {
+                Undelivered::Closed
+            };
             parcel.resolve(Err(fate));
         }
         self.freed.notify_waiters();
@@ -395,26 +456,51 @@ impl Shared {
 impl Queue {
     /// The line a message belongs to.
     fn line(&mut self, parcel: &Parcel) -> &mut VecDeque<Parcel> {
-        if parcel.receipt.is_some() { &mut self.turned_away } else { &mut self.waiting }
+        if parcel.receipt.is_some() {
+            &mut self.turned_away
+        } else {
+            &mut self.waiting
+        }
     }
 
     fn pop(&mut self) -> Option<Parcel> {
         let is_turn = self.waiting.is_empty() || self.passed >= TURN;
-        let turned_away = if is_turn { self.turned_away.pop_front() } else { None };
-        self.passed = if turned_away.is_some() { 0 } else { self.passed + 1 };
+        let turned_away = if is_turn {
+            self.turned_away.pop_front()
+        } else {
+            None
+        };
+        self.passed = if turned_away.is_some() {
+            0
+        } else {
+            self.passed + 1
+        };
         turned_away.or_else(|| self.waiting.pop_front())
     }
 }
 
 fn answer(reply: &Reply, to: &ReplyTo, deadline: Option<Instant>) -> Outgoing {
     let (topic, correlation) = (to.topic.clone(), to.correlation.clone());
-    Outgoing { topic, payload: wire::encode(reply).into(), correlation, retain: false, subject: None, deadline, repeatable: true, hops: 0 }
+    Outgoing {
+        topic,
+        payload: wire::encode(reply).into(),
+        correlation,
+        retain: false,
+        subject: None,
+        deadline,
+        repeatable: true,
+        hops: 0,
+    }
 }
 
 fn unsendable(message: &Outgoing) -> Option<String> {
     let correlation = message.correlation.as_ref().map_or(0, Vec::len);
-    let long = (correlation > LONGEST_CORRELATION).then(|| "its correlation data is longer than 65535 bytes".to_owned());
-    Topic::new(message.topic.as_str()).err().map(|error| error.to_string()).or(long)
+    let long = (correlation > LONGEST_CORRELATION)
+        .then(|| "its correlation data is longer than 65535 bytes".to_owned());
+    Topic::new(message.topic.as_str())
+        .err()
+        .map(|error| error.to_string())
+        .or(long)
 }
 
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
@@ -431,7 +517,16 @@ mod tests {
 
     fn message(payload: &str, deadline: Option<Instant>) -> Outgoing {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        Outgoing { topic: "t".to_owned(), payload, correlation: None, retain: false, subject: None, deadline, repeatable: true, hops: 0 }
+        Outgoing {
+            topic: "t".to_owned(),
+            payload,
+            correlation: None,
+            retain: false,
+            subject: None,
+            deadline,
+            repeatable: true,
+            hops: 0,
+        }
     }
 
     fn room_for(n: usize) -> Outbox {
@@ -441,32 +536,60 @@ mod tests {
     #[tokio::test]
     async fn one_message_too_many_is_turned_away() {
         let outbox = room_for(2);
-        let _kept = (outbox.publish(message("a", None)).unwrap(), outbox.publish(message("b", None)).unwrap());
+        let _kept = (
+            outbox.publish(message("a", None)).unwrap(),
+            outbox.publish(message("b", None)).unwrap(),
+        );
         assert_eq!(outbox.publish(message("c", None)).unwrap_err(), Full);
     }
 
     #[tokio::test]
     async fn a_flood_that_is_turned_away_leaves_room_for_what_is_done() {
         let outbox = room_for(4);
-        let to = ReplyTo { topic: "t".to_owned(), correlation: None };
-        let reply = Reply::refused("1".into(), String::new(), &crate::command::reply::Refusal::Busy { retry_after: Duration::from_secs(1) });
+        let to = ReplyTo {
+            topic: "t".to_owned(),
+            correlation: None,
+        };
+        let reply = Reply::refused(
+            "1".into(),
+            String::new(),
+            &crate::command::reply::Refusal::Busy {
+                retry_after: Duration::from_secs(1),
+            },
+        );
         let later = now() + Duration::from_mins(1);
-        let turned_away = (0..6).filter(|_| outbox.turn_away(&reply, &to, later, Receipt { epoch: 1, pkid: 0 }).is_ok()).count();
+        let turned_away = (0..6)
+            .filter(|_| {
+                outbox
+                    .turn_away(&reply, &to, later, Receipt { epoch: 1, pkid: 0 })
+                    .is_ok()
+            })
+            .count();
         assert_eq!(turned_away, 4);
         let _kept = [(); 4].map(|()| outbox.publish(message("done", None)).unwrap());
-        let left = std::iter::from_fn(|| outbox.shared.next(now())).map(|parcel| parcel.receipt.is_none());
-        assert_eq!(left.collect::<Vec<_>>(), [true, true, true, true, false, false, false, false]);
+        let left =
+            std::iter::from_fn(|| outbox.shared.next(now())).map(|parcel| parcel.receipt.is_none());
+        assert_eq!(
+            left.collect::<Vec<_>>(),
+            [true, true, true, true, false, false, false, false]
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_for_room_goes_on_when_there_is_some_or_no_broker() {
         let outbox = room_for(4);
-        let waits = || async { tokio::time::timeout(Duration::from_secs(1), outbox.until_room()).await.is_err() };
+        let waits = || async {
+            tokio::time::timeout(Duration::from_secs(1), outbox.until_room())
+                .await
+                .is_err()
+        };
         let _kept = [(); 4].map(|()| outbox.publish(message("a", None)).unwrap());
         assert!(!waits().await, "nothing moves without a broker");
         outbox.shared.set_up(true);
         assert!(waits().await);
-        tokio::join!(outbox.until_room(), async { outbox.shared.next(now()).map(drop) });
+        tokio::join!(outbox.until_room(), async {
+            outbox.shared.next(now()).map(drop)
+        });
         assert!(!waits().await);
     }
 
@@ -486,7 +609,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_message_that_left_and_ran_out_of_time_is_uncertain() {
         let outbox = room_for(2);
-        let sent = outbox.publish(message("a", Some(now() + Duration::from_secs(5)))).unwrap();
+        let sent = outbox
+            .publish(message("a", Some(now() + Duration::from_secs(5))))
+            .unwrap();
         let mut parcel = outbox.shared.next(now()).unwrap();
         parcel.left = true;
         outbox.shared.put_back([parcel].into_iter());
@@ -497,8 +622,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_topic_is_refused_at_once() {
-        let bad = Outgoing { topic: "a/+".to_owned(), ..message("a", None) };
-        assert!(matches!(room_for(1).publish(bad).unwrap().await, Err(Undelivered::Refused { .. })));
+        let bad = Outgoing {
+            topic: "a/+".to_owned(),
+            ..message("a", None)
+        };
+        assert!(matches!(
+            room_for(1).publish(bad).unwrap().await,
+            Err(Undelivered::Refused { .. })
+        ));
     }
 
     #[tokio::test]
@@ -507,7 +638,10 @@ mod tests {
         let waiting = outbox.publish(message("a", None)).unwrap();
         outbox.shared.end();
         assert_eq!(waiting.await, Err(Undelivered::Closed));
-        assert_eq!(outbox.publish(message("b", None)).unwrap().await, Err(Undelivered::Closed));
+        assert_eq!(
+            outbox.publish(message("b", None)).unwrap().await,
+            Err(Undelivered::Closed)
+        );
         outbox.close(Duration::from_secs(1)).await;
     }
 }

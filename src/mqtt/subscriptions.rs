@@ -5,7 +5,9 @@ use std::collections::{HashSet, VecDeque};
 
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter as Wanted, RetainForwardRule, SubAck, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{
+    Filter as Wanted, RetainForwardRule, SubAck, SubscribeReasonCode,
+};
 use tracing::error;
 
 use super::topic::Filter;
@@ -43,7 +45,16 @@ pub(super) struct Subscriptions {
 impl Subscriptions {
     pub(super) fn new(commands: Filter, controls: Filter, states: Vec<Filter>) -> Self {
         let (exact, wild) = split(states);
-        Self { commands, controls, exact, wild, wanted: VecDeque::new(), unwanted: Vec::new(), handed: VecDeque::new(), asked: Vec::new() }
+        Self {
+            commands,
+            controls,
+            exact,
+            wild,
+            wanted: VecDeque::new(),
+            unwanted: Vec::new(),
+            handed: VecDeque::new(),
+            asked: Vec::new(),
+        }
     }
 
     /// What a message on `topic` is to us.
@@ -52,7 +63,8 @@ impl Subscriptions {
             Kind::Command
         } else if self.controls.matches(topic) {
             Kind::Control
-        } else if self.exact.contains(topic) || self.wild.iter().any(|filter| filter.matches(topic)) {
+        } else if self.exact.contains(topic) || self.wild.iter().any(|filter| filter.matches(topic))
+        {
             Kind::State
         } else {
             Kind::Neither
@@ -68,7 +80,12 @@ impl Subscriptions {
         let mut controls = Wanted::new(self.controls.as_str(), QoS::AtMostOnce);
         controls.retain_forward_rule = RetainForwardRule::Never;
         self.wanted.push_back(vec![commands, controls]);
-        let states: Vec<String> = self.exact.iter().cloned().chain(self.wild.iter().map(|filter| filter.as_str().to_owned())).collect();
+        let states: Vec<String> = self
+            .exact
+            .iter()
+            .cloned()
+            .chain(self.wild.iter().map(|filter| filter.as_str().to_owned()))
+            .collect();
         self.want(&states);
     }
 
@@ -84,17 +101,31 @@ impl Subscriptions {
     pub(super) fn follow(&mut self, states: Vec<Filter>, connected: bool) {
         let (exact, wild) = split(states);
         if connected {
-            let new = exact.difference(&self.exact).cloned().chain(wild.iter().filter(|f| !self.wild.contains(f)).map(|f| f.as_str().to_owned()));
+            let new = exact.difference(&self.exact).cloned().chain(
+                wild.iter()
+                    .filter(|f| !self.wild.contains(f))
+                    .map(|f| f.as_str().to_owned()),
+            );
             let new: Vec<String> = new.collect();
             self.want(&new);
             self.unwanted.extend(self.exact.difference(&exact).cloned());
-            self.unwanted.extend(self.wild.iter().filter(|f| !wild.contains(f)).map(|f| f.as_str().to_owned()));
+            self.unwanted.extend(
+                self.wild
+                    .iter()
+                    .filter(|f| !wild.contains(f))
+                    .map(|f| f.as_str().to_owned()),
+            );
         }
         (self.exact, self.wild) = (exact, wild);
     }
 
     fn want(&mut self, states: &[String]) {
-        let one = |chunk: &[String]| chunk.iter().map(|state| Wanted::new(state.as_str(), QoS::AtMostOnce)).collect();
+        let one = |chunk: &[String]| {
+            chunk
+                .iter()
+                .map(|state| Wanted::new(state.as_str(), QoS::AtMostOnce))
+                .collect()
+        };
         self.wanted.extend(states.chunks(IN_ONE).map(one));
     }
 
@@ -125,7 +156,9 @@ impl Subscriptions {
 
     /// The broker answered one.
     pub(super) fn answered(&mut self, answer: &SubAck) {
-        let Some(at) = self.asked.iter().position(|(pkid, _)| *pkid == answer.pkid) else { return };
+        let Some(at) = self.asked.iter().position(|(pkid, _)| *pkid == answer.pkid) else {
+            return;
+        };
         let (_, names) = self.asked.remove(at);
         for (name, code) in names.iter().zip(&answer.return_codes) {
             if !matches!(code, SubscribeReasonCode::Success(_)) {
@@ -142,5 +175,11 @@ impl Subscriptions {
 
 fn split(states: Vec<Filter>) -> (HashSet<String>, Vec<Filter>) {
     let (exact, wild) = states.into_iter().partition::<Vec<_>, _>(Filter::is_exact);
-    (exact.iter().map(|filter| filter.as_str().to_owned()).collect(), wild)
+    (
+        exact
+            .iter()
+            .map(|filter| filter.as_str().to_owned())
+            .collect(),
+        wild,
+    )
 }

@@ -15,7 +15,11 @@ pub(super) fn is_believable(clock: SystemTime) -> bool {
 
 /// The moment of a number of seconds or milliseconds since 1970; `None` where it is negative or beyond the calendar.
 pub(super) fn from_unix(number: f64) -> Option<SystemTime> {
-    let seconds = if number > MILLISECONDS_FROM { number / 1e3 } else { number };
+    let seconds = if number > MILLISECONDS_FROM {
+        number / 1e3
+    } else {
+        number
+    };
     UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
 
@@ -26,20 +30,32 @@ pub(super) fn from_rfc3339(text: &str) -> Option<SystemTime> {
     let (clock, rest) = rest.split_at_checked(8)?;
     let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
     let [hour, minute, second] = numbers(clock, ':', [2, 2, 2])?;
-    let digits = rest.strip_prefix('.').map_or(0, |r| r.bytes().take_while(u8::is_ascii_digit).count());
+    let digits = rest
+        .strip_prefix('.')
+        .map_or(0, |r| r.bytes().take_while(u8::is_ascii_digit).count());
     let (fraction, zone) = match (rest.starts_with('.'), digits) {
         (true, 0) => return None,
-        (true, n) => (format!("0{}", rest.get(..=n)?).parse::<f64>().ok()?, rest.get(n + 1..)?),
+        (true, n) => (
+            format!("0{}", rest.get(..=n)?).parse::<f64>().ok()?,
+            rest.get(n + 1..)?,
+        ),
         (false, _) => (0.0, rest),
     };
     // 60 is a leap second.
-    let fits = (1970..=9999).contains(&year) && (1..=days_in(year, month)?).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    let fits = (1970..=9999).contains(&year)
+        && (1..=days_in(year, month)?).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second <= 60;
     if !fits {
         return None;
     }
-    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset(zone)?;
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second
+        - offset(zone)?;
     let whole = Duration::from_secs(u64::try_from(seconds).ok()?);
-    UNIX_EPOCH.checked_add(whole)?.checked_add(Duration::try_from_secs_f64(fraction).ok()?)
+    UNIX_EPOCH
+        .checked_add(whole)?
+        .checked_add(Duration::try_from_secs_f64(fraction).ok()?)
 }
 
 /// Seconds east of Greenwich.
@@ -47,7 +63,11 @@ fn offset(zone: &str) -> Option<i64> {
     if matches!(zone, "Z" | "z") {
         return Some(0);
     }
-    let (sign, rest) = if let Some(rest) = zone.strip_prefix('+') { (1, rest) } else { (-1, zone.strip_prefix('-')?) };
+    let (sign, rest) = if let Some(rest) = zone.strip_prefix('+') {
+        (1, rest)
+    } else {
+        (-1, zone.strip_prefix('-')?)
+    };
     let [hours, minutes] = numbers(rest, ':', [2, 2])?;
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
@@ -56,7 +76,9 @@ fn numbers<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> O
     let mut out = [0; N];
     let mut parts = text.split(separator);
     for (number, width) in out.iter_mut().zip(widths) {
-        let part = parts.next().filter(|p| p.len() == width && p.bytes().all(|b| b.is_ascii_digit()))?;
+        let part = parts
+            .next()
+            .filter(|p| p.len() == width && p.bytes().all(|b| b.is_ascii_digit()))?;
         *number = part.parse().ok()?;
     }
     parts.next().is_none().then_some(out)
@@ -105,9 +127,16 @@ mod tests {
 
     #[test]
     fn what_is_no_moment_is_refused() {
-        for text in
-            ["", "now", "2026-11-23", "2026-13-01T00:00:00Z", "2025-02-29T00:00:00Z", "2026-11-23T24:00:00Z", "2026-11-23T18:05:00", "2026-11-23T18:05:00.Z"]
-        {
+        for text in [
+            "",
+            "now",
+            "2026-11-23",
+            "2026-13-01T00:00:00Z",
+            "2025-02-29T00:00:00Z",
+            "2026-11-23T24:00:00Z",
+            "2026-11-23T18:05:00",
+            "2026-11-23T18:05:00.Z",
+        ] {
             assert_eq!(from_rfc3339(text), None, "{text}");
         }
         assert_eq!(from_rfc3339("2026-11-23T18:05:00ü"), None);
@@ -125,7 +154,9 @@ mod tests {
     #[test]
     fn a_clock_before_2025_was_never_set() {
         assert!(!is_believable(UNIX_EPOCH));
-        assert!(!is_believable(from_rfc3339("2024-12-31T23:59:59Z").unwrap()));
+        assert!(!is_believable(
+            from_rfc3339("2024-12-31T23:59:59Z").unwrap()
+        ));
         assert!(is_believable(from_rfc3339("2025-01-01T00:00:00Z").unwrap()));
     }
 }

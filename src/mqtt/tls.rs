@@ -63,30 +63,55 @@ pub fn system_has_authorities() -> bool {
 /// What of the files that are named would be refused: all of it, and nothing of the system's own store.
 pub fn faults(tls: &Tls) -> Vec<TlsError> {
     let authority = tls.ca.as_ref().and_then(|file| roots(Some(file)).err());
-    let own = tls.client.as_ref().and_then(|pair| trusting(RootCertStore::empty(), Some(pair)).err());
+    let own = tls
+        .client
+        .as_ref()
+        .and_then(|pair| trusting(RootCertStore::empty(), Some(pair)).err());
     authority.into_iter().chain(own).collect()
 }
 
-fn trusting(roots: RootCertStore, pair: Option<&(PathBuf, PathBuf)>) -> Result<ClientConfig, TlsError> {
+fn trusting(
+    roots: RootCertStore,
+    pair: Option<&(PathBuf, PathBuf)>,
+) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_root_certificates(roots);
-    let Some((cert, key)) = pair else { return Ok(builder.with_no_client_auth()) };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let Some((cert, key)) = pair else {
+        return Ok(builder.with_no_client_auth());
+    };
     let chain = certificates("cert", cert)?;
     if chain.is_empty() {
-        return Err(TlsError::File { key: "cert", file: cert.clone(), source: pem::Error::NoItemsFound });
+        return Err(TlsError::File {
+            key: "cert",
+            file: cert.clone(),
+            source: pem::Error::NoItemsFound,
+        });
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::File { key: "key", file: key.clone(), source })?;
-    builder.with_client_auth_cert(chain, private).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => TlsError::Apart { key: key.clone() },
-        error => TlsError::Unusable(error),
-    })
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::File {
+        key: "key",
+        file: key.clone(),
+        source,
+    })?;
+    builder
+        .with_client_auth_cert(chain, private)
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => TlsError::Apart { key: key.clone() },
+            error => TlsError::Unusable(error),
+        })
 }
 
 fn roots(ca: Option<&PathBuf>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     let place = if let Some(file) = ca {
         for certificate in certificates("ca", file)? {
-            roots.add(certificate).map_err(|source| TlsError::Authority { file: file.clone(), source })?;
+            roots
+                .add(certificate)
+                .map_err(|source| TlsError::Authority {
+                    file: file.clone(),
+                    source,
+                })?;
         }
         format!("`{}`", file.display())
     } else {
@@ -94,10 +119,24 @@ fn roots(ca: Option<&PathBuf>) -> Result<RootCertStore, TlsError> {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         "the system's store".to_owned()
     };
-    if roots.is_empty() { Err(TlsError::NoRoots { place }) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err(TlsError::NoRoots { place })
+    } else {
+        Ok(roots)
+    }
 }
 
-fn certificates(key: &'static str, file: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let broken = |source| TlsError::File { key, file: file.clone(), source };
-    CertificateDer::pem_file_iter(file).map_err(broken)?.collect::<Result<_, _>>().map_err(broken)
+fn certificates(
+    key: &'static str,
+    file: &PathBuf,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let broken = |source| TlsError::File {
+        key,
+        file: file.clone(),
+        source,
+    };
+    CertificateDer::pem_file_iter(file)
+        .map_err(broken)?
+        .collect::<Result<_, _>>()
+        .map_err(broken)
 }

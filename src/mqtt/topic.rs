@@ -16,7 +16,9 @@ pub struct BadTopic {
 
 /// An output topic matches an own subscription: sayso would hear itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("messages to `{output}` would come back through the subscription to `{subscription}`: change one of them")]
+#[error(
+    "messages to `{output}` would come back through the subscription to `{subscription}`: change one of them"
+)]
 pub struct Echo {
     /// Where sayso publishes.
     pub output: String,
@@ -36,7 +38,11 @@ impl Topic {
     pub fn new(text: impl Into<String>) -> Result<Self, BadTopic> {
         let text = text.into();
         match fault(&text).or_else(|| text.contains(['+', '#']).then_some("it has a wildcard")) {
-            Some(why) => Err(BadTopic { found: shown(&text), what: "topic", why }),
+            Some(why) => Err(BadTopic {
+                found: shown(&text),
+                what: "topic",
+                why,
+            }),
             None => Ok(Self(text)),
         }
     }
@@ -59,10 +65,20 @@ impl Filter {
     pub fn new(text: impl Into<String>) -> Result<Self, BadTopic> {
         let text = text.into();
         let last = text.split('/').count().saturating_sub(1);
-        let misplaced = |(i, level): (usize, &str)| (level.len() > 1 && level.contains(['+', '#'])) || (level == "#" && i != last);
-        let wild = text.split('/').enumerate().any(misplaced).then_some("a `+` or `#` must be a level of its own, and `#` the last");
+        let misplaced = |(i, level): (usize, &str)| {
+            (level.len() > 1 && level.contains(['+', '#'])) || (level == "#" && i != last)
+        };
+        let wild = text
+            .split('/')
+            .enumerate()
+            .any(misplaced)
+            .then_some("a `+` or `#` must be a level of its own, and `#` the last");
         match fault(&text).or(wild) {
-            Some(why) => Err(BadTopic { found: shown(&text), what: "filter", why }),
+            Some(why) => Err(BadTopic {
+                found: shown(&text),
+                what: "filter",
+                why,
+            }),
             None => Ok(Self(text)),
         }
     }
@@ -113,7 +129,10 @@ impl From<Topic> for Filter {
 pub fn refuse_echo(outputs: &[Filter], subscriptions: &[Filter]) -> Result<(), Echo> {
     for output in outputs {
         if let Some(subscription) = subscriptions.iter().find(|s| s.overlaps(output)) {
-            return Err(Echo { output: output.0.clone(), subscription: subscription.0.clone() });
+            return Err(Echo {
+                output: output.0.clone(),
+                subscription: subscription.0.clone(),
+            });
         }
     }
     Ok(())
@@ -178,10 +197,27 @@ mod tests {
 
     #[test]
     fn filters_match_as_the_standard_says() {
-        for (f, topic) in [("a/b", "a/b"), ("a/+", "a/b"), ("a/+", "a/"), ("a/#", "a"), ("a/#", "a/b/c"), ("#", "a/b"), ("+/b", "a/b"), ("$SYS/#", "$SYS/x")] {
+        for (f, topic) in [
+            ("a/b", "a/b"),
+            ("a/+", "a/b"),
+            ("a/+", "a/"),
+            ("a/#", "a"),
+            ("a/#", "a/b/c"),
+            ("#", "a/b"),
+            ("+/b", "a/b"),
+            ("$SYS/#", "$SYS/x"),
+        ] {
             assert!(filter(f).matches(topic), "{f} {topic}");
         }
-        for (f, topic) in [("a/b", "a/c"), ("a/+", "a/b/c"), ("a/+", "a"), ("#", "$SYS/x"), ("+/x", "$SYS/x"), ("a", "A"), ("a/b", "a")] {
+        for (f, topic) in [
+            ("a/b", "a/c"),
+            ("a/+", "a/b/c"),
+            ("a/+", "a"),
+            ("#", "$SYS/x"),
+            ("+/x", "$SYS/x"),
+            ("a", "A"),
+            ("a/b", "a"),
+        ] {
             assert!(!filter(f).matches(topic), "{f} {topic}");
         }
     }
@@ -189,9 +225,18 @@ mod tests {
     #[test]
     fn an_echo_is_refused_and_both_ends_named() {
         let heard = [filter("sayso/command/+"), filter("zigbee2mqtt/+")];
-        assert_eq!(refuse_echo(&[filter("sayso/reply/#"), filter("zigbee2mqtt/lamp/set")], &heard), Ok(()));
+        assert_eq!(
+            refuse_echo(
+                &[filter("sayso/reply/#"), filter("zigbee2mqtt/lamp/set")],
+                &heard
+            ),
+            Ok(())
+        );
         let echo = refuse_echo(&[filter("zigbee2mqtt/lamp")], &heard).unwrap_err();
-        assert_eq!((echo.output.as_str(), echo.subscription.as_str()), ("zigbee2mqtt/lamp", "zigbee2mqtt/+"));
+        assert_eq!(
+            (echo.output.as_str(), echo.subscription.as_str()),
+            ("zigbee2mqtt/lamp", "zigbee2mqtt/+")
+        );
         assert!(refuse_echo(&[filter("sayso/reply/#")], &[filter("sayso/+/hall")]).is_err());
         assert!(refuse_echo(&[filter("sayso/action/+")], &[filter("#")]).is_err());
     }

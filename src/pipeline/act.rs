@@ -56,7 +56,13 @@ pub type Deliver = Box<dyn Fn(Parcel) -> Delivering + Send + Sync>;
 pub type Delivering = Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>;
 
 impl Pipeline {
-    pub(super) async fn act(&self, command: &Command, mark: Option<Mark>, plan: &Plan, told: &mut Told) -> Result<(), Refusal> {
+    pub(super) async fn act(
+        &self,
+        command: &Command,
+        mark: Option<Mark>,
+        plan: &Plan,
+        told: &mut Told,
+    ) -> Result<(), Refusal> {
         let steps = self.claim(command, plan, told);
         if steps.is_empty() {
             return Err(Refusal::Superseded);
@@ -71,7 +77,9 @@ impl Pipeline {
             let place = self.turns().line_up(devices());
             if told.once {
                 if let Some(mark) = mark {
-                    self.rooms.journal.sending(mark, steps.iter().map(|step| sending(step)).collect());
+                    self.rooms
+                        .journal
+                        .sending(mark, steps.iter().map(|step| sending(step)).collect());
                 }
                 self.written(told.delicate).await;
             }
@@ -86,8 +94,13 @@ impl Pipeline {
         }
         let parcels = steps.iter().map(|step| {
             let subject = format!("{}/{}", step.device(), step.action().property);
-            let parcel =
-                Parcel { publication: step.publish().clone(), subject, deadline: command.deadline, repeatable: step.repeatable(), hops: command.hops + 1 };
+            let parcel = Parcel {
+                publication: step.publish().clone(),
+                subject,
+                deadline: command.deadline,
+                repeatable: step.repeatable(),
+                hops: command.hops + 1,
+            };
             (step.device(), step.action(), (self.deliver)(parcel))
         });
         let on_their_way = parcels.collect::<Vec<_>>();
@@ -107,7 +120,10 @@ impl Pipeline {
     /// The next relative change starts from what is about to be, not from what the device said last.
     fn claim<'a>(&self, command: &Command, plan: &'a Plan, told: &mut Told) -> Vec<&'a Step> {
         let (mut turns, mut state) = (self.turns(), self.state());
-        let (mine, gone): (Vec<_>, Vec<_>) = plan.steps().iter().partition(|step| turns.take(step.device(), command.turn));
+        let (mine, gone): (Vec<_>, Vec<_>) = plan
+            .steps()
+            .iter()
+            .partition(|step| turns.take(step.device(), command.turn));
         for step in &mine {
             if let Some(value) = step.becomes() {
                 state.told(step.device(), &step.action().property, value.clone(), now());
@@ -125,7 +141,10 @@ impl Pipeline {
         loop {
             let mut moved = std::pin::pin!(self.moved.notified());
             moved.as_mut().enable();
-            if self.turns().is_first(place, steps.iter().map(|step| step.device())) {
+            if self
+                .turns()
+                .is_first(place, steps.iter().map(|step| step.device()))
+            {
                 return;
             }
             moved.await;
@@ -133,7 +152,11 @@ impl Pipeline {
     }
 
     /// Waits until the broker has taken everything.
-    async fn arrive(&self, on_their_way: Vec<(impl Borrow<Slug>, &Action, Delivering)>, told: &mut Told) -> Result<(), Refusal> {
+    async fn arrive(
+        &self,
+        on_their_way: Vec<(impl Borrow<Slug>, &Action, Delivering)>,
+        told: &mut Told,
+    ) -> Result<(), Refusal> {
         let mut result = Ok(());
         for (device, action, delivery) in on_their_way {
             match delivery.await {
@@ -150,16 +173,46 @@ impl Pipeline {
     }
 
     /// What a dry run shows: each action by itself, with the messages it comes to, or why there are none.
-    pub(super) fn rehearse(&self, command: &Command, phrase: &Phrase, understood: &Understood, home: &Home) -> Vec<Done> {
+    pub(super) fn rehearse(
+        &self,
+        command: &Command,
+        phrase: &Phrase,
+        understood: &Understood,
+        home: &Home,
+    ) -> Vec<Done> {
         let speech = self.rooms.local.speech(phrase);
-        let asker = Asker { source: command.source.as_str(), command: &command.id, confirmed: understood.confirmed, now: now(), speech };
+        let asker = Asker {
+            source: command.source.as_str(),
+            command: &command.id,
+            confirmed: understood.confirmed,
+            now: now(),
+            speech,
+        };
         let state = self.state();
-        let alone = |action: &Action| home.permit(&Draft { actions: vec![action.clone()], ..Draft::default() }, &state, asker);
+        let alone = |action: &Action| {
+            home.permit(
+                &Draft {
+                    actions: vec![action.clone()],
+                    ..Draft::default()
+                },
+                &state,
+                asker,
+            )
+        };
         let rehearsed = understood.draft.actions.iter().map(|action| {
             let mut done = Done::from(action.clone());
             match alone(action) {
-                Ok(plan) if plan.steps().is_empty() => done.why = Some("a question, answered from state".to_owned()),
-                Ok(plan) => done.publish = Some(plan.steps().iter().map(|step| Message::from(step.publish())).collect()),
+                Ok(plan) if plan.steps().is_empty() => {
+                    done.why = Some("a question, answered from state".to_owned())
+                }
+                Ok(plan) => {
+                    done.publish = Some(
+                        plan.steps()
+                            .iter()
+                            .map(|step| Message::from(step.publish()))
+                            .collect(),
+                    )
+                }
                 Err(denied) => done.why = Some(denied.sentence(speech)),
             }
             done
@@ -172,25 +225,42 @@ impl Pipeline {
         self.rooms.journal.begun(mark).await;
         let speech = self.rooms.local.speech(&Phrase::of(command));
         let mut told = Told::default();
-        told.actions = sending.iter().map(|step| Done::from(step.action.clone())).collect();
+        told.actions = sending
+            .iter()
+            .map(|step| Done::from(step.action.clone()))
+            .collect();
         let (mut result, mut on_their_way) = (Ok(()), Vec::new());
         for step in &sending {
-            let device = Slug::new(&step.action.device).ok().filter(|_| step.repeatable && now() < command.deadline);
-            let Some(device) = device.filter(|device| self.turns().take(device, command.turn)) else {
+            let device = Slug::new(&step.action.device)
+                .ok()
+                .filter(|_| step.repeatable && now() < command.deadline);
+            let Some(device) = device.filter(|device| self.turns().take(device, command.turn))
+            else {
                 // It may have been sent before the crash; nobody knows.
                 told.not_done(&step.action, Refusal::Undelivered.code());
                 result = Err(Refusal::Undelivered);
                 continue;
             };
             if let Some(value) = &step.becomes {
-                self.state().told(&device, &step.action.property, value.clone(), now());
+                self.state()
+                    .told(&device, &step.action.property, value.clone(), now());
             }
             let subject = format!("{device}/{}", step.action.property);
             let publication = Publication::new(step.topic.clone(), step.payload.clone());
-            let parcel = Parcel { subject, publication, deadline: command.deadline, repeatable: true, hops: command.hops + 1 };
+            let parcel = Parcel {
+                subject,
+                publication,
+                deadline: command.deadline,
+                repeatable: true,
+                hops: command.hops + 1,
+            };
             on_their_way.push((device, &step.action, (self.deliver)(parcel)));
         }
-        result = self.arrive(on_their_way, &mut told).await.map_err(|_| Refusal::Undelivered).and(result);
+        result = self
+            .arrive(on_their_way, &mut told)
+            .await
+            .map_err(|_| Refusal::Undelivered)
+            .and(result);
         if result.is_ok() {
             told.speech.clone_from(&speech.resumed);
         }
@@ -240,7 +310,9 @@ fn sending(step: &Step) -> Sending {
 
 fn refusal(why: Undelivered) -> Refusal {
     match why {
-        Undelivered::Full => Refusal::Busy { retry_after: std::time::Duration::from_secs(1) },
+        Undelivered::Full => Refusal::Busy {
+            retry_after: std::time::Duration::from_secs(1),
+        },
         Undelivered::Late => Refusal::TooLate,
         Undelivered::Stopping => Refusal::Stopping,
         Undelivered::Superseded => Refusal::Superseded,

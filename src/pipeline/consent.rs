@@ -21,9 +21,14 @@ pub(super) struct Consent {
 impl Consent {
     /// The source was asked whether to do this. A newer question takes the place of an older one.
     pub(super) fn ask(&mut self, source: &Source, draft: Draft, now: Instant) {
-        self.asked.retain(|_, (_, at)| now.saturating_duration_since(*at) < PATIENCE);
+        self.asked
+            .retain(|_, (_, at)| now.saturating_duration_since(*at) < PATIENCE);
         if self.asked.len() >= MOST {
-            let oldest = self.asked.iter().min_by_key(|(_, (_, at))| *at).map(|(source, _)| source.clone());
+            let oldest = self
+                .asked
+                .iter()
+                .min_by_key(|(_, (_, at))| *at)
+                .map(|(source, _)| source.clone());
             oldest.and_then(|source| self.asked.remove(&source));
         }
         self.asked.insert(source.clone(), (draft, now));

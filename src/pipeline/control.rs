@@ -37,17 +37,29 @@ impl Pipeline {
     pub fn control(&self, who: &str, request: &[u8]) -> Json {
         let request: Request = match serde_json::from_slice(request) {
             Ok(request) => request,
-            Err(error) => return refused(&format!("wanted {{\"cache\": \"stats\"}}, \"show\" or \"clear\", the last two with a \"text\": {error}")),
+            Err(error) => {
+                return refused(&format!(
+                    "wanted {{\"cache\": \"stats\"}}, \"show\" or \"clear\", the last two with a \"text\": {error}"
+                ));
+            }
         };
         let source = request.source.as_deref().unwrap_or(who);
-        let phrase = request.text.as_deref().map(|text| Phrase::new(text, request.area.as_deref(), request.language.as_deref()));
+        let phrase = request
+            .text
+            .as_deref()
+            .map(|text| Phrase::new(text, request.area.as_deref(), request.language.as_deref()));
         match (request.cache, phrase) {
             (What::Stats, _) => json!({"ok": true, "cache": self.cache_figures()}),
             (What::Show, Some(phrase)) => self.cache_show(&phrase, source),
             (What::Show, None) => refused("`show` wants a \"text\": the phrase"),
             (What::Clear, phrase) => match self.rooms.recall.forget(phrase.as_ref()) {
                 Ok(removed) => {
-                    tracing::info!(removed, who, one_phrase = phrase.is_some(), "the cache was cleared by an operator");
+                    tracing::info!(
+                        removed,
+                        who,
+                        one_phrase = phrase.is_some(),
+                        "the cache was cleared by an operator"
+                    );
                     json!({"ok": true, "removed": removed})
                 }
                 Err(error) => refused(&format!("the store cannot be written: {error}")),
@@ -58,25 +70,54 @@ impl Pipeline {
     /// What the cache holds and may, and how often it was of use.
     pub(super) fn cache_figures(&self) -> Json {
         let (memory, disk) = self.rooms.recall.tiers();
-        let count = |name: &str| self.rooms.tally.counts().find(|(other, ..)| *other == name).map_or(0, |(.., n)| n);
+        let count = |name: &str| {
+            self.rooms
+                .tally
+                .counts()
+                .find(|(other, ..)| *other == name)
+                .map_or(0, |(.., n)| n)
+        };
         json!({"memory": memory, "disk": disk, "hits": count("recalled"), "misses": count("not_recalled")})
     }
 
     fn cache_show(&self, phrase: &Phrase, source: &str) -> Json {
         let (home, rooms) = (self.home(), &self.rooms);
-        let key = rooms.recall.key(phrase, rooms.composer.edition(&home), rights_class(home.rights(), source));
+        let key = rooms.recall.key(
+            phrase,
+            rooms.composer.edition(&home),
+            rights_class(home.rights(), source),
+        );
         let kept = match rooms.recall.trace(&key) {
             Ok(kept) => kept,
             Err(error) => return refused(&format!("the store cannot be read: {error}")),
         };
-        let understood_here = rooms.local.when() == When::First && rooms.local.draft(phrase, &home).is_some();
+        let understood_here =
+            rooms.local.when() == When::First && rooms.local.draft(phrase, &home).is_some();
         let first = kept.first();
         let (used, why) = match first {
-            _ if understood_here => (false, "it is understood here, without a model: what is kept is not looked at".to_owned()),
-            None => (false, "nothing is kept: it was not said lately, or its answer was not one to keep".to_owned()),
-            Some(Trace { unused: Some(why), .. }) => (false, format!("something is kept, but {why}")),
-            Some(Trace { draft: None, good_for, .. }) => (true, format!("a model would not answer it, and is not asked again for {good_for} s")),
-            Some(Trace { draft: Some(draft), .. }) => (true, self.fate(draft, phrase, source)),
+            _ if understood_here => (
+                false,
+                "it is understood here, without a model: what is kept is not looked at".to_owned(),
+            ),
+            None => (
+                false,
+                "nothing is kept: it was not said lately, or its answer was not one to keep"
+                    .to_owned(),
+            ),
+            Some(Trace {
+                unused: Some(why), ..
+            }) => (false, format!("something is kept, but {why}")),
+            Some(Trace {
+                draft: None,
+                good_for,
+                ..
+            }) => (
+                true,
+                format!("a model would not answer it, and is not asked again for {good_for} s"),
+            ),
+            Some(Trace {
+                draft: Some(draft), ..
+            }) => (true, self.fate(draft, phrase, source)),
         };
         json!({"ok": true, "phrase": phrase.text(), "source": source, "used": used, "why": why, "kept": kept})
     }
@@ -86,9 +127,17 @@ impl Pipeline {
         if let Some(question) = &draft.question {
             return format!("it would be asked back: {question}");
         }
-        let asker = Asker { source, command: "show", confirmed: false, now: now(), speech: self.rooms.local.speech(phrase) };
+        let asker = Asker {
+            source,
+            command: "show",
+            confirmed: false,
+            now: now(),
+            speech: self.rooms.local.speech(phrase),
+        };
         match self.home().permit(draft, &self.state(), asker) {
-            Ok(plan) if plan.steps().is_empty() => "it would be answered, without a model".to_owned(),
+            Ok(plan) if plan.steps().is_empty() => {
+                "it would be answered, without a model".to_owned()
+            }
             Ok(_) => "it would be done, without a model".to_owned(),
             Err(Denied::Unconfirmed { question }) => format!("it would ask for a yes: {question}"),
             Err(denied) => format!("it would be used, and the gate would refuse it: {denied}"),

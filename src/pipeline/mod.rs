@@ -59,7 +59,10 @@ impl Pipeline {
         let mut told = Told::default();
         let span = debug_span!("command", command_id = command.id);
         let phrase = Phrase::of(command); //                              what was said, made canonical
-        let result = self.follow(command, &phrase, mark, &mut told).instrument(span).await;
+        let result = self
+            .follow(command, &phrase, mark, &mut told)
+            .instrument(span)
+            .await;
         let (voice, once, delicate) = (told.voice.take(), told.once, told.delicate);
         let reply = told.reply(command, result, self.rooms.local.speech(&phrase), now());
         if let Some(voice) = &voice {
@@ -67,7 +70,10 @@ impl Pipeline {
         }
         if let Some(mark) = mark {
             self.rooms.journal.answered(mark, &reply);
-            let done = matches!(reply.outcome, Outcome::Done | Outcome::Answered | Outcome::Unclear);
+            let done = matches!(
+                reply.outcome,
+                Outcome::Done | Outcome::Answered | Outcome::Unclear
+            );
             if once || !done {
                 self.written(delicate || !done).await; //                 what would come to something else after a crash is not said before
             }
@@ -76,7 +82,13 @@ impl Pipeline {
         reply
     }
 
-    async fn follow(&self, command: &Command, phrase: &Phrase, mark: Option<Mark>, told: &mut Told) -> Result<(), Refusal> {
+    async fn follow(
+        &self,
+        command: &Command,
+        phrase: &Phrase,
+        mark: Option<Mark>,
+        told: &mut Told,
+    ) -> Result<(), Refusal> {
         if now() >= command.deadline {
             self.rooms.tally.late();
             return Err(Refusal::TooLate);
@@ -91,7 +103,9 @@ impl Pipeline {
         let plan = self.permit(command, phrase, &understood, &home); //   the one gate to the devices
         if let Some((key, model)) = &understood.keep {
             let passed = !matches!(plan, Err(Refusal::NotPermitted { .. }));
-            self.rooms.recall.keep(key, model, &understood.draft, passed); // what did not pass only for a moment
+            self.rooms
+                .recall
+                .keep(key, model, &understood.draft, passed); // what did not pass only for a moment
         }
         let plan = plan?;
         told.planned(&plan);
@@ -101,14 +115,24 @@ impl Pipeline {
         self.act(command, mark, &plan, told).await //                     sent, and taken by the broker
     }
 
-    async fn understand(&self, asked: &Asked<'_>, home: &Home, told: &mut Told) -> Result<Understood, Refusal> {
+    async fn understand(
+        &self,
+        asked: &Asked<'_>,
+        home: &Home,
+        told: &mut Told,
+    ) -> Result<Understood, Refusal> {
         let Asked { command, phrase } = *asked;
         told.voice = self.voice(command, || false); //                  where it is asked for, it is told in pieces
         if let Some(settled) = self.settle(command, phrase) {
             return settled; //                                            the yes or no to a question of ours
         }
         let rooms = &self.rooms;
-        let here = |via: &str, draft| Understood { draft, via: via.to_owned(), keep: None, confirmed: false };
+        let here = |via: &str, draft| Understood {
+            draft,
+            via: via.to_owned(),
+            keep: None,
+            confirmed: false,
+        };
         if rooms.local.when() == When::First
             && let Some(draft) = rooms.local.draft(phrase, home)
         {
@@ -119,17 +143,30 @@ impl Pipeline {
             told.voice = self.voice(command, || rooms.local.asks_for_many_words(phrase)); // a long answer is told while it comes
         }
         let class = rights_class(home.rights(), command.source.as_str());
-        let key = rooms.recall.key(phrase, rooms.composer.edition(home), class);
+        let key = rooms
+            .recall
+            .key(phrase, rooms.composer.edition(home), class);
         if let Some(said) = rooms.recall.said(&key) {
             rooms.tally.recalled();
             return said.map(|draft| here("cache", draft)); //             said before: costs nothing
         }
         rooms.tally.not_recalled();
         match self.ask(asked, home, &key, told.voice.clone()).await {
-            Ok(answer) => Ok(Understood { draft: answer.draft, via: answer.provider.to_string(), keep: Some((key, answer.model)), confirmed: false }),
-            Err(refusal @ (Refusal::NoModel | Refusal::NobodyAnswered { .. } | Refusal::OverBudget { .. })) if rooms.local.when() == When::Last => {
-                rooms.local.draft(phrase, home).map(|draft| here("local", draft)).ok_or(refusal)
-            }
+            Ok(answer) => Ok(Understood {
+                draft: answer.draft,
+                via: answer.provider.to_string(),
+                keep: Some((key, answer.model)),
+                confirmed: false,
+            }),
+            Err(
+                refusal @ (Refusal::NoModel
+                | Refusal::NobodyAnswered { .. }
+                | Refusal::OverBudget { .. }),
+            ) if rooms.local.when() == When::Last => rooms
+                .local
+                .draft(phrase, home)
+                .map(|draft| here("local", draft))
+                .ok_or(refusal),
             Err(refusal) => {
                 rooms.recall.keep_refusal(&key, &refusal);
                 Err(refusal)
@@ -138,18 +175,30 @@ impl Pipeline {
     }
 
     /// Asks a model: within the quota, one question for equal phrases in flight, retried and failed over inside the deadline.
-    async fn ask(&self, asked: &Asked<'_>, home: &Home, key: &Key, voice: Option<Arc<Voice>>) -> Result<Answer, Refusal> {
+    async fn ask(
+        &self,
+        asked: &Asked<'_>,
+        home: &Home,
+        key: &Key,
+        voice: Option<Arc<Voice>>,
+    ) -> Result<Answer, Refusal> {
         let (rooms, source) = (&self.rooms, &asked.command.source);
         if rooms.ask.is_empty() {
             return Err(rooms.no_model(asked.phrase));
         }
         // Whoever joins a question costs nothing, and takes no place.
         if !self.flight.is_under_way(key) {
-            rooms.admit.one(source).inspect_err(|_| rooms.tally.over_quota())?;
+            rooms
+                .admit
+                .one(source)
+                .inspect_err(|_| rooms.tally.over_quota())?;
         }
         let deadline = asked.command.deadline.min(now() + self.patience);
         let ask = || async {
-            let _place = self.questions.try_acquire().map_err(|_| self.too_many_questions())?;
+            let _place = self
+                .questions
+                .try_acquire()
+                .map_err(|_| self.too_many_questions())?;
             let prompt = rooms.composer.compose(asked.phrase, home, source.as_str());
             rooms.ask.first(&prompt, deadline, voice.clone()).await
         };
@@ -164,28 +213,47 @@ impl Pipeline {
         }
     }
 
-    fn permit(&self, command: &Command, phrase: &Phrase, understood: &Understood, home: &Home) -> Result<Plan, Refusal> {
+    fn permit(
+        &self,
+        command: &Command,
+        phrase: &Phrase,
+        understood: &Understood,
+        home: &Home,
+    ) -> Result<Plan, Refusal> {
         let (draft, speech) = (&understood.draft, self.rooms.local.speech(phrase));
         if let Some(question) = &draft.question {
             if !command.dry_run && !draft.choices.is_empty() {
                 self.consent().ask(&command.source, draft.clone(), now());
             }
-            return Err(Refusal::Unclear { question: question.clone() });
+            return Err(Refusal::Unclear {
+                question: question.clone(),
+            });
         }
-        let asker = Asker { source: command.source.as_str(), command: &command.id, confirmed: understood.confirmed, now: now(), speech };
-        home.permit(draft, &self.state(), asker).map_err(|denied| match denied {
-            Denied::Unconfirmed { question } => {
-                if !command.dry_run {
-                    self.consent().ask(&command.source, draft.clone(), now());
+        let asker = Asker {
+            source: command.source.as_str(),
+            command: &command.id,
+            confirmed: understood.confirmed,
+            now: now(),
+            speech,
+        };
+        home.permit(draft, &self.state(), asker)
+            .map_err(|denied| match denied {
+                Denied::Unconfirmed { question } => {
+                    if !command.dry_run {
+                        self.consent().ask(&command.source, draft.clone(), now());
+                    }
+                    Refusal::Unclear { question }
                 }
-                Refusal::Unclear { question }
-            }
-            Denied::StateUnknown { .. } => Refusal::Unclear { question: denied.sentence(speech) },
-            denied => {
-                self.rooms.tally.denied();
-                Refusal::NotPermitted { why: denied.sentence(speech) }
-            }
-        })
+                Denied::StateUnknown { .. } => Refusal::Unclear {
+                    question: denied.sentence(speech),
+                },
+                denied => {
+                    self.rooms.tally.denied();
+                    Refusal::NotPermitted {
+                        why: denied.sentence(speech),
+                    }
+                }
+            })
     }
 
     /// The answer to a question of ours, where one stands for this source: do it, or leave it.
@@ -194,11 +262,27 @@ impl Pipeline {
         let draft = self.consent().take(&command.source, now())?;
         if !draft.choices.is_empty() {
             let actions = self.rooms.local.choose(phrase, &draft.choices)?;
-            return Some(Ok(Understood { draft: Draft { actions, ..Draft::default() }, via: "local".to_owned(), keep: None, confirmed: false }));
+            return Some(Ok(Understood {
+                draft: Draft {
+                    actions,
+                    ..Draft::default()
+                },
+                via: "local".to_owned(),
+                keep: None,
+                confirmed: false,
+            }));
         }
         let yes = self.rooms.local.consents(phrase)?;
-        let left = Draft { speech: Some(self.rooms.local.speech(phrase).left.clone()), ..Draft::default() };
+        let left = Draft {
+            speech: Some(self.rooms.local.speech(phrase).left.clone()),
+            ..Draft::default()
+        };
         let draft = if yes { draft } else { left };
-        Some(Ok(Understood { draft, via: "local".to_owned(), keep: None, confirmed: yes }))
+        Some(Ok(Understood {
+            draft,
+            via: "local".to_owned(),
+            keep: None,
+            confirmed: yes,
+        }))
     }
 }

@@ -21,7 +21,11 @@ const MINUTE: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone)]
 enum Event {
     /// Somebody says something to a device. It is understood at home, or a model is asked; it has an id, or none.
-    Say { device: usize, asked: bool, named: bool },
+    Say {
+        device: usize,
+        asked: bool,
+        named: bool,
+    },
     /// A model answers one of those that wait for it.
     Answer(prop::sample::Index),
     /// What was written is given to the kernel.
@@ -73,13 +77,31 @@ impl World {
     fn new(store: PathBuf) -> Self {
         let (journal, _) = life(&store);
         let (owed, said, waiting) = (Vec::new(), Vec::new(), Vec::new());
-        Self { store, said, owed, connected: true, heard: vec![Default::default()], journal, turns: Turns::default(), epoch: 1, waiting }
+        Self {
+            store,
+            said,
+            owed,
+            connected: true,
+            heard: vec![Default::default()],
+            journal,
+            turns: Turns::default(),
+            epoch: 1,
+            waiting,
+        }
     }
 
     async fn meets(&mut self, event: Event) {
         match event {
-            Event::Say { device, asked, named } => {
-                self.said.push(Said { device, asked, named });
+            Event::Say {
+                device,
+                asked,
+                named,
+            } => {
+                self.said.push(Said {
+                    device,
+                    asked,
+                    named,
+                });
                 self.owed.push(self.said.len() - 1);
                 if self.connected {
                     self.hears(self.said.len() - 1, false);
@@ -122,7 +144,10 @@ impl World {
             self.turns.take(&Slug::new(&device).unwrap(), mark.turn());
         }
         for unfinished in heritage.unfinished {
-            let n = String::from_utf8(unfinished.received.payload).unwrap().parse().unwrap();
+            let n = String::from_utf8(unfinished.received.payload)
+                .unwrap()
+                .parse()
+                .unwrap();
             self.begins(unfinished.mark, n);
         }
         self.reconnects();
@@ -143,20 +168,43 @@ impl World {
     }
 
     fn begins(&mut self, mark: Mark, n: usize) {
-        if self.said[n].asked { self.waiting.push((mark, n)) } else { self.acts(mark, n) }
+        if self.said[n].asked {
+            self.waiting.push((mark, n))
+        } else {
+            self.acts(mark, n)
+        }
     }
 
     fn acts(&mut self, mark: Mark, n: usize) {
         let device = self.said[n].device;
-        let goes = self.turns.take(&Slug::new(DEVICES[device]).unwrap(), mark.turn());
+        let goes = self
+            .turns
+            .take(&Slug::new(DEVICES[device]).unwrap(), mark.turn());
         if goes {
             self.heard.last_mut().unwrap()[device].push(n);
         }
-        let action = Action { device: DEVICES[device].into(), property: Property::Power, op: Op::Set, value: None };
-        let done = Done { why: (!goes).then(|| "superseded".to_owned()), ..action.into() };
+        let action = Action {
+            device: DEVICES[device].into(),
+            property: Property::Power,
+            op: Op::Set,
+            value: None,
+        };
+        let done = Done {
+            why: (!goes).then(|| "superseded".to_owned()),
+            ..action.into()
+        };
         let (id, text) = (n.to_string(), String::new());
-        let reply =
-            Reply { id, text, outcome: Outcome::Done, actions: vec![done], speech: String::new(), via: "local".into(), ms: 0.0, why: None, retry_after: None };
+        let reply = Reply {
+            id,
+            text,
+            outcome: Outcome::Done,
+            actions: vec![done],
+            speech: String::new(),
+            via: "local".into(),
+            ms: 0.0,
+            why: None,
+            retry_after: None,
+        };
         self.journal.answered(mark, &reply);
         self.journal.told(mark);
     }
@@ -171,7 +219,11 @@ impl World {
 }
 
 fn life(store: &std::path::Path) -> (Journal, Heritage) {
-    Journal::open(Some(Arc::new(open(&Settings::default(), store).unwrap())), MINUTE).unwrap()
+    Journal::open(
+        Some(Arc::new(open(&Settings::default(), store).unwrap())),
+        MINUTE,
+    )
+    .unwrap()
 }
 
 proptest! {

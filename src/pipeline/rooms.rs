@@ -66,9 +66,15 @@ pub struct Rooms {
 impl Rooms {
     /// Why it was not understood, where there is no model to ask.
     pub(super) fn no_model(&self, phrase: &Phrase) -> Refusal {
-        let others = self.local.others_than(phrase).filter(|_| self.local.when() != When::Never);
+        let others = self
+            .local
+            .others_than(phrase)
+            .filter(|_| self.local.when() != When::Never);
         match (phrase.language(), others) {
-            (Some(language), Some(known)) => Refusal::UnknownLanguage { language: language.to_owned(), known },
+            (Some(language), Some(known)) => Refusal::UnknownLanguage {
+                language: language.to_owned(),
+                known,
+            },
             _ => Refusal::NoModel,
         }
     }
@@ -112,7 +118,13 @@ pub(super) fn now() -> Instant {
 
 impl Pipeline {
     /// Puts the way together. `patience` is how long a command may wait for a model.
-    pub fn new(rooms: Rooms, home: Arc<Home>, order: Order, patience: Duration, deliver: Deliver) -> Self {
+    pub fn new(
+        rooms: Rooms,
+        home: Arc<Home>,
+        order: Order,
+        patience: Duration,
+        deliver: Deliver,
+    ) -> Self {
         Self {
             rooms,
             home: Mutex::new(home),
@@ -163,14 +175,24 @@ impl Pipeline {
     }
 
     /// The voice of a command whose answer is to go out in pieces: where it, or the config, says so, or by `is_long`.
-    pub(super) fn voice(&self, command: &Command, is_long: impl FnOnce() -> bool) -> Option<Arc<Voice>> {
+    pub(super) fn voice(
+        &self,
+        command: &Command,
+        is_long: impl FnOnce() -> bool,
+    ) -> Option<Arc<Voice>> {
         let wanted = match self.rooms.ask.streaming() {
             Streaming::Never => false,
             Streaming::Always => command.stream.unwrap_or(true),
             Streaming::Auto => command.stream.unwrap_or_else(is_long),
         };
-        let (speak, to) = (self.speak.clone().filter(|_| wanted)?, command.reply_to.clone());
-        Some(Arc::new(Voice::new(command.id.clone(), Box::new(move |piece| speak(piece, &to)))))
+        let (speak, to) = (
+            self.speak.clone().filter(|_| wanted)?,
+            command.reply_to.clone(),
+        );
+        Some(Arc::new(Voice::new(
+            command.id.clone(),
+            Box::new(move |piece| speak(piece, &to)),
+        )))
     }
 
     /// The home as it is now.
@@ -183,10 +205,17 @@ impl Pipeline {
         let old = self.home();
         let moved = self.state().moved(&old, &home);
         *self.state() = moved;
-        self.turns().retain(|device| home.device(device.as_str()).is_some());
+        self.turns()
+            .retain(|device| home.device(device.as_str()).is_some());
         // A yes must not reach another device than the one that was asked about.
         let stays = |action: &Action| old.device(&action.device) == home.device(&action.device);
-        self.consent().retain(|draft| draft.actions.iter().chain(draft.choices.iter().flat_map(|choice| &choice.actions)).all(stays));
+        self.consent().retain(|draft| {
+            draft
+                .actions
+                .iter()
+                .chain(draft.choices.iter().flat_map(|choice| &choice.actions))
+                .all(stays)
+        });
         *lock(&self.home) = home;
     }
 
@@ -259,7 +288,9 @@ impl Pipeline {
     pub(super) fn too_many_questions(&self) -> Refusal {
         self.rooms.tally.busy();
         // A place is free when the longest-waiting question gives up, at the latest.
-        Refusal::Busy { retry_after: self.patience / 2 }
+        Refusal::Busy {
+            retry_after: self.patience / 2,
+        }
     }
 
     /// A little tidying: to be called now and then.
@@ -298,7 +329,13 @@ impl Told {
 
     pub(super) fn understood(&mut self, understood: &Understood) {
         self.via = Some(understood.via.clone());
-        self.actions = understood.draft.actions.iter().cloned().map(Done::from).collect();
+        self.actions = understood
+            .draft
+            .actions
+            .iter()
+            .cloned()
+            .map(Done::from)
+            .collect();
         // A model may say something else the second time, and a yes is good once.
         self.once = understood.keep.is_some() || understood.confirmed;
         self.delicate = understood.confirmed;
@@ -310,20 +347,41 @@ impl Told {
     }
 
     /// The one reply.
-    pub(super) fn reply(self, command: &Command, result: Result<(), Refusal>, speech: &Speech, now: Instant) -> Reply {
-        let micros = u32::try_from(now.saturating_duration_since(command.heard_at).as_micros()).unwrap_or(u32::MAX);
-        let (ms, via) = (f64::from(micros) / 1000.0, self.via.unwrap_or_else(|| "none".to_owned()));
+    pub(super) fn reply(
+        self,
+        command: &Command,
+        result: Result<(), Refusal>,
+        speech: &Speech,
+        now: Instant,
+    ) -> Reply {
+        let micros = u32::try_from(now.saturating_duration_since(command.heard_at).as_micros())
+            .unwrap_or(u32::MAX);
+        let (ms, via) = (
+            f64::from(micros) / 1000.0,
+            self.via.unwrap_or_else(|| "none".to_owned()),
+        );
         match result {
             Err(refusal) => {
                 let form = speech.refused.get(refusal.form());
                 let refused = Reply::refused(command.id.clone(), command.text.clone(), &refusal);
-                let speech = form.map_or_else(|| refused.speech.clone(), |form| refusal.sentence_as(form));
-                Reply { actions: self.actions, via, ms, speech, ..refused }
+                let speech =
+                    form.map_or_else(|| refused.speech.clone(), |form| refusal.sentence_as(form));
+                Reply {
+                    actions: self.actions,
+                    via,
+                    ms,
+                    speech,
+                    ..refused
+                }
             }
             Ok(()) => Reply {
                 id: command.id.clone(),
                 text: command.text.clone(),
-                outcome: if self.answered { Outcome::Answered } else { Outcome::Done },
+                outcome: if self.answered {
+                    Outcome::Answered
+                } else {
+                    Outcome::Done
+                },
                 actions: self.actions,
                 speech: self.speech,
                 via,

@@ -17,21 +17,34 @@ pub(super) struct Turns {
 impl Turns {
     /// Whether an earlier plan for one of these devices is ready but still waits for the disk: a later one must wait behind it.
     pub(super) fn anyone_waits<'a>(&self, devices: impl IntoIterator<Item = &'a Slug>) -> bool {
-        devices.into_iter().any(|device| self.lines.contains_key(device))
+        devices
+            .into_iter()
+            .any(|device| self.lines.contains_key(device))
     }
 
     /// A plan for these devices begins to wait. Gives its place, which is the same in every line.
     pub(super) fn line_up<'a>(&mut self, devices: impl IntoIterator<Item = &'a Slug>) -> u64 {
         self.places += 1;
         for device in devices {
-            self.lines.entry(device.clone()).or_default().push_back(self.places);
+            self.lines
+                .entry(device.clone())
+                .or_default()
+                .push_back(self.places);
         }
         self.places
     }
 
     /// Whether the plan is the first at each of its devices.
-    pub(super) fn is_first<'a>(&self, place: u64, devices: impl IntoIterator<Item = &'a Slug>) -> bool {
-        devices.into_iter().all(|device| self.lines.get(device).is_none_or(|line| line.front().is_none_or(|first| *first == place)))
+    pub(super) fn is_first<'a>(
+        &self,
+        place: u64,
+        devices: impl IntoIterator<Item = &'a Slug>,
+    ) -> bool {
+        devices.into_iter().all(|device| {
+            self.lines
+                .get(device)
+                .is_none_or(|line| line.front().is_none_or(|first| *first == place))
+        })
     }
 
     /// It waits no longer.
@@ -84,7 +97,11 @@ mod tests {
 
     #[test]
     fn plans_for_one_device_go_in_the_order_they_lined_up() {
-        let (mut turns, lamp, fan) = (Turns::default(), Slug::new("lamp").unwrap(), Slug::new("fan").unwrap());
+        let (mut turns, lamp, fan) = (
+            Turns::default(),
+            Slug::new("lamp").unwrap(),
+            Slug::new("fan").unwrap(),
+        );
         let first = turns.line_up([&lamp, &lamp]);
         let second = turns.line_up([&fan, &lamp]);
         assert!(turns.is_first(first, [&lamp]) && !turns.is_first(second, [&fan, &lamp]));

@@ -9,12 +9,17 @@ use std::time::{Duration, UNIX_EPOCH};
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value as Json, json};
 
-use super::{Api, Completion, Disposition, Prompt, Provider, ProviderError, Settings, Structure, Timeouts};
+use super::{
+    Api, Completion, Disposition, Prompt, Provider, ProviderError, Settings, Structure, Timeouts,
+};
 use crate::secret::Secret;
 
 /// Where the fixtures stand.
 pub(super) fn path(name: &str) -> String {
-    format!("{}/tests/fixtures/provider/{name}", env!("CARGO_MANIFEST_DIR"))
+    format!(
+        "{}/tests/fixtures/provider/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    )
 }
 
 pub(super) fn load(name: &str) -> Json {
@@ -52,7 +57,8 @@ pub(super) fn settings(api: Api, model: &str) -> Settings {
 /// The prompt that was put when the requests were captured.
 pub(super) fn prompt(schema: &Json) -> Prompt {
     Prompt {
-        prefix: "REGISTRY (static)\nlamp.kitchen: on off set(0-100)\nlock.front: lock unlock".into(),
+        prefix: "REGISTRY (static)\nlamp.kitchen: on off set(0-100)\nlock.front: lock unlock"
+            .into(),
         prefix_key: "gw-1:reg-9f2c".into(),
         phrase: "kitchen lamp to 30".into(),
         schema: Arc::new(schema.clone()),
@@ -70,21 +76,40 @@ pub(super) fn assert_sent_as_captured(provider: &dyn Provider, captured: &Json) 
     let request = provider.encode(&prompt(&json!({})));
     let path = captured["path"].as_str().unwrap();
     assert_eq!(path.strip_prefix("/v1").unwrap_or(path), request.path);
-    for (name, value) in captured["headers"].as_object().unwrap().iter().filter(|(_, value)| *value != "*/*") {
-        assert_eq!(request.headers[name.as_str()].to_str().unwrap(), value.as_str().unwrap());
+    for (name, value) in captured["headers"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(_, value)| *value != "*/*")
+    {
+        assert_eq!(
+            request.headers[name.as_str()].to_str().unwrap(),
+            value.as_str().unwrap()
+        );
     }
-    assert!(!format!("{request:?}").contains("KEY"), "the key does not show in a log");
+    assert!(
+        !format!("{request:?}").contains("KEY"),
+        "the key does not show in a log"
+    );
 }
 
 /// Asserts that an answer was taken for what it is.
 pub(super) fn assert_taken(name: &str, decoded: &Result<Completion, ProviderError>, expect: &str) {
     match expect {
-        "actions" => assert_eq!(serde_json::from_str::<Json>(&decoded.as_ref().unwrap().body).unwrap(), payload(), "{name}"),
+        "actions" => assert_eq!(
+            serde_json::from_str::<Json>(&decoded.as_ref().unwrap().body).unwrap(),
+            payload(),
+            "{name}"
+        ),
         "truncated" => assert_eq!(*decoded, Err(ProviderError::Truncated), "{name}"),
         "refused" => assert_eq!(*decoded, Err(ProviderError::Declined), "{name}"),
         "retryable_failure" => {
             let error = decoded.as_ref().expect_err(name);
-            assert_eq!(error.disposition(), Disposition::Retry { after: None }, "{name}: {error}");
+            assert_eq!(
+                error.disposition(),
+                Disposition::Retry { after: None },
+                "{name}: {error}"
+            );
         }
         other => panic!("{name}: {other}"),
     }
@@ -97,7 +122,11 @@ pub(super) fn assert_answers_are_taken(provider: &dyn Provider, file: &str, leas
     assert!(answers.len() >= least);
     for answer in answers {
         let decoded = provider.decode(answer["body"].to_string().as_bytes());
-        assert_taken(answer["name"].as_str().unwrap(), &decoded, answer["expect"].as_str().unwrap());
+        assert_taken(
+            answer["name"].as_str().unwrap(),
+            &decoded,
+            answer["expect"].as_str().unwrap(),
+        );
     }
 }
 
@@ -111,10 +140,18 @@ pub(super) fn assert_errors_are_cut(provider: &dyn Provider, file: &str, least: 
     for error in errors {
         let mut headers = HeaderMap::new();
         for (name, value) in error["headers"].as_object().unwrap() {
-            let value = value.as_str().unwrap().replace("HTTP-DATE+7s", "Sun, 06 Nov 1994 08:49:37 GMT");
-            headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            let value = value
+                .as_str()
+                .unwrap()
+                .replace("HTTP-DATE+7s", "Sun, 06 Nov 1994 08:49:37 GMT");
+            headers.insert(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                value.parse().unwrap(),
+            );
         }
-        let body = error["raw"].as_str().map_or_else(|| error["body"].to_string(), str::to_owned);
+        let body = error["raw"]
+            .as_str()
+            .map_or_else(|| error["body"].to_string(), str::to_owned);
         let status = u16::try_from(error["status"].as_u64().unwrap()).unwrap();
         let fault = provider.fault(status, &headers, body.as_bytes(), now);
         let wait = error["wait_s"].as_f64().map(Duration::from_secs_f64);
@@ -130,9 +167,15 @@ pub(super) fn assert_errors_are_cut(provider: &dyn Provider, file: &str, least: 
 }
 
 /// What an answer in pieces comes to, and all the pieces, where its bytes come in these.
-pub(super) fn streamed<'a>(provider: &dyn Provider, bytes: impl IntoIterator<Item = &'a [u8]>) -> (Result<Completion, ProviderError>, String) {
+pub(super) fn streamed<'a>(
+    provider: &dyn Provider,
+    bytes: impl IntoIterator<Item = &'a [u8]>,
+) -> (Result<Completion, ProviderError>, String) {
     let mut stream = provider.stream();
-    let pieces: String = bytes.into_iter().flat_map(|bytes| stream.push(bytes)).collect();
+    let pieces: String = bytes
+        .into_iter()
+        .flat_map(|bytes| stream.push(bytes))
+        .collect();
     (stream.finish(), pieces)
 }
 
@@ -140,10 +183,22 @@ pub(super) fn streamed<'a>(provider: &dyn Provider, bytes: impl IntoIterator<Ite
 pub(super) fn each() -> [(&'static str, Box<dyn Provider>); 4] {
     let url = reqwest::Url::parse("https://api.openai.com/v1").unwrap();
     [
-        ("openai", Box::new(super::openai::OpenAi::new(&settings(Api::OpenAi, "m"), &url).unwrap())),
-        ("anthropic", Box::new(super::anthropic::Anthropic::new(&settings(Api::Anthropic, "m")).unwrap())),
-        ("gemini", Box::new(super::gemini::Gemini::new(&settings(Api::Gemini, "m")).unwrap())),
-        ("ollama", Box::new(super::ollama::Ollama::new(&settings(Api::Ollama, "m")).unwrap())),
+        (
+            "openai",
+            Box::new(super::openai::OpenAi::new(&settings(Api::OpenAi, "m"), &url).unwrap()),
+        ),
+        (
+            "anthropic",
+            Box::new(super::anthropic::Anthropic::new(&settings(Api::Anthropic, "m")).unwrap()),
+        ),
+        (
+            "gemini",
+            Box::new(super::gemini::Gemini::new(&settings(Api::Gemini, "m")).unwrap()),
+        ),
+        (
+            "ollama",
+            Box::new(super::ollama::Ollama::new(&settings(Api::Ollama, "m")).unwrap()),
+        ),
     ]
 }
 

@@ -11,7 +11,10 @@ const LONGEST: Duration = Duration::from_hours(24);
 
 /// The headers of every request: what the operator wrote over what the API wants, and the key. `usual` is the header the
 /// key goes in unless the operator says another; in `authorization` it is a bearer's.
-pub(super) fn outgoing(settings: &Settings, usual: &HeaderName) -> Result<HeaderMap, UnsendableKey> {
+pub(super) fn outgoing(
+    settings: &Settings,
+    usual: &HeaderName,
+) -> Result<HeaderMap, UnsendableKey> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -20,7 +23,11 @@ pub(super) fn outgoing(settings: &Settings, usual: &HeaderName) -> Result<Header
     }
     if let Some(key) = &settings.key {
         let name = settings.key_header.as_ref().unwrap_or(usual);
-        let key = if *name == AUTHORIZATION { format!("Bearer {}", key.expose()) } else { key.expose().to_owned() };
+        let key = if *name == AUTHORIZATION {
+            format!("Bearer {}", key.expose())
+        } else {
+            key.expose().to_owned()
+        };
         let mut key = HeaderValue::from_str(&key).map_err(|_| UnsendableKey)?;
         key.set_sensitive(true);
         headers.insert(name, key);
@@ -38,13 +45,19 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     let ms = text(headers, "retry-after-ms").and_then(|t| seconds(t, 1000.0));
     ms.or_else(|| {
         let value = text(headers, "retry-after")?;
-        seconds(value, 1.0).or_else(|| date(value).map(|at| at.duration_since(now).unwrap_or_default().min(LONGEST)))
+        seconds(value, 1.0).or_else(|| {
+            date(value).map(|at| at.duration_since(now).unwrap_or_default().min(LONGEST))
+        })
     })
 }
 
 fn seconds(text: &str, parts: f64) -> Option<Duration> {
     let n: f64 = text.parse().ok()?;
-    (n.is_finite() && n >= 0.0).then(|| Duration::try_from_secs_f64(n / parts).unwrap_or(LONGEST).min(LONGEST))
+    (n.is_finite() && n >= 0.0).then(|| {
+        Duration::try_from_secs_f64(n / parts)
+            .unwrap_or(LONGEST)
+            .min(LONGEST)
+    })
 }
 
 /// A duration as Go writes it: `120ms`, `1s`, `6m0s`, `1h2m3.5s`.
@@ -58,7 +71,9 @@ pub(super) fn go_duration(text: &str) -> Option<Duration> {
         let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let n: f64 = rest[..unit_at].parse().ok()?;
         rest = &rest[unit_at..];
-        let unit_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit_end = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let scale = match &rest[..unit_end] {
             "ns" => 1e-9,
             "us" | "µs" => 1e-6,
@@ -71,7 +86,9 @@ pub(super) fn go_duration(text: &str) -> Option<Duration> {
         sum += n * scale;
         rest = &rest[unit_end..];
     }
-    Duration::try_from_secs_f64(sum).ok().map(|d| d.min(LONGEST))
+    Duration::try_from_secs_f64(sum)
+        .ok()
+        .map(|d| d.min(LONGEST))
 }
 
 /// The server's clock, as it tells it with any answer.
@@ -100,7 +117,9 @@ fn rfc3339(text: &str) -> Option<SystemTime> {
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`: the one form of date a server may send (RFC 9110, 5.6.7).
 fn date(text: &str) -> Option<SystemTime> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let (_, rest) = text.split_once(", ")?;
     let mut words = rest.split(' ');
     let day: u64 = words.next()?.parse().ok()?;
@@ -118,10 +137,16 @@ fn date(text: &str) -> Option<SystemTime> {
 fn moment((year, month, day): (u64, u64, u64), clock: &str) -> Option<SystemTime> {
     let mut clock = clock.splitn(3, ':').map(|part| part.parse::<u64>().ok());
     let (hours, minutes, secs) = (clock.next()??, clock.next()??, clock.next()??);
-    if !(1970..=9999).contains(&year) || !(1..=31).contains(&day) || hours > 23 || minutes > 59 || secs > 60 {
+    if !(1970..=9999).contains(&year)
+        || !(1..=31).contains(&day)
+        || hours > 23
+        || minutes > 59
+        || secs > 60
+    {
         return None;
     }
-    let since_epoch = days_since_epoch(year, month, day) * 86_400 + hours * 3600 + minutes * 60 + secs;
+    let since_epoch =
+        days_since_epoch(year, month, day) * 86_400 + hours * 3600 + minutes * 60 + secs;
     Some(UNIX_EPOCH + Duration::from_secs(since_epoch))
 }
 
@@ -141,12 +166,21 @@ mod tests {
     use super::*;
 
     fn with(name: &'static str, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(reqwest::header::HeaderName::from_static(name), value.parse().unwrap())])
+        HeaderMap::from_iter([(
+            reqwest::header::HeaderName::from_static(name),
+            value.parse().unwrap(),
+        )])
     }
 
     #[test]
     fn go_durations_are_sums() {
-        for (text, ms) in [("12ms", 12), ("1s", 1000), ("6m0s", 360_000), ("1h2m3.5s", 3_723_500), ("0s", 0)] {
+        for (text, ms) in [
+            ("12ms", 12),
+            ("1s", 1000),
+            ("6m0s", 360_000),
+            ("1h2m3.5s", 3_723_500),
+            ("0s", 0),
+        ] {
             assert_eq!(go_duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
         for text in ["", "5", "s", "1x", "-1s", "1s2", "1..2s"] {
@@ -158,12 +192,31 @@ mod tests {
     fn retry_after_is_seconds_milliseconds_or_a_date() {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_770);
         let wait = |headers: &HeaderMap| retry_after(headers, now);
-        assert_eq!(wait(&with("retry-after", "1.5")), Some(Duration::from_millis(1500)));
-        assert_eq!(wait(&with("retry-after-ms", "120")), Some(Duration::from_millis(120)));
-        assert_eq!(wait(&with("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")), Some(Duration::from_secs(7)));
-        assert_eq!(wait(&with("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")), Some(Duration::ZERO), "a date gone by");
+        assert_eq!(
+            wait(&with("retry-after", "1.5")),
+            Some(Duration::from_millis(1500))
+        );
+        assert_eq!(
+            wait(&with("retry-after-ms", "120")),
+            Some(Duration::from_millis(120))
+        );
+        assert_eq!(
+            wait(&with("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(
+            wait(&with("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")),
+            Some(Duration::ZERO),
+            "a date gone by"
+        );
         assert_eq!(wait(&with("retry-after", "1e300")), Some(LONGEST));
-        for nonsense in ["soon", "-3", "nan", "Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET"] {
+        for nonsense in [
+            "soon",
+            "-3",
+            "nan",
+            "Sun, 99 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+        ] {
             assert_eq!(wait(&with("retry-after", nonsense)), None, "{nonsense}");
         }
         assert_eq!(wait(&HeaderMap::new()), None);
@@ -175,7 +228,14 @@ mod tests {
         assert_eq!(until(&headers, "reset"), None, "no clock");
         headers.insert("date", "Mon, 23 Nov 2026 18:59:30 GMT".parse().unwrap());
         assert_eq!(until(&headers, "reset"), Some(Duration::from_secs(37)));
-        for nonsense in ["2026-11-23 19:00:07", "2026-13-23T19:00:07Z", "2026-11-23T25:00:07Z", "2026-11Z", "TZ", ""] {
+        for nonsense in [
+            "2026-11-23 19:00:07",
+            "2026-13-23T19:00:07Z",
+            "2026-11-23T25:00:07Z",
+            "2026-11Z",
+            "TZ",
+            "",
+        ] {
             headers.insert("reset", nonsense.parse().unwrap());
             assert_eq!(until(&headers, "reset"), None, "{nonsense}");
         }
@@ -184,6 +244,14 @@ mod tests {
     #[test]
     fn dates_count_leap_days() {
         let days = |y, m, d| days_since_epoch(y, m, d);
-        assert_eq!((days(1970, 1, 1), days(2000, 2, 29), days(2000, 3, 1), days(2026, 11, 23)), (0, 11_016, 11_017, 20_780));
+        assert_eq!(
+            (
+                days(1970, 1, 1),
+                days(2000, 2, 29),
+                days(2000, 3, 1),
+                days(2026, 11, 23)
+            ),
+            (0, 11_016, 11_017, 20_780)
+        );
     }
 }

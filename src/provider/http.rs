@@ -17,7 +17,10 @@ use super::ollama::Ollama;
 use super::openai::OpenAi;
 use super::redact::Redact;
 use super::stream::Piece;
-use super::{Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Timeouts, UnsendableKey, headers, unreachable};
+use super::{
+    Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Timeouts,
+    UnsendableKey, headers, unreachable,
+};
 
 /// The most bytes of an answer. The largest useful one, 256 actions, is below 40 KiB.
 pub const LARGEST_BODY: usize = 1 << 20;
@@ -42,7 +45,9 @@ impl Trust {
             let found = rustls_native_certs::load_native_certs();
             let (added, _) = roots.add_parsable_certificates(found.certs);
             if added == 0 {
-                tracing::warn!("no certificates of authorities on this system: install `ca-certificates`");
+                tracing::warn!(
+                    "no certificates of authorities on this system: install `ca-certificates`"
+                );
             }
             roots
         })
@@ -90,10 +95,17 @@ impl Endpoint {
     /// # Errors
     /// When `base_url` is no `http` or `https` address, or the key cannot be sent.
     pub fn new(settings: &Settings, trust: Trust) -> Result<Self, Unfit> {
-        let unfit = |why: String| Unfit { name: settings.name.clone(), why };
-        let url = Url::parse(&settings.base_url).map_err(|error| unfit(format!("`base_url` is no address: {error}")))?;
+        let unfit = |why: String| Unfit {
+            name: settings.name.clone(),
+            why,
+        };
+        let url = Url::parse(&settings.base_url)
+            .map_err(|error| unfit(format!("`base_url` is no address: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(unfit(format!("`base_url` must begin with http:// or https://, found `{}`", settings.base_url)));
+            return Err(unfit(format!(
+                "`base_url` must begin with http:// or https://, found `{}`",
+                settings.base_url
+            )));
         }
         let provider = speaker(settings, &url).map_err(|error| unfit(error.to_string()))?;
         let base_url = settings.base_url.trim_end_matches('/').to_owned();
@@ -113,7 +125,11 @@ impl Endpoint {
     ///
     /// # Errors
     /// When there is no complete answer in time, or it is an error.
-    pub async fn call(&self, prompt: &Prompt, within: Duration) -> Result<Completion, ProviderError> {
+    pub async fn call(
+        &self,
+        prompt: &Prompt,
+        within: Duration,
+    ) -> Result<Completion, ProviderError> {
         let limit = self.timeouts.total.min(within);
         let end = Instant::now() + limit;
         let response = self.send(self.provider.encode(prompt), end, limit).await?;
@@ -126,14 +142,21 @@ impl Endpoint {
         let (begun, limit) = (Instant::now(), self.timeouts.total);
         let (mut first_byte, mut clock) = (None, None);
         let answer = async {
-            let response = self.send(self.provider.encode(prompt), begun + limit, limit).await?;
+            let response = self
+                .send(self.provider.encode(prompt), begun + limit, limit)
+                .await?;
             first_byte = Some(begun.elapsed());
             clock = headers::date_of(response.headers());
             let body = self.body(response, LARGEST_BODY, begun + limit).await?;
             self.provider.decode(&body)
         };
         let answer = answer.await;
-        Probe { answer, first_byte, in_all: begun.elapsed(), clock }
+        Probe {
+            answer,
+            first_byte,
+            in_all: begun.elapsed(),
+            clock,
+        }
     }
 
     /// The same, with the answer's text in pieces as they come. They are worth nothing before the whole is there, for it may
@@ -141,16 +164,31 @@ impl Endpoint {
     ///
     /// # Errors
     /// When there is no complete answer in time, or it is an error.
-    pub async fn call_streaming(&self, prompt: &Prompt, within: Duration, pieces: Sender<Piece>) -> Result<Completion, ProviderError> {
-        self.redact.outcome(self.gather(prompt, within, pieces).await)
+    pub async fn call_streaming(
+        &self,
+        prompt: &Prompt,
+        within: Duration,
+        pieces: Sender<Piece>,
+    ) -> Result<Completion, ProviderError> {
+        self.redact
+            .outcome(self.gather(prompt, within, pieces).await)
     }
 
-    async fn gather(&self, prompt: &Prompt, within: Duration, pieces: Sender<Piece>) -> Result<Completion, ProviderError> {
+    async fn gather(
+        &self,
+        prompt: &Prompt,
+        within: Duration,
+        pieces: Sender<Piece>,
+    ) -> Result<Completion, ProviderError> {
         let limit = self.timeouts.total.min(within);
         let end = Instant::now() + limit;
-        let mut response = self.send(self.provider.encode_stream(prompt), end, limit).await?;
+        let mut response = self
+            .send(self.provider.encode_stream(prompt), end, limit)
+            .await?;
         if is_whole(response.headers()) {
-            let completion = self.provider.decode(&self.body(response, LARGEST_BODY, end).await?)?;
+            let completion = self
+                .provider
+                .decode(&self.body(response, LARGEST_BODY, end).await?)?;
             give(&pieces, completion.body.clone(), end).await?;
             return Ok(completion);
         }
@@ -181,33 +219,59 @@ impl Endpoint {
     /// Whether the server is there, by a question that costs nothing. One that has no answer to it is there as well; one that says
     /// that it cannot serve is not.
     pub async fn is_there(&self) -> bool {
-        let (Some((path, headers)), Ok(client)) = (self.provider.free(), self.client()) else { return false };
-        let asking = client.get(format!("{}{path}", self.base_url)).headers(headers.clone()).send();
+        let (Some((path, headers)), Ok(client)) = (self.provider.free(), self.client()) else {
+            return false;
+        };
+        let asking = client
+            .get(format!("{}{path}", self.base_url))
+            .headers(headers.clone())
+            .send();
         let answer = timeout(LOOK.min(self.timeouts.first_byte), asking).await;
         answer.is_ok_and(|answer| answer.is_ok_and(|response| !response.status().is_server_error()))
     }
 
     /// How long until the provider's own limits have room for a request of `tokens`, by what its last answer said.
     pub fn limited_for(&self, tokens: u64) -> Duration {
-        let told = *self.remaining.lock().unwrap_or_else(PoisonError::into_inner);
-        told.map_or(Duration::ZERO, |(remaining, at)| remaining.wait_for(tokens).saturating_sub(at.elapsed()))
+        let told = *self
+            .remaining
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        told.map_or(Duration::ZERO, |(remaining, at)| {
+            remaining.wait_for(tokens).saturating_sub(at.elapsed())
+        })
     }
 
     /// What the last answer said was left of the provider's limits, where it said anything.
     pub fn remaining(&self) -> Option<Remaining> {
-        self.remaining.lock().unwrap_or_else(PoisonError::into_inner).map(|(remaining, _)| remaining)
+        self.remaining
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .map(|(remaining, _)| remaining)
     }
 
     fn note(&self, remaining: Remaining) {
         if remaining != Remaining::default() {
-            *self.remaining.lock().unwrap_or_else(PoisonError::into_inner) = Some((remaining, Instant::now()));
+            *self
+                .remaining
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some((remaining, Instant::now()));
         }
     }
 
     /// Sends a request, and waits for an answer that is no error.
-    async fn send(&self, request: HttpRequest, end: Instant, limit: Duration) -> Result<Response, ProviderError> {
+    async fn send(
+        &self,
+        request: HttpRequest,
+        end: Instant,
+        limit: Duration,
+    ) -> Result<Response, ProviderError> {
         let url = format!("{}{}", self.base_url, request.path);
-        let sending = self.client()?.post(url).headers(request.headers).body(request.body).send();
+        let sending = self
+            .client()?
+            .post(url)
+            .headers(request.headers)
+            .body(request.body)
+            .send();
         let first_byte = self.timeouts.first_byte.min(limit);
         let response = match timeout_at(end, timeout(first_byte, sending)).await {
             Ok(Ok(Ok(response))) => response,
@@ -216,21 +280,46 @@ impl Endpoint {
         };
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         self.note(self.provider.remaining(&headers));
-        if response.status().is_success() { Ok(response) } else { Err(self.fault(response, status, &headers, end).await) }
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(self.fault(response, status, &headers, end).await)
+        }
     }
 
-    async fn fault(&self, response: Response, status: u16, headers: &HeaderMap, end: Instant) -> ProviderError {
+    async fn fault(
+        &self,
+        response: Response,
+        status: u16,
+        headers: &HeaderMap,
+        end: Instant,
+    ) -> ProviderError {
         // The status counts even where the body does not come.
-        let body = self.body(response, LARGEST_FAULT, end).await.unwrap_or_default();
-        self.provider.fault(status, headers, &body, SystemTime::now())
+        let body = self
+            .body(response, LARGEST_FAULT, end)
+            .await
+            .unwrap_or_default();
+        self.provider
+            .fault(status, headers, &body, SystemTime::now())
     }
 
-    async fn body(&self, mut response: Response, most: usize, end: Instant) -> Result<Vec<u8>, ProviderError> {
-        if response.content_length().is_some_and(|told| told > most as u64) {
+    async fn body(
+        &self,
+        mut response: Response,
+        most: usize,
+        end: Instant,
+    ) -> Result<Vec<u8>, ProviderError> {
+        if response
+            .content_length()
+            .is_some_and(|told| told > most as u64)
+        {
             return Err(too_long(most));
         }
         let mut body = Vec::new();
-        while let Some(bytes) = self.chunk(&mut response, self.timeouts.between_bytes, end).await? {
+        while let Some(bytes) = self
+            .chunk(&mut response, self.timeouts.between_bytes, end)
+            .await?
+        {
             if body.len() + bytes.len() > most {
                 return Err(too_long(most));
             }
@@ -240,7 +329,12 @@ impl Endpoint {
     }
 
     /// The next bytes of a body; none at its end.
-    async fn chunk(&self, response: &mut Response, patience: Duration, end: Instant) -> Result<Option<Bytes>, ProviderError> {
+    async fn chunk(
+        &self,
+        response: &mut Response,
+        patience: Duration,
+        end: Instant,
+    ) -> Result<Option<Bytes>, ProviderError> {
         match timeout_at(end, timeout(patience, response.chunk())).await {
             Ok(Ok(Ok(bytes))) => Ok(bytes),
             Ok(Ok(Err(error))) => Err(unreachable(&error)),
@@ -253,7 +347,9 @@ impl Endpoint {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = self.build().map_err(|why| ProviderError::Unusable { why })?;
+        let client = self
+            .build()
+            .map_err(|why| ProviderError::Unusable { why })?;
         Ok(self.client.get_or_init(|| client))
     }
 
@@ -261,8 +357,14 @@ impl Endpoint {
     fn build(&self) -> Result<reqwest::Client, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         // A server of one's own without TLS needs no authorities: they are 300 KiB of memory.
-        let roots = if self.base_url.starts_with("https:") { self.trust.roots().clone() } else { RootCertStore::empty() };
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+        let roots = if self.base_url.starts_with("https:") {
+            self.trust.roots().clone()
+        } else {
+            RootCertStore::empty()
+        };
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls.with_root_certificates(roots).with_no_client_auth())
             .redirect(reqwest::redirect::Policy::none())
@@ -273,7 +375,9 @@ impl Endpoint {
             .connect_timeout(self.timeouts.connect)
             .tcp_nodelay(true)
             .pool_max_idle_per_host(self.idle);
-        client.build().map_err(|error| format!("no HTTP client could be made: {}", unreachable::why(&error)))
+        client
+            .build()
+            .map_err(|error| format!("no HTTP client could be made: {}", unreachable::why(&error)))
     }
 }
 
@@ -284,17 +388,23 @@ async fn give(pieces: &Sender<Piece>, piece: Piece, end: Instant) -> Result<(), 
     }
     match timeout_at(end, pieces.send(piece)).await {
         Ok(Ok(()) | Err(_)) => Ok(()),
-        Err(_) => Err(ProviderError::Unreachable { why: "the pieces of the answer were not taken in time".to_owned() }),
+        Err(_) => Err(ProviderError::Unreachable {
+            why: "the pieces of the answer were not taken in time".to_owned(),
+        }),
     }
 }
 
 /// True where a server that was asked for a stream answers all at once, as some do.
 fn is_whole(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }
 
 fn too_long(most: usize) -> ProviderError {
-    ProviderError::Malformed { why: format!("longer than {} KiB", most >> 10) }
+    ProviderError::Malformed {
+        why: format!("longer than {} KiB", most >> 10),
+    }
 }
 
 fn speaker(settings: &Settings, url: &Url) -> Result<Box<dyn Provider>, UnsendableKey> {
@@ -307,9 +417,13 @@ fn speaker(settings: &Settings, url: &Url) -> Result<Box<dyn Provider>, Unsendab
 }
 
 fn too_late(limit: Duration) -> ProviderError {
-    ProviderError::Unreachable { why: format!("no answer within {:.1} s", limit.as_secs_f64()) }
+    ProviderError::Unreachable {
+        why: format!("no answer within {:.1} s", limit.as_secs_f64()),
+    }
 }
 
 fn unreachable(error: &reqwest::Error) -> ProviderError {
-    ProviderError::Unreachable { why: unreachable::why(error) }
+    ProviderError::Unreachable {
+        why: unreachable::why(error),
+    }
 }

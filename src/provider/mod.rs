@@ -53,7 +53,13 @@ pub trait Provider: Send + Sync {
     fn stream(&self) -> Box<dyn Stream + '_>;
 
     /// What an answer of another status means. `now` is for headers that tell a date.
-    fn fault(&self, status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> ProviderError;
+    fn fault(
+        &self,
+        status: u16,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> ProviderError;
 
     /// What the headers of any answer say is left of the provider's limits.
     fn remaining(&self, headers: &HeaderMap) -> Remaining;
@@ -105,7 +111,10 @@ impl Allowance {
 }
 
 fn to_f64(n: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a share of a limit: the last digits do not matter")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share of a limit: the last digits do not matter"
+    )]
     {
         n as f64
     }
@@ -230,9 +239,13 @@ impl ProviderError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Unreachable { .. } | Self::Malformed { .. } => Disposition::Retry { after: None },
-            Self::Troubled { retry_after, .. } => Disposition::Retry { after: *retry_after },
+            Self::Troubled { retry_after, .. } => Disposition::Retry {
+                after: *retry_after,
+            },
             Self::Limited { retry_after } => Disposition::Next { rest: *retry_after },
-            Self::Truncated => Disposition::Next { rest: Some(Duration::ZERO) },
+            Self::Truncated => Disposition::Next {
+                rest: Some(Duration::ZERO),
+            },
             Self::Unusable { .. } => Disposition::Bench,
             Self::Rejected { .. } | Self::Declined => Disposition::GiveUp,
         }
@@ -245,7 +258,10 @@ fn malformed(why: impl Into<String>) -> ProviderError {
 
 /// A provider's own words, cut to what fits a log line.
 fn short(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(LONGEST_WHY).collect()
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(LONGEST_WHY)
+        .collect()
 }
 
 /// A provider's own words after ours: `: code: message`, as far as there is any.
@@ -348,7 +364,12 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         let s = Duration::from_secs;
-        Self { connect: s(3), first_byte: s(8), between_bytes: s(5), total: s(12) }
+        Self {
+            connect: s(3),
+            first_byte: s(8),
+            between_bytes: s(5),
+            total: s(12),
+        }
     }
 }
 

@@ -22,24 +22,64 @@ pub struct Family {
 }
 
 const fn family(api: Api, id: &'static str, prices: [u64; 4]) -> Family {
-    Family { api, id, effort: None, thinks: false, marks: false, prices: Some(Prices::per_million(prices)) }
+    Family {
+        api,
+        id,
+        effort: None,
+        thinks: false,
+        marks: false,
+        prices: Some(Prices::per_million(prices)),
+    }
 }
 
 /// Longer ids before those they begin with. The numbers: a prompt's tokens, cached ones, ones written to the cache, the
 /// answer's, in thousandths of a dollar per million. Writing to Anthropic's cache is priced for an hour, as we ask for it.
 /// Left out: the fivefold price of Haiku 5.5 for prompts of over 100,000 tokens, which are a hundred times those of a home.
 const FAMILIES: [Family; 11] = [
-    Family { effort: Some("none"), marks: true, ..family(Api::OpenAi, "gpt-6-luna", [100, 10, 125, 500]) },
-    Family { effort: Some("none"), marks: true, prices: None, ..family(Api::OpenAi, "gpt-6", [0; 4]) },
-    Family { marks: true, ..family(Api::OpenAi, "gpt-5.6-luna", [200, 20, 250, 1200]) },
+    Family {
+        effort: Some("none"),
+        marks: true,
+        ..family(Api::OpenAi, "gpt-6-luna", [100, 10, 125, 500])
+    },
+    Family {
+        effort: Some("none"),
+        marks: true,
+        prices: None,
+        ..family(Api::OpenAi, "gpt-6", [0; 4])
+    },
+    Family {
+        marks: true,
+        ..family(Api::OpenAi, "gpt-5.6-luna", [200, 20, 250, 1200])
+    },
     family(Api::OpenAi, "gpt-5.4-nano", [200, 20, 200, 1250]),
-    Family { effort: Some("low"), thinks: true, ..family(Api::Anthropic, "claude-haiku-5-5", [100, 10, 200, 500]) },
+    Family {
+        effort: Some("low"),
+        thinks: true,
+        ..family(Api::Anthropic, "claude-haiku-5-5", [100, 10, 200, 500])
+    },
     family(Api::Anthropic, "claude-haiku-4-5", [1000, 100, 2000, 5000]),
-    Family { effort: Some("minimal"), thinks: true, ..family(Api::Gemini, "gemini-3.8-flash", [750, 75, 750, 3750]) },
-    Family { effort: Some("minimal"), thinks: true, ..family(Api::Gemini, "gemini-3.5-flash-lite", [300, 30, 300, 2500]) },
-    Family { effort: Some("minimal"), thinks: true, ..family(Api::Gemini, "gemini-3.1-flash-lite", [250, 25, 250, 1500]) },
+    Family {
+        effort: Some("minimal"),
+        thinks: true,
+        ..family(Api::Gemini, "gemini-3.8-flash", [750, 75, 750, 3750])
+    },
+    Family {
+        effort: Some("minimal"),
+        thinks: true,
+        ..family(Api::Gemini, "gemini-3.5-flash-lite", [300, 30, 300, 2500])
+    },
+    Family {
+        effort: Some("minimal"),
+        thinks: true,
+        ..family(Api::Gemini, "gemini-3.1-flash-lite", [250, 25, 250, 1500])
+    },
     family(Api::Gemini, "gemini-2.5-flash-lite", [100, 10, 100, 400]),
-    Family { effort: Some("minimal"), thinks: true, prices: None, ..family(Api::Gemini, "gemini-flash", [0; 4]) },
+    Family {
+        effort: Some("minimal"),
+        thinks: true,
+        prices: None,
+        ..family(Api::Gemini, "gemini-flash", [0; 4])
+    },
 ];
 
 /// The family of a model, where it is known.
@@ -69,7 +109,10 @@ mod tests {
         assert_eq!(id(Api::OpenAi, "gpt-6-luna-2026-10-01"), Some("gpt-6-luna"));
         assert_eq!(id(Api::OpenAi, "gpt-6-sol"), Some("gpt-6"));
         assert_eq!(id(Api::OpenAi, "gpt-60"), None);
-        assert_eq!(id(Api::Gemini, "gemini-flash-lite-latest"), Some("gemini-flash"));
+        assert_eq!(
+            id(Api::Gemini, "gemini-flash-lite-latest"),
+            Some("gemini-flash")
+        );
         assert_eq!(id(Api::Gemini, "gpt-6-luna"), None);
     }
 
@@ -82,7 +125,10 @@ mod tests {
 
     #[test]
     fn prices_are_told_where_they_are_known() {
-        assert_eq!(prices(Api::Anthropic, "claude-haiku-5-5"), Some(Prices::listed(0.1, Some(0.01), Some(0.2), 0.5)));
+        assert_eq!(
+            prices(Api::Anthropic, "claude-haiku-5-5"),
+            Some(Prices::listed(0.1, Some(0.01), Some(0.2), 0.5))
+        );
         assert_eq!(prices(Api::OpenAi, "gpt-6-sol"), None);
         assert_eq!(prices(Api::Ollama, "qwen3:4b"), Some(Prices::FREE));
     }

@@ -12,13 +12,20 @@ pub struct Money(pub u64);
 impl Money {
     /// An amount in dollars, to the nearest billionth. Less than nothing is nothing.
     pub fn dollars(amount: f64) -> Self {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, and 18 billion dollars are enough")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the cast saturates, and 18 billion dollars are enough"
+        )]
         Self((amount * 1e9).round() as u64)
     }
 
     /// The amount in dollars.
     pub fn in_dollars(self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "exact up to nine million dollars")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "exact up to nine million dollars"
+        )]
         let billionths = self.0 as f64;
         billionths / 1e9
     }
@@ -51,7 +58,12 @@ impl Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "${}.{:06}", self.0 / 1_000_000_000, self.0 % 1_000_000_000 / 1000)
+        write!(
+            f,
+            "${}.{:06}",
+            self.0 / 1_000_000_000,
+            self.0 % 1_000_000_000 / 1000
+        )
     }
 }
 
@@ -70,18 +82,33 @@ pub struct Prices {
 
 impl Prices {
     /// Nothing: a model on a machine of one's own.
-    pub const FREE: Self = Self { input: Money(0), cached: Money(0), written: Money(0), output: Money(0) };
+    pub const FREE: Self = Self {
+        input: Money(0),
+        cached: Money(0),
+        written: Money(0),
+        output: Money(0),
+    };
 
     /// Prices told in thousandths of a dollar per million tokens, which is billionths per token, in the order of the fields.
     pub(super) const fn per_million([input, cached, written, output]: [u64; 4]) -> Self {
-        Self { input: Money(input), cached: Money(cached), written: Money(written), output: Money(output) }
+        Self {
+            input: Money(input),
+            cached: Money(cached),
+            written: Money(written),
+            output: Money(output),
+        }
     }
 
     /// Prices told in dollars per million tokens, as providers list them. What is cached or written costs as
     /// much as other input where it has no price of its own.
     pub fn listed(input: f64, cached: Option<f64>, written: Option<f64>, output: f64) -> Self {
         let each = |price: f64| Money::dollars(price / 1e6);
-        Self { input: each(input), cached: each(cached.unwrap_or(input)), written: each(written.unwrap_or(input)), output: each(output) }
+        Self {
+            input: each(input),
+            cached: each(cached.unwrap_or(input)),
+            written: each(written.unwrap_or(input)),
+            output: each(output),
+        }
     }
 }
 
@@ -104,8 +131,14 @@ pub struct Limits {
 /// assert_eq!(cost(usage, &prices).0, 40_000 + 15_000 + 12_500 + 20_000);
 /// ```
 pub fn cost(usage: Usage, prices: &Prices) -> Money {
-    let plain = usage.input.saturating_sub(usage.cached).saturating_sub(usage.written);
-    prices.input.times(plain) + prices.cached.times(usage.cached) + prices.written.times(usage.written) + prices.output.times(usage.output)
+    let plain = usage
+        .input
+        .saturating_sub(usage.cached)
+        .saturating_sub(usage.written);
+    prices.input.times(plain)
+        + prices.cached.times(usage.cached)
+        + prices.written.times(usage.written)
+        + prices.output.times(usage.output)
 }
 
 #[cfg(test)]
@@ -122,17 +155,45 @@ mod tests {
     #[test]
     fn a_million_tokens_cost_the_list_price() {
         let prices = Prices::listed(0.3, Some(0.03), None, 2.5);
-        let all = |input, cached, output| cost(Usage { input, cached, output, ..Usage::default() }, &prices);
+        let all = |input, cached, output| {
+            cost(
+                Usage {
+                    input,
+                    cached,
+                    output,
+                    ..Usage::default()
+                },
+                &prices,
+            )
+        };
         assert_eq!(all(1_000_000, 0, 0), Money::dollars(0.3));
         assert_eq!(all(1_000_000, 1_000_000, 0), Money::dollars(0.03));
         assert_eq!(all(0, 0, 1_000_000), Money::dollars(2.5));
-        assert_eq!(cost(Usage { input: 5, output: 5, ..Usage::default() }, &Prices::FREE), Money(0));
+        assert_eq!(
+            cost(
+                Usage {
+                    input: 5,
+                    output: 5,
+                    ..Usage::default()
+                },
+                &Prices::FREE
+            ),
+            Money(0)
+        );
     }
 
     #[test]
     fn nonsense_counts_do_not_overflow() {
-        let usage = Usage { input: 1, cached: u64::MAX, written: u64::MAX, output: u64::MAX };
-        assert_eq!(cost(usage, &Prices::listed(1.0, None, None, 1.0)), Money(u64::MAX));
+        let usage = Usage {
+            input: 1,
+            cached: u64::MAX,
+            written: u64::MAX,
+            output: u64::MAX,
+        };
+        assert_eq!(
+            cost(usage, &Prices::listed(1.0, None, None, 1.0)),
+            Money(u64::MAX)
+        );
     }
 
     #[test]

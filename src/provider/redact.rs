@@ -25,7 +25,9 @@ impl Redact {
 
     /// A whole body without it.
     pub(super) fn body(&self, mut said: Vec<u8>) -> Vec<u8> {
-        let Some(key) = self.key().map(str::as_bytes) else { return said };
+        let Some(key) = self.key().map(str::as_bytes) else {
+            return said;
+        };
         let mut from = 0;
         while let Some(at) = said[from..].windows(key.len()).position(|here| here == key) {
             said.splice(from + at..from + at + key.len(), INSTEAD.bytes());
@@ -35,11 +37,23 @@ impl Redact {
     }
 
     /// What was gathered of a stream without it: there it may have come in parts.
-    pub(super) fn outcome(&self, outcome: Result<Completion, ProviderError>) -> Result<Completion, ProviderError> {
-        let text = |said: String| self.key().map(|key| said.replace(key, INSTEAD)).unwrap_or(said);
+    pub(super) fn outcome(
+        &self,
+        outcome: Result<Completion, ProviderError>,
+    ) -> Result<Completion, ProviderError> {
+        let text = |said: String| {
+            self.key()
+                .map(|key| said.replace(key, INSTEAD))
+                .unwrap_or(said)
+        };
         match outcome {
-            Ok(completion) => Ok(Completion { body: text(completion.body), ..completion }),
-            Err(ProviderError::Malformed { why }) => Err(ProviderError::Malformed { why: text(why) }),
+            Ok(completion) => Ok(Completion {
+                body: text(completion.body),
+                ..completion
+            }),
+            Err(ProviderError::Malformed { why }) => {
+                Err(ProviderError::Malformed { why: text(why) })
+            }
             Err(ProviderError::Unusable { why }) => Err(ProviderError::Unusable { why: text(why) }),
             Err(ProviderError::Rejected { why }) => Err(ProviderError::Rejected { why: text(why) }),
             Err(other) => Err(other),
@@ -48,7 +62,10 @@ impl Redact {
 
     /// Takes it out of pieces as they come.
     pub(super) fn pieces(&self) -> Pieces<'_> {
-        Pieces { key: self.key(), held: String::new() }
+        Pieces {
+            key: self.key(),
+            held: String::new(),
+        }
     }
 }
 
@@ -64,7 +81,10 @@ impl Pieces<'_> {
         let Some(key) = self.key else { return piece };
         let said = (std::mem::take(&mut self.held) + &piece).replace(key, INSTEAD);
         let beginnings = key.char_indices().map(|(at, _)| &key[..at]).rev();
-        let begun = beginnings.into_iter().find(|begun| said.ends_with(begun)).map_or(0, str::len);
+        let begun = beginnings
+            .into_iter()
+            .find(|begun| said.ends_with(begun))
+            .map_or(0, str::len);
         let (said, held) = said.split_at(said.len() - begun);
         held.clone_into(&mut self.held);
         said.to_owned()
@@ -106,7 +126,10 @@ mod tests {
     #[test]
     fn a_word_that_is_no_secret_may_be_said() {
         let redact = Redact::new(Secret::new("on").as_ref());
-        assert_eq!(redact.body(b"{\"value\":\"on\"}".to_vec()), b"{\"value\":\"on\"}");
+        assert_eq!(
+            redact.body(b"{\"value\":\"on\"}".to_vec()),
+            b"{\"value\":\"on\"}"
+        );
         assert_eq!(redact.pieces().pass("on".to_owned()), "on");
     }
 }

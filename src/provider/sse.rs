@@ -48,7 +48,11 @@ impl Frames for Sse {
         let mut whole = Vec::new();
         let Self { lines, begun, data } = self;
         lines.push(bytes, |line| {
-            let line = if *begun { line } else { line.strip_prefix('\u{feff}').unwrap_or(line) };
+            let line = if *begun {
+                line
+            } else {
+                line.strip_prefix('\u{feff}').unwrap_or(line)
+            };
             *begun = true;
             if line.is_empty() {
                 let message = std::mem::take(data).join("\n");
@@ -73,7 +77,9 @@ pub(super) struct JsonLines(Lines);
 impl Frames for JsonLines {
     fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut whole = Vec::new();
-        self.0.push(bytes, |line| whole.extend(Some(line.to_owned()).filter(|line| !line.trim().is_empty())));
+        self.0.push(bytes, |line| {
+            whole.extend(Some(line.to_owned()).filter(|line| !line.trim().is_empty()))
+        });
         whole
     }
 
@@ -91,7 +97,8 @@ mod tests {
 
     fn all<F: Frames>(pieces: &[&[u8]]) -> Vec<String> {
         let mut frames = F::default();
-        let mut messages: Vec<String> = pieces.iter().flat_map(|piece| frames.push(piece)).collect();
+        let mut messages: Vec<String> =
+            pieces.iter().flat_map(|piece| frames.push(piece)).collect();
         messages.extend(frames.rest());
         messages
     }
@@ -104,7 +111,9 @@ mod tests {
     fn the_examples_of_the_standard_are_read_as_it_says() {
         assert_eq!(sse("data: YHOO\ndata: +2\ndata: 10\n\n"), ["YHOO\n+2\n10"]);
         assert_eq!(
-            sse(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"),
+            sse(
+                ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"
+            ),
             ["first event", "second event", " third event"]
         );
         assert_eq!(sse("data\n\ndata\ndata\n\ndata:"), ["\n"]);
@@ -113,7 +122,11 @@ mod tests {
     #[test]
     fn every_end_of_a_line_is_one() {
         for end in ["\n", "\r\n", "\r"] {
-            assert_eq!(sse(&["event: e", "data: a", "", ": ping", "", "data: b", "", ""].join(end)), ["a", "b"], "{end:?}");
+            assert_eq!(
+                sse(&["event: e", "data: a", "", ": ping", "", "data: b", "", ""].join(end)),
+                ["a", "b"],
+                "{end:?}"
+            );
         }
     }
 
@@ -134,7 +147,10 @@ mod tests {
 
     #[test]
     fn json_lines_need_no_last_end() {
-        assert_eq!(all::<JsonLines>(&[b"{}\r\n\n[1]\n", b"{\"a\"", b":1}"]), ["{}", "[1]", "{\"a\":1}"]);
+        assert_eq!(
+            all::<JsonLines>(&[b"{}\r\n\n[1]\n", b"{\"a\"", b":1}"]),
+            ["{}", "[1]", "{\"a\":1}"]
+        );
         assert_eq!(all::<JsonLines>(&[b"{}\n"]), ["{}"]);
     }
 

@@ -42,7 +42,11 @@ pub(super) struct Framed<F, M> {
 
 impl<F: Frames, M: Messages> Framed<F, M> {
     pub(super) fn new(messages: M) -> Self {
-        Self { frames: F::default(), messages, failed: None }
+        Self {
+            frames: F::default(),
+            messages,
+            failed: None,
+        }
     }
 
     fn take(&mut self, message: &str) -> Option<Piece> {
@@ -62,7 +66,10 @@ impl<F: Frames, M: Messages> Framed<F, M> {
 impl<F: Frames, M: Messages> Stream for Framed<F, M> {
     fn push(&mut self, bytes: &[u8]) -> Vec<Piece> {
         let messages = self.frames.push(bytes);
-        messages.iter().filter_map(|message| self.take(message)).collect()
+        messages
+            .iter()
+            .filter_map(|message| self.take(message))
+            .collect()
     }
 
     fn is_over(&self) -> bool {

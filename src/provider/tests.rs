@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::fixture::{assert_errors_are_cut, assert_taken, each, prompt, settings, streamed, streams};
+use super::fixture::{
+    assert_errors_are_cut, assert_taken, each, prompt, settings, streamed, streams,
+};
 use super::openai::OpenAi;
 use super::*;
 
@@ -21,9 +23,17 @@ fn errors_of_llama_cpp_and_vllm_are_cut_by_what_to_do_next() {
 fn the_operator_says_how_the_key_travels_and_what_goes_along() {
     let mut settings = settings(Api::OpenAi, "m");
     settings.key_header = Some(HeaderName::from_static("api-key"));
-    settings.headers.insert("x-team", HeaderValue::from_static("home"));
+    settings
+        .headers
+        .insert("x-team", HeaderValue::from_static("home"));
     let headers = copy(&settings).encode(&prompt(&Json::Null)).headers;
-    assert_eq!((&headers["api-key"], &headers["x-team"]), (&HeaderValue::from_static("KEY"), &HeaderValue::from_static("home")));
+    assert_eq!(
+        (&headers["api-key"], &headers["x-team"]),
+        (
+            &HeaderValue::from_static("KEY"),
+            &HeaderValue::from_static("home")
+        )
+    );
     assert!(headers["api-key"].is_sensitive());
     assert!(!headers.contains_key("authorization"));
 }
@@ -35,7 +45,10 @@ fn only_the_service_itself_is_told_what_suits_the_family() {
         let provider = OpenAi::new(&settings, &Url::parse(url).unwrap()).unwrap();
         serde_json::from_slice::<Json>(&provider.encode(&prompt(&Json::Null)).body).unwrap()
     };
-    assert_eq!(body("https://api.openai.com/v1")["reasoning_effort"], "none");
+    assert_eq!(
+        body("https://api.openai.com/v1")["reasoning_effort"],
+        "none"
+    );
     assert_eq!(body("http://localhost/v1").get("reasoning_effort"), None);
     assert!(body("http://localhost/v1")["messages"][0]["content"].is_string());
 }
@@ -53,7 +66,10 @@ fn every_known_stream_is_taken_for_what_it_is_however_it_is_split() {
             let name = format!("{file} in {size}");
             if expect == "retryable_failure" {
                 let error = whole.as_ref().expect_err(&name);
-                assert!(matches!(error.disposition(), Disposition::Retry { .. }), "{name}: {error}");
+                assert!(
+                    matches!(error.disposition(), Disposition::Retry { .. }),
+                    "{name}: {error}"
+                );
             } else {
                 assert_taken(&name, &whole, &expect);
             }
@@ -67,26 +83,75 @@ fn every_known_stream_is_taken_for_what_it_is_however_it_is_split() {
 #[test]
 fn tokens_of_a_stream_are_counted_as_those_of_a_whole_answer() {
     let usage = |file: &str| {
-        let (_, api, bytes, _) = streams().into_iter().find(|(name, ..)| name == file).unwrap();
+        let (_, api, bytes, _) = streams()
+            .into_iter()
+            .find(|(name, ..)| name == file)
+            .unwrap();
         streamed(&*of(&api), [&*bytes]).0.unwrap().usage
     };
-    assert_eq!(usage("openai_chat_json.sse"), Usage { input: 1480, cached: 1408, written: 0, output: 27 });
-    assert_eq!(usage("anthropic_json.sse"), Usage { input: 1518, cached: 1500, written: 0, output: 34 });
-    assert_eq!(usage("gemini_json_crlf.sse"), Usage { input: 1490, cached: 1024, written: 0, output: 30 });
-    assert_eq!(usage("ollama_json.ndjson"), Usage { input: 1460, cached: 0, written: 0, output: 28 });
+    assert_eq!(
+        usage("openai_chat_json.sse"),
+        Usage {
+            input: 1480,
+            cached: 1408,
+            written: 0,
+            output: 27
+        }
+    );
+    assert_eq!(
+        usage("anthropic_json.sse"),
+        Usage {
+            input: 1518,
+            cached: 1500,
+            written: 0,
+            output: 34
+        }
+    );
+    assert_eq!(
+        usage("gemini_json_crlf.sse"),
+        Usage {
+            input: 1490,
+            cached: 1024,
+            written: 0,
+            output: 30
+        }
+    );
+    assert_eq!(
+        usage("ollama_json.ndjson"),
+        Usage {
+            input: 1460,
+            cached: 0,
+            written: 0,
+            output: 28
+        }
+    );
 }
 
 /// A good stream cut anywhere before the end was marked is a failure, never a shorter answer.
 #[test]
 fn a_stream_that_is_cut_is_never_an_answer() {
-    let marks = [("openai", "\"finish_reason\":\""), ("anthropic", "message_stop\"}"), ("gemini", "\"finishReason\""), ("ollama", "\"done\":true")];
+    let marks = [
+        ("openai", "\"finish_reason\":\""),
+        ("anthropic", "message_stop\"}"),
+        ("gemini", "\"finishReason\""),
+        ("ollama", "\"done\":true"),
+    ];
     let mut tried = 0;
-    for (file, api, bytes, _) in streams().into_iter().filter(|(_, _, _, expect)| expect == "actions") {
+    for (file, api, bytes, _) in streams()
+        .into_iter()
+        .filter(|(_, _, _, expect)| expect == "actions")
+    {
         let mark = marks.iter().find(|(name, _)| *name == api).unwrap().1;
-        let end = String::from_utf8(bytes.clone()).unwrap().find(mark).unwrap();
+        let end = String::from_utf8(bytes.clone())
+            .unwrap()
+            .find(mark)
+            .unwrap();
         for cut in (0..=end + mark.len()).step_by(13) {
             let (whole, _) = streamed(&*of(&api), [&bytes[..cut]]);
-            assert!(matches!(whole, Err(ProviderError::Malformed { .. })), "{file} at {cut}: {whole:?}");
+            assert!(
+                matches!(whole, Err(ProviderError::Malformed { .. })),
+                "{file} at {cut}: {whole:?}"
+            );
             tried += 1;
         }
     }
@@ -100,30 +165,54 @@ fn after_an_error_nothing_is_added() {
     assert!(!stream.is_over());
     let error = r#"data: {"error":{"message":"slow down","code":429}}"#;
     let good = r#"data: {"choices":[{"delta":{"content":"{}"},"finish_reason":"stop"}]}"#;
-    assert_eq!(stream.push(format!("{error}\n\n{good}\n\ndata: [DONE]\n\n").as_bytes()), Vec::<String>::new());
+    assert_eq!(
+        stream.push(format!("{error}\n\n{good}\n\ndata: [DONE]\n\n").as_bytes()),
+        Vec::<String>::new()
+    );
     assert!(stream.is_over());
-    assert_eq!(stream.finish(), Err(ProviderError::Limited { retry_after: None }));
+    assert_eq!(
+        stream.finish(),
+        Err(ProviderError::Limited { retry_after: None })
+    );
 }
 
 #[test]
 fn a_copy_may_leave_out_the_last_word() {
-    let said = "data: {\"choices\":[{\"delta\":{\"content\":\"{}\"},\"finish_reason\":\"stop\"}]}\n\n";
-    assert_eq!(streamed(&*of("openai"), [said.as_bytes()]).0.unwrap().body, "{}");
+    let said =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"{}\"},\"finish_reason\":\"stop\"}]}\n\n";
+    assert_eq!(
+        streamed(&*of("openai"), [said.as_bytes()]).0.unwrap().body,
+        "{}"
+    );
 }
 
 #[test]
 fn a_stream_is_asked_for_in_the_words_of_the_api() {
     for (name, api) in each() {
-        let (whole, stream) = (api.encode(&prompt(&Json::Null)), api.encode_stream(&prompt(&Json::Null)));
+        let (whole, stream) = (
+            api.encode(&prompt(&Json::Null)),
+            api.encode_stream(&prompt(&Json::Null)),
+        );
         let sent = |request: &HttpRequest| serde_json::from_slice::<Json>(&request.body).unwrap();
         if name == "gemini" {
-            assert_eq!((stream.path.as_str(), sent(&stream)), ("/models/m:streamGenerateContent?alt=sse", sent(&whole)));
+            assert_eq!(
+                (stream.path.as_str(), sent(&stream)),
+                ("/models/m:streamGenerateContent?alt=sse", sent(&whole))
+            );
         } else {
-            assert_eq!((&stream.path, &sent(&stream)["stream"]), (&whole.path, &Json::Bool(true)), "{name}");
+            assert_eq!(
+                (&stream.path, &sent(&stream)["stream"]),
+                (&whole.path, &Json::Bool(true)),
+                "{name}"
+            );
             assert_ne!(sent(&whole)["stream"], true, "{name}");
         }
     }
-    assert_eq!(serde_json::from_slice::<Json>(&of("openai").encode_stream(&prompt(&Json::Null)).body).unwrap()["stream_options"]["include_usage"], true);
+    assert_eq!(
+        serde_json::from_slice::<Json>(&of("openai").encode_stream(&prompt(&Json::Null)).body)
+            .unwrap()["stream_options"]["include_usage"],
+        true
+    );
 }
 
 proptest! {

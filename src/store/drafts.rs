@@ -73,7 +73,11 @@ impl Drafts {
     /// # Errors
     /// When the store cannot be read.
     pub fn open(db: &sled::Db, limits: Limits, now: SystemTime) -> sled::Result<Self> {
-        let drafts = Self { tree: db.open_tree(TREE)?, limits, held: Mutex::default() };
+        let drafts = Self {
+            tree: db.open_tree(TREE)?,
+            limits,
+            held: Mutex::default(),
+        };
         drafts.sweep(millis(now))?;
         Ok(drafts)
     }
@@ -83,10 +87,16 @@ impl Drafts {
     /// # Errors
     /// When the store cannot be read.
     pub fn get(&self, key: &str, now: SystemTime) -> sled::Result<Option<Kept>> {
-        let Some(value) = self.tree.get(key)? else { return Ok(None) };
+        let Some(value) = self.tree.get(key)? else {
+            return Ok(None);
+        };
         let now = millis(now);
         match serde_json::from_slice::<Entry>(&value) {
-            Ok(entry) if entry.until > now => Ok(Some(Kept { draft: entry.draft, model: entry.model, left: Duration::from_millis(entry.until - now) })),
+            Ok(entry) if entry.until > now => Ok(Some(Kept {
+                draft: entry.draft,
+                model: entry.model,
+                left: Duration::from_millis(entry.until - now),
+            })),
             Ok(_) | Err(_) => {
                 self.remove(key.as_bytes())?;
                 Ok(None)
@@ -98,10 +108,23 @@ impl Drafts {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn put(&self, key: &str, (model, draft): (&str, &Draft), now: SystemTime, ttl: Duration) -> sled::Result<()> {
+    pub fn put(
+        &self,
+        key: &str,
+        (model, draft): (&str, &Draft),
+        now: SystemTime,
+        ttl: Duration,
+    ) -> sled::Result<()> {
         let at = millis(now);
         let until = at.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-        let Ok(value) = serde_json::to_vec(&Entry { at, until, model: model.to_owned(), draft: draft.clone() }) else { return Ok(()) };
+        let Ok(value) = serde_json::to_vec(&Entry {
+            at,
+            until,
+            model: model.to_owned(),
+            draft: draft.clone(),
+        }) else {
+            return Ok(());
+        };
         let size = key.len() + value.len();
         if self.limits.entries == 0 || size > self.limits.bytes {
             return Ok(());
@@ -128,12 +151,19 @@ impl Drafts {
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub fn sweep_from(&self, from: &[u8], most: usize, now: SystemTime, of_use: impl Fn(&str) -> bool) -> sled::Result<Swept> {
+    pub fn sweep_from(
+        &self,
+        from: &[u8],
+        most: usize,
+        now: SystemTime,
+        of_use: impl Fn(&str) -> bool,
+    ) -> sled::Result<Swept> {
         let (now, mut dropped) = (millis(now), 0);
         let mut items = self.tree.range(from..);
         for item in items.by_ref().take(most) {
             let (key, value) = item?;
-            let stays = str::from_utf8(&key).is_ok_and(&of_use) && serde_json::from_slice::<Entry>(&value).is_ok_and(|entry| entry.until > now);
+            let stays = str::from_utf8(&key).is_ok_and(&of_use)
+                && serde_json::from_slice::<Entry>(&value).is_ok_and(|entry| entry.until > now);
             if !stays {
                 self.remove(&key)?;
                 dropped += 1;
@@ -163,7 +193,11 @@ impl Drafts {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn find(&self, is_it: impl Fn(&str) -> bool, now: SystemTime) -> sled::Result<Vec<(String, Kept)>> {
+    pub fn find(
+        &self,
+        is_it: impl Fn(&str) -> bool,
+        now: SystemTime,
+    ) -> sled::Result<Vec<(String, Kept)>> {
         let mut found = Vec::new();
         for key in self.tree.iter().keys() {
             let key = key?;
@@ -207,7 +241,8 @@ impl Drafts {
             let oldest_kept = self.oldest_kept(ages, held);
             for item in &self.tree {
                 let (key, value) = item?;
-                if serde_json::from_slice::<Entry>(&value).is_ok_and(|entry| entry.at < oldest_kept) {
+                if serde_json::from_slice::<Entry>(&value).is_ok_and(|entry| entry.at < oldest_kept)
+                {
                     self.tree.remove(&key)?;
                     held.entries -= 1;
                     held.bytes -= key.len() + value.len();
@@ -220,7 +255,10 @@ impl Drafts {
 
     /// The age from which on drafts stay, so that they fit with a tenth to spare.
     fn oldest_kept(&self, mut ages: Vec<(u64, usize)>, held: Held) -> u64 {
-        let room = Held { entries: self.limits.entries - self.limits.entries / 10, bytes: self.limits.bytes - self.limits.bytes / 10 };
+        let room = Held {
+            entries: self.limits.entries - self.limits.entries / 10,
+            bytes: self.limits.bytes - self.limits.bytes / 10,
+        };
         ages.sort_unstable();
         let mut left = held;
         for (at, size) in ages {
@@ -244,14 +282,24 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
-    const ROOMY: Limits = Limits { entries: 1000, bytes: 1 << 20 };
+    const ROOMY: Limits = Limits {
+        entries: 1000,
+        bytes: 1 << 20,
+    };
 
     fn db(folder: &tempfile::TempDir) -> sled::Db {
-        sled::Config::new().path(folder.path()).cache_capacity(1 << 20).open().unwrap()
+        sled::Config::new()
+            .path(folder.path())
+            .cache_capacity(1 << 20)
+            .open()
+            .unwrap()
     }
 
     fn draft(speech: &str) -> Draft {
-        Draft { speech: Some(speech.to_owned()), ..Draft::default() }
+        Draft {
+            speech: Some(speech.to_owned()),
+            ..Draft::default()
+        }
     }
 
     fn start() -> SystemTime {
@@ -262,11 +310,24 @@ mod tests {
     fn a_draft_is_good_for_its_time_and_no_longer() {
         let folder = tempfile::tempdir().unwrap();
         let drafts = Drafts::open(&db(&folder), ROOMY, start()).unwrap();
-        drafts.put("lamp on", ("m", &draft("ok")), start(), HOUR).unwrap();
+        drafts
+            .put("lamp on", ("m", &draft("ok")), start(), HOUR)
+            .unwrap();
         let kept = drafts.get("lamp on", start() + HOUR / 4).unwrap().unwrap();
-        assert_eq!(kept, Kept { draft: draft("ok"), model: "m".to_owned(), left: HOUR * 3 / 4 });
+        assert_eq!(
+            kept,
+            Kept {
+                draft: draft("ok"),
+                model: "m".to_owned(),
+                left: HOUR * 3 / 4
+            }
+        );
         assert_eq!(drafts.get("lamp on", start() + HOUR).unwrap(), None);
-        assert_eq!(drafts.held(), Held::default(), "the stale one is gone from the disk");
+        assert_eq!(
+            drafts.held(),
+            Held::default(),
+            "the stale one is gone from the disk"
+        );
     }
 
     #[test]
@@ -274,7 +335,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = db(&folder);
         let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
-        drafts.put("lamp on", ("m", &draft("ok")), start(), HOUR).unwrap();
+        drafts
+            .put("lamp on", ("m", &draft("ok")), start(), HOUR)
+            .unwrap();
         let tree = db.open_tree(TREE).unwrap();
         tree.insert("lamp on", &b"{\"at\":1,\"unt"[..]).unwrap();
         assert_eq!(drafts.get("lamp on", start()).unwrap(), None);
@@ -284,12 +347,29 @@ mod tests {
     #[test]
     fn over_the_entries_the_oldest_go() {
         let folder = tempfile::tempdir().unwrap();
-        let drafts = Drafts::open(&db(&folder), Limits { entries: 10, ..ROOMY }, start()).unwrap();
+        let drafts = Drafts::open(
+            &db(&folder),
+            Limits {
+                entries: 10,
+                ..ROOMY
+            },
+            start(),
+        )
+        .unwrap();
         for n in 0..11 {
-            drafts.put(&format!("phrase {n}"), ("m", &draft("ok")), start() + Duration::from_secs(n), HOUR).unwrap();
+            drafts
+                .put(
+                    &format!("phrase {n}"),
+                    ("m", &draft("ok")),
+                    start() + Duration::from_secs(n),
+                    HOUR,
+                )
+                .unwrap();
         }
         let now = start() + Duration::from_secs(11);
-        let there: Vec<bool> = (0..11).map(|n| drafts.get(&format!("phrase {n}"), now).unwrap().is_some()).collect();
+        let there: Vec<bool> = (0..11)
+            .map(|n| drafts.get(&format!("phrase {n}"), now).unwrap().is_some())
+            .collect();
         assert_eq!(there, [vec![false; 2], vec![true; 9]].concat());
         assert_eq!(drafts.held().entries, 9);
     }
@@ -297,15 +377,32 @@ mod tests {
     #[test]
     fn over_the_bytes_the_oldest_go() {
         let folder = tempfile::tempdir().unwrap();
-        let drafts = Drafts::open(&db(&folder), Limits { bytes: 8 << 10, ..ROOMY }, start()).unwrap();
+        let drafts = Drafts::open(
+            &db(&folder),
+            Limits {
+                bytes: 8 << 10,
+                ..ROOMY
+            },
+            start(),
+        )
+        .unwrap();
         for n in 0..100 {
-            drafts.put(&format!("phrase {n}"), ("m", &draft(&"x".repeat(1000))), start() + Duration::from_secs(n), HOUR).unwrap();
+            drafts
+                .put(
+                    &format!("phrase {n}"),
+                    ("m", &draft(&"x".repeat(1000))),
+                    start() + Duration::from_secs(n),
+                    HOUR,
+                )
+                .unwrap();
             assert!(drafts.held.lock().unwrap().bytes <= 8 << 10);
         }
         let now = start() + Duration::from_secs(100);
         assert!(drafts.get("phrase 99", now).unwrap().is_some());
         assert!(drafts.get("phrase 0", now).unwrap().is_none());
-        drafts.put("too long", ("m", &draft(&"x".repeat(9000))), now, HOUR).unwrap();
+        drafts
+            .put("too long", ("m", &draft(&"x".repeat(9000))), now, HOUR)
+            .unwrap();
         assert!(drafts.get("too long", now).unwrap().is_none());
     }
 
@@ -315,17 +412,45 @@ mod tests {
         let drafts = Drafts::open(&db(&folder), ROOMY, start()).unwrap();
         for n in 0..10 {
             let ttl = if n == 4 { HOUR } else { HOUR * 3 };
-            drafts.put(&format!("{} {n}", if n % 2 == 0 { "new" } else { "old" }), ("m", &draft("ok")), start(), ttl).unwrap();
+            drafts
+                .put(
+                    &format!("{} {n}", if n % 2 == 0 { "new" } else { "old" }),
+                    ("m", &draft("ok")),
+                    start(),
+                    ttl,
+                )
+                .unwrap();
         }
-        let sweep = |from: &[u8]| drafts.sweep_from(from, 4, start() + HOUR, |key| key.starts_with("new")).unwrap();
+        let sweep = |from: &[u8]| {
+            drafts
+                .sweep_from(from, 4, start() + HOUR, |key| key.starts_with("new"))
+                .unwrap()
+        };
         let first = sweep(&[]);
-        assert_eq!((first.dropped, first.next.as_deref()), (1, Some(&b"new 8"[..])), "the one out of its time");
+        assert_eq!(
+            (first.dropped, first.next.as_deref()),
+            (1, Some(&b"new 8"[..])),
+            "the one out of its time"
+        );
         let second = sweep(&first.next.unwrap());
         let third = sweep(&second.next.unwrap());
-        assert_eq!((second.dropped, third.dropped, third.next), (3, 2, None), "those of no more use");
+        assert_eq!(
+            (second.dropped, third.dropped, third.next),
+            (3, 2, None),
+            "those of no more use"
+        );
         assert_eq!(drafts.held().entries, 4);
-        assert_eq!(drafts.find(|key| key.ends_with('6'), start()).unwrap().len(), 1);
-        assert_eq!(drafts.remove_where(|key| key.ends_with('6')).unwrap(), ["new 6"]);
+        assert_eq!(
+            drafts
+                .find(|key| key.ends_with('6'), start())
+                .unwrap()
+                .len(),
+            1
+        );
+        assert_eq!(
+            drafts.remove_where(|key| key.ends_with('6')).unwrap(),
+            ["new 6"]
+        );
         assert_eq!(drafts.remove_where(|_| true).unwrap().len(), 3);
         assert_eq!(drafts.held(), Held::default());
     }
@@ -335,12 +460,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = db(&folder);
         let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
-        drafts.put("short", ("m", &draft("ok")), start(), HOUR).unwrap();
-        drafts.put("long", ("m", &draft("ok")), start(), HOUR * 3).unwrap();
-        drafts.put("long", ("m", &draft("better")), start(), HOUR * 3).unwrap();
+        drafts
+            .put("short", ("m", &draft("ok")), start(), HOUR)
+            .unwrap();
+        drafts
+            .put("long", ("m", &draft("ok")), start(), HOUR * 3)
+            .unwrap();
+        drafts
+            .put("long", ("m", &draft("better")), start(), HOUR * 3)
+            .unwrap();
         let held = *drafts.held.lock().unwrap();
         drop(drafts);
-        assert_eq!(held, *Drafts::open(&db, ROOMY, start()).unwrap().held.lock().unwrap());
-        assert_eq!(Drafts::open(&db, ROOMY, start() + HOUR * 2).unwrap().held().entries, 1);
+        assert_eq!(
+            held,
+            *Drafts::open(&db, ROOMY, start())
+                .unwrap()
+                .held
+                .lock()
+                .unwrap()
+        );
+        assert_eq!(
+            Drafts::open(&db, ROOMY, start() + HOUR * 2)
+                .unwrap()
+                .held()
+                .entries,
+            1
+        );
     }
 }

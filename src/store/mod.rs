@@ -22,7 +22,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { path: None, cache_bytes: 8 << 20, boot: None }
+        Self {
+            path: None,
+            cache_bytes: 8 << 20,
+            boot: None,
+        }
     }
 }
 
@@ -108,27 +112,48 @@ pub fn open(settings: &Settings, path: &Path) -> Result<Store, StoreError> {
     let had_data = fs::metadata(path.join("db")).is_ok_and(|file| file.len() > 0);
     match open_once(settings, path) {
         Ok(db) => Store::new(db, settings, path, had_data),
-        Err(sled::Error::Io(source)) if is_locked(&source) => Err(StoreError::InUse { path: path.to_owned() }),
+        Err(sled::Error::Io(source)) if is_locked(&source) => Err(StoreError::InUse {
+            path: path.to_owned(),
+        }),
         Err(sled::Error::Io(source)) if source.kind() != io::ErrorKind::InvalidData => {
-            Err(StoreError::Unusable { path: path.to_owned(), source: sled::Error::Io(source) })
+            Err(StoreError::Unusable {
+                path: path.to_owned(),
+                source: sled::Error::Io(source),
+            })
         }
         Err(_) => {
-            let aside = put_aside(path).map_err(|e| StoreError::Unusable { path: path.to_owned(), source: sled::Error::Io(e) })?;
-            let db = open_once(settings, path).map_err(|source| StoreError::Unusable { path: path.to_owned(), source })?;
-            Ok(Store { set_aside: Some(aside), lost: true, ..Store::new(db, settings, path, false)? })
+            let aside = put_aside(path).map_err(|e| StoreError::Unusable {
+                path: path.to_owned(),
+                source: sled::Error::Io(e),
+            })?;
+            let db = open_once(settings, path).map_err(|source| StoreError::Unusable {
+                path: path.to_owned(),
+                source,
+            })?;
+            Ok(Store {
+                set_aside: Some(aside),
+                lost: true,
+                ..Store::new(db, settings, path, false)?
+            })
         }
     }
 }
 
 fn open_once(settings: &Settings, path: &Path) -> Result<sled::Db, sled::Error> {
-    let config = sled::Config::new().path(path).cache_capacity(settings.cache_bytes).mode(sled::Mode::LowSpace).flush_every_ms(None);
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(settings.cache_bytes)
+        .mode(sled::Mode::LowSpace)
+        .flush_every_ms(None);
     let since = tokio::time::Instant::now().into_std();
     loop {
         let guard = reading(Some(path));
         let opened = config.open();
         drop(guard);
         match opened {
-            Err(sled::Error::Io(e)) if is_locked(&e) && since.elapsed() < LOCK_PATIENCE => thread::park_timeout(Duration::from_millis(20)),
+            Err(sled::Error::Io(e)) if is_locked(&e) && since.elapsed() < LOCK_PATIENCE => {
+                thread::park_timeout(Duration::from_millis(20))
+            }
             result => return result,
         }
     }
@@ -140,7 +165,8 @@ fn opening() -> MutexGuard<'static, Option<PathBuf>> {
 
 /// sled tells a held lock as an error of kind `Other` with these words.
 fn is_locked(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
+    error.kind() == io::ErrorKind::WouldBlock
+        || error.to_string().contains("could not acquire lock")
 }
 
 /// More than sled wants at once: two of its segments.
@@ -149,13 +175,18 @@ const ROOM: usize = 1 << 20;
 /// True where the disk a store lies on takes something.
 fn takes_something(path: &Path) -> bool {
     let trial = path.join("trial");
-    let taken = fs::create_dir_all(path).and_then(|()| fs::write(&trial, vec![0x55; ROOM])).and_then(|()| fs::File::open(&trial)?.sync_all());
+    let taken = fs::create_dir_all(path)
+        .and_then(|()| fs::write(&trial, vec![0x55; ROOM]))
+        .and_then(|()| fs::File::open(&trial)?.sync_all());
     let removed = fs::remove_file(&trial);
     taken.is_ok() && removed.is_ok()
 }
 
 fn put_aside(path: &Path) -> io::Result<PathBuf> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".broken-{now}"));
     let aside = PathBuf::from(aside);
@@ -164,9 +195,24 @@ fn put_aside(path: &Path) -> io::Result<PathBuf> {
 }
 
 impl Store {
-    fn new(db: sled::Db, settings: &Settings, path: &Path, had_data: bool) -> Result<Self, StoreError> {
-        let file = fs::File::open(path.join("db")).map_err(|e| StoreError::Unusable { path: path.to_owned(), source: sled::Error::Io(e) })?;
-        Ok(Self { lost: had_data && !db.was_recovered(), db, path: path.to_owned(), settings: settings.clone(), set_aside: None, file })
+    fn new(
+        db: sled::Db,
+        settings: &Settings,
+        path: &Path,
+        had_data: bool,
+    ) -> Result<Self, StoreError> {
+        let file = fs::File::open(path.join("db")).map_err(|e| StoreError::Unusable {
+            path: path.to_owned(),
+            source: sled::Error::Io(e),
+        })?;
+        Ok(Self {
+            lost: had_data && !db.was_recovered(),
+            db,
+            path: path.to_owned(),
+            settings: settings.clone(),
+            set_aside: None,
+            file,
+        })
     }
 
     /// Makes what was written survive a power cut. sled's own flush leaves it to the kernel how long the file is and when the

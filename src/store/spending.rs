@@ -26,7 +26,9 @@ impl Spending {
     /// # Errors
     /// When the disk says so.
     pub fn open(db: &sled::Db) -> Result<Self, sled::Error> {
-        Ok(Self { tree: db.open_tree("spending")? })
+        Ok(Self {
+            tree: db.open_tree("spending")?,
+        })
     }
 
     /// What the purse of this name has spent; a record of another shape is none.
@@ -34,10 +36,29 @@ impl Spending {
     /// # Errors
     /// When the disk says so.
     pub fn read(&self, name: &str) -> Result<Option<Spent>, sled::Error> {
-        let Some(bytes) = self.tree.get(name)? else { return Ok(None) };
-        let word = |at: usize| bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_be_bytes);
-        let long = |at: usize| bytes.get(at..at + 8).and_then(|eight| eight.try_into().ok()).map(u64::from_be_bytes);
-        let spent = || Some(Spent { day: word(0)?, today: long(4)?, month: word(12)?, this_month: long(16)? });
+        let Some(bytes) = self.tree.get(name)? else {
+            return Ok(None);
+        };
+        let word = |at: usize| {
+            bytes
+                .get(at..at + 4)
+                .and_then(|four| four.try_into().ok())
+                .map(u32::from_be_bytes)
+        };
+        let long = |at: usize| {
+            bytes
+                .get(at..at + 8)
+                .and_then(|eight| eight.try_into().ok())
+                .map(u64::from_be_bytes)
+        };
+        let spent = || {
+            Some(Spent {
+                day: word(0)?,
+                today: long(4)?,
+                month: word(12)?,
+                this_month: long(16)?,
+            })
+        };
         Ok(spent().filter(|_| bytes.len() == 24))
     }
 
@@ -46,7 +67,13 @@ impl Spending {
     /// # Errors
     /// When the disk says so.
     pub fn write(&self, name: &str, spent: Spent) -> Result<(), sled::Error> {
-        let bytes = [&spent.day.to_be_bytes()[..], &spent.today.to_be_bytes(), &spent.month.to_be_bytes(), &spent.this_month.to_be_bytes()].concat();
+        let bytes = [
+            &spent.day.to_be_bytes()[..],
+            &spent.today.to_be_bytes(),
+            &spent.month.to_be_bytes(),
+            &spent.this_month.to_be_bytes(),
+        ]
+        .concat();
         self.tree.insert(name, bytes).map(drop)
     }
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 use super::metrics::{Kind, Page};
 
 /// Upper ends of the classes of latency, in seconds: what is understood here takes under a millisecond, a model up to its deadline.
-pub const CLASSES: [f64; 16] = [0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+pub const CLASSES: [f64; 16] = [
+    0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0,
+];
 
 /// The most ways that are told apart: `local`, `cache`, `none` and the providers of all configs since start.
 const MOST: usize = 64;
@@ -31,7 +34,11 @@ impl Answers {
     /// Counts one.
     pub fn count(&self, via: &str, outcome: &'static str, took: Duration) {
         let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let via = if ways.len() < MOST || ways.contains_key(via) { via } else { "others" };
+        let via = if ways.len() < MOST || ways.contains_key(via) {
+            via
+        } else {
+            "others"
+        };
         let answered = match ways.get_mut(via) {
             Some(answered) => answered,
             None => ways.entry(via.to_owned()).or_default(),
@@ -46,28 +53,55 @@ impl Answers {
 
     /// All of them, by the way they came.
     pub fn by_via(&self) -> BTreeMap<String, Answered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Writes them as metrics.
     pub fn write(&self, page: &mut Page) {
         let ways = self.by_via();
-        page.family("sayso_commands_total", Kind::Counter, "Commands answered, by outcome and by who understood them.");
+        page.family(
+            "sayso_commands_total",
+            Kind::Counter,
+            "Commands answered, by outcome and by who understood them.",
+        );
         for (via, answered) in &ways {
             for (outcome, n) in &answered.outcomes {
-                page.sample("sayso_commands_total", &[("via", via), ("outcome", outcome)], *n);
+                page.sample(
+                    "sayso_commands_total",
+                    &[("via", via), ("outcome", outcome)],
+                    *n,
+                );
             }
         }
-        page.family("sayso_command_duration_seconds", Kind::Histogram, "From hearing a command to its reply, by who understood it.");
+        page.family(
+            "sayso_command_duration_seconds",
+            Kind::Histogram,
+            "From hearing a command to its reply, by who understood it.",
+        );
         for (via, answered) in &ways {
             let mut below = 0;
             for (end, n) in CLASSES.iter().zip(answered.classes) {
                 below += n;
-                page.sample("sayso_command_duration_seconds_bucket", &[("via", via), ("le", &end.to_string())], below);
+                page.sample(
+                    "sayso_command_duration_seconds_bucket",
+                    &[("via", via), ("le", &end.to_string())],
+                    below,
+                );
             }
             let all: u64 = answered.outcomes.values().sum();
-            page.sample("sayso_command_duration_seconds_bucket", &[("via", via), ("le", "+Inf")], all);
-            page.sample("sayso_command_duration_seconds_sum", &[("via", via)], answered.seconds);
+            page.sample(
+                "sayso_command_duration_seconds_bucket",
+                &[("via", via), ("le", "+Inf")],
+                all,
+            );
+            page.sample(
+                "sayso_command_duration_seconds_sum",
+                &[("via", via)],
+                answered.seconds,
+            );
             page.sample("sayso_command_duration_seconds_count", &[("via", via)], all);
         }
     }
@@ -94,7 +128,10 @@ mod tests {
             "sayso_command_duration_seconds_bucket{via=\"local\",le=\"+Inf\"} 3",
             "sayso_command_duration_seconds_count{via=\"local\"} 3",
         ] {
-            assert!(text.lines().any(|l| l == line), "`{line}` is not in\n{text}");
+            assert!(
+                text.lines().any(|l| l == line),
+                "`{line}` is not in\n{text}"
+            );
         }
     }
 

@@ -104,7 +104,11 @@ fn datagram(event: &Event<'_>, fields: &Fields) -> Vec<u8> {
     for (name, value) in &fields.pairs {
         let plain = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"');
         // Writing to a text cannot fail.
-        let _ = if plain { write!(line, " {name}={value}") } else { write!(line, " {name}={value:?}") };
+        let _ = if plain {
+            write!(line, " {name}={value}")
+        } else {
+            write!(line, " {name}={value:?}")
+        };
         entry(&mut message, &field_name(name), value);
     }
     entry(&mut message, "MESSAGE", &line);
@@ -129,7 +133,13 @@ fn entry(message: &mut Vec<u8>, name: &str, value: &str) {
 
 /// journald takes capitals, digits and underscores, with a letter first.
 fn field_name(name: &str) -> String {
-    let capitals = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    let capitals = name.chars().map(|c| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    });
     capitals.skip_while(|c| !c.is_ascii_alphabetic()).collect()
 }
 
@@ -147,7 +157,14 @@ mod tests {
         let subscriber = tracing_subscriber::registry().with(Journal::at(&path).unwrap());
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("command", command_id = "7");
-            span.in_scope(|| tracing::warn!(latency_us = 412_u64, why = "two\nlines", nothing = None::<&str>, "left out"));
+            span.in_scope(|| {
+                tracing::warn!(
+                    latency_us = 412_u64,
+                    why = "two\nlines",
+                    nothing = None::<&str>,
+                    "left out"
+                )
+            });
         });
         let mut heard = [0; 4096];
         let n = journald.recv(&mut heard).unwrap();

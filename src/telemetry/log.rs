@@ -24,13 +24,18 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { filter: DEFAULT_FILTER.to_owned(), journald: false }
+        Self {
+            filter: DEFAULT_FILTER.to_owned(),
+            journald: false,
+        }
     }
 }
 
 /// The filter does not parse.
 #[derive(Debug, thiserror::Error)]
-#[error("`{filter}` is not a log filter such as `warn,sayso=debug`; mend `log.filter`, or the variable RUST_LOG")]
+#[error(
+    "`{filter}` is not a log filter such as `warn,sayso=debug`; mend `log.filter`, or the variable RUST_LOG"
+)]
 pub struct BadFilter {
     filter: String,
     #[source]
@@ -42,7 +47,10 @@ pub struct BadFilter {
 /// # Errors
 /// When it does not parse.
 pub fn filter(text: &str) -> Result<EnvFilter, BadFilter> {
-    EnvFilter::try_new(text).map_err(|source| BadFilter { filter: text.to_owned(), source })
+    EnvFilter::try_new(text).map_err(|source| BadFilter {
+        filter: text.to_owned(),
+        source,
+    })
 }
 
 /// The running log: its filter can be changed. The default is one that nobody started.
@@ -72,10 +80,16 @@ pub fn start(settings: &Settings) -> Result<Log, BadFilter> {
     let (filter, handle) = reload::Layer::new(filter(&settings.filter)?);
     let journal = settings.journald.then(|| Journal::connect().ok()).flatten();
     let text = journal.is_none().then(|| {
-        let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .with_target(false);
         layer.with_ansi(io::stderr().is_terminal())
     });
     // A second start (in a test) leaves the first in place.
-    let started = tracing_subscriber::registry().with(filter).with(journal).with(text).try_init();
+    let started = tracing_subscriber::registry()
+        .with(filter)
+        .with(journal)
+        .with(text)
+        .try_init();
     Ok(Log(started.is_ok().then_some(handle)))
 }

@@ -47,8 +47,15 @@ impl Page {
     pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (n, (label, text)) in labels.iter().enumerate() {
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _ = write!(self.0, "{}{label}=\"{text}\"", if n == 0 { '{' } else { ',' });
+            let text = text
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
+            let _ = write!(
+                self.0,
+                "{}{label}=\"{text}\"",
+                if n == 0 { '{' } else { ',' }
+            );
         }
         if !labels.is_empty() {
             self.0.push('}');
@@ -59,15 +66,30 @@ impl Page {
     /// What the kernel says of this process, by the names all programs use.
     pub fn process(&mut self) {
         let page = rustix::param::page_size() as u64;
-        if let Some(resident) = fs::read_to_string("/proc/self/statm").ok().and_then(|all| all.split(' ').nth(1)?.parse::<u64>().ok()) {
-            self.gauge("process_resident_memory_bytes", "Resident memory size in bytes.", resident * page);
+        if let Some(resident) = fs::read_to_string("/proc/self/statm")
+            .ok()
+            .and_then(|all| all.split(' ').nth(1)?.parse::<u64>().ok())
+        {
+            self.gauge(
+                "process_resident_memory_bytes",
+                "Resident memory size in bytes.",
+                resident * page,
+            );
         }
         let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let nanos = format!("{}.{:09}", spent.tv_sec, spent.tv_nsec);
-        self.counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", nanos);
+        self.counter(
+            "process_cpu_seconds_total",
+            "Total user and system CPU time spent in seconds.",
+            nanos,
+        );
         if let Ok(open) = fs::read_dir("/proc/self/fd") {
             // One of them is the one that looks.
-            self.gauge("process_open_fds", "Number of open file descriptors.", open.count().saturating_sub(1));
+            self.gauge(
+                "process_open_fds",
+                "Number of open file descriptors.",
+                open.count().saturating_sub(1),
+            );
         }
     }
 
@@ -86,7 +108,10 @@ mod tests {
         let mut page = Page::default();
         page.family("sayso_a_total", Kind::Counter, "One\nline.");
         page.sample("sayso_a_total", &[("provider", "a\"} 1\n\\")], 7);
-        assert_eq!(page.text(), "# HELP sayso_a_total One\\nline.\n# TYPE sayso_a_total counter\nsayso_a_total{provider=\"a\\\"} 1\\n\\\\\"} 7\n");
+        assert_eq!(
+            page.text(),
+            "# HELP sayso_a_total One\\nline.\n# TYPE sayso_a_total counter\nsayso_a_total{provider=\"a\\\"} 1\\n\\\\\"} 7\n"
+        );
     }
 
     #[test]
@@ -94,7 +119,16 @@ mod tests {
         let mut page = Page::default();
         page.process();
         let text = page.text();
-        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok()).unwrap();
+        let value = |name: &str| {
+            text.lines()
+                .find_map(|line| {
+                    line.strip_prefix(name)?
+                        .strip_prefix(' ')?
+                        .parse::<f64>()
+                        .ok()
+                })
+                .unwrap()
+        };
         assert!(value("process_resident_memory_bytes") > 1e6);
         assert!(value("process_cpu_seconds_total") > 0.0);
         assert!(value("process_open_fds") >= 3.0);

@@ -71,8 +71,14 @@ impl Scrape {
             }
             let page = Arc::clone(&page);
             let accepted = match &self {
-                Self::Port(port) => port.accept().await.map(|(stream, _)| drop(serving.spawn(answer_in_time(stream, page)))),
-                Self::Socket(socket) => socket.accept().await.map(|(stream, _)| drop(serving.spawn(answer_in_time(stream, page)))),
+                Self::Port(port) => port
+                    .accept()
+                    .await
+                    .map(|(stream, _)| drop(serving.spawn(answer_in_time(stream, page)))),
+                Self::Socket(socket) => socket
+                    .accept()
+                    .await
+                    .map(|(stream, _)| drop(serving.spawn(answer_in_time(stream, page)))),
             };
             if let Err(error) = accepted {
                 debug!(%error, "a scrape could not be accepted");
@@ -83,27 +89,46 @@ impl Scrape {
     }
 }
 
-async fn answer_in_time<S: AsyncRead + AsyncWrite + Unpin, P: Fn() -> String>(stream: S, page: Arc<P>) {
+async fn answer_in_time<S: AsyncRead + AsyncWrite + Unpin, P: Fn() -> String>(
+    stream: S,
+    page: Arc<P>,
+) {
     if !matches!(timeout(PATIENCE, answer(stream, &*page)).await, Ok(Ok(()))) {
         debug!("a scrape was left unanswered");
     }
 }
 
-async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, page: impl Fn() -> String) -> io::Result<()> {
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    page: impl Fn() -> String,
+) -> io::Result<()> {
     let mut request = Vec::with_capacity(512);
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
         if request.len() > LONGEST_REQUEST || stream.read_buf(&mut request).await? == 0 {
             return Err(io::ErrorKind::InvalidData.into());
         }
     }
-    let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let line = request
+        .split(|byte| *byte == b'\r')
+        .next()
+        .unwrap_or_default();
     let (status, body) = match line.split(|byte| *byte == b' ').collect::<Vec<_>>()[..] {
         [b"GET", b"/metrics", ..] => ("200 OK", page()),
         [b"GET", ..] => ("404 Not Found", "metrics are at /metrics\n".to_owned()),
-        _ => ("405 Method Not Allowed", "GET /metrics is all there is\n".to_owned()),
+        _ => (
+            "405 Method Not Allowed",
+            "GET /metrics is all there is\n".to_owned(),
+        ),
     };
-    let kind = if status == "200 OK" { "text/plain; version=0.0.4; charset=utf-8" } else { "text/plain; charset=utf-8" };
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let kind = if status == "200 OK" {
+        "text/plain; version=0.0.4; charset=utf-8"
+    } else {
+        "text/plain; charset=utf-8"
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body.as_bytes()).await?;
     stream.shutdown().await

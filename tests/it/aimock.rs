@@ -26,13 +26,16 @@ use crate::scene::{PATIENCE, Scene};
 const KEY: &str = "sk-test-0123456789";
 const COSY: &str = "make the kitchen cosy";
 const EXPLAIN: &str = "explain how a heat pump works";
-const EXPLAINED: &str =
-    "It is a refrigerator turned around: it takes \"cold\" heat from the air outside, squeezes it until it is hot, and gives it to the house.";
+const EXPLAINED: &str = "It is a refrigerator turned around: it takes \"cold\" heat from the air outside, squeezes it until it is hot, and gives it to the house.";
 
 /// Each API, what the config calls it, and where aimock has it. Its Gemini knows only the beta version, whose requests and
 /// answers are those of v1.
-const APIS: [(Api, &str, &str); 4] =
-    [(Api::OpenAi, "openai", "/v1"), (Api::Anthropic, "anthropic", "/v1"), (Api::Gemini, "gemini", "/v1beta"), (Api::Ollama, "ollama", "")];
+const APIS: [(Api, &str, &str); 4] = [
+    (Api::OpenAi, "openai", "/v1"),
+    (Api::Anthropic, "anthropic", "/v1"),
+    (Api::Gemini, "gemini", "/v1beta"),
+    (Api::Ollama, "ollama", ""),
+];
 
 /// A running aimock. It takes one key, and knows what is said to a command that no grammar reads, and to a probe.
 struct Aimock {
@@ -43,7 +46,10 @@ struct Aimock {
     _folder: TempDir,
 }
 
-#[expect(clippy::disallowed_methods, reason = "where the test run has installed it is for the test run to say")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where the test run has installed it is for the test run to say"
+)]
 fn installed() -> Option<(OsString, OsString)> {
     let node = std::env::var("SAYSO_NODE").unwrap_or_else(|_| "node".to_owned());
     let script = std::env::var("SAYSO_AIMOCK").ok()?;
@@ -54,13 +60,16 @@ impl Aimock {
     /// `None` where it is not installed. Where it is said to be and is not, the test fails.
     async fn start() -> Option<Self> {
         let Some((node, script)) = installed() else {
-            println!("skipped: no independent server to ask; `. tests/npm` installs aimock and sets SAYSO_AIMOCK");
+            println!(
+                "skipped: no independent server to ask; `. tests/npm` installs aimock and sets SAYSO_AIMOCK"
+            );
             return None;
         };
         let turns_on = |device| json!({"actions": [{"device": device, "op": "set", "property": "power", "value": "on"}], "question": null, "speech": null});
         let says = |phrase, device| json!({"match": {"userMessage": phrase}, "response": {"content": turns_on(device).to_string()}});
         let explains = json!({"actions": [], "question": null, "speech": EXPLAINED}).to_string();
-        let explained = json!({"match": {"userMessage": EXPLAIN}, "response": {"content": explains}});
+        let explained =
+            json!({"match": {"userMessage": EXPLAIN}, "response": {"content": explains}});
         let fixtures = json!({"fixtures": [says(COSY, "kitchen_light"), says("turn on the lamp", "lamp"), explained]});
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fixtures.json");
@@ -84,48 +93,86 @@ impl Aimock {
             }
             panic!("aimock ended before it listened");
         });
-        Some(Self { url: url.await.expect("aimock listens"), _child: child, _printed: printed, _folder: folder })
+        Some(Self {
+            url: url.await.expect("aimock listens"),
+            _child: child,
+            _printed: printed,
+            _folder: folder,
+        })
     }
 
     fn table(&self, name: &str, path: &str) -> String {
         let url = format!("{}{path}", self.url);
-        format!("[[provider]]\nname = \"{name}\"\napi = \"{name}\"\nbase_url = \"{url}\"\nmodel = \"gpt-6-luna\"\nkey_file = \"key\"\n")
+        format!(
+            "[[provider]]\nname = \"{name}\"\napi = \"{name}\"\nbase_url = \"{url}\"\nmodel = \"gpt-6-luna\"\nkey_file = \"key\"\n"
+        )
     }
 
     fn settings(&self, api: Api, name: &str, path: &str) -> Settings {
         let long = Duration::from_secs(10);
-        let timeouts = sayso::provider::Timeouts { connect: long, first_byte: long, between_bytes: long, total: long };
-        Settings { api, key: Secret::new(KEY), timeouts, ..failover::provider(name, format!("{}{path}", self.url)) }
+        let timeouts = sayso::provider::Timeouts {
+            connect: long,
+            first_byte: long,
+            between_bytes: long,
+            total: long,
+        };
+        Settings {
+            api,
+            key: Secret::new(KEY),
+            timeouts,
+            ..failover::provider(name, format!("{}{path}", self.url))
+        }
     }
 }
 
 #[tokio::test]
 async fn one_sentence_is_the_same_action_whichever_api_is_asked() {
-    let Some(aimock) = Aimock::start().await else { return };
+    let Some(aimock) = Aimock::start().await else {
+        return;
+    };
     let mut done = Vec::new();
     for (_, name, path) in APIS {
-        let mut stage = Scene::new().provider(&aimock.table(name, path)).start().await;
+        let mut stage = Scene::new()
+            .provider(&aimock.table(name, path))
+            .start()
+            .await;
         let reply = stage.say(COSY).await;
-        assert_eq!((&reply["outcome"], &reply["via"]), (&json!("done"), &json!(name)), "{reply}");
+        assert_eq!(
+            (&reply["outcome"], &reply["via"]),
+            (&json!("done"), &json!(name)),
+            "{reply}"
+        );
         done.push((reply["actions"].clone(), stage.actions().await));
         println!("{name:<10} {COSY:?} {:?}", done[done.len() - 1].1);
     }
-    let lamp: Json = json!([{"device": "kitchen_light", "property": "power", "op": "set", "value": "on"}]);
+    let lamp: Json =
+        json!([{"device": "kitchen_light", "property": "power", "op": "set", "value": "on"}]);
     for (index, (actions, heard)) in done.iter().enumerate() {
         assert_eq!(*actions, lamp, "{}", APIS[index].1);
         assert_eq!(heard, &done[0].1, "{}", APIS[index].1);
-        assert_eq!((heard.len(), heard[0].0.as_str()), (1, "zigbee2mqtt/Kitchen light/set"));
+        assert_eq!(
+            (heard.len(), heard[0].0.as_str()),
+            (1, "zigbee2mqtt/Kitchen light/set")
+        );
     }
 }
 
 #[tokio::test]
 async fn in_pieces_it_is_the_same_answer_as_in_one() {
-    let Some(aimock) = Aimock::start().await else { return };
-    let prompt = sayso::provider::Prompt { phrase: format!("command: {COSY}"), ..failover::prompt() };
+    let Some(aimock) = Aimock::start().await else {
+        return;
+    };
+    let prompt = sayso::provider::Prompt {
+        phrase: format!("command: {COSY}"),
+        ..failover::prompt()
+    };
     let mut drafts: Vec<Draft> = Vec::new();
     for (api, name, path) in APIS {
         let endpoint = Endpoint::new(&aimock.settings(api, name, path), Trust::default()).unwrap();
-        let whole = endpoint.call(&prompt, PATIENCE).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let whole = endpoint
+            .call(&prompt, PATIENCE)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let (pieces, mut heard) = mpsc::channel::<Piece>(64);
         let listens = async {
             let mut all = Vec::new();
@@ -134,38 +181,78 @@ async fn in_pieces_it_is_the_same_answer_as_in_one() {
             }
             all
         };
-        let (streamed, pieces) = tokio::join!(endpoint.call_streaming(&prompt, PATIENCE, pieces), listens);
+        let (streamed, pieces) =
+            tokio::join!(endpoint.call_streaming(&prompt, PATIENCE, pieces), listens);
         let streamed = streamed.unwrap_or_else(|error| panic!("{name}, streaming: {error}"));
-        assert!(pieces.iter().filter(|piece| !piece.is_empty()).count() > 1, "{name}: {pieces:?}");
+        assert!(
+            pieces.iter().filter(|piece| !piece.is_empty()).count() > 1,
+            "{name}: {pieces:?}"
+        );
         assert_eq!(pieces.concat(), streamed.body, "{name}");
         assert_eq!(streamed.body, whole.body, "{name}");
-        println!("{name:<10} batch and in {} pieces: {}", pieces.len(), streamed.body);
+        println!(
+            "{name:<10} batch and in {} pieces: {}",
+            pieces.len(),
+            streamed.body
+        );
         drafts.push(read(&streamed.body).unwrap());
     }
-    assert!(drafts.iter().all(|draft| *draft == drafts[0] && draft.actions[0].device == "kitchen_light"), "{drafts:?}");
+    assert!(
+        drafts
+            .iter()
+            .all(|draft| *draft == drafts[0] && draft.actions[0].device == "kitchen_light"),
+        "{drafts:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_long_answer_comes_in_pieces_whichever_api_is_asked() {
-    let Some(aimock) = Aimock::start().await else { return };
+    let Some(aimock) = Aimock::start().await else {
+        return;
+    };
     for (_, name, path) in APIS {
-        let mut stage = Scene::new().provider(&aimock.table(name, path)).start().await;
+        let mut stage = Scene::new()
+            .provider(&aimock.table(name, path))
+            .start()
+            .await;
         let reply = stage.say(EXPLAIN).await;
-        assert_eq!((&reply["outcome"], &reply["via"], &reply["speech"]), (&json!("answered"), &json!(name), &json!(EXPLAINED)), "{reply}");
+        assert_eq!(
+            (&reply["outcome"], &reply["via"], &reply["speech"]),
+            (&json!("answered"), &json!(name), &json!(EXPLAINED)),
+            "{reply}"
+        );
         let heard = stage.listener.heard().await;
-        let pieces: Vec<Json> = heard.iter().filter(|m| m.topic == "sayso/reply/test/stream").map(Message::json).collect();
-        let text: String = pieces.iter().filter_map(|piece| piece["text"].as_str()).collect();
+        let pieces: Vec<Json> = heard
+            .iter()
+            .filter(|m| m.topic == "sayso/reply/test/stream")
+            .map(Message::json)
+            .collect();
+        let text: String = pieces
+            .iter()
+            .filter_map(|piece| piece["text"].as_str())
+            .collect();
         assert_eq!(text, EXPLAINED, "{name}");
-        assert!(pieces.len() > 2 && pieces[pieces.len() - 1]["last"] == true, "{name}: {pieces:?}");
+        assert!(
+            pieces.len() > 2 && pieces[pieces.len() - 1]["last"] == true,
+            "{name}: {pieces:?}"
+        );
         println!("{name:<10} {EXPLAIN:?} in {} pieces", pieces.len());
     }
 }
 
 #[tokio::test]
 async fn a_key_of_each_api_is_accepted_and_a_wrong_one_refused() {
-    let Some(aimock) = Aimock::start().await else { return };
-    let tables: String = APIS.iter().map(|(_, name, path)| aimock.table(name, path)).collect();
-    for (key, words) in [(KEY, "✓ key accepted"), ("sk-wrong", "✗ the key was refused: mend its key file")] {
+    let Some(aimock) = Aimock::start().await else {
+        return;
+    };
+    let tables: String = APIS
+        .iter()
+        .map(|(_, name, path)| aimock.table(name, path))
+        .collect();
+    for (key, words) in [
+        (KEY, "✓ key accepted"),
+        ("sk-wrong", "✗ the key was refused: mend its key file"),
+    ] {
         let place = Place::new(&tables, "");
         std::fs::write(place.path().join("key"), key).unwrap();
         let mut command = Command::from(place.sayso());

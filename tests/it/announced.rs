@@ -11,7 +11,8 @@ const LIGHT: &str = "homeassistant/light/desk/config";
 
 fn light(name: &str) -> String {
     let device = json!({"ids": ["desk-1"], "name": name, "sa": "Study"});
-    json!({"name": null, "cmd_t": "desk/light/set", "stat_t": "desk/light", "dev": device}).to_string()
+    json!({"name": null, "cmd_t": "desk/light/set", "stat_t": "desk/light", "dev": device})
+        .to_string()
 }
 
 fn zigbee(name: &str) -> String {
@@ -32,7 +33,14 @@ async fn announced(scene: Scene, retained: &[(&str, String)]) -> Stage {
 
 /// Waits until the home has this many devices, by its own account.
 async fn has_devices(stage: &Stage, count: usize) {
-    let it_says = stage.listener.comes_to("sayso/health", |m| m.json()["home"]["devices"] == count, PATIENCE).await;
+    let it_says = stage
+        .listener
+        .comes_to(
+            "sayso/health",
+            |m| m.json()["home"]["devices"] == count,
+            PATIENCE,
+        )
+        .await;
     assert!(it_says, "never {count} devices\n{}", stage.daemon.log());
 }
 
@@ -46,14 +54,29 @@ fn outcome(reply: &Value) -> &str {
 
 #[tokio::test]
 async fn retained_announcements_become_devices_that_can_be_commanded() {
-    let retained = [(LIGHT, light("Desk lamp")), ("zigbee2mqtt/bridge/devices", zigbee("Coffee machine"))];
+    let retained = [
+        (LIGHT, light("Desk lamp")),
+        ("zigbee2mqtt/bridge/devices", zigbee("Coffee machine")),
+    ];
     let mut stage = announced(Scene::new().home(""), &retained).await;
     has_devices(&stage, 2).await;
-    for text in ["turn on the desk lamp", "turn on the coffee machine", "turn off the lights in the study"] {
+    for text in [
+        "turn on the desk lamp",
+        "turn on the coffee machine",
+        "turn off the lights in the study",
+    ] {
         let reply = stage.say(text).await;
-        assert_eq!((outcome(&reply), &reply["via"]), ("done", &json!("local")), "{reply}");
+        assert_eq!(
+            (outcome(&reply), &reply["via"]),
+            ("done", &json!("local")),
+            "{reply}"
+        );
     }
-    let expected = [told("desk/light/set", "ON"), told("zigbee2mqtt/Coffee machine/set", r#"{"state":"ON"}"#), told("desk/light/set", "OFF")];
+    let expected = [
+        told("desk/light/set", "ON"),
+        told("zigbee2mqtt/Coffee machine/set", r#"{"state":"ON"}"#),
+        told("desk/light/set", "OFF"),
+    ];
     assert_eq!(stage.actions().await, expected);
 }
 
@@ -84,31 +107,59 @@ async fn the_state_of_a_found_device_is_followed_so_a_toggle_is_absolute() {
 #[tokio::test]
 async fn devices_come_and_go_while_we_serve() {
     let mut stage = Scene::new().home("").start().await;
-    stage.listener.publish_retained(LIGHT, light("Desk lamp")).await;
+    stage
+        .listener
+        .publish_retained(LIGHT, light("Desk lamp"))
+        .await;
     has_devices(&stage, 1).await;
     assert_eq!(outcome(&stage.say("turn on the desk lamp").await), "done");
     stage.listener.publish("desk/light", "ON").await;
     stage.daemon.says("state heard", PATIENCE).await;
-    stage.listener.publish_retained(LIGHT, light("Reading lamp")).await;
-    stage.listener.publish_retained("zigbee2mqtt/bridge/devices", zigbee("Pump")).await;
+    stage
+        .listener
+        .publish_retained(LIGHT, light("Reading lamp"))
+        .await;
+    stage
+        .listener
+        .publish_retained("zigbee2mqtt/bridge/devices", zigbee("Pump"))
+        .await;
     has_devices(&stage, 2).await;
-    assert_eq!(outcome(&stage.say("toggle the reading lamp").await), "done", "it is known by another name");
+    assert_eq!(
+        outcome(&stage.say("toggle the reading lamp").await),
+        "done",
+        "it is known by another name"
+    );
     stage.listener.publish_retained(LIGHT, "").await;
     has_devices(&stage, 1).await;
-    assert_eq!(outcome(&stage.say("turn on the reading lamp").await), "refused");
+    assert_eq!(
+        outcome(&stage.say("turn on the reading lamp").await),
+        "refused"
+    );
     assert_eq!(outcome(&stage.say("turn on the pump").await), "done");
-    let expected = [told("desk/light/set", "ON"), told("desk/light/set", "OFF"), told("zigbee2mqtt/Pump/set", r#"{"state":"ON"}"#)];
+    let expected = [
+        told("desk/light/set", "ON"),
+        told("desk/light/set", "OFF"),
+        told("zigbee2mqtt/Pump/set", r#"{"state":"ON"}"#),
+    ];
     assert_eq!(stage.actions().await, expected);
 }
 
 #[tokio::test]
 async fn a_yes_never_reaches_another_device_than_was_asked_about() {
-    let lock = |object: &str| json!({"name": "Door", "cmd_t": format!("{object}/set"), "pl_unlk": "OPEN"}).to_string();
-    let retained = [("homeassistant/lock/a/config", lock("a")), ("homeassistant/lock/b/config", lock("b"))];
+    let lock = |object: &str| {
+        json!({"name": "Door", "cmd_t": format!("{object}/set"), "pl_unlk": "OPEN"}).to_string()
+    };
+    let retained = [
+        ("homeassistant/lock/a/config", lock("a")),
+        ("homeassistant/lock/b/config", lock("b")),
+    ];
     let mut stage = announced(Scene::new().home(""), &retained).await;
     has_devices(&stage, 2).await;
     assert_eq!(outcome(&stage.say("unlock door 2").await), "unclear");
-    stage.listener.publish_retained("homeassistant/lock/0/config", lock("0")).await;
+    stage
+        .listener
+        .publish_retained("homeassistant/lock/0/config", lock("0"))
+        .await;
     has_devices(&stage, 3).await;
     assert_ne!(outcome(&stage.say("yes").await), "done");
     assert!(stage.actions().await.is_empty());
@@ -118,13 +169,31 @@ async fn a_yes_never_reaches_another_device_than_was_asked_about() {
 async fn the_home_file_gives_a_found_device_an_alias_and_the_risk_the_operator_wants() {
     let home = "[device.desk_lamp]\nkind = \"light\"\naliases = [\"bookworm\"]\n[device.gate]\nkind = \"cover\"\nrisk = \"auto\"\n";
     let gate = json!({"name": "Gate", "dev_cla": "gate", "cmd_t": "gate/set"}).to_string();
-    let mut stage = announced(Scene::new().home(home), &[(LIGHT, light("Desk lamp")), ("homeassistant/cover/gate/config", gate)]).await;
+    let mut stage = announced(
+        Scene::new().home(home),
+        &[
+            (LIGHT, light("Desk lamp")),
+            ("homeassistant/cover/gate/config", gate),
+        ],
+    )
+    .await;
     stage.daemon.says("devices found", PATIENCE).await;
-    for text in ["turn on bookworm", "turn off the light in the study", "open the gate"] {
+    for text in [
+        "turn on bookworm",
+        "turn off the light in the study",
+        "open the gate",
+    ] {
         let reply = stage.say(text).await;
         assert_eq!(outcome(&reply), "done", "{reply}");
     }
-    assert_eq!(stage.actions().await, [told("desk/light/set", "ON"), told("desk/light/set", "OFF"), told("gate/set", "OPEN")]);
+    assert_eq!(
+        stage.actions().await,
+        [
+            told("desk/light/set", "ON"),
+            told("desk/light/set", "OFF"),
+            told("gate/set", "OPEN")
+        ]
+    );
 }
 
 /// Who says that a device is away may be wrong, so it is told all the same; and the speaker is told that.
@@ -139,23 +208,41 @@ async fn who_cannot_be_reached_is_told_all_the_same_and_the_reply_says_so() {
         ("desk/bridge", r#"{"state":"online"}"#.to_owned()),
         ("desk/status", "down".to_owned()),
         ("zigbee2mqtt/bridge/devices", zigbee("Pump")),
-        ("zigbee2mqtt/Pump/availability", r#"{"state":"offline"}"#.to_owned()),
+        (
+            "zigbee2mqtt/Pump/availability",
+            r#"{"state":"offline"}"#.to_owned(),
+        ),
     ];
     let mut stage = announced(Scene::new().home(""), &retained).await;
     has_devices(&stage, 2).await;
     stage.daemon.says("state heard", PATIENCE).await;
     stage.say("is the pump on?").await;
-    for (text, away) in [("turn on the desk lamp", "Desk lamp"), ("turn on the pump", "Pump")] {
+    for (text, away) in [
+        ("turn on the desk lamp", "Desk lamp"),
+        ("turn on the pump", "Pump"),
+    ] {
         let reply = stage.say(text).await;
         let speech = reply["speech"].as_str().unwrap();
-        assert!(outcome(&reply) == "done" && speech.ends_with(&format!(" {away} cannot be reached at present, and may not have heard it.")), "{reply}");
+        assert!(
+            outcome(&reply) == "done"
+                && speech.ends_with(&format!(
+                    " {away} cannot be reached at present, and may not have heard it."
+                )),
+            "{reply}"
+        );
     }
     stage.listener.publish("desk/status", "up").await;
-    stage.listener.publish("zigbee2mqtt/Pump/availability", "online").await;
+    stage
+        .listener
+        .publish("zigbee2mqtt/Pump/availability", "online")
+        .await;
     stage.listener.heard().await;
     for text in ["turn off the desk lamp", "turn off the pump"] {
         let reply = stage.say(text).await;
-        assert!(!reply["speech"].as_str().unwrap().contains("reached"), "{reply}");
+        assert!(
+            !reply["speech"].as_str().unwrap().contains("reached"),
+            "{reply}"
+        );
     }
     assert_eq!(stage.actions().await.len(), 4);
 }
@@ -178,14 +265,25 @@ async fn hostile_announcements_harm_nothing() {
     has_devices(&stage, 1).await;
     assert_eq!(outcome(&stage.say("turn on the desk lamp").await), "done");
     assert_eq!(stage.actions().await, [told("desk/light/set", "ON")]);
-    let complaints = stage.daemon.log().matches("an announcement cannot be used").count();
+    let complaints = stage
+        .daemon
+        .log()
+        .matches("an announcement cannot be used")
+        .count();
     assert_eq!(complaints, 5, "{}", stage.daemon.log());
 }
 
 #[tokio::test]
 async fn where_discovery_is_off_nothing_is_found() {
     let off = "[discovery]\nhomeassistant = \"\"\nzigbee2mqtt = []\ntasmota = false";
-    let mut stage = announced(Scene::new().home("").with(off), &[(LIGHT, light("Desk lamp"))]).await;
-    assert_eq!(outcome(&stage.say("turn on the desk lamp").await), "refused");
+    let mut stage = announced(
+        Scene::new().home("").with(off),
+        &[(LIGHT, light("Desk lamp"))],
+    )
+    .await;
+    assert_eq!(
+        outcome(&stage.say("turn on the desk lamp").await),
+        "refused"
+    );
     assert!(!stage.daemon.log().contains("devices found"));
 }

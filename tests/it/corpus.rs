@@ -9,7 +9,9 @@ use sayso::store::journal::Record;
 mod claims;
 
 fn holds_of_all(target: &str, claim: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
     let mut count = 0;
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
@@ -49,8 +51,28 @@ fn letters_of_the_corpus_are_commands_or_rejected() {
 fn records_of_the_corpus_are_read_and_stay_the_same() {
     holds_of_all("record", claims::record);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/record");
-    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let (broken, whole): (Vec<_>, Vec<_>) = files.iter().partition(|path| path.file_name().unwrap().to_str().unwrap().starts_with("broken"));
-    assert!(whole.iter().all(|path| Record::read(&fs::read(path).unwrap()).is_some()), "{whole:?}");
-    assert!(!broken.is_empty() && broken.iter().all(|path| Record::read(&fs::read(path).unwrap()).is_none()), "{broken:?}");
+    let files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let (broken, whole): (Vec<_>, Vec<_>) = files.iter().partition(|path| {
+        path.file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("broken")
+    });
+    assert!(
+        whole
+            .iter()
+            .all(|path| Record::read(&fs::read(path).unwrap()).is_some()),
+        "{whole:?}"
+    );
+    assert!(
+        !broken.is_empty()
+            && broken
+                .iter()
+                .all(|path| Record::read(&fs::read(path).unwrap()).is_none()),
+        "{broken:?}"
+    );
 }

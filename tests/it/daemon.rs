@@ -23,7 +23,9 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(config: &str, home: &str) -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap() };
+        let place = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         fs::write(place.config(), config).unwrap();
         fs::write(place.path().join("home.toml"), home).unwrap();
         place
@@ -40,7 +42,11 @@ impl Place {
     /// The program, about to be started on this config.
     pub(crate) fn sayso(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
-        command.env_remove("SAYSO_CONFIG").env_remove("NOTIFY_SOCKET").env("RUST_LOG", "warn,sayso=debug").current_dir(self.path());
+        command
+            .env_remove("SAYSO_CONFIG")
+            .env_remove("NOTIFY_SOCKET")
+            .env("RUST_LOG", "warn,sayso=debug")
+            .current_dir(self.path());
         command
     }
 }
@@ -52,11 +58,24 @@ impl Daemon {
 
     /// Starts what the place gave, with whatever was added to its environment.
     pub(crate) fn start_as(place: &Place, mut command: Command) -> Self {
-        let mut child =
-            command.args(["run", "--config"]).arg(place.config()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .args(["run", "--config"])
+            .arg(place.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (lines, seen) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&log));
-        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| seen.lock().unwrap().push(line)));
+        let (lines, seen) = (
+            BufReader::new(child.stderr.take().unwrap()).lines(),
+            Arc::clone(&log),
+        );
+        thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| seen.lock().unwrap().push(line))
+        });
         Self { child, log }
     }
 
@@ -66,7 +85,11 @@ impl Daemon {
 
     /// Sends a signal by its name: `TERM`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status().unwrap();
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.id().to_string())
+            .status()
+            .unwrap();
         assert!(sent.success(), "could not send {name}");
     }
 
@@ -77,7 +100,11 @@ impl Daemon {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(tokio::time::Instant::now() < end, "still running after {within:?}\n{}", self.log());
+            assert!(
+                tokio::time::Instant::now() < end,
+                "still running after {within:?}\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -91,7 +118,11 @@ impl Daemon {
     pub(crate) async fn says(&self, words: &str, within: Duration) {
         let end = tokio::time::Instant::now() + within;
         while !self.log().contains(words) {
-            assert!(tokio::time::Instant::now() < end, "the log never said {words:?}:\n{}", self.log());
+            assert!(
+                tokio::time::Instant::now() < end,
+                "the log never said {words:?}:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

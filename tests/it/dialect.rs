@@ -10,7 +10,12 @@ pub(crate) struct Dialect {
     pub(crate) in_pieces: bool,
 }
 
-pub(crate) const APIS: [(&str, Api); 4] = [("openai", Api::OpenAi), ("anthropic", Api::Anthropic), ("gemini", Api::Gemini), ("ollama", Api::Ollama)];
+pub(crate) const APIS: [(&str, Api); 4] = [
+    ("openai", Api::OpenAi),
+    ("anthropic", Api::Anthropic),
+    ("gemini", Api::Gemini),
+    ("ollama", Api::Ollama),
+];
 
 /// Letters to a piece.
 const PIECE: usize = 8;
@@ -53,7 +58,9 @@ impl Dialect {
             return vec![self.whole(&json!(text), None)];
         }
         let letters: Vec<char> = text.chars().collect();
-        let pieces = letters.chunks(PIECE).map(|piece| piece.iter().collect::<String>());
+        let pieces = letters
+            .chunks(PIECE)
+            .map(|piece| piece.iter().collect::<String>());
         let mut frames = self.begin();
         frames.extend(pieces.map(|piece| self.piece(&piece)));
         frames.extend(self.end(None));
@@ -74,25 +81,38 @@ impl Dialect {
         let refused = refused.is_some();
         let body = match self.api {
             Api::OpenAi => {
-                let refusal = if refused { json!("I can't help with that.") } else { Json::Null };
+                let refusal = if refused {
+                    json!("I can't help with that.")
+                } else {
+                    Json::Null
+                };
                 json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": text, "refusal": refusal}, "finish_reason": "stop"}],
                     "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}})
             }
             Api::Anthropic => {
-                let content = if refused { json!([]) } else { json!([{"type": "text", "text": text}]) };
+                let content = if refused {
+                    json!([])
+                } else {
+                    json!([{"type": "text", "text": text}])
+                };
                 json!({"type": "message", "role": "assistant", "content": content, "stop_reason": if refused { "refusal" } else { "end_turn" },
                     "usage": {"input_tokens": 100, "output_tokens": 20}})
             }
             Api::Gemini => {
                 let usage = json!({"promptTokenCount": 100, "candidatesTokenCount": 20, "totalTokenCount": 120});
                 let content = json!({"role": "model", "parts": [{"text": text}]});
-                let answer =
-                    if refused { json!({"finishReason": "SAFETY", "index": 0}) } else { json!({"content": content, "finishReason": "STOP", "index": 0}) };
+                let answer = if refused {
+                    json!({"finishReason": "SAFETY", "index": 0})
+                } else {
+                    json!({"content": content, "finishReason": "STOP", "index": 0})
+                };
                 json!({"candidates": [answer], "usageMetadata": usage})
             }
             // Its models know no refusal but in words.
-            Api::Ollama => json!({"message": {"role": "assistant", "content": if refused { json!("I can't help with that.") } else { text.clone() }},
-                "done": true, "done_reason": "stop", "prompt_eval_count": 100, "eval_count": 20}),
+            Api::Ollama => {
+                json!({"message": {"role": "assistant", "content": if refused { json!("I can't help with that.") } else { text.clone() }},
+                "done": true, "done_reason": "stop", "prompt_eval_count": 100, "eval_count": 20})
+            }
         };
         body.to_string()
     }
@@ -103,10 +123,15 @@ impl Dialect {
                 event(
                     &json!({"type": "message_start", "message": {"type": "message", "role": "assistant", "content": [], "usage": {"input_tokens": 100, "output_tokens": 1}}}),
                 ),
-                event(&json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})),
+                event(
+                    &json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+                ),
                 event(&json!({"type": "ping"})),
             ],
-            Api::OpenAi => vec![event(&chunk(&json!({"role": "assistant", "content": ""}), &Json::Null))],
+            Api::OpenAi => vec![event(&chunk(
+                &json!({"role": "assistant", "content": ""}),
+                &Json::Null,
+            ))],
             Api::Gemini | Api::Ollama => Vec::new(),
         }
     }
@@ -114,9 +139,17 @@ impl Dialect {
     fn piece(self, text: &str) -> String {
         match self.api {
             Api::OpenAi => event(&chunk(&json!({"content": text}), &Json::Null)),
-            Api::Anthropic => event(&json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}})),
-            Api::Gemini => format!("data: {}\r\n\r\n", json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}]})),
-            Api::Ollama => format!("{}\n", json!({"message": {"role": "assistant", "content": text}, "done": false})),
+            Api::Anthropic => event(
+                &json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
+            ),
+            Api::Gemini => format!(
+                "data: {}\r\n\r\n",
+                json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}]})
+            ),
+            Api::Ollama => format!(
+                "{}\n",
+                json!({"message": {"role": "assistant", "content": text}, "done": false})
+            ),
         }
     }
 
@@ -124,25 +157,42 @@ impl Dialect {
         let refused = refused.is_some();
         match self.api {
             Api::OpenAi => {
-                let delta = if refused { json!({"refusal": "I can't help with that."}) } else { json!({}) };
+                let delta = if refused {
+                    json!({"refusal": "I can't help with that."})
+                } else {
+                    json!({})
+                };
                 let usage = json!({"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}});
-                vec![event(&chunk(&delta, &json!("stop"))), event(&usage), "data: [DONE]\n\n".to_owned()]
+                vec![
+                    event(&chunk(&delta, &json!("stop"))),
+                    event(&usage),
+                    "data: [DONE]\n\n".to_owned(),
+                ]
             }
             Api::Anthropic => {
                 let reason = if refused { "refusal" } else { "end_turn" };
                 vec![
                     event(&json!({"type": "content_block_stop", "index": 0})),
-                    event(&json!({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 20}})),
+                    event(
+                        &json!({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 20}}),
+                    ),
                     event(&json!({"type": "message_stop"})),
                 ]
             }
             Api::Gemini => {
                 let usage = json!({"promptTokenCount": 100, "candidatesTokenCount": 20, "totalTokenCount": 120});
                 let reason = if refused { "SAFETY" } else { "STOP" };
-                vec![format!("data: {}\r\n\r\n", json!({"candidates": [{"finishReason": reason, "index": 0}], "usageMetadata": usage}))]
+                vec![format!(
+                    "data: {}\r\n\r\n",
+                    json!({"candidates": [{"finishReason": reason, "index": 0}], "usageMetadata": usage})
+                )]
             }
             Api::Ollama => {
-                let text = if refused { "I can't help with that." } else { "" };
+                let text = if refused {
+                    "I can't help with that."
+                } else {
+                    ""
+                };
                 vec![format!(
                     "{}\n",
                     json!({"message": {"role": "assistant", "content": text}, "done": true, "done_reason": "stop", "prompt_eval_count": 100, "eval_count": 20})
@@ -154,9 +204,15 @@ impl Dialect {
     /// The body of an error.
     pub(crate) fn fault(self, status: u16, code: &str) -> String {
         let body = match self.api {
-            Api::OpenAi => json!({"error": {"message": "as scripted", "type": "as_scripted", "param": null, "code": code}}),
-            Api::Anthropic => json!({"type": "error", "error": {"type": code, "message": "as scripted"}, "request_id": "req_EX1"}),
-            Api::Gemini => json!({"error": {"code": status, "message": "as scripted", "status": code}}),
+            Api::OpenAi => {
+                json!({"error": {"message": "as scripted", "type": "as_scripted", "param": null, "code": code}})
+            }
+            Api::Anthropic => {
+                json!({"type": "error", "error": {"type": code, "message": "as scripted"}, "request_id": "req_EX1"})
+            }
+            Api::Gemini => {
+                json!({"error": {"code": status, "message": "as scripted", "status": code}})
+            }
             Api::Ollama => json!({"error": "as scripted"}),
         };
         body.to_string()

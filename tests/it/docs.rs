@@ -23,8 +23,14 @@ fn read(name: &str) -> String {
 
 /// The pages for people, by their names.
 fn pages() -> Vec<(String, String)> {
-    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
-    let names = docs.chain(["README.md".to_owned(), "SECURITY.md".to_owned(), "deploy/README.md".to_owned()]);
+    let docs = fs::read_dir(root().join("docs"))
+        .unwrap()
+        .map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let names = docs.chain([
+        "README.md".to_owned(),
+        "SECURITY.md".to_owned(),
+        "deploy/README.md".to_owned(),
+    ]);
     names.map(|name| (name.clone(), read(&name))).collect()
 }
 
@@ -51,11 +57,22 @@ fn the_configuration_of_the_pages_loads() {
     for (name, page) in pages() {
         for (kind, text) in blocks(&page) {
             let mut words = kind.split(' ');
-            let (Some("toml"), Some(what @ ("config" | "home"))) = (words.next(), words.next()) else { continue };
+            let (Some("toml"), Some(what @ ("config" | "home"))) = (words.next(), words.next())
+            else {
+                continue;
+            };
             let folder = tempfile::tempdir().unwrap();
             let config = folder.path().join("sayso.toml");
             fs::write(&config, if what == "config" { &text } else { "" }).unwrap();
-            fs::write(folder.path().join("home.toml"), if what == "home" { &text } else { "[area.kitchen]\n" }).unwrap();
+            fs::write(
+                folder.path().join("home.toml"),
+                if what == "home" {
+                    &text
+                } else {
+                    "[area.kitchen]\n"
+                },
+            )
+            .unwrap();
             for file in words.filter_map(|word| word.split_once('=')) {
                 if file.1 == "ca.pem" {
                     certificates(folder.path());
@@ -63,7 +80,8 @@ fn the_configuration_of_the_pages_loads() {
                     fs::write(folder.path().join(file.1), "x").unwrap();
                 }
             }
-            Config::load(&Place::at(config)).unwrap_or_else(|faults| panic!("{name}:\n{text}\n{faults}"));
+            Config::load(&Place::at(config))
+                .unwrap_or_else(|faults| panic!("{name}:\n{text}\n{faults}"));
             loaded += 1;
         }
     }
@@ -72,21 +90,50 @@ fn the_configuration_of_the_pages_loads() {
 
 /// The words of a line of a shell, for the quotes we use.
 fn words(line: &str) -> Vec<String> {
-    let quoted =
-        line.split('"').enumerate().flat_map(|(n, part)| if n % 2 == 1 { vec![part.to_owned()] } else { part.split_whitespace().map(str::to_owned).collect() });
-    quoted.take_while(|word| !["|", "<", ">", "#", "&&"].contains(&word.as_str())).collect()
+    let quoted = line.split('"').enumerate().flat_map(|(n, part)| {
+        if n % 2 == 1 {
+            vec![part.to_owned()]
+        } else {
+            part.split_whitespace().map(str::to_owned).collect()
+        }
+    });
+    quoted
+        .take_while(|word| !["|", "<", ">", "#", "&&"].contains(&word.as_str()))
+        .collect()
 }
 
 #[test]
 fn the_commands_of_the_pages_are_read() {
     let mut tried = 0;
     for (name, page) in pages() {
-        let lines = blocks(&page).into_iter().filter(|(kind, _)| *kind == "sh").flat_map(|(_, text)| text.lines().map(str::to_owned).collect::<Vec<_>>());
-        let inline = page.split('`').skip(1).step_by(2).filter(|code| !code.contains('\n') && !code.contains("..")).map(str::to_owned);
+        let lines = blocks(&page)
+            .into_iter()
+            .filter(|(kind, _)| *kind == "sh")
+            .flat_map(|(_, text)| text.lines().map(str::to_owned).collect::<Vec<_>>());
+        let inline = page
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|code| !code.contains('\n') && !code.contains(".."))
+            .map(str::to_owned);
         for line in lines.chain(inline) {
-            let Some(arguments) = line.strip_prefix("sudo ").unwrap_or(&line).strip_prefix("sayso ") else { continue };
-            let output = Command::new(env!("CARGO_BIN_EXE_sayso")).args(words(arguments)).arg("--help").output().unwrap();
-            assert!(output.status.success(), "{name}: `{line}`: {}", String::from_utf8_lossy(&output.stderr));
+            let Some(arguments) = line
+                .strip_prefix("sudo ")
+                .unwrap_or(&line)
+                .strip_prefix("sayso ")
+            else {
+                continue;
+            };
+            let output = Command::new(env!("CARGO_BIN_EXE_sayso"))
+                .args(words(arguments))
+                .arg("--help")
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "{name}: `{line}`: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             tried += 1;
         }
     }
@@ -97,8 +144,16 @@ fn the_commands_of_the_pages_are_read() {
 fn links_lead_somewhere() {
     for (name, page) in pages() {
         let beside = root().join(Path::new(&name).parent().unwrap());
-        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|link| !link.contains("://")) {
-            assert!(beside.join(link.split('#').next().unwrap()).exists(), "{name}: {link}");
+        for link in page
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+            .filter(|link| !link.contains("://"))
+        {
+            assert!(
+                beside.join(link.split('#').next().unwrap()).exists(),
+                "{name}: {link}"
+            );
         }
     }
 }
@@ -116,13 +171,20 @@ fn every_refusal_has_its_cure() {
         .collect();
     assert!(codes.len() >= 14, "{codes:?}");
     for code in codes {
-        assert!(troubles.contains(&format!("| `{code}` |")), "docs/troubles.md lacks `{code}`");
+        assert!(
+            troubles.contains(&format!("| `{code}` |")),
+            "docs/troubles.md lacks `{code}`"
+        );
     }
 }
 
 fn sources(folder: &Path, text: &mut String) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.path().is_dir() { sources(&entry.path(), text) } else { text.push_str(&fs::read_to_string(entry.path()).unwrap()) }
+        if entry.path().is_dir() {
+            sources(&entry.path(), text)
+        } else {
+            text.push_str(&fs::read_to_string(entry.path()).unwrap())
+        }
     }
 }
 
@@ -130,11 +192,23 @@ fn sources(folder: &Path, text: &mut String) {
 fn the_log_lines_explained_are_those_of_the_program() {
     let (mut source, troubles) = (String::new(), read("docs/troubles.md"));
     sources(&root().join("src"), &mut source);
-    let table = troubles.split("## What the log says").nth(1).unwrap().split("\n## ").next().unwrap();
-    let lines: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let table = troubles
+        .split("## What the log says")
+        .nth(1)
+        .unwrap()
+        .split("\n## ")
+        .next()
+        .unwrap();
+    let lines: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
     assert!(lines.len() >= 14, "{lines:?}");
     for line in lines {
-        assert!(source.contains(&format!("\"{line}")), "nobody says `{line}`");
+        assert!(
+            source.contains(&format!("\"{line}")),
+            "nobody says `{line}`"
+        );
     }
 }
 
@@ -146,13 +220,18 @@ fn every_key_is_in_the_shipped_files() {
     let shipped = read("config/sayso.toml") + &read("config/home.toml");
     let keys = source.split("table.").skip(1).filter_map(|call| {
         let (method, rest) = call.split_once("(\"")?;
-        let reads = method.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !["say", "wrong", "allow", "has"].contains(&method);
-        rest.split('"').next().filter(|key| reads && !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        let reads = method.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            && !["say", "wrong", "allow", "has"].contains(&method);
+        rest.split('"').next().filter(|key| {
+            reads && !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        })
     });
     let keys: std::collections::BTreeSet<&str> = keys.collect();
     assert!(keys.len() >= 60, "{keys:?}");
     let there = |key: &str| {
-        ["# ", "\n", "{ ", ", ", "("].iter().any(|before| shipped.contains(&format!("{before}{key} =")))
+        ["# ", "\n", "{ ", ", ", "("]
+            .iter()
+            .any(|before| shipped.contains(&format!("{before}{key} =")))
             || shipped.contains(&format!("[{key}"))
             || shipped.contains(&format!(".{key}"))
     };
@@ -164,7 +243,11 @@ fn every_key_is_in_the_shipped_files() {
 #[tokio::test]
 async fn the_access_list_of_the_page_does() {
     let install = read("docs/install.md");
-    let acl = blocks(&install).into_iter().find(|(_, text)| text.starts_with("user kiosk")).unwrap().1;
+    let acl = blocks(&install)
+        .into_iter()
+        .find(|(_, text)| text.starts_with("user kiosk"))
+        .unwrap()
+        .1;
     let broker = with_access_list(&acl).await;
     let place = with_login(&broker, Some("secret"));
     let daemon = Daemon::start(&place);
@@ -176,8 +259,13 @@ async fn the_access_list_of_the_page_does() {
     for topic in ["zigbee2mqtt/Front door/set", "sayso/command/owner"] {
         kiosk.publish(topic, "unlock the front door").await;
     }
-    kiosk.publish("sayso/command/kiosk", "turn on the kitchen light").await;
-    assert_eq!(kiosk.expect("sayso/reply/kiosk", PATIENCE).await.json()["outcome"], "done");
+    kiosk
+        .publish("sayso/command/kiosk", "turn on the kitchen light")
+        .await;
+    assert_eq!(
+        kiosk.expect("sayso/reply/kiosk", PATIENCE).await.json()["outcome"],
+        "done"
+    );
     tokio::time::sleep(Duration::from_millis(300)).await;
     let told: Vec<String> = witness.so_far().into_iter().map(|m| m.topic).collect();
     assert_eq!(told, ["zigbee2mqtt/Kitchen light/set"]);

@@ -57,12 +57,21 @@ enum Ending {
 impl Script {
     /// A status with a body.
     pub(crate) fn status(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: Body::Bytes(body.into()), before: Duration::ZERO, ending: Ending::Whole }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Body::Bytes(body.into()),
+            before: Duration::ZERO,
+            ending: Ending::Whole,
+        }
     }
 
     /// An answer whose text is `content`.
     pub(crate) fn says(content: &str) -> Self {
-        Self { body: Body::Text(content.to_owned()), ..Self::status(200, "") }
+        Self {
+            body: Body::Text(content.to_owned()),
+            ..Self::status(200, "")
+        }
     }
 
     /// An answer in words.
@@ -72,27 +81,42 @@ impl Script {
 
     /// The model will not answer.
     pub(crate) fn refuses() -> Self {
-        Self { body: Body::Refusal, ..Self::status(200, "") }
+        Self {
+            body: Body::Refusal,
+            ..Self::status(200, "")
+        }
     }
 
     /// An error with a body in the API's form.
     pub(crate) fn fault(status: u16, code: &str) -> Self {
-        Self { body: Body::Fault(code.to_owned()), ..Self::status(status, "") }
+        Self {
+            body: Body::Fault(code.to_owned()),
+            ..Self::status(status, "")
+        }
     }
 
     /// Pauses before each piece.
     pub(crate) fn slowly(self, pause: Duration) -> Self {
-        Self { ending: Ending::Slowly(pause), ..self }
+        Self {
+            ending: Ending::Slowly(pause),
+            ..self
+        }
     }
 
     /// Half of it, then the end as if that were all.
     pub(crate) fn cut(self) -> Self {
-        Self { ending: Ending::Truncate, ..self }
+        Self {
+            ending: Ending::Truncate,
+            ..self
+        }
     }
 
     /// Half of it, then nothing.
     pub(crate) fn stalls(self) -> Self {
-        Self { ending: Ending::HangInBody, ..self }
+        Self {
+            ending: Ending::HangInBody,
+            ..self
+        }
     }
 
     /// An answer that turns one device on.
@@ -110,7 +134,11 @@ impl Script {
 
     /// An error with a body in the API's form.
     pub(crate) fn error(status: u16, code: &str) -> Self {
-        Self::status(status, json!({"error": {"message": "as scripted", "type": "as_scripted", "code": code}}).to_string())
+        Self::status(
+            status,
+            json!({"error": {"message": "as scripted", "type": "as_scripted", "code": code}})
+                .to_string(),
+        )
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -124,7 +152,10 @@ impl Script {
     }
 
     pub(crate) fn hang_before_headers() -> Self {
-        Self { ending: Ending::HangBeforeHeaders, ..Self::says("") }
+        Self {
+            ending: Ending::HangBeforeHeaders,
+            ..Self::says("")
+        }
     }
 
     pub(crate) fn hang_in_body() -> Self {
@@ -136,15 +167,24 @@ impl Script {
     }
 
     pub(crate) fn reset() -> Self {
-        Self { ending: Ending::Reset, ..Self::says("") }
+        Self {
+            ending: Ending::Reset,
+            ..Self::says("")
+        }
     }
 
     pub(crate) fn drip(self, pause: Duration) -> Self {
-        Self { ending: Ending::Drip(pause), ..self }
+        Self {
+            ending: Ending::Drip(pause),
+            ..self
+        }
     }
 
     pub(crate) fn endless() -> Self {
-        Self { ending: Ending::Endless, ..Self::says("") }
+        Self {
+            ending: Ending::Endless,
+            ..Self::says("")
+        }
     }
 }
 
@@ -174,13 +214,19 @@ impl Endpoint {
     }
 
     /// Answers each request by its number, from 0, and its body.
-    pub(crate) async fn answering(answer: impl Fn(usize, &str) -> Script + Send + Sync + 'static) -> Self {
+    pub(crate) async fn answering(
+        answer: impl Fn(usize, &str) -> Script + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::<Mutex<Seen>>::default();
         let mut task = JoinSet::new();
         task.spawn(serve(listener, Arc::new(answer), Arc::clone(&seen)));
-        Self { address, seen, _task: task }
+        Self {
+            address,
+            seen,
+            _task: task,
+        }
     }
 
     /// The base URL of its API.
@@ -200,7 +246,13 @@ impl Endpoint {
 
     /// The bodies of the requests, in order.
     pub(crate) fn bodies(&self) -> Vec<Json> {
-        self.seen.lock().unwrap().bodies.iter().map(|body| serde_json::from_str(body).unwrap()).collect()
+        self.seen
+            .lock()
+            .unwrap()
+            .bodies
+            .iter()
+            .map(|body| serde_json::from_str(body).unwrap())
+            .collect()
     }
 
     /// The request lines and headers, in order.
@@ -263,8 +315,13 @@ async fn request(stream: &mut TcpStream) -> Option<(String, String)> {
             return None;
         }
     };
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.trim().parse().unwrap());
+    let head = String::from_utf8(bytes[..end].to_vec())
+        .unwrap()
+        .to_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.trim().parse().unwrap());
     while bytes.len() < end + length {
         if stream.read_buf(&mut bytes).await.ok()? == 0 {
             return None;
@@ -274,7 +331,12 @@ async fn request(stream: &mut TcpStream) -> Option<(String, String)> {
 }
 
 /// Answers. `None`: the connection is of no more use.
-async fn play(stream: &mut TcpStream, script: &Script, dialect: Dialect, seen: &Mutex<Seen>) -> Option<()> {
+async fn play(
+    stream: &mut TcpStream,
+    script: &Script,
+    dialect: Dialect,
+    seen: &Mutex<Seen>,
+) -> Option<()> {
     sleep(script.before).await;
     match script.ending {
         Ending::HangBeforeHeaders => std::future::pending::<()>().await,
@@ -287,12 +349,27 @@ async fn play(stream: &mut TcpStream, script: &Script, dialect: Dialect, seen: &
     let in_pieces = dialect.in_pieces && matches!(script.body, Body::Text(_) | Body::Refusal);
     let frames: Vec<Vec<u8>> = match &script.body {
         Body::Bytes(bytes) => vec![bytes.clone()],
-        Body::Text(text) => dialect.says(text).into_iter().map(String::into_bytes).collect(),
-        Body::Refusal => dialect.refuses().into_iter().map(String::into_bytes).collect(),
+        Body::Text(text) => dialect
+            .says(text)
+            .into_iter()
+            .map(String::into_bytes)
+            .collect(),
+        Body::Refusal => dialect
+            .refuses()
+            .into_iter()
+            .map(String::into_bytes)
+            .collect(),
         Body::Fault(code) => vec![dialect.fault(script.status, code).into_bytes()],
     };
-    let kind = if in_pieces { dialect.content_type() } else { "application/json" };
-    let mut head = format!("HTTP/1.1 {} Scripted\r\ncontent-type: {kind}\r\n", script.status);
+    let kind = if in_pieces {
+        dialect.content_type()
+    } else {
+        "application/json"
+    };
+    let mut head = format!(
+        "HTTP/1.1 {} Scripted\r\ncontent-type: {kind}\r\n",
+        script.status
+    );
     for (name, value) in &script.headers {
         head.extend([name.as_str(), ": ", value.as_str(), "\r\n"]);
     }
@@ -304,10 +381,19 @@ async fn play(stream: &mut TcpStream, script: &Script, dialect: Dialect, seen: &
     };
     head.push_str(&told);
     stream.write_all(head.as_bytes()).await.ok()?;
-    if in_pieces { pieces(stream, script, &frames).await } else { whole(stream, script, &frames.concat(), seen).await }
+    if in_pieces {
+        pieces(stream, script, &frames).await
+    } else {
+        whole(stream, script, &frames.concat(), seen).await
+    }
 }
 
-async fn whole(stream: &mut TcpStream, script: &Script, body: &[u8], seen: &Mutex<Seen>) -> Option<()> {
+async fn whole(
+    stream: &mut TcpStream,
+    script: &Script,
+    body: &[u8],
+    seen: &Mutex<Seen>,
+) -> Option<()> {
     let (first, rest) = body.split_at(body.len() / 2);
     match script.ending {
         Ending::HangInBody => {
@@ -339,12 +425,19 @@ async fn whole(stream: &mut TcpStream, script: &Script, body: &[u8], seen: &Mute
 /// The same in chunks, one for each piece.
 async fn pieces(stream: &mut TcpStream, script: &Script, frames: &[Vec<u8>]) -> Option<()> {
     let breaks_off = matches!(script.ending, Ending::HangInBody | Ending::Truncate);
-    let told = if breaks_off { &frames[..frames.len() / 2] } else { frames };
+    let told = if breaks_off {
+        &frames[..frames.len() / 2]
+    } else {
+        frames
+    };
     for frame in told {
         if let Ending::Slowly(pause) | Ending::Drip(pause) = script.ending {
             sleep(pause).await;
         }
-        stream.write_all(&[format!("{:x}\r\n", frame.len()).as_bytes(), frame, b"\r\n"].concat()).await.ok()?;
+        stream
+            .write_all(&[format!("{:x}\r\n", frame.len()).as_bytes(), frame, b"\r\n"].concat())
+            .await
+            .ok()?;
     }
     if let Ending::HangInBody = script.ending {
         std::future::pending::<()>().await;

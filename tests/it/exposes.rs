@@ -12,9 +12,21 @@ use crate::obeys::everything;
 const LEFT_OUT: [(&str, &[&str]); 6] = [
     (
         "it is a text, a list or a week's plan, and no property takes one",
-        &["schedule*", "workdays_schedule", "holiday_start_stop", "gradient", "effect_color", "name", "sw*", "zone_*"],
+        &[
+            "schedule*",
+            "workdays_schedule",
+            "holiday_start_stop",
+            "gradient",
+            "effect_color",
+            "name",
+            "sw*",
+            "zone_*",
+        ],
     ),
-    ("sayso neither knows nor sends codes", &["pin_code", "device_password_preset"]),
+    (
+        "sayso neither knows nor sends codes",
+        &["pin_code", "device_password_preset"],
+    ),
     (
         "it is set once, by whoever installs the device, and does harm when said by mistake",
         &[
@@ -38,9 +50,18 @@ const LEFT_OUT: [(&str, &[&str]); 6] = [
             "running_state",
         ],
     ),
-    ("its parts are sent together, and none is a property", &["inching_control_set", "squawk"]),
-    ("of two targets the device obeys the first", &["current_heating_setpoint"]),
-    ("its values are numbers that only its manual explains", &["trv_mode"]),
+    (
+        "its parts are sent together, and none is a property",
+        &["inching_control_set", "squawk"],
+    ),
+    (
+        "of two targets the device obeys the first",
+        &["current_heating_setpoint"],
+    ),
+    (
+        "its values are numbers that only its manual explains",
+        &["trv_mode"],
+    ),
 ];
 
 /// Every settable feature outside composites, with the group it stands in.
@@ -48,7 +69,12 @@ fn settable<'a>(exposes: &'a Json, group: &'a Json, into: &mut Vec<(&'a Json, &'
     for expose in exposes.as_array().into_iter().flatten() {
         match expose["features"].as_array() {
             Some(_) if expose["type"] != "composite" => settable(&expose["features"], expose, into),
-            _ if expose["access"].as_u64().is_some_and(|access| access & 2 != 0) => into.push((expose, group)),
+            _ if expose["access"]
+                .as_u64()
+                .is_some_and(|access| access & 2 != 0) =>
+            {
+                into.push((expose, group))
+            }
             _ => {}
         }
     }
@@ -56,7 +82,11 @@ fn settable<'a>(exposes: &'a Json, group: &'a Json, into: &mut Vec<(&'a Json, &'
 
 fn left_out(feature: &Json, group: &Json) -> Option<&'static str> {
     let name = feature["name"].as_str().unwrap_or_default();
-    let has = |other: &str| group["features"].as_array().is_some_and(|all| all.iter().any(|f| f["name"] == other));
+    let has = |other: &str| {
+        group["features"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|f| f["name"] == other))
+    };
     if group["type"] == "cover" && name == "state" && has("position") {
         return Some("a cover with a position is opened and closed by it");
     }
@@ -66,33 +96,62 @@ fn left_out(feature: &Json, group: &Json) -> Option<&'static str> {
     if feature["category"] == "config" || group["category"] == "config" {
         return Some("the device's own definition calls it configuration");
     }
-    let is = |pattern: &&&str| pattern.strip_suffix('*').map_or(**pattern == name, |start| name.starts_with(start));
-    LEFT_OUT.iter().find(|(_, names)| names.iter().any(|pattern| is(&pattern))).map(|(why, _)| *why)
+    let is = |pattern: &&&str| {
+        pattern
+            .strip_suffix('*')
+            .map_or(**pattern == name, |start| name.starts_with(start))
+    };
+    LEFT_OUT
+        .iter()
+        .find(|(_, names)| names.iter().any(|pattern| is(&pattern)))
+        .map(|(why, _)| *why)
 }
 
 #[test]
 fn everything_settable_has_a_property_or_a_reason() {
-    let (mut with, mut without, mut missing) = (BTreeMap::new(), BTreeMap::<&str, BTreeSet<String>>::new(), Vec::new());
-    for line in fs::read_to_string(folder().join("exposes.ndjson")).unwrap().lines() {
+    let (mut with, mut without, mut missing) = (
+        BTreeMap::new(),
+        BTreeMap::<&str, BTreeSet<String>>::new(),
+        Vec::new(),
+    );
+    for line in fs::read_to_string(folder().join("exposes.ndjson"))
+        .unwrap()
+        .lines()
+    {
         let model: Json = serde_json::from_str(line).unwrap();
         let home = home_with(&model);
-        let sent = everything(&home).into_iter().flat_map(|sent| serde_json::from_str::<Map<String, Json>>(&sent.payload).unwrap());
+        let sent = everything(&home)
+            .into_iter()
+            .flat_map(|sent| serde_json::from_str::<Map<String, Json>>(&sent.payload).unwrap());
         let keys: BTreeSet<String> = sent.map(|(key, _)| key).collect();
         let mut all = Vec::new();
         settable(&model["exposes"], &Json::Null, &mut all);
         for (feature, group) in all {
-            let (name, key) = (feature["name"].as_str().unwrap_or_default(), feature["property"].as_str().unwrap_or_default());
+            let (name, key) = (
+                feature["name"].as_str().unwrap_or_default(),
+                feature["property"].as_str().unwrap_or_default(),
+            );
             match (keys.contains(key), left_out(feature, group)) {
                 (true, _) => *with.entry(name.to_owned()).or_insert(0) += 1,
                 (false, Some(why)) => drop(without.entry(why).or_default().insert(name.to_owned())),
-                (false, None) => missing.push(format!("{}: {} {name} of {}", model["model"], feature["type"], group["type"])),
+                (false, None) => missing.push(format!(
+                    "{}: {} {name} of {}",
+                    model["model"], feature["type"], group["type"]
+                )),
             }
         }
     }
     for (why, names) in &without {
         println!("left out, because {why}: {names:?}");
     }
-    println!("{} settable features of 150 models have a property ({} names)", with.values().sum::<usize>(), with.len());
-    assert!(missing.is_empty(), "neither a property nor a reason: {missing:#?}");
+    println!(
+        "{} settable features of 150 models have a property ({} names)",
+        with.values().sum::<usize>(),
+        with.len()
+    );
+    assert!(
+        missing.is_empty(),
+        "neither a property nor a reason: {missing:#?}"
+    );
     assert!(with.values().sum::<usize>() > 500);
 }

@@ -37,7 +37,12 @@ pub(crate) fn provider(name: &str, base_url: String) -> Settings {
         requests_per_minute: None,
         tokens_per_minute: None,
         concurrency: NonZeroUsize::new(4).unwrap(),
-        timeouts: Timeouts { connect: ms(500), first_byte: ms(300), between_bytes: ms(200), total: ms(1000) },
+        timeouts: Timeouts {
+            connect: ms(500),
+            first_byte: ms(300),
+            between_bytes: ms(200),
+            total: ms(1000),
+        },
         prices: None,
         weight: None,
         spend: Limits::default(),
@@ -48,16 +53,25 @@ pub(crate) fn provider(name: &str, base_url: String) -> Settings {
 /// Those who are asked, in this order.
 pub(crate) fn asking(providers: Vec<Settings>) -> (Ask, Arc<Tally>) {
     let tally = Arc::<Tally>::default();
-    let settings = AskSettings { providers, longest_pause: Duration::from_millis(500), ..AskSettings::default() };
+    let settings = AskSettings {
+        providers,
+        longest_pause: Duration::from_millis(500),
+        ..AskSettings::default()
+    };
     (Ask::new(settings, Arc::clone(&tally)).unwrap(), tally)
 }
 
 pub(crate) fn prompt() -> Prompt {
-    Composer::default().compose(&Phrase::new("lamp on", None, None), &Home::empty("sayso"), "panel")
+    Composer::default().compose(
+        &Phrase::new("lamp on", None, None),
+        &Home::empty("sayso"),
+        "panel",
+    )
 }
 
 pub(crate) async fn ask(ask: &Ask) -> Result<Answer, Refusal> {
-    ask.first(&prompt(), within(Duration::from_secs(10)), None).await
+    ask.first(&prompt(), within(Duration::from_secs(10)), None)
+        .await
 }
 
 fn within(time: Duration) -> std::time::Instant {
@@ -70,26 +84,49 @@ fn count(tally: &Tally, name: &str) -> u64 {
 
 /// Asks a provider that does `bad`, and a good one after it. The good one must answer, once and soon; gives the calls of the bad one.
 async fn second_answers_after(bad: Script) -> usize {
-    let (first, second) = (Endpoint::start([bad]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, tally) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let (first, second) = (
+        Endpoint::start([bad]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, tally) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
     let begun = Instant::now();
     let answer = ask(&asked).await.unwrap();
-    assert_eq!((&*answer.provider, answer.draft.actions[0].device.as_str()), ("second", "lamp"));
+    assert_eq!(
+        (&*answer.provider, answer.draft.actions[0].device.as_str()),
+        ("second", "lamp")
+    );
     assert_eq!(second.requests(), 1);
     assert_eq!(count(&tally, "failed_over"), 1);
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
     first.requests()
 }
 
 #[tokio::test]
 async fn a_provider_in_trouble_is_tried_again_and_then_left() {
-    assert_eq!(second_answers_after(Script::error(500, "server_error")).await, 2);
-    assert_eq!(second_answers_after(Script::status(502, "<html>Bad Gateway</html>")).await, 2);
+    assert_eq!(
+        second_answers_after(Script::error(500, "server_error")).await,
+        2
+    );
+    assert_eq!(
+        second_answers_after(Script::status(502, "<html>Bad Gateway</html>")).await,
+        2
+    );
 }
 
 #[tokio::test]
 async fn a_rate_limit_moves_on_at_once() {
-    assert_eq!(second_answers_after(Script::error(429, "rate_limit_exceeded").header("retry-after", "30")).await, 1);
+    assert_eq!(
+        second_answers_after(Script::error(429, "rate_limit_exceeded").header("retry-after", "30"))
+            .await,
+        1
+    );
 }
 
 #[tokio::test]
@@ -104,7 +141,10 @@ async fn a_hang_between_bytes_moves_on() {
 
 #[tokio::test]
 async fn a_drip_without_end_is_cut_at_the_total_time() {
-    assert_eq!(second_answers_after(Script::turns_on("lamp").drip(Duration::from_millis(50))).await, 2);
+    assert_eq!(
+        second_answers_after(Script::turns_on("lamp").drip(Duration::from_millis(50))).await,
+        2
+    );
 }
 
 #[tokio::test]
@@ -125,20 +165,39 @@ async fn an_answer_cut_at_the_token_limit_moves_on_at_once() {
 
 #[tokio::test]
 async fn garbage_moves_on() {
-    assert_eq!(second_answers_after(Script::status(200, vec![0, 159, 146, 150])).await, 2);
-    assert_eq!(second_answers_after(Script::says("Sure, I turned it on!")).await, 2);
-    assert_eq!(second_answers_after(Script::says(r#"{"actions":[],"topic":"home/door/set"}"#)).await, 2);
+    assert_eq!(
+        second_answers_after(Script::status(200, vec![0, 159, 146, 150])).await,
+        2
+    );
+    assert_eq!(
+        second_answers_after(Script::says("Sure, I turned it on!")).await,
+        2
+    );
+    assert_eq!(
+        second_answers_after(Script::says(r#"{"actions":[],"topic":"home/door/set"}"#)).await,
+        2
+    );
 }
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    assert_eq!(second_answers_after(Script::status(307, "").header("location", "http://127.0.0.1:1/")).await, 1);
+    assert_eq!(
+        second_answers_after(Script::status(307, "").header("location", "http://127.0.0.1:1/"))
+            .await,
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_body_without_end_is_read_to_one_mebibyte() {
-    let (first, second) = (Endpoint::start([Script::endless()]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let (first, second) = (
+        Endpoint::start([Script::endless()]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
     assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
     // The rest is what the sockets' buffers took, at two attempts.
     assert!(first.sent() < 24 << 20, "{} bytes", first.sent());
@@ -146,37 +205,70 @@ async fn a_body_without_end_is_read_to_one_mebibyte() {
 
 #[tokio::test]
 async fn a_refusal_is_not_carried_to_the_next() {
-    let refusal = Script::completion(&json!({"content": null, "refusal": "I can't help with that."}), "stop");
-    let (first, second) = (Endpoint::start([refusal]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let refusal = Script::completion(
+        &json!({"content": null, "refusal": "I can't help with that."}),
+        "stop",
+    );
+    let (first, second) = (
+        Endpoint::start([refusal]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
     assert_eq!(ask(&asked).await, Err(Refusal::Declined));
     assert_eq!((first.requests(), second.requests()), (1, 0));
 }
 
 #[tokio::test]
 async fn a_rejected_request_is_not_carried_to_the_next() {
-    let (first, second) = (Endpoint::start([Script::error(400, "invalid_json_schema")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
-    assert!(matches!(ask(&asked).await, Err(Refusal::NotUnderstood { .. })));
+    let (first, second) = (
+        Endpoint::start([Script::error(400, "invalid_json_schema")]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
+    assert!(matches!(
+        ask(&asked).await,
+        Err(Refusal::NotUnderstood { .. })
+    ));
     assert_eq!((first.requests(), second.requests()), (1, 0));
 }
 
 #[tokio::test]
 async fn a_refused_key_is_not_used_again() {
-    let (first, second) = (Endpoint::start([Script::error(401, "invalid_api_key")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let (first, second) = (
+        Endpoint::start([Script::error(401, "invalid_api_key")]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
     for _ in 0..3 {
         assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
     }
     assert_eq!((first.requests(), second.requests()), (1, 3));
     let health = asked.health();
     assert_eq!((health[0].state, health[1].state), ("out", "up"));
-    assert!(health[0].why.as_ref().unwrap().contains("mend its key file"), "{:?}", health[0].why);
+    assert!(
+        health[0]
+            .why
+            .as_ref()
+            .unwrap()
+            .contains("mend its key file"),
+        "{:?}",
+        health[0].why
+    );
 }
 
 #[tokio::test]
 async fn a_lone_provider_is_tried_again_after_a_500() {
-    let only = Endpoint::start([Script::error(500, "server_error"), Script::turns_on("lamp")]).await;
+    let only =
+        Endpoint::start([Script::error(500, "server_error"), Script::turns_on("lamp")]).await;
     let (asked, tally) = asking(vec![provider("only", only.url())]);
     assert_eq!(&*ask(&asked).await.unwrap().provider, "only");
     assert_eq!((only.requests(), count(&tally, "retried")), (2, 1));
@@ -189,43 +281,92 @@ async fn a_short_rate_limit_of_a_lone_provider_is_waited_for() {
     let (asked, _) = asking(vec![provider("only", only.url())]);
     let begun = Instant::now();
     ask(&asked).await.unwrap();
-    assert!(begun.elapsed() >= Duration::from_millis(200), "asked again after {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_millis(200),
+        "asked again after {:?}",
+        begun.elapsed()
+    );
     assert_eq!(only.requests(), 2);
 }
 
 #[tokio::test]
 async fn where_all_rest_it_fails_at_once_and_says_for_how_long() {
-    let limited = Endpoint::start([Script::error(429, "rate_limit_exceeded").header("retry-after", "30")]).await;
-    let overloaded = Endpoint::start([Script::error(503, "overloaded").header("retry-after", "20")]).await;
-    let (asked, _) = asking(vec![provider("limited", limited.url()), provider("overloaded", overloaded.url())]);
+    let limited =
+        Endpoint::start([Script::error(429, "rate_limit_exceeded").header("retry-after", "30")])
+            .await;
+    let overloaded =
+        Endpoint::start([Script::error(503, "overloaded").header("retry-after", "20")]).await;
+    let (asked, _) = asking(vec![
+        provider("limited", limited.url()),
+        provider("overloaded", overloaded.url()),
+    ]);
     for _ in 0..2 {
         let begun = Instant::now();
-        let Err(Refusal::NobodyAnswered { retry_after: Some(wait), .. }) = ask(&asked).await else { panic!("somebody answered") };
+        let Err(Refusal::NobodyAnswered {
+            retry_after: Some(wait),
+            ..
+        }) = ask(&asked).await
+        else {
+            panic!("somebody answered")
+        };
         assert!((19..=20).contains(&wait.as_secs()), "{wait:?}");
         assert!(begun.elapsed() < Duration::from_secs(1));
     }
-    assert_eq!((limited.requests(), overloaded.requests()), (1, 1), "each was asked only the first time");
-    assert_eq!(asked.health().iter().map(|h| h.state).collect::<Vec<_>>(), ["resting", "resting"]);
+    assert_eq!(
+        (limited.requests(), overloaded.requests()),
+        (1, 1),
+        "each was asked only the first time"
+    );
+    assert_eq!(
+        asked.health().iter().map(|h| h.state).collect::<Vec<_>>(),
+        ["resting", "resting"]
+    );
 }
 
 #[tokio::test]
 async fn a_hang_does_not_outlast_the_deadline() {
     let only = Endpoint::start([Script::hang_before_headers()]).await;
-    let slow = Settings { timeouts: Timeouts::default(), ..provider("only", only.url()) };
+    let slow = Settings {
+        timeouts: Timeouts::default(),
+        ..provider("only", only.url())
+    };
     let (asked, _) = asking(vec![slow]);
     let begun = Instant::now();
-    let answer = asked.first(&prompt(), within(Duration::from_millis(700)), None).await;
-    assert!(matches!(answer, Err(Refusal::NobodyAnswered { .. })), "{answer:?}");
-    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
-    assert_eq!(asked.first(&prompt(), within(Duration::from_millis(100)), None).await, Err(Refusal::TooLate));
+    let answer = asked
+        .first(&prompt(), within(Duration::from_millis(700)), None)
+        .await;
+    assert!(
+        matches!(answer, Err(Refusal::NobodyAnswered { .. })),
+        "{answer:?}"
+    );
+    assert!(
+        begun.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(
+        asked
+            .first(&prompt(), within(Duration::from_millis(100)), None)
+            .await,
+        Err(Refusal::TooLate)
+    );
 }
 
 #[tokio::test]
 async fn a_slow_failure_is_not_repeated_while_another_has_yet_to_be_asked() {
-    let (first, second) = (Endpoint::start([Script::hang_before_headers()]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let patient = Settings { timeouts: Timeouts::default(), ..provider("first", first.url()) };
+    let (first, second) = (
+        Endpoint::start([Script::hang_before_headers()]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let patient = Settings {
+        timeouts: Timeouts::default(),
+        ..provider("first", first.url())
+    };
     let (asked, _) = asking(vec![patient, provider("second", second.url())]);
-    let answer = asked.first(&prompt(), within(Duration::from_secs(4)), None).await.unwrap();
+    let answer = asked
+        .first(&prompt(), within(Duration::from_secs(4)), None)
+        .await
+        .unwrap();
     assert_eq!((&*answer.provider, first.requests()), ("second", 1));
 }
 
@@ -240,12 +381,22 @@ pub(crate) async fn pass(time: Duration) {
 async fn a_failing_provider_is_left_alone_until_a_probe_succeeds() {
     let mut scripts = vec![Script::error(500, "server_error"); 3];
     scripts.push(Script::turns_on("lamp"));
-    let (first, second) = (Endpoint::start(scripts).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let (first, second) = (
+        Endpoint::start(scripts).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
     for _ in 0..4 {
         assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
     }
-    assert_eq!(first.requests(), 3, "open after three failures, and then not asked");
+    assert_eq!(
+        first.requests(),
+        3,
+        "open after three failures, and then not asked"
+    );
     assert_eq!(asked.health()[0].state, "open");
     pass(Duration::from_secs(13)).await;
     for state in ["half_open", "up"] {
@@ -259,13 +410,23 @@ async fn a_failing_provider_is_left_alone_until_a_probe_succeeds() {
 async fn a_probe_given_up_makes_room_for_the_next() {
     let mut scripts = vec![Script::error(500, "server_error"); 3];
     scripts.extend([Script::hang_before_headers(), Script::turns_on("lamp")]);
-    let (first, second) = (Endpoint::start(scripts).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let (first, second) = (
+        Endpoint::start(scripts).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
     for _ in 0..2 {
         ask(&asked).await.unwrap();
     }
     pass(Duration::from_secs(13)).await;
-    assert!(tokio::time::timeout(Duration::from_millis(100), ask(&asked)).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), ask(&asked))
+            .await
+            .is_err()
+    );
     assert_eq!(&*ask(&asked).await.unwrap().provider, "first");
 }
 
@@ -288,7 +449,10 @@ async fn an_open_breaker_does_not_silence_the_last_provider() {
 #[tokio::test]
 async fn no_more_calls_at_once_than_allowed() {
     let only = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(50))]).await;
-    let (asked, _) = asking(vec![Settings { concurrency: NonZeroUsize::MIN, ..provider("only", only.url()) }]);
+    let (asked, _) = asking(vec![Settings {
+        concurrency: NonZeroUsize::MIN,
+        ..provider("only", only.url())
+    }]);
     let answers = futures_util::future::join_all((0..5).map(|_| ask(&asked))).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!((only.requests(), only.most_at_once()), (5, 1));
@@ -297,31 +461,56 @@ async fn no_more_calls_at_once_than_allowed() {
 #[tokio::test]
 async fn a_question_given_up_makes_room_for_the_next() {
     let only = Endpoint::start([Script::hang_before_headers(), Script::turns_on("lamp")]).await;
-    let (asked, _) = asking(vec![Settings { concurrency: NonZeroUsize::MIN, ..provider("only", only.url()) }]);
+    let (asked, _) = asking(vec![Settings {
+        concurrency: NonZeroUsize::MIN,
+        ..provider("only", only.url())
+    }]);
     let given_up = tokio::time::timeout(Duration::from_millis(100), ask(&asked)).await;
     assert!(given_up.is_err());
     ask(&asked).await.unwrap();
     let health = &asked.health()[0];
-    assert_eq!((health.in_flight, health.failures), (0, 0), "giving up is not the provider's failure");
+    assert_eq!(
+        (health.in_flight, health.failures),
+        (0, 0),
+        "giving up is not the provider's failure"
+    );
 }
 
 /// As `provider`, but it may be silent for longer than the patience of [`impatient`].
 fn patient(name: &str, base_url: String) -> Settings {
     let s = Duration::from_secs;
-    Settings { timeouts: Timeouts { connect: s(1), first_byte: s(4), between_bytes: s(4), total: s(6) }, ..provider(name, base_url) }
+    Settings {
+        timeouts: Timeouts {
+            connect: s(1),
+            first_byte: s(4),
+            between_bytes: s(4),
+            total: s(6),
+        },
+        ..provider(name, base_url)
+    }
 }
 
 /// Those who are asked; whoever is silent for 200 ms is waited for by the way only.
 fn impatient(providers: Vec<Settings>) -> (Ask, Arc<Tally>) {
     let tally = Arc::<Tally>::default();
-    let settings = AskSettings { providers, patience: Duration::from_millis(200), ..AskSettings::default() };
+    let settings = AskSettings {
+        providers,
+        patience: Duration::from_millis(200),
+        ..AskSettings::default()
+    };
     (Ask::new(settings, Arc::clone(&tally)).unwrap(), tally)
 }
 
 #[tokio::test]
 async fn a_silent_provider_holds_only_the_first_up_and_only_for_a_moment() {
-    let (silent, good) = (Endpoint::start([Script::hang_before_headers()]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = impatient(vec![patient("silent", silent.url()), patient("good", good.url())]);
+    let (silent, good) = (
+        Endpoint::start([Script::hang_before_headers()]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = impatient(vec![
+        patient("silent", silent.url()),
+        patient("good", good.url()),
+    ]);
     let question = |n: u64| {
         let asked = &asked;
         async move {
@@ -334,29 +523,56 @@ async fn a_silent_provider_holds_only_the_first_up_and_only_for_a_moment() {
     let mut times = futures_util::future::join_all((0..50).map(question)).await;
     times.sort_unstable();
     assert!(silent.requests() <= 4, "asked {} times", silent.requests());
-    assert!(times[25] < Duration::from_millis(100), "the median took {:?}", times[25]);
-    assert!(times[49] < Duration::from_millis(1200), "the slowest took {:?}", times[49]);
+    assert!(
+        times[25] < Duration::from_millis(100),
+        "the median took {:?}",
+        times[25]
+    );
+    assert!(
+        times[49] < Duration::from_millis(1200),
+        "the slowest took {:?}",
+        times[49]
+    );
     assert_eq!(asked.health()[0].state, "silent");
 }
 
 #[tokio::test]
 async fn a_slow_model_alone_is_waited_for() {
     let slow = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(800))]).await;
-    let (asked, _) = impatient(vec![Settings { concurrency: NonZeroUsize::MIN, ..patient("slow", slow.url()) }]);
+    let (asked, _) = impatient(vec![Settings {
+        concurrency: NonZeroUsize::MIN,
+        ..patient("slow", slow.url())
+    }]);
     let (one, two) = tokio::join!(ask(&asked), ask(&asked));
     assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
-    assert_eq!((slow.requests(), slow.most_at_once()), (2, 1), "nothing is asked twice, and nothing beside another");
+    assert_eq!(
+        (slow.requests(), slow.most_at_once()),
+        (2, 1),
+        "nothing is asked twice, and nothing beside another"
+    );
 }
 
 #[tokio::test]
 async fn a_model_that_has_shown_to_be_slow_is_given_its_time() {
     let slow = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(600))]).await;
     let quick = Endpoint::start([Script::turns_on("lamp")]).await;
-    let (asked, tally) = impatient(vec![patient("slow", slow.url()), patient("quick", quick.url())]);
+    let (asked, tally) = impatient(vec![
+        patient("slow", slow.url()),
+        patient("quick", quick.url()),
+    ]);
     assert_eq!(&*ask(&asked).await.unwrap().provider, "quick");
     tokio::time::sleep(Duration::from_millis(700)).await;
     let health = &asked.health()[0];
-    assert_eq!((health.state, health.calls, health.failures, health.in_flight), ("up", 1, 0, 0), "the call was let end, and counts for it");
+    assert_eq!(
+        (
+            health.state,
+            health.calls,
+            health.failures,
+            health.in_flight
+        ),
+        ("up", 1, 0, 0),
+        "the call was let end, and counts for it"
+    );
     assert_eq!(&*ask(&asked).await.unwrap().provider, "slow");
     assert_eq!((quick.requests(), count(&tally, "failed_over")), (1, 1));
 }
@@ -365,66 +581,145 @@ async fn a_model_that_has_shown_to_be_slow_is_given_its_time() {
 async fn a_provider_on_trial_holds_nobody_up() {
     let mut scripts = vec![Script::error(500, "server_error"); 3];
     scripts.push(Script::hang_before_headers());
-    let (first, second) = (Endpoint::start(scripts).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = asking(vec![patient("first", first.url()), patient("second", second.url())]);
+    let (first, second) = (
+        Endpoint::start(scripts).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = asking(vec![
+        patient("first", first.url()),
+        patient("second", second.url()),
+    ]);
     for _ in 0..2 {
         ask(&asked).await.unwrap();
     }
     pass(Duration::from_secs(13)).await;
     let begun = Instant::now();
     assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
-    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(1500),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(first.requests(), 4);
 }
 
 #[tokio::test]
 async fn while_all_are_down_they_are_not_stormed() {
-    let (first, second) = (Endpoint::start([Script::error(500, "server_error")]).await, Endpoint::start([Script::error(503, "overloaded")]).await);
-    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let (first, second) = (
+        Endpoint::start([Script::error(500, "server_error")]).await,
+        Endpoint::start([Script::error(503, "overloaded")]).await,
+    );
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
     for _ in 0..100 {
-        assert!(matches!(ask(&asked).await, Err(Refusal::NobodyAnswered { .. })));
+        assert!(matches!(
+            ask(&asked).await,
+            Err(Refusal::NobodyAnswered { .. })
+        ));
     }
     let calls = first.requests() + second.requests();
     let free_of_budget = 2 * 3;
     let budget = 30 + 100 / 5;
     let retries = asked.retries();
-    println!("all down: 100 questions cost {calls} calls, {} of them of the retry budget of {}", retries.spent, retries.most);
-    assert!(calls <= free_of_budget + budget, "100 questions cost {calls} calls");
-    assert!(retries.spent <= retries.most && usize::try_from(retries.most).unwrap() == budget, "{retries:?}");
+    println!(
+        "all down: 100 questions cost {calls} calls, {} of them of the retry budget of {}",
+        retries.spent, retries.most
+    );
+    assert!(
+        calls <= free_of_budget + budget,
+        "100 questions cost {calls} calls"
+    );
+    assert!(
+        retries.spent <= retries.most && usize::try_from(retries.most).unwrap() == budget,
+        "{retries:?}"
+    );
 }
 
 #[tokio::test]
 async fn what_is_known_of_a_provider_outlives_a_reload_that_does_not_change_it() {
     let mut scripts = vec![Script::error(500, "server_error"); 3];
     scripts.push(Script::turns_on("lamp"));
-    let (failing, limited, other) =
-        (Endpoint::start(scripts).await, Endpoint::start([Script::turns_on("lamp")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (failing, limited, other) = (
+        Endpoint::start(scripts).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
     let settings = [
-        Settings { prices: Some(Prices { input: Money(1), cached: Money(1), written: Money(1), output: Money(1) }), ..provider("limited", limited.url()) },
+        Settings {
+            prices: Some(Prices {
+                input: Money(1),
+                cached: Money(1),
+                written: Money(1),
+                output: Money(1),
+            }),
+            ..provider("limited", limited.url())
+        },
         provider("failing", failing.url()),
         provider("other", other.url()),
     ];
-    let settings = settings.map(|one| if one.name == "limited" { Settings { requests_per_minute: NonZeroU32::new(1), ..one } } else { one });
+    let settings = settings.map(|one| {
+        if one.name == "limited" {
+            Settings {
+                requests_per_minute: NonZeroU32::new(1),
+                ..one
+            }
+        } else {
+            one
+        }
+    });
     let (asked, _) = asking(settings.to_vec());
     for expected in ["limited", "other", "other"] {
         assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
     }
     let before = asked.health();
     let reordered = [1, 0, 2].map(|n| settings[n].clone()).to_vec();
-    let again = asked.renewed(AskSettings { providers: reordered, patience: Duration::from_secs(1), ..AskSettings::default() }).unwrap();
+    let again = asked
+        .renewed(AskSettings {
+            providers: reordered,
+            patience: Duration::from_secs(1),
+            ..AskSettings::default()
+        })
+        .unwrap();
     assert_eq!(
-        [1, 0, 2].map(|n| again.health()[n].clone()).to_vec().iter().map(|h| (h.calls, h.failures, h.mean_ms)).collect::<Vec<_>>(),
-        before.iter().map(|h| (h.calls, h.failures, h.mean_ms)).collect::<Vec<_>>()
+        [1, 0, 2]
+            .map(|n| again.health()[n].clone())
+            .to_vec()
+            .iter()
+            .map(|h| (h.calls, h.failures, h.mean_ms))
+            .collect::<Vec<_>>(),
+        before
+            .iter()
+            .map(|h| (h.calls, h.failures, h.mean_ms))
+            .collect::<Vec<_>>()
     );
     assert_eq!(again.health()[0].state, "open");
     assert_eq!(again.retries(), asked.retries());
     assert_eq!(&*ask(&again).await.unwrap().provider, "other");
-    assert_eq!((failing.requests(), limited.requests()), (3, 1), "neither open breaker nor limit is forgotten");
+    assert_eq!(
+        (failing.requests(), limited.requests()),
+        (3, 1),
+        "neither open breaker nor limit is forgotten"
+    );
     // Of what has changed only what was spent is known.
-    let changed = settings.map(|one| Settings { key: Secret::new("sk-another"), ..one });
-    let renewed = again.renewed(AskSettings { providers: changed.to_vec(), ..AskSettings::default() }).unwrap();
+    let changed = settings.map(|one| Settings {
+        key: Secret::new("sk-another"),
+        ..one
+    });
+    let renewed = again
+        .renewed(AskSettings {
+            providers: changed.to_vec(),
+            ..AskSettings::default()
+        })
+        .unwrap();
     renewed.take_over();
-    assert!(renewed.health().iter().all(|health| (health.state, health.calls) == ("up", 0)));
+    assert!(
+        renewed
+            .health()
+            .iter()
+            .all(|health| (health.state, health.calls) == ("up", 0))
+    );
     assert_eq!(renewed.health()[0].spent_today, Some(1.2e-7));
     assert_eq!(&*ask(&renewed).await.unwrap().provider, "limited");
 }
@@ -432,11 +727,21 @@ async fn what_is_known_of_a_provider_outlives_a_reload_that_does_not_change_it()
 #[tokio::test]
 async fn who_asks_for_a_long_pause_is_not_waited_for_while_another_is_ready() {
     let overloaded = Script::error(503, "overloaded").header("retry-after", "2");
-    let (first, second) = (Endpoint::start([overloaded]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let (first, second) = (
+        Endpoint::start([overloaded]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
     let begun = Instant::now();
     assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
-    assert!(begun.elapsed() < Duration::from_secs(1) && first.requests() == 1, "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(1) && first.requests() == 1,
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -447,16 +752,29 @@ async fn the_key_goes_to_the_provider_and_the_phrase_alone_in_its_message() {
     assert_eq!((answer.usage.input, answer.usage.output), (100, 20));
     assert!(only.heads()[0].starts_with("post /v1/chat/completions http/1.1\r\n"));
     assert!(only.heads()[0].contains("authorization: bearer sk-scripted\r\n"));
-    assert_eq!(only.bodies()[0]["messages"][1]["content"], "command: lamp on");
+    assert_eq!(
+        only.bodies()[0]["messages"][1]["content"],
+        "command: lamp on"
+    );
 }
 
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused_at_the_start() {
     let only = Endpoint::start([Script::turns_on("lamp")]).await;
     for base_url in ["", "localhost:8080/v1", "ftp://localhost/v1", "http://"] {
-        let wrong = Settings { base_url: base_url.to_owned(), ..provider("wrong", only.url()) };
-        let settings = AskSettings { providers: vec![wrong], attempts: NonZeroU32::MIN, ..AskSettings::default() };
-        let error = Ask::new(settings, Arc::default()).err().unwrap().to_string();
+        let wrong = Settings {
+            base_url: base_url.to_owned(),
+            ..provider("wrong", only.url())
+        };
+        let settings = AskSettings {
+            providers: vec![wrong],
+            attempts: NonZeroU32::MIN,
+            ..AskSettings::default()
+        };
+        let error = Ask::new(settings, Arc::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.starts_with("provider `wrong`: `base_url`"), "{error}");
     }
     let (nobody, _) = asking(Vec::new());
@@ -468,10 +786,18 @@ async fn the_fastest_is_asked_first_and_a_slow_one_is_tried_again_some_time() {
     let slow = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(300))]).await;
     let quick = Endpoint::start([Script::turns_on("lamp")]).await;
     let providers = vec![patient("slow", slow.url()), patient("quick", quick.url())];
-    let settings = AskSettings { providers, order: Order::Fastest, ..AskSettings::default() };
+    let settings = AskSettings {
+        providers,
+        order: Order::Fastest,
+        ..AskSettings::default()
+    };
     let asked = Ask::new(settings, Arc::default()).unwrap();
     for expected in ["slow", "quick", "quick", "quick"] {
-        assert_eq!(&*ask(&asked).await.unwrap().provider, expected, "each is tried once, then the faster is asked");
+        assert_eq!(
+            &*ask(&asked).await.unwrap().provider,
+            expected,
+            "each is tried once, then the faster is asked"
+        );
     }
     pass(Duration::from_mins(20)).await;
     ask(&asked).await.unwrap();
@@ -482,23 +808,43 @@ async fn the_fastest_is_asked_first_and_a_slow_one_is_tried_again_some_time() {
 
 #[tokio::test]
 async fn those_alike_share_the_work_by_their_weights() {
-    let (one, three) = (Endpoint::start([Script::turns_on("lamp")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let weighed = |name, endpoint: &Endpoint, weight| Settings { weight: NonZeroU32::new(weight), ..provider(name, endpoint.url()) };
+    let (one, three) = (
+        Endpoint::start([Script::turns_on("lamp")]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let weighed = |name, endpoint: &Endpoint, weight| Settings {
+        weight: NonZeroU32::new(weight),
+        ..provider(name, endpoint.url())
+    };
     let (asked, _) = asking(vec![weighed("one", &one, 1), weighed("three", &three, 3)]);
     for _ in 0..200 {
         ask(&asked).await.unwrap();
     }
     assert_eq!(one.requests() + three.requests(), 200);
     // 50 are expected; 25 or 75 are four standard deviations away.
-    assert!((25..=75).contains(&one.requests()), "{} of 200", one.requests());
+    assert!(
+        (25..=75).contains(&one.requests()),
+        "{} of 200",
+        one.requests()
+    );
 }
 
 #[tokio::test]
 async fn few_questions_are_hedged_and_only_late_ones() {
     let mut scripts = vec![Script::turns_on("lamp"); 40];
     scripts.push(Script::turns_on("lamp").after(Duration::from_millis(1500)));
-    let (first, second) = (Endpoint::start(scripts).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let settings = AskSettings { providers: vec![patient("first", first.url()), patient("second", second.url())], hedge: true, ..AskSettings::default() };
+    let (first, second) = (
+        Endpoint::start(scripts).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let settings = AskSettings {
+        providers: vec![
+            patient("first", first.url()),
+            patient("second", second.url()),
+        ],
+        hedge: true,
+        ..AskSettings::default()
+    };
     let asked = Ask::new(settings, Arc::default()).unwrap();
     for _ in 0..40 {
         ask(&asked).await.unwrap();
@@ -506,14 +852,24 @@ async fn few_questions_are_hedged_and_only_late_ones() {
     let before = second.requests();
     let begun = Instant::now();
     ask(&asked).await.unwrap();
-    assert!(begun.elapsed() < Duration::from_millis(1400), "it was not waited for: {:?}", begun.elapsed());
-    assert!(second.requests() - before == 1 && before <= 2, "{before} before");
+    assert!(
+        begun.elapsed() < Duration::from_millis(1400),
+        "it was not waited for: {:?}",
+        begun.elapsed()
+    );
+    assert!(
+        second.requests() - before == 1 && before <= 2,
+        "{before} before"
+    );
 }
 
 #[tokio::test]
 async fn a_provider_that_bears_more_is_given_more_and_one_that_does_not_less() {
     let only = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(20))]).await;
-    let (asked, _) = asking(vec![Settings { concurrency: NonZeroUsize::new(8).unwrap(), ..provider("only", only.url()) }]);
+    let (asked, _) = asking(vec![Settings {
+        concurrency: NonZeroUsize::new(8).unwrap(),
+        ..provider("only", only.url())
+    }]);
     futures_util::future::join_all((0..60).map(|_| ask(&asked))).await;
     assert_eq!((only.most_at_once(), asked.health()[0].concurrency), (8, 8));
     let busy = Endpoint::start([Script::error(503, "overloaded")]).await;
@@ -521,5 +877,9 @@ async fn a_provider_that_bears_more_is_given_more_and_one_that_does_not_less() {
     for _ in 0..4 {
         let _ = ask(&asked).await;
     }
-    assert_eq!((asked.health()[0].concurrency, asked.health()[0].in_flight), (1, 0), "fewer, and never none");
+    assert_eq!(
+        (asked.health()[0].concurrency, asked.health()[0].in_flight),
+        (1, 0),
+        "fewer, and never none"
+    );
 }

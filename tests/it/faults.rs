@@ -58,10 +58,18 @@ const FAULTS: [(&str, Fault); 13] = [
 impl Fault {
     /// How a server of this API shows it; `None` where it cannot.
     fn script(self, api: Api) -> Option<Script> {
-        let gemini = |status, ours, its| if api == Api::Gemini { Script::fault(status, its) } else { Script::fault(status, ours) };
+        let gemini = |status, ours, its| {
+            if api == Api::Gemini {
+                Script::fault(status, its)
+            } else {
+                Script::fault(status, ours)
+            }
+        };
         Some(match self {
             Self::Limited => gemini(429, "rate_limit_exceeded", "RESOURCE_EXHAUSTED"),
-            Self::LimitedFor => gemini(429, "rate_limit_exceeded", "RESOURCE_EXHAUSTED").header("retry-after", "30"),
+            Self::LimitedFor => {
+                gemini(429, "rate_limit_exceeded", "RESOURCE_EXHAUSTED").header("retry-after", "30")
+            }
             Self::Status(status) => gemini(status, "overloaded_error", "UNAVAILABLE"),
             Self::Hang => Script::hang_before_headers(),
             Self::Stall => Script::turns_on("lamp").stalls(),
@@ -72,7 +80,14 @@ impl Fault {
             Self::Refusal if api == Api::Ollama => return None,
             Self::Refusal => Script::refuses(),
             Self::WrongKey if api == Api::Gemini => known(api, "400_bad_key"),
-            Self::WrongKey => Script::fault(401, if api == Api::OpenAi { "invalid_api_key" } else { "authentication_error" }),
+            Self::WrongKey => Script::fault(
+                401,
+                if api == Api::OpenAi {
+                    "invalid_api_key"
+                } else {
+                    "authentication_error"
+                },
+            ),
             Self::NoCredit => match api {
                 Api::OpenAi => known(api, "429_insufficient_quota"),
                 Api::Anthropic => known(api, "402_billing"),
@@ -96,34 +111,82 @@ impl Fault {
 /// An error as the API is known to give it, from the fixtures.
 fn known(api: Api, name: &str) -> Script {
     let folder = APIS.iter().find(|(_, other)| *other == api).unwrap().0;
-    let path = format!("{}/tests/fixtures/provider/{folder}/errors.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/tests/fixtures/provider/{folder}/errors.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
     let errors: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    served(errors.iter().find(|error| error["name"].as_str().unwrap().ends_with(name)).unwrap_or_else(|| panic!("no error `{name}` of {folder}")))
+    served(
+        errors
+            .iter()
+            .find(|error| error["name"].as_str().unwrap().ends_with(name))
+            .unwrap_or_else(|| panic!("no error `{name}` of {folder}")),
+    )
 }
 
 /// An error of the fixtures, as its server would give it.
 fn served(error: &Json) -> Script {
-    let body = error["raw"].as_str().map_or_else(|| error["body"].to_string(), str::to_owned);
-    let script = Script::status(u16::try_from(error["status"].as_u64().unwrap()).unwrap(), body);
+    let body = error["raw"]
+        .as_str()
+        .map_or_else(|| error["body"].to_string(), str::to_owned);
+    let script = Script::status(
+        u16::try_from(error["status"].as_u64().unwrap()).unwrap(),
+        body,
+    );
     let in_seven = httpdate(Duration::from_secs(7));
-    let headers = error["headers"].as_object().unwrap().iter().filter(|(name, _)| *name != "content-type");
-    headers.fold(script, |script, (name, value)| script.header(name, &value.as_str().unwrap().replace("HTTP-DATE+7s", &in_seven)))
+    let headers = error["headers"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| *name != "content-type");
+    headers.fold(script, |script, (name, value)| {
+        script.header(
+            name,
+            &value.as_str().unwrap().replace("HTTP-DATE+7s", &in_seven),
+        )
+    })
 }
 
 /// An RFC 9110 date so far ahead.
 fn httpdate(ahead: Duration) -> String {
-    let output =
-        std::process::Command::new("date").args(["-u", "-d", &format!("+{} sec", ahead.as_secs()), "+%a, %d %b %Y %H:%M:%S GMT"]).env("LC_ALL", "C").output();
-    String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
+    let output = std::process::Command::new("date")
+        .args([
+            "-u",
+            "-d",
+            &format!("+{} sec", ahead.as_secs()),
+            "+%a, %d %b %Y %H:%M:%S GMT",
+        ])
+        .env("LC_ALL", "C")
+        .output();
+    String::from_utf8(output.unwrap().stdout)
+        .unwrap()
+        .trim()
+        .to_owned()
 }
 
 /// A provider of an API with patience for a test, and one after it that always answers.
 fn asking(api: Api, bad: &Endpoint, good: &Endpoint) -> Ask {
     let ms = Duration::from_millis;
-    let timeouts = Timeouts { connect: ms(500), first_byte: ms(1200), between_bytes: ms(600), total: ms(2500) };
-    let first = Settings { api, timeouts, ..provider("first", bad.url_of(api)) };
-    let second = Settings { timeouts, ..provider("second", good.url()) };
-    let settings = AskSettings { providers: vec![first, second], patience: ms(300), ..AskSettings::default() };
+    let timeouts = Timeouts {
+        connect: ms(500),
+        first_byte: ms(1200),
+        between_bytes: ms(600),
+        total: ms(2500),
+    };
+    let first = Settings {
+        api,
+        timeouts,
+        ..provider("first", bad.url_of(api))
+    };
+    let second = Settings {
+        timeouts,
+        ..provider("second", good.url())
+    };
+    let settings = AskSettings {
+        providers: vec![first, second],
+        patience: ms(300),
+        ..AskSettings::default()
+    };
     Ask::new(settings, Arc::default()).unwrap()
 }
 
@@ -138,49 +201,111 @@ struct Row {
     state: &'static str,
 }
 
-async fn row((name, fault): (&'static str, Fault), (api_name, api): (&'static str, Api), in_pieces: bool) -> Option<Row> {
-    let (bad, good) = (Endpoint::start([fault.script(api)?]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+async fn row(
+    (name, fault): (&'static str, Fault),
+    (api_name, api): (&'static str, Api),
+    in_pieces: bool,
+) -> Option<Row> {
+    let (bad, good) = (
+        Endpoint::start([fault.script(api)?]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
     let ask = asking(api, &bad, &good);
     let mut answered = Vec::new();
     for _ in 0..QUESTIONS {
         let begun = Instant::now();
         let said = Arc::<Mutex<Vec<String>>>::default();
         let ear = Arc::clone(&said);
-        let voice = in_pieces.then(|| Arc::new(Voice::new("c1".to_owned(), Box::new(move |piece| ear.lock().unwrap().push(piece.text)))));
-        let who = match ask.first(&prompt(), begun.into_std() + DEADLINE, voice).await {
+        let voice = in_pieces.then(|| {
+            Arc::new(Voice::new(
+                "c1".to_owned(),
+                Box::new(move |piece| ear.lock().unwrap().push(piece.text)),
+            ))
+        });
+        let who = match ask
+            .first(&prompt(), begun.into_std() + DEADLINE, voice)
+            .await
+        {
             Ok(answer) => answer.provider.to_string(),
             Err(Refusal::Declined) => "declined".to_owned(),
             Err(other) => other.to_string(),
         };
-        assert!(said.lock().unwrap().is_empty(), "a deed is not told in pieces");
+        assert!(
+            said.lock().unwrap().is_empty(),
+            "a deed is not told in pieces"
+        );
         answered.push((who, begun.elapsed()));
     }
-    Some(Row { name, api: api_name, fault, in_pieces, answered, calls: bad.requests(), state: ask.health()[0].state })
+    Some(Row {
+        name,
+        api: api_name,
+        fault,
+        in_pieces,
+        answered,
+        calls: bad.requests(),
+        state: ask.health()[0].state,
+    })
 }
 
 #[tokio::test]
 async fn every_fault_of_every_api_is_answered_in_time_by_who_still_lives() {
-    let cells = FAULTS.into_iter().flat_map(|fault| APIS.into_iter().map(move |api| (fault, api)));
-    let cells = cells.flat_map(|(fault, api)| [false, true].map(|in_pieces| row(fault, api, in_pieces)));
+    let cells = FAULTS
+        .into_iter()
+        .flat_map(|fault| APIS.into_iter().map(move |api| (fault, api)));
+    let cells =
+        cells.flat_map(|(fault, api)| [false, true].map(|in_pieces| row(fault, api, in_pieces)));
     // Some at once: one after the other takes minutes, and all together measure the machine.
-    let rows: Vec<Row> = futures_util::stream::iter(cells).buffered(8).filter_map(std::future::ready).collect().await;
-    assert_eq!(rows.len(), 2 * (FAULTS.len() * APIS.len() - 2), "all but the two an Ollama server cannot show");
-    let mut table = format!("{:<24} {:<10} {:<6} {:<28} {:>24} {:>6}  then\n", "fault of the first", "API", "asked", "answered by", "after ms", "calls");
+    let rows: Vec<Row> = futures_util::stream::iter(cells)
+        .buffered(8)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    assert_eq!(
+        rows.len(),
+        2 * (FAULTS.len() * APIS.len() - 2),
+        "all but the two an Ollama server cannot show"
+    );
+    let mut table = format!(
+        "{:<24} {:<10} {:<6} {:<28} {:>24} {:>6}  then\n",
+        "fault of the first", "API", "asked", "answered by", "after ms", "calls"
+    );
     for row in &rows {
         let who: Vec<&str> = row.answered.iter().map(|(who, _)| who.as_str()).collect();
-        let times: Vec<String> = row.answered.iter().map(|(_, took)| took.as_millis().to_string()).collect();
+        let times: Vec<String> = row
+            .answered
+            .iter()
+            .map(|(_, took)| took.as_millis().to_string())
+            .collect();
         let form = if row.in_pieces { "stream" } else { "whole" };
-        writeln!(table, "{:<24} {:<10} {form:<6} {:<28} {:>24} {:>6}  {}", row.name, row.api, who.join(", "), times.join(", "), row.calls, row.state).unwrap();
+        writeln!(
+            table,
+            "{:<24} {:<10} {form:<6} {:<28} {:>24} {:>6}  {}",
+            row.name,
+            row.api,
+            who.join(", "),
+            times.join(", "),
+            row.calls,
+            row.state
+        )
+        .unwrap();
     }
     println!("{table}");
     for row in &rows {
         let name = format!("{} of {}, in pieces: {}", row.name, row.api, row.in_pieces);
-        let expected = if row.fault == Fault::Refusal { "declined" } else { "second" };
+        let expected = if row.fault == Fault::Refusal {
+            "declined"
+        } else {
+            "second"
+        };
         for (who, took) in &row.answered {
             assert_eq!(who, expected, "{name}");
             assert!(*took < DEADLINE, "{name}: {took:?}");
         }
-        assert!((1..=row.fault.most_calls()).contains(&row.calls), "{name}: {} calls", row.calls);
+        assert!(
+            (1..=row.fault.most_calls()).contains(&row.calls),
+            "{name}: {} calls",
+            row.calls
+        );
     }
 }
 
@@ -188,26 +313,54 @@ async fn every_fault_of_every_api_is_answered_in_time_by_who_still_lives() {
 async fn every_known_error_leads_to_the_next_right_step() {
     let mut seen = 0;
     for (folder, api) in APIS.into_iter().chain([("copies", Api::OpenAi)]) {
-        let path = format!("{}/tests/fixtures/provider/{folder}/errors.json", env!("CARGO_MANIFEST_DIR"));
-        let errors: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let path = format!(
+            "{}/tests/fixtures/provider/{folder}/errors.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let errors: Vec<Json> =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         for error in &errors {
             let name = format!("{folder}/{}", error["name"].as_str().unwrap());
-            let (bad, good) = (Endpoint::start([served(error)]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+            let (bad, good) = (
+                Endpoint::start([served(error)]).await,
+                Endpoint::start([Script::turns_on("lamp")]).await,
+            );
             let ask = asking(api, &bad, &good);
-            let answer = ask.first(&prompt(), Instant::now().into_std() + DEADLINE, None).await;
+            let answer = ask
+                .first(&prompt(), Instant::now().into_std() + DEADLINE, None)
+                .await;
             let (health, wait) = (&ask.health()[0], error["wait_s"].as_f64());
             let by = answer.as_ref().map(|answer| &*answer.provider);
             match error["act"].as_str().unwrap() {
                 // Where it wants a long pause the other is asked first.
-                "retry_same" => assert_eq!((by.ok(), bad.requests()), (Some("second"), if wait.is_some() { 1 } else { 2 }), "{name}"),
-                "cool_key_failover" => assert_eq!((by.ok(), bad.requests(), health.failures), (Some("second"), 1, 1), "{name}"),
-                "dead_key" => assert_eq!((by.ok(), bad.requests(), health.state), (Some("second"), 1, "out"), "{name}"),
-                "fatal_request" => assert_eq!((answer.is_err(), bad.requests(), good.requests()), (true, 1, 0), "{name}"),
+                "retry_same" => assert_eq!(
+                    (by.ok(), bad.requests()),
+                    (Some("second"), if wait.is_some() { 1 } else { 2 }),
+                    "{name}"
+                ),
+                "cool_key_failover" => assert_eq!(
+                    (by.ok(), bad.requests(), health.failures),
+                    (Some("second"), 1, 1),
+                    "{name}"
+                ),
+                "dead_key" => assert_eq!(
+                    (by.ok(), bad.requests(), health.state),
+                    (Some("second"), 1, "out"),
+                    "{name}"
+                ),
+                "fatal_request" => assert_eq!(
+                    (answer.is_err(), bad.requests(), good.requests()),
+                    (true, 1, 0),
+                    "{name}"
+                ),
                 other => panic!("{name}: {other}"),
             }
             if let Some(wait) = wait.filter(|wait| *wait > 1.0) {
                 let told = health.retry_after.unwrap_or_else(|| panic!("{name} rests"));
-                assert!((told - wait).abs() <= wait * 0.1 + 1.0, "{name}: rests for {told} s, was told {wait} s");
+                assert!(
+                    (told - wait).abs() <= wait * 0.1 + 1.0,
+                    "{name}: rests for {told} s, was told {wait} s"
+                );
             }
             seen += 1;
         }

@@ -18,7 +18,10 @@ fn announcements() -> Vec<(String, String)> {
     for (path, messages) in fixtures() {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         for (topic, payload) in messages {
-            let (topic, payload) = (topic.replace("/n1/", &format!("/{name}/")), serde_json::from_str::<Json>(&payload).unwrap());
+            let (topic, payload) = (
+                topic.replace("/n1/", &format!("/{name}/")),
+                serde_json::from_str::<Json>(&payload).unwrap(),
+            );
             match (all.iter_mut().find(|(known, _)| *known == topic), payload) {
                 // A bridge's list is one message.
                 (Some((_, Json::Array(list))), Json::Array(more)) => list.extend(more),
@@ -26,7 +29,9 @@ fn announcements() -> Vec<(String, String)> {
             }
         }
     }
-    all.into_iter().map(|(topic, payload)| (topic, payload.to_string())).collect()
+    all.into_iter()
+        .map(|(topic, payload)| (topic, payload.to_string()))
+        .collect()
 }
 
 async fn announce(broker: &Broker) {
@@ -38,12 +43,22 @@ async fn announce(broker: &Broker) {
 
 async fn home(place: &Place, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
-    command.arg("home").args(arguments).arg("--config").arg(place.config()).env_clear().kill_on_drop(true);
+    command
+        .arg("home")
+        .args(arguments)
+        .arg("--config")
+        .arg(place.config())
+        .env_clear()
+        .kill_on_drop(true);
     command.output().await.unwrap()
 }
 
 fn said(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
@@ -56,17 +71,28 @@ async fn devices(place: &Place) -> Vec<Json> {
 async fn every_sentence_it_proposes_is_understood_by_the_daemon() {
     let broker = Broker::mosquitto().await;
     announce(&broker).await;
-    let mut stage: Stage = Scene::new().home("[area.hall]\n[device.lamp]\nkind = \"light\"\narea = \"hall\"\n").start_with(broker).await;
+    let mut stage: Stage = Scene::new()
+        .home("[area.hall]\n[device.lamp]\nkind = \"light\"\narea = \"hall\"\n")
+        .start_with(broker)
+        .await;
     let devices = devices(&stage.place).await;
     assert!(devices.len() > 40, "{}", devices.len());
     let (mut tried, mut properties) = (0, 0);
     for device in &devices {
         for property in device["properties"].as_array().unwrap() {
             properties += 1;
-            let Some(sentence) = property["say"].as_str() else { continue };
+            let Some(sentence) = property["say"].as_str() else {
+                continue;
+            };
             tried += 1;
             let id = format!("try-{tried}");
-            stage.listener.publish("sayso/command/test", json!({"text": sentence, "id": id, "dry_run": true}).to_string()).await;
+            stage
+                .listener
+                .publish(
+                    "sayso/command/test",
+                    json!({"text": sentence, "id": id, "dry_run": true}).to_string(),
+                )
+                .await;
             let reply = stage.reply_to(&id).await;
             let outcome = reply["outcome"].as_str().unwrap();
             let fits = match property["risk"].as_str().unwrap() {
@@ -75,7 +101,11 @@ async fn every_sentence_it_proposes_is_understood_by_the_daemon() {
             };
             assert!(fits && reply["via"] == "local", "{sentence}: {reply}");
             for action in reply["actions"].as_array().unwrap() {
-                assert_eq!((&action["device"], &action["property"]), (&device["id"], &property["property"]), "{sentence}");
+                assert_eq!(
+                    (&action["device"], &action["property"]),
+                    (&device["id"], &property["property"]),
+                    "{sentence}"
+                );
             }
         }
     }
@@ -94,17 +124,45 @@ fn alone(mut device: Json) -> String {
 #[tokio::test]
 async fn all_announced_at_once_is_the_home_of_each() {
     let whole = snapshot(&home_of(&registry_of(&announcements())));
-    let found: Vec<String> = whole.as_array().unwrap().iter().cloned().map(alone).collect();
-    let mut wanted: Vec<String> = fixtures().iter().flat_map(|(path, _)| expected(path)).map(alone).collect();
+    let found: Vec<String> = whole
+        .as_array()
+        .unwrap()
+        .iter()
+        .cloned()
+        .map(alone)
+        .collect();
+    let mut wanted: Vec<String> = fixtures()
+        .iter()
+        .flat_map(|(path, _)| expected(path))
+        .map(alone)
+        .collect();
     let mut strange = found.clone();
-    strange.retain(|device| wanted.iter().position(|other| other == device).map(|at| wanted.remove(at)).is_none());
-    assert!(wanted.is_empty() && strange.is_empty(), "missing: {wanted:#?}\nnot expected: {strange:#?}");
+    strange.retain(|device| {
+        wanted
+            .iter()
+            .position(|other| other == device)
+            .map(|at| wanted.remove(at))
+            .is_none()
+    });
+    assert!(
+        wanted.is_empty() && strange.is_empty(),
+        "missing: {wanted:#?}\nnot expected: {strange:#?}"
+    );
 
     let broker = Broker::mosquitto().await;
     announce(&broker).await;
     let place = Scene::new().home("").place(broker.port());
-    let told: Vec<Json> = devices(&place).await.into_iter().map(|mut device| device["id"].take()).collect();
-    let known: Vec<Json> = whole.as_array().unwrap().iter().map(|device| device["id"].clone()).collect();
+    let told: Vec<Json> = devices(&place)
+        .await
+        .into_iter()
+        .map(|mut device| device["id"].take())
+        .collect();
+    let known: Vec<Json> = whole
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|device| device["id"].clone())
+        .collect();
     assert_eq!(told, known);
 }
 
@@ -113,8 +171,12 @@ async fn it_tells_what_is_known_and_from_where() {
     let broker = Broker::mosquitto().await;
     announce(&broker).await;
     let mut early = Listener::connect(broker.port());
-    early.publish_retained("zigbee2mqtt/Desk lamp", json!({"state": "ON"}).to_string()).await;
-    early.publish_retained("homeassistant/switch/broken/config", "{".to_owned()).await;
+    early
+        .publish_retained("zigbee2mqtt/Desk lamp", json!({"state": "ON"}).to_string())
+        .await;
+    early
+        .publish_retained("homeassistant/switch/broken/config", "{".to_owned())
+        .await;
     let place = Scene::new().home("[device.lamp]\nkind = \"light\"\n[device.desk_lamp]\nkind = \"light\"\naliases = [\"bookworm\"]\n").place(broker.port());
     let text = said(&home(&place, &[]).await);
     for part in [
@@ -132,7 +194,10 @@ async fn it_tells_what_is_known_and_from_where() {
         assert!(text.contains(part), "{part}\n{text}");
     }
     let some = said(&home(&place, &["bookworm"]).await);
-    assert!(some.contains("Desk lamp") && !some.contains("Blind"), "{some}");
+    assert!(
+        some.contains("Desk lamp") && !some.contains("Blind"),
+        "{some}"
+    );
     let none = home(&place, &["nobody"]).await;
     assert_eq!(none.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&none.stderr).contains("no device and no area is called that"));
@@ -151,15 +216,36 @@ async fn the_home_file_it_writes_loads_and_gives_the_same_identifiers() {
         let mut all: Vec<String> = devices
             .iter()
             .map(|d| {
-                let properties: Vec<&Json> = d["properties"].as_array().unwrap().iter().map(|p| &p["property"]).collect();
-                json!([d["id"], d["name"], d["aliases"], d["area"], d["kind"], d["class"], properties, d["properties"][0]["command_topics"]]).to_string()
+                let properties: Vec<&Json> = d["properties"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|p| &p["property"])
+                    .collect();
+                json!([
+                    d["id"],
+                    d["name"],
+                    d["aliases"],
+                    d["area"],
+                    d["kind"],
+                    d["class"],
+                    properties,
+                    d["properties"][0]["command_topics"]
+                ])
+                .to_string()
             })
             .collect();
         all.sort();
         all
     };
     assert_eq!(known(&found), known(&declared));
-    assert!(declared.iter().all(|device| device["from"].as_str().unwrap().starts_with("home.toml and ")), "{written}");
+    assert!(
+        declared.iter().all(|device| device["from"]
+            .as_str()
+            .unwrap()
+            .starts_with("home.toml and ")),
+        "{written}"
+    );
 }
 
 #[tokio::test]
@@ -168,5 +254,9 @@ async fn without_a_broker_it_says_what_to_do() {
     let output = home(&place, &[]).await;
     assert_eq!(output.status.code(), Some(75));
     let complaint = String::from_utf8(output.stderr).unwrap();
-    assert!(complaint.contains("cannot reach the broker at 127.0.0.1:1") && complaint.contains("is it running"), "{complaint}");
+    assert!(
+        complaint.contains("cannot reach the broker at 127.0.0.1:1")
+            && complaint.contains("is it running"),
+        "{complaint}"
+    );
 }

@@ -55,40 +55,100 @@ fn hear(lines: &[&str]) -> Vec<Json> {
         fs::write(&path, text).unwrap();
         path
     };
-    let config = file("sayso.toml", "[mqtt]\nhost = \"localhost\"\n[local]\nlanguage = \"xx\"\n");
+    let config = file(
+        "sayso.toml",
+        "[mqtt]\nhost = \"localhost\"\n[local]\nlanguage = \"xx\"\n",
+    );
     let (home, state) = (file("home.toml", HOME), file("state.json", STATE));
     let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
-    command.args(["try", "--local-only", "--config"]).arg(config).arg("--home").arg(home).arg("--state").arg(state).args(lines);
+    command
+        .args(["try", "--local-only", "--config"])
+        .arg(config)
+        .arg("--home")
+        .arg(home)
+        .arg("--state")
+        .arg(state)
+        .args(lines);
     let output = command.env_clear().stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// `stehlampe power set "on"; ..`
 fn actions(reply: &Json) -> String {
-    let one = |a: &Json| format!("{} {} {} {}", a["device"].as_str().unwrap(), a["property"].as_str().unwrap(), a["op"].as_str().unwrap(), a["value"]);
-    reply["actions"].as_array().unwrap().iter().map(one).collect::<Vec<_>>().join("; ")
+    let one = |a: &Json| {
+        format!(
+            "{} {} {} {}",
+            a["device"].as_str().unwrap(),
+            a["property"].as_str().unwrap(),
+            a["op"].as_str().unwrap(),
+            a["value"]
+        )
+    };
+    reply["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(one)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[test]
 fn sentences_of_another_build_are_read() {
     let expected = [
-        ("Mach bitte das Küchenlicht an", r#"kuechenlicht power set "on""#),
-        ("mach das kuechenlicht aus", r#"kuechenlicht power set "off""#),
-        ("schalte das Licht in der Küche aus", r#"kuechenlicht power set "off""#),
+        (
+            "Mach bitte das Küchenlicht an",
+            r#"kuechenlicht power set "on""#,
+        ),
+        (
+            "mach das kuechenlicht aus",
+            r#"kuechenlicht power set "off""#,
+        ),
+        (
+            "schalte das Licht in der Küche aus",
+            r#"kuechenlicht power set "off""#,
+        ),
         ("Kannst du das Rollo öffnen?", "rollo position set 100"),
         ("mach das rollo zu", "rollo position set 0"),
         ("fahr das küchenrollo hoch", "rollo position set 100"),
-        ("stell die heizung auf 21,5 grad", "heizung temperature set 21.5"),
-        ("stell die Wohnzimmertemperatur auf einundzwanzig grad", "heizung temperature set 21"),
-        ("stell die heizung auf heizen", r#"heizung hvac_mode set "heat""#),
+        (
+            "stell die heizung auf 21,5 grad",
+            "heizung temperature set 21.5",
+        ),
+        (
+            "stell die Wohnzimmertemperatur auf einundzwanzig grad",
+            "heizung temperature set 21",
+        ),
+        (
+            "stell die heizung auf heizen",
+            r#"heizung hvac_mode set "heat""#,
+        ),
         ("mach die stehlampe rot", r#"stehlampe color set "red""#),
-        ("mach die stehlampe heller", "stehlampe brightness increase null"),
-        ("mach alle lichter ausser in der küche aus", r#"lampe_salon power set "off"; stehlampe power set "off"; wand power set "off""#),
-        ("allume la lumière de la kueche", r#"kuechenlicht power set "on""#),
+        (
+            "mach die stehlampe heller",
+            "stehlampe brightness increase null",
+        ),
+        (
+            "mach alle lichter ausser in der küche aus",
+            r#"lampe_salon power set "off"; stehlampe power set "off"; wand power set "off""#,
+        ),
+        (
+            "allume la lumière de la kueche",
+            r#"kuechenlicht power set "on""#,
+        ),
         ("allume la lampe du salon", r#"lampe_salon power set "on""#),
-        ("allume la lumière d'entree", r#"lampe_salon power set "on""#),
+        (
+            "allume la lumière d'entree",
+            r#"lampe_salon power set "on""#,
+        ),
         ("mach die stehlampe nicht an", ""),
     ];
     for ((text, wanted), reply) in expected.iter().zip(hear(&expected.map(|(text, _)| text))) {
@@ -103,9 +163,18 @@ fn the_answer_is_in_the_language_of_the_command() {
     let expected = [
         ("ist das küchenlicht an?", "Ja, Küchenlicht ist an."),
         ("ist das Rollo offen", "Nein, Rollo ist geschlossen."),
-        ("welche lichter sind an", "An: Küchenlicht. Von Wandleuchte und Lampe Salon weiss ich nichts."),
-        ("wie viele lichter sind aus", "1 von 2: Stehlampe. Von Wandleuchte und Lampe Salon weiss ich nichts."),
-        ("mach die wandleuchte heller", "Wandleuchte: mehr Helligkeit."),
+        (
+            "welche lichter sind an",
+            "An: Küchenlicht. Von Wandleuchte und Lampe Salon weiss ich nichts.",
+        ),
+        (
+            "wie viele lichter sind aus",
+            "1 von 2: Stehlampe. Von Wandleuchte und Lampe Salon weiss ich nichts.",
+        ),
+        (
+            "mach die wandleuchte heller",
+            "Wandleuchte: mehr Helligkeit.",
+        ),
         ("erzähl mir was", "Das habe ich nicht verstanden."),
     ];
     for ((text, wanted), reply) in expected.iter().zip(hear(&expected.map(|(text, _)| text))) {

@@ -23,40 +23,79 @@ static LOCAL: LazyLock<Local> = LazyLock::new(|| Local::new(&Settings::default()
 
 fn home(name: &str) -> Arc<Home> {
     let file = folder().join("homes").join(name).with_extension("toml");
-    let place = Place { config: None, home: Some(file), needs: Needs::Home, ..Place::default() };
+    let place = Place {
+        config: None,
+        home: Some(file),
+        needs: Needs::Home,
+        ..Place::default()
+    };
     let config = Config::load(&place).unwrap_or_else(|faults| panic!("{name}: {faults}"));
     config.home
 }
 
 fn book(language: &str) -> Vec<Line> {
     let text = fs::read_to_string(folder().join(language).with_extension("jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
 }
 
 #[test]
 fn why_nothing_was_done_is_said_in_every_language() {
-    let forms = |language: &str| LOCAL.speech(&Phrase::new("x", None, Some(language))).refused.clone();
+    let forms = |language: &str| {
+        LOCAL
+            .speech(&Phrase::new("x", None, Some(language)))
+            .refused
+            .clone()
+    };
     let english = forms("en");
     for refusal in [
-        Refusal::OverBudget { retry_after: Duration::from_secs(3601) },
-        Refusal::NobodyAnswered { why: "away".to_owned(), retry_after: Some(Duration::from_secs(7)) },
-        Refusal::NobodyAnswered { why: "away".to_owned(), retry_after: None },
+        Refusal::OverBudget {
+            retry_after: Duration::from_secs(3601),
+        },
+        Refusal::NobodyAnswered {
+            why: "away".to_owned(),
+            retry_after: Some(Duration::from_secs(7)),
+        },
+        Refusal::NobodyAnswered {
+            why: "away".to_owned(),
+            retry_after: None,
+        },
         Refusal::Declined,
     ] {
-        assert_eq!(refusal.sentence_as(&english[refusal.form()]), refusal.sentence(), "{refusal:?}");
+        assert_eq!(
+            refusal.sentence_as(&english[refusal.form()]),
+            refusal.sentence(),
+            "{refusal:?}"
+        );
     }
     for language in LANGUAGES {
         let forms = forms(language);
-        assert_eq!(forms.keys().collect::<Vec<_>>(), english.keys().collect::<Vec<_>>(), "{language}");
-        assert!(forms.iter().all(|(name, form)| form != &english[name]), "{language}");
-        let spent = Refusal::OverBudget { retry_after: Duration::from_secs(3601) };
-        assert!(spent.sentence_as(&forms[spent.form()]).contains(" 2 "), "two hours");
+        assert_eq!(
+            forms.keys().collect::<Vec<_>>(),
+            english.keys().collect::<Vec<_>>(),
+            "{language}"
+        );
+        assert!(
+            forms.iter().all(|(name, form)| form != &english[name]),
+            "{language}"
+        );
+        let spent = Refusal::OverBudget {
+            retry_after: Duration::from_secs(3601),
+        };
+        assert!(
+            spent.sentence_as(&forms[spent.form()]).contains(" 2 "),
+            "two hours"
+        );
     }
 }
 
 /// How one language is read: the verdicts, of what may be read while the words are gathered and of what is kept aside.
 fn score(language: &str) -> [BTreeMap<(bool, Verdict), usize>; 2] {
-    let homes: BTreeMap<&str, Arc<Home>> = [language, "mixed"].into_iter().map(|name| (name, home(name))).collect();
+    let homes: BTreeMap<&str, Arc<Home>> = [language, "mixed"]
+        .into_iter()
+        .map(|name| (name, home(name)))
+        .collect();
     let mut scores = [BTreeMap::new(), BTreeMap::new()];
     for (i, line) in book(language).iter().enumerate() {
         let phrase = Phrase::new(&line.text, line.area.as_deref(), Some(language));
@@ -64,10 +103,18 @@ fn score(language: &str) -> [BTreeMap<(bool, Verdict), usize>; 2] {
         let verdict = judge(&line.expect, draft.as_ref());
         let aside = i % ASIDE == ASIDE - 1;
         let acts = !matches!(&line.expect, Expected::Word(word) if word == "silent");
-        *scores[usize::from(aside)].entry((acts, verdict)).or_default() += 1;
+        *scores[usize::from(aside)]
+            .entry((acts, verdict))
+            .or_default() += 1;
         if verdict != Verdict::Exact {
-            let got = draft.map_or_else(|| "nothing".to_owned(), |d| d.question.unwrap_or_else(|| sorted(&d.actions).join(" ")));
-            println!("{language} {verdict:?}: {:?} ({:?})\n    wanted {:?}\n    got {got}", line.text, line.area, line.expect);
+            let got = draft.map_or_else(
+                || "nothing".to_owned(),
+                |d| d.question.unwrap_or_else(|| sorted(&d.actions).join(" ")),
+            );
+            println!(
+                "{language} {verdict:?}: {:?} ({:?})\n    wanted {:?}\n    got {got}",
+                line.text, line.area, line.expect
+            );
         }
     }
     scores
@@ -80,13 +127,21 @@ fn every_language_is_read_as_its_people_mean_it() {
         let mut all = [0, 0];
         for (part, score) in ["read", "kept aside"].into_iter().zip(score(language)) {
             let of = |acts, verdict| score.get(&(acts, verdict)).copied().unwrap_or(0);
-            let (lines, silent): (usize, usize) = (score.values().sum(), score.iter().filter(|((acts, _), _)| !acts).map(|(_, n)| n).sum());
+            let (lines, silent): (usize, usize) = (
+                score.values().sum(),
+                score
+                    .iter()
+                    .filter(|((acts, _), _)| !acts)
+                    .map(|(_, n)| n)
+                    .sum(),
+            );
             let exact = of(true, Verdict::Exact) + of(false, Verdict::Exact);
             let wrong = of(true, Verdict::Wrong) + of(false, Verdict::Wrong);
             let (acting, acted) = (lines - silent, of(true, Verdict::Exact));
             println!(
                 "{language}, {part}: {exact} of {lines} exact ({:.1} %), {wrong} wrong; of {acting} that act {acted}, of {silent} that must not {} silent",
-                100.0 * f64::from(u32::try_from(exact).unwrap()) / f64::from(u32::try_from(lines).unwrap()),
+                100.0 * f64::from(u32::try_from(exact).unwrap())
+                    / f64::from(u32::try_from(lines).unwrap()),
                 of(false, Verdict::Exact),
             );
             if wrong > 0 || of(false, Verdict::Exact) < silent || acted * 10 < acting * 9 {
@@ -94,30 +149,55 @@ fn every_language_is_read_as_its_people_mean_it() {
             }
             all = [all[0] + lines, all[1] + silent];
         }
-        assert!(all[0] >= 150 && all[1] >= 50, "{language}: the phrasebook has shrunk to {all:?}");
+        assert!(
+            all[0] >= 150 && all[1] >= 50,
+            "{language}: the phrasebook has shrunk to {all:?}"
+        );
     }
-    assert!(faults.is_empty(), "not read well enough: {}", faults.join("; "));
+    assert!(
+        faults.is_empty(),
+        "not read well enough: {}",
+        faults.join("; ")
+    );
 }
 
 #[test]
 fn what_only_sounds_like_a_command_is_left_alone() {
     for language in LANGUAGES {
         let home = home(language);
-        let text = fs::read_to_string(folder().join("silent").join(language).with_extension("txt")).unwrap();
-        let drafted = |line: &&str| LOCAL.draft(&Phrase::new(line, None, Some(language)), &home).is_some();
+        let text = fs::read_to_string(folder().join("silent").join(language).with_extension("txt"))
+            .unwrap();
+        let drafted = |line: &&str| {
+            LOCAL
+                .draft(&Phrase::new(line, None, Some(language)), &home)
+                .is_some()
+        };
         let obeyed: Vec<&str> = text.lines().filter(drafted).collect();
-        println!("{language}: {} lines that only sound like a command", text.lines().count());
-        assert!(text.lines().count() >= 60 && obeyed.is_empty(), "{language}: {obeyed:?}");
+        println!(
+            "{language}: {} lines that only sound like a command",
+            text.lines().count()
+        );
+        assert!(
+            text.lines().count() >= 60 && obeyed.is_empty(),
+            "{language}: {obeyed:?}"
+        );
     }
 }
 
 #[test]
 fn every_language_has_its_yes_and_its_no() {
     let consents = |language, text| LOCAL.consents(&Phrase::new(text, None, Some(language)));
-    for (language, yes, no) in
-        [("de", "Ja, bitte!", "lieber nicht"), ("es", "Sí", "No, gracias."), ("fr", "Vas-y !", "non merci"), ("nl", "Ja, doe maar", "laat maar")]
-    {
-        assert_eq!((consents(language, yes), consents(language, no)), (Some(true), Some(false)), "{language}");
+    for (language, yes, no) in [
+        ("de", "Ja, bitte!", "lieber nicht"),
+        ("es", "Sí", "No, gracias."),
+        ("fr", "Vas-y !", "non merci"),
+        ("nl", "Ja, doe maar", "laat maar"),
+    ] {
+        assert_eq!(
+            (consents(language, yes), consents(language, no)),
+            (Some(true), Some(false)),
+            "{language}"
+        );
         assert_eq!(consents(language, "123"), None, "{language}");
     }
 }

@@ -32,8 +32,15 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// The rooms a file names after `crate::`, wherever it does so.
 fn imports(text: &str) -> impl Iterator<Item = String> {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    code.flat_map(|line| line.split("crate::").skip(1)).map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| line.split("crate::").skip(1))
+        .map(|rest| {
+            rest.chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect()
+        })
 }
 
 #[test]
@@ -41,16 +48,28 @@ fn no_arrow_climbs() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&source, &mut files);
-    assert!(files.len() > 20, "found only {} files below {}", files.len(), source.display());
+    assert!(
+        files.len() > 20,
+        "found only {} files below {}",
+        files.len(),
+        source.display()
+    );
     let mut climbs = Vec::new();
     for file in &files {
         let inside = file.strip_prefix(&source).unwrap();
-        let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let first = inside
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_str()
+            .unwrap();
         let room = first.trim_end_matches(".rs");
         if matches!(room, "lib" | "main") {
             continue;
         }
-        let here = floor(room).unwrap_or_else(|| panic!("{room} is on no floor: add it to the plan"));
+        let here =
+            floor(room).unwrap_or_else(|| panic!("{room} is on no floor: add it to the plan"));
         for imported in imports(&fs::read_to_string(file).unwrap()) {
             if imported == room || imported.is_empty() {
                 continue;
@@ -61,5 +80,9 @@ fn no_arrow_climbs() {
             }
         }
     }
-    assert!(climbs.is_empty(), "these arrows climb, or lead to a room of the same floor:\n{}", climbs.join("\n"));
+    assert!(
+        climbs.is_empty(),
+        "these arrows climb, or lead to a room of the same floor:\n{}",
+        climbs.join("\n")
+    );
 }

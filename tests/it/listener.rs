@@ -54,20 +54,32 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn connect(port: u16) -> Self {
-        Self::with(MqttOptions::new(format!("listener-{:08x}", rand::random::<u32>()), "127.0.0.1", port))
+        Self::with(MqttOptions::new(
+            format!("listener-{:08x}", rand::random::<u32>()),
+            "127.0.0.1",
+            port,
+        ))
     }
 
     /// With a login.
     pub(crate) fn connect_as(port: u16, username: &str, password: &str) -> Self {
-        let mut options = MqttOptions::new(format!("listener-{:08x}", rand::random::<u32>()), "127.0.0.1", port);
+        let mut options = MqttOptions::new(
+            format!("listener-{:08x}", rand::random::<u32>()),
+            "127.0.0.1",
+            port,
+        );
         options.set_credentials(username, password);
         Self::with(options)
     }
 
     fn with(mut options: MqttOptions) -> Self {
-        options.set_max_packet_size(Some(8 << 20)).set_outgoing_inflight_upper_limit(100);
+        options
+            .set_max_packet_size(Some(8 << 20))
+            .set_outgoing_inflight_upper_limit(100);
         // What is said while the broker restarts is heard after it.
-        options.set_clean_start(false).set_session_expiry_interval(Some(600));
+        options
+            .set_clean_start(false)
+            .set_session_expiry_interval(Some(600));
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         options.set_network_options(network);
@@ -79,35 +91,63 @@ impl Listener {
             loop {
                 match events.poll().await {
                     Ok(Event::Incoming(Packet::Publish(p))) => {
-                        let correlation = p.properties.and_then(|props| props.correlation_data).map(|data| data.to_vec());
+                        let correlation = p
+                            .properties
+                            .and_then(|props| props.correlation_data)
+                            .map(|data| data.to_vec());
                         let topic = String::from_utf8_lossy(&p.topic).into_owned();
-                        heard.messages.lock().unwrap().push(Message { topic, payload: p.payload, correlation, dup: p.dup, taken: false });
+                        heard.messages.lock().unwrap().push(Message {
+                            topic,
+                            payload: p.payload,
+                            correlation,
+                            dup: p.dup,
+                            taken: false,
+                        });
                     }
                     Ok(Event::Incoming(Packet::ConnAck(ack))) if !ack.session_present => {
                         for filter in heard.filters.lock().unwrap().iter() {
                             again.try_subscribe(filter, QoS::AtLeastOnce).unwrap();
                         }
                     }
-                    Ok(Event::Incoming(Packet::SubAck(_))) => *heard.subscribed.lock().unwrap() += 1,
-                    Ok(Event::Incoming(Packet::PubAck(_))) => *heard.acknowledged.lock().unwrap() += 1,
+                    Ok(Event::Incoming(Packet::SubAck(_))) => {
+                        *heard.subscribed.lock().unwrap() += 1
+                    }
+                    Ok(Event::Incoming(Packet::PubAck(_))) => {
+                        *heard.acknowledged.lock().unwrap() += 1
+                    }
                     Ok(_) => continue,
                     Err(_) => sleep(Duration::from_millis(20)).await,
                 }
                 heard.changed.notify_waiters();
             }
         });
-        Self { client, log, marks: 0, _tasks: tasks }
+        Self {
+            client,
+            log,
+            marks: 0,
+            _tasks: tasks,
+        }
     }
 
     pub(crate) async fn subscribe(&mut self, filter: &str) {
-        self.client.subscribe(filter, QoS::AtLeastOnce).await.unwrap();
+        self.client
+            .subscribe(filter, QoS::AtLeastOnce)
+            .await
+            .unwrap();
         self.log.filters.lock().unwrap().push(filter.to_owned());
         let wanted = *self.log.subscribed.lock().unwrap() + 1;
-        self.until(PATIENCE, |log| (*log.subscribed.lock().unwrap() >= wanted).then_some(())).await.expect("subscribed");
+        self.until(PATIENCE, |log| {
+            (*log.subscribed.lock().unwrap() >= wanted).then_some(())
+        })
+        .await
+        .expect("subscribed");
     }
 
     pub(crate) async fn publish(&mut self, topic: &str, payload: impl Into<Bytes>) {
-        self.client.publish(topic, QoS::AtLeastOnce, false, payload).await.unwrap();
+        self.client
+            .publish(topic, QoS::AtLeastOnce, false, payload)
+            .await
+            .unwrap();
     }
 
     /// Publishes, and again until the broker has acknowledged it. Gives how often.
@@ -115,7 +155,13 @@ impl Listener {
         for times in 1.. {
             let before = *self.log.acknowledged.lock().unwrap();
             self.publish(topic, payload.to_owned()).await;
-            if self.until(Duration::from_secs(1), |log| (*log.acknowledged.lock().unwrap() > before).then_some(())).await.is_some() {
+            if self
+                .until(Duration::from_secs(1), |log| {
+                    (*log.acknowledged.lock().unwrap() > before).then_some(())
+                })
+                .await
+                .is_some()
+            {
                 return times;
             }
         }
@@ -123,18 +169,36 @@ impl Listener {
     }
 
     pub(crate) async fn publish_retained(&mut self, topic: &str, payload: impl Into<Bytes>) {
-        self.client.publish(topic, QoS::AtLeastOnce, true, payload).await.unwrap();
+        self.client
+            .publish(topic, QoS::AtLeastOnce, true, payload)
+            .await
+            .unwrap();
         self.settle().await;
     }
 
     /// Publishes with a response topic and correlation data.
-    pub(crate) async fn request(&mut self, topic: &str, payload: &str, response: &str, correlation: &[u8]) {
+    pub(crate) async fn request(
+        &mut self,
+        topic: &str,
+        payload: &str,
+        response: &str,
+        correlation: &[u8],
+    ) {
         let properties = PublishProperties {
             response_topic: Some(response.to_owned()),
             correlation_data: Some(Bytes::copy_from_slice(correlation)),
             ..PublishProperties::default()
         };
-        self.client.publish_with_properties(topic, QoS::AtLeastOnce, false, payload.to_owned(), properties).await.unwrap();
+        self.client
+            .publish_with_properties(
+                topic,
+                QoS::AtLeastOnce,
+                false,
+                payload.to_owned(),
+                properties,
+            )
+            .await
+            .unwrap();
     }
 
     async fn until<T>(&self, within: Duration, found: impl Fn(&Log) -> Option<T>) -> Option<T> {
@@ -152,7 +216,11 @@ impl Listener {
     }
 
     /// The first message like this that was not taken before; takes it.
-    pub(crate) async fn wait_for(&self, is_it: impl Fn(&Message) -> bool, within: Duration) -> Option<Message> {
+    pub(crate) async fn wait_for(
+        &self,
+        is_it: impl Fn(&Message) -> bool,
+        within: Duration,
+    ) -> Option<Message> {
         self.until(within, |log| {
             let mut messages = log.messages.lock().unwrap();
             let found = messages.iter_mut().find(|m| !m.taken && is_it(m))?;
@@ -163,15 +231,38 @@ impl Listener {
     }
 
     /// Waits until the newest message on `topic` is like this: what was so before does not count.
-    pub(crate) async fn comes_to(&self, topic: &str, is_it: impl Fn(&Message) -> bool, within: Duration) -> bool {
-        let newest = |log: &Log| log.messages.lock().unwrap().iter().rfind(|m| m.topic == topic).is_some_and(&is_it);
-        self.until(within, |log| newest(log).then_some(())).await.is_some()
+    pub(crate) async fn comes_to(
+        &self,
+        topic: &str,
+        is_it: impl Fn(&Message) -> bool,
+        within: Duration,
+    ) -> bool {
+        let newest = |log: &Log| {
+            log.messages
+                .lock()
+                .unwrap()
+                .iter()
+                .rfind(|m| m.topic == topic)
+                .is_some_and(&is_it)
+        };
+        self.until(within, |log| newest(log).then_some(()))
+            .await
+            .is_some()
     }
 
     pub(crate) async fn expect(&self, topic: &str, within: Duration) -> Message {
         let found = self.wait_for(|m| m.topic == topic, within).await;
         found.unwrap_or_else(|| {
-            unreachable!("nothing on {topic}; heard {:?}", self.log.messages.lock().unwrap().iter().map(|m| (&m.topic, m.text())).collect::<Vec<_>>())
+            unreachable!(
+                "nothing on {topic}; heard {:?}",
+                self.log
+                    .messages
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .map(|m| (&m.topic, m.text()))
+                    .collect::<Vec<_>>()
+            )
         })
     }
 
@@ -187,7 +278,11 @@ impl Listener {
     }
 
     pub(crate) async fn count(&mut self, topic: &str) -> usize {
-        self.heard().await.iter().filter(|m| m.topic == topic).count()
+        self.heard()
+            .await
+            .iter()
+            .filter(|m| m.topic == topic)
+            .count()
     }
 
     async fn settle(&mut self) {
@@ -195,6 +290,8 @@ impl Listener {
         let mark = format!("listener/mark/{:08x}/{}", rand::random::<u32>(), self.marks);
         self.subscribe(&mark).await;
         self.publish(&mark, "").await;
-        self.wait_for(|m| m.topic == mark, PATIENCE).await.expect("the mark comes back");
+        self.wait_for(|m| m.topic == mark, PATIENCE)
+            .await
+            .expect("the mark comes back");
     }
 }

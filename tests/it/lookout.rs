@@ -53,14 +53,24 @@ async fn looked(looks: &AtomicUsize, times: usize) {
         pass(Duration::from_secs(1)).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("{} of {times} free questions", looks.load(Ordering::Relaxed));
+    panic!(
+        "{} of {times} free questions",
+        looks.load(Ordering::Relaxed)
+    );
 }
 
 #[tokio::test]
 async fn a_server_of_ones_own_is_looked_after_only_while_it_is_away_and_no_command_pays() {
     for api in [Api::OpenAi, Api::Ollama] {
-        let ((own, how, looks), other) = (own_server().await, Endpoint::start([Script::turns_on("lamp")]).await);
-        let looked_after = Settings { api, probe: true, ..provider("own", own.url_of(api)) };
+        let ((own, how, looks), other) = (
+            own_server().await,
+            Endpoint::start([Script::turns_on("lamp")]).await,
+        );
+        let looked_after = Settings {
+            api,
+            probe: true,
+            ..provider("own", own.url_of(api))
+        };
         let (asked, _) = asking(vec![looked_after, provider("other", other.url())]);
         let asked = Arc::new(asked);
         let mut lookout = JoinSet::new();
@@ -71,36 +81,71 @@ async fn a_server_of_ones_own_is_looked_after_only_while_it_is_away_and_no_comma
         assert_eq!(&*ask(&asked).await.unwrap().provider, "own");
         pass(Duration::from_hours(1)).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
-        assert_eq!(looks.load(Ordering::Relaxed), 0, "while it answers it is left alone");
+        assert_eq!(
+            looks.load(Ordering::Relaxed),
+            0,
+            "while it answers it is left alone"
+        );
         how.store(AWAY, Ordering::Relaxed);
         while asked.health()[0].state != "open" {
             assert_eq!(&*ask(&asked).await.unwrap().provider, "other");
         }
         looked(&looks, 5).await;
         let paid = own.requests() - looks.load(Ordering::Relaxed);
-        assert_eq!(asked.health()[0].state, "open", "long past the breaker's own time");
+        assert_eq!(
+            asked.health()[0].state,
+            "open",
+            "long past the breaker's own time"
+        );
         assert_eq!(&*ask(&asked).await.unwrap().provider, "other");
-        assert_eq!(own.requests() - looks.load(Ordering::Relaxed), paid, "no command asks a server known to be away");
+        assert_eq!(
+            own.requests() - looks.load(Ordering::Relaxed),
+            paid,
+            "no command asks a server known to be away"
+        );
         how.store(WELL, Ordering::Relaxed);
         let before = looks.load(Ordering::Relaxed);
         looked(&looks, before + 1).await;
         stands(&asked, "half_open").await;
         for state in ["half_open", "up"] {
-            assert_eq!(&*ask(&asked).await.unwrap().provider, "own", "the first command after the free question is answered");
+            assert_eq!(
+                &*ask(&asked).await.unwrap().provider,
+                "own",
+                "the first command after the free question is answered"
+            );
             assert_eq!(asked.health()[0].state, state);
         }
         pass(Duration::from_hours(1)).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(looks.load(Ordering::Relaxed), before + 1);
-        let path = if api == Api::Ollama { "get /api/tags http" } else { "get /v1/models http" };
-        assert_eq!(own.heads().iter().filter(|head| head.starts_with(path)).count(), before + 1);
+        let path = if api == Api::Ollama {
+            "get /api/tags http"
+        } else {
+            "get /v1/models http"
+        };
+        assert_eq!(
+            own.heads()
+                .iter()
+                .filter(|head| head.starts_with(path))
+                .count(),
+            before + 1
+        );
     }
 }
 
 #[tokio::test]
 async fn a_server_that_is_there_and_fails_is_not_taken_for_mended() {
-    let ((own, how, looks), other) = (own_server().await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = asking(vec![Settings { probe: true, ..provider("own", own.url()) }, provider("other", other.url())]);
+    let ((own, how, looks), other) = (
+        own_server().await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = asking(vec![
+        Settings {
+            probe: true,
+            ..provider("own", own.url())
+        },
+        provider("other", other.url()),
+    ]);
     how.store(ILL, Ordering::Relaxed);
     for _ in 0..2 {
         ask(&asked).await.unwrap();
@@ -116,29 +161,58 @@ async fn a_server_that_is_there_and_fails_is_not_taken_for_mended() {
     assert_eq!(asked.health()[0].state, "open");
     pass(Duration::from_mins(10)).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!((looks.load(Ordering::Relaxed), own.requests()), (1, 4), "one look, and then its breaker alone says when");
+    assert_eq!(
+        (looks.load(Ordering::Relaxed), own.requests()),
+        (1, 4),
+        "one look, and then its breaker alone says when"
+    );
 }
 
 #[tokio::test]
 async fn the_daemon_shows_who_is_away_and_who_is_back_before_a_command_tells() {
-    let ((own, how, _), other) = (own_server().await, Endpoint::start([Script::turns_on("radio")]).await);
+    let ((own, how, _), other) = (
+        own_server().await,
+        Endpoint::start([Script::turns_on("radio")]).await,
+    );
     let mut stage = Scene::new().endpoint(&own).endpoint(&other).start().await;
     how.store(AWAY, Ordering::Relaxed);
     for n in 0..2 {
-        assert_eq!(stage.say(&format!("some music number {n}")).await["via"], "model2");
+        assert_eq!(
+            stage.say(&format!("some music number {n}")).await["via"],
+            "model2"
+        );
     }
-    let shows = |state: &'static str| move |m: &crate::listener::Message| m.topic == "sayso/health" && m.json()["providers"][0]["state"] == state;
-    let health = stage.listener.wait_for(shows("open"), PATIENCE).await.expect("health tells that it is away").json();
+    let shows = |state: &'static str| {
+        move |m: &crate::listener::Message| {
+            m.topic == "sayso/health" && m.json()["providers"][0]["state"] == state
+        }
+    };
+    let health = stage
+        .listener
+        .wait_for(shows("open"), PATIENCE)
+        .await
+        .expect("health tells that it is away")
+        .json();
     assert_eq!(health["providers"][0]["failures"], 3, "{health}");
     // Long enough that the first free question finds it away.
     tokio::time::sleep(Duration::from_secs(3)).await;
     how.store(WELL, Ordering::Relaxed);
     stage.daemon.says("provider is there again", PATIENCE).await;
-    stage.listener.wait_for(shows("half_open"), PATIENCE).await.expect("health tells that it is back");
+    stage
+        .listener
+        .wait_for(shows("half_open"), PATIENCE)
+        .await
+        .expect("health tells that it is back");
     let reply = stage.say("some music to end with").await;
     assert_ne!(reply["via"], "model2", "{reply}");
     let log = stage.daemon.log();
-    println!("{}", log.lines().filter(|line| line.contains("provider=")).collect::<Vec<_>>().join("\n"));
+    println!(
+        "{}",
+        log.lines()
+            .filter(|line| line.contains("provider="))
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
     for because in ["it is the first in order", "the one before failed"] {
         assert!(log.contains(&format!("because=\"{because}\"")), "{log}");
     }

@@ -7,7 +7,9 @@ use crate::scene::PATIENCE;
 
 /// One whose only device is a sayso with the other prefix.
 async fn sayso(port: u16, prefix: &str, other: &str) -> (Place, Daemon) {
-    let config = format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nclient_id = \"{prefix}\"\nprefix = \"{prefix}\"\n");
+    let config = format!(
+        "[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nclient_id = \"{prefix}\"\nprefix = \"{prefix}\"\n"
+    );
     let home = format!(
         "[device.pump]\nkind = \"pump\"\n[device.pump.property.flow]\nrange = [0, 40]\ncommand_topic = \"{other}/command/{prefix}\"\ncommand_template = \"set the pump flow to {{{{ value }}}}\"\n"
     );
@@ -25,10 +27,27 @@ async fn what_goes_round_between_two_saysos_ends_with_a_reason() {
     listener.subscribe("+/reply/+").await;
     let (_one, log) = sayso(broker.port(), "one", "two").await;
     let _two = sayso(broker.port(), "two", "one").await;
-    listener.publish("one/command/test", "set the pump flow to 7").await;
-    let told = listener.wait_for(|m| m.json()["why"] == "malformed", PATIENCE).await;
-    let told = told.unwrap_or_else(|| unreachable!("it goes on:\n{}", log.log())).json();
-    assert!(told["speech"].as_str().unwrap().contains("gone through sayso 4 times"), "{told}");
-    let said = listener.heard().await.iter().filter(|m| m.topic.contains("/command/")).count();
+    listener
+        .publish("one/command/test", "set the pump flow to 7")
+        .await;
+    let told = listener
+        .wait_for(|m| m.json()["why"] == "malformed", PATIENCE)
+        .await;
+    let told = told
+        .unwrap_or_else(|| unreachable!("it goes on:\n{}", log.log()))
+        .json();
+    assert!(
+        told["speech"]
+            .as_str()
+            .unwrap()
+            .contains("gone through sayso 4 times"),
+        "{told}"
+    );
+    let said = listener
+        .heard()
+        .await
+        .iter()
+        .filter(|m| m.topic.contains("/command/"))
+        .count();
     assert_eq!(said, 5, "once by us, four times by one of them");
 }

@@ -1,5 +1,10 @@
 //! One binary for all end-to-end tests: real broker, real store, real HTTP on loopback.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that cannot go on should say where, and one that is skipped, why")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on should say where, and one that is skipped, why"
+)]
 
 mod aimock;
 mod announced;

@@ -88,27 +88,64 @@ fn device(line: DeviceLine) -> Device {
     device.area = line.area.as_deref().map(slug);
     device.class = line.class;
     device.capabilities.extend(line.more.iter().map(property));
-    device.capabilities.extend(line.readings.iter().map(|name| Capability { settable: false, ..property(name) }));
-    device.capabilities.extend(line.choices.into_iter().map(|(name, options)| property(&name).taking(Takes::Choice(options))));
-    device.capabilities.extend(line.flags.iter().map(|name| property(name).taking(Takes::Boolean)));
+    device
+        .capabilities
+        .extend(line.readings.iter().map(|name| Capability {
+            settable: false,
+            ..property(name)
+        }));
+    device.capabilities.extend(
+        line.choices
+            .into_iter()
+            .map(|(name, options)| property(&name).taking(Takes::Choice(options))),
+    );
+    device.capabilities.extend(
+        line.flags
+            .iter()
+            .map(|name| property(name).taking(Takes::Boolean)),
+    );
     let numbers = line.numbers.into_iter();
-    device.capabilities.extend(numbers.map(|(name, (min, max, unit))| property(&name).taking(Takes::Number { min, max, step: None, unit })));
+    device
+        .capabilities
+        .extend(numbers.map(|(name, (min, max, unit))| {
+            property(&name).taking(Takes::Number {
+                min,
+                max,
+                step: None,
+                unit,
+            })
+        }));
     device.guard_entrances();
     device
 }
 
 static HOMES: LazyLock<BTreeMap<String, Home>> = LazyLock::new(homes);
 static BOOK: LazyLock<Vec<Line>> = LazyLock::new(read_book);
-static LOCAL: LazyLock<Vec<(&str, Local)>> = LazyLock::new(|| HOMES.keys().map(|name| (name.as_str(), local())).collect());
+static LOCAL: LazyLock<Vec<(&str, Local)>> =
+    LazyLock::new(|| HOMES.keys().map(|name| (name.as_str(), local())).collect());
 
 fn homes() -> BTreeMap<String, Home> {
     let text = fs::read_to_string(folder().join("homes.json")).unwrap();
     let files: BTreeMap<String, HomeFile> = serde_json::from_str(&text).unwrap();
-    let area = |a: AreaLine| Area { id: slug(&a.id), name: a.name, aliases: a.aliases, floor: a.floor };
-    let home = |file: HomeFile| {
-        Home::new(file.areas.into_iter().map(area).collect(), file.devices.into_iter().map(device).collect(), Rights::default(), "sayso").unwrap()
+    let area = |a: AreaLine| Area {
+        id: slug(&a.id),
+        name: a.name,
+        aliases: a.aliases,
+        floor: a.floor,
     };
-    files.into_iter().map(|(name, file)| (name, home(file))).collect()
+    let home = |file: HomeFile| {
+        Home::new(
+            file.areas.into_iter().map(area).collect(),
+            file.devices.into_iter().map(device).collect(),
+            Rights::default(),
+            "sayso",
+        )
+        .unwrap()
+    };
+    files
+        .into_iter()
+        .map(|(name, file)| (name, home(file)))
+        .collect()
 }
 
 fn local() -> Local {
@@ -117,7 +154,10 @@ fn local() -> Local {
 
 /// The actions in an order that does not depend on how they were said.
 pub(crate) fn sorted(actions: &[Action]) -> Vec<String> {
-    let mut lines: Vec<String> = actions.iter().map(|a| serde_json::to_string(a).unwrap()).collect();
+    let mut lines: Vec<String> = actions
+        .iter()
+        .map(|a| serde_json::to_string(a).unwrap())
+        .collect();
     lines.sort();
     lines
 }
@@ -142,14 +182,18 @@ pub(crate) fn judge(expect: &Expected, draft: Option<&Draft>) -> Verdict {
             }
         }
         (Expected::Actions(_), Some(draft)) if draft.question.is_some() => Verdict::Asked,
-        (Expected::Actions(actions), Some(draft)) if sorted(actions) == sorted(&draft.actions) => Verdict::Exact,
+        (Expected::Actions(actions), Some(draft)) if sorted(actions) == sorted(&draft.actions) => {
+            Verdict::Exact
+        }
         _ => Verdict::Wrong,
     }
 }
 
 fn read_book() -> Vec<Line> {
     let text = fs::read_to_string(folder().join("en.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
 }
 
 #[test]
@@ -158,7 +202,10 @@ fn the_phrasebook_is_read_as_people_mean_it() {
     let mut tally: BTreeMap<(&str, Verdict), usize> = BTreeMap::new();
     let mut misread = Vec::new();
     for line in book {
-        let draft = local.draft(&Phrase::new(&line.text, line.area.as_deref(), None), &homes[&line.home]);
+        let draft = local.draft(
+            &Phrase::new(&line.text, line.area.as_deref(), None),
+            &homes[&line.home],
+        );
         let verdict = judge(&line.expect, draft.as_ref());
         let category = match &line.expect {
             Expected::Actions(_) => "act",
@@ -167,16 +214,37 @@ fn the_phrasebook_is_read_as_people_mean_it() {
         };
         *tally.entry((category, verdict)).or_default() += 1;
         if verdict != Verdict::Exact {
-            let got = draft.map_or_else(|| "nothing".to_owned(), |d| d.question.unwrap_or_else(|| sorted(&d.actions).join(" ")));
-            misread.push(format!("{verdict:?}: {:?} in {} ({:?})\n    wanted {:?}\n    got {got}", line.text, line.home, line.area, line.expect));
+            let got = draft.map_or_else(
+                || "nothing".to_owned(),
+                |d| d.question.unwrap_or_else(|| sorted(&d.actions).join(" ")),
+            );
+            misread.push(format!(
+                "{verdict:?}: {:?} in {} ({:?})\n    wanted {:?}\n    got {got}",
+                line.text, line.home, line.area, line.expect
+            ));
         }
     }
     for ((category, verdict), count) in &tally {
         println!("{category}: {count} {verdict:?}");
     }
-    let of = |category| tally.iter().filter(|((c, _), _)| *c == category).map(|(_, n)| n).sum::<usize>();
-    assert!(of("act") >= 300 && of("be silent") >= 120 && of("ask") >= 15, "the phrasebook has shrunk: {tally:?}");
-    assert!(misread.is_empty(), "{} of {} misread:\n{}", misread.len(), book.len(), misread.join("\n"));
+    let of = |category| {
+        tally
+            .iter()
+            .filter(|((c, _), _)| *c == category)
+            .map(|(_, n)| n)
+            .sum::<usize>()
+    };
+    assert!(
+        of("act") >= 300 && of("be silent") >= 120 && of("ask") >= 15,
+        "the phrasebook has shrunk: {tally:?}"
+    );
+    assert!(
+        misread.is_empty(),
+        "{} of {} misread:\n{}",
+        misread.len(),
+        book.len(),
+        misread.join("\n")
+    );
 }
 
 #[test]
@@ -184,10 +252,17 @@ fn what_is_drafted_names_only_what_the_devices_have() {
     let local = local();
     for line in &*BOOK {
         let home = &HOMES[&line.home];
-        let Some(draft) = local.draft(&Phrase::new(&line.text, line.area.as_deref(), None), home) else { continue };
+        let Some(draft) = local.draft(&Phrase::new(&line.text, line.area.as_deref(), None), home)
+        else {
+            continue;
+        };
         for action in draft.actions {
             let device = home.device(&action.device).unwrap();
-            assert!(device.can(&action.property).is_some(), "{}: {action:?}", line.text);
+            assert!(
+                device.can(&action.property).is_some(),
+                "{}: {action:?}",
+                line.text
+            );
         }
     }
 }
@@ -195,7 +270,14 @@ fn what_is_drafted_names_only_what_the_devices_have() {
 #[test]
 fn a_phrase_in_a_language_that_is_not_there_is_left_alone() {
     let homes = homes();
-    let said = |language| local().draft(&Phrase::new("turn on the sofa lamp", None, Some(language)), &homes["flat"]).is_some();
+    let said = |language| {
+        local()
+            .draft(
+                &Phrase::new("turn on the sofa lamp", None, Some(language)),
+                &homes["flat"],
+            )
+            .is_some()
+    };
     assert!(said("en") && said("en-GB"));
     assert!(!said("xx"));
 }
@@ -204,13 +286,34 @@ fn a_phrase_in_a_language_that_is_not_there_is_left_alone() {
 fn a_yes_and_a_no_are_told_from_everything_else() {
     let local = local();
     let consents = |text| local.consents(&Phrase::new(text, None, None));
-    for yes in ["yes", "Yes, please!", "go ahead", "OK", "do it", "sure, go ahead"] {
+    for yes in [
+        "yes",
+        "Yes, please!",
+        "go ahead",
+        "OK",
+        "do it",
+        "sure, go ahead",
+    ] {
         assert_eq!(consents(yes), Some(true), "{yes}");
     }
-    for no in ["no", "No.", "cancel", "never mind", "don't do it", "no, thanks"] {
+    for no in [
+        "no",
+        "No.",
+        "cancel",
+        "never mind",
+        "don't do it",
+        "no, thanks",
+    ] {
         assert_eq!(consents(no), Some(false), "{no}");
     }
-    for neither in ["", "turn on the lamp", "yes and no", "yesterday", "no lamp", "yes turn it on"] {
+    for neither in [
+        "",
+        "turn on the lamp",
+        "yes and no",
+        "yesterday",
+        "no lamp",
+        "yes turn it on",
+    ] {
         assert_eq!(consents(neither), None, "{neither}");
     }
 }
@@ -218,16 +321,39 @@ fn a_yes_and_a_no_are_told_from_everything_else() {
 #[test]
 fn a_language_file_in_the_folder_takes_the_place_of_the_built_in_one() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { folder: Some(folder.path().to_owned()), ..Settings::default() };
-    let built_in = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/language/en.toml")).unwrap();
-    fs::write(folder.path().join("en.toml"), built_in.replace("toggle = [\"toggle\"", "toggle = [\"zap\"")).unwrap();
+    let settings = Settings {
+        folder: Some(folder.path().to_owned()),
+        ..Settings::default()
+    };
+    let built_in =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/language/en.toml"))
+            .unwrap();
+    fs::write(
+        folder.path().join("en.toml"),
+        built_in.replace("toggle = [\"toggle\"", "toggle = [\"zap\""),
+    )
+    .unwrap();
     let homes = homes();
     let zap = Phrase::new("zap the sofa lamp", None, None);
     assert!(local().draft(&zap, &homes["flat"]).is_none());
-    assert!(Local::new(&settings).unwrap().draft(&zap, &homes["flat"]).is_some());
+    assert!(
+        Local::new(&settings)
+            .unwrap()
+            .draft(&zap, &homes["flat"])
+            .is_some()
+    );
     fs::write(folder.path().join("en.toml"), "words = 3").unwrap();
-    assert!(Local::new(&settings).unwrap_err().to_string().contains("en.toml"));
-    let unknown = Local::new(&Settings { language: "xx".to_owned(), ..Settings::default() }).unwrap_err();
+    assert!(
+        Local::new(&settings)
+            .unwrap_err()
+            .to_string()
+            .contains("en.toml")
+    );
+    let unknown = Local::new(&Settings {
+        language: "xx".to_owned(),
+        ..Settings::default()
+    })
+    .unwrap_err();
     assert!(unknown.to_string().contains("xx"));
 }
 

@@ -60,24 +60,54 @@ fn slug(text: &str) -> Slug {
 }
 
 fn reading(property: &str, min: f64, max: f64, unit: &str) -> Capability {
-    let takes = Takes::Number { min, max, step: None, unit: unit.to_owned() };
-    Capability { settable: false, takes, ..Capability::standard(Property::from(property)) }
+    let takes = Takes::Number {
+        min,
+        max,
+        step: None,
+        unit: unit.to_owned(),
+    };
+    Capability {
+        settable: false,
+        takes,
+        ..Capability::standard(Property::from(property))
+    }
 }
 
 /// A device as the announcements of a gateway make it: named by area and thing, its capabilities those of its model.
 fn device(area: &str, (thing, kind, class): (&str, &str, Option<&str>), n: usize) -> Device {
     let name = format!("{area} {thing}");
-    let mut device = Device { area: Some(slug(area)), class: class.map(str::to_owned), ..Device::new(slug(&name), Kind::new(slug(kind))) };
+    let mut device = Device {
+        area: Some(slug(area)),
+        class: class.map(str::to_owned),
+        ..Device::new(slug(&name), Kind::new(slug(kind)))
+    };
     device.name = name;
     match (kind, thing) {
-        ("light", "strip") => device.capabilities.push(Capability::standard(Property::Color)),
+        ("light", "strip") => device
+            .capabilities
+            .push(Capability::standard(Property::Color)),
         ("light", "floor lamp") => {
-            let takes = Takes::Number { min: 2202.0, max: 4000.0, step: None, unit: "K".to_owned() };
-            device.capabilities.push(Capability::standard(Property::ColorTemp).taking(takes));
+            let takes = Takes::Number {
+                min: 2202.0,
+                max: 4000.0,
+                step: None,
+                unit: "K".to_owned(),
+            };
+            device
+                .capabilities
+                .push(Capability::standard(Property::ColorTemp).taking(takes));
         }
-        ("sensor", _) => device.capabilities = vec![reading("temperature", -20.0, 60.0, "°C"), reading("humidity", 0.0, 100.0, "%")],
+        ("sensor", _) => {
+            device.capabilities = vec![
+                reading("temperature", -20.0, 60.0, "°C"),
+                reading("humidity", 0.0, 100.0, "%"),
+            ]
+        }
         ("binary_sensor", _) => {
-            let flag = Capability { settable: false, ..Capability::standard(Property::from(thing)).taking(Takes::Boolean) };
+            let flag = Capability {
+                settable: false,
+                ..Capability::standard(Property::from(thing)).taking(Takes::Boolean)
+            };
             device.capabilities = vec![flag];
         }
         _ => {}
@@ -91,14 +121,28 @@ fn device(area: &str, (thing, kind, class): (&str, &str, Option<&str>), n: usize
 
 /// A house of 300 devices in 20 areas.
 fn large(rights: Rights) -> Home {
-    let areas = AREAS.iter().map(|(name, floor)| Area { id: slug(name), name: (*name).to_owned(), aliases: Vec::new(), floor: Some((*floor).to_owned()) });
-    let devices = AREAS.iter().flat_map(|(area, _)| THINGS.iter().map(move |thing| (*area, *thing)));
-    let devices = devices.enumerate().map(|(n, (area, thing))| device(area, thing, n)).collect();
+    let areas = AREAS.iter().map(|(name, floor)| Area {
+        id: slug(name),
+        name: (*name).to_owned(),
+        aliases: Vec::new(),
+        floor: Some((*floor).to_owned()),
+    });
+    let devices = AREAS
+        .iter()
+        .flat_map(|(area, _)| THINGS.iter().map(move |thing| (*area, *thing)));
+    let devices = devices
+        .enumerate()
+        .map(|(n, (area, thing))| device(area, thing, n))
+        .collect();
     Home::new(areas.collect(), devices, rights, "sayso").unwrap()
 }
 
 fn asked(home: &Home, source: &str) -> Prompt {
-    Composer::default().compose(&Phrase::new("make the living room cosy", None, None), home, source)
+    Composer::default().compose(
+        &Phrase::new("make the living room cosy", None, None),
+        home,
+        source,
+    )
 }
 
 /// As many as the router reckons with: 3.5 bytes to a token.
@@ -111,24 +155,63 @@ fn costs(prompt: &Prompt, api: Api, id: &str) -> (Money, Money) {
     let prices = model::prices(api, id).unwrap();
     let prefix = tokens(prompt.prefix.len() + prompt.schema.to_string().len());
     // Three actions of some 28 tokens, and the object around them.
-    let usage = Usage { input: prefix + tokens(prompt.phrase.len()), output: 100, ..Usage::default() };
-    (cost(Usage { written: prefix, ..usage }, &prices), cost(Usage { cached: prefix, ..usage }, &prices))
+    let usage = Usage {
+        input: prefix + tokens(prompt.phrase.len()),
+        output: 100,
+        ..Usage::default()
+    };
+    (
+        cost(
+            Usage {
+                written: prefix,
+                ..usage
+            },
+            &prices,
+        ),
+        cost(
+            Usage {
+                cached: prefix,
+                ..usage
+            },
+            &prices,
+        ),
+    )
 }
 
 #[test]
 fn a_home_of_300_devices_fits_and_costs_little() {
-    let small =
-        Home::new(Vec::new(), vec![device("Kitchen", THINGS[0], 1)].into_iter().map(|d| Device { area: None, ..d }).collect(), Rights::default(), "sayso");
+    let small = Home::new(
+        Vec::new(),
+        vec![device("Kitchen", THINGS[0], 1)]
+            .into_iter()
+            .map(|d| Device { area: None, ..d })
+            .collect(),
+        Rights::default(),
+        "sayso",
+    );
     let (small, large) = (small.unwrap(), large(Rights::default()));
     assert_eq!(large.devices().len(), 300);
-    println!("{:<22} {:>10} {:>10}  {:<24} {:>11} {:>11}", "home", "bytes", "tokens ~", "model", "cold", "cached");
+    println!(
+        "{:<22} {:>10} {:>10}  {:<24} {:>11} {:>11}",
+        "home", "bytes", "tokens ~", "model", "cold", "cached"
+    );
     for (name, home) in [("1 device", &small), ("300 devices", &large)] {
         let prompt = asked(home, "panel");
         let bytes = prompt.prefix.len();
-        for (api, id) in [(Api::OpenAi, "gpt-6-luna"), (Api::Anthropic, "claude-haiku-5-5"), (Api::Gemini, "gemini-3.5-flash-lite")] {
+        for (api, id) in [
+            (Api::OpenAi, "gpt-6-luna"),
+            (Api::Anthropic, "claude-haiku-5-5"),
+            (Api::Gemini, "gemini-3.5-flash-lite"),
+        ] {
             let (cold, cached) = costs(&prompt, api, id);
-            println!("{name:<22} {bytes:>10} {:>10}  {id:<24} {cold:>11} {cached:>11}", tokens(bytes));
-            assert!(cached < Money::dollars(0.001), "a thousand commands for a dollar, at the most");
+            println!(
+                "{name:<22} {bytes:>10} {:>10}  {id:<24} {cold:>11} {cached:>11}",
+                tokens(bytes)
+            );
+            assert!(
+                cached < Money::dollars(0.001),
+                "a thousand commands for a dollar, at the most"
+            );
         }
     }
     let bytes = asked(&large, "panel").prefix.len();
@@ -139,7 +222,11 @@ fn a_home_of_300_devices_fits_and_costs_little() {
 fn every_device_of_a_large_home_is_in_its_prompt() {
     let home = large(Rights::default());
     let prompt = asked(&home, "panel");
-    let ids: HashSet<&str> = prompt.prefix.lines().filter_map(|line| line.split(' ').next()).collect();
+    let ids: HashSet<&str> = prompt
+        .prefix
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
     for device in home.devices() {
         assert!(ids.contains(device.id.as_str()), "{}", device.id);
     }
@@ -147,9 +234,19 @@ fn every_device_of_a_large_home_is_in_its_prompt() {
 
 #[test]
 fn a_source_that_may_little_asks_for_little() {
-    let rules = Rules { allow: vec![Selector::parse("area:nursery").unwrap()], deny: Vec::new() };
-    let home = large(Rights { by_source: [("tablet".to_owned(), rules)].into() });
+    let rules = Rules {
+        allow: vec![Selector::parse("area:nursery").unwrap()],
+        deny: Vec::new(),
+    };
+    let home = large(Rights {
+        by_source: [("tablet".to_owned(), rules)].into(),
+    });
     let (all, slice) = (asked(&home, "panel"), asked(&home, "tablet"));
-    assert!(slice.prefix.len() * 2 < all.prefix.len(), "{} of {} bytes", slice.prefix.len(), all.prefix.len());
+    assert!(
+        slice.prefix.len() * 2 < all.prefix.len(),
+        "{} of {} bytes",
+        slice.prefix.len(),
+        all.prefix.len()
+    );
     assert!(slice.prefix.contains("nursery_strip") && !slice.prefix.contains("garage_strip"));
 }

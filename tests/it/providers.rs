@@ -23,15 +23,29 @@ fn provider(name: &str, api: &str, url: &str) -> String {
 
 /// A folder whose broker and home are no use: they are not asked for here.
 fn place(providers: &[String]) -> Place {
-    let place = Place::new(&format!("[mqtt]\nport = 0\npassword_file = \"absent\"\n{}", providers.concat()), "this is no home");
+    let place = Place::new(
+        &format!(
+            "[mqtt]\nport = 0\npassword_file = \"absent\"\n{}",
+            providers.concat()
+        ),
+        "this is no home",
+    );
     std::fs::write(place.path().join("key"), "sk-test-0123456789\n").unwrap();
     place
 }
 
 async fn run(place: &Place, arguments: &[&str]) -> Output {
     let mut command = tokio::process::Command::from(place.sayso());
-    command.arg("providers").args(arguments).arg("--config").arg(place.config()).stdin(Stdio::null());
-    tokio::time::timeout(Duration::from_secs(30), command.output()).await.unwrap().unwrap()
+    command
+        .arg("providers")
+        .args(arguments)
+        .arg("--config")
+        .arg(place.config())
+        .stdin(Stdio::null());
+    tokio::time::timeout(Duration::from_secs(30), command.output())
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 fn printed(output: &Output) -> String {
@@ -69,8 +83,10 @@ async fn a_model_of_each_api_that_serves_is_told_with_what_it_takes() {
     let mut tables = Vec::new();
     for (api, body) in answers() {
         let script = Script::status(200, body.to_string()).after(Duration::from_millis(20));
-        let script =
-            script.header("x-ratelimit-limit-requests", "60").header("x-ratelimit-remaining-requests", "59").header("x-ratelimit-reset-requests", "1s");
+        let script = script
+            .header("x-ratelimit-limit-requests", "60")
+            .header("x-ratelimit-remaining-requests", "59")
+            .header("x-ratelimit-reset-requests", "1s");
         let endpoint = Endpoint::start([script]).await;
         tables.push(provider(api, api, &endpoint.url()));
         endpoints.push(endpoint);
@@ -78,42 +94,99 @@ async fn a_model_of_each_api_that_serves_is_told_with_what_it_takes() {
     let place = place(&tables);
     let output = run(&place, &[]).await;
     let text = printed(&output);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(text.matches("✓ key accepted; first byte after").count(), 4, "{text}");
-    assert!(text.contains("1000 tokens in, 600 of them cached, 20 out: $0.000056"), "{text}");
-    assert!(text.contains("20 out: price unknown, set `prices`") && text.contains("out: free"), "{text}");
-    assert!(text.contains("left: 59 of 60 requests, all again in 1000 ms"), "{text}");
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(
+        text.matches("✓ key accepted; first byte after").count(),
+        4,
+        "{text}"
+    );
+    assert!(
+        text.contains("1000 tokens in, 600 of them cached, 20 out: $0.000056"),
+        "{text}"
+    );
+    assert!(
+        text.contains("20 out: price unknown, set `prices`") && text.contains("out: free"),
+        "{text}"
+    );
+    assert!(
+        text.contains("left: 59 of 60 requests, all again in 1000 ms"),
+        "{text}"
+    );
     assert!(text.ends_with("4 of 4 would serve\n"), "{text}");
     for endpoint in &endpoints {
         assert_eq!(endpoint.requests(), 1, "each is called once");
     }
     assert!(!text.contains("sk-test"));
 
-    let found: Json = serde_json::from_slice(&run(&place, &["openai", "--json"]).await.stdout).unwrap();
+    let found: Json =
+        serde_json::from_slice(&run(&place, &["openai", "--json"]).await.stdout).unwrap();
     let only = &found.as_array().unwrap()[..];
     let [only] = only else { panic!("{found}") };
-    assert_eq!((&only["name"], &only["understands"], &only["key_accepted"]), (&json!("openai"), &json!(true), &json!(true)));
-    assert_eq!(only["tokens"], json!({"in": 1000, "cached": 600, "written": 0, "out": 20}));
+    assert_eq!(
+        (&only["name"], &only["understands"], &only["key_accepted"]),
+        (&json!("openai"), &json!(true), &json!(true))
+    );
+    assert_eq!(
+        only["tokens"],
+        json!({"in": 1000, "cached": 600, "written": 0, "out": 20})
+    );
     assert!((only["dollars"].as_f64().unwrap() - 0.000_056).abs() < 1e-9);
-    assert!(only["first_byte_ms"].as_u64().unwrap() >= 20 && only["ms"].as_u64().unwrap() >= 20, "{only}");
-    assert_eq!(only["left"]["requests"], json!({"left": 59, "limit": 60, "reset_ms": 1000}));
+    assert!(
+        only["first_byte_ms"].as_u64().unwrap() >= 20 && only["ms"].as_u64().unwrap() >= 20,
+        "{only}"
+    );
+    assert_eq!(
+        only["left"]["requests"],
+        json!({"left": 59, "limit": 60, "reset_ms": 1000})
+    );
 }
 
 #[tokio::test]
 async fn one_that_does_not_serve_is_told_with_what_mends_it() {
     let wrong_action = ANSWER.replace("\"lamp\"", "\"door\"");
     let cases = [
-        (Script::error(401, "invalid_api_key"), "the key was refused: mend its key file"),
-        (Script::error(429, "insufficient_quota"), "no credit left: see its billing page"),
-        (Script::error(404, "model_not_found"), "no such model or address: mend `model` (`gpt-6-luna`)"),
-        (Script::error(429, "rate_limit_exceeded").header("retry-after", "7"), "the key is good, its limit is used up for now"),
+        (
+            Script::error(401, "invalid_api_key"),
+            "the key was refused: mend its key file",
+        ),
+        (
+            Script::error(429, "insufficient_quota"),
+            "no credit left: see its billing page",
+        ),
+        (
+            Script::error(404, "model_not_found"),
+            "no such model or address: mend `model` (`gpt-6-luna`)",
+        ),
+        (
+            Script::error(429, "rate_limit_exceeded").header("retry-after", "7"),
+            "the key is good, its limit is used up for now",
+        ),
         (Script::error(500, "server_error"), "trouble of its own"),
         (Script::error(400, "invalid_json_schema"), "`structure`"),
-        (Script::status(302, ""), "it redirects elsewhere: mend `base_url`"),
-        (Script::status(200, "<html>Welcome</html>"), "is `base_url` that of its API"),
-        (Script::says("Sure, the lamp is on!"), "its answer cannot be used"),
-        (Script::says(&wrong_action), "it does not understand \"turn on the lamp\""),
-        (Script::completion(&json!({"role": "assistant", "content": "{"}), "length"), "raise `max_output_tokens`"),
+        (
+            Script::status(302, ""),
+            "it redirects elsewhere: mend `base_url`",
+        ),
+        (
+            Script::status(200, "<html>Welcome</html>"),
+            "is `base_url` that of its API",
+        ),
+        (
+            Script::says("Sure, the lamp is on!"),
+            "its answer cannot be used",
+        ),
+        (
+            Script::says(&wrong_action),
+            "it does not understand \"turn on the lamp\"",
+        ),
+        (
+            Script::completion(&json!({"role": "assistant", "content": "{"}), "length"),
+            "raise `max_output_tokens`",
+        ),
         (Script::hang_before_headers(), "no answer within 1.0 s"),
     ];
     for (script, words) in cases {
@@ -121,7 +194,10 @@ async fn one_that_does_not_serve_is_told_with_what_mends_it() {
         let output = run(&place(&[provider("only", "openai", &endpoint.url())]), &[]).await;
         let text = printed(&output);
         assert_eq!(output.status.code(), Some(1), "{words}: {text}");
-        assert!(text.contains(words) && text.contains("0 of 1 would serve"), "{words}: {text}");
+        assert!(
+            text.contains(words) && text.contains("0 of 1 would serve"),
+            "{words}: {text}"
+        );
         assert_eq!(endpoint.requests(), 1, "{words}: asked once, not again");
     }
 }
@@ -134,23 +210,36 @@ async fn a_server_that_cannot_be_reached_is_told_with_what_stands_between() {
     let mut server = tokio::task::JoinSet::new();
     server.spawn(async move {
         let (mut stream, _) = plain.accept().await.unwrap();
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+            .await
+            .unwrap();
         std::future::pending::<()>().await;
     });
     let cases = [
-        ("http://127.0.0.1:1/v1".to_owned(), vec!["nobody listens at 127.0.0.1:1: start the server there"]),
+        (
+            "http://127.0.0.1:1/v1".to_owned(),
+            vec!["nobody listens at 127.0.0.1:1: start the server there"],
+        ),
         (format!("https://{at}/v1"), vec!["does not speak TLS"]),
         // Whether the resolver knows that there is no such name, or cannot ask, depends on the machine.
         (
             "http://nowhere.invalid/v1".to_owned(),
-            vec!["there is no nowhere.invalid", "the name nowhere.invalid cannot be looked up now", "no connection to nowhere.invalid in time"],
+            vec![
+                "there is no nowhere.invalid",
+                "the name nowhere.invalid cannot be looked up now",
+                "no connection to nowhere.invalid in time",
+            ],
         ),
     ];
     for (url, words) in cases {
         let output = run(&place(&[provider("only", "openai", &url)]), &[]).await;
         let text = printed(&output);
         assert_eq!(output.status.code(), Some(1));
-        assert!(words.iter().any(|words| text.contains(words)), "{url}: {text}");
+        assert!(
+            words.iter().any(|words| text.contains(words)),
+            "{url}: {text}"
+        );
     }
 }
 
@@ -158,10 +247,19 @@ async fn a_server_that_cannot_be_reached_is_told_with_what_stands_between() {
 fn certificate(folder: &Path, days: i32) {
     std::fs::write(folder.join("ext"), "subjectAltName=DNS:localhost\n").unwrap();
     let request = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out csr.pem -subj /CN=a-stranger-to-all";
-    let sign = format!("x509 -req -days {days} -in csr.pem -signkey key.pem -extfile ext -out cert.pem");
+    let sign =
+        format!("x509 -req -days {days} -in csr.pem -signkey key.pem -extfile ext -out cert.pem");
     for line in [request, &sign] {
-        let done = Command::new("openssl").args(line.split(' ')).current_dir(folder).output().unwrap();
-        assert!(done.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&done.stderr));
+        let done = Command::new("openssl")
+            .args(line.split(' '))
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "openssl {line}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
     }
 }
 
@@ -171,12 +269,18 @@ async fn a_certificate_out_of_its_time_points_to_the_clock_and_a_strange_one_to_
         println!("skipped: there is no openssl to make certificates with");
         return;
     }
-    for (days, words) in [(-1, "this machine's clock is wrong (`timedatectl` shows it)"), (1, "an authority this machine does not know")] {
+    for (days, words) in [
+        (-1, "this machine's clock is wrong (`timedatectl` shows it)"),
+        (1, "an authority this machine does not know"),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         certificate(folder.path(), days);
         let path = folder.path().display();
         // Any server that speaks TLS will do: it does not come to speaking.
-        let server = Broker::mosquitto_with(|_| format!("certfile {path}/cert.pem\nkeyfile {path}/key.pem\n")).await;
+        let server = Broker::mosquitto_with(|_| {
+            format!("certfile {path}/cert.pem\nkeyfile {path}/key.pem\n")
+        })
+        .await;
         let url = format!("https://localhost:{}/v1", server.port());
         let text = printed(&run(&place(&[provider("only", "openai", &url)]), &[]).await);
         assert!(text.contains(words), "{days}: {text}");
@@ -190,19 +294,35 @@ async fn a_clock_that_is_off_is_told() {
     let output = run(&place(&[provider("only", "openai", &endpoint.url())]), &[]).await;
     let text = printed(&output);
     assert!(output.status.success());
-    assert!(text.contains("this machine's clock is") && text.contains("ahead of the server's: see `timedatectl`"), "{text}");
+    assert!(
+        text.contains("this machine's clock is")
+            && text.contains("ahead of the server's: see `timedatectl`"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn without_providers_or_with_a_wrong_name_it_says_so() {
     let none = run(&place(&[]), &[]).await;
     assert!(none.status.success() && printed(&none).contains("add a [[provider]]"));
-    let wrong = run(&place(&[provider("only", "openai", "http://127.0.0.1:1/v1")]), &["other"]).await;
+    let wrong = run(
+        &place(&[provider("only", "openai", "http://127.0.0.1:1/v1")]),
+        &["other"],
+    )
+    .await;
     assert_eq!(wrong.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("there is no provider `other`; the config has: only"));
+    assert!(
+        String::from_utf8_lossy(&wrong.stderr)
+            .contains("there is no provider `other`; the config has: only")
+    );
     let keyless = place(&[provider("only", "openai", "http://127.0.0.1:1/v1")]);
     std::fs::remove_file(keyless.path().join("key")).unwrap();
     let keyless = run(&keyless, &[]).await;
     assert_eq!(keyless.status.code(), Some(78));
-    assert!(String::from_utf8_lossy(&keyless.stderr).contains("provider[1].key_file: there is no such file"), "{}", String::from_utf8_lossy(&keyless.stderr));
+    assert!(
+        String::from_utf8_lossy(&keyless.stderr)
+            .contains("provider[1].key_file: there is no such file"),
+        "{}",
+        String::from_utf8_lossy(&keyless.stderr)
+    );
 }

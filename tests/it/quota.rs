@@ -20,8 +20,14 @@ fn n(n: u32) -> Option<NonZeroU32> {
 
 #[tokio::test]
 async fn past_the_requests_of_a_minute_the_next_provider_is_asked() {
-    let (first, second) = (Endpoint::start([Script::turns_on("lamp")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let limited = Settings { requests_per_minute: n(2), ..provider("first", first.url()) };
+    let (first, second) = (
+        Endpoint::start([Script::turns_on("lamp")]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let limited = Settings {
+        requests_per_minute: n(2),
+        ..provider("first", first.url())
+    };
     let (asked, _) = asking(vec![limited, provider("second", second.url())]);
     for expected in ["first", "first", "second", "second"] {
         assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
@@ -32,9 +38,18 @@ async fn past_the_requests_of_a_minute_the_next_provider_is_asked() {
 #[tokio::test]
 async fn with_nobody_left_it_says_when_the_next_is_allowed() {
     let only = Endpoint::start([Script::turns_on("lamp")]).await;
-    let (asked, _) = asking(vec![Settings { requests_per_minute: n(1), ..provider("only", only.url()) }]);
+    let (asked, _) = asking(vec![Settings {
+        requests_per_minute: n(1),
+        ..provider("only", only.url())
+    }]);
     ask(&asked).await.unwrap();
-    let Err(Refusal::NobodyAnswered { retry_after: Some(wait), .. }) = ask(&asked).await else { panic!("let through") };
+    let Err(Refusal::NobodyAnswered {
+        retry_after: Some(wait),
+        ..
+    }) = ask(&asked).await
+    else {
+        panic!("let through")
+    };
     assert!((55..=60).contains(&wait.as_secs()), "{wait:?}");
     assert_eq!(only.requests(), 1);
 }
@@ -43,8 +58,13 @@ async fn with_nobody_left_it_says_when_the_next_is_allowed() {
 async fn tokens_not_used_are_given_back() {
     let only = Endpoint::start([Script::turns_on("lamp")]).await;
     // Room for one reservation, and for the 120 tokens each call uses by the provider's count.
-    let reserved = u32::try_from((prompt().prefix.len() + prompt().phrase.len()).div_ceil(3) + 500 + 5 * 120).unwrap();
-    let (asked, _) = asking(vec![Settings { tokens_per_minute: n(reserved), ..provider("only", only.url()) }]);
+    let reserved =
+        u32::try_from((prompt().prefix.len() + prompt().phrase.len()).div_ceil(3) + 500 + 5 * 120)
+            .unwrap();
+    let (asked, _) = asking(vec![Settings {
+        tokens_per_minute: n(reserved),
+        ..provider("only", only.url())
+    }]);
     for _ in 0..5 {
         ask(&asked).await.unwrap();
     }
@@ -53,9 +73,16 @@ async fn tokens_not_used_are_given_back() {
 
 #[tokio::test]
 async fn tokens_of_a_provider_that_does_not_count_stay_used() {
-    let uncounted = r#"{"choices":[{"message":{"content":"{\"actions\":[]}"},"finish_reason":"stop"}]}"#;
-    let (first, second) = (Endpoint::start([Script::status(200, uncounted)]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let limited = Settings { tokens_per_minute: n(1000), ..provider("first", first.url()) };
+    let uncounted =
+        r#"{"choices":[{"message":{"content":"{\"actions\":[]}"},"finish_reason":"stop"}]}"#;
+    let (first, second) = (
+        Endpoint::start([Script::status(200, uncounted)]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let limited = Settings {
+        tokens_per_minute: n(1000),
+        ..provider("first", first.url())
+    };
     let (asked, _) = asking(vec![limited, provider("second", second.url())]);
     for expected in ["first", "second"] {
         assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
@@ -75,32 +102,69 @@ async fn in_no_minute_of_five_are_the_limits_passed_and_nearly_all_of_them_is_us
         });
         (endpoint.await, calls)
     };
-    let ((by_requests, requests), (by_tokens, calls), (other, _)) = (counting().await, counting().await, counting().await);
-    let first = Settings { requests_per_minute: n(40), ..provider("by requests", by_requests.url()) };
-    let second = Settings { tokens_per_minute: n(12_000), max_output_tokens: 100, ..provider("by tokens", by_tokens.url()) };
+    let ((by_requests, requests), (by_tokens, calls), (other, _)) =
+        (counting().await, counting().await, counting().await);
+    let first = Settings {
+        requests_per_minute: n(40),
+        ..provider("by requests", by_requests.url())
+    };
+    let second = Settings {
+        tokens_per_minute: n(12_000),
+        max_output_tokens: 100,
+        ..provider("by tokens", by_tokens.url())
+    };
     let (asked, _) = asking(vec![first, second, provider("other", other.url())]);
     let begun = Instant::now();
     for _ in 0..1000 {
         ask(&asked).await.unwrap();
         pass(Duration::from_millis(300)).await;
     }
-    let (took, requests, calls) = (begun.elapsed(), requests.lock().unwrap().clone(), calls.lock().unwrap().clone());
-    let most = |calls: &[Instant]| calls.iter().map(|begin| calls.iter().filter(|at| *at >= begin && **at < *begin + Duration::from_mins(1)).count()).max();
-    let (most_requests, most_tokens, tokens) = (most(&requests).unwrap(), 120 * most(&calls).unwrap(), 120 * calls.len());
+    let (took, requests, calls) = (
+        begun.elapsed(),
+        requests.lock().unwrap().clone(),
+        calls.lock().unwrap().clone(),
+    );
+    let most = |calls: &[Instant]| {
+        calls
+            .iter()
+            .map(|begin| {
+                calls
+                    .iter()
+                    .filter(|at| *at >= begin && **at < *begin + Duration::from_mins(1))
+                    .count()
+            })
+            .max()
+    };
+    let (most_requests, most_tokens, tokens) = (
+        most(&requests).unwrap(),
+        120 * most(&calls).unwrap(),
+        120 * calls.len(),
+    );
     println!(
         "1,000 questions in {took:.0?}, counted at the fake: at most {most_requests} requests of {REQUESTS} in a minute, {} in all; at most {most_tokens} tokens of {TOKENS}, {tokens} in all",
         requests.len()
     );
     assert!(most_requests <= REQUESTS && most_tokens <= TOKENS);
     // The time in which a minute's worth is used up passes before each next one.
-    assert!(requests.len() >= 4 * REQUESTS && tokens > 3 * TOKENS, "they are made use of");
+    assert!(
+        requests.len() >= 4 * REQUESTS && tokens > 3 * TOKENS,
+        "they are made use of"
+    );
 }
 
 #[tokio::test]
 async fn the_providers_own_count_is_believed() {
-    let spent = Script::turns_on("lamp").header("x-ratelimit-remaining-requests", "0").header("x-ratelimit-reset-requests", "6m0s");
-    let (first, second) = (Endpoint::start([spent]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let spent = Script::turns_on("lamp")
+        .header("x-ratelimit-remaining-requests", "0")
+        .header("x-ratelimit-reset-requests", "6m0s");
+    let (first, second) = (
+        Endpoint::start([spent]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
     for expected in ["first", "second"] {
         assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
     }
@@ -110,13 +174,23 @@ async fn the_providers_own_count_is_believed() {
 #[tokio::test]
 async fn a_rest_ends_when_the_provider_said() {
     let limited = Script::error(429, "rate_limit_exceeded").header("retry-after", "7");
-    let (first, second) = (Endpoint::start([limited, Script::turns_on("lamp")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
-    let (asked, _) = asking(vec![provider("first", first.url()), provider("second", second.url())]);
+    let (first, second) = (
+        Endpoint::start([limited, Script::turns_on("lamp")]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
     assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(5)).await;
     tokio::time::resume();
-    assert_eq!(&*ask(&asked).await.unwrap().provider, "second", "still resting");
+    assert_eq!(
+        &*ask(&asked).await.unwrap().provider,
+        "second",
+        "still resting"
+    );
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(2)).await;
     tokio::time::resume();
@@ -125,8 +199,21 @@ async fn a_rest_ends_when_the_provider_said() {
 
 /// A provider at which 120 tokens, 100 in and 20 out, cost 300 billionths of a dollar.
 fn paid(name: &str, endpoint: &Endpoint, most: Option<Money>) -> Settings {
-    let prices = Prices { input: Money(1), cached: Money(1), written: Money(1), output: Money(10) };
-    Settings { prices: Some(prices), max_output_tokens: 20, spend: Limits { per_day: most, per_month: None }, ..provider(name, endpoint.url()) }
+    let prices = Prices {
+        input: Money(1),
+        cached: Money(1),
+        written: Money(1),
+        output: Money(10),
+    };
+    Settings {
+        prices: Some(prices),
+        max_output_tokens: 20,
+        spend: Limits {
+            per_day: most,
+            per_month: None,
+        },
+        ..provider(name, endpoint.url())
+    }
 }
 
 /// What a call of [`paid`] may cost at most: more than it does, for the prompt is counted cautiously.
@@ -136,23 +223,43 @@ fn at_most() -> u64 {
 
 #[tokio::test]
 async fn what_may_be_spent_is_spent_and_then_the_next_is_asked() {
-    let (first, second) = (Endpoint::start([Script::turns_on("lamp")]).await, Endpoint::start([Script::turns_on("lamp")]).await);
+    let (first, second) = (
+        Endpoint::start([Script::turns_on("lamp")]).await,
+        Endpoint::start([Script::turns_on("lamp")]).await,
+    );
     let most = Money(at_most() + 2 * 300);
-    let (asked, _) = asking(vec![paid("first", &first, Some(most)), provider("second", second.url())]);
+    let (asked, _) = asking(vec![
+        paid("first", &first, Some(most)),
+        provider("second", second.url()),
+    ]);
     let mut who = Vec::new();
     for _ in 0..12 {
         who.push(ask(&asked).await.unwrap().provider.to_string());
     }
     let turned = who.iter().position(|who| who == "second").unwrap();
-    assert!((3..12).contains(&turned) && who[turned..].iter().all(|who| who == "second"), "{who:?}");
+    assert!(
+        (3..12).contains(&turned) && who[turned..].iter().all(|who| who == "second"),
+        "{who:?}"
+    );
     let spent = asked.health()[0].spent_today.unwrap();
-    assert!(spent <= most.as_dollars(), "{spent} of {}", most.as_dollars());
-    assert!((spent - 3e-7 * f64::from(u32::try_from(first.requests()).unwrap())).abs() < 1e-12, "300 billionths for each of {} calls", first.requests());
+    assert!(
+        spent <= most.as_dollars(),
+        "{spent} of {}",
+        most.as_dollars()
+    );
+    assert!(
+        (spent - 3e-7 * f64::from(u32::try_from(first.requests()).unwrap())).abs() < 1e-12,
+        "300 billionths for each of {} calls",
+        first.requests()
+    );
 }
 
 #[tokio::test]
 async fn with_nothing_left_to_spend_it_says_until_when_also_after_a_restart() {
-    let (only, folder) = (Endpoint::start([Script::turns_on("lamp")]).await, tempfile::tempdir().unwrap());
+    let (only, folder) = (
+        Endpoint::start([Script::turns_on("lamp")]).await,
+        tempfile::tempdir().unwrap(),
+    );
     let most = Money(at_most());
     let open = || store::open(&store::Settings::default(), &folder.path().join("store")).unwrap();
     for life in 0..2 {
@@ -162,7 +269,9 @@ async fn with_nothing_left_to_spend_it_says_until_when_also_after_a_restart() {
         if life == 0 {
             ask(&asked).await.unwrap();
         }
-        let Err(Refusal::OverBudget { retry_after }) = ask(&asked).await else { panic!("spent more than may be spent") };
+        let Err(Refusal::OverBudget { retry_after }) = ask(&asked).await else {
+            panic!("spent more than may be spent")
+        };
         assert!(retry_after <= Duration::from_hours(24), "{retry_after:?}");
         assert!(asked.spent().0 > 2.9e-7, "{:?}", asked.spent());
         store.sync().unwrap();
@@ -177,10 +286,20 @@ async fn the_limit_of_all_stops_all_that_cost_something() {
         Endpoint::start([Script::turns_on("lamp")]).await,
         Endpoint::start([Script::turns_on("lamp")]).await,
     );
-    let providers = vec![paid("first", &first, None), paid("second", &second, None), Settings { prices: Some(Prices::FREE), ..provider("free", free.url()) }];
+    let providers = vec![
+        paid("first", &first, None),
+        paid("second", &second, None),
+        Settings {
+            prices: Some(Prices::FREE),
+            ..provider("free", free.url())
+        },
+    ];
     let settings = sayso::interpret::AskSettings {
         providers,
-        spend: Limits { per_day: None, per_month: Some(Money(at_most())) },
+        spend: Limits {
+            per_day: None,
+            per_month: Some(Money(at_most())),
+        },
         ..sayso::interpret::AskSettings::default()
     };
     let asked = sayso::interpret::ask::Ask::new(settings, std::sync::Arc::default()).unwrap();

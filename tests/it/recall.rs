@@ -24,22 +24,45 @@ use crate::failover::{ask, asking, provider};
 
 fn home(device: &str) -> Home {
     let slug = |text| Slug::new(text).unwrap();
-    let rights = Rights { by_source: [("child".to_owned(), Rules::default())].into() };
-    Home::new(Vec::new(), vec![Device::new(slug(device), Kind::new(slug("light")))], rights, "sayso").unwrap()
+    let rights = Rights {
+        by_source: [("child".to_owned(), Rules::default())].into(),
+    };
+    Home::new(
+        Vec::new(),
+        vec![Device::new(slug(device), Kind::new(slug("light")))],
+        rights,
+        "sayso",
+    )
+    .unwrap()
 }
 
 fn lamp_on() -> Draft {
-    let on = Action { device: "lamp".into(), property: Property::Power, op: Op::Set, value: Some(Value::text("on")) };
-    Draft { actions: vec![on], ..Draft::default() }
+    let on = Action {
+        device: "lamp".into(),
+        property: Property::Power,
+        op: Op::Set,
+        value: Some(Value::text("on")),
+    };
+    Draft {
+        actions: vec![on],
+        ..Draft::default()
+    }
 }
 
 fn spoken(words: &str) -> Draft {
-    Draft { speech: Some(words.to_owned()), ..Draft::default() }
+    Draft {
+        speech: Some(words.to_owned()),
+        ..Draft::default()
+    }
 }
 
 /// The key of a phrase, said by `source` in `home`.
 fn key_of(recall: &Recall, phrase: &Phrase, home: &Home, source: &str) -> Key {
-    recall.key(phrase, Edition::of(home), rights_class(home.rights(), source))
+    recall.key(
+        phrase,
+        Edition::of(home),
+        rights_class(home.rights(), source),
+    )
 }
 
 /// The draft kept; none where nothing is.
@@ -58,10 +81,20 @@ fn in_memory(settings: &RecallSettings) -> Recall {
 }
 
 fn open(folder: &tempfile::TempDir) -> (sled::Db, Drafts) {
-    let config = sled::Config::new().path(folder.path()).cache_capacity(1 << 20);
+    let config = sled::Config::new()
+        .path(folder.path())
+        .cache_capacity(1 << 20);
     // sled's lock may outlive the drop of its owner by a moment.
     let db = (0..100_000).find_map(|_| config.open().ok()).unwrap();
-    let drafts = Drafts::open(&db, Limits { entries: 100, bytes: 1 << 20 }, SystemTime::now()).unwrap();
+    let drafts = Drafts::open(
+        &db,
+        Limits {
+            entries: 100,
+            bytes: 1 << 20,
+        },
+        SystemTime::now(),
+    )
+    .unwrap();
     (db, drafts)
 }
 
@@ -72,12 +105,27 @@ fn a_draft_survives_a_restart() {
     let phrase = Phrase::new("Lamp on!", Some("kitchen"), None);
     {
         let (db, drafts) = open(&folder);
-        let recall = Recall::new(&settings, vec!["scripted".to_owned()], Some(drafts), Arc::default());
-        recall.keep(&key_of(&recall, &phrase, &home("lamp"), "panel"), "scripted", &lamp_on(), true);
+        let recall = Recall::new(
+            &settings,
+            vec!["scripted".to_owned()],
+            Some(drafts),
+            Arc::default(),
+        );
+        recall.keep(
+            &key_of(&recall, &phrase, &home("lamp"), "panel"),
+            "scripted",
+            &lamp_on(),
+            true,
+        );
         db.flush().unwrap();
     }
     let (_db, drafts) = open(&folder);
-    let recall = Recall::new(&settings, vec!["scripted".to_owned()], Some(drafts), Arc::default());
+    let recall = Recall::new(
+        &settings,
+        vec!["scripted".to_owned()],
+        Some(drafts),
+        Arc::default(),
+    );
     assert_eq!(len(&recall), (0, 1));
     let key = key_of(&recall, &phrase, &home("lamp"), "panel");
     assert_eq!(draft(&recall, &key), Some(lamp_on()));
@@ -91,14 +139,27 @@ fn whatever_changes_the_meaning_changes_the_key() {
     let lamp = home("lamp");
     let key = key_of(&recall, &phrase("lamp on"), &lamp, "panel");
     recall.keep(&key, "scripted", &lamp_on(), true);
-    let same = [key_of(&recall, &phrase("  LAMP on. "), &lamp, "panel"), key_of(&recall, &phrase("lamp on"), &home("lamp"), "phone")];
+    let same = [
+        key_of(&recall, &phrase("  LAMP on. "), &lamp, "panel"),
+        key_of(&recall, &phrase("lamp on"), &home("lamp"), "phone"),
+    ];
     for key in same {
         assert_eq!(draft(&recall, &key), Some(lamp_on()), "{key:?}");
     }
     let different = [
         key_of(&recall, &phrase("lamp on?"), &lamp, "panel"),
-        key_of(&recall, &Phrase::new("lamp on", Some("hall"), Some("en")), &lamp, "panel"),
-        key_of(&recall, &Phrase::new("lamp on", Some("kitchen"), None), &lamp, "panel"),
+        key_of(
+            &recall,
+            &Phrase::new("lamp on", Some("hall"), Some("en")),
+            &lamp,
+            "panel",
+        ),
+        key_of(
+            &recall,
+            &Phrase::new("lamp on", Some("kitchen"), None),
+            &lamp,
+            "panel",
+        ),
         key_of(&recall, &phrase("lamp on"), &home("other_lamp"), "panel"),
         key_of(&recall, &phrase("lamp on"), &lamp, "child"),
     ];
@@ -110,34 +171,70 @@ fn whatever_changes_the_meaning_changes_the_key() {
 #[test]
 fn a_draft_is_good_while_its_model_is_asked_whoever_else_is() {
     let folder = tempfile::tempdir().unwrap();
-    let models = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let models = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>()
+    };
     let phrase = Phrase::new("lamp on", None, None);
     {
         let (db, drafts) = open(&folder);
-        let recall = Recall::new(&RecallSettings::default(), models(&["a"]), Some(drafts), Arc::default());
+        let recall = Recall::new(
+            &RecallSettings::default(),
+            models(&["a"]),
+            Some(drafts),
+            Arc::default(),
+        );
         let key = key_of(&recall, &phrase, &home("lamp"), "panel");
         recall.keep(&key, "a", &lamp_on(), true);
         recall.only_of(models(&["b", "a"]));
-        assert_eq!(draft(&recall, &key), Some(lamp_on()), "another was added before it");
+        assert_eq!(
+            draft(&recall, &key),
+            Some(lamp_on()),
+            "another was added before it"
+        );
         recall.only_of(models(&["b"]));
         assert_eq!(draft(&recall, &key), None, "it was given up");
         recall.keep(&key, "a", &lamp_on(), true);
-        assert_eq!(draft(&recall, &key), None, "it was asked before that, and answered after it");
-        assert_eq!(recall.trace(&key).unwrap()[0].unused, Some("the model that said so is not asked any more"));
+        assert_eq!(
+            draft(&recall, &key),
+            None,
+            "it was asked before that, and answered after it"
+        );
+        assert_eq!(
+            recall.trace(&key).unwrap()[0].unused,
+            Some("the model that said so is not asked any more")
+        );
         db.flush().unwrap();
     }
     for (asked, expected) in [(&["b", "a"][..], Some(lamp_on())), (&["b"], None)] {
         let (_db, drafts) = open(&folder);
-        let recall = Recall::new(&RecallSettings::default(), models(asked), Some(drafts), Arc::default());
-        assert_eq!(draft(&recall, &key_of(&recall, &phrase, &home("lamp"), "panel")), expected, "asked after a restart: {asked:?}");
+        let recall = Recall::new(
+            &RecallSettings::default(),
+            models(asked),
+            Some(drafts),
+            Arc::default(),
+        );
+        assert_eq!(
+            draft(&recall, &key_of(&recall, &phrase, &home("lamp"), "panel")),
+            expected,
+            "asked after a restart: {asked:?}"
+        );
     }
 }
 
 #[test]
 fn the_same_home_read_again_keeps_its_revision() {
     let read = || {
-        let rights = Rights { by_source: (0..20).map(|n| (format!("panel_{n}"), Rules::default())).collect() };
-        Home::new(Vec::new(), Vec::new(), rights, "sayso").unwrap().revision()
+        let rights = Rights {
+            by_source: (0..20)
+                .map(|n| (format!("panel_{n}"), Rules::default()))
+                .collect(),
+        };
+        Home::new(Vec::new(), Vec::new(), rights, "sayso")
+            .unwrap()
+            .revision()
     };
     assert_eq!(read(), read());
 }
@@ -147,21 +244,49 @@ fn no_area_can_pass_for_another_part_of_the_key() {
     let recall = in_memory(&RecallSettings::default());
     let forged = Phrase::new("on", Some("kitchen\u{1f}en\u{1f}lamp"), None);
     let honest = Phrase::new("lamp\u{1f}on", Some("kitchen"), Some("en"));
-    assert_ne!(key_of(&recall, &forged, &home("lamp"), "panel"), key_of(&recall, &honest, &home("lamp"), "panel"));
+    assert_ne!(
+        key_of(&recall, &forged, &home("lamp"), "panel"),
+        key_of(&recall, &honest, &home("lamp"), "panel")
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_draft_is_good_for_its_time_and_words_for_ten_minutes() {
-    let recall = in_memory(&RecallSettings { ttl: Duration::from_hours(1), ..RecallSettings::default() });
-    let key = |text| key_of(&recall, &Phrase::new(text, None, None), &home("lamp"), "panel");
+    let recall = in_memory(&RecallSettings {
+        ttl: Duration::from_hours(1),
+        ..RecallSettings::default()
+    });
+    let key = |text| {
+        key_of(
+            &recall,
+            &Phrase::new(text, None, None),
+            &home("lamp"),
+            "panel",
+        )
+    };
     recall.keep(&key("lamp on"), "scripted", &lamp_on(), true);
-    recall.keep(&key("why is the sky blue?"), "scripted", &spoken("Because of the air."), true);
-    recall.keep(&key("be so kind"), "scripted", &Draft { speech: Some("My pleasure!".into()), ..lamp_on() }, true);
+    recall.keep(
+        &key("why is the sky blue?"),
+        "scripted",
+        &spoken("Because of the air."),
+        true,
+    );
+    recall.keep(
+        &key("be so kind"),
+        "scripted",
+        &Draft {
+            speech: Some("My pleasure!".into()),
+            ..lamp_on()
+        },
+        true,
+    );
     tokio::time::advance(Duration::from_secs(599)).await;
     assert!(draft(&recall, &key("why is the sky blue?")).is_some());
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(draft(&recall, &key("why is the sky blue?")), None);
-    assert!(draft(&recall, &key("lamp on")).is_some() && draft(&recall, &key("be so kind")).is_some());
+    assert!(
+        draft(&recall, &key("lamp on")).is_some() && draft(&recall, &key("be so kind")).is_some()
+    );
     tokio::time::advance(Duration::from_mins(50)).await;
     assert_eq!(draft(&recall, &key("lamp on")), None);
 }
@@ -170,19 +295,43 @@ async fn a_draft_is_good_for_its_time_and_words_for_ten_minutes() {
 async fn what_came_to_nothing_is_kept_for_a_minute_and_never_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
-    let recall = Recall::new(&RecallSettings::default(), vec!["scripted".to_owned()], Some(drafts), Arc::default());
-    let key = |text: &str| key_of(&recall, &Phrase::new(text, None, None), &home("lamp"), "panel");
-    let question = Draft { question: Some("Which lamp?".into()), ..Draft::default() };
+    let recall = Recall::new(
+        &RecallSettings::default(),
+        vec!["scripted".to_owned()],
+        Some(drafts),
+        Arc::default(),
+    );
+    let key = |text: &str| {
+        key_of(
+            &recall,
+            &Phrase::new(text, None, None),
+            &home("lamp"),
+            "panel",
+        )
+    };
+    let question = Draft {
+        question: Some("Which lamp?".into()),
+        ..Draft::default()
+    };
     recall.keep(&key("it on"), "scripted", &question, true);
     recall.keep(&key("ghost on"), "scripted", &lamp_on(), false);
     recall.keep_refusal(&key("something rude"), &Refusal::Declined);
-    recall.keep_refusal(&key("something slow"), &Refusal::NobodyAnswered { why: "away".into(), retry_after: None });
+    recall.keep_refusal(
+        &key("something slow"),
+        &Refusal::NobodyAnswered {
+            why: "away".into(),
+            retry_after: None,
+        },
+    );
     recall.keep(&key(&"lamp on ".repeat(200)), "scripted", &lamp_on(), true);
     assert_eq!(len(&recall), (3, 0));
     tokio::time::advance(Duration::from_secs(59)).await;
     assert_eq!(draft(&recall, &key("it on")), Some(question));
     assert_eq!(draft(&recall, &key("ghost on")), Some(lamp_on()));
-    assert_eq!(recall.said(&key("something rude")), Some(Err(Refusal::Declined)));
+    assert_eq!(
+        recall.said(&key("something rude")),
+        Some(Err(Refusal::Declined))
+    );
     tokio::time::advance(Duration::from_secs(1)).await;
     recall.sweep(Edition::of(&home("lamp")));
     assert_eq!(len(&recall), (0, 0));
@@ -190,13 +339,31 @@ async fn what_came_to_nothing_is_kept_for_a_minute_and_never_on_disk() {
 
 #[test]
 fn memory_keeps_to_its_bytes() {
-    let recall = in_memory(&RecallSettings { memory_bytes: 64 << 10, ..RecallSettings::default() });
+    let recall = in_memory(&RecallSettings {
+        memory_bytes: 64 << 10,
+        ..RecallSettings::default()
+    });
     for n in 0..500 {
-        recall.keep(&key_of(&recall, &Phrase::new(&format!("say {n}"), None, None), &home("lamp"), "panel"), "scripted", &spoken(&"word ".repeat(200)), true);
+        recall.keep(
+            &key_of(
+                &recall,
+                &Phrase::new(&format!("say {n}"), None, None),
+                &home("lamp"),
+                "panel",
+            ),
+            "scripted",
+            &spoken(&"word ".repeat(200)),
+            true,
+        );
         assert!(recall.tiers().0.bytes <= 64 << 10);
     }
     assert!(len(&recall).0 > 40, "{:?}", recall.tiers());
-    let huge = key_of(&recall, &Phrase::new("everything", None, None), &home("lamp"), "panel");
+    let huge = key_of(
+        &recall,
+        &Phrase::new("everything", None, None),
+        &home("lamp"),
+        "panel",
+    );
     recall.keep(&huge, "scripted", &spoken(&"x".repeat(65 << 10)), true);
     assert_eq!(draft(&recall, &huge), None);
 }
@@ -205,12 +372,25 @@ fn memory_keeps_to_its_bytes() {
 async fn drafts_of_homes_that_are_no_more_leave_the_disk_after_a_day() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
-    let settings = RecallSettings { ttl: Duration::from_hours(24 * 365), ..RecallSettings::default() };
-    let recall = Recall::new(&settings, vec!["scripted".to_owned()], Some(drafts), Arc::default());
+    let settings = RecallSettings {
+        ttl: Duration::from_hours(24 * 365),
+        ..RecallSettings::default()
+    };
+    let recall = Recall::new(
+        &settings,
+        vec!["scripted".to_owned()],
+        Some(drafts),
+        Arc::default(),
+    );
     let phrase = Phrase::new("lamp on", None, None);
     let [before, now] = ["old_lamp", "lamp"].map(home);
     for home in [&before, &now] {
-        recall.keep(&key_of(&recall, &phrase, home, "panel"), "scripted", &lamp_on(), true);
+        recall.keep(
+            &key_of(&recall, &phrase, home, "panel"),
+            "scripted",
+            &lamp_on(),
+            true,
+        );
     }
     recall.sweep(Edition::of(&before));
     tokio::time::advance(Duration::from_hours(23)).await;
@@ -219,8 +399,20 @@ async fn drafts_of_homes_that_are_no_more_leave_the_disk_after_a_day() {
     tokio::time::advance(Duration::from_hours(2)).await;
     recall.sweep(Edition::of(&now));
     assert_eq!(len(&recall).1, 1);
-    assert_eq!(recall.trace(&key_of(&recall, &phrase, &now, "panel")).unwrap().iter().filter(|trace| trace.tier == "disk").count(), 0, "in memory as well");
-    assert_eq!(draft(&recall, &key_of(&recall, &phrase, &now, "panel")), Some(lamp_on()));
+    assert_eq!(
+        recall
+            .trace(&key_of(&recall, &phrase, &now, "panel"))
+            .unwrap()
+            .iter()
+            .filter(|trace| trace.tier == "disk")
+            .count(),
+        0,
+        "in memory as well"
+    );
+    assert_eq!(
+        draft(&recall, &key_of(&recall, &phrase, &now, "panel")),
+        Some(lamp_on())
+    );
 }
 
 /// Announcements change a home by the minute: each would leave its drafts behind.
@@ -228,11 +420,25 @@ async fn drafts_of_homes_that_are_no_more_leave_the_disk_after_a_day() {
 async fn a_home_that_changes_without_end_does_not_fill_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
-    let settings = RecallSettings { ttl: Duration::from_hours(24 * 365), disk_entries: 100, ..RecallSettings::default() };
-    let recall = Recall::new(&settings, vec!["scripted".to_owned()], Some(drafts), Arc::default());
+    let settings = RecallSettings {
+        ttl: Duration::from_hours(24 * 365),
+        disk_entries: 100,
+        ..RecallSettings::default()
+    };
+    let recall = Recall::new(
+        &settings,
+        vec!["scripted".to_owned()],
+        Some(drafts),
+        Arc::default(),
+    );
     for n in 0..200 {
         let home = home(&format!("lamp_{n}"));
-        recall.keep(&key_of(&recall, &Phrase::new("lamp on", None, None), &home, "panel"), "scripted", &lamp_on(), true);
+        recall.keep(
+            &key_of(&recall, &Phrase::new("lamp on", None, None), &home, "panel"),
+            "scripted",
+            &lamp_on(),
+            true,
+        );
         recall.sweep(Edition::of(&home));
         tokio::time::advance(Duration::from_hours(1)).await;
         assert!(len(&recall).1 <= 65, "{:?} after {n} h", recall.tiers().1);
@@ -244,8 +450,12 @@ fn how_a_device_is_reached_and_how_it_stands_change_nothing() {
     let slug = |text| Slug::new(text).unwrap();
     let lamp = Device::new(slug("lamp"), Kind::new(slug("light")));
     let mut moved = lamp.clone();
-    moved.capabilities[0].link.state = vec![Port { topic: "elsewhere/lamp".into(), form: Form::Raw }];
-    let homes = [lamp, moved].map(|lamp| Home::new(Vec::new(), vec![lamp], Rights::default(), "sayso").unwrap());
+    moved.capabilities[0].link.state = vec![Port {
+        topic: "elsewhere/lamp".into(),
+        form: Form::Raw,
+    }];
+    let homes = [lamp, moved]
+        .map(|lamp| Home::new(Vec::new(), vec![lamp], Rights::default(), "sayso").unwrap());
     assert_ne!(homes[0].revision(), homes[1].revision());
     assert_eq!(Edition::of(&homes[0]), Edition::of(&homes[1]));
 }
@@ -254,16 +464,56 @@ fn how_a_device_is_reached_and_how_it_stands_change_nothing() {
 fn one_phrase_is_traced_and_forgotten_wherever_it_was_said() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
-    let recall = Recall::new(&RecallSettings::default(), vec!["scripted".to_owned()], Some(drafts), Arc::default());
+    let recall = Recall::new(
+        &RecallSettings::default(),
+        vec!["scripted".to_owned()],
+        Some(drafts),
+        Arc::default(),
+    );
     let (lamp, phrase) = (home("lamp"), |area| Phrase::new("lamp on", area, None));
     let asked = key_of(&recall, &phrase(None), &lamp, "panel");
     recall.keep(&asked, "scripted", &lamp_on(), true);
-    recall.keep(&key_of(&recall, &phrase(Some("hall")), &lamp, "panel"), "scripted", &lamp_on(), true);
-    recall.keep(&key_of(&recall, &phrase(None), &lamp, "child"), "scripted", &lamp_on(), true);
-    recall.keep(&key_of(&recall, &phrase(None), &home("other_lamp"), "panel"), "scripted", &lamp_on(), true);
-    recall.keep(&key_of(&recall, &Phrase::new("lamp off", None, None), &lamp, "panel"), "scripted", &spoken("no"), true);
+    recall.keep(
+        &key_of(&recall, &phrase(Some("hall")), &lamp, "panel"),
+        "scripted",
+        &lamp_on(),
+        true,
+    );
+    recall.keep(
+        &key_of(&recall, &phrase(None), &lamp, "child"),
+        "scripted",
+        &lamp_on(),
+        true,
+    );
+    recall.keep(
+        &key_of(&recall, &phrase(None), &home("other_lamp"), "panel"),
+        "scripted",
+        &lamp_on(),
+        true,
+    );
+    recall.keep(
+        &key_of(
+            &recall,
+            &Phrase::new("lamp off", None, None),
+            &lamp,
+            "panel",
+        ),
+        "scripted",
+        &spoken("no"),
+        true,
+    );
     let traces = recall.trace(&asked).unwrap();
-    let unused: Vec<_> = traces.iter().map(|trace| trace.unused.unwrap_or("used").split(' ').next_back().unwrap()).collect();
+    let unused: Vec<_> = traces
+        .iter()
+        .map(|trace| {
+            trace
+                .unused
+                .unwrap_or("used")
+                .split(' ')
+                .next_back()
+                .unwrap()
+        })
+        .collect();
     assert_eq!(unused.len(), 4);
     assert_eq!(unused[0], "used");
     for why in ["one", "rights", "area"] {
@@ -278,8 +528,18 @@ fn one_phrase_is_traced_and_forgotten_wherever_it_was_said() {
 
 #[test]
 fn memory_keeps_what_was_used_last() {
-    let recall = in_memory(&RecallSettings { memory_entries: NonZeroUsize::new(3).unwrap(), ..RecallSettings::default() });
-    let key = |n: usize| key_of(&recall, &Phrase::new(&format!("lamp {n} on"), None, None), &home("lamp"), "panel");
+    let recall = in_memory(&RecallSettings {
+        memory_entries: NonZeroUsize::new(3).unwrap(),
+        ..RecallSettings::default()
+    });
+    let key = |n: usize| {
+        key_of(
+            &recall,
+            &Phrase::new(&format!("lamp {n} on"), None, None),
+            &home("lamp"),
+            "panel",
+        )
+    };
     for n in 0..3 {
         recall.keep(&key(n), "scripted", &lamp_on(), true);
     }
@@ -295,9 +555,19 @@ async fn twenty_equal_questions_at_once_are_one_call() {
     let only = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(50))]).await;
     let (asked, _) = asking(vec![provider("only", only.url())]);
     let (recall, flight) = (in_memory(&RecallSettings::default()), Flight::default());
-    let key = key_of(&recall, &Phrase::new("lamp on", None, None), &home("lamp"), "panel");
-    let answers = futures_util::future::join_all((0..20).map(|_| flight.share(&key, || ask(&asked)))).await;
+    let key = key_of(
+        &recall,
+        &Phrase::new("lamp on", None, None),
+        &home("lamp"),
+        "panel",
+    );
+    let answers =
+        futures_util::future::join_all((0..20).map(|_| flight.share(&key, || ask(&asked)))).await;
     assert_eq!(only.requests(), 1);
-    assert!(answers.iter().all(|shared| shared.answer.as_ref().unwrap().draft == lamp_on()));
+    assert!(
+        answers
+            .iter()
+            .all(|shared| shared.answer.as_ref().unwrap().draft == lamp_on())
+    );
     assert_eq!(answers.iter().filter(|shared| !shared.joined).count(), 1);
 }

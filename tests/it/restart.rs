@@ -31,7 +31,13 @@ const RESTARTS: [u32; 3] = [60, 150, 240];
 
 /// Says all commands while the broker restarts, and checks what came of them.
 async fn holds(forget: bool) {
-    let mut broker = Broker::mosquitto_with(|_| format!("persistence {}\nautosave_interval 0\nset_tcp_nodelay true\n", !forget)).await;
+    let mut broker = Broker::mosquitto_with(|_| {
+        format!(
+            "persistence {}\nautosave_interval 0\nset_tcp_nodelay true\n",
+            !forget
+        )
+    })
+    .await;
     let port = broker.port();
     let mut listener = Listener::connect(port);
     listener.subscribe("+/set").await;
@@ -60,15 +66,33 @@ async fn holds(forget: bool) {
     };
     tokio::join!(said, restarted);
     let replies = |listener: &Listener| -> HashSet<String> {
-        let replies = listener.so_far().into_iter().filter(|m| m.topic.starts_with("sayso/reply/")).map(|m| m.json());
+        let replies = listener
+            .so_far()
+            .into_iter()
+            .filter(|m| m.topic.starts_with("sayso/reply/"))
+            .map(|m| m.json());
         let settled = |r: &serde_json::Value| r["outcome"] == "done" || r["why"] == "superseded";
-        replies.filter(settled).filter_map(|r| r["id"].as_str().map(str::to_owned)).collect()
+        replies
+            .filter(settled)
+            .filter_map(|r| r["id"].as_str().map(str::to_owned))
+            .collect()
     };
     // A broker without its sessions takes commands while nobody listens to it yet; those are lost before sayso hears of them.
-    let done = |listener: &Listener| if forget { replies(listener).contains("last") } else { replies(listener).len() == COMMANDS as usize };
+    let done = |listener: &Listener| {
+        if forget {
+            replies(listener).contains("last")
+        } else {
+            replies(listener).len() == COMMANDS as usize
+        }
+    };
     let end = Instant::now() + PATIENCE;
     while !done(&listener) {
-        assert!(Instant::now() < end, "only {} of {COMMANDS} answered\n{}", replies(&listener).len(), daemon.log());
+        assert!(
+            Instant::now() < end,
+            "only {} of {COMMANDS} answered\n{}",
+            replies(&listener).len(),
+            daemon.log()
+        );
         if forget {
             speaker.publish_surely("sayso/command/load", &json!({"text": format!("set the alpha level to {}", COMMANDS + 1), "id": "last"}).to_string()).await;
         }
@@ -81,7 +105,10 @@ async fn holds(forget: bool) {
 fn check(messages: &[Message], log: &str, forget: bool) {
     let mut heard: HashMap<String, Vec<u32>> = HashMap::new();
     for message in messages.iter().filter(|m| m.topic.ends_with("/set")) {
-        let (levels, level) = (heard.entry(message.topic.clone()).or_default(), message.text().parse().unwrap());
+        let (levels, level) = (
+            heard.entry(message.topic.clone()).or_default(),
+            message.text().parse().unwrap(),
+        );
         // The listener's own connection broke as well: what the broker sends it again is no word of sayso's.
         if !(message.dup && levels.contains(&level)) {
             levels.push(level);
@@ -91,18 +118,37 @@ fn check(messages: &[Message], log: &str, forget: bool) {
         assert!(levels.is_sorted(), "{device} heard {levels:?}");
         // What was on its way when the connection broke is said again, for the broker may not have it: an absolute value, harmless.
         let again = levels.len() - levels.iter().collect::<HashSet<_>>().len();
-        println!("{device} heard {} levels, {again} of them twice", levels.len());
-        assert!(again <= RESTARTS.len(), "{device} heard {again} twice: {levels:?}");
+        println!(
+            "{device} heard {} levels, {again} of them twice",
+            levels.len()
+        );
+        assert!(
+            again <= RESTARTS.len(),
+            "{device} heard {again} twice: {levels:?}"
+        );
     }
     if !forget {
         let levels: HashSet<u32> = heard.into_values().flatten().collect();
-        let superseded = (1..=COMMANDS).filter(|n| log.contains(&format!("command_id=\"c{n}\" source=load outcome=\"refused\""))).collect::<HashSet<_>>();
+        let superseded = (1..=COMMANDS)
+            .filter(|n| {
+                log.contains(&format!(
+                    "command_id=\"c{n}\" source=load outcome=\"refused\""
+                ))
+            })
+            .collect::<HashSet<_>>();
         println!("{} superseded", superseded.len());
-        assert_eq!(levels.union(&superseded).count(), COMMANDS as usize, "every level was heard, or a newer one in its place");
+        assert_eq!(
+            levels.union(&superseded).count(),
+            COMMANDS as usize,
+            "every level was heard, or a newer one in its place"
+        );
     }
     for n in 1..=COMMANDS {
         let worked = log.matches(&format!("command_id=\"c{n}\" source=")).count();
-        assert!(worked == 1 || (forget && worked == 0), "c{n} was worked on {worked} times");
+        assert!(
+            worked == 1 || (forget && worked == 0),
+            "c{n} was worked on {worked} times"
+        );
     }
 }
 

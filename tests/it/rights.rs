@@ -60,13 +60,21 @@ async fn stage() -> Stage {
 
 impl Stage {
     async fn says(&mut self, source: &str, text: &str) -> Value {
-        self.listener.publish(&format!("sayso/command/{source}"), text.to_owned()).await;
-        self.listener.expect(&format!("sayso/reply/{source}"), PATIENCE).await.json()
+        self.listener
+            .publish(&format!("sayso/command/{source}"), text.to_owned())
+            .await;
+        self.listener
+            .expect(&format!("sayso/reply/{source}"), PATIENCE)
+            .await
+            .json()
     }
 }
 
 fn told(actions: &[(String, String)]) -> Vec<String> {
-    actions.iter().map(|(topic, _)| topic.trim_start_matches("sayso/action/").to_owned()).collect()
+    actions
+        .iter()
+        .map(|(topic, _)| topic.trim_start_matches("sayso/action/").to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -92,11 +100,24 @@ async fn each_source_may_what_its_rules_allow_and_nothing_else() {
         let reply = stage.says(source, text).await;
         assert_eq!(reply["outcome"], outcome, "{source}: {text}: {reply}");
         if outcome == "refused" {
-            assert!(reply["speech"].as_str().unwrap().contains("may not"), "{reply}");
+            assert!(
+                reply["speech"].as_str().unwrap().contains("may not"),
+                "{reply}"
+            );
         }
     }
     let actions = stage.actions().await;
-    assert_eq!(told(&actions), ["night_light", "kitchen_light", "kitchen_light", "kitchen_light", "night_light", "front_door"]);
+    assert_eq!(
+        told(&actions),
+        [
+            "night_light",
+            "kitchen_light",
+            "kitchen_light",
+            "kitchen_light",
+            "night_light",
+            "front_door"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -121,13 +142,19 @@ async fn what_is_risky_waits_for_a_yes_and_never_is_never() {
         let reply = stage.say(text).await;
         assert_eq!(reply["outcome"], outcome, "{text}: {reply}");
     }
-    assert_eq!(told(&stage.actions().await), ["kiln", "oven", "back_door", "awning"]);
+    assert_eq!(
+        told(&stage.actions().await),
+        ["kiln", "oven", "back_door", "awning"]
+    );
 }
 
 #[tokio::test]
 async fn a_yes_after_half_a_minute_is_too_late() {
     let mut stage = stage().await;
-    assert_eq!(stage.say("unlock the front door").await["outcome"], "unclear");
+    assert_eq!(
+        stage.say("unlock the front door").await["outcome"],
+        "unclear"
+    );
     tokio::time::sleep(Duration::from_secs(31)).await;
     assert_ne!(stage.say("yes").await["outcome"], "done");
     assert!(stage.actions().await.is_empty());
@@ -139,21 +166,52 @@ async fn the_answer_to_which_one_is_done_and_still_passes_the_gate() {
     let question = stage.say("turn on the light").await;
     assert_eq!(question["outcome"], "unclear", "{question}");
     let reply = stage.say("the nursery one").await;
-    assert_eq!((&reply["outcome"], &reply["actions"][0]["device"]), (&json!("done"), &json!("night_light")), "{reply}");
-    assert_ne!(stage.say("the nursery one").await["outcome"], "done", "an answer is good once");
+    assert_eq!(
+        (&reply["outcome"], &reply["actions"][0]["device"]),
+        (&json!("done"), &json!("night_light")),
+        "{reply}"
+    );
+    assert_ne!(
+        stage.say("the nursery one").await["outcome"],
+        "done",
+        "an answer is good once"
+    );
 
     assert_eq!(stage.say("turn off the lights").await["outcome"], "unclear");
     let everywhere = stage.say("everywhere").await;
-    assert_eq!((&everywhere["outcome"], everywhere["actions"].as_array().unwrap().len()), (&json!("done"), 3), "{everywhere}");
+    assert_eq!(
+        (
+            &everywhere["outcome"],
+            everywhere["actions"].as_array().unwrap().len()
+        ),
+        (&json!("done"), 3),
+        "{everywhere}"
+    );
 
-    assert_eq!(stage.says("other", "turn on the light").await["outcome"], "unclear");
-    assert_ne!(stage.say("the first one").await["outcome"], "done", "another source was asked");
+    assert_eq!(
+        stage.says("other", "turn on the light").await["outcome"],
+        "unclear"
+    );
+    assert_ne!(
+        stage.say("the first one").await["outcome"],
+        "done",
+        "another source was asked"
+    );
 
     assert_eq!(stage.say("unlock the door").await["outcome"], "unclear");
     let risky = stage.say("the front one").await;
-    assert_eq!(risky["outcome"], "unclear", "it wants a yes all the same: {risky}");
+    assert_eq!(
+        risky["outcome"], "unclear",
+        "it wants a yes all the same: {risky}"
+    );
     assert_eq!(stage.say("yes").await["outcome"], "done");
 
-    assert_eq!(stage.says("kids", "turn on the light").await["outcome"], "unclear");
-    assert_eq!(stage.says("kids", "the counter one").await["outcome"], "refused");
+    assert_eq!(
+        stage.says("kids", "turn on the light").await["outcome"],
+        "unclear"
+    );
+    assert_eq!(
+        stage.says("kids", "the counter one").await["outcome"],
+        "refused"
+    );
 }

@@ -56,7 +56,13 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        Self { home: HOME.to_owned(), more: String::new(), providers: String::new(), key: None, store: true }
+        Self {
+            home: HOME.to_owned(),
+            more: String::new(),
+            providers: String::new(),
+            key: None,
+            store: true,
+        }
     }
 
     /// Lines of `sayso.toml`, besides broker, store and providers.
@@ -70,7 +76,13 @@ impl Scene {
     pub(crate) fn endpoint(mut self, endpoint: &Endpoint) -> Self {
         let n = self.providers.matches("[[provider]]").count() + 1;
         let url = endpoint.url();
-        let entry = [("name", format!("model{n}")), ("api", "openai".into()), ("base_url", url), ("model", "scripted".into()), ("key_file", "key".into())];
+        let entry = [
+            ("name", format!("model{n}")),
+            ("api", "openai".into()),
+            ("base_url", url),
+            ("model", "scripted".into()),
+            ("key_file", "key".into()),
+        ];
         self.providers.push_str(
             "
 [[provider]]
@@ -106,8 +118,15 @@ impl Scene {
     }
 
     pub(crate) fn place(&self, port: u16) -> Place {
-        let store = if self.store { "[store]\npath = \"store\"\n" } else { "" };
-        let config = format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nreply_prefixes = [\"clients/\"]\n{store}{}{}", self.more, self.providers);
+        let store = if self.store {
+            "[store]\npath = \"store\"\n"
+        } else {
+            ""
+        };
+        let config = format!(
+            "[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nreply_prefixes = [\"clients/\"]\n{store}{}{}",
+            self.more, self.providers
+        );
         let place = Place::new(&config, &self.home);
         if let Some(key) = self.key {
             std::fs::write(place.path().join("key"), key).unwrap();
@@ -126,7 +145,13 @@ impl Scene {
         listener.subscribe("#").await;
         let daemon = Daemon::start(&place);
         daemon.says("connected to the broker", PATIENCE).await;
-        Stage { daemon, listener, place, _broker: broker, said: 0 }
+        Stage {
+            daemon,
+            listener,
+            place,
+            _broker: broker,
+            said: 0,
+        }
     }
 }
 
@@ -151,13 +176,22 @@ impl Stage {
     pub(crate) async fn send(&mut self, text: &str) -> String {
         self.said += 1;
         let id = format!("said-{}", self.said);
-        self.listener.publish("sayso/command/test", json!({"text": text, "id": id}).to_string()).await;
+        self.listener
+            .publish(
+                "sayso/command/test",
+                json!({"text": text, "id": id}).to_string(),
+            )
+            .await;
         id
     }
 
     /// The reply to the command with this id.
     pub(crate) async fn reply_to(&mut self, id: &str) -> Value {
-        let is_it = |m: &Message| m.topic.starts_with("sayso/reply/") && !m.topic.ends_with("/stream") && m.json()["id"] == *id;
+        let is_it = |m: &Message| {
+            m.topic.starts_with("sayso/reply/")
+                && !m.topic.ends_with("/stream")
+                && m.json()["id"] == *id
+        };
         match self.listener.wait_for(is_it, PATIENCE).await {
             Some(message) => message.json(),
             None => unreachable!("no reply to {id}\n{}", self.daemon.log()),
@@ -167,7 +201,9 @@ impl Stage {
     /// What devices were told up to now, as (topic, payload), in order.
     pub(crate) async fn actions(&mut self) -> Vec<(String, String)> {
         let heard = self.listener.heard().await;
-        let to_devices = heard.into_iter().filter(|m| m.topic.ends_with("/set") || m.topic.starts_with("sayso/action/"));
+        let to_devices = heard
+            .into_iter()
+            .filter(|m| m.topic.ends_with("/set") || m.topic.starts_with("sayso/action/"));
         to_devices.map(|m| (m.topic.clone(), m.text())).collect()
     }
 }

@@ -14,7 +14,10 @@ use crate::scene::{PATIENCE, Scene};
 async fn asked(model: &Endpoint, times: usize) {
     let end = tokio::time::Instant::now() + PATIENCE;
     while model.requests() < times {
-        assert!(tokio::time::Instant::now() < end, "the model was never asked");
+        assert!(
+            tokio::time::Instant::now() < end,
+            "the model was never asked"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -25,32 +28,55 @@ fn pump_on() -> String {
 
 #[tokio::test]
 async fn a_stop_in_the_middle_of_a_model_call_still_answers_and_says_offline() {
-    let model = Endpoint::start(vec![Script::says(&pump_on()).after(Duration::from_millis(800))]).await;
+    let model = Endpoint::start(vec![
+        Script::says(&pump_on()).after(Duration::from_millis(800)),
+    ])
+    .await;
     let mut stage = Scene::new().endpoint(&model).start().await;
     let id = stage.send("a little water for the roses").await;
     asked(&model, 1).await;
     stage.daemon.signal("TERM");
     assert_eq!(stage.reply_to(&id).await["outcome"], "done");
-    let offline = stage.listener.wait_for(|m| m.topic == "sayso/status" && m.text() == "offline", PATIENCE).await;
+    let offline = stage
+        .listener
+        .wait_for(
+            |m| m.topic == "sayso/status" && m.text() == "offline",
+            PATIENCE,
+        )
+        .await;
     assert!(offline.is_some(), "{}", stage.daemon.log());
-    assert_eq!(stage.daemon.ended(Duration::from_secs(10)).await.code(), Some(0));
+    assert_eq!(
+        stage.daemon.ended(Duration::from_secs(10)).await.code(),
+        Some(0)
+    );
 }
 
 #[tokio::test]
 async fn a_stop_while_a_model_hangs_ends_within_the_grace_period_with_a_reply() {
     let model = Endpoint::start(vec![Script::hang_before_headers()]).await;
-    let mut stage = Scene::new().endpoint(&model).with("[daemon]\ngrace = \"3s\"\n[ask]\ndeadline = \"60s\"").start().await;
+    let mut stage = Scene::new()
+        .endpoint(&model)
+        .with("[daemon]\ngrace = \"3s\"\n[ask]\ndeadline = \"60s\"")
+        .start()
+        .await;
     let id = stage.send("a little water for the roses").await;
     asked(&model, 1).await;
     stage.daemon.signal("TERM");
     let reply = stage.reply_to(&id).await;
     assert_eq!(reply["why"], "stopping", "{reply}");
-    assert_eq!(stage.daemon.ended(Duration::from_secs(6)).await.code(), Some(0));
+    assert_eq!(
+        stage.daemon.ended(Duration::from_secs(6)).await.code(),
+        Some(0)
+    );
 }
 
 #[tokio::test]
 async fn a_kill_in_the_middle_of_a_model_call_is_made_good_at_the_next_start() {
-    let model = Endpoint::start(vec![Script::hang_before_headers(), Script::says(&pump_on())]).await;
+    let model = Endpoint::start(vec![
+        Script::hang_before_headers(),
+        Script::says(&pump_on()),
+    ])
+    .await;
     let mut stage = Scene::new().endpoint(&model).start().await;
     let id = stage.send("a little water for the roses").await;
     asked(&model, 1).await;
@@ -73,16 +99,28 @@ async fn a_broker_that_comes_late_is_waited_for() {
     daemon.says("connected to the broker", PATIENCE).await;
     let mut listener = Listener::connect(port);
     listener.subscribe("sayso/#").await;
-    listener.publish("sayso/command/cli", "turn on the kitchen light").await;
-    assert_eq!(listener.expect("sayso/reply/cli", PATIENCE).await.json()["outcome"], "done");
+    listener
+        .publish("sayso/command/cli", "turn on the kitchen light")
+        .await;
+    assert_eq!(
+        listener.expect("sayso/reply/cli", PATIENCE).await.json()["outcome"],
+        "done"
+    );
 }
 
 /// Starts with this store, hears these words in the log, and is served all the same.
 async fn served(store: &str, words: &str) {
-    let scene = Scene::new().without_store().with(&format!("[store]\npath = '{store}'"));
+    let scene = Scene::new()
+        .without_store()
+        .with(&format!("[store]\npath = '{store}'"));
     let mut stage = scene.start().await;
     stage.daemon.says(words, PATIENCE).await;
-    assert_eq!(stage.say("turn on the kitchen light").await["outcome"], "done", "{}", stage.daemon.log());
+    assert_eq!(
+        stage.say("turn on the kitchen light").await["outcome"],
+        "done",
+        "{}",
+        stage.daemon.log()
+    );
 }
 
 #[tokio::test]
@@ -90,7 +128,11 @@ async fn a_store_that_cannot_be_made_is_said_and_commands_are_served() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "no folder").unwrap();
-    served(&file.join("store").display().to_string(), "serving without a store").await;
+    served(
+        &file.join("store").display().to_string(),
+        "serving without a store",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -100,7 +142,11 @@ async fn a_corrupt_store_is_put_aside_and_commands_are_served() {
     std::fs::create_dir(&store).unwrap();
     std::fs::write(store.join("conf"), [0xff; 300]).unwrap();
     served(&store.display().to_string(), "put aside").await;
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the old one is kept");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        2,
+        "the old one is kept"
+    );
 }
 
 /// A file system of its own, so small that it is soon full. `None` where this user may not mount one.
@@ -109,14 +155,22 @@ struct SmallDisk(tempfile::TempDir);
 impl SmallDisk {
     fn mount(options: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).output();
-        mounted.is_ok_and(|done| done.status.success()).then_some(Self(folder))
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(folder.path())
+            .output();
+        mounted
+            .is_ok_and(|done| done.status.success())
+            .then_some(Self(folder))
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(self.0.path())
+            .status();
     }
 }
 
@@ -127,12 +181,27 @@ async fn a_full_disk_is_said_and_commands_are_served() {
         return;
     };
     let store = disk.0.path().join("store");
-    let mut stage = Scene::new().without_store().with(&format!("[store]\npath = '{}'", store.display())).start().await;
+    let mut stage = Scene::new()
+        .without_store()
+        .with(&format!("[store]\npath = '{}'", store.display()))
+        .start()
+        .await;
     // What is left of the disk goes to somebody else.
     let _ = std::fs::write(disk.0.path().join("hog"), vec![1; 1_200_000]);
     for n in 0..2000 {
-        let reply = stage.say(if n % 2 == 0 { "turn on the kitchen light" } else { "turn off the kitchen light" }).await;
-        assert_eq!(reply["outcome"], "done", "after {n}: {}", stage.daemon.log());
+        let reply = stage
+            .say(if n % 2 == 0 {
+                "turn on the kitchen light"
+            } else {
+                "turn off the kitchen light"
+            })
+            .await;
+        assert_eq!(
+            reply["outcome"],
+            "done",
+            "after {n}: {}",
+            stage.daemon.log()
+        );
         if stage.daemon.log().contains("takes nothing") {
             return;
         }
@@ -146,7 +215,11 @@ async fn a_read_only_disk_is_said_and_commands_are_served() {
         println!("skipped: this user may not mount a tmpfs");
         return;
     };
-    served(&disk.0.path().join("store").display().to_string(), "serving without a store").await;
+    served(
+        &disk.0.path().join("store").display().to_string(),
+        "serving without a store",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -165,7 +238,17 @@ async fn the_key_of_a_provider_is_never_written_anywhere() {
     assert_eq!(reply["why"], "nobody_answered", "{reply}");
     stage.daemon.signal("TERM");
     stage.daemon.ended(PATIENCE).await;
-    let everything = format!("{}{}", stage.daemon.log(), stage.listener.heard().await.iter().map(crate::listener::Message::text).collect::<String>());
+    let everything = format!(
+        "{}{}",
+        stage.daemon.log(),
+        stage
+            .listener
+            .heard()
+            .await
+            .iter()
+            .map(crate::listener::Message::text)
+            .collect::<String>()
+    );
     assert!(!everything.contains("sk-test-0123456789"));
 }
 
@@ -183,9 +266,17 @@ async fn a_command_that_ended_the_program_three_times_is_a_dead_letter_and_has_i
         stage.daemon = Daemon::start(&stage.place);
     }
     let reply = stage.reply_to(&id).await;
-    assert_eq!((&reply["outcome"], &reply["why"]), (&json!("failed"), &json!("dead")), "{reply}");
+    assert_eq!(
+        (&reply["outcome"], &reply["why"]),
+        (&json!("failed"), &json!("dead")),
+        "{reply}"
+    );
     let letter = stage.listener.expect("sayso/dead", PATIENCE).await.json();
-    assert_eq!((&letter["id"], &letter["attempts"], &letter["source"]), (&json!(id), &json!(3), &json!("test")), "{letter}");
+    assert_eq!(
+        (&letter["id"], &letter["attempts"], &letter["source"]),
+        (&json!(id), &json!(3), &json!("test")),
+        "{letter}"
+    );
     assert_eq!(stage.actions().await, []);
     assert_eq!(model.requests(), 3, "it is not begun a fourth time");
 }
@@ -193,11 +284,18 @@ async fn a_command_that_ended_the_program_three_times_is_a_dead_letter_and_has_i
 #[tokio::test]
 async fn what_was_done_before_a_crash_is_not_undone_by_what_was_said_before_it() {
     let slow = json!({"actions": [{"device": "pump", "property": "flow", "op": "set", "value": 5}], "speech": null, "question": null});
-    let model = Endpoint::start(vec![Script::hang_before_headers(), Script::says(&slow.to_string())]).await;
+    let model = Endpoint::start(vec![
+        Script::hang_before_headers(),
+        Script::says(&slow.to_string()),
+    ])
+    .await;
     let mut stage = Scene::new().endpoint(&model).start().await;
     let early = stage.send("a little water for the roses").await;
     asked(&model, 1).await;
-    assert_eq!(stage.say("set the pump flow to 20").await["outcome"], "done");
+    assert_eq!(
+        stage.say("set the pump flow to 20").await["outcome"],
+        "done"
+    );
     // Long enough that both are on disk.
     tokio::time::sleep(Duration::from_millis(600)).await;
     stage.daemon.signal("KILL");
@@ -211,32 +309,66 @@ async fn what_was_done_before_a_crash_is_not_undone_by_what_was_said_before_it()
 #[tokio::test]
 async fn what_a_model_set_before_a_crash_is_not_asked_again_after_it() {
     let set = |flow: u8| json!({"actions": [{"device": "pump", "property": "flow", "op": "set", "value": flow}], "speech": null, "question": null});
-    let model = Endpoint::start(vec![Script::says(&set(12).to_string()), Script::says(&set(90).to_string())]).await;
+    let model = Endpoint::start(vec![
+        Script::says(&set(12).to_string()),
+        Script::says(&set(90).to_string()),
+    ])
+    .await;
     let mut stage = Scene::new().endpoint(&model).start().await;
     let id = stage.send("a little water for the roses").await;
     // The moment it has left, long before the disk has it.
-    assert!(stage.listener.wait_for(|message| message.topic.starts_with("sayso/action/"), PATIENCE).await.is_some());
+    assert!(
+        stage
+            .listener
+            .wait_for(
+                |message| message.topic.starts_with("sayso/action/"),
+                PATIENCE
+            )
+            .await
+            .is_some()
+    );
     stage.daemon.signal("KILL");
     stage.daemon.ended(PATIENCE).await;
     stage.daemon = Daemon::start(&stage.place);
     stage.daemon.says("connected to the broker", PATIENCE).await;
-    assert_eq!(stage.reply_to(&id).await["outcome"], "done", "{}", stage.daemon.log());
+    assert_eq!(
+        stage.reply_to(&id).await["outcome"],
+        "done",
+        "{}",
+        stage.daemon.log()
+    );
     tokio::time::sleep(Duration::from_millis(500)).await;
     let actions = stage.actions().await;
-    assert!(actions.iter().all(|(_, payload)| payload.contains("12")), "{actions:?}");
+    assert!(
+        actions.iter().all(|(_, payload)| payload.contains("12")),
+        "{actions:?}"
+    );
     assert_eq!(model.requests(), 1);
 }
 
 #[tokio::test]
 async fn a_toggle_waits_until_the_broker_has_told_how_the_lamp_is() {
     let mut stage = Scene::new().start().await;
-    stage.listener.publish_retained("zigbee2mqtt/Kitchen light", r#"{"state":"ON"}"#).await;
+    stage
+        .listener
+        .publish_retained("zigbee2mqtt/Kitchen light", r#"{"state":"ON"}"#)
+        .await;
     stage.daemon.signal("KILL");
     stage.daemon.ended(PATIENCE).await;
     // Said while nobody listens: the broker hands it over before it tells the states.
     let id = stage.send("toggle the kitchen light").await;
     stage.daemon = Daemon::start(&stage.place);
-    assert_eq!(stage.reply_to(&id).await["outcome"], "done", "{}", stage.daemon.log());
+    assert_eq!(
+        stage.reply_to(&id).await["outcome"],
+        "done",
+        "{}",
+        stage.daemon.log()
+    );
     let actions = stage.actions().await;
-    assert!(actions.last().is_some_and(|(_, payload)| payload.contains("OFF")), "{actions:?}");
+    assert!(
+        actions
+            .last()
+            .is_some_and(|(_, payload)| payload.contains("OFF")),
+        "{actions:?}"
+    );
 }

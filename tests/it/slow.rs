@@ -38,8 +38,16 @@ fn library(folder: &Path) -> PathBuf {
     std::fs::write(&source, LIBRARY).unwrap();
     // The program may be another machine's than this one, and run under qemu.
     let own = format!("{}-linux-gnu-gcc", std::env::consts::ARCH);
-    let compile = |compiler: &str| Command::new(compiler).args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl").status();
-    let built = compile(&own).or_else(|_| compile("cc")).expect("a C compiler is needed for this test");
+    let compile = |compiler: &str| {
+        Command::new(compiler)
+            .args(["-shared", "-fPIC", "-o"])
+            .args([&library, &source])
+            .arg("-ldl")
+            .status()
+    };
+    let built = compile(&own)
+        .or_else(|_| compile("cc"))
+        .expect("a C compiler is needed for this test");
     assert!(built.success());
     library
 }
@@ -52,7 +60,10 @@ async fn stage(sync: Duration) -> (Broker, Listener, Daemon, crate::daemon::Plac
     listener.subscribe("#").await;
     let hold = place.path().join("hold");
     let mut program = place.sayso();
-    program.env("LD_PRELOAD", library(place.path())).env("HOLD", &hold).env("SYNC_MS", sync.as_millis().to_string());
+    program
+        .env("LD_PRELOAD", library(place.path()))
+        .env("HOLD", &hold)
+        .env("SYNC_MS", sync.as_millis().to_string());
     let daemon = Daemon::start_as(&place, program);
     daemon.says("connected to the broker", PATIENCE).await;
     (broker, listener, daemon, place, hold)
@@ -62,43 +73,92 @@ async fn stage(sync: Duration) -> (Broker, Listener, Daemon, crate::daemon::Plac
 async fn an_absolute_action_does_not_wait_for_the_disk_and_one_that_is_harmful_twice_does() {
     let (_broker, mut listener, daemon, _place, hold) = stage(Duration::ZERO).await;
     std::fs::write(&hold, "").unwrap();
-    listener.publish("sayso/command/a", "next track on the radio").await;
-    for (text, topic) in [("turn on the kitchen light", "zigbee2mqtt/Kitchen light/set"), ("close the bedroom blind", "zigbee2mqtt/Bedroom blind/set")] {
+    listener
+        .publish("sayso/command/a", "next track on the radio")
+        .await;
+    for (text, topic) in [
+        ("turn on the kitchen light", "zigbee2mqtt/Kitchen light/set"),
+        ("close the bedroom blind", "zigbee2mqtt/Bedroom blind/set"),
+    ] {
         listener.publish("sayso/command/b", text).await;
         listener.expect(topic, PATIENCE).await;
-        assert_eq!(listener.expect("sayso/reply/b", PATIENCE).await.json()["outcome"], "done", "{}", daemon.log());
+        assert_eq!(
+            listener.expect("sayso/reply/b", PATIENCE).await.json()["outcome"],
+            "done",
+            "{}",
+            daemon.log()
+        );
     }
-    assert_eq!(listener.count("sayso/action/radio").await, 0, "it is not in the journal yet");
+    assert_eq!(
+        listener.count("sayso/action/radio").await,
+        0,
+        "it is not in the journal yet"
+    );
     assert_eq!(listener.count("sayso/reply/a").await, 0);
     std::fs::remove_file(&hold).unwrap();
     listener.expect("sayso/action/radio", PATIENCE).await;
-    assert_eq!(listener.expect("sayso/reply/a", PATIENCE).await.json()["outcome"], "done");
+    assert_eq!(
+        listener.expect("sayso/reply/a", PATIENCE).await.json()["outcome"],
+        "done"
+    );
 }
 
 #[tokio::test]
 async fn what_the_disk_does_not_have_the_broker_sends_again() {
     let (_broker, mut listener, mut daemon, place, hold) = stage(Duration::ZERO).await;
     std::fs::write(&hold, "").unwrap();
-    listener.publish("sayso/command/a", "next track on the radio").await;
-    listener.publish("sayso/command/b", "turn on the kitchen light").await;
+    listener
+        .publish("sayso/command/a", "next track on the radio")
+        .await;
+    listener
+        .publish("sayso/command/b", "turn on the kitchen light")
+        .await;
     listener.expect("sayso/reply/b", PATIENCE).await;
     daemon.signal("KILL");
     daemon.ended(PATIENCE).await;
     drop(daemon);
     let daemon = Daemon::start(&place);
-    assert_eq!(listener.expect("sayso/reply/a", PATIENCE).await.json()["outcome"], "done", "{}", daemon.log());
-    assert_eq!(listener.expect("sayso/reply/b", PATIENCE).await.json()["outcome"], "done", "{}", daemon.log());
+    assert_eq!(
+        listener.expect("sayso/reply/a", PATIENCE).await.json()["outcome"],
+        "done",
+        "{}",
+        daemon.log()
+    );
+    assert_eq!(
+        listener.expect("sayso/reply/b", PATIENCE).await.json()["outcome"],
+        "done",
+        "{}",
+        daemon.log()
+    );
     assert_eq!(listener.count("sayso/action/radio").await, 1);
 }
 
 #[tokio::test]
 async fn a_slow_disk_is_said_and_everything_is_served() {
     let (_broker, mut listener, daemon, _place, _) = stage(Duration::from_millis(250)).await;
-    for text in ["turn on the kitchen light", "next track on the radio", "toggle the kitchen light"] {
+    for text in [
+        "turn on the kitchen light",
+        "next track on the radio",
+        "toggle the kitchen light",
+    ] {
         listener.publish("sayso/command/a", text).await;
-        assert_eq!(listener.expect("sayso/reply/a", PATIENCE).await.json()["outcome"], "done", "{}", daemon.log());
+        assert_eq!(
+            listener.expect("sayso/reply/a", PATIENCE).await.json()["outcome"],
+            "done",
+            "{}",
+            daemon.log()
+        );
     }
     daemon.says("the disk is slow", PATIENCE).await;
-    let slow = listener.wait_for(|m| m.topic == "sayso/health" && m.json()["journal"]["slow"] == true, PATIENCE).await;
-    assert!(slow.is_some_and(|health| health.json()["journal"]["safe"] == true), "{}", daemon.log());
+    let slow = listener
+        .wait_for(
+            |m| m.topic == "sayso/health" && m.json()["journal"]["slow"] == true,
+            PATIENCE,
+        )
+        .await;
+    assert!(
+        slow.is_some_and(|health| health.json()["journal"]["safe"] == true),
+        "{}",
+        daemon.log()
+    );
 }

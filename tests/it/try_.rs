@@ -17,17 +17,35 @@ struct Run {
 impl Run {
     fn of(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
-        command.args(arguments).current_dir(root()).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { command, input: Vec::new() }
+        command
+            .args(arguments)
+            .current_dir(root())
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self {
+            command,
+            input: Vec::new(),
+        }
     }
 
     /// Tries commands in the example home.
     fn trying(arguments: &[&str]) -> Self {
-        Self::of(&[&["try", "--local-only", "--config", "config/sayso.toml"], arguments].concat())
+        Self::of(
+            &[
+                &["try", "--local-only", "--config", "config/sayso.toml"],
+                arguments,
+            ]
+            .concat(),
+        )
     }
 
     fn hears(self, input: impl Into<Vec<u8>>) -> Self {
-        Self { input: input.into(), ..self }
+        Self {
+            input: input.into(),
+            ..self
+        }
     }
 
     fn ends(mut self) -> Output {
@@ -45,7 +63,10 @@ impl Run {
     fn replies(self) -> Vec<Json> {
         let output = self.ends();
         assert_eq!(output.status.code(), Some(0), "{}", said(&output.stderr));
-        said(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        said(&output.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 }
 
@@ -71,17 +92,33 @@ fn each_line_has_its_reply_in_order() {
     let ids: Vec<&str> = replies.iter().map(|r| r["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["1", "mine", "3", "4", "5", "6", "7"]);
     for n in [2, 3, 4, 5] {
-        assert_eq!((replies[n]["outcome"].as_str(), replies[n]["why"].as_str()), (Some("refused"), Some("malformed")), "{}", replies[n]);
+        assert_eq!(
+            (replies[n]["outcome"].as_str(), replies[n]["why"].as_str()),
+            (Some("refused"), Some("malformed")),
+            "{}",
+            replies[n]
+        );
     }
     for n in [0, 1, 6] {
-        assert_eq!((replies[n]["via"].as_str(), replies[n]["why"].as_str()), (Some("none"), Some("no_model")), "{}", replies[n]);
+        assert_eq!(
+            (replies[n]["via"].as_str(), replies[n]["why"].as_str()),
+            (Some("none"), Some("no_model")),
+            "{}",
+            replies[n]
+        );
     }
 }
 
 #[test]
 fn arguments_are_commands_as_well() {
     let replies = Run::trying(&["zzz", "yyy"]).replies();
-    assert_eq!(replies.iter().map(|r| r["text"].as_str().unwrap()).collect::<Vec<_>>(), ["zzz", "yyy"]);
+    assert_eq!(
+        replies
+            .iter()
+            .map(|r| r["text"].as_str().unwrap())
+            .collect::<Vec<_>>(),
+        ["zzz", "yyy"]
+    );
 }
 
 #[test]
@@ -94,7 +131,10 @@ fn ten_thousand_lines_have_ten_thousand_replies() {
 #[test]
 fn a_slow_speaker_has_each_reply_at_once() {
     let mut child = Run::trying(&[]).command.spawn().unwrap();
-    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let (mut stdin, mut stdout) = (
+        child.stdin.take().unwrap(),
+        BufReader::new(child.stdout.take().unwrap()),
+    );
     for n in 1..=3 {
         stdin.write_all(b"zzz\n").unwrap();
         let mut line = String::new();
@@ -107,27 +147,49 @@ fn a_slow_speaker_has_each_reply_at_once() {
 
 #[test]
 fn a_state_about_nothing_is_refused() {
-    let (_folder, path) = written("state.json", r#"{"kitchen_lamp": {"power": "on"}, "kitchen_light": {"power": "warm"}}"#);
+    let (_folder, path) = written(
+        "state.json",
+        r#"{"kitchen_lamp": {"power": "on"}, "kitchen_light": {"power": "warm"}}"#,
+    );
     let output = Run::trying(&["--state", path.to_str().unwrap(), "zzz"]).ends();
     assert_eq!(output.status.code(), Some(1));
     let error = said(&output.stderr);
-    assert!(error.contains("no device `kitchen_lamp`") && error.contains("`kitchen_light` cannot have power warm"), "{error}");
+    assert!(
+        error.contains("no device `kitchen_lamp`")
+            && error.contains("`kitchen_light` cannot have power warm"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_home_may_stand_in_for_that_of_the_config() {
-    let (_folder, path) = written("home.toml", "[device.lamp]\nkind = \"light\"\narea = \"nowhere\"");
+    let (_folder, path) = written(
+        "home.toml",
+        "[device.lamp]\nkind = \"light\"\narea = \"nowhere\"",
+    );
     let output = Run::trying(&["--home", path.to_str().unwrap(), "zzz"]).ends();
     assert_eq!(output.status.code(), Some(78));
-    assert!(said(&output.stderr).contains("home.toml:3: device.lamp.area"), "{}", said(&output.stderr));
+    assert!(
+        said(&output.stderr).contains("home.toml:3: device.lamp.area"),
+        "{}",
+        said(&output.stderr)
+    );
 }
 
 #[test]
 fn check_tells_all_faults_and_ends_with_78() {
-    let output = Run::of(&["check", "--config", "tests/fixtures/config/invalid/mqtt-values.toml"]).ends();
+    let output = Run::of(&[
+        "check",
+        "--config",
+        "tests/fixtures/config/invalid/mqtt-values.toml",
+    ])
+    .ends();
     assert_eq!(output.status.code(), Some(78));
     let error = said(&output.stderr);
-    assert!(error.contains("mqtt.port: found `0`, wanted a whole number from 1 to 65535"), "{error}");
+    assert!(
+        error.contains("mqtt.port: found `0`, wanted a whole number from 1 to 65535"),
+        "{error}"
+    );
     assert!(error.ends_with("sayso: 11 faults to mend\n"), "{error}");
     assert!(output.stdout.is_empty());
 }
@@ -142,25 +204,54 @@ fn check_tells_what_is_set_up() {
     let output = Run::of(&["check", "--config", path.to_str().unwrap()]).ends();
     assert_eq!(output.status.code(), Some(0));
     let text = said(&output.stdout);
-    for part in ["localhost:1883", "0 devices", "1. cloud: m at https://api.openai.com/v1, with a key, needs the internet", "anything else goes to here"] {
+    for part in [
+        "localhost:1883",
+        "0 devices",
+        "1. cloud: m at https://api.openai.com/v1, with a key, needs the internet",
+        "anything else goes to here",
+    ] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
     assert!(!text.contains("sk-hidden"));
     // Who may not read the key can have the rest checked.
     fs::remove_file(folder.path().join("key")).unwrap();
-    assert_eq!(Run::of(&["check", "--config", path.to_str().unwrap()]).ends().status.code(), Some(78));
-    assert_eq!(Run::of(&["check", "--no-keys", "--config", path.to_str().unwrap()]).ends().status.code(), Some(0));
+    assert_eq!(
+        Run::of(&["check", "--config", path.to_str().unwrap()])
+            .ends()
+            .status
+            .code(),
+        Some(78)
+    );
+    assert_eq!(
+        Run::of(&["check", "--no-keys", "--config", path.to_str().unwrap()])
+            .ends()
+            .status
+            .code(),
+        Some(0)
+    );
 }
 
 #[test]
 fn the_version_tells_what_it_is_built_of_when_asked() {
     let plain = Run::of(&["--version"]).ends();
-    assert_eq!((plain.status.code(), said(&plain.stdout)), (Some(0), format!("sayso {}\n", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        (plain.status.code(), said(&plain.stdout)),
+        (Some(0), format!("sayso {}\n", env!("CARGO_PKG_VERSION")))
+    );
     let all = said(&Run::of(&["--version", "--verbose"]).ends().stdout);
-    for part in ["\ncommit ", "\ntarget ", "\ncompiler rustc 1.", "\n  sled 0.34.7\n", "\n  tokio 1."] {
+    for part in [
+        "\ncommit ",
+        "\ntarget ",
+        "\ncompiler rustc 1.",
+        "\n  sled 0.34.7\n",
+        "\n  tokio 1.",
+    ] {
         assert!(all.contains(part), "{part:?} is not in\n{all}");
     }
-    assert!(!all.contains("criterion"), "what only tests want is not in it");
+    assert!(
+        !all.contains("criterion"),
+        "what only tests want is not in it"
+    );
     assert_eq!(Run::of(&["--verbose"]).ends().status.code(), Some(2));
 }
 
@@ -178,10 +269,34 @@ fn wrong_usage_ends_with_2_and_help_with_0() {
 #[test]
 fn an_explanation_tells_what_each_word_stands_for_and_why_it_is_silent() {
     for (text, parts) in [
-        ("turn on the kichen light", &["kitchen light  name of kitchen_light", "= kitchen_light power set on"][..]),
-        ("turn on the tv tomorrow", &["tomorrow  ?  stands for nothing", "silent: `tomorrow` stands for nothing known"]),
-        ("set the sofa lamp to 150 percent", &["unit %", "silent: name of sofa_lamp: none that is there does that, takes that value"]),
-        ("turn on half the lights", &["half the  silence", "silent: `half the` does not fit behind what comes before it"]),
+        (
+            "turn on the kichen light",
+            &[
+                "kitchen light  name of kitchen_light",
+                "= kitchen_light power set on",
+            ][..],
+        ),
+        (
+            "turn on the tv tomorrow",
+            &[
+                "tomorrow  ?  stands for nothing",
+                "silent: `tomorrow` stands for nothing known",
+            ],
+        ),
+        (
+            "set the sofa lamp to 150 percent",
+            &[
+                "unit %",
+                "silent: name of sofa_lamp: none that is there does that, takes that value",
+            ],
+        ),
+        (
+            "turn on half the lights",
+            &[
+                "half the  silence",
+                "silent: `half the` does not fit behind what comes before it",
+            ],
+        ),
         ("close the blinds", &["noun blinds", "asks: "]),
     ] {
         let output = Run::trying(&["--explain", text]).ends();
@@ -197,8 +312,25 @@ fn an_explanation_tells_what_each_word_stands_for_and_why_it_is_silent() {
 #[test]
 fn a_home_without_a_device_is_told_where_announced_ones_are_known() {
     let (_folder, path) = written("sayso.toml", "");
-    let output = Run::of(&["try", "--local-only", "--config", path.to_str().unwrap(), "turn on the desk lamp"]).ends();
-    assert!(said(&output.stderr).contains("`sayso home`"), "{}", said(&output.stderr));
-    assert_eq!(serde_json::from_slice::<Json>(&output.stdout).unwrap()["why"], "no_model");
-    assert_eq!(said(&Run::trying(&["turn on the kitchen light"]).ends().stderr), "");
+    let output = Run::of(&[
+        "try",
+        "--local-only",
+        "--config",
+        path.to_str().unwrap(),
+        "turn on the desk lamp",
+    ])
+    .ends();
+    assert!(
+        said(&output.stderr).contains("`sayso home`"),
+        "{}",
+        said(&output.stderr)
+    );
+    assert_eq!(
+        serde_json::from_slice::<Json>(&output.stdout).unwrap()["why"],
+        "no_model"
+    );
+    assert_eq!(
+        said(&Run::trying(&["turn on the kitchen light"]).ends().stderr),
+        ""
+    );
 }

@@ -28,7 +28,9 @@ fn actions(written: &str, groups: &BTreeMap<String, Vec<String>>) -> Vec<String>
     let mut found = Vec::new();
     for part in written.split("; ") {
         let (device, rest) = part.split_once('.').unwrap_or((part, ""));
-        let end = rest.find(['=', '+', '-', '~', '?', '!']).unwrap_or(rest.len());
+        let end = rest
+            .find(['=', '+', '-', '~', '?', '!'])
+            .unwrap_or(rest.len());
         let (property, change) = rest.split_at(end);
         let (op, value) = match change.chars().next() {
             Some('=') | None => ("set", change.strip_prefix('=').unwrap_or("")),
@@ -39,10 +41,21 @@ fn actions(written: &str, groups: &BTreeMap<String, Vec<String>>) -> Vec<String>
             _ => ("query", ""),
         };
 
-        let devices = device.strip_prefix('$').map_or_else(|| vec![device.to_owned()], |group| groups[group].clone());
-        assert!(part == "ask" || part == "none" || !property.is_empty(), "{part}");
+        let devices = device
+            .strip_prefix('$')
+            .map_or_else(|| vec![device.to_owned()], |group| groups[group].clone());
+        assert!(
+            part == "ask" || part == "none" || !property.is_empty(),
+            "{part}"
+        );
         for device in devices {
-            found.push(if property.is_empty() { part.to_owned() } else { format!("{device} {property} {op} {}", value.trim_matches('"')).trim().to_owned() });
+            found.push(if property.is_empty() {
+                part.to_owned()
+            } else {
+                format!("{device} {property} {op} {}", value.trim_matches('"'))
+                    .trim()
+                    .to_owned()
+            });
         }
     }
     found.sort();
@@ -52,44 +65,102 @@ fn actions(written: &str, groups: &BTreeMap<String, Vec<String>>) -> Vec<String>
 fn book(path: &Path) -> Vec<Line> {
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut lines = Vec::new();
-    for line in fs::read_to_string(path).unwrap().lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        if let Some((name, members)) = line.strip_prefix('$').and_then(|line| line.split_once(" = ")) {
-            let members = members.split(' ').flat_map(|m| m.strip_prefix('$').map_or_else(|| vec![m.to_owned()], |group| groups[group].clone()));
+    for line in fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        if let Some((name, members)) = line
+            .strip_prefix('$')
+            .and_then(|line| line.split_once(" = "))
+        {
+            let members = members.split(' ').flat_map(|m| {
+                m.strip_prefix('$')
+                    .map_or_else(|| vec![m.to_owned()], |group| groups[group].clone())
+            });
             groups.insert(name.to_owned(), members.collect());
             continue;
         }
         let mut parts = line.split('|').map(str::trim);
         let said = parts.next().unwrap();
-        let area = said.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+        let area = said
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once("] "));
         let (area, text) = area.map_or((None, said), |(area, text)| (Some(area.to_owned()), text));
-        lines.push(Line { area, text: text.to_owned(), meant: parts.map(|part| actions(part, &groups)).collect() });
+        lines.push(Line {
+            area,
+            text: text.to_owned(),
+            meant: parts.map(|part| actions(part, &groups)).collect(),
+        });
     }
     lines
 }
 
 fn replies(home: &str, lines: &[Line]) -> Vec<Json> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
-    command.args(["try", "--local-only", "--home"]).arg(folder().join(format!("homes/{home}.toml"))).arg("--config").arg("config/sayso.toml");
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["try", "--local-only", "--home"])
+        .arg(folder().join(format!("homes/{home}.toml")))
+        .arg("--config")
+        .arg("config/sayso.toml");
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let input: Vec<String> = lines.iter().map(|line| json!({"text": line.text, "area": line.area}).to_string()).collect();
+    let input: Vec<String> = lines
+        .iter()
+        .map(|line| json!({"text": line.text, "area": line.area}).to_string())
+        .collect();
     let mut stdin = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(input.join("\n").as_bytes()).unwrap());
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// The reply in the book's form.
 fn understood(reply: &Json) -> Vec<String> {
-    let word = |value: &Json| value.as_str().map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned);
+    let word = |value: &Json| {
+        value.as_str().map_or_else(
+            || {
+                if value.is_null() {
+                    String::new()
+                } else {
+                    value.to_string()
+                }
+            },
+            str::to_owned,
+        )
+    };
     let one = |action: &Json| {
         let (op, value) = (word(&action["op"]), word(&action["value"]));
         let value = if op == "query" { String::new() } else { value };
-        format!("{} {} {op} {value}", word(&action["device"]), word(&action["property"])).trim().to_owned()
+        format!(
+            "{} {} {op} {value}",
+            word(&action["device"]),
+            word(&action["property"])
+        )
+        .trim()
+        .to_owned()
     };
-    let mut found: Vec<String> = reply["actions"].as_array().unwrap().iter().map(one).collect();
+    let mut found: Vec<String> = reply["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(one)
+        .collect();
     found.sort();
     match found.len() {
         0 if reply["outcome"] == "unclear" => vec!["ask".to_owned()],
@@ -101,7 +172,8 @@ fn understood(reply: &Json) -> Vec<String> {
 fn verdict(line: &Line, reply: &Json) -> &'static str {
     let got = understood(reply);
     let nothing_done = got == ["ask"] || got == ["none"] || reply["outcome"] == "refused";
-    if line.meant.contains(&got) || (nothing_done && line.meant.contains(&vec!["none".to_owned()])) {
+    if line.meant.contains(&got) || (nothing_done && line.meant.contains(&vec!["none".to_owned()]))
+    {
         "exact"
     } else if got == ["none"] || got == ["ask"] {
         "silent"
@@ -115,20 +187,44 @@ fn what_was_written_before_it_was_tried_is_read_as_meant() {
     let mut homes: Vec<String> = Vec::new();
     for entry in fs::read_dir(folder().join("written")).unwrap() {
         let path = entry.unwrap().path();
-        homes.extend(path.extension().is_some_and(|end| end == "book").then(|| path.file_stem().unwrap().to_str().unwrap().to_owned()));
+        homes.extend(
+            path.extension()
+                .is_some_and(|end| end == "book")
+                .then(|| path.file_stem().unwrap().to_str().unwrap().to_owned()),
+        );
     }
     homes.sort();
     let mut tally: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
     let mut wrong = Vec::new();
-    for (home, part) in homes.iter().flat_map(|home| [(home, "book"), (home, "kept")]) {
+    for (home, part) in homes
+        .iter()
+        .flat_map(|home| [(home, "book"), (home, "kept")])
+    {
         let path = folder().join(format!("written/{home}.{part}"));
-        let lines = if path.exists() { book(&path) } else { Vec::new() };
+        let lines = if path.exists() {
+            book(&path)
+        } else {
+            Vec::new()
+        };
         for (line, reply) in lines.iter().zip(replies(home, &lines)) {
-            let sort = if line.meant == [["none"]] { "must not act" } else { "act" };
+            let sort = if line.meant == [["none"]] {
+                "must not act"
+            } else {
+                "act"
+            };
             let verdict = verdict(line, &reply);
-            *tally.entry((part, sort)).or_default().entry(verdict).or_default() += 1;
+            *tally
+                .entry((part, sort))
+                .or_default()
+                .entry(verdict)
+                .or_default() += 1;
             if verdict == "wrong" {
-                wrong.push(format!("{home}: {:?} {:?}\n    got {:?}", line.area, line.text, understood(&reply)));
+                wrong.push(format!(
+                    "{home}: {:?} {:?}\n    got {:?}",
+                    line.area,
+                    line.text,
+                    understood(&reply)
+                ));
             }
         }
     }
@@ -138,7 +234,10 @@ fn what_was_written_before_it_was_tried_is_read_as_meant() {
         let exact = verdicts.get("exact").copied().unwrap_or_default();
         said += all;
         println!("{part}, {sort}: {verdicts:?}, {exact} of {all} exact");
-        assert!(exact * 100 >= all * 97, "{part}, {sort}: only {exact} of {all}");
+        assert!(
+            exact * 100 >= all * 97,
+            "{part}, {sort}: only {exact} of {all}"
+        );
     }
     assert!(said >= 900, "the books have shrunk to {said}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

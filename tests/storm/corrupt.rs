@@ -37,17 +37,34 @@ struct Start {
 pub(crate) async fn corrupt(program: &Path, times: usize, random: &mut StdRng) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("sayso.toml");
-    fs::write(folder.path().join("home.toml"), "[device.lamp]\nkind = \"light\"\n").unwrap();
+    fs::write(
+        folder.path().join("home.toml"),
+        "[device.lamp]\nkind = \"light\"\n",
+    )
+    .unwrap();
     // Nobody listens on port 1: what counts is said before the first connection.
-    fs::write(&config, "home = \"home.toml\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = 1\n[store]\npath = \"store\"\n").unwrap();
+    fs::write(
+        &config,
+        "home = \"home.toml\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = 1\n[store]\npath = \"store\"\n",
+    )
+    .unwrap();
     let store = folder.path().join("store");
     fill(&store).await;
-    let files: BTreeMap<&str, Vec<u8>> =
-        ["db", "conf", "synced", TAILS[0], TAILS[1]].into_iter().map(|name| (name, fs::read(store.join(name)).unwrap())).collect();
-    let tail = TAILS.into_iter().max_by_key(|name| files[name].len()).unwrap();
+    let files: BTreeMap<&str, Vec<u8>> = ["db", "conf", "synced", TAILS[0], TAILS[1]]
+        .into_iter()
+        .map(|name| (name, fs::read(store.join(name)).unwrap()))
+        .collect();
+    let tail = TAILS
+        .into_iter()
+        .max_by_key(|name| files[name].len())
+        .unwrap();
     let (mut outcomes, mut failed) = (BTreeMap::<String, usize>::new(), 0);
     for n in 0..times {
-        for entry in fs::read_dir(folder.path()).unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("store")) {
+        for entry in fs::read_dir(folder.path())
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("store"))
+        {
             fs::remove_dir_all(entry.path()).unwrap();
         }
         fs::create_dir(&store).unwrap();
@@ -65,18 +82,31 @@ pub(crate) async fn corrupt(program: &Path, times: usize, random: &mut StdRng) -
         }
         let kept = if lost { "something lost" } else { "all there" };
         let said = start.said.unwrap_or("nothing to say");
-        let panicked = if start.panicked { ", by way of a panic inside sled" } else { "" };
-        *outcomes.entry(format!("{file:<6} {how}: {kept}; {said}{panicked}")).or_default() += 1;
+        let panicked = if start.panicked {
+            ", by way of a panic inside sled"
+        } else {
+            ""
+        };
+        *outcomes
+            .entry(format!("{file:<6} {how}: {kept}; {said}{panicked}"))
+            .or_default() += 1;
     }
-    say(&format!("{times} stores broken at random, {COMMANDS} commands in each"));
-    outcomes.iter().for_each(|(outcome, n)| say(&format!("  {n:>6}  {outcome}")));
-    say(&format!("  {failed:>6}  starts that came to nothing, or did not tell what was lost"));
+    say(&format!(
+        "{times} stores broken at random, {COMMANDS} commands in each"
+    ));
+    outcomes
+        .iter()
+        .for_each(|(outcome, n)| say(&format!("  {n:>6}  {outcome}")));
+    say(&format!(
+        "  {failed:>6}  starts that came to nothing, or did not tell what was lost"
+    ));
     failed == 0
 }
 
 async fn fill(path: &Path) {
     use sayso::store::journal::{Entry, Journal, Received};
-    let store = std::sync::Arc::new(sayso::store::open(&sayso::store::Settings::default(), path).unwrap());
+    let store =
+        std::sync::Arc::new(sayso::store::open(&sayso::store::Settings::default(), path).unwrap());
     let (journal, _) = Journal::open(Some(store), Duration::from_hours(1)).unwrap();
     for n in 0..COMMANDS {
         let payload = format!("turn the lamp on, for the {n}th time").into_bytes();
@@ -101,7 +131,11 @@ async fn fill(path: &Path) {
 fn break_it(file: &str, whole: &[u8], random: &mut StdRng) -> (&'static str, Vec<u8>) {
     let mut broken = whole.to_vec();
     // Most of the file is room for what is to come.
-    let used = broken.iter().rposition(|byte| *byte != 0).unwrap_or_default() + 1;
+    let used = broken
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .unwrap_or_default()
+        + 1;
     match random.random_range(if file == "db" { 0 } else { 2 }..9) {
         8 => ("whole", broken),
         0 | 1 => {
@@ -131,9 +165,21 @@ fn break_it(file: &str, whole: &[u8], random: &mut StdRng) -> (&'static str, Vec
 
 async fn start(program: &Path, config: &Path) -> Start {
     let mut command = Command::new(program);
-    command.args(["run", "--config"]).arg(config).env_remove("SAYSO_CONFIG").env_remove("NOTIFY_SOCKET").env("RUST_LOG", "sayso=info").env("NO_COLOR", "1");
+    command
+        .args(["run", "--config"])
+        .arg(config)
+        .env_remove("SAYSO_CONFIG")
+        .env_remove("NOTIFY_SOCKET")
+        .env("RUST_LOG", "sayso=info")
+        .env("NO_COLOR", "1");
     command.env("RUST_BACKTRACE", "0");
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
     let mut start = Start::default();
     let _ = timeout(PATIENCE, read(&mut child, &mut start)).await;
     let _ = child.kill().await;
@@ -145,7 +191,13 @@ async fn read(child: &mut Child, start: &mut Start) {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         start.panicked |= line.contains("panicked at");
-        for said in ["put aside", "is damaged", "held nothing that could be read", "could not be read and were dropped", "cannot be read"] {
+        for said in [
+            "put aside",
+            "is damaged",
+            "held nothing that could be read",
+            "could not be read and were dropped",
+            "cannot be read",
+        ] {
             if line.contains(said) {
                 start.said.get_or_insert(said);
             }

@@ -47,8 +47,14 @@ pub(crate) fn options(client_id: &str, port: u16) -> MqttOptions {
     let mut network = rumqttc::NetworkOptions::new();
     network.set_tcp_nodelay(true);
     let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
-    options.set_keep_alive(Duration::from_secs(30)).set_clean_start(false).set_session_expiry_interval(Some(600));
-    options.set_max_packet_size(Some(4 << 20)).set_outgoing_inflight_upper_limit(200).set_network_options(network);
+    options
+        .set_keep_alive(Duration::from_secs(30))
+        .set_clean_start(false)
+        .set_session_expiry_interval(Some(600));
+    options
+        .set_max_packet_size(Some(4 << 20))
+        .set_outgoing_inflight_upper_limit(200)
+        .set_network_options(network);
     options
 }
 
@@ -66,9 +72,13 @@ pub(crate) async fn live(port: u16, ledger: Arc<Mutex<Ledger>>) {
                 if !answer.session_present {
                     let _ = client.try_subscribe("sayso/action/+", QoS::AtLeastOnce);
                 }
-                states.iter().for_each(|(device, state)| tell(&client, device, state));
+                states
+                    .iter()
+                    .for_each(|(device, state)| tell(&client, device, state));
             }
-            Ok(Event::Incoming(Packet::Publish(action))) => hear(&client, &action, &mut states, &ledger),
+            Ok(Event::Incoming(Packet::Publish(action))) => {
+                hear(&client, &action, &mut states, &ledger)
+            }
             Ok(_) => {}
             Err(_) => sleep(Duration::from_millis(30)).await,
         }
@@ -76,25 +86,54 @@ pub(crate) async fn live(port: u16, ledger: Arc<Mutex<Ledger>>) {
 }
 
 fn tell(client: &AsyncClient, device: &str, state: &Json) {
-    let _ = client.try_publish(format!("sayso/state/{device}"), QoS::AtLeastOnce, true, state.to_string());
+    let _ = client.try_publish(
+        format!("sayso/state/{device}"),
+        QoS::AtLeastOnce,
+        true,
+        state.to_string(),
+    );
 }
 
-fn hear(client: &AsyncClient, message: &Publish, states: &mut BTreeMap<String, Json>, ledger: &Mutex<Ledger>) {
+fn hear(
+    client: &AsyncClient,
+    message: &Publish,
+    states: &mut BTreeMap<String, Json>,
+    ledger: &Mutex<Ledger>,
+) {
     let topic = String::from_utf8_lossy(&message.topic);
-    let Some(device) = topic.strip_prefix("sayso/action/") else { return };
+    let Some(device) = topic.strip_prefix("sayso/action/") else {
+        return;
+    };
     let action: Json = serde_json::from_slice(&message.payload).unwrap_or_default();
-    let (op, property) = (action["op"].as_str().unwrap_or_default(), action["property"].as_str().unwrap_or_default());
+    let (op, property) = (
+        action["op"].as_str().unwrap_or_default(),
+        action["property"].as_str().unwrap_or_default(),
+    );
     let value = &action["value"];
     // A level is the command's own number; everything else carries the command's name.
-    let by_level = (property == "level" && device != "dial").then(|| value.as_f64()).flatten().map(|level| format!("c{level}"));
-    let name = by_level.unwrap_or_else(|| action["command"].as_str().unwrap_or_default().to_owned());
-    let Some(n) = name.strip_prefix('c').and_then(|n| n.parse::<usize>().ok()) else { return };
-    let heard = Heard { n, value: format!("{op} {value}"), at: Instant::now() };
+    let by_level = (property == "level" && device != "dial")
+        .then(|| value.as_f64())
+        .flatten()
+        .map(|level| format!("c{level}"));
+    let name =
+        by_level.unwrap_or_else(|| action["command"].as_str().unwrap_or_default().to_owned());
+    let Some(n) = name.strip_prefix('c').and_then(|n| n.parse::<usize>().ok()) else {
+        return;
+    };
+    let heard = Heard {
+        n,
+        value: format!("{op} {value}"),
+        at: Instant::now(),
+    };
     {
         let mut ledger = ledger.lock().unwrap();
         let all = ledger.heard.entry(device.to_owned()).or_default();
         // The broker says again what we had not acknowledged when our own connection broke: no word of sayso's.
-        if message.dup && all.iter().any(|before| before.n == n && before.value == heard.value) {
+        if message.dup
+            && all
+                .iter()
+                .any(|before| before.n == n && before.value == heard.value)
+        {
             return;
         }
         all.push(heard);
@@ -102,8 +141,18 @@ fn hear(client: &AsyncClient, message: &Publish, states: &mut BTreeMap<String, J
     if let Some(state) = states.get_mut(device) {
         match op {
             "set" => state[property] = value.clone(),
-            "toggle" => state[property] = if state[property] == "on" { "off".into() } else { "on".into() },
-            "increase" => state[property] = (state[property].as_f64().unwrap_or_default() + value.as_f64().unwrap_or_default()).into(),
+            "toggle" => {
+                state[property] = if state[property] == "on" {
+                    "off".into()
+                } else {
+                    "on".into()
+                }
+            }
+            "increase" => {
+                state[property] = (state[property].as_f64().unwrap_or_default()
+                    + value.as_f64().unwrap_or_default())
+                .into()
+            }
             _ => {}
         }
         tell(client, device, state);

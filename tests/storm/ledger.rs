@@ -105,7 +105,10 @@ pub(crate) struct Column {
 
 impl Ledger {
     pub(crate) fn unanswered(&self) -> usize {
-        self.said.iter().filter(|said| said.answers.is_empty()).count()
+        self.said
+            .iter()
+            .filter(|said| said.answers.is_empty())
+            .count()
     }
 
     /// sayso is connected and has subscribed: an outage, where there is one, ends in a moment.
@@ -131,34 +134,112 @@ impl Ledger {
     pub(crate) fn judge(&self) -> Vec<Column> {
         let actions = self.actions();
         let times = |n: usize| actions.get(&n).map_or(0, Vec::len);
-        let which =
-            |test: &dyn Fn(usize, &Said) -> bool| -> Vec<usize> { self.said.iter().enumerate().filter(|(n, said)| test(*n, said)).map(|(n, _)| n).collect() };
-        let ends = |said: &Said| said.answers.iter().map(|(_, end)| end.clone()).collect::<BTreeSet<_>>();
+        let which = |test: &dyn Fn(usize, &Said) -> bool| -> Vec<usize> {
+            self.said
+                .iter()
+                .enumerate()
+                .filter(|(n, said)| test(*n, said))
+                .map(|(n, _)| n)
+                .collect()
+        };
+        let ends = |said: &Said| {
+            said.answers
+                .iter()
+                .map(|(_, end)| end.clone())
+                .collect::<BTreeSet<_>>()
+        };
         let ended = |said: &Said, end: &str| said.answers.iter().any(|(_, e)| e == end);
-        let must = |name, offenders| Column { name, must_be_zero: true, offenders };
-        let may = |name, offenders| Column { name, must_be_zero: false, offenders };
-        let denied =
-            |said: &Said| said.answers.first().is_some_and(|(_, end)| !matches!(end.as_str(), "done" | "answered" | "uncertain" | "superseded" | "dead"));
+        let must = |name, offenders| Column {
+            name,
+            must_be_zero: true,
+            offenders,
+        };
+        let may = |name, offenders| Column {
+            name,
+            must_be_zero: false,
+            offenders,
+        };
+        let denied = |said: &Said| {
+            said.answers.first().is_some_and(|(_, end)| {
+                !matches!(
+                    end.as_str(),
+                    "done" | "answered" | "uncertain" | "superseded" | "dead"
+                )
+            })
+        };
         vec![
-            must("lost: never answered", which(&|_, said| said.answers.is_empty())),
-            must("answered in two ways", which(&|_, said| ends(said).len() > 1)),
+            must(
+                "lost: never answered",
+                which(&|_, said| said.answers.is_empty()),
+            ),
+            must(
+                "answered in two ways",
+                which(&|_, said| ends(said).len() > 1),
+            ),
             must(
                 "done twice, harmful twice",
-                which(&|n, said| times(n) > 1 && (said.kind.is_once() || actions[&n].iter().any(|h| !h.value.starts_with("set ")))),
+                which(&|n, said| {
+                    times(n) > 1
+                        && (said.kind.is_once()
+                            || actions[&n].iter().any(|h| !h.value.starts_with("set ")))
+                }),
             ),
-            must("done again with another value", which(&|n, _| actions.get(&n).is_some_and(|heard| heard.iter().any(|h| h.value != heard[0].value)))),
+            must(
+                "done again with another value",
+                which(&|n, _| {
+                    actions
+                        .get(&n)
+                        .is_some_and(|heard| heard.iter().any(|h| h.value != heard[0].value))
+                }),
+            ),
             must("heard by a device out of order", self.out_of_order()),
-            must("heard by a device too late", which(&|n, said| actions.get(&n).is_some_and(|heard| heard.iter().any(|h| h.at > said.deadline() + SLACK)))),
-            must("refused, and done all the same", which(&|n, said| denied(said) && times(n) > 0)),
-            must("told done, and never heard", which(&|n, said| said.kind != Kind::Query && ended(said, "done") && times(n) == 0 && !self.was_cut(said))),
+            must(
+                "heard by a device too late",
+                which(&|n, said| {
+                    actions
+                        .get(&n)
+                        .is_some_and(|heard| heard.iter().any(|h| h.at > said.deadline() + SLACK))
+                }),
+            ),
+            must(
+                "refused, and done all the same",
+                which(&|n, said| denied(said) && times(n) > 0),
+            ),
+            must(
+                "told done, and never heard",
+                which(&|n, said| {
+                    said.kind != Kind::Query
+                        && ended(said, "done")
+                        && times(n) == 0
+                        && !self.was_cut(said)
+                }),
+            ),
             may("told uncertain", which(&|_, said| ended(said, "uncertain"))),
-            may("told superseded", which(&|_, said| ended(said, "superseded"))),
+            may(
+                "told superseded",
+                which(&|_, said| ended(said, "superseded")),
+            ),
             may("told late", which(&|_, said| ended(said, "late"))),
-            may("given up after three deaths", which(&|_, said| ended(said, "dead"))),
-            may("absolute, heard again with the same value", which(&|n, said| !said.kind.is_once() && times(n) > 1)),
-            may("put off, and said again", which(&|_, said| said.put_off > 0)),
-            may("said again because no answer came", which(&|_, said| said.published.len() > 1)),
-            may("answered again, in the same way", which(&|_, said| said.answers.len() > 1 && ends(said).len() == 1)),
+            may(
+                "given up after three deaths",
+                which(&|_, said| ended(said, "dead")),
+            ),
+            may(
+                "absolute, heard again with the same value",
+                which(&|n, said| !said.kind.is_once() && times(n) > 1),
+            ),
+            may(
+                "put off, and said again",
+                which(&|_, said| said.put_off > 0),
+            ),
+            may(
+                "said again because no answer came",
+                which(&|_, said| said.published.len() > 1),
+            ),
+            may(
+                "answered again, in the same way",
+                which(&|_, said| said.answers.len() > 1 && ends(said).len() == 1),
+            ),
         ]
     }
 
@@ -166,24 +247,40 @@ impl Ledger {
     fn was_cut(&self, said: &Said) -> bool {
         let margin = Duration::from_secs(3);
         let until = said.answers.first().map_or(said.at, |(at, _)| *at) + margin;
-        self.outages.iter().any(|outage| outage.from < until && outage.to + margin > said.at)
+        self.outages
+            .iter()
+            .any(|outage| outage.from < until && outage.to + margin > said.at)
     }
 
     /// A device heard something said earlier after something said later.
     fn out_of_order(&self) -> Vec<usize> {
-        let all = self.heard.iter().flat_map(|(device, heard)| heard.iter().enumerate().map(move |(i, earlier)| (device, i, earlier)));
-        let offenders = all.filter(|(device, i, _)| !self.overtaken_by(device, *i).is_empty()).map(|(.., earlier)| earlier.n);
+        let all = self.heard.iter().flat_map(|(device, heard)| {
+            heard
+                .iter()
+                .enumerate()
+                .map(move |(i, earlier)| (device, i, earlier))
+        });
+        let offenders = all
+            .filter(|(device, i, _)| !self.overtaken_by(device, *i).is_empty())
+            .map(|(.., earlier)| earlier.n);
         offenders.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// What this device heard before its `i`th action although it was said after it.
     pub(crate) fn overtaken_by(&self, device: &str, i: usize) -> Vec<&Heard> {
-        let heard = self.heard.get(device).map(Vec::as_slice).unwrap_or_default();
+        let heard = self
+            .heard
+            .get(device)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let repeated = |n: usize, among: &[Heard]| among.iter().any(|other| other.n == n);
         // After a crash absolute values may be said again, all of them in their order: then this is one of a series.
-        let in_series = |later: &Heard| repeated(heard[i].n, &heard[..i]) && repeated(later.n, &heard[i..]);
+        let in_series =
+            |later: &Heard| repeated(heard[i].n, &heard[..i]) && repeated(later.n, &heard[i..]);
         let before = heard[i.saturating_sub(FAR_ENOUGH)..i].iter();
-        before.filter(|later| self.surely_before(heard[i].n, later.n) && !in_series(later)).collect()
+        before
+            .filter(|later| self.surely_before(heard[i].n, later.n) && !in_series(later))
+            .collect()
     }
 
     /// True where `a` was received before `b`, whatever happened: the broker had taken it before `b` was said, it did not
@@ -191,11 +288,23 @@ impl Ledger {
     /// both over a restart: mosquitto 2.0 gives back what it kept in another order than it came.
     fn surely_before(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.said[a], &self.said[b]);
-        let (Some(taken), Some(b_said)) = (a.acknowledged, b.published.first()) else { return false };
+        let (Some(taken), Some(b_said)) = (a.acknowledged, b.published.first()) else {
+            return false;
+        };
         let said_again_after = a.published.last().is_some_and(|last| last > b_said);
-        let forgotten = self.outages.iter().any(|outage| outage.forgot && outage.to > a.at && a.published.last().is_some_and(|last| outage.from < *last));
-        let kept = |said: &Said, o: &Outage| said.published.first().is_some_and(|at| *at < o.to) && said.answers.first().is_none_or(|(at, _)| *at > o.from);
-        let reordered = self.outages.iter().any(|outage| kept(a, outage) && kept(b, outage));
+        let forgotten = self.outages.iter().any(|outage| {
+            outage.forgot
+                && outage.to > a.at
+                && a.published.last().is_some_and(|last| outage.from < *last)
+        });
+        let kept = |said: &Said, o: &Outage| {
+            said.published.first().is_some_and(|at| *at < o.to)
+                && said.answers.first().is_none_or(|(at, _)| *at > o.from)
+        };
+        let reordered = self
+            .outages
+            .iter()
+            .any(|outage| kept(a, outage) && kept(b, outage));
         taken < *b_said && a.put_off == 0 && !(said_again_after && forgotten) && !reordered
     }
 }

@@ -1,7 +1,10 @@
 //! The torture test. Real mosquitto and the real program; commands numbered by those who say them, devices that write down
 //! what they hear; and meanwhile the program is killed, the broker restarted with and without its memory, the wire between
 //! them cut in every way, the model lies, and the disk fills. At the end a table, and exit code 0 when all that must be zero is.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -51,21 +54,38 @@ fn main() -> ExitCode {
         say("torture [--minutes N | --seconds N] [--seed N] [--program PATH] [--corrupt N]");
         return ExitCode::FAILURE;
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let well = match options.corrupt {
-        Some(times) => runtime.block_on(corrupt::corrupt(&options.program, times, &mut StdRng::seed_from_u64(options.seed))),
+        Some(times) => runtime.block_on(corrupt::corrupt(
+            &options.program,
+            times,
+            &mut StdRng::seed_from_u64(options.seed),
+        )),
         None => runtime.block_on(torture(&options)),
     };
-    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn options() -> Option<Options> {
-    let mut options =
-        Options { time: Duration::from_secs(45), seed: rand::random_range(0..1_000_000), program: env!("CARGO_BIN_EXE_sayso").into(), corrupt: None };
+    let mut options = Options {
+        time: Duration::from_secs(45),
+        seed: rand::random_range(0..1_000_000),
+        program: env!("CARGO_BIN_EXE_sayso").into(),
+        corrupt: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match (word.as_str(), words.next()?) {
-            ("--minutes", n) => options.time = Duration::from_secs_f64(n.parse::<f64>().ok()? * 60.0),
+            ("--minutes", n) => {
+                options.time = Duration::from_secs_f64(n.parse::<f64>().ok()? * 60.0)
+            }
             ("--seconds", n) => options.time = Duration::from_secs_f64(n.parse().ok()?),
             ("--seed", n) => options.seed = n.parse().ok()?,
             ("--corrupt", n) => options.corrupt = Some(n.parse().ok()?),
@@ -107,8 +127,16 @@ struct Torture {
 }
 
 async fn torture(options: &Options) -> bool {
-    let folder = tempfile::Builder::new().prefix("torture-").tempdir().unwrap();
-    say(&format!("seed {} for {} s, in {}", options.seed, options.time.as_secs(), folder.path().display()));
+    let folder = tempfile::Builder::new()
+        .prefix("torture-")
+        .tempdir()
+        .unwrap();
+    say(&format!(
+        "seed {} for {} s, in {}",
+        options.seed,
+        options.time.as_secs(),
+        folder.path().display()
+    ));
     let mut random = StdRng::seed_from_u64(options.seed);
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let broker = Broker::start(folder.path()).await;
@@ -119,15 +147,31 @@ async fn torture(options: &Options) -> bool {
         say("this user may not mount a tmpfs: the disk is never full");
     }
     std::fs::write(folder.path().join("home.toml"), house::HOME).unwrap();
-    std::fs::write(folder.path().join("sayso.toml"), settings(proxy.port(), model.port)).unwrap();
+    std::fs::write(
+        folder.path().join("sayso.toml"),
+        settings(proxy.port(), model.port),
+    )
+    .unwrap();
     let (speakers, events) = Speakers::new(broker.port, Arc::clone(&ledger));
     let mut beside = JoinSet::new();
     beside.spawn(house::live(broker.port, Arc::clone(&ledger)));
     beside.spawn(speakers.clone().listen(events));
     let daemon = Daemon::start(&options.program, folder.path());
     sleep(Duration::from_secs(1)).await;
-    let speaking = beside.spawn(speakers.clone().speak(RATE, StdRng::seed_from_u64(random.random())));
-    let mut torture = Torture { broker, daemon, disk, proxy, ledger: Arc::clone(&ledger), random, faults: Vec::new() };
+    let speaking = beside.spawn(
+        speakers
+            .clone()
+            .speak(RATE, StdRng::seed_from_u64(random.random())),
+    );
+    let mut torture = Torture {
+        broker,
+        daemon,
+        disk,
+        proxy,
+        ledger: Arc::clone(&ledger),
+        random,
+        faults: Vec::new(),
+    };
     torture.rage(Instant::now() + options.time).await;
     speaking.abort();
     beside.spawn(speakers.insist());
@@ -148,7 +192,9 @@ async fn torture(options: &Options) -> bool {
 
 /// Copies the log out of the folder that goes.
 fn keep(folder: &Path) -> PathBuf {
-    let kept = std::env::temp_dir().join(folder.file_name().unwrap()).with_extension("log");
+    let kept = std::env::temp_dir()
+        .join(folder.file_name().unwrap())
+        .with_extension("log");
     let _ = std::fs::copy(folder.join("daemon.log"), &kept);
     kept
 }
@@ -210,13 +256,22 @@ impl Torture {
     }
 
     async fn restart_broker(&mut self, keep: bool) {
-        self.note(if keep { "broker restart" } else { "broker restart, all forgotten" });
+        self.note(if keep {
+            "broker restart"
+        } else {
+            "broker restart, all forgotten"
+        });
         let from = Instant::now();
         self.broker.down(keep).await;
         sleep(Duration::from_millis(self.random.random_range(0..1500))).await;
         self.broker.up().await;
         let far = Instant::now() + Duration::from_hours(1);
-        self.ledger.lock().unwrap().outages.push(Outage { from, to: far, lasts: true, forgot: !keep });
+        self.ledger.lock().unwrap().outages.push(Outage {
+            from,
+            to: far,
+            lasts: true,
+            forgot: !keep,
+        });
     }
 
     /// The disk is full for a while. Nobody is killed meanwhile: what cannot be written does not survive, and is said so.
@@ -231,7 +286,8 @@ impl Torture {
         self.disk.free();
         sleep(Duration::from_secs(1)).await;
         if !self.until_store_fails(false, MENDING).await {
-            self.faults.push("the store was never well again after the disk was full".to_owned());
+            self.faults
+                .push("the store was never well again after the disk was full".to_owned());
             self.daemon.kill().await;
             self.daemon.start_again();
         }
@@ -258,17 +314,32 @@ fn table(ledger: &Ledger, faults: &[String]) -> bool {
     let acted = ledger.actions().len();
     say("\nwhat came of it");
     say(&format!("  {:>7}  commands", ledger.said.len()));
-    say(&format!("  {:>7}  answered", ledger.said.len() - ledger.unanswered()));
-    say(&format!("  {actions:>7}  actions heard by devices, for {acted} commands"));
+    say(&format!(
+        "  {:>7}  answered",
+        ledger.said.len() - ledger.unanswered()
+    ));
+    say(&format!(
+        "  {actions:>7}  actions heard by devices, for {acted} commands"
+    ));
     say(&format!("  {:>7}  dead letters", ledger.dead.len()));
     let columns = ledger.judge();
     let (must, may): (Vec<_>, Vec<_>) = columns.into_iter().partition(|column| column.must_be_zero);
-    may.iter().for_each(|column| say(&format!("  {:>7}  {}", column.offenders.len(), column.name)));
+    may.iter()
+        .for_each(|column| say(&format!("  {:>7}  {}", column.offenders.len(), column.name)));
     say("\nwhat must be zero");
-    must.iter().for_each(|column| say(&format!("  {:>7}  {}", column.offenders.len(), column.name)));
-    say(&format!("  {:>7}  faults of the program itself", faults.len()));
-    faults.iter().for_each(|fault| say(&format!("           {fault}")));
-    let start = ledger.said.first().map_or_else(Instant::now, |said| said.at);
+    must.iter()
+        .for_each(|column| say(&format!("  {:>7}  {}", column.offenders.len(), column.name)));
+    say(&format!(
+        "  {:>7}  faults of the program itself",
+        faults.len()
+    ));
+    faults
+        .iter()
+        .for_each(|fault| say(&format!("           {fault}")));
+    let start = ledger
+        .said
+        .first()
+        .map_or_else(Instant::now, |said| said.at);
     for column in &must {
         for n in column.offenders.iter().take(8) {
             story(ledger, column.name, *n, start);
@@ -283,17 +354,48 @@ fn table(ledger: &Ledger, faults: &[String]) -> bool {
 fn story(ledger: &Ledger, what: &str, n: usize, start: Instant) {
     let said = &ledger.said[n];
     let s = |at: Instant| format!("{:.3}", at.saturating_duration_since(start).as_secs_f64());
-    say(&format!("\n{what}: c{n} {:?} {} ttl {} s, said at {}", said.kind, said.device, said.ttl.as_secs(), s(said.at)));
-    say(&format!("  published {:?}, taken {:?}", said.published.iter().map(|at| s(*at)).collect::<Vec<_>>(), said.acknowledged.map(s)));
-    say(&format!("  answers {:?}", said.answers.iter().map(|(at, end)| format!("{} {end}", s(*at))).collect::<Vec<_>>()));
-    let heard = ledger.heard.get(said.device).map(Vec::as_slice).unwrap_or_default();
+    say(&format!(
+        "\n{what}: c{n} {:?} {} ttl {} s, said at {}",
+        said.kind,
+        said.device,
+        said.ttl.as_secs(),
+        s(said.at)
+    ));
+    say(&format!(
+        "  published {:?}, taken {:?}",
+        said.published.iter().map(|at| s(*at)).collect::<Vec<_>>(),
+        said.acknowledged.map(s)
+    ));
+    say(&format!(
+        "  answers {:?}",
+        said.answers
+            .iter()
+            .map(|(at, end)| format!("{} {end}", s(*at)))
+            .collect::<Vec<_>>()
+    ));
+    let heard = ledger
+        .heard
+        .get(said.device)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     for (i, _) in heard.iter().enumerate().filter(|(_, heard)| heard.n == n) {
         let around = heard[i.saturating_sub(3)..(i + 2).min(heard.len())].iter();
-        say(&format!("  heard {:?}", around.map(|h| format!("{} c{} {}", s(h.at), h.n, h.value)).collect::<Vec<_>>()));
+        say(&format!(
+            "  heard {:?}",
+            around
+                .map(|h| format!("{} c{} {}", s(h.at), h.n, h.value))
+                .collect::<Vec<_>>()
+        ));
         for later in ledger.overtaken_by(said.device, i) {
             let other = &ledger.said[later.n];
             let published: Vec<_> = other.published.iter().map(|at| s(*at)).collect();
-            say(&format!("  after c{} {:?}, said at {}, published {published:?}, heard at {}", later.n, other.kind, s(other.at), s(later.at)));
+            say(&format!(
+                "  after c{} {:?}, said at {}, published {published:?}, heard at {}",
+                later.n,
+                other.kind,
+                s(other.at),
+                s(later.at)
+            ));
         }
     }
 }

@@ -30,14 +30,21 @@ impl Model {
                 connections.spawn(serve(stream, StdRng::seed_from_u64(random.random())));
             }
         });
-        Self { port, _tasks: tasks }
+        Self {
+            port,
+            _tasks: tasks,
+        }
     }
 }
 
 async fn serve(mut stream: TcpStream, mut random: StdRng) {
     while let Some(body) = request(&mut stream).await {
         let said = answer(&body);
-        let wait = if random.random_bool(0.25) { random.random_range(400..4000) } else { random.random_range(5..150) };
+        let wait = if random.random_bool(0.25) {
+            random.random_range(400..4000)
+        } else {
+            random.random_range(5..150)
+        };
         sleep(Duration::from_millis(wait)).await;
         let whole = json!({
             "choices": [{"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}],
@@ -45,7 +52,12 @@ async fn serve(mut stream: TcpStream, mut random: StdRng) {
         });
         let (status, body, cut) = match random.random_range(0..100) {
             0..5 => (500, "{}".to_owned(), false),
-            5..8 => (429, json!({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}).to_string(), false),
+            5..8 => (
+                429,
+                json!({"error": {"message": "slow down", "code": "rate_limit_exceeded"}})
+                    .to_string(),
+                false,
+            ),
             8..11 => return,
             11..14 => (200, whole.to_string(), true),
             14..16 => {
@@ -55,9 +67,15 @@ async fn serve(mut stream: TcpStream, mut random: StdRng) {
             16..18 => (200, "so sorry".to_owned(), false),
             _ => (200, whole.to_string(), false),
         };
-        let head = format!("HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
         let shown = if cut { body.len() / 2 } else { body.len() };
-        if stream.write_all(head.as_bytes()).await.is_err() || stream.write_all(&body.as_bytes()[..shown]).await.is_err() || cut {
+        if stream.write_all(head.as_bytes()).await.is_err()
+            || stream.write_all(&body.as_bytes()[..shown]).await.is_err()
+            || cut
+        {
             return;
         }
     }
@@ -65,9 +83,22 @@ async fn serve(mut stream: TcpStream, mut random: StdRng) {
 
 /// What the last message wants, as an answer in the form sayso asks for.
 fn answer(body: &Json) -> String {
-    let last = body["messages"].as_array().and_then(|messages| messages.last()).map(|m| m["content"].to_string()).unwrap_or_default();
-    let mut words = last.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').skip_while(|word| *word != "job").skip(1);
-    let (device, number) = (words.next().unwrap_or_default(), words.next().and_then(|n| n.parse::<u64>().ok()).unwrap_or_default());
+    let last = body["messages"]
+        .as_array()
+        .and_then(|messages| messages.last())
+        .map(|m| m["content"].to_string())
+        .unwrap_or_default();
+    let mut words = last
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .skip_while(|word| *word != "job")
+        .skip(1);
+    let (device, number) = (
+        words.next().unwrap_or_default(),
+        words
+            .next()
+            .and_then(|n| n.parse::<u64>().ok())
+            .unwrap_or_default(),
+    );
     let action = if device == "radio" {
         json!({"device": "radio", "property": "playback", "op": "set", "value": "next"})
     } else {
@@ -81,7 +112,15 @@ async fn request(stream: &mut TcpStream) -> Option<Json> {
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse::<usize>().ok()).unwrap_or_default();
+            let length = head
+                .lines()
+                .find_map(|line| {
+                    line.strip_prefix("content-length: ")?
+                        .trim()
+                        .parse::<usize>()
+                        .ok()
+                })
+                .unwrap_or_default();
             if bytes.len() >= end + 4 + length {
                 return serde_json::from_slice(&bytes[end + 4..end + 4 + length]).ok();
             }

@@ -42,7 +42,11 @@ impl Proxy {
         let cut = watch::Sender::new(None);
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, broker, cut.clone()));
-        Self { port, cut, _tasks: tasks }
+        Self {
+            port,
+            cut,
+            _tasks: tasks,
+        }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -50,7 +54,8 @@ impl Proxy {
     }
 
     pub(crate) fn cut(&self, how: Cut) {
-        self.cut.send_modify(|last| *last = Some((last.map_or(0, |(n, _)| n) + 1, how)));
+        self.cut
+            .send_modify(|last| *last = Some((last.map_or(0, |(n, _)| n) + 1, how)));
     }
 }
 
@@ -61,7 +66,9 @@ async fn accept(listener: TcpListener, broker: u16, cut: watch::Sender<Option<(u
         let cut = cut.subscribe();
         wires.spawn(async move {
             // Where there is no broker, the program's connection ends here as it would there.
-            if let Ok(broker) = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, broker))).await {
+            if let Ok(broker) =
+                TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, broker))).await
+            {
                 wire(program, broker, cut).await;
             }
         });
@@ -72,7 +79,10 @@ async fn wire(program: TcpStream, broker: TcpStream, mut cut: watch::Receiver<Op
     let _ = (program.set_nodelay(true), broker.set_nodelay(true));
     let (from_program, to_program) = program.into_split();
     let (from_broker, to_broker) = broker.into_split();
-    let (up, down) = (Arc::new(AtomicU16::new(PASS)), Arc::new(AtomicU16::new(PASS)));
+    let (up, down) = (
+        Arc::new(AtomicU16::new(PASS)),
+        Arc::new(AtomicU16::new(PASS)),
+    );
     let mut ways = JoinSet::new();
     ways.spawn(way(from_program, to_broker, Arc::clone(&up)));
     ways.spawn(way(from_broker, to_program, Arc::clone(&down)));

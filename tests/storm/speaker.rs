@@ -48,7 +48,14 @@ pub(crate) struct Speakers {
 impl Speakers {
     pub(crate) fn new(port: u16, ledger: Arc<Mutex<Ledger>>) -> (Self, EventLoop) {
         let (client, events) = AsyncClient::new(options("speakers", port), 8192);
-        (Self { client, ledger, shared: Arc::default() }, events)
+        (
+            Self {
+                client,
+                ledger,
+                shared: Arc::default(),
+            },
+            events,
+        )
     }
 
     /// Says about `rate` commands a second, for ever.
@@ -56,7 +63,10 @@ impl Speakers {
         loop {
             self.say_one(&mut random);
             self.say_again();
-            sleep(Duration::from_secs_f64(random.random_range(0.2..1.8) / rate)).await;
+            sleep(Duration::from_secs_f64(
+                random.random_range(0.2..1.8) / rate,
+            ))
+            .await;
         }
     }
 
@@ -85,8 +95,14 @@ impl Speakers {
         let now = Instant::now();
         let due: Vec<usize> = {
             let (mut shared, ledger) = (self.shared.lock().unwrap(), self.ledger.lock().unwrap());
-            shared.due.retain(|(n, _)| ledger.said[*n].answers.is_empty());
-            shared.due.extract_if(.., |(_, at)| *at <= now).map(|(n, _)| n).collect()
+            shared
+                .due
+                .retain(|(n, _)| ledger.said[*n].answers.is_empty());
+            shared
+                .due
+                .extract_if(.., |(_, at)| *at <= now)
+                .map(|(n, _)| n)
+                .collect()
         };
         due.into_iter().for_each(|n| self.publish(n));
     }
@@ -94,16 +110,33 @@ impl Speakers {
     fn publish(&self, n: usize) {
         let (mut shared, mut ledger) = (self.shared.lock().unwrap(), self.ledger.lock().unwrap());
         let (said, now) = (&mut ledger.said[n], Instant::now());
-        let waits = if shared.up { PATIENCE } else { Duration::from_millis(100) };
+        let waits = if shared.up {
+            PATIENCE
+        } else {
+            Duration::from_millis(100)
+        };
         shared.due.retain(|(other, _)| *other != n);
         shared.due.push((n, now + waits));
         if !shared.up {
             return;
         }
         let correlation = (said.kind == Kind::Correlated).then(|| Bytes::from(format!("c{n}")));
-        let properties = PublishProperties { correlation_data: correlation, ..PublishProperties::default() };
+        let properties = PublishProperties {
+            correlation_data: correlation,
+            ..PublishProperties::default()
+        };
         let topic = format!("sayso/command/{}", SOURCES[said.source]);
-        if self.client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, said.payload.clone(), properties).is_ok() {
+        if self
+            .client
+            .try_publish_with_properties(
+                topic,
+                QoS::AtLeastOnce,
+                false,
+                said.payload.clone(),
+                properties,
+            )
+            .is_ok()
+        {
             said.published.push(now);
             shared.handed.push_back(n);
         }
@@ -116,7 +149,9 @@ impl Speakers {
                 Ok(Event::Incoming(Packet::ConnAck(answer))) => {
                     if !answer.session_present {
                         let filters = ["sayso/reply/+", "sayso/health", "sayso/dead"];
-                        filters.into_iter().for_each(|filter| drop(self.client.try_subscribe(filter, QoS::AtLeastOnce)));
+                        filters.into_iter().for_each(|filter| {
+                            drop(self.client.try_subscribe(filter, QoS::AtLeastOnce))
+                        });
                     }
                     self.shared.lock().unwrap().up = true;
                 }
@@ -128,7 +163,9 @@ impl Speakers {
                 }
                 Ok(Event::Incoming(Packet::PubAck(answer))) => {
                     if let Some(n) = self.shared.lock().unwrap().left.remove(&answer.pkid) {
-                        self.ledger.lock().unwrap().said[n].acknowledged.get_or_insert(Instant::now());
+                        self.ledger.lock().unwrap().said[n]
+                            .acknowledged
+                            .get_or_insert(Instant::now());
                     }
                 }
                 Ok(Event::Incoming(Packet::Publish(message))) => self.hear(&message),
@@ -140,7 +177,10 @@ impl Speakers {
                     events.state = MqttState::new(200, false);
                     {
                         let mut shared = self.shared.lock().unwrap();
-                        *shared = Shared { due: std::mem::take(&mut shared.due), ..Shared::default() };
+                        *shared = Shared {
+                            due: std::mem::take(&mut shared.due),
+                            ..Shared::default()
+                        };
                     }
                     sleep(Duration::from_millis(30)).await;
                 }
@@ -154,23 +194,45 @@ impl Speakers {
             // It is said at every new connection.
             b"sayso/health" if !message.retain => self.ledger.lock().unwrap().is_back(),
             b"sayso/health" => {}
-            b"sayso/dead" => drop(self.ledger.lock().unwrap().dead.insert(json["id"].as_str().unwrap_or_default().to_owned())),
+            b"sayso/dead" => drop(
+                self.ledger
+                    .lock()
+                    .unwrap()
+                    .dead
+                    .insert(json["id"].as_str().unwrap_or_default().to_owned()),
+            ),
             _ => {
-                let correlation = message.properties.as_ref().and_then(|p| p.correlation_data.as_ref()).map(|data| String::from_utf8_lossy(data).into_owned());
-                let name = correlation.or_else(|| json["id"].as_str().map(str::to_owned)).unwrap_or_default();
-                let Some(n) = name.strip_prefix('c').and_then(|n| n.parse::<usize>().ok()) else { return };
+                let correlation = message
+                    .properties
+                    .as_ref()
+                    .and_then(|p| p.correlation_data.as_ref())
+                    .map(|data| String::from_utf8_lossy(data).into_owned());
+                let name = correlation
+                    .or_else(|| json["id"].as_str().map(str::to_owned))
+                    .unwrap_or_default();
+                let Some(n) = name.strip_prefix('c').and_then(|n| n.parse::<usize>().ok()) else {
+                    return;
+                };
                 self.answered(n, &json);
             }
         }
     }
 
     fn answered(&self, n: usize, reply: &Json) {
-        let end = reply["why"].as_str().or(reply["outcome"].as_str()).unwrap_or("nothing").to_owned();
+        let end = reply["why"]
+            .as_str()
+            .or(reply["outcome"].as_str())
+            .unwrap_or("nothing")
+            .to_owned();
         let (mut shared, mut ledger) = (self.shared.lock().unwrap(), self.ledger.lock().unwrap());
-        let Some(said) = ledger.said.get_mut(n) else { return };
+        let Some(said) = ledger.said.get_mut(n) else {
+            return;
+        };
         if end == "stopping" || !reply["retry_after"].is_null() {
             said.put_off += 1;
-            let after = reply["retry_after"].as_f64().map_or(Duration::from_secs(1), Duration::from_secs_f64);
+            let after = reply["retry_after"]
+                .as_f64()
+                .map_or(Duration::from_secs(1), Duration::from_secs_f64);
             shared.due.retain(|(other, _)| *other != n);
             shared.due.push((n, Instant::now() + after));
         } else {
@@ -193,7 +255,9 @@ fn invent(n: usize, random: &mut StdRng) -> Said {
     };
     let one = |random: &mut StdRng, of: &[&'static str]| of[random.random_range(0..of.len())];
     let device = match kind {
-        Kind::Level | Kind::Correlated | Kind::AskedLevel | Kind::Query => one(random, &["alpha", "beta", "gamma"]),
+        Kind::Level | Kind::Correlated | Kind::AskedLevel | Kind::Query => {
+            one(random, &["alpha", "beta", "gamma"])
+        }
         Kind::Toggle => one(random, &["red_lamp", "blue_lamp"]),
         Kind::Relative => "dial",
         Kind::Next | Kind::AskedNext => "radio",
@@ -209,7 +273,10 @@ fn invent(n: usize, random: &mut StdRng) -> Said {
         Kind::Query => format!("what is the {device} level"),
     };
     let ttl = TTL[usize::from(random.random_bool(0.15))];
-    let ts = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let ts = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64();
     let mut payload = json!({"text": text, "ttl": format!("{}s", ttl.as_secs()), "ts": ts});
     if kind != Kind::Correlated {
         payload["id"] = format!("c{n}").into();

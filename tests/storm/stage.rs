@@ -22,7 +22,12 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) async fn start(folder: &Path) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let folder = folder.join("broker");
         fs::create_dir(&folder).unwrap();
         // `user root`: started as root it would give up the right to write its own folder.
@@ -31,16 +36,25 @@ impl Broker {
             folder.display()
         );
         fs::write(folder.join("mosquitto.conf"), settings).unwrap();
-        let mut broker = Self { port, folder, child: None };
+        let mut broker = Self {
+            port,
+            folder,
+            child: None,
+        };
         broker.up().await;
         broker
     }
 
     /// Ends it; without `keep` everything it knew is gone.
     pub(crate) async fn down(&mut self, keep: bool) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
         signal(&child, if keep { "TERM" } else { "KILL" }).await;
-        timeout(PATIENCE, child.wait()).await.expect("mosquitto ends").unwrap();
+        timeout(PATIENCE, child.wait())
+            .await
+            .expect("mosquitto ends")
+            .unwrap();
         if !keep {
             let _ = fs::remove_file(self.folder.join("mosquitto.db"));
         }
@@ -48,11 +62,28 @@ impl Broker {
 
     pub(crate) async fn up(&mut self) {
         let mut command = Command::new("mosquitto");
-        command.env("PATH", "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin:/bin").arg("-c").arg(self.folder.join("mosquitto.conf"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        self.child = Some(command.spawn().expect("mosquitto is needed: apt-get install mosquitto"));
+        command
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin:/bin",
+            )
+            .arg("-c")
+            .arg(self.folder.join("mosquitto.conf"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        self.child = Some(
+            command
+                .spawn()
+                .expect("mosquitto is needed: apt-get install mosquitto"),
+        );
         let listens = async {
-            while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_err() {
+            while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
+                .await
+                .is_err()
+            {
                 sleep(Duration::from_millis(10)).await;
             }
         };
@@ -70,7 +101,11 @@ pub(crate) struct Daemon {
 impl Daemon {
     pub(crate) fn start(program: &Path, folder: &Path) -> Self {
         let child = spawn(program, folder);
-        Self { program: program.to_owned(), folder: folder.to_owned(), child }
+        Self {
+            program: program.to_owned(),
+            folder: folder.to_owned(),
+            child,
+        }
     }
 
     pub(crate) async fn kill(&mut self) {
@@ -81,7 +116,10 @@ impl Daemon {
     /// Tells it to stop, as systemd would.
     pub(crate) async fn stop(&mut self) {
         signal(&self.child, "TERM").await;
-        timeout(PATIENCE, self.child.wait()).await.expect("sayso stops").unwrap();
+        timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("sayso stops")
+            .unwrap();
     }
 
     pub(crate) fn start_again(&mut self) {
@@ -102,21 +140,42 @@ impl Daemon {
 }
 
 fn spawn(program: &Path, folder: &Path) -> Child {
-    let log = File::options().create(true).append(true).open(folder.join("daemon.log")).unwrap();
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("daemon.log"))
+        .unwrap();
     let mut command = Command::new(program);
-    command.args(["run", "--config"]).arg(folder.join("sayso.toml")).current_dir(folder);
+    command
+        .args(["run", "--config"])
+        .arg(folder.join("sayso.toml"))
+        .current_dir(folder);
     command
         .env_remove("SAYSO_CONFIG")
         .env_remove("NOTIFY_SOCKET")
-        .env("RUST_LOG", "warn,sayso=info,sayso::daemon=debug,sayso::mqtt=debug")
+        .env(
+            "RUST_LOG",
+            "warn,sayso=info,sayso::daemon=debug,sayso::mqtt=debug",
+        )
         .env("NO_COLOR", "1");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true).spawn().unwrap()
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
 }
 
 async fn signal(child: &Child, name: &str) {
     // It may have ended by itself a moment ago.
     if let Some(id) = child.id() {
-        let _ = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).stderr(Stdio::null()).status().await;
+        let _ = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(id.to_string())
+            .stderr(Stdio::null())
+            .status()
+            .await;
     }
 }
 
@@ -130,8 +189,16 @@ impl Disk {
     pub(crate) async fn new(folder: &Path) -> Self {
         let folder = folder.join("disk");
         fs::create_dir(&folder).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(&folder).stderr(Stdio::null()).status().await;
-        Self { folder, mounted: mounted.is_ok_and(|status| status.success()) }
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"])
+            .arg(&folder)
+            .stderr(Stdio::null())
+            .status()
+            .await;
+        Self {
+            folder,
+            mounted: mounted.is_ok_and(|status| status.success()),
+        }
     }
 
     pub(crate) fn can_be_filled(&self) -> bool {
@@ -151,7 +218,10 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         if self.mounted {
-            let _ = std::process::Command::new("umount").arg("-l").arg(&self.folder).status();
+            let _ = std::process::Command::new("umount")
+                .arg("-l")
+                .arg(&self.folder)
+                .status();
         }
     }
 }

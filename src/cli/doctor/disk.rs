@@ -23,18 +23,30 @@ const SYS: &str = "/sys";
 /// Looks at the store and the disk below it. True where a daemon on this machine holds the store.
 pub(super) fn look(config: &Config, report: &mut Report) -> Option<bool> {
     let Some(path) = config.store.path.as_deref() else {
-        let todo = "under systemd `StateDirectory=` gives one; else name a folder with `store.path`";
-        report.warn("store", "no store: a command under way is lost with the process", todo);
+        let todo =
+            "under systemd `StateDirectory=` gives one; else name a folder with `store.path`";
+        report.warn(
+            "store",
+            "no store: a command under way is lost with the process",
+            todo,
+        );
         return None;
     };
     // Under systemd it is below a folder of root's own: that this user may not look is no fault of the store.
     if !rustix::process::geteuid().is_root() && denied(path) {
-        report.warn("store", format!("only root may look at the store in `{}`", path.display()), "sudo sayso doctor");
+        report.warn(
+            "store",
+            format!("only root may look at the store in `{}`", path.display()),
+            "sudo sayso doctor",
+        );
         return None;
     }
     let held = store(path, report);
     // The daemon makes what is missing.
-    let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let there = path
+        .ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(Path::new("."));
     if writable(there, report) {
         room(there, report);
     }
@@ -52,7 +64,10 @@ fn store(path: &Path, report: &mut Report) -> Option<bool> {
     let held = match File::open(path.join("db")) {
         Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            report.ok("store", format!("none yet in `{shown}`: the daemon begins one"));
+            report.ok(
+                "store",
+                format!("none yet in `{shown}`: the daemon begins one"),
+            );
             return Some(false);
         }
         Err(error) => {
@@ -66,9 +81,18 @@ fn store(path: &Path, report: &mut Report) -> Option<bool> {
     };
     let size = size(path);
     if held {
-        report.ok("store", format!("`{shown}`, {}, in use by the running daemon", units::show_size(size)));
+        report.ok(
+            "store",
+            format!(
+                "`{shown}`, {}, in use by the running daemon",
+                units::show_size(size)
+            ),
+        );
     } else {
-        report.ok("store", format!("`{shown}`, {}, in use by nobody", units::show_size(size)));
+        report.ok(
+            "store",
+            format!("`{shown}`, {}, in use by nobody", units::show_size(size)),
+        );
     }
     Some(held)
 }
@@ -76,29 +100,60 @@ fn store(path: &Path, report: &mut Report) -> Option<bool> {
 /// Stores that could not be read were put aside under another name, and nobody takes them away.
 fn aside(path: &Path, report: &mut Report) {
     let beside = path.parent().unwrap_or(Path::new("."));
-    let begins = format!("{}.broken-", path.file_name().unwrap_or_default().to_string_lossy());
-    let broken: Vec<PathBuf> = fs::read_dir(beside).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    let broken = broken.iter().filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begins)));
+    let begins = format!(
+        "{}.broken-",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    );
+    let broken: Vec<PathBuf> = fs::read_dir(beside)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    let broken = broken.iter().filter(|path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(&begins))
+    });
     let names: Vec<String> = broken.map(|path| path.display().to_string()).collect();
     if !names.is_empty() {
-        let found = format!("a store could not be read and was put aside: {}", names.join(", "));
+        let found = format!(
+            "a store could not be read and was put aside: {}",
+            names.join(", ")
+        );
         report.warn("store", found, "a power cut, or a card that dies: see the disk below; delete what was put aside once you know why");
     }
 }
 
 fn size(folder: &Path) -> u64 {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    files.filter_map(|entry| Some(if entry.file_type().ok()?.is_dir() { size(&entry.path()) } else { entry.metadata().ok()?.len() })).sum()
+    files
+        .filter_map(|entry| {
+            Some(if entry.file_type().ok()?.is_dir() {
+                size(&entry.path())
+            } else {
+                entry.metadata().ok()?.len()
+            })
+        })
+        .sum()
 }
 
 fn writable(there: &Path, report: &mut Report) -> bool {
     let shown = there.display();
-    let read_only = statvfs(there).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY));
+    let read_only =
+        statvfs(there).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY));
     if read_only {
         let todo = "a card that dies is made so by the kernel (`dmesg | grep -i error`): replace it; else remount it, or move `store.path`";
-        report.fault("disk", format!("the disk under `{shown}` is read-only: nothing can be kept"), todo);
+        report.fault(
+            "disk",
+            format!("the disk under `{shown}` is read-only: nothing can be kept"),
+            todo,
+        );
     } else if access(there, Access::WRITE_OK).is_err() {
-        report.fault("disk", format!("`{shown}` may not be written"), "give it to the user the daemon runs as (chown), or run this as that user");
+        report.fault(
+            "disk",
+            format!("`{shown}` may not be written"),
+            "give it to the user the daemon runs as (chown), or run this as that user",
+        );
         return false;
     }
     !read_only
@@ -110,28 +165,48 @@ fn room(there: &Path, report: &mut Report) {
     if disk.f_blocks == 0 {
         // No disk, or one that does not tell its size: only trying shows which.
         match try_out(there) {
-            Ok(()) => report.ok("disk", format!("`{shown}` can be written; it does not tell how much room is left")),
+            Ok(()) => report.ok(
+                "disk",
+                format!("`{shown}` can be written; it does not tell how much room is left"),
+            ),
             Err(error) => {
                 let todo = "it is no folder of a disk: name another with `store.path`";
-                report.fault("disk", format!("nothing can be written in `{shown}`: {error}"), todo);
+                report.fault(
+                    "disk",
+                    format!("nothing can be written in `{shown}`: {error}"),
+                    todo,
+                );
             }
         }
     } else if disk.f_files > 0 && disk.f_favail == 0 {
-        report.fault("disk", format!("the disk under `{shown}` takes no more files"), "delete some (many small ones), or move `store.path`");
+        report.fault(
+            "disk",
+            format!("the disk under `{shown}` takes no more files"),
+            "delete some (many small ones), or move `store.path`",
+        );
     } else if free < TOO_LITTLE {
         report.fault(
             "disk",
-            format!("the disk under `{shown}` is full: {} left", units::show_size(free)),
+            format!(
+                "the disk under `{shown}` is full: {} left",
+                units::show_size(free)
+            ),
             "free some (`journalctl --vacuum-size=50M`, `apt clean`), or move `store.path`",
         );
     } else if free < LITTLE {
         report.warn(
             "disk",
-            format!("the disk under `{shown}` is nearly full: {} left", units::show_size(free)),
+            format!(
+                "the disk under `{shown}` is nearly full: {} left",
+                units::show_size(free)
+            ),
             "free some: `journalctl --vacuum-size=50M`, `apt clean`",
         );
     } else {
-        report.ok("disk", format!("`{shown}` can be written, {} MiB left", free >> 20));
+        report.ok(
+            "disk",
+            format!("`{shown}` can be written, {} MiB left", free >> 20),
+        );
     }
 }
 
@@ -144,10 +219,22 @@ fn try_out(there: &Path) -> std::io::Result<()> {
 
 /// What the kernel knows of the disk's health. SD cards do not tell theirs; eMMC does, and ext4 counts its errors.
 fn wear(there: &Path, sys: &Path, report: &mut Report) {
-    let Ok(stat) = rustix::fs::stat(there) else { return };
-    let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-    let Ok(device) = fs::canonicalize(sys.join(format!("dev/block/{major}:{minor}"))) else { return };
-    let Some(name) = device.file_name().map(|name| name.to_string_lossy().into_owned()) else { return };
+    let Ok(stat) = rustix::fs::stat(there) else {
+        return;
+    };
+    let (major, minor) = (
+        rustix::fs::major(stat.st_dev),
+        rustix::fs::minor(stat.st_dev),
+    );
+    let Ok(device) = fs::canonicalize(sys.join(format!("dev/block/{major}:{minor}"))) else {
+        return;
+    };
+    let Some(name) = device
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+    else {
+        return;
+    };
     worn(&device, &name, sys, report);
 }
 
@@ -161,14 +248,31 @@ fn worn(device: &Path, name: &str, sys: &Path, report: &mut Report) {
         );
     }
     // A partition lies below its disk.
-    let lives = [device.join("device/life_time"), device.join("../device/life_time")];
-    let Some(told) = lives.iter().find_map(|path| fs::read_to_string(path).ok()) else { return };
+    let lives = [
+        device.join("device/life_time"),
+        device.join("../device/life_time"),
+    ];
+    let Some(told) = lives.iter().find_map(|path| fs::read_to_string(path).ok()) else {
+        return;
+    };
     // Two estimates in tenths of its life, 0x0b beyond it (JEDEC eMMC 5.0, DEVICE_LIFE_TIME_EST).
-    let worst = told.split_whitespace().filter_map(|tenth| u32::from_str_radix(tenth.trim_start_matches("0x"), 16).ok()).max().unwrap_or_default();
+    let worst = told
+        .split_whitespace()
+        .filter_map(|tenth| u32::from_str_radix(tenth.trim_start_matches("0x"), 16).ok())
+        .max()
+        .unwrap_or_default();
     if worst >= 10 {
-        report.fault("disk", format!("{name} has used up its life"), "replace it before it goes read-only");
+        report.fault(
+            "disk",
+            format!("{name} has used up its life"),
+            "replace it before it goes read-only",
+        );
     } else if worst >= 8 {
-        report.warn("disk", format!("{name} has used some {} % of its life", worst * 10), "have another one ready");
+        report.warn(
+            "disk",
+            format!("{name} has used some {} % of its life", worst * 10),
+            "have another one ready",
+        );
     }
 }
 
@@ -196,7 +300,11 @@ mod tests {
             room(Path::new(there), &mut report);
             report.json()["findings"].to_string()
         };
-        assert!(said("/proc").contains("nothing can be written in `/proc`"), "{}", said("/proc"));
+        assert!(
+            said("/proc").contains("nothing can be written in `/proc`"),
+            "{}",
+            said("/proc")
+        );
         assert!(!said("/proc").contains("full"));
     }
 

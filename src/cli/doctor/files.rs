@@ -23,14 +23,23 @@ const STICKY: u32 = 0o1000;
 pub(super) fn look(place: &Place, report: &mut Report) {
     let Some(path) = place.config() else { return };
     let text = fs::read_to_string(&path).unwrap_or_default();
-    let Ok(config) = text.parse::<Table>() else { return };
+    let Ok(config) = text.parse::<Table>() else {
+        return;
+    };
     let beside = path.parent().map(Path::to_owned).unwrap_or_default();
     let before = report.ailments();
     folder(&beside, report);
-    let home = config.get("home").and_then(toml::Value::as_str).unwrap_or("home.toml");
+    let home = config
+        .get("home")
+        .and_then(toml::Value::as_str)
+        .unwrap_or("home.toml");
     for path in [path, beside.join(home)] {
         if mode(&path).is_some_and(|mode| mode & 0o020 != 0) {
-            report.warn("files", format!("`{}` may be written by its group", path.display()), format!("chmod g-w '{}'", path.display()));
+            report.warn(
+                "files",
+                format!("`{}` may be written by its group", path.display()),
+                format!("chmod g-w '{}'", path.display()),
+            );
         }
     }
     let secrets = secrets(&config);
@@ -38,44 +47,81 @@ pub(super) fn look(place: &Place, report: &mut Report) {
         if let Some(path) = place.existing(&beside, name) {
             secret(key, &path, report);
             if is_outdated(Path::new(HANDED_OVER), &path) {
-                let found = format!("`{}` ({key}) is not what the running sayso was given when it started", path.display());
+                let found = format!(
+                    "`{}` ({key}) is not what the running sayso was given when it started",
+                    path.display()
+                );
                 report.warn("secrets", found, "systemctl restart sayso: it loses no command. A reload would hand over the old one");
             }
         }
     }
     if report.ailments() == before {
-        report.ok("files", format!("nobody else may write the config, nor read the {} secrets it names", secrets.len()));
+        report.ok(
+            "files",
+            format!(
+                "nobody else may write the config, nor read the {} secrets it names",
+                secrets.len()
+            ),
+        );
     }
 }
 
 fn mode(path: &Path) -> Option<u32> {
-    fs::metadata(path).ok().map(|file| file.permissions().mode())
+    fs::metadata(path)
+        .ok()
+        .map(|file| file.permissions().mode())
 }
 
 fn folder(folder: &Path, report: &mut Report) {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     if mode(folder).is_some_and(|mode| mode & WRITTEN_BY_OTHERS != 0 && mode & STICKY == 0) {
-        let found = format!("anybody may put files into `{}`, and so replace the config", folder.display());
+        let found = format!(
+            "anybody may put files into `{}`, and so replace the config",
+            folder.display()
+        );
         report.fault("files", found, format!("chmod o-w '{}'", folder.display()));
     }
 }
 
 /// The keys that name secrets, and what they name.
 fn secrets(config: &Table) -> Vec<(String, String)> {
-    let text = |table: Option<&toml::Value>, key: &str| table.and_then(|table| table.get(key)?.as_str().map(str::to_owned));
+    let text = |table: Option<&toml::Value>, key: &str| {
+        table.and_then(|table| table.get(key)?.as_str().map(str::to_owned))
+    };
     let mqtt = config.get("mqtt");
-    let providers = config.get("provider").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let providers = config
+        .get("provider")
+        .and_then(toml::Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let password = text(mqtt, "password_file").map(|name| ("mqtt.password_file".to_owned(), name));
-    let key = text(mqtt.and_then(|mqtt| mqtt.get("tls")), "key").map(|name| ("mqtt.tls.key".to_owned(), name));
-    let models = providers.iter().filter_map(|provider| Some((format!("key_file of {}", provider.get("name")?.as_str()?), text(Some(provider), "key_file")?)));
+    let key = text(mqtt.and_then(|mqtt| mqtt.get("tls")), "key")
+        .map(|name| ("mqtt.tls.key".to_owned(), name));
+    let models = providers.iter().filter_map(|provider| {
+        Some((
+            format!("key_file of {}", provider.get("name")?.as_str()?),
+            text(Some(provider), "key_file")?,
+        ))
+    });
     password.into_iter().chain(key).chain(models).collect()
 }
 
 /// True where the running service has another secret than lies in the folder it was taken from, or has none of that name. Where nothing
 /// runs, or we may not look, there is nothing to tell.
 fn is_outdated(handed_over: &Path, path: &Path) -> bool {
-    let from_there = path.parent().is_some_and(|folder| folder.ends_with(CREDENTIALS));
-    let (Some(name), true) = (path.file_name(), from_there && fs::read_dir(handed_over).is_ok()) else { return false };
+    let from_there = path
+        .parent()
+        .is_some_and(|folder| folder.ends_with(CREDENTIALS));
+    let (Some(name), true) = (
+        path.file_name(),
+        from_there && fs::read_dir(handed_over).is_ok(),
+    ) else {
+        return false;
+    };
     let given = fs::read(handed_over.join(format!("key_{}", name.display()))).ok();
     fs::read(path).is_ok_and(|now| Some(now) != given)
 }
@@ -106,7 +152,10 @@ mod tests {
     #[test]
     fn a_secret_changed_after_the_start_is_told_and_no_other() {
         let folder = tempfile::tempdir().unwrap();
-        let (source, handed) = (folder.path().join("credentials"), folder.path().join("handed"));
+        let (source, handed) = (
+            folder.path().join("credentials"),
+            folder.path().join("handed"),
+        );
         fs::create_dir(&source).unwrap();
         let key = source.join("cloud.key");
         fs::write(&key, "sk-new").unwrap();
@@ -119,6 +168,9 @@ mod tests {
         assert!(!is_outdated(&handed, &key));
         let beside = folder.path().join("cloud.key");
         fs::write(&beside, "sk-beside").unwrap();
-        assert!(!is_outdated(&handed, &beside), "a file beside the config is read at each reload");
+        assert!(
+            !is_outdated(&handed, &beside),
+            "a file beside the config is read at each reload"
+        );
     }
 }

@@ -30,8 +30,17 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    pub(super) fn fault(check: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { check, grade: Grade::Fault, found: found.into(), todo: Some(todo.into()) }
+    pub(super) fn fault(
+        check: &'static str,
+        found: impl Into<String>,
+        todo: impl Into<String>,
+    ) -> Self {
+        Self {
+            check,
+            grade: Grade::Fault,
+            found: found.into(),
+            todo: Some(todo.into()),
+        }
     }
 }
 
@@ -45,14 +54,34 @@ impl Report {
     }
 
     pub(super) fn ok(&mut self, check: &'static str, found: impl Into<String>) {
-        self.add(Finding { check, grade: Grade::Ok, found: found.into(), todo: None });
+        self.add(Finding {
+            check,
+            grade: Grade::Ok,
+            found: found.into(),
+            todo: None,
+        });
     }
 
-    pub(super) fn warn(&mut self, check: &'static str, found: impl Into<String>, todo: impl Into<String>) {
-        self.add(Finding { check, grade: Grade::Warning, found: found.into(), todo: Some(todo.into()) });
+    pub(super) fn warn(
+        &mut self,
+        check: &'static str,
+        found: impl Into<String>,
+        todo: impl Into<String>,
+    ) {
+        self.add(Finding {
+            check,
+            grade: Grade::Warning,
+            found: found.into(),
+            todo: Some(todo.into()),
+        });
     }
 
-    pub(super) fn fault(&mut self, check: &'static str, found: impl Into<String>, todo: impl Into<String>) {
+    pub(super) fn fault(
+        &mut self,
+        check: &'static str,
+        found: impl Into<String>,
+        todo: impl Into<String>,
+    ) {
         self.add(Finding::fault(check, found, todo));
     }
 
@@ -66,7 +95,10 @@ impl Report {
     }
 
     fn count(&self, grade: Grade) -> usize {
-        self.0.iter().filter(|finding| finding.grade == grade).count()
+        self.0
+            .iter()
+            .filter(|finding| finding.grade == grade)
+            .count()
     }
 
     pub(super) fn json(&self) -> Json {
@@ -75,7 +107,13 @@ impl Report {
     }
 
     pub(super) fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        for Finding { check, grade, found, todo } in &self.0 {
+        for Finding {
+            check,
+            grade,
+            found,
+            todo,
+        } in &self.0
+        {
             let mark = match grade {
                 Grade::Ok => "ok     ",
                 Grade::Warning => "warning",
@@ -86,7 +124,11 @@ impl Report {
                 writeln!(out, "{:21}→ {todo}", "")?;
             }
         }
-        let (ok, warnings, faults) = (self.count(Grade::Ok), self.count(Grade::Warning), self.count(Grade::Fault));
+        let (ok, warnings, faults) = (
+            self.count(Grade::Ok),
+            self.count(Grade::Warning),
+            self.count(Grade::Fault),
+        );
         writeln!(out, "{ok} ok, {warnings} to look at, {faults} to mend")
     }
 }

@@ -60,7 +60,10 @@ pub(super) fn doctor(arguments: &Doctor, out: &mut impl Write) -> Result<Exit, S
     files::look(&place, &mut report);
     if let Some(config) = config(&place, &mut report) {
         let held = disk::look(&config, &mut report);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Stop::new(Exit::Internal, error))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Stop::new(Exit::Internal, error))?;
         runtime.block_on(async {
             broker::look(&config, held, &mut report).await;
             if !arguments.no_models {
@@ -73,24 +76,47 @@ pub(super) fn doctor(arguments: &Doctor, out: &mut impl Write) -> Result<Exit, S
     } else {
         report.print(out)?;
     }
-    Ok(if report.has_fault() { Exit::Failed } else { Exit::Done })
+    Ok(if report.has_fault() {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
 }
 
 /// The config; where it is wrong, as much of it as leads to the broker.
 fn config(place: &Place, report: &mut Report) -> Option<Config> {
     let faults = match Config::load(place) {
         Ok(config) => {
-            let path = |path: &Option<PathBuf>| path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
-            let (files, devices, models) = (&config.files, config.home.devices().len(), config.ask.providers.len());
-            let found = format!("config {}, home {}: {devices} devices declared, {models} models", path(&files.config), path(&files.home));
+            let path = |path: &Option<PathBuf>| {
+                path.as_ref()
+                    .map_or_else(|| "none".to_owned(), |path| path.display().to_string())
+            };
+            let (files, devices, models) = (
+                &config.files,
+                config.home.devices().len(),
+                config.ask.providers.len(),
+            );
+            let found = format!(
+                "config {}, home {}: {devices} devices declared, {models} models",
+                path(&files.config),
+                path(&files.home)
+            );
             report.ok("config", found);
             return Some(config);
         }
         Err(faults) => faults,
     };
     tell(&faults, report);
-    let config = Config::load(&Place { needs: Needs::Broker, ..place.clone() }).ok()?;
-    report.warn("config", "the rest is looked at with what can be read of the config", "mend the faults above, then run this again");
+    let config = Config::load(&Place {
+        needs: Needs::Broker,
+        ..place.clone()
+    })
+    .ok()?;
+    report.warn(
+        "config",
+        "the rest is looked at with what can be read of the config",
+        "mend the faults above, then run this again",
+    );
     Some(config)
 }
 

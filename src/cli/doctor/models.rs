@@ -9,15 +9,25 @@ use super::finding::Report;
 pub(super) async fn look(config: &Config, report: &mut Report) {
     let wanted = &config.ask.providers;
     if wanted.is_empty() {
-        return report.ok("models", "none is configured: only what is understood here is done");
+        return report.ok(
+            "models",
+            "none is configured: only what is understood here is done",
+        );
     }
     match providers::ask(wanted).await {
         Err(unfit) => report.fault("models", unfit.to_string(), "mend it in the config"),
         Ok(found) => {
             for finding in &found {
                 match finding.verdict() {
-                    Ok(took) => report.ok("models", format!("{} answers, after {} ms", finding.name(), took.as_millis())),
-                    Err(why) => report.fault("models", format!("{}: {why}", finding.name()), "`sayso providers` tells more"),
+                    Ok(took) => report.ok(
+                        "models",
+                        format!("{} answers, after {} ms", finding.name(), took.as_millis()),
+                    ),
+                    Err(why) => report.fault(
+                        "models",
+                        format!("{}: {why}", finding.name()),
+                        "`sayso providers` tells more",
+                    ),
                 }
             }
             if let Some(clock) = found.iter().find_map(providers::Finding::clock) {

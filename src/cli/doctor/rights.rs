@@ -20,7 +20,14 @@ const AT_ONCE: usize = 16;
 const MOST: usize = 64;
 
 /// What we publish below the prefix, besides to devices: first a reply, by which the broker's ways are found out.
-const OWN: [&str; 6] = ["reply/doctor", "reply/doctor/stream", "status", "health", "control/doctor/answer", "dead"];
+const OWN: [&str; 6] = [
+    "reply/doctor",
+    "reply/doctor/stream",
+    "status",
+    "health",
+    "control/doctor/answer",
+    "dead",
+];
 
 /// How long a broker that hands on at once may take for it.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -28,22 +35,44 @@ const MOMENT: Duration = Duration::from_millis(300);
 /// Tries each topic we publish to, and lets nothing out.
 pub(super) async fn look(way: &Way<'_>, home: &Home, report: &mut Report) {
     let prefix = &way.settings.prefix;
-    let own: Vec<String> = OWN.iter().map(|topic| format!("{prefix}/{topic}")).collect();
+    let own: Vec<String> = OWN
+        .iter()
+        .map(|topic| format!("{prefix}/{topic}"))
+        .collect();
     let devices: BTreeSet<String> = home.command_topics().collect();
     let waits = match waits(way, &own[0]).await {
         Ok(waits) => waits,
-        Err(broken) => return report.warn("acl", format!("what we may publish could not be tried: {broken}"), "see the broker's log"),
+        Err(broken) => {
+            return report.warn(
+                "acl",
+                format!("what we may publish could not be tried: {broken}"),
+                "see the broker's log",
+            );
+        }
     };
     if !waits {
         let todo = "let us read `$SYS/broker/version` (mosquitto: `topic read $SYS/broker/version`), by which a mosquitto is known; nothing, if devices obey";
-        return report.warn("acl", "what we may publish could not be tried without touching devices", todo);
+        return report.warn(
+            "acl",
+            "what we may publish could not be tried without touching devices",
+            todo,
+        );
     }
     let mut forbidden = Vec::new();
-    let topics: Vec<String> = own.into_iter().chain(devices.iter().take(MOST).cloned()).collect();
+    let topics: Vec<String> = own
+        .into_iter()
+        .chain(devices.iter().take(MOST).cloned())
+        .collect();
     for some in topics.chunks(AT_ONCE) {
         match offered(way, some).await {
             Ok(refused) => forbidden.extend(refused),
-            Err(broken) => return report.warn("acl", format!("what we may publish could not be tried: {broken}"), "see the broker's log"),
+            Err(broken) => {
+                return report.warn(
+                    "acl",
+                    format!("what we may publish could not be tried: {broken}"),
+                    "see the broker's log",
+                );
+            }
         }
     }
     if forbidden.is_empty() {
@@ -53,22 +82,37 @@ pub(super) async fn look(way: &Way<'_>, home: &Home, report: &mut Report) {
         );
     }
     for topic in forbidden {
-        let todo = format!("allow it for sayso's login in the broker's access rules (mosquitto: `topic write {topic}`), and reload the broker");
-        report.fault("acl", format!("the broker forbids us to publish to `{topic}`"), todo);
+        let todo = format!(
+            "allow it for sayso's login in the broker's access rules (mosquitto: `topic write {topic}`), and reload the broker"
+        );
+        report.fault(
+            "acl",
+            format!("the broker forbids us to publish to `{topic}`"),
+            todo,
+        );
     }
 }
 
 /// True where the broker keeps an offered message until it is released: by what it does with one to ourselves, or by its name.
 async fn waits(way: &Way<'_>, reply: &str) -> Result<bool, Broken> {
     let mut talk = way.talk("-waits", Session::None).await?;
-    if talk.welcome.properties.as_ref().and_then(|told| told.max_qos).is_some_and(|most| most < 2) {
+    if talk
+        .welcome
+        .properties
+        .as_ref()
+        .and_then(|told| told.max_qos)
+        .is_some_and(|most| most < 2)
+    {
         talk.end().await;
         return Ok(false);
     }
     let version = "$SYS/broker/version".to_owned();
     talk.subscribe(&[reply.to_owned(), version.clone()]).await?;
     talk.settle(MOMENT).await?;
-    let is_mosquitto = talk.heard.iter().any(|message| message.topic == version && message.payload.starts_with(b"mosquitto"));
+    let is_mosquitto = talk
+        .heard
+        .iter()
+        .any(|message| message.topic == version && message.payload.starts_with(b"mosquitto"));
     talk.heard.clear();
     let (reason, pkid) = talk.offer(reply).await?;
     if !is_taken(reason) {
@@ -99,5 +143,8 @@ async fn offered(way: &Way<'_>, topics: &[String]) -> Result<Vec<String>, Broken
 }
 
 fn is_taken(reason: PubRecReason) -> bool {
-    matches!(reason, PubRecReason::Success | PubRecReason::NoMatchingSubscribers)
+    matches!(
+        reason,
+        PubRecReason::Success | PubRecReason::NoMatchingSubscribers
+    )
 }

@@ -33,18 +33,38 @@ const LOST: u64 = 20;
 const SHOWN: usize = 5;
 
 /// Listens, says one empty command, and tells what it heard. Gives the home as a daemon would have it.
-pub(super) async fn look(config: &Config, talk: &mut Talk, held: Option<bool>, report: &mut Report) -> Result<Arc<Home>, Broken> {
+pub(super) async fn look(
+    config: &Config,
+    talk: &mut Talk,
+    held: Option<bool>,
+    report: &mut Report,
+) -> Result<Arc<Home>, Broken> {
     let prefix = &config.mqtt.prefix;
     let mut finder = Finder::new(config.discovery.clone(), Arc::clone(&config.home), prefix);
     let own = ["status", "health"].map(|topic| format!("{prefix}/{topic}"));
-    let (commands, replies) = (format!("{prefix}/command/+"), format!("{prefix}/reply/{SOURCE}"));
-    let filters: Vec<String> = [commands.clone(), replies.clone()].into_iter().chain(own).chain(finder.topics(&config.home)).collect();
+    let (commands, replies) = (
+        format!("{prefix}/command/+"),
+        format!("{prefix}/reply/{SOURCE}"),
+    );
+    let filters: Vec<String> = [commands.clone(), replies.clone()]
+        .into_iter()
+        .chain(own)
+        .chain(finder.topics(&config.home))
+        .collect();
     let answers = talk.subscribe(&filters).await?;
-    let denied: Vec<&str> =
-        filters.iter().zip(&answers).filter(|(_, code)| !matches!(code, SubscribeReasonCode::Success(_))).map(|(f, _)| f.as_str()).collect();
+    let denied: Vec<&str> = filters
+        .iter()
+        .zip(&answers)
+        .filter(|(_, code)| !matches!(code, SubscribeReasonCode::Success(_)))
+        .map(|(f, _)| f.as_str())
+        .collect();
     if !denied.is_empty() {
         let todo = "allow them for sayso's login in the broker's access rules (mosquitto: `topic read <topic>`)";
-        report.fault("acl", format!("the broker forbids us to subscribe to {}", some(&denied)), todo);
+        report.fault(
+            "acl",
+            format!("the broker forbids us to subscribe to {}", some(&denied)),
+            todo,
+        );
     }
     talk.settle(MOMENT).await?;
 
@@ -56,13 +76,25 @@ pub(super) async fn look(config: &Config, talk: &mut Talk, held: Option<bool>, r
     } else {
         talk.settle(MOMENT).await?;
     }
-    let health = retained(talk, &format!("{prefix}/health")).and_then(|text| serde_json::from_str::<Json>(&text).ok());
-    let echoed = talk.heard.iter().any(|message| message.topic == topic && !message.retain);
+    let health = retained(talk, &format!("{prefix}/health"))
+        .and_then(|text| serde_json::from_str::<Json>(&text).ok());
+    let echoed = talk
+        .heard
+        .iter()
+        .any(|message| message.topic == topic && !message.retain);
     let answered = talk.heard.iter().any(|message| message.topic == replies);
-    let before = health.as_ref().and_then(|health| health["counts"]["heard"].as_u64()).unwrap_or_default();
+    let before = health
+        .as_ref()
+        .and_then(|health| health["counts"]["heard"].as_u64())
+        .unwrap_or_default();
     hears(said, echoed || answered || before > 0, &commands, report);
     left_about(&talk.heard, prefix, report);
-    let watch = Watch { online, answered, held, flaps: flaps(&talk.heard, prefix) };
+    let watch = Watch {
+        online,
+        answered,
+        held,
+        flaps: flaps(&talk.heard, prefix),
+    };
     watch.tell(config, health.as_ref(), report);
     Ok(found(config, &mut finder, &talk.heard, report))
 }
@@ -75,24 +107,48 @@ fn retained(talk: &Talk, topic: &str) -> Option<String> {
 
 fn flaps(heard: &[Publish], prefix: &str) -> usize {
     let topic = format!("{prefix}/status");
-    heard.iter().filter(|message| message.topic == topic && !message.retain).count()
+    heard
+        .iter()
+        .filter(|message| message.topic == topic && !message.retain)
+        .count()
 }
 
 fn some(names: &[&str]) -> String {
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{name}`"))
+        .collect();
     let more = names.len().saturating_sub(SHOWN);
-    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+    if more > 0 {
+        format!("{} and {more} more", shown.join(", "))
+    } else {
+        shown.join(", ")
+    }
 }
 
 /// A broker such as mosquitto says yes to a subscription, and then hands over nothing: only a message tells.
 fn hears(said: PubAckReason, heard: bool, commands: &str, report: &mut Report) {
     if heard {
         report.ok("acl", format!("commands on `{commands}` are heard"));
-    } else if matches!(said, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
-        let todo = format!("allow sayso's login to read them in the broker's access rules (mosquitto: `topic read {commands}`)");
-        report.fault("acl", format!("the broker takes our subscription to `{commands}`, and hands us nothing of it"), todo);
+    } else if matches!(
+        said,
+        PubAckReason::Success | PubAckReason::NoMatchingSubscribers
+    ) {
+        let todo = format!(
+            "allow sayso's login to read them in the broker's access rules (mosquitto: `topic read {commands}`)"
+        );
+        report.fault(
+            "acl",
+            format!(
+                "the broker takes our subscription to `{commands}`, and hands us nothing of it"
+            ),
+            todo,
+        );
     } else {
-        let todo = format!("nothing, if `sayso say` from another login is answered; else: `topic read {commands}`");
+        let todo = format!(
+            "nothing, if `sayso say` from another login is answered; else: `topic read {commands}`"
+        );
         report.warn("acl", "whether commands are heard could not be tried: we may not say one ourselves, which is as it should be", todo);
     }
 }
@@ -100,13 +156,30 @@ fn hears(said: PubAckReason, heard: bool, commands: &str, report: &mut Report) {
 /// Commands somebody published with the retain flag.
 fn left_about(heard: &[Publish], prefix: &str, report: &mut Report) {
     let begins = format!("{prefix}/command/");
-    let topics: BTreeSet<String> = heard.iter().filter(|m| m.retain && !m.payload.is_empty()).map(|m| String::from_utf8_lossy(&m.topic).into_owned()).collect();
-    let left: Vec<&str> = topics.iter().filter(|topic| topic.starts_with(&begins)).map(String::as_str).collect();
+    let topics: BTreeSet<String> = heard
+        .iter()
+        .filter(|m| m.retain && !m.payload.is_empty())
+        .map(|m| String::from_utf8_lossy(&m.topic).into_owned())
+        .collect();
+    let left: Vec<&str> = topics
+        .iter()
+        .filter(|topic| topic.starts_with(&begins))
+        .map(String::as_str)
+        .collect();
     match left.first() {
         None => report.ok("retained", "no retained command lies about"),
         Some(first) => {
-            let todo = format!("take each away with `mosquitto_pub -r -n -t '{first}'`, and have its sender publish without the retain flag");
-            report.warn("retained", format!("retained commands lie on {}: they are never done", some(&left)), todo);
+            let todo = format!(
+                "take each away with `mosquitto_pub -r -n -t '{first}'`, and have its sender publish without the retain flag"
+            );
+            report.warn(
+                "retained",
+                format!(
+                    "retained commands lie on {}: they are never done",
+                    some(&left)
+                ),
+                todo,
+            );
         }
     }
 }
@@ -126,11 +199,17 @@ impl Watch {
             let todo = format!(
                 "two clients are called `{id}`: stop one, or give it an `mqtt.client_id` (and a `store.path`) of its own; mosquitto logs \"Client {id} already connected\""
             );
-            report.fault("client_id", "a daemon comes and goes while we look: the broker throws it off, again and again", todo);
+            report.fault(
+                "client_id",
+                "a daemon comes and goes while we look: the broker throws it off, again and again",
+                todo,
+            );
         }
         match (self.online.as_deref(), self.answered) {
             (Some("online"), true) => {
-                let version = health.and_then(|health| health["version"].as_str()).unwrap_or("of unknown version");
+                let version = health
+                    .and_then(|health| health["version"].as_str())
+                    .unwrap_or("of unknown version");
                 report.ok("daemon", format!("sayso {version} runs and answers"));
                 if self.held == Some(false) {
                     let todo = "nothing, if it runs elsewhere; else name its config with --config";
@@ -141,13 +220,27 @@ impl Watch {
                 let todo = format!(
                     "may it read `{prefix}/command/+` and write `{prefix}/reply/+`, and may we read that? If so it hangs: `systemctl restart sayso`, `journalctl -u sayso`"
                 );
-                report.fault("daemon", format!("`{prefix}/status` says online, and nobody answers"), todo);
+                report.fault(
+                    "daemon",
+                    format!("`{prefix}/status` says online, and nobody answers"),
+                    todo,
+                );
             }
             (Some("online"), false) => {}
-            (Some(_), _) => report.warn("daemon", "sayso is not running", "`systemctl start sayso`; `journalctl -u sayso -n 50` tells why it ended"),
+            (Some(_), _) => report.warn(
+                "daemon",
+                "sayso is not running",
+                "`systemctl start sayso`; `journalctl -u sayso -n 50` tells why it ended",
+            ),
             (None, _) => {
                 let todo = "`systemctl enable --now sayso`; if it runs, it is with another broker or `mqtt.prefix`, or we may not read that topic";
-                report.warn("daemon", format!("no sayso has ever been here: nothing is retained on `{prefix}/status`"), todo);
+                report.warn(
+                    "daemon",
+                    format!(
+                        "no sayso has ever been here: nothing is retained on `{prefix}/status`"
+                    ),
+                    todo,
+                );
             }
         }
         if let Some(health) = health.filter(|_| self.online.as_deref() == Some("online")) {
@@ -165,17 +258,29 @@ fn ails(health: &Json, id: &str, report: &mut Report) {
             "set `store.path`, or see its log for why the store cannot be opened",
         );
     }
-    let lost = health["counts"]["disconnected"].as_u64().unwrap_or_default();
+    let lost = health["counts"]["disconnected"]
+        .as_u64()
+        .unwrap_or_default();
     if lost >= LOST {
-        let todo = format!("a bad line, or another client called `{id}`: the broker's log tells which");
-        report.warn("client_id", format!("the daemon has lost its connection {lost} times since it started"), todo);
+        let todo =
+            format!("a bad line, or another client called `{id}`: the broker's log tells which");
+        report.warn(
+            "client_id",
+            format!("the daemon has lost its connection {lost} times since it started"),
+            todo,
+        );
     }
     for provider in health["providers"].as_array().into_iter().flatten() {
         let text = |key: &str| provider[key].as_str().unwrap_or_default();
         if !matches!(text("state"), "up" | "") {
             report.warn(
                 "models",
-                format!("the daemon leaves {} out for now ({}): {}", text("name"), text("state"), text("why")),
+                format!(
+                    "the daemon leaves {} out for now ({}): {}",
+                    text("name"),
+                    text("state"),
+                    text("why")
+                ),
                 "see below what it says to us",
             );
         }
@@ -183,7 +288,12 @@ fn ails(health: &Json, id: &str, report: &mut Report) {
 }
 
 /// The devices announced, and announcements that cannot be used.
-fn found(config: &Config, finder: &mut Finder, heard: &[Publish], report: &mut Report) -> Arc<Home> {
+fn found(
+    config: &Config,
+    finder: &mut Finder,
+    heard: &[Publish],
+    report: &mut Report,
+) -> Arc<Home> {
     if config.discovery.is_off() {
         return Arc::clone(&config.home);
     }
@@ -202,7 +312,10 @@ fn found(config: &Config, finder: &mut Finder, heard: &[Publish], report: &mut R
     if let Some(first) = useless.first() {
         report.warn(
             "discovery",
-            format!("{} of {announced} announcements cannot be used, such as {first}", useless.len()),
+            format!(
+                "{} of {announced} announcements cannot be used, such as {first}",
+                useless.len()
+            ),
             "update what announces it, or declare the device in the home file",
         );
     }
@@ -215,7 +328,14 @@ fn found(config: &Config, finder: &mut Finder, heard: &[Publish], report: &mut R
         Err(clashes) => {
             let clashes: Vec<String> = clashes.iter().map(ToString::to_string).collect();
             let todo = "rename one of the two; until then the home stays as it was";
-            report.fault("discovery", format!("what is announced does not fit the home file: {}", clashes.join("; ")), todo);
+            report.fault(
+                "discovery",
+                format!(
+                    "what is announced does not fit the home file: {}",
+                    clashes.join("; ")
+                ),
+                todo,
+            );
             Arc::clone(&config.home)
         }
     }
@@ -224,10 +344,20 @@ fn found(config: &Config, finder: &mut Finder, heard: &[Publish], report: &mut R
 fn devices(config: &Config, home: &Home, announced: usize, report: &mut Report) {
     let (all, declared) = (home.devices().len(), config.home.devices().len());
     if all > 0 {
-        report.ok("discovery", format!("{} devices found by {announced} announcements, {all} in all", all - declared));
+        report.ok(
+            "discovery",
+            format!(
+                "{} devices found by {announced} announcements, {all} in all",
+                all - declared
+            ),
+        );
     } else {
         let todo = "declare some in the home file; or is discovery on in Zigbee2MQTT or Tasmota, and may we read those topics (`topic read homeassistant/#`, `zigbee2mqtt/#`)?";
-        report.fault("discovery", format!("there is no device at all: none declared, and {announced} announcements"), todo);
+        report.fault(
+            "discovery",
+            format!("there is no device at all: none declared, and {announced} announcements"),
+            todo,
+        );
     }
 }
 
@@ -235,7 +365,15 @@ fn devices(config: &Config, home: &Home, announced: usize, report: &mut Report) 
 fn bridges(config: &Config, heard: &[Publish], report: &mut Report) {
     let topics: Vec<String> = config.home.command_topics().collect();
     for base in &config.discovery.zigbee2mqtt {
-        let names: BTreeSet<&str> = topics.iter().filter_map(|topic| topic.strip_prefix(base.as_str())?.strip_prefix('/')?.strip_suffix("/set")).collect();
+        let names: BTreeSet<&str> = topics
+            .iter()
+            .filter_map(|topic| {
+                topic
+                    .strip_prefix(base.as_str())?
+                    .strip_prefix('/')?
+                    .strip_suffix("/set")
+            })
+            .collect();
         if names.is_empty() {
             continue;
         }
@@ -243,10 +381,21 @@ fn bridges(config: &Config, heard: &[Publish], report: &mut Report) {
             .iter()
             .filter_map(|list| {
                 let topic = format!("{base}/bridge/{list}");
-                serde_json::from_slice(&heard.iter().rfind(|message| message.topic == topic)?.payload).ok()
+                serde_json::from_slice(
+                    &heard
+                        .iter()
+                        .rfind(|message| message.topic == topic)?
+                        .payload,
+                )
+                .ok()
             })
             .collect();
-        let known: BTreeSet<&str> = lists.iter().filter_map(Json::as_array).flatten().filter_map(|entry| entry["friendly_name"].as_str()).collect();
+        let known: BTreeSet<&str> = lists
+            .iter()
+            .filter_map(Json::as_array)
+            .flatten()
+            .filter_map(|entry| entry["friendly_name"].as_str())
+            .collect();
         let strange: Vec<&str> = names.difference(&known).copied().collect();
         if lists.is_empty() {
             let todo = "is it running, is its `mqtt: base_topic` this one, and may we read it?";

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, Connect, ConnectProperties, ConnectReturnCode, Disconnect, DisconnectReasonCode, Filter, Login, Packet, PingReq, PubAckReason, PubRecReason,
-    PubRel, Publish, Subscribe, SubscribeReasonCode,
+    ConnAck, Connect, ConnectProperties, ConnectReturnCode, Disconnect, DisconnectReasonCode,
+    Filter, Login, Packet, PingReq, PubAckReason, PubRecReason, PubRel, Publish, Subscribe,
+    SubscribeReasonCode,
 };
 use rumqttc::v5::mqttbytes::{Error, QoS};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -69,19 +70,46 @@ pub(super) struct Talk {
 
 impl Talk {
     /// Says who we are.
-    pub(super) async fn begin(stream: Box<dyn Stream>, settings: &mqtt::Settings, id: &str, session: Session) -> Result<Self, Broken> {
-        let welcome = ConnAck { session_present: false, code: ConnectReturnCode::Success, properties: None };
-        let mut talk = Self { stream, buffer: BytesMut::new(), next: 0, welcome, heard: Vec::new() };
+    pub(super) async fn begin(
+        stream: Box<dyn Stream>,
+        settings: &mqtt::Settings,
+        id: &str,
+        session: Session,
+    ) -> Result<Self, Broken> {
+        let welcome = ConnAck {
+            session_present: false,
+            code: ConnectReturnCode::Success,
+            properties: None,
+        };
+        let mut talk = Self {
+            stream,
+            buffer: BytesMut::new(),
+            next: 0,
+            welcome,
+            heard: Vec::new(),
+        };
         let properties = ConnectProperties {
             session_expiry_interval: Some(if session == Session::Kept { SESSION } else { 0 }),
             max_packet_size: Some(LARGEST),
             ..ConnectProperties::new()
         };
-        let connect = Connect { keep_alive: 60, client_id: id.to_owned(), clean_start: session != Session::Last, properties: Some(properties) };
-        let login = settings.login.as_ref().map(|login| Login::new(login.username.as_str(), login.password.as_ref().map_or("", |p| p.expose())));
+        let connect = Connect {
+            keep_alive: 60,
+            client_id: id.to_owned(),
+            clean_start: session != Session::Last,
+            properties: Some(properties),
+        };
+        let login = settings.login.as_ref().map(|login| {
+            Login::new(
+                login.username.as_str(),
+                login.password.as_ref().map_or("", |p| p.expose()),
+            )
+        });
         talk.say(&Packet::Connect(connect, None, login)).await?;
         match talk.packet(Instant::now() + PATIENCE).await? {
-            Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => talk.welcome = answer,
+            Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => {
+                talk.welcome = answer
+            }
             Packet::ConnAck(answer) => return Err(Broken::Refused(answer.code)),
             other => return Err(unexpected(&other)),
         }
@@ -103,7 +131,9 @@ impl Talk {
                 Err(Error::InsufficientBytes(_)) => {}
                 Err(error) => return Err(Broken::NoMqtt(error)),
             }
-            let read = timeout_at(until, self.stream.read_buf(&mut self.buffer)).await.map_err(|_| Broken::Silent)??;
+            let read = timeout_at(until, self.stream.read_buf(&mut self.buffer))
+                .await
+                .map_err(|_| Broken::Silent)??;
             if read == 0 {
                 return Err(Broken::Closed);
             }
@@ -130,11 +160,26 @@ impl Talk {
     }
 
     /// Subscribes with `QoS` 0; what the broker says to each.
-    pub(super) async fn subscribe(&mut self, filters: &[String]) -> Result<Vec<SubscribeReasonCode>, Broken> {
+    pub(super) async fn subscribe(
+        &mut self,
+        filters: &[String],
+    ) -> Result<Vec<SubscribeReasonCode>, Broken> {
         let pkid = self.id();
-        let filters = filters.iter().map(|filter| Filter::new(filter.as_str(), QoS::AtMostOnce)).collect();
-        self.say(&Packet::Subscribe(Subscribe { pkid, filters, properties: None })).await?;
-        self.until(|packet| matches!(packet, Packet::SubAck(ack) if ack.pkid == pkid).then(|| packet.clone())).await.map(|packet| match packet {
+        let filters = filters
+            .iter()
+            .map(|filter| Filter::new(filter.as_str(), QoS::AtMostOnce))
+            .collect();
+        self.say(&Packet::Subscribe(Subscribe {
+            pkid,
+            filters,
+            properties: None,
+        }))
+        .await?;
+        self.until(|packet| {
+            matches!(packet, Packet::SubAck(ack) if ack.pkid == pkid).then(|| packet.clone())
+        })
+        .await
+        .map(|packet| match packet {
             Packet::SubAck(ack) => ack.return_codes,
             _ => Vec::new(),
         })
@@ -144,27 +189,46 @@ impl Talk {
     pub(super) async fn publish(&mut self, topic: &str) -> Result<PubAckReason, Broken> {
         let pkid = self.id();
         self.say(&message(topic, QoS::AtLeastOnce, pkid)).await?;
-        self.until(|packet| if let Packet::PubAck(ack) = packet { (ack.pkid == pkid).then_some(ack.reason) } else { None }).await
+        self.until(|packet| {
+            if let Packet::PubAck(ack) = packet {
+                (ack.pkid == pkid).then_some(ack.reason)
+            } else {
+                None
+            }
+        })
+        .await
     }
 
     /// Offers a message with `QoS` 2, which a broker hands on only once it is released; what the broker says, and its number.
     pub(super) async fn offer(&mut self, topic: &str) -> Result<(PubRecReason, u16), Broken> {
         let pkid = self.id();
         self.say(&message(topic, QoS::ExactlyOnce, pkid)).await?;
-        let reason = self.until(|packet| if let Packet::PubRec(rec) = packet { (rec.pkid == pkid).then_some(rec.reason) } else { None }).await?;
+        let reason = self
+            .until(|packet| {
+                if let Packet::PubRec(rec) = packet {
+                    (rec.pkid == pkid).then_some(rec.reason)
+                } else {
+                    None
+                }
+            })
+            .await?;
         Ok((reason, pkid))
     }
 
     /// Lets an offered message go.
     pub(super) async fn release(&mut self, pkid: u16) -> Result<(), Broken> {
         self.say(&Packet::PubRel(PubRel::new(pkid, None))).await?;
-        self.until(|packet| matches!(packet, Packet::PubComp(done) if done.pkid == pkid).then_some(())).await
+        self.until(|packet| {
+            matches!(packet, Packet::PubComp(done) if done.pkid == pkid).then_some(())
+        })
+        .await
     }
 
     /// Everything the broker had to say before this is heard; a broker that hands on what it keeps in its own time gets a moment.
     pub(super) async fn settle(&mut self, moment: Duration) -> Result<(), Broken> {
         self.say(&Packet::PingReq(PingReq)).await?;
-        self.until(|packet| matches!(packet, Packet::PingResp(_)).then_some(())).await?;
+        self.until(|packet| matches!(packet, Packet::PingResp(_)).then_some(()))
+            .await?;
         self.listen(moment).await
     }
 
@@ -183,13 +247,22 @@ impl Talk {
 
     /// Says goodbye.
     pub(super) async fn end(mut self) {
-        let _ = self.say(&Packet::Disconnect(Disconnect::new(DisconnectReasonCode::NormalDisconnection))).await;
+        let _ = self
+            .say(&Packet::Disconnect(Disconnect::new(
+                DisconnectReasonCode::NormalDisconnection,
+            )))
+            .await;
         let _ = self.stream.shutdown().await;
     }
 }
 
 fn message(topic: &str, qos: QoS, pkid: u16) -> Packet {
-    Packet::Publish(Publish { qos, topic: topic.to_owned().into(), pkid, ..Publish::default() })
+    Packet::Publish(Publish {
+        qos,
+        topic: topic.to_owned().into(),
+        pkid,
+        ..Publish::default()
+    })
 }
 
 fn unexpected(_: &Packet) -> Broken {

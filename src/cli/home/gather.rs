@@ -45,31 +45,65 @@ pub(super) struct Known {
 
 /// Gathers announcements, then the states of the devices they come to.
 pub(super) async fn gather(config: &Config, timeout: Duration) -> Result<Known, Stop> {
-    let mut finder = Finder::new(config.discovery.clone(), Arc::clone(&config.home), &config.mqtt.prefix);
-    let mut ear = Ear::open(config, timeout).await.map_err(|error| Stop::new(error.exit(), error))?;
+    let mut finder = Finder::new(
+        config.discovery.clone(),
+        Arc::clone(&config.home),
+        &config.mqtt.prefix,
+    );
+    let mut ear = Ear::open(config, timeout)
+        .await
+        .map_err(|error| Stop::new(error.exit(), error))?;
     let now = || Instant::now().into_std();
-    for (topic, payload) in ear.told(config.discovery.filters()).await.map_err(|error| Stop::new(error.exit(), error))? {
+    for (topic, payload) in ear
+        .told(config.discovery.filters())
+        .await
+        .map_err(|error| Stop::new(error.exit(), error))?
+    {
         finder.hear(&topic, &payload, now());
     }
     let home = finder.home().map_err(|clashes| {
         let clashes: Vec<String> = clashes.iter().map(ToString::to_string).collect();
-        Stop::new(Exit::Failed, format!("what is announced does not fit the home file: {}", clashes.join("; ")))
+        Stop::new(
+            Exit::Failed,
+            format!(
+                "what is announced does not fit the home file: {}",
+                clashes.join("; ")
+            ),
+        )
     })?;
     let mut state = State::default();
     let topics = home.state_topics().map(str::to_owned).collect();
-    for (topic, payload) in ear.told(topics).await.map_err(|error| Stop::new(error.exit(), error))? {
+    for (topic, payload) in ear
+        .told(topics)
+        .await
+        .map_err(|error| Stop::new(error.exit(), error))?
+    {
         for (device, property, value) in home.observe(&topic, &payload) {
             state.heard(&device, &property, value, now());
         }
     }
-    let declared = config.home.devices().iter().map(|device| device.id.clone()).collect();
-    Ok(Known { home: Arc::new(home), origins: finder.origins(), declared, complaints: finder.complaints().to_vec(), state })
+    let declared = config
+        .home
+        .devices()
+        .iter()
+        .map(|device| device.id.clone())
+        .collect();
+    Ok(Known {
+        home: Arc::new(home),
+        origins: finder.origins(),
+        declared,
+        complaints: finder.complaints().to_vec(),
+        state,
+    })
 }
 
 impl Known {
     /// Where a device is known from.
     pub(super) fn source(&self, device: &Device) -> String {
-        match (self.declared.contains(&device.id), self.origins.get(&device.id)) {
+        match (
+            self.declared.contains(&device.id),
+            self.origins.get(&device.id),
+        ) {
             (true, Some(origin)) => format!("home.toml and {}", called(*origin)),
             (false, Some(origin)) => called(*origin).to_owned(),
             (_, None) => "home.toml".to_owned(),
@@ -89,9 +123,17 @@ impl Known {
                 None => sources.push((source, 1)),
             }
         }
-        let parts: Vec<String> = sources.iter().map(|(source, count)| format!("{count} from {source}")).collect();
+        let parts: Vec<String> = sources
+            .iter()
+            .map(|(source, count)| format!("{count} from {source}"))
+            .collect();
         let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-        format!("{} in {}: {}.", plural(devices.len(), "device"), plural(self.home.areas().len(), "area"), parts.join(", "))
+        format!(
+            "{} in {}: {}.",
+            plural(devices.len(), "device"),
+            plural(self.home.areas().len(), "area"),
+            parts.join(", ")
+        )
     }
 }
 
@@ -105,9 +147,18 @@ struct Ear {
 impl Ear {
     async fn open(config: &Config, timeout: Duration) -> Result<Self, NoBroker> {
         let (client, events) = broker::client(&config.mqtt, "home", timeout)?;
-        let mut ear = Self { client, events, broker: broker::address(&config.mqtt) };
-        let silent = NoBroker::Silent { broker: ear.broker.clone(), timeout };
-        timeout_at(Instant::now() + timeout, ear.connected()).await.map_err(|_| silent)??;
+        let mut ear = Self {
+            client,
+            events,
+            broker: broker::address(&config.mqtt),
+        };
+        let silent = NoBroker::Silent {
+            broker: ear.broker.clone(),
+            timeout,
+        };
+        timeout_at(Instant::now() + timeout, ear.connected())
+            .await
+            .map_err(|_| silent)??;
         Ok(ear)
     }
 
@@ -117,27 +168,43 @@ impl Ear {
     }
 
     async fn next(&mut self) -> Result<Event, NoBroker> {
-        self.events.poll().await.map_err(|error| NoBroker::of(&self.broker, error))
+        self.events
+            .poll()
+            .await
+            .map_err(|error| NoBroker::of(&self.broker, error))
     }
 
     /// What the broker tells on these topics before it falls quiet.
     async fn told(&mut self, filters: Vec<String>) -> Result<Vec<(String, Vec<u8>)>, NoBroker> {
         let mut told = Vec::new();
-        let mut packets = filters.chunks(IN_ONE).map(|some| some.iter().map(|filter| Filter::new(filter.clone(), QoS::AtLeastOnce)).collect::<Vec<_>>());
+        let mut packets = filters.chunks(IN_ONE).map(|some| {
+            some.iter()
+                .map(|filter| Filter::new(filter.clone(), QoS::AtLeastOnce))
+                .collect::<Vec<_>>()
+        });
         let (mut waits, end) = (false, Instant::now() + PATIENCE);
         let mut quiet = Instant::now();
         loop {
             if !waits {
                 let Some(packet) = packets.next() else { break };
-                self.client.try_subscribe_many(packet).expect("the queue holds eight requests and is given one");
+                self.client
+                    .try_subscribe_many(packet)
+                    .expect("the queue holds eight requests and is given one");
                 waits = true;
             }
             match timeout_at(end.min(Instant::now() + QUIET * 4), self.next()).await {
                 Err(_) => break,
                 Ok(event) => match event? {
                     Event::Incoming(Packet::SubAck(ack)) => {
-                        if let Some(why) = ack.return_codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_))) {
-                            return Err(NoBroker::Forbidden { broker: self.broker.clone(), why: format!("subscribing: {why:?}") });
+                        if let Some(why) = ack
+                            .return_codes
+                            .iter()
+                            .find(|code| !matches!(code, SubscribeReasonCode::Success(_)))
+                        {
+                            return Err(NoBroker::Forbidden {
+                                broker: self.broker.clone(),
+                                why: format!("subscribing: {why:?}"),
+                            });
                         }
                         (waits, quiet) = (false, Instant::now() + QUIET);
                     }
@@ -158,6 +225,9 @@ impl Ear {
 
 fn keep(event: Event, told: &mut Vec<(String, Vec<u8>)>) {
     if let Event::Incoming(Packet::Publish(message)) = event {
-        told.push((String::from_utf8_lossy(&message.topic).into_owned(), message.payload.to_vec()));
+        told.push((
+            String::from_utf8_lossy(&message.topic).into_owned(),
+            message.payload.to_vec(),
+        ));
     }
 }

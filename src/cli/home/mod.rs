@@ -65,21 +65,46 @@ pub(super) fn home(arguments: &Home, out: &mut impl Write) -> Result<Exit, Stop>
     }
     config.mqtt.port = arguments.port.unwrap_or(config.mqtt.port);
     let local = Local::new(&config.local).map_err(|error| Stop::new(Exit::Config, error))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Stop::new(Exit::Internal, error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::new(Exit::Internal, error))?;
     let known = runtime.block_on(gather::gather(&config, arguments.timeout))?;
     if arguments.toml {
         toml_::write(&known, out)?;
         return Ok(Exit::Done);
     }
-    let shown: Vec<&Device> = known.home.devices().iter().filter(|device| arguments.wants(&known, device)).collect();
+    let shown: Vec<&Device> = known
+        .home
+        .devices()
+        .iter()
+        .filter(|device| arguments.wants(&known, device))
+        .collect();
     if shown.is_empty() && !arguments.names.is_empty() {
-        return Err(Stop::new(Exit::Failed, "no device and no area is called that: `sayso home` shows all"));
+        return Err(Stop::new(
+            Exit::Failed,
+            "no device and no area is called that: `sayso home` shows all",
+        ));
     }
-    let say_it = SayIt { local: &local, home: &known.home };
+    let say_it = SayIt {
+        local: &local,
+        home: &known.home,
+    };
     if arguments.json {
-        let devices: Vec<Json> = shown.iter().map(|device| as_json(&known, device, &say_it)).collect();
-        let complaints: Vec<Json> = known.complaints.iter().map(|(topic, why)| json!({"topic": topic, "why": why})).collect();
-        writeln!(out, "{:#}", json!({"devices": devices, "unusable": complaints}))?;
+        let devices: Vec<Json> = shown
+            .iter()
+            .map(|device| as_json(&known, device, &say_it))
+            .collect();
+        let complaints: Vec<Json> = known
+            .complaints
+            .iter()
+            .map(|(topic, why)| json!({"topic": topic, "why": why}))
+            .collect();
+        writeln!(
+            out,
+            "{:#}",
+            json!({"devices": devices, "unusable": complaints})
+        )?;
     } else {
         print(&known, &shown, &say_it, out)?;
     }
@@ -91,26 +116,55 @@ impl Home {
         let area = device.area.as_ref().and_then(|id| known.home.area(id));
         let is = |name: &String| {
             let same = |other: &str| other.to_lowercase() == name.to_lowercase();
-            let named = same(device.id.as_str()) || same(&device.name) || device.aliases.iter().any(|alias| same(alias)) || same(device.kind.as_str());
-            named || area.is_some_and(|area| same(area.id.as_str()) || same(&area.name) || area.aliases.iter().any(|alias| same(alias)))
+            let named = same(device.id.as_str())
+                || same(&device.name)
+                || device.aliases.iter().any(|alias| same(alias))
+                || same(device.kind.as_str());
+            named
+                || area.is_some_and(|area| {
+                    same(area.id.as_str())
+                        || same(&area.name)
+                        || area.aliases.iter().any(|alias| same(alias))
+                })
         };
         self.names.is_empty() || self.names.iter().any(is)
     }
 }
 
-fn print(known: &Known, shown: &[&Device], say_it: &SayIt<'_>, out: &mut impl Write) -> Result<(), Stop> {
+fn print(
+    known: &Known,
+    shown: &[&Device],
+    say_it: &SayIt<'_>,
+    out: &mut impl Write,
+) -> Result<(), Stop> {
     let mut areas: Vec<_> = known.home.areas().iter().map(Some).collect();
     areas.push(None);
     for area in areas {
-        let mut here: Vec<&&Device> = shown.iter().filter(|device| device.area.as_ref() == area.map(|a| &a.id)).collect();
+        let mut here: Vec<&&Device> = shown
+            .iter()
+            .filter(|device| device.area.as_ref() == area.map(|a| &a.id))
+            .collect();
         if here.is_empty() {
             continue;
         }
         here.sort_by_cached_key(|device| device.name.to_lowercase());
-        let floor = area.and_then(|a| a.floor.as_deref()).map_or_else(String::new, |floor| format!(", {floor}"));
-        writeln!(out, "{}{floor}", area.map_or("In no area", |a| a.name.as_str()))?;
+        let floor = area
+            .and_then(|a| a.floor.as_deref())
+            .map_or_else(String::new, |floor| format!(", {floor}"));
+        writeln!(
+            out,
+            "{}{floor}",
+            area.map_or("In no area", |a| a.name.as_str())
+        )?;
         for device in here {
-            writeln!(out, "  {}  ({}, {}; from {})", device.name, device.id, device.kind, known.source(device))?;
+            writeln!(
+                out,
+                "  {}  ({}, {}; from {})",
+                device.name,
+                device.id,
+                device.kind,
+                known.source(device)
+            )?;
             if !device.aliases.is_empty() {
                 writeln!(out, "      also called {}", device.aliases.join(", "))?;
             }
@@ -129,24 +183,43 @@ fn print(known: &Known, shown: &[&Device], say_it: &SayIt<'_>, out: &mut impl Wr
 
 /// `brightness   0 to 100 %, now 40   "set the desk lamp to 40 percent"`
 fn line(known: &Known, device: &Device, capability: &Capability, say_it: &SayIt<'_>) -> String {
-    let now = known.state.of(&device.id, &capability.property).map_or_else(String::new, |seen| format!(", now {}", seen.value));
+    let now = known
+        .state
+        .of(&device.id, &capability.property)
+        .map_or_else(String::new, |seen| format!(", now {}", seen.value));
     let risk = match capability.guard.opening.max(capability.guard.otherwise) {
         _ if !capability.settable => "",
         Risk::Auto => "",
         Risk::Confirm => ", wants a yes",
         Risk::Never => ", never commanded",
     };
-    let read = if capability.settable { "" } else { " (told only)" };
-    let what = format!("{}{read}{risk}{now}", takes(&capability.takes, capability.settable));
-    let said = say_it.example(device, capability).map_or_else(|| "(in words of your own: a model understands it)".to_owned(), |text| format!("\"{text}\""));
+    let read = if capability.settable {
+        ""
+    } else {
+        " (told only)"
+    };
+    let what = format!(
+        "{}{read}{risk}{now}",
+        takes(&capability.takes, capability.settable)
+    );
+    let said = say_it.example(device, capability).map_or_else(
+        || "(in words of your own: a model understands it)".to_owned(),
+        |text| format!("\"{text}\""),
+    );
     format!("{:<16} {:<44} {said}", capability.property.name(), what)
 }
 
 fn takes(takes: &Takes, settable: bool) -> String {
     match takes {
-        Takes::Number { unit, .. } if !settable => if unit.is_empty() { "a number" } else { unit }.to_owned(),
-        Takes::Number { min, max, unit, .. } => format!("{min} to {max} {unit}").trim_end().to_owned(),
-        Takes::Choice(words) if words.len() > 6 => format!("{} and {} more", words[..6].join(", "), words.len() - 6),
+        Takes::Number { unit, .. } if !settable => {
+            if unit.is_empty() { "a number" } else { unit }.to_owned()
+        }
+        Takes::Number { min, max, unit, .. } => {
+            format!("{min} to {max} {unit}").trim_end().to_owned()
+        }
+        Takes::Choice(words) if words.len() > 6 => {
+            format!("{} and {} more", words[..6].join(", "), words.len() - 6)
+        }
         Takes::Choice(words) => words.join(", "),
         Takes::Color => "any colour".to_owned(),
         Takes::Boolean => "true, false".to_owned(),
@@ -158,11 +231,20 @@ fn as_json(known: &Known, device: &Device, say_it: &SayIt<'_>) -> Json {
     let area = device.area.as_ref().and_then(|id| known.home.area(id));
     let property = |capability: &Capability| {
         let link = &capability.link;
-        let mut told: Vec<&str> = link.command.iter().map(|port| port.topic.as_str()).collect();
+        let mut told: Vec<&str> = link
+            .command
+            .iter()
+            .map(|port| port.topic.as_str())
+            .collect();
         told.extend(link.fixed.iter().map(|(_, message)| message.topic.as_str()));
         told.dedup();
         let range = match &capability.takes {
-            Takes::Number { min, max, step, unit } if capability.settable => json!({"min": min, "max": max, "step": step, "unit": unit}),
+            Takes::Number {
+                min,
+                max,
+                step,
+                unit,
+            } if capability.settable => json!({"min": min, "max": max, "step": step, "unit": unit}),
             Takes::Number { unit, .. } => json!({"unit": unit}),
             Takes::Choice(words) => json!({"options": words}),
             Takes::Color => json!("color"),

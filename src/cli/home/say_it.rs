@@ -16,18 +16,44 @@ pub(super) struct SayIt<'a> {
 impl SayIt<'_> {
     /// A sentence about this property of this device and nothing else; `None` where only a model would understand one.
     pub(super) fn example(&self, device: &Device, capability: &Capability) -> Option<String> {
-        let mut names: Vec<String> = std::iter::once(&device.name).chain(&device.aliases).map(|name| format!("the {}", lowered(name))).collect();
+        let mut names: Vec<String> = std::iter::once(&device.name)
+            .chain(&device.aliases)
+            .map(|name| format!("the {}", lowered(name)))
+            .collect();
         if let Some(area) = device.area.as_ref().and_then(|id| self.home.area(id)) {
-            names.push(format!("the {} in the {}", lowered(&device.name), lowered(&area.name)));
+            names.push(format!(
+                "the {} in the {}",
+                lowered(&device.name),
+                lowered(&area.name)
+            ));
         }
-        let sentences = names.iter().flat_map(|name| if capability.settable { orders(name, capability) } else { questions(name, capability) });
-        sentences.into_iter().find(|sentence| self.is_taken(sentence, device, capability))
+        let sentences = names.iter().flat_map(|name| {
+            if capability.settable {
+                orders(name, capability)
+            } else {
+                questions(name, capability)
+            }
+        });
+        sentences
+            .into_iter()
+            .find(|sentence| self.is_taken(sentence, device, capability))
     }
 
     fn is_taken(&self, sentence: &str, device: &Device, capability: &Capability) -> bool {
-        let Some(draft) = self.local.draft(&Phrase::new(sentence, None, Some("en")), self.home) else { return false };
-        let [action] = draft.actions.as_slice() else { return false };
-        let fits = if capability.settable { action.op != Op::Query } else { action.op == Op::Query };
+        let Some(draft) = self
+            .local
+            .draft(&Phrase::new(sentence, None, Some("en")), self.home)
+        else {
+            return false;
+        };
+        let [action] = draft.actions.as_slice() else {
+            return false;
+        };
+        let fits = if capability.settable {
+            action.op != Op::Query
+        } else {
+            action.op == Op::Query
+        };
         fits && action.device == device.id.as_str() && action.property == capability.property
     }
 }
@@ -36,7 +62,9 @@ impl SayIt<'_> {
 fn lowered(name: &str) -> String {
     let mut letters = name.chars();
     match (letters.next(), letters.as_str()) {
-        (Some(first), rest) if !rest.chars().any(char::is_uppercase) => first.to_lowercase().chain(rest.chars()).collect(),
+        (Some(first), rest) if !rest.chars().any(char::is_uppercase) => {
+            first.to_lowercase().chain(rest.chars()).collect()
+        }
         _ => name.to_owned(),
     }
 }
@@ -48,12 +76,23 @@ fn orders(the: &str, capability: &Capability) -> Vec<String> {
         P::Power => &["turn on {}", "switch on {}"],
         P::Brightness => &["dim {} to 40 percent", "set {} to 40 percent"],
         P::Color => &["make {} red", "set {} to red"],
-        P::ColorTemp => &["make {} warm white", "set {} to 3000 kelvin", "set {} to 4000 kelvin"],
+        P::ColorTemp => &[
+            "make {} warm white",
+            "set {} to 3000 kelvin",
+            "set {} to 4000 kelvin",
+        ],
         P::Position => &["open {}", "set {} to 50 percent"],
         P::Tilt => &["tilt {} to 50 percent", "set the tilt of {} to 50 percent"],
         P::Lock => &["lock {}"],
-        P::Temperature => &["set {} to 21 degrees", "set the temperature of {} to 21 degrees", "set {} to 45 degrees"],
-        P::Humidity => &["set {} to 50 percent", "set the humidity of {} to 50 percent"],
+        P::Temperature => &[
+            "set {} to 21 degrees",
+            "set the temperature of {} to 21 degrees",
+            "set {} to 45 degrees",
+        ],
+        P::Humidity => &[
+            "set {} to 50 percent",
+            "set the humidity of {} to 50 percent",
+        ],
         P::Volume => &["set the volume of {} to 30 percent", "set {} to 30 percent"],
         P::Mute => &["mute {}"],
         P::Playback => &["pause {}"],
@@ -67,16 +106,26 @@ fn orders(the: &str, capability: &Capability) -> Vec<String> {
     };
     let mut all: Vec<String> = fixed.iter().map(|form| form.replace("{}", the)).collect();
     for value in values(&capability.takes) {
-        let (short, long) = (format!("set {the} to {value}"), format!("set the {called} of {the} to {value}"));
+        let (short, long) = (
+            format!("set {the} to {value}"),
+            format!("set the {called} of {the} to {value}"),
+        );
         // What only this device has is better said by its name.
-        let first = if capability.property.is_standard() { [short, long] } else { [long, short] };
+        let first = if capability.property.is_standard() {
+            [short, long]
+        } else {
+            [long, short]
+        };
         all.extend(first);
         all.push(format!("set {the} {called} to {value}"));
     }
     if let Takes::Choice(words) = &capability.takes
         && words.iter().any(|word| word == "on")
     {
-        all.extend([format!("turn on the {called} of {the}"), format!("turn on {the} {called}")]);
+        all.extend([
+            format!("turn on the {called} of {the}"),
+            format!("turn on {the} {called}"),
+        ]);
     }
     all
 }
@@ -84,10 +133,18 @@ fn orders(the: &str, capability: &Capability) -> Vec<String> {
 fn values(takes: &Takes) -> Vec<String> {
     match takes {
         Takes::Choice(words) => {
-            let (off, telling): (Vec<_>, Vec<_>) = words.iter().map(|word| word.replace('_', " ")).partition(|word| word.eq_ignore_ascii_case("off"));
+            let (off, telling): (Vec<_>, Vec<_>) = words
+                .iter()
+                .map(|word| word.replace('_', " "))
+                .partition(|word| word.eq_ignore_ascii_case("off"));
             telling.into_iter().take(4).chain(off).collect()
         }
-        Takes::Number { min, max, step, unit } => {
+        Takes::Number {
+            min,
+            max,
+            step,
+            unit,
+        } => {
             let grain = step.unwrap_or(1.0);
             let middle = min + ((f64::midpoint(*min, *max) - min) / grain).round() * grain;
             let unit = match unit.as_str() {
@@ -104,8 +161,14 @@ fn values(takes: &Takes) -> Vec<String> {
 
 fn questions(the: &str, capability: &Capability) -> Vec<String> {
     let called = capability.property.name().replace('_', " ");
-    let short = called.strip_prefix("current ").unwrap_or(&called).to_owned();
-    let mut all = vec![format!("what is the {short} of {the}?"), format!("what is the {called} of {the}?")];
+    let short = called
+        .strip_prefix("current ")
+        .unwrap_or(&called)
+        .to_owned();
+    let mut all = vec![
+        format!("what is the {short} of {the}?"),
+        format!("what is the {called} of {the}?"),
+    ];
     if let Takes::Choice(words) = &capability.takes {
         all.extend(words.iter().take(2).map(|word| format!("is {the} {word}?")));
     }
@@ -118,7 +181,12 @@ mod tests {
 
     #[test]
     fn only_a_name_of_common_words_loses_its_capital() {
-        for (name, said) in [("Desk lamp", "desk lamp"), ("TV", "TV"), ("FanBlower Bedroom Fan", "FanBlower Bedroom Fan"), ("Büro", "büro")] {
+        for (name, said) in [
+            ("Desk lamp", "desk lamp"),
+            ("TV", "TV"),
+            ("FanBlower Bedroom Fan", "FanBlower Bedroom Fan"),
+            ("Büro", "büro"),
+        ] {
             assert_eq!(lowered(name), said);
         }
     }

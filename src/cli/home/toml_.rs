@@ -17,7 +17,11 @@ const HEAD: &str = "\
 pub(super) fn write(known: &Known, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{HEAD}")?;
     let home = &known.home;
-    let floors: BTreeSet<&str> = home.areas().iter().filter_map(|area| area.floor.as_deref()).collect();
+    let floors: BTreeSet<&str> = home
+        .areas()
+        .iter()
+        .filter_map(|area| area.floor.as_deref())
+        .collect();
     for area in home.areas() {
         writeln!(out, "[area.{}]", area.id)?;
         writeln!(out, "name = {}", quoted(&area.name))?;
@@ -31,14 +35,22 @@ pub(super) fn write(known: &Known, out: &mut impl Write) -> io::Result<()> {
         if known.origins.contains_key(&device.id) {
             table(known, device, out)?;
         } else {
-            writeln!(out, "# [device.{}] does not announce itself: take its table over from your home file\n", device.id)?;
+            writeln!(
+                out,
+                "# [device.{}] does not announce itself: take its table over from your home file\n",
+                device.id
+            )?;
         }
     }
     Ok(())
 }
 
 fn table(known: &Known, device: &Device, out: &mut impl Write) -> io::Result<()> {
-    let can: Vec<String> = device.capabilities.iter().map(|c| format!("{} ({})", c.property, takes(&c.takes, c.settable))).collect();
+    let can: Vec<String> = device
+        .capabilities
+        .iter()
+        .map(|c| format!("{} ({})", c.property, takes(&c.takes, c.settable)))
+        .collect();
     writeln!(out, "# from {}: {}", known.source(device), can.join("; "))?;
     writeln!(out, "[device.{}]", device.id)?;
     writeln!(out, "kind = {}", quoted(device.kind.as_str()))?;

@@ -217,9 +217,15 @@ const ENTITY: [(&str, &str); 257] = [
     ("sup_feat", "supported_features"),
     ("sup_vol", "support_volume_set"),
     ("swing_h_mode_cmd_t", "swing_horizontal_mode_command_topic"),
-    ("swing_h_mode_cmd_tpl", "swing_horizontal_mode_command_template"),
+    (
+        "swing_h_mode_cmd_tpl",
+        "swing_horizontal_mode_command_template",
+    ),
     ("swing_h_mode_stat_t", "swing_horizontal_mode_state_topic"),
-    ("swing_h_mode_stat_tpl", "swing_horizontal_mode_state_template"),
+    (
+        "swing_h_mode_stat_tpl",
+        "swing_horizontal_mode_state_template",
+    ),
     ("swing_h_modes", "swing_horizontal_modes"),
     ("swing_mode_cmd_t", "swing_mode_command_topic"),
     ("swing_mode_cmd_tpl", "swing_mode_command_template"),
@@ -286,7 +292,9 @@ pub(super) fn device(key: &str) -> &str {
 }
 
 fn long<'a>(table: &[(&'a str, &'a str)], key: &'a str) -> &'a str {
-    table.binary_search_by_key(&key, |(short, _)| short).map_or(key, |index| table[index].1)
+    table
+        .binary_search_by_key(&key, |(short, _)| short)
+        .map_or(key, |index| table[index].1)
 }
 
 #[cfg(test)]
@@ -295,9 +303,15 @@ mod tests {
 
     #[test]
     fn every_short_key_of_home_assistant_has_its_long_form() {
-        let known: serde_json::Value = serde_json::from_str(include_str!("../../../tests/fixtures/discovery/abbreviations.json")).unwrap();
+        let known: serde_json::Value = serde_json::from_str(include_str!(
+            "../../../tests/fixtures/discovery/abbreviations.json"
+        ))
+        .unwrap();
         let mut count = 0;
-        for (table, of) in [("ABBREVIATIONS", entity as fn(&str) -> &str), ("DEVICE_ABBREVIATIONS", device)] {
+        for (table, of) in [
+            ("ABBREVIATIONS", entity as fn(&str) -> &str),
+            ("DEVICE_ABBREVIATIONS", device),
+        ] {
             for (short, full) in known[table].as_object().unwrap() {
                 assert_eq!(of(short), full.as_str().unwrap());
                 count += 1;

@@ -17,7 +17,13 @@ struct Mode {
 
 fn modes(config: &Config, kinds: Vec<Mode>) -> Result<Vec<Capability>, Malformed> {
     let mut capabilities = Vec::new();
-    for Mode { property, words: (key, usual), command, state } in kinds {
+    for Mode {
+        property,
+        words: (key, usual),
+        command,
+        state,
+    } in kinds
+    {
         if config.get(command[0]).is_none() {
             continue;
         }
@@ -34,15 +40,33 @@ fn modes(config: &Config, kinds: Vec<Mode>) -> Result<Vec<Capability>, Malformed
 }
 
 const HVAC: &[&str] = &["auto", "off", "cool", "heat", "dry", "fan_only"];
-const HEATER: &[&str] = &["off", "eco", "electric", "gas", "heat_pump", "high_demand", "performance"];
+const HEATER: &[&str] = &[
+    "off",
+    "eco",
+    "electric",
+    "gas",
+    "heat_pump",
+    "high_demand",
+    "performance",
+];
 
 fn mode(property: Property, usual: &'static [&'static str], state: [&'static str; 2]) -> Mode {
-    Mode { property, words: ("modes", usual), command: ["mode_command_topic", "mode_command_template"], state }
+    Mode {
+        property,
+        words: ("modes", usual),
+        command: ["mode_command_topic", "mode_command_template"],
+        state,
+    }
 }
 
 fn preset() -> Mode {
     let command = ["preset_mode_command_topic", "preset_mode_command_template"];
-    Mode { property: Property::Preset, words: ("preset_modes", &[]), command, state: ["preset_mode_state_topic", "preset_mode_value_template"] }
+    Mode {
+        property: Property::Preset,
+        words: ("preset_modes", &[]),
+        command,
+        state: ["preset_mode_state_topic", "preset_mode_value_template"],
+    }
 }
 
 pub(super) fn climate(config: &Config) -> Result<Vec<Capability>, Malformed> {
@@ -50,7 +74,11 @@ pub(super) fn climate(config: &Config) -> Result<Vec<Capability>, Malformed> {
     capabilities.extend(modes(
         config,
         vec![
-            mode(Property::HvacMode, HVAC, ["mode_state_topic", "mode_state_template"]),
+            mode(
+                Property::HvacMode,
+                HVAC,
+                ["mode_state_topic", "mode_state_template"],
+            ),
             Mode {
                 property: Property::FanMode,
                 words: ("fan_modes", &["auto", "low", "medium", "high"]),
@@ -75,7 +103,14 @@ pub(super) fn climate(config: &Config) -> Result<Vec<Capability>, Malformed> {
 pub(super) fn water_heater(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let mut capabilities = power(config)?;
     capabilities.extend(temperatures(config, (43.3, 60.0))?);
-    capabilities.extend(modes(config, vec![mode(Property::HvacMode, HEATER, ["mode_state_topic", "mode_state_template"])])?);
+    capabilities.extend(modes(
+        config,
+        vec![mode(
+            Property::HvacMode,
+            HEATER,
+            ["mode_state_topic", "mode_state_template"],
+        )],
+    )?);
     capabilities.extend(measured(config)?);
     Ok(capabilities)
 }
@@ -83,14 +118,24 @@ pub(super) fn water_heater(config: &Config) -> Result<Vec<Capability>, Malformed
 pub(super) fn humidifier(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let mut capabilities = vec![switch(config)?];
     capabilities.extend(humidity(config)?);
-    capabilities.extend(modes(config, vec![mode(Property::Preset, &[], ["mode_state_topic", "mode_state_template"])])?);
+    capabilities.extend(modes(
+        config,
+        vec![mode(
+            Property::Preset,
+            &[],
+            ["mode_state_topic", "mode_state_template"],
+        )],
+    )?);
     capabilities.extend(measured(config)?);
     Ok(capabilities)
 }
 
 pub(super) fn fan(config: &Config) -> Result<Vec<Capability>, Malformed> {
     const OSCILLATION: Words = Words {
-        payload: [("payload_oscillation_on", "oscillate_on"), ("payload_oscillation_off", "oscillate_off")],
+        payload: [
+            ("payload_oscillation_on", "oscillate_on"),
+            ("payload_oscillation_off", "oscillate_off"),
+        ],
         state: ["payload_oscillation_on", "payload_oscillation_off"],
     };
     let mut capabilities = vec![switch(config)?];
@@ -103,28 +148,62 @@ pub(super) fn fan(config: &Config) -> Result<Vec<Capability>, Malformed> {
     };
     capabilities.extend(modes(config, vec![preset(), direction])?);
     if config.get("oscillation_command_topic").is_some() {
-        let ports = [["oscillation_command_topic", "oscillation_command_template"], ["oscillation_state_topic", "oscillation_value_template"]];
-        capabilities.push(switched(config, "oscillation".into(), ["on", "off"], ports, &OSCILLATION)?);
+        let ports = [
+            ["oscillation_command_topic", "oscillation_command_template"],
+            ["oscillation_state_topic", "oscillation_value_template"],
+        ];
+        capabilities.push(switched(
+            config,
+            "oscillation".into(),
+            ["on", "off"],
+            ports,
+            &OSCILLATION,
+        )?);
     }
     Ok(capabilities)
 }
 
 /// The percentage of a fan's range of speeds. Zero is left to `off`, as Home Assistant does: a fan need not know it.
 fn speed(config: &Config) -> Result<Option<Capability>, Malformed> {
-    let Some(command) = config.tells("percentage_command_topic", "percentage_command_template")? else { return Ok(None) };
-    let (low, high) = (config.number("speed_range_min").unwrap_or(1.0), config.number("speed_range_max").unwrap_or(100.0));
+    let Some(command) = config.tells("percentage_command_topic", "percentage_command_template")?
+    else {
+        return Ok(None);
+    };
+    let (low, high) = (
+        config.number("speed_range_min").unwrap_or(1.0),
+        config.number("speed_range_max").unwrap_or(100.0),
+    );
     let speeds = high - low + 1.0;
     if speeds < 1.0 {
         return Err(Malformed::Missing("speed_range_max"));
     }
-    let takes = Takes::Number { min: (100.0 / speeds).floor().max(1.0), max: 100.0, step: None, unit: "%".to_owned() };
-    let codec = Codec { words: Vec::new(), scale: Scale::Linear { from: (0.0, 100.0), to: (low - 1.0, high) } };
-    let link = Link { command: Some(command), state: config.hears("percentage_state_topic", "percentage_value_template")?, codec, ..Link::default() };
+    let takes = Takes::Number {
+        min: (100.0 / speeds).floor().max(1.0),
+        max: 100.0,
+        step: None,
+        unit: "%".to_owned(),
+    };
+    let codec = Codec {
+        words: Vec::new(),
+        scale: Scale::Linear {
+            from: (0.0, 100.0),
+            to: (low - 1.0, high),
+        },
+    };
+    let link = Link {
+        command: Some(command),
+        state: config.hears("percentage_state_topic", "percentage_value_template")?,
+        codec,
+        ..Link::default()
+    };
     Ok(Some(setting(Property::Speed, takes, link)))
 }
 
 fn switch(config: &Config) -> Result<Capability, Malformed> {
-    let ports = [["command_topic", "command_template"], ["state_topic", "state_value_template"]];
+    let ports = [
+        ["command_topic", "command_template"],
+        ["state_topic", "state_value_template"],
+    ];
     switched(config, Property::Power, ["on", "off"], ports, &ON_OFF)
 }
 
@@ -132,39 +211,87 @@ fn power(config: &Config) -> Result<Vec<Capability>, Malformed> {
     if config.get("power_command_topic").is_none() {
         return Ok(Vec::new());
     }
-    let ports = [["power_command_topic", "power_command_template"], ["power_state_topic", "power_state_template"]];
-    Ok(vec![switched(config, Property::Power, ["on", "off"], ports, &ON_OFF)?])
+    let ports = [
+        ["power_command_topic", "power_command_template"],
+        ["power_state_topic", "power_state_template"],
+    ];
+    Ok(vec![switched(
+        config,
+        Property::Power,
+        ["on", "off"],
+        ports,
+        &ON_OFF,
+    )?])
 }
 
 /// The target, and the two targets of what heats and cools. What is in °F is taken in °C.
 fn temperatures(config: &Config, usual: (f64, f64)) -> Result<Vec<Capability>, Malformed> {
     const TARGETS: [(&str, [&str; 4]); 3] = [
-        ("temperature", ["temperature_command_topic", "temperature_command_template", "temperature_state_topic", "temperature_state_template"]),
+        (
+            "temperature",
+            [
+                "temperature_command_topic",
+                "temperature_command_template",
+                "temperature_state_topic",
+                "temperature_state_template",
+            ],
+        ),
         (
             "temperature_high",
-            ["temperature_high_command_topic", "temperature_high_command_template", "temperature_high_state_topic", "temperature_high_state_template"],
+            [
+                "temperature_high_command_topic",
+                "temperature_high_command_template",
+                "temperature_high_state_topic",
+                "temperature_high_state_template",
+            ],
         ),
         (
             "temperature_low",
-            ["temperature_low_command_topic", "temperature_low_command_template", "temperature_low_state_topic", "temperature_low_state_template"],
+            [
+                "temperature_low_command_topic",
+                "temperature_low_command_template",
+                "temperature_low_state_topic",
+                "temperature_low_state_template",
+            ],
         ),
     ];
     let scale = scale(config);
     let fahrenheit = matches!(scale, Scale::Fahrenheit { .. });
-    let celsius = |n: f64| if fahrenheit { ((n - 32.0) / 1.8 * 10.0).round() / 10.0 } else { n };
+    let celsius = |n: f64| {
+        if fahrenheit {
+            ((n - 32.0) / 1.8 * 10.0).round() / 10.0
+        } else {
+            n
+        }
+    };
     let limit = |key: &str, usual: f64| config.number(key).map_or(usual, celsius);
     let (min, max) = (limit("min_temp", usual.0), limit("max_temp", usual.1));
     // A grain of whole °F is no grain in °C: it is kept on the wire.
     let step = Some(temp_step(config).unwrap_or(0.1)).filter(|_| !fahrenheit);
     let mut capabilities = Vec::new();
     for (property, [command_topic, command_template, state_topic, state_template]) in TARGETS {
-        let Some(command) = config.tells(command_topic, command_template)? else { continue };
+        let Some(command) = config.tells(command_topic, command_template)? else {
+            continue;
+        };
         if min >= max {
             return Err(Malformed::Missing("max_temp"));
         }
-        let takes = Takes::Number { min, max, step, unit: "°C".to_owned() };
-        let codec = Codec { words: Vec::new(), scale };
-        let link = Link { command: Some(command), state: config.hears(state_topic, state_template)?, codec, ..Link::default() };
+        let takes = Takes::Number {
+            min,
+            max,
+            step,
+            unit: "°C".to_owned(),
+        };
+        let codec = Codec {
+            words: Vec::new(),
+            scale,
+        };
+        let link = Link {
+            command: Some(command),
+            state: config.hears(state_topic, state_template)?,
+            codec,
+            ..Link::default()
+        };
         let mut capability = setting(property.into(), takes, link);
         capability.step = 1.0;
         capabilities.push(capability);
@@ -175,7 +302,11 @@ fn temperatures(config: &Config, usual: (f64, f64)) -> Result<Vec<Capability>, M
 fn scale(config: &Config) -> Scale {
     let unit = config.text("temperature_unit").unwrap_or_default();
     let grain = temp_step(config).unwrap_or(1.0);
-    if unit.trim_start_matches('°').eq_ignore_ascii_case("f") { Scale::Fahrenheit { grain } } else { Scale::Same }
+    if unit.trim_start_matches('°').eq_ignore_ascii_case("f") {
+        Scale::Fahrenheit { grain }
+    } else {
+        Scale::Same
+    }
 }
 
 fn temp_step(config: &Config) -> Option<f64> {
@@ -183,19 +314,48 @@ fn temp_step(config: &Config) -> Option<f64> {
 }
 
 fn humidity(config: &Config) -> Result<Vec<Capability>, Malformed> {
-    let Some(command) = config.tells("target_humidity_command_topic", "target_humidity_command_template")? else { return Ok(Vec::new()) };
-    let (min, max) = (config.number("min_humidity").unwrap_or(0.0), config.number("max_humidity").unwrap_or(100.0));
+    let Some(command) = config.tells(
+        "target_humidity_command_topic",
+        "target_humidity_command_template",
+    )?
+    else {
+        return Ok(Vec::new());
+    };
+    let (min, max) = (
+        config.number("min_humidity").unwrap_or(0.0),
+        config.number("max_humidity").unwrap_or(100.0),
+    );
     let (min, max) = if min < max { (min, max) } else { (0.0, 100.0) };
-    let takes = Takes::Number { min, max, step: Some(1.0), unit: "%".to_owned() };
-    let state = config.hears("target_humidity_state_topic", "target_humidity_state_template")?;
-    Ok(vec![setting(Property::Humidity, takes, Link { command: Some(command), state, ..Link::default() })])
+    let takes = Takes::Number {
+        min,
+        max,
+        step: Some(1.0),
+        unit: "%".to_owned(),
+    };
+    let state = config.hears(
+        "target_humidity_state_topic",
+        "target_humidity_state_template",
+    )?;
+    Ok(vec![setting(
+        Property::Humidity,
+        takes,
+        Link {
+            command: Some(command),
+            state,
+            ..Link::default()
+        },
+    )])
 }
 
 fn measured(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let mut capabilities = Vec::new();
     let temperature = config.hears("current_temperature_topic", "current_temperature_template")?;
     if !temperature.is_empty() {
-        let unit = if matches!(scale(config), Scale::Fahrenheit { .. }) { "°F" } else { "°C" };
+        let unit = if matches!(scale(config), Scale::Fahrenheit { .. }) {
+            "°F"
+        } else {
+            "°C"
+        };
         capabilities.push(readings::told("temperature", Some(unit), temperature));
     }
     let humidity = config.hears("current_humidity_topic", "current_humidity_template")?;
@@ -205,7 +365,15 @@ fn measured(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let action = config.hears("action_topic", "action_template")?;
     if !action.is_empty() {
         let mut action = readings::one_of("action", Vec::new(), action);
-        action.takes = choice(&["off", "heating", "cooling", "drying", "humidifying", "idle", "fan"]);
+        action.takes = choice(&[
+            "off",
+            "heating",
+            "cooling",
+            "drying",
+            "humidifying",
+            "idle",
+            "fan",
+        ]);
         capabilities.push(action);
     }
     Ok(capabilities)

@@ -20,73 +20,175 @@ pub(super) fn light(config: &Config) -> Result<Vec<Capability>, Malformed> {
 }
 
 /// Which spaces of colour an announcement may use, in the order we prefer them: the key's stem and its parts' names.
-const SPACES: [(Space, &str, &[&str]); 3] =
-    [(Space::Rgb, "rgb", &["red", "green", "blue"]), (Space::HueSaturation, "hs", &["hue", "sat"]), (Space::Xy, "xy", &["x", "y"])];
+const SPACES: [(Space, &str, &[&str]); 3] = [
+    (Space::Rgb, "rgb", &["red", "green", "blue"]),
+    (Space::HueSaturation, "hs", &["hue", "sat"]),
+    (Space::Xy, "xy", &["x", "y"]),
+];
 
 fn basic(config: &Config) -> Result<Vec<Capability>, Malformed> {
-    let ports = [["command_topic", "command_template"], ["state_topic", "state_value_template"]];
+    let ports = [
+        ["command_topic", "command_template"],
+        ["state_topic", "state_value_template"],
+    ];
     let power = switched(config, Property::Power, ["on", "off"], ports, &ON_OFF)?;
     let off = power.link.encode(&Value::text("off"));
     let mut capabilities = vec![power];
-    if let Some(command) = config.tells("brightness_command_topic", "brightness_command_template")? {
+    if let Some(command) =
+        config.tells("brightness_command_topic", "brightness_command_template")?
+    {
         let state = config.hears("brightness_state_topic", "brightness_value_template")?;
         capabilities.push(brightness(config, command, state, off));
     }
-    if let Some(command) = config.tells("color_temp_command_topic", "color_temp_command_template")? {
-        capabilities.push(color_temp(config, command, config.hears("color_temp_state_topic", "color_temp_value_template")?));
+    if let Some(command) =
+        config.tells("color_temp_command_topic", "color_temp_command_template")?
+    {
+        capabilities.push(color_temp(
+            config,
+            command,
+            config.hears("color_temp_state_topic", "color_temp_value_template")?,
+        ));
     }
     for (space, stem, parts) in SPACES {
         let key = |end: &str| format!("{stem}_{end}");
-        let Some(topic) = config.topic(&key("command_topic"))? else { continue };
+        let Some(topic) = config.topic(&key("command_topic"))? else {
+            continue;
+        };
         let set = |(index, name): (usize, &&str)| format!("{{% set {name} = value[{index}] %}}");
-        let names = parts.iter().enumerate().map(set).collect::<Vec<_>>().concat();
-        let text = config.source(&key("command_template"))?.unwrap_or("{{ value }}");
-        let form = Form::Template(template(&key("command_template"), &format!("{names}{{% set value = value | join(',') %}}{text}"))?);
+        let names = parts
+            .iter()
+            .enumerate()
+            .map(set)
+            .collect::<Vec<_>>()
+            .concat();
+        let text = config
+            .source(&key("command_template"))?
+            .unwrap_or("{{ value }}");
+        let form = Form::Template(template(
+            &key("command_template"),
+            &format!("{names}{{% set value = value | join(',') %}}{text}"),
+        )?);
         let state = config.hears(&key("state_topic"), &key("value_template"))?;
         capabilities.push(color(Port { topic, form }, state, space));
         break;
     }
     let effects = config.list("effect_list");
     if !effects.is_empty() && config.get("effect_command_topic").is_some() {
-        let link = config.options(&effects, ["effect_command_topic", "effect_command_template"], ["effect_state_topic", "effect_value_template"])?;
+        let link = config.options(
+            &effects,
+            ["effect_command_topic", "effect_command_template"],
+            ["effect_state_topic", "effect_value_template"],
+        )?;
         capabilities.push(setting("effect".into(), Takes::Choice(effects), link));
     }
     Ok(capabilities)
 }
 
-fn brightness(config: &Config, command: Port, state: Vec<Port>, off: Option<Publication>) -> Capability {
-    let top = config.number("brightness_scale").filter(|top| *top > 0.0).unwrap_or(255.0);
-    let codec = Codec { words: Vec::new(), scale: Scale::Linear { from: (0.0, 100.0), to: (0.0, top) } };
+fn brightness(
+    config: &Config,
+    command: Port,
+    state: Vec<Port>,
+    off: Option<Publication>,
+) -> Capability {
+    let top = config
+        .number("brightness_scale")
+        .filter(|top| *top > 0.0)
+        .unwrap_or(255.0);
+    let codec = Codec {
+        words: Vec::new(),
+        scale: Scale::Linear {
+            from: (0.0, 100.0),
+            to: (0.0, top),
+        },
+    };
     // Not every light takes a brightness of 0 for off.
-    let fixed = off.map(|off| (Value::Number(0.0), off)).into_iter().collect();
-    setting(Property::Brightness, percent(), Link { command: Some(command), state, codec, fixed, ..Link::default() })
+    let fixed = off
+        .map(|off| (Value::Number(0.0), off))
+        .into_iter()
+        .collect();
+    setting(
+        Property::Brightness,
+        percent(),
+        Link {
+            command: Some(command),
+            state,
+            codec,
+            fixed,
+            ..Link::default()
+        },
+    )
 }
 
 fn color_temp(config: &Config, command: Port, state: Vec<Port>) -> Capability {
     let kelvin = |key: &str| config.number(key).filter(|k| *k > 0.0);
     let mired = |key: &str| kelvin(key).map(|mired| (1e6 / mired).round());
     // Two unfit limits are none: the range of Home Assistant's defaults.
-    let limits =
-        (kelvin("min_kelvin").or_else(|| mired("max_mireds")).unwrap_or(2000.0), kelvin("max_kelvin").or_else(|| mired("min_mireds")).unwrap_or(6535.0));
-    let (min, max) = if limits.0 < limits.1 { limits } else { (2000.0, 6535.0) };
-    let scale = if config.flag("color_temp_kelvin", false) { Scale::Linear { from: (0.0, 1.0), to: (0.0, 1.0) } } else { Scale::Mired };
-    let link = Link { command: Some(command), state, codec: Codec { words: Vec::new(), scale }, ..Link::default() };
+    let limits = (
+        kelvin("min_kelvin")
+            .or_else(|| mired("max_mireds"))
+            .unwrap_or(2000.0),
+        kelvin("max_kelvin")
+            .or_else(|| mired("min_mireds"))
+            .unwrap_or(6535.0),
+    );
+    let (min, max) = if limits.0 < limits.1 {
+        limits
+    } else {
+        (2000.0, 6535.0)
+    };
+    let scale = if config.flag("color_temp_kelvin", false) {
+        Scale::Linear {
+            from: (0.0, 1.0),
+            to: (0.0, 1.0),
+        }
+    } else {
+        Scale::Mired
+    };
+    let link = Link {
+        command: Some(command),
+        state,
+        codec: Codec {
+            words: Vec::new(),
+            scale,
+        },
+        ..Link::default()
+    };
     setting(Property::ColorTemp, number(min, max, "K"), link)
 }
 
 fn color(command: Port, state: Vec<Port>, space: Space) -> Capability {
-    let codec = Codec { words: Vec::new(), scale: Scale::Parts(space) };
-    setting(Property::Color, Takes::Color, Link { command: Some(command), state, codec, ..Link::default() })
+    let codec = Codec {
+        words: Vec::new(),
+        scale: Scale::Parts(space),
+    };
+    setting(
+        Property::Color,
+        Takes::Color,
+        Link {
+            command: Some(command),
+            state,
+            codec,
+            ..Link::default()
+        },
+    )
 }
 
 /// A payload that turns the light on with something more: most lights ignore a brightness while they are off.
 fn lit(topic: &str, more: &str) -> Result<Port, Malformed> {
-    let form = Form::Template(template("command_template", &format!(r#"{{"state":"ON",{more}}}"#))?);
-    Ok(Port { topic: topic.to_owned(), form })
+    let form = Form::Template(template(
+        "command_template",
+        &format!(r#"{{"state":"ON",{more}}}"#),
+    )?);
+    Ok(Port {
+        topic: topic.to_owned(),
+        form,
+    })
 }
 
 fn in_json(config: &Config) -> Result<Vec<Capability>, Malformed> {
-    let Some(topic) = config.topic("command_topic")? else { return Err(Malformed::Missing("command_topic")) };
+    let Some(topic) = config.topic("command_topic")? else {
+        return Err(Malformed::Missing("command_topic"));
+    };
     let told = config.topic("state_topic")?;
     let hears = |key: &str| told.iter().map(|t| field(t, &[key])).collect::<Vec<_>>();
     let says = |state: &str| Publication::new(topic.as_str(), json!({"state": state}).to_string());
@@ -94,27 +196,72 @@ fn in_json(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let has = |flag: &str| config.flag(flag, false) || modes.iter().any(|m| m == flag);
     let words = [("on", "ON"), ("off", "OFF")];
     let power = Link {
-        fixed: words.map(|(ours, theirs)| (Value::text(ours), says(theirs))).to_vec(),
+        fixed: words
+            .map(|(ours, theirs)| (Value::text(ours), says(theirs)))
+            .to_vec(),
         state: hears("state"),
-        codec: Codec { words: words.map(|(ours, theirs)| (Value::text(ours), Json::from(theirs))).to_vec(), scale: Scale::Nothing },
+        codec: Codec {
+            words: words
+                .map(|(ours, theirs)| (Value::text(ours), Json::from(theirs)))
+                .to_vec(),
+            scale: Scale::Nothing,
+        },
         ..Link::default()
     };
-    let mut capabilities = vec![setting(Property::Power, super::super::choice(&["on", "off"]), power)];
+    let mut capabilities = vec![setting(
+        Property::Power,
+        super::super::choice(&["on", "off"]),
+        power,
+    )];
     if config.flag("brightness", false) || modes.iter().any(|mode| mode != "onoff") {
-        capabilities.push(brightness(config, lit(&topic, r#""brightness":{{ value }}"#)?, hears("brightness"), Some(says("OFF"))));
+        capabilities.push(brightness(
+            config,
+            lit(&topic, r#""brightness":{{ value }}"#)?,
+            hears("brightness"),
+            Some(says("OFF")),
+        ));
     }
     if has("color_temp") {
-        capabilities.push(color_temp(config, lit(&topic, r#""color_temp":{{ value }}"#)?, hears("color_temp")));
+        capabilities.push(color_temp(
+            config,
+            lit(&topic, r#""color_temp":{{ value }}"#)?,
+            hears("color_temp"),
+        ));
     }
     if let Some((space, parts)) = json_color(&has) {
-        capabilities.push(color(lit(&topic, &format!(r#""color":{{{parts}}}"#))?, hears("color"), space));
+        capabilities.push(color(
+            lit(&topic, &format!(r#""color":{{{parts}}}"#))?,
+            hears("color"),
+            space,
+        ));
     }
     let effects = config.list("effect_list");
     if config.flag("effect", !effects.is_empty()) && !effects.is_empty() {
-        let state_and = |effect: &String| Map::from_iter([("state".to_owned(), "ON".into()), ("effect".to_owned(), effect.as_str().into())]);
-        let message = |effect: &String| (Value::text(effect), Publication::new(topic.as_str(), Json::Object(state_and(effect)).to_string()));
-        let codec = Codec { words: effects.iter().map(|e| (Value::text(e), Json::from(e.as_str()))).collect(), scale: Scale::Nothing };
-        let link = Link { fixed: effects.iter().map(message).collect(), state: hears("effect"), codec, ..Link::default() };
+        let state_and = |effect: &String| {
+            Map::from_iter([
+                ("state".to_owned(), "ON".into()),
+                ("effect".to_owned(), effect.as_str().into()),
+            ])
+        };
+        let message = |effect: &String| {
+            (
+                Value::text(effect),
+                Publication::new(topic.as_str(), Json::Object(state_and(effect)).to_string()),
+            )
+        };
+        let codec = Codec {
+            words: effects
+                .iter()
+                .map(|e| (Value::text(e), Json::from(e.as_str())))
+                .collect(),
+            scale: Scale::Nothing,
+        };
+        let link = Link {
+            fixed: effects.iter().map(message).collect(),
+            state: hears("effect"),
+            codec,
+            ..Link::default()
+        };
         capabilities.push(setting("effect".into(), Takes::Choice(effects), link));
     }
     Ok(capabilities)
@@ -129,48 +276,124 @@ fn json_color(has: &dyn Fn(&str) -> bool) -> Option<(Space, &'static str)> {
         ("rgb", Space::Rgb, RGB),
         ("rgbw", Space::Rgb, RGBW),
         ("rgbww", Space::Rgb, RGBWW),
-        ("hs", Space::HueSaturation, r#""h":{{ value[0] }},"s":{{ value[1] }}"#),
+        (
+            "hs",
+            Space::HueSaturation,
+            r#""h":{{ value[0] }},"s":{{ value[1] }}"#,
+        ),
         ("xy", Space::Xy, r#""x":{{ value[0] }},"y":{{ value[1] }}"#),
     ];
-    KINDS.into_iter().find(|(mode, ..)| has(mode)).map(|(_, space, parts)| (space, parts))
+    KINDS
+        .into_iter()
+        .find(|(mode, ..)| has(mode))
+        .map(|(_, space, parts)| (space, parts))
 }
 
 /// The template for `on` knows what else is wanted by the names that are set in it.
 fn in_templates(config: &Config) -> Result<Vec<Capability>, Malformed> {
-    let Some(topic) = config.topic("command_topic")? else { return Err(Malformed::Missing("command_topic")) };
-    let on = config.source("command_on_template")?.ok_or(Malformed::Missing("command_on_template"))?;
+    let Some(topic) = config.topic("command_topic")? else {
+        return Err(Malformed::Missing("command_topic"));
+    };
+    let on = config
+        .source("command_on_template")?
+        .ok_or(Malformed::Missing("command_on_template"))?;
     let told = config.topic("state_topic")?;
     let hears = |key: &str| {
-        let port = |topic: &String| Ok(Port { topic: topic.clone(), form: config.template(key)?.map_or(Form::Raw, Form::Template) });
+        let port = |topic: &String| {
+            Ok(Port {
+                topic: topic.clone(),
+                form: config.template(key)?.map_or(Form::Raw, Form::Template),
+            })
+        };
         told.iter().map(port).collect::<Result<Vec<_>, Malformed>>()
     };
     let setting_of = |names: &str| {
-        Ok(Port { topic: topic.clone(), form: Form::Template(template("command_on_template", &format!("{{% set state = 'on' %}}{names}{on}"))?) })
+        Ok(Port {
+            topic: topic.clone(),
+            form: Form::Template(template(
+                "command_on_template",
+                &format!("{{% set state = 'on' %}}{names}{on}"),
+            )?),
+        })
     };
-    let power = Codec { words: ["on", "off"].map(|word| (Value::text(word), Json::from(word))).to_vec(), scale: Scale::Nothing };
-    let off_text = config.source("command_off_template")?.ok_or(Malformed::Missing("command_off_template"))?;
-    let off = Port { topic: topic.clone(), form: Form::Template(template("command_off_template", &format!("{{% set state = 'off' %}}{off_text}"))?) };
+    let power = Codec {
+        words: ["on", "off"]
+            .map(|word| (Value::text(word), Json::from(word)))
+            .to_vec(),
+        scale: Scale::Nothing,
+    };
+    let off_text = config
+        .source("command_off_template")?
+        .ok_or(Malformed::Missing("command_off_template"))?;
+    let off = Port {
+        topic: topic.clone(),
+        form: Form::Template(template(
+            "command_off_template",
+            &format!("{{% set state = 'off' %}}{off_text}"),
+        )?),
+    };
     let message = |word: &str, port: Port| {
-        let link = Link { command: Some(port), codec: power.clone(), ..Link::default() };
-        link.encode(&Value::text(word)).map(|message| (Value::text(word), message))
+        let link = Link {
+            command: Some(port),
+            codec: power.clone(),
+            ..Link::default()
+        };
+        link.encode(&Value::text(word))
+            .map(|message| (Value::text(word), message))
     };
-    let fixed: Vec<_> = message("on", setting_of("")?).into_iter().chain(message("off", off)).collect();
-    let turned_off = fixed.iter().find(|(value, _)| *value == Value::text("off")).map(|(_, message)| message.clone());
-    let state = if config.get("state_template").is_some() { hears("state_template")? } else { Vec::new() };
-    let link = Link { fixed, state, codec: power, ..Link::default() };
-    let mut capabilities = vec![setting(Property::Power, super::super::choice(&["on", "off"]), link)];
+    let fixed: Vec<_> = message("on", setting_of("")?)
+        .into_iter()
+        .chain(message("off", off))
+        .collect();
+    let turned_off = fixed
+        .iter()
+        .find(|(value, _)| *value == Value::text("off"))
+        .map(|(_, message)| message.clone());
+    let state = if config.get("state_template").is_some() {
+        hears("state_template")?
+    } else {
+        Vec::new()
+    };
+    let link = Link {
+        fixed,
+        state,
+        codec: power,
+        ..Link::default()
+    };
+    let mut capabilities = vec![setting(
+        Property::Power,
+        super::super::choice(&["on", "off"]),
+        link,
+    )];
     if config.get("brightness_template").is_some() && on.contains("brightness") {
-        capabilities.push(brightness(config, setting_of("{% set brightness = value %}")?, hears("brightness_template")?, turned_off));
+        capabilities.push(brightness(
+            config,
+            setting_of("{% set brightness = value %}")?,
+            hears("brightness_template")?,
+            turned_off,
+        ));
     }
     if config.get("color_temp_template").is_some() && on.contains("color_temp") {
-        capabilities.push(color_temp(config, setting_of("{% set color_temp = value %}")?, hears("color_temp_template")?));
+        capabilities.push(color_temp(
+            config,
+            setting_of("{% set color_temp = value %}")?,
+            hears("color_temp_template")?,
+        ));
     }
-    if let [Some(red), Some(green), Some(blue)] = ["red_template", "green_template", "blue_template"].map(|key| config.source(key).ok().flatten())
+    if let [Some(red), Some(green), Some(blue)] =
+        ["red_template", "green_template", "blue_template"]
+            .map(|key| config.source(key).ok().flatten())
         && on.contains("red")
     {
         let names = "{% set red = value[0] %}{% set green = value[1] %}{% set blue = value[2] %}";
         let mixed = template("red_template", &format!("{red},{green},{blue}"))?;
-        let state = told.iter().map(|t| Port { topic: t.clone(), form: Form::Template(mixed.clone()) }).collect();
+        let state = told
+            .iter()
+            .map(|t| Port {
+                topic: t.clone(),
+                form: Form::Template(mixed.clone()),
+            })
+            .collect();
         capabilities.push(color(setting_of(names)?, state, Space::Rgb));
     }
     Ok(capabilities)

@@ -16,12 +16,23 @@ pub(super) fn cover(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let mut capabilities = vec![position(config)?];
     if let Some(topic) = config.topic("tilt_command_topic")? {
         let limit = |key: &str, default| config.number(key).unwrap_or(default);
-        let range = (limit("tilt_closed_value", 0.0), limit("tilt_opened_value", 100.0));
-        let form = config.template("tilt_command_template")?.map_or(Form::Raw, Form::Template);
+        let range = (
+            limit("tilt_closed_value", 0.0),
+            limit("tilt_opened_value", 100.0),
+        );
+        let form = config
+            .template("tilt_command_template")?
+            .map_or(Form::Raw, Form::Template);
         let link = Link {
             command: Some(Port { topic, form }),
             state: config.hears("tilt_status_topic", "tilt_status_template")?,
-            codec: Codec { words: Vec::new(), scale: Scale::Linear { from: (0.0, 100.0), to: range } },
+            codec: Codec {
+                words: Vec::new(),
+                scale: Scale::Linear {
+                    from: (0.0, 100.0),
+                    to: range,
+                },
+            },
             stop: stop(config, "payload_stop_tilt")?,
             ..Link::default()
         };
@@ -33,15 +44,28 @@ pub(super) fn cover(config: &Config) -> Result<Vec<Capability>, Malformed> {
 /// A valve that reports its position takes numbers on its command topic; one that does not takes words.
 pub(super) fn valve(config: &Config) -> Result<Vec<Capability>, Malformed> {
     // Only a valve that says so can be stopped.
-    let stop = if config.get("payload_stop").is_some() { stop(config, "payload_stop")? } else { None };
+    let stop = if config.get("payload_stop").is_some() {
+        stop(config, "payload_stop")?
+    } else {
+        None
+    };
     if !config.flag("reports_position", false) {
         let position = position(config)?;
-        return Ok(vec![Capability { link: Link { stop, ..position.link }, ..position }]);
+        return Ok(vec![Capability {
+            link: Link {
+                stop,
+                ..position.link
+            },
+            ..position
+        }]);
     }
     let link = Link {
         command: config.tells("command_topic", "command_template")?,
         state: config.hears("state_topic", "value_template")?,
-        codec: Codec { words: Vec::new(), scale: range(config) },
+        codec: Codec {
+            words: Vec::new(),
+            scale: range(config),
+        },
         stop,
         ..Link::default()
     };
@@ -52,11 +76,21 @@ fn position(config: &Config) -> Result<Capability, Malformed> {
     let heard = config.hears("position_topic", "position_template")?;
     let command = settable_position(config)?;
     // A cover that is told positions is told only those: what `OPEN` means to it, it alone knows.
-    let fixed = if command.is_some() { Vec::new() } else { words(config)? };
-    let codec = if heard.is_empty() && command.is_none() {
-        Codec { words: states(config), scale: Scale::Nothing }
+    let fixed = if command.is_some() {
+        Vec::new()
     } else {
-        Codec { words: Vec::new(), scale: range(config) }
+        words(config)?
+    };
+    let codec = if heard.is_empty() && command.is_none() {
+        Codec {
+            words: states(config),
+            scale: Scale::Nothing,
+        }
+    } else {
+        Codec {
+            words: Vec::new(),
+            scale: range(config),
+        }
     };
     let state = match heard {
         heard if !heard.is_empty() => heard,
@@ -64,14 +98,26 @@ fn position(config: &Config) -> Result<Capability, Malformed> {
         _ if command.is_none() => config.hears("state_topic", "value_template")?,
         _ => Vec::new(),
     };
-    let link = Link { command, state, codec, fixed, stop: stop(config, "payload_stop")?, toggle: None };
+    let link = Link {
+        command,
+        state,
+        codec,
+        fixed,
+        stop: stop(config, "payload_stop")?,
+        toggle: None,
+    };
     Ok(setting(Property::Position, percent(), link))
 }
 
 fn settable_position(config: &Config) -> Result<Option<Port>, Malformed> {
-    let Some(topic) = config.topic("set_position_topic")? else { return Ok(None) };
+    let Some(topic) = config.topic("set_position_topic")? else {
+        return Ok(None);
+    };
     let form = match config.source("set_position_template")? {
-        Some(text) => Form::Template(template("set_position_template", &format!("{{% set position = value %}}{text}"))?),
+        Some(text) => Form::Template(template(
+            "set_position_template",
+            &format!("{{% set position = value %}}{text}"),
+        )?),
         None => Form::Raw,
     };
     Ok(Some(Port { topic, form }))
@@ -79,7 +125,10 @@ fn settable_position(config: &Config) -> Result<Option<Port>, Malformed> {
 
 fn range(config: &Config) -> Scale {
     let limit = |key: &str, default| config.number(key).unwrap_or(default);
-    Scale::Linear { from: (0.0, 100.0), to: (limit("position_closed", 0.0), limit("position_open", 100.0)) }
+    Scale::Linear {
+        from: (0.0, 100.0),
+        to: (limit("position_closed", 0.0), limit("position_open", 100.0)),
+    }
 }
 
 /// `OPEN` and `CLOSE` on the command topic, where the device has them.
@@ -96,24 +145,51 @@ fn words(config: &Config) -> Result<Vec<(Value, Publication)>, Malformed> {
 }
 
 fn states(config: &Config) -> Vec<(Value, Json)> {
-    vec![(OPEN, config.wire("state_open", "open")), (CLOSED, config.wire("state_closed", "closed"))]
+    vec![
+        (OPEN, config.wire("state_open", "open")),
+        (CLOSED, config.wire("state_closed", "closed")),
+    ]
 }
 
 fn stop(config: &Config, key: &str) -> Result<Option<Publication>, Malformed> {
     if config.denies(key) {
         return Ok(None);
     }
-    let messages = config.messages(["command_topic", "command_template"], &[(OPEN, config.wire(key, "STOP"))])?;
+    let messages = config.messages(
+        ["command_topic", "command_template"],
+        &[(OPEN, config.wire(key, "STOP"))],
+    )?;
     Ok(messages.into_iter().next().map(|(_, message)| message))
 }
 
 pub(super) fn lock(config: &Config) -> Result<Vec<Capability>, Malformed> {
-    const WORDS: Words = Words { payload: [("payload_lock", "LOCK"), ("payload_unlock", "UNLOCK")], state: ["state_locked", "state_unlocked"] };
-    let ports = [["command_topic", "command_template"], ["state_topic", "value_template"]];
-    let mut lock = switched(config, Property::Lock, ["locked", "unlocked"], ports, &WORDS)?;
-    for (word, key, default) in [("locked", "state_locked", "LOCKED"), ("unlocked", "state_unlocked", "UNLOCKED")] {
-        lock.link.codec.words.retain(|(ours, _)| *ours != Value::text(word));
-        lock.link.codec.words.push((Value::text(word), config.wire(key, default)));
+    const WORDS: Words = Words {
+        payload: [("payload_lock", "LOCK"), ("payload_unlock", "UNLOCK")],
+        state: ["state_locked", "state_unlocked"],
+    };
+    let ports = [
+        ["command_topic", "command_template"],
+        ["state_topic", "value_template"],
+    ];
+    let mut lock = switched(
+        config,
+        Property::Lock,
+        ["locked", "unlocked"],
+        ports,
+        &WORDS,
+    )?;
+    for (word, key, default) in [
+        ("locked", "state_locked", "LOCKED"),
+        ("unlocked", "state_unlocked", "UNLOCKED"),
+    ] {
+        lock.link
+            .codec
+            .words
+            .retain(|(ours, _)| *ours != Value::text(word));
+        lock.link
+            .codec
+            .words
+            .push((Value::text(word), config.wire(key, default)));
     }
     // It wants a code with every command, and sayso knows none.
     lock.settable = config.get("code_format").is_none();
@@ -126,25 +202,62 @@ pub(super) fn vacuum(config: &Config) -> Result<Vec<Capability>, Malformed> {
         ("cleaning", "start", "payload_start", "start"),
         ("paused", "pause", "payload_pause", "pause"),
         ("stopped", "stop", "payload_stop", "stop"),
-        ("docked", "return_home", "payload_return_to_base", "return_to_base"),
+        (
+            "docked",
+            "return_home",
+            "payload_return_to_base",
+            "return_to_base",
+        ),
         ("located", "locate", "payload_locate", "locate"),
     ];
     let features = match config.get("supported_features") {
         Some(_) => config.list("supported_features"),
         None => ["start", "stop", "return_home"].map(str::to_owned).to_vec(),
     };
-    let able = COMMANDS.iter().filter(|(_, feature, ..)| features.iter().any(|f| f == feature));
-    let words: Vec<(Value, Json)> = able.map(|(ours, _, key, default)| (Value::text(ours), config.wire(key, default))).collect();
+    let able = COMMANDS
+        .iter()
+        .filter(|(_, feature, ..)| features.iter().any(|f| f == feature));
+    let words: Vec<(Value, Json)> = able
+        .map(|(ours, _, key, default)| (Value::text(ours), config.wire(key, default)))
+        .collect();
     let fixed = config.messages(["command_topic", "command_template"], &words)?;
     let takes = Takes::Choice(words.iter().map(|(ours, _)| ours.to_string()).collect());
-    let heard = [("cleaning", "cleaning"), ("paused", "paused"), ("stopped", "idle"), ("docked", "docked"), ("docked", "returning")];
-    let codec = Codec { words: heard.map(|(ours, theirs)| (Value::text(ours), Json::from(theirs))).to_vec(), scale: Scale::Nothing };
+    let heard = [
+        ("cleaning", "cleaning"),
+        ("paused", "paused"),
+        ("stopped", "idle"),
+        ("docked", "docked"),
+        ("docked", "returning"),
+    ];
+    let codec = Codec {
+        words: heard
+            .map(|(ours, theirs)| (Value::text(ours), Json::from(theirs)))
+            .to_vec(),
+        scale: Scale::Nothing,
+    };
     let told = config.topic("state_topic")?;
-    let field = |key: &str| told.iter().map(|topic| super::super::field(topic, &[key])).collect::<Vec<_>>();
-    let mut capabilities = vec![setting(Property::Vacuum, takes, Link { fixed, state: field("state"), codec, ..Link::default() })];
+    let field = |key: &str| {
+        told.iter()
+            .map(|topic| super::super::field(topic, &[key]))
+            .collect::<Vec<_>>()
+    };
+    let mut capabilities = vec![setting(
+        Property::Vacuum,
+        takes,
+        Link {
+            fixed,
+            state: field("state"),
+            codec,
+            ..Link::default()
+        },
+    )];
     let speeds = config.list("fan_speed_list");
     if !speeds.is_empty() && config.get("set_fan_speed_topic").is_some() {
-        let mut link = config.options(&speeds, ["set_fan_speed_topic", "set_fan_speed_template"], ["no_topic", "no_template"])?;
+        let mut link = config.options(
+            &speeds,
+            ["set_fan_speed_topic", "set_fan_speed_template"],
+            ["no_topic", "no_template"],
+        )?;
         link.state = field("fan_speed");
         capabilities.push(setting(Property::FanMode, Takes::Choice(speeds), link));
     }
@@ -157,17 +270,46 @@ pub(super) fn vacuum(config: &Config) -> Result<Vec<Capability>, Malformed> {
 pub(super) fn mower(config: &Config) -> Result<Vec<Capability>, Malformed> {
     /// Ours, and the keys of its topic and template with the payload.
     const COMMANDS: [(&str, [&str; 2], &str); 3] = [
-        ("mowing", ["start_mowing_command_topic", "start_mowing_command_template"], "start_mowing"),
-        ("paused", ["pause_command_topic", "pause_command_template"], "pause"),
-        ("docked", ["dock_command_topic", "dock_command_template"], "dock"),
+        (
+            "mowing",
+            [
+                "start_mowing_command_topic",
+                "start_mowing_command_template",
+            ],
+            "start_mowing",
+        ),
+        (
+            "paused",
+            ["pause_command_topic", "pause_command_template"],
+            "pause",
+        ),
+        (
+            "docked",
+            ["dock_command_topic", "dock_command_template"],
+            "dock",
+        ),
     ];
     let mut fixed = Vec::new();
     for (ours, port, payload) in COMMANDS {
         fixed.extend(config.messages(port, &[(Value::text(ours), Json::from(payload))])?);
     }
     let able = Takes::Choice(fixed.iter().map(|(ours, _)| ours.to_string()).collect());
-    let heard = ["mowing", "paused", "docked"].map(|word| (Value::text(word), Json::from(word))).to_vec();
-    let codec = Codec { words: heard, scale: Scale::Nothing };
+    let heard = ["mowing", "paused", "docked"]
+        .map(|word| (Value::text(word), Json::from(word)))
+        .to_vec();
+    let codec = Codec {
+        words: heard,
+        scale: Scale::Nothing,
+    };
     let state = config.hears("activity_state_topic", "activity_value_template")?;
-    Ok(vec![setting(Property::Mower, able, Link { state, codec, fixed, ..Link::default() })])
+    Ok(vec![setting(
+        Property::Mower,
+        able,
+        Link {
+            state,
+            codec,
+            fixed,
+            ..Link::default()
+        },
+    )])
 }

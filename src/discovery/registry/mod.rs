@@ -41,7 +41,11 @@ pub struct Heard {
 impl Registry {
     /// A registry in which nothing is announced. `prefix` is the first level of sayso's own topics.
     pub fn new(prefix: &str) -> Self {
-        Self { announced: BTreeMap::new(), count: 0, prefix: prefix.to_owned() }
+        Self {
+            announced: BTreeMap::new(),
+            count: 0,
+            prefix: prefix.to_owned(),
+        }
     }
 
     /// Takes in what was announced on `topic`. It replaces all that was announced there before.
@@ -49,7 +53,12 @@ impl Registry {
         let mut found = match message {
             Message::Announced(found) => found,
             Message::Removed => Vec::new(),
-            Message::Ignored(_) => return Heard { changed: false, refused: 0 },
+            Message::Ignored(_) => {
+                return Heard {
+                    changed: false,
+                    refused: 0,
+                };
+            }
         };
         let whole = found.len();
         found.retain(|found| !self.is_own(&found.device));
@@ -85,11 +94,24 @@ impl Registry {
 
     /// Whether any topic of the device is sayso's own: commanding it would command ourselves.
     fn is_own(&self, device: &Device) -> bool {
-        let own = |topic: &str| topic.strip_prefix(self.prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let own = |topic: &str| {
+            topic
+                .strip_prefix(self.prefix.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         device.heard().any(|c| {
             let link = &c.link;
-            let ports = link.command.iter().chain(&link.state).map(|port| &port.topic);
-            let messages = link.stop.iter().chain(&link.toggle).chain(link.fixed.iter().map(|(_, m)| m)).map(|m| &m.topic);
+            let ports = link
+                .command
+                .iter()
+                .chain(&link.state)
+                .map(|port| &port.topic);
+            let messages = link
+                .stop
+                .iter()
+                .chain(&link.toggle)
+                .chain(link.fixed.iter().map(|(_, m)| m))
+                .map(|m| &m.topic);
             ports.chain(messages).any(|topic| own(topic))
         })
     }
@@ -101,7 +123,11 @@ impl Registry {
     pub fn furnish(&self, areas: Vec<Area>, declared: Vec<Device>) -> Furnished {
         let bound: HashSet<String> = declared.iter().flat_map(commands).collect();
         let mut unbound: HashMap<Slug, usize> = HashMap::new();
-        for (index, device) in declared.iter().enumerate().filter(|(_, device)| commands(device).next().is_none()) {
+        for (index, device) in declared
+            .iter()
+            .enumerate()
+            .filter(|(_, device)| commands(device).next().is_none())
+        {
             unbound.insert(device.id.clone(), index);
         }
         let mut tags = Tags::new(areas, &declared);
@@ -129,7 +155,11 @@ impl Registry {
             };
             origins.insert(id, piece.origin);
         }
-        Furnished { areas: tags.areas(), devices, origins }
+        Furnished {
+            areas: tags.areas(),
+            devices,
+            origins,
+        }
     }
 
     /// The devices announced, each once.
@@ -138,12 +168,25 @@ impl Registry {
         for found in self.announced.values().flatten() {
             bodies.entry(&found.unique).or_default().push(found);
         }
-        let chosen: Vec<(&str, Vec<&Found>)> = bodies.into_iter().map(|(unique, found)| (unique, best(found))).collect();
+        let chosen: Vec<(&str, Vec<&Found>)> = bodies
+            .into_iter()
+            .map(|(unique, found)| (unique, best(found)))
+            .collect();
         let mut can: HashMap<&str, Vec<&Found>> = HashMap::new();
         for (unique, found) in &chosen {
-            can.insert(unique, found.iter().copied().filter(|f| f.members.is_empty()).collect());
+            can.insert(
+                unique,
+                found
+                    .iter()
+                    .copied()
+                    .filter(|f| f.members.is_empty())
+                    .collect(),
+            );
         }
-        chosen.iter().flat_map(|(_, found)| assemble(found, &can)).collect()
+        chosen
+            .iter()
+            .flat_map(|(_, found)| assemble(found, &can))
+            .collect()
     }
 }
 
@@ -169,13 +212,30 @@ struct Piece {
 fn best(found: Vec<&Found>) -> Vec<&Found> {
     let settable = |f: &&Found| f.device.capabilities.iter().any(|c| c.settable);
     let first = |found: &mut dyn Iterator<Item = Origin>| found.min();
-    let winner = first(&mut found.iter().filter(|f| settable(f)).map(|f| f.origin)).or_else(|| first(&mut found.iter().map(|f| f.origin)));
-    found.into_iter().filter(|f| Some(f.origin) == winner).collect()
+    let winner = first(&mut found.iter().filter(|f| settable(f)).map(|f| f.origin))
+        .or_else(|| first(&mut found.iter().map(|f| f.origin)));
+    found
+        .into_iter()
+        .filter(|f| Some(f.origin) == winner)
+        .collect()
 }
 
 /// What is spoken to under its own name, the most telling first; all else is a part of such a thing.
-const MAINS: [&str; 13] =
-    ["lock", "cover", "climate", "water_heater", "humidifier", "fan", "vacuum", "lawn_mower", "valve", "light", "switch", "siren", "media_player"];
+const MAINS: [&str; 13] = [
+    "lock",
+    "cover",
+    "climate",
+    "water_heater",
+    "humidifier",
+    "fan",
+    "vacuum",
+    "lawn_mower",
+    "valve",
+    "light",
+    "switch",
+    "siren",
+    "media_player",
+];
 
 fn rank(kind: &Kind) -> Option<usize> {
     MAINS.iter().position(|main| *main == kind.as_str())
@@ -183,12 +243,30 @@ fn rank(kind: &Kind) -> Option<usize> {
 
 /// The devices one physical device is to people.
 fn assemble(found: &[&Found], can: &HashMap<&str, Vec<&Found>>) -> Vec<Piece> {
-    let is_mute = |f: &Found| f.device.capabilities.iter().all(|c| c.property == Property::Mute);
-    let is_part = |f: &Found| matches!(f.device.kind.as_str(), "sensor" | "binary_sensor" | "number" | "select") || is_mute(f);
-    let (parts, mains): (Vec<&Found>, Vec<&Found>) = found.iter().copied().partition(|f| is_part(f));
+    let is_mute = |f: &Found| {
+        f.device
+            .capabilities
+            .iter()
+            .all(|c| c.property == Property::Mute)
+    };
+    let is_part = |f: &Found| {
+        matches!(
+            f.device.kind.as_str(),
+            "sensor" | "binary_sensor" | "number" | "select"
+        ) || is_mute(f)
+    };
+    let (parts, mains): (Vec<&Found>, Vec<&Found>) =
+        found.iter().copied().partition(|f| is_part(f));
     let top = mains.iter().filter_map(|f| rank(&f.device.kind)).min();
-    let hosts = mains.iter().filter(|f| rank(&f.device.kind).is_some()).count();
-    let alone = mains.iter().filter(|f| top.is_some() && rank(&f.device.kind) == top).count() == 1;
+    let hosts = mains
+        .iter()
+        .filter(|f| rank(&f.device.kind).is_some())
+        .count();
+    let alone = mains
+        .iter()
+        .filter(|f| top.is_some() && rank(&f.device.kind) == top)
+        .count()
+        == 1;
     let mut parts: Vec<Found> = parts.into_iter().cloned().collect();
     let mut pieces = Vec::new();
     for main in &mains {
@@ -199,7 +277,12 @@ fn assemble(found: &[&Found], can: &HashMap<&str, Vec<&Found>>) -> Vec<Piece> {
         if alone && rank(&device.kind) == top {
             for mut part in parts.drain(..) {
                 // What else can be set on a lock (how soon it locks again) may leave it open.
-                for setting in part.device.capabilities.iter_mut().filter(|c| c.settable && device.kind.as_str() == "lock") {
+                for setting in part
+                    .device
+                    .capabilities
+                    .iter_mut()
+                    .filter(|c| c.settable && device.kind.as_str() == "lock")
+                {
                     setting.guard.opening = Risk::Confirm;
                 }
                 gather(&mut device.capabilities, part.device.capabilities);
@@ -209,7 +292,11 @@ fn assemble(found: &[&Found], can: &HashMap<&str, Vec<&Found>>) -> Vec<Piece> {
         if hosts == 1 && rank(&device.kind).is_some() {
             device.aliases = alias(main).into_iter().collect();
         }
-        pieces.push(Piece { device, area: main.suggested_area.clone(), origin: main.origin });
+        pieces.push(Piece {
+            device,
+            area: main.suggested_area.clone(),
+            origin: main.origin,
+        });
     }
     pieces.extend(rest(parts));
     pieces
@@ -217,7 +304,13 @@ fn assemble(found: &[&Found], can: &HashMap<&str, Vec<&Found>>) -> Vec<Piece> {
 
 /// A switch with a volume or something to play is a media player, which nobody can announce as one.
 fn be_player(device: &mut Device) {
-    let plays = |c: &Capability| c.settable && matches!(c.property, Property::Volume | Property::Mute | Property::Playback);
+    let plays = |c: &Capability| {
+        c.settable
+            && matches!(
+                c.property,
+                Property::Volume | Property::Mute | Property::Playback
+            )
+    };
     if device.kind.as_str() == "switch"
         && device.capabilities.iter().any(plays)
         && let Ok(player) = Slug::new("media_player")
@@ -230,30 +323,45 @@ fn be_player(device: &mut Device) {
 fn alias(found: &Found) -> Option<String> {
     let called = found.called.clone()?;
     let same = |other: &str| other.to_lowercase() == called.to_lowercase();
-    (!same(&found.device.name) && !found.suggested_area.as_deref().is_some_and(same)).then_some(called)
+    (!same(&found.device.name) && !found.suggested_area.as_deref().is_some_and(same))
+        .then_some(called)
 }
 
 /// The parts nobody hosts are a device by themselves.
 fn rest(parts: Vec<Found>) -> Option<Piece> {
     let settable = |p: &&Found| p.device.capabilities.iter().any(|c| c.settable);
-    let telling = parts.iter().find(settable).or_else(|| parts.iter().find(|p| p.device.kind.as_str() == "sensor"));
+    let telling = parts
+        .iter()
+        .find(settable)
+        .or_else(|| parts.iter().find(|p| p.device.kind.as_str() == "sensor"));
     let kind = telling.or(parts.first())?.device.kind.clone();
     let area = parts.iter().find_map(|p| p.suggested_area.clone());
     let origin = parts.first()?.origin;
     let mut parts = parts.into_iter();
     let first = parts.next()?;
-    let mut device = Device { name: first.called.unwrap_or(first.device.name), kind, ..first.device };
+    let mut device = Device {
+        name: first.called.unwrap_or(first.device.name),
+        kind,
+        ..first.device
+    };
     // A temperature is no class for a device that tells five things.
     for part in parts {
-        device.class = device.class.filter(|class| part.device.class.as_ref() == Some(class));
+        device.class = device
+            .class
+            .filter(|class| part.device.class.as_ref() == Some(class));
         gather(&mut device.capabilities, part.device.capabilities);
     }
-    Some(Piece { device, area, origin })
+    Some(Piece {
+        device,
+        area,
+        origin,
+    })
 }
 
 fn gather(into: &mut Vec<Capability>, more: Vec<Capability>) {
     for capability in more {
-        if into.len() < MOST_CAPABILITIES && !into.iter().any(|c| c.property == capability.property) {
+        if into.len() < MOST_CAPABILITIES && !into.iter().any(|c| c.property == capability.property)
+        {
             into.push(capability);
         }
     }
@@ -261,13 +369,29 @@ fn gather(into: &mut Vec<Capability>, more: Vec<Capability>) {
 
 /// A group can do what any member can, and is of its members' kind. False where no member is known.
 fn fit_group(group: &mut Device, members: &[String], can: &HashMap<&str, Vec<&Found>>) -> bool {
-    let known: Vec<&&Found> = members.iter().filter_map(|m| can.get(m.as_str())).flatten().collect();
-    let able: HashSet<&Property> = known.iter().flat_map(|f| &f.device.capabilities).filter(|c| c.settable).map(|c| &c.property).collect();
+    let known: Vec<&&Found> = members
+        .iter()
+        .filter_map(|m| can.get(m.as_str()))
+        .flatten()
+        .collect();
+    let able: HashSet<&Property> = known
+        .iter()
+        .flat_map(|f| &f.device.capabilities)
+        .filter(|c| c.settable)
+        .map(|c| &c.property)
+        .collect();
     group.capabilities.retain(|c| able.contains(&c.property));
-    let kind = known.iter().map(|f| &f.device.kind).filter(|kind| rank(kind).is_some()).min_by_key(|kind| rank(kind));
+    let kind = known
+        .iter()
+        .map(|f| &f.device.kind)
+        .filter(|kind| rank(kind).is_some())
+        .min_by_key(|kind| rank(kind));
     if let Some(kind) = kind {
         group.kind = kind.clone();
-        group.class = known.iter().find(|f| f.device.kind == *kind).and_then(|f| f.device.class.clone());
+        group.class = known
+            .iter()
+            .find(|f| f.device.kind == *kind)
+            .and_then(|f| f.device.class.clone());
     }
     group.guard_entrances();
     !group.capabilities.is_empty()
@@ -275,7 +399,12 @@ fn fit_group(group: &mut Device, members: &[String], can: &HashMap<&str, Vec<&Fo
 
 /// The declared device keeps its name, place and kind, and is commanded as the announced one is.
 fn adopt(declared: &mut Device, announced: Device) {
-    let Device { mut capabilities, class, presence, .. } = announced;
+    let Device {
+        mut capabilities,
+        class,
+        presence,
+        ..
+    } = announced;
     for capability in &mut capabilities {
         // The stricter of both, where the operator said nothing: the announcement knows that it is a gate.
         if let Some(own) = declared.can(&capability.property) {
@@ -297,7 +426,13 @@ fn commands(device: &Device) -> impl Iterator<Item = String> {
             Form::Raw | Form::Template(_) => port.topic.clone(),
         });
         // A message in JSON shares its topic with others of the same device.
-        let fixed = c.link.fixed.iter().map(|(_, m)| if m.payload.starts_with('{') { format!("{} {}", m.topic, m.payload) } else { m.topic.clone() });
+        let fixed = c.link.fixed.iter().map(|(_, m)| {
+            if m.payload.starts_with('{') {
+                format!("{} {}", m.topic, m.payload)
+            } else {
+                m.topic.clone()
+            }
+        });
         port.chain(fixed)
     })
 }

@@ -28,11 +28,26 @@ impl Tags {
                 .map(str::to_lowercase)
                 .collect::<Vec<_>>()
         };
-        let area_by_name = areas.iter().flat_map(|area| called(area).into_iter().map(|name| (name, area.id.clone()))).collect();
+        let area_by_name = areas
+            .iter()
+            .flat_map(|area| called(area).into_iter().map(|name| (name, area.id.clone())))
+            .collect();
         let ids = devices.iter().map(|d| d.id.as_str().to_owned()).collect();
-        let spoken = |d: &Device| std::iter::once(&d.name).chain(&d.aliases).map(|n| (d.area.clone(), n.to_lowercase())).collect::<Vec<_>>();
+        let spoken = |d: &Device| {
+            std::iter::once(&d.name)
+                .chain(&d.aliases)
+                .map(|n| (d.area.clone(), n.to_lowercase()))
+                .collect::<Vec<_>>()
+        };
         let area_ids = areas.iter().map(|a| a.id.as_str().to_owned()).collect();
-        Self { areas, area_by_name, area_ids, ids, next: HashMap::new(), names: devices.iter().flat_map(spoken).collect() }
+        Self {
+            areas,
+            area_by_name,
+            area_ids,
+            ids,
+            next: HashMap::new(),
+            names: devices.iter().flat_map(spoken).collect(),
+        }
     }
 
     pub(super) fn areas(self) -> Vec<Area> {
@@ -46,7 +61,9 @@ impl Tags {
         device.id = fresh(&mut self.ids, &mut self.next, &base);
         device.name = self.name(&device.name, device.area.as_ref());
         let place = device.area.clone();
-        device.aliases.retain(|alias| self.names.insert((place.clone(), alias.to_lowercase())));
+        device
+            .aliases
+            .retain(|alias| self.names.insert((place.clone(), alias.to_lowercase())));
         device
     }
 
@@ -55,8 +72,14 @@ impl Tags {
         if device.area.is_some() {
             return;
         }
-        let Some(area) = area.and_then(|name| self.area(name)) else { return };
-        let names = || std::iter::once(&device.name).chain(&device.aliases).map(|name| (Some(area.clone()), name.to_lowercase()));
+        let Some(area) = area.and_then(|name| self.area(name)) else {
+            return;
+        };
+        let names = || {
+            std::iter::once(&device.name)
+                .chain(&device.aliases)
+                .map(|name| (Some(area.clone()), name.to_lowercase()))
+        };
         if !names().any(|name| self.names.contains(&name)) {
             self.names.extend(names());
             device.area = Some(area);
@@ -69,7 +92,12 @@ impl Tags {
         }
         let base = names::slug(name).or_else(|| Slug::new("area").ok())?;
         let id = fresh(&mut self.area_ids, &mut self.next, &base);
-        self.areas.push(Area { id: id.clone(), name: name.to_owned(), aliases: Vec::new(), floor: None });
+        self.areas.push(Area {
+            id: id.clone(),
+            name: name.to_owned(),
+            aliases: Vec::new(),
+            floor: None,
+        });
         self.area_by_name.insert(name.to_lowercase(), id.clone());
         Some(id)
     }
@@ -78,7 +106,11 @@ impl Tags {
         let mut name = wanted.to_owned();
         while !self.names.insert((area.cloned(), name.to_lowercase())) {
             // A name with a space cannot be an identifier, so both may count in one map.
-            let key = format!("{} {}", area.map_or("", Slug::as_str), wanted.to_lowercase());
+            let key = format!(
+                "{} {}",
+                area.map_or("", Slug::as_str),
+                wanted.to_lowercase()
+            );
             let number = self.next.entry(key).or_insert(1);
             *number += 1;
             name = format!("{wanted} {number}");
@@ -109,5 +141,9 @@ fn stem(base: &Slug) -> String {
 
 /// The identifier of the `nth` of several that would be called the same.
 pub(super) fn numbered(base: &Slug, nth: usize) -> Option<Slug> {
-    if nth < 2 { Some(base.clone()) } else { Slug::new(&format!("{}_{nth}", stem(base))).ok() }
+    if nth < 2 {
+        Some(base.clone())
+    } else {
+        Slug::new(&format!("{}_{nth}", stem(base))).ok()
+    }
 }

@@ -43,13 +43,20 @@ struct Definition {
 /// # Errors
 /// When the payload is no list.
 pub fn devices(base: &str, payload: &[u8]) -> Result<Message, Malformed> {
-    let listed = list(payload)?.into_iter().filter_map(|entry| serde_json::from_value::<Listed>(entry).ok());
-    Ok(Message::Announced(listed.flat_map(|device| parts(base, &device)).collect()))
+    let listed = list(payload)?
+        .into_iter()
+        .filter_map(|entry| serde_json::from_value::<Listed>(entry).ok());
+    Ok(Message::Announced(
+        listed.flat_map(|device| parts(base, &device)).collect(),
+    ))
 }
 
 fn list(payload: &[u8]) -> Result<Vec<Json>, Malformed> {
     if payload.len() > LONGEST {
-        return Err(Malformed::TooLong { found: payload.len(), most: LONGEST });
+        return Err(Malformed::TooLong {
+            found: payload.len(),
+            most: LONGEST,
+        });
     }
     // An empty payload is how retained messages are cleared: there is nothing any more.
     if payload.trim_ascii().is_empty() {
@@ -60,13 +67,23 @@ fn list(payload: &[u8]) -> Result<Vec<Json>, Malformed> {
 
 /// What a physical device is to people: one thing per lamp, switch or valve on it, and one for everything else it tells.
 fn parts(base: &str, device: &Listed) -> Vec<Found> {
-    let Some(definition) = device.definition.as_ref().filter(|_| !device.disabled) else { return Vec::new() };
+    let Some(definition) = device.definition.as_ref().filter(|_| !device.disabled) else {
+        return Vec::new();
+    };
     if !names::is_topic(&format!("{base}/{}", device.friendly_name)) {
         return Vec::new();
     }
-    let at = At { base, name: &device.friendly_name };
-    let exposes = definition.exposes.iter().filter_map(|e| serde_json::from_value::<Expose>(e.clone()).ok());
-    let (mut mains, mut rest): (Vec<_>, Vec<_>) = exposes.filter(|e| e.category.as_deref() != Some("config")).partition(is_main);
+    let at = At {
+        base,
+        name: &device.friendly_name,
+    };
+    let exposes = definition
+        .exposes
+        .iter()
+        .filter_map(|e| serde_json::from_value::<Expose>(e.clone()).ok());
+    let (mut mains, mut rest): (Vec<_>, Vec<_>) = exposes
+        .filter(|e| e.category.as_deref() != Some("config"))
+        .partition(is_main);
     mains.extend(Expose::loose_fan(&mut rest));
     let called = spoken(&device.friendly_name);
     let unique = names::address(&device.ieee_address);
@@ -74,19 +91,37 @@ fn parts(base: &str, device: &Listed) -> Vec<Found> {
     for main in &mains {
         let alone = mains.iter().filter(|other| other.kind == main.kind).count() == 1;
         let part = main.part().filter(|_| !alone);
-        let name = part.map_or_else(|| called.clone(), |part| format!("{called} {}", endpoint(part)));
-        let kind = if main.kind == "composite" { "siren" } else { &main.kind };
+        let name = part.map_or_else(
+            || called.clone(),
+            |part| format!("{called} {}", endpoint(part)),
+        );
+        let kind = if main.kind == "composite" {
+            "siren"
+        } else {
+            &main.kind
+        };
         let one = whole(&unique, &called, &name, kind, main.capabilities(at));
         found.extend(one.map(|one| (part.map(str::to_owned), one)));
     }
     let mut others = Vec::new();
     for expose in &rest {
-        let Some(capability) = interesting(expose).then(|| expose.alone(at)).flatten() else { continue };
-        let own = found.iter_mut().find(|(part, _)| part.is_some() && part.as_deref() == expose.part());
-        put(own.map_or(&mut others, |(_, found)| &mut found.device.capabilities), capability);
+        let Some(capability) = interesting(expose).then(|| expose.alone(at)).flatten() else {
+            continue;
+        };
+        let own = found
+            .iter_mut()
+            .find(|(part, _)| part.is_some() && part.as_deref() == expose.part());
+        put(
+            own.map_or(&mut others, |(_, found)| &mut found.device.capabilities),
+            capability,
+        );
     }
     let told = whole(&unique, &called, &called, "sensor", others);
-    let mut all: Vec<Found> = found.into_iter().map(|(_, found)| found).chain(told).collect();
+    let mut all: Vec<Found> = found
+        .into_iter()
+        .map(|(_, found)| found)
+        .chain(told)
+        .collect();
     for found in &mut all {
         found.device.presence = presence(base, Some(&device.friendly_name));
     }
@@ -96,15 +131,26 @@ fn parts(base: &str, device: &Listed) -> Vec<Found> {
 /// The bridge's word on itself, and on the device where it watches that. Older ones tell a bare word, others a JSON object.
 fn presence(base: &str, name: Option<&str>) -> Presence {
     let told = |topic: String| {
-        let ports = vec![Port { topic: topic.clone(), form: Form::Raw }, super::field(&topic, &["state"])];
+        let ports = vec![
+            Port {
+                topic: topic.clone(),
+                form: Form::Raw,
+            },
+            super::field(&topic, &["state"]),
+        ];
         (ports, [Json::from("online"), Json::from("offline")])
     };
-    let topics = std::iter::once(format!("{base}/bridge/state")).chain(name.map(|name| format!("{base}/{name}/availability")));
+    let topics = std::iter::once(format!("{base}/bridge/state"))
+        .chain(name.map(|name| format!("{base}/{name}/availability")));
     super::presence(topics.map(told).collect(), Mode::All)
 }
 
 fn put(capabilities: &mut Vec<Capability>, capability: Capability) {
-    if capabilities.len() < MOST_CAPABILITIES && !capabilities.iter().any(|c| c.property == capability.property) {
+    if capabilities.len() < MOST_CAPABILITIES
+        && !capabilities
+            .iter()
+            .any(|c| c.property == capability.property)
+    {
         capabilities.push(capability);
     }
 }
@@ -114,7 +160,10 @@ fn is_main(expose: &Expose) -> bool {
     match expose.kind.as_str() {
         "light" | "cover" | "lock" | "climate" | "fan" => true,
         "composite" => expose.name.as_deref() == Some("warning"),
-        "switch" => expose.feature("state").and_then(Expose::key).is_some_and(|key| key.starts_with("state")),
+        "switch" => expose
+            .feature("state")
+            .and_then(Expose::key)
+            .is_some_and(|key| key.starts_with("state")),
         _ => false,
     }
 }
@@ -123,26 +172,57 @@ fn is_main(expose: &Expose) -> bool {
 fn interesting(expose: &Expose) -> bool {
     let name = expose.name.as_deref().unwrap_or_default();
     let battery = matches!(name, "battery" | "battery_low");
-    let quiet = matches!(name, "identify" | "action" | "linkquality" | "update_available") || name.starts_with("action_");
+    let quiet = matches!(
+        name,
+        "identify" | "action" | "linkquality" | "update_available"
+    ) || name.starts_with("action_");
     !quiet && !is_installers(name) && (battery || expose.category.as_deref() != Some("diagnostic"))
 }
 
 /// What is set once, by whoever installs the device, and would do harm when it was said by mistake.
 fn is_installers(name: &str) -> bool {
-    const BEGINNINGS: [&str; 8] = ["factory_reset", "calibration", "motor_", "device_", "transmit_power", "reset_", "border", "set_upper_limit"];
-    BEGINNINGS.iter().any(|start| name.starts_with(start)) || name.ends_with("calibration") || name.ends_with("calibrations")
+    const BEGINNINGS: [&str; 8] = [
+        "factory_reset",
+        "calibration",
+        "motor_",
+        "device_",
+        "transmit_power",
+        "reset_",
+        "border",
+        "set_upper_limit",
+    ];
+    BEGINNINGS.iter().any(|start| name.starts_with(start))
+        || name.ends_with("calibration")
+        || name.ends_with("calibrations")
 }
 
-fn whole(unique: &str, called: &str, name: &str, kind: &str, capabilities: Vec<Capability>) -> Option<Found> {
+fn whole(
+    unique: &str,
+    called: &str,
+    name: &str,
+    kind: &str,
+    capabilities: Vec<Capability>,
+) -> Option<Found> {
     if capabilities.is_empty() {
         return None;
     }
     let name = names::clean(name)?;
     let id = names::slug(&name).or_else(|| Slug::new(kind).ok())?;
-    let mut device = Device { name, capabilities, ..Device::new(id, Kind::new(Slug::new(kind).ok()?)) };
+    let mut device = Device {
+        name,
+        capabilities,
+        ..Device::new(id, Kind::new(Slug::new(kind).ok()?))
+    };
     device.guard_entrances();
     let (unique, called) = (unique.to_owned(), names::clean(called));
-    Some(Found { device, origin: Origin::Zigbee2mqtt, unique, called, suggested_area: None, members: Vec::new() })
+    Some(Found {
+        device,
+        origin: Origin::Zigbee2mqtt,
+        unique,
+        called,
+        suggested_area: None,
+        members: Vec::new(),
+    })
 }
 
 /// `kitchen/ceiling_lamp` → `kitchen ceiling lamp`.
@@ -152,7 +232,10 @@ fn spoken(friendly: &str) -> String {
 
 /// `l1` → `1`, `left` → `left`, `switch_1` → `1`.
 fn endpoint(part: &str) -> String {
-    let number = part.strip_prefix('l').or_else(|| part.strip_prefix("switch_")).filter(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
+    let number = part
+        .strip_prefix('l')
+        .or_else(|| part.strip_prefix("switch_"))
+        .filter(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
     number.map_or_else(|| part.replace('_', " "), str::to_owned)
 }
 
@@ -178,16 +261,29 @@ struct Scene {
 }
 
 /// What a group can be told, if a member can do it.
-const GROUP: [Property; 6] = [Property::Power, Property::Brightness, Property::ColorTemp, Property::Color, Property::Position, Property::Lock];
+const GROUP: [Property; 6] = [
+    Property::Power,
+    Property::Brightness,
+    Property::ColorTemp,
+    Property::Color,
+    Property::Position,
+    Property::Lock,
+];
 
 /// Reads `<base>/bridge/groups`. A group can do what any of its members can; which that is, the registry knows.
 ///
 /// # Errors
 /// When the payload is no list.
 pub fn groups(base: &str, payload: &[u8]) -> Result<Message, Malformed> {
-    let listed = list(payload)?.into_iter().filter_map(|entry| serde_json::from_value::<Group>(entry).ok());
-    let usable = listed.filter(|group| !group.members.is_empty() && names::is_topic(&format!("{base}/{}", group.friendly_name)));
-    Ok(Message::Announced(usable.flat_map(|group| group_parts(base, &group)).collect()))
+    let listed = list(payload)?
+        .into_iter()
+        .filter_map(|entry| serde_json::from_value::<Group>(entry).ok());
+    let usable = listed.filter(|group| {
+        !group.members.is_empty() && names::is_topic(&format!("{base}/{}", group.friendly_name))
+    });
+    Ok(Message::Announced(
+        usable.flat_map(|group| group_parts(base, &group)).collect(),
+    ))
 }
 
 fn group_parts(base: &str, group: &Group) -> Vec<Found> {
@@ -200,19 +296,44 @@ fn group_parts(base: &str, group: &Group) -> Vec<Found> {
     let called = spoken(&group.friendly_name);
     let capabilities = GROUP.iter().map(|property| {
         let link = binding::zigbee2mqtt(base, &group.friendly_name, property, None);
-        setting(property.clone(), Capability::standard(property.clone()).takes, link)
+        setting(
+            property.clone(),
+            Capability::standard(property.clone()).takes,
+            link,
+        )
     });
-    let mut all: Vec<Found> = whole(&unique, &called, &called, "light", capabilities.collect()).into_iter().collect();
+    let mut all: Vec<Found> = whole(&unique, &called, &called, "light", capabilities.collect())
+        .into_iter()
+        .collect();
     for found in &mut all {
-        found.members = group.members.iter().map(|m| names::address(&m.ieee_address)).collect();
+        found.members = group
+            .members
+            .iter()
+            .map(|m| names::address(&m.ieee_address))
+            .collect();
         found.device.presence = presence(base, None);
     }
     let topic = format!("{base}/{}/set", group.friendly_name);
     for scene in &group.scenes {
-        let name = scene.name.clone().unwrap_or_else(|| format!("{called} scene {}", scene.id));
-        let message = Publication::new(topic.as_str(), format!(r#"{{"scene_recall":{}}}"#, scene.id));
-        let link = Link { fixed: vec![(Value::text("activated"), message)], ..Link::default() };
-        all.extend(whole(&unique, &called, &name, "scene", vec![setting(Property::Scene, choice(&["activated"]), link)]));
+        let name = scene
+            .name
+            .clone()
+            .unwrap_or_else(|| format!("{called} scene {}", scene.id));
+        let message = Publication::new(
+            topic.as_str(),
+            format!(r#"{{"scene_recall":{}}}"#, scene.id),
+        );
+        let link = Link {
+            fixed: vec![(Value::text("activated"), message)],
+            ..Link::default()
+        };
+        all.extend(whole(
+            &unique,
+            &called,
+            &name,
+            "scene",
+            vec![setting(Property::Scene, choice(&["activated"]), link)],
+        ));
     }
     all
 }

@@ -201,12 +201,30 @@ impl Denied {
     /// What the speaker hears, in his language.
     pub fn sentence(&self, speech: &Speech) -> String {
         let say = &speech.denied;
-        let of = |form: &str, device: &str, property: &Property| fill(form, &[("device", device), ("property", &speech.property(property.name()))]);
+        let of = |form: &str, device: &str, property: &Property| {
+            fill(
+                form,
+                &[
+                    ("device", device),
+                    ("property", &speech.property(property.name())),
+                ],
+            )
+        };
         match self {
             Self::Nothing => say.nothing.clone(),
-            Self::TooMany { count } => fill(&say.too_many, &[("count", &count.to_string()), ("most", &MOST_ACTIONS.to_string())]),
+            Self::TooMany { count } => fill(
+                &say.too_many,
+                &[
+                    ("count", &count.to_string()),
+                    ("most", &MOST_ACTIONS.to_string()),
+                ],
+            ),
             Self::UnknownDevice { device } => fill(&say.unknown_device, &[("device", device)]),
-            Self::NotCapable { device, property, lack } => match lack {
+            Self::NotCapable {
+                device,
+                property,
+                lack,
+            } => match lack {
                 Lack::Property => of(&say.lacks, device, property),
                 Lack::Setting => of(&say.read_only, device, property),
                 Lack::Value => of(&say.wants_value, device, property),
@@ -216,15 +234,37 @@ impl Denied {
                 Lack::Toggle => of(&say.no_toggle, device, property),
                 Lack::Way(value) => {
                     let value = value.as_ref().map(ToString::to_string).unwrap_or_default();
-                    fill(&say.no_way, &[("device", device), ("property", &speech.property(property.name())), ("value", speech.value(&value))])
+                    fill(
+                        &say.no_way,
+                        &[
+                            ("device", device),
+                            ("property", &speech.property(property.name())),
+                            ("value", speech.value(&value)),
+                        ],
+                    )
                 }
             },
-            Self::OutOfRange { device, property, value, takes } => {
-                let places =
-                    [("device", device.as_str()), ("property", &speech.property(property.name())), ("value", value), ("wanted", &say::takes(speech, takes))];
+            Self::OutOfRange {
+                device,
+                property,
+                value,
+                takes,
+            } => {
+                let places = [
+                    ("device", device.as_str()),
+                    ("property", &speech.property(property.name())),
+                    ("value", value),
+                    ("wanted", &say::takes(speech, takes)),
+                ];
                 fill(&say.out_of_range, &places)
             }
-            Self::NotAllowed { source_name, device } => fill(&say.not_allowed, &[("source", source_name), ("device", device)]),
+            Self::NotAllowed {
+                source_name,
+                device,
+            } => fill(
+                &say.not_allowed,
+                &[("source", source_name), ("device", device)],
+            ),
             Self::Never { device, property } => of(&say.never, device, property),
             Self::Contradiction { device, property } => of(&say.contradiction, device, property),
             Self::StateUnknown { device, property } => of(&say.state_unknown, device, property),
@@ -259,7 +299,9 @@ impl Home {
     /// contradicts another, or wants a yes that has not been given.
     pub fn permit(&self, draft: &Draft, state: &State, asker: Asker<'_>) -> Result<Plan, Denied> {
         if draft.actions.len() > MOST_ACTIONS {
-            return Err(Denied::TooMany { count: draft.actions.len() });
+            return Err(Denied::TooMany {
+                count: draft.actions.len(),
+            });
         }
         if draft.actions.is_empty() && draft.speech.is_none() {
             return Err(Denied::Nothing);
@@ -278,8 +320,15 @@ impl Home {
             let becomes = absolute(&meant)?;
             let step = self.step(&meant, becomes.clone(), asker.command)?;
             match risk(&meant, becomes.as_ref()).max(self.under_other_names(&step, asker.source)?) {
-                Risk::Never => return Err(Denied::Never { device: meant.device.name.clone(), property: action.property.clone() }),
-                Risk::Confirm if !asker.confirmed => unconfirmed.push(say::intent(asker.speech, &meant, becomes.as_ref())),
+                Risk::Never => {
+                    return Err(Denied::Never {
+                        device: meant.device.name.clone(),
+                        property: action.property.clone(),
+                    });
+                }
+                Risk::Confirm if !asker.confirmed => {
+                    unconfirmed.push(say::intent(asker.speech, &meant, becomes.as_ref()))
+                }
                 Risk::Auto | Risk::Confirm => {}
             }
             said.done(&meant, becomes.as_ref());
@@ -289,25 +338,58 @@ impl Home {
             plan.steps.push(step);
         }
         if !unconfirmed.is_empty() {
-            return Err(Denied::Unconfirmed { question: say::confirm(asker.speech, &unconfirmed) });
+            return Err(Denied::Unconfirmed {
+                question: say::confirm(asker.speech, &unconfirmed),
+            });
         }
-        let speech = draft.speech.clone().unwrap_or_else(|| said.sentence(draft.asked.as_ref()));
+        let speech = draft
+            .speech
+            .clone()
+            .unwrap_or_else(|| said.sentence(draft.asked.as_ref()));
         // It was told all the same: who says that it is away may be wrong, and it may be back any moment.
-        plan.speech = [Some(speech), said.missing()].into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+        plan.speech = [Some(speech), said.missing()]
+            .into_iter()
+            .flatten()
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
         Ok(plan)
     }
 
-    fn meant<'a>(&'a self, action: &'a Action, state: &'a State, source: &str) -> Result<Meant<'a>, Denied> {
-        let device = self.device(&action.device).ok_or_else(|| Denied::UnknownDevice { device: action.device.chars().take(80).collect() })?;
+    fn meant<'a>(
+        &'a self,
+        action: &'a Action,
+        state: &'a State,
+        source: &str,
+    ) -> Result<Meant<'a>, Denied> {
+        let device = self
+            .device(&action.device)
+            .ok_or_else(|| Denied::UnknownDevice {
+                device: action.device.chars().take(80).collect(),
+            })?;
         if !self.rights().allow(source, device, &action.property) {
-            return Err(Denied::NotAllowed { source_name: source.to_owned(), device: device.name.clone() });
+            return Err(Denied::NotAllowed {
+                source_name: source.to_owned(),
+                device: device.name.clone(),
+            });
         }
-        let not = |lack| Denied::NotCapable { device: device.name.clone(), property: action.property.clone(), lack };
-        let capability = device.can(&action.property).ok_or_else(|| not(Lack::Property))?;
+        let not = |lack| Denied::NotCapable {
+            device: device.name.clone(),
+            property: action.property.clone(),
+            lack,
+        };
+        let capability = device
+            .can(&action.property)
+            .ok_or_else(|| not(Lack::Property))?;
         if action.op != Op::Query && !capability.settable {
             return Err(not(Lack::Setting));
         }
-        Ok(Meant { device, capability, action, seen: state.of(&device.id, &action.property) })
+        Ok(Meant {
+            device,
+            capability,
+            action,
+            seen: state.of(&device.id, &action.property),
+        })
     }
 
     /// The risk the step's topic has where other devices are commanded on it as well: a stranger may announce a lamp that is
@@ -320,31 +402,68 @@ impl Home {
                 continue;
             }
             if !self.rights().allow(source, device, &capability.property) {
-                return Err(Denied::NotAllowed { source_name: source.to_owned(), device: device.name.clone() });
+                return Err(Denied::NotAllowed {
+                    source_name: source.to_owned(),
+                    device: device.name.clone(),
+                });
             }
-            worst = worst.max(capability.guard.opening).max(capability.guard.otherwise);
+            worst = worst
+                .max(capability.guard.opening)
+                .max(capability.guard.otherwise);
         }
         Ok(worst)
     }
 
-    fn step(&self, meant: &Meant<'_>, becomes: Option<Value>, command: &str) -> Result<Step, Denied> {
-        let Meant { device, capability, action, .. } = *meant;
+    fn step(
+        &self,
+        meant: &Meant<'_>,
+        becomes: Option<Value>,
+        command: &str,
+    ) -> Result<Step, Denied> {
+        let Meant {
+            device,
+            capability,
+            action,
+            ..
+        } = *meant;
         let link = &capability.link;
-        let not = |lack| Denied::NotCapable { device: device.name.clone(), property: action.property.clone(), lack };
+        let not = |lack| Denied::NotCapable {
+            device: device.name.clone(),
+            property: action.property.clone(),
+            lack,
+        };
         let publish = if meant.speaks_our_words() {
-            let (op, value) = if becomes.is_some() { (Op::Set, becomes.as_ref()) } else { (action.op, action.value.as_ref()) };
-            let payload = json!({"property": action.property, "op": op, "value": value, "command": command});
+            let (op, value) = if becomes.is_some() {
+                (Op::Set, becomes.as_ref())
+            } else {
+                (action.op, action.value.as_ref())
+            };
+            let payload =
+                json!({"property": action.property, "op": op, "value": value, "command": command});
             Publication::new(self.action_topic(&device.id), payload.to_string())
         } else {
             match (action.op, &becomes) {
                 (Op::Stop, _) => link.stop.clone().ok_or_else(|| not(Lack::Stop))?,
                 (Op::Toggle, None) => link.toggle.clone().ok_or_else(|| not(Lack::Toggle))?,
-                (_, Some(value)) => link.encode(value).ok_or_else(|| not(Lack::Way(Some(value.clone()))))?,
-                (_, None) => link.encode(&Value::text("PRESS")).ok_or_else(|| not(Lack::Way(None)))?,
+                (_, Some(value)) => link
+                    .encode(value)
+                    .ok_or_else(|| not(Lack::Way(Some(value.clone()))))?,
+                (_, None) => link
+                    .encode(&Value::text("PRESS"))
+                    .ok_or_else(|| not(Lack::Way(None)))?,
             }
         };
-        let repeatable = action.op == Op::Stop || becomes.as_ref().is_some_and(|value| !is_momentary(&action.property, value));
-        Ok(Step { device: device.id.clone(), action: action.clone(), becomes, publish, repeatable })
+        let repeatable = action.op == Op::Stop
+            || becomes
+                .as_ref()
+                .is_some_and(|value| !is_momentary(&action.property, value));
+        Ok(Step {
+            device: device.id.clone(),
+            action: action.clone(),
+            becomes,
+            publish,
+            repeatable,
+        })
     }
 }
 
@@ -352,7 +471,9 @@ impl Home {
 fn is_momentary(property: &Property, value: &Value) -> bool {
     match property {
         Property::Press | Property::Script => true,
-        Property::Playback => matches!(value, Value::Text(word) if word == "next" || word == "previous"),
+        Property::Playback => {
+            matches!(value, Value::Text(word) if word == "next" || word == "previous")
+        }
         Property::Vacuum => *value == Value::text("located"),
         _ => false,
     }
@@ -362,10 +483,17 @@ fn contradictions(home: &Home, actions: &[Action]) -> Result<(), Denied> {
     let changes: Vec<_> = actions.iter().filter(|a| a.op != Op::Query).collect();
     let mut first = std::collections::HashMap::new();
     for action in changes {
-        let known = first.entry((action.device.as_str(), &action.property)).or_insert(action);
+        let known = first
+            .entry((action.device.as_str(), &action.property))
+            .or_insert(action);
         if !std::ptr::eq(*known, action) && **known != *action {
-            let device = home.device(&action.device).map_or_else(|| action.device.clone(), |d| d.name.clone());
-            return Err(Denied::Contradiction { device, property: action.property.clone() });
+            let device = home
+                .device(&action.device)
+                .map_or_else(|| action.device.clone(), |d| d.name.clone());
+            return Err(Denied::Contradiction {
+                device,
+                property: action.property.clone(),
+            });
         }
     }
     Ok(())
@@ -373,9 +501,21 @@ fn contradictions(home: &Home, actions: &[Action]) -> Result<(), Denied> {
 
 /// The value the action comes to; `None` for what has none (stop, press, a toggle left to the device).
 fn absolute(meant: &Meant<'_>) -> Result<Option<Value>, Denied> {
-    let Meant { device, capability, action, seen } = *meant;
-    let unknown = || Denied::StateUnknown { device: device.name.clone(), property: action.property.clone() };
-    let not = |lack| Denied::NotCapable { device: device.name.clone(), property: action.property.clone(), lack };
+    let Meant {
+        device,
+        capability,
+        action,
+        seen,
+    } = *meant;
+    let unknown = || Denied::StateUnknown {
+        device: device.name.clone(),
+        property: action.property.clone(),
+    };
+    let not = |lack| Denied::NotCapable {
+        device: device.name.clone(),
+        property: action.property.clone(),
+        lack,
+    };
     let own = meant.speaks_our_words();
     match action.op {
         Op::Set if capability.takes == Takes::Trigger => Ok(None),
@@ -384,18 +524,33 @@ fn absolute(meant: &Meant<'_>) -> Result<Option<Value>, Denied> {
             within(device, capability, value).map(Some)
         }
         Op::Toggle => match (&capability.takes, seen.map(|s| &s.value)) {
-            (_, Some(now)) => other(&capability.takes, now).map(Some).ok_or_else(|| not(Lack::Opposite)),
+            (_, Some(now)) => other(&capability.takes, now)
+                .map(Some)
+                .ok_or_else(|| not(Lack::Opposite)),
             (_, None) if own || capability.link.toggle.is_some() => Ok(None),
             (_, None) => Err(unknown()),
         },
         Op::Increase | Op::Decrease => {
-            let Takes::Number { min, max, ref unit, .. } = capability.takes else { return Err(not(Lack::Steps)) };
+            let Takes::Number {
+                min, max, ref unit, ..
+            } = capability.takes
+            else {
+                return Err(not(Lack::Steps));
+            };
             let by = match &action.value {
                 None => capability.step,
-                Some(by) => in_number(by, unit).filter(|n| *n > 0.0).ok_or_else(|| out_of_range(device, capability, by))?,
+                Some(by) => in_number(by, unit)
+                    .filter(|n| *n > 0.0)
+                    .ok_or_else(|| out_of_range(device, capability, by))?,
             };
-            let Some(now) = seen.and_then(|s| s.value.number()) else { return if own { Ok(None) } else { Err(unknown()) } };
-            let to = if action.op == Op::Increase { now + by } else { now - by };
+            let Some(now) = seen.and_then(|s| s.value.number()) else {
+                return if own { Ok(None) } else { Err(unknown()) };
+            };
+            let to = if action.op == Op::Increase {
+                now + by
+            } else {
+                now - by
+            };
             within(device, capability, &Value::Number(to.clamp(min, max))).map(Some)
         }
         Op::Stop | Op::Query => Ok(None),
@@ -404,9 +559,13 @@ fn absolute(meant: &Meant<'_>) -> Result<Option<Value>, Denied> {
 
 fn other(takes: &Takes, now: &Value) -> Option<Value> {
     match (takes, now) {
-        (Takes::Choice(words), Value::Text(word)) if words.len() == 2 => words.iter().find(|w| *w != word).map(|w| Value::text(w)),
+        (Takes::Choice(words), Value::Text(word)) if words.len() == 2 => {
+            words.iter().find(|w| *w != word).map(|w| Value::text(w))
+        }
         (Takes::Boolean, Value::Flag(flag)) => Some(Value::Flag(!flag)),
-        (Takes::Number { min, max, .. }, Value::Number(n)) => Some(Value::Number(if n > min { *min } else { *max })),
+        (Takes::Number { min, max, .. }, Value::Number(n)) => {
+            Some(Value::Number(if n > min { *min } else { *max }))
+        }
         _ => None,
     }
 }
@@ -423,14 +582,31 @@ fn out_of_range(device: &Device, capability: &Capability, value: &Value) -> Deni
 /// The value as the capability takes it: a number on its grain, a word in its own case.
 fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Value, Denied> {
     let fits = match (&capability.takes, value) {
-        (Takes::Number { min, max, step, unit }, value) => in_number(value, unit).filter(|n| n >= min && n <= max).map(|n| {
-            let grain = step.filter(|s| *s > 0.0);
-            let on_grain = grain.map_or(n, |s| (min + ((n - min) / s).round() * s).clamp(*min, *max));
-            Value::Number((on_grain * 1e6).round() / 1e6)
-        }),
+        (
+            Takes::Number {
+                min,
+                max,
+                step,
+                unit,
+            },
+            value,
+        ) => in_number(value, unit)
+            .filter(|n| n >= min && n <= max)
+            .map(|n| {
+                let grain = step.filter(|s| *s > 0.0);
+                let on_grain =
+                    grain.map_or(n, |s| (min + ((n - min) / s).round() * s).clamp(*min, *max));
+                Value::Number((on_grain * 1e6).round() / 1e6)
+            }),
         // A step called "3" is a word all the same.
-        (Takes::Choice(words), Value::Number(n)) => words.iter().find(|w| **w == n.to_string()).map(|w| Value::text(w)),
-        (Takes::Choice(words), Value::Text(text)) => words.iter().find(|w| w.eq_ignore_ascii_case(text)).map(|w| Value::text(w)),
+        (Takes::Choice(words), Value::Number(n)) => words
+            .iter()
+            .find(|w| **w == n.to_string())
+            .map(|w| Value::text(w)),
+        (Takes::Choice(words), Value::Text(text)) => words
+            .iter()
+            .find(|w| w.eq_ignore_ascii_case(text))
+            .map(|w| Value::text(w)),
         (Takes::Choice(words), Value::Flag(flag)) => {
             let word = if *flag { "on" } else { "off" };
             words.iter().any(|w| w == word).then(|| Value::text(word))
@@ -443,7 +619,10 @@ fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Val
         },
         (Takes::Color, Value::Text(text)) => {
             let name = text.to_ascii_lowercase();
-            let plain = name.strip_prefix('#').map_or_else(|| name.bytes().all(|b| b.is_ascii_lowercase()), |hex| hex.len() == 6);
+            let plain = name.strip_prefix('#').map_or_else(
+                || name.bytes().all(|b| b.is_ascii_lowercase()),
+                |hex| hex.len() == 6,
+            );
             (plain && super::binding::rgb(&name).is_some()).then_some(Value::Text(name))
         }
         _ => None,
@@ -457,7 +636,11 @@ fn in_number(value: &Value, unit: &str) -> Option<f64> {
         Value::Number(n) => Some(*n),
         Value::Text(text) => {
             let text = text.trim();
-            text.strip_suffix(unit).unwrap_or(text).trim_end().parse().ok()
+            text.strip_suffix(unit)
+                .unwrap_or(text)
+                .trim_end()
+                .parse()
+                .ok()
         }
         Value::Flag(_) => None,
     };
@@ -466,7 +649,12 @@ fn in_number(value: &Value, unit: &str) -> Option<f64> {
 
 /// The risk of this very change. What is already as wanted, or of unknown direction, is judged as if it opened.
 fn risk(meant: &Meant<'_>, becomes: Option<&Value>) -> Risk {
-    let Meant { device, capability, seen, .. } = *meant;
+    let Meant {
+        device,
+        capability,
+        seen,
+        ..
+    } = *meant;
     let alarm = device.kind.as_str() == "alarm_control_panel";
     let opens = match (&capability.property, becomes) {
         (Property::Lock, Some(Value::Text(word))) => word != "locked",
@@ -480,7 +668,11 @@ fn risk(meant: &Meant<'_>, becomes: Option<&Value>) -> Risk {
         // Toggling what nobody knows may open it.
         _ => true,
     };
-    if opens { capability.guard.opening } else { capability.guard.otherwise }
+    if opens {
+        capability.guard.opening
+    } else {
+        capability.guard.otherwise
+    }
 }
 
 #[cfg(test)]

@@ -32,124 +32,297 @@ fn home() -> Home {
     garage.class = Some("garage".into());
     garage.guard_entrances();
     let mut heater = device("heater", "climate");
-    heater.capabilities[0].takes = Takes::Number { min: 5.0, max: 30.0, step: Some(0.5), unit: "°C".into() };
+    heater.capabilities[0].takes = Takes::Number {
+        min: 5.0,
+        max: 30.0,
+        step: Some(0.5),
+        unit: "°C".into(),
+    };
     let mut safe = device("safe", "lock");
     safe.capabilities[0].guard = Guard::all(Risk::Never);
     let pump = Device::new(slug("pump"), Kind::new(slug("switch")));
-    let rules = Rules { allow: vec![], deny: vec![Selector::Kind(slug("lock"))] };
-    let rights = Rights { by_source: [("panel".to_owned(), rules)].into() };
-    let devices = vec![device("lamp", "light"), device("front", "lock"), plug, garage, heater, safe, pump, device("tv", "media_player")];
+    let rules = Rules {
+        allow: vec![],
+        deny: vec![Selector::Kind(slug("lock"))],
+    };
+    let rights = Rights {
+        by_source: [("panel".to_owned(), rules)].into(),
+    };
+    let devices = vec![
+        device("lamp", "light"),
+        device("front", "lock"),
+        plug,
+        garage,
+        heater,
+        safe,
+        pump,
+        device("tv", "media_player"),
+    ];
     Home::new(vec![], devices, rights, "sayso").unwrap()
 }
 
 fn action(device: &str, property: &str, op: Op, value: Option<Value>) -> Action {
-    Action { device: device.into(), property: property.into(), op, value }
+    Action {
+        device: device.into(),
+        property: property.into(),
+        op,
+        value,
+    }
 }
 
 fn asker<'a>() -> Asker<'a> {
-    Asker { source: "cli", command: "c1", confirmed: false, now: now(), speech: english() }
+    Asker {
+        source: "cli",
+        command: "c1",
+        confirmed: false,
+        now: now(),
+        speech: english(),
+    }
 }
 
 fn permit(actions: &[Action], state: &State, asker: Asker<'_>) -> Result<Plan, Denied> {
-    home().permit(&Draft { actions: actions.to_vec(), ..Draft::default() }, state, asker)
+    home().permit(
+        &Draft {
+            actions: actions.to_vec(),
+            ..Draft::default()
+        },
+        state,
+        asker,
+    )
 }
 
-fn one(device: &str, property: &str, op: Op, value: impl Into<Option<Value>>) -> Result<Plan, Denied> {
-    permit(&[action(device, property, op, value.into())], &State::default(), asker())
+fn one(
+    device: &str,
+    property: &str,
+    op: Op,
+    value: impl Into<Option<Value>>,
+) -> Result<Plan, Denied> {
+    permit(
+        &[action(device, property, op, value.into())],
+        &State::default(),
+        asker(),
+    )
 }
 
 fn sent(plan: &Plan) -> Vec<(&str, &str)> {
-    plan.steps().iter().map(|s| (s.publish().topic.as_str(), s.publish().payload.as_str())).collect()
+    plan.steps()
+        .iter()
+        .map(|s| (s.publish().topic.as_str(), s.publish().payload.as_str()))
+        .collect()
 }
 
 #[test]
 fn what_is_possible_becomes_the_very_message() {
-    assert_eq!(sent(&one("lamp", "power", Op::Set, Value::text("on")).unwrap()), [("z/lamp/set", r#"{"state":"ON"}"#)]);
-    assert_eq!(sent(&one("garage", "position", Op::Set, Value::Number(0.0)).unwrap()), [("z/garage/set", r#"{"position":0}"#)]);
-    assert_eq!(sent(&one("heater", "temperature", Op::Set, Value::Number(20.7)).unwrap()), [("z/heater/set", r#"{"occupied_heating_setpoint":20.5}"#)]);
+    assert_eq!(
+        sent(&one("lamp", "power", Op::Set, Value::text("on")).unwrap()),
+        [("z/lamp/set", r#"{"state":"ON"}"#)]
+    );
+    assert_eq!(
+        sent(&one("garage", "position", Op::Set, Value::Number(0.0)).unwrap()),
+        [("z/garage/set", r#"{"position":0}"#)]
+    );
+    assert_eq!(
+        sent(&one("heater", "temperature", Op::Set, Value::Number(20.7)).unwrap()),
+        [("z/heater/set", r#"{"occupied_heating_setpoint":20.5}"#)]
+    );
     let own = one("pump", "power", Op::Set, Value::text("on")).unwrap();
-    assert_eq!(sent(&own), [("sayso/action/pump", r#"{"command":"c1","op":"set","property":"power","value":"on"}"#)]);
+    assert_eq!(
+        sent(&own),
+        [(
+            "sayso/action/pump",
+            r#"{"command":"c1","op":"set","property":"power","value":"on"}"#
+        )]
+    );
 }
 
 #[test]
 fn what_does_not_exist_or_cannot_be_is_denied() {
-    assert!(matches!(one("ghost", "power", Op::Set, Value::text("on")), Err(Denied::UnknownDevice { .. })));
-    assert!(matches!(one("plug", "brightness", Op::Set, Value::Number(5.0)), Err(Denied::NotCapable { .. })));
-    assert!(matches!(one("plug", "power", Op::Increase, None), Err(Denied::NotCapable { .. })));
-    assert!(matches!(one("lamp", "brightness", Op::Set, None), Err(Denied::NotCapable { .. })));
+    assert!(matches!(
+        one("ghost", "power", Op::Set, Value::text("on")),
+        Err(Denied::UnknownDevice { .. })
+    ));
+    assert!(matches!(
+        one("plug", "brightness", Op::Set, Value::Number(5.0)),
+        Err(Denied::NotCapable { .. })
+    ));
+    assert!(matches!(
+        one("plug", "power", Op::Increase, None),
+        Err(Denied::NotCapable { .. })
+    ));
+    assert!(matches!(
+        one("lamp", "brightness", Op::Set, None),
+        Err(Denied::NotCapable { .. })
+    ));
     for value in [-1.0, 101.0, f64::NAN, f64::INFINITY] {
-        assert!(matches!(one("lamp", "brightness", Op::Set, Value::Number(value)), Err(Denied::OutOfRange { .. })), "{value}");
+        assert!(
+            matches!(
+                one("lamp", "brightness", Op::Set, Value::Number(value)),
+                Err(Denied::OutOfRange { .. })
+            ),
+            "{value}"
+        );
     }
-    assert!(matches!(one("lamp", "power", Op::Set, Value::text("purple")), Err(Denied::OutOfRange { .. })));
-    assert!(matches!(permit(&[], &State::default(), asker()), Err(Denied::Nothing)));
+    assert!(matches!(
+        one("lamp", "power", Op::Set, Value::text("purple")),
+        Err(Denied::OutOfRange { .. })
+    ));
+    assert!(matches!(
+        permit(&[], &State::default(), asker()),
+        Err(Denied::Nothing)
+    ));
 }
 
 /// Small models write numbers as texts, and names that are numbers as numbers.
 #[test]
 fn a_number_is_known_by_its_text_and_a_step_by_its_number() {
-    let brightness = |value: &str| one("lamp", "brightness", Op::Set, Value::text(value)).ok().map(|plan| plan.steps()[0].becomes().cloned().unwrap());
+    let brightness = |value: &str| {
+        one("lamp", "brightness", Op::Set, Value::text(value))
+            .ok()
+            .map(|plan| plan.steps()[0].becomes().cloned().unwrap())
+    };
     for text in ["40", " 40 % ", "40%", "40.0"] {
         assert_eq!(brightness(text), Some(Value::Number(40.0)), "{text}");
     }
-    for text in ["40 K", "forty", "", "%", "140", "-1", "inf", "NaN", "0x10", "4 0"] {
+    for text in [
+        "40 K", "forty", "", "%", "140", "-1", "inf", "NaN", "0x10", "4 0",
+    ] {
         assert_eq!(brightness(text), None, "{text}");
     }
     let mut fan = device("fan", "fan");
-    fan.capabilities[1] = Capability { takes: Takes::Choice(vec!["1".into(), "2".into()]), ..fan.capabilities[1].clone() };
+    fan.capabilities[1] = Capability {
+        takes: Takes::Choice(vec!["1".into(), "2".into()]),
+        ..fan.capabilities[1].clone()
+    };
     let home = Home::new(vec![], vec![fan], Rights::default(), "sayso").unwrap();
-    let step = |n| Draft { actions: vec![action("fan", "speed", Op::Set, Some(Value::Number(n)))], ..Draft::default() };
-    assert_eq!(home.permit(&step(2.0), &State::default(), asker()).unwrap().steps()[0].becomes(), Some(&Value::text("2")));
+    let step = |n| Draft {
+        actions: vec![action("fan", "speed", Op::Set, Some(Value::Number(n)))],
+        ..Draft::default()
+    };
+    assert_eq!(
+        home.permit(&step(2.0), &State::default(), asker())
+            .unwrap()
+            .steps()[0]
+            .becomes(),
+        Some(&Value::text("2"))
+    );
     assert!(home.permit(&step(3.0), &State::default(), asker()).is_err());
 }
 
 #[test]
 fn one_bad_action_stops_the_others() {
-    let actions = [action("lamp", "power", Op::Set, Some(Value::text("on"))), action("ghost", "power", Op::Set, Some(Value::text("on")))];
+    let actions = [
+        action("lamp", "power", Op::Set, Some(Value::text("on"))),
+        action("ghost", "power", Op::Set, Some(Value::text("on"))),
+    ];
     assert!(permit(&actions, &State::default(), asker()).is_err());
 }
 
 #[test]
 fn two_different_wishes_for_one_property_are_a_contradiction() {
     let set = |word| action("lamp", "power", Op::Set, Some(Value::text(word)));
-    assert!(matches!(permit(&[set("on"), set("off")], &State::default(), asker()), Err(Denied::Contradiction { .. })));
+    assert!(matches!(
+        permit(&[set("on"), set("off")], &State::default(), asker()),
+        Err(Denied::Contradiction { .. })
+    ));
     assert!(permit(&[set("on"), set("on")], &State::default(), asker()).is_ok());
 }
 
 #[test]
 fn a_source_commands_only_what_it_may() {
-    let lock = [action("front", "lock", Op::Set, Some(Value::text("locked")))];
+    let lock = [action(
+        "front",
+        "lock",
+        Op::Set,
+        Some(Value::text("locked")),
+    )];
     let lamp = [action("lamp", "power", Op::Set, Some(Value::text("on")))];
-    let panel = Asker { source: "panel", ..asker() };
-    assert!(matches!(permit(&lock, &State::default(), panel), Err(Denied::NotAllowed { .. })));
+    let panel = Asker {
+        source: "panel",
+        ..asker()
+    };
+    assert!(matches!(
+        permit(&lock, &State::default(), panel),
+        Err(Denied::NotAllowed { .. })
+    ));
     assert!(permit(&lamp, &State::default(), panel).is_ok());
     assert!(permit(&lock, &State::default(), asker()).is_ok());
 }
 
 #[test]
 fn opening_wants_a_yes_and_closing_does_not() {
-    let unlock = [action("front", "lock", Op::Set, Some(Value::text("unlocked")))];
-    assert!(matches!(permit(&unlock, &State::default(), asker()), Err(Denied::Unconfirmed { .. })));
-    assert!(permit(&unlock, &State::default(), Asker { confirmed: true, ..asker() }).is_ok());
+    let unlock = [action(
+        "front",
+        "lock",
+        Op::Set,
+        Some(Value::text("unlocked")),
+    )];
+    assert!(matches!(
+        permit(&unlock, &State::default(), asker()),
+        Err(Denied::Unconfirmed { .. })
+    ));
+    assert!(
+        permit(
+            &unlock,
+            &State::default(),
+            Asker {
+                confirmed: true,
+                ..asker()
+            }
+        )
+        .is_ok()
+    );
     assert!(one("front", "lock", Op::Set, Value::text("locked")).is_ok());
-    assert!(matches!(one("garage", "position", Op::Set, Value::Number(30.0)), Err(Denied::Unconfirmed { .. })));
+    assert!(matches!(
+        one("garage", "position", Op::Set, Value::Number(30.0)),
+        Err(Denied::Unconfirmed { .. })
+    ));
     assert!(one("garage", "position", Op::Stop, None).is_ok());
     assert!(one("garage", "position", Op::Set, Value::Number(0.0)).is_ok());
     let safe = [action("safe", "lock", Op::Set, Some(Value::text("locked")))];
-    assert!(matches!(permit(&safe, &State::default(), Asker { confirmed: true, ..asker() }), Err(Denied::Never { .. })));
+    assert!(matches!(
+        permit(
+            &safe,
+            &State::default(),
+            Asker {
+                confirmed: true,
+                ..asker()
+            }
+        ),
+        Err(Denied::Never { .. })
+    ));
 }
 
 #[test]
 fn toggles_and_relative_changes_become_absolute() {
     let (home, mut state, now) = (home(), State::default(), now());
     state.heard(&slug("lamp"), &Property::Power, Value::text("on"), now);
-    state.heard(&slug("lamp"), &Property::Brightness, Value::Number(90.0), now);
-    let plan =
-        |device: &str, property: &str, op| home.permit(&Draft { actions: vec![action(device, property, op, None)], ..Draft::default() }, &state, asker());
+    state.heard(
+        &slug("lamp"),
+        &Property::Brightness,
+        Value::Number(90.0),
+        now,
+    );
+    let plan = |device: &str, property: &str, op| {
+        home.permit(
+            &Draft {
+                actions: vec![action(device, property, op, None)],
+                ..Draft::default()
+            },
+            &state,
+            asker(),
+        )
+    };
     let toggle = plan("lamp", "power", Op::Toggle).unwrap();
     assert_eq!(toggle.steps()[0].becomes(), Some(&Value::text("off")));
     assert!(toggle.steps()[0].repeatable());
-    assert_eq!(plan("lamp", "brightness", Op::Increase).unwrap().steps()[0].becomes(), Some(&Value::Number(100.0)));
-    assert_eq!(plan("lamp", "brightness", Op::Decrease).unwrap().steps()[0].becomes(), Some(&Value::Number(70.0)));
+    assert_eq!(
+        plan("lamp", "brightness", Op::Increase).unwrap().steps()[0].becomes(),
+        Some(&Value::Number(100.0))
+    );
+    assert_eq!(
+        plan("lamp", "brightness", Op::Decrease).unwrap().steps()[0].becomes(),
+        Some(&Value::Number(70.0))
+    );
 }
 
 #[test]
@@ -157,25 +330,53 @@ fn without_a_known_state_the_device_toggles_itself_and_nothing_else_is_guessed()
     let plan = one("lamp", "power", Op::Toggle, None).unwrap();
     assert_eq!(sent(&plan), [("z/lamp/set", r#"{"state":"TOGGLE"}"#)]);
     assert!(!plan.steps()[0].repeatable());
-    assert!(matches!(one("lamp", "brightness", Op::Increase, None), Err(Denied::StateUnknown { .. })));
-    assert!(matches!(one("front", "lock", Op::Toggle, None), Err(Denied::StateUnknown { .. })));
-    assert!(!one("tv", "playback", Op::Set, Value::text("next")).unwrap().steps()[0].repeatable());
+    assert!(matches!(
+        one("lamp", "brightness", Op::Increase, None),
+        Err(Denied::StateUnknown { .. })
+    ));
+    assert!(matches!(
+        one("front", "lock", Op::Toggle, None),
+        Err(Denied::StateUnknown { .. })
+    ));
+    assert!(
+        !one("tv", "playback", Op::Set, Value::text("next"))
+            .unwrap()
+            .steps()[0]
+            .repeatable()
+    );
 }
 
 #[test]
 fn a_question_is_answered_from_state() {
     let (home, mut state, now) = (home(), State::default(), now());
-    let ask =
-        |state: &State, value| home.permit(&Draft { actions: vec![action("front", "lock", Op::Query, value)], ..Draft::default() }, state, asker()).unwrap();
-    assert_eq!(ask(&state, None).speech(), "I have not heard from front yet.");
+    let ask = |state: &State, value| {
+        home.permit(
+            &Draft {
+                actions: vec![action("front", "lock", Op::Query, value)],
+                ..Draft::default()
+            },
+            state,
+            asker(),
+        )
+        .unwrap()
+    };
+    assert_eq!(
+        ask(&state, None).speech(),
+        "I have not heard from front yet."
+    );
     state.heard(&slug("front"), &Property::Lock, Value::text("locked"), now);
     assert_eq!(ask(&state, None).speech(), "front is locked.");
-    assert_eq!(ask(&state, Some(Value::text("unlocked"))).speech(), "No, front is locked.");
+    assert_eq!(
+        ask(&state, Some(Value::text("unlocked"))).speech(),
+        "No, front is locked."
+    );
     assert!(ask(&state, None).steps().is_empty());
 }
 
 fn any_value() -> impl Strategy<Value = Option<Value>> {
-    let words = prop::sample::select(vec!["on", "off", "locked", "unlocked", "red", "next", "heat", "", "🦊"]);
+    let words = prop::sample::select(vec![
+        "on", "off", "locked", "unlocked", "red", "next", "heat", "", "🦊",
+    ]);
     prop_oneof![
         Just(None),
         any::<bool>().prop_map(|b| Some(Value::Flag(b))),
@@ -186,10 +387,28 @@ fn any_value() -> impl Strategy<Value = Option<Value>> {
 }
 
 fn any_action() -> impl Strategy<Value = Action> {
-    let device = prop::sample::select(vec!["lamp", "front", "plug", "garage", "heater", "safe", "pump", "tv", "ghost", "../x", ""]);
-    let property = prop::sample::select(Property::standard().chain(["flow".into()]).collect::<Vec<_>>());
-    let op = prop::sample::select(vec![Op::Set, Op::Toggle, Op::Increase, Op::Decrease, Op::Stop, Op::Query]);
-    (device, property, op, any_value()).prop_map(|(d, property, op, value)| Action { device: d.into(), property, op, value })
+    let device = prop::sample::select(vec![
+        "lamp", "front", "plug", "garage", "heater", "safe", "pump", "tv", "ghost", "../x", "",
+    ]);
+    let property = prop::sample::select(
+        Property::standard()
+            .chain(["flow".into()])
+            .collect::<Vec<_>>(),
+    );
+    let op = prop::sample::select(vec![
+        Op::Set,
+        Op::Toggle,
+        Op::Increase,
+        Op::Decrease,
+        Op::Stop,
+        Op::Query,
+    ]);
+    (device, property, op, any_value()).prop_map(|(d, property, op, value)| Action {
+        device: d.into(),
+        property,
+        op,
+        value,
+    })
 }
 
 proptest! {
@@ -218,21 +437,50 @@ proptest! {
 
 /// A lamp that a stranger announced: it is "switched on" by what unlocks the door.
 fn home_with_a_false_lamp() -> Home {
-    let rules = Rules { allow: vec![], deny: vec![Selector::Kind(slug("lock"))] };
-    let rights = Rights { by_source: [("panel".to_owned(), rules)].into() };
+    let rules = Rules {
+        allow: vec![],
+        deny: vec![Selector::Kind(slug("lock"))],
+    };
+    let rights = Rights {
+        by_source: [("panel".to_owned(), rules)].into(),
+    };
     let (mut door, mut lamp) = (device("front", "lock"), device("lamp", "light"));
     door.guard_entrances();
-    lamp.capabilities.retain(|capability| capability.property == Property::Power);
+    lamp.capabilities
+        .retain(|capability| capability.property == Property::Power);
     lamp.capabilities[0].link.command = None;
-    lamp.capabilities[0].link.fixed = vec![(Value::text("on"), Publication::new("z/front/set", r#"{"state":"UNLOCK"}"#))];
+    lamp.capabilities[0].link.fixed = vec![(
+        Value::text("on"),
+        Publication::new("z/front/set", r#"{"state":"UNLOCK"}"#),
+    )];
     Home::new(vec![], vec![door, lamp], rights, "sayso").unwrap()
 }
 
 #[test]
 fn what_opens_a_door_asks_first_whatever_name_it_goes_by() {
-    let draft = Draft { actions: vec![action("lamp", "power", Op::Set, Some(Value::text("on")))], ..Draft::default() };
-    let try_as = |asker: Asker<'_>| home_with_a_false_lamp().permit(&draft, &State::default(), asker);
+    let draft = Draft {
+        actions: vec![action("lamp", "power", Op::Set, Some(Value::text("on")))],
+        ..Draft::default()
+    };
+    let try_as =
+        |asker: Asker<'_>| home_with_a_false_lamp().permit(&draft, &State::default(), asker);
     assert!(matches!(try_as(asker()), Err(Denied::Unconfirmed { .. })));
-    assert!(matches!(try_as(Asker { source: "panel", ..asker() }), Err(Denied::NotAllowed { .. })));
-    assert_eq!(try_as(Asker { confirmed: true, ..asker() }).unwrap().steps()[0].publish().payload, r#"{"state":"UNLOCK"}"#);
+    assert!(matches!(
+        try_as(Asker {
+            source: "panel",
+            ..asker()
+        }),
+        Err(Denied::NotAllowed { .. })
+    ));
+    assert_eq!(
+        try_as(Asker {
+            confirmed: true,
+            ..asker()
+        })
+        .unwrap()
+        .steps()[0]
+            .publish()
+            .payload,
+        r#"{"state":"UNLOCK"}"#
+    );
 }

@@ -11,7 +11,11 @@ use super::sense::{Act, Place, Sense, State};
 const MOST_CLAUSES: usize = 5;
 
 /// Reads one sense for each span. Where they make no sentence, at which span that was seen.
-pub(super) fn clauses(senses: &[Sense], asked: bool, grammar: &Grammar) -> Result<Vec<Clause>, usize> {
+pub(super) fn clauses(
+    senses: &[Sense],
+    asked: bool,
+    grammar: &Grammar,
+) -> Result<Vec<Clause>, usize> {
     let mut parser = Parser::new(senses, asked, grammar);
     for (at, &sense) in senses.iter().enumerate() {
         parser.take(at, sense).ok_or(at)?;
@@ -23,13 +27,19 @@ pub(super) fn clauses(senses: &[Sense], asked: bool, grammar: &Grammar) -> Resul
         return Err(senses.len());
     }
     parser.finish().ok_or(senses.len())?;
-    let explained = !asked || parser.polite || parser.done.iter().all(|clause| clause.ask.is_some());
-    (explained && parser.done.len() <= MOST_CLAUSES).then_some(parser.done).ok_or(senses.len())
+    let explained =
+        !asked || parser.polite || parser.done.iter().all(|clause| clause.ask.is_some());
+    (explained && parser.done.len() <= MOST_CLAUSES)
+        .then_some(parser.done)
+        .ok_or(senses.len())
 }
 
 /// What was said that waits for what it belongs to.
 #[derive(Debug, Default, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a word that was said or not")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word that was said or not"
+)]
 struct Pending {
     all: bool,
     both: bool,
@@ -45,7 +55,10 @@ struct Pending {
 }
 
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "what has been passed on the way, each by itself")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what has been passed on the way, each by itself"
+)]
 struct Parser<'a> {
     senses: &'a [Sense],
     /// There was a question mark at the end.
@@ -110,19 +123,35 @@ impl<'a> Parser<'a> {
             Sense::In => {
                 self.flush_rooms();
                 self.pending.of_property = matches!(self.last, Some(Sense::Property(_)));
-                let half_of = matches!(self.last, Some(Sense::Level(_))) && self.now.targets.is_empty() && self.now.property.is_none();
-                if half_of && (self.now.act.is_some() || matches!(self.last, Some(Sense::Level(level)) if level.is_part())) {
+                let half_of = matches!(self.last, Some(Sense::Level(_)))
+                    && self.now.targets.is_empty()
+                    && self.now.property.is_none();
+                if half_of
+                    && (self.now.act.is_some()
+                        || matches!(self.last, Some(Sense::Level(level)) if level.is_part()))
+                {
                     return None;
                 }
                 set(&mut self.pending.place)
             }
             Sense::To | Sense::At | Sense::By => self.link(sense),
-            Sense::Possessive => (matches!(self.last, Some(Sense::Place(_) | Sense::Called(..) | Sense::Noun(..))) && self.names_follow(at)).then_some(()),
-            Sense::Be | Sense::What | Sense::HowMany | Sense::Whether | Sense::Ensure | Sense::How(_) => self.ask(sense),
+            Sense::Possessive => (matches!(
+                self.last,
+                Some(Sense::Place(_) | Sense::Called(..) | Sense::Noun(..))
+            ) && self.names_follow(at))
+            .then_some(()),
+            Sense::Be
+            | Sense::What
+            | Sense::HowMany
+            | Sense::Whether
+            | Sense::Ensure
+            | Sense::How(_) => self.ask(sense),
             Sense::Place(place) => self.place(at, place),
             Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(at, sense),
             Sense::Act(act) => self.act(act),
-            Sense::Split(act, particle) => self.act(act).and_then(|()| fill(&mut self.pending.particle, particle)),
+            Sense::Split(act, particle) => self
+                .act(act)
+                .and_then(|()| fill(&mut self.pending.particle, particle)),
             Sense::Particle(particle) => self.particle(particle),
             Sense::State(state) => self.state(state),
             Sense::Participle(state) => {
@@ -131,7 +160,9 @@ impl<'a> Parser<'a> {
             }
             Sense::More(more) => {
                 // "i would like it to be brighter"
-                if self.pending.link == Some(Link::To) && (self.now.ensure || self.now.act == Some(Act::Set)) {
+                if self.pending.link == Some(Link::To)
+                    && (self.now.ensure || self.now.act == Some(Act::Set))
+                {
                     self.pending.link = None;
                 }
                 self.close().and_then(|()| fill(&mut self.now.more, more))
@@ -139,21 +170,30 @@ impl<'a> Parser<'a> {
             Sense::Much => set(&mut self.now.much),
             Sense::Mode => set(&mut self.now.mode),
             Sense::Status => self.of_property().and_then(|()| set(&mut self.now.status)),
-            Sense::Property(property) => self.of_property().and_then(|()| fill(&mut self.now.property, property)),
+            Sense::Property(property) => self
+                .of_property()
+                .and_then(|()| fill(&mut self.now.property, property)),
             Sense::Target(property) => self.of_property().and_then(|()| {
                 self.now.target = true;
                 fill(&mut self.now.property, property)
             }),
             Sense::Unit(unit) => self.unit(unit),
-            Sense::Number(_) | Sense::Level(_) | Sense::Color(_) | Sense::Hex(_) | Sense::White(_) | Sense::Choice(_) => self.amount(sense),
+            Sense::Number(_)
+            | Sense::Level(_)
+            | Sense::Color(_)
+            | Sense::Hex(_)
+            | Sense::White(_)
+            | Sense::Choice(_) => self.amount(sense),
         }
     }
 
     fn act(&mut self, act: Act) -> Option<()> {
         // "the door open" may be a statement; "blinds down", "tv mute" are wishes.
         let after_a_name = !self.now.targets.is_empty() || !self.pending.rooms.is_empty();
-        let misplaced = after_a_name && (self.grammar.verb_first || (act == Act::Open && !self.grammar.verb_last));
-        if self.now.ask.is_some() || self.pending.place || self.pending.link.is_some() || misplaced {
+        let misplaced = after_a_name
+            && (self.grammar.verb_first || (act == Act::Open && !self.grammar.verb_last));
+        if self.now.ask.is_some() || self.pending.place || self.pending.link.is_some() || misplaced
+        {
             return None;
         }
         self.flush_rooms();
@@ -165,7 +205,9 @@ impl<'a> Parser<'a> {
 
     /// The rest of a verb in two parts: "schliess die tür [ab]".
     fn particle(&mut self, particle: u16) -> Option<()> {
-        let misplaced = self.pending.place || self.pending.link.is_some() || self.pending.particle.take() != Some(particle);
+        let misplaced = self.pending.place
+            || self.pending.link.is_some()
+            || self.pending.particle.take() != Some(particle);
         self.close()?;
         (!misplaced).then_some(())
     }
@@ -195,7 +237,8 @@ impl<'a> Parser<'a> {
             return None;
         }
         // "are there any open windows"
-        let before_what_is_asked = self.now.ask.is_some() && self.now.any && self.now.targets.is_empty();
+        let before_what_is_asked =
+            self.now.ask.is_some() && self.now.any && self.now.targets.is_empty();
         if !before_what_is_asked {
             self.close()?;
         }
@@ -203,16 +246,31 @@ impl<'a> Parser<'a> {
     }
 
     fn ask(&mut self, sense: Sense) -> Option<()> {
-        let begun =
-            !self.now.targets.is_empty() || !self.pending.rooms.is_empty() || self.now.act.is_some() || self.now.state.is_some() || self.now.amount.is_some();
+        let begun = !self.now.targets.is_empty()
+            || !self.pending.rooms.is_empty()
+            || self.now.act.is_some()
+            || self.now.state.is_some()
+            || self.now.amount.is_some();
         match sense {
             // "which lights are on", "tell me if the door is locked", "make sure the door is locked".
-            Sense::Be if self.now.ask == Some(Ask::What) || self.now.ensure || std::mem::take(&mut self.whether) => {
+            Sense::Be
+                if self.now.ask == Some(Ask::What)
+                    || self.now.ensure
+                    || std::mem::take(&mut self.whether) =>
+            {
                 self.flush_rooms();
                 Some(())
             }
             // "the front door is locked?"
-            Sense::Be if self.asked && self.now.is_only_named() && self.pending == (Pending { rooms: self.pending.rooms.clone(), ..Pending::default() }) => {
+            Sense::Be
+                if self.asked
+                    && self.now.is_only_named()
+                    && self.pending
+                        == (Pending {
+                            rooms: self.pending.rooms.clone(),
+                            ..Pending::default()
+                        }) =>
+            {
                 self.flush_rooms();
                 fill(&mut self.now.ask, Ask::Whether)
             }
@@ -263,27 +321,44 @@ impl<'a> Parser<'a> {
         };
         // "in red", "in eco mode"; but "in ten" is a time.
         let link = self.pending.link.take().unwrap_or_default();
-        if self.now.amount.is_some_and(|said| said.is_color() != amount.is_color() && !self.now.targets.is_empty()) && !self.pending.place {
+        if self.now.amount.is_some_and(|said| {
+            said.is_color() != amount.is_color() && !self.now.targets.is_empty()
+        }) && !self.pending.place
+        {
             // "40 percent red": two things of one lamp.
             self.next_of_same()?;
         }
         // "put the tv on netflix": here "on" is to what.
-        if matches!(amount, Amount::Choice(_)) && self.last == Some(Sense::State(State::On)) && !self.now.targets.is_empty() {
+        if matches!(amount, Amount::Choice(_))
+            && self.last == Some(Sense::State(State::On))
+            && !self.now.targets.is_empty()
+        {
             self.now.state = None;
         }
-        let beside = matches!(self.last, Some(Sense::Called(..) | Sense::Noun(..))) && link == Link::Bare && !self.pending.place;
+        let beside = matches!(self.last, Some(Sense::Called(..) | Sense::Noun(..)))
+            && link == Link::Bare
+            && !self.pending.place;
         self.coloured |= self.grammar.head_first && beside && amount.is_color();
         let of_property = std::mem::take(&mut self.pending.of_property);
-        if std::mem::take(&mut self.pending.place) && !of_property && matches!(amount, Amount::Number(_) | Amount::Level(_)) {
+        if std::mem::take(&mut self.pending.place)
+            && !of_property
+            && matches!(amount, Amount::Number(_) | Amount::Level(_))
+        {
             return None;
         }
         self.close()?;
-        self.now.link = if link == Link::At && !matches!(amount, Amount::Number(_)) { Link::To } else { link };
+        self.now.link = if link == Link::At && !matches!(amount, Amount::Number(_)) {
+            Link::To
+        } else {
+            link
+        };
         fill(&mut self.now.amount, amount)
     }
 
     fn unit(&mut self, unit: u16) -> Option<()> {
-        let (Some(Sense::Number(_)), Some(Amount::Number(n))) = (self.last, self.now.amount) else { return None };
+        let (Some(Sense::Number(_)), Some(Amount::Number(n))) = (self.last, self.now.amount) else {
+            return None;
+        };
         self.now.amount = Some(Amount::Measured(n, unit));
         // "until 8" may be a time, "until 8 percent" is none.
         if self.now.link == Link::At {

@@ -10,7 +10,10 @@ impl Parser<'_> {
             return None;
         }
         let all = std::mem::take(&mut self.pending.all);
-        let before_a_name = matches!(self.after(at), Some(Sense::Noun(..) | Sense::Called(..) | Sense::Possessive));
+        let before_a_name = matches!(
+            self.after(at),
+            Some(Sense::Noun(..) | Sense::Called(..) | Sense::Possessive)
+        );
         let said_in = std::mem::take(&mut self.pending.place);
         self.pending.of_property = false;
         let joined = std::mem::take(&mut self.joined);
@@ -39,12 +42,19 @@ impl Parser<'_> {
                 target.places.push(place);
                 alone.then_some(())
             }
-            None if said_in || matches!(place, Place::House | Place::Here) || self.now.property.is_some() => {
+            None if said_in
+                || matches!(place, Place::House | Place::Here)
+                || self.now.property.is_some() =>
+            {
                 self.now.places.push(place);
                 Some(())
             }
             None => {
-                self.now.targets.push(Target { places: vec![place], all, ..Target::new(What::Room) });
+                self.now.targets.push(Target {
+                    places: vec![place],
+                    all,
+                    ..Target::new(What::Room)
+                });
                 Some(())
             }
         }
@@ -57,7 +67,10 @@ impl Parser<'_> {
             target.places.push(place);
             return alone.then_some(());
         }
-        self.now.except.push(Target { places: vec![place], ..Target::new(What::Room) });
+        self.now.except.push(Target {
+            places: vec![place],
+            ..Target::new(What::Room)
+        });
         Some(())
     }
 
@@ -65,7 +78,10 @@ impl Parser<'_> {
     pub(super) fn flush_rooms(&mut self) {
         let rooms = std::mem::take(&mut self.pending.rooms);
         if !rooms.is_empty() {
-            self.now.targets.push(Target { places: rooms, ..Target::new(What::Room) });
+            self.now.targets.push(Target {
+                places: rooms,
+                ..Target::new(What::Room)
+            });
         }
     }
 
@@ -83,16 +99,28 @@ impl Parser<'_> {
             _ => What::Them,
         };
         // "the red lamp" says which, and not that it shall be red; but "i want blue lights" wishes that.
-        if matches!(self.last, Some(Sense::Color(_) | Sense::White(_) | Sense::Hex(_))) && !self.pending.place {
+        if matches!(
+            self.last,
+            Some(Sense::Color(_) | Sense::White(_) | Sense::Hex(_))
+        ) && !self.pending.place
+        {
             let wished = (self.now.ensure || self.polite)
                 && self.now.act.is_none()
                 && self.now.targets.is_empty()
                 && matches!(what, What::Noun(..))
                 && !self.is_certain_one(at);
-            return wished.then(|| self.now.targets.push(Target { places: std::mem::take(&mut self.pending.rooms), ..Target::new(what) }));
+            return wished.then(|| {
+                self.now.targets.push(Target {
+                    places: std::mem::take(&mut self.pending.rooms),
+                    ..Target::new(what)
+                })
+            });
         }
         // "the brighter lamp" says which as well.
-        if matches!(self.last, Some(Sense::More(_))) && self.now.act.is_none() && !self.pending.place {
+        if matches!(self.last, Some(Sense::More(_)))
+            && self.now.act.is_none()
+            && !self.pending.place
+        {
             return None;
         }
         // "half the lights", "the brightest lamp": which of them, and not how much.
@@ -142,7 +170,12 @@ impl Parser<'_> {
     }
 
     pub(super) fn shares_noun(&self) -> bool {
-        !self.pending.rooms.is_empty() && self.now.targets.last().is_some_and(|target| target.what == What::Room)
+        !self.pending.rooms.is_empty()
+            && self
+                .now
+                .targets
+                .last()
+                .is_some_and(|target| target.what == What::Room)
     }
 
     /// "kitchen and hall lights": the rooms before share the noun of the last.
@@ -156,11 +189,17 @@ impl Parser<'_> {
 
     /// "movie scene", "the switch coffee machine": a name and a noun are one thing.
     pub(super) fn merge(&mut self, what: What) -> Option<()> {
-        let list = if self.excepting { &mut self.now.except } else { &mut self.now.targets };
+        let list = if self.excepting {
+            &mut self.now.except
+        } else {
+            &mut self.now.targets
+        };
         let target = list.last_mut()?;
         match (target.what, what) {
             // Of the nouns some are names as well: "bedside lamp", where another is called "Lamp".
-            (What::Called(..), What::Noun(noun, many) | What::Called(_, Some((noun, many)))) if target.also.is_none() => {
+            (What::Called(..), What::Noun(noun, many) | What::Called(_, Some((noun, many))))
+                if target.also.is_none() =>
+            {
                 target.also = Some(noun);
                 target.many = many;
             }
@@ -169,7 +208,9 @@ impl Parser<'_> {
                 target.what = what;
             }
             // "the sprinkler valve" is both.
-            (What::Noun(first, false), What::Noun(noun, many)) if target.also.is_none() && first != noun => {
+            (What::Noun(first, false), What::Noun(noun, many))
+                if target.also.is_none() && first != noun =>
+            {
                 target.also = Some(noun);
                 target.what = What::Noun(first, many);
             }
@@ -179,11 +220,30 @@ impl Parser<'_> {
     }
 
     pub(super) fn names_follow(&self, at: usize) -> bool {
-        matches!(self.after(at), Some(Sense::Noun(..) | Sense::Called(..) | Sense::Property(_) | Sense::Status | Sense::Mode))
+        matches!(
+            self.after(at),
+            Some(
+                Sense::Noun(..)
+                    | Sense::Called(..)
+                    | Sense::Property(_)
+                    | Sense::Status
+                    | Sense::Mode
+            )
+        )
     }
 
     /// The next sense that says something.
     pub(super) fn after(&self, at: usize) -> Option<Sense> {
-        self.senses[at + 1..].iter().copied().find(|s| !matches!(s, Sense::Skip | Sense::Polite | Sense::Article | Sense::All | Sense::Both | Sense::Any))
+        self.senses[at + 1..].iter().copied().find(|s| {
+            !matches!(
+                s,
+                Sense::Skip
+                    | Sense::Polite
+                    | Sense::Article
+                    | Sense::All
+                    | Sense::Both
+                    | Sense::Any
+            )
+        })
     }
 }

@@ -25,28 +25,51 @@ const MOST_TURNED_AWAY: usize = 256;
 
 /// How often a message has gone through sayso; a count that is none is too often.
 fn hops(properties: &PublishProperties) -> u8 {
-    let count = properties.user_properties.iter().find(|(name, _)| name == wire::HOPS);
+    let count = properties
+        .user_properties
+        .iter()
+        .find(|(name, _)| name == wire::HOPS);
     count.map_or(0, |(_, count)| count.parse().unwrap_or(u8::MAX))
 }
 
 impl Link {
     pub(super) fn received(&mut self, publish: &Publish, now: Instant) {
         self.owed.received(publish.pkid);
-        let receipt = Receipt { epoch: self.epoch, pkid: publish.pkid };
+        let receipt = Receipt {
+            epoch: self.epoch,
+            pkid: publish.pkid,
+        };
         let topic = str::from_utf8(&publish.topic).unwrap_or_default();
         match self.subscriptions.kind(topic) {
             Kind::Command => self.command(topic, publish, receipt, now),
             Kind::Control => {
                 self.owed.ready(receipt.pkid);
-                let correlation = publish.properties.as_ref().and_then(|p| p.correlation_data.as_deref()).map(<[u8]>::to_vec);
-                if publish.retain || !self.intake.control(topic.to_owned(), Bytes::copy_from_slice(&publish.payload), correlation) {
-                    warn!(topic, "dropped an operator's request: it was retained, too long, or one too many");
+                let correlation = publish
+                    .properties
+                    .as_ref()
+                    .and_then(|p| p.correlation_data.as_deref())
+                    .map(<[u8]>::to_vec);
+                if publish.retain
+                    || !self.intake.control(
+                        topic.to_owned(),
+                        Bytes::copy_from_slice(&publish.payload),
+                        correlation,
+                    )
+                {
+                    warn!(
+                        topic,
+                        "dropped an operator's request: it was retained, too long, or one too many"
+                    );
                 }
             }
             Kind::State => {
                 self.owed.ready(receipt.pkid);
                 // Copied: a slice would keep the whole read buffer alive while it waits.
-                if self.intake.state(topic.to_owned(), Bytes::copy_from_slice(&publish.payload), publish.retain) {
+                if self.intake.state(
+                    topic.to_owned(),
+                    Bytes::copy_from_slice(&publish.payload),
+                    publish.retain,
+                ) {
                     self.tally().state_heard();
                 } else {
                     self.tally().state_dropped();
@@ -59,7 +82,10 @@ impl Link {
     fn command(&mut self, topic: &str, publish: &Publish, receipt: Receipt, now: Instant) {
         if publish.retain {
             self.tally().dropped_retained();
-            warn!(topic, "dropped a retained command: publish commands without the retain flag");
+            warn!(
+                topic,
+                "dropped a retained command: publish commands without the retain flag"
+            );
             self.owed.ready(receipt.pkid);
             return;
         }
@@ -71,16 +97,30 @@ impl Link {
             response_topic: properties.and_then(|p| p.response_topic.as_deref()),
             correlation: properties.and_then(|p| p.correlation_data.as_deref()),
             hops: properties.map_or(0, hops),
-            expiry: properties.and_then(|p| p.message_expiry_interval).map(|s| Duration::from_secs(s.into())),
+            expiry: properties
+                .and_then(|p| p.message_expiry_interval)
+                .map(|s| Duration::from_secs(s.into())),
             heard_at: now,
             wall_clock: Some(SystemTime::now()),
             turn: self.turn,
         };
         match wire::decode(&letter, &self.rules) {
             Ok(command) => {
-                let again = publish.dup || ((self.session_present || self.epoch > 1) && now.saturating_duration_since(self.began) < MAYBE_AGAIN);
+                let again = publish.dup
+                    || ((self.session_present || self.epoch > 1)
+                        && now.saturating_duration_since(self.began) < MAYBE_AGAIN);
                 let payload = Bytes::copy_from_slice(&publish.payload);
-                self.admit(Box::new(Heard { command, receipt, redelivered: again, epoch: self.epoch, topic: topic.to_owned(), payload }), now);
+                self.admit(
+                    Box::new(Heard {
+                        command,
+                        receipt,
+                        redelivered: again,
+                        epoch: self.epoch,
+                        topic: topic.to_owned(),
+                        payload,
+                    }),
+                    now,
+                );
             }
             Err(rejected) => {
                 self.tally().malformed();
@@ -93,7 +133,9 @@ impl Link {
     }
 
     fn admit(&mut self, heard: Box<Heard>, now: Instant) {
-        let Err((turned, heard)) = self.intake.command(heard) else { return self.tally().heard() };
+        let Err((turned, heard)) = self.intake.command(heard) else {
+            return self.tally().heard();
+        };
         let refusal = match turned {
             Turned::Busy { retry_after } => {
                 self.tally().busy();
@@ -103,8 +145,15 @@ impl Link {
             Turned::Closed if heard.receipt.pkid != 0 => return,
             Turned::Closed => Refusal::Stopping,
         };
-        let Heard { command, receipt, .. } = *heard;
-        self.turn_away(Reply::refused(command.id, command.text, &refusal), command.reply_to, receipt, now);
+        let Heard {
+            command, receipt, ..
+        } = *heard;
+        self.turn_away(
+            Reply::refused(command.id, command.text, &refusal),
+            command.reply_to,
+            receipt,
+            now,
+        );
     }
 
     /// Answers a command that goes no further. It is acknowledged once the broker has the answer: until then it is not lost.
@@ -118,7 +167,8 @@ impl Link {
         // Without an acknowledgement nothing holds the broker back, and memory is small.
         if self.turned_away.len() > MOST_TURNED_AWAY {
             let dropped = self.turned_away.pop_back();
-            self.owed.settle(dropped.as_ref().map(|(.., receipt)| receipt));
+            self.owed
+                .settle(dropped.as_ref().map(|(.., receipt)| receipt));
             // Not a warning: in the flood that makes this happen there would be one for each command.
             self.tally().reply_lost();
             debug!("a reply is lost: too many messages wait for the broker");
@@ -128,7 +178,10 @@ impl Link {
     /// Hands these answers to the outbox, as far as it has room.
     pub(super) fn answer_turned_away(&mut self, now: Instant) {
         while let Some((reply, to, receipt)) = self.turned_away.pop_front() {
-            if let Err(receipt) = self.outbox.turn_away(&reply, &to, now + REPLY_WAITS, receipt) {
+            if let Err(receipt) = self
+                .outbox
+                .turn_away(&reply, &to, now + REPLY_WAITS, receipt)
+            {
                 return self.turned_away.push_front((reply, to, receipt));
             }
         }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rumqttc::Outgoing as Sent;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnAck, Packet, PubAck, PubAckReason, Publish, PublishProperties};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, Packet, PubAck, PubAckReason, Publish, PublishProperties,
+};
 use rumqttc::v5::{AsyncClient, Event};
 use tracing::{debug, warn};
 
@@ -79,7 +81,13 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(client: AsyncClient, rules: Rules, subscriptions: Subscriptions, outbox: Outbox, intake: Arc<Intake>) -> Self {
+    pub(super) fn new(
+        client: AsyncClient,
+        rules: Rules,
+        subscriptions: Subscriptions,
+        outbox: Outbox,
+        intake: Arc<Intake>,
+    ) -> Self {
         let now = now();
         Self {
             client,
@@ -113,13 +121,24 @@ impl Link {
 
     /// When the loop should turn again, events or not.
     pub(super) fn next_look(&self, now: Instant, patience: Duration) -> Instant {
-        let silent = self.waits_since().map(|since| since + patience).filter(|at| *at > now);
-        self.outbox.shared.next_look().into_iter().chain(silent).chain([now + TICK]).min().unwrap_or(now)
+        let silent = self
+            .waits_since()
+            .map(|since| since + patience)
+            .filter(|at| *at > now);
+        self.outbox
+            .shared
+            .next_look()
+            .into_iter()
+            .chain(silent)
+            .chain([now + TICK])
+            .min()
+            .unwrap_or(now)
     }
 
     /// True where the broker has said nothing for `patience`, or has left the subscriptions unanswered for as long.
     pub(super) fn is_silent(&self, now: Instant, patience: Duration) -> bool {
-        self.waits_since().is_some_and(|since| now.saturating_duration_since(since) >= patience)
+        self.waits_since()
+            .is_some_and(|since| now.saturating_duration_since(since) >= patience)
     }
 
     fn waits_since(&self) -> Option<Instant> {
@@ -132,13 +151,21 @@ impl Link {
 
     /// True where nothing is left to do: all is said, or the grace is over, or there is no broker and nothing to say.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        let Some(until) = self.outbox.shared.closing() else { return false };
-        self.phase == Phase::Gone || until <= now || (self.phase == Phase::Down && self.outbox.shared.is_drained())
+        let Some(until) = self.outbox.shared.closing() else {
+            return false;
+        };
+        self.phase == Phase::Gone
+            || until <= now
+            || (self.phase == Phase::Down && self.outbox.shared.is_drained())
     }
 
     /// How long the connection stood at `now`, where it did.
     pub(super) fn stood(&self, now: Instant) -> Duration {
-        if self.phase == Phase::Down { Duration::ZERO } else { now.saturating_duration_since(self.began) }
+        if self.phase == Phase::Down {
+            Duration::ZERO
+        } else {
+            now.saturating_duration_since(self.began)
+        }
     }
 
     /// Takes in one event.
@@ -211,7 +238,9 @@ impl Link {
             debug!(why, "still no broker");
         } else {
             self.told_down = true;
-            self.intake.link(Incoming::Down { why: why.to_owned() });
+            self.intake.link(Incoming::Down {
+                why: why.to_owned(),
+            });
         }
     }
 
@@ -222,8 +251,14 @@ impl Link {
     fn connected(&mut self, answer: &ConnAck, now: Instant) {
         let properties = answer.properties.as_ref();
         // Packets the broker takes at once; the protocol forbids 0.
-        let window = properties.and_then(|p| p.receive_max).map_or(WINDOW, |max| max.saturating_sub(1).clamp(1, WINDOW));
-        self.largest = properties.and_then(|p| p.max_packet_size).and_then(|size| usize::try_from(size).ok()).unwrap_or(LARGEST).min(LARGEST);
+        let window = properties
+            .and_then(|p| p.receive_max)
+            .map_or(WINDOW, |max| max.saturating_sub(1).clamp(1, WINDOW));
+        self.largest = properties
+            .and_then(|p| p.max_packet_size)
+            .and_then(|size| usize::try_from(size).ok())
+            .unwrap_or(LARGEST)
+            .min(LARGEST);
         self.flight = Flight::new(usize::from(window));
         self.epoch += 1;
         self.began = now;
@@ -237,15 +272,31 @@ impl Link {
         self.told_down = false;
         self.say_status("online");
         self.outbox.shared.set_up(true);
-        self.intake.link(Incoming::Up { session_present: self.session_present });
+        self.intake.link(Incoming::Up {
+            session_present: self.session_present,
+        });
     }
 
     /// `online` or `offline`. It belongs to this connection alone, so nobody waits for it and it is not sent again.
     fn say_status(&mut self, status: &'static str) {
         let topic = format!("{}/status", self.rules.prefix);
         let payload = Bytes::from_static(status.as_bytes());
-        let message = Outgoing { topic, payload, correlation: None, retain: true, subject: None, deadline: None, repeatable: false, hops: 0 };
-        let parcel = Parcel { message, left: false, waits: None, receipt: None };
+        let message = Outgoing {
+            topic,
+            payload,
+            correlation: None,
+            retain: true,
+            subject: None,
+            deadline: None,
+            repeatable: false,
+            hops: 0,
+        };
+        let parcel = Parcel {
+            message,
+            left: false,
+            waits: None,
+            receipt: None,
+        };
         // The client's queue is empty at both moments this is said; were it not, the last will would say it.
         let _ = self.hand(parcel, now());
     }
@@ -261,7 +312,11 @@ impl Link {
             return;
         }
         while let Some(pkid) = self.owed.next() {
-            let publish = Publish { pkid, qos: QoS::AtLeastOnce, ..Publish::default() };
+            let publish = Publish {
+                pkid,
+                qos: QoS::AtLeastOnce,
+                ..Publish::default()
+            };
             if self.client.try_ack(&publish).is_err() {
                 return;
             }
@@ -271,7 +326,9 @@ impl Link {
 
     fn send(&mut self, now: Instant) {
         while self.flight.has_room() {
-            let Some(parcel) = self.outbox.shared.next(now) else { return };
+            let Some(parcel) = self.outbox.shared.next(now) else {
+                return;
+            };
             if let Some(parcel) = self.hand(parcel, now) {
                 self.outbox.shared.put_back([parcel].into_iter());
                 return;
@@ -282,22 +339,42 @@ impl Link {
     /// Hands one message to the client; gives it back where the client's queue is full.
     fn hand(&mut self, parcel: Parcel, now: Instant) -> Option<Parcel> {
         let message = &parcel.message;
-        let size = HEADER + message.topic.len() + message.payload.len() + message.correlation.as_ref().map_or(0, Vec::len);
+        let size = HEADER
+            + message.topic.len()
+            + message.payload.len()
+            + message.correlation.as_ref().map_or(0, Vec::len);
         if size > self.largest {
             // Sent all the same it would end the connection, again and again.
-            let why = format!("it has about {size} bytes, more than the broker's {}", self.largest);
+            let why = format!(
+                "it has about {size} bytes, more than the broker's {}",
+                self.largest
+            );
             self.owed.settle(parcel.receipt.as_ref());
             parcel.resolve(Err(Undelivered::Refused { why }));
             return None;
         }
         let properties = PublishProperties {
-            message_expiry_interval: message.deadline.map(|deadline| whole_seconds(deadline.saturating_duration_since(now))),
-            user_properties: (message.hops > 0).then(|| (wire::HOPS.to_owned(), message.hops.to_string())).into_iter().collect(),
-            correlation_data: message.correlation.as_ref().map(|data| Bytes::copy_from_slice(data)),
+            message_expiry_interval: message
+                .deadline
+                .map(|deadline| whole_seconds(deadline.saturating_duration_since(now))),
+            user_properties: (message.hops > 0)
+                .then(|| (wire::HOPS.to_owned(), message.hops.to_string()))
+                .into_iter()
+                .collect(),
+            correlation_data: message
+                .correlation
+                .as_ref()
+                .map(|data| Bytes::copy_from_slice(data)),
             ..PublishProperties::default()
         };
         let payload = message.payload.clone();
-        match self.client.try_publish_with_properties(message.topic.as_str(), QoS::AtLeastOnce, message.retain, payload, properties) {
+        match self.client.try_publish_with_properties(
+            message.topic.as_str(),
+            QoS::AtLeastOnce,
+            message.retain,
+            payload,
+            properties,
+        ) {
             Ok(()) => {
                 self.flight.handed(parcel);
                 None
@@ -308,7 +385,8 @@ impl Link {
 
     /// Says goodbye, step by step, once everything else is said.
     fn part(&mut self) {
-        let drained = self.flight.is_empty() && self.owed.next().is_none() && self.outbox.shared.is_drained();
+        let drained =
+            self.flight.is_empty() && self.owed.next().is_none() && self.outbox.shared.is_drained();
         if !drained || self.outbox.shared.closing().is_none() {
             return;
         }
@@ -323,13 +401,21 @@ impl Link {
     }
 
     fn delivered(&mut self, answer: &PubAck) {
-        let Some(parcel) = self.flight.arrived(answer.pkid) else { return };
+        let Some(parcel) = self.flight.arrived(answer.pkid) else {
+            return;
+        };
         self.owed.settle(parcel.receipt.as_ref());
-        if matches!(answer.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
+        if matches!(
+            answer.reason,
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers
+        ) {
             parcel.resolve(Ok(()));
         } else {
             let why = format!("{:?}", answer.reason);
-            warn!(topic = parcel.message.topic, why, "the broker refuses a message: allow it in the broker's access list");
+            warn!(
+                topic = parcel.message.topic,
+                why, "the broker refuses a message: allow it in the broker's access list"
+            );
             parcel.resolve(Err(Undelivered::Refused { why }));
         }
     }
@@ -339,7 +425,11 @@ impl Link {
 fn newest(parcels: Vec<Parcel>) -> Vec<Parcel> {
     let (mut kept, mut decided) = (Vec::with_capacity(parcels.len()), HashSet::new());
     for parcel in parcels.into_iter().rev() {
-        let newer = parcel.message.subject.clone().is_some_and(|subject| !decided.insert(subject));
+        let newer = parcel
+            .message
+            .subject
+            .clone()
+            .is_some_and(|subject| !decided.insert(subject));
         if newer && parcel.left {
             parcel.resolve(Err(Undelivered::Superseded));
         } else {
@@ -353,7 +443,11 @@ fn newest(parcels: Vec<Parcel>) -> Vec<Parcel> {
 impl Drop for Link {
     fn drop(&mut self) {
         for (parcel, left) in self.flight.broken() {
-            parcel.resolve(Err(if left { Undelivered::Uncertain } else { Undelivered::Closed }));
+            parcel.resolve(Err(if left {
+                Undelivered::Uncertain
+            } else {
+                Undelivered::Closed
+            }));
         }
         self.outbox.shared.end();
         self.intake.end();

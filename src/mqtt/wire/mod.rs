@@ -98,16 +98,30 @@ pub fn decode(letter: &Letter<'_>, rules: &Rules) -> Result<Command, Box<Rejecte
     let mut said = Said::default();
     let read = said.read(letter.payload);
     let (topic, allowed) = rules.reply_topic(letter, source.unwrap_or_default());
-    let reply_to = ReplyTo { topic, correlation: letter.correlation.map(<[u8]>::to_vec) };
-    let named = source.map(drop).ok_or_else(|| format!("the topic names no source of at most {LONGEST_SOURCE} bytes"));
+    let reply_to = ReplyTo {
+        topic,
+        correlation: letter.correlation.map(<[u8]>::to_vec),
+    };
+    let named = source
+        .map(drop)
+        .ok_or_else(|| format!("the topic names no source of at most {LONGEST_SOURCE} bytes"));
     let id_given = said.id.is_some();
     let id = said.id.take().unwrap_or_else(made_up_id);
     let straight = (letter.hops < MOST_HOPS)
         .then_some(())
         .ok_or_else(|| format!("it has gone through sayso {} times: the command topic of a device leads back to a command topic", letter.hops));
     if let Err(why) = read.and(named).and(allowed).and(straight) {
-        let text = if said.text.is_empty() { beginning(letter.payload) } else { said.text };
-        return Err(Box::new(Rejected { refusal: Refusal::Malformed { why }, reply_to, id, text }));
+        let text = if said.text.is_empty() {
+            beginning(letter.payload)
+        } else {
+            said.text
+        };
+        return Err(Box::new(Rejected {
+            refusal: Refusal::Malformed { why },
+            reply_to,
+            id,
+            text,
+        }));
     }
     Ok(Command {
         id,
@@ -134,29 +148,50 @@ pub fn encode(reply: &Reply) -> Vec<u8> {
 
 /// Where the pieces of an answer go that is to be told to `to`, and what they are there.
 pub fn encode_piece(piece: &Piece, to: &ReplyTo) -> (String, Vec<u8>) {
-    (format!("{}/stream", to.topic), serde_json::to_vec(piece).unwrap_or_default())
+    (
+        format!("{}/stream", to.topic),
+        serde_json::to_vec(piece).unwrap_or_default(),
+    )
 }
 
 impl Rules {
     /// The level after `<prefix>/command/`.
     fn source<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        let source = topic.strip_prefix(self.prefix.as_str())?.strip_prefix("/command/")?;
-        (1..=LONGEST_SOURCE).contains(&source.len()).then_some(source).filter(|s| !s.contains('/'))
+        let source = topic
+            .strip_prefix(self.prefix.as_str())?
+            .strip_prefix("/command/")?;
+        (1..=LONGEST_SOURCE)
+            .contains(&source.len())
+            .then_some(source)
+            .filter(|s| !s.contains('/'))
     }
 
     /// Where the reply goes, and whether that is where it was asked for.
     fn reply_topic(&self, letter: &Letter<'_>, source: &str) -> (String, Result<(), String>) {
         let own = format!("{}/reply/{source}", self.prefix);
-        let Some(asked) = letter.response_topic else { return (own, Ok(())) };
+        let Some(asked) = letter.response_topic else {
+            return (own, Ok(()));
+        };
         // What is said to another source is not for this one to say.
-        let is_own = asked.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        let known = is_own || self.reply_prefixes.iter().any(|p| !p.is_empty() && asked.starts_with(p.as_str()));
+        let is_own = asked
+            .strip_prefix(own.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let known = is_own
+            || self
+                .reply_prefixes
+                .iter()
+                .any(|p| !p.is_empty() && asked.starts_with(p.as_str()));
         let is_command = Filter::new(command_filter(&self.prefix)).is_ok_and(|f| f.matches(asked));
         if known && !is_command && Topic::new(asked).is_ok() {
             return (asked.to_owned(), Ok(()));
         }
         let shown: String = asked.chars().take(80).collect();
-        (own.clone(), Err(format!("reply topic `{shown}` is not allowed: use `{own}` or one below it, or add its beginning to `mqtt.reply_prefixes`")))
+        (
+            own.clone(),
+            Err(format!(
+                "reply topic `{shown}` is not allowed: use `{own}` or one below it, or add its beginning to `mqtt.reply_prefixes`"
+            )),
+        )
     }
 }
 
@@ -164,10 +199,16 @@ impl Rules {
 /// of what is left since it was spoken, where clocks can be compared.
 fn good_for(said: &Said, letter: &Letter<'_>, default: Duration) -> Duration {
     let ttl = said.ttl.unwrap_or(default).min(LONGEST_TTL);
-    let clock = letter.wall_clock.filter(|clock| timestamp::is_believable(*clock));
+    let clock = letter
+        .wall_clock
+        .filter(|clock| timestamp::is_believable(*clock));
     // A moment in the future is a clock that is fast: the command is taken as said now.
-    let age = clock.zip(said.ts).and_then(|(now, ts)| now.duration_since(ts).ok()).unwrap_or_default();
-    ttl.saturating_sub(age).min(letter.expiry.unwrap_or(Duration::MAX))
+    let age = clock
+        .zip(said.ts)
+        .and_then(|(now, ts)| now.duration_since(ts).ok())
+        .unwrap_or_default();
+    ttl.saturating_sub(age)
+        .min(letter.expiry.unwrap_or(Duration::MAX))
 }
 
 fn made_up_id() -> String {
@@ -176,7 +217,10 @@ fn made_up_id() -> String {
 
 fn beginning(payload: &[u8]) -> String {
     let head = payload.get(..HANDED_BACK * 4).unwrap_or(payload);
-    String::from_utf8_lossy(head).chars().take(HANDED_BACK).collect()
+    String::from_utf8_lossy(head)
+        .chars()
+        .take(HANDED_BACK)
+        .collect()
 }
 
 #[cfg(test)]

@@ -30,7 +30,10 @@ impl Said {
     /// Reads a payload. After an error, what could be read is there all the same, so that the reply can name it.
     pub(super) fn read(&mut self, payload: &[u8]) -> Result<(), String> {
         if payload.len() > LARGEST {
-            return Err(format!("it has {} bytes, at most {LARGEST} are taken", payload.len()));
+            return Err(format!(
+                "it has {} bytes, at most {LARGEST} are taken",
+                payload.len()
+            ));
         }
         let text = str::from_utf8(payload).map_err(|_| "it is not UTF-8".to_owned())?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -39,20 +42,31 @@ impl Said {
         } else {
             text.clone_into(&mut self.text);
         }
-        if self.text.trim().is_empty() { Err("there is no text in it".to_owned()) } else { Ok(()) }
+        if self.text.trim().is_empty() {
+            Err("there is no text in it".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     fn read_object(&mut self, json: &str) -> Result<(), String> {
-        let Entries(entries) = serde_json::from_str(json).map_err(|error| format!("it begins like JSON and is none: {error}"))?;
+        let Entries(entries) = serde_json::from_str(json)
+            .map_err(|error| format!("it begins like JSON and is none: {error}"))?;
         let mut fault = None;
         for (i, (key, value)) in entries.iter().enumerate() {
             let twice = entries.iter().take(i).any(|(earlier, _)| earlier == key);
-            let taken = if twice { Err(format!("`{}` is there twice", shown(key))) } else { self.take(key, value) };
+            let taken = if twice {
+                Err(format!("`{}` is there twice", shown(key)))
+            } else {
+                self.take(key, value)
+            };
             fault = fault.or(taken.err());
         }
         match fault {
             Some(why) => Err(why),
-            None if !entries.iter().any(|(key, _)| key == "text") => Err("`text` is missing".to_owned()),
+            None if !entries.iter().any(|(key, _)| key == "text") => {
+                Err("`text` is missing".to_owned())
+            }
             None => Ok(()),
         }
     }
@@ -61,7 +75,12 @@ impl Said {
         let wrong = |wanted: &str| Err(format!("`{key}` is {}, wanted {wanted}", found(value)));
         match (key, value) {
             ("text", Json::String(text)) => text.clone_into(&mut self.text),
-            ("id", Json::String(id)) if (1..=LONGEST_ID).contains(&id.chars().count()) && !id.contains(char::is_control) => self.id = Some(id.clone()),
+            ("id", Json::String(id))
+                if (1..=LONGEST_ID).contains(&id.chars().count())
+                    && !id.contains(char::is_control) =>
+            {
+                self.id = Some(id.clone())
+            }
             ("id", _) => return wrong("a text of 1 to 128 characters"),
             ("area", Json::String(area)) => self.area = spoken(area),
             ("language", Json::String(language)) => self.language = spoken(language),
@@ -79,7 +98,12 @@ impl Said {
             ("stream", Json::Bool(stream)) => self.stream = Some(*stream),
             ("dry_run" | "stream", _) => return wrong("true or false"),
             ("text" | "area" | "language", _) => return wrong("a text"),
-            _ => return Err(format!("`{}` is unknown, wanted text, id, area, language, ttl, ts, dry_run or stream", shown(key))),
+            _ => {
+                return Err(format!(
+                    "`{}` is unknown, wanted text, id, area, language, ttl, ts, dry_run or stream",
+                    shown(key)
+                ));
+            }
         }
         Ok(())
     }
@@ -91,7 +115,10 @@ fn spoken(text: &str) -> Option<String> {
 }
 
 fn moment(value: &Json) -> Option<SystemTime> {
-    value.as_str().map_or_else(|| timestamp::from_unix(value.as_f64()?), timestamp::from_rfc3339)
+    value.as_str().map_or_else(
+        || timestamp::from_unix(value.as_f64()?),
+        timestamp::from_rfc3339,
+    )
 }
 
 /// A duration such as `500ms`, `10s`, `2m` or `1h`, from 1 ms to 1 h.
@@ -106,7 +133,9 @@ fn span(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let span = Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(unit)?);
-    (Duration::from_millis(1)..=LONGEST_TTL).contains(&span).then_some(span)
+    (Duration::from_millis(1)..=LONGEST_TTL)
+        .contains(&span)
+        .then_some(span)
 }
 
 fn found(value: &Json) -> String {

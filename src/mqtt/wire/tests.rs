@@ -8,7 +8,11 @@ use super::*;
 use crate::command::reply::Outcome;
 
 fn rules() -> Rules {
-    Rules { prefix: "sayso".to_owned(), reply_prefixes: vec!["clients/".to_owned()], ttl: Duration::from_mins(1) }
+    Rules {
+        prefix: "sayso".to_owned(),
+        reply_prefixes: vec!["clients/".to_owned()],
+        ttl: Duration::from_mins(1),
+    }
 }
 
 fn now() -> Instant {
@@ -16,7 +20,17 @@ fn now() -> Instant {
 }
 
 fn letter(payload: &[u8]) -> Letter<'_> {
-    Letter { topic: "sayso/command/hall", payload, response_topic: None, correlation: None, expiry: None, hops: 0, heard_at: now(), wall_clock: None, turn: 7 }
+    Letter {
+        topic: "sayso/command/hall",
+        payload,
+        response_topic: None,
+        correlation: None,
+        expiry: None,
+        hops: 0,
+        heard_at: now(),
+        wall_clock: None,
+        turn: 7,
+    }
 }
 
 fn good(payload: &str) -> Command {
@@ -37,18 +51,35 @@ fn ttl_of(command: &Command) -> Duration {
 #[test]
 fn plain_text_is_a_command() {
     let command = good("turn on the lamp");
-    assert_eq!((command.text.as_str(), command.source.as_str(), command.turn), ("turn on the lamp", "hall", 7));
-    assert_eq!(command.reply_to, ReplyTo { topic: "sayso/reply/hall".to_owned(), correlation: None });
+    assert_eq!(
+        (command.text.as_str(), command.source.as_str(), command.turn),
+        ("turn on the lamp", "hall", 7)
+    );
+    assert_eq!(
+        command.reply_to,
+        ReplyTo {
+            topic: "sayso/reply/hall".to_owned(),
+            correlation: None
+        }
+    );
     assert!(!command.id_given && !command.dry_run && command.id.len() == 8);
     assert_eq!(ttl_of(&command), Duration::from_mins(1));
 }
 
 #[test]
 fn an_object_says_more() {
-    let command = good(r#" {"text":"lamp on","id":"42","area":"Kitchen","language":"en","ttl":"10s","dry_run":true,"stream":false}"#);
+    let command = good(
+        r#" {"text":"lamp on","id":"42","area":"Kitchen","language":"en","ttl":"10s","dry_run":true,"stream":false}"#,
+    );
     assert_eq!((command.id.as_str(), command.id_given), ("42", true));
-    assert_eq!((command.area.as_deref(), command.language.as_deref()), (Some("Kitchen"), Some("en")));
-    assert_eq!((command.dry_run, command.stream, ttl_of(&command)), (true, Some(false), Duration::from_secs(10)));
+    assert_eq!(
+        (command.area.as_deref(), command.language.as_deref()),
+        (Some("Kitchen"), Some("en"))
+    );
+    assert_eq!(
+        (command.dry_run, command.stream, ttl_of(&command)),
+        (true, Some(false), Duration::from_secs(10))
+    );
 }
 
 #[test]
@@ -62,31 +93,55 @@ fn what_is_no_command_is_told_why() {
         (br#"{"text":"a","tex":"b"}"#, "`tex` is unknown"),
         (br#"{"text":"a","text":"b"}"#, "`text` is there twice"),
         (br#"{"text":5}"#, "`text` is the number 5, wanted a text"),
-        (br#"{"text":"a","ttl":10}"#, "`ttl` is the number 10, wanted a text such as"),
+        (
+            br#"{"text":"a","ttl":10}"#,
+            "`ttl` is the number 10, wanted a text such as",
+        ),
         (br#"{"text":"a","ttl":"10"}"#, "`ttl` is \"10\""),
         (br#"{"text":"a","ttl":"0s"}"#, "1ms to 1h"),
         (br#"{"text":"a","ttl":"2h"}"#, "1ms to 1h"),
-        (br#"{"text":"a","ttl":"99999999999999999999m"}"#, "1ms to 1h"),
+        (
+            br#"{"text":"a","ttl":"99999999999999999999m"}"#,
+            "1ms to 1h",
+        ),
         (br#"{"text":"a","ts":"yesterday"}"#, "RFC 3339"),
         (br#"{"text":"a","ts":true}"#, "`ts` is true"),
-        (br#"{"text":"a","dry_run":"yes"}"#, "`dry_run` is \"yes\", wanted true or false"),
+        (
+            br#"{"text":"a","dry_run":"yes"}"#,
+            "`dry_run` is \"yes\", wanted true or false",
+        ),
         (br#"{"text":"a","id":""}"#, "1 to 128 characters"),
         (br#"{"text":"a","area":[]}"#, "`area` is a list"),
         (br#"{"text":"a"} and more"#, "none: trailing"),
         (br#"{"text":"#, "begins like JSON"),
     ] {
         let told = why(payload);
-        assert!(told.contains(part), "{:?}: {told}", String::from_utf8_lossy(payload));
+        assert!(
+            told.contains(part),
+            "{:?}: {told}",
+            String::from_utf8_lossy(payload)
+        );
     }
     assert!(why(&vec![b'a'; LARGEST + 1]).contains("16385 bytes"));
-    let deep = format!(r#"{{"text":"a","x":{}{}}}"#, "[".repeat(500), "]".repeat(500));
+    let deep = format!(
+        r#"{{"text":"a","x":{}{}}}"#,
+        "[".repeat(500),
+        "]".repeat(500)
+    );
     assert!(why(deep.as_bytes()).contains("recursion limit"));
 }
 
 #[test]
 fn a_rejected_letter_keeps_its_id_and_text() {
-    let rejected = decode(&letter(br#"{"ttl":1,"id":"42","text":"lamp on"}"#), &rules()).unwrap_err();
-    assert_eq!((rejected.id.as_str(), rejected.text.as_str()), ("42", "lamp on"));
+    let rejected = decode(
+        &letter(br#"{"ttl":1,"id":"42","text":"lamp on"}"#),
+        &rules(),
+    )
+    .unwrap_err();
+    assert_eq!(
+        (rejected.id.as_str(), rejected.text.as_str()),
+        ("42", "lamp on")
+    );
     assert_eq!(rejected.reply_to.topic, "sayso/reply/hall");
 }
 
@@ -100,40 +155,112 @@ fn an_id_of_128_characters_is_the_longest() {
 #[test]
 fn the_reply_goes_only_where_it_may() {
     let asking = |topic: &'static str| {
-        let letter = Letter { response_topic: Some(topic), correlation: Some(b"c1"), ..letter(b"lamp on") };
+        let letter = Letter {
+            response_topic: Some(topic),
+            correlation: Some(b"c1"),
+            ..letter(b"lamp on")
+        };
         decode(&letter, &rules())
     };
-    for topic in ["sayso/reply/hall", "sayso/reply/hall/7", "clients/app/answers"] {
-        assert_eq!(asking(topic).unwrap().reply_to, ReplyTo { topic: topic.to_owned(), correlation: Some(b"c1".to_vec()) });
+    for topic in [
+        "sayso/reply/hall",
+        "sayso/reply/hall/7",
+        "clients/app/answers",
+    ] {
+        assert_eq!(
+            asking(topic).unwrap().reply_to,
+            ReplyTo {
+                topic: topic.to_owned(),
+                correlation: Some(b"c1".to_vec())
+            }
+        );
     }
-    for topic in ["zigbee2mqtt/lock/set", "sayso/command/hall", "clients/+", "clients/#", "", "sayso/replyx", "sayso/reply/hallway", "sayso/reply/elsewhere"] {
+    for topic in [
+        "zigbee2mqtt/lock/set",
+        "sayso/command/hall",
+        "clients/+",
+        "clients/#",
+        "",
+        "sayso/replyx",
+        "sayso/reply/hallway",
+        "sayso/reply/elsewhere",
+    ] {
         let rejected = asking(topic).unwrap_err();
-        assert_eq!(rejected.reply_to, ReplyTo { topic: "sayso/reply/hall".to_owned(), correlation: Some(b"c1".to_vec()) });
-        assert!(rejected.refusal.to_string().contains("mqtt.reply_prefixes"), "{topic}: {}", rejected.refusal);
+        assert_eq!(
+            rejected.reply_to,
+            ReplyTo {
+                topic: "sayso/reply/hall".to_owned(),
+                correlation: Some(b"c1".to_vec())
+            }
+        );
+        assert!(
+            rejected.refusal.to_string().contains("mqtt.reply_prefixes"),
+            "{topic}: {}",
+            rejected.refusal
+        );
     }
 }
 
 #[test]
 fn a_reply_topic_that_is_a_command_topic_is_refused_even_where_its_prefix_is_allowed() {
-    let rules = Rules { reply_prefixes: vec!["sayso/".to_owned()], ..rules() };
-    let letter = Letter { response_topic: Some("sayso/command/hall"), ..letter(b"lamp on") };
+    let rules = Rules {
+        reply_prefixes: vec!["sayso/".to_owned()],
+        ..rules()
+    };
+    let letter = Letter {
+        response_topic: Some("sayso/command/hall"),
+        ..letter(b"lamp on")
+    };
     assert!(decode(&letter, &rules).is_err());
 }
 
 #[test]
 fn the_source_is_one_short_topic_level() {
-    for topic in ["sayso/command/", "sayso/command/a/b", "other/command/a", "sayso/command"] {
-        assert!(decode(&Letter { topic, ..letter(b"lamp on") }, &rules()).is_err(), "{topic}");
+    for topic in [
+        "sayso/command/",
+        "sayso/command/a/b",
+        "other/command/a",
+        "sayso/command",
+    ] {
+        assert!(
+            decode(
+                &Letter {
+                    topic,
+                    ..letter(b"lamp on")
+                },
+                &rules()
+            )
+            .is_err(),
+            "{topic}"
+        );
     }
     let long = format!("sayso/command/{}", "x".repeat(LONGEST_SOURCE + 1));
-    assert!(decode(&Letter { topic: &long, ..letter(b"lamp on") }, &rules()).is_err());
+    assert!(
+        decode(
+            &Letter {
+                topic: &long,
+                ..letter(b"lamp on")
+            },
+            &rules()
+        )
+        .is_err()
+    );
 }
 
 #[test]
 fn message_expiry_shortens_the_deadline() {
-    let with = |seconds| Letter { expiry: Some(Duration::from_secs(seconds)), ..letter(b"lamp on") };
-    assert_eq!(ttl_of(&decode(&with(5), &rules()).unwrap()), Duration::from_secs(5));
-    assert_eq!(ttl_of(&decode(&with(500), &rules()).unwrap()), Duration::from_mins(1));
+    let with = |seconds| Letter {
+        expiry: Some(Duration::from_secs(seconds)),
+        ..letter(b"lamp on")
+    };
+    assert_eq!(
+        ttl_of(&decode(&with(5), &rules()).unwrap()),
+        Duration::from_secs(5)
+    );
+    assert_eq!(
+        ttl_of(&decode(&with(500), &rules()).unwrap()),
+        Duration::from_mins(1)
+    );
 }
 
 #[test]
@@ -141,14 +268,35 @@ fn the_moment_of_speaking_counts_only_where_the_clock_is_believable() {
     let clock = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
     let spoken = |ts: &str, wall_clock| {
         let payload = format!(r#"{{"text":"lamp on","ts":{ts},"ttl":"30s"}}"#);
-        ttl_of(&decode(&Letter { wall_clock, ..letter(payload.as_bytes()) }, &rules()).unwrap()).as_secs()
+        ttl_of(
+            &decode(
+                &Letter {
+                    wall_clock,
+                    ..letter(payload.as_bytes())
+                },
+                &rules(),
+            )
+            .unwrap(),
+        )
+        .as_secs()
     };
     assert_eq!(spoken("1795457100", clock(1_795_457_110)), 20);
     assert_eq!(spoken("1795457100000", clock(1_795_457_110)), 20);
-    assert_eq!(spoken(r#""2026-11-23T18:05:00Z""#, clock(1_795_457_110)), 20);
+    assert_eq!(
+        spoken(r#""2026-11-23T18:05:00Z""#, clock(1_795_457_110)),
+        20
+    );
     assert_eq!(spoken("1795457100", clock(1_795_459_000)), 0, "long over");
-    assert_eq!(spoken("1795457100", clock(1_795_457_000)), 30, "the speaker's clock is fast");
-    assert_eq!(spoken("100", clock(1_000)), 30, "the own clock was never set");
+    assert_eq!(
+        spoken("1795457100", clock(1_795_457_000)),
+        30,
+        "the speaker's clock is fast"
+    );
+    assert_eq!(
+        spoken("100", clock(1_000)),
+        30,
+        "the own clock was never set"
+    );
     assert_eq!(spoken("1795457100", None), 30);
 }
 
@@ -165,7 +313,10 @@ fn a_reply_is_one_json_object() {
         why: Some("busy".to_owned()),
         retry_after: Some(2.0),
     };
-    assert_eq!(serde_json::from_slice::<Reply>(&encode(&reply)).unwrap(), reply);
+    assert_eq!(
+        serde_json::from_slice::<Reply>(&encode(&reply)).unwrap(),
+        reply
+    );
 }
 
 proptest! {

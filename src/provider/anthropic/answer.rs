@@ -106,9 +106,21 @@ impl UsageIn {
     }
 
     fn total(self) -> Usage {
-        let (cached, written) = (self.cached.unwrap_or_default(), self.written.unwrap_or_default());
-        let input = self.plain.unwrap_or_default().saturating_add(cached).saturating_add(written);
-        Usage { input, cached, written, output: self.output.unwrap_or_default() }
+        let (cached, written) = (
+            self.cached.unwrap_or_default(),
+            self.written.unwrap_or_default(),
+        );
+        let input = self
+            .plain
+            .unwrap_or_default()
+            .saturating_add(cached)
+            .saturating_add(written);
+        Usage {
+            input,
+            cached,
+            written,
+            output: self.output.unwrap_or_default(),
+        }
     }
 }
 
@@ -126,7 +138,11 @@ pub(super) struct Gathered {
 
 impl From<Answer> for Gathered {
     fn from(answer: Answer) -> Self {
-        let mut gathered = Self { stop_reason: answer.stop_reason, usage: answer.usage, ..Self::default() };
+        let mut gathered = Self {
+            stop_reason: answer.stop_reason,
+            usage: answer.usage,
+            ..Self::default()
+        };
         for block in answer.content {
             match block {
                 Block::ToolUse { input } => gathered.calls.push(input.to_string()),
@@ -143,13 +159,22 @@ impl Gathered {
     pub(super) fn take(&mut self, event: Event) -> Piece {
         match event {
             Event::MessageStart { message } => self.usage = message.usage,
-            Event::ContentBlockStart { content_block: Block::Text { text } } | Event::ContentBlockDelta { delta: Delta::Text { text } } => {
+            Event::ContentBlockStart {
+                content_block: Block::Text { text },
+            }
+            | Event::ContentBlockDelta {
+                delta: Delta::Text { text },
+            } => {
                 self.text.push_str(&text);
                 return text;
             }
             // Its input follows in pieces.
-            Event::ContentBlockStart { content_block: Block::ToolUse { .. } } => self.calls.push(String::new()),
-            Event::ContentBlockDelta { delta: Delta::InputJson { partial_json } } => {
+            Event::ContentBlockStart {
+                content_block: Block::ToolUse { .. },
+            } => self.calls.push(String::new()),
+            Event::ContentBlockDelta {
+                delta: Delta::InputJson { partial_json },
+            } => {
                 if let Some(call) = self.calls.last_mut() {
                     call.push_str(&partial_json);
                 }
@@ -160,7 +185,10 @@ impl Gathered {
                 self.usage = usage.or(self.usage);
             }
             Event::MessageStop => self.stopped = true,
-            Event::ContentBlockStart { .. } | Event::ContentBlockDelta { .. } | Event::Error { .. } | Event::Other => {}
+            Event::ContentBlockStart { .. }
+            | Event::ContentBlockDelta { .. }
+            | Event::Error { .. }
+            | Event::Other => {}
         }
         Piece::new()
     }
@@ -177,7 +205,9 @@ impl Gathered {
     pub(super) fn finish(self) -> Result<Completion, ProviderError> {
         match self.stop_reason.as_deref() {
             Some("end_turn" | "stop_sequence" | "tool_use") => {}
-            Some("max_tokens" | "model_context_window_exceeded") => return Err(ProviderError::Truncated),
+            Some("max_tokens" | "model_context_window_exceeded") => {
+                return Err(ProviderError::Truncated);
+            }
             Some("refusal") => return Err(ProviderError::Declined),
             Some(other) => return Err(malformed(format!("stop_reason `{}`", short(other)))),
             None => return Err(malformed("no stop_reason")),
@@ -187,9 +217,18 @@ impl Gathered {
             // What stands beside a tool's input is only talk.
             Ok([input]) => input,
             Err(calls) if calls.is_empty() => self.text,
-            Err(calls) => return Err(malformed(format!("{} tool uses in place of one", calls.len()))),
+            Err(calls) => {
+                return Err(malformed(format!(
+                    "{} tool uses in place of one",
+                    calls.len()
+                )));
+            }
         };
-        if body.trim().is_empty() { Err(malformed("an empty answer")) } else { Ok(Completion { body, usage }) }
+        if body.trim().is_empty() {
+            Err(malformed("an empty answer"))
+        } else {
+            Ok(Completion { body, usage })
+        }
     }
 }
 
@@ -204,7 +243,11 @@ pub(super) struct Fault {
 impl Fault {
     /// `: type: message`, as far as there is any.
     pub(super) fn words(&self) -> String {
-        words([self.kind.as_deref(), self.message.as_deref()].into_iter().flatten())
+        words(
+            [self.kind.as_deref(), self.message.as_deref()]
+                .into_iter()
+                .flatten(),
+        )
     }
 
     /// The status it would have come with.
@@ -228,6 +271,13 @@ impl Fault {
     /// A limit of spending is told from a faulty request by its words alone: both have the same status and type.
     pub(super) fn is_about_money(&self) -> bool {
         let message = self.message.as_deref().unwrap_or_default().to_lowercase();
-        ["usage limit", "spend limit", "spending limit", "credit balance"].iter().any(|words| message.contains(words))
+        [
+            "usage limit",
+            "spend limit",
+            "spending limit",
+            "credit balance",
+        ]
+        .iter()
+        .any(|words| message.contains(words))
     }
 }

@@ -12,7 +12,8 @@ use super::model::family_of;
 use super::sse::Sse;
 use super::stream::{Framed, Messages, Piece, Stream};
 use super::{
-    Allowance, Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Structure, UnsendableKey, headers, malformed, short, words,
+    Allowance, Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings,
+    Structure, UnsendableKey, headers, malformed, short, words,
 };
 
 mod answer;
@@ -43,9 +44,13 @@ impl Anthropic {
     pub fn new(settings: &Settings) -> Result<Self, UnsendableKey> {
         let family = family_of(Api::Anthropic, &settings.model);
         let asked = settings.reasoning_effort.as_deref();
-        let effort = asked.or_else(|| family?.effort).filter(|effort| *effort != "none");
+        let effort = asked
+            .or_else(|| family?.effort)
+            .filter(|effort| *effort != "none");
         let mut headers = headers::outgoing(settings, &AUTHORIZATION)?;
-        headers.entry(VERSION_HEADER).or_insert(HeaderValue::from_static(VERSION));
+        headers
+            .entry(VERSION_HEADER)
+            .or_insert(HeaderValue::from_static(VERSION));
         Ok(Self {
             model: settings.model.clone(),
             structure: settings.structure,
@@ -60,19 +65,37 @@ impl Anthropic {
     }
 
     fn request(&self, prompt: &Prompt, stream: bool) -> HttpRequest {
-        let format = (self.structure == Structure::Schema).then_some(Format { kind: "json_schema", schema: &prompt.schema });
+        let format = (self.structure == Structure::Schema).then_some(Format {
+            kind: "json_schema",
+            schema: &prompt.schema,
+        });
         let effort = self.effort.as_deref();
         let body = Body {
             model: &self.model,
             max_tokens: prompt.max_output_tokens.min(self.max_output_tokens),
-            system: [System { kind: "text", text: &prompt.prefix, cache_control: CacheControl { kind: "ephemeral", ttl: "1h" } }],
-            messages: [Message { role: "user", content: &prompt.phrase }],
+            system: [System {
+                kind: "text",
+                text: &prompt.prefix,
+                cache_control: CacheControl {
+                    kind: "ephemeral",
+                    ttl: "1h",
+                },
+            }],
+            messages: [Message {
+                role: "user",
+                content: &prompt.phrase,
+            }],
             thinking: self.thoughtless.then(|| json!({"type": "disabled"})),
-            output_config: (format.is_some() || effort.is_some()).then_some(OutputConfig { effort, format }),
+            output_config: (format.is_some() || effort.is_some())
+                .then_some(OutputConfig { effort, format }),
             stream,
         };
         let body = serde_json::to_vec(&body).expect("strings, numbers and JSON always serialise");
-        HttpRequest { path: "/messages".to_owned(), headers: self.headers.clone(), body }
+        HttpRequest {
+            path: "/messages".to_owned(),
+            headers: self.headers.clone(),
+            body,
+        }
     }
 }
 
@@ -134,7 +157,8 @@ impl Provider for Anthropic {
     }
 
     fn decode(&self, body: &[u8]) -> Result<Completion, ProviderError> {
-        let answer: Answer = serde_json::from_slice(body).map_err(|error| malformed(format!("not a message: {error}")))?;
+        let answer: Answer = serde_json::from_slice(body)
+            .map_err(|error| malformed(format!("not a message: {error}")))?;
         match answer.error {
             Some(fault) => Err(self.hidden(&fault)),
             None => Gathered::from(answer).finish(),
@@ -146,46 +170,80 @@ impl Provider for Anthropic {
     }
 
     fn stream(&self) -> Box<dyn Stream + '_> {
-        Box::new(Framed::<Sse, _>::new(Reading { api: self, gathered: Gathered::default() }))
+        Box::new(Framed::<Sse, _>::new(Reading {
+            api: self,
+            gathered: Gathered::default(),
+        }))
     }
 
-    fn fault(&self, status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> ProviderError {
-        let said = serde_json::from_slice::<Answer>(body).ok().and_then(|answer| answer.error).unwrap_or_default();
+    fn fault(
+        &self,
+        status: u16,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> ProviderError {
+        let said = serde_json::from_slice::<Answer>(body)
+            .ok()
+            .and_then(|answer| answer.error)
+            .unwrap_or_default();
         let why = said.words();
-        let unusable = |mend: &str| ProviderError::Unusable { why: format!("{mend} (status {status}{why})") };
+        let unusable = |mend: &str| ProviderError::Unusable {
+            why: format!("{mend} (status {status}{why})"),
+        };
         let retry_after = headers::retry_after(headers, now);
         match status {
             401 => unusable("the key was refused: mend its key file"),
             402 => unusable("no credit left: see its billing page"),
             403 => unusable("not allowed with this key or from this region"),
-            404 => unusable(&format!("no such model or address: mend `model` (`{}`) or `base_url`", self.model)),
+            404 => unusable(&format!(
+                "no such model or address: mend `model` (`{}`) or `base_url`",
+                self.model
+            )),
             300..=399 => unusable("it redirects elsewhere: mend `base_url`"),
-            400 if said.is_about_money() => unusable("the spending limit is reached: see its billing page"),
+            400 if said.is_about_money() => {
+                unusable("the spending limit is reached: see its billing page")
+            }
             429 => match retry_after.or_else(|| used_up_for(headers)) {
                 // A tier's cap on spending is a 429 as well, but there is nothing to wait for.
                 None => unusable("the spending limit is reached: see its billing page"),
                 wait => ProviderError::Limited { retry_after: wait },
             },
-            408 | 409 | 500.. => ProviderError::Troubled { status, retry_after },
-            _ => ProviderError::Rejected { why: format!("status {status}{why}") },
+            408 | 409 | 500.. => ProviderError::Troubled {
+                status,
+                retry_after,
+            },
+            _ => ProviderError::Rejected {
+                why: format!("status {status}{why}"),
+            },
         }
     }
 
     fn remaining(&self, headers: &HeaderMap) -> Remaining {
         // `tokens` is the limit that is reached first, where several hold.
-        Remaining { requests: allowance(headers, "requests"), tokens: allowance(headers, "tokens").or_else(|| allowance(headers, "input-tokens")) }
+        Remaining {
+            requests: allowance(headers, "requests"),
+            tokens: allowance(headers, "tokens").or_else(|| allowance(headers, "input-tokens")),
+        }
     }
 }
 
 impl Anthropic {
     /// What an error means that has no status of its own: one in a stream, or in a 200.
     fn hidden(&self, fault: &Fault) -> ProviderError {
-        let Some(status) = fault.status() else { return malformed(format!("an error in place of an answer{}", fault.words())) };
+        let Some(status) = fault.status() else {
+            return malformed(format!("an error in place of an answer{}", fault.words()));
+        };
         let body = json!({"error": {"type": fault.kind, "message": fault.message}}).to_string();
         match status {
             // What a header would say of it is not known, so its being a cap on spending is not either.
             429 => ProviderError::Limited { retry_after: None },
-            _ => self.fault(status, &HeaderMap::new(), body.as_bytes(), SystemTime::UNIX_EPOCH),
+            _ => self.fault(
+                status,
+                &HeaderMap::new(),
+                body.as_bytes(),
+                SystemTime::UNIX_EPOCH,
+            ),
         }
     }
 }
@@ -198,7 +256,8 @@ struct Reading<'a> {
 
 impl Messages for Reading<'_> {
     fn take(&mut self, message: &str) -> Result<Piece, ProviderError> {
-        let event: Event = serde_json::from_str(message).map_err(|error| malformed(format!("not an event of a message: {error}")))?;
+        let event: Event = serde_json::from_str(message)
+            .map_err(|error| malformed(format!("not an event of a message: {error}")))?;
         match event {
             Event::Error { error } => Err(self.api.hidden(&error)),
             event => Ok(self.gathered.take(event)),
@@ -210,20 +269,32 @@ impl Messages for Reading<'_> {
     }
 
     fn finish(self) -> Result<Completion, ProviderError> {
-        if self.gathered.is_over() { self.gathered.finish() } else { Err(malformed("it ended before its message_stop")) }
+        if self.gathered.is_over() {
+            self.gathered.finish()
+        } else {
+            Err(malformed("it ended before its message_stop"))
+        }
     }
 }
 
 fn allowance(headers: &HeaderMap, what: &str) -> Option<Allowance> {
     let header = |part: &str| headers::text(headers, &format!("anthropic-ratelimit-{what}-{part}"));
     let reset = headers::until(headers, &format!("anthropic-ratelimit-{what}-reset"))?;
-    Some(Allowance { left: header("remaining")?.parse().ok()?, limit: header("limit").and_then(|limit| limit.parse().ok()), reset })
+    Some(Allowance {
+        left: header("remaining")?.parse().ok()?,
+        limit: header("limit").and_then(|limit| limit.parse().ok()),
+        reset,
+    })
 }
 
 /// How long until the limits that are used up are there again.
 fn used_up_for(headers: &HeaderMap) -> Option<std::time::Duration> {
-    let all = ["requests", "tokens", "input-tokens", "output-tokens"].into_iter().filter_map(|what| allowance(headers, what));
-    all.filter(|allowance| allowance.left == 0).map(|allowance| allowance.reset).max()
+    let all = ["requests", "tokens", "input-tokens", "output-tokens"]
+        .into_iter()
+        .filter_map(|what| allowance(headers, what));
+    all.filter(|allowance| allowance.left == 0)
+        .map(|allowance| allowance.reset)
+        .max()
 }
 
 #[cfg(test)]

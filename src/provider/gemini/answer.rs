@@ -22,7 +22,8 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn read(body: &[u8]) -> Result<Self, ProviderError> {
-        serde_json::from_slice(body).map_err(|error| malformed(format!("not generated content: {error}")))
+        serde_json::from_slice(body)
+            .map_err(|error| malformed(format!("not generated content: {error}")))
     }
 }
 
@@ -79,8 +80,16 @@ struct UsageIn {
 impl UsageIn {
     /// Cached tokens are among those of the prompt; thoughts are not among those of the answer, but cost as much.
     fn total(self) -> Usage {
-        let output = self.answer.unwrap_or_default().saturating_add(self.thoughts.unwrap_or_default());
-        Usage { input: self.prompt.unwrap_or_default(), cached: self.cached.unwrap_or_default(), written: 0, output }
+        let output = self
+            .answer
+            .unwrap_or_default()
+            .saturating_add(self.thoughts.unwrap_or_default());
+        Usage {
+            input: self.prompt.unwrap_or_default(),
+            cached: self.cached.unwrap_or_default(),
+            written: 0,
+            output,
+        }
     }
 }
 
@@ -99,11 +108,20 @@ impl Gathered {
     /// Takes an answer, or a part of one, and gives the text that it adds.
     pub(super) fn take(&mut self, answer: Answer) -> Piece {
         let mut added = Piece::new();
-        self.blocked |= answer.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
+        self.blocked |= answer
+            .prompt_feedback
+            .is_some_and(|feedback| feedback.block_reason.is_some());
         self.usage = answer.usage_metadata.unwrap_or(self.usage);
-        let Some(candidate) = answer.candidates.into_iter().next() else { return added };
+        let Some(candidate) = answer.candidates.into_iter().next() else {
+            return added;
+        };
         self.finish_reason = candidate.finish_reason.or(self.finish_reason.take());
-        for part in candidate.content.parts.into_iter().filter(|part| !part.thought) {
+        for part in candidate
+            .content
+            .parts
+            .into_iter()
+            .filter(|part| !part.thought)
+        {
             added.push_str(&part.text);
             self.text.push_str(&part.text);
             if let Some(call) = part.function_call {
@@ -131,7 +149,9 @@ impl Gathered {
         match self.finish_reason.as_deref() {
             Some("STOP") => {}
             Some("MAX_TOKENS") => return Err(ProviderError::Truncated),
-            Some("SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII") => return Err(ProviderError::Declined),
+            Some("SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII") => {
+                return Err(ProviderError::Declined);
+            }
             Some(other) => return Err(malformed(format!("finishReason `{}`", short(other)))),
             None => return Err(malformed("no finishReason")),
         }
@@ -140,9 +160,18 @@ impl Gathered {
             // What stands beside a call is only talk.
             Ok([arguments]) => arguments,
             Err(calls) if calls.is_empty() => self.text,
-            Err(calls) => return Err(malformed(format!("{} function calls in place of one", calls.len()))),
+            Err(calls) => {
+                return Err(malformed(format!(
+                    "{} function calls in place of one",
+                    calls.len()
+                )));
+            }
         };
-        if body.trim().is_empty() { Err(malformed("an empty answer")) } else { Ok(Completion { body, usage }) }
+        if body.trim().is_empty() {
+            Err(malformed("an empty answer"))
+        } else {
+            Ok(Completion { body, usage })
+        }
     }
 }
 
@@ -156,7 +185,10 @@ pub(super) struct Fault {
 impl<'de> Deserialize<'de> for Fault {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Json::deserialize(deserializer)?;
-        let code = json.get("code").and_then(Json::as_u64).and_then(|code| u16::try_from(code).ok());
+        let code = json
+            .get("code")
+            .and_then(Json::as_u64)
+            .and_then(|code| u16::try_from(code).ok());
         Ok(Self { code, json })
     }
 }
@@ -165,8 +197,13 @@ impl Fault {
     /// The error in a body, which may be wrapped in a list of one; an empty one where there is none.
     pub(super) fn in_body(body: &[u8]) -> Self {
         let json: Json = serde_json::from_slice(body).unwrap_or_default();
-        let error = json.get("error").or_else(|| json.get(0)?.get("error")).cloned();
-        error.and_then(|error| serde_json::from_value(error).ok()).unwrap_or_default()
+        let error = json
+            .get("error")
+            .or_else(|| json.get(0)?.get("error"))
+            .cloned();
+        error
+            .and_then(|error| serde_json::from_value(error).ok())
+            .unwrap_or_default()
     }
 
     fn text(&self, key: &str) -> Option<&str> {
@@ -174,12 +211,20 @@ impl Fault {
     }
 
     fn details(&self) -> impl Iterator<Item = &Json> {
-        self.json.get("details").and_then(Json::as_array).into_iter().flatten()
+        self.json
+            .get("details")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
     }
 
     /// `: status: message`, as far as there is any.
     pub(super) fn words(&self) -> String {
-        words([self.text("status"), self.text("message")].into_iter().flatten())
+        words(
+            [self.text("status"), self.text("message")]
+                .into_iter()
+                .flatten(),
+        )
     }
 
     /// True where its status or one of its reasons is this.
@@ -189,12 +234,20 @@ impl Fault {
 
     /// How long it asks us to wait (`google.rpc.RetryInfo`).
     pub(super) fn retry_delay(&self) -> Option<Duration> {
-        self.details().find_map(|detail| headers::go_duration(detail["retryDelay"].as_str()?))
+        self.details()
+            .find_map(|detail| headers::go_duration(detail["retryDelay"].as_str()?))
     }
 
     /// True where a quota is used up that comes back only the next day (`google.rpc.QuotaFailure`).
     pub(super) fn is_daily(&self) -> bool {
-        let mut violations = self.details().filter_map(|detail| detail["violations"].as_array()).flatten();
-        violations.any(|violation| violation["quotaId"].as_str().is_some_and(|id| id.contains("PerDay")))
+        let mut violations = self
+            .details()
+            .filter_map(|detail| detail["violations"].as_array())
+            .flatten();
+        violations.any(|violation| {
+            violation["quotaId"]
+                .as_str()
+                .is_some_and(|id| id.contains("PerDay"))
+        })
     }
 }

@@ -11,7 +11,10 @@ use self::answer::{Answer, Fault, Gathered};
 use super::model::family_of;
 use super::sse::Sse;
 use super::stream::{Framed, Messages, Piece, Stream};
-use super::{Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Structure, UnsendableKey, headers, malformed, short, words};
+use super::{
+    Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Structure,
+    UnsendableKey, headers, malformed, short, words,
+};
 
 mod answer;
 
@@ -38,7 +41,10 @@ impl Gemini {
     /// # Errors
     /// When the key has characters that no header may have.
     pub fn new(settings: &Settings) -> Result<Self, UnsendableKey> {
-        let model = settings.model.strip_prefix("models/").unwrap_or(&settings.model);
+        let model = settings
+            .model
+            .strip_prefix("models/")
+            .unwrap_or(&settings.model);
         let family = family_of(Api::Gemini, model);
         let thinking = match settings.reasoning_effort.as_deref() {
             None | Some("none") => family.and_then(|family| family.effort),
@@ -55,18 +61,37 @@ impl Gemini {
 
     fn request(&self, method: &str, prompt: &Prompt) -> HttpRequest {
         let body = Body {
-            contents: [Content { role: "user", parts: [Part { text: &prompt.phrase }] }],
-            system_instruction: Content { role: "user", parts: [Part { text: &prompt.prefix }] },
+            contents: [Content {
+                role: "user",
+                parts: [Part {
+                    text: &prompt.phrase,
+                }],
+            }],
+            system_instruction: Content {
+                role: "user",
+                parts: [Part {
+                    text: &prompt.prefix,
+                }],
+            },
             generation_config: GenerationConfig {
                 temperature: 0.0,
                 max_output_tokens: prompt.max_output_tokens.min(self.max_output_tokens),
-                response_mime_type: (self.structure != Structure::None).then_some("application/json"),
-                response_json_schema: (self.structure == Structure::Schema).then_some(&*prompt.schema),
-                thinking_config: self.thinking.as_deref().map(|level| json!({"thinkingLevel": level})),
+                response_mime_type: (self.structure != Structure::None)
+                    .then_some("application/json"),
+                response_json_schema: (self.structure == Structure::Schema)
+                    .then_some(&*prompt.schema),
+                thinking_config: self
+                    .thinking
+                    .as_deref()
+                    .map(|level| json!({"thinkingLevel": level})),
             },
         };
         let body = serde_json::to_vec(&body).expect("strings, numbers and JSON always serialise");
-        HttpRequest { path: format!("/models/{}:{method}", self.model), headers: self.headers.clone(), body }
+        HttpRequest {
+            path: format!("/models/{}:{method}", self.model),
+            headers: self.headers.clone(),
+            body,
+        }
     }
 }
 
@@ -119,28 +144,55 @@ impl Provider for Gemini {
     }
 
     fn stream(&self) -> Box<dyn Stream + '_> {
-        Box::new(Framed::<Sse, _>::new(Reading { api: self, gathered: Gathered::default() }))
+        Box::new(Framed::<Sse, _>::new(Reading {
+            api: self,
+            gathered: Gathered::default(),
+        }))
     }
 
-    fn fault(&self, status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> ProviderError {
+    fn fault(
+        &self,
+        status: u16,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> ProviderError {
         let said = Fault::in_body(body);
         let why = said.words();
-        let unusable = |mend: &str| ProviderError::Unusable { why: format!("{mend} (status {status}{why})") };
+        let unusable = |mend: &str| ProviderError::Unusable {
+            why: format!("{mend} (status {status}{why})"),
+        };
         // It tells the wait in the body; what stands between us and it may in a header.
-        let retry_after = said.retry_delay().or_else(|| headers::retry_after(headers, now));
+        let retry_after = said
+            .retry_delay()
+            .or_else(|| headers::retry_after(headers, now));
         match status {
-            400 if said.names("API_KEY_INVALID") => unusable("the key was refused: mend its key file"),
-            400 if said.names("FAILED_PRECONDITION") => unusable("not allowed with this key or from this region"),
+            400 if said.names("API_KEY_INVALID") => {
+                unusable("the key was refused: mend its key file")
+            }
+            400 if said.names("FAILED_PRECONDITION") => {
+                unusable("not allowed with this key or from this region")
+            }
             401 => unusable("the key was refused: mend its key file"),
             402 => unusable("no credit left: see its billing page"),
             403 => unusable("not allowed with this key or from this region"),
-            404 => unusable(&format!("no such model or address: mend `model` (`{}`) or `base_url`", self.model)),
+            404 => unusable(&format!(
+                "no such model or address: mend `model` (`{}`) or `base_url`",
+                self.model
+            )),
             300..=399 => unusable("it redirects elsewhere: mend `base_url`"),
             // The delay it tells beside this one is that of another limit.
-            429 if said.is_daily() => unusable("the quota of the day is used up: see its billing page"),
+            429 if said.is_daily() => {
+                unusable("the quota of the day is used up: see its billing page")
+            }
             429 => ProviderError::Limited { retry_after },
-            408 | 409 | 500.. => ProviderError::Troubled { status, retry_after },
-            _ => ProviderError::Rejected { why: format!("status {status}{why}") },
+            408 | 409 | 500.. => ProviderError::Troubled {
+                status,
+                retry_after,
+            },
+            _ => ProviderError::Rejected {
+                why: format!("status {status}{why}"),
+            },
         }
     }
 
@@ -156,7 +208,12 @@ impl Gemini {
         match &answer.error {
             None => Ok(gathered.take(answer)),
             Some(fault) => Err(match fault.code {
-                Some(status @ 400..600) => self.fault(status, &HeaderMap::new(), json!({"error": fault.json}).to_string().as_bytes(), SystemTime::UNIX_EPOCH),
+                Some(status @ 400..600) => self.fault(
+                    status,
+                    &HeaderMap::new(),
+                    json!({"error": fault.json}).to_string().as_bytes(),
+                    SystemTime::UNIX_EPOCH,
+                ),
                 _ => malformed(format!("an error in place of an answer{}", fault.words())),
             }),
         }
@@ -171,7 +228,8 @@ struct Reading<'a> {
 
 impl Messages for Reading<'_> {
     fn take(&mut self, message: &str) -> Result<Piece, ProviderError> {
-        self.api.take(Answer::read(message.as_bytes())?, &mut self.gathered)
+        self.api
+            .take(Answer::read(message.as_bytes())?, &mut self.gathered)
     }
 
     fn is_over(&self) -> bool {

@@ -27,7 +27,8 @@ struct Message {
 
 impl Answer {
     pub(super) fn read(body: &[u8]) -> Result<Self, ProviderError> {
-        serde_json::from_slice(body).map_err(|error| malformed(format!("not an answer of a chat: {error}")))
+        serde_json::from_slice(body)
+            .map_err(|error| malformed(format!("not an answer of a chat: {error}")))
     }
 }
 
@@ -47,14 +48,24 @@ impl Gathered {
     /// When it is an error.
     pub(super) fn add(&mut self, answer: Answer) -> Result<Piece, ProviderError> {
         if let Some(error) = answer.error {
-            return Err(malformed(format!("an error in place of an answer: {}", short(&error))));
+            return Err(malformed(format!(
+                "an error in place of an answer: {}",
+                short(&error)
+            )));
         }
         if answer.done {
             self.done = true;
             self.done_reason = answer.done_reason;
-            self.usage = Usage { input: answer.prompt_eval_count.unwrap_or_default(), output: answer.eval_count.unwrap_or_default(), ..Usage::default() };
+            self.usage = Usage {
+                input: answer.prompt_eval_count.unwrap_or_default(),
+                output: answer.eval_count.unwrap_or_default(),
+                ..Usage::default()
+            };
         }
-        let added = answer.message.map(|message| message.content).unwrap_or_default();
+        let added = answer
+            .message
+            .map(|message| message.content)
+            .unwrap_or_default();
         self.text.push_str(&added);
         Ok(added)
     }
@@ -82,6 +93,9 @@ impl Messages for Gathered {
         if self.text.trim().is_empty() {
             return Err(malformed("an empty answer"));
         }
-        Ok(Completion { body: self.text, usage: self.usage })
+        Ok(Completion {
+            body: self.text,
+            usage: self.usage,
+        })
     }
 }

@@ -11,7 +11,10 @@ use serde_json::Value as Json;
 use self::answer::{Answer, Gathered};
 use super::sse::JsonLines;
 use super::stream::{Framed, Messages, Stream};
-use super::{Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Structure, UnsendableKey, headers, malformed, short};
+use super::{
+    Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Structure,
+    UnsendableKey, headers, malformed, short,
+};
 
 mod answer;
 
@@ -54,7 +57,13 @@ impl Ollama {
             Some(level) => Think::Level(level.to_owned()),
         };
         let headers = headers::outgoing(settings, &AUTHORIZATION)?;
-        Ok(Self { model: settings.model.clone(), structure: settings.structure, think, max_output_tokens: settings.max_output_tokens, headers })
+        Ok(Self {
+            model: settings.model.clone(),
+            structure: settings.structure,
+            think,
+            max_output_tokens: settings.max_output_tokens,
+            headers,
+        })
     }
 
     fn request(&self, prompt: &Prompt, stream: bool) -> HttpRequest {
@@ -62,7 +71,16 @@ impl Ollama {
         let instructions = self.instructions(prompt);
         let body = Body {
             model: &self.model,
-            messages: [Message { role: "system", content: &instructions }, Message { role: "user", content: &prompt.phrase }],
+            messages: [
+                Message {
+                    role: "system",
+                    content: &instructions,
+                },
+                Message {
+                    role: "user",
+                    content: &prompt.phrase,
+                },
+            ],
             format: match self.structure {
                 Structure::Schema => Some(Format::Schema(&prompt.schema)),
                 Structure::Json => Some(Format::Word("json")),
@@ -70,17 +88,28 @@ impl Ollama {
             },
             think: &self.think,
             keep_alive: KEEP_ALIVE,
-            options: Options { temperature: 0, num_predict: most, num_ctx: room(instructions.len() + prompt.phrase.len(), most) },
+            options: Options {
+                temperature: 0,
+                num_predict: most,
+                num_ctx: room(instructions.len() + prompt.phrase.len(), most),
+            },
             stream,
         };
         let body = serde_json::to_vec(&body).expect("strings, numbers and JSON always serialise");
-        HttpRequest { path: "/api/chat".to_owned(), headers: self.headers.clone(), body }
+        HttpRequest {
+            path: "/api/chat".to_owned(),
+            headers: self.headers.clone(),
+            body,
+        }
     }
 
     /// The schema holds the model's hand but is not shown to it: it has to be told as well.
     fn instructions(&self, prompt: &Prompt) -> String {
         match self.structure {
-            Structure::Schema => format!("{}\n\nAnswer with JSON of this schema:\n{}", prompt.prefix, prompt.schema),
+            Structure::Schema => format!(
+                "{}\n\nAnswer with JSON of this schema:\n{}",
+                prompt.prefix, prompt.schema
+            ),
             Structure::Json | Structure::None => prompt.prefix.to_string(),
         }
     }
@@ -91,7 +120,11 @@ impl Ollama {
 fn room(bytes: usize, answer: u32) -> Option<u32> {
     let prompt = u32::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u32::MAX);
     let wanted = prompt.saturating_add(answer);
-    if wanted <= USUAL_ROOM { None } else { wanted.checked_next_power_of_two() }
+    if wanted <= USUAL_ROOM {
+        None
+    } else {
+        wanted.checked_next_power_of_two()
+    }
 }
 
 /// The request's body. The order of the fields is the order on the wire, the same every time.
@@ -151,20 +184,36 @@ impl Provider for Ollama {
         Box::new(Framed::<JsonLines, _>::new(Gathered::default()))
     }
 
-    fn fault(&self, status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> ProviderError {
+    fn fault(
+        &self,
+        status: u16,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> ProviderError {
         let said = Answer::read(body).ok().and_then(|answer| answer.error);
         let why = said.map_or_else(String::new, |said| format!(": {}", short(&said)));
-        let unusable = |mend: &str| ProviderError::Unusable { why: format!("{mend} (status {status}{why})") };
+        let unusable = |mend: &str| ProviderError::Unusable {
+            why: format!("{mend} (status {status}{why})"),
+        };
         let retry_after = headers::retry_after(headers, now);
         match status {
             401 => unusable("the key was refused: mend its key file"),
             402 => unusable("no credit left: see its billing page"),
             403 => unusable("not allowed with this key or from here"),
-            404 => unusable(&format!("no such model or address: run `ollama pull {}`, or mend `base_url`", self.model)),
+            404 => unusable(&format!(
+                "no such model or address: run `ollama pull {}`, or mend `base_url`",
+                self.model
+            )),
             300..=399 => unusable("it redirects elsewhere: mend `base_url`"),
             429 => ProviderError::Limited { retry_after },
-            408 | 409 | 500.. => ProviderError::Troubled { status, retry_after },
-            _ => ProviderError::Rejected { why: format!("status {status}{why}") },
+            408 | 409 | 500.. => ProviderError::Troubled {
+                status,
+                retry_after,
+            },
+            _ => ProviderError::Rejected {
+                why: format!("status {status}{why}"),
+            },
         }
     }
 

@@ -20,7 +20,8 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn read(body: &[u8]) -> Result<Self, ProviderError> {
-        serde_json::from_slice(body).map_err(|error| malformed(format!("not a chat completion: {error}")))
+        serde_json::from_slice(body)
+            .map_err(|error| malformed(format!("not a chat completion: {error}")))
     }
 }
 
@@ -101,9 +102,22 @@ struct Details {
 
 impl UsageIn {
     fn total(&self) -> Usage {
-        let count = |of: fn(&Details) -> Option<u64>| self.prompt_tokens_details.as_ref().and_then(of).unwrap_or_default();
-        let (cached, written) = (count(|details| details.cached_tokens), count(|details| details.cache_write_tokens));
-        Usage { input: self.prompt_tokens, cached, written, output: self.completion_tokens }
+        let count = |of: fn(&Details) -> Option<u64>| {
+            self.prompt_tokens_details
+                .as_ref()
+                .and_then(of)
+                .unwrap_or_default()
+        };
+        let (cached, written) = (
+            count(|details| details.cached_tokens),
+            count(|details| details.cache_write_tokens),
+        );
+        Usage {
+            input: self.prompt_tokens,
+            cached,
+            written,
+            output: self.completion_tokens,
+        }
     }
 }
 
@@ -127,10 +141,14 @@ impl Gathered {
         if let Some(usage) = answer.usage {
             self.usage = usage.total();
         }
-        let Some(choice) = answer.choices.into_iter().next() else { return added };
+        let Some(choice) = answer.choices.into_iter().next() else {
+            return added;
+        };
         self.begun = true;
         self.finish_reason = choice.finish_reason.or(self.finish_reason.take());
-        let Some(said) = choice.message.or(choice.delta) else { return added };
+        let Some(said) = choice.message.or(choice.delta) else {
+            return added;
+        };
         self.refused |= said.refusal.is_some_and(|words| !words.is_empty());
         added = said.content.map(Content::text).unwrap_or_default();
         self.text.push_str(&added);
@@ -167,11 +185,20 @@ impl Gathered {
             return Err(ProviderError::Declined);
         }
         if !self.text.trim().is_empty() {
-            return Ok(Completion { body: self.text, usage: self.usage });
+            return Ok(Completion {
+                body: self.text,
+                usage: self.usage,
+            });
         }
         match <[String; 1]>::try_from(self.calls.into_values().collect::<Vec<_>>()) {
-            Ok([body]) if !body.is_empty() => Ok(Completion { body, usage: self.usage }),
-            Err(calls) if calls.len() > 1 => Err(malformed(format!("{} tool calls in place of one", calls.len()))),
+            Ok([body]) if !body.is_empty() => Ok(Completion {
+                body,
+                usage: self.usage,
+            }),
+            Err(calls) if calls.len() > 1 => Err(malformed(format!(
+                "{} tool calls in place of one",
+                calls.len()
+            ))),
             _ => Err(malformed("an empty answer")),
         }
     }
@@ -193,7 +220,12 @@ impl<'de> Deserialize<'de> for Fault {
         let text = |name: &str| json.get(name).and_then(Json::as_str).map(str::to_owned);
         let message = json.as_str().map(str::to_owned).or_else(|| text("message"));
         let (kind, code) = (text("type"), json.get("code").cloned());
-        Ok(Self { json, message, kind, code })
+        Ok(Self {
+            json,
+            message,
+            kind,
+            code,
+        })
     }
 }
 
@@ -206,12 +238,17 @@ impl Fault {
 
     /// True where its code or type is this.
     pub(super) fn names(&self, name: &str) -> bool {
-        self.code.as_ref().and_then(Json::as_str) == Some(name) || self.kind.as_deref() == Some(name)
+        self.code.as_ref().and_then(Json::as_str) == Some(name)
+            || self.kind.as_deref() == Some(name)
     }
 
     /// The status of an error that hides in a 200: `OpenRouter` and others put an upstream's there.
     pub(super) fn status(&self) -> Option<u16> {
-        let code = self.code.as_ref().and_then(Json::as_u64).and_then(|code| u16::try_from(code).ok());
+        let code = self
+            .code
+            .as_ref()
+            .and_then(Json::as_u64)
+            .and_then(|code| u16::try_from(code).ok());
         code.filter(|code| (400..600).contains(code))
     }
 }

@@ -13,7 +13,8 @@ use super::model::family_of;
 use super::sse::Sse;
 use super::stream::{Framed, Messages, Piece, Stream};
 use super::{
-    Allowance, Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Structure, UnsendableKey, headers, malformed, short, words,
+    Allowance, Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings,
+    Structure, UnsendableKey, headers, malformed, short, words,
 };
 
 mod answer;
@@ -41,12 +42,17 @@ impl OpenAi {
     /// # Errors
     /// When the key has characters that no header may have.
     pub fn new(settings: &Settings, url: &Url) -> Result<Self, UnsendableKey> {
-        let genuine = url.host_str().is_some_and(|host| host == "openai.com" || host.ends_with(".openai.com"));
+        let genuine = url
+            .host_str()
+            .is_some_and(|host| host == "openai.com" || host.ends_with(".openai.com"));
         let family = family_of(Api::OpenAi, &settings.model).filter(|_| genuine);
         Ok(Self {
             model: settings.model.clone(),
             structure: settings.structure,
-            reasoning_effort: settings.reasoning_effort.clone().or_else(|| family?.effort.map(str::to_owned)),
+            reasoning_effort: settings
+                .reasoning_effort
+                .clone()
+                .or_else(|| family?.effort.map(str::to_owned)),
             max_output_tokens: settings.max_output_tokens,
             genuine,
             marks: family.is_some_and(|family| family.marks),
@@ -60,8 +66,14 @@ impl OpenAi {
             model: &self.model,
             // The copies know `system` and `max_tokens`; some reject what they do not know.
             messages: [
-                Message { role: if self.genuine { "developer" } else { "system" }, content: self.prefix(&prompt.prefix) },
-                Message { role: "user", content: Text::Plain(&prompt.phrase) },
+                Message {
+                    role: if self.genuine { "developer" } else { "system" },
+                    content: self.prefix(&prompt.prefix),
+                },
+                Message {
+                    role: "user",
+                    content: Text::Plain(&prompt.phrase),
+                },
             ],
             max_completion_tokens: self.genuine.then_some(most),
             max_tokens: (!self.genuine).then_some(most),
@@ -74,19 +86,31 @@ impl OpenAi {
             stream_options: stream.then(|| json!({"include_usage": true})),
         };
         let body = serde_json::to_vec(&body).expect("strings, numbers and JSON always serialise");
-        HttpRequest { path: "/chat/completions".to_owned(), headers: self.headers.clone(), body }
+        HttpRequest {
+            path: "/chat/completions".to_owned(),
+            headers: self.headers.clone(),
+            body,
+        }
     }
 
     fn prefix<'a>(&self, text: &'a str) -> Text<'a> {
         if !self.marks {
             return Text::Plain(text);
         }
-        Text::Marked([json!({"type": "text", "text": text, "prompt_cache_breakpoint": {"mode": "explicit"}})])
+        Text::Marked([
+            json!({"type": "text", "text": text, "prompt_cache_breakpoint": {"mode": "explicit"}}),
+        ])
     }
 
     fn response_format<'a>(&self, schema: &'a Json) -> Option<ResponseFormat<'a>> {
         match self.structure {
-            Structure::Schema => Some(ResponseFormat::JsonSchema { json_schema: Named { name: SCHEMA_NAME, strict: true, schema } }),
+            Structure::Schema => Some(ResponseFormat::JsonSchema {
+                json_schema: Named {
+                    name: SCHEMA_NAME,
+                    strict: true,
+                    schema,
+                },
+            }),
             Structure::Json => Some(ResponseFormat::JsonObject),
             Structure::None => None,
         }
@@ -94,9 +118,16 @@ impl OpenAi {
 
     /// Takes an answer, or a part of one, and gives the text that it adds.
     fn take(&self, answer: Answer, gathered: &mut Gathered) -> Result<Piece, ProviderError> {
-        let Some(fault) = answer.error else { return Ok(gathered.take(answer)) };
+        let Some(fault) = answer.error else {
+            return Ok(gathered.take(answer));
+        };
         Err(match fault.status() {
-            Some(status) => self.fault(status, &HeaderMap::new(), json!({"error": fault.json}).to_string().as_bytes(), UNIX_EPOCH),
+            Some(status) => self.fault(
+                status,
+                &HeaderMap::new(),
+                json!({"error": fault.json}).to_string().as_bytes(),
+                UNIX_EPOCH,
+            ),
             None => malformed(format!("an error in place of an answer{}", fault.words())),
         })
     }
@@ -173,26 +204,55 @@ impl Provider for OpenAi {
     }
 
     fn stream(&self) -> Box<dyn Stream + '_> {
-        Box::new(Framed::<Sse, _>::new(Reading { api: self, gathered: Gathered::default(), done: false }))
+        Box::new(Framed::<Sse, _>::new(Reading {
+            api: self,
+            gathered: Gathered::default(),
+            done: false,
+        }))
     }
 
-    fn fault(&self, status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> ProviderError {
-        let said = serde_json::from_slice::<Answer>(body).ok().and_then(|answer| answer.error).unwrap_or_default();
+    fn fault(
+        &self,
+        status: u16,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> ProviderError {
+        let said = serde_json::from_slice::<Answer>(body)
+            .ok()
+            .and_then(|answer| answer.error)
+            .unwrap_or_default();
         let why = said.words();
-        let unusable = |mend: &str| ProviderError::Unusable { why: format!("{mend} (status {status}{why})") };
+        let unusable = |mend: &str| ProviderError::Unusable {
+            why: format!("{mend} (status {status}{why})"),
+        };
         match status {
-            _ if said.names("insufficient_quota") => unusable("no credit left: see its billing page"),
+            _ if said.names("insufficient_quota") => {
+                unusable("no credit left: see its billing page")
+            }
             401 => unusable("the key was refused: mend its key file"),
             402 => unusable("no credit left: see its billing page"),
             403 => unusable("not allowed with this key or from this region"),
-            404 => unusable(&format!("no such model or address: mend `model` (`{}`) or `base_url`", self.model)),
+            404 => unusable(&format!(
+                "no such model or address: mend `model` (`{}`) or `base_url`",
+                self.model
+            )),
             300..400 => unusable("it redirects elsewhere: mend `base_url`"),
             400 if said.names("unsupported_parameter") || said.names("unsupported_value") => {
-                unusable("the model does not know a setting: mend `structure` or `reasoning_effort`")
+                unusable(
+                    "the model does not know a setting: mend `structure` or `reasoning_effort`",
+                )
             }
-            429 => ProviderError::Limited { retry_after: limited_for(headers, now) },
-            408 | 409 | 500.. => ProviderError::Troubled { status, retry_after: headers::retry_after(headers, now) },
-            _ => ProviderError::Rejected { why: format!("status {status}{why}") },
+            429 => ProviderError::Limited {
+                retry_after: limited_for(headers, now),
+            },
+            408 | 409 | 500.. => ProviderError::Troubled {
+                status,
+                retry_after: headers::retry_after(headers, now),
+            },
+            _ => ProviderError::Rejected {
+                why: format!("status {status}{why}"),
+            },
         }
     }
 
@@ -201,9 +261,16 @@ impl Provider for OpenAi {
             let header = |part: &str| headers::text(headers, &format!("x-ratelimit-{part}-{what}"));
             let limit = header("limit").and_then(|t| t.parse().ok());
             let reset = header("reset").and_then(headers::go_duration)?;
-            Some(Allowance { left: header("remaining")?.parse().ok()?, limit, reset })
+            Some(Allowance {
+                left: header("remaining")?.parse().ok()?,
+                limit,
+                reset,
+            })
         };
-        Remaining { requests: allowance("requests"), tokens: allowance("tokens") }
+        Remaining {
+            requests: allowance("requests"),
+            tokens: allowance("tokens"),
+        }
     }
 }
 
@@ -211,9 +278,19 @@ impl Provider for OpenAi {
 fn limited_for(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     headers::retry_after(headers, now).or_else(|| {
         let not_soon = headers::text(headers, "x-should-retry") == Some("false");
-        let used_up = |what: &str| headers::text(headers, &format!("x-ratelimit-remaining-{what}")) == Some("0");
-        let reset = |what: &str| headers::go_duration(headers::text(headers, &format!("x-ratelimit-reset-{what}"))?);
-        let resets = ["requests", "tokens"].into_iter().filter(|&what| used_up(what)).filter_map(reset);
+        let used_up = |what: &str| {
+            headers::text(headers, &format!("x-ratelimit-remaining-{what}")) == Some("0")
+        };
+        let reset = |what: &str| {
+            headers::go_duration(headers::text(
+                headers,
+                &format!("x-ratelimit-reset-{what}"),
+            )?)
+        };
+        let resets = ["requests", "tokens"]
+            .into_iter()
+            .filter(|&what| used_up(what))
+            .filter_map(reset);
         if not_soon { None } else { resets.max() }
     })
 }
@@ -231,7 +308,8 @@ impl Messages for Reading<'_> {
             self.done = true;
             return Ok(Piece::new());
         }
-        self.api.take(Answer::read(message.as_bytes())?, &mut self.gathered)
+        self.api
+            .take(Answer::read(message.as_bytes())?, &mut self.gathered)
     }
 
     fn is_over(&self) -> bool {
@@ -240,7 +318,11 @@ impl Messages for Reading<'_> {
 
     /// Not every copy says `[DONE]`, but all say why they end.
     fn finish(self) -> Result<Completion, ProviderError> {
-        if self.gathered.is_whole() { self.gathered.finish() } else { Err(malformed("it ended before its finish_reason")) }
+        if self.gathered.is_whole() {
+            self.gathered.finish()
+        } else {
+            Err(malformed("it ended before its finish_reason"))
+        }
     }
 }
 

@@ -39,20 +39,36 @@ impl Clock {
     /// Goes on where an earlier life read it last. `told` is the name of this run of the kernel by somebody who knows it: its
     /// own file is hidden from a program that sees only processes in `/proc`.
     pub(super) fn go_on(last: Option<&Reading>, told: Option<&str>) -> Self {
-        Self::after(last, fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().as_deref().or(told))
+        Self::after(
+            last,
+            fs::read_to_string("/proc/sys/kernel/random/boot_id")
+                .ok()
+                .as_deref()
+                .or(told),
+        )
     }
 
     fn after(last: Option<&Reading>, boot: Option<&str>) -> Self {
         // The kernel writes it with hyphens, systemd without.
-        let boot = boot.map(|id| id.trim().replace('-', "")).filter(|id| !id.is_empty());
+        let boot = boot
+            .map(|id| id.trim().replace('-', ""))
+            .filter(|id| !id.is_empty());
         let now = Reading::take(0, boot.clone());
-        let base = last.map_or(now.wall, |last| last.own.saturating_add(last.passed(&now).unwrap_or(UNKNOWN_MS)));
-        Self { base, since: instant(), boot }
+        let base = last.map_or(now.wall, |last| {
+            last.own
+                .saturating_add(last.passed(&now).unwrap_or(UNKNOWN_MS))
+        });
+        Self {
+            base,
+            since: instant(),
+            boot,
+        }
     }
 
     /// What it shows.
     pub(super) fn now(&self) -> u64 {
-        self.base.saturating_add(millis(instant().saturating_duration_since(self.since)))
+        self.base
+            .saturating_add(millis(instant().saturating_duration_since(self.since)))
     }
 
     /// What all clocks show.
@@ -64,8 +80,18 @@ impl Clock {
 impl Reading {
     fn take(own: u64, boot: Option<String>) -> Self {
         let uptime = clock_gettime(ClockId::Boottime);
-        let uptime = u64::try_from(uptime.tv_sec).unwrap_or_default() * 1000 + u64::try_from(uptime.tv_nsec).unwrap_or_default() / 1_000_000;
-        Self { own, wall: millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()), boot, uptime }
+        let uptime = u64::try_from(uptime.tv_sec).unwrap_or_default() * 1000
+            + u64::try_from(uptime.tv_nsec).unwrap_or_default() / 1_000_000;
+        Self {
+            own,
+            wall: millis(
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default(),
+            ),
+            boot,
+            uptime,
+        }
     }
 
     /// How long it is from this reading to `now`: by the kernel's time where it is the same run of it, else by the wall clock
@@ -92,7 +118,12 @@ mod tests {
     use super::*;
 
     fn reading(wall: u64, boot: Option<&str>, uptime: u64) -> Reading {
-        Reading { own: 7, wall, boot: boot.map(str::to_owned), uptime }
+        Reading {
+            own: 7,
+            wall,
+            boot: boot.map(str::to_owned),
+            uptime,
+        }
     }
 
     const SET: u64 = BELIEVABLE_MS + 1_000_000;
@@ -101,15 +132,34 @@ mod tests {
     fn in_one_run_of_the_kernel_its_own_time_counts_whatever_the_wall_clock_shows() {
         let before = reading(40_000, Some("a"), 40_000);
         assert_eq!(before.passed(&reading(SET, Some("a"), 43_000)), Some(3_000));
-        assert_eq!(reading(SET, Some("a"), 50_000).passed(&reading(9, Some("a"), 50_500)), Some(500));
+        assert_eq!(
+            reading(SET, Some("a"), 50_000).passed(&reading(9, Some("a"), 50_500)),
+            Some(500)
+        );
     }
 
     #[test]
     fn over_a_boot_only_a_clock_that_was_set_at_both_ends_tells() {
-        assert_eq!(reading(SET, Some("a"), 90_000).passed(&reading(SET + 60_000, Some("b"), 20_000)), Some(60_000));
-        for (before, now) in [(SET, 20_000), (20_000, SET), (20_000, 30_000), (SET, SET - 1)] {
-            assert_eq!(reading(before, Some("a"), 1).passed(&reading(now, Some("b"), 2)), None, "{before} to {now}");
-            assert_eq!(reading(before, None, 1).passed(&reading(now, None, 2)), None, "{before} to {now}");
+        assert_eq!(
+            reading(SET, Some("a"), 90_000).passed(&reading(SET + 60_000, Some("b"), 20_000)),
+            Some(60_000)
+        );
+        for (before, now) in [
+            (SET, 20_000),
+            (20_000, SET),
+            (20_000, 30_000),
+            (SET, SET - 1),
+        ] {
+            assert_eq!(
+                reading(before, Some("a"), 1).passed(&reading(now, Some("b"), 2)),
+                None,
+                "{before} to {now}"
+            );
+            assert_eq!(
+                reading(before, None, 1).passed(&reading(now, None, 2)),
+                None,
+                "{before} to {now}"
+            );
         }
     }
 
@@ -118,15 +168,29 @@ mod tests {
         let first = Clock::go_on(None, None);
         let last = first.read();
         assert!(Clock::go_on(Some(&last), None).now() >= last.own);
-        let unknown = Reading { boot: None, wall: 1, ..last.clone() };
+        let unknown = Reading {
+            boot: None,
+            wall: 1,
+            ..last.clone()
+        };
         assert!(Clock::go_on(Some(&unknown), None).now() >= last.own + UNKNOWN_MS);
     }
 
     #[test]
     fn whoever_tells_the_run_of_the_kernel_is_believed_with_hyphens_or_without() {
-        let last = Reading { wall: 1, ..Clock::after(None, Some("0a1b-2c\n")).read() };
+        let last = Reading {
+            wall: 1,
+            ..Clock::after(None, Some("0a1b-2c\n")).read()
+        };
         let passed = |boot| Clock::after(Some(&last), boot).now() - last.own;
-        assert!(passed(Some("0a1b2c")) < 60_000, "the wall clock was never set, and still it is known");
-        assert!(passed(Some("ffff")) >= UNKNOWN_MS && passed(Some("")) >= UNKNOWN_MS && passed(None) >= UNKNOWN_MS);
+        assert!(
+            passed(Some("0a1b2c")) < 60_000,
+            "the wall clock was never set, and still it is known"
+        );
+        assert!(
+            passed(Some("ffff")) >= UNKNOWN_MS
+                && passed(Some("")) >= UNKNOWN_MS
+                && passed(None) >= UNKNOWN_MS
+        );
     }
 }

@@ -49,23 +49,57 @@ pub(super) struct Last {
 
 impl Disk {
     pub(super) fn new(store: Arc<Store>) -> io::Result<Self> {
-        let [records, pulse] = ["journal", "pulse"].map(|name| store.db.open_tree(name).map_err(io::Error::other));
-        let synced = OpenOptions::new().create(true).truncate(false).write(true).open(store.path.join(SYNCED));
-        Ok(Self { records: records?, pulse: pulse?, synced: synced.ok().map(Arc::new), store })
+        let [records, pulse] =
+            ["journal", "pulse"].map(|name| store.db.open_tree(name).map_err(io::Error::other));
+        let synced = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(store.path.join(SYNCED));
+        Ok(Self {
+            records: records?,
+            pulse: pulse?,
+            synced: synced.ok().map(Arc::new),
+            store,
+        })
     }
 
     pub(super) fn last(&self) -> io::Result<Last> {
-        let clock = self.pulse.get(CLOCK).map_err(io::Error::other)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let found =
-            self.pulse.get(SYNCS).map_err(io::Error::other)?.and_then(|count| Some(u64::from_be_bytes(count.as_ref().try_into().ok()?))).unwrap_or_default();
-        let synced = fs::read_to_string(self.store.path.join(SYNCED)).ok().and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or_default();
-        Ok(Last { clock, syncs: found.max(synced), missing: synced.saturating_sub(found) })
+        let clock = self
+            .pulse
+            .get(CLOCK)
+            .map_err(io::Error::other)?
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let found = self
+            .pulse
+            .get(SYNCS)
+            .map_err(io::Error::other)?
+            .and_then(|count| Some(u64::from_be_bytes(count.as_ref().try_into().ok()?)))
+            .unwrap_or_default();
+        let synced = fs::read_to_string(self.store.path.join(SYNCED))
+            .ok()
+            .and_then(|count| count.trim().parse::<u64>().ok())
+            .unwrap_or_default();
+        Ok(Last {
+            clock,
+            syncs: found.max(synced),
+            missing: synced.saturating_sub(found),
+        })
     }
 
     /// The records as they lie there; `None` for a number that is none.
     pub(super) fn records(&self) -> impl Iterator<Item = io::Result<(Option<u64>, sled::IVec)>> {
-        let number = |key: sled::IVec| <[u8; 8]>::try_from(key.as_ref()).map(u64::from_be_bytes).ok().filter(|number| *number < u64::MAX);
-        self.records.iter().map(move |entry| entry.map(|(key, value)| (number(key), value)).map_err(io::Error::other))
+        let number = |key: sled::IVec| {
+            <[u8; 8]>::try_from(key.as_ref())
+                .map(u64::from_be_bytes)
+                .ok()
+                .filter(|number| *number < u64::MAX)
+        };
+        self.records.iter().map(move |entry| {
+            entry
+                .map(|(key, value)| (number(key), value))
+                .map_err(io::Error::other)
+        })
     }
 
     /// Blocks until it is on disk for good. The count comes last: where it is found, all of its sync is.
@@ -85,16 +119,26 @@ impl Disk {
             self.records.remove(number.to_be_bytes())?;
         }
         for (number, bytes) in &pages.records {
-            self.records.insert(number.to_be_bytes(), bytes.as_slice())?;
+            self.records
+                .insert(number.to_be_bytes(), bytes.as_slice())?;
         }
-        if let Some(bytes) = pages.clock.as_ref().and_then(|clock| serde_json::to_vec(clock).ok()) {
+        if let Some(bytes) = pages
+            .clock
+            .as_ref()
+            .and_then(|clock| serde_json::to_vec(clock).ok())
+        {
             self.pulse.insert(CLOCK, bytes)?;
         }
-        self.pulse.insert(SYNCS, &pages.syncs.to_be_bytes()).map(drop)
+        self.pulse
+            .insert(SYNCS, &pages.syncs.to_be_bytes())
+            .map(drop)
     }
 
     /// Forgets everything.
     pub(super) fn clear(&self) -> io::Result<()> {
-        self.records.clear().and_then(|()| self.pulse.clear()).map_err(io::Error::other)
+        self.records
+            .clear()
+            .and_then(|()| self.pulse.clear())
+            .map_err(io::Error::other)
     }
 }

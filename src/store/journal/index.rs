@@ -56,16 +56,28 @@ pub(super) struct Hearing {
 
 impl Index {
     pub(super) fn new(keep: u64) -> Self {
-        Self { keep, ..Self::default() }
+        Self {
+            keep,
+            ..Self::default()
+        }
     }
 
     /// The earlier hearing of this command, where there is one. `again` says that it may be one the broker or its speaker
     /// sends again: only then is an equal payload without a name a duplicate.
-    pub(super) fn earlier(&mut self, received: &Received, epoch: u64, again: bool) -> Option<&Record> {
+    pub(super) fn earlier(
+        &mut self,
+        received: &Received,
+        epoch: u64,
+        again: bool,
+    ) -> Option<&Record> {
         let strong = strong_keys(received);
         let found = if strong.is_empty() {
             let same = self.by_key.get(&weak_key(received)).filter(|_| again)?;
-            *same.iter().find(|number| self.known.get(number).is_some_and(|known| known.epoch != epoch))?
+            *same.iter().find(|number| {
+                self.known
+                    .get(number)
+                    .is_some_and(|known| known.epoch != epoch)
+            })?
         } else {
             *strong.iter().find_map(|key| self.by_key.get(key)?.last())?
         };
@@ -85,7 +97,13 @@ impl Index {
         }
         self.known.insert(
             number,
-            Box::new(Known { record, keys, epoch: hearing.epoch, suspect: hearing.again.then_some(self.changes + 1), written: hearing.written }),
+            Box::new(Known {
+                record,
+                keys,
+                epoch: hearing.epoch,
+                suspect: hearing.again.then_some(self.changes + 1),
+                written: hearing.written,
+            }),
         );
         self.order.push_back(number);
         self.next = self.next.max(number + 1);
@@ -93,9 +111,15 @@ impl Index {
 
     /// What is to be written of these.
     pub(super) fn pages(&mut self, numbers: &BTreeSet<u64>, gone: &BTreeSet<u64>) -> Pages {
-        let mut pages = Pages { gone: gone.iter().copied().collect(), syncs: self.syncs, ..Pages::default() };
+        let mut pages = Pages {
+            gone: gone.iter().copied().collect(),
+            syncs: self.syncs,
+            ..Pages::default()
+        };
         for number in numbers {
-            let Some(known) = self.known.get_mut(number) else { continue };
+            let Some(known) = self.known.get_mut(number) else {
+                continue;
+            };
             known.written = true;
             pages.records.push((*number, known.record.write()));
         }
@@ -105,10 +129,23 @@ impl Index {
     /// Drops what is past its time. What is not answered yet, or whose answer the broker has not taken, stays.
     pub(super) fn forget_old(&mut self, now: u64) {
         for _ in 0..self.order.len() {
-            let Some(number) = self.order.pop_front() else { return };
-            let Some(known) = self.known.get(&number) else { continue };
-            let Record { received, heard, told, .. } = &known.record;
-            let over = received.until.max(heard.saturating_add(self.keep)).saturating_add(GRACE_MS) < now;
+            let Some(number) = self.order.pop_front() else {
+                return;
+            };
+            let Some(known) = self.known.get(&number) else {
+                continue;
+            };
+            let Record {
+                received,
+                heard,
+                told,
+                ..
+            } = &known.record;
+            let over = received
+                .until
+                .max(heard.saturating_add(self.keep))
+                .saturating_add(GRACE_MS)
+                < now;
             if !told {
                 self.order.push_back(number);
             } else if over || self.known.len() >= MOST {
@@ -120,7 +157,9 @@ impl Index {
     }
 
     fn forget(&mut self, number: u64) {
-        let Some(known) = self.known.remove(&number) else { return };
+        let Some(known) = self.known.remove(&number) else {
+            return;
+        };
         for key in &known.keys {
             if let Some(numbers) = self.by_key.get_mut(key) {
                 numbers.retain(|other| *other != number);

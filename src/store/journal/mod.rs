@@ -163,11 +163,36 @@ impl Journal {
     /// When the store cannot be read.
     pub fn open(store: Option<Arc<Store>>, keep: Duration) -> Result<(Self, Heritage), io::Error> {
         let disk = store.map(Disk::new).transpose()?;
-        let Last { clock, syncs, missing } = disk.as_ref().map(Disk::last).transpose()?.unwrap_or_default();
-        let journal = Self::new(disk.clone(), Clock::go_on(clock.as_ref(), disk.as_ref().and_then(|disk| disk.store.settings.boot.as_deref())), keep);
+        let Last {
+            clock,
+            syncs,
+            missing,
+        } = disk
+            .as_ref()
+            .map(Disk::last)
+            .transpose()?
+            .unwrap_or_default();
+        let journal = Self::new(
+            disk.clone(),
+            Clock::go_on(
+                clock.as_ref(),
+                disk.as_ref()
+                    .and_then(|disk| disk.store.settings.boot.as_deref()),
+            ),
+            keep,
+        );
         journal.lock().syncs = syncs;
-        let mut heritage = Heritage { missing, ..Heritage::default() };
-        let Left { records: mut tail, unreadable } = disk.as_ref().map(|disk| journal.open_tail(&disk.store.path)).unwrap_or_default();
+        let mut heritage = Heritage {
+            missing,
+            ..Heritage::default()
+        };
+        let Left {
+            records: mut tail,
+            unreadable,
+        } = disk
+            .as_ref()
+            .map(|disk| journal.open_tail(&disk.store.path))
+            .unwrap_or_default();
         heritage.unreadable += unreadable;
         for entry in disk.iter().flat_map(Disk::records) {
             let (number, value) = entry?;
@@ -176,7 +201,9 @@ impl Journal {
         for (number, record) in tail {
             journal.take_over(number, record, true, &mut heritage);
         }
-        heritage.unfinished.sort_by_key(|unfinished| unfinished.mark);
+        heritage
+            .unfinished
+            .sort_by_key(|unfinished| unfinished.mark);
         heritage.untold.sort_by_key(|untold| untold.mark);
         Ok((journal, heritage))
     }
@@ -189,14 +216,23 @@ impl Journal {
     /// A journal for a store that cannot be opened yet: it is tried again and again.
     pub fn waiting(settings: Settings, path: PathBuf, keep: Duration) -> Self {
         let clock = Clock::go_on(None, settings.boot.as_deref());
-        let journal = Self { place: Some((settings, path)), ..Self::new(None, clock, keep) };
+        let journal = Self {
+            place: Some((settings, path)),
+            ..Self::new(None, clock, keep)
+        };
         journal.health.send_replace(Health::Failing);
         journal
     }
 
     fn new(disk: Option<Disk>, clock: Clock, keep: Duration) -> Self {
-        let place = disk.as_ref().map(|disk| (disk.store.settings.clone(), disk.store.path.clone()));
-        let health = if disk.is_some() { Health::Safe } else { Health::Absent };
+        let place = disk
+            .as_ref()
+            .map(|disk| (disk.store.settings.clone(), disk.store.path.clone()));
+        let health = if disk.is_some() {
+            Health::Safe
+        } else {
+            Health::Absent
+        };
         Self {
             disk: Mutex::new(disk),
             tail: Mutex::default(),
@@ -215,13 +251,23 @@ impl Journal {
 
     /// Opens the tail; gives what an earlier life left there.
     fn open_tail(&self, folder: &Path) -> Left {
-        let opened = Tail::open(folder).inspect_err(|error| tracing::warn!(%error, "what waits for the disk is kept in memory alone"));
-        let (tail, left) = opened.map(|(tail, left)| (Some(tail), left)).unwrap_or_default();
+        let opened = Tail::open(folder).inspect_err(
+            |error| tracing::warn!(%error, "what waits for the disk is kept in memory alone"),
+        );
+        let (tail, left) = opened
+            .map(|(tail, left)| (Some(tail), left))
+            .unwrap_or_default();
         *self.tail() = tail;
         left
     }
 
-    fn inherit(&self, number: Option<u64>, value: &[u8], tail: &mut BTreeMap<u64, Record>, heritage: &mut Heritage) {
+    fn inherit(
+        &self,
+        number: Option<u64>,
+        value: &[u8],
+        tail: &mut BTreeMap<u64, Record>,
+        heritage: &mut Heritage,
+    ) {
         let (Some(number), Some(record)) = (number, Record::read(value)) else {
             heritage.unreadable += 1;
             // A key that is no number is nobody's: it stays, and does no harm.
@@ -229,7 +275,9 @@ impl Journal {
             return;
         };
         match tail.remove(&number) {
-            Some(later) if later.progress() > record.progress() => self.take_over(number, later, true, heritage),
+            Some(later) if later.progress() > record.progress() => {
+                self.take_over(number, later, true, heritage)
+            }
             _ => self.take_over(number, record, false, heritage),
         }
     }
@@ -238,22 +286,48 @@ impl Journal {
     fn take_over(&self, number: u64, mut record: Record, late: bool, heritage: &mut Heritage) {
         let mut index = self.lock();
         let (mark, received) = (Mark(number), record.received.clone());
-        heritage.heard.extend(record.devices().into_iter().map(|device| (device, mark)));
+        heritage
+            .heard
+            .extend(record.devices().into_iter().map(|device| (device, mark)));
         match &record.answer {
             None => {
                 record.deaths += 1;
                 let left = Duration::from_millis(received.until.saturating_sub(self.clock.now()));
                 // It may have been sent: nothing said before it may follow.
-                heritage.heard.extend(record.sending.iter().flatten().map(|sending| (sending.action.device.clone(), mark)));
-                heritage.unfinished.push(Unfinished { mark, received, left, sending: record.sending.clone(), deaths: record.deaths });
+                heritage.heard.extend(
+                    record
+                        .sending
+                        .iter()
+                        .flatten()
+                        .map(|sending| (sending.action.device.clone(), mark)),
+                );
+                heritage.unfinished.push(Unfinished {
+                    mark,
+                    received,
+                    left,
+                    sending: record.sending.clone(),
+                    deaths: record.deaths,
+                });
             }
-            Some(reply) if !record.told => heritage.untold.push(Untold { mark, received, reply: reply.clone() }),
+            Some(reply) if !record.told => heritage.untold.push(Untold {
+                mark,
+                received,
+                reply: reply.clone(),
+            }),
             Some(_) => {}
         }
         if late || record.answer.is_none() {
             self.changed(&mut index, number);
         }
-        index.remember(number, record, Hearing { epoch: 0, again: true, written: true });
+        index.remember(
+            number,
+            record,
+            Hearing {
+                epoch: 0,
+                again: true,
+                written: true,
+            },
+        );
     }
 
     /// The moment `left` from now, by the journal's own clock.
@@ -268,18 +342,43 @@ impl Journal {
         let mut index = self.lock();
         index.forget_old(now);
         if let Some(record) = index.earlier(&received, epoch, again) {
-            return record.answer.clone().map_or(Entry::Pending, |reply| Entry::Answered(Box::new(reply)));
+            return record
+                .answer
+                .clone()
+                .map_or(Entry::Pending, |reply| Entry::Answered(Box::new(reply)));
         }
         let number = index.next;
-        let record = Record { received, heard: now, deaths: 0, sending: None, answer: None, told: false };
-        index.remember(number, record, Hearing { epoch, again, written: false });
+        let record = Record {
+            received,
+            heard: now,
+            deaths: 0,
+            sending: None,
+            answer: None,
+            told: false,
+        };
+        index.remember(
+            number,
+            record,
+            Hearing {
+                epoch,
+                again,
+                written: false,
+            },
+        );
         self.changed(&mut index, number);
         Entry::New(Mark(number))
     }
 
     /// Waits until the command is on disk, where it may be what ended an earlier life: each life it ends must be counted.
     pub async fn begun(&self, mark: Mark) {
-        let Some(entered) = self.lock().known.get(&mark.0).and_then(|known| known.suspect) else { return };
+        let Some(entered) = self
+            .lock()
+            .known
+            .get(&mark.0)
+            .and_then(|known| known.suspect)
+        else {
+            return;
+        };
         // One after the other, so that they go on in the order they were heard.
         let _turn = self.suspects.lock().await;
         if *self.synced.borrow() < entered {
@@ -304,7 +403,9 @@ impl Journal {
 
     fn change(&self, mark: Mark, change: impl FnOnce(&mut Record)) {
         let mut index = self.lock();
-        let Some(known) = index.known.get_mut(&mark.0) else { return };
+        let Some(known) = index.known.get_mut(&mark.0) else {
+            return;
+        };
         change(&mut known.record);
         self.changed(&mut index, mark.0);
     }
@@ -335,9 +436,13 @@ impl Journal {
 
     fn hand_over(&self) -> bool {
         let (mut index, mut tail) = (self.lock(), self.tail());
-        let Some(tail) = tail.as_mut() else { return false };
+        let Some(tail) = tail.as_mut() else {
+            return false;
+        };
         let exposed = std::mem::take(&mut index.exposed);
-        let records = exposed.iter().filter_map(|number| Some((*number, &index.known.get(number)?.record)));
+        let records = exposed
+            .iter()
+            .filter_map(|number| Some((*number, &index.known.get(number)?.record)));
         let taken = tail.add(records).is_ok();
         if !taken {
             index.exposed = exposed;
@@ -406,11 +511,16 @@ impl Journal {
     }
 
     async fn sync(&self) {
-        let Some(disk) = self.disk().clone() else { return };
+        let Some(disk) = self.disk().clone() else {
+            return;
+        };
         let (target, mut pages, numbers, gone) = {
             let mut index = self.lock();
             index.syncs += 1;
-            let (numbers, gone) = (std::mem::take(&mut index.unwritten), std::mem::take(&mut index.gone));
+            let (numbers, gone) = (
+                std::mem::take(&mut index.unwritten),
+                std::mem::take(&mut index.gone),
+            );
             if let Some(tail) = self.tail().as_mut() {
                 tail.turn();
             }
@@ -418,7 +528,9 @@ impl Journal {
         };
         pages.clock = self.read_clocks();
         let began = time::Instant::now();
-        let result = spawn_blocking(move || disk.write(&pages)).await.unwrap_or_else(|e| Err(io::Error::other(e)));
+        let result = spawn_blocking(move || disk.write(&pages))
+            .await
+            .unwrap_or_else(|e| Err(io::Error::other(e)));
         match &result {
             Ok(()) => self.on_disk(&numbers),
             Err(_) => self.unwritten(numbers, gone),
@@ -430,7 +542,9 @@ impl Journal {
     /// These are on disk, but for those that have changed meanwhile.
     fn on_disk(&self, numbers: &BTreeSet<u64>) {
         let mut index = self.lock();
-        let Index { exposed, unwritten, .. } = &mut *index;
+        let Index {
+            exposed, unwritten, ..
+        } = &mut *index;
         exposed.retain(|number| unwritten.contains(number) || !numbers.contains(number));
         if let Some(tail) = self.tail().as_mut() {
             tail.clear();
@@ -458,9 +572,14 @@ impl Journal {
     /// Opens a store that failed anew, where its disk takes something again: sled takes nothing any more after one failure.
     /// Whoever else holds the store must let go of it first.
     async fn mend(&self) {
-        let Some((settings, path)) = self.place.clone() else { return };
+        let Some((settings, path)) = self.place.clone() else {
+            return;
+        };
         let tried = path.clone();
-        if !spawn_blocking(move || super::takes_something(&tried)).await.unwrap_or(false) {
+        if !spawn_blocking(move || super::takes_something(&tried))
+            .await
+            .unwrap_or(false)
+        {
             return;
         }
         let old = self.disk().take();
@@ -468,9 +587,15 @@ impl Journal {
             drop(old);
             super::open(&settings, &path)
         };
-        let opened = spawn_blocking(open).await.map_err(io::Error::other).and_then(|opened: Result<Store, StoreError>| opened.map_err(io::Error::other));
+        let opened = spawn_blocking(open)
+            .await
+            .map_err(io::Error::other)
+            .and_then(|opened: Result<Store, StoreError>| opened.map_err(io::Error::other));
         // What it holds is of another life, or is written again now.
-        let disk = opened.map(Arc::new).and_then(Disk::new).and_then(|disk| disk.clear().map(|()| disk));
+        let disk = opened
+            .map(Arc::new)
+            .and_then(Disk::new)
+            .and_then(|disk| disk.clear().map(|()| disk));
         match disk {
             Ok(disk) => {
                 // What lies there is of another life as well, and what counts is written anew.
@@ -494,7 +619,9 @@ impl Journal {
         let before = *self.health.borrow();
         let after = match &result {
             Err(_) => Health::Failing,
-            Ok(took) if *took > SLOW || (before == Health::Slow && *took > SLOW / 2) => Health::Slow,
+            Ok(took) if *took > SLOW || (before == Health::Slow && *took > SLOW / 2) => {
+                Health::Slow
+            }
             Ok(_) => Health::Safe,
         };
         if before == after {
@@ -504,7 +631,9 @@ impl Journal {
             Err(error) => {
                 tracing::error!(%error, "the store takes nothing: commands are served without the promise to survive a restart; free the disk or mend its permissions");
             }
-            Ok(took) if after == Health::Slow => tracing::warn!(took = ?took, "the disk is slow: commands wait for it before they are acknowledged"),
+            Ok(took) if after == Health::Slow => {
+                tracing::warn!(took = ?took, "the disk is slow: commands wait for it before they are acknowledged")
+            }
             Ok(_) if before == Health::Slow => tracing::info!("the disk is quick again"),
             Ok(_) => tracing::info!("the store works again"),
         }
@@ -513,7 +642,8 @@ impl Journal {
 
     /// The store, where there is one and it works. Not to be kept: a store that fails must be let go of.
     pub fn store(&self) -> Option<Arc<Store>> {
-        self.is_safe().then(|| self.disk().as_ref().map(|disk| Arc::clone(&disk.store)))?
+        self.is_safe()
+            .then(|| self.disk().as_ref().map(|disk| Arc::clone(&disk.store)))?
     }
 
     /// How it is, and from now on.
@@ -529,7 +659,14 @@ impl Journal {
     /// How many commands it remembers, and how many of them have no answer yet.
     pub fn counts(&self) -> (usize, usize) {
         let index = self.lock();
-        (index.known.len(), index.known.values().filter(|k| k.record.answer.is_none()).count())
+        (
+            index.known.len(),
+            index
+                .known
+                .values()
+                .filter(|k| k.record.answer.is_none())
+                .count(),
+        )
     }
 
     fn lock(&self) -> MutexGuard<'_, Index> {

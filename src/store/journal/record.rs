@@ -88,13 +88,20 @@ impl Record {
     /// The devices that heard something for it: what was said to them earlier must not be sent any more.
     pub fn devices(&self) -> Vec<String> {
         let answered = self.answer.iter().flat_map(|reply| &reply.actions);
-        let sent = answered.filter(|done| done.publish.is_none() && done.why.as_deref() != Some("superseded")).map(|done| &done.action);
-        sent.filter(|action| action.op != Op::Query).map(|action| action.device.clone()).collect()
+        let sent = answered
+            .filter(|done| done.publish.is_none() && done.why.as_deref() != Some("superseded"))
+            .map(|done| &done.action);
+        sent.filter(|action| action.op != Op::Query)
+            .map(|action| action.device.clone())
+            .collect()
     }
 
     /// True where the answer is "not now", and was told: when it is said again, it is a new command.
     pub(super) fn is_put_off(&self) -> bool {
-        self.told && self.answer.as_ref().is_some_and(|reply| reply.retry_after.is_some() || reply.why.as_deref() == Some("stopping"))
+        self.told
+            && self.answer.as_ref().is_some_and(|reply| {
+                reply.retry_after.is_some() || reply.why.as_deref() == Some("stopping")
+            })
     }
 }
 
@@ -106,8 +113,14 @@ fn hash(parts: impl Hash) -> u64 {
 
 /// The names a speaker gave the command: its id and its correlation data, each within its topic.
 pub(super) fn strong_keys(received: &Received) -> Vec<u64> {
-    let id = received.id.as_ref().map(|id| hash(("id", &received.topic, id)));
-    let correlation = received.correlation.as_ref().map(|data| hash(("correlation", &received.topic, data)));
+    let id = received
+        .id
+        .as_ref()
+        .map(|id| hash(("id", &received.topic, id)));
+    let correlation = received
+        .correlation
+        .as_ref()
+        .map(|data| hash(("correlation", &received.topic, data)));
     id.into_iter().chain(correlation).collect()
 }
 
@@ -128,10 +141,17 @@ mod text_or_bytes {
     }
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        std::str::from_utf8(bytes).map_or_else(|_| Either::Bytes(bytes.into()), |text| Either::Text(text.into())).serialize(serializer)
+        std::str::from_utf8(bytes)
+            .map_or_else(
+                |_| Either::Bytes(bytes.into()),
+                |text| Either::Text(text.into()),
+            )
+            .serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         Ok(match Either::deserialize(deserializer)? {
             Either::Text(text) => text.into_owned().into_bytes(),
             Either::Bytes(bytes) => bytes.into_owned(),
@@ -146,9 +166,19 @@ mod tests {
     #[test]
     fn any_payload_survives_the_record() {
         for payload in [b"turn on".to_vec(), vec![0xff, 0x00, 0x80], vec![]] {
-            let received = Received { topic: "t".into(), payload, response_topic: None, correlation: None, id: None, until: 1 };
+            let received = Received {
+                topic: "t".into(),
+                payload,
+                response_topic: None,
+                correlation: None,
+                id: None,
+                until: 1,
+            };
             let bytes = serde_json::to_vec(&received).unwrap();
-            assert_eq!(serde_json::from_slice::<Received>(&bytes).unwrap(), received);
+            assert_eq!(
+                serde_json::from_slice::<Received>(&bytes).unwrap(),
+                received
+            );
         }
     }
 }

@@ -21,7 +21,13 @@ pub(super) struct Tail {
 impl Tail {
     /// Opens it in the store's folder, with the records that an earlier life left.
     pub(super) fn open(folder: &Path) -> io::Result<(Self, Left)> {
-        let open = |name| OpenOptions::new().create(true).read(true).append(true).open(folder.join(name));
+        let open = |name| {
+            OpenOptions::new()
+                .create(true)
+                .read(true)
+                .append(true)
+                .open(folder.join(name))
+        };
         let (files, mut left) = ([open(NAMES[0])?, open(NAMES[1])?], Left::default());
         for mut file in &files {
             let mut bytes = Vec::new();
@@ -33,12 +39,25 @@ impl Tail {
             lines.for_each(|line| left.take(line));
             file.set_len(u64::try_from(bytes.len() - cut.len()).unwrap_or_default())?;
         }
-        let holds = [files[0].metadata()?.len() > 0, files[1].metadata()?.len() > 0];
-        Ok((Self { files, holds, current: 0 }, left))
+        let holds = [
+            files[0].metadata()?.len() > 0,
+            files[1].metadata()?.len() > 0,
+        ];
+        Ok((
+            Self {
+                files,
+                holds,
+                current: 0,
+            },
+            left,
+        ))
     }
 
     /// Takes these records.
-    pub(super) fn add<'a>(&mut self, records: impl Iterator<Item = (u64, &'a Record)>) -> io::Result<()> {
+    pub(super) fn add<'a>(
+        &mut self,
+        records: impl Iterator<Item = (u64, &'a Record)>,
+    ) -> io::Result<()> {
         let mut lines = Vec::new();
         for record in records {
             let line = serde_json::to_vec(&record)?;
@@ -81,7 +100,11 @@ impl Left {
             return;
         };
         // Of two states of a record the later one counts.
-        if self.records.get(&number).is_none_or(|known| record.progress() >= known.progress()) {
+        if self
+            .records
+            .get(&number)
+            .is_none_or(|known| record.progress() >= known.progress())
+        {
             self.records.insert(number, record);
         }
     }
@@ -91,5 +114,9 @@ impl Left {
 fn read(line: &[u8]) -> Option<(u64, Record)> {
     let (sum, record) = line.split_at_checked(9)?;
     let sum = u32::from_str_radix(str::from_utf8(sum).ok()?.trim_end(), 16).ok()?;
-    if sum == crc32fast::hash(record) { serde_json::from_slice(record).ok() } else { None }
+    if sum == crc32fast::hash(record) {
+        serde_json::from_slice(record).ok()
+    } else {
+        None
+    }
 }

@@ -34,16 +34,26 @@ fn reply() -> Reply {
 }
 
 fn new(entry: &Entry) -> Mark {
-    if let Entry::New(mark) = entry { *mark } else { panic!("not new: {entry:?}") }
+    if let Entry::New(mark) = entry {
+        *mark
+    } else {
+        panic!("not new: {entry:?}")
+    }
 }
 
 #[test]
 fn the_same_id_is_a_duplicate_and_has_the_same_answer() {
     let journal = Journal::in_memory(KEEP);
     let mark = new(&journal.receive(heard("on", Some("a")), 1, false));
-    assert_eq!(journal.receive(heard("on", Some("a")), 1, false), Entry::Pending);
+    assert_eq!(
+        journal.receive(heard("on", Some("a")), 1, false),
+        Entry::Pending
+    );
     journal.answered(mark, &reply());
-    assert_eq!(journal.receive(heard("on", Some("a")), 1, false), Entry::Answered(Box::new(reply())));
+    assert_eq!(
+        journal.receive(heard("on", Some("a")), 1, false),
+        Entry::Answered(Box::new(reply()))
+    );
     new(&journal.receive(heard("on", Some("b")), 1, false));
 }
 
@@ -52,7 +62,10 @@ fn equal_payloads_without_an_id_are_duplicates_only_across_a_reconnect() {
     let journal = Journal::in_memory(KEEP);
     new(&journal.receive(heard("next track", None), 1, false));
     new(&journal.receive(heard("next track", None), 1, true));
-    assert_eq!(journal.receive(heard("next track", None), 2, true), Entry::Pending);
+    assert_eq!(
+        journal.receive(heard("next track", None), 2, true),
+        Entry::Pending
+    );
     new(&journal.receive(heard("next track", None), 2, false));
 }
 
@@ -61,8 +74,14 @@ fn two_equal_ones_of_an_earlier_connection_stand_for_two_and_not_for_a_third() {
     let journal = Journal::in_memory(KEEP);
     new(&journal.receive(heard("next track", None), 1, false));
     new(&journal.receive(heard("next track", None), 1, false));
-    assert_eq!(journal.receive(heard("next track", None), 2, true), Entry::Pending);
-    assert_eq!(journal.receive(heard("next track", None), 2, true), Entry::Pending);
+    assert_eq!(
+        journal.receive(heard("next track", None), 2, true),
+        Entry::Pending
+    );
+    assert_eq!(
+        journal.receive(heard("next track", None), 2, true),
+        Entry::Pending
+    );
     new(&journal.receive(heard("next track", None), 2, true));
 }
 
@@ -70,33 +89,67 @@ fn two_equal_ones_of_an_earlier_connection_stand_for_two_and_not_for_a_third() {
 fn who_was_told_to_come_again_is_new_when_he_does() {
     let journal = Journal::in_memory(KEEP);
     let mark = new(&journal.receive(heard("on", Some("a")), 1, false));
-    let busy = Reply { retry_after: Some(1.0), why: Some("busy".into()), ..reply() };
+    let busy = Reply {
+        retry_after: Some(1.0),
+        why: Some("busy".into()),
+        ..reply()
+    };
     journal.answered(mark, &busy);
-    assert!(matches!(journal.receive(heard("on", Some("a")), 2, false), Entry::Answered(_)), "he has not heard it yet");
+    assert!(
+        matches!(
+            journal.receive(heard("on", Some("a")), 2, false),
+            Entry::Answered(_)
+        ),
+        "he has not heard it yet"
+    );
     journal.told(mark);
-    assert_eq!(journal.receive(heard("on", Some("a")), 2, true), Entry::Answered(Box::new(busy)), "the broker sends it again");
+    assert_eq!(
+        journal.receive(heard("on", Some("a")), 2, true),
+        Entry::Answered(Box::new(busy)),
+        "the broker sends it again"
+    );
     let again = new(&journal.receive(heard("on", Some("a")), 2, false));
     journal.answered(again, &reply());
-    assert_eq!(journal.receive(heard("on", Some("a")), 2, false), Entry::Answered(Box::new(reply())));
+    assert_eq!(
+        journal.receive(heard("on", Some("a")), 2, false),
+        Entry::Answered(Box::new(reply()))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_past_its_time_is_forgotten_once_it_is_told() {
     let journal = Journal::in_memory(KEEP);
-    let hurried = |id| Received { until: journal.moment(Duration::from_secs(1)), ..heard("next", Some(id)) };
-    let (told, untold) = (new(&journal.receive(hurried("a"), 1, false)), new(&journal.receive(hurried("b"), 1, false)));
+    let hurried = |id| Received {
+        until: journal.moment(Duration::from_secs(1)),
+        ..heard("next", Some(id))
+    };
+    let (told, untold) = (
+        new(&journal.receive(hurried("a"), 1, false)),
+        new(&journal.receive(hurried("b"), 1, false)),
+    );
     journal.answered(told, &reply());
     journal.told(told);
     journal.answered(untold, &reply());
     time::advance(Duration::from_secs(59)).await;
-    assert!(matches!(journal.receive(hurried("a"), 1, false), Entry::Answered(_)), "the broker may send it again as long as it keeps our session");
+    assert!(
+        matches!(journal.receive(hurried("a"), 1, false), Entry::Answered(_)),
+        "the broker may send it again as long as it keeps our session"
+    );
     time::advance(Duration::from_secs(7)).await;
     new(&journal.receive(hurried("a"), 1, false));
-    assert!(matches!(journal.receive(hurried("b"), 1, false), Entry::Answered(_)), "its speaker may not have heard it");
+    assert!(
+        matches!(journal.receive(hurried("b"), 1, false), Entry::Answered(_)),
+        "its speaker may not have heard it"
+    );
 }
 
 fn set(device: &str, op: Op) -> Action {
-    Action { device: device.into(), property: Property::Power, op, value: None }
+    Action {
+        device: device.into(),
+        property: Property::Power,
+        op,
+        value: None,
+    }
 }
 
 #[tokio::test]
@@ -105,26 +158,65 @@ async fn a_later_life_finds_what_has_no_answer_and_what_was_not_told() {
     let open = || Arc::new(open(&Settings::default(), &folder.path().join("store")).unwrap());
     let (journal, heritage) = Journal::open(Some(open()), KEEP).unwrap();
     assert!(heritage.unfinished.is_empty());
-    let id = |id| Received { until: journal.moment(KEEP), ..heard("on", Some(id)) };
-    let [done, untold, sent] = ["a", "b", "c"].map(|name| new(&journal.receive(id(name), 1, false)));
-    let sending = Sending { action: set("tv", Op::Set), becomes: None, topic: "t".into(), payload: "p".into(), repeatable: false };
+    let id = |id| Received {
+        until: journal.moment(KEEP),
+        ..heard("on", Some(id))
+    };
+    let [done, untold, sent] =
+        ["a", "b", "c"].map(|name| new(&journal.receive(id(name), 1, false)));
+    let sending = Sending {
+        action: set("tv", Op::Set),
+        becomes: None,
+        topic: "t".into(),
+        payload: "p".into(),
+        repeatable: false,
+    };
     journal.sending(sent, vec![sending.clone()]);
     let mut reply = reply();
-    reply.actions = [("lamp", Op::Toggle, None), ("fan", Op::Set, Some("superseded")), ("door", Op::Query, None)]
-        .map(|(device, op, why)| crate::command::reply::Done { why: why.map(str::to_owned), ..set(device, op).into() })
-        .into();
+    reply.actions = [
+        ("lamp", Op::Toggle, None),
+        ("fan", Op::Set, Some("superseded")),
+        ("door", Op::Query, None),
+    ]
+    .map(|(device, op, why)| crate::command::reply::Done {
+        why: why.map(str::to_owned),
+        ..set(device, op).into()
+    })
+    .into();
     journal.answered(done, &reply);
     journal.told(done);
     journal.answered(untold, &reply);
     journal.close().await;
     drop(journal);
     let (journal, heritage) = Journal::open(Some(open()), KEEP).unwrap();
-    let [unfinished] = &heritage.unfinished[..] else { panic!("{heritage:?}") };
-    assert_eq!((unfinished.mark, unfinished.deaths, &unfinished.sending), (sent, 1, &Some(vec![sending])));
-    assert!(unfinished.left > KEEP / 2 && unfinished.left <= KEEP, "{:?}", unfinished.left);
-    assert_eq!(heritage.untold.iter().map(|u| u.mark).collect::<Vec<_>>(), [untold]);
-    assert_eq!(heritage.heard, [("lamp".to_owned(), done), ("lamp".to_owned(), untold), ("tv".to_owned(), sent)]);
-    assert_eq!(journal.receive(heard("on", Some("a")), 1, false), Entry::Answered(Box::new(reply)));
+    let [unfinished] = &heritage.unfinished[..] else {
+        panic!("{heritage:?}")
+    };
+    assert_eq!(
+        (unfinished.mark, unfinished.deaths, &unfinished.sending),
+        (sent, 1, &Some(vec![sending]))
+    );
+    assert!(
+        unfinished.left > KEEP / 2 && unfinished.left <= KEEP,
+        "{:?}",
+        unfinished.left
+    );
+    assert_eq!(
+        heritage.untold.iter().map(|u| u.mark).collect::<Vec<_>>(),
+        [untold]
+    );
+    assert_eq!(
+        heritage.heard,
+        [
+            ("lamp".to_owned(), done),
+            ("lamp".to_owned(), untold),
+            ("tv".to_owned(), sent)
+        ]
+    );
+    assert_eq!(
+        journal.receive(heard("on", Some("a")), 1, false),
+        Entry::Answered(Box::new(reply))
+    );
     assert!(new(&journal.receive(heard("on", Some("d")), 1, false)).turn() > sent.turn());
     journal.close().await;
     drop(journal);
@@ -167,13 +259,28 @@ async fn what_is_done_within_a_moment_costs_one_sync() {
 }
 
 fn sending() -> Sending {
-    let action = Action { device: "lamp".into(), property: Property::Power, op: Op::Set, value: None };
-    Sending { action, becomes: None, topic: "lamp/set".into(), payload: "ON".into(), repeatable: true }
+    let action = Action {
+        device: "lamp".into(),
+        property: Property::Power,
+        op: Op::Set,
+        value: None,
+    };
+    Sending {
+        action,
+        becomes: None,
+        topic: "lamp/set".into(),
+        payload: "ON".into(),
+        repeatable: true,
+    }
 }
 
 /// Two commands, the second about to be sent and given to the kernel; then this life ends without a sync.
 async fn cut_short(folder: &Path) -> (Mark, Mark) {
-    let (journal, _) = Journal::open(Some(Arc::new(open(&Settings::default(), folder).unwrap())), KEEP).unwrap();
+    let (journal, _) = Journal::open(
+        Some(Arc::new(open(&Settings::default(), folder).unwrap())),
+        KEEP,
+    )
+    .unwrap();
     let first = new(&journal.receive(heard("off", Some("a")), 1, false));
     let second = new(&journal.receive(heard("on", Some("b")), 1, false));
     journal.sending(second, vec![sending()]);
@@ -188,34 +295,78 @@ async fn what_the_kernel_has_is_taken_up_in_the_next_life_with_all_that_was_hear
     let (first, second) = cut_short(&path).await;
     let store = Arc::new(open(&Settings::default(), &path).unwrap());
     let (journal, heritage) = Journal::open(Some(Arc::clone(&store)), KEEP).unwrap();
-    let unfinished: Vec<_> = heritage.unfinished.iter().map(|one| (one.mark, one.sending.clone())).collect();
+    let unfinished: Vec<_> = heritage
+        .unfinished
+        .iter()
+        .map(|one| (one.mark, one.sending.clone()))
+        .collect();
     assert_eq!(unfinished, [(first, None), (second, Some(vec![sending()]))]);
-    assert_eq!(journal.receive(heard("on", Some("b")), 1, true), Entry::Pending);
+    assert_eq!(
+        journal.receive(heard("on", Some("b")), 1, true),
+        Entry::Pending
+    );
     journal.answered(second, &reply());
     journal.outlives().await;
     journal.close().await;
-    assert!(["tail.0", "tail.1"].iter().any(|name| fs::metadata(path.join(name)).unwrap().len() == 0), "what is on disk is let go of");
+    assert!(
+        ["tail.0", "tail.1"]
+            .iter()
+            .any(|name| fs::metadata(path.join(name)).unwrap().len() == 0),
+        "what is on disk is let go of"
+    );
     drop((journal, store));
-    let (_, heritage) = Journal::open(Some(Arc::new(open(&Settings::default(), &path).unwrap())), KEEP).unwrap();
-    assert_eq!(heritage.unfinished.iter().map(|one| one.mark).collect::<Vec<_>>(), [first]);
-    assert_eq!(heritage.untold.iter().map(|one| one.mark).collect::<Vec<_>>(), [second]);
+    let (_, heritage) = Journal::open(
+        Some(Arc::new(open(&Settings::default(), &path).unwrap())),
+        KEEP,
+    )
+    .unwrap();
+    assert_eq!(
+        heritage
+            .unfinished
+            .iter()
+            .map(|one| one.mark)
+            .collect::<Vec<_>>(),
+        [first]
+    );
+    assert_eq!(
+        heritage
+            .untold
+            .iter()
+            .map(|one| one.mark)
+            .collect::<Vec<_>>(),
+        [second]
+    );
 }
 
 #[tokio::test]
 async fn a_cut_last_line_is_passed_over_and_does_not_take_the_next_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let unfinished = |heritage: Heritage| heritage.unfinished.iter().map(|one| one.mark).collect::<Vec<_>>();
+    let unfinished = |heritage: Heritage| {
+        heritage
+            .unfinished
+            .iter()
+            .map(|one| one.mark)
+            .collect::<Vec<_>>()
+    };
     cut_short(&path).await;
     let tail = path.join("tail.0");
     let whole = fs::read(&tail).unwrap();
     fs::write(&tail, &whole[..20]).unwrap();
-    let (journal, heritage) = Journal::open(Some(Arc::new(open(&Settings::default(), &path).unwrap())), KEEP).unwrap();
+    let (journal, heritage) = Journal::open(
+        Some(Arc::new(open(&Settings::default(), &path).unwrap())),
+        KEEP,
+    )
+    .unwrap();
     assert_eq!(unfinished(heritage), []);
     let next = new(&journal.receive(heard("off", Some("c")), 1, false));
     journal.outlives().await;
     drop(journal);
-    let (_, heritage) = Journal::open(Some(Arc::new(open(&Settings::default(), &path).unwrap())), KEEP).unwrap();
+    let (_, heritage) = Journal::open(
+        Some(Arc::new(open(&Settings::default(), &path).unwrap())),
+        KEEP,
+    )
+    .unwrap();
     assert_eq!(unfinished(heritage), [next]);
 }
 
@@ -227,7 +378,18 @@ async fn a_line_of_the_tail_that_is_not_as_it_was_written_is_counted_and_not_bel
     let tail = path.join("tail.0");
     let text = fs::read_to_string(&tail).unwrap();
     fs::write(&tail, text.replacen("off", "on ", 1)).unwrap();
-    let (_, heritage) = Journal::open(Some(Arc::new(open(&Settings::default(), &path).unwrap())), KEEP).unwrap();
-    assert_eq!(heritage.unfinished.iter().map(|one| one.mark).collect::<Vec<_>>(), [second]);
+    let (_, heritage) = Journal::open(
+        Some(Arc::new(open(&Settings::default(), &path).unwrap())),
+        KEEP,
+    )
+    .unwrap();
+    assert_eq!(
+        heritage
+            .unfinished
+            .iter()
+            .map(|one| one.mark)
+            .collect::<Vec<_>>(),
+        [second]
+    );
     assert_eq!(heritage.unreadable, 1);
 }

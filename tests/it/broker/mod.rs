@@ -35,13 +35,19 @@ enum Kind {
     /// The `mqtt5` crate's. It runs on threads of its own, so that a test's paused time is not its time. Keeps nothing over a restart.
     Embedded(Option<Runtime>),
     /// Debian's mosquitto.
-    Mosquitto { folder: TempDir, child: Option<Child> },
+    Mosquitto {
+        folder: TempDir,
+        child: Option<Child>,
+    },
 }
 
 impl Broker {
     /// A broker inside this process; it forgets everything when stopped.
     pub(crate) async fn embedded() -> Self {
-        let mut broker = Self { port: 0, kind: Kind::Embedded(None) };
+        let mut broker = Self {
+            port: 0,
+            kind: Kind::Embedded(None),
+        };
         broker.start().await;
         broker
     }
@@ -59,12 +65,25 @@ impl Broker {
     /// mosquitto with more lines in its configuration; they may name files of the folder given.
     pub(crate) async fn mosquitto_with(lines: impl FnOnce(&TempDir) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let path = folder.path().display();
         // `user root`: started as root it would give up the right to write its own folder.
-        let own = format!("user root\nlog_dest none\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence_location {path}/\n");
+        let own = format!(
+            "user root\nlog_dest none\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence_location {path}/\n"
+        );
         std::fs::write(folder.path().join("mosquitto.conf"), own + &lines(&folder)).unwrap();
-        let mut broker = Self { port, kind: Kind::Mosquitto { folder, child: None } };
+        let mut broker = Self {
+            port,
+            kind: Kind::Mosquitto {
+                folder,
+                child: None,
+            },
+        };
         broker.start().await;
         broker
     }
@@ -76,18 +95,36 @@ impl Broker {
 
     /// Settings of a sayso that uses it.
     pub(crate) fn settings(&self) -> Settings {
-        Settings { host: Ipv4Addr::LOCALHOST.to_string(), port: self.port, keep_alive: Duration::from_secs(5), ..Settings::default() }
+        Settings {
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port: self.port,
+            keep_alive: Duration::from_secs(5),
+            ..Settings::default()
+        }
     }
 
     /// Ends it. mosquitto saves what it keeps.
     pub(crate) async fn stop(&mut self) {
         match &mut self.kind {
-            Kind::Embedded(runtime) => runtime.take().into_iter().for_each(Runtime::shutdown_background),
+            Kind::Embedded(runtime) => runtime
+                .take()
+                .into_iter()
+                .for_each(Runtime::shutdown_background),
             Kind::Mosquitto { child, .. } => {
                 if let Some(mut child) = child.take() {
                     let id = child.id().expect("it runs").to_string();
-                    assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
-                    timeout(PATIENCE, child.wait()).await.expect("mosquitto ends").unwrap();
+                    assert!(
+                        Command::new("kill")
+                            .args(["-TERM", &id])
+                            .status()
+                            .await
+                            .unwrap()
+                            .success()
+                    );
+                    timeout(PATIENCE, child.wait())
+                        .await
+                        .expect("mosquitto ends")
+                        .unwrap();
                 }
             }
         }
@@ -105,10 +142,26 @@ impl Broker {
                 let config = folder.path().join("mosquitto.conf");
                 let mut command = Command::new("mosquitto");
                 // Debian puts it where only root looks.
-                command.env("PATH", "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin:/bin").arg("-c").arg(config);
-                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-                *child = Some(command.spawn().expect("mosquitto is needed for the tests: apt-get install mosquitto"));
-                timeout(PATIENCE, until_it_listens(self.port)).await.expect("mosquitto listens");
+                command
+                    .env(
+                        "PATH",
+                        "/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin:/bin",
+                    )
+                    .arg("-c")
+                    .arg(config);
+                command
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .kill_on_drop(true);
+                *child = Some(
+                    command
+                        .spawn()
+                        .expect("mosquitto is needed for the tests: apt-get install mosquitto"),
+                );
+                timeout(PATIENCE, until_it_listens(self.port))
+                    .await
+                    .expect("mosquitto listens");
             }
         }
     }
@@ -123,15 +176,24 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         if let Kind::Embedded(runtime) = &mut self.kind {
-            runtime.take().into_iter().for_each(Runtime::shutdown_background);
+            runtime
+                .take()
+                .into_iter()
+                .for_each(Runtime::shutdown_background);
         }
     }
 }
 
 async fn embedded(port: u16) -> (Runtime, u16) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
     let storage = StorageConfig::default().with_backend(StorageBackend::Memory);
-    let config = BrokerConfig::default().with_bind_address(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).with_storage(storage);
+    let config = BrokerConfig::default()
+        .with_bind_address(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .with_storage(storage);
     let (tell, told) = tokio::sync::oneshot::channel();
     runtime.spawn(async move {
         let mut broker = bound(config).await;
@@ -147,7 +209,10 @@ async fn embedded(port: u16) -> (Runtime, u16) {
             () = announce => {}
         }
     });
-    let port = timeout(PATIENCE, told).await.expect("the embedded broker starts").unwrap();
+    let port = timeout(PATIENCE, told)
+        .await
+        .expect("the embedded broker starts")
+        .unwrap();
     (runtime, port)
 }
 
@@ -162,7 +227,10 @@ async fn bound(config: BrokerConfig) -> MqttBroker {
 }
 
 async fn until_it_listens(port: u16) {
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .is_err()
+    {
         sleep(Duration::from_millis(10)).await;
     }
 }

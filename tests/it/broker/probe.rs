@@ -57,47 +57,86 @@ impl Probe {
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         let expiry = if clean { 0 } else { 600 };
-        options.set_network_options(network).set_clean_start(clean).set_session_expiry_interval(Some(expiry)).set_max_packet_size(Some(8 << 20));
+        options
+            .set_network_options(network)
+            .set_clean_start(clean)
+            .set_session_expiry_interval(Some(expiry))
+            .set_max_packet_size(Some(8 << 20));
         options.set_keep_alive(Duration::from_mins(10));
         let (client, eventloop) = AsyncClient::new(options, 1000);
-        let mut probe = Self { client, eventloop, filters: Vec::new(), received: VecDeque::new() };
-        probe.until(|packet| matches!(packet, Packet::ConnAck(_))).await;
+        let mut probe = Self {
+            client,
+            eventloop,
+            filters: Vec::new(),
+            received: VecDeque::new(),
+        };
+        probe
+            .until(|packet| matches!(packet, Packet::ConnAck(_)))
+            .await;
         probe
     }
 
     /// Disconnects.
     pub(crate) async fn leave(mut self) {
         self.client.disconnect().await.unwrap();
-        while !matches!(self.eventloop.poll().await, Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) | Err(_)) {}
+        while !matches!(
+            self.eventloop.poll().await,
+            Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) | Err(_)
+        ) {}
     }
 
     /// Subscribes, and waits for the broker's yes.
     pub(crate) async fn subscribe(&mut self, filter: &str) {
         self.filters.push(filter.to_owned());
-        self.client.subscribe(filter, QoS::AtLeastOnce).await.unwrap();
-        self.until(|packet| matches!(packet, Packet::SubAck(_))).await;
+        self.client
+            .subscribe(filter, QoS::AtLeastOnce)
+            .await
+            .unwrap();
+        self.until(|packet| matches!(packet, Packet::SubAck(_)))
+            .await;
     }
 
     /// Publishes with `QoS` 1, and waits until the broker has it.
     pub(crate) async fn publish(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
-        self.publish_with(topic, payload, false, PublishProperties::default()).await;
+        self.publish_with(topic, payload, false, PublishProperties::default())
+            .await;
     }
 
     /// Publishes for those who come later as well.
     pub(crate) async fn publish_retained(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
-        self.publish_with(topic, payload, true, PublishProperties::default()).await;
+        self.publish_with(topic, payload, true, PublishProperties::default())
+            .await;
     }
 
     /// Publishes a question with the topic its answer should go to.
-    pub(crate) async fn ask(&mut self, topic: &str, payload: impl Into<Vec<u8>>, response_topic: &str, correlation: &'static [u8]) {
-        let properties =
-            PublishProperties { response_topic: Some(response_topic.to_owned()), correlation_data: Some(correlation.into()), ..Default::default() };
+    pub(crate) async fn ask(
+        &mut self,
+        topic: &str,
+        payload: impl Into<Vec<u8>>,
+        response_topic: &str,
+        correlation: &'static [u8],
+    ) {
+        let properties = PublishProperties {
+            response_topic: Some(response_topic.to_owned()),
+            correlation_data: Some(correlation.into()),
+            ..Default::default()
+        };
         self.publish_with(topic, payload, false, properties).await;
     }
 
-    async fn publish_with(&mut self, topic: &str, payload: impl Into<Vec<u8>>, retain: bool, properties: PublishProperties) {
-        self.client.publish_with_properties(topic, QoS::AtLeastOnce, retain, payload.into(), properties).await.unwrap();
-        self.until(|packet| matches!(packet, Packet::PubAck(_))).await;
+    async fn publish_with(
+        &mut self,
+        topic: &str,
+        payload: impl Into<Vec<u8>>,
+        retain: bool,
+        properties: PublishProperties,
+    ) {
+        self.client
+            .publish_with_properties(topic, QoS::AtLeastOnce, retain, payload.into(), properties)
+            .await
+            .unwrap();
+        self.until(|packet| matches!(packet, Packet::PubAck(_)))
+            .await;
     }
 
     /// The next message on `topic`, those on other topics being kept for later.
@@ -107,10 +146,18 @@ impl Probe {
     pub(crate) async fn expect(&mut self, topic: &str, limit: Duration) -> Message {
         let until = Instant::now() + limit;
         loop {
-            if let Some(at) = self.received.iter().position(|message| message.topic == topic) {
+            if let Some(at) = self
+                .received
+                .iter()
+                .position(|message| message.topic == topic)
+            {
                 return self.received.remove(at).unwrap();
             }
-            assert!(timeout_at(until, self.packet()).await.is_ok(), "nothing on `{topic}` within {limit:?}; waiting: {:?}", self.received);
+            assert!(
+                timeout_at(until, self.packet()).await.is_ok(),
+                "nothing on `{topic}` within {limit:?}; waiting: {:?}",
+                self.received
+            );
         }
     }
 
@@ -121,7 +168,11 @@ impl Probe {
 
     async fn until(&mut self, wanted: impl Fn(&Packet) -> bool) {
         let until = Instant::now() + PATIENCE;
-        while !wanted(&timeout_at(until, self.packet()).await.expect("the broker answers the probe")) {}
+        while !wanted(
+            &timeout_at(until, self.packet())
+                .await
+                .expect("the broker answers the probe"),
+        ) {}
     }
 
     /// The next packet. A lost connection is made again, and asked for the same.
@@ -131,8 +182,13 @@ impl Probe {
                 Ok(Event::Incoming(packet)) => {
                     match &packet {
                         Packet::Publish(publish) => self.received.push_back(message(publish)),
-                        Packet::ConnAck(answer) if !answer.session_present && !self.filters.is_empty() => {
-                            let filters = self.filters.iter().map(|filter| Filter::new(filter.as_str(), QoS::AtLeastOnce));
+                        Packet::ConnAck(answer)
+                            if !answer.session_present && !self.filters.is_empty() =>
+                        {
+                            let filters = self
+                                .filters
+                                .iter()
+                                .map(|filter| Filter::new(filter.as_str(), QoS::AtLeastOnce));
                             self.client.try_subscribe_many(filters).unwrap();
                         }
                         _ => {}
@@ -147,6 +203,15 @@ impl Probe {
 }
 
 fn message(publish: &Publish) -> Message {
-    let correlation = publish.properties.as_ref().and_then(|p| p.correlation_data.as_ref()).map(|data| data.to_vec());
-    Message { topic: String::from_utf8_lossy(&publish.topic).into_owned(), payload: publish.payload.to_vec(), retain: publish.retain, correlation }
+    let correlation = publish
+        .properties
+        .as_ref()
+        .and_then(|p| p.correlation_data.as_ref())
+        .map(|data| data.to_vec());
+    Message {
+        topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+        payload: publish.payload.to_vec(),
+        retain: publish.retain,
+        correlation,
+    }
 }

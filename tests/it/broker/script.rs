@@ -4,7 +4,8 @@ use std::net::Ipv4Addr;
 
 use bytes::BytesMut;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, Packet, PingResp, PubAck, PubAckReason, Publish, SubAck, SubscribeReasonCode,
+    ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, Packet, PingResp, PubAck,
+    PubAckReason, Publish, SubAck, SubscribeReasonCode,
 };
 use rumqttc::v5::mqttbytes::{Error, QoS};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,7 +34,10 @@ impl Script {
     /// The next connection; nothing is said on it yet.
     pub(crate) async fn accept(&self) -> Session {
         let (stream, _) = self.0.accept().await.unwrap();
-        Session { stream, read: BytesMut::new() }
+        Session {
+            stream,
+            read: BytesMut::new(),
+        }
     }
 
     /// The next connection, up to where both sides are ready.
@@ -51,8 +55,17 @@ impl Session {
         loop {
             match self.packet().await {
                 Some(Packet::Subscribe(asked)) => {
-                    let return_codes = asked.filters.iter().map(|filter| SubscribeReasonCode::Success(filter.qos)).collect();
-                    self.send(Packet::SubAck(SubAck { pkid: asked.pkid, return_codes, properties: None })).await;
+                    let return_codes = asked
+                        .filters
+                        .iter()
+                        .map(|filter| SubscribeReasonCode::Success(filter.qos))
+                        .collect();
+                    self.send(Packet::SubAck(SubAck {
+                        pkid: asked.pkid,
+                        return_codes,
+                        properties: None,
+                    }))
+                    .await;
                 }
                 Some(Packet::Publish(publish)) => {
                     assert_eq!(&publish.payload[..], b"online");
@@ -66,7 +79,12 @@ impl Session {
     /// Answers CONNECT.
     pub(crate) async fn greet(&mut self, session_present: bool) {
         assert!(matches!(self.packet().await, Some(Packet::Connect(..))));
-        self.send(Packet::ConnAck(ConnAck { session_present, code: ConnectReturnCode::Success, properties: None })).await;
+        self.send(Packet::ConnAck(ConnAck {
+            session_present,
+            code: ConnectReturnCode::Success,
+            properties: None,
+        }))
+        .await;
     }
 
     /// The next packet other than a ping; `None` once the connection is closed.
@@ -81,7 +99,11 @@ impl Session {
                     }
                 }
                 // rumqttc does not read the shortest form of it.
-                Err(Error::PayloadRequired) => return Some(Packet::Disconnect(Disconnect::new(DisconnectReasonCode::NormalDisconnection))),
+                Err(Error::PayloadRequired) => {
+                    return Some(Packet::Disconnect(Disconnect::new(
+                        DisconnectReasonCode::NormalDisconnection,
+                    )));
+                }
                 Err(error) => panic!("{error}"),
             }
         }
@@ -117,7 +139,10 @@ impl Session {
 
     /// Says no to a message.
     pub(crate) async fn refuse(&mut self, pkid: u16) {
-        let answer = PubAck { reason: PubAckReason::NotAuthorized, ..PubAck::new(pkid, None) };
+        let answer = PubAck {
+            reason: PubAckReason::NotAuthorized,
+            ..PubAck::new(pkid, None)
+        };
         self.send(Packet::PubAck(answer)).await;
     }
 

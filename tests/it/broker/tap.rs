@@ -34,7 +34,11 @@ impl Tap {
         let mode = Arc::new(watch::Sender::new(Mode::Whole));
         let mut connections = JoinSet::new();
         connections.spawn(serve(listener, broker, Arc::clone(&mode)));
-        Self { port, mode, _connections: connections }
+        Self {
+            port,
+            mode,
+            _connections: connections,
+        }
     }
 
     /// Where it listens.
@@ -64,13 +68,16 @@ async fn serve(listener: TcpListener, broker: u16, mode: Arc<watch::Sender<Mode>
         if *mode.borrow() == Mode::Cut {
             continue;
         }
-        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).await else { continue };
+        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).await else {
+            continue;
+        };
         client.set_nodelay(true).unwrap();
         server.set_nodelay(true).unwrap();
         let mut mode = mode.subscribe();
         let mut ends = mode.clone();
         connections.spawn(async move {
-            let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+            let ((from_client, to_client), (from_server, to_server)) =
+                (client.into_split(), server.into_split());
             tokio::select! {
                 () = carry(from_client, to_server, None) => {}
                 () = carry(from_server, to_client, Some(&mut mode)) => {}
@@ -80,7 +87,11 @@ async fn serve(listener: TcpListener, broker: u16, mode: Arc<watch::Sender<Mode>
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: Option<&mut watch::Receiver<Mode>>) {
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: Option<&mut watch::Receiver<Mode>>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
         if let Some(mode) = &mut mode

@@ -17,7 +17,10 @@ on_every_broker! {
 }
 
 fn through(tap: &Tap, broker: &Broker) -> Settings {
-    Settings { port: tap.port(), ..broker.settings() }
+    Settings {
+        port: tap.port(),
+        ..broker.settings()
+    }
 }
 
 async fn an_unacknowledged_command_comes_again_and_an_acknowledged_one_does_not(broker: Broker) {
@@ -31,21 +34,38 @@ async fn an_unacknowledged_command_comes_again_and_an_acknowledged_one_does_not(
     assert_eq!((first.epoch, first.redelivered), (1, false));
     sayso.outbox.acknowledge(first.receipt);
     speaker.subscribe("out").await;
-    sayso.outbox.publish(message("out", "after the acknowledgement")).unwrap().await.unwrap();
+    sayso
+        .outbox
+        .publish(message("out", "after the acknowledgement"))
+        .unwrap()
+        .await
+        .unwrap();
 
     tap.cut();
     sayso.down().await;
     tap.mend();
     let again = sayso.heard().await;
-    assert_eq!((again.command.text.as_str(), again.epoch, again.redelivered), ("second", 2, true));
+    assert_eq!(
+        (again.command.text.as_str(), again.epoch, again.redelivered),
+        ("second", 2, true)
+    );
     sayso.outbox.acknowledge(second.receipt);
-    sayso.outbox.publish(message("out", "after the old receipt")).unwrap().await.unwrap();
+    sayso
+        .outbox
+        .publish(message("out", "after the old receipt"))
+        .unwrap()
+        .await
+        .unwrap();
 
     tap.cut();
     sayso.down().await;
     tap.mend();
     let again = sayso.heard().await;
-    assert_eq!((again.command.text.as_str(), again.epoch), ("second", 3), "an old receipt acknowledges nothing");
+    assert_eq!(
+        (again.command.text.as_str(), again.epoch),
+        ("second", 3),
+        "an old receipt acknowledges nothing"
+    );
     sayso.outbox.acknowledge(again.receipt);
     speaker.publish("sayso/command/hall", "third").await;
     assert_eq!(sayso.heard().await.command.text, "third");
@@ -66,7 +86,14 @@ async fn nothing_is_lost_nor_out_of_order_while_connections_break(broker: Broker
             // Sent, and perhaps received, but never heard of again.
             tap.mute();
         }
-        let mut sent: Vec<_> = (0..EACH).map(|i| sayso.outbox.publish(message("out", &(round * EACH + i).to_string())).unwrap()).collect();
+        let mut sent: Vec<_> = (0..EACH)
+            .map(|i| {
+                sayso
+                    .outbox
+                    .publish(message("out", &(round * EACH + i).to_string()))
+                    .unwrap()
+            })
+            .collect();
         if round % 2 == 0 {
             sent.remove(0).await.unwrap();
         } else {
@@ -83,7 +110,10 @@ async fn nothing_is_lost_nor_out_of_order_while_connections_break(broker: Broker
         assert_eq!(sayso.up().await, round != 2);
     }
     for delivery in deliveries {
-        tokio::time::timeout(PATIENCE, delivery).await.expect("it is acknowledged").unwrap();
+        tokio::time::timeout(PATIENCE, delivery)
+            .await
+            .expect("it is acknowledged")
+            .unwrap();
     }
     witness.publish("out", "end").await;
     while received.last().is_none_or(|text| text != "end") {
@@ -96,7 +126,10 @@ async fn nothing_is_lost_nor_out_of_order_while_connections_break(broker: Broker
             firsts.push(text);
         }
     }
-    let wanted: Vec<String> = (0..ROUNDS * EACH).map(|n| n.to_string()).chain(["end".to_owned()]).collect();
+    let wanted: Vec<String> = (0..ROUNDS * EACH)
+        .map(|n| n.to_string())
+        .chain(["end".to_owned()])
+        .collect();
     assert_eq!(firsts, wanted);
 }
 
@@ -107,14 +140,23 @@ async fn a_broken_connection_shows_as_offline_and_then_online(broker: Broker) {
     let mut sayso = Sayso::start(&through(&tap, &broker), &[]);
     sayso.up().await;
     assert!(sayso.outbox.is_up());
-    assert_eq!(witness.expect("sayso/status", PATIENCE).await.text(), "online");
+    assert_eq!(
+        witness.expect("sayso/status", PATIENCE).await.text(),
+        "online"
+    );
     tap.cut();
     sayso.down().await;
     assert!(!sayso.outbox.is_up());
-    assert_eq!(witness.expect("sayso/status", PATIENCE).await.text(), "offline");
+    assert_eq!(
+        witness.expect("sayso/status", PATIENCE).await.text(),
+        "offline"
+    );
     tap.mend();
     sayso.up().await;
-    assert_eq!(witness.expect("sayso/status", PATIENCE).await.text(), "online");
+    assert_eq!(
+        witness.expect("sayso/status", PATIENCE).await.text(),
+        "online"
+    );
     assert_eq!(sayso.count("disconnected"), 1);
 }
 
@@ -122,10 +164,21 @@ async fn a_broker_that_comes_later_gets_what_was_said_before(mut broker: Broker)
     broker.stop().await;
     let mut sayso = Sayso::start(&broker.settings(), &[]);
     sayso.down().await;
-    let kept = |n: usize| Outgoing { retain: true, ..message(&format!("out/{n}"), "kept") };
-    let before: Vec<_> = (0..100).map(|n| sayso.outbox.publish(kept(n)).unwrap()).collect();
-    let late = Outgoing { deadline: Some(tokio::time::Instant::now().into_std()), ..message("out/late", "late") };
-    assert_eq!(sayso.outbox.publish(late).unwrap().await, Err(Undelivered::Late));
+    let kept = |n: usize| Outgoing {
+        retain: true,
+        ..message(&format!("out/{n}"), "kept")
+    };
+    let before: Vec<_> = (0..100)
+        .map(|n| sayso.outbox.publish(kept(n)).unwrap())
+        .collect();
+    let late = Outgoing {
+        deadline: Some(tokio::time::Instant::now().into_std()),
+        ..message("out/late", "late")
+    };
+    assert_eq!(
+        sayso.outbox.publish(late).unwrap().await,
+        Err(Undelivered::Late)
+    );
     broker.start().await;
     assert!(!sayso.up().await);
     for delivery in before {
@@ -152,7 +205,10 @@ async fn commands_wait_at_the_broker_while_the_connection_is_broken(broker: Brok
     tap.mend();
     for i in 0..10 {
         let heard = sayso.heard().await;
-        assert_eq!((heard.command.text, heard.redelivered), (i.to_string(), true));
+        assert_eq!(
+            (heard.command.text, heard.redelivered),
+            (i.to_string(), true)
+        );
         sayso.outbox.acknowledge(heard.receipt);
     }
 }
@@ -165,8 +221,14 @@ async fn a_restarted_broker_that_kept_the_session_has_the_commands_too() {
     sayso.up().await;
     tap.cut();
     sayso.down().await;
-    Probe::new(broker.port(), "speaker").await.publish("sayso/command/hall", "lamp on").await;
-    let waiting = sayso.outbox.publish(message("out", "said while it was away")).unwrap();
+    Probe::new(broker.port(), "speaker")
+        .await
+        .publish("sayso/command/hall", "lamp on")
+        .await;
+    let waiting = sayso
+        .outbox
+        .publish(message("out", "said while it was away"))
+        .unwrap();
     broker.restart().await;
     tap.mend();
     assert_eq!(sayso.heard().await.command.text, "lamp on");
@@ -179,10 +241,15 @@ async fn a_restarted_broker_that_forgot_the_session_is_told_everything_again() {
     let mut broker = Broker::forgetful_mosquitto().await;
     let mut sayso = Sayso::start(&broker.settings(), &["lamp"]);
     sayso.up().await;
-    let kept = |n: usize| Outgoing { retain: true, ..message(&format!("out/{n}"), "kept") };
+    let kept = |n: usize| Outgoing {
+        retain: true,
+        ..message(&format!("out/{n}"), "kept")
+    };
     broker.stop().await;
     sayso.down().await;
-    let deliveries: Vec<_> = (0..200).map(|n| sayso.outbox.publish(kept(n)).unwrap()).collect();
+    let deliveries: Vec<_> = (0..200)
+        .map(|n| sayso.outbox.publish(kept(n)).unwrap())
+        .collect();
     broker.start().await;
     assert!(!sayso.up().await);
     for delivery in deliveries {
@@ -213,7 +280,10 @@ async fn a_second_client_of_our_id_is_named_as_the_cause() {
 async fn a_login_the_broker_refuses_is_named_as_the_cause() {
     let broker = Broker::mosquitto_with(|folder| {
         std::fs::write(folder.path().join("passwords"), "").unwrap();
-        format!("allow_anonymous false\npassword_file {}\n", folder.path().join("passwords").display())
+        format!(
+            "allow_anonymous false\npassword_file {}\n",
+            folder.path().join("passwords").display()
+        )
     });
     let broker = broker.await;
     let why = Sayso::start(&broker.settings(), &[]).down().await;
@@ -225,7 +295,10 @@ async fn closing_without_a_broker_ends_with_the_grace() {
     let mut broker = Broker::embedded().await;
     broker.stop().await;
     let sayso = Sayso::start(&broker.settings(), &[]);
-    let unsent = sayso.outbox.publish(message("out", "nobody hears this")).unwrap();
+    let unsent = sayso
+        .outbox
+        .publish(message("out", "nobody hears this"))
+        .unwrap();
     sayso.outbox.close(Duration::from_millis(200)).await;
     assert_eq!(unsent.await, Err(Undelivered::Closed));
     sayso.close().await;

@@ -31,15 +31,26 @@ struct Sayso {
 impl Sayso {
     fn start(settings: &Settings, state_topics: &[&str]) -> Self {
         let tally = Arc::new(Tally::default());
-        let states = state_topics.iter().map(|topic| (*topic).to_owned()).collect();
+        let states = state_topics
+            .iter()
+            .map(|topic| (*topic).to_owned())
+            .collect();
         let (connection, inbox, outbox) = connect(settings, states, Arc::clone(&tally)).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(connection.run());
-        Self { inbox, outbox, tally, tasks }
+        Self {
+            inbox,
+            outbox,
+            tally,
+            tasks,
+        }
     }
 
     async fn next(&mut self) -> Incoming {
-        timeout(PATIENCE, self.inbox.next()).await.expect("something is heard").expect("the connection goes on")
+        timeout(PATIENCE, self.inbox.next())
+            .await
+            .expect("something is heard")
+            .expect("the connection goes on")
     }
 
     /// Waits until the subscriptions stand; tells whether the broker knew us.
@@ -71,26 +82,48 @@ impl Sayso {
     /// The next state: topic, payload, and whether it was retained.
     async fn state(&mut self) -> (String, Vec<u8>, bool) {
         loop {
-            if let Incoming::State { topic, payload, retained } = self.next().await {
+            if let Incoming::State {
+                topic,
+                payload,
+                retained,
+            } = self.next().await
+            {
                 return (topic, payload.to_vec(), retained);
             }
         }
     }
 
     fn count(&self, name: &str) -> u64 {
-        self.tally.counts().find(|(counted, ..)| *counted == name).unwrap().2
+        self.tally
+            .counts()
+            .find(|(counted, ..)| *counted == name)
+            .unwrap()
+            .2
     }
 
     /// Closes, and waits for the end of the poll loop.
     async fn close(mut self) {
         self.outbox.close(PATIENCE).await;
-        timeout(PATIENCE, self.tasks.join_next()).await.expect("the poll loop ends").unwrap().unwrap();
+        timeout(PATIENCE, self.tasks.join_next())
+            .await
+            .expect("the poll loop ends")
+            .unwrap()
+            .unwrap();
     }
 }
 
 fn message(topic: &str, payload: &str) -> Outgoing {
     let payload = payload.as_bytes().to_vec().into();
-    Outgoing { topic: topic.to_owned(), payload, correlation: None, retain: false, subject: None, deadline: None, repeatable: true, hops: 0 }
+    Outgoing {
+        topic: topic.to_owned(),
+        payload,
+        correlation: None,
+        retain: false,
+        subject: None,
+        deadline: None,
+        repeatable: true,
+        hops: 0,
+    }
 }
 
 /// Runs one test against each broker.

@@ -33,7 +33,10 @@ async fn commands_are_heard_in_the_order_they_were_said(broker: Broker) {
     let mut last = 0;
     for i in 0..30 {
         let heard = sayso.heard().await;
-        assert_eq!((heard.command.text, heard.redelivered), (i.to_string(), false));
+        assert_eq!(
+            (heard.command.text, heard.redelivered),
+            (i.to_string(), false)
+        );
         assert!(heard.command.turn > last);
         last = heard.command.turn;
         sayso.outbox.acknowledge(heard.receipt);
@@ -56,14 +59,29 @@ fn reply(id: &str) -> Reply {
 }
 
 async fn a_reply_goes_where_it_was_asked_for(broker: Broker) {
-    let settings = Settings { reply_prefixes: vec!["clients/".to_owned()], ..broker.settings() };
+    let settings = Settings {
+        reply_prefixes: vec!["clients/".to_owned()],
+        ..broker.settings()
+    };
     let mut sayso = Sayso::start(&settings, &[]);
     sayso.up().await;
     let mut speaker = Probe::new(broker.port(), "speaker").await;
     speaker.subscribe("clients/app/answers").await;
-    speaker.ask("sayso/command/hall", "lamp on", "clients/app/answers", b"\x00c1").await;
+    speaker
+        .ask(
+            "sayso/command/hall",
+            "lamp on",
+            "clients/app/answers",
+            b"\x00c1",
+        )
+        .await;
     let heard = sayso.heard().await;
-    sayso.outbox.reply(&reply("42"), &heard.command.reply_to, None).unwrap().await.unwrap();
+    sayso
+        .outbox
+        .reply(&reply("42"), &heard.command.reply_to, None)
+        .unwrap()
+        .await
+        .unwrap();
     let answer = speaker.expect("clients/app/answers", PATIENCE).await;
     assert_eq!(answer.correlation.as_deref(), Some(&b"\x00c1"[..]));
     assert_eq!(answer.json()["id"], "42");
@@ -75,12 +93,34 @@ async fn a_reply_topic_that_is_not_allowed_is_refused(broker: Broker) {
     sayso.up().await;
     let mut speaker = Probe::new(broker.port(), "speaker").await;
     speaker.subscribe("#").await;
-    speaker.ask("sayso/command/hall", "lamp on", "zigbee2mqtt/lock/set", b"c1").await;
+    speaker
+        .ask(
+            "sayso/command/hall",
+            "lamp on",
+            "zigbee2mqtt/lock/set",
+            b"c1",
+        )
+        .await;
     let answer = speaker.expect("sayso/reply/hall", PATIENCE).await;
-    assert_eq!((answer.json()["outcome"].as_str(), answer.json()["why"].as_str()), (Some("refused"), Some("malformed")));
-    assert!(answer.json()["speech"].as_str().unwrap().contains("mqtt.reply_prefixes"));
+    assert_eq!(
+        (
+            answer.json()["outcome"].as_str(),
+            answer.json()["why"].as_str()
+        ),
+        (Some("refused"), Some("malformed"))
+    );
+    assert!(
+        answer.json()["speech"]
+            .as_str()
+            .unwrap()
+            .contains("mqtt.reply_prefixes")
+    );
     assert_eq!(answer.correlation.as_deref(), Some(&b"c1"[..]));
-    assert!(speaker.rest().all(|message| message.topic != "zigbee2mqtt/lock/set"));
+    assert!(
+        speaker
+            .rest()
+            .all(|message| message.topic != "zigbee2mqtt/lock/set")
+    );
 }
 
 async fn what_is_no_command_is_answered(broker: Broker) {
@@ -88,51 +128,93 @@ async fn what_is_no_command_is_answered(broker: Broker) {
     sayso.up().await;
     let mut speaker = Probe::new(broker.port(), "speaker").await;
     speaker.subscribe("sayso/reply/hall").await;
-    speaker.publish("sayso/command/hall", r#"{"text":"lamp on","id":"42","tll":"5s"}"#).await;
+    speaker
+        .publish(
+            "sayso/command/hall",
+            r#"{"text":"lamp on","id":"42","tll":"5s"}"#,
+        )
+        .await;
     let answer = speaker.expect("sayso/reply/hall", PATIENCE).await.json();
-    assert_eq!((answer["id"].as_str(), answer["text"].as_str()), (Some("42"), Some("lamp on")));
-    assert!(answer["speech"].as_str().unwrap().contains("`tll` is unknown"));
+    assert_eq!(
+        (answer["id"].as_str(), answer["text"].as_str()),
+        (Some("42"), Some("lamp on"))
+    );
+    assert!(
+        answer["speech"]
+            .as_str()
+            .unwrap()
+            .contains("`tll` is unknown")
+    );
     speaker.publish("sayso/command/hall", "lamp on").await;
     assert_eq!(sayso.heard().await.command.text, "lamp on");
     assert_eq!((sayso.count("malformed"), sayso.count("heard")), (1, 1));
 }
 
 async fn a_full_queue_is_answered_busy(broker: Broker) {
-    let settings = Settings { queue: NonZeroUsize::MIN, ..broker.settings() };
+    let settings = Settings {
+        queue: NonZeroUsize::MIN,
+        ..broker.settings()
+    };
     let mut sayso = Sayso::start(&settings, &[]);
     sayso.up().await;
     let mut speaker = Probe::new(broker.port(), "speaker").await;
     speaker.subscribe("sayso/reply/hall").await;
     for id in ["1", "2"] {
-        speaker.publish("sayso/command/hall", format!(r#"{{"text":"lamp on","id":"{id}"}}"#)).await;
+        speaker
+            .publish(
+                "sayso/command/hall",
+                format!(r#"{{"text":"lamp on","id":"{id}"}}"#),
+            )
+            .await;
     }
     let answer = speaker.expect("sayso/reply/hall", PATIENCE).await.json();
-    assert_eq!((answer["id"].as_str(), answer["why"].as_str()), (Some("2"), Some("busy")));
+    assert_eq!(
+        (answer["id"].as_str(), answer["why"].as_str()),
+        (Some("2"), Some("busy"))
+    );
     assert!(answer["retry_after"].as_f64().unwrap() >= 1.0);
     assert_eq!(sayso.heard().await.command.id, "1");
-    speaker.publish("sayso/command/hall", r#"{"text":"lamp on","id":"3"}"#).await;
+    speaker
+        .publish("sayso/command/hall", r#"{"text":"lamp on","id":"3"}"#)
+        .await;
     assert_eq!(sayso.heard().await.command.id, "3");
     assert_eq!(sayso.count("busy"), 1);
 }
 
 async fn a_retained_command_is_dropped(broker: Broker) {
     let mut speaker = Probe::new(broker.port(), "speaker").await;
-    speaker.publish_retained("sayso/command/hall", "open the gate").await;
+    speaker
+        .publish_retained("sayso/command/hall", "open the gate")
+        .await;
     let mut sayso = Sayso::start(&broker.settings(), &[]);
     sayso.up().await;
     speaker.publish("sayso/command/hall", "lamp on").await;
     assert_eq!(sayso.heard().await.command.text, "lamp on");
-    assert_eq!((sayso.count("dropped_retained"), sayso.count("heard")), (1, 1));
+    assert_eq!(
+        (sayso.count("dropped_retained"), sayso.count("heard")),
+        (1, 1)
+    );
 }
 
 async fn a_large_retained_state_is_harmless(broker: Broker) {
     let mut device = Probe::new(broker.port(), "device").await;
-    device.publish_retained("zigbee2mqtt/bridge/devices", vec![b'x'; 1 << 20]).await;
-    let mut sayso = Sayso::start(&broker.settings(), &["zigbee2mqtt/bridge/devices", "zigbee2mqtt/lamp"]);
+    device
+        .publish_retained("zigbee2mqtt/bridge/devices", vec![b'x'; 1 << 20])
+        .await;
+    let mut sayso = Sayso::start(
+        &broker.settings(),
+        &["zigbee2mqtt/bridge/devices", "zigbee2mqtt/lamp"],
+    );
     let (topic, payload, retained) = sayso.state().await;
-    assert_eq!((topic.as_str(), payload.len(), retained), ("zigbee2mqtt/bridge/devices", 1 << 20, true));
+    assert_eq!(
+        (topic.as_str(), payload.len(), retained),
+        ("zigbee2mqtt/bridge/devices", 1 << 20, true)
+    );
     device.publish("zigbee2mqtt/lamp", "on").await;
-    assert_eq!(sayso.state().await, ("zigbee2mqtt/lamp".to_owned(), b"on".to_vec(), false));
+    assert_eq!(
+        sayso.state().await,
+        ("zigbee2mqtt/lamp".to_owned(), b"on".to_vec(), false)
+    );
     assert_eq!(sayso.count("disconnected"), 0);
 }
 
@@ -145,20 +227,37 @@ async fn other_state_topics_can_be_followed(broker: Broker) {
     for _ in 0..2 {
         assert!(["old", "both"].contains(&sayso.state().await.0.as_str()));
     }
-    sayso.outbox.follow(vec!["both".to_owned(), "new/+".to_owned()]).unwrap();
+    sayso
+        .outbox
+        .follow(vec!["both".to_owned(), "new/+".to_owned()])
+        .unwrap();
     assert_eq!(sayso.state().await.0, "new/1");
     device.publish("old", "unheard").await;
     device.publish("both", "heard").await;
-    assert_eq!(sayso.state().await, ("both".to_owned(), b"heard".to_vec(), false));
+    assert_eq!(
+        sayso.state().await,
+        ("both".to_owned(), b"heard".to_vec(), false)
+    );
     assert!(sayso.outbox.follow(vec!["a/#/b".to_owned()]).is_err());
 }
 
 async fn a_message_larger_than_mqtt_knows_is_refused(broker: Broker) {
     let mut sayso = Sayso::start(&broker.settings(), &[]);
     sayso.up().await;
-    let huge = Outgoing { payload: vec![0; 300 << 20].into(), ..message("out", "") };
-    assert!(matches!(sayso.outbox.publish(huge).unwrap().await, Err(Undelivered::Refused { .. })));
-    sayso.outbox.publish(message("out", "small")).unwrap().await.unwrap();
+    let huge = Outgoing {
+        payload: vec![0; 300 << 20].into(),
+        ..message("out", "")
+    };
+    assert!(matches!(
+        sayso.outbox.publish(huge).unwrap().await,
+        Err(Undelivered::Refused { .. })
+    ));
+    sayso
+        .outbox
+        .publish(message("out", "small"))
+        .unwrap()
+        .await
+        .unwrap();
     assert_eq!(sayso.count("disconnected"), 0);
 }
 
@@ -167,8 +266,14 @@ async fn a_message_larger_than_the_broker_takes_is_refused() {
     let broker = Broker::mosquitto_with(|_| "max_packet_size 2000\n".to_owned()).await;
     let mut sayso = Sayso::start(&broker.settings(), &[]);
     sayso.up().await;
-    let large = sayso.outbox.publish(message("out", &"x".repeat(2000))).unwrap();
-    let fits = sayso.outbox.publish(message("out", &"x".repeat(1900))).unwrap();
+    let large = sayso
+        .outbox
+        .publish(message("out", &"x".repeat(2000)))
+        .unwrap();
+    let fits = sayso
+        .outbox
+        .publish(message("out", &"x".repeat(1900)))
+        .unwrap();
     assert!(matches!(large.await, Err(Undelivered::Refused { .. })));
     fits.await.unwrap();
     assert_eq!(sayso.count("disconnected"), 0);
@@ -180,12 +285,18 @@ async fn status_is_online_then_offline(broker: Broker) {
     witness.subscribe("out").await;
     let mut sayso = Sayso::start(&broker.settings(), &[]);
     sayso.up().await;
-    assert_eq!(witness.expect("sayso/status", PATIENCE).await.text(), "online");
+    assert_eq!(
+        witness.expect("sayso/status", PATIENCE).await.text(),
+        "online"
+    );
     let last = sayso.outbox.publish(message("out", "last words")).unwrap();
     sayso.close().await;
     last.await.unwrap();
     assert_eq!(witness.expect("out", PATIENCE).await.text(), "last words");
-    assert_eq!(witness.expect("sayso/status", PATIENCE).await.text(), "offline");
+    assert_eq!(
+        witness.expect("sayso/status", PATIENCE).await.text(),
+        "offline"
+    );
     let mut late = Probe::new(broker.port(), "late").await;
     late.subscribe("sayso/status").await;
     let kept = late.expect("sayso/status", PATIENCE).await;

@@ -11,7 +11,12 @@ use super::{PATIENCE, Sayso, message};
 use crate::broker::Script;
 
 fn settings(script: &Script) -> Settings {
-    Settings { host: "127.0.0.1".to_owned(), port: script.port(), keep_alive: Duration::from_secs(5), ..Settings::default() }
+    Settings {
+        host: "127.0.0.1".to_owned(),
+        port: script.port(),
+        keep_alive: Duration::from_secs(5),
+        ..Settings::default()
+    }
 }
 
 #[tokio::test]
@@ -22,13 +27,30 @@ async fn acknowledgements_leave_in_the_order_of_receipt() {
     for (pkid, text) in [(11, b"a"), (12, b"b"), (13, b"c")] {
         broker.deliver("sayso/command/hall", text, pkid).await;
     }
-    let (first, second, third) = (sayso.heard().await, sayso.heard().await, sayso.heard().await);
+    let (first, second, third) = (
+        sayso.heard().await,
+        sayso.heard().await,
+        sayso.heard().await,
+    );
     sayso.outbox.acknowledge(third.receipt);
     sayso.outbox.acknowledge(second.receipt);
-    let _told = sayso.outbox.publish(message("out", "before any acknowledgement")).unwrap();
-    assert_eq!(&broker.published().await.payload[..], b"before any acknowledgement");
+    let _told = sayso
+        .outbox
+        .publish(message("out", "before any acknowledgement"))
+        .unwrap();
+    assert_eq!(
+        &broker.published().await.payload[..],
+        b"before any acknowledgement"
+    );
     sayso.outbox.acknowledge(first.receipt);
-    assert_eq!([broker.acknowledged().await, broker.acknowledged().await, broker.acknowledged().await], [11, 12, 13]);
+    assert_eq!(
+        [
+            broker.acknowledged().await,
+            broker.acknowledged().await,
+            broker.acknowledged().await
+        ],
+        [11, 12, 13]
+    );
 }
 
 #[tokio::test]
@@ -42,10 +64,19 @@ async fn a_receipt_of_an_earlier_connection_acknowledges_nothing() {
     let mut broker = script.welcome(true).await;
     broker.deliver("sayso/command/hall", b"new", 1).await;
     let new = sayso.heard().await;
-    assert_eq!((new.command.text.as_str(), new.epoch, new.redelivered), ("new", 2, true));
+    assert_eq!(
+        (new.command.text.as_str(), new.epoch, new.redelivered),
+        ("new", 2, true)
+    );
     sayso.outbox.acknowledge(old.receipt);
-    let _told = sayso.outbox.publish(message("out", "nothing before this")).unwrap();
-    assert_eq!(&broker.published().await.payload[..], b"nothing before this");
+    let _told = sayso
+        .outbox
+        .publish(message("out", "nothing before this"))
+        .unwrap();
+    assert_eq!(
+        &broker.published().await.payload[..],
+        b"nothing before this"
+    );
     sayso.outbox.acknowledge(new.receipt);
     assert_eq!(broker.acknowledged().await, 1);
 }
@@ -55,12 +86,24 @@ async fn after_a_break_what_may_be_repeated_is_and_the_rest_is_uncertain() {
     let script = Script::new().await;
     let sayso = Sayso::start(&settings(&script), &[]);
     let mut broker = script.welcome(false).await;
-    let once = |payload| Outgoing { repeatable: false, ..message("out", payload) };
-    let acknowledged = sayso.outbox.publish(message("out", "acknowledged")).unwrap();
+    let once = |payload| Outgoing {
+        repeatable: false,
+        ..message("out", payload)
+    };
+    let acknowledged = sayso
+        .outbox
+        .publish(message("out", "acknowledged"))
+        .unwrap();
     let toggled = sayso.outbox.publish(once("toggled")).unwrap();
     let repeated = sayso.outbox.publish(message("out", "repeated")).unwrap();
     let pkid = broker.published().await.pkid;
-    assert_eq!((&broker.published().await.payload[..], &broker.published().await.payload[..]), (&b"toggled"[..], &b"repeated"[..]));
+    assert_eq!(
+        (
+            &broker.published().await.payload[..],
+            &broker.published().await.payload[..]
+        ),
+        (&b"toggled"[..], &b"repeated"[..])
+    );
     broker.acknowledge(pkid).await;
     acknowledged.await.unwrap();
     drop(broker);
@@ -81,7 +124,14 @@ async fn more_than_a_window_of_messages_is_repeated_in_order() {
     let script = Script::new().await;
     let sayso = Sayso::start(&settings(&script), &[]);
     let mut broker = script.welcome(false).await;
-    let all: Vec<_> = (0..200).map(|n: i32| sayso.outbox.publish(message("out", &n.to_string())).unwrap()).collect();
+    let all: Vec<_> = (0..200)
+        .map(|n: i32| {
+            sayso
+                .outbox
+                .publish(message("out", &n.to_string()))
+                .unwrap()
+        })
+        .collect();
     // All of the first window but every third acknowledged, so that the packet ids wrap around with gaps.
     for n in 0..50 {
         let publish = broker.published().await;
@@ -94,11 +144,19 @@ async fn more_than_a_window_of_messages_is_repeated_in_order() {
     let mut seen = Vec::new();
     while seen.last() != Some(&199) {
         let publish = broker.published().await;
-        seen.push(str::from_utf8(&publish.payload).unwrap().parse::<i32>().unwrap());
+        seen.push(
+            str::from_utf8(&publish.payload)
+                .unwrap()
+                .parse::<i32>()
+                .unwrap(),
+        );
         broker.acknowledge(publish.pkid).await;
     }
     assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
-    assert!((0..50).filter(|n| n % 3 == 0).all(|n| seen.contains(&n)), "{seen:?}");
+    assert!(
+        (0..50).filter(|n| n % 3 == 0).all(|n| seen.contains(&n)),
+        "{seen:?}"
+    );
     for delivery in all {
         delivery.await.unwrap();
     }
@@ -112,7 +170,12 @@ async fn a_message_the_broker_refuses_is_told_as_refused() {
     let refused = sayso.outbox.publish(message("out", "forbidden")).unwrap();
     let pkid = broker.published().await.pkid;
     broker.refuse(pkid).await;
-    assert_eq!(refused.await, Err(Undelivered::Refused { why: "NotAuthorized".to_owned() }));
+    assert_eq!(
+        refused.await,
+        Err(Undelivered::Refused {
+            why: "NotAuthorized".to_owned()
+        })
+    );
 }
 
 #[tokio::test]
@@ -120,11 +183,23 @@ async fn a_deadline_travels_as_whole_seconds_and_at_least_one() {
     let script = Script::new().await;
     let sayso = Sayso::start(&settings(&script), &[]);
     let mut broker = script.welcome(false).await;
-    for (left, seconds) in [(Duration::from_millis(500), 1), (Duration::from_millis(90_900), 90)] {
+    for (left, seconds) in [
+        (Duration::from_millis(500), 1),
+        (Duration::from_millis(90_900), 90),
+    ] {
         let deadline = Some((Instant::now() + left).into_std());
-        let _told = sayso.outbox.publish(Outgoing { deadline, ..message("out", "in time") }).unwrap();
+        let _told = sayso
+            .outbox
+            .publish(Outgoing {
+                deadline,
+                ..message("out", "in time")
+            })
+            .unwrap();
         let publish = broker.published().await;
-        assert_eq!(publish.properties.unwrap().message_expiry_interval, Some(seconds));
+        assert_eq!(
+            publish.properties.unwrap().message_expiry_interval,
+            Some(seconds)
+        );
         broker.acknowledge(publish.pkid).await;
     }
 }
@@ -149,7 +224,10 @@ async fn a_broker_that_falls_silent_is_left_within_two_keep_alives() {
     let since = Instant::now();
     sayso.down().await;
     let after = since.elapsed();
-    assert!((Duration::from_secs(5)..=Duration::from_secs(16)).contains(&after), "{after:?}");
+    assert!(
+        (Duration::from_secs(5)..=Duration::from_secs(16)).contains(&after),
+        "{after:?}"
+    );
     let _second = script.welcome(true).await;
     drop(silent);
     assert!(sayso.up().await);
@@ -174,7 +252,14 @@ async fn closing_sends_what_waits_says_offline_and_disconnects() {
     let mut broker = script.welcome(false).await;
     broker.deliver("sayso/command/hall", b"lamp on", 5).await;
     let heard = sayso.heard().await;
-    let deliveries: Vec<_> = (0..100).map(|n: i32| sayso.outbox.publish(message("out", &n.to_string())).unwrap()).collect();
+    let deliveries: Vec<_> = (0..100)
+        .map(|n: i32| {
+            sayso
+                .outbox
+                .publish(message("out", &n.to_string()))
+                .unwrap()
+        })
+        .collect();
     sayso.outbox.acknowledge(heard.receipt);
     let outbox = sayso.outbox.clone();
     let serve = async {
@@ -182,7 +267,10 @@ async fn closing_sends_what_waits_says_offline_and_disconnects() {
         loop {
             match broker.packet().await {
                 Some(Packet::Publish(publish)) => {
-                    said.push((String::from_utf8(publish.payload.to_vec()).unwrap(), publish.retain));
+                    said.push((
+                        String::from_utf8(publish.payload.to_vec()).unwrap(),
+                        publish.retain,
+                    ));
                     broker.acknowledge(publish.pkid).await;
                 }
                 Some(Packet::PubAck(answer)) => acknowledged.push(answer.pkid),
@@ -192,12 +280,18 @@ async fn closing_sends_what_waits_says_offline_and_disconnects() {
         }
     };
     let ((), (said, acknowledged)) = tokio::join!(sayso.close(), serve);
-    let wanted: Vec<_> = (0..100).map(|n| (n.to_string(), false)).chain([("offline".to_owned(), true)]).collect();
+    let wanted: Vec<_> = (0..100)
+        .map(|n| (n.to_string(), false))
+        .chain([("offline".to_owned(), true)])
+        .collect();
     assert_eq!((said, acknowledged), (wanted, vec![5]));
     for delivery in deliveries {
         delivery.await.unwrap();
     }
-    assert_eq!(outbox.publish(message("out", "too late")).unwrap().await, Err(Undelivered::Closed));
+    assert_eq!(
+        outbox.publish(message("out", "too late")).unwrap().await,
+        Err(Undelivered::Closed)
+    );
 }
 
 #[tokio::test]
@@ -221,24 +315,64 @@ async fn while_stopping_commands_are_left_to_the_broker() {
         broker.acknowledge(offline.pkid).await;
         assert!(matches!(broker.packet().await, Some(Packet::Disconnect(_))));
     };
-    timeout(PATIENCE, async { tokio::join!(closing, serve) }).await.unwrap();
+    timeout(PATIENCE, async { tokio::join!(closing, serve) })
+        .await
+        .unwrap();
 }
 
 #[test]
 fn settings_that_cannot_work_are_refused() {
     let refused = |settings: Settings, states: &[&str]| {
         let states = states.iter().map(|s| (*s).to_owned()).collect();
-        connect(&settings, states, std::sync::Arc::default()).err().unwrap()
+        connect(&settings, states, std::sync::Arc::default())
+            .err()
+            .unwrap()
     };
     let good = Settings::default;
-    let short = Settings { keep_alive: Duration::from_secs(4), ..good() };
+    let short = Settings {
+        keep_alive: Duration::from_secs(4),
+        ..good()
+    };
     assert!(matches!(refused(short, &[]), SetupError::KeepAlive { .. }));
-    assert!(matches!(refused(Settings { client_id: String::new(), ..good() }, &[]), SetupError::NoClientId));
-    assert!(matches!(refused(Settings { prefix: "a/+".to_owned(), ..good() }, &[]), SetupError::Topic(_)));
+    assert!(matches!(
+        refused(
+            Settings {
+                client_id: String::new(),
+                ..good()
+            },
+            &[]
+        ),
+        SetupError::NoClientId
+    ));
+    assert!(matches!(
+        refused(
+            Settings {
+                prefix: "a/+".to_owned(),
+                ..good()
+            },
+            &[]
+        ),
+        SetupError::Topic(_)
+    ));
     assert!(matches!(refused(good(), &["a/#/b"]), SetupError::Topic(_)));
     for prefix in ["", "/", "clients/#"] {
-        assert!(matches!(refused(Settings { reply_prefixes: vec![prefix.to_owned()], ..good() }, &[]), SetupError::ReplyPrefix { .. }), "{prefix:?}");
+        assert!(
+            matches!(
+                refused(
+                    Settings {
+                        reply_prefixes: vec![prefix.to_owned()],
+                        ..good()
+                    },
+                    &[]
+                ),
+                SetupError::ReplyPrefix { .. }
+            ),
+            "{prefix:?}"
+        );
     }
     let echo = refused(good(), &["sayso/#"]).to_string();
-    assert!(echo.contains("`sayso/#`") && echo.contains("`sayso/reply/#`"), "{echo}");
+    assert!(
+        echo.contains("`sayso/#`") && echo.contains("`sayso/reply/#`"),
+        "{echo}"
+    );
 }

@@ -42,34 +42,70 @@ struct Case {
 }
 
 impl Case {
-    fn new(name: &'static str, cause: (&'static str, &'static str, &'static str), report: Json) -> Self {
-        Self { name, cause, report }
+    fn new(
+        name: &'static str,
+        cause: (&'static str, &'static str, &'static str),
+        report: Json,
+    ) -> Self {
+        Self {
+            name,
+            cause,
+            report,
+        }
     }
 
     fn of(&self, grade: &str) -> Vec<&Json> {
-        self.report["findings"].as_array().unwrap().iter().filter(|finding| finding["grade"] == grade).collect()
+        self.report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|finding| finding["grade"] == grade)
+            .collect()
     }
 
     fn named(&self) -> Option<&Json> {
         let (grade, check, words) = self.cause;
-        self.of(grade).into_iter().find(|finding| finding["check"] == check && finding["found"].as_str().unwrap().contains(words))
+        self.of(grade).into_iter().find(|finding| {
+            finding["check"] == check && finding["found"].as_str().unwrap().contains(words)
+        })
     }
 
     /// True where the cause is named, with what to do, and nothing else is called a fault.
     fn is_right(&self) -> bool {
         let faults = self.of("fault").len();
-        let alone = if self.cause.0 == "fault" { faults == 1 } else { faults == 0 };
-        alone && self.named().is_some_and(|finding| finding["do"].as_str().is_some_and(|todo| !todo.is_empty()))
+        let alone = if self.cause.0 == "fault" {
+            faults == 1
+        } else {
+            faults == 0
+        };
+        alone
+            && self
+                .named()
+                .is_some_and(|finding| finding["do"].as_str().is_some_and(|todo| !todo.is_empty()))
     }
 }
 
 /// Asks the doctor about a place.
 pub(crate) async fn doctor(place: &Place, more: &[&str]) -> Json {
     let mut command = place.sayso();
-    command.args(["doctor", "--json", "--config"]).arg(place.config()).args(more);
-    let output = tokio::time::timeout(PATIENCE * 2, tokio::process::Command::from(command).output()).await.expect("the doctor ends").unwrap();
-    let report: Json = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| unreachable!("{}", String::from_utf8_lossy(&output.stderr)));
-    let fault = report["findings"].as_array().unwrap().iter().any(|finding| finding["grade"] == "fault");
+    command
+        .args(["doctor", "--json", "--config"])
+        .arg(place.config())
+        .args(more);
+    let output = tokio::time::timeout(
+        PATIENCE * 2,
+        tokio::process::Command::from(command).output(),
+    )
+    .await
+    .expect("the doctor ends")
+    .unwrap();
+    let report: Json = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| unreachable!("{}", String::from_utf8_lossy(&output.stderr)));
+    let fault = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|finding| finding["grade"] == "fault");
     assert_eq!(output.status.code(), Some(i32::from(fault)), "{report}");
     report
 }
@@ -79,7 +115,10 @@ fn mqtt(port: u16) -> String {
 }
 
 fn place(mqtt: &str, more: &str) -> Place {
-    Place::new(&format!("{mqtt}[store]\npath = \"store\"\n{OFF}{more}"), HOME)
+    Place::new(
+        &format!("{mqtt}[store]\npath = \"store\"\n{OFF}{more}"),
+        HOME,
+    )
 }
 
 fn chmod(path: &Path, mode: u32) {
@@ -103,17 +142,39 @@ pub(crate) async fn with_access_list(acl: &str) -> Broker {
     Broker::mosquitto_with(|folder| {
         let path = folder.path();
         fs::write(path.join("acl"), acl).unwrap();
-        for (flags, name) in [(&["-c", "-b"][..], "sayso"), (&["-b"], "kiosk"), (&["-b"], "witness")] {
-            assert!(Command::new("mosquitto_passwd").args(flags).arg(path.join("passwords")).args([name, "secret"]).status().unwrap().success());
+        for (flags, name) in [
+            (&["-c", "-b"][..], "sayso"),
+            (&["-b"], "kiosk"),
+            (&["-b"], "witness"),
+        ] {
+            assert!(
+                Command::new("mosquitto_passwd")
+                    .args(flags)
+                    .arg(path.join("passwords"))
+                    .args([name, "secret"])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
         }
-        format!("allow_anonymous false\npassword_file {0}/passwords\nacl_file {0}/acl\n", path.display())
+        format!(
+            "allow_anonymous false\npassword_file {0}/passwords\nacl_file {0}/acl\n",
+            path.display()
+        )
     })
     .await
 }
 
 pub(crate) fn with_login(broker: &Broker, password: Option<&str>) -> Place {
     let login = "username = \"sayso\"\npassword_file = \"password\"\n";
-    let place = place(&format!("{}{}", mqtt(broker.port()), if password.is_some() { login } else { "" }), "");
+    let place = place(
+        &format!(
+            "{}{}",
+            mqtt(broker.port()),
+            if password.is_some() { login } else { "" }
+        ),
+        "",
+    );
     if let Some(password) = password {
         fs::write(place.path().join("password"), password).unwrap();
         chmod(&place.path().join("password"), 0o600);
@@ -123,7 +184,12 @@ pub(crate) fn with_login(broker: &Broker, password: Option<&str>) -> Place {
 
 /// What the doctor says where the access list lacks `without`, and has `with` instead.
 async fn without_right(without: &str, with: &[&str]) -> Json {
-    let rights: Vec<&str> = RIGHTS.iter().copied().filter(|right| *right != without).chain(with.iter().copied()).collect();
+    let rights: Vec<&str> = RIGHTS
+        .iter()
+        .copied()
+        .filter(|right| *right != without)
+        .chain(with.iter().copied())
+        .collect();
     assert!(rights.len() == RIGHTS.len() - 1 + with.len());
     let broker = guarded(&rights).await;
     doctor(&with_login(&broker, Some("secret")), &[]).await
@@ -135,9 +201,14 @@ async fn with_certificate(names: &str, days: [&str; 2], tls: &str, more: &str) -
     certificates::authorities(folder.path());
     certificates::server(folder.path(), names, days[0], days[1]);
     let path = folder.path().display();
-    let files = format!("cafile {path}/ca.pem\ncertfile {path}/server.pem\nkeyfile {path}/server.key\n{more}");
+    let files = format!(
+        "cafile {path}/ca.pem\ncertfile {path}/server.pem\nkeyfile {path}/server.key\n{more}"
+    );
     let broker = Broker::mosquitto_with(|_| files).await;
-    let place = place(&mqtt(broker.port()), &tls.replace("FOLDER", &path.to_string()));
+    let place = place(
+        &mqtt(broker.port()),
+        &tls.replace("FOLDER", &path.to_string()),
+    );
     doctor(&place, &[]).await
 }
 
@@ -163,7 +234,11 @@ async fn certificates_of_all_kinds() -> Vec<Case> {
             ("fault", "tls", "not valid yet before 2098-01-01"),
             with_certificate(ours, ["20980101000000Z", GOOD[1]], TRUSTING, "").await,
         ),
-        Case::new("certificate for another name", ("fault", "tls", "it is for broker.lan"), with_certificate("DNS:broker.lan", GOOD, TRUSTING, "").await),
+        Case::new(
+            "certificate for another name",
+            ("fault", "tls", "it is for broker.lan"),
+            with_certificate("DNS:broker.lan", GOOD, TRUSTING, "").await,
+        ),
         Case::new(
             "broker wants a certificate of ours",
             ("fault", "tls", "wants a certificate of ours"),
@@ -174,14 +249,25 @@ async fn certificates_of_all_kinds() -> Vec<Case> {
             ("fault", "tls", "does not trust our own certificate"),
             with_certificate(ours, GOOD, own, "require_certificate true\n").await,
         ),
-        Case::new("no [mqtt.tls] at a TLS port", ("fault", "tls", "speaks TLS, and we do not"), with_certificate(ours, GOOD, "", "").await),
-        Case::new("certificate ends in days", ("warning", "tls", "within 14 days"), with_certificate(ours, [GOOD[0], &soon()], TRUSTING, "").await),
+        Case::new(
+            "no [mqtt.tls] at a TLS port",
+            ("fault", "tls", "speaks TLS, and we do not"),
+            with_certificate(ours, GOOD, "", "").await,
+        ),
+        Case::new(
+            "certificate ends in days",
+            ("warning", "tls", "within 14 days"),
+            with_certificate(ours, [GOOD[0], &soon()], TRUSTING, "").await,
+        ),
     ]
 }
 
 /// Five days from now, as openssl writes it.
 fn soon() -> String {
-    let done = Command::new("date").args(["-u", "-d", "+5 days", "+%Y%m%d%H%M%SZ"]).output().unwrap();
+    let done = Command::new("date")
+        .args(["-u", "-d", "+5 days", "+%Y%m%d%H%M%SZ"])
+        .output()
+        .unwrap();
     String::from_utf8(done.stdout).unwrap().trim().to_owned()
 }
 
@@ -191,15 +277,41 @@ async fn wrong_files() -> Vec<Case> {
     let typo = Place::new("[mqtt]\nhots = \"x\"\n", HOME);
     let readable = with_login(&broker, Some("secret"));
     chmod(&readable.path().join("password"), 0o644);
-    let absent = place(&format!("{}username = \"sayso\"\npassword_file = \"absent\"\n", mqtt(broker.port())), "");
+    let absent = place(
+        &format!(
+            "{}username = \"sayso\"\npassword_file = \"absent\"\n",
+            mqtt(broker.port())
+        ),
+        "",
+    );
     let aside = place(&mqtt(broker.port()), "");
     fs::create_dir(aside.path().join("store.broken-1795000000")).unwrap();
     vec![
-        Case::new("config that anybody may write", ("fault", "config", "anybody may write it"), doctor(&writable, &[]).await),
-        Case::new("a typing slip in the config", ("fault", "config", "did you mean `host`"), doctor(&typo, &[]).await),
-        Case::new("password that anybody can read", ("fault", "secrets", "can read"), doctor(&readable, &[]).await),
-        Case::new("password file that is not there", ("fault", "config", "no such file"), doctor(&absent, &[]).await),
-        Case::new("store that was put aside", ("warning", "store", "put aside"), doctor(&aside, &[]).await),
+        Case::new(
+            "config that anybody may write",
+            ("fault", "config", "anybody may write it"),
+            doctor(&writable, &[]).await,
+        ),
+        Case::new(
+            "a typing slip in the config",
+            ("fault", "config", "did you mean `host`"),
+            doctor(&typo, &[]).await,
+        ),
+        Case::new(
+            "password that anybody can read",
+            ("fault", "secrets", "can read"),
+            doctor(&readable, &[]).await,
+        ),
+        Case::new(
+            "password file that is not there",
+            ("fault", "config", "no such file"),
+            doctor(&absent, &[]).await,
+        ),
+        Case::new(
+            "store that was put aside",
+            ("warning", "store", "put aside"),
+            doctor(&aside, &[]).await,
+        ),
     ]
 }
 
@@ -210,12 +322,40 @@ async fn no_way_to_the_broker() -> Vec<Case> {
     broker.stop().await;
     let nowhere = place("[mqtt]\nhost = \"broker.invalid\"\n", "");
     let model = Endpoint::start([Script::status(200, "{}")]).await;
-    let web = place(&mqtt(model.url().rsplit(':').next().unwrap().trim_end_matches("/v1").parse().unwrap()), "");
+    let web = place(
+        &mqtt(
+            model
+                .url()
+                .rsplit(':')
+                .next()
+                .unwrap()
+                .trim_end_matches("/v1")
+                .parse()
+                .unwrap(),
+        ),
+        "",
+    );
     vec![
-        Case::new("[mqtt.tls] at a plain port", ("fault", "tls", "speaks MQTT without TLS"), to_plain),
-        Case::new("broker that is not running", ("fault", "broker", "nobody listens at"), doctor(&gone, &[]).await),
-        Case::new("name of the broker that is not there", ("fault", "dns", "broker.invalid"), doctor(&nowhere, &[]).await),
-        Case::new("a web server in place of the broker", ("fault", "broker", "127.0.0.1"), doctor(&web, &[]).await),
+        Case::new(
+            "[mqtt.tls] at a plain port",
+            ("fault", "tls", "speaks MQTT without TLS"),
+            to_plain,
+        ),
+        Case::new(
+            "broker that is not running",
+            ("fault", "broker", "nobody listens at"),
+            doctor(&gone, &[]).await,
+        ),
+        Case::new(
+            "name of the broker that is not there",
+            ("fault", "dns", "broker.invalid"),
+            doctor(&nowhere, &[]).await,
+        ),
+        Case::new(
+            "a web server in place of the broker",
+            ("fault", "broker", "127.0.0.1"),
+            doctor(&web, &[]).await,
+        ),
     ]
 }
 
@@ -223,22 +363,50 @@ async fn no_right() -> Vec<Case> {
     let broker = guarded(&RIGHTS).await;
     let own = "topic write sayso/command/doctor";
     vec![
-        Case::new("wrong password", ("fault", "login", "does not take the password of `sayso`"), doctor(&with_login(&broker, Some("wrong")), &[]).await),
-        Case::new("no login where one is wanted", ("fault", "login", "nobody in without a login"), doctor(&with_login(&broker, None), &[]).await),
-        Case::new("may not read commands", ("fault", "acl", "hands us nothing"), without_right("topic read sayso/command/+", &[own]).await),
+        Case::new(
+            "wrong password",
+            ("fault", "login", "does not take the password of `sayso`"),
+            doctor(&with_login(&broker, Some("wrong")), &[]).await,
+        ),
+        Case::new(
+            "no login where one is wanted",
+            ("fault", "login", "nobody in without a login"),
+            doctor(&with_login(&broker, None), &[]).await,
+        ),
+        Case::new(
+            "may not read commands",
+            ("fault", "acl", "hands us nothing"),
+            without_right("topic read sayso/command/+", &[own]).await,
+        ),
         Case::new(
             "may not publish replies",
-            ("fault", "acl", "forbids us to publish to `sayso/reply/doctor`"),
-            without_right("topic write sayso/reply/#", &["topic write sayso/reply/doctor/stream"]).await,
+            (
+                "fault",
+                "acl",
+                "forbids us to publish to `sayso/reply/doctor`",
+            ),
+            without_right(
+                "topic write sayso/reply/#",
+                &["topic write sayso/reply/doctor/stream"],
+            )
+            .await,
         ),
         Case::new(
             "may not publish the pieces of long answers",
-            ("fault", "acl", "forbids us to publish to `sayso/reply/doctor/stream`"),
+            (
+                "fault",
+                "acl",
+                "forbids us to publish to `sayso/reply/doctor/stream`",
+            ),
             without_right("topic write sayso/reply/#", &["topic write sayso/reply/+"]).await,
         ),
         Case::new(
             "may not answer operators",
-            ("fault", "acl", "forbids us to publish to `sayso/control/doctor/answer`"),
+            (
+                "fault",
+                "acl",
+                "forbids us to publish to `sayso/control/doctor/answer`",
+            ),
             without_right("topic write sayso/control/+/answer", &[]).await,
         ),
         Case::new(
@@ -253,37 +421,74 @@ async fn no_right() -> Vec<Case> {
         ),
         Case::new(
             "may not command one device",
-            ("fault", "acl", "forbids us to publish to `zigbee2mqtt/Kitchen light/set`"),
-            without_right("topic write zigbee2mqtt/+/set", &["topic write zigbee2mqtt/Bedroom blind/set", "topic write zigbee2mqtt/Front door/set"]).await,
+            (
+                "fault",
+                "acl",
+                "forbids us to publish to `zigbee2mqtt/Kitchen light/set`",
+            ),
+            without_right(
+                "topic write zigbee2mqtt/+/set",
+                &[
+                    "topic write zigbee2mqtt/Bedroom blind/set",
+                    "topic write zigbee2mqtt/Front door/set",
+                ],
+            )
+            .await,
         ),
     ]
 }
 
 async fn wrong_traffic() -> Vec<Case> {
     let (broker, retained) = plain("").await;
-    Listener::connect(broker.port()).publish_retained("sayso/command/kiosk", "lights on").await;
+    Listener::connect(broker.port())
+        .publish_retained("sayso/command/kiosk", "lights on")
+        .await;
     let forgetful = Broker::mosquitto_with(|_| "retain_available false\n".to_owned()).await;
     let (empty_broker, _) = plain("").await;
-    let empty = Place::new(&format!("{}[store]\npath = \"store\"\n", mqtt(empty_broker.port())), "");
+    let empty = Place::new(
+        &format!("{}[store]\npath = \"store\"\n", mqtt(empty_broker.port())),
+        "",
+    );
     let bridge = Broker::forgetful_mosquitto().await;
     let names = r#"[{"friendly_name": "Kitchen lamp"}, {"friendly_name": "Bedroom blind"}, {"friendly_name": "Front door"}]"#;
-    Listener::connect(bridge.port()).publish_retained("zigbee2mqtt/bridge/devices", names).await;
-    let misnamed = Place::new(&format!("{}[store]\npath = \"store\"\n", mqtt(bridge.port())), HOME);
+    Listener::connect(bridge.port())
+        .publish_retained("zigbee2mqtt/bridge/devices", names)
+        .await;
+    let misnamed = Place::new(
+        &format!("{}[store]\npath = \"store\"\n", mqtt(bridge.port())),
+        HOME,
+    );
     vec![
-        Case::new("retained command lying about", ("warning", "retained", "sayso/command/kiosk"), doctor(&retained, &[]).await),
+        Case::new(
+            "retained command lying about",
+            ("warning", "retained", "sayso/command/kiosk"),
+            doctor(&retained, &[]).await,
+        ),
         Case::new(
             "broker without retained messages",
             ("fault", "broker", "keeps no retained messages"),
             doctor(&place(&mqtt(forgetful.port()), ""), &[]).await,
         ),
-        Case::new("no device at all", ("fault", "discovery", "no device at all"), doctor(&empty, &[]).await),
-        Case::new("a friendly name that Zigbee2MQTT does not have", ("warning", "discovery", "does not know `Kitchen light`"), doctor(&misnamed, &[]).await),
+        Case::new(
+            "no device at all",
+            ("fault", "discovery", "no device at all"),
+            doctor(&empty, &[]).await,
+        ),
+        Case::new(
+            "a friendly name that Zigbee2MQTT does not have",
+            ("warning", "discovery", "does not know `Kitchen light`"),
+            doctor(&misnamed, &[]).await,
+        ),
     ]
 }
 
 async fn wrong_models() -> Vec<Case> {
     let refusing = Endpoint::start([Script::error(401, "invalid_api_key")]).await;
-    let entry = |url: &str| format!("[[provider]]\nname = \"hosted\"\nbase_url = \"{url}\"\nmodel = \"m\"\nkey_file = \"key\"\n");
+    let entry = |url: &str| {
+        format!(
+            "[[provider]]\nname = \"hosted\"\nbase_url = \"{url}\"\nmodel = \"m\"\nkey_file = \"key\"\n"
+        )
+    };
     let (broker, wrong_key) = plain(&entry(&refusing.url())).await;
     let nobody = place(&mqtt(broker.port()), &entry("http://127.0.0.1:9/v1"));
     let foolish = Endpoint::start([Script::says("I would rather not.")]).await;
@@ -293,9 +498,21 @@ async fn wrong_models() -> Vec<Case> {
         chmod(&place.path().join("key"), 0o600);
     }
     vec![
-        Case::new("wrong key at a provider", ("fault", "models", "hosted: "), doctor(&wrong_key, &[]).await),
-        Case::new("model server that is not running", ("fault", "models", "nobody listens at 127.0.0.1:9"), doctor(&nobody, &[]).await),
-        Case::new("model whose answers are of no use", ("fault", "models", "cannot be used"), doctor(&useless, &[]).await),
+        Case::new(
+            "wrong key at a provider",
+            ("fault", "models", "hosted: "),
+            doctor(&wrong_key, &[]).await,
+        ),
+        Case::new(
+            "model server that is not running",
+            ("fault", "models", "nobody listens at 127.0.0.1:9"),
+            doctor(&nobody, &[]).await,
+        ),
+        Case::new(
+            "model whose answers are of no use",
+            ("fault", "models", "cannot be used"),
+            doctor(&useless, &[]).await,
+        ),
     ]
 }
 
@@ -305,9 +522,16 @@ struct Disk(PathBuf);
 impl Disk {
     fn mount(folder: &Path) -> Option<Self> {
         fs::create_dir(folder).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(folder).output().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
+            .arg(folder)
+            .output()
+            .unwrap();
         if !mounted.status.success() {
-            println!("skipped the disks: {}", String::from_utf8_lossy(&mounted.stderr).trim());
+            println!(
+                "skipped the disks: {}",
+                String::from_utf8_lossy(&mounted.stderr).trim()
+            );
         }
         mounted.status.success().then(|| Self(folder.to_owned()))
     }
@@ -321,18 +545,43 @@ impl Drop for Disk {
 
 async fn wrong_disks() -> Vec<Case> {
     let (broker, full) = plain("").await;
-    let nowhere = Place::new(&format!("{}[store]\npath = \"/proc\"\n{OFF}", mqtt(broker.port())), HOME);
-    let nowhere = Case::new("store in no folder of a disk", ("fault", "disk", "nothing can be written in `/proc`"), doctor(&nowhere, &[]).await);
+    let nowhere = Place::new(
+        &format!("{}[store]\npath = \"/proc\"\n{OFF}", mqtt(broker.port())),
+        HOME,
+    );
+    let nowhere = Case::new(
+        "store in no folder of a disk",
+        ("fault", "disk", "nothing can be written in `/proc`"),
+        doctor(&nowhere, &[]).await,
+    );
     let read_only = place(&mqtt(broker.port()), "");
-    let (Some(first), Some(second)) = (Disk::mount(&full.path().join("store")), Disk::mount(&read_only.path().join("store"))) else {
+    let (Some(first), Some(second)) = (
+        Disk::mount(&full.path().join("store")),
+        Disk::mount(&read_only.path().join("store")),
+    ) else {
         return vec![nowhere];
     };
     fs::write(first.0.join("filler"), vec![1_u8; 7 << 20]).unwrap();
-    assert!(Command::new("mount").args(["-o", "remount,ro"]).arg(&second.0).status().unwrap().success());
+    assert!(
+        Command::new("mount")
+            .args(["-o", "remount,ro"])
+            .arg(&second.0)
+            .status()
+            .unwrap()
+            .success()
+    );
     vec![
         nowhere,
-        Case::new("full disk", ("fault", "disk", "is full"), doctor(&full, &[]).await),
-        Case::new("disk gone read-only", ("fault", "disk", "is read-only"), doctor(&read_only, &[]).await),
+        Case::new(
+            "full disk",
+            ("fault", "disk", "is full"),
+            doctor(&full, &[]).await,
+        ),
+        Case::new(
+            "disk gone read-only",
+            ("fault", "disk", "is read-only"),
+            doctor(&read_only, &[]).await,
+        ),
     ]
 }
 
@@ -359,18 +608,37 @@ async fn wrong_daemons() -> Vec<Case> {
     daemon.signal("TERM");
     daemon.ended(PATIENCE).await;
     vec![
-        Case::new("daemon that hangs", ("fault", "daemon", "says online, and nobody answers"), hangs),
-        Case::new("two daemons with one client id", ("fault", "client_id", "comes and goes"), twins),
-        Case::new("daemon that is not running", ("warning", "daemon", "is not running"), doctor(&stopped, &[]).await),
+        Case::new(
+            "daemon that hangs",
+            ("fault", "daemon", "says online, and nobody answers"),
+            hangs,
+        ),
+        Case::new(
+            "two daemons with one client id",
+            ("fault", "client_id", "comes and goes"),
+            twins,
+        ),
+        Case::new(
+            "daemon that is not running",
+            ("warning", "daemon", "is not running"),
+            doctor(&stopped, &[]).await,
+        ),
     ]
 }
 
 fn table(cases: &[Case]) {
     println!("{:50} {:10} {:5} cause named", "set-up", "check", "right");
     for case in cases {
-        let found = case.named().map_or("—", |finding| finding["found"].as_str().unwrap());
+        let found = case
+            .named()
+            .map_or("—", |finding| finding["found"].as_str().unwrap());
         let right = if case.is_right() { "yes" } else { "NO" };
-        println!("{:50} {:10} {right:5} {}", case.name, case.cause.1, found.chars().take(150).collect::<String>());
+        println!(
+            "{:50} {:10} {right:5} {}",
+            case.name,
+            case.cause.1,
+            found.chars().take(150).collect::<String>()
+        );
     }
 }
 
@@ -407,16 +675,39 @@ async fn a_sound_set_up_is_called_sound_and_nothing_is_disturbed() {
     witness.heard().await;
     let report = doctor(&place, &[]).await;
     assert_eq!(report["counts"]["fault"], 0, "{report:#}");
-    assert!(report["findings"].as_array().unwrap().iter().any(|finding| finding["found"].as_str().unwrap().contains("tried, nothing let out")), "{report:#}");
+    assert!(
+        report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|finding| finding["found"]
+                .as_str()
+                .unwrap()
+                .contains("tried, nothing let out")),
+        "{report:#}"
+    );
     tokio::time::sleep(Duration::from_millis(500)).await;
     let heard = witness.heard().await;
     let strange: Vec<String> = heard
         .iter()
         .map(|m| m.topic.clone())
-        .filter(|topic| !topic.starts_with("listener/") && !["sayso/status", "sayso/health"].contains(&topic.as_str()))
+        .filter(|topic| {
+            !topic.starts_with("listener/")
+                && !["sayso/status", "sayso/health"].contains(&topic.as_str())
+        })
         .collect();
-    assert_eq!(strange, ["sayso/reply/doctor"], "one offer to ourselves is let out, and nothing else");
-    assert!(heard.iter().filter(|m| m.topic == "sayso/status").all(|m| m.text() == "online"), "the daemon stayed connected");
+    assert_eq!(
+        strange,
+        ["sayso/reply/doctor"],
+        "one offer to ourselves is let out, and nothing else"
+    );
+    assert!(
+        heard
+            .iter()
+            .filter(|m| m.topic == "sayso/status")
+            .all(|m| m.text() == "online"),
+        "the daemon stayed connected"
+    );
     assert_eq!(daemon.log().matches("connected to the broker").count(), 1);
 }
 
@@ -431,9 +722,22 @@ async fn a_running_daemon_is_heard_to_answer() {
     let report = doctor(&place, &[]).await;
     assert_eq!(report["counts"]["fault"], 0, "{report:#}");
     assert_eq!(report["counts"]["warning"], 0, "{report:#}");
-    let topics: Vec<String> =
-        witness.heard().await.into_iter().map(|m| m.topic).filter(|t| !t.starts_with("listener/") && t != "sayso/health" && t != "sayso/status").collect();
-    assert_eq!(topics, ["sayso/command/doctor", "sayso/reply/doctor", "sayso/reply/doctor"], "the command, its answer, and our own offer to ourselves");
+    let topics: Vec<String> = witness
+        .heard()
+        .await
+        .into_iter()
+        .map(|m| m.topic)
+        .filter(|t| !t.starts_with("listener/") && t != "sayso/health" && t != "sayso/status")
+        .collect();
+    assert_eq!(
+        topics,
+        [
+            "sayso/command/doctor",
+            "sayso/reply/doctor",
+            "sayso/reply/doctor"
+        ],
+        "the command, its answer, and our own offer to ourselves"
+    );
 }
 
 #[tokio::test]
@@ -441,7 +745,10 @@ async fn people_read_lines_with_what_to_do() {
     let place = place("[mqtt]\nhost = \"127.0.0.1\"\nport = 9\n", "");
     let mut command = place.sayso();
     command.args(["doctor", "--config"]).arg(place.config());
-    let output = tokio::process::Command::from(command).output().await.unwrap();
+    let output = tokio::process::Command::from(command)
+        .output()
+        .await
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("FAULT    broker      nobody listens at 127.0.0.1:9\n                     → start the broker"), "{text}");
     assert!(text.ends_with("1 to mend\n"), "{text}");
