@@ -9,12 +9,13 @@ use std::path::Path;
 use criterion::{Criterion, criterion_group, criterion_main};
 use sayso::command::phrase::Phrase;
 use sayso::config::{Config, Needs, Place};
+use sayso::grammar::{Local, Settings};
 use sayso::home::Home;
-use sayso::home::capability::{Capability, Property};
+use sayso::home::capability::Capability;
 use sayso::home::device::{Area, Device, Kind};
 use sayso::home::rights::Rights;
-use sayso::home::slug::Slug;
-use sayso::local::{Local, Settings};
+use sayso::vocabulary::Property;
+use sayso::vocabulary::slug::Slug;
 use tokio::time::Instant;
 
 /// How often each sentence is read: the median of these is its time.

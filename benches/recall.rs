@@ -8,19 +8,19 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use sayso::cache::Recall;
+use sayso::cache::settings::RecallSettings;
 use sayso::command::phrase::Phrase;
+use sayso::grammar::{Local, Settings};
 use sayso::home::Home;
-use sayso::home::action::{Action, Draft, Op};
-use sayso::home::capability::{Property, Value};
 use sayso::home::device::{Device, Kind};
 use sayso::home::permit::Asker;
 use sayso::home::rights::Rights;
-use sayso::home::slug::Slug;
 use sayso::home::state::State;
-use sayso::interpret::RecallSettings;
-use sayso::interpret::compose::{Composer, rights_class};
-use sayso::interpret::recall::Recall;
-use sayso::local::{Local, Settings};
+use sayso::prompt::{Composer, rights_class};
+use sayso::vocabulary::action::{Action, Draft, Op};
+use sayso::vocabulary::slug::Slug;
+use sayso::vocabulary::{Property, Value};
 
 fn home(devices: usize) -> Home {
     let slug = |text: &str| Slug::new(text).unwrap();

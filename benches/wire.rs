@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sayso::mqtt::wire::{Letter, Rules, decode};
+use sayso::wire::{Letter, Rules, decode};
 
 fn letter(payload: &[u8]) -> Letter<'_> {
     Letter {

@@ -4,21 +4,23 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use sayso::binding::template::Template;
 use sayso::command::phrase::Phrase;
 use sayso::discovery::Settings as Ears;
 use sayso::discovery::finder::Finder;
+use sayso::grammar::{Local, Settings as Readings};
 use sayso::home::Home;
-use sayso::home::action::{Action, Draft, Op};
-use sayso::home::capability::{Capability, Takes, Value};
+use sayso::home::capability::Capability;
 use sayso::home::device::{Area, Device, Kind};
 use sayso::home::permit::{Asker, MOST_ACTIONS};
 use sayso::home::rights::Rights;
-use sayso::home::slug::Slug;
 use sayso::home::state::State;
-use sayso::home::template::Template;
-use sayso::local::{Local, Settings as Readings};
-use sayso::mqtt::wire::{self, Letter, Rules};
 use sayso::store::journal::Record;
+use sayso::vocabulary::action::{Action, Draft, Op};
+use sayso::vocabulary::slug::Slug;
+use sayso::vocabulary::{Takes, Value};
+use sayso::wire;
+use sayso::wire::{Letter, Rules};
 use serde_json::{Value as Json, json};
 
 /// Announcements as a broker would bring them: topic, line feed, payload; a NUL between two of them. Whatever they are, a home

@@ -18,18 +18,23 @@
 //! | 2 | [`provider`]: language models behind one interface · [`command`]: what was said, what is answered |
 //! | 1 | [`home`]: what exists, its state, and the one gate to it · [`telemetry`] · [`secret`] · [`systemd`] |
 
+pub mod binding;
+pub mod cache;
 pub mod cli;
 pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod discovery;
+pub mod grammar;
 pub mod home;
-pub mod interpret;
-pub mod local;
 pub mod mqtt;
 pub mod pipeline;
+pub mod prompt;
 pub mod provider;
+pub mod router;
 pub mod secret;
 pub mod store;
 pub mod systemd;
 pub mod telemetry;
+pub mod vocabulary;
+pub mod wire;

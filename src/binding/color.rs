@@ -2,8 +2,6 @@
 
 use serde_json::{Value as Json, json};
 
-use super::binding::rgb;
-
 /// A way to write a colour as a list of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
@@ -176,6 +174,12 @@ fn from_xy(x: f64, y: f64) -> Option<[u8; 3]> {
             )
         })
     })
+}
+
+/// The red, green and blue of a CSS colour name or `#rrggbb`.
+pub fn rgb(color: &str) -> Option<[u8; 3]> {
+    let [r, g, b, _] = csscolorparser::parse(color).ok()?.to_rgba8();
+    Some([r, g, b])
 }
 
 #[cfg(test)]

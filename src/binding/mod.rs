@@ -1,11 +1,15 @@
 //! The way to a device: topics, payloads, and the translation between the vocabulary's values and the device's own.
 //! Pure data, so that what comes from `home.toml` and what comes from discovery are one and the same.
 
+pub mod color;
+pub mod jinja;
+pub mod template;
+pub mod template_sandbox;
 use serde_json::{Map, Value as Json};
 
-use super::capability::{Property, Value};
-use super::color::{self, Space};
-use super::template::{Template, plain};
+use crate::binding::color::{Space, rgb};
+use crate::binding::template::{Template, plain};
+use crate::vocabulary::{Property, Value};
 
 /// A message to a device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -164,12 +168,6 @@ impl Codec {
             Scale::Parts(space) => color::heard(wire, space).map(spelled),
         }
     }
-}
-
-/// The red, green and blue of a CSS colour name or `#rrggbb`.
-pub fn rgb(color: &str) -> Option<[u8; 3]> {
-    let [r, g, b, _] = csscolorparser::parse(color).ok()?.to_rgba8();
-    Some([r, g, b])
 }
 
 fn whole(n: f64) -> Option<Json> {

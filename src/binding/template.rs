@@ -7,7 +7,7 @@ use minijinja::value::{Serde, Value as Engine};
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde_json::Value as Json;
 
-use super::fence;
+use crate::binding::template_sandbox;
 
 /// Instructions one rendering may take. The longest of the templates met in the wild take under 2,000;
 /// a runaway loop ends after some milliseconds.
@@ -18,10 +18,10 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.set_fuel(Some(FUEL));
     engine.set_recursion_limit(50);
     engine.set_undefined_behavior(UndefinedBehavior::Lenient);
-    super::jinja::teach(&mut engine);
-    fence::teach(&mut engine);
+    crate::binding::jinja::teach(&mut engine);
+    template_sandbox::teach(&mut engine);
     engine.set_formatter(|out, state, value| {
-        fence::writable(value)?;
+        template_sandbox::writable(value)?;
         minijinja::escape_formatter(out, state, value)
     });
     engine
@@ -62,7 +62,7 @@ impl Template {
         if let Some(shape) = simple(text) {
             return Ok(Self(shape));
         }
-        fence::check(text).map_err(|e| BadTemplate { why: e.to_string() })?;
+        template_sandbox::check(text).map_err(|e| BadTemplate { why: e.to_string() })?;
         Ok(Self(Shape::Jinja(text.to_owned())))
     }
 
@@ -101,7 +101,7 @@ impl Template {
 
 /// What the engine makes of it, if it is not too long.
 fn rendered(text: &str, variables: Engine) -> Option<String> {
-    fence::render(&ENGINE, text, variables)
+    template_sandbox::render(&ENGINE, text, variables)
         .ok()
         .filter(|written| written.len() <= LONGEST)
 }

@@ -612,7 +612,7 @@ impl Fencing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::home::template::Template;
+    use crate::binding::template::Template;
     use serde_json::{Value as Json, json};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::home::action::Draft;
+use crate::vocabulary::action::Draft;
 
 /// The name of the tree.
 const TREE: &str = "drafts";

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::command::reply::Refusal;
-use crate::home::action::Draft;
+use crate::vocabulary::action::Draft;
 
 /// What a model made of a phrase: a draft, or that it would not answer.
 pub type Said = Result<Draft, Refusal>;

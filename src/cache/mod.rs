@@ -1,6 +1,9 @@
 //! Said before? Drafts are kept in memory and on disk, under everything that could change their meaning. No matching by
 //! similarity: "turn on dark mode" is closer to "turn off dark mode" than a true paraphrase is.
 
+pub mod disk;
+pub mod memory;
+pub mod settings;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -9,14 +12,14 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::RecallSettings;
-use super::compose::Edition;
-use super::memory::{Memory, Said};
+use crate::cache::disk::{Drafts, Held};
+use crate::cache::memory::{Memory, Said};
+use crate::cache::settings::RecallSettings;
 use crate::command::phrase::Phrase;
 use crate::command::reply::Refusal;
-use crate::home::action::Draft;
-use crate::store::drafts::{Drafts, Held};
+use crate::prompt::Edition;
 use crate::telemetry::tally::Tally;
+use crate::vocabulary::action::Draft;
 
 /// Longer phrases are not kept: nobody says them twice.
 const LONGEST_PHRASE: usize = 512;

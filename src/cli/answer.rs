@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::command::reply::{Done, Outcome, Reply};
 
-use super::Exit;
+use crate::cli::Exit;
 
 /// Prints a reply: the outcome and what to say, then each action. `told` is what was printed of its speech already.
 pub(super) fn print(reply: &Reply, told: &str, out: &mut impl Write) -> io::Result<()> {

@@ -10,7 +10,7 @@ use crate::config::units;
 use crate::mqtt::Settings;
 use crate::mqtt::tls::{TlsError, client_config};
 
-use super::Exit;
+use crate::cli::Exit;
 
 /// Why there is no talking with the broker.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
-use super::conversation::{self, Question, Way};
-use super::{Exit, Stop, source};
+use crate::cli::conversation;
+use crate::cli::conversation::{Question, Way};
+use crate::cli::{Exit, Stop, source};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::config::{Config, Needs, units};
-use crate::local::When;
+use crate::grammar::When;
 use crate::pipeline::Order;
 use crate::provider;
 
-use super::{Exit, Files, Stop};
+use crate::cli::{Exit, Files, Stop};
 
 /// What is to be checked.
 #[derive(Debug, clap::Args)]

@@ -12,8 +12,9 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use crate::config::{Config, Needs, units};
 use crate::mqtt;
 
-use super::broker::{self, NoBroker};
-use super::{Exit, Files, Stop, duration};
+use crate::cli::broker;
+use crate::cli::broker::NoBroker;
+use crate::cli::{Exit, Files, Stop, duration};
 
 /// Where the broker is, and how long to wait.
 #[derive(Debug, Args)]

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::home::Home;
-use crate::home::capability::{Capability, Property, Takes, Value};
+use crate::home::capability::Capability;
 use crate::home::state::State;
+use crate::vocabulary::{Property, Takes, Value};
 
 type Written = BTreeMap<String, BTreeMap<String, Value>>;
 
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
     use crate::home::device::{Device, Kind};
     use crate::home::rights::Rights;
-    use crate::home::slug::Slug;
+    use crate::vocabulary::slug::Slug;
 
     fn state(text: &str) -> Result<State, Box<dyn Error>> {
         let lamp = Device::new(

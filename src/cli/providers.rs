@@ -10,18 +10,18 @@ use serde_json::{Value as Json, json};
 use crate::command::phrase::Phrase;
 use crate::config::{Config, Needs};
 use crate::home::Home;
-use crate::home::action::Op;
-use crate::home::capability::{Property, Value};
 use crate::home::device::{Device, Kind};
 use crate::home::rights::Rights;
-use crate::home::slug::Slug;
-use crate::interpret::compose::Composer;
-use crate::interpret::read::read;
+use crate::prompt::Composer;
+use crate::prompt::answer::read;
 use crate::provider::http::{Endpoint, Probe, Trust, Unfit};
 use crate::provider::price::{Money, cost};
 use crate::provider::{Allowance, Prompt, ProviderError, Remaining, Settings, Usage};
+use crate::vocabulary::action::Op;
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::{Property, Value};
 
-use super::{Exit, Files, Stop};
+use crate::cli::{Exit, Files, Stop};
 
 const EXAMPLES: &str = "\
 Examples:

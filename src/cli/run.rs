@@ -10,12 +10,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, Place};
-use crate::daemon::{self, DaemonError, Outside, Told};
+use crate::daemon;
+use crate::daemon::{DaemonError, Outside, Told};
 use crate::store;
 use crate::systemd::Notify;
 use crate::telemetry::log;
 
-use super::{Exit, Stop};
+use crate::cli::{Exit, Stop};
 
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(place: &Place) -> Result<Exit, Stop> {

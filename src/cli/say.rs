@@ -7,8 +7,9 @@ use serde_json::json;
 
 use crate::command::reply::{Piece, Reply};
 
-use super::conversation::{self, Question, Way};
-use super::{Exit, Stop, answer, source};
+use crate::cli::conversation;
+use crate::cli::conversation::{Question, Way};
+use crate::cli::{Exit, Stop, answer, source};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -14,12 +14,12 @@ use crate::command::reply::{Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
 use crate::config::{Config, Needs, Place};
 use crate::daemon;
+use crate::grammar::When;
 use crate::home::state::State;
-use crate::local::When;
 use crate::pipeline::{Deliver, Pipeline, Undelivered};
 use crate::store::journal::Journal;
 
-use super::{Exit, Files, Stop, known, source};
+use crate::cli::{Exit, Files, Stop, known, source};
 
 /// How long a model may take over one line.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -1,6 +1,6 @@
 //! What was said, made canonical: the text that the local reading reads, the cache keys and the model is asked.
 
-use super::Command;
+use crate::command::Command;
 
 /// A canonical phrase: lower case, single spaces, plain quotes, no closing punctuation; with where and in what language it was said.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

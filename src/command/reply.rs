@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::home::action::Action;
-use crate::home::binding::Publication;
-use crate::home::speech::fill;
+use crate::binding::Publication;
+use crate::vocabulary::action::Action;
+use crate::vocabulary::speech::fill;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

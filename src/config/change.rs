@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::home::Home;
-use crate::interpret::AskSettings;
 use crate::provider;
+use crate::router::settings::AskSettings;
 use crate::{mqtt, store};
 
-use super::Config;
+use crate::config::Config;
 
 /// The most names that are listed: the rest is counted.
 const MOST_NAMES: usize = 8;

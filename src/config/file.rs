@@ -13,8 +13,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, hint};
-use super::units;
+use crate::config::fault::{Fault, hint};
+use crate::config::units;
 
 /// The text of a file, and what was found wrong with it so far.
 #[derive(Debug)]

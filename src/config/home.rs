@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 
-use crate::home::capability::{Capability, Property, Risk};
+use crate::home::capability::{Capability, Risk};
 use crate::home::device::{Area, Device, Kind};
 use crate::home::rights::Rights;
-use crate::home::slug::{NotASlug, Slug};
 use crate::home::{Clash, Home};
+use crate::vocabulary::Property;
+use crate::vocabulary::slug::{NotASlug, Slug};
 
-use super::fault::hint;
-use super::file::Table;
-use super::property::{self, Binding, Way};
-use super::topics::{level_or_topic, loops, topic};
+use crate::config::fault::hint;
+use crate::config::file::Table;
+use crate::config::property;
+use crate::config::property::{Binding, Way};
+use crate::config::topics::{level_or_topic, loops, topic};
 
 /// Where `Zigbee2MQTT` speaks unless told otherwise.
 const ZIGBEE2MQTT: &str = "zigbee2mqtt";

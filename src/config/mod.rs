@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache::settings::RecallSettings;
 use crate::home::Home;
-use crate::interpret::{AdmitSettings, AskSettings, RecallSettings};
 use crate::pipeline::Order;
+use crate::pipeline::admission::AdmitSettings;
+use crate::router::settings::AskSettings;
 use crate::telemetry::{log, scrape};
-use crate::{discovery, local, mqtt, store};
+use crate::{discovery, grammar, mqtt, store};
 
 mod change;
 pub mod environment;
@@ -26,12 +28,12 @@ mod settings;
 mod topics;
 pub mod units;
 
-pub use change::Changes;
-use environment::Environment;
-pub use fault::{Fault, Faults};
-use file::{File, Table};
-use rights::Sources;
-pub use settings::CREDENTIALS;
+pub use crate::config::change::Changes;
+use crate::config::environment::Environment;
+pub use crate::config::fault::{Fault, Faults};
+use crate::config::file::{File, Table};
+use crate::config::rights::Sources;
+pub use crate::config::settings::CREDENTIALS;
 
 /// Where the config is looked for when nothing names one.
 pub const USUAL: &str = "/etc/sayso/sayso.toml";
@@ -55,7 +57,7 @@ pub struct Config {
     /// Where devices announce themselves.
     pub discovery: discovery::Settings,
     /// The reading without a network.
-    pub local: local::Settings,
+    pub local: grammar::Settings,
     /// What survives a restart.
     pub store: store::Settings,
     /// The keeping of drafts.

@@ -2,14 +2,16 @@
 
 use serde_json::Value as Json;
 
-use crate::home::binding::{self, Form, Link, Port, Scale};
-use crate::home::capability::{Capability, Property, Risk, Takes, Value};
-use crate::home::slug::Slug;
-use crate::home::template::Template;
+use crate::binding;
+use crate::binding::template::Template;
+use crate::binding::{Form, Link, Port, Scale};
+use crate::home::capability::{Capability, Risk};
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::{Property, Takes, Value};
 
-use super::file::Table;
-use super::home::RISKS;
-use super::topics::topic;
+use crate::config::file::Table;
+use crate::config::home::RISKS;
+use crate::config::topics::topic;
 
 /// How a device is reached.
 #[derive(Debug)]
@@ -403,7 +405,7 @@ fn meaning(key: &str, capability: &Capability) -> Option<Value> {
         .map(|(_, flag)| Value::Flag(*flag)),
         // The gate sends a trigger as this word.
         Takes::Trigger => (key == "press").then(|| Value::text("PRESS")),
-        Takes::Color => binding::rgb(key).map(|_| Value::text(key)),
+        Takes::Color => binding::color::rgb(key).map(|_| Value::text(key)),
         Takes::Number { min, max, .. } => match (key, &capability.property) {
             ("closed", Property::Position | Property::Tilt) => Some(Value::Number(*min)),
             ("open", Property::Position | Property::Tilt) => Some(Value::Number(*max)),

@@ -11,9 +11,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use crate::provider::price::{Limits, Prices};
 use crate::provider::{Api, Settings, Structure, Timeouts, anthropic, gemini, model};
 
-use super::file::Table;
-use super::settings::{count, refuse_secrets, secret, spend};
-use super::{Folders, Needs};
+use crate::config::file::Table;
+use crate::config::settings::{count, refuse_secrets, secret, spend};
+use crate::config::{Folders, Needs};
 
 /// An API, and what holds where nothing else is written.
 struct Service {

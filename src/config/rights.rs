@@ -3,8 +3,8 @@
 use crate::home::Home;
 use crate::home::rights::{Rights, Rules, Selector};
 
-use super::fault::hint;
-use super::file::Table;
+use crate::config::fault::hint;
+use crate::config::file::Table;
 
 /// Kinds that may be named although the home has none: a rule should stand before the lock is bought.
 const KINDS: [&str; 21] = [

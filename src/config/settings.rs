@@ -12,20 +12,23 @@ use std::time::Duration;
 
 use rustls::pki_types::pem;
 
+use crate::cache::settings::RecallSettings;
+use crate::grammar::{LanguageError, Local, When};
 use crate::home::Home;
-use crate::interpret::{AdmitSettings, AskSettings, RecallSettings, Streaming};
-use crate::local::{LanguageError, Local, When};
 use crate::mqtt::tls::TlsError;
 use crate::pipeline::Order;
+use crate::pipeline::admission::AdmitSettings;
 use crate::provider::price::{Limits, Money};
+use crate::router::settings;
+use crate::router::settings::{AskSettings, Streaming};
 use crate::secret::Secret;
 use crate::telemetry::{log, scrape};
-use crate::{discovery, interpret, local, mqtt, store};
+use crate::{discovery, grammar, mqtt, store};
 
-use super::environment::Environment;
-use super::file::Table;
-use super::topics::level_or_topic;
-use super::{Config, DaemonSettings, Files, Folders, Needs, provider};
+use crate::config::environment::Environment;
+use crate::config::file::Table;
+use crate::config::topics::level_or_topic;
+use crate::config::{Config, DaemonSettings, Files, Folders, Needs, provider};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -292,8 +295,8 @@ fn discovery(table: &Table<'_>, prefix: &str) -> discovery::Settings {
     }
 }
 
-fn local(table: &Table<'_>, folders: &Folders<'_>) -> local::Settings {
-    let usual = local::Settings::default();
+fn local(table: &Table<'_>, folders: &Folders<'_>) -> grammar::Settings {
+    let usual = grammar::Settings::default();
     let code = |text: &str| {
         let fits = (2..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase());
         if fits {
@@ -307,7 +310,7 @@ fn local(table: &Table<'_>, folders: &Folders<'_>) -> local::Settings {
         table.wrong("folder", "a folder that exists");
     }
     let beside = folders.beside.join("language");
-    let settings = local::Settings {
+    let settings = grammar::Settings {
         when: table
             .one_of(
                 "use",
@@ -328,7 +331,7 @@ fn local(table: &Table<'_>, folders: &Folders<'_>) -> local::Settings {
 }
 
 /// Notes what is wrong with the language files, and a language that there is not.
-fn languages(table: &Table<'_>, settings: &local::Settings) {
+fn languages(table: &Table<'_>, settings: &grammar::Settings) {
     for fault in Local::faults(settings) {
         match fault {
             LanguageError::Unknown { known, .. } => table.wrong(
@@ -441,8 +444,8 @@ fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> AskSettings {
             .one_of(
                 "order",
                 &[
-                    ("priority", interpret::Order::Priority),
-                    ("fastest", interpret::Order::Fastest),
+                    ("priority", settings::Order::Priority),
+                    ("fastest", settings::Order::Fastest),
                 ],
             )
             .unwrap_or_default(),

@@ -12,21 +12,22 @@ use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior, timeout};
 use tracing::{debug, error, info, warn};
 
+use crate::cache::Recall;
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::config::Config;
 use crate::discovery::finder::Finder;
-use crate::interpret::recall::Recall;
 use crate::mqtt::inbox::{Heard, Inbox, Incoming, Receipt};
 use crate::mqtt::outbox::{Delivery, Outbox, Outgoing};
-use crate::mqtt::wire::{self, Letter, Rejected};
 use crate::pipeline::Pipeline;
 use crate::store::journal::{Entry, Health, Heritage, MOST_DEATHS, Received, Unfinished};
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
+use crate::wire;
+use crate::wire::{Letter, Rejected};
 
-use super::way::{Way, dead_letter};
-use super::{LAST_WORDS, Told, open_drafts, open_spending};
+use crate::daemon::in_flight::{Way, dead_letter};
+use crate::daemon::{LAST_WORDS, Told, open_drafts, open_spending};
 
 /// Commands being worked on at once. The most of them wait for models; past it the inbox fills and answers `busy`.
 const MOST_AT_ONCE: usize = 1024;

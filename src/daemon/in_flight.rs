@@ -14,7 +14,7 @@ use crate::pipeline::Pipeline;
 use crate::store::journal::{Journal, MOST_DEATHS, Mark, Sending};
 use crate::telemetry::tally::Tally;
 
-use super::pulse::Pulse;
+use crate::daemon::liveness::Pulse;
 
 /// How long a dead letter may take to be taken by the broker, before its command is answered all the same.
 const BURIAL: Duration = Duration::from_secs(5);

@@ -1,41 +1,42 @@
 //! The only room that knows MQTT and pipeline both: build, spawn, serve, drain. Reads top to bottom in the order it happens.
 
+mod event_loop;
+mod in_flight;
+mod liveness;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-mod desk;
-mod pulse;
 mod reload;
-mod way;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use crate::cache::Recall;
+use crate::cache::disk::{Drafts, Limits};
+use crate::cache::settings::RecallSettings;
 use crate::config::{Config, Place};
+use crate::daemon::event_loop::{Desk, Ends};
+use crate::daemon::in_flight::Way;
+use crate::daemon::liveness::Pulse;
 use crate::discovery::finder::Finder;
-use crate::interpret::RecallSettings;
-use crate::interpret::admit::Admit;
-use crate::interpret::ask::Ask;
-use crate::interpret::compose::Composer;
-use crate::interpret::recall::Recall;
-use crate::local::Local;
+use crate::grammar::Local;
 use crate::mqtt::inbox::Receipt;
 use crate::mqtt::outbox::{Outbox, Outgoing};
-use crate::mqtt::wire;
+use crate::pipeline::admission::Admit;
 use crate::pipeline::{Deliver, Parcel, Pipeline, Rooms, Speak, Undelivered};
-use crate::store::drafts::{Drafts, Limits};
+use crate::prompt::Composer;
+use crate::router::Ask;
+use crate::store;
 use crate::store::journal::{Heritage, Journal};
 use crate::store::spending::Spending;
-use crate::store::{self, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Page;
 use crate::telemetry::scrape::{Address, Scrape};
 use crate::telemetry::tally::Tally;
-use desk::{Desk, Ends};
-use pulse::Pulse;
-use way::Way;
+use crate::wire;
 
 /// Of the grace period, what is kept for the last replies and the word "offline".
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -48,7 +49,7 @@ pub enum DaemonError {
     Store(#[from] StoreError),
     /// A language file does not do.
     #[error(transparent)]
-    Language(#[from] crate::local::LanguageError),
+    Language(#[from] crate::grammar::LanguageError),
     /// The connection cannot be set up: a certificate does not do, for example.
     #[error(transparent)]
     Connection(#[from] crate::mqtt::SetupError),

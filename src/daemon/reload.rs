@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
+use crate::cache::Recall;
 use crate::config::{Changes, Config, Place};
-use crate::interpret::admit::Admit;
-use crate::interpret::recall::Recall;
-use crate::local::Local;
+use crate::grammar::Local;
 use crate::pipeline::Rooms;
+use crate::pipeline::admission::Admit;
 use crate::systemd::Notify;
 
-use super::{Chain, DaemonError, Desk, open_drafts, open_spending};
+use crate::daemon::{Chain, DaemonError, Desk, open_drafts, open_spending};
 
 impl Desk {
     /// Takes up what the files of `place` say now, or keeps what they said before.

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use crate::home::capability::Capability;
-use crate::home::slug::Slug;
 use crate::home::{Clash, Home};
+use crate::vocabulary::slug::Slug;
 
-use super::registry::{Furnished, Registry};
-use super::{Found, Message, Origin, Settings, names};
+use crate::discovery::registry::{Furnished, Registry};
+use crate::discovery::{Found, Message, Origin, Settings, names};
 
 /// A home is made when nothing new was announced for this long: retained announcements come in floods.
 const QUIET: Duration = Duration::from_millis(300);

@@ -4,9 +4,10 @@
 
 use serde_json::Value as Json;
 
-use crate::home::binding::{Codec, Form, Link, Port, Scale};
-use crate::home::capability::{Capability, Guard, Property, Risk, Takes, Value};
+use crate::binding::{Codec, Form, Link, Port, Scale};
+use crate::home::capability::{Capability, Guard, Risk};
 use crate::home::device::{Device, Mode, Presence};
+use crate::vocabulary::{Property, Takes, Value};
 
 pub mod finder;
 pub mod homeassistant;

@@ -1,6 +1,6 @@
 //! Names, identifiers and topics as strangers write them, made safe: no control characters, no wildcards, no novels.
 
-use crate::home::slug::Slug;
+use crate::vocabulary::slug::Slug;
 
 /// The longest name kept, in characters: it is read aloud and goes into prompts.
 const LONGEST_NAME: usize = 60;

@@ -3,10 +3,11 @@
 
 use serde_json::Value as Json;
 
-use crate::home::binding::{Codec, Link, Port, Scale};
-use crate::home::capability::{Capability, Property, Takes, Value};
+use crate::binding::{Codec, Link, Port, Scale};
+use crate::home::capability::Capability;
+use crate::vocabulary::{Property, Takes, Value};
 
-use super::{choice, names, number, reading};
+use crate::discovery::{choice, names, number, reading};
 
 /// Room for any reading: it is told, never checked.
 const ANY: (f64, f64) = (-1e9, 1e9);

@@ -4,12 +4,13 @@
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::home::binding::{Codec, Form, Link, Port, Publication, Scale};
-use crate::home::capability::{Capability, Property, Takes, Value};
+use crate::binding::{Codec, Form, Link, Port, Publication, Scale};
+use crate::home::capability::Capability;
 use crate::home::device::{Device, Kind, Mode, Presence};
-use crate::home::slug::Slug;
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::{Property, Takes, Value};
 
-use super::{
+use crate::discovery::{
     Found, Malformed, Message, Origin, choice, field, names, number, setting, whole_percent,
 };
 
@@ -256,7 +257,7 @@ impl Announced {
             topic: format!("{}/LWT", self.topic(2)),
             form: Form::Raw,
         };
-        super::presence(
+        crate::discovery::presence(
             vec![(
                 vec![port],
                 [word(&self.onln, "Online"), word(&self.ofln, "Offline")],

@@ -1,6 +1,6 @@
 //! What one part of a phrase says: what is done, to what, how much. Knows no devices.
 
-use super::sense::{Act, Level, More, Place, State};
+use crate::grammar::sense::{Act, Level, More, Place, State};
 
 /// How a value stands to what it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,10 +1,10 @@
 //! The answer to a question of ours, "which one do you mean?": by its place in the list, or by words that only one of them has.
 
-use super::lexicon::Lexicon;
-use super::sense::{Place, Sense};
-use super::tokens::words;
 use crate::command::phrase::Phrase;
-use crate::home::action::Choice;
+use crate::grammar::lexicon::Lexicon;
+use crate::grammar::sense::{Place, Sense};
+use crate::grammar::tokens::words;
+use crate::vocabulary::action::Choice;
 
 /// What is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,15 @@
 //! A wish × a device → what to do: property, operation, value. `None` where the device cannot do it, or it is not sure what is meant.
 
-use super::clause::Amount;
-use super::lexicon::Lexicon;
-use super::names::{Names, is_fixed};
-use super::sense::{Level, Sense, State};
-use super::tokens::words;
-use super::wish::{Asked, Step, Wish};
-use crate::home::action::Op;
-use crate::home::capability::{Capability, Property, Takes, Value};
+use crate::grammar::clause::Amount;
+use crate::grammar::intent::{Asked, Step, Wish};
+use crate::grammar::lexicon::Lexicon;
+use crate::grammar::names::{Names, is_fixed};
+use crate::grammar::sense::{Level, Sense, State};
+use crate::grammar::tokens::words;
+use crate::home::capability::Capability;
 use crate::home::device::Device;
+use crate::vocabulary::action::Op;
+use crate::vocabulary::{Property, Takes, Value};
 
 /// The most degrees one relative change goes: "down 18 degrees" is a slip for "to".
 const MOST_DEGREES: f64 = 10.0;

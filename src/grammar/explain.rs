@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use super::clause::{Clause, Target, What};
-use super::deed::Deeds;
-use super::find::{Finder, Sought};
-use super::parse::clauses;
-use super::reading::{Reading, way_of};
-use super::sense::{Place, Sense};
-use super::spans::{Silence, Spans};
-use super::wish::wish;
-use crate::home::action::Draft;
+use crate::grammar::clause::{Clause, Target, What};
+use crate::grammar::effect::Deeds;
+use crate::grammar::intent::wish;
+use crate::grammar::parse::clauses;
+use crate::grammar::reading::{Reading, way_of};
+use crate::grammar::resolve::{Finder, Sought};
+use crate::grammar::sense::{Place, Sense};
+use crate::grammar::spans::{Silence, Spans};
+use crate::vocabulary::action::Draft;
 
 /// What became of a phrase, span by span.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,8 +1,8 @@
 //! A clause → what is wished, before it is known of which device: verbs, states and amounts that say the same become one.
 
-use super::clause::{Amount, Ask, Clause, Link};
-use super::lexicon::standard;
-use super::sense::{Act, Level, More, State};
+use crate::grammar::clause::{Amount, Ask, Clause, Link};
+use crate::grammar::lexicon::standard;
+use crate::grammar::sense::{Act, Level, More, State};
 
 /// The hours of a day: a greater number is no time.
 const HOURS: f64 = 24.0;

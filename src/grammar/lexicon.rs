@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::runs::Runs;
-use super::sense::{Act, Level, More, Place, Sense, State};
-use super::spelling::Spelling;
-use super::tokens::words;
-use crate::home::capability::Property;
-use crate::home::speech::Speech;
+use crate::grammar::phrase_index::Runs;
+use crate::grammar::sense::{Act, Level, More, Place, Sense, State};
+use crate::grammar::spelling::Spelling;
+use crate::grammar::tokens::words;
+use crate::vocabulary::Property;
+use crate::vocabulary::speech::Speech;
 
 /// What devices are called by what they are.
 #[derive(Debug, Clone, Default, Deserialize)]

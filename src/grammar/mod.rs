@@ -13,37 +13,37 @@
 //! - "lock the doors" is every lock: nobody means half of a house.
 //! - A group skips members that cannot do it. A single device that cannot silences the reading.
 
+mod disambiguate;
+mod effect;
+mod intent;
+mod phrase_index;
+mod resolve;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::command::phrase::Phrase;
 use crate::home::Home;
-use crate::home::action::{Action, Choice, Draft};
-use crate::home::speech::Speech;
+use crate::vocabulary::action::{Action, Choice, Draft};
+use crate::vocabulary::speech::Speech;
 
-mod choose;
 mod clause;
-mod deed;
 pub mod explain;
-mod find;
 mod lexicon;
 mod names;
 mod number;
 mod parse;
 mod reading;
-mod runs;
 mod sense;
 mod spans;
 mod spelling;
 mod tokens;
-mod wish;
 
-use choose::{Chosen, choose};
-use explain::Explanation;
-use lexicon::{Lexicon, index};
-use names::Names;
-use reading::Reading;
+use crate::grammar::disambiguate::{Chosen, choose};
+use crate::grammar::explain::Explanation;
+use crate::grammar::lexicon::{Lexicon, index};
+use crate::grammar::names::Names;
+use crate::grammar::reading::Reading;
 
 // The languages that come with the program: every file of `config/language/`, as the build script lists them.
 include!(concat!(env!("OUT_DIR"), "/languages.rs"));

@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 
-use super::lexicon::{Lexicon, Noun, index};
-use super::runs::Runs;
-use super::sense::{Place, Sense, State};
-use super::tokens::words;
 use crate::command::phrase::Phrase;
+use crate::grammar::lexicon::{Lexicon, Noun, index};
+use crate::grammar::phrase_index::Runs;
+use crate::grammar::sense::{Place, Sense, State};
+use crate::grammar::tokens::words;
 use crate::home::Home;
-use crate::home::capability::{Property, Takes};
 use crate::home::device::Device;
+use crate::vocabulary::{Property, Takes};
 
 /// The most nouns a language and a home may have together: one bit each.
 const MOST_NOUNS: usize = 128;
@@ -147,7 +147,7 @@ impl Names {
         let mut near = self
             .meant
             .iter()
-            .filter(|word| super::tokens::one_slip(said, word));
+            .filter(|word| crate::grammar::tokens::one_slip(said, word));
         let first = near.next()?;
         near.next().is_none().then_some(first)
     }

@@ -1,7 +1,7 @@
 //! Numbers in digits and in words: "21.5", "twenty one and a half", "a hundred and ten".
 
-use super::lexicon::Lexicon;
-use super::tokens::words;
+use crate::grammar::lexicon::Lexicon;
+use crate::grammar::tokens::words;
 
 /// The number at the start of `said`, and how many words it takes.
 pub(super) fn number(lexicon: &Lexicon, said: &[&str]) -> Option<(f64, usize)> {

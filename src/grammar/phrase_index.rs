@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::sense::Sense;
+use crate::grammar::sense::Sense;
 
 /// Runs of words and their senses. A run may have several.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ struct Entry {
 impl Runs {
     /// Adds a sense of text, cut into words. No words are no run.
     pub(super) fn add(&mut self, sense: Sense, spoken: &str) {
-        self.add_words(sense, &super::tokens::words(spoken));
+        self.add_words(sense, &crate::grammar::tokens::words(spoken));
     }
 
     /// Adds a sense of a run of words.

@@ -1,17 +1,17 @@
 //! Phrase + home → draft: tries every sense of what was said, and speaks only where all that make a sentence agree.
 
-use super::clause::{Ask, Clause};
-use super::deed::Deeds;
-use super::find::{Finder, Found, Sought};
-use super::lexicon::Lexicon;
-use super::names::Names;
-use super::parse::clauses;
-use super::sense::Sense;
-use super::spans::Spans;
-use super::wish::wish;
+use crate::grammar::clause::{Ask, Clause};
+use crate::grammar::effect::Deeds;
+use crate::grammar::intent::wish;
+use crate::grammar::lexicon::Lexicon;
+use crate::grammar::names::Names;
+use crate::grammar::parse::clauses;
+use crate::grammar::resolve::{Finder, Found, Sought};
+use crate::grammar::sense::Sense;
+use crate::grammar::spans::Spans;
 use crate::home::Home;
-use crate::home::action::{Action, Asked, Choice, Draft, Op};
-use crate::home::speech::fill;
+use crate::vocabulary::action::{Action, Asked, Choice, Draft, Op};
+use crate::vocabulary::speech::fill;
 
 /// The most ways to take a phrase that are tried: past that it is not certain anyway.
 const MOST_READINGS: usize = 1024;

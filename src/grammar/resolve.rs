@@ -1,14 +1,14 @@
 //! What is spoken of → devices. One, a group, or several of which only the speaker knows which is meant.
 
-use super::clause::{Amount, Ask, Clause, Target, What};
-use super::deed::{Deed, Deeds};
-use super::lexicon::standard;
-use super::names::Names;
-use super::sense::{Act, Place, State};
-use super::wish::{Step, Wish};
+use crate::grammar::clause::{Amount, Ask, Clause, Target, What};
+use crate::grammar::effect::{Deed, Deeds};
+use crate::grammar::intent::{Step, Wish};
+use crate::grammar::lexicon::standard;
+use crate::grammar::names::Names;
+use crate::grammar::sense::{Act, Place, State};
 use crate::home::Home;
-use crate::home::capability::{Property, Takes};
 use crate::home::device::Device;
+use crate::vocabulary::{Property, Takes};
 
 /// The devices that are spoken of, with what is to be done to each.
 #[derive(Debug, Clone, PartialEq)]
@@ -404,7 +404,7 @@ impl Finder<'_> {
     /// The nouns that tell sorts of one kind apart: "curtain" of a cover.
     fn telling(&self, noun: u16) -> u128 {
         let kinds = &self.names.nouns[usize::from(noun)].kinds;
-        let tells = |other: &super::lexicon::Noun| {
+        let tells = |other: &crate::grammar::lexicon::Noun| {
             other.named.iter().any(|k| kinds.contains(k))
                 || (!other.classes.is_empty() && other.kinds.iter().any(|k| kinds.contains(k)))
         };

@@ -1,10 +1,10 @@
 //! Words → spans: the longest run known at each place, with every sense it has. A word in no run silences the phrase.
 
-use super::lexicon::Lexicon;
-use super::names::Names;
-use super::number::number;
-use super::sense::{Act, Sense};
-use super::tokens::words;
+use crate::grammar::lexicon::Lexicon;
+use crate::grammar::names::Names;
+use crate::grammar::number::number;
+use crate::grammar::sense::{Act, Sense};
+use crate::grammar::tokens::words;
 
 /// The most words read. Everyday commands have under 20; what is longer is a story.
 const MOST_WORDS: usize = 48;

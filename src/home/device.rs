@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::capability::{Capability, Guard, Property, Risk, Takes, Value};
-use super::slug::Slug;
-use super::state::{Seen, State};
+use crate::home::capability::{Capability, Guard, Risk};
+use crate::home::state::{Seen, State};
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::{Property, Takes, Value};
 
 /// A room, a zone, a part of the garden.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,25 +7,17 @@ use std::hash::{DefaultHasher, Hasher};
 
 use serde_json::Value as Json;
 
-pub mod action;
-pub mod binding;
 pub mod capability;
-pub mod color;
 pub mod device;
-mod fence;
-mod jinja;
 pub mod permit;
 pub mod rights;
-mod say;
-pub mod slug;
-pub mod speech;
 pub mod state;
-pub mod template;
 
-use capability::{Capability, Property, Value};
-use device::{Area, Device};
-use rights::Rights;
-use slug::Slug;
+use crate::home::capability::Capability;
+use crate::home::device::{Area, Device};
+use crate::home::rights::Rights;
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::{Property, Value};
 
 /// What exists at one moment. Immutable: a change makes a new one with a new revision.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::capability::Property;
-use super::device::Device;
-use super::slug::Slug;
+use crate::home::device::Device;
+use crate::vocabulary::Property;
+use crate::vocabulary::slug::Slug;
 
 /// Per source, what it may command. A source without an entry has that of `*`, and without that may command everything.
 #[derive(Debug, Clone, Default, PartialEq)]

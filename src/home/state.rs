@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::Home;
-use super::capability::{Capability, Property, Value};
-use super::device::Device;
-use super::slug::Slug;
+use crate::home::Home;
+use crate::home::capability::Capability;
+use crate::home::device::Device;
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::{Property, Value};
 
 /// The last known value of each property of each device.
 #[derive(Debug, Clone, Default)]
@@ -134,7 +135,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::home::binding::{Link, tasmota};
+    use crate::binding::{Link, tasmota};
     use crate::home::device::Kind;
     use crate::home::rights::Rights;
 

@@ -10,7 +10,7 @@ use tokio::select;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
-use super::link::Link;
+use crate::mqtt::session::Link;
 
 /// The longest first pause before connecting again. Doubled for each attempt that fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const STEADY: Duration = Duration::from_secs(30);
 
 /// Messages on their way at once as rumqttc counts them. Its default, 65535, takes 14 MB.
-pub(super) const INFLIGHT: u16 = super::link::WINDOW + 1;
+pub(super) const INFLIGHT: u16 = crate::mqtt::session::WINDOW + 1;
 
 /// The connection to the broker. Nothing is opened before [`Connection::run`].
 pub struct Connection {

@@ -67,7 +67,7 @@ pub enum Incoming {
 pub struct Heard {
     /// What was understood of it so far.
     pub command: Command,
-    /// To be handed to [`Outbox::acknowledge`](super::outbox::Outbox::acknowledge) once the command cannot be lost.
+    /// To be handed to [`Outbox::acknowledge`](crate::mqtt::outbox::Outbox::acknowledge) once the command cannot be lost.
     pub receipt: Receipt,
     /// True where it may have been heard before: the broker says so, or the connection is a few seconds old.
     pub redelivered: bool,

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::inbox::Receipt;
+use crate::mqtt::inbox::Receipt;
 
 /// Messages handed to the client, in order, until the broker has acknowledged them.
 #[derive(Debug)]

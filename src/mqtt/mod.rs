@@ -4,6 +4,8 @@
 //! [`connect`] gives three ends: the [`Connection`] is the poll loop and runs in a task of its own; the [`Inbox`] is read by
 //! one task; the [`Outbox`] is shared by all who have something to say. No end waits for another.
 
+mod inflight;
+mod session;
 use std::net::Ipv6Addr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -18,25 +20,20 @@ use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use crate::secret::Secret;
 use crate::telemetry::tally::Tally;
 
-use connection::{Connection, INFLIGHT};
-use inbox::Inbox;
-use link::Link;
-use outbox::Outbox;
-use subscriptions::Subscriptions;
-use tls::TlsError;
-use topic::{BadTopic, Echo, Filter, Topic, refuse_echo};
-use wire::Rules;
+use crate::mqtt::connection::{Connection, INFLIGHT};
+use crate::mqtt::inbox::Inbox;
+use crate::mqtt::outbox::Outbox;
+use crate::mqtt::session::Link;
+use crate::mqtt::subscriptions::Subscriptions;
+use crate::mqtt::tls::TlsError;
+use crate::wire::Rules;
+use crate::wire::topic::{BadTopic, Echo, Filter, Topic, refuse_echo};
 
 pub mod connection;
-mod flight;
 pub mod inbox;
-mod link;
 pub mod outbox;
 mod subscriptions;
-mod timestamp;
 pub mod tls;
-pub mod topic;
-pub mod wire;
 
 /// The shortest keep-alive: rumqttc takes no less.
 pub const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -159,8 +156,8 @@ pub fn connect(
     tally: Arc<Tally>,
 ) -> Result<(Connection, Inbox, Outbox), SetupError> {
     let options = options(settings)?;
-    let commands = Filter::new(wire::command_filter(&settings.prefix))?;
-    let controls = Filter::new(wire::control_filter(&settings.prefix))?;
+    let commands = Filter::new(crate::wire::command_filter(&settings.prefix))?;
+    let controls = Filter::new(crate::wire::control_filter(&settings.prefix))?;
     let states = state_topics
         .into_iter()
         .map(Filter::new)

@@ -16,9 +16,9 @@ use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::telemetry::tally::Tally;
 
-use super::inbox::Receipt;
-use super::topic::{BadTopic, Filter, Topic};
-use super::wire;
+use crate::mqtt::inbox::Receipt;
+use crate::wire;
+use crate::wire::topic::{BadTopic, Filter, Topic};
 
 /// The longest correlation data, in bytes: its length travels in two bytes (MQTT 5, section 1.5.6).
 const LONGEST_CORRELATION: usize = 65_535;

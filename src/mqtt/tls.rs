@@ -7,7 +7,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::Tls;
+use crate::mqtt::Tls;
 
 /// TLS cannot be set up from what is in the files.
 #[derive(Debug, thiserror::Error)]

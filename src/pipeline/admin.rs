@@ -3,13 +3,13 @@
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::rooms::{Pipeline, now};
+use crate::cache::Trace;
 use crate::command::phrase::Phrase;
-use crate::home::action::Draft;
+use crate::grammar::When;
 use crate::home::permit::{Asker, Denied};
-use crate::interpret::compose::rights_class;
-use crate::interpret::recall::Trace;
-use crate::local::When;
+use crate::pipeline::services::{Pipeline, now};
+use crate::prompt::rights_class;
+use crate::vocabulary::action::Draft;
 
 /// A request, as it is sent.
 #[derive(Debug, Deserialize)]

@@ -7,9 +7,28 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use super::AdmitSettings;
 use crate::command::Source;
 use crate::command::reply::Refusal;
+use std::num::NonZeroU32;
+
+/// How many commands a source may give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdmitSettings {
+    /// Questions to a model per minute and source. Commands understood here or recalled cost nothing and are not counted.
+    pub per_minute: NonZeroU32,
+    /// How many of these may come at once.
+    pub burst: NonZeroU32,
+}
+
+impl Default for AdmitSettings {
+    fn default() -> Self {
+        let n = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        Self {
+            per_minute: n(20),
+            burst: n(10),
+        }
+    }
+}
 
 /// The most sources with a quota of their own. The rest share one, so that inventing names gains nothing.
 const MOST_SOURCES: usize = 1024;

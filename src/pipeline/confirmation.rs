@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::command::Source;
-use crate::home::action::Draft;
+use crate::vocabulary::action::Draft;
 
 /// How long a question stands.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::home::slug::Slug;
+use crate::vocabulary::slug::Slug;
 
 /// The last command each device was sent something for, and the plans that wait to be sent.
 #[derive(Debug, Default)]

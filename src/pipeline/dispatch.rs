@@ -5,17 +5,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Instant;
 
-use super::Understood;
-use super::rooms::{Pipeline, Told, now};
+use crate::binding::Publication;
 use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Done, Message, Refusal, Reply};
 use crate::home::Home;
-use crate::home::action::{Action, Draft, Op};
-use crate::home::binding::Publication;
 use crate::home::permit::{Asker, Plan, Step};
-use crate::home::slug::Slug;
+use crate::pipeline::Understood;
+use crate::pipeline::services::{Pipeline, Told, now};
 use crate::store::journal::{Mark, Sending};
+use crate::vocabulary::action::{Action, Draft, Op};
+use crate::vocabulary::slug::Slug;
 
 /// One message on its way to a device.
 #[derive(Debug, Clone)]

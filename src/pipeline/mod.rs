@@ -1,35 +1,36 @@
 //! THE WAY OF A COMMAND, top to bottom: understood at home? recalled? admitted? asked and read; permitted; acted; answered.
 //! Knows no MQTT: what is to be sent goes out through [`act::Deliver`], which `daemon.rs` ties to the outbox.
 
-mod act;
-mod consent;
-mod control;
-mod health;
+mod admin;
+pub mod admission;
+mod confirmation;
+mod device_order;
+mod dispatch;
 #[cfg(test)]
-mod ordeal;
-mod rooms;
-mod turns;
-
+mod model_test;
+mod services;
+pub mod single_flight;
+mod status;
 use std::sync::Arc;
 
 use tracing::{Instrument, debug_span};
 
-pub use act::{Deliver, Delivering, Parcel, Undelivered};
-pub use rooms::{Order, Pipeline, Rooms, Speak};
+pub use crate::pipeline::dispatch::{Deliver, Delivering, Parcel, Undelivered};
+pub use crate::pipeline::services::{Order, Pipeline, Rooms, Speak};
 
+use crate::cache::Key;
 use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Outcome, Refusal, Reply};
+use crate::grammar::When;
 use crate::home::Home;
-use crate::home::action::Draft;
 use crate::home::permit::{Asker, Denied, Plan};
-use crate::interpret::ask::Answer;
-use crate::interpret::compose::rights_class;
-use crate::interpret::recall::Key;
-use crate::interpret::voice::Voice;
-use crate::local::When;
+use crate::pipeline::services::{Told, now};
+use crate::prompt::rights_class;
+use crate::router::Answer;
+use crate::router::answer_stream::Voice;
 use crate::store::journal::Mark;
-use rooms::{Told, now};
+use crate::vocabulary::action::Draft;
 
 /// A command on its way to being understood.
 struct Asked<'a> {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::turns::Turns;
 use crate::command::reply::{Done, Outcome, Reply};
-use crate::home::action::{Action, Op};
-use crate::home::capability::Property;
-use crate::home::slug::Slug;
+use crate::pipeline::device_order::Turns;
 use crate::store::journal::{Entry, Heritage, Journal, Mark, Received};
 use crate::store::{Settings, open};
+use crate::vocabulary::Property;
+use crate::vocabulary::action::{Action, Op};
+use crate::vocabulary::slug::Slug;
 
 const DEVICES: [&str; 2] = ["lamp", "fan"];
 const MINUTE: Duration = Duration::from_mins(1);

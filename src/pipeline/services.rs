@@ -6,30 +6,30 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedMutexGuard, Semaphore, watch};
 
-use super::Understood;
-use super::act::Deliver;
-use super::consent::Consent;
-use super::turns::Turns;
+use crate::cache::{Key, Recall};
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Done, Outcome, Piece, Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
+use crate::grammar::explain::Explanation;
+use crate::grammar::{Local, When};
 use crate::home::Home;
-use crate::home::action::Action;
 use crate::home::permit::Plan;
-use crate::home::slug::Slug;
-use crate::home::speech::Speech;
 use crate::home::state::State;
-use crate::interpret::Streaming;
-use crate::interpret::admit::Admit;
-use crate::interpret::ask::{Answer, Ask};
-use crate::interpret::compose::Composer;
-use crate::interpret::flight::Flight;
-use crate::interpret::recall::{Key, Recall};
-use crate::interpret::voice::Voice;
-use crate::local::explain::Explanation;
-use crate::local::{Local, When};
+use crate::pipeline::Understood;
+use crate::pipeline::admission::Admit;
+use crate::pipeline::confirmation::Consent;
+use crate::pipeline::device_order::Turns;
+use crate::pipeline::dispatch::Deliver;
+use crate::pipeline::single_flight::Flight;
+use crate::prompt::Composer;
+use crate::router::answer_stream::Voice;
+use crate::router::settings::Streaming;
+use crate::router::{Answer, Ask};
 use crate::store::journal::{Journal, Mark};
 use crate::telemetry::tally::Tally;
+use crate::vocabulary::action::Action;
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::speech::Speech;
 
 /// Questions to models that may wait at once; one more is refused as busy. Commands that are known do not count.
 pub(super) const MOST_QUESTIONS: usize = 64;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json, json};
 use tracing::info;
 
-use super::rooms::{MOST_QUESTIONS, Pipeline};
 use crate::command::Command;
 use crate::command::reply::Reply;
+use crate::pipeline::services::{MOST_QUESTIONS, Pipeline};
 use crate::store::journal::Health;
 use crate::telemetry::metrics::{Kind, Page};
 

@@ -3,9 +3,9 @@
 
 use serde_json::Value as Json;
 
-use crate::home::action::{Action, Draft};
-use crate::home::capability::Value;
 use crate::home::permit::MOST_ACTIONS;
+use crate::vocabulary::Value;
+use crate::vocabulary::action::{Action, Draft};
 
 /// The longest answer read, in bytes.
 pub const LONGEST_BODY: usize = 64 << 10;
@@ -134,7 +134,7 @@ fn spoken(text: Option<String>, field: &'static str) -> Result<Option<String>, N
 }
 
 /// A letter of what is said to people, where it is one.
-pub(super) fn audible(c: char) -> Option<char> {
+pub(crate) fn audible(c: char) -> Option<char> {
     let turns = matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     if c.is_whitespace() {
         Some(' ')
@@ -148,7 +148,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::home::action::Op;
+    use crate::vocabulary::action::Op;
 
     const LAMP: &str = r#"{"device":"lamp","property":"power","op":"set","value":"on"}"#;
 

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::home::Home;
-use crate::home::capability::{Capability, Property, Takes};
+use crate::home::capability::Capability;
 use crate::home::device::{Area, Device};
-use crate::home::slug::Slug;
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::{Property, Takes};
 
 /// The longest name shown, in characters.
 const LONGEST_NAME: usize = 60;

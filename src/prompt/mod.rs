@@ -1,6 +1,8 @@
 //! The question put to a model: instructions and the registry of the home, the same bytes as long as what is shown of it is
 //! the same, and what was said, last and alone. No state, no time, no history: so the answer can be kept.
 
+pub mod answer;
+pub mod home_listing;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,11 +12,11 @@ use serde_json::{Value as Json, json};
 
 use crate::command::phrase::Phrase;
 use crate::home::Home;
-use crate::home::capability::Property;
 use crate::home::rights::Rights;
 use crate::provider::Prompt;
+use crate::vocabulary::Property;
 
-use super::registry::{put, registry, standard, word};
+use crate::prompt::home_listing::{put, registry, standard, word};
 
 /// The tokens an answer may take: for words or some forty actions, and for an action on every fourth device, which has 20 to
 /// 24, for somebody may say "all lights off". A model at home sets memory aside for each. A provider's own limit may be lower.
@@ -243,7 +245,7 @@ mod tests {
     use super::*;
     use crate::home::device::{Area, Device, Kind};
     use crate::home::rights::{Rules, Selector};
-    use crate::home::slug::Slug;
+    use crate::vocabulary::slug::Slug;
 
     fn slug(text: &str) -> Slug {
         Slug::new(text).unwrap()

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value as Json, json};
 
-use super::{
+use crate::provider::{
     Api, Completion, Disposition, Prompt, Provider, ProviderError, Settings, Structure, Timeouts,
 };
 use crate::secret::Secret;
@@ -50,7 +50,7 @@ pub(super) fn settings(api: Api, model: &str) -> Settings {
         prices: None,
         weight: None,
         probe: false,
-        spend: super::price::Limits::default(),
+        spend: crate::provider::price::Limits::default(),
     }
 }
 
@@ -185,19 +185,23 @@ pub(super) fn each() -> [(&'static str, Box<dyn Provider>); 4] {
     [
         (
             "openai",
-            Box::new(super::openai::OpenAi::new(&settings(Api::OpenAi, "m"), &url).unwrap()),
+            Box::new(
+                crate::provider::openai::OpenAi::new(&settings(Api::OpenAi, "m"), &url).unwrap(),
+            ),
         ),
         (
             "anthropic",
-            Box::new(super::anthropic::Anthropic::new(&settings(Api::Anthropic, "m")).unwrap()),
+            Box::new(
+                crate::provider::anthropic::Anthropic::new(&settings(Api::Anthropic, "m")).unwrap(),
+            ),
         ),
         (
             "gemini",
-            Box::new(super::gemini::Gemini::new(&settings(Api::Gemini, "m")).unwrap()),
+            Box::new(crate::provider::gemini::Gemini::new(&settings(Api::Gemini, "m")).unwrap()),
         ),
         (
             "ollama",
-            Box::new(super::ollama::Ollama::new(&settings(Api::Ollama, "m")).unwrap()),
+            Box::new(crate::provider::ollama::Ollama::new(&settings(Api::Ollama, "m")).unwrap()),
         ),
     ]
 }

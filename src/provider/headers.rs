@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use super::{Settings, UnsendableKey};
+use crate::provider::{Settings, UnsendableKey};
 
 /// The longest wait believed: a day. A server that says more is out for the day.
 const LONGEST: Duration = Duration::from_hours(24);

@@ -11,15 +11,15 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::anthropic::Anthropic;
-use super::gemini::Gemini;
-use super::ollama::Ollama;
-use super::openai::OpenAi;
-use super::redact::Redact;
-use super::stream::Piece;
-use super::{
+use crate::provider::anthropic::Anthropic;
+use crate::provider::gemini::Gemini;
+use crate::provider::ollama::Ollama;
+use crate::provider::openai::OpenAi;
+use crate::provider::redact::Redact;
+use crate::provider::stream::Piece;
+use crate::provider::{
     Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Timeouts,
-    UnsendableKey, headers, unreachable,
+    UnsendableKey, connect_error, headers,
 };
 
 /// The most bytes of an answer. The largest useful one, 256 actions, is below 40 KiB.
@@ -375,9 +375,12 @@ impl Endpoint {
             .connect_timeout(self.timeouts.connect)
             .tcp_nodelay(true)
             .pool_max_idle_per_host(self.idle);
-        client
-            .build()
-            .map_err(|error| format!("no HTTP client could be made: {}", unreachable::why(&error)))
+        client.build().map_err(|error| {
+            format!(
+                "no HTTP client could be made: {}",
+                connect_error::why(&error)
+            )
+        })
     }
 }
 
@@ -424,6 +427,6 @@ fn too_late(limit: Duration) -> ProviderError {
 
 fn unreachable(error: &reqwest::Error) -> ProviderError {
     ProviderError::Unreachable {
-        why: unreachable::why(error),
+        why: connect_error::why(error),
     }
 }

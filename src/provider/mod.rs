@@ -1,6 +1,7 @@
 //! Language models behind one interface: a [`Prompt`] in, a [`Completion`] out, whatever the API.
 //! Knows nothing of homes, commands or devices. Each API is one file of pure encode and decode; `http.rs` is the one client.
 
+mod connect_error;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::Value as Json;
 
-use self::price::{Limits, Prices};
-use self::stream::Stream;
+use crate::provider::price::{Limits, Prices};
+use crate::provider::stream::Stream;
 use crate::secret::Secret;
 
 pub mod anthropic;
@@ -25,7 +26,6 @@ pub mod price;
 mod redact;
 mod sse;
 pub mod stream;
-mod unreachable;
 
 /// Of a provider's own words about an error, at most so many characters are kept.
 const LONGEST_WHY: usize = 200;

@@ -1,8 +1,8 @@
 //! What is known of families of models, as data: what they refuse or want, and what they cost.
 //! As of 23 November 2026, from the providers' model pages and the price map of litellm 1.106.2.
 
-use super::Api;
-use super::price::Prices;
+use crate::provider::Api;
+use crate::provider::price::Prices;
 
 /// A family of models: all ids that are `id`, or `id` with a date or revision after it.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
-use super::Usage;
+use crate::provider::Usage;
 
 /// Money, in billionths of a dollar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -52,7 +52,7 @@ impl AddAssign for Money {
 impl Money {
     /// In dollars, for people and programs that read a number.
     pub fn as_dollars(self) -> f64 {
-        super::to_f64(self.0) / 1e9
+        crate::provider::to_f64(self.0) / 1e9
     }
 }
 

@@ -1,7 +1,7 @@
 //! A server that says our key back, as some do in their errors, must not make us tell it to others: errors are logged, and published
 //! with our health; answers are spoken.
 
-use super::{Completion, ProviderError};
+use crate::provider::{Completion, ProviderError};
 use crate::secret::Secret;
 
 /// What is said in place of the key.

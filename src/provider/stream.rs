@@ -1,7 +1,7 @@
 //! An answer as it comes, piece by piece. Pure: whoever has bytes pushes them.
 
-use super::sse::Frames;
-use super::{Completion, ProviderError};
+use crate::provider::sse::Frames;
+use crate::provider::{Completion, ProviderError};
 
 /// A piece of an answer's text, as it came.
 pub type Piece = String;

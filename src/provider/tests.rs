@@ -4,11 +4,11 @@ use proptest::prelude::*;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::fixture::{
+use crate::provider::fixture::{
     assert_errors_are_cut, assert_taken, each, prompt, settings, streamed, streams,
 };
-use super::openai::OpenAi;
-use super::*;
+use crate::provider::openai::OpenAi;
+use crate::provider::*;
 
 fn copy(settings: &Settings) -> OpenAi {
     OpenAi::new(settings, &Url::parse("http://localhost:8080/v1").unwrap()).unwrap()

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::breaker::{Change, Pass, Position, Verdict};
-use super::lane::{Lane, Record, Slot, now};
-use super::read::read;
-use super::spoken::Spoken;
-use super::voice::Voice;
-use crate::home::action::Draft;
+use crate::prompt::answer::read;
 use crate::provider::price::Money;
 use crate::provider::{Completion, Disposition, Prompt, ProviderError, Usage};
+use crate::router::answer_stream::Voice;
+use crate::router::breaker::{Change, Pass, Position, Verdict};
+use crate::router::partial_answer::Spoken;
+use crate::router::upstream::{Lane, Record, Slot, now};
+use crate::vocabulary::action::Draft;
 
 /// How long a provider rests that limits us without saying for how long.
 const USUAL_REST: Duration = Duration::from_secs(10);

@@ -12,14 +12,14 @@ use tokio::time::{sleep, sleep_until, timeout_at};
 use tokio_retry::strategy::ExponentialBackoff;
 use tracing::debug;
 
-use super::Order;
-use super::ask::{Answer, Ask, refusal};
-use super::lane::{Closed, Despite, Lane, Slot, now};
-use super::turn::{Ear, Turn};
-use super::voice::Voice;
 use crate::command::reply::Refusal;
-use crate::home::action::Draft;
 use crate::provider::{Disposition, Prompt, ProviderError, Usage};
+use crate::router::answer_stream::Voice;
+use crate::router::attempt::{Ear, Turn};
+use crate::router::settings::Order;
+use crate::router::upstream::{Closed, Despite, Lane, Slot, now};
+use crate::router::{Answer, Ask, refusal};
+use crate::vocabulary::action::Draft;
 
 /// Kept back for acting on the answer.
 const MARGIN: Duration = Duration::from_millis(50);

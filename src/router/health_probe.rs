@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 use tracing::{debug, info};
 
-use super::ask::Ask;
-use super::lane::{Lane, now};
+use crate::router::Ask;
+use crate::router::upstream::{Lane, now};
 
 /// The first look comes so long after the breaker opened, each further one twice as long after the one before.
 const FIRST: Duration = Duration::from_secs(2);

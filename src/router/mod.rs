@@ -1,6 +1,18 @@
 //! Asks the models: who there is, and what is said when nobody answers. The way of one question is `round`; who may be asked
 //! now is `lane`'s to say; what an error means is the provider's.
 
+pub mod answer_stream;
+pub mod attempt;
+pub mod breaker;
+pub mod failover;
+pub mod health_probe;
+pub mod latency;
+pub mod partial_answer;
+pub mod rate_limit;
+pub mod retry_budget;
+pub mod settings;
+pub mod spend_limit;
+pub mod upstream;
 use std::cmp::{Ordering, Reverse};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,21 +21,22 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::budget::Budget;
-use super::lane::{Lane, now};
-use super::purse::Purse;
-use super::round::{Call, Round};
-use super::voice::Voice;
-use super::{AskSettings, Order, Streaming};
 use crate::command::reply::Refusal;
-use crate::home::action::Draft;
+use crate::provider;
 use crate::provider::http::{Trust, Unfit};
-use crate::provider::{self, Prompt, ProviderError, Usage};
+use crate::provider::{Prompt, ProviderError, Usage};
+use crate::router::answer_stream::Voice;
+use crate::router::failover::{Call, Round};
+use crate::router::retry_budget::Budget;
+use crate::router::settings::{AskSettings, Order, Streaming};
+use crate::router::spend_limit::Purse;
+use crate::router::upstream::{Lane, now};
 use crate::store::spending::Spending;
 use crate::telemetry::tally::Tally;
+use crate::vocabulary::action::Draft;
 
-pub use super::budget::Retries;
-pub use super::lane::ProviderHealth;
+pub use crate::router::retry_budget::Retries;
+pub use crate::router::upstream::ProviderHealth;
 
 /// One question in so many may be asked of two before the first is overdue. Source: J. Dean and L. A. Barroso, "The Tail at Scale", 2013.
 const HEDGED: u64 = 20;
@@ -44,7 +57,7 @@ pub struct Answer {
 /// All providers, in order of priority.
 pub struct Ask {
     pub(super) settings: AskSettings,
-    pub(super) lanes: Vec<Arc<Lane>>,
+    lanes: Vec<Arc<Lane>>,
     lasting: Arc<Lasting>,
     pub(super) tally: Arc<Tally>,
 }
@@ -209,7 +222,7 @@ impl Ask {
 
     /// All providers in the order to ask them in: as listed, or the fastest first; of those alike next to each other, one
     /// drawn by its weight first.
-    pub(super) fn in_order(&self) -> VecDeque<Arc<Lane>> {
+    fn in_order(&self) -> VecDeque<Arc<Lane>> {
         let mut lanes = self.lanes.clone();
         match self.settings.order {
             Order::Fastest => lanes.sort_by(|a, b| a.cost_in_time().total_cmp(&b.cost_in_time())),
@@ -274,7 +287,7 @@ impl Ask {
     }
 
     /// Lets calls end that nobody waits for any more. Each keeps its place at its provider, so there are never many.
-    pub(super) fn leave(&self, calls: impl Iterator<Item = Call>) {
+    fn leave(&self, calls: impl Iterator<Item = Call>) {
         let mut stragglers = self
             .lasting
             .stragglers
@@ -287,7 +300,7 @@ impl Ask {
     }
 
     /// Why nobody answered: `last` is the last error, `limited` the lanes found to be over a limit, and for how long.
-    pub(super) fn nobody(
+    fn nobody(
         &self,
         last: Option<&ProviderError>,
         limited: &[(Arc<Lane>, Duration)],

@@ -3,7 +3,7 @@
 //! Only an answer in words alone is spoken before it is whole: one that acts or asks back says nothing until it has passed
 //! the gate. So `speech` is heard only after an empty `actions` and no `question`, in which order the schema has them.
 
-use super::read::audible;
+use crate::prompt::answer::audible;
 
 /// The longest key worth knowing.
 const LONGEST_KEY: usize = 16;
@@ -220,8 +220,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::super::read::read;
     use super::*;
+    use crate::prompt::answer::read;
 
     fn said(pieces: &[&str]) -> String {
         let mut spoken = Spoken::default();

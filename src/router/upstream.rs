@@ -8,15 +8,15 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::ask::Lasting;
-use super::breaker::{Breaker, Position, Verdict};
-use super::latency::Latencies;
-use super::purse::Purse;
-use super::quota::Quota;
-use super::turn::{Leave, Turn};
 use crate::provider::http::{Endpoint, Unfit};
 use crate::provider::price::{Money, cost};
 use crate::provider::{Prompt, Settings, Usage};
+use crate::router::Lasting;
+use crate::router::attempt::{Leave, Turn};
+use crate::router::breaker::{Breaker, Position, Verdict};
+use crate::router::latency::Latencies;
+use crate::router::rate_limit::Quota;
+use crate::router::spend_limit::Purse;
 use crate::store::spending::Spending;
 
 /// How long the silence of a provider that is tried again after a fault is waited out: whoever asks must not pay for the trial.

@@ -7,8 +7,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-pub mod drafts;
-
 /// Where to keep things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {

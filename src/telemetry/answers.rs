@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::metrics::{Kind, Page};
+use crate::telemetry::metrics::{Kind, Page};
 
 /// Upper ends of the classes of latency, in seconds: what is understood here takes under a millisecond, a model up to its deadline.
 pub const CLASSES: [f64; 16] = [

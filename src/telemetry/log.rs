@@ -8,7 +8,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::journal::Journal;
+use crate::telemetry::journal::Journal;
 
 /// What the log shows when nothing is said: ours at info, the libraries only when something is wrong.
 pub const DEFAULT_FILTER: &str = "warn,sayso=info";

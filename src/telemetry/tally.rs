@@ -1,6 +1,6 @@
 //! The counters, one method per event: a stage says what happened, in one line. No labels with ids.
 
-use super::answers::Answers;
+use crate::telemetry::answers::Answers;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::capability::{Property, Value};
+use crate::vocabulary::{Property, Value};
 
 /// What to do with a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -99,7 +99,7 @@ pub struct Answers {
     pub hours_ago: String,
 }
 
-/// Why something may not be done: `{device}`, `{property}`, `{value}` and so on, as [`super::permit::Denied`] has them.
+/// Why something may not be done: `{device}`, `{property}`, `{value}` and so on, as [`crate::home::permit::Denied`] has them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denials {
@@ -139,7 +139,7 @@ pub struct Denials {
 
 impl Speech {
     /// A value of the vocabulary as it is said.
-    pub(super) fn value<'a>(&'a self, word: &'a str) -> &'a str {
+    pub fn value<'a>(&'a self, word: &'a str) -> &'a str {
         self.values.get(word).map_or(word, String::as_str)
     }
 
@@ -173,7 +173,7 @@ pub fn fill(form: &str, places: &[(&str, &str)]) -> String {
 }
 
 #[cfg(test)]
-pub(super) fn english() -> &'static Speech {
+pub(crate) fn english() -> &'static Speech {
     #[derive(Deserialize)]
     struct File {
         say: Speech,

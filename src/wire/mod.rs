@@ -1,16 +1,16 @@
 //! Bytes ↔ what is meant by them: a message on a command topic becomes a `Command`, a `Reply` becomes a payload. Pure.
 
+mod payload;
+pub mod timestamp;
+pub mod topic;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::command::reply::{Piece, Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
 
-use super::timestamp;
-use super::topic::{Filter, Topic};
+use crate::wire::topic::{Filter, Topic};
 
-mod said;
-
-use said::Said;
+use crate::wire::payload::Said;
 
 /// The largest command, in bytes. A spoken minute is some 1 KiB.
 pub const LARGEST: usize = 16 * 1024;
@@ -222,6 +222,3 @@ fn beginning(payload: &[u8]) -> String {
         .take(HANDED_BACK)
         .collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
-use super::super::timestamp;
-use super::{LARGEST, LONGEST_TTL};
+use crate::wire::timestamp;
+use crate::wire::{LARGEST, LONGEST_TTL};
 
 /// The longest id, in characters. It becomes part of a store key.
 const LONGEST_ID: usize = 128;

@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Duration;
 
-use sayso::home::action::Draft;
-use sayso::interpret::read::read;
+use sayso::prompt::answer::read;
 use sayso::provider::http::{Endpoint, Trust};
 use sayso::provider::stream::Piece;
 use sayso::provider::{Api, Settings};
 use sayso::secret::Secret;
+use sayso::vocabulary::action::Draft;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sayso::config::{Config, Faults, Needs, Place};
-use sayso::home::capability::{Property, Risk, Takes, Value};
-use sayso::local::When;
+use sayso::grammar::When;
+use sayso::home::capability::Risk;
 use sayso::pipeline::Order;
 use sayso::provider::price::Prices;
+use sayso::vocabulary::{Property, Takes, Value};
 
 use crate::connection::certificates;
 

@@ -9,14 +9,16 @@ use std::sync::LazyLock;
 use sayso::command::phrase::Phrase;
 use sayso::discovery::registry::{Furnished, Registry};
 use sayso::discovery::{Message, Settings, zigbee2mqtt};
+use sayso::grammar;
+use sayso::grammar::Local;
 use sayso::home::Home;
-use sayso::home::action::{Action, Draft, Op};
-use sayso::home::capability::{Capability, Property, Takes, Value};
+use sayso::home::capability::Capability;
 use sayso::home::device::Device;
 use sayso::home::permit::Asker;
 use sayso::home::rights::Rights;
 use sayso::home::state::State;
-use sayso::local::{self, Local};
+use sayso::vocabulary::action::{Action, Draft, Op};
+use sayso::vocabulary::{Property, Takes, Value};
 use serde_json::{Map, Value as Json, json};
 
 pub(crate) fn folder() -> PathBuf {
@@ -93,7 +95,8 @@ fn values(takes: &Takes) -> Vec<Option<Value>> {
     }
 }
 
-static LOCAL: LazyLock<Local> = LazyLock::new(|| Local::new(&local::Settings::default()).unwrap());
+static LOCAL: LazyLock<Local> =
+    LazyLock::new(|| Local::new(&grammar::Settings::default()).unwrap());
 
 fn command(
     home: &Home,

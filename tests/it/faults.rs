@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use sayso::command::reply::Refusal;
-use sayso::interpret::voice::Voice;
-use sayso::interpret::{AskSettings, ask::Ask};
 use sayso::provider::{Api, Settings, Timeouts};
+use sayso::router::Ask;
+use sayso::router::answer_stream::Voice;
+use sayso::router::settings::AskSettings;
 use serde_json::Value as Json;
 use tokio::time::Instant;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use sayso::command::phrase::Phrase;
 use sayso::command::reply::Refusal;
 use sayso::config::{Config, Needs, Place};
+use sayso::grammar::{Local, Settings};
 use sayso::home::Home;
-use sayso::local::{Local, Settings};
 
 use crate::phrasebook::{Expected, Line, Verdict, folder, judge, sorted};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sayso::interpret::ask::Ask;
 use sayso::provider::{Api, Settings};
+use sayso::router::Ask;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 

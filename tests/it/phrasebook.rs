@@ -7,13 +7,14 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use sayso::command::phrase::Phrase;
+use sayso::grammar::{Local, Settings};
 use sayso::home::Home;
-use sayso::home::action::{Action, Draft};
-use sayso::home::capability::{Capability, Takes};
+use sayso::home::capability::Capability;
 use sayso::home::device::{Area, Device, Kind};
 use sayso::home::rights::Rights;
-use sayso::home::slug::Slug;
-use sayso::local::{Local, Settings};
+use sayso::vocabulary::Takes;
+use sayso::vocabulary::action::{Action, Draft};
+use sayso::vocabulary::slug::Slug;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -390,7 +391,7 @@ proptest! {
             let draft = local.draft(&Phrase::new(&text, Some("kitchen"), None), home).unwrap_or_default();
             for action in draft.actions {
                 let capability = home.device(&action.device).and_then(|d| d.can(&action.property));
-                prop_assert!(capability.is_some_and(|c| c.settable || action.op == sayso::home::action::Op::Query), "{}: {:?}", text, action);
+                prop_assert!(capability.is_some_and(|c| c.settable || action.op == sayso::vocabulary::action::Op::Query), "{}: {:?}", text, action);
             }
         }
     }

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use sayso::command::phrase::Phrase;
 use sayso::home::Home;
-use sayso::home::capability::{Capability, Property, Takes};
+use sayso::home::capability::Capability;
 use sayso::home::device::{Area, Device, Kind};
 use sayso::home::rights::{Rights, Rules, Selector};
-use sayso::home::slug::Slug;
-use sayso::interpret::compose::Composer;
+use sayso::prompt::Composer;
 use sayso::provider::price::{Money, cost};
 use sayso::provider::{Api, Prompt, Usage, model};
+use sayso::vocabulary::slug::Slug;
+use sayso::vocabulary::{Property, Takes};
 
 /// The areas of a large house, and the floor each is on.
 const AREAS: [(&str, &str); 20] = [

@@ -294,15 +294,15 @@ async fn the_limit_of_all_stops_all_that_cost_something() {
             ..provider("free", free.url())
         },
     ];
-    let settings = sayso::interpret::AskSettings {
+    let settings = sayso::router::settings::AskSettings {
         providers,
         spend: Limits {
             per_day: None,
             per_month: Some(Money(at_most())),
         },
-        ..sayso::interpret::AskSettings::default()
+        ..sayso::router::settings::AskSettings::default()
     };
-    let asked = sayso::interpret::ask::Ask::new(settings, std::sync::Arc::default()).unwrap();
+    let asked = sayso::router::Ask::new(settings, std::sync::Arc::default()).unwrap();
     for expected in ["first", "free", "free"] {
         assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
     }

@@ -8,7 +8,7 @@ use crate::failover::provider;
 use crate::listener::Message;
 use crate::scene::{PATIENCE, Scene, Stage};
 use sayso::home::Home;
-use sayso::interpret::compose::Composer;
+use sayso::prompt::Composer;
 use sayso::provider::http::{Endpoint as Client, Trust};
 use sayso::provider::{Completion, Prompt, ProviderError, Settings, Timeouts};
 use serde_json::{Value as Json, json};

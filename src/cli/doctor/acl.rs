@@ -9,9 +9,9 @@ use rumqttc::v5::mqttbytes::v5::PubRecReason;
 
 use crate::home::Home;
 
-use super::broker::Way;
-use super::finding::Report;
-use super::wire::{Broken, Session};
+use crate::cli::doctor::broker::Way;
+use crate::cli::doctor::finding::Report;
+use crate::cli::doctor::wire::{Broken, Session};
 
 /// Offers on one connection: a broker takes so many at once, mosquitto 20.
 const AT_ONCE: usize = 16;

@@ -13,11 +13,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::config::Config;
-use crate::mqtt::{self, tls::client_config};
+use crate::mqtt;
+use crate::mqtt::tls::client_config;
 
-use super::finding::{Finding, Report};
-use super::wire::{Broken, Session, Stream, Talk};
-use super::{PATIENCE, rights, tls, traffic};
+use crate::cli::doctor::finding::{Finding, Report};
+use crate::cli::doctor::wire::{Broken, Session, Stream, Talk};
+use crate::cli::doctor::{PATIENCE, acl, tls, traffic};
 
 /// The way to the broker, found.
 pub(super) struct Way<'a> {
@@ -50,7 +51,7 @@ pub(super) async fn look(config: &Config, held: Option<bool>, report: &mut Repor
     match traffic::look(config, &mut talk, held, report).await {
         Ok(home) => {
             talk.end().await;
-            rights::look(&way, &home, report).await;
+            acl::look(&way, &home, report).await;
         }
         Err(broken) => report.add(way.why(broken).await),
     }

@@ -9,7 +9,7 @@ use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
 use crate::config::{Config, units};
 
-use super::finding::Report;
+use crate::cli::doctor::finding::Report;
 
 /// Less room than this, in bytes, and the store cannot even be begun.
 const TOO_LITTLE: u64 = 4 << 20;

@@ -8,7 +8,7 @@ use toml::Table;
 
 use crate::config::{CREDENTIALS, Place};
 
-use super::finding::Report;
+use crate::cli::doctor::finding::Report;
 
 /// Others may write.
 const WRITTEN_BY_OTHERS: u32 = 0o002;

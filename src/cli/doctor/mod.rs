@@ -2,6 +2,7 @@
 //! It disturbs nothing: it has a client id of its own, leaves no session behind, opens no store, and lets nothing out on a
 //! device's topic.
 
+mod acl;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,19 +11,18 @@ use clap::Args;
 
 use crate::config::{Config, Faults, Needs, Place};
 
-use super::{Exit, Files, Stop};
+use crate::cli::{Exit, Files, Stop};
 
 mod broker;
 mod disk;
 mod files;
 mod finding;
 mod models;
-mod rights;
 mod tls;
 mod traffic;
 mod wire;
 
-use finding::{Finding, Report};
+use crate::cli::doctor::finding::{Finding, Report};
 
 /// How long any one answer of the broker is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);

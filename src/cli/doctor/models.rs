@@ -2,8 +2,8 @@
 
 use crate::config::Config;
 
-use super::super::providers;
-use super::finding::Report;
+use crate::cli::doctor::finding::Report;
+use crate::cli::providers;
 
 /// Asks each of them once.
 pub(super) async fn look(config: &Config, report: &mut Report) {
@@ -31,7 +31,7 @@ pub(super) async fn look(config: &Config, report: &mut Report) {
                 }
             }
             if let Some(clock) = found.iter().find_map(providers::Finding::clock) {
-                report.warn("clock", clock, super::tls::SET_CLOCK);
+                report.warn("clock", clock, crate::cli::doctor::tls::SET_CLOCK);
             }
         }
     }

@@ -9,7 +9,7 @@ use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError};
 
-use super::finding::Finding;
+use crate::cli::doctor::finding::Finding;
 
 /// A certificate that ends within this is told in time.
 pub(super) const SOON: Duration = Duration::from_hours(14 * 24);

@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::discovery::finder::Finder;
 use crate::home::Home;
 
-use super::finding::Report;
-use super::wire::{Broken, Talk};
+use crate::cli::doctor::finding::Report;
+use crate::cli::doctor::wire::{Broken, Talk};
 
 /// The source the daemon hears an empty command of.
 const SOURCE: &str = "doctor";

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::mqtt;
 
-use super::PATIENCE;
+use crate::cli::doctor::PATIENCE;
 
 /// The largest packet taken.
 const LARGEST: u32 = 4 << 20;

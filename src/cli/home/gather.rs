@@ -14,12 +14,13 @@ use crate::discovery::Origin;
 use crate::discovery::finder::Finder;
 use crate::home::Home;
 use crate::home::device::Device;
-use crate::home::slug::Slug;
 use crate::home::state::State;
+use crate::vocabulary::slug::Slug;
 
-use super::super::broker::{self, NoBroker};
-use super::super::{Exit, Stop};
-use super::called;
+use crate::cli::broker;
+use crate::cli::broker::NoBroker;
+use crate::cli::home::called;
+use crate::cli::{Exit, Stop};
 
 /// The broker has told all it keeps when nothing came for this long: what it keeps comes in one go.
 const QUIET: Duration = Duration::from_millis(700);

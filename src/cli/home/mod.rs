@@ -8,13 +8,14 @@ use serde_json::{Value as Json, json};
 
 use crate::config::{Config, Needs};
 use crate::discovery::Origin;
-use crate::home::capability::{Capability, Risk, Takes};
+use crate::grammar::Local;
+use crate::home::capability::{Capability, Risk};
 use crate::home::device::Device;
-use crate::local::Local;
+use crate::vocabulary::Takes;
 
-use super::{Exit, Files, Stop, duration};
-use gather::Known;
-use say_it::SayIt;
+use crate::cli::home::gather::Known;
+use crate::cli::home::say_it::SayIt;
+use crate::cli::{Exit, Files, Stop, duration};
 
 mod gather;
 mod say_it;

@@ -1,11 +1,12 @@
 //! How to say it: for each property a sentence that the local reading takes exactly so. A sentence is not believed but tried.
 
 use crate::command::phrase::Phrase;
+use crate::grammar::Local;
 use crate::home::Home;
-use crate::home::action::Op;
-use crate::home::capability::{Capability, Property, Takes};
+use crate::home::capability::Capability;
 use crate::home::device::Device;
-use crate::local::Local;
+use crate::vocabulary::action::Op;
+use crate::vocabulary::{Property, Takes};
 
 /// A home, and the reading that tries the sentences in it.
 pub(super) struct SayIt<'a> {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use crate::home::device::Device;
 
-use super::{Known, takes};
+use crate::cli::home::{Known, takes};
 
 const HEAD: &str = "\
 # The home as it was found. Devices that announce themselves need no line here: keep what you change, and delete the rest.

@@ -1,11 +1,12 @@
 //! Entities that keep the air: climate, water heater, humidifier and fan.
 
-use crate::home::binding::{Codec, Link, Scale};
-use crate::home::capability::{Capability, Property, Takes};
+use crate::binding::{Codec, Link, Scale};
+use crate::home::capability::Capability;
+use crate::vocabulary::{Property, Takes};
 
-use super::super::{Malformed, choice, readings, setting};
-use super::config::Config;
-use super::simple::{ON_OFF, Words, switched};
+use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::simple::{ON_OFF, Words, switched};
+use crate::discovery::{Malformed, choice, readings, setting};
 
 /// A choice of the device's: its property, the key of its words with their default, and the keys of topics and templates.
 struct Mode {

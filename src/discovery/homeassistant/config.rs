@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::home::binding::{Codec, Form, Link, Port, Publication, Scale};
-use crate::home::capability::Value;
-use crate::home::template::Template;
+use crate::binding::template::Template;
+use crate::binding::{Codec, Form, Link, Port, Publication, Scale};
+use crate::vocabulary::Value;
 
-use super::super::{Malformed, names};
-use super::abbreviations;
+use crate::discovery::homeassistant::abbreviations;
+use crate::discovery::{Malformed, names};
 
 /// The longest template parsed, in bytes. The longest met in the wild has about 4,000.
 const LONGEST_TEMPLATE: usize = 16 * 1024;

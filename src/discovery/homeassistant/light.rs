@@ -3,13 +3,14 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::home::binding::{Codec, Form, Link, Port, Publication, Scale};
-use crate::home::capability::{Capability, Property, Takes, Value};
-use crate::home::color::Space;
+use crate::binding::color::Space;
+use crate::binding::{Codec, Form, Link, Port, Publication, Scale};
+use crate::home::capability::Capability;
+use crate::vocabulary::{Property, Takes, Value};
 
-use super::super::{Malformed, field, number, setting};
-use super::config::{Config, template};
-use super::simple::{ON_OFF, percent, switched};
+use crate::discovery::homeassistant::config::{Config, template};
+use crate::discovery::homeassistant::simple::{ON_OFF, percent, switched};
+use crate::discovery::{Malformed, field, number, setting};
 
 pub(super) fn light(config: &Config) -> Result<Vec<Capability>, Malformed> {
     match config.text("schema").as_deref() {
@@ -210,7 +211,7 @@ fn in_json(config: &Config) -> Result<Vec<Capability>, Malformed> {
     };
     let mut capabilities = vec![setting(
         Property::Power,
-        super::super::choice(&["on", "off"]),
+        crate::discovery::choice(&["on", "off"]),
         power,
     )];
     if config.flag("brightness", false) || modes.iter().any(|mode| mode != "onoff") {
@@ -362,7 +363,7 @@ fn in_templates(config: &Config) -> Result<Vec<Capability>, Malformed> {
     };
     let mut capabilities = vec![setting(
         Property::Power,
-        super::super::choice(&["on", "off"]),
+        crate::discovery::choice(&["on", "off"]),
         link,
     )];
     if config.get("brightness_template").is_some() && on.contains("brightness") {

@@ -3,13 +3,13 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::home::binding::{Form, Port};
+use crate::binding::{Form, Port};
 use crate::home::capability::Capability;
 use crate::home::device::{Device, Kind, Mode, Presence};
-use crate::home::slug::Slug;
+use crate::vocabulary::slug::Slug;
 
-use super::{Found, Malformed, Message, Origin, names};
-use config::{Config, expand, text_of};
+use crate::discovery::homeassistant::config::{Config, expand, text_of};
+use crate::discovery::{Found, Malformed, Message, Origin, names};
 
 mod abbreviations;
 mod climate;
@@ -292,12 +292,12 @@ fn presence(config: &Config) -> Result<Presence, Malformed> {
         let objects: Vec<Port> = ports
             .iter()
             .filter(|port| port.form == Form::Raw)
-            .map(|port| super::field(&port.topic, &["state"]))
+            .map(|port| crate::discovery::field(&port.topic, &["state"]))
             .collect();
         ports.extend(objects);
     }
     told.retain(|(ports, _)| !ports.is_empty());
-    Ok(super::presence(told, mode))
+    Ok(crate::discovery::presence(told, mode))
 }
 
 fn capabilities(

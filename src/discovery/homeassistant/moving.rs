@@ -2,12 +2,13 @@
 
 use serde_json::Value as Json;
 
-use crate::home::binding::{Codec, Form, Link, Port, Publication, Scale};
-use crate::home::capability::{Capability, Property, Takes, Value};
+use crate::binding::{Codec, Form, Link, Port, Publication, Scale};
+use crate::home::capability::Capability;
+use crate::vocabulary::{Property, Takes, Value};
 
-use super::super::{Malformed, readings, setting};
-use super::config::{Config, template};
-use super::simple::{Words, percent, switched};
+use crate::discovery::homeassistant::config::{Config, template};
+use crate::discovery::homeassistant::simple::{Words, percent, switched};
+use crate::discovery::{Malformed, readings, setting};
 
 const OPEN: Value = Value::Number(100.0);
 const CLOSED: Value = Value::Number(0.0);
@@ -238,7 +239,7 @@ pub(super) fn vacuum(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let told = config.topic("state_topic")?;
     let field = |key: &str| {
         told.iter()
-            .map(|topic| super::super::field(topic, &[key]))
+            .map(|topic| crate::discovery::field(topic, &[key]))
             .collect::<Vec<_>>()
     };
     let mut capabilities = vec![setting(

@@ -2,11 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::home::binding::{Codec, Form, Link, Port, Publication, Scale};
-use crate::home::capability::{Capability, Property, Takes, Value};
+use crate::binding::{Codec, Form, Link, Port, Publication, Scale};
+use crate::home::capability::Capability;
+use crate::vocabulary::{Property, Takes, Value};
 
-use super::super::{Malformed, choice, names, number, readings, setting};
-use super::config::Config;
+use crate::discovery::homeassistant::config::Config;
+use crate::discovery::{Malformed, choice, names, number, readings, setting};
 
 /// The words of the vocabulary for what plays.
 const PLAYBACK: [&str; 5] = ["playing", "paused", "stopped", "next", "previous"];

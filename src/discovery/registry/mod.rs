@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::home::binding::Form;
-use crate::home::capability::{Capability, Property, Risk};
+use crate::binding::Form;
+use crate::home::capability::{Capability, Risk};
 use crate::home::device::{Area, Device, Kind};
-use crate::home::slug::Slug;
+use crate::vocabulary::Property;
+use crate::vocabulary::slug::Slug;
 
-use super::{Found, Message, Origin};
-use tags::Tags;
+use crate::discovery::registry::tags::Tags;
+use crate::discovery::{Found, Message, Origin};
 
 mod tags;
 
@@ -138,7 +139,7 @@ impl Registry {
             if commands(&piece.device).any(|command| bound.contains(&command)) {
                 continue;
             }
-            let wanted = super::names::slug(&piece.device.name).and_then(|id| {
+            let wanted = crate::discovery::names::slug(&piece.device.name).and_then(|id| {
                 let nth = alike.entry(id.clone()).or_insert(0);
                 *nth += 1;
                 tags::numbered(&id, *nth)

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::home::device::{Area, Device};
-use crate::home::slug::Slug;
+use crate::vocabulary::slug::Slug;
 
-use super::super::names;
+use crate::discovery::names;
 
 /// What is taken already.
 pub(super) struct Tags {

@@ -1,10 +1,10 @@
 use serde_json::{Value as Json, json};
 
-use super::super::{homeassistant, zigbee2mqtt};
-use super::*;
+use crate::discovery::registry::*;
+use crate::discovery::{homeassistant, zigbee2mqtt};
 use crate::home::Home;
-use crate::home::capability::Value;
 use crate::home::rights::Rights;
+use crate::vocabulary::Value;
 
 const IEEE: &str = "0x00158d0001a2b3c4";
 

@@ -4,10 +4,12 @@
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::home::binding::{self, Codec, Link, Publication, Scale};
-use crate::home::capability::{Capability, Property, Takes, Value};
+use crate::binding;
+use crate::binding::{Codec, Link, Publication, Scale};
+use crate::home::capability::Capability;
+use crate::vocabulary::{Property, Takes, Value};
 
-use super::super::{choice, field, names, number, readings, setting};
+use crate::discovery::{choice, field, names, number, readings, setting};
 
 /// The value can be set.
 const SET: u64 = 0b010;

@@ -6,14 +6,15 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::home::binding;
-use crate::home::binding::{Form, Link, Port, Publication};
-use crate::home::capability::{Capability, Property, Value};
+use crate::binding;
+use crate::binding::{Form, Link, Port, Publication};
+use crate::home::capability::Capability;
 use crate::home::device::{Device, Kind, Mode, Presence};
-use crate::home::slug::Slug;
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::{Property, Value};
 
-use super::{Found, Malformed, Message, Origin, choice, names, setting};
-use exposes::{At, Expose};
+use crate::discovery::zigbee2mqtt::exposes::{At, Expose};
+use crate::discovery::{Found, Malformed, Message, Origin, choice, names, setting};
 
 mod exposes;
 
@@ -136,13 +137,13 @@ fn presence(base: &str, name: Option<&str>) -> Presence {
                 topic: topic.clone(),
                 form: Form::Raw,
             },
-            super::field(&topic, &["state"]),
+            crate::discovery::field(&topic, &["state"]),
         ];
         (ports, [Json::from("online"), Json::from("offline")])
     };
     let topics = std::iter::once(format!("{base}/bridge/state"))
         .chain(name.map(|name| format!("{base}/{name}/availability")));
-    super::presence(topics.map(told).collect(), Mode::All)
+    crate::discovery::presence(topics.map(told).collect(), Mode::All)
 }
 
 fn put(capabilities: &mut Vec<Capability>, capability: Capability) {

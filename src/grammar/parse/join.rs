@@ -1,8 +1,8 @@
 //! "and", commas and ends: where a list goes on, and where a clause ends.
 
-use super::super::clause::{Amount, Clause, Link};
-use super::super::sense::{Act, Sense};
-use super::{Parser, Pending, set};
+use crate::grammar::clause::{Amount, Clause, Link};
+use crate::grammar::parse::{Parser, Pending, set};
+use crate::grammar::sense::{Act, Sense};
 
 impl Parser<'_> {
     pub(super) fn join(&mut self, at: usize, sense: Sense) -> Option<()> {

@@ -1,11 +1,11 @@
 //! One sense for each span → clauses, from the first span to the last. `None` where they make no sentence. Knows no devices.
 
 mod join;
-mod whom;
+mod targets;
 
-use super::clause::{Amount, Ask, Clause, Link};
-use super::lexicon::Grammar;
-use super::sense::{Act, Place, Sense, State};
+use crate::grammar::clause::{Amount, Ask, Clause, Link};
+use crate::grammar::lexicon::Grammar;
+use crate::grammar::sense::{Act, Place, Sense, State};
 
 /// The most clauses of one phrase.
 const MOST_CLAUSES: usize = 5;

@@ -1,8 +1,8 @@
 //! Of whom and where: names, nouns and places, alone, in lists, and excepted.
 
-use super::super::clause::{Target, What};
-use super::super::sense::{Act, Place, Sense};
-use super::Parser;
+use crate::grammar::clause::{Target, What};
+use crate::grammar::parse::Parser;
+use crate::grammar::sense::{Act, Place, Sense};
 
 impl Parser<'_> {
     pub(super) fn place(&mut self, at: usize, place: Place) -> Option<()> {

@@ -2,18 +2,20 @@
 //! Nothing else can make a `Plan`: its fields are private to this file. All or nothing: one action that may not be
 //! done stops the others of its command.
 
+pub mod speech;
 use std::time::Instant;
 
 use serde_json::json;
 
-use super::action::{Action, Draft, Op};
-use super::binding::Publication;
-use super::capability::{Capability, Property, Risk, Takes, Value};
-use super::device::Device;
-use super::slug::Slug;
-use super::speech::{Speech, fill};
-use super::state::{Seen, State};
-use super::{Home, say};
+use crate::binding::Publication;
+use crate::home::Home;
+use crate::home::capability::{Capability, Risk};
+use crate::home::device::Device;
+use crate::home::state::{Seen, State};
+use crate::vocabulary::action::{Action, Draft, Op};
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::speech::{Speech, fill};
+use crate::vocabulary::{Property, Takes, Value};
 
 /// The most actions one command may have. A home of 100 lamps can still be turned off at once;
 /// a model gone wild cannot flood the broker.
@@ -254,7 +256,7 @@ impl Denied {
                     ("device", device.as_str()),
                     ("property", &speech.property(property.name())),
                     ("value", value),
-                    ("wanted", &say::takes(speech, takes)),
+                    ("wanted", &speech::takes(speech, takes)),
                 ];
                 fill(&say.out_of_range, &places)
             }
@@ -308,7 +310,7 @@ impl Home {
         }
         contradictions(self, &draft.actions)?;
         let mut plan = Plan::default();
-        let mut said = say::Said::new(asker.speech);
+        let mut said = speech::Said::new(asker.speech);
         let mut unconfirmed = Vec::new();
         for action in &draft.actions {
             let meant = self.meant(action, state, asker.source)?;
@@ -327,7 +329,7 @@ impl Home {
                     });
                 }
                 Risk::Confirm if !asker.confirmed => {
-                    unconfirmed.push(say::intent(asker.speech, &meant, becomes.as_ref()))
+                    unconfirmed.push(speech::intent(asker.speech, &meant, becomes.as_ref()))
                 }
                 Risk::Auto | Risk::Confirm => {}
             }
@@ -339,7 +341,7 @@ impl Home {
         }
         if !unconfirmed.is_empty() {
             return Err(Denied::Unconfirmed {
-                question: say::confirm(asker.speech, &unconfirmed),
+                question: speech::confirm(asker.speech, &unconfirmed),
             });
         }
         let speech = draft
@@ -623,7 +625,7 @@ fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Val
                 || name.bytes().all(|b| b.is_ascii_lowercase()),
                 |hex| hex.len() == 6,
             );
-            (plain && super::binding::rgb(&name).is_some()).then_some(Value::Text(name))
+            (plain && crate::binding::color::rgb(&name).is_some()).then_some(Value::Text(name))
         }
         _ => None,
     };

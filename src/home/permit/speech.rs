@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::action::{Asked, Op};
-use super::capability::{Capability, Property, Takes, Value};
-use super::device::Device;
-use super::permit::Meant;
-use super::speech::{Speech, fill};
+use crate::home::capability::Capability;
+use crate::home::device::Device;
+use crate::home::permit::Meant;
+use crate::vocabulary::action::{Asked, Op};
+use crate::vocabulary::speech::{Speech, fill};
+use crate::vocabulary::{Property, Takes, Value};
 
 /// The most devices an answer lists: "which lights are on" wants them all, and nobody listens to more.
 const MOST_LISTED: usize = 12;

@@ -2,12 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::home::binding::{tasmota, zigbee2mqtt};
+use crate::binding::{tasmota, zigbee2mqtt};
 use crate::home::capability::Guard;
 use crate::home::device::Kind;
+use crate::home::permit::*;
 use crate::home::rights::{Rights, Rules, Selector};
-use crate::home::speech::english;
+use crate::vocabulary::speech::english;
 
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()

@@ -9,10 +9,11 @@ use tracing::{debug, info, warn};
 use crate::command::ReplyTo;
 use crate::command::reply::{Refusal, Reply};
 
-use super::super::inbox::{Heard, Receipt, Turned};
-use super::super::subscriptions::Kind;
-use super::super::wire::{self, Letter};
-use super::Link;
+use crate::mqtt::inbox::{Heard, Receipt, Turned};
+use crate::mqtt::session::Link;
+use crate::mqtt::subscriptions::Kind;
+use crate::wire;
+use crate::wire::Letter;
 
 /// For how long after a connection what is heard may have been heard before.
 const MAYBE_AGAIN: Duration = Duration::from_secs(5);

@@ -1,5 +1,6 @@
 //! The connection as seen from the poll loop: what each event means, and what is to be sent next. Nothing here waits.
 
+mod incoming;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,13 +18,12 @@ use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::telemetry::tally::Tally;
 
-use super::flight::{Flight, Owed};
-use super::inbox::{Incoming, Intake, Receipt};
-use super::outbox::{Outbox, Outgoing, Parcel, Undelivered};
-use super::subscriptions::Subscriptions;
-use super::wire::{self, Rules};
-
-mod hear;
+use crate::mqtt::inbox::{Incoming, Intake, Receipt};
+use crate::mqtt::inflight::{Flight, Owed};
+use crate::mqtt::outbox::{Outbox, Outgoing, Parcel, Undelivered};
+use crate::mqtt::subscriptions::Subscriptions;
+use crate::wire;
+use crate::wire::Rules;
 
 /// Messages on their way at once, where the broker allows it. One less than rumqttc's own limit: at that it holds back
 /// acknowledgements as well.

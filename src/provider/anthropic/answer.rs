@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::{malformed, short, words};
+use crate::provider::anthropic::{malformed, short, words};
 use crate::provider::stream::Piece;
 use crate::provider::{Completion, ProviderError, Usage};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::*;
+use crate::provider::anthropic::*;
 use crate::provider::fixture::{
     assert_answers_are_taken, assert_errors_are_cut, assert_sent_as_captured, body, load, settings,
 };

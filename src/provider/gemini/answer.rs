@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
-use super::{headers, malformed, short, words};
+use crate::provider::gemini::{headers, malformed, short, words};
 use crate::provider::stream::Piece;
 use crate::provider::{Completion, ProviderError, Usage};
 

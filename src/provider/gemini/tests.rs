@@ -1,9 +1,9 @@
 //! Against the facts of the API: requests, bodies, errors and headers as the official SDK meets them.
 
-use super::*;
 use crate::provider::fixture::{
     assert_answers_are_taken, assert_errors_are_cut, assert_sent_as_captured, body, load, settings,
 };
+use crate::provider::gemini::*;
 use crate::provider::{Disposition, Usage};
 
 fn gemini(model: &str, effort: Option<&str>) -> Gemini {

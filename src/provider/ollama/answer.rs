@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{malformed, short};
+use crate::provider::ollama::{malformed, short};
 use crate::provider::stream::{Messages, Piece};
 use crate::provider::{Completion, ProviderError, Usage};
 

@@ -8,10 +8,10 @@ use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use self::answer::{Answer, Gathered};
-use super::sse::JsonLines;
-use super::stream::{Framed, Messages, Stream};
-use super::{
+use crate::provider::ollama::answer::{Answer, Gathered};
+use crate::provider::sse::JsonLines;
+use crate::provider::stream::{Framed, Messages, Stream};
+use crate::provider::{
     Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Structure,
     UnsendableKey, headers, malformed, short,
 };

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::*;
 use crate::provider::fixture::{
     assert_answers_are_taken, assert_errors_are_cut, assert_sent_as_captured, body, load, prompt,
     settings,
 };
+use crate::provider::ollama::*;
 use crate::provider::{Api, Usage};
 
 fn ollama(effort: Option<&str>, structure: Structure) -> Ollama {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
-use super::{malformed, short, words};
+use crate::provider::openai::{malformed, short, words};
 use crate::provider::stream::Piece;
 use crate::provider::{Completion, ProviderError, Usage};
 

@@ -8,11 +8,11 @@ use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use self::answer::{Answer, Gathered};
-use super::model::family_of;
-use super::sse::Sse;
-use super::stream::{Framed, Messages, Piece, Stream};
-use super::{
+use crate::provider::model::family_of;
+use crate::provider::openai::answer::{Answer, Gathered};
+use crate::provider::sse::Sse;
+use crate::provider::stream::{Framed, Messages, Piece, Stream};
+use crate::provider::{
     Allowance, Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings,
     Structure, UnsendableKey, headers, malformed, short, words,
 };

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::*;
-use crate::provider::fixture::{self, assert_errors_are_cut};
+use crate::provider::fixture;
+use crate::provider::fixture::assert_errors_are_cut;
+use crate::provider::openai::*;
 use crate::provider::{Disposition, Usage};
 use crate::secret::Secret;
 

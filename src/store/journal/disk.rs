@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::super::Store;
-use super::clock::Reading;
+use crate::store::Store;
+use crate::store::journal::clock::Reading;
 
 /// Where the clocks lie, and the count of syncs.
 const CLOCK: &[u8] = b"clock";

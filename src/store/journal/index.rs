@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use super::disk::Pages;
-use super::record::{Received, Record, strong_keys, weak_key};
+use crate::store::journal::disk::Pages;
+use crate::store::journal::record::{Received, Record, strong_keys, weak_key};
 
 /// The most commands remembered at once. Past it the oldest answered ones are forgotten first: memory stays flat under a
 /// flood, and what is forgotten is a duplicate that may be taken for a new command.

@@ -2,6 +2,7 @@
 //! the answer, until its time is over. It is what lets the broker's copy be acknowledged, what a restart takes up again, and
 //! what knows a duplicate. One record per command; the index over them is in memory, because they live for a minute.
 
+mod wal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,20 +13,19 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time;
 
-use super::{Settings, Store, StoreError};
 use crate::command::reply::Reply;
+use crate::store::{Settings, Store, StoreError};
 
 mod clock;
 mod disk;
 mod index;
 mod record;
-mod tail;
 
-use clock::{Clock, Reading, millis};
-use disk::{Disk, Last};
-use index::{Hearing, Index};
-pub use record::{Received, Record, Sending};
-use tail::{Left, Tail};
+use crate::store::journal::clock::{Clock, Reading, millis};
+use crate::store::journal::disk::{Disk, Last};
+use crate::store::journal::index::{Hearing, Index};
+pub use crate::store::journal::record::{Received, Record, Sending};
+use crate::store::journal::wal::{Left, Tail};
 
 /// How long writes gather before they are synced together: each sync costs the processor more than a millisecond and wears
 /// the SD card. The broker's copy is kept as long.
@@ -576,7 +576,7 @@ impl Journal {
             return;
         };
         let tried = path.clone();
-        if !spawn_blocking(move || super::takes_something(&tried))
+        if !spawn_blocking(move || crate::store::takes_something(&tried))
             .await
             .unwrap_or(false)
         {
@@ -585,7 +585,7 @@ impl Journal {
         let old = self.disk().take();
         let open = move || {
             drop(old);
-            super::open(&settings, &path)
+            crate::store::open(&settings, &path)
         };
         let opened = spawn_blocking(open)
             .await

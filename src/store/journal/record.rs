@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::{Deserialize, Serialize};
 
 use crate::command::reply::Reply;
-use crate::home::action::{Action, Op};
-use crate::home::capability::Value;
+use crate::vocabulary::Value;
+use crate::vocabulary::action::{Action, Op};
 
 /// A command as it came from the broker, enough to take it up again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,10 @@
 use std::fs;
 
-use super::*;
 use crate::command::reply::Outcome;
-use crate::home::action::{Action, Op};
-use crate::home::capability::Property;
+use crate::store::journal::*;
 use crate::store::{Settings, open};
+use crate::vocabulary::Property;
+use crate::vocabulary::action::{Action, Op};
 
 const KEEP: Duration = Duration::from_mins(1);
 

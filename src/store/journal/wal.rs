@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use super::record::Record;
+use crate::store::journal::record::Record;
 
 const NAMES: [&str; 2] = ["tail.0", "tail.1"];
 

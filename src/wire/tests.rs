@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::wire::*;
 use crate::command::reply::Outcome;
 
 fn rules() -> Rules {
