@@ -8,8 +8,8 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sayso::command::phrase::Phrase;
-use sayso::config::{Config, Needs, Place};
-use sayso::grammar::{Local, Settings};
+use sayso::config::{Config, ConfigLocation, Scope};
+use sayso::grammar::{LocalGrammar, Settings};
 use sayso::home::Home;
 use sayso::home::capability::Capability;
 use sayso::home::device::{Area, Device, Kind};
@@ -52,11 +52,11 @@ fn phrasebook() -> std::path::PathBuf {
 
 /// The family house of the phrasebook, with rooms of six devices added until there are as many as wanted.
 fn home(devices: usize) -> Home {
-    let place = Place {
+    let place = ConfigLocation {
         config: None,
         home: Some(phrasebook().join("homes/maple.toml")),
-        needs: Needs::Home,
-        ..Place::default()
+        needs: Scope::Home,
+        ..ConfigLocation::default()
     };
     let house = Config::load(&place)
         .unwrap_or_else(|faults| unreachable!("{faults}"))
@@ -106,7 +106,7 @@ fn sentences() -> Vec<Phrase> {
     said
 }
 
-fn micros(local: &Local, home: &Home, phrase: &Phrase) -> f64 {
+fn micros(local: &LocalGrammar, home: &Home, phrase: &Phrase) -> f64 {
     let mut times: Vec<f64> = (0..TIMES)
         .map(|_| {
             let start = Instant::now();
@@ -118,7 +118,7 @@ fn micros(local: &Local, home: &Home, phrase: &Phrase) -> f64 {
     times[TIMES / 2]
 }
 
-fn percentiles(local: &Local, home: &Home, phrases: &[Phrase]) -> [f64; 4] {
+fn percentiles(local: &LocalGrammar, home: &Home, phrases: &[Phrase]) -> [f64; 4] {
     let mut times: Vec<f64> = phrases
         .iter()
         .map(|phrase| micros(local, home, phrase))
@@ -138,7 +138,7 @@ fn resident() -> f64 {
 
 #[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 fn promises() {
-    let local = Local::new(&Settings::default()).expect("the built-in languages are sound");
+    let local = LocalGrammar::new(&Settings::default()).expect("the built-in languages are sound");
     let phrases = sentences();
     for devices in [60, 1000] {
         let home = home(devices);
@@ -162,8 +162,8 @@ fn promises() {
             .fold(0.0, f64::max);
         println!("phrases made to take long, {devices} devices: most {hardest:.1} us");
         let before = resident();
-        let copies: Vec<Local> = (0..COPIES)
-            .filter_map(|_| Local::new(&Settings::default()).ok())
+        let copies: Vec<LocalGrammar> = (0..COPIES)
+            .filter_map(|_| LocalGrammar::new(&Settings::default()).ok())
             .collect();
         for copy in &copies {
             black_box(copy.draft(&phrases[0], &home));
@@ -177,7 +177,7 @@ fn promises() {
 
 fn reading(c: &mut Criterion) {
     promises();
-    let local = Local::new(&Settings::default()).expect("the built-in languages are sound");
+    let local = LocalGrammar::new(&Settings::default()).expect("the built-in languages are sound");
     for devices in [60, 1000] {
         let home = home(devices);
         for said in SAID {

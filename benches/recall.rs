@@ -8,13 +8,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sayso::cache::Recall;
-use sayso::cache::settings::RecallSettings;
+use sayso::cache::DraftCache;
+use sayso::cache::settings::CacheSettings;
 use sayso::command::phrase::Phrase;
-use sayso::grammar::{Local, Settings};
+use sayso::grammar::{LocalGrammar, Settings};
 use sayso::home::Home;
 use sayso::home::device::{Device, Kind};
-use sayso::home::permit::Asker;
+use sayso::home::permit::PermitContext;
 use sayso::home::rights::Rights;
 use sayso::home::state::State;
 use sayso::prompt::{Composer, rights_class};
@@ -45,8 +45,8 @@ fn draft(actions: usize) -> Draft {
 
 fn said_before(bench: &mut Criterion) {
     let home = home(300);
-    let recall = Recall::new(
-        &RecallSettings::default(),
+    let recall = DraftCache::new(
+        &CacheSettings::default(),
         vec!["model".to_owned()],
         None,
         Arc::default(),
@@ -65,8 +65,8 @@ fn said_before(bench: &mut Criterion) {
         b.iter(|| recall.said(&key(black_box(&phrase))).unwrap().unwrap())
     });
     let state = State::default();
-    let local = Local::new(&Settings::default()).expect("the built-in language is sound");
-    let asker = Asker {
+    let local = LocalGrammar::new(&Settings::default()).expect("the built-in language is sound");
+    let asker = PermitContext {
         source: "panel",
         command: "c1",
         confirmed: false,

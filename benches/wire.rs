@@ -4,10 +4,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sayso::wire::{Letter, Rules, decode};
+use sayso::wire::{Inbound, WireRules, decode};
 
-fn letter(payload: &[u8]) -> Letter<'_> {
-    Letter {
+fn letter(payload: &[u8]) -> Inbound<'_> {
+    Inbound {
         topic: "sayso/command/hall",
         payload,
         response_topic: Some("sayso/reply/panel"),
@@ -21,7 +21,7 @@ fn letter(payload: &[u8]) -> Letter<'_> {
 }
 
 fn reading(criterion: &mut Criterion) {
-    let rules = Rules {
+    let rules = WireRules {
         prefix: "sayso".to_owned(),
         reply_prefixes: Vec::new(),
         ttl: Duration::from_mins(1),

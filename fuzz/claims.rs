@@ -8,19 +8,19 @@ use sayso::binding::template::Template;
 use sayso::command::phrase::Phrase;
 use sayso::discovery::Settings as Ears;
 use sayso::discovery::finder::Finder;
-use sayso::grammar::{Local, Settings as Readings};
+use sayso::grammar::{LocalGrammar, Settings as Readings};
 use sayso::home::Home;
 use sayso::home::capability::Capability;
 use sayso::home::device::{Area, Device, Kind};
-use sayso::home::permit::{Asker, MOST_ACTIONS};
+use sayso::home::permit::{MOST_ACTIONS, PermitContext};
 use sayso::home::rights::Rights;
 use sayso::home::state::State;
-use sayso::store::journal::Record;
+use sayso::store::journal::JournalRecord;
 use sayso::vocabulary::action::{Action, Draft, Op};
 use sayso::vocabulary::slug::Slug;
-use sayso::vocabulary::{Takes, Value};
+use sayso::vocabulary::{Domain, Value};
 use sayso::wire;
-use sayso::wire::{Letter, Rules};
+use sayso::wire::{Inbound, WireRules};
 use serde_json::{Value as Json, json};
 
 /// Announcements as a broker would bring them: topic, line feed, payload; a NUL between two of them. Whatever they are, a home
@@ -96,15 +96,15 @@ fn finder_listens(topic: &str) -> bool {
     Ears::default().hears(topic)
 }
 
-fn values(takes: &Takes) -> Vec<Option<Value>> {
+fn values(takes: &Domain) -> Vec<Option<Value>> {
     match takes {
-        Takes::Choice(words) => words.iter().map(|word| Some(Value::text(word))).collect(),
-        Takes::Number { min, max, .. } => [*min, f64::midpoint(*min, *max), *max]
+        Domain::Choice(words) => words.iter().map(|word| Some(Value::text(word))).collect(),
+        Domain::Number { min, max, .. } => [*min, f64::midpoint(*min, *max), *max]
             .map(|n| Some(Value::Number(n)))
             .to_vec(),
-        Takes::Color => vec![Some(Value::text("orange"))],
-        Takes::Boolean => vec![Some(Value::Flag(true))],
-        Takes::Trigger => vec![None],
+        Domain::Color => vec![Some(Value::text("orange"))],
+        Domain::Boolean => vec![Some(Value::Flag(true))],
+        Domain::Trigger => vec![None],
     }
 }
 
@@ -126,7 +126,7 @@ fn command(home: &Home, device: &Device, capability: &Capability, value: Option<
 
 fn permit(home: &Home, draft: &Draft) {
     let speech = LOCAL.speech(&Phrase::new("", None, None));
-    let asker = Asker {
+    let asker = PermitContext {
         source: "fuzz",
         command: "1",
         confirmed: true,
@@ -198,12 +198,12 @@ pub(crate) fn decode(data: &[u8]) {
     let Some((response_topic, payload)) = message(rest) else {
         return;
     };
-    let rules = Rules {
+    let rules = WireRules {
         prefix: "sayso".to_owned(),
         reply_prefixes: vec!["panel/".to_owned()],
         ttl: Duration::from_mins(1),
     };
-    let letter = Letter {
+    let letter = Inbound {
         topic,
         payload,
         response_topic: (!response_topic.is_empty()).then_some(response_topic),
@@ -243,10 +243,10 @@ pub(crate) fn decode(data: &[u8]) {
 /// A record of the journal, as a damaged disk may give it: it is read or it is none; and one that is read stays the same
 /// however often it is written and read again.
 pub(crate) fn record(data: &[u8]) {
-    let Some(record) = Record::read(data) else {
+    let Some(record) = JournalRecord::read(data) else {
         return;
     };
-    let again = Record::read(&record.write()).expect("what was written can be read");
+    let again = JournalRecord::read(&record.write()).expect("what was written can be read");
     let [was, is] = [&record, &again]
         .map(|record| serde_json::from_slice(&record.write()).expect("a record is JSON"));
     assert!(same(&was, &is), "{was} became {is}");
@@ -272,8 +272,9 @@ fn same(one: &Json, other: &Json) -> bool {
     }
 }
 
-static LOCAL: LazyLock<Local> =
-    LazyLock::new(|| Local::new(&Readings::default()).expect("the built-in languages are sound"));
+static LOCAL: LazyLock<LocalGrammar> = LazyLock::new(|| {
+    LocalGrammar::new(&Readings::default()).expect("the built-in languages are sound")
+});
 
 /// A small home with something of every kind.
 static HOME: LazyLock<Arc<Home>> = LazyLock::new(|| {

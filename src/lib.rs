@@ -1,22 +1,23 @@
 //! sayso: plain-language commands in, structured device actions out, over MQTT.
 //!
-//! # The map of the house
+//! # Modules
 //!
-//! A command is one value that changes type as it moves one way: bytes → `Command` → `Phrase` → `Draft` → `Plan` →
-//! publications and one `Reply`. [`pipeline`] is that way, top to bottom; open it first.
-//! Deciding is pure; touching the world is at the edge. A room imports rooms of lower floors only
-//! (`tests/it/layers.rs` holds it to that). From the top:
+//! A command is a value that changes type as it moves in one direction: bytes, `Command`, `Phrase`, `Draft`, `Plan`,
+//! publications and one `Reply`. [`pipeline`] shows this path from top to bottom; read it first.
+//! Decisions are pure functions; I/O is at the edges. A module imports only from layers below its own, which
+//! `tests/it/layers.rs` enforces. From the top:
 //!
-//! | floor | rooms |
+//! | layer | modules |
 //! |---|---|
-//! | 8 | [`cli`]: what an operator types |
-//! | 7 | [`daemon`]: the only room that knows MQTT and pipeline both: build, spawn, ready, drain |
-//! | 6 | [`config`]: from files to validated settings; builds every room's own `Settings` |
-//! | 5 | [`pipeline`]: the way of a command |
-//! | 4 | [`local`]: the reading without a network · [`interpret`]: recall, admit, compose, ask, read · [`discovery`]: what devices say of themselves |
-//! | 3 | [`mqtt`]: the connection, in and out · [`store`]: what survives a restart |
-//! | 2 | [`provider`]: language models behind one interface · [`command`]: what was said, what is answered |
-//! | 1 | [`home`]: what exists, its state, and the one gate to it · [`telemetry`] · [`secret`] · [`systemd`] |
+//! | 9 | [`cli`]: the subcommands |
+//! | 8 | [`daemon`]: builds all parts, runs the event loop, reloads and drains |
+//! | 7 | [`config`]: reads files into validated settings |
+//! | 6 | [`pipeline`]: the path of one command |
+//! | 5 | [`mqtt`]: the broker connection · [`cache`]: drafts in memory and on disk · [`router`]: failover between providers |
+//! | 4 | [`wire`]: payload formats · [`store`]: journal and spending on disk · [`discovery`]: announced devices · [`prompt`]: prompt and answer format · [`grammar`]: local understanding |
+//! | 3 | [`home`]: devices, state, rights and the permission gate · [`command`]: commands and replies |
+//! | 2 | [`binding`]: topics, payloads and templates of devices · [`provider`]: APIs of language models |
+//! | 1 | [`vocabulary`]: properties, values, actions · [`telemetry`] · [`secret`] · [`systemd`] |
 
 pub mod binding;
 pub mod cache;

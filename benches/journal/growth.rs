@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sayso::command::reply::{Outcome, Reply};
-use sayso::store::journal::{Entry, Journal, Received};
+use sayso::store::journal::{Journal, JournalEntry, Received};
 use sayso::store::{Settings, open};
 
 use crate::{Fault, say};
@@ -61,7 +61,7 @@ fn command(journal: &Journal, n: u32) {
         id: Some(n.to_string()),
         until: journal.moment(Duration::from_mins(1)),
     };
-    let Entry::New(mark) = journal.receive(received, 1, false) else {
+    let JournalEntry::New(mark) = journal.receive(received, 1, false) else {
         return;
     };
     let (id, speech, via) = (n.to_string(), "Kitchen light: on.".into(), "local".into());

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::thread;
 
-use sayso::config::{Config, Place};
-use sayso::daemon::{Outside, Told};
+use sayso::config::{Config, ConfigLocation};
+use sayso::daemon::{DaemonSignal, Handles};
 use sayso::systemd::Notify;
 use sayso::telemetry::log::Log;
 use tokio::sync::mpsc;
@@ -17,7 +17,7 @@ const HOME: &str = include_str!("home.toml");
 
 /// The running daemon. Dropping it lets it run on; [`Daemon::stop`] ends it as SIGTERM would.
 pub(crate) struct Daemon {
-    tell: mpsc::Sender<Told>,
+    tell: mpsc::Sender<DaemonSignal>,
     thread: thread::JoinHandle<Result<(), String>>,
 }
 
@@ -26,14 +26,14 @@ pub(crate) fn start(folder: &Path, port: u16, models: &[StandIn]) -> Result<Daem
     std::fs::write(folder.join("home.toml"), HOME)?;
     let file = folder.join("sayso.toml");
     std::fs::write(&file, settings(folder, port, models))?;
-    let config = Config::load(&Place::at(file))?;
+    let config = Config::load(&ConfigLocation::at(file))?;
     let (tell, told) = mpsc::channel(1);
     let run = move || -> Result<(), String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        let outside = Outside {
+        let outside = Handles {
             notify: Notify::new(None),
             told,
             log: Log::default(),
@@ -55,7 +55,7 @@ impl Daemon {
     /// Asks it to stop, and waits until it has.
     pub(crate) fn stop(self) -> Result<(), Fault> {
         // Where it has ended already, joining says why.
-        let _ = self.tell.try_send(Told::Stop);
+        let _ = self.tell.try_send(DaemonSignal::Stop);
         let ended = self.thread.join().map_err(|_| "sayso panicked")?;
         ended.map_err(|why| format!("sayso ended with: {why}").into())
     }

@@ -32,7 +32,7 @@ impl Publication {
 
 /// How one capability is told its device, and heard from it. The default is none: `sayso/action/<device>` then.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Link {
+pub struct Binding {
     /// Where a value is sent, and in what form.
     pub command: Option<Port>,
     /// Where the state is heard: often one topic, for Tasmota two.
@@ -211,7 +211,7 @@ fn same_on_wire(declared: &Json, heard: &Json) -> bool {
     declared == heard || plain(declared).eq_ignore_ascii_case(&plain(heard))
 }
 
-impl Link {
+impl Binding {
     /// The message that makes the capability `value`; `None` where the device has no such value.
     pub fn encode(&self, value: &Value) -> Option<Publication> {
         if let Some((_, message)) = self.fixed.iter().find(|(ours, _)| ours == value) {
@@ -257,7 +257,7 @@ fn words(pairs: &[(&str, &str)]) -> Vec<(Value, Json)> {
 
 /// `Zigbee2MQTT`: one JSON object at `<base>/<name>/set`, the state at `<base>/<name>`.
 /// `field` overrides the key. Source: its device pages, November 2026.
-pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&str>) -> Link {
+pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&str>) -> Binding {
     use Property as P;
     let linear = |max| Scale::Linear {
         from: (0.0, 100.0),
@@ -288,7 +288,7 @@ pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&s
             format!(r#"{{"state":"{word}"}}"#),
         ))
     };
-    Link {
+    Binding {
         stop: if matches!(property, P::Position | P::Tilt) {
             state("STOP")
         } else {
@@ -314,7 +314,7 @@ pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&s
 
 /// Tasmota: `cmnd/<topic>/<Command>`, answered on `stat/<topic>/RESULT` and told regularly on `tele/<topic>/STATE`.
 /// `field` overrides the command's name. Source: Tasmota's command list, November 2026.
-pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Link {
+pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Binding {
     use Property as P;
     let whole = |top| Scale::Linear {
         from: (0.0, 100.0),
@@ -345,7 +345,7 @@ pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Link {
     let tell = |command: &str, payload: &str| {
         Some(Publication::new(format!("cmnd/{topic}/{command}"), payload))
     };
-    Link {
+    Binding {
         stop: if matches!(property, P::Position | P::Tilt) {
             tell("ShutterStop", "")
         } else {
@@ -368,14 +368,14 @@ pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Link {
 
 /// A device that speaks sayso's own words: it listens on `<prefix>/action/<device>` and may tell its state as one JSON
 /// object of property → value on `<prefix>/state/<device>`.
-pub fn own(prefix: &str, device: &str, property: &Property) -> Link {
+pub fn own(prefix: &str, device: &str, property: &Property) -> Binding {
     let form = Form::Field(vec![property.name().to_owned()]);
-    Link {
+    Binding {
         state: vec![Port {
             topic: format!("{prefix}/state/{device}"),
             form,
         }],
-        ..Link::default()
+        ..Binding::default()
     }
 }
 
@@ -384,11 +384,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn z2m(property: &str) -> Link {
+    fn z2m(property: &str) -> Binding {
         zigbee2mqtt("zigbee2mqtt", "Kitchen", &property.into(), None)
     }
 
-    fn sends(link: &Link, value: &Value) -> (String, String) {
+    fn sends(link: &Binding, value: &Value) -> (String, String) {
         let p = link.encode(value).unwrap();
         (p.topic, p.payload)
     }
@@ -469,9 +469,9 @@ mod tests {
     #[test]
     fn a_value_with_a_message_of_its_own_is_sent_so() {
         let dock = Publication::new("mower/dock", "home");
-        let link = Link {
+        let link = Binding {
             fixed: vec![(Value::text("docked"), dock.clone())],
-            ..Link::default()
+            ..Binding::default()
         };
         assert_eq!(link.encode(&Value::text("docked")), Some(dock));
         assert_eq!(link.encode(&Value::text("mowing")), None);

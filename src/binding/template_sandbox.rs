@@ -97,9 +97,9 @@ fn too_long() -> Error {
     Error::new(ErrorKind::SyntaxError, "it is too long or too deep")
 }
 
-type Compiled<'a> = (Instructions<'a>, BTreeMap<&'a str, Instructions<'a>>);
+type SandboxedTemplate<'a> = (Instructions<'a>, BTreeMap<&'a str, Instructions<'a>>);
 
-fn compiled(text: &str) -> Result<Compiled<'_>, Error> {
+fn compiled(text: &str) -> Result<SandboxedTemplate<'_>, Error> {
     let syntax = SyntaxConfig::default();
     if text.len() > LONGEST
         || tokenize(text, false, syntax.clone())
@@ -109,7 +109,7 @@ fn compiled(text: &str) -> Result<Compiled<'_>, Error> {
     {
         return Err(too_long());
     }
-    let fencing = Fencing::default();
+    let fencing = Rewriter::default();
     let fenced = fencing.statement(&parse(text, "template", syntax)?)?;
     if fencing.too_deep.get() {
         return Err(too_long());
@@ -289,28 +289,28 @@ fn measured<'a>(expr: Expr<'a>, fence: &'static str) -> Expr<'a> {
 
 /// The writing anew of a template, as deep as it is at the moment.
 #[derive(Default)]
-struct Fencing {
+struct Rewriter {
     level: Rc<Cell<usize>>,
     too_deep: Cell<bool>,
 }
 
 /// One level, left when dropped.
-struct Level(Rc<Cell<usize>>);
+struct LoopLevel(Rc<Cell<usize>>);
 
-impl Drop for Level {
+impl Drop for LoopLevel {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
 }
 
-impl Fencing {
-    fn down(&self) -> Option<Level> {
+impl Rewriter {
+    fn down(&self) -> Option<LoopLevel> {
         if self.level.get() >= MOST_LEVELS {
             self.too_deep.set(true);
             return None;
         }
         self.level.set(self.level.get() + 1);
-        Some(Level(Rc::clone(&self.level)))
+        Some(LoopLevel(Rc::clone(&self.level)))
     }
 
     fn statements<'a>(&self, all: &[Stmt<'a>]) -> Result<Vec<Stmt<'a>>, Error> {

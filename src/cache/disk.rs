@@ -14,7 +14,7 @@ const TREE: &str = "drafts";
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct DiskLimits {
     /// The most drafts.
     pub entries: usize,
     /// The most bytes, of keys and values.
@@ -23,7 +23,7 @@ pub struct Limits {
 
 /// A draft, and until when it is good.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
+pub struct KeptDraft {
     /// The draft.
     pub draft: Draft,
     /// The model that gave it.
@@ -34,7 +34,7 @@ pub struct Kept {
 
 /// A value on disk. Times are in milliseconds since 1970.
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+struct DraftRecord {
     at: u64,
     until: u64,
     model: String,
@@ -45,13 +45,13 @@ struct Entry {
 #[derive(Debug)]
 pub struct Drafts {
     tree: sled::Tree,
-    limits: Limits,
-    held: Mutex<Held>,
+    limits: DiskLimits,
+    held: Mutex<StoredDrafts>,
 }
 
 /// What the tree holds; counting anew would read all of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct StoredDrafts {
     /// Drafts.
     pub entries: usize,
     /// Bytes, of keys and values.
@@ -60,7 +60,7 @@ pub struct Held {
 
 /// What a sweep over a part of the drafts came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepResult {
     /// Where the next one goes on; none where all were seen.
     pub next: Option<Vec<u8>>,
     /// How many were dropped.
@@ -72,7 +72,7 @@ impl Drafts {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn open(db: &sled::Db, limits: Limits, now: SystemTime) -> sled::Result<Self> {
+    pub fn open(db: &sled::Db, limits: DiskLimits, now: SystemTime) -> sled::Result<Self> {
         let drafts = Self {
             tree: db.open_tree(TREE)?,
             limits,
@@ -86,13 +86,13 @@ impl Drafts {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn get(&self, key: &str, now: SystemTime) -> sled::Result<Option<Kept>> {
+    pub fn get(&self, key: &str, now: SystemTime) -> sled::Result<Option<KeptDraft>> {
         let Some(value) = self.tree.get(key)? else {
             return Ok(None);
         };
         let now = millis(now);
-        match serde_json::from_slice::<Entry>(&value) {
-            Ok(entry) if entry.until > now => Ok(Some(Kept {
+        match serde_json::from_slice::<DraftRecord>(&value) {
+            Ok(entry) if entry.until > now => Ok(Some(KeptDraft {
                 draft: entry.draft,
                 model: entry.model,
                 left: Duration::from_millis(entry.until - now),
@@ -117,7 +117,7 @@ impl Drafts {
     ) -> sled::Result<()> {
         let at = millis(now);
         let until = at.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-        let Ok(value) = serde_json::to_vec(&Entry {
+        let Ok(value) = serde_json::to_vec(&DraftRecord {
             at,
             until,
             model: model.to_owned(),
@@ -143,7 +143,7 @@ impl Drafts {
     }
 
     /// How much is kept.
-    pub fn held(&self) -> Held {
+    pub fn held(&self) -> StoredDrafts {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -157,20 +157,21 @@ impl Drafts {
         most: usize,
         now: SystemTime,
         of_use: impl Fn(&str) -> bool,
-    ) -> sled::Result<Swept> {
+    ) -> sled::Result<SweepResult> {
         let (now, mut dropped) = (millis(now), 0);
         let mut items = self.tree.range(from..);
         for item in items.by_ref().take(most) {
             let (key, value) = item?;
             let stays = str::from_utf8(&key).is_ok_and(&of_use)
-                && serde_json::from_slice::<Entry>(&value).is_ok_and(|entry| entry.until > now);
+                && serde_json::from_slice::<DraftRecord>(&value)
+                    .is_ok_and(|entry| entry.until > now);
             if !stays {
                 self.remove(&key)?;
                 dropped += 1;
             }
         }
         let next = items.next().transpose()?.map(|(key, _)| key.to_vec());
-        Ok(Swept { next, dropped })
+        Ok(SweepResult { next, dropped })
     }
 
     /// Removes those whose key `is_it`; gives their keys.
@@ -197,7 +198,7 @@ impl Drafts {
         &self,
         is_it: impl Fn(&str) -> bool,
         now: SystemTime,
-    ) -> sled::Result<Vec<(String, Kept)>> {
+    ) -> sled::Result<Vec<(String, KeptDraft)>> {
         let mut found = Vec::new();
         for key in self.tree.iter().keys() {
             let key = key?;
@@ -223,10 +224,10 @@ impl Drafts {
     /// so that it is not swept again at every write.
     fn sweep(&self, now: u64) -> sled::Result<()> {
         let mut ages = Vec::new();
-        let mut held = Held::default();
+        let mut held = StoredDrafts::default();
         for item in &self.tree {
             let (key, value) = item?;
-            match serde_json::from_slice::<Entry>(&value) {
+            match serde_json::from_slice::<DraftRecord>(&value) {
                 Ok(entry) if entry.until > now => {
                     ages.push((entry.at, key.len() + value.len()));
                     held.entries += 1;
@@ -241,7 +242,8 @@ impl Drafts {
             let oldest_kept = self.oldest_kept(ages, held);
             for item in &self.tree {
                 let (key, value) = item?;
-                if serde_json::from_slice::<Entry>(&value).is_ok_and(|entry| entry.at < oldest_kept)
+                if serde_json::from_slice::<DraftRecord>(&value)
+                    .is_ok_and(|entry| entry.at < oldest_kept)
                 {
                     self.tree.remove(&key)?;
                     held.entries -= 1;
@@ -254,8 +256,8 @@ impl Drafts {
     }
 
     /// The age from which on drafts stay, so that they fit with a tenth to spare.
-    fn oldest_kept(&self, mut ages: Vec<(u64, usize)>, held: Held) -> u64 {
-        let room = Held {
+    fn oldest_kept(&self, mut ages: Vec<(u64, usize)>, held: StoredDrafts) -> u64 {
+        let room = StoredDrafts {
             entries: self.limits.entries - self.limits.entries / 10,
             bytes: self.limits.bytes - self.limits.bytes / 10,
         };
@@ -282,7 +284,7 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
-    const ROOMY: Limits = Limits {
+    const ROOMY: DiskLimits = DiskLimits {
         entries: 1000,
         bytes: 1 << 20,
     };
@@ -316,7 +318,7 @@ mod tests {
         let kept = drafts.get("lamp on", start() + HOUR / 4).unwrap().unwrap();
         assert_eq!(
             kept,
-            Kept {
+            KeptDraft {
                 draft: draft("ok"),
                 model: "m".to_owned(),
                 left: HOUR * 3 / 4
@@ -325,7 +327,7 @@ mod tests {
         assert_eq!(drafts.get("lamp on", start() + HOUR).unwrap(), None);
         assert_eq!(
             drafts.held(),
-            Held::default(),
+            StoredDrafts::default(),
             "the stale one is gone from the disk"
         );
     }
@@ -349,7 +351,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let drafts = Drafts::open(
             &db(&folder),
-            Limits {
+            DiskLimits {
                 entries: 10,
                 ..ROOMY
             },
@@ -379,7 +381,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let drafts = Drafts::open(
             &db(&folder),
-            Limits {
+            DiskLimits {
                 bytes: 8 << 10,
                 ..ROOMY
             },
@@ -452,7 +454,7 @@ mod tests {
             ["new 6"]
         );
         assert_eq!(drafts.remove_where(|_| true).unwrap().len(), 3);
-        assert_eq!(drafts.held(), Held::default());
+        assert_eq!(drafts.held(), StoredDrafts::default());
     }
 
     #[test]

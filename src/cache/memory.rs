@@ -12,7 +12,7 @@ use crate::command::reply::Refusal;
 use crate::vocabulary::action::Draft;
 
 /// What a model made of a phrase: a draft, or that it would not answer.
-pub type Said = Result<Draft, Refusal>;
+pub type CachedOutcome = Result<Draft, Refusal>;
 
 /// What an entry takes beside its texts, in bytes: the map's slot, the times, the vectors.
 const OVERHEAD: usize = 256;
@@ -30,7 +30,7 @@ pub(super) struct Memory<K> {
 
 #[derive(Debug)]
 struct Remembered {
-    said: Said,
+    said: CachedOutcome,
     /// The model that said so.
     model: Arc<str>,
     until: Instant,
@@ -49,7 +49,7 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
         }
     }
 
-    pub(super) fn get(&mut self, key: &K, now: Instant) -> Option<Said> {
+    pub(super) fn get(&mut self, key: &K, now: Instant) -> Option<CachedOutcome> {
         self.uses += 1;
         let known = self.said.get_mut(key)?;
         if known.until <= now {
@@ -64,7 +64,7 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
     pub(super) fn put(
         &mut self,
         key: K,
-        (model, said): (Arc<str>, Said),
+        (model, said): (Arc<str>, CachedOutcome),
         now: Instant,
         ttl: Duration,
     ) {
@@ -135,7 +135,7 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
         &self,
         is_it: impl Fn(&K) -> bool,
         now: Instant,
-    ) -> Vec<(K, Said, Duration)> {
+    ) -> Vec<(K, CachedOutcome, Duration)> {
         let good = self
             .said
             .iter()

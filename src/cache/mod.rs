@@ -12,12 +12,12 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::cache::disk::{Drafts, Held};
-use crate::cache::memory::{Memory, Said};
-use crate::cache::settings::RecallSettings;
+use crate::cache::disk::{Drafts, StoredDrafts};
+use crate::cache::memory::{CachedOutcome, Memory};
+use crate::cache::settings::CacheSettings;
 use crate::command::phrase::Phrase;
 use crate::command::reply::Refusal;
-use crate::prompt::Edition;
+use crate::prompt::PromptFingerprint;
 use crate::telemetry::tally::Tally;
 use crate::vocabulary::action::Draft;
 
@@ -44,19 +44,19 @@ pub struct Key(Arc<str>);
 
 /// The drafts kept.
 #[derive(Debug)]
-pub struct Recall {
-    settings: RecallSettings,
+pub struct DraftCache {
+    settings: CacheSettings,
     /// The models whose drafts are of use: those that would be asked. What one misread ends with it.
     models: Mutex<Vec<String>>,
     memory: Mutex<Memory<Key>>,
     disk: Option<Drafts>,
-    worlds: Mutex<Worlds>,
+    worlds: Mutex<HomeGenerations>,
     tally: Arc<Tally>,
 }
 
 /// Which homes there were of late, and how far the sweep of the disk is.
 #[derive(Debug)]
-struct Worlds {
+struct HomeGenerations {
     begun: Instant,
     seen: HashMap<String, Instant>,
     cursor: Vec<u8>,
@@ -88,16 +88,16 @@ pub struct Trace {
     pub unused: Option<&'static str>,
 }
 
-impl Recall {
+impl DraftCache {
     /// Nothing in memory yet; on disk what `disk` holds. `models` are those that are asked.
     pub fn new(
-        settings: &RecallSettings,
+        settings: &CacheSettings,
         models: Vec<String>,
         disk: Option<Drafts>,
         tally: Arc<Tally>,
     ) -> Self {
         let memory = Mutex::new(Memory::new(settings.memory_entries, settings.memory_bytes));
-        let worlds = Mutex::new(Worlds {
+        let worlds = Mutex::new(HomeGenerations {
             begun: Instant::now(),
             seen: HashMap::new(),
             cursor: Vec::new(),
@@ -119,7 +119,7 @@ impl Recall {
     }
 
     /// The key of `phrase`, said by somebody with the rights of `class`, where models are shown `edition` of the home.
-    pub fn key(&self, phrase: &Phrase, edition: Edition, class: &str) -> Key {
+    pub fn key(&self, phrase: &Phrase, edition: PromptFingerprint, class: &str) -> Key {
         let (area, language) = (
             phrase.area().unwrap_or_default(),
             phrase.language().unwrap_or_default(),
@@ -133,7 +133,7 @@ impl Recall {
     }
 
     /// What is kept under `key`, while it is good. A store that cannot be read is a miss.
-    pub fn said(&self, key: &Key) -> Option<Said> {
+    pub fn said(&self, key: &Key) -> Option<CachedOutcome> {
         let now = Instant::now();
         if let Some(said) = self.memory().get(key, now) {
             return Some(said);
@@ -186,7 +186,7 @@ impl Recall {
 
     /// Drops a little of what is no longer good, or belongs to homes that were not there for a day. To be called
     /// now and then; `edition` is of the home that is there now.
-    pub fn sweep(&self, edition: Edition) {
+    pub fn sweep(&self, edition: PromptFingerprint) {
         let now = Instant::now();
         self.memory().expire(now);
         let Some(disk) = &self.disk else { return };
@@ -281,7 +281,8 @@ impl Recall {
             bytes,
             most_bytes: settings.memory_bytes,
         };
-        let Held { entries, bytes } = self.disk.as_ref().map(Drafts::held).unwrap_or_default();
+        let StoredDrafts { entries, bytes } =
+            self.disk.as_ref().map(Drafts::held).unwrap_or_default();
         (
             memory,
             Tier {
@@ -293,7 +294,7 @@ impl Recall {
         )
     }
 
-    fn remember(&self, key: &Key, model: &str, said: Said, ttl: Duration) {
+    fn remember(&self, key: &Key, model: &str, said: CachedOutcome, ttl: Duration) {
         self.memory()
             .put(key.clone(), (model.into(), said), Instant::now(), ttl);
     }
@@ -306,7 +307,7 @@ impl Recall {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn worlds(&self) -> MutexGuard<'_, Worlds> {
+    fn worlds(&self) -> MutexGuard<'_, HomeGenerations> {
         self.worlds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -328,7 +329,7 @@ impl AsRef<str> for Key {
     }
 }
 
-impl Worlds {
+impl HomeGenerations {
     fn there_is(&mut self, world: String, now: Instant) {
         self.seen.insert(world, now);
         self.seen

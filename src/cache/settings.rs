@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How drafts are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecallSettings {
+pub struct CacheSettings {
     /// How long a draft is good for.
     pub ttl: Duration,
     /// How long an answer in words is: what was true of the world ten minutes ago is likely still. Zero keeps none.
@@ -22,7 +22,7 @@ pub struct RecallSettings {
     pub disk_bytes: usize,
 }
 
-impl Default for RecallSettings {
+impl Default for CacheSettings {
     fn default() -> Self {
         Self {
             ttl: Duration::from_hours(720),

@@ -14,7 +14,7 @@ use crate::cli::Exit;
 
 /// Why there is no talking with the broker.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoBroker {
+pub(super) enum BrokerUnreachable {
     #[error(
         "cannot reach the broker at {broker} ({why}); is it running, and are `mqtt.host` and `mqtt.port` right?"
     )]
@@ -32,7 +32,7 @@ pub(super) enum NoBroker {
     Tls(#[source] TlsError),
 }
 
-impl NoBroker {
+impl BrokerUnreachable {
     pub(super) fn of(broker: &str, error: ConnectionError) -> Self {
         match error {
             ConnectionError::ConnectionRefused(why) => Self::Forbidden {
@@ -65,7 +65,7 @@ pub(super) fn client(
     broker: &Settings,
     errand: &str,
     timeout: Duration,
-) -> Result<(AsyncClient, EventLoop), NoBroker> {
+) -> Result<(AsyncClient, EventLoop), BrokerUnreachable> {
     let name = format!("sayso-{errand}-{:016x}", rand::random::<u64>());
     let mut options = MqttOptions::new(name, broker.host.as_str(), broker.port);
     options
@@ -84,7 +84,7 @@ pub(super) fn client(
     }
     if let Some(settings) = &broker.tls {
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(
-            Arc::new(client_config(settings).map_err(NoBroker::Tls)?),
+            Arc::new(client_config(settings).map_err(BrokerUnreachable::Tls)?),
         )));
     }
     Ok(AsyncClient::new(options, 8))

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
 use crate::cli::conversation;
-use crate::cli::conversation::{Question, Way};
+use crate::cli::conversation::{Channel, Question};
 use crate::cli::{Exit, Stop, source};
 
 const EXAMPLES: &str = "\
@@ -27,9 +27,9 @@ Exit codes: 0 done, 1 the daemon would not, 75 no broker or no answer in time, 7
 #[command(after_help = EXAMPLES)]
 pub(super) struct Cache {
     #[command(subcommand)]
-    what: What,
+    what: CacheAction,
     #[command(flatten)]
-    way: Way,
+    way: Channel,
     /// Who asks: the last level of the control topic
     #[arg(long, global = true, default_value = "cli", value_parser = source)]
     source: String,
@@ -39,7 +39,7 @@ pub(super) struct Cache {
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum CacheAction {
     /// How much is kept, and how often it was of use
     Stats,
     /// What is kept for a phrase, and whether it would be used
@@ -70,8 +70,8 @@ enum What {
 /// Asks the daemon, and prints what it answers.
 pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Stop> {
     let request = match &arguments.what {
-        What::Stats => json!({"cache": "stats"}),
-        What::Show {
+        CacheAction::Stats => json!({"cache": "stats"}),
+        CacheAction::Show {
             text,
             said_by,
             area,
@@ -79,7 +79,7 @@ pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Sto
         } => {
             json!({"cache": "show", "text": text, "source": said_by, "area": area, "language": language})
         }
-        What::Clear { text, .. } => json!({"cache": "clear", "text": text}),
+        CacheAction::Clear { text, .. } => json!({"cache": "clear", "text": text}),
     };
     let topic = format!("control/{}", arguments.source);
     let question = Question {
@@ -94,9 +94,9 @@ pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Sto
         writeln!(out, "{answer}")?;
     } else if answer["ok"] == true {
         match arguments.what {
-            What::Stats => print_stats(&answer["cache"], out)?,
-            What::Show { .. } => print_traces(&answer, out)?,
-            What::Clear { .. } => writeln!(out, "✓ forgotten: {}", answer["removed"])?,
+            CacheAction::Stats => print_stats(&answer["cache"], out)?,
+            CacheAction::Show { .. } => print_traces(&answer, out)?,
+            CacheAction::Clear { .. } => writeln!(out, "✓ forgotten: {}", answer["removed"])?,
         }
     } else {
         writeln!(

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::config::{Config, Needs, units};
+use crate::config::{Config, Scope, units};
 use crate::grammar::When;
-use crate::pipeline::Order;
+use crate::pipeline::CommandOrder;
 use crate::provider;
 
 use crate::cli::{Exit, Files, Stop};
@@ -30,9 +30,9 @@ pub(super) fn check(check: &Check, out: &mut impl Write) -> Result<Exit, Stop> {
         &check
             .files
             .place(if check.no_keys {
-                Needs::Home
+                Scope::Home
             } else {
-                Needs::Everything
+                Scope::Everything
             })
             .of_the_service(),
     )?;
@@ -162,8 +162,8 @@ fn store(config: &Config) -> String {
 
 fn daemon(config: &Config) -> String {
     let order = match config.daemon.order {
-        Order::Device => "each device hears what was said in order",
-        Order::Source => "each source is answered in order",
+        CommandOrder::Device => "each device hears what was said in order",
+        CommandOrder::Source => "each source is answered in order",
     };
     format!(
         "{order}; up to {} to finish when stopped",

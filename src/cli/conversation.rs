@@ -9,16 +9,16 @@ use rumqttc::v5::mqttbytes::v5::{
 };
 use rumqttc::v5::{AsyncClient, Event, EventLoop};
 
-use crate::config::{Config, Needs, units};
+use crate::config::{Config, Scope, units};
 use crate::mqtt;
 
 use crate::cli::broker;
-use crate::cli::broker::NoBroker;
+use crate::cli::broker::BrokerUnreachable;
 use crate::cli::{Exit, Files, Stop, duration};
 
 /// Where the broker is, and how long to wait.
 #[derive(Debug, Args)]
-pub(super) struct Way {
+pub(super) struct Channel {
     #[command(flatten)]
     files: Files,
     /// How long to wait for the answer; past it a command is not acted on any more
@@ -43,8 +43,12 @@ pub(super) struct Question {
 type OnPiece<'a> = &'a mut dyn FnMut(&[u8]);
 
 /// Asks, and gives the answer as it came.
-pub(super) fn ask(way: &Way, question: &Question, on_piece: OnPiece<'_>) -> Result<Vec<u8>, Stop> {
-    let mut broker = Config::load(&way.files.place(Needs::Broker))?.mqtt;
+pub(super) fn ask(
+    way: &Channel,
+    question: &Question,
+    on_piece: OnPiece<'_>,
+) -> Result<Vec<u8>, Stop> {
+    let mut broker = Config::load(&way.files.place(Scope::Broker))?.mqtt;
     if let Some(host) = &way.host {
         broker.host.clone_from(host);
     }
@@ -67,7 +71,7 @@ async fn converse(
 ) -> Result<Vec<u8>, NoReply> {
     let until = tokio::time::Instant::now() + timeout;
     let mut conversation = Conversation::open(timeout, broker, question)?;
-    let silent = |broker: &str| NoBroker::Silent {
+    let silent = |broker: &str| BrokerUnreachable::Silent {
         broker: broker.to_owned(),
         timeout,
     };
@@ -83,7 +87,7 @@ async fn converse(
 #[derive(Debug, thiserror::Error)]
 enum NoReply {
     #[error(transparent)]
-    Broker(#[from] NoBroker),
+    Broker(#[from] BrokerUnreachable),
     #[error("nobody listens on `{topic}`: is the daemon running? `systemctl status sayso`")]
     NobodyListens { topic: String },
     #[error("no reply within {}: is the daemon running? `systemctl status sayso`", units::show_duration(*.timeout))]
@@ -145,7 +149,7 @@ impl Conversation {
             .events
             .poll()
             .await
-            .map_err(|error| NoBroker::of(&self.broker, error))?)
+            .map_err(|error| BrokerUnreachable::of(&self.broker, error))?)
     }
 
     /// Subscribes, and asks once that stands, so that no answer can be missed.
@@ -217,7 +221,7 @@ impl Conversation {
     }
 
     fn forbidden(&self, why: &str) -> NoReply {
-        NoBroker::Forbidden {
+        BrokerUnreachable::Forbidden {
             broker: self.broker.clone(),
             why: why.to_owned(),
         }

@@ -9,9 +9,9 @@ use std::time::Instant;
 use crate::home::Home;
 use crate::home::capability::Capability;
 use crate::home::state::State;
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
-type Written = BTreeMap<String, BTreeMap<String, Value>>;
+type WrittenKeys = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// Reads a state file: device → property → value, as JSON or TOML.
 pub(super) fn read(path: &Path, home: &Home, now: Instant) -> Result<State, Box<dyn Error>> {
@@ -48,7 +48,7 @@ pub(super) fn read(path: &Path, home: &Home, now: Instant) -> Result<State, Box<
     }
 }
 
-fn parse(text: &str) -> Result<Written, Box<dyn Error>> {
+fn parse(text: &str) -> Result<WrittenKeys, Box<dyn Error>> {
     if text.trim_start().starts_with('{') {
         Ok(serde_json::from_str(text)?)
     } else {
@@ -59,13 +59,15 @@ fn parse(text: &str) -> Result<Written, Box<dyn Error>> {
 /// The value as the device might have said it. Out of range is possible: devices do say such things.
 fn plausible(capability: &Capability, value: Value) -> Result<Value, Value> {
     match (&capability.takes, value) {
-        (Takes::Choice(words), Value::Flag(flag)) if words.iter().any(|w| w == "on") => {
+        (Domain::Choice(words), Value::Flag(flag)) if words.iter().any(|w| w == "on") => {
             Ok(Value::text(if flag { "on" } else { "off" }))
         }
-        (Takes::Choice(words), Value::Text(text)) if words.contains(&text) => Ok(Value::Text(text)),
-        (Takes::Number { .. }, Value::Number(n)) if n.is_finite() => Ok(Value::Number(n)),
-        (Takes::Boolean, Value::Flag(flag)) => Ok(Value::Flag(flag)),
-        (Takes::Color, Value::Text(text)) => Ok(Value::Text(text)),
+        (Domain::Choice(words), Value::Text(text)) if words.contains(&text) => {
+            Ok(Value::Text(text))
+        }
+        (Domain::Number { .. }, Value::Number(n)) if n.is_finite() => Ok(Value::Number(n)),
+        (Domain::Boolean, Value::Flag(flag)) => Ok(Value::Flag(flag)),
+        (Domain::Color, Value::Text(text)) => Ok(Value::Text(text)),
         (_, value) => Err(value),
     }
 }

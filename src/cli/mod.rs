@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::environment::Environment;
-use crate::config::{Faults, Needs, Place, units};
+use crate::config::{ConfigLocation, Faults, Scope, units};
 
 mod answer;
 mod broker;
@@ -57,7 +57,7 @@ last two.";
 /// Plain-language commands in, structured MQTT device actions out.
 #[derive(Debug, Parser)]
 #[command(name = "sayso", after_help = EXAMPLES, max_term_width = 110, arg_required_else_help = true, args_conflicts_with_subcommands = true)]
-struct Line {
+struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
     /// Print the version
@@ -70,7 +70,7 @@ struct Line {
 
 /// The command line as it is declared, for manual pages.
 pub fn line() -> clap::Command {
-    Line::command()
+    CommandLine::command()
 }
 
 #[derive(Debug, Subcommand)]
@@ -167,7 +167,7 @@ impl From<io::Error> for Stop {
 
 /// Does what the arguments say.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let line = match Line::try_parse_from(arguments) {
+    let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(usage) => {
             // Where even that cannot be printed, the exit code is all there is.
@@ -193,13 +193,13 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-fn run_line(line: Line, out: &mut impl Write) -> Result<Exit, Stop> {
+fn run_line(line: CommandLine, out: &mut impl Write) -> Result<Exit, Stop> {
     let Some(command) = line.command else {
         version::print(line.verbose, out)?;
         return Ok(Exit::Done);
     };
     match command {
-        Command::Run(files) => run::run(&files.place(Needs::Everything)),
+        Command::Run(files) => run::run(&files.place(Scope::Everything)),
         Command::Doctor(doctor) => doctor::doctor(&doctor, out),
         Command::Providers(providers) => providers::providers(&providers, out),
         Command::Check(check) => check::check(&check, out),
@@ -209,7 +209,7 @@ fn run_line(line: Line, out: &mut impl Write) -> Result<Exit, Stop> {
         Command::Try(try_) => try_::try_(&try_, out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Line::command(), "sayso", &mut script);
+            clap_complete::generate(shell, &mut CommandLine::command(), "sayso", &mut script);
             out.write_all(&script)?;
             Ok(Exit::Done)
         }
@@ -217,8 +217,8 @@ fn run_line(line: Line, out: &mut impl Write) -> Result<Exit, Stop> {
 }
 
 impl Files {
-    fn place(&self, needs: Needs) -> Place {
-        Place {
+    fn place(&self, needs: Scope) -> ConfigLocation {
+        ConfigLocation {
             config: self.config.clone(),
             home: None,
             needs,
@@ -274,6 +274,6 @@ mod tests {
 
     #[test]
     fn the_arguments_are_declared_without_contradiction() {
-        Line::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 }

@@ -8,13 +8,13 @@ use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
 
 use crate::command::phrase::Phrase;
-use crate::config::{Config, Needs};
+use crate::config::{Config, Scope};
 use crate::home::Home;
 use crate::home::device::{Device, Kind};
 use crate::home::rights::Rights;
 use crate::prompt::Composer;
 use crate::prompt::answer::read;
-use crate::provider::http::{Endpoint, Probe, Trust, Unfit};
+use crate::provider::http::{Endpoint, InvalidEndpoint, Probe, Trust};
 use crate::provider::price::{Money, cost};
 use crate::provider::{Allowance, Prompt, ProviderError, Remaining, Settings, Usage};
 use crate::vocabulary::action::Op;
@@ -55,7 +55,7 @@ pub(super) struct Providers {
 
 /// Asks each, all at the same time, and prints what came of it in the order of the config.
 pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<Exit, Stop> {
-    let all = Config::load(&arguments.files.place(Needs::Models))?
+    let all = Config::load(&arguments.files.place(Scope::Models))?
         .ask
         .providers;
     if let Some(unknown) = arguments
@@ -85,12 +85,12 @@ pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<E
         .block_on(ask(&wanted))
         .map_err(|error| Stop::new(Exit::Config, error))?;
     if arguments.json {
-        let found: Vec<Json> = found.iter().map(Finding::json).collect();
+        let found: Vec<Json> = found.iter().map(ProviderFinding::json).collect();
         writeln!(out, "{}", Json::from(found))?;
     } else {
         print(&found, out)?;
     }
-    Ok(if found.iter().all(Finding::is_good) {
+    Ok(if found.iter().all(ProviderFinding::is_good) {
         Exit::Done
     } else {
         Exit::Failed
@@ -98,19 +98,19 @@ pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<E
 }
 
 /// Asks each of them, all at the same time.
-pub(super) async fn ask(wanted: &[Settings]) -> Result<Vec<Finding<'_>>, Unfit> {
+pub(super) async fn ask(wanted: &[Settings]) -> Result<Vec<ProviderFinding<'_>>, InvalidEndpoint> {
     let trust = Trust::default();
     let endpoints = wanted
         .iter()
         .map(|settings| Endpoint::new(settings, trust.clone()))
-        .collect::<Result<Vec<_>, Unfit>>()?;
+        .collect::<Result<Vec<_>, InvalidEndpoint>>()?;
     let prompt = question();
     let probes = join_all(endpoints.iter().map(|endpoint| endpoint.probe(&prompt))).await;
     Ok(wanted
         .iter()
         .zip(&endpoints)
         .zip(probes)
-        .map(|((settings, endpoint), probe)| Finding::of(settings, endpoint, probe))
+        .map(|((settings, endpoint), probe)| ProviderFinding::of(settings, endpoint, probe))
         .collect())
 }
 
@@ -141,7 +141,7 @@ fn misread(answer: &str) -> Option<String> {
 }
 
 /// What came of one.
-pub(super) struct Finding<'a> {
+pub(super) struct ProviderFinding<'a> {
     settings: &'a Settings,
     /// What it used and whether it understood, or why it did not answer.
     result: Result<(Usage, Option<String>), String>,
@@ -152,7 +152,7 @@ pub(super) struct Finding<'a> {
     clock_off: Option<(Duration, bool)>,
 }
 
-impl<'a> Finding<'a> {
+impl<'a> ProviderFinding<'a> {
     fn of(settings: &'a Settings, endpoint: &Endpoint, probe: Probe) -> Self {
         let result = match probe.answer {
             Ok(completion) => Ok((completion.usage, misread(&completion.body))),
@@ -254,7 +254,7 @@ fn advice(error: &ProviderError) -> &'static str {
     }
 }
 
-fn print(found: &[Finding<'_>], out: &mut impl Write) -> io::Result<()> {
+fn print(found: &[ProviderFinding<'_>], out: &mut impl Write) -> io::Result<()> {
     if found.is_empty() {
         return writeln!(
             out,
@@ -268,7 +268,7 @@ fn print(found: &[Finding<'_>], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{good} of {} would serve", found.len())
 }
 
-fn print_one(finding: &Finding<'_>, out: &mut impl Write) -> io::Result<()> {
+fn print_one(finding: &ProviderFinding<'_>, out: &mut impl Write) -> io::Result<()> {
     let Settings {
         name,
         model,

@@ -9,9 +9,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Place};
+use crate::config::{Config, ConfigLocation};
 use crate::daemon;
-use crate::daemon::{DaemonError, Outside, Told};
+use crate::daemon::{DaemonError, DaemonSignal, Handles};
 use crate::store;
 use crate::systemd::Notify;
 use crate::telemetry::log;
@@ -19,7 +19,7 @@ use crate::telemetry::log;
 use crate::cli::{Exit, Stop};
 
 /// Runs the daemon until it is told to stop.
-pub(super) fn run(place: &Place) -> Result<Exit, Stop> {
+pub(super) fn run(place: &ConfigLocation) -> Result<Exit, Stop> {
     let config = Config::load(place)?;
     let log = log::start(&config.log).map_err(|error| Stop::new(Exit::Config, error))?;
     die_of_panics();
@@ -35,7 +35,7 @@ pub(super) fn run(place: &Place) -> Result<Exit, Stop> {
         let (tell, told) = mpsc::channel(8);
         // A task like those it talks to: what wakes the runtime's own future must pass by the kernel.
         let mut running = JoinSet::new();
-        running.spawn(daemon::run(config, Outside { notify, told, log }));
+        running.spawn(daemon::run(config, Handles { notify, told, log }));
         tokio::select! {
             Some(ended) = running.join_next() => ended.map_err(|error| Stop::new(Exit::Internal, error))?.map_err(|error| Stop::new(exit_of(&error), error)),
             never = signals.pass_on(place, tell) => match never {},
@@ -102,12 +102,16 @@ impl Signals {
     }
 
     /// Tells the daemon, for as long as it runs.
-    async fn pass_on(mut self, place: &Place, tell: mpsc::Sender<Told>) -> Infallible {
+    async fn pass_on(
+        mut self,
+        place: &ConfigLocation,
+        tell: mpsc::Sender<DaemonSignal>,
+    ) -> Infallible {
         loop {
             let told = tokio::select! {
-                _ = self.term.recv() => Told::Stop,
-                _ = self.int.recv() => Told::Stop,
-                _ = self.hup.recv() => Told::Reload(Box::new(place.clone())),
+                _ = self.term.recv() => DaemonSignal::Stop,
+                _ = self.int.recv() => DaemonSignal::Stop,
+                _ = self.hup.recv() => DaemonSignal::Reload(Box::new(place.clone())),
             };
             // No room: it has been told often enough. Nobody there: it is stopping already.
             let _ = tell.try_send(told);

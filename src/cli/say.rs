@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::command::reply::{Piece, Reply};
 
 use crate::cli::conversation;
-use crate::cli::conversation::{Question, Way};
+use crate::cli::conversation::{Channel, Question};
 use crate::cli::{Exit, Stop, answer, source};
 
 const EXAMPLES: &str = "\
@@ -29,7 +29,7 @@ pub(super) struct Say {
     /// What to say
     text: String,
     #[command(flatten)]
-    way: Way,
+    way: Channel,
     /// Who says it: the last level of the command topic
     #[arg(long, default_value = "cli", value_parser = source)]
     source: String,
@@ -71,7 +71,7 @@ pub(super) fn say(arguments: &Say, out: &mut impl Write) -> Result<Exit, Stop> {
         answer: format!("reply/{source}"),
         payload: payload.to_string(),
     };
-    let mut telling = Telling {
+    let mut telling = ReplyPrinter {
         out,
         json: arguments.json,
         stream: arguments.stream,
@@ -93,7 +93,7 @@ pub(super) fn say(arguments: &Say, out: &mut impl Write) -> Result<Exit, Stop> {
 }
 
 /// Prints the pieces of an answer as they come.
-struct Telling<'a, W> {
+struct ReplyPrinter<'a, W> {
     out: &'a mut W,
     json: bool,
     stream: bool,
@@ -102,7 +102,7 @@ struct Telling<'a, W> {
     broken: Option<std::io::Error>,
 }
 
-impl<W: Write> Telling<'_, W> {
+impl<W: Write> ReplyPrinter<'_, W> {
     fn hear(&mut self, payload: &[u8]) {
         if self.broken.is_none() {
             self.broken = self.print(payload).err();

@@ -12,11 +12,11 @@ use tokio::runtime::Runtime;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
-use crate::config::{Config, Needs, Place};
+use crate::config::{Config, ConfigLocation, Scope};
 use crate::daemon;
 use crate::grammar::When;
 use crate::home::state::State;
-use crate::pipeline::{Deliver, Pipeline, Undelivered};
+use crate::pipeline::{Pipeline, PublishFn, Undelivered};
 use crate::store::journal::Journal;
 
 use crate::cli::{Exit, Files, Stop, known, source};
@@ -79,9 +79,9 @@ pub(super) struct Try {
 /// One line of the input as JSON.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct TryLine {
     text: String,
-    id: Option<Id>,
+    id: Option<TryId>,
     area: Option<String>,
     language: Option<String>,
 }
@@ -89,7 +89,7 @@ struct Line {
 /// An id as scripts write it.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Id {
+enum TryId {
     Number(u64),
     Text(String),
 }
@@ -97,11 +97,11 @@ enum Id {
 /// Reads the commands and prints a reply to each.
 pub(super) fn try_(arguments: &Try, out: &mut impl Write) -> Result<Exit, Stop> {
     let needs = if arguments.local_only {
-        Needs::Home
+        Scope::Home
     } else {
-        Needs::Everything
+        Scope::Everything
     };
-    let place = Place {
+    let place = ConfigLocation {
         home: arguments.home.clone(),
         ..arguments.files.place(needs)
     };
@@ -109,7 +109,7 @@ pub(super) fn try_(arguments: &Try, out: &mut impl Write) -> Result<Exit, Stop> 
     if config.home.devices().is_empty() {
         let _ = writeln!(io::stderr(), "{NOTHING_DECLARED}");
     }
-    let trial = Trial::new(arguments, config)?;
+    let trial = TrialRun::new(arguments, config)?;
     // A person at a terminal, or a program that talks back and forth, wants each reply at once: whenever no further line
     // is waiting, what there is goes out.
     let mut out = io::BufWriter::new(out);
@@ -135,13 +135,13 @@ pub(super) fn try_(arguments: &Try, out: &mut impl Write) -> Result<Exit, Stop> 
 }
 
 /// A home to try commands in: the very way a command goes in the daemon, as a dry run.
-struct Trial<'a> {
+struct TrialRun<'a> {
     arguments: &'a Try,
     pipeline: Pipeline,
     runtime: Runtime,
 }
 
-impl<'a> Trial<'a> {
+impl<'a> TrialRun<'a> {
     fn new(arguments: &'a Try, mut config: Config) -> Result<Self, Stop> {
         let state = match &arguments.state {
             Some(path) => known::read(path, &config.home, now())
@@ -166,7 +166,7 @@ impl<'a> Trial<'a> {
             config.local.when = When::First;
         }
         // The gate of a dry run sends nothing, so nothing comes here.
-        let deliver: Deliver =
+        let deliver: PublishFn =
             Box::new(|_| Box::pin(std::future::ready(Err(Undelivered::Refused))));
         let pipeline = daemon::pipeline(
             &config,
@@ -205,7 +205,7 @@ impl<'a> Trial<'a> {
     }
 
     /// The phrase, what each word was taken for, and what would come of it.
-    fn explain(&self, out: &mut impl Write, number: usize, line: Line) -> io::Result<()> {
+    fn explain(&self, out: &mut impl Write, number: usize, line: TryLine) -> io::Result<()> {
         let command = self.command(number, line);
         writeln!(out, "{}", command.text)?;
         match self.pipeline.explain(&Phrase::of(&command)) {
@@ -220,10 +220,10 @@ impl<'a> Trial<'a> {
         writeln!(out, "  {}: {}\n", reply.outcome.name(), reply.speech)
     }
 
-    fn command(&self, number: usize, line: Line) -> Command {
+    fn command(&self, number: usize, line: TryLine) -> Command {
         let id = match line.id {
-            Some(Id::Text(id)) => id,
-            Some(Id::Number(id)) => id.to_string(),
+            Some(TryId::Text(id)) => id,
+            Some(TryId::Number(id)) => id.to_string(),
             None => number.to_string(),
         };
         Command {
@@ -252,21 +252,21 @@ fn now() -> Instant {
 }
 
 /// A line as a command, by the rules of the payload on a command topic.
-fn read(line: &[u8]) -> Result<Line, String> {
+fn read(line: &[u8]) -> Result<TryLine, String> {
     let text = std::str::from_utf8(line)
         .map_err(|_| "it is not UTF-8".to_owned())?
         .trim();
     let line = if text.starts_with('{') {
         serde_json::from_str(text).map_err(|error| format!("as JSON: {error}"))?
     } else {
-        Line {
+        TryLine {
             text: text.to_owned(),
-            ..Line::default()
+            ..TryLine::default()
         }
     };
     match &line.id {
         _ if line.text.trim().is_empty() => Err("the text is empty".to_owned()),
-        Some(Id::Text(id)) if !(1..=128).contains(&id.chars().count()) => {
+        Some(TryId::Text(id)) if !(1..=128).contains(&id.chars().count()) => {
             Err("an id has 1 to 128 letters".to_owned())
         }
         _ => Ok(line),
@@ -281,7 +281,7 @@ mod tests {
     fn a_line_is_a_text_or_json() {
         assert_eq!(read(b" lights on ").unwrap().text, "lights on");
         let line = read(br#"{"text": "on", "id": 7, "area": "kitchen"}"#).unwrap();
-        assert!(matches!(line.id, Some(Id::Number(7))));
+        assert!(matches!(line.id, Some(TryId::Number(7))));
         assert_eq!(line.area.as_deref(), Some("kitchen"));
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::home::Home;
 use crate::provider;
-use crate::router::settings::AskSettings;
+use crate::router::settings::RouterSettings;
 use crate::{mqtt, store};
 
 use crate::config::Config;
@@ -111,8 +111,8 @@ fn names(which: &[&str]) -> String {
     }
 }
 
-fn providers(old: &AskSettings, new: &AskSettings, live: &mut Vec<String>) {
-    let by_name = |ask: &AskSettings| {
+fn providers(old: &RouterSettings, new: &RouterSettings, live: &mut Vec<String>) {
+    let by_name = |ask: &RouterSettings| {
         ask.providers
             .iter()
             .map(|p| (p.name.clone(), p.clone()))
@@ -143,7 +143,7 @@ fn providers(old: &AskSettings, new: &AskSettings, live: &mut Vec<String>) {
             .filter(|name| !after.contains_key(*name))
             .map(|name| format!("provider {name} removed")),
     );
-    let order = |ask: &AskSettings| {
+    let order = |ask: &RouterSettings| {
         ask.providers
             .iter()
             .map(|p| p.name.clone())
@@ -152,10 +152,10 @@ fn providers(old: &AskSettings, new: &AskSettings, live: &mut Vec<String>) {
     if before.keys().eq(after.keys()) && order(old) != order(new) {
         live.push("the order of providers".to_owned());
     }
-    if (AskSettings {
+    if (RouterSettings {
         providers: Vec::new(),
         ..old.clone()
-    }) != (AskSettings {
+    }) != (RouterSettings {
         providers: Vec::new(),
         ..new.clone()
     }) {

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::{Area, Device, Kind};
 use crate::home::rights::Rights;
-use crate::home::{Clash, Home};
+use crate::home::{Home, HomeConflict};
 use crate::vocabulary::Property;
 use crate::vocabulary::slug::{NotASlug, Slug};
 
 use crate::config::fault::hint;
 use crate::config::file::Table;
 use crate::config::property;
-use crate::config::property::{Binding, Way};
+use crate::config::property::{BindingKey, BindingKind};
 use crate::config::topics::{level_or_topic, loops, topic};
 
 /// Where `Zigbee2MQTT` speaks unless told otherwise.
@@ -54,9 +54,9 @@ pub(super) fn read(root: &Table<'_>, rights: Rights, prefix: &str) -> Home {
         Ok(home) => home,
         Err(clashes) => {
             for clash in clashes {
-                let (Clash::SameId(id)
-                | Clash::SameName { second: id, .. }
-                | Clash::NoSuchArea { device: id, .. }) = &clash;
+                let (HomeConflict::SameId(id)
+                | HomeConflict::SameName { second: id, .. }
+                | HomeConflict::NoSuchArea { device: id, .. }) = &clash;
                 tables.get(id).unwrap_or(root).say_here(clash.to_string());
             }
             Home::empty(prefix)
@@ -183,7 +183,7 @@ impl Reader<'_, '_> {
         device.aliases = table.names("aliases");
         device.area = self.area();
         device.class = table.text("class");
-        let way = Way {
+        let way = BindingKind {
             binding: self.binding(),
             prefix: self.prefix,
             device: id,
@@ -227,7 +227,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    fn binding(&self) -> Binding {
+    fn binding(&self) -> BindingKey {
         let (zigbee, tasmota) = (
             self.table.text_as("zigbee2mqtt", topic),
             self.table.text_as("tasmota", topic),
@@ -239,17 +239,17 @@ impl Reader<'_, '_> {
             );
         }
         match (zigbee, tasmota) {
-            (Some(name), _) => Binding::Zigbee2Mqtt {
+            (Some(name), _) => BindingKey::Zigbee2Mqtt {
                 base: self.base.to_owned(),
                 name,
             },
-            (None, Some(topic)) => Binding::Tasmota(topic),
-            (None, None) => Binding::Own,
+            (None, Some(topic)) => BindingKey::Tasmota(topic),
+            (None, None) => BindingKey::Own,
         }
     }
 
     /// What it can do, each with the operator's word on its risk.
-    fn capabilities(&self, kind: &Kind, way: &Way<'_>) -> Vec<(Capability, Option<Risk>)> {
+    fn capabilities(&self, kind: &Kind, way: &BindingKind<'_>) -> Vec<(Capability, Option<Risk>)> {
         let written = self.table.tables("property");
         let declared = |name: &str| written.iter().any(|(n, _)| *n == name);
         let known = || {

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::settings::RecallSettings;
+use crate::cache::settings::CacheSettings;
 use crate::home::Home;
-use crate::pipeline::Order;
-use crate::pipeline::admission::AdmitSettings;
-use crate::router::settings::AskSettings;
+use crate::pipeline::CommandOrder;
+use crate::pipeline::admission::AdmissionSettings;
+use crate::router::settings::RouterSettings;
 use crate::telemetry::{log, scrape};
 use crate::{discovery, grammar, mqtt, store};
 
@@ -61,11 +61,11 @@ pub struct Config {
     /// What survives a restart.
     pub store: store::Settings,
     /// The keeping of drafts.
-    pub recall: RecallSettings,
+    pub recall: CacheSettings,
     /// The quotas of sources.
-    pub admit: AdmitSettings,
+    pub admit: AdmissionSettings,
     /// The asking of models.
-    pub ask: AskSettings,
+    pub ask: RouterSettings,
     /// The log.
     pub log: log::Settings,
     /// Where metrics are served, where they are.
@@ -89,34 +89,34 @@ pub struct DaemonSettings {
     /// How long commands under way may take to finish once it is told to stop.
     pub grace: Duration,
     /// What is kept in order.
-    pub order: Order,
+    pub order: CommandOrder,
 }
 
 impl Default for DaemonSettings {
     fn default() -> Self {
         Self {
             grace: Duration::from_secs(10),
-            order: Order::Device,
+            order: CommandOrder::Device,
         }
     }
 }
 
 /// Where to look for the files.
 #[derive(Debug, Clone, Default)]
-pub struct Place {
+pub struct ConfigLocation {
     /// The config file, where the command line named one.
     pub config: Option<PathBuf>,
     /// The home file, where the command line named one: it wins over the config's.
     pub home: Option<PathBuf>,
     /// What of them is wanted.
-    pub needs: Needs,
+    pub needs: Scope,
     /// What the environment says.
     pub environment: Environment,
 }
 
 /// What of the files is wanted: the rest is not looked at, nor are the secrets it would take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Needs {
+pub enum Scope {
     /// All of it.
     #[default]
     Everything,
@@ -130,7 +130,7 @@ pub enum Needs {
     Announced,
 }
 
-impl Needs {
+impl Scope {
     /// The one part of the config that matters, where it is one; the rest may be wrong, and the home is not read.
     fn of_interest(self) -> Option<&'static str> {
         match self {
@@ -141,7 +141,7 @@ impl Needs {
     }
 }
 
-impl Place {
+impl ConfigLocation {
     /// One config file, whatever the environment says.
     pub fn at(config: impl Into<PathBuf>) -> Self {
         Self {
@@ -205,7 +205,7 @@ impl Place {
 struct Folders<'a> {
     /// That of the config file; the current one where there is none.
     beside: PathBuf,
-    needs: Needs,
+    needs: Scope,
     environment: &'a Environment,
 }
 
@@ -214,7 +214,7 @@ impl Config {
     ///
     /// # Errors
     /// With everything that is wrong with them, not just the first.
-    pub fn load(place: &Place) -> Result<Self, Faults> {
+    pub fn load(place: &ConfigLocation) -> Result<Self, Faults> {
         let path = place.config();
         let beside = path
             .as_deref()
@@ -280,7 +280,7 @@ impl Config {
 }
 
 /// The home file: one that is named must be there, the usual one need not.
-fn home_path(place: &Place, root: &Table<'_>, folders: &Folders<'_>) -> Option<PathBuf> {
+fn home_path(place: &ConfigLocation, root: &Table<'_>, folders: &Folders<'_>) -> Option<PathBuf> {
     if place.needs.of_interest().is_some() {
         return None;
     }

@@ -4,10 +4,10 @@ use serde_json::Value as Json;
 
 use crate::binding;
 use crate::binding::template::Template;
-use crate::binding::{Form, Link, Port, Scale};
+use crate::binding::{Binding, Form, Port, Scale};
 use crate::home::capability::{Capability, Risk};
 use crate::vocabulary::slug::Slug;
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 use crate::config::file::Table;
 use crate::config::home::RISKS;
@@ -15,7 +15,7 @@ use crate::config::topics::topic;
 
 /// How a device is reached.
 #[derive(Debug)]
-pub(super) enum Binding {
+pub(super) enum BindingKey {
     /// `<base>/<name>/set`
     Zigbee2Mqtt {
         /// The first levels.
@@ -30,20 +30,20 @@ pub(super) enum Binding {
 }
 
 /// How this device is reached.
-pub(super) struct Way<'a> {
-    pub(super) binding: Binding,
+pub(super) struct BindingKind<'a> {
+    pub(super) binding: BindingKey,
     pub(super) prefix: &'a str,
     pub(super) device: &'a Slug,
 }
 
-impl Way<'_> {
-    fn link(&self, property: &Property, field: Option<&str>) -> Link {
+impl BindingKind<'_> {
+    fn link(&self, property: &Property, field: Option<&str>) -> Binding {
         match &self.binding {
-            Binding::Zigbee2Mqtt { base, name } => {
+            BindingKey::Zigbee2Mqtt { base, name } => {
                 binding::zigbee2mqtt(base, name, property, field)
             }
-            Binding::Tasmota(topic) => binding::tasmota(topic, property, field),
-            Binding::Own => {
+            BindingKey::Tasmota(topic) => binding::tasmota(topic, property, field),
+            BindingKey::Own => {
                 let mut link = binding::own(self.prefix, self.device.as_str(), property);
                 for port in &mut link.state {
                     port.form = field.map_or(port.form.clone(), inside);
@@ -63,13 +63,13 @@ fn inside(field: &str) -> Form {
 pub(super) fn read(
     table: Option<&Table<'_>>,
     usual: Capability,
-    way: &Way<'_>,
+    way: &BindingKind<'_>,
     device: &Table<'_>,
 ) -> (Capability, Option<Risk>) {
     let mut capability = usual;
     let Some(table) = table else {
         capability.link = way.link(&capability.property, None);
-        if capability.takes == Takes::Choice(Vec::new()) {
+        if capability.takes == Domain::Choice(Vec::new()) {
             let what = format!(
                 "the device's own words are missing: write options = [\"..\"] under [device.{}.property.{}]",
                 way.device, capability.property
@@ -86,7 +86,7 @@ pub(super) fn read(
     (capability, risk)
 }
 
-fn takes(table: &Table<'_>, capability: &Capability) -> Takes {
+fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
     let (property, usual) = (&capability.property, &capability.takes);
     let options = table.texts_as("options", |text| {
         if text.trim().is_empty() {
@@ -108,7 +108,7 @@ fn takes(table: &Table<'_>, capability: &Capability) -> Takes {
             Err("a unit of at most 16 letters")
         }
     });
-    let usual_range = if let Takes::Number { min, max, .. } = usual {
+    let usual_range = if let Domain::Number { min, max, .. } = usual {
         Some((*min, *max))
     } else {
         None
@@ -139,14 +139,14 @@ fn takes(table: &Table<'_>, capability: &Capability) -> Takes {
         (Some("boolean"), _) if boolean == Some(false) => {
             table.say("boolean", "write boolean = true, or leave it out")
         }
-        (Some("boolean"), _) if !property.is_standard() => return Takes::Boolean,
-        (Some("options"), Takes::Choice(words)) => return choice(table, property, words, options),
+        (Some("boolean"), _) if !property.is_standard() => return Domain::Boolean,
+        (Some("options"), Domain::Choice(words)) => return choice(table, property, words, options),
         (Some("options"), _) if !property.is_standard() => {
             return choice(table, property, &[], options);
         }
         (
             Some("range") | None,
-            Takes::Number {
+            Domain::Number {
                 min,
                 max,
                 unit: usual_unit,
@@ -159,7 +159,7 @@ fn takes(table: &Table<'_>, capability: &Capability) -> Takes {
             if property.is_standard() && unit.as_ref().is_some_and(|u| u != usual_unit) {
                 table.wrong("unit", format!("\"{usual_unit}\": {property} has that unit everywhere; use `scale` for what the device wants"));
             }
-            return Takes::Number {
+            return Domain::Number {
                 min,
                 max,
                 step: grain,
@@ -198,9 +198,9 @@ fn choice(
     property: &Property,
     words: &[String],
     options: Option<Vec<String>>,
-) -> Takes {
+) -> Domain {
     let Some(options) = options else {
-        return Takes::Choice(words.to_vec());
+        return Domain::Choice(words.to_vec());
     };
     let lower: Vec<String> = options.iter().map(|o| o.to_lowercase()).collect();
     if options.is_empty() {
@@ -231,11 +231,11 @@ fn choice(
             ),
         );
     }
-    Takes::Choice(options)
+    Domain::Choice(options)
 }
 
 fn step(table: &Table<'_>, capability: &Capability) -> f64 {
-    let Takes::Number { min, max, .. } = capability.takes else {
+    let Domain::Number { min, max, .. } = capability.takes else {
         if table.has("step_by") {
             table.number("step_by", "a number", |_| true);
             table.say(
@@ -262,7 +262,7 @@ fn step(table: &Table<'_>, capability: &Capability) -> f64 {
         .unwrap_or(usual)
 }
 
-fn link(table: &Table<'_>, capability: &Capability, way: &Way<'_>) -> Link {
+fn link(table: &Table<'_>, capability: &Capability, way: &BindingKind<'_>) -> Binding {
     let field = table.text_as("field", |text| {
         let fits = !text.is_empty() && text.split('.').all(|key| !key.is_empty());
         if fits {
@@ -310,7 +310,7 @@ fn link(table: &Table<'_>, capability: &Capability, way: &Way<'_>) -> Link {
     link
 }
 
-fn scale(table: &Table<'_>, capability: &Capability, link: &mut Link) {
+fn scale(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
     if !table.has("scale") {
         return;
     }
@@ -320,7 +320,7 @@ fn scale(table: &Table<'_>, capability: &Capability, link: &mut Link) {
         ("rgb", Scale::Rgb),
     ];
     link.codec.scale = match capability.takes {
-        Takes::Number { min, max, .. } if capability.property != Property::ColorTemp => {
+        Domain::Number { min, max, .. } if capability.property != Property::ColorTemp => {
             let device = table.pair(
                 "scale",
                 "the device's own two numbers, such as [0, 254]",
@@ -331,8 +331,8 @@ fn scale(table: &Table<'_>, capability: &Capability, link: &mut Link) {
                 to,
             })
         }
-        Takes::Number { .. } => table.one_of("scale", &words[..1]).unwrap_or_default(),
-        Takes::Color => table.one_of("scale", &words[1..]).unwrap_or_default(),
+        Domain::Number { .. } => table.one_of("scale", &words[..1]).unwrap_or_default(),
+        Domain::Color => table.one_of("scale", &words[1..]).unwrap_or_default(),
         _ => {
             table.allow("scale");
             table.say(
@@ -344,7 +344,7 @@ fn scale(table: &Table<'_>, capability: &Capability, link: &mut Link) {
     };
 }
 
-fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Link) {
+fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
     if table.exists() && link.command.is_none() && link.state.is_empty() {
         table.say_here("payloads want a `command_topic` or a `state_topic` beside them");
     }
@@ -390,11 +390,11 @@ fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Link) {
 /// The value a key of `payloads` stands for.
 fn meaning(key: &str, capability: &Capability) -> Option<Value> {
     match &capability.takes {
-        Takes::Choice(words) => words
+        Domain::Choice(words) => words
             .iter()
             .find(|word| *word == key)
             .map(|word| Value::text(word)),
-        Takes::Boolean => [
+        Domain::Boolean => [
             ("true", true),
             ("on", true),
             ("false", false),
@@ -404,9 +404,9 @@ fn meaning(key: &str, capability: &Capability) -> Option<Value> {
         .find(|(word, _)| *word == key)
         .map(|(_, flag)| Value::Flag(*flag)),
         // The gate sends a trigger as this word.
-        Takes::Trigger => (key == "press").then(|| Value::text("PRESS")),
-        Takes::Color => binding::color::rgb(key).map(|_| Value::text(key)),
-        Takes::Number { min, max, .. } => match (key, &capability.property) {
+        Domain::Trigger => (key == "press").then(|| Value::text("PRESS")),
+        Domain::Color => binding::color::rgb(key).map(|_| Value::text(key)),
+        Domain::Number { min, max, .. } => match (key, &capability.property) {
             ("closed", Property::Position | Property::Tilt) => Some(Value::Number(*min)),
             ("open", Property::Position | Property::Tilt) => Some(Value::Number(*max)),
             _ => key
@@ -420,16 +420,16 @@ fn meaning(key: &str, capability: &Capability) -> Option<Value> {
 
 fn known(capability: &Capability) -> String {
     let words = match &capability.takes {
-        Takes::Choice(words) => words.join(", "),
-        Takes::Boolean => "true, false".to_owned(),
-        Takes::Trigger => return "press".to_owned(),
-        Takes::Color => return "the names of colours".to_owned(),
-        Takes::Number { .. }
+        Domain::Choice(words) => words.join(", "),
+        Domain::Boolean => "true, false".to_owned(),
+        Domain::Trigger => return "press".to_owned(),
+        Domain::Color => return "the names of colours".to_owned(),
+        Domain::Number { .. }
             if matches!(capability.property, Property::Position | Property::Tilt) =>
         {
             "open, closed, numbers of its range".to_owned()
         }
-        Takes::Number { .. } => "numbers of its range".to_owned(),
+        Domain::Number { .. } => "numbers of its range".to_owned(),
     };
     format!("{words}; and stop, toggle")
 }

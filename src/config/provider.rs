@@ -13,7 +13,7 @@ use crate::provider::{Api, Settings, Structure, Timeouts, anthropic, gemini, mod
 
 use crate::config::file::Table;
 use crate::config::settings::{count, refuse_secrets, secret, spend};
-use crate::config::{Folders, Needs};
+use crate::config::{Folders, Scope};
 
 /// An API, and what holds where nothing else is written.
 struct Service {
@@ -149,7 +149,7 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
         table,
         "key_file",
         folders,
-        &[Needs::Everything, Needs::Models],
+        &[Scope::Everything, Scope::Models],
     );
     let per_minute = |key| table.whole(key, 1..=u32::MAX).and_then(NonZeroU32::new);
     let probe = probe(table, service, base_url.as_deref());

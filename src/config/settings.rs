@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use rustls::pki_types::pem;
 
-use crate::cache::settings::RecallSettings;
-use crate::grammar::{LanguageError, Local, When};
+use crate::cache::settings::CacheSettings;
+use crate::grammar::{LanguageError, LocalGrammar, When};
 use crate::home::Home;
 use crate::mqtt::tls::TlsError;
-use crate::pipeline::Order;
-use crate::pipeline::admission::AdmitSettings;
+use crate::pipeline::CommandOrder;
+use crate::pipeline::admission::AdmissionSettings;
 use crate::provider::price::{Limits, Money};
 use crate::router::settings;
-use crate::router::settings::{AskSettings, Streaming};
+use crate::router::settings::{RouterSettings, Streaming};
 use crate::secret::Secret;
 use crate::telemetry::{log, scrape};
 use crate::{discovery, grammar, mqtt, store};
@@ -28,7 +28,7 @@ use crate::{discovery, grammar, mqtt, store};
 use crate::config::environment::Environment;
 use crate::config::file::Table;
 use crate::config::topics::level_or_topic;
-use crate::config::{Config, DaemonSettings, Files, Folders, Needs, provider};
+use crate::config::{Config, DaemonSettings, Files, Folders, Scope, provider};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -156,7 +156,7 @@ fn tls(table: &Table<'_>, folders: &Folders<'_>) -> Option<mqtt::Tls> {
     // Who may not read the keys is not asked to.
     if matches!(
         folders.needs,
-        Needs::Everything | Needs::Broker | Needs::Announced
+        Scope::Everything | Scope::Broker | Scope::Announced
     ) {
         for fault in mqtt::tls::faults(&tls) {
             unusable(table, fault);
@@ -217,7 +217,7 @@ fn login(table: &Table<'_>, folders: &Folders<'_>) -> Option<mqtt::Login> {
         table,
         "password_file",
         folders,
-        &[Needs::Everything, Needs::Broker, Needs::Announced],
+        &[Scope::Everything, Scope::Broker, Scope::Announced],
     );
     if table.has("password_file") && !table.has("username") {
         table.say("password_file", "a password wants a `username` beside it");
@@ -241,7 +241,7 @@ pub(super) fn secret<'f>(
     table: &Table<'f>,
     key: &'f str,
     folders: &Folders<'_>,
-    wanted: &[Needs],
+    wanted: &[Scope],
 ) -> Option<Secret> {
     let name = table.text(key)?;
     if !wanted.contains(&folders.needs) {
@@ -332,7 +332,7 @@ fn local(table: &Table<'_>, folders: &Folders<'_>) -> grammar::Settings {
 
 /// Notes what is wrong with the language files, and a language that there is not.
 fn languages(table: &Table<'_>, settings: &grammar::Settings) {
-    for fault in Local::faults(settings) {
+    for fault in LocalGrammar::faults(settings) {
         match fault {
             LanguageError::Unknown { known, .. } => table.wrong(
                 "language",
@@ -382,9 +382,9 @@ fn store(table: &Table<'_>, folders: &Folders<'_>) -> store::Settings {
     }
 }
 
-fn recall(table: &Table<'_>) -> RecallSettings {
-    let usual = RecallSettings::default();
-    RecallSettings {
+fn recall(table: &Table<'_>) -> CacheSettings {
+    let usual = CacheSettings::default();
+    CacheSettings {
         ttl: table.duration("ttl", DRAFT_TTL).unwrap_or(usual.ttl),
         speech_ttl: table
             .duration("speech_ttl", SHORT_TTL)
@@ -407,17 +407,17 @@ fn recall(table: &Table<'_>) -> RecallSettings {
     }
 }
 
-fn admit(table: &Table<'_>) -> AdmitSettings {
-    let usual = AdmitSettings::default();
+fn admit(table: &Table<'_>) -> AdmissionSettings {
+    let usual = AdmissionSettings::default();
     let some = |key| table.whole(key, 1..=100_000).and_then(NonZeroU32::new);
-    AdmitSettings {
+    AdmissionSettings {
         per_minute: some("per_minute").unwrap_or(usual.per_minute),
         burst: some("burst").unwrap_or(usual.burst),
     }
 }
 
-fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> AskSettings {
-    let (usual, table) = (AskSettings::default(), root.table("ask"));
+fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> RouterSettings {
+    let (usual, table) = (RouterSettings::default(), root.table("ask"));
     let deadline = table.duration("deadline", DEADLINE);
     if deadline.is_some_and(|d| d > ttl) {
         table.wrong(
@@ -430,7 +430,7 @@ fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> AskSettings {
     let usual_deadline = provider::longest_attempt(&providers)
         .map_or(usual.deadline, |attempt| attempt.max(usual.deadline))
         .min(ttl);
-    AskSettings {
+    RouterSettings {
         providers,
         deadline: deadline.unwrap_or(usual_deadline),
         attempts: table
@@ -444,8 +444,8 @@ fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> AskSettings {
             .one_of(
                 "order",
                 &[
-                    ("priority", settings::Order::Priority),
-                    ("fastest", settings::Order::Fastest),
+                    ("priority", settings::ProviderOrder::Priority),
+                    ("fastest", settings::ProviderOrder::Fastest),
                 ],
             )
             .unwrap_or_default(),
@@ -506,7 +506,10 @@ fn daemon(table: &Table<'_>) -> DaemonSettings {
         order: table
             .one_of(
                 "order",
-                &[("device", Order::Device), ("source", Order::Source)],
+                &[
+                    ("device", CommandOrder::Device),
+                    ("source", CommandOrder::Source),
+                ],
             )
             .unwrap_or(usual.order),
     }

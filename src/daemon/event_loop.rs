@@ -12,22 +12,22 @@ use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::cache::Recall;
+use crate::cache::DraftCache;
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::config::Config;
 use crate::discovery::finder::Finder;
-use crate::mqtt::inbox::{Heard, Inbox, Incoming, Receipt};
-use crate::mqtt::outbox::{Delivery, Outbox, Outgoing};
+use crate::mqtt::inbox::{AckToken, InboundCommand, Inbox, Incoming};
+use crate::mqtt::outbox::{Delivery, OutboundMessage, Outbox};
 use crate::pipeline::Pipeline;
-use crate::store::journal::{Entry, Health, Heritage, MOST_DEATHS, Received, Unfinished};
+use crate::store::journal::{Health, JournalEntry, MOST_DEATHS, Received, Recovered, Unfinished};
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
 use crate::wire;
-use crate::wire::{Letter, Rejected};
+use crate::wire::{Inbound, RejectedPayload};
 
-use crate::daemon::in_flight::{Way, dead_letter};
-use crate::daemon::{LAST_WORDS, Told, open_drafts, open_spending};
+use crate::daemon::in_flight::{CommandTask, dead_letter};
+use crate::daemon::{DaemonSignal, LAST_WORDS, open_drafts, open_spending};
 
 /// Commands being worked on at once. The most of them wait for models; past it the inbox fills and answers `busy`.
 const MOST_AT_ONCE: usize = 1024;
@@ -42,12 +42,12 @@ const CONTROL_PATIENCE: Duration = Duration::from_secs(30);
 const BROKER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A command on its way to its reply.
-type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
+type CommandsInFlight = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What the desk holds besides the way of a command.
-pub(super) struct Ends {
+pub(super) struct Parts {
     /// Who acknowledges commands to the broker once they are safe.
-    pub(super) receipts: mpsc::Sender<Receipt>,
+    pub(super) receipts: mpsc::Sender<AckToken>,
     /// Who shows the newest pipeline's counts.
     pub(super) newest: watch::Sender<Arc<Pipeline>>,
     /// Who hears of devices.
@@ -59,7 +59,7 @@ pub(super) struct Ends {
 
 /// What is to be told of how we are.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct ServiceStatus {
     /// Why the broker is away, while it is.
     away: Option<String>,
     /// True once a connection has stood.
@@ -71,16 +71,16 @@ pub(super) struct Standing {
 }
 
 /// Where commands come in and replies go out.
-pub(super) struct Desk {
-    pub(super) way: Way,
+pub(super) struct EventLoop {
+    pub(super) way: CommandTask,
     /// Whoever shows the pipeline's counts shows those of the newest.
     newest: watch::Sender<Arc<Pipeline>>,
-    receipts: mpsc::Sender<Receipt>,
+    receipts: mpsc::Sender<AckToken>,
     /// The commands in flight.
     answers: JoinSet<()>,
     /// Until the broker has told which devices there are and how they are, commands wait here: in half a home they would be
     /// misunderstood, and a toggle would start from what was true before the connection broke.
-    held: Option<Vec<Answering>>,
+    held: Option<Vec<CommandsInFlight>>,
     /// Ends when the broker has acknowledged what was said to it after the subscriptions: it has then told all it keeps.
     told: Option<Delivery>,
     /// Who hears of devices.
@@ -89,7 +89,7 @@ pub(super) struct Desk {
     clashed: bool,
     /// The broker's address, for the log.
     broker: String,
-    pub(super) standing: Standing,
+    pub(super) standing: ServiceStatus,
     /// How the journal is, and was when we last looked.
     journal: (watch::Receiver<Health>, Health),
     /// Whether a provider stands otherwise than before.
@@ -101,8 +101,8 @@ pub(super) struct Desk {
     pub(super) config: Config,
 }
 
-impl Desk {
-    pub(super) fn new(way: Way, ends: Ends, config: Config) -> Self {
+impl EventLoop {
+    pub(super) fn new(way: CommandTask, ends: Parts, config: Config) -> Self {
         let health = way.journal.health();
         let now = *health.borrow();
         Self {
@@ -114,7 +114,7 @@ impl Desk {
             finder: ends.finder,
             clashed: false,
             broker: ends.broker,
-            standing: Standing::default(),
+            standing: ServiceStatus::default(),
             journal: (health, now),
             providers: way.pipeline.rooms().ask.standing(),
             patience: config.mqtt.keep_alive * 4,
@@ -133,7 +133,7 @@ impl Desk {
         &mut self,
         inbox: &mut Inbox,
         notify: &Notify,
-        told: &mut mpsc::Receiver<Told>,
+        told: &mut mpsc::Receiver<DaemonSignal>,
     ) {
         let mut health = time::interval(HEALTH_EVERY);
         let mut alive = time::interval(notify.watchdog_every().unwrap_or(HEALTH_EVERY));
@@ -146,8 +146,8 @@ impl Desk {
             tokio::select! {
                 biased;
                 told = told.recv() => match told {
-                    Some(Told::Reload(place)) => self.reload(&place, notify),
-                    Some(Told::Stop) | None => return,
+                    Some(DaemonSignal::Reload(place)) => self.reload(&place, notify),
+                    Some(DaemonSignal::Stop) | None => return,
                 },
                 _ = alive.tick() => if self.is_alive() { notify.watchdog() },
                 _ = health.tick() => {
@@ -237,7 +237,7 @@ impl Desk {
             };
             let deadline = Some(time::Instant::now().into_std() + CONTROL_PATIENCE);
             let topic = format!("{topic}/answer");
-            let message = Outgoing {
+            let message = OutboundMessage {
                 topic,
                 payload: answer.to_string().into(),
                 correlation,
@@ -319,8 +319,8 @@ impl Desk {
     }
 
     /// A command came in: into the journal, then on its way; the broker's copy is acknowledged once ours is safe.
-    async fn hear(&mut self, heard: Heard) {
-        let Heard {
+    async fn hear(&mut self, heard: InboundCommand) {
+        let InboundCommand {
             mut command,
             receipt,
             redelivered,
@@ -340,7 +340,7 @@ impl Desk {
                 .moment(command.left(time::Instant::now().into_std())),
         };
         match self.way.journal.receive(received, epoch, redelivered) {
-            Entry::New(mark) => {
+            JournalEntry::New(mark) => {
                 command.turn = mark.turn();
                 debug!(
                     command_id = command.id,
@@ -350,20 +350,20 @@ impl Desk {
                 );
                 self.begin(self.way.clone().answer(command, mark));
             }
-            Entry::Answered(reply) => {
+            JournalEntry::Answered(reply) => {
                 self.way.tally.duplicate();
                 self.tell_again(*reply, command.reply_to);
             }
-            Entry::Pending => self.way.tally.duplicate(),
+            JournalEntry::Pending => self.way.tally.duplicate(),
         }
         // Full only while the disk is slower than the broker: then the broker must wait as well.
         let _ = self.receipts.send(receipt).await;
     }
 }
 
-impl Desk {
+impl EventLoop {
     /// Takes up what an earlier life left.
-    pub(super) fn inherit(&mut self, heritage: Heritage) {
+    pub(super) fn inherit(&mut self, heritage: Recovered) {
         self.way.pipeline.remember(heritage.heard);
         for untold in heritage.untold {
             let to = ReplyTo {
@@ -387,7 +387,7 @@ impl Desk {
             sending,
             deaths,
         } = unfinished;
-        let letter = Letter {
+        let letter = Inbound {
             topic: &received.topic,
             payload: &received.payload,
             response_topic: received.response_topic.as_deref(),
@@ -404,7 +404,7 @@ impl Desk {
             Ok(command) => command,
             // It was decoded when it was heard: the rules have changed since.
             Err(rejected) => {
-                let Rejected {
+                let RejectedPayload {
                     refusal,
                     reply_to,
                     id,
@@ -532,7 +532,7 @@ impl Desk {
                 .store()
                 .and_then(|store| open_drafts(&store, &self.config.recall));
             let mut rooms = self.way.pipeline.rooms().clone();
-            rooms.recall = Arc::new(Recall::new(
+            rooms.recall = Arc::new(DraftCache::new(
                 &self.config.recall,
                 self.config.ask.models(),
                 drafts,
@@ -562,7 +562,7 @@ impl Desk {
     }
 
     fn publish_health(&self) -> Option<Delivery> {
-        let message = Outgoing {
+        let message = OutboundMessage {
             topic: format!("{}/health", self.config.mqtt.prefix),
             payload: self.way.pipeline.health().to_string().into(),
             correlation: None,

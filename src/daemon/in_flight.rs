@@ -9,30 +9,30 @@ use tracing::{info, warn};
 
 use crate::command::reply::Reply;
 use crate::command::{Command, ReplyTo};
-use crate::mqtt::outbox::{Outbox, Outgoing, Undelivered};
+use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
 use crate::pipeline::Pipeline;
-use crate::store::journal::{Journal, MOST_DEATHS, Mark, Sending};
+use crate::store::journal::{Journal, MOST_DEATHS, PlannedPublish, Seq};
 use crate::telemetry::tally::Tally;
 
-use crate::daemon::liveness::Pulse;
+use crate::daemon::liveness::Liveness;
 
 /// How long a dead letter may take to be taken by the broker, before its command is answered all the same.
 const BURIAL: Duration = Duration::from_secs(5);
 
 /// What a command needs on its way, as it was when the command came.
 #[derive(Clone)]
-pub(super) struct Way {
+pub(super) struct CommandTask {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) journal: Arc<Journal>,
     pub(super) outbox: Outbox,
     pub(super) tally: Arc<Tally>,
     /// Whether commands come to an end.
-    pub(super) pulse: Pulse,
+    pub(super) pulse: Liveness,
 }
 
-impl Way {
+impl CommandTask {
     /// A command just heard.
-    pub(super) async fn answer(self, command: Command, mark: Mark) {
+    pub(super) async fn answer(self, command: Command, mark: Seq) {
         let beat = self.pulse.begin(command.deadline);
         let reply = self.pipeline.answer(&command, Some(mark)).await;
         drop(beat);
@@ -40,7 +40,7 @@ impl Way {
     }
 
     /// A command of an earlier life, that had come to send this.
-    pub(super) async fn resume(self, command: Command, mark: Mark, sending: Vec<Sending>) {
+    pub(super) async fn resume(self, command: Command, mark: Seq, sending: Vec<PlannedPublish>) {
         let beat = self.pulse.begin(command.deadline);
         let reply = self.pipeline.resume(&command, mark, sending).await;
         drop(beat);
@@ -48,7 +48,7 @@ impl Way {
     }
 
     /// A command that was begun in too many lives: it goes where somebody can look at it.
-    pub(super) async fn bury(self, command: Command, mark: Mark, letter: Outgoing) {
+    pub(super) async fn bury(self, command: Command, mark: Seq, letter: OutboundMessage) {
         if let Ok(delivery) = self.outbox.publish(letter) {
             let _ = timeout(BURIAL, delivery).await;
         }
@@ -57,7 +57,7 @@ impl Way {
     }
 
     /// Hands a reply to the broker, and writes down when the broker has it; waits for room rather than lose it.
-    pub(super) async fn tell(&self, mark: Option<Mark>, reply: &Reply, to: &ReplyTo) {
+    pub(super) async fn tell(&self, mark: Option<Seq>, reply: &Reply, to: &ReplyTo) {
         let delivery = loop {
             match self.outbox.reply(reply, to, None) {
                 Ok(delivery) => break delivery,
@@ -81,7 +81,7 @@ impl Way {
 }
 
 /// What is written of a command that was begun in too many lives.
-pub(super) fn dead_letter(prefix: &str, command: &Command, payload: &[u8]) -> Outgoing {
+pub(super) fn dead_letter(prefix: &str, command: &Command, payload: &[u8]) -> OutboundMessage {
     let letter = json!({
         "id": command.id,
         "source": command.source,
@@ -90,7 +90,7 @@ pub(super) fn dead_letter(prefix: &str, command: &Command, payload: &[u8]) -> Ou
         "attempts": MOST_DEATHS,
         "why": "sayso ended each time while it was at this command",
     });
-    Outgoing {
+    OutboundMessage {
         topic: format!("{prefix}/dead"),
         payload: letter.to_string().into(),
         correlation: None,

@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The commands that are being answered.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pulse(Arc<Mutex<Beats>>);
+pub(super) struct Liveness(Arc<Mutex<Beats>>);
 
 #[derive(Debug, Default)]
 struct Beats {
@@ -19,19 +19,19 @@ struct Beats {
 
 /// One command on its way; it ends with the value.
 #[derive(Debug)]
-pub(super) struct Beat {
-    pulse: Pulse,
+pub(super) struct CommandGuard {
+    pulse: Liveness,
     number: u64,
 }
 
-impl Pulse {
+impl Liveness {
     /// A command with this deadline is begun.
-    pub(super) fn begin(&self, deadline: Instant) -> Beat {
+    pub(super) fn begin(&self, deadline: Instant) -> CommandGuard {
         let mut beats = self.beats();
         let number = beats.next;
         beats.next += 1;
         beats.due.insert(number, deadline);
-        Beat {
+        CommandGuard {
             pulse: self.clone(),
             number,
         }
@@ -55,7 +55,7 @@ impl Pulse {
     }
 }
 
-impl Drop for Beat {
+impl Drop for CommandGuard {
     fn drop(&mut self) {
         self.pulse.beats().due.remove(&self.number);
     }
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_command_long_past_its_time_without_a_reply_is_noticed() {
-        let (pulse, now) = (Pulse::default(), tokio::time::Instant::now().into_std());
+        let (pulse, now) = (Liveness::default(), tokio::time::Instant::now().into_std());
         let (answered, hanging) = (pulse.begin(now), pulse.begin(now + Duration::from_secs(5)));
         drop(answered);
         assert!(pulse.beats_well(now + Duration::from_secs(34)));

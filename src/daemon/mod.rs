@@ -12,23 +12,23 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use crate::cache::Recall;
-use crate::cache::disk::{Drafts, Limits};
-use crate::cache::settings::RecallSettings;
-use crate::config::{Config, Place};
-use crate::daemon::event_loop::{Desk, Ends};
-use crate::daemon::in_flight::Way;
-use crate::daemon::liveness::Pulse;
+use crate::cache::DraftCache;
+use crate::cache::disk::{DiskLimits, Drafts};
+use crate::cache::settings::CacheSettings;
+use crate::config::{Config, ConfigLocation};
+use crate::daemon::event_loop::{EventLoop, Parts};
+use crate::daemon::in_flight::CommandTask;
+use crate::daemon::liveness::Liveness;
 use crate::discovery::finder::Finder;
-use crate::grammar::Local;
-use crate::mqtt::inbox::Receipt;
-use crate::mqtt::outbox::{Outbox, Outgoing};
-use crate::pipeline::admission::Admit;
-use crate::pipeline::{Deliver, Parcel, Pipeline, Rooms, Speak, Undelivered};
+use crate::grammar::LocalGrammar;
+use crate::mqtt::inbox::AckToken;
+use crate::mqtt::outbox::{OutboundMessage, Outbox};
+use crate::pipeline::admission::Admission;
+use crate::pipeline::{OutboundAction, Pipeline, PublishFn, Services, Speak, Undelivered};
 use crate::prompt::Composer;
-use crate::router::Ask;
+use crate::router::Router;
 use crate::store;
-use crate::store::journal::{Heritage, Journal};
+use crate::store::journal::{Journal, Recovered};
 use crate::store::spending::Spending;
 use crate::store::{Store, StoreError};
 use crate::systemd::Notify;
@@ -55,25 +55,25 @@ pub enum DaemonError {
     Connection(#[from] crate::mqtt::SetupError),
     /// The client for the providers cannot be set up.
     #[error(transparent)]
-    Providers(#[from] crate::provider::http::Unfit),
+    Providers(#[from] crate::provider::http::InvalidEndpoint),
 }
 
 /// What the daemon is told from outside.
 #[derive(Debug)]
-pub enum Told {
+pub enum DaemonSignal {
     /// To stop. That nobody is left to say so means the same.
     Stop,
     /// To read these files anew.
-    Reload(Box<Place>),
+    Reload(Box<ConfigLocation>),
 }
 
 /// Who stands outside: who starts it, watches it, tells it, and reads its log.
 #[derive(Debug)]
-pub struct Outside {
+pub struct Handles {
     /// Who hears how it is.
     pub notify: Notify,
     /// Who tells it what to do.
-    pub told: mpsc::Receiver<Told>,
+    pub told: mpsc::Receiver<DaemonSignal>,
     /// The log, whose filter a reload may change.
     pub log: Log,
 }
@@ -82,8 +82,8 @@ pub struct Outside {
 ///
 /// # Errors
 /// When something cannot be set up that no patience mends. A broker or provider that is away is no error: it is waited for.
-pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
-    let Outside {
+pub async fn run(config: Config, outside: Handles) -> Result<(), DaemonError> {
+    let Handles {
         notify,
         mut told,
         log,
@@ -142,23 +142,23 @@ pub async fn run(config: Config, outside: Outside) -> Result<(), DaemonError> {
         to_acknowledge,
     ));
 
-    let pulse = Pulse::default();
+    let pulse = Liveness::default();
     let (newest, shown) = watch::channel(Arc::clone(&pipeline));
     beside.spawn(look_out(shown.clone()));
     if let Some(scrape) = open_scrape(config.metrics.as_ref()).await {
         beside.spawn(scrape.serve(pages(shown, outbox.clone(), pulse.clone())));
     }
 
-    let way = Way {
+    let way = CommandTask {
         pipeline,
         journal,
         outbox,
         tally,
         pulse,
     };
-    let mut desk = Desk::new(
+    let mut desk = EventLoop::new(
         way,
-        Ends {
+        Parts {
             receipts,
             newest,
             finder,
@@ -195,24 +195,24 @@ pub fn pipeline(
     drafts: Option<Drafts>,
     journal: Arc<Journal>,
     tally: Arc<Tally>,
-    deliver: Deliver,
+    deliver: PublishFn,
 ) -> Result<Pipeline, DaemonError> {
-    let ask = Ask::new(config.ask.clone(), Arc::clone(&tally))?;
+    let ask = Router::new(config.ask.clone(), Arc::clone(&tally))?;
     ask.keep_spending(
         journal
             .store()
             .and_then(|store| open_spending(&store))
             .as_ref(),
     );
-    let rooms = Rooms {
-        local: Arc::new(Local::new(&config.local)?),
-        recall: Arc::new(Recall::new(
+    let rooms = Services {
+        local: Arc::new(LocalGrammar::new(&config.local)?),
+        recall: Arc::new(DraftCache::new(
             &config.recall,
             config.ask.models(),
             drafts,
             Arc::clone(&tally),
         )),
-        admit: Arc::new(Admit::new(config.admit)),
+        admit: Arc::new(Admission::new(config.admit)),
         composer: Arc::new(Composer::default()),
         ask: Arc::new(ask),
         journal,
@@ -248,13 +248,13 @@ fn open_store(settings: &store::Settings) -> Result<Option<Arc<Store>>, StoreErr
         }
         Err(e @ StoreError::InUse { .. }) => Err(e),
         Err(e) => {
-            error!(error = %Chain(&e), "serving without a store: commands do not survive a restart");
+            error!(error = %ErrorChain(&e), "serving without a store: commands do not survive a restart");
             Ok(None)
         }
     }
 }
 
-fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Heritage) {
+fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Recovered) {
     let keep = config.mqtt.ttl;
     let Some(store) = store else {
         let settings = config.store.clone();
@@ -264,7 +264,7 @@ fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Heritag
             .map(|path| Journal::waiting(settings, path, keep));
         return (
             waiting.unwrap_or_else(|| Journal::in_memory(keep)),
-            Heritage::default(),
+            Recovered::default(),
         );
     };
     match Journal::open(Some(store), keep) {
@@ -285,13 +285,13 @@ fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Heritag
         }
         Err(e) => {
             error!(error = %e, "the journal cannot be read: commands do not survive a restart");
-            (Journal::in_memory(keep), Heritage::default())
+            (Journal::in_memory(keep), Recovered::default())
         }
     }
 }
 
-fn open_drafts(store: &Store, settings: &RecallSettings) -> Option<Drafts> {
-    let limits = Limits {
+fn open_drafts(store: &Store, settings: &CacheSettings) -> Option<Drafts> {
+    let limits = DiskLimits {
         entries: settings.disk_entries,
         bytes: settings.disk_bytes,
     };
@@ -336,7 +336,7 @@ async fn look_out(mut pipeline: watch::Receiver<Arc<Pipeline>>) {
 fn pages(
     pipeline: watch::Receiver<Arc<Pipeline>>,
     outbox: Outbox,
-    pulse: Pulse,
+    pulse: Liveness,
 ) -> impl Fn() -> String + Send + Sync {
     move || {
         let mut page = Page::default();
@@ -370,17 +370,17 @@ fn pages(
 }
 
 /// Ties the pipeline's parcels to the outbox.
-fn deliver(outbox: &Outbox) -> Deliver {
+fn deliver(outbox: &Outbox) -> PublishFn {
     let outbox = outbox.clone();
-    Box::new(move |parcel: Parcel| {
-        let Parcel {
+    Box::new(move |parcel: OutboundAction| {
+        let OutboundAction {
             publication,
             subject,
             deadline,
             repeatable,
             hops,
         } = parcel;
-        let message = Outgoing {
+        let message = OutboundMessage {
             topic: publication.topic,
             payload: publication.payload.into(),
             correlation: None,
@@ -419,7 +419,7 @@ fn speak(outbox: &Outbox) -> Speak {
     Arc::new(move |piece, to| {
         let (topic, payload) = wire::encode_piece(&piece, to);
         let correlation = to.correlation.clone();
-        let message = Outgoing {
+        let message = OutboundMessage {
             topic,
             payload: payload.into(),
             correlation,
@@ -434,7 +434,11 @@ fn speak(outbox: &Outbox) -> Speak {
 }
 
 /// Acknowledges what is in the journal, synced, in the order it was received; many at a time.
-async fn acknowledge(journal: Arc<Journal>, outbox: Outbox, mut receipts: mpsc::Receiver<Receipt>) {
+async fn acknowledge(
+    journal: Arc<Journal>,
+    outbox: Outbox,
+    mut receipts: mpsc::Receiver<AckToken>,
+) {
     let mut ready = Vec::new();
     while receipts.recv_many(&mut ready, 1024).await > 0 {
         journal.synced_in_time().await;
@@ -445,9 +449,9 @@ async fn acknowledge(journal: Arc<Journal>, outbox: Outbox, mut receipts: mpsc::
 }
 
 /// An error with all its causes, in one line.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+struct ErrorChain<'a>(&'a (dyn std::error::Error + 'static));
 
-impl std::fmt::Display for Chain<'_> {
+impl std::fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let causes = std::iter::successors(Some(self.0), |error| error.source());
         f.write_str(

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
-use crate::cache::Recall;
-use crate::config::{Changes, Config, Place};
-use crate::grammar::Local;
-use crate::pipeline::Rooms;
-use crate::pipeline::admission::Admit;
+use crate::cache::DraftCache;
+use crate::config::{Changes, Config, ConfigLocation};
+use crate::grammar::LocalGrammar;
+use crate::pipeline::Services;
+use crate::pipeline::admission::Admission;
 use crate::systemd::Notify;
 
-use crate::daemon::{Chain, DaemonError, Desk, open_drafts, open_spending};
+use crate::daemon::{DaemonError, ErrorChain, EventLoop, open_drafts, open_spending};
 
-impl Desk {
+impl EventLoop {
     /// Takes up what the files of `place` say now, or keeps what they said before.
-    pub(super) fn reload(&mut self, place: &Place, notify: &Notify) {
+    pub(super) fn reload(&mut self, place: &ConfigLocation, notify: &Notify) {
         if self.standing.ready {
             notify.reloading();
         }
@@ -39,7 +39,7 @@ impl Desk {
         let rooms = match self.rooms_for(&new) {
             Ok(rooms) => rooms,
             Err(fault) => {
-                error!(fault = %Chain(&fault), "the config is wrong");
+                error!(fault = %ErrorChain(&fault), "the config is wrong");
                 return self.keep_the_old(1);
             }
         };
@@ -64,7 +64,7 @@ impl Desk {
         );
         self.refurnish();
         if let Err(fault) = self.log.refilter(&new.log) {
-            warn!(fault = %Chain(&fault), "the log stays as it is");
+            warn!(fault = %ErrorChain(&fault), "the log stays as it is");
         }
         self.standing.faults = 0;
         tell(&changes);
@@ -111,15 +111,15 @@ impl Desk {
     }
 
     /// The rooms for `new`. What did not change is kept with all it knows; the languages are read anew, for their files may have changed.
-    fn rooms_for(&self, new: &Config) -> Result<Rooms, DaemonError> {
+    fn rooms_for(&self, new: &Config) -> Result<Services, DaemonError> {
         let (old, kept) = (&self.config, self.way.pipeline.rooms());
-        let mut rooms = Rooms {
-            local: Arc::new(Local::new(&new.local)?),
+        let mut rooms = Services {
+            local: Arc::new(LocalGrammar::new(&new.local)?),
             ..kept.clone()
         };
         rooms.ask = Arc::new(kept.ask.renewed(new.ask.clone())?);
         if old.admit != new.admit {
-            rooms.admit = Arc::new(Admit::new(new.admit));
+            rooms.admit = Arc::new(Admission::new(new.admit));
         }
         if old.recall != new.recall {
             let drafts = self
@@ -127,7 +127,7 @@ impl Desk {
                 .journal
                 .store()
                 .and_then(|store| open_drafts(&store, &new.recall));
-            rooms.recall = Arc::new(Recall::new(
+            rooms.recall = Arc::new(DraftCache::new(
                 &new.recall,
                 new.ask.models(),
                 drafts,

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use crate::home::capability::Capability;
-use crate::home::{Clash, Home};
+use crate::home::{Home, HomeConflict};
 use crate::vocabulary::slug::Slug;
 
-use crate::discovery::registry::{Furnished, Registry};
+use crate::discovery::registry::{AssembledHome, Registry};
 use crate::discovery::{Found, Message, Origin, Settings, names};
 
 /// A home is made when nothing new was announced for this long: retained announcements come in floods.
@@ -148,9 +148,9 @@ impl Finder {
     ///
     /// # Errors
     /// With every clash between them.
-    pub fn home(&mut self) -> Result<Home, Vec<Clash>> {
+    pub fn home(&mut self) -> Result<Home, Vec<HomeConflict>> {
         self.gathered = None;
-        let Furnished { areas, devices, .. } = self.furnished();
+        let AssembledHome { areas, devices, .. } = self.furnished();
         Home::new(areas, devices, self.declared.rights().clone(), &self.prefix)
     }
 
@@ -164,7 +164,7 @@ impl Finder {
         &self.complaints
     }
 
-    fn furnished(&self) -> Furnished {
+    fn furnished(&self) -> AssembledHome {
         self.registry.furnish(
             self.declared.areas().to_vec(),
             self.declared.devices().to_vec(),

@@ -4,10 +4,10 @@
 
 use serde_json::Value as Json;
 
-use crate::binding::{Codec, Form, Link, Port, Scale};
+use crate::binding::{Binding, Codec, Form, Port, Scale};
 use crate::home::capability::{Capability, Guard, Risk};
 use crate::home::device::{Device, Mode, Presence};
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 pub mod finder;
 pub mod homeassistant;
@@ -199,13 +199,13 @@ pub enum Malformed {
 }
 
 /// A capability that can be set.
-fn setting(property: Property, takes: Takes, link: Link) -> Capability {
+fn setting(property: Property, takes: Domain, link: Binding) -> Capability {
     let mut capability = Capability {
         takes,
         link,
         ..Capability::standard(property)
     };
-    if let Takes::Number { min, max, step, .. } = &capability.takes {
+    if let Domain::Number { min, max, step, .. } = &capability.takes {
         let tenth = (max - min) / 10.0;
         // A custom number has no step that is known to feel right: a tenth of its range, on its grain.
         if !capability.property.is_standard() && tenth.is_finite() && tenth > 0.0 {
@@ -218,10 +218,10 @@ fn setting(property: Property, takes: Takes, link: Link) -> Capability {
 }
 
 /// A capability that can only be asked for.
-fn reading(property: Property, takes: Takes, state: Vec<Port>) -> Capability {
-    let link = Link {
+fn reading(property: Property, takes: Domain, state: Vec<Port>) -> Capability {
+    let link = Binding {
         state,
-        ..Link::default()
+        ..Binding::default()
     };
     Capability {
         property,
@@ -239,7 +239,7 @@ fn reading(property: Property, takes: Takes, state: Vec<Port>) -> Capability {
 /// Whether a device can be reached: where that is told, each in its words for yes and no; two ports where it may be told in two forms.
 fn presence(told: Vec<(Vec<Port>, [Json; 2])>, mode: Mode) -> Presence {
     let told = told.into_iter().enumerate().map(|(n, (state, [yes, no]))| {
-        let mut told = reading(Presence::property(n), Takes::Boolean, state);
+        let mut told = reading(Presence::property(n), Domain::Boolean, state);
         told.link.codec = Codec {
             words: vec![(Value::Flag(true), yes), (Value::Flag(false), no)],
             scale: Scale::Nothing,
@@ -261,13 +261,13 @@ fn field(topic: &str, keys: &[&str]) -> Port {
 }
 
 /// These words.
-fn choice(words: &[&str]) -> Takes {
-    Takes::Choice(words.iter().map(|&w| w.to_owned()).collect())
+fn choice(words: &[&str]) -> Domain {
+    Domain::Choice(words.iter().map(|&w| w.to_owned()).collect())
 }
 
 /// A number from `min` to `max` in `unit`.
-fn number(min: f64, max: f64, unit: &str) -> Takes {
-    Takes::Number {
+fn number(min: f64, max: f64, unit: &str) -> Domain {
+    Domain::Number {
         min,
         max,
         step: None,
@@ -276,8 +276,8 @@ fn number(min: f64, max: f64, unit: &str) -> Takes {
 }
 
 /// A percentage of a device that counts in whole ones.
-fn whole_percent() -> Takes {
-    Takes::Number {
+fn whole_percent() -> Domain {
+    Domain::Number {
         min: 0.0,
         max: 100.0,
         step: Some(1.0),

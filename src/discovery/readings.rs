@@ -3,9 +3,9 @@
 
 use serde_json::Value as Json;
 
-use crate::binding::{Codec, Link, Port, Scale};
+use crate::binding::{Binding, Codec, Port, Scale};
 use crate::home::capability::Capability;
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::{choice, names, number, reading};
 
@@ -63,10 +63,10 @@ pub(super) fn sensed(class: &str, wire: [Json; 2], state: Vec<Port>) -> Capabili
     };
     let capability = reading(property(name), choice(&[on, off]), Vec::new());
     Capability {
-        link: Link {
+        link: Binding {
             state,
             codec,
-            ..Link::default()
+            ..Binding::default()
         },
         ..capability
     }
@@ -74,7 +74,7 @@ pub(super) fn sensed(class: &str, wire: [Json; 2], state: Vec<Port>) -> Capabili
 
 /// One of several states that is told.
 pub(super) fn one_of(name: &str, options: Vec<String>, state: Vec<Port>) -> Capability {
-    reading(property(name), Takes::Choice(options), state)
+    reading(property(name), Domain::Choice(options), state)
 }
 
 /// What a binary sensor of this class tells: the property, the word for on, the word for off.

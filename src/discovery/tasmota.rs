@@ -4,11 +4,11 @@
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::binding::{Codec, Form, Link, Port, Publication, Scale};
+use crate::binding::{Binding, Codec, Form, Port, Publication, Scale};
 use crate::home::capability::Capability;
 use crate::home::device::{Device, Kind, Mode, Presence};
 use crate::vocabulary::slug::Slug;
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::{
     Found, Malformed, Message, Origin, choice, field, names, number, setting, whole_percent,
@@ -288,12 +288,12 @@ impl Announced {
         setting(
             Property::Power,
             choice(&["on", "off"]),
-            Link {
+            Binding {
                 fixed,
                 codec,
                 toggle,
                 state: self.heard(command, &[command]),
-                ..Link::default()
+                ..Binding::default()
             },
         )
     }
@@ -305,10 +305,10 @@ impl Announced {
         } else {
             "Dimmer".to_owned()
         };
-        let link = Link {
+        let link = Binding {
             command: Some(self.command(&dimmer)),
             state: self.heard(&dimmer.to_uppercase(), &[&dimmer]),
-            ..Link::default()
+            ..Binding::default()
         };
         let mut capabilities = vec![
             self.power(power),
@@ -328,11 +328,11 @@ impl Announced {
                 words: Vec::new(),
                 scale: Scale::Mired,
             };
-            let link = Link {
+            let link = Binding {
                 command: Some(self.command("CT")),
                 state: self.heard("CT", &["CT"]),
                 codec,
-                ..Link::default()
+                ..Binding::default()
             };
             capabilities.push(setting(Property::ColorTemp, number(min, max, "K"), link));
         }
@@ -341,13 +341,13 @@ impl Announced {
                 words: Vec::new(),
                 scale: Scale::Hex,
             };
-            let link = Link {
+            let link = Binding {
                 command: Some(self.command("Color")),
                 state: self.heard("COLOR", &["Color"]),
                 codec,
-                ..Link::default()
+                ..Binding::default()
             };
-            capabilities.push(setting(Property::Color, Takes::Color, link));
+            capabilities.push(setting(Property::Color, Domain::Color, link));
         }
         capabilities
     }
@@ -360,11 +360,11 @@ impl Announced {
                 to: (0.0, 3.0),
             },
         };
-        let link = Link {
+        let link = Binding {
             command: Some(self.command("FanSpeed")),
             state: self.heard("FANSPEED", &["FanSpeed"]),
             codec,
-            ..Link::default()
+            ..Binding::default()
         };
         setting(Property::Speed, whole_percent(), link)
     }
@@ -393,12 +393,12 @@ impl Announced {
                 to,
             },
         };
-        let position = Link {
+        let position = Binding {
             command: Some(self.command(&format!("ShutterPosition{number_of}"))),
             state: heard("Position"),
             codec: linear(range),
             stop: stop.clone(),
-            ..Link::default()
+            ..Binding::default()
         };
         let mut capabilities = vec![setting(Property::Position, whole_percent(), position)];
         if let Some([from, to, _]) = self
@@ -408,12 +408,12 @@ impl Announced {
             .filter(|[from, to, takes]| *takes > 0.0 && from < to)
         {
             let command = Some(self.command(&format!("ShutterTilt{number_of}")));
-            let tilt = Link {
+            let tilt = Binding {
                 command,
                 state: heard("Tilt"),
                 codec: linear((from, to)),
                 stop,
-                ..Link::default()
+                ..Binding::default()
             };
             capabilities.push(setting(Property::Tilt, whole_percent(), tilt));
         }

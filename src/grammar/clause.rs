@@ -4,7 +4,7 @@ use crate::grammar::sense::{Act, Level, More, Place, State};
 
 /// How a value stands to what it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Link {
+pub(super) enum Preposition {
     /// Side by side: "brightness 20".
     #[default]
     Bare,
@@ -36,7 +36,7 @@ impl Amount {
 
 /// What kind of question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum QueryVerb {
     /// "is it .."
     Whether,
     /// "what is .."
@@ -99,7 +99,7 @@ impl Target {
     reason = "each is a word that was said or not"
 )]
 pub(super) struct Clause {
-    pub(super) ask: Option<Ask>,
+    pub(super) ask: Option<QueryVerb>,
     pub(super) act: Option<Act>,
     /// "how many .."
     pub(super) count: bool,
@@ -118,7 +118,7 @@ pub(super) struct Clause {
     pub(super) mode: bool,
     pub(super) status: bool,
     pub(super) amount: Option<Amount>,
-    pub(super) link: Link,
+    pub(super) link: Preposition,
     pub(super) targets: Vec<Target>,
     /// Where, said for the clause: "in the kitchen turn off ..", "the temperature in the kitchen".
     pub(super) places: Vec<Place>,

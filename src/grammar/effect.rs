@@ -1,7 +1,7 @@
 //! A wish × a device → what to do: property, operation, value. `None` where the device cannot do it, or it is not sure what is meant.
 
 use crate::grammar::clause::Amount;
-use crate::grammar::intent::{Asked, Step, Wish};
+use crate::grammar::intent::{Intent, QueriedProperty, StepSize};
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::{Names, is_fixed};
 use crate::grammar::sense::{Level, Sense, State};
@@ -9,7 +9,7 @@ use crate::grammar::tokens::words;
 use crate::home::capability::Capability;
 use crate::home::device::Device;
 use crate::vocabulary::action::Op;
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 /// The most degrees one relative change goes: "down 18 degrees" is a slip for "to".
 const MOST_DEGREES: f64 = 10.0;
@@ -32,29 +32,34 @@ const NOT_BY_POWER: [&str; 7] = [
 ];
 
 /// One property, what to do with it, and the value.
-pub(super) type Deed = (Property, Op, Option<Value>);
+pub(super) type Effect = (Property, Op, Option<Value>);
 
 /// What one wish means to devices.
-pub(super) struct Deeds<'a> {
+pub(super) struct Effects<'a> {
     pub(super) lexicon: &'a Lexicon,
     pub(super) names: &'a Names,
 }
 
-impl Deeds<'_> {
+impl Effects<'_> {
     /// What `wish` means to `device`; `mode` is what "on" means where the device was called heating or cooling.
-    pub(super) fn of(&self, wish: Wish, device: &Device, mode: Option<&str>) -> Option<Vec<Deed>> {
-        let one = |deed: Option<Deed>| deed.map(|deed| vec![deed]);
+    pub(super) fn of(
+        &self,
+        wish: Intent,
+        device: &Device,
+        mode: Option<&str>,
+    ) -> Option<Vec<Effect>> {
+        let one = |deed: Option<Effect>| deed.map(|deed| vec![deed]);
         match wish {
-            Wish::OnAt(property, amount) => {
+            Intent::OnAt(property, amount) => {
                 let mut deeds = vec![set(device, &Property::Power, "on")?];
                 deeds.push(self.put(device, property, amount)?);
                 Some(deeds)
             }
-            Wish::Put(property, amount) => one(self.put(device, property, amount)),
-            Wish::Flag(property, on) => one(self.flag(device, property, on)),
-            Wish::Step(step) => one(self.step(device, step)),
-            Wish::Query(property, asked) => one(self.query(device, property, asked)),
-            Wish::Switch(on) => one(switch(device, on, mode)),
+            Intent::Put(property, amount) => one(self.put(device, property, amount)),
+            Intent::Flag(property, on) => one(self.flag(device, property, on)),
+            Intent::StepSize(step) => one(self.step(device, step)),
+            Intent::Query(property, asked) => one(self.query(device, property, asked)),
+            Intent::Switch(on) => one(switch(device, on, mode)),
             other => one(plain(device, other)),
         }
     }
@@ -63,7 +68,7 @@ impl Deeds<'_> {
         &self.names.properties[usize::from(property)]
     }
 
-    fn put(&self, device: &Device, property: Option<u16>, amount: Amount) -> Option<Deed> {
+    fn put(&self, device: &Device, property: Option<u16>, amount: Amount) -> Option<Effect> {
         let fits = |capability: &&Capability| {
             capability.settable && self.value(capability, amount).is_some()
         };
@@ -144,7 +149,7 @@ impl Deeds<'_> {
     /// The amount as a value of the capability, where it is one.
     fn value(&self, capability: &Capability, amount: Amount) -> Option<Value> {
         match (&capability.takes, amount) {
-            (Takes::Number { min, max, unit, .. }, amount) => {
+            (Domain::Number { min, max, unit, .. }, amount) => {
                 let number = match amount {
                     Amount::Number(n) => n,
                     Amount::Measured(n, said) => self.in_unit(n, said, unit)?,
@@ -159,13 +164,13 @@ impl Deeds<'_> {
                 };
                 (number >= *min && number <= *max).then_some(Value::Number(number))
             }
-            (Takes::Color, Amount::Color(color)) => {
+            (Domain::Color, Amount::Color(color)) => {
                 Some(Value::text(&self.lexicon.colors[usize::from(color)]))
             }
-            (Takes::Color, Amount::Hex([r, g, b])) => {
+            (Domain::Color, Amount::Hex([r, g, b])) => {
                 Some(Value::Text(format!("#{r:02x}{g:02x}{b:02x}")))
             }
-            (Takes::Choice(options), Amount::Choice(said)) if !is_fixed(&capability.property) => {
+            (Domain::Choice(options), Amount::Choice(said)) if !is_fixed(&capability.property) => {
                 let said = &self.names.options[said as usize];
                 options
                     .iter()
@@ -192,18 +197,18 @@ impl Deeds<'_> {
     }
 
     /// A declared property, on or off.
-    fn flag(&self, device: &Device, property: u16, on: bool) -> Option<Deed> {
+    fn flag(&self, device: &Device, property: u16, on: bool) -> Option<Effect> {
         let property = self.property(property);
         let capability = device.can(property).filter(|c| c.settable)?;
         match &capability.takes {
-            Takes::Boolean => Some((property.clone(), Op::Set, Some(Value::Flag(on)))),
-            Takes::Choice(_) if !property.is_standard() => set(device, property, word(on)),
+            Domain::Boolean => Some((property.clone(), Op::Set, Some(Value::Flag(on)))),
+            Domain::Choice(_) if !property.is_standard() => set(device, property, word(on)),
             _ if *property == Property::Volume => set(device, &Property::Mute, word(!on)),
             _ => None,
         }
     }
 
-    fn step(&self, device: &Device, step: Step) -> Option<Deed> {
+    fn step(&self, device: &Device, step: StepSize) -> Option<Effect> {
         let said = step.property.map(|p| self.property(p).clone());
         let warmth = step.warmth && device.can(&Property::Temperature).is_none();
         let property = match said {
@@ -220,7 +225,7 @@ impl Deeds<'_> {
         };
         let capability = capability(device, &property).filter(|c| c.settable)?;
         let property = capability.property.clone();
-        let Takes::Number { unit, min, max, .. } = &capability.takes else {
+        let Domain::Number { unit, min, max, .. } = &capability.takes else {
             return None;
         };
         let opens = property == Property::Position;
@@ -274,29 +279,36 @@ impl Deeds<'_> {
         (by > 0.0 && by <= if degrees { MOST_DEGREES } else { f64::INFINITY }).then_some(by)
     }
 
-    fn query(&self, device: &Device, property: Option<u16>, asked: Option<Asked>) -> Option<Deed> {
+    fn query(
+        &self,
+        device: &Device,
+        property: Option<u16>,
+        asked: Option<QueriedProperty>,
+    ) -> Option<Effect> {
         let (property, value) = match (property, asked) {
-            (Some(property), Some(Asked::At(amount))) => {
+            (Some(property), Some(QueriedProperty::At(amount))) => {
                 let property = self.property(property);
                 (
                     property.clone(),
                     Some(self.value(device.can(property)?, amount)?),
                 )
             }
-            (Some(property), Some(Asked::Is(state))) => {
+            (Some(property), Some(QueriedProperty::Is(state))) => {
                 let property = self.property(property);
                 (property.clone(), Some(is_so(device.can(property)?, state)?))
             }
-            (Some(property), Some(Asked::Target)) => (self.property(property).clone(), None),
+            (Some(property), Some(QueriedProperty::Target)) => {
+                (self.property(property).clone(), None)
+            }
             (Some(property), _) => (self.readable(device, property)?, None),
-            (None, Some(Asked::Is(state))) => asked_state(device, state)?,
-            (None, Some(Asked::Of(state))) => (asked_state(device, state)?.0, None),
-            (None, Some(Asked::At(amount))) => {
+            (None, Some(QueriedProperty::Is(state))) => asked_state(device, state)?,
+            (None, Some(QueriedProperty::Of(state))) => (asked_state(device, state)?.0, None),
+            (None, Some(QueriedProperty::At(amount))) => {
                 let (property, _, value) = self.put(device, None, amount)?;
                 (property, value)
             }
-            (None, Some(Asked::Target)) => return None,
-            (None, Some(Asked::Named)) => (named_reading(device)?, None),
+            (None, Some(QueriedProperty::Target)) => return None,
+            (None, Some(QueriedProperty::Named)) => (named_reading(device)?, None),
             (None, None) => (main_state(device)?, None),
         };
         device.can(&property)?;
@@ -360,9 +372,9 @@ fn same(one: &str, other: &str) -> bool {
 }
 
 /// Sets a choice, where the device has it.
-fn set(device: &Device, property: &Property, value: &str) -> Option<Deed> {
+fn set(device: &Device, property: &Property, value: &str) -> Option<Effect> {
     let capability = device.can(property).filter(|c| c.settable)?;
-    let Takes::Choice(options) = &capability.takes else {
+    let Domain::Choice(options) = &capability.takes else {
         return None;
     };
     options
@@ -371,14 +383,14 @@ fn set(device: &Device, property: &Property, value: &str) -> Option<Deed> {
         .then(|| (property.clone(), Op::Set, Some(Value::text(value))))
 }
 
-fn position(device: &Device, to: f64) -> Option<Deed> {
+fn position(device: &Device, to: f64) -> Option<Effect> {
     device
         .can(&Property::Position)
         .filter(|c| c.settable)
         .map(|c| (c.property.clone(), Op::Set, Some(Value::Number(to))))
 }
 
-fn switch(device: &Device, on: bool, mode: Option<&str>) -> Option<Deed> {
+fn switch(device: &Device, on: bool, mode: Option<&str>) -> Option<Effect> {
     match device.kind.as_str() {
         "scene" if on => set(device, &Property::Scene, "activated"),
         "script" if on => set(device, &Property::Script, "run"),
@@ -396,28 +408,28 @@ fn switch(device: &Device, on: bool, mode: Option<&str>) -> Option<Deed> {
 }
 
 /// Started or stopped by its power: a pump, a coffee machine.
-fn run(device: &Device, on: bool) -> Option<Deed> {
+fn run(device: &Device, on: bool) -> Option<Effect> {
     set(device, &Property::Power, word(on))
         .filter(|_| !NOT_BY_POWER.contains(&device.kind.as_str()))
 }
 
 /// Wishes that one property of the device answers.
-fn plain(device: &Device, wish: Wish) -> Option<Deed> {
+fn plain(device: &Device, wish: Intent) -> Option<Effect> {
     let kind = device.kind.as_str();
     match wish {
-        Wish::Shut => position(device, 0.0).or_else(|| switch(device, false, None)),
-        Wish::Toggle => {
+        Intent::Shut => position(device, 0.0).or_else(|| switch(device, false, None)),
+        Intent::Toggle => {
             set(device, &Property::Power, "on").map(|(property, ..)| (property, Op::Toggle, None))
         }
-        Wish::Open(open) => position(device, if open { 100.0 } else { 0.0 }),
-        Wish::Extend(out) => position(device, if out { 100.0 } else { 0.0 })
+        Intent::Open(open) => position(device, if open { 100.0 } else { 0.0 }),
+        Intent::Extend(out) => position(device, if out { 100.0 } else { 0.0 })
             .filter(|_| device.class.as_deref() == Some("awning")),
-        Wish::Lock(lock) => set(
+        Intent::Lock(lock) => set(
             device,
             &Property::Lock,
             if lock { "locked" } else { "unlocked" },
         ),
-        Wish::Stop => match kind {
+        Intent::Stop => match kind {
             "cover" | "valve" => {
                 position(device, 0.0).map(|(property, ..)| (property, Op::Stop, None))
             }
@@ -426,40 +438,40 @@ fn plain(device: &Device, wish: Wish) -> Option<Deed> {
             _ => set(device, &Property::Playback, "stopped").or_else(|| run(device, false)),
         },
         // "set dinner" may mean the scene; "set the pump", "update the robot" say nothing.
-        Wish::Start | Wish::Perform => match kind {
+        Intent::Start | Intent::Perform => match kind {
             "scene" => set(device, &Property::Scene, "activated"),
             "script" => set(device, &Property::Script, "run"),
-            _ if wish == Wish::Perform => None,
+            _ if wish == Intent::Perform => None,
             "vacuum" => set(device, &Property::Vacuum, "cleaning"),
             "lawn_mower" => set(device, &Property::Mower, "mowing"),
             _ => run(device, true),
         },
-        Wish::Pause => match kind {
+        Intent::Pause => match kind {
             "vacuum" => set(device, &Property::Vacuum, "paused"),
             "lawn_mower" => set(device, &Property::Mower, "paused"),
             _ => set(device, &Property::Playback, "paused"),
         },
-        Wish::Play => match kind {
+        Intent::Play => match kind {
             "vacuum" => set(device, &Property::Vacuum, "cleaning"),
             "lawn_mower" => set(device, &Property::Mower, "mowing"),
             _ => set(device, &Property::Playback, "playing"),
         },
-        Wish::Skip(next) => set(
+        Intent::Skip(next) => set(
             device,
             &Property::Playback,
             if next { "next" } else { "previous" },
         ),
-        Wish::Mute(mute) => set(device, &Property::Mute, word(mute)),
-        Wish::Dock => set(device, &Property::Vacuum, "docked")
+        Intent::Mute(mute) => set(device, &Property::Mute, word(mute)),
+        Intent::Dock => set(device, &Property::Vacuum, "docked")
             .or_else(|| set(device, &Property::Mower, "docked")),
-        Wish::Locate => set(device, &Property::Vacuum, "located"),
-        Wish::Clean => set(device, &Property::Vacuum, "cleaning"),
-        Wish::Mow => set(device, &Property::Mower, "mowing"),
-        Wish::Press => device
+        Intent::Locate => set(device, &Property::Vacuum, "located"),
+        Intent::Clean => set(device, &Property::Vacuum, "cleaning"),
+        Intent::Mow => set(device, &Property::Mower, "mowing"),
+        Intent::Press => device
             .can(&Property::Press)
             .filter(|c| c.settable)
             .map(|c| (c.property.clone(), Op::Set, None)),
-        Wish::Arm(on) if kind == "alarm_control_panel" => set(device, &Property::Power, word(on)),
+        Intent::Arm(on) if kind == "alarm_control_panel" => set(device, &Property::Power, word(on)),
         _ => None,
     }
 }
@@ -468,9 +480,9 @@ fn plain(device: &Device, wish: Wish) -> Option<Deed> {
 fn is_so(capability: &Capability, state: State) -> Option<Value> {
     let on = matches!(state, State::On | State::Off).then_some(state == State::On)?;
     match &capability.takes {
-        Takes::Boolean => Some(Value::Flag(on)),
+        Domain::Boolean => Some(Value::Flag(on)),
         // As discovery has it: "detected", "clear".
-        Takes::Choice(words) if !capability.settable && words.len() == 2 => {
+        Domain::Choice(words) if !capability.settable && words.len() == 2 => {
             Some(Value::text(&words[usize::from(!on)]))
         }
         _ => None,
@@ -502,8 +514,8 @@ fn sensed(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
         _ => return None,
     };
     let value = match &capability.takes {
-        Takes::Boolean => Value::Flag(flag),
-        Takes::Choice(words) => words
+        Domain::Boolean => Value::Flag(flag),
+        Domain::Choice(words) => words
             .iter()
             .find(|word| *word == state.word())
             .map(|word| Value::text(word))?,

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use crate::grammar::clause::{Clause, Target, What};
-use crate::grammar::effect::Deeds;
+use crate::grammar::effect::Effects;
 use crate::grammar::intent::wish;
 use crate::grammar::parse::clauses;
 use crate::grammar::reading::{Reading, way_of};
-use crate::grammar::resolve::{Finder, Sought};
+use crate::grammar::resolve::{Resolver, Sought};
 use crate::grammar::sense::{Place, Sense};
 use crate::grammar::spans::{Silence, Spans};
 use crate::vocabulary::action::Draft;
@@ -61,7 +61,7 @@ impl fmt::Display for Explanation {
 
 /// How far one way to take the phrase came.
 #[derive(PartialEq, PartialOrd)]
-enum Came {
+enum TokenUse {
     /// To this span, which does not fit behind those before it.
     Span(usize),
     /// To its end, but it is no whole sentence.
@@ -101,12 +101,12 @@ impl Reading<'_> {
         let Some(ways) = Self::ways(spans) else {
             return "it can be taken in too many ways".to_owned();
         };
-        let mut furthest = Came::Span(0);
+        let mut furthest = TokenUse::Span(0);
         let mut through = Vec::new();
         for way in 0..ways {
             let senses: Vec<Sense> = way_of(spans, way).collect();
             let came = self.came(&senses, spans.asked);
-            if came == Came::Through {
+            if came == TokenUse::Through {
                 through.extend(self.one(&senses, spans.asked));
             }
             if came > furthest {
@@ -114,26 +114,26 @@ impl Reading<'_> {
             }
         }
         match furthest {
-            Came::Span(at) => format!("`{}` does not fit behind what comes before it", spans.runs().nth(at).unwrap_or_default()),
-            Came::End if spans.asked => "a question, but not one about how a device is".to_owned(),
-            Came::End => "it is no whole sentence: something is missing, or something is open".to_owned(),
-            Came::Clause => "its parts do not say one thing to do: a verb, a state or a value is missing, or they do not go together".to_owned(),
-            Came::Devices(why) => why,
-            Came::Through if through.len() > 1 => "it can be taken in several ways that do different things".to_owned(),
-            Came::Through => "it tells one device two different things, or nothing".to_owned(),
+            TokenUse::Span(at) => format!("`{}` does not fit behind what comes before it", spans.runs().nth(at).unwrap_or_default()),
+            TokenUse::End if spans.asked => "a question, but not one about how a device is".to_owned(),
+            TokenUse::End => "it is no whole sentence: something is missing, or something is open".to_owned(),
+            TokenUse::Clause => "its parts do not say one thing to do: a verb, a state or a value is missing, or they do not go together".to_owned(),
+            TokenUse::Devices(why) => why,
+            TokenUse::Through if through.len() > 1 => "it can be taken in several ways that do different things".to_owned(),
+            TokenUse::Through => "it tells one device two different things, or nothing".to_owned(),
         }
     }
 
-    fn came(&self, senses: &[Sense], asked: bool) -> Came {
+    fn came(&self, senses: &[Sense], asked: bool) -> TokenUse {
         let clauses = match clauses(senses, asked, &self.lexicon.grammar) {
             Ok(clauses) => clauses,
-            Err(at) if at < senses.len() => return Came::Span(at),
-            Err(_) => return Came::End,
+            Err(at) if at < senses.len() => return TokenUse::Span(at),
+            Err(_) => return TokenUse::End,
         };
-        let finder = Finder {
+        let finder = Resolver {
             home: self.home,
             names: self.names,
-            deeds: Deeds {
+            deeds: Effects {
                 lexicon: self.lexicon,
                 names: self.names,
             },
@@ -141,7 +141,7 @@ impl Reading<'_> {
         };
         for clause in &clauses {
             let Some(wish) = wish(clause) else {
-                return Came::Clause;
+                return TokenUse::Clause;
             };
             if !clause.again
                 && finder
@@ -152,10 +152,10 @@ impl Reading<'_> {
                     })
                     .is_none()
             {
-                return Came::Devices(self.nobody(clause));
+                return TokenUse::Devices(self.nobody(clause));
             }
         }
-        Came::Through
+        TokenUse::Through
     }
 
     /// Why no device was found that does what the clause wants.

@@ -1,6 +1,6 @@
 //! A clause → what is wished, before it is known of which device: verbs, states and amounts that say the same become one.
 
-use crate::grammar::clause::{Amount, Ask, Clause, Link};
+use crate::grammar::clause::{Amount, Clause, Preposition, QueryVerb};
 use crate::grammar::lexicon::standard;
 use crate::grammar::sense::{Act, Level, More, State};
 
@@ -9,7 +9,7 @@ const HOURS: f64 = 24.0;
 
 /// What is wished of a device.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Wish {
+pub(super) enum Intent {
     Switch(bool),
     /// On, at a value.
     OnAt(Option<u16>, Amount),
@@ -21,7 +21,7 @@ pub(super) enum Wish {
     Extend(bool),
     Lock(bool),
     /// More or less.
-    Step(Step),
+    StepSize(StepSize),
     Put(Option<u16>, Amount),
     /// A declared property on or off.
     Flag(u16, bool),
@@ -38,7 +38,7 @@ pub(super) enum Wish {
     Perform,
     Press,
     Arm(bool),
-    Query(Option<u16>, Option<Asked>),
+    Query(Option<u16>, Option<QueriedProperty>),
 }
 
 /// A relative change.
@@ -47,7 +47,7 @@ pub(super) enum Wish {
     clippy::struct_excessive_bools,
     reason = "how it was said, each by itself"
 )]
-pub(super) struct Step {
+pub(super) struct StepSize {
     pub(super) property: Option<u16>,
     pub(super) up: bool,
     pub(super) by: Option<Amount>,
@@ -61,7 +61,7 @@ pub(super) struct Step {
 
 /// What a question asks about.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Asked {
+pub(super) enum QueriedProperty {
     /// Whether it is so.
     Is(State),
     /// Whether it is that.
@@ -75,7 +75,7 @@ pub(super) enum Asked {
 }
 
 /// What the clause wishes. `None` where its parts do not go together.
-pub(super) fn wish(clause: &Clause) -> Option<Wish> {
+pub(super) fn wish(clause: &Clause) -> Option<Intent> {
     if let Some(ask) = clause.ask {
         return query(clause, ask);
     }
@@ -85,7 +85,7 @@ pub(super) fn wish(clause: &Clause) -> Option<Wish> {
         && clause.property.is_none()
         && !clause.much;
     if lone && clause.act.is_none() && clause.status || is_reading(clause) {
-        return Some(Wish::Query(clause.property, None));
+        return Some(Intent::Query(clause.property, None));
     }
     if clause.either || clause.status || (clause.mode && !mode_is_said(clause)) {
         return None;
@@ -119,7 +119,7 @@ pub(super) fn wish(clause: &Clause) -> Option<Wish> {
             if clause.targets.is_empty()
                 && (lone || (clause.state == Some(State::On) && clause.amount.is_none())) =>
         {
-            Some(Wish::Switch(true))
+            Some(Intent::Switch(true))
         }
         Some(Act::Illuminate) if !clause.targets.is_empty() => switched(clause, State::On),
         // "cool" alone is said of other things.
@@ -133,14 +133,14 @@ pub(super) fn wish(clause: &Clause) -> Option<Wish> {
         Some(act @ (Act::Warm | Act::Cool)) => {
             step(clause, standard("temperature"), act == Act::Warm, false)
         }
-        Some(Act::LockUp) if lone => Some(Wish::Lock(true)),
+        Some(Act::LockUp) if lone => Some(Intent::Lock(true)),
         Some(Act::Lock)
             if lone
                 || (clause.state == Some(State::Up)
                     && clause.amount.is_none()
                     && clause.property.is_none()) =>
         {
-            Some(Wish::Lock(true))
+            Some(Intent::Lock(true))
         }
         Some(act @ (Act::Mute | Act::Unmute))
             if !clause.much
@@ -152,9 +152,9 @@ pub(super) fn wish(clause: &Clause) -> Option<Wish> {
         }
         Some(Act::Send) if clause.amount.is_none() && clause.property.is_none() => {
             match clause.state {
-                Some(State::Docked) => Some(Wish::Dock),
+                Some(State::Docked) => Some(Intent::Dock),
                 // "tell the robot to clean"
-                Some(State::Cleaning) => Some(Wish::Clean),
+                Some(State::Cleaning) => Some(Intent::Clean),
                 _ => None,
             }
         }
@@ -184,7 +184,7 @@ fn mode_is_said(clause: &Clause) -> bool {
 }
 
 /// Verbs that say the state as well: "activate", "kill".
-fn switched(clause: &Clause, state: State) -> Option<Wish> {
+fn switched(clause: &Clause, state: State) -> Option<Intent> {
     let agrees = clause.state.is_none_or(|said| said == state);
     agrees.then(|| {
         change(&Clause {
@@ -208,98 +208,99 @@ fn is_reading(clause: &Clause) -> bool {
 }
 
 /// Verbs that say all by themselves.
-fn plain(act: Act) -> Option<Wish> {
+fn plain(act: Act) -> Option<Intent> {
     Some(match act {
-        Act::Shut => Wish::Shut,
-        Act::Toggle => Wish::Toggle,
-        Act::Extend => Wish::Extend(true),
-        Act::Retract => Wish::Extend(false),
-        Act::Unlock => Wish::Lock(false),
-        Act::Stop => Wish::Stop,
-        Act::Start | Act::Perform => Wish::Start,
-        Act::Pause => Wish::Pause,
-        Act::Play => Wish::Play,
-        Act::Next => Wish::Skip(true),
-        Act::Previous => Wish::Skip(false),
-        Act::Mute => Wish::Mute(true),
-        Act::Unmute => Wish::Mute(false),
-        Act::Dock => Wish::Dock,
-        Act::Locate => Wish::Locate,
-        Act::Clean => Wish::Clean,
-        Act::Mow => Wish::Mow,
-        Act::Press => Wish::Press,
-        Act::Arm => Wish::Arm(true),
-        Act::Disarm => Wish::Arm(false),
+        Act::Shut => Intent::Shut,
+        Act::Toggle => Intent::Toggle,
+        Act::Extend => Intent::Extend(true),
+        Act::Retract => Intent::Extend(false),
+        Act::Unlock => Intent::Lock(false),
+        Act::Stop => Intent::Stop,
+        Act::Start | Act::Perform => Intent::Start,
+        Act::Pause => Intent::Pause,
+        Act::Play => Intent::Play,
+        Act::Next => Intent::Skip(true),
+        Act::Previous => Intent::Skip(false),
+        Act::Mute => Intent::Mute(true),
+        Act::Unmute => Intent::Mute(false),
+        Act::Dock => Intent::Dock,
+        Act::Locate => Intent::Locate,
+        Act::Clean => Intent::Clean,
+        Act::Mow => Intent::Mow,
+        Act::Press => Intent::Press,
+        Act::Arm => Intent::Arm(true),
+        Act::Disarm => Intent::Arm(false),
         _ => return None,
     })
 }
 
 /// "turn .. on", "set .. to 20", "lights off", "brightness 50".
-fn change(clause: &Clause) -> Option<Wish> {
+fn change(clause: &Clause) -> Option<Intent> {
     let (property, amount) = (clause.property, clause.amount);
     if clause.much && !matches!(clause.state, Some(State::Up | State::Down)) {
         return None;
     }
     match (clause.state, amount) {
         (Some(State::On), None) => {
-            Some(property.map_or(Wish::Switch(true), |p| Wish::Flag(p, true)))
+            Some(property.map_or(Intent::Switch(true), |p| Intent::Flag(p, true)))
         }
         (Some(State::Off), None) => {
-            Some(property.map_or(Wish::Switch(false), |p| Wish::Flag(p, false)))
+            Some(property.map_or(Intent::Switch(false), |p| Intent::Flag(p, false)))
         }
         (Some(State::On), Some(amount)) => (clause.act != Some(Act::Set)
             && is_clear(clause, amount))
-        .then_some(Wish::OnAt(property, amount)),
+        .then_some(Intent::OnAt(property, amount)),
         (Some(state @ (State::Up | State::Down)), _) => {
             step(clause, None, state == State::Up, true)
         }
         (None, Some(amount)) => {
             let sure = match (clause.act, amount, clause.link) {
-                (_, _, Link::By) => false,
+                (_, _, Preposition::By) => false,
                 // "at 21" may be a time, "at 40" is none.
-                (_, Amount::Number(n), Link::At) => property.is_some() || n > HOURS,
+                (_, Amount::Number(n), Preposition::At) => property.is_some() || n > HOURS,
                 (Some(Act::Set), Amount::Number(_), _) => true,
-                (_, Amount::Number(_), link) => link == Link::To || property.is_some(),
+                (_, Amount::Number(_), link) => link == Preposition::To || property.is_some(),
                 _ => true,
             };
-            sure.then_some(Wish::Put(property, amount))
+            sure.then_some(Intent::Put(property, amount))
         }
         (Some(State::Open), Some(amount @ Amount::Measured(..))) if property.is_none() => {
-            Some(Wish::Put(standard("position"), amount))
+            Some(Intent::Put(standard("position"), amount))
         }
         (Some(state), None)
             if property.is_none() || (state == State::Muted && property == standard("volume")) =>
         {
             becomes(state)
         }
-        (None, None) if clause.act == Some(Act::Set) && property.is_none() => Some(Wish::Perform),
+        (None, None) if clause.act == Some(Act::Set) && property.is_none() => Some(Intent::Perform),
         _ => None,
     }
 }
 
 /// "make sure the door is locked", "set the blinds to closed".
-fn becomes(state: State) -> Option<Wish> {
+fn becomes(state: State) -> Option<Intent> {
     Some(match state {
-        State::Open => Wish::Open(true),
-        State::Closed => Wish::Open(false),
-        State::Locked => Wish::Lock(true),
-        State::Unlocked => Wish::Lock(false),
-        State::Playing => Wish::Play,
-        State::Paused => Wish::Pause,
-        State::Stopped => Wish::Stop,
-        State::Muted => Wish::Mute(true),
-        State::Docked => Wish::Dock,
-        State::Cleaning => Wish::Clean,
+        State::Open => Intent::Open(true),
+        State::Closed => Intent::Open(false),
+        State::Locked => Intent::Lock(true),
+        State::Unlocked => Intent::Lock(false),
+        State::Playing => Intent::Play,
+        State::Paused => Intent::Pause,
+        State::Stopped => Intent::Stop,
+        State::Muted => Intent::Mute(true),
+        State::Docked => Intent::Dock,
+        State::Cleaning => Intent::Clean,
         State::On | State::Off | State::Up | State::Down => return None,
     })
 }
 
 /// An amount that cannot be a time: "on at 50 percent", never "on at nine".
 fn is_clear(clause: &Clause, amount: Amount) -> bool {
-    !matches!(amount, Amount::Number(_)) || (clause.property.is_some() && clause.link != Link::By)
+    !matches!(amount, Amount::Number(_))
+        || (clause.property.is_some() && clause.link != Preposition::By)
 }
 
-fn opening(clause: &Clause, open: bool) -> Option<Wish> {
+fn opening(clause: &Clause, open: bool) -> Option<Intent> {
     let position = standard("position");
     let property = clause.property.or(position);
     if !matches!(
@@ -309,7 +310,7 @@ fn opening(clause: &Clause, open: bool) -> Option<Wish> {
         return None;
     }
     match clause.amount {
-        None if clause.much => Some(Wish::Step(Step {
+        None if clause.much => Some(Intent::StepSize(StepSize {
             property,
             up: open,
             by: None,
@@ -318,33 +319,35 @@ fn opening(clause: &Clause, open: bool) -> Option<Wish> {
             warmth: false,
         })),
         None | Some(Amount::Level(Level::Full)) if clause.property.is_none() => {
-            Some(Wish::Open(open))
+            Some(Intent::Open(open))
         }
-        Some(amount @ Amount::Level(Level::Half)) => Some(Wish::Put(property, amount)),
+        Some(amount @ Amount::Level(Level::Half)) => Some(Intent::Put(property, amount)),
         // Closed a quarter is open three.
         Some(amount @ Amount::Level(level))
-            if level.is_part() && (open || clause.link == Link::To) =>
+            if level.is_part() && (open || clause.link == Preposition::To) =>
         {
-            Some(Wish::Put(property, amount))
+            Some(Intent::Put(property, amount))
         }
-        Some(amount @ Amount::Measured(..)) if clause.link == Link::By => Some(Wish::Step(Step {
-            property,
-            up: open,
-            by: Some(amount),
-            vertical: false,
-            bare: false,
-            warmth: false,
-        })),
-        Some(amount @ Amount::Measured(..)) if open => Some(Wish::Put(property, amount)),
-        Some(amount @ Amount::Number(_)) if open && clause.link == Link::To => {
-            Some(Wish::Put(property, amount))
+        Some(amount @ Amount::Measured(..)) if clause.link == Preposition::By => {
+            Some(Intent::StepSize(StepSize {
+                property,
+                up: open,
+                by: Some(amount),
+                vertical: false,
+                bare: false,
+                warmth: false,
+            }))
+        }
+        Some(amount @ Amount::Measured(..)) if open => Some(Intent::Put(property, amount)),
+        Some(amount @ Amount::Number(_)) if open && clause.link == Preposition::To => {
+            Some(Intent::Put(property, amount))
         }
         _ => None,
     }
 }
 
 /// "turn up", "raise", "dim": to a value, by a value, or by one step.
-fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Wish> {
+fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Intent> {
     let own_state = matches!(clause.state, None | Some(State::Up | State::Down))
         && (clause.state.is_none() || (clause.state == Some(State::Up)) == up);
     let property = match (clause.property, of) {
@@ -359,7 +362,7 @@ fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Wi
     let bare = clause.act.is_none();
     let to_its_end = vertical && !clause.much;
     let next = |by| {
-        Some(Wish::Step(Step {
+        Some(Intent::StepSize(StepSize {
             property,
             up,
             by,
@@ -371,37 +374,44 @@ fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Wi
     match (clause.amount, clause.link) {
         (None, _) => next(None),
         (Some(Amount::Level(Level::Full)), _) if up => {
-            Some(Wish::Put(property, Amount::Level(Level::Full)))
+            Some(Intent::Put(property, Amount::Level(Level::Full)))
         }
         (Some(Amount::Level(Level::Low)), _) if !up => {
-            Some(Wish::Put(property, Amount::Level(Level::Low)))
+            Some(Intent::Put(property, Amount::Level(Level::Low)))
         }
         // "the blinds all the way down": of a light it may be dark or off.
-        (Some(Amount::Level(Level::Full)), Link::Bare) if vertical => match property {
-            None => Some(Wish::Open(false)),
+        (Some(Amount::Level(Level::Full)), Preposition::Bare) if vertical => match property {
+            None => Some(Intent::Open(false)),
             volume => {
-                (volume == standard("volume")).then_some(Wish::Put(volume, Amount::Number(0.0)))
+                (volume == standard("volume")).then_some(Intent::Put(volume, Amount::Number(0.0)))
             }
         },
         // "lower the blinds halfway" is where they stop.
-        (Some(Amount::Level(Level::Half)), Link::Bare) if vertical && property.is_none() => {
-            Some(Wish::Put(standard("position"), Amount::Level(Level::Half)))
+        (Some(Amount::Level(Level::Half)), Preposition::Bare) if vertical && property.is_none() => {
+            Some(Intent::Put(
+                standard("position"),
+                Amount::Level(Level::Half),
+            ))
         }
-        (Some(amount @ Amount::Level(level)), Link::To) if level.is_part() => {
-            Some(Wish::Put(property, amount))
+        (Some(amount @ Amount::Level(level)), Preposition::To) if level.is_part() => {
+            Some(Intent::Put(property, amount))
         }
-        (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Link::To) => {
-            Some(Wish::Put(property, amount))
+        (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Preposition::To) => {
+            Some(Intent::Put(property, amount))
         }
-        (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Link::By) => next(Some(amount)),
+        (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Preposition::By) => {
+            next(Some(amount))
+        }
         // "turn it up 2 degrees" goes by them; "dim the lamp 20 percent" may mean to or by.
-        (Some(amount @ Amount::Measured(..)), Link::Bare) if of.is_none() => next(Some(amount)),
+        (Some(amount @ Amount::Measured(..)), Preposition::Bare) if of.is_none() => {
+            next(Some(amount))
+        }
         _ => None,
     }
 }
 
 /// "brighter", "20 percent warmer".
-fn comparative(clause: &Clause, more: More) -> Option<Wish> {
+fn comparative(clause: &Clause, more: More) -> Option<Intent> {
     let (of, up) = match more {
         More::Brighter => ("brightness", true),
         More::Darker => ("brightness", false),
@@ -435,12 +445,14 @@ fn comparative(clause: &Clause, more: More) -> Option<Wish> {
     };
     let by = match (clause.amount, clause.link) {
         (None, _) => None,
-        (Some(amount @ Amount::Measured(..)), Link::Bare)
-        | (Some(amount @ (Amount::Measured(..) | Amount::Number(_))), Link::By) => Some(amount),
+        (Some(amount @ Amount::Measured(..)), Preposition::Bare)
+        | (Some(amount @ (Amount::Measured(..) | Amount::Number(_))), Preposition::By) => {
+            Some(amount)
+        }
         _ => return None,
     };
     let warmth = matches!(more, More::Warmer | More::Cooler);
-    Some(Wish::Step(Step {
+    Some(Intent::StepSize(StepSize {
         property,
         up,
         by,
@@ -450,9 +462,9 @@ fn comparative(clause: &Clause, more: More) -> Option<Wish> {
     }))
 }
 
-fn query(clause: &Clause, ask: Ask) -> Option<Wish> {
+fn query(clause: &Clause, ask: QueryVerb) -> Option<Intent> {
     if clause.mode
-        && ask == Ask::What
+        && ask == QueryVerb::What
         && clause.property.is_none()
         && clause.state.is_none()
         && clause.amount.is_none()
@@ -478,23 +490,25 @@ fn query(clause: &Clause, ask: Ask) -> Option<Wish> {
     }
     let asked = match (clause.state, clause.amount) {
         (Some(_), Some(_)) => return None,
-        (Some(state), None) if clause.either || ask == Ask::What => Some(Asked::Of(state)),
-        (Some(state), None) => Some(Asked::Is(state)),
-        (None, Some(amount)) => Some(Asked::At(amount)),
-        // "is the car charging": a property that is or is not.
-        (None, None) if ask == Ask::Whether && clause.property.is_some() => {
-            Some(Asked::Is(State::On))
+        (Some(state), None) if clause.either || ask == QueryVerb::What => {
+            Some(QueriedProperty::Of(state))
         }
-        (None, None) => clause.target.then_some(Asked::Target),
+        (Some(state), None) => Some(QueriedProperty::Is(state)),
+        (None, Some(amount)) => Some(QueriedProperty::At(amount)),
+        // "is the car charging": a property that is or is not.
+        (None, None) if ask == QueryVerb::Whether && clause.property.is_some() => {
+            Some(QueriedProperty::Is(State::On))
+        }
+        (None, None) => clause.target.then_some(QueriedProperty::Target),
     };
     match ask {
-        Ask::Whether if asked.is_none() => None,
-        Ask::What if matches!(asked, Some(Asked::At(_))) => None,
+        QueryVerb::Whether if asked.is_none() => None,
+        QueryVerb::What if matches!(asked, Some(QueriedProperty::At(_))) => None,
         // "what is the lamp" asks for something else; of a sensor the name may say what.
-        Ask::What if asked.is_none() && clause.property.is_none() && !clause.status => {
-            (clause.targets.len() == 1).then_some(Wish::Query(None, Some(Asked::Named)))
+        QueryVerb::What if asked.is_none() && clause.property.is_none() && !clause.status => {
+            (clause.targets.len() == 1).then_some(Intent::Query(None, Some(QueriedProperty::Named)))
         }
-        _ if clause.property.is_some() && matches!(asked, Some(Asked::Of(_))) => None,
-        _ => Some(Wish::Query(clause.property, asked)),
+        _ if clause.property.is_some() && matches!(asked, Some(QueriedProperty::Of(_))) => None,
+        _ => Some(Intent::Query(clause.property, asked)),
     }
 }

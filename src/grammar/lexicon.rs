@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::grammar::phrase_index::Runs;
+use crate::grammar::phrase_index::PhraseIndex;
 use crate::grammar::sense::{Act, Level, More, Place, Sense, State};
 use crate::grammar::spelling::Spelling;
 use crate::grammar::tokens::words;
@@ -90,7 +90,7 @@ struct Raw {
     #[serde(default)]
     typos: Typos,
     #[serde(default)]
-    consent: Consent,
+    consent: ConfirmationWords,
     #[serde(default)]
     choosing: Choosing,
     #[serde(default)]
@@ -214,7 +214,7 @@ struct Typos {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Consent {
+struct ConfirmationWords {
     yes: Vec<String>,
     no: Vec<String>,
 }
@@ -241,7 +241,7 @@ pub(super) struct Choosing {
 /// One language, ready for looking up.
 #[derive(Debug)]
 pub(super) struct Lexicon {
-    runs: Runs,
+    runs: PhraseIndex,
     pub(super) spelling: Spelling,
     pub(super) grammar: Grammar,
     /// What the devices' own words are called: option → as it is said.
@@ -331,8 +331,8 @@ impl FromStr for Lexicon {
 }
 
 /// Every run of words the file has, with what it stands for.
-fn runs(raw: &Raw, spelling: &Spelling) -> Runs {
-    let mut runs = Runs::default();
+fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
+    let mut runs = PhraseIndex::default();
     verbs(&raw.acts, spelling, &mut runs);
     let mut add = |sense, spoken: &[String]| {
         spoken
@@ -407,7 +407,7 @@ fn runs(raw: &Raw, spelling: &Spelling) -> Runs {
 }
 
 /// Verbs, and those in two parts, written with dots between them: "schliess .. ab".
-fn verbs(acts: &BTreeMap<Act, Vec<String>>, spelling: &Spelling, runs: &mut Runs) {
+fn verbs(acts: &BTreeMap<Act, Vec<String>>, spelling: &Spelling, runs: &mut PhraseIndex) {
     let mut particles: Vec<&str> = Vec::new();
     for (act, spoken) in acts
         .iter()

@@ -114,7 +114,7 @@ pub enum LanguageError {
 
 /// The local reading: the languages, and the names of the home it last read for.
 #[derive(Debug)]
-pub struct Local {
+pub struct LocalGrammar {
     when: When,
     /// The language of commands that do not name one.
     language: String,
@@ -175,7 +175,7 @@ impl Language {
     }
 }
 
-impl Local {
+impl LocalGrammar {
     /// Reads the built-in languages, and those of the folder, which win.
     ///
     /// # Errors
@@ -198,7 +198,7 @@ impl Local {
         })
     }
 
-    /// Everything for which [`Local::new`] would refuse the settings, not only the first.
+    /// Everything for which [`LocalGrammar::new`] would refuse the settings, not only the first.
     pub fn faults(settings: &Settings) -> Vec<LanguageError> {
         let (mut codes, mut faults) = (Vec::new(), Vec::new());
         for (code, language) in all(settings) {

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use crate::command::phrase::Phrase;
 use crate::grammar::lexicon::{Lexicon, Noun, index};
-use crate::grammar::phrase_index::Runs;
+use crate::grammar::phrase_index::PhraseIndex;
 use crate::grammar::sense::{Place, Sense, State};
 use crate::grammar::tokens::words;
 use crate::home::Home;
 use crate::home::device::Device;
-use crate::vocabulary::{Property, Takes};
+use crate::vocabulary::{Domain, Property};
 
 /// The most nouns a language and a home may have together: one bit each.
 const MOST_NOUNS: usize = 128;
@@ -18,7 +18,7 @@ const MOST_NOUNS: usize = 128;
 /// The names of one home, in one language.
 #[derive(Debug)]
 pub(super) struct Names {
-    runs: Runs,
+    runs: PhraseIndex,
     /// By [`Sense::Called`].
     pub(super) called: Vec<Called>,
     /// By [`Sense::Property`]: the vocabulary, then what the home declares.
@@ -32,7 +32,7 @@ pub(super) struct Names {
     /// By [`Place::Floor`].
     pub(super) floors: Vec<String>,
     /// By position among the home's devices.
-    pub(super) things: Vec<Thing>,
+    pub(super) things: Vec<Referent>,
     /// The words of five letters or more that a mistyped word may stand for.
     meant: Vec<String>,
 }
@@ -48,7 +48,7 @@ pub(super) struct Called {
 
 /// Where a device is, and which nouns its name has.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Thing {
+pub(super) struct Referent {
     pub(super) area: Option<u16>,
     pub(super) floor: Option<u16>,
     /// One bit for each noun.
@@ -59,7 +59,7 @@ impl Names {
     /// The names of `home`, with the nouns of `lexicon`.
     pub(super) fn of(home: &Home, lexicon: &Lexicon) -> Self {
         let names = Self {
-            runs: Runs::default(),
+            runs: PhraseIndex::default(),
             called: Vec::new(),
             properties: Property::standard().collect(),
             units: lexicon.units.clone(),
@@ -292,7 +292,7 @@ impl Builder<'_> {
         let floor = area
             .and_then(|a| home.areas()[a].floor.as_ref())
             .and_then(|f| self.names.floors.iter().position(|known| known == f));
-        let mut thing = Thing {
+        let mut thing = Referent {
             area: area.map(index),
             floor: floor.map(index),
             nouns: 0,
@@ -324,13 +324,13 @@ impl Builder<'_> {
         for capability in &device.capabilities {
             self.property(&capability.property);
             match &capability.takes {
-                Takes::Choice(options) if !is_fixed(&capability.property) => {
+                Domain::Choice(options) if !is_fixed(&capability.property) => {
                     options
                         .iter()
                         .filter(|o| !matches!(o.as_str(), "on" | "off"))
                         .for_each(|option| self.option(option));
                 }
-                Takes::Number { unit, .. } if !self.names.units.contains(unit) => self.unit(unit),
+                Domain::Number { unit, .. } if !self.names.units.contains(unit) => self.unit(unit),
                 _ => {}
             }
         }

@@ -8,7 +8,7 @@ pub(super) fn number(lexicon: &Lexicon, said: &[&str]) -> Option<(f64, usize)> {
     let negative = said
         .first()
         .is_some_and(|word| lexicon.counting.minus.iter().any(|m| m == word));
-    let reader = Reader {
+    let reader = NumberReader {
         lexicon,
         said: &said[usize::from(negative)..],
     };
@@ -21,12 +21,12 @@ pub(super) fn number(lexicon: &Lexicon, said: &[&str]) -> Option<(f64, usize)> {
     ))
 }
 
-struct Reader<'a> {
+struct NumberReader<'a> {
     lexicon: &'a Lexicon,
     said: &'a [&'a str],
 }
 
-impl Reader<'_> {
+impl NumberReader<'_> {
     fn word(&self, at: usize) -> Option<&str> {
         self.said.get(at).copied()
     }

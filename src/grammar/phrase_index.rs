@@ -6,19 +6,19 @@ use crate::grammar::sense::Sense;
 
 /// Runs of words and their senses. A run may have several.
 #[derive(Debug, Default)]
-pub(super) struct Runs {
-    by_first: HashMap<Box<str>, Vec<Entry>>,
+pub(super) struct PhraseIndex {
+    by_first: HashMap<Box<str>, Vec<IndexEntry>>,
     /// Every word of every run.
     pub(super) known: HashSet<Box<str>>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct IndexEntry {
     rest: Box<[Box<str>]>,
     sense: Sense,
 }
 
-impl Runs {
+impl PhraseIndex {
     /// Adds a sense of text, cut into words. No words are no run.
     pub(super) fn add(&mut self, sense: Sense, spoken: &str) {
         self.add_words(sense, &crate::grammar::tokens::words(spoken));
@@ -37,7 +37,7 @@ impl Runs {
             .iter()
             .any(|e| e.sense == sense && e.rest.iter().map(|w| &**w).eq(rest.iter().copied()))
         {
-            entries.push(Entry {
+            entries.push(IndexEntry {
                 rest: rest.iter().map(|w| Box::from(*w)).collect(),
                 sense,
             });

@@ -1,12 +1,12 @@
 //! Phrase + home → draft: tries every sense of what was said, and speaks only where all that make a sentence agree.
 
-use crate::grammar::clause::{Ask, Clause};
-use crate::grammar::effect::Deeds;
+use crate::grammar::clause::{Clause, QueryVerb};
+use crate::grammar::effect::Effects;
 use crate::grammar::intent::wish;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
 use crate::grammar::parse::clauses;
-use crate::grammar::resolve::{Finder, Found, Sought};
+use crate::grammar::resolve::{Resolution, Resolver, Sought};
 use crate::grammar::sense::Sense;
 use crate::grammar::spans::Spans;
 use crate::home::Home;
@@ -57,10 +57,10 @@ impl Reading<'_> {
     /// The draft of one way to take it.
     pub(super) fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
         let clauses = clauses(senses, asked, &self.lexicon.grammar).ok()?;
-        let finder = Finder {
+        let finder = Resolver {
             home: self.home,
             names: self.names,
-            deeds: Deeds {
+            deeds: Effects {
                 lexicon: self.lexicon,
                 names: self.names,
             },
@@ -79,7 +79,7 @@ impl Reading<'_> {
             };
             for found in finder.all(&sought)? {
                 match found {
-                    Found::These(devices) => {
+                    Resolution::These(devices) => {
                         for (device, deeds) in devices {
                             now.push(device);
                             for (property, op, value) in deeds {
@@ -96,15 +96,15 @@ impl Reading<'_> {
                             }
                         }
                     }
-                    Found::Which(devices) if question.is_none() => {
+                    Resolution::Which(devices) if question.is_none() => {
                         question = Some(self.which(&devices));
                         choices = self.each(&finder, &sought, &devices);
                     }
-                    Found::Where(devices) if question.is_none() => {
+                    Resolution::Where(devices) if question.is_none() => {
                         question = Some(self.r#where(&devices));
                         choices = self.each_place(&finder, &sought, &devices);
                     }
-                    Found::Which(_) | Found::Where(_) => {}
+                    Resolution::Which(_) | Resolution::Where(_) => {}
                 }
             }
             before = now;
@@ -141,7 +141,7 @@ impl Reading<'_> {
     }
 
     /// What each of the devices would be told.
-    fn each(&self, finder: &Finder<'_>, sought: &Sought<'_>, devices: &[u32]) -> Vec<Choice> {
+    fn each(&self, finder: &Resolver<'_>, sought: &Sought<'_>, devices: &[u32]) -> Vec<Choice> {
         let one = |&d: &u32| {
             let device = &self.home.devices()[d as usize];
             let places = self.names.things[d as usize]
@@ -171,7 +171,12 @@ impl Reading<'_> {
     }
 
     /// What the devices of each place would be told, and last those of all places.
-    fn each_place(&self, finder: &Finder<'_>, sought: &Sought<'_>, devices: &[u32]) -> Vec<Choice> {
+    fn each_place(
+        &self,
+        finder: &Resolver<'_>,
+        sought: &Sought<'_>,
+        devices: &[u32],
+    ) -> Vec<Choice> {
         let one = |area: u16| {
             let there: Vec<u32> = devices
                 .iter()
@@ -206,7 +211,7 @@ impl Reading<'_> {
 
     fn told(
         &self,
-        finder: &Finder<'_>,
+        finder: &Resolver<'_>,
         sought: &Sought<'_>,
         devices: &[u32],
     ) -> Option<Vec<Action>> {
@@ -297,10 +302,10 @@ pub(super) fn way_of(spans: &Spans, way: usize) -> impl Iterator<Item = Sense> {
 fn about(clause: &Clause) -> Option<Asked> {
     let word = clause.state.filter(|_| !clause.either)?.word();
     match clause.ask? {
-        Ask::What if clause.count => Some(Asked::HowMany(word)),
-        Ask::What => Some(Asked::Which(word)),
-        Ask::Whether if clause.any => Some(Asked::Any(word)),
-        Ask::Whether => Some(Asked::All(word)),
+        QueryVerb::What if clause.count => Some(Asked::HowMany(word)),
+        QueryVerb::What => Some(Asked::Which(word)),
+        QueryVerb::Whether if clause.any => Some(Asked::Any(word)),
+        QueryVerb::Whether => Some(Asked::All(word)),
     }
 }
 

@@ -1,20 +1,20 @@
 //! What is spoken of → devices. One, a group, or several of which only the speaker knows which is meant.
 
-use crate::grammar::clause::{Amount, Ask, Clause, Target, What};
-use crate::grammar::effect::{Deed, Deeds};
-use crate::grammar::intent::{Step, Wish};
+use crate::grammar::clause::{Amount, Clause, QueryVerb, Target, What};
+use crate::grammar::effect::{Effect, Effects};
+use crate::grammar::intent::{Intent, StepSize};
 use crate::grammar::lexicon::standard;
 use crate::grammar::names::Names;
 use crate::grammar::sense::{Act, Place, State};
 use crate::home::Home;
 use crate::home::device::Device;
-use crate::vocabulary::{Property, Takes};
+use crate::vocabulary::{Domain, Property};
 
 /// The devices that are spoken of, with what is to be done to each.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Found {
+pub(super) enum Resolution {
     /// These, sure.
-    These(Vec<(u32, Vec<Deed>)>),
+    These(Vec<(u32, Vec<Effect>)>),
     /// One of these: ask which.
     Which(Vec<u32>),
     /// Those of one area: ask where.
@@ -37,10 +37,10 @@ const NOT_EVERYTHING: [&str; 11] = [
 ];
 
 /// Finds what is spoken of in one home.
-pub(super) struct Finder<'a> {
+pub(super) struct Resolver<'a> {
     pub(super) home: &'a Home,
     pub(super) names: &'a Names,
-    pub(super) deeds: Deeds<'a>,
+    pub(super) deeds: Effects<'a>,
     /// The area the command was said in.
     pub(super) here: Option<u16>,
 }
@@ -48,14 +48,14 @@ pub(super) struct Finder<'a> {
 /// A wish, and where and of whom it is.
 pub(super) struct Sought<'a> {
     pub(super) clause: &'a Clause,
-    pub(super) wish: Wish,
+    pub(super) wish: Intent,
     /// What the clause before did something to.
     pub(super) before: &'a [u32],
 }
 
-impl Finder<'_> {
+impl Resolver<'_> {
     /// What the clause speaks of. `None` where that is nothing, or not sure.
-    pub(super) fn all(&self, sought: &Sought<'_>) -> Option<Vec<Found>> {
+    pub(super) fn all(&self, sought: &Sought<'_>) -> Option<Vec<Resolution>> {
         let clause = sought.clause;
         if clause
             .places
@@ -79,7 +79,7 @@ impl Finder<'_> {
             .collect()
     }
 
-    fn target(&self, sought: &Sought<'_>, target: &Target) -> Option<Found> {
+    fn target(&self, sought: &Sought<'_>, target: &Target) -> Option<Resolution> {
         if let Some(found) = self.its_fan(sought, target) {
             return Some(found);
         }
@@ -118,7 +118,7 @@ impl Finder<'_> {
     }
 
     /// "set the ac fan to high": not a fan, but how that of the ac blows.
-    fn its_fan(&self, sought: &Sought<'_>, target: &Target) -> Option<Found> {
+    fn its_fan(&self, sought: &Sought<'_>, target: &Target) -> Option<Resolution> {
         let is_fan = |noun: u16| {
             self.names.nouns[usize::from(noun)]
                 .kinds
@@ -126,11 +126,11 @@ impl Finder<'_> {
                 .any(|kind| kind == "fan")
         };
         target.also.filter(|&noun| is_fan(noun))?;
-        let Wish::Put(None, amount @ Amount::Choice(_)) = sought.wish else {
+        let Intent::Put(None, amount @ Amount::Choice(_)) = sought.wish else {
             return None;
         };
         let its = Sought {
-            wish: Wish::Put(standard("fan_mode"), amount),
+            wish: Intent::Put(standard("fan_mode"), amount),
             ..*sought
         };
         self.target(
@@ -169,7 +169,7 @@ impl Finder<'_> {
         sought: &Sought<'_>,
         device: u32,
         mode: Option<&str>,
-    ) -> Option<Vec<Deed>> {
+    ) -> Option<Vec<Effect>> {
         let device = self.device(device);
         let as_mode =
             sought.clause.mode && sought.clause.amount.is_none() && sought.clause.ask.is_none();
@@ -205,13 +205,13 @@ impl Finder<'_> {
     }
 
     /// The devices again that the clause before was about, as far as they can do this too.
-    fn before_again(&self, sought: &Sought<'_>) -> Option<Found> {
+    fn before_again(&self, sought: &Sought<'_>) -> Option<Resolution> {
         let able: Vec<_> = sought
             .before
             .iter()
             .filter_map(|&d| Some((d, self.deeds(sought, d, None)?)))
             .collect();
-        (!able.is_empty()).then_some(Found::These(able))
+        (!able.is_empty()).then_some(Resolution::These(able))
     }
 
     fn named_here(&self, sought: &Sought<'_>, target: &Target, id: u32) -> Vec<u32> {
@@ -232,7 +232,7 @@ impl Finder<'_> {
         self.named_here(sought, target, id).is_empty()
     }
 
-    fn called(&self, sought: &Sought<'_>, target: &Target, id: u32) -> Option<Found> {
+    fn called(&self, sought: &Sought<'_>, target: &Target, id: u32) -> Option<Resolution> {
         let found = self.named_here(sought, target, id);
         let mode = match target.what {
             What::Called(_, Some((noun, _))) => self.mode(noun),
@@ -255,7 +255,7 @@ impl Finder<'_> {
         match self.nearest(sought, Some(target), able).as_slice() {
             [] => None,
             [single] => self.these(sought, &[*single], mode),
-            several => Some(Found::Which(several.to_vec())),
+            several => Some(Resolution::Which(several.to_vec())),
         }
     }
 
@@ -294,12 +294,17 @@ impl Finder<'_> {
     }
 
     /// All of these; `None` where one of them cannot, or there is none.
-    fn these(&self, sought: &Sought<'_>, devices: &[u32], mode: Option<&str>) -> Option<Found> {
+    fn these(
+        &self,
+        sought: &Sought<'_>,
+        devices: &[u32],
+        mode: Option<&str>,
+    ) -> Option<Resolution> {
         let done: Option<Vec<_>> = devices
             .iter()
             .map(|&d| Some((d, self.deeds(sought, d, mode)?)))
             .collect();
-        done.filter(|done| !done.is_empty()).map(Found::These)
+        done.filter(|done| !done.is_empty()).map(Resolution::These)
     }
 
     fn noun(
@@ -307,9 +312,9 @@ impl Finder<'_> {
         sought: &Sought<'_>,
         target: &Target,
         (noun, many): (u16, bool),
-    ) -> Option<Found> {
+    ) -> Option<Resolution> {
         let meant = &self.names.nouns[usize::from(noun)];
-        if meant.everything && !matches!(sought.wish, Wish::Switch(_) | Wish::Open(false)) {
+        if meant.everything && !matches!(sought.wish, Intent::Switch(_) | Intent::Open(false)) {
             return None;
         }
         // "set the scene", "press the button": those have names.
@@ -346,13 +351,14 @@ impl Finder<'_> {
         if (meant.narrow || !meant.classes.is_empty()) && fits.iter().any(|&d| surely(d)) {
             fits.retain(|&d| surely(d));
         }
-        let asks_which = sought.clause.ask == Some(Ask::What) && sought.clause.state.is_some();
+        let asks_which =
+            sought.clause.ask == Some(QueryVerb::What) && sought.clause.state.is_some();
         if many || target.all || target.both || meant.everything || asks_which {
             let meant = self
                 .without_exceptions(sought, fits)
                 .filter(|_| !self.excepts_where_unsure(sought, target))?;
             let able = self.able(sought, &meant, mode);
-            if sought.wish == Wish::Open(true) && able.len() < meant.len() {
+            if sought.wish == Intent::Open(true) && able.len() < meant.len() {
                 // Of "the doors" only the garage's can open: that is not what was meant.
                 return None;
             }
@@ -364,7 +370,7 @@ impl Finder<'_> {
             |d: &u32| !able.contains(d) && self.device(*d).can(&Property::Temperature).is_some();
         if matches!(
             sought.wish,
-            Wish::Put(
+            Intent::Put(
                 _,
                 Amount::Number(_) | Amount::Measured(..) | Amount::Choice(_)
             )
@@ -372,7 +378,7 @@ impl Finder<'_> {
         {
             return None;
         }
-        if !matches!(sought.wish, Wish::Open(_)) || able.is_empty() {
+        if !matches!(sought.wish, Intent::Open(_)) || able.is_empty() {
             fits = able;
         }
         let fits = self.nearest(sought, Some(target), fits);
@@ -393,7 +399,7 @@ impl Finder<'_> {
                 self.these(sought, &[*single], mode)
             }
             _ if !meant.collective.is_empty() && of_a_place => self.these(sought, &fits, mode),
-            _ => Some(Found::Which(fits)),
+            _ => Some(Resolution::Which(fits)),
         }
     }
 
@@ -443,7 +449,7 @@ impl Finder<'_> {
                     .iter()
                     .any(|option| option == mode || matches!(option.as_str(), "auto" | "heat_cool"))
             };
-            let modes = device_is.can(&Property::HvacMode).map(|c| matches!(&c.takes, Takes::Choice(options) if options.is_empty() || has(options)));
+            let modes = device_is.can(&Property::HvacMode).map(|c| matches!(&c.takes, Domain::Choice(options) if options.is_empty() || has(options)));
             if !modes.unwrap_or(mode != "cool") {
                 return false;
             }
@@ -467,9 +473,9 @@ impl Finder<'_> {
         target: Option<&Target>,
         able: Vec<u32>,
         mode: Option<&str>,
-    ) -> Option<Found> {
+    ) -> Option<Resolution> {
         let (all, both) = target.map_or((false, false), |t| (t.all, t.both));
-        let locks = matches!(sought.wish, Wish::Lock(true));
+        let locks = matches!(sought.wish, Intent::Lock(true));
         let near = if locks {
             able
         } else {
@@ -490,13 +496,13 @@ impl Finder<'_> {
             || locks
             || one_place
             || Self::place_is_said(sought, target)
-            || matches!(sought.wish, Wish::Query(..))
+            || matches!(sought.wish, Intent::Query(..))
             || !sought.clause.except.is_empty();
         let sure = sure || target.is_some_and(|t| self.is_everything(t));
         if sure || near.is_empty() {
             self.these(sought, &near, mode)
         } else {
-            Some(Found::Where(near))
+            Some(Resolution::Where(near))
         }
     }
 
@@ -546,16 +552,16 @@ impl Finder<'_> {
     }
 
     /// No thing is named: the property, or the verb, says what kind it must be.
-    fn implied(&self, sought: &Sought<'_>, target: Option<&Target>) -> Option<Found> {
-        let meant = Meant::by(sought, self.names)?;
+    fn implied(&self, sought: &Sought<'_>, target: Option<&Target>) -> Option<Resolution> {
+        let meant = ResolvedTarget::by(sought, self.names)?;
         let clause = sought.clause;
         let said = target.is_some()
             || !clause.places.is_empty()
             || self.here.is_some()
             || clause.property.is_some()
             || clause.more.is_some();
-        let verb = clause.act.is_some() && !matches!(sought.wish, Wish::Step(_));
-        if !(said || verb) && matches!(sought.wish, Wish::Step(_) | Wish::Put(..)) {
+        let verb = clause.act.is_some() && !matches!(sought.wish, Intent::StepSize(_));
+        if !(said || verb) && matches!(sought.wish, Intent::StepSize(_) | Intent::Put(..)) {
             return None;
         }
         let fits = |&d: &u32| meant.fits(self.device(d)) && self.inside(sought, target, d);
@@ -580,7 +586,7 @@ impl Finder<'_> {
                 .iter()
                 .all(|&d| self.names.is_at(d, Place::Here, self.here));
         if of_a_place
-            && matches!(sought.wish, Wish::Query(..))
+            && matches!(sought.wish, Intent::Query(..))
             && near
                 .iter()
                 .any(|&d| self.device(d).kind.as_str() == "sensor")
@@ -588,7 +594,7 @@ impl Finder<'_> {
             near.retain(|&d| self.device(d).kind.as_str() == "sensor");
         }
         if near.len() > 1 {
-            Some(Found::Which(near))
+            Some(Resolution::Which(near))
         } else {
             self.these(sought, &near, None)
         }
@@ -596,7 +602,7 @@ impl Finder<'_> {
 }
 
 /// The kind of device a clause means that names none.
-struct Meant {
+struct ResolvedTarget {
     kinds: &'static [&'static str],
     /// Of any kind, with this property.
     declared: Option<Property>,
@@ -604,7 +610,7 @@ struct Meant {
     group: bool,
 }
 
-impl Meant {
+impl ResolvedTarget {
     fn by(sought: &Sought<'_>, names: &Names) -> Option<Self> {
         let one = |kinds| {
             Some(Self {
@@ -625,50 +631,52 @@ impl Meant {
             clause.targets.is_empty() && clause.places.iter().all(|p| *p == Place::House);
         let kelvin = |unit: u16| names.units[usize::from(unit)] == "K";
         let property = match sought.wish {
-            Wish::Switch(true) if matches!(clause.act, Some(Act::Illuminate | Act::Enlighten)) => {
+            Intent::Switch(true)
+                if matches!(clause.act, Some(Act::Illuminate | Act::Enlighten)) =>
+            {
                 return group(&["light"]);
             }
-            Wish::Put(None, Amount::Measured(_, unit)) if kelvin(unit) => {
+            Intent::Put(None, Amount::Measured(_, unit)) if kelvin(unit) => {
                 Some(&Property::ColorTemp)
             }
-            Wish::Put(Some(p), _)
-            | Wish::OnAt(Some(p), _)
-            | Wish::Flag(p, _)
-            | Wish::Query(Some(p), _) => names.properties.get(usize::from(p)),
-            Wish::Step(Step {
+            Intent::Put(Some(p), _)
+            | Intent::OnAt(Some(p), _)
+            | Intent::Flag(p, _)
+            | Intent::Query(Some(p), _) => names.properties.get(usize::from(p)),
+            Intent::StepSize(StepSize {
                 property: None,
                 by: Some(Amount::Measured(_, unit)),
                 ..
             }) if names.units[usize::from(unit)].starts_with('°') => Some(&Property::Temperature),
-            Wish::Step(step) => step
+            Intent::StepSize(step) => step
                 .property
                 .and_then(|p| names.properties.get(usize::from(p))),
-            Wish::Put(None, Amount::Color(_) | Amount::Hex(_) | Amount::White(_)) => {
+            Intent::Put(None, Amount::Color(_) | Amount::Hex(_) | Amount::White(_)) => {
                 Some(&Property::Color)
             }
-            Wish::Put(None, Amount::Measured(_, unit))
+            Intent::Put(None, Amount::Measured(_, unit))
                 if names.units[usize::from(unit)].starts_with('°') =>
             {
                 Some(&Property::Temperature)
             }
-            Wish::Lock(true)
+            Intent::Lock(true)
                 if only_house && (clause.act == Some(Act::LockUp) || !clause.places.is_empty()) =>
             {
                 return group(&["lock"]);
             }
-            Wish::Stop | Wish::Pause if only_house && clause.state == Some(State::Cleaning) => {
+            Intent::Stop | Intent::Pause if only_house && clause.state == Some(State::Cleaning) => {
                 return one(&["vacuum"]);
             }
-            Wish::Skip(_) | Wish::Mute(_) | Wish::Pause | Wish::Play
+            Intent::Skip(_) | Intent::Mute(_) | Intent::Pause | Intent::Play
                 if clause.targets.is_empty() =>
             {
                 return one(&["media_player"]);
             }
-            Wish::Clean if only_house => return one(&["vacuum"]),
-            Wish::Mow if only_house => return one(&["lawn_mower"]),
+            Intent::Clean if only_house => return one(&["vacuum"]),
+            Intent::Mow if only_house => return one(&["lawn_mower"]),
             _ => None,
         }?;
-        if matches!(sought.wish, Wish::Query(..)) {
+        if matches!(sought.wish, Intent::Query(..)) {
             return Some(Self {
                 kinds: &[],
                 declared: Some(property.clone()),

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::binding::Link;
-use crate::vocabulary::{Property, Takes};
+use crate::binding::Binding;
+use crate::vocabulary::{Domain, Property};
 
 /// Whether an action may be done at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Capability {
     /// What it is.
     pub property: Property,
     /// What it takes: the gate refuses everything else.
-    pub takes: Takes,
+    pub takes: Domain,
     /// What needs a second yes.
     pub guard: Guard,
     /// False of a mere reading (a sensor): it can be asked for, not set.
@@ -51,7 +51,7 @@ pub struct Capability {
     /// How far one "brighter" or "warmer" goes, in the capability's unit.
     pub step: f64,
     /// How it is told the device, and heard from it.
-    pub link: Link,
+    pub link: Binding,
 }
 
 impl Capability {
@@ -60,15 +60,15 @@ impl Capability {
     pub fn standard(property: Property) -> Self {
         use Property as P;
         let takes = match &property {
-            P::Power | P::Mute => Takes::words(&["on", "off"]),
+            P::Power | P::Mute => Domain::words(&["on", "off"]),
             P::Brightness | P::Position | P::Tilt | P::Humidity | P::Volume | P::Speed => {
-                Takes::number(0.0, 100.0, "%")
+                Domain::number(0.0, 100.0, "%")
             }
-            P::Color => Takes::Color,
-            P::ColorTemp => Takes::number(2000.0, 6500.0, "K"),
-            P::Lock => Takes::words(&["locked", "unlocked"]),
-            P::Temperature => Takes::number(5.0, 35.0, "°C"),
-            P::HvacMode => Takes::words(&[
+            P::Color => Domain::Color,
+            P::ColorTemp => Domain::number(2000.0, 6500.0, "K"),
+            P::Lock => Domain::words(&["locked", "unlocked"]),
+            P::Temperature => Domain::number(5.0, 35.0, "°C"),
+            P::HvacMode => Domain::words(&[
                 "off",
                 "heat",
                 "cool",
@@ -77,18 +77,18 @@ impl Capability {
                 "dry",
                 "fan_only",
             ]),
-            P::FanMode => Takes::words(&["auto", "low", "medium", "high"]),
-            P::Preset => Takes::words(&[
+            P::FanMode => Domain::words(&["auto", "low", "medium", "high"]),
+            P::Preset => Domain::words(&[
                 "none", "away", "home", "eco", "comfort", "boost", "sleep", "activity",
             ]),
-            P::Playback => Takes::words(&["playing", "paused", "stopped", "next", "previous"]),
-            P::Source => Takes::Choice(Vec::new()),
-            P::Vacuum => Takes::words(&["cleaning", "paused", "stopped", "docked", "located"]),
-            P::Mower => Takes::words(&["mowing", "paused", "docked"]),
-            P::Press => Takes::Trigger,
-            P::Scene => Takes::words(&["activated"]),
-            P::Script => Takes::words(&["run"]),
-            P::Custom(_) => Takes::number(0.0, 100.0, ""),
+            P::Playback => Domain::words(&["playing", "paused", "stopped", "next", "previous"]),
+            P::Source => Domain::Choice(Vec::new()),
+            P::Vacuum => Domain::words(&["cleaning", "paused", "stopped", "docked", "located"]),
+            P::Mower => Domain::words(&["mowing", "paused", "docked"]),
+            P::Press => Domain::Trigger,
+            P::Scene => Domain::words(&["activated"]),
+            P::Script => Domain::words(&["run"]),
+            P::Custom(_) => Domain::number(0.0, 100.0, ""),
         };
         let step = match &property {
             P::Temperature => 1.0,
@@ -104,7 +104,7 @@ impl Capability {
             guard: Guard::all(Risk::Auto),
             settable,
             step,
-            link: Link::default(),
+            link: Binding::default(),
         }
     }
 
@@ -124,7 +124,7 @@ impl Capability {
 
     /// The same, taking other values.
     #[must_use]
-    pub fn taking(self, takes: Takes) -> Self {
+    pub fn taking(self, takes: Domain) -> Self {
         Self { takes, ..self }
     }
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::home::capability::{Capability, Guard, Risk};
-use crate::home::state::{Seen, State};
+use crate::home::state::{Observation, State};
 use crate::vocabulary::slug::Slug;
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 /// A room, a zone, a part of the garden.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Kind {
     pub fn capability(&self, property: Property) -> Capability {
         let mut capability = Capability::standard(property);
         if self.as_str() == "water_heater" && capability.property == Property::Temperature {
-            capability.takes = Takes::Number {
+            capability.takes = Domain::Number {
                 min: 30.0,
                 max: 80.0,
                 step: None,
@@ -131,12 +131,12 @@ impl Presence {
     }
 
     fn is_away(&self, device: &Slug, state: &State) -> bool {
-        let known: Vec<&Seen> = self
+        let known: Vec<&Observation> = self
             .told
             .iter()
             .filter_map(|told| state.of(device, &told.property))
             .collect();
-        let no = |seen: &&Seen| seen.value == Value::Flag(false);
+        let no = |seen: &&Observation| seen.value == Value::Flag(false);
         match self.mode {
             Mode::All => known.iter().any(no),
             Mode::Any => {

@@ -37,7 +37,7 @@ pub struct Home {
 
 /// Two things in a home that cannot both be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Clash {
+pub enum HomeConflict {
     /// Two devices with one identifier.
     #[error("two devices have the identifier `{0}`")]
     SameId(Slug),
@@ -64,9 +64,9 @@ pub enum Clash {
 }
 
 /// Takes text into a hash.
-struct Hashed<'a>(&'a mut DefaultHasher);
+struct ContentHash<'a>(&'a mut DefaultHasher);
 
-impl fmt::Write for Hashed<'_> {
+impl fmt::Write for ContentHash<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.write(text.as_bytes());
         Ok(())
@@ -83,13 +83,13 @@ impl Home {
         devices: Vec<Device>,
         rights: Rights,
         prefix: &str,
-    ) -> Result<Self, Vec<Clash>> {
+    ) -> Result<Self, Vec<HomeConflict>> {
         let mut clashes = Vec::new();
         let mut by_id = HashMap::new();
         let mut by_name: HashMap<(Option<&Slug>, String), &Slug> = HashMap::new();
         for (index, device) in devices.iter().enumerate() {
             if by_id.insert(device.id.clone(), index).is_some() {
-                clashes.push(Clash::SameId(device.id.clone()));
+                clashes.push(HomeConflict::SameId(device.id.clone()));
                 continue;
             }
             if let Some(area) = device
@@ -97,7 +97,7 @@ impl Home {
                 .as_ref()
                 .filter(|id| !areas.iter().any(|a| a.id == **id))
             {
-                clashes.push(Clash::NoSuchArea {
+                clashes.push(HomeConflict::NoSuchArea {
                     device: device.id.clone(),
                     area: area.clone(),
                 });
@@ -112,7 +112,7 @@ impl Home {
                 if let Some(first) =
                     by_name.insert((device.area.as_ref(), name.clone()), &device.id)
                 {
-                    clashes.push(Clash::SameName {
+                    clashes.push(HomeConflict::SameName {
                         first: first.clone(),
                         second: device.id.clone(),
                         name,
@@ -139,7 +139,7 @@ impl Home {
         // In order: a map's own order differs from start to start, and kept drafts would be lost with each.
         let rules: BTreeMap<_, _> = rights.by_source.iter().collect();
         // Straight into the hash: as one text, a large home would be many megabytes.
-        let _ = write!(Hashed(&mut hasher), "{areas:?}{devices:?}{rules:?}");
+        let _ = write!(ContentHash(&mut hasher), "{areas:?}{devices:?}{rules:?}");
         let revision = hasher.finish();
         Ok(Self {
             devices,

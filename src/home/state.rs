@@ -12,12 +12,12 @@ use crate::vocabulary::{Property, Value};
 /// The last known value of each property of each device.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    values: HashMap<Slug, Vec<(Property, Seen)>>,
+    values: HashMap<Slug, Vec<(Property, Observation)>>,
 }
 
 /// A value, and when it was heard.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub struct Observation {
     /// The value.
     pub value: Value,
     /// When it was heard or told.
@@ -29,7 +29,7 @@ pub struct Seen {
 
 impl State {
     /// What is known of `property`.
-    pub fn of(&self, device: &Slug, property: &Property) -> Option<&Seen> {
+    pub fn of(&self, device: &Slug, property: &Property) -> Option<&Observation> {
         self.values
             .get(device)?
             .iter()
@@ -42,7 +42,7 @@ impl State {
         self.put(
             device,
             property,
-            Seen {
+            Observation {
                 value,
                 at,
                 assumed: false,
@@ -55,7 +55,7 @@ impl State {
         self.put(
             device,
             property,
-            Seen {
+            Observation {
                 value,
                 at,
                 assumed: true,
@@ -118,7 +118,7 @@ impl State {
         moved
     }
 
-    fn put(&mut self, device: &Slug, property: &Property, seen: Seen) {
+    fn put(&mut self, device: &Slug, property: &Property, seen: Observation) {
         if !self.values.contains_key(device) {
             self.values.insert(device.clone(), Vec::new());
         }
@@ -135,11 +135,11 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binding::{Link, tasmota};
+    use crate::binding::{Binding, tasmota};
     use crate::home::device::Kind;
     use crate::home::rights::Rights;
 
-    fn plug(id: &str, link: Link) -> Device {
+    fn plug(id: &str, link: Binding) -> Device {
         let mut device = Device::new(
             Slug::new(id).unwrap(),
             Kind::new(Slug::new("switch").unwrap()),
@@ -158,13 +158,13 @@ mod tests {
         let old = home(vec![
             plug("plug", at("a")),
             plug("plug_2", at("b")),
-            plug("own", Link::default()),
+            plug("own", Binding::default()),
             plug("gone", at("c")),
         ]);
         let new = home(vec![
             plug("plug", at("b")),
             plug("heater", at("a")),
-            plug("own", Link::default()),
+            plug("own", Binding::default()),
             plug("new", at("d")),
         ]);
         let (mut state, now) = (State::default(), tokio::time::Instant::now().into_std());

@@ -10,7 +10,7 @@ use tokio::select;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
-use crate::mqtt::session::Link;
+use crate::mqtt::session::Session;
 
 /// The longest first pause before connecting again. Doubled for each attempt that fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -27,7 +27,7 @@ pub(super) const INFLIGHT: u16 = crate::mqtt::session::WINDOW + 1;
 /// The connection to the broker. Nothing is opened before [`Connection::run`].
 pub struct Connection {
     pub(super) eventloop: EventLoop,
-    pub(super) link: Link,
+    pub(super) link: Session,
     /// As set: a broker may shorten it for one connection.
     pub(super) keep_alive: Duration,
 }
@@ -95,7 +95,7 @@ impl Connection {
     }
 
     /// Takes in what was read before the connection broke, and leaves rumqttc with nothing: what is sent again, and in
-    /// which order, is decided in [`Link::lost`].
+    /// which order, is decided in [`Session::lost`].
     fn forget(&mut self, why: &str) {
         self.eventloop.clean();
         for event in std::mem::take(&mut self.eventloop.state.events) {
@@ -128,7 +128,7 @@ impl Connection {
 }
 
 /// Does what is to be done after whatever happened, and tells whether the connection goes on.
-fn turn(link: &mut Link, patience: Duration) -> Option<End> {
+fn turn(link: &mut Session, patience: Duration) -> Option<End> {
     let now = now();
     link.tend(now);
     if link.is_over(now) {

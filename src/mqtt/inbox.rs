@@ -31,7 +31,7 @@ const LATEST_RETRY: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub enum Incoming {
     /// A command. It waits to be acknowledged.
-    Command(Box<Heard>),
+    Command(Box<InboundCommand>),
     /// A request of an operator.
     Control {
         /// Where it was heard: the last level says by whom.
@@ -64,11 +64,11 @@ pub enum Incoming {
 
 /// A command as it was heard.
 #[derive(Debug)]
-pub struct Heard {
+pub struct InboundCommand {
     /// What was understood of it so far.
     pub command: Command,
     /// To be handed to [`Outbox::acknowledge`](crate::mqtt::outbox::Outbox::acknowledge) once the command cannot be lost.
-    pub receipt: Receipt,
+    pub receipt: AckToken,
     /// True where it may have been heard before: the broker says so, or the connection is a few seconds old.
     pub redelivered: bool,
     /// The connection it was heard on: 1 is the first, each new one counts up.
@@ -82,7 +82,7 @@ pub struct Heard {
 /// The right to acknowledge one message, once, on the connection it came by. The broker sends it again where it is never used.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "an unacknowledged message holds back the acknowledgements of later ones"]
-pub struct Receipt {
+pub struct AckToken {
     pub(super) epoch: u64,
     /// The MQTT packet id; 0 where there is nothing to acknowledge (`QoS` 0).
     pub(super) pkid: u16,
@@ -90,18 +90,18 @@ pub struct Receipt {
 
 /// The reading end. Dropping it, or [`Inbox::close`], stops the intake of commands.
 #[derive(Debug)]
-pub struct Inbox(Arc<Intake>);
+pub struct Inbox(Arc<InboxSender>);
 
 /// The writing end, held by the poll loop.
 #[derive(Debug)]
-pub(super) struct Intake {
-    line: Mutex<Line>,
+pub(super) struct InboxSender {
+    line: Mutex<InboxQueue>,
     wake: Notify,
     most_commands: usize,
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct InboxQueue {
     waiting: VecDeque<Incoming>,
     commands: usize,
     controls: usize,
@@ -118,7 +118,7 @@ struct Line {
 
 /// Why a command was turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turned {
+pub(super) enum Rejected {
     /// The line is full.
     Busy {
         /// When there should be room.
@@ -128,8 +128,8 @@ pub(super) enum Turned {
     Closed,
 }
 
-pub(super) fn inbox(most_commands: NonZeroUsize) -> (Arc<Intake>, Inbox) {
-    let intake = Arc::new(Intake {
+pub(super) fn inbox(most_commands: NonZeroUsize) -> (Arc<InboxSender>, Inbox) {
+    let intake = Arc::new(InboxSender {
         line: Mutex::default(),
         wake: Notify::new(),
         most_commands: most_commands.get(),
@@ -167,20 +167,23 @@ impl Drop for Inbox {
     }
 }
 
-impl Intake {
-    fn line(&self) -> MutexGuard<'_, Line> {
+impl InboxSender {
+    fn line(&self) -> MutexGuard<'_, InboxQueue> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a command in line; hands back the one that is to be turned away, where one is. In a full line that is this one, or
     /// the last of a source that has more there: who floods the line does not keep the others out.
-    pub(super) fn command(&self, heard: Box<Heard>) -> Result<(), (Turned, Box<Heard>)> {
+    pub(super) fn command(
+        &self,
+        heard: Box<InboundCommand>,
+    ) -> Result<(), (Rejected, Box<InboundCommand>)> {
         let mut line = self.line();
         if line.closed {
-            return Err((Turned::Closed, heard));
+            return Err((Rejected::Closed, heard));
         }
         if line.commands >= self.most_commands {
-            let busy = Turned::Busy {
+            let busy = Rejected::Busy {
                 retry_after: line.retry_after(now()),
             };
             let Some(at) = line.last_of_the_greediest(&heard.command.source) else {
@@ -269,7 +272,7 @@ impl Intake {
     }
 }
 
-impl Line {
+impl InboxQueue {
     fn take(&mut self, now: Instant) -> Option<Incoming> {
         let incoming = self.waiting.pop_front()?;
         match &incoming {
@@ -342,7 +345,7 @@ mod tests {
     use super::*;
     use crate::command::ReplyTo;
 
-    fn heard(text: &str) -> Box<Heard> {
+    fn heard(text: &str) -> Box<InboundCommand> {
         let command = Command {
             id: text.to_owned(),
             id_given: false,
@@ -361,9 +364,9 @@ mod tests {
             hops: 0,
             turn: 0,
         };
-        Box::new(Heard {
+        Box::new(InboundCommand {
             command,
-            receipt: Receipt { epoch: 1, pkid: 1 },
+            receipt: AckToken { epoch: 1, pkid: 1 },
             redelivered: false,
             epoch: 1,
             topic: String::new(),
@@ -371,11 +374,11 @@ mod tests {
         })
     }
 
-    fn line(most: usize) -> (Arc<Intake>, Inbox) {
+    fn line(most: usize) -> (Arc<InboxSender>, Inbox) {
         inbox(NonZeroUsize::new(most).unwrap())
     }
 
-    fn state(intake: &Intake, bytes: usize) -> bool {
+    fn state(intake: &InboxSender, bytes: usize) -> bool {
         intake.state("t".to_owned(), Bytes::from(vec![0; bytes]), false)
     }
 
@@ -393,13 +396,13 @@ mod tests {
         let (turned, _) = intake.command(heard("one too many")).unwrap_err();
         assert_eq!(
             turned,
-            Turned::Busy {
+            Rejected::Busy {
                 retry_after: Duration::from_secs(20)
             }
         );
     }
 
-    fn of(source: &str, text: &str) -> Box<Heard> {
+    fn of(source: &str, text: &str) -> Box<InboundCommand> {
         let mut heard = heard(text);
         heard.command.source = Source::new(source);
         heard
@@ -411,7 +414,9 @@ mod tests {
         for text in ["1", "2", "3", "4"] {
             intake.command(of("loud", text)).unwrap();
         }
-        let turned = |result: Result<(), (Turned, Box<Heard>)>| result.unwrap_err().1.command.text;
+        let turned = |result: Result<(), (Rejected, Box<InboundCommand>)>| {
+            result.unwrap_err().1.command.text
+        };
         assert_eq!(turned(intake.command(of("loud", "5"))), "5");
         assert_eq!(turned(intake.command(of("quiet", "a"))), "4");
         assert_eq!(turned(intake.command(of("quiet", "b"))), "3");
@@ -446,7 +451,7 @@ mod tests {
         inbox.close();
         assert_eq!(
             intake.command(heard("after")).unwrap_err().0,
-            Turned::Closed
+            Rejected::Closed
         );
         assert!(
             matches!(inbox.next().await, Some(Incoming::Command(h)) if h.command.text == "before")

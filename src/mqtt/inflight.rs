@@ -3,11 +3,11 @@
 
 use std::collections::VecDeque;
 
-use crate::mqtt::inbox::Receipt;
+use crate::mqtt::inbox::AckToken;
 
 /// Messages handed to the client, in order, until the broker has acknowledged them.
 #[derive(Debug)]
-pub(super) struct Flight<T> {
+pub(super) struct UnackedPublishes<T> {
     /// Handed over, not yet seen leaving.
     handed: VecDeque<T>,
     /// Seen leaving under these packet ids.
@@ -15,7 +15,7 @@ pub(super) struct Flight<T> {
     window: usize,
 }
 
-impl<T> Flight<T> {
+impl<T> UnackedPublishes<T> {
     /// Nothing on its way, with room for `window` messages.
     pub(super) fn new(window: usize) -> Self {
         Self {
@@ -63,9 +63,9 @@ impl<T> Flight<T> {
 
 /// The acknowledgements we owe the broker on one connection. They leave in the order of receipt (MQTT 5, section 4.6).
 #[derive(Debug, Default)]
-pub(super) struct Owed(VecDeque<(u16, bool)>);
+pub(super) struct PendingAcks(VecDeque<(u16, bool)>);
 
-impl Owed {
+impl PendingAcks {
     /// A message came as packet `pkid`; 0 owes nothing.
     pub(super) fn received(&mut self, pkid: u16) {
         if pkid != 0 {
@@ -81,7 +81,7 @@ impl Owed {
     }
 
     /// The answer that a message waited for has arrived, or never will.
-    pub(super) fn settle(&mut self, receipt: Option<&Receipt>) {
+    pub(super) fn settle(&mut self, receipt: Option<&AckToken>) {
         if let Some(receipt) = receipt {
             self.ready(receipt.pkid);
         }
@@ -95,7 +95,7 @@ impl Owed {
             .map(|(pkid, _)| *pkid)
     }
 
-    /// The packet of [`Owed::next`] was acknowledged.
+    /// The packet of [`PendingAcks::next`] was acknowledged.
     pub(super) fn paid(&mut self) {
         self.0.pop_front();
     }
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_leave_in_the_order_of_receipt() {
-        let mut owed = Owed::default();
+        let mut owed = PendingAcks::default();
         for pkid in [5, 0, 6, 7] {
             owed.received(pkid);
         }
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_broken_connection_gives_back_everything_in_its_first_order() {
-        let mut flight = Flight::new(4);
+        let mut flight = UnackedPublishes::new(4);
         for message in ["a", "b", "c", "d"] {
             flight.handed(message);
         }

@@ -23,10 +23,10 @@ use crate::telemetry::tally::Tally;
 use crate::mqtt::connection::{Connection, INFLIGHT};
 use crate::mqtt::inbox::Inbox;
 use crate::mqtt::outbox::Outbox;
-use crate::mqtt::session::Link;
+use crate::mqtt::session::Session;
 use crate::mqtt::subscriptions::Subscriptions;
 use crate::mqtt::tls::TlsError;
-use crate::wire::Rules;
+use crate::wire::WireRules;
 use crate::wire::topic::{BadTopic, Echo, Filter, Topic, refuse_echo};
 
 pub mod connection;
@@ -175,7 +175,7 @@ pub fn connect(
     let (client, eventloop) = AsyncClient::new(options, REQUESTS);
     let outbox = outbox::outbox(settings.outbox, tally);
     let (intake, inbox) = inbox::inbox(settings.queue);
-    let link = Link::new(
+    let link = Session::new(
         client,
         settings.rules(),
         Subscriptions::new(commands, controls, states),
@@ -195,8 +195,8 @@ pub fn connect(
 
 impl Settings {
     /// What decides about a letter.
-    pub fn rules(&self) -> Rules {
-        Rules {
+    pub fn rules(&self) -> WireRules {
+        WireRules {
             prefix: self.prefix.clone(),
             reply_prefixes: self.reply_prefixes.clone(),
             ttl: self.ttl,

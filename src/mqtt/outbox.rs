@@ -16,7 +16,7 @@ use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::telemetry::tally::Tally;
 
-use crate::mqtt::inbox::Receipt;
+use crate::mqtt::inbox::AckToken;
 use crate::wire;
 use crate::wire::topic::{BadTopic, Filter, Topic};
 
@@ -34,7 +34,7 @@ const TURN: usize = 4;
 
 /// One message to the broker, sent with `QoS` 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
+pub struct OutboundMessage {
     /// Where to.
     pub topic: String,
     /// What.
@@ -114,17 +114,17 @@ impl fmt::Debug for Outbox {
 
 /// A message and who waits for its fate.
 #[derive(Debug)]
-pub(super) struct Parcel {
-    pub(super) message: Outgoing,
+pub(super) struct QueuedMessage {
+    pub(super) message: OutboundMessage,
     /// True once it left on a connection that broke: then it may have arrived.
     pub(super) left: bool,
     /// `None` for `online` and `offline`, which belong to one connection.
     pub(super) waits: Option<oneshot::Sender<Result<(), Undelivered>>>,
     /// The command it is the answer to, where that is acknowledged once this is delivered.
-    pub(super) receipt: Option<Receipt>,
+    pub(super) receipt: Option<AckToken>,
 }
 
-impl Parcel {
+impl QueuedMessage {
     /// Tells the one who waits, where somebody does.
     pub(super) fn resolve(self, fate: Result<(), Undelivered>) {
         if let Some(waits) = self.waits {
@@ -152,14 +152,14 @@ pub(super) struct Shared {
 
 #[derive(Debug)]
 struct Queue {
-    waiting: VecDeque<Parcel>,
+    waiting: VecDeque<QueuedMessage>,
     /// Answers to what was turned away, in a line of their own: in a flood there are more of them than of anything else.
-    turned_away: VecDeque<Parcel>,
+    turned_away: VecDeque<QueuedMessage>,
     /// How many others left since the last of them.
     passed: usize,
     /// No deadline of what waits is before this.
     soonest: Option<Instant>,
-    receipts: Vec<Receipt>,
+    receipts: Vec<AckToken>,
     follow: Option<Vec<Filter>>,
     up: bool,
     progress: Instant,
@@ -196,7 +196,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When too many wait already.
-    pub fn publish(&self, message: Outgoing) -> Result<Delivery, Full> {
+    pub fn publish(&self, message: OutboundMessage) -> Result<Delivery, Full> {
         self.put(message, None).map_err(|_| Full)
     }
 
@@ -207,8 +207,8 @@ impl Outbox {
         reply: &Reply,
         to: &ReplyTo,
         deadline: Instant,
-        receipt: Receipt,
-    ) -> Result<(), Receipt> {
+        receipt: AckToken,
+    ) -> Result<(), AckToken> {
         let message = answer(reply, to, Some(deadline));
         let queued = self.put(message, Some(receipt));
         if queued.is_ok() {
@@ -217,17 +217,17 @@ impl Outbox {
         // Without a receipt there is none to give back, and here there was one.
         queued
             .map(drop)
-            .map_err(|receipt| receipt.unwrap_or(Receipt { epoch: 0, pkid: 0 }))
+            .map_err(|receipt| receipt.unwrap_or(AckToken { epoch: 0, pkid: 0 }))
     }
 
     fn put(
         &self,
-        message: Outgoing,
-        receipt: Option<Receipt>,
-    ) -> Result<Delivery, Option<Receipt>> {
+        message: OutboundMessage,
+        receipt: Option<AckToken>,
+    ) -> Result<Delivery, Option<AckToken>> {
         let (tell, told) = oneshot::channel();
         let fault = unsendable(&message);
-        let mut parcel = Parcel {
+        let mut parcel = QueuedMessage {
             message,
             left: false,
             waits: Some(tell),
@@ -267,7 +267,7 @@ impl Outbox {
 
     /// Tells the broker that a command cannot be lost any more. It hears so once everything received earlier is acknowledged
     /// as well; a receipt of an earlier connection is dropped, for the broker sends that command again.
-    pub fn acknowledge(&self, receipt: Receipt) {
+    pub fn acknowledge(&self, receipt: AckToken) {
         self.shared.queue().receipts.push(receipt);
         self.shared.wake.notify_one();
     }
@@ -338,7 +338,7 @@ impl Shared {
     }
 
     /// The loop turned. Gives the receipts handed in since.
-    pub(super) fn turned(&self, now: Instant) -> Vec<Receipt> {
+    pub(super) fn turned(&self, now: Instant) -> Vec<AckToken> {
         let mut queue = self.queue();
         queue.progress = now;
         std::mem::take(&mut queue.receipts)
@@ -356,7 +356,7 @@ impl Shared {
     }
 
     /// The next message to send. Those whose time ran out are resolved on the way.
-    pub(super) fn next(&self, now: Instant) -> Option<Parcel> {
+    pub(super) fn next(&self, now: Instant) -> Option<QueuedMessage> {
         self.sweep(now);
         let next = self.queue().pop();
         self.freed.notify_waiters();
@@ -364,7 +364,7 @@ impl Shared {
     }
 
     /// Puts messages back to the head of the line, in this order.
-    pub(super) fn put_back(&self, parcels: impl DoubleEndedIterator<Item = Parcel>) {
+    pub(super) fn put_back(&self, parcels: impl DoubleEndedIterator<Item = QueuedMessage>) {
         let mut queue = self.queue();
         for parcel in parcels.rev() {
             queue.soonest = earlier(queue.soonest, parcel.message.deadline);
@@ -378,7 +378,7 @@ impl Shared {
         if queue.soonest.is_none_or(|soonest| soonest > now) {
             return;
         }
-        let split = |line: &mut VecDeque<Parcel>| -> (VecDeque<_>, VecDeque<_>) {
+        let split = |line: &mut VecDeque<QueuedMessage>| -> (VecDeque<_>, VecDeque<_>) {
             std::mem::take(line)
                 .into_iter()
                 .partition(|parcel| parcel.is_over(now))
@@ -455,7 +455,7 @@ impl Shared {
 
 impl Queue {
     /// The line a message belongs to.
-    fn line(&mut self, parcel: &Parcel) -> &mut VecDeque<Parcel> {
+    fn line(&mut self, parcel: &QueuedMessage) -> &mut VecDeque<QueuedMessage> {
         if parcel.receipt.is_some() {
             &mut self.turned_away
         } else {
@@ -463,7 +463,7 @@ impl Queue {
         }
     }
 
-    fn pop(&mut self) -> Option<Parcel> {
+    fn pop(&mut self) -> Option<QueuedMessage> {
         let is_turn = self.waiting.is_empty() || self.passed >= TURN;
         let turned_away = if is_turn {
             self.turned_away.pop_front()
@@ -479,9 +479,9 @@ impl Queue {
     }
 }
 
-fn answer(reply: &Reply, to: &ReplyTo, deadline: Option<Instant>) -> Outgoing {
+fn answer(reply: &Reply, to: &ReplyTo, deadline: Option<Instant>) -> OutboundMessage {
     let (topic, correlation) = (to.topic.clone(), to.correlation.clone());
-    Outgoing {
+    OutboundMessage {
         topic,
         payload: wire::encode(reply).into(),
         correlation,
@@ -493,7 +493,7 @@ fn answer(reply: &Reply, to: &ReplyTo, deadline: Option<Instant>) -> Outgoing {
     }
 }
 
-fn unsendable(message: &Outgoing) -> Option<String> {
+fn unsendable(message: &OutboundMessage) -> Option<String> {
     let correlation = message.correlation.as_ref().map_or(0, Vec::len);
     let long = (correlation > LONGEST_CORRELATION)
         .then(|| "its correlation data is longer than 65535 bytes".to_owned());
@@ -515,9 +515,9 @@ fn now() -> Instant {
 mod tests {
     use super::*;
 
-    fn message(payload: &str, deadline: Option<Instant>) -> Outgoing {
+    fn message(payload: &str, deadline: Option<Instant>) -> OutboundMessage {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        Outgoing {
+        OutboundMessage {
             topic: "t".to_owned(),
             payload,
             correlation: None,
@@ -561,7 +561,7 @@ mod tests {
         let turned_away = (0..6)
             .filter(|_| {
                 outbox
-                    .turn_away(&reply, &to, later, Receipt { epoch: 1, pkid: 0 })
+                    .turn_away(&reply, &to, later, AckToken { epoch: 1, pkid: 0 })
                     .is_ok()
             })
             .count();
@@ -622,7 +622,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_topic_is_refused_at_once() {
-        let bad = Outgoing {
+        let bad = OutboundMessage {
             topic: "a/+".to_owned(),
             ..message("a", None)
         };

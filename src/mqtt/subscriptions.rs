@@ -17,7 +17,7 @@ const IN_ONE: usize = 50;
 
 /// What a topic is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SubscriptionKind {
     Command,
     Control,
     State,
@@ -58,16 +58,16 @@ impl Subscriptions {
     }
 
     /// What a message on `topic` is to us.
-    pub(super) fn kind(&self, topic: &str) -> Kind {
+    pub(super) fn kind(&self, topic: &str) -> SubscriptionKind {
         if self.commands.matches(topic) {
-            Kind::Command
+            SubscriptionKind::Command
         } else if self.controls.matches(topic) {
-            Kind::Control
+            SubscriptionKind::Control
         } else if self.exact.contains(topic) || self.wild.iter().any(|filter| filter.matches(topic))
         {
-            Kind::State
+            SubscriptionKind::State
         } else {
-            Kind::Neither
+            SubscriptionKind::Neither
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use crate::cache::Trace;
 use crate::command::phrase::Phrase;
 use crate::grammar::When;
-use crate::home::permit::{Asker, Denied};
+use crate::home::permit::{Denied, PermitContext};
 use crate::pipeline::services::{Pipeline, now};
 use crate::prompt::rights_class;
 use crate::vocabulary::action::Draft;
@@ -14,8 +14,8 @@ use crate::vocabulary::action::Draft;
 /// A request, as it is sent.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
-    cache: What,
+struct AdminRequest {
+    cache: AdminAction,
     /// The phrase; for `clear`, none is all of them.
     text: Option<String>,
     /// By whom it is said; none is the one who asks.
@@ -26,7 +26,7 @@ struct Request {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum What {
+enum AdminAction {
     Stats,
     Show,
     Clear,
@@ -35,7 +35,7 @@ enum What {
 impl Pipeline {
     /// The answer to a request of `who`: `ok` and what was asked for, or not, and `why`. Blocks while the disk is read.
     pub fn control(&self, who: &str, request: &[u8]) -> Json {
-        let request: Request = match serde_json::from_slice(request) {
+        let request: AdminRequest = match serde_json::from_slice(request) {
             Ok(request) => request,
             Err(error) => {
                 return refused(&format!(
@@ -49,10 +49,10 @@ impl Pipeline {
             .as_deref()
             .map(|text| Phrase::new(text, request.area.as_deref(), request.language.as_deref()));
         match (request.cache, phrase) {
-            (What::Stats, _) => json!({"ok": true, "cache": self.cache_figures()}),
-            (What::Show, Some(phrase)) => self.cache_show(&phrase, source),
-            (What::Show, None) => refused("`show` wants a \"text\": the phrase"),
-            (What::Clear, phrase) => match self.rooms.recall.forget(phrase.as_ref()) {
+            (AdminAction::Stats, _) => json!({"ok": true, "cache": self.cache_figures()}),
+            (AdminAction::Show, Some(phrase)) => self.cache_show(&phrase, source),
+            (AdminAction::Show, None) => refused("`show` wants a \"text\": the phrase"),
+            (AdminAction::Clear, phrase) => match self.rooms.recall.forget(phrase.as_ref()) {
                 Ok(removed) => {
                     tracing::info!(
                         removed,
@@ -127,7 +127,7 @@ impl Pipeline {
         if let Some(question) = &draft.question {
             return format!("it would be asked back: {question}");
         }
-        let asker = Asker {
+        let asker = PermitContext {
             source,
             command: "show",
             confirmed: false,

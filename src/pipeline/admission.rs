@@ -13,14 +13,14 @@ use std::num::NonZeroU32;
 
 /// How many commands a source may give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AdmitSettings {
+pub struct AdmissionSettings {
     /// Questions to a model per minute and source. Commands understood here or recalled cost nothing and are not counted.
     pub per_minute: NonZeroU32,
     /// How many of these may come at once.
     pub burst: NonZeroU32,
 }
 
-impl Default for AdmitSettings {
+impl Default for AdmissionSettings {
     fn default() -> Self {
         let n = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         Self {
@@ -35,24 +35,24 @@ const MOST_SOURCES: usize = 1024;
 
 /// The quotas of all sources. Time is governor's own clock: tests cannot pause it.
 #[derive(Debug)]
-pub struct Admit {
+pub struct Admission {
     quota: Quota,
     /// After so long without a question a quota is whole again, and can be forgotten.
     refill: Duration,
     clock: DefaultClock,
-    sources: Mutex<HashMap<Source, Used>>,
+    sources: Mutex<HashMap<Source, QuotaUse>>,
     rest: DefaultDirectRateLimiter,
 }
 
 #[derive(Debug)]
-struct Used {
+struct QuotaUse {
     limiter: DefaultDirectRateLimiter,
     last: Instant,
 }
 
-impl Admit {
+impl Admission {
     /// Every source with a whole quota.
-    pub fn new(settings: AdmitSettings) -> Self {
+    pub fn new(settings: AdmissionSettings) -> Self {
         let quota = Quota::per_minute(settings.per_minute).allow_burst(settings.burst);
         let refill = quota.burst_size_replenished_in();
         Self {
@@ -75,7 +75,7 @@ impl Admit {
             sources.retain(|_, used| now.saturating_duration_since(used.last) < self.refill);
         }
         let limiter = if sources.len() < MOST_SOURCES || sources.contains_key(source) {
-            let used = sources.entry(source.clone()).or_insert_with(|| Used {
+            let used = sources.entry(source.clone()).or_insert_with(|| QuotaUse {
                 limiter: RateLimiter::direct(self.quota),
                 last: now,
             });
@@ -98,9 +98,9 @@ mod tests {
 
     use super::*;
 
-    fn admit(per_minute: u32, burst: u32) -> Admit {
+    fn admit(per_minute: u32, burst: u32) -> Admission {
         let n = |n| NonZeroU32::new(n).unwrap();
-        Admit::new(AdmitSettings {
+        Admission::new(AdmissionSettings {
             per_minute: n(per_minute),
             burst: n(burst),
         })

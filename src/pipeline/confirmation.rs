@@ -14,11 +14,11 @@ const MOST: usize = 256;
 
 /// What each source was asked, and what a yes to it would do.
 #[derive(Debug, Default)]
-pub(super) struct Consent {
+pub(super) struct PendingConfirmations {
     asked: HashMap<Source, (Draft, Instant)>,
 }
 
-impl Consent {
+impl PendingConfirmations {
     /// The source was asked whether to do this. A newer question takes the place of an older one.
     pub(super) fn ask(&mut self, source: &Source, draft: Draft, now: Instant) {
         self.asked
@@ -54,7 +54,7 @@ mod tests {
     fn a_yes_is_good_once_for_its_own_source_and_for_half_a_minute() {
         let now = tokio::time::Instant::now().into_std();
         let (cli, panel) = (Source::new("cli"), Source::new("panel"));
-        let mut consent = Consent::default();
+        let mut consent = PendingConfirmations::default();
         consent.ask(&cli, Draft::default(), now);
         assert_eq!(consent.take(&panel, now), None);
         assert!(consent.take(&cli, now + Duration::from_secs(29)).is_some());

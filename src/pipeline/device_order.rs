@@ -7,14 +7,14 @@ use crate::vocabulary::slug::Slug;
 
 /// The last command each device was sent something for, and the plans that wait to be sent.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct DeviceOrder {
     heard: HashMap<Slug, u64>,
     /// Per device, the places of the plans that wait, in order. One that need not wait itself stands in line behind those that do.
     lines: HashMap<Slug, VecDeque<u64>>,
     places: u64,
 }
 
-impl Turns {
+impl DeviceOrder {
     /// Whether an earlier plan for one of these devices is ready but still waits for the disk: a later one must wait behind it.
     pub(super) fn anyone_waits<'a>(&self, devices: impl IntoIterator<Item = &'a Slug>) -> bool {
         devices
@@ -88,7 +88,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_device_never_hears_an_earlier_command_after_a_later_one(order in Just((0..12_u64).collect::<Vec<_>>()).prop_shuffle()) {
-            let (mut turns, device) = (Turns::default(), Slug::new("lamp").unwrap());
+            let (mut turns, device) = (DeviceOrder::default(), Slug::new("lamp").unwrap());
             let heard: Vec<u64> = order.into_iter().filter(|turn| turns.take(&device, *turn)).collect();
             prop_assert!(heard.is_sorted());
             prop_assert_eq!(heard.last(), Some(&11), "the last one said is always heard");
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn plans_for_one_device_go_in_the_order_they_lined_up() {
         let (mut turns, lamp, fan) = (
-            Turns::default(),
+            DeviceOrder::default(),
             Slug::new("lamp").unwrap(),
             Slug::new("fan").unwrap(),
         );

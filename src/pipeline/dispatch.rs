@@ -10,16 +10,16 @@ use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Done, Message, Refusal, Reply};
 use crate::home::Home;
-use crate::home::permit::{Asker, Plan, Step};
-use crate::pipeline::Understood;
-use crate::pipeline::services::{Pipeline, Told, now};
-use crate::store::journal::{Mark, Sending};
+use crate::home::permit::{PermitContext, Plan, Step};
+use crate::pipeline::Interpretation;
+use crate::pipeline::services::{Pipeline, ReplyBuilder, now};
+use crate::store::journal::{PlannedPublish, Seq};
 use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::slug::Slug;
 
 /// One message on its way to a device.
 #[derive(Debug, Clone)]
-pub struct Parcel {
+pub struct OutboundAction {
     /// Where to, and what.
     pub publication: Publication,
     /// The device and property it decides: `lamp/power`.
@@ -50,18 +50,18 @@ pub enum Undelivered {
 }
 
 /// Takes a parcel at once, in order; the future ends when the broker has it.
-pub type Deliver = Box<dyn Fn(Parcel) -> Delivering + Send + Sync>;
+pub type PublishFn = Box<dyn Fn(OutboundAction) -> PublishFuture + Send + Sync>;
 
 /// A parcel on its way.
-pub type Delivering = Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>;
+pub type PublishFuture = Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>;
 
 impl Pipeline {
     pub(super) async fn act(
         &self,
         command: &Command,
-        mark: Option<Mark>,
+        mark: Option<Seq>,
         plan: &Plan,
-        told: &mut Told,
+        told: &mut ReplyBuilder,
     ) -> Result<(), Refusal> {
         let steps = self.claim(command, plan, told);
         if steps.is_empty() {
@@ -94,7 +94,7 @@ impl Pipeline {
         }
         let parcels = steps.iter().map(|step| {
             let subject = format!("{}/{}", step.device(), step.action().property);
-            let parcel = Parcel {
+            let parcel = OutboundAction {
                 publication: step.publish().clone(),
                 subject,
                 deadline: command.deadline,
@@ -118,7 +118,12 @@ impl Pipeline {
 
     /// The steps that may still be taken: no newer command has spoken to their devices, and from now on no older one will.
     /// The next relative change starts from what is about to be, not from what the device said last.
-    fn claim<'a>(&self, command: &Command, plan: &'a Plan, told: &mut Told) -> Vec<&'a Step> {
+    fn claim<'a>(
+        &self,
+        command: &Command,
+        plan: &'a Plan,
+        told: &mut ReplyBuilder,
+    ) -> Vec<&'a Step> {
         let (mut turns, mut state) = (self.turns(), self.state());
         let (mine, gone): (Vec<_>, Vec<_>) = plan
             .steps()
@@ -154,8 +159,8 @@ impl Pipeline {
     /// Waits until the broker has taken everything.
     async fn arrive(
         &self,
-        on_their_way: Vec<(impl Borrow<Slug>, &Action, Delivering)>,
-        told: &mut Told,
+        on_their_way: Vec<(impl Borrow<Slug>, &Action, PublishFuture)>,
+        told: &mut ReplyBuilder,
     ) -> Result<(), Refusal> {
         let mut result = Ok(());
         for (device, action, delivery) in on_their_way {
@@ -177,11 +182,11 @@ impl Pipeline {
         &self,
         command: &Command,
         phrase: &Phrase,
-        understood: &Understood,
+        understood: &Interpretation,
         home: &Home,
     ) -> Vec<Done> {
         let speech = self.rooms.local.speech(phrase);
-        let asker = Asker {
+        let asker = PermitContext {
             source: command.source.as_str(),
             command: &command.id,
             confirmed: understood.confirmed,
@@ -221,10 +226,15 @@ impl Pipeline {
     }
 
     /// Takes up a command that an earlier life had come to send: what is harmless twice is sent again, the rest is told as uncertain.
-    pub async fn resume(&self, command: &Command, mark: Mark, sending: Vec<Sending>) -> Reply {
+    pub async fn resume(
+        &self,
+        command: &Command,
+        mark: Seq,
+        sending: Vec<PlannedPublish>,
+    ) -> Reply {
         self.rooms.journal.begun(mark).await;
         let speech = self.rooms.local.speech(&Phrase::of(command));
-        let mut told = Told::default();
+        let mut told = ReplyBuilder::default();
         told.actions = sending
             .iter()
             .map(|step| Done::from(step.action.clone()))
@@ -247,7 +257,7 @@ impl Pipeline {
             }
             let subject = format!("{device}/{}", step.action.property);
             let publication = Publication::new(step.topic.clone(), step.payload.clone());
-            let parcel = Parcel {
+            let parcel = OutboundAction {
                 subject,
                 publication,
                 deadline: command.deadline,
@@ -272,9 +282,9 @@ impl Pipeline {
     }
 
     /// Gives up a command that was begun in too many lives: it may be what ended them.
-    pub async fn bury(&self, command: &Command, mark: Mark) -> Reply {
+    pub async fn bury(&self, command: &Command, mark: Seq) -> Reply {
         let speech = self.rooms.local.speech(&Phrase::of(command));
-        let reply = Told::default().reply(command, Err(Refusal::Dead), speech, now());
+        let reply = ReplyBuilder::default().reply(command, Err(Refusal::Dead), speech, now());
         self.rooms.journal.answered(mark, &reply);
         self.rooms.journal.synced().await;
         self.book(command, &reply);
@@ -297,9 +307,9 @@ fn is_delicate(step: &Step) -> bool {
     !step.repeatable() || matches!(step.action().op, Op::Toggle | Op::Increase | Op::Decrease)
 }
 
-fn sending(step: &Step) -> Sending {
+fn sending(step: &Step) -> PlannedPublish {
     let publication = step.publish();
-    Sending {
+    PlannedPublish {
         action: step.action().clone(),
         becomes: step.becomes().cloned(),
         topic: publication.topic.clone(),

@@ -1,5 +1,5 @@
 //! THE WAY OF A COMMAND, top to bottom: understood at home? recalled? admitted? asked and read; permitted; acted; answered.
-//! Knows no MQTT: what is to be sent goes out through [`act::Deliver`], which `daemon.rs` ties to the outbox.
+//! Knows no MQTT: what is to be sent goes out through [`act::PublishFn`], which `daemon.rs` ties to the outbox.
 
 mod admin;
 pub mod admission;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use tracing::{Instrument, debug_span};
 
-pub use crate::pipeline::dispatch::{Deliver, Delivering, Parcel, Undelivered};
-pub use crate::pipeline::services::{Order, Pipeline, Rooms, Speak};
+pub use crate::pipeline::dispatch::{OutboundAction, PublishFn, PublishFuture, Undelivered};
+pub use crate::pipeline::services::{CommandOrder, Pipeline, Services, Speak};
 
 use crate::cache::Key;
 use crate::command::Command;
@@ -24,22 +24,22 @@ use crate::command::phrase::Phrase;
 use crate::command::reply::{Outcome, Refusal, Reply};
 use crate::grammar::When;
 use crate::home::Home;
-use crate::home::permit::{Asker, Denied, Plan};
-use crate::pipeline::services::{Told, now};
+use crate::home::permit::{Denied, PermitContext, Plan};
+use crate::pipeline::services::{ReplyBuilder, now};
 use crate::prompt::rights_class;
-use crate::router::Answer;
-use crate::router::answer_stream::Voice;
-use crate::store::journal::Mark;
+use crate::router::RoutedAnswer;
+use crate::router::answer_stream::AnswerStream;
+use crate::store::journal::Seq;
 use crate::vocabulary::action::Draft;
 
 /// A command on its way to being understood.
-struct Asked<'a> {
+struct Request<'a> {
     command: &'a Command,
     phrase: &'a Phrase,
 }
 
 /// A phrase understood: what it was taken to mean, and by whom.
-struct Understood {
+struct Interpretation {
     draft: Draft,
     /// `local`, `cache`, or the provider's name.
     via: String,
@@ -52,12 +52,12 @@ struct Understood {
 impl Pipeline {
     /// Takes a command all the way, and gives its one reply. `mark` is its place in the journal,
     /// where it has one.
-    pub async fn answer(&self, command: &Command, mark: Option<Mark>) -> Reply {
+    pub async fn answer(&self, command: &Command, mark: Option<Seq>) -> Reply {
         let _in_order = self.in_order(&command.source).await;
         if let Some(mark) = mark {
             self.rooms.journal.begun(mark).await;
         }
-        let mut told = Told::default();
+        let mut told = ReplyBuilder::default();
         let span = debug_span!("command", command_id = command.id);
         let phrase = Phrase::of(command); //                              what was said, made canonical
         let result = self
@@ -87,15 +87,15 @@ impl Pipeline {
         &self,
         command: &Command,
         phrase: &Phrase,
-        mark: Option<Mark>,
-        told: &mut Told,
+        mark: Option<Seq>,
+        told: &mut ReplyBuilder,
     ) -> Result<(), Refusal> {
         if now() >= command.deadline {
             self.rooms.tally.late();
             return Err(Refusal::TooLate);
         }
         let home = self.home(); //                                        what exists at this moment
-        let asked = Asked { command, phrase };
+        let asked = Request { command, phrase };
         let understood = self.understand(&asked, &home, told).await?; //  what is meant, not yet believed
         told.understood(&understood);
         if command.dry_run {
@@ -118,17 +118,17 @@ impl Pipeline {
 
     async fn understand(
         &self,
-        asked: &Asked<'_>,
+        asked: &Request<'_>,
         home: &Home,
-        told: &mut Told,
-    ) -> Result<Understood, Refusal> {
-        let Asked { command, phrase } = *asked;
+        told: &mut ReplyBuilder,
+    ) -> Result<Interpretation, Refusal> {
+        let Request { command, phrase } = *asked;
         told.voice = self.voice(command, || false); //                  where it is asked for, it is told in pieces
         if let Some(settled) = self.settle(command, phrase) {
             return settled; //                                            the yes or no to a question of ours
         }
         let rooms = &self.rooms;
-        let here = |via: &str, draft| Understood {
+        let here = |via: &str, draft| Interpretation {
             draft,
             via: via.to_owned(),
             keep: None,
@@ -153,7 +153,7 @@ impl Pipeline {
         }
         rooms.tally.not_recalled();
         match self.ask(asked, home, &key, told.voice.clone()).await {
-            Ok(answer) => Ok(Understood {
+            Ok(answer) => Ok(Interpretation {
                 draft: answer.draft,
                 via: answer.provider.to_string(),
                 keep: Some((key, answer.model)),
@@ -178,11 +178,11 @@ impl Pipeline {
     /// Asks a model: within the quota, one question for equal phrases in flight, retried and failed over inside the deadline.
     async fn ask(
         &self,
-        asked: &Asked<'_>,
+        asked: &Request<'_>,
         home: &Home,
         key: &Key,
-        voice: Option<Arc<Voice>>,
-    ) -> Result<Answer, Refusal> {
+        voice: Option<Arc<AnswerStream>>,
+    ) -> Result<RoutedAnswer, Refusal> {
         let (rooms, source) = (&self.rooms, &asked.command.source);
         if rooms.ask.is_empty() {
             return Err(rooms.no_model(asked.phrase));
@@ -218,7 +218,7 @@ impl Pipeline {
         &self,
         command: &Command,
         phrase: &Phrase,
-        understood: &Understood,
+        understood: &Interpretation,
         home: &Home,
     ) -> Result<Plan, Refusal> {
         let (draft, speech) = (&understood.draft, self.rooms.local.speech(phrase));
@@ -230,7 +230,7 @@ impl Pipeline {
                 question: question.clone(),
             });
         }
-        let asker = Asker {
+        let asker = PermitContext {
             source: command.source.as_str(),
             command: &command.id,
             confirmed: understood.confirmed,
@@ -258,12 +258,16 @@ impl Pipeline {
     }
 
     /// The answer to a question of ours, where one stands for this source: do it, or leave it.
-    fn settle(&self, command: &Command, phrase: &Phrase) -> Option<Result<Understood, Refusal>> {
+    fn settle(
+        &self,
+        command: &Command,
+        phrase: &Phrase,
+    ) -> Option<Result<Interpretation, Refusal>> {
         // Whatever else is said withdraws the question: a yes said later must not be taken for an answer to it.
         let draft = self.consent().take(&command.source, now())?;
         if !draft.choices.is_empty() {
             let actions = self.rooms.local.choose(phrase, &draft.choices)?;
-            return Some(Ok(Understood {
+            return Some(Ok(Interpretation {
                 draft: Draft {
                     actions,
                     ..Draft::default()
@@ -279,7 +283,7 @@ impl Pipeline {
             ..Draft::default()
         };
         let draft = if yes { draft } else { left };
-        Some(Ok(Understood {
+        Some(Ok(Interpretation {
             draft,
             via: "local".to_owned(),
             keep: None,

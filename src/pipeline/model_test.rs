@@ -8,8 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::command::reply::{Done, Outcome, Reply};
-use crate::pipeline::device_order::Turns;
-use crate::store::journal::{Entry, Heritage, Journal, Mark, Received};
+use crate::pipeline::device_order::DeviceOrder;
+use crate::store::journal::{Journal, JournalEntry, Received, Recovered, Seq};
 use crate::store::{Settings, open};
 use crate::vocabulary::Property;
 use crate::vocabulary::action::{Action, Op};
@@ -19,7 +19,7 @@ const DEVICES: [&str; 2] = ["lamp", "fan"];
 const MINUTE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone)]
-enum Event {
+enum Step {
     /// Somebody says something to a device. It is understood at home, or a model is asked; it has an id, or none.
     Say {
         device: usize,
@@ -27,7 +27,7 @@ enum Event {
         named: bool,
     },
     /// A model answers one of those that wait for it.
-    Answer(prop::sample::Index),
+    RoutedAnswer(prop::sample::Index),
     /// What was written is given to the kernel.
     HandOver,
     /// What was written is on disk, and the broker hears of it.
@@ -40,40 +40,40 @@ enum Event {
     Crash,
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0..DEVICES.len(), any::<bool>(), any::<bool>()).prop_map(|(device, asked, named)| Event::Say { device, asked, named }),
-        4 => any::<prop::sample::Index>().prop_map(Event::Answer),
-        2 => Just(Event::HandOver),
-        2 => Just(Event::Sync),
-        1 => Just(Event::Cut),
-        2 => Just(Event::Reconnect),
-        1 => Just(Event::Crash),
+        8 => (0..DEVICES.len(), any::<bool>(), any::<bool>()).prop_map(|(device, asked, named)| Step::Say { device, asked, named }),
+        4 => any::<prop::sample::Index>().prop_map(Step::RoutedAnswer),
+        2 => Just(Step::HandOver),
+        2 => Just(Step::Sync),
+        1 => Just(Step::Cut),
+        2 => Just(Step::Reconnect),
+        1 => Just(Step::Crash),
     ]
 }
 
-struct Said {
+struct Utterance {
     device: usize,
     asked: bool,
     named: bool,
 }
 
-struct World {
+struct ModelWorld {
     store: PathBuf,
-    said: Vec<Said>,
+    said: Vec<Utterance>,
     /// What the broker has no acknowledgement for, in order.
     owed: Vec<usize>,
     connected: bool,
     /// What each device heard, in each life.
     heard: Vec<[Vec<usize>; DEVICES.len()]>,
     journal: Journal,
-    turns: Turns,
+    turns: DeviceOrder,
     epoch: u64,
     /// Those that wait for a model.
-    waiting: Vec<(Mark, usize)>,
+    waiting: Vec<(Seq, usize)>,
 }
 
-impl World {
+impl ModelWorld {
     fn new(store: PathBuf) -> Self {
         let (journal, _) = life(&store);
         let (owed, said, waiting) = (Vec::new(), Vec::new(), Vec::new());
@@ -84,20 +84,20 @@ impl World {
             connected: true,
             heard: vec![Default::default()],
             journal,
-            turns: Turns::default(),
+            turns: DeviceOrder::default(),
             epoch: 1,
             waiting,
         }
     }
 
-    async fn meets(&mut self, event: Event) {
+    async fn meets(&mut self, event: Step) {
         match event {
-            Event::Say {
+            Step::Say {
                 device,
                 asked,
                 named,
             } => {
-                self.said.push(Said {
+                self.said.push(Utterance {
                     device,
                     asked,
                     named,
@@ -107,21 +107,21 @@ impl World {
                     self.hears(self.said.len() - 1, false);
                 }
             }
-            Event::Answer(which) if !self.waiting.is_empty() => {
+            Step::RoutedAnswer(which) if !self.waiting.is_empty() => {
                 let (mark, n) = self.waiting.remove(which.index(self.waiting.len()));
                 self.acts(mark, n);
             }
-            Event::Answer(_) => {}
-            Event::HandOver => self.journal.outlives().await,
-            Event::Sync => {
+            Step::RoutedAnswer(_) => {}
+            Step::HandOver => self.journal.outlives().await,
+            Step::Sync => {
                 self.journal.close().await;
                 if self.connected {
                     self.owed.clear();
                 }
             }
-            Event::Cut => self.connected = false,
-            Event::Reconnect => self.reconnects(),
-            Event::Crash => self.crashes(),
+            Step::Cut => self.connected = false,
+            Step::Reconnect => self.reconnects(),
+            Step::Crash => self.crashes(),
         }
     }
 
@@ -137,7 +137,7 @@ impl World {
     fn crashes(&mut self) {
         self.journal = Journal::in_memory(MINUTE);
         let (journal, heritage) = life(&self.store);
-        (self.journal, self.turns, self.epoch) = (journal, Turns::default(), 0);
+        (self.journal, self.turns, self.epoch) = (journal, DeviceOrder::default(), 0);
         self.waiting.clear();
         self.heard.push(Default::default());
         for (device, mark) in heritage.heard {
@@ -162,12 +162,12 @@ impl World {
             id: self.said[n].named.then(|| n.to_string()),
             until: self.journal.moment(MINUTE),
         };
-        if let Entry::New(mark) = self.journal.receive(received, self.epoch, again) {
+        if let JournalEntry::New(mark) = self.journal.receive(received, self.epoch, again) {
             self.begins(mark, n);
         }
     }
 
-    fn begins(&mut self, mark: Mark, n: usize) {
+    fn begins(&mut self, mark: Seq, n: usize) {
         if self.said[n].asked {
             self.waiting.push((mark, n))
         } else {
@@ -175,7 +175,7 @@ impl World {
         }
     }
 
-    fn acts(&mut self, mark: Mark, n: usize) {
+    fn acts(&mut self, mark: Seq, n: usize) {
         let device = self.said[n].device;
         let goes = self
             .turns
@@ -218,7 +218,7 @@ impl World {
     }
 }
 
-fn life(store: &std::path::Path) -> (Journal, Heritage) {
+fn life(store: &std::path::Path) -> (Journal, Recovered) {
     Journal::open(
         Some(Arc::new(open(&Settings::default(), store).unwrap())),
         MINUTE,
@@ -232,7 +232,7 @@ proptest! {
     fn each_device_ends_as_the_last_command_said_for_it_wants(events in prop::collection::vec(event(), 1..40)) {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut world = World::new(folder.path().join("store"));
+        let mut world = ModelWorld::new(folder.path().join("store"));
         runtime.block_on(async {
             for event in events {
                 world.meets(event).await;

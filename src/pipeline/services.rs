@@ -6,26 +6,26 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedMutexGuard, Semaphore, watch};
 
-use crate::cache::{Key, Recall};
+use crate::cache::{DraftCache, Key};
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Done, Outcome, Piece, Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
 use crate::grammar::explain::Explanation;
-use crate::grammar::{Local, When};
+use crate::grammar::{LocalGrammar, When};
 use crate::home::Home;
 use crate::home::permit::Plan;
 use crate::home::state::State;
-use crate::pipeline::Understood;
-use crate::pipeline::admission::Admit;
-use crate::pipeline::confirmation::Consent;
-use crate::pipeline::device_order::Turns;
-use crate::pipeline::dispatch::Deliver;
-use crate::pipeline::single_flight::Flight;
+use crate::pipeline::Interpretation;
+use crate::pipeline::admission::Admission;
+use crate::pipeline::confirmation::PendingConfirmations;
+use crate::pipeline::device_order::DeviceOrder;
+use crate::pipeline::dispatch::PublishFn;
+use crate::pipeline::single_flight::SingleFlight;
 use crate::prompt::Composer;
-use crate::router::answer_stream::Voice;
+use crate::router::answer_stream::AnswerStream;
 use crate::router::settings::Streaming;
-use crate::router::{Answer, Ask};
-use crate::store::journal::{Journal, Mark};
+use crate::router::{RoutedAnswer, Router};
+use crate::store::journal::{Journal, Seq};
 use crate::telemetry::tally::Tally;
 use crate::vocabulary::action::Action;
 use crate::vocabulary::slug::Slug;
@@ -36,7 +36,7 @@ pub(super) const MOST_QUESTIONS: usize = 64;
 
 /// In what order commands are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum CommandOrder {
     /// What a device hears is in the order of what was said; commands for other devices do not wait.
     #[default]
     Device,
@@ -46,24 +46,24 @@ pub enum Order {
 
 /// What a command goes through. Each room is shared, so that a reload exchanges only those it must.
 #[derive(Clone)]
-pub struct Rooms {
+pub struct Services {
     /// The reading without a network.
-    pub local: Arc<Local>,
+    pub local: Arc<LocalGrammar>,
     /// What was said before.
-    pub recall: Arc<Recall>,
+    pub recall: Arc<DraftCache>,
     /// Who is within his quota.
-    pub admit: Arc<Admit>,
+    pub admit: Arc<Admission>,
     /// The question, as data.
     pub composer: Arc<Composer>,
     /// The providers.
-    pub ask: Arc<Ask>,
+    pub ask: Arc<Router>,
     /// What was heard, and how it was answered.
     pub journal: Arc<Journal>,
     /// What happened.
     pub tally: Arc<Tally>,
 }
 
-impl Rooms {
+impl Services {
     /// Why it was not understood, where there is no model to ask.
     pub(super) fn no_model(&self, phrase: &Phrase) -> Refusal {
         let others = self
@@ -83,15 +83,15 @@ impl Rooms {
 /// The way of a command. What it remembers is shared with the one that takes its place after a reload: commands under way end in
 /// the rooms they began in.
 pub struct Pipeline {
-    pub(super) rooms: Rooms,
+    pub(super) rooms: Services,
     home: Mutex<Arc<Home>>,
     state: Arc<Mutex<State>>,
-    consent: Arc<Mutex<Consent>>,
-    turns: Arc<Mutex<Turns>>,
+    consent: Arc<Mutex<PendingConfirmations>>,
+    turns: Arc<Mutex<DeviceOrder>>,
     /// Wakes those that stand in line at a device.
     pub(super) moved: Arc<Notify>,
     /// Equal questions in flight share one answer.
-    pub(super) flight: Arc<Flight<Key, Result<Answer, Refusal>>>,
+    pub(super) flight: Arc<SingleFlight<Key, Result<RoutedAnswer, Refusal>>>,
     /// Bounds what may wait for models.
     pub(super) questions: Arc<Semaphore>,
     /// How long a command may wait for a model.
@@ -99,8 +99,8 @@ pub struct Pipeline {
     /// Becomes true when the grace period is nearly over: nobody waits for a model any more.
     closing: watch::Sender<bool>,
     /// With `order = "source"`, the last command of each source.
-    sources: Option<Arc<Mutex<Lines>>>,
-    pub(super) deliver: Arc<Deliver>,
+    sources: Option<Arc<Mutex<SourceQueues>>>,
+    pub(super) deliver: Arc<PublishFn>,
     /// Where long answers go out in pieces.
     speak: Option<Speak>,
 }
@@ -109,7 +109,7 @@ pub struct Pipeline {
 pub type Speak = Arc<dyn Fn(Piece, &ReplyTo) + Send + Sync>;
 
 /// The last command of each source: the next waits for it.
-type Lines = HashMap<Source, Arc<tokio::sync::Mutex<()>>>;
+type SourceQueues = HashMap<Source, Arc<tokio::sync::Mutex<()>>>;
 
 /// The moment, by the clock that tests can pause.
 pub(super) fn now() -> Instant {
@@ -119,11 +119,11 @@ pub(super) fn now() -> Instant {
 impl Pipeline {
     /// Puts the way together. `patience` is how long a command may wait for a model.
     pub fn new(
-        rooms: Rooms,
+        rooms: Services,
         home: Arc<Home>,
-        order: Order,
+        order: CommandOrder,
         patience: Duration,
-        deliver: Deliver,
+        deliver: PublishFn,
     ) -> Self {
         Self {
             rooms,
@@ -136,7 +136,7 @@ impl Pipeline {
             questions: Arc::new(Semaphore::new(MOST_QUESTIONS)),
             patience,
             closing: watch::Sender::new(false),
-            sources: (order == Order::Source).then(Arc::default),
+            sources: (order == CommandOrder::Source).then(Arc::default),
             deliver: Arc::new(deliver),
             speak: None,
         }
@@ -144,7 +144,7 @@ impl Pipeline {
 
     /// The same way through other rooms: what is known, promised and waited for goes on.
     #[must_use]
-    pub fn renewed(&self, rooms: Rooms, order: Order, patience: Duration) -> Self {
+    pub fn renewed(&self, rooms: Services, order: CommandOrder, patience: Duration) -> Self {
         Self {
             rooms,
             home: Mutex::new(self.home()),
@@ -156,14 +156,15 @@ impl Pipeline {
             questions: Arc::clone(&self.questions),
             patience,
             closing: self.closing.clone(),
-            sources: (order == Order::Source).then(|| self.sources.clone().unwrap_or_default()),
+            sources: (order == CommandOrder::Source)
+                .then(|| self.sources.clone().unwrap_or_default()),
             deliver: Arc::clone(&self.deliver),
             speak: self.speak.clone(),
         }
     }
 
     /// The rooms it leads through.
-    pub fn rooms(&self) -> &Rooms {
+    pub fn rooms(&self) -> &Services {
         &self.rooms
     }
 
@@ -179,7 +180,7 @@ impl Pipeline {
         &self,
         command: &Command,
         is_long: impl FnOnce() -> bool,
-    ) -> Option<Arc<Voice>> {
+    ) -> Option<Arc<AnswerStream>> {
         let wanted = match self.rooms.ask.streaming() {
             Streaming::Never => false,
             Streaming::Always => command.stream.unwrap_or(true),
@@ -189,7 +190,7 @@ impl Pipeline {
             self.speak.clone().filter(|_| wanted)?,
             command.reply_to.clone(),
         );
-        Some(Arc::new(Voice::new(
+        Some(Arc::new(AnswerStream::new(
             command.id.clone(),
             Box::new(move |piece| speak(piece, &to)),
         )))
@@ -223,11 +224,11 @@ impl Pipeline {
         lock(&self.state)
     }
 
-    pub(super) fn consent(&self) -> MutexGuard<'_, Consent> {
+    pub(super) fn consent(&self) -> MutexGuard<'_, PendingConfirmations> {
         lock(&self.consent)
     }
 
-    pub(super) fn turns(&self) -> MutexGuard<'_, Turns> {
+    pub(super) fn turns(&self) -> MutexGuard<'_, DeviceOrder> {
         lock(&self.turns)
     }
 
@@ -250,7 +251,7 @@ impl Pipeline {
     }
 
     /// In an earlier life these devices heard something for these commands: what was said before that must not reach them any more.
-    pub fn remember(&self, heard: Vec<(String, Mark)>) {
+    pub fn remember(&self, heard: Vec<(String, Seq)>) {
         let mut turns = self.turns();
         for (device, mark) in heard {
             if let Ok(device) = Slug::new(&device) {
@@ -306,7 +307,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What can be told about a command so far: the makings of its reply.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct ReplyBuilder {
     pub(super) actions: Vec<Done>,
     via: Option<String>,
     pub(super) speech: String,
@@ -316,10 +317,10 @@ pub(super) struct Told {
     /// True where a power cut must find it there too: done a second time it does harm, or something else than the first time.
     pub(super) delicate: bool,
     /// Who tells the answer piece by piece, where somebody does.
-    pub(super) voice: Option<Arc<Voice>>,
+    pub(super) voice: Option<Arc<AnswerStream>>,
 }
 
-impl Told {
+impl ReplyBuilder {
     /// One action was not done, or may not have been.
     pub(super) fn not_done(&mut self, action: &Action, why: &str) {
         if let Some(done) = self.actions.iter_mut().find(|done| done.action == *action) {
@@ -327,7 +328,7 @@ impl Told {
         }
     }
 
-    pub(super) fn understood(&mut self, understood: &Understood) {
+    pub(super) fn understood(&mut self, understood: &Interpretation) {
         self.via = Some(understood.via.clone());
         self.actions = understood
             .draft

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-type Cells<K, T> = Mutex<HashMap<K, Arc<OnceCell<T>>>>;
+type InFlightMap<K, T> = Mutex<HashMap<K, Arc<OnceCell<T>>>>;
 
 /// The questions on their way, by key.
 #[derive(Debug)]
-pub struct Flight<K, T> {
-    cells: Cells<K, T>,
+pub struct SingleFlight<K, T> {
+    cells: InFlightMap<K, T>,
 }
 
-impl<K, T> Default for Flight<K, T> {
+impl<K, T> Default for SingleFlight<K, T> {
     fn default() -> Self {
         Self {
             cells: Mutex::default(),
@@ -24,23 +24,23 @@ impl<K, T> Default for Flight<K, T> {
 
 /// An answer, and whether it was asked for by somebody else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shared<T> {
+pub struct SharedAnswer<T> {
     /// The answer.
     pub answer: T,
     /// True where another's question was joined.
     pub joined: bool,
 }
 
-impl<K: Hash + Eq + Clone, T: Clone> Flight<K, T> {
+impl<K: Hash + Eq + Clone, T: Clone> SingleFlight<K, T> {
     /// The answer of `ask`, or of an equal question already on its way. Where the one who asked first gives up,
     /// the next of those who wait asks in its place.
     pub async fn share<A: Future<Output = T>>(
         &self,
         key: &K,
         ask: impl FnOnce() -> A,
-    ) -> Shared<T> {
+    ) -> SharedAnswer<T> {
         let cell = Arc::clone(self.lock().entry(key.clone()).or_default());
-        let seat = Seat {
+        let seat = FlightSeat {
             flight: self,
             key,
             cell,
@@ -51,7 +51,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Flight<K, T> {
             ask()
         });
         let answer = answer.await.clone();
-        Shared { answer, joined }
+        SharedAnswer { answer, joined }
     }
 
     /// Whether the question is on its way.
@@ -70,20 +70,20 @@ impl<K: Hash + Eq + Clone, T: Clone> Flight<K, T> {
     }
 }
 
-impl<K, T> Flight<K, T> {
+impl<K, T> SingleFlight<K, T> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Arc<OnceCell<T>>>> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One who waits. Leaving, answered or not, it forgets the question if that is answered or nobody else waits.
-struct Seat<'a, K: Hash + Eq, T> {
-    flight: &'a Flight<K, T>,
+struct FlightSeat<'a, K: Hash + Eq, T> {
+    flight: &'a SingleFlight<K, T>,
     key: &'a K,
     cell: Arc<OnceCell<T>>,
 }
 
-impl<K: Hash + Eq, T> Drop for Seat<'_, K, T> {
+impl<K: Hash + Eq, T> Drop for FlightSeat<'_, K, T> {
     fn drop(&mut self) {
         let mut cells = self.flight.lock();
         let ours = cells
@@ -108,7 +108,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn twenty_equal_questions_are_asked_once() {
-        let (flight, asked) = (Flight::default(), Cell::new(0));
+        let (flight, asked) = (SingleFlight::default(), Cell::new(0));
         let question = || {
             flight.share(&"lamp on", || async {
                 asked.set(asked.get() + 1);
@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn different_questions_do_not_wait_for_each_other() {
-        let flight = Flight::default();
+        let flight = SingleFlight::default();
         let (slow, quick) = tokio::join!(
             flight.share(&1, || std::future::ready("one")),
             flight.share(&2, || std::future::ready("two"))
@@ -139,7 +139,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn when_the_first_gives_up_a_follower_asks() {
-        let flight = std::rc::Rc::new(Flight::default());
+        let flight = std::rc::Rc::new(SingleFlight::default());
         let local = LocalSet::new();
         let first = local.spawn_local({
             let flight = flight.clone();
@@ -160,7 +160,7 @@ mod tests {
                 first.abort();
                 assert_eq!(
                     follower.await.unwrap(),
-                    Shared {
+                    SharedAnswer {
                         answer: "done",
                         joined: false
                     }

@@ -9,7 +9,7 @@ use crate::command::Command;
 use crate::command::reply::Reply;
 use crate::pipeline::services::{MOST_QUESTIONS, Pipeline};
 use crate::store::journal::Health;
-use crate::telemetry::metrics::{Kind, Page};
+use crate::telemetry::metrics::{MetricKind, Page};
 
 impl Pipeline {
     /// A command has its reply: one line in the log, without what was said, and one count.
@@ -73,7 +73,11 @@ impl Pipeline {
     pub fn metrics(&self, page: &mut Page) {
         let (rooms, home) = (self.rooms(), self.home());
         let (_, unanswered) = rooms.journal.counts();
-        page.family("sayso_build_info", Kind::Gauge, "The version that runs.");
+        page.family(
+            "sayso_build_info",
+            MetricKind::Gauge,
+            "The version that runs.",
+        );
         page.sample(
             "sayso_build_info",
             &[("version", env!("CARGO_PKG_VERSION"))],
@@ -102,14 +106,14 @@ impl Pipeline {
         let (memory, disk) = rooms.recall.tiers();
         page.family(
             "sayso_cache_entries",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "What models made of phrases, kept.",
         );
         page.sample("sayso_cache_entries", &[("tier", "memory")], memory.entries);
         page.sample("sayso_cache_entries", &[("tier", "disk")], disk.entries);
         page.family(
             "sayso_cache_bytes",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "How many bytes that takes.",
         );
         page.sample("sayso_cache_bytes", &[("tier", "memory")], memory.bytes);
@@ -141,12 +145,12 @@ impl Pipeline {
     fn provider_metrics(&self, page: &mut Page) {
         let providers = self.rooms().ask.health();
         let (today, this_month) = self.rooms().ask.spent();
-        page.family("sayso_spent_dollars", Kind::Gauge, "Dollars spent since midnight, or the first of the month, in UTC, as far as prices are known.");
+        page.family("sayso_spent_dollars", MetricKind::Gauge, "Dollars spent since midnight, or the first of the month, in UTC, as far as prices are known.");
         page.sample("sayso_spent_dollars", &[("since", "day")], today);
         page.sample("sayso_spent_dollars", &[("since", "month")], this_month);
         page.family(
             "sayso_provider_spent_dollars",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "The same at one provider.",
         );
         for provider in &providers {
@@ -165,7 +169,7 @@ impl Pipeline {
         }
         page.family(
             "sayso_provider_up",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "1 while the provider may be asked.",
         );
         for provider in &providers {
@@ -177,7 +181,7 @@ impl Pipeline {
         }
         page.family(
             "sayso_provider_in_flight_calls",
-            Kind::Gauge,
+            MetricKind::Gauge,
             "Calls on their way.",
         );
         for provider in &providers {
@@ -187,7 +191,11 @@ impl Pipeline {
                 provider.in_flight,
             );
         }
-        page.family("sayso_provider_calls_total", Kind::Counter, "Calls made.");
+        page.family(
+            "sayso_provider_calls_total",
+            MetricKind::Counter,
+            "Calls made.",
+        );
         for provider in &providers {
             page.sample(
                 "sayso_provider_calls_total",
@@ -197,7 +205,7 @@ impl Pipeline {
         }
         page.family(
             "sayso_provider_failures_total",
-            Kind::Counter,
+            MetricKind::Counter,
             "Calls without a usable answer.",
         );
         for provider in &providers {
@@ -209,7 +217,7 @@ impl Pipeline {
         }
         page.family(
             "sayso_provider_tokens_total",
-            Kind::Counter,
+            MetricKind::Counter,
             "Tokens: of prompts (input), of these from the provider's cache (cached), of answers (output).",
         );
         for provider in &providers {

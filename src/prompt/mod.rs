@@ -88,9 +88,9 @@ fn schema() -> Json {
 /// command what of it. It changes with anything a model could tell apart, and with nothing else: not with states, nor with
 /// the topics devices are reached by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Edition(u64);
+pub struct PromptFingerprint(u64);
 
-impl Edition {
+impl PromptFingerprint {
     /// The edition of a home.
     pub fn of(home: &Home) -> Self {
         // In order: a map's own order differs from start to start.
@@ -108,7 +108,7 @@ impl Edition {
     }
 }
 
-impl fmt::Display for Edition {
+impl fmt::Display for PromptFingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
@@ -144,7 +144,7 @@ pub struct Composer {
     schema: Arc<Json>,
     prefixes: Mutex<Vec<Prefix>>,
     /// That of the home of this revision.
-    edition: Mutex<Option<(u64, Edition)>>,
+    edition: Mutex<Option<(u64, PromptFingerprint)>>,
 }
 
 impl Default for Composer {
@@ -172,11 +172,15 @@ impl Composer {
     }
 
     /// The edition of `home`, worked out once for each.
-    pub fn edition(&self, home: &Home) -> Edition {
+    pub fn edition(&self, home: &Home) -> PromptFingerprint {
         let mut known = self.edition.lock().unwrap_or_else(PoisonError::into_inner);
         match *known {
             Some((revision, edition)) if revision == home.revision() => edition,
-            _ => known.insert((home.revision(), Edition::of(home))).1,
+            _ => {
+                known
+                    .insert((home.revision(), PromptFingerprint::of(home)))
+                    .1
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::provider::gemini::Gemini;
 use crate::provider::ollama::Ollama;
 use crate::provider::openai::OpenAi;
 use crate::provider::redact::Redact;
-use crate::provider::stream::Piece;
+use crate::provider::stream::AnswerPiece;
 use crate::provider::{
     Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Timeouts,
     UnsendableKey, connect_error, headers,
@@ -57,7 +57,7 @@ impl Trust {
 /// The settings of a provider that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("provider `{name}`: {why}")]
-pub struct Unfit {
+pub struct InvalidEndpoint {
     name: String,
     why: String,
 }
@@ -94,8 +94,8 @@ impl Endpoint {
     ///
     /// # Errors
     /// When `base_url` is no `http` or `https` address, or the key cannot be sent.
-    pub fn new(settings: &Settings, trust: Trust) -> Result<Self, Unfit> {
-        let unfit = |why: String| Unfit {
+    pub fn new(settings: &Settings, trust: Trust) -> Result<Self, InvalidEndpoint> {
+        let unfit = |why: String| InvalidEndpoint {
             name: settings.name.clone(),
             why,
         };
@@ -168,7 +168,7 @@ impl Endpoint {
         &self,
         prompt: &Prompt,
         within: Duration,
-        pieces: Sender<Piece>,
+        pieces: Sender<AnswerPiece>,
     ) -> Result<Completion, ProviderError> {
         self.redact
             .outcome(self.gather(prompt, within, pieces).await)
@@ -178,7 +178,7 @@ impl Endpoint {
         &self,
         prompt: &Prompt,
         within: Duration,
-        pieces: Sender<Piece>,
+        pieces: Sender<AnswerPiece>,
     ) -> Result<Completion, ProviderError> {
         let limit = self.timeouts.total.min(within);
         let end = Instant::now() + limit;
@@ -385,7 +385,11 @@ impl Endpoint {
 }
 
 /// Hands a piece on; one that nobody takes is dropped.
-async fn give(pieces: &Sender<Piece>, piece: Piece, end: Instant) -> Result<(), ProviderError> {
+async fn give(
+    pieces: &Sender<AnswerPiece>,
+    piece: AnswerPiece,
+    end: Instant,
+) -> Result<(), ProviderError> {
     if piece.is_empty() {
         return Ok(());
     }

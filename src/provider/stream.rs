@@ -4,12 +4,12 @@ use crate::provider::sse::Frames;
 use crate::provider::{Completion, ProviderError};
 
 /// A piece of an answer's text, as it came.
-pub type Piece = String;
+pub type AnswerPiece = String;
 
 /// Reads one answer that comes in pieces.
 pub trait Stream: Send {
     /// Takes bytes as they come, split anywhere, and gives the text they add. After an error nothing is added.
-    fn push(&mut self, bytes: &[u8]) -> Vec<Piece>;
+    fn push(&mut self, bytes: &[u8]) -> Vec<AnswerPiece>;
 
     /// True once nothing more is expected: the end was marked, or an error came.
     fn is_over(&self) -> bool;
@@ -24,7 +24,7 @@ pub trait Stream: Send {
 /// What the messages of one API's stream mean.
 pub(super) trait Messages: Send {
     /// Takes a message, and gives the text it adds.
-    fn take(&mut self, message: &str) -> Result<Piece, ProviderError>;
+    fn take(&mut self, message: &str) -> Result<AnswerPiece, ProviderError>;
 
     /// True once the end was marked.
     fn is_over(&self) -> bool;
@@ -49,7 +49,7 @@ impl<F: Frames, M: Messages> Framed<F, M> {
         }
     }
 
-    fn take(&mut self, message: &str) -> Option<Piece> {
+    fn take(&mut self, message: &str) -> Option<AnswerPiece> {
         if self.failed.is_some() {
             return None;
         }
@@ -64,7 +64,7 @@ impl<F: Frames, M: Messages> Framed<F, M> {
 }
 
 impl<F: Frames, M: Messages> Stream for Framed<F, M> {
-    fn push(&mut self, bytes: &[u8]) -> Vec<Piece> {
+    fn push(&mut self, bytes: &[u8]) -> Vec<AnswerPiece> {
         let messages = self.frames.push(bytes);
         messages
             .iter()

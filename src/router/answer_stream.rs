@@ -9,14 +9,14 @@ use crate::command::reply::Piece;
 type Say = Box<dyn Fn(Piece) + Send + Sync>;
 
 /// The voice of one command.
-pub struct Voice {
+pub struct AnswerStream {
     id: String,
     say: Say,
-    speaking: Mutex<Speaking>,
+    speaking: Mutex<StreamedText>,
 }
 
 #[derive(Debug, Default)]
-struct Speaking {
+struct StreamedText {
     /// Whose words go out, by the number of the call.
     speaker: Option<u64>,
     answer: u32,
@@ -27,7 +27,7 @@ struct Speaking {
     over: bool,
 }
 
-impl Voice {
+impl AnswerStream {
     /// Nothing said yet for the command of this id.
     pub fn new(id: String, say: Say) -> Self {
         Self {
@@ -37,7 +37,7 @@ impl Voice {
         }
     }
 
-    fn speaking(&self) -> MutexGuard<'_, Speaking> {
+    fn speaking(&self) -> MutexGuard<'_, StreamedText> {
         self.speaking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,7 +90,7 @@ impl Voice {
         }
     }
 
-    fn go_on(&self, speaking: &mut Speaking, said: &str, last: bool) {
+    fn go_on(&self, speaking: &mut StreamedText, said: &str, last: bool) {
         let Some(new) = said
             .get(speaking.said.len()..)
             .filter(|new| last || !new.is_empty())
@@ -101,7 +101,7 @@ impl Voice {
         self.piece(speaking, new, (last, false));
     }
 
-    fn piece(&self, speaking: &mut Speaking, text: &str, (last, cut): (bool, bool)) {
+    fn piece(&self, speaking: &mut StreamedText, text: &str, (last, cut): (bool, bool)) {
         speaking.n += 1;
         (self.say)(Piece {
             id: self.id.clone(),
@@ -114,7 +114,7 @@ impl Voice {
     }
 }
 
-impl Speaking {
+impl StreamedText {
     fn begin(&mut self, call: u64) {
         self.speaker = Some(call);
         self.answer += 1;
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     /// A voice, and what it said: `answer.n:text`, with `!` for a cut and `.` for the last.
-    fn voice() -> (Voice, Arc<Mutex<Vec<String>>>) {
+    fn voice() -> (AnswerStream, Arc<Mutex<Vec<String>>>) {
         let heard = Arc::<Mutex<Vec<String>>>::default();
         let ear = Arc::clone(&heard);
         let say = move |Piece {
@@ -148,7 +148,7 @@ mod tests {
                 .unwrap()
                 .push(format!("{answer}.{n}:{text}{marks}"));
         };
-        (Voice::new("c1".to_owned(), Box::new(say)), heard)
+        (AnswerStream::new("c1".to_owned(), Box::new(say)), heard)
     }
 
     fn heard(heard: &Mutex<Vec<String>>) -> String {

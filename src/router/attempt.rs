@@ -10,10 +10,10 @@ use tracing::{info, warn};
 use crate::prompt::answer::read;
 use crate::provider::price::Money;
 use crate::provider::{Completion, Disposition, Prompt, ProviderError, Usage};
-use crate::router::answer_stream::Voice;
-use crate::router::breaker::{Change, Pass, Position, Verdict};
-use crate::router::partial_answer::Spoken;
-use crate::router::upstream::{Lane, Record, Slot, now};
+use crate::router::answer_stream::AnswerStream;
+use crate::router::breaker::{BreakerPermit, Change, Position, Verdict};
+use crate::router::partial_answer::PartialAnswer;
+use crate::router::upstream::{CallSlot, Upstream, UpstreamState, now};
 use crate::vocabulary::action::Draft;
 
 /// How long a provider rests that limits us without saying for how long.
@@ -27,8 +27,8 @@ const NEWEST: f64 = 0.2;
 
 /// Who listens to an answer while it comes.
 #[derive(Clone)]
-pub(super) struct Ear {
-    pub(super) voice: Arc<Voice>,
+pub(super) struct ChunkTap {
+    pub(super) voice: Arc<AnswerStream>,
     /// The number of the call, among those of its question.
     pub(super) call: u64,
     /// Becomes true with the first piece: the provider is not silent any more.
@@ -37,10 +37,10 @@ pub(super) struct Ear {
 
 /// What a provider gives along with leave for one call.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Leave {
+pub(super) struct CallPermit {
     /// Names the call among those of its provider.
     pub(super) id: u64,
-    pub(super) pass: Pass,
+    pub(super) pass: BreakerPermit,
     /// Tokens its prompt is taken to have.
     pub(super) input: u32,
     /// Reserved of the tokens per minute.
@@ -52,15 +52,15 @@ pub(super) struct Leave {
 }
 
 /// Leave for one call. Dropped before its end, it counts neither for nor against the provider.
-pub(super) struct Turn {
-    lane: Arc<Lane>,
-    leave: Leave,
+pub(super) struct UpstreamCall {
+    lane: Arc<Upstream>,
+    leave: CallPermit,
     settled: bool,
-    slot: Option<Slot>,
+    slot: Option<CallSlot>,
 }
 
-impl Turn {
-    pub(super) fn new(lane: Arc<Lane>, leave: Leave, slot: Slot) -> Self {
+impl UpstreamCall {
+    pub(super) fn new(lane: Arc<Upstream>, leave: CallPermit, slot: CallSlot) -> Self {
         Self {
             lane,
             leave,
@@ -86,7 +86,7 @@ impl Turn {
         mut self,
         prompt: &Prompt,
         within: Duration,
-        ear: Option<&Ear>,
+        ear: Option<&ChunkTap>,
     ) -> Result<(Draft, Usage), ProviderError> {
         let begun = now();
         let (called, first) = match ear {
@@ -122,11 +122,11 @@ impl Turn {
         &self,
         prompt: &Prompt,
         within: Duration,
-        ear: &Ear,
+        ear: &ChunkTap,
     ) -> (Result<Completion, ProviderError>, Option<Instant>) {
         let (sender, mut pieces) = mpsc::channel::<String>(PIECES);
         let listening = async {
-            let (mut spoken, mut first) = (Spoken::default(), None);
+            let (mut spoken, mut first) = (PartialAnswer::default(), None);
             while let Some(piece) = pieces.recv().await {
                 if first.is_none() {
                     first = Some(now());
@@ -224,9 +224,14 @@ impl Turn {
     }
 }
 
-impl Lane {
+impl Upstream {
     /// What an error says of the provider.
-    fn book_error(&self, record: &mut Record, error: &ProviderError, now: Instant) -> Verdict {
+    fn book_error(
+        &self,
+        record: &mut UpstreamState,
+        error: &ProviderError,
+        now: Instant,
+    ) -> Verdict {
         match error.disposition() {
             Disposition::Retry { after } => {
                 record.rests_until = after.map(|after| now + after).or(record.rests_until);
@@ -252,7 +257,7 @@ impl Lane {
     }
 }
 
-impl Drop for Turn {
+impl Drop for UpstreamCall {
     fn drop(&mut self) {
         let mut record = self.lane.record();
         record.overdue.retain(|(id, _)| *id != self.leave.id);

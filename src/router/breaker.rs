@@ -52,7 +52,7 @@ pub enum Position {
 
 /// Leave for one call. What became of it is handed back with [`Breaker::settle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pass {
+pub struct BreakerPermit {
     /// Changes of position before it was given: a result from before the last change counts no more.
     epoch: u64,
 }
@@ -130,7 +130,7 @@ impl Breaker {
     ///
     /// # Errors
     /// While it is open, or a probe is on its way: when to ask again.
-    pub fn admit(&mut self, now: Instant) -> Result<Pass, Instant> {
+    pub fn admit(&mut self, now: Instant) -> Result<BreakerPermit, Instant> {
         match self.position {
             Position::Closed => {}
             Position::Open { until } if now < until => return Err(until),
@@ -149,11 +149,11 @@ impl Breaker {
                 }
             }
         }
-        Ok(Pass { epoch: self.epoch })
+        Ok(BreakerPermit { epoch: self.epoch })
     }
 
     /// Leave for a call whatever the position, where there is nobody else to ask. It counts as a probe.
-    pub fn force(&mut self) -> Pass {
+    pub fn force(&mut self) -> BreakerPermit {
         match self.position {
             Position::Closed => {}
             Position::Open { .. } => self.turn(Position::HalfOpen {
@@ -167,13 +167,13 @@ impl Breaker {
                 }
             }
         }
-        Pass { epoch: self.epoch }
+        BreakerPermit { epoch: self.epoch }
     }
 
     /// Takes in what became of a call. `chance` is drawn evenly from 0 to 1, for the jitter.
     pub fn settle(
         &mut self,
-        pass: Pass,
+        pass: BreakerPermit,
         result: Verdict,
         now: Instant,
         chance: f64,
@@ -404,7 +404,7 @@ mod tests {
         fn it_always_comes_back(events in proptest::collection::vec((0_u8..4, 0_u64..120, 0.0..1.0), 1..400)) {
             let mut breaker = Breaker::default();
             let mut now = tokio::time::Instant::now().into_std();
-            let mut out: Vec<Pass> = Vec::new();
+            let mut out: Vec<BreakerPermit> = Vec::new();
             for (event, secs, chance) in events {
                 now += Duration::from_secs(secs);
                 if event == 0 || out.is_empty() {

@@ -14,11 +14,11 @@ use tracing::debug;
 
 use crate::command::reply::Refusal;
 use crate::provider::{Disposition, Prompt, ProviderError, Usage};
-use crate::router::answer_stream::Voice;
-use crate::router::attempt::{Ear, Turn};
-use crate::router::settings::Order;
-use crate::router::upstream::{Closed, Despite, Lane, Slot, now};
-use crate::router::{Answer, Ask, refusal};
+use crate::router::answer_stream::AnswerStream;
+use crate::router::attempt::{ChunkTap, UpstreamCall};
+use crate::router::settings::ProviderOrder;
+use crate::router::upstream::{CallSlot, Closed, Override, Upstream, now};
+use crate::router::{RoutedAnswer, Router, refusal};
 use crate::vocabulary::action::Draft;
 
 /// Kept back for acting on the answer.
@@ -37,10 +37,10 @@ const LONG_PAUSE: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// A call on its way.
-pub(super) type Call = Pin<Box<dyn Future<Output = Called> + Send>>;
+pub(super) type TriedCall = Pin<Box<dyn Future<Output = CallResult> + Send>>;
 
 /// What came of a call.
-pub(super) enum Called {
+pub(super) enum CallResult {
     Answered(Draft, Usage),
     Failed(ProviderError),
     /// It was not made again, for its provider has closed; this was the failure before.
@@ -48,8 +48,8 @@ pub(super) enum Called {
 }
 
 /// One provider being asked.
-struct Leg {
-    lane: Arc<Lane>,
+struct Attempt {
+    lane: Arc<Upstream>,
     /// Left at this provider, the one under way included.
     attempts: u32,
     /// It was waited for. That is not done twice, or a provider that always wants a moment more would be asked for ever.
@@ -63,16 +63,17 @@ struct Leg {
     hedged: bool,
     /// True once a piece of the answer came.
     heard: Arc<AtomicBool>,
-    call: Call,
+    call: TriedCall,
 }
 
 /// Waiting for room, or for a rest to end.
-type Waiting = Pin<Box<dyn Future<Output = Option<(Arc<Lane>, Option<Slot>)>> + Send>>;
+type PendingAttempts =
+    Pin<Box<dyn Future<Output = Option<(Arc<Upstream>, Option<CallSlot>)>> + Send>>;
 
-enum Event {
-    Ended(usize, Called),
+enum AttemptEvent {
+    Ended(usize, CallResult),
     /// There is room at this provider, or its rest is over.
-    Free(Arc<Lane>, Option<Slot>),
+    Free(Arc<Upstream>, Option<CallSlot>),
     /// Nobody was free in time.
     NobodyFree,
     /// A silence is out of the ordinary from now on.
@@ -80,32 +81,32 @@ enum Event {
 }
 
 /// One question under way.
-pub(super) struct Round<'a> {
-    ask: &'a Ask,
+pub(super) struct Failover<'a> {
+    ask: &'a Router,
     prompt: Arc<Prompt>,
     end: Instant,
-    untried: VecDeque<Arc<Lane>>,
-    legs: Vec<Leg>,
-    waiting: Option<Waiting>,
+    untried: VecDeque<Arc<Upstream>>,
+    legs: Vec<Attempt>,
+    waiting: Option<PendingAttempts>,
     /// Providers that could not be asked, and why.
-    passed_over: Vec<(Arc<Lane>, Closed)>,
+    passed_over: Vec<(Arc<Upstream>, Closed)>,
     /// For how long providers were found to be over a limit.
-    limited: Vec<(Arc<Lane>, Duration)>,
+    limited: Vec<(Arc<Upstream>, Duration)>,
     /// After what time there is something to spend again, at the first of those where there is nothing.
     spent: Option<Duration>,
     last: Option<ProviderError>,
     /// Who speaks while the answer comes, where somebody does.
-    voice: Option<Arc<Voice>>,
+    voice: Option<Arc<AnswerStream>>,
     /// Names the calls.
     calls: u64,
 }
 
-impl<'a> Round<'a> {
+impl<'a> Failover<'a> {
     pub(super) fn new(
-        ask: &'a Ask,
+        ask: &'a Router,
         prompt: &Prompt,
         end: Instant,
-        voice: Option<Arc<Voice>>,
+        voice: Option<Arc<AnswerStream>>,
     ) -> Self {
         let untried = ask.in_order();
         let (legs, passed_over, limited) = (Vec::new(), Vec::new(), Vec::new());
@@ -131,17 +132,17 @@ impl<'a> Round<'a> {
     }
 
     /// Asks until somebody has answered, or nobody is left.
-    pub(super) async fn run(mut self) -> Result<Answer, Refusal> {
+    pub(super) async fn run(mut self) -> Result<RoutedAnswer, Refusal> {
         loop {
             let somebody_may_answer =
-                self.waiting.is_some() || self.legs.iter().any(Leg::may_answer);
+                self.waiting.is_some() || self.legs.iter().any(Attempt::may_answer);
             if !somebody_may_answer && !self.ask_next() && self.legs.is_empty() {
                 return Err(self
                     .ask
                     .nobody(self.last.as_ref(), &self.limited, self.spent));
             }
             match self.event().await {
-                Event::Ended(index, called) => {
+                AttemptEvent::Ended(index, called) => {
                     let leg = self.legs.swap_remove(index);
                     if let Some(end) = self.ended(leg, called) {
                         if let Some(voice) = &self.voice {
@@ -151,13 +152,13 @@ impl<'a> Round<'a> {
                         return end;
                     }
                 }
-                Event::Free(lane, slot) => self.take_seat(&lane, slot),
-                Event::NobodyFree | Event::Overdue => {}
+                AttemptEvent::Free(lane, slot) => self.take_seat(&lane, slot),
+                AttemptEvent::NobodyFree | AttemptEvent::Overdue => {}
             }
         }
     }
 
-    async fn event(&mut self) -> Event {
+    async fn event(&mut self) -> AttemptEvent {
         let now = now();
         let overdue = self
             .legs
@@ -168,12 +169,12 @@ impl<'a> Round<'a> {
         let (legs, waiting) = (&mut self.legs, &mut self.waiting);
         tokio::select! {
             biased;
-            (called, index) = ended(legs) => Event::Ended(index, called),
+            (called, index) = ended(legs) => AttemptEvent::Ended(index, called),
             free = async { match waiting { Some(waiting) => waiting.await, None => std::future::pending().await } } => {
                 self.waiting = None;
-                free.map_or(Event::NobodyFree, |(lane, slot)| Event::Free(lane, slot))
+                free.map_or(AttemptEvent::NobodyFree, |(lane, slot)| AttemptEvent::Free(lane, slot))
             }
-            () = async { match overdue { Some(at) => sleep_until(at.into()).await, None => std::future::pending().await } } => Event::Overdue,
+            () = async { match overdue { Some(at) => sleep_until(at.into()).await, None => std::future::pending().await } } => AttemptEvent::Overdue,
         }
     }
 
@@ -183,7 +184,7 @@ impl<'a> Round<'a> {
             return false;
         }
         while let Some(lane) = self.untried.pop_front() {
-            match lane.enter(&self.prompt, Despite::Nothing) {
+            match lane.enter(&self.prompt, Override::Nothing) {
                 Ok(turn) => {
                     let because = self.why_next();
                     self.set_out(lane, turn, (because, false));
@@ -195,7 +196,7 @@ impl<'a> Round<'a> {
         self.wait_for_room() || (self.legs.is_empty() && (self.wait_for_rest() || self.force()))
     }
 
-    fn pass_over(&mut self, lane: Arc<Lane>, closed: Closed) {
+    fn pass_over(&mut self, lane: Arc<Upstream>, closed: Closed) {
         lane.record().passed_over += 1;
         match closed {
             Closed::Resting(wait) => self.limited.push((Arc::clone(&lane), wait)),
@@ -212,7 +213,7 @@ impl<'a> Round<'a> {
     fn wait_for_room(&mut self) -> bool {
         for wanted in [Closed::Full, Closed::Silent] {
             // They stay passed over: the first that has room may be over a limit, or fail, and then the others are still there.
-            let busy: Vec<Arc<Lane>> = self
+            let busy: Vec<Arc<Upstream>> = self
                 .passed_over
                 .iter()
                 .filter(|(_, closed)| *closed == wanted)
@@ -234,7 +235,7 @@ impl<'a> Round<'a> {
 
     /// Where the shortest rest is over soon it is waited for.
     fn wait_for_rest(&mut self) -> bool {
-        let resting = |(index, (_, closed)): (usize, &(Arc<Lane>, Closed))| match closed {
+        let resting = |(index, (_, closed)): (usize, &(Arc<Upstream>, Closed))| match closed {
             Closed::Resting(wait) => Some((*wait, index)),
             _ => None,
         };
@@ -274,7 +275,7 @@ impl<'a> Round<'a> {
         let Some((lane, _)) = soonest.filter(|_| self.ask.may_retry()) else {
             return false;
         };
-        let Ok(turn) = lane.enter(&self.prompt, Despite::Breaker) else {
+        let Ok(turn) = lane.enter(&self.prompt, Override::Breaker) else {
             self.ask.did_not_retry();
             return false;
         };
@@ -287,16 +288,16 @@ impl<'a> Round<'a> {
     }
 
     /// A place has come free, or a rest is over.
-    fn take_seat(&mut self, lane: &Arc<Lane>, slot: Option<Slot>) {
+    fn take_seat(&mut self, lane: &Arc<Upstream>, slot: Option<CallSlot>) {
         self.passed_over
             .retain(|(other, _)| !Arc::ptr_eq(other, lane));
         let (turn, because) = match slot {
             Some(slot) => (
-                lane.enter_with(slot, &self.prompt, Despite::Silence),
+                lane.enter_with(slot, &self.prompt, Override::Silence),
                 "all were busy, and it has room now",
             ),
             None => (
-                lane.enter(&self.prompt, Despite::Silence),
+                lane.enter(&self.prompt, Override::Silence),
                 "its rest is over",
             ),
         };
@@ -317,12 +318,17 @@ impl<'a> Round<'a> {
             _ if !self.legs.is_empty() => "the one before is silent for longer than usual",
             _ if self.last.is_some() => "the one before failed",
             _ if !self.passed_over.is_empty() => "those before it cannot be asked now",
-            Order::Priority => "it is the first in order",
-            Order::Fastest => "it is the fastest",
+            ProviderOrder::Priority => "it is the first in order",
+            ProviderOrder::Fastest => "it is the fastest",
         }
     }
 
-    fn set_out(&mut self, lane: Arc<Lane>, turn: Turn, (because, waited_for): (&str, bool)) {
+    fn set_out(
+        &mut self,
+        lane: Arc<Upstream>,
+        turn: UpstreamCall,
+        (because, waited_for): (&str, bool),
+    ) {
         let (within, begins) = (self.left(), now());
         let beside = self.legs.first().map(|leg| &*leg.lane.name);
         let passed_over = || {
@@ -362,7 +368,7 @@ impl<'a> Round<'a> {
             self.ask.settings.attempts.get(),
             backoff(self.ask.settings.longest_pause),
         );
-        self.legs.push(Leg {
+        self.legs.push(Attempt {
             lane,
             attempts,
             waited_for,
@@ -376,23 +382,27 @@ impl<'a> Round<'a> {
     }
 
     /// What to do after a call: end, try again, or leave it at that.
-    fn ended(&mut self, mut leg: Leg, called: Called) -> Option<Result<Answer, Refusal>> {
+    fn ended(
+        &mut self,
+        mut leg: Attempt,
+        called: CallResult,
+    ) -> Option<Result<RoutedAnswer, Refusal>> {
         let error = match called {
-            Called::Answered(draft, usage) => {
+            CallResult::Answered(draft, usage) => {
                 let (provider, model) = (Arc::clone(&leg.lane.name), Arc::clone(&leg.lane.model));
-                return Some(Ok(Answer {
+                return Some(Ok(RoutedAnswer {
                     draft,
                     provider,
                     model,
                     usage,
                 }));
             }
-            Called::ShutOut(error) => {
+            CallResult::ShutOut(error) => {
                 self.ask.did_not_retry();
                 self.move_on(leg, error);
                 return None;
             }
-            Called::Failed(error) => error,
+            CallResult::Failed(error) => error,
         };
         if matches!(error, ProviderError::Malformed { .. }) {
             self.ask.tally.misread();
@@ -422,7 +432,7 @@ impl<'a> Round<'a> {
         None
     }
 
-    fn try_again(&mut self, mut leg: Leg, pause: Duration, error: ProviderError) {
+    fn try_again(&mut self, mut leg: Attempt, pause: Duration, error: ProviderError) {
         debug!(provider = &*leg.lane.name, %error, ?pause, "asking again");
         let (lane, prompt, tally) = (
             Arc::clone(&leg.lane),
@@ -436,28 +446,30 @@ impl<'a> Round<'a> {
         leg.overdue = leg.begins + self.ask.settings.patience;
         leg.call = Box::pin(async move {
             sleep(pause).await;
-            match lane.enter(&prompt, Despite::Silence) {
+            match lane.enter(&prompt, Override::Silence) {
                 Ok(turn) => {
                     tally.retried();
                     called(turn, &prompt, within, ear).await
                 }
-                Err(_) => Called::ShutOut(error),
+                Err(_) => CallResult::ShutOut(error),
             }
         });
         self.legs.push(leg);
     }
 
     /// Who listens to the next call.
-    fn ear(&mut self) -> (Arc<AtomicBool>, Option<Ear>) {
+    fn ear(&mut self) -> (Arc<AtomicBool>, Option<ChunkTap>) {
         self.calls += 1;
         let (call, heard) = (self.calls, Arc::<AtomicBool>::default());
         (
             Arc::clone(&heard),
-            self.voice.clone().map(|voice| Ear { voice, call, heard }),
+            self.voice
+                .clone()
+                .map(|voice| ChunkTap { voice, call, heard }),
         )
     }
 
-    fn move_on(&mut self, leg: Leg, error: ProviderError) {
+    fn move_on(&mut self, leg: Attempt, error: ProviderError) {
         debug!(provider = &*leg.lane.name, %error, "gave up on");
         if self.is_anybody_ready() {
             self.ask.tally.failed_over();
@@ -495,7 +507,7 @@ impl<'a> Round<'a> {
 }
 
 /// The first call that ends; for ever where there is none.
-async fn ended(legs: &mut [Leg]) -> (Called, usize) {
+async fn ended(legs: &mut [Attempt]) -> (CallResult, usize) {
     if legs.is_empty() {
         return std::future::pending().await;
     }
@@ -503,19 +515,24 @@ async fn ended(legs: &mut [Leg]) -> (Called, usize) {
     (called, index)
 }
 
-async fn called(turn: Turn, prompt: &Prompt, within: Duration, ear: Option<Ear>) -> Called {
+async fn called(
+    turn: UpstreamCall,
+    prompt: &Prompt,
+    within: Duration,
+    ear: Option<ChunkTap>,
+) -> CallResult {
     match turn.ask(prompt, within, ear.as_ref()).await {
-        Ok((draft, usage)) => Called::Answered(draft, usage),
+        Ok((draft, usage)) => CallResult::Answered(draft, usage),
         Err(error) => {
             if let Some(ear) = ear {
                 ear.voice.cut(ear.call);
             }
-            Called::Failed(error)
+            CallResult::Failed(error)
         }
     }
 }
 
-impl Leg {
+impl Attempt {
     /// It is not silent for longer than usual, or has begun to answer.
     fn may_answer(&self) -> bool {
         self.overdue > now() || self.heard.load(Ordering::Relaxed)

@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 use tracing::{debug, info};
 
-use crate::router::Ask;
-use crate::router::upstream::{Lane, now};
+use crate::router::Router;
+use crate::router::upstream::{Upstream, now};
 
 /// The first look comes so long after the breaker opened, each further one twice as long after the one before.
 const FIRST: Duration = Duration::from_secs(2);
@@ -16,7 +16,7 @@ const FIRST: Duration = Duration::from_secs(2);
 /// The longest time between two looks.
 const LONGEST: Duration = Duration::from_mins(1);
 
-impl Ask {
+impl Router {
     /// Looks out for as long as it is polled.
     pub async fn look_out(&self) {
         join_all(
@@ -30,7 +30,7 @@ impl Ask {
     }
 }
 
-impl Lane {
+impl Upstream {
     async fn look_out(&self) {
         let mut standing = self.standing.subscribe();
         // How often its breaker had opened when the last look was taken.

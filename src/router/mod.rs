@@ -23,19 +23,19 @@ use tokio::task::JoinSet;
 
 use crate::command::reply::Refusal;
 use crate::provider;
-use crate::provider::http::{Trust, Unfit};
+use crate::provider::http::{InvalidEndpoint, Trust};
 use crate::provider::{Prompt, ProviderError, Usage};
-use crate::router::answer_stream::Voice;
-use crate::router::failover::{Call, Round};
-use crate::router::retry_budget::Budget;
-use crate::router::settings::{AskSettings, Order, Streaming};
-use crate::router::spend_limit::Purse;
-use crate::router::upstream::{Lane, now};
+use crate::router::answer_stream::AnswerStream;
+use crate::router::failover::{Failover, TriedCall};
+use crate::router::retry_budget::RetryBudget;
+use crate::router::settings::{ProviderOrder, RouterSettings, Streaming};
+use crate::router::spend_limit::SpendLimit;
+use crate::router::upstream::{Upstream, now};
 use crate::store::spending::Spending;
 use crate::telemetry::tally::Tally;
 use crate::vocabulary::action::Draft;
 
-pub use crate::router::retry_budget::Retries;
+pub use crate::router::retry_budget::RetryBudgetView;
 pub use crate::router::upstream::ProviderHealth;
 
 /// One question in so many may be asked of two before the first is overdue. Source: J. Dean and L. A. Barroso, "The Tail at Scale", 2013.
@@ -43,7 +43,7 @@ const HEDGED: u64 = 20;
 
 /// What a model meant, and who it was.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+pub struct RoutedAnswer {
     /// What was meant, not yet believed.
     pub draft: Draft,
     /// The provider's name.
@@ -55,38 +55,38 @@ pub struct Answer {
 }
 
 /// All providers, in order of priority.
-pub struct Ask {
-    pub(super) settings: AskSettings,
-    lanes: Vec<Arc<Lane>>,
-    lasting: Arc<Lasting>,
+pub struct Router {
+    pub(super) settings: RouterSettings,
+    lanes: Vec<Arc<Upstream>>,
+    lasting: Arc<RouterShared>,
     pub(super) tally: Arc<Tally>,
 }
 
 /// What all providers share, and a reload leaves as it is.
-pub(super) struct Lasting {
+pub(super) struct RouterShared {
     pub(super) trust: Trust,
     /// Tells those who show it that a provider stands otherwise.
     pub(super) standing: Arc<watch::Sender<()>>,
     /// What may be spent at all of them.
-    purse: Arc<Purse>,
-    budget: Mutex<Budget>,
+    purse: Arc<SpendLimit>,
+    budget: Mutex<RetryBudget>,
     /// Questions, and those of them asked of two before the first was overdue.
     hedges: Mutex<(u64, u64)>,
     /// Calls whose question was answered by somebody else: they end by themselves, and tell how slow or dead their provider is.
     stragglers: Mutex<JoinSet<()>>,
 }
 
-impl Ask {
+impl Router {
     /// Gets ready to ask; connects to nobody yet.
     ///
     /// # Errors
     /// When a provider's address or key cannot be used.
-    pub fn new(settings: AskSettings, tally: Arc<Tally>) -> Result<Self, Unfit> {
+    pub fn new(settings: RouterSettings, tally: Arc<Tally>) -> Result<Self, InvalidEndpoint> {
         let (trust, purse) = (
             Trust::default(),
-            Arc::new(Purse::new("all".to_owned(), settings.spend)),
+            Arc::new(SpendLimit::new("all".to_owned(), settings.spend)),
         );
-        let lasting = Lasting {
+        let lasting = RouterShared {
             trust,
             standing: Arc::default(),
             purse,
@@ -102,7 +102,7 @@ impl Ask {
     ///
     /// # Errors
     /// When a provider's address or key cannot be used.
-    pub fn renewed(&self, settings: AskSettings) -> Result<Self, Unfit> {
+    pub fn renewed(&self, settings: RouterSettings) -> Result<Self, InvalidEndpoint> {
         Self::with(
             settings,
             &self.lanes,
@@ -121,11 +121,11 @@ impl Ask {
     }
 
     fn with(
-        settings: AskSettings,
-        known: &[Arc<Lane>],
-        lasting: Arc<Lasting>,
+        settings: RouterSettings,
+        known: &[Arc<Upstream>],
+        lasting: Arc<RouterShared>,
         tally: Arc<Tally>,
-    ) -> Result<Self, Unfit> {
+    ) -> Result<Self, InvalidEndpoint> {
         let lane = |provider: &provider::Settings| match known
             .iter()
             .find(|lane| lane.settings.name == provider.name)
@@ -133,14 +133,15 @@ impl Ask {
             Some(same) if same.settings == *provider => Ok(Arc::clone(same)),
             // What was spent is spent, whatever the provider is now.
             Some(other) => {
-                Lane::new(provider, settings.patience, other.purses.clone(), &lasting).map(Arc::new)
+                Upstream::new(provider, settings.patience, other.purses.clone(), &lasting)
+                    .map(Arc::new)
             }
             None => {
-                let own = Arc::new(Purse::new(
+                let own = Arc::new(SpendLimit::new(
                     format!("provider {}", provider.name),
                     provider.spend,
                 ));
-                Lane::new(
+                Upstream::new(
                     provider,
                     settings.patience,
                     [own, Arc::clone(&lasting.purse)],
@@ -200,12 +201,12 @@ impl Ask {
         &self,
         prompt: &Prompt,
         deadline: Instant,
-        voice: Option<Arc<Voice>>,
-    ) -> Result<Answer, Refusal> {
+        voice: Option<Arc<AnswerStream>>,
+    ) -> Result<RoutedAnswer, Refusal> {
         if self.is_empty() {
             return Err(Refusal::NoModel);
         }
-        let round = Round::new(
+        let round = Failover::new(
             self,
             prompt,
             deadline.min(now() + self.settings.deadline),
@@ -222,18 +223,22 @@ impl Ask {
 
     /// All providers in the order to ask them in: as listed, or the fastest first; of those alike next to each other, one
     /// drawn by its weight first.
-    fn in_order(&self) -> VecDeque<Arc<Lane>> {
+    fn in_order(&self) -> VecDeque<Arc<Upstream>> {
         let mut lanes = self.lanes.clone();
         match self.settings.order {
-            Order::Fastest => lanes.sort_by(|a, b| a.cost_in_time().total_cmp(&b.cost_in_time())),
-            Order::Priority => {
+            ProviderOrder::Fastest => {
+                lanes.sort_by(|a, b| a.cost_in_time().total_cmp(&b.cost_in_time()))
+            }
+            ProviderOrder::Priority => {
                 for alike in lanes
                     .chunk_by_mut(|a, b| a.share_with(b))
                     .filter(|alike| alike.len() > 1)
                 {
                     // Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006.
                     alike.sort_by_cached_key(|lane| {
-                        Reverse(Drawn(rand::random::<f64>().powf(1.0 / lane.weight())))
+                        Reverse(WeightedOrder(
+                            rand::random::<f64>().powf(1.0 / lane.weight()),
+                        ))
                     });
                 }
             }
@@ -241,7 +246,7 @@ impl Ask {
         lanes.into()
     }
 
-    fn budget(&self) -> MutexGuard<'_, Budget> {
+    fn budget(&self) -> MutexGuard<'_, RetryBudget> {
         self.lasting
             .budget
             .lock()
@@ -254,7 +259,7 @@ impl Ask {
     }
 
     /// How the budget for retries stands.
-    pub fn retries(&self) -> Retries {
+    pub fn retries(&self) -> RetryBudgetView {
         self.budget().stand(now())
     }
 
@@ -287,7 +292,7 @@ impl Ask {
     }
 
     /// Lets calls end that nobody waits for any more. Each keeps its place at its provider, so there are never many.
-    fn leave(&self, calls: impl Iterator<Item = Call>) {
+    fn leave(&self, calls: impl Iterator<Item = TriedCall>) {
         let mut stragglers = self
             .lasting
             .stragglers
@@ -303,7 +308,7 @@ impl Ask {
     fn nobody(
         &self,
         last: Option<&ProviderError>,
-        limited: &[(Arc<Lane>, Duration)],
+        limited: &[(Arc<Upstream>, Duration)],
         spent: Option<Duration>,
     ) -> Refusal {
         if let (None, Some(retry_after)) = (last, spent) {
@@ -319,7 +324,7 @@ impl Ask {
             "every provider is resting"
         };
         let why = last.map_or_else(|| nobody_asked.to_owned(), ToString::to_string);
-        let limited = |lane: &Arc<Lane>| {
+        let limited = |lane: &Arc<Upstream>| {
             limited
                 .iter()
                 .find(|(other, _)| Arc::ptr_eq(other, lane))
@@ -339,17 +344,17 @@ impl Ask {
 
 /// A number drawn, for sorting.
 #[derive(PartialEq)]
-struct Drawn(f64);
+struct WeightedOrder(f64);
 
-impl Eq for Drawn {}
+impl Eq for WeightedOrder {}
 
-impl PartialOrd for Drawn {
+impl PartialOrd for WeightedOrder {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Drawn {
+impl Ord for WeightedOrder {
     fn cmp(&self, other: &Self) -> Ordering {
         self.0.total_cmp(&other.0)
     }

@@ -10,7 +10,7 @@ const LONGEST_KEY: usize = 16;
 
 /// Reads an answer as it comes, split anywhere.
 #[derive(Debug, Default)]
-pub(super) struct Spoken {
+pub(super) struct PartialAnswer {
     said: String,
     /// So many spaces were said, and nothing yet after them: at the end they would be dropped.
     gap: usize,
@@ -32,11 +32,11 @@ enum Inside {
     #[default]
     Structure,
     /// A text, of which this is made.
-    Text(Made),
+    Text(StringRole),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Made {
+enum StringRole {
     Nothing,
     Key,
     Speech,
@@ -68,7 +68,7 @@ enum Actions {
 const HIGH: std::ops::RangeInclusive<u32> = 0xD800..=0xDBFF;
 const LOW: std::ops::RangeInclusive<u32> = 0xDC00..=0xDFFF;
 
-impl Spoken {
+impl PartialAnswer {
     /// Takes in what came.
     pub(super) fn push(&mut self, text: &str) {
         for c in text.chars() {
@@ -119,11 +119,11 @@ impl Spoken {
     }
 
     /// A text begins: a key, what is spoken, or neither.
-    fn begun(&mut self) -> Made {
+    fn begun(&mut self) -> StringRole {
         match (self.depth, self.after_colon) {
             (1, false) => {
                 self.key.clear();
-                return Made::Key;
+                return StringRole::Key;
             }
             (1, true) if self.key == "question" => self.asks_back = true,
             (1, true)
@@ -132,14 +132,14 @@ impl Spoken {
                     && !self.asks_back
                     && self.said.is_empty() =>
             {
-                return Made::Speech;
+                return StringRole::Speech;
             }
             _ => {}
         }
-        Made::Nothing
+        StringRole::Nothing
     }
 
-    fn text(&mut self, made: Made, c: char) {
+    fn text(&mut self, made: StringRole, c: char) {
         match (self.escape, c) {
             (Escape::None, '\\') => self.escape = Escape::Begun,
             (Escape::None, '"') => self.inside = Inside::Structure,
@@ -169,7 +169,7 @@ impl Spoken {
         }
     }
 
-    fn code(&mut self, made: Made, value: u32) {
+    fn code(&mut self, made: StringRole, value: u32) {
         if HIGH.contains(&value) {
             self.half = Some(value);
             return;
@@ -186,11 +186,11 @@ impl Spoken {
         }
     }
 
-    fn letter(&mut self, made: Made, c: char) {
+    fn letter(&mut self, made: StringRole, c: char) {
         match made {
-            Made::Key if self.key.len() < LONGEST_KEY => self.key.push(c),
-            Made::Nothing | Made::Key => {}
-            Made::Speech => match audible(c) {
+            StringRole::Key if self.key.len() < LONGEST_KEY => self.key.push(c),
+            StringRole::Nothing | StringRole::Key => {}
+            StringRole::Speech => match audible(c) {
                 Some(' ') => self.gap += usize::from(!self.said.is_empty()),
                 Some(c) => {
                     self.said
@@ -224,7 +224,7 @@ mod tests {
     use crate::prompt::answer::read;
 
     fn said(pieces: &[&str]) -> String {
-        let mut spoken = Spoken::default();
+        let mut spoken = PartialAnswer::default();
         for piece in pieces {
             spoken.push(piece);
         }
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn words_are_heard_as_they_come() {
-        let mut spoken = Spoken::default();
+        let mut spoken = PartialAnswer::default();
         spoken.push(r#"```json{ "actions" : [ ] ,"question":null,"speech":"Once "#);
         assert_eq!(spoken.said(), "Once");
         spoken.push(r#"upon \"a\" t\u"#);

@@ -29,10 +29,10 @@ const MOST_OFF: f64 = 4.0;
 
 /// The limits of one provider.
 #[derive(Debug)]
-pub(super) struct Quota(Mutex<Used>);
+pub(super) struct RateLimit(Mutex<WindowUse>);
 
 #[derive(Debug)]
-struct Used {
+struct WindowUse {
     requests: Option<Window>,
     tokens: Option<Window>,
     /// How many tokens a prompt has for each one estimated; never fewer than one.
@@ -46,17 +46,17 @@ struct Window {
     /// By calls under way, at most.
     reserved: u64,
     /// By calls that have ended: a provider may have counted each up to then.
-    parts: VecDeque<Part>,
+    parts: VecDeque<WindowPart>,
 }
 
 #[derive(Debug)]
-struct Part {
+struct WindowPart {
     from: Instant,
     to: Instant,
     used: u64,
 }
 
-impl Quota {
+impl RateLimit {
     pub(super) fn new(settings: &Settings) -> Self {
         let window = |most: Option<NonZeroU32>| {
             most.map(|most| Window {
@@ -65,14 +65,14 @@ impl Quota {
                 parts: VecDeque::new(),
             })
         };
-        Self(Mutex::new(Used {
+        Self(Mutex::new(WindowUse {
             requests: window(settings.requests_per_minute),
             tokens: window(settings.tokens_per_minute),
             off: 1.0,
         }))
     }
 
-    fn used(&self) -> MutexGuard<'_, Used> {
+    fn used(&self) -> MutexGuard<'_, WindowUse> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -103,7 +103,7 @@ impl Quota {
     /// Takes one request and `tokens` out of the limits, or nothing at all: then, after what time to ask again.
     pub(super) fn reserve(&self, tokens: u32, now: Instant) -> Result<(), Duration> {
         let mut used = self.used();
-        let Used {
+        let WindowUse {
             requests,
             tokens: of_tokens,
             ..
@@ -186,7 +186,7 @@ impl Window {
                 part.to = part.to.max(now);
                 part.used += used;
             }
-            None if used > 0 => self.parts.push_back(Part {
+            None if used > 0 => self.parts.push_back(WindowPart {
                 from: now,
                 to: now,
                 used,
@@ -210,8 +210,8 @@ mod tests {
         }
     }
 
-    fn quota(requests: Option<u64>, tokens: Option<u64>) -> Quota {
-        Quota(Mutex::new(Used {
+    fn quota(requests: Option<u64>, tokens: Option<u64>) -> RateLimit {
+        RateLimit(Mutex::new(WindowUse {
             requests: requests.map(window),
             tokens: tokens.map(window),
             off: 1.0,

@@ -17,7 +17,7 @@ pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
 /// How the budget stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Retries {
+pub struct RetryBudgetView {
     /// Calls made again, or made at a provider whose breaker was open, in the last minute.
     pub spent: u32,
     /// The most of them there may be.
@@ -26,12 +26,12 @@ pub struct Retries {
 
 /// The budget of all providers together.
 #[derive(Debug, Default)]
-pub(super) struct Budget {
+pub(super) struct RetryBudget {
     /// Each second's questions and retries: 61 entries at most.
     seconds: VecDeque<(Instant, u32, u32)>,
 }
 
-impl Budget {
+impl RetryBudget {
     /// A question was asked for the first time.
     pub(super) fn earn(&mut self, now: Instant) {
         self.this_second(now).1 += 1;
@@ -39,7 +39,7 @@ impl Budget {
 
     /// Takes one retry, where there is one.
     pub(super) fn spend(&mut self, now: Instant) -> bool {
-        let Retries { spent, most } = self.stand(now);
+        let RetryBudgetView { spent, most } = self.stand(now);
         if spent < most {
             self.this_second(now).2 += 1;
         }
@@ -54,7 +54,7 @@ impl Budget {
     }
 
     /// How it stands.
-    pub(super) fn stand(&mut self, now: Instant) -> Retries {
+    pub(super) fn stand(&mut self, now: Instant) -> RetryBudgetView {
         self.forget(now);
         let (asked, spent) = self
             .seconds
@@ -68,7 +68,7 @@ impl Budget {
             reason = "neither is below zero; the cast saturates"
         )]
         let most = (FREE_PER_SECOND * WINDOW.as_secs_f64() + RATIO * f64::from(asked)) as u32;
-        Retries { spent, most }
+        RetryBudgetView { spent, most }
     }
 
     fn forget(&mut self, now: Instant) {
@@ -97,13 +97,16 @@ impl Budget {
 mod tests {
     use super::*;
 
-    fn spent(budget: &mut Budget, now: Instant) -> usize {
+    fn spent(budget: &mut RetryBudget, now: Instant) -> usize {
         (0..1000).take_while(|_| budget.spend(now)).count()
     }
 
     #[test]
     fn thirty_a_minute_are_free_and_five_questions_earn_one_more() {
-        let (mut budget, now) = (Budget::default(), tokio::time::Instant::now().into_std());
+        let (mut budget, now) = (
+            RetryBudget::default(),
+            tokio::time::Instant::now().into_std(),
+        );
         assert_eq!(spent(&mut budget, now), 30);
         for _ in 0..50 {
             budget.earn(now);
@@ -112,7 +115,7 @@ mod tests {
         budget.give_back();
         assert_eq!(
             budget.stand(now),
-            Retries {
+            RetryBudgetView {
                 spent: 39,
                 most: 40
             }
@@ -121,7 +124,10 @@ mod tests {
 
     #[test]
     fn after_a_minute_it_is_whole_again() {
-        let (mut budget, mut now) = (Budget::default(), tokio::time::Instant::now().into_std());
+        let (mut budget, mut now) = (
+            RetryBudget::default(),
+            tokio::time::Instant::now().into_std(),
+        );
         assert_eq!(spent(&mut budget, now), 30);
         now += WINDOW;
         assert!(!budget.spend(now));
@@ -131,7 +137,10 @@ mod tests {
 
     #[test]
     fn a_flood_takes_no_more_memory() {
-        let (mut budget, mut now) = (Budget::default(), tokio::time::Instant::now().into_std());
+        let (mut budget, mut now) = (
+            RetryBudget::default(),
+            tokio::time::Instant::now().into_std(),
+        );
         for _ in 0..10_000 {
             budget.earn(now);
             now += Duration::from_millis(50);

@@ -20,7 +20,7 @@ pub enum Streaming {
 
 /// Which provider is asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum ProviderOrder {
     /// The first listed.
     #[default]
     Priority,
@@ -30,7 +30,7 @@ pub enum Order {
 
 /// How models are asked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AskSettings {
+pub struct RouterSettings {
     /// The providers, in order of priority. Empty: no model is asked.
     pub providers: Vec<provider::Settings>,
     /// The time for all attempts at all providers together.
@@ -44,14 +44,14 @@ pub struct AskSettings {
     /// Whether long answers go out in pieces.
     pub stream: Streaming,
     /// Who is asked first.
-    pub order: Order,
+    pub order: ProviderOrder,
     /// Whether a few questions are asked of two before the first is overdue.
     pub hedge: bool,
     /// The most to spend at all providers together.
     pub spend: Limits,
 }
 
-impl Default for AskSettings {
+impl Default for RouterSettings {
     fn default() -> Self {
         Self {
             providers: Vec::new(),
@@ -60,14 +60,14 @@ impl Default for AskSettings {
             longest_pause: Duration::from_secs(4),
             patience: Duration::from_secs(2),
             stream: Streaming::Auto,
-            order: Order::Priority,
+            order: ProviderOrder::Priority,
             hedge: false,
             spend: Limits::default(),
         }
     }
 }
 
-impl AskSettings {
+impl RouterSettings {
     /// The models that may answer.
     pub fn models(&self) -> Vec<String> {
         self.providers

@@ -13,14 +13,14 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// One limit on spending, and what was spent.
 #[derive(Debug)]
-pub(super) struct Purse {
+pub(super) struct SpendLimit {
     /// Under which it is kept on disk.
     name: String,
-    held: Mutex<Held>,
+    held: Mutex<SpendReservation>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct SpendReservation {
     limits: Limits,
     spent: Spent,
     /// For calls under way.
@@ -28,18 +28,18 @@ struct Held {
     disk: Option<Spending>,
 }
 
-impl Purse {
+impl SpendLimit {
     pub(super) fn new(name: String, limits: Limits) -> Self {
         Self {
             name,
-            held: Mutex::new(Held {
+            held: Mutex::new(SpendReservation {
                 limits,
-                ..Held::default()
+                ..SpendReservation::default()
             }),
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, SpendReservation> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -64,7 +64,7 @@ impl Purse {
     /// Holds back what a call may cost, or tells after what time there is something to spend again.
     pub(super) fn hold(&self, cost: Money, at: SystemTime) -> Result<(), Duration> {
         let mut held = self.held();
-        let date = Date::of(at);
+        let date = CivilDate::of(at);
         held.roll(date);
         let fits = |spent: u64, limit: Option<Money>| {
             limit.is_none_or(|limit| Money(spent) + held.back + cost <= limit)
@@ -83,7 +83,7 @@ impl Purse {
     pub(super) fn settle(&self, held_back: Money, cost: Money, at: SystemTime) {
         let mut held = self.held();
         held.back = Money(held.back.0.saturating_sub(held_back.0));
-        held.roll(Date::of(at));
+        held.roll(CivilDate::of(at));
         if cost == Money(0) {
             return;
         }
@@ -101,12 +101,12 @@ impl Purse {
     /// What was spent today and this month.
     pub(super) fn spent(&self, at: SystemTime) -> (Money, Money) {
         let mut held = self.held();
-        held.roll(Date::of(at));
+        held.roll(CivilDate::of(at));
         (Money(held.spent.today), Money(held.spent.this_month))
     }
 }
 
-impl Held {
+impl SpendReservation {
     /// What was spent before the start, or since by this process: whichever is newer, or more.
     fn remember(&mut self, before: Spent) {
         let now = self.spent;
@@ -122,7 +122,7 @@ impl Held {
     }
 
     /// A new day, or month, begins with nothing spent. A clock that goes back begins none.
-    fn roll(&mut self, date: Date) {
+    fn roll(&mut self, date: CivilDate) {
         if date.day > self.spent.day {
             (self.spent.day, self.spent.today) = (date.day, 0);
         }
@@ -134,7 +134,7 @@ impl Held {
 
 /// A moment as purses see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Date {
+struct CivilDate {
     /// Since 1970.
     day: u32,
     /// Since 1970.
@@ -143,7 +143,7 @@ struct Date {
     left_of_month: Duration,
 }
 
-impl Date {
+impl CivilDate {
     fn of(at: SystemTime) -> Self {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let day = u32::try_from(since.as_secs() / DAY.as_secs()).unwrap_or(u32::MAX);
@@ -193,8 +193,8 @@ mod tests {
         UNIX_EPOCH + DAY * u32::try_from(day).unwrap() + DAY / 2
     }
 
-    fn purse(per_day: Option<u64>, per_month: Option<u64>) -> Purse {
-        Purse::new(
+    fn purse(per_day: Option<u64>, per_month: Option<u64>) -> SpendLimit {
+        SpendLimit::new(
             "all".to_owned(),
             Limits {
                 per_day: per_day.map(Money),

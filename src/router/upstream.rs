@@ -1,5 +1,5 @@
 //! One provider as the one who asks sees it: whether it may be asked now, what came of it, and how it stands.
-//! Every attempt goes through the same door, [`Lane::enter`]; what comes of it is booked when its [`Turn`] ends.
+//! Every attempt goes through the same door, [`Upstream::enter`]; what comes of it is booked when its [`UpstreamCall`] ends.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,15 +8,15 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::provider::http::{Endpoint, Unfit};
+use crate::provider::http::{Endpoint, InvalidEndpoint};
 use crate::provider::price::{Money, cost};
 use crate::provider::{Prompt, Settings, Usage};
-use crate::router::Lasting;
-use crate::router::attempt::{Leave, Turn};
+use crate::router::RouterShared;
+use crate::router::attempt::{CallPermit, UpstreamCall};
 use crate::router::breaker::{Breaker, Position, Verdict};
 use crate::router::latency::Latencies;
-use crate::router::rate_limit::Quota;
-use crate::router::spend_limit::Purse;
+use crate::router::rate_limit::RateLimit;
+use crate::router::spend_limit::SpendLimit;
 use crate::store::spending::Spending;
 
 /// How long the silence of a provider that is tried again after a fault is waited out: whoever asks must not pay for the trial.
@@ -26,24 +26,24 @@ const TRIAL_PATIENCE: Duration = Duration::from_millis(500);
 const AT_FIRST: usize = 4;
 
 /// A provider with its limits and its record.
-pub(super) struct Lane {
+pub(super) struct Upstream {
     pub(super) name: Arc<str>,
     pub(super) model: Arc<str>,
     /// As the operator wants it: where nothing of this changes, the lane outlives a reload.
     pub(super) settings: Settings,
     pub(super) endpoint: Endpoint,
     slots: Arc<Semaphore>,
-    pub(super) quota: Quota,
+    pub(super) quota: RateLimit,
     /// Its own, and that of all providers.
-    pub(super) purses: [Arc<Purse>; 2],
+    pub(super) purses: [Arc<SpendLimit>; 2],
     /// Tells those who show it that how it stands has changed.
     pub(super) standing: Arc<watch::Sender<()>>,
-    record: Mutex<Record>,
+    record: Mutex<UpstreamState>,
 }
 
 /// What is known of a provider. Locked for moments only, never while waiting.
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(super) struct UpstreamState {
     pub(super) breaker: Breaker,
     pub(super) rests_until: Option<Instant>,
     /// Why it is out until the next start or reload.
@@ -66,11 +66,11 @@ pub(super) struct Record {
 }
 
 /// A place for one call, taken.
-pub(super) type Slot = OwnedSemaphorePermit;
+pub(super) type CallSlot = OwnedSemaphorePermit;
 
 /// What does not keep a question away from a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Despite {
+pub(super) enum Override {
     Nothing,
     /// That it does not answer others just now: nobody else is left.
     Silence,
@@ -152,14 +152,14 @@ pub struct ProviderHealth {
     pub spent_this_month: Option<f64>,
 }
 
-impl Lane {
+impl Upstream {
     /// `purses` are its own, and that of all providers.
     pub(super) fn new(
         settings: &Settings,
         patience: Duration,
-        purses: [Arc<Purse>; 2],
-        lasting: &Lasting,
-    ) -> Result<Self, Unfit> {
+        purses: [Arc<SpendLimit>; 2],
+        lasting: &RouterShared,
+    ) -> Result<Self, InvalidEndpoint> {
         let places = settings.concurrency.get().min(AT_FIRST);
         Ok(Self {
             name: settings.name.as_str().into(),
@@ -167,13 +167,13 @@ impl Lane {
             settings: settings.clone(),
             endpoint: Endpoint::new(settings, lasting.trust.clone())?,
             slots: Arc::new(Semaphore::new(places)),
-            quota: Quota::new(settings),
+            quota: RateLimit::new(settings),
             purses,
             standing: Arc::clone(&lasting.standing),
-            record: Mutex::new(Record {
+            record: Mutex::new(UpstreamState {
                 patience,
                 places,
-                ..Record::default()
+                ..UpstreamState::default()
             }),
         })
     }
@@ -223,7 +223,7 @@ impl Lane {
     }
 
     /// It was too much for it: one place less, but never none.
-    pub(super) fn narrow(&self, slot: &mut Option<Slot>) {
+    pub(super) fn narrow(&self, slot: &mut Option<CallSlot>) {
         let mut record = self.record();
         if record.places > 1
             && let Some(slot) = slot.take()
@@ -233,7 +233,7 @@ impl Lane {
         }
     }
 
-    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
+    pub(super) fn record(&self) -> MutexGuard<'_, UpstreamState> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -241,8 +241,8 @@ impl Lane {
     pub(super) fn enter(
         self: &Arc<Self>,
         prompt: &Prompt,
-        despite: Despite,
-    ) -> Result<Turn, Closed> {
+        despite: Override,
+    ) -> Result<UpstreamCall, Closed> {
         match Arc::clone(&self.slots).try_acquire_owned() {
             Ok(slot) => self.enter_with(slot, prompt, despite),
             Err(_) => Err(self.record().closed(now()).unwrap_or(Closed::Full)),
@@ -250,26 +250,26 @@ impl Lane {
     }
 
     /// A place, once there is one.
-    pub(super) async fn slot(&self) -> Slot {
+    pub(super) async fn slot(&self) -> CallSlot {
         Arc::clone(&self.slots)
             .acquire_owned()
             .await
             .expect("the places of a provider are never closed")
     }
 
-    /// The same as [`Lane::enter`], with a place that was waited for.
+    /// The same as [`Upstream::enter`], with a place that was waited for.
     pub(super) fn enter_with(
         self: &Arc<Self>,
-        slot: Slot,
+        slot: CallSlot,
         prompt: &Prompt,
-        despite: Despite,
-    ) -> Result<Turn, Closed> {
+        despite: Override,
+    ) -> Result<UpstreamCall, Closed> {
         let now = now();
         let (input, output) = self.quota.estimate(prompt, self.settings.max_output_tokens);
         let tokens = input.saturating_add(output);
         let mut record = self.record();
         match record.closed(now) {
-            Some(Closed::Silent) if despite != Despite::Nothing => {}
+            Some(Closed::Silent) if despite != Override::Nothing => {}
             Some(Closed::Open(_)) | None => {}
             Some(closed) => return Err(closed),
         }
@@ -277,7 +277,7 @@ impl Lane {
         if !told.is_zero() {
             return Err(Closed::Resting(told));
         }
-        let forced = despite == Despite::Breaker;
+        let forced = despite == Override::Breaker;
         let pass = if forced {
             record.breaker.force()
         } else {
@@ -311,9 +311,9 @@ impl Lane {
         let id = record.begun;
         record.overdue.push((id, now + patience));
         drop(record);
-        Ok(Turn::new(
+        Ok(UpstreamCall::new(
             Arc::clone(self),
-            Leave {
+            CallPermit {
                 id,
                 pass,
                 input,
@@ -443,7 +443,7 @@ impl Lane {
     }
 }
 
-impl Record {
+impl UpstreamState {
     fn closed(&self, now: Instant) -> Option<Closed> {
         if self.benched.is_some() {
             return Some(Closed::Benched);

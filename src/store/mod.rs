@@ -88,14 +88,14 @@ fn rescue_from(opening: &Mutex<Option<PathBuf>>) -> Option<PathBuf> {
 /// While this lives, a panic is taken for the store's, see [`rescue`].
 #[derive(Debug)]
 #[must_use = "it guards only while it lives"]
-pub struct Reading(Option<PathBuf>);
+pub struct PanicQuarantine(Option<PathBuf>);
 
 /// The store at `path` is about to be read through: sled reads most of it only when it is asked for.
-pub fn reading(path: Option<&Path>) -> Reading {
-    Reading(std::mem::replace(&mut *opening(), path.map(Path::to_owned)))
+pub fn reading(path: Option<&Path>) -> PanicQuarantine {
+    PanicQuarantine(std::mem::replace(&mut *opening(), path.map(Path::to_owned)))
 }
 
-impl Drop for Reading {
+impl Drop for PanicQuarantine {
     fn drop(&mut self) {
         *opening() = self.0.take();
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::telemetry::metrics::{Kind, Page};
+use crate::telemetry::metrics::{MetricKind, Page};
 
 /// Upper ends of the classes of latency, in seconds: what is understood here takes under a millisecond, a model up to its deadline.
 pub const CLASSES: [f64; 16] = [
@@ -17,7 +17,7 @@ const MOST: usize = 64;
 
 /// The answers counted, by the way they came.
 #[derive(Debug, Default)]
-pub struct Answers(Mutex<BTreeMap<String, Answered>>);
+pub struct OutcomeCounts(Mutex<BTreeMap<String, Answered>>);
 
 /// The answers of one way.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,7 +30,7 @@ pub struct Answered {
     classes: [u64; CLASSES.len()],
 }
 
-impl Answers {
+impl OutcomeCounts {
     /// Counts one.
     pub fn count(&self, via: &str, outcome: &'static str, took: Duration) {
         let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ impl Answers {
         let ways = self.by_via();
         page.family(
             "sayso_commands_total",
-            Kind::Counter,
+            MetricKind::Counter,
             "Commands answered, by outcome and by who understood them.",
         );
         for (via, answered) in &ways {
@@ -78,7 +78,7 @@ impl Answers {
         }
         page.family(
             "sayso_command_duration_seconds",
-            Kind::Histogram,
+            MetricKind::Histogram,
             "From hearing a command to its reply, by who understood it.",
         );
         for (via, answered) in &ways {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn classes_add_up_and_slow_ones_are_only_in_the_last() {
-        let answers = Answers::default();
+        let answers = OutcomeCounts::default();
         answers.count("local", "done", Duration::from_micros(300));
         answers.count("local", "unclear", Duration::from_micros(900));
         answers.count("local", "done", Duration::from_mins(1));
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn names_without_end_are_not_counted_without_end() {
-        let answers = Answers::default();
+        let answers = OutcomeCounts::default();
         for n in 0..1000 {
             answers.count(&format!("provider{n}"), "done", Duration::ZERO);
         }

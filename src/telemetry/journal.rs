@@ -24,9 +24,9 @@ const LONGEST: usize = 8 << 10;
 
 /// The line to journald.
 #[derive(Debug)]
-pub(super) struct Journal(UnixDatagram);
+pub(super) struct JournaldLayer(UnixDatagram);
 
-impl Journal {
+impl JournaldLayer {
     /// Opens it.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Journal {
     }
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Journal {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JournaldLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
@@ -154,7 +154,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
-        let subscriber = tracing_subscriber::registry().with(Journal::at(&path).unwrap());
+        let subscriber = tracing_subscriber::registry().with(JournaldLayer::at(&path).unwrap());
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("command", command_id = "7");
             span.in_scope(|| {
@@ -178,7 +178,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let _asleep = UnixDatagram::bind(&path).unwrap();
-        let subscriber = tracing_subscriber::registry().with(Journal::at(&path).unwrap());
+        let subscriber = tracing_subscriber::registry().with(JournaldLayer::at(&path).unwrap());
         let begun = tokio::time::Instant::now();
         tracing::subscriber::with_default(subscriber, || {
             // The kernel holds some; what comes then waits for journald, but not for ever.

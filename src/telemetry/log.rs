@@ -8,7 +8,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::telemetry::journal::Journal;
+use crate::telemetry::journal::JournaldLayer;
 
 /// What the log shows when nothing is said: ours at info, the libraries only when something is wrong.
 pub const DEFAULT_FILTER: &str = "warn,sayso=info";
@@ -78,7 +78,10 @@ impl Log {
 /// When the filter does not parse.
 pub fn start(settings: &Settings) -> Result<Log, BadFilter> {
     let (filter, handle) = reload::Layer::new(filter(&settings.filter)?);
-    let journal = settings.journald.then(|| Journal::connect().ok()).flatten();
+    let journal = settings
+        .journald
+        .then(|| JournaldLayer::connect().ok())
+        .flatten();
     let text = journal.is_none().then(|| {
         let layer = tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)

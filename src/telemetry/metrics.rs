@@ -5,7 +5,7 @@ use std::fs;
 
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// Only grows.
     Counter,
     /// Comes and goes.
@@ -21,22 +21,22 @@ pub struct Page(String);
 impl Page {
     /// A gauge without labels.
     pub fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.family(name, Kind::Gauge, help);
+        self.family(name, MetricKind::Gauge, help);
         self.sample(name, &[], value);
     }
 
     /// A counter without labels.
     pub fn counter(&mut self, name: &str, help: &str, value: impl Display) {
-        self.family(name, Kind::Counter, help);
+        self.family(name, MetricKind::Counter, help);
         self.sample(name, &[], value);
     }
 
     /// What the samples that follow are.
-    pub fn family(&mut self, name: &str, kind: Kind, help: &str) {
+    pub fn family(&mut self, name: &str, kind: MetricKind, help: &str) {
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         // Writing to a text cannot fail, here and below.
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn labels_cannot_break_out_of_their_quotes() {
         let mut page = Page::default();
-        page.family("sayso_a_total", Kind::Counter, "One\nline.");
+        page.family("sayso_a_total", MetricKind::Counter, "One\nline.");
         page.sample("sayso_a_total", &[("provider", "a\"} 1\n\\")], 7);
         assert_eq!(
             page.text(),

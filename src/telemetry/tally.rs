@@ -1,6 +1,6 @@
 //! The counters, one method per event: a stage says what happened, in one line. No labels with ids.
 
-use crate::telemetry::answers::Answers;
+use crate::telemetry::answers::OutcomeCounts;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
@@ -10,7 +10,7 @@ macro_rules! counters {
         pub struct Tally {
             $($name: AtomicU64,)*
             /// How commands were answered.
-            pub answers: Answers,
+            pub answers: OutcomeCounts,
         }
 
         impl Tally {

@@ -196,7 +196,7 @@ impl fmt::Display for Value {
 
 /// The values a capability takes.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Takes {
+pub enum Domain {
     /// One of these words.
     Choice(Vec<String>),
     /// A number from `min` to `max`, both included, in `unit`.
@@ -218,7 +218,7 @@ pub enum Takes {
     Trigger,
 }
 
-impl Takes {
+impl Domain {
     pub(crate) fn words(words: &[&str]) -> Self {
         Self::Choice(words.iter().map(|&w| w.to_owned()).collect())
     }

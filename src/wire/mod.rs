@@ -10,7 +10,7 @@ use crate::command::{Command, ReplyTo, Source};
 
 use crate::wire::topic::{Filter, Topic};
 
-use crate::wire::payload::Said;
+use crate::wire::payload::CommandPayload;
 
 /// The largest command, in bytes. A spoken minute is some 1 KiB.
 pub const LARGEST: usize = 16 * 1024;
@@ -33,7 +33,7 @@ const HANDED_BACK: usize = 200;
 
 /// What decides about a letter, the same for all.
 #[derive(Debug, Clone)]
-pub struct Rules {
+pub struct WireRules {
     /// The first levels of sayso's own topics.
     pub prefix: String,
     /// Beginnings of response topics that are obeyed besides `<prefix>/reply/`.
@@ -44,7 +44,7 @@ pub struct Rules {
 
 /// One message on a command topic, as it came.
 #[derive(Debug, Clone, Copy)]
-pub struct Letter<'a> {
+pub struct Inbound<'a> {
     /// `<prefix>/command/<source>`.
     pub topic: &'a str,
     /// UTF-8 text, or a JSON object.
@@ -67,7 +67,7 @@ pub struct Letter<'a> {
 
 /// A letter that is no command, with what a reply needs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rejected {
+pub struct RejectedPayload {
     /// What is wrong with it.
     pub refusal: Refusal,
     /// Where to say so.
@@ -93,9 +93,9 @@ pub(super) fn control_filter(prefix: &str) -> String {
 ///
 /// # Errors
 /// When the payload is no command, or asks for a reply where none may go.
-pub fn decode(letter: &Letter<'_>, rules: &Rules) -> Result<Command, Box<Rejected>> {
+pub fn decode(letter: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<RejectedPayload>> {
     let source = rules.source(letter.topic);
-    let mut said = Said::default();
+    let mut said = CommandPayload::default();
     let read = said.read(letter.payload);
     let (topic, allowed) = rules.reply_topic(letter, source.unwrap_or_default());
     let reply_to = ReplyTo {
@@ -116,7 +116,7 @@ pub fn decode(letter: &Letter<'_>, rules: &Rules) -> Result<Command, Box<Rejecte
         } else {
             said.text
         };
-        return Err(Box::new(Rejected {
+        return Err(Box::new(RejectedPayload {
             refusal: Refusal::Malformed { why },
             reply_to,
             id,
@@ -154,7 +154,7 @@ pub fn encode_piece(piece: &Piece, to: &ReplyTo) -> (String, Vec<u8>) {
     )
 }
 
-impl Rules {
+impl WireRules {
     /// The level after `<prefix>/command/`.
     fn source<'a>(&self, topic: &'a str) -> Option<&'a str> {
         let source = topic
@@ -167,7 +167,7 @@ impl Rules {
     }
 
     /// Where the reply goes, and whether that is where it was asked for.
-    fn reply_topic(&self, letter: &Letter<'_>, source: &str) -> (String, Result<(), String>) {
+    fn reply_topic(&self, letter: &Inbound<'_>, source: &str) -> (String, Result<(), String>) {
         let own = format!("{}/reply/{source}", self.prefix);
         let Some(asked) = letter.response_topic else {
             return (own, Ok(()));
@@ -197,7 +197,7 @@ impl Rules {
 
 /// How long after it was heard a command may still be acted on: the least of what it says, of what the broker says, and
 /// of what is left since it was spoken, where clocks can be compared.
-fn good_for(said: &Said, letter: &Letter<'_>, default: Duration) -> Duration {
+fn good_for(said: &CommandPayload, letter: &Inbound<'_>, default: Duration) -> Duration {
     let ttl = said.ttl.unwrap_or(default).min(LONGEST_TTL);
     let clock = letter
         .wall_clock

@@ -15,7 +15,7 @@ const LONGEST_ID: usize = 128;
 
 /// What was said, as far as it could be read.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct CommandPayload {
     pub(super) text: String,
     pub(super) id: Option<String>,
     pub(super) area: Option<String>,
@@ -26,7 +26,7 @@ pub(super) struct Said {
     pub(super) stream: Option<bool>,
 }
 
-impl Said {
+impl CommandPayload {
     /// Reads a payload. After an error, what could be read is there all the same, so that the reply can name it.
     pub(super) fn read(&mut self, payload: &[u8]) -> Result<(), String> {
         if payload.len() > LARGEST {
@@ -50,7 +50,7 @@ impl Said {
     }
 
     fn read_object(&mut self, json: &str) -> Result<(), String> {
-        let Entries(entries) = serde_json::from_str(json)
+        let JsonEntries(entries) = serde_json::from_str(json)
             .map_err(|error| format!("it begins like JSON and is none: {error}"))?;
         let mut fault = None;
         for (i, (key, value)) in entries.iter().enumerate() {
@@ -155,22 +155,22 @@ fn shown(text: &str) -> String {
 
 /// The entries of an object as they came, doubled keys included: `serde_json`'s own map would keep the last in silence.
 /// Its parser bounds the nesting (128 levels).
-struct Entries(Vec<(String, Json)>);
+struct JsonEntries(Vec<(String, Json)>);
 
-impl<'de> Deserialize<'de> for Entries {
+impl<'de> Deserialize<'de> for JsonEntries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Collect;
         impl<'de> Visitor<'de> for Collect {
-            type Value = Entries;
+            type Value = JsonEntries;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonEntries, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
                 }
-                Ok(Entries(entries))
+                Ok(JsonEntries(entries))
             }
         }
         deserializer.deserialize_map(Collect)

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use crate::wire::*;
 use crate::command::reply::Outcome;
 
-fn rules() -> Rules {
-    Rules {
+fn rules() -> WireRules {
+    WireRules {
         prefix: "sayso".to_owned(),
         reply_prefixes: vec!["clients/".to_owned()],
         ttl: Duration::from_mins(1),
@@ -19,8 +19,8 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn letter(payload: &[u8]) -> Letter<'_> {
-    Letter {
+fn letter(payload: &[u8]) -> Inbound<'_> {
+    Inbound {
         topic: "sayso/command/hall",
         payload,
         response_topic: None,
@@ -155,7 +155,7 @@ fn an_id_of_128_characters_is_the_longest() {
 #[test]
 fn the_reply_goes_only_where_it_may() {
     let asking = |topic: &'static str| {
-        let letter = Letter {
+        let letter = Inbound {
             response_topic: Some(topic),
             correlation: Some(b"c1"),
             ..letter(b"lamp on")
@@ -203,11 +203,11 @@ fn the_reply_goes_only_where_it_may() {
 
 #[test]
 fn a_reply_topic_that_is_a_command_topic_is_refused_even_where_its_prefix_is_allowed() {
-    let rules = Rules {
+    let rules = WireRules {
         reply_prefixes: vec!["sayso/".to_owned()],
         ..rules()
     };
-    let letter = Letter {
+    let letter = Inbound {
         response_topic: Some("sayso/command/hall"),
         ..letter(b"lamp on")
     };
@@ -224,7 +224,7 @@ fn the_source_is_one_short_topic_level() {
     ] {
         assert!(
             decode(
-                &Letter {
+                &Inbound {
                     topic,
                     ..letter(b"lamp on")
                 },
@@ -237,7 +237,7 @@ fn the_source_is_one_short_topic_level() {
     let long = format!("sayso/command/{}", "x".repeat(LONGEST_SOURCE + 1));
     assert!(
         decode(
-            &Letter {
+            &Inbound {
                 topic: &long,
                 ..letter(b"lamp on")
             },
@@ -249,7 +249,7 @@ fn the_source_is_one_short_topic_level() {
 
 #[test]
 fn message_expiry_shortens_the_deadline() {
-    let with = |seconds| Letter {
+    let with = |seconds| Inbound {
         expiry: Some(Duration::from_secs(seconds)),
         ..letter(b"lamp on")
     };
@@ -270,7 +270,7 @@ fn the_moment_of_speaking_counts_only_where_the_clock_is_believable() {
         let payload = format!(r#"{{"text":"lamp on","ts":{ts},"ttl":"30s"}}"#);
         ttl_of(
             &decode(
-                &Letter {
+                &Inbound {
                     wall_clock,
                     ..letter(payload.as_bytes())
                 },
@@ -322,7 +322,7 @@ fn a_reply_is_one_json_object() {
 proptest! {
     #[test]
     fn no_bytes_make_decode_panic(payload in proptest::collection::vec(any::<u8>(), 0..400), topic in "\\PC{0,40}", response in proptest::option::of("\\PC{0,40}")) {
-        let letter = Letter { topic: &topic, response_topic: response.as_deref(), ..letter(&payload) };
+        let letter = Inbound { topic: &topic, response_topic: response.as_deref(), ..letter(&payload) };
         let _ = decode(&letter, &rules());
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sayso::prompt::answer::read;
 use sayso::provider::http::{Endpoint, Trust};
-use sayso::provider::stream::Piece;
+use sayso::provider::stream::AnswerPiece;
 use sayso::provider::{Api, Settings};
 use sayso::secret::Secret;
 use sayso::vocabulary::action::Draft;
@@ -173,7 +173,7 @@ async fn in_pieces_it_is_the_same_answer_as_in_one() {
             .call(&prompt, PATIENCE)
             .await
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let (pieces, mut heard) = mpsc::channel::<Piece>(64);
+        let (pieces, mut heard) = mpsc::channel::<AnswerPiece>(64);
         let listens = async {
             let mut all = Vec::new();
             while let Some(piece) = heard.recv().await {

@@ -7,12 +7,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sayso::config::{Config, Faults, Needs, Place};
+use sayso::config::{Config, ConfigLocation, Faults, Scope};
 use sayso::grammar::When;
 use sayso::home::capability::Risk;
-use sayso::pipeline::Order;
+use sayso::pipeline::CommandOrder;
 use sayso::provider::price::Prices;
-use sayso::vocabulary::{Property, Takes, Value};
+use sayso::vocabulary::{Domain, Property, Value};
 
 use crate::connection::certificates;
 
@@ -35,27 +35,27 @@ fn load(path: &Path) -> Result<Config, Faults> {
     let name = path.file_name().unwrap().to_str().unwrap();
     let place = if name.starts_with("home") {
         let empty = root().join("tests/fixtures/config/valid/empty.toml");
-        Place {
+        ConfigLocation {
             config: Some(empty),
             home: Some(path.to_owned()),
-            ..Place::default()
+            ..ConfigLocation::default()
         }
     } else {
-        Place::at(path)
+        ConfigLocation::at(path)
     };
     Config::load(&place)
 }
 
-fn written(text: &str) -> (tempfile::TempDir, Place) {
+fn written(text: &str) -> (tempfile::TempDir, ConfigLocation) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("sayso.toml"), text).unwrap();
-    let place = Place::at(folder.path().join("sayso.toml"));
+    let place = ConfigLocation::at(folder.path().join("sayso.toml"));
     (folder, place)
 }
 
 #[test]
 fn the_shipped_files_load_and_say_the_defaults() {
-    let shipped = Config::load(&Place::at(root().join("config/sayso.toml"))).unwrap();
+    let shipped = Config::load(&ConfigLocation::at(root().join("config/sayso.toml"))).unwrap();
     let (_folder, place) = written("");
     let empty = Config::load(&place).unwrap();
     assert_eq!(shipped.mqtt, empty.mqtt);
@@ -359,7 +359,7 @@ fn what_is_written_is_what_is_meant() {
     );
     assert_eq!(config.mqtt.keep_alive, Duration::from_secs(10));
     assert_eq!(config.local.when, When::Last);
-    assert_eq!(config.daemon.order, Order::Source);
+    assert_eq!(config.daemon.order, CommandOrder::Source);
     let provider = &config.ask.providers[0];
     assert_eq!(provider.base_url, "http://localhost:8080/v1");
     assert!(provider.key.is_none());
@@ -552,9 +552,9 @@ fn a_client_needs_no_keys_and_no_home() {
     let (_folder, mut place) = written(
         "home = \"absent.toml\"\n[mqtt]\nport = 2\n[ask]\nattempts = 0\n[[provider]]\nname = \"a\"\nmodel = \"m\"\nkey_file = \"absent\"",
     );
-    place.needs = Needs::Broker;
+    place.needs = Scope::Broker;
     assert_eq!(Config::load(&place).unwrap().mqtt.port, 2);
-    place.needs = Needs::Home;
+    place.needs = Scope::Home;
     let faults = Config::load(&place).unwrap_err().to_string();
     assert!(
         faults.contains("absent.toml: there is no such file") && !faults.contains("key_file"),
@@ -573,7 +573,7 @@ fn a_file_anybody_may_write_is_refused() {
 
 #[test]
 fn a_file_that_was_named_must_be_there() {
-    let faults = Config::load(&Place::at("/nowhere/sayso.toml")).unwrap_err();
+    let faults = Config::load(&ConfigLocation::at("/nowhere/sayso.toml")).unwrap_err();
     assert!(
         faults
             .to_string()
@@ -602,7 +602,7 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
 
 #[test]
 fn the_example_home_means_what_it_says() {
-    let config = Config::load(&Place::at(root().join("config/sayso.toml"))).unwrap();
+    let config = Config::load(&ConfigLocation::at(root().join("config/sayso.toml"))).unwrap();
     let device = |id: &str| config.home.device(id).unwrap();
     let lamp = device("kitchen_light");
     assert_eq!(lamp.name, "Kitchen light");
@@ -628,7 +628,7 @@ fn the_example_home_means_what_it_says() {
     let pump = device("pump").can(&"flow".into()).unwrap();
     assert_eq!(
         pump.takes,
-        Takes::Number {
+        Domain::Number {
             min: 0.0,
             max: 40.0,
             step: Some(0.5),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use sayso::store::journal::Record;
+use sayso::store::journal::JournalRecord;
 
 #[path = "../../fuzz/claims.rs"]
 mod claims;
@@ -65,14 +65,14 @@ fn records_of_the_corpus_are_read_and_stay_the_same() {
     assert!(
         whole
             .iter()
-            .all(|path| Record::read(&fs::read(path).unwrap()).is_some()),
+            .all(|path| JournalRecord::read(&fs::read(path).unwrap()).is_some()),
         "{whole:?}"
     );
     assert!(
         !broken.is_empty()
             && broken
                 .iter()
-                .all(|path| Record::read(&fs::read(path).unwrap()).is_none()),
+                .all(|path| JournalRecord::read(&fs::read(path).unwrap()).is_none()),
         "{broken:?}"
     );
 }

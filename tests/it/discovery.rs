@@ -7,18 +7,18 @@ use proptest::prelude::*;
 use std::sync::LazyLock;
 
 use sayso::command::phrase::Phrase;
-use sayso::discovery::registry::{Furnished, Registry};
+use sayso::discovery::registry::{AssembledHome, Registry};
 use sayso::discovery::{Message, Settings, zigbee2mqtt};
 use sayso::grammar;
-use sayso::grammar::Local;
+use sayso::grammar::LocalGrammar;
 use sayso::home::Home;
 use sayso::home::capability::Capability;
 use sayso::home::device::Device;
-use sayso::home::permit::Asker;
+use sayso::home::permit::PermitContext;
 use sayso::home::rights::Rights;
 use sayso::home::state::State;
 use sayso::vocabulary::action::{Action, Draft, Op};
-use sayso::vocabulary::{Property, Takes, Value};
+use sayso::vocabulary::{Domain, Property, Value};
 use serde_json::{Map, Value as Json, json};
 
 pub(crate) fn folder() -> PathBuf {
@@ -66,7 +66,7 @@ pub(crate) fn registry_of(messages: &[(String, String)]) -> Registry {
 }
 
 pub(crate) fn home_of(registry: &Registry) -> Home {
-    let Furnished { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
+    let AssembledHome { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
     Home::new(areas, devices, Rights::default(), "sayso").unwrap()
 }
 
@@ -82,21 +82,21 @@ pub(crate) fn home_with(model: &Json) -> Home {
 }
 
 /// The values worth trying: every word, both ends and the middle of a range.
-fn values(takes: &Takes) -> Vec<Option<Value>> {
+fn values(takes: &Domain) -> Vec<Option<Value>> {
     match takes {
-        Takes::Choice(words) => words.iter().map(|word| Some(Value::text(word))).collect(),
-        Takes::Number { min, max, .. } => [*min, f64::midpoint(*min, *max).round(), *max]
+        Domain::Choice(words) => words.iter().map(|word| Some(Value::text(word))).collect(),
+        Domain::Number { min, max, .. } => [*min, f64::midpoint(*min, *max).round(), *max]
             .into_iter()
             .map(|n| Some(Value::Number(n)))
             .collect(),
-        Takes::Color => vec![Some(Value::text("#ff8000"))],
-        Takes::Boolean => vec![Some(Value::Flag(true)), Some(Value::Flag(false))],
-        Takes::Trigger => vec![None],
+        Domain::Color => vec![Some(Value::text("#ff8000"))],
+        Domain::Boolean => vec![Some(Value::Flag(true)), Some(Value::Flag(false))],
+        Domain::Trigger => vec![None],
     }
 }
 
-static LOCAL: LazyLock<Local> =
-    LazyLock::new(|| Local::new(&grammar::Settings::default()).unwrap());
+static LOCAL: LazyLock<LocalGrammar> =
+    LazyLock::new(|| LocalGrammar::new(&grammar::Settings::default()).unwrap());
 
 fn command(
     home: &Home,
@@ -124,7 +124,7 @@ fn command(
 /// What is sent for the action: the topic and the payload; or why it may not be done.
 pub(crate) fn through_the_gate(home: &Home, action: Action) -> Result<(String, String), String> {
     let speech = LOCAL.speech(&Phrase::new("", None, None));
-    let asker = Asker {
+    let asker = PermitContext {
         source: "test",
         command: "c1",
         confirmed: true,
@@ -145,11 +145,11 @@ pub(crate) fn through_the_gate(home: &Home, action: Action) -> Result<(String, S
 fn described(home: &Home, device: &Device, capability: &Capability) -> Json {
     let mut all = Map::new();
     let unit = match &capability.takes {
-        Takes::Number { min, max, unit, .. } if capability.settable => {
+        Domain::Number { min, max, unit, .. } if capability.settable => {
             format!("{min} to {max} {unit}")
         }
-        Takes::Number { unit, .. } => unit.clone(),
-        Takes::Choice(words) => words.join(", "),
+        Domain::Number { unit, .. } => unit.clone(),
+        Domain::Choice(words) => words.join(", "),
         other => format!("{other:?}"),
     };
     all.insert("takes".to_owned(), json!(unit.trim()));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use sayso::config::{Config, Place};
+use sayso::config::{Config, ConfigLocation};
 
 use crate::connection::certificates;
 use crate::daemon::Daemon;
@@ -80,7 +80,7 @@ fn the_configuration_of_the_pages_loads() {
                     fs::write(folder.path().join(file.1), "x").unwrap();
                 }
             }
-            Config::load(&Place::at(config))
+            Config::load(&ConfigLocation::at(config))
                 .unwrap_or_else(|faults| panic!("{name}:\n{text}\n{faults}"));
             loaded += 1;
         }

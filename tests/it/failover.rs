@@ -11,8 +11,8 @@ use sayso::home::Home;
 use sayso::prompt::Composer;
 use sayso::provider::price::{Limits, Money, Prices};
 use sayso::provider::{Api, Prompt, Settings, Structure, Timeouts};
-use sayso::router::settings::{AskSettings, Order};
-use sayso::router::{Answer, Ask};
+use sayso::router::settings::{ProviderOrder, RouterSettings};
+use sayso::router::{RoutedAnswer, Router};
 use sayso::secret::Secret;
 use sayso::telemetry::tally::Tally;
 use serde_json::json;
@@ -51,14 +51,14 @@ pub(crate) fn provider(name: &str, base_url: String) -> Settings {
 }
 
 /// Those who are asked, in this order.
-pub(crate) fn asking(providers: Vec<Settings>) -> (Ask, Arc<Tally>) {
+pub(crate) fn asking(providers: Vec<Settings>) -> (Router, Arc<Tally>) {
     let tally = Arc::<Tally>::default();
-    let settings = AskSettings {
+    let settings = RouterSettings {
         providers,
         longest_pause: Duration::from_millis(500),
-        ..AskSettings::default()
+        ..RouterSettings::default()
     };
-    (Ask::new(settings, Arc::clone(&tally)).unwrap(), tally)
+    (Router::new(settings, Arc::clone(&tally)).unwrap(), tally)
 }
 
 pub(crate) fn prompt() -> Prompt {
@@ -69,7 +69,7 @@ pub(crate) fn prompt() -> Prompt {
     )
 }
 
-pub(crate) async fn ask(ask: &Ask) -> Result<Answer, Refusal> {
+pub(crate) async fn ask(ask: &Router) -> Result<RoutedAnswer, Refusal> {
     ask.first(&prompt(), within(Duration::from_secs(10)), None)
         .await
 }
@@ -491,14 +491,14 @@ fn patient(name: &str, base_url: String) -> Settings {
 }
 
 /// Those who are asked; whoever is silent for 200 ms is waited for by the way only.
-fn impatient(providers: Vec<Settings>) -> (Ask, Arc<Tally>) {
+fn impatient(providers: Vec<Settings>) -> (Router, Arc<Tally>) {
     let tally = Arc::<Tally>::default();
-    let settings = AskSettings {
+    let settings = RouterSettings {
         providers,
         patience: Duration::from_millis(200),
-        ..AskSettings::default()
+        ..RouterSettings::default()
     };
-    (Ask::new(settings, Arc::clone(&tally)).unwrap(), tally)
+    (Router::new(settings, Arc::clone(&tally)).unwrap(), tally)
 }
 
 #[tokio::test]
@@ -676,10 +676,10 @@ async fn what_is_known_of_a_provider_outlives_a_reload_that_does_not_change_it()
     let before = asked.health();
     let reordered = [1, 0, 2].map(|n| settings[n].clone()).to_vec();
     let again = asked
-        .renewed(AskSettings {
+        .renewed(RouterSettings {
             providers: reordered,
             patience: Duration::from_secs(1),
-            ..AskSettings::default()
+            ..RouterSettings::default()
         })
         .unwrap();
     assert_eq!(
@@ -708,9 +708,9 @@ async fn what_is_known_of_a_provider_outlives_a_reload_that_does_not_change_it()
         ..one
     });
     let renewed = again
-        .renewed(AskSettings {
+        .renewed(RouterSettings {
             providers: changed.to_vec(),
-            ..AskSettings::default()
+            ..RouterSettings::default()
         })
         .unwrap();
     renewed.take_over();
@@ -766,12 +766,12 @@ async fn settings_that_cannot_work_are_refused_at_the_start() {
             base_url: base_url.to_owned(),
             ..provider("wrong", only.url())
         };
-        let settings = AskSettings {
+        let settings = RouterSettings {
             providers: vec![wrong],
             attempts: NonZeroU32::MIN,
-            ..AskSettings::default()
+            ..RouterSettings::default()
         };
-        let error = Ask::new(settings, Arc::default())
+        let error = Router::new(settings, Arc::default())
             .err()
             .unwrap()
             .to_string();
@@ -786,12 +786,12 @@ async fn the_fastest_is_asked_first_and_a_slow_one_is_tried_again_some_time() {
     let slow = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(300))]).await;
     let quick = Endpoint::start([Script::turns_on("lamp")]).await;
     let providers = vec![patient("slow", slow.url()), patient("quick", quick.url())];
-    let settings = AskSettings {
+    let settings = RouterSettings {
         providers,
-        order: Order::Fastest,
-        ..AskSettings::default()
+        order: ProviderOrder::Fastest,
+        ..RouterSettings::default()
     };
-    let asked = Ask::new(settings, Arc::default()).unwrap();
+    let asked = Router::new(settings, Arc::default()).unwrap();
     for expected in ["slow", "quick", "quick", "quick"] {
         assert_eq!(
             &*ask(&asked).await.unwrap().provider,
@@ -837,15 +837,15 @@ async fn few_questions_are_hedged_and_only_late_ones() {
         Endpoint::start(scripts).await,
         Endpoint::start([Script::turns_on("lamp")]).await,
     );
-    let settings = AskSettings {
+    let settings = RouterSettings {
         providers: vec![
             patient("first", first.url()),
             patient("second", second.url()),
         ],
         hedge: true,
-        ..AskSettings::default()
+        ..RouterSettings::default()
     };
-    let asked = Ask::new(settings, Arc::default()).unwrap();
+    let asked = Router::new(settings, Arc::default()).unwrap();
     for _ in 0..40 {
         ask(&asked).await.unwrap();
     }

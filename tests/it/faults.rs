@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use sayso::command::reply::Refusal;
 use sayso::provider::{Api, Settings, Timeouts};
-use sayso::router::Ask;
-use sayso::router::answer_stream::Voice;
-use sayso::router::settings::AskSettings;
+use sayso::router::Router;
+use sayso::router::answer_stream::AnswerStream;
+use sayso::router::settings::RouterSettings;
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
@@ -166,7 +166,7 @@ fn httpdate(ahead: Duration) -> String {
 }
 
 /// A provider of an API with patience for a test, and one after it that always answers.
-fn asking(api: Api, bad: &Endpoint, good: &Endpoint) -> Ask {
+fn asking(api: Api, bad: &Endpoint, good: &Endpoint) -> Router {
     let ms = Duration::from_millis;
     let timeouts = Timeouts {
         connect: ms(500),
@@ -183,12 +183,12 @@ fn asking(api: Api, bad: &Endpoint, good: &Endpoint) -> Ask {
         timeouts,
         ..provider("second", good.url())
     };
-    let settings = AskSettings {
+    let settings = RouterSettings {
         providers: vec![first, second],
         patience: ms(300),
-        ..AskSettings::default()
+        ..RouterSettings::default()
     };
-    Ask::new(settings, Arc::default()).unwrap()
+    Router::new(settings, Arc::default()).unwrap()
 }
 
 /// One line of the table.
@@ -218,7 +218,7 @@ async fn row(
         let said = Arc::<Mutex<Vec<String>>>::default();
         let ear = Arc::clone(&said);
         let voice = in_pieces.then(|| {
-            Arc::new(Voice::new(
+            Arc::new(AnswerStream::new(
                 "c1".to_owned(),
                 Box::new(move |piece| ear.lock().unwrap().push(piece.text)),
             ))

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use sayso::command::phrase::Phrase;
 use sayso::command::reply::Refusal;
-use sayso::config::{Config, Needs, Place};
-use sayso::grammar::{Local, Settings};
+use sayso::config::{Config, ConfigLocation, Scope};
+use sayso::grammar::{LocalGrammar, Settings};
 use sayso::home::Home;
 
 use crate::phrasebook::{Expected, Line, Verdict, folder, judge, sorted};
@@ -19,15 +19,16 @@ const LANGUAGES: [&str; 4] = ["de", "es", "fr", "nl"];
 /// Of every three lines the third was kept aside, unread, while the words were gathered.
 const ASIDE: usize = 3;
 
-static LOCAL: LazyLock<Local> = LazyLock::new(|| Local::new(&Settings::default()).unwrap());
+static LOCAL: LazyLock<LocalGrammar> =
+    LazyLock::new(|| LocalGrammar::new(&Settings::default()).unwrap());
 
 fn home(name: &str) -> Arc<Home> {
     let file = folder().join("homes").join(name).with_extension("toml");
-    let place = Place {
+    let place = ConfigLocation {
         config: None,
         home: Some(file),
-        needs: Needs::Home,
-        ..Place::default()
+        needs: Scope::Home,
+        ..ConfigLocation::default()
     };
     let config = Config::load(&place).unwrap_or_else(|faults| panic!("{name}: {faults}"));
     config.home

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lowest first. Rooms of one floor do not import each other.
-const FLOORS: [&[&str]; 8] = [
-    &["home", "telemetry", "secret", "systemd"],
-    &["command", "provider"],
-    &["mqtt", "store"],
-    &["interpret", "local", "discovery"],
+/// The layers, lowest first. Modules of one layer do not import each other.
+const LAYERS: [&[&str]; 9] = [
+    &["vocabulary", "telemetry", "secret", "systemd"],
+    &["binding", "provider"],
+    &["home", "command"],
+    &["wire", "store", "discovery", "prompt", "grammar"],
+    &["mqtt", "cache", "router"],
     &["pipeline"],
     &["config"],
     &["daemon"],
@@ -16,7 +17,7 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 fn floor(room: &str) -> Option<usize> {
-    FLOORS.iter().position(|rooms| rooms.contains(&room))
+    LAYERS.iter().position(|rooms| rooms.contains(&room))
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

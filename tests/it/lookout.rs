@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sayso::provider::{Api, Settings};
-use sayso::router::Ask;
+use sayso::router::Router;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -31,7 +31,7 @@ async fn own_server() -> (Endpoint, Arc<AtomicU8>, Arc<AtomicUsize>) {
 }
 
 /// Waits a moment for the first provider to stand so.
-async fn stands(asked: &Ask, state: &str) {
+async fn stands(asked: &Router, state: &str) {
     let until = Instant::now() + Duration::from_secs(5);
     while asked.health()[0].state != state {
         assert!(Instant::now() < until, "{:?}", asked.health()[0]);

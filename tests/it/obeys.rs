@@ -16,7 +16,7 @@ use sayso::home::Home;
 use sayso::home::capability::Capability;
 use sayso::home::device::Device;
 use sayso::vocabulary::action::{Action, Op};
-use sayso::vocabulary::{Property, Takes, Value};
+use sayso::vocabulary::{Domain, Property, Value};
 use serde_json::{Map, Value as Json, json};
 
 use crate::discovery::{fixtures, folder, home_of, home_with, registry_of, through_the_gate};
@@ -33,17 +33,17 @@ pub(crate) struct Sent<'a> {
 }
 
 /// Every word, and of a range both ends, the middle and some odd places between.
-fn tried(takes: &Takes) -> Vec<Option<Value>> {
+fn tried(takes: &Domain) -> Vec<Option<Value>> {
     match takes {
-        Takes::Choice(words) => words.iter().map(|word| Some(Value::text(word))).collect(),
-        Takes::Number { min, max, .. } => [0.0, 0.01, 0.333, 0.5, 0.77, 0.99, 1.0]
+        Domain::Choice(words) => words.iter().map(|word| Some(Value::text(word))).collect(),
+        Domain::Number { min, max, .. } => [0.0, 0.01, 0.333, 0.5, 0.77, 0.99, 1.0]
             .map(|part| Some(Value::Number(min + (max - min) * part)))
             .to_vec(),
-        Takes::Color => ["red", "#ff8000", "white", "#010203", "navy"]
+        Domain::Color => ["red", "#ff8000", "white", "#010203", "navy"]
             .map(|color| Some(Value::text(color)))
             .to_vec(),
-        Takes::Boolean => vec![Some(Value::Flag(true)), Some(Value::Flag(false))],
-        Takes::Trigger => vec![None],
+        Domain::Boolean => vec![Some(Value::Flag(true)), Some(Value::Flag(false))],
+        Domain::Trigger => vec![None],
     }
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn everything(home: &Home) -> Vec<Sent<'_>> {
                     payload,
                 });
             }
-            if let Takes::Number { min, max, .. } = capability.takes {
+            if let Domain::Number { min, max, .. } = capability.takes {
                 for outside in [min - 0.6, max + 0.6, f64::NAN, f64::INFINITY] {
                     assert!(
                         command(home, device, capability, Some(Value::Number(outside))).is_err(),

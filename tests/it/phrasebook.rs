@@ -7,12 +7,12 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use sayso::command::phrase::Phrase;
-use sayso::grammar::{Local, Settings};
+use sayso::grammar::{LocalGrammar, Settings};
 use sayso::home::Home;
 use sayso::home::capability::Capability;
 use sayso::home::device::{Area, Device, Kind};
 use sayso::home::rights::Rights;
-use sayso::vocabulary::Takes;
+use sayso::vocabulary::Domain;
 use sayso::vocabulary::action::{Action, Draft};
 use sayso::vocabulary::slug::Slug;
 use serde::Deserialize;
@@ -98,18 +98,18 @@ fn device(line: DeviceLine) -> Device {
     device.capabilities.extend(
         line.choices
             .into_iter()
-            .map(|(name, options)| property(&name).taking(Takes::Choice(options))),
+            .map(|(name, options)| property(&name).taking(Domain::Choice(options))),
     );
     device.capabilities.extend(
         line.flags
             .iter()
-            .map(|name| property(name).taking(Takes::Boolean)),
+            .map(|name| property(name).taking(Domain::Boolean)),
     );
     let numbers = line.numbers.into_iter();
     device
         .capabilities
         .extend(numbers.map(|(name, (min, max, unit))| {
-            property(&name).taking(Takes::Number {
+            property(&name).taking(Domain::Number {
                 min,
                 max,
                 step: None,
@@ -122,7 +122,7 @@ fn device(line: DeviceLine) -> Device {
 
 static HOMES: LazyLock<BTreeMap<String, Home>> = LazyLock::new(homes);
 static BOOK: LazyLock<Vec<Line>> = LazyLock::new(read_book);
-static LOCAL: LazyLock<Vec<(&str, Local)>> =
+static LOCAL: LazyLock<Vec<(&str, LocalGrammar)>> =
     LazyLock::new(|| HOMES.keys().map(|name| (name.as_str(), local())).collect());
 
 fn homes() -> BTreeMap<String, Home> {
@@ -149,8 +149,8 @@ fn homes() -> BTreeMap<String, Home> {
         .collect()
 }
 
-fn local() -> Local {
-    Local::new(&Settings::default()).unwrap()
+fn local() -> LocalGrammar {
+    LocalGrammar::new(&Settings::default()).unwrap()
 }
 
 /// The actions in an order that does not depend on how they were said.
@@ -338,19 +338,19 @@ fn a_language_file_in_the_folder_takes_the_place_of_the_built_in_one() {
     let zap = Phrase::new("zap the sofa lamp", None, None);
     assert!(local().draft(&zap, &homes["flat"]).is_none());
     assert!(
-        Local::new(&settings)
+        LocalGrammar::new(&settings)
             .unwrap()
             .draft(&zap, &homes["flat"])
             .is_some()
     );
     fs::write(folder.path().join("en.toml"), "words = 3").unwrap();
     assert!(
-        Local::new(&settings)
+        LocalGrammar::new(&settings)
             .unwrap_err()
             .to_string()
             .contains("en.toml")
     );
-    let unknown = Local::new(&Settings {
+    let unknown = LocalGrammar::new(&Settings {
         language: "xx".to_owned(),
         ..Settings::default()
     })

@@ -11,7 +11,7 @@ use sayso::prompt::Composer;
 use sayso::provider::price::{Money, cost};
 use sayso::provider::{Api, Prompt, Usage, model};
 use sayso::vocabulary::slug::Slug;
-use sayso::vocabulary::{Property, Takes};
+use sayso::vocabulary::{Domain, Property};
 
 /// The areas of a large house, and the floor each is on.
 const AREAS: [(&str, &str); 20] = [
@@ -61,7 +61,7 @@ fn slug(text: &str) -> Slug {
 }
 
 fn reading(property: &str, min: f64, max: f64, unit: &str) -> Capability {
-    let takes = Takes::Number {
+    let takes = Domain::Number {
         min,
         max,
         step: None,
@@ -88,7 +88,7 @@ fn device(area: &str, (thing, kind, class): (&str, &str, Option<&str>), n: usize
             .capabilities
             .push(Capability::standard(Property::Color)),
         ("light", "floor lamp") => {
-            let takes = Takes::Number {
+            let takes = Domain::Number {
                 min: 2202.0,
                 max: 4000.0,
                 step: None,
@@ -107,7 +107,7 @@ fn device(area: &str, (thing, kind, class): (&str, &str, Option<&str>), n: usize
         ("binary_sensor", _) => {
             let flag = Capability {
                 settable: false,
-                ..Capability::standard(Property::from(thing)).taking(Takes::Boolean)
+                ..Capability::standard(Property::from(thing)).taking(Domain::Boolean)
             };
             device.capabilities = vec![flag];
         }

@@ -294,15 +294,15 @@ async fn the_limit_of_all_stops_all_that_cost_something() {
             ..provider("free", free.url())
         },
     ];
-    let settings = sayso::router::settings::AskSettings {
+    let settings = sayso::router::settings::RouterSettings {
         providers,
         spend: Limits {
             per_day: None,
             per_month: Some(Money(at_most())),
         },
-        ..sayso::router::settings::AskSettings::default()
+        ..sayso::router::settings::RouterSettings::default()
     };
-    let asked = sayso::router::Ask::new(settings, std::sync::Arc::default()).unwrap();
+    let asked = sayso::router::Router::new(settings, std::sync::Arc::default()).unwrap();
     for expected in ["first", "free", "free"] {
         assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
     }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sayso::binding::{Form, Port};
-use sayso::cache::disk::{Drafts, Limits};
-use sayso::cache::settings::RecallSettings;
-use sayso::cache::{Key, Recall};
+use sayso::cache::disk::{DiskLimits, Drafts};
+use sayso::cache::settings::CacheSettings;
+use sayso::cache::{DraftCache, Key};
 use sayso::command::phrase::Phrase;
 use sayso::command::reply::Refusal;
 use sayso::home::Home;
 use sayso::home::device::{Device, Kind};
 use sayso::home::rights::{Rights, Rules};
-use sayso::pipeline::single_flight::Flight;
-use sayso::prompt::{Edition, rights_class};
+use sayso::pipeline::single_flight::SingleFlight;
+use sayso::prompt::{PromptFingerprint, rights_class};
 use sayso::vocabulary::action::{Action, Draft, Op};
 use sayso::vocabulary::slug::Slug;
 use sayso::vocabulary::{Property, Value};
@@ -57,27 +57,27 @@ fn spoken(words: &str) -> Draft {
 }
 
 /// The key of a phrase, said by `source` in `home`.
-fn key_of(recall: &Recall, phrase: &Phrase, home: &Home, source: &str) -> Key {
+fn key_of(recall: &DraftCache, phrase: &Phrase, home: &Home, source: &str) -> Key {
     recall.key(
         phrase,
-        Edition::of(home),
+        PromptFingerprint::of(home),
         rights_class(home.rights(), source),
     )
 }
 
 /// The draft kept; none where nothing is.
-fn draft(recall: &Recall, key: &Key) -> Option<Draft> {
+fn draft(recall: &DraftCache, key: &Key) -> Option<Draft> {
     recall.said(key).map(Result::unwrap)
 }
 
 /// How many are in memory, and on disk.
-fn len(recall: &Recall) -> (usize, usize) {
+fn len(recall: &DraftCache) -> (usize, usize) {
     let (memory, disk) = recall.tiers();
     (memory.entries, disk.entries)
 }
 
-fn in_memory(settings: &RecallSettings) -> Recall {
-    Recall::new(settings, vec!["scripted".to_owned()], None, Arc::default())
+fn in_memory(settings: &CacheSettings) -> DraftCache {
+    DraftCache::new(settings, vec!["scripted".to_owned()], None, Arc::default())
 }
 
 fn open(folder: &tempfile::TempDir) -> (sled::Db, Drafts) {
@@ -88,7 +88,7 @@ fn open(folder: &tempfile::TempDir) -> (sled::Db, Drafts) {
     let db = (0..100_000).find_map(|_| config.open().ok()).unwrap();
     let drafts = Drafts::open(
         &db,
-        Limits {
+        DiskLimits {
             entries: 100,
             bytes: 1 << 20,
         },
@@ -101,11 +101,11 @@ fn open(folder: &tempfile::TempDir) -> (sled::Db, Drafts) {
 #[test]
 fn a_draft_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = RecallSettings::default();
+    let settings = CacheSettings::default();
     let phrase = Phrase::new("Lamp on!", Some("kitchen"), None);
     {
         let (db, drafts) = open(&folder);
-        let recall = Recall::new(
+        let recall = DraftCache::new(
             &settings,
             vec!["scripted".to_owned()],
             Some(drafts),
@@ -120,7 +120,7 @@ fn a_draft_survives_a_restart() {
         db.flush().unwrap();
     }
     let (_db, drafts) = open(&folder);
-    let recall = Recall::new(
+    let recall = DraftCache::new(
         &settings,
         vec!["scripted".to_owned()],
         Some(drafts),
@@ -134,7 +134,7 @@ fn a_draft_survives_a_restart() {
 
 #[test]
 fn whatever_changes_the_meaning_changes_the_key() {
-    let recall = in_memory(&RecallSettings::default());
+    let recall = in_memory(&CacheSettings::default());
     let phrase = |text| Phrase::new(text, Some("kitchen"), Some("en"));
     let lamp = home("lamp");
     let key = key_of(&recall, &phrase("lamp on"), &lamp, "panel");
@@ -180,8 +180,8 @@ fn a_draft_is_good_while_its_model_is_asked_whoever_else_is() {
     let phrase = Phrase::new("lamp on", None, None);
     {
         let (db, drafts) = open(&folder);
-        let recall = Recall::new(
-            &RecallSettings::default(),
+        let recall = DraftCache::new(
+            &CacheSettings::default(),
             models(&["a"]),
             Some(drafts),
             Arc::default(),
@@ -210,8 +210,8 @@ fn a_draft_is_good_while_its_model_is_asked_whoever_else_is() {
     }
     for (asked, expected) in [(&["b", "a"][..], Some(lamp_on())), (&["b"], None)] {
         let (_db, drafts) = open(&folder);
-        let recall = Recall::new(
-            &RecallSettings::default(),
+        let recall = DraftCache::new(
+            &CacheSettings::default(),
             models(asked),
             Some(drafts),
             Arc::default(),
@@ -241,7 +241,7 @@ fn the_same_home_read_again_keeps_its_revision() {
 
 #[test]
 fn no_area_can_pass_for_another_part_of_the_key() {
-    let recall = in_memory(&RecallSettings::default());
+    let recall = in_memory(&CacheSettings::default());
     let forged = Phrase::new("on", Some("kitchen\u{1f}en\u{1f}lamp"), None);
     let honest = Phrase::new("lamp\u{1f}on", Some("kitchen"), Some("en"));
     assert_ne!(
@@ -252,9 +252,9 @@ fn no_area_can_pass_for_another_part_of_the_key() {
 
 #[tokio::test(start_paused = true)]
 async fn a_draft_is_good_for_its_time_and_words_for_ten_minutes() {
-    let recall = in_memory(&RecallSettings {
+    let recall = in_memory(&CacheSettings {
         ttl: Duration::from_hours(1),
-        ..RecallSettings::default()
+        ..CacheSettings::default()
     });
     let key = |text| {
         key_of(
@@ -295,8 +295,8 @@ async fn a_draft_is_good_for_its_time_and_words_for_ten_minutes() {
 async fn what_came_to_nothing_is_kept_for_a_minute_and_never_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
-    let recall = Recall::new(
-        &RecallSettings::default(),
+    let recall = DraftCache::new(
+        &CacheSettings::default(),
         vec!["scripted".to_owned()],
         Some(drafts),
         Arc::default(),
@@ -333,15 +333,15 @@ async fn what_came_to_nothing_is_kept_for_a_minute_and_never_on_disk() {
         Some(Err(Refusal::Declined))
     );
     tokio::time::advance(Duration::from_secs(1)).await;
-    recall.sweep(Edition::of(&home("lamp")));
+    recall.sweep(PromptFingerprint::of(&home("lamp")));
     assert_eq!(len(&recall), (0, 0));
 }
 
 #[test]
 fn memory_keeps_to_its_bytes() {
-    let recall = in_memory(&RecallSettings {
+    let recall = in_memory(&CacheSettings {
         memory_bytes: 64 << 10,
-        ..RecallSettings::default()
+        ..CacheSettings::default()
     });
     for n in 0..500 {
         recall.keep(
@@ -372,11 +372,11 @@ fn memory_keeps_to_its_bytes() {
 async fn drafts_of_homes_that_are_no_more_leave_the_disk_after_a_day() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
-    let settings = RecallSettings {
+    let settings = CacheSettings {
         ttl: Duration::from_hours(24 * 365),
-        ..RecallSettings::default()
+        ..CacheSettings::default()
     };
-    let recall = Recall::new(
+    let recall = DraftCache::new(
         &settings,
         vec!["scripted".to_owned()],
         Some(drafts),
@@ -392,12 +392,12 @@ async fn drafts_of_homes_that_are_no_more_leave_the_disk_after_a_day() {
             true,
         );
     }
-    recall.sweep(Edition::of(&before));
+    recall.sweep(PromptFingerprint::of(&before));
     tokio::time::advance(Duration::from_hours(23)).await;
-    recall.sweep(Edition::of(&now));
+    recall.sweep(PromptFingerprint::of(&now));
     assert_eq!(len(&recall).1, 2, "it may come back within a day");
     tokio::time::advance(Duration::from_hours(2)).await;
-    recall.sweep(Edition::of(&now));
+    recall.sweep(PromptFingerprint::of(&now));
     assert_eq!(len(&recall).1, 1);
     assert_eq!(
         recall
@@ -420,12 +420,12 @@ async fn drafts_of_homes_that_are_no_more_leave_the_disk_after_a_day() {
 async fn a_home_that_changes_without_end_does_not_fill_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
-    let settings = RecallSettings {
+    let settings = CacheSettings {
         ttl: Duration::from_hours(24 * 365),
         disk_entries: 100,
-        ..RecallSettings::default()
+        ..CacheSettings::default()
     };
-    let recall = Recall::new(
+    let recall = DraftCache::new(
         &settings,
         vec!["scripted".to_owned()],
         Some(drafts),
@@ -439,7 +439,7 @@ async fn a_home_that_changes_without_end_does_not_fill_the_disk() {
             &lamp_on(),
             true,
         );
-        recall.sweep(Edition::of(&home));
+        recall.sweep(PromptFingerprint::of(&home));
         tokio::time::advance(Duration::from_hours(1)).await;
         assert!(len(&recall).1 <= 65, "{:?} after {n} h", recall.tiers().1);
     }
@@ -457,15 +457,18 @@ fn how_a_device_is_reached_and_how_it_stands_change_nothing() {
     let homes = [lamp, moved]
         .map(|lamp| Home::new(Vec::new(), vec![lamp], Rights::default(), "sayso").unwrap());
     assert_ne!(homes[0].revision(), homes[1].revision());
-    assert_eq!(Edition::of(&homes[0]), Edition::of(&homes[1]));
+    assert_eq!(
+        PromptFingerprint::of(&homes[0]),
+        PromptFingerprint::of(&homes[1])
+    );
 }
 
 #[test]
 fn one_phrase_is_traced_and_forgotten_wherever_it_was_said() {
     let folder = tempfile::tempdir().unwrap();
     let (_db, drafts) = open(&folder);
-    let recall = Recall::new(
-        &RecallSettings::default(),
+    let recall = DraftCache::new(
+        &CacheSettings::default(),
         vec!["scripted".to_owned()],
         Some(drafts),
         Arc::default(),
@@ -528,9 +531,9 @@ fn one_phrase_is_traced_and_forgotten_wherever_it_was_said() {
 
 #[test]
 fn memory_keeps_what_was_used_last() {
-    let recall = in_memory(&RecallSettings {
+    let recall = in_memory(&CacheSettings {
         memory_entries: NonZeroUsize::new(3).unwrap(),
-        ..RecallSettings::default()
+        ..CacheSettings::default()
     });
     let key = |n: usize| {
         key_of(
@@ -554,7 +557,10 @@ fn memory_keeps_what_was_used_last() {
 async fn twenty_equal_questions_at_once_are_one_call() {
     let only = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(50))]).await;
     let (asked, _) = asking(vec![provider("only", only.url())]);
-    let (recall, flight) = (in_memory(&RecallSettings::default()), Flight::default());
+    let (recall, flight) = (
+        in_memory(&CacheSettings::default()),
+        SingleFlight::default(),
+    );
     let key = key_of(
         &recall,
         &Phrase::new("lamp on", None, None),

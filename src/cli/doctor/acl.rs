@@ -9,9 +9,9 @@ use rumqttc::v5::mqttbytes::v5::PubRecReason;
 
 use crate::home::Home;
 
-use crate::cli::doctor::broker::Way;
+use crate::cli::doctor::broker::Route;
 use crate::cli::doctor::finding::Report;
-use crate::cli::doctor::wire::{Broken, Session};
+use crate::cli::doctor::wire::{ProbeFailure, ProbeSession};
 
 /// Offers on one connection: a broker takes so many at once, mosquitto 20.
 const AT_ONCE: usize = 16;
@@ -33,7 +33,7 @@ const OWN: [&str; 6] = [
 const MOMENT: Duration = Duration::from_millis(300);
 
 /// Tries each topic we publish to, and lets nothing out.
-pub(super) async fn look(way: &Way<'_>, home: &Home, report: &mut Report) {
+pub(super) async fn look(way: &Route<'_>, home: &Home, report: &mut Report) {
     let prefix = &way.settings.prefix;
     let own: Vec<String> = OWN
         .iter()
@@ -94,8 +94,8 @@ pub(super) async fn look(way: &Way<'_>, home: &Home, report: &mut Report) {
 }
 
 /// True where the broker keeps an offered message until it is released: by what it does with one to ourselves, or by its name.
-async fn waits(way: &Way<'_>, reply: &str) -> Result<bool, Broken> {
-    let mut talk = way.talk("-waits", Session::None).await?;
+async fn waits(way: &Route<'_>, reply: &str) -> Result<bool, ProbeFailure> {
+    let mut talk = way.talk("-waits", ProbeSession::None).await?;
     if talk
         .welcome
         .properties
@@ -129,8 +129,8 @@ async fn waits(way: &Way<'_>, reply: &str) -> Result<bool, Broken> {
 }
 
 /// Those of the topics the broker does not let us publish to.
-async fn offered(way: &Way<'_>, topics: &[String]) -> Result<Vec<String>, Broken> {
-    let mut talk = way.talk("-rights", Session::None).await?;
+async fn offered(way: &Route<'_>, topics: &[String]) -> Result<Vec<String>, ProbeFailure> {
+    let mut talk = way.talk("-rights", ProbeSession::None).await?;
     let mut refused = Vec::new();
     for topic in topics {
         let (reason, _) = talk.offer(topic).await?;

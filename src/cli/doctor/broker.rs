@@ -17,11 +17,11 @@ use crate::mqtt;
 use crate::mqtt::tls::client_config;
 
 use crate::cli::doctor::finding::{Finding, Report};
-use crate::cli::doctor::wire::{Broken, Session, Stream, Talk};
+use crate::cli::doctor::wire::{ProbeError, ProbeFailure, ProbeSession, ProbeStream};
 use crate::cli::doctor::{PATIENCE, acl, tls, traffic};
 
 /// The way to the broker, found.
-pub(super) struct Way<'a> {
+pub(super) struct Route<'a> {
     pub(super) settings: &'a mqtt::Settings,
     addresses: Vec<SocketAddr>,
     tls: Option<Arc<ClientConfig>>,
@@ -35,10 +35,10 @@ pub(super) async fn look(config: &Config, held: Option<bool>, report: &mut Repor
     if let Some(clock) = tls::clock() {
         report.fault("clock", clock, tls::SET_CLOCK);
     }
-    let Some(way) = Way::find(settings, report).await else {
+    let Some(way) = Route::find(settings, report).await else {
         return;
     };
-    let mut talk = match way.talk("", Session::Kept).await {
+    let mut talk = match way.talk("", ProbeSession::Kept).await {
         Ok(talk) => talk,
         Err(broken) => return report.add(way.why(broken).await),
     };
@@ -59,8 +59,8 @@ pub(super) async fn look(config: &Config, held: Option<bool>, report: &mut Repor
 }
 
 /// A session is kept where it is there again.
-async fn kept(way: &Way<'_>, report: &mut Report) {
-    match way.talk("", Session::Last).await {
+async fn kept(way: &Route<'_>, report: &mut Report) {
+    match way.talk("", ProbeSession::Last).await {
         Ok(talk) => {
             if talk.welcome.session_present {
                 report.ok(
@@ -121,7 +121,7 @@ fn limits(properties: Option<&ConnAckProperties>, settings: &mqtt::Settings, rep
     }
 }
 
-impl<'a> Way<'a> {
+impl<'a> Route<'a> {
     async fn find(settings: &'a mqtt::Settings, report: &mut Report) -> Option<Self> {
         let config = match settings.tls.as_ref().map(client_config).transpose() {
             Ok(config) => config.map(Arc::new),
@@ -323,8 +323,8 @@ impl<'a> Way<'a> {
         }
     }
 
-    async fn stream(&self) -> Result<Box<dyn Stream>, Broken> {
-        let broken = |_| Broken::Closed;
+    async fn stream(&self) -> Result<Box<dyn ProbeStream>, ProbeFailure> {
+        let broken = |_| ProbeFailure::Closed;
         Ok(match &self.tls {
             Some(config) => Box::new(self.handshake(Arc::clone(config)).await.map_err(broken)?),
             None => Box::new(self.connect().await.map_err(broken)?),
@@ -332,8 +332,12 @@ impl<'a> Way<'a> {
     }
 
     /// A conversation of its own; `role` tells it from the others.
-    pub(super) async fn talk(&self, role: &str, session: Session) -> Result<Talk, Broken> {
-        Talk::begin(
+    pub(super) async fn talk(
+        &self,
+        role: &str,
+        session: ProbeSession,
+    ) -> Result<ProbeError, ProbeFailure> {
+        ProbeError::begin(
             self.stream().await?,
             self.settings,
             &format!("{}{role}", self.id),
@@ -343,15 +347,19 @@ impl<'a> Way<'a> {
     }
 
     /// What a broken conversation means.
-    async fn why(&self, broken: Broken) -> Finding {
+    async fn why(&self, broken: ProbeFailure) -> Finding {
         let at = self.at();
         match broken {
-            Broken::Refused(code) => self.refused(code),
-            Broken::Io(error) if tls::within(&error).is_some() => tls::within(&error).map_or_else(
-                || Finding::fault("tls", "", ""),
-                |error| tls::finding(error, &self.settings.host),
-            ),
-            Broken::Closed | Broken::Io(_) | Broken::Silent | Broken::NoMqtt(_)
+            ProbeFailure::Refused(code) => self.refused(code),
+            ProbeFailure::Io(error) if tls::within(&error).is_some() => tls::within(&error)
+                .map_or_else(
+                    || Finding::fault("tls", "", ""),
+                    |error| tls::finding(error, &self.settings.host),
+                ),
+            ProbeFailure::Closed
+            | ProbeFailure::Io(_)
+            | ProbeFailure::Silent
+            | ProbeFailure::NoMqtt(_)
                 if self.tls.is_none() && self.speaks_tls().await =>
             {
                 Finding::fault(
@@ -360,17 +368,17 @@ impl<'a> Way<'a> {
                     "add [mqtt.tls], with `ca` where the broker's authority is your own",
                 )
             }
-            Broken::Closed if self.tls.is_some() => Finding::fault(
+            ProbeFailure::Closed if self.tls.is_some() => Finding::fault(
                 "tls",
                 format!("{at} closed the connection after the TLS handshake"),
                 "it may want a certificate of ours: `mqtt.tls.cert` and `mqtt.tls.key`",
             ),
-            Broken::Closed => Finding::fault(
+            ProbeFailure::Closed => Finding::fault(
                 "broker",
                 format!("{at} closes the connection without a word"),
                 "is it an MQTT 5 broker (mosquitto 1.6 and newer)? Its log says why",
             ),
-            Broken::NoMqtt(_) => Finding::fault(
+            ProbeFailure::NoMqtt(_) => Finding::fault(
                 "broker",
                 format!("{at}: {broken}"),
                 "mend `mqtt.port`: 1883 is usual, 8883 with TLS",
@@ -389,8 +397,8 @@ impl<'a> Way<'a> {
             ..self.settings.clone()
         };
         matches!(
-            Talk::begin(Box::new(stream), &stranger, &self.id, Session::None).await,
-            Ok(_) | Err(Broken::Refused(_))
+            ProbeError::begin(Box::new(stream), &stranger, &self.id, ProbeSession::None).await,
+            Ok(_) | Err(ProbeFailure::Refused(_))
         )
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use crate::config::{CREDENTIALS, Place};
+use crate::config::{CREDENTIALS, ConfigLocation};
 
 use crate::cli::doctor::finding::Report;
 
@@ -20,7 +20,7 @@ const HANDED_OVER: &str = "/run/credentials/sayso.service";
 const STICKY: u32 = 0o1000;
 
 /// Looks at every file the config names. A config that cannot be read is told by whoever reads it.
-pub(super) fn look(place: &Place, report: &mut Report) {
+pub(super) fn look(place: &ConfigLocation, report: &mut Report) {
     let Some(path) = place.config() else { return };
     let text = fs::read_to_string(&path).unwrap_or_default();
     let Ok(config) = text.parse::<Table>() else {

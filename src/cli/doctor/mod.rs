@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::config::{Config, Faults, Needs, Place};
+use crate::config::{Config, ConfigLocation, Faults, Scope};
 
 use crate::cli::{Exit, Files, Stop};
 
@@ -55,7 +55,7 @@ pub(super) struct Doctor {
 
 /// Looks at everything, and prints what was found.
 pub(super) fn doctor(arguments: &Doctor, out: &mut impl Write) -> Result<Exit, Stop> {
-    let place = arguments.files.place(Needs::Everything).of_the_service();
+    let place = arguments.files.place(Scope::Everything).of_the_service();
     let mut report = Report::default();
     files::look(&place, &mut report);
     if let Some(config) = config(&place, &mut report) {
@@ -84,7 +84,7 @@ pub(super) fn doctor(arguments: &Doctor, out: &mut impl Write) -> Result<Exit, S
 }
 
 /// The config; where it is wrong, as much of it as leads to the broker.
-fn config(place: &Place, report: &mut Report) -> Option<Config> {
+fn config(place: &ConfigLocation, report: &mut Report) -> Option<Config> {
     let faults = match Config::load(place) {
         Ok(config) => {
             let path = |path: &Option<PathBuf>| {
@@ -107,8 +107,8 @@ fn config(place: &Place, report: &mut Report) -> Option<Config> {
         Err(faults) => faults,
     };
     tell(&faults, report);
-    let config = Config::load(&Place {
-        needs: Needs::Broker,
+    let config = Config::load(&ConfigLocation {
+        needs: Scope::Broker,
         ..place.clone()
     })
     .ok()?;

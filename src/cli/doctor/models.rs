@@ -30,7 +30,7 @@ pub(super) async fn look(config: &Config, report: &mut Report) {
                     ),
                 }
             }
-            if let Some(clock) = found.iter().find_map(providers::Finding::clock) {
+            if let Some(clock) = found.iter().find_map(providers::ProviderFinding::clock) {
                 report.warn("clock", clock, crate::cli::doctor::tls::SET_CLOCK);
             }
         }

@@ -19,9 +19,9 @@ const BUILT: u64 = 1_795_478_400;
 
 /// A clock that is ahead, to see what will have ended by then.
 #[derive(Debug)]
-pub(super) struct Ahead(pub(super) Duration);
+pub(super) struct CertificateTimes(pub(super) Duration);
 
-impl TimeProvider for Ahead {
+impl TimeProvider for CertificateTimes {
     fn current_time(&self) -> Option<UnixTime> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
         Some(UnixTime::since_unix_epoch(now + self.0))
@@ -31,7 +31,7 @@ impl TimeProvider for Ahead {
 /// The same, on another day.
 pub(super) fn ahead(config: &ClientConfig, by: Duration) -> ClientConfig {
     let mut then = config.clone();
-    then.time_provider = Arc::new(Ahead(by));
+    then.time_provider = Arc::new(CertificateTimes(by));
     then
 }
 

@@ -12,7 +12,7 @@ use crate::discovery::finder::Finder;
 use crate::home::Home;
 
 use crate::cli::doctor::finding::Report;
-use crate::cli::doctor::wire::{Broken, Talk};
+use crate::cli::doctor::wire::{ProbeError, ProbeFailure};
 
 /// The source the daemon hears an empty command of.
 const SOURCE: &str = "doctor";
@@ -35,10 +35,10 @@ const SHOWN: usize = 5;
 /// Listens, says one empty command, and tells what it heard. Gives the home as a daemon would have it.
 pub(super) async fn look(
     config: &Config,
-    talk: &mut Talk,
+    talk: &mut ProbeError,
     held: Option<bool>,
     report: &mut Report,
-) -> Result<Arc<Home>, Broken> {
+) -> Result<Arc<Home>, ProbeFailure> {
     let prefix = &config.mqtt.prefix;
     let mut finder = Finder::new(config.discovery.clone(), Arc::clone(&config.home), prefix);
     let own = ["status", "health"].map(|topic| format!("{prefix}/{topic}"));
@@ -89,7 +89,7 @@ pub(super) async fn look(
         .unwrap_or_default();
     hears(said, echoed || answered || before > 0, &commands, report);
     left_about(&talk.heard, prefix, report);
-    let watch = Watch {
+    let watch = TrafficWatch {
         online,
         answered,
         held,
@@ -100,7 +100,7 @@ pub(super) async fn look(
 }
 
 /// The last retained message on a topic; a later one that is not takes its place.
-fn retained(talk: &Talk, topic: &str) -> Option<String> {
+fn retained(talk: &ProbeError, topic: &str) -> Option<String> {
     let message = talk.heard.iter().rfind(|message| message.topic == topic)?;
     Some(String::from_utf8_lossy(&message.payload).into_owned()).filter(|text| !text.is_empty())
 }
@@ -185,14 +185,14 @@ fn left_about(heard: &[Publish], prefix: &str, report: &mut Report) {
 }
 
 /// What shows whether a daemon runs.
-struct Watch {
+struct TrafficWatch {
     online: Option<String>,
     answered: bool,
     held: Option<bool>,
     flaps: usize,
 }
 
-impl Watch {
+impl TrafficWatch {
     fn tell(&self, config: &Config, health: Option<&Json>, report: &mut Report) {
         let (id, prefix) = (&config.mqtt.client_id, &config.mqtt.prefix);
         if self.flaps >= FLAPS {

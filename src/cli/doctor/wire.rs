@@ -25,13 +25,13 @@ const LARGEST: u32 = 4 << 20;
 const SESSION: u32 = 30;
 
 /// A way to the broker, encrypted or not.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait ProbeStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ProbeStream for S {}
 
 /// Why a conversation ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(super) enum ProbeFailure {
     #[error("the broker does not answer within {} s", PATIENCE.as_secs())]
     Silent,
     #[error("the broker closed the connection")]
@@ -48,7 +48,7 @@ pub(super) enum Broken {
 
 /// How a conversation begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Session {
+pub(super) enum ProbeSession {
     /// With nothing, and it is kept for a moment after the end.
     Kept,
     /// With what was kept, and nothing is kept after the end.
@@ -58,8 +58,8 @@ pub(super) enum Session {
 }
 
 /// An open conversation.
-pub(super) struct Talk {
-    stream: Box<dyn Stream>,
+pub(super) struct ProbeError {
+    stream: Box<dyn ProbeStream>,
     buffer: BytesMut,
     next: u16,
     /// What the broker said of itself.
@@ -68,14 +68,14 @@ pub(super) struct Talk {
     pub(super) heard: Vec<Publish>,
 }
 
-impl Talk {
+impl ProbeError {
     /// Says who we are.
     pub(super) async fn begin(
-        stream: Box<dyn Stream>,
+        stream: Box<dyn ProbeStream>,
         settings: &mqtt::Settings,
         id: &str,
-        session: Session,
-    ) -> Result<Self, Broken> {
+        session: ProbeSession,
+    ) -> Result<Self, ProbeFailure> {
         let welcome = ConnAck {
             session_present: false,
             code: ConnectReturnCode::Success,
@@ -89,14 +89,18 @@ impl Talk {
             heard: Vec::new(),
         };
         let properties = ConnectProperties {
-            session_expiry_interval: Some(if session == Session::Kept { SESSION } else { 0 }),
+            session_expiry_interval: Some(if session == ProbeSession::Kept {
+                SESSION
+            } else {
+                0
+            }),
             max_packet_size: Some(LARGEST),
             ..ConnectProperties::new()
         };
         let connect = Connect {
             keep_alive: 60,
             client_id: id.to_owned(),
-            clean_start: session != Session::Last,
+            clean_start: session != ProbeSession::Last,
             properties: Some(properties),
         };
         let login = settings.login.as_ref().map(|login| {
@@ -110,38 +114,40 @@ impl Talk {
             Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => {
                 talk.welcome = answer
             }
-            Packet::ConnAck(answer) => return Err(Broken::Refused(answer.code)),
+            Packet::ConnAck(answer) => return Err(ProbeFailure::Refused(answer.code)),
             other => return Err(unexpected(&other)),
         }
         Ok(talk)
     }
 
-    async fn say(&mut self, packet: &Packet) -> Result<(), Broken> {
+    async fn say(&mut self, packet: &Packet) -> Result<(), ProbeFailure> {
         let mut bytes = BytesMut::new();
-        packet.write(&mut bytes, None).map_err(Broken::NoMqtt)?;
+        packet
+            .write(&mut bytes, None)
+            .map_err(ProbeFailure::NoMqtt)?;
         self.stream.write_all(&bytes).await?;
         Ok(self.stream.flush().await?)
     }
 
-    async fn packet(&mut self, until: Instant) -> Result<Packet, Broken> {
+    async fn packet(&mut self, until: Instant) -> Result<Packet, ProbeFailure> {
         loop {
             match Packet::read(&mut self.buffer, Some(LARGEST)) {
-                Ok(Packet::Disconnect(why)) => return Err(Broken::Told(why.reason_code)),
+                Ok(Packet::Disconnect(why)) => return Err(ProbeFailure::Told(why.reason_code)),
                 Ok(packet) => return Ok(packet),
                 Err(Error::InsufficientBytes(_)) => {}
-                Err(error) => return Err(Broken::NoMqtt(error)),
+                Err(error) => return Err(ProbeFailure::NoMqtt(error)),
             }
             let read = timeout_at(until, self.stream.read_buf(&mut self.buffer))
                 .await
-                .map_err(|_| Broken::Silent)??;
+                .map_err(|_| ProbeFailure::Silent)??;
             if read == 0 {
-                return Err(Broken::Closed);
+                return Err(ProbeFailure::Closed);
             }
         }
     }
 
     /// Listens until `wanted` takes a packet; what is published meanwhile is kept, and acknowledged where it must be.
-    async fn until<T>(&mut self, wanted: impl Fn(&Packet) -> Option<T>) -> Result<T, Broken> {
+    async fn until<T>(&mut self, wanted: impl Fn(&Packet) -> Option<T>) -> Result<T, ProbeFailure> {
         let until = Instant::now() + PATIENCE;
         loop {
             let packet = self.packet(until).await?;
@@ -163,7 +169,7 @@ impl Talk {
     pub(super) async fn subscribe(
         &mut self,
         filters: &[String],
-    ) -> Result<Vec<SubscribeReasonCode>, Broken> {
+    ) -> Result<Vec<SubscribeReasonCode>, ProbeFailure> {
         let pkid = self.id();
         let filters = filters
             .iter()
@@ -186,7 +192,7 @@ impl Talk {
     }
 
     /// Publishes with `QoS` 1; what the broker says.
-    pub(super) async fn publish(&mut self, topic: &str) -> Result<PubAckReason, Broken> {
+    pub(super) async fn publish(&mut self, topic: &str) -> Result<PubAckReason, ProbeFailure> {
         let pkid = self.id();
         self.say(&message(topic, QoS::AtLeastOnce, pkid)).await?;
         self.until(|packet| {
@@ -200,7 +206,7 @@ impl Talk {
     }
 
     /// Offers a message with `QoS` 2, which a broker hands on only once it is released; what the broker says, and its number.
-    pub(super) async fn offer(&mut self, topic: &str) -> Result<(PubRecReason, u16), Broken> {
+    pub(super) async fn offer(&mut self, topic: &str) -> Result<(PubRecReason, u16), ProbeFailure> {
         let pkid = self.id();
         self.say(&message(topic, QoS::ExactlyOnce, pkid)).await?;
         let reason = self
@@ -216,7 +222,7 @@ impl Talk {
     }
 
     /// Lets an offered message go.
-    pub(super) async fn release(&mut self, pkid: u16) -> Result<(), Broken> {
+    pub(super) async fn release(&mut self, pkid: u16) -> Result<(), ProbeFailure> {
         self.say(&Packet::PubRel(PubRel::new(pkid, None))).await?;
         self.until(|packet| {
             matches!(packet, Packet::PubComp(done) if done.pkid == pkid).then_some(())
@@ -225,7 +231,7 @@ impl Talk {
     }
 
     /// Everything the broker had to say before this is heard; a broker that hands on what it keeps in its own time gets a moment.
-    pub(super) async fn settle(&mut self, moment: Duration) -> Result<(), Broken> {
+    pub(super) async fn settle(&mut self, moment: Duration) -> Result<(), ProbeFailure> {
         self.say(&Packet::PingReq(PingReq)).await?;
         self.until(|packet| matches!(packet, Packet::PingResp(_)).then_some(()))
             .await?;
@@ -233,13 +239,13 @@ impl Talk {
     }
 
     /// Listens for a while.
-    pub(super) async fn listen(&mut self, moment: Duration) -> Result<(), Broken> {
+    pub(super) async fn listen(&mut self, moment: Duration) -> Result<(), ProbeFailure> {
         let until = Instant::now() + moment;
         loop {
             match self.packet(until).await {
                 Ok(Packet::Publish(publish)) => self.heard.push(publish),
                 Ok(_) => {}
-                Err(Broken::Silent) => return Ok(()),
+                Err(ProbeFailure::Silent) => return Ok(()),
                 Err(broken) => return Err(broken),
             }
         }
@@ -265,6 +271,6 @@ fn message(topic: &str, qos: QoS, pkid: u16) -> Packet {
     })
 }
 
-fn unexpected(_: &Packet) -> Broken {
-    Broken::NoMqtt(Error::PayloadRequired)
+fn unexpected(_: &Packet) -> ProbeFailure {
+    ProbeFailure::NoMqtt(Error::PayloadRequired)
 }

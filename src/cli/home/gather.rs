@@ -18,7 +18,7 @@ use crate::home::state::State;
 use crate::vocabulary::slug::Slug;
 
 use crate::cli::broker;
-use crate::cli::broker::NoBroker;
+use crate::cli::broker::BrokerUnreachable;
 use crate::cli::home::called;
 use crate::cli::{Exit, Stop};
 
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const IN_ONE: usize = 50;
 
 /// A home, and where it is known from.
-pub(super) struct Known {
+pub(super) struct GatheredHome {
     pub(super) home: Arc<Home>,
     /// Who announced which device.
     pub(super) origins: HashMap<Slug, Origin>,
@@ -45,13 +45,13 @@ pub(super) struct Known {
 }
 
 /// Gathers announcements, then the states of the devices they come to.
-pub(super) async fn gather(config: &Config, timeout: Duration) -> Result<Known, Stop> {
+pub(super) async fn gather(config: &Config, timeout: Duration) -> Result<GatheredHome, Stop> {
     let mut finder = Finder::new(
         config.discovery.clone(),
         Arc::clone(&config.home),
         &config.mqtt.prefix,
     );
-    let mut ear = Ear::open(config, timeout)
+    let mut ear = AnnouncementListener::open(config, timeout)
         .await
         .map_err(|error| Stop::new(error.exit(), error))?;
     let now = || Instant::now().into_std();
@@ -89,7 +89,7 @@ pub(super) async fn gather(config: &Config, timeout: Duration) -> Result<Known, 
         .iter()
         .map(|device| device.id.clone())
         .collect();
-    Ok(Known {
+    Ok(GatheredHome {
         home: Arc::new(home),
         origins: finder.origins(),
         declared,
@@ -98,7 +98,7 @@ pub(super) async fn gather(config: &Config, timeout: Duration) -> Result<Known, 
     })
 }
 
-impl Known {
+impl GatheredHome {
     /// Where a device is known from.
     pub(super) fn source(&self, device: &Device) -> String {
         match (
@@ -139,21 +139,21 @@ impl Known {
 }
 
 /// A connection that only listens.
-struct Ear {
+struct AnnouncementListener {
     client: AsyncClient,
     events: EventLoop,
     broker: String,
 }
 
-impl Ear {
-    async fn open(config: &Config, timeout: Duration) -> Result<Self, NoBroker> {
+impl AnnouncementListener {
+    async fn open(config: &Config, timeout: Duration) -> Result<Self, BrokerUnreachable> {
         let (client, events) = broker::client(&config.mqtt, "home", timeout)?;
         let mut ear = Self {
             client,
             events,
             broker: broker::address(&config.mqtt),
         };
-        let silent = NoBroker::Silent {
+        let silent = BrokerUnreachable::Silent {
             broker: ear.broker.clone(),
             timeout,
         };
@@ -163,20 +163,23 @@ impl Ear {
         Ok(ear)
     }
 
-    async fn connected(&mut self) -> Result<(), NoBroker> {
+    async fn connected(&mut self) -> Result<(), BrokerUnreachable> {
         while !matches!(self.next().await?, Event::Incoming(Packet::ConnAck(_))) {}
         Ok(())
     }
 
-    async fn next(&mut self) -> Result<Event, NoBroker> {
+    async fn next(&mut self) -> Result<Event, BrokerUnreachable> {
         self.events
             .poll()
             .await
-            .map_err(|error| NoBroker::of(&self.broker, error))
+            .map_err(|error| BrokerUnreachable::of(&self.broker, error))
     }
 
     /// What the broker tells on these topics before it falls quiet.
-    async fn told(&mut self, filters: Vec<String>) -> Result<Vec<(String, Vec<u8>)>, NoBroker> {
+    async fn told(
+        &mut self,
+        filters: Vec<String>,
+    ) -> Result<Vec<(String, Vec<u8>)>, BrokerUnreachable> {
         let mut told = Vec::new();
         let mut packets = filters.chunks(IN_ONE).map(|some| {
             some.iter()
@@ -202,7 +205,7 @@ impl Ear {
                             .iter()
                             .find(|code| !matches!(code, SubscribeReasonCode::Success(_)))
                         {
-                            return Err(NoBroker::Forbidden {
+                            return Err(BrokerUnreachable::Forbidden {
                                 broker: self.broker.clone(),
                                 why: format!("subscribing: {why:?}"),
                             });

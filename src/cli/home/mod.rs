@@ -6,14 +6,14 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use crate::config::{Config, Needs};
+use crate::config::{Config, Scope};
 use crate::discovery::Origin;
-use crate::grammar::Local;
+use crate::grammar::LocalGrammar;
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::Device;
-use crate::vocabulary::Takes;
+use crate::vocabulary::Domain;
 
-use crate::cli::home::gather::Known;
+use crate::cli::home::gather::GatheredHome;
 use crate::cli::home::say_it::SayIt;
 use crate::cli::{Exit, Files, Stop, duration};
 
@@ -60,12 +60,12 @@ pub(super) struct Home {
 
 /// Gathers what is announced, and prints the home it comes to.
 pub(super) fn home(arguments: &Home, out: &mut impl Write) -> Result<Exit, Stop> {
-    let mut config = Config::load(&arguments.files.place(Needs::Announced))?;
+    let mut config = Config::load(&arguments.files.place(Scope::Announced))?;
     if let Some(host) = &arguments.host {
         config.mqtt.host.clone_from(host);
     }
     config.mqtt.port = arguments.port.unwrap_or(config.mqtt.port);
-    let local = Local::new(&config.local).map_err(|error| Stop::new(Exit::Config, error))?;
+    let local = LocalGrammar::new(&config.local).map_err(|error| Stop::new(Exit::Config, error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -113,7 +113,7 @@ pub(super) fn home(arguments: &Home, out: &mut impl Write) -> Result<Exit, Stop>
 }
 
 impl Home {
-    fn wants(&self, known: &Known, device: &Device) -> bool {
+    fn wants(&self, known: &GatheredHome, device: &Device) -> bool {
         let area = device.area.as_ref().and_then(|id| known.home.area(id));
         let is = |name: &String| {
             let same = |other: &str| other.to_lowercase() == name.to_lowercase();
@@ -133,7 +133,7 @@ impl Home {
 }
 
 fn print(
-    known: &Known,
+    known: &GatheredHome,
     shown: &[&Device],
     say_it: &SayIt<'_>,
     out: &mut impl Write,
@@ -183,7 +183,12 @@ fn print(
 }
 
 /// `brightness   0 to 100 %, now 40   "set the desk lamp to 40 percent"`
-fn line(known: &Known, device: &Device, capability: &Capability, say_it: &SayIt<'_>) -> String {
+fn line(
+    known: &GatheredHome,
+    device: &Device,
+    capability: &Capability,
+    say_it: &SayIt<'_>,
+) -> String {
     let now = known
         .state
         .of(&device.id, &capability.property)
@@ -210,25 +215,25 @@ fn line(known: &Known, device: &Device, capability: &Capability, say_it: &SayIt<
     format!("{:<16} {:<44} {said}", capability.property.name(), what)
 }
 
-fn takes(takes: &Takes, settable: bool) -> String {
+fn takes(takes: &Domain, settable: bool) -> String {
     match takes {
-        Takes::Number { unit, .. } if !settable => {
+        Domain::Number { unit, .. } if !settable => {
             if unit.is_empty() { "a number" } else { unit }.to_owned()
         }
-        Takes::Number { min, max, unit, .. } => {
+        Domain::Number { min, max, unit, .. } => {
             format!("{min} to {max} {unit}").trim_end().to_owned()
         }
-        Takes::Choice(words) if words.len() > 6 => {
+        Domain::Choice(words) if words.len() > 6 => {
             format!("{} and {} more", words[..6].join(", "), words.len() - 6)
         }
-        Takes::Choice(words) => words.join(", "),
-        Takes::Color => "any colour".to_owned(),
-        Takes::Boolean => "true, false".to_owned(),
-        Takes::Trigger => "pressed".to_owned(),
+        Domain::Choice(words) => words.join(", "),
+        Domain::Color => "any colour".to_owned(),
+        Domain::Boolean => "true, false".to_owned(),
+        Domain::Trigger => "pressed".to_owned(),
     }
 }
 
-fn as_json(known: &Known, device: &Device, say_it: &SayIt<'_>) -> Json {
+fn as_json(known: &GatheredHome, device: &Device, say_it: &SayIt<'_>) -> Json {
     let area = device.area.as_ref().and_then(|id| known.home.area(id));
     let property = |capability: &Capability| {
         let link = &capability.link;
@@ -240,17 +245,17 @@ fn as_json(known: &Known, device: &Device, say_it: &SayIt<'_>) -> Json {
         told.extend(link.fixed.iter().map(|(_, message)| message.topic.as_str()));
         told.dedup();
         let range = match &capability.takes {
-            Takes::Number {
+            Domain::Number {
                 min,
                 max,
                 step,
                 unit,
             } if capability.settable => json!({"min": min, "max": max, "step": step, "unit": unit}),
-            Takes::Number { unit, .. } => json!({"unit": unit}),
-            Takes::Choice(words) => json!({"options": words}),
-            Takes::Color => json!("color"),
-            Takes::Boolean => json!("boolean"),
-            Takes::Trigger => json!("trigger"),
+            Domain::Number { unit, .. } => json!({"unit": unit}),
+            Domain::Choice(words) => json!({"options": words}),
+            Domain::Color => json!("color"),
+            Domain::Boolean => json!("boolean"),
+            Domain::Trigger => json!("trigger"),
         };
         json!({
             "property": capability.property,

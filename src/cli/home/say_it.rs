@@ -1,16 +1,16 @@
 //! How to say it: for each property a sentence that the local reading takes exactly so. A sentence is not believed but tried.
 
 use crate::command::phrase::Phrase;
-use crate::grammar::Local;
+use crate::grammar::LocalGrammar;
 use crate::home::Home;
 use crate::home::capability::Capability;
 use crate::home::device::Device;
 use crate::vocabulary::action::Op;
-use crate::vocabulary::{Property, Takes};
+use crate::vocabulary::{Domain, Property};
 
 /// A home, and the reading that tries the sentences in it.
 pub(super) struct SayIt<'a> {
-    pub(super) local: &'a Local,
+    pub(super) local: &'a LocalGrammar,
     pub(super) home: &'a Home,
 }
 
@@ -59,7 +59,7 @@ impl SayIt<'_> {
     }
 }
 
-/// `Desk lamp` → `desk lamp`; `TV` and `FanBlower Bedroom` stay.
+/// `EventLoop lamp` → `desk lamp`; `TV` and `FanBlower Bedroom` stay.
 fn lowered(name: &str) -> String {
     let mut letters = name.chars();
     match (letters.next(), letters.as_str()) {
@@ -120,7 +120,7 @@ fn orders(the: &str, capability: &Capability) -> Vec<String> {
         all.extend(first);
         all.push(format!("set {the} {called} to {value}"));
     }
-    if let Takes::Choice(words) = &capability.takes
+    if let Domain::Choice(words) = &capability.takes
         && words.iter().any(|word| word == "on")
     {
         all.extend([
@@ -131,16 +131,16 @@ fn orders(the: &str, capability: &Capability) -> Vec<String> {
     all
 }
 
-fn values(takes: &Takes) -> Vec<String> {
+fn values(takes: &Domain) -> Vec<String> {
     match takes {
-        Takes::Choice(words) => {
+        Domain::Choice(words) => {
             let (off, telling): (Vec<_>, Vec<_>) = words
                 .iter()
                 .map(|word| word.replace('_', " "))
                 .partition(|word| word.eq_ignore_ascii_case("off"));
             telling.into_iter().take(4).chain(off).collect()
         }
-        Takes::Number {
+        Domain::Number {
             min,
             max,
             step,
@@ -155,8 +155,8 @@ fn values(takes: &Takes) -> Vec<String> {
             };
             vec![format!("{middle}{unit}")]
         }
-        Takes::Boolean => vec!["on".to_owned()],
-        Takes::Color | Takes::Trigger => Vec::new(),
+        Domain::Boolean => vec!["on".to_owned()],
+        Domain::Color | Domain::Trigger => Vec::new(),
     }
 }
 
@@ -170,7 +170,7 @@ fn questions(the: &str, capability: &Capability) -> Vec<String> {
         format!("what is the {short} of {the}?"),
         format!("what is the {called} of {the}?"),
     ];
-    if let Takes::Choice(words) = &capability.takes {
+    if let Domain::Choice(words) = &capability.takes {
         all.extend(words.iter().take(2).map(|word| format!("is {the} {word}?")));
     }
     all

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use crate::home::device::Device;
 
-use crate::cli::home::{Known, takes};
+use crate::cli::home::{GatheredHome, takes};
 
 const HEAD: &str = "\
 # The home as it was found. Devices that announce themselves need no line here: keep what you change, and delete the rest.
@@ -14,7 +14,7 @@ const HEAD: &str = "\
 ";
 
 /// Writes it. What only the home file knows is left to that file: ways to devices are not repeated here.
-pub(super) fn write(known: &Known, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(known: &GatheredHome, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{HEAD}")?;
     let home = &known.home;
     let floors: BTreeSet<&str> = home
@@ -45,7 +45,7 @@ pub(super) fn write(known: &Known, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn table(known: &Known, device: &Device, out: &mut impl Write) -> io::Result<()> {
+fn table(known: &GatheredHome, device: &Device, out: &mut impl Write) -> io::Result<()> {
     let can: Vec<String> = device
         .capabilities
         .iter()

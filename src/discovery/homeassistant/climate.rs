@@ -1,8 +1,8 @@
 //! Entities that keep the air: climate, water heater, humidifier and fan.
 
-use crate::binding::{Codec, Link, Scale};
+use crate::binding::{Binding, Codec, Scale};
 use crate::home::capability::Capability;
-use crate::vocabulary::{Property, Takes};
+use crate::vocabulary::{Domain, Property};
 
 use crate::discovery::homeassistant::config::Config;
 use crate::discovery::homeassistant::simple::{ON_OFF, Words, switched};
@@ -34,7 +34,7 @@ fn modes(config: &Config, kinds: Vec<Mode>) -> Result<Vec<Capability>, Malformed
         }
         if !words.is_empty() {
             let link = config.options(&words, command, state)?;
-            capabilities.push(setting(property, Takes::Choice(words), link));
+            capabilities.push(setting(property, Domain::Choice(words), link));
         }
     }
     Ok(capabilities)
@@ -178,7 +178,7 @@ fn speed(config: &Config) -> Result<Option<Capability>, Malformed> {
     if speeds < 1.0 {
         return Err(Malformed::Missing("speed_range_max"));
     }
-    let takes = Takes::Number {
+    let takes = Domain::Number {
         min: (100.0 / speeds).floor().max(1.0),
         max: 100.0,
         step: None,
@@ -191,11 +191,11 @@ fn speed(config: &Config) -> Result<Option<Capability>, Malformed> {
             to: (low - 1.0, high),
         },
     };
-    let link = Link {
+    let link = Binding {
         command: Some(command),
         state: config.hears("percentage_state_topic", "percentage_value_template")?,
         codec,
-        ..Link::default()
+        ..Binding::default()
     };
     Ok(Some(setting(Property::Speed, takes, link)))
 }
@@ -277,7 +277,7 @@ fn temperatures(config: &Config, usual: (f64, f64)) -> Result<Vec<Capability>, M
         if min >= max {
             return Err(Malformed::Missing("max_temp"));
         }
-        let takes = Takes::Number {
+        let takes = Domain::Number {
             min,
             max,
             step,
@@ -287,11 +287,11 @@ fn temperatures(config: &Config, usual: (f64, f64)) -> Result<Vec<Capability>, M
             words: Vec::new(),
             scale,
         };
-        let link = Link {
+        let link = Binding {
             command: Some(command),
             state: config.hears(state_topic, state_template)?,
             codec,
-            ..Link::default()
+            ..Binding::default()
         };
         let mut capability = setting(property.into(), takes, link);
         capability.step = 1.0;
@@ -327,7 +327,7 @@ fn humidity(config: &Config) -> Result<Vec<Capability>, Malformed> {
         config.number("max_humidity").unwrap_or(100.0),
     );
     let (min, max) = if min < max { (min, max) } else { (0.0, 100.0) };
-    let takes = Takes::Number {
+    let takes = Domain::Number {
         min,
         max,
         step: Some(1.0),
@@ -340,10 +340,10 @@ fn humidity(config: &Config) -> Result<Vec<Capability>, Malformed> {
     Ok(vec![setting(
         Property::Humidity,
         takes,
-        Link {
+        Binding {
             command: Some(command),
             state,
-            ..Link::default()
+            ..Binding::default()
         },
     )])
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use crate::binding::template::Template;
-use crate::binding::{Codec, Form, Link, Port, Publication, Scale};
+use crate::binding::{Binding, Codec, Form, Port, Publication, Scale};
 use crate::vocabulary::Value;
 
 use crate::discovery::homeassistant::abbreviations;
@@ -185,13 +185,13 @@ impl Config {
         let Some(command) = self.tells(port[0], port[1])? else {
             return Ok(Vec::new());
         };
-        let link = Link {
+        let link = Binding {
             command: Some(command),
             codec: Codec {
                 words: words.to_vec(),
                 scale: Scale::Nothing,
             },
-            ..Link::default()
+            ..Binding::default()
         };
         Ok(words
             .iter()
@@ -208,7 +208,7 @@ impl Config {
         options: &[String],
         command: [&str; 2],
         state: [&str; 2],
-    ) -> Result<Link, Malformed> {
+    ) -> Result<Binding, Malformed> {
         let words: Vec<(Value, Json)> = options
             .iter()
             .map(|option| (Value::text(option), Json::from(option.as_str())))
@@ -217,11 +217,11 @@ impl Config {
             words,
             scale: Scale::Nothing,
         };
-        Ok(Link {
+        Ok(Binding {
             command: self.tells(command[0], command[1])?,
             state: self.hears(state[0], state[1])?,
             codec,
-            ..Link::default()
+            ..Binding::default()
         })
     }
 

@@ -4,9 +4,9 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::binding::color::Space;
-use crate::binding::{Codec, Form, Link, Port, Publication, Scale};
+use crate::binding::{Binding, Codec, Form, Port, Publication, Scale};
 use crate::home::capability::Capability;
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::homeassistant::config::{Config, template};
 use crate::discovery::homeassistant::simple::{ON_OFF, percent, switched};
@@ -80,7 +80,7 @@ fn basic(config: &Config) -> Result<Vec<Capability>, Malformed> {
             ["effect_command_topic", "effect_command_template"],
             ["effect_state_topic", "effect_value_template"],
         )?;
-        capabilities.push(setting("effect".into(), Takes::Choice(effects), link));
+        capabilities.push(setting("effect".into(), Domain::Choice(effects), link));
     }
     Ok(capabilities)
 }
@@ -110,12 +110,12 @@ fn brightness(
     setting(
         Property::Brightness,
         percent(),
-        Link {
+        Binding {
             command: Some(command),
             state,
             codec,
             fixed,
-            ..Link::default()
+            ..Binding::default()
         },
     )
 }
@@ -145,14 +145,14 @@ fn color_temp(config: &Config, command: Port, state: Vec<Port>) -> Capability {
     } else {
         Scale::Mired
     };
-    let link = Link {
+    let link = Binding {
         command: Some(command),
         state,
         codec: Codec {
             words: Vec::new(),
             scale,
         },
-        ..Link::default()
+        ..Binding::default()
     };
     setting(Property::ColorTemp, number(min, max, "K"), link)
 }
@@ -164,12 +164,12 @@ fn color(command: Port, state: Vec<Port>, space: Space) -> Capability {
     };
     setting(
         Property::Color,
-        Takes::Color,
-        Link {
+        Domain::Color,
+        Binding {
             command: Some(command),
             state,
             codec,
-            ..Link::default()
+            ..Binding::default()
         },
     )
 }
@@ -196,7 +196,7 @@ fn in_json(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let modes = config.list("supported_color_modes");
     let has = |flag: &str| config.flag(flag, false) || modes.iter().any(|m| m == flag);
     let words = [("on", "ON"), ("off", "OFF")];
-    let power = Link {
+    let power = Binding {
         fixed: words
             .map(|(ours, theirs)| (Value::text(ours), says(theirs)))
             .to_vec(),
@@ -207,7 +207,7 @@ fn in_json(config: &Config) -> Result<Vec<Capability>, Malformed> {
                 .to_vec(),
             scale: Scale::Nothing,
         },
-        ..Link::default()
+        ..Binding::default()
     };
     let mut capabilities = vec![setting(
         Property::Power,
@@ -257,13 +257,13 @@ fn in_json(config: &Config) -> Result<Vec<Capability>, Malformed> {
                 .collect(),
             scale: Scale::Nothing,
         };
-        let link = Link {
+        let link = Binding {
             fixed: effects.iter().map(message).collect(),
             state: hears("effect"),
             codec,
-            ..Link::default()
+            ..Binding::default()
         };
-        capabilities.push(setting("effect".into(), Takes::Choice(effects), link));
+        capabilities.push(setting("effect".into(), Domain::Choice(effects), link));
     }
     Ok(capabilities)
 }
@@ -334,10 +334,10 @@ fn in_templates(config: &Config) -> Result<Vec<Capability>, Malformed> {
         )?),
     };
     let message = |word: &str, port: Port| {
-        let link = Link {
+        let link = Binding {
             command: Some(port),
             codec: power.clone(),
-            ..Link::default()
+            ..Binding::default()
         };
         link.encode(&Value::text(word))
             .map(|message| (Value::text(word), message))
@@ -355,11 +355,11 @@ fn in_templates(config: &Config) -> Result<Vec<Capability>, Malformed> {
     } else {
         Vec::new()
     };
-    let link = Link {
+    let link = Binding {
         fixed,
         state,
         codec: power,
-        ..Link::default()
+        ..Binding::default()
     };
     let mut capabilities = vec![setting(
         Property::Power,

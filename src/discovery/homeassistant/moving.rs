@@ -2,9 +2,9 @@
 
 use serde_json::Value as Json;
 
-use crate::binding::{Codec, Form, Link, Port, Publication, Scale};
+use crate::binding::{Binding, Codec, Form, Port, Publication, Scale};
 use crate::home::capability::Capability;
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::homeassistant::config::{Config, template};
 use crate::discovery::homeassistant::simple::{Words, percent, switched};
@@ -24,7 +24,7 @@ pub(super) fn cover(config: &Config) -> Result<Vec<Capability>, Malformed> {
         let form = config
             .template("tilt_command_template")?
             .map_or(Form::Raw, Form::Template);
-        let link = Link {
+        let link = Binding {
             command: Some(Port { topic, form }),
             state: config.hears("tilt_status_topic", "tilt_status_template")?,
             codec: Codec {
@@ -35,7 +35,7 @@ pub(super) fn cover(config: &Config) -> Result<Vec<Capability>, Malformed> {
                 },
             },
             stop: stop(config, "payload_stop_tilt")?,
-            ..Link::default()
+            ..Binding::default()
         };
         capabilities.push(setting(Property::Tilt, percent(), link));
     }
@@ -53,14 +53,14 @@ pub(super) fn valve(config: &Config) -> Result<Vec<Capability>, Malformed> {
     if !config.flag("reports_position", false) {
         let position = position(config)?;
         return Ok(vec![Capability {
-            link: Link {
+            link: Binding {
                 stop,
                 ..position.link
             },
             ..position
         }]);
     }
-    let link = Link {
+    let link = Binding {
         command: config.tells("command_topic", "command_template")?,
         state: config.hears("state_topic", "value_template")?,
         codec: Codec {
@@ -68,7 +68,7 @@ pub(super) fn valve(config: &Config) -> Result<Vec<Capability>, Malformed> {
             scale: range(config),
         },
         stop,
-        ..Link::default()
+        ..Binding::default()
     };
     Ok(vec![setting(Property::Position, percent(), link)])
 }
@@ -99,7 +99,7 @@ fn position(config: &Config) -> Result<Capability, Malformed> {
         _ if command.is_none() => config.hears("state_topic", "value_template")?,
         _ => Vec::new(),
     };
-    let link = Link {
+    let link = Binding {
         command,
         state,
         codec,
@@ -222,7 +222,7 @@ pub(super) fn vacuum(config: &Config) -> Result<Vec<Capability>, Malformed> {
         .map(|(ours, _, key, default)| (Value::text(ours), config.wire(key, default)))
         .collect();
     let fixed = config.messages(["command_topic", "command_template"], &words)?;
-    let takes = Takes::Choice(words.iter().map(|(ours, _)| ours.to_string()).collect());
+    let takes = Domain::Choice(words.iter().map(|(ours, _)| ours.to_string()).collect());
     let heard = [
         ("cleaning", "cleaning"),
         ("paused", "paused"),
@@ -245,11 +245,11 @@ pub(super) fn vacuum(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let mut capabilities = vec![setting(
         Property::Vacuum,
         takes,
-        Link {
+        Binding {
             fixed,
             state: field("state"),
             codec,
-            ..Link::default()
+            ..Binding::default()
         },
     )];
     let speeds = config.list("fan_speed_list");
@@ -260,7 +260,7 @@ pub(super) fn vacuum(config: &Config) -> Result<Vec<Capability>, Malformed> {
             ["no_topic", "no_template"],
         )?;
         link.state = field("fan_speed");
-        capabilities.push(setting(Property::FanMode, Takes::Choice(speeds), link));
+        capabilities.push(setting(Property::FanMode, Domain::Choice(speeds), link));
     }
     if features.iter().any(|f| f == "battery") && told.is_some() {
         capabilities.push(readings::told("battery", Some("%"), field("battery_level")));
@@ -294,7 +294,7 @@ pub(super) fn mower(config: &Config) -> Result<Vec<Capability>, Malformed> {
     for (ours, port, payload) in COMMANDS {
         fixed.extend(config.messages(port, &[(Value::text(ours), Json::from(payload))])?);
     }
-    let able = Takes::Choice(fixed.iter().map(|(ours, _)| ours.to_string()).collect());
+    let able = Domain::Choice(fixed.iter().map(|(ours, _)| ours.to_string()).collect());
     let heard = ["mowing", "paused", "docked"]
         .map(|word| (Value::text(word), Json::from(word)))
         .to_vec();
@@ -306,11 +306,11 @@ pub(super) fn mower(config: &Config) -> Result<Vec<Capability>, Malformed> {
     Ok(vec![setting(
         Property::Mower,
         able,
-        Link {
+        Binding {
             state,
             codec,
             fixed,
-            ..Link::default()
+            ..Binding::default()
         },
     )])
 }

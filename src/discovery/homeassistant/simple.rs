@@ -2,9 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::binding::{Codec, Form, Link, Port, Publication, Scale};
+use crate::binding::{Binding, Codec, Form, Port, Publication, Scale};
 use crate::home::capability::Capability;
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::homeassistant::config::Config;
 use crate::discovery::{Malformed, choice, names, number, readings, setting};
@@ -54,11 +54,11 @@ pub(super) fn switched(
         command,
         &[(Value::text(on), wire_on), (Value::text(off), wire_off)],
     )?;
-    let link = Link {
+    let link = Binding {
         fixed,
         state: config.hears(state[0], state[1])?,
         codec,
-        ..Link::default()
+        ..Binding::default()
     };
     Ok(setting(property, choice(&[on, off]), link))
 }
@@ -153,7 +153,7 @@ pub(super) fn select(config: &Config, device: &str) -> Result<Vec<Capability>, M
         .own_name(device)
         .unwrap_or_else(|| "option".to_owned());
     let playback = || {
-        Takes::Choice(
+        Domain::Choice(
             options
                 .iter()
                 .filter(|word| PLAYBACK.contains(&word.as_str()))
@@ -162,11 +162,11 @@ pub(super) fn select(config: &Config, device: &str) -> Result<Vec<Capability>, M
         )
     };
     Ok(vec![match name.to_lowercase().as_str() {
-        "source" | "input" => setting(Property::Source, Takes::Choice(options), link),
+        "source" | "input" => setting(Property::Source, Domain::Choice(options), link),
         "playback" if options.iter().any(|word| PLAYBACK.contains(&word.as_str())) => {
             setting(Property::Playback, playback(), link)
         }
-        _ => setting(readings::named(&name), Takes::Choice(options), link),
+        _ => setting(readings::named(&name), Domain::Choice(options), link),
     }])
 }
 
@@ -194,16 +194,16 @@ pub(super) fn numeric(config: &Config, device: &str) -> Result<Vec<Capability>, 
         (readings::named(&name), unit)
     };
     // Whole numbers where nothing is said, as for Home Assistant.
-    let takes = Takes::Number {
+    let takes = Domain::Number {
         min,
         max,
         step: config.number("step").filter(|s| *s > 0.0).or(Some(1.0)),
         unit,
     };
-    let link = Link {
+    let link = Binding {
         command: config.tells("command_topic", "command_template")?,
         state: config.hears("state_topic", "value_template")?,
-        ..Link::default()
+        ..Binding::default()
     };
     Ok(vec![setting(property, takes, link)])
 }
@@ -214,10 +214,10 @@ pub(super) fn button(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let fixed = config.messages(["command_topic", "command_template"], &press)?;
     Ok(vec![setting(
         Property::Press,
-        Takes::Trigger,
-        Link {
+        Domain::Trigger,
+        Binding {
             fixed,
-            ..Link::default()
+            ..Binding::default()
         },
     )])
 }
@@ -228,9 +228,9 @@ pub(super) fn scene(config: &Config) -> Result<Vec<Capability>, Malformed> {
     Ok(vec![setting(
         Property::Scene,
         choice(&["activated"]),
-        Link {
+        Binding {
             fixed,
-            ..Link::default()
+            ..Binding::default()
         },
     )])
 }
@@ -278,6 +278,6 @@ pub(super) fn binary_sensor(config: &Config, device: &str) -> Result<Vec<Capabil
 }
 
 /// The whole range of what is told in percent.
-pub(super) fn percent() -> Takes {
+pub(super) fn percent() -> Domain {
     number(0.0, 100.0, "%")
 }

@@ -32,7 +32,7 @@ pub struct Registry {
 
 /// What an announcement changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard {
+pub struct RetainedAnnouncement {
     /// Whether the devices may be others now.
     pub changed: bool,
     /// How many things were left out: beyond [`MOST`], or with a topic of sayso's own.
@@ -50,12 +50,12 @@ impl Registry {
     }
 
     /// Takes in what was announced on `topic`. It replaces all that was announced there before.
-    pub fn hear(&mut self, topic: &str, message: Message) -> Heard {
+    pub fn hear(&mut self, topic: &str, message: Message) -> RetainedAnnouncement {
         let mut found = match message {
             Message::Announced(found) => found,
             Message::Removed => Vec::new(),
             Message::Ignored(_) => {
-                return Heard {
+                return RetainedAnnouncement {
                     changed: false,
                     refused: 0,
                 };
@@ -75,7 +75,7 @@ impl Registry {
             true
         };
         self.count = self.count - before + after;
-        Heard { changed, refused }
+        RetainedAnnouncement { changed, refused }
     }
 
     /// Whether anything announced on `topic` is kept.
@@ -121,7 +121,7 @@ impl Registry {
     /// then, and so are names within an area. A declared device that binds the same commands replaces the announced one; a
     /// declared device of the same identifier that binds none takes over how the announced one is commanded, and where it stands
     /// unless it says so itself.
-    pub fn furnish(&self, areas: Vec<Area>, declared: Vec<Device>) -> Furnished {
+    pub fn furnish(&self, areas: Vec<Area>, declared: Vec<Device>) -> AssembledHome {
         let bound: HashSet<String> = declared.iter().flat_map(commands).collect();
         let mut unbound: HashMap<Slug, usize> = HashMap::new();
         for (index, device) in declared
@@ -156,7 +156,7 @@ impl Registry {
             };
             origins.insert(id, piece.origin);
         }
-        Furnished {
+        AssembledHome {
             areas: tags.areas(),
             devices,
             origins,
@@ -164,7 +164,7 @@ impl Registry {
     }
 
     /// The devices announced, each once.
-    fn pieces(&self) -> Vec<Piece> {
+    fn pieces(&self) -> Vec<DevicePart> {
         let mut bodies: BTreeMap<&str, Vec<&Found>> = BTreeMap::new();
         for found in self.announced.values().flatten() {
             bodies.entry(&found.unique).or_default().push(found);
@@ -193,7 +193,7 @@ impl Registry {
 
 /// What a home is made of, and who told of it.
 #[derive(Debug, Clone, Default)]
-pub struct Furnished {
+pub struct AssembledHome {
     /// The areas declared, and those suggested.
     pub areas: Vec<Area>,
     /// The devices declared, and those announced.
@@ -203,7 +203,7 @@ pub struct Furnished {
 }
 
 /// A device before it has its place among the others.
-struct Piece {
+struct DevicePart {
     device: Device,
     area: Option<String>,
     origin: Origin,
@@ -243,7 +243,7 @@ fn rank(kind: &Kind) -> Option<usize> {
 }
 
 /// The devices one physical device is to people.
-fn assemble(found: &[&Found], can: &HashMap<&str, Vec<&Found>>) -> Vec<Piece> {
+fn assemble(found: &[&Found], can: &HashMap<&str, Vec<&Found>>) -> Vec<DevicePart> {
     let is_mute = |f: &Found| {
         f.device
             .capabilities
@@ -293,7 +293,7 @@ fn assemble(found: &[&Found], can: &HashMap<&str, Vec<&Found>>) -> Vec<Piece> {
         if hosts == 1 && rank(&device.kind).is_some() {
             device.aliases = alias(main).into_iter().collect();
         }
-        pieces.push(Piece {
+        pieces.push(DevicePart {
             device,
             area: main.suggested_area.clone(),
             origin: main.origin,
@@ -329,7 +329,7 @@ fn alias(found: &Found) -> Option<String> {
 }
 
 /// The parts nobody hosts are a device by themselves.
-fn rest(parts: Vec<Found>) -> Option<Piece> {
+fn rest(parts: Vec<Found>) -> Option<DevicePart> {
     let settable = |p: &&Found| p.device.capabilities.iter().any(|c| c.settable);
     let telling = parts
         .iter()
@@ -352,7 +352,7 @@ fn rest(parts: Vec<Found>) -> Option<Piece> {
             .filter(|class| part.device.class.as_ref() == Some(class));
         gather(&mut device.capabilities, part.device.capabilities);
     }
-    Some(Piece {
+    Some(DevicePart {
         device,
         area,
         origin,

@@ -8,7 +8,7 @@ use crate::vocabulary::Value;
 
 const IEEE: &str = "0x00158d0001a2b3c4";
 
-fn announce(registry: &mut Registry, topic: &str, payload: &Json) -> Heard {
+fn announce(registry: &mut Registry, topic: &str, payload: &Json) -> RetainedAnnouncement {
     let bytes = payload.to_string();
     let message = match topic {
         "zigbee2mqtt/bridge/devices" => zigbee2mqtt::devices("zigbee2mqtt", bytes.as_bytes()),
@@ -28,7 +28,7 @@ fn zigbee_lamp(registry: &mut Registry, name: &str) {
     );
 }
 
-fn switch(registry: &mut Registry, object: &str, name: &str) -> Heard {
+fn switch(registry: &mut Registry, object: &str, name: &str) -> RetainedAnnouncement {
     let config = json!({"name": name, "cmd_t": format!("{object}/set"), "stat_t": format!("{object}/state")});
     announce(
         registry,
@@ -38,7 +38,7 @@ fn switch(registry: &mut Registry, object: &str, name: &str) -> Heard {
 }
 
 fn furnished(registry: &Registry) -> Vec<Device> {
-    let Furnished { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
+    let AssembledHome { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
     Home::new(areas, devices.clone(), Rights::default(), "sayso").unwrap();
     devices
 }
@@ -56,7 +56,7 @@ fn a_device_announced_twice_is_one_and_home_assistants_name_wins() {
     let config =
         json!({"schema": "json", "name": null, "cmd_t": "zigbee2mqtt/lamp_17/set", "dev": device});
     announce(&mut registry, "homeassistant/light/lamp_17/config", &config);
-    let Furnished { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
+    let AssembledHome { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
     assert_eq!(names(&devices), ["Reading lamp"]);
     assert_eq!(areas[0].name, "Study");
     assert_eq!(devices[0].area.as_ref(), Some(&areas[0].id));
@@ -114,7 +114,7 @@ fn what_is_kept_is_bounded_and_still_furnishes_a_home() {
     }
     assert_eq!(
         switch(&mut registry, "one_more", "Plug"),
-        Heard {
+        RetainedAnnouncement {
             changed: false,
             refused: 1
         }
@@ -132,7 +132,7 @@ fn a_device_that_would_command_us_is_refused() {
     let mut registry = Registry::new("sayso");
     assert_eq!(
         switch(&mut registry, "sayso/command", "Loop"),
-        Heard {
+        RetainedAnnouncement {
             changed: false,
             refused: 1
         }
@@ -171,7 +171,7 @@ fn what_the_operator_binds_is_not_announced_again() {
     let mut declared = furnished(&registry).remove(0);
     declared.name = "Garden well".to_owned();
     declared.id = Slug::new("garden_well").unwrap();
-    let Furnished { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
+    let AssembledHome { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
     assert_eq!(names(&devices), ["Garden well"]);
 }
 
@@ -186,7 +186,7 @@ fn a_declared_device_without_binding_takes_over_the_announced_one() {
         Kind::new(Slug::new("cover").unwrap()),
     );
     declared.aliases = vec!["The big one".to_owned()];
-    let Furnished { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
+    let AssembledHome { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
     assert_eq!(devices.len(), 1);
     let position = devices[0].can(&Property::Position).unwrap();
     assert_eq!(
@@ -213,7 +213,7 @@ fn the_operators_word_on_risk_wins_over_what_is_announced() {
             Kind::new(Slug::new("cover").unwrap()),
         );
         declared.risks = risks.to_vec();
-        let Furnished { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
+        let AssembledHome { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
         devices[0].can(&Property::Position).unwrap().guard.opening
     };
     assert_eq!(opening(&[]), Risk::Confirm);
@@ -244,7 +244,7 @@ fn a_suggested_area_is_the_operators_where_one_is_called_so() {
         aliases: vec!["Cookery".to_owned()],
         floor: None,
     };
-    let Furnished { areas, devices, .. } = registry.furnish(vec![kitchen], Vec::new());
+    let AssembledHome { areas, devices, .. } = registry.furnish(vec![kitchen], Vec::new());
     assert_eq!(areas.len(), 1);
     assert_eq!(devices[0].area, Some(id));
 }

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::binding;
-use crate::binding::{Codec, Link, Publication, Scale};
+use crate::binding::{Binding, Codec, Publication, Scale};
 use crate::home::capability::Capability;
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::{choice, field, names, number, readings, setting};
 
@@ -58,7 +58,7 @@ impl At<'_> {
         )
     }
 
-    fn link(&self, property: &Property, key: &str) -> Link {
+    fn link(&self, property: &Property, key: &str) -> Binding {
         binding::zigbee2mqtt(self.base, self.name, property, Some(key))
     }
 }
@@ -104,7 +104,7 @@ impl Expose {
             .collect()
     }
 
-    fn takes_number(&self, usual: (f64, f64, &str)) -> Takes {
+    fn takes_number(&self, usual: (f64, f64, &str)) -> Domain {
         let unit = self
             .unit
             .as_deref()
@@ -119,7 +119,7 @@ impl Expose {
         } else {
             (usual.0, usual.1)
         };
-        Takes::Number {
+        Domain::Number {
             min,
             max,
             step: self.value_step.filter(|s| *s > 0.0),
@@ -137,7 +137,7 @@ impl Expose {
             (Value::text(off), wire(&self.value_off, "OFF")),
         ];
         let toggle = self.value_toggle.as_ref().map(|value| at.set(key, value));
-        let link = Link {
+        let link = Binding {
             codec: Codec {
                 words,
                 scale: Scale::Nothing,
@@ -158,19 +158,19 @@ impl Expose {
             .iter()
             .map(|word| (Value::text(word), Json::from(word.as_str())))
             .collect();
-        let link = Link {
+        let link = Binding {
             codec: Codec {
                 words: pairs,
                 scale: Scale::Nothing,
             },
             ..at.link(&property, key)
         };
-        Some(self.able(setting(property, Takes::Choice(words), link)))
+        Some(self.able(setting(property, Domain::Choice(words), link)))
     }
 
     /// A number as it is.
     fn plain(&self, at: At<'_>, property: Property, usual: (f64, f64, &str)) -> Option<Capability> {
-        let link = Link {
+        let link = Binding {
             codec: Codec::default(),
             ..at.link(&property, self.key()?)
         };
@@ -195,7 +195,7 @@ impl Expose {
                 to: range,
             },
         };
-        let link = Link {
+        let link = Binding {
             codec,
             ..at.link(&property, self.key()?)
         };
@@ -217,7 +217,7 @@ impl Expose {
                 to: (0.0, speeds),
             },
         };
-        let link = Link {
+        let link = Binding {
             codec,
             ..at.link(&Property::Speed, self.key()?)
         };
@@ -289,9 +289,9 @@ impl Expose {
         Some(setting(
             Property::Power,
             choice(&["on", "off"]),
-            Link {
+            Binding {
                 fixed,
-                ..Link::default()
+                ..Binding::default()
             },
         ))
     }
@@ -346,7 +346,7 @@ impl Expose {
             color.and_then(|f| {
                 Some(f.able(setting(
                     Property::Color,
-                    Takes::Color,
+                    Domain::Color,
                     at.link(&Property::Color, &format!("{}.hex", f.key()?)),
                 )))
             }),
@@ -382,7 +382,7 @@ impl Expose {
             .and_then(Self::key);
         let stop = state.map(|key| at.set(key, &"STOP".into()));
         let moved = |capability: Capability| Capability {
-            link: Link {
+            link: Binding {
                 stop: stop.clone(),
                 ..capability.link
             },
@@ -411,12 +411,12 @@ impl Expose {
                 words: pairs.to_vec(),
                 scale: Scale::Nothing,
             };
-            let link = Link {
+            let link = Binding {
                 fixed,
                 codec,
                 state: vec![field(&at.state(), &[key])],
                 stop: stop.clone(),
-                ..Link::default()
+                ..Binding::default()
             };
             setting(Property::Position, number(0.0, 100.0, "%"), link)
         };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::binding;
-use crate::binding::{Form, Link, Port, Publication};
+use crate::binding::{Binding, Form, Port, Publication};
 use crate::home::capability::Capability;
 use crate::home::device::{Device, Kind, Mode, Presence};
 use crate::vocabulary::slug::Slug;
@@ -324,9 +324,9 @@ fn group_parts(base: &str, group: &Group) -> Vec<Found> {
             topic.as_str(),
             format!(r#"{{"scene_recall":{}}}"#, scene.id),
         );
-        let link = Link {
+        let link = Binding {
             fixed: vec![(Value::text("activated"), message)],
-            ..Link::default()
+            ..Binding::default()
         };
         all.extend(whole(
             &unique,

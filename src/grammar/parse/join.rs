@@ -1,6 +1,6 @@
 //! "and", commas and ends: where a list goes on, and where a clause ends.
 
-use crate::grammar::clause::{Amount, Clause, Link};
+use crate::grammar::clause::{Amount, Clause, Preposition};
 use crate::grammar::parse::{Parser, Pending, set};
 use crate::grammar::sense::{Act, Sense};
 
@@ -112,7 +112,7 @@ impl Parser<'_> {
         let which =
             self.coloured && (matches!(clause.act, None | Some(Act::On)) || clause.state.is_some());
         let when = self.grammar.by_is_a_time
-            && clause.link == Link::By
+            && clause.link == Preposition::By
             && matches!(clause.amount, Some(Amount::Number(_)));
         bare && (which || when)
     }

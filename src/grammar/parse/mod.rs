@@ -3,7 +3,7 @@
 mod join;
 mod targets;
 
-use crate::grammar::clause::{Amount, Ask, Clause, Link};
+use crate::grammar::clause::{Amount, Clause, Preposition, QueryVerb};
 use crate::grammar::lexicon::Grammar;
 use crate::grammar::sense::{Act, Place, Sense, State};
 
@@ -44,7 +44,7 @@ struct Pending {
     all: bool,
     both: bool,
     place: bool,
-    link: Option<Link>,
+    link: Option<Preposition>,
     or: bool,
     /// "schliess .. [ab]"
     particle: Option<u16>,
@@ -160,7 +160,7 @@ impl<'a> Parser<'a> {
             }
             Sense::More(more) => {
                 // "i would like it to be brighter"
-                if self.pending.link == Some(Link::To)
+                if self.pending.link == Some(Preposition::To)
                     && (self.now.ensure || self.now.act == Some(Act::Set))
                 {
                     self.pending.link = None;
@@ -218,7 +218,7 @@ impl<'a> Parser<'a> {
             return Some(());
         }
         let link = self.pending.link.take();
-        if self.pending.place || !matches!(link, None | Some(Link::To)) {
+        if self.pending.place || !matches!(link, None | Some(Preposition::To)) {
             return None;
         }
         // "the door locked" may be a statement; only "lights on" and "blinds down" are wishes without a verb.
@@ -228,7 +228,7 @@ impl<'a> Parser<'a> {
         }
         // "to netflix on the tv": after a value it is where. "on the tv", "what is on the tv": so it is before a name without a verb.
         let before_a_name = self.now.targets.is_empty() && self.pending.rooms.is_empty();
-        let without_verb = self.now.act.is_none() && self.now.ask != Some(Ask::Whether);
+        let without_verb = self.now.act.is_none() && self.now.ask != Some(QueryVerb::Whether);
         if state == State::On && (self.now.amount.is_some() || (before_a_name && without_verb)) {
             return None;
         }
@@ -254,7 +254,7 @@ impl<'a> Parser<'a> {
         match sense {
             // "which lights are on", "tell me if the door is locked", "make sure the door is locked".
             Sense::Be
-                if self.now.ask == Some(Ask::What)
+                if self.now.ask == Some(QueryVerb::What)
                     || self.now.ensure
                     || std::mem::take(&mut self.whether) =>
             {
@@ -272,21 +272,21 @@ impl<'a> Parser<'a> {
                         }) =>
             {
                 self.flush_rooms();
-                fill(&mut self.now.ask, Ask::Whether)
+                fill(&mut self.now.ask, QueryVerb::Whether)
             }
             _ if begun || self.now.ensure || self.pending != Pending::default() => None,
-            Sense::Be => fill(&mut self.now.ask, Ask::Whether),
+            Sense::Be => fill(&mut self.now.ask, QueryVerb::Whether),
             Sense::Whether => {
                 self.whether = true;
-                fill(&mut self.now.ask, Ask::Whether)
+                fill(&mut self.now.ask, QueryVerb::Whether)
             }
-            Sense::What => fill(&mut self.now.ask, Ask::What),
+            Sense::What => fill(&mut self.now.ask, QueryVerb::What),
             Sense::HowMany => {
                 self.now.count = true;
-                fill(&mut self.now.ask, Ask::What)
+                fill(&mut self.now.ask, QueryVerb::What)
             }
             Sense::How(property) => {
-                self.now.ask = Some(Ask::What);
+                self.now.ask = Some(QueryVerb::What);
                 fill(&mut self.now.property, property)
             }
             _ => {
@@ -299,9 +299,9 @@ impl<'a> Parser<'a> {
     fn link(&mut self, sense: Sense) -> Option<()> {
         self.flush_rooms();
         let link = match sense {
-            Sense::To => Link::To,
-            Sense::At => Link::At,
-            _ => Link::By,
+            Sense::To => Preposition::To,
+            Sense::At => Preposition::At,
+            _ => Preposition::By,
         };
         if self.pending.place {
             return None;
@@ -336,7 +336,7 @@ impl<'a> Parser<'a> {
             self.now.state = None;
         }
         let beside = matches!(self.last, Some(Sense::Called(..) | Sense::Noun(..)))
-            && link == Link::Bare
+            && link == Preposition::Bare
             && !self.pending.place;
         self.coloured |= self.grammar.head_first && beside && amount.is_color();
         let of_property = std::mem::take(&mut self.pending.of_property);
@@ -347,8 +347,8 @@ impl<'a> Parser<'a> {
             return None;
         }
         self.close()?;
-        self.now.link = if link == Link::At && !matches!(amount, Amount::Number(_)) {
-            Link::To
+        self.now.link = if link == Preposition::At && !matches!(amount, Amount::Number(_)) {
+            Preposition::To
         } else {
             link
         };
@@ -361,8 +361,8 @@ impl<'a> Parser<'a> {
         };
         self.now.amount = Some(Amount::Measured(n, unit));
         // "until 8" may be a time, "until 8 percent" is none.
-        if self.now.link == Link::At {
-            self.now.link = Link::To;
+        if self.now.link == Preposition::At {
+            self.now.link = Preposition::To;
         }
         Some(())
     }

@@ -11,11 +11,11 @@ use crate::binding::Publication;
 use crate::home::Home;
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::Device;
-use crate::home::state::{Seen, State};
+use crate::home::state::{Observation, State};
 use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::speech::{Speech, fill};
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 /// The most actions one command may have. A home of 100 lamps can still be turned off at once;
 /// a model gone wild cannot flood the broker.
@@ -23,7 +23,7 @@ pub const MOST_ACTIONS: usize = 256;
 
 /// Who asks, and what is known while the gate decides.
 #[derive(Debug, Clone, Copy)]
-pub struct Asker<'a> {
+pub struct PermitContext<'a> {
     /// The source, for its rights.
     pub source: &'a str,
     /// The command's id, for devices that have no binding of their own.
@@ -124,7 +124,7 @@ pub enum Denied {
         /// The property.
         property: Property,
         /// What is missing.
-        lack: Lack,
+        lack: MissingState,
     },
     /// The value is not one the device takes.
     #[error("{device} does not take {property} {value}")]
@@ -136,7 +136,7 @@ pub enum Denied {
         /// The value found.
         value: String,
         /// The values it takes.
-        takes: Box<Takes>,
+        takes: Box<Domain>,
     },
     /// The source may not.
     #[error("{source_name} may not command {device}")]
@@ -180,7 +180,7 @@ pub enum Denied {
 
 /// What a device lacks for what was asked of it.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Lack {
+pub enum MissingState {
     /// The property.
     Property,
     /// It can be read only.
@@ -227,14 +227,14 @@ impl Denied {
                 property,
                 lack,
             } => match lack {
-                Lack::Property => of(&say.lacks, device, property),
-                Lack::Setting => of(&say.read_only, device, property),
-                Lack::Value => of(&say.wants_value, device, property),
-                Lack::Steps => of(&say.no_steps, device, property),
-                Lack::Opposite => of(&say.no_opposite, device, property),
-                Lack::Stop => of(&say.no_stop, device, property),
-                Lack::Toggle => of(&say.no_toggle, device, property),
-                Lack::Way(value) => {
+                MissingState::Property => of(&say.lacks, device, property),
+                MissingState::Setting => of(&say.read_only, device, property),
+                MissingState::Value => of(&say.wants_value, device, property),
+                MissingState::Steps => of(&say.no_steps, device, property),
+                MissingState::Opposite => of(&say.no_opposite, device, property),
+                MissingState::Stop => of(&say.no_stop, device, property),
+                MissingState::Toggle => of(&say.no_toggle, device, property),
+                MissingState::Way(value) => {
                     let value = value.as_ref().map(ToString::to_string).unwrap_or_default();
                     fill(
                         &say.no_way,
@@ -277,15 +277,15 @@ impl Denied {
 
 /// An action whose device and capability exist and may be commanded by the one who asks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Meant<'a> {
+pub(super) struct Resolved<'a> {
     pub(super) device: &'a Device,
     pub(super) capability: &'a Capability,
     pub(super) action: &'a Action,
     /// What is known of its present value.
-    pub(super) seen: Option<&'a Seen>,
+    pub(super) seen: Option<&'a Observation>,
 }
 
-impl Meant<'_> {
+impl Resolved<'_> {
     /// True of a device without a binding: it takes relative changes and toggles as they are.
     fn speaks_our_words(&self) -> bool {
         let link = &self.capability.link;
@@ -299,7 +299,12 @@ impl Home {
     /// # Errors
     /// When any action names what does not exist, cannot be done, is out of range, is not allowed for the source,
     /// contradicts another, or wants a yes that has not been given.
-    pub fn permit(&self, draft: &Draft, state: &State, asker: Asker<'_>) -> Result<Plan, Denied> {
+    pub fn permit(
+        &self,
+        draft: &Draft,
+        state: &State,
+        asker: PermitContext<'_>,
+    ) -> Result<Plan, Denied> {
         if draft.actions.len() > MOST_ACTIONS {
             return Err(Denied::TooMany {
                 count: draft.actions.len(),
@@ -310,7 +315,7 @@ impl Home {
         }
         contradictions(self, &draft.actions)?;
         let mut plan = Plan::default();
-        let mut said = speech::Said::new(asker.speech);
+        let mut said = speech::SpeechBuilder::new(asker.speech);
         let mut unconfirmed = Vec::new();
         for action in &draft.actions {
             let meant = self.meant(action, state, asker.source)?;
@@ -363,7 +368,7 @@ impl Home {
         action: &'a Action,
         state: &'a State,
         source: &str,
-    ) -> Result<Meant<'a>, Denied> {
+    ) -> Result<Resolved<'a>, Denied> {
         let device = self
             .device(&action.device)
             .ok_or_else(|| Denied::UnknownDevice {
@@ -382,11 +387,11 @@ impl Home {
         };
         let capability = device
             .can(&action.property)
-            .ok_or_else(|| not(Lack::Property))?;
+            .ok_or_else(|| not(MissingState::Property))?;
         if action.op != Op::Query && !capability.settable {
-            return Err(not(Lack::Setting));
+            return Err(not(MissingState::Setting));
         }
-        Ok(Meant {
+        Ok(Resolved {
             device,
             capability,
             action,
@@ -418,11 +423,11 @@ impl Home {
 
     fn step(
         &self,
-        meant: &Meant<'_>,
+        meant: &Resolved<'_>,
         becomes: Option<Value>,
         command: &str,
     ) -> Result<Step, Denied> {
-        let Meant {
+        let Resolved {
             device,
             capability,
             action,
@@ -445,14 +450,17 @@ impl Home {
             Publication::new(self.action_topic(&device.id), payload.to_string())
         } else {
             match (action.op, &becomes) {
-                (Op::Stop, _) => link.stop.clone().ok_or_else(|| not(Lack::Stop))?,
-                (Op::Toggle, None) => link.toggle.clone().ok_or_else(|| not(Lack::Toggle))?,
+                (Op::Stop, _) => link.stop.clone().ok_or_else(|| not(MissingState::Stop))?,
+                (Op::Toggle, None) => link
+                    .toggle
+                    .clone()
+                    .ok_or_else(|| not(MissingState::Toggle))?,
                 (_, Some(value)) => link
                     .encode(value)
-                    .ok_or_else(|| not(Lack::Way(Some(value.clone()))))?,
+                    .ok_or_else(|| not(MissingState::Way(Some(value.clone()))))?,
                 (_, None) => link
                     .encode(&Value::text("PRESS"))
-                    .ok_or_else(|| not(Lack::Way(None)))?,
+                    .ok_or_else(|| not(MissingState::Way(None)))?,
             }
         };
         let repeatable = action.op == Op::Stop
@@ -502,8 +510,8 @@ fn contradictions(home: &Home, actions: &[Action]) -> Result<(), Denied> {
 }
 
 /// The value the action comes to; `None` for what has none (stop, press, a toggle left to the device).
-fn absolute(meant: &Meant<'_>) -> Result<Option<Value>, Denied> {
-    let Meant {
+fn absolute(meant: &Resolved<'_>) -> Result<Option<Value>, Denied> {
+    let Resolved {
         device,
         capability,
         action,
@@ -520,24 +528,27 @@ fn absolute(meant: &Meant<'_>) -> Result<Option<Value>, Denied> {
     };
     let own = meant.speaks_our_words();
     match action.op {
-        Op::Set if capability.takes == Takes::Trigger => Ok(None),
+        Op::Set if capability.takes == Domain::Trigger => Ok(None),
         Op::Set => {
-            let value = action.value.as_ref().ok_or_else(|| not(Lack::Value))?;
+            let value = action
+                .value
+                .as_ref()
+                .ok_or_else(|| not(MissingState::Value))?;
             within(device, capability, value).map(Some)
         }
         Op::Toggle => match (&capability.takes, seen.map(|s| &s.value)) {
             (_, Some(now)) => other(&capability.takes, now)
                 .map(Some)
-                .ok_or_else(|| not(Lack::Opposite)),
+                .ok_or_else(|| not(MissingState::Opposite)),
             (_, None) if own || capability.link.toggle.is_some() => Ok(None),
             (_, None) => Err(unknown()),
         },
         Op::Increase | Op::Decrease => {
-            let Takes::Number {
+            let Domain::Number {
                 min, max, ref unit, ..
             } = capability.takes
             else {
-                return Err(not(Lack::Steps));
+                return Err(not(MissingState::Steps));
             };
             let by = match &action.value {
                 None => capability.step,
@@ -559,13 +570,13 @@ fn absolute(meant: &Meant<'_>) -> Result<Option<Value>, Denied> {
     }
 }
 
-fn other(takes: &Takes, now: &Value) -> Option<Value> {
+fn other(takes: &Domain, now: &Value) -> Option<Value> {
     match (takes, now) {
-        (Takes::Choice(words), Value::Text(word)) if words.len() == 2 => {
+        (Domain::Choice(words), Value::Text(word)) if words.len() == 2 => {
             words.iter().find(|w| *w != word).map(|w| Value::text(w))
         }
-        (Takes::Boolean, Value::Flag(flag)) => Some(Value::Flag(!flag)),
-        (Takes::Number { min, max, .. }, Value::Number(n)) => {
+        (Domain::Boolean, Value::Flag(flag)) => Some(Value::Flag(!flag)),
+        (Domain::Number { min, max, .. }, Value::Number(n)) => {
             Some(Value::Number(if n > min { *min } else { *max }))
         }
         _ => None,
@@ -585,7 +596,7 @@ fn out_of_range(device: &Device, capability: &Capability, value: &Value) -> Deni
 fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Value, Denied> {
     let fits = match (&capability.takes, value) {
         (
-            Takes::Number {
+            Domain::Number {
                 min,
                 max,
                 step,
@@ -601,25 +612,25 @@ fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Val
                 Value::Number((on_grain * 1e6).round() / 1e6)
             }),
         // A step called "3" is a word all the same.
-        (Takes::Choice(words), Value::Number(n)) => words
+        (Domain::Choice(words), Value::Number(n)) => words
             .iter()
             .find(|w| **w == n.to_string())
             .map(|w| Value::text(w)),
-        (Takes::Choice(words), Value::Text(text)) => words
+        (Domain::Choice(words), Value::Text(text)) => words
             .iter()
             .find(|w| w.eq_ignore_ascii_case(text))
             .map(|w| Value::text(w)),
-        (Takes::Choice(words), Value::Flag(flag)) => {
+        (Domain::Choice(words), Value::Flag(flag)) => {
             let word = if *flag { "on" } else { "off" };
             words.iter().any(|w| w == word).then(|| Value::text(word))
         }
-        (Takes::Boolean, Value::Flag(flag)) => Some(Value::Flag(*flag)),
-        (Takes::Boolean, Value::Text(text)) => match text.as_str() {
+        (Domain::Boolean, Value::Flag(flag)) => Some(Value::Flag(*flag)),
+        (Domain::Boolean, Value::Text(text)) => match text.as_str() {
             "on" | "true" => Some(Value::Flag(true)),
             "off" | "false" => Some(Value::Flag(false)),
             _ => None,
         },
-        (Takes::Color, Value::Text(text)) => {
+        (Domain::Color, Value::Text(text)) => {
             let name = text.to_ascii_lowercase();
             let plain = name.strip_prefix('#').map_or_else(
                 || name.bytes().all(|b| b.is_ascii_lowercase()),
@@ -650,8 +661,8 @@ fn in_number(value: &Value, unit: &str) -> Option<f64> {
 }
 
 /// The risk of this very change. What is already as wanted, or of unknown direction, is judged as if it opened.
-fn risk(meant: &Meant<'_>, becomes: Option<&Value>) -> Risk {
-    let Meant {
+fn risk(meant: &Resolved<'_>, becomes: Option<&Value>) -> Risk {
+    let Resolved {
         device,
         capability,
         seen,

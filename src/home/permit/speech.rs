@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::home::capability::Capability;
 use crate::home::device::Device;
-use crate::home::permit::Meant;
+use crate::home::permit::Resolved;
 use crate::vocabulary::action::{Asked, Op};
 use crate::vocabulary::speech::{Speech, fill};
-use crate::vocabulary::{Property, Takes, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 /// The most devices an answer lists: "which lights are on" wants them all, and nobody listens to more.
 const MOST_LISTED: usize = 12;
@@ -16,7 +16,7 @@ const MOST_LISTED: usize = 12;
 const FRESH: Duration = Duration::from_mins(1);
 
 /// What is known of one device that was asked about.
-struct Found {
+struct ExplainedTarget {
     device: String,
     property: String,
     value: String,
@@ -26,15 +26,15 @@ struct Found {
 }
 
 /// Collects what was done and found, and makes sentences of it: devices with the same change share one.
-pub(super) struct Said<'a> {
+pub(super) struct SpeechBuilder<'a> {
     speech: &'a Speech,
     done: Vec<(String, Vec<String>)>,
-    found: Vec<Found>,
+    found: Vec<ExplainedTarget>,
     unheard: Vec<String>,
     away: Vec<String>,
 }
 
-impl<'a> Said<'a> {
+impl<'a> SpeechBuilder<'a> {
     pub(super) fn new(speech: &'a Speech) -> Self {
         Self {
             speech,
@@ -45,7 +45,7 @@ impl<'a> Said<'a> {
         }
     }
 
-    pub(super) fn done(&mut self, meant: &Meant<'_>, becomes: Option<&Value>) {
+    pub(super) fn done(&mut self, meant: &Resolved<'_>, becomes: Option<&Value>) {
         let (what, device) = (change(self.speech, meant, becomes), meant.device);
         match self.done.iter_mut().find(|(w, _)| *w == what) {
             Some((_, devices)) => devices.push(device.name.clone()),
@@ -74,8 +74,8 @@ impl<'a> Said<'a> {
     }
 
     /// What the answer is to a question about one device; `asked` is the value asked about, where the question is about several.
-    pub(super) fn answer(&mut self, meant: &Meant<'_>, asked: Option<&Asked>, now: Instant) {
-        let Meant {
+    pub(super) fn answer(&mut self, meant: &Resolved<'_>, asked: Option<&Asked>, now: Instant) {
+        let Resolved {
             device,
             capability,
             action,
@@ -88,7 +88,7 @@ impl<'a> Said<'a> {
         let wanted = asked
             .map(|asked| asked.value(&capability.property))
             .or_else(|| action.value.clone());
-        self.found.push(Found {
+        self.found.push(ExplainedTarget {
             device: device.name.clone(),
             property: self.speech.property(capability.property.name()),
             value: value_in_words(
@@ -140,7 +140,7 @@ impl<'a> Said<'a> {
         }
     }
 
-    fn one(&self, found: &Found) -> String {
+    fn one(&self, found: &ExplainedTarget) -> String {
         let form = match found.so {
             Some(true) => &self.speech.answer.yes,
             Some(false) => &self.speech.answer.no,
@@ -167,9 +167,9 @@ impl<'a> Said<'a> {
     /// One sentence about several devices: "On: Hall lamp and Desk lamp".
     fn summary(&self, asked: &Asked, value: &str) -> String {
         let answers = &self.speech.answer;
-        let (so, not): (Vec<&Found>, Vec<&Found>) =
+        let (so, not): (Vec<&ExplainedTarget>, Vec<&ExplainedTarget>) =
             self.found.iter().partition(|found| found.so == Some(true));
-        let names = |found: &[&Found]| {
+        let names = |found: &[&ExplainedTarget]| {
             listed(
                 self.speech,
                 &found.iter().map(|f| f.device.clone()).collect::<Vec<_>>(),
@@ -252,7 +252,7 @@ fn same(wanted: &Value, found: &Value) -> bool {
 }
 
 fn unit(capability: &Capability) -> &str {
-    if let Takes::Number { unit, .. } = &capability.takes {
+    if let Domain::Number { unit, .. } = &capability.takes {
         unit
     } else {
         ""
@@ -274,7 +274,7 @@ fn value_in_words(speech: &Speech, property: &Property, value: &Value, unit: &st
 }
 
 /// `brightness 40 %`, `on`, `closed`.
-fn change(speech: &Speech, meant: &Meant<'_>, becomes: Option<&Value>) -> String {
+fn change(speech: &Speech, meant: &Resolved<'_>, becomes: Option<&Value>) -> String {
     let (action, unit) = (meant.action, unit(meant.capability));
     let name = speech.property(action.property.name());
     let of = |form: &str| fill(form, &[("property", &name)]);
@@ -308,7 +308,7 @@ fn change(speech: &Speech, meant: &Meant<'_>, becomes: Option<&Value>) -> String
 }
 
 /// `Front door: unlocked`, for the question before a risky action.
-pub(super) fn intent(speech: &Speech, meant: &Meant<'_>, becomes: Option<&Value>) -> String {
+pub(super) fn intent(speech: &Speech, meant: &Resolved<'_>, becomes: Option<&Value>) -> String {
     fill(
         &speech.done,
         &[
@@ -324,9 +324,9 @@ pub(super) fn confirm(speech: &Speech, intents: &[String]) -> String {
 }
 
 /// The values a capability takes, in words: `0 to 100 %`.
-pub(super) fn takes(speech: &Speech, takes: &Takes) -> String {
+pub(super) fn takes(speech: &Speech, takes: &Domain) -> String {
     match takes {
-        Takes::Number { min, max, unit, .. } => {
+        Domain::Number { min, max, unit, .. } => {
             let range = fill(
                 &speech.range,
                 &[("min", &min.to_string()), ("max", &max.to_string())],
@@ -337,14 +337,14 @@ pub(super) fn takes(speech: &Speech, takes: &Takes) -> String {
                 format!("{range} {unit}")
             }
         }
-        Takes::Choice(words) => words
+        Domain::Choice(words) => words
             .iter()
             .map(|word| speech.value(word))
             .collect::<Vec<_>>()
             .join(", "),
-        Takes::Color => speech.a_color.clone(),
-        Takes::Boolean => format!("{}, {}", speech.value("on"), speech.value("off")),
-        Takes::Trigger => speech.no_value.clone(),
+        Domain::Color => speech.a_color.clone(),
+        Domain::Boolean => format!("{}, {}", speech.value("on"), speech.value("off")),
+        Domain::Trigger => speech.no_value.clone(),
     }
 }
 

@@ -32,7 +32,7 @@ fn home() -> Home {
     garage.class = Some("garage".into());
     garage.guard_entrances();
     let mut heater = device("heater", "climate");
-    heater.capabilities[0].takes = Takes::Number {
+    heater.capabilities[0].takes = Domain::Number {
         min: 5.0,
         max: 30.0,
         step: Some(0.5),
@@ -70,8 +70,8 @@ fn action(device: &str, property: &str, op: Op, value: Option<Value>) -> Action 
     }
 }
 
-fn asker<'a>() -> Asker<'a> {
-    Asker {
+fn asker<'a>() -> PermitContext<'a> {
+    PermitContext {
         source: "cli",
         command: "c1",
         confirmed: false,
@@ -80,7 +80,7 @@ fn asker<'a>() -> Asker<'a> {
     }
 }
 
-fn permit(actions: &[Action], state: &State, asker: Asker<'_>) -> Result<Plan, Denied> {
+fn permit(actions: &[Action], state: &State, asker: PermitContext<'_>) -> Result<Plan, Denied> {
     home().permit(
         &Draft {
             actions: actions.to_vec(),
@@ -190,7 +190,7 @@ fn a_number_is_known_by_its_text_and_a_step_by_its_number() {
     }
     let mut fan = device("fan", "fan");
     fan.capabilities[1] = Capability {
-        takes: Takes::Choice(vec!["1".into(), "2".into()]),
+        takes: Domain::Choice(vec!["1".into(), "2".into()]),
         ..fan.capabilities[1].clone()
     };
     let home = Home::new(vec![], vec![fan], Rights::default(), "sayso").unwrap();
@@ -236,7 +236,7 @@ fn a_source_commands_only_what_it_may() {
         Some(Value::text("locked")),
     )];
     let lamp = [action("lamp", "power", Op::Set, Some(Value::text("on")))];
-    let panel = Asker {
+    let panel = PermitContext {
         source: "panel",
         ..asker()
     };
@@ -264,7 +264,7 @@ fn opening_wants_a_yes_and_closing_does_not() {
         permit(
             &unlock,
             &State::default(),
-            Asker {
+            PermitContext {
                 confirmed: true,
                 ..asker()
             }
@@ -283,7 +283,7 @@ fn opening_wants_a_yes_and_closing_does_not() {
         permit(
             &safe,
             &State::default(),
-            Asker {
+            PermitContext {
                 confirmed: true,
                 ..asker()
             }
@@ -427,7 +427,7 @@ proptest! {
                 prop_assert!(step.device().as_str() != "safe");
                 let opens = step.becomes() == Some(&Value::text("unlocked"));
                 prop_assert!(!opens, "unlocked without a yes");
-                if let (Some(Value::Number(n)), Some(Takes::Number { min, max, .. })) = (step.becomes(), home.device(step.device().as_str()).and_then(|d| d.can(&step.action().property)).map(|c| &c.takes)) {
+                if let (Some(Value::Number(n)), Some(Domain::Number { min, max, .. })) = (step.becomes(), home.device(step.device().as_str()).and_then(|d| d.can(&step.action().property)).map(|c| &c.takes)) {
                     prop_assert!(n >= min && n <= max);
                 }
             }
@@ -462,18 +462,19 @@ fn what_opens_a_door_asks_first_whatever_name_it_goes_by() {
         actions: vec![action("lamp", "power", Op::Set, Some(Value::text("on")))],
         ..Draft::default()
     };
-    let try_as =
-        |asker: Asker<'_>| home_with_a_false_lamp().permit(&draft, &State::default(), asker);
+    let try_as = |asker: PermitContext<'_>| {
+        home_with_a_false_lamp().permit(&draft, &State::default(), asker)
+    };
     assert!(matches!(try_as(asker()), Err(Denied::Unconfirmed { .. })));
     assert!(matches!(
-        try_as(Asker {
+        try_as(PermitContext {
             source: "panel",
             ..asker()
         }),
         Err(Denied::NotAllowed { .. })
     ));
     assert_eq!(
-        try_as(Asker {
+        try_as(PermitContext {
             confirmed: true,
             ..asker()
         })

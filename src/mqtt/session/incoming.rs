@@ -9,11 +9,11 @@ use tracing::{debug, info, warn};
 use crate::command::ReplyTo;
 use crate::command::reply::{Refusal, Reply};
 
-use crate::mqtt::inbox::{Heard, Receipt, Turned};
-use crate::mqtt::session::Link;
-use crate::mqtt::subscriptions::Kind;
+use crate::mqtt::inbox::{AckToken, InboundCommand, Rejected};
+use crate::mqtt::session::Session;
+use crate::mqtt::subscriptions::SubscriptionKind;
 use crate::wire;
-use crate::wire::Letter;
+use crate::wire::Inbound;
 
 /// For how long after a connection what is heard may have been heard before.
 const MAYBE_AGAIN: Duration = Duration::from_secs(5);
@@ -33,17 +33,17 @@ fn hops(properties: &PublishProperties) -> u8 {
     count.map_or(0, |(_, count)| count.parse().unwrap_or(u8::MAX))
 }
 
-impl Link {
+impl Session {
     pub(super) fn received(&mut self, publish: &Publish, now: Instant) {
         self.owed.received(publish.pkid);
-        let receipt = Receipt {
+        let receipt = AckToken {
             epoch: self.epoch,
             pkid: publish.pkid,
         };
         let topic = str::from_utf8(&publish.topic).unwrap_or_default();
         match self.subscriptions.kind(topic) {
-            Kind::Command => self.command(topic, publish, receipt, now),
-            Kind::Control => {
+            SubscriptionKind::Command => self.command(topic, publish, receipt, now),
+            SubscriptionKind::Control => {
                 self.owed.ready(receipt.pkid);
                 let correlation = publish
                     .properties
@@ -63,7 +63,7 @@ impl Link {
                     );
                 }
             }
-            Kind::State => {
+            SubscriptionKind::State => {
                 self.owed.ready(receipt.pkid);
                 // Copied: a slice would keep the whole read buffer alive while it waits.
                 if self.intake.state(
@@ -76,11 +76,11 @@ impl Link {
                     self.tally().state_dropped();
                 }
             }
-            Kind::Neither => self.owed.ready(receipt.pkid),
+            SubscriptionKind::Neither => self.owed.ready(receipt.pkid),
         }
     }
 
-    fn command(&mut self, topic: &str, publish: &Publish, receipt: Receipt, now: Instant) {
+    fn command(&mut self, topic: &str, publish: &Publish, receipt: AckToken, now: Instant) {
         if publish.retain {
             self.tally().dropped_retained();
             warn!(
@@ -92,7 +92,7 @@ impl Link {
         }
         self.turn += 1;
         let properties = publish.properties.as_ref();
-        let letter = Letter {
+        let letter = Inbound {
             topic,
             payload: &publish.payload,
             response_topic: properties.and_then(|p| p.response_topic.as_deref()),
@@ -112,7 +112,7 @@ impl Link {
                         && now.saturating_duration_since(self.began) < MAYBE_AGAIN);
                 let payload = Bytes::copy_from_slice(&publish.payload);
                 self.admit(
-                    Box::new(Heard {
+                    Box::new(InboundCommand {
                         command,
                         receipt,
                         redelivered: again,
@@ -133,20 +133,20 @@ impl Link {
         }
     }
 
-    fn admit(&mut self, heard: Box<Heard>, now: Instant) {
+    fn admit(&mut self, heard: Box<InboundCommand>, now: Instant) {
         let Err((turned, heard)) = self.intake.command(heard) else {
             return self.tally().heard();
         };
         let refusal = match turned {
-            Turned::Busy { retry_after } => {
+            Rejected::Busy { retry_after } => {
                 self.tally().busy();
                 Refusal::Busy { retry_after }
             }
             // The broker keeps it for the next start, where it can.
-            Turned::Closed if heard.receipt.pkid != 0 => return,
-            Turned::Closed => Refusal::Stopping,
+            Rejected::Closed if heard.receipt.pkid != 0 => return,
+            Rejected::Closed => Refusal::Stopping,
         };
-        let Heard {
+        let InboundCommand {
             command, receipt, ..
         } = *heard;
         self.turn_away(
@@ -158,7 +158,7 @@ impl Link {
     }
 
     /// Answers a command that goes no further. It is acknowledged once the broker has the answer: until then it is not lost.
-    fn turn_away(&mut self, reply: Reply, to: ReplyTo, receipt: Receipt, now: Instant) {
+    fn turn_away(&mut self, reply: Reply, to: ReplyTo, receipt: AckToken, now: Instant) {
         // What came by an earlier connection comes again by this one.
         if receipt.epoch != self.epoch && receipt.pkid != 0 {
             return;

@@ -18,12 +18,12 @@ use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::telemetry::tally::Tally;
 
-use crate::mqtt::inbox::{Incoming, Intake, Receipt};
-use crate::mqtt::inflight::{Flight, Owed};
-use crate::mqtt::outbox::{Outbox, Outgoing, Parcel, Undelivered};
+use crate::mqtt::inbox::{AckToken, InboxSender, Incoming};
+use crate::mqtt::inflight::{PendingAcks, UnackedPublishes};
+use crate::mqtt::outbox::{OutboundMessage, Outbox, QueuedMessage, Undelivered};
 use crate::mqtt::subscriptions::Subscriptions;
 use crate::wire;
-use crate::wire::Rules;
+use crate::wire::WireRules;
 
 /// Messages on their way at once, where the broker allows it. One less than rumqttc's own limit: at that it holds back
 /// acknowledgements as well.
@@ -56,14 +56,14 @@ enum Phase {
 }
 
 /// What the poll loop knows.
-pub(super) struct Link {
+pub(super) struct Session {
     client: AsyncClient,
-    rules: Rules,
+    rules: WireRules,
     subscriptions: Subscriptions,
     outbox: Outbox,
-    intake: Arc<Intake>,
-    flight: Flight<Parcel>,
-    owed: Owed,
+    intake: Arc<InboxSender>,
+    flight: UnackedPublishes<QueuedMessage>,
+    owed: PendingAcks,
     phase: Phase,
     /// Counts the connections; 0 before the first.
     epoch: u64,
@@ -75,18 +75,18 @@ pub(super) struct Link {
     largest: usize,
     turn: u64,
     /// Answers to commands that went no further, and found no room in the outbox yet.
-    turned_away: VecDeque<(Reply, ReplyTo, Receipt)>,
+    turned_away: VecDeque<(Reply, ReplyTo, AckToken)>,
     /// True once `Down` was told and no `Up` since.
     told_down: bool,
 }
 
-impl Link {
+impl Session {
     pub(super) fn new(
         client: AsyncClient,
-        rules: Rules,
+        rules: WireRules,
         subscriptions: Subscriptions,
         outbox: Outbox,
-        intake: Arc<Intake>,
+        intake: Arc<InboxSender>,
     ) -> Self {
         let now = now();
         Self {
@@ -95,8 +95,8 @@ impl Link {
             subscriptions,
             outbox,
             intake,
-            flight: Flight::new(0),
-            owed: Owed::default(),
+            flight: UnackedPublishes::new(0),
+            owed: PendingAcks::default(),
             phase: Phase::Down,
             epoch: 0,
             heard: now,
@@ -225,7 +225,7 @@ impl Link {
             }
         }
         self.outbox.shared.put_back(newest(again).into_iter());
-        self.owed = Owed::default();
+        self.owed = PendingAcks::default();
         self.turned_away.clear();
         self.outbox.shared.forget_receipts();
         self.subscriptions.forget();
@@ -259,7 +259,7 @@ impl Link {
             .and_then(|size| usize::try_from(size).ok())
             .unwrap_or(LARGEST)
             .min(LARGEST);
-        self.flight = Flight::new(usize::from(window));
+        self.flight = UnackedPublishes::new(usize::from(window));
         self.epoch += 1;
         self.began = now;
         self.session_present = answer.session_present;
@@ -281,7 +281,7 @@ impl Link {
     fn say_status(&mut self, status: &'static str) {
         let topic = format!("{}/status", self.rules.prefix);
         let payload = Bytes::from_static(status.as_bytes());
-        let message = Outgoing {
+        let message = OutboundMessage {
             topic,
             payload,
             correlation: None,
@@ -291,7 +291,7 @@ impl Link {
             repeatable: false,
             hops: 0,
         };
-        let parcel = Parcel {
+        let parcel = QueuedMessage {
             message,
             left: false,
             waits: None,
@@ -337,7 +337,7 @@ impl Link {
     }
 
     /// Hands one message to the client; gives it back where the client's queue is full.
-    fn hand(&mut self, parcel: Parcel, now: Instant) -> Option<Parcel> {
+    fn hand(&mut self, parcel: QueuedMessage, now: Instant) -> Option<QueuedMessage> {
         let message = &parcel.message;
         let size = HEADER
             + message.topic.len()
@@ -422,7 +422,7 @@ impl Link {
 }
 
 /// Without those that had left and have a newer one on their subject, in their order.
-fn newest(parcels: Vec<Parcel>) -> Vec<Parcel> {
+fn newest(parcels: Vec<QueuedMessage>) -> Vec<QueuedMessage> {
     let (mut kept, mut decided) = (Vec::with_capacity(parcels.len()), HashSet::new());
     for parcel in parcels.into_iter().rev() {
         let newer = parcel
@@ -440,7 +440,7 @@ fn newest(parcels: Vec<Parcel>) -> Vec<Parcel> {
     kept
 }
 
-impl Drop for Link {
+impl Drop for Session {
     fn drop(&mut self) {
         for (parcel, left) in self.flight.broken() {
             parcel.resolve(Err(if left {

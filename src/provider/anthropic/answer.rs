@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::provider::anthropic::{malformed, short, words};
-use crate::provider::stream::Piece;
+use crate::provider::stream::AnswerPiece;
 use crate::provider::{Completion, ProviderError, Usage};
 
 /// A whole answer, or an error.
@@ -156,7 +156,7 @@ impl From<Answer> for Gathered {
 
 impl Gathered {
     /// Takes an event, and gives the text that it adds.
-    pub(super) fn take(&mut self, event: Event) -> Piece {
+    pub(super) fn take(&mut self, event: Event) -> AnswerPiece {
         match event {
             Event::MessageStart { message } => self.usage = message.usage,
             Event::ContentBlockStart {
@@ -190,7 +190,7 @@ impl Gathered {
             | Event::Error { .. }
             | Event::Other => {}
         }
-        Piece::new()
+        AnswerPiece::new()
     }
 
     /// True once the end of a stream was marked.

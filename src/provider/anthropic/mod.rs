@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::provider::anthropic::answer::{Answer, Event, Fault, Gathered};
 use crate::provider::model::family_of;
 use crate::provider::sse::Sse;
-use crate::provider::stream::{Framed, Messages, Piece, Stream};
+use crate::provider::stream::{AnswerPiece, Framed, Messages, Stream};
 use crate::provider::{
     Allowance, Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings,
     Structure, UnsendableKey, headers, malformed, short, words,
@@ -255,7 +255,7 @@ struct Reading<'a> {
 }
 
 impl Messages for Reading<'_> {
-    fn take(&mut self, message: &str) -> Result<Piece, ProviderError> {
+    fn take(&mut self, message: &str) -> Result<AnswerPiece, ProviderError> {
         let event: Event = serde_json::from_str(message)
             .map_err(|error| malformed(format!("not an event of a message: {error}")))?;
         match event {

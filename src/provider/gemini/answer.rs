@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 use crate::provider::gemini::{headers, malformed, short, words};
-use crate::provider::stream::Piece;
+use crate::provider::stream::AnswerPiece;
 use crate::provider::{Completion, ProviderError, Usage};
 
 /// An answer, a part of one in a stream, or an error.
@@ -106,8 +106,8 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// Takes an answer, or a part of one, and gives the text that it adds.
-    pub(super) fn take(&mut self, answer: Answer) -> Piece {
-        let mut added = Piece::new();
+    pub(super) fn take(&mut self, answer: Answer) -> AnswerPiece {
+        let mut added = AnswerPiece::new();
         self.blocked |= answer
             .prompt_feedback
             .is_some_and(|feedback| feedback.block_reason.is_some());

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::provider::gemini::answer::{Answer, Fault, Gathered};
 use crate::provider::model::family_of;
 use crate::provider::sse::Sse;
-use crate::provider::stream::{Framed, Messages, Piece, Stream};
+use crate::provider::stream::{AnswerPiece, Framed, Messages, Stream};
 use crate::provider::{
     Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Structure,
     UnsendableKey, headers, malformed, short, words,
@@ -204,7 +204,7 @@ impl Provider for Gemini {
 
 impl Gemini {
     /// Takes an answer, or a part of one, and gives the text that it adds.
-    fn take(&self, answer: Answer, gathered: &mut Gathered) -> Result<Piece, ProviderError> {
+    fn take(&self, answer: Answer, gathered: &mut Gathered) -> Result<AnswerPiece, ProviderError> {
         match &answer.error {
             None => Ok(gathered.take(answer)),
             Some(fault) => Err(match fault.code {
@@ -227,7 +227,7 @@ struct Reading<'a> {
 }
 
 impl Messages for Reading<'_> {
-    fn take(&mut self, message: &str) -> Result<Piece, ProviderError> {
+    fn take(&mut self, message: &str) -> Result<AnswerPiece, ProviderError> {
         self.api
             .take(Answer::read(message.as_bytes())?, &mut self.gathered)
     }

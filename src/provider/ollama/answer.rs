@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::provider::ollama::{malformed, short};
-use crate::provider::stream::{Messages, Piece};
+use crate::provider::stream::{AnswerPiece, Messages};
 use crate::provider::{Completion, ProviderError, Usage};
 
 /// An answer, a part of one in a stream, or an error.
@@ -46,7 +46,7 @@ impl Gathered {
     ///
     /// # Errors
     /// When it is an error.
-    pub(super) fn add(&mut self, answer: Answer) -> Result<Piece, ProviderError> {
+    pub(super) fn add(&mut self, answer: Answer) -> Result<AnswerPiece, ProviderError> {
         if let Some(error) = answer.error {
             return Err(malformed(format!(
                 "an error in place of an answer: {}",
@@ -72,7 +72,7 @@ impl Gathered {
 }
 
 impl Messages for Gathered {
-    fn take(&mut self, message: &str) -> Result<Piece, ProviderError> {
+    fn take(&mut self, message: &str) -> Result<AnswerPiece, ProviderError> {
         self.add(Answer::read(message.as_bytes())?)
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 use crate::provider::openai::{malformed, short, words};
-use crate::provider::stream::Piece;
+use crate::provider::stream::AnswerPiece;
 use crate::provider::{Completion, ProviderError, Usage};
 
 /// An answer, a part of one in a stream, or an error.
@@ -136,8 +136,8 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// Takes an answer, or a part of one, and gives the text that it adds.
-    pub(super) fn take(&mut self, answer: Answer) -> Piece {
-        let mut added = Piece::new();
+    pub(super) fn take(&mut self, answer: Answer) -> AnswerPiece {
+        let mut added = AnswerPiece::new();
         if let Some(usage) = answer.usage {
             self.usage = usage.total();
         }

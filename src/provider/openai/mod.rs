@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::provider::model::family_of;
 use crate::provider::openai::answer::{Answer, Gathered};
 use crate::provider::sse::Sse;
-use crate::provider::stream::{Framed, Messages, Piece, Stream};
+use crate::provider::stream::{AnswerPiece, Framed, Messages, Stream};
 use crate::provider::{
     Allowance, Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings,
     Structure, UnsendableKey, headers, malformed, short, words,
@@ -117,7 +117,7 @@ impl OpenAi {
     }
 
     /// Takes an answer, or a part of one, and gives the text that it adds.
-    fn take(&self, answer: Answer, gathered: &mut Gathered) -> Result<Piece, ProviderError> {
+    fn take(&self, answer: Answer, gathered: &mut Gathered) -> Result<AnswerPiece, ProviderError> {
         let Some(fault) = answer.error else {
             return Ok(gathered.take(answer));
         };
@@ -303,10 +303,10 @@ struct Reading<'a> {
 }
 
 impl Messages for Reading<'_> {
-    fn take(&mut self, message: &str) -> Result<Piece, ProviderError> {
+    fn take(&mut self, message: &str) -> Result<AnswerPiece, ProviderError> {
         if message.trim() == "[DONE]" {
             self.done = true;
-            return Ok(Piece::new());
+            return Ok(AnswerPiece::new());
         }
         self.api
             .take(Answer::read(message.as_bytes())?, &mut self.gathered)

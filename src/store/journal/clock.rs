@@ -23,7 +23,7 @@ pub(super) struct Clock {
 
 /// What all clocks showed at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Reading {
+pub(super) struct ClockReading {
     /// The journal's own.
     own: u64,
     /// The wall's, since 1970.
@@ -38,7 +38,7 @@ pub(super) struct Reading {
 impl Clock {
     /// Goes on where an earlier life read it last. `told` is the name of this run of the kernel by somebody who knows it: its
     /// own file is hidden from a program that sees only processes in `/proc`.
-    pub(super) fn go_on(last: Option<&Reading>, told: Option<&str>) -> Self {
+    pub(super) fn go_on(last: Option<&ClockReading>, told: Option<&str>) -> Self {
         Self::after(
             last,
             fs::read_to_string("/proc/sys/kernel/random/boot_id")
@@ -48,12 +48,12 @@ impl Clock {
         )
     }
 
-    fn after(last: Option<&Reading>, boot: Option<&str>) -> Self {
+    fn after(last: Option<&ClockReading>, boot: Option<&str>) -> Self {
         // The kernel writes it with hyphens, systemd without.
         let boot = boot
             .map(|id| id.trim().replace('-', ""))
             .filter(|id| !id.is_empty());
-        let now = Reading::take(0, boot.clone());
+        let now = ClockReading::take(0, boot.clone());
         let base = last.map_or(now.wall, |last| {
             last.own
                 .saturating_add(last.passed(&now).unwrap_or(UNKNOWN_MS))
@@ -72,12 +72,12 @@ impl Clock {
     }
 
     /// What all clocks show.
-    pub(super) fn read(&self) -> Reading {
-        Reading::take(self.now(), self.boot.clone())
+    pub(super) fn read(&self) -> ClockReading {
+        ClockReading::take(self.now(), self.boot.clone())
     }
 }
 
-impl Reading {
+impl ClockReading {
     fn take(own: u64, boot: Option<String>) -> Self {
         let uptime = clock_gettime(ClockId::Boottime);
         let uptime = u64::try_from(uptime.tv_sec).unwrap_or_default() * 1000
@@ -117,8 +117,8 @@ fn instant() -> Instant {
 mod tests {
     use super::*;
 
-    fn reading(wall: u64, boot: Option<&str>, uptime: u64) -> Reading {
-        Reading {
+    fn reading(wall: u64, boot: Option<&str>, uptime: u64) -> ClockReading {
+        ClockReading {
             own: 7,
             wall,
             boot: boot.map(str::to_owned),
@@ -168,7 +168,7 @@ mod tests {
         let first = Clock::go_on(None, None);
         let last = first.read();
         assert!(Clock::go_on(Some(&last), None).now() >= last.own);
-        let unknown = Reading {
+        let unknown = ClockReading {
             boot: None,
             wall: 1,
             ..last.clone()
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn whoever_tells_the_run_of_the_kernel_is_believed_with_hyphens_or_without() {
-        let last = Reading {
+        let last = ClockReading {
             wall: 1,
             ..Clock::after(None, Some("0a1b-2c\n")).read()
         };

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::store::Store;
-use crate::store::journal::clock::Reading;
+use crate::store::journal::clock::ClockReading;
 
 /// Where the clocks lie, and the count of syncs.
 const CLOCK: &[u8] = b"clock";
@@ -34,14 +34,14 @@ pub(super) struct Pages {
     pub(super) gone: Vec<u64>,
     /// Ascending.
     pub(super) records: Vec<(u64, Vec<u8>)>,
-    pub(super) clock: Option<Reading>,
+    pub(super) clock: Option<ClockReading>,
     pub(super) syncs: u64,
 }
 
 /// What an earlier life left, besides records.
 #[derive(Debug, Default)]
-pub(super) struct Last {
-    pub(super) clock: Option<Reading>,
+pub(super) struct LastWrite {
+    pub(super) clock: Option<ClockReading>,
     pub(super) syncs: u64,
     /// How many syncs are missing.
     pub(super) missing: u64,
@@ -64,7 +64,7 @@ impl Disk {
         })
     }
 
-    pub(super) fn last(&self) -> io::Result<Last> {
+    pub(super) fn last(&self) -> io::Result<LastWrite> {
         let clock = self
             .pulse
             .get(CLOCK)
@@ -80,7 +80,7 @@ impl Disk {
             .ok()
             .and_then(|count| count.trim().parse::<u64>().ok())
             .unwrap_or_default();
-        Ok(Last {
+        Ok(LastWrite {
             clock,
             syncs: found.max(synced),
             missing: synced.saturating_sub(found),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::store::journal::disk::Pages;
-use crate::store::journal::record::{Received, Record, strong_keys, weak_key};
+use crate::store::journal::record::{JournalRecord, Received, strong_keys, weak_key};
 
 /// The most commands remembered at once. Past it the oldest answered ones are forgotten first: memory stays flat under a
 /// flood, and what is forgotten is a duplicate that may be taken for a new command.
@@ -25,7 +25,7 @@ pub(super) struct Index {
     /// Those that neither the disk nor the kernel has as they are now.
     pub(super) exposed: BTreeSet<u64>,
     /// In boxes: a table of this size doubles at some moment for the places of those that went, and a place is small then.
-    pub(super) known: HashMap<u64, Box<Known>>,
+    pub(super) known: HashMap<u64, Box<Remembered_>>,
     by_key: HashMap<u64, Vec<u64>>,
     /// Oldest first.
     order: VecDeque<u64>,
@@ -34,8 +34,8 @@ pub(super) struct Index {
 }
 
 #[derive(Debug)]
-pub(super) struct Known {
-    pub(super) record: Record,
+pub(super) struct Remembered_ {
+    pub(super) record: JournalRecord,
     keys: Vec<u64>,
     /// The connection it was last heard on: equal payloads are duplicates only over two of them, and each stands for one.
     epoch: u64,
@@ -47,7 +47,7 @@ pub(super) struct Known {
 
 /// How a command was heard.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Hearing {
+pub(super) struct Receipt_ {
     pub(super) epoch: u64,
     /// It may have been heard before, in another life.
     pub(super) again: bool,
@@ -69,7 +69,7 @@ impl Index {
         received: &Received,
         epoch: u64,
         again: bool,
-    ) -> Option<&Record> {
+    ) -> Option<&JournalRecord> {
         let strong = strong_keys(received);
         let found = if strong.is_empty() {
             let same = self.by_key.get(&weak_key(received)).filter(|_| again)?;
@@ -87,7 +87,7 @@ impl Index {
         (again || !known.record.is_put_off()).then_some(&known.record)
     }
 
-    pub(super) fn remember(&mut self, number: u64, record: Record, hearing: Hearing) {
+    pub(super) fn remember(&mut self, number: u64, record: JournalRecord, hearing: Receipt_) {
         let mut keys = strong_keys(&record.received);
         if keys.is_empty() {
             keys.push(weak_key(&record.received));
@@ -97,7 +97,7 @@ impl Index {
         }
         self.known.insert(
             number,
-            Box::new(Known {
+            Box::new(Remembered_ {
                 record,
                 keys,
                 epoch: hearing.epoch,
@@ -135,7 +135,7 @@ impl Index {
             let Some(known) = self.known.get(&number) else {
                 continue;
             };
-            let Record {
+            let JournalRecord {
                 received,
                 heard,
                 told,

@@ -21,11 +21,11 @@ mod disk;
 mod index;
 mod record;
 
-use crate::store::journal::clock::{Clock, Reading, millis};
-use crate::store::journal::disk::{Disk, Last};
-use crate::store::journal::index::{Hearing, Index};
-pub use crate::store::journal::record::{Received, Record, Sending};
-use crate::store::journal::wal::{Left, Tail};
+use crate::store::journal::clock::{Clock, ClockReading, millis};
+use crate::store::journal::disk::{Disk, LastWrite};
+use crate::store::journal::index::{Index, Receipt_};
+pub use crate::store::journal::record::{JournalRecord, PlannedPublish, Received};
+use crate::store::journal::wal::{Wal, WalRemainder};
 
 /// How long writes gather before they are synced together: each sync costs the processor more than a millisecond and wears
 /// the SD card. The broker's copy is kept as long.
@@ -57,22 +57,22 @@ pub const MOST_DEATHS: u32 = 3;
 #[derive(Debug, Clone)]
 pub struct Unfinished {
     /// Its place in the journal.
-    pub mark: Mark,
+    pub mark: Seq,
     /// What was heard.
     pub received: Received,
     /// How long it is still good for.
     pub left: Duration,
     /// What was about to be sent, where it had come so far.
-    pub sending: Option<Vec<Sending>>,
+    pub sending: Option<Vec<PlannedPublish>>,
     /// In how many lives it was begun.
     pub deaths: u32,
 }
 
 /// An answer of an earlier life that the broker may not have.
 #[derive(Debug, Clone)]
-pub struct Untold {
+pub struct UnsentReply {
     /// Its command's place in the journal.
-    pub mark: Mark,
+    pub mark: Seq,
     /// What was heard.
     pub received: Received,
     /// The answer.
@@ -81,13 +81,13 @@ pub struct Untold {
 
 /// What an earlier life left.
 #[derive(Debug, Clone, Default)]
-pub struct Heritage {
+pub struct Recovered {
     /// Commands without an answer, oldest first.
     pub unfinished: Vec<Unfinished>,
     /// Answers to be sent again.
-    pub untold: Vec<Untold>,
+    pub untold: Vec<UnsentReply>,
     /// The devices that heard something, and for which command.
-    pub heard: Vec<(String, Mark)>,
+    pub heard: Vec<(String, Seq)>,
     /// How many records could not be read, and were dropped.
     pub unreadable: usize,
     /// How many of the last syncs are missing: the store is damaged, and what was written by them is lost.
@@ -96,9 +96,9 @@ pub struct Heritage {
 
 /// A command's place in the journal: they are numbered as they are heard, from one life to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Mark(u64);
+pub struct Seq(u64);
 
-impl Mark {
+impl Seq {
     /// Its number: the order in which commands were heard.
     pub fn turn(self) -> u64 {
         self.0
@@ -107,9 +107,9 @@ impl Mark {
 
 /// What the journal says of a command just heard.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Entry {
+pub enum JournalEntry {
     /// It is new.
-    New(Mark),
+    New(Seq),
     /// It was heard before, and is being worked on.
     Pending,
     /// It was heard before, and this was the answer.
@@ -135,7 +135,7 @@ pub struct Journal {
     /// `None` where there is no store, or while one that failed cannot be opened anew.
     disk: Mutex<Option<Disk>>,
     /// What survives the end of this process until it is on disk; `None` where there is no such place.
-    tail: Mutex<Option<Tail>>,
+    tail: Mutex<Option<Wal>>,
     /// Where the store is, where there is one.
     place: Option<(Settings, PathBuf)>,
     index: Mutex<Index>,
@@ -161,9 +161,9 @@ impl Journal {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn open(store: Option<Arc<Store>>, keep: Duration) -> Result<(Self, Heritage), io::Error> {
+    pub fn open(store: Option<Arc<Store>>, keep: Duration) -> Result<(Self, Recovered), io::Error> {
         let disk = store.map(Disk::new).transpose()?;
-        let Last {
+        let LastWrite {
             clock,
             syncs,
             missing,
@@ -182,11 +182,11 @@ impl Journal {
             keep,
         );
         journal.lock().syncs = syncs;
-        let mut heritage = Heritage {
+        let mut heritage = Recovered {
             missing,
-            ..Heritage::default()
+            ..Recovered::default()
         };
-        let Left {
+        let WalRemainder {
             records: mut tail,
             unreadable,
         } = disk
@@ -250,8 +250,8 @@ impl Journal {
     }
 
     /// Opens the tail; gives what an earlier life left there.
-    fn open_tail(&self, folder: &Path) -> Left {
-        let opened = Tail::open(folder).inspect_err(
+    fn open_tail(&self, folder: &Path) -> WalRemainder {
+        let opened = Wal::open(folder).inspect_err(
             |error| tracing::warn!(%error, "what waits for the disk is kept in memory alone"),
         );
         let (tail, left) = opened
@@ -265,10 +265,10 @@ impl Journal {
         &self,
         number: Option<u64>,
         value: &[u8],
-        tail: &mut BTreeMap<u64, Record>,
-        heritage: &mut Heritage,
+        tail: &mut BTreeMap<u64, JournalRecord>,
+        heritage: &mut Recovered,
     ) {
-        let (Some(number), Some(record)) = (number, Record::read(value)) else {
+        let (Some(number), Some(record)) = (number, JournalRecord::read(value)) else {
             heritage.unreadable += 1;
             // A key that is no number is nobody's: it stays, and does no harm.
             self.lock().gone.extend(number);
@@ -283,9 +283,15 @@ impl Journal {
     }
 
     /// `late` says that it is not on disk like this, or not at all.
-    fn take_over(&self, number: u64, mut record: Record, late: bool, heritage: &mut Heritage) {
+    fn take_over(
+        &self,
+        number: u64,
+        mut record: JournalRecord,
+        late: bool,
+        heritage: &mut Recovered,
+    ) {
         let mut index = self.lock();
-        let (mark, received) = (Mark(number), record.received.clone());
+        let (mark, received) = (Seq(number), record.received.clone());
         heritage
             .heard
             .extend(record.devices().into_iter().map(|device| (device, mark)));
@@ -309,7 +315,7 @@ impl Journal {
                     deaths: record.deaths,
                 });
             }
-            Some(reply) if !record.told => heritage.untold.push(Untold {
+            Some(reply) if !record.told => heritage.untold.push(UnsentReply {
                 mark,
                 received,
                 reply: reply.clone(),
@@ -322,7 +328,7 @@ impl Journal {
         index.remember(
             number,
             record,
-            Hearing {
+            Receipt_ {
                 epoch: 0,
                 again: true,
                 written: true,
@@ -337,7 +343,7 @@ impl Journal {
 
     /// Enters a command that came by connection `epoch`. `again` says that it may be one the broker or its speaker
     /// sends again: only then is an equal payload without an id a duplicate.
-    pub fn receive(&self, received: Received, epoch: u64, again: bool) -> Entry {
+    pub fn receive(&self, received: Received, epoch: u64, again: bool) -> JournalEntry {
         let now = self.clock.now();
         let mut index = self.lock();
         index.forget_old(now);
@@ -345,10 +351,12 @@ impl Journal {
             return record
                 .answer
                 .clone()
-                .map_or(Entry::Pending, |reply| Entry::Answered(Box::new(reply)));
+                .map_or(JournalEntry::Pending, |reply| {
+                    JournalEntry::Answered(Box::new(reply))
+                });
         }
         let number = index.next;
-        let record = Record {
+        let record = JournalRecord {
             received,
             heard: now,
             deaths: 0,
@@ -359,18 +367,18 @@ impl Journal {
         index.remember(
             number,
             record,
-            Hearing {
+            Receipt_ {
                 epoch,
                 again,
                 written: false,
             },
         );
         self.changed(&mut index, number);
-        Entry::New(Mark(number))
+        JournalEntry::New(Seq(number))
     }
 
     /// Waits until the command is on disk, where it may be what ended an earlier life: each life it ends must be counted.
-    pub async fn begun(&self, mark: Mark) {
+    pub async fn begun(&self, mark: Seq) {
         let Some(entered) = self
             .lock()
             .known
@@ -387,21 +395,21 @@ impl Journal {
     }
 
     /// Writes down what is about to be sent. Await [`Journal::synced`] before sending what is not harmless twice.
-    pub fn sending(&self, mark: Mark, sending: Vec<Sending>) {
+    pub fn sending(&self, mark: Seq, sending: Vec<PlannedPublish>) {
         self.change(mark, |record| record.sending = Some(sending));
     }
 
     /// Writes down the answer.
-    pub fn answered(&self, mark: Mark, reply: &Reply) {
+    pub fn answered(&self, mark: Seq, reply: &Reply) {
         self.change(mark, |record| record.answer = Some(reply.clone()));
     }
 
     /// Writes down that the broker has the answer.
-    pub fn told(&self, mark: Mark) {
+    pub fn told(&self, mark: Seq) {
         self.change(mark, |record| record.told = true);
     }
 
-    fn change(&self, mark: Mark, change: impl FnOnce(&mut Record)) {
+    fn change(&self, mark: Seq, change: impl FnOnce(&mut JournalRecord)) {
         let mut index = self.lock();
         let Some(known) = index.known.get_mut(&mark.0) else {
             return;
@@ -559,7 +567,7 @@ impl Journal {
     }
 
     /// What the clocks show, where it is time to write it down.
-    fn read_clocks(&self) -> Option<Reading> {
+    fn read_clocks(&self) -> Option<ClockReading> {
         let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         if read_at.is_some_and(|at| now < at + READ_EVERY_MS) {
@@ -674,7 +682,7 @@ impl Journal {
     }
 
     /// Locked after the index, where both are.
-    fn tail(&self) -> MutexGuard<'_, Option<Tail>> {
+    fn tail(&self) -> MutexGuard<'_, Option<Wal>> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

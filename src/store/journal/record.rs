@@ -31,7 +31,7 @@ pub struct Received {
 
 /// What is about to be sent for a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sending {
+pub struct PlannedPublish {
     /// What was understood.
     pub action: Action,
     /// The value the device will have, where that is known.
@@ -47,7 +47,7 @@ pub struct Sending {
 
 /// All that is kept of a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct JournalRecord {
     pub(super) received: Received,
     /// When it was heard, by the journal's own clock.
     pub(super) heard: u64,
@@ -55,7 +55,7 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) deaths: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) sending: Option<Vec<Sending>>,
+    pub(super) sending: Option<Vec<PlannedPublish>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) answer: Option<Reply>,
     /// True once the broker has the answer.
@@ -68,8 +68,8 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-impl Record {
-    /// Reads what [`Record::write`] wrote; anything else is none.
+impl JournalRecord {
+    /// Reads what [`JournalRecord::write`] wrote; anything else is none.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }

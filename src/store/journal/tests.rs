@@ -33,8 +33,8 @@ fn reply() -> Reply {
     }
 }
 
-fn new(entry: &Entry) -> Mark {
-    if let Entry::New(mark) = entry {
+fn new(entry: &JournalEntry) -> Seq {
+    if let JournalEntry::New(mark) = entry {
         *mark
     } else {
         panic!("not new: {entry:?}")
@@ -47,12 +47,12 @@ fn the_same_id_is_a_duplicate_and_has_the_same_answer() {
     let mark = new(&journal.receive(heard("on", Some("a")), 1, false));
     assert_eq!(
         journal.receive(heard("on", Some("a")), 1, false),
-        Entry::Pending
+        JournalEntry::Pending
     );
     journal.answered(mark, &reply());
     assert_eq!(
         journal.receive(heard("on", Some("a")), 1, false),
-        Entry::Answered(Box::new(reply()))
+        JournalEntry::Answered(Box::new(reply()))
     );
     new(&journal.receive(heard("on", Some("b")), 1, false));
 }
@@ -64,7 +64,7 @@ fn equal_payloads_without_an_id_are_duplicates_only_across_a_reconnect() {
     new(&journal.receive(heard("next track", None), 1, true));
     assert_eq!(
         journal.receive(heard("next track", None), 2, true),
-        Entry::Pending
+        JournalEntry::Pending
     );
     new(&journal.receive(heard("next track", None), 2, false));
 }
@@ -76,11 +76,11 @@ fn two_equal_ones_of_an_earlier_connection_stand_for_two_and_not_for_a_third() {
     new(&journal.receive(heard("next track", None), 1, false));
     assert_eq!(
         journal.receive(heard("next track", None), 2, true),
-        Entry::Pending
+        JournalEntry::Pending
     );
     assert_eq!(
         journal.receive(heard("next track", None), 2, true),
-        Entry::Pending
+        JournalEntry::Pending
     );
     new(&journal.receive(heard("next track", None), 2, true));
 }
@@ -98,21 +98,21 @@ fn who_was_told_to_come_again_is_new_when_he_does() {
     assert!(
         matches!(
             journal.receive(heard("on", Some("a")), 2, false),
-            Entry::Answered(_)
+            JournalEntry::Answered(_)
         ),
         "he has not heard it yet"
     );
     journal.told(mark);
     assert_eq!(
         journal.receive(heard("on", Some("a")), 2, true),
-        Entry::Answered(Box::new(busy)),
+        JournalEntry::Answered(Box::new(busy)),
         "the broker sends it again"
     );
     let again = new(&journal.receive(heard("on", Some("a")), 2, false));
     journal.answered(again, &reply());
     assert_eq!(
         journal.receive(heard("on", Some("a")), 2, false),
-        Entry::Answered(Box::new(reply()))
+        JournalEntry::Answered(Box::new(reply()))
     );
 }
 
@@ -132,13 +132,19 @@ async fn what_is_past_its_time_is_forgotten_once_it_is_told() {
     journal.answered(untold, &reply());
     time::advance(Duration::from_secs(59)).await;
     assert!(
-        matches!(journal.receive(hurried("a"), 1, false), Entry::Answered(_)),
+        matches!(
+            journal.receive(hurried("a"), 1, false),
+            JournalEntry::Answered(_)
+        ),
         "the broker may send it again as long as it keeps our session"
     );
     time::advance(Duration::from_secs(7)).await;
     new(&journal.receive(hurried("a"), 1, false));
     assert!(
-        matches!(journal.receive(hurried("b"), 1, false), Entry::Answered(_)),
+        matches!(
+            journal.receive(hurried("b"), 1, false),
+            JournalEntry::Answered(_)
+        ),
         "its speaker may not have heard it"
     );
 }
@@ -164,7 +170,7 @@ async fn a_later_life_finds_what_has_no_answer_and_what_was_not_told() {
     };
     let [done, untold, sent] =
         ["a", "b", "c"].map(|name| new(&journal.receive(id(name), 1, false)));
-    let sending = Sending {
+    let sending = PlannedPublish {
         action: set("tv", Op::Set),
         becomes: None,
         topic: "t".into(),
@@ -215,7 +221,7 @@ async fn a_later_life_finds_what_has_no_answer_and_what_was_not_told() {
     );
     assert_eq!(
         journal.receive(heard("on", Some("a")), 1, false),
-        Entry::Answered(Box::new(reply))
+        JournalEntry::Answered(Box::new(reply))
     );
     assert!(new(&journal.receive(heard("on", Some("d")), 1, false)).turn() > sent.turn());
     journal.close().await;
@@ -258,14 +264,14 @@ async fn what_is_done_within_a_moment_costs_one_sync() {
     assert_eq!(journal.lock().syncs, 3);
 }
 
-fn sending() -> Sending {
+fn sending() -> PlannedPublish {
     let action = Action {
         device: "lamp".into(),
         property: Property::Power,
         op: Op::Set,
         value: None,
     };
-    Sending {
+    PlannedPublish {
         action,
         becomes: None,
         topic: "lamp/set".into(),
@@ -275,7 +281,7 @@ fn sending() -> Sending {
 }
 
 /// Two commands, the second about to be sent and given to the kernel; then this life ends without a sync.
-async fn cut_short(folder: &Path) -> (Mark, Mark) {
+async fn cut_short(folder: &Path) -> (Seq, Seq) {
     let (journal, _) = Journal::open(
         Some(Arc::new(open(&Settings::default(), folder).unwrap())),
         KEEP,
@@ -303,7 +309,7 @@ async fn what_the_kernel_has_is_taken_up_in_the_next_life_with_all_that_was_hear
     assert_eq!(unfinished, [(first, None), (second, Some(vec![sending()]))]);
     assert_eq!(
         journal.receive(heard("on", Some("b")), 1, true),
-        Entry::Pending
+        JournalEntry::Pending
     );
     journal.answered(second, &reply());
     journal.outlives().await;
@@ -342,7 +348,7 @@ async fn what_the_kernel_has_is_taken_up_in_the_next_life_with_all_that_was_hear
 async fn a_cut_last_line_is_passed_over_and_does_not_take_the_next_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let unfinished = |heritage: Heritage| {
+    let unfinished = |heritage: Recovered| {
         heritage
             .unfinished
             .iter()

@@ -6,21 +6,21 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use crate::store::journal::record::Record;
+use crate::store::journal::record::JournalRecord;
 
 const NAMES: [&str; 2] = ["tail.0", "tail.1"];
 
 #[derive(Debug)]
-pub(super) struct Tail {
+pub(super) struct Wal {
     files: [File; 2],
     holds: [bool; 2],
     /// The one that takes what comes.
     current: usize,
 }
 
-impl Tail {
+impl Wal {
     /// Opens it in the store's folder, with the records that an earlier life left.
-    pub(super) fn open(folder: &Path) -> io::Result<(Self, Left)> {
+    pub(super) fn open(folder: &Path) -> io::Result<(Self, WalRemainder)> {
         let open = |name| {
             OpenOptions::new()
                 .create(true)
@@ -28,7 +28,7 @@ impl Tail {
                 .append(true)
                 .open(folder.join(name))
         };
-        let (files, mut left) = ([open(NAMES[0])?, open(NAMES[1])?], Left::default());
+        let (files, mut left) = ([open(NAMES[0])?, open(NAMES[1])?], WalRemainder::default());
         for mut file in &files {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
@@ -56,7 +56,7 @@ impl Tail {
     /// Takes these records.
     pub(super) fn add<'a>(
         &mut self,
-        records: impl Iterator<Item = (u64, &'a Record)>,
+        records: impl Iterator<Item = (u64, &'a JournalRecord)>,
     ) -> io::Result<()> {
         let mut lines = Vec::new();
         for record in records {
@@ -87,13 +87,13 @@ impl Tail {
 
 /// What an earlier life left.
 #[derive(Debug, Default)]
-pub(super) struct Left {
-    pub(super) records: BTreeMap<u64, Record>,
+pub(super) struct WalRemainder {
+    pub(super) records: BTreeMap<u64, JournalRecord>,
     /// How many lines could not be read, or are not as they were written.
     pub(super) unreadable: usize,
 }
 
-impl Left {
+impl WalRemainder {
     fn take(&mut self, line: &[u8]) {
         let Some((number, record)) = read(line) else {
             self.unreadable += 1;
@@ -111,7 +111,7 @@ impl Left {
 }
 
 /// A line: the checksum, a space, the record.
-fn read(line: &[u8]) -> Option<(u64, Record)> {
+fn read(line: &[u8]) -> Option<(u64, JournalRecord)> {
     let (sum, record) = line.split_at_checked(9)?;
     let sum = u32::from_str_radix(str::from_utf8(sum).ok()?.trim_end(), 16).ok()?;
     if sum == crc32fast::hash(record) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sayso::mqtt::Settings;
-use sayso::mqtt::outbox::{Outgoing, Undelivered};
+use sayso::mqtt::outbox::{OutboundMessage, Undelivered};
 
 use super::{PATIENCE, Sayso, message, on_every_broker};
 use crate::broker::{Broker, Probe, Tap};
@@ -164,14 +164,14 @@ async fn a_broker_that_comes_later_gets_what_was_said_before(mut broker: Broker)
     broker.stop().await;
     let mut sayso = Sayso::start(&broker.settings(), &[]);
     sayso.down().await;
-    let kept = |n: usize| Outgoing {
+    let kept = |n: usize| OutboundMessage {
         retain: true,
         ..message(&format!("out/{n}"), "kept")
     };
     let before: Vec<_> = (0..100)
         .map(|n| sayso.outbox.publish(kept(n)).unwrap())
         .collect();
-    let late = Outgoing {
+    let late = OutboundMessage {
         deadline: Some(tokio::time::Instant::now().into_std()),
         ..message("out/late", "late")
     };
@@ -241,7 +241,7 @@ async fn a_restarted_broker_that_forgot_the_session_is_told_everything_again() {
     let mut broker = Broker::forgetful_mosquitto().await;
     let mut sayso = Sayso::start(&broker.settings(), &["lamp"]);
     sayso.up().await;
-    let kept = |n: usize| Outgoing {
+    let kept = |n: usize| OutboundMessage {
         retain: true,
         ..message(&format!("out/{n}"), "kept")
     };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sayso::mqtt::inbox::{Heard, Inbox, Incoming};
-use sayso::mqtt::outbox::{Outbox, Outgoing};
+use sayso::mqtt::inbox::{InboundCommand, Inbox, Incoming};
+use sayso::mqtt::outbox::{OutboundMessage, Outbox};
 use sayso::mqtt::{Settings, connect};
 use sayso::telemetry::tally::Tally;
 use tokio::task::JoinSet;
@@ -71,7 +71,7 @@ impl Sayso {
     }
 
     /// The next command.
-    async fn heard(&mut self) -> Box<Heard> {
+    async fn heard(&mut self) -> Box<InboundCommand> {
         loop {
             if let Incoming::Command(heard) = self.next().await {
                 return heard;
@@ -112,9 +112,9 @@ impl Sayso {
     }
 }
 
-fn message(topic: &str, payload: &str) -> Outgoing {
+fn message(topic: &str, payload: &str) -> OutboundMessage {
     let payload = payload.as_bytes().to_vec().into();
-    Outgoing {
+    OutboundMessage {
         topic: topic.to_owned(),
         payload,
         correlation: None,

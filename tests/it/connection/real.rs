@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sayso::command::reply::{Outcome, Reply};
 use sayso::mqtt::Settings;
-use sayso::mqtt::outbox::{Outgoing, Undelivered};
+use sayso::mqtt::outbox::{OutboundMessage, Undelivered};
 
 use super::{PATIENCE, Sayso, message, on_every_broker};
 use crate::broker::{Broker, Probe};
@@ -244,7 +244,7 @@ async fn other_state_topics_can_be_followed(broker: Broker) {
 async fn a_message_larger_than_mqtt_knows_is_refused(broker: Broker) {
     let mut sayso = Sayso::start(&broker.settings(), &[]);
     sayso.up().await;
-    let huge = Outgoing {
+    let huge = OutboundMessage {
         payload: vec![0; 300 << 20].into(),
         ..message("out", "")
     };

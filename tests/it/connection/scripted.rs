@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::v5::Packet;
-use sayso::mqtt::outbox::{Outgoing, Undelivered};
+use sayso::mqtt::outbox::{OutboundMessage, Undelivered};
 use sayso::mqtt::{Settings, SetupError, connect};
 use tokio::time::{Instant, timeout};
 
@@ -86,7 +86,7 @@ async fn after_a_break_what_may_be_repeated_is_and_the_rest_is_uncertain() {
     let script = Script::new().await;
     let sayso = Sayso::start(&settings(&script), &[]);
     let mut broker = script.welcome(false).await;
-    let once = |payload| Outgoing {
+    let once = |payload| OutboundMessage {
         repeatable: false,
         ..message("out", payload)
     };
@@ -190,7 +190,7 @@ async fn a_deadline_travels_as_whole_seconds_and_at_least_one() {
         let deadline = Some((Instant::now() + left).into_std());
         let _told = sayso
             .outbox
-            .publish(Outgoing {
+            .publish(OutboundMessage {
                 deadline,
                 ..message("out", "in time")
             })
