@@ -54,6 +54,8 @@ fn parts() {
     });
     let tree = [
         "tree",
+        "--package",
+        "sayso",
         "--locked",
         "--offline",
         "--edges",

@@ -1,6 +1,6 @@
 //! What is promised of the local reading, over the sentences of the phrasebook: in a home of 60 devices 20 µs (median) and 100 µs (99th
 //! percentile), in one of 1,000 devices 500 µs (99th percentile); under 3 MB for a language and the names of a home; and no phrase,
-//! however made, that takes long. `cargo bench --bench local` prints them before criterion's own figures.
+//! however made, that takes long. `cargo bench -p sayso-benches --bench local` prints them before criterion's own figures.
 
 use std::fs;
 use std::hint::black_box;
@@ -47,7 +47,7 @@ fn slug(text: &str) -> Slug {
 }
 
 fn phrasebook() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/phrasebook")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/phrasebook")
 }
 
 /// The family house of the phrasebook, with rooms of six devices added until there are as many as wanted.

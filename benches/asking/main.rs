@@ -1,10 +1,10 @@
 //! What asking a model costs, and what a model that fails costs; with a real broker and a model's server at no distance.
 //!
-//! - `cargo bench --bench asking`: sayso beside a bare program that makes one call for a command and publishes the same two
+//! - `cargo bench -p sayso-benches --bench asking`: sayso beside a bare program that makes one call for a command and publishes the same two
 //!   messages, in one run. A minute.
-//! - `cargo bench --bench asking -- --faults`: the first of three providers fails while 100 new commands come at 20 a second.
+//! - `cargo bench -p sayso-benches --bench asking -- --faults`: the first of three providers fails while 100 new commands come at 20 a second.
 //!   A minute.
-//! - `cargo bench --bench asking -- --memory [COMMANDS]`: memory, tasks, threads and open files over many commands. Some
+//! - `cargo bench -p sayso-benches --bench asking -- --memory [COMMANDS]`: memory, tasks, threads and open files over many commands. Some
 //!   minutes for 100,000.
 //!
 //! The bare program makes as many calls at once as there are commands. sayso would make 16, its default for a service: here it
@@ -314,7 +314,7 @@ fn sayso(folder: &Path, port: u16, models: &[&Fake]) -> Result<Program, Fault> {
     let file = folder.join("sayso.toml");
     std::fs::write(&file, settings)?;
     Program::start(
-        Command::new(env!("CARGO_BIN_EXE_sayso"))
+        Command::new(env!("CARGO_BIN_EXE_sayso-under-measure"))
             .arg("run")
             .arg("--config")
             .arg(file),

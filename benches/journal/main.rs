@@ -1,4 +1,4 @@
-//! What the journal costs: `cargo bench --bench journal [-- --latency | --bytes | --growth]`.
+//! What the journal costs: `cargo bench -p sayso-benches --bench journal [-- --latency | --bytes | --growth]`.
 //!
 //! Latency from command to action with the journal on disk and without, side by side in one run; the bytes the kernel wrote to
 //! the disk for each command, understood at home and recalled, at three paces. With `--growth` alone: the size of the store over

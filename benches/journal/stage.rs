@@ -119,7 +119,7 @@ fn sayso(
         folder.join("home.toml"),
         "[device.lamp]\nkind = \"light\"\n",
     )?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sayso-under-measure"));
     command
         .args(["run", "--config"])
         .arg(folder.join("sayso.toml"))

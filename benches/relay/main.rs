@@ -1,6 +1,6 @@
 //! What sayso costs over a bare relay: the same commands through the same real broker, side by side in one run.
 //!
-//! `cargo bench --bench relay [-- --quick]`. The relay is a rumqttc client that publishes the same two messages for a
+//! `cargo bench -p sayso-benches --bench relay [-- --quick]`. The relay is a rumqttc client that publishes the same two messages for a
 //! command without understanding, journalling or checking anything: what is left when everything sayso is for is
 //! taken away. Needs mosquitto; listens on loopback only; ends by itself in about a minute and a half.
 

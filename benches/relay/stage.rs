@@ -50,7 +50,7 @@ impl Stage {
         let file = folder.join("sayso.toml");
         fs::write(&file, settings(folder, self.port))?;
         Program::start(
-            Command::new(env!("CARGO_BIN_EXE_sayso"))
+            Command::new(env!("CARGO_BIN_EXE_sayso-under-measure"))
                 .arg("run")
                 .arg("--config")
                 .arg(file),

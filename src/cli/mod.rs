@@ -56,7 +56,7 @@ last two.";
 
 /// Plain-language commands in, structured MQTT device actions out.
 #[derive(Debug, Parser)]
-#[command(name = "sayso", after_help = EXAMPLES, max_term_width = 110, arg_required_else_help = true, args_conflicts_with_subcommands = true)]
+#[command(name = "sayso", bin_name = "sayso", after_help = EXAMPLES, max_term_width = 110, arg_required_else_help = true, args_conflicts_with_subcommands = true)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,

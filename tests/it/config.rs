@@ -17,7 +17,7 @@ use sayso::vocabulary::{Domain, Property, Value};
 use crate::connection::certificates;
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(crate::REPOSITORY)
 }
 
 fn fixtures(folder: &str) -> Vec<PathBuf> {
@@ -124,7 +124,7 @@ fn checked_and_run(path: &Path) -> (String, Option<i32>) {
     let ended = |verb: &str| {
         let mut sayso = Command::new("timeout");
         let output = sayso
-            .args(["20", env!("CARGO_BIN_EXE_sayso"), verb, "--config"])
+            .args(["20", crate::PROGRAM, verb, "--config"])
             .arg(path)
             .env_remove("SAYSO_CONFIG")
             .output()
@@ -218,7 +218,7 @@ fn tls_without_anybody_to_trust_is_a_fault_before_the_start() {
         .unwrap();
         let mut sayso = Command::new("timeout");
         sayso
-            .args(["20", env!("CARGO_BIN_EXE_sayso"), verb, "--config"])
+            .args(["20", crate::PROGRAM, verb, "--config"])
             .arg(place.config.as_ref().unwrap())
             .env_remove("SAYSO_CONFIG");
         let output = sayso
@@ -262,7 +262,7 @@ fn languages_that_would_not_do_are_faults_before_the_start() {
 fn a_config_that_is_not_there_is_told_with_who_named_it() {
     let folder = tempfile::tempdir().unwrap();
     let said = |arguments: &[&str], environment: &str| {
-        let mut sayso = Command::new(env!("CARGO_BIN_EXE_sayso"));
+        let mut sayso = Command::new(crate::PROGRAM);
         let output = sayso
             .arg("check")
             .args(arguments)

@@ -9,7 +9,7 @@ use sayso::store::journal::JournalRecord;
 mod claims;
 
 fn holds_of_all(target: &str, claim: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let folder = Path::new(crate::REPOSITORY)
         .join("fuzz/corpus")
         .join(target);
     let mut count = 0;
@@ -50,7 +50,7 @@ fn letters_of_the_corpus_are_commands_or_rejected() {
 #[test]
 fn records_of_the_corpus_are_read_and_stay_the_same() {
     holds_of_all("record", claims::record);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/record");
+    let folder = Path::new(crate::REPOSITORY).join("fuzz/corpus/record");
     let files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

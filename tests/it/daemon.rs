@@ -41,7 +41,7 @@ impl Place {
 
     /// The program, about to be started on this config.
     pub(crate) fn sayso(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
+        let mut command = Command::new(crate::PROGRAM);
         command
             .env_remove("SAYSO_CONFIG")
             .env_remove("NOTIFY_SOCKET")

@@ -22,7 +22,7 @@ use sayso::vocabulary::{Domain, Property, Value};
 use serde_json::{Map, Value as Json, json};
 
 pub(crate) fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/discovery")
+    Path::new(crate::REPOSITORY).join("tests/fixtures/discovery")
 }
 
 /// Every fixture: a list of topics and payloads.

@@ -14,7 +14,7 @@ use crate::listener::Listener;
 use crate::scene::PATIENCE;
 
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    PathBuf::from(crate::REPOSITORY)
 }
 
 fn read(name: &str) -> String {
@@ -124,7 +124,7 @@ fn the_commands_of_the_pages_are_read() {
             else {
                 continue;
             };
-            let output = Command::new(env!("CARGO_BIN_EXE_sayso"))
+            let output = Command::new(crate::PROGRAM)
                 .args(words(arguments))
                 .arg("--help")
                 .output()

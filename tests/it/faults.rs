@@ -1,4 +1,4 @@
-//! Every fault × every API: who answered, after how long, and how many calls that cost. `cargo test --test it faults:: -- --nocapture`
+//! Every fault × every API: who answered, after how long, and how many calls that cost. `cargo it faults:: -- --nocapture`
 //! prints the table.
 
 use std::fmt::Write;
@@ -114,7 +114,7 @@ fn known(api: Api, name: &str) -> Script {
     let folder = APIS.iter().find(|(_, other)| *other == api).unwrap().0;
     let path = format!(
         "{}/tests/fixtures/provider/{folder}/errors.json",
-        env!("CARGO_MANIFEST_DIR")
+        crate::REPOSITORY
     );
     let errors: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     served(
@@ -316,7 +316,7 @@ async fn every_known_error_leads_to_the_next_right_step() {
     for (folder, api) in APIS.into_iter().chain([("copies", Api::OpenAi)]) {
         let path = format!(
             "{}/tests/fixtures/provider/{folder}/errors.json",
-            env!("CARGO_MANIFEST_DIR")
+            crate::REPOSITORY
         );
         let errors: Vec<Json> =
             serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -42,7 +42,7 @@ async fn announce(broker: &Broker) {
 }
 
 async fn home(place: &Place, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
+    let mut command = Command::new(crate::PROGRAM);
     command
         .arg("home")
         .args(arguments)

@@ -48,7 +48,7 @@ const STATE: &str = r#"{"kuechenlicht": {"power": "on", "brightness": 40}, "steh
 fn hear(lines: &[&str]) -> Vec<Json> {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("language")).unwrap();
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/language/xx.toml");
+    let fixture = Path::new(crate::REPOSITORY).join("tests/fixtures/language/xx.toml");
     fs::copy(fixture, folder.path().join("language/xx.toml")).unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -60,7 +60,7 @@ fn hear(lines: &[&str]) -> Vec<Json> {
         "[mqtt]\nhost = \"localhost\"\n[local]\nlanguage = \"xx\"\n",
     );
     let (home, state) = (file("home.toml", HOME), file("state.json", STATE));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
+    let mut command = Command::new(crate::PROGRAM);
     command
         .args(["try", "--local-only", "--config"])
         .arg(config)

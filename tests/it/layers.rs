@@ -46,7 +46,7 @@ fn imports(text: &str) -> impl Iterator<Item = String> {
 
 #[test]
 fn no_arrow_climbs() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let source = Path::new(crate::REPOSITORY).join("src");
     let mut files = Vec::new();
     sources(&source, &mut files);
     assert!(

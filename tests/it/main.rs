@@ -6,6 +6,11 @@
     reason = "a test that cannot go on should say where, and one that is skipped, why"
 )]
 
+/// The root of the repository.
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// The program, built from `src/main.rs` together with these tests.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sayso-under-test");
+
 mod aimock;
 mod announced;
 mod broker;

@@ -264,8 +264,7 @@ async fn a_socket_serves_as_well_and_a_taken_port_is_said() {
 
 #[test]
 fn the_shipped_alerts_are_raised_when_they_should_be() {
-    let rules =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/sayso.rules.test.yml");
+    let rules = Path::new(crate::REPOSITORY).join("deploy/prometheus/sayso.rules.test.yml");
     let Ok(done) = Command::new("promtool")
         .args(["test", "rules"])
         .arg(rules)

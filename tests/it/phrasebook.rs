@@ -74,7 +74,7 @@ pub(crate) enum Expected {
 }
 
 pub(crate) fn folder() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/phrasebook")
+    Path::new(crate::REPOSITORY).join("tests/phrasebook")
 }
 
 fn slug(text: &str) -> Slug {
@@ -327,8 +327,7 @@ fn a_language_file_in_the_folder_takes_the_place_of_the_built_in_one() {
         ..Settings::default()
     };
     let built_in =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/language/en.toml"))
-            .unwrap();
+        fs::read_to_string(Path::new(crate::REPOSITORY).join("config/language/en.toml")).unwrap();
     fs::write(
         folder.path().join("en.toml"),
         built_in.replace("toggle = [\"toggle\"", "toggle = [\"zap\""),

@@ -1,4 +1,4 @@
-//! What a question to a model weighs, and what it costs. `cargo test --test it prompt:: -- --nocapture` prints the table.
+//! What a question to a model weighs, and what it costs. `cargo it prompt:: -- --nocapture` prints the table.
 
 use std::collections::HashSet;
 

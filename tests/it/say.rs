@@ -96,7 +96,7 @@ impl Daemon {
 }
 
 async fn says(port: u16, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
+    let mut command = Command::new(crate::PROGRAM);
     command
         .args(["say", "--port", &port.to_string()])
         .args(arguments)

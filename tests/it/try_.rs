@@ -16,7 +16,7 @@ struct Run {
 
 impl Run {
     fn of(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
+        let mut command = Command::new(crate::PROGRAM);
         command
             .args(arguments)
             .current_dir(root())
@@ -71,7 +71,7 @@ impl Run {
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(crate::REPOSITORY)
 }
 
 fn said(bytes: &[u8]) -> String {

@@ -20,7 +20,7 @@ struct Line {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/phrasebook")
+    Path::new(crate::REPOSITORY).join("tests/phrasebook")
 }
 
 /// `lamp.power=on` → `lamp power set on`, for each device of a group.
@@ -97,14 +97,14 @@ fn book(path: &Path) -> Vec<Line> {
 }
 
 fn replies(home: &str, lines: &[Line]) -> Vec<Json> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sayso"));
+    let mut command = Command::new(crate::PROGRAM);
     command
         .args(["try", "--local-only", "--home"])
         .arg(folder().join(format!("homes/{home}.toml")))
         .arg("--config")
         .arg("config/sayso.toml");
     command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(crate::REPOSITORY)
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -77,7 +77,7 @@ fn options() -> Option<Options> {
     let mut options = Options {
         time: Duration::from_secs(45),
         seed: rand::random_range(0..1_000_000),
-        program: env!("CARGO_BIN_EXE_sayso").into(),
+        program: env!("CARGO_BIN_EXE_sayso-under-test").into(),
         corrupt: None,
     };
     let mut words = std::env::args().skip(1);

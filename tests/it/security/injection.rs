@@ -107,7 +107,7 @@ struct Announcement {
 }
 
 fn lines<T: for<'de> Deserialize<'de>>(name: &str) -> Vec<T> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let path = Path::new(crate::REPOSITORY)
         .join("tests/fixtures/injection")
         .join(name);
     let text = std::fs::read_to_string(path).unwrap();

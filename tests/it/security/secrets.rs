@@ -273,7 +273,7 @@ fn loud(place: &Place) -> Daemon {
         .args([
             "-c",
             "ulimit -c unlimited; exec \"$0\" \"$@\"",
-            env!("CARGO_BIN_EXE_sayso"),
+            crate::PROGRAM,
         ])
         .current_dir(place.path());
     shell
@@ -304,7 +304,7 @@ fn into_a_journal(place: &Place, written: &mut Written) -> Option<()> {
     command
         .args(["-m", "sh", "-c", inside, "sh"])
         .arg(folder.path())
-        .arg(env!("CARGO_BIN_EXE_sayso"))
+        .arg(crate::PROGRAM)
         .arg(&config);
     let mut child = command
         .env("RUST_LOG", "trace")

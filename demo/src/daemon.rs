@@ -13,7 +13,7 @@ use crate::Fault;
 use crate::stand_in::StandIn;
 
 /// What sayso is told about the house beyond what its devices announce.
-const HOME: &str = include_str!("home.toml");
+const HOME: &str = include_str!("../home.toml");
 
 /// The running daemon. Dropping it lets it run on; [`Daemon::stop`] ends it as SIGTERM would.
 pub(crate) struct Daemon {

@@ -1,7 +1,7 @@
 //! The whole of sayso on one machine, with nothing to install: an MQTT broker, a simulated house, two scripted
 //! stand-ins for a model, the daemon itself, and a prompt.
 //!
-//! `cargo run --release --example demo [-- --port N] [--log FILTER]`. Without a terminal on standard input it plays a
+//! `cargo demo [-- --port N] [--log FILTER]`. Without a terminal on standard input it plays a
 //! fixed scene and ends with 0, or with 1 and what went wrong. Everything between these parts goes over MQTT and HTTP
 //! on loopback, as it would in a house.
 

@@ -1,5 +1,5 @@
 //! Writes what a package has beside the program: manual pages of the command line and of the config files, and completions.
-//! `cargo run --example pages -- FOLDER`
+//! `cargo run -p sayso-pages -- FOLDER`
 
 use std::error::Error;
 use std::fs;
