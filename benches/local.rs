@@ -183,7 +183,7 @@ fn reading(c: &mut Criterion) {
         for said in SAID {
             let phrase = Phrase::new(said, None, None);
             c.bench_function(&format!("{devices} devices: {said}"), |b| {
-                b.iter(|| local.draft(black_box(&phrase), &home))
+                b.iter(|| local.draft(black_box(&phrase), &home));
             });
         }
     }
@@ -192,7 +192,7 @@ fn reading(c: &mut Criterion) {
 fn canonical(c: &mut Criterion) {
     let said = "  Could you please turn ON the “Living Room” lamp? ";
     c.bench_function("canonical phrase", |b| {
-        b.iter(|| Phrase::new(black_box(said), Some("Kitchen"), Some("en")))
+        b.iter(|| Phrase::new(black_box(said), Some("Kitchen"), Some("en")));
     });
 }
 

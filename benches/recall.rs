@@ -62,7 +62,7 @@ fn said_before(bench: &mut Criterion) {
     };
     recall.keep(&key(&phrase), "model", &draft(1), true);
     bench.bench_function("recall from memory", |b| {
-        b.iter(|| recall.said(&key(black_box(&phrase))).unwrap().unwrap())
+        b.iter(|| recall.said(&key(black_box(&phrase))).unwrap().unwrap());
     });
     let state = State::default();
     let local = LocalGrammar::new(&Settings::default()).expect("the built-in language is sound");
@@ -76,7 +76,7 @@ fn said_before(bench: &mut Criterion) {
     for actions in [1, 100] {
         let draft = draft(actions);
         bench.bench_function(&format!("permit {actions} of 300 devices"), |b| {
-            b.iter(|| home.permit(black_box(&draft), &state, asker).unwrap())
+            b.iter(|| home.permit(black_box(&draft), &state, asker).unwrap());
         });
     }
 }

@@ -34,7 +34,7 @@ fn reading(criterion: &mut Criterion) {
     ] {
         let letter = letter(payload);
         group.bench_function(name, |bencher| {
-            bencher.iter(|| decode(black_box(&letter), &rules))
+            bencher.iter(|| decode(black_box(&letter), &rules));
         });
     }
     group.finish();

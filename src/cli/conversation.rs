@@ -202,7 +202,7 @@ impl Conversation {
                 Event::Incoming(Packet::Publish(publish))
                     if self.is_ours(&publish) && publish.topic == pieces =>
                 {
-                    on_piece(&publish.payload)
+                    on_piece(&publish.payload);
                 }
                 Event::Incoming(Packet::Publish(publish)) if self.is_ours(&publish) => {
                     return Ok(publish.payload.to_vec());

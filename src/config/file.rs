@@ -390,7 +390,7 @@ impl<'f> Table<'f> {
                         item.span().start,
                         Some(item.span()),
                         wanted,
-                    )
+                    );
                 })
                 .ok()
         });

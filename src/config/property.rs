@@ -137,7 +137,7 @@ fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
     }
     match (written.first().copied(), usual) {
         (Some("boolean"), _) if boolean == Some(false) => {
-            table.say("boolean", "write boolean = true, or leave it out")
+            table.say("boolean", "write boolean = true, or leave it out");
         }
         (Some("boolean"), _) if !property.is_standard() => return Domain::Boolean,
         (Some("options"), Domain::Choice(words)) => return choice(table, property, words, options),
@@ -366,7 +366,7 @@ fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
         });
         match key {
             "stop" | "toggle" if message.is_none() => {
-                table.say(key, "wants a `command_topic` beside it")
+                table.say(key, "wants a `command_topic` beside it");
             }
             "stop" => link.stop = message,
             "toggle" => link.toggle = message,

@@ -197,7 +197,7 @@ fn unusable(table: &Table<'_>, fault: TlsError) {
             "a PEM file with the certificate of the broker's authority in it",
         ),
         TlsError::Authority { source, .. } => {
-            table.wrong("ca", format!("the certificate of an authority: {source}"))
+            table.wrong("ca", format!("the certificate of an authority: {source}"));
         }
         TlsError::Apart { .. } => table.wrong(
             "key",

@@ -302,7 +302,7 @@ impl EventLoop {
         );
         match *self.way.journal.health().borrow() {
             Health::Failing => {
-                status.push_str("; THE STORE TAKES NOTHING: commands do not survive a restart")
+                status.push_str("; THE STORE TAKES NOTHING: commands do not survive a restart");
             }
             Health::Slow => status.push_str("; the disk is slow"),
             Health::Safe | Health::Absent => {}

@@ -68,7 +68,7 @@ impl CommandTask {
             Ok(()) => {}
             // Said again it would be refused again.
             Err(Undelivered::Refused { why }) => {
-                warn!(topic = to.topic, why, "the broker refuses a reply")
+                warn!(topic = to.topic, why, "the broker refuses a reply");
             }
             Err(why) => {
                 return info!(topic = to.topic, %why, "a reply is not told yet: the next start tells it");

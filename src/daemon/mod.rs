@@ -237,10 +237,10 @@ fn open_store(settings: &store::Settings) -> Result<Option<Arc<Store>>, StoreErr
         Ok(store) => {
             match &store.set_aside {
                 Some(aside) => {
-                    warn!(aside = %aside.display(), "the store could not be read: put aside, begun anew")
+                    warn!(aside = %aside.display(), "the store could not be read: put aside, begun anew");
                 }
                 None if store.lost => {
-                    warn!(path = %path.display(), "the store held nothing that could be read: begun anew")
+                    warn!(path = %path.display(), "the store held nothing that could be read: begun anew");
                 }
                 None => {}
             }

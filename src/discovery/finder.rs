@@ -189,7 +189,7 @@ impl Finder {
         let holds = self.registry.holds(topic);
         match self.kept.entry(topic.to_owned()) {
             Entry::Occupied(mut kept) if holds => {
-                self.bytes = self.bytes - kept.insert(bytes) + bytes
+                self.bytes = self.bytes - kept.insert(bytes) + bytes;
             }
             Entry::Occupied(kept) => self.bytes -= kept.remove(),
             Entry::Vacant(kept) if holds => {

@@ -335,9 +335,9 @@ fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
     let mut runs = PhraseIndex::default();
     verbs(&raw.acts, spelling, &mut runs);
     let mut add = |sense, spoken: &[String]| {
-        spoken
-            .iter()
-            .for_each(|text| runs.add(sense, &spelling.plain(text)))
+        for text in spoken {
+            runs.add(sense, &spelling.plain(text));
+        }
     };
     raw.words
         .iter()

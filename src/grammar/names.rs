@@ -365,7 +365,7 @@ impl Builder<'_> {
                     .filter(|_| !many)?,
             ),
             None if run.len() == 1 && !self.lexicon.grammar.plural.is_empty() => {
-                last.push_str(&self.lexicon.grammar.plural)
+                last.push_str(&self.lexicon.grammar.plural);
             }
             _ => return None,
         }
@@ -512,17 +512,17 @@ impl Builder<'_> {
             [front @ .., _]
                 if front.len() > 1 && self.noun_at_end(front).is_some() && says_which(last) =>
             {
-                turned.rotate_right(1)
+                turned.rotate_right(1);
             }
             [front @ .., _]
                 if self.is_shared(front) && self.stands_alone(front) && says_which(last) =>
             {
-                turned.rotate_right(1)
+                turned.rotate_right(1);
             }
             [_, rest @ ..]
                 if !rest.is_empty() && self.noun_at_end(run).is_some() && says_which(first) =>
             {
-                turned.rotate_left(1)
+                turned.rotate_left(1);
             }
             _ => return None,
         }

@@ -208,7 +208,7 @@ impl Pipeline {
             let mut done = Done::from(action.clone());
             match alone(action) {
                 Ok(plan) if plan.steps().is_empty() => {
-                    done.why = Some("a question, answered from state".to_owned())
+                    done.why = Some("a question, answered from state".to_owned());
                 }
                 Ok(plan) => {
                     done.publish = Some(
@@ -216,7 +216,7 @@ impl Pipeline {
                             .iter()
                             .map(|step| Message::from(step.publish()))
                             .collect(),
-                    )
+                    );
                 }
                 Err(denied) => done.why = Some(denied.sentence(speech)),
             }

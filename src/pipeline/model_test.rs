@@ -169,9 +169,9 @@ impl ModelWorld {
 
     fn begins(&mut self, mark: Seq, n: usize) {
         if self.said[n].asked {
-            self.waiting.push((mark, n))
+            self.waiting.push((mark, n));
         } else {
-            self.acts(mark, n)
+            self.acts(mark, n);
         }
     }
 

@@ -78,7 +78,7 @@ impl Frames for JsonLines {
     fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut whole = Vec::new();
         self.0.push(bytes, |line| {
-            whole.extend(Some(line.to_owned()).filter(|line| !line.trim().is_empty()))
+            whole.extend(Some(line.to_owned()).filter(|line| !line.trim().is_empty()));
         });
         whole
     }

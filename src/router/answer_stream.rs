@@ -76,7 +76,7 @@ impl AnswerStream {
         speaking.over = true;
         match speech {
             Some(speech) if speaking.speaker.is_some() && speech.starts_with(&speaking.said) => {
-                self.go_on(&mut speaking, speech, true)
+                self.go_on(&mut speaking, speech, true);
             }
             Some(speech) => {
                 if speaking.speaker.is_some() {

@@ -201,7 +201,7 @@ impl<'a> Failover<'a> {
         match closed {
             Closed::Resting(wait) => self.limited.push((Arc::clone(&lane), wait)),
             Closed::Spent(wait) => {
-                self.spent = Some(self.spent.map_or(wait, |other| other.min(wait)))
+                self.spent = Some(self.spent.map_or(wait, |other| other.min(wait)));
             }
             _ => {}
         }
@@ -305,7 +305,7 @@ impl<'a> Failover<'a> {
             Ok(turn) => self.set_out(Arc::clone(lane), turn, (because, true)),
             // It has closed for another reason meanwhile; whoever is full or silent again has had its chance.
             Err(closed) if !matches!(closed, Closed::Full | Closed::Silent) => {
-                self.pass_over(Arc::clone(lane), closed)
+                self.pass_over(Arc::clone(lane), closed);
             }
             Err(_) => {}
         }

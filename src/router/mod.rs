@@ -227,7 +227,7 @@ impl Router {
         let mut lanes = self.lanes.clone();
         match self.settings.order {
             ProviderOrder::Fastest => {
-                lanes.sort_by(|a, b| a.cost_in_time().total_cmp(&b.cost_in_time()))
+                lanes.sort_by(|a, b| a.cost_in_time().total_cmp(&b.cost_in_time()));
             }
             ProviderOrder::Priority => {
                 for alike in lanes

@@ -54,7 +54,7 @@ impl SpendLimit {
         match disk.map(|disk| disk.read(&self.name)) {
             Some(Ok(Some(before))) => held.remember(before),
             Some(Err(error)) => {
-                warn!(%error, "what was spent before cannot be read: it is counted anew")
+                warn!(%error, "what was spent before cannot be read: it is counted anew");
             }
             Some(Ok(None)) | None => {}
         }

@@ -150,7 +150,7 @@ fn open_once(settings: &Settings, path: &Path) -> Result<sled::Db, sled::Error> 
         drop(guard);
         match opened {
             Err(sled::Error::Io(e)) if is_locked(&e) && since.elapsed() < LOCK_PATIENCE => {
-                thread::park_timeout(Duration::from_millis(20))
+                thread::park_timeout(Duration::from_millis(20));
             }
             result => return result,
         }

@@ -163,7 +163,7 @@ mod tests {
                     why = "two\nlines",
                     nothing = None::<&str>,
                     "left out"
-                )
+                );
             });
         });
         let mut heard = [0; 4096];

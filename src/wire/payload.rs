@@ -79,7 +79,7 @@ impl CommandPayload {
                 if (1..=LONGEST_ID).contains(&id.chars().count())
                     && !id.contains(char::is_control) =>
             {
-                self.id = Some(id.clone())
+                self.id = Some(id.clone());
             }
             ("id", _) => return wrong("a text of 1 to 128 characters"),
             ("area", Json::String(area)) => self.area = spoken(area),

@@ -74,7 +74,7 @@ impl Daemon {
         thread::spawn(move || {
             lines
                 .map_while(Result::ok)
-                .for_each(|line| seen.lock().unwrap().push(line))
+                .for_each(|line| seen.lock().unwrap().push(line));
         });
         Self { child, log }
     }

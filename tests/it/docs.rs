@@ -181,9 +181,9 @@ fn every_refusal_has_its_cure() {
 fn sources(folder: &Path, text: &mut String) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         if entry.path().is_dir() {
-            sources(&entry.path(), text)
+            sources(&entry.path(), text);
         } else {
-            text.push_str(&fs::read_to_string(entry.path()).unwrap())
+            text.push_str(&fs::read_to_string(entry.path()).unwrap());
         }
     }
 }

@@ -73,7 +73,7 @@ fn settable<'a>(exposes: &'a Json, group: &'a Json, into: &mut Vec<(&'a Json, &'
                 .as_u64()
                 .is_some_and(|access| access & 2 != 0) =>
             {
-                into.push((expose, group))
+                into.push((expose, group));
             }
             _ => {}
         }

@@ -110,10 +110,10 @@ impl Listener {
                         }
                     }
                     Ok(Event::Incoming(Packet::SubAck(_))) => {
-                        *heard.subscribed.lock().unwrap() += 1
+                        *heard.subscribed.lock().unwrap() += 1;
                     }
                     Ok(Event::Incoming(Packet::PubAck(_))) => {
-                        *heard.acknowledged.lock().unwrap() += 1
+                        *heard.acknowledged.lock().unwrap() += 1;
                     }
                     Ok(_) => continue,
                     Err(_) => sleep(Duration::from_millis(20)).await,

@@ -102,7 +102,7 @@ fn device(area: &str, (thing, kind, class): (&str, &str, Option<&str>), n: usize
             device.capabilities = vec![
                 reading("temperature", -20.0, 60.0, "°C"),
                 reading("humidity", 0.0, 100.0, "%"),
-            ]
+            ];
         }
         ("binary_sensor", _) => {
             let flag = Capability {

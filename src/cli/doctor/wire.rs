@@ -112,7 +112,7 @@ impl ProbeError {
         talk.say(&Packet::Connect(connect, None, login)).await?;
         match talk.packet(Instant::now() + PATIENCE).await? {
             Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => {
-                talk.welcome = answer
+                talk.welcome = answer;
             }
             Packet::ConnAck(answer) => return Err(ProbeFailure::Refused(answer.code)),
             other => return Err(unexpected(&other)),

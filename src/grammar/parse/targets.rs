@@ -113,7 +113,7 @@ impl Parser<'_> {
                 self.now.targets.push(Target {
                     places: std::mem::take(&mut self.pending.rooms),
                     ..Target::new(what)
-                })
+                });
             });
         }
         // "the brighter lamp" says which as well.

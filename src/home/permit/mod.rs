@@ -334,7 +334,7 @@ impl Home {
                     });
                 }
                 Risk::Confirm if !asker.confirmed => {
-                    unconfirmed.push(speech::intent(asker.speech, &meant, becomes.as_ref()))
+                    unconfirmed.push(speech::intent(asker.speech, &meant, becomes.as_ref()));
                 }
                 Risk::Auto | Risk::Confirm => {}
             }

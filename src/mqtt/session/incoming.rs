@@ -108,7 +108,7 @@ impl Session {
         match wire::decode(&letter, &self.rules) {
             Ok(command) => {
                 let again = publish.dup
-                    || ((self.session_present || self.epoch > 1)
+                    || ((self.resumed || self.epoch > 1)
                         && now.saturating_duration_since(self.began) < MAYBE_AGAIN);
                 let payload = Bytes::copy_from_slice(&publish.payload);
                 self.admit(

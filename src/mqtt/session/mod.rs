@@ -70,7 +70,8 @@ pub(super) struct Session {
     /// When the broker was last heard, and when this connection began.
     heard: Instant,
     began: Instant,
-    session_present: bool,
+    /// True if the broker kept the session of the connection before this one.
+    resumed: bool,
     /// The largest packet the broker takes, in bytes.
     largest: usize,
     turn: u64,
@@ -101,7 +102,7 @@ impl Session {
             epoch: 0,
             heard: now,
             began: now,
-            session_present: false,
+            resumed: false,
             largest: LARGEST,
             turn: 0,
             turned_away: VecDeque::new(),
@@ -262,7 +263,7 @@ impl Session {
         self.flight = UnackedPublishes::new(usize::from(window));
         self.epoch += 1;
         self.began = now;
-        self.session_present = answer.session_present;
+        self.resumed = answer.session_present;
         self.phase = Phase::Subscribing;
         self.subscriptions.begin();
     }
@@ -273,7 +274,7 @@ impl Session {
         self.say_status("online");
         self.outbox.shared.set_up(true);
         self.intake.link(Incoming::Up {
-            session_present: self.session_present,
+            session_present: self.resumed,
         });
     }
 

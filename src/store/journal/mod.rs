@@ -276,7 +276,7 @@ impl Journal {
         };
         match tail.remove(&number) {
             Some(later) if later.progress() > record.progress() => {
-                self.take_over(number, later, true, heritage)
+                self.take_over(number, later, true, heritage);
             }
             _ => self.take_over(number, record, false, heritage),
         }
@@ -640,7 +640,7 @@ impl Journal {
                 tracing::error!(%error, "the store takes nothing: commands are served without the promise to survive a restart; free the disk or mend its permissions");
             }
             Ok(took) if after == Health::Slow => {
-                tracing::warn!(took = ?took, "the disk is slow: commands wait for it before they are acknowledged")
+                tracing::warn!(took = ?took, "the disk is slow: commands wait for it before they are acknowledged");
             }
             Ok(_) if before == Health::Slow => tracing::info!("the disk is quick again"),
             Ok(_) => tracing::info!("the store works again"),

@@ -216,7 +216,7 @@ async fn play(stage: &mut Stage, step: &Step, mark: &str) -> Vec<Message> {
             stage
                 .listener
                 .request(&command, &payload, response, b"attack")
-                .await
+                .await;
         }
         None => stage.listener.publish(&command, payload.clone()).await,
     }
