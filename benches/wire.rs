@@ -16,7 +16,6 @@ fn letter(payload: &[u8]) -> Inbound<'_> {
         heard_at: tokio::time::Instant::now().into_std(),
         hops: 0,
         wall_clock: None,
-        turn: 1,
     }
 }
 

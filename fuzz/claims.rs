@@ -212,18 +212,17 @@ pub(crate) fn decode(data: &[u8]) {
         hops: 0,
         heard_at: now(),
         wall_clock: Some(std::time::UNIX_EPOCH + Duration::from_hours(500_000)),
-        turn: 0,
     };
     let (reply_to, id) = match wire::decode(&letter, &rules) {
         Ok(command) => {
             assert!(
-                command.deadline <= command.heard_at + wire::LONGEST_TTL
+                command.deadline <= command.heard_at + wire::MAX_TTL
                     && !command.text.trim().is_empty()
             );
             (command.reply_to, command.id)
         }
         Err(rejected) => {
-            assert!(rejected.text.len() <= wire::LARGEST);
+            assert!(rejected.text.len() <= wire::MAX_PAYLOAD);
             (rejected.reply_to, rejected.id)
         }
     };

@@ -2,20 +2,14 @@
 
 use crate::home::Home;
 use crate::home::device::Device;
-
-/// MQTT's own limit.
-const LONGEST: usize = 65_535;
+use crate::vocabulary::topic::Topic;
 
 /// A topic to publish to or listen on: no wildcard, nothing of the broker's own.
 pub(super) fn topic(text: &str) -> Result<String, &'static str> {
-    let fits = !text.is_empty()
-        && text.len() <= LONGEST
-        && !text.starts_with('$')
-        && !text.contains(|c: char| matches!(c, '+' | '#') || c.is_control());
-    if fits {
+    if Topic::new(text).is_ok() && !text.starts_with('$') {
         Ok(text.to_owned())
     } else {
-        Err("a topic without wildcards (`+`, `#`), not beginning with `$`")
+        Err("a topic without wildcards (`+`, `#`) of at most 200 levels, not beginning with `$`")
     }
 }
 

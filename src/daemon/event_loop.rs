@@ -397,7 +397,6 @@ impl EventLoop {
             expiry: None,
             heard_at: time::Instant::now().into_std(),
             wall_clock: None,
-            turn: mark.turn(),
         };
         let way = self.way.clone();
         let mut command = match wire::decode(&letter, &self.config.mqtt.rules()) {
@@ -416,6 +415,7 @@ impl EventLoop {
             }
         };
         command.deadline = command.heard_at + left;
+        command.turn = mark.turn();
         info!(command_id = command.id, source = %command.source, deaths, "taking up a command from before the restart");
         if deaths >= MOST_DEATHS {
             let letter = dead_letter(&self.config.mqtt.prefix, &command, &received.payload);

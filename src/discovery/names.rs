@@ -1,6 +1,7 @@
 //! Names, identifiers and topics as strangers write them, made safe: no control characters, no wildcards, no novels.
 
 use crate::vocabulary::slug::Slug;
+use crate::vocabulary::topic::Topic;
 
 /// The longest name kept, in characters: it is read aloud and goes into prompts.
 const LONGEST_NAME: usize = 60;
@@ -82,14 +83,9 @@ fn plain(c: char) -> Option<&'static str> {
     })
 }
 
-/// Whether the text can be published to: no wildcards, no control characters, not a broker's own topic.
+/// Returns whether brokers accept the text as a topic to publish to, and it is not one of the broker's own.
 pub(super) fn is_topic(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= LONGEST_TOPIC
-        && !text.starts_with('$')
-        && !text
-            .chars()
-            .any(|c| matches!(c, '+' | '#') || c.is_control())
+    text.len() <= LONGEST_TOPIC && !text.starts_with('$') && Topic::new(text).is_ok()
 }
 
 /// Whether the text can stand as one of a device's options: it is said, shown, and sent as it is.

@@ -26,8 +26,8 @@ use crate::mqtt::outbox::Outbox;
 use crate::mqtt::session::Session;
 use crate::mqtt::subscriptions::Subscriptions;
 use crate::mqtt::tls::TlsError;
+use crate::vocabulary::topic::{BadTopic, Echo, Filter, Topic, refuse_echo};
 use crate::wire::WireRules;
-use crate::wire::topic::{BadTopic, Echo, Filter, Topic, refuse_echo};
 
 pub mod connection;
 pub mod inbox;

@@ -17,8 +17,8 @@ use crate::command::reply::Reply;
 use crate::telemetry::tally::Tally;
 
 use crate::mqtt::inbox::AckToken;
+use crate::vocabulary::topic::{BadTopic, Filter, Topic};
 use crate::wire;
-use crate::wire::topic::{BadTopic, Filter, Topic};
 
 /// The longest correlation data, in bytes: its length travels in two bytes (MQTT 5, section 1.5.6).
 const LONGEST_CORRELATION: usize = 65_535;

@@ -10,7 +10,7 @@ use rumqttc::v5::mqttbytes::v5::{
 };
 use tracing::error;
 
-use crate::wire::topic::Filter;
+use crate::vocabulary::topic::Filter;
 
 /// Filters in one packet; some brokers refuse long ones.
 const IN_ONE: usize = 50;

@@ -4,6 +4,7 @@
 pub mod action;
 pub mod slug;
 pub mod speech;
+pub mod topic;
 
 use std::fmt;
 use std::sync::Arc;

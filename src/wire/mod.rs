@@ -1,48 +1,59 @@
-//! Bytes ↔ what is meant by them: a message on a command topic becomes a `Command`, a `Reply` becomes a payload. Pure.
+//! Payload formats: a message on a command topic becomes a [`Command`], a [`Reply`] becomes a payload. Pure.
+//!
+//! Knows the topics of sayso itself and the limits on what a client may send; knows nothing of connections.
 
 mod payload;
 pub mod timestamp;
-pub mod topic;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::command::reply::{Piece, Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
-
-use crate::wire::topic::{Filter, Topic};
+use crate::vocabulary::topic::{Filter, MAX_LEVELS, Topic};
 
 use crate::wire::payload::CommandPayload;
 
-/// The largest command, in bytes. A spoken minute is some 1 KiB.
-pub const LARGEST: usize = 16 * 1024;
+/// The largest command payload in bytes. A minute of speech is about 1 KiB of text.
+pub const MAX_PAYLOAD: usize = 16 * 1024;
 
-/// The longest time a command may be good for.
-pub const LONGEST_TTL: Duration = Duration::from_hours(1);
+/// The longest time to live a command may ask for.
+pub const MAX_TTL: Duration = Duration::from_hours(1);
 
-/// The user property that counts how often what was said has gone through sayso.
+/// The longest MQTT 5 correlation data in bytes. It is kept with the command until the reply is delivered; clients use a
+/// counter or a UUID.
+pub const MAX_CORRELATION: usize = 256;
+
+/// The longest MQTT 5 response topic in bytes.
+pub const MAX_REPLY_TOPIC: usize = 512;
+
+/// The user property that counts how often a command has passed through sayso.
 pub(super) const HOPS: &str = "sayso-hops";
 
-/// So often a command may have gone through sayso before. A device may well be another sayso; one whose own devices lead back
-/// here would go on for ever.
-pub const MOST_HOPS: u8 = 4;
+/// How often a command may have passed through sayso before it is refused. A device may be another sayso; one whose devices
+/// lead back to this one would circulate for ever.
+pub const MAX_HOPS: u8 = 4;
 
-/// The longest source, in bytes. Quotas and duplicates are kept by it, so it stays short.
-const LONGEST_SOURCE: usize = 128;
+/// The longest source name in bytes. It is a key of quotas and duplicates.
+const MAX_SOURCE: usize = 128;
 
-/// How many characters of a payload that is no command are handed back in the reply.
-const HANDED_BACK: usize = 200;
+/// Characters of an unreadable payload that the reply quotes.
+const QUOTED_CHARS: usize = 200;
 
-/// What decides about a letter, the same for all.
+/// Bytes of the text and of the speech that a shortened reply keeps.
+const SHORT_TEXT: usize = 200;
+
+/// The settings that decide how a message on a command topic is read.
 #[derive(Debug, Clone)]
 pub struct WireRules {
-    /// The first levels of sayso's own topics.
+    /// First levels of sayso's own topics.
     pub prefix: String,
-    /// Beginnings of response topics that are obeyed besides `<prefix>/reply/`.
+    /// Allowed beginnings of response topics, besides `<prefix>/reply/`.
     pub reply_prefixes: Vec<String>,
-    /// How long a command is good for when it does not say.
+    /// Time to live of a command that does not name one.
     pub ttl: Duration,
 }
 
-/// One message on a command topic, as it came.
+/// One message on a command topic, as received.
 #[derive(Debug, Clone, Copy)]
 pub struct Inbound<'a> {
     /// `<prefix>/command/<source>`.
@@ -53,68 +64,66 @@ pub struct Inbound<'a> {
     pub response_topic: Option<&'a str>,
     /// The MQTT 5 correlation data.
     pub correlation: Option<&'a [u8]>,
-    /// What is left of the MQTT 5 message expiry.
+    /// The remaining MQTT 5 message expiry interval.
     pub expiry: Option<Duration>,
-    /// How often what is said has gone through sayso, this one or another.
+    /// How often the command has passed through this or another sayso.
     pub hops: u8,
-    /// When it was heard.
+    /// When the message was received.
     pub heard_at: Instant,
-    /// What the wall clock shows; `None` where it is known to be wrong. Before 2025 it is not believed either.
+    /// The wall clock; `None` if it is known to be wrong. A time before 2025 is not believed either.
     pub wall_clock: Option<SystemTime>,
-    /// Its place in the order of what was heard.
-    pub turn: u64,
 }
 
-/// A letter that is no command, with what a reply needs.
+/// A message that is not a command, with everything needed to reply.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RejectedPayload {
-    /// What is wrong with it.
+    /// The reason.
     pub refusal: Refusal,
-    /// Where to say so.
+    /// Topic and correlation data of the reply.
     pub reply_to: ReplyTo,
-    /// Its id where that could be read, or one made up here.
+    /// The id from the payload if it could be read, else a generated one.
     pub id: String,
-    /// Its text where that could be read, or the payload's beginning.
+    /// The text from the payload if it could be read, else the beginning of the payload.
     pub text: String,
 }
 
-/// The filter commands are heard through.
+/// Returns the topic filter of commands.
 pub(super) fn command_filter(prefix: &str) -> String {
     format!("{prefix}/command/+")
 }
 
-/// The filter requests of operators are heard through. Of its own, so that the broker's access list can keep it from those who
-/// only speak commands.
+/// Returns the topic filter of operators' requests. They have a topic of their own so that the broker's access list can
+/// withhold it from clients that only send commands.
 pub(super) fn control_filter(prefix: &str) -> String {
     format!("{prefix}/control/+")
 }
 
-/// Reads a command.
+/// Parses a command.
 ///
 /// # Errors
-/// When the payload is no command, or asks for a reply where none may go.
-pub fn decode(letter: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<RejectedPayload>> {
-    let source = rules.source(letter.topic);
-    let mut said = CommandPayload::default();
-    let read = said.read(letter.payload);
-    let (topic, allowed) = rules.reply_topic(letter, source.unwrap_or_default());
-    let reply_to = ReplyTo {
-        topic,
-        correlation: letter.correlation.map(<[u8]>::to_vec),
+/// When the payload is not a command, a field exceeds its limit, or the response topic is not allowed.
+pub fn decode(inbound: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<RejectedPayload>> {
+    let source = rules.source(inbound.topic);
+    let mut fields = CommandPayload::default();
+    let parsed = fields.read(inbound.payload);
+    let (reply_to, reply_allowed) = rules.reply_to(inbound, source.unwrap_or_default());
+    let id_given = fields.id.is_some();
+    let id = fields.id.take().unwrap_or_else(generated_id);
+    let named = match source {
+        Some(_) => Ok(()),
+        None => Err(format!(
+            "the topic names no source of at most {MAX_SOURCE} bytes"
+        )),
     };
-    let named = source
-        .map(drop)
-        .ok_or_else(|| format!("the topic names no source of at most {LONGEST_SOURCE} bytes"));
-    let id_given = said.id.is_some();
-    let id = said.id.take().unwrap_or_else(made_up_id);
-    let straight = (letter.hops < MOST_HOPS)
-        .then_some(())
-        .ok_or_else(|| format!("it has gone through sayso {} times: the command topic of a device leads back to a command topic", letter.hops));
-    if let Err(why) = read.and(named).and(allowed).and(straight) {
-        let text = if said.text.is_empty() {
-            beginning(letter.payload)
+    let checked = parsed
+        .and(named)
+        .and(reply_allowed)
+        .and_then(|()| check_hops(inbound.hops));
+    if let Err(why) = checked {
+        let text = if fields.text.is_empty() {
+            quoted(inbound.payload)
         } else {
-            said.text
+            fields.text
         };
         return Err(Box::new(RejectedPayload {
             refusal: Refusal::Malformed { why },
@@ -126,27 +135,61 @@ pub fn decode(letter: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<Re
     Ok(Command {
         id,
         id_given,
-        deadline: letter.heard_at + good_for(&said, letter, rules.ttl),
-        text: said.text,
+        deadline: inbound.heard_at + time_to_live(&fields, inbound, rules.ttl),
+        text: fields.text,
         source: Source::new(source.unwrap_or_default()),
-        area: said.area,
-        language: said.language,
-        heard_at: letter.heard_at,
-        dry_run: said.dry_run,
-        stream: said.stream,
+        area: fields.area,
+        language: fields.language,
+        heard_at: inbound.heard_at,
+        dry_run: fields.dry_run,
+        stream: fields.stream,
         reply_to,
-        hops: letter.hops,
-        turn: letter.turn,
+        hops: inbound.hops,
+        turn: 0,
     })
 }
 
-/// The payload of a reply: one JSON object.
+/// Encodes a reply as one JSON object.
 pub fn encode(reply: &Reply) -> Vec<u8> {
-    // Plain data with text keys always serialises; an empty payload would still end the speaker's wait.
+    // Plain data with text keys always serialises; an empty payload would still end the client's wait.
     serde_json::to_vec(reply).unwrap_or_default()
 }
 
-/// Where the pieces of an answer go that is to be told to `to`, and what they are there.
+/// Shortens an encoded reply to at most `max_bytes`: first the list of actions is left out, then the texts are cut. Returns
+/// `None` if the payload is not a reply, or does not fit even so.
+pub fn shorten_reply(payload: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
+    let mut reply: Reply = serde_json::from_slice(payload).ok()?;
+    reply.actions.clear();
+    let without_actions = encode(&reply);
+    if without_actions.len() <= max_bytes {
+        return Some(without_actions);
+    }
+    cut(&mut reply.text, SHORT_TEXT);
+    let excess = encode(&reply).len().saturating_sub(max_bytes);
+    let speech_bytes = reply.speech.len().saturating_sub(excess).max(SHORT_TEXT);
+    cut(&mut reply.speech, speech_bytes);
+    for _ in 0..2 {
+        let encoded = encode(&reply);
+        if encoded.len() <= max_bytes {
+            return Some(encoded);
+        }
+        // Escaped characters take more room than they have bytes.
+        cut(&mut reply.speech, SHORT_TEXT);
+        reply.text.clear();
+    }
+    None
+}
+
+/// Shortens `text` to at most `bytes`, on a character boundary, and marks the cut.
+fn cut(text: &mut String, bytes: usize) {
+    if text.len() > bytes {
+        let end = text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()));
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
+/// Encodes a piece of a streamed answer; returns its topic and payload.
 pub fn encode_piece(piece: &Piece, to: &ReplyTo) -> (String, Vec<u8>) {
     (
         format!("{}/stream", to.topic),
@@ -155,70 +198,108 @@ pub fn encode_piece(piece: &Piece, to: &ReplyTo) -> (String, Vec<u8>) {
 }
 
 impl WireRules {
-    /// The level after `<prefix>/command/`.
+    /// Returns the level after `<prefix>/command/`.
     fn source<'a>(&self, topic: &'a str) -> Option<&'a str> {
         let source = topic
             .strip_prefix(self.prefix.as_str())?
             .strip_prefix("/command/")?;
-        (1..=LONGEST_SOURCE)
-            .contains(&source.len())
-            .then_some(source)
-            .filter(|s| !s.contains('/'))
+        let is_short = (1..=MAX_SOURCE).contains(&source.len());
+        (is_short && !source.contains('/')).then_some(source)
     }
 
-    /// Where the reply goes, and whether that is where it was asked for.
-    fn reply_topic(&self, letter: &Inbound<'_>, source: &str) -> (String, Result<(), String>) {
+    /// Returns where the reply goes, and an error if the message asks for something that is not allowed.
+    fn reply_to(&self, inbound: &Inbound<'_>, source: &str) -> (ReplyTo, Result<(), String>) {
         let own = format!("{}/reply/{source}", self.prefix);
-        let Some(asked) = letter.response_topic else {
-            return (own, Ok(()));
+        let allowed_topic = match inbound.response_topic {
+            None => Ok(own.clone()),
+            Some(asked) => self.check_reply_topic(asked, &own),
         };
-        // What is said to another source is not for this one to say.
-        let is_own = asked
-            .strip_prefix(own.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        let known = is_own
-            || self
-                .reply_prefixes
-                .iter()
-                .any(|p| !p.is_empty() && asked.starts_with(p.as_str()));
-        let is_command = Filter::new(command_filter(&self.prefix)).is_ok_and(|f| f.matches(asked));
-        if known && !is_command && Topic::new(asked).is_ok() {
-            return (asked.to_owned(), Ok(()));
+        let mut allowed = allowed_topic.as_ref().map(drop).map_err(Clone::clone);
+        let correlation = inbound.correlation.unwrap_or_default();
+        let is_short = correlation.len() <= MAX_CORRELATION;
+        if !is_short {
+            allowed = allowed.and(Err(format!(
+                "its correlation data has {} bytes, at most {MAX_CORRELATION} are accepted",
+                correlation.len()
+            )));
         }
-        let shown: String = asked.chars().take(80).collect();
-        (
-            own.clone(),
-            Err(format!(
+        let reply_to = ReplyTo {
+            topic: allowed_topic.unwrap_or(own),
+            correlation: inbound.correlation.filter(|_| is_short).map(<[u8]>::to_vec),
+        };
+        (reply_to, allowed)
+    }
+
+    /// Returns `asked` if a client of the own reply topic `own` may have its replies there.
+    fn check_reply_topic(&self, asked: &str, own: &str) -> Result<String, String> {
+        if asked.len() > MAX_REPLY_TOPIC {
+            return Err(format!(
+                "its reply topic has {} bytes, at most {MAX_REPLY_TOPIC} are accepted",
+                asked.len()
+            ));
+        }
+        // The reply topic of another source is not allowed: the client may not publish there itself.
+        let is_own = asked
+            .strip_prefix(own)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let has_prefix = |p: &String| !p.is_empty() && asked.starts_with(p.as_str());
+        let is_known = is_own || self.reply_prefixes.iter().any(has_prefix);
+        let is_command = Filter::new(command_filter(&self.prefix)).is_ok_and(|f| f.matches(asked));
+        if !is_known || is_command {
+            let shown: String = asked.chars().take(80).collect();
+            return Err(format!(
                 "reply topic `{shown}` is not allowed: use `{own}` or one below it, or add its beginning to `mqtt.reply_prefixes`"
-            )),
-        )
+            ));
+        }
+        // Streamed pieces and events go one level deeper.
+        if asked.split('/').count() >= MAX_LEVELS {
+            return Err(format!(
+                "its reply topic has {MAX_LEVELS} levels or more, and brokers disconnect for that"
+            ));
+        }
+        match Topic::new(asked) {
+            Ok(_) => Ok(asked.to_owned()),
+            Err(error) => Err(format!("its reply topic cannot be used: {error}")),
+        }
     }
 }
 
-/// How long after it was heard a command may still be acted on: the least of what it says, of what the broker says, and
-/// of what is left since it was spoken, where clocks can be compared.
-fn good_for(said: &CommandPayload, letter: &Inbound<'_>, default: Duration) -> Duration {
-    let ttl = said.ttl.unwrap_or(default).min(LONGEST_TTL);
-    let clock = letter
+fn check_hops(hops: u8) -> Result<(), String> {
+    if hops < MAX_HOPS {
+        return Ok(());
+    }
+    Err(format!(
+        "it has passed through sayso {hops} times: the command topic of a device leads back to a command topic"
+    ))
+}
+
+/// Returns how long after its receipt a command may still be acted on: the least of what it asks for, of the message expiry,
+/// and of what is left since its own timestamp, where the clocks can be compared.
+fn time_to_live(fields: &CommandPayload, inbound: &Inbound<'_>, default: Duration) -> Duration {
+    let ttl = fields.ttl.unwrap_or(default).min(MAX_TTL);
+    let clock = inbound
         .wall_clock
         .filter(|clock| timestamp::is_believable(*clock));
-    // A moment in the future is a clock that is fast: the command is taken as said now.
-    let age = clock
-        .zip(said.ts)
-        .and_then(|(now, ts)| now.duration_since(ts).ok())
-        .unwrap_or_default();
+    let age = match (clock, fields.ts) {
+        // A moment in the future comes from a clock that is ahead: the command counts as sent now.
+        (Some(now), Some(ts)) => now.duration_since(ts).unwrap_or_default(),
+        _ => Duration::ZERO,
+    };
     ttl.saturating_sub(age)
-        .min(letter.expiry.unwrap_or(Duration::MAX))
+        .min(inbound.expiry.unwrap_or(Duration::MAX))
 }
 
-fn made_up_id() -> String {
+fn generated_id() -> String {
     format!("{:08x}", rand::random::<u32>())
 }
 
-fn beginning(payload: &[u8]) -> String {
-    let head = payload.get(..HANDED_BACK * 4).unwrap_or(payload);
+fn quoted(payload: &[u8]) -> String {
+    let head = payload.get(..QUOTED_CHARS * 4).unwrap_or(payload);
     String::from_utf8_lossy(head)
         .chars()
-        .take(HANDED_BACK)
+        .take(QUOTED_CHARS)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

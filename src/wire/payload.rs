@@ -1,4 +1,4 @@
-//! What the payload of a command says: plain text, or a JSON object with a closed set of keys. Pure.
+//! The payload of a command: plain text, or a JSON object with a closed set of keys. Pure.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -8,12 +8,15 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
 use crate::wire::timestamp;
-use crate::wire::{LARGEST, LONGEST_TTL};
+use crate::wire::{MAX_PAYLOAD, MAX_TTL};
 
-/// The longest id, in characters. It becomes part of a store key.
-const LONGEST_ID: usize = 128;
+/// The longest id in characters. It becomes part of a store key.
+const MAX_ID: usize = 128;
 
-/// What was said, as far as it could be read.
+/// The most keys of an object that are looked at; there are eight.
+const MAX_KEYS: usize = 32;
+
+/// The fields of a command, as far as they could be read.
 #[derive(Debug, Default)]
 pub(super) struct CommandPayload {
     pub(super) text: String,
@@ -27,11 +30,11 @@ pub(super) struct CommandPayload {
 }
 
 impl CommandPayload {
-    /// Reads a payload. After an error, what could be read is there all the same, so that the reply can name it.
+    /// Reads a payload. After an error the fields that could be read are still set, so that the reply can quote them.
     pub(super) fn read(&mut self, payload: &[u8]) -> Result<(), String> {
-        if payload.len() > LARGEST {
+        if payload.len() > MAX_PAYLOAD {
             return Err(format!(
-                "it has {} bytes, at most {LARGEST} are taken",
+                "it has {} bytes, at most {MAX_PAYLOAD} are accepted",
                 payload.len()
             ));
         }
@@ -52,17 +55,20 @@ impl CommandPayload {
     fn read_object(&mut self, json: &str) -> Result<(), String> {
         let JsonEntries(entries) = serde_json::from_str(json)
             .map_err(|error| format!("it begins like JSON and is none: {error}"))?;
-        let mut fault = None;
+        if entries.len() > MAX_KEYS {
+            return Err(format!("it has {} keys, there are eight", entries.len()));
+        }
+        let mut first_fault = None;
         for (i, (key, value)) in entries.iter().enumerate() {
-            let twice = entries.iter().take(i).any(|(earlier, _)| earlier == key);
-            let taken = if twice {
+            let is_repeated = entries.iter().take(i).any(|(earlier, _)| earlier == key);
+            let result = if is_repeated {
                 Err(format!("`{}` is there twice", shown(key)))
             } else {
-                self.take(key, value)
+                self.set(key, value)
             };
-            fault = fault.or(taken.err());
+            first_fault = first_fault.or(result.err());
         }
-        match fault {
+        match first_fault {
             Some(why) => Err(why),
             None if !entries.iter().any(|(key, _)| key == "text") => {
                 Err("`text` is missing".to_owned())
@@ -71,26 +77,25 @@ impl CommandPayload {
         }
     }
 
-    fn take(&mut self, key: &str, value: &Json) -> Result<(), String> {
+    fn set(&mut self, key: &str, value: &Json) -> Result<(), String> {
         let wrong = |wanted: &str| Err(format!("`{key}` is {}, wanted {wanted}", found(value)));
         match (key, value) {
             ("text", Json::String(text)) => text.clone_into(&mut self.text),
             ("id", Json::String(id))
-                if (1..=LONGEST_ID).contains(&id.chars().count())
-                    && !id.contains(char::is_control) =>
+                if (1..=MAX_ID).contains(&id.chars().count()) && !id.contains(char::is_control) =>
             {
                 self.id = Some(id.clone());
             }
             ("id", _) => return wrong("a text of 1 to 128 characters"),
-            ("area", Json::String(area)) => self.area = spoken(area),
-            ("language", Json::String(language)) => self.language = spoken(language),
-            ("ttl", Json::String(ttl)) => match span(ttl) {
-                Some(span) => self.ttl = Some(span),
+            ("area", Json::String(area)) => self.area = non_blank(area),
+            ("language", Json::String(language)) => self.language = non_blank(language),
+            ("ttl", Json::String(ttl)) => match parse_duration(ttl) {
+                Some(duration) => self.ttl = Some(duration),
                 None => return wrong("1ms to 1h, such as \"10s\""),
             },
             ("ttl", _) => return wrong("a text such as \"10s\""),
-            ("ts", Json::String(_) | Json::Number(_)) => match moment(value) {
-                Some(moment) => self.ts = Some(moment),
+            ("ts", Json::String(_) | Json::Number(_)) => match parse_time(value) {
+                Some(time) => self.ts = Some(time),
                 None => return wrong("an RFC 3339 time, or Unix seconds or milliseconds"),
             },
             ("ts", _) => return wrong("an RFC 3339 time, or Unix seconds or milliseconds"),
@@ -109,33 +114,33 @@ impl CommandPayload {
     }
 }
 
-/// A text that says something; white space says nothing.
-fn spoken(text: &str) -> Option<String> {
+/// Returns the text unless it is empty or white space.
+fn non_blank(text: &str) -> Option<String> {
     (!text.trim().is_empty()).then(|| text.to_owned())
 }
 
-fn moment(value: &Json) -> Option<SystemTime> {
+fn parse_time(value: &Json) -> Option<SystemTime> {
     value.as_str().map_or_else(
         || timestamp::from_unix(value.as_f64()?),
         timestamp::from_rfc3339,
     )
 }
 
-/// A duration such as `500ms`, `10s`, `2m` or `1h`, from 1 ms to 1 h.
-fn span(text: &str) -> Option<Duration> {
+/// Parses a duration such as `500ms`, `10s`, `2m` or `1h`, from 1 ms to 1 h.
+fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
-    let unit = match unit.trim_start() {
+    let millis_per_unit = match unit.trim_start() {
         "ms" => 1,
         "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
         _ => return None,
     };
-    let span = Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(unit)?);
-    (Duration::from_millis(1)..=LONGEST_TTL)
-        .contains(&span)
-        .then_some(span)
+    let millis = number.parse::<u64>().ok()?.checked_mul(millis_per_unit)?;
+    let duration = Duration::from_millis(millis);
+    let is_allowed = (Duration::from_millis(1)..=MAX_TTL).contains(&duration);
+    is_allowed.then_some(duration)
 }
 
 fn found(value: &Json) -> String {
@@ -153,8 +158,8 @@ fn shown(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// The entries of an object as they came, doubled keys included: `serde_json`'s own map would keep the last in silence.
-/// Its parser bounds the nesting (128 levels).
+/// The entries of an object in their order, repeated keys included: `serde_json`'s own map would silently keep the last.
+/// The parser bounds the nesting to 128 levels.
 struct JsonEntries(Vec<(String, Json)>);
 
 impl<'de> Deserialize<'de> for JsonEntries {

@@ -1,11 +1,11 @@
-//! What is a command, what is none, and what the speaker is told.
+//! Payloads that are commands, payloads that are not, and the reply to those.
 
 use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
 
-use crate::wire::*;
 use crate::command::reply::Outcome;
+use crate::wire::*;
 
 fn rules() -> WireRules {
     WireRules {
@@ -19,7 +19,7 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn letter(payload: &[u8]) -> Inbound<'_> {
+fn inbound(payload: &[u8]) -> Inbound<'_> {
     Inbound {
         topic: "sayso/command/hall",
         payload,
@@ -29,16 +29,15 @@ fn letter(payload: &[u8]) -> Inbound<'_> {
         hops: 0,
         heard_at: now(),
         wall_clock: None,
-        turn: 7,
     }
 }
 
 fn good(payload: &str) -> Command {
-    decode(&letter(payload.as_bytes()), &rules()).unwrap()
+    decode(&inbound(payload.as_bytes()), &rules()).unwrap()
 }
 
 fn why(payload: &[u8]) -> String {
-    match decode(&letter(payload), &rules()).unwrap_err().refusal {
+    match decode(&inbound(payload), &rules()).unwrap_err().refusal {
         Refusal::Malformed { why } => why,
         other => panic!("{other:?}"),
     }
@@ -52,8 +51,8 @@ fn ttl_of(command: &Command) -> Duration {
 fn plain_text_is_a_command() {
     let command = good("turn on the lamp");
     assert_eq!(
-        (command.text.as_str(), command.source.as_str(), command.turn),
-        ("turn on the lamp", "hall", 7)
+        (command.text.as_str(), command.source.as_str()),
+        ("turn on the lamp", "hall")
     );
     assert_eq!(
         command.reply_to,
@@ -67,7 +66,7 @@ fn plain_text_is_a_command() {
 }
 
 #[test]
-fn an_object_says_more() {
+fn an_object_sets_every_field() {
     let command = good(
         r#" {"text":"lamp on","id":"42","area":"Kitchen","language":"en","ttl":"10s","dry_run":true,"stream":false}"#,
     );
@@ -83,7 +82,7 @@ fn an_object_says_more() {
 }
 
 #[test]
-fn what_is_no_command_is_told_why() {
+fn the_reply_to_a_malformed_payload_says_why() {
     for (payload, part) in [
         (&b""[..], "no text"),
         (b" \n\t", "no text"),
@@ -115,14 +114,14 @@ fn what_is_no_command_is_told_why() {
         (br#"{"text":"a"} and more"#, "none: trailing"),
         (br#"{"text":"#, "begins like JSON"),
     ] {
-        let told = why(payload);
+        let reason = why(payload);
         assert!(
-            told.contains(part),
-            "{:?}: {told}",
+            reason.contains(part),
+            "{:?}: {reason}",
             String::from_utf8_lossy(payload)
         );
     }
-    assert!(why(&vec![b'a'; LARGEST + 1]).contains("16385 bytes"));
+    assert!(why(&vec![b'a'; MAX_PAYLOAD + 1]).contains("16385 bytes"));
     let deep = format!(
         r#"{{"text":"a","x":{}{}}}"#,
         "[".repeat(500),
@@ -132,9 +131,9 @@ fn what_is_no_command_is_told_why() {
 }
 
 #[test]
-fn a_rejected_letter_keeps_its_id_and_text() {
+fn a_rejected_payload_keeps_its_id_and_text() {
     let rejected = decode(
-        &letter(br#"{"ttl":1,"id":"42","text":"lamp on"}"#),
+        &inbound(br#"{"ttl":1,"id":"42","text":"lamp on"}"#),
         &rules(),
     )
     .unwrap_err();
@@ -146,21 +145,21 @@ fn a_rejected_letter_keeps_its_id_and_text() {
 }
 
 #[test]
-fn an_id_of_128_characters_is_the_longest() {
+fn the_longest_id_has_128_characters() {
     let with = |n: usize| format!(r#"{{"text":"a","id":"{}"}}"#, "é".repeat(n));
     assert_eq!(good(&with(128)).id.chars().count(), 128);
     assert!(why(with(129).as_bytes()).contains("`id`"));
 }
 
 #[test]
-fn the_reply_goes_only_where_it_may() {
+fn the_reply_goes_only_to_an_allowed_topic() {
     let asking = |topic: &'static str| {
-        let letter = Inbound {
+        let message = Inbound {
             response_topic: Some(topic),
             correlation: Some(b"c1"),
-            ..letter(b"lamp on")
+            ..inbound(b"lamp on")
         };
-        decode(&letter, &rules())
+        decode(&message, &rules())
     };
     for topic in [
         "sayso/reply/hall",
@@ -207,11 +206,11 @@ fn a_reply_topic_that_is_a_command_topic_is_refused_even_where_its_prefix_is_all
         reply_prefixes: vec!["sayso/".to_owned()],
         ..rules()
     };
-    let letter = Inbound {
+    let message = Inbound {
         response_topic: Some("sayso/command/hall"),
-        ..letter(b"lamp on")
+        ..inbound(b"lamp on")
     };
-    assert!(decode(&letter, &rules).is_err());
+    assert!(decode(&message, &rules).is_err());
 }
 
 #[test]
@@ -226,7 +225,7 @@ fn the_source_is_one_short_topic_level() {
             decode(
                 &Inbound {
                     topic,
-                    ..letter(b"lamp on")
+                    ..inbound(b"lamp on")
                 },
                 &rules()
             )
@@ -234,12 +233,12 @@ fn the_source_is_one_short_topic_level() {
             "{topic}"
         );
     }
-    let long = format!("sayso/command/{}", "x".repeat(LONGEST_SOURCE + 1));
+    let long = format!("sayso/command/{}", "x".repeat(MAX_SOURCE + 1));
     assert!(
         decode(
             &Inbound {
                 topic: &long,
-                ..letter(b"lamp on")
+                ..inbound(b"lamp on")
             },
             &rules()
         )
@@ -248,10 +247,82 @@ fn the_source_is_one_short_topic_level() {
 }
 
 #[test]
+fn a_response_topic_that_brokers_disconnect_for_is_malformed() {
+    let deep = |levels: usize| format!("sayso/reply/hall{}", "/a".repeat(levels - 3));
+    let asking = |topic: &str| {
+        let message = Inbound {
+            response_topic: Some(topic),
+            ..inbound(b"lamp on")
+        };
+        decode(&message, &rules())
+    };
+    assert!(asking(&deep(MAX_LEVELS - 1)).is_ok());
+    for topic in [
+        deep(MAX_LEVELS).as_str(),
+        &deep(MAX_LEVELS + 10),
+        "sayso/reply/hall/\u{fdd0}",
+        "sayso/reply/hall/\u{ffff}",
+        "sayso/reply/hall/\u{1}",
+        &format!("sayso/reply/hall/{}", "x".repeat(MAX_REPLY_TOPIC)),
+        &format!("clients/{}", "é/".repeat(MAX_LEVELS)),
+    ] {
+        let rejected = asking(topic).unwrap_err();
+        assert_eq!(rejected.reply_to.topic, "sayso/reply/hall", "{topic}");
+        assert!(matches!(rejected.refusal, Refusal::Malformed { .. }));
+    }
+}
+
+#[test]
+fn long_correlation_data_is_malformed_and_not_kept() {
+    let with = |bytes: &'static [u8]| {
+        let message = Inbound {
+            correlation: Some(bytes),
+            ..inbound(b"lamp on")
+        };
+        decode(&message, &rules())
+    };
+    assert!(with(&[7; MAX_CORRELATION]).is_ok());
+    let rejected = with(&[7; MAX_CORRELATION + 1]).unwrap_err();
+    assert_eq!(rejected.reply_to.correlation, None);
+    assert!(rejected.refusal.to_string().contains("257 bytes"));
+}
+
+#[test]
+fn a_reply_is_shortened_to_the_bytes_there_are() {
+    let action = crate::vocabulary::action::Action {
+        device: "lamp".to_owned(),
+        property: crate::vocabulary::Property::Power,
+        op: crate::vocabulary::action::Op::Set,
+        value: None,
+    };
+    let reply = Reply {
+        id: "42".to_owned(),
+        text: "every lamp on \"\u{1}".repeat(900),
+        outcome: Outcome::Done,
+        actions: vec![action.into(); 40],
+        speech: "Turned on. ".repeat(100),
+        via: "local".to_owned(),
+        ms: 1.5,
+        why: None,
+        retry_after: None,
+    };
+    let encoded = encode(&reply);
+    for max in [600, 1000, 2000, 20_000, 40_000] {
+        let short = shorten_reply(&encoded, max).unwrap();
+        assert!(short.len() <= max, "{max}");
+        let short: Reply = serde_json::from_slice(&short).unwrap();
+        assert_eq!((short.id, short.outcome), ("42".to_owned(), Outcome::Done));
+        assert!(short.actions.is_empty() && short.speech.starts_with("Turned on."));
+    }
+    assert_eq!(shorten_reply(&encoded, 20), None);
+    assert_eq!(shorten_reply(b"not a reply", 1000), None);
+}
+
+#[test]
 fn message_expiry_shortens_the_deadline() {
     let with = |seconds| Inbound {
         expiry: Some(Duration::from_secs(seconds)),
-        ..letter(b"lamp on")
+        ..inbound(b"lamp on")
     };
     assert_eq!(
         ttl_of(&decode(&with(5), &rules()).unwrap()),
@@ -264,15 +335,15 @@ fn message_expiry_shortens_the_deadline() {
 }
 
 #[test]
-fn the_moment_of_speaking_counts_only_where_the_clock_is_believable() {
+fn the_timestamp_counts_only_if_the_clock_is_believable() {
     let clock = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
-    let spoken = |ts: &str, wall_clock| {
+    let seconds_left = |ts: &str, wall_clock| {
         let payload = format!(r#"{{"text":"lamp on","ts":{ts},"ttl":"30s"}}"#);
         ttl_of(
             &decode(
                 &Inbound {
                     wall_clock,
-                    ..letter(payload.as_bytes())
+                    ..inbound(payload.as_bytes())
                 },
                 &rules(),
             )
@@ -280,24 +351,28 @@ fn the_moment_of_speaking_counts_only_where_the_clock_is_believable() {
         )
         .as_secs()
     };
-    assert_eq!(spoken("1795457100", clock(1_795_457_110)), 20);
-    assert_eq!(spoken("1795457100000", clock(1_795_457_110)), 20);
+    assert_eq!(seconds_left("1795457100", clock(1_795_457_110)), 20);
+    assert_eq!(seconds_left("1795457100000", clock(1_795_457_110)), 20);
     assert_eq!(
-        spoken(r#""2026-11-23T18:05:00Z""#, clock(1_795_457_110)),
+        seconds_left(r#""2026-11-23T18:05:00Z""#, clock(1_795_457_110)),
         20
     );
-    assert_eq!(spoken("1795457100", clock(1_795_459_000)), 0, "long over");
     assert_eq!(
-        spoken("1795457100", clock(1_795_457_000)),
-        30,
-        "the speaker's clock is fast"
+        seconds_left("1795457100", clock(1_795_459_000)),
+        0,
+        "long over"
     );
     assert_eq!(
-        spoken("100", clock(1_000)),
+        seconds_left("1795457100", clock(1_795_457_000)),
+        30,
+        "the clock of the client is ahead"
+    );
+    assert_eq!(
+        seconds_left("100", clock(1_000)),
         30,
         "the own clock was never set"
     );
-    assert_eq!(spoken("1795457100", None), 30);
+    assert_eq!(seconds_left("1795457100", None), 30);
 }
 
 #[test]
@@ -322,17 +397,17 @@ fn a_reply_is_one_json_object() {
 proptest! {
     #[test]
     fn no_bytes_make_decode_panic(payload in proptest::collection::vec(any::<u8>(), 0..400), topic in "\\PC{0,40}", response in proptest::option::of("\\PC{0,40}")) {
-        let letter = Inbound { topic: &topic, response_topic: response.as_deref(), ..letter(&payload) };
-        let _ = decode(&letter, &rules());
+        let message = Inbound { topic: &topic, response_topic: response.as_deref(), ..inbound(&payload) };
+        let _ = decode(&message, &rules());
     }
 
     #[test]
     fn no_object_makes_decode_panic(key in "(text|id|area|language|ttl|ts|dry_run|stream|x)", value in "(\"\\PC{0,30}\"|-?[0-9]{1,30}(\\.[0-9]{1,5})?(e[0-9]{1,3})?|true|null|\\[\\]|\\{\\})") {
         let payload = format!(r#"{{"text":"lamp on","{key}":{value}}}"#);
-        let mut letter = letter(payload.as_bytes());
-        letter.wall_clock = Some(UNIX_EPOCH + Duration::from_secs(1_795_457_101));
-        if let Ok(command) = decode(&letter, &rules()) {
-            prop_assert!(ttl_of(&command) <= LONGEST_TTL);
+        let mut message = inbound(payload.as_bytes());
+        message.wall_clock = Some(UNIX_EPOCH + Duration::from_secs(1_795_457_101));
+        if let Ok(command) = decode(&message, &rules()) {
+            prop_assert!(ttl_of(&command) <= MAX_TTL);
         }
     }
 }

@@ -1,19 +1,19 @@
-//! The moment a command says it was spoken at: RFC 3339, or Unix seconds or milliseconds. Pure.
+//! The timestamp of a command: RFC 3339, or Unix seconds or milliseconds. Pure.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A number above this is milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973.
 const MILLISECONDS_FROM: f64 = 1e11;
 
-/// Seconds from 1970 to 2025-01-01T00:00Z. A clock that shows less was never set: a gateway without a battery starts in 1970.
+/// Seconds from 1970 to 2025-01-01T00:00Z. An earlier clock was never set: a gateway without a battery starts in 1970.
 const BELIEVABLE: u64 = 1_735_689_600;
 
-/// True where the clock can be compared with others' clocks.
+/// Returns whether the clock can be compared with the clocks of other machines.
 pub(super) fn is_believable(clock: SystemTime) -> bool {
     clock >= UNIX_EPOCH + Duration::from_secs(BELIEVABLE)
 }
 
-/// The moment of a number of seconds or milliseconds since 1970; `None` where it is negative or beyond the calendar.
+/// Converts seconds or milliseconds since 1970; returns `None` for a negative number or one beyond the calendar.
 pub(super) fn from_unix(number: f64) -> Option<SystemTime> {
     let seconds = if number > MILLISECONDS_FROM {
         number / 1e3
@@ -23,7 +23,7 @@ pub(super) fn from_unix(number: f64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
 
-/// The moment of an RFC 3339 text such as `2026-11-23T18:05:00.5+01:00`, from 1970 on.
+/// Parses an RFC 3339 text such as `2026-11-23T18:05:00.5+01:00`, from 1970 on.
 pub(super) fn from_rfc3339(text: &str) -> Option<SystemTime> {
     let (date, rest) = text.split_at_checked(10)?;
     let rest = rest.strip_prefix(['T', 't', ' '])?;
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc_3339_is_read_in_every_zone() {
+    fn rfc_3339_is_parsed_in_every_zone() {
         for (text, seconds) in [
             ("1970-01-01T00:00:00Z", 0.0),
             ("2000-02-29T12:00:00Z", 951_825_600.0),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_moment_is_refused() {
+    fn text_that_is_no_timestamp_is_refused() {
         for text in [
             "",
             "now",
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_and_milliseconds_are_told_apart() {
+    fn seconds_and_milliseconds_are_distinguished() {
         assert_eq!(from_unix(1_795_457_100.0), Some(at(1_795_457_100.0)));
         assert_eq!(from_unix(1_795_457_100_000.0), Some(at(1_795_457_100.0)));
     }

@@ -90,7 +90,6 @@ impl Session {
             self.owed.ready(receipt.pkid);
             return;
         }
-        self.turn += 1;
         let properties = publish.properties.as_ref();
         let letter = Inbound {
             topic,
@@ -103,7 +102,6 @@ impl Session {
                 .map(|s| Duration::from_secs(s.into())),
             heard_at: now,
             wall_clock: Some(SystemTime::now()),
-            turn: self.turn,
         };
         match wire::decode(&letter, &self.rules) {
             Ok(command) => {

@@ -74,7 +74,6 @@ pub(super) struct Session {
     resumed: bool,
     /// The largest packet the broker takes, in bytes.
     largest: usize,
-    turn: u64,
     /// Answers to commands that went no further, and found no room in the outbox yet.
     turned_away: VecDeque<(Reply, ReplyTo, AckToken)>,
     /// True once `Down` was told and no `Up` since.
@@ -104,7 +103,6 @@ impl Session {
             began: now,
             resumed: false,
             largest: LARGEST,
-            turn: 0,
             turned_away: VecDeque::new(),
             told_down: false,
         }
