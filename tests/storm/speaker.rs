@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rumqttc::OutboundMessage;
+use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish, PublishProperties};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttState};
@@ -155,7 +155,7 @@ impl Speakers {
                     }
                     self.shared.lock().unwrap().up = true;
                 }
-                Ok(Event::OutboundMessage(OutboundMessage::Publish(pkid))) => {
+                Ok(Event::Outgoing(Outgoing::Publish(pkid))) => {
                     let mut shared = self.shared.lock().unwrap();
                     if let Some(n) = shared.handed.pop_front() {
                         shared.left.insert(pkid, n);
