@@ -18,10 +18,12 @@
 //! | 3 | [`home`]: devices, state, rights and the permission gate · [`command`]: commands and replies |
 //! | 2 | [`binding`]: topics, payloads and templates of devices · [`provider`]: APIs of language models |
 //! | 1 | [`vocabulary`]: properties, values, actions · [`telemetry`] · [`secret`] · [`systemd`] |
+//! | 0 | [`clock`]: the monotonic clock |
 
 pub mod binding;
 pub mod cache;
 pub mod cli;
+pub mod clock;
 pub mod command;
 pub mod config;
 pub mod daemon;

@@ -1,8 +1,7 @@
 //! The drafts models gave, kept on disk. A kept draft is a convenience: one that cannot be read is dropped and asked for anew.
 //! Writes are not flushed: sled does so by itself within half a second, and the loss of the last few costs a question each.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use parking_lot::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -131,7 +130,7 @@ impl Drafts {
         }
         let before = self.tree.insert(key, value)?;
         let full = {
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = self.held.lock();
             match &before {
                 Some(old) => held.bytes = held.bytes.saturating_sub(key.len() + old.len()),
                 None => held.entries += 1,
@@ -144,7 +143,7 @@ impl Drafts {
 
     /// How much is kept.
     pub fn held(&self) -> StoredDrafts {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.held.lock()
     }
 
     /// Looks at the next `most` drafts from `from` on, and drops what is no longer good, or of no more `use`.
@@ -213,7 +212,7 @@ impl Drafts {
 
     fn remove(&self, key: &[u8]) -> sled::Result<()> {
         if let Some(old) = self.tree.remove(key)? {
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = self.held.lock();
             held.entries = held.entries.saturating_sub(1);
             held.bytes = held.bytes.saturating_sub(key.len() + old.len());
         }
@@ -251,7 +250,7 @@ impl Drafts {
                 }
             }
         }
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        *self.held.lock() = held;
         Ok(())
     }
 
@@ -397,7 +396,7 @@ mod tests {
                     HOUR,
                 )
                 .unwrap();
-            assert!(drafts.held.lock().unwrap().bytes <= 8 << 10);
+            assert!(drafts.held.lock().bytes <= 8 << 10);
         }
         let now = start() + Duration::from_secs(100);
         assert!(drafts.get("phrase 99", now).unwrap().is_some());
@@ -471,15 +470,11 @@ mod tests {
         drafts
             .put("long", ("m", &draft("better")), start(), HOUR * 3)
             .unwrap();
-        let held = *drafts.held.lock().unwrap();
+        let held = *drafts.held.lock();
         drop(drafts);
         assert_eq!(
             held,
-            *Drafts::open(&db, ROOMY, start())
-                .unwrap()
-                .held
-                .lock()
-                .unwrap()
+            *Drafts::open(&db, ROOMY, start()).unwrap().held.lock()
         );
         assert_eq!(
             Drafts::open(&db, ROOMY, start() + HOUR * 2)

@@ -4,8 +4,9 @@
 pub mod disk;
 pub mod memory;
 pub mod settings;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -300,15 +301,15 @@ impl DraftCache {
     }
 
     fn models(&self) -> MutexGuard<'_, Vec<String>> {
-        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+        self.models.lock()
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory<Key>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock()
     }
 
     fn worlds(&self) -> MutexGuard<'_, HomeGenerations> {
-        self.worlds.lock().unwrap_or_else(PoisonError::into_inner)
+        self.worlds.lock()
     }
 
     fn fault(&self, error: &sled::Error) {

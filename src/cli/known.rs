@@ -87,7 +87,7 @@ mod tests {
         let home = Home::new(vec![], vec![lamp], Rights::default(), "sayso").unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), text).unwrap();
-        read(file.path(), &home, tokio::time::Instant::now().into_std())
+        read(file.path(), &home, crate::clock::now())
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 
+use crate::clock::now;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
@@ -245,10 +246,6 @@ impl<'a> TrialRun<'a> {
             turn: 0,
         }
     }
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// A line as a command, by the rules of the payload on a command topic.

@@ -188,8 +188,7 @@ impl EventLoop {
                 correlation,
             } => self.control(topic, payload, correlation),
             Incoming::State { topic, payload, .. } if self.finder.listens(&topic) => {
-                self.finder
-                    .hear(&topic, &payload, time::Instant::now().into_std());
+                self.finder.hear(&topic, &payload, crate::clock::now());
             }
             Incoming::State { topic, payload, .. } => self.way.pipeline.observe(&topic, &payload),
             Incoming::Up { session_present } => {
@@ -200,7 +199,7 @@ impl EventLoop {
                     );
                 }
                 if !self.standing.stood {
-                    self.finder.expect(time::Instant::now().into_std());
+                    self.finder.expect(crate::clock::now());
                 }
                 (self.standing.stood, self.standing.ready, self.standing.away) = (true, true, None);
                 notify.ready(&self.status());
@@ -235,7 +234,7 @@ impl EventLoop {
             else {
                 return;
             };
-            let deadline = Some(time::Instant::now().into_std() + CONTROL_PATIENCE);
+            let deadline = Some(crate::clock::now() + CONTROL_PATIENCE);
             let topic = format!("{topic}/answer");
             let message = OutboundMessage {
                 topic,
@@ -257,7 +256,7 @@ impl EventLoop {
 
     /// The poll loop moves, or is trying, and commands come to an end: systemd restarts us when that is not so for a while.
     fn is_alive(&self) -> bool {
-        let now = time::Instant::now().into_std();
+        let now = crate::clock::now();
         let polls = now.saturating_duration_since(self.way.outbox.last_progress()) < self.patience;
         let answers = self.way.pulse.beats_well(now);
         if !(polls && answers) {
@@ -334,10 +333,7 @@ impl EventLoop {
             response_topic: Some(command.reply_to.topic.clone()),
             correlation: command.reply_to.correlation.clone(),
             id: command.id_given.then(|| command.id.clone()),
-            until: self
-                .way
-                .journal
-                .moment(command.left(time::Instant::now().into_std())),
+            until: self.way.journal.moment(command.left(crate::clock::now())),
         };
         match self.way.journal.receive(received, epoch, redelivered) {
             JournalEntry::New(mark) => {
@@ -395,7 +391,7 @@ impl EventLoop {
             // Not kept: over a restart a loop goes round a few times more.
             hops: 0,
             expiry: None,
-            heard_at: time::Instant::now().into_std(),
+            heard_at: crate::clock::now(),
             wall_clock: None,
         };
         let way = self.way.clone();

@@ -97,7 +97,7 @@ impl EventLoop {
             error!(fault = %clash, "the home file does not fit the devices announced");
         }
         self.finder.declare(before);
-        self.finder.expect(tokio::time::Instant::now().into_std());
+        self.finder.expect(crate::clock::now());
         self.keep_the_old(clashes.len());
         false
     }

@@ -217,13 +217,10 @@ impl Finder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::now;
 
     fn finder() -> Finder {
         Finder::new(Settings::default(), Arc::new(Home::empty("sayso")), "sayso")
-    }
-
-    fn now() -> Instant {
-        tokio::time::Instant::now().into_std()
     }
 
     fn switch(name: &str) -> String {

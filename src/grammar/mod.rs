@@ -18,9 +18,10 @@ mod effect;
 mod intent;
 mod phrase_index;
 mod resolve;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use crate::command::phrase::Phrase;
 use crate::home::Home;
@@ -163,7 +164,7 @@ impl Language {
 
     /// The names of `home`: made when first asked for, and again when the home has changed.
     fn names(&self, home: &Home) -> Arc<Names> {
-        let mut kept = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.names.lock();
         match &*kept {
             Some((revision, names)) if *revision == home.revision() => Arc::clone(names),
             _ => {

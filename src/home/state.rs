@@ -167,7 +167,7 @@ mod tests {
             plug("own", Binding::default()),
             plug("new", at("d")),
         ]);
-        let (mut state, now) = (State::default(), tokio::time::Instant::now().into_std());
+        let (mut state, now) = (State::default(), crate::clock::now());
         for (device, value) in [
             ("plug", "on"),
             ("plug_2", "off"),

@@ -1,7 +1,7 @@
 //! The poll loop: one broker connection after another, until the outbox is closed.
 
 use std::io::ErrorKind;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::{self, v5::ConnectReturnCode};
 use rumqttc::v5::{ConnectionError, EventLoop, MqttState, StateError};
@@ -10,6 +10,7 @@ use tokio::select;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
+use crate::clock::now;
 use crate::mqtt::session::Session;
 
 /// The longest first pause before connecting again. Doubled for each attempt that fails.
@@ -175,8 +176,4 @@ fn is_closed(error: &StateError) -> bool {
         }
         _ => false,
     }
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

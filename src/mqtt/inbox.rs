@@ -1,14 +1,16 @@
 //! What came in, in the order it came: commands, states of devices, and the connection's ups and downs.
 //! The poll loop puts it here and never waits; what does not fit is turned away at once.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use crate::clock::now;
 use crate::command::{Command, Source};
 
 /// States that may wait. A house of 200 devices tells some thousand retained ones in one breath at start.
@@ -169,7 +171,7 @@ impl Drop for Inbox {
 
 impl InboxSender {
     fn line(&self) -> MutexGuard<'_, InboxQueue> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+        self.line.lock()
     }
 
     /// Puts a command in line; hands back the one that is to be turned away, where one is. In a full line that is this one, or
@@ -334,10 +336,6 @@ impl InboxQueue {
             .and_then(|pace| Duration::try_from_secs_f64(pace * f64::from(commands) / 2.0).ok());
         by_pace.unwrap_or(age).clamp(SOONEST_RETRY, LATEST_RETRY)
     }
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 #[cfg(test)]

@@ -1,17 +1,19 @@
 //! What goes out: publications, replies and acknowledgements. Nothing here waits for the broker; each message is kept until
 //! the broker has acknowledged it, over as many connections as that takes.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context as Polling, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::clock::now;
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::telemetry::tally::Tally;
@@ -329,7 +331,7 @@ impl Outbox {
 /// The connection's side.
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     fn is_crowded(&self) -> bool {
@@ -505,10 +507,6 @@ fn unsendable(message: &OutboundMessage) -> Option<String> {
 
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 #[cfg(test)]

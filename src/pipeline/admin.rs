@@ -4,10 +4,11 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::cache::Trace;
+use crate::clock::now;
 use crate::command::phrase::Phrase;
 use crate::grammar::When;
 use crate::home::permit::{Denied, PermitContext};
-use crate::pipeline::services::{Pipeline, now};
+use crate::pipeline::services::Pipeline;
 use crate::prompt::rights_class;
 use crate::vocabulary::action::Draft;
 

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_yes_is_good_once_for_its_own_source_and_for_half_a_minute() {
-        let now = tokio::time::Instant::now().into_std();
+        let now = crate::clock::now();
         let (cli, panel) = (Source::new("cli"), Source::new("panel"));
         let mut consent = PendingConfirmations::default();
         consent.ask(&cli, Draft::default(), now);

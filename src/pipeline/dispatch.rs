@@ -6,13 +6,14 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use crate::binding::Publication;
+use crate::clock::now;
 use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Done, Message, Refusal, Reply};
 use crate::home::Home;
 use crate::home::permit::{PermitContext, Plan, Step};
 use crate::pipeline::Interpretation;
-use crate::pipeline::services::{Pipeline, ReplyBuilder, now};
+use crate::pipeline::services::{Pipeline, ReplyBuilder};
 use crate::store::journal::{PlannedPublish, Seq};
 use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::slug::Slug;

@@ -19,13 +19,14 @@ pub use crate::pipeline::dispatch::{OutboundAction, PublishFn, PublishFuture, Un
 pub use crate::pipeline::services::{CommandOrder, Pipeline, Services, Speak};
 
 use crate::cache::Key;
+use crate::clock::now;
 use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Outcome, Refusal, Reply};
 use crate::grammar::When;
 use crate::home::Home;
 use crate::home::permit::{Denied, PermitContext, Plan};
-use crate::pipeline::services::{ReplyBuilder, now};
+use crate::pipeline::services::ReplyBuilder;
 use crate::prompt::rights_class;
 use crate::router::RoutedAnswer;
 use crate::router::answer_stream::AnswerStream;

@@ -1,12 +1,14 @@
 //! What the way of a command leads through, and what it remembers between two commands.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedMutexGuard, Semaphore, watch};
 
 use crate::cache::{DraftCache, Key};
+use crate::clock::now;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Done, Outcome, Piece, Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
@@ -111,11 +113,6 @@ pub type Speak = Arc<dyn Fn(Piece, &ReplyTo) + Send + Sync>;
 /// The last command of each source: the next waits for it.
 type SourceQueues = HashMap<Source, Arc<tokio::sync::Mutex<()>>>;
 
-/// The moment, by the clock that tests can pause.
-pub(super) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
 impl Pipeline {
     /// Puts the way together. `patience` is how long a command may wait for a model.
     pub fn new(
@@ -198,7 +195,7 @@ impl Pipeline {
 
     /// The home as it is now.
     pub fn home(&self) -> Arc<Home> {
-        Arc::clone(&lock(&self.home))
+        Arc::clone(&self.home.lock())
     }
 
     /// From now on this is the home. What is known of the devices that stay is kept; commands under way end in the home they began in.
@@ -217,19 +214,19 @@ impl Pipeline {
                 .chain(draft.choices.iter().flat_map(|choice| &choice.actions))
                 .all(stays)
         });
-        *lock(&self.home) = home;
+        *self.home.lock() = home;
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.state.lock()
     }
 
     pub(super) fn consent(&self) -> MutexGuard<'_, PendingConfirmations> {
-        lock(&self.consent)
+        self.consent.lock()
     }
 
     pub(super) fn turns(&self) -> MutexGuard<'_, DeviceOrder> {
-        lock(&self.turns)
+        self.turns.lock()
     }
 
     /// A message came on a state topic.
@@ -279,7 +276,7 @@ impl Pipeline {
     /// Waits for the source's earlier command, where the order says so.
     pub(super) async fn in_order(&self, source: &Source) -> Option<OwnedMutexGuard<()>> {
         let turn = {
-            let mut sources = lock(self.sources.as_ref()?);
+            let mut sources = self.sources.as_ref()?.lock();
             sources.retain(|_, turn| Arc::strong_count(turn) > 1);
             Arc::clone(sources.entry(source.clone()).or_default())
         };
@@ -299,10 +296,6 @@ impl Pipeline {
         let rooms = self.rooms();
         rooms.recall.sweep(rooms.composer.edition(&self.home()));
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What can be told about a command so far: the makings of its reply.

@@ -1,8 +1,9 @@
 //! Single flight: equal questions at the same time are asked once, and all get the one answer.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
@@ -72,7 +73,7 @@ impl<K: Hash + Eq + Clone, T: Clone> SingleFlight<K, T> {
 
 impl<K, T> SingleFlight<K, T> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Arc<OnceCell<T>>>> {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cells.lock()
     }
 }
 

@@ -3,10 +3,11 @@
 
 pub mod answer;
 pub mod home_listing;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -173,7 +174,7 @@ impl Composer {
 
     /// The edition of `home`, worked out once for each.
     pub fn edition(&self, home: &Home) -> PromptFingerprint {
-        let mut known = self.edition.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.edition.lock();
         match *known {
             Some((revision, edition)) if revision == home.revision() => edition,
             _ => {
@@ -186,7 +187,7 @@ impl Composer {
 
     fn prefix(&self, home: &Home, source: &str) -> (Arc<str>, Arc<str>) {
         let class = rights_class(home.rights(), source);
-        let mut prefixes = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut prefixes = self.prefixes.lock();
         prefixes.retain(|p| p.revision == home.revision());
         if let Some(known) = prefixes.iter().find(|p| p.class == class) {
             return (Arc::clone(&known.text), Arc::clone(&known.key));

@@ -1,7 +1,8 @@
 //! The one client. Sends what an API's file encoded, within four time limits, and hands back what it decodes.
 //! Does not retry, and does not choose between providers: that is `interpret/ask`.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -232,10 +233,7 @@ impl Endpoint {
 
     /// How long until the provider's own limits have room for a request of `tokens`, by what its last answer said.
     pub fn limited_for(&self, tokens: u64) -> Duration {
-        let told = *self
-            .remaining
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let told = *self.remaining.lock();
         told.map_or(Duration::ZERO, |(remaining, at)| {
             remaining.wait_for(tokens).saturating_sub(at.elapsed())
         })
@@ -243,18 +241,12 @@ impl Endpoint {
 
     /// What the last answer said was left of the provider's limits, where it said anything.
     pub fn remaining(&self) -> Option<Remaining> {
-        self.remaining
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .map(|(remaining, _)| remaining)
+        self.remaining.lock().map(|(remaining, _)| remaining)
     }
 
     fn note(&self, remaining: Remaining) {
         if remaining != Remaining::default() {
-            *self
-                .remaining
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some((remaining, Instant::now()));
+            *self.remaining.lock() = Some((remaining, Instant::now()));
         }
     }
 

@@ -1,7 +1,7 @@
 //! An answer in words on its way out, piece by piece, while it still comes in. Several providers may be asked for it, one after the
 //! other or side by side; one speaks at a time, and what another says begins anew under a number of its own.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::command::reply::Piece;
 
@@ -38,7 +38,7 @@ impl AnswerStream {
     }
 
     fn speaking(&self) -> MutexGuard<'_, StreamedText> {
-        self.speaking.lock().unwrap_or_else(PoisonError::into_inner)
+        self.speaking.lock()
     }
 
     /// The call of this number has said so much by now. Where another is speaking it is not heard, yet.
@@ -144,15 +144,13 @@ mod tests {
             let marks = [(cut, "!"), (last, ".")]
                 .map(|(is, mark)| if is { mark } else { "" })
                 .concat();
-            ear.lock()
-                .unwrap()
-                .push(format!("{answer}.{n}:{text}{marks}"));
+            ear.lock().push(format!("{answer}.{n}:{text}{marks}"));
         };
         (AnswerStream::new("c1".to_owned(), Box::new(say)), heard)
     }
 
     fn heard(heard: &Mutex<Vec<String>>) -> String {
-        heard.lock().unwrap().join(" ")
+        heard.lock().join(" ")
     }
 
     #[test]

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::clock::now;
 use crate::prompt::answer::read;
 use crate::provider::price::Money;
 use crate::provider::{Completion, Disposition, Prompt, ProviderError, Usage};
 use crate::router::answer_stream::AnswerStream;
 use crate::router::breaker::{BreakerPermit, Change, Position, Verdict};
 use crate::router::partial_answer::PartialAnswer;
-use crate::router::upstream::{CallSlot, Upstream, UpstreamState, now};
+use crate::router::upstream::{CallSlot, Upstream, UpstreamState};
 use crate::vocabulary::action::Draft;
 
 /// How long a provider rests that limits us without saying for how long.

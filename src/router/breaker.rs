@@ -257,7 +257,7 @@ mod tests {
 
     /// A breaker, and the moment it opened for the first time.
     fn opened() -> (Breaker, Instant) {
-        let (mut breaker, now) = (Breaker::default(), tokio::time::Instant::now().into_std());
+        let (mut breaker, now) = (Breaker::default(), crate::clock::now());
         for left in (0..FAILURES_IN_A_ROW).rev() {
             let pass = breaker.admit(now).unwrap();
             let change = breaker.settle(pass, Verdict::Bad, now, EVEN);
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn half_of_five_calls_failing_opens_it() {
-        let (mut breaker, now) = (Breaker::default(), tokio::time::Instant::now().into_std());
+        let (mut breaker, now) = (Breaker::default(), crate::clock::now());
         let mut call = |result| {
             let pass = breaker.admit(now).unwrap();
             breaker.settle(pass, result, now, EVEN)
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn failures_longer_ago_than_the_window_are_forgotten() {
-        let (mut breaker, mut now) = (Breaker::default(), tokio::time::Instant::now().into_std());
+        let (mut breaker, mut now) = (Breaker::default(), crate::clock::now());
         for result in [
             Verdict::Bad,
             Verdict::Bad,
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_result_from_before_it_opened_changes_nothing() {
-        let (mut breaker, now) = (Breaker::default(), tokio::time::Instant::now().into_std());
+        let (mut breaker, now) = (Breaker::default(), crate::clock::now());
         let slow = breaker.admit(now).unwrap();
         for _ in 0..FAILURES_IN_A_ROW {
             let pass = breaker.admit(now).unwrap();
@@ -403,7 +403,7 @@ mod tests {
         #[test]
         fn it_always_comes_back(events in proptest::collection::vec((0_u8..4, 0_u64..120, 0.0..1.0), 1..400)) {
             let mut breaker = Breaker::default();
-            let mut now = tokio::time::Instant::now().into_std();
+            let mut now = crate::clock::now();
             let mut out: Vec<BreakerPermit> = Vec::new();
             for (event, secs, chance) in events {
                 now += Duration::from_secs(secs);

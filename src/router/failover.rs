@@ -12,12 +12,13 @@ use tokio::time::{sleep, sleep_until, timeout_at};
 use tokio_retry::strategy::ExponentialBackoff;
 use tracing::debug;
 
+use crate::clock::now;
 use crate::command::reply::Refusal;
 use crate::provider::{Disposition, Prompt, ProviderError, Usage};
 use crate::router::answer_stream::AnswerStream;
 use crate::router::attempt::{ChunkTap, UpstreamCall};
 use crate::router::settings::ProviderOrder;
-use crate::router::upstream::{CallSlot, Closed, Override, Upstream, now};
+use crate::router::upstream::{CallSlot, Closed, Override, Upstream};
 use crate::router::{RoutedAnswer, Router, refusal};
 use crate::vocabulary::action::Draft;
 

@@ -7,8 +7,9 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 use tracing::{debug, info};
 
+use crate::clock::now;
 use crate::router::Router;
-use crate::router::upstream::{Upstream, now};
+use crate::router::upstream::Upstream;
 
 /// The first look comes so long after the breaker opened, each further one twice as long after the one before.
 const FIRST: Duration = Duration::from_secs(2);

@@ -101,7 +101,7 @@ mod tests {
 
     fn of(seconds: impl IntoIterator<Item = u64>) -> Latencies {
         let mut latencies = Latencies::default();
-        let now = tokio::time::Instant::now().into_std();
+        let now = crate::clock::now();
         seconds
             .into_iter()
             .for_each(|s| latencies.add(Duration::from_secs(s), now));
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_peak_counts_at_once_and_is_forgotten_slowly() {
-        let now = tokio::time::Instant::now().into_std();
+        let now = crate::clock::now();
         let mut latencies = Latencies::default();
         assert!(latencies.cost(5, now) < f64::EPSILON, "never asked");
         latencies.add(Duration::from_secs(1), now);
@@ -148,7 +148,7 @@ mod tests {
     fn one_answer_in_twenty_does_not_count_and_old_ones_are_forgotten() {
         let mut latencies = of((0..31).map(|n| if n == 3 { 9 } else { 1 }));
         assert_eq!(latencies.usual_longest(), Some(Duration::from_secs(1)));
-        let now = tokio::time::Instant::now().into_std();
+        let now = crate::clock::now();
         (0..100).for_each(|_| latencies.add(Duration::from_secs(4), now));
         assert_eq!(
             (latencies.usual_longest(), latencies.recent.len()),

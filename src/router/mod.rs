@@ -13,14 +13,16 @@ pub mod retry_budget;
 pub mod settings;
 pub mod spend_limit;
 pub mod upstream;
+use parking_lot::{Mutex, MutexGuard};
 use std::cmp::{Ordering, Reverse};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::clock::now;
 use crate::command::reply::Refusal;
 use crate::provider;
 use crate::provider::http::{InvalidEndpoint, Trust};
@@ -30,7 +32,7 @@ use crate::router::failover::{Failover, TriedCall};
 use crate::router::retry_budget::RetryBudget;
 use crate::router::settings::{ProviderOrder, RouterSettings, Streaming};
 use crate::router::spend_limit::SpendLimit;
-use crate::router::upstream::{Upstream, now};
+use crate::router::upstream::Upstream;
 use crate::store::spending::Spending;
 use crate::telemetry::tally::Tally;
 use crate::vocabulary::action::Draft;
@@ -247,10 +249,7 @@ impl Router {
     }
 
     fn budget(&self) -> MutexGuard<'_, RetryBudget> {
-        self.lasting
-            .budget
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.lasting.budget.lock()
     }
 
     /// Changes when a provider stands otherwise than before: open, back, resting, out. Outlives a reload.
@@ -264,10 +263,7 @@ impl Router {
     }
 
     fn hedges(&self) -> MutexGuard<'_, (u64, u64)> {
-        self.lasting
-            .hedges
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.lasting.hedges.lock()
     }
 
     /// Whether one question more may be asked of two: of a hundred five may.
@@ -293,11 +289,7 @@ impl Router {
 
     /// Lets calls end that nobody waits for any more. Each keeps its place at its provider, so there are never many.
     fn leave(&self, calls: impl Iterator<Item = TriedCall>) {
-        let mut stragglers = self
-            .lasting
-            .stragglers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut stragglers = self.lasting.stragglers.lock();
         while stragglers.try_join_next().is_some() {}
         for call in calls {
             stragglers.spawn(async move { drop(call.await) });

@@ -2,9 +2,9 @@
 //! begins, is more used than that; a bucket that fills evenly would let through twice as much in the first.
 //! Tokens are reserved before a call by estimate, and what was not used is given back after it. Pure: time is an argument.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::provider::{Prompt, Settings};
@@ -73,7 +73,7 @@ impl RateLimit {
     }
 
     fn used(&self) -> MutexGuard<'_, WindowUse> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The most tokens a call may take: of the prompt by its length, and of the longest answer.
@@ -201,6 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::now;
 
     fn window(most: u64) -> Window {
         Window {
@@ -216,10 +217,6 @@ mod tests {
             tokens: tokens.map(window),
             off: 1.0,
         }))
-    }
-
-    fn now() -> Instant {
-        tokio::time::Instant::now().into_std()
     }
 
     #[test]

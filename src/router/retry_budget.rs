@@ -103,10 +103,7 @@ mod tests {
 
     #[test]
     fn thirty_a_minute_are_free_and_five_questions_earn_one_more() {
-        let (mut budget, now) = (
-            RetryBudget::default(),
-            tokio::time::Instant::now().into_std(),
-        );
+        let (mut budget, now) = (RetryBudget::default(), crate::clock::now());
         assert_eq!(spent(&mut budget, now), 30);
         for _ in 0..50 {
             budget.earn(now);
@@ -124,10 +121,7 @@ mod tests {
 
     #[test]
     fn after_a_minute_it_is_whole_again() {
-        let (mut budget, mut now) = (
-            RetryBudget::default(),
-            tokio::time::Instant::now().into_std(),
-        );
+        let (mut budget, mut now) = (RetryBudget::default(), crate::clock::now());
         assert_eq!(spent(&mut budget, now), 30);
         now += WINDOW;
         assert!(!budget.spend(now));
@@ -137,10 +131,7 @@ mod tests {
 
     #[test]
     fn a_flood_takes_no_more_memory() {
-        let (mut budget, mut now) = (
-            RetryBudget::default(),
-            tokio::time::Instant::now().into_std(),
-        );
+        let (mut budget, mut now) = (RetryBudget::default(), crate::clock::now());
         for _ in 0..10_000 {
             budget.earn(now);
             now += Duration::from_millis(50);

@@ -1,7 +1,7 @@
 //! What may be spent at providers in a day and a month. What a call may cost at most is held back before it, and what it did cost
 //! is booked after it, so that calls at the same time do not pass the limit together. Days and months are those of UTC.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::warn;
@@ -40,7 +40,7 @@ impl SpendLimit {
     }
 
     fn held(&self) -> MutexGuard<'_, SpendReservation> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 
     /// From now on these are the limits; what was spent is spent.

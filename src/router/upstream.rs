@@ -1,13 +1,15 @@
 //! One provider as the one who asks sees it: whether it may be asked now, what came of it, and how it stands.
 //! Every attempt goes through the same door, [`Upstream::enter`]; what comes of it is booked when its [`UpstreamCall`] ends.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::clock::now;
 use crate::provider::http::{Endpoint, InvalidEndpoint};
 use crate::provider::price::{Money, cost};
 use crate::provider::{Prompt, Settings, Usage};
@@ -234,7 +236,7 @@ impl Upstream {
     }
 
     pub(super) fn record(&self) -> MutexGuard<'_, UpstreamState> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+        self.record.lock()
     }
 
     /// Leave for one call of `prompt`, or why not.
@@ -457,8 +459,4 @@ impl UpstreamState {
             Position::Open { .. } | Position::Closed | Position::HalfOpen { .. } => None,
         }
     }
-}
-
-pub(super) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

@@ -1,9 +1,9 @@
 //! What survives a restart: the journal of commands, and the drafts models gave. Only here lives sled.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -81,7 +81,7 @@ pub fn rescue() -> Option<PathBuf> {
 }
 
 fn rescue_from(opening: &Mutex<Option<PathBuf>>) -> Option<PathBuf> {
-    let path = opening.try_lock().ok()?.take()?;
+    let path = opening.try_lock()?.take()?;
     put_aside(&path).ok()
 }
 
@@ -143,7 +143,7 @@ fn open_once(settings: &Settings, path: &Path) -> Result<sled::Db, sled::Error> 
         .cache_capacity(settings.cache_bytes)
         .mode(sled::Mode::LowSpace)
         .flush_every_ms(None);
-    let since = tokio::time::Instant::now().into_std();
+    let since = crate::clock::now();
     loop {
         let guard = reading(Some(path));
         let opened = config.open();
@@ -158,7 +158,7 @@ fn open_once(settings: &Settings, path: &Path) -> Result<sled::Db, sled::Error> 
 }
 
 fn opening() -> MutexGuard<'static, Option<PathBuf>> {
-    OPENING.lock().unwrap_or_else(PoisonError::into_inner)
+    OPENING.lock()
 }
 
 /// sled tells a held lock as an error of kind `Other` with these words.

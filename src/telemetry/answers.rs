@@ -1,7 +1,7 @@
 //! How commands were answered: by whom, with what outcome, how fast.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::telemetry::metrics::{MetricKind, Page};
@@ -33,7 +33,7 @@ pub struct Answered {
 impl OutcomeCounts {
     /// Counts one.
     pub fn count(&self, via: &str, outcome: &'static str, took: Duration) {
-        let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ways = self.0.lock();
         let via = if ways.len() < MOST || ways.contains_key(via) {
             via
         } else {
@@ -53,10 +53,7 @@ impl OutcomeCounts {
 
     /// All of them, by the way they came.
     pub fn by_via(&self) -> BTreeMap<String, Answered> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().clone()
     }
 
     /// Writes them as metrics.

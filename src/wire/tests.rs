@@ -4,6 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
 
+use crate::clock::now;
 use crate::command::reply::Outcome;
 use crate::wire::*;
 
@@ -13,10 +14,6 @@ fn rules() -> WireRules {
         reply_prefixes: vec!["clients/".to_owned()],
         ttl: Duration::from_mins(1),
     }
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 fn inbound(payload: &[u8]) -> Inbound<'_> {

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first. Modules of one layer do not import each other.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
+    &["clock"],
     &["vocabulary", "telemetry", "secret", "systemd"],
     &["binding", "provider"],
     &["home", "command"],

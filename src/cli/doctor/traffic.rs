@@ -297,7 +297,7 @@ fn found(
     if config.discovery.is_off() {
         return Arc::clone(&config.home);
     }
-    let (now, mut announced) = (tokio::time::Instant::now().into_std(), 0);
+    let (now, mut announced) = (crate::clock::now(), 0);
     let mut useless = Vec::new();
     for message in heard.iter().filter(|message| !message.payload.is_empty()) {
         let topic = String::from_utf8_lossy(&message.topic);

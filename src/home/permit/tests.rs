@@ -3,15 +3,12 @@
 use proptest::prelude::*;
 
 use crate::binding::{tasmota, zigbee2mqtt};
+use crate::clock::now;
 use crate::home::capability::Guard;
 use crate::home::device::Kind;
 use crate::home::permit::*;
 use crate::home::rights::{Rights, Rules, Selector};
 use crate::vocabulary::speech::english;
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
 
 fn slug(text: &str) -> Slug {
     Slug::new(text).unwrap()

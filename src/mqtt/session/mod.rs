@@ -14,6 +14,7 @@ use rumqttc::v5::mqttbytes::v5::{
 use rumqttc::v5::{AsyncClient, Event};
 use tracing::{debug, warn};
 
+use crate::clock::now;
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::telemetry::tally::Tally;
@@ -456,8 +457,4 @@ impl Drop for Session {
 /// At least 1: with 0 the broker would drop it at once.
 fn whole_seconds(left: Duration) -> u32 {
     u32::try_from(left.as_secs()).unwrap_or(u32::MAX).max(1)
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

@@ -60,15 +60,16 @@ impl Clock {
         });
         Self {
             base,
-            since: instant(),
+            since: crate::clock::now(),
             boot,
         }
     }
 
     /// What it shows.
     pub(super) fn now(&self) -> u64 {
-        self.base
-            .saturating_add(millis(instant().saturating_duration_since(self.since)))
+        self.base.saturating_add(millis(
+            crate::clock::now().saturating_duration_since(self.since),
+        ))
     }
 
     /// What all clocks show.
@@ -107,10 +108,6 @@ impl ClockReading {
 
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn instant() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 //! what knows a duplicate. One record per command; the index over them is in memory, because they live for a minute.
 
 mod wal;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -568,7 +569,7 @@ impl Journal {
 
     /// What the clocks show, where it is time to write it down.
     fn read_clocks(&self) -> Option<ClockReading> {
-        let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read_at = self.read_at.lock();
         let now = self.clock.now();
         if read_at.is_some_and(|at| now < at + READ_EVERY_MS) {
             return None;
@@ -617,7 +618,7 @@ impl Journal {
             let mut index = self.lock();
             let all: Vec<u64> = index.known.keys().copied().collect();
             index.unwritten.extend(all);
-            *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.read_at.lock() = None;
         }
         self.sync().await;
     }
@@ -678,16 +679,16 @@ impl Journal {
     }
 
     fn lock(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        self.index.lock()
     }
 
     /// Locked after the index, where both are.
     fn tail(&self) -> MutexGuard<'_, Option<Wal>> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tail.lock()
     }
 
     fn disk(&self) -> MutexGuard<'_, Option<Disk>> {
-        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.disk.lock()
     }
 }
 
