@@ -1,4 +1,4 @@
-//! The program: parse, call, exit code.
+//! The `sayso` program.
 
 use std::process::ExitCode;
 

@@ -1,41 +1,84 @@
-//! A key or password. It has no `Display`, `Deref` or `Serialize`, and its `Debug` tells nothing:
-//! whoever wants it must write `expose()`, which is easy to find.
+//! Keys and passwords. A [`Secret`] has no `Display`, `Deref` or `Serialize`, and its `Debug` hides the value: the only
+//! access is `expose()`, which is easy to search for.
 
 use std::fmt;
-use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+/// Permission of the group and of other users to write a file.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Permission of other users to read a file.
+const READABLE_BY_OTHERS: u32 = 0o004;
 
 /// A secret text, never empty.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// A secret from its text, less white space around it; `None` where nothing is left.
+    /// Creates a secret without surrounding white space; `None` if nothing is left.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
         (!text.is_empty()).then(|| Self(text.into()))
     }
 
-    /// Reads a secret from a file, such as a systemd credential.
+    /// Reads a secret from a file, such as a systemd credential. Owner, mode and content are those of one open file, so
+    /// the file cannot be exchanged between the check and the reading.
     ///
     /// # Errors
-    /// When the file cannot be read, is not UTF-8, is empty, or may be written by anybody.
+    /// If the file cannot be read, is not UTF-8, is empty, or if another user may write it.
     pub fn from_file(path: &Path) -> io::Result<Self> {
-        if fs::metadata(path)?.permissions().mode() & 0o002 != 0 {
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
             return Err(io::Error::other(
-                "anybody may write it; `chmod 600` it, and make a new key if it may have been exchanged",
+                "other users may write it: `chmod 600` it, and create a new key if it may have been exchanged",
             ));
         }
-        Self::new(&fs::read_to_string(path)?)
+        if !is_trusted_owner(&metadata, path) {
+            return Err(io::Error::other(format!(
+                "it belongs to another user (id {}), who may exchange it: `chown` it to root or to the user that runs sayso",
+                metadata.uid()
+            )));
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Self::new(&text)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file is empty"))
     }
 
-    /// The secret itself.
+    /// Returns the secret itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// Returns true if every user of this machine may read the file.
+pub fn is_world_readable(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|metadata| metadata.mode() & READABLE_BY_OTHERS != 0)
+}
+
+/// Returns true if the file belongs to root or to the user of this process. For root the owner of the folder is trusted
+/// as well, because that user can replace the file in any case.
+fn is_trusted_owner(file: &Metadata, path: &Path) -> bool {
+    let user = rustix::process::geteuid();
+    if file.uid() == 0 || file.uid() == user.as_raw() {
+        return true;
+    }
+    let folder = path.parent().map(|folder| {
+        if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        }
+    });
+    let owner = folder
+        .and_then(|folder| folder.metadata().ok())
+        .map(|folder| folder.uid());
+    user.is_root() && owner == Some(file.uid())
 }
 
 impl fmt::Debug for Secret {
@@ -46,10 +89,13 @@ impl fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
-    fn a_secret_does_not_tell_itself() {
+    fn debug_output_hides_the_secret() {
         let secret = Secret::new(" sk-123\n").unwrap();
         assert_eq!(secret.expose(), "sk-123");
         assert!(!format!("{secret:?}").contains("123"));
@@ -57,15 +103,29 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_anybody_may_exchange_is_refused() {
+    fn a_secret_that_other_users_may_write_is_rejected() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "sk-123").unwrap();
-        let with = |mode| {
-            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode))
-                .map(|()| Secret::from_file(file.path()))
-                .unwrap()
+        let read_with = |mode| {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            Secret::from_file(file.path())
         };
-        assert_eq!(with(0o600).unwrap().expose(), "sk-123");
-        assert!(with(0o602).unwrap_err().to_string().contains("chmod 600"));
+        assert_eq!(read_with(0o600).unwrap().expose(), "sk-123");
+        for mode in [0o602, 0o620, 0o666] {
+            let error = read_with(mode).unwrap_err().to_string();
+            assert!(error.contains("chmod 600"), "{mode:o}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_another_user_is_rejected() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(&path, "sk-123").unwrap();
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
+            let error = Secret::from_file(&path).unwrap_err().to_string();
+            assert!(error.contains("id 12345"), "{error}");
+        }
     }
 }

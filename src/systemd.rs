@@ -1,11 +1,12 @@
-//! Telling systemd how we are: `READY=1`, `STATUS=`, `WATCHDOG=1`, `STOPPING=1`, by the `sd_notify` protocol
-//! (a datagram to `$NOTIFY_SOCKET`). Without systemd every call is nothing.
+//! Service notifications to systemd with the `sd_notify` protocol: one datagram to `$NOTIFY_SOCKET` for each message.
+//! Without systemd the calls do nothing.
 
+use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// The line to systemd, if there is one.
+/// Connection to systemd, if the process is a service.
 #[derive(Debug, Default)]
 pub struct Notify {
     socket: Option<UnixDatagram>,
@@ -13,25 +14,17 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// Opens the line named by `$NOTIFY_SOCKET`: a path, or an abstract name after `@`.
+    /// Connects to the socket named by `$NOTIFY_SOCKET`: a path, or an abstract name after `@`.
     pub fn new(address: Option<&str>) -> Self {
-        let socket = address.filter(|a| !a.is_empty()).and_then(|address| {
-            let socket = UnixDatagram::unbound().ok()?;
-            let to = match address.strip_prefix('@') {
-                Some(name) => SocketAddr::from_abstract_name(name).ok()?,
-                None => SocketAddr::from_pathname(address).ok()?,
-            };
-            socket.connect_addr(&to).ok()?;
-            socket.set_nonblocking(true).ok()?;
-            Some(socket)
-        });
+        let address = address.filter(|address| !address.is_empty());
         Self {
-            socket,
+            // Without the socket systemd reports that the service did not start; there is nobody else to inform.
+            socket: address.and_then(|address| connect(address).ok()),
             watchdog: None,
         }
     }
 
-    /// The same, with the longest silence systemd bears (`$WATCHDOG_USEC`).
+    /// Returns the connection with the watchdog timeout of the service (`$WATCHDOG_USEC`).
     #[must_use]
     pub fn with_watchdog(self, period: Option<Duration>) -> Self {
         Self {
@@ -40,44 +33,56 @@ impl Notify {
         }
     }
 
-    /// How often to say that we live: half of what systemd bears; `None` where it does not listen for it.
+    /// Returns the interval for keep-alive messages: half of the timeout, or `None` without a watchdog.
     pub fn watchdog_every(&self) -> Option<Duration> {
         self.watchdog.map(|period| period / 2)
     }
 
-    /// Serving: subscribed and able to answer.
+    /// Reports that the daemon is subscribed and serves commands.
     pub fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// What we are doing, for `systemctl status`.
+    /// Reports a status line for `systemctl status`.
     pub fn status(&self, status: &str) {
         self.send(&format!("STATUS={status}"));
     }
 
-    /// Reading the config anew; [`ready`](Self::ready) ends it. The moment is what `Type=notify-reload` asks for.
+    /// Reports that a reload begins; [`ready`](Self::ready) reports its end. `Type=notify-reload` requires the time.
     pub fn reloading(&self) {
-        let moment = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let micros = moment.tv_sec * 1_000_000 + moment.tv_nsec / 1000;
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
     }
 
-    /// Alive.
+    /// Sends a keep-alive message to the watchdog.
     pub fn watchdog(&self) {
         self.send("WATCHDOG=1");
     }
 
-    /// On the way out.
+    /// Reports that the daemon is stopping.
     pub fn stopping(&self) {
         self.send("STOPPING=1");
     }
 
     fn send(&self, message: &str) {
         if let Some(socket) = &self.socket {
-            // A full or vanished socket is systemd's trouble, and no reason to stop serving.
+            // A full or closed socket is no reason to stop serving.
             let _ = socket.send(message.as_bytes());
         }
     }
+}
+
+/// Connects to a socket by path, or by abstract name after `@`.
+fn connect(address: &str) -> io::Result<UnixDatagram> {
+    let address = match address.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(address)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -85,18 +90,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn systemd_hears_ready_and_stopping() {
+    fn ready_and_stopping_are_sent_to_the_socket() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let systemd = UnixDatagram::bind(&path).unwrap();
         let notify = Notify::new(path.to_str());
-        let mut heard = [0; 64];
+        let mut received = [0; 64];
         notify.ready("serving");
-        let n = systemd.recv(&mut heard).unwrap();
-        assert_eq!(&heard[..n], b"READY=1\nSTATUS=serving");
+        let n = systemd.recv(&mut received).unwrap();
+        assert_eq!(&received[..n], b"READY=1\nSTATUS=serving");
         notify.stopping();
-        let n = systemd.recv(&mut heard).unwrap();
-        assert_eq!(&heard[..n], b"STOPPING=1");
-        Notify::new(None).ready("nobody listens");
+        let n = systemd.recv(&mut received).unwrap();
+        assert_eq!(&received[..n], b"STOPPING=1");
+        // Without a socket the call does nothing.
+        Notify::new(None).ready("serving");
     }
 }

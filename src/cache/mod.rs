@@ -19,7 +19,7 @@ use crate::cache::settings::CacheSettings;
 use crate::command::phrase::Phrase;
 use crate::command::reply::Refusal;
 use crate::prompt::PromptFingerprint;
-use crate::telemetry::tally::Tally;
+use crate::telemetry::counters::Counters;
 use crate::vocabulary::action::Draft;
 
 /// Longer phrases are not kept: nobody says them twice.
@@ -52,7 +52,7 @@ pub struct DraftCache {
     memory: Mutex<Memory<Key>>,
     disk: Option<Drafts>,
     worlds: Mutex<HomeGenerations>,
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
 }
 
 /// Which homes there were of late, and how far the sweep of the disk is.
@@ -95,7 +95,7 @@ impl DraftCache {
         settings: &CacheSettings,
         models: Vec<String>,
         disk: Option<Drafts>,
-        tally: Arc<Tally>,
+        counters: Arc<Counters>,
     ) -> Self {
         let memory = Mutex::new(Memory::new(settings.memory_entries, settings.memory_bytes));
         let worlds = Mutex::new(HomeGenerations {
@@ -109,7 +109,7 @@ impl DraftCache {
             memory,
             disk,
             worlds,
-            tally,
+            counters,
         }
     }
 
@@ -313,7 +313,7 @@ impl DraftCache {
     }
 
     fn fault(&self, error: &sled::Error) {
-        self.tally.store_fault();
+        self.counters.store_errors.increment();
         warn!(%error, "kept drafts cannot be read or written");
     }
 }

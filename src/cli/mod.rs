@@ -149,7 +149,7 @@ impl Stop {
 impl From<Faults> for Stop {
     fn from(faults: Faults) -> Self {
         Self::new(
-            if faults.only_forbidden() {
+            if faults.only_permission_denied() {
                 Exit::Forbidden
             } else {
                 Exit::Config

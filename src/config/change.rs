@@ -1,202 +1,219 @@
-//! What is different between two configs, in words, and which of it can be had without a restart. Pure.
+//! Differences between two configs: which take effect on a reload and which need a restart. Pure.
+//!
+//! All structs are destructured completely, so the compiler rejects a new field until it is compared here.
 
 use std::collections::BTreeMap;
 
 use crate::home::Home;
 use crate::provider;
 use crate::router::settings::RouterSettings;
+use crate::telemetry::log;
 use crate::{mqtt, store};
 
 use crate::config::Config;
 
-/// The most names that are listed: the rest is counted.
-const MOST_NAMES: usize = 8;
+/// Maximum number of device names listed; further ones are counted.
+const MAX_NAMES: usize = 8;
 
-/// What is different.
+/// Differences between two configs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
-    /// What holds from now on, each in a few words.
+    /// Changes that take effect at once, each in a few words.
     pub live: Vec<String>,
-    /// The keys whose new values want a restart.
+    /// Keys whose new values take effect after a restart.
     pub restart: Vec<&'static str>,
 }
 
-impl Config {
-    /// What is different in `new`. Of secrets only that they changed.
-    pub fn changes(&self, new: &Self) -> Changes {
-        let mut live = Vec::new();
-        home(&self.home, &new.home, &mut live);
-        providers(&self.ask, &new.ask, &mut live);
-        let sections = [
-            ("[local]", self.local != new.local),
-            ("[recall]", self.recall != new.recall),
-            ("[limits]", self.admit != new.admit),
-            ("[log]", self.log.filter != new.log.filter),
-            ("[daemon]", self.daemon != new.daemon),
-        ];
-        live.extend(
-            sections
-                .into_iter()
-                .filter(|(_, changed)| *changed)
-                .map(|(name, _)| name.to_owned()),
-        );
-        let mut restart = broker(&self.mqtt, &new.mqtt);
-        restart.extend(kept(&self.store, &new.store));
-        let others = [
-            ("discovery", self.discovery != new.discovery),
-            ("metrics.listen", self.metrics != new.metrics),
-            ("log.journald", self.log.journald != new.log.journald),
-        ];
-        restart.extend(
-            others
-                .into_iter()
-                .filter(|(_, changed)| *changed)
-                .map(|(key, _)| key),
-        );
-        Changes { live, restart }
-    }
-}
-
-fn home(old: &Home, new: &Home, live: &mut Vec<String>) {
-    let ids = |home: &Home| {
-        home.devices()
-            .iter()
-            .map(|device| device.id.to_string())
-            .collect::<Vec<_>>()
-    };
-    let (before, after) = (ids(old), ids(new));
-    let added: Vec<&str> = after
-        .iter()
-        .filter(|id| old.device(id).is_none())
-        .map(String::as_str)
-        .collect();
-    let removed: Vec<&str> = before
-        .iter()
-        .filter(|id| new.device(id).is_none())
-        .map(String::as_str)
-        .collect();
-    let changed: Vec<&str> = before
-        .iter()
-        .filter(|id| {
-            new.device(id)
-                .is_some_and(|there| Some(there) != old.device(id))
-        })
-        .map(String::as_str)
-        .collect();
-    for (what, which) in [("added", added), ("removed", removed), ("changed", changed)] {
-        if !which.is_empty() {
-            live.push(format!("devices {what}: {}", names(&which)));
+impl Changes {
+    /// Notes a section that takes effect at once, if it changed.
+    fn live(&mut self, section: &str, changed: bool) {
+        if changed {
+            self.live.push(section.to_owned());
         }
     }
-    if old.areas() != new.areas() {
-        live.push("areas".to_owned());
-    }
-    if old.rights() != new.rights() {
-        live.push("rules for sources".to_owned());
+
+    /// Notes a key that needs a restart, if it changed.
+    fn restart(&mut self, key: &'static str, changed: bool) {
+        if changed {
+            self.restart.push(key);
+        }
     }
 }
 
-/// `a, b, c and 5 more`.
-fn names(which: &[&str]) -> String {
-    let shown = which
+impl Config {
+    /// Returns the differences between this config and `new`. A changed secret is mentioned without its value.
+    pub fn changes(&self, new: &Self) -> Changes {
+        // The paths of the files are not settings.
+        let Self {
+            files: _,
+            mqtt,
+            home,
+            discovery,
+            local,
+            store,
+            recall,
+            admit,
+            ask,
+            log,
+            metrics,
+            daemon,
+        } = self;
+        let mut changes = Changes::default();
+        compare_homes(home, &new.home, &mut changes);
+        compare_routers(ask, &new.ask, &mut changes);
+        changes.live("[local]", *local != new.local);
+        changes.live("[recall]", *recall != new.recall);
+        changes.live("[limits]", *admit != new.admit);
+        changes.live("[daemon]", *daemon != new.daemon);
+        compare_logs(log, &new.log, &mut changes);
+        compare_brokers(mqtt, &new.mqtt, &mut changes);
+        compare_stores(store, &new.store, &mut changes);
+        changes.restart("discovery", *discovery != new.discovery);
+        changes.restart("metrics.listen", *metrics != new.metrics);
+        changes
+    }
+}
+
+fn compare_homes(old: &Home, new: &Home, changes: &mut Changes) {
+    let mut added = Vec::new();
+    let mut modified = Vec::new();
+    for device in new.devices() {
+        match old.device(device.id.as_str()) {
+            None => added.push(device.id.as_str()),
+            Some(before) if before != device => modified.push(device.id.as_str()),
+            Some(_) => {}
+        }
+    }
+    let gone = old
+        .devices()
         .iter()
-        .take(MOST_NAMES)
+        .filter(|device| new.device(device.id.as_str()).is_none());
+    let removed: Vec<&str> = gone.map(|device| device.id.as_str()).collect();
+    for (what, ids) in [
+        ("added", added),
+        ("removed", removed),
+        ("changed", modified),
+    ] {
+        if !ids.is_empty() {
+            changes
+                .live
+                .push(format!("devices {what}: {}", names(&ids)));
+        }
+    }
+    changes.live("areas", old.areas() != new.areas());
+    changes.live("rules for sources", old.rights() != new.rights());
+}
+
+/// Returns `a, b, c and 5 more`.
+fn names(ids: &[&str]) -> String {
+    let shown = ids
+        .iter()
+        .take(MAX_NAMES)
         .copied()
         .collect::<Vec<_>>()
         .join(", ");
-    if which.len() > MOST_NAMES {
-        format!("{shown} and {} more", which.len() - MOST_NAMES)
+    if ids.len() > MAX_NAMES {
+        format!("{shown} and {} more", ids.len() - MAX_NAMES)
     } else {
         shown
     }
 }
 
-fn providers(old: &RouterSettings, new: &RouterSettings, live: &mut Vec<String>) {
-    let by_name = |ask: &RouterSettings| {
-        ask.providers
-            .iter()
-            .map(|p| (p.name.clone(), p.clone()))
-            .collect::<BTreeMap<String, provider::Settings>>()
-    };
-    let (before, after) = (by_name(old), by_name(new));
-    for (name, there) in &after {
+fn compare_routers(old: &RouterSettings, new: &RouterSettings, changes: &mut Changes) {
+    let before = by_name(old);
+    let after = by_name(new);
+    for (name, provider) in &after {
         match before.get(name) {
-            None => live.push(format!("provider {name} added")),
-            Some(was) if was == there => {}
-            Some(was)
-                if (provider::Settings {
-                    key: None,
-                    ..was.clone()
-                }) == (provider::Settings {
-                    key: None,
-                    ..there.clone()
-                }) =>
-            {
-                live.push(format!("the key of provider {name}"));
+            None => changes.live.push(format!("provider {name} added")),
+            Some(old) if old == provider => {}
+            Some(old) if differs_only_in_key(old, provider) => {
+                changes.live.push(format!("the key of provider {name}"));
             }
-            Some(_) => live.push(format!("provider {name} changed")),
+            Some(_) => changes.live.push(format!("provider {name} changed")),
         }
     }
-    live.extend(
-        before
-            .keys()
-            .filter(|name| !after.contains_key(*name))
-            .map(|name| format!("provider {name} removed")),
-    );
-    let order = |ask: &RouterSettings| {
-        ask.providers
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        changes.live.push(format!("provider {name} removed"));
+    }
+    let order = |router: &RouterSettings| -> Vec<String> {
+        router
+            .providers
             .iter()
-            .map(|p| p.name.clone())
-            .collect::<Vec<_>>()
+            .map(|provider| provider.name.clone())
+            .collect()
     };
-    if before.keys().eq(after.keys()) && order(old) != order(new) {
-        live.push("the order of providers".to_owned());
-    }
-    if (RouterSettings {
-        providers: Vec::new(),
+    let same_providers = before.keys().eq(after.keys());
+    changes.live(
+        "the order of providers",
+        same_providers && order(old) != order(new),
+    );
+    changes.live("[ask]", without_providers(old) != without_providers(new));
+}
+
+fn by_name(router: &RouterSettings) -> BTreeMap<&str, &provider::Settings> {
+    router
+        .providers
+        .iter()
+        .map(|provider| (provider.name.as_str(), provider))
+        .collect()
+}
+
+fn differs_only_in_key(old: &provider::Settings, new: &provider::Settings) -> bool {
+    let with_new_key = provider::Settings {
+        key: new.key.clone(),
         ..old.clone()
-    }) != (RouterSettings {
+    };
+    with_new_key == *new
+}
+
+fn without_providers(router: &RouterSettings) -> RouterSettings {
+    RouterSettings {
         providers: Vec::new(),
-        ..new.clone()
-    }) {
-        live.push("[ask]".to_owned());
+        ..router.clone()
     }
 }
 
-/// The connection stands while the daemon runs: all of it wants a restart.
-fn broker(old: &mqtt::Settings, new: &mqtt::Settings) -> Vec<&'static str> {
-    let keys = [
-        ("mqtt.host", old.host != new.host),
-        ("mqtt.port", old.port != new.port),
-        ("mqtt.tls", old.tls != new.tls),
-        (
-            "mqtt.username or mqtt.password_file",
-            old.login != new.login,
-        ),
-        ("mqtt.client_id", old.client_id != new.client_id),
-        ("mqtt.prefix", old.prefix != new.prefix),
-        ("mqtt.keep_alive", old.keep_alive != new.keep_alive),
-        ("mqtt.ttl", old.ttl != new.ttl),
-        ("mqtt.queue", old.queue != new.queue),
-        ("mqtt.outbox", old.outbox != new.outbox),
-        (
-            "mqtt.reply_prefixes",
-            old.reply_prefixes != new.reply_prefixes,
-        ),
-    ];
-    keys.into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(key, _)| key)
-        .collect()
+fn compare_logs(old: &log::Settings, new: &log::Settings, changes: &mut Changes) {
+    let log::Settings { filter, journald } = old;
+    changes.live("[log]", *filter != new.filter);
+    changes.restart("log.journald", *journald != new.journald);
 }
 
-fn kept(old: &store::Settings, new: &store::Settings) -> Vec<&'static str> {
-    let keys = [
-        ("store.path", old.path != new.path),
-        ("store.cache", old.cache_bytes != new.cache_bytes),
-    ];
-    keys.into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(key, _)| key)
-        .collect()
+/// The connection is kept while the daemon runs, so every key of it needs a restart.
+fn compare_brokers(old: &mqtt::Settings, new: &mqtt::Settings, changes: &mut Changes) {
+    let mqtt::Settings {
+        host,
+        port,
+        tls,
+        login,
+        client_id,
+        prefix,
+        keep_alive,
+        ttl,
+        queue,
+        outbox,
+        reply_prefixes,
+    } = old;
+    changes.restart("mqtt.host", *host != new.host);
+    changes.restart("mqtt.port", *port != new.port);
+    changes.restart("mqtt.tls", *tls != new.tls);
+    changes.restart("mqtt.username or mqtt.password_file", *login != new.login);
+    changes.restart("mqtt.client_id", *client_id != new.client_id);
+    changes.restart("mqtt.prefix", *prefix != new.prefix);
+    changes.restart("mqtt.keep_alive", *keep_alive != new.keep_alive);
+    changes.restart("mqtt.ttl", *ttl != new.ttl);
+    changes.restart("mqtt.queue", *queue != new.queue);
+    changes.restart("mqtt.outbox", *outbox != new.outbox);
+    changes.restart("mqtt.reply_prefixes", *reply_prefixes != new.reply_prefixes);
+}
+
+fn compare_stores(old: &store::Settings, new: &store::Settings, changes: &mut Changes) {
+    // The boot id comes from the kernel, not from the config.
+    let store::Settings {
+        path,
+        cache_bytes,
+        boot: _,
+    } = old;
+    changes.restart("store.path", *path != new.path);
+    changes.restart("store.cache", *cache_bytes != new.cache_bytes);
 }

@@ -1,24 +1,24 @@
-//! What is wrong with the files, all of it at once: one go to mend them.
+//! Faults in the config files. All of them are reported at once.
 
 use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
-/// One thing to mend.
+/// One fault in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The file it is in.
+    /// File with the fault.
     pub file: PathBuf,
-    /// The line, counted from 1, where it can be told.
+    /// Line, counted from 1, if known.
     pub line: Option<usize>,
-    /// The way to the key: `device.kitchen_light.area`; empty where it is the file as a whole.
+    /// Path of the key, such as `device.kitchen_light.area`; empty for the file as a whole.
     pub key: String,
-    /// What stands there, as it was typed; absent where nothing does, and for what may be secret.
+    /// Value as it was typed; `None` if there is none, or if it may be a secret.
     pub found: Option<String>,
-    /// What was wanted, or what to do about it.
-    pub wanted: String,
-    /// True where the file exists and may not be read: another exit code, and another person to ask.
-    pub forbidden: bool,
+    /// Expected value, or how to correct the fault.
+    pub expected: String,
+    /// True if the file exists but may not be read, which has an exit code of its own.
+    pub permission_denied: bool,
 }
 
 impl fmt::Display for Fault {
@@ -32,18 +32,18 @@ impl fmt::Display for Fault {
             write!(f, "{}: ", self.key)?;
         }
         match &self.found {
-            Some(found) => write!(f, "found {found}, wanted {}", self.wanted),
-            None => f.write_str(&self.wanted),
+            Some(found) => write!(f, "found {found}, expected {}", self.expected),
+            None => f.write_str(&self.expected),
         }
     }
 }
 
-/// Everything that is wrong, in the order of the files. Never empty.
+/// All faults, in the order of the files. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// The faults, sorted by line within each file; `None` where there are none.
+    /// Sorts the faults by line within each file; returns `None` if there are none.
     pub(super) fn of(mut faults: Vec<Fault>) -> Option<Self> {
         let order: Vec<PathBuf> = faults.iter().map(|f| f.file.clone()).collect();
         faults.sort_by_key(|fault| {
@@ -56,19 +56,19 @@ impl Faults {
         (!faults.is_empty()).then_some(Self(faults))
     }
 
-    /// Each of them.
+    /// Returns an iterator over the faults.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Fault> {
         self.0.iter()
     }
 
-    /// True where the only trouble is that a file may not be read.
-    pub fn only_forbidden(&self) -> bool {
-        self.0.iter().all(|fault| fault.forbidden)
+    /// Returns true if every fault is a file that may not be read.
+    pub fn only_permission_denied(&self) -> bool {
+        self.0.iter().all(|fault| fault.permission_denied)
     }
 }
 
 impl fmt::Display for Faults {
-    /// One fault a line.
+    /// Writes one fault per line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, fault) in self.0.iter().enumerate() {
             if n > 0 {
@@ -82,28 +82,27 @@ impl fmt::Display for Faults {
 
 impl Error for Faults {}
 
-/// The known word somebody most likely meant by `typed`, if one is near: a third of its letters may be wrong.
+/// Returns the known word that `typed` most likely stands for. Up to a third of its letters may be wrong.
 pub(super) fn nearest<'w>(
     typed: &str,
     known: impl IntoIterator<Item = &'w str>,
 ) -> Option<&'w str> {
-    let near = known
+    let (distance, word) = known
         .into_iter()
         .map(|word| (distance(typed, word), word))
         .min_by_key(|(distance, _)| *distance)?;
-    let (distance, word) = near;
     (distance <= word.chars().count().max(3) / 3).then_some(word)
 }
 
-/// `, did you mean ..?` where something is near.
+/// Returns `, did you mean ..?` if a known word is similar, otherwise an empty text.
 pub(super) fn hint<'w>(typed: &str, known: impl IntoIterator<Item = &'w str>) -> String {
     nearest(typed, known).map_or_else(String::new, |word| format!(", did you mean `{word}`?"))
 }
 
-/// Letters to insert, leave out, change or swap with their neighbour (optimal string alignment).
+/// Returns the number of letters to insert, remove, change or swap with their neighbour (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) =
-        (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let a: Vec<char> = a.chars().take(64).collect();
+    let b: Vec<char> = b.chars().take(64).collect();
     let mut before = vec![0; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for (i, &x) in a.iter().enumerate() {
@@ -126,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_finds_the_word_and_nonsense_finds_none() {
+    fn a_mistyped_word_is_found_and_an_unrelated_one_is_not() {
         let known = ["host", "port", "prefix", "keep_alive"];
         assert_eq!(nearest("prot", known), Some("port"));
         assert_eq!(nearest("keepalive", known), Some("keep_alive"));
@@ -141,12 +140,12 @@ mod tests {
             line: Some(3),
             key: "mqtt.port".into(),
             found: Some("99999".into()),
-            wanted: "a whole number from 1 to 65535".into(),
-            forbidden: false,
+            expected: "a whole number from 1 to 65535".into(),
+            permission_denied: false,
         };
         assert_eq!(
             fault.to_string(),
-            "sayso.toml:3: mqtt.port: found 99999, wanted a whole number from 1 to 65535"
+            "sayso.toml:3: mqtt.port: found 99999, expected a whole number from 1 to 65535"
         );
     }
 }

@@ -1,10 +1,11 @@
-//! A TOML file as somebody typed it. Each key is asked for by name, with what is wanted there; what is found wrong is
-//! noted with its line, and reading goes on. What nobody asked for is unknown. (A derived shape with
-//! `deny_unknown_fields` would stop at the first fault of each file.)
+//! A TOML file that is read key by key. A value that does not fit is reported with its line, and reading continues. Keys
+//! that were never read are reported as unknown. (A derived `Deserialize` with `deny_unknown_fields` would stop at the
+//! first fault of each file.)
 
 use std::cell::RefCell;
 use std::fs;
 use std::io;
+use std::io::Read;
 use std::ops::{Range, RangeInclusive};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 use crate::config::fault::{Fault, hint};
 use crate::config::units;
 
-/// The text of a file, and what was found wrong with it so far.
+/// Text of a file and the faults found in it so far.
 #[derive(Debug)]
 pub(super) struct File {
     path: PathBuf,
@@ -25,9 +26,9 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Reads a file; one that cannot be read, or that anybody may write, is a fault, and empty. `named` says who wants it, and what to
-    /// do where it is not there.
-    pub(super) fn open(path: &Path, named: &str) -> Self {
+    /// Reads a file. A file that cannot be read, or that every user may write, is empty and has a fault. `named_by` says
+    /// who named the file, and what to do if it does not exist.
+    pub(super) fn open(path: &Path, named_by: &str) -> Self {
         let file = Self {
             path: path.to_owned(),
             text: String::new(),
@@ -36,20 +37,19 @@ impl File {
         match read(path) {
             Ok(text) => Self { text, ..file },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                file.note_all(format!("there is no such file: {named}"), false);
+                file.report_file(format!("there is no such file: {named_by}"), false);
                 file
             }
             Err(error) => {
-                file.note_all(
-                    format!("cannot be read: {error}"),
-                    error.kind() == io::ErrorKind::PermissionDenied,
-                );
+                let permission_denied = error.kind() == io::ErrorKind::PermissionDenied;
+                let cure = if permission_denied { RUN_AS_ROOT } else { "" };
+                file.report_file(format!("cannot be read: {error}{cure}"), permission_denied);
                 file
             }
         }
     }
 
-    /// A file that is not there: every default holds.
+    /// Returns an empty file, for which every default applies.
     pub(super) fn absent() -> Self {
         Self {
             path: PathBuf::new(),
@@ -58,20 +58,20 @@ impl File {
         }
     }
 
-    fn note_all(&self, wanted: String, forbidden: bool) {
+    fn report_file(&self, expected: String, permission_denied: bool) {
         let fault = Fault {
             file: self.path.clone(),
             line: None,
             key: String::new(),
             found: None,
-            wanted,
-            forbidden,
+            expected,
+            permission_denied,
         };
         self.faults.borrow_mut().push(fault);
     }
 
-    /// The tables in it. Where the text is not TOML, each place is a fault, and there are none: what stands
-    /// after a forgotten quote would only be misread.
+    /// Returns the tables of the file. If the text is not TOML, each error is a fault and there are no tables: the text
+    /// after a forgotten quote would be misread.
     pub(super) fn parse(&self) -> Spanned<DeTable<'_>> {
         let (tables, errors) = DeTable::parse_recoverable(&self.text);
         let tables = if errors.is_empty() {
@@ -81,30 +81,59 @@ impl File {
         };
         for error in errors {
             let line = error.span().map(|span| self.line(span.start));
-            let wanted = format!(
-                "not TOML: {}",
-                error.message().lines().next().unwrap_or("cannot be parsed")
-            );
+            let message = error.message().lines().next().unwrap_or("cannot be parsed");
+            let duplicate = line.filter(|_| message == "duplicate key");
+            let expected = duplicate
+                .and_then(|line| self.first_definition(line))
+                .unwrap_or_else(|| format!("not TOML: {message}"));
             let fault = Fault {
                 file: self.path.clone(),
                 line,
                 key: String::new(),
                 found: None,
-                wanted,
-                forbidden: false,
+                expected,
+                permission_denied: false,
             };
             self.faults.borrow_mut().push(fault);
         }
         tables
     }
 
-    /// Takes what was found wrong.
+    /// Returns a message for a table or key that is defined a second time in `line`: where the first definition is.
+    fn first_definition(&self, line: usize) -> Option<String> {
+        let earlier: Vec<&str> = self.text.lines().take(line).map(str::trim).collect();
+        let (second, earlier) = earlier.split_last()?;
+        if let Some(header) = header(second) {
+            let first = earlier
+                .iter()
+                .position(|line| self::header(line) == Some(header))?
+                + 1;
+            return Some(format!(
+                "`{header}` is already in line {first}: move the lines below this heading to that table"
+            ));
+        }
+        let key = key(second)?;
+        // A key belongs to the table whose heading is the last one above it.
+        let table = earlier
+            .iter()
+            .rposition(|line| header(line).is_some())
+            .map_or(0, |n| n + 1);
+        let first = earlier[table..]
+            .iter()
+            .position(|line| self::key(line) == Some(key))?;
+        Some(format!(
+            "`{key}` is already set in line {}: keep one of the two lines",
+            table + first + 1
+        ))
+    }
+
+    /// Takes the faults found so far.
     pub(super) fn take_faults(&self) -> Vec<Fault> {
         self.faults.take()
     }
 
-    /// True while nothing was found wrong.
-    pub(super) fn is_sound(&self) -> bool {
+    /// Returns true while no fault was found.
+    pub(super) fn has_no_faults(&self) -> bool {
         self.faults.borrow().is_empty()
     }
 
@@ -117,7 +146,7 @@ impl File {
             .count()
     }
 
-    /// The text of a value as it was typed, cut to one short line.
+    /// Returns the text of a value as it was typed, shortened to one line.
     fn typed(&self, span: Range<usize>) -> String {
         let text = self.text.get(span).unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
@@ -130,36 +159,57 @@ impl File {
     }
 }
 
+/// Returns the heading of a table, such as `[mqtt]`, if the line is one.
+fn header(line: &str) -> Option<&str> {
+    if !line.starts_with('[') || line.starts_with("[[") {
+        return None;
+    }
+    Some(&line[..=line.find(']')?])
+}
+
+/// Returns the key of a line `key = value`.
+fn key(line: &str) -> Option<&str> {
+    let (key, _) = line.split_once('=')?;
+    Some(key.trim()).filter(|key| !key.starts_with('#'))
+}
+
+/// Cure for a file that the user may not read.
+const RUN_AS_ROOT: &str = ": run this as root (sudo), or as the user that sayso runs as";
+
+/// Reads a file that not every user may write. Mode and content are those of one open file, so it cannot be exchanged
+/// between the check and the reading.
 fn read(path: &Path) -> io::Result<String> {
-    let text = fs::read_to_string(path)?;
-    if fs::metadata(path)?.permissions().mode() & 0o002 != 0 {
+    let mut file = fs::File::open(path)?;
+    if file.metadata()?.permissions().mode() & 0o002 != 0 {
         return Err(io::Error::other(
-            "anybody may write it; take that away with `chmod o-w`",
+            "every user may write it: correct that with `chmod o-w`",
         ));
     }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// One table of a file. Dropped, it reports the keys nobody asked for.
+/// One table of a file. When it is dropped, keys that were not read are reported as unknown.
 #[derive(Debug)]
 pub(super) struct Table<'f> {
     file: &'f File,
     entries: Option<&'f DeTable<'f>>,
-    /// The way to it: `mqtt.tls`; empty for the file itself.
+    /// Path of the table, such as `mqtt.tls`; empty for the file itself.
     path: String,
     at: usize,
-    asked: RefCell<Vec<&'f str>>,
+    known: RefCell<Vec<&'f str>>,
 }
 
 impl<'f> Table<'f> {
-    /// The file itself.
+    /// Returns the top-level table of a file.
     pub(super) fn root(file: &'f File, tables: &'f Spanned<DeTable<'f>>) -> Self {
         Self {
             file,
             entries: Some(tables.get_ref()),
             path: String::new(),
             at: 0,
-            asked: RefCell::default(),
+            known: RefCell::default(),
         }
     }
 
@@ -172,7 +222,7 @@ impl<'f> Table<'f> {
     }
 
     fn get(&self, key: &'f str) -> Option<&'f Spanned<DeValue<'f>>> {
-        self.asked.borrow_mut().push(key);
+        self.known.borrow_mut().push(key);
         self.peek(key)
     }
 
@@ -183,19 +233,19 @@ impl<'f> Table<'f> {
             .map(|(_, value)| value)
     }
 
-    /// True where the table was written, if only as a heading.
+    /// Returns true if the table exists, even if it is empty.
     pub(super) fn exists(&self) -> bool {
         self.entries.is_some()
     }
 
-    /// True where the key was written.
+    /// Returns true if the key exists.
     pub(super) fn has(&self, key: &str) -> bool {
         self.peek(key).is_some()
     }
 
-    /// Takes every key as known: the table as a whole is wrong already.
-    pub(super) fn allow_all(&self) {
-        self.asked.borrow_mut().extend(
+    /// Marks every key as known, so that none is reported as unknown.
+    pub(super) fn mark_all_known(&self) {
+        self.known.borrow_mut().extend(
             self.entries
                 .into_iter()
                 .flatten()
@@ -203,95 +253,97 @@ impl<'f> Table<'f> {
         );
     }
 
-    /// Takes `key` as known, whatever stands there.
-    pub(super) fn allow(&self, key: &'f str) {
-        self.asked.borrow_mut().push(key);
+    /// Marks `key` as known, whatever its value is.
+    pub(super) fn mark_known(&self, key: &'f str) {
+        self.known.borrow_mut().push(key);
     }
 
-    fn note(&self, path: String, at: usize, found: Option<Range<usize>>, wanted: String) {
+    fn push(&self, path: String, at: usize, found: Option<Range<usize>>, expected: String) {
         let found = found.map(|span| self.file.typed(span));
         let fault = Fault {
             file: self.file.path.clone(),
             line: Some(self.file.line(at)),
             key: path,
             found,
-            wanted,
-            forbidden: false,
+            expected,
+            permission_denied: false,
         };
         self.file.faults.borrow_mut().push(fault);
     }
 
-    /// Notes that what stands under `key` is not what was wanted.
-    pub(super) fn wrong(&self, key: &str, wanted: impl Into<String>) {
+    /// Reports that the value of `key` is not as expected.
+    pub(super) fn reject(&self, key: &str, expected: impl Into<String>) {
         match self.peek(key) {
-            Some(value) => self.note(
+            Some(value) => self.push(
                 self.below(key),
                 value.span().start,
                 Some(value.span()),
-                wanted.into(),
+                expected.into(),
             ),
-            None => self.say(key, wanted),
+            None => self.report(key, expected),
         }
     }
 
-    /// Notes something to do about `key`, without repeating what stands there.
-    pub(super) fn say(&self, key: &str, what: impl Into<String>) {
+    /// Reports a fault of `key` without repeating its value.
+    pub(super) fn report(&self, key: &str, what: impl Into<String>) {
         let at = self.peek(key).map_or(self.at, |value| value.span().start);
-        self.note(self.below(key), at, None, what.into());
+        self.push(self.below(key), at, None, what.into());
     }
 
-    /// Notes that the file `key` names cannot be read.
-    pub(super) fn unreadable(&self, key: &str, error: &io::Error) {
-        self.say(key, format!("the file cannot be read: {error}"));
+    /// Reports that the file named by `key` cannot be read.
+    pub(super) fn report_unreadable(&self, key: &str, error: &io::Error) {
+        let permission_denied = error.kind() == io::ErrorKind::PermissionDenied;
+        let cure = if permission_denied { RUN_AS_ROOT } else { "" };
+        self.report(key, format!("the file cannot be read: {error}{cure}"));
         if let Some(fault) = self.file.faults.borrow_mut().last_mut() {
-            fault.forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+            fault.permission_denied = permission_denied;
         }
     }
 
-    /// Notes something to do about another file, which this table leads to.
-    pub(super) fn elsewhere(
+    /// Reports a fault of another file, to which this table refers.
+    pub(super) fn report_other_file(
         &self,
         file: PathBuf,
         line: Option<usize>,
-        wanted: String,
-        forbidden: bool,
+        expected: String,
+        permission_denied: bool,
     ) {
         let fault = Fault {
             file,
             line,
             key: String::new(),
             found: None,
-            wanted,
-            forbidden,
+            expected,
+            permission_denied,
         };
         self.file.faults.borrow_mut().push(fault);
     }
 
-    /// Notes something to do about the table as a whole.
-    pub(super) fn say_here(&self, what: impl Into<String>) {
-        self.note(self.path.clone(), self.at, None, what.into());
+    /// Reports a fault of the table as a whole.
+    pub(super) fn report_table(&self, what: impl Into<String>) {
+        self.push(self.path.clone(), self.at, None, what.into());
     }
 
     fn read<T>(
         &self,
         key: &'f str,
-        wanted: impl FnOnce() -> String,
+        expected: impl FnOnce() -> String,
         parse: impl FnOnce(&DeValue<'f>) -> Option<T>,
     ) -> Option<T> {
         let value = self.get(key)?;
         let read = parse(value.get_ref());
         if read.is_none() {
-            self.wrong(key, wanted());
+            self.reject(key, expected());
         }
         read
     }
 
-    /// The table under `key`; one with nothing in it where there is none.
+    /// Returns the table under `key`, or an empty one if there is none.
     pub(super) fn table(&self, key: &'f str) -> Table<'f> {
         let value = self.get(key);
         let entries = value.and_then(|v| v.get_ref().as_table());
         if value.is_some() && entries.is_none() {
-            self.wrong(key, format!("a table, such as [{}]", self.below(key)));
+            self.reject(key, format!("a table, such as [{}]", self.below(key)));
         }
         let at = value.map_or(self.at, |v| v.span().start);
         Table {
@@ -299,11 +351,11 @@ impl<'f> Table<'f> {
             entries,
             path: self.below(key),
             at,
-            asked: RefCell::default(),
+            known: RefCell::default(),
         }
     }
 
-    /// The tables below `key` by their names, in the order they were written.
+    /// Returns the tables below `key` with their names, in the order of the file.
     pub(super) fn tables(&self, key: &'f str) -> Vec<(&'f str, Table<'f>)> {
         let all = self.table(key);
         let mut named: Vec<_> = all.entries.into_iter().flatten().collect();
@@ -312,11 +364,11 @@ impl<'f> Table<'f> {
         named.map(|name| (name, all.table(name))).collect()
     }
 
-    /// The tables of `[[key]]`, in order.
+    /// Returns the tables of `[[key]]`, in the order of the file.
     pub(super) fn list(&self, key: &'f str) -> Vec<Table<'f>> {
-        let wanted = || format!("tables, each under [[{key}]]");
+        let expected = || format!("tables, each under [[{key}]]");
         let Some(items) = self
-            .read(key, wanted, |v| v.as_array().map(|_| ()))
+            .read(key, expected, |v| v.as_array().map(|_| ()))
             .and_then(|()| self.peek(key)?.get_ref().as_array())
         else {
             return Vec::new();
@@ -325,20 +377,20 @@ impl<'f> Table<'f> {
             let (path, at) = (format!("{}[{}]", self.below(key), n + 1), item.span().start);
             let entries = item.get_ref().as_table();
             if entries.is_none() {
-                self.note(path.clone(), at, Some(item.span()), wanted());
+                self.push(path.clone(), at, Some(item.span()), expected());
             }
             entries.map(|entries| Table {
                 file: self.file,
                 entries: Some(entries),
                 path,
                 at,
-                asked: RefCell::default(),
+                known: RefCell::default(),
             })
         });
         tables.collect()
     }
 
-    /// A text that `accept` takes, which says what it wants where it does not.
+    /// Reads a text. `accept` returns the value, or what it expects.
     pub(super) fn text_as<T, E: Into<String>>(
         &self,
         key: &'f str,
@@ -349,10 +401,12 @@ impl<'f> Table<'f> {
             || "a text in quotes".to_owned(),
             |v| v.as_str().map(str::to_owned),
         )?;
-        accept(&text).map_err(|wanted| self.wrong(key, wanted)).ok()
+        accept(&text)
+            .map_err(|expected| self.reject(key, expected))
+            .ok()
     }
 
-    /// A text that is not blank.
+    /// Reads a text that is not blank.
     pub(super) fn text(&self, key: &'f str) -> Option<String> {
         self.text_as(key, |text| {
             if text.trim().is_empty() {
@@ -363,19 +417,19 @@ impl<'f> Table<'f> {
         })
     }
 
-    /// What people call something: 1 to 64 letters, one line.
+    /// Reads a name: 1 to 64 letters on one line.
     pub(super) fn name(&self, key: &'f str) -> Option<String> {
         self.text_as(key, name)
     }
 
-    /// The texts of a list, each taken by `accept`.
+    /// Reads a list of texts, each of which `accept` converts.
     pub(super) fn texts_as<T, E: Into<String>>(
         &self,
         key: &'f str,
         accept: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Vec<T>> {
-        let wanted = || "a list of texts, such as [\"a\", \"b\"]".to_owned();
-        self.read(key, wanted, |v| v.as_array().map(|_| ()))?;
+        let expected = || "a list of texts, such as [\"a\", \"b\"]".to_owned();
+        self.read(key, expected, |v| v.as_array().map(|_| ()))?;
         let items = self.peek(key)?.get_ref().as_array()?;
         let read = items.iter().enumerate().filter_map(|(n, item)| {
             let taken = item
@@ -384,12 +438,12 @@ impl<'f> Table<'f> {
                 .ok_or_else(|| "a text in quotes".to_owned())
                 .and_then(|text| accept(text).map_err(Into::into));
             taken
-                .map_err(|wanted| {
-                    self.note(
+                .map_err(|expected| {
+                    self.push(
                         format!("{}[{}]", self.below(key), n + 1),
                         item.span().start,
                         Some(item.span()),
-                        wanted,
+                        expected,
                     );
                 })
                 .ok()
@@ -397,18 +451,18 @@ impl<'f> Table<'f> {
         Some(read.collect())
     }
 
-    /// Other names.
+    /// Reads a list of names.
     pub(super) fn names(&self, key: &'f str) -> Vec<String> {
         self.texts_as(key, name).unwrap_or_default()
     }
 
-    /// One of a few words.
+    /// Reads one of the given words.
     pub(super) fn one_of<T: Copy>(&self, key: &'f str, words: &[(&str, T)]) -> Option<T> {
         let typed = self
             .peek(key)
             .and_then(|value| value.get_ref().as_str())
             .unwrap_or_default();
-        let wanted = || {
+        let expected = || {
             let all: Vec<String> = words
                 .iter()
                 .map(|(word, _)| format!("\"{word}\""))
@@ -420,7 +474,7 @@ impl<'f> Table<'f> {
                 hint(typed, words.iter().map(|(word, _)| *word))
             )
         };
-        self.read(key, wanted, |v| {
+        self.read(key, expected, |v| {
             words
                 .iter()
                 .find(|(word, _)| Some(*word) == v.as_str())
@@ -428,45 +482,45 @@ impl<'f> Table<'f> {
         })
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub(super) fn flag(&self, key: &'f str) -> Option<bool> {
         self.read(key, || "true or false".to_owned(), DeValue::as_bool)
     }
 
-    /// A whole number in `range`.
+    /// Reads a whole number in `range`.
     pub(super) fn whole(&self, key: &'f str, range: RangeInclusive<u32>) -> Option<u32> {
-        let wanted = || format!("a whole number from {} to {}", range.start(), range.end());
-        self.read(key, wanted, |v| {
+        let expected = || format!("a whole number from {} to {}", range.start(), range.end());
+        self.read(key, expected, |v| {
             integer(v)
                 .and_then(|n| u32::try_from(n).ok())
                 .filter(|n| range.contains(n))
         })
     }
 
-    /// A finite number that `accept` takes.
+    /// Reads a finite number for which `accept` is true.
     pub(super) fn number(
         &self,
         key: &'f str,
-        wanted: &str,
+        expected: &str,
         accept: impl FnOnce(f64) -> bool,
     ) -> Option<f64> {
         self.read(
             key,
-            || wanted.to_owned(),
+            || expected.to_owned(),
             |v| number(v).filter(|n| accept(*n)),
         )
     }
 
-    /// Two finite numbers that `accept` takes.
+    /// Reads two finite numbers for which `accept` is true.
     pub(super) fn pair(
         &self,
         key: &'f str,
-        wanted: &str,
+        expected: &str,
         accept: impl FnOnce(f64, f64) -> bool,
     ) -> Option<(f64, f64)> {
         self.read(
             key,
-            || wanted.to_owned(),
+            || expected.to_owned(),
             |v| match &v.as_array()?[..] {
                 [a, b] => Some((number(a.get_ref())?, number(b.get_ref())?))
                     .filter(|(a, b)| accept(*a, *b)),
@@ -475,53 +529,53 @@ impl<'f> Table<'f> {
         )
     }
 
-    /// A duration in `range`, both ends included.
+    /// Reads a duration in `range`, both ends included.
     pub(super) fn duration(
         &self,
         key: &'f str,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
         let show = units::show_duration;
-        let wanted = || {
+        let expected = || {
             format!(
                 "a duration from \"{}\" to \"{}\"",
                 show(*range.start()),
                 show(*range.end())
             )
         };
-        self.read(key, wanted, |v| {
+        self.read(key, expected, |v| {
             v.as_str()
                 .and_then(units::duration)
                 .filter(|d| range.contains(d))
         })
     }
 
-    /// A number of bytes in `range`, both ends included.
+    /// Reads a number of bytes in `range`, both ends included.
     pub(super) fn size(&self, key: &'f str, range: RangeInclusive<u64>) -> Option<u64> {
-        let wanted = || {
+        let expected = || {
             format!(
                 "a size from \"{}\" to \"{}\"",
                 units::show_size(*range.start()),
                 units::show_size(*range.end())
             )
         };
-        self.read(key, wanted, |v| {
+        self.read(key, expected, |v| {
             v.as_str()
                 .and_then(units::size)
                 .filter(|n| range.contains(n))
         })
     }
 
-    /// Every key of the table with its value as JSON, in the order written: for tables whose keys are words of a device.
+    /// Returns every key of the table with its value as JSON, in the order of the file, for tables whose keys are free.
     pub(super) fn pairs(&self) -> Vec<(&'f str, serde_json::Value)> {
         let mut entries: Vec<_> = self.entries.into_iter().flatten().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         let pairs = entries.into_iter().filter_map(|(name, value)| {
             let key = name.get_ref().as_ref();
-            self.asked.borrow_mut().push(key);
+            self.known.borrow_mut().push(key);
             let read = json(value.get_ref());
             if read.is_none() {
-                self.wrong(key, "a text, a number, true, false, or a list of these");
+                self.reject(key, "a text, a number, true, false, or a list of these");
             }
             Some((key, read?))
         });
@@ -531,15 +585,15 @@ impl<'f> Table<'f> {
 
 impl Drop for Table<'_> {
     fn drop(&mut self) {
-        let asked = self.asked.borrow();
+        let known = self.known.borrow();
         for (name, _) in self.entries.into_iter().flatten() {
             let key = name.get_ref().as_ref();
-            if !asked.contains(&key) {
-                self.note(
+            if !known.contains(&key) {
+                self.push(
                     self.below(key),
                     name.span().start,
                     None,
-                    format!("unknown key{}", hint(key, asked.iter().copied())),
+                    format!("unknown key{}", hint(key, known.iter().copied())),
                 );
             }
         }
@@ -548,9 +602,9 @@ impl Drop for Table<'_> {
 
 fn name(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
-    let fits =
+    let is_valid =
         !text.is_empty() && text.chars().count() <= 64 && !text.chars().any(char::is_control);
-    if fits {
+    if is_valid {
         Ok(text.to_owned())
     } else {
         Err("a name of 1 to 64 letters on one line")

@@ -1,4 +1,4 @@
-//! The meaning of `home.toml`: floors, areas and devices.
+//! The contents of `home.toml`: floors, areas and devices.
 
 use std::collections::HashMap;
 
@@ -12,28 +12,21 @@ use crate::vocabulary::slug::{NotASlug, Slug};
 use crate::config::fault::hint;
 use crate::config::file::Table;
 use crate::config::property;
-use crate::config::property::{BindingKey, BindingKind};
-use crate::config::topics::{level_or_topic, loops, topic};
+use crate::config::property::{BindingKey, BindingKind, RISKS};
+use crate::config::topics::{loops, topic, topic_prefix};
 
-/// Where `Zigbee2MQTT` speaks unless told otherwise.
+/// Default base topic of `Zigbee2MQTT`.
 const ZIGBEE2MQTT: &str = "zigbee2mqtt";
 
-/// Kinds that can do nothing by themselves until one of them announces what it can.
-const TOLD: [&str; 4] = ["sensor", "binary_sensor", "number", "select"];
+/// Kinds without standard capabilities, which are known only when the device announces them.
+const ANNOUNCED_KINDS: [&str; 4] = ["sensor", "binary_sensor", "number", "select"];
 
-/// The risks an operator may choose.
-pub(super) const RISKS: [(&str, Risk); 3] = [
-    ("auto", Risk::Auto),
-    ("confirm", Risk::Confirm),
-    ("never", Risk::Never),
-];
-
-/// Reads a home. What is wrong with it is noted in its file; what is given back is then not to be used.
+/// Reads a home. Faults are reported to its file; if there are any, the returned home must not be used.
 pub(super) fn read(root: &Table<'_>, rights: Rights, prefix: &str) -> Home {
     let areas = areas(root);
     let base = root
         .table("zigbee2mqtt")
-        .text_as("base", level_or_topic)
+        .text_as("base", topic_prefix)
         .unwrap_or_else(|| ZIGBEE2MQTT.to_owned());
     let mut tables = HashMap::new();
     let mut devices = Vec::new();
@@ -57,14 +50,17 @@ pub(super) fn read(root: &Table<'_>, rights: Rights, prefix: &str) -> Home {
                 let (HomeConflict::SameId(id)
                 | HomeConflict::SameName { second: id, .. }
                 | HomeConflict::NoSuchArea { device: id, .. }) = &clash;
-                tables.get(id).unwrap_or(root).say_here(clash.to_string());
+                tables
+                    .get(id)
+                    .unwrap_or(root)
+                    .report_table(clash.to_string());
             }
             Home::empty(prefix)
         }
     };
     for device in home.devices() {
         for fault in loops(device, &home, prefix) {
-            tables.get(&device.id).unwrap_or(root).say_here(fault);
+            tables.get(&device.id).unwrap_or(root).report_table(fault);
         }
     }
     home
@@ -72,14 +68,14 @@ pub(super) fn read(root: &Table<'_>, rights: Rights, prefix: &str) -> Home {
 
 fn slug(name: &str, table: &Table<'_>) -> Option<Slug> {
     let not = |error: NotASlug| {
-        table.allow_all();
-        table.say_here(error.to_string());
+        table.mark_all_known();
+        table.report_table(error.to_string());
     };
     Slug::new(name).map_err(not).ok()
 }
 
-/// `kitchen_light` → `Kitchen light`.
-fn called(id: &Slug) -> String {
+/// Returns the default name of an identifier: `kitchen_light` → `Kitchen light`.
+fn default_name(id: &Slug) -> String {
     let spoken = id.spoken();
     let mut letters = spoken.chars();
     letters.next().map_or_else(String::new, |first| {
@@ -98,22 +94,23 @@ fn areas(root: &Table<'_>) -> Vec<Area> {
         .collect();
     let mut areas: Vec<Area> = Vec::new();
     for (name, table) in root.tables("area") {
-        let (spoken, aliases) = (table.name("name"), table.names("aliases"));
+        let spoken = table.name("name");
+        let aliases = table.names("aliases");
         let floor = table.text_as("floor", |text| floor(text, &floors));
         let Some(id) = slug(name, &table) else {
             continue;
         };
         let area = Area {
-            name: spoken.unwrap_or_else(|| called(&id)),
+            name: spoken.unwrap_or_else(|| default_name(&id)),
             id,
             aliases,
             floor,
         };
         if let Some((other, word)) = areas
             .iter()
-            .find_map(|other| Some((other, shared(other, &area)?)))
+            .find_map(|other| Some((other, shared_name(other, &area)?)))
         {
-            table.say_here(format!(
+            table.report_table(format!(
                 "the areas `{}` and `{}` are both called `{word}`: give one another name",
                 other.id, area.id
             ));
@@ -123,7 +120,7 @@ fn areas(root: &Table<'_>) -> Vec<Area> {
     areas
 }
 
-/// A floor by its identifier or name where floors are declared; any word where none is.
+/// Finds a floor by identifier or name. If no floor is declared, any text is accepted as a name.
 fn floor(text: &str, floors: &[(Slug, String)]) -> Result<String, String> {
     let known = floors
         .iter()
@@ -138,8 +135,8 @@ fn floor(text: &str, floors: &[(Slug, String)]) -> Result<String, String> {
     })
 }
 
-/// A name two areas have in common.
-fn shared(a: &Area, b: &Area) -> Option<String> {
+/// Returns a name that two areas have in common.
+fn shared_name(a: &Area, b: &Area) -> Option<String> {
     let names = |area: &Area| {
         area.aliases
             .iter()
@@ -152,44 +149,46 @@ fn shared(a: &Area, b: &Area) -> Option<String> {
     names(a).into_iter().find(|name| theirs.contains(name))
 }
 
-/// One device's table, and what it may refer to.
+/// Reader of one device table.
 struct Reader<'a, 'f> {
     table: &'a Table<'f>,
     areas: &'a [Area],
-    /// The first levels of `Zigbee2MQTT`'s topics.
+    /// Base topic of `Zigbee2MQTT`.
     base: &'a str,
-    /// The first levels of sayso's own.
+    /// Prefix of sayso's own topics.
     prefix: &'a str,
 }
 
 impl Reader<'_, '_> {
-    /// Every key is read before anything is missed, so that all faults are told.
+    /// Reads the device. All keys are read before the function returns, so that all faults are reported.
     fn device(&self, id: &Slug) -> Option<Device> {
         let table = self.table;
         let kind = table.text_as("kind", |text| {
             Slug::new(text).map(Kind::new).map_err(|_| "a kind such as \"light\", \"cover\", \"switch\", or a word of your own: a-z, 0-9 and _")
         });
         if !table.has("kind") {
-            table.say(
+            table.report(
                 "kind",
-                "missing: what the device is, such as \"light\" or \"switch\"",
+                "missing: the kind of the device, such as \"light\" or \"switch\"",
             );
         }
         let mut device = Device::new(
             id.clone(),
             kind.clone().unwrap_or_else(|| Kind::new(id.clone())),
         );
-        device.name = table.name("name").unwrap_or_else(|| called(id));
+        device.name = table.name("name").unwrap_or_else(|| default_name(id));
         device.aliases = table.names("aliases");
         device.area = self.area();
         device.class = table.text("class");
-        let way = BindingKind {
+        let binding = BindingKind {
             binding: self.binding(),
             prefix: self.prefix,
             device: id,
         };
-        let (capabilities, risks): (Vec<_>, Vec<_>) =
-            self.capabilities(&device.kind, &way).into_iter().unzip();
+        let (capabilities, risks): (Vec<_>, Vec<_>) = self
+            .capabilities(&device.kind, &binding)
+            .into_iter()
+            .unzip();
         let own = capabilities
             .iter()
             .zip(risks)
@@ -200,12 +199,13 @@ impl Reader<'_, '_> {
         device.capabilities = capabilities;
         device.guard_entrances();
         device.obey_risks();
-        let waits = |kind: &Kind| TOLD.contains(&kind.as_str());
-        if let Some(kind) = kind.filter(|kind| device.capabilities.is_empty() && !waits(kind)) {
-            let what = format!(
-                "a {kind} can do nothing by itself: say what it can with can = [\"power\"], or declare [device.{id}.property.<name>]"
-            );
-            table.say_here(what);
+        let is_announced = |kind: &Kind| ANNOUNCED_KINDS.contains(&kind.as_str());
+        if let Some(kind) =
+            kind.filter(|kind| device.capabilities.is_empty() && !is_announced(kind))
+        {
+            table.report_table(format!(
+                "a {kind} has no properties of its own: list them with can = [\"power\"], or declare [device.{id}.property.<name>]"
+            ));
             return None;
         }
         Some(device)
@@ -228,14 +228,12 @@ impl Reader<'_, '_> {
     }
 
     fn binding(&self) -> BindingKey {
-        let (zigbee, tasmota) = (
-            self.table.text_as("zigbee2mqtt", topic),
-            self.table.text_as("tasmota", topic),
-        );
+        let zigbee = self.table.text_as("zigbee2mqtt", topic);
+        let tasmota = self.table.text_as("tasmota", topic);
         if self.table.has("zigbee2mqtt") && self.table.has("tasmota") {
-            self.table.say(
+            self.table.report(
                 "tasmota",
-                "a device is reached in one way: write `zigbee2mqtt` or `tasmota`, not both",
+                "a device has one binding: write `zigbee2mqtt` or `tasmota`, not both",
             );
         }
         match (zigbee, tasmota) {
@@ -248,8 +246,12 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// What it can do, each with the operator's word on its risk.
-    fn capabilities(&self, kind: &Kind, way: &BindingKind<'_>) -> Vec<(Capability, Option<Risk>)> {
+    /// Reads the capabilities, each with the risk configured for it.
+    fn capabilities(
+        &self,
+        kind: &Kind,
+        binding: &BindingKind<'_>,
+    ) -> Vec<(Capability, Option<Risk>)> {
         let written = self.table.tables("property");
         let declared = |name: &str| written.iter().any(|(n, _)| *n == name);
         let known = || {
@@ -263,7 +265,7 @@ impl Reader<'_, '_> {
                 return Ok(property);
             }
             let near = hint(text, known().iter().map(String::as_str));
-            Err(format!("a property such as \"power\" or \"brightness\", or one declared under [device.{}.property.{text}]{near}", way.device))
+            Err(format!("a property such as \"power\" or \"brightness\", or one declared under [device.{}.property.{text}]{near}", binding.device))
         });
         let mut properties: Vec<Property> = can.unwrap_or_else(|| kind.usual().to_vec());
         properties.extend(
@@ -279,7 +281,7 @@ impl Reader<'_, '_> {
                 .iter()
                 .find(|(name, _)| *name == property.name())
                 .map(|(_, table)| table);
-            property::read(table, kind.capability(property), way, self.table)
+            property::read(table, kind.capability(property), binding, self.table)
         });
         refined.collect()
     }

@@ -1,8 +1,8 @@
-//! From files to settings. A [`Config`] that exists is valid: whatever is wrong with the files is found when they are
-//! read, all at once. Each room owns its `Settings`; this one only fills them in.
+//! Reads the files into validated settings. A [`Config`] that exists is valid: everything that is wrong with the files
+//! is found while reading and reported at once. Each module defines its own `Settings`; this one only fills them in.
 //!
-//! `sayso.toml` says how the daemon runs, `home.toml` what the home has. Without either, the defaults hold: a broker on
-//! this machine, an empty home, no model.
+//! `sayso.toml` configures the daemon, `home.toml` describes the home. Without files the defaults apply: a broker on
+//! this machine, an empty home and no model.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,75 +20,83 @@ mod change;
 pub mod environment;
 mod fault;
 mod file;
+mod folders;
 mod home;
 mod property;
 mod provider;
 mod rights;
 mod settings;
+mod tls;
 mod topics;
 pub mod units;
+mod values;
 
 pub use crate::config::change::Changes;
 use crate::config::environment::Environment;
 pub use crate::config::fault::{Fault, Faults};
 use crate::config::file::{File, Table};
+pub use crate::config::folders::CREDENTIALS_FOLDER;
+use crate::config::folders::{Folders, candidates};
 use crate::config::rights::Sources;
-pub use crate::config::settings::CREDENTIALS;
 
-/// Where the config is looked for when nothing names one.
-pub const USUAL: &str = "/etc/sayso/sayso.toml";
+/// Path of the config file of an installed sayso.
+pub const SYSTEM_CONFIG: &str = "/etc/sayso/sayso.toml";
 
-/// The state folder of the shipped unit: with `DynamicUser=` a link that anybody sees, into a folder that is root's.
-const STATE: &str = "/var/lib/sayso";
+/// Name of the config file in the current folder, which takes precedence over [`SYSTEM_CONFIG`].
+pub const LOCAL_CONFIG: &str = "sayso.toml";
+
+/// State folder of the shipped unit. With `DynamicUser=` it is a symbolic link, visible to everybody, into a folder that
+/// only root can enter.
+const SYSTEM_STATE: &str = "/var/lib/sayso";
 
 const HOME_ARGUMENT: &str =
-    "--home names it; give the path of yours, or leave --home out (the config's is read)";
-const HOME_KEY: &str = "`home` in the config names it; write the path of yours there, relative to the config, or leave the key out";
+    "it is given with --home; give the right path, or omit --home to use the one in the config";
+const HOME_KEY: &str = "it is set by `home` in the config; correct the path there, which is relative to the config, or remove the key";
 
-/// Everything the daemon needs to know before it starts.
+/// Validated configuration of the daemon.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The files it was read from: what a person asks first when it is not as expected.
+    /// Files that were read.
     pub files: Files,
-    /// The connection to the broker.
+    /// Broker connection.
     pub mqtt: mqtt::Settings,
-    /// What exists.
+    /// Declared devices, areas and rights.
     pub home: Arc<Home>,
-    /// Where devices announce themselves.
+    /// Topics on which devices announce themselves.
     pub discovery: discovery::Settings,
-    /// The reading without a network.
+    /// Local understanding of commands.
     pub local: grammar::Settings,
-    /// What survives a restart.
+    /// Data that survives a restart.
     pub store: store::Settings,
-    /// The keeping of drafts.
+    /// Cache of understood commands.
     pub recall: CacheSettings,
-    /// The quotas of sources.
+    /// Rate limits of sources.
     pub admit: AdmissionSettings,
-    /// The asking of models.
+    /// Providers and failover between them.
     pub ask: RouterSettings,
-    /// The log.
+    /// Log filter and target.
     pub log: log::Settings,
-    /// Where metrics are served, where they are.
+    /// Address of the metrics page; `None` if it is not served.
     pub metrics: Option<scrape::Address>,
-    /// The daemon itself.
+    /// Settings of the daemon itself.
     pub daemon: DaemonSettings,
 }
 
-/// The files a config was read from; absent ones had nothing to say.
+/// Files from which a config was read; `None` for files that do not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Files {
-    /// `sayso.toml`.
+    /// The config file, `sayso.toml`.
     pub config: Option<PathBuf>,
-    /// `home.toml`.
+    /// The home file, `home.toml`.
     pub home: Option<PathBuf>,
 }
 
-/// How the daemon runs.
+/// Settings of the daemon itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DaemonSettings {
-    /// How long commands under way may take to finish once it is told to stop.
+    /// Longest time commands in flight may take to finish when the daemon stops.
     pub grace: Duration,
-    /// What is kept in order.
+    /// Order in which commands are processed.
     pub order: CommandOrder,
 }
 
@@ -101,48 +109,61 @@ impl Default for DaemonSettings {
     }
 }
 
-/// Where to look for the files.
+/// Location of the files and the part of them that is needed.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigLocation {
-    /// The config file, where the command line named one.
+    /// Config file given on the command line.
     pub config: Option<PathBuf>,
-    /// The home file, where the command line named one: it wins over the config's.
+    /// Home file given on the command line; it takes precedence over the one in the config.
     pub home: Option<PathBuf>,
-    /// What of them is wanted.
+    /// Part of the config that is needed.
     pub needs: Scope,
-    /// What the environment says.
+    /// Environment of the process.
     pub environment: Environment,
 }
 
-/// What of the files is wanted: the rest is not looked at, nor are the secrets it would take.
+/// Part of the config that a subcommand needs. Secrets outside this part are not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scope {
-    /// All of it.
+    /// The whole config.
     #[default]
     Everything,
-    /// The way to the broker: a client need not be allowed to read the keys of the models.
+    /// The broker connection: an MQTT client need not be allowed to read the keys of providers.
     Broker,
-    /// The models and their keys: neither the home nor the broker's password.
+    /// The providers and their keys.
     Models,
-    /// The home and how phrases are read in it: no secret at all.
+    /// The home and how commands are understood in it, without any secret.
     Home,
-    /// The home, and the way to the broker where devices announce themselves: no keys of models.
+    /// The home and the providers with their keys, but not the password of the broker.
+    HomeAndModels,
+    /// The home and the broker connection, but not the keys of providers.
     Announced,
 }
 
 impl Scope {
-    /// The one part of the config that matters, where it is one; the rest may be wrong, and the home is not read.
-    fn of_interest(self) -> Option<&'static str> {
+    /// Returns the prefix of the keys that matter if only one section does. Faults elsewhere are then ignored, and the
+    /// home is not read.
+    fn only_section(self) -> Option<&'static str> {
         match self {
-            Self::Everything | Self::Home | Self::Announced => None,
+            Self::Everything | Self::Home | Self::HomeAndModels | Self::Announced => None,
             Self::Broker => Some("mqtt"),
             Self::Models => Some("provider"),
         }
     }
+
+    /// Returns true if the password of the broker and the keys of its TLS connection are needed.
+    fn has_broker_secrets(self) -> bool {
+        matches!(self, Self::Everything | Self::Broker | Self::Announced)
+    }
+
+    /// Returns true if the keys of the providers are needed.
+    fn has_provider_keys(self) -> bool {
+        matches!(self, Self::Everything | Self::Models | Self::HomeAndModels)
+    }
 }
 
 impl ConfigLocation {
-    /// One config file, whatever the environment says.
+    /// Returns the location of one config file, independent of the environment.
     pub fn at(config: impl Into<PathBuf>) -> Self {
         Self {
             config: Some(config.into()),
@@ -150,122 +171,110 @@ impl ConfigLocation {
         }
     }
 
-    /// The config file: the one named, else `$SAYSO_CONFIG`, else [`USUAL`] where that exists.
+    /// Returns the config file: the one given, or `$SAYSO_CONFIG`, or [`LOCAL_CONFIG`] or [`SYSTEM_CONFIG`] if one of
+    /// them exists.
     pub fn config(&self) -> Option<PathBuf> {
-        let named = self
-            .config
-            .clone()
-            .or_else(|| self.environment.config.clone());
-        // One that may not be looked at exists: reading it will say so.
-        named.or_else(|| {
-            Path::new(USUAL)
-                .try_exists()
-                .unwrap_or(true)
-                .then(|| PathBuf::from(USUAL))
-        })
+        let named = self.config.as_ref().or(self.environment.config.as_ref());
+        if let Some(path) = named {
+            return Some(path.clone());
+        }
+        // If it cannot be determined whether a file exists, reading it reports the reason.
+        let usual = [LOCAL_CONFIG, SYSTEM_CONFIG].map(Path::new);
+        let found = usual
+            .into_iter()
+            .find(|path| path.try_exists().unwrap_or(true));
+        found.map(Path::to_owned)
     }
 
-    /// The same place as the service sees it, for what looks at it from outside: systemd's state folder is not in our environment.
+    /// Returns the same location with the state folder of the installed service, which is not in the environment of an
+    /// operator.
     #[must_use]
     pub fn of_the_service(mut self) -> Self {
-        // It leads to where only root may look.
-        if self.config().is_some_and(|path| path == Path::new(USUAL))
-            && Path::new(STATE).is_symlink()
-        {
+        let is_installed = self
+            .config()
+            .is_some_and(|path| path == Path::new(SYSTEM_CONFIG));
+        // The link is visible to every user, unlike its target.
+        if is_installed && Path::new(SYSTEM_STATE).is_symlink() {
             self.environment
                 .state
-                .get_or_insert_with(|| PathBuf::from(STATE));
+                .get_or_insert_with(|| PathBuf::from(SYSTEM_STATE));
         }
         self
     }
 
-    /// Who named the config file, and what to do where it is not there.
+    /// Returns who named the config file, and what to do if it does not exist.
     fn named_by(&self) -> &'static str {
         match (&self.config, &self.environment.config) {
             (Some(_), _) => {
-                "--config names it; give the path of yours, or leave --config out ($SAYSO_CONFIG, then /etc/sayso/sayso.toml is read)"
+                "it is given with --config; give the right path, or omit --config to use $SAYSO_CONFIG, ./sayso.toml or /etc/sayso/sayso.toml"
             }
             (None, Some(_)) => {
-                "$SAYSO_CONFIG names it; set that to the path of yours, or unset it (then /etc/sayso/sayso.toml is read)"
+                "it is set by $SAYSO_CONFIG; correct the variable, or unset it to use ./sayso.toml or /etc/sayso/sayso.toml"
             }
-            (None, None) => {
-                "it is looked for there when nothing names another; give the path of yours with --config"
-            }
+            (None, None) => "it is the default config; give another path with --config",
         }
     }
 
-    /// The file of this name that the config beside it would use.
+    /// Returns the file that a config in the folder `beside` would use for `name`.
     pub fn existing(&self, beside: &Path, name: &str) -> Option<PathBuf> {
-        settings::candidates(&self.environment, beside, name).find(|path| path.is_file())
+        candidates(&self.environment, beside, name).find(|path| path.is_file())
     }
-}
-
-/// The folders in which relative names are looked up.
-#[derive(Debug)]
-struct Folders<'a> {
-    /// That of the config file; the current one where there is none.
-    beside: PathBuf,
-    needs: Scope,
-    environment: &'a Environment,
 }
 
 impl Config {
-    /// Reads the files of a place.
+    /// Reads the files of a location.
     ///
     /// # Errors
-    /// With everything that is wrong with them, not just the first.
-    pub fn load(place: &ConfigLocation) -> Result<Self, Faults> {
-        let path = place.config();
-        let beside = path
-            .as_deref()
-            .and_then(Path::parent)
-            .map(Path::to_owned)
-            .unwrap_or_default();
+    /// With everything that is wrong with the files, not only the first fault.
+    pub fn load(location: &ConfigLocation) -> Result<Self, Faults> {
+        let path = location.config();
         let folders = Folders {
-            beside,
-            needs: place.needs,
-            environment: &place.environment,
+            beside: path
+                .as_deref()
+                .and_then(Path::parent)
+                .map(Path::to_owned)
+                .unwrap_or_default(),
+            needs: location.needs,
+            environment: &location.environment,
         };
-        let file = path
-            .as_deref()
-            .map_or_else(File::absent, |path| File::open(path, place.named_by()));
+        let file = match &path {
+            Some(path) => File::open(path, location.named_by()),
+            None => File::absent(),
+        };
         let tables = file.parse();
         let root = Table::root(&file, &tables);
-        let of_interest = place.needs.of_interest();
-        if of_interest.is_some() {
-            root.allow_all();
+        let only_section = location.needs.only_section();
+        if only_section.is_some() {
+            root.mark_all_known();
         }
         let mut config = settings::read(&root, &folders);
         let sources = Sources::read(&root);
-        let home_path = home_path(place, &root, &folders);
+        let home_path = home_path(location, &root, &folders);
+        // Dropping the root reports its unknown keys.
         drop(root);
 
-        let home_named = if place.home.is_some() {
+        let home_named_by = if location.home.is_some() {
             HOME_ARGUMENT
         } else {
             HOME_KEY
         };
-        let home_file = home_path
-            .as_deref()
-            .map_or_else(File::absent, |path| File::open(path, home_named));
+        let home_file = match &home_path {
+            Some(path) => File::open(path, home_named_by),
+            None => File::absent(),
+        };
         let home_tables = home_file.parse();
-        let home = home::read(
-            &Table::root(&home_file, &home_tables),
-            sources.rights(),
-            &config.mqtt.prefix,
-        );
-        if home_file.is_sound() && of_interest.is_none() {
+        let home_root = Table::root(&home_file, &home_tables);
+        let home = home::read(&home_root, sources.rights(), &config.mqtt.prefix);
+        drop(home_root);
+        if home_file.has_no_faults() && only_section.is_none() {
             sources.check(&home, !config.discovery.is_off());
         }
         drop(sources);
 
-        let mut faults: Vec<Fault> = file
-            .take_faults()
-            .into_iter()
-            .chain(home_file.take_faults())
-            .collect();
-        if let Some(of_interest) = of_interest {
-            faults.retain(|fault| fault.key.is_empty() || fault.key.starts_with(of_interest));
+        let mut faults: Vec<Fault> = file.take_faults();
+        faults.extend(home_file.take_faults());
+        if let Some(section) = only_section {
+            faults.retain(|fault| fault.key.is_empty() || fault.key.starts_with(section));
         }
         if let Some(faults) = Faults::of(faults) {
             return Err(faults);
@@ -279,16 +288,19 @@ impl Config {
     }
 }
 
-/// The home file: one that is named must be there, the usual one need not.
-fn home_path(place: &ConfigLocation, root: &Table<'_>, folders: &Folders<'_>) -> Option<PathBuf> {
-    if place.needs.of_interest().is_some() {
+/// Returns the home file: the one given or configured, or `home.toml` beside the config if it exists.
+fn home_path(
+    location: &ConfigLocation,
+    root: &Table<'_>,
+    folders: &Folders<'_>,
+) -> Option<PathBuf> {
+    if location.needs.only_section().is_some() {
         return None;
     }
-    let written = root.text("home").map(|name| folders.beside.join(name));
-    let usual = folders.beside.join("home.toml");
-    place
-        .home
-        .clone()
-        .or(written)
-        .or_else(|| usual.exists().then_some(usual))
+    let configured = root.text("home").map(|name| folders.beside.join(name));
+    if let Some(path) = location.home.clone().or(configured) {
+        return Some(path);
+    }
+    let default = folders.beside.join("home.toml");
+    default.exists().then_some(default)
 }

@@ -1,4 +1,4 @@
-//! One property of one device: what it takes, and the way to it.
+//! One property of one device: its values and its topics.
 
 use serde_json::Value as Json;
 
@@ -10,26 +10,25 @@ use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Domain, Property, Value};
 
 use crate::config::file::Table;
-use crate::config::home::RISKS;
 use crate::config::topics::topic;
 
-/// How a device is reached.
+/// Protocol by which a device is reached.
 #[derive(Debug)]
 pub(super) enum BindingKey {
-    /// `<base>/<name>/set`
+    /// `Zigbee2MQTT`: commands on `<base>/<name>/set`.
     Zigbee2Mqtt {
-        /// The first levels.
+        /// Base topic.
         base: String,
-        /// The friendly name.
+        /// Friendly name of the device.
         name: String,
     },
-    /// `cmnd/<topic>/..`
+    /// Tasmota: commands on `cmnd/<topic>/..`.
     Tasmota(String),
-    /// `<prefix>/action/<device>`, in sayso's own words.
+    /// sayso's own protocol: actions on `<prefix>/action/<device>`.
     Own,
 }
 
-/// How this device is reached.
+/// Protocol and topics of one device.
 pub(super) struct BindingKind<'a> {
     pub(super) binding: BindingKey,
     pub(super) prefix: &'a str,
@@ -54,40 +53,49 @@ impl BindingKind<'_> {
     }
 }
 
-/// A value under a key of a JSON object, or under keys within keys: `color.hex`.
+/// Returns the form of a value below a JSON key, or below nested keys such as `color.hex`.
 fn inside(field: &str) -> Form {
     Form::Field(field.split('.').map(str::to_owned).collect())
 }
 
-/// Reads one property; without a table of its own it is as `usual`. `device` is where a missing one is reported.
+/// Risks that an operator may configure.
+pub(super) const RISKS: [(&str, Risk); 3] = [
+    ("auto", Risk::Auto),
+    ("confirm", Risk::Confirm),
+    ("never", Risk::Never),
+];
+
+/// Reads one property. Without a table of its own it has the `default` capability. Faults of a property without table are
+/// reported to the table of its `device`.
 pub(super) fn read(
     table: Option<&Table<'_>>,
-    usual: Capability,
-    way: &BindingKind<'_>,
+    default: Capability,
+    binding: &BindingKind<'_>,
     device: &Table<'_>,
 ) -> (Capability, Option<Risk>) {
-    let mut capability = usual;
+    let mut capability = default;
     let Some(table) = table else {
-        capability.link = way.link(&capability.property, None);
+        capability.link = binding.link(&capability.property, None);
         if capability.takes == Domain::Choice(Vec::new()) {
             let what = format!(
                 "the device's own words are missing: write options = [\"..\"] under [device.{}.property.{}]",
-                way.device, capability.property
+                binding.device, capability.property
             );
-            device.say("can", what);
+            device.report("can", what);
         }
         return (capability, None);
     };
     capability.takes = takes(table, &capability);
     capability.step = step(table, &capability);
     capability.settable = table.flag("settable").unwrap_or(true);
-    capability.link = link(table, &capability, way);
+    capability.link = link(table, &capability, binding);
     let risk = table.one_of("risk", &RISKS);
     (capability, risk)
 }
 
 fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
-    let (property, usual) = (&capability.property, &capability.takes);
+    let property = &capability.property;
+    let default = &capability.takes;
     let options = table.texts_as("options", |text| {
         if text.trim().is_empty() {
             Err("a word")
@@ -108,13 +116,13 @@ fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
             Err("a unit of at most 16 letters")
         }
     });
-    let usual_range = if let Domain::Number { min, max, .. } = usual {
+    let default_range = if let Domain::Number { min, max, .. } = default {
         Some((*min, *max))
     } else {
         None
     };
     let span = range
-        .or(usual_range)
+        .or(default_range)
         .map_or(f64::INFINITY, |(min, max)| max - min);
     let grain = table.number(
         "step",
@@ -126,18 +134,18 @@ fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
         .filter(|key| table.has(key))
         .collect();
     if let [_, second, ..] = written[..] {
-        table.say(
+        table.report(
             second,
-            "a property takes one sort of value: write one of `range`, `options` and `boolean`",
+            "a property has one type of value: write only one of `range`, `options` and `boolean`",
         );
-        return usual.clone();
+        return default.clone();
     }
     if written.is_empty() && !property.is_standard() {
-        table.say_here(format!("what does {property} take? write range = [0, 100], options = [\"..\"] or boolean = true"));
+        table.report_table(format!("the values of {property} are missing: write range = [0, 100], options = [\"..\"] or boolean = true"));
     }
-    match (written.first().copied(), usual) {
+    match (written.first().copied(), default) {
         (Some("boolean"), _) if boolean == Some(false) => {
-            table.say("boolean", "write boolean = true, or leave it out");
+            table.report("boolean", "write boolean = true, or leave it out");
         }
         (Some("boolean"), _) if !property.is_standard() => return Domain::Boolean,
         (Some("options"), Domain::Choice(words)) => return choice(table, property, words, options),
@@ -149,34 +157,34 @@ fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
             Domain::Number {
                 min,
                 max,
-                unit: usual_unit,
+                unit: default_unit,
                 ..
             },
         ) => {
             let (min, max) = range
-                .filter(|r| fits(table, property, *r))
+                .filter(|r| is_allowed_range(table, property, *r))
                 .unwrap_or((*min, *max));
-            if property.is_standard() && unit.as_ref().is_some_and(|u| u != usual_unit) {
-                table.wrong("unit", format!("\"{usual_unit}\": {property} has that unit everywhere; use `scale` for what the device wants"));
+            if property.is_standard() && unit.as_ref().is_some_and(|u| u != default_unit) {
+                table.reject("unit", format!("\"{default_unit}\": {property} has that unit everywhere; use `scale` to convert to the unit of the device"));
             }
             return Domain::Number {
                 min,
                 max,
                 step: grain,
-                unit: unit.unwrap_or_else(|| usual_unit.clone()),
+                unit: unit.unwrap_or_else(|| default_unit.clone()),
             };
         }
         (None, _) => {}
-        (Some(key), _) => table.say(
+        (Some(key), _) => table.report(
             key,
-            format!("{property} does not take that; leave `{key}` out"),
+            format!("{property} has no such values: remove `{key}`"),
         ),
     }
-    usual.clone()
+    default.clone()
 }
 
-/// Percents stay percents: the device's own range is `scale`'s affair.
-fn fits(table: &Table<'_>, property: &Property, (min, max): (f64, f64)) -> bool {
+/// Checks a range: percentages stay within 0 to 100, because `scale` converts to the range of the device.
+fn is_allowed_range(table: &Table<'_>, property: &Property, (min, max): (f64, f64)) -> bool {
     let percent = matches!(
         property,
         Property::Brightness
@@ -186,11 +194,11 @@ fn fits(table: &Table<'_>, property: &Property, (min, max): (f64, f64)) -> bool 
             | Property::Volume
             | Property::Speed
     );
-    let fits = !percent || (min >= 0.0 && max <= 100.0);
-    if !fits {
-        table.wrong("range", format!("a part of [0, 100]: {property} is in percent; use scale = [{min}, {max}] for what the device wants"));
+    let is_valid = !percent || (min >= 0.0 && max <= 100.0);
+    if !is_valid {
+        table.reject("range", format!("a part of [0, 100]: {property} is in percent; use scale = [{min}, {max}] to convert to the range of the device"));
     }
-    fits
+    is_valid
 }
 
 fn choice(
@@ -204,29 +212,29 @@ fn choice(
     };
     let lower: Vec<String> = options.iter().map(|o| o.to_lowercase()).collect();
     if options.is_empty() {
-        table.wrong("options", "at least one word");
+        table.reject("options", "at least one word");
     } else if let Some(twice) = lower
         .iter()
         .enumerate()
         .find(|(n, word)| lower[..*n].contains(word))
         .map(|(_, word)| word)
     {
-        table.wrong(
+        table.reject(
             "options",
             format!("each word once, `{twice}` is there twice"),
         );
     }
-    // What the words mean is fixed, except for those which are each device's own.
+    // Standard words have a fixed meaning, except those that every device defines itself.
     let free = !property.is_standard()
         || matches!(
             property,
             Property::HvacMode | Property::FanMode | Property::Preset | Property::Source
         );
     if let Some(strange) = options.iter().find(|o| !free && !words.contains(o)) {
-        table.wrong(
+        table.reject(
             "options",
             format!(
-                "some of {}, not `{strange}`; use `payloads` for what the device wants to hear",
+                "some of {}, not `{strange}`; use `payloads` to map them to the words of the device",
                 words.join(", ")
             ),
         );
@@ -238,17 +246,17 @@ fn step(table: &Table<'_>, capability: &Capability) -> f64 {
     let Domain::Number { min, max, .. } = capability.takes else {
         if table.has("step_by") {
             table.number("step_by", "a number", |_| true);
-            table.say(
+            table.report(
                 "step_by",
                 format!(
-                    "{} has no more or less; leave `step_by` out",
+                    "{} cannot be increased or decreased: remove `step_by`",
                     capability.property
                 ),
             );
         }
         return capability.step;
     };
-    let usual = if capability.property.is_standard() {
+    let default = if capability.property.is_standard() {
         capability.step.min(max - min)
     } else {
         (max - min) / 10.0
@@ -259,19 +267,19 @@ fn step(table: &Table<'_>, capability: &Capability) -> f64 {
             "a number above 0 and no larger than the range",
             |n| n > 0.0 && n <= max - min,
         )
-        .unwrap_or(usual)
+        .unwrap_or(default)
 }
 
-fn link(table: &Table<'_>, capability: &Capability, way: &BindingKind<'_>) -> Binding {
+fn link(table: &Table<'_>, capability: &Capability, binding: &BindingKind<'_>) -> Binding {
     let field = table.text_as("field", |text| {
-        let fits = !text.is_empty() && text.split('.').all(|key| !key.is_empty());
-        if fits {
+        let is_valid = !text.is_empty() && text.split('.').all(|key| !key.is_empty());
+        if is_valid {
             Ok(text.to_owned())
         } else {
             Err("a key of the payload, or keys within keys such as \"color.hex\"")
         }
     });
-    let mut link = way.link(&capability.property, field.as_deref());
+    let mut link = binding.link(&capability.property, field.as_deref());
     let form = field.as_deref().map_or(Form::Raw, inside);
     let template = |key| {
         table.text_as(key, |text| {
@@ -291,9 +299,9 @@ fn link(table: &Table<'_>, capability: &Capability, way: &BindingKind<'_>) -> Bi
     if let Some(template) = template("command_template") {
         match &mut link.command {
             Some(port) => port.form = Form::Template(template),
-            None => table.say(
+            None => table.report(
                 "command_template",
-                "a template wants a `command_topic` beside it",
+                "a template needs a `command_topic` as well",
             ),
         }
     }
@@ -334,10 +342,10 @@ fn scale(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
         Domain::Number { .. } => table.one_of("scale", &words[..1]).unwrap_or_default(),
         Domain::Color => table.one_of("scale", &words[1..]).unwrap_or_default(),
         _ => {
-            table.allow("scale");
-            table.say(
+            table.mark_known("scale");
+            table.report(
                 "scale",
-                format!("{} is not a number; use `payloads`", capability.property),
+                format!("{} is not a number: use `payloads`", capability.property),
             );
             Scale::Same
         }
@@ -346,7 +354,7 @@ fn scale(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
 
 fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
     if table.exists() && link.command.is_none() && link.state.is_empty() {
-        table.say_here("payloads want a `command_topic` or a `state_topic` beside them");
+        table.report_table("payloads need a `command_topic` or a `state_topic` as well");
     }
     let mut words: Vec<(Value, Json)> = Vec::new();
     for (key, wire) in table.pairs() {
@@ -355,7 +363,7 @@ fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
         } else {
             vec![wire]
         };
-        if let Some(value) = meaning(key, capability) {
+        if let Some(value) = value_of(key, capability) {
             words.extend(wires.into_iter().map(|wire| (value.clone(), wire)));
             continue;
         }
@@ -366,14 +374,14 @@ fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
         });
         match key {
             "stop" | "toggle" if message.is_none() => {
-                table.say(key, "wants a `command_topic` beside it");
+                table.report(key, "it needs a `command_topic` as well");
             }
             "stop" => link.stop = message,
             "toggle" => link.toggle = message,
-            _ => table.say(
+            _ => table.report(
                 key,
                 format!(
-                    "{} has no such value, it takes {}",
+                    "{} has no such value; its values are {}",
                     capability.property,
                     known(capability)
                 ),
@@ -387,8 +395,8 @@ fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
     link.codec.words = words;
 }
 
-/// The value a key of `payloads` stands for.
-fn meaning(key: &str, capability: &Capability) -> Option<Value> {
+/// Returns the value that a key of `payloads` stands for.
+fn value_of(key: &str, capability: &Capability) -> Option<Value> {
     match &capability.takes {
         Domain::Choice(words) => words
             .iter()
@@ -403,7 +411,7 @@ fn meaning(key: &str, capability: &Capability) -> Option<Value> {
         .iter()
         .find(|(word, _)| *word == key)
         .map(|(_, flag)| Value::Flag(*flag)),
-        // The gate sends a trigger as this word.
+        // The permission gate plans a trigger with this word.
         Domain::Trigger => (key == "press").then(|| Value::text("PRESS")),
         Domain::Color => binding::color::rgb(key).map(|_| Value::text(key)),
         Domain::Number { min, max, .. } => match (key, &capability.property) {

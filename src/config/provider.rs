@@ -1,4 +1,4 @@
-//! The `[[provider]]` tables: the models that may be asked, in order of priority.
+//! The `[[provider]]` tables, in order of priority.
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -12,31 +12,32 @@ use crate::provider::price::{Limits, Prices};
 use crate::provider::{Api, Settings, Structure, Timeouts, anthropic, gemini, model};
 
 use crate::config::file::Table;
-use crate::config::settings::{count, refuse_secrets, secret, spend};
-use crate::config::{Folders, Scope};
+use crate::config::folders::Folders;
+use crate::config::values::{count, reject_inline_secrets, secret, spend};
 
-/// An API, and what holds where nothing else is written.
+/// Defaults of one API.
 struct Service {
     api: Api,
-    /// Where it lives, up to its version where that is not part of it.
+    /// Default base URL, without the version where the version is part of the URL.
     home: &'static str,
-    /// A fast and cheap model of it, 23 November 2026; none for a server that has only what was put there.
+    /// Default model, fast and cheap (23 November 2026); `None` for servers with locally installed models.
     model: Option<&'static str>,
     version: Option<&'static str>,
-    /// Calls at the same time: a model on a machine of one's own takes one after the other.
+    /// Maximum requests in flight. A local model processes one at a time.
     concurrency: NonZeroUsize,
     timeouts: Timeouts,
 }
 
-/// A service of others is quick, or ill.
-const QUICK: Timeouts = Timeouts {
+/// Time limits of a hosted API, which is either fast or broken.
+const HOSTED: Timeouts = Timeouts {
     connect: Duration::from_secs(3),
     first_byte: Duration::from_secs(8),
     between_bytes: Duration::from_secs(5),
     total: Duration::from_secs(12),
 };
-/// A machine of one's own first loads the model, which takes a Pi half a minute, and says nothing before all of the prompt is read.
-const PATIENT: Timeouts = Timeouts {
+/// Time limits of a local server. It loads the model first, which takes a Pi half a minute, and sends nothing before the
+/// whole prompt is processed.
+const LOCAL: Timeouts = Timeouts {
     connect: Duration::from_secs(3),
     first_byte: Duration::from_secs(45),
     between_bytes: Duration::from_secs(10),
@@ -49,7 +50,7 @@ const OPENAI: Service = Service {
     model: Some("gpt-6-luna"),
     version: None,
     concurrency: MANY,
-    timeouts: QUICK,
+    timeouts: HOSTED,
 };
 const ANTHROPIC: Service = Service {
     api: Api::Anthropic,
@@ -57,7 +58,7 @@ const ANTHROPIC: Service = Service {
     model: Some("claude-haiku-5-5"),
     version: Some(anthropic::VERSION),
     concurrency: MANY,
-    timeouts: QUICK,
+    timeouts: HOSTED,
 };
 const GEMINI: Service = Service {
     api: Api::Gemini,
@@ -65,7 +66,7 @@ const GEMINI: Service = Service {
     model: Some("gemini-3.5-flash-lite"),
     version: Some(gemini::VERSION),
     concurrency: MANY,
-    timeouts: QUICK,
+    timeouts: HOSTED,
 };
 const OLLAMA: Service = Service {
     api: Api::Ollama,
@@ -73,7 +74,7 @@ const OLLAMA: Service = Service {
     model: None,
     version: None,
     concurrency: NonZeroUsize::MIN,
-    timeouts: PATIENT,
+    timeouts: LOCAL,
 };
 
 const APIS: [(&str, &Service); 4] = [
@@ -82,11 +83,11 @@ const APIS: [(&str, &Service); 4] = [
     ("gemini", &GEMINI),
     ("ollama", &OLLAMA),
 ];
-/// As many as any prompt asks for: each asks for what its home may take.
+/// Default limit of output tokens; each prompt requests what its home may need, up to this.
 const MAX_OUTPUT_TOKENS: u32 = 8192;
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(10);
-/// Headers that are written by us, or by the connection.
-const OURS: [&str; 6] = [
+/// Headers set by sayso or by the HTTP connection.
+const RESERVED_HEADERS: [&str; 6] = [
     "accept",
     "connection",
     "content-length",
@@ -94,8 +95,8 @@ const OURS: [&str; 6] = [
     "host",
     "transfer-encoding",
 ];
-/// Headers a key goes in.
-const KEYS: [&str; 6] = [
+/// Headers that carry secrets.
+const SECRET_HEADERS: [&str; 6] = [
     "api-key",
     "authorization",
     "cookie",
@@ -103,16 +104,16 @@ const KEYS: [&str; 6] = [
     "x-api-key",
     "x-goog-api-key",
 ];
-/// What a reply's `via` says when no provider was asked.
-const TAKEN: [&str; 3] = ["local", "cache", "none"];
+/// Values of `via` in replies that do not come from a provider.
+const RESERVED_NAMES: [&str; 3] = ["local", "cache", "none"];
 
-/// Reads every provider.
+/// Reads all providers.
 pub(super) fn all(root: &Table<'_>, folders: &Folders<'_>) -> Vec<Settings> {
     let mut providers: Vec<Settings> = Vec::new();
     for table in root.list("provider") {
         if let Some(provider) = one(&table, folders) {
             if providers.iter().any(|other| other.name == provider.name) {
-                table.wrong("name", "a name no other provider has");
+                table.reject("name", "a name that no other provider has");
             }
             providers.push(provider);
         }
@@ -120,36 +121,36 @@ pub(super) fn all(root: &Table<'_>, folders: &Folders<'_>) -> Vec<Settings> {
     providers
 }
 
-/// Every key is read before anything is missed, so that all faults are told.
+/// Reads one provider. All keys are read before the function returns, so that all faults are reported.
 fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
-    refuse_secrets(table, &["key", "api_key", "token", "password"], "key_file");
+    reject_inline_secrets(table, &["key", "api_key", "token", "password"], "key_file");
     let name = table.text_as("name", name);
     let service = table.one_of("api", &APIS);
     let mistyped = service.is_none() && table.has("api");
     let service = service.unwrap_or(&OPENAI);
     let version = version(table, service);
     let base_url = table.text_as("base_url", base_url);
-    let at_home = !table.has("base_url");
-    let sound_url = base_url.is_some() || at_home;
+    let is_default_url = !table.has("base_url");
+    let is_valid_url = base_url.is_some() || is_default_url;
     let model = table.text("model").or_else(|| {
         service
             .model
-            .filter(|_| at_home && !table.has("model"))
+            .filter(|_| is_default_url && !table.has("model"))
             .map(str::to_owned)
     });
     for (key, missing, needed) in [
-        ("name", "what you call it", true),
+        ("name", "a name of your choice", true),
         ("model", "the model's id", model.is_none()),
     ] {
         if needed && !table.has(key) {
-            table.say(key, format!("missing: {missing}"));
+            table.report(key, format!("missing: {missing}"));
         }
     }
     let key = secret(
         table,
         "key_file",
         folders,
-        &[Scope::Everything, Scope::Models],
+        folders.needs.has_provider_keys(),
     );
     let per_minute = |key| table.whole(key, 1..=u32::MAX).and_then(NonZeroU32::new);
     let probe = probe(table, service, base_url.as_deref());
@@ -157,7 +158,7 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
         probe,
         name: name.clone().unwrap_or_default(),
         api: service.api,
-        base_url: base_url.unwrap_or_else(|| service.address(version.as_deref())),
+        base_url: base_url.unwrap_or_else(|| service.base_url(version.as_deref())),
         model: model.clone().unwrap_or_default(),
         key_header: table.text_as("key_header", header_name),
         headers: headers(table, service, version),
@@ -177,21 +178,21 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
         key,
     };
     if provider.spend != Limits::default() && provider.prices.is_none() {
-        table.say(
+        table.report(
             "prices",
-            "missing: what is spent can only be limited where the prices are known",
+            "missing: spending can only be limited if the prices are known",
         );
     }
-    // Whoever has models of its own to offer wants to be paid for them.
-    let wants_key = !mistyped
+    // APIs with a default model are hosted services, which need a key.
+    let needs_key = !mistyped
         && service.model.is_some()
-        && sound_url
+        && is_valid_url
         && provider.base_url.starts_with(service.home);
-    if wants_key && !table.has("key_file") {
-        table.say(
+    if needs_key && !table.has("key_file") {
+        table.report(
             "key_file",
             format!(
-                "missing: {} wants a key; name the file it stands in",
+                "missing: {} needs a key; name the file that contains it",
                 provider.base_url
             ),
         );
@@ -200,8 +201,8 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
 }
 
 impl Service {
-    /// The usual address, of a version that is part of it where one is written.
-    fn address(&self, version: Option<&str>) -> String {
+    /// Returns the default base URL, with the configured version where that is part of the URL.
+    fn base_url(&self, version: Option<&str>) -> String {
         match self.api {
             Api::Gemini => format!(
                 "{}/{}",
@@ -215,22 +216,22 @@ impl Service {
 
 fn version(table: &Table<'_>, service: &Service) -> Option<String> {
     if table.has("api_version") && service.version.is_none() {
-        table.say("api_version", "this API has none: leave it out");
-        table.allow("api_version");
+        table.report("api_version", "this API has no version: remove the key");
+        table.mark_known("api_version");
         return None;
     }
     if table.has("api_version") && table.has("base_url") && service.api == Api::Gemini {
-        table.say(
+        table.report(
             "api_version",
-            "`base_url` ends with the version already: write one of them",
+            "`base_url` ends with the version already: write only one of them",
         );
     }
     table.text_as("api_version", |text| {
-        let fits = (1..=32).contains(&text.len())
+        let is_valid = (1..=32).contains(&text.len())
             && text
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
-        if fits {
+        if is_valid {
             Ok(text.to_owned())
         } else {
             Err(format!(
@@ -250,10 +251,10 @@ fn headers(table: &Table<'_>, service: &Service, version: Option<String>) -> Hea
     let written = table.table("headers");
     for (key, value) in written.pairs() {
         let name = key.to_lowercase();
-        if KEYS.contains(&name.as_str()) {
-            written.say(key, "a secret must not stand in this file: put it in a file of its own, and name that with `key_file`");
-        } else if OURS.contains(&name.as_str()) {
-            written.say(key, "this one cannot be changed");
+        if SECRET_HEADERS.contains(&name.as_str()) {
+            written.report(key, "a secret must not be in this file: put it into a file of its own and name that file with `key_file`");
+        } else if RESERVED_HEADERS.contains(&name.as_str()) {
+            written.report(key, "this header cannot be changed");
         } else {
             match (
                 header_name(key),
@@ -262,8 +263,8 @@ fn headers(table: &Table<'_>, service: &Service, version: Option<String>) -> Hea
                     .and_then(|text| HeaderValue::from_str(text).ok()),
             ) {
                 (Ok(name), Some(value)) => _ = headers.insert(name, value),
-                (Err(_), _) => written.say(key, "no name of a header"),
-                (_, None) => written.wrong(key, "a text that can be sent in a header"),
+                (Err(_), _) => written.report(key, "not a valid header name"),
+                (_, None) => written.reject(key, "a text that can be sent in a header"),
             }
         }
     }
@@ -276,7 +277,7 @@ fn headers(table: &Table<'_>, service: &Service, version: Option<String>) -> Hea
     headers
 }
 
-/// As providers list them: dollars per million tokens.
+/// Reads prices in dollars per million tokens, as providers list them.
 fn prices(table: &Table<'_>) -> Option<Prices> {
     let price = |key| {
         table.number(key, "dollars per million tokens, from 0 to 10000", |n| {
@@ -292,7 +293,7 @@ fn prices(table: &Table<'_>) -> Option<Prices> {
     if table.exists() {
         for key in ["in", "out"] {
             if !table.has(key) {
-                table.say(key, "missing: dollars per million tokens");
+                table.report(key, "missing: dollars per million tokens");
             }
         }
     }
@@ -309,14 +310,16 @@ fn structure(table: &Table<'_>) -> Structure {
 }
 
 fn name(text: &str) -> Result<String, &'static str> {
-    let fits = (1..=32).contains(&text.len())
+    let is_valid = (1..=32).contains(&text.len())
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if TAKEN.contains(&text) {
-        return Err("another name: `local`, `cache` and `none` mean that no provider was asked");
+    if RESERVED_NAMES.contains(&text) {
+        return Err(
+            "another name: in replies `local`, `cache` and `none` mean that no provider was used",
+        );
     }
-    if fits {
+    if is_valid {
         Ok(text.to_owned())
     } else {
         Err("a name of 1 to 32 letters, digits, `-`, `_` and `.`")
@@ -327,14 +330,14 @@ fn base_url(text: &str) -> Result<String, &'static str> {
     let rest = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));
-    let fits = rest.is_some_and(|rest| {
+    let is_valid = rest.is_some_and(|rest| {
         let host = rest.split('/').next().unwrap_or_default();
         !host.is_empty()
             && !host.contains('@')
             && !rest
                 .contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#'))
     });
-    if fits {
+    if is_valid {
         Ok(text.trim_end_matches('/').to_owned())
     } else {
         Err(
@@ -343,27 +346,28 @@ fn base_url(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Asking what models there are costs nothing, but is nobody else's business: a service of others is only asked where that is wanted.
+/// Returns whether to probe the provider while its breaker is open. Listing the models is free, but a hosted service is
+/// contacted only if configured.
 fn probe(table: &Table<'_>, service: &Service, base_url: Option<&str>) -> bool {
     let written = table.flag("probe");
     match service.api {
         Api::Anthropic | Api::Gemini => {
             if written == Some(true) {
-                table.say(
+                table.report(
                     "probe",
-                    "nothing of this API tells for certain that it is back: leave it out",
+                    "this API has no request that shows its availability: remove the key",
                 );
             }
             false
         }
         Api::OpenAi | Api::Ollama => {
-            written.unwrap_or_else(|| is_own(base_url.unwrap_or(service.home)))
+            written.unwrap_or_else(|| is_local(base_url.unwrap_or(service.home)))
         }
     }
 }
 
-/// An address on this machine or in its network, as far as the address itself tells.
-fn is_own(base_url: &str) -> bool {
+/// Returns true for an address on this machine or in its network, as far as the address shows.
+fn is_local(base_url: &str) -> bool {
     let Some(host) = Url::parse(base_url)
         .ok()
         .and_then(|url| url.host_str().map(str::to_owned))
@@ -386,7 +390,7 @@ fn is_own(base_url: &str) -> bool {
     }
 }
 
-/// The time for one attempt at a model that may have to be loaded first.
+/// Returns the longest time limit of the local providers, which may have to load the model first.
 pub(super) fn longest_attempt(providers: &[Settings]) -> Option<Duration> {
     providers
         .iter()
@@ -395,24 +399,22 @@ pub(super) fn longest_attempt(providers: &[Settings]) -> Option<Duration> {
         .max()
 }
 
-fn timeouts(table: &Table<'_>, usual: Timeouts) -> Timeouts {
+fn timeouts(table: &Table<'_>, default: Timeouts) -> Timeouts {
     let total = table.duration("total", WAIT);
     let part = |key, of: Duration| {
         let wait = table.duration(key, WAIT);
-        if wait.is_some_and(|wait| wait > total.unwrap_or(usual.total)) {
-            table.wrong(key, "no more than `total`");
+        if wait.is_some_and(|wait| wait > total.unwrap_or(default.total)) {
+            table.reject(key, "at most `total`");
         }
         wait.unwrap_or(of).min(total.unwrap_or(of))
     };
-    let (connect, first_byte, between_bytes) = (
-        part("connect", usual.connect),
-        part("first_byte", usual.first_byte),
-        part("between_bytes", usual.between_bytes),
-    );
+    let connect = part("connect", default.connect);
+    let first_byte = part("first_byte", default.first_byte);
+    let between_bytes = part("between_bytes", default.between_bytes);
     Timeouts {
         connect,
         first_byte,
         between_bytes,
-        total: total.unwrap_or(usual.total),
+        total: total.unwrap_or(default.total),
     }
 }

@@ -1,4 +1,4 @@
-//! The `[source.<name>]` tables: who may command what.
+//! The `[source.<name>]` tables: permissions of each source.
 
 use crate::home::Home;
 use crate::home::rights::{Rights, Rules, Selector};
@@ -6,7 +6,7 @@ use crate::home::rights::{Rights, Rules, Selector};
 use crate::config::fault::hint;
 use crate::config::file::Table;
 
-/// Kinds that may be named although the home has none: a rule should stand before the lock is bought.
+/// Device kinds that a rule may name although the home has no such device yet.
 const KINDS: [&str; 21] = [
     "alarm_control_panel",
     "binary_sensor",
@@ -31,27 +31,29 @@ const KINDS: [&str; 21] = [
     "water_heater",
 ];
 
-/// The sources as they were written; kept until the home is known, for a rule about nothing is a hole.
+/// Rules of all sources, with their tables. The tables are kept until the home is known, so that rules about things that
+/// do not exist can be reported.
 pub(super) struct Sources<'f>(Vec<(String, Table<'f>, Rules)>);
 
 impl<'f> Sources<'f> {
-    /// Reads every source.
+    /// Reads the tables of all sources.
     pub(super) fn read(root: &Table<'f>) -> Self {
         let read = root.tables("source").into_iter().map(|(name, table)| {
             if name.is_empty() || (name != "*" && name.contains(['/', '+', '#', '\0'])) {
-                table.say_here("a source is one level of a topic, without `/`, `+` and `#`; or \"*\" for all not named");
+                table.report_table("a source is one level of a topic, without `/`, `+` and `#`; or \"*\" for all sources without a table");
             }
             let select = |text: &str| Selector::parse(text).map_err(|_| "`*`, `area:<id>`, `kind:<kind>`, `device:<id>` or `property:<name>`");
-            let (allow, deny) = (table.texts_as("allow", select), table.texts_as("deny", select));
+            let allow = table.texts_as("allow", select);
+            let deny = table.texts_as("deny", select);
             if allow.as_ref().is_some_and(Vec::is_empty) && deny.is_none() {
-                table.say("allow", "an empty list allows everything; to allow nothing write deny = [\"*\"]");
+                table.report("allow", "an empty list allows everything; to allow nothing write deny = [\"*\"]");
             }
             (name.to_owned(), table, Rules { allow: allow.unwrap_or_default(), deny: deny.unwrap_or_default() })
         });
         Self(read.collect())
     }
 
-    /// The rules.
+    /// Returns the rules.
     pub(super) fn rights(&self) -> Rights {
         Rights {
             by_source: self
@@ -62,16 +64,16 @@ impl<'f> Sources<'f> {
         }
     }
 
-    /// Notes every rule about something that cannot be: what the home does not have, unless more may be `found` by discovery.
-    pub(super) fn check(&self, home: &Home, found: bool) {
+    /// Reports rules about things the home does not have. With `discovery`, unknown devices and areas may still appear.
+    pub(super) fn check(&self, home: &Home, discovery: bool) {
         for (_, table, rules) in &self.0 {
             for (key, selectors) in [("allow", &rules.allow), ("deny", &rules.deny)] {
                 for absent in selectors
                     .iter()
-                    .filter(|s| !found || matches!(s, Selector::Kind(_)))
+                    .filter(|s| !discovery || matches!(s, Selector::Kind(_)))
                     .filter_map(|s| absent(s, home))
                 {
-                    table.say(key, absent);
+                    table.report(key, absent);
                 }
             }
         }

@@ -1,10 +1,13 @@
-//! What may be a topic, and which topics would make sayso hear itself.
+//! Rules for topics in the config, and detection of topics on which sayso would receive its own messages.
 
 use crate::home::Home;
 use crate::home::device::Device;
 use crate::vocabulary::topic::Topic;
 
-/// A topic to publish to or listen on: no wildcard, nothing of the broker's own.
+/// Maximum bytes of a topic prefix.
+const MAX_PREFIX_BYTES: usize = 128;
+
+/// Accepts a topic to publish to or subscribe to: no wildcards, and none of the broker's own `$` topics.
 pub(super) fn topic(text: &str) -> Result<String, &'static str> {
     if Topic::new(text).is_ok() && !text.starts_with('$') {
         Ok(text.to_owned())
@@ -13,11 +16,10 @@ pub(super) fn topic(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The first level or levels of topics: `sayso`, `home/sayso`.
-pub(super) fn level_or_topic(text: &str) -> Result<String, &'static str> {
-    let fits =
-        topic(text).is_ok() && text.len() <= 128 && text.split('/').all(|level| !level.is_empty());
-    if fits {
+/// Accepts one or more leading levels of topics, such as `sayso` or `home/sayso`.
+pub(super) fn topic_prefix(text: &str) -> Result<String, &'static str> {
+    let has_empty_level = text.split('/').any(str::is_empty);
+    if topic(text).is_ok() && text.len() <= MAX_PREFIX_BYTES && !has_empty_level {
         Ok(text.to_owned())
     } else {
         Err(
@@ -26,34 +28,33 @@ pub(super) fn level_or_topic(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// What is wrong with the topics of a device, given all those of the home and the prefix of sayso's own: sayso must hear
-/// none of what it says, or one command would become many.
+/// Returns what is wrong with the topics of a device: sayso must not receive its own messages as commands or states, or
+/// one command would cause others without end.
 pub(super) fn loops(device: &Device, home: &Home, prefix: &str) -> Vec<String> {
-    let own = |topic: &str, room: &str| {
-        topic
+    let is_own = |topic: &str, except: &str| {
+        let below = topic
             .strip_prefix(prefix)
-            .and_then(|rest| rest.strip_prefix('/'))
-            .is_some_and(|rest| !rest.starts_with(room))
+            .and_then(|rest| rest.strip_prefix('/'));
+        below.is_some_and(|rest| !rest.starts_with(except))
     };
     let mut found = Vec::new();
-    let links = device.capabilities.iter().map(|c| &c.link);
-    for link in links {
-        let commands = link
-            .command
-            .iter()
-            .map(|p| &p.topic)
-            .chain(link.stop.iter().chain(&link.toggle).map(|p| &p.topic));
-        for topic in commands {
-            if own(topic, "action/") {
-                found.push(format!("the command topic `{topic}` is one of sayso's own: choose one outside `{prefix}/`"));
+    for link in device
+        .capabilities
+        .iter()
+        .map(|capability| &capability.link)
+    {
+        let fixed = link.stop.iter().chain(&link.toggle).map(|port| &port.topic);
+        for topic in link.command.iter().map(|port| &port.topic).chain(fixed) {
+            if is_own(topic, "action/") {
+                found.push(format!("the command topic `{topic}` is one of sayso's own topics: choose one outside `{prefix}/`"));
             }
             if home.hears(topic) {
-                found.push(format!("`{topic}` is both a command topic and a state topic: sayso would hear itself; give the two different topics"));
+                found.push(format!("`{topic}` is both a command topic and a state topic, so sayso would receive its own messages: use two different topics"));
             }
         }
         for port in &link.state {
-            if own(&port.topic, "state/") {
-                found.push(format!("the state topic `{}` is one of sayso's own: choose one outside `{prefix}/`, or below `{prefix}/state/`", port.topic));
+            if is_own(&port.topic, "state/") {
+                found.push(format!("the state topic `{}` is one of sayso's own topics: choose one outside `{prefix}/`, or below `{prefix}/state/`", port.topic));
             }
         }
     }
@@ -67,13 +68,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_is_plain() {
+    fn topics_have_no_wildcards_and_no_more_levels_than_a_broker_accepts() {
         assert!(topic("zigbee2mqtt/Kitchen light").is_ok());
-        for bad in ["", "a/+/b", "a/#", "$SYS/x", "a\0b"] {
+        let deep = ["a"; 201].join("/");
+        for bad in [
+            "",
+            "a/+/b",
+            "a/#",
+            "$SYS/x",
+            "a\0b",
+            "x/\u{fdd0}",
+            "x/\u{ffff}",
+            &deep,
+        ] {
             assert!(topic(bad).is_err(), "{bad:?}");
         }
         for bad in ["/sayso", "sayso/", "a//b"] {
-            assert!(level_or_topic(bad).is_err(), "{bad:?}");
+            assert!(topic_prefix(bad).is_err(), "{bad:?}");
         }
     }
 }

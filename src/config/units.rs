@@ -1,8 +1,8 @@
-//! Durations and sizes as people type them: `5s`, `8MiB`.
+//! Durations and sizes with a unit, such as `5s` and `8MiB`.
 
 use std::time::Duration;
 
-const SPANS: [(&str, u64); 5] = [
+const DURATIONS: [(&str, u64); 5] = [
     ("ms", 1),
     ("s", 1000),
     ("m", 60_000),
@@ -16,7 +16,7 @@ const SIZES: [(&str, u64); 4] = [
     ("B", 1),
 ];
 
-/// Reads a whole number followed by `ms`, `s`, `m`, `h` or `d`.
+/// Parses a whole number followed by `ms`, `s`, `m`, `h` or `d`.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -26,35 +26,35 @@ const SIZES: [(&str, u64); 4] = [
 /// assert_eq!(duration("5"), None);
 /// ```
 pub fn duration(text: &str) -> Option<Duration> {
-    measure(text, &SPANS).map(Duration::from_millis)
+    parse(text, &DURATIONS).map(Duration::from_millis)
 }
 
-/// Reads a whole number followed by `B`, `KiB`, `MiB` or `GiB`, as bytes.
+/// Parses a whole number followed by `B`, `KiB`, `MiB` or `GiB`, and returns it in bytes.
 pub fn size(text: &str) -> Option<u64> {
-    measure(text, &SIZES)
+    parse(text, &SIZES)
 }
 
-fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let (_, each) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
     number.parse::<u64>().ok()?.checked_mul(*each)
 }
 
-/// A duration as it would be typed, in the largest unit that leaves it whole.
+/// Formats a duration in the largest unit in which it is a whole number.
 pub fn show_duration(duration: Duration) -> String {
-    show(
+    format_in(
         u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-        &SPANS,
+        &DURATIONS,
     )
 }
 
-/// A number of bytes as it would be typed.
+/// Formats a number of bytes in the largest unit in which it is a whole number.
 pub fn show_size(bytes: u64) -> String {
-    show(bytes, &SIZES)
+    format_in(bytes, &SIZES)
 }
 
-fn show(amount: u64, units: &[(&str, u64)]) -> String {
+fn format_in(amount: u64, units: &[(&str, u64)]) -> String {
     let whole = units
         .iter()
         .filter(|(_, each)| amount >= *each && amount.is_multiple_of(*each));
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_can_be_typed() {
+    fn formatted_values_can_be_parsed() {
         for text in ["500ms", "5s", "2m", "1h", "30d", "90s"] {
             assert_eq!(show_duration(duration(text).unwrap()), text);
         }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_unit_or_overflows_is_none() {
+    fn values_without_unit_or_too_large_are_rejected() {
         for text in [
             "5",
             "",

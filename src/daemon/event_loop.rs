@@ -347,10 +347,10 @@ impl EventLoop {
                 self.begin(self.way.clone().answer(command, mark));
             }
             JournalEntry::Answered(reply) => {
-                self.way.tally.duplicate();
+                self.way.counters.commands_duplicate.increment();
                 self.tell_again(*reply, command.reply_to);
             }
-            JournalEntry::Pending => self.way.tally.duplicate(),
+            JournalEntry::Pending => self.way.counters.commands_duplicate.increment(),
         }
         // Full only while the disk is slower than the broker: then the broker must wait as well.
         let _ = self.receipts.send(receipt).await;
@@ -532,7 +532,7 @@ impl EventLoop {
                 &self.config.recall,
                 self.config.ask.models(),
                 drafts,
-                Arc::clone(&self.way.tally),
+                Arc::clone(&self.way.counters),
             ));
             rooms.ask.keep_spending(
                 self.way

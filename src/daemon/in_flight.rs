@@ -12,7 +12,7 @@ use crate::command::{Command, ReplyTo};
 use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
 use crate::pipeline::Pipeline;
 use crate::store::journal::{Journal, MOST_DEATHS, PlannedPublish, Seq};
-use crate::telemetry::tally::Tally;
+use crate::telemetry::counters::Counters;
 
 use crate::daemon::liveness::Liveness;
 
@@ -25,7 +25,7 @@ pub(super) struct CommandTask {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) journal: Arc<Journal>,
     pub(super) outbox: Outbox,
-    pub(super) tally: Arc<Tally>,
+    pub(super) counters: Arc<Counters>,
     /// Whether commands come to an end.
     pub(super) pulse: Liveness,
 }

@@ -32,10 +32,11 @@ use crate::store::journal::{Journal, Recovered};
 use crate::store::spending::Spending;
 use crate::store::{Store, StoreError};
 use crate::systemd::Notify;
+use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
+use crate::telemetry::metrics;
 use crate::telemetry::metrics::Page;
 use crate::telemetry::scrape::{Address, Scrape};
-use crate::telemetry::tally::Tally;
 use crate::wire;
 
 /// Of the grace period, what is kept for the last replies and the word "offline".
@@ -88,7 +89,7 @@ pub async fn run(config: Config, outside: Handles) -> Result<(), DaemonError> {
         mut told,
         log,
     } = outside;
-    let tally = Arc::new(Tally::default());
+    let counters = Arc::new(Counters::default());
 
     // What survives a restart.
     let reading = store::reading(config.store.path.as_deref());
@@ -110,14 +111,14 @@ pub async fn run(config: Config, outside: Handles) -> Result<(), DaemonError> {
     let (connection, mut inbox, outbox) = crate::mqtt::connect(
         &config.mqtt,
         finder.topics(&config.home),
-        Arc::clone(&tally),
+        Arc::clone(&counters),
     )?;
     let pipeline = Arc::new(
         pipeline(
             &config,
             drafts,
             Arc::clone(&journal),
-            Arc::clone(&tally),
+            Arc::clone(&counters),
             deliver(&outbox),
         )?
         .speaking(speak(&outbox)),
@@ -153,7 +154,7 @@ pub async fn run(config: Config, outside: Handles) -> Result<(), DaemonError> {
         pipeline,
         journal,
         outbox,
-        tally,
+        counters,
         pulse,
     };
     let mut desk = EventLoop::new(
@@ -194,10 +195,10 @@ pub fn pipeline(
     config: &Config,
     drafts: Option<Drafts>,
     journal: Arc<Journal>,
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
     deliver: PublishFn,
 ) -> Result<Pipeline, DaemonError> {
-    let ask = Router::new(config.ask.clone(), Arc::clone(&tally))?;
+    let ask = Router::new(config.ask.clone(), Arc::clone(&counters))?;
     ask.keep_spending(
         journal
             .store()
@@ -210,13 +211,13 @@ pub fn pipeline(
             &config.recall,
             config.ask.models(),
             drafts,
-            Arc::clone(&tally),
+            Arc::clone(&counters),
         )),
         admit: Arc::new(Admission::new(config.admit)),
         composer: Arc::new(Composer::default()),
         ask: Arc::new(ask),
         journal,
-        tally,
+        counters,
     };
     Ok(Pipeline::new(
         rooms,
@@ -340,29 +341,13 @@ fn pages(
 ) -> impl Fn() -> String + Send + Sync {
     move || {
         let mut page = Page::default();
-        page.gauge(
-            "sayso_broker_connected",
-            "1 while the broker is there and the subscriptions stand.",
-            u8::from(outbox.is_up()),
-        );
-        page.gauge(
-            "sayso_outbox_waiting_messages",
-            "Messages that wait for the broker.",
-            outbox.waiting(),
-        );
-        page.gauge(
-            "sayso_commands_in_flight",
-            "Commands being answered.",
-            pulse.count(),
-        );
+        page.set(&metrics::BROKER_CONNECTED, u8::from(outbox.is_up()));
+        page.set(&metrics::OUTBOX_MESSAGES, outbox.waiting());
+        page.set(&metrics::COMMANDS_IN_FLIGHT, pulse.count());
         let tasks = tokio::runtime::Handle::current()
             .metrics()
             .num_alive_tasks();
-        page.gauge(
-            "sayso_tasks",
-            "Tasks that have not ended: at rest a few, and always the same number of them.",
-            tasks,
-        );
+        page.set(&metrics::TASKS, tasks);
         pipeline.borrow().metrics(&mut page);
         page.process();
         page.text()

@@ -131,7 +131,7 @@ impl EventLoop {
                 &new.recall,
                 new.ask.models(),
                 drafts,
-                Arc::clone(&self.way.tally),
+                Arc::clone(&self.way.counters),
             ));
         }
         Ok(rooms)

@@ -18,7 +18,7 @@ use rumqttc::v5::{AsyncClient, MqttOptions};
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 
 use crate::secret::Secret;
-use crate::telemetry::tally::Tally;
+use crate::telemetry::counters::Counters;
 
 use crate::mqtt::connection::{Connection, INFLIGHT};
 use crate::mqtt::inbox::Inbox;
@@ -153,7 +153,7 @@ pub enum SetupError {
 pub fn connect(
     settings: &Settings,
     state_topics: Vec<String>,
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
 ) -> Result<(Connection, Inbox, Outbox), SetupError> {
     let options = options(settings)?;
     let commands = Filter::new(crate::wire::command_filter(&settings.prefix))?;
@@ -173,7 +173,7 @@ pub fn connect(
         });
     }
     let (client, eventloop) = AsyncClient::new(options, REQUESTS);
-    let outbox = outbox::outbox(settings.outbox, tally);
+    let outbox = outbox::outbox(settings.outbox, counters);
     let (intake, inbox) = inbox::inbox(settings.queue);
     let link = Session::new(
         client,

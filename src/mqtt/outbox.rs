@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::clock::now;
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
-use crate::telemetry::tally::Tally;
+use crate::telemetry::counters::Counters;
 
 use crate::mqtt::inbox::AckToken;
 use crate::vocabulary::topic::{BadTopic, Filter, Topic};
@@ -103,7 +103,7 @@ impl Future for Delivery {
 #[derive(Clone)]
 pub struct Outbox {
     pub(super) shared: Arc<Shared>,
-    pub(super) tally: Arc<Tally>,
+    pub(super) counters: Arc<Counters>,
 }
 
 impl fmt::Debug for Outbox {
@@ -168,7 +168,7 @@ struct Queue {
     closing: Option<Instant>,
 }
 
-pub(super) fn outbox(capacity: NonZeroUsize, tally: Arc<Tally>) -> Outbox {
+pub(super) fn outbox(capacity: NonZeroUsize, counters: Arc<Counters>) -> Outbox {
     let queue = Queue {
         waiting: VecDeque::new(),
         turned_away: VecDeque::new(),
@@ -189,7 +189,7 @@ pub(super) fn outbox(capacity: NonZeroUsize, tally: Arc<Tally>) -> Outbox {
     };
     Outbox {
         shared: Arc::new(shared),
-        tally,
+        counters,
     }
 }
 
@@ -214,7 +214,7 @@ impl Outbox {
         let message = answer(reply, to, Some(deadline));
         let queued = self.put(message, Some(receipt));
         if queued.is_ok() {
-            self.tally.replied();
+            self.counters.replies_sent.increment();
         }
         // Without a receipt there is none to give back, and here there was one.
         queued
@@ -263,7 +263,7 @@ impl Outbox {
         deadline: Option<Instant>,
     ) -> Result<Delivery, Full> {
         let delivery = self.publish(answer(reply, to, deadline))?;
-        self.tally.replied();
+        self.counters.replies_sent.increment();
         Ok(delivery)
     }
 

@@ -71,14 +71,13 @@ impl Pipeline {
     /// What the cache holds and may, and how often it was of use.
     pub(super) fn cache_figures(&self) -> Json {
         let (memory, disk) = self.rooms.recall.tiers();
-        let count = |name: &str| {
-            self.rooms
-                .tally
-                .counts()
-                .find(|(other, ..)| *other == name)
-                .map_or(0, |(.., n)| n)
-        };
-        json!({"memory": memory, "disk": disk, "hits": count("recalled"), "misses": count("not_recalled")})
+        let counters = &self.rooms.counters;
+        json!({
+            "memory": memory,
+            "disk": disk,
+            "hits": counters.cache_hits.value(),
+            "misses": counters.cache_misses.value(),
+        })
     }
 
     fn cache_show(&self, phrase: &Phrase, source: &str) -> Json {

@@ -90,7 +90,7 @@ impl Pipeline {
         }
         if now() >= command.deadline {
             self.forget(devices());
-            self.rooms.tally.late();
+            self.rooms.counters.commands_expired.increment();
             return Err(Refusal::TooLate);
         }
         let parcels = steps.iter().map(|step| {
@@ -136,7 +136,7 @@ impl Pipeline {
             }
         }
         for step in gone {
-            self.rooms.tally.superseded();
+            self.rooms.counters.actions_superseded.increment();
             told.not_done(step.action(), "superseded");
         }
         mine
@@ -166,7 +166,7 @@ impl Pipeline {
         let mut result = Ok(());
         for (device, action, delivery) in on_their_way {
             match delivery.await {
-                Ok(()) => self.rooms.tally.acted(),
+                Ok(()) => self.rooms.counters.actions_delivered.increment(),
                 Err(why) => {
                     self.forget([device.borrow()]);
                     let refusal = refusal(why);

@@ -92,7 +92,7 @@ impl Pipeline {
         told: &mut ReplyBuilder,
     ) -> Result<(), Refusal> {
         if now() >= command.deadline {
-            self.rooms.tally.late();
+            self.rooms.counters.commands_expired.increment();
             return Err(Refusal::TooLate);
         }
         let home = self.home(); //                                        what exists at this moment
@@ -138,7 +138,7 @@ impl Pipeline {
         if rooms.local.when() == When::First
             && let Some(draft) = rooms.local.draft(phrase, home)
         {
-            rooms.tally.understood_locally();
+            rooms.counters.commands_understood_locally.increment();
             return Ok(here("local", draft)); //                           certain, or silent
         }
         if told.voice.is_none() {
@@ -149,10 +149,10 @@ impl Pipeline {
             .recall
             .key(phrase, rooms.composer.edition(home), class);
         if let Some(said) = rooms.recall.said(&key) {
-            rooms.tally.recalled();
+            rooms.counters.cache_hits.increment();
             return said.map(|draft| here("cache", draft)); //             said before: costs nothing
         }
-        rooms.tally.not_recalled();
+        rooms.counters.cache_misses.increment();
         match self.ask(asked, home, &key, told.voice.clone()).await {
             Ok(answer) => Ok(Interpretation {
                 draft: answer.draft,
@@ -193,7 +193,7 @@ impl Pipeline {
             rooms
                 .admit
                 .one(source)
-                .inspect_err(|_| rooms.tally.over_quota())?;
+                .inspect_err(|_| rooms.counters.commands_rate_limited.increment())?;
         }
         let deadline = asked.command.deadline.min(now() + self.patience);
         let ask = || async {
@@ -207,7 +207,7 @@ impl Pipeline {
         tokio::select! {
             shared = self.flight.share(key, ask) => {
                 if shared.joined {
-                    rooms.tally.shared_a_question();
+                    rooms.counters.model_requests_shared.increment();
                 }
                 shared.answer
             }
@@ -250,7 +250,7 @@ impl Pipeline {
                     question: denied.sentence(speech),
                 },
                 denied => {
-                    self.rooms.tally.denied();
+                    self.rooms.counters.actions_denied.increment();
                     Refusal::NotPermitted {
                         why: denied.sentence(speech),
                     }

@@ -28,7 +28,7 @@ use crate::router::answer_stream::AnswerStream;
 use crate::router::settings::Streaming;
 use crate::router::{RoutedAnswer, Router};
 use crate::store::journal::{Journal, Seq};
-use crate::telemetry::tally::Tally;
+use crate::telemetry::counters::Counters;
 use crate::vocabulary::action::Action;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::speech::Speech;
@@ -62,7 +62,7 @@ pub struct Services {
     /// What was heard, and how it was answered.
     pub journal: Arc<Journal>,
     /// What happened.
-    pub tally: Arc<Tally>,
+    pub counters: Arc<Counters>,
 }
 
 impl Services {
@@ -284,7 +284,7 @@ impl Pipeline {
     }
 
     pub(super) fn too_many_questions(&self) -> Refusal {
-        self.rooms.tally.busy();
+        self.rooms.counters.commands_rejected.increment();
         // A place is free when the longest-waiting question gives up, at the latest.
         Refusal::Busy {
             retry_after: self.patience / 2,

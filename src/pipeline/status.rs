@@ -8,8 +8,10 @@ use tracing::info;
 use crate::command::Command;
 use crate::command::reply::Reply;
 use crate::pipeline::services::{MOST_QUESTIONS, Pipeline};
+use crate::router::ProviderHealth;
 use crate::store::journal::Health;
-use crate::telemetry::metrics::{MetricKind, Page};
+use crate::telemetry::metrics;
+use crate::telemetry::metrics::Page;
 
 impl Pipeline {
     /// A command has its reply: one line in the log, without what was said, and one count.
@@ -27,7 +29,7 @@ impl Pipeline {
             command.dry_run.then_some(true),
         );
         info!(command_id = command.id, %source, outcome, via, why, actions, latency_us, dry_run, "command");
-        self.rooms().tally.answers.count(via, outcome, took);
+        self.rooms().counters.outcomes.record(via, outcome, took);
     }
 
     /// How things are, for `<prefix>/health`.
@@ -35,18 +37,18 @@ impl Pipeline {
         let (rooms, home) = (self.rooms(), self.home());
         let (remembered, unanswered) = rooms.journal.counts();
         let counts: Map<String, Json> = rooms
-            .tally
+            .counters
             .counts()
-            .map(|(name, _, n)| (name.to_owned(), n.into()))
+            .map(|count| (count.health_key.to_owned(), count.value.into()))
             .collect();
         let answers = rooms
-            .tally
-            .answers
+            .counters
+            .outcomes
             .by_via()
             .into_iter()
             .map(|(via, answered)| {
                 let outcomes: Map<String, Json> = answered
-                    .outcomes
+                    .by_outcome
                     .iter()
                     .map(|(outcome, n)| ((*outcome).to_owned(), (*n).into()))
                     .collect();
@@ -69,168 +71,86 @@ impl Pipeline {
         })
     }
 
-    /// The same for Prometheus.
+    /// Writes the same figures to a metrics page.
     pub fn metrics(&self, page: &mut Page) {
         let (rooms, home) = (self.rooms(), self.home());
         let (_, unanswered) = rooms.journal.counts();
-        page.family(
-            "sayso_build_info",
-            MetricKind::Gauge,
-            "The version that runs.",
-        );
-        page.sample(
-            "sayso_build_info",
-            &[("version", env!("CARGO_PKG_VERSION"))],
-            1,
-        );
-        page.gauge(
-            "sayso_home_devices",
-            "Devices that can be spoken to.",
-            home.devices().len(),
-        );
-        page.gauge(
-            "sayso_home_areas",
-            "Areas they stand in.",
-            home.areas().len(),
-        );
-        page.gauge(
-            "sayso_journal_safe",
-            "1 while what is received survives a crash.",
-            u8::from(rooms.journal.is_safe()),
-        );
-        page.gauge(
-            "sayso_journal_unanswered_commands",
-            "Commands received and not yet answered.",
-            unanswered,
-        );
         let (memory, disk) = rooms.recall.tiers();
-        page.family(
-            "sayso_cache_entries",
-            MetricKind::Gauge,
-            "What models made of phrases, kept.",
-        );
-        page.sample("sayso_cache_entries", &[("tier", "memory")], memory.entries);
-        page.sample("sayso_cache_entries", &[("tier", "disk")], disk.entries);
-        page.family(
-            "sayso_cache_bytes",
-            MetricKind::Gauge,
-            "How many bytes that takes.",
-        );
-        page.sample("sayso_cache_bytes", &[("tier", "memory")], memory.bytes);
-        page.sample("sayso_cache_bytes", &[("tier", "disk")], disk.bytes);
-        let waiting = MOST_QUESTIONS - self.questions.available_permits();
-        page.gauge(
-            "sayso_questions_waiting",
-            "Commands that wait for a model.",
-            waiting,
-        );
         let retries = rooms.ask.retries();
-        page.gauge(
-            "sayso_retry_budget_spent",
-            "Calls made again, or at a provider whose breaker was open, in the last minute.",
-            retries.spent,
+        page.set_each(
+            &metrics::BUILD_INFO,
+            "version",
+            [(env!("CARGO_PKG_VERSION"), 1)],
         );
-        page.gauge(
-            "sayso_retry_budget_limit",
-            "The most of these there may be: 30, and one for every five questions of the minute.",
-            retries.most,
+        page.set(&metrics::HOME_DEVICES, home.devices().len());
+        page.set(&metrics::HOME_AREAS, home.areas().len());
+        page.set(&metrics::JOURNAL_DURABLE, u8::from(rooms.journal.is_safe()));
+        page.set(&metrics::JOURNAL_UNANSWERED, unanswered);
+        let entries = [("memory", memory.entries), ("disk", disk.entries)];
+        page.set_each(&metrics::CACHE_ENTRIES, "tier", entries);
+        let bytes = [("memory", memory.bytes), ("disk", disk.bytes)];
+        page.set_each(&metrics::CACHE_BYTES, "tier", bytes);
+        page.set(
+            &metrics::MODEL_REQUESTS_IN_FLIGHT,
+            MOST_QUESTIONS - self.questions.available_permits(),
         );
-        rooms.tally.answers.write(page);
-        for (name, help, n) in rooms.tally.counts() {
-            page.counter(&format!("sayso_{name}_total"), help, n);
-        }
+        page.set(&metrics::RETRY_BUDGET_USED, retries.spent);
+        page.set(&metrics::RETRY_BUDGET_LIMIT, retries.most);
+        rooms.counters.outcomes.write(page);
+        rooms.counters.write(page);
         self.provider_metrics(page);
     }
 
     fn provider_metrics(&self, page: &mut Page) {
         let providers = self.rooms().ask.health();
         let (today, this_month) = self.rooms().ask.spent();
-        page.family("sayso_spent_dollars", MetricKind::Gauge, "Dollars spent since midnight, or the first of the month, in UTC, as far as prices are known.");
-        page.sample("sayso_spent_dollars", &[("since", "day")], today);
-        page.sample("sayso_spent_dollars", &[("since", "month")], this_month);
-        page.family(
-            "sayso_provider_spent_dollars",
-            MetricKind::Gauge,
-            "The same at one provider.",
+        page.set(&metrics::SPEND, this_month);
+        page.set(&metrics::SPEND_TODAY, today);
+        let each = |number: fn(&ProviderHealth) -> Option<f64>| {
+            providers
+                .iter()
+                .filter_map(move |provider| Some((provider.name.as_str(), number(provider)?)))
+        };
+        page.set_each(
+            &metrics::PROVIDER_SPEND,
+            "provider",
+            each(|p| p.spent_this_month),
         );
-        for provider in &providers {
-            for (since, spent) in [
-                ("day", provider.spent_today),
-                ("month", provider.spent_this_month),
-            ] {
-                if let Some(spent) = spent {
-                    page.sample(
-                        "sayso_provider_spent_dollars",
-                        &[("provider", &provider.name), ("since", since)],
-                        spent,
-                    );
-                }
-            }
-        }
-        page.family(
-            "sayso_provider_up",
-            MetricKind::Gauge,
-            "1 while the provider may be asked.",
+        page.set_each(
+            &metrics::PROVIDER_SPEND_TODAY,
+            "provider",
+            each(|p| p.spent_today),
         );
-        for provider in &providers {
-            page.sample(
-                "sayso_provider_up",
-                &[("provider", &provider.name)],
-                u8::from(provider.state == "up"),
-            );
-        }
-        page.family(
-            "sayso_provider_in_flight_calls",
-            MetricKind::Gauge,
-            "Calls on their way.",
+        let each = |number: fn(&ProviderHealth) -> u64| {
+            providers
+                .iter()
+                .map(move |provider| (provider.name.as_str(), number(provider)))
+        };
+        page.set_each(
+            &metrics::PROVIDER_UP,
+            "provider",
+            each(|p| u64::from(p.state == "up")),
         );
-        for provider in &providers {
-            page.sample(
-                "sayso_provider_in_flight_calls",
-                &[("provider", &provider.name)],
-                provider.in_flight,
-            );
-        }
-        page.family(
-            "sayso_provider_calls_total",
-            MetricKind::Counter,
-            "Calls made.",
+        page.set_each(
+            &metrics::PROVIDER_IN_FLIGHT,
+            "provider",
+            each(|p| p.in_flight as u64),
         );
-        for provider in &providers {
-            page.sample(
-                "sayso_provider_calls_total",
-                &[("provider", &provider.name)],
-                provider.calls,
-            );
-        }
-        page.family(
-            "sayso_provider_failures_total",
-            MetricKind::Counter,
-            "Calls without a usable answer.",
+        page.set_each(&metrics::PROVIDER_REQUESTS, "provider", each(|p| p.calls));
+        page.set_each(
+            &metrics::PROVIDER_FAILURES,
+            "provider",
+            each(|p| p.failures),
         );
+        page.family(&metrics::PROVIDER_TOKENS);
         for provider in &providers {
-            page.sample(
-                "sayso_provider_failures_total",
-                &[("provider", &provider.name)],
-                provider.failures,
-            );
-        }
-        page.family(
-            "sayso_provider_tokens_total",
-            MetricKind::Counter,
-            "Tokens: of prompts (input), of these from the provider's cache (cached), of answers (output).",
-        );
-        for provider in &providers {
-            for (kind, n) in [
+            for (token_type, n) in [
                 ("input", provider.input_tokens),
                 ("cached", provider.cached_tokens),
                 ("output", provider.output_tokens),
             ] {
-                page.sample(
-                    "sayso_provider_tokens_total",
-                    &[("provider", &provider.name), ("kind", kind)],
-                    n,
-                );
+                let labels = [("provider", provider.name.as_str()), ("type", token_type)];
+                page.sample(metrics::PROVIDER_TOKENS.name, &labels, n);
             }
         }
     }

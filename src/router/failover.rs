@@ -351,7 +351,7 @@ impl<'a> Failover<'a> {
             "asking"
         );
         if beside.is_some() {
-            self.ask.tally.failed_over();
+            self.ask.counters.provider_failovers.increment();
         }
         let hedge = lane
             .hedge()
@@ -406,7 +406,7 @@ impl<'a> Failover<'a> {
             CallResult::Failed(error) => error,
         };
         if matches!(error, ProviderError::Malformed { .. }) {
-            self.ask.tally.misread();
+            self.ask.counters.invalid_answers.increment();
         }
         let after = match error.disposition() {
             Disposition::Retry { after } => after.unwrap_or_default(),
@@ -435,10 +435,10 @@ impl<'a> Failover<'a> {
 
     fn try_again(&mut self, mut leg: Attempt, pause: Duration, error: ProviderError) {
         debug!(provider = &*leg.lane.name, %error, ?pause, "asking again");
-        let (lane, prompt, tally) = (
+        let (lane, prompt, counters) = (
             Arc::clone(&leg.lane),
             Arc::clone(&self.prompt),
-            Arc::clone(&self.ask.tally),
+            Arc::clone(&self.ask.counters),
         );
         let within = self.left().saturating_sub(pause);
         let (heard, ear) = self.ear();
@@ -449,7 +449,7 @@ impl<'a> Failover<'a> {
             sleep(pause).await;
             match lane.enter(&prompt, Override::Silence) {
                 Ok(turn) => {
-                    tally.retried();
+                    counters.provider_retries.increment();
                     called(turn, &prompt, within, ear).await
                 }
                 Err(_) => CallResult::ShutOut(error),
@@ -473,7 +473,7 @@ impl<'a> Failover<'a> {
     fn move_on(&mut self, leg: Attempt, error: ProviderError) {
         debug!(provider = &*leg.lane.name, %error, "gave up on");
         if self.is_anybody_ready() {
-            self.ask.tally.failed_over();
+            self.ask.counters.provider_failovers.increment();
         }
         if let Some(wait) = leg.lane.rests_for().filter(|_| !leg.waited_for) {
             self.passed_over.push((leg.lane, Closed::Resting(wait)));

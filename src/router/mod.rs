@@ -34,7 +34,7 @@ use crate::router::settings::{ProviderOrder, RouterSettings, Streaming};
 use crate::router::spend_limit::SpendLimit;
 use crate::router::upstream::Upstream;
 use crate::store::spending::Spending;
-use crate::telemetry::tally::Tally;
+use crate::telemetry::counters::Counters;
 use crate::vocabulary::action::Draft;
 
 pub use crate::router::retry_budget::RetryBudgetView;
@@ -61,7 +61,7 @@ pub struct Router {
     pub(super) settings: RouterSettings,
     lanes: Vec<Arc<Upstream>>,
     lasting: Arc<RouterShared>,
-    pub(super) tally: Arc<Tally>,
+    pub(super) counters: Arc<Counters>,
 }
 
 /// What all providers share, and a reload leaves as it is.
@@ -83,7 +83,7 @@ impl Router {
     ///
     /// # Errors
     /// When a provider's address or key cannot be used.
-    pub fn new(settings: RouterSettings, tally: Arc<Tally>) -> Result<Self, InvalidEndpoint> {
+    pub fn new(settings: RouterSettings, counters: Arc<Counters>) -> Result<Self, InvalidEndpoint> {
         let (trust, purse) = (
             Trust::default(),
             Arc::new(SpendLimit::new("all".to_owned(), settings.spend)),
@@ -96,7 +96,7 @@ impl Router {
             hedges: Mutex::default(),
             stragglers: Mutex::default(),
         };
-        Self::with(settings, &[], Arc::new(lasting), tally)
+        Self::with(settings, &[], Arc::new(lasting), counters)
     }
 
     /// Those who are asked as these settings want it. A provider of which nothing changed, its key included, goes on with all that
@@ -109,7 +109,7 @@ impl Router {
             settings,
             &self.lanes,
             Arc::clone(&self.lasting),
-            Arc::clone(&self.tally),
+            Arc::clone(&self.counters),
         )
     }
 
@@ -126,7 +126,7 @@ impl Router {
         settings: RouterSettings,
         known: &[Arc<Upstream>],
         lasting: Arc<RouterShared>,
-        tally: Arc<Tally>,
+        counters: Arc<Counters>,
     ) -> Result<Self, InvalidEndpoint> {
         let lane = |provider: &provider::Settings| match known
             .iter()
@@ -161,7 +161,7 @@ impl Router {
             settings,
             lanes,
             lasting,
-            tally,
+            counters,
         })
     }
 
@@ -217,7 +217,7 @@ impl Router {
         if !round.is_worth_while() {
             return Err(Refusal::TooLate);
         }
-        self.tally.asked();
+        self.counters.model_requests.increment();
         self.hedges().0 += 1;
         self.budget().earn(now());
         round.run().await

@@ -1,24 +1,43 @@
-//! The log: journald fields under systemd, readable text elsewhere.
+//! The log: fields for journald under systemd, text on standard error elsewhere. Writing a line never blocks the
+//! caller: a line that the receiver does not accept is dropped and counted.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+use std::time::Duration;
 
 use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::telemetry::journal::JournaldLayer;
+use crate::telemetry::journald::JournaldLayer;
 
-/// What the log shows when nothing is said: ours at info, the libraries only when something is wrong.
+/// Filter used when none is configured: sayso at `info`, its libraries at `warn`.
 pub const DEFAULT_FILTER: &str = "warn,sayso=info";
 
-/// How to log.
+/// Lines that may wait for standard error: some hundred KiB. Further ones are dropped.
+const MAX_QUEUED_LINES: usize = 1024;
+
+/// Longest wait for the queued lines when the process ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Queue of the thread that writes to standard error, once the text log is started.
+static STDERR_QUEUE: OnceLock<SyncSender<QueuedLine>> = OnceLock::new();
+
+/// Lines dropped since the last one that was written.
+static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
+
+/// Settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// A filter in the form of `RUST_LOG`: `warn,sayso=debug`.
+    /// Filter in the form of `RUST_LOG`, such as `warn,sayso=debug`.
     pub filter: String,
-    /// True where standard error goes to journald: fields are sent to it instead of text.
+    /// True if events are sent to journald as fields instead of to standard error as text.
     pub journald: bool,
 }
 
@@ -31,10 +50,10 @@ impl Default for Settings {
     }
 }
 
-/// The filter does not parse.
+/// A log filter that cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{filter}` is not a log filter such as `warn,sayso=debug`; mend `log.filter`, or the variable RUST_LOG"
+    "`{filter}` is not a log filter such as `warn,sayso=debug`: correct `log.filter`, or the variable RUST_LOG"
 )]
 pub struct BadFilter {
     filter: String,
@@ -42,10 +61,10 @@ pub struct BadFilter {
     source: tracing_subscriber::filter::ParseError,
 }
 
-/// Reads a filter.
+/// Parses a filter.
 ///
 /// # Errors
-/// When it does not parse.
+/// If the text is not a valid filter.
 pub fn filter(text: &str) -> Result<EnvFilter, BadFilter> {
     EnvFilter::try_new(text).map_err(|source| BadFilter {
         filter: text.to_owned(),
@@ -53,46 +72,184 @@ pub fn filter(text: &str) -> Result<EnvFilter, BadFilter> {
     })
 }
 
-/// The running log: its filter can be changed. The default is one that nobody started.
+/// Handle of the running log, with which its filter can be changed. The default handle controls no log.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Option<reload::Handle<EnvFilter, Registry>>);
 
 impl Log {
-    /// Shows from now on what `settings` say.
+    /// Replaces the filter by that of `settings`.
     ///
     /// # Errors
-    /// When the filter does not parse.
+    /// If the filter cannot be parsed.
     pub fn refilter(&self, settings: &Settings) -> Result<(), BadFilter> {
         let filter = filter(&settings.filter)?;
         if let Some(handle) = &self.0 {
-            // Fails only where the subscriber is gone, and the log with it.
+            // Fails only if the subscriber no longer exists, and then nothing is logged any more.
             let _ = handle.reload(filter);
         }
         Ok(())
     }
 }
 
-/// Starts the log. Called once, by the command line. Where journald cannot be reached, text goes to standard error.
+/// Starts the log; called once, by the command line. Text goes to standard error if journald cannot be reached.
 ///
 /// # Errors
-/// When the filter does not parse.
+/// If the filter cannot be parsed.
 pub fn start(settings: &Settings) -> Result<Log, BadFilter> {
     let (filter, handle) = reload::Layer::new(filter(&settings.filter)?);
-    let journal = settings
-        .journald
-        .then(|| JournaldLayer::connect().ok())
-        .flatten();
-    let text = journal.is_none().then(|| {
-        let layer = tracing_subscriber::fmt::layer()
-            .with_writer(io::stderr)
-            .with_target(false);
-        layer.with_ansi(io::stderr().is_terminal())
+    let journald = if settings.journald {
+        JournaldLayer::connect().ok()
+    } else {
+        None
+    };
+    let text = journald.is_none().then(|| {
+        tracing_subscriber::fmt::layer()
+            .with_ansi(io::stderr().is_terminal())
+            .with_target(false)
+            .with_writer(QueuedStderr::start())
     });
-    // A second start (in a test) leaves the first in place.
+    // If a log is running already (in a test), it stays in place.
     let started = tracing_subscriber::registry()
         .with(filter)
-        .with(journal)
+        .with(journald)
         .with(text)
         .try_init();
     Ok(Log(started.is_ok().then_some(handle)))
+}
+
+/// Waits until the lines logged so far are written to standard error, for at most half a second. Called before the
+/// process ends.
+pub fn flush() {
+    if let Some(queue) = STDERR_QUEUE.get() {
+        let (done, written) = channel();
+        if queue.try_send(QueuedLine::Flush(done)).is_ok() {
+            // On a timeout nobody reads standard error, and the lines are lost.
+            let _ = written.recv_timeout(FLUSH_TIMEOUT);
+        }
+    }
+}
+
+/// An entry in the queue of the thread that writes to standard error.
+#[derive(Debug)]
+enum QueuedLine {
+    /// One formatted event.
+    Line(Vec<u8>),
+    /// A request to report that all earlier lines are written.
+    Flush(Sender<()>),
+}
+
+/// Writer that queues each line for a thread, because standard error may be a pipe that nobody reads.
+#[derive(Debug, Clone)]
+struct QueuedStderr(SyncSender<QueuedLine>);
+
+impl QueuedStderr {
+    fn start() -> Self {
+        let queue = STDERR_QUEUE.get_or_init(|| {
+            let (queue, lines) = sync_channel(MAX_QUEUED_LINES);
+            // Without the thread every line is dropped; the daemon itself keeps working.
+            let _ = thread::Builder::new()
+                .name("log".to_owned())
+                .spawn(move || write_lines(&lines, &mut io::stderr(), &DROPPED_LINES));
+            queue
+        });
+        Self(queue.clone())
+    }
+}
+
+/// Writes queued lines until the queue is closed, and reports how many were dropped meanwhile.
+fn write_lines(lines: &Receiver<QueuedLine>, out: &mut impl Write, dropped: &AtomicU64) {
+    for line in lines {
+        match line {
+            QueuedLine::Line(bytes) => {
+                // There is no other place to report a failure to.
+                let _ = out.write_all(&bytes);
+                let lost = dropped.swap(0, Relaxed);
+                if lost > 0 {
+                    let _ = writeln!(
+                        out,
+                        "sayso: {lost} log lines were dropped: standard error is read too slowly"
+                    );
+                }
+            }
+            QueuedLine::Flush(done) => {
+                let _ = out.flush();
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+impl Write for &QueuedStderr {
+    /// Queues one event. The formatting layer writes each event with a single call.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.try_send(QueuedLine::Line(line.to_vec())).is_err() {
+            DROPPED_LINES.fetch_add(1, Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for QueuedStderr {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pipe that accepts nothing until it is opened.
+    struct FullPipe {
+        opened: Receiver<()>,
+        written: Vec<u8>,
+    }
+
+    impl Write for FullPipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.written.is_empty() {
+                self.opened.recv().unwrap();
+            }
+            self.written.extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_pipe_does_not_block_and_dropped_lines_are_counted() {
+        let (queue, lines) = sync_channel(2);
+        let (open, opened) = channel();
+        let writer = thread::spawn(move || {
+            let dropped = AtomicU64::new(5);
+            let mut pipe = FullPipe {
+                opened,
+                written: Vec::new(),
+            };
+            write_lines(&lines, &mut pipe, &dropped);
+            String::from_utf8(pipe.written).unwrap()
+        });
+        let log = QueuedStderr(queue);
+        for n in 0..100 {
+            // None of these calls may wait for the pipe.
+            writeln!(&log, "line {n}").unwrap();
+        }
+        open.send(()).unwrap();
+        drop(log);
+        let written = writer.join().unwrap();
+        assert!(written.starts_with("line 0\n"), "{written}");
+        assert!(
+            written.contains("sayso: 5 log lines were dropped"),
+            "{written}"
+        );
+    }
 }

@@ -1,8 +1,10 @@
-//! What operators see: the log, the counters, and the page of metrics.
+//! Log, counters and metrics: everything an operator can observe of the running daemon.
+//!
+//! This module knows nothing about commands, homes or providers; callers pass in names and numbers.
 
-pub mod answers;
-mod journal;
+pub mod counters;
+mod journald;
 pub mod log;
 pub mod metrics;
+pub mod outcomes;
 pub mod scrape;
-pub mod tally;

@@ -1,5 +1,5 @@
-//! Serving the page of metrics to who asks for it: on loopback or a Unix socket, one short answer for each connection. So little
-//! of HTTP that no library is worth its weight.
+//! HTTP server for the metrics page, on loopback or a Unix socket. It answers one request per connection; an HTTP
+//! library would add 150 KB to the program for this.
 
 use std::fs;
 use std::io;
@@ -15,25 +15,25 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-/// Who asks sends some hundred bytes.
-const LONGEST_REQUEST: usize = 4 << 10;
+/// Maximum bytes of a request. Prometheus sends a few hundred.
+const MAX_REQUEST_BYTES: usize = 4 << 10;
 
-/// Nobody needs longer on one machine.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Time limit for one request: the client is on the same machine.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Connections at once; one more waits in the kernel.
-const MOST_AT_ONCE: usize = 4;
+/// Maximum number of connections served at the same time; further ones wait in the kernel.
+const MAX_CONNECTIONS: usize = 4;
 
-/// Where the page is served.
+/// Address on which the page is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A port of loopback.
+    /// A port on a loopback address.
     Port(SocketAddr),
-    /// A socket file, which whoever may reach may read.
+    /// A socket file. Every user who can reach it can read the metrics.
     Socket(PathBuf),
 }
 
-/// Opened, and not yet serving.
+/// An open listener that does not serve yet.
 #[derive(Debug)]
 pub enum Scrape {
     /// See [`Address::Port`].
@@ -46,12 +46,12 @@ impl Scrape {
     /// Opens the address.
     ///
     /// # Errors
-    /// When it is taken, or may not be opened.
+    /// If the address is in use, or may not be opened.
     pub async fn open(address: &Address) -> io::Result<Self> {
         match address {
             Address::Port(port) => TcpListener::bind(port).await.map(Self::Port),
             Address::Socket(path) => {
-                // What an earlier life left behind; anything else that stands there stays, and is in the way.
+                // Only a socket left behind by an earlier process is removed. Any other file stays and is an error.
                 if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
                     fs::remove_file(path)?;
                 }
@@ -62,39 +62,40 @@ impl Scrape {
         }
     }
 
-    /// Serves for ever.
+    /// Serves requests until the task is dropped.
     pub async fn serve(self, page: impl Fn() -> String + Send + Sync + 'static) {
         let (page, mut serving) = (Arc::new(page), JoinSet::new());
         loop {
-            while serving.len() >= MOST_AT_ONCE {
+            while serving.len() >= MAX_CONNECTIONS {
                 serving.join_next().await;
             }
             let page = Arc::clone(&page);
             let accepted = match &self {
-                Self::Port(port) => port
-                    .accept()
-                    .await
-                    .map(|(stream, _)| drop(serving.spawn(answer_in_time(stream, page)))),
-                Self::Socket(socket) => socket
-                    .accept()
-                    .await
-                    .map(|(stream, _)| drop(serving.spawn(answer_in_time(stream, page)))),
+                Self::Port(port) => port.accept().await.map(|(stream, _)| {
+                    drop(serving.spawn(answer_within_timeout(stream, page)));
+                }),
+                Self::Socket(socket) => socket.accept().await.map(|(stream, _)| {
+                    drop(serving.spawn(answer_within_timeout(stream, page)));
+                }),
             };
             if let Err(error) = accepted {
-                debug!(%error, "a scrape could not be accepted");
-                sleep(PATIENCE).await;
+                debug!(%error, "cannot accept a metrics connection");
+                sleep(REQUEST_TIMEOUT).await;
             }
             while serving.try_join_next().is_some() {}
         }
     }
 }
 
-async fn answer_in_time<S: AsyncRead + AsyncWrite + Unpin, P: Fn() -> String>(
+async fn answer_within_timeout<S: AsyncRead + AsyncWrite + Unpin, P: Fn() -> String>(
     stream: S,
     page: Arc<P>,
 ) {
-    if !matches!(timeout(PATIENCE, answer(stream, &*page)).await, Ok(Ok(()))) {
-        debug!("a scrape was left unanswered");
+    if !matches!(
+        timeout(REQUEST_TIMEOUT, answer(stream, &*page)).await,
+        Ok(Ok(()))
+    ) {
+        debug!("metrics request not answered");
     }
 }
 
@@ -104,7 +105,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     let mut request = Vec::with_capacity(512);
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        if request.len() > LONGEST_REQUEST || stream.read_buf(&mut request).await? == 0 {
+        if request.len() > MAX_REQUEST_BYTES || stream.read_buf(&mut request).await? == 0 {
             return Err(io::ErrorKind::InvalidData.into());
         }
     }
@@ -117,16 +118,16 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
         [b"GET", ..] => ("404 Not Found", "metrics are at /metrics\n".to_owned()),
         _ => (
             "405 Method Not Allowed",
-            "GET /metrics is all there is\n".to_owned(),
+            "only GET /metrics is supported\n".to_owned(),
         ),
     };
-    let kind = if status == "200 OK" {
+    let content_type = if status == "200 OK" {
         "text/plain; version=0.0.4; charset=utf-8"
     } else {
         "text/plain; charset=utf-8"
     };
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

@@ -161,37 +161,37 @@ fn files_of_tls_that_would_not_do_are_faults_before_the_start() {
         (
             "client.key",
             "server.key",
-            "mqtt.tls.key: found `\"server.key\"`, wanted the private key of the certificate in `cert`",
+            "mqtt.tls.key: found `\"server.key\"`, expected the private key of the certificate in `cert`",
         ),
         (
             "client.key",
             "client.pem",
-            "mqtt.tls.key: found `\"client.pem\"`, wanted a PEM file with a private key in it",
+            "mqtt.tls.key: found `\"client.pem\"`, expected a PEM file with an unencrypted private key",
         ),
         (
             "client.pem",
             "client.key",
-            "mqtt.tls.cert: found `\"client.key\"`, wanted a PEM file with a certificate in it",
+            "mqtt.tls.cert: found `\"client.key\"`, expected a PEM file with a certificate",
         ),
         (
             "client.pem",
             "hollow.pem",
-            "mqtt.tls.cert: found `\"hollow.pem\"`, wanted a certificate",
+            "mqtt.tls.cert: found `\"hollow.pem\"`, expected a usable certificate",
         ),
         (
             "ca.pem",
             "torn.pem",
-            "mqtt.tls.ca: found `\"torn.pem\"`, wanted a PEM file: ",
+            "mqtt.tls.ca: found `\"torn.pem\"`, expected a PEM file: ",
         ),
         (
             "ca.pem",
             "hollow.pem",
-            "mqtt.tls.ca: found `\"hollow.pem\"`, wanted the certificate of an authority: ",
+            "mqtt.tls.ca: found `\"hollow.pem\"`, expected the certificate of an authority: ",
         ),
         (
             "ca.pem",
             "absent.pem",
-            "mqtt.tls.ca: found `\"absent.pem\"`, wanted a PEM file that exists",
+            "mqtt.tls.ca: found `\"absent.pem\"`, expected a PEM file that exists",
         ),
     ] {
         write(&ours.replace(from, to));
@@ -249,7 +249,7 @@ fn tls_without_anybody_to_trust_is_a_fault_before_the_start() {
 #[test]
 fn languages_that_would_not_do_are_faults_before_the_start() {
     for (name, says) in [
-        ("local-language", "wanted one of de, en, es, fr, nl"),
+        ("local-language", "expected one of de, en, es, fr, nl"),
         ("local-folder", "languages/en.toml:1: not a language file: "),
     ] {
         let (said, code) =
@@ -276,14 +276,15 @@ fn a_config_that_is_not_there_is_told_with_who_named_it() {
     let by_argument = said(&["--config", "nope.toml"], "other.toml");
     assert!(
         by_argument.contains(
-            "nope.toml: there is no such file: --config names it; give the path of yours"
+            "nope.toml: there is no such file: it is given with --config; give the right path"
         ),
         "{by_argument}"
     );
     let by_environment = said(&[], "other.toml");
     assert!(
-        by_environment
-            .contains("other.toml: there is no such file: $SAYSO_CONFIG names it; set that"),
+        by_environment.contains(
+            "other.toml: there is no such file: it is set by $SAYSO_CONFIG; correct the variable"
+        ),
         "{by_environment}"
     );
 }
@@ -542,7 +543,7 @@ fn systemd_gives_credentials_and_a_place_to_keep_things() {
     fs::write(folder.path().join("credentials/key"), "later").unwrap();
     let faults = Config::load(&place).unwrap_err();
     assert!(
-        faults.to_string().contains("systemctl restart sayso") && !faults.only_forbidden(),
+        faults.to_string().contains("systemctl restart sayso") && !faults.only_permission_denied(),
         "{faults}"
     );
 }

@@ -14,7 +14,7 @@ use sayso::provider::{Api, Prompt, Settings, Structure, Timeouts};
 use sayso::router::settings::{ProviderOrder, RouterSettings};
 use sayso::router::{RoutedAnswer, Router};
 use sayso::secret::Secret;
-use sayso::telemetry::tally::Tally;
+use sayso::telemetry::counters::Counters;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -51,14 +51,17 @@ pub(crate) fn provider(name: &str, base_url: String) -> Settings {
 }
 
 /// Those who are asked, in this order.
-pub(crate) fn asking(providers: Vec<Settings>) -> (Router, Arc<Tally>) {
-    let tally = Arc::<Tally>::default();
+pub(crate) fn asking(providers: Vec<Settings>) -> (Router, Arc<Counters>) {
+    let counters = Arc::<Counters>::default();
     let settings = RouterSettings {
         providers,
         longest_pause: Duration::from_millis(500),
         ..RouterSettings::default()
     };
-    (Router::new(settings, Arc::clone(&tally)).unwrap(), tally)
+    (
+        Router::new(settings, Arc::clone(&counters)).unwrap(),
+        counters,
+    )
 }
 
 pub(crate) fn prompt() -> Prompt {
@@ -78,17 +81,13 @@ fn within(time: Duration) -> std::time::Instant {
     Instant::now().into_std() + time
 }
 
-fn count(tally: &Tally, name: &str) -> u64 {
-    tally.counts().find(|(n, ..)| *n == name).unwrap().2
-}
-
 /// Asks a provider that does `bad`, and a good one after it. The good one must answer, once and soon; gives the calls of the bad one.
 async fn second_answers_after(bad: Script) -> usize {
     let (first, second) = (
         Endpoint::start([bad]).await,
         Endpoint::start([Script::turns_on("lamp")]).await,
     );
-    let (asked, tally) = asking(vec![
+    let (asked, counters) = asking(vec![
         provider("first", first.url()),
         provider("second", second.url()),
     ]);
@@ -99,7 +98,7 @@ async fn second_answers_after(bad: Script) -> usize {
         ("second", "lamp")
     );
     assert_eq!(second.requests(), 1);
-    assert_eq!(count(&tally, "failed_over"), 1);
+    assert_eq!(counters.provider_failovers.value(), 1);
     assert!(
         begun.elapsed() < Duration::from_secs(3),
         "{:?}",
@@ -269,9 +268,9 @@ async fn a_refused_key_is_not_used_again() {
 async fn a_lone_provider_is_tried_again_after_a_500() {
     let only =
         Endpoint::start([Script::error(500, "server_error"), Script::turns_on("lamp")]).await;
-    let (asked, tally) = asking(vec![provider("only", only.url())]);
+    let (asked, counters) = asking(vec![provider("only", only.url())]);
     assert_eq!(&*ask(&asked).await.unwrap().provider, "only");
-    assert_eq!((only.requests(), count(&tally, "retried")), (2, 1));
+    assert_eq!((only.requests(), counters.provider_retries.value()), (2, 1));
 }
 
 #[tokio::test]
@@ -491,14 +490,17 @@ fn patient(name: &str, base_url: String) -> Settings {
 }
 
 /// Those who are asked; whoever is silent for 200 ms is waited for by the way only.
-fn impatient(providers: Vec<Settings>) -> (Router, Arc<Tally>) {
-    let tally = Arc::<Tally>::default();
+fn impatient(providers: Vec<Settings>) -> (Router, Arc<Counters>) {
+    let counters = Arc::<Counters>::default();
     let settings = RouterSettings {
         providers,
         patience: Duration::from_millis(200),
         ..RouterSettings::default()
     };
-    (Router::new(settings, Arc::clone(&tally)).unwrap(), tally)
+    (
+        Router::new(settings, Arc::clone(&counters)).unwrap(),
+        counters,
+    )
 }
 
 #[tokio::test]
@@ -556,7 +558,7 @@ async fn a_slow_model_alone_is_waited_for() {
 async fn a_model_that_has_shown_to_be_slow_is_given_its_time() {
     let slow = Endpoint::start([Script::turns_on("lamp").after(Duration::from_millis(600))]).await;
     let quick = Endpoint::start([Script::turns_on("lamp")]).await;
-    let (asked, tally) = impatient(vec![
+    let (asked, counters) = impatient(vec![
         patient("slow", slow.url()),
         patient("quick", quick.url()),
     ]);
@@ -574,7 +576,10 @@ async fn a_model_that_has_shown_to_be_slow_is_given_its_time() {
         "the call was let end, and counts for it"
     );
     assert_eq!(&*ask(&asked).await.unwrap().provider, "slow");
-    assert_eq!((quick.requests(), count(&tally, "failed_over")), (1, 1));
+    assert_eq!(
+        (quick.requests(), counters.provider_failovers.value()),
+        (1, 1)
+    );
 }
 
 #[tokio::test]

@@ -99,15 +99,15 @@ async fn a_scrape_tells_commands_by_who_understood_them_and_promtool_finds_no_fa
     for line in [
         "sayso_broker_connected 1",
         "sayso_home_devices 5",
-        "sayso_heard_total 2",
+        "sayso_commands_received_total 2",
         "sayso_commands_total{via=\"local\",outcome=\"done\"} 1",
         "sayso_commands_total{via=\"none\",outcome=\"failed\"} 1",
         "sayso_command_duration_seconds_count{via=\"local\"} 1",
         "sayso_provider_up{provider=\"model1\"} 0",
         "sayso_provider_failures_total{provider=\"model1\"} 1",
-        "sayso_retry_budget_spent 0",
+        "sayso_retry_budget_used 0",
         "sayso_retry_budget_limit 30",
-        "sayso_spent_dollars{since=\"day\"} 0",
+        "sayso_spend_today_dollars 0",
     ] {
         has(page, line);
     }

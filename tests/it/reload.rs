@@ -122,7 +122,7 @@ async fn a_reload_of_wrong_files_names_every_fault_and_keeps_what_was_read_befor
         stage
             .reload("not reloaded")
             .await
-            .contains("wanted one of de, en, es, fr, nl")
+            .contains("expected one of de, en, es, fr, nl")
     );
     assert_eq!(
         stage.say("turn off the kitchen light").await["outcome"],

@@ -187,7 +187,7 @@ fn check_tells_all_faults_and_ends_with_78() {
     assert_eq!(output.status.code(), Some(78));
     let error = said(&output.stderr);
     assert!(
-        error.contains("mqtt.port: found `0`, wanted a whole number from 1 to 65535"),
+        error.contains("mqtt.port: found `0`, expected a whole number from 1 to 65535"),
         "{error}"
     );
     assert!(error.ends_with("sayso: 11 faults to mend\n"), "{error}");

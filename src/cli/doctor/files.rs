@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use crate::config::{CREDENTIALS, ConfigLocation};
+use crate::config::{CREDENTIALS_FOLDER, ConfigLocation};
 
 use crate::cli::doctor::finding::Report;
 
@@ -115,7 +115,7 @@ fn secrets(config: &Table) -> Vec<(String, String)> {
 fn is_outdated(handed_over: &Path, path: &Path) -> bool {
     let from_there = path
         .parent()
-        .is_some_and(|folder| folder.ends_with(CREDENTIALS));
+        .is_some_and(|folder| folder.ends_with(CREDENTIALS_FOLDER));
     let (Some(name), true) = (
         path.file_name(),
         from_there && fs::read_dir(handed_over).is_ok(),

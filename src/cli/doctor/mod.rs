@@ -122,7 +122,7 @@ fn config(place: &ConfigLocation, report: &mut Report) -> Option<Config> {
 
 fn tell(faults: &Faults, report: &mut Report) {
     for fault in faults.iter() {
-        let todo = if fault.forbidden {
+        let todo = if fault.permission_denied {
             "run this as root, or let the user that runs sayso read that file"
         } else {
             "mend that line; `sayso check` reads the config alone. The daemon does not start before"

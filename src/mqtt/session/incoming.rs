@@ -71,9 +71,9 @@ impl Session {
                     Bytes::copy_from_slice(&publish.payload),
                     publish.retain,
                 ) {
-                    self.tally().state_heard();
+                    self.counters().states_received.increment();
                 } else {
-                    self.tally().state_dropped();
+                    self.counters().states_dropped.increment();
                 }
             }
             SubscriptionKind::Neither => self.owed.ready(receipt.pkid),
@@ -82,7 +82,7 @@ impl Session {
 
     fn command(&mut self, topic: &str, publish: &Publish, receipt: AckToken, now: Instant) {
         if publish.retain {
-            self.tally().dropped_retained();
+            self.counters().commands_retained.increment();
             warn!(
                 topic,
                 "dropped a retained command: publish commands without the retain flag"
@@ -122,7 +122,7 @@ impl Session {
                 );
             }
             Err(rejected) => {
-                self.tally().malformed();
+                self.counters().commands_malformed.increment();
                 info!(topic, outcome = "refused", why = "malformed", detail = %rejected.refusal, "command");
                 let rejected = *rejected;
                 let reply = Reply::refused(rejected.id, rejected.text, &rejected.refusal);
@@ -133,11 +133,11 @@ impl Session {
 
     fn admit(&mut self, heard: Box<InboundCommand>, now: Instant) {
         let Err((turned, heard)) = self.intake.command(heard) else {
-            return self.tally().heard();
+            return self.counters().commands_received.increment();
         };
         let refusal = match turned {
             Rejected::Busy { retry_after } => {
-                self.tally().busy();
+                self.counters().commands_rejected.increment();
                 Refusal::Busy { retry_after }
             }
             // The broker keeps it for the next start, where it can.
@@ -169,7 +169,7 @@ impl Session {
             self.owed
                 .settle(dropped.as_ref().map(|(.., receipt)| receipt));
             // Not a warning: in the flood that makes this happen there would be one for each command.
-            self.tally().reply_lost();
+            self.counters().replies_dropped.increment();
             debug!("a reply is lost: too many messages wait for the broker");
         }
     }

@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use crate::clock::now;
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
-use crate::telemetry::tally::Tally;
+use crate::telemetry::counters::Counters;
 
 use crate::mqtt::inbox::{AckToken, InboxSender, Incoming};
 use crate::mqtt::inflight::{PendingAcks, UnackedPublishes};
@@ -230,7 +230,7 @@ impl Session {
         self.outbox.shared.forget_receipts();
         self.subscriptions.forget();
         if self.phase != Phase::Down {
-            self.tally().disconnected();
+            self.counters().broker_disconnects.increment();
         }
         self.phase = Phase::Down;
         self.outbox.shared.set_up(false);
@@ -244,8 +244,8 @@ impl Session {
         }
     }
 
-    fn tally(&self) -> &Tally {
-        &self.outbox.tally
+    fn counters(&self) -> &Counters {
+        &self.outbox.counters
     }
 
     fn connected(&mut self, answer: &ConnAck, now: Instant) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sayso::mqtt::inbox::{InboundCommand, Inbox, Incoming};
 use sayso::mqtt::outbox::{OutboundMessage, Outbox};
 use sayso::mqtt::{Settings, connect};
-use sayso::telemetry::tally::Tally;
+use sayso::telemetry::counters::Counters;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -24,24 +24,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Sayso {
     inbox: Inbox,
     outbox: Outbox,
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
     tasks: JoinSet<()>,
 }
 
 impl Sayso {
     fn start(settings: &Settings, state_topics: &[&str]) -> Self {
-        let tally = Arc::new(Tally::default());
+        let counters = Arc::new(Counters::default());
         let states = state_topics
             .iter()
             .map(|topic| (*topic).to_owned())
             .collect();
-        let (connection, inbox, outbox) = connect(settings, states, Arc::clone(&tally)).unwrap();
+        let (connection, inbox, outbox) = connect(settings, states, Arc::clone(&counters)).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(connection.run());
         Self {
             inbox,
             outbox,
-            tally,
+            counters,
             tasks,
         }
     }
@@ -94,11 +94,11 @@ impl Sayso {
     }
 
     fn count(&self, name: &str) -> u64 {
-        self.tally
+        self.counters
             .counts()
-            .find(|(counted, ..)| *counted == name)
+            .find(|count| count.health_key == name)
             .unwrap()
-            .2
+            .value
     }
 
     /// Closes, and waits for the end of the poll loop.

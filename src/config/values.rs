@@ -1,0 +1,78 @@
+//! Values that several sections have in common: counts, secrets and spend limits.
+
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+
+use crate::provider::price::{Limits, Money};
+use crate::secret::Secret;
+
+use crate::config::file::Table;
+use crate::config::folders::Folders;
+
+/// Reads a whole number in `range`, which must not include zero.
+pub(super) fn count<'f>(
+    table: &Table<'f>,
+    key: &'f str,
+    range: RangeInclusive<u32>,
+) -> Option<NonZeroUsize> {
+    let number = table.whole(key, range)?;
+    NonZeroUsize::new(number as usize)
+}
+
+/// Rejects keys that would hold a secret: the config file is copied, shown and backed up.
+pub(super) fn reject_inline_secrets<'f>(table: &Table<'f>, keys: &[&'f str], instead: &str) {
+    for key in keys {
+        if table.has(key) {
+            table.report(
+                key,
+                format!("a secret must not be in this file: put it into a file of its own and name that file with `{instead}`"),
+            );
+            table.mark_known(key);
+        }
+    }
+}
+
+/// Reads the secret from the file named by `key`, if it is `needed`. The value of the key is never repeated in a
+/// message, because it may be the secret itself.
+pub(super) fn secret<'f>(
+    table: &Table<'f>,
+    key: &'f str,
+    folders: &Folders<'_>,
+    needed: bool,
+) -> Option<Secret> {
+    let name = table.text(key)?;
+    if !needed {
+        return None;
+    }
+    let Some(path) = folders.existing(&name) else {
+        match folders.permission_error(&name) {
+            Some(error) => table.report_unreadable(key, &error),
+            None => table.report(
+                key,
+                format!("there is no such file in {}", folders.searched()),
+            ),
+        }
+        return None;
+    };
+    match Secret::from_file(&path) {
+        Ok(secret) => Some(secret),
+        Err(error) => {
+            table.report_unreadable(key, &error);
+            None
+        }
+    }
+}
+
+/// Reads the spend limits of a day and a month, in dollars.
+pub(super) fn spend(table: &Table<'_>) -> Limits {
+    let dollars = |key| {
+        let amount = table.number(key, "dollars, from 0 to 1000000", |n| {
+            (0.0..=1e6).contains(&n)
+        });
+        amount.map(Money::dollars)
+    };
+    Limits {
+        per_day: dollars("spend_per_day"),
+        per_month: dollars("spend_per_month"),
+    }
+}
