@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sayso::command::Redelivery;
 use sayso::command::reply::{Outcome, Reply};
 use sayso::store::journal::{Journal, JournalEntry, Received};
 use sayso::store::{Settings, open};
@@ -61,7 +62,7 @@ fn command(journal: &Journal, n: u32) {
         id: Some(n.to_string()),
         until: journal.moment(Duration::from_mins(1)),
     };
-    let JournalEntry::New(mark) = journal.receive(received, 1, false) else {
+    let JournalEntry::New(mark) = journal.receive(received, 1, Redelivery::No) else {
         return;
     };
     let (id, speech, via) = (n.to_string(), "Kitchen light: on.".into(), "local".into());

@@ -78,3 +78,14 @@ impl Command {
         self.deadline.saturating_duration_since(now)
     }
 }
+
+/// Whether a received command may be one that was received before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redelivery {
+    /// It is new.
+    No,
+    /// The process before this one may have received it.
+    Possible,
+    /// The broker marks it as sent again, or did not get the acknowledgement of an equal one.
+    Certain,
+}

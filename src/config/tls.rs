@@ -81,7 +81,7 @@ fn report(table: &Table<'_>, fault: TlsError) {
         TlsError::Authority { source, .. } => {
             table.reject("ca", format!("the certificate of an authority: {source}"));
         }
-        TlsError::Apart { .. } => table.reject(
+        TlsError::KeyMismatch { .. } => table.reject(
             "key",
             "the private key of the certificate in `cert`: this key belongs to another certificate",
         ),

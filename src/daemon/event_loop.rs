@@ -157,7 +157,7 @@ impl EventLoop {
                 }
                 Some(ended) = self.answers.join_next() => if let Err(e) = ended { error!(error = %e, "a command ended without an answer") },
                 Some(incoming) = next(&outbox, inbox), if self.answers.len() < MOST_AT_ONCE => {
-                    if self.take(incoming, notify).await {
+                    if self.take(incoming, notify) {
                         unready = None;
                     }
                 }
@@ -179,18 +179,18 @@ impl EventLoop {
     }
 
     /// Takes in what came. True where it is a new connection.
-    pub(super) async fn take(&mut self, incoming: Incoming, notify: &Notify) -> bool {
+    pub(super) fn take(&mut self, incoming: Incoming, notify: &Notify) -> bool {
         match incoming {
-            Incoming::Command(heard) => self.hear(*heard).await,
+            Incoming::Command(heard) => self.hear(*heard),
             Incoming::Control {
                 topic,
                 payload,
                 correlation,
             } => self.control(topic, payload, correlation),
-            Incoming::State { topic, payload, .. } if self.finder.listens(&topic) => {
+            Incoming::State { topic, payload } if self.finder.listens(&topic) => {
                 self.finder.hear(&topic, &payload, crate::clock::now());
             }
-            Incoming::State { topic, payload, .. } => self.way.pipeline.observe(&topic, &payload),
+            Incoming::State { topic, payload } => self.way.pipeline.observe(&topic, &payload),
             Incoming::Up { session_present } => {
                 info!(session_present, "connected to the broker, serving");
                 if self.standing.stood && !session_present {
@@ -234,18 +234,10 @@ impl EventLoop {
             else {
                 return;
             };
-            let deadline = Some(crate::clock::now() + CONTROL_PATIENCE);
-            let topic = format!("{topic}/answer");
-            let message = OutboundMessage {
-                topic,
-                payload: answer.to_string().into(),
-                correlation,
-                retain: false,
-                subject: None,
-                deadline,
-                repeatable: true,
-                hops: 0,
-            };
+            let deadline = crate::clock::now() + CONTROL_PATIENCE;
+            let message = OutboundMessage::to(format!("{topic}/answer"), answer.to_string())
+                .with_correlation(correlation)
+                .until(deadline);
             if outbox.publish(message).is_err() {
                 warn!(
                     "an operator's request is not answered: too many messages wait for the broker"
@@ -318,11 +310,11 @@ impl EventLoop {
     }
 
     /// A command came in: into the journal, then on its way; the broker's copy is acknowledged once ours is safe.
-    async fn hear(&mut self, heard: InboundCommand) {
+    fn hear(&mut self, heard: InboundCommand) {
         let InboundCommand {
             mut command,
-            receipt,
-            redelivered,
+            ack_token,
+            redelivery,
             epoch,
             topic,
             payload,
@@ -335,13 +327,13 @@ impl EventLoop {
             id: command.id_given.then(|| command.id.clone()),
             until: self.way.journal.moment(command.left(crate::clock::now())),
         };
-        match self.way.journal.receive(received, epoch, redelivered) {
+        match self.way.journal.receive(received, epoch, redelivery) {
             JournalEntry::New(mark) => {
                 command.turn = mark.turn();
                 debug!(
                     command_id = command.id,
                     turn = command.turn,
-                    redelivered,
+                    ?redelivery,
                     "heard"
                 );
                 self.begin(self.way.clone().answer(command, mark));
@@ -352,8 +344,11 @@ impl EventLoop {
             }
             JournalEntry::Pending => self.way.counters.commands_duplicate.increment(),
         }
-        // Full only while the disk is slower than the broker: then the broker must wait as well.
-        let _ = self.receipts.send(receipt).await;
+        // Nothing to acknowledge with QoS 0. The channel has room for every token the broker waits for; without one it sends
+        // the command again.
+        if ack_token.is_expected() {
+            let _ = self.receipts.try_send(ack_token);
+        }
     }
 }
 
@@ -558,16 +553,9 @@ impl EventLoop {
     }
 
     fn publish_health(&self) -> Option<Delivery> {
-        let message = OutboundMessage {
-            topic: format!("{}/health", self.config.mqtt.prefix),
-            payload: self.way.pipeline.health().to_string().into(),
-            correlation: None,
-            retain: true,
-            subject: None,
-            deadline: None,
-            repeatable: true,
-            hops: 0,
-        };
+        let topic = format!("{}/health", self.config.mqtt.prefix);
+        let health = self.way.pipeline.health().to_string();
+        let message = OutboundMessage::to(topic, health).retained();
         // No room for health is health enough: the next minute has another.
         self.way.outbox.publish(message).ok()
     }

@@ -59,7 +59,7 @@ impl CommandTask {
     /// Hands a reply to the broker, and writes down when the broker has it; waits for room rather than lose it.
     pub(super) async fn tell(&self, mark: Option<Seq>, reply: &Reply, to: &ReplyTo) {
         let delivery = loop {
-            match self.outbox.reply(reply, to, None) {
+            match self.outbox.reply(reply, to) {
                 Ok(delivery) => break delivery,
                 Err(_) => time::sleep(Duration::from_millis(50)).await,
             }
@@ -90,14 +90,5 @@ pub(super) fn dead_letter(prefix: &str, command: &Command, payload: &[u8]) -> Ou
         "attempts": MOST_DEATHS,
         "why": "sayso ended each time while it was at this command",
     });
-    OutboundMessage {
-        topic: format!("{prefix}/dead"),
-        payload: letter.to_string().into(),
-        correlation: None,
-        retain: false,
-        subject: None,
-        deadline: None,
-        repeatable: true,
-        hops: 0,
-    }
+    OutboundMessage::to(format!("{prefix}/dead"), letter.to_string())
 }

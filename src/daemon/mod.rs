@@ -176,7 +176,7 @@ pub async fn run(config: Config, outside: Handles) -> Result<(), DaemonError> {
     info!(in_flight = desk.in_flight(), "stopping");
     inbox.close(); //                                          take no more commands; those that wait are still answered
     while let Some(incoming) = inbox.next().await {
-        desk.take(incoming, &notify).await;
+        desk.take(incoming, &notify);
     }
     desk.finish(desk.config.daemon.grace).await; //                 finish those in flight
     desk.way.journal.synced().await; //                            so that the last of them can be acknowledged
@@ -358,23 +358,11 @@ fn pages(
 fn deliver(outbox: &Outbox) -> PublishFn {
     let outbox = outbox.clone();
     Box::new(move |parcel: OutboundAction| {
-        let OutboundAction {
-            publication,
-            subject,
-            deadline,
-            repeatable,
-            hops,
-        } = parcel;
-        let message = OutboundMessage {
-            topic: publication.topic,
-            payload: publication.payload.into(),
-            correlation: None,
-            retain: false,
-            subject: Some(subject.into()),
-            deadline: Some(deadline),
-            repeatable,
-            hops,
-        };
+        let message = OutboundMessage::to(parcel.publication.topic, parcel.publication.payload)
+            .for_device(parcel.device, parcel.seq)
+            .until(parcel.deadline)
+            .repeatable(parcel.repeatable)
+            .with_hops(parcel.hops);
         let queued = outbox.publish(message);
         Box::pin(async move {
             use crate::mqtt::outbox::Undelivered as Lost;
@@ -403,17 +391,7 @@ fn speak(outbox: &Outbox) -> Speak {
     let outbox = outbox.clone();
     Arc::new(move |piece, to| {
         let (topic, payload) = wire::encode_piece(&piece, to);
-        let correlation = to.correlation.clone();
-        let message = OutboundMessage {
-            topic,
-            payload: payload.into(),
-            correlation,
-            retain: false,
-            subject: None,
-            deadline: None,
-            repeatable: true,
-            hops: 0,
-        };
+        let message = OutboundMessage::to(topic, payload).with_correlation(to.correlation.clone());
         drop(outbox.publish(message));
     })
 }

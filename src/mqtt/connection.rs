@@ -1,9 +1,11 @@
 //! The poll loop: one broker connection after another, until the outbox is closed.
 
 use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use rumqttc::v5::mqttbytes::{self, v5::ConnectReturnCode};
+use rumqttc::v5::mqttbytes;
+use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
 use rumqttc::v5::{ConnectionError, EventLoop, MqttState, StateError};
 use tokio::pin;
 use tokio::select;
@@ -11,55 +13,79 @@ use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
 use crate::clock::now;
-use crate::mqtt::session::Session;
+
+use crate::mqtt::session::{Loss, Session};
 
 /// The longest first pause before connecting again. Doubled for each attempt that fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// The longest pause of all.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause for a broker in the same house: one client more or less costs it nothing, and the house waits.
+const MAX_LOCAL_PAUSE: Duration = Duration::from_secs(2);
 
-/// A connection that stood this long was a good one: the next pause is short again.
+/// The longest pause for a broker elsewhere, which may serve many clients.
+const MAX_REMOTE_PAUSE: Duration = Duration::from_secs(30);
+
+/// After a connection of this age the next pause is short again.
 const STEADY: Duration = Duration::from_secs(30);
 
-/// Messages on their way at once as rumqttc counts them. Its default, 65535, takes 14 MB.
+/// Messages in flight at once as rumqttc counts them. Its default, 65535, takes 14 MB.
 pub(super) const INFLIGHT: u16 = crate::mqtt::session::WINDOW + 1;
 
 /// The connection to the broker. Nothing is opened before [`Connection::run`].
 pub struct Connection {
-    pub(super) eventloop: EventLoop,
-    pub(super) link: Session,
-    /// As set: a broker may shorten it for one connection.
-    pub(super) keep_alive: Duration,
+    eventloop: EventLoop,
+    session: Session,
+    /// As configured: a broker may shorten it for one connection.
+    keep_alive: Duration,
+    max_pause: Duration,
 }
 
 /// Why one connection ended.
 enum End {
     /// It is lost, or could not be made.
-    Lost(String),
+    Lost(Loss),
     /// The outbox is closed.
     Closed,
 }
 
 impl Connection {
+    pub(super) fn new(
+        eventloop: EventLoop,
+        session: Session,
+        keep_alive: Duration,
+        host: &str,
+    ) -> Self {
+        let max_pause = if is_local(host) {
+            MAX_LOCAL_PAUSE
+        } else {
+            MAX_REMOTE_PAUSE
+        };
+        Self {
+            eventloop,
+            session,
+            keep_alive,
+            max_pause,
+        }
+    }
+
     /// Connects, and connects again whenever the connection is lost, until the outbox is closed. Dropping the future ends
-    /// the connection without a word; the broker then publishes the last will.
+    /// the connection without DISCONNECT; the broker then publishes the last will.
     pub async fn run(mut self) {
         let mut attempt = 0;
-        while let End::Lost(why) = self.connection().await {
-            let steady = self.link.stood(now()) >= STEADY;
-            attempt = if steady { 0 } else { attempt + 1 };
-            self.forget(&why);
-            if self.rest(pause(attempt)).await {
+        while let End::Lost(loss) = self.connection().await {
+            let is_steady = self.session.age(now()) >= STEADY;
+            attempt = if is_steady { 0 } else { attempt + 1 };
+            self.reset(&loss);
+            if self.pause(pause(attempt, self.max_pause)).await {
                 return;
             }
         }
     }
 
-    /// One connection, from connecting to its end.
+    /// Runs one connection, from connecting to its end.
     async fn connection(&mut self) -> End {
         loop {
-            // Where a broker says 0, "no keep-alive", rumqttc would ping without a pause.
+            // If a broker says 0, "no keep-alive", rumqttc would ping without a pause.
             if self.eventloop.options.keep_alive().is_zero() {
                 self.eventloop.options.set_keep_alive(self.keep_alive);
             }
@@ -69,102 +95,129 @@ impl Connection {
                 let poll = self.eventloop.poll();
                 pin!(poll);
                 loop {
-                    let look = self.link.next_look(now(), patience).into();
-                    // The poll is kept, not begun anew, so that nothing half written is ever dropped.
+                    let next_run = self.session.next_run(now(), patience).into();
+                    // The poll is kept, not started again, so that nothing half written is ever dropped.
                     select! {
                         event = &mut poll => break event,
-                        () = self.link.wake() => {}
-                        () = sleep_until(look) => {}
+                        () = self.session.wake() => {}
+                        () = sleep_until(next_run) => {}
                     }
-                    if let Some(end) = turn(&mut self.link, patience) {
+                    if let Some(end) = proceed(&mut self.session, patience) {
                         return end;
                     }
                 }
             };
             match polled {
-                Ok(event) => self.link.on(event, now()),
-                Err(error) => return End::Lost(told(&error)),
+                Ok(event) => self.session.on(event, now()),
+                Err(error) => return End::Lost(loss(&error)),
             }
-            if let Some(end) = turn(&mut self.link, patience) {
+            if let Some(end) = proceed(&mut self.session, patience) {
                 return end;
             }
-            // A burst is read from the socket in one go. Nobody is waited for, but the line is not filled while its reader has no turn.
-            if self.link.is_half_full() {
+            // A burst is read from the socket in one go; the reader of the inbox must run before it is full.
+            if self.session.is_half_full() {
                 yield_now().await;
             }
         }
     }
 
-    /// Takes in what was read before the connection broke, and leaves rumqttc with nothing: what is sent again, and in
-    /// which order, is decided in [`Session::lost`].
-    fn forget(&mut self, why: &str) {
+    /// Processes what was read before the connection broke, and clears rumqttc's state: what is sent again, and in which
+    /// order, is decided in [`Session::lost`].
+    fn reset(&mut self, loss: &Loss) {
         self.eventloop.clean();
         for event in std::mem::take(&mut self.eventloop.state.events) {
-            self.link.on(event, now());
+            self.session.on(event, now());
         }
         self.eventloop.pending.clear();
         self.eventloop.state = MqttState::new(INFLIGHT, true);
-        self.link.lost(why);
+        self.session.lost(loss, now());
     }
 
-    /// Waits before the next attempt; true where the outbox was closed meanwhile.
-    async fn rest(&mut self, pause: Duration) -> bool {
+    /// Waits before the next attempt; returns whether the outbox was closed meanwhile.
+    async fn pause(&mut self, pause: Duration) -> bool {
         let until = now() + pause;
         loop {
             let now = now();
-            self.link.tend(now);
-            if self.link.is_over(now) {
+            self.session.send_pending(now);
+            if self.session.is_over(now) {
                 return true;
             }
             if now >= until {
                 return false;
             }
-            let look = self.link.next_look(now, LONGEST_PAUSE).min(until).into();
+            let next_run = self.session.next_run(now, self.max_pause).min(until).into();
             select! {
-                () = self.link.wake() => {}
-                () = sleep_until(look) => {}
+                () = self.session.wake() => {}
+                () = sleep_until(next_run) => {}
             }
         }
     }
 }
 
-/// Does what is to be done after whatever happened, and tells whether the connection goes on.
-fn turn(link: &mut Session, patience: Duration) -> Option<End> {
+/// Sends what may be sent, and returns whether the connection ends.
+fn proceed(session: &mut Session, patience: Duration) -> Option<End> {
     let now = now();
-    link.tend(now);
-    if link.is_over(now) {
-        Some(End::Closed)
-    } else if link.is_silent(now, patience) {
-        Some(End::Lost("the broker is silent".to_owned()))
-    } else {
-        None
+    session.send_pending(now);
+    if session.is_over(now) {
+        return Some(End::Closed);
     }
+    session.timed_out(now, patience).map(End::Lost)
 }
 
 /// Full jitter: after a broker's restart its clients do not all come back at once.
 /// Source: AWS Architecture Blog, "Exponential Backoff And Jitter", 2015.
-fn pause(attempt: u32) -> Duration {
-    let most = FIRST_PAUSE
+fn pause(attempt: u32, max_pause: Duration) -> Duration {
+    let longest = FIRST_PAUSE
         .saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)))
-        .min(LONGEST_PAUSE);
-    rand::random_range(Duration::ZERO..=most)
+        .min(max_pause);
+    rand::random_range(Duration::ZERO..=longest)
 }
 
-/// What the operator should know about an error.
-fn told(error: &ConnectionError) -> String {
+/// Returns whether the broker is on this machine or in this network: a loopback, private or link-local address, a name
+/// without a dot, or one of a local domain.
+fn is_local(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => is_local_v6(ip),
+        Err(_) => {
+            let name = host.trim_end_matches('.').to_ascii_lowercase();
+            let domains = [".local", ".lan", ".home", ".internal", ".home.arpa"];
+            !name.contains('.') || domains.iter().any(|domain| name.ends_with(domain))
+        }
+    }
+}
+
+fn is_local_v6(ip: Ipv6Addr) -> bool {
+    ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
+}
+
+/// Returns the cause of an error as the operator should know it.
+fn loss(error: &ConnectionError) -> Loss {
     match error {
-        ConnectionError::ConnectionRefused(ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized) => {
-            "the broker refuses the login: check `mqtt.username` and the password".to_owned()
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => Loss::Failed(
+            "the broker refuses the login: check `mqtt.username` and the password".to_owned(),
+        ),
+        ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code: DisconnectReasonCode::SessionTakenOver,
+            ..
+        }) => Loss::TakenOver,
+        ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code: DisconnectReasonCode::ServerShuttingDown,
+            ..
+        }) => Loss::Failed("the broker shuts down".to_owned()),
+        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
+            Loss::Ended(format!("{reason_code:?}"))
         }
-        // A DISCONNECT without properties, which tells why, is not read by rumqttc 0.25: it shows as the end of the stream.
-        ConnectionError::MqttState(error) if is_closed(error) => {
-            "the broker closed the connection: where that comes again and again, another client has the same `mqtt.client_id`".to_owned()
-        }
-        ConnectionError::Timeout(_) => "the broker does not answer".to_owned(),
-        ConnectionError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            "nobody listens there: start the broker, or mend `mqtt.host` and `mqtt.port`".to_owned()
-        }
-        other => format!("{other} (`sayso doctor` looks closer)"),
+        // A DISCONNECT without properties is not read by rumqttc 0.25: it shows as the end of the stream.
+        ConnectionError::MqttState(error) if is_closed(error) => Loss::Closed,
+        ConnectionError::Timeout(_) => Loss::Failed("the broker does not answer".to_owned()),
+        ConnectionError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => Loss::Failed(
+            "nothing listens at the broker's address: start the broker, or correct `mqtt.host` and `mqtt.port`"
+                .to_owned(),
+        ),
+        other => Loss::Failed(format!("{other} (`sayso doctor` shows more)")),
     }
 }
 
@@ -172,8 +225,34 @@ fn is_closed(error: &StateError) -> bool {
     match error {
         StateError::ConnectionAborted => true,
         StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)) => {
-            error.kind() == ErrorKind::ConnectionReset
+            error.kind() == ErrorKind::ConnectionReset || error.kind() == ErrorKind::BrokenPipe
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_in_the_house_is_retried_at_least_every_two_seconds() {
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "::1",
+            "192.168.1.4",
+            "10.0.0.2",
+            "fd00::1",
+            "mosquitto",
+            "homeassistant.local",
+            "nas.home.arpa.",
+        ] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in ["mqtt.example.com", "8.8.8.8", "2001:db8::1"] {
+            assert!(!is_local(host), "{host}");
+        }
+        assert!((0..99).all(|attempt| pause(attempt, MAX_LOCAL_PAUSE) <= MAX_LOCAL_PAUSE));
     }
 }

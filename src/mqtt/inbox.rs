@@ -1,93 +1,115 @@
-//! What came in, in the order it came: commands, states of devices, and the connection's ups and downs.
-//! The poll loop puts it here and never waits; what does not fit is turned away at once.
+//! The incoming queue: commands, states of devices, operators' requests and changes of the connection, in the order of their
+//! arrival.
+//!
+//! The poll loop puts them in and never waits; what does not fit is rejected at once. One task reads them.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::clock::now;
-use crate::command::{Command, Source};
+use crate::command::{Command, Redelivery, Source};
 
-/// States that may wait. A house of 200 devices tells some thousand retained ones in one breath at start.
-const STATES: usize = 4096;
+/// The most bytes of commands that may wait, payload and text together.
+const MAX_COMMAND_BYTES: usize = 4 << 20;
 
-/// Bytes of states that may wait. `Zigbee2MQTT`'s list of devices alone can have 1 MB.
-const STATE_BYTES: usize = 8 << 20;
+/// The most states that may wait. A house of 200 devices sends about a thousand retained ones at once at the start.
+const MAX_STATES: usize = 4096;
 
-/// Requests of operators that may wait, and the longest, in bytes: people type them.
-const CONTROLS: usize = 16;
-const LARGEST_CONTROL: usize = 4 << 10;
+/// The most bytes of states that may wait. `Zigbee2MQTT`'s list of devices alone can have 1 MB.
+const MAX_STATE_BYTES: usize = 8 << 20;
 
-/// The shortest time after which a speaker is told to try again.
-const SOONEST_RETRY: Duration = Duration::from_secs(1);
+/// The most operators' requests that may wait.
+const MAX_CONTROLS: usize = 16;
 
-/// The longest time after which a speaker is told to try again.
-const LATEST_RETRY: Duration = Duration::from_mins(1);
+/// The longest operators' request in bytes: people type them.
+const MAX_CONTROL_BYTES: usize = 4 << 10;
 
-/// One thing heard.
+/// The shortest `retry_after` of a busy reply.
+const MIN_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest `retry_after` of a busy reply.
+const MAX_RETRY: Duration = Duration::from_mins(1);
+
+/// Weight of the newest interval in the smoothed time between two commands.
+const PACE_WEIGHT: f64 = 0.2;
+
+/// One entry of the inbox.
 #[derive(Debug)]
 pub enum Incoming {
-    /// A command. It waits to be acknowledged.
+    /// A command, to be acknowledged.
     Command(Box<InboundCommand>),
-    /// A request of an operator.
+    /// An operator's request.
     Control {
-        /// Where it was heard: the last level says by whom.
+        /// The topic; its last level names the operator.
         topic: String,
-        /// What is wanted.
+        /// The request.
         payload: Bytes,
-        /// What the answer is to be marked with.
+        /// The correlation data of the answer.
         correlation: Option<Vec<u8>>,
     },
     /// A message on a state topic.
     State {
-        /// Where it was heard.
+        /// The topic.
         topic: String,
-        /// What it says.
+        /// The state.
         payload: Bytes,
-        /// True where the broker had kept it: it tells how things are, not that they changed.
-        retained: bool,
     },
-    /// The broker is there and the subscriptions stand. Commands it had kept may come before this.
+    /// The broker is connected and has acknowledged the subscriptions. Commands it had kept may come before this.
     Up {
-        /// False where the broker had forgotten the session: what it held for us is gone.
+        /// False if the broker had lost the session: what it held for us is gone.
         session_present: bool,
     },
-    /// The broker is not there, or not any more. Told once, not for each attempt.
+    /// The broker is not connected. Reported once, and again when the cause changes.
     Down {
-        /// Why, in words.
+        /// The cause, in words.
         why: String,
     },
 }
 
-/// A command as it was heard.
+/// A received command.
 #[derive(Debug)]
 pub struct InboundCommand {
-    /// What was understood of it so far.
+    /// The decoded command.
     pub command: Command,
-    /// To be handed to [`Outbox::acknowledge`](crate::mqtt::outbox::Outbox::acknowledge) once the command cannot be lost.
-    pub receipt: AckToken,
-    /// True where it may have been heard before: the broker says so, or the connection is a few seconds old.
-    pub redelivered: bool,
-    /// The connection it was heard on: 1 is the first, each new one counts up.
+    /// For [`Outbox::acknowledge`](crate::mqtt::outbox::Outbox::acknowledge), once the command cannot be lost.
+    pub ack_token: AckToken,
+    /// Whether it may have been received before.
+    pub redelivery: Redelivery,
+    /// Number of the connection it was received on, beginning with 1.
     pub epoch: u64,
-    /// Where it was heard.
+    /// The topic it was received on.
     pub topic: String,
-    /// What was sent, for the journal.
+    /// The payload as received, for the journal.
     pub payload: Bytes,
 }
 
-/// The right to acknowledge one message, once, on the connection it came by. The broker sends it again where it is never used.
+impl InboundCommand {
+    fn bytes(&self) -> usize {
+        self.payload.len() + self.command.text.len() + self.topic.len()
+    }
+}
+
+/// The right to acknowledge one message, once, on the connection it was received on. If it is not used, the broker sends the
+/// message again.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "an unacknowledged message holds back the acknowledgements of later ones"]
 pub struct AckToken {
     pub(super) epoch: u64,
-    /// The MQTT packet id; 0 where there is nothing to acknowledge (`QoS` 0).
+    /// The MQTT packet id; 0 if there is nothing to acknowledge (`QoS` 0).
     pub(super) pkid: u16,
+}
+
+impl AckToken {
+    /// Returns whether the broker waits for an acknowledgement.
+    pub fn is_expected(&self) -> bool {
+        self.pkid != 0
+    }
 }
 
 /// The reading end. Dropping it, or [`Inbox::close`], stops the intake of commands.
@@ -97,31 +119,32 @@ pub struct Inbox(Arc<InboxSender>);
 /// The writing end, held by the poll loop.
 #[derive(Debug)]
 pub(super) struct InboxSender {
-    line: Mutex<InboxQueue>,
+    queue: Mutex<InboxQueue>,
     wake: Notify,
-    most_commands: usize,
+    max_commands: usize,
 }
 
 #[derive(Debug, Default)]
 struct InboxQueue {
     waiting: VecDeque<Incoming>,
     commands: usize,
+    command_bytes: usize,
     controls: usize,
     states: usize,
     state_bytes: usize,
     last_taken: Option<Instant>,
-    /// Seconds from one command taken to the next while more were waiting, smoothed.
+    /// Smoothed seconds between two commands taken while more were waiting.
     pace: Option<f64>,
-    /// The reader wants no more commands.
+    /// The reader takes no more commands.
     closed: bool,
-    /// Nothing will come any more.
+    /// The poll loop has ended.
     ended: bool,
 }
 
-/// Why a command was turned away.
+/// Why a command was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rejected {
-    /// The line is full.
+    /// The inbox is full.
     Busy {
         /// When there should be room.
         retry_after: Duration,
@@ -130,26 +153,27 @@ pub(super) enum Rejected {
     Closed,
 }
 
-pub(super) fn inbox(most_commands: NonZeroUsize) -> (Arc<InboxSender>, Inbox) {
-    let intake = Arc::new(InboxSender {
-        line: Mutex::default(),
+/// Creates an inbox for `max_commands` commands.
+pub(super) fn inbox(max_commands: NonZeroUsize) -> (Arc<InboxSender>, Inbox) {
+    let sender = Arc::new(InboxSender {
+        queue: Mutex::default(),
         wake: Notify::new(),
-        most_commands: most_commands.get(),
+        max_commands: max_commands.get(),
     });
-    (Arc::clone(&intake), Inbox(intake))
+    (Arc::clone(&sender), Inbox(sender))
 }
 
 impl Inbox {
-    /// The next thing heard; `None` once the connection has ended, or the inbox is closed, and nothing waits any more.
-    /// A call that is dropped loses nothing.
+    /// Returns the next entry, or `None` once the connection has ended or the inbox is closed, and nothing waits any more.
+    /// Cancel safe.
     pub async fn next(&mut self) -> Option<Incoming> {
         loop {
             {
-                let mut line = self.0.line();
-                if let Some(incoming) = line.take(now()) {
+                let mut queue = self.0.lock();
+                if let Some(incoming) = queue.take(now()) {
                     return Some(incoming);
                 }
-                if line.ended || line.closed {
+                if queue.ended || queue.closed {
                     return None;
                 }
             }
@@ -157,9 +181,10 @@ impl Inbox {
         }
     }
 
-    /// Stops the intake: what waits can still be read, later commands stay with the broker, unacknowledged, until the next start.
+    /// Stops the intake: what waits can still be read; later commands stay with the broker, unacknowledged, until the next
+    /// start.
     pub fn close(&mut self) {
-        self.0.line().closed = true;
+        self.0.lock().closed = true;
     }
 }
 
@@ -170,162 +195,185 @@ impl Drop for Inbox {
 }
 
 impl InboxSender {
-    fn line(&self) -> MutexGuard<'_, InboxQueue> {
-        self.line.lock()
+    fn lock(&self) -> MutexGuard<'_, InboxQueue> {
+        self.queue.lock()
     }
 
-    /// Puts a command in line; hands back the one that is to be turned away, where one is. In a full line that is this one, or
-    /// the last of a source that has more there: who floods the line does not keep the others out.
+    /// Queues a command; returns the command to reject, if there is one. In a full queue that is this one, or the newest of
+    /// the source with the most waiting commands: a flood does not keep other sources out.
     pub(super) fn command(
         &self,
-        heard: Box<InboundCommand>,
+        command: Box<InboundCommand>,
     ) -> Result<(), (Rejected, Box<InboundCommand>)> {
-        let mut line = self.line();
-        if line.closed {
-            return Err((Rejected::Closed, heard));
+        let mut queue = self.lock();
+        if queue.closed {
+            return Err((Rejected::Closed, command));
         }
-        if line.commands >= self.most_commands {
-            let busy = Rejected::Busy {
-                retry_after: line.retry_after(now()),
-            };
-            let Some(at) = line.last_of_the_greediest(&heard.command.source) else {
-                return Err((busy, heard));
-            };
-            let Some(Incoming::Command(other)) = line.waiting.remove(at) else {
-                return Err((busy, heard));
-            };
-            line.waiting.push_back(Incoming::Command(heard));
-            return Err((busy, other));
+        let is_full = queue.commands >= self.max_commands
+            || queue.command_bytes + command.bytes() > MAX_COMMAND_BYTES;
+        if !is_full {
+            queue.push_command(command);
+            drop(queue);
+            self.wake.notify_one();
+            return Ok(());
         }
-        line.commands += 1;
-        line.waiting.push_back(Incoming::Command(heard));
-        drop(line);
-        self.wake.notify_one();
-        Ok(())
+        let busy = Rejected::Busy {
+            retry_after: queue.retry_after(now()),
+        };
+        let displaced = queue
+            .newest_of_busiest_source(&command.command.source)
+            .and_then(|at| queue.remove_command(at));
+        match displaced {
+            // One place is free now, but a longer command may need more bytes.
+            Some(other) if queue.command_bytes + command.bytes() <= MAX_COMMAND_BYTES => {
+                queue.push_command(command);
+                Err((busy, other))
+            }
+            Some(other) => {
+                queue.push_command(other);
+                Err((busy, command))
+            }
+            None => Err((busy, command)),
+        }
     }
 
-    /// Whether so many commands wait that whoever takes them out should have a turn before more are put in.
+    /// Returns whether so many commands wait that their reader should run before more are received.
     pub(super) fn is_half_full(&self) -> bool {
-        2 * self.line().commands >= self.most_commands
+        2 * self.lock().commands >= self.max_commands
     }
 
-    /// Puts a request in line; false where it did not fit and is dropped.
+    /// Queues an operator's request; returns false if it does not fit and is dropped.
     pub(super) fn control(
         &self,
         topic: String,
         payload: Bytes,
         correlation: Option<Vec<u8>>,
     ) -> bool {
-        let mut line = self.line();
-        if line.closed || line.controls >= CONTROLS || payload.len() > LARGEST_CONTROL {
+        let mut queue = self.lock();
+        if queue.closed || queue.controls >= MAX_CONTROLS || payload.len() > MAX_CONTROL_BYTES {
             return false;
         }
-        line.controls += 1;
-        line.waiting.push_back(Incoming::Control {
+        queue.controls += 1;
+        queue.waiting.push_back(Incoming::Control {
             topic,
             payload,
             correlation,
         });
-        drop(line);
+        drop(queue);
         self.wake.notify_one();
         true
     }
 
-    /// Puts a state in line; false where it did not fit and is dropped.
-    pub(super) fn state(&self, topic: String, payload: Bytes, retained: bool) -> bool {
-        let mut line = self.line();
-        // One message always fits an empty line, however large it is.
-        let fits = line.states == 0
-            || (line.states < STATES && line.state_bytes + payload.len() <= STATE_BYTES);
-        if line.closed || !fits {
-            return line.closed;
+    /// Queues a state; returns false if it does not fit and is dropped.
+    pub(super) fn state(&self, topic: String, payload: Bytes) -> bool {
+        let mut queue = self.lock();
+        if queue.closed {
+            return true;
         }
-        line.states += 1;
-        line.state_bytes += payload.len();
-        line.waiting.push_back(Incoming::State {
-            topic,
-            payload,
-            retained,
-        });
-        drop(line);
+        // A single message always fits an empty queue, however large it is.
+        let bytes = topic.len() + payload.len();
+        let has_room = queue.states < MAX_STATES && queue.state_bytes + bytes <= MAX_STATE_BYTES;
+        if queue.states > 0 && !has_room {
+            return false;
+        }
+        queue.states += 1;
+        queue.state_bytes += bytes;
+        queue.waiting.push_back(Incoming::State { topic, payload });
+        drop(queue);
         self.wake.notify_one();
         true
     }
 
-    /// Tells that the connection came or went.
-    pub(super) fn link(&self, news: Incoming) {
-        let mut line = self.line();
-        // A connection that flaps while nobody reads would fill the memory: then the last news are enough.
+    /// Queues a change of the connection.
+    pub(super) fn connection(&self, news: Incoming) {
+        let mut queue = self.lock();
+        // Of a connection that flaps while nobody reads, the last change is enough.
         if matches!(
-            line.waiting.back(),
+            queue.waiting.back(),
             Some(Incoming::Up { .. } | Incoming::Down { .. })
         ) {
-            line.waiting.pop_back();
+            queue.waiting.pop_back();
         }
-        line.waiting.push_back(news);
-        drop(line);
+        queue.waiting.push_back(news);
+        drop(queue);
         self.wake.notify_one();
     }
 
-    /// Tells that nothing will come any more.
+    /// Records that the poll loop has ended.
     pub(super) fn end(&self) {
-        self.line().ended = true;
+        self.lock().ended = true;
         self.wake.notify_one();
     }
 }
 
 impl InboxQueue {
+    fn push_command(&mut self, command: Box<InboundCommand>) {
+        self.commands += 1;
+        self.command_bytes += command.bytes();
+        self.waiting.push_back(Incoming::Command(command));
+    }
+
+    fn remove_command(&mut self, at: usize) -> Option<Box<InboundCommand>> {
+        let Some(Incoming::Command(command)) = self.waiting.remove(at) else {
+            return None;
+        };
+        self.commands -= 1;
+        self.command_bytes -= command.bytes();
+        Some(command)
+    }
+
     fn take(&mut self, now: Instant) -> Option<Incoming> {
         let incoming = self.waiting.pop_front()?;
         match &incoming {
-            Incoming::Command(_) => {
-                let gap = self
-                    .last_taken
-                    .replace(now)
-                    .map(|last| now.saturating_duration_since(last).as_secs_f64());
+            Incoming::Command(command) => {
                 self.commands -= 1;
-                if self.commands > 0 {
-                    self.pace = gap
-                        .map(|gap| self.pace.map_or(gap, |pace| 0.8 * pace + 0.2 * gap))
-                        .or(self.pace);
-                }
+                self.command_bytes -= command.bytes();
+                self.measure_pace(now);
             }
             Incoming::Control { .. } => self.controls -= 1,
-            Incoming::State { payload, .. } => {
+            Incoming::State { topic, payload } => {
                 self.states -= 1;
-                self.state_bytes -= payload.len();
+                self.state_bytes -= topic.len() + payload.len();
             }
             Incoming::Up { .. } | Incoming::Down { .. } => {}
         }
         Some(incoming)
     }
 
-    /// Where the last command stands of the source that has the most in line, if one more of `source` would still be fewer.
-    fn last_of_the_greediest(&self, source: &Source) -> Option<usize> {
+    fn measure_pace(&mut self, now: Instant) {
+        let last_taken = self.last_taken.replace(now);
+        if self.commands == 0 {
+            return;
+        }
+        if let Some(last) = last_taken {
+            let interval = now.saturating_duration_since(last).as_secs_f64();
+            let pace = self.pace.unwrap_or(interval);
+            self.pace = Some(pace + PACE_WEIGHT * (interval - pace));
+        }
+    }
+
+    /// Returns the position of the newest command of the source that has the most waiting commands, if `source` would still
+    /// have fewer with one more.
+    fn newest_of_busiest_source(&self, source: &Source) -> Option<usize> {
         let mut counts: HashMap<&Source, (usize, usize)> = HashMap::new();
         for (at, waiting) in self.waiting.iter().enumerate() {
-            if let Incoming::Command(heard) = waiting {
-                let (count, last) = counts.entry(&heard.command.source).or_default();
-                (*count, *last) = (*count + 1, at);
+            if let Incoming::Command(command) = waiting {
+                let (count, newest) = counts.entry(&command.command.source).or_default();
+                *count += 1;
+                *newest = at;
             }
         }
         let own = counts.get(source).map_or(0, |(count, _)| *count);
-        counts
-            .into_values()
-            .max()
-            .filter(|(count, _)| own + 1 < *count)
-            .map(|(_, last)| last)
+        let (count, newest) = counts.into_values().max()?;
+        (own + 1 < count).then_some(newest)
     }
 
-    /// When half of the line will be gone: who comes then finds room, even where others come too.
-    /// While the pace is unknown, the age of the oldest in line is the best that can be said.
+    /// Returns when half of the queue will be gone: a client that comes then finds room, even if others come too. While the
+    /// pace is unknown, the age of the oldest command is the best estimate.
     fn retry_after(&self, now: Instant) -> Duration {
-        let oldest = self.waiting.iter().find_map(|w| {
-            if let Incoming::Command(heard) = w {
-                Some(heard.command.heard_at)
-            } else {
-                None
-            }
+        let oldest = self.waiting.iter().find_map(|waiting| match waiting {
+            Incoming::Command(command) => Some(command.command.heard_at),
+            _ => None,
         });
         let age = oldest
             .map(|at| now.saturating_duration_since(at))
@@ -334,7 +382,7 @@ impl InboxQueue {
         let by_pace = self
             .pace
             .and_then(|pace| Duration::try_from_secs_f64(pace * f64::from(commands) / 2.0).ok());
-        by_pace.unwrap_or(age).clamp(SOONEST_RETRY, LATEST_RETRY)
+        by_pace.unwrap_or(age).clamp(MIN_RETRY, MAX_RETRY)
     }
 }
 
@@ -343,12 +391,12 @@ mod tests {
     use super::*;
     use crate::command::ReplyTo;
 
-    fn heard(text: &str) -> Box<InboundCommand> {
+    fn from(source: &str, text: &str) -> Box<InboundCommand> {
         let command = Command {
             id: text.to_owned(),
             id_given: false,
             text: text.to_owned(),
-            source: Source::new("hall"),
+            source: Source::new(source),
             area: None,
             language: None,
             heard_at: now(),
@@ -364,91 +412,101 @@ mod tests {
         };
         Box::new(InboundCommand {
             command,
-            receipt: AckToken { epoch: 1, pkid: 1 },
-            redelivered: false,
+            ack_token: AckToken { epoch: 1, pkid: 1 },
+            redelivery: Redelivery::No,
             epoch: 1,
             topic: String::new(),
             payload: Bytes::new(),
         })
     }
 
-    fn line(most: usize) -> (Arc<InboxSender>, Inbox) {
-        inbox(NonZeroUsize::new(most).unwrap())
+    fn command(text: &str) -> Box<InboundCommand> {
+        from("hall", text)
     }
 
-    fn state(intake: &InboxSender, bytes: usize) -> bool {
-        intake.state("t".to_owned(), Bytes::from(vec![0; bytes]), false)
+    fn inbox_for(max_commands: usize) -> (Arc<InboxSender>, Inbox) {
+        inbox(NonZeroUsize::new(max_commands).unwrap())
+    }
+
+    fn state(sender: &InboxSender, bytes: usize) -> bool {
+        sender.state(String::new(), Bytes::from(vec![0; bytes]))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_line_tells_when_half_of_it_will_be_gone() {
-        let (intake, mut inbox) = line(4);
+    async fn a_full_inbox_says_when_half_of_it_will_be_gone() {
+        let (sender, mut inbox) = inbox_for(4);
         for i in 0..4 {
-            intake.command(heard(&i.to_string())).unwrap();
+            sender.command(command(&i.to_string())).unwrap();
         }
         for _ in 0..3 {
             tokio::time::advance(Duration::from_secs(10)).await;
             assert!(matches!(inbox.next().await, Some(Incoming::Command(_))));
-            intake.command(heard("more")).unwrap();
+            sender.command(command("more")).unwrap();
         }
-        let (turned, _) = intake.command(heard("one too many")).unwrap_err();
+        let (rejected, _) = sender.command(command("one too many")).unwrap_err();
         assert_eq!(
-            turned,
+            rejected,
             Rejected::Busy {
                 retry_after: Duration::from_secs(20)
             }
         );
     }
 
-    fn of(source: &str, text: &str) -> Box<InboundCommand> {
-        let mut heard = heard(text);
-        heard.command.source = Source::new(source);
-        heard
-    }
-
     #[tokio::test]
-    async fn who_floods_the_line_makes_room_for_who_does_not() {
-        let (intake, mut inbox) = line(4);
+    async fn a_source_that_floods_the_inbox_makes_room_for_another() {
+        let (sender, mut inbox) = inbox_for(4);
         for text in ["1", "2", "3", "4"] {
-            intake.command(of("loud", text)).unwrap();
+            sender.command(from("loud", text)).unwrap();
         }
-        let turned = |result: Result<(), (Rejected, Box<InboundCommand>)>| {
-            result.unwrap_err().1.command.text
-        };
-        assert_eq!(turned(intake.command(of("loud", "5"))), "5");
-        assert_eq!(turned(intake.command(of("quiet", "a"))), "4");
-        assert_eq!(turned(intake.command(of("quiet", "b"))), "3");
+        let rejected = |command| sender.command(command).unwrap_err().1.command.text;
+        assert_eq!(rejected(from("loud", "5")), "5");
+        assert_eq!(rejected(from("quiet", "a")), "4");
+        assert_eq!(rejected(from("quiet", "b")), "3");
         assert_eq!(
-            turned(intake.command(of("quiet", "c"))),
+            rejected(from("quiet", "c")),
             "c",
             "an equal share is enough"
         );
         inbox.close();
         let mut taken = Vec::new();
-        while let Some(Incoming::Command(heard)) = inbox.next().await {
-            taken.push(heard.command.text);
+        while let Some(Incoming::Command(command)) = inbox.next().await {
+            taken.push(command.command.text);
         }
         assert_eq!(taken, ["1", "2", "a", "b"]);
     }
 
     #[tokio::test]
-    async fn states_do_not_take_the_room_of_commands_nor_grow_without_end() {
-        let (intake, mut inbox) = line(1);
-        assert!(state(&intake, STATE_BYTES + 1), "one always fits");
-        assert!(!state(&intake, 1));
-        assert!(matches!(inbox.next().await, Some(Incoming::State { .. })));
-        let taken = (0..STATES + 10).filter(|_| state(&intake, 1)).count();
-        assert_eq!(taken, STATES);
-        assert!(intake.command(heard("still room")).is_ok());
+    async fn commands_are_bounded_in_bytes() {
+        let (sender, mut inbox) = inbox_for(100_000);
+        let long = "x".repeat(16 << 10);
+        let accepted = (0..1000)
+            .filter(|_| sender.command(from("loud", &long)).is_ok())
+            .count();
+        assert_eq!(accepted, MAX_COMMAND_BYTES / (16 << 10));
+        let (_, rejected) = sender.command(from("quiet", &long)).unwrap_err();
+        assert_eq!(rejected.command.source.as_str(), "loud");
+        inbox.next().await.unwrap();
+        assert!(sender.command(from("quiet", &long)).is_ok());
     }
 
     #[tokio::test]
-    async fn a_closed_inbox_gives_what_waits_and_takes_no_more() {
-        let (intake, mut inbox) = line(4);
-        intake.command(heard("before")).unwrap();
+    async fn states_are_bounded_and_do_not_take_the_room_of_commands() {
+        let (sender, mut inbox) = inbox_for(1);
+        assert!(state(&sender, MAX_STATE_BYTES + 1), "one always fits");
+        assert!(!state(&sender, 1));
+        assert!(matches!(inbox.next().await, Some(Incoming::State { .. })));
+        let accepted = (0..MAX_STATES + 10).filter(|_| state(&sender, 1)).count();
+        assert_eq!(accepted, MAX_STATES);
+        assert!(sender.command(command("still room")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_closed_inbox_returns_what_waits_and_accepts_no_more() {
+        let (sender, mut inbox) = inbox_for(4);
+        sender.command(command("before")).unwrap();
         inbox.close();
         assert_eq!(
-            intake.command(heard("after")).unwrap_err().0,
+            sender.command(command("after")).unwrap_err().0,
             Rejected::Closed
         );
         assert!(
@@ -458,17 +516,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flapping_connection_leaves_only_its_last_news() {
-        let (intake, mut inbox) = line(4);
+    async fn a_flapping_connection_leaves_only_its_last_change() {
+        let (sender, mut inbox) = inbox_for(4);
         for _ in 0..1000 {
-            intake.link(Incoming::Up {
+            sender.connection(Incoming::Up {
                 session_present: true,
             });
-            intake.link(Incoming::Down {
+            sender.connection(Incoming::Down {
                 why: "gone".to_owned(),
             });
         }
-        intake.end();
+        sender.end();
         assert!(matches!(inbox.next().await, Some(Incoming::Down { .. })));
         assert!(inbox.next().await.is_none());
     }

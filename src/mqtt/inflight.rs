@@ -1,104 +1,205 @@
-//! What is on its way on one connection: messages until the broker has acknowledged them, and our acknowledgements of its
-//! messages. Pure. rumqttc forgets its own list when a session is lost and sends it out of order when not, so it is kept here.
+//! Messages and acknowledgements in flight on one connection. Pure.
+//!
+//! rumqttc forgets its own list when a session is lost and resends it out of order when it is not, so it is kept here.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
 
 use crate::mqtt::inbox::AckToken;
 
-/// Messages handed to the client, in order, until the broker has acknowledged them.
+/// While the oldest message has waited this long for its acknowledgement, no further one is sent: a broker that is frozen
+/// would deliver them all late, and their deadlines are checked only here.
+const STALL: Duration = Duration::from_secs(1);
+
+/// An acknowledgement that left this long before the last sign of life of the connection has reached the broker.
+const ACK_TRAVEL: Duration = Duration::from_millis(250);
+
+/// Acknowledgements that left and may not have arrived yet, at most; the broker has no more unacknowledged messages either.
+const MAX_RECENT: usize = 256;
+
+/// A message in flight.
+#[derive(Debug)]
+pub(super) struct InFlight<T> {
+    pub(super) message: T,
+    /// When it was handed to the client.
+    pub(super) since: Instant,
+    /// Whether it left; a message that is only handed over did not.
+    pub(super) left: bool,
+}
+
+/// Messages handed to the client and not yet acknowledged by the broker, in their order.
 #[derive(Debug)]
 pub(super) struct UnackedPublishes<T> {
     /// Handed over, not yet seen leaving.
-    handed: VecDeque<T>,
-    /// Seen leaving under these packet ids.
-    left: Vec<(u16, T)>,
+    handed: VecDeque<InFlight<T>>,
+    /// Left, with their packet ids.
+    sent: Vec<(u16, InFlight<T>)>,
     window: usize,
 }
 
 impl<T> UnackedPublishes<T> {
-    /// Nothing on its way, with room for `window` messages.
+    /// An empty list with room for `window` messages.
     pub(super) fn new(window: usize) -> Self {
         Self {
             handed: VecDeque::new(),
-            left: Vec::new(),
+            sent: Vec::new(),
             window,
         }
     }
 
-    /// True where one more may be handed over.
-    pub(super) fn has_room(&self) -> bool {
-        self.handed.len() + self.left.len() < self.window
+    /// Returns whether one more message may be handed over.
+    pub(super) fn has_room(&self, now: Instant) -> bool {
+        let is_stalled = self
+            .oldest()
+            .is_some_and(|since| now.saturating_duration_since(since) >= STALL);
+        !is_stalled && self.handed.len() + self.sent.len() < self.window
     }
 
-    /// True where nothing is on its way.
+    /// Returns whether nothing is in flight.
     pub(super) fn is_empty(&self) -> bool {
-        self.handed.is_empty() && self.left.is_empty()
+        self.handed.is_empty() && self.sent.is_empty()
     }
 
-    /// A message was handed to the client.
-    pub(super) fn handed(&mut self, message: T) {
-        self.handed.push_back(message);
+    /// Returns when the oldest message was handed over.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        let sent = self.sent.iter().map(|(_, message)| message.since);
+        sent.chain(self.handed.front().map(|message| message.since))
+            .min()
     }
 
-    /// The next message handed over left as packet `pkid`: the client sends in the order it was handed.
+    /// Records a message handed to the client.
+    pub(super) fn hand(&mut self, message: T, now: Instant) {
+        self.handed.push_back(InFlight {
+            message,
+            since: now,
+            left: false,
+        });
+    }
+
+    /// Records that the next message left as packet `pkid`: the client sends in the order it was handed.
     pub(super) fn departed(&mut self, pkid: u16) {
-        if let Some(message) = self.handed.pop_front() {
-            self.left.push((pkid, message));
+        if let Some(mut message) = self.handed.pop_front() {
+            message.left = true;
+            self.sent.push((pkid, message));
         }
     }
 
-    /// The broker acknowledged packet `pkid`.
-    pub(super) fn arrived(&mut self, pkid: u16) -> Option<T> {
-        let at = self.left.iter().position(|(id, _)| *id == pkid)?;
-        Some(self.left.remove(at).1)
+    /// Removes and returns the message the broker acknowledged as packet `pkid`.
+    pub(super) fn acked(&mut self, pkid: u16) -> Option<T> {
+        let at = self.sent.iter().position(|(id, _)| *id == pkid)?;
+        Some(self.sent.remove(at).1.message)
     }
 
-    /// The connection is gone: everything that was on its way, in its first order; true marks what had left.
-    pub(super) fn broken(&mut self) -> Vec<(T, bool)> {
-        let left = self.left.drain(..).map(|(_, message)| (message, true));
-        left.chain(self.handed.drain(..).map(|message| (message, false)))
+    /// Returns the messages in flight.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let sent = self.sent.iter_mut().map(|(_, message)| message);
+        sent.chain(&mut self.handed)
+            .map(|message| &mut message.message)
+    }
+
+    /// Removes and returns everything in flight, in its order: the connection is gone.
+    pub(super) fn take_all(&mut self) -> Vec<InFlight<T>> {
+        let sent = self.sent.drain(..).map(|(_, message)| message);
+        sent.chain(self.handed.drain(..)).collect()
+    }
+}
+
+/// Acknowledgements the broker waits for on one connection. They leave in the order of receipt (MQTT 5, section 4.6).
+#[derive(Debug, Default)]
+pub(super) struct PendingAcks {
+    waiting: VecDeque<PendingAck>,
+    /// Commands whose acknowledgement left, and when: the last few may not have reached the broker.
+    recent: VecDeque<(Instant, u64)>,
+}
+
+#[derive(Debug)]
+struct PendingAck {
+    pkid: u16,
+    is_ready: bool,
+    /// Identifies a command; 0 for every other message.
+    digest: u64,
+}
+
+impl PendingAcks {
+    /// Records a message received as packet `pkid`; 0 needs no acknowledgement.
+    pub(super) fn received(&mut self, pkid: u16) {
+        if pkid != 0 {
+            self.waiting.push_back(PendingAck {
+                pkid,
+                is_ready: false,
+                digest: 0,
+            });
+        }
+    }
+
+    /// Records that the message received last is the command with this digest.
+    pub(super) fn is_command(&mut self, pkid: u16, digest: u64) {
+        if let Some(last) = self.waiting.back_mut()
+            && last.pkid == pkid
+        {
+            last.digest = digest;
+        }
+    }
+
+    /// Allows the acknowledgement of packet `pkid`, as soon as all before it have left.
+    pub(super) fn ready(&mut self, pkid: u16) {
+        let ack = self
+            .waiting
+            .iter_mut()
+            .find(|ack| ack.pkid == pkid && !ack.is_ready);
+        if let Some(ack) = ack {
+            ack.is_ready = true;
+        }
+    }
+
+    /// Allows the acknowledgement of the command that was answered by a message with this token.
+    pub(super) fn settle(&mut self, token: Option<&AckToken>) {
+        if let Some(token) = token {
+            self.ready(token.pkid);
+        }
+    }
+
+    /// Returns the packet to acknowledge next.
+    pub(super) fn next(&self) -> Option<u16> {
+        let first = self.waiting.front()?;
+        first.is_ready.then_some(first.pkid)
+    }
+
+    /// Records that the packet of [`PendingAcks::next`] was acknowledged.
+    pub(super) fn acked(&mut self, now: Instant) {
+        let Some(ack) = self.waiting.pop_front() else {
+            return;
+        };
+        if ack.digest != 0 {
+            self.recent.push_back((now, ack.digest));
+        }
+        if self.recent.len() > MAX_RECENT {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Returns the digests of the commands that the broker may send again: those not acknowledged, and those whose
+    /// acknowledgement left too short a time before `last_sign`, the last moment the connection is known to have worked.
+    pub(super) fn redeliverable(self, last_sign: Instant) -> Vec<u64> {
+        let unacked = self.waiting.into_iter().map(|ack| ack.digest);
+        let recent = self
+            .recent
+            .into_iter()
+            .filter(|(left, _)| *left + ACK_TRAVEL > last_sign)
+            .map(|(_, digest)| digest);
+        unacked
+            .chain(recent)
+            .filter(|digest| *digest != 0)
             .collect()
     }
 }
 
-/// The acknowledgements we owe the broker on one connection. They leave in the order of receipt (MQTT 5, section 4.6).
-#[derive(Debug, Default)]
-pub(super) struct PendingAcks(VecDeque<(u16, bool)>);
-
-impl PendingAcks {
-    /// A message came as packet `pkid`; 0 owes nothing.
-    pub(super) fn received(&mut self, pkid: u16) {
-        if pkid != 0 {
-            self.0.push_back((pkid, false));
-        }
-    }
-
-    /// The message may be acknowledged as soon as all before it are.
-    pub(super) fn ready(&mut self, pkid: u16) {
-        if let Some((_, ready)) = self.0.iter_mut().find(|(id, ready)| *id == pkid && !ready) {
-            *ready = true;
-        }
-    }
-
-    /// The answer that a message waited for has arrived, or never will.
-    pub(super) fn settle(&mut self, receipt: Option<&AckToken>) {
-        if let Some(receipt) = receipt {
-            self.ready(receipt.pkid);
-        }
-    }
-
-    /// The packet to acknowledge next, where there is one.
-    pub(super) fn next(&self) -> Option<u16> {
-        self.0
-            .front()
-            .filter(|(_, ready)| *ready)
-            .map(|(pkid, _)| *pkid)
-    }
-
-    /// The packet of [`PendingAcks::next`] was acknowledged.
-    pub(super) fn paid(&mut self) {
-        self.0.pop_front();
-    }
+/// Returns a number by which a command is recognised when the broker sends it again; never 0.
+pub(super) fn digest(topic: &str, payload: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (topic, payload).hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 #[cfg(test)]
@@ -107,39 +208,77 @@ mod tests {
 
     #[test]
     fn acknowledgements_leave_in_the_order_of_receipt() {
-        let mut owed = PendingAcks::default();
+        let now = crate::clock::now();
+        let mut acks = PendingAcks::default();
         for pkid in [5, 0, 6, 7] {
-            owed.received(pkid);
+            acks.received(pkid);
         }
-        owed.ready(7);
-        assert_eq!(owed.next(), None);
-        owed.ready(5);
-        assert_eq!(owed.next(), Some(5));
-        owed.paid();
-        assert_eq!(owed.next(), None);
-        owed.ready(6);
+        acks.ready(7);
+        assert_eq!(acks.next(), None);
+        acks.ready(5);
+        assert_eq!(acks.next(), Some(5));
+        acks.acked(now);
+        assert_eq!(acks.next(), None);
+        acks.ready(6);
         let mut left = Vec::new();
-        while let Some(pkid) = owed.next() {
+        while let Some(pkid) = acks.next() {
             left.push(pkid);
-            owed.paid();
+            acks.acked(now);
         }
         assert_eq!(left, [6, 7]);
     }
 
     #[test]
-    fn a_broken_connection_gives_back_everything_in_its_first_order() {
-        let mut flight = UnackedPublishes::new(4);
+    fn a_command_can_come_again_until_its_acknowledgement_has_safely_left() {
+        let start = crate::clock::now();
+        let mut acks = PendingAcks::default();
+        for pkid in 1..=4 {
+            acks.received(pkid);
+            if pkid != 4 {
+                acks.is_command(pkid, u64::from(pkid));
+            }
+        }
+        acks.ready(1);
+        acks.acked(start);
+        acks.ready(2);
+        acks.acked(start + Duration::from_secs(1));
+        let last_sign = start + Duration::from_millis(1100);
+        assert_eq!(acks.redeliverable(last_sign), [3, 2]);
+    }
+
+    #[test]
+    fn a_broken_connection_gives_back_everything_in_its_order() {
+        let now = crate::clock::now();
+        let mut unacked = UnackedPublishes::new(4);
         for message in ["a", "b", "c", "d"] {
-            flight.handed(message);
+            unacked.hand(message, now);
         }
-        assert!(!flight.has_room());
+        assert!(!unacked.has_room(now));
         for pkid in [1, 2, 3] {
-            flight.departed(pkid);
+            unacked.departed(pkid);
         }
-        assert_eq!(flight.arrived(2), Some("b"));
-        assert_eq!(flight.arrived(2), None);
-        assert!(flight.has_room());
-        assert_eq!(flight.broken(), [("a", true), ("c", true), ("d", false)]);
-        assert!(flight.is_empty());
+        assert_eq!(unacked.acked(2), Some("b"));
+        assert_eq!(unacked.acked(2), None);
+        assert!(unacked.has_room(now));
+        let all: Vec<_> = unacked
+            .take_all()
+            .iter()
+            .map(|one| (one.message, one.left))
+            .collect();
+        assert_eq!(all, [("a", true), ("c", true), ("d", false)]);
+        assert!(unacked.is_empty());
+    }
+
+    #[test]
+    fn nothing_more_is_sent_while_the_oldest_message_is_not_acknowledged_in_time() {
+        let start = crate::clock::now();
+        let mut unacked = UnackedPublishes::new(4);
+        unacked.hand("a", start);
+        unacked.departed(1);
+        let later = start + STALL;
+        unacked.hand("b", start + STALL / 2);
+        assert!(!unacked.has_room(later));
+        unacked.acked(1);
+        assert!(unacked.has_room(later));
     }
 }

@@ -1,11 +1,17 @@
 //! The connection to the broker: commands and device states in, actions and replies out.
-//! Knows nothing of homes, models or stores; channels join it to the pipeline in `daemon.rs`.
 //!
-//! [`connect`] gives three ends: the [`Connection`] is the poll loop and runs in a task of its own; the [`Inbox`] is read by
-//! one task; the [`Outbox`] is shared by all who have something to say. No end waits for another.
+//! Knows nothing of homes, models or stores; `daemon` connects it to the pipeline. [`connect`] returns three ends: the
+//! [`Connection`] is the poll loop and runs in a task of its own, the [`Inbox`] is read by one task, and the [`Outbox`] is
+//! shared by all tasks that publish. No end waits for another.
 
+pub mod connection;
+pub mod inbox;
 mod inflight;
+pub mod outbox;
 mod session;
+mod subscriptions;
+pub mod tls;
+
 use std::net::Ipv6Addr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -29,20 +35,14 @@ use crate::mqtt::tls::TlsError;
 use crate::vocabulary::topic::{BadTopic, Echo, Filter, Topic, refuse_echo};
 use crate::wire::WireRules;
 
-pub mod connection;
-pub mod inbox;
-pub mod outbox;
-mod subscriptions;
-pub mod tls;
+/// The shortest keep-alive that rumqttc accepts.
+pub const MIN_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// The shortest keep-alive: rumqttc takes no less.
-pub const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// The largest packet accepted from the broker, in bytes. A larger one would end the connection, a retained one at every
+/// attempt; brokers withhold it if they know the limit. `Zigbee2MQTT`'s list of 200 devices has 1 MB.
+const MAX_PACKET: u32 = 4 << 20;
 
-/// The largest packet taken from the broker, in bytes. A larger one would end the connection, and a retained one would do so
-/// again and again; brokers keep it back when they know. `Zigbee2MQTT`'s list of 200 devices has 1 MB.
-const LARGEST_PACKET: u32 = 4 << 20;
-
-/// Commands the broker may have sent us without an acknowledgement; further ones wait there.
+/// Commands the broker may send without an acknowledgement; further ones wait at the broker.
 const RECEIVE_MAX: u16 = 256;
 
 /// Requests that may wait inside rumqttc: the window, all acknowledgements, and subscriptions.
@@ -51,43 +51,44 @@ const REQUESTS: usize = 512;
 /// How long connecting may take, TLS and CONNACK included, in seconds.
 const CONNECT_SECONDS: u64 = 10;
 
-/// How to reach the broker, and what to listen to.
+/// Address of the broker, and what to subscribe to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Name or address of the broker.
     pub host: String,
     /// 1883 plain, 8883 with TLS.
     pub port: u16,
-    /// TLS, where the broker speaks it.
+    /// TLS, if the broker offers it.
     pub tls: Option<Tls>,
-    /// Who we say we are.
+    /// Name and password of sayso.
     pub login: Option<Login>,
-    /// The MQTT client id: the broker keeps our session under it, so two daemons must not share one.
+    /// The MQTT client id. The broker keeps the session under it, so two daemons must not share one.
     pub client_id: String,
-    /// The first levels of sayso's own topics.
+    /// First levels of sayso's own topics.
     pub prefix: String,
-    /// Seconds of silence after which the connection is probed; 5 s at least.
+    /// Silence after which the connection is probed; at least 5 s.
     pub keep_alive: Duration,
-    /// How long a command is good for when it does not say; the broker keeps our session as long.
+    /// Time to live of a command that does not name one; the broker keeps the session as long.
     pub ttl: Duration,
-    /// Commands that may wait for the pipeline; one more is answered `busy`.
+    /// Commands that may wait for the pipeline; further ones are refused as `busy`.
     pub queue: NonZeroUsize,
     /// Messages that may wait for the broker.
     pub outbox: NonZeroUsize,
-    /// Beginnings of MQTT 5 response topics that are obeyed, such as `clients/`. `<prefix>/reply/<source>` and what is below it always are.
+    /// Allowed beginnings of MQTT 5 response topics, such as `clients/`. `<prefix>/reply/<source>` and topics below it are
+    /// always allowed.
     pub reply_prefixes: Vec<String>,
 }
 
-/// How to trust the broker, and be trusted.
+/// TLS of the connection to the broker.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
-    /// PEM file of the authority that signed the broker's certificate; the system's roots where absent.
+    /// PEM file of the authority that signed the broker's certificate; without it the system's authorities count.
     pub ca: Option<PathBuf>,
-    /// PEM files of our own certificate chain and its key.
+    /// PEM files of sayso's own certificate chain and its key.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// A name and password for the broker.
+/// Name and password for the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The name.
@@ -114,30 +115,30 @@ impl Default for Settings {
     }
 }
 
-/// The settings cannot work.
+/// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The keep-alive is too short.
-    #[error("`mqtt.keep_alive` is {} s, wanted {} s to 65535 s", .found.as_secs_f64(), SHORTEST_KEEP_ALIVE.as_secs())]
+    #[error("`mqtt.keep_alive` is {} s, wanted {} s to 65535 s", .found.as_secs_f64(), MIN_KEEP_ALIVE.as_secs())]
     KeepAlive {
-        /// What was set.
+        /// The configured value.
         found: Duration,
     },
     /// The client id is empty: the broker would keep no session.
-    #[error("`mqtt.client_id` is empty, wanted a name no other client has")]
+    #[error("`mqtt.client_id` is empty, expected a name no other client has")]
     NoClientId,
-    /// The prefix or a state topic is none.
+    /// The prefix or a state topic is not a topic.
     #[error(transparent)]
     Topic(#[from] BadTopic),
-    /// A beginning of response topics allows too much.
+    /// A prefix of response topics allows too much.
     #[error(
         "`{found}` in `mqtt.reply_prefixes` is not the beginning of a topic: wanted one such as `clients/`"
     )]
     ReplyPrefix {
-        /// What was set.
+        /// The configured value.
         found: String,
     },
-    /// sayso would hear itself.
+    /// sayso would receive its own messages.
     #[error(transparent)]
     Echo(#[from] Echo),
     /// TLS cannot be set up.
@@ -145,11 +146,11 @@ pub enum SetupError {
     Tls(#[from] TlsError),
 }
 
-/// Builds the three ends of a broker connection. Opens nothing yet; [`Connection::run`] does. Commands are heard on
-/// `<prefix>/command/+`, requests of operators on `<prefix>/control/+`, states of devices on `state_topics`.
+/// Creates the three ends of a broker connection. Nothing is opened before [`Connection::run`]. Commands are received on
+/// `<prefix>/command/+`, operators' requests on `<prefix>/control/+`, states of devices on `state_topics`.
 ///
 /// # Errors
-/// When the settings cannot work: see [`SetupError`].
+/// When the settings cannot be used: see [`SetupError`].
 pub fn connect(
     settings: &Settings,
     state_topics: Vec<String>,
@@ -163,38 +164,28 @@ pub fn connect(
         .map(Filter::new)
         .collect::<Result<Vec<_>, _>>()?;
     refuse_own_echo(&settings.prefix, &[&commands, &controls], &states)?;
-    if let Some(found) = settings
-        .reply_prefixes
-        .iter()
-        .find(|p| Topic::new(p.as_str()).is_err() || *p == "/")
-    {
+    let is_too_wide = |prefix: &&String| Topic::new(prefix.as_str()).is_err() || *prefix == "/";
+    if let Some(found) = settings.reply_prefixes.iter().find(is_too_wide) {
         return Err(SetupError::ReplyPrefix {
             found: found.clone(),
         });
     }
     let (client, eventloop) = AsyncClient::new(options, REQUESTS);
     let outbox = outbox::outbox(settings.outbox, counters);
-    let (intake, inbox) = inbox::inbox(settings.queue);
-    let link = Session::new(
+    let (sender, inbox) = inbox::inbox(settings.queue);
+    let session = Session::new(
         client,
         settings.rules(),
         Subscriptions::new(commands, controls, states),
         outbox.clone(),
-        intake,
+        sender,
     );
-    Ok((
-        Connection {
-            eventloop,
-            link,
-            keep_alive: settings.keep_alive,
-        },
-        inbox,
-        outbox,
-    ))
+    let connection = Connection::new(eventloop, session, settings.keep_alive, &settings.host);
+    Ok((connection, inbox, outbox))
 }
 
 impl Settings {
-    /// What decides about a letter.
+    /// Returns the settings that decide how a command is read.
     pub fn rules(&self) -> WireRules {
         WireRules {
             prefix: self.prefix.clone(),
@@ -204,7 +195,7 @@ impl Settings {
     }
 }
 
-/// sayso's own topics for answers must not be heard as commands or states.
+/// Checks that sayso's own output topics are not received as commands or states.
 fn refuse_own_echo(prefix: &str, own: &[&Filter], states: &[Filter]) -> Result<(), SetupError> {
     let outputs = [
         "reply/#",
@@ -221,7 +212,7 @@ fn refuse_own_echo(prefix: &str, own: &[&Filter], states: &[Filter]) -> Result<(
 }
 
 fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
-    if !(SHORTEST_KEEP_ALIVE.as_secs()..=u16::MAX.into()).contains(&settings.keep_alive.as_secs()) {
+    if !(MIN_KEEP_ALIVE.as_secs()..=u16::MAX.into()).contains(&settings.keep_alive.as_secs()) {
         return Err(SetupError::KeepAlive {
             found: settings.keep_alive,
         });
@@ -242,7 +233,7 @@ fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
                 .unwrap_or(u32::MAX)
                 .max(1),
         ))
-        .set_max_packet_size(Some(LARGEST_PACKET))
+        .set_max_packet_size(Some(MAX_PACKET))
         .set_receive_maximum(Some(RECEIVE_MAX))
         .set_outgoing_inflight_upper_limit(INFLIGHT)
         .set_manual_acks(true)
@@ -268,7 +259,8 @@ fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
     Ok(options)
 }
 
-/// rumqttc joins host and port with a colon, so an IPv6 address needs brackets; TLS wants the bare name.
+/// Returns the host as rumqttc expects it: it joins host and port with a colon, so an IPv6 address needs brackets; TLS needs
+/// the bare name.
 fn host(settings: &Settings) -> String {
     if settings.tls.is_none() && settings.host.parse::<Ipv6Addr>().is_ok() {
         format!("[{}]", settings.host)

@@ -1,62 +1,215 @@
-//! What goes out: publications, replies and acknowledgements. Nothing here waits for the broker; each message is kept until
-//! the broker has acknowledged it, over as many connections as that takes.
+//! The outgoing queue: publications, replies and acknowledgements.
+//!
+//! Callers never wait for the broker; each message is kept until the broker has acknowledged it, over as many connections as
+//! that takes. The poll loop takes messages out through [`Shared`].
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as Polling, Poll};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::clock::now;
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::telemetry::counters::Counters;
+use crate::vocabulary::topic::{BadTopic, Filter, Topic};
 
 use crate::mqtt::inbox::AckToken;
-use crate::vocabulary::topic::{BadTopic, Filter, Topic};
 use crate::wire;
 
-/// The longest correlation data, in bytes: its length travels in two bytes (MQTT 5, section 1.5.6).
-const LONGEST_CORRELATION: usize = 65_535;
+/// The longest correlation data in bytes: its length is encoded in two bytes (MQTT 5, section 1.5.6).
+const MAX_CORRELATION: usize = 65_535;
 
-/// How much longer than the grace period [`Outbox::close`] waits for the connection to say that it ended.
-const LAST_WORD: Duration = Duration::from_millis(500);
+/// The most bytes that may wait in each of the two queues. A single message always fits an empty queue.
+const MAX_BYTES: usize = 8 << 20;
 
-/// So many messages that wait keep the broker busy; whoever would add to them can wait as well.
-const PLENTY: usize = 128;
+/// How much longer than the grace period [`Outbox::close`] waits for the end of the connection.
+const CLOSE_MARGIN: Duration = Duration::from_millis(500);
 
-/// One answer to what was turned away leaves after so many other messages, where both wait.
-const TURN: usize = 4;
+/// So many waiting messages keep the broker busy; [`Outbox::until_room`] waits above this.
+const HIGH_WATER: usize = 128;
+
+/// While both queues have messages, one rejection leaves after this many other messages.
+const REJECTION_SHARE: usize = 4;
 
 /// One message to the broker, sent with `QoS` 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundMessage {
-    /// Where to.
-    pub topic: String,
-    /// What.
-    pub payload: Bytes,
-    /// The MQTT 5 correlation data of the question this answers.
-    pub correlation: Option<Vec<u8>>,
-    /// True: the broker keeps it for those who come later.
-    pub retain: bool,
-    /// Not sent after this; the broker is told to drop it then as well, in whole seconds, 1 s at least.
-    pub deadline: Option<Instant>,
-    /// What it decides, such as one property of one device. Of messages on the same subject that were on their way when the
-    /// connection broke, only the last is sent again: the receiver may have heard them all, and must not hear an old one after it.
-    pub subject: Option<Box<str>>,
-    /// True where hearing it twice does no harm: it is sent again when the connection broke before the broker acknowledged it.
-    pub repeatable: bool,
-    /// How often what it follows from has gone through sayso, this time included; 0 where it is no action.
-    pub hops: u8,
+    topic: String,
+    payload: Bytes,
+    /// The MQTT 5 correlation data of the request this answers.
+    correlation: Option<Vec<u8>>,
+    is_retained: bool,
+    /// Whether a payload that is too large for the broker may be shortened, as an encoded reply.
+    is_reply: bool,
+    /// The message is not sent after this; its remaining time is also its MQTT message expiry, in whole seconds, at least 1.
+    deadline: Option<Instant>,
+    /// The device the message commands, and the sequence number of the command. Of messages for one device that were in
+    /// flight when a connection broke, only those of the newest command are sent again: the device may have received them
+    /// all, and must not receive an older one after a newer one.
+    target: Option<(Box<str>, u64)>,
+    /// Whether the message may be delivered twice: then it is sent again after a broken connection.
+    is_repeatable: bool,
+    /// How often the command behind this message has passed through sayso, this time included; 0 for other messages.
+    hops: u8,
 }
 
-/// There is no room for one more message.
+impl OutboundMessage {
+    /// Creates a message that is not retained, may be repeated and has no deadline.
+    pub fn to(topic: impl Into<String>, payload: impl Into<Bytes>) -> Self {
+        Self {
+            topic: topic.into(),
+            payload: payload.into(),
+            correlation: None,
+            is_retained: false,
+            is_reply: false,
+            deadline: None,
+            target: None,
+            is_repeatable: true,
+            hops: 0,
+        }
+    }
+
+    /// Creates the message of a reply. It is shortened if the broker does not accept its size.
+    pub fn reply(reply: &Reply, to: &ReplyTo) -> Self {
+        Self {
+            is_reply: true,
+            ..Self::to(to.topic.clone(), wire::encode(reply))
+                .with_correlation(to.correlation.clone())
+        }
+    }
+
+    /// Sets the correlation data.
+    #[must_use]
+    pub fn with_correlation(self, correlation: Option<Vec<u8>>) -> Self {
+        Self {
+            correlation,
+            ..self
+        }
+    }
+
+    /// Asks the broker to keep the message for later subscribers.
+    #[must_use]
+    pub fn retained(self) -> Self {
+        Self {
+            is_retained: true,
+            ..self
+        }
+    }
+
+    /// Sets the deadline.
+    #[must_use]
+    pub fn until(self, deadline: Instant) -> Self {
+        Self {
+            deadline: Some(deadline),
+            ..self
+        }
+    }
+
+    /// Makes it a message of command number `seq` to `device`.
+    #[must_use]
+    pub fn for_device(self, device: impl Into<Box<str>>, seq: u64) -> Self {
+        Self {
+            target: Some((device.into(), seq)),
+            ..self
+        }
+    }
+
+    /// Sets whether it may be delivered twice.
+    #[must_use]
+    pub fn repeatable(self, is_repeatable: bool) -> Self {
+        Self {
+            is_repeatable,
+            ..self
+        }
+    }
+
+    /// Sets how often the command behind it has passed through sayso.
+    #[must_use]
+    pub fn with_hops(self, hops: u8) -> Self {
+        Self { hops, ..self }
+    }
+
+    /// Returns the topic.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Returns the payload.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// Returns the correlation data.
+    pub(super) fn correlation(&self) -> Option<&[u8]> {
+        self.correlation.as_deref()
+    }
+
+    /// Returns whether the broker is asked to keep it.
+    pub(super) fn is_retained(&self) -> bool {
+        self.is_retained
+    }
+
+    /// Returns whether it may be delivered twice.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.is_repeatable
+    }
+
+    /// Returns the deadline.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Returns the device and the command's sequence number.
+    pub(super) fn target(&self) -> Option<(&str, u64)> {
+        self.target.as_ref().map(|(device, seq)| (&**device, *seq))
+    }
+
+    /// Returns how often the command behind it has passed through sayso.
+    pub(super) fn hops(&self) -> u8 {
+        self.hops
+    }
+
+    /// Returns the bytes of its variable parts.
+    pub(super) fn bytes(&self) -> usize {
+        let correlation = self.correlation.as_ref().map_or(0, Vec::len);
+        self.topic.len() + self.payload.len() + correlation
+    }
+
+    /// Shortens a reply by at least `excess` bytes; returns whether that was possible.
+    pub(super) fn shorten(&mut self, excess: usize) -> bool {
+        let max_bytes = self.payload.len().saturating_sub(excess);
+        let shorter = if self.is_reply {
+            wire::shorten_reply(&self.payload, max_bytes)
+        } else {
+            None
+        };
+        let Some(payload) = shorter else {
+            return false;
+        };
+        self.payload = payload.into();
+        true
+    }
+
+    /// Returns why it can never be sent.
+    fn fault(&self) -> Option<String> {
+        if let Err(error) = Topic::new(self.topic.as_str()) {
+            return Some(error.to_string());
+        }
+        let correlation = self.correlation.as_ref().map_or(0, Vec::len);
+        (correlation > MAX_CORRELATION)
+            .then(|| "its correlation data is longer than 65535 bytes".to_owned())
+    }
+}
+
+/// The outbox has no room for one more message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many messages wait for the broker")]
 pub struct Full;
@@ -65,18 +218,18 @@ pub struct Full;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undelivered {
     /// Its deadline passed before it left. It was not sent.
-    #[error("its time ran out before the broker was there")]
+    #[error("its time ran out before it could be sent")]
     Late,
     /// It left, and the connection broke before the broker acknowledged it. It may have arrived.
-    #[error("the connection broke while it was on its way")]
+    #[error("the connection broke while it was in flight")]
     Uncertain,
-    /// It left, the connection broke, and a newer message on its subject was sent again in its place.
+    /// It left, the connection broke, and a newer command for its device is sent instead or may have arrived.
     #[error("a newer message took its place")]
     Superseded,
-    /// The broker said no, or it cannot be sent at all.
-    #[error("the broker does not take it: {why}")]
+    /// The broker refused it, or it cannot be sent at all.
+    #[error("the broker does not accept it: {why}")]
     Refused {
-        /// What the broker said.
+        /// The broker's reason.
         why: String,
     },
     /// sayso stopped before it was sent.
@@ -84,22 +237,23 @@ pub enum Undelivered {
     Closed,
 }
 
-/// Resolves when the broker has acknowledged the message, or it is clear that it will not. Dropping it changes nothing.
+/// Resolves when the broker has acknowledged the message, or it is certain that it will not. Dropping it has no effect on the
+/// message.
 #[derive(Debug)]
-#[must_use = "without it nobody knows whether the message arrived"]
+#[must_use = "without it the fate of the message is unknown"]
 pub struct Delivery(oneshot::Receiver<Result<(), Undelivered>>);
 
 impl Future for Delivery {
     type Output = Result<(), Undelivered>;
 
-    fn poll(mut self: Pin<&mut Self>, polling: &mut Polling<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0)
-            .poll(polling)
-            .map(|told| told.unwrap_or(Err(Undelivered::Closed)))
+            .poll(context)
+            .map(|result| result.unwrap_or(Err(Undelivered::Closed)))
     }
 }
 
-/// The way out, shared by whoever has something to say.
+/// The sending end, shared by all tasks that publish.
 #[derive(Clone)]
 pub struct Outbox {
     pub(super) shared: Arc<Shared>,
@@ -114,74 +268,146 @@ impl fmt::Debug for Outbox {
     }
 }
 
-/// A message and who waits for its fate.
+/// A message in the outbox or in flight, and the task that waits for it.
 #[derive(Debug)]
 pub(super) struct QueuedMessage {
     pub(super) message: OutboundMessage,
-    /// True once it left on a connection that broke: then it may have arrived.
-    pub(super) left: bool,
+    /// Whether it left on a connection that broke: then it may have arrived.
+    pub(super) left_before: bool,
+    /// Whether a newer command for its device was acknowledged before it.
+    pub(super) is_overtaken: bool,
+    /// How many connections ended right after it had left.
+    pub(super) losses: u8,
     /// `None` for `online` and `offline`, which belong to one connection.
-    pub(super) waits: Option<oneshot::Sender<Result<(), Undelivered>>>,
-    /// The command it is the answer to, where that is acknowledged once this is delivered.
-    pub(super) receipt: Option<AckToken>,
+    pub(super) delivery: Option<oneshot::Sender<Result<(), Undelivered>>>,
+    /// The rejected command it answers, which is acknowledged once this is delivered.
+    pub(super) ack_token: Option<AckToken>,
 }
 
 impl QueuedMessage {
-    /// Tells the one who waits, where somebody does.
-    pub(super) fn resolve(self, fate: Result<(), Undelivered>) {
-        if let Some(waits) = self.waits {
-            let _ = waits.send(fate);
+    /// Creates a message that nobody waits for.
+    pub(super) fn detached(message: OutboundMessage) -> Self {
+        Self {
+            message,
+            left_before: false,
+            is_overtaken: false,
+            losses: 0,
+            delivery: None,
+            ack_token: None,
         }
     }
 
-    fn is_over(&self, now: Instant) -> bool {
+    /// Reports its fate to the task that waits for it.
+    pub(super) fn resolve(self, fate: Result<(), Undelivered>) {
+        if let Some(delivery) = self.delivery {
+            let _ = delivery.send(fate);
+        }
+    }
+
+    /// Resolves it as never acknowledged: uncertain if it left before, else `otherwise`.
+    fn abandon(self, otherwise: Undelivered) {
+        let fate = if self.left_before {
+            Undelivered::Uncertain
+        } else {
+            otherwise
+        };
+        self.resolve(Err(fate));
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
         self.message
             .deadline
             .is_some_and(|deadline| deadline <= now)
     }
 }
 
-/// What the outbox and the connection share.
+/// State shared by the outbox and the poll loop.
 #[derive(Debug)]
 pub(super) struct Shared {
-    queue: Mutex<Queue>,
+    queues: Mutex<Queues>,
+    /// Wakes the poll loop.
     pub(super) wake: Notify,
-    /// A message left the line, or the connection went: there may be room.
+    /// Wakes tasks that wait for room: a message left the queue, or the connection is down.
     freed: Notify,
     pub(super) ended: watch::Sender<bool>,
     capacity: usize,
 }
 
 #[derive(Debug)]
-struct Queue {
-    waiting: VecDeque<QueuedMessage>,
-    /// Answers to what was turned away, in a line of their own: in a flood there are more of them than of anything else.
-    turned_away: VecDeque<QueuedMessage>,
-    /// How many others left since the last of them.
-    passed: usize,
-    /// No deadline of what waits is before this.
-    soonest: Option<Instant>,
-    receipts: Vec<AckToken>,
-    follow: Option<Vec<Filter>>,
-    up: bool,
-    progress: Instant,
+struct Queues {
+    messages: MessageQueue,
+    /// Replies to commands that were rejected, apart from the rest: in a flood they outnumber all other messages.
+    rejections: MessageQueue,
+    /// Messages that left since the last rejection did.
+    since_rejection: usize,
+    /// A lower bound of the deadlines of all waiting messages.
+    earliest_deadline: Option<Instant>,
+    ack_tokens: Vec<AckToken>,
+    new_state_filters: Option<Vec<Filter>>,
+    is_up: bool,
+    last_progress: Instant,
     closing: Option<Instant>,
 }
 
+#[derive(Debug, Default)]
+struct MessageQueue {
+    waiting: VecDeque<QueuedMessage>,
+    bytes: usize,
+}
+
+impl MessageQueue {
+    fn has_room(&self, message: &OutboundMessage, capacity: usize) -> bool {
+        let fits_bytes = self.waiting.is_empty() || self.bytes + message.bytes() <= MAX_BYTES;
+        fits_bytes && self.waiting.len() < capacity
+    }
+
+    fn push_back(&mut self, message: QueuedMessage) {
+        self.bytes += message.message.bytes();
+        self.waiting.push_back(message);
+    }
+
+    fn push_front(&mut self, message: QueuedMessage) {
+        self.bytes += message.message.bytes();
+        self.waiting.push_front(message);
+    }
+
+    fn pop_front(&mut self) -> Option<QueuedMessage> {
+        let message = self.waiting.pop_front()?;
+        self.bytes -= message.message.bytes();
+        Some(message)
+    }
+
+    /// Removes and returns the messages whose deadline has passed.
+    fn take_late(&mut self, now: Instant) -> Vec<QueuedMessage> {
+        let (late, waiting) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|message| message.is_late(now));
+        self.waiting = waiting;
+        self.bytes -= late.iter().map(|late| late.message.bytes()).sum::<usize>();
+        late.into()
+    }
+
+    fn take_all(&mut self) -> VecDeque<QueuedMessage> {
+        self.bytes = 0;
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+/// Creates an outbox for `capacity` messages.
 pub(super) fn outbox(capacity: NonZeroUsize, counters: Arc<Counters>) -> Outbox {
-    let queue = Queue {
-        waiting: VecDeque::new(),
-        turned_away: VecDeque::new(),
-        passed: 0,
-        soonest: None,
-        receipts: Vec::new(),
-        follow: None,
-        up: false,
-        progress: now(),
+    let queues = Queues {
+        messages: MessageQueue::default(),
+        rejections: MessageQueue::default(),
+        since_rejection: 0,
+        earliest_deadline: None,
+        ack_tokens: Vec::new(),
+        new_state_filters: None,
+        is_up: false,
+        last_progress: now(),
         closing: None,
     };
     let shared = Shared {
-        queue: Mutex::new(queue),
+        queues: Mutex::new(queues),
         wake: Notify::new(),
         freed: Notify::new(),
         ended: watch::Sender::new(false),
@@ -194,102 +420,98 @@ pub(super) fn outbox(capacity: NonZeroUsize, counters: Arc<Counters>) -> Outbox 
 }
 
 impl Outbox {
-    /// Puts a message in line for the broker. Messages leave in the order of these calls.
+    /// Queues a message. Messages leave in the order of these calls.
     ///
     /// # Errors
-    /// When too many wait already.
+    /// When too many messages, or too many bytes, wait already.
     pub fn publish(&self, message: OutboundMessage) -> Result<Delivery, Full> {
-        self.put(message, None).map_err(|_| Full)
+        self.enqueue(message, None).map_err(|_| Full)
     }
 
-    /// Puts the answer in line to a command that goes no further, and acknowledges that once the broker has the answer.
-    /// Gives the receipt back where there is no room.
-    pub(super) fn turn_away(
+    /// Queues the reply to a rejected command, which is acknowledged once the broker has the reply. Gives the token back if
+    /// there is no room.
+    pub(super) fn reject(
         &self,
         reply: &Reply,
         to: &ReplyTo,
         deadline: Instant,
-        receipt: AckToken,
+        token: AckToken,
     ) -> Result<(), AckToken> {
-        let message = answer(reply, to, Some(deadline));
-        let queued = self.put(message, Some(receipt));
-        if queued.is_ok() {
-            self.counters.replies_sent.increment();
+        let message = OutboundMessage::reply(reply, to).until(deadline);
+        match self.enqueue(message, Some(token)) {
+            Ok(_) => {
+                self.counters.replies_sent.increment();
+                Ok(())
+            }
+            Err(token) => Err(token.unwrap_or(AckToken { epoch: 0, pkid: 0 })),
         }
-        // Without a receipt there is none to give back, and here there was one.
-        queued
-            .map(drop)
-            .map_err(|receipt| receipt.unwrap_or(AckToken { epoch: 0, pkid: 0 }))
     }
 
-    fn put(
+    fn enqueue(
         &self,
         message: OutboundMessage,
-        receipt: Option<AckToken>,
+        token: Option<AckToken>,
     ) -> Result<Delivery, Option<AckToken>> {
-        let (tell, told) = oneshot::channel();
-        let fault = unsendable(&message);
-        let mut parcel = QueuedMessage {
-            message,
-            left: false,
-            waits: Some(tell),
-            receipt,
+        let (sender, receiver) = oneshot::channel();
+        let fault = message.fault();
+        let mut message = QueuedMessage {
+            delivery: Some(sender),
+            ack_token: token,
+            ..QueuedMessage::detached(message)
         };
-        let mut queue = self.shared.queue();
+        let mut queues = self.shared.queues();
         if let Some(why) = fault {
-            queue.receipts.extend(parcel.receipt.take());
-            parcel.resolve(Err(Undelivered::Refused { why }));
-        } else if queue.closing.is_some() {
-            parcel.resolve(Err(Undelivered::Closed));
-        } else if queue.line(&parcel).len() >= self.shared.capacity {
-            return Err(parcel.receipt.take());
+            queues.ack_tokens.extend(message.ack_token.take());
+            message.resolve(Err(Undelivered::Refused { why }));
+        } else if queues.closing.is_some() {
+            message.resolve(Err(Undelivered::Closed));
+        } else if !queues
+            .queue_of(&message)
+            .has_room(&message.message, self.shared.capacity)
+        {
+            return Err(message.ack_token.take());
         } else {
-            queue.soonest = earlier(queue.soonest, parcel.message.deadline);
-            queue.line(&parcel).push_back(parcel);
-            drop(queue);
+            queues.earliest_deadline = earlier(queues.earliest_deadline, message.message.deadline);
+            queues.queue_of(&message).push_back(message);
+            drop(queues);
             self.shared.wake.notify_one();
         }
-        Ok(Delivery(told))
+        Ok(Delivery(receiver))
     }
 
-    /// Puts a reply in line. It may be heard twice, which its id makes plain.
+    /// Queues a reply. It may be delivered twice; its id shows that.
     ///
     /// # Errors
-    /// When too many messages wait already.
-    pub fn reply(
-        &self,
-        reply: &Reply,
-        to: &ReplyTo,
-        deadline: Option<Instant>,
-    ) -> Result<Delivery, Full> {
-        let delivery = self.publish(answer(reply, to, deadline))?;
+    /// When too many messages, or too many bytes, wait already.
+    pub fn reply(&self, reply: &Reply, to: &ReplyTo) -> Result<Delivery, Full> {
+        let delivery = self.publish(OutboundMessage::reply(reply, to))?;
         self.counters.replies_sent.increment();
         Ok(delivery)
     }
 
-    /// Tells the broker that a command cannot be lost any more. It hears so once everything received earlier is acknowledged
-    /// as well; a receipt of an earlier connection is dropped, for the broker sends that command again.
-    pub fn acknowledge(&self, receipt: AckToken) {
-        self.shared.queue().receipts.push(receipt);
+    /// Acknowledges a command that cannot be lost any more. The acknowledgement leaves once everything received earlier is
+    /// acknowledged; a token of an earlier connection is dropped, because the broker sends that command again.
+    pub fn acknowledge(&self, token: AckToken) {
+        self.shared.queues().ack_tokens.push(token);
         self.shared.wake.notify_one();
     }
 
-    /// Follows these state topics from now on, and no others.
+    /// Replaces the subscriptions to state topics.
     ///
     /// # Errors
-    /// When one is no filter; then nothing changes.
+    /// When one is not a topic filter; then nothing changes.
     pub fn follow(&self, state_topics: Vec<String>) -> Result<(), BadTopic> {
         let filters = state_topics
             .into_iter()
             .map(Filter::new)
             .collect::<Result<Vec<_>, _>>()?;
-        self.shared.queue().follow = Some(filters);
+        self.shared.queues().new_state_filters = Some(filters);
         self.shared.wake.notify_one();
         Ok(())
     }
 
-    /// Waits while plenty waits for a broker that is there: whoever takes in more then makes everybody wait here, instead of
-    /// where each source has its share.
+    /// Waits while many messages wait for a connected broker, so that commands queue in the inbox, where each source has its
+    /// share, and not in the outbox.
     pub async fn until_room(&self) {
         loop {
             let mut freed = std::pin::pin!(self.shared.freed.notified());
@@ -301,208 +523,160 @@ impl Outbox {
         }
     }
 
-    /// True while the broker is there and the subscriptions stand.
+    /// Returns whether the broker is connected and has acknowledged the subscriptions.
     pub fn is_up(&self) -> bool {
-        self.shared.queue().up
+        self.shared.queues().is_up
     }
 
-    /// When the poll loop last turned. It turns every few seconds, broker or not: an old moment is a loop that hangs.
+    /// Returns when the poll loop last ran. It runs every few seconds, with or without a broker.
     pub fn last_progress(&self) -> Instant {
-        self.shared.queue().progress
+        self.shared.queues().last_progress
     }
 
-    /// How many messages wait for the broker, those on their way not counted.
+    /// Returns how many messages wait for the broker, without those in flight.
     pub fn waiting(&self) -> usize {
-        let queue = self.shared.queue();
-        queue.waiting.len() + queue.turned_away.len()
+        let queues = self.shared.queues();
+        queues.messages.waiting.len() + queues.rejections.waiting.len()
     }
 
-    /// Takes no more messages, sends what waits, says `offline` by hand, disconnects, and ends the connection; after `grace`
-    /// whatever is left is given up, and the last will says `offline`.
+    /// Refuses further messages, sends those that wait, publishes `offline`, disconnects, and ends the poll loop. After
+    /// `grace` the rest is given up, and the last will says `offline`.
     pub async fn close(&self, grace: Duration) {
         let until = now() + grace;
-        self.shared.queue().closing.get_or_insert(until);
+        self.shared.queues().closing.get_or_insert(until);
         self.shared.wake.notify_one();
         let mut ended = self.shared.ended.subscribe();
-        let _ = tokio::time::timeout(grace + LAST_WORD, ended.wait_for(|ended| *ended)).await;
+        let _ = tokio::time::timeout(grace + CLOSE_MARGIN, ended.wait_for(|ended| *ended)).await;
     }
 }
 
-/// The connection's side.
+/// The side of the poll loop.
 impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock()
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock()
     }
 
     fn is_crowded(&self) -> bool {
-        let queue = self.queue();
-        queue.up && queue.waiting.len() >= self.capacity.min(PLENTY)
+        let queues = self.queues();
+        queues.is_up && queues.messages.waiting.len() >= self.capacity.min(HIGH_WATER)
     }
 
-    /// The loop turned. Gives the receipts handed in since.
-    pub(super) fn turned(&self, now: Instant) -> Vec<AckToken> {
-        let mut queue = self.queue();
-        queue.progress = now;
-        std::mem::take(&mut queue.receipts)
+    /// Records that the poll loop ran; returns the acknowledgements allowed since.
+    pub(super) fn take_ack_tokens(&self, now: Instant) -> Vec<AckToken> {
+        let mut queues = self.queues();
+        queues.last_progress = now;
+        std::mem::take(&mut queues.ack_tokens)
     }
 
-    /// The state topics to follow, where they changed.
-    pub(super) fn follow(&self) -> Option<Vec<Filter>> {
-        self.queue().follow.take()
+    /// Returns the state filters to subscribe to, if they changed.
+    pub(super) fn take_state_filters(&self) -> Option<Vec<Filter>> {
+        self.queues().new_state_filters.take()
     }
 
-    /// The connection came or went.
-    pub(super) fn set_up(&self, up: bool) {
-        self.queue().up = up;
+    /// Records whether the broker is connected.
+    pub(super) fn set_up(&self, is_up: bool) {
+        self.queues().is_up = is_up;
         self.freed.notify_waiters();
     }
 
-    /// The next message to send. Those whose time ran out are resolved on the way.
+    /// Returns the next message to send; resolves the late ones first.
     pub(super) fn next(&self, now: Instant) -> Option<QueuedMessage> {
-        self.sweep(now);
-        let next = self.queue().pop();
+        self.resolve_late(now);
+        let next = self.queues().pop();
         self.freed.notify_waiters();
         next
     }
 
-    /// Puts messages back to the head of the line, in this order.
-    pub(super) fn put_back(&self, parcels: impl DoubleEndedIterator<Item = QueuedMessage>) {
-        let mut queue = self.queue();
-        for parcel in parcels.rev() {
-            queue.soonest = earlier(queue.soonest, parcel.message.deadline);
-            queue.waiting.push_front(parcel);
+    /// Puts messages back to the head of their queue, in this order.
+    pub(super) fn put_back(&self, messages: impl DoubleEndedIterator<Item = QueuedMessage>) {
+        let mut queues = self.queues();
+        for message in messages.rev() {
+            queues.earliest_deadline = earlier(queues.earliest_deadline, message.message.deadline);
+            queues.queue_of(&message).push_front(message);
         }
     }
 
-    /// Resolves the messages in line whose time ran out.
-    pub(super) fn sweep(&self, now: Instant) {
-        let mut queue = self.queue();
-        if queue.soonest.is_none_or(|soonest| soonest > now) {
+    /// Resolves the waiting messages whose deadline has passed.
+    pub(super) fn resolve_late(&self, now: Instant) {
+        let mut queues = self.queues();
+        if queues
+            .earliest_deadline
+            .is_none_or(|deadline| deadline > now)
+        {
             return;
         }
-        let split = |line: &mut VecDeque<QueuedMessage>| -> (VecDeque<_>, VecDeque<_>) {
-            std::mem::take(line)
-                .into_iter()
-                .partition(|parcel| parcel.is_over(now))
-        };
-        let (mut over, waiting) = split(&mut queue.waiting);
-        let (turned_away_over, turned_away) = split(&mut queue.turned_away);
-        over.extend(turned_away_over);
-        (queue.waiting, queue.turned_away) = (waiting, turned_away);
-        queue.soonest = queue
-            .waiting
-            .iter()
-            .chain(&queue.turned_away)
-            .filter_map(|parcel| parcel.message.deadline)
+        let mut late = queues.messages.take_late(now);
+        late.extend(queues.rejections.take_late(now));
+        let waiting = queues.messages.waiting.iter();
+        queues.earliest_deadline = waiting
+            .chain(&queues.rejections.waiting)
+            .filter_map(|message| message.message.deadline)
             .min();
-        queue
-            .receipts
-            .extend(over.iter_mut().filter_map(|parcel| parcel.receipt.take()));
-        drop(queue);
-        for parcel in over {
-            let fate = if parcel.left {
-                Undelivered::Uncertain
-            } else {
-                Undelivered::Late
-            };
-            parcel.resolve(Err(fate));
+        let tokens = late.iter_mut().filter_map(|late| late.ack_token.take());
+        queues.ack_tokens.extend(tokens);
+        drop(queues);
+        for message in late {
+            message.abandon(Undelivered::Late);
         }
     }
 
-    /// The connection is gone, and with it the right to acknowledge what came by it.
-    pub(super) fn forget_receipts(&self) {
-        self.queue().turned_away.clear();
+    /// Drops the rejections: their commands come again on the next connection.
+    pub(super) fn drop_rejections(&self) {
+        self.queues().rejections.take_all();
     }
 
-    /// When something here wants to be looked at again.
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        let queue = self.queue();
-        earlier(queue.soonest, queue.closing)
+    /// Returns when the poll loop must run again for the sake of this queue.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let queues = self.queues();
+        earlier(queues.earliest_deadline, queues.closing)
     }
 
-    /// Where the outbox is closing: when the grace ends.
+    /// Returns when the grace period ends, if the outbox is closing.
     pub(super) fn closing(&self) -> Option<Instant> {
-        self.queue().closing
+        self.queues().closing
     }
 
-    /// True where nothing is in line.
+    /// Returns whether no message waits.
     pub(super) fn is_drained(&self) -> bool {
-        let queue = self.queue();
-        queue.waiting.is_empty() && queue.turned_away.is_empty()
+        let queues = self.queues();
+        queues.messages.waiting.is_empty() && queues.rejections.waiting.is_empty()
     }
 
-    /// The connection ended for good: whoever waits is told.
+    /// Resolves everything that waits: the poll loop has ended.
     pub(super) fn end(&self) {
-        let left = {
-            let mut queue = self.queue();
-            queue.up = false;
-            queue.closing.get_or_insert_with(now);
-            let turned_away = std::mem::take(&mut queue.turned_away);
-            std::mem::take(&mut queue.waiting)
-                .into_iter()
-                .chain(turned_away)
+        let (messages, rejections) = {
+            let mut queues = self.queues();
+            queues.is_up = false;
+            queues.closing.get_or_insert_with(now);
+            (queues.messages.take_all(), queues.rejections.take_all())
         };
-        for parcel in left {
-            let fate = if parcel.left {
-                Undelivered::Uncertain
-            } else {
-                Undelivered::Closed
-            };
-            parcel.resolve(Err(fate));
+        for message in messages.into_iter().chain(rejections) {
+            message.abandon(Undelivered::Closed);
         }
         self.freed.notify_waiters();
         self.ended.send_replace(true);
     }
 }
 
-impl Queue {
-    /// The line a message belongs to.
-    fn line(&mut self, parcel: &QueuedMessage) -> &mut VecDeque<QueuedMessage> {
-        if parcel.receipt.is_some() {
-            &mut self.turned_away
+impl Queues {
+    fn queue_of(&mut self, message: &QueuedMessage) -> &mut MessageQueue {
+        if message.ack_token.is_some() {
+            &mut self.rejections
         } else {
-            &mut self.waiting
+            &mut self.messages
         }
     }
 
     fn pop(&mut self) -> Option<QueuedMessage> {
-        let is_turn = self.waiting.is_empty() || self.passed >= TURN;
-        let turned_away = if is_turn {
-            self.turned_away.pop_front()
-        } else {
-            None
-        };
-        self.passed = if turned_away.is_some() {
-            0
-        } else {
-            self.passed + 1
-        };
-        turned_away.or_else(|| self.waiting.pop_front())
+        let is_rejections_turn =
+            self.messages.waiting.is_empty() || self.since_rejection >= REJECTION_SHARE;
+        if is_rejections_turn && let Some(rejection) = self.rejections.pop_front() {
+            self.since_rejection = 0;
+            return Some(rejection);
+        }
+        self.since_rejection += 1;
+        self.messages.pop_front()
     }
-}
-
-fn answer(reply: &Reply, to: &ReplyTo, deadline: Option<Instant>) -> OutboundMessage {
-    let (topic, correlation) = (to.topic.clone(), to.correlation.clone());
-    OutboundMessage {
-        topic,
-        payload: wire::encode(reply).into(),
-        correlation,
-        retain: false,
-        subject: None,
-        deadline,
-        repeatable: true,
-        hops: 0,
-    }
-}
-
-fn unsendable(message: &OutboundMessage) -> Option<String> {
-    let correlation = message.correlation.as_ref().map_or(0, Vec::len);
-    let long = (correlation > LONGEST_CORRELATION)
-        .then(|| "its correlation data is longer than 65535 bytes".to_owned());
-    Topic::new(message.topic.as_str())
-        .err()
-        .map(|error| error.to_string())
-        .or(long)
 }
 
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
@@ -513,75 +687,70 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 mod tests {
     use super::*;
 
-    fn message(payload: &str, deadline: Option<Instant>) -> OutboundMessage {
-        let payload = Bytes::copy_from_slice(payload.as_bytes());
-        OutboundMessage {
-            topic: "t".to_owned(),
-            payload,
-            correlation: None,
-            retain: false,
-            subject: None,
-            deadline,
-            repeatable: true,
-            hops: 0,
-        }
+    fn message(payload: &str) -> OutboundMessage {
+        OutboundMessage::to("t", payload.as_bytes().to_vec())
     }
 
-    fn room_for(n: usize) -> Outbox {
+    fn outbox_for(n: usize) -> Outbox {
         outbox(NonZeroUsize::new(n).unwrap(), Arc::default())
     }
 
     #[tokio::test]
-    async fn one_message_too_many_is_turned_away() {
-        let outbox = room_for(2);
+    async fn a_full_outbox_accepts_no_more_messages() {
+        let outbox = outbox_for(2);
         let _kept = (
-            outbox.publish(message("a", None)).unwrap(),
-            outbox.publish(message("b", None)).unwrap(),
+            outbox.publish(message("a")).unwrap(),
+            outbox.publish(message("b")).unwrap(),
         );
-        assert_eq!(outbox.publish(message("c", None)).unwrap_err(), Full);
+        assert_eq!(outbox.publish(message("c")).unwrap_err(), Full);
     }
 
     #[tokio::test]
-    async fn a_flood_that_is_turned_away_leaves_room_for_what_is_done() {
-        let outbox = room_for(4);
+    async fn the_outbox_is_bounded_in_bytes_too() {
+        let outbox = outbox_for(1000);
+        let large = || OutboundMessage::to("t", vec![b'a'; MAX_BYTES / 4]);
+        let kept: Vec<_> = std::iter::from_fn(|| outbox.publish(large()).ok()).collect();
+        assert_eq!(kept.len(), 3);
+        drop(outbox.shared.next(now()));
+        assert!(outbox.publish(large()).is_ok());
+        let huge = OutboundMessage::to("t", vec![b'a'; MAX_BYTES + 1]);
+        assert!(outbox_for(1).publish(huge).is_ok(), "one always fits");
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_rejections_does_not_displace_other_messages() {
+        let outbox = outbox_for(4);
         let to = ReplyTo {
             topic: "t".to_owned(),
             correlation: None,
         };
-        let reply = Reply::refused(
-            "1".into(),
-            String::new(),
-            &crate::command::reply::Refusal::Busy {
-                retry_after: Duration::from_secs(1),
-            },
-        );
+        let busy = crate::command::reply::Refusal::Busy {
+            retry_after: Duration::from_secs(1),
+        };
+        let reply = Reply::refused("1".into(), String::new(), &busy);
         let later = now() + Duration::from_mins(1);
-        let turned_away = (0..6)
-            .filter(|_| {
-                outbox
-                    .turn_away(&reply, &to, later, AckToken { epoch: 1, pkid: 0 })
-                    .is_ok()
-            })
-            .count();
-        assert_eq!(turned_away, 4);
-        let _kept = [(); 4].map(|()| outbox.publish(message("done", None)).unwrap());
-        let left =
-            std::iter::from_fn(|| outbox.shared.next(now())).map(|parcel| parcel.receipt.is_none());
+        let reject = || outbox.reject(&reply, &to, later, AckToken { epoch: 1, pkid: 0 });
+        let accepted = (0..6).filter(|_| reject().is_ok()).count();
+        assert_eq!(accepted, 4);
+        let _kept = [(); 4].map(|()| outbox.publish(message("done")).unwrap());
+        let are_messages: Vec<_> = std::iter::from_fn(|| outbox.shared.next(now()))
+            .map(|next| next.ack_token.is_none())
+            .collect();
         assert_eq!(
-            left.collect::<Vec<_>>(),
+            are_messages,
             [true, true, true, true, false, false, false, false]
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waits_for_room_goes_on_when_there_is_some_or_no_broker() {
-        let outbox = room_for(4);
+    async fn a_task_waits_for_room_only_while_the_broker_is_connected() {
+        let outbox = outbox_for(4);
         let waits = || async {
             tokio::time::timeout(Duration::from_secs(1), outbox.until_room())
                 .await
                 .is_err()
         };
-        let _kept = [(); 4].map(|()| outbox.publish(message("a", None)).unwrap());
+        let _kept = [(); 4].map(|()| outbox.publish(message("a")).unwrap());
         assert!(!waits().await, "nothing moves without a broker");
         outbox.shared.set_up(true);
         assert!(waits().await);
@@ -593,51 +762,47 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_past_its_deadline_is_late_and_makes_room() {
-        let outbox = room_for(2);
+        let outbox = outbox_for(2);
         let soon = now() + Duration::from_secs(5);
-        let late = outbox.publish(message("a", Some(soon))).unwrap();
-        let _kept = outbox.publish(message("b", None)).unwrap();
+        let late = outbox.publish(message("a").until(soon)).unwrap();
+        let _kept = outbox.publish(message("b")).unwrap();
         tokio::time::advance(Duration::from_secs(5)).await;
         let next = outbox.shared.next(now()).unwrap();
         assert_eq!(&next.message.payload[..], b"b");
         assert_eq!(late.await, Err(Undelivered::Late));
-        assert_eq!(outbox.shared.next_look(), None);
+        assert_eq!(outbox.shared.next_deadline(), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_that_left_and_ran_out_of_time_is_uncertain() {
-        let outbox = room_for(2);
-        let sent = outbox
-            .publish(message("a", Some(now() + Duration::from_secs(5))))
-            .unwrap();
-        let mut parcel = outbox.shared.next(now()).unwrap();
-        parcel.left = true;
-        outbox.shared.put_back([parcel].into_iter());
+    async fn a_message_that_left_before_its_deadline_passed_is_uncertain() {
+        let outbox = outbox_for(2);
+        let deadline = now() + Duration::from_secs(5);
+        let sent = outbox.publish(message("a").until(deadline)).unwrap();
+        let mut message = outbox.shared.next(now()).unwrap();
+        message.left_before = true;
+        outbox.shared.put_back([message].into_iter());
         tokio::time::advance(Duration::from_secs(6)).await;
-        outbox.shared.sweep(now());
+        outbox.shared.resolve_late(now());
         assert_eq!(sent.await, Err(Undelivered::Uncertain));
     }
 
     #[tokio::test]
-    async fn what_is_no_topic_is_refused_at_once() {
-        let bad = OutboundMessage {
-            topic: "a/+".to_owned(),
-            ..message("a", None)
-        };
+    async fn a_message_to_no_topic_is_refused_at_once() {
+        let bad = OutboundMessage::to("a/+", "a");
         assert!(matches!(
-            room_for(1).publish(bad).unwrap().await,
+            outbox_for(1).publish(bad).unwrap().await,
             Err(Undelivered::Refused { .. })
         ));
     }
 
     #[tokio::test]
     async fn after_the_end_nothing_waits_for_ever() {
-        let outbox = room_for(2);
-        let waiting = outbox.publish(message("a", None)).unwrap();
+        let outbox = outbox_for(2);
+        let waiting = outbox.publish(message("a")).unwrap();
         outbox.shared.end();
         assert_eq!(waiting.await, Err(Undelivered::Closed));
         assert_eq!(
-            outbox.publish(message("b", None)).unwrap().await,
+            outbox.publish(message("b")).unwrap().await,
             Err(Undelivered::Closed)
         );
         outbox.close(Duration::from_secs(1)).await;

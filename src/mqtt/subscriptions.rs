@@ -1,21 +1,33 @@
-//! What is listened to: commands, requests of operators, and the state topics of devices. Asked for anew on every connection, because a broker
-//! that lost the session does not always know that it did, and because it tells the retained states again.
+//! Subscriptions: commands, operators' requests, and the state topics of devices.
+//!
+//! They are requested again on every connection: a broker that lost the session does not always know that it did, and it
+//! sends the retained states again. A filter that makes the broker end the connection is found and left out.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    Filter as Wanted, RetainForwardRule, SubAck, SubscribeReasonCode,
+    Filter as Request, RetainForwardRule, SubAck, SubscribeReasonCode,
 };
 use tracing::error;
 
 use crate::vocabulary::topic::Filter;
 
-/// Filters in one packet; some brokers refuse long ones.
-const IN_ONE: usize = 50;
+/// The most filters in one packet; some brokers refuse long packets.
+const MAX_FILTERS: usize = 50;
 
-/// What a topic is to us.
+/// More than the header, packet id and properties of a SUBSCRIBE take, in bytes.
+const HEADER: usize = 16;
+
+/// Bytes a filter takes besides its text: two for its length, one for the options.
+const FILTER_OVERHEAD: usize = 3;
+
+/// Connections that may end right after a SUBSCRIBE with a filter before the filter is requested alone; if the connection
+/// ends then as well, the filter is left out.
+const MAX_LOSSES: u8 = 2;
+
+/// The use of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SubscriptionKind {
     Command,
@@ -24,22 +36,26 @@ pub(super) enum SubscriptionKind {
     Neither,
 }
 
-/// The subscriptions, and how far the broker is with them.
+/// The subscriptions, and how far the broker has accepted them.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     commands: Filter,
     controls: Filter,
-    /// Most state topics have no wildcard, so a message costs one look-up.
+    /// State topics without a wildcard; most are, so that a message costs one look-up.
     exact: HashSet<String>,
     wild: Vec<Filter>,
-    /// Not yet handed to the client.
-    wanted: VecDeque<Vec<Wanted>>,
-    /// Not wanted any more; the client does not know yet.
+    /// Packets not yet handed to the client.
+    queued: VecDeque<Vec<Request>>,
+    /// Filters to unsubscribe from, not yet handed to the client.
     unwanted: Vec<String>,
-    /// Handed to the client, not yet seen leaving.
+    /// Filters of packets handed to the client and not yet seen leaving.
     handed: VecDeque<Vec<String>>,
-    /// Left under these packet ids.
-    asked: Vec<(u16, Vec<String>)>,
+    /// Filters of packets that left, by packet id.
+    sent: Vec<(u16, Vec<String>)>,
+    /// How many connections ended right after a SUBSCRIBE with this filter.
+    losses: HashMap<String, u8>,
+    /// The largest packet the broker accepts, in bytes.
+    max_packet: usize,
 }
 
 impl Subscriptions {
@@ -50,86 +66,131 @@ impl Subscriptions {
             controls,
             exact,
             wild,
-            wanted: VecDeque::new(),
+            queued: VecDeque::new(),
             unwanted: Vec::new(),
             handed: VecDeque::new(),
-            asked: Vec::new(),
+            sent: Vec::new(),
+            losses: HashMap::new(),
+            max_packet: usize::MAX,
         }
     }
 
-    /// What a message on `topic` is to us.
+    /// Returns the use of a message on `topic`.
     pub(super) fn kind(&self, topic: &str) -> SubscriptionKind {
+        let is_state =
+            || self.exact.contains(topic) || self.wild.iter().any(|filter| filter.matches(topic));
         if self.commands.matches(topic) {
             SubscriptionKind::Command
         } else if self.controls.matches(topic) {
             SubscriptionKind::Control
-        } else if self.exact.contains(topic) || self.wild.iter().any(|filter| filter.matches(topic))
-        {
+        } else if is_state() {
             SubscriptionKind::State
         } else {
             SubscriptionKind::Neither
         }
     }
 
-    /// A connection begins: all is to be asked for.
-    pub(super) fn begin(&mut self) {
-        self.forget();
-        let mut commands = Wanted::new(self.commands.as_str(), QoS::AtLeastOnce);
-        // A retained command is dropped; asking for it once is enough to say so in the log.
+    /// Requests everything: a connection begins, with a broker that accepts packets of `max_packet` bytes.
+    pub(super) fn begin(&mut self, max_packet: usize) {
+        self.clear();
+        self.max_packet = max_packet;
+        let mut commands = Request::new(self.commands.as_str(), QoS::AtLeastOnce);
+        // A retained command is dropped; receiving it once is enough to log it.
         commands.retain_forward_rule = RetainForwardRule::OnNewSubscribe;
-        let mut controls = Wanted::new(self.controls.as_str(), QoS::AtMostOnce);
+        let mut controls = Request::new(self.controls.as_str(), QoS::AtMostOnce);
         controls.retain_forward_rule = RetainForwardRule::Never;
-        self.wanted.push_back(vec![commands, controls]);
-        let states: Vec<String> = self
-            .exact
-            .iter()
-            .cloned()
-            .chain(self.wild.iter().map(|filter| filter.as_str().to_owned()))
-            .collect();
-        self.want(&states);
+        self.queued.push_back(vec![commands, controls]);
+        let wild = self.wild.iter().map(|filter| filter.as_str().to_owned());
+        let states = self.exact.iter().cloned().chain(wild).collect();
+        self.queue(states);
     }
 
-    /// The connection is gone: nothing is asked for any more.
-    pub(super) fn forget(&mut self) {
-        self.wanted.clear();
+    /// Forgets all requests: the connection is gone. `is_suspect` says that it ended right after the last of them left.
+    pub(super) fn end(&mut self, is_suspect: bool) {
+        if is_suspect {
+            let own = [self.commands.as_str(), self.controls.as_str()];
+            let unanswered = self.sent.iter().flat_map(|(_, filters)| filters);
+            for filter in unanswered.filter(|filter| !own.contains(&filter.as_str())) {
+                let losses = self.losses.entry(filter.clone()).or_default();
+                *losses += 1;
+                if *losses == MAX_LOSSES + 1 {
+                    error!(
+                        filter,
+                        "the broker ends the connection over this subscription: it is left out"
+                    );
+                }
+            }
+        }
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        self.queued.clear();
         self.unwanted.clear();
         self.handed.clear();
-        self.asked.clear();
+        self.sent.clear();
     }
 
-    /// Other state topics are to be followed from now on.
-    pub(super) fn follow(&mut self, states: Vec<Filter>, connected: bool) {
+    /// Replaces the state topics.
+    pub(super) fn follow(&mut self, states: Vec<Filter>, is_connected: bool) {
         let (exact, wild) = split(states);
-        if connected {
-            let new = exact.difference(&self.exact).cloned().chain(
-                wild.iter()
-                    .filter(|f| !self.wild.contains(f))
-                    .map(|f| f.as_str().to_owned()),
-            );
-            let new: Vec<String> = new.collect();
-            self.want(&new);
-            self.unwanted.extend(self.exact.difference(&exact).cloned());
-            self.unwanted.extend(
-                self.wild
-                    .iter()
-                    .filter(|f| !wild.contains(f))
-                    .map(|f| f.as_str().to_owned()),
-            );
+        let name = |filter: &Filter| filter.as_str().to_owned();
+        if is_connected {
+            let new_wild = wild.iter().filter(|filter| !self.wild.contains(filter));
+            let new_exact = exact.difference(&self.exact).cloned();
+            self.queue(new_exact.chain(new_wild.map(name)).collect());
+            let old_wild = self.wild.iter().filter(|filter| !wild.contains(filter));
+            let old_exact = self.exact.difference(&exact).cloned();
+            self.unwanted.extend(old_exact.chain(old_wild.map(name)));
         }
-        (self.exact, self.wild) = (exact, wild);
+        self.exact = exact;
+        self.wild = wild;
+        let Self {
+            losses,
+            exact,
+            wild,
+            ..
+        } = self;
+        losses.retain(|filter, _| {
+            exact.contains(filter) || wild.iter().any(|known| known.as_str() == filter)
+        });
     }
 
-    fn want(&mut self, states: &[String]) {
-        let one = |chunk: &[String]| {
-            chunk
-                .iter()
-                .map(|state| Wanted::new(state.as_str(), QoS::AtMostOnce))
-                .collect()
-        };
-        self.wanted.extend(states.chunks(IN_ONE).map(one));
+    /// Queues packets that request these state topics: suspects alone, the others as many as fit.
+    fn queue(&mut self, states: Vec<String>) {
+        let mut packet = Vec::new();
+        let mut packet_bytes = HEADER;
+        for state in states {
+            let losses = self.losses.get(&state).copied().unwrap_or_default();
+            let bytes = state.len() + FILTER_OVERHEAD;
+            if losses > MAX_LOSSES {
+                continue;
+            }
+            if HEADER + bytes > self.max_packet {
+                error!(
+                    filter = state,
+                    "the filter is larger than the broker accepts: it is left out"
+                );
+                continue;
+            }
+            let request = Request::new(state, QoS::AtMostOnce);
+            if losses == MAX_LOSSES {
+                self.queued.push_back(vec![request]);
+                continue;
+            }
+            if packet.len() == MAX_FILTERS || packet_bytes + bytes > self.max_packet {
+                self.queued.push_back(std::mem::take(&mut packet));
+                packet_bytes = HEADER;
+            }
+            packet_bytes += bytes;
+            packet.push(request);
+        }
+        if !packet.is_empty() {
+            self.queued.push_back(packet);
+        }
     }
 
-    /// Hands to the client what it takes now.
+    /// Hands packets to the client, as many as it accepts.
     pub(super) fn send(&mut self, client: &AsyncClient) {
         while let Some(name) = self.unwanted.last() {
             if client.try_unsubscribe(name.as_str()).is_err() {
@@ -137,49 +198,114 @@ impl Subscriptions {
             }
             self.unwanted.pop();
         }
-        while let Some(filters) = self.wanted.front() {
+        while let Some(filters) = self.queued.front() {
+            // After a loss one packet at a time, so that the next loss shows which one it was.
+            let is_cautious = !self.losses.is_empty();
+            if is_cautious && !(self.handed.is_empty() && self.sent.is_empty()) {
+                return;
+            }
             let names = filters.iter().map(|filter| filter.path.clone()).collect();
             if client.try_subscribe_many(filters.clone()).is_err() {
                 return;
             }
-            self.wanted.pop_front();
+            self.queued.pop_front();
             self.handed.push_back(names);
         }
     }
 
-    /// The next subscription left as packet `pkid`.
-    pub(super) fn left(&mut self, pkid: u16) {
+    /// Records that the next packet left with id `pkid`.
+    pub(super) fn departed(&mut self, pkid: u16) {
         if let Some(names) = self.handed.pop_front() {
-            self.asked.push((pkid, names));
+            self.sent.push((pkid, names));
         }
     }
 
-    /// The broker answered one.
-    pub(super) fn answered(&mut self, answer: &SubAck) {
-        let Some(at) = self.asked.iter().position(|(pkid, _)| *pkid == answer.pkid) else {
+    /// Records the broker's answer to one packet.
+    pub(super) fn acked(&mut self, answer: &SubAck) {
+        let Some(at) = self.sent.iter().position(|(pkid, _)| *pkid == answer.pkid) else {
             return;
         };
-        let (_, names) = self.asked.remove(at);
+        let (_, names) = self.sent.remove(at);
         for (name, code) in names.iter().zip(&answer.return_codes) {
+            self.losses.remove(name);
             if !matches!(code, SubscribeReasonCode::Success(_)) {
                 error!(filter = name, reason = ?code, "the broker refuses a subscription: allow it in the broker's access list");
             }
         }
     }
 
-    /// True where the broker has answered all of them.
-    pub(super) fn stand(&self) -> bool {
-        self.wanted.is_empty() && self.handed.is_empty() && self.asked.is_empty()
+    /// Returns whether the broker has answered all requests.
+    pub(super) fn is_complete(&self) -> bool {
+        self.queued.is_empty() && self.handed.is_empty() && self.sent.is_empty()
     }
 }
 
-fn split(states: Vec<Filter>) -> (HashSet<String>, Vec<Filter>) {
-    let (exact, wild) = states.into_iter().partition::<Vec<_>, _>(Filter::is_exact);
-    (
-        exact
-            .iter()
-            .map(|filter| filter.as_str().to_owned())
-            .collect(),
-        wild,
-    )
+/// Splits filters into those without and those with wildcards.
+fn split(filters: Vec<Filter>) -> (HashSet<String>, Vec<Filter>) {
+    let (exact, wild): (Vec<_>, Vec<_>) = filters.into_iter().partition(Filter::is_exact);
+    let exact = exact.iter().map(|filter| filter.as_str().to_owned());
+    (exact.collect(), wild)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscriptions(states: &[&str]) -> Subscriptions {
+        let filter = |text: &str| Filter::new(text).unwrap();
+        let states = states.iter().map(|state| filter(state)).collect();
+        Subscriptions::new(filter("s/command/+"), filter("s/control/+"), states)
+    }
+
+    /// The filters of every packet a connection begins with, but for the first, which has sayso's own topics.
+    fn packets(subscriptions: &mut Subscriptions, max_packet: usize) -> Vec<Vec<String>> {
+        subscriptions.begin(max_packet);
+        let packets = subscriptions.queued.iter().skip(1);
+        packets
+            .map(|packet| packet.iter().map(|filter| filter.path.clone()).collect())
+            .collect()
+    }
+
+    #[test]
+    fn packets_are_no_larger_than_the_broker_accepts() {
+        let topics: Vec<String> = (0..120).map(|n| format!("zigbee2mqtt/{n:060}")).collect();
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let mut subscriptions = subscriptions(&topics);
+        assert_eq!(packets(&mut subscriptions, usize::MAX).len(), 3);
+        let small = packets(&mut subscriptions, 2000);
+        let bytes = |packet: &Vec<String>| packet.iter().map(|name| name.len() + 3).sum::<usize>();
+        assert!(small.iter().all(|packet| bytes(packet) + HEADER <= 2000));
+        assert_eq!(small.iter().map(Vec::len).sum::<usize>(), 120);
+        assert!(packets(&mut subscriptions, 60).is_empty(), "none fits");
+    }
+
+    #[test]
+    fn a_filter_that_ends_the_connection_is_found_and_left_out() {
+        let mut subscriptions = subscriptions(&["good", "bad", "fine"]);
+        for loss in 0..=MAX_LOSSES {
+            let packets = packets(&mut subscriptions, usize::MAX);
+            let packet = packets
+                .iter()
+                .find(|packet| packet.contains(&"bad".to_owned()));
+            let packet = packet.expect("it is still requested").clone();
+            assert_eq!(packet.len() == 1, loss == MAX_LOSSES);
+            subscriptions.sent.push((7, packet));
+            subscriptions.end(true);
+        }
+        // The others were in the same packets twice, and are answered when they are alone.
+        let packets = packets(&mut subscriptions, usize::MAX);
+        assert_eq!(packets.len(), 2);
+        assert!(packets.iter().all(|packet| packet[0] != "bad"));
+    }
+
+    #[test]
+    fn a_connection_that_ends_for_another_reason_is_not_held_against_a_filter() {
+        let mut subscriptions = subscriptions(&["lamp"]);
+        for _ in 0..9 {
+            let packet = packets(&mut subscriptions, usize::MAX).remove(0);
+            subscriptions.sent.push((7, packet));
+            subscriptions.end(false);
+        }
+        assert_eq!(packets(&mut subscriptions, usize::MAX), [["lamp"]]);
+    }
 }

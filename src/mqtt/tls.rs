@@ -1,4 +1,4 @@
-//! The client's side of TLS, from the operator's PEM files.
+//! TLS configuration of the client, from the operator's PEM files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,68 +9,68 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::mqtt::Tls;
 
-/// TLS cannot be set up from what is in the files.
+/// A TLS configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read, or is no PEM file of that kind.
+    /// A file cannot be read, or is not a PEM file with the expected content.
     #[error("cannot read `{}`", file.display())]
     File {
-        /// The key of `mqtt.tls` that names it.
+        /// The key of `mqtt.tls` that names the file.
         key: &'static str,
-        /// The file.
+        /// Its path.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: pem::Error,
     },
-    /// There is nobody to trust.
+    /// There is no certificate authority.
     #[error("there is no certificate in {place}: name the broker's authority in `mqtt.tls.ca`")]
     NoRoots {
-        /// Where it was looked for.
+        /// The place that was searched.
         place: String,
     },
-    /// What is in the file is no certificate to trust others by.
-    #[error("cannot trust by what is in `{}`", file.display())]
+    /// The file holds no certificate of an authority.
+    #[error("cannot use the certificate in `{}` as an authority", file.display())]
     Authority {
-        /// The file.
+        /// Its path.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: rustls::Error,
     },
-    /// Our certificate and our key are not of one pair.
-    #[error("the key in `{}` is not that of the certificate", key.display())]
-    Apart {
-        /// The file of the key.
+    /// The certificate and the key do not belong together.
+    #[error("the key in `{}` does not belong to the certificate", key.display())]
+    KeyMismatch {
+        /// Path of the key.
         key: PathBuf,
     },
-    /// rustls takes the certificate, the key or both not.
+    /// rustls accepts neither the certificate nor the key, or only one of them.
     #[error("cannot use the certificates")]
     Unusable(#[from] rustls::Error),
 }
 
-/// Builds the client's side of TLS.
+/// Creates the TLS configuration of the client.
 ///
 /// # Errors
-/// When a file cannot be read, has nothing in it, or does not fit together.
+/// When a file cannot be read, holds no certificate or key, or the files do not belong together.
 pub fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
-    trusting(roots(tls.ca.as_ref())?, tls.client.as_ref())
+    config_with(roots(tls.ca.as_ref())?, tls.client.as_ref())
 }
 
-/// True where this machine has an authority to trust, for a broker whose own is not named.
+/// Returns whether this machine has certificate authorities, for a broker whose authority is not configured.
 pub fn system_has_authorities() -> bool {
     roots(None).is_ok()
 }
 
-/// What of the files that are named would be refused: all of it, and nothing of the system's own store.
+/// Returns every fault of the configured files; the system's own authorities are not checked.
 pub fn faults(tls: &Tls) -> Vec<TlsError> {
     let authority = tls.ca.as_ref().and_then(|file| roots(Some(file)).err());
     let own = tls
         .client
         .as_ref()
-        .and_then(|pair| trusting(RootCertStore::empty(), Some(pair)).err());
+        .and_then(|pair| config_with(RootCertStore::empty(), Some(pair)).err());
     authority.into_iter().chain(own).collect()
 }
 
-fn trusting(
+fn config_with(
     roots: RootCertStore,
     pair: Option<&(PathBuf, PathBuf)>,
 ) -> Result<ClientConfig, TlsError> {
@@ -97,7 +97,7 @@ fn trusting(
     builder
         .with_client_auth_cert(chain, private)
         .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => TlsError::Apart { key: key.clone() },
+            rustls::Error::InconsistentKeys(_) => TlsError::KeyMismatch { key: key.clone() },
             error => TlsError::Unusable(error),
         })
 }
@@ -115,7 +115,7 @@ fn roots(ca: Option<&PathBuf>) -> Result<RootCertStore, TlsError> {
         }
         format!("`{}`", file.display())
     } else {
-        // The system's store often has one that rustls does not take; the others are good all the same.
+        // The system's store often has a certificate that rustls does not accept; the others can be used.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         "the system's store".to_owned()
     };

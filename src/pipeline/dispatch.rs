@@ -23,8 +23,10 @@ use crate::vocabulary::slug::Slug;
 pub struct OutboundAction {
     /// Where to, and what.
     pub publication: Publication,
-    /// The device and property it decides: `lamp/power`.
-    pub subject: String,
+    /// The device it commands.
+    pub device: String,
+    /// Sequence number of the command.
+    pub seq: u64,
     /// After this it must not leave.
     pub deadline: Instant,
     /// True where it may be sent again after a broken connection.
@@ -94,10 +96,10 @@ impl Pipeline {
             return Err(Refusal::TooLate);
         }
         let parcels = steps.iter().map(|step| {
-            let subject = format!("{}/{}", step.device(), step.action().property);
             let parcel = OutboundAction {
                 publication: step.publish().clone(),
-                subject,
+                device: step.device().to_string(),
+                seq: command.turn,
                 deadline: command.deadline,
                 repeatable: step.repeatable(),
                 hops: command.hops + 1,
@@ -256,10 +258,10 @@ impl Pipeline {
                 self.state()
                     .told(&device, &step.action.property, value.clone(), now());
             }
-            let subject = format!("{device}/{}", step.action.property);
             let publication = Publication::new(step.topic.clone(), step.payload.clone());
             let parcel = OutboundAction {
-                subject,
+                device: device.to_string(),
+                seq: command.turn,
                 publication,
                 deadline: command.deadline,
                 repeatable: true,

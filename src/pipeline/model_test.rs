@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::command::Redelivery;
 use crate::command::reply::{Done, Outcome, Reply};
 use crate::pipeline::device_order::DeviceOrder;
 use crate::store::journal::{Journal, JournalEntry, Received, Recovered, Seq};
@@ -162,7 +163,13 @@ impl ModelWorld {
             id: self.said[n].named.then(|| n.to_string()),
             until: self.journal.moment(MINUTE),
         };
-        if let JournalEntry::New(mark) = self.journal.receive(received, self.epoch, again) {
+        let redelivery = if again {
+            Redelivery::Certain
+        } else {
+            Redelivery::No
+        };
+        let entry = self.journal.receive(received, self.epoch, redelivery);
+        if let JournalEntry::New(mark) = entry {
             self.begins(mark, n);
         }
     }

@@ -104,6 +104,7 @@ pub(crate) async fn corrupt(program: &Path, times: usize, random: &mut StdRng) -
 }
 
 async fn fill(path: &Path) {
+    use sayso::command::Redelivery;
     use sayso::store::journal::{Entry, Journal, Received};
     let store =
         std::sync::Arc::new(sayso::store::open(&sayso::store::Settings::default(), path).unwrap());
@@ -118,7 +119,10 @@ async fn fill(path: &Path) {
             id: Some(format!("c{n}")),
             until: journal.moment(Duration::from_hours(1)),
         };
-        assert!(matches!(journal.receive(received, 1, false), Entry::New(_)));
+        assert!(matches!(
+            journal.receive(received, 1, Redelivery::No),
+            Entry::New(_)
+        ));
         match n {
             _ if n + IN_TAIL > COMMANDS => journal.outlives().await,
             _ if n + IN_TAIL == COMMANDS || n % 7 == 0 => journal.close().await,

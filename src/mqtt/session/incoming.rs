@@ -1,4 +1,4 @@
-//! What comes in on the connection: each message is put in line, answered at once, or left to the broker.
+//! Received messages: each is put into the inbox, answered at once, or left to the broker.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -6,182 +6,195 @@ use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
 use tracing::{debug, info, warn};
 
-use crate::command::ReplyTo;
 use crate::command::reply::{Refusal, Reply};
+use crate::command::{Redelivery, ReplyTo};
 
 use crate::mqtt::inbox::{AckToken, InboundCommand, Rejected};
+use crate::mqtt::inflight::digest;
 use crate::mqtt::session::Session;
 use crate::mqtt::subscriptions::SubscriptionKind;
 use crate::wire;
 use crate::wire::Inbound;
 
-/// For how long after a connection what is heard may have been heard before.
-const MAYBE_AGAIN: Duration = Duration::from_secs(5);
+/// How long after a connection began a command without the DUP flag may be one that was received before.
+pub(super) const REDELIVERY_WINDOW: Duration = Duration::from_secs(5);
 
-/// How long a reply written here may wait for the broker.
-const REPLY_WAITS: Duration = Duration::from_mins(1);
+/// How long a rejection may wait for the broker.
+const REJECTION_PATIENCE: Duration = Duration::from_mins(1);
 
-/// Answers of this kind that may wait for room: as many as the broker sends without an acknowledgement.
-const MOST_TURNED_AWAY: usize = 256;
+/// Rejections that may wait for room in the outbox: as many as the broker sends without an acknowledgement.
+const MAX_REJECTIONS: usize = 256;
 
-/// How often a message has gone through sayso; a count that is none is too often.
+/// Returns how often a message has passed through sayso; a count that is not a number is too high.
 fn hops(properties: &PublishProperties) -> u8 {
     let count = properties
         .user_properties
         .iter()
         .find(|(name, _)| name == wire::HOPS);
-    count.map_or(0, |(_, count)| count.parse().unwrap_or(u8::MAX))
+    match count {
+        Some((_, count)) => count.parse().unwrap_or(u8::MAX),
+        None => 0,
+    }
 }
 
 impl Session {
     pub(super) fn received(&mut self, publish: &Publish, now: Instant) {
-        self.owed.received(publish.pkid);
-        let receipt = AckToken {
+        self.acks.received(publish.pkid);
+        let token = AckToken {
             epoch: self.epoch,
             pkid: publish.pkid,
         };
         let topic = str::from_utf8(&publish.topic).unwrap_or_default();
         match self.subscriptions.kind(topic) {
-            SubscriptionKind::Command => self.command(topic, publish, receipt, now),
+            SubscriptionKind::Command => self.command(topic, publish, token, now),
             SubscriptionKind::Control => {
-                self.owed.ready(receipt.pkid);
-                let correlation = publish
-                    .properties
-                    .as_ref()
-                    .and_then(|p| p.correlation_data.as_deref())
-                    .map(<[u8]>::to_vec);
-                if publish.retain
-                    || !self.intake.control(
-                        topic.to_owned(),
-                        Bytes::copy_from_slice(&publish.payload),
-                        correlation,
-                    )
-                {
-                    warn!(
-                        topic,
-                        "dropped an operator's request: it was retained, too long, or one too many"
-                    );
-                }
+                self.acks.ready(token.pkid);
+                self.control(topic, publish);
             }
             SubscriptionKind::State => {
-                self.owed.ready(receipt.pkid);
+                self.acks.ready(token.pkid);
                 // Copied: a slice would keep the whole read buffer alive while it waits.
-                if self.intake.state(
-                    topic.to_owned(),
-                    Bytes::copy_from_slice(&publish.payload),
-                    publish.retain,
-                ) {
+                let payload = Bytes::copy_from_slice(&publish.payload);
+                if self.inbox.state(topic.to_owned(), payload) {
                     self.counters().states_received.increment();
                 } else {
                     self.counters().states_dropped.increment();
                 }
             }
-            SubscriptionKind::Neither => self.owed.ready(receipt.pkid),
+            SubscriptionKind::Neither => self.acks.ready(token.pkid),
         }
     }
 
-    fn command(&mut self, topic: &str, publish: &Publish, receipt: AckToken, now: Instant) {
+    fn control(&self, topic: &str, publish: &Publish) {
+        let properties = publish.properties.as_ref();
+        let correlation = properties.and_then(|p| p.correlation_data.as_deref());
+        let is_short = correlation.is_none_or(|data| data.len() <= wire::MAX_CORRELATION);
+        let payload = Bytes::copy_from_slice(&publish.payload);
+        let is_accepted = !publish.retain
+            && is_short
+            && self
+                .inbox
+                .control(topic.to_owned(), payload, correlation.map(<[u8]>::to_vec));
+        if !is_accepted {
+            warn!(
+                topic,
+                "dropped an operator's request: it was retained, too long, or one too many"
+            );
+        }
+    }
+
+    fn command(&mut self, topic: &str, publish: &Publish, token: AckToken, now: Instant) {
         if publish.retain {
             self.counters().commands_retained.increment();
             warn!(
                 topic,
                 "dropped a retained command: publish commands without the retain flag"
             );
-            self.owed.ready(receipt.pkid);
+            self.acks.ready(token.pkid);
             return;
         }
+        let redelivery = self.redelivery(topic, publish, now);
         let properties = publish.properties.as_ref();
-        let letter = Inbound {
+        let expiry = properties.and_then(|p| p.message_expiry_interval);
+        let inbound = Inbound {
             topic,
             payload: &publish.payload,
             response_topic: properties.and_then(|p| p.response_topic.as_deref()),
             correlation: properties.and_then(|p| p.correlation_data.as_deref()),
             hops: properties.map_or(0, hops),
-            expiry: properties
-                .and_then(|p| p.message_expiry_interval)
-                .map(|s| Duration::from_secs(s.into())),
+            expiry: expiry.map(|seconds| Duration::from_secs(seconds.into())),
             heard_at: now,
             wall_clock: Some(SystemTime::now()),
         };
-        match wire::decode(&letter, &self.rules) {
+        match wire::decode(&inbound, &self.rules) {
             Ok(command) => {
-                let again = publish.dup
-                    || ((self.resumed || self.epoch > 1)
-                        && now.saturating_duration_since(self.began) < MAYBE_AGAIN);
-                let payload = Bytes::copy_from_slice(&publish.payload);
-                self.admit(
-                    Box::new(InboundCommand {
-                        command,
-                        receipt,
-                        redelivered: again,
-                        epoch: self.epoch,
-                        topic: topic.to_owned(),
-                        payload,
-                    }),
-                    now,
-                );
+                let command = InboundCommand {
+                    command,
+                    ack_token: token,
+                    redelivery,
+                    epoch: self.epoch,
+                    topic: topic.to_owned(),
+                    payload: Bytes::copy_from_slice(&publish.payload),
+                };
+                self.admit(Box::new(command), now);
             }
             Err(rejected) => {
                 self.counters().commands_malformed.increment();
                 info!(topic, outcome = "refused", why = "malformed", detail = %rejected.refusal, "command");
                 let rejected = *rejected;
                 let reply = Reply::refused(rejected.id, rejected.text, &rejected.refusal);
-                self.turn_away(reply, rejected.reply_to, receipt, now);
+                self.reject(reply, rejected.reply_to, token, now);
             }
         }
     }
 
-    fn admit(&mut self, heard: Box<InboundCommand>, now: Instant) {
-        let Err((turned, heard)) = self.intake.command(heard) else {
+    /// Returns whether the command may have been received before.
+    fn redelivery(&mut self, topic: &str, publish: &Publish, now: Instant) -> Redelivery {
+        let digest = digest(topic, &publish.payload);
+        self.acks.is_command(publish.pkid, digest);
+        if publish.dup {
+            return Redelivery::Certain;
+        }
+        if self.age(now) >= REDELIVERY_WINDOW {
+            self.redeliverable.clear();
+            return Redelivery::No;
+        }
+        if let Some(at) = self.redeliverable.iter().position(|known| *known == digest) {
+            self.redeliverable.swap_remove(at);
+            return Redelivery::Certain;
+        }
+        // The process before this one may have received it.
+        if self.epoch == 1 && self.resumed {
+            Redelivery::Possible
+        } else {
+            Redelivery::No
+        }
+    }
+
+    fn admit(&mut self, command: Box<InboundCommand>, now: Instant) {
+        let Err((rejected, command)) = self.inbox.command(command) else {
             return self.counters().commands_received.increment();
         };
-        let refusal = match turned {
+        let refusal = match rejected {
             Rejected::Busy { retry_after } => {
                 self.counters().commands_rejected.increment();
                 Refusal::Busy { retry_after }
             }
             // The broker keeps it for the next start, where it can.
-            Rejected::Closed if heard.receipt.pkid != 0 => return,
+            Rejected::Closed if command.ack_token.pkid != 0 => return,
             Rejected::Closed => Refusal::Stopping,
         };
         let InboundCommand {
-            command, receipt, ..
-        } = *heard;
-        self.turn_away(
-            Reply::refused(command.id, command.text, &refusal),
-            command.reply_to,
-            receipt,
-            now,
-        );
+            command, ack_token, ..
+        } = *command;
+        let reply = Reply::refused(command.id, command.text, &refusal);
+        self.reject(reply, command.reply_to, ack_token, now);
     }
 
     /// Answers a command that goes no further. It is acknowledged once the broker has the answer: until then it is not lost.
-    fn turn_away(&mut self, reply: Reply, to: ReplyTo, receipt: AckToken, now: Instant) {
+    fn reject(&mut self, reply: Reply, to: ReplyTo, token: AckToken, now: Instant) {
         // What came by an earlier connection comes again by this one.
-        if receipt.epoch != self.epoch && receipt.pkid != 0 {
+        if token.epoch != self.epoch && token.pkid != 0 {
             return;
         }
-        self.turned_away.push_back((reply, to, receipt));
-        self.answer_turned_away(now);
+        self.rejections.push_back((reply, to, token));
+        self.queue_rejections(now);
         // Without an acknowledgement nothing holds the broker back, and memory is small.
-        if self.turned_away.len() > MOST_TURNED_AWAY {
-            let dropped = self.turned_away.pop_back();
-            self.owed
-                .settle(dropped.as_ref().map(|(.., receipt)| receipt));
+        if self.rejections.len() > MAX_REJECTIONS {
+            let dropped = self.rejections.pop_back();
+            self.acks.settle(dropped.as_ref().map(|(.., token)| token));
             // Not a warning: in the flood that makes this happen there would be one for each command.
             self.counters().replies_dropped.increment();
             debug!("a reply is lost: too many messages wait for the broker");
         }
     }
 
-    /// Hands these answers to the outbox, as far as it has room.
-    pub(super) fn answer_turned_away(&mut self, now: Instant) {
-        while let Some((reply, to, receipt)) = self.turned_away.pop_front() {
-            if let Err(receipt) = self
-                .outbox
-                .turn_away(&reply, &to, now + REPLY_WAITS, receipt)
-            {
-                return self.turned_away.push_front((reply, to, receipt));
+    /// Moves rejections to the outbox, as far as it has room.
+    pub(super) fn queue_rejections(&mut self, now: Instant) {
+        while let Some((reply, to, token)) = self.rejections.pop_front() {
+            let deadline = now + REJECTION_PATIENCE;
+            if let Err(token) = self.outbox.reject(&reply, &to, deadline, token) {
+                return self.rejections.push_front((reply, to, token));
             }
         }
     }

@@ -1,18 +1,20 @@
-//! The connection as seen from the poll loop: what each event means, and what is to be sent next. Nothing here waits.
+//! The state of the connection as the poll loop sees it: the meaning of each event, and what to send next. Nothing here waits.
 
 mod incoming;
-use std::collections::{HashSet, VecDeque};
+mod loss;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rumqttc::Outgoing as Sent;
+use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, Packet, PubAck, PubAckReason, Publish, PublishProperties,
 };
 use rumqttc::v5::{AsyncClient, Event};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::clock::now;
 use crate::command::ReplyTo;
@@ -22,63 +24,75 @@ use crate::telemetry::counters::Counters;
 use crate::mqtt::inbox::{AckToken, InboxSender, Incoming};
 use crate::mqtt::inflight::{PendingAcks, UnackedPublishes};
 use crate::mqtt::outbox::{OutboundMessage, Outbox, QueuedMessage, Undelivered};
+use crate::mqtt::session::loss::MAX_LOSSES;
 use crate::mqtt::subscriptions::Subscriptions;
 use crate::wire;
 use crate::wire::WireRules;
 
-/// Messages on their way at once, where the broker allows it. One less than rumqttc's own limit: at that it holds back
+pub(super) use crate::mqtt::session::loss::Loss;
+
+/// Messages in flight at once, where the broker allows it. One less than rumqttc's own limit: at that it holds back
 /// acknowledgements as well.
 pub(super) const WINDOW: u16 = 63;
 
-/// More than the header, lengths, packet id and properties of any of our messages take, in bytes.
+/// More than the header, lengths, packet id and properties of any message take, in bytes.
 const HEADER: usize = 64;
 
 /// The largest packet MQTT knows, in bytes: its length has four times seven bits (MQTT 5, section 1.5.5).
-const LARGEST: usize = 268_435_455;
+const MAX_PACKET: usize = 268_435_455;
 
-/// The loop turns at least this often, so that [`Outbox::last_progress`] is honest.
+/// The longest time between two runs of the loop, so that [`Outbox::last_progress`] is recent.
 const TICK: Duration = Duration::from_secs(5);
 
-/// How far the connection is.
+/// How long the broker may take to acknowledge a message before the connection is given up. Brokers do so within
+/// milliseconds; the watchdog of the unit waits 30 s.
+const ACK_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// State of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// No broker.
+    /// Not connected.
     Down,
-    /// Connected; the subscriptions are on their way.
+    /// Connected; the subscriptions are not acknowledged yet.
     Subscribing,
     /// In use.
     Open,
-    /// `offline` is on its way.
+    /// `offline` is in flight.
     Farewell,
-    /// DISCONNECT is on its way.
+    /// DISCONNECT is handed to the client.
     Leaving,
-    /// All is said.
+    /// DISCONNECT has left.
     Gone,
 }
 
-/// What the poll loop knows.
+/// State of the connection to the broker, over all its connections.
 pub(super) struct Session {
     client: AsyncClient,
     rules: WireRules,
     subscriptions: Subscriptions,
     outbox: Outbox,
-    intake: Arc<InboxSender>,
-    flight: UnackedPublishes<QueuedMessage>,
-    owed: PendingAcks,
+    inbox: Arc<InboxSender>,
+    unacked: UnackedPublishes<QueuedMessage>,
+    acks: PendingAcks,
     phase: Phase,
-    /// Counts the connections; 0 before the first.
+    /// Number of the connection; 0 before the first.
     epoch: u64,
-    /// When the broker was last heard, and when this connection began.
-    heard: Instant,
+    /// When the last packet was received.
+    last_packet: Instant,
+    /// When this connection began.
     began: Instant,
-    /// True if the broker kept the session of the connection before this one.
+    /// Whether the broker kept the session of the connection before this one.
     resumed: bool,
-    /// The largest packet the broker takes, in bytes.
-    largest: usize,
-    /// Answers to commands that went no further, and found no room in the outbox yet.
-    turned_away: VecDeque<(Reply, ReplyTo, AckToken)>,
-    /// True once `Down` was told and no `Up` since.
-    told_down: bool,
+    /// The largest packet the broker accepts, in bytes.
+    max_packet: usize,
+    /// Rejections that found no room in the outbox yet.
+    rejections: VecDeque<(Reply, ReplyTo, AckToken)>,
+    /// Digests of commands of the connection before this one that the broker may send again.
+    redeliverable: Vec<u64>,
+    /// The cause of the loss as last reported; `None` while connected.
+    reported_cause: Option<String>,
+    /// When connections in use were closed by the broker for no known reason, since one was last refused.
+    unexplained: VecDeque<Instant>,
 }
 
 impl Session {
@@ -87,7 +101,7 @@ impl Session {
         rules: WireRules,
         subscriptions: Subscriptions,
         outbox: Outbox,
-        intake: Arc<InboxSender>,
+        inbox: Arc<InboxSender>,
     ) -> Self {
         let now = now();
         Self {
@@ -95,61 +109,67 @@ impl Session {
             rules,
             subscriptions,
             outbox,
-            intake,
-            flight: UnackedPublishes::new(0),
-            owed: PendingAcks::default(),
+            inbox,
+            unacked: UnackedPublishes::new(0),
+            acks: PendingAcks::default(),
             phase: Phase::Down,
             epoch: 0,
-            heard: now,
+            last_packet: now,
             began: now,
             resumed: false,
-            largest: LARGEST,
-            turned_away: VecDeque::new(),
-            told_down: false,
+            max_packet: MAX_PACKET,
+            rejections: VecDeque::new(),
+            redeliverable: Vec::new(),
+            reported_cause: None,
+            unexplained: VecDeque::new(),
         }
     }
 
-    /// Whether the reader of what comes in should have a turn before more is taken in.
+    /// Returns whether so many commands wait that their reader should run before more are received.
     pub(super) fn is_half_full(&self) -> bool {
-        self.intake.is_half_full()
+        self.inbox.is_half_full()
     }
 
-    /// Resolves when somebody has something to send or wants the connection closed.
+    /// Resolves when a task has something to send or closes the outbox.
     pub(super) async fn wake(&self) {
         self.outbox.shared.wake.notified().await;
     }
 
-    /// When the loop should turn again, events or not.
-    pub(super) fn next_look(&self, now: Instant, patience: Duration) -> Instant {
-        let silent = self
-            .waits_since()
-            .map(|since| since + patience)
-            .filter(|at| *at > now);
-        self.outbox
-            .shared
-            .next_look()
-            .into_iter()
-            .chain(silent)
+    /// Returns when the loop must run again, with or without an event.
+    pub(super) fn next_run(&self, now: Instant, patience: Duration) -> Instant {
+        let silent = self.waits_since().map(|since| since + patience);
+        let unacked = self.unacked.oldest().map(|since| since + ACK_TIMEOUT);
+        let timeouts = silent.into_iter().chain(unacked).filter(|at| *at > now);
+        timeouts
+            .chain(self.outbox.shared.next_deadline())
             .chain([now + TICK])
             .min()
             .unwrap_or(now)
     }
 
-    /// True where the broker has said nothing for `patience`, or has left the subscriptions unanswered for as long.
-    pub(super) fn is_silent(&self, now: Instant, patience: Duration) -> bool {
-        self.waits_since()
-            .is_some_and(|since| now.saturating_duration_since(since) >= patience)
+    /// Returns the reason to give up the connection: no packet for `patience`, no answer to the subscriptions, or a message
+    /// that is not acknowledged in time.
+    pub(super) fn timed_out(&self, now: Instant, patience: Duration) -> Option<Loss> {
+        let elapsed = |since: Instant| now.saturating_duration_since(since);
+        if self
+            .waits_since()
+            .is_some_and(|since| elapsed(since) >= patience)
+        {
+            return Some(Loss::Silent);
+        }
+        let oldest = self.unacked.oldest()?;
+        (elapsed(oldest) >= ACK_TIMEOUT).then_some(Loss::Unacknowledged)
     }
 
     fn waits_since(&self) -> Option<Instant> {
         match self.phase {
             Phase::Down => None,
             Phase::Subscribing => Some(self.began),
-            _ => Some(self.heard),
+            _ => Some(self.last_packet),
         }
     }
 
-    /// True where nothing is left to do: all is said, or the grace is over, or there is no broker and nothing to say.
+    /// Returns whether the outbox is closing and nothing is left to do.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let Some(until) = self.outbox.shared.closing() else {
             return false;
@@ -159,8 +179,8 @@ impl Session {
             || (self.phase == Phase::Down && self.outbox.shared.is_drained())
     }
 
-    /// How long the connection stood at `now`, where it did.
-    pub(super) fn stood(&self, now: Instant) -> Duration {
+    /// Returns how long the connection has existed.
+    pub(super) fn age(&self, now: Instant) -> Duration {
         if self.phase == Phase::Down {
             Duration::ZERO
         } else {
@@ -168,18 +188,18 @@ impl Session {
         }
     }
 
-    /// Takes in one event.
+    /// Processes one event.
     pub(super) fn on(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Outgoing(Sent::Publish(pkid)) => self.flight.departed(pkid),
-            Event::Outgoing(Sent::Subscribe(pkid)) => self.subscriptions.left(pkid),
-            Event::Outgoing(Sent::Disconnect) => self.phase = Phase::Gone,
+            Event::Outgoing(Outgoing::Publish(pkid)) => self.unacked.departed(pkid),
+            Event::Outgoing(Outgoing::Subscribe(pkid)) => self.subscriptions.departed(pkid),
+            Event::Outgoing(Outgoing::Disconnect) => self.phase = Phase::Gone,
             Event::Outgoing(_) => {}
             Event::Incoming(packet) => {
-                self.heard = now;
+                self.last_packet = now;
                 match packet {
                     Packet::ConnAck(answer) => self.connected(&answer, now),
-                    Packet::SubAck(answer) => self.subscriptions.answered(&answer),
+                    Packet::SubAck(answer) => self.subscriptions.acked(&answer),
                     Packet::PubAck(answer) => self.delivered(&answer),
                     Packet::Publish(publish) => self.received(&publish, now),
                     _ => {}
@@ -188,60 +208,25 @@ impl Session {
         }
     }
 
-    /// Hands to the client whatever may go now.
-    pub(super) fn tend(&mut self, now: Instant) {
-        self.answer_turned_away(now);
+    /// Hands to the client whatever may be sent now.
+    pub(super) fn send_pending(&mut self, now: Instant) {
+        self.queue_rejections(now);
         self.acknowledge(now);
-        self.outbox.shared.sweep(now);
-        if let Some(states) = self.outbox.shared.follow() {
+        self.outbox.shared.resolve_late(now);
+        if let Some(states) = self.outbox.shared.take_state_filters() {
             self.subscriptions.follow(states, self.phase != Phase::Down);
         }
         if self.phase == Phase::Down {
             return;
         }
         self.subscriptions.send(&self.client);
-        if self.phase == Phase::Subscribing && self.subscriptions.stand() {
-            self.up();
+        if self.phase == Phase::Subscribing && self.subscriptions.is_complete() {
+            self.open(now);
         }
         if self.phase == Phase::Open {
-            self.send(now);
+            self.send_messages(now);
         }
-        self.part();
-    }
-
-    /// The connection is lost: whatever was on its way is decided here, in its first order.
-    pub(super) fn lost(&mut self, why: &str) {
-        let mut again = Vec::new();
-        for (mut parcel, left) in self.flight.broken() {
-            parcel.left |= left;
-            // The command of a receipt comes again on the next connection, and is answered then.
-            if parcel.waits.is_none() || parcel.receipt.is_some() {
-                continue;
-            }
-            if parcel.message.repeatable || !parcel.left {
-                again.push(parcel);
-            } else {
-                parcel.resolve(Err(Undelivered::Uncertain));
-            }
-        }
-        self.outbox.shared.put_back(newest(again).into_iter());
-        self.owed = PendingAcks::default();
-        self.turned_away.clear();
-        self.outbox.shared.forget_receipts();
-        self.subscriptions.forget();
-        if self.phase != Phase::Down {
-            self.counters().broker_disconnects.increment();
-        }
-        self.phase = Phase::Down;
-        self.outbox.shared.set_up(false);
-        if self.told_down {
-            debug!(why, "still no broker");
-        } else {
-            self.told_down = true;
-            self.intake.link(Incoming::Down {
-                why: why.to_owned(),
-            });
-        }
+        self.disconnect_when_drained(now);
     }
 
     fn counters(&self) -> &Counters {
@@ -250,68 +235,52 @@ impl Session {
 
     fn connected(&mut self, answer: &ConnAck, now: Instant) {
         let properties = answer.properties.as_ref();
-        // Packets the broker takes at once; the protocol forbids 0.
+        // The protocol forbids a receive maximum of 0.
         let window = properties
             .and_then(|p| p.receive_max)
             .map_or(WINDOW, |max| max.saturating_sub(1).clamp(1, WINDOW));
-        self.largest = properties
+        self.max_packet = properties
             .and_then(|p| p.max_packet_size)
             .and_then(|size| usize::try_from(size).ok())
-            .unwrap_or(LARGEST)
-            .min(LARGEST);
-        self.flight = UnackedPublishes::new(usize::from(window));
+            .unwrap_or(MAX_PACKET)
+            .min(MAX_PACKET);
+        self.unacked = UnackedPublishes::new(usize::from(window));
         self.epoch += 1;
         self.began = now;
         self.resumed = answer.session_present;
         self.phase = Phase::Subscribing;
-        self.subscriptions.begin();
+        self.subscriptions.begin(self.max_packet);
     }
 
-    fn up(&mut self) {
+    fn open(&mut self, now: Instant) {
         self.phase = Phase::Open;
-        self.told_down = false;
-        self.say_status("online");
+        self.reported_cause = None;
+        self.publish_status("online", now);
         self.outbox.shared.set_up(true);
-        self.intake.link(Incoming::Up {
+        self.inbox.connection(Incoming::Up {
             session_present: self.resumed,
         });
     }
 
-    /// `online` or `offline`. It belongs to this connection alone, so nobody waits for it and it is not sent again.
-    fn say_status(&mut self, status: &'static str) {
+    /// Publishes `online` or `offline`. It belongs to this connection alone and is not sent again.
+    fn publish_status(&mut self, status: &'static str, now: Instant) {
         let topic = format!("{}/status", self.rules.prefix);
-        let payload = Bytes::from_static(status.as_bytes());
-        let message = OutboundMessage {
-            topic,
-            payload,
-            correlation: None,
-            retain: true,
-            subject: None,
-            deadline: None,
-            repeatable: false,
-            hops: 0,
-        };
-        let parcel = QueuedMessage {
-            message,
-            left: false,
-            waits: None,
-            receipt: None,
-        };
-        // The client's queue is empty at both moments this is said; were it not, the last will would say it.
-        let _ = self.hand(parcel, now());
+        let message = OutboundMessage::to(topic, Bytes::from_static(status.as_bytes())).retained();
+        // The client's queue is empty at both moments this is published; were it not, the last will would say it.
+        let _ = self.hand(QueuedMessage::detached(message), now);
     }
 
     fn acknowledge(&mut self, now: Instant) {
-        for receipt in self.outbox.shared.turned(now) {
+        for token in self.outbox.shared.take_ack_tokens(now) {
             // On another connection the same number is another message.
-            if receipt.epoch == self.epoch {
-                self.owed.ready(receipt.pkid);
+            if token.epoch == self.epoch {
+                self.acks.ready(token.pkid);
             }
         }
         if self.phase == Phase::Down {
             return;
         }
-        while let Some(pkid) = self.owed.next() {
+        while let Some(pkid) = self.acks.next() {
             let publish = Publish {
                 pkid,
                 qos: QoS::AtLeastOnce,
@@ -320,79 +289,77 @@ impl Session {
             if self.client.try_ack(&publish).is_err() {
                 return;
             }
-            self.owed.paid();
+            self.acks.acked(now);
         }
     }
 
-    fn send(&mut self, now: Instant) {
-        while self.flight.has_room() {
-            let Some(parcel) = self.outbox.shared.next(now) else {
+    fn send_messages(&mut self, now: Instant) {
+        while self.unacked.has_room(now) && !self.is_suspect_in_flight() {
+            let Some(message) = self.outbox.shared.next(now) else {
                 return;
             };
-            if let Some(parcel) = self.hand(parcel, now) {
-                self.outbox.shared.put_back([parcel].into_iter());
+            // What may have ended connections travels alone, so that the next end shows whether it did.
+            let must_wait = message.losses >= MAX_LOSSES && !self.unacked.is_empty();
+            let unsent = if must_wait {
+                Some(message)
+            } else {
+                self.hand(message, now)
+            };
+            if let Some(message) = unsent {
+                self.outbox.shared.put_back([message].into_iter());
                 return;
             }
         }
     }
 
-    /// Hands one message to the client; gives it back where the client's queue is full.
-    fn hand(&mut self, parcel: QueuedMessage, now: Instant) -> Option<QueuedMessage> {
-        let message = &parcel.message;
-        let size = HEADER
-            + message.topic.len()
-            + message.payload.len()
-            + message.correlation.as_ref().map_or(0, Vec::len);
-        if size > self.largest {
-            // Sent all the same it would end the connection, again and again.
-            let why = format!(
-                "it has about {size} bytes, more than the broker's {}",
-                self.largest
-            );
-            self.owed.settle(parcel.receipt.as_ref());
-            parcel.resolve(Err(Undelivered::Refused { why }));
-            return None;
-        }
-        let properties = PublishProperties {
-            message_expiry_interval: message
-                .deadline
-                .map(|deadline| whole_seconds(deadline.saturating_duration_since(now))),
-            user_properties: (message.hops > 0)
-                .then(|| (wire::HOPS.to_owned(), message.hops.to_string()))
-                .into_iter()
-                .collect(),
-            correlation_data: message
-                .correlation
-                .as_ref()
-                .map(|data| Bytes::copy_from_slice(data)),
-            ..PublishProperties::default()
-        };
-        let payload = message.payload.clone();
-        match self.client.try_publish_with_properties(
-            message.topic.as_str(),
-            QoS::AtLeastOnce,
-            message.retain,
-            payload,
-            properties,
-        ) {
-            Ok(()) => {
-                self.flight.handed(parcel);
-                None
-            }
-            Err(_) => Some(parcel),
-        }
+    fn is_suspect_in_flight(&mut self) -> bool {
+        self.unacked
+            .iter_mut()
+            .any(|message| message.losses >= MAX_LOSSES)
     }
 
-    /// Says goodbye, step by step, once everything else is said.
-    fn part(&mut self) {
-        let drained =
-            self.flight.is_empty() && self.owed.next().is_none() && self.outbox.shared.is_drained();
-        if !drained || self.outbox.shared.closing().is_none() {
+    /// Hands one message to the client; gives it back if the client's queue is full. A message that is too large for the
+    /// broker would end the connection at every attempt: it is shortened, or refused.
+    fn hand(&mut self, mut queued: QueuedMessage, now: Instant) -> Option<QueuedMessage> {
+        let size = HEADER + queued.message.bytes();
+        let excess = size.saturating_sub(self.max_packet);
+        if excess > 0 && !queued.message.shorten(excess) {
+            let max = self.max_packet;
+            let why = format!("it has about {size} bytes, more than the broker's {max}");
+            warn!(
+                topic = queued.message.topic(),
+                size, max, "a message is too large for the broker"
+            );
+            self.acks.settle(queued.ack_token.as_ref());
+            queued.resolve(Err(Undelivered::Refused { why }));
+            return None;
+        }
+        let message = &queued.message;
+        let result = self.client.try_publish_with_properties(
+            message.topic(),
+            QoS::AtLeastOnce,
+            message.is_retained(),
+            message.payload().clone(),
+            properties(message, now),
+        );
+        if result.is_err() {
+            return Some(queued);
+        }
+        self.unacked.hand(queued, now);
+        None
+    }
+
+    /// Publishes `offline` and then disconnects, once the outbox is closing and everything else is sent.
+    fn disconnect_when_drained(&mut self, now: Instant) {
+        let is_drained = self.unacked.is_empty()
+            && self.acks.next().is_none()
+            && self.outbox.shared.is_drained();
+        if !is_drained || self.outbox.shared.closing().is_none() {
             return;
         }
         match self.phase {
             Phase::Open => {
-                self.say_status("offline");
+                self.publish_status("offline", now);
                 self.phase = Phase::Farewell;
             }
             Phase::Farewell if self.client.try_disconnect().is_ok() => self.phase = Phase::Leaving,
@@ -401,60 +368,74 @@ impl Session {
     }
 
     fn delivered(&mut self, answer: &PubAck) {
-        let Some(parcel) = self.flight.arrived(answer.pkid) else {
+        let Some(queued) = self.unacked.acked(answer.pkid) else {
             return;
         };
-        self.owed.settle(parcel.receipt.as_ref());
+        self.mark_overtaken(&queued);
+        self.acks.settle(queued.ack_token.as_ref());
         if matches!(
             answer.reason,
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers
         ) {
-            parcel.resolve(Ok(()));
+            queued.resolve(Ok(()));
         } else {
             let why = format!("{:?}", answer.reason);
             warn!(
-                topic = parcel.message.topic,
+                topic = queued.message.topic(),
                 why, "the broker refuses a message: allow it in the broker's access list"
             );
-            parcel.resolve(Err(Undelivered::Refused { why }));
+            queued.resolve(Err(Undelivered::Refused { why }));
         }
     }
-}
 
-/// Without those that had left and have a newer one on their subject, in their order.
-fn newest(parcels: Vec<QueuedMessage>) -> Vec<QueuedMessage> {
-    let (mut kept, mut decided) = (Vec::with_capacity(parcels.len()), HashSet::new());
-    for parcel in parcels.into_iter().rev() {
-        let newer = parcel
-            .message
-            .subject
-            .clone()
-            .is_some_and(|subject| !decided.insert(subject));
-        if newer && parcel.left {
-            parcel.resolve(Err(Undelivered::Superseded));
-        } else {
-            kept.push(parcel);
+    /// Marks the messages in flight that are for the same device and of an older command: the device has received a newer
+    /// one, so they must not be sent again.
+    fn mark_overtaken(&mut self, delivered: &QueuedMessage) {
+        let Some((device, newer)) = delivered.message.target() else {
+            return;
+        };
+        for other in self.unacked.iter_mut() {
+            if let Some((same, seq)) = other.message.target()
+                && same == device
+                && seq < newer
+            {
+                other.is_overtaken = true;
+            }
         }
     }
-    kept.reverse();
-    kept
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        for (parcel, left) in self.flight.broken() {
-            parcel.resolve(Err(if left {
+        for in_flight in self.unacked.take_all() {
+            let fate = if in_flight.left {
                 Undelivered::Uncertain
             } else {
                 Undelivered::Closed
-            }));
+            };
+            in_flight.message.resolve(Err(fate));
         }
         self.outbox.shared.end();
-        self.intake.end();
+        self.inbox.end();
     }
 }
 
-/// At least 1: with 0 the broker would drop it at once.
-fn whole_seconds(left: Duration) -> u32 {
-    u32::try_from(left.as_secs()).unwrap_or(u32::MAX).max(1)
+fn properties(message: &OutboundMessage, now: Instant) -> PublishProperties {
+    let mut properties = PublishProperties {
+        message_expiry_interval: message
+            .deadline()
+            .map(|deadline| whole_seconds(deadline.saturating_duration_since(now))),
+        correlation_data: message.correlation().map(Bytes::copy_from_slice),
+        ..PublishProperties::default()
+    };
+    if message.hops() > 0 {
+        let hops = (wire::HOPS.to_owned(), message.hops().to_string());
+        properties.user_properties.push(hops);
+    }
+    properties
+}
+
+/// Rounds down to whole seconds, but at least 1: with 0 the broker would drop the message at once.
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX).max(1)
 }

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time;
 
+use crate::command::Redelivery;
 use crate::command::reply::Reply;
 use crate::store::{Settings, Store, StoreError};
 
@@ -344,7 +345,8 @@ impl Journal {
 
     /// Enters a command that came by connection `epoch`. `again` says that it may be one the broker or its speaker
     /// sends again: only then is an equal payload without an id a duplicate.
-    pub fn receive(&self, received: Received, epoch: u64, again: bool) -> JournalEntry {
+    pub fn receive(&self, received: Received, epoch: u64, redelivery: Redelivery) -> JournalEntry {
+        let again = redelivery != Redelivery::No;
         let now = self.clock.now();
         let mut index = self.lock();
         index.forget_old(now);

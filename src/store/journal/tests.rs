@@ -1,5 +1,6 @@
 use std::fs;
 
+use crate::command::Redelivery;
 use crate::command::reply::Outcome;
 use crate::store::journal::*;
 use crate::store::{Settings, open};
@@ -44,51 +45,51 @@ fn new(entry: &JournalEntry) -> Seq {
 #[test]
 fn the_same_id_is_a_duplicate_and_has_the_same_answer() {
     let journal = Journal::in_memory(KEEP);
-    let mark = new(&journal.receive(heard("on", Some("a")), 1, false));
+    let mark = new(&journal.receive(heard("on", Some("a")), 1, Redelivery::No));
     assert_eq!(
-        journal.receive(heard("on", Some("a")), 1, false),
+        journal.receive(heard("on", Some("a")), 1, Redelivery::No),
         JournalEntry::Pending
     );
     journal.answered(mark, &reply());
     assert_eq!(
-        journal.receive(heard("on", Some("a")), 1, false),
+        journal.receive(heard("on", Some("a")), 1, Redelivery::No),
         JournalEntry::Answered(Box::new(reply()))
     );
-    new(&journal.receive(heard("on", Some("b")), 1, false));
+    new(&journal.receive(heard("on", Some("b")), 1, Redelivery::No));
 }
 
 #[test]
 fn equal_payloads_without_an_id_are_duplicates_only_across_a_reconnect() {
     let journal = Journal::in_memory(KEEP);
-    new(&journal.receive(heard("next track", None), 1, false));
-    new(&journal.receive(heard("next track", None), 1, true));
+    new(&journal.receive(heard("next track", None), 1, Redelivery::No));
+    new(&journal.receive(heard("next track", None), 1, Redelivery::Certain));
     assert_eq!(
-        journal.receive(heard("next track", None), 2, true),
+        journal.receive(heard("next track", None), 2, Redelivery::Certain),
         JournalEntry::Pending
     );
-    new(&journal.receive(heard("next track", None), 2, false));
+    new(&journal.receive(heard("next track", None), 2, Redelivery::No));
 }
 
 #[test]
 fn two_equal_ones_of_an_earlier_connection_stand_for_two_and_not_for_a_third() {
     let journal = Journal::in_memory(KEEP);
-    new(&journal.receive(heard("next track", None), 1, false));
-    new(&journal.receive(heard("next track", None), 1, false));
+    new(&journal.receive(heard("next track", None), 1, Redelivery::No));
+    new(&journal.receive(heard("next track", None), 1, Redelivery::No));
     assert_eq!(
-        journal.receive(heard("next track", None), 2, true),
+        journal.receive(heard("next track", None), 2, Redelivery::Certain),
         JournalEntry::Pending
     );
     assert_eq!(
-        journal.receive(heard("next track", None), 2, true),
+        journal.receive(heard("next track", None), 2, Redelivery::Certain),
         JournalEntry::Pending
     );
-    new(&journal.receive(heard("next track", None), 2, true));
+    new(&journal.receive(heard("next track", None), 2, Redelivery::Certain));
 }
 
 #[test]
 fn who_was_told_to_come_again_is_new_when_he_does() {
     let journal = Journal::in_memory(KEEP);
-    let mark = new(&journal.receive(heard("on", Some("a")), 1, false));
+    let mark = new(&journal.receive(heard("on", Some("a")), 1, Redelivery::No));
     let busy = Reply {
         retry_after: Some(1.0),
         why: Some("busy".into()),
@@ -97,21 +98,21 @@ fn who_was_told_to_come_again_is_new_when_he_does() {
     journal.answered(mark, &busy);
     assert!(
         matches!(
-            journal.receive(heard("on", Some("a")), 2, false),
+            journal.receive(heard("on", Some("a")), 2, Redelivery::No),
             JournalEntry::Answered(_)
         ),
         "he has not heard it yet"
     );
     journal.told(mark);
     assert_eq!(
-        journal.receive(heard("on", Some("a")), 2, true),
+        journal.receive(heard("on", Some("a")), 2, Redelivery::Certain),
         JournalEntry::Answered(Box::new(busy)),
         "the broker sends it again"
     );
-    let again = new(&journal.receive(heard("on", Some("a")), 2, false));
+    let again = new(&journal.receive(heard("on", Some("a")), 2, Redelivery::No));
     journal.answered(again, &reply());
     assert_eq!(
-        journal.receive(heard("on", Some("a")), 2, false),
+        journal.receive(heard("on", Some("a")), 2, Redelivery::No),
         JournalEntry::Answered(Box::new(reply()))
     );
 }
@@ -124,8 +125,8 @@ async fn what_is_past_its_time_is_forgotten_once_it_is_told() {
         ..heard("next", Some(id))
     };
     let (told, untold) = (
-        new(&journal.receive(hurried("a"), 1, false)),
-        new(&journal.receive(hurried("b"), 1, false)),
+        new(&journal.receive(hurried("a"), 1, Redelivery::No)),
+        new(&journal.receive(hurried("b"), 1, Redelivery::No)),
     );
     journal.answered(told, &reply());
     journal.told(told);
@@ -133,16 +134,16 @@ async fn what_is_past_its_time_is_forgotten_once_it_is_told() {
     time::advance(Duration::from_secs(59)).await;
     assert!(
         matches!(
-            journal.receive(hurried("a"), 1, false),
+            journal.receive(hurried("a"), 1, Redelivery::No),
             JournalEntry::Answered(_)
         ),
         "the broker may send it again as long as it keeps our session"
     );
     time::advance(Duration::from_secs(7)).await;
-    new(&journal.receive(hurried("a"), 1, false));
+    new(&journal.receive(hurried("a"), 1, Redelivery::No));
     assert!(
         matches!(
-            journal.receive(hurried("b"), 1, false),
+            journal.receive(hurried("b"), 1, Redelivery::No),
             JournalEntry::Answered(_)
         ),
         "its speaker may not have heard it"
@@ -169,7 +170,7 @@ async fn a_later_life_finds_what_has_no_answer_and_what_was_not_told() {
         ..heard("on", Some(id))
     };
     let [done, untold, sent] =
-        ["a", "b", "c"].map(|name| new(&journal.receive(id(name), 1, false)));
+        ["a", "b", "c"].map(|name| new(&journal.receive(id(name), 1, Redelivery::No)));
     let sending = PlannedPublish {
         action: set("tv", Op::Set),
         becomes: None,
@@ -220,10 +221,10 @@ async fn a_later_life_finds_what_has_no_answer_and_what_was_not_told() {
         ]
     );
     assert_eq!(
-        journal.receive(heard("on", Some("a")), 1, false),
+        journal.receive(heard("on", Some("a")), 1, Redelivery::No),
         JournalEntry::Answered(Box::new(reply))
     );
-    assert!(new(&journal.receive(heard("on", Some("d")), 1, false)).turn() > sent.turn());
+    assert!(new(&journal.receive(heard("on", Some("d")), 1, Redelivery::No)).turn() > sent.turn());
     journal.close().await;
     drop(journal);
     let (_, heritage) = Journal::open(Some(open()), KEEP).unwrap();
@@ -235,7 +236,7 @@ async fn synced_waits_for_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(open(&Settings::default(), &folder.path().join("store")).unwrap());
     let (journal, _) = Journal::open(Some(store), KEEP).unwrap();
-    new(&journal.receive(heard("on", None), 1, false));
+    new(&journal.receive(heard("on", None), 1, Redelivery::No));
     tokio::select! {
         () = journal.keep_synced() => unreachable!("it never ends"),
         () = journal.synced() => {}
@@ -252,7 +253,7 @@ async fn what_is_done_within_a_moment_costs_one_sync() {
         () = journal.keep_synced() => unreachable!("it never ends"),
         () = async {
             for name in ["a", "b", "c"] {
-                let mark = new(&journal.receive(heard("on", Some(name)), 1, false));
+                let mark = new(&journal.receive(heard("on", Some(name)), 1, Redelivery::No));
                 // The one that syncs gathers already.
                 tokio::task::yield_now().await;
                 journal.answered(mark, &reply());
@@ -287,8 +288,8 @@ async fn cut_short(folder: &Path) -> (Seq, Seq) {
         KEEP,
     )
     .unwrap();
-    let first = new(&journal.receive(heard("off", Some("a")), 1, false));
-    let second = new(&journal.receive(heard("on", Some("b")), 1, false));
+    let first = new(&journal.receive(heard("off", Some("a")), 1, Redelivery::No));
+    let second = new(&journal.receive(heard("on", Some("b")), 1, Redelivery::No));
     journal.sending(second, vec![sending()]);
     journal.outlives().await;
     (first, second)
@@ -308,7 +309,7 @@ async fn what_the_kernel_has_is_taken_up_in_the_next_life_with_all_that_was_hear
         .collect();
     assert_eq!(unfinished, [(first, None), (second, Some(vec![sending()]))]);
     assert_eq!(
-        journal.receive(heard("on", Some("b")), 1, true),
+        journal.receive(heard("on", Some("b")), 1, Redelivery::Certain),
         JournalEntry::Pending
     );
     journal.answered(second, &reply());
@@ -365,7 +366,7 @@ async fn a_cut_last_line_is_passed_over_and_does_not_take_the_next_with_it() {
     )
     .unwrap();
     assert_eq!(unfinished(heritage), []);
-    let next = new(&journal.receive(heard("off", Some("c")), 1, false));
+    let next = new(&journal.receive(heard("off", Some("c")), 1, Redelivery::No));
     journal.outlives().await;
     drop(journal);
     let (_, heritage) = Journal::open(

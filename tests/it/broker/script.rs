@@ -1,11 +1,11 @@
-//! A broker that says what the test tells it to say: for what a real one does not show, or does not do.
+//! A broker that does what the test says, for behaviour that real brokers do not show.
 
 use std::net::Ipv4Addr;
 
 use bytes::BytesMut;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, Packet, PingResp, PubAck,
-    PubAckReason, Publish, SubAck, SubscribeReasonCode,
+    PubAckReason, Publish, SubAck, Subscribe, SubscribeReasonCode,
 };
 use rumqttc::v5::mqttbytes::{Error, QoS};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,12 +26,12 @@ impl Script {
         Self(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap())
     }
 
-    /// Where it listens.
+    /// Returns the port it listens on.
     pub(crate) fn port(&self) -> u16 {
         self.0.local_addr().unwrap().port()
     }
 
-    /// The next connection; nothing is said on it yet.
+    /// Accepts the next connection; nothing is sent on it yet.
     pub(crate) async fn accept(&self) -> Session {
         let (stream, _) = self.0.accept().await.unwrap();
         Session {
@@ -40,7 +40,7 @@ impl Script {
         }
     }
 
-    /// The next connection, up to where both sides are ready.
+    /// Accepts the next connection, up to the point where both sides are ready.
     pub(crate) async fn welcome(&self, session_present: bool) -> Session {
         let mut session = self.accept().await;
         session.welcome(session_present).await;
@@ -49,23 +49,13 @@ impl Script {
 }
 
 impl Session {
-    /// Answers CONNECT, every SUBSCRIBE, and the first PUBLISH, which says `online`.
+    /// Answers CONNECT, every SUBSCRIBE, and the first PUBLISH, which is `online`.
     pub(crate) async fn welcome(&mut self, session_present: bool) {
         self.greet(session_present).await;
         loop {
             match self.packet().await {
                 Some(Packet::Subscribe(asked)) => {
-                    let return_codes = asked
-                        .filters
-                        .iter()
-                        .map(|filter| SubscribeReasonCode::Success(filter.qos))
-                        .collect();
-                    self.send(Packet::SubAck(SubAck {
-                        pkid: asked.pkid,
-                        return_codes,
-                        properties: None,
-                    }))
-                    .await;
+                    self.subscribed(&asked).await;
                 }
                 Some(Packet::Publish(publish)) => {
                     assert_eq!(&publish.payload[..], b"online");
@@ -74,6 +64,21 @@ impl Session {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// Accepts the subscriptions of one packet.
+    pub(crate) async fn subscribed(&mut self, request: &Subscribe) {
+        let return_codes = request
+            .filters
+            .iter()
+            .map(|filter| SubscribeReasonCode::Success(filter.qos))
+            .collect();
+        self.send(Packet::SubAck(SubAck {
+            pkid: request.pkid,
+            return_codes,
+            properties: None,
+        }))
+        .await;
     }
 
     /// Answers CONNECT.
@@ -87,7 +92,7 @@ impl Session {
         .await;
     }
 
-    /// The next packet other than a ping; `None` once the connection is closed.
+    /// Returns the next packet other than a ping, or `None` once the connection is closed.
     pub(crate) async fn packet(&mut self) -> Option<Packet> {
         loop {
             match Packet::read(&mut self.read, None) {
@@ -109,19 +114,19 @@ impl Session {
         }
     }
 
-    /// The id of the next packet, which must be a PUBACK.
+    /// Returns the id of the next packet, which must be a PUBACK.
     pub(crate) async fn acknowledged(&mut self) -> u16 {
         match self.packet().await {
             Some(Packet::PubAck(answer)) => answer.pkid,
-            other => panic!("wanted a PUBACK, found {other:?}"),
+            other => panic!("expected a PUBACK, found {other:?}"),
         }
     }
 
-    /// The next packet, which must be a PUBLISH.
+    /// Returns the next packet, which must be a PUBLISH.
     pub(crate) async fn published(&mut self) -> Publish {
         match self.packet().await {
             Some(Packet::Publish(publish)) => publish,
-            other => panic!("wanted a PUBLISH, found {other:?}"),
+            other => panic!("expected a PUBLISH, found {other:?}"),
         }
     }
 
@@ -132,12 +137,12 @@ impl Session {
         self.send(Packet::Publish(publish)).await;
     }
 
-    /// Takes a message.
+    /// Acknowledges a message.
     pub(crate) async fn acknowledge(&mut self, pkid: u16) {
         self.send(Packet::PubAck(PubAck::new(pkid, None))).await;
     }
 
-    /// Says no to a message.
+    /// Refuses a message.
     pub(crate) async fn refuse(&mut self, pkid: u16) {
         let answer = PubAck {
             reason: PubAckReason::NotAuthorized,

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use sayso::command::Redelivery;
 use sayso::mqtt::Settings;
-use sayso::mqtt::outbox::{OutboundMessage, Undelivered};
+use sayso::mqtt::outbox::Undelivered;
+
+use tokio::time::timeout;
 
 use super::{PATIENCE, Sayso, message, on_every_broker};
 use crate::broker::{Broker, Probe, Tap};
@@ -30,9 +33,9 @@ async fn an_unacknowledged_command_comes_again_and_an_acknowledged_one_does_not(
     let mut speaker = Probe::new(broker.port(), "speaker").await;
     speaker.publish("sayso/command/hall", "first").await;
     speaker.publish("sayso/command/hall", "second").await;
-    let (first, second) = (sayso.heard().await, sayso.heard().await);
-    assert_eq!((first.epoch, first.redelivered), (1, false));
-    sayso.outbox.acknowledge(first.receipt);
+    let (first, second) = (sayso.command().await, sayso.command().await);
+    assert_eq!((first.epoch, first.redelivery), (1, Redelivery::No));
+    sayso.outbox.acknowledge(first.ack_token);
     speaker.subscribe("out").await;
     sayso
         .outbox
@@ -44,12 +47,12 @@ async fn an_unacknowledged_command_comes_again_and_an_acknowledged_one_does_not(
     tap.cut();
     sayso.down().await;
     tap.mend();
-    let again = sayso.heard().await;
+    let again = sayso.command().await;
     assert_eq!(
-        (again.command.text.as_str(), again.epoch, again.redelivered),
-        ("second", 2, true)
+        (again.command.text.as_str(), again.epoch, again.redelivery),
+        ("second", 2, Redelivery::Certain)
     );
-    sayso.outbox.acknowledge(second.receipt);
+    sayso.outbox.acknowledge(second.ack_token);
     sayso
         .outbox
         .publish(message("out", "after the old receipt"))
@@ -60,15 +63,15 @@ async fn an_unacknowledged_command_comes_again_and_an_acknowledged_one_does_not(
     tap.cut();
     sayso.down().await;
     tap.mend();
-    let again = sayso.heard().await;
+    let again = sayso.command().await;
     assert_eq!(
         (again.command.text.as_str(), again.epoch),
         ("second", 3),
         "an old receipt acknowledges nothing"
     );
-    sayso.outbox.acknowledge(again.receipt);
+    sayso.outbox.acknowledge(again.ack_token);
     speaker.publish("sayso/command/hall", "third").await;
-    assert_eq!(sayso.heard().await.command.text, "third");
+    assert_eq!(sayso.command().await.command.text, "third");
 }
 
 async fn nothing_is_lost_nor_out_of_order_while_connections_break(broker: Broker) {
@@ -164,17 +167,12 @@ async fn a_broker_that_comes_later_gets_what_was_said_before(mut broker: Broker)
     broker.stop().await;
     let mut sayso = Sayso::start(&broker.settings(), &[]);
     sayso.down().await;
-    let kept = |n: usize| OutboundMessage {
-        retain: true,
-        ..message(&format!("out/{n}"), "kept")
-    };
+    let kept = |n: usize| message(&format!("out/{n}"), "kept").retained();
     let before: Vec<_> = (0..100)
         .map(|n| sayso.outbox.publish(kept(n)).unwrap())
         .collect();
-    let late = OutboundMessage {
-        deadline: Some(tokio::time::Instant::now().into_std()),
-        ..message("out/late", "late")
-    };
+    let now = tokio::time::Instant::now().into_std();
+    let late = message("out/late", "late").until(now);
     assert_eq!(
         sayso.outbox.publish(late).unwrap().await,
         Err(Undelivered::Late)
@@ -204,12 +202,12 @@ async fn commands_wait_at_the_broker_while_the_connection_is_broken(broker: Brok
     }
     tap.mend();
     for i in 0..10 {
-        let heard = sayso.heard().await;
+        let heard = sayso.command().await;
         assert_eq!(
-            (heard.command.text, heard.redelivered),
-            (i.to_string(), true)
+            (heard.command.text, heard.redelivery),
+            (i.to_string(), Redelivery::No)
         );
-        sayso.outbox.acknowledge(heard.receipt);
+        sayso.outbox.acknowledge(heard.ack_token);
     }
 }
 
@@ -231,7 +229,7 @@ async fn a_restarted_broker_that_kept_the_session_has_the_commands_too() {
         .unwrap();
     broker.restart().await;
     tap.mend();
-    assert_eq!(sayso.heard().await.command.text, "lamp on");
+    assert_eq!(sayso.command().await.command.text, "lamp on");
     assert!(sayso.up().await);
     waiting.await.unwrap();
 }
@@ -241,10 +239,7 @@ async fn a_restarted_broker_that_forgot_the_session_is_told_everything_again() {
     let mut broker = Broker::forgetful_mosquitto().await;
     let mut sayso = Sayso::start(&broker.settings(), &["lamp"]);
     sayso.up().await;
-    let kept = |n: usize| OutboundMessage {
-        retain: true,
-        ..message(&format!("out/{n}"), "kept")
-    };
+    let kept = |n: usize| message(&format!("out/{n}"), "kept").retained();
     broker.stop().await;
     sayso.down().await;
     let deliveries: Vec<_> = (0..200)
@@ -263,17 +258,61 @@ async fn a_restarted_broker_that_forgot_the_session_is_told_everything_again() {
     other.publish("lamp", "on").await;
     assert_eq!(sayso.state().await.0, "lamp");
     other.publish("sayso/command/hall", "lamp off").await;
-    assert_eq!(sayso.heard().await.command.text, "lamp off");
+    assert_eq!(sayso.command().await.command.text, "lamp off");
+}
+
+/// Two clients of one id take the session over from each other again and again.
+async fn conflict(broker: Broker) -> String {
+    let mut sayso = Sayso::start(&broker.settings(), &[]);
+    sayso.up().await;
+    let _other = Sayso::start(&broker.settings(), &[]);
+    loop {
+        let why = sayso.down().await;
+        if why.contains("mqtt.client_id") {
+            return why;
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_second_client_of_our_id_is_named_as_the_cause() {
-    let broker = Broker::embedded().await;
+    for broker in [Broker::embedded().await, Broker::mosquitto().await] {
+        timeout(PATIENCE, conflict(broker))
+            .await
+            .expect("the conflict is named");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_broker_is_not_taken_for_a_client_of_our_id_and_the_newest_cause_is_reported() {
+    let mut broker = Broker::mosquitto().await;
     let mut sayso = Sayso::start(&broker.settings(), &[]);
     sayso.up().await;
-    let _usurper = Probe::usurper(broker.port(), "sayso").await;
+    broker.stop().await;
+    assert_eq!(sayso.down().await, "the broker closed the connection");
     let why = sayso.down().await;
-    assert!(why.contains("mqtt.client_id"), "{why}");
+    assert!(why.starts_with("nothing listens"), "{why}");
+    broker.start().await;
+    sayso.up().await;
+}
+
+#[tokio::test]
+async fn a_fresh_command_after_a_reconnect_is_no_redelivery_of_an_equal_one() {
+    let broker = Broker::mosquitto().await;
+    let tap = Tap::to(broker.port()).await;
+    let mut sayso = Sayso::start(&through(&tap, &broker), &[]);
+    sayso.up().await;
+    let mut client = Probe::new(broker.port(), "client").await;
+    client.publish("sayso/command/hall", "turn on").await;
+    let first = sayso.command().await;
+    sayso.outbox.acknowledge(first.ack_token);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    tap.cut();
+    sayso.down().await;
+    tap.mend();
+    sayso.up().await;
+    client.publish("sayso/command/hall", "turn on").await;
+    assert_eq!(sayso.command().await.redelivery, Redelivery::No);
 }
 
 #[tokio::test]

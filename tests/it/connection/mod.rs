@@ -1,4 +1,4 @@
-//! The connection to the broker, against real brokers, and against a scripted one for what real ones do not show.
+//! The connection to the broker, tested with real brokers, and with a scripted one for behaviour that real ones do not show.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(crate) use tls::certificates;
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// sayso's end of the connection, running.
+/// A running connection of sayso and its ends.
 struct Sayso {
     inbox: Inbox,
     outbox: Outbox,
@@ -49,11 +49,11 @@ impl Sayso {
     async fn next(&mut self) -> Incoming {
         timeout(PATIENCE, self.inbox.next())
             .await
-            .expect("something is heard")
+            .expect("something is received")
             .expect("the connection goes on")
     }
 
-    /// Waits until the subscriptions stand; tells whether the broker knew us.
+    /// Waits until the subscriptions are acknowledged; returns whether the broker kept the session.
     async fn up(&mut self) -> bool {
         loop {
             if let Incoming::Up { session_present } = self.next().await {
@@ -62,6 +62,7 @@ impl Sayso {
         }
     }
 
+    /// Waits until the connection is lost; returns the cause.
     async fn down(&mut self) -> String {
         loop {
             if let Incoming::Down { why } = self.next().await {
@@ -70,25 +71,20 @@ impl Sayso {
         }
     }
 
-    /// The next command.
-    async fn heard(&mut self) -> Box<InboundCommand> {
+    /// Returns the next command.
+    async fn command(&mut self) -> Box<InboundCommand> {
         loop {
-            if let Incoming::Command(heard) = self.next().await {
-                return heard;
+            if let Incoming::Command(command) = self.next().await {
+                return command;
             }
         }
     }
 
-    /// The next state: topic, payload, and whether it was retained.
-    async fn state(&mut self) -> (String, Vec<u8>, bool) {
+    /// Returns topic and payload of the next state.
+    async fn state(&mut self) -> (String, Vec<u8>) {
         loop {
-            if let Incoming::State {
-                topic,
-                payload,
-                retained,
-            } = self.next().await
-            {
-                return (topic, payload.to_vec(), retained);
+            if let Incoming::State { topic, payload } = self.next().await {
+                return (topic, payload.to_vec());
             }
         }
     }
@@ -101,7 +97,7 @@ impl Sayso {
             .value
     }
 
-    /// Closes, and waits for the end of the poll loop.
+    /// Closes the outbox and waits for the end of the poll loop.
     async fn close(mut self) {
         self.outbox.close(PATIENCE).await;
         timeout(PATIENCE, self.tasks.join_next())
@@ -113,17 +109,7 @@ impl Sayso {
 }
 
 fn message(topic: &str, payload: &str) -> OutboundMessage {
-    let payload = payload.as_bytes().to_vec().into();
-    OutboundMessage {
-        topic: topic.to_owned(),
-        payload,
-        correlation: None,
-        retain: false,
-        subject: None,
-        deadline: None,
-        repeatable: true,
-        hops: 0,
-    }
+    OutboundMessage::to(topic, payload.as_bytes().to_vec())
 }
 
 /// Runs one test against each broker.

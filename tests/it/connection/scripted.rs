@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::v5::Packet;
-use sayso::mqtt::outbox::{OutboundMessage, Undelivered};
+use sayso::command::Redelivery;
+use sayso::mqtt::outbox::Undelivered;
 use sayso::mqtt::{Settings, SetupError, connect};
 use tokio::time::{Instant, timeout};
 
@@ -28,12 +29,12 @@ async fn acknowledgements_leave_in_the_order_of_receipt() {
         broker.deliver("sayso/command/hall", text, pkid).await;
     }
     let (first, second, third) = (
-        sayso.heard().await,
-        sayso.heard().await,
-        sayso.heard().await,
+        sayso.command().await,
+        sayso.command().await,
+        sayso.command().await,
     );
-    sayso.outbox.acknowledge(third.receipt);
-    sayso.outbox.acknowledge(second.receipt);
+    sayso.outbox.acknowledge(third.ack_token);
+    sayso.outbox.acknowledge(second.ack_token);
     let _told = sayso
         .outbox
         .publish(message("out", "before any acknowledgement"))
@@ -42,7 +43,7 @@ async fn acknowledgements_leave_in_the_order_of_receipt() {
         &broker.published().await.payload[..],
         b"before any acknowledgement"
     );
-    sayso.outbox.acknowledge(first.receipt);
+    sayso.outbox.acknowledge(first.ack_token);
     assert_eq!(
         [
             broker.acknowledged().await,
@@ -59,16 +60,16 @@ async fn a_receipt_of_an_earlier_connection_acknowledges_nothing() {
     let mut sayso = Sayso::start(&settings(&script), &[]);
     let mut broker = script.welcome(false).await;
     broker.deliver("sayso/command/hall", b"old", 1).await;
-    let old = sayso.heard().await;
+    let old = sayso.command().await;
     drop(broker);
     let mut broker = script.welcome(true).await;
     broker.deliver("sayso/command/hall", b"new", 1).await;
-    let new = sayso.heard().await;
+    let new = sayso.command().await;
     assert_eq!(
-        (new.command.text.as_str(), new.epoch, new.redelivered),
-        ("new", 2, true)
+        (new.command.text.as_str(), new.epoch, new.redelivery),
+        ("new", 2, Redelivery::No)
     );
-    sayso.outbox.acknowledge(old.receipt);
+    sayso.outbox.acknowledge(old.ack_token);
     let _told = sayso
         .outbox
         .publish(message("out", "nothing before this"))
@@ -77,7 +78,7 @@ async fn a_receipt_of_an_earlier_connection_acknowledges_nothing() {
         &broker.published().await.payload[..],
         b"nothing before this"
     );
-    sayso.outbox.acknowledge(new.receipt);
+    sayso.outbox.acknowledge(new.ack_token);
     assert_eq!(broker.acknowledged().await, 1);
 }
 
@@ -86,10 +87,7 @@ async fn after_a_break_what_may_be_repeated_is_and_the_rest_is_uncertain() {
     let script = Script::new().await;
     let sayso = Sayso::start(&settings(&script), &[]);
     let mut broker = script.welcome(false).await;
-    let once = |payload| OutboundMessage {
-        repeatable: false,
-        ..message("out", payload)
-    };
+    let once = |payload| message("out", payload).repeatable(false);
     let acknowledged = sayso
         .outbox
         .publish(message("out", "acknowledged"))
@@ -187,13 +185,10 @@ async fn a_deadline_travels_as_whole_seconds_and_at_least_one() {
         (Duration::from_millis(500), 1),
         (Duration::from_millis(90_900), 90),
     ] {
-        let deadline = Some((Instant::now() + left).into_std());
+        let deadline = (Instant::now() + left).into_std();
         let _told = sayso
             .outbox
-            .publish(OutboundMessage {
-                deadline,
-                ..message("out", "in time")
-            })
+            .publish(message("out", "in time").until(deadline))
             .unwrap();
         let publish = broker.published().await;
         assert_eq!(
@@ -245,13 +240,180 @@ async fn a_broker_that_does_not_answer_the_subscriptions_is_left() {
     assert_eq!(why, "the broker is silent");
 }
 
+/// Accepts connections and ends each one over the first message to `poison`, as mosquitto does over a topic it refuses;
+/// returns the topics of the messages acknowledged before `until`, without those of sayso's own status.
+async fn end_over(script: &Script, poison: &str, until: &str) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    loop {
+        let mut broker = script.welcome(true).await;
+        while let Some(packet) = broker.packet().await {
+            let Packet::Publish(publish) = packet else {
+                continue;
+            };
+            let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
+            if topic == poison {
+                break;
+            }
+            broker.acknowledge(publish.pkid).await;
+            acknowledged.push(topic.clone());
+            if topic == until {
+                return acknowledged;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_over_which_the_broker_ends_every_connection_is_given_up() {
+    let script = Script::new().await;
+    let sayso = Sayso::start(&settings(&script), &[]);
+    let publish = |topic| sayso.outbox.publish(message(topic, "x")).unwrap();
+    let poison = publish("poison");
+    let others = ["a", "b", "c"].map(publish);
+    let broker = end_over(&script, "poison", "sayso/dead");
+    let acknowledged = timeout(PATIENCE, broker).await.expect("a dead letter");
+    assert!(matches!(poison.await, Err(Undelivered::Refused { .. })));
+    for other in others {
+        other.await.unwrap();
+    }
+    let count = |topic| acknowledged.iter().filter(|seen| **seen == topic).count();
+    assert_eq!(["a", "b", "c", "sayso/dead"].map(count), [1, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_subscription_over_which_the_broker_ends_every_connection_is_left_out() {
+    let script = Script::new().await;
+    let mut sayso = Sayso::start(&settings(&script), &["good", "poison", "fine"]);
+    let broker = async {
+        let mut ended = 0;
+        loop {
+            let mut broker = script.accept().await;
+            broker.greet(true).await;
+            let mut seen = Vec::new();
+            while let Some(Packet::Subscribe(request)) = broker.packet().await {
+                let topics: Vec<_> = request.filters.iter().map(|f| f.path.clone()).collect();
+                if topics.iter().any(|topic| topic == "poison") {
+                    ended += 1;
+                    break;
+                }
+                seen.extend(topics);
+                broker.subscribed(&request).await;
+                if seen.len() == 4 && ended == 3 {
+                    return (broker, seen);
+                }
+            }
+        }
+    };
+    let (broker, seen) = timeout(PATIENCE, broker).await.expect("it is left out");
+    assert!(seen.contains(&"good".to_owned()) && seen.contains(&"fine".to_owned()));
+    assert!(sayso.up().await);
+    drop(broker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_broker_gets_no_messages_to_deliver_late() {
+    let script = Script::new().await;
+    let sayso = Sayso::start(&settings(&script), &[]);
+    let mut broker = script.welcome(false).await;
+    let publish = |payload| sayso.outbox.publish(message("out", payload)).unwrap();
+    let first = publish("first");
+    let pkid = broker.published().await.pkid;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let soon = (Instant::now() + Duration::from_secs(2)).into_std();
+    let late = sayso
+        .outbox
+        .publish(message("out", "late").until(soon))
+        .unwrap();
+    assert_eq!(late.await, Err(Undelivered::Late), "it has not left");
+    let second = publish("second");
+    broker.acknowledge(pkid).await;
+    first.await.unwrap();
+    let publish = broker.published().await;
+    assert_eq!(&publish.payload[..], b"second");
+    broker.acknowledge(publish.pkid).await;
+    second.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_that_never_comes_is_not_waited_for_without_a_bound() {
+    let script = Script::new().await;
+    let mut sayso = Sayso::start(&settings(&script), &[]);
+    let mut broker = script.welcome(false).await;
+    sayso.up().await;
+    let lost = sayso
+        .outbox
+        .publish(message("out", "once").repeatable(false))
+        .unwrap();
+    let since = Instant::now();
+    // Pings are answered, so that only the missing PUBACK can end it.
+    let serve = async { while broker.packet().await.is_some() {} };
+    let (why, ()) = tokio::join!(sayso.down(), serve);
+    assert!(why.contains("does not acknowledge"), "{why}");
+    assert!(since.elapsed() < Duration::from_secs(20));
+    assert_eq!(lost.await, Err(Undelivered::Uncertain));
+}
+
+#[tokio::test]
+async fn after_a_break_a_device_gets_no_older_command_behind_a_newer_one() {
+    let script = Script::new().await;
+    let sayso = Sayso::start(&settings(&script), &[]);
+    let mut broker = script.welcome(false).await;
+    let to = |payload, device: &str, seq| {
+        sayso
+            .outbox
+            .publish(
+                message("out", payload)
+                    .for_device(device, seq)
+                    .repeatable(payload != "press"),
+            )
+            .unwrap()
+    };
+    let older = to("off", "lamp", 1);
+    let on = to("on", "fan", 2);
+    let speed = to("speed", "fan", 2);
+    let press = to("press", "lamp", 3);
+    for _ in 0..4 {
+        broker.published().await;
+    }
+    drop(broker);
+    assert_eq!(press.await, Err(Undelivered::Uncertain));
+    assert_eq!(older.await, Err(Undelivered::Superseded));
+    let mut broker = script.welcome(true).await;
+    for payload in [&b"on"[..], b"speed"] {
+        let publish = broker.published().await;
+        assert_eq!(&publish.payload[..], payload);
+        broker.acknowledge(publish.pkid).await;
+    }
+    on.await.unwrap();
+    speed.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_older_command_is_not_repeated_when_a_newer_one_was_acknowledged() {
+    let script = Script::new().await;
+    let sayso = Sayso::start(&settings(&script), &[]);
+    let mut broker = script.welcome(false).await;
+    let to = |payload, seq| {
+        let message = message("out", payload).for_device("lamp", seq);
+        sayso.outbox.publish(message).unwrap()
+    };
+    let older = to("off", 1);
+    let newer = to("on", 2);
+    broker.published().await;
+    let pkid = broker.published().await.pkid;
+    broker.acknowledge(pkid).await;
+    newer.await.unwrap();
+    drop(broker);
+    assert_eq!(older.await, Err(Undelivered::Superseded));
+}
+
 #[tokio::test]
 async fn closing_sends_what_waits_says_offline_and_disconnects() {
     let script = Script::new().await;
     let mut sayso = Sayso::start(&settings(&script), &[]);
     let mut broker = script.welcome(false).await;
     broker.deliver("sayso/command/hall", b"lamp on", 5).await;
-    let heard = sayso.heard().await;
+    let heard = sayso.command().await;
     let deliveries: Vec<_> = (0..100)
         .map(|n: i32| {
             sayso
@@ -260,7 +422,7 @@ async fn closing_sends_what_waits_says_offline_and_disconnects() {
                 .unwrap()
         })
         .collect();
-    sayso.outbox.acknowledge(heard.receipt);
+    sayso.outbox.acknowledge(heard.ack_token);
     let outbox = sayso.outbox.clone();
     let serve = async {
         let (mut said, mut acknowledged) = (Vec::new(), Vec::new());
