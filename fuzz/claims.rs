@@ -170,7 +170,7 @@ pub(crate) fn phrase(data: &[u8]) {
         let phrase = Phrase::new(text, area, None);
         let draft = LOCAL.draft(&phrase, &HOME);
         assert_eq!(draft, LOCAL.draft(&phrase, &HOME));
-        LOCAL.consents(&phrase);
+        LOCAL.confirmation(&phrase);
         let Some(draft) = draft else { continue };
         assert!(
             draft.question.is_none() || draft.actions.is_empty(),

@@ -213,7 +213,7 @@ impl<'a> TrialRun<'a> {
             Some(explanation) => writeln!(out, "{explanation}")?,
             None => writeln!(
                 out,
-                "  silent: there is no language `{}`",
+                "  not understood: there is no language `{}`",
                 command.language.as_deref().unwrap_or_default()
             )?,
         }

@@ -1,142 +1,153 @@
-//! What one part of a phrase says: what is done, to what, how much. Knows no devices.
+//! The syntax of one part of a sentence: verb, targets, state and amount.
+//!
+//! A clause knows no devices: names and nouns are indexes into [`super::names::Names`].
 
-use crate::grammar::sense::{Act, Level, More, Place, State};
+use crate::grammar::sense::{Comparative, Level, Place, StateWord, Verb};
 
-/// How a value stands to what it changes.
+/// The preposition before an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Preposition {
-    /// Side by side: "brightness 20".
+    /// No preposition: "brightness 20".
     #[default]
     Bare,
     To,
-    /// May be a time: "at nine".
+    /// "at", which may also precede a time: "at nine".
     At,
     By,
 }
 
-/// How much, or which.
+/// A value or an amount, as given in the sentence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Amount {
     Number(f64),
-    /// By position in `Names::units`.
+    /// A number with a unit, by its index in `Names::units`.
     Measured(f64, u16),
     Level(Level),
     Color(u16),
     Hex([u8; 3]),
+    /// A white, in kelvin.
     White(f64),
+    /// Index into `Names::options`.
     Choice(u32),
 }
 
 impl Amount {
-    /// Whether it is a colour or a white.
+    /// Returns whether the amount is a colour or a white.
     pub(super) fn is_color(self) -> bool {
         matches!(self, Self::Color(_) | Self::Hex(_) | Self::White(_))
     }
 }
 
-/// What kind of question.
+/// The type of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum QueryVerb {
-    /// "is it .."
-    Whether,
-    /// "what is .."
-    What,
+pub(super) enum QuestionType {
+    /// "is it ..": answered by yes or no.
+    YesNo,
+    /// "what is ..", "which ..", "how many ..".
+    Open,
 }
 
-/// What is spoken of.
+/// The main word of a target.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum What {
-    Called(u32, Option<(u16, bool)>),
+pub(super) enum Head {
+    /// Index into `Names::entries`, with the noun of the same spelling if there is one.
+    Name(u32, Option<(u16, bool)>),
+    /// Index into `Names::nouns`, and whether it is a plural.
     Noun(u16, bool),
-    /// An area and nothing in it: "dim the kitchen".
-    Room,
+    /// A place without a noun: "dim the kitchen".
+    Area,
     It,
     Them,
 }
 
-/// One thing, or one group, that is spoken of.
+/// A device or group the clause is about, as described in the sentence.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a word that was said or not"
+    reason = "each is a word that was present or not"
 )]
 pub(super) struct Target {
-    pub(super) what: What,
+    pub(super) head: Head,
     pub(super) all: bool,
     pub(super) both: bool,
-    /// Where; one of these.
+    /// Places of the target; the device is in one of them.
     pub(super) places: Vec<Place>,
-    /// Where it is if it can be: said after a later one ("the lamp and the fan in the bedroom").
-    pub(super) maybe: Vec<Place>,
+    /// Places of a later target, used if this one has devices there: "the lamp and the fan in the
+    /// bedroom".
+    pub(super) shared_places: Vec<Place>,
     /// The noun beside a name: "movie scene".
-    pub(super) also: Option<u16>,
-    /// That noun was of many: "bedside lights".
-    pub(super) many: bool,
-    /// The place was said after it.
-    pub(super) trailing: bool,
+    pub(super) extra_noun: Option<u16>,
+    /// Whether that noun is a plural: "bedside lights".
+    pub(super) extra_is_plural: bool,
+    /// Whether the place follows the head: "the lamp in the kitchen".
+    pub(super) trailing_place: bool,
 }
 
 impl Target {
-    /// It, without anything else said of it.
-    pub(super) fn new(what: What) -> Self {
+    /// Creates a target with nothing but its head.
+    pub(super) fn new(head: Head) -> Self {
         Self {
-            what,
+            head,
             all: false,
             both: false,
             places: Vec::new(),
-            maybe: Vec::new(),
-            also: None,
-            many: false,
-            trailing: false,
+            shared_places: Vec::new(),
+            extra_noun: None,
+            extra_is_plural: false,
+            trailing_place: false,
         }
     }
 }
 
-/// One thing wished or asked.
+/// One request or question of a sentence.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a word that was said or not"
+    reason = "each is a word that was present or not"
 )]
 pub(super) struct Clause {
-    pub(super) ask: Option<QueryVerb>,
-    pub(super) act: Option<Act>,
+    pub(super) question: Option<QuestionType>,
+    pub(super) verb: Option<Verb>,
     /// "how many .."
     pub(super) count: bool,
     /// "is any .."
     pub(super) any: bool,
-    /// "make sure .."
+    /// "make sure ..", "i want .."
     pub(super) ensure: bool,
-    pub(super) state: Option<State>,
+    pub(super) state: Option<StateWord>,
     /// "on or off"
     pub(super) either: bool,
-    pub(super) more: Option<More>,
-    pub(super) much: bool,
+    pub(super) comparative: Option<Comparative>,
+    /// "a bit"
+    pub(super) slightly: bool,
+    /// Index into `Names::properties`.
     pub(super) property: Option<u16>,
-    /// "the target temperature": what was set, and not what is.
-    pub(super) target: bool,
+    /// Whether the set value of the property is meant, not the measured one.
+    pub(super) set_point: bool,
+    /// The word "mode" was present.
     pub(super) mode: bool,
+    /// The word "status" was present.
     pub(super) status: bool,
     pub(super) amount: Option<Amount>,
-    pub(super) link: Preposition,
+    /// The preposition before the amount.
+    pub(super) preposition: Preposition,
     pub(super) targets: Vec<Target>,
-    /// Where, said for the clause: "in the kitchen turn off ..", "the temperature in the kitchen".
+    /// Places of the whole clause: "in the kitchen turn off ..", "the temperature in the kitchen".
     pub(super) places: Vec<Place>,
     pub(super) except: Vec<Target>,
-    /// It speaks of what the clause before spoke of.
-    pub(super) again: bool,
+    /// Whether the clause is about the devices of the previous clause.
+    pub(super) repeats: bool,
 }
 
 impl Clause {
-    /// Whether it says of whom, and nothing of what yet.
+    /// Returns whether the clause has targets or places and nothing else yet.
     pub(super) fn is_only_named(&self) -> bool {
         let named = !self.targets.is_empty() || !self.places.is_empty();
-        named
-            && *self
-                == Self {
-                    targets: self.targets.clone(),
-                    places: self.places.clone(),
-                    ..Self::default()
-                }
+        let targets_only = Self {
+            targets: self.targets.clone(),
+            places: self.places.clone(),
+            ..Self::default()
+        };
+        named && *self == targets_only
     }
 }

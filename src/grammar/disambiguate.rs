@@ -1,4 +1,4 @@
-//! The answer to a question of ours, "which one do you mean?": by its place in the list, or by words that only one of them has.
+//! Answers to the question "which one do you mean?": by position, or by words only one choice has.
 
 use crate::command::phrase::Phrase;
 use crate::grammar::lexicon::Lexicon;
@@ -6,23 +6,23 @@ use crate::grammar::sense::{Place, Sense};
 use crate::grammar::tokens::words;
 use crate::vocabulary::action::Choice;
 
-/// What is chosen.
+/// The selected choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Chosen {
-    /// By position.
+pub(super) enum Selection {
+    /// Index of the choice.
     One(usize),
     /// All of them.
     All,
 }
 
-/// Which of the choices `text` names, and nothing else. `None` where it is no such answer, or fits several.
-pub(super) fn choose(lexicon: &Lexicon, text: &str, choices: &[Choice]) -> Option<Chosen> {
+/// Returns the choice `text` selects, or `None` if it is not such an answer or fits several.
+pub(super) fn choose(lexicon: &Lexicon, text: &str, choices: &[Choice]) -> Option<Selection> {
     let plain = lexicon.spelling.plain(text);
-    let said = telling(lexicon, &plain);
+    let input = telling(lexicon, &plain);
     let is = |forms: &[String]| {
         forms
             .iter()
-            .any(|form| telling(lexicon, &lexicon.spelling.plain(form)) == said)
+            .any(|form| telling(lexicon, &lexicon.spelling.plain(form)) == input)
     };
     let choosing = &lexicon.choosing;
     let whole = |word: &[&str]| {
@@ -30,20 +30,20 @@ pub(super) fn choose(lexicon: &Lexicon, text: &str, choices: &[Choice]) -> Optio
             .senses(word)
             .any(|(length, sense)| length == word.len() && sense == Sense::Place(Place::House))
     };
-    if is(&choosing.all) || whole(&said) {
-        return Some(Chosen::All);
+    if is(&choosing.all) || whole(&input) {
+        return Some(Selection::All);
     }
     let listed = choices
         .iter()
         .filter(|choice| !choice.names.is_empty())
         .count();
     if is(&choosing.last) {
-        return listed.checked_sub(1).map(Chosen::One);
+        return listed.checked_sub(1).map(Selection::One);
     }
     if let Some(at) = choosing.order.iter().position(|forms| is(forms)) {
-        return (at < listed).then_some(Chosen::One(at));
+        return (at < listed).then_some(Selection::One(at));
     }
-    let named: Vec<&str> = said
+    let named: Vec<&str> = input
         .into_iter()
         .filter(|word| !choosing.one.iter().any(|one| one == word))
         .collect();
@@ -51,15 +51,15 @@ pub(super) fn choose(lexicon: &Lexicon, text: &str, choices: &[Choice]) -> Optio
         (0..choices.len()).filter(|&i| !named.is_empty() && has_all(lexicon, &choices[i], &named));
     let first = fits.next()?;
     let only = fits.next().is_none();
-    only.then_some(Chosen::One(first))
+    only.then_some(Selection::One(first))
 }
 
-/// The words that tell something: no article, no "please", no "in".
+/// Returns the words without articles, fillers and prepositions.
 fn telling<'a>(lexicon: &Lexicon, plain: &'a str) -> Vec<&'a str> {
     let is_filler = |word: &str| {
         lexicon
             .senses(&[word])
-            .any(|(_, sense)| matches!(sense, Sense::Article | Sense::Skip | Sense::In))
+            .any(|(_, sense)| matches!(sense, Sense::Article | Sense::Filler | Sense::In))
     };
     words(plain)
         .into_iter()
@@ -67,7 +67,7 @@ fn telling<'a>(lexicon: &Lexicon, plain: &'a str) -> Vec<&'a str> {
         .collect()
 }
 
-/// Whether every word is one of its names or places.
+/// Returns whether every word is in the names or places of the choice.
 fn has_all(lexicon: &Lexicon, choice: &Choice, named: &[&str]) -> bool {
     let canonical: Vec<Phrase> = choice
         .names
@@ -122,14 +122,14 @@ mod tests {
         ] {
             assert_eq!(
                 choose(&lexicon, text, &choices),
-                chosen.map(Chosen::One),
+                chosen.map(Selection::One),
                 "{text}"
             );
         }
         for text in ["both", "all of them", "everywhere"] {
             assert_eq!(
                 choose(&lexicon, text, &choices),
-                Some(Chosen::All),
+                Some(Selection::All),
                 "{text}"
             );
         }

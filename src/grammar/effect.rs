@@ -1,26 +1,28 @@
-//! A wish × a device → what to do: property, operation, value. `None` where the device cannot do it, or it is not sure what is meant.
+//! Intent × device → effects (property, operation, value).
+//!
+//! The result is `None` where the device cannot do it or the meaning is not certain.
 
 use crate::grammar::clause::Amount;
-use crate::grammar::intent::{Intent, QueriedProperty, StepSize};
+use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::{Names, is_fixed};
-use crate::grammar::sense::{Level, Sense, State};
+use crate::grammar::sense::{Level, Sense, StateWord};
 use crate::grammar::tokens::words;
 use crate::home::capability::Capability;
 use crate::home::device::Device;
 use crate::vocabulary::action::Op;
 use crate::vocabulary::{Domain, Property, Value};
 
-/// The most degrees one relative change goes: "down 18 degrees" is a slip for "to".
+/// Largest relative change of a temperature, in degrees: "down 18 degrees" probably means "to 18".
 const MOST_DEGREES: f64 = 10.0;
 
-/// The least kelvin there are: a light's "temperature" of this much is its white.
+/// Lowest colour temperature, in kelvin: a light's "temperature" from here on is its white.
 const LEAST_KELVIN: f64 = 1000.0;
 
-/// "Minimum" brightness, %: the least that is not off, as Home Assistant has it.
+/// "Minimum" brightness in percent: the lowest that is not off, as in Home Assistant.
 const LEAST_LIGHT: f64 = 1.0;
 
-/// Kinds that are not started and stopped by their power: they have something else to start, or guard.
+/// Kinds whose power is not what "start" and "stop" mean.
 const NOT_BY_POWER: [&str; 7] = [
     "light",
     "media_player",
@@ -31,36 +33,38 @@ const NOT_BY_POWER: [&str; 7] = [
     "cover",
 ];
 
-/// One property, what to do with it, and the value.
+/// A property, the operation on it, and the value.
 pub(super) type Effect = (Property, Op, Option<Value>);
 
-/// What one wish means to devices.
+/// Rules that turn an intent into effects on a device.
 pub(super) struct Effects<'a> {
     pub(super) lexicon: &'a Lexicon,
     pub(super) names: &'a Names,
 }
 
 impl Effects<'_> {
-    /// What `wish` means to `device`; `mode` is what "on" means where the device was called heating or cooling.
+    /// Returns the effects of `intent` on `device`.
+    ///
+    /// `mode` is the HVAC mode "on" stands for, where the device was called heating or cooling.
     pub(super) fn of(
         &self,
-        wish: Intent,
+        intent: Intent,
         device: &Device,
         mode: Option<&str>,
     ) -> Option<Vec<Effect>> {
-        let one = |deed: Option<Effect>| deed.map(|deed| vec![deed]);
-        match wish {
+        let one = |effect: Option<Effect>| effect.map(|effect| vec![effect]);
+        match intent {
             Intent::OnAt(property, amount) => {
-                let mut deeds = vec![set(device, &Property::Power, "on")?];
-                deeds.push(self.put(device, property, amount)?);
-                Some(deeds)
+                let mut effects = vec![set(device, &Property::Power, "on")?];
+                effects.push(self.set_value(device, property, amount)?);
+                Some(effects)
             }
-            Intent::Put(property, amount) => one(self.put(device, property, amount)),
-            Intent::Flag(property, on) => one(self.flag(device, property, on)),
-            Intent::StepSize(step) => one(self.step(device, step)),
+            Intent::SetValue(property, amount) => one(self.set_value(device, property, amount)),
+            Intent::SetFlag(property, on) => one(self.flag(device, property, on)),
+            Intent::Change(step) => one(self.step(device, step)),
             Intent::Query(property, asked) => one(self.query(device, property, asked)),
             Intent::Switch(on) => one(switch(device, on, mode)),
-            other => one(plain(device, other)),
+            other => one(simple_effect(device, other)),
         }
     }
 
@@ -68,7 +72,7 @@ impl Effects<'_> {
         &self.names.properties[usize::from(property)]
     }
 
-    fn put(&self, device: &Device, property: Option<u16>, amount: Amount) -> Option<Effect> {
+    fn set_value(&self, device: &Device, property: Option<u16>, amount: Amount) -> Option<Effect> {
         let fits = |capability: &&Capability| {
             capability.settable && self.value(capability, amount).is_some()
         };
@@ -97,14 +101,14 @@ impl Effects<'_> {
         } else if let Some(main) = self.main_property(device, amount) {
             device.can(&main).filter(fits)?
         } else if let Some(mode) = device.can(&Property::HvacMode).filter(fits) {
-            // "auto" is also a speed of its fan.
+            // "auto" may also be a speed of its fan; the mode wins.
             mode
         } else if matches!(amount, Amount::Choice(option) if self.switches(option)) {
-            // Some device has an option called so. Without a property it is a switch that is meant, never another property that can
-            // be on, such as a child lock.
+            // Some device has an option of this name. Without a property the power is meant, never another
+            // property that can be on, such as a child lock.
             return None;
         } else {
-            only(device.capabilities.iter().filter(fits))?
+            exactly_one(device.capabilities.iter().filter(fits))?
         };
         let value = self.value(capability, amount)?;
         let dark = capability.property == Property::Brightness
@@ -112,18 +116,18 @@ impl Effects<'_> {
         (!dark).then(|| (capability.property.clone(), Op::Set, Some(value)))
     }
 
-    /// Whether an option is, in this language or as devices write it, a word for on or off.
+    /// Returns whether the option is a word for on or off, in this language or as devices write it.
     fn switches(&self, option: u32) -> bool {
         let written = self.names.options[option as usize].to_lowercase();
         let plain = self.lexicon.spelling.plain(&written);
-        let said = words(&plain);
+        let given = words(&plain);
         let is_state = |(length, sense)| {
-            length == said.len() && matches!(sense, Sense::State(State::On | State::Off))
+            length == given.len() && matches!(sense, Sense::State(StateWord::On | StateWord::Off))
         };
-        matches!(plain.as_ref(), "on" | "off") || self.lexicon.senses(&said).any(is_state)
+        matches!(plain.as_ref(), "on" | "off") || self.lexicon.senses(&given).any(is_state)
     }
 
-    /// The property an amount without a name is of: the one such a device is mostly told.
+    /// Returns the property an amount without a property name belongs to: the main one of the kind.
     fn main_property(&self, device: &Device, amount: Amount) -> Option<Property> {
         let of_kind = match device.kind.as_str() {
             "light" => Property::Brightness,
@@ -146,13 +150,13 @@ impl Effects<'_> {
         }
     }
 
-    /// The amount as a value of the capability, where it is one.
+    /// Returns the amount as a value of the capability, if it is in its domain.
     fn value(&self, capability: &Capability, amount: Amount) -> Option<Value> {
         match (&capability.takes, amount) {
             (Domain::Number { min, max, unit, .. }, amount) => {
                 let number = match amount {
                     Amount::Number(n) => n,
-                    Amount::Measured(n, said) => self.in_unit(n, said, unit)?,
+                    Amount::Measured(n, given) => self.in_unit(n, given, unit)?,
                     Amount::White(kelvin) if capability.property == Property::ColorTemp => kelvin,
                     Amount::Level(Level::Low) => {
                         Some(LEAST_LIGHT).filter(|_| capability.property == Property::Brightness)?
@@ -170,23 +174,23 @@ impl Effects<'_> {
             (Domain::Color, Amount::Hex([r, g, b])) => {
                 Some(Value::Text(format!("#{r:02x}{g:02x}{b:02x}")))
             }
-            (Domain::Choice(options), Amount::Choice(said)) if !is_fixed(&capability.property) => {
-                let said = &self.names.options[said as usize];
+            (Domain::Choice(options), Amount::Choice(given)) if !is_fixed(&capability.property) => {
+                let given = &self.names.options[given as usize];
                 options
                     .iter()
-                    .find(|option| same(option, said))
+                    .find(|option| is_same_option(option, given))
                     .map(|option| Value::text(option))
             }
             _ => None,
         }
     }
 
-    /// A number said in one unit, in the capability's own.
-    fn in_unit(&self, n: f64, said: u16, unit: &str) -> Option<f64> {
-        match (self.names.units[usize::from(said)].as_str(), unit) {
-            (said, own) if said == own => Some(n),
+    /// Converts a number with the unit of the command to the unit of the capability.
+    fn in_unit(&self, n: f64, given: u16, unit: &str) -> Option<f64> {
+        match (self.names.units[usize::from(given)].as_str(), unit) {
+            (given, own) if given == own => Some(n),
             ("°" | "°C", "°C" | "°F" | "°")
-                if !(unit == "°F" && self.names.units[usize::from(said)] == "°C") =>
+                if !(unit == "°F" && self.names.units[usize::from(given)] == "°C") =>
             {
                 Some(n)
             }
@@ -196,7 +200,7 @@ impl Effects<'_> {
         }
     }
 
-    /// A declared property, on or off.
+    /// Returns the effect that switches a property on or off.
     fn flag(&self, device: &Device, property: u16, on: bool) -> Option<Effect> {
         let property = self.property(property);
         let capability = device.can(property).filter(|c| c.settable)?;
@@ -208,11 +212,11 @@ impl Effects<'_> {
         }
     }
 
-    fn step(&self, device: &Device, step: StepSize) -> Option<Effect> {
-        let said = step.property.map(|p| self.property(p).clone());
+    fn step(&self, device: &Device, step: RelativeChange) -> Option<Effect> {
+        let given = step.property.map(|p| self.property(p).clone());
         let warmth = step.warmth && device.can(&Property::Temperature).is_none();
-        let property = match said {
-            // A warmer light is a redder one: fewer kelvin.
+        let property = match given {
+            // A warmer light has a lower colour temperature.
             Some(Property::Temperature) if warmth => Property::ColorTemp,
             Some(property) => property,
             None => self
@@ -229,7 +233,7 @@ impl Effects<'_> {
             return None;
         };
         let opens = property == Property::Position;
-        // "lights up" may mean on; only what goes up and down by nature does so without a verb.
+        // "lights up" may mean on; only covers and temperatures go up and down without a verb.
         if step.bare
             && step.vertical
             && step.property.is_none()
@@ -268,12 +272,13 @@ impl Effects<'_> {
         let degrees = unit.starts_with('°');
         let by = match amount {
             Amount::Number(n) if property_is_said || (degrees && n <= 5.0) => n,
-            Amount::Measured(n, said) => match (self.names.units[usize::from(said)].as_str(), unit)
-            {
-                ("°F", "°C") => (n / 1.8 * 10.0).round() / 10.0,
-                ("°C", "°F") => n * 1.8,
-                _ => self.in_unit(n, said, unit)?,
-            },
+            Amount::Measured(n, given) => {
+                match (self.names.units[usize::from(given)].as_str(), unit) {
+                    ("°F", "°C") => (n / 1.8 * 10.0).round() / 10.0,
+                    ("°C", "°F") => n * 1.8,
+                    _ => self.in_unit(n, given, unit)?,
+                }
+            }
             _ => return None,
         };
         (by > 0.0 && by <= if degrees { MOST_DEGREES } else { f64::INFINITY }).then_some(by)
@@ -283,39 +288,37 @@ impl Effects<'_> {
         &self,
         device: &Device,
         property: Option<u16>,
-        asked: Option<QueriedProperty>,
+        asked: Option<QueryFocus>,
     ) -> Option<Effect> {
         let (property, value) = match (property, asked) {
-            (Some(property), Some(QueriedProperty::At(amount))) => {
+            (Some(property), Some(QueryFocus::At(amount))) => {
                 let property = self.property(property);
                 (
                     property.clone(),
                     Some(self.value(device.can(property)?, amount)?),
                 )
             }
-            (Some(property), Some(QueriedProperty::Is(state))) => {
+            (Some(property), Some(QueryFocus::Is(state))) => {
                 let property = self.property(property);
                 (property.clone(), Some(is_so(device.can(property)?, state)?))
             }
-            (Some(property), Some(QueriedProperty::Target)) => {
-                (self.property(property).clone(), None)
-            }
+            (Some(property), Some(QueryFocus::Target)) => (self.property(property).clone(), None),
             (Some(property), _) => (self.readable(device, property)?, None),
-            (None, Some(QueriedProperty::Is(state))) => asked_state(device, state)?,
-            (None, Some(QueriedProperty::Of(state))) => (asked_state(device, state)?.0, None),
-            (None, Some(QueriedProperty::At(amount))) => {
-                let (property, _, value) = self.put(device, None, amount)?;
+            (None, Some(QueryFocus::Is(state))) => asked_state(device, state)?,
+            (None, Some(QueryFocus::Of(state))) => (asked_state(device, state)?.0, None),
+            (None, Some(QueryFocus::At(amount))) => {
+                let (property, _, value) = self.set_value(device, None, amount)?;
                 (property, value)
             }
-            (None, Some(QueriedProperty::Target)) => return None,
-            (None, Some(QueriedProperty::Named)) => (named_reading(device)?, None),
+            (None, Some(QueryFocus::Target)) => return None,
+            (None, Some(QueryFocus::Named)) => (named_reading(device)?, None),
             (None, None) => (main_state(device)?, None),
         };
         device.can(&property)?;
         Some((property, Op::Query, value))
     }
 
-    /// The property asked after, or the reading of it that the device has: `current_temperature`.
+    /// Returns the measured form of the property (`current_temperature`), or the property itself.
     fn readable(&self, device: &Device, property: u16) -> Option<Property> {
         let property = self.property(property);
         let current = Property::Custom(format!("current_{property}").into());
@@ -324,7 +327,7 @@ impl Effects<'_> {
     }
 }
 
-/// The capability called so; or, of the "conveyor belt", its `belt_speed` for "speed".
+/// Returns the capability of that name, or `belt_speed` for the "speed" of a "conveyor belt".
 fn capability<'a>(device: &'a Device, property: &Property) -> Option<&'a Capability> {
     let name = device.name.to_lowercase();
     let belongs = |own: &Property| {
@@ -337,10 +340,10 @@ fn capability<'a>(device: &'a Device, property: &Property) -> Option<&'a Capabil
     };
     device
         .can(property)
-        .or_else(|| only(device.capabilities.iter().filter(|c| belongs(&c.property))))
+        .or_else(|| exactly_one(device.capabilities.iter().filter(|c| belongs(&c.property))))
 }
 
-/// What a sensor reads, where its name ends with that: "outdoor temperature".
+/// Returns the reading of a sensor whose name ends with it: "outdoor temperature".
 fn named_reading(device: &Device) -> Option<Property> {
     let says = |property: &Property| {
         let spoken = property.name().replace('_', " ");
@@ -352,7 +355,7 @@ fn named_reading(device: &Device) -> Option<Property> {
         .capabilities
         .iter()
         .find(|c| says(&c.property))
-        .or_else(|| only(device.capabilities.iter()))?;
+        .or_else(|| exactly_one(device.capabilities.iter()))?;
     (device.kind.as_str() == "sensor").then(|| reading.property.clone())
 }
 
@@ -360,18 +363,18 @@ fn word(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
-fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
+fn exactly_one<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
     let first = found.next()?;
     found.next().is_none().then_some(first)
 }
 
-/// Whether two options are the same word, however they are written.
-fn same(one: &str, other: &str) -> bool {
+/// Returns whether two options are the same word in different spelling.
+fn is_same_option(one: &str, other: &str) -> bool {
     let plain = |text: &str| text.replace(['_', '-'], " ").to_lowercase();
     one == other || plain(one) == plain(other)
 }
 
-/// Sets a choice, where the device has it.
+/// Returns the effect that sets one option of a property, if the device has it.
 fn set(device: &Device, property: &Property, value: &str) -> Option<Effect> {
     let capability = device.can(property).filter(|c| c.settable)?;
     let Domain::Choice(options) = &capability.takes else {
@@ -407,41 +410,60 @@ fn switch(device: &Device, on: bool, mode: Option<&str>) -> Option<Effect> {
     }
 }
 
-/// Started or stopped by its power: a pump, a coffee machine.
+/// Returns the effect for devices that are started and stopped by their power, such as a pump.
 fn run(device: &Device, on: bool) -> Option<Effect> {
     set(device, &Property::Power, word(on))
         .filter(|_| !NOT_BY_POWER.contains(&device.kind.as_str()))
 }
 
-/// Wishes that one property of the device answers.
-fn plain(device: &Device, wish: Intent) -> Option<Effect> {
-    let kind = device.kind.as_str();
-    match wish {
+/// Returns the effect of intents that concern exactly one property.
+fn simple_effect(device: &Device, intent: Intent) -> Option<Effect> {
+    match intent {
         Intent::Shut => position(device, 0.0).or_else(|| switch(device, false, None)),
         Intent::Toggle => {
             set(device, &Property::Power, "on").map(|(property, ..)| (property, Op::Toggle, None))
         }
         Intent::Open(open) => position(device, if open { 100.0 } else { 0.0 }),
-        Intent::Extend(out) => position(device, if out { 100.0 } else { 0.0 })
-            .filter(|_| device.class.as_deref() == Some("awning")),
-        Intent::Lock(lock) => set(
-            device,
-            &Property::Lock,
-            if lock { "locked" } else { "unlocked" },
-        ),
+        Intent::Extend(_) if device.class.as_deref() != Some("awning") => None,
+        Intent::Extend(out) => position(device, if out { 100.0 } else { 0.0 }),
+        Intent::Lock(true) => set(device, &Property::Lock, "locked"),
+        Intent::Lock(false) => set(device, &Property::Lock, "unlocked"),
+        Intent::Skip(true) => set(device, &Property::Playback, "next"),
+        Intent::Skip(false) => set(device, &Property::Playback, "previous"),
+        Intent::Mute(mute) => set(device, &Property::Mute, word(mute)),
+        Intent::Dock => set(device, &Property::Vacuum, "docked")
+            .or_else(|| set(device, &Property::Mower, "docked")),
+        Intent::Locate => set(device, &Property::Vacuum, "located"),
+        Intent::Clean => set(device, &Property::Vacuum, "cleaning"),
+        Intent::Mow => set(device, &Property::Mower, "mowing"),
+        Intent::Press => {
+            let button = device.can(&Property::Press).filter(|c| c.settable)?;
+            Some((button.property.clone(), Op::Set, None))
+        }
+        Intent::Arm(on) if device.kind.as_str() == "alarm_control_panel" => {
+            set(device, &Property::Power, word(on))
+        }
+        _ => activity(device, intent),
+    }
+}
+
+/// Returns the effect of starting, stopping and pausing, which depends on the kind of the device.
+fn activity(device: &Device, intent: Intent) -> Option<Effect> {
+    let kind = device.kind.as_str();
+    match intent {
         Intent::Stop => match kind {
-            "cover" | "valve" => {
-                position(device, 0.0).map(|(property, ..)| (property, Op::Stop, None))
-            }
+            "cover" => position(device, 0.0).map(|(property, ..)| (property, Op::Stop, None)),
+            // Stopping the movement of an open valve would leave the water running.
+            "valve" => position(device, 0.0).or_else(|| run(device, false)),
             "fan" => set(device, &Property::Power, "off"),
             "vacuum" => set(device, &Property::Vacuum, "stopped"),
             _ => set(device, &Property::Playback, "stopped").or_else(|| run(device, false)),
         },
-        // "set dinner" may mean the scene; "set the pump", "update the robot" say nothing.
+        // "set dinner" may mean the scene; "set the pump" has no meaning.
         Intent::Start | Intent::Perform => match kind {
             "scene" => set(device, &Property::Scene, "activated"),
             "script" => set(device, &Property::Script, "run"),
-            _ if wish == Intent::Perform => None,
+            _ if intent == Intent::Perform => None,
             "vacuum" => set(device, &Property::Vacuum, "cleaning"),
             "lawn_mower" => set(device, &Property::Mower, "mowing"),
             _ => run(device, true),
@@ -456,32 +478,16 @@ fn plain(device: &Device, wish: Intent) -> Option<Effect> {
             "lawn_mower" => set(device, &Property::Mower, "mowing"),
             _ => set(device, &Property::Playback, "playing"),
         },
-        Intent::Skip(next) => set(
-            device,
-            &Property::Playback,
-            if next { "next" } else { "previous" },
-        ),
-        Intent::Mute(mute) => set(device, &Property::Mute, word(mute)),
-        Intent::Dock => set(device, &Property::Vacuum, "docked")
-            .or_else(|| set(device, &Property::Mower, "docked")),
-        Intent::Locate => set(device, &Property::Vacuum, "located"),
-        Intent::Clean => set(device, &Property::Vacuum, "cleaning"),
-        Intent::Mow => set(device, &Property::Mower, "mowing"),
-        Intent::Press => device
-            .can(&Property::Press)
-            .filter(|c| c.settable)
-            .map(|c| (c.property.clone(), Op::Set, None)),
-        Intent::Arm(on) if kind == "alarm_control_panel" => set(device, &Property::Power, word(on)),
         _ => None,
     }
 }
 
-/// What a capability that is or is not reads where it is: "is there motion".
-fn is_so(capability: &Capability, state: State) -> Option<Value> {
-    let on = matches!(state, State::On | State::Off).then_some(state == State::On)?;
+/// Returns the value of a two-valued reading that stands for the state: "is there motion".
+fn is_so(capability: &Capability, state: StateWord) -> Option<Value> {
+    let on = matches!(state, StateWord::On | StateWord::Off).then_some(state == StateWord::On)?;
     match &capability.takes {
         Domain::Boolean => Some(Value::Flag(on)),
-        // As discovery has it: "detected", "clear".
+        // Discovery lists the active word first: "detected", "clear".
         Domain::Choice(words) if !capability.settable && words.len() == 2 => {
             Some(Value::text(&words[usize::from(!on)]))
         }
@@ -489,8 +495,8 @@ fn is_so(capability: &Capability, state: State) -> Option<Value> {
     }
 }
 
-/// What a sensor senses, where that is all it does: whether a window is open.
-fn sensed(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
+/// Returns the reading of a sensor with a single capability, such as whether a window is open.
+fn sensed(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
     let [capability] = device.capabilities.as_slice() else {
         return None;
     };
@@ -507,10 +513,10 @@ fn sensed(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
         .contains(&capability.property.name())
     };
     let flag = match state {
-        State::Open => opens().then_some(true)?,
-        State::Closed => opens().then_some(false)?,
-        State::On => true,
-        State::Off => false,
+        StateWord::Open => opens().then_some(true)?,
+        StateWord::Closed => opens().then_some(false)?,
+        StateWord::On => true,
+        StateWord::Off => false,
         _ => return None,
     };
     let value = match &capability.takes {
@@ -524,59 +530,66 @@ fn sensed(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
     (!capability.settable).then(|| (capability.property.clone(), Some(value)))
 }
 
-/// The property a state is of, and the value that is that state.
-fn asked_state(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
+/// Returns the property a state belongs to, and the value that stands for the state.
+fn asked_state(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
     if device.kind.as_str() == "binary_sensor" {
         return sensed(device, state).or_else(|| asked_of(device, state));
     }
     asked_of(device, state)
 }
 
-fn asked_of(device: &Device, state: State) -> Option<(Property, Option<Value>)> {
+fn asked_of(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
     let text = |property: Property, value: &str| {
         device
             .can(&property)
             .map(|_| (property, Some(Value::text(value))))
     };
     match state {
-        State::On | State::Off => text(Property::Power, word(state == State::On))
-            .or_else(|| asked_on(device, state == State::On)),
-        State::Open | State::Up => device
+        StateWord::On | StateWord::Off => text(Property::Power, word(state == StateWord::On))
+            .or_else(|| asked_on(device, state == StateWord::On)),
+        StateWord::Open | StateWord::Up => device
             .can(&Property::Position)
             .map(|c| (c.property.clone(), Some(Value::Number(100.0)))),
-        State::Closed | State::Down => device
+        StateWord::Closed | StateWord::Down => device
             .can(&Property::Position)
             .map(|c| (c.property.clone(), Some(Value::Number(0.0)))),
-        State::Locked => text(Property::Lock, "locked"),
-        State::Unlocked => text(Property::Lock, "unlocked"),
-        State::Playing => text(Property::Playback, "playing"),
-        State::Paused => {
+        StateWord::Locked => text(Property::Lock, "locked"),
+        StateWord::Unlocked => text(Property::Lock, "unlocked"),
+        StateWord::Playing => text(Property::Playback, "playing"),
+        StateWord::Paused => {
             text(Property::Playback, "paused").or_else(|| text(Property::Vacuum, "paused"))
         }
-        State::Stopped => {
+        StateWord::Stopped => {
             text(Property::Playback, "stopped").or_else(|| text(Property::Vacuum, "stopped"))
         }
-        State::Muted => text(Property::Mute, "on"),
-        State::Cleaning => text(Property::Vacuum, "cleaning"),
-        State::Docked => {
+        StateWord::Muted => text(Property::Mute, "on"),
+        StateWord::Cleaning => text(Property::Vacuum, "cleaning"),
+        StateWord::Docked => {
             text(Property::Vacuum, "docked").or_else(|| text(Property::Mower, "docked"))
         }
     }
 }
 
-/// Whether what has no power is on: heating that is not off, a valve that is open.
+/// Returns the reading for "on" of devices without power: heating that is not off, an open valve.
 fn asked_on(device: &Device, on: bool) -> Option<(Property, Option<Value>)> {
     match device.kind.as_str() {
         "climate" => device
             .can(&Property::HvacMode)
             .map(|c| (c.property.clone(), (!on).then(|| Value::text("off")))),
-        "valve" => asked_state(device, if on { State::Open } else { State::Closed }),
-        "vacuum" if on => asked_state(device, State::Cleaning),
+        "valve" => asked_state(
+            device,
+            if on {
+                StateWord::Open
+            } else {
+                StateWord::Closed
+            },
+        ),
+        "vacuum" if on => asked_state(device, StateWord::Cleaning),
         _ => None,
     }
 }
 
-/// What "the state of it" is.
+/// Returns the property "the state of it" refers to.
 fn main_state(device: &Device) -> Option<Property> {
     use Property as P;
     if let [single] = device.capabilities.as_slice() {

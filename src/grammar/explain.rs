@@ -1,23 +1,23 @@
-//! Why a phrase is read as it is, or not at all: what each word was taken for, and the first reason for staying silent. For people.
+//! Explanations for people: the senses of each word, and the reason if a phrase is not understood.
 
 use std::fmt;
 
-use crate::grammar::clause::{Clause, Target, What};
+use crate::grammar::clause::{Clause, Head, Target};
 use crate::grammar::effect::Effects;
-use crate::grammar::intent::wish;
+use crate::grammar::intent::intent_of;
+use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::parse::clauses;
-use crate::grammar::reading::{Reading, way_of};
-use crate::grammar::resolve::{Resolver, Sought};
+use crate::grammar::resolve::{ClauseIntent, Resolver};
 use crate::grammar::sense::{Place, Sense};
-use crate::grammar::spans::{Silence, Spans};
+use crate::grammar::spans::{SpanError, Spans};
 use crate::vocabulary::action::Draft;
 
-/// What became of a phrase, span by span.
+/// The interpretation of a phrase, span by span.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
-    /// Runs of words, and what each can stand for; nothing, where a run is unknown.
+    /// Words of each span with their senses; none where the word is unknown.
     pub spans: Vec<(String, Vec<String>)>,
-    /// What was understood, or why nothing.
+    /// The draft, or the reason there is none.
     pub verdict: Result<Draft, String>,
 }
 
@@ -31,14 +31,14 @@ impl fmt::Display for Explanation {
             .unwrap_or_default();
         for (words, senses) in &self.spans {
             let senses = if senses.is_empty() {
-                "?  stands for nothing".to_owned()
+                "?  unknown word".to_owned()
             } else {
                 senses.join(" | ")
             };
             writeln!(f, "  {words:width$}  {senses}")?;
         }
         match &self.verdict {
-            Err(why) => write!(f, "  silent: {why}"),
+            Err(why) => write!(f, "  not understood: {why}"),
             Ok(Draft {
                 question: Some(question),
                 ..
@@ -59,27 +59,27 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// How far one way to take the phrase came.
+/// The stage one combination of senses reached.
 #[derive(PartialEq, PartialOrd)]
-enum TokenUse {
-    /// To this span, which does not fit behind those before it.
+enum ParseProgress {
+    /// It failed at this span.
     Span(usize),
-    /// To its end, but it is no whole sentence.
+    /// It reached the end, but is not a complete sentence.
     End,
-    /// To a clause whose parts do not go together.
+    /// A clause has parts that do not fit together.
     Clause,
-    /// To devices: none does that.
+    /// No device matches.
     Devices(String),
-    /// All the way.
+    /// It has a draft.
     Through,
 }
 
-impl Reading<'_> {
-    /// What each word of `text` was taken for, and what came of it.
+impl Interpreter<'_> {
+    /// Explains the interpretation of `text`.
     pub(super) fn explain(&self, text: &str) -> Explanation {
         let plain = self.lexicon.spelling.plain(text);
         let (spans, silence) = Spans::try_of(&plain, self.lexicon, self.names);
-        let said = spans
+        let input = spans
             .runs()
             .zip(
                 spans
@@ -92,74 +92,85 @@ impl Reading<'_> {
             None => self.draft(text).ok_or_else(|| self.why_silent(&spans)),
         };
         Explanation {
-            spans: said,
+            spans: input,
             verdict,
         }
     }
 
     fn why_silent(&self, spans: &Spans) -> String {
-        let Some(ways) = Self::ways(spans) else {
-            return "it can be taken in too many ways".to_owned();
+        let Some(combinations) = Self::combinations(spans) else {
+            return "the sentence has too many possible meanings".to_owned();
         };
-        let mut furthest = TokenUse::Span(0);
+        let mut furthest = ParseProgress::Span(0);
         let mut through = Vec::new();
-        for way in 0..ways {
-            let senses: Vec<Sense> = way_of(spans, way).collect();
-            let came = self.came(&senses, spans.asked);
-            if came == TokenUse::Through {
+        for combination in 0..combinations {
+            let senses: Vec<Sense> = senses_of(spans, combination).collect();
+            let progress = self.progress(&senses, spans.asked);
+            if progress == ParseProgress::Through {
                 through.extend(self.one(&senses, spans.asked));
             }
-            if came > furthest {
-                furthest = came;
+            if progress > furthest {
+                furthest = progress;
             }
         }
         match furthest {
-            TokenUse::Span(at) => format!("`{}` does not fit behind what comes before it", spans.runs().nth(at).unwrap_or_default()),
-            TokenUse::End if spans.asked => "a question, but not one about how a device is".to_owned(),
-            TokenUse::End => "it is no whole sentence: something is missing, or something is open".to_owned(),
-            TokenUse::Clause => "its parts do not say one thing to do: a verb, a state or a value is missing, or they do not go together".to_owned(),
-            TokenUse::Devices(why) => why,
-            TokenUse::Through if through.len() > 1 => "it can be taken in several ways that do different things".to_owned(),
-            TokenUse::Through => "it tells one device two different things, or nothing".to_owned(),
+            ParseProgress::Span(at) => format!(
+                "`{}` does not fit after the words before it",
+                spans.runs().nth(at).unwrap_or_default()
+            ),
+            ParseProgress::End if spans.asked => {
+                "a question, but not about the state of a device".to_owned()
+            }
+            ParseProgress::End => "the sentence is not complete".to_owned(),
+            ParseProgress::Clause => {
+                "a verb, a state or a value is missing, or they do not fit together".to_owned()
+            }
+            ParseProgress::Devices(why) => why,
+            ParseProgress::Through if through.len() > 1 => {
+                "the sentence has several possible meanings that differ".to_owned()
+            }
+            ParseProgress::Through => {
+                "the sentence asks two different things of one device, or nothing".to_owned()
+            }
         }
     }
 
-    fn came(&self, senses: &[Sense], asked: bool) -> TokenUse {
+    fn progress(&self, senses: &[Sense], asked: bool) -> ParseProgress {
         let clauses = match clauses(senses, asked, &self.lexicon.grammar) {
             Ok(clauses) => clauses,
-            Err(at) if at < senses.len() => return TokenUse::Span(at),
-            Err(_) => return TokenUse::End,
+            Err(at) if at < senses.len() => return ParseProgress::Span(at),
+            Err(_) => return ParseProgress::End,
         };
-        let finder = Resolver {
+        let resolver = Resolver {
             home: self.home,
             names: self.names,
-            deeds: Effects {
+            effects: Effects {
                 lexicon: self.lexicon,
                 names: self.names,
             },
             here: self.here,
         };
         for clause in &clauses {
-            let Some(wish) = wish(clause) else {
-                return TokenUse::Clause;
+            let Some(intent) = intent_of(clause) else {
+                return ParseProgress::Clause;
             };
-            if !clause.again
-                && finder
-                    .all(&Sought {
+            if !clause.repeats
+                && resolver
+                    .all(&ClauseIntent {
                         clause,
-                        wish,
+                        intent,
                         before: &[],
                     })
                     .is_none()
             {
-                return TokenUse::Devices(self.nobody(clause));
+                return ParseProgress::Devices(self.why_no_device(clause));
             }
         }
-        TokenUse::Through
+        ParseProgress::Through
     }
 
-    /// Why no device was found that does what the clause wants.
-    fn nobody(&self, clause: &Clause) -> String {
+    /// Explains why no device matches the clause.
+    fn why_no_device(&self, clause: &Clause) -> String {
         let here = |place: &Place| *place == Place::Here && self.here.is_none();
         if clause
             .places
@@ -167,27 +178,29 @@ impl Reading<'_> {
             .chain(clause.targets.iter().flat_map(|t| &t.places))
             .any(here)
         {
-            return "\"here\" is not known: the command has no area".to_owned();
+            return "\"here\" is unknown: the command has no area".to_owned();
         }
         let spoken: Vec<String> = clause
             .targets
             .iter()
-            .map(|target| self.spoken_of(target))
+            .map(|target| self.describe_target(target))
             .collect();
         let of = if spoken.is_empty() {
-            "what is spoken of".to_owned()
+            "the devices meant".to_owned()
         } else {
             spoken.join(", ")
         };
-        format!("{of}: none that is there does that, takes that value, or is surely meant")
+        format!(
+            "{of}: no device there can do that or accepts that value, or the choice is not certain"
+        )
     }
 
-    fn spoken_of(&self, target: &Target) -> String {
-        let what = match target.what {
-            What::Called(id, _) => self.describe(Sense::Called(id, None)),
-            What::Noun(noun, many) => self.describe(Sense::Noun(noun, many)),
-            What::Room => String::new(),
-            What::It | What::Them => "what was spoken of before".to_owned(),
+    fn describe_target(&self, target: &Target) -> String {
+        let what = match target.head {
+            Head::Name(id, _) => self.describe(Sense::Name(id, None)),
+            Head::Noun(noun, many) => self.describe(Sense::Noun(noun, many)),
+            Head::Area => String::new(),
+            Head::It | Head::Them => "the previous devices".to_owned(),
         };
         let places: Vec<String> = target
             .places
@@ -202,11 +215,11 @@ impl Reading<'_> {
             .join(" in ")
     }
 
-    /// A sense in words.
+    /// Describes a sense in words.
     fn describe(&self, sense: Sense) -> String {
         let names = self.names;
         match sense {
-            Sense::Skip => "filler".to_owned(),
+            Sense::Filler => "filler".to_owned(),
             Sense::Place(Place::Area(area)) => {
                 format!("area {}", self.home.areas()[usize::from(area)].name)
             }
@@ -214,74 +227,68 @@ impl Reading<'_> {
                 format!("floor {}", names.floors[usize::from(floor)])
             }
             Sense::Place(place) => format!("place {place:?}").to_lowercase(),
-            Sense::Act(act) => format!("do {act:?}").to_lowercase(),
-            Sense::Split(act, _) => {
-                format!("do {act:?}, with its other part to come").to_lowercase()
+            Sense::Verb(verb) => format!("do {verb:?}").to_lowercase(),
+            Sense::SplitVerb(verb, _) => {
+                format!("do {verb:?}, first part of the verb").to_lowercase()
             }
-            Sense::Particle(_) => "other part of the verb".to_owned(),
-            Sense::Gerund(act) => format!("doing {act:?}").to_lowercase(),
+            Sense::Particle(_) => "second part of the verb".to_owned(),
+            Sense::Gerund(verb) => format!("doing {verb:?}").to_lowercase(),
             Sense::State(state) => format!("state {}", state.word()),
             Sense::Participle(state) => format!("being {}", state.word()),
-            Sense::More(more) => format!("more or less: {more:?}").to_lowercase(),
+            Sense::Comparative(more) => format!("comparative {more:?}").to_lowercase(),
             Sense::Property(p) => format!("property {}", names.properties[usize::from(p)]),
             Sense::Target(p) => format!("target {}", names.properties[usize::from(p)]),
-            Sense::How(p) => format!("question after {}", names.properties[usize::from(p)]),
+            Sense::How(p) => format!("question for {}", names.properties[usize::from(p)]),
             Sense::Number(n) => format!("number {n}"),
             Sense::Unit(unit) => format!("unit {}", names.units[usize::from(unit)]),
             Sense::Level(level) => format!("level {level:?}").to_lowercase(),
             Sense::Color(color) => format!("color {}", self.lexicon.colors[usize::from(color)]),
             Sense::Hex([r, g, b]) => format!("color #{r:02x}{g:02x}{b:02x}"),
             Sense::White(kelvin) => format!("white {kelvin} K"),
-            Sense::Noun(noun, many) => {
-                let noun = &names.nouns[usize::from(noun)];
-                let forms = if many { &noun.many } else { &noun.one };
-                format!(
-                    "noun {}",
-                    forms
-                        .first()
-                        .or(noun.one.first())
-                        .map_or("", String::as_str)
-                )
-            }
-            Sense::Called(id, noun) => {
-                let mut devices: Vec<&str> = Vec::new();
-                let whole = names.called[id as usize]
-                    .devices
-                    .iter()
-                    .any(|(_, whole)| *whole);
-                for (device, is_whole) in &names.called[id as usize].devices {
-                    if *is_whole || !whole {
-                        devices.push(self.home.devices()[*device as usize].id.as_str());
-                    }
-                }
-                let as_well = noun
-                    .map(|(noun, many)| format!(", {}", self.describe(Sense::Noun(noun, many))))
-                    .unwrap_or_default();
-                format!(
-                    "{} {}{as_well}",
-                    if whole {
-                        "name of"
-                    } else {
-                        "part of the name of"
-                    },
-                    devices.join(", ")
-                )
-            }
-            Sense::Choice(option) => format!("option {}", names.options[option as usize]),
+            Sense::Noun(noun, plural) => self.describe_noun(noun, plural),
+            Sense::Name(id, noun) => self.describe_name(id, noun),
+            Sense::OptionName(option) => format!("option {}", names.options[option as usize]),
             plain => format!("{plain:?}").to_lowercase(),
         }
     }
+
+    fn describe_noun(&self, noun: u16, plural: bool) -> String {
+        let noun = &self.names.nouns[usize::from(noun)];
+        let forms = if plural { &noun.many } else { &noun.one };
+        let form = forms.first().or(noun.one.first());
+        format!("noun {}", form.map_or("", String::as_str))
+    }
+
+    fn describe_name(&self, id: u32, noun: Option<(u16, bool)>) -> String {
+        let entry = &self.names.entries[id as usize];
+        let whole = entry.devices.iter().any(|(_, whole)| *whole);
+        let devices: Vec<&str> = entry
+            .devices
+            .iter()
+            .filter(|(_, is_whole)| *is_whole || !whole)
+            .map(|(device, _)| self.home.devices()[*device as usize].id.as_str())
+            .collect();
+        let mut text = if whole {
+            "name of "
+        } else {
+            "part of the name of "
+        }
+        .to_owned();
+        text.push_str(&devices.join(", "));
+        if let Some((noun, plural)) = noun {
+            text.push_str(", ");
+            text.push_str(&self.describe_noun(noun, plural));
+        }
+        text
+    }
 }
 
-impl fmt::Display for Silence {
+impl fmt::Display for SpanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("there is nothing to read"),
-            Self::TooLong => f.write_str("it is longer than a command is"),
-            Self::Unknown(word) => write!(
-                f,
-                "`{word}` stands for nothing known, and one unexplained word is left to a model"
-            ),
+            Self::Empty => f.write_str("there are no words"),
+            Self::TooLong => f.write_str("the sentence is too long for a command"),
+            Self::Unknown(word) => write!(f, "the word `{word}` is unknown"),
         }
     }
 }

@@ -1,30 +1,30 @@
-//! A clause → what is wished, before it is known of which device: verbs, states and amounts that say the same become one.
+//! Clause → intent: different wordings of one request become one value, before any device is known.
 
-use crate::grammar::clause::{Amount, Clause, Preposition, QueryVerb};
+use crate::grammar::clause::{Amount, Clause, Preposition, QuestionType};
 use crate::grammar::lexicon::standard;
-use crate::grammar::sense::{Act, Level, More, State};
+use crate::grammar::sense::{Comparative, Level, StateWord, Verb};
 
-/// The hours of a day: a greater number is no time.
+/// Hours of a day: a greater number cannot be a time.
 const HOURS: f64 = 24.0;
 
-/// What is wished of a device.
+/// A request or question, independent of the wording and of the device.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Intent {
     Switch(bool),
-    /// On, at a value.
+    /// Switches on and sets a value.
     OnAt(Option<u16>, Amount),
-    /// Off what is switched, closed what opens.
+    /// Switches off, or closes covers and valves.
     Shut,
     Toggle,
     Open(bool),
-    /// Out, or in.
+    /// Extends (`true`) or retracts an awning.
     Extend(bool),
     Lock(bool),
-    /// More or less.
-    StepSize(StepSize),
-    Put(Option<u16>, Amount),
-    /// A declared property on or off.
-    Flag(u16, bool),
+    /// Changes a value relative to the present one.
+    Change(RelativeChange),
+    SetValue(Option<u16>, Amount),
+    /// Switches one property on or off.
+    SetFlag(u16, bool),
     Stop,
     Start,
     Pause,
@@ -38,266 +38,280 @@ pub(super) enum Intent {
     Perform,
     Press,
     Arm(bool),
-    Query(Option<u16>, Option<QueriedProperty>),
+    Query(Option<u16>, Option<QueryFocus>),
 }
 
-/// A relative change.
+/// A change relative to the present value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "how it was said, each by itself"
 )]
-pub(super) struct StepSize {
+pub(super) struct RelativeChange {
     pub(super) property: Option<u16>,
     pub(super) up: bool,
     pub(super) by: Option<Amount>,
-    /// "up" and "down", which open and close what opens; but not "up a bit".
+    /// "up" and "down", which open and close covers completely; not set for "up a bit".
     pub(super) vertical: bool,
     /// Without a verb: "volume up".
     pub(super) bare: bool,
-    /// "warmer", which of a light is a colour.
+    /// "warmer", which means a lower colour temperature for a light.
     pub(super) warmth: bool,
 }
 
-/// What a question asks about.
+/// The aspect of a device a question asks about.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum QueriedProperty {
-    /// Whether it is so.
-    Is(State),
-    /// Whether it is that.
+pub(super) enum QueryFocus {
+    /// Whether the device is in this state.
+    Is(StateWord),
+    /// Whether the property has this value.
     At(Amount),
-    /// How it is with what that state is of: "on or off?"
-    Of(State),
-    /// What was set.
+    /// The property this state belongs to: "on or off?"
+    Of(StateWord),
+    /// The set value: "target temperature".
     Target,
-    /// What its name says: "what is the outdoor temperature".
+    /// The reading in the name of a sensor: "what is the outdoor temperature".
     Named,
 }
 
-/// What the clause wishes. `None` where its parts do not go together.
-pub(super) fn wish(clause: &Clause) -> Option<Intent> {
-    if let Some(ask) = clause.ask {
-        return query(clause, ask);
+/// Returns the intent of the clause, or `None` if its parts do not fit together.
+pub(super) fn intent_of(clause: &Clause) -> Option<Intent> {
+    if let Some(question) = clause.question {
+        return query(clause, question);
     }
-    let lone = clause.amount.is_none()
-        && clause.state.is_none()
-        && clause.more.is_none()
-        && clause.property.is_none()
-        && !clause.much;
-    if lone && clause.act.is_none() && clause.status || is_reading(clause) {
+    let is_status = clause.verb.is_none() && clause.status && is_bare(clause);
+    if is_status || is_reading(clause) {
         return Some(Intent::Query(clause.property, None));
     }
-    if clause.either || clause.status || (clause.mode && !mode_is_said(clause)) {
+    if clause.either || clause.status || (clause.mode && !mode_is_explained(clause)) {
         return None;
     }
-    if let Some(more) = clause.more {
-        return comparative(clause, more);
+    if let Some(comparative) = clause.comparative {
+        return compared(clause, comparative);
     }
-    match clause.act {
-        None | Some(Act::Turn | Act::Set) => change(clause),
-        Some(Act::On) => switched(clause, State::On),
-        Some(Act::Off) => switched(clause, State::Off),
-        Some(Act::Open) => opening(clause, true),
-        Some(Act::Close) if clause.state == Some(State::Off) => change(&Clause {
-            act: Some(Act::Turn),
-            ..clause.clone()
-        }),
-        Some(Act::Close) => opening(clause, false),
-        Some(act @ (Act::Raise | Act::Lower)) => step(clause, None, act == Act::Raise, true),
-        Some(act @ (Act::Increase | Act::Decrease)) => {
-            step(clause, None, act == Act::Increase, false)
-        }
-        Some(act @ (Act::Dim | Act::Brighten)) => {
-            step(clause, standard("brightness"), act == Act::Brighten, false)
-        }
-        Some(act @ (Act::Hasten | Act::Slow))
-            if !clause.targets.is_empty() || !clause.places.is_empty() =>
-        {
-            step(clause, standard("speed"), act == Act::Hasten, false)
-        }
-        Some(Act::Enlighten)
-            if clause.targets.is_empty()
-                && (lone || (clause.state == Some(State::On) && clause.amount.is_none())) =>
-        {
-            Some(Intent::Switch(true))
-        }
-        Some(Act::Illuminate) if !clause.targets.is_empty() => switched(clause, State::On),
-        // "cool" alone is said of other things.
-        Some(Act::Warm | Act::Cool)
-            if clause.targets.is_empty()
-                && clause.places.is_empty()
-                && clause.property.is_none() =>
-        {
-            None
-        }
-        Some(act @ (Act::Warm | Act::Cool)) => {
-            step(clause, standard("temperature"), act == Act::Warm, false)
-        }
-        Some(Act::LockUp) if lone => Some(Intent::Lock(true)),
-        Some(Act::Lock)
-            if lone
-                || (clause.state == Some(State::Up)
-                    && clause.amount.is_none()
-                    && clause.property.is_none()) =>
-        {
-            Some(Intent::Lock(true))
-        }
-        Some(act @ (Act::Mute | Act::Unmute))
-            if !clause.much
-                && clause.amount.is_none()
-                && clause.state.is_none()
-                && clause.property == standard("volume") =>
-        {
-            plain(act)
-        }
-        Some(Act::Send) if clause.amount.is_none() && clause.property.is_none() => {
-            match clause.state {
-                Some(State::Docked) => Some(Intent::Dock),
-                // "tell the robot to clean"
-                Some(State::Cleaning) => Some(Intent::Clean),
-                _ => None,
-            }
-        }
-        // "stop cleaning"
-        Some(act @ (Act::Stop | Act::Pause))
-            if clause.state == Some(State::Cleaning)
-                && clause.amount.is_none()
-                && clause.property.is_none() =>
-        {
-            plain(act)
-        }
-        Some(act) if lone => plain(act),
-        Some(_) => None,
+    match clause.verb {
+        None => change(clause),
+        Some(verb) => step_verb(clause, verb).unwrap_or_else(|| verb_intent(clause, verb)),
     }
 }
 
-/// "eco mode" is a value; "turn on party mode" may be a scene.
-fn mode_is_said(clause: &Clause) -> bool {
+/// Returns whether the clause has neither state nor amount nor property.
+fn is_bare(clause: &Clause) -> bool {
+    has_no_value(clause)
+        && clause.state.is_none()
+        && clause.comparative.is_none()
+        && !clause.slightly
+}
+
+/// Returns whether the clause has neither amount nor property.
+fn has_no_value(clause: &Clause) -> bool {
+    clause.amount.is_none() && clause.property.is_none()
+}
+
+/// Returns whether the clause names a device or a place.
+fn has_object(clause: &Clause) -> bool {
+    !clause.targets.is_empty() || !clause.places.is_empty()
+}
+
+/// Returns the intent of verbs that change a value: `Some(None)` if the clause does not fit such a
+/// verb, `None` for all other verbs.
+#[expect(
+    clippy::option_option,
+    reason = "not such a verb, and such a verb without meaning, are different"
+)]
+fn step_verb(clause: &Clause, verb: Verb) -> Option<Option<Intent>> {
+    let intent = match verb {
+        Verb::Raise | Verb::Lower => step(clause, None, verb == Verb::Raise, true),
+        Verb::Increase | Verb::Decrease => step(clause, None, verb == Verb::Increase, false),
+        Verb::Dim | Verb::Brighten => step(
+            clause,
+            standard("brightness"),
+            verb == Verb::Brighten,
+            false,
+        ),
+        Verb::Hasten | Verb::Slow if has_object(clause) => {
+            step(clause, standard("speed"), verb == Verb::Hasten, false)
+        }
+        // "cool" alone is not a command.
+        Verb::Warm | Verb::Cool if !has_object(clause) && clause.property.is_none() => None,
+        Verb::Warm | Verb::Cool => step(clause, standard("temperature"), verb == Verb::Warm, false),
+        _ => return None,
+    };
+    Some(intent)
+}
+
+/// Returns the intent of all verbs that do not change a value.
+fn verb_intent(clause: &Clause, verb: Verb) -> Option<Intent> {
+    match verb {
+        Verb::Turn | Verb::Set => change(clause),
+        Verb::On => switched(clause, StateWord::On),
+        Verb::Off => switched(clause, StateWord::Off),
+        Verb::Open => opening(clause, true),
+        Verb::Close if clause.state == Some(StateWord::Off) => change(&Clause {
+            verb: Some(Verb::Turn),
+            ..clause.clone()
+        }),
+        Verb::Close => opening(clause, false),
+        Verb::Enlighten if clause.targets.is_empty() => {
+            let is_on = clause.state == Some(StateWord::On) && clause.amount.is_none();
+            (is_bare(clause) || is_on).then_some(Intent::Switch(true))
+        }
+        Verb::Illuminate if !clause.targets.is_empty() => switched(clause, StateWord::On),
+        Verb::LockUp if is_bare(clause) => Some(Intent::Lock(true)),
+        Verb::Lock => {
+            let is_up = clause.state == Some(StateWord::Up) && has_no_value(clause);
+            (is_bare(clause) || is_up).then_some(Intent::Lock(true))
+        }
+        Verb::Mute | Verb::Unmute if clause.property == standard("volume") => {
+            let nothing_else =
+                !clause.slightly && clause.amount.is_none() && clause.state.is_none();
+            nothing_else.then(|| simple(verb))?
+        }
+        Verb::Send if has_no_value(clause) => match clause.state {
+            Some(StateWord::Docked) => Some(Intent::Dock),
+            // "tell the robot to clean"
+            Some(StateWord::Cleaning) => Some(Intent::Clean),
+            _ => None,
+        },
+        // "stop cleaning"
+        Verb::Stop | Verb::Pause if clause.state == Some(StateWord::Cleaning) => {
+            has_no_value(clause).then(|| simple(verb))?
+        }
+        _ if is_bare(clause) => simple(verb),
+        _ => None,
+    }
+}
+
+/// Returns whether "mode" is explained: "eco mode" is a value, "party mode" may be a scene.
+fn mode_is_explained(clause: &Clause) -> bool {
     match clause.amount {
         None => {
-            matches!(clause.state, None | Some(State::On))
+            matches!(clause.state, None | Some(StateWord::On))
                 && clause.property.is_none()
-                && clause.more.is_none()
+                && clause.comparative.is_none()
         }
         amount => matches!(amount, Some(Amount::Choice(_))),
     }
 }
 
-/// Verbs that say the state as well: "activate", "kill".
-fn switched(clause: &Clause, state: State) -> Option<Intent> {
-    let agrees = clause.state.is_none_or(|said| said == state);
+/// Returns the intent of verbs that include the state: "activate", "kill".
+fn switched(clause: &Clause, state: StateWord) -> Option<Intent> {
+    let agrees = clause.state.is_none_or(|named| named == state);
     agrees.then(|| {
         change(&Clause {
-            act: None,
+            verb: None,
             state: Some(state),
             ..clause.clone()
         })
     })?
 }
 
-/// "bedroom temperature": a property of something, and nothing else.
+/// Returns whether the clause only names a property of something: "bedroom temperature".
 fn is_reading(clause: &Clause) -> bool {
-    let said = Clause {
+    let rest = Clause {
         targets: Vec::new(),
         places: Vec::new(),
         property: None,
         ..clause.clone()
     };
     let of_something = !clause.targets.is_empty() || !clause.places.is_empty();
-    clause.property.is_some() && of_something && said == Clause::default()
+    clause.property.is_some() && of_something && rest == Clause::default()
 }
 
-/// Verbs that say all by themselves.
-fn plain(act: Act) -> Option<Intent> {
-    Some(match act {
-        Act::Shut => Intent::Shut,
-        Act::Toggle => Intent::Toggle,
-        Act::Extend => Intent::Extend(true),
-        Act::Retract => Intent::Extend(false),
-        Act::Unlock => Intent::Lock(false),
-        Act::Stop => Intent::Stop,
-        Act::Start | Act::Perform => Intent::Start,
-        Act::Pause => Intent::Pause,
-        Act::Play => Intent::Play,
-        Act::Next => Intent::Skip(true),
-        Act::Previous => Intent::Skip(false),
-        Act::Mute => Intent::Mute(true),
-        Act::Unmute => Intent::Mute(false),
-        Act::Dock => Intent::Dock,
-        Act::Locate => Intent::Locate,
-        Act::Clean => Intent::Clean,
-        Act::Mow => Intent::Mow,
-        Act::Press => Intent::Press,
-        Act::Arm => Intent::Arm(true),
-        Act::Disarm => Intent::Arm(false),
+/// Returns the intent of verbs that need neither state nor amount.
+fn simple(verb: Verb) -> Option<Intent> {
+    Some(match verb {
+        Verb::Shut => Intent::Shut,
+        Verb::Toggle => Intent::Toggle,
+        Verb::Extend => Intent::Extend(true),
+        Verb::Retract => Intent::Extend(false),
+        Verb::Unlock => Intent::Lock(false),
+        Verb::Stop => Intent::Stop,
+        Verb::Start | Verb::Perform => Intent::Start,
+        Verb::Pause => Intent::Pause,
+        Verb::Play => Intent::Play,
+        Verb::Next => Intent::Skip(true),
+        Verb::Previous => Intent::Skip(false),
+        Verb::Mute => Intent::Mute(true),
+        Verb::Unmute => Intent::Mute(false),
+        Verb::Dock => Intent::Dock,
+        Verb::Locate => Intent::Locate,
+        Verb::Clean => Intent::Clean,
+        Verb::Mow => Intent::Mow,
+        Verb::Press => Intent::Press,
+        Verb::Arm => Intent::Arm(true),
+        Verb::Disarm => Intent::Arm(false),
         _ => return None,
     })
 }
 
-/// "turn .. on", "set .. to 20", "lights off", "brightness 50".
+/// Returns the intent of "turn .. on", "set .. to 20", "lights off", "brightness 50".
 fn change(clause: &Clause) -> Option<Intent> {
     let (property, amount) = (clause.property, clause.amount);
-    if clause.much && !matches!(clause.state, Some(State::Up | State::Down)) {
+    if clause.slightly && !matches!(clause.state, Some(StateWord::Up | StateWord::Down)) {
         return None;
     }
     match (clause.state, amount) {
-        (Some(State::On), None) => {
-            Some(property.map_or(Intent::Switch(true), |p| Intent::Flag(p, true)))
+        (Some(StateWord::On), None) => {
+            Some(property.map_or(Intent::Switch(true), |p| Intent::SetFlag(p, true)))
         }
-        (Some(State::Off), None) => {
-            Some(property.map_or(Intent::Switch(false), |p| Intent::Flag(p, false)))
+        (Some(StateWord::Off), None) => {
+            Some(property.map_or(Intent::Switch(false), |p| Intent::SetFlag(p, false)))
         }
-        (Some(State::On), Some(amount)) => (clause.act != Some(Act::Set)
+        (Some(StateWord::On), Some(amount)) => (clause.verb != Some(Verb::Set)
             && is_clear(clause, amount))
         .then_some(Intent::OnAt(property, amount)),
-        (Some(state @ (State::Up | State::Down)), _) => {
-            step(clause, None, state == State::Up, true)
+        (Some(state @ (StateWord::Up | StateWord::Down)), _) => {
+            step(clause, None, state == StateWord::Up, true)
         }
         (None, Some(amount)) => {
-            let sure = match (clause.act, amount, clause.link) {
+            let sure = match (clause.verb, amount, clause.preposition) {
                 (_, _, Preposition::By) => false,
-                // "at 21" may be a time, "at 40" is none.
+                // "at 21" may be a time, "at 40" may not.
                 (_, Amount::Number(n), Preposition::At) => property.is_some() || n > HOURS,
-                (Some(Act::Set), Amount::Number(_), _) => true,
+                (Some(Verb::Set), Amount::Number(_), _) => true,
                 (_, Amount::Number(_), link) => link == Preposition::To || property.is_some(),
                 _ => true,
             };
-            sure.then_some(Intent::Put(property, amount))
+            sure.then_some(Intent::SetValue(property, amount))
         }
-        (Some(State::Open), Some(amount @ Amount::Measured(..))) if property.is_none() => {
-            Some(Intent::Put(standard("position"), amount))
+        (Some(StateWord::Open), Some(amount @ Amount::Measured(..))) if property.is_none() => {
+            Some(Intent::SetValue(standard("position"), amount))
         }
         (Some(state), None)
-            if property.is_none() || (state == State::Muted && property == standard("volume")) =>
+            if property.is_none()
+                || (state == StateWord::Muted && property == standard("volume")) =>
         {
             becomes(state)
         }
-        (None, None) if clause.act == Some(Act::Set) && property.is_none() => Some(Intent::Perform),
+        (None, None) if clause.verb == Some(Verb::Set) && property.is_none() => {
+            Some(Intent::Perform)
+        }
         _ => None,
     }
 }
 
-/// "make sure the door is locked", "set the blinds to closed".
-fn becomes(state: State) -> Option<Intent> {
+/// Returns the intent that leads to the state: "make sure the door is locked".
+fn becomes(state: StateWord) -> Option<Intent> {
     Some(match state {
-        State::Open => Intent::Open(true),
-        State::Closed => Intent::Open(false),
-        State::Locked => Intent::Lock(true),
-        State::Unlocked => Intent::Lock(false),
-        State::Playing => Intent::Play,
-        State::Paused => Intent::Pause,
-        State::Stopped => Intent::Stop,
-        State::Muted => Intent::Mute(true),
-        State::Docked => Intent::Dock,
-        State::Cleaning => Intent::Clean,
-        State::On | State::Off | State::Up | State::Down => return None,
+        StateWord::Open => Intent::Open(true),
+        StateWord::Closed => Intent::Open(false),
+        StateWord::Locked => Intent::Lock(true),
+        StateWord::Unlocked => Intent::Lock(false),
+        StateWord::Playing => Intent::Play,
+        StateWord::Paused => Intent::Pause,
+        StateWord::Stopped => Intent::Stop,
+        StateWord::Muted => Intent::Mute(true),
+        StateWord::Docked => Intent::Dock,
+        StateWord::Cleaning => Intent::Clean,
+        StateWord::On | StateWord::Off | StateWord::Up | StateWord::Down => return None,
     })
 }
 
-/// An amount that cannot be a time: "on at 50 percent", never "on at nine".
+/// Returns whether the amount cannot be a time: "on at 50 percent", but not "on at nine".
 fn is_clear(clause: &Clause, amount: Amount) -> bool {
     !matches!(amount, Amount::Number(_))
-        || (clause.property.is_some() && clause.link != Preposition::By)
+        || (clause.property.is_some() && clause.preposition != Preposition::By)
 }
 
 fn opening(clause: &Clause, open: bool) -> Option<Intent> {
@@ -305,12 +319,12 @@ fn opening(clause: &Clause, open: bool) -> Option<Intent> {
     let property = clause.property.or(position);
     if !matches!(
         (open, clause.state),
-        (_, None) | (true, Some(State::Up)) | (false, Some(State::Down))
+        (_, None) | (true, Some(StateWord::Up)) | (false, Some(StateWord::Down))
     ) {
         return None;
     }
     match clause.amount {
-        None if clause.much => Some(Intent::StepSize(StepSize {
+        None if clause.slightly => Some(Intent::Change(RelativeChange {
             property,
             up: open,
             by: None,
@@ -321,15 +335,15 @@ fn opening(clause: &Clause, open: bool) -> Option<Intent> {
         None | Some(Amount::Level(Level::Full)) if clause.property.is_none() => {
             Some(Intent::Open(open))
         }
-        Some(amount @ Amount::Level(Level::Half)) => Some(Intent::Put(property, amount)),
-        // Closed a quarter is open three.
+        Some(amount @ Amount::Level(Level::Half)) => Some(Intent::SetValue(property, amount)),
+        // "Close a quarter" leaves three quarters open, so only "open" and "to" are certain.
         Some(amount @ Amount::Level(level))
-            if level.is_part() && (open || clause.link == Preposition::To) =>
+            if level.is_part() && (open || clause.preposition == Preposition::To) =>
         {
-            Some(Intent::Put(property, amount))
+            Some(Intent::SetValue(property, amount))
         }
-        Some(amount @ Amount::Measured(..)) if clause.link == Preposition::By => {
-            Some(Intent::StepSize(StepSize {
+        Some(amount @ Amount::Measured(..)) if clause.preposition == Preposition::By => {
+            Some(Intent::Change(RelativeChange {
                 property,
                 up: open,
                 by: Some(amount),
@@ -338,71 +352,70 @@ fn opening(clause: &Clause, open: bool) -> Option<Intent> {
                 warmth: false,
             }))
         }
-        Some(amount @ Amount::Measured(..)) if open => Some(Intent::Put(property, amount)),
-        Some(amount @ Amount::Number(_)) if open && clause.link == Preposition::To => {
-            Some(Intent::Put(property, amount))
+        Some(amount @ Amount::Measured(..)) if open => Some(Intent::SetValue(property, amount)),
+        Some(amount @ Amount::Number(_)) if open && clause.preposition == Preposition::To => {
+            Some(Intent::SetValue(property, amount))
         }
         _ => None,
     }
 }
 
-/// "turn up", "raise", "dim": to a value, by a value, or by one step.
+/// Returns the intent of "turn up", "raise", "dim": to a value, by a value, or by one step.
 fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Intent> {
-    let own_state = matches!(clause.state, None | Some(State::Up | State::Down))
-        && (clause.state.is_none() || (clause.state == Some(State::Up)) == up);
+    let own_state = matches!(clause.state, None | Some(StateWord::Up | StateWord::Down))
+        && (clause.state.is_none() || (clause.state == Some(StateWord::Up)) == up);
     let property = match (clause.property, of) {
-        (Some(said), Some(of)) if said != of => return None,
-        (said, of) => said.or(of),
+        (Some(named), Some(of)) if named != of => return None,
+        (named, of) => named.or(of),
     };
-    // "speed up" alone may be said to a person.
+    // "speed up" alone may address a person.
     let to_whom = !clause.targets.is_empty() || !clause.places.is_empty();
-    if !own_state || (property == standard("speed") && clause.act.is_none() && !to_whom) {
+    if !own_state || (property == standard("speed") && clause.verb.is_none() && !to_whom) {
         return None;
     }
-    let bare = clause.act.is_none();
-    let to_its_end = vertical && !clause.much;
+    let bare = clause.verb.is_none();
+    let to_its_end = vertical && !clause.slightly;
     let next = |by| {
-        Some(Intent::StepSize(StepSize {
+        Some(Intent::Change(RelativeChange {
             property,
             up,
             by,
             vertical: to_its_end,
             bare,
-            warmth: matches!(clause.act, Some(Act::Warm | Act::Cool)),
+            warmth: matches!(clause.verb, Some(Verb::Warm | Verb::Cool)),
         }))
     };
-    match (clause.amount, clause.link) {
+    match (clause.amount, clause.preposition) {
         (None, _) => next(None),
         (Some(Amount::Level(Level::Full)), _) if up => {
-            Some(Intent::Put(property, Amount::Level(Level::Full)))
+            Some(Intent::SetValue(property, Amount::Level(Level::Full)))
         }
         (Some(Amount::Level(Level::Low)), _) if !up => {
-            Some(Intent::Put(property, Amount::Level(Level::Low)))
+            Some(Intent::SetValue(property, Amount::Level(Level::Low)))
         }
-        // "the blinds all the way down": of a light it may be dark or off.
+        // "the blinds all the way down"; for a light it is ambiguous (dark or off).
         (Some(Amount::Level(Level::Full)), Preposition::Bare) if vertical => match property {
             None => Some(Intent::Open(false)),
-            volume => {
-                (volume == standard("volume")).then_some(Intent::Put(volume, Amount::Number(0.0)))
-            }
+            volume => (volume == standard("volume"))
+                .then_some(Intent::SetValue(volume, Amount::Number(0.0))),
         },
-        // "lower the blinds halfway" is where they stop.
+        // "lower the blinds halfway" names the final position.
         (Some(Amount::Level(Level::Half)), Preposition::Bare) if vertical && property.is_none() => {
-            Some(Intent::Put(
+            Some(Intent::SetValue(
                 standard("position"),
                 Amount::Level(Level::Half),
             ))
         }
         (Some(amount @ Amount::Level(level)), Preposition::To) if level.is_part() => {
-            Some(Intent::Put(property, amount))
+            Some(Intent::SetValue(property, amount))
         }
         (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Preposition::To) => {
-            Some(Intent::Put(property, amount))
+            Some(Intent::SetValue(property, amount))
         }
         (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Preposition::By) => {
             next(Some(amount))
         }
-        // "turn it up 2 degrees" goes by them; "dim the lamp 20 percent" may mean to or by.
+        // "turn it up 2 degrees" is relative; "dim the lamp 20 percent" may be absolute.
         (Some(amount @ Amount::Measured(..)), Preposition::Bare) if of.is_none() => {
             next(Some(amount))
         }
@@ -410,28 +423,28 @@ fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<In
     }
 }
 
-/// "brighter", "20 percent warmer".
-fn comparative(clause: &Clause, more: More) -> Option<Intent> {
-    let (of, up) = match more {
-        More::Brighter => ("brightness", true),
-        More::Darker => ("brightness", false),
-        More::Warmer => ("temperature", true),
-        More::Cooler => ("temperature", false),
-        More::Louder => ("volume", true),
-        More::Quieter => ("volume", false),
-        More::Faster => ("speed", true),
-        More::Slower => ("speed", false),
-        More::Higher => ("", true),
-        More::Lower => ("", false),
+/// Returns the intent of "brighter", "20 percent warmer".
+fn compared(clause: &Clause, comparative: Comparative) -> Option<Intent> {
+    let (of, up) = match comparative {
+        Comparative::Brighter => ("brightness", true),
+        Comparative::Darker => ("brightness", false),
+        Comparative::Warmer => ("temperature", true),
+        Comparative::Cooler => ("temperature", false),
+        Comparative::Louder => ("volume", true),
+        Comparative::Quieter => ("volume", false),
+        Comparative::Faster => ("speed", true),
+        Comparative::Slower => ("speed", false),
+        Comparative::Higher => ("", true),
+        Comparative::Lower => ("", false),
     };
-    let verb = matches!(clause.act, Some(Act::Turn | Act::Set));
-    // "2 degrees higher" says of what.
+    let verb = matches!(clause.verb, Some(Verb::Turn | Verb::Set));
+    // The unit names the property: "2 degrees higher".
     let measured = matches!(clause.amount, Some(Amount::Measured(..)));
     let lone = of.is_empty() && clause.property.is_none() && (!verb || !measured);
-    if lone || clause.state.is_some() || !(verb || clause.act.is_none()) {
+    if lone || clause.state.is_some() || !(verb || clause.verb.is_none()) {
         return None;
     }
-    // "slow down" alone may be said to a person.
+    // "slow down" alone may address a person.
     if of == "speed"
         && clause.targets.is_empty()
         && clause.places.is_empty()
@@ -440,10 +453,10 @@ fn comparative(clause: &Clause, more: More) -> Option<Intent> {
         return None;
     }
     let property = match (clause.property, standard(of)) {
-        (Some(said), Some(of)) if said != of => return None,
-        (said, of) => said.or(of),
+        (Some(named), Some(of)) if named != of => return None,
+        (named, of) => named.or(of),
     };
-    let by = match (clause.amount, clause.link) {
+    let by = match (clause.amount, clause.preposition) {
         (None, _) => None,
         (Some(amount @ Amount::Measured(..)), Preposition::Bare)
         | (Some(amount @ (Amount::Measured(..) | Amount::Number(_))), Preposition::By) => {
@@ -451,20 +464,20 @@ fn comparative(clause: &Clause, more: More) -> Option<Intent> {
         }
         _ => return None,
     };
-    let warmth = matches!(more, More::Warmer | More::Cooler);
-    Some(Intent::StepSize(StepSize {
+    let warmth = matches!(comparative, Comparative::Warmer | Comparative::Cooler);
+    Some(Intent::Change(RelativeChange {
         property,
         up,
         by,
         vertical: false,
-        bare: clause.act.is_none(),
+        bare: clause.verb.is_none(),
         warmth,
     }))
 }
 
-fn query(clause: &Clause, ask: QueryVerb) -> Option<Intent> {
+fn query(clause: &Clause, question: QuestionType) -> Option<Intent> {
     if clause.mode
-        && ask == QueryVerb::What
+        && question == QuestionType::Open
         && clause.property.is_none()
         && clause.state.is_none()
         && clause.amount.is_none()
@@ -476,12 +489,12 @@ fn query(clause: &Clause, ask: QueryVerb) -> Option<Intent> {
                 property: standard("hvac_mode"),
                 ..clause.clone()
             },
-            ask,
+            question,
         );
     }
-    if clause.act.is_some()
-        || clause.more.is_some()
-        || clause.much
+    if clause.verb.is_some()
+        || clause.comparative.is_some()
+        || clause.slightly
         || !clause.except.is_empty()
         || clause.ensure
         || clause.mode
@@ -490,25 +503,25 @@ fn query(clause: &Clause, ask: QueryVerb) -> Option<Intent> {
     }
     let asked = match (clause.state, clause.amount) {
         (Some(_), Some(_)) => return None,
-        (Some(state), None) if clause.either || ask == QueryVerb::What => {
-            Some(QueriedProperty::Of(state))
+        (Some(state), None) if clause.either || question == QuestionType::Open => {
+            Some(QueryFocus::Of(state))
         }
-        (Some(state), None) => Some(QueriedProperty::Is(state)),
-        (None, Some(amount)) => Some(QueriedProperty::At(amount)),
-        // "is the car charging": a property that is or is not.
-        (None, None) if ask == QueryVerb::Whether && clause.property.is_some() => {
-            Some(QueriedProperty::Is(State::On))
+        (Some(state), None) => Some(QueryFocus::Is(state)),
+        (None, Some(amount)) => Some(QueryFocus::At(amount)),
+        // "is the car charging": a boolean property.
+        (None, None) if question == QuestionType::YesNo && clause.property.is_some() => {
+            Some(QueryFocus::Is(StateWord::On))
         }
-        (None, None) => clause.target.then_some(QueriedProperty::Target),
+        (None, None) => clause.set_point.then_some(QueryFocus::Target),
     };
-    match ask {
-        QueryVerb::Whether if asked.is_none() => None,
-        QueryVerb::What if matches!(asked, Some(QueriedProperty::At(_))) => None,
-        // "what is the lamp" asks for something else; of a sensor the name may say what.
-        QueryVerb::What if asked.is_none() && clause.property.is_none() && !clause.status => {
-            (clause.targets.len() == 1).then_some(Intent::Query(None, Some(QueriedProperty::Named)))
+    match question {
+        QuestionType::YesNo if asked.is_none() => None,
+        QuestionType::Open if matches!(asked, Some(QueryFocus::At(_))) => None,
+        // "what is the lamp" has no property, except where the name of a sensor contains it.
+        QuestionType::Open if asked.is_none() && clause.property.is_none() && !clause.status => {
+            (clause.targets.len() == 1).then_some(Intent::Query(None, Some(QueryFocus::Named)))
         }
-        _ if clause.property.is_some() && matches!(asked, Some(QueriedProperty::Of(_))) => None,
+        _ if clause.property.is_some() && matches!(asked, Some(QueryFocus::Of(_))) => None,
         _ => Some(Intent::Query(clause.property, asked)),
     }
 }

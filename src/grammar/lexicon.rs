@@ -1,5 +1,5 @@
-//! The words of one language, read from `config/language/<code>.toml`: what each word, or run of words, can stand for.
-//! Data only: no home, no grammar.
+//! The words of one language, read from `config/language/<code>.toml`, with their senses.
+//! Data only: it knows neither the home nor the grammar.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr;
@@ -7,13 +7,13 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use crate::grammar::phrase_index::PhraseIndex;
-use crate::grammar::sense::{Act, Level, More, Place, Sense, State};
+use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
 use crate::grammar::spelling::Spelling;
 use crate::grammar::tokens::words;
 use crate::vocabulary::Property;
 use crate::vocabulary::speech::Speech;
 
-/// What devices are called by what they are.
+/// A noun for devices of certain kinds or classes.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[expect(
@@ -23,29 +23,30 @@ use crate::vocabulary::speech::Speech;
 pub(super) struct Noun {
     pub(super) one: Vec<String>,
     pub(super) many: Vec<String>,
-    /// Fit whatever their name.
+    /// Kinds that match regardless of the device's name.
     pub(super) kinds: Vec<String>,
-    /// Fit with the word in their name.
+    /// Kinds that match only with the noun in the device's name.
     pub(super) named: Vec<String>,
-    /// The sort of kind meant: `blind` of `cover`.
+    /// Device classes of Home Assistant: `blind` of `cover`.
     pub(super) classes: Vec<String>,
-    /// A device without a class, or of a kind without classes, fits only with the word in its name.
+    /// Whether a device without a class matches only with the noun in its name.
     pub(super) strict: bool,
-    /// Forms whose singular stands for all of a place: "the light in the kitchen".
+    /// Singular forms that mean all devices of a place: "the light in the kitchen".
     pub(super) collective: Vec<String>,
-    /// Where some have the word in their name, only these are meant.
+    /// Whether devices with the noun in their name exclude the others.
     pub(super) narrow: bool,
-    /// May be left out at the end of a name.
+    /// Whether the noun may be left out at the end of a name.
     pub(super) drops: bool,
-    /// What "on" means for a climate device called so.
+    /// The HVAC mode "on" stands for when a climate device is called by this noun.
     pub(super) mode: Option<String>,
-    /// So general a word that a name with it says nothing: of a thermostat and the "bedroom heating", "the heating" is either.
+    /// Whether the noun is too general to prefer a device with it in the name: "the heating" may be
+    /// the thermostat or the "bedroom heating".
     pub(super) vague: bool,
-    /// All that can be switched, whatever it is.
+    /// Whether the noun means every device: "everything".
     pub(super) everything: bool,
 }
 
-/// A language file. Every table but `say` may be left out: what it would say is then not understood.
+/// A language file. Every table except `say` is optional.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -56,17 +57,17 @@ struct Raw {
     #[serde(default)]
     options: BTreeMap<String, Vec<String>>,
     #[serde(default)]
-    words: BTreeMap<Function, Vec<String>>,
+    words: BTreeMap<FunctionWord, Vec<String>>,
     #[serde(default)]
-    acts: BTreeMap<Act, Vec<String>>,
+    acts: BTreeMap<Verb, Vec<String>>,
     #[serde(default)]
-    gerunds: BTreeMap<Act, Vec<String>>,
+    gerunds: BTreeMap<Verb, Vec<String>>,
     #[serde(default)]
-    states: BTreeMap<State, Vec<String>>,
+    states: BTreeMap<StateWord, Vec<String>>,
     #[serde(default)]
-    participles: BTreeMap<State, Vec<String>>,
+    participles: BTreeMap<StateWord, Vec<String>>,
     #[serde(default)]
-    more: BTreeMap<More, Vec<String>>,
+    more: BTreeMap<Comparative, Vec<String>>,
     #[serde(default)]
     properties: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -98,7 +99,7 @@ struct Raw {
     say: Speech,
 }
 
-/// How sentences of a language are built, where languages differ.
+/// Word order and inflection of a language.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[expect(
@@ -106,28 +107,30 @@ struct Raw {
     reason = "traits of a language, each by itself, as the file has them"
 )]
 pub(super) struct Grammar {
-    /// A verb that opens may stand after what it opens: "die rollos öffnen".
+    /// Whether the verb may follow its object: "die rollos öffnen".
     pub(super) verb_last: bool,
-    /// A verb stands before what it is done to: "la persiana baja" is no wish.
+    /// Whether the verb must precede its object: "la persiana baja" is not a command.
     pub(super) verb_first: bool,
-    /// What stands for "by" stands before a time as well: "um 5".
+    /// Whether the word for "by" also precedes times: "um 5".
     pub(super) by_is_a_time: bool,
-    /// Where may stand between the verb and the thing: "mach in der küche das licht aus".
+    /// Whether the place may stand between verb and object: "mach in der küche das licht aus".
     pub(super) place_after_verb: bool,
-    /// What a thing is stands first, in its name and before what it is like: "lampe de chevet", "lampe rouge".
+    /// Whether the noun comes first in names and before adjectives: "lampe de chevet", "lampe rouge".
     pub(super) head_first: bool,
-    /// What makes a word of the home's own many: `s`.
+    /// Plural ending of the words of the home: `s`.
     pub(super) plural: String,
-    /// What may stand between the words of a name: "lampe [du] salon".
+    /// Words that may stand between the words of a name: "lampe [du] salon".
     pub(super) joins: Vec<String>,
 }
 
-/// The words that hold a sentence together.
+/// Function words: they structure a sentence and name no device, state or value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Function {
-    Silence,
-    Skip,
+enum FunctionWord {
+    #[serde(rename = "silence")]
+    Veto,
+    #[serde(rename = "skip")]
+    Filler,
     Polite,
     Article,
     All,
@@ -151,15 +154,16 @@ enum Function {
     Ensure,
     Mode,
     Status,
-    Much,
+    #[serde(rename = "much")]
+    Slightly,
     Possessive,
 }
 
-impl Function {
+impl FunctionWord {
     fn sense(self) -> Sense {
         match self {
-            Self::Silence => Sense::Silence,
-            Self::Skip => Sense::Skip,
+            Self::Veto => Sense::Veto,
+            Self::Filler => Sense::Filler,
             Self::Polite => Sense::Polite,
             Self::Article => Sense::Article,
             Self::All => Sense::All,
@@ -183,26 +187,26 @@ impl Function {
             Self::Ensure => Sense::Ensure,
             Self::Mode => Sense::Mode,
             Self::Status => Sense::Status,
-            Self::Much => Sense::Much,
+            Self::Slightly => Sense::Slightly,
             Self::Possessive => Sense::Possessive,
         }
     }
 }
 
-/// How numbers are put together from words.
+/// Composition of numbers from words.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Counting {
-    /// Multiply what stands before them.
+    /// Words that multiply the number before them: "hundred".
     pub(super) times: BTreeMap<String, f64>,
-    /// Stand for one before these.
+    /// Words for one before a multiplier: "a hundred".
     pub(super) one: Vec<String>,
-    /// Between hundreds and the rest.
+    /// Words between hundreds and the rest: "and".
     pub(super) joins: Vec<String>,
     pub(super) point: Vec<String>,
     pub(super) half: Vec<String>,
     pub(super) minus: Vec<String>,
-    /// What stands before the decimals, besides a point.
+    /// The decimal separator besides the point.
     pub(super) decimal: Option<char>,
 }
 
@@ -219,32 +223,32 @@ struct ConfirmationWords {
     no: Vec<String>,
 }
 
-/// What asks for many words.
+/// Phrases that ask for a long answer.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Long {
     words: Vec<String>,
 }
 
-/// How one of several is chosen.
+/// Words of an answer to "which one do you mean?".
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Choosing {
-    /// The first, the second, ..
+    /// Ordinals: the first, the second, ..
     pub(super) order: Vec<Vec<String>>,
     pub(super) last: Vec<String>,
     pub(super) all: Vec<String>,
-    /// Says nothing beside a name: "the kitchen one".
+    /// Words without meaning beside a name: "the kitchen one".
     pub(super) one: Vec<String>,
 }
 
-/// One language, ready for looking up.
+/// The words of one language, indexed for lookup.
 #[derive(Debug)]
 pub(super) struct Lexicon {
     runs: PhraseIndex,
     pub(super) spelling: Spelling,
     pub(super) grammar: Grammar,
-    /// What the devices' own words are called: option → as it is said.
+    /// Spoken forms of options of devices, by option.
     pub(super) options: BTreeMap<String, Vec<String>>,
     pub(super) numbers: HashMap<Box<str>, f64>,
     pub(super) counting: Counting,
@@ -266,44 +270,18 @@ impl FromStr for Lexicon {
         let mut raw: Raw = toml::from_str(text)?;
         let spelling = std::mem::take(&mut raw.spelling);
         let runs = runs(&raw, &spelling);
-        let plain = |texts: Vec<String>| {
-            texts
-                .iter()
-                .map(|text| words(&spelling.plain(text)).join(" "))
-                .collect()
-        };
-        let mut counting = raw.counting;
-        for list in [
-            &mut counting.one,
-            &mut counting.joins,
-            &mut counting.point,
-            &mut counting.half,
-            &mut counting.minus,
-        ] {
-            for text in list.iter_mut() {
-                *text = spelling.plain(text).into_owned();
-            }
-        }
-        counting.times = counting
-            .times
-            .into_iter()
-            .map(|(word, times)| (spelling.plain(&word).into_owned(), times))
-            .collect();
+        let plain = |text: &String| spelling.plain(text).into_owned();
+        let joined = |text: &String| words(&spelling.plain(text)).join(" ");
         let mut nouns = raw.noun;
-        for form in nouns
-            .iter_mut()
-            .flat_map(|noun| noun.one.iter_mut().chain(&mut noun.many))
-        {
-            *form = spelling.plain(form).into_owned();
+        for noun in &mut nouns {
+            noun.one = noun.one.iter().map(plain).collect();
+            noun.many = noun.many.iter().map(plain).collect();
         }
+        let numbers = raw.numbers.iter();
         Ok(Self {
             runs,
-            numbers: raw
-                .numbers
-                .into_iter()
-                .map(|(word, n)| (spelling.plain(&word).into(), n))
-                .collect(),
-            counting,
+            numbers: numbers.map(|(word, n)| (plain(word).into(), *n)).collect(),
+            counting: raw.counting.normalized(&spelling),
             grammar: raw.grammar,
             options: raw.options,
             nouns,
@@ -311,26 +289,37 @@ impl FromStr for Lexicon {
             colors: raw.colors.into_values().collect(),
             say: raw.say,
             choosing: raw.choosing,
-            never_typos: raw
-                .typos
-                .never
-                .iter()
-                .map(|text| spelling.plain(text).into_owned())
-                .collect(),
-            yes: plain(raw.consent.yes),
-            no: plain(raw.consent.no),
-            long: raw
-                .long
-                .words
-                .iter()
-                .map(|text| words(&spelling.plain(text)).join(" "))
-                .collect(),
+            never_typos: raw.typos.never.iter().map(plain).collect(),
+            yes: raw.consent.yes.iter().map(joined).collect(),
+            no: raw.consent.no.iter().map(joined).collect(),
+            long: raw.long.words.iter().map(joined).collect(),
             spelling,
         })
     }
 }
 
-/// Every run of words the file has, with what it stands for.
+impl Counting {
+    /// Returns the words in the normalized spelling.
+    fn normalized(mut self, spelling: &Spelling) -> Self {
+        let lists = [
+            &mut self.one,
+            &mut self.joins,
+            &mut self.point,
+            &mut self.half,
+            &mut self.minus,
+        ];
+        for text in lists.into_iter().flatten() {
+            *text = spelling.plain(text).into_owned();
+        }
+        let times = self.times.into_iter();
+        self.times = times
+            .map(|(word, times)| (spelling.plain(&word).into_owned(), times))
+            .collect();
+        self
+    }
+}
+
+/// Builds the index of all phrases in the file.
 fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
     let mut runs = PhraseIndex::default();
     verbs(&raw.acts, spelling, &mut runs);
@@ -339,82 +328,95 @@ fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
             runs.add(sense, &spelling.plain(text));
         }
     };
-    raw.words
-        .iter()
-        .for_each(|(function, spoken)| add(function.sense(), spoken));
-    raw.gerunds
-        .iter()
-        .for_each(|(act, spoken)| add(Sense::Gerund(*act), spoken));
-    raw.states
-        .iter()
-        .for_each(|(state, spoken)| add(Sense::State(*state), spoken));
-    raw.participles
-        .iter()
-        .for_each(|(state, spoken)| add(Sense::Participle(*state), spoken));
-    raw.more
-        .iter()
-        .for_each(|(more, spoken)| add(Sense::More(*more), spoken));
-    raw.levels
-        .iter()
-        .for_each(|(level, spoken)| add(Sense::Level(*level), spoken));
-    raw.properties
-        .iter()
-        .filter_map(|(name, spoken)| Some((standard(name)?, spoken)))
-        .for_each(|(p, spoken)| add(Sense::Property(p), spoken));
-    raw.targets
-        .iter()
-        .filter_map(|(name, spoken)| Some((standard(name)?, spoken)))
-        .for_each(|(p, spoken)| add(Sense::Target(p), spoken));
-    raw.how
-        .iter()
-        .filter_map(|(name, spoken)| Some((standard(name)?, spoken)))
-        .for_each(|(p, spoken)| add(Sense::How(p), spoken));
-    raw.units
-        .values()
-        .enumerate()
-        .for_each(|(i, spoken)| add(Sense::Unit(index(i)), spoken));
-    raw.colors
-        .keys()
-        .enumerate()
-        .for_each(|(i, spoken)| add(Sense::Color(index(i)), std::slice::from_ref(spoken)));
-    raw.whites
-        .iter()
-        .for_each(|(spoken, kelvin)| add(Sense::White(*kelvin), std::slice::from_ref(spoken)));
+    for (function, spoken) in &raw.words {
+        add(function.sense(), spoken);
+    }
+    for (verb, spoken) in &raw.gerunds {
+        add(Sense::Gerund(*verb), spoken);
+    }
+    for (state, spoken) in &raw.states {
+        add(Sense::State(*state), spoken);
+    }
+    for (state, spoken) in &raw.participles {
+        add(Sense::Participle(*state), spoken);
+    }
+    for (comparative, spoken) in &raw.more {
+        add(Sense::Comparative(*comparative), spoken);
+    }
+    for (level, spoken) in &raw.levels {
+        add(Sense::Level(*level), spoken);
+    }
+    for (i, spoken) in raw.units.values().enumerate() {
+        add(Sense::Unit(index(i)), spoken);
+    }
     for (i, noun) in raw.noun.iter().enumerate() {
         add(Sense::Noun(index(i), false), &noun.one);
         add(Sense::Noun(index(i), true), &noun.many);
     }
-    // "quatre-vingt-dix" is one number of several words.
-    raw.numbers
-        .iter()
-        .filter(|(spoken, _)| spoken.contains([' ', '-']))
-        .for_each(|(spoken, n)| add(Sense::Number(*n), std::slice::from_ref(spoken)));
-    let counting = &raw.counting;
-    let counted = raw.numbers.keys().chain(counting.times.keys());
-    for text in counted.chain(
-        counting
-            .joins
-            .iter()
-            .chain(&counting.point)
-            .chain(&counting.half)
-            .chain(&counting.minus),
-    ) {
-        for word in words(&spelling.plain(text)) {
-            runs.knows(word);
-        }
-    }
+    add_properties(raw, &mut add);
+    add_colors(raw, &mut add);
+    add_numbers(raw, spelling, &mut runs);
     runs
 }
 
-/// Verbs, and those in two parts, written with dots between them: "schliess .. ab".
-fn verbs(acts: &BTreeMap<Act, Vec<String>>, spelling: &Spelling, runs: &mut PhraseIndex) {
+/// Adds the words of properties, set points and questions for a property.
+fn add_properties(raw: &Raw, add: &mut impl FnMut(Sense, &[String])) {
+    let tables: [(&BTreeMap<String, Vec<String>>, fn(u16) -> Sense); 3] = [
+        (&raw.properties, Sense::Property),
+        (&raw.targets, Sense::Target),
+        (&raw.how, Sense::How),
+    ];
+    for (table, sense) in tables {
+        for (name, spoken) in table {
+            if let Some(property) = standard(name) {
+                add(sense(property), spoken);
+            }
+        }
+    }
+}
+
+/// Adds colours and whites.
+fn add_colors(raw: &Raw, add: &mut impl FnMut(Sense, &[String])) {
+    for (i, spoken) in raw.colors.keys().enumerate() {
+        add(Sense::Color(index(i)), std::slice::from_ref(spoken));
+    }
+    for (spoken, kelvin) in &raw.whites {
+        add(Sense::White(*kelvin), std::slice::from_ref(spoken));
+    }
+}
+
+/// Adds numbers of several words as phrases ("quatre-vingt-dix"), and the parts of all other numbers
+/// as known words.
+fn add_numbers(raw: &Raw, spelling: &Spelling, runs: &mut PhraseIndex) {
+    for (spoken, n) in &raw.numbers {
+        if spoken.contains([' ', '-']) {
+            runs.add(Sense::Number(*n), &spelling.plain(spoken));
+        }
+    }
+    let counting = &raw.counting;
+    let parts = [
+        &counting.joins,
+        &counting.point,
+        &counting.half,
+        &counting.minus,
+    ];
+    let numbers = raw.numbers.keys().chain(counting.times.keys());
+    for text in numbers.chain(parts.into_iter().flatten()) {
+        for word in words(&spelling.plain(text)) {
+            runs.add_known(word);
+        }
+    }
+}
+
+/// Adds verbs; the two parts of separable verbs are written with dots between them: "schliess .. ab".
+fn verbs(acts: &BTreeMap<Verb, Vec<String>>, spelling: &Spelling, runs: &mut PhraseIndex) {
     let mut particles: Vec<&str> = Vec::new();
     for (act, spoken) in acts
         .iter()
         .flat_map(|(act, spoken)| spoken.iter().map(|text| (*act, text)))
     {
         let Some((verb, particle)) = spoken.split_once(" .. ") else {
-            runs.add(Sense::Act(act), &spelling.plain(spoken));
+            runs.add(Sense::Verb(act), &spelling.plain(spoken));
             continue;
         };
         let id = particles
@@ -424,32 +426,32 @@ fn verbs(acts: &BTreeMap<Act, Vec<String>>, spelling: &Spelling, runs: &mut Phra
                 particles.push(particle);
                 particles.len() - 1
             });
-        runs.add(Sense::Split(act, index(id)), &spelling.plain(verb));
+        runs.add(Sense::SplitVerb(act, index(id)), &spelling.plain(verb));
         runs.add(Sense::Particle(index(id)), &spelling.plain(particle));
     }
 }
 
 impl Lexicon {
-    /// What the words from the first of `said` on can stand for, with how many words each takes.
+    /// Returns the senses of phrases at the start of `input`, each with its number of words.
     pub(super) fn senses<'a>(
         &'a self,
-        said: &'a [&str],
+        input: &'a [&str],
     ) -> impl Iterator<Item = (usize, Sense)> + 'a {
-        self.runs.senses(said)
+        self.runs.senses(input)
     }
 
-    /// Whether the word occurs in any run.
+    /// Returns whether the word occurs in any phrase.
     pub(super) fn knows(&self, word: &str) -> bool {
         self.runs.known.contains(word)
     }
 
-    /// Whether a word that is not known may still be a name mistyped.
-    pub(super) fn may_be_a_slip(&self, word: &str) -> bool {
+    /// Returns whether an unknown word may be a mistyped name.
+    pub(super) fn may_be_typo(&self, word: &str) -> bool {
         !self.never_typos.contains(word)
     }
 
-    /// Whether the words, all of them, are a yes or a no.
-    pub(super) fn consent(&self, text: &str) -> Option<bool> {
+    /// Returns whether the text is a yes (`true`) or a no, and nothing else.
+    pub(super) fn confirmation(&self, text: &str) -> Option<bool> {
         let plain = self.spelling.plain(text);
         let text = words(&plain)
             .iter()
@@ -463,24 +465,24 @@ impl Lexicon {
         self.no.contains(&text).then_some(false)
     }
 
-    /// Whether some of the words ask for many.
-    pub(super) fn asks_for_many_words(&self, text: &str) -> bool {
+    /// Returns whether the text contains a phrase that asks for a long answer.
+    pub(super) fn wants_long_answer(&self, text: &str) -> bool {
         let plain = self.spelling.plain(text);
-        let said = format!(" {} ", words(&plain).join(" "));
+        let input = format!(" {} ", words(&plain).join(" "));
         self.long
             .iter()
-            .any(|words| said.contains(&format!(" {words} ")))
+            .any(|words| input.contains(&format!(" {words} ")))
     }
 }
 
-/// The position of a property in the vocabulary.
+/// Returns the index of a property in the vocabulary.
 pub(super) fn standard(name: &str) -> Option<u16> {
     Property::standard()
         .position(|p| p.name() == name)
         .map(index)
 }
 
-/// A position as it is kept in a [`Sense`]: tables longer than 65,535 have no entry of that kind beyond.
+/// Converts an index to the width used in [`Sense`]; entries after the 65,535th are unreachable.
 pub(super) fn index(i: usize) -> u16 {
     u16::try_from(i).unwrap_or(u16::MAX)
 }

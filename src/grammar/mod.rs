@@ -1,55 +1,68 @@
-//! The deterministic reading of everyday commands: phrase + home → draft, in microseconds, without a network.
-//! Certain or silent: it speaks only when every word of the phrase is explained.
+//! The local grammar: phrase + home → draft, in microseconds, without a network.
 //!
-//! The way of a phrase: `tokens` cuts it into words, `spans` gives each run of words its senses (from the language's `lexicon` and the
-//! home's `names`), `parse` makes `clause`s of them, `wish` what is wished, `find` of whom, `deed` what that means to each device, and
-//! `reading` asks whether all ways to take it agree. The grammar is code; the words are data in `config/language/<code>.toml`.
+//! Certain or silent: there is a draft only if every word of the phrase is explained and all possible
+//! interpretations agree.
 //!
-//! # What is taken to be meant
-//! - A device's whole name wins. A part of a name, or a noun, that fits several is narrowed by the place that was said, then by the area
-//!   the command was said in; what then still fits several is asked back.
-//! - "the lights" without any place, in a home with lights in several areas, is asked back; "all the lights" is all of the area the command
-//!   was said in, and of the home where none is known or "everywhere" is said. "The light in the kitchen" is all of them, "the lamp" is one.
-//! - "lock the doors" is every lock: nobody means half of a house.
-//! - A group skips members that cannot do it. A single device that cannot silences the reading.
+//! A phrase passes through these modules, in this order:
+//!
+//! 1. `spelling` and `tokens` split it into normalized words.
+//! 2. `spans` finds the longest known phrases, with their senses from the `lexicon` of the language
+//!    and the `names` of the home.
+//! 3. `parse` turns one sense for each span into `clause`s.
+//! 4. `intent` maps different wordings of a request to one value.
+//! 5. `resolve` finds the devices, and `effect` their properties and values.
+//! 6. `interpreter` tries all combinations of senses and compares the results.
+//!
+//! The grammar is code; the words are data in `config/language/<code>.toml`.
+//!
+//! # Rules of interpretation
+//! - The whole name of a device takes precedence. A part of a name, or a noun, that fits several
+//!   devices is narrowed by the named place, then by the area of the command; if several remain, the
+//!   speaker is asked.
+//! - "the lights" without a place, in a home with lights in several areas, leads to a question; "all
+//!   the lights" means the area of the command, or the home if there is none or with "everywhere".
+//!   "The light in the kitchen" means all of them, "the lamp" means one.
+//! - "lock the doors" means every lock.
+//! - A group skips members that cannot do it. For a single device that cannot, there is no draft.
 
+mod clause;
 mod disambiguate;
 mod effect;
+pub mod explain;
 mod intent;
+mod interpreter;
+mod lexicon;
+mod names;
+mod number;
+mod parse;
 mod phrase_index;
 mod resolve;
-use parking_lot::Mutex;
+mod sense;
+mod spans;
+mod spelling;
+mod tokens;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
 
 use crate::command::phrase::Phrase;
 use crate::home::Home;
 use crate::vocabulary::action::{Action, Choice, Draft};
 use crate::vocabulary::speech::Speech;
 
-mod clause;
-pub mod explain;
-mod lexicon;
-mod names;
-mod number;
-mod parse;
-mod reading;
-mod sense;
-mod spans;
-mod spelling;
-mod tokens;
-
-use crate::grammar::disambiguate::{Chosen, choose};
+use crate::grammar::disambiguate::{Selection, choose};
 use crate::grammar::explain::Explanation;
+use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::{Lexicon, index};
 use crate::grammar::names::Names;
-use crate::grammar::reading::Reading;
 
-// The languages that come with the program: every file of `config/language/`, as the build script lists them.
+// Built-in languages: every file of `config/language/`, listed by the build script.
 include!(concat!(env!("OUT_DIR"), "/languages.rs"));
 
-/// When the local reading is used.
+/// When the local grammar is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum When {
     /// Before anything else.
@@ -57,18 +70,18 @@ pub enum When {
     First,
     /// When no model could be reached.
     Last,
-    /// Not at all.
+    /// Never.
     Never,
 }
 
-/// How the local reading is set up.
+/// Settings of the local grammar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// When it is used.
+    /// When the local grammar is used.
     pub when: When,
-    /// The language of commands that do not name one: `en`.
+    /// Language of commands that name none: `en`.
     pub language: String,
-    /// A folder whose `<code>.toml` files take the place of the built-in languages of that name.
+    /// Folder whose `<code>.toml` files replace the built-in languages of the same name.
     pub folder: Option<PathBuf>,
 }
 
@@ -82,52 +95,52 @@ impl Default for Settings {
     }
 }
 
-/// Why the languages cannot be used.
+/// An error in the language files.
 #[derive(Debug, thiserror::Error)]
 pub enum LanguageError {
-    /// The folder, or a file in it, cannot be read.
+    /// The folder or a file in it cannot be read.
     #[error("cannot read `{}`", .path.display())]
     Unreadable {
         /// The folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file is not a language.
+    /// A file is not a valid language file.
     #[error("`{name}` is not a language file")]
     Malformed {
-        /// The file, or the built-in language's code.
+        /// Path of the file, or code of the built-in language.
         name: String,
-        /// The line, counted from 1, where it can be told.
+        /// Line of the error, counted from 1, if known.
         line: Option<usize>,
-        /// Where and what.
+        /// The error of the parser.
         source: Box<toml::de::Error>,
     },
-    /// There is no file for the language commands are in.
+    /// There is no file for the configured language.
     #[error("there is no language `{code}`: known are {known}")]
     Unknown {
-        /// The language set.
+        /// The configured language.
         code: String,
-        /// The languages there are.
+        /// The available languages.
         known: String,
     },
 }
 
-/// The local reading: the languages, and the names of the home it last read for.
+/// The local grammar: its languages, and the names of the home it was last used with.
 #[derive(Debug)]
 pub struct LocalGrammar {
     when: When,
-    /// The language of commands that do not name one.
+    /// Language of commands that name none.
     language: String,
     languages: HashMap<String, Language>,
 }
 
 #[derive(Debug)]
 struct Language {
-    /// Of those that come with the program, the text: one that is never spoken is never parsed.
+    /// Text of a built-in language; it is parsed on first use.
     built_in: &'static str,
     lexicon: OnceLock<Lexicon>,
-    /// The names of the home of this revision.
+    /// Names of the home, with its revision.
     names: Mutex<Option<(u64, Arc<Names>)>>,
 }
 
@@ -162,7 +175,7 @@ impl Language {
         })
     }
 
-    /// The names of `home`: made when first asked for, and again when the home has changed.
+    /// Returns the names of `home`, built on first use and again when the home has changed.
     fn names(&self, home: &Home) -> Arc<Names> {
         let mut kept = self.names.lock();
         match &*kept {
@@ -177,10 +190,10 @@ impl Language {
 }
 
 impl LocalGrammar {
-    /// Reads the built-in languages, and those of the folder, which win.
+    /// Loads the built-in languages and those of the folder, which take precedence.
     ///
     /// # Errors
-    /// When the folder or a file in it cannot be read, a file is not a language, or there is none for `settings.language`.
+    /// If the folder or a file in it cannot be read, a file is invalid, or `settings.language` has no file.
     pub fn new(settings: &Settings) -> Result<Self, LanguageError> {
         let mut languages = HashMap::new();
         for (code, language) in all(settings) {
@@ -199,14 +212,14 @@ impl LocalGrammar {
         })
     }
 
-    /// Everything for which [`LocalGrammar::new`] would refuse the settings, not only the first.
+    /// Returns all errors in the settings, not only the first one that [`LocalGrammar::new`] reports.
     pub fn faults(settings: &Settings) -> Vec<LanguageError> {
         let (mut codes, mut faults) = (Vec::new(), Vec::new());
         for (code, language) in all(settings) {
             codes.push(code);
             faults.extend(language.err());
         }
-        // Of a language whose file does not do, only that is said.
+        // An invalid file has been reported already; its language is not missing.
         if !codes.contains(&settings.language) {
             faults.push(LanguageError::Unknown {
                 code: settings.language.clone(),
@@ -216,22 +229,22 @@ impl LocalGrammar {
         faults
     }
 
-    /// The languages there are, where that of the phrase is none of them.
-    pub fn others_than(&self, phrase: &Phrase) -> Option<String> {
+    /// Returns the available languages if the language of the phrase is not among them.
+    pub fn unknown_language(&self, phrase: &Phrase) -> Option<String> {
         self.language(phrase)
             .is_none()
             .then(|| listed(self.languages.keys()))
     }
 
-    /// When it is used.
+    /// When the local grammar is used.
     pub fn when(&self) -> When {
         self.when
     }
 
-    /// What the phrase means in `home`: certain, a question of which of several is meant, or nothing.
+    /// Returns the draft of the phrase in `home`: actions, a question to ask back, or `None`.
     pub fn draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
         let language = self.language(phrase)?;
-        Reading {
+        Interpreter {
             lexicon: language.lexicon(),
             names: &language.names(home),
             home,
@@ -240,11 +253,11 @@ impl LocalGrammar {
         .draft(phrase.text())
     }
 
-    /// What each word of the phrase was taken for, and the first reason for staying silent. `None` where its language is not known.
+    /// Explains the interpretation of the phrase. Returns `None` if its language is unknown.
     pub fn explain(&self, phrase: &Phrase, home: &Home) -> Option<Explanation> {
         let language = self.language(phrase)?;
         Some(
-            Reading {
+            Interpreter {
                 lexicon: language.lexicon(),
                 names: &language.names(home),
                 home,
@@ -254,25 +267,27 @@ impl LocalGrammar {
         )
     }
 
-    /// Whether the phrase is a yes or a no, and nothing else.
-    pub fn consents(&self, phrase: &Phrase) -> Option<bool> {
+    /// Returns whether the phrase is a yes (`true`) or a no, and nothing else.
+    pub fn confirmation(&self, phrase: &Phrase) -> Option<bool> {
         let language = self.language(phrase)?;
-        language.lexicon().consent(phrase.text())
+        language.lexicon().confirmation(phrase.text())
     }
 
-    /// Whether the phrase asks for a long answer: "explain the heating".
-    pub fn asks_for_many_words(&self, phrase: &Phrase) -> bool {
+    /// Returns whether the phrase asks for a long answer: "explain the heating".
+    pub fn wants_long_answer(&self, phrase: &Phrase) -> bool {
         self.language(phrase)
-            .is_some_and(|language| language.lexicon().asks_for_many_words(phrase.text()))
+            .is_some_and(|language| language.lexicon().wants_long_answer(phrase.text()))
     }
 
-    /// What the phrase answers to a question of which of several: what is to be done then. `None` where it is no such answer.
+    /// Returns the actions of the choice the phrase selects, or `None` if it is not such an answer.
     pub fn choose(&self, phrase: &Phrase, choices: &[Choice]) -> Option<Vec<Action>> {
         let chosen = choose(self.language(phrase)?.lexicon(), phrase.text(), choices)?;
         match (chosen, choices.last()?) {
-            (Chosen::One(at), _) => choices.get(at).map(|choice| choice.actions.clone()),
-            (Chosen::All, together) if together.names.is_empty() => Some(together.actions.clone()),
-            (Chosen::All, _) => Some(
+            (Selection::One(at), _) => choices.get(at).map(|choice| choice.actions.clone()),
+            (Selection::All, together) if together.names.is_empty() => {
+                Some(together.actions.clone())
+            }
+            (Selection::All, _) => Some(
                 choices
                     .iter()
                     .flat_map(|choice| choice.actions.clone())
@@ -281,13 +296,13 @@ impl LocalGrammar {
         }
     }
 
-    /// What is said to whoever said the phrase, in his language; in the language of commands that name none, where his is not known.
+    /// Returns the texts of replies in the language of the phrase, or in the configured one.
     pub fn speech(&self, phrase: &Phrase) -> &Speech {
         let usual = || &self.languages[&self.language];
         &self.language(phrase).unwrap_or_else(usual).lexicon().say
     }
 
-    /// The language of the phrase; of `en-GB`, the `en`.
+    /// Returns the language of the phrase; `en` for `en-GB`.
     fn language(&self, phrase: &Phrase) -> Option<&Language> {
         let code = phrase.language().unwrap_or(&self.language);
         self.languages
@@ -296,7 +311,7 @@ impl LocalGrammar {
     }
 }
 
-/// The languages by their codes: the built-in ones, then those of the folder. One that cannot be told from the folder has no code.
+/// Loads the built-in languages, then those of the folder. An unreadable folder has an empty code.
 fn all(settings: &Settings) -> Vec<(String, Result<Language, LanguageError>)> {
     let mut found: Vec<_> = BUILT_IN
         .map(|(code, text)| (code.to_owned(), Ok(Language::built_in(text))))
@@ -332,7 +347,7 @@ fn all(settings: &Settings) -> Vec<(String, Result<Language, LanguageError>)> {
     found
 }
 
-/// Codes as they are told.
+/// Joins codes to a sorted list.
 fn listed<'a>(codes: impl Iterator<Item = &'a String>) -> String {
     let mut codes: Vec<&str> = codes
         .map(String::as_str)
@@ -348,7 +363,7 @@ fn line_of(text: &str, error: &toml::de::Error) -> Option<usize> {
     Some(1 + before.matches('\n').count())
 }
 
-/// The area the phrase was said in, as a position among the home's.
+/// Returns the index of the area the phrase was given in.
 fn here(phrase: &Phrase, home: &Home) -> Option<u16> {
     let area = home.area_named(phrase.area()?)?;
     home.areas().iter().position(|a| a.id == area.id).map(index)

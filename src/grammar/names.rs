@@ -1,79 +1,80 @@
-//! What things in one home are called: every name, and the shorter forms people use for it, found by their first word.
-//! Made once for each revision of the home.
+//! The names of one home: every name of a device or area, and the shorter forms people use.
+//!
+//! Built once for each revision of the home.
 
 use std::collections::HashMap;
 
 use crate::command::phrase::Phrase;
 use crate::grammar::lexicon::{Lexicon, Noun, index};
 use crate::grammar::phrase_index::PhraseIndex;
-use crate::grammar::sense::{Place, Sense, State};
+use crate::grammar::sense::{Place, Sense, StateWord};
 use crate::grammar::tokens::words;
 use crate::home::Home;
 use crate::home::device::Device;
 use crate::vocabulary::{Domain, Property};
 
-/// The most nouns a language and a home may have together: one bit each.
+/// Most nouns a language and a home may have together: one bit each in [`Referent::nouns`].
 const MOST_NOUNS: usize = 128;
 
 /// The names of one home, in one language.
 #[derive(Debug)]
 pub(super) struct Names {
     runs: PhraseIndex,
-    /// By [`Sense::Called`].
-    pub(super) called: Vec<Called>,
-    /// By [`Sense::Property`]: the vocabulary, then what the home declares.
+    /// Named devices, by the index in [`Sense::Name`].
+    pub(super) entries: Vec<Name>,
+    /// Properties of the vocabulary, then those of the home, by the index in [`Sense::Property`].
     pub(super) properties: Vec<Property>,
-    /// By [`Sense::Unit`]: the language's, then the home's own.
+    /// Units of the language, then those of the home, by the index in [`Sense::Unit`].
     pub(super) units: Vec<String>,
-    /// By [`Sense::Noun`]: the language's, then the home's own kinds.
+    /// Nouns of the language, then kinds of the home, by the index in [`Sense::Noun`].
     pub(super) nouns: Vec<Noun>,
-    /// By [`Sense::Choice`]: the options of the devices, as they write them.
+    /// Options of the devices in their own spelling, by the index in [`Sense::OptionName`].
     pub(super) options: Vec<String>,
-    /// By [`Place::Floor`].
+    /// Floors, by the index in [`Place::Floor`].
     pub(super) floors: Vec<String>,
-    /// By position among the home's devices.
-    pub(super) things: Vec<Referent>,
-    /// The words of five letters or more that a mistyped word may stand for.
+    /// Place and nouns of each device, by its index in the home.
+    pub(super) referents: Vec<Referent>,
+    /// Words of five letters or more that a mistyped word may be corrected to.
     meant: Vec<String>,
 }
 
-/// What is called by one run of words.
+/// The devices one phrase may name.
 #[derive(Debug, Default)]
-pub(super) struct Called {
-    /// The devices, and whether that is the whole name.
+pub(super) struct Name {
+    /// Indexes of the devices, and whether the phrase is the whole name.
     pub(super) devices: Vec<(u32, bool)>,
-    /// All of them are meant: "bedside lamps".
+    /// Whether the phrase is a plural and means all of them: "bedside lamps".
     pub(super) many: bool,
 }
 
-/// Where a device is, and which nouns its name has.
+/// The place of a device and the nouns in its name.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Referent {
     pub(super) area: Option<u16>,
     pub(super) floor: Option<u16>,
-    /// One bit for each noun.
+    /// One bit for each noun in the name.
     pub(super) nouns: u128,
 }
 
 impl Names {
-    /// The names of `home`, with the nouns of `lexicon`.
+    /// Builds the names of `home` with the nouns of `lexicon`.
     pub(super) fn of(home: &Home, lexicon: &Lexicon) -> Self {
         let names = Self {
             runs: PhraseIndex::default(),
-            called: Vec::new(),
+            entries: Vec::new(),
             properties: Property::standard().collect(),
             units: lexicon.units.clone(),
             nouns: lexicon.nouns.iter().take(MOST_NOUNS).cloned().collect(),
             options: Vec::new(),
             floors: Vec::new(),
-            things: Vec::new(),
+            referents: Vec::new(),
             meant: Vec::new(),
         };
         let mut builder = Builder {
             names,
             lexicon,
             ids: HashMap::new(),
-            rooms: Vec::new(),
+            places: Vec::new(),
             fronts: HashMap::new(),
         };
         builder.areas(home);
@@ -85,15 +86,15 @@ impl Names {
         builder.finish()
     }
 
-    /// What the words from the first of `said` on can stand for, with how many words each takes.
+    /// Returns the senses of names at the start of `input`, each with its number of words.
     pub(super) fn senses<'a>(
         &'a self,
-        said: &'a [&str],
+        input: &'a [&str],
     ) -> impl Iterator<Item = (usize, Sense)> + 'a {
-        self.runs.senses(said)
+        self.runs.senses(input)
     }
 
-    /// The area and the thing in a compound such as "küchenlicht".
+    /// Returns the area and the thing in a compound such as "küchenlicht".
     pub(super) fn compound<'w>(&self, word: &'w str, lexicon: &Lexicon) -> Option<[&'w str; 2]> {
         let is_place = |part: &str| {
             self.runs
@@ -101,32 +102,32 @@ impl Names {
                 .any(|(length, sense)| length == 1 && matches!(sense, Sense::Place(_)))
         };
         let is_thing = |part: &str| {
-            let said = [part];
-            let mut senses = self.runs.senses(&said).chain(lexicon.senses(&said));
+            let input = [part];
+            let mut senses = self.runs.senses(&input).chain(lexicon.senses(&input));
             senses.any(|(length, sense)| {
                 length == 1
                     && matches!(
                         sense,
-                        Sense::Noun(..) | Sense::Property(_) | Sense::Called(..)
+                        Sense::Noun(..) | Sense::Property(_) | Sense::Name(..)
                     )
             })
         };
         lexicon.spelling.parts(word, is_place, is_thing)
     }
 
-    /// Whether the word occurs in any name.
+    /// Returns whether the word occurs in any name.
     pub(super) fn knows(&self, word: &str) -> bool {
         self.runs.known.contains(word)
     }
 
-    /// Whether something is called exactly so.
-    pub(super) fn calls(&self, run: &[&str]) -> bool {
+    /// Returns whether the words are exactly a name.
+    pub(super) fn is_name(&self, run: &[&str]) -> bool {
         self.runs
             .senses(run)
-            .any(|(length, sense)| length == run.len() && matches!(sense, Sense::Called(..)))
+            .any(|(length, sense)| length == run.len() && matches!(sense, Sense::Name(..)))
     }
 
-    /// The forms of a noun by which things may be called: itself and, of many, the one.
+    /// Returns the word and, if it is the plural of a noun, its singular.
     pub(super) fn forms_of<'w>(&'w self, word: &'w str, lexicon: &Lexicon) -> [Option<&'w str>; 2] {
         let many = lexicon.senses(&[word]).find_map(|(_, sense)| {
             if let Sense::Noun(noun, true) = sense {
@@ -142,19 +143,19 @@ impl Names {
         ]
     }
 
-    /// The one word that `said` may be a slip of.
-    pub(super) fn slip_of(&self, said: &str) -> Option<&str> {
+    /// Returns the only known word within one edit of `input`.
+    pub(super) fn correction_of(&self, input: &str) -> Option<&str> {
         let mut near = self
             .meant
             .iter()
-            .filter(|word| crate::grammar::tokens::one_slip(said, word));
+            .filter(|word| crate::grammar::tokens::is_one_edit(input, word));
         let first = near.next()?;
         near.next().is_none().then_some(first)
     }
 
-    /// Whether the device at `device` is at `place`; `here` is where the command was said.
+    /// Returns whether the device is at `place`; `here` is the area of the command.
     pub(super) fn is_at(&self, device: u32, place: Place, here: Option<u16>) -> bool {
-        let thing = self.things[device as usize];
+        let thing = self.referents[device as usize];
         match place {
             Place::Area(area) => thing.area == Some(area),
             Place::Floor(floor) => thing.floor == Some(floor),
@@ -167,16 +168,17 @@ impl Names {
 struct Builder<'a> {
     names: Names,
     lexicon: &'a Lexicon,
-    /// Run of words → its position in `called`.
+    /// Index in `Names::entries` of each phrase.
     ids: HashMap<String, u32>,
-    /// The words of each area's names.
-    rooms: Vec<Vec<Vec<String>>>,
-    /// What names of several words begin with, up to their last word → whose: "bedside" of "bedside left" and "bedside right".
+    /// Words of the names of each area.
+    places: Vec<Vec<Vec<String>>>,
+    /// Devices of one kind by the words before the last one of their names: "bedside" for "bedside
+    /// left" and "bedside right".
     fronts: HashMap<Vec<String>, Vec<usize>>,
 }
 
 impl Builder<'_> {
-    /// The words of a name, without the article before it.
+    /// Returns the words of a name without a leading article.
     fn words(&self, name: &str) -> Vec<String> {
         let canonical = Phrase::new(name, None, None);
         let plain = self.lexicon.spelling.plain(canonical.text());
@@ -192,7 +194,7 @@ impl Builder<'_> {
         all.into_iter().map(str::to_owned).collect()
     }
 
-    /// The words of a device's name, with compounds taken apart as they are when said.
+    /// Returns the words of a device's name, with compounds split as in sentences.
     fn name(&self, name: &str) -> Vec<String> {
         let known = |word: &str| self.lexicon.knows(word) || self.names.knows(word);
         let apart = |word: String| match self.names.compound(&word, self.lexicon) {
@@ -221,7 +223,7 @@ impl Builder<'_> {
                 self.add(Sense::Place(Place::Area(index(i))), run);
                 self.add(Sense::Place(Place::Area(index(i))), &[run.concat()]);
             }
-            self.rooms.push(runs);
+            self.places.push(runs);
             let Some(floor) = &area.floor else { continue };
             if !self.names.floors.contains(floor) {
                 let run = self.words(floor);
@@ -234,7 +236,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Kinds that are the operator's own words: `pump`.
+    /// Adds kinds the operator invented as nouns: `pump`.
     fn kinds(&mut self, home: &Home) {
         for device in home.devices() {
             let kind = device.kind.as_str();
@@ -262,7 +264,7 @@ impl Builder<'_> {
 
     fn fronts(&mut self, home: &Home) {
         if self.lexicon.grammar.head_first {
-            // There it is the noun: "luz del ..".
+            // The first word is the noun in these languages: "luz del ..".
             return;
         }
         for (i, device) in home.devices().iter().enumerate() {
@@ -279,7 +281,7 @@ impl Builder<'_> {
             .retain(|_, whose| whose.len() > 1 && whose.iter().all(|&i| kind(i) == kind(whose[0])));
     }
 
-    /// Whether several of one kind are called so, but for the last word.
+    /// Returns whether several devices of one kind have these words before the last word of the name.
     fn is_shared(&self, front: &[String]) -> bool {
         self.fronts.contains_key(front)
     }
@@ -303,7 +305,7 @@ impl Builder<'_> {
             let last = run
                 .last()
                 .filter(|_| matches!(device.kind.as_str(), "scene" | "script" | "button"));
-            // "the night" is no way to say the scene "movie night".
+            // "the night" does not name the scene "movie night".
             let says_little =
                 |form: &[String]| form.len() == 1 && run.len() > 1 && form.first() == last;
             for (form, whole) in self
@@ -313,14 +315,14 @@ impl Builder<'_> {
             {
                 let plural = self
                     .plural(&form)
-                    .filter(|_| !whole && !self.begins_with_a_room(&form));
-                self.call(i, &form, whole);
-                if let Some(id) = plural.and_then(|plural| self.call(i, &plural, false)) {
-                    self.names.called[id].many = true;
+                    .filter(|_| !whole && !self.begins_with_area(&form));
+                self.add_name(i, &form, whole);
+                if let Some(id) = plural.and_then(|plural| self.add_name(i, &plural, false)) {
+                    self.names.entries[id].many = true;
                 }
             }
         }
-        self.names.things.push(thing);
+        self.names.referents.push(thing);
         for capability in &device.capabilities {
             self.property(&capability.property);
             match &capability.takes {
@@ -336,16 +338,16 @@ impl Builder<'_> {
         }
     }
 
-    /// Calls a device by a form of its name, and says where that is kept.
-    fn call(&mut self, device: usize, form: &[String], whole: bool) -> Option<usize> {
+    /// Adds a form of a device's name, and returns its index in `Names::entries`.
+    fn add_name(&mut self, device: usize, form: &[String], whole: bool) -> Option<usize> {
         let device = u32::try_from(device).ok()?;
-        let next = u32::try_from(self.names.called.len()).unwrap_or(u32::MAX);
+        let next = u32::try_from(self.names.entries.len()).unwrap_or(u32::MAX);
         let id = *self.ids.entry(form.join(" ")).or_insert(next);
         if id == next {
-            self.names.called.push(Called::default());
-            self.add(Sense::Called(id, None), form);
+            self.names.entries.push(Name::default());
+            self.add(Sense::Name(id, None), form);
         }
-        let here = &mut self.names.called[id as usize].devices;
+        let here = &mut self.names.entries[id as usize].devices;
         match here.iter_mut().find(|(d, _)| *d == device) {
             Some((_, known)) => *known |= whole,
             None => here.push((device, whole)),
@@ -353,7 +355,7 @@ impl Builder<'_> {
         Some(id as usize)
     }
 
-    /// "bedside lamp" → "bedside lamps".
+    /// Returns the plural of a name: "bedside lamp" → "bedside lamps".
     fn plural(&self, run: &[String]) -> Option<Vec<String>> {
         let mut form = run.to_vec();
         let last = form.last_mut()?;
@@ -378,10 +380,11 @@ impl Builder<'_> {
         }
         let id = index(self.names.properties.len());
         let run = self.words(&property.name().replace('_', " "));
-        let said: Vec<&str> = run.iter().map(String::as_str).collect();
-        // A sensor's `open` is what "open" says anyway.
-        let is_state = self.lexicon.senses(&said).any(|(length, sense)| {
-            length == said.len() && matches!(sense, Sense::State(State::Open | State::Closed))
+        let input: Vec<&str> = run.iter().map(String::as_str).collect();
+        // The word "open" is a state already, also for a sensor with the property `open`.
+        let is_state = self.lexicon.senses(&input).any(|(length, sense)| {
+            length == input.len()
+                && matches!(sense, Sense::State(StateWord::Open | StateWord::Closed))
         });
         if !is_state {
             self.add(Sense::Property(id), &run);
@@ -394,7 +397,7 @@ impl Builder<'_> {
         if self.names.options.iter().any(|known| known == option) || run.is_empty() {
             return;
         }
-        let sense = Sense::Choice(u32::try_from(self.names.options.len()).unwrap_or(u32::MAX));
+        let sense = Sense::OptionName(u32::try_from(self.names.options.len()).unwrap_or(u32::MAX));
         self.add(sense, &run);
         let plain = option.replace([' ', '-'], "_").to_lowercase();
         for spoken in self.lexicon.options.get(&plain).into_iter().flatten() {
@@ -413,7 +416,7 @@ impl Builder<'_> {
         self.names.units.push(unit.to_owned());
     }
 
-    /// The nouns that end last in a name: a "window blind" is a blind, and no window. In some languages those that stand first.
+    /// Returns the last nouns of a name: a "window blind" is a blind. In some languages, the first.
     fn nouns_in(&self, run: &[String]) -> u128 {
         let run: Vec<&str> = run.iter().map(String::as_str).collect();
         let head_first = self.lexicon.grammar.head_first;
@@ -445,7 +448,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The nouns a compound ends with: a "stehlampe" is a lamp.
+    /// Returns the nouns a compound ends with: a "stehlampe" is a lamp.
     fn nouns_grown_to(&self, word: &str) -> u128 {
         let ends = |noun: &Noun| {
             noun.one
@@ -472,16 +475,16 @@ impl Builder<'_> {
         })
     }
 
-    /// The name and the shorter forms of it; true of those that are the whole name.
+    /// Returns the name and its shorter forms, each with whether it is the whole name.
     fn forms(&self, run: &[String], area: Option<usize>) -> Vec<(Vec<String>, bool)> {
         let mut whole = vec![run.to_vec()];
-        whole.extend(self.other_digits(run));
+        whole.extend(self.digit_variants(run));
         let mut forms: Vec<(Vec<String>, bool)> = Vec::new();
         for name in whole.clone() {
-            let rooms = area.map_or(&[][..], |a| self.rooms[a].as_slice());
-            let bare = rooms
+            let places = area.map_or(&[][..], |a| self.places[a].as_slice());
+            let bare = places
                 .iter()
-                .filter_map(|room| without_room(&name, room))
+                .filter_map(|area_name| without_area(&name, area_name))
                 .map(|rest| self.unjoined(rest))
                 .filter(|rest| !rest.is_empty());
             for form in std::iter::once(name.clone()).chain(bare) {
@@ -491,7 +494,7 @@ impl Builder<'_> {
                 }
             }
         }
-        forms.extend(self.turned(run).map(|form| (form, false)));
+        forms.extend(self.rotated(run).map(|form| (form, false)));
         let whole = whole
             .into_iter()
             .chain(self.joined(run))
@@ -500,36 +503,36 @@ impl Builder<'_> {
         forms
     }
 
-    /// "garage door left" as "left garage door", and the other way round.
-    fn turned(&self, run: &[String]) -> Option<Vec<String>> {
+    /// Returns "garage door left" as "left garage door", and vice versa.
+    fn rotated(&self, run: &[String]) -> Option<Vec<String>> {
         let (first, last) = (run.first()?, run.last()?);
         let says_which = |word: &String| {
             word.chars().all(char::is_alphabetic)
                 && self.noun_at_end(std::slice::from_ref(word)).is_none()
         };
-        let mut turned = run.to_vec();
+        let mut rotated = run.to_vec();
         match run {
             [front @ .., _]
                 if front.len() > 1 && self.noun_at_end(front).is_some() && says_which(last) =>
             {
-                turned.rotate_right(1);
+                rotated.rotate_right(1);
             }
             [front @ .., _]
                 if self.is_shared(front) && self.stands_alone(front) && says_which(last) =>
             {
-                turned.rotate_right(1);
+                rotated.rotate_right(1);
             }
             [_, rest @ ..]
                 if !rest.is_empty() && self.noun_at_end(run).is_some() && says_which(first) =>
             {
-                turned.rotate_left(1);
+                rotated.rotate_left(1);
             }
             _ => return None,
         }
-        Some(turned)
+        Some(rotated)
     }
 
-    /// "lampe du [salon]" → "lampe".
+    /// Removes trailing linking words: "lampe du" → "lampe".
     fn unjoined(&self, run: &[String]) -> Vec<String> {
         let joins = |word: &String| {
             self.lexicon
@@ -545,7 +548,7 @@ impl Builder<'_> {
         run[..last].to_vec()
     }
 
-    /// "lampe salon" as "lampe du salon", and the other way round.
+    /// Returns "lampe salon" as "lampe du salon", and vice versa.
     fn joined(&self, run: &[String]) -> Vec<Vec<String>> {
         let joins: Vec<Vec<&str>> = self
             .lexicon
@@ -578,8 +581,8 @@ impl Builder<'_> {
             .collect()
     }
 
-    /// "lamp 2" as "lamp two", and the other way round.
-    fn other_digits(&self, run: &[String]) -> Option<Vec<String>> {
+    /// Returns "lamp 2" as "lamp two", and vice versa.
+    fn digit_variants(&self, run: &[String]) -> Option<Vec<String>> {
         let last = run.last()?;
         let other = if let Ok(n) = last.parse::<f64>() {
             self.lexicon
@@ -596,7 +599,7 @@ impl Builder<'_> {
         Some(form)
     }
 
-    /// Forms that leave something out at either end, of two words or more, or of one that means nothing else.
+    /// Returns forms that omit words at either end and still identify the device.
     fn shorter(&self, run: &[String]) -> Vec<Vec<String>> {
         let mut forms = Vec::new();
         let Some((last, front)) = run.split_last() else {
@@ -610,7 +613,7 @@ impl Builder<'_> {
         {
             forms.push(front.to_vec());
         }
-        // "tom 's" of "tom 's bedside lamp": said with another noun, it still tells whose.
+        // "tom 's" of "tom 's bedside lamp" identifies the owner even with another noun.
         if let Some(owner) = front
             .iter()
             .position(|word| word == "'s")
@@ -620,7 +623,7 @@ impl Builder<'_> {
             forms.push(owner.to_vec());
         }
         let Some((noun, many)) = self.noun_at_end(run) else {
-            // "the fence" for "electric fence": the last word says what it is, in this home's own words.
+            // "the fence" for "electric fence": the last word is a noun of this home.
             let last = std::slice::from_ref(last);
             if !front.is_empty() && self.stands_alone(last) {
                 forms.push(last.to_vec());
@@ -638,28 +641,32 @@ impl Builder<'_> {
         }
         let ends = (1..run.len().saturating_sub(1)).map(|from| &run[from..]);
         forms.extend(
-            ends.filter(|end| !self.begins_with_a_room(end))
+            ends.filter(|end| !self.begins_with_area(end))
                 .map(<[String]>::to_vec),
         );
         forms
     }
 
-    /// "kitchen light", the end of "old kitchen light", is the light of the kitchen, and not that one.
-    fn begins_with_a_room(&self, run: &[String]) -> bool {
-        self.rooms
+    /// Returns whether the words start with an area: "kitchen light" does not name the "old kitchen light".
+    fn begins_with_area(&self, run: &[String]) -> bool {
+        self.places
             .iter()
             .flatten()
-            .any(|room| run.starts_with(room))
+            .any(|area_name| run.starts_with(area_name))
     }
 
-    /// Whether a form of a name says which device is meant, and nothing else: no area, and no word of the language.
+    /// Returns whether a form of a name identifies a device: it is neither an area nor a word of the language.
     fn stands_alone(&self, run: &[String]) -> bool {
-        let is_room = self.rooms.iter().flatten().any(|room| room == run);
+        let is_area = self
+            .places
+            .iter()
+            .flatten()
+            .any(|area_name| area_name == run);
         let has_letters = run
             .iter()
             .any(|word| word.chars().filter(|c| c.is_alphabetic()).count() > 2);
         let is_word = run.len() == 1 && run.first().is_some_and(|word| self.lexicon.knows(word));
-        !run.is_empty() && !is_room && has_letters && !is_word
+        !run.is_empty() && !is_area && has_letters && !is_word
     }
 
     fn finish(self) -> Names {
@@ -681,7 +688,7 @@ impl Builder<'_> {
     }
 }
 
-/// Properties whose words the language has: their options are not names.
+/// Returns whether the language files contain the words of the property, so that its options are no names.
 pub(super) fn is_fixed(property: &Property) -> bool {
     matches!(
         property,
@@ -696,10 +703,10 @@ pub(super) fn is_fixed(property: &Property) -> bool {
     )
 }
 
-/// What is left of a name without the area at its start or end.
-fn without_room<'a>(name: &'a [String], room: &[String]) -> Option<&'a [String]> {
+/// Returns a name without the area at its start or end.
+fn without_area<'a>(name: &'a [String], area_name: &[String]) -> Option<&'a [String]> {
     let rest = name
-        .strip_prefix(room)
-        .or_else(|| name.strip_suffix(room))?;
+        .strip_prefix(area_name)
+        .or_else(|| name.strip_suffix(area_name))?;
     (!rest.is_empty()).then_some(rest)
 }

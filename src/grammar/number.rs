@@ -3,14 +3,14 @@
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::tokens::words;
 
-/// The number at the start of `said`, and how many words it takes.
-pub(super) fn number(lexicon: &Lexicon, said: &[&str]) -> Option<(f64, usize)> {
-    let negative = said
+/// Returns the number at the start of `input`, and its number of words.
+pub(super) fn number(lexicon: &Lexicon, input: &[&str]) -> Option<(f64, usize)> {
+    let negative = input
         .first()
         .is_some_and(|word| lexicon.counting.minus.iter().any(|m| m == word));
     let reader = NumberReader {
         lexicon,
-        said: &said[usize::from(negative)..],
+        input: &input[usize::from(negative)..],
     };
     let (whole, taken) = reader.digits().or_else(|| reader.words())?;
     let (fraction, more) = reader.fraction(taken).unwrap_or((0.0, 0));
@@ -23,12 +23,12 @@ pub(super) fn number(lexicon: &Lexicon, said: &[&str]) -> Option<(f64, usize)> {
 
 struct NumberReader<'a> {
     lexicon: &'a Lexicon,
-    said: &'a [&'a str],
+    input: &'a [&'a str],
 }
 
 impl NumberReader<'_> {
     fn word(&self, at: usize) -> Option<&str> {
-        self.said.get(at).copied()
+        self.input.get(at).copied()
     }
 
     fn value(&self, at: usize) -> Option<f64> {
@@ -57,7 +57,7 @@ impl NumberReader<'_> {
         value.map(|n| (n, 1))
     }
 
-    /// "twenty one hundred and five thousand": parts of falling size.
+    /// Reads parts of decreasing size: "twenty one hundred and five".
     fn words(&self) -> Option<(f64, usize)> {
         let stands_for_one = self
             .word(0)
@@ -86,7 +86,7 @@ impl NumberReader<'_> {
         Some((total, taken))
     }
 
-    /// "seven", "seventeen", "seventy seven".
+    /// Reads "seven", "seventeen", "seventy seven".
     fn below_hundred(&self, at: usize) -> Option<(f64, usize)> {
         let first = self.value(at)?;
         let tens = (20.0..100.0).contains(&first) && first % 10.0 == 0.0;
@@ -99,20 +99,20 @@ impl NumberReader<'_> {
         }
     }
 
-    /// "point five", "and a half".
+    /// Reads "point five", "and a half".
     fn fraction(&self, at: usize) -> Option<(f64, usize)> {
         let counting = &self.lexicon.counting;
         let half = counting
             .half
             .iter()
             .map(|text| words(text))
-            .find(|half| self.said[at..].starts_with(half));
+            .find(|half| self.input[at..].starts_with(half));
         if let Some(half) = half {
             return Some((0.5, half.len()));
         }
         let point = self.word(at)?;
         counting.point.iter().find(|p| *p == point)?;
-        let digits: Vec<f64> = (at + 1..self.said.len())
+        let digits: Vec<f64> = (at + 1..self.input.len())
             .map_while(|i| self.digit(i))
             .collect();
         let value = digits

@@ -1,14 +1,14 @@
-//! A table from runs of words to what they stand for, found by their first word.
+//! An index of phrases with their senses, keyed by the first word.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::grammar::sense::Sense;
 
-/// Runs of words and their senses. A run may have several.
+/// Phrases and their senses. A phrase may have several.
 #[derive(Debug, Default)]
 pub(super) struct PhraseIndex {
     by_first: HashMap<Box<str>, Vec<IndexEntry>>,
-    /// Every word of every run.
+    /// All words that occur in a phrase.
     pub(super) known: HashSet<Box<str>>,
 }
 
@@ -19,18 +19,18 @@ struct IndexEntry {
 }
 
 impl PhraseIndex {
-    /// Adds a sense of text, cut into words. No words are no run.
+    /// Adds a sense for the words of `spoken`. Text without words is ignored.
     pub(super) fn add(&mut self, sense: Sense, spoken: &str) {
         self.add_words(sense, &crate::grammar::tokens::words(spoken));
     }
 
-    /// Adds a sense of a run of words.
+    /// Adds a sense for a sequence of words.
     pub(super) fn add_words(&mut self, sense: Sense, words: &[&str]) {
         let Some((first, rest)) = words.split_first() else {
             return;
         };
         for word in words {
-            self.knows(word);
+            self.add_known(word);
         }
         let entries = self.by_first.entry((*first).into()).or_default();
         if !entries
@@ -44,29 +44,29 @@ impl PhraseIndex {
         }
     }
 
-    /// Makes a word known that is in no run.
-    pub(super) fn knows(&mut self, word: &str) {
+    /// Adds a word to the known words without a phrase.
+    pub(super) fn add_known(&mut self, word: &str) {
         if !self.known.contains(word) {
             self.known.insert(word.into());
         }
     }
 
-    /// What the words from the first of `said` on can stand for, with how many words each takes.
+    /// Returns the senses of phrases at the start of `input`, each with its number of words.
     pub(super) fn senses<'a>(
         &'a self,
-        said: &'a [&str],
+        input: &'a [&str],
     ) -> impl Iterator<Item = (usize, Sense)> + 'a {
-        let entries = said
+        let entries = input
             .first()
             .and_then(|first| self.by_first.get(*first))
             .map_or(&[][..], Vec::as_slice);
         entries
             .iter()
-            .filter(|e| starts(&said[1..], &e.rest))
+            .filter(|e| starts(&input[1..], &e.rest))
             .map(|e| (1 + e.rest.len(), e.sense))
     }
 }
 
-fn starts(said: &[&str], run: &[Box<str>]) -> bool {
-    said.len() >= run.len() && said.iter().zip(run).all(|(a, b)| **a == **b)
+fn starts(input: &[&str], run: &[Box<str>]) -> bool {
+    input.len() >= run.len() && input.iter().zip(run).all(|(a, b)| **a == **b)
 }

@@ -1,27 +1,27 @@
-//! What is spoken of → devices. One, a group, or several of which only the speaker knows which is meant.
+//! Targets of a clause → devices: one, a group, or several candidates to ask about.
 
-use crate::grammar::clause::{Amount, Clause, QueryVerb, Target, What};
+use crate::grammar::clause::{Amount, Clause, Head, QuestionType, Target};
 use crate::grammar::effect::{Effect, Effects};
-use crate::grammar::intent::{Intent, StepSize};
+use crate::grammar::intent::Intent;
 use crate::grammar::lexicon::standard;
 use crate::grammar::names::Names;
-use crate::grammar::sense::{Act, Place, State};
+use crate::grammar::sense::{Place, StateWord, Verb};
 use crate::home::Home;
 use crate::home::device::Device;
 use crate::vocabulary::{Domain, Property};
 
-/// The devices that are spoken of, with what is to be done to each.
+/// The devices a target stands for.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Resolution {
-    /// These, sure.
-    These(Vec<(u32, Vec<Effect>)>),
-    /// One of these: ask which.
-    Which(Vec<u32>),
-    /// Those of one area: ask where.
-    Where(Vec<u32>),
+    /// Exactly these, with the effects on each.
+    Devices(Vec<(u32, Vec<Effect>)>),
+    /// One of these; the speaker must choose.
+    AskWhich(Vec<u32>),
+    /// The devices of one area; the speaker must name it.
+    AskWhere(Vec<u32>),
 }
 
-/// Kinds that "everything off" does not mean: they guard, or have no off.
+/// Kinds excluded from "everything off": they protect the home, or have no off.
 const NOT_EVERYTHING: [&str; 11] = [
     "alarm_control_panel",
     "siren",
@@ -36,27 +36,27 @@ const NOT_EVERYTHING: [&str; 11] = [
     "sensor",
 ];
 
-/// Finds what is spoken of in one home.
+/// Resolves targets in one home.
 pub(super) struct Resolver<'a> {
     pub(super) home: &'a Home,
     pub(super) names: &'a Names,
-    pub(super) deeds: Effects<'a>,
-    /// The area the command was said in.
+    pub(super) effects: Effects<'a>,
+    /// The area the command was given in.
     pub(super) here: Option<u16>,
 }
 
-/// A wish, and where and of whom it is.
-pub(super) struct Sought<'a> {
+/// A clause with its intent.
+pub(super) struct ClauseIntent<'a> {
     pub(super) clause: &'a Clause,
-    pub(super) wish: Intent,
-    /// What the clause before did something to.
+    pub(super) intent: Intent,
+    /// Devices of the previous clause.
     pub(super) before: &'a [u32],
 }
 
 impl Resolver<'_> {
-    /// What the clause speaks of. `None` where that is nothing, or not sure.
-    pub(super) fn all(&self, sought: &Sought<'_>) -> Option<Vec<Resolution>> {
-        let clause = sought.clause;
+    /// Resolves all targets of the clause. Returns `None` if there is no device or it is uncertain.
+    pub(super) fn all(&self, request: &ClauseIntent<'_>) -> Option<Vec<Resolution>> {
+        let clause = request.clause;
         if clause
             .places
             .iter()
@@ -68,157 +68,158 @@ impl Resolver<'_> {
         }
         if clause.targets.is_empty() {
             let same = self
-                .before_again(sought)
-                .filter(|_| clause.places.is_empty() && clause.act != Some(Act::LockUp));
-            return Some(vec![same.or_else(|| self.implied(sought, None))?]);
+                .repeat_previous(request)
+                .filter(|_| clause.places.is_empty() && clause.verb != Some(Verb::LockUp));
+            return Some(vec![same.or_else(|| self.implied(request, None))?]);
         }
         clause
             .targets
             .iter()
-            .map(|target| self.target(sought, target))
+            .map(|target| self.target(request, target))
             .collect()
     }
 
-    fn target(&self, sought: &Sought<'_>, target: &Target) -> Option<Resolution> {
-        if let Some(found) = self.its_fan(sought, target) {
+    fn target(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
+        if let Some(found) = self.its_fan(request, target) {
             return Some(found);
         }
-        if !target.maybe.is_empty() {
+        if !target.shared_places.is_empty() {
             let near = Target {
-                places: target.maybe.clone(),
-                maybe: Vec::new(),
+                places: target.shared_places.clone(),
+                shared_places: Vec::new(),
                 ..target.clone()
             };
-            if let Some(found) = self.target(sought, &near) {
+            if let Some(found) = self.target(request, &near) {
                 return Some(found);
             }
         }
         let is_group =
-            target.all || matches!(target.what, What::Noun(_, true)) || self.is_everything(target);
-        if !(is_group || sought.clause.except.is_empty()) {
+            target.all || matches!(target.head, Head::Noun(_, true)) || self.is_everything(target);
+        if !(is_group || request.clause.except.is_empty()) {
             return None;
         }
-        match target.what {
-            What::It if sought.before.is_empty() && self.is_of_a_place(sought, target) => {
-                self.implied(sought, Some(target))
+        match target.head {
+            Head::It if request.before.is_empty() && self.is_of_a_place(request, target) => {
+                self.implied(request, Some(target))
             }
-            What::It | What::Them if sought.before.is_empty() => None,
-            What::It if sought.before.len() > 1 && sought.clause.targets.len() > 1 => None,
-            What::It | What::Them => self.before_again(sought),
-            What::Room => self.implied(sought, Some(target)),
-            What::Noun(noun, many) => self.noun(sought, target, (noun, many)),
-            What::Called(_, Some((noun, _))) if target.all => {
-                self.noun(sought, target, (noun, true))
+            Head::It | Head::Them if request.before.is_empty() => None,
+            Head::It if request.before.len() > 1 && request.clause.targets.len() > 1 => None,
+            Head::It | Head::Them => self.repeat_previous(request),
+            Head::Area => self.implied(request, Some(target)),
+            Head::Noun(noun, many) => self.noun(request, target, (noun, many)),
+            Head::Name(_, Some((noun, _))) if target.all => {
+                self.noun(request, target, (noun, true))
             }
-            What::Called(id, noun) => self.called(sought, target, id).or_else(|| {
-                self.noun(sought, target, noun?)
-                    .filter(|_| self.none_called(sought, target, id))
+            Head::Name(id, noun) => self.called(request, target, id).or_else(|| {
+                self.noun(request, target, noun?)
+                    .filter(|_| self.none_called(request, target, id))
             }),
         }
     }
 
-    /// "set the ac fan to high": not a fan, but how that of the ac blows.
-    fn its_fan(&self, sought: &Sought<'_>, target: &Target) -> Option<Resolution> {
+    /// Resolves "set the ac fan to high" to the fan mode of the air conditioner.
+    fn its_fan(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
         let is_fan = |noun: u16| {
             self.names.nouns[usize::from(noun)]
                 .kinds
                 .iter()
                 .any(|kind| kind == "fan")
         };
-        target.also.filter(|&noun| is_fan(noun))?;
-        let Intent::Put(None, amount @ Amount::Choice(_)) = sought.wish else {
+        target.extra_noun.filter(|&noun| is_fan(noun))?;
+        let Intent::SetValue(None, amount @ Amount::Choice(_)) = request.intent else {
             return None;
         };
-        let its = Sought {
-            wish: Intent::Put(standard("fan_mode"), amount),
-            ..*sought
+        let its = ClauseIntent {
+            intent: Intent::SetValue(standard("fan_mode"), amount),
+            ..*request
         };
         self.target(
             &its,
             &Target {
-                also: None,
+                extra_noun: None,
                 ..target.clone()
             },
         )
     }
 
-    /// "make it brighter in here", "make it 21 degrees": what nothing was said of before is how it is there.
-    fn is_of_a_place(&self, sought: &Sought<'_>, target: &Target) -> bool {
-        let clause = sought.clause;
-        let place_is_known = self.here.is_some() || Self::place_is_said(sought, Some(target));
+    /// Returns whether "it" means the conditions of a place: "make it brighter in here".
+    fn is_of_a_place(&self, request: &ClauseIntent<'_>, target: &Target) -> bool {
+        let clause = request.clause;
+        let place_is_known = self.here.is_some() || Self::place_is_named(request, Some(target));
         let measured = matches!(clause.amount, Some(Amount::Measured(..)));
-        let tells = match clause.act {
-            Some(Act::Set) => {
+        let tells = match clause.verb {
+            Some(Verb::Set) => {
                 let colored = clause.amount.is_some_and(Amount::is_color)
-                    && Self::place_is_said(sought, Some(target));
-                (clause.more.is_some() && place_is_known) || measured || colored
+                    && Self::place_is_named(request, Some(target));
+                (clause.comparative.is_some() && place_is_known) || measured || colored
             }
             // "turn it down to 19 degrees"
-            Some(Act::Turn) => measured,
-            Some(Act::Warm | Act::Cool | Act::Brighten | Act::Dim) => place_is_known,
+            Some(Verb::Turn) => measured,
+            Some(Verb::Warm | Verb::Cool | Verb::Brighten | Verb::Dim) => place_is_known,
             // "i want it warmer"
-            None => clause.ensure && ((clause.more.is_some() && place_is_known) || measured),
+            None => clause.ensure && ((clause.comparative.is_some() && place_is_known) || measured),
             _ => false,
         };
         tells && clause.targets.len() == 1
     }
 
-    /// What is to be done to the device. What is called a mode can be a scene, and nothing else.
-    pub(super) fn deeds(
+    /// Returns the effects on one device. With "mode", only scenes and scripts match.
+    pub(super) fn effects(
         &self,
-        sought: &Sought<'_>,
+        request: &ClauseIntent<'_>,
         device: u32,
         mode: Option<&str>,
     ) -> Option<Vec<Effect>> {
         let device = self.device(device);
-        let as_mode =
-            sought.clause.mode && sought.clause.amount.is_none() && sought.clause.ask.is_none();
-        let deeds = self.deeds.of(sought.wish, device, mode)?;
-        (!as_mode || matches!(device.kind.as_str(), "scene" | "script")).then_some(deeds)
+        let as_mode = request.clause.mode
+            && request.clause.amount.is_none()
+            && request.clause.question.is_none();
+        let effects = self.effects.of(request.intent, device, mode)?;
+        (!as_mode || matches!(device.kind.as_str(), "scene" | "script")).then_some(effects)
     }
 
     fn is_everything(&self, target: &Target) -> bool {
-        matches!(target.what, What::Noun(noun, _) if self.names.nouns[usize::from(noun)].everything)
+        matches!(target.head, Head::Noun(noun, _) if self.names.nouns[usize::from(noun)].everything)
     }
 
     fn device(&self, device: u32) -> &Device {
         &self.home.devices()[device as usize]
     }
 
-    fn everyone(&self) -> impl Iterator<Item = u32> {
+    fn device_indices(&self) -> impl Iterator<Item = u32> {
         (0..self.home.devices().len()).filter_map(|i| u32::try_from(i).ok())
     }
 
-    /// Whether the device is where the phrase says.
-    fn inside(&self, sought: &Sought<'_>, target: Option<&Target>, device: u32) -> bool {
+    /// Returns whether the device is in one of the places of the clause and of the target.
+    fn inside(&self, request: &ClauseIntent<'_>, target: Option<&Target>, device: u32) -> bool {
         let at_one = |places: &[Place]| {
             places.is_empty()
                 || places
                     .iter()
                     .any(|&place| self.names.is_at(device, place, self.here))
         };
-        at_one(&sought.clause.places) && target.is_none_or(|target| at_one(&target.places))
+        at_one(&request.clause.places) && target.is_none_or(|target| at_one(&target.places))
     }
 
-    fn place_is_said(sought: &Sought<'_>, target: Option<&Target>) -> bool {
-        !sought.clause.places.is_empty() || target.is_some_and(|target| !target.places.is_empty())
+    fn place_is_named(request: &ClauseIntent<'_>, target: Option<&Target>) -> bool {
+        !request.clause.places.is_empty() || target.is_some_and(|target| !target.places.is_empty())
     }
 
-    /// The devices again that the clause before was about, as far as they can do this too.
-    fn before_again(&self, sought: &Sought<'_>) -> Option<Resolution> {
-        let able: Vec<_> = sought
+    /// Returns those devices of the previous clause that can do this as well.
+    fn repeat_previous(&self, request: &ClauseIntent<'_>) -> Option<Resolution> {
+        let able: Vec<_> = request
             .before
             .iter()
-            .filter_map(|&d| Some((d, self.deeds(sought, d, None)?)))
+            .filter_map(|&d| Some((d, self.effects(request, d, None)?)))
             .collect();
-        (!able.is_empty()).then_some(Resolution::These(able))
+        (!able.is_empty()).then_some(Resolution::Devices(able))
     }
 
-    fn named_here(&self, sought: &Sought<'_>, target: &Target, id: u32) -> Vec<u32> {
-        let called = &self.names.called[id as usize].devices;
+    fn devices_named(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Vec<u32> {
+        let called = &self.names.entries[id as usize].devices;
         let fits = |&&(device, _): &&(u32, bool)| {
-            self.inside(sought, Some(target), device)
-                && target.also.is_none_or(|noun| self.is_a(noun, device))
+            self.inside(request, Some(target), device)
+                && target.extra_noun.is_none_or(|noun| self.is_a(noun, device))
         };
         let here: Vec<(u32, bool)> = called.iter().filter(fits).copied().collect();
         let whole = here.iter().any(|(_, whole)| *whole);
@@ -228,34 +229,34 @@ impl Resolver<'_> {
             .collect()
     }
 
-    fn none_called(&self, sought: &Sought<'_>, target: &Target, id: u32) -> bool {
-        self.named_here(sought, target, id).is_empty()
+    fn none_called(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> bool {
+        self.devices_named(request, target, id).is_empty()
     }
 
-    fn called(&self, sought: &Sought<'_>, target: &Target, id: u32) -> Option<Resolution> {
-        let found = self.named_here(sought, target, id);
-        let mode = match target.what {
-            What::Called(_, Some((noun, _))) => self.mode(noun),
+    fn called(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Option<Resolution> {
+        let found = self.devices_named(request, target, id);
+        let mode = match target.head {
+            Head::Name(_, Some((noun, _))) => self.mode(noun),
             _ => found.first().and_then(|&d| self.mode_in_name(d)),
         };
         if let [single] = found.as_slice() {
             return self
-                .these(sought, &[*single], mode)
+                .each_of(request, &[*single], mode)
                 .filter(|_| !target.both);
         }
-        let able = self.able(sought, &found, mode);
-        if (self.names.called[id as usize].many || target.many) && !target.both {
-            return self.group(sought, Some(target), able, mode);
+        let able = self.able(request, &found, mode);
+        if (self.names.entries[id as usize].many || target.extra_is_plural) && !target.both {
+            return self.group(request, Some(target), able, mode);
         }
         if target.all || target.both {
             return (!target.both || able.len() == 2)
-                .then(|| self.these(sought, &able, mode))
+                .then(|| self.each_of(request, &able, mode))
                 .flatten();
         }
-        match self.nearest(sought, Some(target), able).as_slice() {
+        match self.nearest(request, Some(target), able).as_slice() {
             [] => None,
-            [single] => self.these(sought, &[*single], mode),
-            several => Some(Resolution::Which(several.to_vec())),
+            [single] => self.each_of(request, &[*single], mode),
+            several => Some(Resolution::AskWhich(several.to_vec())),
         }
     }
 
@@ -263,7 +264,7 @@ impl Resolver<'_> {
         self.names.nouns[usize::from(noun)].mode.as_deref()
     }
 
-    /// What "on" means for the "bedroom heating".
+    /// Returns the HVAC mode "on" stands for, from the nouns in the name: "bedroom heating".
     fn mode_in_name(&self, device: u32) -> Option<&str> {
         let nouns = (0..self.names.nouns.len()).filter_map(|noun| u16::try_from(noun).ok());
         nouns
@@ -271,18 +272,23 @@ impl Resolver<'_> {
             .find_map(|noun| self.mode(noun))
     }
 
-    /// Those of the devices that can do what is wished.
-    fn able(&self, sought: &Sought<'_>, devices: &[u32], mode: Option<&str>) -> Vec<u32> {
+    /// Returns the devices that can do what the intent needs.
+    fn able(&self, request: &ClauseIntent<'_>, devices: &[u32], mode: Option<&str>) -> Vec<u32> {
         devices
             .iter()
             .copied()
-            .filter(|&d| self.deeds(sought, d, mode).is_some())
+            .filter(|&d| self.effects(request, d, mode).is_some())
             .collect()
     }
 
-    /// Those in the area where it was said, if there are any and no place was said.
-    fn nearest(&self, sought: &Sought<'_>, target: Option<&Target>, devices: Vec<u32>) -> Vec<u32> {
-        if self.here.is_none() || Self::place_is_said(sought, target) {
+    /// Returns the devices in the area of the command, if there are any and no place was named.
+    fn nearest(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: Option<&Target>,
+        devices: Vec<u32>,
+    ) -> Vec<u32> {
+        if self.here.is_none() || Self::place_is_named(request, target) {
             return devices;
         }
         let here: Vec<u32> = devices
@@ -293,121 +299,154 @@ impl Resolver<'_> {
         if here.is_empty() { devices } else { here }
     }
 
-    /// All of these; `None` where one of them cannot, or there is none.
-    fn these(
+    /// Returns all of the devices, or `None` if there is none or one of them cannot do it.
+    fn each_of(
         &self,
-        sought: &Sought<'_>,
+        request: &ClauseIntent<'_>,
         devices: &[u32],
         mode: Option<&str>,
     ) -> Option<Resolution> {
         let done: Option<Vec<_>> = devices
             .iter()
-            .map(|&d| Some((d, self.deeds(sought, d, mode)?)))
+            .map(|&d| Some((d, self.effects(request, d, mode)?)))
             .collect();
-        done.filter(|done| !done.is_empty()).map(Resolution::These)
+        done.filter(|done| !done.is_empty())
+            .map(Resolution::Devices)
     }
 
+    /// Resolves a noun: "the lights", "the lamp in the kitchen".
     fn noun(
         &self,
-        sought: &Sought<'_>,
+        request: &ClauseIntent<'_>,
         target: &Target,
-        (noun, many): (u16, bool),
+        (noun, plural): (u16, bool),
     ) -> Option<Resolution> {
-        let meant = &self.names.nouns[usize::from(noun)];
-        if meant.everything && !matches!(sought.wish, Intent::Switch(_) | Intent::Open(false)) {
-            return None;
-        }
-        // "set the scene", "press the button": those have names.
-        if meant
-            .kinds
-            .iter()
-            .any(|kind| matches!(kind.as_str(), "scene" | "script" | "button"))
-            && !target.all
+        let entry = &self.names.nouns[usize::from(noun)];
+        if entry.everything
+            && !matches!(
+                request.intent,
+                Intent::Switch(_) | Intent::Open(false) | Intent::Shut
+            )
         {
             return None;
         }
-        let mode = self.mode(noun);
+        // "set the scene", "press the button": scenes and buttons need a name.
+        let needs_name = |kind: &String| matches!(kind.as_str(), "scene" | "script" | "button");
+        if entry.kinds.iter().any(needs_name) && !target.all {
+            return None;
+        }
+        let candidates = self.with_noun(request, target, noun);
+        let asks_which =
+            request.clause.question == Some(QuestionType::Open) && request.clause.state.is_some();
+        if plural || target.all || target.both || entry.everything || asks_which {
+            return self.noun_group(request, target, noun, candidates);
+        }
+        self.single_noun(request, target, noun, candidates)
+    }
+
+    /// Returns the devices the noun fits, in the named places.
+    fn with_noun(&self, request: &ClauseIntent<'_>, target: &Target, noun: u16) -> Vec<u32> {
+        let entry = &self.names.nouns[usize::from(noun)];
         let telling = self.telling(noun);
-        let is_both = |d: u32| {
-            target
-                .also
-                .is_none_or(|also| also == noun || self.is_a(also, d))
+        let has_extra_noun = |d: u32| match target.extra_noun {
+            Some(extra) => extra == noun || self.is_a(extra, d),
+            None => true,
         };
         let mut fits: Vec<u32> = self
-            .everyone()
-            .filter(|&d| {
-                self.fits(noun, d, telling) && self.inside(sought, Some(target), d) && is_both(d)
-            })
+            .device_indices()
+            .filter(|&d| self.fits(noun, d, telling) && self.inside(request, Some(target), d))
+            .filter(|&d| has_extra_noun(d))
             .collect();
-        // A cover that nothing says is a blind is one only where no other is.
-        let surely = |d: u32| {
-            self.has_noun(noun, d)
-                || self
-                    .device(d)
-                    .class
-                    .as_ref()
-                    .is_some_and(|class| meant.classes.contains(class))
+        // A cover of unknown class is a blind only where there is no certain one.
+        let is_certain = |d: u32| {
+            let class = self.device(d).class.as_ref();
+            self.has_noun(noun, d) || class.is_some_and(|class| entry.classes.contains(class))
         };
-        if (meant.narrow || !meant.classes.is_empty()) && fits.iter().any(|&d| surely(d)) {
-            fits.retain(|&d| surely(d));
+        let prefers_certain = entry.narrow || !entry.classes.is_empty();
+        if prefers_certain && fits.iter().any(|&d| is_certain(d)) {
+            fits.retain(|&d| is_certain(d));
         }
-        let asks_which =
-            sought.clause.ask == Some(QueryVerb::What) && sought.clause.state.is_some();
-        if many || target.all || target.both || meant.everything || asks_which {
-            let meant = self
-                .without_exceptions(sought, fits)
-                .filter(|_| !self.excepts_where_unsure(sought, target))?;
-            let able = self.able(sought, &meant, mode);
-            if sought.wish == Intent::Open(true) && able.len() < meant.len() {
-                // Of "the doors" only the garage's can open: that is not what was meant.
-                return None;
-            }
-            return self.group(sought, Some(target), able, mode);
+        fits
+    }
+
+    /// Resolves a noun that means several devices.
+    fn noun_group(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: &Target,
+        noun: u16,
+        candidates: Vec<u32>,
+    ) -> Option<Resolution> {
+        if self.excepts_where_unsure(request, target) {
+            return None;
         }
-        let able = self.able(sought, &fits, mode);
-        // "set the thermostat to 100": not the sauna, because it alone goes that high.
-        let too_much =
-            |d: &u32| !able.contains(d) && self.device(*d).can(&Property::Temperature).is_some();
-        if matches!(
-            sought.wish,
-            Intent::Put(
+        let meant = self.without_exceptions(request, candidates)?;
+        let mode = self.mode(noun);
+        let able = self.able(request, &meant, mode);
+        // If only some of "the doors" can be opened, those are not what was meant.
+        if request.intent == Intent::Open(true) && able.len() < meant.len() {
+            return None;
+        }
+        self.group(request, Some(target), able, mode)
+    }
+
+    /// Resolves a noun in the singular.
+    fn single_noun(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: &Target,
+        noun: u16,
+        candidates: Vec<u32>,
+    ) -> Option<Resolution> {
+        let entry = &self.names.nouns[usize::from(noun)];
+        let mode = self.mode(noun);
+        let able = self.able(request, &candidates, mode);
+        let sets_value = matches!(
+            request.intent,
+            Intent::SetValue(
                 _,
                 Amount::Number(_) | Amount::Measured(..) | Amount::Choice(_)
             )
-        ) && fits.iter().any(too_much)
-        {
+        );
+        // "set the thermostat to 100" is out of range, not a command for the sauna.
+        let out_of_range =
+            |d: &u32| !able.contains(d) && self.device(*d).can(&Property::Temperature).is_some();
+        if sets_value && candidates.iter().any(out_of_range) {
             return None;
         }
-        if !matches!(sought.wish, Intent::Open(_)) || able.is_empty() {
-            fits = able;
-        }
-        let fits = self.nearest(sought, Some(target), fits);
+        let opens = matches!(request.intent, Intent::Open(_));
+        let fits = if opens && !able.is_empty() {
+            candidates
+        } else {
+            able
+        };
+        let fits = self.nearest(request, Some(target), fits);
         if fits.len() < 2 {
-            return self.these(sought, &fits, mode);
+            return self.each_of(request, &fits, mode);
         }
-        let so_named: Vec<u32> = fits
+        let is_here = |&d: &u32| self.names.is_at(d, Place::Here, self.here);
+        let of_a_place = Self::place_is_named(request, Some(target)) || fits.iter().all(is_here);
+        if !entry.collective.is_empty() && of_a_place {
+            return self.each_of(request, &fits, mode);
+        }
+        let named: Vec<u32> = fits
             .iter()
             .copied()
             .filter(|&d| self.has_noun(noun, d))
             .collect();
-        let of_a_place = Self::place_is_said(sought, Some(target))
-            || fits
-                .iter()
-                .all(|&d| self.names.is_at(d, Place::Here, self.here));
-        match so_named.as_slice() {
-            [single] if meant.collective.is_empty() && !meant.vague => {
-                self.these(sought, &[*single], mode)
+        match named.as_slice() {
+            [single] if entry.collective.is_empty() && !entry.vague => {
+                self.each_of(request, &[*single], mode)
             }
-            _ if !meant.collective.is_empty() && of_a_place => self.these(sought, &fits, mode),
-            _ => Some(Resolution::Which(fits)),
+            _ => Some(Resolution::AskWhich(fits)),
         }
     }
 
     fn has_noun(&self, noun: u16, device: u32) -> bool {
-        self.names.things[device as usize].nouns & (1 << noun) != 0
+        self.names.referents[device as usize].nouns & (1 << noun) != 0
     }
 
-    /// The nouns that tell sorts of one kind apart: "curtain" of a cover.
+    /// Returns the nouns that distinguish devices of the same kind: "curtain" of a cover.
     fn telling(&self, noun: u16) -> u128 {
         let kinds = &self.names.nouns[usize::from(noun)].kinds;
         let tells = |other: &crate::grammar::lexicon::Noun| {
@@ -443,7 +482,7 @@ impl Resolver<'_> {
             .as_deref()
             .filter(|_| kind == "climate" && !so_named)
         {
-            // What only heats is no air conditioner, unless its name says so.
+            // A device that can only heat is not an air conditioner, unless its name contains the noun.
             let has = |options: &[String]| {
                 options
                     .iter()
@@ -459,67 +498,73 @@ impl Resolver<'_> {
         }
         match &device_is.class {
             _ if so_named => true,
-            // A pool's heater is no boiler.
+            // A pool heater is not a boiler.
             _ if meant.classes.is_empty() => !meant.strict,
             Some(class) => meant.classes.contains(class),
-            None => !meant.strict && self.names.things[device as usize].nouns & telling == 0,
+            None => !meant.strict && self.names.referents[device as usize].nouns & telling == 0,
         }
     }
 
-    /// A group: of the place that was said, of where it was said, of everywhere if all of them are meant; else it is asked where.
+    /// Resolves a group: in the named place, in the area of the command, or everywhere with "all".
+    /// Otherwise the speaker is asked where.
     fn group(
         &self,
-        sought: &Sought<'_>,
+        request: &ClauseIntent<'_>,
         target: Option<&Target>,
         able: Vec<u32>,
         mode: Option<&str>,
     ) -> Option<Resolution> {
         let (all, both) = target.map_or((false, false), |t| (t.all, t.both));
-        let locks = matches!(sought.wish, Intent::Lock(true));
+        let locks = matches!(request.intent, Intent::Lock(true));
         let near = if locks {
             able
         } else {
-            self.nearest(sought, target, able)
+            self.nearest(request, target, able)
         };
         if both {
             return if near.len() == 2 {
-                self.these(sought, &near, mode)
+                self.each_of(request, &near, mode)
             } else {
                 None
             };
         }
-        let first = near.first().map(|&d| self.names.things[d as usize].area);
+        let first = near.first().map(|&d| self.names.referents[d as usize].area);
         let one_place = near
             .iter()
-            .all(|&d| Some(self.names.things[d as usize].area) == first);
+            .all(|&d| Some(self.names.referents[d as usize].area) == first);
         let sure = all
             || locks
             || one_place
-            || Self::place_is_said(sought, target)
-            || matches!(sought.wish, Intent::Query(..))
-            || !sought.clause.except.is_empty();
+            || Self::place_is_named(request, target)
+            || matches!(request.intent, Intent::Query(..))
+            || !request.clause.except.is_empty();
         let sure = sure || target.is_some_and(|t| self.is_everything(t));
         if sure || near.is_empty() {
-            self.these(sought, &near, mode)
+            self.each_of(request, &near, mode)
         } else {
-            Some(Resolution::Where(near))
+            Some(Resolution::AskWhere(near))
         }
     }
 
-    /// "everything off except the tv in the living room", where that is the only tv: all of the home, or of the living room?
-    fn excepts_where_unsure(&self, sought: &Sought<'_>, target: &Target) -> bool {
-        let placed = sought
+    /// Returns whether the extent is unclear: "everything off except the tv in the living room", with
+    /// only one TV, may mean the home or the room.
+    fn excepts_where_unsure(&self, request: &ClauseIntent<'_>, target: &Target) -> bool {
+        let placed = request
             .clause
             .except
             .iter()
             .filter(|except| !except.places.is_empty());
-        let only_one = |except: &Target| matches!(except.what, What::Called(id, _) if self.names.called[id as usize].devices.len() == 1);
-        !Self::place_is_said(sought, Some(target)) && placed.into_iter().any(only_one)
+        let only_one = |except: &Target| matches!(except.head, Head::Name(id, _) if self.names.entries[id as usize].devices.len() == 1);
+        !Self::place_is_named(request, Some(target)) && placed.into_iter().any(only_one)
     }
 
-    /// `None` where an exception is of nothing that is there.
-    fn without_exceptions(&self, sought: &Sought<'_>, mut devices: Vec<u32>) -> Option<Vec<u32>> {
-        for except in &sought.clause.except {
+    /// Removes the exceptions. Returns `None` if one of them matches no device.
+    fn without_exceptions(
+        &self,
+        request: &ClauseIntent<'_>,
+        mut devices: Vec<u32>,
+    ) -> Option<Vec<u32>> {
+        for except in &request.clause.except {
             let before = devices.len();
             let at = |d: u32| {
                 except.places.is_empty()
@@ -528,11 +573,11 @@ impl Resolver<'_> {
                         .iter()
                         .any(|&place| self.names.is_at(d, place, self.here))
             };
-            match except.what {
-                What::Room => devices.retain(|&d| !at(d)),
-                What::Noun(noun, _) => devices.retain(|&d| !(at(d) && self.is_a(noun, d))),
-                What::Called(id, noun) => {
-                    let called = &self.names.called[id as usize].devices;
+            match except.head {
+                Head::Area => devices.retain(|&d| !at(d)),
+                Head::Noun(noun, _) => devices.retain(|&d| !(at(d) && self.is_a(noun, d))),
+                Head::Name(id, noun) => {
+                    let called = &self.names.entries[id as usize].devices;
                     let whole = called.iter().any(|(d, whole)| *whole && at(*d));
                     let is_meant = |d: u32| {
                         called
@@ -542,7 +587,7 @@ impl Resolver<'_> {
                     };
                     devices.retain(|&d| !(at(d) && is_meant(d)));
                 }
-                What::It | What::Them => return None,
+                Head::It | Head::Them => return None,
             }
             if devices.len() == before {
                 return None;
@@ -551,42 +596,44 @@ impl Resolver<'_> {
         Some(devices)
     }
 
-    /// No thing is named: the property, or the verb, says what kind it must be.
-    fn implied(&self, sought: &Sought<'_>, target: Option<&Target>) -> Option<Resolution> {
-        let meant = ResolvedTarget::by(sought, self.names)?;
-        let clause = sought.clause;
-        let said = target.is_some()
+    /// Resolves a clause without a noun by its property or verb.
+    fn implied(&self, request: &ClauseIntent<'_>, target: Option<&Target>) -> Option<Resolution> {
+        let meant = ImpliedTarget::by(request, self.names)?;
+        let clause = request.clause;
+        let is_specific = target.is_some()
             || !clause.places.is_empty()
             || self.here.is_some()
             || clause.property.is_some()
-            || clause.more.is_some();
-        let verb = clause.act.is_some() && !matches!(sought.wish, Intent::StepSize(_));
-        if !(said || verb) && matches!(sought.wish, Intent::StepSize(_) | Intent::Put(..)) {
+            || clause.comparative.is_some();
+        let verb = clause.verb.is_some() && !matches!(request.intent, Intent::Change(_));
+        if !(is_specific || verb)
+            && matches!(request.intent, Intent::Change(_) | Intent::SetValue(..))
+        {
             return None;
         }
-        let fits = |&d: &u32| meant.fits(self.device(d)) && self.inside(sought, target, d);
+        let fits = |&d: &u32| meant.fits(self.device(d)) && self.inside(request, target, d);
         let able = self.able(
-            sought,
-            &self.everyone().filter(fits).collect::<Vec<_>>(),
+            request,
+            &self.device_indices().filter(fits).collect::<Vec<_>>(),
             None,
         );
         if meant.group {
-            return self.group(sought, target, able, None);
+            return self.group(request, target, able, None);
         }
-        let mut near = self.nearest(sought, target, able);
+        let mut near = self.nearest(request, target, able);
         if near
             .iter()
             .any(|&d| self.device(d).kind.as_str() != "water_heater")
         {
-            // "the temperature" is a room's, where it can be.
+            // "the temperature" is that of the room rather than of the boiler.
             near.retain(|&d| self.device(d).kind.as_str() != "water_heater");
         }
-        let of_a_place = Self::place_is_said(sought, target)
+        let of_a_place = Self::place_is_named(request, target)
             || near
                 .iter()
                 .all(|&d| self.names.is_at(d, Place::Here, self.here));
         if of_a_place
-            && matches!(sought.wish, Intent::Query(..))
+            && matches!(request.intent, Intent::Query(..))
             && near
                 .iter()
                 .any(|&d| self.device(d).kind.as_str() == "sensor")
@@ -594,111 +641,127 @@ impl Resolver<'_> {
             near.retain(|&d| self.device(d).kind.as_str() == "sensor");
         }
         if near.len() > 1 {
-            Some(Resolution::Which(near))
+            Some(Resolution::AskWhich(near))
         } else {
-            self.these(sought, &near, None)
+            self.each_of(request, &near, None)
         }
     }
 }
 
-/// The kind of device a clause means that names none.
-struct ResolvedTarget {
+/// The devices a clause without a noun is about.
+struct ImpliedTarget {
     kinds: &'static [&'static str],
-    /// Of any kind, with this property.
+    /// Any device with this property.
     declared: Option<Property>,
-    /// All of a place, or one.
+    /// Whether all devices of a place are meant, or one.
     group: bool,
 }
 
-impl ResolvedTarget {
-    fn by(sought: &Sought<'_>, names: &Names) -> Option<Self> {
-        let one = |kinds| {
-            Some(Self {
-                kinds,
-                declared: None,
-                group: false,
-            })
-        };
-        let group = |kinds| {
-            Some(Self {
-                kinds,
-                declared: None,
-                group: true,
-            })
-        };
-        let clause = sought.clause;
+impl ImpliedTarget {
+    /// Returns the devices the clause is about, or `None` if its words do not tell.
+    fn by(request: &ClauseIntent<'_>, names: &Names) -> Option<Self> {
+        Self::by_verb(request).or_else(|| Self::by_property(request, names))
+    }
+
+    fn one(kinds: &'static [&'static str]) -> Self {
+        Self {
+            kinds,
+            declared: None,
+            group: false,
+        }
+    }
+
+    fn all(kinds: &'static [&'static str]) -> Self {
+        Self {
+            group: true,
+            ..Self::one(kinds)
+        }
+    }
+
+    fn with(property: &Property) -> Self {
+        Self {
+            declared: Some(property.clone()),
+            ..Self::one(&[])
+        }
+    }
+
+    /// Returns the devices a verb applies to: "lock up", "start cleaning".
+    fn by_verb(request: &ClauseIntent<'_>) -> Option<Self> {
+        let clause = request.clause;
         let only_house =
             clause.targets.is_empty() && clause.places.iter().all(|p| *p == Place::House);
-        let kelvin = |unit: u16| names.units[usize::from(unit)] == "K";
-        let property = match sought.wish {
+        match request.intent {
             Intent::Switch(true)
-                if matches!(clause.act, Some(Act::Illuminate | Act::Enlighten)) =>
+                if matches!(clause.verb, Some(Verb::Illuminate | Verb::Enlighten)) =>
             {
-                return group(&["light"]);
-            }
-            Intent::Put(None, Amount::Measured(_, unit)) if kelvin(unit) => {
-                Some(&Property::ColorTemp)
-            }
-            Intent::Put(Some(p), _)
-            | Intent::OnAt(Some(p), _)
-            | Intent::Flag(p, _)
-            | Intent::Query(Some(p), _) => names.properties.get(usize::from(p)),
-            Intent::StepSize(StepSize {
-                property: None,
-                by: Some(Amount::Measured(_, unit)),
-                ..
-            }) if names.units[usize::from(unit)].starts_with('°') => Some(&Property::Temperature),
-            Intent::StepSize(step) => step
-                .property
-                .and_then(|p| names.properties.get(usize::from(p))),
-            Intent::Put(None, Amount::Color(_) | Amount::Hex(_) | Amount::White(_)) => {
-                Some(&Property::Color)
-            }
-            Intent::Put(None, Amount::Measured(_, unit))
-                if names.units[usize::from(unit)].starts_with('°') =>
-            {
-                Some(&Property::Temperature)
+                Some(Self::all(&["light"]))
             }
             Intent::Lock(true)
-                if only_house && (clause.act == Some(Act::LockUp) || !clause.places.is_empty()) =>
+                if only_house
+                    && (clause.verb == Some(Verb::LockUp) || !clause.places.is_empty()) =>
             {
-                return group(&["lock"]);
+                Some(Self::all(&["lock"]))
             }
-            Intent::Stop | Intent::Pause if only_house && clause.state == Some(State::Cleaning) => {
-                return one(&["vacuum"]);
+            Intent::Stop | Intent::Pause
+                if only_house && clause.state == Some(StateWord::Cleaning) =>
+            {
+                Some(Self::one(&["vacuum"]))
             }
             Intent::Skip(_) | Intent::Mute(_) | Intent::Pause | Intent::Play
                 if clause.targets.is_empty() =>
             {
-                return one(&["media_player"]);
+                Some(Self::one(&["media_player"]))
             }
-            Intent::Clean if only_house => return one(&["vacuum"]),
-            Intent::Mow if only_house => return one(&["lawn_mower"]),
+            Intent::Clean if only_house => Some(Self::one(&["vacuum"])),
+            Intent::Mow if only_house => Some(Self::one(&["lawn_mower"])),
             _ => None,
-        }?;
-        if matches!(sought.wish, Intent::Query(..)) {
-            return Some(Self {
-                kinds: &[],
-                declared: Some(property.clone()),
-                group: false,
-            });
         }
-        match property {
-            Property::Brightness | Property::Color | Property::ColorTemp => group(&["light"]),
-            Property::Temperature => one(&["climate", "water_heater"]),
-            Property::HvacMode | Property::Preset => one(&["climate"]),
-            Property::FanMode => one(&["climate", "fan"]),
+    }
+
+    /// Returns the devices that have the property of the clause.
+    fn by_property(request: &ClauseIntent<'_>, names: &Names) -> Option<Self> {
+        let property = Self::property(request.intent, names)?;
+        if matches!(request.intent, Intent::Query(..)) {
+            return Some(Self::with(property));
+        }
+        Some(match property {
+            Property::Brightness | Property::Color | Property::ColorTemp => Self::all(&["light"]),
+            Property::Temperature => Self::one(&["climate", "water_heater"]),
+            Property::HvacMode | Property::Preset => Self::one(&["climate"]),
+            Property::FanMode => Self::one(&["climate", "fan"]),
             Property::Volume | Property::Source | Property::Mute | Property::Playback => {
-                one(&["media_player"])
+                Self::one(&["media_player"])
             }
-            Property::Tilt => group(&["cover"]),
-            Property::Speed => one(&["fan"]),
-            Property::Humidity => one(&["humidifier"]),
-            Property::Custom(_) => Some(Self {
-                kinds: &[],
-                declared: Some(property.clone()),
-                group: false,
-            }),
+            Property::Tilt => Self::all(&["cover"]),
+            Property::Speed => Self::one(&["fan"]),
+            Property::Humidity => Self::one(&["humidifier"]),
+            Property::Custom(_) => Self::with(property),
+            _ => return None,
+        })
+    }
+
+    /// Returns the property an intent is about: the named one, or that of the amount.
+    fn property(intent: Intent, names: &Names) -> Option<&Property> {
+        let of_index = |property: u16| names.properties.get(usize::from(property));
+        let of_unit = |unit: u16| match names.units[usize::from(unit)].as_str() {
+            "K" => Some(&Property::ColorTemp),
+            unit if unit.starts_with('°') => Some(&Property::Temperature),
+            _ => None,
+        };
+        match intent {
+            Intent::SetValue(Some(property), _)
+            | Intent::OnAt(Some(property), _)
+            | Intent::SetFlag(property, _)
+            | Intent::Query(Some(property), _) => of_index(property),
+            Intent::SetValue(None, Amount::Measured(_, unit)) => of_unit(unit),
+            Intent::SetValue(None, amount) if amount.is_color() => Some(&Property::Color),
+            Intent::Change(change) => match (change.property, change.by) {
+                (Some(property), _) => of_index(property),
+                (None, Some(Amount::Measured(_, unit))) => {
+                    of_unit(unit).filter(|property| **property == Property::Temperature)
+                }
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -1,38 +1,38 @@
-//! What a run of words can stand for: the vocabulary of the grammar, the same for every language.
+//! Meanings of words and phrases: the vocabulary of the grammar, shared by all languages.
 
 use serde::Deserialize;
 
-/// Something to be done: what a verb says.
+/// Meaning of a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Act {
-    /// Wants a state or a value: "turn .. on".
+pub(super) enum Verb {
+    /// Needs a state or a value: "turn .. on".
     Turn,
     Set,
     On,
     Off,
-    /// "shut down": off, or closed.
+    /// "shut down": closes covers and valves, switches everything else off.
     Shut,
     Toggle,
     Open,
     Close,
-    /// Of an awning: open.
+    /// Opens an awning.
     Extend,
     Retract,
     Lock,
     LockUp,
     Unlock,
-    /// Up: open what opens, more of what has more.
+    /// Opens covers, increases numbers.
     Raise,
     Lower,
     Increase,
     Decrease,
-    /// Faster.
+    /// Increases the speed.
     Hasten,
     Slow,
-    /// On, of lights: "illuminate the kitchen".
+    /// Switches lights on: "illuminate the kitchen".
     Illuminate,
-    /// On, of the lights of where it was said: "i need some light".
+    /// Switches on the lights of the area of the command: "i need some light".
     Enlighten,
     Dim,
     Brighten,
@@ -46,7 +46,7 @@ pub(super) enum Act {
     Previous,
     Mute,
     Unmute,
-    /// Wants "home".
+    /// Needs a destination: "send the robot home".
     Send,
     Dock,
     Locate,
@@ -58,10 +58,10 @@ pub(super) enum Act {
     Disarm,
 }
 
-/// How something is or shall be.
+/// A state of a device, asked about or requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum State {
+pub(super) enum StateWord {
     On,
     Off,
     Up,
@@ -78,8 +78,8 @@ pub(super) enum State {
     Docked,
 }
 
-impl State {
-    /// The vocabulary's word for it.
+impl StateWord {
+    /// Returns the word of the vocabulary for this state.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::On => "on",
@@ -98,10 +98,10 @@ impl State {
     }
 }
 
-/// More or less of something.
+/// A comparative: more or less of a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum More {
+pub(super) enum Comparative {
     Brighter,
     Darker,
     Warmer,
@@ -114,7 +114,7 @@ pub(super) enum More {
     Lower,
 }
 
-/// A level without a number.
+/// A part of the full range, given in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Level {
@@ -128,7 +128,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// How much of the whole it is, %. The lowest has no number.
+    /// Returns the percentage of the range; `None` for the lowest level, which depends on the property.
     pub(super) fn percent(self) -> Option<f64> {
         match self {
             Self::Low => None,
@@ -141,31 +141,35 @@ impl Level {
         }
     }
 
-    /// Whether it is some of it, and not all.
+    /// Returns whether the level is between the ends of the range.
     pub(super) fn is_part(self) -> bool {
         !matches!(self, Self::Low | Self::Full)
     }
 }
 
-/// Where something is.
+/// A location named by the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// By position among the home's areas.
+    /// Index into the areas of the home.
     Area(u16),
-    /// By position among the home's floors.
+    /// Index into `Names::floors`.
     Floor(u16),
-    /// The area the command was said in.
+    /// The area the command was given in.
     Here,
-    /// All of the home.
+    /// The whole home.
     House,
 }
 
-/// What a run of words can stand for. Small and `Copy`: what is long is an index into the lexicon or the names.
+/// One meaning a phrase can have.
+///
+/// The value is small and `Copy`: anything long is an index into the lexicon or the names.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Sense {
-    /// Makes no command of what it stands in.
-    Silence,
-    Skip,
+    /// A phrase that prevents every interpretation of its sentence.
+    Veto,
+    /// A word without meaning for the command: "please".
+    Filler,
+    /// A polite request in the form of a question: "can you".
     Polite,
     Article,
     All,
@@ -185,43 +189,46 @@ pub(super) enum Sense {
     What,
     HowMany,
     Whether,
+    /// The start of a wish: "make sure", "i want".
     Ensure,
     Mode,
     Status,
-    Much,
+    /// An unspecified small amount: "a bit".
+    Slightly,
     Possessive,
     Place(Place),
-    Act(Act),
-    /// The first part of a verb in two, and by position in the lexicon what must follow: "schliess .. [ab]".
-    Split(Act, u16),
-    /// The second part of a verb in two.
+    Verb(Verb),
+    /// First part of a separable verb, with the index of the particle that must follow:
+    /// "schliess .. [ab]".
+    SplitVerb(Verb, u16),
+    /// Second part of a separable verb.
     Particle(u16),
-    State(State),
-    /// What is done, but only after a polite question: "would you mind turning ..".
-    Gerund(Act),
-    /// A state, but only where something is said to be so.
-    Participle(State),
-    More(More),
-    /// By position in `Names::properties`.
+    State(StateWord),
+    /// A verb that is valid only after a polite question: "would you mind turning ..".
+    Gerund(Verb),
+    /// A state that is valid only in questions and after [`Sense::Ensure`].
+    Participle(StateWord),
+    Comparative(Comparative),
+    /// Index into `Names::properties`.
     Property(u16),
-    /// The same, of what was set: "target temperature".
+    /// Index of a property whose set value is meant, not the measured one: "target temperature".
     Target(u16),
-    /// A question after a property.
+    /// Index of a property, in a question for it: "how warm".
     How(u16),
     Number(f64),
-    /// By position in `Names::units`.
+    /// Index into `Names::units`.
     Unit(u16),
     Level(Level),
-    /// By position in `Lexicon::colors`.
+    /// Index into `Lexicon::colors`.
     Color(u16),
-    /// A colour by its digits.
+    /// A colour in hexadecimal digits.
     Hex([u8; 3]),
     /// A white, in kelvin.
     White(f64),
-    /// By position in `Names::nouns`; true of the plural.
+    /// Index into `Names::nouns`, and whether the phrase is a plural.
     Noun(u16, bool),
-    /// By position in `Names::called`; with the noun that is spelt the same.
-    Called(u32, Option<(u16, bool)>),
-    /// By position in `Names::options`.
-    Choice(u32),
+    /// Index into `Names::entries`, with the noun of the same spelling if there is one.
+    Name(u32, Option<(u16, bool)>),
+    /// Index into `Names::options`.
+    OptionName(u32),
 }

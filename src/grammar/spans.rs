@@ -1,122 +1,128 @@
-//! Words → spans: the longest run known at each place, with every sense it has. A word in no run silences the phrase.
+//! Words → spans: the longest known phrase at each position, with all its senses.
+//!
+//! A word that is in no phrase makes the sentence not understood.
 
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
 use crate::grammar::number::number;
-use crate::grammar::sense::{Act, Sense};
+use crate::grammar::sense::{Sense, Verb};
 use crate::grammar::tokens::words;
 
-/// The most words read. Everyday commands have under 20; what is longer is a story.
+/// Longest sentence, in words. Everyday commands have fewer than 20.
 const MOST_WORDS: usize = 48;
 
-/// The shortest word that may be mistyped: among shorter ones every other word is one slip away.
+/// Shortest word that is corrected: most shorter words are one edit away from another word.
 const SHORTEST_SLIP: usize = 5;
 
-/// The most words of a name before its noun, where two names share that.
+/// Longest part of a name, in words, that two names may share.
 const MOST_BEFORE_NOUN: usize = 4;
 
-/// What was said, as spans.
+/// A sentence as spans.
 #[derive(Debug, Default)]
 pub(super) struct Spans {
-    /// The senses of all spans, one after the other.
+    /// Senses of all spans, concatenated.
     senses: Vec<Sense>,
-    /// Where each span's senses end.
+    /// End of each span in `senses`.
     ends: Vec<usize>,
-    /// Whether there was a question mark at the end.
+    /// Whether the sentence ends with a question mark.
     pub(super) asked: bool,
-    /// The words of each span, kept for an explanation only.
-    said: Vec<String>,
+    /// Words of each span; recorded only for an explanation.
+    input: Vec<String>,
 }
 
-/// Why there are no spans to read.
+/// The reason a sentence has no spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Silence {
+pub(super) enum SpanError {
     Empty,
     TooLong,
-    /// A word that is in no run, and no slip for one.
+    /// A word that is in no phrase and has no correction.
     Unknown(String),
 }
 
 impl Spans {
-    /// The spans of `text`; `None` where a word is unknown.
+    /// Returns the spans of `text`, or `None` if a word is unknown.
     pub(super) fn of(text: &str, lexicon: &Lexicon, names: &Names) -> Option<Self> {
         let plain = lexicon.spelling.plain(text);
-        let (mut spans, mut said) = Self::begin(&plain).ok()?;
-        mend(&mut said, lexicon, names)?;
-        count_on(&mut said, lexicon, names);
+        let (mut spans, mut input) = Self::begin(&plain).ok()?;
+        correct_typos(&mut input, lexicon, names)?;
+        distribute_name(&mut input, lexicon, names);
         let mut at = 0;
-        while at < said.len() {
-            let mut length = spans.push(&said[at..], lexicon, names);
+        while at < input.len() {
+            let mut length = spans.push(&input[at..], lexicon, names);
             if length.is_none() {
-                share(&mut said, at, lexicon, names)?;
-                length = spans.push(&said[at..], lexicon, names);
+                distribute_noun(&mut input, at, lexicon, names)?;
+                length = spans.push(&input[at..], lexicon, names);
             }
             at += length?;
         }
         Some(spans)
     }
 
-    /// The same, going on behind an unknown word: what was found, and the first reason for silence.
-    pub(super) fn try_of(plain: &str, lexicon: &Lexicon, names: &Names) -> (Self, Option<Silence>) {
-        let (mut spans, mut said) = match Self::begin(plain) {
+    /// Returns the spans of `text` beyond unknown words, and the first error.
+    pub(super) fn try_of(
+        plain: &str,
+        lexicon: &Lexicon,
+        names: &Names,
+    ) -> (Self, Option<SpanError>) {
+        let (mut spans, mut input) = match Self::begin(plain) {
             Ok(begun) => begun,
             Err(silence) => return (Self::default(), Some(silence)),
         };
         let mut silence = None;
-        let mended = mend(&mut said, lexicon, names).is_some();
-        count_on(&mut said, lexicon, names);
+        let corrected = correct_typos(&mut input, lexicon, names).is_some();
+        distribute_name(&mut input, lexicon, names);
         let mut at = 0;
-        while at < said.len() {
-            let mut found = spans.push(&said[at..], lexicon, names);
-            if found.is_none() && share(&mut said, at, lexicon, names).is_some() {
-                found = spans.push(&said[at..], lexicon, names);
+        while at < input.len() {
+            let mut found = spans.push(&input[at..], lexicon, names);
+            if found.is_none() && distribute_noun(&mut input, at, lexicon, names).is_some() {
+                found = spans.push(&input[at..], lexicon, names);
             }
             let length = found.unwrap_or_else(|| {
-                silence.get_or_insert(Silence::Unknown(said[at].to_owned()));
+                silence.get_or_insert(SpanError::Unknown(input[at].to_owned()));
                 spans.ends.push(spans.senses.len());
                 1
             });
-            spans.said.push(said[at..at + length].join(" "));
+            spans.input.push(input[at..at + length].join(" "));
             at += length;
         }
-        if !mended && silence.is_none() {
-            silence = Some(Silence::Unknown(plain.to_owned()));
+        if !corrected && silence.is_none() {
+            silence = Some(SpanError::Unknown(plain.to_owned()));
         }
         (spans, silence)
     }
 
-    /// Cuts the words, without the question mark.
-    fn begin(plain: &str) -> Result<(Self, Vec<&str>), Silence> {
-        let mut said = words(plain);
+    /// Splits the text into words and removes the question mark.
+    fn begin(plain: &str) -> Result<(Self, Vec<&str>), SpanError> {
+        let mut input = words(plain);
         let mut spans = Self {
             senses: Vec::with_capacity(24),
             ends: Vec::with_capacity(16),
             asked: false,
-            said: Vec::new(),
+            input: Vec::new(),
         };
-        while said.last() == Some(&"?") {
-            said.pop();
+        while input.last() == Some(&"?") {
+            input.pop();
             spans.asked = true;
         }
-        match said.len() {
-            0 => Err(Silence::Empty),
-            1..=MOST_WORDS => Ok((spans, said)),
-            _ => Err(Silence::TooLong),
+        match input.len() {
+            0 => Err(SpanError::Empty),
+            1..=MOST_WORDS => Ok((spans, input)),
+            _ => Err(SpanError::TooLong),
         }
     }
 
-    /// The words of each span, where they were kept for an explanation.
+    /// Returns the words of each span, if they were recorded.
     pub(super) fn runs(&self) -> impl Iterator<Item = String> + '_ {
-        self.said.iter().cloned()
+        self.input.iter().cloned()
     }
 
-    /// Takes the longest run at the start of `said`, and gives its length.
-    fn push(&mut self, said: &[&str], lexicon: &Lexicon, names: &Names) -> Option<usize> {
+    /// Adds the longest phrase at the start of `input` as a span, and returns its number of words.
+    fn push(&mut self, input: &[&str], lexicon: &Lexicon, names: &Names) -> Option<usize> {
         let start = self.senses.len();
-        let mut longest = self.longest(said, lexicon, names);
-        if longest > 1 && self.is_a_thing_and_its_color(start, &said[..longest], lexicon) {
+        let mut longest = self.longest(input, lexicon, names);
+        if longest > 1 && self.is_a_thing_and_its_color(start, &input[..longest], lexicon) {
             self.senses.truncate(start);
-            longest = self.longest(&said[..1], lexicon, names);
+            longest = self.longest(&input[..1], lexicon, names);
         }
         if longest == 0 {
             return None;
@@ -127,15 +133,15 @@ impl Spans {
         Some(longest)
     }
 
-    /// The senses of the longest run at the start of `said`, and its length.
-    fn longest(&mut self, said: &[&str], lexicon: &Lexicon, names: &Names) -> usize {
+    /// Adds the senses of the longest phrase at the start of `input`, and returns its number of words.
+    fn longest(&mut self, input: &[&str], lexicon: &Lexicon, names: &Names) -> usize {
         let start = self.senses.len();
         let mut longest = 0;
-        let counted = number(lexicon, said).map(|(value, length)| (length, Sense::Number(value)));
-        let own = own(said[0]).map(|sense| (1, sense));
+        let counted = number(lexicon, input).map(|(value, length)| (length, Sense::Number(value)));
+        let own = language_independent(input[0]).map(|sense| (1, sense));
         for (length, sense) in names
-            .senses(said)
-            .chain(lexicon.senses(said))
+            .senses(input)
+            .chain(lexicon.senses(input))
             .chain(counted)
             .chain(own)
         {
@@ -153,7 +159,8 @@ impl Spans {
         longest
     }
 
-    /// "turn the light blue": the light, and blue. "The lamp to light blue" is one colour.
+    /// Returns whether a phrase is a noun and its colour, as in "turn the light blue", and not one
+    /// colour, as in "the lamp to light blue".
     fn is_a_thing_and_its_color(&self, start: usize, run: &[&str], lexicon: &Lexicon) -> bool {
         let [first, color @ ..] = run else {
             return false;
@@ -162,7 +169,7 @@ impl Spans {
             self.senses[..start].last(),
             Some(
                 Sense::Article
-                    | Sense::Act(Act::Turn | Act::Set)
+                    | Sense::Verb(Verb::Turn | Verb::Set)
                     | Sense::Place(_)
                     | Sense::Possessive
             )
@@ -179,7 +186,7 @@ impl Spans {
                 .any(|(length, s)| length == color.len() && matches!(s, Sense::Color(_)))
     }
 
-    /// A name spelt like a noun ("Thermostat") is one sense: the name, or else the noun.
+    /// Joins a name and a noun of the same spelling ("Thermostat") to one sense.
     fn join_nouns(&mut self, start: usize) {
         let noun = self.senses[start..].iter().find_map(|s| {
             if let Sense::Noun(noun, many) = *s {
@@ -190,9 +197,9 @@ impl Spans {
         });
         let called = self.senses[start..]
             .iter()
-            .position(|s| matches!(s, Sense::Called(..)));
+            .position(|s| matches!(s, Sense::Name(..)));
         if let (Some(noun), Some(at)) = (noun, called) {
-            if let Sense::Called(_, same) = &mut self.senses[start + at] {
+            if let Sense::Name(_, same) = &mut self.senses[start + at] {
                 *same = Some(noun);
             }
             let mut kept = 0;
@@ -203,12 +210,12 @@ impl Spans {
         }
     }
 
-    /// "switch off the kitchen": where a clause begins, a word that may be "turn" is no thing.
+    /// Removes nouns that are verbs at the start of a clause: "switch off the kitchen".
     fn begin_with_the_verb(&mut self, start: usize) {
         let begins = self.senses[..start]
             .last()
-            .is_none_or(|s| matches!(s, Sense::Skip | Sense::Polite | Sense::And | Sense::Comma));
-        if begins && self.senses[start..].contains(&Sense::Act(Act::Turn)) {
+            .is_none_or(|s| matches!(s, Sense::Filler | Sense::Polite | Sense::And | Sense::Comma));
+        if begins && self.senses[start..].contains(&Sense::Verb(Verb::Turn)) {
             let mut kept = 0;
             self.senses.retain(|s| {
                 kept += 1;
@@ -217,7 +224,7 @@ impl Spans {
         }
     }
 
-    /// The senses of each span.
+    /// Returns the senses of each span.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[Sense]> {
         self.ends.iter().scan(0, |from, &to| {
             Some(&self.senses[std::mem::replace(from, to)..to])
@@ -225,8 +232,8 @@ impl Spans {
     }
 }
 
-/// What needs no language.
-fn own(word: &str) -> Option<Sense> {
+/// Returns the sense of punctuation and hexadecimal colours, which are the same in all languages.
+fn language_independent(word: &str) -> Option<Sense> {
     match word {
         "," | "." | ";" | "!" => Some(Sense::Comma),
         hex => {
@@ -237,8 +244,8 @@ fn own(word: &str) -> Option<Sense> {
     }
 }
 
-/// "zone 1 and 2" is "zone 1 and zone 2", where there are such.
-fn count_on(said: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
+/// Expands "zone 1 and 2" to "zone 1 and zone 2", if there are such names.
+fn distribute_name(input: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
     let is_digits = |word: &str| word.bytes().all(|b| b.is_ascii_digit());
     let is_and = |word: &str| {
         word == ","
@@ -247,20 +254,20 @@ fn count_on(said: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
                 .any(|(_, sense)| sense == Sense::And)
     };
     let mut at = 1;
-    while at + 2 < said.len() {
-        if is_digits(said[at]) && is_digits(said[at + 2]) && is_and(said[at + 1]) {
+    while at + 2 < input.len() {
+        if is_digits(input[at]) && is_digits(input[at + 2]) && is_and(input[at + 1]) {
             let is_name = |name: &&[&str]| {
                 [at, at + 2]
                     .iter()
-                    .all(|&number| names.calls(&[name, &said[number..=number]].concat()))
+                    .all(|&number| names.is_name(&[name, &input[number..=number]].concat()))
             };
             let name = (at.saturating_sub(MOST_BEFORE_NOUN)..at)
-                .map(|from| &said[from..at])
+                .map(|from| &input[from..at])
                 .find(is_name)
                 .map(<[_]>::to_vec);
             if let Some(name) = name {
                 let length = name.len();
-                said.splice(at + 2..at + 2, name);
+                input.splice(at + 2..at + 2, name);
                 at += 1 + length;
             }
         }
@@ -268,77 +275,84 @@ fn count_on(said: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
     }
 }
 
-/// "the front and back door": what stands before "and" has the noun of the name after it. `None` where that makes no names.
-fn share<'a>(
-    said: &mut Vec<&'a str>,
+/// Expands "the front and back door" to "the front door and back door".
+///
+/// Returns `None` if that gives no names.
+fn distribute_noun<'a>(
+    input: &mut Vec<&'a str>,
     at: usize,
     lexicon: &'a Lexicon,
     names: &'a Names,
 ) -> Option<()> {
     let is = |word: &str, wanted: Sense| lexicon.senses(&[word]).any(|(_, sense)| sense == wanted);
-    if at > 2 && is(said[at - 1], Sense::And) {
+    if at > 2 && is(input[at - 1], Sense::And) {
         // "curtain left and right"
         let is_front = |front: &&[&str]| {
             [at - 2, at]
                 .iter()
-                .all(|&last| names.calls(&[front, &said[last..=last]].concat()))
+                .all(|&last| names.is_name(&[front, &input[last..=last]].concat()))
         };
         let front = (at.saturating_sub(MOST_BEFORE_NOUN)..at - 2)
-            .map(|from| &said[from..at - 2])
+            .map(|from| &input[from..at - 2])
             .find(is_front)?
             .to_vec();
-        said.splice(at..at, front);
+        input.splice(at..at, front);
         return Some(());
     }
-    let and = (at + 1..said.len().min(at + 3)).find(|&i| is(said[i], Sense::And))?;
+    let and = (at + 1..input.len().min(at + 3)).find(|&i| is(input[i], Sense::And))?;
     let from = and
         + 1
         + usize::from(
-            said.get(and + 1)
+            input
+                .get(and + 1)
                 .is_some_and(|word| is(word, Sense::Article)),
         );
-    let ends = from + 1..said.len().min(from + MOST_BEFORE_NOUN);
+    let ends = from + 1..input.len().min(from + MOST_BEFORE_NOUN);
     for (end, noun) in ends.flat_map(|end| {
         names
-            .forms_of(said[end], lexicon)
+            .forms_of(input[end], lexicon)
             .into_iter()
             .flatten()
             .map(move |noun| (end, noun))
     }) {
-        let second = [&said[from..end], &[noun]].concat();
-        // "left and right reading light": what is shared may be more than the last word.
+        let second = [&input[from..end], &[noun]].concat();
+        // The shared part may have several words: "left and right reading light".
         let shared = (1..second.len())
             .map(|own| &second[own..])
-            .find(|shared| names.calls(&[&said[at..and], shared].concat()));
-        if let Some(shared) = shared.filter(|_| names.calls(&second)) {
-            said[end] = noun;
-            said.splice(and..and, shared.iter().copied());
+            .find(|shared| names.is_name(&[&input[at..and], shared].concat()));
+        if let Some(shared) = shared.filter(|_| names.is_name(&second)) {
+            input[end] = noun;
+            input.splice(and..and, shared.iter().copied());
             return Some(());
         }
     }
     None
 }
 
-/// Takes compounds apart, and puts the one word it may be a slip of in the place of an unknown word. `None` where that is not certain.
-fn mend<'a>(said: &mut Vec<&'a str>, lexicon: &'a Lexicon, names: &'a Names) -> Option<()> {
-    let mut mended = false;
+/// Splits compounds and corrects one mistyped word. Returns `None` if the correction is uncertain.
+fn correct_typos<'a>(
+    input: &mut Vec<&'a str>,
+    lexicon: &'a Lexicon,
+    names: &'a Names,
+) -> Option<()> {
+    let mut corrected = false;
     let mut at = 0;
-    while at < said.len() {
-        let word = said[at];
+    while at < input.len() {
+        let word = input[at];
         let known = lexicon.knows(word)
             || names.knows(word)
-            || own(word).is_some()
+            || language_independent(word).is_some()
             || word.starts_with(|c: char| c.is_ascii_digit() || c == '-');
         if known {
         } else if let Some([place, thing]) = names.compound(word, lexicon) {
-            said[at] = place;
-            said.insert(at + 1, thing);
+            input[at] = place;
+            input.insert(at + 1, thing);
         } else {
-            if mended || word.len() < SHORTEST_SLIP || !lexicon.may_be_a_slip(word) {
+            if corrected || word.len() < SHORTEST_SLIP || !lexicon.may_be_typo(word) {
                 return None;
             }
-            said[at] = names.slip_of(word)?;
-            mended = true;
+            input[at] = names.correction_of(word)?;
+            corrected = true;
         }
         at += 1;
     }

@@ -1,29 +1,33 @@
-//! How a language is written: what makes two spellings one word. What was said, the names of the home and the language's own words all
-//! pass through it, so that they meet: accents are taken off, elided words stand alone, and compounds come apart.
+//! Spelling of a language: maps different spellings of a word to one.
+//!
+//! Sentences, names of the home and words of the language files are all normalized here: accents are
+//! removed, elided words are separated, and compounds are split.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
-/// The spelling of one language.
+/// Spelling rules of one language.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Spelling {
-    /// Words that lean on the next one: `l'`, `d'`.
+    /// Elided words that are attached to the next one: `l'`, `d'`.
     elisions: Vec<String>,
-    /// Letters whose accents tell words apart, and stay: `äöü`, for "rollläden" are several.
+    /// Accented letters that are kept because they distinguish words: `äöü`.
     keeps: String,
-    /// Words that are others without their accents: "apagué" tells what was done, and "apague" wishes it.
+    /// Words that keep their accents because they differ from the plain spelling: "apagué" is past
+    /// tense, "apague" is a command.
     accented: HashSet<String>,
-    /// Letters written in two ways: `ue` for `ü`.
+    /// Alternative spellings of letters: `ue` for `ü`.
     letters: BTreeMap<String, String>,
-    /// What may stand between the parts of a compound, besides nothing: `n` in "küchenlicht". `None`: there are no compounds.
+    /// Letters between the parts of a compound, besides none: `n` in "küchenlicht". `None` if the
+    /// language has no compounds.
     joints: Option<Vec<String>>,
 }
 
 impl Spelling {
-    /// The text with accents taken off, letters evened out, and a space after elided words.
+    /// Returns the text without accents, with uniform letters and a space after elided words.
     pub(super) fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut plain = if text.is_ascii() {
             Cow::Borrowed(text)
@@ -56,7 +60,7 @@ impl Spelling {
         out
     }
 
-    /// "l'entree" → "l' entree".
+    /// Separates elided words: "l'entree" → "l' entree".
     fn apart(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len() + 4);
         let mut at_start = true;
@@ -77,8 +81,8 @@ impl Spelling {
         out
     }
 
-    /// The two parts of a compound such as "kuchenlicht", where `is_place` knows the first and `is_thing` the second; only where it
-    /// comes apart in one way.
+    /// Returns the parts of a compound such as "kuchenlicht" if there is exactly one way to split it
+    /// into a place and a thing.
     pub(super) fn parts<'w>(
         &self,
         word: &'w str,
@@ -110,13 +114,13 @@ impl Spelling {
         found
     }
 
-    /// Whether words grow together: "stehlampe" is a lamp.
+    /// Returns whether the language has compounds: "stehlampe" is a lamp.
     pub(super) fn compounds(&self) -> bool {
         self.joints.is_some()
     }
 }
 
-/// Latin letters without their accents, but for those that are kept; a combining mark is an accent of its own.
+/// Appends `text` without accents, except for the letters in `keeps`.
 fn without_accents(text: &str, keeps: &str, out: &mut String) {
     for c in text.chars() {
         match c {
@@ -145,7 +149,7 @@ fn without_accents(text: &str, keeps: &str, out: &mut String) {
     }
 }
 
-/// A letter and the combining mark after it as the one letter they are: some keyboards write "ü" as two.
+/// Combines letters with the combining marks that follow: some keyboards write "ü" as two characters.
 fn composed(text: &str) -> Cow<'_, str> {
     const MARKS: [(char, &str, &str); 6] = [
         ('\u{300}', "aeiou", "àèìòù"),

@@ -1,9 +1,9 @@
-//! Canonical text → words. Names, the language's words and what was said go through the same cut, so that they meet.
+//! Canonical text → words. Names, language files and sentences are split by the same rules.
 
-/// Cuts canonical text into words: slices of it, in order.
+/// Splits canonical text into words: slices of it, in order.
 ///
 /// Letters and digits are words of their own (`hdmi1` → `hdmi`, `1`), and so are `'s`, `%`, `°` and punctuation.
-/// White space, quotes, brackets, `_` and a hyphen after a letter only separate.
+/// White space, quotes, brackets, `_` and a hyphen after a letter are separators.
 pub(super) fn words(text: &str) -> Vec<&str> {
     let mut found = Vec::with_capacity(12);
     let mut rest = text;
@@ -35,7 +35,7 @@ fn run(text: &str, within: impl Fn(char) -> bool) -> usize {
     text.find(|c| !within(c)).unwrap_or(text.len())
 }
 
-/// `'s` at the end of a word is a word; any other apostrophe outside a word only separates.
+/// Returns the length of `'s` at the end of a word; any other apostrophe outside a word separates.
 fn possessive(text: &str) -> usize {
     if text[2..].starts_with(char::is_alphanumeric) {
         0
@@ -44,7 +44,7 @@ fn possessive(text: &str) -> usize {
     }
 }
 
-/// A minus sign belongs to the number after it where a word begins; elsewhere a hyphen separates.
+/// Returns the length of a negative number at the start of a word; elsewhere a hyphen separates.
 fn negative(text: &str, at_start: bool) -> usize {
     if at_start && text[1..].starts_with(|c: char| c.is_ascii_digit()) {
         1 + number(&text[1..])
@@ -53,7 +53,8 @@ fn negative(text: &str, at_start: bool) -> usize {
     }
 }
 
-/// Digits, with whatever makes them more than a plain number (`7:30`, `10-20`, `1,000`, `1/2`): such a word is no number, and silences.
+/// Returns the length of digits with `.`, `,`, `:`, `-` or `/` between them. Such a word (`7:30`) is
+/// not a plain number, so it is not understood.
 fn number(text: &str) -> usize {
     let mut length = run(text, |c| c.is_ascii_digit());
     loop {
@@ -67,7 +68,7 @@ fn number(text: &str) -> usize {
     }
 }
 
-/// Letters, with an apostrophe (`don't`) or a slash (`l/min`) between them.
+/// Returns the length of letters with an apostrophe (`don't`) or a slash (`l/min`) between them.
 fn word(text: &str) -> usize {
     let mut length = 0;
     loop {
@@ -84,15 +85,15 @@ fn word(text: &str) -> usize {
     }
 }
 
-/// A combining mark: lower-casing a dotted capital I leaves one behind.
+/// Returns whether `c` is a combining mark: lower-casing a dotted capital I produces one.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}')
 }
 
-/// True where one edit makes `said` into `meant`: a letter more, less, other, or two neighbours exchanged
-/// (Damerau–Levenshtein distance 1). The first letter must be right, as it is in nearly all slips.
-pub(super) fn one_slip(said: &str, meant: &str) -> bool {
-    let (a, b): (Vec<char>, Vec<char>) = (said.chars().collect(), meant.chars().collect());
+/// Returns whether one edit turns `input` into `word`: an insertion, deletion, substitution or transposition
+/// (Damerau–Levenshtein distance 1). The first letter must be right, as it is in nearly all typos.
+pub(super) fn is_one_edit(input: &str, meant: &str) -> bool {
+    let (a, b): (Vec<char>, Vec<char>) = (input.chars().collect(), meant.chars().collect());
     if a.first() != b.first() || a.len().abs_diff(b.len()) > 1 || a == b {
         return false;
     }
@@ -129,11 +130,11 @@ mod tests {
 
     #[test]
     fn one_slip_is_one_edit_after_the_first_letter() {
-        for said in ["kitchn", "kithcen", "kitchenn", "kitxhen"] {
-            assert!(one_slip(said, "kitchen"), "{said}");
+        for input in ["kitchn", "kithcen", "kitchenn", "kitxhen"] {
+            assert!(is_one_edit(input, "kitchen"), "{said}");
         }
-        for said in ["kitchen", "ditchen", "ktchn", "chicken"] {
-            assert!(!one_slip(said, "kitchen"), "{said}");
+        for input in ["kitchen", "ditchen", "ktchn", "chicken"] {
+            assert!(!is_one_edit(input, "kitchen"), "{said}");
         }
     }
 

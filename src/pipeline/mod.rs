@@ -142,7 +142,7 @@ impl Pipeline {
             return Ok(here("local", draft)); //                           certain, or silent
         }
         if told.voice.is_none() {
-            told.voice = self.voice(command, || rooms.local.asks_for_many_words(phrase)); // a long answer is told while it comes
+            told.voice = self.voice(command, || rooms.local.wants_long_answer(phrase)); // a long answer is told while it comes
         }
         let class = rights_class(home.rights(), command.source.as_str());
         let key = rooms
@@ -278,7 +278,7 @@ impl Pipeline {
                 confirmed: false,
             }));
         }
-        let yes = self.rooms.local.consents(phrase)?;
+        let yes = self.rooms.local.confirmation(phrase)?;
         let left = Draft {
             speech: Some(self.rooms.local.speech(phrase).left.clone()),
             ..Draft::default()

@@ -70,7 +70,7 @@ impl Services {
     pub(super) fn no_model(&self, phrase: &Phrase) -> Refusal {
         let others = self
             .local
-            .others_than(phrase)
+            .unknown_language(phrase)
             .filter(|_| self.local.when() != When::Never);
         match (phrase.language(), others) {
             (Some(language), Some(known)) => Refusal::UnknownLanguage {

@@ -187,7 +187,7 @@ fn what_only_sounds_like_a_command_is_left_alone() {
 
 #[test]
 fn every_language_has_its_yes_and_its_no() {
-    let consents = |language, text| LOCAL.consents(&Phrase::new(text, None, Some(language)));
+    let consents = |language, text| LOCAL.confirmation(&Phrase::new(text, None, Some(language)));
     for (language, yes, no) in [
         ("de", "Ja, bitte!", "lieber nicht"),
         ("es", "Sí", "No, gracias."),

@@ -286,7 +286,7 @@ fn a_phrase_in_a_language_that_is_not_there_is_left_alone() {
 #[test]
 fn a_yes_and_a_no_are_told_from_everything_else() {
     let local = local();
-    let consents = |text| local.consents(&Phrase::new(text, None, None));
+    let consents = |text| local.confirmation(&Phrase::new(text, None, None));
     for yes in [
         "yes",
         "Yes, please!",
@@ -377,7 +377,7 @@ proptest! {
         let phrase = Phrase::new(&text, area.as_deref(), None);
         for (home, local) in &*LOCAL {
             local.draft(&phrase, &HOMES[*home]);
-            local.consents(&phrase);
+            local.confirmation(&phrase);
         }
     }
 

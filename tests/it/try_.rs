@@ -279,22 +279,22 @@ fn an_explanation_tells_what_each_word_stands_for_and_why_it_is_silent() {
         (
             "turn on the tv tomorrow",
             &[
-                "tomorrow  ?  stands for nothing",
-                "silent: `tomorrow` stands for nothing known",
+                "tomorrow  ?  unknown word",
+                "not understood: the word `tomorrow` is unknown",
             ],
         ),
         (
             "set the sofa lamp to 150 percent",
             &[
                 "unit %",
-                "silent: name of sofa_lamp: none that is there does that, takes that value",
+                "not understood: name of sofa_lamp: no device there can do that or accepts that value",
             ],
         ),
         (
             "turn on half the lights",
             &[
-                "half the  silence",
-                "silent: `half the` does not fit behind what comes before it",
+                "half the  veto",
+                "not understood: `half the` does not fit after the words before it",
             ],
         ),
         ("close the blinds", &["noun blinds", "asks: "]),

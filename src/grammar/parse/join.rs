@@ -1,12 +1,12 @@
-//! "and", commas and ends: where a list goes on, and where a clause ends.
+//! Conjunctions and commas: continuation of lists, and the end of clauses.
 
 use crate::grammar::clause::{Amount, Clause, Preposition};
 use crate::grammar::parse::{Parser, Pending, set};
-use crate::grammar::sense::{Act, Sense};
+use crate::grammar::sense::{Sense, Verb};
 
 impl Parser<'_> {
     pub(super) fn join(&mut self, at: usize, sense: Sense) -> Option<()> {
-        if self.pending.place || self.pending.link.is_some() || self.pending.or {
+        if self.pending.after_in || self.pending.preposition.is_some() || self.pending.or {
             return None;
         }
         let Some(next) = self.after(at) else {
@@ -16,8 +16,8 @@ impl Parser<'_> {
         match next {
             _ if !begun => Some(()),
             Sense::And | Sense::Comma | Sense::Polite | Sense::Except => Some(()),
-            Sense::Act(_)
-            | Sense::Split(..)
+            Sense::Verb(_)
+            | Sense::SplitVerb(..)
             | Sense::What
             | Sense::HowMany
             | Sense::Whether
@@ -28,15 +28,15 @@ impl Parser<'_> {
                 Some(())
             }
             // "robot, start cleaning"
-            Sense::Act(_) | Sense::Split(..)
+            Sense::Verb(_) | Sense::SplitVerb(..)
                 if sense == Sense::Comma
                     && self.now.is_only_named()
                     && self.now.targets.len() == 1 =>
             {
                 Some(())
             }
-            Sense::Act(_)
-            | Sense::Split(..)
+            Sense::Verb(_)
+            | Sense::SplitVerb(..)
             | Sense::Be
             | Sense::What
             | Sense::HowMany
@@ -46,7 +46,7 @@ impl Parser<'_> {
             Sense::In | Sense::Place(_) if self.is_trailing() && !self.is_named_later(at) => {
                 set(&mut self.joined)
             }
-            Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them | Sense::Place(_)
+            Sense::Name(..) | Sense::Noun(..) | Sense::It | Sense::Them | Sense::Place(_)
                 if !self.closed || self.excepting =>
             {
                 set(&mut self.joined)
@@ -61,22 +61,22 @@ impl Parser<'_> {
                 .now
                 .targets
                 .last()
-                .is_some_and(|target| target.trailing)
+                .is_some_and(|target| target.trailing_place)
     }
 
-    /// Whether the place that comes belongs to a name after it: "and the hall lights".
+    /// Returns whether the next place belongs to a noun after it: "and the hall lights".
     pub(super) fn is_named_later(&self, at: usize) -> bool {
         let mut coming = self.senses[at + 1..]
             .iter()
             .skip_while(|s| !matches!(s, Sense::Place(_)))
             .skip(1);
         coming
-            .find(|s| !matches!(s, Sense::Skip | Sense::Article))
+            .find(|s| !matches!(s, Sense::Filler | Sense::Article))
             .is_some_and(|s| {
                 matches!(
                     s,
                     Sense::Noun(..)
-                        | Sense::Called(..)
+                        | Sense::Name(..)
                         | Sense::Possessive
                         | Sense::Property(_)
                         | Sense::Target(_)
@@ -84,7 +84,7 @@ impl Parser<'_> {
             })
     }
 
-    /// "in the kitchen, turn ..".
+    /// Returns whether the clause has only a place yet: "in the kitchen, turn ..".
     pub(super) fn is_only_a_place(&self) -> bool {
         self.now
             == Clause {
@@ -93,32 +93,33 @@ impl Parser<'_> {
             }
     }
 
-    /// A clause that goes on with the verb of the one before: "set the lamp to 20 and the fan to 50".
+    /// Starts a clause with the verb of the previous one: "set the lamp to 20 and the fan to 50".
     pub(super) fn next_of_same(&mut self) -> Option<()> {
         self.finish()?;
         let before = self.done.last()?;
         self.now = Clause {
-            act: before.act,
-            ask: before.ask,
+            verb: before.verb,
+            question: before.question,
             ensure: before.ensure,
             ..Clause::default()
         };
         Some(())
     }
 
-    /// "allume la lampe rouge" may say which lamp, "um 5 runter" may say when.
+    /// Returns whether the clause is ambiguous: "allume la lampe rouge" may select a lamp, "um 5 runter"
+    /// may give a time.
     fn may_be_other(&self, clause: &Clause) -> bool {
         let bare = clause.property.is_none();
-        let which =
-            self.coloured && (matches!(clause.act, None | Some(Act::On)) || clause.state.is_some());
+        let which = self.coloured
+            && (matches!(clause.verb, None | Some(Verb::On)) || clause.state.is_some());
         let when = self.grammar.by_is_a_time
-            && clause.link == Preposition::By
+            && clause.preposition == Preposition::By
             && matches!(clause.amount, Some(Amount::Number(_)));
         bare && (which || when)
     }
 
     pub(super) fn finish(&mut self) -> Option<()> {
-        self.flush_rooms();
+        self.flush_places();
         if self.pending != Pending::default() {
             return None;
         }
@@ -131,15 +132,15 @@ impl Parser<'_> {
         self.closed = false;
         self.whether = false;
         self.joined = false;
-        clause.again =
+        clause.repeats =
             clause.targets.is_empty() && clause.property.is_none() && !self.done.is_empty();
         if let Some((last, before)) = clause.targets.split_last_mut()
-            && last.trailing
+            && last.trailing_place
         {
             before
                 .iter_mut()
                 .filter(|t| t.places.is_empty())
-                .for_each(|t| t.maybe.clone_from(&last.places));
+                .for_each(|t| t.shared_places.clone_from(&last.places));
         }
         self.done.push(clause);
         Some(())

@@ -1,16 +1,19 @@
-//! One sense for each span → clauses, from the first span to the last. `None` where they make no sentence. Knows no devices.
+//! One sense for each span → clauses, from left to right. Knows no devices.
 
 mod join;
 mod targets;
 
-use crate::grammar::clause::{Amount, Clause, Preposition, QueryVerb};
+use crate::grammar::clause::{Amount, Clause, Preposition, QuestionType};
 use crate::grammar::lexicon::Grammar;
-use crate::grammar::sense::{Act, Place, Sense, State};
+use crate::grammar::sense::{Comparative, Place, Sense, StateWord, Verb};
 
-/// The most clauses of one phrase.
+/// Most clauses of one sentence.
 const MOST_CLAUSES: usize = 5;
 
-/// Reads one sense for each span. Where they make no sentence, at which span that was seen.
+/// Parses one sense for each span.
+///
+/// # Errors
+/// The index of the span at which the senses cease to form a sentence.
 pub(super) fn clauses(
     senses: &[Sense],
     asked: bool,
@@ -19,7 +22,7 @@ pub(super) fn clauses(
     let mut parser = Parser::new(senses, asked, grammar);
     for (at, &sense) in senses.iter().enumerate() {
         parser.take(at, sense).ok_or(at)?;
-        if !matches!(sense, Sense::Skip | Sense::Article) {
+        if !matches!(sense, Sense::Filler | Sense::Article) {
             parser.last = Some(sense);
         }
     }
@@ -28,13 +31,13 @@ pub(super) fn clauses(
     }
     parser.finish().ok_or(senses.len())?;
     let explained =
-        !asked || parser.polite || parser.done.iter().all(|clause| clause.ask.is_some());
+        !asked || parser.polite || parser.done.iter().all(|clause| clause.question.is_some());
     (explained && parser.done.len() <= MOST_CLAUSES)
         .then_some(parser.done)
         .ok_or(senses.len())
 }
 
-/// What was said that waits for what it belongs to.
+/// Words that have been read and await the word they belong to.
 #[derive(Debug, Default, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -43,15 +46,15 @@ pub(super) fn clauses(
 struct Pending {
     all: bool,
     both: bool,
-    place: bool,
-    link: Option<Preposition>,
+    after_in: bool,
+    preposition: Option<Preposition>,
     or: bool,
     /// "schliess .. [ab]"
     particle: Option<u16>,
     /// "brightness of [50]"
     of_property: bool,
-    /// Places before what is there: "kitchen [lights]".
-    rooms: Vec<Place>,
+    /// Places before their noun: "kitchen [lights]".
+    places: Vec<Place>,
 }
 
 #[derive(Debug)]
@@ -61,17 +64,17 @@ struct Pending {
 )]
 struct Parser<'a> {
     senses: &'a [Sense],
-    /// There was a question mark at the end.
+    /// Whether the sentence ends with a question mark.
     asked: bool,
     grammar: &'a Grammar,
     now: Clause,
     pending: Pending,
     excepting: bool,
-    /// Something came after the targets that ends their list.
+    /// Whether the list of targets has ended.
     closed: bool,
-    /// The list of targets, or of places, goes on.
+    /// Whether the list of targets or places continues.
     joined: bool,
-    /// A colour stood beside a name, where that may say which is meant.
+    /// Whether a colour stands beside a name and may select the device.
     coloured: bool,
     last: Option<Sense>,
     polite: bool,
@@ -98,20 +101,15 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Accepts the next sense. Returns `None` if it does not fit.
     fn take(&mut self, at: usize, sense: Sense) -> Option<()> {
         match sense {
-            Sense::Skip | Sense::Article => Some(()),
+            Sense::Filler | Sense::Article => Some(()),
+            Sense::Veto => None,
             Sense::Polite => set(&mut self.polite),
-            Sense::All => set(&mut self.pending.all),
-            Sense::Any if self.now.ask.is_some() => {
-                self.now.any = true;
-                set(&mut self.pending.all)
-            }
-            Sense::Gerund(act) if self.polite => self.act(act),
-            Sense::Silence | Sense::Any | Sense::Gerund(_) => None,
-            Sense::Both => set(&mut self.pending.both),
+            Sense::All | Sense::Any | Sense::Both => self.quantifier(sense),
             Sense::Except => {
-                self.flush_rooms();
+                self.flush_places();
                 self.excepting = true;
                 (!self.now.targets.is_empty()).then_some(())
             }
@@ -120,145 +118,186 @@ impl<'a> Parser<'a> {
                 self.pending.or = true;
                 self.now.state.map(|_| ())
             }
-            Sense::In => {
-                self.flush_rooms();
-                self.pending.of_property = matches!(self.last, Some(Sense::Property(_)));
-                let half_of = matches!(self.last, Some(Sense::Level(_)))
-                    && self.now.targets.is_empty()
-                    && self.now.property.is_none();
-                if half_of
-                    && (self.now.act.is_some()
-                        || matches!(self.last, Some(Sense::Level(level)) if level.is_part()))
-                {
-                    return None;
-                }
-                set(&mut self.pending.place)
-            }
-            Sense::To | Sense::At | Sense::By => self.link(sense),
-            Sense::Possessive => (matches!(
-                self.last,
-                Some(Sense::Place(_) | Sense::Called(..) | Sense::Noun(..))
-            ) && self.names_follow(at))
-            .then_some(()),
+            Sense::In => self.after_in(),
+            Sense::To | Sense::At | Sense::By => self.preposition(sense),
+            Sense::Possessive => self.possessive(at),
             Sense::Be
             | Sense::What
             | Sense::HowMany
             | Sense::Whether
             | Sense::Ensure
-            | Sense::How(_) => self.ask(sense),
+            | Sense::How(_) => self.question(sense),
             Sense::Place(place) => self.place(at, place),
-            Sense::Called(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(at, sense),
-            Sense::Act(act) => self.act(act),
-            Sense::Split(act, particle) => self
-                .act(act)
-                .and_then(|()| fill(&mut self.pending.particle, particle)),
+            Sense::Name(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(at, sense),
+            Sense::Verb(verb) => self.verb(verb),
+            Sense::Gerund(verb) if self.polite => self.verb(verb),
+            Sense::Gerund(_) => None,
+            Sense::SplitVerb(verb, particle) => {
+                self.verb(verb)?;
+                fill(&mut self.pending.particle, particle)
+            }
             Sense::Particle(particle) => self.particle(particle),
             Sense::State(state) => self.state(state),
             Sense::Participle(state) => {
-                let told = self.now.ask.is_some() || self.now.ensure;
-                self.state(state).filter(|()| told)
+                let is_expected = self.now.question.is_some() || self.now.ensure;
+                self.state(state).filter(|()| is_expected)
             }
-            Sense::More(more) => {
-                // "i would like it to be brighter"
-                if self.pending.link == Some(Preposition::To)
-                    && (self.now.ensure || self.now.act == Some(Act::Set))
-                {
-                    self.pending.link = None;
-                }
-                self.close().and_then(|()| fill(&mut self.now.more, more))
-            }
-            Sense::Much => set(&mut self.now.much),
+            Sense::Comparative(comparative) => self.comparative(comparative),
+            Sense::Slightly => set(&mut self.now.slightly),
             Sense::Mode => set(&mut self.now.mode),
-            Sense::Status => self.of_property().and_then(|()| set(&mut self.now.status)),
-            Sense::Property(property) => self
-                .of_property()
-                .and_then(|()| fill(&mut self.now.property, property)),
-            Sense::Target(property) => self.of_property().and_then(|()| {
-                self.now.target = true;
-                fill(&mut self.now.property, property)
-            }),
+            Sense::Status | Sense::Property(_) | Sense::Target(_) => self.property(sense),
             Sense::Unit(unit) => self.unit(unit),
             Sense::Number(_)
             | Sense::Level(_)
             | Sense::Color(_)
             | Sense::Hex(_)
             | Sense::White(_)
-            | Sense::Choice(_) => self.amount(sense),
+            | Sense::OptionName(_) => self.amount(sense),
         }
     }
 
-    fn act(&mut self, act: Act) -> Option<()> {
-        // "the door open" may be a statement; "blinds down", "tv mute" are wishes.
-        let after_a_name = !self.now.targets.is_empty() || !self.pending.rooms.is_empty();
+    /// Accepts "all", "any" or "both" before a target.
+    fn quantifier(&mut self, sense: Sense) -> Option<()> {
+        match sense {
+            Sense::Both => set(&mut self.pending.both),
+            Sense::Any if self.now.question.is_none() => None,
+            Sense::Any => {
+                self.now.any = true;
+                set(&mut self.pending.all)
+            }
+            _ => set(&mut self.pending.all),
+        }
+    }
+
+    /// Accepts "in" before a place.
+    fn after_in(&mut self) -> Option<()> {
+        self.flush_places();
+        self.pending.of_property = matches!(self.last, Some(Sense::Property(_)));
+        if let Some(Sense::Level(level)) = self.last
+            && self.now.targets.is_empty()
+            && self.now.property.is_none()
+            && (self.now.verb.is_some() || level.is_part())
+        {
+            // "half of the lights" selects devices and gives no amount.
+            return None;
+        }
+        set(&mut self.pending.after_in)
+    }
+
+    /// Accepts "'s" between a name or place and a noun.
+    fn possessive(&self, at: usize) -> Option<()> {
+        let has_owner = matches!(
+            self.last,
+            Some(Sense::Place(_) | Sense::Name(..) | Sense::Noun(..))
+        );
+        (has_owner && self.names_follow(at)).then_some(())
+    }
+
+    fn comparative(&mut self, comparative: Comparative) -> Option<()> {
+        // "i would like it to be brighter"
+        if self.pending.preposition == Some(Preposition::To)
+            && (self.now.ensure || self.now.verb == Some(Verb::Set))
+        {
+            self.pending.preposition = None;
+        }
+        self.close()?;
+        fill(&mut self.now.comparative, comparative)
+    }
+
+    /// Accepts a property, its set point, or "status".
+    fn property(&mut self, sense: Sense) -> Option<()> {
+        self.places_of_property()?;
+        match sense {
+            Sense::Property(property) => fill(&mut self.now.property, property),
+            Sense::Target(property) => {
+                self.now.set_point = true;
+                fill(&mut self.now.property, property)
+            }
+            _ => set(&mut self.now.status),
+        }
+    }
+
+    fn verb(&mut self, verb: Verb) -> Option<()> {
+        // "the door open" may be a statement; "blinds down", "tv mute" are commands.
+        let after_a_name = !self.now.targets.is_empty() || !self.pending.places.is_empty();
         let misplaced = after_a_name
-            && (self.grammar.verb_first || (act == Act::Open && !self.grammar.verb_last));
-        if self.now.ask.is_some() || self.pending.place || self.pending.link.is_some() || misplaced
+            && (self.grammar.verb_first || (verb == Verb::Open && !self.grammar.verb_last));
+        if self.now.question.is_some()
+            || self.pending.after_in
+            || self.pending.preposition.is_some()
+            || misplaced
         {
             return None;
         }
-        self.flush_rooms();
+        self.flush_places();
         if after_a_name {
             self.closed = true;
         }
-        fill(&mut self.now.act, act)
+        fill(&mut self.now.verb, verb)
     }
 
-    /// The rest of a verb in two parts: "schliess die tür [ab]".
+    /// Accepts the second part of a separable verb: "schliess die tür [ab]".
     fn particle(&mut self, particle: u16) -> Option<()> {
-        let misplaced = self.pending.place
-            || self.pending.link.is_some()
+        let misplaced = self.pending.after_in
+            || self.pending.preposition.is_some()
             || self.pending.particle.take() != Some(particle);
         self.close()?;
         (!misplaced).then_some(())
     }
 
-    fn state(&mut self, state: State) -> Option<()> {
+    fn state(&mut self, state: StateWord) -> Option<()> {
         if std::mem::take(&mut self.pending.or) {
             self.now.either = true;
             return Some(());
         }
-        let link = self.pending.link.take();
-        if self.pending.place || !matches!(link, None | Some(Preposition::To)) {
+        let preposition = self.pending.preposition.take();
+        if self.pending.after_in || !matches!(preposition, None | Some(Preposition::To)) {
             return None;
         }
-        // "the door locked" may be a statement; only "lights on" and "blinds down" are wishes without a verb.
-        let said_how = matches!(state, State::On | State::Off | State::Up | State::Down);
-        if !said_how && self.now.ask.is_none() && self.now.act.is_none() && !self.now.ensure {
+        // "the door locked" may be a statement; only "lights on" and "blinds down" need no verb.
+        let said_how = matches!(
+            state,
+            StateWord::On | StateWord::Off | StateWord::Up | StateWord::Down
+        );
+        if !said_how && self.now.question.is_none() && self.now.verb.is_none() && !self.now.ensure {
             return None;
         }
-        // "to netflix on the tv": after a value it is where. "on the tv", "what is on the tv": so it is before a name without a verb.
-        let before_a_name = self.now.targets.is_empty() && self.pending.rooms.is_empty();
-        let without_verb = self.now.act.is_none() && self.now.ask != Some(QueryVerb::Whether);
-        if state == State::On && (self.now.amount.is_some() || (before_a_name && without_verb)) {
+        // "on" is a preposition after a value ("to netflix on the tv") and before a name without a
+        // verb ("what is on the tv").
+        let before_a_name = self.now.targets.is_empty() && self.pending.places.is_empty();
+        let without_verb =
+            self.now.verb.is_none() && self.now.question != Some(QuestionType::YesNo);
+        if state == StateWord::On && (self.now.amount.is_some() || (before_a_name && without_verb))
+        {
             return None;
         }
-        // "set up the tv" is another thing than "turn up the tv", and "set off the siren" another than "turn off the siren".
-        if self.last == Some(Sense::Act(Act::Set)) && link.is_none() {
+        // "set up the tv" is not "turn up the tv", and "set off the siren" is not "turn off the siren".
+        if self.last == Some(Sense::Verb(Verb::Set)) && preposition.is_none() {
             return None;
         }
         // "are there any open windows"
         let before_what_is_asked =
-            self.now.ask.is_some() && self.now.any && self.now.targets.is_empty();
+            self.now.question.is_some() && self.now.any && self.now.targets.is_empty();
         if !before_what_is_asked {
             self.close()?;
         }
         fill(&mut self.now.state, state)
     }
 
-    fn ask(&mut self, sense: Sense) -> Option<()> {
+    fn question(&mut self, sense: Sense) -> Option<()> {
         let begun = !self.now.targets.is_empty()
-            || !self.pending.rooms.is_empty()
-            || self.now.act.is_some()
+            || !self.pending.places.is_empty()
+            || self.now.verb.is_some()
             || self.now.state.is_some()
             || self.now.amount.is_some();
         match sense {
             // "which lights are on", "tell me if the door is locked", "make sure the door is locked".
             Sense::Be
-                if self.now.ask == Some(QueryVerb::What)
+                if self.now.question == Some(QuestionType::Open)
                     || self.now.ensure
                     || std::mem::take(&mut self.whether) =>
             {
-                self.flush_rooms();
+                self.flush_places();
                 Some(())
             }
             // "the front door is locked?"
@@ -267,46 +306,46 @@ impl<'a> Parser<'a> {
                     && self.now.is_only_named()
                     && self.pending
                         == (Pending {
-                            rooms: self.pending.rooms.clone(),
+                            places: self.pending.places.clone(),
                             ..Pending::default()
                         }) =>
             {
-                self.flush_rooms();
-                fill(&mut self.now.ask, QueryVerb::Whether)
+                self.flush_places();
+                fill(&mut self.now.question, QuestionType::YesNo)
             }
             _ if begun || self.now.ensure || self.pending != Pending::default() => None,
-            Sense::Be => fill(&mut self.now.ask, QueryVerb::Whether),
+            Sense::Be => fill(&mut self.now.question, QuestionType::YesNo),
             Sense::Whether => {
                 self.whether = true;
-                fill(&mut self.now.ask, QueryVerb::Whether)
+                fill(&mut self.now.question, QuestionType::YesNo)
             }
-            Sense::What => fill(&mut self.now.ask, QueryVerb::What),
+            Sense::What => fill(&mut self.now.question, QuestionType::Open),
             Sense::HowMany => {
                 self.now.count = true;
-                fill(&mut self.now.ask, QueryVerb::What)
+                fill(&mut self.now.question, QuestionType::Open)
             }
             Sense::How(property) => {
-                self.now.ask = Some(QueryVerb::What);
+                self.now.question = Some(QuestionType::Open);
                 fill(&mut self.now.property, property)
             }
             _ => {
                 self.now.ensure = true;
-                self.now.ask.is_none().then_some(())
+                self.now.question.is_none().then_some(())
             }
         }
     }
 
-    fn link(&mut self, sense: Sense) -> Option<()> {
-        self.flush_rooms();
-        let link = match sense {
+    fn preposition(&mut self, sense: Sense) -> Option<()> {
+        self.flush_places();
+        let preposition = match sense {
             Sense::To => Preposition::To,
             Sense::At => Preposition::At,
             _ => Preposition::By,
         };
-        if self.pending.place {
+        if self.pending.after_in {
             return None;
         }
-        fill(&mut self.pending.link, link)
+        fill(&mut self.pending.preposition, preposition)
     }
 
     fn amount(&mut self, sense: Sense) -> Option<()> {
@@ -316,42 +355,43 @@ impl<'a> Parser<'a> {
             Sense::Color(color) => Amount::Color(color),
             Sense::Hex(rgb) => Amount::Hex(rgb),
             Sense::White(kelvin) => Amount::White(kelvin),
-            Sense::Choice(option) => Amount::Choice(option),
+            Sense::OptionName(option) => Amount::Choice(option),
             _ => return None,
         };
-        // "in red", "in eco mode"; but "in ten" is a time.
-        let link = self.pending.link.take().unwrap_or_default();
-        if self.now.amount.is_some_and(|said| {
-            said.is_color() != amount.is_color() && !self.now.targets.is_empty()
-        }) && !self.pending.place
+        // "in red" and "in eco mode" are values; "in ten" is a time.
+        let preposition = self.pending.preposition.take().unwrap_or_default();
+        if self.now.amount.is_some_and(|input| {
+            input.is_color() != amount.is_color() && !self.now.targets.is_empty()
+        }) && !self.pending.after_in
         {
-            // "40 percent red": two things of one lamp.
+            // "40 percent red": two values for one lamp.
             self.next_of_same()?;
         }
-        // "put the tv on netflix": here "on" is to what.
+        // "put the tv on netflix": here "on" is a preposition.
         if matches!(amount, Amount::Choice(_))
-            && self.last == Some(Sense::State(State::On))
+            && self.last == Some(Sense::State(StateWord::On))
             && !self.now.targets.is_empty()
         {
             self.now.state = None;
         }
-        let beside = matches!(self.last, Some(Sense::Called(..) | Sense::Noun(..)))
-            && link == Preposition::Bare
-            && !self.pending.place;
+        let beside = matches!(self.last, Some(Sense::Name(..) | Sense::Noun(..)))
+            && preposition == Preposition::Bare
+            && !self.pending.after_in;
         self.coloured |= self.grammar.head_first && beside && amount.is_color();
         let of_property = std::mem::take(&mut self.pending.of_property);
-        if std::mem::take(&mut self.pending.place)
+        if std::mem::take(&mut self.pending.after_in)
             && !of_property
             && matches!(amount, Amount::Number(_) | Amount::Level(_))
         {
             return None;
         }
         self.close()?;
-        self.now.link = if link == Preposition::At && !matches!(amount, Amount::Number(_)) {
-            Preposition::To
-        } else {
-            link
-        };
+        self.now.preposition =
+            if preposition == Preposition::At && !matches!(amount, Amount::Number(_)) {
+                Preposition::To
+            } else {
+                preposition
+            };
         fill(&mut self.now.amount, amount)
     }
 
@@ -360,44 +400,44 @@ impl<'a> Parser<'a> {
             return None;
         };
         self.now.amount = Some(Amount::Measured(n, unit));
-        // "until 8" may be a time, "until 8 percent" is none.
-        if self.now.link == Preposition::At {
-            self.now.link = Preposition::To;
+        // "until 8" may be a time, "until 8 percent" may not.
+        if self.now.preposition == Preposition::At {
+            self.now.preposition = Preposition::To;
         }
         Some(())
     }
 
-    /// The list of targets ends.
+    /// Ends the list of targets.
     fn close(&mut self) -> Option<()> {
-        self.flush_rooms();
+        self.flush_places();
         self.end_exceptions()?;
         self.closed |= !self.now.targets.is_empty() || self.now.property.is_some();
         (!self.pending.all && !self.pending.both).then_some(())
     }
 
-    /// "all but" of nothing is no sentence: "but not now".
+    /// Ends the exceptions. Fails if there are none: "but not now".
     fn end_exceptions(&mut self) -> Option<()> {
         let of_nothing = std::mem::take(&mut self.excepting) && self.now.except.is_empty();
         (!of_nothing).then_some(())
     }
 
-    /// Places said before a property are where it is: "the bedroom temperature".
-    fn of_property(&mut self) -> Option<()> {
-        let rooms = std::mem::take(&mut self.pending.rooms);
-        self.now.places.extend(rooms);
+    /// Assigns the places before a property to the clause: "the bedroom temperature".
+    fn places_of_property(&mut self) -> Option<()> {
+        let places = std::mem::take(&mut self.pending.places);
+        self.now.places.extend(places);
         let all = std::mem::take(&mut self.pending.all) && !self.now.any;
-        (!self.excepting && !self.pending.place && !all).then_some(())
+        (!self.excepting && !self.pending.after_in && !all).then_some(())
     }
 }
 
-/// Notes that a word was said.
+/// Sets a flag.
 #[expect(clippy::unnecessary_wraps, reason = "an arm of `take` like the others")]
 fn set(flag: &mut bool) -> Option<()> {
     *flag = true;
     Some(())
 }
 
-/// Fills a slot that may be filled once.
+/// Fills a slot. Fails if it has a value already.
 fn fill<T>(slot: &mut Option<T>, value: T) -> Option<()> {
     slot.replace(value).is_none().then_some(())
 }

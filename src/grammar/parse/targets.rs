@@ -1,30 +1,30 @@
-//! Of whom and where: names, nouns and places, alone, in lists, and excepted.
+//! Names, nouns and places: single, in lists, and as exceptions.
 
-use crate::grammar::clause::{Target, What};
+use crate::grammar::clause::{Head, Target};
 use crate::grammar::parse::Parser;
-use crate::grammar::sense::{Act, Place, Sense};
+use crate::grammar::sense::{Place, Sense, Verb};
 
 impl Parser<'_> {
     pub(super) fn place(&mut self, at: usize, place: Place) -> Option<()> {
-        if self.pending.link.is_some() {
+        if self.pending.preposition.is_some() {
             return None;
         }
         let all = std::mem::take(&mut self.pending.all);
         let before_a_name = matches!(
             self.after(at),
-            Some(Sense::Noun(..) | Sense::Called(..) | Sense::Possessive)
+            Some(Sense::Noun(..) | Sense::Name(..) | Sense::Possessive)
         );
-        let said_in = std::mem::take(&mut self.pending.place);
+        let said_in = std::mem::take(&mut self.pending.after_in);
         self.pending.of_property = false;
         let joined = std::mem::take(&mut self.joined);
-        if before_a_name && said_in && self.only_turned() && !self.grammar.place_after_verb {
+        if before_a_name && said_in && self.awaits_state() && !self.grammar.place_after_verb {
             return None;
         }
         if before_a_name && (!said_in || (self.now.targets.is_empty() && !self.excepting)) {
             // "kitchen lights", "in the kitchen the lights ..".
             self.joined = joined;
             self.pending.all = all;
-            self.pending.rooms.push(place);
+            self.pending.places.push(place);
             return Some(());
         }
         if self.excepting {
@@ -32,13 +32,13 @@ impl Parser<'_> {
         }
         match self.now.targets.last_mut() {
             Some(target) if joined => {
-                // "lights in the kitchen and the hall"; but "kitchen lights and the hall" says nothing sure.
+                // "lights in the kitchen and the hall" is certain, "kitchen lights and the hall" is not.
                 target.places.push(place);
-                (target.trailing || target.what == What::Room).then_some(())
+                (target.trailing_place || target.head == Head::Area).then_some(())
             }
             Some(target) => {
                 let alone = target.places.is_empty();
-                target.trailing = true;
+                target.trailing_place = true;
                 target.places.push(place);
                 alone.then_some(())
             }
@@ -53,14 +53,14 @@ impl Parser<'_> {
                 self.now.targets.push(Target {
                     places: vec![place],
                     all,
-                    ..Target::new(What::Room)
+                    ..Target::new(Head::Area)
                 });
                 Some(())
             }
         }
     }
 
-    /// "except the kitchen", "except the tv in the kitchen".
+    /// Adds a place to the exceptions: "except the kitchen", "except the tv in the kitchen".
     pub(super) fn place_excepted(&mut self, place: Place, said_in: bool) -> Option<()> {
         if let Some(target) = self.now.except.last_mut().filter(|_| said_in) {
             let alone = target.places.is_empty();
@@ -69,88 +69,71 @@ impl Parser<'_> {
         }
         self.now.except.push(Target {
             places: vec![place],
-            ..Target::new(What::Room)
+            ..Target::new(Head::Area)
         });
         Some(())
     }
 
-    /// Places that waited for a name, and got none, are what is spoken of.
-    pub(super) fn flush_rooms(&mut self) {
-        let rooms = std::mem::take(&mut self.pending.rooms);
-        if !rooms.is_empty() {
+    /// Turns places that are not followed by a noun into targets.
+    pub(super) fn flush_places(&mut self) {
+        let places = std::mem::take(&mut self.pending.places);
+        if !places.is_empty() {
             self.now.targets.push(Target {
-                places: rooms,
-                ..Target::new(What::Room)
+                places,
+                ..Target::new(Head::Area)
             });
         }
     }
 
-    /// "the blue light": an article before the colour.
+    /// Returns whether an article precedes the colour: "the blue light".
     fn is_certain_one(&self, at: usize) -> bool {
         let before = at.checked_sub(2).and_then(|before| self.senses.get(before));
-        !matches!(before, Some(Sense::Ensure | Sense::Polite | Sense::Skip))
+        !matches!(before, Some(Sense::Ensure | Sense::Polite | Sense::Filler))
     }
 
     pub(super) fn target(&mut self, at: usize, sense: Sense) -> Option<()> {
-        let what = match sense {
-            Sense::Called(id, noun) => What::Called(id, noun),
-            Sense::Noun(noun, many) => What::Noun(noun, many),
-            Sense::It => What::It,
-            _ => What::Them,
+        let head = match sense {
+            Sense::Name(id, noun) => Head::Name(id, noun),
+            Sense::Noun(noun, many) => Head::Noun(noun, many),
+            Sense::It => Head::It,
+            _ => Head::Them,
         };
-        // "the red lamp" says which, and not that it shall be red; but "i want blue lights" wishes that.
-        if matches!(
-            self.last,
-            Some(Sense::Color(_) | Sense::White(_) | Sense::Hex(_))
-        ) && !self.pending.place
-        {
-            let wished = (self.now.ensure || self.polite)
-                && self.now.act.is_none()
-                && self.now.targets.is_empty()
-                && matches!(what, What::Noun(..))
-                && !self.is_certain_one(at);
-            return wished.then(|| {
-                self.now.targets.push(Target {
-                    places: std::mem::take(&mut self.pending.rooms),
-                    ..Target::new(what)
-                });
-            });
+        match self.last {
+            Some(Sense::Color(_) | Sense::White(_) | Sense::Hex(_)) if !self.pending.after_in => {
+                return self.colored_target(at, head);
+            }
+            // "the brighter lamp" selects a lamp.
+            Some(Sense::Comparative(_)) if self.now.verb.is_none() && !self.pending.after_in => {
+                return None;
+            }
+            // "half the lights", "the brightest lamp" select devices and give no amount.
+            Some(Sense::Level(_)) if self.now.verb.is_some() => return None,
+            _ => {}
         }
-        // "the brighter lamp" says which as well.
-        if matches!(self.last, Some(Sense::More(_)))
-            && self.now.act.is_none()
-            && !self.pending.place
-        {
+        let beside = matches!(self.last, Some(Sense::Name(..) | Sense::Noun(..)));
+        if self.pending.preposition.is_some() || (self.pending.or) {
             return None;
         }
-        // "half the lights", "the brightest lamp": which of them, and not how much.
-        if matches!(self.last, Some(Sense::Level(_))) && self.now.act.is_some() {
-            return None;
-        }
-        let beside = matches!(self.last, Some(Sense::Called(..) | Sense::Noun(..)));
-        if self.pending.link.is_some() || (self.pending.or) {
-            return None;
-        }
-        if beside && !self.pending.place {
-            return self.merge(what);
+        if beside && !self.pending.after_in {
+            return self.merge(head);
         }
         let joined = std::mem::take(&mut self.joined);
-        let said_in = std::mem::take(&mut self.pending.place);
+        let said_in = std::mem::take(&mut self.pending.after_in);
         self.pending.of_property = false;
-        if said_in && self.only_turned() {
+        if said_in && self.awaits_state() {
             return None;
         }
         if joined && !self.excepting && self.shares_noun() {
-            return self.rooms_before(what);
+            return self.places_before(head);
         }
         if !self.now.targets.is_empty() && (said_in || !joined) && !self.excepting {
             // "turn on the lamp the fan", "the lamp on the desk".
             return None;
         }
-        let mut target = Target::new(what);
+        let mut target = Target::new(head);
         target.all = std::mem::take(&mut self.pending.all);
         target.both = std::mem::take(&mut self.pending.both);
-        target.places = std::mem::take(&mut self.pending.rooms);
+        target.places = std::mem::take(&mut self.pending.places);
         if self.excepting {
             self.now.except.push(target);
         } else {
@@ -159,10 +142,28 @@ impl Parser<'_> {
         Some(())
     }
 
-    /// "turn on the lamp": here "on" is what it shall be, and not where.
-    pub(super) fn only_turned(&self) -> bool {
+    /// Adds a target after a colour. "the red lamp" selects a lamp, which is not supported; "i want
+    /// blue lights" asks for the colour.
+    fn colored_target(&mut self, at: usize, head: Head) -> Option<()> {
+        let is_wish = (self.now.ensure || self.polite)
+            && self.now.verb.is_none()
+            && self.now.targets.is_empty()
+            && matches!(head, Head::Noun(..))
+            && !self.is_certain_one(at);
+        if !is_wish {
+            return None;
+        }
+        self.now.targets.push(Target {
+            places: std::mem::take(&mut self.pending.places),
+            ..Target::new(head)
+        });
+        Some(())
+    }
+
+    /// Returns whether the clause has only a verb that needs a state, so that "on" is the state.
+    pub(super) fn awaits_state(&self) -> bool {
         let clause = &self.now;
-        matches!(clause.act, Some(Act::Turn | Act::Set))
+        matches!(clause.verb, Some(Verb::Turn | Verb::Set))
             && clause.targets.is_empty()
             && clause.property.is_none()
             && clause.state.is_none()
@@ -170,49 +171,49 @@ impl Parser<'_> {
     }
 
     pub(super) fn shares_noun(&self) -> bool {
-        !self.pending.rooms.is_empty()
+        !self.pending.places.is_empty()
             && self
                 .now
                 .targets
                 .last()
-                .is_some_and(|target| target.what == What::Room)
+                .is_some_and(|target| target.head == Head::Area)
     }
 
-    /// "kitchen and hall lights": the rooms before share the noun of the last.
-    pub(super) fn rooms_before(&mut self, what: What) -> Option<()> {
+    /// Gives the places before the noun that noun as well: "kitchen and hall lights".
+    pub(super) fn places_before(&mut self, head: Head) -> Option<()> {
         let last = self.now.targets.last_mut()?;
-        last.what = what;
-        last.places.append(&mut self.pending.rooms);
+        last.head = head;
+        last.places.append(&mut self.pending.places);
         last.all |= std::mem::take(&mut self.pending.all);
         Some(())
     }
 
-    /// "movie scene", "the switch coffee machine": a name and a noun are one thing.
-    pub(super) fn merge(&mut self, what: What) -> Option<()> {
+    /// Merges a name and an adjacent noun to one target: "movie scene", "the switch coffee machine".
+    pub(super) fn merge(&mut self, head: Head) -> Option<()> {
         let list = if self.excepting {
             &mut self.now.except
         } else {
             &mut self.now.targets
         };
         let target = list.last_mut()?;
-        match (target.what, what) {
-            // Of the nouns some are names as well: "bedside lamp", where another is called "Lamp".
-            (What::Called(..), What::Noun(noun, many) | What::Called(_, Some((noun, many))))
-                if target.also.is_none() =>
+        match (target.head, head) {
+            // The noun may be a name as well: "bedside lamp", in a home with a "Lamp".
+            (Head::Name(..), Head::Noun(noun, many) | Head::Name(_, Some((noun, many))))
+                if target.extra_noun.is_none() =>
             {
-                target.also = Some(noun);
-                target.many = many;
+                target.extra_noun = Some(noun);
+                target.extra_is_plural = many;
             }
-            (What::Noun(noun, false), What::Called(..)) if target.also.is_none() => {
-                target.also = Some(noun);
-                target.what = what;
+            (Head::Noun(noun, false), Head::Name(..)) if target.extra_noun.is_none() => {
+                target.extra_noun = Some(noun);
+                target.head = head;
             }
             // "the sprinkler valve" is both.
-            (What::Noun(first, false), What::Noun(noun, many))
-                if target.also.is_none() && first != noun =>
+            (Head::Noun(first, false), Head::Noun(noun, many))
+                if target.extra_noun.is_none() && first != noun =>
             {
-                target.also = Some(noun);
-                target.what = What::Noun(first, many);
+                target.extra_noun = Some(noun);
+                target.head = Head::Noun(first, many);
             }
             _ => return None,
         }
@@ -224,7 +225,7 @@ impl Parser<'_> {
             self.after(at),
             Some(
                 Sense::Noun(..)
-                    | Sense::Called(..)
+                    | Sense::Name(..)
                     | Sense::Property(_)
                     | Sense::Status
                     | Sense::Mode
@@ -232,12 +233,12 @@ impl Parser<'_> {
         )
     }
 
-    /// The next sense that says something.
+    /// Returns the next sense that is neither filler nor article nor quantifier.
     pub(super) fn after(&self, at: usize) -> Option<Sense> {
         self.senses[at + 1..].iter().copied().find(|s| {
             !matches!(
                 s,
-                Sense::Skip
+                Sense::Filler
                     | Sense::Polite
                     | Sense::Article
                     | Sense::All

@@ -1,42 +1,44 @@
-//! Phrase + home → draft: tries every sense of what was said, and speaks only where all that make a sentence agree.
+//! Phrase + home → draft: tries every combination of senses.
+//!
+//! There is a draft only if all combinations that form a sentence give the same one.
 
-use crate::grammar::clause::{Clause, QueryVerb};
+use crate::grammar::clause::{Clause, QuestionType};
 use crate::grammar::effect::Effects;
-use crate::grammar::intent::wish;
+use crate::grammar::intent::intent_of;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
 use crate::grammar::parse::clauses;
-use crate::grammar::resolve::{Resolution, Resolver, Sought};
+use crate::grammar::resolve::{ClauseIntent, Resolution, Resolver};
 use crate::grammar::sense::Sense;
 use crate::grammar::spans::Spans;
 use crate::home::Home;
 use crate::vocabulary::action::{Action, Asked, Choice, Draft, Op};
 use crate::vocabulary::speech::fill;
 
-/// The most ways to take a phrase that are tried: past that it is not certain anyway.
+/// Most combinations of senses that are tried; with more, the sentence is too ambiguous.
 const MOST_READINGS: usize = 1024;
 
-/// The most choices that are named in a question.
+/// Most choices named in a question.
 const MOST_CHOICES: usize = 6;
 
-/// What a phrase is read with.
-pub(super) struct Reading<'a> {
+/// Everything needed to interpret a phrase.
+pub(super) struct Interpreter<'a> {
     pub(super) lexicon: &'a Lexicon,
     pub(super) names: &'a Names,
     pub(super) home: &'a Home,
-    /// The area the command was said in.
+    /// The area the command was given in.
     pub(super) here: Option<u16>,
 }
 
-impl Reading<'_> {
-    /// The draft, where it is certain.
+impl Interpreter<'_> {
+    /// Returns the draft, if it is certain.
     pub(super) fn draft(&self, text: &str) -> Option<Draft> {
         let spans = Spans::of(text, self.lexicon, self.names)?;
         let mut chosen = Vec::with_capacity(16);
         let mut agreed: Option<Draft> = None;
-        for way in 0..Self::ways(&spans)? {
+        for combination in 0..Self::combinations(&spans)? {
             chosen.clear();
-            chosen.extend(way_of(&spans, way));
+            chosen.extend(senses_of(&spans, combination));
             match (self.one(&chosen, spans.asked), &agreed) {
                 (Some(draft), Some(other)) if draft != *other => return None,
                 (Some(draft), None) => agreed = Some(draft),
@@ -46,21 +48,23 @@ impl Reading<'_> {
         agreed
     }
 
-    /// In how many ways it can be taken. `None` where those are too many.
-    pub(super) fn ways(spans: &Spans) -> Option<usize> {
+    /// Returns the number of combinations of senses, or `None` if there are too many.
+    pub(super) fn combinations(spans: &Spans) -> Option<usize> {
         spans
             .iter()
-            .try_fold(1_usize, |ways, senses| ways.checked_mul(senses.len()))
-            .filter(|ways| *ways <= MOST_READINGS)
+            .try_fold(1_usize, |combinations, senses| {
+                combinations.checked_mul(senses.len())
+            })
+            .filter(|combinations| *combinations <= MOST_READINGS)
     }
 
-    /// The draft of one way to take it.
+    /// Returns the draft of one combination of senses.
     pub(super) fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
         let clauses = clauses(senses, asked, &self.lexicon.grammar).ok()?;
-        let finder = Resolver {
+        let resolver = Resolver {
             home: self.home,
             names: self.names,
-            deeds: Effects {
+            effects: Effects {
                 lexicon: self.lexicon,
                 names: self.names,
             },
@@ -70,19 +74,19 @@ impl Reading<'_> {
         let mut before: Vec<u32> = Vec::new();
         let (mut question, mut choices) = (None, Vec::new());
         for clause in &clauses {
-            let wish = wish(clause)?;
+            let intent = intent_of(clause)?;
             let mut now = Vec::new();
-            let sought = Sought {
+            let request = ClauseIntent {
                 clause,
-                wish,
+                intent,
                 before: &before,
             };
-            for found in finder.all(&sought)? {
+            for found in resolver.all(&request)? {
                 match found {
-                    Resolution::These(devices) => {
-                        for (device, deeds) in devices {
+                    Resolution::Devices(devices) => {
+                        for (device, effects) in devices {
                             now.push(device);
-                            for (property, op, value) in deeds {
+                            for (property, op, value) in effects {
                                 self.add(
                                     &mut actions,
                                     device,
@@ -96,21 +100,21 @@ impl Reading<'_> {
                             }
                         }
                     }
-                    Resolution::Which(devices) if question.is_none() => {
+                    Resolution::AskWhich(devices) if question.is_none() => {
                         question = Some(self.which(&devices));
-                        choices = self.each(&finder, &sought, &devices);
+                        choices = self.device_choices(&resolver, &request, &devices);
                     }
-                    Resolution::Where(devices) if question.is_none() => {
+                    Resolution::AskWhere(devices) if question.is_none() => {
                         question = Some(self.r#where(&devices));
-                        choices = self.each_place(&finder, &sought, &devices);
+                        choices = self.area_choices(&resolver, &request, &devices);
                     }
-                    Resolution::Which(_) | Resolution::Where(_) => {}
+                    Resolution::AskWhich(_) | Resolution::AskWhere(_) => {}
                 }
             }
             before = now;
         }
         if question.is_some() {
-            // An answer says one thing of one question: with more clauses, all is to be said again.
+            // An answer can complete only a sentence with one clause and one target.
             let alone = clauses.len() == 1 && clauses[0].targets.len() < 2;
             return Some(Draft {
                 question,
@@ -140,11 +144,16 @@ impl Reading<'_> {
         }
     }
 
-    /// What each of the devices would be told.
-    fn each(&self, finder: &Resolver<'_>, sought: &Sought<'_>, devices: &[u32]) -> Vec<Choice> {
+    /// Returns one choice for each device.
+    fn device_choices(
+        &self,
+        resolver: &Resolver<'_>,
+        request: &ClauseIntent<'_>,
+        devices: &[u32],
+    ) -> Vec<Choice> {
         let one = |&d: &u32| {
             let device = &self.home.devices()[d as usize];
-            let places = self.names.things[d as usize]
+            let places = self.names.referents[d as usize]
                 .area
                 .map(|a| &self.home.areas()[usize::from(a)]);
             Some(Choice {
@@ -160,7 +169,7 @@ impl Reading<'_> {
                             .collect()
                     })
                     .unwrap_or_default(),
-                actions: self.told(finder, sought, &[d])?,
+                actions: self.actions_for(resolver, request, &[d])?,
             })
         };
         devices
@@ -170,18 +179,18 @@ impl Reading<'_> {
             .unwrap_or_default()
     }
 
-    /// What the devices of each place would be told, and last those of all places.
-    fn each_place(
+    /// Returns one choice for each area, and a last one for all of them.
+    fn area_choices(
         &self,
-        finder: &Resolver<'_>,
-        sought: &Sought<'_>,
+        resolver: &Resolver<'_>,
+        request: &ClauseIntent<'_>,
         devices: &[u32],
     ) -> Vec<Choice> {
         let one = |area: u16| {
             let there: Vec<u32> = devices
                 .iter()
                 .copied()
-                .filter(|&d| self.names.things[d as usize].area == Some(area))
+                .filter(|&d| self.names.referents[d as usize].area == Some(area))
                 .collect();
             let place = &self.home.areas()[usize::from(area)];
             let names = std::iter::once(&place.name)
@@ -191,14 +200,14 @@ impl Reading<'_> {
             Some(Choice {
                 names,
                 places: Vec::new(),
-                actions: self.told(finder, sought, &there)?,
+                actions: self.actions_for(resolver, request, &there)?,
             })
         };
         let all = || {
             Some(Choice {
                 names: Vec::new(),
                 places: Vec::new(),
-                actions: self.told(finder, sought, devices)?,
+                actions: self.actions_for(resolver, request, devices)?,
             })
         };
         self.areas_of(devices)
@@ -209,15 +218,15 @@ impl Reading<'_> {
             .unwrap_or_default()
     }
 
-    fn told(
+    fn actions_for(
         &self,
-        finder: &Resolver<'_>,
-        sought: &Sought<'_>,
+        resolver: &Resolver<'_>,
+        request: &ClauseIntent<'_>,
         devices: &[u32],
     ) -> Option<Vec<Action>> {
         let mut actions = Vec::new();
         for &device in devices {
-            for (property, op, value) in finder.deeds(sought, device, None)? {
+            for (property, op, value) in resolver.effects(request, device, None)? {
                 self.add(
                     &mut actions,
                     device,
@@ -265,7 +274,7 @@ impl Reading<'_> {
     fn areas_of(&self, devices: &[u32]) -> Vec<u16> {
         let mut areas: Vec<u16> = devices
             .iter()
-            .filter_map(|&d| self.names.things[d as usize].area)
+            .filter_map(|&d| self.names.referents[d as usize].area)
             .collect();
         areas.sort_unstable();
         areas.dedup();
@@ -288,9 +297,9 @@ impl Reading<'_> {
     }
 }
 
-/// The senses of the way of that number: one of each span.
-pub(super) fn way_of(spans: &Spans, way: usize) -> impl Iterator<Item = Sense> {
-    let mut rest = way;
+/// Returns the combination of senses with that index: one sense of each span.
+pub(super) fn senses_of(spans: &Spans, combination: usize) -> impl Iterator<Item = Sense> {
+    let mut rest = combination;
     spans.iter().map(move |senses| {
         let sense = senses[rest % senses.len()];
         rest /= senses.len();
@@ -298,18 +307,18 @@ pub(super) fn way_of(spans: &Spans, way: usize) -> impl Iterator<Item = Sense> {
     })
 }
 
-/// How a question about several is put.
+/// Returns the form of a question about several devices.
 fn about(clause: &Clause) -> Option<Asked> {
     let word = clause.state.filter(|_| !clause.either)?.word();
-    match clause.ask? {
-        QueryVerb::What if clause.count => Some(Asked::HowMany(word)),
-        QueryVerb::What => Some(Asked::Which(word)),
-        QueryVerb::Whether if clause.any => Some(Asked::Any(word)),
-        QueryVerb::Whether => Some(Asked::All(word)),
+    match clause.question? {
+        QuestionType::Open if clause.count => Some(Asked::HowMany(word)),
+        QuestionType::Open => Some(Asked::Which(word)),
+        QuestionType::YesNo if clause.any => Some(Asked::Any(word)),
+        QuestionType::YesNo => Some(Asked::All(word)),
     }
 }
 
-/// Whether one property is told two things.
+/// Returns whether two actions change the same property.
 fn contradicts(actions: &[Action]) -> bool {
     let mut seen = std::collections::HashMap::new();
     let mut changes = actions.iter().filter(|a| a.op != Op::Query);
