@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+pub mod misunderstanding;
 pub mod phrase;
 pub mod reply;
 

@@ -1,57 +1,142 @@
-//! Answers to the question "which one do you mean?": by position, or by words only one choice has.
+//! Answers to the questions "which one do you mean?" and "where?".
 
 use crate::command::phrase::Phrase;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::sense::{Place, Sense};
 use crate::grammar::tokens::words;
-use crate::vocabulary::action::Choice;
+use crate::vocabulary::action::{Choice, Draft};
+use crate::vocabulary::speech::fill;
 
-/// The selected choice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Selection {
+/// Most choices named in a question.
+const MOST_CHOICES: usize = 6;
+
+/// The meaning of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Selection {
     /// Index of the choice.
     One(usize),
-    /// All of them.
+    /// All choices.
     All,
+    /// Indexes of the choices the answer fits: it must be asked again.
+    Several(Vec<usize>),
+    /// None of the choices.
+    Nothing,
 }
 
-/// Returns the choice `text` selects, or `None` if it is not such an answer or fits several.
-pub(super) fn choose(lexicon: &Lexicon, text: &str, choices: &[Choice]) -> Option<Selection> {
+/// Returns the draft that follows from an answer to the question of `pending`, or `None` if `text` is
+/// not an answer.
+///
+/// An answer that fits several choices leads to a question about these. An answer that cannot be
+/// right, such as "both" to three choices, repeats the question.
+pub(super) fn answer(lexicon: &Lexicon, text: &str, pending: &Draft) -> Option<Draft> {
+    let choices = &pending.choices;
+    let listed = choices.iter().filter(|c| !c.names.is_empty()).count();
+    let actions = match select(lexicon, text, choices)? {
+        Selection::Nothing => {
+            return Some(Draft {
+                speech: Some(lexicon.say.left.clone()),
+                ..Draft::default()
+            });
+        }
+        Selection::Several(fits) if fits.len() == listed => return Some(pending.clone()),
+        Selection::Several(fits) => {
+            let choices: Vec<Choice> = fits.iter().map(|&i| choices[i].clone()).collect();
+            return Some(Draft {
+                question: Some(question(lexicon, &lexicon.say.which, labels(&choices))),
+                choices,
+                ..Draft::default()
+            });
+        }
+        Selection::One(at) => choices.get(at)?.actions.clone(),
+        // The last choice of "where?" has no name and stands for all areas.
+        Selection::All => match choices.last()? {
+            all if all.names.is_empty() => all.actions.clone(),
+            _ => choices.iter().flat_map(|c| c.actions.clone()).collect(),
+        },
+    };
+    Some(Draft {
+        actions,
+        ..Draft::default()
+    })
+}
+
+/// Returns the question with the choices, of which at most [`MOST_CHOICES`] are named.
+pub(super) fn question(lexicon: &Lexicon, form: &str, mut choices: Vec<String>) -> String {
+    if choices.len() > MOST_CHOICES {
+        choices.truncate(MOST_CHOICES);
+        choices.push("…".to_owned());
+    }
+    let listed = match choices.split_last() {
+        Some((last, front)) if !front.is_empty() && form == lexicon.say.which => {
+            format!("{} {} {last}", front.join(", "), lexicon.say.or)
+        }
+        _ => choices.join(", "),
+    };
+    fill(form, &[("choices", &listed)])
+}
+
+/// Returns the name of each choice, with its place where two have the same name.
+fn labels(choices: &[Choice]) -> Vec<String> {
+    let name = |choice: &Choice| choice.names.first().cloned().unwrap_or_default();
+    let label = |choice: &Choice| {
+        let own = name(choice);
+        let same = choices
+            .iter()
+            .filter(|other| name(other).eq_ignore_ascii_case(&own));
+        match choice.places.first() {
+            Some(place) if same.count() > 1 => format!("{own} ({place})"),
+            _ => own,
+        }
+    };
+    choices.iter().map(label).collect()
+}
+
+/// Returns the choices `text` selects, or `None` if it is not an answer.
+fn select(lexicon: &Lexicon, text: &str, choices: &[Choice]) -> Option<Selection> {
+    let choosing = &lexicon.choosing;
     let plain = lexicon.spelling.plain(text);
     let input = telling(lexicon, &plain);
     let is = |forms: &[String]| {
-        forms
-            .iter()
-            .any(|form| telling(lexicon, &lexicon.spelling.plain(form)) == input)
+        let same = |form: &String| telling(lexicon, &lexicon.spelling.plain(form)) == input;
+        forms.iter().any(same)
     };
-    let choosing = &lexicon.choosing;
-    let whole = |word: &[&str]| {
-        lexicon
-            .senses(word)
-            .any(|(length, sense)| length == word.len() && sense == Sense::Place(Place::House))
-    };
-    if is(&choosing.all) || whole(&input) {
+    if is(&choosing.none) || lexicon.confirmation(text) == Some(false) {
+        return Some(Selection::Nothing);
+    }
+    let listed = choices.iter().filter(|c| !c.names.is_empty()).count();
+    let everywhere = lexicon
+        .senses(&input)
+        .any(|(length, sense)| length == input.len() && sense == Sense::Place(Place::House));
+    if is(&choosing.all) || everywhere {
         return Some(Selection::All);
     }
-    let listed = choices
-        .iter()
-        .filter(|choice| !choice.names.is_empty())
-        .count();
+    for (count, forms) in [(2, &choosing.two), (3, &choosing.three)] {
+        if is(forms) && count == listed {
+            return Some(Selection::All);
+        }
+        if is(forms) {
+            return Some(Selection::Several((0..listed).collect()));
+        }
+    }
     if is(&choosing.last) {
         return listed.checked_sub(1).map(Selection::One);
     }
     if let Some(at) = choosing.order.iter().position(|forms| is(forms)) {
         return (at < listed).then_some(Selection::One(at));
     }
-    let named: Vec<&str> = input
-        .into_iter()
-        .filter(|word| !choosing.one.iter().any(|one| one == word))
+    let is_one = |word: &&str| choosing.one.iter().any(|one| one == word);
+    let named: Vec<&str> = input.iter().copied().filter(|word| !is_one(word)).collect();
+    if named.is_empty() {
+        return None;
+    }
+    let fits: Vec<usize> = (0..choices.len())
+        .filter(|&i| has_all(lexicon, &choices[i], &named))
         .collect();
-    let mut fits =
-        (0..choices.len()).filter(|&i| !named.is_empty() && has_all(lexicon, &choices[i], &named));
-    let first = fits.next()?;
-    let only = fits.next().is_none();
-    only.then_some(Selection::One(first))
+    match fits.as_slice() {
+        [] => None,
+        [single] => Some(Selection::One(*single)),
+        _ => Some(Selection::Several(fits)),
+    }
 }
 
 /// Returns the words without articles, fillers and prepositions.
@@ -88,50 +173,89 @@ fn has_all(lexicon: &Lexicon, choice: &Choice, named: &[&str]) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_answer_fits_one_choice_or_none() {
-        let lexicon: Lexicon = include_str!("../../config/language/en.toml")
-            .parse()
-            .unwrap();
+    fn lexicon() -> Lexicon {
+        let english = include_str!("../../config/language/en.toml");
+        english.parse().unwrap()
+    }
+
+    fn choices() -> [Choice; 3] {
         let choice = |name: &str, place: &str| Choice {
             names: vec![name.to_owned()],
             places: vec![place.to_owned()],
             actions: Vec::new(),
         };
-        let choices = [
+        [
             choice("Ceiling light", "Kitchen"),
             choice("Ceiling light", "Living room"),
             choice("Floor lamp", "Living room"),
-        ];
-        for (text, chosen) in [
-            ("the first one", Some(0)),
-            ("second", Some(1)),
-            ("number three please", Some(2)),
-            ("the last one", Some(2)),
-            ("the kitchen one", Some(0)),
-            ("the one in the kitchen", Some(0)),
-            ("floor lamp", Some(2)),
-            ("the living room ceiling light", Some(1)),
-            ("the living room one", None),
-            ("the fourth one", None),
-            ("the ceiling light", None),
-            ("the kitchen light off", None),
-            ("one", None),
-            ("yes", None),
-            ("", None),
+        ]
+    }
+
+    #[test]
+    fn an_answer_selects_one_choice() {
+        let (lexicon, choices) = (lexicon(), choices());
+        for (text, index) in [
+            ("the first one", 0),
+            ("second", 1),
+            ("number three please", 2),
+            ("the last one", 2),
+            ("the kitchen one", 0),
+            ("the one in the kitchen", 0),
+            ("floor lamp", 2),
+            ("the living room ceiling light", 1),
         ] {
-            assert_eq!(
-                choose(&lexicon, text, &choices),
-                chosen.map(Selection::One),
-                "{text}"
-            );
+            let selected = select(&lexicon, text, &choices);
+            assert_eq!(selected, Some(Selection::One(index)), "{text}");
         }
-        for text in ["both", "all of them", "everywhere"] {
-            assert_eq!(
-                choose(&lexicon, text, &choices),
-                Some(Selection::All),
-                "{text}"
-            );
+    }
+
+    #[test]
+    fn an_answer_selects_all_choices() {
+        for text in ["all of them", "everywhere", "all three"] {
+            let selected = select(&lexicon(), text, &choices());
+            assert_eq!(selected, Some(Selection::All), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_sentences_are_no_answers() {
+        for text in ["the fourth one", "the kitchen light off", "one", "yes", ""] {
+            assert_eq!(select(&lexicon(), text, &choices()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_fits_several_choices_is_asked_again_about_these() {
+        let pending = Draft {
+            question: Some("Which?".to_owned()),
+            choices: choices().to_vec(),
+            ..Draft::default()
+        };
+        let asked = |text| answer(&lexicon(), text, &pending).unwrap();
+        let places = |draft: &Draft| {
+            let place = |c: &Choice| c.places[0].clone();
+            draft.choices.iter().map(place).collect::<Vec<_>>()
+        };
+        let narrowed = asked("the ceiling light");
+        assert_eq!(places(&narrowed), ["Kitchen", "Living room"]);
+        let text = narrowed.question.unwrap();
+        assert!(
+            text.contains("Ceiling light (Kitchen) or Ceiling light (Living room)"),
+            "{text}"
+        );
+        assert_eq!(asked("the living room").choices.len(), 2);
+        assert_eq!(asked("both"), pending, "two of three is not all");
+    }
+
+    #[test]
+    fn no_choice_leaves_everything_as_it_is() {
+        let pending = Draft {
+            choices: choices().to_vec(),
+            ..Draft::default()
+        };
+        for text in ["none", "none of them", "never mind", "no", "neither"] {
+            let draft = answer(&lexicon(), text, &pending).unwrap();
+            assert!(draft.actions.is_empty() && draft.speech.is_some(), "{text}");
         }
     }
 }

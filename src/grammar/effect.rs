@@ -116,6 +116,26 @@ impl Effects<'_> {
         (!dark).then(|| (capability.property.clone(), Op::Set, Some(value)))
     }
 
+    /// Returns the numeric capability an amount would set: the named one, or the main one.
+    pub(super) fn numeric<'d>(
+        &self,
+        device: &'d Device,
+        property: Option<u16>,
+        amount: Amount,
+    ) -> Option<&'d Capability> {
+        let property = match property {
+            Some(property) => self.property(property).clone(),
+            None => self.main_property(device, amount)?,
+        };
+        capability(device, &property)
+            .filter(|c| c.settable && matches!(c.takes, Domain::Number { .. }))
+    }
+
+    /// Returns whether the amount is in the domain of the capability.
+    pub(super) fn accepts(&self, capability: &Capability, amount: Amount) -> bool {
+        self.value(capability, amount).is_some()
+    }
+
     /// Returns whether the option is a word for on or off, in this language or as devices write it.
     fn switches(&self, option: u32) -> bool {
         let written = self.names.options[option as usize].to_lowercase();
@@ -160,6 +180,11 @@ impl Effects<'_> {
                     Amount::White(kelvin) if capability.property == Property::ColorTemp => kelvin,
                     Amount::Level(Level::Low) => {
                         Some(LEAST_LIGHT).filter(|_| capability.property == Property::Brightness)?
+                    }
+                    Amount::Level(level)
+                        if level.is_speed() && capability.property != Property::Speed =>
+                    {
+                        return None;
                     }
                     Amount::Level(level) if unit == "%" => {
                         min + (max - min) * level.percent()? / 100.0
@@ -271,7 +296,11 @@ impl Effects<'_> {
     fn amount_by(&self, amount: Amount, unit: &str, property_is_said: bool) -> Option<f64> {
         let degrees = unit.starts_with('°');
         let by = match amount {
-            Amount::Number(n) if property_is_said || (degrees && n <= 5.0) => n,
+            Amount::Number(n)
+                if property_is_said || (degrees && n <= 5.0) || (unit == "%" && n >= 5.0) =>
+            {
+                n
+            }
             Amount::Measured(n, given) => {
                 match (self.names.units[usize::from(given)].as_str(), unit) {
                     ("°F", "°C") => (n / 1.8 * 10.0).round() / 10.0,
@@ -306,16 +335,28 @@ impl Effects<'_> {
             (Some(property), _) => (self.readable(device, property)?, None),
             (None, Some(QueryFocus::Is(state))) => asked_state(device, state)?,
             (None, Some(QueryFocus::Of(state))) => (asked_state(device, state)?.0, None),
-            (None, Some(QueryFocus::At(amount))) => {
-                let (property, _, value) = self.set_value(device, None, amount)?;
-                (property, value)
-            }
+            (None, Some(QueryFocus::At(amount))) => self
+                .set_value(device, None, amount)
+                .map(|(property, _, value)| (property, value))
+                .or_else(|| self.reading_with(device, amount))?,
             (None, Some(QueryFocus::Target)) => return None,
             (None, Some(QueryFocus::Named)) => (named_reading(device)?, None),
             (None, None) => (main_state(device)?, None),
         };
         device.can(&property)?;
         Some((property, Op::Query, value))
+    }
+
+    /// Returns the only reading of the device that has the option as a value: "is the barrel wet".
+    fn reading_with(&self, device: &Device, amount: Amount) -> Option<(Property, Option<Value>)> {
+        if !matches!(amount, Amount::Choice(_)) {
+            return None;
+        }
+        let readings = device.capabilities.iter().filter(|c| !c.settable);
+        exactly_one(readings.filter_map(|capability| {
+            let value = self.value(capability, amount)?;
+            Some((capability.property.clone(), Some(value)))
+        }))
     }
 
     /// Returns the measured form of the property (`current_temperature`), or the property itself.

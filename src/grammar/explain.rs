@@ -3,11 +3,10 @@
 use std::fmt;
 
 use crate::grammar::clause::{Clause, Head, Target};
-use crate::grammar::effect::Effects;
 use crate::grammar::intent::intent_of;
 use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::parse::clauses;
-use crate::grammar::resolve::{ClauseIntent, Resolver};
+use crate::grammar::resolve::ClauseIntent;
 use crate::grammar::sense::{Place, Sense};
 use crate::grammar::spans::{SpanError, Spans};
 use crate::vocabulary::action::Draft;
@@ -141,15 +140,7 @@ impl Interpreter<'_> {
             Err(at) if at < senses.len() => return ParseProgress::Span(at),
             Err(_) => return ParseProgress::End,
         };
-        let resolver = Resolver {
-            home: self.home,
-            names: self.names,
-            effects: Effects {
-                lexicon: self.lexicon,
-                names: self.names,
-            },
-            here: self.here,
-        };
+        let resolver = self.resolver();
         for clause in &clauses {
             let Some(intent) = intent_of(clause) else {
                 return ParseProgress::Clause;

@@ -270,6 +270,10 @@ fn change(clause: &Clause) -> Option<Intent> {
                 // "at 21" may be a time, "at 40" may not.
                 (_, Amount::Number(n), Preposition::At) => property.is_some() || n > HOURS,
                 (Some(Verb::Set), Amount::Number(_), _) => true,
+                (None, Amount::Number(n), Preposition::Bare) if property.is_none() => {
+                    // "kitchen light 20": a smaller number may belong to the name.
+                    clause.targets.len() == 1 && n > 10.0 && !clause.ensure
+                }
                 (_, Amount::Number(_), link) => link == Preposition::To || property.is_some(),
                 _ => true,
             };
@@ -352,6 +356,12 @@ fn opening(clause: &Clause, open: bool) -> Option<Intent> {
                 warmth: false,
             }))
         }
+        // "close the blinds to 20 percent" names the final position.
+        Some(amount @ Amount::Measured(..))
+            if !open && clause.preposition == Preposition::To && property == position =>
+        {
+            Some(Intent::SetValue(property, amount))
+        }
         Some(amount @ Amount::Measured(..)) if open => Some(Intent::SetValue(property, amount)),
         Some(amount @ Amount::Number(_)) if open && clause.preposition == Preposition::To => {
             Some(Intent::SetValue(property, amount))
@@ -409,6 +419,8 @@ fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<In
         (Some(amount @ Amount::Level(level)), Preposition::To) if level.is_part() => {
             Some(Intent::SetValue(property, amount))
         }
+        // "up to nine" may be on a scale of ten: as a percentage it would be darker than before.
+        (Some(Amount::Number(n)), Preposition::To) if up && property.is_none() && n <= 10.0 => None,
         (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Preposition::To) => {
             Some(Intent::SetValue(property, amount))
         }

@@ -3,7 +3,8 @@
 //! There is a draft only if all combinations that form a sentence give the same one.
 
 use crate::grammar::clause::{Clause, QuestionType};
-use crate::grammar::effect::Effects;
+use crate::grammar::disambiguate::question;
+use crate::grammar::effect::{Effect, Effects};
 use crate::grammar::intent::intent_of;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
@@ -13,13 +14,9 @@ use crate::grammar::sense::Sense;
 use crate::grammar::spans::Spans;
 use crate::home::Home;
 use crate::vocabulary::action::{Action, Asked, Choice, Draft, Op};
-use crate::vocabulary::speech::fill;
 
 /// Most combinations of senses that are tried; with more, the sentence is too ambiguous.
 const MOST_READINGS: usize = 1024;
-
-/// Most choices named in a question.
-const MOST_CHOICES: usize = 6;
 
 /// Everything needed to interpret a phrase.
 pub(super) struct Interpreter<'a> {
@@ -48,6 +45,24 @@ impl Interpreter<'_> {
         agreed
     }
 
+    /// Returns the rules for effects on devices.
+    pub(super) fn effects(&self) -> Effects<'_> {
+        Effects {
+            lexicon: self.lexicon,
+            names: self.names,
+        }
+    }
+
+    /// Returns the resolver for targets in this home.
+    pub(super) fn resolver(&self) -> Resolver<'_> {
+        Resolver {
+            home: self.home,
+            names: self.names,
+            effects: self.effects(),
+            here: self.here,
+        }
+    }
+
     /// Returns the number of combinations of senses, or `None` if there are too many.
     pub(super) fn combinations(spans: &Spans) -> Option<usize> {
         spans
@@ -61,71 +76,52 @@ impl Interpreter<'_> {
     /// Returns the draft of one combination of senses.
     pub(super) fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
         let clauses = clauses(senses, asked, &self.lexicon.grammar).ok()?;
-        let resolver = Resolver {
-            home: self.home,
-            names: self.names,
-            effects: Effects {
-                lexicon: self.lexicon,
-                names: self.names,
-            },
-            here: self.here,
-        };
+        let resolver = self.resolver();
         let mut actions: Vec<Action> = Vec::new();
-        let mut before: Vec<u32> = Vec::new();
-        let (mut question, mut choices) = (None, Vec::new());
+        let mut previous: Vec<u32> = Vec::new();
+        let mut question = None;
         for clause in &clauses {
-            let intent = intent_of(clause)?;
-            let mut now = Vec::new();
             let request = ClauseIntent {
                 clause,
-                intent,
-                before: &before,
+                intent: intent_of(clause)?,
+                before: &previous,
             };
-            for found in resolver.all(&request)? {
-                match found {
+            let mut current = Vec::new();
+            for resolution in resolver.all(&request)? {
+                match resolution {
                     Resolution::Devices(devices) => {
                         for (device, effects) in devices {
-                            now.push(device);
-                            for (property, op, value) in effects {
-                                self.add(
-                                    &mut actions,
-                                    device,
-                                    Action {
-                                        device: String::new(),
-                                        property,
-                                        op,
-                                        value,
-                                    },
-                                );
-                            }
+                            current.push(device);
+                            self.add(&mut actions, device, effects);
                         }
                     }
-                    Resolution::AskWhich(devices) if question.is_none() => {
-                        question = Some(self.which(&devices));
-                        choices = self.device_choices(&resolver, &request, &devices);
+                    _ if question.is_some() => {}
+                    Resolution::AskWhich(devices) => {
+                        question = Some(self.ask_which(&resolver, &request, &devices));
                     }
-                    Resolution::AskWhere(devices) if question.is_none() => {
-                        question = Some(self.r#where(&devices));
-                        choices = self.area_choices(&resolver, &request, &devices);
+                    Resolution::AskWhere(devices) => {
+                        question = Some(self.ask_where(&resolver, &request, &devices));
                     }
-                    Resolution::AskWhich(_) | Resolution::AskWhere(_) => {}
                 }
             }
-            before = now;
+            previous = current;
         }
-        if question.is_some() {
+        if let Some(question) = question {
             // An answer can complete only a sentence with one clause and one target.
-            let alone = clauses.len() == 1 && clauses[0].targets.len() < 2;
+            let is_single = clauses.len() == 1 && clauses[0].targets.len() < 2;
+            let choices = if is_single {
+                question.choices
+            } else {
+                Vec::new()
+            };
             return Some(Draft {
-                question,
-                choices: if alone { choices } else { Vec::new() },
-                ..Draft::default()
+                choices,
+                ..question
             });
         }
-        let asked = if let [clause] = clauses.as_slice() {
-            about(clause)
-        } else {
-            None
+        let asked = match clauses.as_slice() {
+            [clause] => about(clause),
+            _ => None,
         };
         (!actions.is_empty() && !contradicts(&actions)).then_some(Draft {
             actions,
@@ -134,13 +130,44 @@ impl Interpreter<'_> {
         })
     }
 
-    fn add(&self, actions: &mut Vec<Action>, device: u32, action: Action) {
-        let action = Action {
-            device: self.home.devices()[device as usize].id.as_str().to_owned(),
-            ..action
-        };
-        if !actions.contains(&action) {
-            actions.push(action);
+    /// Adds the effects on a device to the actions, without duplicates.
+    fn add(&self, actions: &mut Vec<Action>, device: u32, effects: Vec<Effect>) {
+        for (property, op, value) in effects {
+            let action = Action {
+                device: self.home.devices()[device as usize].id.as_str().to_owned(),
+                property,
+                op,
+                value,
+            };
+            if !actions.contains(&action) {
+                actions.push(action);
+            }
+        }
+    }
+
+    fn ask_which(
+        &self,
+        resolver: &Resolver<'_>,
+        request: &ClauseIntent<'_>,
+        devices: &[u32],
+    ) -> Draft {
+        Draft {
+            question: Some(self.which(devices)),
+            choices: self.device_choices(resolver, request, devices),
+            ..Draft::default()
+        }
+    }
+
+    fn ask_where(
+        &self,
+        resolver: &Resolver<'_>,
+        request: &ClauseIntent<'_>,
+        devices: &[u32],
+    ) -> Draft {
+        Draft {
+            question: Some(self.r#where(devices)),
+            choices: self.area_choices(resolver, request, devices),
+            ..Draft::default()
         }
     }
 
@@ -226,18 +253,11 @@ impl Interpreter<'_> {
     ) -> Option<Vec<Action>> {
         let mut actions = Vec::new();
         for &device in devices {
-            for (property, op, value) in resolver.effects(request, device, None)? {
-                self.add(
-                    &mut actions,
-                    device,
-                    Action {
-                        device: String::new(),
-                        property,
-                        op,
-                        value,
-                    },
-                );
-            }
+            self.add(
+                &mut actions,
+                device,
+                resolver.effects(request, device, None)?,
+            );
         }
         Some(actions)
     }
@@ -259,7 +279,11 @@ impl Interpreter<'_> {
                 |area| format!("{} ({})", device.name, area.name),
             )
         };
-        self.question(&self.lexicon.say.which, devices.iter().map(name).collect())
+        question(
+            self.lexicon,
+            &self.lexicon.say.which,
+            devices.iter().map(name).collect(),
+        )
     }
 
     fn r#where(&self, devices: &[u32]) -> String {
@@ -268,7 +292,7 @@ impl Interpreter<'_> {
             .into_iter()
             .map(|a| self.home.areas()[usize::from(a)].name.clone())
             .collect();
-        self.question(&self.lexicon.say.r#where, names)
+        question(self.lexicon, &self.lexicon.say.r#where, names)
     }
 
     fn areas_of(&self, devices: &[u32]) -> Vec<u16> {
@@ -279,21 +303,6 @@ impl Interpreter<'_> {
         areas.sort_unstable();
         areas.dedup();
         areas
-    }
-
-    fn question(&self, form: &str, mut choices: Vec<String>) -> String {
-        if choices.len() > MOST_CHOICES {
-            choices.truncate(MOST_CHOICES);
-            choices.push("…".to_owned());
-        }
-        let or = format!(" {} ", self.lexicon.say.or);
-        let listed = match choices.split_last() {
-            Some((last, front)) if !front.is_empty() && form == self.lexicon.say.which => {
-                format!("{}{or}{last}", front.join(", "))
-            }
-            _ => choices.join(", "),
-        };
-        fill(form, &[("choices", &listed)])
     }
 }
 

@@ -13,6 +13,9 @@ use crate::grammar::tokens::words;
 use crate::vocabulary::Property;
 use crate::vocabulary::speech::Speech;
 
+/// Longest confirmation, in words: "yes please, go ahead and do it".
+const MOST_CONFIRMATION_WORDS: usize = 8;
+
 /// A noun for devices of certain kinds or classes.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -35,6 +38,8 @@ pub(super) struct Noun {
     pub(super) collective: Vec<String>,
     /// Whether devices with the noun in their name exclude the others.
     pub(super) narrow: bool,
+    /// Device classes that are preferred where several devices fit: `speaker` for "the music".
+    pub(super) prefers: Vec<String>,
     /// Whether the noun may be left out at the end of a name.
     pub(super) drops: bool,
     /// The HVAC mode "on" stands for when a climate device is called by this noun.
@@ -96,6 +101,8 @@ struct Raw {
     choosing: Choosing,
     #[serde(default)]
     long: Long,
+    #[serde(default)]
+    unsupported: BTreeMap<Unsupported, Vec<String>>,
     say: Speech,
 }
 
@@ -152,6 +159,7 @@ enum FunctionWord {
     HowMany,
     Whether,
     Ensure,
+    Shall,
     Mode,
     Status,
     #[serde(rename = "much")]
@@ -185,6 +193,7 @@ impl FunctionWord {
             Self::HowMany => Sense::HowMany,
             Self::Whether => Sense::Whether,
             Self::Ensure => Sense::Ensure,
+            Self::Shall => Sense::Shall,
             Self::Mode => Sense::Mode,
             Self::Status => Sense::Status,
             Self::Slightly => Sense::Slightly,
@@ -230,6 +239,15 @@ struct Long {
     words: Vec<String>,
 }
 
+/// Meanings the grammar recognizes only to explain why a command was not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Unsupported {
+    Negation,
+    Condition,
+    Time,
+}
+
 /// Words of an answer to "which one do you mean?".
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -238,6 +256,12 @@ pub(super) struct Choosing {
     pub(super) order: Vec<Vec<String>>,
     pub(super) last: Vec<String>,
     pub(super) all: Vec<String>,
+    /// All, if there are two choices: "both".
+    pub(super) two: Vec<String>,
+    /// All, if there are three choices: "all three".
+    pub(super) three: Vec<String>,
+    /// None of the choices: "neither".
+    pub(super) none: Vec<String>,
     /// Words without meaning beside a name: "the kitchen one".
     pub(super) one: Vec<String>,
 }
@@ -261,6 +285,7 @@ pub(super) struct Lexicon {
     yes: HashSet<String>,
     no: HashSet<String>,
     long: Vec<String>,
+    unsupported: BTreeMap<Unsupported, Vec<String>>,
 }
 
 impl FromStr for Lexicon {
@@ -293,6 +318,11 @@ impl FromStr for Lexicon {
             yes: raw.consent.yes.iter().map(joined).collect(),
             no: raw.consent.no.iter().map(joined).collect(),
             long: raw.long.words.iter().map(joined).collect(),
+            unsupported: raw
+                .unsupported
+                .iter()
+                .map(|(what, phrases)| (*what, phrases.iter().map(joined).collect()))
+                .collect(),
             spelling,
         })
     }
@@ -361,18 +391,16 @@ fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
 
 /// Adds the words of properties, set points and questions for a property.
 fn add_properties(raw: &Raw, add: &mut impl FnMut(Sense, &[String])) {
-    let tables: [(&BTreeMap<String, Vec<String>>, fn(u16) -> Sense); 3] = [
-        (&raw.properties, Sense::Property),
-        (&raw.targets, Sense::Target),
-        (&raw.how, Sense::How),
-    ];
-    for (table, sense) in tables {
+    let mut add_table = |table: &BTreeMap<String, Vec<String>>, sense: fn(u16) -> Sense| {
         for (name, spoken) in table {
             if let Some(property) = standard(name) {
                 add(sense(property), spoken);
             }
         }
-    }
+    };
+    add_table(&raw.properties, Sense::Property);
+    add_table(&raw.targets, Sense::Target);
+    add_table(&raw.how, Sense::How);
 }
 
 /// Adds colours and whites.
@@ -450,19 +478,56 @@ impl Lexicon {
         !self.never_typos.contains(word)
     }
 
-    /// Returns whether the text is a yes (`true`) or a no, and nothing else.
+    /// Returns the only word of the language that has two neighbouring letters of `word` exchanged:
+    /// "trun" for "turn". The first letter must be right.
+    pub(super) fn transposition_of(&self, word: &str) -> Option<&str> {
+        let letters: Vec<char> = word.chars().collect();
+        let mut found = None;
+        for at in 1..letters.len().saturating_sub(1) {
+            let mut swapped = letters.clone();
+            swapped.swap(at, at + 1);
+            let swapped: String = swapped.into_iter().collect();
+            let Some(known) = self.runs.known.get(swapped.as_str()) else {
+                continue;
+            };
+            if found.is_some_and(|other| other != &**known) {
+                return None;
+            }
+            found = Some(&**known);
+        }
+        found
+    }
+
+    /// Returns whether the text is a yes (`true`) or a no, and nothing else. It may be composed of
+    /// several: "yeah, do it".
     pub(super) fn confirmation(&self, text: &str) -> Option<bool> {
         let plain = self.spelling.plain(text);
-        let text = words(&plain)
-            .iter()
-            .filter(|w| !matches!(**w, "," | "." | "!"))
-            .copied()
-            .collect::<Vec<_>>()
-            .join(" ");
-        if self.yes.contains(&text) {
+        let input: Vec<&str> = words(&plain)
+            .into_iter()
+            .filter(|word| !matches!(*word, "," | "." | "!"))
+            .collect();
+        let is_of = |set: &HashSet<String>| {
+            // `ends[i]` tells whether the first `i` words are composed of phrases of the set.
+            let mut ends = vec![true];
+            for end in 1..=input.len() {
+                let is_end =
+                    (0..end).any(|start| ends[start] && set.contains(&input[start..end].join(" ")));
+                ends.push(is_end);
+            }
+            ends[input.len()]
+        };
+        if input.is_empty() || input.len() > MOST_CONFIRMATION_WORDS {
+            return None;
+        }
+        if is_of(&self.yes) {
             return Some(true);
         }
-        self.no.contains(&text).then_some(false)
+        is_of(&self.no).then_some(false)
+    }
+
+    /// Returns the phrases that express a meaning the grammar does not support.
+    pub(super) fn unsupported(&self, meaning: Unsupported) -> &[String] {
+        self.unsupported.get(&meaning).map_or(&[], Vec::as_slice)
     }
 
     /// Returns whether the text contains a phrase that asks for a long answer.

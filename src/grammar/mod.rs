@@ -36,6 +36,7 @@ mod names;
 mod number;
 mod parse;
 mod phrase_index;
+mod reason;
 mod resolve;
 mod sense;
 mod spans;
@@ -48,12 +49,13 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use crate::command::misunderstanding::Misunderstanding;
 use crate::command::phrase::Phrase;
 use crate::home::Home;
-use crate::vocabulary::action::{Action, Choice, Draft};
+use crate::vocabulary::action::Draft;
 use crate::vocabulary::speech::Speech;
 
-use crate::grammar::disambiguate::{Selection, choose};
+use crate::grammar::disambiguate::answer;
 use crate::grammar::explain::Explanation;
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::{Lexicon, index};
@@ -175,6 +177,20 @@ impl Language {
         })
     }
 
+    fn interpreter<'a>(
+        &'a self,
+        names: &'a Names,
+        phrase: &Phrase,
+        home: &'a Home,
+    ) -> Interpreter<'a> {
+        Interpreter {
+            lexicon: self.lexicon(),
+            names,
+            home,
+            here: here(phrase, home),
+        }
+    }
+
     /// Returns the names of `home`, built on first use and again when the home has changed.
     fn names(&self, home: &Home) -> Arc<Names> {
         let mut kept = self.names.lock();
@@ -244,27 +260,30 @@ impl LocalGrammar {
     /// Returns the draft of the phrase in `home`: actions, a question to ask back, or `None`.
     pub fn draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
         let language = self.language(phrase)?;
-        Interpreter {
-            lexicon: language.lexicon(),
-            names: &language.names(home),
-            home,
-            here: here(phrase, home),
-        }
-        .draft(phrase.text())
+        let names = language.names(home);
+        language
+            .interpreter(&names, phrase, home)
+            .draft(phrase.text())
     }
 
     /// Explains the interpretation of the phrase. Returns `None` if its language is unknown.
     pub fn explain(&self, phrase: &Phrase, home: &Home) -> Option<Explanation> {
         let language = self.language(phrase)?;
+        let names = language.names(home);
         Some(
-            Interpreter {
-                lexicon: language.lexicon(),
-                names: &language.names(home),
-                home,
-                here: here(phrase, home),
-            }
-            .explain(phrase.text()),
+            language
+                .interpreter(&names, phrase, home)
+                .explain(phrase.text()),
         )
+    }
+
+    /// Returns the cause why the phrase has no draft in `home`, or `None` if it is not known.
+    pub fn reason(&self, phrase: &Phrase, home: &Home) -> Option<Misunderstanding> {
+        let language = self.language(phrase)?;
+        let names = language.names(home);
+        language
+            .interpreter(&names, phrase, home)
+            .reason(phrase.text())
     }
 
     /// Returns whether the phrase is a yes (`true`) or a no, and nothing else.
@@ -279,21 +298,10 @@ impl LocalGrammar {
             .is_some_and(|language| language.lexicon().wants_long_answer(phrase.text()))
     }
 
-    /// Returns the actions of the choice the phrase selects, or `None` if it is not such an answer.
-    pub fn choose(&self, phrase: &Phrase, choices: &[Choice]) -> Option<Vec<Action>> {
-        let chosen = choose(self.language(phrase)?.lexicon(), phrase.text(), choices)?;
-        match (chosen, choices.last()?) {
-            (Selection::One(at), _) => choices.get(at).map(|choice| choice.actions.clone()),
-            (Selection::All, together) if together.names.is_empty() => {
-                Some(together.actions.clone())
-            }
-            (Selection::All, _) => Some(
-                choices
-                    .iter()
-                    .flat_map(|choice| choice.actions.clone())
-                    .collect(),
-            ),
-        }
+    /// Returns the draft that follows from an answer to the question of `pending`, which has
+    /// choices, or `None` if the phrase is not an answer.
+    pub fn answer(&self, phrase: &Phrase, pending: &Draft) -> Option<Draft> {
+        answer(self.language(phrase)?.lexicon(), phrase.text(), pending)
     }
 
     /// Returns the texts of replies in the language of the phrase, or in the configured one.

@@ -4,7 +4,7 @@ use crate::grammar::clause::{Amount, Clause, Head, QuestionType, Target};
 use crate::grammar::effect::{Effect, Effects};
 use crate::grammar::intent::Intent;
 use crate::grammar::lexicon::standard;
-use crate::grammar::names::Names;
+use crate::grammar::names::{Names, Referent};
 use crate::grammar::sense::{Place, StateWord, Verb};
 use crate::home::Home;
 use crate::home::device::Device;
@@ -79,7 +79,38 @@ impl Resolver<'_> {
             .collect()
     }
 
+    /// Resolves one target of the clause.
     fn target(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
+        let resolution = self.target_anywhere(request, target)?;
+        (!self.ignores_place(request, target, &resolution)).then_some(resolution)
+    }
+
+    /// Returns whether a robot is started in a place: it would clean everything, which is not what
+    /// "start the robot in the kitchen" means.
+    fn ignores_place(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: &Target,
+        resolution: &Resolution,
+    ) -> bool {
+        let starts = matches!(
+            request.intent,
+            Intent::Clean | Intent::Mow | Intent::Start | Intent::Play | Intent::Switch(true)
+        );
+        let is_area = |place: &Place| *place != Place::House;
+        let has_place = request.clause.places.iter().any(is_area)
+            || (target.trailing_place && target.places.iter().any(is_area));
+        let is_robot = |d: u32| matches!(self.device(d).kind.as_str(), "vacuum" | "lawn_mower");
+        let has_robot = match resolution {
+            Resolution::Devices(devices) => devices.iter().any(|(d, _)| is_robot(*d)),
+            Resolution::AskWhich(devices) | Resolution::AskWhere(devices) => {
+                devices.iter().any(|d| is_robot(*d))
+            }
+        };
+        starts && has_place && has_robot
+    }
+
+    fn target_anywhere(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
         if let Some(found) = self.its_fan(request, target) {
             return Some(found);
         }
@@ -201,6 +232,14 @@ impl Resolver<'_> {
         at_one(&request.clause.places) && target.is_none_or(|target| at_one(&target.places))
     }
 
+    /// Returns the places of the clause and of the target.
+    fn places<'p>(
+        request: &ClauseIntent<'p>,
+        target: &'p Target,
+    ) -> impl Iterator<Item = &'p Place> {
+        request.clause.places.iter().chain(&target.places)
+    }
+
     fn place_is_named(request: &ClauseIntent<'_>, target: Option<&Target>) -> bool {
         !request.clause.places.is_empty() || target.is_some_and(|target| !target.places.is_empty())
     }
@@ -240,6 +279,9 @@ impl Resolver<'_> {
             _ => found.first().and_then(|&d| self.mode_in_name(d)),
         };
         if let [single] = found.as_slice() {
+            if let Some(all) = self.whole_class(request, target, *single) {
+                return Some(all);
+            }
             return self
                 .each_of(request, &[*single], mode)
                 .filter(|_| !target.both);
@@ -258,6 +300,39 @@ impl Resolver<'_> {
             [single] => self.each_of(request, &[*single], mode),
             several => Some(Resolution::AskWhich(several.to_vec())),
         }
+    }
+
+    /// Resolves "is any garage door open" and "which garage doors are open" to all doors of the
+    /// garage, where one of them is called "Garage door".
+    fn whole_class(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: &Target,
+        device: u32,
+    ) -> Option<Resolution> {
+        let clause = request.clause;
+        let asks_for_class = clause.state.is_some()
+            && match clause.question? {
+                QuestionType::YesNo => clause.any || target.all,
+                QuestionType::Open => matches!(
+                    clause.state?,
+                    StateWord::Open | StateWord::Closed | StateWord::Locked | StateWord::Unlocked
+                ),
+            };
+        let Referent { area, nouns, .. } = self.names.referents[device as usize];
+        if !asks_for_class || area.is_none() || nouns == 0 {
+            return None;
+        }
+        let noun = u16::try_from(nouns.trailing_zeros()).ok()?;
+        let class: Vec<u32> = self
+            .device_indices()
+            .filter(|&d| self.names.referents[d as usize].area == area && self.is_a(noun, d))
+            .collect();
+        let able = self.able(request, &class, None);
+        if able.len() < 2 || !able.contains(&device) {
+            return None;
+        }
+        self.each_of(request, &able, None)
     }
 
     fn mode(&self, noun: u16) -> Option<&str> {
@@ -322,6 +397,17 @@ impl Resolver<'_> {
         (noun, plural): (u16, bool),
     ) -> Option<Resolution> {
         let entry = &self.names.nouns[usize::from(noun)];
+        let clause = request.clause;
+        let shuts_down = request.intent == Intent::Shut
+            || (clause.verb == Some(Verb::Close) && clause.state == Some(StateWord::Down));
+        if entry.everything && shuts_down && request.intent != Intent::Switch(false) {
+            // "shut everything down" does not move covers.
+            let off = ClauseIntent {
+                intent: Intent::Switch(false),
+                ..*request
+            };
+            return self.noun(&off, target, (noun, plural));
+        }
         if entry.everything
             && !matches!(
                 request.intent,
@@ -354,8 +440,14 @@ impl Resolver<'_> {
         };
         let mut fits: Vec<u32> = self
             .device_indices()
-            .filter(|&d| self.fits(noun, d, telling) && self.inside(request, Some(target), d))
-            .filter(|&d| has_extra_noun(d))
+            .filter(|&d| self.inside(request, Some(target), d) && has_extra_noun(d))
+            .filter(|&d| {
+                // "close everything" includes garage doors and gates.
+                if entry.everything && request.intent == Intent::Open(false) {
+                    return self.device(d).kind.as_str() == "cover";
+                }
+                self.fits(noun, d, telling)
+            })
             .collect();
         // A cover of unknown class is a blind only where there is no certain one.
         let is_certain = |d: u32| {
@@ -424,9 +516,17 @@ impl Resolver<'_> {
         if fits.len() < 2 {
             return self.each_of(request, &fits, mode);
         }
+        if Self::places(request, target).any(|place| *place == Place::House) {
+            return self.each_of(request, &fits, mode);
+        }
         let is_here = |&d: &u32| self.names.is_at(d, Place::Here, self.here);
         let of_a_place = Self::place_is_named(request, Some(target)) || fits.iter().all(is_here);
-        if !entry.collective.is_empty() && of_a_place {
+        let fits = if of_a_place {
+            self.preferred(noun, fits)
+        } else {
+            fits
+        };
+        if fits.len() == 1 || (!entry.collective.is_empty() && of_a_place) {
             return self.each_of(request, &fits, mode);
         }
         let named: Vec<u32> = fits
@@ -435,10 +535,32 @@ impl Resolver<'_> {
             .filter(|&d| self.has_noun(noun, d))
             .collect();
         match named.as_slice() {
-            [single] if entry.collective.is_empty() && !entry.vague => {
+            // In a named place, the device with the noun in its name may not be the one meant.
+            [single]
+                if entry.collective.is_empty()
+                    && !entry.vague
+                    && !target.trailing_place
+                    && request.clause.places.is_empty() =>
+            {
                 self.each_of(request, &[*single], mode)
             }
             _ => Some(Resolution::AskWhich(fits)),
+        }
+    }
+
+    /// Narrows several players to those the noun suggests: "the music" to speakers, "the movie" to
+    /// screens.
+    fn preferred(&self, noun: u16, devices: Vec<u32>) -> Vec<u32> {
+        let classes = &self.names.nouns[usize::from(noun)].prefers;
+        let has_class = |&&d: &&u32| {
+            let class = self.device(d).class.as_ref();
+            class.is_some_and(|class| classes.contains(class))
+        };
+        let preferred: Vec<u32> = devices.iter().filter(has_class).copied().collect();
+        if preferred.is_empty() {
+            devices
+        } else {
+            preferred
         }
     }
 
@@ -461,7 +583,8 @@ impl Resolver<'_> {
             .fold(0, |bits, (i, _)| bits | 1 << i)
     }
 
-    fn is_a(&self, noun: u16, device: u32) -> bool {
+    /// Returns whether the noun fits the device.
+    pub(super) fn is_a(&self, noun: u16, device: u32) -> bool {
         self.fits(noun, device, self.telling(noun))
     }
 
@@ -660,7 +783,7 @@ struct ImpliedTarget {
 impl ImpliedTarget {
     /// Returns the devices the clause is about, or `None` if its words do not tell.
     fn by(request: &ClauseIntent<'_>, names: &Names) -> Option<Self> {
-        Self::by_verb(request).or_else(|| Self::by_property(request, names))
+        Self::by_verb(request, names).or_else(|| Self::by_property(request, names))
     }
 
     fn one(kinds: &'static [&'static str]) -> Self {
@@ -686,8 +809,14 @@ impl ImpliedTarget {
     }
 
     /// Returns the devices a verb applies to: "lock up", "start cleaning".
-    fn by_verb(request: &ClauseIntent<'_>) -> Option<Self> {
+    fn by_verb(request: &ClauseIntent<'_>, names: &Names) -> Option<Self> {
         let clause = request.clause;
+        let is_area = !clause.mode
+            && !clause.targets.is_empty()
+            && clause
+                .targets
+                .iter()
+                .all(|target| target.head == Head::Area);
         let only_house =
             clause.targets.is_empty() && clause.places.iter().all(|p| *p == Place::House);
         match request.intent {
@@ -712,6 +841,15 @@ impl ImpliedTarget {
             {
                 Some(Self::one(&["media_player"]))
             }
+            // "set the kitchen to 30"
+            Intent::SetValue(None, Amount::Number(_) | Amount::Level(_)) if is_area => {
+                Some(Self::all(&["light"]))
+            }
+            Intent::SetValue(None, Amount::Measured(_, unit))
+                if is_area && names.units[usize::from(unit)] == "%" =>
+            {
+                Some(Self::all(&["light"]))
+            }
             Intent::Clean if only_house => Some(Self::one(&["vacuum"])),
             Intent::Mow if only_house => Some(Self::one(&["lawn_mower"])),
             _ => None,
@@ -722,7 +860,11 @@ impl ImpliedTarget {
     fn by_property(request: &ClauseIntent<'_>, names: &Names) -> Option<Self> {
         let property = Self::property(request.intent, names)?;
         if matches!(request.intent, Intent::Query(..)) {
-            return Some(Self::with(property));
+            // "what is the date" asks for today's, not for the reading of a sensor.
+            let is_calendar = matches!(property.name(), "date" | "time" | "timestamp" | "day");
+            let is_specific =
+                !request.clause.targets.is_empty() || !request.clause.places.is_empty();
+            return (is_specific || !is_calendar).then(|| Self::with(property));
         }
         Some(match property {
             Property::Brightness | Property::Color | Property::ColorTemp => Self::all(&["light"]),

@@ -125,6 +125,10 @@ pub(super) enum Level {
     TwoThirds,
     ThreeQuarters,
     Full,
+    /// Steps of a fan with three speeds.
+    SpeedLow,
+    SpeedMedium,
+    SpeedHigh,
 }
 
 impl Level {
@@ -133,17 +137,22 @@ impl Level {
         match self {
             Self::Low => None,
             Self::Quarter => Some(25.0),
-            Self::Third => Some(33.0),
+            Self::Third | Self::SpeedLow => Some(33.0),
             Self::Half => Some(50.0),
-            Self::TwoThirds => Some(67.0),
+            Self::TwoThirds | Self::SpeedMedium => Some(67.0),
             Self::ThreeQuarters => Some(75.0),
-            Self::Full => Some(100.0),
+            Self::Full | Self::SpeedHigh => Some(100.0),
         }
     }
 
     /// Returns whether the level is between the ends of the range.
     pub(super) fn is_part(self) -> bool {
-        !matches!(self, Self::Low | Self::Full)
+        !self.is_speed() && !matches!(self, Self::Low | Self::Full)
+    }
+
+    /// Returns whether the level is a step of a fan.
+    pub(super) fn is_speed(self) -> bool {
+        matches!(self, Self::SpeedLow | Self::SpeedMedium | Self::SpeedHigh)
     }
 }
 
@@ -191,6 +200,8 @@ pub(super) enum Sense {
     Whether,
     /// The start of a wish: "make sure", "i want".
     Ensure,
+    /// "should be" after a target: the start of a wish.
+    Shall,
     Mode,
     Status,
     /// An unspecified small amount: "a bit".

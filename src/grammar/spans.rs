@@ -12,7 +12,7 @@ use crate::grammar::tokens::words;
 const MOST_WORDS: usize = 48;
 
 /// Shortest word that is corrected: most shorter words are one edit away from another word.
-const SHORTEST_SLIP: usize = 5;
+const SHORTEST_TYPO: usize = 5;
 
 /// Longest part of a name, in words, that two names may share.
 const MOST_BEFORE_NOUN: usize = 4;
@@ -348,10 +348,14 @@ fn correct_typos<'a>(
             input[at] = place;
             input.insert(at + 1, thing);
         } else {
-            if corrected || word.len() < SHORTEST_SLIP || !lexicon.may_be_typo(word) {
+            if corrected || !lexicon.may_be_typo(word) {
                 return None;
             }
-            input[at] = names.correction_of(word)?;
+            input[at] = match lexicon.transposition_of(word) {
+                Some(word) => word,
+                None if word.len() < SHORTEST_TYPO => return None,
+                None => names.correction_of(word)?,
+            };
             corrected = true;
         }
         at += 1;

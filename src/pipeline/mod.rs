@@ -267,12 +267,8 @@ impl Pipeline {
         // Whatever else is said withdraws the question: a yes said later must not be taken for an answer to it.
         let draft = self.consent().take(&command.source, now())?;
         if !draft.choices.is_empty() {
-            let actions = self.rooms.local.choose(phrase, &draft.choices)?;
             return Some(Ok(Interpretation {
-                draft: Draft {
-                    actions,
-                    ..Draft::default()
-                },
+                draft: self.rooms.local.answer(phrase, &draft)?,
                 via: "local".to_owned(),
                 keep: None,
                 confirmed: false,

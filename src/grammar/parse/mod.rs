@@ -105,7 +105,6 @@ impl<'a> Parser<'a> {
     fn take(&mut self, at: usize, sense: Sense) -> Option<()> {
         match sense {
             Sense::Filler | Sense::Article => Some(()),
-            Sense::Veto => None,
             Sense::Polite => set(&mut self.polite),
             Sense::All | Sense::Any | Sense::Both => self.quantifier(sense),
             Sense::Except => {
@@ -131,7 +130,7 @@ impl<'a> Parser<'a> {
             Sense::Name(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(at, sense),
             Sense::Verb(verb) => self.verb(verb),
             Sense::Gerund(verb) if self.polite => self.verb(verb),
-            Sense::Gerund(_) => None,
+            Sense::Veto | Sense::Gerund(_) => None,
             Sense::SplitVerb(verb, particle) => {
                 self.verb(verb)?;
                 fill(&mut self.pending.particle, particle)
@@ -143,6 +142,7 @@ impl<'a> Parser<'a> {
                 self.state(state).filter(|()| is_expected)
             }
             Sense::Comparative(comparative) => self.comparative(comparative),
+            Sense::Shall => self.shall(),
             Sense::Slightly => set(&mut self.now.slightly),
             Sense::Mode => set(&mut self.now.mode),
             Sense::Status | Sense::Property(_) | Sense::Target(_) => self.property(sense),
@@ -193,6 +193,16 @@ impl<'a> Parser<'a> {
         (has_owner && self.names_follow(at)).then_some(())
     }
 
+    /// Accepts "should be" after a target and before a state: "the fan should be off".
+    fn shall(&mut self) -> Option<()> {
+        self.flush_places();
+        if self.asked || !self.now.is_only_named() || self.pending != Pending::default() {
+            return None;
+        }
+        self.now.ensure = true;
+        Some(())
+    }
+
     fn comparative(&mut self, comparative: Comparative) -> Option<()> {
         // "i would like it to be brighter"
         if self.pending.preposition == Some(Preposition::To)
@@ -221,6 +231,7 @@ impl<'a> Parser<'a> {
         // "the door open" may be a statement; "blinds down", "tv mute" are commands.
         let after_a_name = !self.now.targets.is_empty() || !self.pending.places.is_empty();
         let misplaced = after_a_name
+            && !self.is_complete()
             && (self.grammar.verb_first || (verb == Verb::Open && !self.grammar.verb_last));
         if self.now.question.is_some()
             || self.pending.after_in
@@ -228,6 +239,11 @@ impl<'a> Parser<'a> {
             || misplaced
         {
             return None;
+        }
+        if self.now.verb.is_some() && self.is_complete() {
+            // "turn on the kitchen light turn off the hall light"
+            self.finish()?;
+            return fill(&mut self.now.verb, verb);
         }
         self.flush_places();
         if after_a_name {
@@ -405,6 +421,29 @@ impl<'a> Parser<'a> {
             self.now.preposition = Preposition::To;
         }
         Some(())
+    }
+
+    /// Returns whether the clause says what to do with what, so that another one may follow without
+    /// a comma or "and" between them.
+    fn is_complete(&self) -> bool {
+        let clause = &self.now;
+        let does_something = clause.state.is_some()
+            || clause.amount.is_some()
+            || clause.comparative.is_some()
+            || !matches!(
+                clause.verb,
+                None | Some(Verb::Turn | Verb::Set | Verb::Send)
+            );
+        let is_plain = clause.question.is_none()
+            && !clause.ensure
+            && clause.except.is_empty()
+            && !self.excepting
+            && !self.polite;
+        let awaits = Pending {
+            places: self.pending.places.clone(),
+            ..Pending::default()
+        };
+        does_something && is_plain && !clause.targets.is_empty() && self.pending == awaits
     }
 
     /// Ends the list of targets.

@@ -2,7 +2,7 @@
 
 use crate::grammar::clause::{Head, Target};
 use crate::grammar::parse::Parser;
-use crate::grammar::sense::{Place, Sense, Verb};
+use crate::grammar::sense::{Place, Sense, StateWord, Verb};
 
 impl Parser<'_> {
     pub(super) fn place(&mut self, at: usize, place: Place) -> Option<()> {
@@ -14,13 +14,13 @@ impl Parser<'_> {
             self.after(at),
             Some(Sense::Noun(..) | Sense::Name(..) | Sense::Possessive)
         );
-        let said_in = std::mem::take(&mut self.pending.after_in);
+        let after_in = std::mem::take(&mut self.pending.after_in);
         self.pending.of_property = false;
         let joined = std::mem::take(&mut self.joined);
-        if before_a_name && said_in && self.awaits_state() && !self.grammar.place_after_verb {
+        if before_a_name && after_in && self.awaits_state() && !self.grammar.place_after_verb {
             return None;
         }
-        if before_a_name && (!said_in || (self.now.targets.is_empty() && !self.excepting)) {
+        if before_a_name && (!after_in || (self.now.targets.is_empty() && !self.excepting)) {
             // "kitchen lights", "in the kitchen the lights ..".
             self.joined = joined;
             self.pending.all = all;
@@ -28,7 +28,10 @@ impl Parser<'_> {
             return Some(());
         }
         if self.excepting {
-            return self.place_excepted(place, said_in);
+            return self.place_excepted(place, after_in);
+        }
+        if self.now.targets.is_empty() && !after_in && self.is_verb_like_property(at) {
+            return None;
         }
         match self.now.targets.last_mut() {
             Some(target) if joined => {
@@ -42,7 +45,7 @@ impl Parser<'_> {
                 target.places.push(place);
                 alone.then_some(())
             }
-            None if said_in
+            None if after_in
                 || matches!(place, Place::House | Place::Here)
                 || self.now.property.is_some() =>
             {
@@ -60,9 +63,19 @@ impl Parser<'_> {
         }
     }
 
+    /// Returns whether the property before the place may be a verb: "gas the greenhouse" is not "the
+    /// gas of the greenhouse".
+    fn is_verb_like_property(&self, at: usize) -> bool {
+        let article_before = at.checked_sub(1).map(|i| self.senses[i]) == Some(Sense::Article);
+        self.now.property.is_some()
+            && self.now.verb.is_none()
+            && self.now.question.is_none()
+            && article_before
+    }
+
     /// Adds a place to the exceptions: "except the kitchen", "except the tv in the kitchen".
-    pub(super) fn place_excepted(&mut self, place: Place, said_in: bool) -> Option<()> {
-        if let Some(target) = self.now.except.last_mut().filter(|_| said_in) {
+    pub(super) fn place_excepted(&mut self, place: Place, after_in: bool) -> Option<()> {
+        if let Some(target) = self.now.except.last_mut().filter(|_| after_in) {
             let alone = target.places.is_empty();
             target.places.push(place);
             return alone.then_some(());
@@ -118,15 +131,23 @@ impl Parser<'_> {
             return self.merge(head);
         }
         let joined = std::mem::take(&mut self.joined);
-        let said_in = std::mem::take(&mut self.pending.after_in);
+        let after_in = std::mem::take(&mut self.pending.after_in);
         self.pending.of_property = false;
-        if said_in && self.awaits_state() {
+        if after_in && self.awaits_state() {
             return None;
         }
         if joined && !self.excepting && self.shares_noun() {
             return self.places_before(head);
         }
-        if !self.now.targets.is_empty() && (said_in || !joined) && !self.excepting {
+        let is_switched = matches!(self.now.state, Some(StateWord::On | StateWord::Off));
+        let has_value = is_switched || self.now.amount.is_some();
+        if !after_in && !joined && has_value && self.closed && self.is_complete() {
+            // "hall light off kitchen light on"
+            let places = std::mem::take(&mut self.pending.places);
+            self.next_of_same()?;
+            self.pending.places = places;
+        }
+        if !self.now.targets.is_empty() && (after_in || !joined) && !self.excepting {
             // "turn on the lamp the fan", "the lamp on the desk".
             return None;
         }

@@ -1,0 +1,39 @@
+//! Causes for not understanding a command without a language model.
+
+/// The cause, as far as the local grammar can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misunderstanding {
+    /// The home has no devices yet.
+    NoDevices,
+    /// A value is outside the range of the device.
+    OutOfRange {
+        /// Name of the device.
+        device: String,
+        /// Name of the property in the vocabulary.
+        property: String,
+        /// Accepted values in the language of the command: "5 to 30 °C".
+        range: String,
+    },
+    /// No device has the name.
+    NoSuchDevice {
+        /// The unknown words.
+        words: String,
+        /// Names of devices with a similar name.
+        nearest: Vec<String>,
+    },
+    /// The command has a time or a duration.
+    Time {
+        /// The words that express it.
+        words: String,
+    },
+    /// The command has a condition.
+    Condition {
+        /// The word that introduces it.
+        words: String,
+    },
+    /// The command is negated.
+    Negation {
+        /// The word that negates it.
+        words: String,
+    },
+}

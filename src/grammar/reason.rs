@@ -1,0 +1,203 @@
+//! Reasons for not understanding a phrase, as data for a reply to the speaker.
+
+use crate::command::misunderstanding::Misunderstanding;
+use crate::grammar::clause::{Amount, Clause, Head};
+use crate::grammar::intent::{Intent, intent_of};
+use crate::grammar::interpreter::{Interpreter, senses_of};
+use crate::grammar::lexicon::Unsupported;
+use crate::grammar::parse::clauses;
+use crate::grammar::sense::Sense;
+use crate::grammar::spans::Spans;
+use crate::grammar::tokens::{edits, words};
+use crate::vocabulary::Domain;
+use crate::vocabulary::speech::fill;
+
+/// Most unknown words of a name: with more, the sentence is probably not a command.
+const MOST_UNKNOWN: usize = 3;
+
+/// Most names suggested instead of an unknown one.
+const MOST_NEAREST: usize = 3;
+
+impl Interpreter<'_> {
+    /// Returns the cause why `text` has no draft, or `None` if it is not known.
+    pub(super) fn reason(&self, text: &str) -> Option<Misunderstanding> {
+        if self.home.devices().is_empty() {
+            return Some(Misunderstanding::NoDevices);
+        }
+        let plain = self.lexicon.spelling.plain(text);
+        let (spans, error) = Spans::try_of(&plain, self.lexicon, self.names);
+        if let Some(reason) = self.unsupported(&plain) {
+            return Some(reason);
+        }
+        match error {
+            Some(_) => self.unknown_name(&spans),
+            None => self.out_of_range(&spans),
+        }
+    }
+
+    /// Returns the first negation, condition or time in the text, in this order of importance.
+    fn unsupported(&self, plain: &str) -> Option<Misunderstanding> {
+        let input = words(plain);
+        let find = |unsupported| {
+            let phrases = self.lexicon.unsupported(unsupported);
+            (0..input.len()).find_map(|at| {
+                phrases.iter().find(|phrase| {
+                    let phrase = words(phrase);
+                    input[at..].starts_with(&phrase)
+                })
+            })
+        };
+        if let Some(word) = find(Unsupported::Negation) {
+            return Some(Misunderstanding::Negation {
+                words: word.clone(),
+            });
+        }
+        if let Some(word) = find(Unsupported::Condition) {
+            return Some(Misunderstanding::Condition {
+                words: word.clone(),
+            });
+        }
+        let clock = input.iter().find(|word| is_clock_time(word));
+        let time = find(Unsupported::Time).cloned();
+        let words = time.or_else(|| clock.map(ToString::to_string))?;
+        Some(Misunderstanding::Time { words })
+    }
+
+    /// Returns the unknown name in a sentence that is a command or a question otherwise.
+    fn unknown_name(&self, spans: &Spans) -> Option<Misunderstanding> {
+        let senses: Vec<&[Sense]> = spans.iter().collect();
+        let has = |wanted: fn(&Sense) -> bool| senses.iter().any(|span| span.iter().any(wanted));
+        let is_command = has(|sense| {
+            matches!(
+                sense,
+                Sense::Verb(_) | Sense::SplitVerb(..) | Sense::State(_) | Sense::Comparative(_)
+            )
+        });
+        let names_device = has(|sense| matches!(sense, Sense::Name(..) | Sense::Noun(..)));
+        let unknown: Vec<String> = spans
+            .runs()
+            .zip(&senses)
+            .filter(|(_, senses)| senses.is_empty())
+            .map(|(run, _)| run)
+            .collect();
+        if !is_command || names_device || unknown.len() > MOST_UNKNOWN {
+            return None;
+        }
+        let words = unknown.join(" ");
+        Some(Misunderstanding::NoSuchDevice {
+            nearest: self.nearest_names(&words),
+            words,
+        })
+    }
+
+    /// Returns the names most similar to `text`, if there are any.
+    fn nearest_names(&self, text: &str) -> Vec<String> {
+        let mut near: Vec<(usize, &str)> = Vec::new();
+        for device in self.home.devices() {
+            for name in std::iter::once(&device.name).chain(&device.aliases) {
+                let lower = name.to_lowercase();
+                let plain = self.lexicon.spelling.plain(&lower);
+                let distance = words(&plain)
+                    .into_iter()
+                    .chain([plain.as_ref()])
+                    .map(|part| edits(part, text))
+                    .min();
+                // A third of the letters may differ.
+                if let Some(distance) = distance
+                    && distance * 3 <= text.chars().count()
+                {
+                    near.push((distance, &device.name));
+                }
+            }
+        }
+        near.sort_unstable();
+        near.dedup_by_key(|(_, name)| *name);
+        near.truncate(MOST_NEAREST);
+        near.into_iter().map(|(_, name)| name.to_owned()).collect()
+    }
+
+    /// Returns the device that does not accept the value of the command.
+    fn out_of_range(&self, spans: &Spans) -> Option<Misunderstanding> {
+        for index in 0..Self::combinations(spans)? {
+            let senses: Vec<Sense> = senses_of(spans, index).collect();
+            let Ok(clauses) = clauses(&senses, spans.asked, &self.lexicon.grammar) else {
+                continue;
+            };
+            for clause in &clauses {
+                if let Some(Intent::SetValue(property, amount)) = intent_of(clause)
+                    && let Some(reason) = self.rejected_value(clause, property, amount)
+                {
+                    return Some(reason);
+                }
+            }
+        }
+        None
+    }
+
+    /// Returns the first device of the clause whose range does not contain the amount.
+    fn rejected_value(
+        &self,
+        clause: &Clause,
+        property: Option<u16>,
+        amount: Amount,
+    ) -> Option<Misunderstanding> {
+        if !matches!(amount, Amount::Number(_) | Amount::Measured(..)) {
+            return None;
+        }
+        let effects = self.effects();
+        let devices = (0_u32..).zip(self.home.devices());
+        for (_, device) in devices.filter(|(index, _)| self.is_meant(clause, *index)) {
+            let Some(capability) = effects.numeric(device, property, amount) else {
+                continue;
+            };
+            let Domain::Number { min, max, unit, .. } = &capability.takes else {
+                continue;
+            };
+            if effects.accepts(capability, amount) {
+                return None;
+            }
+            return Some(Misunderstanding::OutOfRange {
+                device: device.name.clone(),
+                property: capability.property.name().to_owned(),
+                range: self.range(*min, *max, unit),
+            });
+        }
+        None
+    }
+
+    /// Returns whether the clause may be about the device.
+    fn is_meant(&self, clause: &Clause, device: u32) -> bool {
+        if clause.targets.is_empty() {
+            return clause.property.is_some();
+        }
+        let resolver = self.resolver();
+        clause.targets.iter().any(|target| match target.head {
+            Head::Name(id, _) => {
+                let entry = &self.names.entries[id as usize];
+                entry.devices.iter().any(|(d, _)| *d == device)
+            }
+            Head::Noun(noun, _) => resolver.is_a(noun, device),
+            Head::Area | Head::It | Head::Them => false,
+        })
+    }
+
+    fn range(&self, min: f64, max: f64, unit: &str) -> String {
+        let say = &self.lexicon.say;
+        let bounds = [("min", &*min.to_string()), ("max", &*max.to_string())];
+        let range = fill(&say.range, &bounds);
+        if unit.is_empty() {
+            range
+        } else {
+            format!("{range} {unit}")
+        }
+    }
+}
+
+/// Returns whether the word is a time of day in digits: "7:30".
+fn is_clock_time(word: &str) -> bool {
+    let Some((hours, minutes)) = word.split_once(':') else {
+        return false;
+    };
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    is_digits(hours) && is_digits(minutes)
+}
