@@ -1,9 +1,9 @@
-//! What the devices of the house announce of themselves, retained: the bridge its list, Tasmota one message a device, the
-//! others by Home Assistant's discovery. The kitchen light is announced twice, as real bridges do it, and is one device.
+//! The announcements of the simulated house: the device list of a `Zigbee2MQTT` bridge, Tasmota's messages, and entities
+//! by Home Assistant's discovery. The kitchen light is announced twice, as real bridges do, and is one device.
 
 use serde_json::{Value as Json, json};
 
-/// Topics and payloads.
+/// All announcements: topic and payload.
 pub(crate) fn all() -> Vec<(String, Json)> {
     let mut all = vec![("zigbee2mqtt/bridge/devices".to_owned(), zigbee())];
     all.extend([
@@ -18,7 +18,7 @@ pub(crate) fn all() -> Vec<(String, Json)> {
     all
 }
 
-/// The list of a `Zigbee2MQTT` bridge.
+/// The device list of a `Zigbee2MQTT` bridge.
 fn zigbee() -> Json {
     let switched = json!({"type": "binary", "name": "state", "property": "state", "access": 7, "value_on": "ON", "value_off": "OFF", "value_toggle": "TOGGLE"});
     let number = |name: &str, min: i32, max: i32, unit: &str| json!({"type": "numeric", "name": name, "property": name, "access": 7, "value_min": min, "value_max": max, "unit": unit});
@@ -68,12 +68,12 @@ fn zigbee() -> Json {
     listed.collect()
 }
 
-/// One Tasmota device; `kind` is 1 for a relay, 2 for a light.
-fn tasmota(topic: &str, name: &str, kind: u8) -> (String, Json) {
-    let mac = format!("DC4F220000{kind:02X}");
+/// One Tasmota device; `relay` is 1 for a switch, 2 for a light.
+fn tasmota(topic: &str, name: &str, relay: u8) -> (String, Json) {
+    let mac = format!("DC4F220000{relay:02X}");
     let announced = json!({
         "dn": name, "fn": [name], "mac": mac, "t": topic, "ft": "%prefix%/%topic%/", "tp": ["cmnd", "stat", "tele"],
-        "rl": [kind], "lt_st": kind - 1, "state": ["OFF", "ON", "TOGGLE", "HOLD"], "ofln": "Offline", "onln": "Online", "so": {"4": 0}, "ver": 1
+        "rl": [relay], "lt_st": relay - 1, "state": ["OFF", "ON", "TOGGLE", "HOLD"], "ofln": "Offline", "onln": "Online", "so": {"4": 0}, "ver": 1
     });
     (format!("tasmota/discovery/{mac}/config"), announced)
 }

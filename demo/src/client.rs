@@ -1,4 +1,4 @@
-//! Whoever speaks to sayso in the demo: one more MQTT client, which says a sentence and watches what comes of it.
+//! The MQTT client that sends commands and collects their effects.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,14 +14,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::house::{Gadget, gadgets};
-use crate::{Fault, line};
+use crate::{DemoError, connection};
 
-/// How long a reply may take: more than sayso gives itself for a command.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long the house must be quiet before it is said to have settled; a moving part speaks every 100 ms.
-const QUIET: Duration = Duration::from_millis(250);
+/// The longest wait for a reply: longer than sayso's own deadline for a command.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
+/// The silence after which all devices are taken to have reached their new state. A moving one reports every 100 ms.
+const SETTLED: Duration = Duration::from_millis(250);
+/// Messages that wait to be read.
+const QUEUE: usize = 4096;
 
-/// A message on the broker.
+/// A message from the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) topic: String,
@@ -29,7 +31,7 @@ pub(crate) struct Message {
     pub(crate) retained: bool,
 }
 
-/// sayso's reply, as far as the demo shows it.
+/// The fields of sayso's reply that the demo prints.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Reply {
     id: String,
@@ -44,162 +46,168 @@ pub(crate) struct Reply {
     pub(crate) retry_after: Option<f64>,
 }
 
-/// What came of one sentence, or of several said at once.
+/// Everything that followed one command, or several sent at once.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    /// The replies, and how long each took to come back.
+pub(crate) struct Effects {
+    /// The replies, each with its time from publication to receipt.
     pub(crate) replies: Vec<(Reply, Duration)>,
-    /// What was sent to devices, in order.
+    /// The messages to devices, in order.
     pub(crate) sent: Vec<Message>,
-    /// What the devices then said of themselves: the last word of each.
+    /// The last state each device reported since, by topic.
     pub(crate) states: BTreeMap<String, String>,
 }
 
-/// The client.
-pub(crate) struct Speaker {
-    client: AsyncClient,
-    heard: mpsc::Receiver<Message>,
+/// A connection that is subscribed to everything.
+pub(crate) struct Client {
+    mqtt: AsyncClient,
+    messages: mpsc::Receiver<Message>,
     house: Vec<Gadget>,
-    /// The last word of every device.
+    /// The last state of every device, by topic.
     pub(crate) states: BTreeMap<String, String>,
-    said: u32,
+    commands: u32,
 }
 
-impl Speaker {
-    /// Connects, and listens to everything.
-    pub(crate) async fn start(port: u16, tasks: &mut JoinSet<()>) -> Result<Self, Fault> {
-        let (client, mut events) = line::open("demo-speaker", port);
+impl Client {
+    /// Connects and subscribes.
+    pub(crate) async fn start(port: u16, tasks: &mut JoinSet<()>) -> Result<Self, DemoError> {
+        let (client, mut events) = connection::open("demo-client", port);
         client.try_subscribe("#", QoS::AtLeastOnce)?;
-        line::subscribed(&mut events, 1).await?;
-        let (tells, heard) = mpsc::channel(4096);
-        tasks.spawn(listen(events, tells));
+        connection::wait_for_acknowledgements(&mut events, 1, 0).await?;
+        let (received, messages) = mpsc::channel(QUEUE);
+        tasks.spawn(receive(events, received));
         Ok(Self {
-            client,
-            heard,
+            mqtt: client,
+            messages,
             house: gadgets(),
             states: BTreeMap::new(),
-            said: 0,
+            commands: 0,
         })
     }
 
-    /// Waits until sayso says that it is there.
-    pub(crate) async fn online(&mut self) -> Result<(), Fault> {
+    /// Waits until sayso reports that it is online.
+    pub(crate) async fn wait_until_online(&mut self) -> Result<(), DemoError> {
         let wait = async {
-            while let Some(message) = self.heard.recv().await {
-                let online = message.topic == "sayso/status" && message.payload == "online";
-                self.sort(message, &mut Outcome::default());
-                if online {
+            while let Some(message) = self.messages.recv().await {
+                let is_online = message.topic == "sayso/status" && message.payload == "online";
+                self.record(message, &mut Effects::default());
+                if is_online {
                     return Ok(());
                 }
             }
-            Err("the broker is gone".into())
+            Err("the connection to the broker is closed".into())
         };
-        timeout(PATIENCE, wait)
+        timeout(REPLY_TIMEOUT, wait)
             .await
             .map_err(|_| "sayso did not come online")?
     }
 
-    /// Says `sentences` at once as `source`, and watches until each has its reply and the house has settled.
-    pub(crate) async fn say(&mut self, source: &str, sentences: &[&str]) -> Result<Outcome, Fault> {
-        while self
-            .heard
-            .try_recv()
-            .is_ok_and(|message| self.sort(message, &mut Outcome::default()))
-        {}
-        let began = Instant::now();
-        let mut ids = Vec::new();
-        for sentence in sentences {
-            self.said += 1;
-            ids.push(format!("demo-{}-{}", std::process::id(), self.said));
-            let payload = json!({"text": sentence, "id": ids.last()}).to_string();
-            self.client.try_publish(
-                format!("sayso/command/{source}"),
-                QoS::AtLeastOnce,
-                false,
-                payload,
-            )?;
+    /// Sends `sentences` at once as `source`, and waits until each has its reply and all devices have settled.
+    pub(crate) async fn send(
+        &mut self,
+        source: &str,
+        sentences: &[&str],
+    ) -> Result<Effects, DemoError> {
+        while let Ok(earlier) = self.messages.try_recv() {
+            self.record(earlier, &mut Effects::default());
         }
-        let mut outcome = Outcome::default();
+        let begin = Instant::now();
+        let ids = self.publish(source, sentences)?;
+        let reply_topic = format!("sayso/reply/{source}");
+        let mut effects = Effects::default();
         loop {
-            let missing = sentences.len() - outcome.replies.len();
+            let missing = ids.len() - effects.replies.len();
             let patience = if missing == 0 {
-                QUIET
+                SETTLED
             } else {
-                PATIENCE.saturating_sub(began.elapsed())
+                REPLY_TIMEOUT.saturating_sub(begin.elapsed())
             };
-            match timeout(patience, self.heard.recv()).await {
-                Err(_) if missing == 0 => return Ok(outcome),
+            let message = match timeout(patience, self.messages.recv()).await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Err("the connection to the broker is closed".into()),
+                Err(_) if missing == 0 => return Ok(effects),
                 Err(_) => {
-                    return Err(format!(
-                        "no reply to {missing} of {sentences:?} within {} s",
-                        PATIENCE.as_secs()
-                    )
-                    .into());
+                    let limit = REPLY_TIMEOUT.as_secs();
+                    let error = format!("{missing} of {sentences:?} had no reply within {limit} s");
+                    return Err(error.into());
                 }
-                Ok(None) => return Err("the broker is gone".into()),
-                Ok(Some(message)) if message.topic == format!("sayso/reply/{source}") => {
-                    let reply: Reply = serde_json::from_str(&message.payload)?;
-                    if ids.contains(&reply.id) {
-                        outcome.replies.push((reply, began.elapsed()));
-                    }
+            };
+            if message.topic == reply_topic {
+                let reply: Reply = serde_json::from_str(&message.payload)?;
+                if ids.contains(&reply.id) {
+                    effects.replies.push((reply, begin.elapsed()));
                 }
-                Ok(Some(message)) => {
-                    self.sort(message, &mut outcome);
-                }
+            } else {
+                self.record(message, &mut effects);
             }
         }
     }
 
-    /// The next message anybody else caused, for showing; state that is only retained is put away unseen.
-    pub(crate) async fn overhear(&mut self) -> Option<Message> {
+    /// Publishes each sentence as a command; returns the ids.
+    fn publish(&mut self, source: &str, sentences: &[&str]) -> Result<Vec<String>, DemoError> {
+        let mut ids = Vec::new();
+        for sentence in sentences {
+            self.commands += 1;
+            let id = format!("demo-{}-{}", std::process::id(), self.commands);
+            let payload = json!({"text": sentence, "id": id}).to_string();
+            let topic = format!("sayso/command/{source}");
+            self.mqtt
+                .try_publish(topic, QoS::AtLeastOnce, false, payload)?;
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+
+    /// The next command, reply or message to a device that another client caused; `None` when the connection is
+    /// closed. Cancel safe.
+    pub(crate) async fn next_foreign_message(&mut self) -> Option<Message> {
         loop {
-            let message = self.heard.recv().await?;
-            let shown = message.topic.starts_with("sayso/command/")
+            let message = self.messages.recv().await?;
+            let of_interest = message.topic.starts_with("sayso/command/")
                 || message.topic.starts_with("sayso/reply/")
-                || self.is_command(&message);
-            self.sort(message.clone(), &mut Outcome::default());
-            if shown && !message.retained {
+                || self.is_for_device(&message);
+            self.record(message.clone(), &mut Effects::default());
+            if of_interest && !message.retained {
                 return Some(message);
             }
         }
     }
 
-    fn is_command(&self, message: &Message) -> bool {
+    fn is_for_device(&self, message: &Message) -> bool {
         self.house
             .iter()
-            .any(|gadget| gadget.listens_on(&message.topic))
+            .any(|gadget| gadget.is_subscribed_to(&message.topic))
     }
 
-    /// Puts a message where it belongs. Always true, so that it can stand in a condition.
-    fn sort(&mut self, message: Message, outcome: &mut Outcome) -> bool {
-        if self.is_command(&message) {
-            outcome.sent.push(message);
-        } else if self
+    /// Adds a message to a device or from a device to `effects`.
+    fn record(&mut self, message: Message, effects: &mut Effects) {
+        if self.is_for_device(&message) {
+            effects.sent.push(message);
+            return;
+        }
+        let is_state = self
             .house
             .iter()
-            .any(|gadget| gadget.tells == message.topic)
-        {
-            outcome
-                .states
-                .insert(message.topic.clone(), message.payload.clone());
-            self.states.insert(message.topic, message.payload);
+            .any(|gadget| gadget.state_topic == message.topic);
+        if is_state {
+            let Message { topic, payload, .. } = message;
+            effects.states.insert(topic.clone(), payload.clone());
+            self.states.insert(topic, payload);
         }
-        true
     }
 }
 
-async fn listen(mut events: EventLoop, tells: mpsc::Sender<Message>) {
+async fn receive(mut events: EventLoop, received: mpsc::Sender<Message>) {
     while let Ok(event) = events.poll().await {
-        if let Event::Incoming(Packet::Publish(publish)) = event {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let message = Message {
-                topic: text(&publish.topic),
-                payload: text(&publish.payload),
-                retained: publish.retain,
-            };
-            if tells.send(message).await.is_err() {
-                return;
-            }
+        let Event::Incoming(Packet::Publish(publish)) = event else {
+            continue;
+        };
+        let message = Message {
+            topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+            payload: String::from_utf8_lossy(&publish.payload).into_owned(),
+            retained: publish.retain,
+        };
+        if received.send(message).await.is_err() {
+            return;
         }
     }
 }

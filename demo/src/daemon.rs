@@ -1,4 +1,4 @@
-//! sayso itself, started as `sayso run` starts it: from configuration files, on a runtime of one thread.
+//! The daemon, started as `sayso run` starts it: from configuration files, on a runtime of one thread.
 
 use std::path::Path;
 use std::thread;
@@ -9,25 +9,29 @@ use sayso::systemd::Notify;
 use sayso::telemetry::log::Log;
 use tokio::sync::mpsc;
 
-use crate::Fault;
-use crate::stand_in::StandIn;
+use crate::DemoError;
+use crate::scripted_model::ScriptedModel;
 
-/// What sayso is told about the house beyond what its devices announce.
+/// The home file: areas and aliases, which devices do not announce.
 const HOME: &str = include_str!("../home.toml");
 
-/// The running daemon. Dropping it lets it run on; [`Daemon::stop`] ends it as SIGTERM would.
+/// The running daemon. [`Daemon::stop`] ends it as SIGTERM would; dropping the handle does not.
 pub(crate) struct Daemon {
-    tell: mpsc::Sender<DaemonSignal>,
+    signals: mpsc::Sender<DaemonSignal>,
     thread: thread::JoinHandle<Result<(), String>>,
 }
 
-/// Writes the configuration into `folder` and starts the daemon with it, on a thread of its own.
-pub(crate) fn start(folder: &Path, port: u16, models: &[StandIn]) -> Result<Daemon, Fault> {
+/// Writes the configuration into `folder` and starts the daemon on a thread of its own.
+pub(crate) fn start(
+    folder: &Path,
+    port: u16,
+    models: &[ScriptedModel],
+) -> Result<Daemon, DemoError> {
     std::fs::write(folder.join("home.toml"), HOME)?;
     let file = folder.join("sayso.toml");
     std::fs::write(&file, settings(folder, port, models))?;
     let config = Config::load(&ConfigLocation::at(file))?;
-    let (tell, told) = mpsc::channel(1);
+    let (signals, received) = mpsc::channel(1);
     let run = move || -> Result<(), String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -35,7 +39,7 @@ pub(crate) fn start(folder: &Path, port: u16, models: &[StandIn]) -> Result<Daem
             .map_err(|error| error.to_string())?;
         let outside = Handles {
             notify: Notify::new(None),
-            told,
+            told: received,
             log: Log::default(),
         };
         runtime
@@ -43,26 +47,26 @@ pub(crate) fn start(folder: &Path, port: u16, models: &[StandIn]) -> Result<Daem
             .map_err(|error| error.to_string())
     };
     let thread = thread::Builder::new().name("sayso".to_owned()).spawn(run)?;
-    Ok(Daemon { tell, thread })
+    Ok(Daemon { signals, thread })
 }
 
 impl Daemon {
-    /// True once it has ended, which it should not while the demo runs.
+    /// True once it has ended by itself, which is an error.
     pub(crate) fn has_ended(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Asks it to stop, and waits until it has.
-    pub(crate) fn stop(self) -> Result<(), Fault> {
-        // Where it has ended already, joining says why.
-        let _ = self.tell.try_send(DaemonSignal::Stop);
+    /// Stops it and waits for its end.
+    pub(crate) fn stop(self) -> Result<(), DemoError> {
+        // If it has ended already, joining the thread gives the reason.
+        let _ = self.signals.try_send(DaemonSignal::Stop);
         let ended = self.thread.join().map_err(|_| "sayso panicked")?;
         ended.map_err(|why| format!("sayso ended with: {why}").into())
     }
 }
 
-/// The demo's `sayso.toml`.
-fn settings(folder: &Path, port: u16, models: &[StandIn]) -> String {
+/// The text of the demo's `sayso.toml`.
+fn settings(folder: &Path, port: u16, models: &[ScriptedModel]) -> String {
     let mut text = format!(
         r#"[mqtt]
 host = "127.0.0.1"
@@ -72,7 +76,7 @@ client_id = "sayso-demo"
 [store]
 path = '{store}'
 
-# A low burst, so that the scene can show it: five questions to a model at once, then one a second.
+# A low burst, so that the scene can show the limit: five requests to a model at once, then one per second.
 [limits]
 per_minute = 60
 burst = 5
@@ -81,13 +85,13 @@ burst = 5
 deadline = "10s"
 attempts = 2
 
-# The kiosk in the hall is anybody's: it may not touch the locks.
+# Anyone can reach the kiosk in the hall: it may not command locks.
 [source.kiosk]
 deny = ["kind:lock"]
 "#,
         store = folder.join("store").display(),
     );
-    let providers = models.iter().map(|StandIn { name, port, .. }| {
+    let providers = models.iter().map(|ScriptedModel { name, port, .. }| {
         format!("\n[[provider]]\nname = \"{name}\"\napi = \"openai\"\nbase_url = \"http://127.0.0.1:{port}/v1\"\nmodel = \"scripted\"\n")
     });
     text.extend(providers);

@@ -1,5 +1,5 @@
-//! The simulated house: it subscribes to its devices' command topics, does what it is told, and publishes its
-//! state, retained, as real devices do. It announces itself, knows MQTT and nothing of sayso.
+//! The simulated house: its devices subscribe to their command topics, carry out the commands and publish their
+//! state, retained, as real devices do. It knows MQTT and nothing of sayso.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use serde_json::{Map, Value as Json, json};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::{Fault, announce, line};
+use crate::{DemoError, announce, connection};
 
-/// Between two steps of a moving part. A way from closed to open takes ten of them.
+/// The time between two steps of a moving part, which takes ten steps from closed to open.
 const STEP: Duration = Duration::from_millis(100);
 
-/// How a device of the house talks.
+/// The payload format of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialect {
     /// A JSON object of what to change.
     Zigbee,
     /// The command is the last level of the topic.
     Tasmota,
-    /// The words of a Valetudo robot.
+    /// The payloads of a Valetudo robot.
     Vacuum,
-    /// A bare number: where to move to.
+    /// A number: the position to move to.
     Position,
     /// Each property has a topic, the last level but one; the payload is the value.
     Topics,
@@ -33,25 +33,25 @@ enum Dialect {
 /// One device of the house.
 #[derive(Debug)]
 pub(crate) struct Gadget {
-    /// Where it listens.
+    /// The topics of its commands.
     commands: Vec<String>,
-    /// Where it tells its state, retained.
-    pub(crate) tells: String,
-    /// Where it answers a command besides, as Tasmota does.
-    answers: Option<String>,
+    /// The topic of its state, which is retained.
+    pub(crate) state_topic: String,
+    /// The topic on which a Tasmota device also answers a command.
+    result_topic: Option<String>,
     state: Json,
-    /// Where it is moving to.
+    /// The position it is moving to.
     target: Option<f64>,
     dialect: Dialect,
 }
 
 impl Gadget {
     fn zigbee(name: &str, state: Json) -> Self {
-        let tells = format!("zigbee2mqtt/{name}");
+        let state_topic = format!("zigbee2mqtt/{name}");
         Self {
-            commands: vec![format!("{tells}/set")],
-            tells,
-            answers: None,
+            commands: vec![format!("{state_topic}/set")],
+            state_topic,
+            result_topic: None,
             state,
             target: None,
             dialect: Dialect::Zigbee,
@@ -64,51 +64,53 @@ impl Gadget {
                 .iter()
                 .map(|command| format!("cmnd/{topic}/{command}"))
                 .collect(),
-            tells: format!("tele/{topic}/STATE"),
-            answers: Some(format!("stat/{topic}/RESULT")),
+            state_topic: format!("tele/{topic}/STATE"),
+            result_topic: Some(format!("stat/{topic}/RESULT")),
             state,
             target: None,
             dialect: Dialect::Tasmota,
         }
     }
 
-    /// One topic for each of these properties below `tells`.
-    fn topics(tells: &str, properties: &[&str], state: Json) -> Self {
+    /// A device with one topic for each of these properties below its state topic.
+    fn topics(state_topic: &str, properties: &[&str], state: Json) -> Self {
         let commands = properties
             .iter()
-            .map(|property| format!("{tells}/{property}/set"))
+            .map(|property| format!("{state_topic}/{property}/set"))
             .collect();
         Self {
             commands,
-            tells: tells.to_owned(),
-            answers: None,
+            state_topic: state_topic.to_owned(),
+            result_topic: None,
             state,
             target: None,
             dialect: Dialect::Topics,
         }
     }
 
-    fn other(command: &str, tells: &str, state: Json, dialect: Dialect) -> Self {
+    fn other(command: &str, state_topic: &str, state: Json, dialect: Dialect) -> Self {
         Self {
             commands: vec![command.to_owned()],
-            tells: tells.to_owned(),
-            answers: None,
+            state_topic: state_topic.to_owned(),
+            result_topic: None,
             state,
             target: None,
             dialect,
         }
     }
 
-    /// True of its command topics.
-    pub(crate) fn listens_on(&self, topic: &str) -> bool {
+    /// True of the topics of its commands.
+    pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
         self.commands.iter().any(|command| command == topic)
     }
 
-    /// Does what `payload` on `topic` says.
-    fn hear(&mut self, topic: &str, payload: &str) {
+    /// Carries out a command.
+    fn receive(&mut self, topic: &str, payload: &str) {
         match self.dialect {
-            Dialect::Zigbee => self.merge(payload),
-            Dialect::Tasmota => self.obey(topic.rsplit('/').next().unwrap_or_default(), payload),
+            Dialect::Zigbee => self.receive_zigbee(payload),
+            Dialect::Tasmota => {
+                self.receive_tasmota(topic.rsplit('/').next().unwrap_or_default(), payload);
+            }
             Dialect::Vacuum => {
                 let status = match payload {
                     "START" => "cleaning",
@@ -135,9 +137,9 @@ impl Gadget {
         }
     }
 
-    fn merge(&mut self, payload: &str) {
-        let said: Map<String, Json> = serde_json::from_str(payload).unwrap_or_default();
-        for (key, value) in said {
+    fn receive_zigbee(&mut self, payload: &str) {
+        let changes: Map<String, Json> = serde_json::from_str(payload).unwrap_or_default();
+        for (key, value) in changes {
             match (key.as_str(), value.as_str()) {
                 ("state", Some("STOP")) => self.target = None,
                 ("state", Some("OPEN")) => self.target = Some(100.0),
@@ -167,7 +169,7 @@ impl Gadget {
         }
     }
 
-    fn obey(&mut self, command: &str, payload: &str) {
+    fn receive_tasmota(&mut self, command: &str, payload: &str) {
         match command {
             "POWER" if payload == "TOGGLE" => self.put(
                 "POWER",
@@ -192,7 +194,7 @@ impl Gadget {
         }
     }
 
-    /// One step nearer to where it is moving to; true while it was not there yet.
+    /// Moves one step towards the target; true if it moved.
     fn step(&mut self) -> bool {
         let Some(target) = self.target else {
             return false;
@@ -223,7 +225,7 @@ impl Gadget {
     }
 }
 
-/// Every device of the house, as it stands when the demo begins.
+/// All devices in their initial state.
 pub(crate) fn gadgets() -> Vec<Gadget> {
     let zigbee = Gadget::zigbee;
     let mut house: Vec<Gadget> = ["Living room light", "Bedroom light", "Hall light"]
@@ -248,16 +250,17 @@ pub(crate) fn gadgets() -> Vec<Gadget> {
     house
 }
 
-/// Connects the house and brings it to life. Returns once it is subscribed, so that no command is missed, and all is announced.
-pub(crate) async fn start(port: u16, tasks: &mut JoinSet<()>) -> Result<(), Fault> {
+/// Connects the house. Returns when the broker has acknowledged its subscriptions and announcements, so that no
+/// command is missed.
+pub(crate) async fn start(port: u16, tasks: &mut JoinSet<()>) -> Result<(), DemoError> {
     let house = gadgets();
-    let (client, mut events) = line::open("demo-house", port);
+    let (client, mut events) = connection::open("demo-house", port);
     for topic in house.iter().flat_map(|gadget| &gadget.commands) {
         client.try_subscribe(topic.as_str(), QoS::AtLeastOnce)?;
     }
     for gadget in &house {
         client.try_publish(
-            gadget.tells.as_str(),
+            gadget.state_topic.as_str(),
             QoS::AtLeastOnce,
             true,
             gadget.payload(),
@@ -268,12 +271,13 @@ pub(crate) async fn start(port: u16, tasks: &mut JoinSet<()>) -> Result<(), Faul
         client.try_publish(topic.as_str(), QoS::AtLeastOnce, true, payload.to_string())?;
     }
     let topics = house.iter().map(|gadget| gadget.commands.len()).sum();
-    line::settled(&mut events, topics, house.len() + announced.len()).await?;
-    tasks.spawn(live(house, client, events));
+    connection::wait_for_acknowledgements(&mut events, topics, house.len() + announced.len())
+        .await?;
+    tasks.spawn(run(house, client, events));
     Ok(())
 }
 
-async fn live(mut house: Vec<Gadget>, client: AsyncClient, mut events: EventLoop) {
+async fn run(mut house: Vec<Gadget>, client: AsyncClient, mut events: EventLoop) {
     let mut clock = tokio::time::interval(STEP);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -282,24 +286,24 @@ async fn live(mut house: Vec<Gadget>, client: AsyncClient, mut events: EventLoop
             event = events.poll() => match event {
                 Ok(Event::Incoming(Packet::Publish(message))) => {
                     let (topic, payload) = (String::from_utf8_lossy(&message.topic), String::from_utf8_lossy(&message.payload));
-                    if let Some(gadget) = house.iter_mut().find(|gadget| gadget.listens_on(&topic)) {
-                        gadget.hear(&topic, &payload);
+                    if let Some(gadget) = house.iter_mut().find(|gadget| gadget.is_subscribed_to(&topic)) {
+                        gadget.receive(&topic, &payload);
                         changed.push(&*gadget);
                     }
                 }
                 Ok(_) => {}
-                Err(_) => return, // the broker is gone: the demo is over
+                Err(_) => return, // the broker has stopped, and the demo with it
             },
             _ = clock.tick() => changed.extend(house.iter_mut().filter_map(|gadget| gadget.step().then_some(&*gadget))),
         }
         for gadget in changed {
             for (topic, retain) in gadget
-                .answers
+                .result_topic
                 .iter()
                 .map(|topic| (topic, false))
-                .chain([(&gadget.tells, true)])
+                .chain([(&gadget.state_topic, true)])
             {
-                // A full queue means the broker is gone; the next poll says so.
+                // A full queue means that the connection is lost, which the next poll reports.
                 let _ =
                     client.try_publish(topic.as_str(), QoS::AtLeastOnce, retain, gadget.payload());
             }

@@ -1,9 +1,9 @@
-//! The whole of sayso on one machine, with nothing to install: an MQTT broker, a simulated house, two scripted
-//! stand-ins for a model, the daemon itself, and a prompt.
+//! The whole of sayso on one machine, with nothing to install: an MQTT broker, a simulated house, two scripted models,
+//! the daemon itself, and a prompt.
 //!
-//! `cargo demo [-- --port N] [--log FILTER]`. Without a terminal on standard input it plays a
-//! fixed scene and ends with 0, or with 1 and what went wrong. Everything between these parts goes over MQTT and HTTP
-//! on loopback, as it would in a house.
+//! `cargo demo [--port N] [--log FILTER]`. Without a terminal on standard input it plays a fixed scene and exits with 0,
+//! or with 1 if a result differs from the expected one. All parts communicate over MQTT and HTTP on loopback, as they
+//! would in a house.
 
 use std::error::Error;
 use std::io::{self, IsTerminal};
@@ -14,54 +14,54 @@ use tokio::task::JoinSet;
 
 mod announce;
 mod broker;
+mod client;
+mod connection;
 mod daemon;
+mod editor;
 mod house;
-mod line;
+mod input;
+mod output;
 mod prompt;
+mod reason;
 mod scene;
-mod show;
-mod speaker;
-mod stand_in;
+mod scripted_model;
 
-use speaker::Speaker;
-use stand_in::StandIn;
+use client::Client;
+use reason::LocalReading;
+use scripted_model::ScriptedModel;
 
-/// What may go wrong in a demo: it is said, and that is the end.
-type Fault = Box<dyn Error + Send + Sync>;
+/// Any error ends the demo, so its type does not matter.
+type DemoError = Box<dyn Error + Send + Sync>;
 
 /// sayso with a broker, a simulated house and scripted models, in one process on loopback.
 #[derive(Parser)]
+#[command(name = "cargo demo")]
 struct Options {
-    /// The loopback port of the demo's broker; 0 takes any free one.
+    /// The loopback port of the demo's broker; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// What sayso logs to standard error, in the form of `RUST_LOG`, such as `sayso=info`.
+    /// The log of sayso on standard error, in the form of `RUST_LOG`, such as `sayso=info`
     #[arg(long, default_value = "off")]
     log: String,
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(wrong) if wrong.is_empty() => ExitCode::SUCCESS,
-        Ok(wrong) => {
-            for fault in wrong {
-                complain(&fault);
-            }
-            ExitCode::FAILURE
-        }
-        Err(fault) => {
-            complain(&fault.to_string());
-            ExitCode::FAILURE
-        }
+    let differences = match run(&Options::parse()) {
+        Ok(differences) => differences,
+        Err(error) => vec![error.to_string()],
+    };
+    for difference in &differences {
+        // Standard output may be closed; the exit code reports the failure in any case.
+        let _ = output::line(&format!("failed: {difference}"));
+    }
+    if differences.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 
-fn complain(fault: &str) {
-    // Standard output, so that it stands where the scene stopped. Where that is closed, the exit code says it.
-    let _ = show::line(&format!("went wrong: {fault}"));
-}
-
-fn run(options: &Options) -> Result<Vec<String>, Fault> {
+fn run(options: &Options) -> Result<Vec<String>, DemoError> {
     sayso::telemetry::log::start(&sayso::telemetry::log::Settings {
         filter: options.log.clone(),
         journald: false,
@@ -70,48 +70,47 @@ fn run(options: &Options) -> Result<Vec<String>, Fault> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(demonstrate(options));
-    runtime.shutdown_background(); // a read of the terminal may still be waiting for a line
-    outcome
+    runtime.block_on(demonstrate(options))
 }
 
-async fn demonstrate(options: &Options) -> Result<Vec<String>, Fault> {
+/// Starts all parts, then the prompt or the scene. Returns the differences from the scene's expected results.
+async fn demonstrate(options: &Options) -> Result<Vec<String>, DemoError> {
     let mut tasks = JoinSet::new();
     let folder = tempfile::tempdir()?;
     let port = broker::start(options.port, &mut tasks).await?;
     house::start(port, &mut tasks).await?;
     let models = [
-        StandIn::start("stand-in-a", &mut tasks).await?,
-        StandIn::start("stand-in-b", &mut tasks).await?,
+        ScriptedModel::start(scene::FIRST, &mut tasks).await?,
+        ScriptedModel::start(scene::SECOND, &mut tasks).await?,
     ];
-    let mut speaker = Speaker::start(port, &mut tasks).await?;
+    let mut client = Client::start(port, &mut tasks).await?;
     let daemon = daemon::start(folder.path(), port, &models)?;
-    if let Err(fault) = speaker.online().await {
-        return Err(daemon.stop().err().unwrap_or(fault));
+    let reading = LocalReading::new(&folder.path().join("sayso.toml"))?;
+    if let Err(error) = client.wait_until_online().await {
+        return Err(daemon.stop().err().unwrap_or(error));
     }
-    welcome(port)?;
-    let wrong = if io::stdin().is_terminal() {
-        prompt::run(&mut speaker, &models, &daemon).await?;
+    greet(port)?;
+    let is_interactive = io::stdin().is_terminal();
+    let differences = if is_interactive {
+        prompt::run(&mut client, &models, &daemon, &reading).await?;
         Vec::new()
     } else {
-        scene::play(&mut speaker, &models).await?
+        scene::play(&mut client, &models, &reading).await?
     };
     tokio::task::spawn_blocking(|| daemon.stop()).await??;
-    if !io::stdin().is_terminal() && wrong.is_empty() {
-        show::line("All of it went as it should.")?;
+    if !is_interactive && differences.is_empty() {
+        output::line("All results are as expected.")?;
     }
-    Ok(wrong)
+    Ok(differences)
 }
 
-fn welcome(port: u16) -> io::Result<()> {
-    show::line(&format!(
-        "sayso is listening, with a simulated house of {} devices and two scripted stand-ins for a model.
-Its broker is at 127.0.0.1:{port} for any MQTT client, while this runs:
-  mosquitto_sub -p {port} -v -t '#'
-  mosquitto_pub -p {port} -t sayso/command/demo -m \"turn on the hall light\"
-  sayso say --port {port} \"turn off the hall light\"
-  sayso home --port {port}
-",
-        house::gadgets().len()
+fn greet(port: u16) -> io::Result<()> {
+    let devices = house::gadgets().len();
+    output::line(&format!(
+        "sayso is running, with a simulated house of {devices} devices and two scripted models.
+Its broker is at 127.0.0.1:{port}. From another terminal, in this folder:
+  cargo run -- say --port {port} \"turn on the hall light\"
+  cargo run -- home --port {port}
+"
     ))
 }

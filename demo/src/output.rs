@@ -1,89 +1,104 @@
-//! What the demo prints.
+//! The text the demo prints.
 
 use std::io::{self, Write};
 
-use crate::speaker::{Message, Outcome, Reply};
-use crate::stand_in::StandIn;
+use crate::client::{Client, Effects, Message, Reply};
+use crate::reason::LocalReading;
+use crate::scripted_model::ScriptedModel;
 
-/// How much of a payload is shown.
-const WIDEST: usize = 110;
+/// Characters of a payload that are printed.
+const PAYLOAD_WIDTH: usize = 110;
 
-/// A line on standard output.
+/// Writes a line to standard output.
 pub(crate) fn line(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }
 
-/// The prompt, without a line's end.
-pub(crate) fn prompt() -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    write!(out, "demo> ")?;
-    out.flush()
+/// Prints the last state of every device.
+pub(crate) fn devices(client: &Client) -> io::Result<()> {
+    for (topic, payload) in &client.states {
+        line(&format!("  {topic:<34} {}", shortened(payload)))?;
+    }
+    Ok(())
 }
 
-/// What came of a sentence: the replies, what was sent, what the devices said, and which model was asked.
-pub(crate) fn outcome(outcome: &Outcome, models: &[StandIn]) -> io::Result<()> {
-    for (reply, took) in &outcome.replies {
-        let via = who(reply);
-        let beside = if outcome.replies.len() > 1 {
+/// Prints the replies to commands, the requests to models, the messages to devices, and their new states.
+pub(crate) fn effects(
+    effects: &Effects,
+    models: &[ScriptedModel],
+    reading: &LocalReading,
+) -> io::Result<()> {
+    let several = effects.replies.len() > 1;
+    for (reply, took) in &effects.replies {
+        let sentence = if several {
             format!("   ({})", reply.text)
         } else {
             String::new()
         };
-        line(&format!("  {:<8} {}{beside}", reply.outcome, reply.speech))?;
         line(&format!(
-            "           {via}, {:.1} ms in sayso, {:.1} ms there and back",
+            "  {:<8} {}{sentence}",
+            reply.outcome, reply.speech
+        ))?;
+        line(&format!(
+            "           {}, {:.1} ms in sayso, {:.1} ms with both ways over MQTT",
+            understood_by(reply),
             reply.ms,
             took.as_secs_f64() * 1000.0
         ))?;
-        let after = reply.retry_after.map_or_else(String::new, |seconds| {
-            format!(", retry after {seconds:.1} s")
-        });
         if let Some(why) = &reply.why {
+            let after = match reply.retry_after {
+                Some(seconds) => format!(", retry after {seconds:.1} s"),
+                None => String::new(),
+            };
             line(&format!("  why      {why}{after}"))?;
+        }
+        let by_model = !matches!(reply.via.as_str(), "local" | "cache" | "none");
+        if by_model && let Some(reason) = reading.reason(&reply.text) {
+            line(&format!(
+                "  model    sayso asks a model here. The local reading: {reason}"
+            ))?;
         }
     }
     for model in models {
-        let answered = model.answered();
-        if !answered.is_empty() {
-            let statuses: Vec<String> = answered.iter().map(u16::to_string).collect();
+        let statuses: Vec<String> = model.take_statuses().iter().map(u16::to_string).collect();
+        if !statuses.is_empty() {
             line(&format!(
-                "  asked    {} answered {}",
+                "  request  {} answered {}",
                 model.name,
                 statuses.join(", ")
             ))?;
         }
     }
-    for Message { topic, payload, .. } in &outcome.sent {
-        line(&format!("  sent     {topic}  {}", cut(payload)))?;
+    for Message { topic, payload, .. } in &effects.sent {
+        line(&format!("  sent     {topic}  {}", shortened(payload)))?;
     }
-    for (topic, payload) in &outcome.states {
-        line(&format!("  state    {topic}  {}", cut(payload)))?;
+    for (topic, payload) in &effects.states {
+        line(&format!("  state    {topic}  {}", shortened(payload)))?;
     }
     line("")
 }
 
-/// A message that somebody else caused, in place of the waiting prompt.
-pub(crate) fn overheard(message: &Message) -> io::Result<()> {
-    line(&format!(
-        "\r  heard    {}  {}",
+/// A message of another MQTT client, as one line.
+pub(crate) fn foreign_message(message: &Message) -> String {
+    format!(
+        "  received {}  {}\n",
         message.topic,
-        cut(&message.payload)
-    ))
+        shortened(&message.payload)
+    )
 }
 
-fn who(reply: &Reply) -> String {
+fn understood_by(reply: &Reply) -> String {
     match reply.via.as_str() {
-        "local" => "understood here, by the local reading".to_owned(),
-        "cache" => "understood before, from the cache".to_owned(),
-        "none" => "understood by nobody".to_owned(),
-        model => format!("understood by `{model}`"),
+        "local" => "understood locally, without a model".to_owned(),
+        "cache" => "from the cache, without a model".to_owned(),
+        "none" => "not understood".to_owned(),
+        model => format!("understood by the scripted model `{model}`"),
     }
 }
 
-fn cut(payload: &str) -> String {
-    if payload.chars().count() <= WIDEST {
-        payload.to_owned()
-    } else {
-        payload.chars().take(WIDEST).chain("…".chars()).collect()
+fn shortened(payload: &str) -> String {
+    if payload.chars().count() <= PAYLOAD_WIDTH {
+        return payload.to_owned();
     }
+    payload.chars().take(PAYLOAD_WIDTH).chain(['…']).collect()
 }

@@ -1,132 +1,135 @@
-//! The fixed scene: what sayso does with everyday commands, with models that fail, and with what must not be done.
-//! Each act says what should come of it, and the scene fails when something else does.
+//! The fixed scene: everyday commands, failing models, and commands that must be refused. Each act states its expected
+//! result, and the scene fails if the result differs.
 
-use crate::speaker::{Outcome, Speaker};
-use crate::stand_in::{Mood, StandIn};
-use crate::{Fault, show};
+use crate::client::{Client, Effects};
+use crate::reason::LocalReading;
+use crate::scripted_model::ScriptedModel;
+use crate::{DemoError, output};
 
-/// One act: what is said, and what should come of it.
+/// The commands of one act and their expected result.
 struct Act {
     title: &'static str,
     source: &'static str,
-    says: &'static [&'static str],
-    /// How the first stand-in fails before it answers again, and how often.
-    fails: Option<(Mood, usize)>,
-    /// How at least one reply ends: outcome, who understood it (any when empty), why (none when empty).
-    ends: (&'static str, &'static str, &'static str),
-    /// Topics that are sent to; none means that nothing may be sent at all.
-    sends: &'static [&'static str],
+    sentences: &'static [&'static str],
+    /// The status the first model fails with, and the number of failures before it answers again.
+    fails: Option<(u16, usize)>,
+    /// Outcome, `via` and `why` of at least one reply. An empty `via` or `why` matches any.
+    reply: (&'static str, &'static str, &'static str),
+    /// Topics that must receive a message. Without any, no device may receive one.
+    topics: &'static [&'static str],
 }
 
-const FIRST: &str = "stand-in-a";
-const SECOND: &str = "stand-in-b";
+/// The names of the scripted models, in the order of the configuration.
+pub(crate) const FIRST: &str = "script-a";
+pub(crate) const SECOND: &str = "script-b";
 
-const QUIET: Act = Act {
+/// The fields most acts share.
+const DEFAULT: Act = Act {
     title: "",
     source: "demo",
-    says: &[],
+    sentences: &[],
     fails: None,
-    ends: ("done", "", ""),
-    sends: &[],
+    reply: ("done", "", ""),
+    topics: &[],
 };
 
 const ACTS: [Act; 14] = [
     Act {
-        title: "An everyday command is understood here, without any model",
-        says: &["turn on the kitchen light"],
-        ends: ("done", "local", ""),
-        sends: &["zigbee2mqtt/Kitchen light/set"],
-        ..QUIET
+        title: "An everyday command is understood locally, without a model",
+        sentences: &["turn on the kitchen light"],
+        reply: ("done", "local", ""),
+        topics: &["zigbee2mqtt/Kitchen light/set"],
+        ..DEFAULT
     },
     Act {
         title: "Two things in one sentence; the blinds take a second",
-        says: &["dim the sofa lamp to 40 percent and close the bedroom blinds"],
-        ends: ("done", "local", ""),
-        sends: &[
+        sentences: &["dim the sofa lamp to 40 percent and close the bedroom blinds"],
+        reply: ("done", "local", ""),
+        topics: &[
             "zigbee2mqtt/Sofa lamp/set",
             "zigbee2mqtt/Bedroom blinds/set",
         ],
-        ..QUIET
+        ..DEFAULT
     },
     Act {
         title: "A question about a device is answered from its state",
-        says: &["is the front door locked?"],
-        ends: ("answered", "local", ""),
-        ..QUIET
+        sentences: &["is the front door locked?"],
+        reply: ("answered", "local", ""),
+        ..DEFAULT
     },
     Act {
-        title: "A number of the device's own, in its own unit",
-        says: &["set the workshop pump flow to 12"],
-        ends: ("done", "local", ""),
-        sends: &["workshop/pump/flow/set"],
-        ..QUIET
+        title: "A property that only this device has, in its own unit",
+        sentences: &["set the workshop pump flow to 12"],
+        reply: ("done", "local", ""),
+        topics: &["workshop/pump/flow/set"],
+        ..DEFAULT
     },
     Act {
-        title: "Beyond the local reading: a model is asked",
-        says: &["make the living room cosy for a film"],
-        ends: ("done", FIRST, ""),
-        sends: &[
+        title: "Beyond the local grammar: a model is asked",
+        sentences: &["make the living room cosy for a film"],
+        reply: ("done", FIRST, ""),
+        topics: &[
             "zigbee2mqtt/Sofa lamp/set",
             "zigbee2mqtt/Living room blinds/set",
         ],
-        ..QUIET
+        ..DEFAULT
     },
     Act {
-        title: "The same again: remembered, nobody is asked",
-        says: &["Make the living room cosy for a film!"],
-        ends: ("done", "cache", ""),
-        sends: &[
+        title: "The same sentence again: the answer comes from the cache",
+        sentences: &["Make the living room cosy for a film!"],
+        reply: ("done", "cache", ""),
+        topics: &[
             "zigbee2mqtt/Sofa lamp/set",
             "zigbee2mqtt/Living room blinds/set",
         ],
-        ..QUIET
+        ..DEFAULT
     },
     Act {
-        title: "The first model is broken (500): tried again, then the second is asked",
-        says: &["i could murder a coffee"],
-        fails: Some((Mood::Broken, 4)),
-        ends: ("done", SECOND, ""),
-        sends: &["cmnd/coffee/POWER"],
-        ..QUIET
+        title: "The first model fails (500): retried, then the second is asked",
+        sentences: &["i could murder a coffee"],
+        fails: Some((500, 4)),
+        reply: ("done", SECOND, ""),
+        topics: &["cmnd/coffee/POWER"],
+        ..DEFAULT
     },
     Act {
-        title: "The first model is exhausted (429): the second is asked at once",
-        says: &["it is too dark to read in the bedroom"],
-        fails: Some((Mood::Exhausted, 1)),
-        ends: ("done", SECOND, ""),
-        sends: &["zigbee2mqtt/Bedroom light/set"],
-        ..QUIET
+        title: "The first model is rate limited (429): the second is asked at once",
+        sentences: &["it is too dark to read in the bedroom"],
+        fails: Some((429, 1)),
+        reply: ("done", SECOND, ""),
+        topics: &["zigbee2mqtt/Bedroom light/set"],
+        ..DEFAULT
     },
     Act {
-        title: "A model asks for what the device cannot do: the gate refuses",
-        says: &["make it as hot as a sauna in here"],
-        ends: ("refused", "", "not_permitted"),
-        ..QUIET
+        title: "A model wants what the device cannot do: the permission gate refuses",
+        sentences: &["make it as hot as a sauna in here"],
+        reply: ("refused", "", "not_permitted"),
+        ..DEFAULT
     },
     Act {
-        title: "The kiosk in the hall has no right to the locks",
+        title: "The kiosk in the hall may not command locks",
         source: "kiosk",
-        says: &["unlock the front door"],
-        ends: ("refused", "", "not_permitted"),
-        ..QUIET
+        sentences: &["unlock the front door"],
+        reply: ("refused", "", "not_permitted"),
+        ..DEFAULT
     },
     Act {
-        title: "What lets somebody in wants a yes",
-        says: &["open the garage door"],
-        ends: ("unclear", "", ""),
-        ..QUIET
+        title: "A command that opens the house needs a confirmation",
+        sentences: &["open the garage door"],
+        reply: ("unclear", "", ""),
+        ..DEFAULT
     },
     Act {
-        title: "... and here it is",
-        says: &["yes"],
-        ends: ("done", "", ""),
-        sends: &["garage/door/set"],
-        ..QUIET
+        title: "The confirmation",
+        sentences: &["yes"],
+        reply: ("done", "", ""),
+        topics: &["garage/door/set"],
+        ..DEFAULT
     },
     Act {
-        title: "Seven questions at once from one source: more than its quota",
+        title: "Seven requests at once from one source: more than its rate limit",
         source: "kiosk",
-        says: &[
+        sentences: &[
             "why is the sky blue",
             "who built this house",
             "tell me a joke",
@@ -135,76 +138,84 @@ const ACTS: [Act; 14] = [
             "sing me a song",
             "what is a quark",
         ],
-        ends: ("refused", "", "too_soon"),
-        ..QUIET
+        reply: ("refused", "", "too_soon"),
+        ..DEFAULT
     },
     Act {
-        title: "Everyday commands go on all the same: they cost nothing",
+        title: "Commands understood locally have no rate limit",
         source: "kiosk",
-        says: &["turn off the kitchen light"],
-        ends: ("done", "local", ""),
-        sends: &["zigbee2mqtt/Kitchen light/set"],
-        ..QUIET
+        sentences: &["turn off the kitchen light"],
+        reply: ("done", "local", ""),
+        topics: &["zigbee2mqtt/Kitchen light/set"],
+        ..DEFAULT
     },
 ];
 
-/// Plays the scene. Gives what went wrong, act by act.
-pub(crate) async fn play(speaker: &mut Speaker, models: &[StandIn]) -> Result<Vec<String>, Fault> {
-    let mut wrong = Vec::new();
+/// Plays the scene. Returns the differences from the expected results.
+pub(crate) async fn play(
+    client: &mut Client,
+    models: &[ScriptedModel],
+    reading: &LocalReading,
+) -> Result<Vec<String>, DemoError> {
+    let mut differences = Vec::new();
     for (number, act) in (1..).zip(&ACTS) {
-        show::line(&format!("{number}. {}", act.title))?;
-        for sentence in act.says {
-            show::line(&format!("{}> {sentence}", act.source))?;
+        output::line(&format!("{number}. {}", act.title))?;
+        for sentence in act.sentences {
+            output::line(&format!("{}> {sentence}", act.source))?;
         }
-        if let (Some((mood, times)), Some(first)) = (act.fails, models.first()) {
-            first.fail(mood, times);
+        if let (Some((status, times)), Some(first)) = (act.fails, models.first()) {
+            first.fail(status, times);
         }
-        let outcome = speaker.say(act.source, act.says).await?;
-        show::outcome(&outcome, models)?;
-        models.iter().for_each(StandIn::recover);
-        wrong.extend(
-            act.faults(&outcome)
-                .into_iter()
-                .map(|fault| format!("act {number}: {fault}")),
-        );
+        let effects = client.send(act.source, act.sentences).await?;
+        output::effects(&effects, models, reading)?;
+        for model in models {
+            model.recover();
+        }
+        for difference in act.differences(&effects) {
+            differences.push(format!("act {number}: {difference}"));
+        }
     }
-    Ok(wrong)
+    Ok(differences)
 }
 
 impl Act {
-    fn faults(&self, outcome: &Outcome) -> Vec<String> {
-        let (ends, via, why) = self.ends;
-        let mut faults = Vec::new();
-        let fits = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
-        if !outcome.replies.iter().any(|(reply, _)| {
-            reply.outcome == ends
-                && fits(via, &reply.via)
-                && fits(why, reply.why.as_deref().unwrap_or_default())
-        }) {
-            let found: Vec<String> = outcome
+    fn differences(&self, effects: &Effects) -> Vec<String> {
+        let mut differences = Vec::new();
+        if !self.has_expected_reply(effects) {
+            let replies: Vec<String> = effects
                 .replies
                 .iter()
                 .map(|(reply, _)| format!("{} via {} ({})", reply.outcome, reply.via, reply.speech))
                 .collect();
-            faults.push(format!(
-                "wanted `{ends}` via `{via}` why `{why}`, found {}",
-                found.join("; ")
+            differences.push(format!(
+                "expected a reply like {:?}, received {}",
+                self.reply,
+                replies.join("; ")
             ));
         }
-        for topic in self.sends {
-            if !outcome.sent.iter().any(|message| message.topic == *topic) {
-                faults.push(format!("nothing was sent to `{topic}`"));
+        for topic in self.topics {
+            if !effects.sent.iter().any(|message| message.topic == *topic) {
+                differences.push(format!("no message on `{topic}`"));
             }
         }
-        if self.sends.is_empty() {
-            faults.extend(
-                outcome.sent.iter().map(|message| {
-                    format!("`{}` was sent to `{}`", message.payload, message.topic)
-                }),
-            );
-        } else if outcome.states.is_empty() {
-            faults.push("no device told a new state".to_owned());
+        if self.topics.is_empty() {
+            for message in &effects.sent {
+                let text = format!("unexpected `{}` on `{}`", message.payload, message.topic);
+                differences.push(text);
+            }
+        } else if effects.states.is_empty() {
+            differences.push("no device reported a new state".to_owned());
         }
-        faults
+        differences
+    }
+
+    fn has_expected_reply(&self, effects: &Effects) -> bool {
+        let (outcome, via, why) = self.reply;
+        effects.replies.iter().any(|(reply, _)| {
+            let reply_why = reply.why.as_deref().unwrap_or_default();
+            reply.outcome == outcome
+                && (via.is_empty() || via == reply.via)
+                && (why.is_empty() || why == reply_why)
+        })
     }
 }

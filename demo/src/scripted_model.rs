@@ -1,10 +1,11 @@
-//! Scripted stand-ins for a model: two servers on loopback that speak enough of Chat Completions to be asked.
-//! They understand nothing. They know a few sentences by heart, and fail when told to, so that what sayso does about
-//! slow, broken and exhausted providers can be seen without a key, a bill or a network.
+//! Scripted models: two HTTP servers on loopback that implement enough of the Chat Completions API for sayso.
+//!
+//! They are no language models. They answer a few sentences, word for word, and fail on request, so that failover,
+//! backoff and the permission gate can be watched without a key, a bill or a network.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -12,111 +13,116 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::Fault;
+use crate::DemoError;
 
-/// How long a stand-in pretends to think.
-const THINKS: Duration = Duration::from_millis(120);
-/// The most a question may weigh, in bytes.
-const LARGEST: usize = 1 << 20;
+/// The time from request to answer.
+const LATENCY: Duration = Duration::from_millis(120);
+/// The largest request body, in bytes.
+const MAX_REQUEST: usize = 1 << 20;
+/// The sentences the models know, each with its actions.
+const SCRIPT: [(&str, Scene); 6] = [
+    ("make the living room cosy for a film", Scene::Film),
+    ("make the living room cosy", Scene::Film),
+    ("it is too dark to read in the bedroom", Scene::Reading),
+    ("i could murder a coffee", Scene::Coffee),
+    ("i need a coffee", Scene::Coffee),
+    ("make it as hot as a sauna in here", Scene::Sauna),
+];
+const UNKNOWN: &str = "I am a scripted model without any intelligence, and this sentence is not in \
+                       my script. A real model would be asked here.";
 
-/// How a stand-in fails its next request.
+/// The answer to a known sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mood {
-    /// 429: too many requests, come back in 2 s.
-    Exhausted,
-    /// 500: its own trouble.
-    Broken,
+enum Scene {
+    Film,
+    Reading,
+    Coffee,
+    /// A temperature beyond the thermostat's range, which sayso must not set.
+    Sauna,
 }
 
-/// One stand-in: what it will do, and what it did.
+/// The sentences the models know.
+pub(crate) fn sentences() -> impl Iterator<Item = &'static str> {
+    SCRIPT.iter().map(|(sentence, _)| *sentence)
+}
+
+/// Handle to one server.
 #[derive(Debug, Clone)]
-pub(crate) struct StandIn {
+pub(crate) struct ScriptedModel {
     /// The provider's name in sayso's configuration.
     pub(crate) name: &'static str,
-    /// The loopback port it listens on.
+    /// The loopback port.
     pub(crate) port: u16,
-    moods: Arc<Mutex<VecDeque<Mood>>>,
-    answered: Arc<Mutex<Vec<u16>>>,
+    failures: Arc<Mutex<VecDeque<u16>>>,
+    statuses: Arc<Mutex<Vec<u16>>>,
 }
 
-impl StandIn {
-    /// Starts one on a free port.
-    pub(crate) async fn start(name: &'static str, tasks: &mut JoinSet<()>) -> Result<Self, Fault> {
+impl ScriptedModel {
+    /// Starts a server on a free port.
+    pub(crate) async fn start(
+        name: &'static str,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<Self, DemoError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let port = listener.local_addr()?.port();
-        let stand_in = Self {
+        let model = Self {
             name,
-            port,
-            moods: Arc::default(),
-            answered: Arc::default(),
+            port: listener.local_addr()?.port(),
+            failures: Arc::default(),
+            statuses: Arc::default(),
         };
-        let serving = stand_in.clone();
+        let server = model.clone();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let stand_in = serving.clone();
+                let model = server.clone();
                 connections.spawn(async move {
-                    // A client that hangs up in the middle is its own business.
-                    let _ = stand_in.serve(stream).await;
+                    // A client may close its connection in the middle of a request.
+                    let _ = model.serve(stream).await;
                 });
                 while connections.try_join_next().is_some() {}
             }
         });
-        Ok(stand_in)
+        Ok(model)
     }
 
-    /// Makes the next `times` requests fail.
-    pub(crate) fn fail(&self, mood: Mood, times: usize) {
-        let mut moods = self.moods.lock().unwrap_or_else(PoisonError::into_inner);
-        moods.clear();
-        moods.extend(std::iter::repeat_n(mood, times));
+    /// Makes the next `times` requests fail with `status`.
+    pub(crate) fn fail(&self, status: u16, times: usize) {
+        let mut failures = lock(&self.failures);
+        failures.clear();
+        failures.extend(std::iter::repeat_n(status, times));
     }
 
-    /// Makes it answer again.
+    /// Makes all further requests succeed.
     pub(crate) fn recover(&self) {
-        self.moods
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        lock(&self.failures).clear();
     }
 
-    /// The statuses it answered with since last asked.
-    pub(crate) fn answered(&self) -> Vec<u16> {
-        std::mem::take(&mut self.answered.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The statuses answered since the last call.
+    pub(crate) fn take_statuses(&self) -> Vec<u16> {
+        std::mem::take(&mut lock(&self.statuses))
     }
 
-    async fn serve(&self, stream: TcpStream) -> Result<(), Fault> {
+    async fn serve(&self, stream: TcpStream) -> Result<(), DemoError> {
         stream.set_nodelay(true)?;
         let mut stream = BufStream::new(stream);
         while let Some(body) = request(&mut stream).await? {
-            let mood = self
-                .moods
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop_front();
-            let (status, extra, body) = match mood {
-                Some(Mood::Exhausted) => (
-                    429,
-                    "retry-after: 2\r\n",
-                    json!({"error": {"type": "requests", "code": "rate_limit_exceeded", "message": "scripted: too many requests"}}),
-                ),
-                Some(Mood::Broken) => (
-                    500,
-                    "",
-                    json!({"error": {"type": "server_error", "message": "scripted: broken"}}),
-                ),
-                None => {
-                    tokio::time::sleep(THINKS).await;
-                    (200, "", completion(&said(&body)))
-                }
+            let failure = lock(&self.failures).pop_front();
+            let (status, body) = if let Some(status) = failure {
+                (status, error(status))
+            } else {
+                tokio::time::sleep(LATENCY).await;
+                (200, completion(&sentence(&body)))
             };
-            self.answered
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(status);
+            lock(&self.statuses).push(status);
+            let retry_after = if status == 429 {
+                "retry-after: 2\r\n"
+            } else {
+                ""
+            };
             let body = body.to_string();
             let head = format!(
-                "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\n{extra}content-length: {}\r\n\r\n",
+                "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\n{retry_after}\
+                 content-length: {}\r\n\r\n",
                 body.len()
             );
             stream.write_all(head.as_bytes()).await?;
@@ -127,8 +133,12 @@ impl StandIn {
     }
 }
 
-/// The body of the next request; `None` once the client has hung up.
-async fn request(stream: &mut BufStream<TcpStream>) -> Result<Option<Json>, Fault> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads the body of the next request; `None` once the client has closed the connection.
+async fn request(stream: &mut BufStream<TcpStream>) -> Result<Option<Json>, DemoError> {
     let mut length = 0;
     let mut line = String::new();
     loop {
@@ -145,64 +155,118 @@ async fn request(stream: &mut BufStream<TcpStream>) -> Result<Option<Json>, Faul
             length = value.trim().parse()?;
         }
     }
-    if length > LARGEST {
-        return Err("the question is too large".into());
+    if length > MAX_REQUEST {
+        return Err("the request is too large".into());
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
     Ok(Some(serde_json::from_slice(&body)?))
 }
 
-/// The text of the last message: what was said, after everything that is the same for every question.
-fn said(question: &Json) -> String {
-    let content = question["messages"]
-        .as_array()
+/// The command in a request: the last line of the last message.
+fn sentence(request: &Json) -> String {
+    let messages = request["messages"].as_array();
+    let content = messages
         .and_then(|messages| messages.last())
-        .map_or(&Json::Null, |message| &message["content"]);
-    let text = content.as_str().map(str::to_owned).or_else(|| {
-        Some(
-            content
-                .as_array()?
-                .iter()
-                .filter_map(|part| part["text"].as_str())
-                .collect(),
-        )
-    });
-    text.unwrap_or_default().to_lowercase()
+        .map(|message| &message["content"]);
+    let text = match content {
+        Some(Json::String(text)) => text.clone(),
+        Some(Json::Array(parts)) => parts
+            .iter()
+            .filter_map(|part| part["text"].as_str())
+            .collect(),
+        _ => String::new(),
+    };
+    let last = text.lines().last().unwrap_or_default();
+    let command = last.strip_prefix("command: ").unwrap_or(last);
+    plain(command)
 }
 
-/// What the stand-ins know by heart: words of the sentence, and what to do about it.
-fn by_heart(said: &str) -> Json {
-    let action = |device: &str, property: &str, value: Json| json!({"device": device, "property": property, "op": "set", "value": value});
-    let knows = |words: &[&str]| words.iter().all(|word| said.contains(word));
-    let actions = if knows(&["cosy", "living room"]) {
-        vec![
-            action("sofa_lamp", "color", json!("orange")),
-            action("sofa_lamp", "brightness", json!(35)),
-            action("living_room_light", "power", json!("off")),
-            action("living_room_blinds", "position", json!(0)),
-        ]
-    } else if knows(&["too dark", "bedroom"]) {
-        vec![
-            action("bedroom_light", "power", json!("on")),
-            action("bedroom_light", "brightness", json!(80)),
-        ]
-    } else if knows(&["coffee"]) {
-        vec![action("coffee_machine", "power", json!("on"))]
-    } else if knows(&["sauna"]) {
-        // Out of the thermostat's range, as a model may well answer: it is for sayso to stop.
-        vec![action("thermostat", "temperature", json!(80))]
-    } else {
-        let speech = "I am a scripted stand-in for a model and do not know that sentence by heart.";
-        return json!({"actions": [], "speech": speech, "question": null});
+/// The words of a sentence, in lower case.
+fn plain(sentence: &str) -> String {
+    let words: Vec<String> = sentence
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    words.join(" ")
+}
+
+/// The answer to `sentence` in the form sayso asks for.
+fn answer(sentence: &str) -> Json {
+    let known = SCRIPT.iter().find(|(known, _)| *known == sentence);
+    let Some((_, scene)) = known else {
+        return json!({"actions": [], "speech": UNKNOWN, "question": null});
+    };
+    let set = |device: &str, property: &str, value: Json| json!({"device": device, "property": property, "op": "set", "value": value});
+    let actions = match scene {
+        Scene::Film => vec![
+            set("sofa_lamp", "color", json!("orange")),
+            set("sofa_lamp", "brightness", json!(35)),
+            set("living_room_light", "power", json!("off")),
+            set("living_room_blinds", "position", json!(0)),
+        ],
+        Scene::Reading => vec![
+            set("bedroom_light", "power", json!("on")),
+            set("bedroom_light", "brightness", json!(80)),
+        ],
+        Scene::Coffee => vec![set("coffee_machine", "power", json!("on"))],
+        Scene::Sauna => vec![set("thermostat", "temperature", json!(80))],
     };
     json!({"actions": actions, "speech": null, "question": null})
 }
 
-fn completion(said: &str) -> Json {
+fn error(status: u16) -> Json {
+    let (kind, code) = match status {
+        429 => ("requests", "rate_limit_exceeded"),
+        400..500 => ("invalid_request_error", "scripted"),
+        _ => ("server_error", "scripted"),
+    };
+    let message = format!("scripted failure with status {status}");
+    json!({"error": {"type": kind, "code": code, "message": message}})
+}
+
+fn completion(sentence: &str) -> Json {
+    let message = json!({
+        "role": "assistant",
+        "refusal": null,
+        "content": answer(sentence).to_string(),
+    });
     json!({
-        "id": "chatcmpl-scripted", "object": "chat.completion", "created": 1_795_460_000, "model": "scripted",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "refusal": null, "content": by_heart(said).to_string()}}],
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion",
+        "created": 1_795_460_000,
+        "model": "scripted",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
         "usage": {"prompt_tokens": 900, "completion_tokens": 40, "total_tokens": 940}
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_sentence_has_actions() {
+        for (sentence, _) in SCRIPT {
+            assert_ne!(answer(sentence)["actions"], json!([]), "{sentence}");
+        }
+        for sentence in [
+            "turn off the coffee machine",
+            "turn on the coffee machine at 7",
+            "i need a coffee tomorrow",
+            "never make the living room cosy",
+        ] {
+            assert_eq!(answer(sentence)["actions"], json!([]), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn the_command_is_found_in_a_request() {
+        let text = "area: hall\ncommand: Make the living room cosy, for a film!";
+        for content in [json!(text), json!([{"type": "text", "text": text}])] {
+            let request = json!({"messages": [{"content": "x"}, {"content": content}]});
+            assert_eq!(sentence(&request), "make the living room cosy for a film");
+        }
+    }
 }

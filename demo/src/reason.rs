@@ -1,0 +1,52 @@
+//! The reason why sayso asks a model about a sentence: the local grammar's own explanation, for the demo's home.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sayso::command::phrase::Phrase;
+use sayso::config::{Config, ConfigLocation};
+use sayso::discovery::finder::Finder;
+use sayso::grammar::LocalGrammar;
+use sayso::home::Home;
+
+use crate::{DemoError, announce};
+
+/// The local grammar and the home, as the daemon has them.
+pub(crate) struct LocalReading {
+    grammar: LocalGrammar,
+    home: Home,
+}
+
+impl LocalReading {
+    /// Reads the daemon's configuration file and the announcements of the house.
+    pub(crate) fn new(config: &Path) -> Result<Self, DemoError> {
+        let config = Config::load(&ConfigLocation::at(config.to_owned()))?;
+        let mut finder = Finder::new(
+            config.discovery.clone(),
+            Arc::clone(&config.home),
+            &config.mqtt.prefix,
+        );
+        for (topic, payload) in announce::all() {
+            finder.hear(&topic, payload.to_string().as_bytes(), now());
+        }
+        let home = finder
+            .home()
+            .map_err(|conflicts| format!("the demo's home has conflicts: {conflicts:?}"))?;
+        Ok(Self {
+            grammar: LocalGrammar::new(&config.local)?,
+            home,
+        })
+    }
+
+    /// Why the grammar does not understand `sentence`; `None` if it does.
+    pub(crate) fn reason(&self, sentence: &str) -> Option<String> {
+        let phrase = Phrase::new(sentence, None, None);
+        let explanation = self.grammar.explain(&phrase, &self.home)?;
+        explanation.verdict.err()
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
