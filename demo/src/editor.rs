@@ -7,7 +7,7 @@ use rustyline::history::MemHistory;
 use rustyline::{Config, Editor as LineEditor, ExternalPrinter};
 use tokio::sync::mpsc;
 
-use crate::DemoError;
+use crate::{DemoError, output};
 
 const PROMPT: &str = "demo> ";
 
@@ -24,7 +24,8 @@ pub(crate) enum Typed {
 pub(crate) struct Editor {
     prompts: blocking::Sender<()>,
     lines: mpsc::Receiver<Typed>,
-    printer: Box<dyn ExternalPrinter + Send>,
+    /// `None` on a terminal without cursor control.
+    printer: Option<Box<dyn ExternalPrinter + Send>>,
     is_open: bool,
 }
 
@@ -32,12 +33,16 @@ impl Editor {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When standard input or output cannot be used as a terminal.
+    /// When standard input cannot be used as a terminal.
     pub(crate) fn start() -> Result<Self, DemoError> {
         let config = Config::builder().auto_add_history(true).build();
         let mut editor: LineEditor<(), MemHistory> =
             LineEditor::with_history(config.clone(), MemHistory::with_config(&config))?;
-        let printer = Box::new(editor.create_external_printer()?);
+        let printer: Option<Box<dyn ExternalPrinter + Send>> =
+            match editor.create_external_printer() {
+                Ok(printer) => Some(Box::new(printer)),
+                Err(_) => None,
+            };
         let (prompts, requests) = blocking::channel();
         let (typed, lines) = mpsc::channel(1);
         thread::Builder::new()
@@ -74,6 +79,10 @@ impl Editor {
 
     /// Prints above the open prompt, so that a half-typed line stays as it is.
     pub(crate) fn print(&mut self, text: String) -> Result<(), DemoError> {
-        self.printer.print(text).map_err(DemoError::from)
+        match &mut self.printer {
+            Some(printer) => printer.print(text)?,
+            None => output::line(text.trim_end())?,
+        }
+        Ok(())
     }
 }
