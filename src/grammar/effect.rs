@@ -19,8 +19,8 @@ const MOST_DEGREES: f64 = 10.0;
 /// Lowest colour temperature, in kelvin: a light's "temperature" from here on is its white.
 const LEAST_KELVIN: f64 = 1000.0;
 
-/// "Minimum" brightness in percent: the lowest that is not off, as in Home Assistant.
-const LEAST_LIGHT: f64 = 1.0;
+/// "Minimum" of brightness and position in percent: the lowest that is not off, as in Home Assistant.
+const LEAST: f64 = 1.0;
 
 /// Kinds whose power is not what "start" and "stop" mean.
 const NOT_BY_POWER: [&str; 7] = [
@@ -177,10 +177,14 @@ impl Effects<'_> {
                 let number = match amount {
                     Amount::Number(n) => n,
                     Amount::Measured(n, given) => self.in_unit(n, given, unit)?,
-                    Amount::White(kelvin) if capability.property == Property::ColorTemp => kelvin,
-                    Amount::Level(Level::Low) => {
-                        Some(LEAST_LIGHT).filter(|_| capability.property == Property::Brightness)?
+                    // A named white is approximate, so the nearest one of the lamp is right.
+                    Amount::White(kelvin) if capability.property == Property::ColorTemp => {
+                        kelvin.clamp(*min, *max)
                     }
+                    Amount::Level(Level::Low) => match capability.property {
+                        Property::Brightness | Property::Position => LEAST,
+                        _ => return None,
+                    },
                     Amount::Level(level)
                         if level.is_speed() && capability.property != Property::Speed =>
                     {
@@ -462,7 +466,12 @@ fn simple_effect(device: &Device, intent: Intent) -> Option<Effect> {
     match intent {
         Intent::Shut => position(device, 0.0).or_else(|| switch(device, false, None)),
         Intent::Toggle => {
-            set(device, &Property::Power, "on").map(|(property, ..)| (property, Op::Toggle, None))
+            let toggled = set(device, &Property::Power, "on");
+            let toggled = toggled.or_else(|| {
+                let moves = device.kind.as_str() == "cover";
+                moves.then(|| position(device, 0.0))?
+            });
+            toggled.map(|(property, ..)| (property, Op::Toggle, None))
         }
         Intent::Open(open) => position(device, if open { 100.0 } else { 0.0 }),
         Intent::Extend(_) if device.class.as_deref() != Some("awning") => None,

@@ -160,6 +160,8 @@ enum FunctionWord {
     Whether,
     Ensure,
     Shall,
+    /// The pronoun of a formal request, directly after the verb: "schalten Sie".
+    Formal,
     Mode,
     Status,
     #[serde(rename = "much")]
@@ -194,6 +196,7 @@ impl FunctionWord {
             Self::Whether => Sense::Whether,
             Self::Ensure => Sense::Ensure,
             Self::Shall => Sense::Shall,
+            Self::Formal => Sense::Formal,
             Self::Mode => Sense::Mode,
             Self::Status => Sense::Status,
             Self::Slightly => Sense::Slightly,
@@ -281,6 +284,8 @@ pub(super) struct Lexicon {
     pub(super) colors: Vec<String>,
     pub(super) say: Speech,
     pub(super) choosing: Choosing,
+    /// Words for readings and settings outside the vocabulary, by property.
+    pub(super) custom: BTreeMap<String, Vec<String>>,
     never_typos: HashSet<String>,
     yes: HashSet<String>,
     no: HashSet<String>,
@@ -303,6 +308,8 @@ impl FromStr for Lexicon {
             noun.many = noun.many.iter().map(plain).collect();
         }
         let numbers = raw.numbers.iter();
+        let mut custom = raw.properties;
+        custom.retain(|name, _| standard(name).is_none());
         Ok(Self {
             runs,
             numbers: numbers.map(|(word, n)| (plain(word).into(), *n)).collect(),
@@ -314,6 +321,7 @@ impl FromStr for Lexicon {
             colors: raw.colors.into_values().collect(),
             say: raw.say,
             choosing: raw.choosing,
+            custom,
             never_typos: raw.typos.never.iter().map(plain).collect(),
             yes: raw.consent.yes.iter().map(joined).collect(),
             no: raw.consent.no.iter().map(joined).collect(),

@@ -32,6 +32,9 @@ pub(super) struct Names {
     pub(super) options: Vec<String>,
     /// Floors, by the index in [`Place::Floor`].
     pub(super) floors: Vec<String>,
+    /// Devices without an area, by the words before the noun of their name, which serve as a place:
+    /// "the lights in the scullery" for "Scullery light". The index is that in [`Place::Front`].
+    pub(super) fronts: Vec<Vec<u32>>,
     /// Place and nouns of each device, by its index in the home.
     pub(super) referents: Vec<Referent>,
     /// Words of five letters or more that a mistyped word may be corrected to.
@@ -67,6 +70,7 @@ impl Names {
             nouns: lexicon.nouns.iter().take(MOST_NOUNS).cloned().collect(),
             options: Vec::new(),
             floors: Vec::new(),
+            fronts: Vec::new(),
             referents: Vec::new(),
             meant: Vec::new(),
         };
@@ -74,6 +78,7 @@ impl Names {
             names,
             lexicon,
             ids: HashMap::new(),
+            front_ids: HashMap::new(),
             places: Vec::new(),
             fronts: HashMap::new(),
         };
@@ -159,6 +164,7 @@ impl Names {
         match place {
             Place::Area(area) => thing.area == Some(area),
             Place::Floor(floor) => thing.floor == Some(floor),
+            Place::Front(front) => self.fronts[usize::from(front)].contains(&device),
             Place::Here => here.is_some() && thing.area == here,
             Place::House => true,
         }
@@ -170,6 +176,8 @@ struct Builder<'a> {
     lexicon: &'a Lexicon,
     /// Index in `Names::entries` of each phrase.
     ids: HashMap<String, u32>,
+    /// Index in `Names::fronts` of each front.
+    front_ids: HashMap<Vec<String>, u16>,
     /// Words of the names of each area.
     places: Vec<Vec<Vec<String>>>,
     /// Devices of one kind by the words before the last one of their names: "bedside" for "bedside
@@ -302,6 +310,9 @@ impl Builder<'_> {
         for name in std::iter::once(&device.name).chain(&device.aliases) {
             let run = self.name(name);
             thing.nouns |= self.nouns_in(&run);
+            if area.is_none() {
+                self.add_front(i, &run);
+            }
             let last = run
                 .last()
                 .filter(|_| matches!(device.kind.as_str(), "scene" | "script" | "button"));
@@ -336,6 +347,47 @@ impl Builder<'_> {
                 _ => {}
             }
         }
+    }
+
+    /// Adds the words beside the noun of a name as a place, for a device without an area.
+    fn add_front(&mut self, device: usize, run: &[String]) {
+        let Some(front) = self.front(run) else {
+            return;
+        };
+        let Ok(device) = u32::try_from(device) else {
+            return;
+        };
+        let next = index(self.names.fronts.len());
+        let id = *self.front_ids.entry(front.clone()).or_insert(next);
+        if id == next {
+            self.names.fronts.push(Vec::new());
+            self.add(Sense::Place(Place::Front(id)), &front);
+        }
+        let devices = &mut self.names.fronts[usize::from(id)];
+        if !devices.contains(&device) {
+            devices.push(device);
+        }
+    }
+
+    /// Returns the words beside the noun of a name: "scullery" of "scullery light", "cuisine" of
+    /// "lumière de la cuisine".
+    fn front(&self, run: &[String]) -> Option<Vec<String>> {
+        let front = if self.lexicon.grammar.head_first {
+            let (first, rest) = run.split_first()?;
+            self.noun_at_end(std::slice::from_ref(first))?;
+            let is_link = |word: &&String| {
+                let word = [word.as_str()];
+                let mut senses = self.lexicon.senses(&word);
+                senses.any(|(_, sense)| matches!(sense, Sense::In | Sense::Article))
+            };
+            let links = rest.iter().take_while(is_link).count();
+            &rest[links..]
+        } else {
+            self.noun_at_end(run)?;
+            &run[..run.len() - 1]
+        };
+        let is_owner = front.iter().any(|word| word == "'s");
+        (self.stands_alone(front) && !is_owner).then(|| front.to_vec())
     }
 
     /// Adds a form of a device's name, and returns its index in `Names::entries`.
@@ -387,6 +439,16 @@ impl Builder<'_> {
                 && matches!(sense, Sense::State(StateWord::Open | StateWord::Closed))
         });
         if !is_state {
+            self.add(Sense::Property(id), &run);
+        }
+        for spoken in self
+            .lexicon
+            .custom
+            .get(property.name())
+            .into_iter()
+            .flatten()
+        {
+            let run = self.words(spoken);
             self.add(Sense::Property(id), &run);
         }
         self.names.properties.push(property.clone());

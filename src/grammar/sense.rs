@@ -163,6 +163,8 @@ pub(super) enum Place {
     Area(u16),
     /// Index into `Names::floors`.
     Floor(u16),
+    /// Index into `Names::fronts`.
+    Front(u16),
     /// The area the command was given in.
     Here,
     /// The whole home.
@@ -202,6 +204,8 @@ pub(super) enum Sense {
     Ensure,
     /// "should be" after a target: the start of a wish.
     Shall,
+    /// The pronoun of a formal request, directly after the verb: "schalten Sie".
+    Formal,
     Mode,
     Status,
     /// An unspecified small amount: "a bit".

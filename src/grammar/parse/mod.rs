@@ -143,6 +143,10 @@ impl<'a> Parser<'a> {
             }
             Sense::Comparative(comparative) => self.comparative(comparative),
             Sense::Shall => self.shall(),
+            Sense::Formal => {
+                let after_verb = matches!(self.last, Some(Sense::Verb(_) | Sense::SplitVerb(..)));
+                after_verb.then_some(())
+            }
             Sense::Slightly => set(&mut self.now.slightly),
             Sense::Mode => set(&mut self.now.mode),
             Sense::Status | Sense::Property(_) | Sense::Target(_) => self.property(sense),
