@@ -216,7 +216,7 @@ pub(crate) fn decode(data: &[u8]) {
     let (reply_to, id) = match wire::decode(&letter, &rules) {
         Ok(command) => {
             assert!(
-                command.deadline <= command.heard_at + wire::MAX_TTL
+                command.deadline <= command.received_at + wire::MAX_TTL
                     && !command.text.trim().is_empty()
             );
             (command.reply_to, command.id)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sayso::command::Redelivery;
-use sayso::command::reply::{Outcome, Reply};
+use sayso::command::reply::{Outcome, Reply, Via};
 use sayso::store::journal::{Journal, JournalEntry, Received};
 use sayso::store::{Settings, open};
 
@@ -65,7 +65,7 @@ fn command(journal: &Journal, n: u32) {
     let JournalEntry::New(mark) = journal.receive(received, 1, Redelivery::No) else {
         return;
     };
-    let (id, speech, via) = (n.to_string(), "Kitchen light: on.".into(), "local".into());
+    let (id, speech, via) = (n.to_string(), "Kitchen light: on.".into(), Via::Local);
     let reply = Reply {
         id,
         text,

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::command::reply::{Done, Outcome, Reply};
+use crate::command::reply::{ActionReport, Outcome, Reply, Via};
 
 use crate::cli::Exit;
 
@@ -30,15 +30,14 @@ pub(super) fn print(reply: &Reply, told: &str, out: &mut impl Write) -> io::Resu
     if let Some(seconds) = reply.retry_after {
         writeln!(out, "  try again in {} s", seconds.ceil())?;
     }
-    let via = if reply.via == "none" {
-        "nobody".to_owned()
-    } else {
-        reply.via.clone()
+    let via = match &reply.via {
+        Via::None => "nobody",
+        via => via.as_str(),
     };
     writeln!(out, "  understood by {via}, {:.1} ms", reply.ms)
 }
 
-fn print_action(done: &Done, out: &mut impl Write) -> io::Result<()> {
+fn print_action(done: &ActionReport, out: &mut impl Write) -> io::Result<()> {
     let action = &done.action;
     let op = serde_json::to_value(action.op).ok();
     let op = op.as_ref().and_then(|op| op.as_str()).unwrap_or_default();

@@ -17,7 +17,8 @@ use crate::config::{Config, ConfigLocation, Scope};
 use crate::daemon;
 use crate::grammar::When;
 use crate::home::state::State;
-use crate::pipeline::{Pipeline, PublishFn, Undelivered};
+use crate::mqtt::outbox::Undelivered;
+use crate::pipeline::{Pipeline, PublishFn};
 use crate::store::journal::Journal;
 
 use crate::cli::{Exit, Files, Stop, known, source};
@@ -168,7 +169,7 @@ impl<'a> TrialRun<'a> {
         }
         // The gate of a dry run sends nothing, so nothing comes here.
         let deliver: PublishFn =
-            Box::new(|_| Box::pin(std::future::ready(Err(Undelivered::Refused))));
+            Box::new(|_| Box::pin(std::future::ready(Err(Undelivered::Closed))));
         let pipeline = daemon::pipeline(
             &config,
             None,
@@ -177,7 +178,7 @@ impl<'a> TrialRun<'a> {
             deliver,
         );
         let pipeline = pipeline.map_err(|error| Stop::new(Exit::Config, error))?;
-        pipeline.assume(state);
+        pipeline.set_state(state);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -234,7 +235,7 @@ impl<'a> TrialRun<'a> {
             source: Source::new(&self.arguments.source),
             area: line.area.or_else(|| self.arguments.area.clone()),
             language: line.language,
-            heard_at: now(),
+            received_at: now(),
             deadline: now() + PATIENCE,
             dry_run: true,
             stream: None,
@@ -243,7 +244,7 @@ impl<'a> TrialRun<'a> {
                 correlation: None,
             },
             hops: 0,
-            turn: 0,
+            seq: 0,
         }
     }
 }

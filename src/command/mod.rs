@@ -1,4 +1,4 @@
-//! What somebody said, and to whom the answer goes. Knows nothing of MQTT packets, stores or models.
+//! A command and its reply. Knows nothing of MQTT packets, stores or models.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,20 +8,21 @@ use serde::{Deserialize, Serialize};
 
 pub mod misunderstanding;
 pub mod phrase;
+pub mod refusal;
 pub mod reply;
 
-/// Who speaks: the MQTT topic level after `command/`, which the broker's ACL guards.
+/// The sender of a command: the MQTT topic level after `command/`, which the broker's ACL guards.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Source(Arc<str>);
 
 impl Source {
-    /// A source by its topic level. The level comes from a topic, so it has no `/`, `+` or `#`.
+    /// Makes a source from its topic level, which has no `/`, `+` or `#`.
     pub fn new(level: &str) -> Self {
         Self(level.into())
     }
 
-    /// The level.
+    /// Returns the topic level.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -33,49 +34,49 @@ impl fmt::Display for Source {
     }
 }
 
-/// Where the one reply goes.
+/// The address of the one reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyTo {
     /// `sayso/reply/<source>`, or the MQTT 5 response topic where its prefix is allowed.
     pub topic: String,
-    /// The MQTT 5 correlation data, handed back as it came.
+    /// The MQTT 5 correlation data, returned unchanged.
     pub correlation: Option<Vec<u8>>,
 }
 
-/// One command, from the moment it was heard.
+/// One command as it was received.
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// The speaker's own id, or one made up here.
+    /// The id given by the source, or a generated one.
     pub id: String,
-    /// True where the speaker gave the id: only then does it name duplicates.
+    /// True where the source gave the id: only then does it identify duplicates.
     pub id_given: bool,
-    /// What was said, as it was said.
+    /// The text, unchanged.
     pub text: String,
-    /// Who said it.
+    /// The sender.
     pub source: Source,
-    /// The area it was said in: what "here" is.
+    /// The area it was sent from: the meaning of "here".
     pub area: Option<String>,
-    /// The language it was said in, where the speaker knows: `en`, `de`.
+    /// The language of the text, where the source names one: `en`, `de`.
     pub language: Option<String>,
-    /// When it was heard.
-    pub heard_at: Instant,
-    /// After this nothing is done any more.
+    /// The moment it was received.
+    pub received_at: Instant,
+    /// The moment after which it is not executed any more.
     pub deadline: Instant,
-    /// True: say what would be done, and do nothing.
+    /// True where the reply only describes what would be done.
     pub dry_run: bool,
-    /// Whether a long answer goes out in pieces; `None` leaves it to the phrase.
+    /// Whether a long answer is sent in pieces; `None` leaves it to the phrase.
     pub stream: Option<bool>,
-    /// Where the reply goes.
+    /// The address of the reply.
     pub reply_to: ReplyTo,
-    /// How often what is said has gone through sayso, this one or another: what is sent for it counts one more.
+    /// The number of times the text passed through a sayso; messages sent for it carry one more.
     pub hops: u8,
-    /// The order in which commands were received, over all sources: what devices hear keeps it.
-    pub turn: u64,
+    /// The order of receipt over all sources, kept for each device. Assigned by the journal.
+    pub seq: u64,
 }
 
 impl Command {
-    /// How long it may still be acted on at `now`.
-    pub fn left(&self, now: Instant) -> Duration {
+    /// Returns the time left at `now` in which it may be executed.
+    pub fn remaining(&self, now: Instant) -> Duration {
         self.deadline.saturating_duration_since(now)
     }
 }

@@ -1,8 +1,9 @@
-//! What was said, made canonical: the text that the local reading reads, the cache keys and the model is asked.
+//! The canonical form of a command's text. The local grammar, the cache keys and the prompts use it.
 
 use crate::command::Command;
 
-/// A canonical phrase: lower case, single spaces, plain quotes, no closing punctuation; with where and in what language it was said.
+/// A canonical text (lower case, single spaces, plain quotes, no closing punctuation) with the area
+/// and the language of its command.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Phrase {
     text: String,
@@ -11,7 +12,7 @@ pub struct Phrase {
 }
 
 impl Phrase {
-    /// The phrase of a command.
+    /// Returns the phrase of a command.
     pub fn of(command: &Command) -> Self {
         Self::new(
             &command.text,
@@ -20,37 +21,37 @@ impl Phrase {
         )
     }
 
-    /// A phrase said in `area`, in `language`.
+    /// Makes a phrase from a text sent from `area` in `language`.
     pub fn new(text: &str, area: Option<&str>, language: Option<&str>) -> Self {
-        let own = |text: Option<&str>| {
+        let normalized = |text: Option<&str>| {
             text.map(|t| t.trim().to_lowercase())
                 .filter(|t| !t.is_empty())
         };
         Self {
             text: canonical(text),
-            area: own(area),
-            language: own(language),
+            area: normalized(area),
+            language: normalized(language),
         }
     }
 
-    /// The canonical text.
+    /// Returns the canonical text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What "here" is.
+    /// Returns the area that "here" means.
     pub fn area(&self) -> Option<&str> {
         self.area.as_deref()
     }
 
-    /// The language, where the command named one: a two-letter code.
+    /// Returns the two-letter code of the language, where the command names one.
     pub fn language(&self) -> Option<&str> {
         self.language.as_deref()
     }
 }
 
-/// Lower case, runs of white space and control characters as one space, typographic quotes and dashes as plain ones,
-/// and no `.`, `!` or white space at the end. A question mark stays: "lights on?" is not "lights on".
+/// Writes a text in lower case, with runs of white space and control characters as one space, typographic quotes and dashes as plain ones,
+/// and without `.`, `!` or white space at the end. A question mark stays: "lights on?" is not "lights on".
 fn canonical(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut gap = false;
@@ -70,8 +71,8 @@ fn canonical(text: &str) -> String {
             c => out.extend(c.to_lowercase()),
         }
     }
-    let kept = out.trim_end_matches(['.', '!', ' ', ',', ';']).len();
-    out.truncate(kept);
+    let length = out.trim_end_matches(['.', '!', ' ', ',', ';']).len();
+    out.truncate(length);
     out
 }
 

@@ -1,31 +1,33 @@
-//! The one answer to a command: what was understood, what was done, or why not and what to do next.
+//! The one reply to a command: the actions understood, the outcome, and the reason if something
+//! was not done.
 
-use std::time::Duration;
+use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::binding::Publication;
+pub use crate::command::refusal::{Refusal, RefusalCode};
 use crate::vocabulary::action::Action;
-use crate::vocabulary::speech::fill;
 
-/// How a command ended.
+/// The end of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// The actions were delivered to the broker.
+    /// All actions were delivered to the broker.
     Done,
-    /// A question was answered.
+    /// A question of the speaker was answered.
     Answered,
-    /// There is a question to ask back.
+    /// The speaker has to answer a question first.
     Unclear,
     /// Nothing was done, on purpose.
     Refused,
-    /// Something broke.
+    /// Something failed; some actions may have been done.
     Failed,
 }
 
 impl Outcome {
-    /// The word for it in payloads and logs.
+    /// Returns the outcome as it is written in payloads and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -37,30 +39,99 @@ impl Outcome {
     }
 }
 
-/// One action of a reply.
+/// The part of the program that understood a command: the field `via` of replies and of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Via {
+    /// The command was not understood.
+    #[default]
+    None,
+    /// The local grammar.
+    Local,
+    /// A draft kept from an earlier answer of a model.
+    Cache,
+    /// The provider of this name.
+    Provider(Arc<str>),
+}
+
+impl Via {
+    /// Returns the name as it is written in payloads and logs.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::None => "none",
+            Self::Local => "local",
+            Self::Cache => "cache",
+            Self::Provider(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<String> for Via {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "none" => Self::None,
+            "local" => Self::Local,
+            "cache" => Self::Cache,
+            provider => Self::Provider(provider.into()),
+        }
+    }
+}
+
+impl From<Via> for String {
+    fn from(via: Via) -> Self {
+        via.as_str().to_owned()
+    }
+}
+
+/// The reason an action of a reply was not done, or may not have been.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ActionIssue {
+    /// The code of a refusal.
+    Code(RefusalCode),
+    /// A sentence, used by dry runs.
+    Text(String),
+}
+
+impl fmt::Display for ActionIssue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => f.write_str(code.as_str()),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// One action of a reply, with its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Done {
-    /// What was understood: `device`, `property`, `op`, `value`.
+pub struct ActionReport {
+    /// The action as understood: `device`, `property`, `op`, `value`.
     #[serde(flatten)]
     pub action: Action,
-    /// The messages it comes to; told by a dry run only.
+    /// The messages it results in; set by a dry run only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub publish: Option<Vec<Message>>,
-    /// Why this one was not done: `superseded`, `uncertain`, or what the gate said.
+    pub publish: Option<Vec<MessagePreview>>,
+    /// The reason it was not done, or may not have been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    pub why: Option<ActionIssue>,
 }
 
 /// A message as a dry run shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// Where to.
+pub struct MessagePreview {
+    /// The device's command topic.
     pub topic: String,
-    /// What.
+    /// The payload as text.
     pub payload: String,
 }
 
-impl From<&Publication> for Message {
+impl From<&Publication> for MessagePreview {
     fn from(publication: &Publication) -> Self {
         Self {
             topic: publication.topic.clone(),
@@ -69,7 +140,7 @@ impl From<&Publication> for Message {
     }
 }
 
-impl From<Action> for Done {
+impl From<Action> for ActionReport {
     fn from(action: Action) -> Self {
         Self {
             action,
@@ -79,275 +150,63 @@ impl From<Action> for Done {
     }
 }
 
-/// The answer to a command. Exactly one goes out for each.
+/// The reply to a command. Exactly one is sent for each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
     /// The command's id.
     pub id: String,
-    /// What was said.
+    /// The command's text.
     pub text: String,
-    /// How it ended.
+    /// The end of the command.
     pub outcome: Outcome,
-    /// What was understood.
-    pub actions: Vec<Done>,
-    /// What to tell the speaker.
+    /// The actions as understood, with their results.
+    pub actions: Vec<ActionReport>,
+    /// The sentence for the speaker.
     pub speech: String,
-    /// Who understood it: `local`, `cache`, or the provider's name; `none` where nobody did.
-    pub via: String,
-    /// From hearing to answering, in milliseconds.
+    /// The part of the program that understood the command.
+    pub via: Via,
+    /// Milliseconds from receiving the command to this reply.
     pub ms: f64,
-    /// One word for a program, where it was not done: `busy`, `late`, `not_understood`.
+    /// The reason, where the command was not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// After how many seconds it may be tried again.
+    pub why: Option<RefusalCode>,
+    /// Seconds after which the command may be sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<f64>,
 }
 
 impl Reply {
-    /// The reply to what is refused before anything was understood of it.
+    /// Makes the reply to a command that is refused before anything was understood of it.
     pub fn refused(id: String, text: String, refusal: &Refusal) -> Self {
+        let code = refusal.code();
         Self {
             id,
             text,
-            outcome: refusal.outcome(),
+            outcome: code.outcome(),
             actions: Vec::new(),
             speech: refusal.sentence(),
-            via: "none".to_owned(),
+            via: Via::None,
             ms: 0.0,
-            why: Some(refusal.code().to_owned()),
-            retry_after: refusal.retry_after().map(|d| d.as_secs_f64()),
+            why: Some(code),
+            retry_after: refusal.retry_after().map(|after| after.as_secs_f64()),
         }
     }
 }
 
-/// A piece of a long answer, sent on before the reply, which still has the whole. It is worth nothing before the last.
+/// A piece of a long answer, sent before the reply, which still contains the whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
     /// The command's id.
     pub id: String,
-    /// Which answer it is of: where one breaks off, the next begins anew under the next number.
+    /// The number of the answer: after an answer breaks off, the next one has the next number.
     pub answer: u32,
-    /// Its number within that answer, from 1.
+    /// The number of the piece within its answer, from 1.
     pub n: u32,
-    /// What it adds.
+    /// The text to append.
     pub text: String,
     /// True for the last piece of the command.
     pub last: bool,
-    /// True where this answer has broken off: forget what it said.
+    /// True where this answer has broken off and its pieces are void.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
-}
-
-/// Why a command is not done, as data the speaker hears. Each says what to do next.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Refusal {
-    /// The payload is no command.
-    #[error("that is not a command: {why}")]
-    Malformed {
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The queue is full.
-    #[error("too many commands at once, try again in {} s", seconds(*.retry_after))]
-    Busy {
-        /// When there will be room.
-        retry_after: Duration,
-    },
-    /// The source has used its quota.
-    #[error("{source_name} has asked the language models too often, try again in {} s", seconds(*.retry_after))]
-    TooSoon {
-        /// Whose quota.
-        source_name: String,
-        /// When the next is allowed.
-        retry_after: Duration,
-    },
-    /// Its time ran out before it could be done.
-    #[error("it came too late to be done safely")]
-    TooLate,
-    /// Not understood here, and there is no model to ask.
-    #[error("I did not understand that, and no language model is configured")]
-    NoModel,
-    /// Nobody here reads the language the command came with, and there is no model to ask.
-    #[error("I do not know the language {language}: I know {known}")]
-    UnknownLanguage {
-        /// What the command named.
-        language: String,
-        /// The languages there are.
-        known: String,
-    },
-    /// Every provider failed, or is resting.
-    #[error("no language model could answer{}", wait(*.retry_after))]
-    NobodyAnswered {
-        /// What the last one said, for the log and the reply's `why`.
-        why: String,
-        /// When one may be up again.
-        retry_after: Option<Duration>,
-    },
-    /// What may be spent on models is spent.
-    #[error("what may be spent on language models is spent, try again in {} h", hours(*.retry_after))]
-    OverBudget {
-        /// When there is something to spend again.
-        retry_after: Duration,
-    },
-    /// A model would not answer this.
-    #[error("the language model refused to answer that")]
-    Declined,
-    /// The answer of the model was not one.
-    #[error("the language model's answer could not be used ({why})")]
-    NotUnderstood {
-        /// What was wrong with it.
-        why: String,
-    },
-    /// There are several ways to take it.
-    #[error("{question}")]
-    Unclear {
-        /// What to ask back.
-        question: String,
-    },
-    /// It is known what is meant, and it may not be done.
-    #[error("{why}")]
-    NotPermitted {
-        /// Why, in words.
-        why: String,
-    },
-    /// sayso is stopping, and did not get to it.
-    #[error("sayso is stopping, say it again in a moment")]
-    Stopping,
-    /// A newer command for the same devices was done first.
-    #[error("a newer command for the same device was done first")]
-    Superseded,
-    /// The broker's access rules forbid the device's topic.
-    #[error("the broker does not let sayso command that device: its ACL must allow the topic")]
-    BrokerRefused,
-    /// The broker did not take the actions in time.
-    #[error("the broker did not take the action in time; it may or may not have been done")]
-    Undelivered,
-    /// It was begun in three lives of sayso, and finished in none.
-    #[error(
-        "sayso ended three times while it was at this, so it was given up: say it differently, and look at the log"
-    )]
-    Dead,
-}
-
-fn seconds(duration: Duration) -> u64 {
-    duration
-        .as_millis()
-        .div_ceil(1000)
-        .try_into()
-        .unwrap_or(u64::MAX)
-}
-
-/// What is hours or weeks away is not said in seconds.
-fn hours(duration: Duration) -> u64 {
-    seconds(duration).div_ceil(3600)
-}
-
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    let first = letters
-        .next()
-        .map(|c| c.to_uppercase().collect::<String>())
-        .unwrap_or_default();
-    let end = if words.ends_with(['.', '?', '!']) {
-        ""
-    } else {
-        "."
-    };
-    format!("{first}{}{end}", letters.as_str())
-}
-
-fn wait(retry_after: Option<Duration>) -> String {
-    retry_after.map_or_else(String::new, |d| format!(", try again in {} s", seconds(d)))
-}
-
-impl Refusal {
-    /// How the command ends with it.
-    pub fn outcome(&self) -> Outcome {
-        match self {
-            Self::Unclear { .. } => Outcome::Unclear,
-            Self::NobodyAnswered { .. }
-            | Self::NotUnderstood { .. }
-            | Self::BrokerRefused
-            | Self::Undelivered
-            | Self::Dead => Outcome::Failed,
-            _ => Outcome::Refused,
-        }
-    }
-
-    /// Its words as a sentence: a capital first, a full stop or question mark last.
-    pub fn sentence(&self) -> String {
-        sentence(&self.to_string())
-    }
-
-    /// The same in the form a language has for it, with `{seconds}`, `{hours}`, `{why}`, `{source}`, `{language}` and `{known}`.
-    pub fn sentence_as(&self, form: &str) -> String {
-        let after = |unit: fn(Duration) -> u64| {
-            self.retry_after()
-                .map(|after| unit(after).to_string())
-                .unwrap_or_default()
-        };
-        let more = match self {
-            Self::NotUnderstood { why } => [("why", why.as_str()), ("", "")],
-            Self::TooSoon { source_name, .. } => [("source", source_name.as_str()), ("", "")],
-            Self::UnknownLanguage { language, known } => {
-                [("language", language.as_str()), ("known", known.as_str())]
-            }
-            _ => [("", ""); 2],
-        };
-        sentence(&fill(
-            form,
-            &[
-                ("seconds", &after(seconds)),
-                ("hours", &after(hours)),
-                more[0],
-                more[1],
-            ],
-        ))
-    }
-
-    /// Under which name a language has a form for it.
-    pub fn form(&self) -> &'static str {
-        match self {
-            Self::NobodyAnswered {
-                retry_after: Some(_),
-                ..
-            } => "nobody_answered_in",
-            other => other.code(),
-        }
-    }
-
-    /// One word for it, for programs and the log.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Malformed { .. } => "malformed",
-            Self::Busy { .. } => "busy",
-            Self::TooSoon { .. } => "too_soon",
-            Self::TooLate => "late",
-            Self::NoModel => "no_model",
-            Self::UnknownLanguage { .. } => "unknown_language",
-            Self::NobodyAnswered { .. } => "nobody_answered",
-            Self::OverBudget { .. } => "over_budget",
-            Self::Declined => "declined",
-            Self::NotUnderstood { .. } => "not_understood",
-            Self::Unclear { .. } => "unclear",
-            Self::NotPermitted { .. } => "not_permitted",
-            Self::Stopping => "stopping",
-            Self::Superseded => "superseded",
-            Self::BrokerRefused => "broker_refused",
-            Self::Undelivered => "uncertain",
-            Self::Dead => "dead",
-        }
-    }
-
-    /// When it may be tried again, where that is known.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Busy { retry_after }
-            | Self::TooSoon { retry_after, .. }
-            | Self::OverBudget { retry_after } => Some(*retry_after),
-            Self::NobodyAnswered { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
 }

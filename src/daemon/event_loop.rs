@@ -27,7 +27,7 @@ use crate::wire;
 use crate::wire::{Inbound, RejectedPayload};
 
 use crate::daemon::in_flight::{CommandTask, dead_letter};
-use crate::daemon::{DaemonSignal, LAST_WORDS, open_drafts, open_spending};
+use crate::daemon::{DaemonSignal, LAST_WORDS, open_drafts, open_spending, pipeline_settings};
 
 /// Commands being worked on at once. The most of them wait for models; past it the inbox fills and answers `busy`.
 const MOST_AT_ONCE: usize = 1024;
@@ -116,7 +116,7 @@ impl EventLoop {
             broker: ends.broker,
             standing: ServiceStatus::default(),
             journal: (health, now),
-            providers: way.pipeline.rooms().ask.standing(),
+            providers: way.pipeline.services().router.standing(),
             patience: config.mqtt.keep_alive * 4,
             log: ends.log,
             way,
@@ -230,7 +230,7 @@ impl EventLoop {
             let who = topic.rsplit('/').next().unwrap_or_default().to_owned();
             // It may read all of the disk's tier; commands do not wait for that.
             let Ok(answer) =
-                tokio::task::spawn_blocking(move || pipeline.control(&who, &payload)).await
+                tokio::task::spawn_blocking(move || pipeline.admin(&who, &payload)).await
             else {
                 return;
             };
@@ -276,8 +276,8 @@ impl EventLoop {
         let providers: Vec<String> = self
             .way
             .pipeline
-            .rooms()
-            .ask
+            .services()
+            .router
             .health()
             .iter()
             .map(|p| format!("{} {}", p.name, p.state))
@@ -325,14 +325,17 @@ impl EventLoop {
             response_topic: Some(command.reply_to.topic.clone()),
             correlation: command.reply_to.correlation.clone(),
             id: command.id_given.then(|| command.id.clone()),
-            until: self.way.journal.moment(command.left(crate::clock::now())),
+            until: self
+                .way
+                .journal
+                .moment(command.remaining(crate::clock::now())),
         };
         match self.way.journal.receive(received, epoch, redelivery) {
             JournalEntry::New(mark) => {
-                command.turn = mark.turn();
+                command.seq = mark.turn();
                 debug!(
                     command_id = command.id,
-                    turn = command.turn,
+                    seq = command.seq,
                     ?redelivery,
                     "heard"
                 );
@@ -355,7 +358,7 @@ impl EventLoop {
 impl EventLoop {
     /// Takes up what an earlier life left.
     pub(super) fn inherit(&mut self, heritage: Recovered) {
-        self.way.pipeline.remember(heritage.heard);
+        self.way.pipeline.restore_device_order(heritage.heard);
         for untold in heritage.untold {
             let to = ReplyTo {
                 topic: untold.received.response_topic.unwrap_or_default(),
@@ -405,8 +408,8 @@ impl EventLoop {
                 return self.begin(async move { way.tell(Some(mark), &reply, &reply_to).await });
             }
         };
-        command.deadline = command.heard_at + left;
-        command.turn = mark.turn();
+        command.deadline = command.received_at + left;
+        command.seq = mark.turn();
         info!(command_id = command.id, source = %command.source, deaths, "taking up a command from before the restart");
         if deaths >= MOST_DEATHS {
             let letter = dead_letter(&self.config.mqtt.prefix, &command, &received.payload);
@@ -469,7 +472,7 @@ impl EventLoop {
             .await
             .is_err()
         {
-            self.way.pipeline.close();
+            self.way.pipeline.stop_waiting();
             let _ = timeout(LAST_WORDS / 2, all(&mut self.answers)).await;
         }
         self.answers.shutdown().await;
@@ -505,7 +508,7 @@ impl EventLoop {
             topics = topics.len(),
             "devices found"
         );
-        self.way.pipeline.furnish(home);
+        self.way.pipeline.replace_home(home);
         if let Err(e) = self.way.outbox.follow(topics) {
             warn!(error = %e, "the states of new devices cannot be followed");
         }
@@ -522,25 +525,25 @@ impl EventLoop {
                 .journal
                 .store()
                 .and_then(|store| open_drafts(&store, &self.config.recall));
-            let mut rooms = self.way.pipeline.rooms().clone();
-            rooms.recall = Arc::new(DraftCache::new(
+            let mut services = self.way.pipeline.services().clone();
+            services.cache = Arc::new(DraftCache::new(
                 &self.config.recall,
                 self.config.ask.models(),
                 drafts,
                 Arc::clone(&self.way.counters),
             ));
-            rooms.ask.keep_spending(
+            services.router.keep_spending(
                 self.way
                     .journal
                     .store()
                     .and_then(|store| open_spending(&store))
                     .as_ref(),
             );
-            self.renew(self.way.pipeline.renewed(
-                rooms,
-                self.config.daemon.order,
-                self.config.ask.deadline,
-            ));
+            self.renew(
+                self.way
+                    .pipeline
+                    .with_services(services, pipeline_settings(&self.config)),
+            );
         }
         drop(self.publish_health());
         notify.status(&self.status());

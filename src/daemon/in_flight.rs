@@ -52,7 +52,7 @@ impl CommandTask {
         if let Ok(delivery) = self.outbox.publish(letter) {
             let _ = timeout(BURIAL, delivery).await;
         }
-        let reply = self.pipeline.bury(&command, mark).await;
+        let reply = self.pipeline.give_up(&command, mark).await;
         self.tell(Some(mark), &reply, &command.reply_to).await;
     }
 

@@ -22,9 +22,9 @@ use crate::daemon::liveness::Liveness;
 use crate::discovery::finder::Finder;
 use crate::grammar::LocalGrammar;
 use crate::mqtt::inbox::AckToken;
-use crate::mqtt::outbox::{OutboundMessage, Outbox};
+use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
 use crate::pipeline::admission::Admission;
-use crate::pipeline::{OutboundAction, Pipeline, PublishFn, Services, Speak, Undelivered};
+use crate::pipeline::{OutboundAction, Pipeline, PipelineSettings, PublishFn, Services, StreamFn};
 use crate::prompt::Composer;
 use crate::router::Router;
 use crate::store;
@@ -119,9 +119,9 @@ pub async fn run(config: Config, outside: Handles) -> Result<(), DaemonError> {
             drafts,
             Arc::clone(&journal),
             Arc::clone(&counters),
-            deliver(&outbox),
+            publish_fn(&outbox),
         )?
-        .speaking(speak(&outbox)),
+        .with_stream(stream_fn(&outbox)),
     );
     let broker = format!("{}:{}", config.mqtt.host, config.mqtt.port);
     info!(
@@ -187,7 +187,7 @@ pub async fn run(config: Config, outside: Handles) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// The way of a command as the config wants it; with `deliver` at its end.
+/// The way of a command as the config wants it; with `publish` at its end.
 ///
 /// # Errors
 /// When a language file or a provider's settings cannot be used.
@@ -196,7 +196,7 @@ pub fn pipeline(
     drafts: Option<Drafts>,
     journal: Arc<Journal>,
     counters: Arc<Counters>,
-    deliver: PublishFn,
+    publish: PublishFn,
 ) -> Result<Pipeline, DaemonError> {
     let ask = Router::new(config.ask.clone(), Arc::clone(&counters))?;
     ask.keep_spending(
@@ -205,27 +205,33 @@ pub fn pipeline(
             .and_then(|store| open_spending(&store))
             .as_ref(),
     );
-    let rooms = Services {
-        local: Arc::new(LocalGrammar::new(&config.local)?),
-        recall: Arc::new(DraftCache::new(
+    let services = Services {
+        grammar: Arc::new(LocalGrammar::new(&config.local)?),
+        cache: Arc::new(DraftCache::new(
             &config.recall,
             config.ask.models(),
             drafts,
             Arc::clone(&counters),
         )),
-        admit: Arc::new(Admission::new(config.admit)),
+        admission: Arc::new(Admission::new(config.admit)),
         composer: Arc::new(Composer::default()),
-        ask: Arc::new(ask),
+        router: Arc::new(ask),
         journal,
         counters,
     };
     Ok(Pipeline::new(
-        rooms,
+        services,
+        pipeline_settings(config),
         Arc::clone(&config.home),
-        config.daemon.order,
-        config.ask.deadline,
-        deliver,
+        publish,
     ))
+}
+
+fn pipeline_settings(config: &Config) -> PipelineSettings {
+    PipelineSettings {
+        order: config.daemon.order,
+        model_timeout: config.ask.deadline,
+    }
 }
 
 /// Opens the store, or says why there is none: commands are served all the same.
@@ -325,7 +331,7 @@ async fn open_scrape(address: Option<&Address>) -> Option<Scrape> {
 /// Looks after the providers that are away, of whichever pipeline is the newest.
 async fn look_out(mut pipeline: watch::Receiver<Arc<Pipeline>>) {
     loop {
-        let ask = Arc::clone(&pipeline.borrow_and_update().rooms().ask);
+        let ask = Arc::clone(&pipeline.borrow_and_update().services().router);
         tokio::select! {
             () = ask.look_out() => {}
             renewed = pipeline.changed() => if renewed.is_err() { return },
@@ -355,7 +361,7 @@ fn pages(
 }
 
 /// Ties the pipeline's parcels to the outbox.
-fn deliver(outbox: &Outbox) -> PublishFn {
+fn publish_fn(outbox: &Outbox) -> PublishFn {
     let outbox = outbox.clone();
     Box::new(move |parcel: OutboundAction| {
         let message = OutboundMessage::to(parcel.publication.topic, parcel.publication.payload)
@@ -364,19 +370,7 @@ fn deliver(outbox: &Outbox) -> PublishFn {
             .repeatable(parcel.repeatable)
             .with_hops(parcel.hops);
         let queued = outbox.publish(message);
-        Box::pin(async move {
-            use crate::mqtt::outbox::Undelivered as Lost;
-            queued
-                .map_err(|_| Undelivered::Full)?
-                .await
-                .map_err(|lost| match lost {
-                    Lost::Late => Undelivered::Late,
-                    Lost::Closed => Undelivered::Stopping,
-                    Lost::Refused { .. } => Undelivered::Refused,
-                    Lost::Superseded => Undelivered::Superseded,
-                    Lost::Uncertain => Undelivered::Uncertain,
-                })
-        })
+        Box::pin(async move { queued.map_err(|_| Undelivered::Full)?.await })
     })
 }
 
@@ -387,7 +381,7 @@ async fn keep_synced(journal: Arc<Journal>) {
 
 /// Ties the pieces of long answers to the outbox. One there is no room for is left out: its number shows that, and the reply
 /// has it all.
-fn speak(outbox: &Outbox) -> Speak {
+fn stream_fn(outbox: &Outbox) -> StreamFn {
     let outbox = outbox.clone();
     Arc::new(move |piece, to| {
         let (topic, payload) = wire::encode_piece(&piece, to);

@@ -12,7 +12,9 @@ use crate::pipeline::Services;
 use crate::pipeline::admission::Admission;
 use crate::systemd::Notify;
 
-use crate::daemon::{DaemonError, ErrorChain, EventLoop, open_drafts, open_spending};
+use crate::daemon::{
+    DaemonError, ErrorChain, EventLoop, open_drafts, open_spending, pipeline_settings,
+};
 
 impl EventLoop {
     /// Takes up what the files of `place` say now, or keeps what they said before.
@@ -36,8 +38,8 @@ impl EventLoop {
 
     fn adopt(&mut self, new: Config) {
         let changes = self.config.changes(&new);
-        let rooms = match self.rooms_for(&new) {
-            Ok(rooms) => rooms,
+        let services = match self.services_for(&new) {
+            Ok(services) => services,
             Err(fault) => {
                 error!(fault = %ErrorChain(&fault), "the config is wrong");
                 return self.keep_the_old(1);
@@ -48,19 +50,19 @@ impl EventLoop {
         if !moves && !self.declare(&new) {
             return;
         }
-        rooms.ask.take_over();
-        rooms.ask.keep_spending(
+        services.router.take_over();
+        services.router.keep_spending(
             self.way
                 .journal
                 .store()
                 .and_then(|store| open_spending(&store))
                 .as_ref(),
         );
-        rooms.recall.only_of(new.ask.models());
+        services.cache.only_of(new.ask.models());
         self.renew(
             self.way
                 .pipeline
-                .renewed(rooms, new.daemon.order, new.ask.deadline),
+                .with_services(services, pipeline_settings(&new)),
         );
         self.refurnish();
         if let Err(fault) = self.log.refilter(&new.log) {
@@ -111,15 +113,15 @@ impl EventLoop {
     }
 
     /// The rooms for `new`. What did not change is kept with all it knows; the languages are read anew, for their files may have changed.
-    fn rooms_for(&self, new: &Config) -> Result<Services, DaemonError> {
-        let (old, kept) = (&self.config, self.way.pipeline.rooms());
-        let mut rooms = Services {
-            local: Arc::new(LocalGrammar::new(&new.local)?),
+    fn services_for(&self, new: &Config) -> Result<Services, DaemonError> {
+        let (old, kept) = (&self.config, self.way.pipeline.services());
+        let mut services = Services {
+            grammar: Arc::new(LocalGrammar::new(&new.local)?),
             ..kept.clone()
         };
-        rooms.ask = Arc::new(kept.ask.renewed(new.ask.clone())?);
+        services.router = Arc::new(kept.router.renewed(new.ask.clone())?);
         if old.admit != new.admit {
-            rooms.admit = Arc::new(Admission::new(new.admit));
+            services.admission = Arc::new(Admission::new(new.admit));
         }
         if old.recall != new.recall {
             let drafts = self
@@ -127,14 +129,14 @@ impl EventLoop {
                 .journal
                 .store()
                 .and_then(|store| open_drafts(&store, &new.recall));
-            rooms.recall = Arc::new(DraftCache::new(
+            services.cache = Arc::new(DraftCache::new(
                 &new.recall,
                 new.ask.models(),
                 drafts,
                 Arc::clone(&self.way.counters),
             ));
         }
-        Ok(rooms)
+        Ok(services)
     }
 }
 

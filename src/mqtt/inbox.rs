@@ -372,7 +372,7 @@ impl InboxQueue {
     /// pace is unknown, the age of the oldest command is the best estimate.
     fn retry_after(&self, now: Instant) -> Duration {
         let oldest = self.waiting.iter().find_map(|waiting| match waiting {
-            Incoming::Command(command) => Some(command.command.heard_at),
+            Incoming::Command(command) => Some(command.command.received_at),
             _ => None,
         });
         let age = oldest
@@ -399,7 +399,7 @@ mod tests {
             source: Source::new(source),
             area: None,
             language: None,
-            heard_at: now(),
+            received_at: now(),
             deadline: now(),
             dry_run: false,
             stream: None,
@@ -408,7 +408,7 @@ mod tests {
                 correlation: None,
             },
             hops: 0,
-            turn: 0,
+            seq: 0,
         };
         Box::new(InboundCommand {
             command,

@@ -235,6 +235,9 @@ pub enum Undelivered {
     /// sayso stopped before it was sent.
     #[error("sayso stopped before it was sent")]
     Closed,
+    /// The outbox had no room for it. It was not sent.
+    #[error("too many messages wait for the broker")]
+    Full,
 }
 
 /// Resolves when the broker has acknowledged the message, or it is certain that it will not. Dropping it has no effect on the

@@ -8,7 +8,7 @@ use crate::clock::now;
 use crate::command::phrase::Phrase;
 use crate::grammar::When;
 use crate::home::permit::{Denied, PermitContext};
-use crate::pipeline::services::Pipeline;
+use crate::pipeline::Pipeline;
 use crate::prompt::rights_class;
 use crate::vocabulary::action::Draft;
 
@@ -35,7 +35,7 @@ enum AdminAction {
 
 impl Pipeline {
     /// The answer to a request of `who`: `ok` and what was asked for, or not, and `why`. Blocks while the disk is read.
-    pub fn control(&self, who: &str, request: &[u8]) -> Json {
+    pub fn admin(&self, who: &str, request: &[u8]) -> Json {
         let request: AdminRequest = match serde_json::from_slice(request) {
             Ok(request) => request,
             Err(error) => {
@@ -53,7 +53,7 @@ impl Pipeline {
             (AdminAction::Stats, _) => json!({"ok": true, "cache": self.cache_figures()}),
             (AdminAction::Show, Some(phrase)) => self.cache_show(&phrase, source),
             (AdminAction::Show, None) => refused("`show` wants a \"text\": the phrase"),
-            (AdminAction::Clear, phrase) => match self.rooms.recall.forget(phrase.as_ref()) {
+            (AdminAction::Clear, phrase) => match self.services.cache.forget(phrase.as_ref()) {
                 Ok(removed) => {
                     tracing::info!(
                         removed,
@@ -70,8 +70,8 @@ impl Pipeline {
 
     /// What the cache holds and may, and how often it was of use.
     pub(super) fn cache_figures(&self) -> Json {
-        let (memory, disk) = self.rooms.recall.tiers();
-        let counters = &self.rooms.counters;
+        let (memory, disk) = self.services.cache.tiers();
+        let counters = &self.services.counters;
         json!({
             "memory": memory,
             "disk": disk,
@@ -81,18 +81,18 @@ impl Pipeline {
     }
 
     fn cache_show(&self, phrase: &Phrase, source: &str) -> Json {
-        let (home, rooms) = (self.home(), &self.rooms);
-        let key = rooms.recall.key(
+        let (home, services) = (self.home(), &self.services);
+        let key = services.cache.key(
             phrase,
-            rooms.composer.edition(&home),
+            services.composer.edition(&home),
             rights_class(home.rights(), source),
         );
-        let kept = match rooms.recall.trace(&key) {
+        let kept = match services.cache.trace(&key) {
             Ok(kept) => kept,
             Err(error) => return refused(&format!("the store cannot be read: {error}")),
         };
-        let understood_here =
-            rooms.local.when() == When::First && rooms.local.draft(phrase, &home).is_some();
+        let understood_here = services.grammar.when() == When::First
+            && services.grammar.draft(phrase, &home).is_some();
         let first = kept.first();
         let (used, why) = match first {
             _ if understood_here => (
@@ -132,9 +132,9 @@ impl Pipeline {
             command: "show",
             confirmed: false,
             now: now(),
-            speech: self.rooms.local.speech(phrase),
+            speech: self.services.grammar.speech(phrase),
         };
-        match self.home().permit(draft, &self.state(), asker) {
+        match self.home().permit(draft, &self.shared.state(), asker) {
             Ok(plan) if plan.steps().is_empty() => {
                 "it would be answered, without a model".to_owned()
             }

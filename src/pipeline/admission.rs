@@ -1,4 +1,4 @@
-//! Within its quota? Guards the bill: only questions to a model are counted, each against the source that asked.
+//! The quota of model requests of each source. It limits costs: only requests to a model count.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -11,12 +11,13 @@ use crate::command::Source;
 use crate::command::reply::Refusal;
 use std::num::NonZeroU32;
 
-/// How many commands a source may give.
+/// The quota of one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdmissionSettings {
-    /// Questions to a model per minute and source. Commands understood here or recalled cost nothing and are not counted.
+    /// Requests to a model per minute and source. Commands understood locally or from the cache are
+    /// free.
     pub per_minute: NonZeroU32,
-    /// How many of these may come at once.
+    /// The number of these that may be made at once.
     pub burst: NonZeroU32,
 }
 
@@ -30,28 +31,29 @@ impl Default for AdmissionSettings {
     }
 }
 
-/// The most sources with a quota of their own. The rest share one, so that inventing names gains nothing.
-const MOST_SOURCES: usize = 1024;
+/// The most sources with a quota of their own. The rest share one, so that inventing source names
+/// gains nothing.
+const MAX_SOURCES: usize = 1024;
 
-/// The quotas of all sources. Time is governor's own clock: tests cannot pause it.
+/// The quotas of all sources. They use governor's own clock, which tests cannot pause.
 #[derive(Debug)]
 pub struct Admission {
     quota: Quota,
-    /// After so long without a question a quota is whole again, and can be forgotten.
+    /// The time without a request after which a quota is whole again and can be forgotten.
     refill: Duration,
     clock: DefaultClock,
     sources: Mutex<HashMap<Source, QuotaUse>>,
-    rest: DefaultDirectRateLimiter,
+    shared: DefaultDirectRateLimiter,
 }
 
 #[derive(Debug)]
 struct QuotaUse {
     limiter: DefaultDirectRateLimiter,
-    last: Instant,
+    last_used: Instant,
 }
 
 impl Admission {
-    /// Every source with a whole quota.
+    /// Starts with a whole quota for every source.
     pub fn new(settings: AdmissionSettings) -> Self {
         let quota = Quota::per_minute(settings.per_minute).allow_burst(settings.burst);
         let refill = quota.burst_size_replenished_in();
@@ -60,34 +62,33 @@ impl Admission {
             refill,
             clock: DefaultClock::default(),
             sources: Mutex::default(),
-            rest: RateLimiter::direct(quota),
+            shared: RateLimiter::direct(quota),
         }
     }
 
-    /// Counts one question of `source`.
+    /// Counts one model request of `source`.
     ///
     /// # Errors
-    /// [`Refusal::TooSoon`] when its quota is used up: then nothing is counted.
-    pub fn one(&self, source: &Source) -> Result<(), Refusal> {
+    /// [`Refusal::TooSoon`] when its quota is used up; then nothing is counted.
+    pub fn check(&self, source: &Source) -> Result<(), Refusal> {
         let now = crate::clock::now();
         let mut sources = self.sources.lock();
-        if sources.len() >= MOST_SOURCES && !sources.contains_key(source) {
-            sources.retain(|_, used| now.saturating_duration_since(used.last) < self.refill);
+        if sources.len() >= MAX_SOURCES && !sources.contains_key(source) {
+            sources.retain(|_, used| now.saturating_duration_since(used.last_used) < self.refill);
         }
-        let limiter = if sources.len() < MOST_SOURCES || sources.contains_key(source) {
+        let limiter = if sources.len() < MAX_SOURCES || sources.contains_key(source) {
             let used = sources.entry(source.clone()).or_insert_with(|| QuotaUse {
                 limiter: RateLimiter::direct(self.quota),
-                last: now,
+                last_used: now,
             });
-            used.last = now;
+            used.last_used = now;
             &used.limiter
         } else {
-            &self.rest
+            &self.shared
         };
-        let not_yet = |until: governor::NotUntil<_>| until.wait_time_from(self.clock.now());
         limiter.check().map_err(|until| Refusal::TooSoon {
             source_name: source.to_string(),
-            retry_after: not_yet(until),
+            retry_after: until.wait_time_from(self.clock.now()),
         })
     }
 }
@@ -98,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    fn admit(per_minute: u32, burst: u32) -> Admission {
+    fn admission(per_minute: u32, burst: u32) -> Admission {
         let n = |n| NonZeroU32::new(n).unwrap();
         Admission::new(AdmissionSettings {
             per_minute: n(per_minute),
@@ -107,18 +108,18 @@ mod tests {
     }
 
     #[test]
-    fn past_the_burst_it_is_too_soon_and_says_for_how_long() {
-        let admit = admit(2, 3);
+    fn a_request_past_the_burst_is_refused_with_the_time_to_wait() {
+        let admission = admission(2, 3);
         let panel = Source::new("panel");
         for _ in 0..3 {
-            admit.one(&panel).unwrap();
+            admission.check(&panel).unwrap();
         }
         let Err(Refusal::TooSoon {
             source_name,
             retry_after,
-        }) = admit.one(&panel)
+        }) = admission.check(&panel)
         else {
-            panic!("the fourth was let through")
+            panic!("the fourth was allowed")
         };
         assert_eq!(source_name, "panel");
         assert!(
@@ -129,22 +130,22 @@ mod tests {
 
     #[test]
     fn one_source_does_not_use_the_quota_of_another() {
-        let admit = admit(1, 1);
-        admit.one(&Source::new("panel")).unwrap();
-        assert!(admit.one(&Source::new("panel")).is_err());
-        admit.one(&Source::new("phone")).unwrap();
+        let admission = admission(1, 1);
+        admission.check(&Source::new("panel")).unwrap();
+        assert!(admission.check(&Source::new("panel")).is_err());
+        admission.check(&Source::new("phone")).unwrap();
     }
 
     #[test]
-    fn invented_sources_share_one_quota_and_take_no_more_memory() {
-        let admit = admit(1, 1);
-        let let_through = (0..5 * MOST_SOURCES)
-            .filter(|n| admit.one(&Source::new(&format!("s{n}"))).is_ok())
+    fn sources_past_the_bound_share_one_quota_and_use_no_more_memory() {
+        let admission = admission(1, 1);
+        let allowed = (0..5 * MAX_SOURCES)
+            .filter(|n| admission.check(&Source::new(&format!("s{n}"))).is_ok())
             .count();
-        assert_eq!(let_through, MOST_SOURCES + 1);
-        assert_eq!(admit.sources.lock().len(), MOST_SOURCES);
+        assert_eq!(allowed, MAX_SOURCES + 1);
+        assert_eq!(admission.sources.lock().len(), MAX_SOURCES);
         assert!(
-            admit.one(&Source::new("s0")).is_err(),
+            admission.check(&Source::new("s0")).is_err(),
             "its own quota is still used up"
         );
     }

@@ -1,4 +1,9 @@
-//! Questions that wait for a yes: one per source, for half a minute.
+//! Questions of the program that wait for an answer of their source: "Unlock the front door?".
+//!
+//! At most one question is open for each source, for 30 s. A "yes" must never confirm another
+//! question than the one the speaker has just heard. Therefore a question raised by an older
+//! command never replaces one of a newer command, and for a moment after an open question was
+//! replaced an answer is not accepted: the question is asked again. Pure.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,60 +11,293 @@ use std::time::{Duration, Instant};
 use crate::command::Source;
 use crate::vocabulary::action::Draft;
 
-/// How long a question stands.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// The time for which a question stays open.
+pub(super) const OPEN_FOR: Duration = Duration::from_secs(30);
 
-/// The most questions standing at once: a flood of sources forgets the oldest.
-const MOST: usize = 256;
+/// The time after a replaced question in which an answer may still be meant for the earlier one:
+/// longer than people take to react to a question that they have just heard.
+const REACTION_TIME: Duration = Duration::from_millis(1500);
 
-/// What each source was asked, and what a yes to it would do.
+/// The most sources remembered; past it the least recent one is
+/// forgotten, those without an open question first.
+const MAX_SOURCES: usize = 256;
+
+/// A question and the draft it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Question {
+    /// The draft to execute after a "yes", or with the choices to select from.
+    pub(super) draft: Draft,
+    /// The sentence that was sent to the speaker.
+    pub(super) text: String,
+}
+
+/// An open question as it applies to a command of its source.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum OpenQuestion {
+    /// The command may answer it.
+    Current(Question),
+    /// It replaced another question moments ago: an answer is not accepted yet.
+    JustReplaced(Question),
+}
+
+/// The open questions by source.
 #[derive(Debug, Default)]
 pub(super) struct PendingConfirmations {
-    asked: HashMap<Source, (Draft, Instant)>,
+    sources: HashMap<Source, SourceQuestions>,
+}
+
+#[derive(Debug)]
+struct SourceQuestions {
+    /// The newest command of the source.
+    newest_seq: u64,
+    newest_at: Instant,
+    open: Option<Raised>,
+    /// The question that was open before the current one, and was not answered.
+    withdrawn: Option<Raised>,
+}
+
+#[derive(Debug, Clone)]
+struct Raised {
+    question: Question,
+    seq: u64,
+    at: Instant,
+    /// Answers before this moment may be meant for another question.
+    accepts_from: Instant,
+}
+
+impl Raised {
+    fn is_open(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) < OPEN_FOR
+    }
 }
 
 impl PendingConfirmations {
-    /// The source was asked whether to do this. A newer question takes the place of an older one.
-    pub(super) fn ask(&mut self, source: &Source, draft: Draft, now: Instant) {
-        self.asked
-            .retain(|_, (_, at)| now.saturating_duration_since(*at) < PATIENCE);
-        if self.asked.len() >= MOST {
-            let oldest = self
-                .asked
-                .iter()
-                .min_by_key(|(_, (_, at))| *at)
-                .map(|(source, _)| source.clone());
-            oldest.and_then(|source| self.asked.remove(&source));
+    /// Opens a question that the command `seq` raised. Returns false, and opens nothing, where the
+    /// open question belongs to a newer command.
+    pub(super) fn ask(
+        &mut self,
+        source: &Source,
+        question: Question,
+        seq: u64,
+        now: Instant,
+    ) -> bool {
+        let slot = self.slot(source, seq, now);
+        if slot
+            .open
+            .as_ref()
+            .is_some_and(|open| open.seq > seq && open.is_open(now))
+        {
+            return false;
         }
-        self.asked.insert(source.clone(), (draft, now));
+        let earlier = slot.open.take().or(slot.withdrawn.take());
+        let replaces = earlier.is_some_and(|earlier| {
+            earlier.is_open(now) && earlier.question.draft != question.draft
+        });
+        // Where a newer command was sent meanwhile, the speaker does not expect this question.
+        let unexpected = slot.newest_seq > seq;
+        let accepts_from = if replaces || unexpected {
+            now + REACTION_TIME
+        } else {
+            now
+        };
+        slot.open = Some(Raised {
+            question,
+            seq,
+            at: now,
+            accepts_from,
+        });
+        true
     }
 
-    /// Forgets the questions whose draft `stands` does not keep.
-    pub(super) fn retain(&mut self, stands: impl Fn(&Draft) -> bool) {
-        self.asked.retain(|_, (draft, _)| stands(draft));
+    /// Returns the question that the command `seq` may answer, and leaves it open.
+    pub(super) fn peek(&self, source: &Source, seq: u64, now: Instant) -> Option<OpenQuestion> {
+        let open = self.sources.get(source)?.open.as_ref()?;
+        if open.seq > seq || !open.is_open(now) {
+            return None;
+        }
+        let question = open.question.clone();
+        Some(if now < open.accepts_from {
+            OpenQuestion::JustReplaced(question)
+        } else {
+            OpenQuestion::Current(question)
+        })
     }
 
-    /// What the source was asked less than half a minute ago; asked no longer.
-    pub(super) fn take(&mut self, source: &Source, now: Instant) -> Option<Draft> {
-        let (draft, at) = self.asked.remove(source)?;
-        (now.saturating_duration_since(at) < PATIENCE).then_some(draft)
+    /// Closes the question that the command `seq` answered.
+    pub(super) fn close(&mut self, source: &Source, seq: u64, now: Instant) {
+        self.slot(source, seq, now).open = None;
+    }
+
+    /// Asks the open question of the source again, as of now.
+    pub(super) fn renew(&mut self, source: &Source, now: Instant) {
+        if let Some(open) = self
+            .sources
+            .get_mut(source)
+            .and_then(|slot| slot.open.as_mut())
+        {
+            open.at = now;
+            open.accepts_from = now;
+        }
+    }
+
+    /// Withdraws the open question, because the command `seq` is something else than an answer: a
+    /// later "yes" must not be taken for one.
+    pub(super) fn withdraw(&mut self, source: &Source, seq: u64, now: Instant) {
+        if !self.sources.contains_key(source) {
+            return;
+        }
+        let slot = self.slot(source, seq, now);
+        if slot.open.as_ref().is_some_and(|open| open.seq <= seq) {
+            slot.withdrawn = slot.open.take();
+        }
+    }
+
+    /// Notes a command that may raise a question late, after an answer of a model.
+    pub(super) fn note_command(&mut self, source: &Source, seq: u64, now: Instant) {
+        self.slot(source, seq, now);
+    }
+
+    /// Closes the questions whose draft `keep` rejects.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Draft) -> bool) {
+        for slot in self.sources.values_mut() {
+            if slot
+                .open
+                .as_ref()
+                .is_some_and(|open| !keep(&open.question.draft))
+            {
+                slot.open = None;
+            }
+        }
+    }
+
+    fn slot(&mut self, source: &Source, seq: u64, now: Instant) -> &mut SourceQuestions {
+        if !self.sources.contains_key(source) && self.sources.len() >= MAX_SOURCES {
+            self.forget_oldest(now);
+        }
+        let slot = self
+            .sources
+            .entry(source.clone())
+            .or_insert(SourceQuestions {
+                newest_seq: seq,
+                newest_at: now,
+                open: None,
+                withdrawn: None,
+            });
+        slot.newest_seq = slot.newest_seq.max(seq);
+        slot.newest_at = now;
+        slot
+    }
+
+    fn forget_oldest(&mut self, now: Instant) {
+        self.sources
+            .retain(|_, slot| now.saturating_duration_since(slot.newest_at) < OPEN_FOR * 2);
+        if self.sources.len() < MAX_SOURCES {
+            return;
+        }
+        let oldest = self
+            .sources
+            .iter()
+            .min_by_key(|(_, slot)| (slot.open.is_some(), slot.newest_at));
+        if let Some(source) = oldest.map(|(source, _)| source.clone()) {
+            self.sources.remove(&source);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::now;
+
+    fn question(text: &str) -> Question {
+        Question {
+            draft: Draft {
+                speech: Some(text.to_owned()),
+                ..Draft::default()
+            },
+            text: text.to_owned(),
+        }
+    }
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
 
     #[test]
-    fn a_yes_is_good_once_for_its_own_source_and_for_half_a_minute() {
-        let now = crate::clock::now();
+    fn a_question_is_open_for_its_own_source_and_for_30_seconds() {
+        let start = now();
         let (cli, panel) = (Source::new("cli"), Source::new("panel"));
-        let mut consent = PendingConfirmations::default();
-        consent.ask(&cli, Draft::default(), now);
-        assert_eq!(consent.take(&panel, now), None);
-        assert!(consent.take(&cli, now + Duration::from_secs(29)).is_some());
-        assert_eq!(consent.take(&cli, now), None);
-        consent.ask(&cli, Draft::default(), now);
-        assert_eq!(consent.take(&cli, now + PATIENCE), None);
+        let mut pending = PendingConfirmations::default();
+        assert!(pending.ask(&cli, question("door"), 1, start));
+        assert_eq!(pending.peek(&panel, 2, start), None);
+        let current = Some(OpenQuestion::Current(question("door")));
+        assert_eq!(pending.peek(&cli, 2, start + seconds(29)), current);
+        assert_eq!(pending.peek(&cli, 2, start + OPEN_FOR), None);
+        pending.close(&cli, 2, start);
+        assert_eq!(pending.peek(&cli, 2, start), None);
+    }
+
+    #[test]
+    fn a_question_of_an_older_command_does_not_replace_one_of_a_newer_command() {
+        let start = now();
+        let panel = Source::new("panel");
+        let mut pending = PendingConfirmations::default();
+        assert!(pending.ask(&panel, question("garage"), 2, start + seconds(1)));
+        assert!(!pending.ask(&panel, question("back door"), 1, start + seconds(3)));
+        let open = pending.peek(&panel, 3, start + seconds(4));
+        assert_eq!(open, Some(OpenQuestion::Current(question("garage"))));
+    }
+
+    #[test]
+    fn an_answer_right_after_a_replaced_question_is_not_accepted() {
+        let start = now();
+        let panel = Source::new("panel");
+        let mut pending = PendingConfirmations::default();
+        pending.ask(&panel, question("door"), 1, start);
+        pending.withdraw(&panel, 2, start + seconds(5));
+        pending.ask(&panel, question("garage"), 2, start + seconds(5));
+        let early = pending.peek(&panel, 3, start + seconds(6));
+        assert_eq!(early, Some(OpenQuestion::JustReplaced(question("garage"))));
+        pending.renew(&panel, start + seconds(6));
+        let renewed = pending.peek(&panel, 4, start + seconds(6));
+        assert_eq!(renewed, Some(OpenQuestion::Current(question("garage"))));
+    }
+
+    #[test]
+    fn a_late_question_of_an_older_command_is_not_confirmed_by_an_answer_in_flight() {
+        let start = now();
+        let panel = Source::new("panel");
+        let mut pending = PendingConfirmations::default();
+        pending.note_command(&panel, 1, start);
+        pending.ask(&panel, question("garage"), 2, start + seconds(1));
+        pending.close(&panel, 3, start + seconds(2));
+        assert!(pending.ask(&panel, question("back door"), 1, start + seconds(3)));
+        let early = pending.peek(&panel, 4, start + seconds(3));
+        assert_eq!(
+            early,
+            Some(OpenQuestion::JustReplaced(question("back door")))
+        );
+    }
+
+    #[test]
+    fn a_repeated_question_is_answered_at_once() {
+        let start = now();
+        let panel = Source::new("panel");
+        let mut pending = PendingConfirmations::default();
+        pending.ask(&panel, question("door"), 1, start);
+        pending.withdraw(&panel, 2, start + seconds(1));
+        pending.ask(&panel, question("door"), 2, start + seconds(1));
+        let open = pending.peek(&panel, 3, start + seconds(1));
+        assert_eq!(open, Some(OpenQuestion::Current(question("door"))));
+    }
+
+    #[test]
+    fn the_number_of_sources_is_bounded() {
+        let start = now();
+        let mut pending = PendingConfirmations::default();
+        for n in 0..2 * MAX_SOURCES as u64 {
+            pending.ask(&Source::new(&n.to_string()), question("door"), n, start);
+        }
+        assert_eq!(pending.sources.len(), MAX_SOURCES);
     }
 }

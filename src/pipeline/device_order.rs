@@ -1,82 +1,84 @@
-//! Who is next at a device. What must be in order is what a *device* hears: a slow answer said earlier never undoes a quick one said later.
-//! By device, not by property: a brightness sent after "off" turns a lamp on again. Pure.
+//! The order in which plans reach a device. An answer that a model gave late to an earlier command
+//! never undoes what a later command did.
+//!
+//! The order is kept by device, not by property: a brightness sent after "off" turns a lamp on
+//! again. Pure.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::vocabulary::slug::Slug;
 
-/// The last command each device was sent something for, and the plans that wait to be sent.
+/// The newest command published to each device, and the plans that wait to be published.
 #[derive(Debug, Default)]
 pub(super) struct DeviceOrder {
-    heard: HashMap<Slug, u64>,
-    /// Per device, the places of the plans that wait, in order. One that need not wait itself stands in line behind those that do.
-    lines: HashMap<Slug, VecDeque<u64>>,
-    places: u64,
+    newest: HashMap<Slug, u64>,
+    /// Tickets of the waiting plans by device, in order. A plan that need not wait itself queues
+    /// behind those that do.
+    queues: HashMap<Slug, VecDeque<u64>>,
+    last_ticket: u64,
 }
 
 impl DeviceOrder {
-    /// Whether an earlier plan for one of these devices is ready but still waits for the disk: a later one must wait behind it.
-    pub(super) fn anyone_waits<'a>(&self, devices: impl IntoIterator<Item = &'a Slug>) -> bool {
+    /// Returns whether an earlier plan for one of these devices still waits: a later one must queue
+    /// behind it.
+    pub(super) fn has_queue<'a>(&self, devices: impl IntoIterator<Item = &'a Slug>) -> bool {
         devices
             .into_iter()
-            .any(|device| self.lines.contains_key(device))
+            .any(|device| self.queues.contains_key(device))
     }
 
-    /// A plan for these devices begins to wait. Gives its place, which is the same in every line.
-    pub(super) fn line_up<'a>(&mut self, devices: impl IntoIterator<Item = &'a Slug>) -> u64 {
-        self.places += 1;
+    /// Queues a plan at all its devices and returns its ticket.
+    pub(super) fn enqueue<'a>(&mut self, devices: impl IntoIterator<Item = &'a Slug>) -> u64 {
+        self.last_ticket += 1;
         for device in devices {
-            self.lines
-                .entry(device.clone())
-                .or_default()
-                .push_back(self.places);
+            let queue = self.queues.entry(device.clone()).or_default();
+            queue.push_back(self.last_ticket);
         }
-        self.places
+        self.last_ticket
     }
 
-    /// Whether the plan is the first at each of its devices.
+    /// Returns whether the plan is the first at each of its devices.
     pub(super) fn is_first<'a>(
         &self,
-        place: u64,
+        ticket: u64,
         devices: impl IntoIterator<Item = &'a Slug>,
     ) -> bool {
-        devices.into_iter().all(|device| {
-            self.lines
-                .get(device)
-                .is_none_or(|line| line.front().is_none_or(|first| *first == place))
-        })
+        let first_at = |device: &Slug| self.queues.get(device).and_then(VecDeque::front);
+        devices
+            .into_iter()
+            .all(|device| first_at(device).is_none_or(|first| *first == ticket))
     }
 
-    /// It waits no longer.
-    pub(super) fn go<'a>(&mut self, place: u64, devices: impl IntoIterator<Item = &'a Slug>) {
+    /// Removes the plan from the queues of its devices.
+    pub(super) fn dequeue<'a>(&mut self, ticket: u64, devices: impl IntoIterator<Item = &'a Slug>) {
         for device in devices {
-            if let Some(line) = self.lines.get_mut(device) {
-                line.retain(|other| *other != place);
-                if line.is_empty() {
-                    self.lines.remove(device);
-                }
+            let Some(queue) = self.queues.get_mut(device) else {
+                continue;
+            };
+            queue.retain(|other| *other != ticket);
+            if queue.is_empty() {
+                self.queues.remove(device);
             }
         }
     }
 
-    /// Forgets the devices that `stay` does not keep.
-    pub(super) fn retain(&mut self, stay: impl Fn(&Slug) -> bool) {
-        self.heard.retain(|device, _| stay(device));
+    /// Forgets the devices that `keep` rejects.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Slug) -> bool) {
+        self.newest.retain(|device, _| keep(device));
     }
 
-    /// Whether the command with this turn may still speak to `device`; if so, no earlier one may from now on.
-    pub(super) fn take(&mut self, device: &Slug, turn: u64) -> bool {
-        match self.heard.get_mut(device) {
-            Some(last) if *last > turn => false,
-            Some(last) => {
-                *last = turn;
-                true
-            }
-            None => {
-                self.heard.insert(device.clone(), turn);
-                true
-            }
+    /// Claims a device for the command with this sequence number. Returns false where a newer
+    /// command has claimed it already; otherwise no older one can from now on.
+    pub(super) fn claim(&mut self, device: &Slug, seq: u64) -> bool {
+        let Some(newest) = self.newest.get_mut(device) else {
+            self.newest.insert(device.clone(), seq);
+            return true;
+        };
+        if *newest > seq {
+            return false;
         }
+        *newest = seq;
+        true
     }
 }
 
@@ -87,27 +89,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_device_never_hears_an_earlier_command_after_a_later_one(order in Just((0..12_u64).collect::<Vec<_>>()).prop_shuffle()) {
-            let (mut turns, device) = (DeviceOrder::default(), Slug::new("lamp").unwrap());
-            let heard: Vec<u64> = order.into_iter().filter(|turn| turns.take(&device, *turn)).collect();
-            prop_assert!(heard.is_sorted());
-            prop_assert_eq!(heard.last(), Some(&11), "the last one said is always heard");
+        fn a_device_never_receives_an_earlier_command_after_a_later_one(seqs in Just((0..12_u64).collect::<Vec<_>>()).prop_shuffle()) {
+            let (mut order, device) = (DeviceOrder::default(), Slug::new("lamp").unwrap());
+            let received: Vec<u64> = seqs.into_iter().filter(|seq| order.claim(&device, *seq)).collect();
+            prop_assert!(received.is_sorted());
+            prop_assert_eq!(received.last(), Some(&11), "the last one is always received");
         }
     }
 
     #[test]
-    fn plans_for_one_device_go_in_the_order_they_lined_up() {
-        let (mut turns, lamp, fan) = (
+    fn plans_for_one_device_are_published_in_the_order_of_their_tickets() {
+        let (mut order, lamp, fan) = (
             DeviceOrder::default(),
             Slug::new("lamp").unwrap(),
             Slug::new("fan").unwrap(),
         );
-        let first = turns.line_up([&lamp, &lamp]);
-        let second = turns.line_up([&fan, &lamp]);
-        assert!(turns.is_first(first, [&lamp]) && !turns.is_first(second, [&fan, &lamp]));
-        turns.go(first, [&lamp, &lamp]);
-        assert!(turns.is_first(second, [&fan, &lamp]) && turns.anyone_waits([&lamp]));
-        turns.go(second, [&fan, &lamp]);
-        assert!(!turns.anyone_waits([&fan, &lamp]));
+        let first = order.enqueue([&lamp, &lamp]);
+        let second = order.enqueue([&fan, &lamp]);
+        assert!(order.is_first(first, [&lamp]) && !order.is_first(second, [&fan, &lamp]));
+        order.dequeue(first, [&lamp, &lamp]);
+        assert!(order.is_first(second, [&fan, &lamp]) && order.has_queue([&lamp]));
+        order.dequeue(second, [&fan, &lamp]);
+        assert!(!order.has_queue([&fan, &lamp]));
     }
 }

@@ -1,290 +1,447 @@
-//! THE WAY OF A COMMAND, top to bottom: understood at home? recalled? admitted? asked and read; permitted; acted; answered.
-//! Knows no MQTT: what is to be sent goes out through [`act::PublishFn`], which `daemon.rs` ties to the outbox.
+//! The path of a command, top to bottom: wait for its turn, understand, permit, dispatch, reply.
+//!
+//! Knows no MQTT: messages are handed to [`PublishFn`], which the daemon connects to the outbox.
+//! Each step takes values and returns values; the reply is built in one place, `reply.rs`.
 
 mod admin;
 pub mod admission;
 mod confirmation;
+mod delivery;
 mod device_order;
 mod dispatch;
+mod model_request;
 #[cfg(test)]
 mod model_test;
+mod model_waiters;
+mod questions;
+mod rehearsal;
+mod reply;
 mod services;
+mod shared;
 pub mod single_flight;
+mod source_order;
 mod status;
+
 use std::sync::Arc;
+use std::time::Duration;
 
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, debug, debug_span};
 
-pub use crate::pipeline::dispatch::{OutboundAction, PublishFn, PublishFuture, Undelivered};
-pub use crate::pipeline::services::{CommandOrder, Pipeline, Services, Speak};
+pub use crate::pipeline::dispatch::{OutboundAction, PublishFn, PublishFuture};
+pub use crate::pipeline::services::Services;
 
 use crate::cache::Key;
 use crate::clock::now;
-use crate::command::Command;
 use crate::command::phrase::Phrase;
-use crate::command::reply::{Outcome, Refusal, Reply};
+use crate::command::reply::{Outcome, Piece, Refusal, Reply, Via};
+use crate::command::{Command, ReplyTo};
 use crate::grammar::When;
+use crate::grammar::explain::Explanation;
 use crate::home::Home;
 use crate::home::permit::{Denied, PermitContext, Plan};
-use crate::pipeline::services::ReplyBuilder;
+use crate::home::state::State;
+use crate::pipeline::reply::{Handled, Success};
+use crate::pipeline::shared::Shared;
 use crate::prompt::rights_class;
-use crate::router::RoutedAnswer;
 use crate::router::answer_stream::AnswerStream;
-use crate::store::journal::Seq;
-use crate::vocabulary::action::Draft;
+use crate::router::settings::Streaming;
+use crate::store::journal::{Durability, Seq};
+use crate::vocabulary::action::{Action, Draft};
+
+/// The order in which commands are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CommandOrder {
+    /// Commands for one device reach it in the order of receipt; others do not wait.
+    #[default]
+    Device,
+    /// Each command of a source also waits for the one before it.
+    Source,
+}
+
+/// Settings of the pipeline.
+#[derive(Debug, Clone, Copy)]
+pub struct PipelineSettings {
+    /// The order in which commands are executed.
+    pub order: CommandOrder,
+    /// The longest time a command waits for a model.
+    pub model_timeout: Duration,
+}
+
+/// Sends a piece of a long answer at once.
+pub type StreamFn = Arc<dyn Fn(Piece, &ReplyTo) + Send + Sync>;
+
+/// Processes commands. After a reload another pipeline takes its place and shares its state;
+/// commands in progress finish with the services they started with.
+pub struct Pipeline {
+    services: Services,
+    settings: PipelineSettings,
+    /// Sends long answers in pieces, where that is possible.
+    stream: Option<StreamFn>,
+    shared: Arc<Shared>,
+}
 
 /// A command on its way to being understood.
+#[derive(Clone, Copy)]
 struct Request<'a> {
     command: &'a Command,
     phrase: &'a Phrase,
+    /// The home at the moment the command was started.
+    home: &'a Home,
 }
 
-/// A phrase understood: what it was taken to mean, and by whom.
+/// A command as it was understood. The permission gate has not seen it yet.
 struct Interpretation {
     draft: Draft,
-    /// `local`, `cache`, or the provider's name.
-    via: String,
-    /// Where to keep it once it has passed the gate, and which model's it is; only a model's answer has one.
-    keep: Option<(Key, Arc<str>)>,
-    /// True where it is the yes to a question.
+    via: Via,
+    /// The cache key and the model's name, where a model made the draft.
+    model_draft: Option<(Key, Arc<str>)>,
+    /// True where the speaker has confirmed this draft.
     confirmed: bool,
 }
 
-impl Pipeline {
-    /// Takes a command all the way, and gives its one reply. `mark` is its place in the journal,
-    /// where it has one.
-    pub async fn answer(&self, command: &Command, mark: Option<Seq>) -> Reply {
-        let _in_order = self.in_order(&command.source).await;
-        if let Some(mark) = mark {
-            self.rooms.journal.begun(mark).await;
+impl Interpretation {
+    fn new(draft: Draft, via: Via) -> Self {
+        Self {
+            draft,
+            via,
+            model_draft: None,
+            confirmed: false,
         }
-        let mut told = ReplyBuilder::default();
+    }
+
+    /// Returns how durable the plan has to be before it is published: a model may answer
+    /// differently a second time, and a confirmation is valid once.
+    fn durability(&self) -> Durability {
+        if self.confirmed {
+            Durability::Disk
+        } else if self.model_draft.is_some() {
+            Durability::Kernel
+        } else {
+            Durability::None
+        }
+    }
+}
+
+impl Pipeline {
+    /// Makes a pipeline that hands messages to `publish`.
+    pub fn new(
+        services: Services,
+        settings: PipelineSettings,
+        home: Arc<Home>,
+        publish: PublishFn,
+    ) -> Self {
+        Self {
+            services,
+            settings,
+            stream: None,
+            shared: Arc::new(Shared::new(home, publish)),
+        }
+    }
+
+    /// Sends long answers in pieces as well.
+    #[must_use]
+    pub fn with_stream(self, stream: StreamFn) -> Self {
+        Self {
+            stream: Some(stream),
+            ..self
+        }
+    }
+
+    /// Makes a pipeline with other services and settings that shares the state of this one.
+    #[must_use]
+    pub fn with_services(&self, services: Services, settings: PipelineSettings) -> Self {
+        Self {
+            services,
+            settings,
+            stream: self.stream.clone(),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Processes a command and returns its one reply. `seq` is its entry in the journal, if any.
+    pub async fn answer(&self, command: &Command, seq: Option<Seq>) -> Reply {
+        let phrase = Phrase::of(command);
+        let stream = self.answer_stream(command, &phrase);
         let span = debug_span!("command", command_id = command.id);
-        let phrase = Phrase::of(command); //                              what was said, made canonical
-        let result = self
-            .follow(command, &phrase, mark, &mut told)
+        let handled = self
+            .handle_in_order(command, &phrase, seq, stream.as_ref())
             .instrument(span)
             .await;
-        let (voice, once, delicate) = (told.voice.take(), told.once, told.delicate);
-        let reply = told.reply(command, result, self.rooms.local.speech(&phrase), now());
-        if let Some(voice) = &voice {
-            voice.end((reply.outcome == Outcome::Answered).then_some(&reply.speech));
+        let durability = handled.durability;
+        let reply = handled.into_reply(command, self.services.grammar.speech(&phrase), now());
+        if let Some(stream) = &stream {
+            let is_answer = reply.outcome == Outcome::Answered;
+            stream.end(is_answer.then_some(&reply.speech));
         }
-        if let Some(mark) = mark {
-            self.rooms.journal.answered(mark, &reply);
-            let done = matches!(
-                reply.outcome,
-                Outcome::Done | Outcome::Answered | Outcome::Unclear
-            );
-            if once || !done {
-                self.written(delicate || !done).await; //                 what would come to something else after a crash is not said before
-            }
-        }
-        self.book(command, &reply);
+        self.commit(command, seq, &reply, durability).await;
         reply
     }
 
-    async fn follow(
+    /// With `order = "source"`, waits for the earlier commands of the source first.
+    async fn handle_in_order(
         &self,
         command: &Command,
         phrase: &Phrase,
-        mark: Option<Seq>,
-        told: &mut ReplyBuilder,
-    ) -> Result<(), Refusal> {
-        if now() >= command.deadline {
-            self.rooms.counters.commands_expired.increment();
-            return Err(Refusal::TooLate);
+        seq: Option<Seq>,
+        stream: Option<&Arc<AnswerStream>>,
+    ) -> Handled {
+        let _turn = match self.settings.order {
+            CommandOrder::Device => None,
+            CommandOrder::Source => {
+                let wait = self
+                    .shared
+                    .source_order
+                    .wait(&command.source, command.deadline);
+                match wait.await {
+                    Ok(turn) => Some(turn),
+                    Err(refusal) => return Handled::refused(refusal),
+                }
+            }
+        };
+        if let Some(seq) = seq {
+            self.services.journal.begun(seq).await;
         }
-        let home = self.home(); //                                        what exists at this moment
-        let asked = Request { command, phrase };
-        let understood = self.understand(&asked, &home, told).await?; //  what is meant, not yet believed
-        told.understood(&understood);
-        if command.dry_run {
-            told.actions = self.rehearse(command, phrase, &understood, &home);
-        }
-        let plan = self.permit(command, phrase, &understood, &home); //   the one gate to the devices
-        if let Some((key, model)) = &understood.keep {
-            let passed = !matches!(plan, Err(Refusal::NotPermitted { .. }));
-            self.rooms
-                .recall
-                .keep(key, model, &understood.draft, passed); // what did not pass only for a moment
-        }
-        let plan = plan?;
-        told.planned(&plan);
-        if command.dry_run || plan.steps().is_empty() {
-            return Ok(());
-        }
-        self.act(command, mark, &plan, told).await //                     sent, and taken by the broker
+        self.handle(command, phrase, seq, stream).await
     }
 
+    async fn handle(
+        &self,
+        command: &Command,
+        phrase: &Phrase,
+        seq: Option<Seq>,
+        stream: Option<&Arc<AnswerStream>>,
+    ) -> Handled {
+        if now() >= command.deadline {
+            self.services.counters.commands_expired.increment();
+            return Handled::refused(Refusal::TooLate);
+        }
+        let home = self.home();
+        let request = Request {
+            command,
+            phrase,
+            home: &home,
+        };
+        let interpretation = match self.understand(&request, stream).await {
+            Ok(interpretation) => interpretation,
+            Err(refusal) => {
+                debug!(text = command.text, why = %refusal.code(), "not understood");
+                return Handled::refused(refusal);
+            }
+        };
+        debug!(
+            text = command.text,
+            via = %interpretation.via,
+            actions = ?interpretation.draft.actions,
+            question = interpretation.draft.question,
+            "understood"
+        );
+        let permitted = self.permit(&request, &interpretation);
+        self.keep_draft(&interpretation, &permitted);
+        let handled = Handled::understood(&interpretation);
+        if command.dry_run {
+            let reports = self.rehearse(&request, &interpretation);
+            return handled
+                .with_actions(reports)
+                .with_result(permitted.map(|plan| Success::of(&plan)));
+        }
+        match permitted {
+            Err(refusal) => handled.with_result(Err(refusal)),
+            Ok(plan) if plan.steps().is_empty() => handled.with_result(Ok(Success::of(&plan))),
+            Ok(plan) => {
+                let durability = interpretation.durability();
+                let dispatched = self.dispatch(command, seq, &plan, durability).await;
+                let speech = self.services.grammar.speech(phrase);
+                handled.with_dispatched(&plan, &dispatched, &home, speech)
+            }
+        }
+    }
+
+    /// Finds the meaning of a command, from the cheapest source to the most expensive one.
     async fn understand(
         &self,
-        asked: &Request<'_>,
-        home: &Home,
-        told: &mut ReplyBuilder,
+        request: &Request<'_>,
+        stream: Option<&Arc<AnswerStream>>,
     ) -> Result<Interpretation, Refusal> {
-        let Request { command, phrase } = *asked;
-        told.voice = self.voice(command, || false); //                  where it is asked for, it is told in pieces
-        if let Some(settled) = self.settle(command, phrase) {
-            return settled; //                                            the yes or no to a question of ours
+        if let Some(answer) = self.answer_to_question(request) {
+            return answer;
         }
-        let rooms = &self.rooms;
-        let here = |via: &str, draft| Interpretation {
-            draft,
-            via: via.to_owned(),
-            keep: None,
-            confirmed: false,
-        };
-        if rooms.local.when() == When::First
-            && let Some(draft) = rooms.local.draft(phrase, home)
+        let Request {
+            command,
+            phrase,
+            home,
+        } = *request;
+        let services = &self.services;
+        if services.grammar.when() == When::First
+            && let Some(draft) = services.grammar.draft(phrase, home)
         {
-            rooms.counters.commands_understood_locally.increment();
-            return Ok(here("local", draft)); //                           certain, or silent
-        }
-        if told.voice.is_none() {
-            told.voice = self.voice(command, || rooms.local.wants_long_answer(phrase)); // a long answer is told while it comes
+            services.counters.commands_understood_locally.increment();
+            return Ok(Interpretation::new(draft, Via::Local));
         }
         let class = rights_class(home.rights(), command.source.as_str());
-        let key = rooms
-            .recall
-            .key(phrase, rooms.composer.edition(home), class);
-        if let Some(said) = rooms.recall.said(&key) {
-            rooms.counters.cache_hits.increment();
-            return said.map(|draft| here("cache", draft)); //             said before: costs nothing
+        let fingerprint = services.composer.edition(home);
+        let key = services.cache.key(phrase, fingerprint, class);
+        if let Some(cached) = services.cache.said(&key) {
+            services.counters.cache_hits.increment();
+            return cached.map(|draft| Interpretation::new(draft, Via::Cache));
         }
-        rooms.counters.cache_misses.increment();
-        match self.ask(asked, home, &key, told.voice.clone()).await {
+        services.counters.cache_misses.increment();
+        match self.ask_model(request, &key, stream).await {
             Ok(answer) => Ok(Interpretation {
                 draft: answer.draft,
-                via: answer.provider.to_string(),
-                keep: Some((key, answer.model)),
+                via: Via::Provider(answer.provider),
+                model_draft: Some((key, answer.model)),
                 confirmed: false,
             }),
-            Err(
-                refusal @ (Refusal::NoModel
-                | Refusal::NobodyAnswered { .. }
-                | Refusal::OverBudget { .. }),
-            ) if rooms.local.when() == When::Last => rooms
-                .local
-                .draft(phrase, home)
-                .map(|draft| here("local", draft))
-                .ok_or(refusal),
             Err(refusal) => {
-                rooms.recall.keep_refusal(&key, &refusal);
-                Err(refusal)
-            }
-        }
-    }
-
-    /// Asks a model: within the quota, one question for equal phrases in flight, retried and failed over inside the deadline.
-    async fn ask(
-        &self,
-        asked: &Request<'_>,
-        home: &Home,
-        key: &Key,
-        voice: Option<Arc<AnswerStream>>,
-    ) -> Result<RoutedAnswer, Refusal> {
-        let (rooms, source) = (&self.rooms, &asked.command.source);
-        if rooms.ask.is_empty() {
-            return Err(rooms.no_model(asked.phrase));
-        }
-        // Whoever joins a question costs nothing, and takes no place.
-        if !self.flight.is_under_way(key) {
-            rooms
-                .admit
-                .one(source)
-                .inspect_err(|_| rooms.counters.commands_rate_limited.increment())?;
-        }
-        let deadline = asked.command.deadline.min(now() + self.patience);
-        let ask = || async {
-            let _place = self
-                .questions
-                .try_acquire()
-                .map_err(|_| self.too_many_questions())?;
-            let prompt = rooms.composer.compose(asked.phrase, home, source.as_str());
-            rooms.ask.first(&prompt, deadline, voice.clone()).await
-        };
-        tokio::select! {
-            shared = self.flight.share(key, ask) => {
-                if shared.joined {
-                    rooms.counters.model_requests_shared.increment();
+                let fallback = self.local_fallback(request, &refusal);
+                if fallback.is_none() {
+                    services.cache.keep_refusal(&key, &refusal);
                 }
-                shared.answer
+                fallback.ok_or(refusal)
             }
-            () = self.closing() => Err(Refusal::Stopping),
         }
     }
 
+    /// With `local = "last"`, returns the local meaning of a command no model could answer.
+    fn local_fallback(&self, request: &Request<'_>, refusal: &Refusal) -> Option<Interpretation> {
+        let is_last = self.services.grammar.when() == When::Last;
+        let no_model_answered = matches!(
+            refusal,
+            Refusal::NoModel | Refusal::NobodyAnswered { .. } | Refusal::OverBudget { .. }
+        );
+        if !is_last || !no_model_answered {
+            return None;
+        }
+        let draft = self.services.grammar.draft(request.phrase, request.home)?;
+        Some(Interpretation::new(draft, Via::Local))
+    }
+
+    /// Passes the draft through the one gate to the devices.
     fn permit(
         &self,
-        command: &Command,
-        phrase: &Phrase,
-        understood: &Interpretation,
-        home: &Home,
+        request: &Request<'_>,
+        interpretation: &Interpretation,
     ) -> Result<Plan, Refusal> {
-        let (draft, speech) = (&understood.draft, self.rooms.local.speech(phrase));
+        let draft = &interpretation.draft;
         if let Some(question) = &draft.question {
-            if !command.dry_run && !draft.choices.is_empty() {
-                self.consent().ask(&command.source, draft.clone(), now());
-            }
-            return Err(Refusal::Unclear {
-                question: question.clone(),
-            });
+            return Err(self.ask_back(request.command, draft, question.clone()));
         }
-        let asker = PermitContext {
-            source: command.source.as_str(),
-            command: &command.id,
-            confirmed: understood.confirmed,
-            now: now(),
-            speech,
-        };
-        home.permit(draft, &self.state(), asker)
-            .map_err(|denied| match denied {
-                Denied::Unconfirmed { question } => {
-                    if !command.dry_run {
-                        self.consent().ask(&command.source, draft.clone(), now());
-                    }
-                    Refusal::Unclear { question }
+        let context = self.permit_context(request, interpretation.confirmed);
+        let speech = context.speech;
+        let permitted = request.home.permit(draft, &self.shared.state(), context);
+        permitted.map_err(|denied| match denied {
+            Denied::Unconfirmed { question } => self.ask_back(request.command, draft, question),
+            Denied::StateUnknown { .. } => Refusal::Unclear {
+                question: denied.sentence(speech),
+            },
+            denied => {
+                self.services.counters.actions_denied.increment();
+                Refusal::NotPermitted {
+                    why: denied.sentence(speech),
                 }
-                Denied::StateUnknown { .. } => Refusal::Unclear {
-                    question: denied.sentence(speech),
-                },
-                denied => {
-                    self.rooms.counters.actions_denied.increment();
-                    Refusal::NotPermitted {
-                        why: denied.sentence(speech),
-                    }
-                }
-            })
+            }
+        })
     }
 
-    /// The answer to a question of ours, where one stands for this source: do it, or leave it.
-    fn settle(
-        &self,
-        command: &Command,
-        phrase: &Phrase,
-    ) -> Option<Result<Interpretation, Refusal>> {
-        // Whatever else is said withdraws the question: a yes said later must not be taken for an answer to it.
-        let draft = self.consent().take(&command.source, now())?;
-        if !draft.choices.is_empty() {
-            return Some(Ok(Interpretation {
-                draft: self.rooms.local.answer(phrase, &draft)?,
-                via: "local".to_owned(),
-                keep: None,
-                confirmed: false,
-            }));
+    fn permit_context<'a>(&'a self, request: &Request<'a>, confirmed: bool) -> PermitContext<'a> {
+        PermitContext {
+            source: request.command.source.as_str(),
+            command: &request.command.id,
+            confirmed,
+            now: now(),
+            speech: self.services.grammar.speech(request.phrase),
         }
-        let yes = self.rooms.local.confirmation(phrase)?;
-        let left = Draft {
-            speech: Some(self.rooms.local.speech(phrase).left.clone()),
-            ..Draft::default()
+    }
+
+    /// Keeps a model's draft for the next equal phrase; one that the gate rejected for a short time.
+    fn keep_draft(&self, interpretation: &Interpretation, permitted: &Result<Plan, Refusal>) {
+        let Some((key, model)) = &interpretation.model_draft else {
+            return;
         };
-        let draft = if yes { draft } else { left };
-        Some(Ok(Interpretation {
-            draft,
-            via: "local".to_owned(),
-            keep: None,
-            confirmed: yes,
-        }))
+        let passed = !matches!(permitted, Err(Refusal::NotPermitted { .. }));
+        let draft = &interpretation.draft;
+        self.services.cache.keep(key, model, draft, passed);
+    }
+
+    /// Returns the stream of a command whose answer is sent in pieces: where the command or the
+    /// configuration asks for it, or the phrase asks for a long answer.
+    fn answer_stream(&self, command: &Command, phrase: &Phrase) -> Option<Arc<AnswerStream>> {
+        let stream = self.stream.clone()?;
+        let is_wanted = match (self.services.router.streaming(), command.stream) {
+            (Streaming::Never, _) => false,
+            (_, Some(is_wanted)) => is_wanted,
+            (Streaming::Always, None) => true,
+            (Streaming::Auto, None) => self.services.grammar.wants_long_answer(phrase),
+        };
+        if !is_wanted {
+            return None;
+        }
+        let reply_to = command.reply_to.clone();
+        Some(Arc::new(AnswerStream::new(
+            command.id.clone(),
+            Box::new(move |piece| stream(piece, &reply_to)),
+        )))
+    }
+
+    /// Returns the services of this pipeline.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Returns the current snapshot of the home.
+    pub fn home(&self) -> Arc<Home> {
+        Arc::clone(&self.shared.home())
+    }
+
+    /// Replaces the home. The state of devices that stay is kept; commands in progress finish in
+    /// the home they started in.
+    pub fn replace_home(&self, home: Arc<Home>) {
+        let old = self.home();
+        let state = self.shared.state().moved(&old, &home);
+        *self.shared.state() = state;
+        self.shared
+            .device_order()
+            .retain(|device| home.device(device.as_str()).is_some());
+        // A confirmation must not reach another device than the one the question named.
+        let is_same = |action: &Action| old.device(&action.device) == home.device(&action.device);
+        self.shared.confirmations().retain(|draft| {
+            let offered = draft.choices.iter().flat_map(|choice| &choice.actions);
+            draft.actions.iter().chain(offered).all(is_same)
+        });
+        *self.shared.home() = home;
+    }
+
+    /// Takes in a message from a state topic.
+    pub fn observe(&self, topic: &str, payload: &[u8]) {
+        let observed = self.home().observe(topic, payload);
+        if observed.is_empty() {
+            return;
+        }
+        debug!(topic, properties = observed.len(), "state received");
+        let mut state = self.shared.state();
+        for (device, property, value) in observed {
+            state.heard(&device, &property, value, now());
+        }
+    }
+
+    /// Replaces all that is known of the devices' state, with the contents of a file for example.
+    pub fn set_state(&self, state: State) {
+        *self.shared.state() = state;
+    }
+
+    /// Returns how the local grammar reads each word of a phrase.
+    pub fn explain(&self, phrase: &Phrase) -> Option<Explanation> {
+        self.services.grammar.explain(phrase, &self.home())
+    }
+
+    /// Ends all waiting for models: the commands that wait are answered `stopping`.
+    pub fn stop_waiting(&self) {
+        self.shared.stopping.send_replace(true);
+    }
+
+    /// Removes expired entries from the cache; to be called from time to time.
+    pub fn sweep(&self) {
+        let fingerprint = self.services.composer.edition(&self.home());
+        self.services.cache.sweep(fingerprint);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::command::Redelivery;
-use crate::command::reply::{Done, Outcome, Reply};
+use crate::command::reply::{ActionIssue, ActionReport, Outcome, RefusalCode, Reply, Via};
 use crate::pipeline::device_order::DeviceOrder;
 use crate::store::journal::{Journal, JournalEntry, Received, Recovered, Seq};
 use crate::store::{Settings, open};
@@ -142,7 +142,7 @@ impl ModelWorld {
         self.waiting.clear();
         self.heard.push(Default::default());
         for (device, mark) in heritage.heard {
-            self.turns.take(&Slug::new(&device).unwrap(), mark.turn());
+            self.turns.claim(&Slug::new(&device).unwrap(), mark.turn());
         }
         for unfinished in heritage.unfinished {
             let n = String::from_utf8(unfinished.received.payload)
@@ -168,8 +168,7 @@ impl ModelWorld {
         } else {
             Redelivery::No
         };
-        let entry = self.journal.receive(received, self.epoch, redelivery);
-        if let JournalEntry::New(mark) = entry {
+        if let JournalEntry::New(mark) = self.journal.receive(received, self.epoch, redelivery) {
             self.begins(mark, n);
         }
     }
@@ -186,7 +185,7 @@ impl ModelWorld {
         let device = self.said[n].device;
         let goes = self
             .turns
-            .take(&Slug::new(DEVICES[device]).unwrap(), mark.turn());
+            .claim(&Slug::new(DEVICES[device]).unwrap(), mark.turn());
         if goes {
             self.heard.last_mut().unwrap()[device].push(n);
         }
@@ -196,8 +195,8 @@ impl ModelWorld {
             op: Op::Set,
             value: None,
         };
-        let done = Done {
-            why: (!goes).then(|| "superseded".to_owned()),
+        let done = ActionReport {
+            why: (!goes).then_some(ActionIssue::Code(RefusalCode::Superseded)),
             ..action.into()
         };
         let (id, text) = (n.to_string(), String::new());
@@ -207,7 +206,7 @@ impl ModelWorld {
             outcome: Outcome::Done,
             actions: vec![done],
             speech: String::new(),
-            via: "local".into(),
+            via: Via::Local,
             ms: 0.0,
             why: None,
             retry_after: None,

@@ -1,98 +1,84 @@
-//! Single flight: equal questions at the same time are asked once, and all get the one answer.
+//! Single flight: equal requests at the same time are made once, and all callers share the answer.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::OnceCell;
 
-type InFlightMap<K, T> = Mutex<HashMap<K, Arc<OnceCell<T>>>>;
+type InFlightMap<K, T> = HashMap<K, Arc<OnceCell<T>>>;
 
-/// The questions on their way, by key.
+/// The requests in flight, by key.
 #[derive(Debug)]
 pub struct SingleFlight<K, T> {
-    cells: InFlightMap<K, T>,
+    requests: Mutex<InFlightMap<K, T>>,
 }
 
 impl<K, T> Default for SingleFlight<K, T> {
     fn default() -> Self {
         Self {
-            cells: Mutex::default(),
+            requests: Mutex::default(),
         }
     }
 }
 
-/// An answer, and whether it was asked for by somebody else.
+/// An answer, and whether another caller made the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedAnswer<T> {
     /// The answer.
     pub answer: T,
-    /// True where another's question was joined.
+    /// True where the caller joined a request of another one.
     pub joined: bool,
 }
 
 impl<K: Hash + Eq + Clone, T: Clone> SingleFlight<K, T> {
-    /// The answer of `ask`, or of an equal question already on its way. Where the one who asked first gives up,
-    /// the next of those who wait asks in its place.
+    /// Returns the answer of `request`, or of an equal request already in flight. Where the caller
+    /// who made it is cancelled, the next of those who wait makes its own in its place.
     pub async fn share<A: Future<Output = T>>(
         &self,
         key: &K,
-        ask: impl FnOnce() -> A,
+        request: impl FnOnce() -> A,
     ) -> SharedAnswer<T> {
-        let cell = Arc::clone(self.lock().entry(key.clone()).or_default());
-        let seat = FlightSeat {
+        let cell = Arc::clone(self.requests().entry(key.clone()).or_default());
+        let caller = Caller {
             flight: self,
             key,
             cell,
         };
         let mut joined = true;
-        let answer = seat.cell.get_or_init(|| {
+        let answer = caller.cell.get_or_init(|| {
             joined = false;
-            ask()
+            request()
         });
         let answer = answer.await.clone();
         SharedAnswer { answer, joined }
     }
-
-    /// Whether the question is on its way.
-    pub fn is_under_way(&self, key: &K) -> bool {
-        self.lock().contains_key(key)
-    }
-
-    /// How many questions are on their way.
-    pub fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    /// True while none is.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 impl<K, T> SingleFlight<K, T> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Arc<OnceCell<T>>>> {
-        self.cells.lock()
+    fn requests(&self) -> MutexGuard<'_, InFlightMap<K, T>> {
+        self.requests.lock()
     }
 }
 
-/// One who waits. Leaving, answered or not, it forgets the question if that is answered or nobody else waits.
-struct FlightSeat<'a, K: Hash + Eq, T> {
+/// One caller that waits. When it is dropped, answered or not, it removes the request if that is
+/// answered or nobody else waits for it.
+struct Caller<'a, K: Hash + Eq, T> {
     flight: &'a SingleFlight<K, T>,
     key: &'a K,
     cell: Arc<OnceCell<T>>,
 }
 
-impl<K: Hash + Eq, T> Drop for FlightSeat<'_, K, T> {
+impl<K: Hash + Eq, T> Drop for Caller<'_, K, T> {
     fn drop(&mut self) {
-        let mut cells = self.flight.lock();
-        let ours = cells
+        let mut requests = self.flight.requests();
+        let is_ours = requests
             .get(self.key)
             .is_some_and(|known| Arc::ptr_eq(known, &self.cell));
-        // Two hold it when nobody else waits: the map and this seat.
-        if ours && (self.cell.initialized() || Arc::strong_count(&self.cell) <= 2) {
-            cells.remove(self.key);
+        // The table and this caller hold one reference each when nobody else waits.
+        if is_ours && (self.cell.initialized() || Arc::strong_count(&self.cell) <= 2) {
+            requests.remove(self.key);
         }
     }
 }
@@ -108,28 +94,25 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn twenty_equal_questions_are_asked_once() {
-        let (flight, asked) = (SingleFlight::default(), Cell::new(0));
-        let question = || {
+    async fn twenty_equal_requests_are_made_once() {
+        let (flight, made) = (SingleFlight::default(), Cell::new(0));
+        let request = || {
             flight.share(&"lamp on", || async {
-                asked.set(asked.get() + 1);
+                made.set(made.get() + 1);
                 sleep(Duration::from_secs(1)).await;
                 "done"
             })
         };
-        let answers = futures_util::future::join_all((0..20).map(|_| question())).await;
-        assert_eq!(asked.get(), 1);
+        let answers = futures_util::future::join_all((0..20).map(|_| request())).await;
+        assert_eq!(made.get(), 1);
         assert!(answers.iter().all(|shared| shared.answer == "done"));
         assert_eq!(answers.iter().filter(|shared| shared.joined).count(), 19);
-        assert!(flight.is_empty());
-        assert!(
-            !question().await.joined,
-            "an answered question is asked anew"
-        );
+        assert!(flight.requests().is_empty());
+        assert!(!request().await.joined, "an answered request is made anew");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn different_questions_do_not_wait_for_each_other() {
+    async fn different_requests_do_not_wait_for_each_other() {
         let flight = SingleFlight::default();
         let (slow, quick) = tokio::join!(
             flight.share(&1, || std::future::ready("one")),
@@ -139,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_the_first_gives_up_a_follower_asks() {
+    async fn when_the_first_caller_is_cancelled_another_makes_the_request() {
         let flight = std::rc::Rc::new(SingleFlight::default());
         let local = LocalSet::new();
         let first = local.spawn_local({
@@ -168,6 +151,6 @@ mod tests {
                 );
             })
             .await;
-        assert!(flight.is_empty());
+        assert!(flight.requests().is_empty());
     }
 }

@@ -6,8 +6,9 @@ use serde_json::{Map, Value as Json, json};
 use tracing::info;
 
 use crate::command::Command;
-use crate::command::reply::Reply;
-use crate::pipeline::services::{MOST_QUESTIONS, Pipeline};
+use crate::command::reply::{RefusalCode, Reply};
+use crate::pipeline::Pipeline;
+use crate::pipeline::shared::MAX_MODEL_REQUESTS;
 use crate::router::ProviderHealth;
 use crate::store::journal::Health;
 use crate::telemetry::metrics;
@@ -15,13 +16,13 @@ use crate::telemetry::metrics::Page;
 
 impl Pipeline {
     /// A command has its reply: one line in the log, without what was said, and one count.
-    pub(super) fn book(&self, command: &Command, reply: &Reply) {
+    pub(super) fn record(&self, command: &Command, reply: &Reply) {
         let took = Duration::try_from_secs_f64(reply.ms / 1000.0).unwrap_or_default();
         let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let (outcome, via, why) = (
             reply.outcome.name(),
             reply.via.as_str(),
-            reply.why.as_deref(),
+            reply.why.map(RefusalCode::as_str),
         );
         let (source, actions, dry_run) = (
             &command.source,
@@ -29,19 +30,19 @@ impl Pipeline {
             command.dry_run.then_some(true),
         );
         info!(command_id = command.id, %source, outcome, via, why, actions, latency_us, dry_run, "command");
-        self.rooms().counters.outcomes.record(via, outcome, took);
+        self.services().counters.outcomes.record(via, outcome, took);
     }
 
     /// How things are, for `<prefix>/health`.
     pub fn health(&self) -> Json {
-        let (rooms, home) = (self.rooms(), self.home());
-        let (remembered, unanswered) = rooms.journal.counts();
-        let counts: Map<String, Json> = rooms
+        let (services, home) = (self.services(), self.home());
+        let (remembered, unanswered) = services.journal.counts();
+        let counts: Map<String, Json> = services
             .counters
             .counts()
             .map(|count| (count.health_key.to_owned(), count.value.into()))
             .collect();
-        let answers = rooms
+        let answers = services
             .counters
             .outcomes
             .by_via()
@@ -60,12 +61,12 @@ impl Pipeline {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "home": {"revision": format!("{:016x}", home.revision()), "devices": home.devices().len(), "areas": home.areas().len()},
-            "providers": rooms.ask.health(),
-            "retries": rooms.ask.retries(),
-            "spent": {"today": rooms.ask.spent().0, "this_month": rooms.ask.spent().1},
+            "providers": services.router.health(),
+            "retries": services.router.retries(),
+            "spent": {"today": services.router.spent().0, "this_month": services.router.spent().1},
             "cache": self.cache_figures(),
-            "journal": {"safe": rooms.journal.is_safe(), "slow": *rooms.journal.health().borrow() == Health::Slow, "remembered": remembered, "unanswered": unanswered},
-            "questions_waiting": MOST_QUESTIONS - self.questions.available_permits(),
+            "journal": {"safe": services.journal.is_safe(), "slow": *services.journal.health().borrow() == Health::Slow, "remembered": remembered, "unanswered": unanswered},
+            "questions_waiting": MAX_MODEL_REQUESTS - self.shared.model_requests.available_permits(),
             "answers": answers.collect::<Map<String, Json>>(),
             "counts": counts,
         })
@@ -73,10 +74,10 @@ impl Pipeline {
 
     /// Writes the same figures to a metrics page.
     pub fn metrics(&self, page: &mut Page) {
-        let (rooms, home) = (self.rooms(), self.home());
-        let (_, unanswered) = rooms.journal.counts();
-        let (memory, disk) = rooms.recall.tiers();
-        let retries = rooms.ask.retries();
+        let (services, home) = (self.services(), self.home());
+        let (_, unanswered) = services.journal.counts();
+        let (memory, disk) = services.cache.tiers();
+        let retries = services.router.retries();
         page.set_each(
             &metrics::BUILD_INFO,
             "version",
@@ -84,7 +85,10 @@ impl Pipeline {
         );
         page.set(&metrics::HOME_DEVICES, home.devices().len());
         page.set(&metrics::HOME_AREAS, home.areas().len());
-        page.set(&metrics::JOURNAL_DURABLE, u8::from(rooms.journal.is_safe()));
+        page.set(
+            &metrics::JOURNAL_DURABLE,
+            u8::from(services.journal.is_safe()),
+        );
         page.set(&metrics::JOURNAL_UNANSWERED, unanswered);
         let entries = [("memory", memory.entries), ("disk", disk.entries)];
         page.set_each(&metrics::CACHE_ENTRIES, "tier", entries);
@@ -92,18 +96,18 @@ impl Pipeline {
         page.set_each(&metrics::CACHE_BYTES, "tier", bytes);
         page.set(
             &metrics::MODEL_REQUESTS_IN_FLIGHT,
-            MOST_QUESTIONS - self.questions.available_permits(),
+            MAX_MODEL_REQUESTS - self.shared.model_requests.available_permits(),
         );
         page.set(&metrics::RETRY_BUDGET_USED, retries.spent);
         page.set(&metrics::RETRY_BUDGET_LIMIT, retries.most);
-        rooms.counters.outcomes.write(page);
-        rooms.counters.write(page);
+        services.counters.outcomes.write(page);
+        services.counters.write(page);
         self.provider_metrics(page);
     }
 
     fn provider_metrics(&self, page: &mut Page) {
-        let providers = self.rooms().ask.health();
-        let (today, this_month) = self.rooms().ask.spent();
+        let providers = self.services().router.health();
+        let (today, this_month) = self.services().router.spent();
         page.set(&metrics::SPEND, this_month);
         page.set(&metrics::SPEND_TODAY, today);
         let each = |number: fn(&ProviderHealth) -> Option<f64>| {

@@ -9,6 +9,10 @@ fn away() -> String {
     "{devices} cannot be reached at present, and may not have heard it".to_owned()
 }
 
+fn partial() -> String {
+    "Done: {done}. Not done: {failed}. {why}".to_owned()
+}
+
 /// Everything sayso says about a home, in one language.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +30,10 @@ pub struct Speech {
     pub and: String,
     /// A long list: `{front}` and `{count}` more.
     pub more: String,
+    /// A command of which some actions failed: `{done}`, `{failed}`, `{why}`. Language files without
+    /// it use the English form.
+    #[serde(default = "partial")]
+    pub partial: String,
     /// The question before a risky action: `{what}`.
     pub confirm: String,
     /// After a no.
@@ -138,6 +146,29 @@ pub struct Denials {
 }
 
 impl Speech {
+    /// Returns names as a list: `a`, `a and b`, `a, b and c`; past five, `a, b, c and 4 more`.
+    pub fn list(&self, names: &[String]) -> String {
+        self.list_up_to(names, 5)
+    }
+
+    /// Returns names as a list that names at most `most` parts.
+    pub fn list_up_to(&self, names: &[String], most: usize) -> String {
+        match names {
+            [] => String::new(),
+            [one] => one.clone(),
+            [front @ .., last] if names.len() <= most => {
+                format!("{} {} {last}", front.join(", "), self.and)
+            }
+            many => fill(
+                &self.more,
+                &[
+                    ("front", &many[..most - 2].join(", ")),
+                    ("count", &(many.len() + 2 - most).to_string()),
+                ],
+            ),
+        }
+    }
+
     /// A value of the vocabulary as it is said.
     pub fn value<'a>(&'a self, word: &'a str) -> &'a str {
         self.values.get(word).map_or(word, String::as_str)

@@ -140,12 +140,12 @@ pub fn decode(inbound: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<R
         source: Source::new(source.unwrap_or_default()),
         area: fields.area,
         language: fields.language,
-        heard_at: inbound.heard_at,
+        received_at: inbound.heard_at,
         dry_run: fields.dry_run,
         stream: fields.stream,
         reply_to,
         hops: inbound.hops,
-        turn: 0,
+        seq: 0,
     })
 }
 

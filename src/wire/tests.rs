@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 use proptest::prelude::*;
 
 use crate::clock::now;
-use crate::command::reply::Outcome;
+use crate::command::reply::{Outcome, RefusalCode, Via};
 use crate::wire::*;
 
 fn rules() -> WireRules {
@@ -41,7 +41,7 @@ fn why(payload: &[u8]) -> String {
 }
 
 fn ttl_of(command: &Command) -> Duration {
-    command.deadline - command.heard_at
+    command.deadline - command.received_at
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn a_reply_is_shortened_to_the_bytes_there_are() {
         outcome: Outcome::Done,
         actions: vec![action.into(); 40],
         speech: "Turned on. ".repeat(100),
-        via: "local".to_owned(),
+        via: Via::Local,
         ms: 1.5,
         why: None,
         retry_after: None,
@@ -380,9 +380,9 @@ fn a_reply_is_one_json_object() {
         outcome: Outcome::Refused,
         actions: Vec::new(),
         speech: "no".to_owned(),
-        via: "none".to_owned(),
+        via: Via::None,
         ms: 1.5,
-        why: Some("busy".to_owned()),
+        why: Some(RefusalCode::Busy),
         retry_after: Some(2.0),
     };
     assert_eq!(

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use sayso::command::phrase::Phrase;
-use sayso::command::reply::Refusal;
+use sayso::command::reply::{Refusal, RefusalCode};
 use sayso::config::{Config, ConfigLocation, Scope};
 use sayso::grammar::{LocalGrammar, Settings};
 use sayso::home::Home;
@@ -42,7 +42,7 @@ fn book(language: &str) -> Vec<Line> {
 }
 
 #[test]
-fn why_nothing_was_done_is_said_in_every_language() {
+fn every_refusal_has_a_sentence_in_every_language() {
     let forms = |language: &str| {
         LOCAL
             .speech(&Phrase::new("x", None, Some(language)))
@@ -69,6 +69,12 @@ fn why_nothing_was_done_is_said_in_every_language() {
             refusal.sentence(),
             "{refusal:?}"
         );
+    }
+    // The sentence of these is their parameter.
+    let without_form = [RefusalCode::Unclear, RefusalCode::NotPermitted];
+    for code in RefusalCode::ALL {
+        let has_form = english.contains_key(code.as_str());
+        assert_ne!(has_form, without_form.contains(code), "{code}");
     }
     for language in LANGUAGES {
         let forms = forms(language);

@@ -67,7 +67,7 @@ impl<'a> SpeechBuilder<'a> {
                 "{}.",
                 fill(
                     &self.speech.away,
-                    &[("devices", &list(self.speech, &self.away))]
+                    &[("devices", &self.speech.list(&self.away))]
                 )
             )
         })
@@ -106,14 +106,14 @@ impl<'a> SpeechBuilder<'a> {
         let done = self.done.iter().map(|(what, devices)| {
             fill(
                 &self.speech.done,
-                &[("devices", &list(self.speech, devices)), ("what", what)],
+                &[("devices", &self.speech.list(devices)), ("what", what)],
             )
         });
         let mut sentences: Vec<String> = done.chain(self.answers(asked)).collect();
         if !self.unheard.is_empty() {
             sentences.push(fill(
                 &self.speech.answer.unheard,
-                &[("devices", &list(self.speech, &self.unheard))],
+                &[("devices", &self.speech.list(&self.unheard))],
             ));
         }
         if sentences.is_empty() {
@@ -170,8 +170,7 @@ impl<'a> SpeechBuilder<'a> {
         let (so, not): (Vec<&ExplainedTarget>, Vec<&ExplainedTarget>) =
             self.found.iter().partition(|found| found.so == Some(true));
         let names = |found: &[&ExplainedTarget]| {
-            listed(
-                self.speech,
+            self.speech.list_up_to(
                 &found.iter().map(|f| f.device.clone()).collect::<Vec<_>>(),
                 MOST_LISTED,
             )
@@ -320,7 +319,7 @@ pub(super) fn intent(speech: &Speech, meant: &Resolved<'_>, becomes: Option<&Val
 
 /// The question before a risky action.
 pub(super) fn confirm(speech: &Speech, intents: &[String]) -> String {
-    fill(&speech.confirm, &[("what", &list(speech, intents))])
+    fill(&speech.confirm, &[("what", &speech.list(intents))])
 }
 
 /// The values a capability takes, in words: `0 to 100 %`.
@@ -345,27 +344,5 @@ pub(super) fn takes(speech: &Speech, takes: &Domain) -> String {
         Domain::Color => speech.a_color.clone(),
         Domain::Boolean => format!("{}, {}", speech.value("on"), speech.value("off")),
         Domain::Trigger => speech.no_value.clone(),
-    }
-}
-
-/// `a`, `a and b`, `a, b and c`; past five, `a, b, c and 4 more`.
-fn list(speech: &Speech, names: &[String]) -> String {
-    listed(speech, names, 5)
-}
-
-fn listed(speech: &Speech, names: &[String], most: usize) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [some @ .., last] if names.len() <= most => {
-            format!("{} {} {last}", some.join(", "), speech.and)
-        }
-        many => fill(
-            &speech.more,
-            &[
-                ("front", &many[..most - 2].join(", ")),
-                ("count", &(many.len() + 2 - most).to_string()),
-            ],
-        ),
     }
 }

@@ -20,11 +20,13 @@ use crate::store::{Settings, Store, StoreError};
 
 mod clock;
 mod disk;
+mod durability;
 mod index;
 mod record;
 
 use crate::store::journal::clock::{Clock, ClockReading, millis};
 use crate::store::journal::disk::{Disk, LastWrite};
+pub use crate::store::journal::durability::Durability;
 use crate::store::journal::index::{Index, Receipt_};
 pub use crate::store::journal::record::{JournalRecord, PlannedPublish, Received};
 use crate::store::journal::wal::{Wal, WalRemainder};

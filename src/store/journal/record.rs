@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::reply::Reply;
+use crate::command::reply::{ActionIssue, ActionReport, RefusalCode, Reply};
 use crate::vocabulary::Value;
 use crate::vocabulary::action::{Action, Op};
 
@@ -89,7 +89,7 @@ impl JournalRecord {
     pub fn devices(&self) -> Vec<String> {
         let answered = self.answer.iter().flat_map(|reply| &reply.actions);
         let sent = answered
-            .filter(|done| done.publish.is_none() && done.why.as_deref() != Some("superseded"))
+            .filter(|done| done.publish.is_none() && !is_superseded(done))
             .map(|done| &done.action);
         sent.filter(|action| action.op != Op::Query)
             .map(|action| action.device.clone())
@@ -100,9 +100,13 @@ impl JournalRecord {
     pub(super) fn is_put_off(&self) -> bool {
         self.told
             && self.answer.as_ref().is_some_and(|reply| {
-                reply.retry_after.is_some() || reply.why.as_deref() == Some("stopping")
+                reply.retry_after.is_some() || reply.why == Some(RefusalCode::Stopping)
             })
     }
+}
+
+fn is_superseded(report: &ActionReport) -> bool {
+    report.why == Some(ActionIssue::Code(RefusalCode::Superseded))
 }
 
 fn hash(parts: impl Hash) -> u64 {

@@ -1,7 +1,7 @@
 use std::fs;
 
 use crate::command::Redelivery;
-use crate::command::reply::Outcome;
+use crate::command::reply::{ActionIssue, Outcome, RefusalCode};
 use crate::store::journal::*;
 use crate::store::{Settings, open};
 use crate::vocabulary::Property;
@@ -27,7 +27,7 @@ fn reply() -> Reply {
         outcome: Outcome::Done,
         actions: vec![],
         speech: String::new(),
-        via: "local".into(),
+        via: crate::command::reply::Via::Local,
         ms: 1.0,
         why: None,
         retry_after: None,
@@ -92,7 +92,7 @@ fn who_was_told_to_come_again_is_new_when_he_does() {
     let mark = new(&journal.receive(heard("on", Some("a")), 1, Redelivery::No));
     let busy = Reply {
         retry_after: Some(1.0),
-        why: Some("busy".into()),
+        why: Some(RefusalCode::Busy),
         ..reply()
     };
     journal.answered(mark, &busy);
@@ -182,11 +182,11 @@ async fn a_later_life_finds_what_has_no_answer_and_what_was_not_told() {
     let mut reply = reply();
     reply.actions = [
         ("lamp", Op::Toggle, None),
-        ("fan", Op::Set, Some("superseded")),
+        ("fan", Op::Set, Some(RefusalCode::Superseded)),
         ("door", Op::Query, None),
     ]
-    .map(|(device, op, why)| crate::command::reply::Done {
-        why: why.map(str::to_owned),
+    .map(|(device, op, why)| crate::command::reply::ActionReport {
+        why: why.map(ActionIssue::Code),
         ..set(device, op).into()
     })
     .into();

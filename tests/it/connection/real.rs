@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use sayso::command::Redelivery;
-use sayso::command::reply::{Outcome, Reply};
+use sayso::command::reply::{Outcome, Reply, Via};
 use sayso::mqtt::Settings;
 use sayso::mqtt::outbox::{OutboundMessage, Undelivered};
 
@@ -49,7 +49,7 @@ fn reply(id: &str) -> Reply {
         outcome: Outcome::Done,
         actions: Vec::new(),
         speech: "done".to_owned(),
-        via: "local".to_owned(),
+        via: Via::Local,
         ms: 1.0,
         why: None,
         retry_after: None,

@@ -1,0 +1,157 @@
+//! Exactly-once processing: the entries a command makes in the journal, and the commands an earlier
+//! run of the program left unfinished.
+//!
+//! Before a plan is published that must not be computed again, it is written to the journal. After
+//! a crash such a plan is published again as it was written, where a repetition is harmless; other
+//! messages are reported as uncertain.
+
+use crate::binding::Publication;
+use crate::clock::now;
+use crate::command::Command;
+use crate::command::phrase::Phrase;
+use crate::command::reply::{Outcome, Refusal, Reply};
+use crate::home::permit::Step;
+use crate::pipeline::Pipeline;
+use crate::pipeline::dispatch::{InFlightAction, OutboundAction};
+use crate::pipeline::reply::{Handled, Success};
+use crate::store::journal::{Durability, PlannedPublish, Seq};
+use crate::vocabulary::slug::Slug;
+
+impl Pipeline {
+    /// Writes the messages of a plan to the journal before they are published.
+    pub(super) fn plan_publishes(&self, seq: Seq, steps: &[&Step]) {
+        let planned = steps.iter().map(|step| planned_publish(step)).collect();
+        self.services.journal.sending(seq, planned);
+    }
+
+    /// Waits until all entries of the journal survive a crash of this kind.
+    pub(super) async fn persist(&self, durability: Durability) {
+        let journal = &self.services.journal;
+        match durability {
+            Durability::None => {}
+            Durability::Kernel => journal.outlives().await,
+            Durability::Disk => journal.synced().await,
+        }
+    }
+
+    /// Enters the reply to a command in the journal and in the statistics. Before it may be sent, a
+    /// reply is durable that processing the command again would change.
+    pub(super) async fn commit(
+        &self,
+        command: &Command,
+        seq: Option<Seq>,
+        reply: &Reply,
+        durability: Durability,
+    ) {
+        if let Some(seq) = seq {
+            self.services.journal.answered(seq, reply);
+            let durability = match reply.outcome {
+                Outcome::Done | Outcome::Answered | Outcome::Unclear => durability,
+                Outcome::Refused | Outcome::Failed => Durability::Disk,
+            };
+            self.persist(durability).await;
+        }
+        self.record(command, reply);
+    }
+
+    /// Restores the order of devices after a restart: each with the newest command published to it.
+    pub fn restore_device_order(&self, published: Vec<(String, Seq)>) {
+        let mut order = self.shared.device_order();
+        for (device, seq) in published {
+            if let Ok(device) = Slug::new(&device) {
+                order.claim(&device, seq.turn());
+            }
+        }
+    }
+
+    /// Finishes a command whose plan an earlier run of the program wrote to the journal: messages
+    /// that are harmless twice are published again, the others are reported as uncertain.
+    pub async fn resume(&self, command: &Command, seq: Seq, planned: Vec<PlannedPublish>) -> Reply {
+        self.services.journal.begun(seq).await;
+        let speech = self.services.grammar.speech(&Phrase::of(command));
+        let mut handled = Handled::resumed(&planned);
+        let mut uncertain = false;
+        let mut in_flight = Vec::new();
+        for publish in &planned {
+            if let Some(published) = self.republish(command, publish) {
+                in_flight.push(published);
+                continue;
+            }
+            // It may have been published before the crash.
+            handled.mark_failed(&publish.action, &Refusal::Undelivered);
+            uncertain = true;
+        }
+        for failure in self.acknowledged(in_flight).await {
+            handled.mark_failed(&failure.action, &failure.refusal);
+            uncertain = true;
+        }
+        let result = if uncertain {
+            Err(Refusal::Undelivered)
+        } else {
+            Ok(Success::Done(speech.resumed.clone()))
+        };
+        let reply = handled
+            .with_result(result)
+            .into_reply(command, speech, now());
+        self.commit(command, Some(seq), &reply, Durability::Disk)
+            .await;
+        reply
+    }
+
+    /// Publishes a message again, unless a repetition does harm, it is too late, or a newer command
+    /// has claimed the device.
+    fn republish(&self, command: &Command, planned: &PlannedPublish) -> Option<InFlightAction> {
+        if !planned.repeatable || now() >= command.deadline {
+            return None;
+        }
+        let device = Slug::new(&planned.action.device).ok()?;
+        if !self.shared.device_order().claim(&device, command.seq) {
+            return None;
+        }
+        let property = &planned.action.property;
+        if let Some(value) = &planned.becomes {
+            self.shared
+                .state()
+                .told(&device, property, value.clone(), now());
+        }
+        let outbound = OutboundAction {
+            publication: Publication::new(planned.topic.clone(), planned.payload.clone()),
+            device: device.to_string(),
+            seq: command.seq,
+            deadline: command.deadline,
+            repeatable: true,
+            hops: command.hops + 1,
+        };
+        Some(InFlightAction {
+            device,
+            action: planned.action.clone(),
+            acknowledged: (self.shared.publish)(outbound),
+        })
+    }
+
+    /// Gives up a command that several runs of the program began and did not finish: it may be what
+    /// ended them.
+    pub async fn give_up(&self, command: &Command, seq: Seq) -> Reply {
+        let speech = self.services.grammar.speech(&Phrase::of(command));
+        let reply = Handled::refused(Refusal::Dead).into_reply(command, speech, now());
+        self.commit(command, Some(seq), &reply, Durability::Disk)
+            .await;
+        tracing::error!(
+            command_id = command.id,
+            source = %command.source,
+            "a command was begun and not finished three times: given up, see the dead letters"
+        );
+        reply
+    }
+}
+
+fn planned_publish(step: &Step) -> PlannedPublish {
+    let publication = step.publish();
+    PlannedPublish {
+        action: step.action().clone(),
+        becomes: step.becomes().cloned(),
+        topic: publication.topic.clone(),
+        payload: publication.payload.clone(),
+        repeatable: step.repeatable(),
+    }
+}

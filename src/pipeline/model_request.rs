@@ -1,0 +1,141 @@
+//! Requests to models: within the quota of the source, one for equal phrases in flight, retried and
+//! failed over by the router until the deadline of the command.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout_at;
+
+use crate::cache::Key;
+use crate::clock::now;
+use crate::command::reply::Refusal;
+use crate::pipeline::single_flight::SharedAnswer;
+use crate::pipeline::{Pipeline, Request};
+use crate::router::RoutedAnswer;
+use crate::router::answer_stream::AnswerStream;
+
+/// The time past the deadline after which the router's own answer is not waited for.
+const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
+
+/// A request that fails with less time left than this may have failed for lack of time: the router
+/// does not start an attempt that cannot end in time.
+const SHORT_OF_TIME: Duration = Duration::from_secs(3);
+
+/// The additional time with which a shared request is made again.
+const WORTH_RETRYING: Duration = Duration::from_secs(1);
+
+/// The result of a request, with the limits of the command that made it.
+#[derive(Debug, Clone)]
+pub(super) struct SharedResult {
+    result: Result<RoutedAnswer, Refusal>,
+    deadline: Instant,
+    finished_at: Instant,
+}
+
+impl SharedResult {
+    /// Returns whether the failure concerns only the command that made the request, so that one
+    /// with this `deadline` should make its own: the quota, the load or the deadline of that command.
+    fn is_personal(&self, deadline: Instant) -> bool {
+        match &self.result {
+            Err(Refusal::TooSoon { .. } | Refusal::Busy { .. }) => true,
+            Err(Refusal::TooLate | Refusal::NobodyAnswered { .. }) => {
+                let left = self.deadline.saturating_duration_since(self.finished_at);
+                left < SHORT_OF_TIME && deadline > self.deadline + WORTH_RETRYING
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Asks a model for the meaning of a phrase.
+    pub(super) async fn ask_model(
+        &self,
+        request: &Request<'_>,
+        key: &Key,
+        stream: Option<&Arc<AnswerStream>>,
+    ) -> Result<RoutedAnswer, Refusal> {
+        if self.services.router.is_empty() {
+            return Err(self.services.no_model(request.phrase));
+        }
+        let command = request.command;
+        let Some(_place) = self.shared.model_waiters.enter(&command.source) else {
+            return Err(self.too_many_requests());
+        };
+        if !command.dry_run {
+            let mut confirmations = self.shared.confirmations();
+            confirmations.note_command(&command.source, command.seq, now());
+        }
+        let deadline = command.deadline.min(now() + self.settings.model_timeout);
+        tokio::select! {
+            answer = self.shared_request(request, key, stream, deadline) => answer,
+            () = self.shared.stopping() => Err(Refusal::Stopping),
+        }
+    }
+
+    /// Makes the request, or shares one in flight. The deadline of each command holds for itself:
+    /// one that shares a request does not wait longer than its own, and makes its own request where
+    /// the shared one failed for the lack of time of another command.
+    async fn shared_request(
+        &self,
+        request: &Request<'_>,
+        key: &Key,
+        stream: Option<&Arc<AnswerStream>>,
+        deadline: Instant,
+    ) -> Result<RoutedAnswer, Refusal> {
+        loop {
+            let make = || async {
+                SharedResult {
+                    result: self.request(request, stream, deadline).await,
+                    deadline,
+                    finished_at: now(),
+                }
+            };
+            let shared = self.shared.in_flight.share(key, make);
+            let wait = timeout_at((deadline + DEADLINE_MARGIN).into(), shared);
+            let Ok(SharedAnswer { answer, joined }) = wait.await else {
+                self.services.counters.commands_expired.increment();
+                return Err(Refusal::TooLate);
+            };
+            if joined && answer.is_personal(deadline) && now() < deadline {
+                continue;
+            }
+            if joined {
+                self.services.counters.model_requests_shared.increment();
+            }
+            return answer.result;
+        }
+    }
+
+    async fn request(
+        &self,
+        request: &Request<'_>,
+        stream: Option<&Arc<AnswerStream>>,
+        deadline: Instant,
+    ) -> Result<RoutedAnswer, Refusal> {
+        let services = &self.services;
+        let source = &request.command.source;
+        services
+            .admission
+            .check(source)
+            .inspect_err(|_| services.counters.commands_rate_limited.increment())?;
+        let Ok(_permit) = self.shared.model_requests.try_acquire() else {
+            return Err(self.too_many_requests());
+        };
+        let prompt = services
+            .composer
+            .compose(request.phrase, request.home, source.as_str());
+        services
+            .router
+            .first(&prompt, deadline, stream.cloned())
+            .await
+    }
+
+    fn too_many_requests(&self) -> Refusal {
+        self.services.counters.commands_rejected.increment();
+        // At the latest, a place is free when the request that waits longest times out.
+        Refusal::Busy {
+            retry_after: self.settings.model_timeout / 2,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Questions back to the speaker, and the commands that answer them.
+
+use crate::clock::now;
+use crate::command::Command;
+use crate::command::phrase::Phrase;
+use crate::command::reply::{Refusal, Via};
+use crate::pipeline::confirmation::{OpenQuestion, Question};
+use crate::pipeline::{Interpretation, Pipeline, Request};
+use crate::vocabulary::action::Draft;
+
+impl Pipeline {
+    /// Returns the interpretation of a command that answers the open question of its source. Any
+    /// other command withdraws the question. A dry run leaves the question as it is.
+    pub(super) fn answer_to_question(
+        &self,
+        request: &Request<'_>,
+    ) -> Option<Result<Interpretation, Refusal>> {
+        let Command {
+            source,
+            seq,
+            dry_run,
+            ..
+        } = request.command;
+        let mut confirmations = self.shared.confirmations();
+        let (question, is_current) = match confirmations.peek(source, *seq, now()) {
+            Some(OpenQuestion::Current(question)) => (Some(question), true),
+            Some(OpenQuestion::JustReplaced(question)) => (Some(question), false),
+            None => (None, true),
+        };
+        let answer = question
+            .as_ref()
+            .and_then(|question| self.read_answer(request.phrase, &question.draft));
+        if *dry_run {
+            return answer.map(Ok);
+        }
+        let (Some(question), Some(answer)) = (question, answer) else {
+            confirmations.withdraw(source, *seq, now());
+            return None;
+        };
+        if !is_current && !answer.draft.actions.is_empty() {
+            confirmations.renew(source, now());
+            return Some(Err(Refusal::Unclear {
+                question: question.text,
+            }));
+        }
+        confirmations.close(source, *seq, now());
+        Some(Ok(answer))
+    }
+
+    /// Reads a phrase as an answer to the question about `draft`: yes, no, or one of its choices.
+    fn read_answer(&self, phrase: &Phrase, draft: &Draft) -> Option<Interpretation> {
+        let grammar = &self.services.grammar;
+        if !draft.choices.is_empty() {
+            let chosen = grammar.answer(phrase, draft)?;
+            return Some(Interpretation::new(chosen, Via::Local));
+        }
+        if grammar.confirmation(phrase)? {
+            let confirmed = Interpretation::new(draft.clone(), Via::Local);
+            return Some(Interpretation {
+                confirmed: true,
+                ..confirmed
+            });
+        }
+        let nothing = Draft {
+            speech: Some(grammar.speech(phrase).left.clone()),
+            ..Draft::default()
+        };
+        Some(Interpretation::new(nothing, Via::Local))
+    }
+
+    /// Returns the refusal that asks the speaker `text`, and opens the question where a later
+    /// command can answer it.
+    pub(super) fn ask_back(&self, command: &Command, draft: &Draft, text: String) -> Refusal {
+        let has_answer = draft.question.is_none() || !draft.choices.is_empty();
+        if has_answer && !command.dry_run {
+            let question = Question {
+                draft: draft.clone(),
+                text: text.clone(),
+            };
+            let mut confirmations = self.shared.confirmations();
+            if !confirmations.ask(&command.source, question, command.seq, now()) {
+                return Refusal::QuestionOpen;
+            }
+        }
+        Refusal::Unclear { question: text }
+    }
+}

@@ -1,0 +1,42 @@
+//! Dry runs: what each action of a command would publish.
+
+use crate::command::reply::{ActionIssue, ActionReport, MessagePreview};
+use crate::home::permit::Step;
+use crate::pipeline::{Interpretation, Pipeline, Request};
+use crate::vocabulary::action::Draft;
+
+impl Pipeline {
+    /// Returns each action by itself, with the messages it would result in or the reason for none.
+    pub(super) fn rehearse(
+        &self,
+        request: &Request<'_>,
+        interpretation: &Interpretation,
+    ) -> Vec<ActionReport> {
+        let context = self.permit_context(request, interpretation.confirmed);
+        let state = self.shared.state();
+        let mut reports = Vec::with_capacity(interpretation.draft.actions.len());
+        for action in &interpretation.draft.actions {
+            let alone = Draft {
+                actions: vec![action.clone()],
+                ..Draft::default()
+            };
+            let mut report = ActionReport::from(action.clone());
+            match request.home.permit(&alone, &state, context) {
+                Ok(plan) if plan.steps().is_empty() => {
+                    let text = "a question, answered from state".to_owned();
+                    report.why = Some(ActionIssue::Text(text));
+                }
+                Ok(plan) => {
+                    let messages = plan.steps().iter().map(Step::publish);
+                    report.publish = Some(messages.map(MessagePreview::from).collect());
+                }
+                Err(denied) => {
+                    let text = denied.sentence(context.speech);
+                    report.why = Some(ActionIssue::Text(text));
+                }
+            }
+            reports.push(report);
+        }
+        reports
+    }
+}

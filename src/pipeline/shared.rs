@@ -1,0 +1,84 @@
+//! State of the pipeline that outlives a reload: devices, open questions, order and requests in flight.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::cache::Key;
+use crate::home::Home;
+use crate::home::state::State;
+use crate::pipeline::confirmation::PendingConfirmations;
+use crate::pipeline::device_order::DeviceOrder;
+use crate::pipeline::dispatch::PublishFn;
+use crate::pipeline::model_request::SharedResult;
+use crate::pipeline::model_waiters::ModelWaiters;
+use crate::pipeline::single_flight::SingleFlight;
+use crate::pipeline::source_order::SourceOrder;
+
+/// The most model requests in flight. One more is refused as busy; commands understood locally or
+/// from the cache do not count.
+pub(super) const MAX_MODEL_REQUESTS: usize = 64;
+
+/// State shared by all pipelines from the first one to the one after the last reload.
+pub(super) struct Shared {
+    /// The current snapshot of the home.
+    home: Mutex<Arc<Home>>,
+    state: Mutex<State>,
+    confirmations: Mutex<PendingConfirmations>,
+    device_order: Mutex<DeviceOrder>,
+    /// Notified when a plan leaves the queue of its devices.
+    pub(super) dequeued: Notify,
+    pub(super) source_order: SourceOrder,
+    /// Model requests in flight by cache key: equal ones share one answer.
+    pub(super) in_flight: SingleFlight<Key, SharedResult>,
+    /// Permits for model requests in flight.
+    pub(super) model_requests: Semaphore,
+    /// Commands that wait for a model, including those that share a request.
+    pub(super) model_waiters: ModelWaiters,
+    /// True once no command may wait for a model any more.
+    pub(super) stopping: watch::Sender<bool>,
+    /// Hands messages to the broker connection.
+    pub(super) publish: PublishFn,
+}
+
+impl Shared {
+    pub(super) fn new(home: Arc<Home>, publish: PublishFn) -> Self {
+        Self {
+            home: Mutex::new(home),
+            state: Mutex::default(),
+            confirmations: Mutex::default(),
+            device_order: Mutex::default(),
+            dequeued: Notify::new(),
+            source_order: SourceOrder::default(),
+            in_flight: SingleFlight::default(),
+            model_requests: Semaphore::new(MAX_MODEL_REQUESTS),
+            model_waiters: ModelWaiters::default(),
+            stopping: watch::Sender::new(false),
+            publish,
+        }
+    }
+
+    pub(super) fn home(&self) -> MutexGuard<'_, Arc<Home>> {
+        self.home.lock()
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub(super) fn confirmations(&self) -> MutexGuard<'_, PendingConfirmations> {
+        self.confirmations.lock()
+    }
+
+    pub(super) fn device_order(&self) -> MutexGuard<'_, DeviceOrder> {
+        self.device_order.lock()
+    }
+
+    /// Waits until the pipeline is told that no command may wait for a model any more.
+    pub(super) async fn stopping(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender lives in `self`, so this cannot fail.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+}
