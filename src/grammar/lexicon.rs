@@ -126,6 +126,8 @@ pub(super) struct Grammar {
     pub(super) head_first: bool,
     /// Plural ending of the words of the home: `s`.
     pub(super) plural: String,
+    /// Words before the number of a name: "lamp number 2".
+    pub(super) number: Vec<String>,
     /// Words that may stand between the words of a name: "lampe [du] salon".
     pub(super) joins: Vec<String>,
 }
@@ -284,6 +286,8 @@ pub(super) struct Lexicon {
     pub(super) colors: Vec<String>,
     pub(super) say: Speech,
     pub(super) choosing: Choosing,
+    /// Single words for "and", in names with `&` or `+`.
+    pub(super) ands: Vec<String>,
     /// Words for readings and settings outside the vocabulary, by property.
     pub(super) custom: BTreeMap<String, Vec<String>>,
     never_typos: HashSet<String>,
@@ -308,6 +312,9 @@ impl FromStr for Lexicon {
             noun.many = noun.many.iter().map(plain).collect();
         }
         let numbers = raw.numbers.iter();
+        let ands = raw.words.get(&FunctionWord::And).into_iter().flatten();
+        let ands = ands.filter(|text| text.chars().all(char::is_alphabetic));
+        let ands = ands.map(plain).collect();
         let mut custom = raw.properties;
         custom.retain(|name, _| standard(name).is_none());
         Ok(Self {
@@ -322,6 +329,7 @@ impl FromStr for Lexicon {
             say: raw.say,
             choosing: raw.choosing,
             custom,
+            ands,
             never_typos: raw.typos.never.iter().map(plain).collect(),
             yes: raw.consent.yes.iter().map(joined).collect(),
             no: raw.consent.no.iter().map(joined).collect(),

@@ -541,6 +541,7 @@ impl Builder<'_> {
     fn forms(&self, run: &[String], area: Option<usize>) -> Vec<(Vec<String>, bool)> {
         let mut whole = vec![run.to_vec()];
         whole.extend(self.digit_variants(run));
+        whole.extend(self.spoken_variants(run));
         let mut forms: Vec<(Vec<String>, bool)> = Vec::new();
         for name in whole.clone() {
             let places = area.map_or(&[][..], |a| self.places[a].as_slice());
@@ -641,6 +642,46 @@ impl Builder<'_> {
             .chain([bare.clone()])
             .filter(|form| form != run)
             .collect()
+    }
+
+    /// Returns a name as it is spoken where that differs from the spelling: without apostrophes and
+    /// signs ("abigails window", "tv and radio" for "TV & radio", "lamp number 2" for "Lamp #2").
+    fn spoken_variants(&self, run: &[String]) -> Vec<Vec<String>> {
+        let mut variants = vec![joined_possessive(run)];
+        variants.extend(separated_possessive(run));
+        let is_and = |word: &String| matches!(word.as_str(), "&" | "+");
+        if run.iter().any(is_and) {
+            for and in &self.lexicon.ands {
+                let spoken = |word: &String| {
+                    if is_and(word) {
+                        and.clone()
+                    } else {
+                        word.clone()
+                    }
+                };
+                variants.push(run.iter().map(spoken).collect());
+            }
+        }
+        let has_letter = |word: &&String| word.contains(char::is_alphanumeric);
+        let plain: Vec<String> = run
+            .iter()
+            .filter(has_letter)
+            .map(|word| word.trim_start_matches('#').to_owned())
+            .collect();
+        let numbered = plain
+            .split_last()
+            .filter(|(last, front)| !front.is_empty() && last.bytes().all(|b| b.is_ascii_digit()));
+        if let Some((last, front)) = numbered {
+            for number in &self.lexicon.grammar.number {
+                let numbered = [front, &[number.clone(), last.clone()]].concat();
+                variants.extend(self.digit_variants(&numbered));
+                variants.push(numbered);
+            }
+            variants.extend(self.digit_variants(&plain));
+        }
+        variants.push(plain);
+        variants.retain(|variant| !variant.is_empty() && variant != run);
+        variants
     }
 
     /// Returns "lamp 2" as "lamp two", and vice versa.
@@ -763,6 +804,31 @@ pub(super) fn is_fixed(property: &Property) -> bool {
             | Property::Scene
             | Property::Script
     )
+}
+
+/// Returns a name with the possessive joined to its word: "abigails window".
+fn joined_possessive(run: &[String]) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::new();
+    for word in run {
+        match joined.last_mut() {
+            Some(owner) if word == "'s" => owner.push('s'),
+            _ => joined.push(word.clone()),
+        }
+    }
+    joined
+}
+
+/// Returns a name with the possessive apart, where its first word may be one: "oscar 's lamp" for
+/// "Oscars lamp".
+fn separated_possessive(run: &[String]) -> Option<Vec<String>> {
+    let (first, rest) = run.split_first()?;
+    let owner = first.strip_suffix('s')?;
+    if rest.is_empty() || owner.chars().count() < 3 || owner.ends_with('s') {
+        return None;
+    }
+    let mut apart = vec![owner.to_owned(), "'s".to_owned()];
+    apart.extend_from_slice(rest);
+    Some(apart)
 }
 
 /// Returns a name without the area at its start or end.

@@ -46,6 +46,7 @@ impl Spans {
         let (mut spans, mut input) = Self::begin(&plain).ok()?;
         correct_typos(&mut input, lexicon, names)?;
         distribute_name(&mut input, lexicon, names);
+        move_half(&mut input, lexicon);
         let mut at = 0;
         while at < input.len() {
             let mut length = spans.push(&input[at..], lexicon, names);
@@ -71,6 +72,7 @@ impl Spans {
         let mut silence = None;
         let corrected = correct_typos(&mut input, lexicon, names).is_some();
         distribute_name(&mut input, lexicon, names);
+        move_half(&mut input, lexicon);
         let mut at = 0;
         while at < input.len() {
             let mut found = spans.push(&input[at..], lexicon, names);
@@ -272,6 +274,30 @@ fn distribute_name(input: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
             }
         }
         at += 1;
+    }
+}
+
+/// Moves "and a half" from behind a unit to its number: "20 degrees and a half".
+fn move_half<'a>(input: &mut Vec<&'a str>, lexicon: &'a Lexicon) {
+    let halves: Vec<Vec<&str>> = lexicon
+        .counting
+        .half
+        .iter()
+        .map(|half| words(half))
+        .collect();
+    for at in 2..input.len() {
+        let Some(half) = halves.iter().find(|half| input[at..].starts_with(half)) else {
+            continue;
+        };
+        let is_unit =
+            |(length, sense): (usize, Sense)| length == 1 && matches!(sense, Sense::Unit(_));
+        let follows_unit = lexicon.senses(&input[at - 1..at]).any(is_unit);
+        let follows_number = number(lexicon, &input[at - 2..at - 1]).is_some();
+        if follows_unit && follows_number {
+            let unit = input.remove(at - 1);
+            input.insert(at - 1 + half.len(), unit);
+            return;
+        }
     }
 }
 
