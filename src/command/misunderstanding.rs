@@ -9,7 +9,7 @@ pub enum Misunderstanding {
     OutOfRange {
         /// Name of the device.
         device: String,
-        /// Name of the property in the vocabulary.
+        /// The property in the language of the command.
         property: String,
         /// Accepted values in the language of the command: "5 to 30 °C".
         range: String,
@@ -36,4 +36,28 @@ pub enum Misunderstanding {
         /// The word that negates it.
         words: String,
     },
+}
+
+impl Misunderstanding {
+    /// Returns the values for the places of its sentence.
+    pub(super) fn places(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::NoDevices => Vec::new(),
+            Self::OutOfRange {
+                device,
+                property,
+                range,
+            } => vec![
+                ("device", device.clone()),
+                ("property", property.clone()),
+                ("range", range.clone()),
+            ],
+            Self::NoSuchDevice { words, nearest } => {
+                vec![("words", words.clone()), ("names", nearest.join(", "))]
+            }
+            Self::Time { words } | Self::Condition { words } | Self::Negation { words } => {
+                vec![("words", words.clone())]
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::command::misunderstanding::Misunderstanding;
 use crate::command::reply::Outcome;
 use crate::vocabulary::speech::fill;
 
@@ -66,6 +67,21 @@ refusal_codes! {
     /// The command was not understood locally, and no model is configured.
     NoModel: "no_model", Refused,
         "I did not understand that, and no language model is configured";
+    /// The home has no devices.
+    NoDevices: "no_devices", Refused,
+        "There are no devices yet: add some to `home.toml`, or let them announce themselves";
+    /// A value is outside the range of its device.
+    OutOfRange: "out_of_range", Refused, "{device}: {property} can be set from {range}";
+    /// The command names a device that does not exist.
+    NoSuchDevice: "no_such_device", Refused, "I do not know a device called {words}";
+    /// The command has a time, which only a model could handle.
+    Time: "time", Refused, "I did nothing, because I do not understand times ({words})";
+    /// The command has a condition.
+    Condition: "condition", Refused,
+        "I did nothing, because I do not understand conditions ({words})";
+    /// The command is negated.
+    Negation: "negation", Refused,
+        "I did nothing, because I do not understand negations ({words})";
     /// No language file for the command's language, and no model is configured.
     UnknownLanguage: "unknown_language", Refused,
         "I do not know the language {language}: I know {known}";
@@ -133,6 +149,8 @@ pub enum Refusal {
     TooLate,
     /// See [`RefusalCode::NoModel`].
     NoModel,
+    /// The command was not understood locally for a known cause, and no model is configured.
+    Misunderstood(Misunderstanding),
     /// See [`RefusalCode::UnknownLanguage`].
     UnknownLanguage {
         /// The language the command named.
@@ -183,6 +201,12 @@ pub enum Refusal {
     Dead,
 }
 
+/// Name and English text of the sentence that suggests other names for an unknown device.
+const NEAREST: (&str, &str) = (
+    "no_such_device_near",
+    "I do not know a device called {words}. Did you mean {names}?",
+);
+
 impl Refusal {
     /// Returns the code of this refusal.
     pub const fn code(&self) -> RefusalCode {
@@ -192,6 +216,14 @@ impl Refusal {
             Self::TooSoon { .. } => RefusalCode::TooSoon,
             Self::TooLate => RefusalCode::TooLate,
             Self::NoModel => RefusalCode::NoModel,
+            Self::Misunderstood(cause) => match cause {
+                Misunderstanding::NoDevices => RefusalCode::NoDevices,
+                Misunderstanding::OutOfRange { .. } => RefusalCode::OutOfRange,
+                Misunderstanding::NoSuchDevice { .. } => RefusalCode::NoSuchDevice,
+                Misunderstanding::Time { .. } => RefusalCode::Time,
+                Misunderstanding::Condition { .. } => RefusalCode::Condition,
+                Misunderstanding::Negation { .. } => RefusalCode::Negation,
+            },
             Self::UnknownLanguage { .. } => RefusalCode::UnknownLanguage,
             Self::NobodyAnswered { .. } => RefusalCode::NobodyAnswered,
             Self::OverBudget { .. } => RefusalCode::OverBudget,
@@ -230,13 +262,19 @@ impl Refusal {
     }
 
     /// Returns the sentence in the form of a language. The places are `{seconds}`, `{hours}`,
-    /// `{why}`, `{source}`, `{question}`, `{language}` and `{known}`.
+    /// `{why}`, `{source}`, `{question}`, `{language}`, `{known}`, `{device}`, `{property}`,
+    /// `{range}`, `{words}` and `{names}`.
     pub fn sentence_as(&self, form: &str) -> String {
         sentence(&self.filled(form))
     }
 
     fn form_and_english(&self) -> (&'static str, &'static str) {
         let code = self.code();
+        if let Self::Misunderstood(Misunderstanding::NoSuchDevice { nearest, .. }) = self
+            && !nearest.is_empty()
+        {
+            return NEAREST;
+        }
         match code.with_retry() {
             Some(form) if self.retry_after().is_some() => form,
             _ => (code.as_str(), code.english()),
@@ -253,6 +291,7 @@ impl Refusal {
             Self::Malformed { why } | Self::NotUnderstood { why } | Self::NotPermitted { why } => {
                 places.push(("why", why.clone()));
             }
+            Self::Misunderstood(cause) => places.extend(cause.places()),
             Self::Unclear { question } => places.push(("question", question.clone())),
             Self::TooSoon { source_name, .. } => places.push(("source", source_name.clone())),
             Self::UnknownLanguage { language, known } => {

@@ -158,7 +158,7 @@ impl Interpreter<'_> {
             }
             return Some(Misunderstanding::OutOfRange {
                 device: device.name.clone(),
-                property: capability.property.name().to_owned(),
+                property: self.lexicon.say.property(capability.property.name()),
                 range: self.range(*min, *max, unit),
             });
         }

@@ -307,7 +307,10 @@ impl Pipeline {
         let is_last = self.services.grammar.when() == When::Last;
         let no_model_answered = matches!(
             refusal,
-            Refusal::NoModel | Refusal::NobodyAnswered { .. } | Refusal::OverBudget { .. }
+            Refusal::NoModel
+                | Refusal::Misunderstood(_)
+                | Refusal::NobodyAnswered { .. }
+                | Refusal::OverBudget { .. }
         );
         if !is_last || !no_model_answered {
             return None;

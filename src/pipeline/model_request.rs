@@ -56,7 +56,7 @@ impl Pipeline {
         stream: Option<&Arc<AnswerStream>>,
     ) -> Result<RoutedAnswer, Refusal> {
         if self.services.router.is_empty() {
-            return Err(self.services.no_model(request.phrase));
+            return Err(self.services.no_model(request.phrase, request.home));
         }
         let command = request.command;
         let Some(_place) = self.shared.model_waiters.enter(&command.source) else {

@@ -6,6 +6,7 @@ use crate::cache::DraftCache;
 use crate::command::phrase::Phrase;
 use crate::command::reply::Refusal;
 use crate::grammar::{LocalGrammar, When};
+use crate::home::Home;
 use crate::pipeline::admission::Admission;
 use crate::prompt::Composer;
 use crate::router::Router;
@@ -33,18 +34,20 @@ pub struct Services {
 
 impl Services {
     /// Returns the refusal of a phrase that was not understood locally while no model is configured.
-    pub(super) fn no_model(&self, phrase: &Phrase) -> Refusal {
-        let Some(language) = phrase.language() else {
-            return Refusal::NoModel;
-        };
+    pub(super) fn no_model(&self, phrase: &Phrase, home: &Home) -> Refusal {
         if self.grammar.when() == When::Never {
             return Refusal::NoModel;
         }
-        match self.grammar.unknown_language(phrase) {
-            Some(known) => Refusal::UnknownLanguage {
+        if let Some(language) = phrase.language()
+            && let Some(known) = self.grammar.unknown_language(phrase)
+        {
+            return Refusal::UnknownLanguage {
                 language: language.to_owned(),
                 known,
-            },
+            };
+        }
+        match self.grammar.reason(phrase, home) {
+            Some(cause) => Refusal::Misunderstood(cause),
             None => Refusal::NoModel,
         }
     }

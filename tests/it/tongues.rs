@@ -110,7 +110,7 @@ async fn german() {
         (
             "Wenn es regnet, mach das Licht aus",
             "refused",
-            "Das habe ich nicht verstanden, und es ist kein Sprachmodell eingerichtet.",
+            "Ich habe nichts getan, denn Bedingungen verstehe ich nicht (wenn).",
         ),
     ];
     play(
@@ -163,7 +163,7 @@ async fn spanish() {
         (
             "Si llueve, apaga la luz",
             "refused",
-            "No lo he entendido, y no hay ningún modelo de lenguaje configurado.",
+            "No he hecho nada, porque no entiendo las condiciones (si).",
         ),
     ];
     play(
@@ -216,7 +216,7 @@ async fn french() {
         (
             "S'il pleut, éteins la lumière",
             "refused",
-            "Je n'ai pas compris, et aucun modèle de langage n'est configuré.",
+            "Je n'ai rien fait, car je ne comprends pas les conditions (s'il).",
         ),
     ];
     play(
@@ -269,7 +269,7 @@ async fn dutch() {
         (
             "Als het regent, doe het licht uit",
             "refused",
-            "Dat heb ik niet begrepen, en er is geen taalmodel ingesteld.",
+            "Ik heb niets gedaan, want voorwaarden begrijp ik niet (als).",
         ),
     ];
     play(

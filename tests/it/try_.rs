@@ -327,7 +327,7 @@ fn a_home_without_a_device_is_told_where_announced_ones_are_known() {
     );
     assert_eq!(
         serde_json::from_slice::<Json>(&output.stdout).unwrap()["why"],
-        "no_model"
+        "no_devices"
     );
     assert_eq!(
         said(&Run::trying(&["turn on the kitchen light"]).ends().stderr),
