@@ -147,10 +147,10 @@ mod tests {
     #[test]
     fn one_slip_is_one_edit_after_the_first_letter() {
         for input in ["kitchn", "kithcen", "kitchenn", "kitxhen"] {
-            assert!(is_one_edit(input, "kitchen"), "{said}");
+            assert!(is_one_edit(input, "kitchen"), "{input}");
         }
         for input in ["kitchen", "ditchen", "ktchn", "chicken"] {
-            assert!(!is_one_edit(input, "kitchen"), "{said}");
+            assert!(!is_one_edit(input, "kitchen"), "{input}");
         }
     }
 
