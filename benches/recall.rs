@@ -1,4 +1,4 @@
-//! What a command costs that was said before: the key, the draft from memory, and the gate.
+//! The cost of a cache hit: the key, the draft from memory, and the permission gate.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot go on should say where"

@@ -1,4 +1,4 @@
-//! What reading a command costs: once for each message on a command topic.
+//! The cost of decoding a message on a command topic.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs sayso on this machine: the binary, its unit, and a configuration to begin with. Run as root, from the
-# repository, after `cargo build --release`. What is there already in /etc/sayso stays as it is.
+# repository, after `cargo build --release --package sayso`. What is there already in /etc/sayso stays as it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 binary=${1:-target/release/sayso}
 if [ ! -x "$binary" ]; then
-    echo "install.sh: $binary is not there: cargo build --release, or name the binary as the first argument" >&2
+    echo "install.sh: $binary is not there: cargo build --release --package sayso, or name the binary as the first argument" >&2
     exit 1
 fi
 

@@ -1,5 +1,5 @@
-//! What holds of any bytes at all: one claim for each door through which strangers' bytes come in. The fuzzer looks for
-//! bytes that break them; `tests/it/corpus.rs` tries the bytes that once did, and others worth keeping, in every test run.
+//! Claims that hold for any bytes, one for each input that comes from outside. The fuzzer searches for
+//! bytes that violate one; `tests/it/corpus.rs` checks earlier findings and other inputs in every test run.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -23,8 +23,8 @@ use sayso::wire;
 use sayso::wire::{Inbound, WireRules};
 use serde_json::{Value as Json, json};
 
-/// Announcements as a broker would bring them: topic, line feed, payload; a NUL between two of them. Whatever they are, a home
-/// comes of it in which every device can be commanded on topics that are nobody's but its own.
+/// Announcements as a broker would deliver them: topic, line feed, payload, with a NUL between two of them. They result in a
+/// home in which every device is commanded on topics of its own only.
 pub(crate) fn discovery(data: &[u8]) {
     let messages: Vec<(&str, &[u8])> = data.split(|byte| *byte == 0).filter_map(message).collect();
     hear_and_command(&messages);
@@ -35,7 +35,7 @@ fn message(data: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(&data[..end]).ok()?, &data[end + 1..]))
 }
 
-/// One device of a `Zigbee2MQTT` bridge, by what it exposes.
+/// One device of a `Zigbee2MQTT` bridge, by its exposes.
 pub(crate) fn exposes(data: &[u8]) {
     let listed = match serde_json::from_slice::<Json>(data) {
         Ok(exposes) => json!([{"ieee_address": "0x01", "friendly_name": "Thing", "definition": {"exposes": exposes}}]).to_string().into_bytes(),
@@ -138,7 +138,7 @@ fn permit(home: &Home, draft: &Draft) {
     }
 }
 
-/// A template, line feed, the payload it is filled with: it ends, soon and with a text of bounded length.
+/// A template, line feed, and the payload it is rendered with: rendering ends soon, with a text of bounded length.
 pub(crate) fn template(data: &[u8]) {
     let Some((text, payload)) = message(data) else {
         return;
@@ -161,7 +161,7 @@ pub(crate) fn template(data: &[u8]) {
     }
 }
 
-/// A phrase in a home: the reading is the same each time, names only what is there, and asks or acts, never both.
+/// A phrase in a home: the reading is deterministic, names only existing devices, and either asks or acts.
 pub(crate) fn phrase(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -189,8 +189,8 @@ pub(crate) fn phrase(data: &[u8]) {
     }
 }
 
-/// A message on a command topic: the topic, the response topic, the payload, each on a line. It is a command or rejected; and its
-/// reply goes below a prefix that is allowed.
+/// A message on a command topic: topic, response topic and payload, a line each. It is decoded or rejected, and its
+/// reply goes to a topic below a permitted prefix.
 pub(crate) fn decode(data: &[u8]) {
     let Some((topic, rest)) = message(data) else {
         return;
@@ -239,8 +239,8 @@ pub(crate) fn decode(data: &[u8]) {
     );
 }
 
-/// A record of the journal, as a damaged disk may give it: it is read or it is none; and one that is read stays the same
-/// however often it is written and read again.
+/// A record of the journal, possibly from a damaged disk: it is decoded or rejected, and a decoded record stays the same
+/// when it is written and read again.
 pub(crate) fn record(data: &[u8]) {
     let Some(record) = JournalRecord::read(data) else {
         return;
@@ -252,7 +252,7 @@ pub(crate) fn record(data: &[u8]) {
     assert_eq!(again.devices(), record.devices());
 }
 
-/// Numbers may differ in the last bit: `serde_json` reads them fast, not exactly.
+/// Compares with a tolerance, because `serde_json` parses numbers fast and not to the last bit.
 fn same(one: &Json, other: &Json) -> bool {
     match (one, other) {
         (Json::Number(a), Json::Number(b)) if a.is_f64() && b.is_f64() => {
@@ -275,7 +275,7 @@ static LOCAL: LazyLock<LocalGrammar> = LazyLock::new(|| {
     LocalGrammar::new(&Readings::default()).expect("the built-in languages are sound")
 });
 
-/// A small home with something of every kind.
+/// A small home with a device of every type.
 static HOME: LazyLock<Arc<Home>> = LazyLock::new(|| {
     let slug = |text: &str| Slug::new(text).expect("a slug");
     let area = |id: &str, name: &str, floor: &str| Area {

@@ -1,4 +1,5 @@
-//! The bare program: for each command one call over a connection kept alive, then the two messages sayso would publish.
+//! The bare program: for each command one HTTP call over a connection kept alive, then the two messages sayso would
+//! publish.
 
 use std::time::Duration;
 
@@ -9,13 +10,13 @@ use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
-use crate::{BARE, Fault};
+use crate::{BARE, BenchError};
 
-/// The argument that makes this binary the bare program.
+/// The argument that makes this program the bare one.
 pub(crate) const ROLE: &str = "bare-program";
 
-/// Serves until it is killed.
-pub(crate) fn run(broker: &str, model: &str) -> Result<(), Fault> {
+/// Serves until the process is killed.
+pub(crate) fn run(broker: &str, model: &str) -> Result<(), BenchError> {
     let broker = broker.parse()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -23,7 +24,7 @@ pub(crate) fn run(broker: &str, model: &str) -> Result<(), Fault> {
         .block_on(serve(broker, model.to_owned()))
 }
 
-/// A client's options, the same for all.
+/// The client options of all programs.
 pub(crate) fn options(client_id: &str, port: u16) -> MqttOptions {
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
@@ -39,7 +40,7 @@ pub(crate) fn options(client_id: &str, port: u16) -> MqttOptions {
     clippy::disallowed_methods,
     reason = "what is compared with has no part of ours"
 )]
-async fn serve(broker: u16, model: String) -> Result<(), Fault> {
+async fn serve(broker: u16, model: String) -> Result<(), BenchError> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| "TLS is set up twice")?;
@@ -66,7 +67,7 @@ async fn answer(
     client: &AsyncClient,
     url: &str,
     command: &[u8],
-) -> Result<(), Fault> {
+) -> Result<(), BenchError> {
     let command: Json = serde_json::from_slice(command)?;
     let text = command["text"].as_str().unwrap_or_default();
     let body = json!({"model": "m", "messages": [{"role": "user", "content": format!("command: {text}")}]}).to_string();

@@ -1,4 +1,4 @@
-//! A model's server at no distance that answers at once, or as badly as it is told to; it counts the calls.
+//! A model server on loopback that answers at once, or fails as configured. It counts the calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
@@ -8,14 +8,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::Fault;
+use crate::BenchError;
 
-/// It answers well.
+/// The status of a successful answer.
 pub(crate) const GOOD: u16 = 200;
-/// It takes the request, and says nothing.
+/// Stands for no answer at all: the request is received, and the connection stays open.
 pub(crate) const HANGS: u16 = 0;
 
-/// A running server. It ends with the process.
+/// A running server, which ends with the process.
 #[derive(Debug)]
 pub(crate) struct Fake {
     pub(crate) port: u16,
@@ -24,8 +24,8 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    /// Starts it on a thread of its own, so that nobody else's work is in its way.
-    pub(crate) fn start() -> Result<Self, Fault> {
+    /// Starts the server on a thread of its own, so that other work does not delay it.
+    pub(crate) fn start() -> Result<Self, BenchError> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
@@ -42,13 +42,13 @@ impl Fake {
         })
     }
 
-    /// From now on it answers with this status; [`HANGS`] is none.
+    /// Answers with this status from now on; [`HANGS`] is no answer.
     pub(crate) fn turn(&self, status: u16) {
         self.status.store(status, Relaxed);
         self.calls.store(0, Relaxed);
     }
 
-    /// Calls since it was last turned.
+    /// Calls since the status was last changed.
     pub(crate) fn calls(&self) -> u32 {
         self.calls.load(Relaxed)
     }
@@ -58,7 +58,7 @@ async fn serve(
     listener: std::net::TcpListener,
     status: Arc<AtomicU16>,
     calls: Arc<AtomicU32>,
-) -> Result<(), Fault> {
+) -> Result<(), BenchError> {
     let listener = TcpListener::from_std(listener)?;
     let mut connections = JoinSet::new();
     loop {
@@ -74,7 +74,7 @@ async fn converse(
     mut stream: TcpStream,
     status: &AtomicU16,
     calls: &AtomicU32,
-) -> Result<(), Fault> {
+) -> Result<(), BenchError> {
     let mut bytes = Vec::with_capacity(32 << 10);
     loop {
         bytes.clear();
@@ -116,7 +116,7 @@ async fn converse(
     }
 }
 
-/// Turns on the device that `zap <device>` names.
+/// The answer that turns on the device named by `zap <device>`.
 fn answer(request: &str) -> String {
     let device = request
         .rsplit_once("zap ")

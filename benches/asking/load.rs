@@ -1,4 +1,4 @@
-//! The load: says commands, and waits for the replies.
+//! The load generator: publishes commands and waits for the replies.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,48 +9,48 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use serde_json::Value as Json;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::{Fault, bare};
+use crate::{BenchError, bare};
 
-/// The devices there are: so many that those asked about at the same time are different ones.
+/// The number of devices: large enough that commands in flight concern different ones.
 pub(crate) const DEVICES: usize = 80;
-/// How long the last replies may take.
+/// The longest wait for the last replies.
 const TAIL: Duration = Duration::from_secs(20);
 
-/// What is said.
+/// The two types of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
-    /// Something never said before: a model is asked.
+    /// A sentence never used before, for which a model is asked.
     New,
-    /// Something that is understood without one.
+    /// A sentence understood locally.
     Known,
 }
 
-/// What came of commands.
+/// The results of commands.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
     pub(crate) new: Vec<Duration>,
     pub(crate) known: Vec<Duration>,
-    /// Those not done, by their outcome and why.
+    /// Commands not done, by outcome and reason.
     pub(crate) not_done: HashMap<String, usize>,
 }
 
-/// The client, and the commands that wait for their reply.
+/// The client and the commands that wait for their reply.
 pub(crate) struct Load {
     client: AsyncClient,
     events: EventLoop,
     waiting: HashMap<String, (Kind, Instant)>,
-    said: usize,
+    published: usize,
 }
 
 impl Load {
-    /// Connects, and listens to the replies of these sides.
-    pub(crate) async fn connect(port: u16, prefixes: &[&str]) -> Result<Self, Fault> {
+    /// Connects and subscribes to the replies of these programs.
+    pub(crate) async fn connect(port: u16, prefixes: &[&str]) -> Result<Self, BenchError> {
         let (client, events) = AsyncClient::new(bare::options("load", port), 4096);
         let mut load = Self {
             client,
             events,
             waiting: HashMap::new(),
-            said: 0,
+            published: 0,
         };
         for prefix in prefixes {
             load.client
@@ -65,14 +65,14 @@ impl Load {
         Ok(load)
     }
 
-    /// Says commands until one is done.
-    pub(crate) async fn until_it_serves(&mut self, prefix: &str) -> Result<(), Fault> {
+    /// Publishes commands until one is done.
+    pub(crate) async fn until_it_serves(&mut self, prefix: &str) -> Result<(), BenchError> {
         let (mut clock, began) = (interval(Duration::from_millis(50)), Instant::now());
         let mut heard = Heard::default();
         while heard.new.is_empty() {
             tokio::select! {
                 event = self.events.poll() => self.hear(&event?, &mut heard),
-                _ = clock.tick() => self.say(prefix, Kind::New)?,
+                _ = clock.tick() => self.publish(prefix, Kind::New)?,
             }
             if began.elapsed() > TAIL {
                 return Err(format!(
@@ -86,8 +86,8 @@ impl Load {
         self.rest(Duration::from_secs(1)).await
     }
 
-    /// Says nothing for a while; what is still under way is forgotten.
-    pub(crate) async fn rest(&mut self, time: Duration) -> Result<(), Fault> {
+    /// Pauses, and discards commands in flight.
+    pub(crate) async fn rest(&mut self, time: Duration) -> Result<(), BenchError> {
         let until = Instant::now() + time;
         loop {
             tokio::select! {
@@ -99,13 +99,13 @@ impl Load {
         Ok(())
     }
 
-    /// Says `count` new commands, `rate` a second, and known ones beside them, `known` a second (none where that is 0).
+    /// Publishes `count` new commands, `rate` per second, and known ones beside them, `known` per second.
     pub(crate) async fn paced(
         &mut self,
         prefix: &str,
         count: usize,
         (rate, known): (u32, u32),
-    ) -> Result<Heard, Fault> {
+    ) -> Result<Heard, BenchError> {
         let mut heard = Heard::default();
         let mut clock = interval(Duration::from_secs(1) / rate);
         let mut other = interval(Duration::from_secs(1) / known.max(1));
@@ -117,25 +117,25 @@ impl Load {
                 event = self.events.poll() => self.hear(&event?, &mut heard),
                 _ = clock.tick() => {
                     left -= 1;
-                    self.say(prefix, Kind::New)?;
+                    self.publish(prefix, Kind::New)?;
                 }
-                _ = other.tick(), if known > 0 => self.say(prefix, Kind::Known)?,
+                _ = other.tick(), if known > 0 => self.publish(prefix, Kind::Known)?,
             }
         }
         self.finish(&mut heard).await?;
         Ok(heard)
     }
 
-    /// Keeps `in_flight` new commands under way until `count` were said; gives how long that took.
+    /// Keeps `in_flight` new commands in flight until `count` were published; returns the time taken.
     pub(crate) async fn flooded(
         &mut self,
         prefix: &str,
         in_flight: usize,
         count: usize,
-    ) -> Result<(Heard, Duration), Fault> {
+    ) -> Result<(Heard, Duration), BenchError> {
         let (mut heard, began) = (Heard::default(), Instant::now());
         for _ in 0..in_flight {
-            self.say(prefix, Kind::New)?;
+            self.publish(prefix, Kind::New)?;
         }
         let mut left = count - in_flight;
         while left > 0 {
@@ -146,14 +146,14 @@ impl Load {
             self.hear(&event?, &mut heard);
             if self.waiting.len() < before {
                 left -= 1;
-                self.say(prefix, Kind::New)?;
+                self.publish(prefix, Kind::New)?;
             }
         }
         self.finish(&mut heard).await?;
         Ok((heard, began.elapsed()))
     }
 
-    async fn finish(&mut self, heard: &mut Heard) -> Result<(), Fault> {
+    async fn finish(&mut self, heard: &mut Heard) -> Result<(), BenchError> {
         let until = Instant::now() + TAIL;
         while !self.waiting.is_empty() {
             tokio::select! {
@@ -168,10 +168,10 @@ impl Load {
         Ok(())
     }
 
-    /// New commands go to the first half of the devices, known ones to the other: neither is in the other's way.
-    fn say(&mut self, prefix: &str, kind: Kind) -> Result<(), Fault> {
-        self.said += 1;
-        let n = self.said;
+    /// New commands concern the first half of the devices, known ones the other half: they do not supersede each other.
+    fn publish(&mut self, prefix: &str, kind: Kind) -> Result<(), BenchError> {
+        self.published += 1;
+        let n = self.published;
         let text = match kind {
             Kind::New => format!("zap d{} nr {n}", n % (DEVICES - 8)),
             Kind::Known => format!("turn on the lamp {}", DEVICES - 8 + n % 8),
@@ -195,7 +195,8 @@ impl Load {
         let Ok(reply) = serde_json::from_slice::<Json>(&message.payload) else {
             return;
         };
-        let Some((kind, said)) = reply["id"].as_str().and_then(|id| self.waiting.remove(id)) else {
+        let Some((kind, sent_at)) = reply["id"].as_str().and_then(|id| self.waiting.remove(id))
+        else {
             return;
         };
         if reply["outcome"] == "done" {
@@ -204,7 +205,7 @@ impl Load {
             } else {
                 &mut heard.known
             }
-            .push(said.elapsed());
+            .push(sent_at.elapsed());
         } else {
             *heard
                 .not_done

@@ -1,17 +1,18 @@
-//! What asking a model costs, and what a model that fails costs; with a real broker and a model's server at no distance.
+//! The cost of asking a model, and of a failing model, with a real broker and a model server on loopback.
 //!
-//! - `cargo bench -p sayso-benches --bench asking`: sayso beside a bare program that makes one call for a command and publishes the same two
-//!   messages, in one run. A minute.
-//! - `cargo bench -p sayso-benches --bench asking -- --faults`: the first of three providers fails while 100 new commands come at 20 a second.
-//!   A minute.
-//! - `cargo bench -p sayso-benches --bench asking -- --memory [COMMANDS]`: memory, tasks, threads and open files over many commands. Some
-//!   minutes for 100,000.
+//! - `cargo bench -p sayso-benches --bench asking`: sayso and a bare program that makes one call per command and publishes the same two
+//!   messages, in one run; a minute.
+//! - `cargo bench -p sayso-benches --bench asking -- --faults`: the first of three providers fails while 100 new commands arrive at
+//!   20 per second;
+//!   a minute.
+//! - `cargo bench -p sayso-benches --bench asking -- --memory [COMMANDS]`: memory, tasks, threads and open files over many commands;
+//!   some minutes for 100,000.
 //!
-//! The bare program makes as many calls at once as there are commands. sayso would make 16, its default for a service: here it
-//! may make 64, so that its own limit is not what is measured. Everything else is as it is on a gateway: the journal and the drafts
-//! on disk, the whole home in every prompt, and a limit on commands that nobody reaches.
+//! The bare program makes as many calls at a time as there are commands. The default of sayso is 16 for a hosted model; here it is
+//! 64, so that the limit is not measured. Everything else is as on a gateway: the journal and the drafts
+//! on disk, the whole home in every prompt, and a rate limit that no source reaches.
 //!
-//! Needs mosquitto; listens on loopback only.
+//! It needs mosquitto and uses only loopback.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -33,16 +34,17 @@ use fake::{Fake, GOOD, HANGS};
 use load::{DEVICES, Heard, Load};
 use program::{Program, mosquitto};
 
-/// What may go wrong: it is said, and that is the end.
-type Fault = Box<dyn Error + Send + Sync>;
+/// Any error ends the benchmark, so its type does not matter.
+type BenchError = Box<dyn Error + Send + Sync>;
 
 /// The first level of the bare program's topics.
 const BARE: &str = "plain";
-/// And of sayso's.
+/// The first level of sayso's topics.
 const SAYSO: &str = "sayso";
-/// Commands under way while throughput is measured.
+/// Commands in flight while throughput is measured.
 const IN_FLIGHT: usize = 64;
-/// reqwest looks every 90 s for connections that nobody used for 90 s; tokio ends a thread after 10 s.
+/// The time after which idle resources are released: reqwest closes connections unused for 90 s at a check every 90 s, tokio
+/// ends a thread after 10 s.
 const LEFT_ALONE: Duration = Duration::from_secs(185);
 
 fn main() -> ExitCode {
@@ -64,22 +66,22 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            // Nobody is left to tell where standard error is closed.
+            // Standard error may be closed; the exit code reports the failure in any case.
             let _ = writeln!(io::stderr(), "went wrong: {fault}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn block_on(measurement: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+fn block_on(measurement: impl Future<Output = Result<(), BenchError>>) -> Result<(), BenchError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
         .block_on(measurement)
 }
 
-/// sayso beside the bare program, in turns.
-async fn beside() -> Result<(), Fault> {
+/// sayso and the bare program in alternation.
+async fn beside() -> Result<(), BenchError> {
     let (folder, model) = (tempfile::tempdir()?, Fake::start()?);
     let (_broker, port) = mosquitto(folder.path()).await?;
     let mut load = Load::connect(port, &[BARE, SAYSO]).await?;
@@ -148,7 +150,7 @@ async fn beside() -> Result<(), Fault> {
     ))
 }
 
-/// What one side came to.
+/// The results of one program.
 #[derive(Default)]
 struct Side {
     latencies: Vec<Duration>,
@@ -161,7 +163,7 @@ struct Side {
 }
 
 impl Side {
-    fn take(&mut self, heard: Heard) -> Result<(), Fault> {
+    fn take(&mut self, heard: Heard) -> Result<(), BenchError> {
         if heard.new.is_empty() {
             return Err(format!("nothing was done: {:?}", heard.not_done).into());
         }
@@ -172,11 +174,11 @@ impl Side {
     }
 }
 
-/// How often quiet and fault alternate.
+/// The number of alternations of quiet and fault.
 const TURNS: usize = 4;
 
-/// The first of three providers fails. Beside the new commands known ones come, in quiet and in the fault.
-async fn faults() -> Result<(), Fault> {
+/// Makes the first of three providers fail. Known commands arrive beside the new ones, without and with the fault.
+async fn faults() -> Result<(), BenchError> {
     let mut table = format!(
         "\n{:<6} {:>8} {:>10} {:>10} {:>12} {:>9} {:>14} {:>14} {:>7}\n",
         "first",
@@ -201,7 +203,7 @@ async fn faults() -> Result<(), Fault> {
         models[0].turn(status);
         let mut fault = load.paced(SAYSO, 100, (20, 200)).await?;
         let calls = models[0].calls();
-        // The known ones by turns, so that what else the machine does is in both.
+        // Known commands are measured in alternation, so that other load of the machine affects both.
         for _ in 1..TURNS {
             models[0].turn(GOOD);
             quiet
@@ -232,8 +234,8 @@ async fn faults() -> Result<(), Fault> {
     say(&table)
 }
 
-/// What sayso holds while `count` new commands go through, as it tells itself and as the kernel does.
-async fn memory(count: usize) -> Result<(), Fault> {
+/// The resources sayso holds during `count` new commands, by its own metrics and by the kernel's counters.
+async fn memory(count: usize) -> Result<(), BenchError> {
     let (folder, model) = (tempfile::tempdir()?, Fake::start()?);
     let (_broker, port) = mosquitto(folder.path()).await?;
     let mut load = Load::connect(port, &[SAYSO]).await?;
@@ -245,7 +247,7 @@ async fn memory(count: usize) -> Result<(), Fault> {
     ))?;
     let steps = 20;
     for step in 0..=steps {
-        // Longer than a connection nobody uses is kept, at the beginning and the end: what is left then is left for good.
+        // A pause longer than idle connections are kept, at the beginning and the end: the rest is a leak.
         load.rest(if step % steps == 0 {
             LEFT_ALONE
         } else {
@@ -272,8 +274,8 @@ async fn memory(count: usize) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What sayso tells Prometheus.
-async fn page(socket: &Path) -> Result<String, Fault> {
+/// The metrics page of sayso.
+async fn page(socket: &Path) -> Result<String, BenchError> {
     let mut stream = UnixStream::connect(socket).await?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await?;
     let mut page = String::new();
@@ -281,15 +283,15 @@ async fn page(socket: &Path) -> Result<String, Fault> {
     Ok(page)
 }
 
-/// A gauge of a page; "?" where it is not there.
+/// A gauge of a metrics page; "?" if it is missing.
 fn value<'a>(page: &'a str, name: &str) -> &'a str {
     page.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
         .unwrap_or("?")
 }
 
-/// Starts sayso as it would run on a gateway, with these models in this order.
-fn sayso(folder: &Path, port: u16, models: &[&Fake]) -> Result<Program, Fault> {
+/// Starts sayso as on a gateway, with these models in this order.
+fn sayso(folder: &Path, port: u16, models: &[&Fake]) -> Result<Program, BenchError> {
     let mut home = String::new();
     for n in 0..DEVICES {
         writeln!(
@@ -321,7 +323,7 @@ fn sayso(folder: &Path, port: u16, models: &[&Fake]) -> Result<Program, Fault> {
     )
 }
 
-fn say(text: &str) -> Result<(), Fault> {
+fn say(text: &str) -> Result<(), BenchError> {
     Ok(writeln!(io::stdout().lock(), "{text}")?)
 }
 

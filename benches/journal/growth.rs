@@ -1,4 +1,4 @@
-//! How large the store becomes.
+//! The size of the store over many commands.
 
 use std::fs;
 use std::path::Path;
@@ -10,14 +10,14 @@ use sayso::command::reply::{Outcome, Reply, Via};
 use sayso::store::journal::{Journal, JournalEntry, Received};
 use sayso::store::{Settings, open};
 
-use crate::{Fault, say};
+use crate::{BenchError, say};
 
-/// How many commands, how many of them at one sync, and how often the size is told.
+/// The number of commands, of commands per sync, and of commands between two outputs.
 const COMMANDS: u32 = 1_000_000;
 const AT_ONCE: u32 = 64;
 const TOLD: u32 = 100_000;
 
-pub(crate) async fn grow() -> Result<(), Fault> {
+pub(crate) async fn grow() -> Result<(), BenchError> {
     let folder = tempfile::Builder::new()
         .prefix("journal-growth-")
         .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
@@ -51,7 +51,7 @@ pub(crate) async fn grow() -> Result<(), Fault> {
     Ok(())
 }
 
-/// From hearing to the broker having the answer.
+/// The path from receipt to the acknowledged reply.
 fn command(journal: &Journal, n: u32) {
     let text = format!("turn on the kitchen light, number {n}");
     let received = Received {
@@ -86,7 +86,7 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-fn size(path: &Path) -> Result<u64, Fault> {
+fn size(path: &Path) -> Result<u64, BenchError> {
     fs::read_dir(path)?
         .map(|entry| Ok(entry?.metadata()?.len()))
         .sum()

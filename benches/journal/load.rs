@@ -1,4 +1,4 @@
-//! Who commands at a given pace, and measures how long the actions take.
+//! The load generator: publishes commands at a given rate and measures the time to their actions.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, interval, sleep_until};
 
-use crate::Fault;
+use crate::BenchError;
 
-/// How long the last actions of a round may take.
+/// The longest wait for the last actions of a round.
 const TAIL: Duration = Duration::from_secs(2);
 
-/// Who commands, and hears the actions.
+/// The client that publishes commands and receives actions.
 pub(crate) struct Load {
     client: AsyncClient,
     events: EventLoop,
     waiting: HashMap<String, Instant>,
-    said: usize,
+    published: usize,
 }
 
 impl Load {
-    pub(crate) fn connect(name: &str, port: u16, prefixes: &[&str]) -> Result<Self, Fault> {
+    pub(crate) fn connect(name: &str, port: u16, prefixes: &[&str]) -> Result<Self, BenchError> {
         let mut options = MqttOptions::new(name, "127.0.0.1", port);
         let mut network = rumqttc::NetworkOptions::new();
         network.set_tcp_nodelay(true);
@@ -36,13 +36,13 @@ impl Load {
             client,
             events,
             waiting: HashMap::new(),
-            said: 0,
+            published: 0,
         })
     }
 
-    fn say(&mut self, prefix: &str, text: &str) -> Result<(), Fault> {
-        self.said += 1;
-        let id = format!("n{}", self.said);
+    fn publish(&mut self, prefix: &str, text: &str) -> Result<(), BenchError> {
+        self.published += 1;
+        let id = format!("n{}", self.published);
         self.waiting.insert(id.clone(), Instant::now());
         let payload = json!({"text": text, "id": id}).to_string();
         Ok(self.client.try_publish(
@@ -61,26 +61,26 @@ impl Load {
         Some(self.waiting.remove(action["command"].as_str()?)?.elapsed())
     }
 
-    /// Says `count` commands at `rate` a second; gives how long each took to its action.
+    /// Publishes `count` commands at `rate` per second; returns the time from each to its action.
     pub(crate) async fn paced(
         &mut self,
         prefix: &str,
         text: &str,
         rate: u32,
         count: u32,
-    ) -> Result<Vec<Duration>, Fault> {
+    ) -> Result<Vec<Duration>, BenchError> {
         let mut clock = interval(Duration::from_secs(1) / rate);
-        let (mut latencies, mut said) = (Vec::new(), 0);
+        let (mut latencies, mut published) = (Vec::new(), 0);
         let mut end = None;
-        while !(said == count
+        while !(published == count
             && (self.waiting.is_empty() || end.is_some_and(|end| Instant::now() >= end)))
         {
             tokio::select! {
                 event = self.events.poll() => latencies.extend(self.arrived(&event?)),
-                _ = clock.tick(), if said < count => {
-                    self.say(prefix, text)?;
-                    said += 1;
-                    if said == count {
+                _ = clock.tick(), if published < count => {
+                    self.publish(prefix, text)?;
+                    published += 1;
+                    if published == count {
                         end = Some(Instant::now() + TAIL);
                     }
                 }
@@ -91,8 +91,8 @@ impl Load {
         Ok(latencies)
     }
 
-    /// Waits until the program acts.
-    pub(crate) async fn ready(&mut self, prefix: &str) -> Result<(), Fault> {
+    /// Waits for the first action of the program.
+    pub(crate) async fn ready(&mut self, prefix: &str) -> Result<(), BenchError> {
         let end = Instant::now() + Duration::from_secs(20);
         while self
             .paced(prefix, "turn on the lamp", 10, 1)

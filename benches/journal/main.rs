@@ -1,8 +1,8 @@
-//! What the journal costs: `cargo bench -p sayso-benches --bench journal [-- --latency | --bytes | --growth]`.
+//! The cost of the journal: `cargo bench -p sayso-benches --bench journal [-- --latency | --bytes | --growth]`.
 //!
-//! Latency from command to action with the journal on disk and without, side by side in one run; the bytes the kernel wrote to
-//! the disk for each command, understood at home and recalled, at three paces. With `--growth` alone: the size of the store over
-//! 1,000,000 commands. Needs mosquitto; listens on loopback only; ends by itself in about five minutes.
+//! Latency from command to action with the journal on disk and without, in one run; the bytes the kernel wrote to
+//! the disk for each command, understood locally and from the cache, at three rates. With `--growth` alone: the size of the store over
+//! 1,000,000 commands. It needs mosquitto, uses only loopback, and ends after about five minutes.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -23,9 +23,9 @@ mod wear;
 use load::Load;
 use stage::Stage;
 
-type Fault = Box<dyn Error + Send + Sync>;
+type BenchError = Box<dyn Error + Send + Sync>;
 
-/// How often the two sides alternate, how long each is measured, and how many commands a second are said meanwhile.
+/// The number of alternations, the duration of each, and the commands per second.
 const ROUNDS: usize = 20;
 const ROUND: Duration = Duration::from_secs(3);
 const RATE: u32 = 100;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let outcome = runtime.map_err(Fault::from).and_then(|runtime| {
+    let outcome = runtime.map_err(BenchError::from).and_then(|runtime| {
         runtime.block_on(async {
             if wanted("--growth") {
                 return growth::grow().await;
@@ -63,7 +63,7 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-async fn latency(stage: &Stage) -> Result<(), Fault> {
+async fn latency(stage: &Stage) -> Result<(), BenchError> {
     let _programs = [stage.sayso("with", true)?, stage.sayso("without", false)?];
     let mut load = Load::connect("load", stage.port, &["with", "without"])?;
     load.ready("with").await?;

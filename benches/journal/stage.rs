@@ -1,4 +1,4 @@
-//! What stands on stage: a broker, a model, and the program, with a journal on disk or without.
+//! The parts of the benchmark: a broker, a model server, and the program with a journal on disk or without.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -12,10 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::Fault;
+use crate::BenchError;
 use crate::program::Program;
 
-/// A broker and a model on free ports, and a folder for what is to be kept.
+/// A broker and a model server on free ports, and a folder for the store.
 pub(crate) struct Stage {
     pub(crate) port: u16,
     model: u16,
@@ -25,7 +25,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) async fn open() -> Result<Self, Fault> {
+    pub(crate) async fn open() -> Result<Self, BenchError> {
         let folder = tempfile::Builder::new()
             .prefix("journal-bench-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
@@ -53,14 +53,14 @@ impl Stage {
         })
     }
 
-    /// Starts the program; `prefix` is its name and begins its topics.
-    pub(crate) fn sayso(&self, prefix: &str, journal: bool) -> Result<Program, Fault> {
+    /// Starts the program; `prefix` is its name and the first level of its topics.
+    pub(crate) fn sayso(&self, prefix: &str, journal: bool) -> Result<Program, BenchError> {
         sayso(self.folder.path(), prefix, self.port, self.model, journal)
     }
 }
 
-/// What the kernel counted as written to the disk for a program, in bytes.
-pub(crate) fn written(program: &Program) -> Result<u64, Fault> {
+/// The bytes written to the disk for a program, by the kernel's count.
+pub(crate) fn written(program: &Program) -> Result<u64, BenchError> {
     let counts = fs::read_to_string(format!("/proc/{}/io", program.id()))?;
     let line = counts
         .lines()
@@ -69,8 +69,8 @@ pub(crate) fn written(program: &Program) -> Result<u64, Fault> {
     Ok(line.trim().parse()?)
 }
 
-/// With the window mosquitto has by itself: the journal is what fills it.
-fn mosquitto(folder: &Path, port: u16) -> Result<Program, Fault> {
+/// The broker has its default window of unacknowledged messages: the journal fills it.
+fn mosquitto(folder: &Path, port: u16) -> Result<Program, BenchError> {
     let file = folder.join("mosquitto.conf");
     fs::write(
         &file,
@@ -97,7 +97,7 @@ fn sayso(
     port: u16,
     model: u16,
     journal: bool,
-) -> Result<Program, Fault> {
+) -> Result<Program, BenchError> {
     let folder: PathBuf = folder.join(prefix);
     fs::create_dir(&folder)?;
     let store = if journal {
@@ -128,7 +128,7 @@ fn sayso(
     Program::start(&mut command)
 }
 
-/// A model that always turns the lamp on.
+/// A model server that always turns the lamp on.
 async fn model(listener: TcpListener) {
     let action = json!({"device": "lamp", "property": "power", "op": "set", "value": "on"});
     let said = json!({"actions": [action], "speech": null, "question": null}).to_string();
@@ -140,7 +140,7 @@ async fn model(listener: TcpListener) {
     while let Ok((mut stream, _)) = listener.accept().await {
         let mut read = vec![0; 1 << 20];
         let mut had = 0;
-        // The request is over when nothing more comes for a moment.
+        // The request is complete when nothing more arrives for a moment.
         while let Ok(Ok(n @ 1..)) =
             tokio::time::timeout(Duration::from_millis(100), stream.read(&mut read)).await
         {

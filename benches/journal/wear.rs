@@ -1,4 +1,4 @@
-//! What a command costs the disk, once old commands are forgotten as fast as new ones come.
+//! The bytes a command costs the disk in the steady state, when old commands expire as fast as new ones arrive.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use tokio::time::sleep;
 
 use crate::load::Load;
 use crate::stage::{Stage, written};
-use crate::{Fault, say};
+use crate::{BenchError, say};
 
-/// Commands a second.
+/// Commands per second.
 const PACES: [u32; 3] = [1, 10, 100];
 
-/// How long a command is remembered, and a little longer; and for how long is measured then.
+/// The warm-up, somewhat longer than a command is remembered, and the time measured after it.
 const WARM: u32 = 75;
 const MEASURED: u32 = 60;
 
-/// What is said, and how it is understood.
+/// The sentences, and how they are understood.
 const SAID: [(&str, &str); 2] = [
     ("understood at home", "turn on the lamp"),
     ("recalled", "make it a little less gloomy in here"),
 ];
 
-/// Each pace and way with a store of its own, all at the same time.
-pub(crate) async fn bytes(stage: &Stage) -> Result<(), Fault> {
+/// Measures each rate and type of command with a store of its own, all at the same time.
+pub(crate) async fn bytes(stage: &Stage) -> Result<(), BenchError> {
     let mut measured = JoinSet::new();
     for pace in PACES {
         for (n, (_, text)) in SAID.into_iter().enumerate() {
@@ -41,7 +41,7 @@ pub(crate) async fn bytes(stage: &Stage) -> Result<(), Fault> {
                     .await?
                     .len();
                 sleep(Duration::from_secs(1)).await;
-                Ok::<_, Fault>((
+                Ok::<_, BenchError>((
                     pace,
                     n,
                     (written(&program)? - before) / u64::from(pace * MEASURED),
@@ -59,7 +59,7 @@ pub(crate) async fn bytes(stage: &Stage) -> Result<(), Fault> {
     for pace in PACES {
         let mut line = format!("  at {pace:>3}/s");
         for (_, n, each, arrived) in rows.iter().filter(|row| row.0 == pace) {
-            // Writing to a text cannot fail.
+            // Writing to a `String` does not fail.
             let _ = write!(
                 line,
                 "   {} {each:>6} ({arrived} of {} acted)",

@@ -1,4 +1,4 @@
-//! The bare relay: for each command the two messages sayso would publish, and nothing else.
+//! The bare relay: publishes for each command the two messages sayso would publish, and does nothing else.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 
-use crate::{Fault, RELAY};
+use crate::{BenchError, RELAY};
 
-/// The argument that makes this binary the relay.
+/// The argument that makes this program the relay.
 pub(crate) const ROLE: &str = "bare-relay";
 
-/// Relays until it is killed.
-pub(crate) fn run(port: &str) -> Result<(), Fault> {
+/// Relays until the process is killed.
+pub(crate) fn run(port: &str) -> Result<(), BenchError> {
     let port = port.parse()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -21,7 +21,7 @@ pub(crate) fn run(port: &str) -> Result<(), Fault> {
         .block_on(relay(port))
 }
 
-/// A client's options, the same for the relay and for the load.
+/// The client options of the relay and the load generator.
 pub(crate) fn options(client_id: &str, port: u16) -> MqttOptions {
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true); // with Nagle's algorithm on, the algorithm is what is measured
@@ -33,7 +33,7 @@ pub(crate) fn options(client_id: &str, port: u16) -> MqttOptions {
     options
 }
 
-async fn relay(port: u16) -> Result<(), Fault> {
+async fn relay(port: u16) -> Result<(), BenchError> {
     let (client, mut events) = AsyncClient::new(options("bare-relay", port), 1024);
     client.try_subscribe(format!("{}/command/+", RELAY.prefix), QoS::AtLeastOnce)?;
     loop {

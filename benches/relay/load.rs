@@ -1,4 +1,4 @@
-//! The load: says commands to one side, and waits for the actions.
+//! The load generator: publishes commands to one program and waits for its actions.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -8,14 +8,14 @@ use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::{Fault, bare};
+use crate::{BenchError, bare};
 
 /// The areas of the benchmark's home.
 pub(crate) const AREAS: [&str; 12] = [
     "kitchen", "bedroom", "bathroom", "hallway", "study", "nursery", "garage", "attic", "cellar",
     "porch", "pantry", "library",
 ];
-/// What stands in each of them: 60 devices in all.
+/// The devices of each area, 60 in total.
 pub(crate) const THINGS: [(&str, &str); 5] = [
     ("ceiling light", "light"),
     ("wall lamp", "light"),
@@ -24,50 +24,50 @@ pub(crate) const THINGS: [(&str, &str); 5] = [
     ("heater", "switch"),
 ];
 
-/// How long a program may take to its first action.
+/// The longest time from start to the first action.
 const START: Duration = Duration::from_secs(20);
-/// How long the last actions of a measurement may take.
+/// The longest wait for the last actions of a measurement.
 const TAIL: Duration = Duration::from_secs(3);
 
-/// Where one side listens, and where its devices do.
+/// The topics of one program: the prefix of its commands and the base of its devices.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Route {
     pub(crate) prefix: &'static str,
     pub(crate) base: &'static str,
 }
 
-/// What came of commands at a steady rate.
+/// The result of commands at a steady rate.
 pub(crate) struct Paced {
     pub(crate) latencies: Vec<Duration>,
     pub(crate) lost: usize,
 }
 
-/// What came of as many commands as went through.
+/// The result of commands at full speed.
 pub(crate) struct Flooded {
     pub(crate) done: usize,
     pub(crate) took: Duration,
     pub(crate) lost: usize,
 }
 
-/// The client, and the commands that wait for their action: per device in the order they were said.
+/// The client and the commands that wait for their action, per device in order of publication.
 pub(crate) struct Load {
     client: AsyncClient,
     events: EventLoop,
     waiting: HashMap<String, VecDeque<Instant>>,
-    under_way: usize,
-    said: usize,
+    in_flight_now: usize,
+    published: usize,
 }
 
 impl Load {
-    /// Connects, and listens to every device of both sides.
-    pub(crate) async fn connect(port: u16, routes: &[Route]) -> Result<Self, Fault> {
+    /// Connects and subscribes to every device of both programs.
+    pub(crate) async fn connect(port: u16, routes: &[Route]) -> Result<Self, BenchError> {
         let (client, events) = AsyncClient::new(bare::options("load", port), 1024);
         let mut load = Self {
             client,
             events,
             waiting: HashMap::new(),
-            under_way: 0,
-            said: 0,
+            in_flight_now: 0,
+            published: 0,
         };
         for route in routes {
             load.client
@@ -82,19 +82,19 @@ impl Load {
         Ok(load)
     }
 
-    /// From `began` to the first action, asking until there is one.
+    /// Returns the time from `began` to the first action, repeating a command until there is one.
     pub(crate) async fn first_action(
         &mut self,
         route: Route,
         began: Instant,
-    ) -> Result<Duration, Fault> {
+    ) -> Result<Duration, BenchError> {
         let mut clock = interval(Duration::from_millis(5));
         loop {
             tokio::select! {
                 event = self.events.poll() => if self.arrived(&event?).is_some() {
                     return Ok(began.elapsed());
                 },
-                _ = clock.tick() => self.say(route)?,
+                _ = clock.tick() => self.publish(route)?,
             }
             if began.elapsed() > START {
                 return Err(format!(
@@ -107,8 +107,8 @@ impl Load {
         }
     }
 
-    /// Says nothing for a while. What was said before the other side listened is forgotten.
-    pub(crate) async fn rest(&mut self, time: Duration) -> Result<(), Fault> {
+    /// Pauses, and discards commands published before the program was subscribed.
+    pub(crate) async fn rest(&mut self, time: Duration) -> Result<(), BenchError> {
         let until = Instant::now() + time;
         loop {
             tokio::select! {
@@ -117,17 +117,17 @@ impl Load {
             }
         }
         self.waiting.clear();
-        self.under_way = 0;
+        self.in_flight_now = 0;
         Ok(())
     }
 
-    /// Says `rate` commands a second for `time`.
+    /// Publishes `rate` commands per second for `time`.
     pub(crate) async fn paced(
         &mut self,
         route: Route,
         rate: u32,
         time: Duration,
-    ) -> Result<Paced, Fault> {
+    ) -> Result<Paced, BenchError> {
         let mut latencies = Vec::new();
         let mut clock = interval(Duration::from_secs(1) / rate);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -135,24 +135,24 @@ impl Load {
         while Instant::now() < until {
             tokio::select! {
                 event = self.events.poll() => latencies.extend(self.arrived(&event?)),
-                _ = clock.tick() => self.say(route)?,
+                _ = clock.tick() => self.publish(route)?,
             }
         }
         let lost = self.finish(&mut latencies).await?;
         Ok(Paced { latencies, lost })
     }
 
-    /// Keeps `in_flight` commands under way for `time`: an action that arrives makes room for the next command.
+    /// Keeps `in_flight` commands in flight for `time`: each action that arrives allows the next command.
     pub(crate) async fn flooded(
         &mut self,
         route: Route,
         in_flight: usize,
         time: Duration,
-    ) -> Result<Flooded, Fault> {
+    ) -> Result<Flooded, BenchError> {
         let mut latencies = Vec::new();
         let began = Instant::now();
         for _ in 0..in_flight {
-            self.say(route)?;
+            self.publish(route)?;
         }
         while began.elapsed() < time {
             let Ok(event) = timeout(TAIL, self.events.poll()).await else {
@@ -160,7 +160,7 @@ impl Load {
             };
             if let Some(latency) = self.arrived(&event?) {
                 latencies.push(latency);
-                self.say(route)?;
+                self.publish(route)?;
             }
         }
         let (done, took) = (latencies.len(), began.elapsed());
@@ -168,34 +168,34 @@ impl Load {
         Ok(Flooded { done, took, lost })
     }
 
-    /// Waits for the actions that are still to come, and gives how many never came.
-    async fn finish(&mut self, latencies: &mut Vec<Duration>) -> Result<usize, Fault> {
+    /// Waits for the remaining actions and returns the number that never arrived.
+    async fn finish(&mut self, latencies: &mut Vec<Duration>) -> Result<usize, BenchError> {
         let until = Instant::now() + TAIL;
-        while self.under_way > 0 {
+        while self.in_flight_now > 0 {
             tokio::select! {
                 event = self.events.poll() => latencies.extend(self.arrived(&event?)),
                 () = sleep_until(until) => break,
             }
         }
         self.waiting.clear();
-        Ok(std::mem::take(&mut self.under_way))
+        Ok(std::mem::take(&mut self.in_flight_now))
     }
 
-    /// Says the next command: around all devices on, then around all of them off.
-    fn say(&mut self, route: Route) -> Result<(), Fault> {
+    /// Publishes the next command: all devices on in turn, then all off.
+    fn publish(&mut self, route: Route) -> Result<(), BenchError> {
         let devices = AREAS.len() * THINGS.len();
-        let name = name(self.said % devices);
-        let on = if (self.said / devices).is_multiple_of(2) {
+        let name = name(self.published % devices);
+        let on = if (self.published / devices).is_multiple_of(2) {
             "on"
         } else {
             "off"
         };
-        self.said += 1;
+        self.published += 1;
         self.waiting
             .entry(format!("{}/{name}/set", route.base))
             .or_default()
             .push_back(Instant::now());
-        self.under_way += 1;
+        self.in_flight_now += 1;
         self.client.try_publish(
             format!("{}/command/load", route.prefix),
             QoS::AtLeastOnce,
@@ -205,19 +205,19 @@ impl Load {
         Ok(())
     }
 
-    /// How long the command took whose action has arrived.
+    /// The latency of the command whose action has arrived.
     fn arrived(&mut self, event: &Event) -> Option<Duration> {
         let Event::Incoming(Packet::Publish(action)) = event else {
             return None;
         };
         let topic = std::str::from_utf8(&action.topic).ok()?;
-        let said = self.waiting.get_mut(topic)?.pop_front()?;
-        self.under_way -= 1;
-        Some(said.elapsed())
+        let published = self.waiting.get_mut(topic)?.pop_front()?;
+        self.in_flight_now -= 1;
+        Some(published.elapsed())
     }
 }
 
-/// What the device of that number is called.
+/// The name of the device with this number.
 pub(crate) fn name(device: usize) -> String {
     format!(
         "{} {}",

@@ -1,8 +1,8 @@
-//! What sayso costs over a bare relay: the same commands through the same real broker, side by side in one run.
+//! The cost of sayso compared with a bare relay: the same commands through the same real broker in one run.
 //!
 //! `cargo bench -p sayso-benches --bench relay [-- --quick]`. The relay is a rumqttc client that publishes the same two messages for a
-//! command without understanding, journalling or checking anything: what is left when everything sayso is for is
-//! taken away. Needs mosquitto; listens on loopback only; ends by itself in about a minute and a half.
+//! command without understanding, recording or checking anything: the work that remains when the purpose of sayso is
+//! taken away. It needs mosquitto, uses only loopback, and ends after a minute and a half.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -18,27 +18,27 @@ use load::{Load, Paced, Route};
 use program::Program;
 use stage::Stage;
 
-/// What may go wrong: it is said, and that is the end.
-type Fault = Box<dyn Error + Send + Sync>;
+/// Any error ends the benchmark, so its type does not matter.
+type BenchError = Box<dyn Error + Send + Sync>;
 
-/// The relay's side: topics as long as sayso's.
+/// The topics of the relay, as long as those of sayso.
 const RELAY: Route = Route {
     prefix: "relay",
     base: "baredevices",
 };
-/// sayso's side, with the default base of `Zigbee2MQTT`.
+/// The topics of sayso, with the default base of `Zigbee2MQTT`.
 const SAYSO: Route = Route {
     prefix: "sayso",
     base: "zigbee2mqtt",
 };
-/// Commands a second while latency is measured: far more than a house says, far less than either can take.
+/// Commands per second while latency is measured: far more than a house needs, far fewer than either program can take.
 const RATE: u32 = 100;
-/// Commands under way while throughput is measured.
+/// Commands in flight while throughput is measured.
 const IN_FLIGHT: usize = 64;
 /// The idle time before memory is read.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// How long each measurement takes, and how often they alternate.
+/// The duration of each measurement and the number of rounds.
 struct Plan {
     rounds: u32,
     paced: Duration,
@@ -56,7 +56,7 @@ const QUICK: Plan = Plan {
     flooded: Duration::from_secs(1),
 };
 
-/// What one side came to over all rounds.
+/// The results of one program over all rounds.
 #[derive(Default)]
 struct Side {
     latencies: Vec<Duration>,
@@ -70,7 +70,7 @@ struct Side {
     resident_kib: u32,
 }
 
-/// A line of the table.
+/// A row of the table.
 struct Row {
     name: &'static str,
     unit: &'static str,
@@ -91,21 +91,21 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            // Nobody is left to tell where standard error is closed.
+            // Standard error may be closed; the exit code reports the failure in any case.
             let _ = writeln!(io::stderr(), "went wrong: {fault}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn bench(plan: &Plan) -> Result<(), Fault> {
+fn bench(plan: &Plan) -> Result<(), BenchError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
         .block_on(measure(plan))
 }
 
-async fn measure(plan: &Plan) -> Result<(), Fault> {
+async fn measure(plan: &Plan) -> Result<(), BenchError> {
     let stage = Stage::new().await?;
     let mut load = Load::connect(stage.port(), &[RELAY, SAYSO]).await?;
     let (mut relay, mut sayso) = (Side::default(), Side::default());
@@ -125,13 +125,13 @@ async fn measure(plan: &Plan) -> Result<(), Fault> {
     table(&mut relay, &mut sayso)
 }
 
-/// Starts a program, and measures its start and its memory at rest.
+/// Starts a program and measures its start-up time and its idle memory.
 async fn begin(
     load: &mut Load,
     route: Route,
-    start: impl FnOnce() -> Result<Program, Fault>,
+    start: impl FnOnce() -> Result<Program, BenchError>,
     side: &mut Side,
-) -> Result<Program, Fault> {
+) -> Result<Program, BenchError> {
     let began = tokio::time::Instant::now();
     let program = start()?;
     side.first_action = load.first_action(route, began).await?;
@@ -140,14 +140,14 @@ async fn begin(
     Ok(program)
 }
 
-/// One round of one side.
+/// One round of one program.
 async fn play(
     load: &mut Load,
     route: Route,
     program: &Program,
     plan: &Plan,
     side: &mut Side,
-) -> Result<(), Fault> {
+) -> Result<(), BenchError> {
     let before = program.cpu()?;
     let Paced { latencies, lost } = load.paced(route, RATE, plan.paced).await?;
     let between = program.cpu()?;
@@ -163,7 +163,7 @@ async fn play(
     Ok(())
 }
 
-fn table(relay: &mut Side, sayso: &mut Side) -> Result<(), Fault> {
+fn table(relay: &mut Side, sayso: &mut Side) -> Result<(), BenchError> {
     relay.latencies.sort_unstable();
     sayso.latencies.sort_unstable();
     let row = |name, unit, digits, of| Row {

@@ -1,4 +1,4 @@
-//! Programs as processes of their own, with what the kernel counts of them; and the broker among them.
+//! Programs as processes of their own, with the counters the kernel keeps for them; the broker is one of them.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::Fault;
+use crate::BenchError;
 
-/// Where Debian puts it, which is not in everybody's path.
+/// The program, and its path on Debian, which is not in every user's search path.
 const MOSQUITTO: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
-/// How long the broker may take to listen.
+/// The longest wait for the broker to listen.
 const START: Duration = Duration::from_secs(10);
-/// Linux counts processor time in hundredths of a second for every program, whatever its own clock is.
+/// The unit of CPU time in `/proc`: a hundredth of a second on Linux.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A running program; it is killed when it is dropped.
@@ -22,14 +22,14 @@ pub(crate) struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 impl Program {
-    pub(crate) fn start(command: &mut Command) -> Result<Self, Fault> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self, BenchError> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -43,8 +43,8 @@ impl Program {
         self.0.id()
     }
 
-    /// The processor time it has used, in user and system mode.
-    pub(crate) fn cpu(&self) -> Result<Duration, Fault> {
+    /// The CPU time used, in user and system mode.
+    pub(crate) fn cpu(&self) -> Result<Duration, BenchError> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
         let after_name = stat.rsplit(')').next().unwrap_or_default();
         let ticks: u32 = after_name
@@ -56,13 +56,13 @@ impl Program {
         Ok(TICK * ticks)
     }
 
-    /// The memory it has in RAM, in KiB.
-    pub(crate) fn resident_kib(&self) -> Result<u32, Fault> {
+    /// The resident memory in KiB.
+    pub(crate) fn resident_kib(&self) -> Result<u32, BenchError> {
         self.status("VmRSS:")
     }
 
-    /// A number of its state as the kernel tells it: `Threads:`.
-    pub(crate) fn status(&self, field: &str) -> Result<u32, Fault> {
+    /// A number in `/proc/<pid>/status`, such as that after `Threads:`.
+    pub(crate) fn status(&self, field: &str) -> Result<u32, BenchError> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status
             .lines()
@@ -72,8 +72,9 @@ impl Program {
     }
 }
 
-/// Starts mosquitto on a free loopback port, without limits that would touch one side only; its settings lie in `folder`.
-pub(crate) async fn mosquitto(folder: &Path) -> Result<(Program, u16), Fault> {
+/// Starts mosquitto on a free loopback port, without limits that would affect one program only. Its configuration is in
+/// `folder`.
+pub(crate) async fn mosquitto(folder: &Path) -> Result<(Program, u16), BenchError> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await?
         .local_addr()?

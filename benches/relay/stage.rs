@@ -1,4 +1,4 @@
-//! The broker and the two programs, side by side.
+//! The broker and the two programs.
 
 use std::fmt::Write;
 use std::fs;
@@ -7,11 +7,11 @@ use std::process::Command;
 
 use crate::load::{AREAS, THINGS};
 use crate::program::{Program, mosquitto};
-use crate::{Fault, bare};
+use crate::{BenchError, bare};
 
-/// The broker, and a folder for everything.
+/// The broker, and a folder for all files.
 pub(crate) struct Stage {
-    // Dropped in this order: the broker ends before its folder goes.
+    // Fields are dropped in this order: the broker ends before its folder is removed.
     _broker: Program,
     folder: tempfile::TempDir,
     port: u16,
@@ -19,7 +19,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Starts the broker.
-    pub(crate) async fn new() -> Result<Self, Fault> {
+    pub(crate) async fn new() -> Result<Self, BenchError> {
         let folder = tempfile::tempdir()?;
         let (broker, port) = mosquitto(folder.path()).await?;
         Ok(Self {
@@ -34,8 +34,8 @@ impl Stage {
         self.port
     }
 
-    /// Starts the relay: this binary, in its other role.
-    pub(crate) fn relay(&self) -> Result<Program, Fault> {
+    /// Starts the relay: this program with another argument.
+    pub(crate) fn relay(&self) -> Result<Program, BenchError> {
         Program::start(
             Command::new(std::env::current_exe()?)
                 .arg(bare::ROLE)
@@ -43,8 +43,8 @@ impl Stage {
         )
     }
 
-    /// Starts sayso as it would run on a gateway: journal on disk, 60 devices.
-    pub(crate) fn sayso(&self) -> Result<Program, Fault> {
+    /// Starts sayso as on a gateway: journal on disk, 60 devices.
+    pub(crate) fn sayso(&self) -> Result<Program, BenchError> {
         let folder = self.folder.path();
         fs::write(folder.join("home.toml"), home())?;
         let file = folder.join("sayso.toml");
@@ -69,7 +69,7 @@ fn settings(folder: &Path, port: u16) -> String {
 fn home() -> String {
     let mut text = String::new();
     for area in AREAS {
-        // Writing to a string does not fail.
+        // Writing to a `String` does not fail.
         let _ = writeln!(text, "[area.{area}]");
         for (thing, kind) in THINGS {
             let id = format!("{area} {thing}").replace(' ', "_");

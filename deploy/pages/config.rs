@@ -1,4 +1,4 @@
-//! A manual page from a config file that explains itself: `[tables]` become sections, each key is shown with the comment above it.
+//! A manual page from a commented configuration file: tables become sections, and each key follows its comment.
 
 use std::fmt::Write as _;
 
@@ -25,7 +25,7 @@ pub(crate) fn page(name: &str, what: &str, text: &str) -> String {
                 .next()
                 .is_some_and(|table| table.trim_end().ends_with(']'))
         {
-            // What is said above a table is said of it.
+            // A comment above a table describes the table.
             close(&mut page, &mut in_example);
             let table = bare.split(" #").next().unwrap_or(bare).trim_end();
             let _ = writeln!(page, ".SH \"{}\"", escaped(table));
@@ -43,7 +43,7 @@ pub(crate) fn page(name: &str, what: &str, text: &str) -> String {
         } else if line.starts_with('#') {
             prose.push(bare);
         } else {
-            // More lines of a value.
+            // Further lines of a value.
             if !in_example {
                 page.push_str(".nf\n");
                 in_example = true;
@@ -57,7 +57,7 @@ pub(crate) fn page(name: &str, what: &str, text: &str) -> String {
     page
 }
 
-/// `key = value`, also in a comment that shows it.
+/// A line `key = value`, also one that is commented out.
 fn is_key(line: &str) -> bool {
     let Some((key, _)) = line.split_once(" = ") else {
         return false;
@@ -77,7 +77,7 @@ fn flush(page: &mut String, prose: &mut Vec<&str>) {
     }
 }
 
-/// One line of prose; columns stay as they are.
+/// One line of prose; columns are kept.
 fn tell(page: &mut String, said: &str) {
     if said.contains("   ") {
         page.push_str(".br\n");
@@ -91,7 +91,7 @@ fn close(page: &mut String, in_example: &mut bool) {
     }
 }
 
-/// Text that troff takes as it is.
+/// Text with the special characters of troff escaped.
 fn escaped(text: &str) -> String {
     let text = text
         .replace('\\', "\\e")

@@ -1,4 +1,4 @@
-//! Writes what a package has beside the program: manual pages of the command line and of the config files, and completions.
+//! Writes the manual pages of the command line and of the configuration files, and shell completions.
 //! `cargo run -p sayso-pages -- FOLDER`
 
 use std::error::Error;
@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 mod config;
 
-/// The config files whose comments are their documentation: the page, what it is, and the file.
+/// The configuration files whose comments are their documentation: name of the page, title, text.
 const CONFIGS: [(&str, &str, &str); 2] = [
     (
         "sayso.toml",
@@ -40,13 +40,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `sayso.1`, and a page for each of its commands.
+/// Writes `sayso.1` and a page for each subcommand.
 fn commands(folder: &Path) -> Result<(), Box<dyn Error>> {
     let also = ".SH \"SEE ALSO\"\n.BR sayso (1),\n.BR sayso.toml (5),\n.BR sayso-home.toml (5)\n";
     let mut line = sayso::cli::line();
     line.build();
     let write = |command: clap::Command, name: &str| -> Result<(), Box<dyn Error>> {
-        // clap's own words on its commands, and the help of `help`, are no pages.
+        // The `help` subcommand of clap has no page.
         let help = command
             .get_after_help()
             .map(ToString::to_string)
@@ -82,7 +82,7 @@ fn commands(folder: &Path) -> Result<(), Box<dyn Error>> {
     write(line, "sayso")
 }
 
-/// What stands below the options of `--help`, as sections: one of a few words and lines of its own has its title, the rest are notes.
+/// The text below the options of `--help` as sections: a short line followed by a block is a title, the rest are notes.
 fn sections(help: &str) -> String {
     let escaped = help.replace('\\', "\\\\").replace('-', "\\-");
     let mut notes = [".SH NOTES"].into_iter().chain(std::iter::repeat(".PP"));
