@@ -1,6 +1,7 @@
-//! Collects facts the compiler does not have: the language files in `config/language/`, so that a new language needs no
-//! code, and the parts of the program for `sayso --version --verbose` (target, compiler, crates). Without a usable cargo
-//! the list of parts is empty, and the build continues.
+//! Collects facts the compiler does not have: the language files in `config/language/`, so that a
+//! new language needs no code, and the parts of the program for `sayso --version --verbose`
+//! (target, compiler, crates). Without a usable cargo the list of parts is empty, and the build
+//! continues.
 
 use std::fmt::Write as _;
 use std::path::Path;

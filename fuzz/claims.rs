@@ -1,5 +1,6 @@
-//! Claims that hold for any bytes, one for each input that comes from outside. The fuzzer searches for
-//! bytes that violate one; `tests/it/corpus.rs` checks earlier findings and other inputs in every test run.
+//! Claims that hold for any bytes, one for each input that comes from outside. The fuzzer searches
+//! for bytes that violate one; `tests/it/corpus.rs` checks earlier findings and other inputs in
+//! every test run.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -23,8 +24,8 @@ use sayso::wire;
 use sayso::wire::{Inbound, WireRules};
 use serde_json::{Value as Json, json};
 
-/// Announcements as a broker would deliver them: topic, line feed, payload, with a NUL between two of them. They result in a
-/// home in which every device is commanded on topics of its own only.
+/// Announcements as a broker would deliver them: topic, line feed, payload, with a NUL between two
+/// of them. They result in a home in which every device is commanded on topics of its own only.
 pub(crate) fn discovery(data: &[u8]) {
     let messages: Vec<(&str, &[u8])> = data.split(|byte| *byte == 0).filter_map(message).collect();
     hear_and_command(&messages);
@@ -138,7 +139,8 @@ fn permit(home: &Home, draft: &Draft) {
     }
 }
 
-/// A template, line feed, and the payload it is rendered with: rendering ends soon, with a text of bounded length.
+/// A template, line feed, and the payload it is rendered with: rendering ends soon, with a text of
+/// bounded length.
 pub(crate) fn template(data: &[u8]) {
     let Some((text, payload)) = message(data) else {
         return;
@@ -161,7 +163,8 @@ pub(crate) fn template(data: &[u8]) {
     }
 }
 
-/// A phrase in a home: the reading is deterministic, names only existing devices, and either asks or acts.
+/// A phrase in a home: the reading is deterministic, names only existing devices, and either asks
+/// or acts.
 pub(crate) fn phrase(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -189,8 +192,8 @@ pub(crate) fn phrase(data: &[u8]) {
     }
 }
 
-/// A message on a command topic: topic, response topic and payload, a line each. It is decoded or rejected, and its
-/// reply goes to a topic below a permitted prefix.
+/// A message on a command topic: topic, response topic and payload, a line each. It is decoded or
+/// rejected, and its reply goes to a topic below a permitted prefix.
 pub(crate) fn decode(data: &[u8]) {
     let Some((topic, rest)) = message(data) else {
         return;
@@ -239,8 +242,8 @@ pub(crate) fn decode(data: &[u8]) {
     );
 }
 
-/// A record of the journal, possibly from a damaged disk: it is decoded or rejected, and a decoded record stays the same
-/// when it is written and read again.
+/// A record of the journal, possibly from a damaged disk: it is decoded or rejected, and a decoded
+/// record stays the same when it is written and read again.
 pub(crate) fn record(data: &[u8]) {
     let Some(record) = JournalRecord::read(data) else {
         return;

@@ -1,5 +1,5 @@
-//! The bare program: for each command one HTTP call over a connection kept alive, then the two messages sayso would
-//! publish.
+//! The bare program: for each command one HTTP call over a connection kept alive, then the two
+//! messages sayso would publish.
 
 use std::time::Duration;
 

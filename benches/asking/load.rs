@@ -99,7 +99,8 @@ impl Load {
         Ok(())
     }
 
-    /// Publishes `count` new commands, `rate` per second, and known ones beside them, `known` per second.
+    /// Publishes `count` new commands, `rate` per second, and known ones beside them, `known` per
+    /// second.
     pub(crate) async fn paced(
         &mut self,
         prefix: &str,
@@ -126,7 +127,8 @@ impl Load {
         Ok(heard)
     }
 
-    /// Keeps `in_flight` new commands in flight until `count` were published; returns the time taken.
+    /// Keeps `in_flight` new commands in flight until `count` were published; returns the time
+    /// taken.
     pub(crate) async fn flooded(
         &mut self,
         prefix: &str,
@@ -168,7 +170,8 @@ impl Load {
         Ok(())
     }
 
-    /// New commands concern the first half of the devices, known ones the other half: they do not supersede each other.
+    /// New commands concern the first half of the devices, known ones the other half: they do not
+    /// supersede each other.
     fn publish(&mut self, prefix: &str, kind: Kind) -> Result<(), BenchError> {
         self.published += 1;
         let n = self.published;

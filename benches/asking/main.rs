@@ -1,16 +1,17 @@
-//! The cost of asking a model, and of a failing model, with a real broker and a model server on loopback.
+//! The cost of asking a model, and of a failing model, with a real broker and a model server on
+//! loopback.
 //!
-//! - `cargo bench -p sayso-benches --bench asking`: sayso and a bare program that makes one call per command and publishes the same two
-//!   messages, in one run; a minute.
-//! - `cargo bench -p sayso-benches --bench asking -- --faults`: the first of three providers fails while 100 new commands arrive at
-//!   20 per second;
-//!   a minute.
-//! - `cargo bench -p sayso-benches --bench asking -- --memory [COMMANDS]`: memory, tasks, threads and open files over many commands;
-//!   some minutes for 100,000.
+//! - `cargo bench -p sayso-benches --bench asking`: sayso and a bare program that makes one call
+//!   per command and publishes the same two messages, in one run; a minute.
+//! - `cargo bench -p sayso-benches --bench asking -- --faults`: the first of three providers fails
+//!   while 100 new commands arrive at 20 per second; a minute.
+//! - `cargo bench -p sayso-benches --bench asking -- --memory [COMMANDS]`: memory, tasks, threads
+//!   and open files over many commands; some minutes for 100,000.
 //!
-//! The bare program makes as many calls at a time as there are commands. The default of sayso is 16 for a hosted model; here it is
-//! 64, so that the limit is not measured. Everything else is as on a gateway: the journal and the drafts
-//! on disk, the whole home in every prompt, and a rate limit that no source reaches.
+//! The bare program makes as many calls at a time as there are commands. The default of sayso is 16
+//! for a hosted model; here it is 64, so that the limit is not measured. Everything else is as on a
+//! gateway: the journal and the drafts on disk, the whole home in every prompt, and a rate limit
+//! that no source reaches.
 //!
 //! It needs mosquitto and uses only loopback.
 
@@ -43,8 +44,8 @@ const BARE: &str = "plain";
 const SAYSO: &str = "sayso";
 /// Commands in flight while throughput is measured.
 const IN_FLIGHT: usize = 64;
-/// The time after which idle resources are released: reqwest closes connections unused for 90 s at a check every 90 s, tokio
-/// ends a thread after 10 s.
+/// The time after which idle resources are released: reqwest closes connections unused for 90 s at
+/// a check every 90 s, tokio ends a thread after 10 s.
 const LEFT_ALONE: Duration = Duration::from_secs(185);
 
 fn main() -> ExitCode {
@@ -177,7 +178,8 @@ impl Side {
 /// The number of alternations of quiet and fault.
 const TURNS: usize = 4;
 
-/// Makes the first of three providers fail. Known commands arrive beside the new ones, without and with the fault.
+/// Makes the first of three providers fail. Known commands arrive beside the new ones, without and
+/// with the fault.
 async fn faults() -> Result<(), BenchError> {
     let mut table = format!(
         "\n{:<6} {:>8} {:>10} {:>10} {:>12} {:>9} {:>14} {:>14} {:>7}\n",
@@ -203,7 +205,8 @@ async fn faults() -> Result<(), BenchError> {
         models[0].turn(status);
         let mut fault = load.paced(SAYSO, 100, (20, 200)).await?;
         let calls = models[0].calls();
-        // Known commands are measured in alternation, so that other load of the machine affects both.
+        // Known commands are measured in alternation, so that other load of the machine affects
+        // both.
         for _ in 1..TURNS {
             models[0].turn(GOOD);
             quiet
@@ -234,7 +237,8 @@ async fn faults() -> Result<(), BenchError> {
     say(&table)
 }
 
-/// The resources sayso holds during `count` new commands, by its own metrics and by the kernel's counters.
+/// The resources sayso holds during `count` new commands, by its own metrics and by the kernel's
+/// counters.
 async fn memory(count: usize) -> Result<(), BenchError> {
     let (folder, model) = (tempfile::tempdir()?, Fake::start()?);
     let (_broker, port) = mosquitto(folder.path()).await?;
@@ -247,7 +251,8 @@ async fn memory(count: usize) -> Result<(), BenchError> {
     ))?;
     let steps = 20;
     for step in 0..=steps {
-        // A pause longer than idle connections are kept, at the beginning and the end: the rest is a leak.
+        // A pause longer than idle connections are kept, at the beginning and the end: the rest is
+        // a leak.
         load.rest(if step % steps == 0 {
             LEFT_ALONE
         } else {

@@ -1,8 +1,10 @@
-//! The cost of the journal: `cargo bench -p sayso-benches --bench journal [-- --latency | --bytes | --growth]`.
+//! The cost of the journal: `cargo bench -p sayso-benches --bench journal [-- --latency | --bytes |
+//! --growth]`.
 //!
-//! Latency from command to action with the journal on disk and without, in one run; the bytes the kernel wrote to
-//! the disk for each command, understood locally and from the cache, at three rates. With `--growth` alone: the size of the store over
-//! 1,000,000 commands. It needs mosquitto, uses only loopback, and ends after about five minutes.
+//! Latency from command to action with the journal on disk and without, in one run; the bytes the
+//! kernel wrote to the disk for each command, understood locally and from the cache, at three
+//! rates. With `--growth` alone: the size of the store over 1,000,000 commands. It needs mosquitto,
+//! uses only loopback, and ends after about five minutes.
 
 use std::error::Error;
 use std::io::{self, Write};

@@ -1,4 +1,5 @@
-//! The parts of the benchmark: a broker, a model server, and the program with a journal on disk or without.
+//! The parts of the benchmark: a broker, a model server, and the program with a journal on disk or
+//! without.
 
 use std::fs;
 use std::net::Ipv4Addr;

@@ -1,4 +1,5 @@
-//! The bytes a command costs the disk in the steady state, when old commands expire as fast as new ones arrive.
+//! The bytes a command costs the disk in the steady state, when old commands expire as fast as new
+//! ones arrive.
 
 use std::fmt::Write as _;
 use std::time::Duration;

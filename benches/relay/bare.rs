@@ -1,4 +1,5 @@
-//! The bare relay: publishes for each command the two messages sayso would publish, and does nothing else.
+//! The bare relay: publishes for each command the two messages sayso would publish, and does
+//! nothing else.
 
 use std::time::Duration;
 

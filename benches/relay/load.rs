@@ -142,7 +142,8 @@ impl Load {
         Ok(Paced { latencies, lost })
     }
 
-    /// Keeps `in_flight` commands in flight for `time`: each action that arrives allows the next command.
+    /// Keeps `in_flight` commands in flight for `time`: each action that arrives allows the next
+    /// command.
     pub(crate) async fn flooded(
         &mut self,
         route: Route,

@@ -1,8 +1,10 @@
-//! The cost of sayso compared with a bare relay: the same commands through the same real broker in one run.
+//! The cost of sayso compared with a bare relay: the same commands through the same real broker in
+//! one run.
 //!
-//! `cargo bench -p sayso-benches --bench relay [-- --quick]`. The relay is a rumqttc client that publishes the same two messages for a
-//! command without understanding, recording or checking anything: the work that remains when the purpose of sayso is
-//! taken away. It needs mosquitto, uses only loopback, and ends after a minute and a half.
+//! `cargo bench -p sayso-benches --bench relay [-- --quick]`. The relay is a rumqttc client that
+//! publishes the same two messages for a command without understanding, recording or checking
+//! anything: the work that remains when the purpose of sayso is taken away. It needs mosquitto,
+//! uses only loopback, and ends after a minute and a half.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -31,7 +33,8 @@ const SAYSO: Route = Route {
     prefix: "sayso",
     base: "zigbee2mqtt",
 };
-/// Commands per second while latency is measured: far more than a house needs, far fewer than either program can take.
+/// Commands per second while latency is measured: far more than a house needs, far fewer than
+/// either program can take.
 const RATE: u32 = 100;
 /// Commands in flight while throughput is measured.
 const IN_FLIGHT: usize = 64;

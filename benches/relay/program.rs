@@ -1,4 +1,5 @@
-//! Programs as processes of their own, with the counters the kernel keeps for them; the broker is one of them.
+//! Programs as processes of their own, with the counters the kernel keeps for them; the broker is
+//! one of them.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -72,8 +73,8 @@ impl Program {
     }
 }
 
-/// Starts mosquitto on a free loopback port, without limits that would affect one program only. Its configuration is in
-/// `folder`.
+/// Starts mosquitto on a free loopback port, without limits that would affect one program only. Its
+/// configuration is in `folder`.
 pub(crate) async fn mosquitto(folder: &Path) -> Result<(Program, u16), BenchError> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await?

@@ -1,5 +1,6 @@
-//! The announcements of the simulated house: the device list of a `Zigbee2MQTT` bridge, Tasmota's messages, and entities
-//! by Home Assistant's discovery. The kitchen light is announced twice, as real bridges do, and is one device.
+//! The announcements of the simulated house: the device list of a `Zigbee2MQTT` bridge, Tasmota's
+//! messages, and entities by Home Assistant's discovery. The kitchen light is announced twice, as
+//! real bridges do, and is one device.
 
 use serde_json::{Value as Json, json};
 

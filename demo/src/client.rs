@@ -18,7 +18,8 @@ use crate::{DemoError, connection};
 
 /// The longest wait for a reply: longer than sayso's own deadline for a command.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
-/// The silence after which all devices are taken to have reached their new state. A moving one reports every 100 ms.
+/// The silence after which all devices are taken to have reached their new state. A moving one
+/// reports every 100 ms.
 const SETTLED: Duration = Duration::from_millis(250);
 /// Messages that wait to be read.
 const QUEUE: usize = 4096;
@@ -101,7 +102,8 @@ impl Client {
             .map_err(|_| "sayso did not come online")?
     }
 
-    /// Sends `sentences` at once as `source`, and waits until each has its reply and all devices have settled.
+    /// Sends `sentences` at once as `source`, and waits until each has its reply and all devices
+    /// have settled.
     pub(crate) async fn send(
         &mut self,
         source: &str,
@@ -157,8 +159,8 @@ impl Client {
         Ok(ids)
     }
 
-    /// The next command, reply or message to a device that another client caused; `None` when the connection is
-    /// closed. Cancel safe.
+    /// The next command, reply or message to a device that another client caused; `None` when the
+    /// connection is closed. Cancel safe.
     pub(crate) async fn next_foreign_message(&mut self) -> Option<Message> {
         loop {
             let message = self.messages.recv().await?;

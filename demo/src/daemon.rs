@@ -1,4 +1,5 @@
-//! The daemon, started as `sayso run` starts it: from configuration files, on a runtime of one thread.
+//! The daemon, started as `sayso run` starts it: from configuration files, on a runtime of one
+//! thread.
 
 use std::path::Path;
 use std::thread;

@@ -1,4 +1,5 @@
-//! The line editor: reads lines from the terminal on a thread of its own, with editing keys and a history.
+//! The line editor: reads lines from the terminal on a thread of its own, with editing keys and a
+//! history.
 
 use std::sync::mpsc as blocking;
 use std::thread;
@@ -20,7 +21,8 @@ pub(crate) enum Typed {
     End,
 }
 
-/// The handle to the editor's thread. The thread ends with the handle, once the prompt that is open has been answered.
+/// The handle to the editor's thread. The thread ends with the handle, once the prompt that is open
+/// has been answered.
 pub(crate) struct Editor {
     prompts: blocking::Sender<()>,
     lines: mpsc::Receiver<Typed>,

@@ -1,5 +1,5 @@
-//! The simulated house: its devices subscribe to their command topics, carry out the commands and publish their
-//! state, retained, as real devices do. It knows MQTT and nothing of sayso.
+//! The simulated house: its devices subscribe to their command topics, carry out the commands and
+//! publish their state, retained, as real devices do. It knows MQTT and nothing of sayso.
 
 use std::time::Duration;
 
@@ -250,8 +250,8 @@ pub(crate) fn gadgets() -> Vec<Gadget> {
     house
 }
 
-/// Connects the house. Returns when the broker has acknowledged its subscriptions and announcements, so that no
-/// command is missed.
+/// Connects the house. Returns when the broker has acknowledged its subscriptions and
+/// announcements, so that no command is missed.
 pub(crate) async fn start(port: u16, tasks: &mut JoinSet<()>) -> Result<(), DemoError> {
     let house = gadgets();
     let (client, mut events) = connection::open("demo-house", port);

@@ -1,4 +1,5 @@
-//! A line typed at the demo's prompt: one of the demo's own commands, a near miss of one, or a sentence for sayso.
+//! A line typed at the demo's prompt: one of the demo's own commands, a near miss of one, or a
+//! sentence for sayso.
 
 use strsim::osa_distance;
 
@@ -113,7 +114,8 @@ fn near_miss(word: &str) -> Option<&'static str> {
         .find(|command| osa_distance(word, command) == 1)
 }
 
-/// True of a single argument that is a number: no sentence begins with a near miss of `fail` and ends there.
+/// True of a single argument that is a number: no sentence begins with a near miss of `fail` and
+/// ends there.
 fn is_status(arguments: &[&str]) -> bool {
     matches!(arguments, [status] if status.parse::<u16>().is_ok())
 }

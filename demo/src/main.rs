@@ -1,9 +1,9 @@
-//! The whole of sayso on one machine, with nothing to install: an MQTT broker, a simulated house, two scripted models,
-//! the daemon itself, and a prompt.
+//! The whole of sayso on one machine, with nothing to install: an MQTT broker, a simulated house,
+//! two scripted models, the daemon itself, and a prompt.
 //!
-//! `cargo demo [--port N] [--log FILTER]`. Without a terminal on standard input it plays a fixed scene and exits with 0,
-//! or with 1 if a result differs from the expected one. All parts communicate over MQTT and HTTP on loopback, as they
-//! would in a house.
+//! `cargo demo [--port N] [--log FILTER]`. Without a terminal on standard input it plays a fixed
+//! scene and exits with 0, or with 1 if a result differs from the expected one. All parts
+//! communicate over MQTT and HTTP on loopback, as they would in a house.
 
 use std::error::Error;
 use std::io::{self, IsTerminal};
@@ -73,7 +73,8 @@ fn run(options: &Options) -> Result<Vec<String>, DemoError> {
     runtime.block_on(demonstrate(options))
 }
 
-/// Starts all parts, then the prompt or the scene. Returns the differences from the scene's expected results.
+/// Starts all parts, then the prompt or the scene. Returns the differences from the scene's
+/// expected results.
 async fn demonstrate(options: &Options) -> Result<Vec<String>, DemoError> {
     let mut tasks = JoinSet::new();
     let folder = tempfile::tempdir()?;

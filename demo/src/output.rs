@@ -22,7 +22,8 @@ pub(crate) fn devices(client: &Client) -> io::Result<()> {
     Ok(())
 }
 
-/// Prints the replies to commands, the requests to models, the messages to devices, and their new states.
+/// Prints the replies to commands, the requests to models, the messages to devices, and their new
+/// states.
 pub(crate) fn effects(
     effects: &Effects,
     models: &[ScriptedModel],

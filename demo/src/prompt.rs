@@ -1,4 +1,5 @@
-//! The interactive prompt: reads a line, sends it as a command, and prints the reply and its effects.
+//! The interactive prompt: reads a line, sends it as a command, and prints the reply and its
+//! effects.
 
 use crate::client::Client;
 use crate::daemon::Daemon;
@@ -8,7 +9,8 @@ use crate::reason::LocalReading;
 use crate::scripted_model::{self, ScriptedModel};
 use crate::{DemoError, output};
 
-/// The requests that fail after `fail 500` and other server errors: more than sayso tries one model for one command.
+/// The requests that fail after `fail 500` and other server errors: more than sayso tries one model
+/// for one command.
 const FAILURES: usize = 4;
 
 /// Reads lines until `quit`, Ctrl-D or Ctrl-C, or until the daemon ends.
@@ -41,7 +43,8 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// The next line typed, `None` at the end. Meanwhile commands of other MQTT clients are printed above the prompt.
+/// The next line typed, `None` at the end. Meanwhile commands of other MQTT clients are printed
+/// above the prompt.
 async fn next_line(editor: &mut Editor, client: &mut Client) -> Result<Option<String>, DemoError> {
     loop {
         tokio::select! {

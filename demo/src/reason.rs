@@ -1,4 +1,5 @@
-//! The reason why sayso asks a model about a sentence: the local grammar's own explanation, for the demo's home.
+//! The reason why sayso asks a model about a sentence: the local grammar's own explanation, for the
+//! demo's home.
 
 use std::path::Path;
 use std::sync::Arc;

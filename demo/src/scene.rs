@@ -1,5 +1,5 @@
-//! The fixed scene: everyday commands, failing models, and commands that must be refused. Each act states its expected
-//! result, and the scene fails if the result differs.
+//! The fixed scene: everyday commands, failing models, and commands that must be refused. Each act
+//! states its expected result, and the scene fails if the result differs.
 
 use crate::client::{Client, Effects};
 use crate::reason::LocalReading;

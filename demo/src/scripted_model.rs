@@ -1,7 +1,9 @@
-//! Scripted models: two HTTP servers on loopback that implement enough of the Chat Completions API for sayso.
+//! Scripted models: two HTTP servers on loopback that implement enough of the Chat Completions API
+//! for sayso.
 //!
-//! They are no language models. They answer a few sentences, word for word, and fail on request, so that failover,
-//! backoff and the permission gate can be watched without a key, a bill or a network.
+//! They are no language models. They answer a few sentences, word for word, and fail on request, so
+//! that failover, backoff and the permission gate can be watched without a key, a bill or a
+//! network.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;

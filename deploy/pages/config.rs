@@ -1,4 +1,5 @@
-//! A manual page from a commented configuration file: tables become sections, and each key follows its comment.
+//! A manual page from a commented configuration file: tables become sections, and each key follows
+//! its comment.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,5 @@
-//! Writes the manual pages of the command line and of the configuration files, and shell completions.
-//! `cargo run -p sayso-pages -- FOLDER`
+//! Writes the manual pages of the command line and of the configuration files, and shell
+//! completions. `cargo run -p sayso-pages -- FOLDER`
 
 use std::error::Error;
 use std::fs;
@@ -82,7 +82,8 @@ fn commands(folder: &Path) -> Result<(), Box<dyn Error>> {
     write(line, "sayso")
 }
 
-/// The text below the options of `--help` as sections: a short line followed by a block is a title, the rest are notes.
+/// The text below the options of `--help` as sections: a short line followed by a block is a title,
+/// the rest are notes.
 fn sections(help: &str) -> String {
     let escaped = help.replace('\\', "\\\\").replace('-', "\\-");
     let mut notes = [".SH NOTES"].into_iter().chain(std::iter::repeat(".PP"));

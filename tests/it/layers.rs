@@ -1,5 +1,5 @@
-//! The architecture, enforced: a module imports only from lower layers, modules do not import each other in a circle,
-//! and each type name exists once.
+//! The architecture, enforced: a module imports only from lower layers, modules do not import each
+//! other in a circle, and each type name exists once.
 
 use std::path::Path;
 

@@ -29,8 +29,8 @@ fn function(line: &str) -> Option<&str> {
     item.strip_prefix("fn ").map(identifier)
 }
 
-/// Lines of code up to the brace that closes the function: comments and blank lines are not counted, as in clippy's
-/// `too_many_lines`.
+/// Lines of code up to the brace that closes the function: comments and blank lines are not
+/// counted, as in clippy's `too_many_lines`.
 fn length(lines: &[&str]) -> usize {
     let indentation = lines[0].len() - lines[0].trim_start().len();
     let closing = format!("{}}}", " ".repeat(indentation));

@@ -1,7 +1,8 @@
-//! Measurements of source code that a test can hold to a limit: import cycles, duplicated type names, function lengths
-//! and the words of doc comments.
+//! Measurements of source code that a test can hold to a limit: import cycles, duplicated type
+//! names, function lengths and the words of doc comments.
 //!
-//! The text is scanned, not parsed: it must be formatted by rustfmt. Inline test modules are left out.
+//! The text is scanned, not parsed: it must be formatted by rustfmt. Inline test modules are left
+//! out.
 
 use std::fs;
 use std::io;
@@ -24,7 +25,8 @@ pub struct SourceFile {
     pub text: String,
 }
 
-/// Reads all modules below `folder`, in order of their paths. Test modules and `main.rs` are left out.
+/// Reads all modules below `folder`, in order of their paths. Test modules and `main.rs` are left
+/// out.
 ///
 /// # Errors
 /// When a folder or file cannot be read.

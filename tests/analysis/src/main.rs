@@ -1,4 +1,5 @@
-//! Prints the measurements of one tree: `sayso-analysis FOLDER [--list]`, where the folder holds `src` and `README.md`.
+//! Prints the measurements of one tree: `sayso-analysis FOLDER [--list]`, where the folder holds
+//! `src` and `README.md`.
 
 use std::error::Error;
 use std::fs;

@@ -9,8 +9,8 @@ const KEYWORDS: [&str; 5] = ["struct ", "enum ", "trait ", "type ", "union "];
 
 /// Type names with more than one definition, and the paths of the files that have one.
 ///
-/// Two kinds are left out: `Settings`, which each module has for its own, and the request and response types of the
-/// provider APIs, which are alike by purpose.
+/// Two kinds are left out: `Settings`, which each module has for its own, and the request and
+/// response types of the provider APIs, which are alike by purpose.
 pub fn duplicates(files: &[SourceFile]) -> BTreeMap<String, Vec<String>> {
     let mut definitions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in files {
@@ -26,7 +26,8 @@ pub fn duplicates(files: &[SourceFile]) -> BTreeMap<String, Vec<String>> {
     definitions
 }
 
-/// Items of modules and functions. Associated types of an `impl` or `trait` are none: they follow its indentation.
+/// Items of modules and functions. Associated types of an `impl` or `trait` are none: they follow
+/// its indentation.
 fn definitions_of(text: &str) -> impl Iterator<Item = &str> {
     let mut in_implementation = false;
     text.lines().filter_map(move |line| {

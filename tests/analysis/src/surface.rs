@@ -10,8 +10,8 @@ const ITEMS: [&str; 11] = [
     "union ", "use ",
 ];
 
-/// Public items in modules that are public from the root of the crate on. Modules hidden from the documentation and
-/// their children are left out.
+/// Public items in modules that are public from the root of the crate on. Modules hidden from the
+/// documentation and their children are left out.
 pub fn public_items(files: &[SourceFile]) -> usize {
     let public = public_modules(files);
     let files = files.iter().filter(|file| public.contains(&file.module));
