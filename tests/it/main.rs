@@ -46,6 +46,7 @@ mod providers;
 mod quota;
 mod recall;
 mod reload;
+mod repository;
 mod restart;
 mod rights;
 mod say;
