@@ -208,3 +208,61 @@ fn every_language_has_its_yes_and_its_no() {
         assert_eq!(consents(language, "123"), None, "{language}");
     }
 }
+
+#[test]
+fn the_cause_of_a_misunderstanding_is_known_in_every_language() {
+    let cases = [
+        (
+            "de",
+            [
+                ("schalte die Stehlampe nicht an", "negation"),
+                ("wenn es regnet, schalte die Stehlampe aus", "condition"),
+                ("schalte die Stehlampe morgen an", "time"),
+                ("schalte den Toaster an", "no_such_device"),
+            ],
+        ),
+        (
+            "es",
+            [
+                ("no enciendas la lámpara", "negation"),
+                ("si llueve apaga la lámpara", "condition"),
+                ("enciende la lámpara mañana", "time"),
+                ("enciende la tostadora", "no_such_device"),
+            ],
+        ),
+        (
+            "fr",
+            [
+                ("n'allume pas la lampe", "negation"),
+                ("s'il pleut éteins la lampe", "condition"),
+                ("allume la lampe demain", "time"),
+                ("allume le grille-pain", "no_such_device"),
+            ],
+        ),
+        (
+            "nl",
+            [
+                ("doe de lamp niet aan", "negation"),
+                ("als het regent doe de lamp uit", "condition"),
+                ("doe de lamp morgen aan", "time"),
+                ("zet de broodrooster aan", "no_such_device"),
+            ],
+        ),
+    ];
+    for (language, sentences) in cases {
+        let home = home(language);
+        for (text, code) in sentences {
+            let phrase = Phrase::new(text, None, Some(language));
+            assert_eq!(LOCAL.draft(&phrase, &home), None, "{text}");
+            let refusal = Refusal::Misunderstood(LOCAL.reason(&phrase, &home).expect(text));
+            assert_eq!(refusal.code().as_str(), code, "{text}");
+            let forms = &LOCAL.speech(&phrase).refused;
+            let english = refusal.sentence();
+            assert_ne!(
+                refusal.sentence_as(&forms[refusal.form()]),
+                english,
+                "{text}"
+            );
+        }
+    }
+}
