@@ -78,7 +78,7 @@ fn command(journal: &Journal, n: u32) {
         retry_after: None,
     };
     journal.answered(mark, &reply);
-    journal.told(mark);
+    journal.reply_acked(mark);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]

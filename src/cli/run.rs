@@ -30,7 +30,7 @@ pub(super) fn run(place: &ConfigLocation) -> Result<Exit, Stop> {
         .enable_all()
         .build()
         .map_err(|error| Stop::new(Exit::Internal, error))?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let signals = Signals::catch().map_err(|error| Stop::new(Exit::Internal, error))?;
         let (tell, told) = mpsc::channel(8);
         // A task like those it talks to: what wakes the runtime's own future must pass by the kernel.
@@ -40,8 +40,10 @@ pub(super) fn run(place: &ConfigLocation) -> Result<Exit, Stop> {
             Some(ended) = running.join_next() => ended.map_err(|error| Stop::new(Exit::Internal, error))?.map_err(|error| Stop::new(exit_of(&error), error)),
             never = signals.pass_on(place, tell) => match never {},
         }
-    })?;
-    Ok(Exit::Done)
+    });
+    // A thread that waits for a disk that does not answer must not keep the process from ending.
+    runtime.shutdown_background();
+    result.map(|()| Exit::Done)
 }
 
 /// What no restart cures must not be started again.
@@ -60,7 +62,7 @@ fn die_of_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         usual(panic);
-        if let Some(aside) = store::rescue() {
+        if let Some(aside) = store::set_aside_after_panic() {
             tracing::error!(aside = %aside.display(), "the store could not be read: put aside, beginning anew");
             begin_anew();
         }

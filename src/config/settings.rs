@@ -255,7 +255,8 @@ fn store(table: &Table<'_>, folders: &Folders<'_>) -> store::Settings {
         );
     }
     store::Settings {
-        path: written.or(state),
+        // Below the folder that systemd gives: a damaged store is renamed, and the parent of that folder is not writable.
+        path: written.or_else(|| state.map(|folder| folder.join("store"))),
         cache_bytes: table
             .size("cache", CACHE)
             .unwrap_or(store::Settings::default().cache_bytes),

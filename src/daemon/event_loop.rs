@@ -20,7 +20,9 @@ use crate::discovery::finder::Finder;
 use crate::mqtt::inbox::{AckToken, InboundCommand, Inbox, Incoming};
 use crate::mqtt::outbox::{Delivery, OutboundMessage, Outbox};
 use crate::pipeline::Pipeline;
-use crate::store::journal::{Health, JournalEntry, MOST_DEATHS, Received, Recovered, Unfinished};
+use crate::store::journal::{
+    Health, JournalEntry, MAX_CRASHES, Received, Recovered, Seq, Unfinished,
+};
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
 use crate::wire;
@@ -47,7 +49,7 @@ type CommandsInFlight = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// What the desk holds besides the way of a command.
 pub(super) struct Parts {
     /// Who acknowledges commands to the broker once they are safe.
-    pub(super) receipts: mpsc::Sender<AckToken>,
+    pub(super) receipts: mpsc::Sender<(AckToken, Option<Seq>)>,
     /// Who shows the newest pipeline's counts.
     pub(super) newest: watch::Sender<Arc<Pipeline>>,
     /// Who hears of devices.
@@ -75,7 +77,7 @@ pub(super) struct EventLoop {
     pub(super) way: CommandTask,
     /// Whoever shows the pipeline's counts shows those of the newest.
     newest: watch::Sender<Arc<Pipeline>>,
-    receipts: mpsc::Sender<AckToken>,
+    receipts: mpsc::Sender<(AckToken, Option<Seq>)>,
     /// The commands in flight.
     answers: JoinSet<()>,
     /// Until the broker has told which devices there are and how they are, commands wait here: in half a home they would be
@@ -140,6 +142,7 @@ impl EventLoop {
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unready = Some(Box::pin(time::sleep(BROKER_PATIENCE)));
         let outbox = self.way.outbox.clone();
+        let journal = Arc::clone(&self.way.journal);
         loop {
             let due = self.finder.due();
             // In this order: what waits in the inbox was said before the broker's acknowledgement came.
@@ -156,12 +159,13 @@ impl EventLoop {
                     notify.status(&self.status());
                 }
                 Some(ended) = self.answers.join_next() => if let Err(e) = ended { error!(error = %e, "a command ended without an answer") },
-                Some(incoming) = next(&outbox, inbox), if self.answers.len() < MOST_AT_ONCE => {
+                Some(incoming) = next(&outbox, inbox), if self.answers.len() < MOST_AT_ONCE && journal.has_room() => {
                     if self.take(incoming, notify) {
                         unready = None;
                     }
                 }
                 () = arrived(&mut self.told), if self.told.is_some() => self.settle(notify),
+                recovered = journal.recovered_late() => self.inherit(recovered),
                 Ok(()) = self.journal.0.changed() => self.look_at_journal(notify),
                 Ok(()) = self.providers.changed() => {
                     drop(self.publish_health());
@@ -330,9 +334,14 @@ impl EventLoop {
                 .journal
                 .moment(command.remaining(crate::clock::now())),
         };
-        match self.way.journal.receive(received, epoch, redelivery) {
+        let entry = self.way.journal.receive(received, epoch, redelivery);
+        let seq = match &entry {
+            JournalEntry::New(seq) => Some(*seq),
+            JournalEntry::Pending | JournalEntry::Answered(_) => None,
+        };
+        match entry {
             JournalEntry::New(mark) => {
-                command.seq = mark.turn();
+                command.seq = mark.number();
                 debug!(
                     command_id = command.id,
                     seq = command.seq,
@@ -350,7 +359,7 @@ impl EventLoop {
         // Nothing to acknowledge with QoS 0. The channel has room for every token the broker waits for; without one it sends
         // the command again.
         if ack_token.is_expected() {
-            let _ = self.receipts.try_send(ack_token);
+            let _ = self.receipts.try_send((ack_token, seq));
         }
     }
 }
@@ -358,8 +367,8 @@ impl EventLoop {
 impl EventLoop {
     /// Takes up what an earlier life left.
     pub(super) fn inherit(&mut self, heritage: Recovered) {
-        self.way.pipeline.restore_device_order(heritage.heard);
-        for untold in heritage.untold {
+        self.way.pipeline.restore_device_order(heritage.commanded);
+        for untold in heritage.unsent {
             let to = ReplyTo {
                 topic: untold.received.response_topic.unwrap_or_default(),
                 correlation: untold.received.correlation,
@@ -379,7 +388,7 @@ impl EventLoop {
             received,
             left,
             sending,
-            deaths,
+            crashes,
         } = unfinished;
         let letter = Inbound {
             topic: &received.topic,
@@ -409,15 +418,18 @@ impl EventLoop {
             }
         };
         command.deadline = command.received_at + left;
-        command.seq = mark.turn();
-        info!(command_id = command.id, source = %command.source, deaths, "taking up a command from before the restart");
-        if deaths >= MOST_DEATHS {
+        command.seq = mark.number();
+        info!(command_id = command.id, source = %command.source, crashes, "taking up a command from before the restart");
+        if crashes >= MAX_CRASHES {
             let letter = dead_letter(&self.config.mqtt.prefix, &command, &received.payload);
             return self.begin(way.bury(command, mark, letter));
         }
+        let journal = Arc::clone(&way.journal);
         match sending {
-            Some(sending) => self.begin(way.resume(command, mark, sending)),
-            None => self.begin(way.answer(command, mark)),
+            Some(sending) => {
+                self.begin(journal.attribute(mark, way.resume(command, mark, sending)));
+            }
+            None => self.begin(journal.attribute(mark, way.answer(command, mark))),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::command::reply::Reply;
 use crate::command::{Command, ReplyTo};
 use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
 use crate::pipeline::Pipeline;
-use crate::store::journal::{Journal, MOST_DEATHS, PlannedPublish, Seq};
+use crate::store::journal::{Journal, MAX_CRASHES, PlannedPublish, Seq};
 use crate::telemetry::counters::Counters;
 
 use crate::daemon::liveness::Liveness;
@@ -75,7 +75,7 @@ impl CommandTask {
             }
         }
         if let Some(mark) = mark {
-            self.journal.told(mark);
+            self.journal.reply_acked(mark);
         }
     }
 }
@@ -87,7 +87,7 @@ pub(super) fn dead_letter(prefix: &str, command: &Command, payload: &[u8]) -> Ou
         "source": command.source,
         "text": command.text,
         "payload": String::from_utf8_lossy(payload),
-        "attempts": MOST_DEATHS,
+        "attempts": MAX_CRASHES,
         "why": "sayso ended each time while it was at this command",
     });
     OutboundMessage::to(format!("{prefix}/dead"), letter.to_string())

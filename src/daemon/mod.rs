@@ -28,7 +28,7 @@ use crate::pipeline::{OutboundAction, Pipeline, PipelineSettings, PublishFn, Ser
 use crate::prompt::Composer;
 use crate::router::Router;
 use crate::store;
-use crate::store::journal::{Journal, Recovered};
+use crate::store::journal::{Journal, Recovered, Seq};
 use crate::store::spending::Spending;
 use crate::store::{Store, StoreError};
 use crate::systemd::Notify;
@@ -310,7 +310,7 @@ fn open_drafts(store: &Store, settings: &CacheSettings) -> Option<Drafts> {
 }
 
 fn open_spending(store: &Store) -> Option<Spending> {
-    Spending::open(&store.db)
+    Spending::open(store)
         .inspect_err(
             |e| warn!(error = %e, "what was spent before cannot be read: it is counted anew"),
         )
@@ -394,13 +394,16 @@ fn stream_fn(outbox: &Outbox) -> StreamFn {
 async fn acknowledge(
     journal: Arc<Journal>,
     outbox: Outbox,
-    mut receipts: mpsc::Receiver<AckToken>,
+    mut receipts: mpsc::Receiver<(AckToken, Option<Seq>)>,
 ) {
     let mut ready = Vec::new();
     while receipts.recv_many(&mut ready, 1024).await > 0 {
         journal.synced_in_time().await;
-        for receipt in ready.drain(..) {
-            outbox.acknowledge(receipt);
+        for (token, seq) in ready.drain(..) {
+            outbox.acknowledge(token);
+            if let Some(seq) = seq {
+                journal.acknowledged(seq);
+            }
         }
     }
 }

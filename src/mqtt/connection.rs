@@ -121,8 +121,8 @@ impl Connection {
         }
     }
 
-    /// Processes what was read before the connection broke, and clears rumqttc's state: what is sent again, and in which
-    /// order, is decided in [`Session::lost`].
+    /// Processes the packets read before the connection broke, and clears rumqttc's state: which messages are sent again, and
+    /// in which order, is decided in [`Session::lost`].
     fn reset(&mut self, loss: &Loss) {
         self.eventloop.clean();
         for event in std::mem::take(&mut self.eventloop.state.events) {
@@ -154,7 +154,7 @@ impl Connection {
     }
 }
 
-/// Sends what may be sent, and returns whether the connection ends.
+/// Sends the messages that may be sent, and returns whether the connection ends.
 fn proceed(session: &mut Session, patience: Duration) -> Option<End> {
     let now = now();
     session.send_pending(now);

@@ -1,7 +1,7 @@
 //! The incoming queue: commands, states of devices, operators' requests and changes of the connection, in the order of their
 //! arrival.
 //!
-//! The poll loop puts them in and never waits; what does not fit is rejected at once. One task reads them.
+//! The poll loop puts them in and never waits; entries that do not fit are rejected at once. One task reads them.
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
@@ -62,7 +62,7 @@ pub enum Incoming {
     },
     /// The broker is connected and has acknowledged the subscriptions. Commands it had kept may come before this.
     Up {
-        /// False if the broker had lost the session: what it held for us is gone.
+        /// False if the broker had lost the session: the messages it held for us are gone.
         session_present: bool,
     },
     /// The broker is not connected. Reported once, and again when the cause changes.
@@ -181,7 +181,7 @@ impl Inbox {
         }
     }
 
-    /// Stops the intake: what waits can still be read; later commands stay with the broker, unacknowledged, until the next
+    /// Stops the intake: waiting entries can still be read; later commands stay with the broker, unacknowledged, until the next
     /// start.
     pub fn close(&mut self) {
         self.0.lock().closed = true;

@@ -51,7 +51,7 @@ const REQUESTS: usize = 512;
 /// How long connecting may take, TLS and CONNACK included, in seconds.
 const CONNECT_SECONDS: u64 = 10;
 
-/// Address of the broker, and what to subscribe to.
+/// Settings of the connection to the broker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Name or address of the broker.

@@ -26,12 +26,7 @@ impl Pipeline {
 
     /// Waits until all entries of the journal survive a crash of this kind.
     pub(super) async fn persist(&self, durability: Durability) {
-        let journal = &self.services.journal;
-        match durability {
-            Durability::None => {}
-            Durability::Kernel => journal.outlives().await,
-            Durability::Disk => journal.synced().await,
-        }
+        self.services.journal.persisted(durability).await;
     }
 
     /// Enters the reply to a command in the journal and in the statistics. Before it may be sent, a
@@ -59,7 +54,7 @@ impl Pipeline {
         let mut order = self.shared.device_order();
         for (device, seq) in published {
             if let Ok(device) = Slug::new(&device) {
-                order.claim(&device, seq.turn());
+                order.claim(&device, seq.number());
             }
         }
     }

@@ -113,7 +113,7 @@ impl ModelWorld {
                 self.acts(mark, n);
             }
             Step::RoutedAnswer(_) => {}
-            Step::HandOver => self.journal.outlives().await,
+            Step::HandOver => self.journal.handed_to_kernel().await,
             Step::Sync => {
                 self.journal.close().await;
                 if self.connected {
@@ -141,8 +141,9 @@ impl ModelWorld {
         (self.journal, self.turns, self.epoch) = (journal, DeviceOrder::default(), 0);
         self.waiting.clear();
         self.heard.push(Default::default());
-        for (device, mark) in heritage.heard {
-            self.turns.claim(&Slug::new(&device).unwrap(), mark.turn());
+        for (device, mark) in heritage.commanded {
+            self.turns
+                .claim(&Slug::new(&device).unwrap(), mark.number());
         }
         for unfinished in heritage.unfinished {
             let n = String::from_utf8(unfinished.received.payload)
@@ -185,7 +186,7 @@ impl ModelWorld {
         let device = self.said[n].device;
         let goes = self
             .turns
-            .claim(&Slug::new(DEVICES[device]).unwrap(), mark.turn());
+            .claim(&Slug::new(DEVICES[device]).unwrap(), mark.number());
         if goes {
             self.heard.last_mut().unwrap()[device].push(n);
         }
@@ -212,7 +213,7 @@ impl ModelWorld {
             retry_after: None,
         };
         self.journal.answered(mark, &reply);
-        self.journal.told(mark);
+        self.journal.reply_acked(mark);
     }
 
     /// Nothing comes in between any more.

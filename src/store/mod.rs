@@ -1,4 +1,5 @@
-//! What survives a restart: the journal of commands, and the drafts models gave. Only here lives sled.
+//! Data that survives a restart: the journal of commands, the amounts spent at providers and, in trees of their own, the
+//! cached drafts. Opens the sled database, and sets a damaged one aside.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::fs;
@@ -7,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// Where to keep things.
+/// Location and memory of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The folder; `None` keeps nothing on disk, and the promise that no command is lost does not hold over a restart.
+    /// The folder; with `None` nothing is kept on disk, and commands may be lost at a restart.
     pub path: Option<PathBuf>,
     /// Memory for sled's page cache, in bytes. sled's own default is 1 GiB, too much for a gateway.
     pub cache_bytes: u64,
-    /// The name of this run of the kernel, where somebody told it.
+    /// The boot id of the kernel as the service manager gives it.
     pub boot: Option<String>,
 }
 
@@ -31,66 +32,66 @@ impl Default for Settings {
 pub mod journal;
 pub mod spending;
 
-/// How long to wait for a lock that another process, or our own last life, still holds.
+/// How long to wait for a lock that another process, or the last run of this one, still holds.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The store cannot be used.
+/// A store that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another process holds it: two daemons would throw each other off the broker as well.
+    /// Another process holds it: two daemons would also end each other's connection to the broker.
     #[error("another sayso uses the store in `{}`: stop it, or give this one a `store.path` and an `mqtt.client_id` of its own", path.display())]
     InUse {
-        /// Its folder.
+        /// The folder.
         path: PathBuf,
     },
-    /// The disk or its permissions: the daemon goes on without it, and says so.
-    #[error("cannot open the store in `{}`; free the disk or mend its permissions, then restart", path.display())]
+    /// The disk or its permissions are at fault: the daemon serves without the store, and reports that.
+    #[error("cannot open the store in `{}`; free the disk or correct its permissions, then restart", path.display())]
     Unusable {
-        /// Its folder.
+        /// The folder.
         path: PathBuf,
-        /// What the disk said.
+        /// The cause.
         #[source]
-        source: sled::Error,
+        source: io::Error,
     },
 }
 
-/// An open store, and what had to be done to open it.
+/// An open store, and the faults found on opening it.
 #[derive(Debug)]
 pub struct Store {
     /// The database.
     pub db: sled::Db,
-    /// Its folder.
+    /// The folder.
     pub path: PathBuf,
-    /// How it was opened.
+    /// The settings it was opened with.
     pub settings: Settings,
-    /// Where a store that could not be read was put aside.
+    /// The folder an unreadable store was moved to.
     pub set_aside: Option<PathBuf>,
-    /// The file it lies in, to sync it.
+    /// The file of the database, to sync it.
     file: fs::File,
-    /// True where a file was there but nothing could be recovered from it: what was kept is lost.
+    /// Whether there was a file from which nothing could be recovered.
     pub lost: bool,
 }
 
-/// The store being opened, if any: a panic then is sled meeting files it cannot make sense of.
+/// The store being opened, if any: a panic then means that sled cannot read its files.
 static OPENING: Mutex<Option<PathBuf>> = Mutex::new(None);
 
-/// To be called when the process panics: a store that cannot even be opened is put aside, so that the next start begins anew
-/// instead of ending the same way. Gives where it lies now.
-pub fn rescue() -> Option<PathBuf> {
-    rescue_from(&OPENING)
+/// Sets a store aside if the process panics while it is opened, so that the next start does not end in the same way; returns
+/// where it is now. For the panic hook.
+pub fn set_aside_after_panic() -> Option<PathBuf> {
+    set_aside_opening(&OPENING)
 }
 
-fn rescue_from(opening: &Mutex<Option<PathBuf>>) -> Option<PathBuf> {
+fn set_aside_opening(opening: &Mutex<Option<PathBuf>>) -> Option<PathBuf> {
     let path = opening.try_lock()?.take()?;
-    put_aside(&path).ok()
+    set_aside(&path).ok()
 }
 
-/// While this lives, a panic is taken for the store's, see [`rescue`].
+/// While this exists, a panic is taken for one of the store, see [`set_aside_after_panic`].
 #[derive(Debug)]
-#[must_use = "it guards only while it lives"]
+#[must_use = "it guards only while it exists"]
 pub struct PanicQuarantine(Option<PathBuf>);
 
-/// The store at `path` is about to be read through: sled reads most of it only when it is asked for.
+/// Begins reading the store at `path`: sled reads most of its files only when a value is requested.
 pub fn reading(path: Option<&Path>) -> PanicQuarantine {
     PanicQuarantine(std::mem::replace(&mut *opening(), path.map(Path::to_owned)))
 }
@@ -101,12 +102,16 @@ impl Drop for PanicQuarantine {
     }
 }
 
-/// Opens the store. A store that cannot be read is put aside under another name, and an empty one is begun.
+/// Opens the store. An unreadable store is moved aside, and an empty one is created.
 /// Blocks for up to 1 s while another process holds it.
 ///
 /// # Errors
 /// When the folder cannot be written, the disk is full, or another process keeps the lock.
 pub fn open(settings: &Settings, path: &Path) -> Result<Store, StoreError> {
+    move_from_parent(path).map_err(|source| StoreError::Unusable {
+        path: path.to_owned(),
+        source,
+    })?;
     let had_data = fs::metadata(path.join("db")).is_ok_and(|file| file.len() > 0);
     match open_once(settings, path) {
         Ok(db) => Store::new(db, settings, path, had_data),
@@ -116,17 +121,17 @@ pub fn open(settings: &Settings, path: &Path) -> Result<Store, StoreError> {
         Err(sled::Error::Io(source)) if source.kind() != io::ErrorKind::InvalidData => {
             Err(StoreError::Unusable {
                 path: path.to_owned(),
-                source: sled::Error::Io(source),
+                source,
             })
         }
         Err(_) => {
-            let aside = put_aside(path).map_err(|e| StoreError::Unusable {
+            let aside = set_aside(path).map_err(|e| StoreError::Unusable {
                 path: path.to_owned(),
-                source: sled::Error::Io(e),
+                source: e,
             })?;
             let db = open_once(settings, path).map_err(|source| StoreError::Unusable {
                 path: path.to_owned(),
-                source,
+                source: io::Error::other(source),
             })?;
             Ok(Store {
                 set_aside: Some(aside),
@@ -135,6 +140,24 @@ pub fn open(settings: &Settings, path: &Path) -> Result<Store, StoreError> {
             })
         }
     }
+}
+
+/// Moves a store that an earlier version kept in the parent folder.
+fn move_from_parent(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent() else {
+        return Ok(());
+    };
+    let is_old_layout = parent.join("db").is_file() && parent.join("conf").is_file();
+    if path.exists() || !is_old_layout {
+        return Ok(());
+    }
+    fs::create_dir(path)?;
+    for name in ["blobs", "conf", "synced", "tail.0", "tail.1", "db"] {
+        if parent.join(name).exists() {
+            fs::rename(parent.join(name), path.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 fn open_once(settings: &Settings, path: &Path) -> Result<sled::Db, sled::Error> {
@@ -161,26 +184,26 @@ fn opening() -> MutexGuard<'static, Option<PathBuf>> {
     OPENING.lock()
 }
 
-/// sled tells a held lock as an error of kind `Other` with these words.
+/// sled reports a held lock as an error of kind `Other` with this text.
 fn is_locked(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
         || error.to_string().contains("could not acquire lock")
 }
 
-/// More than sled wants at once: two of its segments.
-const ROOM: usize = 1 << 20;
+/// Bytes that must fit on the disk: two segments of sled, more than it needs at once.
+const PROBE_BYTES: usize = 1 << 20;
 
-/// True where the disk a store lies on takes something.
-fn takes_something(path: &Path) -> bool {
+/// Returns whether the disk of a store accepts data.
+fn is_writable(path: &Path) -> bool {
     let trial = path.join("trial");
-    let taken = fs::create_dir_all(path)
-        .and_then(|()| fs::write(&trial, vec![0x55; ROOM]))
+    let written = fs::create_dir_all(path)
+        .and_then(|()| fs::write(&trial, vec![0x55; PROBE_BYTES]))
         .and_then(|()| fs::File::open(&trial)?.sync_all());
     let removed = fs::remove_file(&trial);
-    taken.is_ok() && removed.is_ok()
+    written.is_ok() && removed.is_ok()
 }
 
-fn put_aside(path: &Path) -> io::Result<PathBuf> {
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
@@ -201,7 +224,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let file = fs::File::open(path.join("db")).map_err(|e| StoreError::Unusable {
             path: path.to_owned(),
-            source: sled::Error::Io(e),
+            source: e,
         })?;
         Ok(Self {
             lost: had_data && !db.was_recovered(),
@@ -213,12 +236,12 @@ impl Store {
         })
     }
 
-    /// Makes what was written survive a power cut. sled's own flush leaves it to the kernel how long the file is and when the
-    /// disk empties its cache, so the file is synced after it; without its times, which would cost a commit of the file
-    /// system's own journal each time. Blocks for as long as the disk takes.
+    /// Syncs everything written so far, so that it survives a power cut. sled's own flush leaves the length of the file and the
+    /// disk's cache to the kernel, so the file is synced after it; without its times, which would cost a commit of the file
+    /// system's journal each time. Blocks for as long as the disk takes.
     ///
     /// # Errors
-    /// When the disk says so.
+    /// When the disk fails.
     pub fn sync(&self) -> io::Result<()> {
         self.db.flush().map_err(io::Error::other)?;
         self.file.sync_data()
@@ -229,7 +252,7 @@ impl Store {
 mod tests {
     use super::*;
 
-    /// A folder with a store in which `k` is `v`.
+    /// Creates a folder with a store in which `k` is `v`.
     fn written() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
@@ -240,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_store_is_put_aside_and_an_empty_one_begun() {
+    fn a_damaged_store_is_set_aside_and_an_empty_one_created() {
         let (_folder, path) = written();
         fs::write(path.join("conf"), [0xff; 200]).unwrap();
         let store = open(&Settings::default(), &path).unwrap();
@@ -249,7 +272,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_synced_is_there_after_reopening() {
+    fn a_store_of_an_earlier_version_is_moved_out_of_the_parent_folder() {
+        let (folder, path) = written();
+        let below = path.join("store");
+        let store = open(&Settings::default(), &below).unwrap();
+        assert_eq!(store.db.get("k").unwrap().as_deref(), Some(b"v".as_slice()));
+        assert!(!path.join("db").exists());
+        drop(folder);
+    }
+
+    #[test]
+    fn synced_data_is_there_after_reopening() {
         let (_folder, path) = written();
         let store = open(&Settings::default(), &path).unwrap();
         assert_eq!((&store.set_aside, store.lost), (&None, false));
@@ -257,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_file_of_garbage_is_begun_anew_and_said() {
+    fn a_data_file_of_garbage_is_reported_as_lost() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
         drop(open(&Settings::default(), &path).unwrap());
@@ -266,15 +299,15 @@ mod tests {
     }
 
     #[test]
-    fn a_store_whose_opening_panicked_is_out_of_the_way_of_the_next_start() {
+    fn a_store_whose_opening_panicked_is_set_aside() {
         let (folder, path) = written();
-        assert_eq!(rescue_from(&Mutex::new(None)), None);
-        let aside = rescue_from(&Mutex::new(Some(path.clone()))).unwrap();
+        assert_eq!(set_aside_opening(&Mutex::new(None)), None);
+        let aside = set_aside_opening(&Mutex::new(Some(path.clone()))).unwrap();
         assert!(aside.starts_with(folder.path()) && aside.exists() && !path.exists());
     }
 
     #[test]
-    fn a_folder_that_cannot_be_is_an_error_that_names_it() {
+    fn an_impossible_folder_is_named_in_the_error() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "x").unwrap();

@@ -1,79 +1,75 @@
-//! What was spent at providers, by day and month, so that a limit outlives a restart. Billionths of a dollar; days and months
+//! The amounts spent at providers, by day and month, so that a limit survives a restart. Billionths of a dollar; days and months
 //! are counted from 1970, in UTC.
 
-/// What one purse has spent.
+use std::io;
+
+use crate::store::Store;
+
+/// The amounts spent at one provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spent {
-    /// The day `today` is of.
+    /// The day of `today`.
     pub day: u32,
-    /// Spent on it.
+    /// Spent on that day.
     pub today: u64,
-    /// The month `this_month` is of.
+    /// The month of `this_month`.
     pub month: u32,
-    /// Spent in it.
+    /// Spent in that month.
     pub this_month: u64,
 }
 
-/// The purses on disk.
+/// The amounts on disk.
 #[derive(Debug, Clone)]
 pub struct Spending {
     tree: sled::Tree,
 }
 
 impl Spending {
-    /// Those kept in the store.
+    /// Opens the amounts in the store.
     ///
     /// # Errors
-    /// When the disk says so.
-    pub fn open(db: &sled::Db) -> Result<Self, sled::Error> {
-        Ok(Self {
-            tree: db.open_tree("spending")?,
-        })
+    /// When the store cannot be read.
+    pub fn open(store: &Store) -> io::Result<Self> {
+        let tree = store.db.open_tree("spending").map_err(io::Error::other)?;
+        Ok(Self { tree })
     }
 
-    /// What the purse of this name has spent; a record of another shape is none.
+    /// Returns the amounts of the provider `name`; a record of another shape counts as none.
     ///
     /// # Errors
-    /// When the disk says so.
-    pub fn read(&self, name: &str) -> Result<Option<Spent>, sled::Error> {
-        let Some(bytes) = self.tree.get(name)? else {
-            return Ok(None);
-        };
-        let word = |at: usize| {
-            bytes
-                .get(at..at + 4)
-                .and_then(|four| four.try_into().ok())
-                .map(u32::from_be_bytes)
-        };
-        let long = |at: usize| {
-            bytes
-                .get(at..at + 8)
-                .and_then(|eight| eight.try_into().ok())
-                .map(u64::from_be_bytes)
-        };
-        let spent = || {
-            Some(Spent {
-                day: word(0)?,
-                today: long(4)?,
-                month: word(12)?,
-                this_month: long(16)?,
-            })
-        };
-        Ok(spent().filter(|_| bytes.len() == 24))
+    /// When the store cannot be read.
+    pub fn read(&self, name: &str) -> io::Result<Option<Spent>> {
+        let record = self.tree.get(name).map_err(io::Error::other)?;
+        Ok(record.and_then(|bytes| parse(&bytes)))
     }
 
-    /// Keeps what the purse of this name has spent. It is safe with the next flush of the store, which a reply brings.
+    /// Records the amounts of the provider `name`. They are on disk after the next sync of the store.
     ///
     /// # Errors
-    /// When the disk says so.
-    pub fn write(&self, name: &str, spent: Spent) -> Result<(), sled::Error> {
-        let bytes = [
+    /// When the store cannot be written.
+    pub fn write(&self, name: &str, spent: Spent) -> io::Result<()> {
+        let record = [
             &spent.day.to_be_bytes()[..],
             &spent.today.to_be_bytes(),
             &spent.month.to_be_bytes(),
             &spent.this_month.to_be_bytes(),
         ]
         .concat();
-        self.tree.insert(name, bytes).map(drop)
+        let inserted = self.tree.insert(name, record);
+        inserted.map(drop).map_err(io::Error::other)
     }
+}
+
+fn parse(record: &[u8]) -> Option<Spent> {
+    let record = <&[u8; 24]>::try_from(record).ok()?;
+    let (day, rest) = record.split_first_chunk()?;
+    let (today, rest) = rest.split_first_chunk()?;
+    let (month, rest) = rest.split_first_chunk()?;
+    let this_month = rest.try_into().ok()?;
+    Some(Spent {
+        day: u32::from_be_bytes(*day),
+        today: u64::from_be_bytes(*today),
+        month: u32::from_be_bytes(*month),
+        this_month: u64::from_be_bytes(this_month),
+    })
 }

@@ -245,7 +245,7 @@ impl WireRules {
         let has_prefix = |p: &String| !p.is_empty() && asked.starts_with(p.as_str());
         let is_known = is_own || self.reply_prefixes.iter().any(has_prefix);
         let is_command = Filter::new(command_filter(&self.prefix)).is_ok_and(|f| f.matches(asked));
-        if !is_known || is_command {
+        if !is_known || is_command || asked.contains(['+', '#']) {
             let shown: String = asked.chars().take(80).collect();
             return Err(format!(
                 "reply topic `{shown}` is not allowed: use `{own}` or one below it, or add its beginning to `mqtt.reply_prefixes`"

@@ -1,4 +1,5 @@
-//! Far more than can be served: memory stays flat, who is turned away is told when to come again, and who does not flood is served.
+//! More commands than can be served: memory stays flat, a rejected client learns when to retry, and clients that do not flood are
+//! served.
 
 use std::fs;
 use std::sync::Arc;
@@ -127,7 +128,7 @@ async fn a_flood_is_turned_away_memory_stays_flat_and_a_quiet_source_is_served()
     );
     assert!(late < early + (16 << 20), "{early} bytes became {late}");
 
-    // Who comes again when he was told to is served.
+    // A client that retries when it was asked to is served.
     sleep(Duration::from_secs_f64(
         waits.last().copied().unwrap_or_default(),
     ))

@@ -1,4 +1,4 @@
-//! Somebody who listens at the broker: hears everything he subscribed to, and forgets nothing.
+//! A client of the broker that records every message it receives.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::scene::PATIENCE;
 
-/// A message as the listener heard it.
+/// A message as received.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
     pub(crate) topic: String,
@@ -76,7 +76,7 @@ impl Listener {
         options
             .set_max_packet_size(Some(8 << 20))
             .set_outgoing_inflight_upper_limit(100);
-        // What is said while the broker restarts is heard after it.
+        // Messages published while the broker restarts are received after it.
         options
             .set_clean_start(false)
             .set_session_expiry_interval(Some(600));
@@ -208,7 +208,7 @@ impl Listener {
                 if let Some(found) = found(&self.log) {
                     return found;
                 }
-                // A bound on the wait, for what changed between the look and the wait.
+                // A bound on the wait, for a change between the check and the wait.
                 let _ = timeout(Duration::from_millis(100), changed).await;
             }
         };
@@ -230,7 +230,7 @@ impl Listener {
         .await
     }
 
-    /// Waits until the newest message on `topic` is like this: what was so before does not count.
+    /// Waits until the newest message on `topic` is like this; older ones do not count.
     pub(crate) async fn comes_to(
         &self,
         topic: &str,
@@ -266,12 +266,12 @@ impl Listener {
         })
     }
 
-    /// Everything heard up to this moment.
+    /// Returns all messages received up to now.
     pub(crate) fn so_far(&self) -> Vec<Message> {
         self.log.messages.lock().unwrap().clone()
     }
 
-    /// Everything heard so far, taken or not, in order: after a message of our own has gone through the broker and back.
+    /// Returns all messages received so far, taken or not, in order, after a message of its own has passed through the broker.
     pub(crate) async fn heard(&mut self) -> Vec<Message> {
         self.settle().await;
         self.log.messages.lock().unwrap().clone()

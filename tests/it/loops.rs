@@ -1,4 +1,4 @@
-//! Two saysos whose devices lead to each other: what is said goes round a few times, and then it is told why no more.
+//! Two daemons whose devices lead to each other: a command circulates a few times and is then refused with the reason.
 
 use crate::broker::Broker;
 use crate::daemon::{Daemon, Place};
@@ -20,7 +20,7 @@ async fn sayso(port: u16, prefix: &str, other: &str) -> (Place, Daemon) {
 }
 
 #[tokio::test]
-async fn what_goes_round_between_two_saysos_ends_with_a_reason() {
+async fn a_command_that_circulates_between_two_daemons_is_refused_with_the_reason() {
     let broker = Broker::mosquitto().await;
     let mut listener = Listener::connect(broker.port());
     listener.subscribe("+/command/+").await;

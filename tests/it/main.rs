@@ -30,6 +30,7 @@ mod failover;
 mod faults;
 mod flood;
 mod home;
+mod hostile;
 mod language;
 mod languages;
 mod layers;

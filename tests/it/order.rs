@@ -1,4 +1,4 @@
-//! What is said in order, and what is said twice.
+//! The order of commands, and duplicates.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::daemon::Daemon;
 use crate::endpoint::{Endpoint, Script};
 use crate::scene::{PATIENCE, Scene, Stage};
 
-/// Says something a model has to make out, then something known; and tells what devices heard, in order.
+/// Sends a command that needs a model, then a known one; returns the messages to devices, in order.
 async fn heard(order: &str) -> Vec<String> {
     let action = json!({"device": "pump", "property": "flow", "op": "set", "value": 5});
     let says = json!({"actions": [action], "speech": null, "question": null}).to_string();

@@ -12,7 +12,7 @@ use crate::scene::{PATIENCE, Scene, Stage};
 /// Nobody is kept from asking by a quota of his own.
 const NO_QUOTA: &str = "[limits]\nper_minute = 100000\nburst = 100000\n";
 
-/// What a provider limited in tokens may take in a minute, and what the endpoints count for each call.
+/// Token limit of a provider per minute, and the tokens the endpoints count for each call.
 const TOKENS: usize = 20_000;
 const TOKENS_OF_A_CALL: usize = 120;
 
@@ -164,7 +164,7 @@ async fn a_thousand_different_commands_keep_to_the_limits_of_a_provider() {
         "too slow to see the first minute alone"
     );
     assert_eq!(requests, 50);
-    // A call is made while what it may need at most is there, and one that came to nothing is taken to have used that.
+    // A call is made while the most it may need is available; a failed call counts as if it had used that.
     assert!(
         tokens <= TOKENS && 4 * tokens > 3 * TOKENS,
         "{tokens} tokens"

@@ -29,7 +29,7 @@ command_topic = "beta/set"
 const COMMANDS: u32 = 300;
 const RESTARTS: [u32; 3] = [60, 150, 240];
 
-/// Says all commands while the broker restarts, and checks what came of them.
+/// Sends all commands while the broker restarts, and checks their outcomes.
 async fn holds(forget: bool) {
     let mut broker = Broker::mosquitto_with(|_| {
         format!(
@@ -77,7 +77,7 @@ async fn holds(forget: bool) {
             .filter_map(|r| r["id"].as_str().map(str::to_owned))
             .collect()
     };
-    // A broker without its sessions takes commands while nobody listens to it yet; those are lost before sayso hears of them.
+    // A broker without its sessions accepts commands before sayso has subscribed; those are lost before they reach sayso.
     let done = |listener: &Listener| {
         if forget {
             replies(listener).contains("last")
@@ -101,7 +101,7 @@ async fn holds(forget: bool) {
     check(&listener.heard().await, &daemon.log(), forget);
 }
 
-/// Each device heard everything said to it, in order and once; each command was worked on once.
+/// Each device received all its messages, in order and once; each command was processed once.
 fn check(messages: &[Message], log: &str, forget: bool) {
     let mut heard: HashMap<String, Vec<u32>> = HashMap::new();
     for message in messages.iter().filter(|m| m.topic.ends_with("/set")) {
@@ -109,14 +109,14 @@ fn check(messages: &[Message], log: &str, forget: bool) {
             heard.entry(message.topic.clone()).or_default(),
             message.text().parse().unwrap(),
         );
-        // The listener's own connection broke as well: what the broker sends it again is no word of sayso's.
+        // The listener's own connection broke as well: redeliveries of the broker to it are not messages of sayso.
         if !(message.dup && levels.contains(&level)) {
             levels.push(level);
         }
     }
     for (device, levels) in &heard {
         assert!(levels.is_sorted(), "{device} heard {levels:?}");
-        // What was on its way when the connection broke is said again, for the broker may not have it: an absolute value, harmless.
+        // A message in flight when the connection broke is sent again: an absolute value, which is harmless.
         let again = levels.len() - levels.iter().collect::<HashSet<_>>().len();
         println!(
             "{device} heard {} levels, {again} of them twice",

@@ -1,4 +1,4 @@
-//! A disk that takes long: what is harmless twice does not wait for it, everything else does.
+//! A slow disk: a repeatable action does not wait for it, everything else does.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,8 +9,8 @@ use crate::daemon::Daemon;
 use crate::listener::Listener;
 use crate::scene::{PATIENCE, Scene};
 
-/// Between the program and the C library: a sync takes `SYNC_MS`; and nothing is written in place, nor synced, as long as the
-/// file `HOLD` is there.
+/// Stands between the program and the C library: a sync takes `SYNC_MS`, and nothing is written in place or synced while the
+/// file `HOLD` exists.
 const LIBRARY: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -52,7 +52,7 @@ fn library(folder: &Path) -> PathBuf {
     library
 }
 
-/// A program whose syncs take so long, somebody who listens, and the file that holds them.
+/// Starts a program whose syncs take this long; returns it with a listener and the file that holds syncs.
 async fn stage(sync: Duration) -> (Broker, Listener, Daemon, crate::daemon::Place, PathBuf) {
     let broker = Broker::mosquitto().await;
     let place = Scene::new().place(broker.port());
@@ -104,7 +104,7 @@ async fn an_absolute_action_does_not_wait_for_the_disk_and_one_that_is_harmful_t
 }
 
 #[tokio::test]
-async fn what_the_disk_does_not_have_the_broker_sends_again() {
+async fn a_command_that_is_not_on_disk_is_sent_again_by_the_broker() {
     let (_broker, mut listener, mut daemon, place, hold) = stage(Duration::ZERO).await;
     std::fs::write(&hold, "").unwrap();
     listener
@@ -134,7 +134,7 @@ async fn what_the_disk_does_not_have_the_broker_sends_again() {
 }
 
 #[tokio::test]
-async fn a_slow_disk_is_said_and_everything_is_served() {
+async fn a_slow_disk_is_reported_and_everything_is_served() {
     let (_broker, mut listener, daemon, _place, _) = stage(Duration::from_millis(250)).await;
     for text in [
         "turn on the kitchen light",
@@ -161,4 +161,45 @@ async fn a_slow_disk_is_said_and_everything_is_served() {
         "{}",
         daemon.log()
     );
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_suspends_the_journal_and_commands_are_served_without_it() {
+    let (_broker, mut listener, mut daemon, _place, hold) = stage(Duration::ZERO).await;
+    std::fs::write(&hold, "").unwrap();
+    for n in 0..40 {
+        // Both wait for the disk: one is not harmless twice, the other is a change from a state.
+        let text = ["next track on the radio", "toggle the kitchen light"][n % 2];
+        listener.publish("sayso/command/a", text).await;
+    }
+    daemon.says("a sync has not ended", PATIENCE).await;
+    daemon.says("the store takes nothing", PATIENCE).await;
+    for _ in 0..40 {
+        let reply = listener.expect("sayso/reply/a", PATIENCE).await.json();
+        assert_eq!(reply["outcome"], "done", "{reply}\n{}", daemon.log());
+    }
+    let health = listener
+        .wait_for(
+            |m| m.topic == "sayso/health" && m.json()["journal"]["safe"] == false,
+            PATIENCE,
+        )
+        .await;
+    assert!(health.is_some(), "{}", daemon.log());
+    std::fs::remove_file(&hold).unwrap();
+    daemon.says("the store works again", PATIENCE).await;
+    daemon.signal("TERM");
+    assert!(daemon.ended(PATIENCE).await.success());
+}
+
+#[tokio::test]
+async fn a_stop_is_bounded_although_the_disk_hangs() {
+    let (_broker, mut listener, mut daemon, _place, hold) = stage(Duration::ZERO).await;
+    std::fs::write(&hold, "").unwrap();
+    for _ in 0..20 {
+        listener
+            .publish("sayso/command/a", "next track on the radio")
+            .await;
+    }
+    daemon.signal("TERM");
+    daemon.ended(PATIENCE).await;
 }

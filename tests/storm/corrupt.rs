@@ -1,4 +1,5 @@
-//! A store whose file was cut short or had bits turned, in many random ways: the program starts every time, and tells what it put aside.
+//! A store whose file was cut short or has wrong bits, in many random ways: the program starts every time and reports what it set
+//! aside.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,14 +18,14 @@ use crate::say;
 /// How long a start may take on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is in the store before it is broken, the last of it given to the kernel only.
+/// Fills a store, the last records only by the write-ahead log.
 const COMMANDS: usize = 300;
 const IN_TAIL: usize = 30;
 
 /// Where those lie.
 const TAILS: [&str; 2] = ["tail.0", "tail.1"];
 
-/// What one start came to.
+/// Result of one start.
 #[derive(Debug, Default)]
 struct Start {
     began: bool,
@@ -42,7 +43,7 @@ pub(crate) async fn corrupt(program: &Path, times: usize, random: &mut StdRng) -
         "[device.lamp]\nkind = \"light\"\n",
     )
     .unwrap();
-    // Nobody listens on port 1: what counts is said before the first connection.
+    // Nothing listens on port 1: the lines that count come before the first connection.
     fs::write(
         &config,
         "home = \"home.toml\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = 1\n[store]\npath = \"store\"\n",
@@ -124,17 +125,17 @@ async fn fill(path: &Path) {
             Entry::New(_)
         ));
         match n {
-            _ if n + IN_TAIL > COMMANDS => journal.outlives().await,
+            _ if n + IN_TAIL > COMMANDS => journal.handed_to_kernel().await,
             _ if n + IN_TAIL == COMMANDS || n % 7 == 0 => journal.close().await,
             _ => {}
         }
     }
 }
 
-/// A tail is not cut short: what was cut there the kernel never had.
+/// A write-ahead log is not cut short: the kernel has all of it.
 fn break_it(file: &str, whole: &[u8], random: &mut StdRng) -> (&'static str, Vec<u8>) {
     let mut broken = whole.to_vec();
-    // Most of the file is room for what is to come.
+    // Most of the file is room for later records.
     let used = broken
         .iter()
         .rposition(|byte| *byte != 0)

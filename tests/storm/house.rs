@@ -1,4 +1,4 @@
-//! The devices: they hear, do, tell their state, and write down what they heard.
+//! The devices: they carry out messages, publish their state, and record every message.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::ledger::{Heard, Ledger};
 
-/// What they are.
+/// The home file.
 pub(crate) const HOME: &str = r#"
 [device.alpha]
 kind = "counter"
@@ -42,7 +42,7 @@ kind = "media_player"
 kind = "button"
 "#;
 
-/// A client's options: it keeps its session, so that what was said while the broker restarted is heard after it.
+/// A client's options: it keeps its session, so that messages published while the broker restarts are received after it.
 pub(crate) fn options(client_id: &str, port: u16) -> MqttOptions {
     let mut network = rumqttc::NetworkOptions::new();
     network.set_tcp_nodelay(true);
@@ -128,7 +128,7 @@ fn hear(
     {
         let mut ledger = ledger.lock().unwrap();
         let all = ledger.heard.entry(device.to_owned()).or_default();
-        // The broker says again what we had not acknowledged when our own connection broke: no word of sayso's.
+        // A redelivery of the broker because our own connection broke: not a message of sayso.
         if message.dup
             && all
                 .iter()

@@ -1,17 +1,17 @@
-//! What was said, what was answered, what the devices heard; and the judgement over it. Pure.
+//! The record of all commands, replies and messages to devices, and the checks over it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How much later than its deadline an action may be heard: the broker keeps messages by whole seconds, and this machine is busy.
+/// How much later than its deadline an action may arrive: the broker keeps messages by whole seconds, and this machine is busy.
 const SLACK: Duration = Duration::from_secs(3);
 
-/// How far back the order of what a device heard is looked through.
+/// How many earlier messages to a device are compared for their order.
 const FAR_ENOUGH: usize = 400;
 
-/// Of what kind a command is.
+/// The type of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// A level, understood at home.
@@ -48,14 +48,14 @@ pub(crate) struct Said {
     pub(crate) source: usize,
     pub(crate) payload: String,
     pub(crate) ttl: Duration,
-    /// When it was said; its deadline counts from here.
+    /// When it was created; its deadline counts from here.
     pub(crate) at: Instant,
     pub(crate) published: Vec<Instant>,
     /// When the broker took it, the first time.
     pub(crate) acknowledged: Option<Instant>,
     /// Its last answers: how it ended.
     pub(crate) answers: Vec<(Instant, String)>,
-    /// It was told to come again.
+    /// How often its sender was asked to come back later.
     pub(crate) put_off: usize,
 }
 
@@ -65,7 +65,7 @@ impl Said {
     }
 }
 
-/// An action as a device heard it.
+/// A message as a device received it.
 #[derive(Debug, Clone)]
 pub(crate) struct Heard {
     pub(crate) n: usize,
@@ -81,7 +81,7 @@ pub(crate) struct Outage {
     pub(crate) to: Instant,
     /// It has not ended yet.
     pub(crate) lasts: bool,
-    /// It came back without what it knew.
+    /// Whether it came back without its state.
     pub(crate) forgot: bool,
 }
 
@@ -122,7 +122,7 @@ impl Ledger {
         *self.faults.entry(name).or_default() += 1;
     }
 
-    /// What each command came to at the devices, in the order of hearing.
+    /// Returns the messages to devices of each command, in the order of their receipt.
     pub(crate) fn actions(&self) -> HashMap<usize, Vec<&Heard>> {
         let mut actions: HashMap<usize, Vec<&Heard>> = HashMap::new();
         for heard in self.heard.values().flatten() {
@@ -252,7 +252,7 @@ impl Ledger {
             .any(|outage| outage.from < until && outage.to + margin > said.at)
     }
 
-    /// A device heard something said earlier after something said later.
+    /// Returns the commands that a device received after a later one.
     fn out_of_order(&self) -> Vec<usize> {
         let all = self.heard.iter().flat_map(|(device, heard)| {
             heard
@@ -266,7 +266,7 @@ impl Ledger {
         offenders.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// What this device heard before its `i`th action although it was said after it.
+    /// Returns the messages that this device received before its `i`th although their commands are later.
     pub(crate) fn overtaken_by(&self, device: &str, i: usize) -> Vec<&Heard> {
         let heard = self
             .heard
@@ -274,7 +274,7 @@ impl Ledger {
             .map(Vec::as_slice)
             .unwrap_or_default();
         let repeated = |n: usize, among: &[Heard]| among.iter().any(|other| other.n == n);
-        // After a crash absolute values may be said again, all of them in their order: then this is one of a series.
+        // After a crash absolute values may be sent again, all in their order: then this is one of a series.
         let in_series =
             |later: &Heard| repeated(heard[i].n, &heard[..i]) && repeated(later.n, &heard[i..]);
         let before = heard[i.saturating_sub(FAR_ENOUGH)..i].iter();

@@ -1,6 +1,7 @@
-//! The torture test. Real mosquitto and the real program; commands numbered by those who say them, devices that write down
-//! what they hear; and meanwhile the program is killed, the broker restarted with and without its memory, the wire between
-//! them cut in every way, the model lies, and the disk fills. At the end a table, and exit code 0 when all that must be zero is.
+//! The torture test: real mosquitto and the real program, numbered commands, and devices that record every message. Meanwhile
+//! the program is killed, the broker is restarted with and without its state and frozen, the connection between them is cut in
+//! every way, the model lies, the disk fills and hangs, and hostile clients attack. The result is a table, and exit code 0 if
+//! everything that must be zero is.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on should say where"
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 mod corrupt;
+mod hostile;
 mod house;
 mod ledger;
 mod model;
@@ -25,6 +27,7 @@ mod proxy;
 mod speaker;
 mod stage;
 
+use hostile::Hostile;
 use ledger::{Ledger, Outage};
 use model::Model;
 use proxy::{Cut, Proxy};
@@ -39,6 +42,9 @@ const DRAIN: Duration = Duration::from_mins(2);
 
 /// How long the store may take to be well again once there is room on the disk.
 const MENDING: Duration = Duration::from_secs(30);
+
+/// The most resident memory the program may take, in MiB: what its unit allows.
+const MAX_MEMORY: u64 = 128;
 
 struct Options {
     time: Duration,
@@ -97,7 +103,7 @@ fn options() -> Option<Options> {
 }
 
 fn say(line: &str) {
-    // Nobody is left to tell where standard output is closed.
+    // There is nowhere to report that standard output is closed.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
@@ -108,7 +114,7 @@ fn settings(proxy: u16, model: u16) -> String {
         )
     };
     format!(
-        "home = \"home.toml\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {proxy}\nkeep_alive = \"5s\"\n[store]\npath = \"disk/store\"\n[discovery]\nhomeassistant = \"\"\nzigbee2mqtt = []\ntasmota = false\n[limits]\nper_minute = 100000\nburst = 1000\n[ask]\ndeadline = \"12s\"\n{}{}",
+        "home = \"home.toml\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {proxy}\nkeep_alive = \"5s\"\n[store]\npath = \"disk/store\"\n[discovery]\nhomeassistant = \"homeassistant\"\nzigbee2mqtt = []\ntasmota = false\n[limits]\nper_minute = 100000\nburst = 1000\n[ask]\ndeadline = \"12s\"\n{}{}",
         provider("first"),
         provider("second")
     )
@@ -122,7 +128,12 @@ struct Torture {
     proxy: Proxy,
     ledger: Arc<Mutex<Ledger>>,
     random: StdRng,
-    /// What went wrong that no command shows.
+    hostile: Hostile,
+    /// Whether syncs can be held.
+    can_hold: bool,
+    /// Peak of the resident memory over all runs, in MiB.
+    peak_memory: u64,
+    /// Faults that no command shows.
     faults: Vec<String>,
 }
 
@@ -140,6 +151,7 @@ async fn torture(options: &Options) -> bool {
     let mut random = StdRng::seed_from_u64(options.seed);
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let broker = Broker::start(folder.path()).await;
+    let broker_port = broker.port;
     let proxy = Proxy::start(broker.port).await;
     let model = Model::start(random.random()).await;
     let disk = Disk::new(folder.path()).await;
@@ -156,6 +168,7 @@ async fn torture(options: &Options) -> bool {
     let mut beside = JoinSet::new();
     beside.spawn(house::live(broker.port, Arc::clone(&ledger)));
     beside.spawn(speakers.clone().listen(events));
+    let can_hold = stage::compile_hold(folder.path()).await;
     let daemon = Daemon::start(&options.program, folder.path());
     sleep(Duration::from_secs(1)).await;
     let speaking = beside.spawn(
@@ -170,6 +183,9 @@ async fn torture(options: &Options) -> bool {
         proxy,
         ledger: Arc::clone(&ledger),
         random,
+        hostile: Hostile::new(broker_port),
+        can_hold,
+        peak_memory: 0,
         faults: Vec::new(),
     };
     torture.rage(Instant::now() + options.time).await;
@@ -180,8 +196,13 @@ async fn torture(options: &Options) -> bool {
         sleep(Duration::from_millis(200)).await;
     }
     sleep(Duration::from_secs(1)).await;
+    torture.measure_memory();
     torture.daemon.stop().await;
     let ledger = ledger.lock().unwrap();
+    say(&format!(
+        "\npeak resident memory of the program: {} MiB",
+        torture.peak_memory
+    ));
     let well = table(&ledger, &torture.faults);
     if !well {
         let kept = keep(folder.path());
@@ -204,16 +225,20 @@ impl Torture {
         while Instant::now() < until {
             let calm = Duration::from_millis(self.random.random_range(200..3500));
             sleep(calm).await;
+            self.measure_memory();
             if self.daemon.has_ended() {
                 self.faults.push("the program ended by itself".to_owned());
                 self.daemon.start_again();
             }
             match self.random.random_range(0..100) {
-                0..48 => self.kill().await,
-                48..72 => self.cut(),
-                72..82 => self.restart_broker(true).await,
-                82..92 => self.restart_broker(false).await,
-                92..95 => self.stop().await,
+                0..36 => self.kill().await,
+                36..58 => self.cut(),
+                58..66 => self.restart_broker(true).await,
+                66..74 => self.restart_broker(false).await,
+                74..78 => self.freeze_broker().await,
+                78..81 => self.hold_disk().await,
+                81..93 => self.attack().await,
+                93..96 => self.stop().await,
                 _ => self.fill_disk().await,
             }
         }
@@ -221,6 +246,44 @@ impl Torture {
 
     fn note(&self, fault: &'static str) {
         self.ledger.lock().unwrap().fault(fault);
+    }
+
+    fn measure_memory(&mut self) {
+        let peak = self.daemon.peak_memory().unwrap_or_default();
+        self.peak_memory = self.peak_memory.max(peak);
+        if peak > MAX_MEMORY && self.faults.iter().all(|fault| !fault.contains("memory")) {
+            self.faults
+                .push(format!("the program took {peak} MiB of memory"));
+        }
+    }
+
+    /// The broker stands still and goes on. At most what was sent in its first second can be late.
+    async fn freeze_broker(&mut self) {
+        self.note("broker frozen");
+        let time = Duration::from_millis(self.random.random_range(500..4000));
+        self.broker.freeze(time).await;
+    }
+
+    /// No sync ends for a while. The program is not killed meanwhile: a suspended journal promises nothing.
+    async fn hold_disk(&mut self) {
+        if !self.can_hold {
+            return;
+        }
+        self.note("disk hangs");
+        self.disk.hold();
+        sleep(Duration::from_millis(self.random.random_range(500..9000))).await;
+        self.disk.release();
+        if !self.until_store_fails(false, MENDING).await {
+            self.faults
+                .push("the store was never well again after the disk hung".to_owned());
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+
+    async fn attack(&mut self) {
+        let attack = self.random.random_range(0..hostile::ATTACKS);
+        let name = self.hostile.attack(attack, &mut self.random).await;
+        self.note(name);
     }
 
     async fn kill(&mut self) {
@@ -248,6 +311,7 @@ impl Torture {
             0..4 => ("cut, both ways", Cut::Both),
             4..6 => ("cut, torn packet out", Cut::TornUp),
             6..8 => ("cut, torn packet in", Cut::TornDown),
+            8 if self.random.random_bool(0.5) => ("acknowledgements lost", Cut::NoAcks),
             8 => ("half open, dumb", Cut::DumbFor(time)),
             _ => ("half open, deaf", Cut::DeafFor(time)),
         };
@@ -274,7 +338,8 @@ impl Torture {
         });
     }
 
-    /// The disk is full for a while. Nobody is killed meanwhile: what cannot be written does not survive, and is said so.
+    /// The disk is full for a while. The program is not killed meanwhile: records that cannot be written do not survive, and it
+    /// reports that.
     async fn fill_disk(&mut self) {
         if !self.disk.can_be_filled() {
             return;

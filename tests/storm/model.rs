@@ -81,7 +81,7 @@ async fn serve(mut stream: TcpStream, mut random: StdRng) {
     }
 }
 
-/// What the last message wants, as an answer in the form sayso asks for.
+/// Returns the answer to the last message, in the form sayso expects.
 fn answer(body: &Json) -> String {
     let last = body["messages"]
         .as_array()

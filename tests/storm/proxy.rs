@@ -1,5 +1,5 @@
-//! What lies between the program and the broker: a wire that can be cut, in the middle of a packet too, or go deaf and dumb
-//! while it looks alive.
+//! The connection between the program and the broker: it can be cut, also in the middle of a packet, lose everything in one
+//! direction while it looks alive, or lose only the acknowledgements.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// What happens to the connections that stand now.
+/// A fault of the connections that exist now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// Both directions end at once.
@@ -22,13 +22,15 @@ pub(crate) enum Cut {
     TornUp,
     /// The same from the broker.
     TornDown,
-    /// The program's words are swallowed; it all ends after this time.
+    /// The program's packets are lost; it all ends after this time.
     DumbFor(Duration),
-    /// The broker's words are swallowed.
+    /// The broker's packets are lost; it all ends after this time.
     DeafFor(Duration),
+    /// The broker's PUBACKs are lost, and nothing else.
+    NoAcks,
 }
 
-/// The wire.
+/// The proxy.
 pub(crate) struct Proxy {
     port: u16,
     cut: watch::Sender<Option<(u64, Cut)>>,
@@ -98,6 +100,7 @@ async fn wire(program: TcpStream, broker: TcpStream, mut cut: watch::Receiver<Op
                     Some((_, Cut::Both)) => return,
                     Some((_, Cut::TornUp)) => up.store(TEAR, Ordering::Relaxed),
                     Some((_, Cut::TornDown)) => down.store(TEAR, Ordering::Relaxed),
+                    Some((_, Cut::NoAcks)) => down.store(NO_ACKS, Ordering::Relaxed),
                     Some((_, Cut::DumbFor(time))) => {
                         up.store(SWALLOW, Ordering::Relaxed);
                         sleep(time).await;
@@ -117,17 +120,44 @@ async fn wire(program: TcpStream, broker: TcpStream, mut cut: watch::Receiver<Op
 const PASS: u16 = 0;
 const TEAR: u16 = 1;
 const SWALLOW: u16 = 2;
+const NO_ACKS: u16 = 3;
+
+/// The type of a PUBACK, in the first byte of a packet.
+const PUBACK: u8 = 0x40;
 
 async fn way(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: Arc<AtomicU16>) {
     let mut piece = vec![0; 16 << 10];
+    let mut packets = Vec::new();
     while let Ok(n @ 1..) = from.read(&mut piece).await {
-        let kept = match mode.load(Ordering::Relaxed) {
+        packets.extend_from_slice(&piece[..n]);
+        let mode = mode.load(Ordering::Relaxed);
+        let mut whole = Vec::new();
+        while let Some(length) = packet_length(&packets) {
+            let packet: Vec<u8> = packets.drain(..length).collect();
+            if mode != NO_ACKS || packet[0] & 0xf0 != PUBACK {
+                whole.extend(packet);
+            }
+        }
+        let kept = match mode {
             SWALLOW => continue,
-            TEAR => n / 2,
-            _ => n,
+            TEAR => whole.len() / 2,
+            _ => whole.len(),
         };
-        if to.write_all(&piece[..kept]).await.is_err() || kept < n {
+        if to.write_all(&whole[..kept]).await.is_err() || mode == TEAR {
             return;
         }
     }
+}
+
+/// Returns the length of the first packet, if all of it is there.
+fn packet_length(bytes: &[u8]) -> Option<usize> {
+    let mut remaining = 0;
+    for (i, byte) in bytes.iter().skip(1).take(4).enumerate() {
+        remaining |= usize::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            let length = 2 + i + remaining;
+            return (bytes.len() >= length).then_some(length);
+        }
+    }
+    None
 }

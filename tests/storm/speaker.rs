@@ -1,4 +1,4 @@
-//! Those who command: they number what they say, say it again until it is answered, and write down the answers.
+//! The senders of commands: they number their commands, send them again until they are answered, and record the replies.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -20,20 +20,20 @@ use crate::ledger::{Kind, Ledger, Said};
 /// Who they are.
 const SOURCES: [&str; 4] = ["hall", "tablet", "voice", "panel"];
 
-/// After how long without an answer a command is said again.
+/// Time without a reply after which a command is sent again.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How long a command is good for: most, and the hurried ones.
 const TTL: [Duration; 2] = [Duration::from_secs(40), Duration::from_secs(3)];
 
-/// What the speakers and their connection share.
+/// State shared by the senders and their connection.
 #[derive(Default)]
 struct Shared {
     up: bool,
     /// Handed to the client, not yet seen leaving.
     handed: VecDeque<usize>,
     left: HashMap<u16, usize>,
-    /// When an unanswered command is to be said (again).
+    /// When an unanswered command is sent (again).
     due: Vec<(usize, Instant)>,
 }
 
@@ -70,7 +70,7 @@ impl Speakers {
         }
     }
 
-    /// Says again what has no answer, for ever.
+    /// Sends unanswered commands again, for ever.
     pub(crate) async fn insist(self) {
         loop {
             self.say_again();
@@ -171,7 +171,7 @@ impl Speakers {
                 Ok(Event::Incoming(Packet::Publish(message))) => self.hear(&message),
                 Ok(_) => {}
                 Err(_) => {
-                    // What was under way is said again in its time; rumqttc's own list would say it out of order.
+                    // Commands in flight are sent again in their time; rumqttc's own list would send them out of order.
                     events.clean();
                     events.pending.clear();
                     events.state = MqttState::new(200, false);
@@ -191,7 +191,7 @@ impl Speakers {
     fn hear(&self, message: &Publish) {
         let json: Json = serde_json::from_slice(&message.payload).unwrap_or_default();
         match &message.topic[..] {
-            // It is said at every new connection.
+            // It is published at every new connection.
             b"sayso/health" if !message.retain => self.ledger.lock().unwrap().is_back(),
             b"sayso/health" => {}
             b"sayso/dead" => drop(

@@ -60,6 +60,15 @@ impl Broker {
         }
     }
 
+    /// Stops it for this time as a machine that is out of memory does: its connections look alive.
+    pub(crate) async fn freeze(&self, time: Duration) {
+        if let Some(child) = &self.child {
+            signal(child, "STOP").await;
+            sleep(time).await;
+            signal(child, "CONT").await;
+        }
+    }
+
     pub(crate) async fn up(&mut self) {
         let mut command = Command::new("mosquitto");
         command
@@ -126,14 +135,22 @@ impl Daemon {
         self.child = spawn(&self.program, &self.folder);
     }
 
-    /// True while it has said that its store takes nothing, and not yet that it works again.
+    /// Returns whether it last reported that its store fails.
     pub(crate) fn store_fails(&self) -> bool {
         let log = fs::read_to_string(self.folder.join("daemon.log")).unwrap_or_default();
         let last = |words: &str| log.rfind(words);
         last("the store takes nothing") > last("the store works again").max(last("INFO starting"))
     }
 
-    /// True where it ended by itself: nobody told it to.
+    /// Returns the peak of its resident memory in MiB.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let peak = status.lines().find(|line| line.starts_with("VmHWM"))?;
+        let kib: u64 = peak.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib >> 10)
+    }
+
+    /// Returns whether it ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
@@ -150,6 +167,12 @@ fn spawn(program: &Path, folder: &Path) -> Child {
         .args(["run", "--config"])
         .arg(folder.join("sayso.toml"))
         .current_dir(folder);
+    let library = folder.join(HOLD_LIBRARY);
+    if library.exists() {
+        command
+            .env("LD_PRELOAD", library)
+            .env("HOLD", folder.join(HOLD));
+    }
     command
         .env_remove("SAYSO_CONFIG")
         .env_remove("NOTIFY_SOCKET")
@@ -179,6 +202,44 @@ async fn signal(child: &Child, name: &str) {
     }
 }
 
+/// Stands between the program and the C library: no sync ends while the file `HOLD` exists.
+const HOLD_SOURCE: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void hold(void) {
+    const char *file = getenv("HOLD");
+    while (file && access(file, F_OK) == 0) usleep(5000);
+}
+int fdatasync(int file) {
+    hold();
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(file);
+}
+int fsync(int file) {
+    hold();
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(file);
+}
+"#;
+
+/// File names of the library and of the file that holds syncs.
+const HOLD_LIBRARY: &str = "hold.so";
+const HOLD: &str = "hold";
+
+/// Compiles the library that holds syncs into `folder`; returns whether there is a C compiler.
+pub(crate) async fn compile_hold(folder: &Path) -> bool {
+    let source = folder.join("hold.c");
+    fs::write(&source, HOLD_SOURCE).unwrap();
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&folder.join(HOLD_LIBRARY), &source])
+        .arg("-ldl")
+        .stderr(Stdio::null())
+        .status()
+        .await;
+    compiled.is_ok_and(|status| status.success())
+}
+
 /// The disk the store lies on: a small one of its own where this user may mount one, so that it can be filled.
 pub(crate) struct Disk {
     folder: PathBuf,
@@ -205,9 +266,18 @@ impl Disk {
         self.mounted
     }
 
-    /// What is left of it goes to somebody else.
+    /// Fills the rest of it.
     pub(crate) fn fill(&self) {
         let _ = fs::write(self.folder.join("hog"), vec![1; 33 << 20]);
+    }
+
+    /// Lets no sync end until [`Disk::release`].
+    pub(crate) fn hold(&self) {
+        fs::write(self.folder.with_file_name(HOLD), "").unwrap();
+    }
+
+    pub(crate) fn release(&self) {
+        let _ = fs::remove_file(self.folder.with_file_name(HOLD));
     }
 
     pub(crate) fn free(&self) {

@@ -173,7 +173,7 @@ impl Session {
 
     /// Answers a command that goes no further. It is acknowledged once the broker has the answer: until then it is not lost.
     fn reject(&mut self, reply: Reply, to: ReplyTo, token: AckToken, now: Instant) {
-        // What came by an earlier connection comes again by this one.
+        // A command of an earlier connection comes again on this one.
         if token.epoch != self.epoch && token.pkid != 0 {
             return;
         }

@@ -44,7 +44,7 @@ pub(in crate::mqtt) enum Loss {
     Closed,
     /// The broker ended it with this reason.
     Ended(String),
-    /// The broker said that another client uses our id.
+    /// The broker reported that another client uses our id.
     TakenOver,
     /// No packet arrived in time.
     Silent,
@@ -195,7 +195,7 @@ impl Session {
             Loss::Closed | Loss::Ended(_) | Loss::TakenOver => now,
             _ => self.last_packet,
         };
-        // A broker sends again in the first moments; what it has not sent by then it forgot.
+        // A broker sends commands again in the first moments of a connection; the others it has forgotten.
         if self.age(now) >= REDELIVERY_WINDOW {
             self.redeliverable.clear();
         }

@@ -298,7 +298,7 @@ impl Session {
             let Some(message) = self.outbox.shared.next(now) else {
                 return;
             };
-            // What may have ended connections travels alone, so that the next end shows whether it did.
+            // A message that may have ended connections travels alone, so that the next end shows whether it did.
             let must_wait = message.losses >= MAX_LOSSES && !self.unacked.is_empty();
             let unsent = if must_wait {
                 Some(message)

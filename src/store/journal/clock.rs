@@ -1,5 +1,6 @@
-//! The journal's own clock. It goes on from one life to the next, whatever the wall clock does meanwhile: a gateway without
-//! a battery starts in 1970 and jumps to the present once it has heard from a time server, and neither may make a command late.
+//! The journal's own clock. It continues from one run to the next, whatever the wall clock does meanwhile: a gateway without
+//! a battery starts in 1970 and jumps to the present with the first answer of a time server, and neither may make a command
+//! late.
 
 use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -7,13 +8,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// Seconds from 1970 to 2025-01-01T00:00Z. A clock that shows less was never set.
+/// Milliseconds from 1970 to 2025-01-01T00:00Z. An earlier clock was never set.
 const BELIEVABLE_MS: u64 = 1_735_689_600_000;
 
-/// How long a time is taken to be of which nothing is known: longer than any command is good for.
+/// Assumed duration of an interval that cannot be known, in milliseconds: longer than any time to live.
 const UNKNOWN_MS: u64 = 24 * 3_600_000;
 
-/// Milliseconds on the journal's own scale. It begins with the wall clock of the first life.
+/// Milliseconds on the journal's own scale, which begins with the wall clock of the first run.
 #[derive(Debug)]
 pub(super) struct Clock {
     base: u64,
@@ -21,30 +22,30 @@ pub(super) struct Clock {
     boot: Option<String>,
 }
 
-/// What all clocks showed at one moment.
+/// All clocks at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ClockReading {
-    /// The journal's own.
+    /// The journal's own clock.
     own: u64,
-    /// The wall's, since 1970.
+    /// The wall clock, in milliseconds since 1970.
     wall: u64,
-    /// The name of this run of the kernel; `None` where nobody told it.
+    /// The boot id of the kernel, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     boot: Option<String>,
-    /// How long the kernel had run.
+    /// Milliseconds since the kernel started, with suspend.
     uptime: u64,
 }
 
 impl Clock {
-    /// Goes on where an earlier life read it last. `told` is the name of this run of the kernel by somebody who knows it: its
-    /// own file is hidden from a program that sees only processes in `/proc`.
-    pub(super) fn go_on(last: Option<&ClockReading>, told: Option<&str>) -> Self {
+    /// Continues from the last reading of an earlier run. `boot` is the boot id as the service manager gives it: the kernel's
+    /// own file is hidden from a process that sees only processes in `/proc`.
+    pub(super) fn continue_from(last: Option<&ClockReading>, boot: Option<&str>) -> Self {
         Self::after(
             last,
             fs::read_to_string("/proc/sys/kernel/random/boot_id")
                 .ok()
                 .as_deref()
-                .or(told),
+                .or(boot),
         )
     }
 
@@ -65,14 +66,14 @@ impl Clock {
         }
     }
 
-    /// What it shows.
+    /// Returns the time.
     pub(super) fn now(&self) -> u64 {
         self.base.saturating_add(millis(
             crate::clock::now().saturating_duration_since(self.since),
         ))
     }
 
-    /// What all clocks show.
+    /// Returns all clocks.
     pub(super) fn read(&self) -> ClockReading {
         ClockReading::take(self.now(), self.boot.clone())
     }
@@ -95,8 +96,8 @@ impl ClockReading {
         }
     }
 
-    /// How long it is from this reading to `now`: by the kernel's time where it is the same run of it, else by the wall clock
-    /// where that was set at both ends; `None` where nobody can know.
+    /// Returns the milliseconds from this reading to `now`: by the kernel's time if it has not restarted, else by the wall clock
+    /// if that was set at both ends, else `None`.
     fn passed(&self, now: &Self) -> Option<u64> {
         if self.boot.is_some() && self.boot == now.boot {
             return now.uptime.checked_sub(self.uptime);
@@ -126,7 +127,7 @@ mod tests {
     const SET: u64 = BELIEVABLE_MS + 1_000_000;
 
     #[test]
-    fn in_one_run_of_the_kernel_its_own_time_counts_whatever_the_wall_clock_shows() {
+    fn until_the_kernel_restarts_its_own_time_counts() {
         let before = reading(40_000, Some("a"), 40_000);
         assert_eq!(before.passed(&reading(SET, Some("a"), 43_000)), Some(3_000));
         assert_eq!(
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn over_a_boot_only_a_clock_that_was_set_at_both_ends_tells() {
+    fn over_a_restart_of_the_kernel_the_wall_clock_counts_if_it_was_set() {
         assert_eq!(
             reading(SET, Some("a"), 90_000).passed(&reading(SET + 60_000, Some("b"), 20_000)),
             Some(60_000)
@@ -161,20 +162,20 @@ mod tests {
     }
 
     #[test]
-    fn it_never_goes_back() {
-        let first = Clock::go_on(None, None);
+    fn the_clock_never_goes_back() {
+        let first = Clock::continue_from(None, None);
         let last = first.read();
-        assert!(Clock::go_on(Some(&last), None).now() >= last.own);
+        assert!(Clock::continue_from(Some(&last), None).now() >= last.own);
         let unknown = ClockReading {
             boot: None,
             wall: 1,
             ..last.clone()
         };
-        assert!(Clock::go_on(Some(&unknown), None).now() >= last.own + UNKNOWN_MS);
+        assert!(Clock::continue_from(Some(&unknown), None).now() >= last.own + UNKNOWN_MS);
     }
 
     #[test]
-    fn whoever_tells_the_run_of_the_kernel_is_believed_with_hyphens_or_without() {
+    fn the_boot_id_is_compared_with_and_without_hyphens() {
         let last = ClockReading {
             wall: 1,
             ..Clock::after(None, Some("0a1b-2c\n")).read()
@@ -182,7 +183,7 @@ mod tests {
         let passed = |boot| Clock::after(Some(&last), boot).now() - last.own;
         assert!(
             passed(Some("0a1b2c")) < 60_000,
-            "the wall clock was never set, and still it is known"
+            "known although the wall clock was never set"
         );
         assert!(
             passed(Some("ffff")) >= UNKNOWN_MS

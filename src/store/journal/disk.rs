@@ -1,5 +1,5 @@
-//! The journal's place on disk: the records, and beside them what changes at every sync, so that a record's page is not written
-//! anew for it. What is written is written in order: sled finds the beginning of it again after a cut, never the end alone.
+//! The journal on disk: the records, and apart from them the values that change at every sync, so that no page of records is
+//! written for those. Writes are in order: after a power cut sled finds their beginning, never their end alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,25 +9,28 @@ use std::sync::Arc;
 use crate::store::Store;
 use crate::store::journal::clock::ClockReading;
 
-/// Where the clocks lie, and the count of syncs.
+/// Keys of the clocks and of the number of syncs.
 const CLOCK: &[u8] = b"clock";
 const SYNCS: &[u8] = b"syncs";
 
-/// The same count in a file of its own: where the tree is behind it, sled has met something damaged and has taken what came
-/// before for the whole.
+/// File with the same number of syncs: if the tree is behind it, sled has found damage and dropped everything after it.
 const SYNCED: &str = "synced";
+
+/// File with the number of the command whose code runs, plus one; 0 if none does.
+const RUNNING: &str = "running";
 
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
     pub(super) store: Arc<Store>,
     records: sled::Tree,
-    /// The clocks and the count.
+    /// The clocks and the number of syncs.
     pulse: sled::Tree,
-    /// Written in place: a new file for each count would be a write of its own each time.
+    /// Written in place: a new file for each number would be a write of its own each time.
     synced: Option<Arc<File>>,
+    running: Option<Arc<File>>,
 }
 
-/// What one sync writes.
+/// Everything one sync writes.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     /// Ascending.
@@ -38,56 +41,69 @@ pub(super) struct Pages {
     pub(super) syncs: u64,
 }
 
-/// What an earlier life left, besides records.
+/// Data of an earlier run, besides records.
 #[derive(Debug, Default)]
 pub(super) struct LastWrite {
     pub(super) clock: Option<ClockReading>,
     pub(super) syncs: u64,
     /// How many syncs are missing.
     pub(super) missing: u64,
+    /// The command whose code ran when the run ended.
+    pub(super) running: Option<u64>,
 }
 
 impl Disk {
     pub(super) fn new(store: Arc<Store>) -> io::Result<Self> {
         let [records, pulse] =
             ["journal", "pulse"].map(|name| store.db.open_tree(name).map_err(io::Error::other));
-        let synced = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(store.path.join(SYNCED));
+        let open = |name| {
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(false).write(true);
+            options.open(store.path.join(name)).ok().map(Arc::new)
+        };
         Ok(Self {
             records: records?,
             pulse: pulse?,
-            synced: synced.ok().map(Arc::new),
+            synced: open(SYNCED),
+            running: open(RUNNING),
             store,
         })
     }
 
+    /// Returns the data of an earlier run, besides records.
     pub(super) fn last(&self) -> io::Result<LastWrite> {
-        let clock = self
-            .pulse
-            .get(CLOCK)
-            .map_err(io::Error::other)?
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let found = self
-            .pulse
-            .get(SYNCS)
-            .map_err(io::Error::other)?
-            .and_then(|count| Some(u64::from_be_bytes(count.as_ref().try_into().ok()?)))
+        let get = |key: &[u8]| self.pulse.get(key).map_err(io::Error::other);
+        let clock = get(CLOCK)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let in_tree = get(SYNCS)?
+            .and_then(|count| <[u8; 8]>::try_from(count.as_ref()).ok())
+            .map(u64::from_be_bytes)
             .unwrap_or_default();
-        let synced = fs::read_to_string(self.store.path.join(SYNCED))
-            .ok()
-            .and_then(|count| count.trim().parse::<u64>().ok())
-            .unwrap_or_default();
+        let in_file = self.read_number(SYNCED);
         Ok(LastWrite {
             clock,
-            syncs: found.max(synced),
-            missing: synced.saturating_sub(found),
+            syncs: in_tree.max(in_file),
+            missing: in_file.saturating_sub(in_tree),
+            running: self.read_number(RUNNING).checked_sub(1),
         })
     }
 
-    /// The records as they lie there; `None` for a number that is none.
+    fn read_number(&self, file: &str) -> u64 {
+        let text = fs::read_to_string(self.store.path.join(file));
+        text.ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or_default()
+    }
+
+    /// Notes which command's code runs. The kernel has the note at once, so it survives the end of this process.
+    pub(super) fn mark_running(&self, number: Option<u64>) {
+        if let Some(file) = &self.running {
+            // Without the note a crash is counted for no command.
+            let number = number.map_or(0, |number| number + 1);
+            let _ = file.write_all_at(format!("{number:>20}\n").as_bytes(), 0);
+        }
+    }
+
+    /// Returns the records as stored; `None` for a key that is not a number.
     pub(super) fn records(&self) -> impl Iterator<Item = io::Result<(Option<u64>, sled::IVec)>> {
         let number = |key: sled::IVec| {
             <[u8; 8]>::try_from(key.as_ref())
@@ -102,18 +118,18 @@ impl Disk {
         })
     }
 
-    /// Blocks until it is on disk for good. The count comes last: where it is found, all of its sync is.
+    /// Writes and syncs; blocks until the disk has it. The number of syncs comes last: if it is found, all of its sync is.
     pub(super) fn write(&self, pages: &Pages) -> io::Result<()> {
         self.insert(pages).map_err(io::Error::other)?;
         self.store.sync()?;
         if let Some(file) = &self.synced {
-            // Not synced itself: one that is behind does no harm.
+            // Not synced itself: a number that is behind does no harm.
             let _ = file.write_all_at(format!("{:>20}\n", pages.syncs).as_bytes(), 0);
         }
         Ok(())
     }
 
-    /// One by one: as a batch they would cost a write of their own before the first, to mark it.
+    /// Writes one by one: a batch would cost one more write, to mark its beginning.
     fn insert(&self, pages: &Pages) -> sled::Result<()> {
         for number in &pages.gone {
             self.records.remove(number.to_be_bytes())?;
@@ -134,7 +150,7 @@ impl Disk {
             .map(drop)
     }
 
-    /// Forgets everything.
+    /// Removes everything.
     pub(super) fn clear(&self) -> io::Result<()> {
         self.records
             .clear()

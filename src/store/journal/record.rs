@@ -1,4 +1,4 @@
-//! One command as it lies on disk, and by what it is known again.
+//! The record of one command, and the keys by which duplicates are recognised.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -8,59 +8,65 @@ use crate::command::reply::{ActionIssue, ActionReport, RefusalCode, Reply};
 use crate::vocabulary::Value;
 use crate::vocabulary::action::{Action, Op};
 
-/// A command as it came from the broker, enough to take it up again.
+/// Bytes of a record besides its texts.
+const OVERHEAD: usize = 256;
+
+/// A command as received from the broker, with everything needed to continue it after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
-    /// The topic it came on.
+    /// The topic it was received on.
     pub topic: String,
-    /// The payload as it came.
+    /// The payload.
     #[serde(with = "text_or_bytes")]
     pub payload: Vec<u8>,
-    /// The MQTT 5 response topic.
+    /// The topic of the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_topic: Option<String>,
     /// The MQTT 5 correlation data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation: Option<Vec<u8>>,
-    /// The speaker's own id.
+    /// The id the client gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// When its time is over, by the journal's own clock.
+    /// When its time is over, on the journal's own scale.
     pub until: u64,
 }
 
-/// What is about to be sent for a command.
+/// A message planned for a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedPublish {
-    /// What was understood.
+    /// The action it carries out.
     pub action: Action,
-    /// The value the device will have, where that is known.
+    /// The value the property will have, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub becomes: Option<Value>,
-    /// Where to.
+    /// The topic.
     pub topic: String,
-    /// What.
+    /// The payload.
     pub payload: String,
-    /// True where sending it again after a crash does no harm.
+    /// Whether it may be published again after a crash.
     pub repeatable: bool,
 }
 
-/// All that is kept of a command.
+/// Everything kept of a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JournalRecord {
     pub(super) received: Received,
-    /// When it was heard, by the journal's own clock.
+    /// When it was received, on the journal's own scale.
     pub(super) heard: u64,
-    /// In how many lives it was begun and not finished.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub(super) deaths: u32,
+    /// Crashes during this command.
+    #[serde(rename = "deaths", default, skip_serializing_if = "is_zero")]
+    pub(super) crashes: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sending: Option<Vec<PlannedPublish>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) answer: Option<Reply>,
-    /// True once the broker has the answer.
+    /// Whether the broker has the reply.
+    #[serde(rename = "told", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) reply_acked: bool,
+    /// Whether the broker has the acknowledgement of the command, so that it does not send the command again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) told: bool,
+    pub(super) acknowledged: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
@@ -69,26 +75,72 @@ fn is_zero(n: &u32) -> bool {
 }
 
 impl JournalRecord {
-    /// Reads what [`JournalRecord::write`] wrote; anything else is none.
+    /// Creates the record of a command received at `now`.
+    pub(super) fn new(received: Received, now: u64) -> Self {
+        Self {
+            received,
+            heard: now,
+            crashes: 0,
+            sending: None,
+            answer: None,
+            reply_acked: false,
+            acknowledged: false,
+        }
+    }
+
+    /// Parses the output of [`JournalRecord::write`]; returns `None` for anything else.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 
-    /// How it lies on disk: readable, for whoever looks into a store that was put aside.
+    /// Encodes the record for the disk: readable, for an operator who looks into a store that was set aside.
     pub fn write(&self) -> Vec<u8> {
-        // It is made of texts and finite numbers: there is nothing in it that JSON cannot hold.
+        // It consists of texts and finite numbers: JSON can hold all of it.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// How far it has come: nothing that is written down of it is ever taken back.
+    /// Returns how far the command has come: none of this is ever taken back.
     pub(super) fn progress(&self) -> [bool; 3] {
-        [self.told, self.answer.is_some(), self.sending.is_some()]
+        [
+            self.reply_acked,
+            self.answer.is_some(),
+            self.sending.is_some(),
+        ]
     }
 
-    /// The devices that heard something for it: what was said to them earlier must not be sent any more.
+    /// Returns about how many bytes the record takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let received = &self.received;
+        let texts = [&received.response_topic, &received.id];
+        let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
+        let correlation = received.correlation.as_ref().map_or(0, Vec::len);
+        let planned = self.sending.iter().flatten();
+        let planned = planned.map(|one| one.topic.len() + one.payload.len() + OVERHEAD);
+        let reply = self.answer.as_ref().map_or(0, |reply| {
+            reply.text.len() + reply.speech.len() + reply.actions.len() * OVERHEAD
+        });
+        let received = received.topic.len() + received.payload.len() + texts + correlation;
+        OVERHEAD + received + planned.sum::<usize>() + reply
+    }
+
+    /// Moves the record's times by this many milliseconds.
+    pub(super) fn shift(&mut self, shift: i64) {
+        self.heard = self.heard.saturating_add_signed(shift);
+        self.received.until = self.received.until.saturating_add_signed(shift);
+    }
+
+    /// Counts the end of the run this unfinished command belongs to. The first crash is counted for every unfinished command;
+    /// from then on only the one that was in progress, because each of them is run under a marker.
+    pub(super) fn count_crash(&mut self, was_running: bool) {
+        if self.crashes == 0 || was_running {
+            self.crashes += 1;
+        }
+    }
+
+    /// Returns the devices that received a message for this command: earlier messages to them must not be sent any more.
     pub fn devices(&self) -> Vec<String> {
-        let answered = self.answer.iter().flat_map(|reply| &reply.actions);
-        let sent = answered
+        let actions = self.answer.iter().flat_map(|reply| &reply.actions);
+        let sent = actions
             .filter(|done| done.publish.is_none() && !is_superseded(done))
             .map(|done| &done.action);
         sent.filter(|action| action.op != Op::Query)
@@ -96,9 +148,9 @@ impl JournalRecord {
             .collect()
     }
 
-    /// True where the answer is "not now", and was told: when it is said again, it is a new command.
+    /// Returns whether the client was asked to come back later: when it does, its command is new.
     pub(super) fn is_put_off(&self) -> bool {
-        self.told
+        self.reply_acked
             && self.answer.as_ref().is_some_and(|reply| {
                 reply.retry_after.is_some() || reply.why == Some(RefusalCode::Stopping)
             })
@@ -115,25 +167,24 @@ fn hash(parts: impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// The names a speaker gave the command: its id and its correlation data, each within its topic.
+/// Returns the keys made of the client's names for the command: id and correlation data, each within its topic and with the
+/// payload. A client that counts from 1 again after a restart sends new commands under old ids.
 pub(super) fn strong_keys(received: &Received) -> Vec<u64> {
-    let id = received
-        .id
-        .as_ref()
-        .map(|id| hash(("id", &received.topic, id)));
-    let correlation = received
-        .correlation
-        .as_ref()
-        .map(|data| hash(("correlation", &received.topic, data)));
-    id.into_iter().chain(correlation).collect()
+    let key = |kind: &str, name: &[u8]| hash((kind, &received.topic, name, &received.payload));
+    let id = received.id.as_ref();
+    let correlation = received.correlation.as_ref();
+    id.map(|id| key("id", id.as_bytes()))
+        .into_iter()
+        .chain(correlation.map(|data| key("correlation", data)))
+        .collect()
 }
 
-/// What a command without a name is known by.
+/// Returns the key of a command that the client did not name.
 pub(super) fn weak_key(received: &Received) -> u64 {
     hash(("payload", &received.topic, &received.payload))
 }
 
-/// Payloads are text but for the strangest, and are kept readable.
+/// Payloads are nearly always text, and are kept readable.
 mod text_or_bytes {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

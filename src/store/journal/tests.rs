@@ -1,4 +1,7 @@
 use std::fs;
+use std::path::Path;
+
+use tokio::time;
 
 use crate::command::Redelivery;
 use crate::command::reply::{ActionIssue, Outcome, RefusalCode};
@@ -9,7 +12,7 @@ use crate::vocabulary::action::{Action, Op};
 
 const KEEP: Duration = Duration::from_mins(1);
 
-fn heard(payload: &str, id: Option<&str>) -> Received {
+fn received(payload: &str, id: Option<&str>) -> Received {
     Received {
         topic: "sayso/command/cli".into(),
         payload: payload.into(),
@@ -45,51 +48,51 @@ fn new(entry: &JournalEntry) -> Seq {
 #[test]
 fn the_same_id_is_a_duplicate_and_has_the_same_answer() {
     let journal = Journal::in_memory(KEEP);
-    let mark = new(&journal.receive(heard("on", Some("a")), 1, Redelivery::No));
+    let mark = new(&journal.receive(received("on", Some("a")), 1, Redelivery::No));
     assert_eq!(
-        journal.receive(heard("on", Some("a")), 1, Redelivery::No),
+        journal.receive(received("on", Some("a")), 1, Redelivery::No),
         JournalEntry::Pending
     );
     journal.answered(mark, &reply());
     assert_eq!(
-        journal.receive(heard("on", Some("a")), 1, Redelivery::No),
+        journal.receive(received("on", Some("a")), 1, Redelivery::No),
         JournalEntry::Answered(Box::new(reply()))
     );
-    new(&journal.receive(heard("on", Some("b")), 1, Redelivery::No));
+    new(&journal.receive(received("on", Some("b")), 1, Redelivery::No));
 }
 
 #[test]
 fn equal_payloads_without_an_id_are_duplicates_only_across_a_reconnect() {
     let journal = Journal::in_memory(KEEP);
-    new(&journal.receive(heard("next track", None), 1, Redelivery::No));
-    new(&journal.receive(heard("next track", None), 1, Redelivery::Certain));
+    new(&journal.receive(received("next track", None), 1, Redelivery::No));
+    new(&journal.receive(received("next track", None), 1, Redelivery::Certain));
     assert_eq!(
-        journal.receive(heard("next track", None), 2, Redelivery::Certain),
+        journal.receive(received("next track", None), 2, Redelivery::Certain),
         JournalEntry::Pending
     );
-    new(&journal.receive(heard("next track", None), 2, Redelivery::No));
+    new(&journal.receive(received("next track", None), 2, Redelivery::No));
 }
 
 #[test]
 fn two_equal_ones_of_an_earlier_connection_stand_for_two_and_not_for_a_third() {
     let journal = Journal::in_memory(KEEP);
-    new(&journal.receive(heard("next track", None), 1, Redelivery::No));
-    new(&journal.receive(heard("next track", None), 1, Redelivery::No));
+    new(&journal.receive(received("next track", None), 1, Redelivery::No));
+    new(&journal.receive(received("next track", None), 1, Redelivery::No));
     assert_eq!(
-        journal.receive(heard("next track", None), 2, Redelivery::Certain),
+        journal.receive(received("next track", None), 2, Redelivery::Certain),
         JournalEntry::Pending
     );
     assert_eq!(
-        journal.receive(heard("next track", None), 2, Redelivery::Certain),
+        journal.receive(received("next track", None), 2, Redelivery::Certain),
         JournalEntry::Pending
     );
-    new(&journal.receive(heard("next track", None), 2, Redelivery::Certain));
+    new(&journal.receive(received("next track", None), 2, Redelivery::Certain));
 }
 
 #[test]
-fn who_was_told_to_come_again_is_new_when_he_does() {
+fn a_client_that_was_told_to_come_back_is_served_when_it_does() {
     let journal = Journal::in_memory(KEEP);
-    let mark = new(&journal.receive(heard("on", Some("a")), 1, Redelivery::No));
+    let mark = new(&journal.receive(received("on", Some("a")), 1, Redelivery::No));
     let busy = Reply {
         retry_after: Some(1.0),
         why: Some(RefusalCode::Busy),
@@ -98,39 +101,39 @@ fn who_was_told_to_come_again_is_new_when_he_does() {
     journal.answered(mark, &busy);
     assert!(
         matches!(
-            journal.receive(heard("on", Some("a")), 2, Redelivery::No),
+            journal.receive(received("on", Some("a")), 2, Redelivery::No),
             JournalEntry::Answered(_)
         ),
-        "he has not heard it yet"
+        "the reply is not delivered yet"
     );
-    journal.told(mark);
+    journal.reply_acked(mark);
     assert_eq!(
-        journal.receive(heard("on", Some("a")), 2, Redelivery::Certain),
+        journal.receive(received("on", Some("a")), 2, Redelivery::Certain),
         JournalEntry::Answered(Box::new(busy)),
         "the broker sends it again"
     );
-    let again = new(&journal.receive(heard("on", Some("a")), 2, Redelivery::No));
+    let again = new(&journal.receive(received("on", Some("a")), 2, Redelivery::No));
     journal.answered(again, &reply());
     assert_eq!(
-        journal.receive(heard("on", Some("a")), 2, Redelivery::No),
+        journal.receive(received("on", Some("a")), 2, Redelivery::No),
         JournalEntry::Answered(Box::new(reply()))
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_past_its_time_is_forgotten_once_it_is_told() {
+async fn a_command_is_forgotten_after_its_time_once_its_reply_is_delivered() {
     let journal = Journal::in_memory(KEEP);
     let hurried = |id| Received {
         until: journal.moment(Duration::from_secs(1)),
-        ..heard("next", Some(id))
+        ..received("next", Some(id))
     };
-    let (told, untold) = (
+    let (acked, unacked) = (
         new(&journal.receive(hurried("a"), 1, Redelivery::No)),
         new(&journal.receive(hurried("b"), 1, Redelivery::No)),
     );
-    journal.answered(told, &reply());
-    journal.told(told);
-    journal.answered(untold, &reply());
+    journal.answered(acked, &reply());
+    journal.reply_acked(acked);
+    journal.answered(unacked, &reply());
     time::advance(Duration::from_secs(59)).await;
     assert!(
         matches!(
@@ -146,7 +149,7 @@ async fn what_is_past_its_time_is_forgotten_once_it_is_told() {
             journal.receive(hurried("b"), 1, Redelivery::No),
             JournalEntry::Answered(_)
         ),
-        "its speaker may not have heard it"
+        "its reply is not delivered"
     );
 }
 
@@ -160,16 +163,16 @@ fn set(device: &str, op: Op) -> Action {
 }
 
 #[tokio::test]
-async fn a_later_life_finds_what_has_no_answer_and_what_was_not_told() {
+async fn the_next_run_finds_unfinished_commands_and_unsent_replies() {
     let folder = tempfile::tempdir().unwrap();
     let open = || Arc::new(open(&Settings::default(), &folder.path().join("store")).unwrap());
-    let (journal, heritage) = Journal::open(Some(open()), KEEP).unwrap();
-    assert!(heritage.unfinished.is_empty());
+    let (journal, recovered) = Journal::open(Some(open()), KEEP).unwrap();
+    assert!(recovered.unfinished.is_empty());
     let id = |id| Received {
         until: journal.moment(KEEP),
-        ..heard("on", Some(id))
+        ..received("on", Some(id))
     };
-    let [done, untold, sent] =
+    let [done, unsent, sent] =
         ["a", "b", "c"].map(|name| new(&journal.receive(id(name), 1, Redelivery::No)));
     let sending = PlannedPublish {
         action: set("tv", Op::Set),
@@ -191,16 +194,16 @@ async fn a_later_life_finds_what_has_no_answer_and_what_was_not_told() {
     })
     .into();
     journal.answered(done, &reply);
-    journal.told(done);
-    journal.answered(untold, &reply);
+    journal.reply_acked(done);
+    journal.answered(unsent, &reply);
     journal.close().await;
     drop(journal);
-    let (journal, heritage) = Journal::open(Some(open()), KEEP).unwrap();
-    let [unfinished] = &heritage.unfinished[..] else {
-        panic!("{heritage:?}")
+    let (journal, recovered) = Journal::open(Some(open()), KEEP).unwrap();
+    let [unfinished] = &recovered.unfinished[..] else {
+        panic!("{recovered:?}")
     };
     assert_eq!(
-        (unfinished.mark, unfinished.deaths, &unfinished.sending),
+        (unfinished.mark, unfinished.crashes, &unfinished.sending),
         (sent, 1, &Some(vec![sending]))
     );
     assert!(
@@ -209,26 +212,29 @@ async fn a_later_life_finds_what_has_no_answer_and_what_was_not_told() {
         unfinished.left
     );
     assert_eq!(
-        heritage.untold.iter().map(|u| u.mark).collect::<Vec<_>>(),
-        [untold]
+        recovered.unsent.iter().map(|u| u.mark).collect::<Vec<_>>(),
+        [unsent]
     );
     assert_eq!(
-        heritage.heard,
+        recovered.commanded,
         [
             ("lamp".to_owned(), done),
-            ("lamp".to_owned(), untold),
+            ("lamp".to_owned(), unsent),
             ("tv".to_owned(), sent)
         ]
     );
     assert_eq!(
-        journal.receive(heard("on", Some("a")), 1, Redelivery::No),
+        journal.receive(received("on", Some("a")), 1, Redelivery::No),
         JournalEntry::Answered(Box::new(reply))
     );
-    assert!(new(&journal.receive(heard("on", Some("d")), 1, Redelivery::No)).turn() > sent.turn());
+    assert!(
+        new(&journal.receive(received("on", Some("d")), 1, Redelivery::No)).number()
+            > sent.number()
+    );
     journal.close().await;
     drop(journal);
-    let (_, heritage) = Journal::open(Some(open()), KEEP).unwrap();
-    assert_eq!(heritage.unfinished[0].deaths, 2);
+    let (_, recovered) = Journal::open(Some(open()), KEEP).unwrap();
+    assert_eq!(recovered.unfinished[0].crashes, 1, "it was not in progress");
 }
 
 #[tokio::test]
@@ -236,7 +242,7 @@ async fn synced_waits_for_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(open(&Settings::default(), &folder.path().join("store")).unwrap());
     let (journal, _) = Journal::open(Some(store), KEEP).unwrap();
-    new(&journal.receive(heard("on", None), 1, Redelivery::No));
+    new(&journal.receive(received("on", None), 1, Redelivery::No));
     tokio::select! {
         () = journal.keep_synced() => unreachable!("it never ends"),
         () = journal.synced() => {}
@@ -245,7 +251,7 @@ async fn synced_waits_for_the_disk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_done_within_a_moment_costs_one_sync() {
+async fn changes_within_a_moment_cost_one_sync() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(open(&Settings::default(), &folder.path().join("store")).unwrap());
     let (journal, _) = Journal::open(Some(store), KEEP).unwrap();
@@ -253,11 +259,11 @@ async fn what_is_done_within_a_moment_costs_one_sync() {
         () = journal.keep_synced() => unreachable!("it never ends"),
         () = async {
             for name in ["a", "b", "c"] {
-                let mark = new(&journal.receive(heard("on", Some(name)), 1, Redelivery::No));
+                let mark = new(&journal.receive(received("on", Some(name)), 1, Redelivery::No));
                 // The one that syncs gathers already.
                 tokio::task::yield_now().await;
                 journal.answered(mark, &reply());
-                journal.told(mark);
+                journal.reply_acked(mark);
                 time::sleep(Duration::from_secs(1)).await;
             }
         } => {}
@@ -281,54 +287,54 @@ fn sending() -> PlannedPublish {
     }
 }
 
-/// Two commands, the second about to be sent and given to the kernel; then this life ends without a sync.
+/// Records two commands, the second with a planned message, hands them to the kernel, and ends this run without a sync.
 async fn cut_short(folder: &Path) -> (Seq, Seq) {
     let (journal, _) = Journal::open(
         Some(Arc::new(open(&Settings::default(), folder).unwrap())),
         KEEP,
     )
     .unwrap();
-    let first = new(&journal.receive(heard("off", Some("a")), 1, Redelivery::No));
-    let second = new(&journal.receive(heard("on", Some("b")), 1, Redelivery::No));
+    let first = new(&journal.receive(received("off", Some("a")), 1, Redelivery::No));
+    let second = new(&journal.receive(received("on", Some("b")), 1, Redelivery::No));
     journal.sending(second, vec![sending()]);
-    journal.outlives().await;
+    journal.handed_to_kernel().await;
     (first, second)
 }
 
 #[tokio::test]
-async fn what_the_kernel_has_is_taken_up_in_the_next_life_with_all_that_was_heard_before_it() {
+async fn records_handed_to_the_kernel_survive_the_process_with_all_before_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let (first, second) = cut_short(&path).await;
     let store = Arc::new(open(&Settings::default(), &path).unwrap());
-    let (journal, heritage) = Journal::open(Some(Arc::clone(&store)), KEEP).unwrap();
-    let unfinished: Vec<_> = heritage
+    let (journal, recovered) = Journal::open(Some(Arc::clone(&store)), KEEP).unwrap();
+    let unfinished: Vec<_> = recovered
         .unfinished
         .iter()
         .map(|one| (one.mark, one.sending.clone()))
         .collect();
     assert_eq!(unfinished, [(first, None), (second, Some(vec![sending()]))]);
     assert_eq!(
-        journal.receive(heard("on", Some("b")), 1, Redelivery::Certain),
+        journal.receive(received("on", Some("b")), 1, Redelivery::Certain),
         JournalEntry::Pending
     );
     journal.answered(second, &reply());
-    journal.outlives().await;
+    journal.handed_to_kernel().await;
     journal.close().await;
     assert!(
         ["tail.0", "tail.1"]
             .iter()
             .any(|name| fs::metadata(path.join(name)).unwrap().len() == 0),
-        "what is on disk is let go of"
+        "records on disk are removed"
     );
     drop((journal, store));
-    let (_, heritage) = Journal::open(
+    let (_, recovered) = Journal::open(
         Some(Arc::new(open(&Settings::default(), &path).unwrap())),
         KEEP,
     )
     .unwrap();
     assert_eq!(
-        heritage
+        recovered
             .unfinished
             .iter()
             .map(|one| one.mark)
@@ -336,8 +342,8 @@ async fn what_the_kernel_has_is_taken_up_in_the_next_life_with_all_that_was_hear
         [first]
     );
     assert_eq!(
-        heritage
-            .untold
+        recovered
+            .unsent
             .iter()
             .map(|one| one.mark)
             .collect::<Vec<_>>(),
@@ -346,11 +352,11 @@ async fn what_the_kernel_has_is_taken_up_in_the_next_life_with_all_that_was_hear
 }
 
 #[tokio::test]
-async fn a_cut_last_line_is_passed_over_and_does_not_take_the_next_with_it() {
+async fn a_cut_last_line_is_ignored_and_does_not_spoil_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let unfinished = |heritage: Recovered| {
-        heritage
+    let unfinished = |recovered: Recovered| {
+        recovered
             .unfinished
             .iter()
             .map(|one| one.mark)
@@ -360,43 +366,210 @@ async fn a_cut_last_line_is_passed_over_and_does_not_take_the_next_with_it() {
     let tail = path.join("tail.0");
     let whole = fs::read(&tail).unwrap();
     fs::write(&tail, &whole[..20]).unwrap();
-    let (journal, heritage) = Journal::open(
+    let (journal, recovered) = Journal::open(
         Some(Arc::new(open(&Settings::default(), &path).unwrap())),
         KEEP,
     )
     .unwrap();
-    assert_eq!(unfinished(heritage), []);
-    let next = new(&journal.receive(heard("off", Some("c")), 1, Redelivery::No));
-    journal.outlives().await;
+    assert_eq!(unfinished(recovered), []);
+    let next = new(&journal.receive(received("off", Some("c")), 1, Redelivery::No));
+    journal.handed_to_kernel().await;
     drop(journal);
-    let (_, heritage) = Journal::open(
+    let (_, recovered) = Journal::open(
         Some(Arc::new(open(&Settings::default(), &path).unwrap())),
         KEEP,
     )
     .unwrap();
-    assert_eq!(unfinished(heritage), [next]);
+    assert_eq!(unfinished(recovered), [next]);
 }
 
 #[tokio::test]
-async fn a_line_of_the_tail_that_is_not_as_it_was_written_is_counted_and_not_believed() {
+async fn a_damaged_line_is_counted_and_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let (_, second) = cut_short(&path).await;
     let tail = path.join("tail.0");
     let text = fs::read_to_string(&tail).unwrap();
     fs::write(&tail, text.replacen("off", "on ", 1)).unwrap();
-    let (_, heritage) = Journal::open(
+    let (_, recovered) = Journal::open(
         Some(Arc::new(open(&Settings::default(), &path).unwrap())),
         KEEP,
     )
     .unwrap();
     assert_eq!(
-        heritage
+        recovered
             .unfinished
             .iter()
             .map(|one| one.mark)
             .collect::<Vec<_>>(),
         [second]
     );
-    assert_eq!(heritage.unreadable, 1);
+    assert_eq!(recovered.unreadable, 1);
+}
+
+#[test]
+fn the_same_id_with_another_payload_is_another_command() {
+    let journal = Journal::in_memory(KEEP);
+    let on = new(&journal.receive(received("on", Some("1")), 1, Redelivery::No));
+    journal.answered(on, &reply());
+    new(&journal.receive(received("off", Some("1")), 1, Redelivery::No));
+    let with = |payload: &str| Received {
+        correlation: Some(b"constant".to_vec()),
+        ..received(payload, None)
+    };
+    new(&journal.receive(with("on"), 1, Redelivery::No));
+    new(&journal.receive(with("off"), 1, Redelivery::No));
+    assert_eq!(
+        journal.receive(with("on"), 1, Redelivery::No),
+        JournalEntry::Pending
+    );
+}
+
+#[test]
+fn the_journal_is_bounded_in_bytes() {
+    let journal = Journal::in_memory(KEEP);
+    let long = "x".repeat(16 << 10);
+    for n in 0..2000 {
+        let id = n.to_string();
+        let mark = new(&journal.receive(received(&long, Some(&id)), 1, Redelivery::No));
+        journal.answered(mark, &reply());
+        journal.reply_acked(mark);
+    }
+    let (remembered, _) = journal.counts();
+    assert!(remembered * (16 << 10) <= 9 << 20, "{remembered}");
+    assert!(journal.has_room());
+    for n in 2000..2600 {
+        journal.receive(received(&long, Some(&n.to_string())), 1, Redelivery::No);
+    }
+    assert!(!journal.has_room(), "unanswered commands are not forgotten");
+}
+
+/// Opens the journal in `folder`; returns it with what an earlier run left.
+fn open_in(folder: &Path) -> (Journal, Recovered) {
+    let store = open(&Settings::default(), folder).unwrap();
+    Journal::open(Some(Arc::new(store)), KEEP).unwrap()
+}
+
+#[tokio::test]
+async fn a_new_run_takes_an_equal_command_for_a_redelivery_only_if_it_was_not_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    let mut marks = ["on", "off"]
+        .map(|text| new(&journal.receive(received(text, None), 1, Redelivery::No)))
+        .into_iter();
+    let acknowledged = marks.next().unwrap();
+    for mark in [acknowledged, marks.next().unwrap()] {
+        journal.answered(mark, &reply());
+        journal.reply_acked(mark);
+    }
+    journal.acknowledged(acknowledged);
+    journal.close().await;
+    drop(journal);
+    let (journal, _) = open_in(&path);
+    new(&journal.receive(received("on", None), 1, Redelivery::Possible));
+    assert!(matches!(
+        journal.receive(received("off", None), 1, Redelivery::Possible),
+        JournalEntry::Answered(_)
+    ));
+}
+
+#[tokio::test]
+async fn opening_drops_commands_whose_time_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store = || Some(Arc::new(open(&Settings::default(), &path).unwrap()));
+    let (journal, _) = Journal::open(store(), Duration::ZERO).unwrap();
+    for id in ["old", "new"] {
+        let until = match id {
+            "old" => 0,
+            _ => journal.moment(KEEP),
+        };
+        let command = Received {
+            until,
+            ..received("on", Some(id))
+        };
+        let mark = new(&journal.receive(command, 1, Redelivery::No));
+        journal.answered(mark, &reply());
+        journal.reply_acked(mark);
+    }
+    // The reception time of both is recorded as now: with no time to keep, only the grace of 5 s remains.
+    journal.lock().known.values_mut().for_each(|known| {
+        known.record.heard = known.record.heard.saturating_sub(60_000);
+    });
+    journal.close().await;
+    drop(journal);
+    let (journal, _) = Journal::open(store(), Duration::ZERO).unwrap();
+    assert_eq!(journal.counts().0, 1);
+}
+
+#[tokio::test]
+async fn only_the_command_whose_code_ran_is_taken_for_the_cause_of_crashes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    let command = |id| Received {
+        until: journal.moment(KEEP),
+        ..received("on", Some(id))
+    };
+    let innocent = new(&journal.receive(command("innocent"), 1, Redelivery::No));
+    let culprit = new(&journal.receive(command("culprit"), 1, Redelivery::No));
+    journal.close().await;
+    drop(journal);
+    for crashes in 1..=MAX_CRASHES {
+        let (journal, recovered) = open_in(&path);
+        let counted: Vec<_> = recovered
+            .unfinished
+            .iter()
+            .map(|one| (one.mark, one.crashes))
+            .collect();
+        assert_eq!(counted, [(innocent, 1), (culprit, crashes)]);
+        let journal = Arc::new(journal);
+        let harmless = Arc::clone(&journal).attribute(innocent, async {});
+        harmless.await;
+        // The run ends while the code of this command runs.
+        journal.mark_running(Some(culprit));
+        journal.sync().await;
+    }
+}
+
+#[tokio::test]
+async fn records_of_a_store_that_could_only_be_opened_later_are_recovered_behind_no_newer_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    let command = Received {
+        until: journal.moment(KEEP),
+        ..received("on", Some("old"))
+    };
+    let old = new(&journal.receive(command, 1, Redelivery::No));
+    journal.close().await;
+    drop(journal);
+    let journal = Journal::waiting(Settings::default(), path.clone(), KEEP);
+    let newer = new(&journal.receive(received("off", Some("newer")), 1, Redelivery::No));
+    journal.reopen().await;
+    let recovered = journal.recovered_late().await;
+    let [unfinished] = &recovered.unfinished[..] else {
+        panic!("{recovered:?}")
+    };
+    assert_eq!(unfinished.mark, old);
+    assert!(old < newer && unfinished.left > KEEP / 2 && unfinished.left <= KEEP);
+    assert!(journal.is_safe());
+    drop(journal);
+    let (_, recovered) = open_in(&path);
+    let marks: Vec<_> = recovered.unfinished.iter().map(|one| one.mark).collect();
+    assert_eq!(marks, [old, newer]);
+}
+
+#[test]
+fn a_line_cut_by_a_full_disk_does_not_spoil_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut wal, _) = Wal::open(folder.path()).unwrap();
+    let record = |payload: &str| JournalRecord::new(received(payload, None), 0);
+    wal.append([(1, &record("first"))].into_iter()).unwrap();
+    wal.tear();
+    wal.append([(2, &record("second"))].into_iter()).unwrap();
+    let (_, remainder) = Wal::open(folder.path()).unwrap();
+    assert_eq!(remainder.records.into_keys().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(remainder.unreadable, 1);
 }

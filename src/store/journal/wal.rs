@@ -1,5 +1,6 @@
-//! What is not on disk yet, given to the kernel at once: it outlives this process, though not a power cut. A line for each record,
-//! in two files by turns: while a sync is under way the other one takes what comes, and one whose records are on disk is emptied.
+//! The write-ahead log: records that are not on disk yet, handed to the kernel at once. They survive the end of this process,
+//! though not a power cut. Each record is a line, in one of two files: while a sync is in progress the other file takes new
+//! records, and a file whose records are on disk is emptied.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -12,49 +13,35 @@ const NAMES: [&str; 2] = ["tail.0", "tail.1"];
 
 #[derive(Debug)]
 pub(super) struct Wal {
-    files: [File; 2],
-    holds: [bool; 2],
-    /// The one that takes what comes.
+    files: [LogFile; 2],
+    /// Index of the file that takes new records.
     current: usize,
 }
 
+#[derive(Debug)]
+struct LogFile {
+    file: File,
+    /// Bytes of whole lines.
+    bytes: u64,
+    /// Whether part of a line follows them that could not be removed.
+    is_torn: bool,
+}
+
 impl Wal {
-    /// Opens it in the store's folder, with the records that an earlier life left.
+    /// Opens it in the folder of the store; returns it with the records an earlier run left.
     pub(super) fn open(folder: &Path) -> io::Result<(Self, WalRemainder)> {
-        let open = |name| {
-            OpenOptions::new()
-                .create(true)
-                .read(true)
-                .append(true)
-                .open(folder.join(name))
+        let mut remainder = WalRemainder::default();
+        let first = LogFile::open(&folder.join(NAMES[0]), &mut remainder)?;
+        let second = LogFile::open(&folder.join(NAMES[1]), &mut remainder)?;
+        let wal = Self {
+            files: [first, second],
+            current: 0,
         };
-        let (files, mut left) = ([open(NAMES[0])?, open(NAMES[1])?], WalRemainder::default());
-        for mut file in &files {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            let mut lines = bytes.split(|byte| *byte == b'\n');
-            // What follows the last end of a line was cut, and never promised, where it is text. What comes next must not become its end.
-            let cut = lines.next_back().unwrap_or_default();
-            left.unreadable += usize::from(cut.iter().any(|byte| !(b' '..0xf8).contains(byte)));
-            lines.for_each(|line| left.take(line));
-            file.set_len(u64::try_from(bytes.len() - cut.len()).unwrap_or_default())?;
-        }
-        let holds = [
-            files[0].metadata()?.len() > 0,
-            files[1].metadata()?.len() > 0,
-        ];
-        Ok((
-            Self {
-                files,
-                holds,
-                current: 0,
-            },
-            left,
-        ))
+        Ok((wal, remainder))
     }
 
-    /// Takes these records.
-    pub(super) fn add<'a>(
+    /// Appends these records.
+    pub(super) fn append<'a>(
         &mut self,
         records: impl Iterator<Item = (u64, &'a JournalRecord)>,
     ) -> io::Result<()> {
@@ -65,31 +52,83 @@ impl Wal {
             lines.extend_from_slice(&line);
             lines.push(b'\n');
         }
-        self.holds[self.current] = true;
-        self.files[self.current].write_all(&lines)
+        self.files[self.current].append(&lines)
     }
 
-    /// A sync begins that takes all there is up to now.
-    pub(super) fn turn(&mut self) {
-        if !self.holds[1 - self.current] {
-            self.current = 1 - self.current;
+    /// Leaves part of a line behind, as a write does that a full disk cuts short.
+    #[cfg(test)]
+    pub(super) fn tear(&mut self) {
+        let file = &mut self.files[self.current];
+        file.is_torn = true;
+        file.file.write_all(b"00000000 [3,{\"rec").unwrap();
+    }
+
+    /// Directs new records to the other file: a sync begins that writes everything up to now.
+    pub(super) fn switch(&mut self) {
+        let other = 1 - self.current;
+        if self.files[other].bytes == 0 {
+            self.current = other;
         }
     }
 
-    /// It succeeded: what was there when it began is on disk.
+    /// Empties the other file: the sync succeeded, and its records are on disk.
     pub(super) fn clear(&mut self) {
-        let old = 1 - self.current;
-        if self.holds[old] {
-            self.holds[old] = self.files[old].set_len(0).is_err();
+        self.files[1 - self.current].clear();
+    }
+}
+
+impl LogFile {
+    fn open(path: &Path, remainder: &mut WalRemainder) -> io::Result<Self> {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(path)?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content)?;
+        let mut lines = content.split(|byte| *byte == b'\n');
+        // Text behind the last newline was cut off, and never promised. It must not become part of the next line.
+        let cut = lines.next_back().unwrap_or_default();
+        let is_text = cut.iter().all(|byte| (b' '..0xf8).contains(byte));
+        remainder.unreadable += usize::from(!is_text);
+        lines.for_each(|line| remainder.take(line));
+        let bytes = u64::try_from(content.len() - cut.len()).unwrap_or_default();
+        file.set_len(bytes)?;
+        Ok(Self {
+            file,
+            bytes,
+            is_torn: false,
+        })
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            // Ends the torn line, so that only it is lost.
+            self.file.write_all(b"\n")?;
+            self.is_torn = false;
+        }
+        if let Err(error) = self.file.write_all(lines) {
+            // A full disk takes part of a line; the next record must not be joined to it.
+            self.is_torn = self.file.set_len(self.bytes).is_err();
+            return Err(error);
+        }
+        self.bytes += u64::try_from(lines.len()).unwrap_or_default();
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        if self.bytes > 0 && self.file.set_len(0).is_ok() {
+            self.bytes = 0;
+            self.is_torn = false;
         }
     }
 }
 
-/// What an earlier life left.
+/// The records an earlier run left.
 #[derive(Debug, Default)]
 pub(super) struct WalRemainder {
     pub(super) records: BTreeMap<u64, JournalRecord>,
-    /// How many lines could not be read, or are not as they were written.
+    /// Lines that could not be read, or do not match their checksum.
     pub(super) unreadable: usize,
 }
 
@@ -100,17 +139,14 @@ impl WalRemainder {
             return;
         };
         // Of two states of a record the later one counts.
-        if self
-            .records
-            .get(&number)
-            .is_none_or(|known| record.progress() >= known.progress())
-        {
+        let known = self.records.get(&number);
+        if known.is_none_or(|known| record.progress() >= known.progress()) {
             self.records.insert(number, record);
         }
     }
 }
 
-/// A line: the checksum, a space, the record.
+/// Parses a line: the checksum, a space, the record.
 fn read(line: &[u8]) -> Option<(u64, JournalRecord)> {
     let (sum, record) = line.split_at_checked(9)?;
     let sum = u32::from_str_radix(str::from_utf8(sum).ok()?.trim_end(), 16).ok()?;

@@ -88,7 +88,7 @@ impl Broker {
         broker
     }
 
-    /// Where it listens.
+    /// Returns the port it listens on.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -103,7 +103,7 @@ impl Broker {
         }
     }
 
-    /// Ends it. mosquitto saves what it keeps.
+    /// Stops the broker. mosquitto saves its state.
     pub(crate) async fn stop(&mut self) {
         match &mut self.kind {
             Kind::Embedded(runtime) => runtime

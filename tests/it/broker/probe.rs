@@ -1,4 +1,4 @@
-//! Another client of the broker: what a device or a speaker sees. It moves only while one of its methods is awaited.
+//! A client of the broker in the role of a device or of a sender. It runs only while one of its methods is awaited.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, PublishProperties};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// How long the broker may take for what it always does.
+/// How long the broker may take for its usual answers.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a probe received.
+/// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) topic: String,
@@ -102,7 +102,7 @@ impl Probe {
             .await;
     }
 
-    /// Publishes for those who come later as well.
+    /// Publishes a retained message.
     pub(crate) async fn publish_retained(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
         self.publish_with(topic, payload, true, PublishProperties::default())
             .await;

@@ -1,4 +1,4 @@
-//! A cable between sayso and its broker that can be cut, and muted in one direction.
+//! A proxy between sayso and its broker that can cut the connection, or mute one direction.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How the cable is.
+/// State of the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Whole,
-    /// What the broker says does not arrive.
+    /// Packets of the broker do not arrive.
     Muted,
     /// Every connection is closed, also new ones.
     Cut,
 }
 
-/// The cable.
+/// The proxy.
 pub(crate) struct Tap {
     port: u16,
     mode: Arc<watch::Sender<Mode>>,
@@ -27,7 +27,7 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// A cable to the broker at `broker`.
+    /// Starts a proxy to the broker at `broker`.
     pub(crate) async fn to(broker: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -41,7 +41,7 @@ impl Tap {
         }
     }
 
-    /// Where it listens.
+    /// Returns the port it listens on.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -51,12 +51,12 @@ impl Tap {
         self.mode.send_replace(Mode::Cut);
     }
 
-    /// Keeps what the broker says from arriving, while what is said to it does.
+    /// Holds packets of the broker back, and lets those to it pass.
     pub(crate) fn mute(&self) {
         self.mode.send_replace(Mode::Muted);
     }
 
-    /// Makes it whole again.
+    /// Lets everything pass again.
     pub(crate) fn mend(&self) {
         self.mode.send_replace(Mode::Whole);
     }

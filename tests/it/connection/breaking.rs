@@ -86,7 +86,7 @@ async fn nothing_is_lost_nor_out_of_order_while_connections_break(broker: Broker
     let mut received = Vec::new();
     for round in 0..ROUNDS {
         if round % 2 == 1 {
-            // Sent, and perhaps received, but never heard of again.
+            // Sent, and perhaps received, but never acknowledged.
             tap.mute();
         }
         let mut sent: Vec<_> = (0..EACH)
@@ -122,7 +122,7 @@ async fn nothing_is_lost_nor_out_of_order_while_connections_break(broker: Broker
     while received.last().is_none_or(|text| text != "end") {
         received.push(witness.expect("out", PATIENCE).await.text());
     }
-    // Those that were on their way when the connection broke come twice; what counts is when they came first.
+    // Messages in flight when the connection broke come twice; their first arrival counts.
     let mut firsts: Vec<String> = Vec::new();
     for text in received {
         if !firsts.contains(&text) {

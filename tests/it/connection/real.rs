@@ -1,4 +1,4 @@
-//! What real brokers and sayso say to each other while the connection stands.
+//! Messages between real brokers and sayso while the connection lasts.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What only a broker that obeys the test shows: the order of acknowledgements, silence, refusals, half-sent messages.
+//! Behaviour that only a scripted broker shows: the order of acknowledgements, silence, refusals, half-sent messages.
 
 use std::time::Duration;
 

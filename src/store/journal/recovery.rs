@@ -1,0 +1,233 @@
+//! Reading the records of an earlier run: at the start, or later if the store could not be opened then.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::task::spawn_blocking;
+
+use crate::store::{Store, StoreError};
+
+use crate::store::journal::clock::{Clock, millis};
+use crate::store::journal::disk::{Disk, LastWrite};
+use crate::store::journal::index::Reception;
+use crate::store::journal::record::JournalRecord;
+use crate::store::journal::wal::{Wal, WalRemainder};
+use crate::store::journal::{Journal, Recovered, Seq, Unfinished, UnsentReply};
+
+/// Numbers below this are those of an ordinary run: as many commands no gateway receives.
+const FIRST_WITHOUT_STORE: u64 = 1 << 40;
+
+/// Returns the first number of a run that starts without its store. It is above those of all earlier runs, also of one that
+/// started so itself, as long as the clock goes forward.
+pub(super) fn first_number_without_store() -> u64 {
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    (millis(since_1970) << 16).max(FIRST_WITHOUT_STORE)
+}
+
+/// A record of an earlier run.
+struct Found {
+    number: u64,
+    record: JournalRecord,
+    /// Whether the record on disk differs from this one.
+    is_changed: bool,
+}
+
+impl Journal {
+    /// Takes over the records on `disk`. `shift` is added to their times: the journal's own time minus that of the earlier
+    /// run, in milliseconds.
+    pub(super) fn recover(
+        &self,
+        disk: &Disk,
+        last: &LastWrite,
+        shift: i64,
+    ) -> io::Result<Recovered> {
+        {
+            let mut index = self.lock();
+            index.syncs = index.syncs.max(last.syncs);
+        }
+        let mut recovered = Recovered {
+            missing: last.missing,
+            ..Recovered::default()
+        };
+        let WalRemainder {
+            records: mut in_wal,
+            unreadable,
+        } = self.open_wal(&disk.store.path);
+        recovered.unreadable += unreadable;
+        for entry in disk.records() {
+            let (number, value) = entry?;
+            let (Some(number), Some(record)) = (number, JournalRecord::read(&value)) else {
+                recovered.unreadable += 1;
+                // A key that is not a number belongs to nothing: it stays, and does no harm.
+                self.lock().gone.extend(number);
+                continue;
+            };
+            let found = match in_wal.remove(&number) {
+                Some(later) if later.progress() > record.progress() => Found {
+                    number,
+                    record: later,
+                    is_changed: true,
+                },
+                _ => Found {
+                    number,
+                    record,
+                    is_changed: shift != 0,
+                },
+            };
+            self.take_over(found, last.running, shift, &mut recovered);
+        }
+        for (number, record) in in_wal {
+            let found = Found {
+                number,
+                record,
+                is_changed: true,
+            };
+            self.take_over(found, last.running, shift, &mut recovered);
+        }
+        self.lock().has_recovered = true;
+        recovered.unfinished.sort_by_key(|one| one.mark);
+        recovered.unsent.sort_by_key(|one| one.mark);
+        Ok(recovered)
+    }
+
+    /// Takes over one record. `running` is the command whose code ran when the earlier run ended.
+    fn take_over(&self, found: Found, running: Option<u64>, shift: i64, recovered: &mut Recovered) {
+        let Found {
+            number, mut record, ..
+        } = found;
+        record.shift(shift);
+        let now = self.clock.now();
+        let mark = Seq(number);
+        let mut index = self.lock();
+        if record.reply_acked && index.is_over(&record, now) {
+            index.gone.insert(number);
+            index.next = index.next.max(number + 1);
+            return;
+        }
+        let commanded = record.devices().into_iter();
+        recovered
+            .commanded
+            .extend(commanded.map(|device| (device, mark)));
+        match &record.answer {
+            None => {
+                record.count_crash(running == Some(number));
+                // It may have been published: no earlier message may follow.
+                let planned = record.sending.iter().flatten();
+                recovered
+                    .commanded
+                    .extend(planned.map(|planned| (planned.action.device.clone(), mark)));
+                recovered.unfinished.push(Unfinished {
+                    mark,
+                    received: record.received.clone(),
+                    left: Duration::from_millis(record.received.until.saturating_sub(now)),
+                    sending: record.sending.clone(),
+                    crashes: record.crashes,
+                });
+            }
+            Some(reply) if !record.reply_acked => recovered.unsent.push(UnsentReply {
+                mark,
+                received: record.received.clone(),
+                reply: reply.clone(),
+            }),
+            Some(_) => {}
+        }
+        if found.is_changed || record.answer.is_none() {
+            self.changed(&mut index, number);
+        }
+        let reception = Reception {
+            epoch: 0,
+            may_be_suspect: true,
+            is_written: true,
+        };
+        index.remember(number, record, reception);
+        index.enforce_budget();
+    }
+
+    /// Opens the write-ahead log; returns the records an earlier run left in it.
+    fn open_wal(&self, folder: &Path) -> WalRemainder {
+        match Wal::open(folder) {
+            Ok((wal, remainder)) => {
+                *self.wal() = Some(wal);
+                remainder
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the write-ahead log cannot be opened: records that wait for the disk are only in memory");
+                *self.wal() = None;
+                WalRemainder::default()
+            }
+        }
+    }
+
+    /// Opens a failed store again if its disk accepts data: sled accepts nothing any more after one failure. All other users
+    /// of the store must have released it.
+    pub(super) async fn reopen(&self) {
+        let Some((settings, path)) = self.place.clone() else {
+            return;
+        };
+        let probed = path.clone();
+        let is_writable = spawn_blocking(move || crate::store::is_writable(&probed)).await;
+        if !is_writable.unwrap_or(false) {
+            return;
+        }
+        let old = self.disk().take();
+        let is_first_time = !self.lock().has_recovered;
+        let open = move || {
+            drop(old);
+            crate::store::open(&settings, &path)
+        };
+        let opened = spawn_blocking(open)
+            .await
+            .map_err(io::Error::other)
+            .and_then(|opened: Result<Store, StoreError>| opened.map_err(io::Error::other));
+        let disk = opened.map(Arc::new).and_then(Disk::new).and_then(|disk| {
+            if is_first_time {
+                self.recover_late(&disk)?;
+            } else {
+                // Its records are those of this run, which are written again now, or older.
+                disk.clear()?;
+                self.open_wal(&disk.store.path);
+            }
+            Ok(disk)
+        });
+        match disk {
+            Ok(disk) => *self.disk() = Some(disk),
+            Err(error) => tracing::warn!(%error, "the store cannot be opened again yet"),
+        }
+        {
+            // Its records may be lost with those that could not be written.
+            let mut index = self.lock();
+            let all: Vec<u64> = index.known.keys().copied().collect();
+            index.unwritten.extend(all);
+            *self.clock_written.lock() = None;
+        }
+        self.sync().await;
+    }
+
+    /// Takes over the records of an earlier run, although this one has begun.
+    fn recover_late(&self, disk: &Disk) -> io::Result<()> {
+        let last = disk.last()?;
+        let boot = disk.store.settings.boot.clone();
+        let its_now = Clock::continue_from(last.clock.as_ref(), boot.as_deref()).now();
+        let shift = self.clock.now().cast_signed() - its_now.cast_signed();
+        let recovered = self.recover(disk, &last, shift)?;
+        let mut late = self.recovered_late.lock();
+        *late = Some(recovered);
+        self.late.notify_one();
+        Ok(())
+    }
+
+    /// Waits for the records of an earlier run that could not be read at the start. Cancel safe.
+    pub async fn recovered_late(&self) -> Recovered {
+        loop {
+            let recovered = self.recovered_late.lock().take();
+            if let Some(recovered) = recovered {
+                return recovered;
+            }
+            self.late.notified().await;
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The sync loop: writes changed records to disk, many at a time, and watches how long the disk takes.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::Duration;
+
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{self, timeout};
+
+use crate::store::journal::clock::ClockReading;
+use crate::store::journal::{Health, Journal};
+
+/// How long changes gather before they are synced together: each sync costs more than a millisecond of processor time and
+/// wears the SD card. The broker keeps its copy as long.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// The rest after a sync, as a multiple of its duration: in a flood more commands share each sync, and three quarters of the
+/// time disk and processor are free for others.
+const REST: u32 = 3;
+
+/// A sync that took longer is slow, and reported.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// A sync in progress is reported as slow after this time.
+const SLOW_IN_PROGRESS: Duration = Duration::from_secs(1);
+
+/// A sync in progress suspends the journal after this time: commands are then served and acknowledged without it, instead of
+/// waiting for a disk that may never answer.
+const SUSPEND: Duration = Duration::from_secs(5);
+
+/// How long a failed store is left alone before it is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// How long closing the journal may take on a slow disk.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// How often the clocks are written, in milliseconds of the journal's own.
+const CLOCK_INTERVAL_MS: u64 = 10_000;
+
+impl Journal {
+    /// Syncs changes for ever, and opens a failed store again once its disk accepts data.
+    pub async fn keep_synced(&self) {
+        if *self.health.borrow() == Health::Absent {
+            return std::future::pending().await;
+        }
+        let mut rest_ends = time::Instant::now();
+        loop {
+            if *self.health.borrow() == Health::Failing {
+                time::sleep(RETRY).await;
+                self.reopen().await;
+                continue;
+            }
+            self.dirty.notified().await;
+            if self.is_written() {
+                continue;
+            }
+            tokio::select! {
+                () = time::sleep(GATHER) => {}
+                () = self.urgent.notified() => {}
+                () = async { self.batch_ready.notified().await; time::sleep_until(rest_ends).await } => {}
+            }
+            let began = time::Instant::now();
+            self.sync().await;
+            rest_ends = time::Instant::now() + (began.elapsed() * REST).min(GATHER);
+        }
+    }
+
+    /// Returns whether the last sync wrote the changes that woke the loop, because they came while it gathered.
+    fn is_written(&self) -> bool {
+        let index = self.lock();
+        let is_written = index.unwritten.is_empty() && index.gone.is_empty();
+        if is_written {
+            self.synced.send_replace(index.changes);
+        }
+        is_written
+    }
+
+    /// Syncs the remaining changes, with a bound on the time.
+    pub async fn close(&self) {
+        if !self.is_safe() {
+            return;
+        }
+        self.lock().write_acknowledged();
+        self.mark_running(None);
+        if timeout(CLOSE, self.sync()).await.is_err() {
+            tracing::error!("the disk does not answer: what was received last may be lost");
+        }
+    }
+
+    pub(super) async fn sync(&self) {
+        let _only = self.syncing.lock().await;
+        let Some(disk) = self.disk().clone() else {
+            return;
+        };
+        let (target, mut pages, numbers, gone) = {
+            let mut index = self.lock();
+            index.syncs += 1;
+            let numbers = std::mem::take(&mut index.unwritten);
+            let gone = std::mem::take(&mut index.gone);
+            if let Some(wal) = self.wal().as_mut() {
+                wal.switch();
+            }
+            (index.changes, index.pages(&numbers, &gone), numbers, gone)
+        };
+        pages.clock = self.clocks_to_write();
+        let began = time::Instant::now();
+        let write = spawn_blocking(move || disk.write(&pages));
+        let result = self.watch(write).await;
+        match &result {
+            Ok(()) => self.on_disk(&numbers),
+            Err(_) => self.put_back(numbers, gone),
+        }
+        self.report_health(result.map(|()| began.elapsed()));
+        self.synced.send_replace(target);
+    }
+
+    /// Waits for a write; reports it as slow and suspends the journal if it takes too long.
+    async fn watch(&self, mut write: JoinHandle<io::Result<()>>) -> io::Result<()> {
+        let mut waited = Duration::ZERO;
+        for (limit, health) in [(SLOW_IN_PROGRESS, Health::Slow), (SUSPEND, Health::Failing)] {
+            if let Ok(result) = timeout(limit - waited, &mut write).await {
+                return result.unwrap_or_else(|error| Err(io::Error::other(error)));
+            }
+            waited = limit;
+            self.report_unfinished(health, waited);
+        }
+        let result = write.await;
+        result.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Reports a sync that has not ended.
+    fn report_unfinished(&self, health: Health, waited: Duration) {
+        let before = self.health.send_replace(health);
+        if health == Health::Failing {
+            tracing::error!(
+                ?waited,
+                "the store takes nothing: a sync does not end; commands are served without the promise to survive a restart"
+            );
+        } else if before != Health::Slow {
+            tracing::warn!(
+                ?waited,
+                "the disk is slow: a sync has not ended; commands wait for it before they are acknowledged"
+            );
+        }
+    }
+
+    /// Notes that these records are on disk, except those that have changed meanwhile.
+    fn on_disk(&self, numbers: &BTreeSet<u64>) {
+        let mut index = self.lock();
+        let index = &mut *index;
+        let unwritten = &index.unwritten;
+        index
+            .unpersisted
+            .retain(|number| unwritten.contains(number) || !numbers.contains(number));
+        if let Some(wal) = self.wal().as_mut() {
+            wal.clear();
+        }
+    }
+
+    /// Marks records that could not be written as unwritten again.
+    fn put_back(&self, numbers: BTreeSet<u64>, gone: BTreeSet<u64>) {
+        let mut index = self.lock();
+        index.unwritten.extend(numbers);
+        index.gone.extend(gone);
+    }
+
+    /// Returns the clocks if it is time to write them.
+    fn clocks_to_write(&self) -> Option<ClockReading> {
+        let mut written = self.clock_written.lock();
+        let now = self.clock.now();
+        if written.is_some_and(|at| now < at + CLOCK_INTERVAL_MS) {
+            return None;
+        }
+        *written = Some(now);
+        Some(self.clock.read())
+    }
+
+    /// Reports once when the store fails or is slow, and once when that is over.
+    fn report_health(&self, result: io::Result<Duration>) {
+        let before = *self.health.borrow();
+        let after = match &result {
+            Err(_) => Health::Failing,
+            Ok(took) if *took > SLOW || (before == Health::Slow && *took > SLOW / 2) => {
+                Health::Slow
+            }
+            Ok(_) => Health::Safe,
+        };
+        if before == after {
+            return;
+        }
+        match result {
+            Err(error) => {
+                tracing::error!(%error, "the store takes nothing: commands are served without the promise to survive a restart; free the disk or correct its permissions");
+            }
+            Ok(_) if before == Health::Failing => tracing::info!("the store works again"),
+            Ok(took) if after == Health::Slow => {
+                tracing::warn!(
+                    ?took,
+                    "the disk is slow: commands wait for it before they are acknowledged"
+                );
+            }
+            Ok(_) => tracing::info!("the disk is quick again"),
+        }
+        self.health.send_replace(after);
+    }
+}
