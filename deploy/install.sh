@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs sayso on this machine: the binary, its unit, and a configuration to begin with. Run as root, from the
-# repository, after `cargo build --release --package sayso`. What is there already in /etc/sayso stays as it is.
+# Installs sayso on this machine: the program, its units and the default config. Run it as root from the repository, after
+# `cargo build --release --package sayso`. Existing files in /etc/sayso are not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 binary=${1:-target/release/sayso}
 if [ ! -x "$binary" ]; then
-    echo "install.sh: $binary is not there: cargo build --release --package sayso, or name the binary as the first argument" >&2
+    echo "install.sh: $binary does not exist: run cargo build --release --package sayso, or give the program as the first argument" >&2
     exit 1
 fi
 
@@ -18,15 +18,19 @@ install -D -m 755 "$binary" /usr/bin/sayso
 install -D -m 644 -t /etc/systemd/system systemd/sayso.service systemd/sayso-failed.service
 install -d -m 755 /etc/sayso
 install -d -m 700 /etc/sayso/credentials
-for name in sayso.toml home.toml; do
-    if [ -e "/etc/sayso/$name" ]; then echo "kept /etc/sayso/$name"; else install -m 644 "config/$name" "/etc/sayso/$name"; fi
-done
+if [ -e /etc/sayso/sayso.toml ]; then
+    echo "kept /etc/sayso/sayso.toml"
+else
+    install -m 644 config/sayso.toml /etc/sayso/sayso.toml
+fi
+# The example home has devices that nobody has, so it is documentation and not the home of this machine.
+install -D -m 644 -t /usr/share/doc/sayso/examples config/home.toml deploy/mosquitto/* deploy/prometheus/*
 systemctl daemon-reload
 
 cat <<'END'
 Installed. Next:
-  1. write your devices into /etc/sayso/home.toml, your broker and models into /etc/sayso/sayso.toml
-  2. keys: one file each in /etc/sayso/credentials (mode 600), named by key_file in sayso.toml
-  3. sayso check --config /etc/sayso/sayso.toml
-  4. systemctl enable --now sayso
+  1. sayso init                       # asks for the broker and a model, tests them and writes the config
+  2. systemctl enable --now sayso
+  3. sayso doctor
+Devices that do not announce themselves: man sayso-home.toml, example in /usr/share/doc/sayso/examples/home.toml
 END

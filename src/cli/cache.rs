@@ -1,12 +1,13 @@
-//! `sayso cache`: what the running daemon keeps of what models said, looked at and cleared over the broker.
+//! `sayso cache`: shows and clears the answer cache of the running daemon, over the broker.
 
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
-use crate::cli::conversation;
-use crate::cli::conversation::{Channel, Question};
+use crate::cli::broker::BrokerOptions;
+use crate::cli::request;
+use crate::cli::request::Request;
 use crate::cli::{Exit, Stop, source};
 
 const EXAMPLES: &str = "\
@@ -16,60 +17,67 @@ Examples:
   sayso cache show --said-by kids_tablet --area nursery \"lights off\"
   sayso cache clear \"make the living room cosy\"
   sayso cache clear --all
+  sayso cache --source operator --username operator --password-file operator.key stats
 
-The daemon is asked on <prefix>/control/<source> and answers on <prefix>/control/<source>/answer: the broker's access \
-list must let you write the one and read the other.
+Only the daemon can open the store, so the request is sent to it on <prefix>/control/<source> and answered on \
+<prefix>/control/<source>/answer. The login must be allowed to write the first and to read the second.
 
-Exit codes: 0 done, 1 the daemon would not, 75 no broker or no answer in time, 78 the config is wrong.";
+Exit codes: 0 done, 1 the daemon refused, 75 no broker or no answer in time, 77 a file may not be read, \
+78 the config is wrong.";
 
-/// The arguments of `sayso cache`.
+/// Arguments of `sayso cache`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Cache {
     #[command(subcommand)]
-    what: CacheAction,
+    action: CacheAction,
     #[command(flatten)]
-    way: Channel,
-    /// Who asks: the last level of the control topic
+    broker: BrokerOptions,
+    /// Source of the request: the last level of the control topic
     #[arg(long, global = true, default_value = "cli", value_parser = source)]
     source: String,
-    /// Print the answer as it came, as JSON
+    /// Print the answer as JSON, as it was received
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum CacheAction {
-    /// How much is kept, and how often it was of use
+    /// Show the size of the cache, its hits and its misses
     Stats,
-    /// What is kept for a phrase, and whether it would be used
+    /// Show the entries for a phrase, and whether they would be used
     Show {
-        /// The phrase, as it is said
+        /// The phrase, as it is given in a command
         text: String,
-        /// Who says it: what a source may command decides what is kept for it [default: --source]
+        /// Source that gives the phrase: entries depend on its permissions [default: --source]
         #[arg(long, value_parser = source)]
         said_by: Option<String>,
-        /// Where it is said
+        /// Area in which the phrase is given
         #[arg(long)]
         area: Option<String>,
-        /// The language it is said to be in
+        /// Language of the phrase
         #[arg(long)]
         language: Option<String>,
     },
-    /// Forget a phrase, wherever and by whomever it was said, or everything
+    /// Remove a phrase, for all sources and areas, or everything (--all)
+    #[command(override_usage = "sayso cache clear <TEXT>\n       sayso cache clear --all")]
     Clear {
-        /// The phrase, as it is said
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        /// The phrase, as it is given in a command; or --all
+        #[arg(
+            required_unless_present = "all",
+            conflicts_with = "all",
+            value_name = "TEXT or --all"
+        )]
         text: Option<String>,
-        /// Everything
+        /// Remove every entry
         #[arg(long)]
         all: bool,
     },
 }
 
-/// Asks the daemon, and prints what it answers.
+/// Sends the request and prints the answer.
 pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Stop> {
-    let request = match &arguments.what {
+    let payload = match &arguments.action {
         CacheAction::Stats => json!({"cache": "stats"}),
         CacheAction::Show {
             text,
@@ -82,36 +90,31 @@ pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Sto
         CacheAction::Clear { text, .. } => json!({"cache": "clear", "text": text}),
     };
     let topic = format!("control/{}", arguments.source);
-    let question = Question {
-        answer: format!("{topic}/answer"),
+    let request = Request {
+        answer_topic: format!("{topic}/answer"),
         topic,
-        payload: request.to_string(),
+        payload: payload.to_string(),
     };
-    let payload = conversation::ask(&arguments.way, &question, &mut |_| {})?;
+    let settings = arguments.broker.config(false)?.mqtt;
+    let payload = request::send(&settings, arguments.broker.timeout, &request, &mut |_| {})?;
     let answer: Json = serde_json::from_slice(&payload)
-        .map_err(|error| Stop::new(Exit::Failed, format!("the answer cannot be read: {error}")))?;
+        .map_err(|error| Stop::new(Exit::Failed, format!("cannot parse the answer: {error}")))?;
+    let is_ok = answer["ok"] == true;
     if arguments.json {
         writeln!(out, "{answer}")?;
-    } else if answer["ok"] == true {
-        match arguments.what {
+    } else if is_ok {
+        match arguments.action {
             CacheAction::Stats => print_stats(&answer["cache"], out)?,
-            CacheAction::Show { .. } => print_traces(&answer, out)?,
-            CacheAction::Clear { .. } => writeln!(out, "✓ forgotten: {}", answer["removed"])?,
+            CacheAction::Show { .. } => print_entries(&answer, out)?,
+            CacheAction::Clear { .. } => writeln!(out, "✓ removed: {}", answer["removed"])?,
         }
     } else {
-        writeln!(
-            out,
-            "✗ {}",
-            answer["why"]
-                .as_str()
-                .unwrap_or("the daemon does not say why")
-        )?;
+        let why = answer["why"]
+            .as_str()
+            .unwrap_or("the daemon gave no reason");
+        writeln!(out, "✗ {why}")?;
     }
-    Ok(if answer["ok"] == true {
-        Exit::Done
-    } else {
-        Exit::Failed
-    })
+    Ok(if is_ok { Exit::Done } else { Exit::Failed })
 }
 
 fn print_stats(cache: &Json, out: &mut impl Write) -> io::Result<()> {
@@ -125,31 +128,32 @@ fn print_stats(cache: &Json, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "{:8} {} times instead of a model, {} times not there",
-        "used", cache["hits"], cache["misses"]
+        "{:8} {} hits, {} misses",
+        "lookups", cache["hits"], cache["misses"]
     )
 }
 
-fn print_traces(answer: &Json, out: &mut impl Write) -> io::Result<()> {
+fn print_entries(answer: &Json, out: &mut impl Write) -> io::Result<()> {
     let mark = if answer["used"] == true { '✓' } else { '✗' };
     writeln!(
         out,
-        "\"{}\" said by {}",
+        "\"{}\" from {}",
         text(&answer["phrase"]),
         text(&answer["source"])
     )?;
     writeln!(out, "{mark} {}", text(&answer["why"]))?;
-    for kept in answer["kept"].as_array().into_iter().flatten() {
-        let unused = kept["unused"]
-            .as_str()
-            .map_or_else(String::new, |why| format!("; not this one: {why}"));
+    for entry in answer["kept"].as_array().into_iter().flatten() {
+        let unused = match entry["unused"].as_str() {
+            Some(why) => format!("; not used: {why}"),
+            None => String::new(),
+        };
         writeln!(
             out,
-            "  in {}, good for {} s{unused}",
-            text(&kept["tier"]),
-            kept["good_for"]
+            "  in {}, expires in {} s{unused}",
+            text(&entry["tier"]),
+            entry["good_for"]
         )?;
-        writeln!(out, "    {}", kept["draft"])?;
+        writeln!(out, "    {}", entry["draft"])?;
     }
     Ok(())
 }

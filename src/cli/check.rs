@@ -1,4 +1,4 @@
-//! `sayso check`: everything that is wrong, or what is set up.
+//! `sayso check`: reports all faults of the config and the home, or a summary of what is configured.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -9,54 +9,57 @@ use crate::grammar::When;
 use crate::pipeline::CommandOrder;
 use crate::provider;
 
-use crate::cli::{Exit, Files, Stop};
+use crate::cli::doctor;
+use crate::cli::{Exit, Files, Stop, count};
 
-/// What is to be checked.
+/// Arguments of `sayso check`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 all is well, 77 a file may not be read, 78 the config is wrong: each fault with file, line and key."
+    after_help = "Exit codes: 0 no fault, 77 a file may not be read, 78 the config is wrong: each fault with file, line and key."
 )]
 pub(super) struct Check {
     #[command(flatten)]
     files: Files,
-    /// Leave keys and passwords aside: for one who may not read them
+    /// Do not read keys and passwords, for users who may not read them
     #[arg(long)]
     no_keys: bool,
 }
 
-/// Reads the files as the daemon would, and tells what they come to.
+/// Reads the files as the daemon does, and prints a summary.
 pub(super) fn check(check: &Check, out: &mut impl Write) -> Result<Exit, Stop> {
-    let config = Config::load(
-        &check
-            .files
-            .place(if check.no_keys {
-                Scope::Home
-            } else {
-                Scope::Everything
-            })
-            .of_the_service(),
-    )?;
+    let scope = if check.no_keys {
+        Scope::Home
+    } else {
+        Scope::Everything
+    };
+    let location = check.files.location(scope).of_the_service();
+    let config = Config::load(&location)?;
+    // The daemon would start with these, but they are as serious as a fault of the config.
+    let faults = doctor::file_faults(&location);
+    if !faults.is_empty() {
+        return Err(Stop::new(Exit::Config, faults.join("\nsayso: ")));
+    }
     let lines = [
         (
             "config",
-            file(config.files.config.as_deref(), "none: the defaults hold"),
+            file(config.files.config.as_deref(), "none: the defaults apply"),
         ),
         ("home", home(&config)),
         ("broker", broker(&config)),
-        ("finds", finds(&config)),
+        ("devices", discovery(&config)),
         ("sources", sources(&config)),
         ("local", local(&config)),
         ("store", store(&config)),
         ("daemon", daemon(&config)),
     ];
-    for (what, says) in lines {
-        writeln!(out, "{what:8} {says}")?;
+    for (section, summary) in lines {
+        writeln!(out, "{section:8} {summary}")?;
     }
     let providers = &config.ask.providers;
     if providers.is_empty() {
         writeln!(
             out,
-            "{:8} none: only what is understood locally is done",
+            "{:8} none: only locally understood commands are done",
             "models"
         )?;
     }
@@ -77,13 +80,9 @@ fn file(path: Option<&Path>, none: &str) -> String {
     path.map_or_else(|| none.to_owned(), |path| path.display().to_string())
 }
 
-/// `1 device`, `3 devices`.
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
 fn home(config: &Config) -> String {
-    let (home, path) = (&config.home, file(config.files.home.as_deref(), "none"));
+    let home = &config.home;
+    let path = file(config.files.home.as_deref(), "none");
     format!(
         "{path}: {} in {}",
         count(home.devices().len(), "device"),
@@ -104,24 +103,22 @@ fn broker(config: &Config) -> String {
     )
 }
 
-fn finds(config: &Config) -> String {
+fn discovery(config: &Config) -> String {
     let discovery = &config.discovery;
-    let mut from: Vec<String> = discovery
-        .homeassistant
-        .iter()
-        .map(|prefix| format!("Home Assistant's announcements below {prefix}/"))
-        .collect();
-    from.extend(
-        discovery
-            .zigbee2mqtt
-            .iter()
-            .map(|base| format!("Zigbee2MQTT's below {base}/")),
-    );
-    from.extend(discovery.tasmota.then(|| "Tasmota's".to_owned()));
-    if from.is_empty() {
-        "no devices but those of the home file".to_owned()
+    let mut protocols = Vec::new();
+    if let Some(prefix) = &discovery.homeassistant {
+        protocols.push(format!("Home Assistant ({prefix}/)"));
+    }
+    for base in &discovery.zigbee2mqtt {
+        protocols.push(format!("Zigbee2MQTT ({base}/)"));
+    }
+    if discovery.tasmota {
+        protocols.push("Tasmota (tasmota/discovery/)".to_owned());
+    }
+    if protocols.is_empty() {
+        "only those of the home file: discovery is off".to_owned()
     } else {
-        format!("devices by {}", from.join(", "))
+        format!("discovery by {}", protocols.join(", "))
     }
 }
 
@@ -156,17 +153,17 @@ fn local(config: &Config) -> String {
 
 fn store(config: &Config) -> String {
     let none =
-        "none: a command under way is lost with the process; name a folder with `store.path`";
+        "none: commands in flight are lost if the process ends; set a folder with `store.path`";
     file(config.store.path.as_deref(), none)
 }
 
 fn daemon(config: &Config) -> String {
     let order = match config.daemon.order {
-        CommandOrder::Device => "each device hears what was said in order",
-        CommandOrder::Source => "each source is answered in order",
+        CommandOrder::Device => "commands for one device are done in order",
+        CommandOrder::Source => "commands of one source are answered in order",
     };
     format!(
-        "{order}; up to {} to finish when stopped",
+        "{order}; up to {} to finish them when the daemon stops",
         units::show_duration(config.daemon.grace)
     )
 }
@@ -177,7 +174,7 @@ fn model(provider: &provider::Settings) -> String {
     } else {
         "no key"
     };
-    let reach = if is_near(&provider.base_url) {
+    let reach = if is_local(&provider.base_url) {
         "works without the internet"
     } else {
         "needs the internet"
@@ -188,8 +185,8 @@ fn model(provider: &provider::Settings) -> String {
     )
 }
 
-/// True of a server on this machine or this network.
-fn is_near(base_url: &str) -> bool {
+/// Returns true for a server on this machine or in its network.
+fn is_local(base_url: &str) -> bool {
     let authority = base_url
         .split_once("://")
         .map_or(base_url, |(_, rest)| rest)
@@ -205,7 +202,7 @@ fn is_near(base_url: &str) -> bool {
         Ok(IpAddr::V6(ip)) => {
             ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
         }
-        // A bare name, or one of the ends that only a local network answers to.
+        // A name without domain, or with a domain that only exists in local networks.
         Err(_) => host
             .rsplit_once('.')
             .is_none_or(|(_, end)| matches!(end, "local" | "lan" | "internal")),
@@ -213,22 +210,22 @@ fn is_near(base_url: &str) -> bool {
 }
 
 fn offline(config: &Config) -> String {
-    let near: Vec<&str> = config
+    let local_providers: Vec<&str> = config
         .ask
         .providers
         .iter()
-        .filter(|p| is_near(&p.base_url))
+        .filter(|p| is_local(&p.base_url))
         .map(|p| p.name.as_str())
         .collect();
     let local = match config.local.when {
-        When::Never => "everyday commands are not understood locally (`local.use`)",
-        When::First | When::Last => "everyday commands are understood locally",
+        When::Never => "common commands are not understood locally (`local.use`)",
+        When::First | When::Last => "common commands are understood locally",
     };
-    match near[..] {
-        [] => format!("{local}; what is recalled is done, anything else is refused"),
+    match local_providers[..] {
+        [] => format!("{local}; cached ones are done, all others are refused"),
         _ => format!(
-            "{local}; what is recalled is done, anything else goes to {}",
-            near.join(", ")
+            "{local}; cached ones are done, all others go to {}",
+            local_providers.join(", ")
         ),
     }
 }
@@ -238,8 +235,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_near_works_without_the_internet() {
-        for near in [
+    fn servers_in_the_local_network_are_recognised() {
+        for url in [
             "http://localhost:1/v1",
             "http://127.0.0.1/v1",
             "http://[::1]:8080/v1",
@@ -247,10 +244,10 @@ mod tests {
             "http://ollama.lan/v1",
             "http://gpu:80/v1",
         ] {
-            assert!(is_near(near), "{near}");
+            assert!(is_local(url), "{url}");
         }
-        for far in ["https://api.openai.com/v1", "https://8.8.8.8/v1"] {
-            assert!(!is_near(far), "{far}");
+        for url in ["https://api.openai.com/v1", "https://8.8.8.8/v1"] {
+            assert!(!is_local(url), "{url}");
         }
     }
 }

@@ -1,58 +1,67 @@
-//! What an operator types: the daemon, and the tools around it.
+//! The command line: the daemon and the tools around it. One module per subcommand.
 
 use std::error::Error;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::environment::Environment;
 use crate::config::{ConfigLocation, Faults, Scope, units};
 
-mod answer;
 mod broker;
+mod bundle;
 mod cache;
+mod chat;
 mod check;
-mod conversation;
 mod doctor;
 mod home;
-mod known;
+mod init;
 mod providers;
+mod reply_text;
+mod request;
 mod run;
 mod say;
+mod state_file;
 mod try_;
 mod version;
+mod watch;
 
 const EXAMPLES: &str = "\
 Examples:
-  sayso check                              what is wrong with the config, all at once
-  sayso try \"turn off the kitchen light\"   what a sentence would do, without a broker
-  sayso doctor                             what an operator can get wrong, and the cure
-  sayso providers                          does each model answer, how fast, for how much
-  sayso home                               what announces itself, and how to speak to it
-  sayso run                                the daemon (systemd does this)
-  sayso say \"turn off the kitchen light\"   to the running daemon
-  sayso cache show \"make it cosy\"          what is kept of a phrase
+  sayso init                               create the config, step by step
+  sayso check                              find all faults in the config
+  sayso try \"turn off the kitchen light\"   show the effect of a command, without a broker
+  sayso doctor                             check files, broker, permissions, devices and models
+  sayso providers                          test each model: answer, latency and cost
+  sayso home                               show all devices and how to command them
+  sayso run                                run the daemon (systemd does this)
+  sayso say \"turn off the kitchen light\"   send a command to the daemon
+  sayso chat                               send commands from a prompt
+  sayso watch                              show commands and replies as they happen
+  sayso cache show \"make it cosy\"          show the cached answer for a phrase
+  sayso bundle                             create an archive for a support request
 
-The config is looked for in this order: --config FILE, $SAYSO_CONFIG, /etc/sayso/sayso.toml. Without any, defaults hold: \
-a broker on localhost:1883, the home in ./home.toml if there is one, no language model.
+The config is --config FILE, or $SAYSO_CONFIG, or ./sayso.toml, or /etc/sayso/sayso.toml. Without a config the defaults \
+apply: a broker on localhost:1883, the home in ./home.toml if it exists, and no language model.
 
 Exit codes:
-  0   done                              75  nobody answered in time: try again
+  0   done                              75  no answer in time: try again
   1   refused, unclear or failed        77  a file may not be read
   2   wrong usage                       78  the config is wrong
-  70  a fault of sayso itself";
+  70  an internal error of sayso";
 
 const RUN: &str = "\
-SIGTERM or SIGINT ends it: commands under way are finished, within [daemon] grace. SIGHUP reads config, home and keys anew; where \
-something is wrong it tells every fault, and goes on with what it had.
+SIGTERM and SIGINT stop the daemon: it finishes the commands in flight, within [daemon] grace. SIGHUP reloads config, home and \
+keys. If they have faults, all of them are logged and the daemon continues with the old config.
 
-Exit codes: 0 stopped, 1 the store is taken by another, 77 a file may not be read, 78 the config is wrong; a restart cures neither of the \
-last two.";
+Exit codes: 0 stopped, 1 the store is in use by another process, 77 a file may not be read, 78 the config is wrong. A restart \
+does not help with the last two.";
 
 /// Plain-language commands in, structured MQTT device actions out.
 #[derive(Debug, Parser)]
@@ -63,74 +72,82 @@ struct CommandLine {
     /// Print the version
     #[arg(short = 'V', long)]
     version: bool,
-    /// With --version: also commit, target, compiler and every crate it is built of
+    /// With --version: also print commit, target, compiler and all crates
     #[arg(long, requires = "version")]
     verbose: bool,
 }
 
-/// The command line as it is declared, for manual pages.
+/// Returns the definition of the command line, for the manual pages.
 pub fn line() -> clap::Command {
     CommandLine::command()
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon: listen for commands on the broker until stopped
+    /// Run the daemon: receive commands from the broker until it is stopped
     #[command(after_help = RUN)]
     Run(Files),
-    /// Check the config and the home: tell everything that is wrong, or what is set up
+    /// Check the config and the home: report all faults, or a summary
     Check(check::Check),
-    /// Look at everything an operator can get wrong: files, broker, rights, devices, models, disk
+    /// Check files, broker, permissions, devices, models and disk, with a cure for each problem
     Doctor(doctor::Doctor),
-    /// Ask each configured model once: does it answer, how fast, for how much?
+    /// Test each configured model with one request: answer, latency and cost
     Providers(providers::Providers),
-    /// Say one command to the running daemon, over the broker, and print its reply
+    /// Send one command to the running daemon, over the broker, and print its reply
     Say(say::Say),
-    /// Look at, or clear, what the running daemon keeps of what models said
+    /// Show or clear the answer cache of the running daemon
     Cache(cache::Cache),
-    /// Show what is known of the home, from where, what it can do and how to say it
+    /// Show all devices, their source, their properties and an example command for each
     Home(home::Home),
-    /// Show what commands would do: no broker, nothing is published
+    /// Show the effect of commands without a broker; nothing is published
     Try(try_::Try),
+    /// Create the config step by step: ask, test, write both files and do one command
+    Init(init::Init),
+    /// Send commands to the running daemon from a prompt with history
+    Chat(chat::Chat),
+    /// Show commands and their replies, with reasons, as they happen
+    Watch(watch::Watch),
+    /// Create an archive for a support request, without secrets
+    Bundle(bundle::Bundle),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  sayso completions bash > /etc/bash_completion.d/sayso")]
     Completions {
-        /// Which shell
+        /// Name of the shell
         shell: Shell,
     },
 }
 
-/// Where the config is.
-#[derive(Debug, Args)]
+/// Options for the location of the config.
+#[derive(Debug, Clone, Default, Args)]
 struct Files {
-    /// The config file.
+    /// Config file.
     #[arg(
         long,
         value_name = "FILE",
         global = true,
-        help = "The config file [default: $SAYSO_CONFIG, then /etc/sayso/sayso.toml]"
+        help = "Config file [default: $SAYSO_CONFIG, ./sayso.toml or /etc/sayso/sayso.toml]"
     )]
     config: Option<PathBuf>,
 }
 
-/// How the program ends. The numbers are those of `sysexits.h`, which systemd knows by name.
+/// Exit code of the program. The numbers are those of `sysexits.h`, which systemd shows by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
     /// Done, or answered.
     Done = 0,
     /// Refused, unclear or failed.
     Failed = 1,
-    /// A fault of sayso itself (`EX_SOFTWARE`).
+    /// An internal error (`EX_SOFTWARE`).
     Internal = 70,
-    /// Nobody answered: try again (`EX_TEMPFAIL`).
+    /// No answer: try again (`EX_TEMPFAIL`).
     Again = 75,
     /// A file may not be read (`EX_NOPERM`).
     Forbidden = 77,
-    /// The config is wrong (`EX_CONFIG`): no restart cures that.
+    /// The config is wrong (`EX_CONFIG`); a restart does not help.
     Config = 78,
 }
 
-/// Why a command of the command line ended early.
+/// Error that ends a subcommand, with its exit code.
 #[derive(Debug)]
 struct Stop {
     exit: Exit,
@@ -165,19 +182,19 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Does what the arguments say.
+/// Runs the program with the given arguments.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(usage) => {
-            // Where even that cannot be printed, the exit code is all there is.
+            // If that cannot be printed, the exit code is the only message.
             let _ = usage.print();
             return u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
-    // Keys are in our memory: no core is written of it, and no other process of this user may look into it.
+    // The memory contains keys: no core dump, and no access by other processes of the same user.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-    // A second start (in one process) leaves the first in place.
+    // In a test the provider may be installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut out = io::stdout().lock();
     let ended = run_line(line, &mut out).and_then(|exit| Ok(out.flush().map(|()| exit)?));
@@ -185,8 +202,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(exit) => exit,
         Err(stop) if is_broken_pipe(&stop) => Exit::Done,
         Err(stop) => {
-            // Where standard error is closed, the exit code is all there is.
-            let _ = complain(&mut io::stderr().lock(), &*stop.error);
+            // If standard error is closed, the exit code is the only message.
+            let _ = print_error(&mut io::stderr().lock(), &*stop.error);
             stop.exit
         }
     };
@@ -199,7 +216,7 @@ fn run_line(line: CommandLine, out: &mut impl Write) -> Result<Exit, Stop> {
         return Ok(Exit::Done);
     };
     match command {
-        Command::Run(files) => run::run(&files.place(Scope::Everything)),
+        Command::Run(files) => run::run(&files.location(Scope::Everything)),
         Command::Doctor(doctor) => doctor::doctor(&doctor, out),
         Command::Providers(providers) => providers::providers(&providers, out),
         Command::Check(check) => check::check(&check, out),
@@ -207,6 +224,10 @@ fn run_line(line: CommandLine, out: &mut impl Write) -> Result<Exit, Stop> {
         Command::Say(say) => say::say(&say, out),
         Command::Home(home) => home::home(&home, out),
         Command::Try(try_) => try_::try_(&try_, out),
+        Command::Init(init) => init::init(&init, out),
+        Command::Chat(chat) => chat::chat(&chat, out),
+        Command::Watch(watch) => watch::watch(&watch, out),
+        Command::Bundle(bundle) => bundle::bundle(&bundle, out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut CommandLine::command(), "sayso", &mut script);
@@ -217,7 +238,7 @@ fn run_line(line: CommandLine, out: &mut impl Write) -> Result<Exit, Stop> {
 }
 
 impl Files {
-    fn place(&self, needs: Scope) -> ConfigLocation {
+    fn location(&self, needs: Scope) -> ConfigLocation {
         ConfigLocation {
             config: self.config.clone(),
             home: None,
@@ -227,23 +248,18 @@ impl Files {
     }
 }
 
-/// Who reads our output has had enough (`sayso try | head`): no error.
+/// Returns true if the reader of the output has closed it, as in `sayso try | head`, which is not an error.
 fn is_broken_pipe(stop: &Stop) -> bool {
     stop.error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// The error and what caused it; each fault of a config on a line of its own.
-fn complain(to: &mut impl Write, error: &(dyn Error + 'static)) -> io::Result<()> {
+/// Prints an error with its causes; each fault of a config is on a line of its own.
+fn print_error(to: &mut impl Write, error: &(dyn Error + 'static)) -> io::Result<()> {
     if let Some(faults) = error.downcast_ref::<Faults>() {
         writeln!(to, "{faults}")?;
-        let count = faults.iter().len();
-        return writeln!(
-            to,
-            "sayso: {count} {} to mend",
-            if count == 1 { "fault" } else { "faults" }
-        );
+        return writeln!(to, "sayso: {}", count(faults.iter().len(), "fault"));
     }
     write!(to, "sayso: {error}")?;
     let mut cause = error.source();
@@ -254,18 +270,56 @@ fn complain(to: &mut impl Write, error: &(dyn Error + 'static)) -> io::Result<()
     writeln!(to)
 }
 
-/// A duration from an argument: `500ms`, `10s`.
+/// Returns a number with its noun: `1 device`, `3 devices`.
+fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Parser for the codes of the shipped languages, which shells complete. Other codes are accepted, because a config may
+/// add languages.
+fn language() -> impl TypedValueParser<Value = String> {
+    LanguageParser
+}
+
+/// See [`language`].
+#[derive(Debug, Clone)]
+struct LanguageParser;
+
+impl TypedValueParser for LanguageParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(
+            ["de", "en", "es", "fr", "nl"]
+                .into_iter()
+                .map(PossibleValue::new),
+        ))
+    }
+}
+
+/// Parses a duration such as `500ms` or `10s`.
 fn duration(text: &str) -> Result<Duration, String> {
     units::duration(text)
         .filter(|d| !d.is_zero() && *d <= Duration::from_hours(1))
-        .ok_or_else(|| "wanted a duration up to an hour, such as 10s or 500ms".to_owned())
+        .ok_or_else(|| "expected a duration of at most one hour, such as 10s or 500ms".to_owned())
 }
 
-/// A source from an argument: one level of a topic.
+/// Parses a source: one level of a topic.
 fn source(text: &str) -> Result<String, String> {
-    let fits = !text.is_empty() && !text.contains(['/', '+', '#', '\0']);
-    fits.then(|| text.to_owned())
-        .ok_or_else(|| "wanted one level of a topic, without `/`, `+` and `#`".to_owned())
+    if text.is_empty() || text.contains(['/', '+', '#', '\0']) {
+        Err("expected one level of a topic, without `/`, `+` and `#`".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -273,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arguments_are_declared_without_contradiction() {
+    fn the_arguments_are_consistent() {
         CommandLine::command().debug_assert();
     }
 }

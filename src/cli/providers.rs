@@ -1,4 +1,4 @@
-//! `sayso providers`: each configured model is asked once, and what came of it is told.
+//! `sayso providers`: tests each configured model with one request.
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -21,6 +21,7 @@ use crate::vocabulary::action::Op;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
+use crate::cli::broker;
 use crate::cli::{Exit, Files, Stop};
 
 const EXAMPLES: &str = "\
@@ -29,33 +30,33 @@ Examples:
   sayso providers at-home hosted
   sayso providers --json | jq '.[] | select(.answers | not)'
 
-Each provider is asked once to turn on an imagined lamp, as the daemon would ask it: the same instructions, key, limits of \
-time and structured output. That is some 1,300 tokens, and nothing is done. The first byte includes making the connection.
+Each provider gets one request to turn on a lamp that does not exist, with the same prompt, key, time limits and structured \
+output as the daemon uses: about 1,300 tokens. Nothing is done. The time to the first byte includes the connection.
 
-Exit codes: 0 all answer rightly, 1 one does not, 77 a key file may not be read, 78 the config is wrong.";
+Exit codes: 0 all answer correctly, 1 one does not, 77 a key file may not be read, 78 the config is wrong.";
 
-/// What is asked. Every model that is of any use gets it right.
-const QUESTION: &str = "turn on the lamp";
+/// Command of the test. Every usable model understands it.
+const TEST_COMMAND: &str = "turn on the lamp";
 
-/// A clock that is off by more misjudges commands that say when they were said, and soon refuses certificates.
-const CLOCK_MAY_BE_OFF: Duration = Duration::from_secs(30);
+/// Difference of clocks above which commands with a time stamp are misjudged.
+const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(30);
 
-/// The arguments of `sayso providers`.
+/// Arguments of `sayso providers`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Providers {
-    /// Only these, by name [default: all]
+    /// Names of providers to test [default: all]
     names: Vec<String>,
     #[command(flatten)]
     files: Files,
-    /// Print what was found as JSON
+    /// Print the results as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Asks each, all at the same time, and prints what came of it in the order of the config.
+/// Tests the providers in parallel and prints the results in the order of the config.
 pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<Exit, Stop> {
-    let all = Config::load(&arguments.files.place(Scope::Models))?
+    let all = Config::load(&arguments.files.location(Scope::Models))?
         .ask
         .providers;
     if let Some(unknown) = arguments
@@ -77,11 +78,7 @@ pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<E
         .into_iter()
         .filter(|p| arguments.names.is_empty() || arguments.names.contains(&p.name))
         .collect();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Stop::new(Exit::Internal, error))?;
-    let found = runtime
+    let found = broker::runtime()?
         .block_on(ask(&wanted))
         .map_err(|error| Stop::new(Exit::Config, error))?;
     if arguments.json {
@@ -97,14 +94,14 @@ pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<E
     })
 }
 
-/// Asks each of them, all at the same time.
+/// Sends a request to each provider, all in parallel.
 pub(super) async fn ask(wanted: &[Settings]) -> Result<Vec<ProviderFinding<'_>>, InvalidEndpoint> {
     let trust = Trust::default();
     let endpoints = wanted
         .iter()
         .map(|settings| Endpoint::new(settings, trust.clone()))
         .collect::<Result<Vec<_>, InvalidEndpoint>>()?;
-    let prompt = question();
+    let prompt = test_prompt();
     let probes = join_all(endpoints.iter().map(|endpoint| endpoint.probe(&prompt))).await;
     Ok(wanted
         .iter()
@@ -114,17 +111,17 @@ pub(super) async fn ask(wanted: &[Settings]) -> Result<Vec<ProviderFinding<'_>>,
         .collect())
 }
 
-/// The lamp's home, and what is said in it.
-fn question() -> Prompt {
+/// Returns the prompt for the test command in a home with one lamp.
+fn test_prompt() -> Prompt {
     let slug = |text| Slug::new(text).expect("a plain word is an identifier");
     let lamp = Device::new(slug("lamp"), Kind::new(slug("light")));
     let home = Home::new(Vec::new(), vec![lamp], Rights::default(), "sayso")
         .expect("one lamp clashes with nothing");
-    Composer::default().compose(&Phrase::new(QUESTION, None, None), &home, "cli")
+    Composer::default().compose(&Phrase::new(TEST_COMMAND, None, None), &home, "cli")
 }
 
-/// Why an answer is of no use; none where the lamp would be on.
-fn misread(answer: &str) -> Option<String> {
+/// Returns why an answer cannot be used; `None` if it turns on the lamp.
+fn fault_of(answer: &str) -> Option<String> {
     let draft = match read(answer) {
         Ok(draft) => draft,
         Err(error) => {
@@ -137,25 +134,25 @@ fn misread(answer: &str) -> Option<String> {
         matches!(value, Some(Value::Flag(true))) || *value == Some(Value::text("on"))
     };
     let right = matches!(&draft.actions[..], [only] if only.device == "lamp" && only.property == Property::Power && only.op == Op::Set && on(&only.value));
-    (!right).then(|| format!("it does not understand \"{QUESTION}\": use another model"))
+    (!right).then(|| format!("it does not understand \"{TEST_COMMAND}\": use another model"))
 }
 
-/// What came of one.
+/// Result of the test of one provider.
 pub(super) struct ProviderFinding<'a> {
     settings: &'a Settings,
-    /// What it used and whether it understood, or why it did not answer.
+    /// Usage, with the reason if the answer cannot be used; or why there is no answer.
     result: Result<(Usage, Option<String>), String>,
     first_byte: Option<Duration>,
-    in_all: Duration,
+    total: Duration,
     left: Option<Remaining>,
-    /// How far this machine's clock is from the server's, and whether it is ahead.
+    /// Difference between the clocks of this machine and the server, and whether this one is ahead.
     clock_off: Option<(Duration, bool)>,
 }
 
 impl<'a> ProviderFinding<'a> {
     fn of(settings: &'a Settings, endpoint: &Endpoint, probe: Probe) -> Self {
         let result = match probe.answer {
-            Ok(completion) => Ok((completion.usage, misread(&completion.body))),
+            Ok(completion) => Ok((completion.usage, fault_of(&completion.body))),
             Err(error) => Err(format!("{error}{}", advice(&error))),
         };
         let off = probe
@@ -164,12 +161,12 @@ impl<'a> ProviderFinding<'a> {
                 Ok(ahead) => (ahead, true),
                 Err(behind) => (behind.duration(), false),
             });
-        let clock_off = off.filter(|(off, _)| *off > CLOCK_MAY_BE_OFF + probe.in_all);
+        let clock_off = off.filter(|(off, _)| *off > MAX_CLOCK_DIFFERENCE + probe.in_all);
         Self {
             settings,
             result,
             first_byte: probe.first_byte,
-            in_all: probe.in_all,
+            total: probe.in_all,
             left: endpoint.remaining(),
             clock_off,
         }
@@ -179,15 +176,15 @@ impl<'a> ProviderFinding<'a> {
         matches!(self.result, Ok((_, None)))
     }
 
-    /// Whose it is.
+    /// Returns the name of the provider.
     pub(super) fn name(&self) -> &str {
         &self.settings.name
     }
 
-    /// How long the answer took, or why it would not serve.
+    /// Returns the latency, or why the provider cannot be used.
     pub(super) fn verdict(&self) -> Result<Duration, &str> {
         match &self.result {
-            Ok((_, None)) => Ok(self.in_all),
+            Ok((_, None)) => Ok(self.total),
             Ok((_, Some(why))) | Err(why) => Err(why),
         }
     }
@@ -199,7 +196,7 @@ impl<'a> ProviderFinding<'a> {
         ))
     }
 
-    /// What is wrong with this machine's clock, by the server's.
+    /// Returns the difference between the clocks, if it is too large.
     pub(super) fn clock(&self) -> Option<String> {
         let (off, ahead) = self.clock_off?;
         let side = if ahead { "ahead of" } else { "behind" };
@@ -226,7 +223,7 @@ impl<'a> ProviderFinding<'a> {
             "why": wrong,
             "key_accepted": usage.and(self.settings.key.as_ref()).map(|_| true),
             "first_byte_ms": self.first_byte.map(ms),
-            "ms": ms(self.in_all),
+            "ms": ms(self.total),
             "tokens": usage.map(|u| json!({"in": u.input, "cached": u.cached, "written": u.written, "out": u.output})),
             "dollars": self.cost().map(Money::in_dollars),
             "left": left,
@@ -235,19 +232,19 @@ impl<'a> ProviderFinding<'a> {
     }
 }
 
-/// What to do where the error itself does not say.
+/// Returns a cure for errors that do not contain one.
 fn advice(error: &ProviderError) -> &'static str {
     match error {
-        ProviderError::Troubled { .. } => ": trouble of its own; wait, or see its status page",
+        ProviderError::Troubled { .. } => {
+            ": the provider has a problem: wait, or see its status page"
+        }
         ProviderError::Limited { .. } => {
-            ": the key is good, its limit is used up for now; wait, or set `requests_per_minute` below it"
+            ": the key is valid, but its rate limit is reached: wait, or set `requests_per_minute` below the limit"
         }
         ProviderError::Truncated => ": raise `max_output_tokens`, or lower `reasoning_effort`",
-        ProviderError::Malformed { .. } => {
-            ": is `base_url` that of its API, and `api` the one it speaks?"
-        }
+        ProviderError::Malformed { .. } => ": check that `base_url` and `api` are right",
         ProviderError::Rejected { .. } => {
-            ": mend what it names; `api`, `api_version`, `structure` and `headers` decide what is sent"
+            ": correct what the message names; `api`, `api_version`, `structure` and `headers` determine the request"
         }
         ProviderError::Declined => ": use another model",
         ProviderError::Unreachable { .. } | ProviderError::Unusable { .. } => "",
@@ -258,14 +255,14 @@ fn print(found: &[ProviderFinding<'_>], out: &mut impl Write) -> io::Result<()> 
     if found.is_empty() {
         return writeln!(
             out,
-            "no provider is configured: only what is understood locally is done; add a [[provider]] to ask a model"
+            "no provider is configured: only locally understood commands are done; add a [[provider]] to use a model"
         );
     }
     for finding in found {
         print_one(finding, out)?;
     }
     let good = found.iter().filter(|finding| finding.is_good()).count();
-    writeln!(out, "{good} of {} would serve", found.len())
+    writeln!(out, "{good} of {} can be used", found.len())
 }
 
 fn print_one(finding: &ProviderFinding<'_>, out: &mut impl Write) -> io::Result<()> {
@@ -277,9 +274,9 @@ fn print_one(finding: &ProviderFinding<'_>, out: &mut impl Write) -> io::Result<
         ..
     } = finding.settings;
     writeln!(out, "{name}: {model} at {base_url}")?;
-    let in_all = rounded(finding.in_all);
+    let total = rounded(finding.total);
     match &finding.result {
-        Err(why) => writeln!(out, "  ✗ {why} (after {in_all})")?,
+        Err(why) => writeln!(out, "  ✗ {why} (after {total})")?,
         Ok((usage, wrong)) => {
             if let Some(wrong) = wrong {
                 writeln!(out, "  ✗ {wrong}")?;
@@ -287,13 +284,13 @@ fn print_one(finding: &ProviderFinding<'_>, out: &mut impl Write) -> io::Result<
             let key = if key.is_some() {
                 "key accepted"
             } else {
-                "no key asked for"
+                "no key needed"
             };
             let mark = if wrong.is_some() { ' ' } else { '✓' };
             writeln!(
                 out,
-                "  {mark} {key}; first byte after {}, all after {in_all}",
-                rounded(finding.first_byte.unwrap_or(finding.in_all))
+                "  {mark} {key}; first byte after {}, all after {total}",
+                rounded(finding.first_byte.unwrap_or(finding.total))
             )?;
             let cost = match finding.cost() {
                 Some(Money(0)) => "free".to_owned(),
@@ -313,7 +310,7 @@ fn print_one(finding: &ProviderFinding<'_>, out: &mut impl Write) -> io::Result<
             let of = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
             writeln!(
                 out,
-                "    left: {left}{of} {what}, all again in {}",
+                "    left: {left}{of} {what}, reset in {}",
                 rounded(reset)
             )?;
         }
@@ -327,7 +324,7 @@ fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whole milliseconds: the rest is noise.
+/// Returns the time in whole milliseconds.
 fn rounded(time: Duration) -> String {
     format!("{} ms", ms(time))
 }

@@ -1,4 +1,4 @@
-//! `sayso run`: the config, the log, the runtime, the daemon.
+//! `sayso run`: starts log, runtime and daemon, and passes signals to the daemon.
 
 use std::convert::Infallible;
 
@@ -16,37 +16,49 @@ use crate::store;
 use crate::systemd::Notify;
 use crate::telemetry::log;
 
+use crate::cli::doctor;
 use crate::cli::{Exit, Stop};
 
-/// Runs the daemon until it is told to stop.
-pub(super) fn run(place: &ConfigLocation) -> Result<Exit, Stop> {
-    let config = Config::load(place)?;
+/// Runs the daemon until it stops.
+pub(super) fn run(location: &ConfigLocation) -> Result<Exit, Stop> {
+    let config = Config::load(location)?;
     let log = log::start(&config.log).map_err(|error| Stop::new(Exit::Config, error))?;
-    die_of_panics();
-    let notify =
-        Notify::new(place.environment.notify.as_deref()).with_watchdog(place.environment.watchdog);
-    // One thread: a gateway has little else to give, and the work is waiting.
+    warn_of_readable_secrets(location);
+    abort_on_panic();
+    let notify = Notify::new(location.environment.notify.as_deref())
+        .with_watchdog(location.environment.watchdog);
+    // One thread: a gateway has few cores, and the work is mostly waiting.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Stop::new(Exit::Internal, error))?;
-    let result = runtime.block_on(async {
+    let ended: Result<(), Stop> = runtime.block_on(async {
         let signals = Signals::catch().map_err(|error| Stop::new(Exit::Internal, error))?;
         let (tell, told) = mpsc::channel(8);
-        // A task like those it talks to: what wakes the runtime's own future must pass by the kernel.
+        // The daemon is a task of its own: waking the outermost future costs a system call.
         let mut running = JoinSet::new();
         running.spawn(daemon::run(config, Handles { notify, told, log }));
         tokio::select! {
             Some(ended) = running.join_next() => ended.map_err(|error| Stop::new(Exit::Internal, error))?.map_err(|error| Stop::new(exit_of(&error), error)),
-            never = signals.pass_on(place, tell) => match never {},
+            never = signals.forward(location, tell) => match never {},
         }
     });
     // A thread that waits for a disk that does not answer must not keep the process from ending.
     runtime.shutdown_background();
-    result.map(|()| Exit::Done)
+    log::flush();
+    ended?;
+    Ok(Exit::Done)
 }
 
-/// What no restart cures must not be started again.
+/// Warns of secrets that every user may read. `sayso check` rejects them; the daemon starts, because it must not fail after
+/// an upgrade.
+fn warn_of_readable_secrets(location: &ConfigLocation) {
+    for fault in doctor::file_faults(location) {
+        tracing::warn!(fault, "a file has unsafe permissions");
+    }
+}
+
+/// Returns the exit code. Errors that a restart does not cure have a code for which systemd does not restart.
 fn exit_of(error: &DaemonError) -> Exit {
     match error {
         DaemonError::Language(_) | DaemonError::Connection(_) | DaemonError::Providers(_) => {
@@ -56,37 +68,38 @@ fn exit_of(error: &DaemonError) -> Exit {
     }
 }
 
-/// A task that panicked must not leave a process that looks alive: systemd starts it anew. Where the store's files made it panic,
-/// they are put aside first.
-fn die_of_panics() {
+/// Aborts the process when a task panics, so that systemd restarts it. If the files of the store caused the panic, they are
+/// moved aside first.
+fn abort_on_panic() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         usual(panic);
         if let Some(aside) = store::set_aside_after_panic() {
-            tracing::error!(aside = %aside.display(), "the store could not be read: put aside, beginning anew");
-            begin_anew();
+            tracing::error!(aside = %aside.display(), "the damaged store was moved aside; restarting with an empty store");
+            restart();
         }
+        log::flush();
         std::process::abort();
     }));
 }
 
-/// Set in a process that took the place of one the store's files made panic.
-const ANEW: &str = "SAYSO_BEGUN_ANEW";
+/// Environment variable of a process that replaced one whose store was damaged.
+const RESTARTED: &str = "SAYSO_RESTARTED";
 
-/// The same program takes the place of this process, once: nobody outside need start it again.
-fn begin_anew() {
-    if std::env::var_os(ANEW).is_none()
+/// Replaces this process by a new one of the same program, at most once.
+fn restart() {
+    if std::env::var_os(RESTARTED).is_none()
         && let Ok(program) = std::env::current_exe()
     {
         let error = Command::new(program)
             .args(std::env::args_os().skip(1))
-            .env(ANEW, "1")
+            .env(RESTARTED, "1")
             .exec();
-        tracing::error!(%error, "cannot begin anew by itself: start it again");
+        tracing::error!(%error, "cannot restart: start sayso again");
     }
 }
 
-/// What the daemon can be told by signal: SIGTERM (systemd) and SIGINT (a person) stop it, SIGHUP makes it read its files anew.
+/// Signals to the daemon: SIGTERM (systemd) and SIGINT (a person) stop it, SIGHUP reloads its files.
 struct Signals {
     term: Signal,
     int: Signal,
@@ -94,7 +107,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Catches them from now on.
+    /// Starts to catch the signals.
     fn catch() -> std::io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
@@ -103,20 +116,20 @@ impl Signals {
         })
     }
 
-    /// Tells the daemon, for as long as it runs.
-    async fn pass_on(
+    /// Forwards the signals while the daemon runs.
+    async fn forward(
         mut self,
-        place: &ConfigLocation,
+        location: &ConfigLocation,
         tell: mpsc::Sender<DaemonSignal>,
     ) -> Infallible {
         loop {
-            let told = tokio::select! {
+            let signal = tokio::select! {
                 _ = self.term.recv() => DaemonSignal::Stop,
                 _ = self.int.recv() => DaemonSignal::Stop,
-                _ = self.hup.recv() => DaemonSignal::Reload(Box::new(place.clone())),
+                _ = self.hup.recv() => DaemonSignal::Reload(Box::new(location.clone())),
             };
-            // No room: it has been told often enough. Nobody there: it is stopping already.
-            let _ = tell.try_send(told);
+            // A full queue already contains enough signals; a closed one means that the daemon is stopping.
+            let _ = tell.try_send(signal);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `sayso try`: what commands would do in this home, without a broker. Nothing is published.
+//! `sayso try`: shows the effect of commands in a home without a broker. Nothing is published.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -21,64 +21,71 @@ use crate::mqtt::outbox::Undelivered;
 use crate::pipeline::{Pipeline, PublishFn};
 use crate::store::journal::Journal;
 
-use crate::cli::{Exit, Files, Stop, known, source};
+use crate::cli::{Exit, Files, Stop, broker, language, reply_text, source, state_file};
 
-/// How long a model may take over one line.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit for one command, including the model.
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
 
 const EXAMPLES: &str = "\
 Examples:
   sayso try --local-only \"turn off the kitchen light\"
   sayso try --local-only --explain \"turn the lamp on tomorrow\"
-  sayso try --local-only --home home.toml --area kitchen < commands.txt
+  sayso try --local-only --json --home home.toml --area kitchen < commands.txt
   echo '{\"text\": \"brighter\", \"id\": \"7\", \"area\": \"kitchen\"}' | sayso try --state state.json
 
-A line of the input is a text, or a JSON object with \"text\" and optionally \"id\", \"area\", \
-\"language\". For each there is one line of output, in order, a JSON object:
-  id        the id given, or the number of the line
+Neither the broker nor its password is used. Without arguments, commands are read from standard input, one per line: a text, \
+or a JSON object with \"text\" and optionally \"id\", \"area\" and \"language\". The reply to a JSON object is a JSON object \
+on one line, as is every reply with --json:
+  id        the given id, or the number of the line
   outcome   done (it would be), answered, unclear (a question), refused, failed
-  speech    what the speaker would hear
-  via       who understood it: local, a provider's name, or none
-  actions   each with device, property, op, value as understood, and `publish`,
-            the messages it comes to, or `why` there is none
+  speech    the spoken reply
+  via       what understood the command: local, the name of a provider, or none
+  actions   each with device, property, op and value, and with `publish`, the messages \
+that would be sent, or `why` there are none
 
-The state file is JSON or TOML: {\"lamp\": {\"power\": \"on\", \"brightness\": 40}}";
+The state file is JSON or TOML: {\"lamp\": {\"power\": \"on\", \"brightness\": 40}}
 
-/// A home that is known by its announcements alone is empty without a broker.
-const NOTHING_DECLARED: &str = "sayso: no device is declared in the home file; with those announced on the broker: `sayso home`, and `sayso say --dry-run \"..\"`";
+Exit codes: 0 all would be done or answered, 1 one is refused, unclear or failed, 77 a file may not be read, \
+78 the config is wrong.";
 
-/// The arguments of `sayso try`.
+/// Note for a home without declared devices, which is empty without a broker.
+const NOTHING_DECLARED: &str = "sayso: no device is declared in the home file. For devices announced on the broker use `sayso home`, and `sayso say --dry-run \"..\"`";
+
+/// Arguments of `sayso try`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Try {
-    /// Commands; without any they are read from standard input, one a line
+    /// Commands; without any, they are read from standard input, one per line
     text: Vec<String>,
-    /// The home, in place of the config's
+    /// Home file to use instead of the configured one
     #[arg(long, value_name = "FILE")]
     home: Option<PathBuf>,
-    /// What the devices are taken to have said of themselves (JSON or TOML) [default: nothing is known]
+    /// File with the assumed state of the devices, JSON or TOML [default: unknown]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// The language of the commands, such as `en` [default: the config's]
-    #[arg(long, value_name = "CODE")]
+    /// Language of the commands, such as `en` [default: the configured one]
+    #[arg(long, value_name = "CODE", value_parser = language())]
     language: Option<String>,
-    /// Ask no model: only the local reading
+    /// Use no model, only local understanding
     #[arg(long)]
     local_only: bool,
-    /// Tell, for people, what each word was taken for, and why nothing was understood
+    /// Show what each word stands for, and why a command is not understood
     #[arg(long)]
     explain: bool,
+    /// Print each reply as a JSON object on one line
+    #[arg(long, conflicts_with = "explain")]
+    json: bool,
     #[command(flatten)]
     files: Files,
-    /// Where commands are said that do not tell: what "here" is
+    /// Area in which the commands are given: the meaning of "here"
     #[arg(long)]
     area: Option<String>,
-    /// Who says them, for the rights of sources
+    /// Source of the commands, which has permissions
     #[arg(long, default_value = "cli", value_parser = source)]
     source: String,
 }
 
-/// One line of the input as JSON.
+/// One line of the input.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TryLine {
@@ -86,9 +93,12 @@ struct TryLine {
     id: Option<TryId>,
     area: Option<String>,
     language: Option<String>,
+    /// True if the line was a JSON object.
+    #[serde(skip)]
+    is_json: bool,
 }
 
-/// An id as scripts write it.
+/// Identifier of a command, as scripts write it.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum TryId {
@@ -98,62 +108,65 @@ enum TryId {
 
 /// Reads the commands and prints a reply to each.
 pub(super) fn try_(arguments: &Try, out: &mut impl Write) -> Result<Exit, Stop> {
-    let needs = if arguments.local_only {
-        Scope::Home
-    } else {
-        Scope::Everything
-    };
-    let place = ConfigLocation {
-        home: arguments.home.clone(),
-        ..arguments.files.place(needs)
-    };
-    let config = Config::load(&place)?;
+    let config = load(arguments)?;
     if config.home.devices().is_empty() {
         let _ = writeln!(io::stderr(), "{NOTHING_DECLARED}");
     }
-    let trial = TrialRun::new(arguments, config)?;
-    // A person at a terminal, or a program that talks back and forth, wants each reply at once: whenever no further line
-    // is waiting, what there is goes out.
+    let mut trial = TrialRun::new(arguments, config)?;
     let mut out = io::BufWriter::new(out);
     for (n, text) in arguments.text.iter().enumerate() {
         trial.answer(&mut out, n + 1, text.as_bytes())?;
     }
     if arguments.text.is_empty() {
-        let mut input = io::BufReader::with_capacity(1 << 16, io::stdin().lock());
-        let (mut line, mut n) = (Vec::new(), 0);
-        while {
-            line.clear();
-            input.read_until(b'\n', &mut line)? > 0
-        } {
-            n += 1;
-            trial.answer(&mut out, n, line.trim_ascii_end())?;
-            if !input.buffer().contains(&b'\n') || io::stdout().is_terminal() {
-                out.flush()?;
-            }
-        }
+        trial.answer_lines(&mut out)?;
     }
     out.flush()?;
-    Ok(Exit::Done)
+    Ok(if trial.all_done {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }
 
-/// A home to try commands in: the very way a command goes in the daemon, as a dry run.
+/// Reads the config without the broker's password. Only a model needs a secret: its key.
+fn load(arguments: &Try) -> Result<Config, Stop> {
+    let scope = if arguments.local_only {
+        Scope::Home
+    } else {
+        Scope::HomeAndModels
+    };
+    let location = ConfigLocation {
+        home: arguments.home.clone(),
+        ..arguments.files.location(scope)
+    };
+    Config::load(&location).map_err(|faults| {
+        if faults.only_permission_denied() && !arguments.local_only {
+            let text = format!("{faults}\nsayso: --local-only needs no key");
+            Stop::new(Exit::Forbidden, text)
+        } else {
+            faults.into()
+        }
+    })
+}
+
+/// A pipeline that treats every command as a dry run.
 struct TrialRun<'a> {
     arguments: &'a Try,
     pipeline: Pipeline,
     runtime: Runtime,
+    /// True while every command would have been done or answered.
+    all_done: bool,
 }
 
 impl<'a> TrialRun<'a> {
     fn new(arguments: &'a Try, mut config: Config) -> Result<Self, Stop> {
         let state = match &arguments.state {
-            Some(path) => known::read(path, &config.home, now())
+            Some(path) => state_file::read(path, &config.home, now())
                 .map_err(|error| Stop::new(Exit::Failed, error))?,
             None => State::default(),
         };
-        if let Some(area) = arguments
-            .area
-            .as_ref()
-            .filter(|area| config.home.area_named(area).is_none())
+        if let Some(area) = &arguments.area
+            && config.home.area_named(area).is_none()
         {
             return Err(Stop::new(
                 Exit::Failed,
@@ -167,58 +180,75 @@ impl<'a> TrialRun<'a> {
             config.ask.providers.clear();
             config.local.when = When::First;
         }
-        // The gate of a dry run sends nothing, so nothing comes here.
-        let deliver: PublishFn =
+        // A dry run publishes nothing, so this is never called.
+        let publish: PublishFn =
             Box::new(|_| Box::pin(std::future::ready(Err(Undelivered::Closed))));
-        let pipeline = daemon::pipeline(
-            &config,
-            None,
-            Arc::new(Journal::in_memory(config.mqtt.ttl)),
-            Arc::default(),
-            deliver,
-        );
-        let pipeline = pipeline.map_err(|error| Stop::new(Exit::Config, error))?;
+        let journal = Arc::new(Journal::in_memory(config.mqtt.ttl));
+        let pipeline = daemon::pipeline(&config, None, journal, Arc::default(), publish)
+            .map_err(|error| Stop::new(Exit::Config, error))?;
         pipeline.set_state(state);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Stop::new(Exit::Internal, error))?;
         Ok(Self {
             arguments,
             pipeline,
-            runtime,
+            runtime: broker::runtime()?,
+            all_done: true,
         })
     }
 
-    fn answer(&self, out: &mut impl Write, number: usize, line: &[u8]) -> io::Result<()> {
-        let reply = match read(line) {
-            Ok(line) if self.arguments.explain => return self.explain(out, number, line),
-            Ok(line) => self
-                .runtime
-                .block_on(self.pipeline.answer(&self.command(number, line), None)),
-            Err(why) => Reply::refused(
-                number.to_string(),
-                String::from_utf8_lossy(line).into_owned(),
-                &Refusal::Malformed { why },
-            ),
-        };
-        serde_json::to_writer(&mut *out, &reply)?;
-        out.write_all(b"\n")
+    /// Answers the lines of standard input. Whenever no further line is waiting, the replies are flushed, for people and
+    /// for programs that wait for each reply.
+    fn answer_lines(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let mut input = io::BufReader::with_capacity(1 << 16, io::stdin().lock());
+        let mut line = Vec::new();
+        let mut number = 0;
+        loop {
+            line.clear();
+            if input.read_until(b'\n', &mut line)? == 0 {
+                return Ok(());
+            }
+            number += 1;
+            self.answer(out, number, line.trim_ascii_end())?;
+            if !input.buffer().contains(&b'\n') || io::stdout().is_terminal() {
+                out.flush()?;
+            }
+        }
     }
 
-    /// The phrase, what each word was taken for, and what would come of it.
-    fn explain(&self, out: &mut impl Write, number: usize, line: TryLine) -> io::Result<()> {
+    fn answer(&mut self, out: &mut impl Write, number: usize, line: &[u8]) -> io::Result<()> {
+        let mut as_json = self.arguments.json;
+        let reply = match read(line) {
+            Ok(line) if self.arguments.explain => return self.explain(out, number, line),
+            Ok(line) => {
+                as_json |= line.is_json;
+                let command = self.command(number, line);
+                self.runtime.block_on(self.pipeline.answer(&command, None))
+            }
+            Err(why) => {
+                as_json |= line.trim_ascii_start().starts_with(b"{");
+                let text = String::from_utf8_lossy(line).into_owned();
+                Reply::refused(number.to_string(), text, &Refusal::Malformed { why })
+            }
+        };
+        self.all_done &= reply_text::exit(&reply) == Exit::Done;
+        if as_json {
+            serde_json::to_writer(&mut *out, &reply)?;
+            return out.write_all(b"\n");
+        }
+        reply_text::print(&reply, "", out)
+    }
+
+    /// Prints the command, the meaning of each word, and the outcome.
+    fn explain(&mut self, out: &mut impl Write, number: usize, line: TryLine) -> io::Result<()> {
         let command = self.command(number, line);
         writeln!(out, "{}", command.text)?;
-        match self.pipeline.explain(&Phrase::of(&command)) {
-            Some(explanation) => writeln!(out, "{explanation}")?,
-            None => writeln!(
-                out,
-                "  not understood: there is no language `{}`",
-                command.language.as_deref().unwrap_or_default()
-            )?,
+        if let Some(explanation) = self.pipeline.explain(&Phrase::of(&command)) {
+            writeln!(out, "{explanation}")?;
+        } else {
+            let language = command.language.as_deref().unwrap_or_default();
+            writeln!(out, "  not understood: there is no language `{language}`")?;
         }
         let reply = self.runtime.block_on(self.pipeline.answer(&command, None));
+        self.all_done &= reply_text::exit(&reply) == Exit::Done;
         writeln!(out, "  {}: {}\n", reply.outcome.name(), reply.speech)
     }
 
@@ -236,7 +266,7 @@ impl<'a> TrialRun<'a> {
             area: line.area.or_else(|| self.arguments.area.clone()),
             language: line.language,
             received_at: now(),
-            deadline: now() + PATIENCE,
+            deadline: now() + COMMAND_TIMEOUT,
             dry_run: true,
             stream: None,
             reply_to: ReplyTo {
@@ -249,13 +279,17 @@ impl<'a> TrialRun<'a> {
     }
 }
 
-/// A line as a command, by the rules of the payload on a command topic.
+/// Parses a line by the rules for the payload on a command topic.
 fn read(line: &[u8]) -> Result<TryLine, String> {
     let text = std::str::from_utf8(line)
         .map_err(|_| "it is not UTF-8".to_owned())?
         .trim();
     let line = if text.starts_with('{') {
-        serde_json::from_str(text).map_err(|error| format!("as JSON: {error}"))?
+        let line = serde_json::from_str(text).map_err(|error| format!("as JSON: {error}"))?;
+        TryLine {
+            is_json: true,
+            ..line
+        }
     } else {
         TryLine {
             text: text.to_owned(),
@@ -284,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_says_why() {
+    fn a_malformed_line_is_rejected_with_the_reason() {
         for (line, why) in [
             (&b""[..], "empty"),
             (b"\xff", "UTF-8"),
@@ -292,8 +326,8 @@ mod tests {
             (b"{\"text\": \" \"}", "empty"),
             (b"{", "JSON"),
         ] {
-            let said = read(line).unwrap_err();
-            assert!(said.contains(why), "{said}");
+            let error = read(line).unwrap_err();
+            assert!(error.contains(why), "{error}");
         }
     }
 }

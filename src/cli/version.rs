@@ -1,14 +1,14 @@
-//! `sayso --version`, and with `--verbose` what it was built of: what to send with a report, and what to look for in an advisory.
+//! `sayso --version`; with `--verbose` also what the program was built from, for support requests and security advisories.
 
 use std::io::{self, Write};
 
-/// Prints the version; with `verbose`, commit, target, compiler and every crate as well.
+/// Prints the version; with `verbose` also commit, target, compiler and all crates.
 pub(super) fn print(verbose: bool, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "sayso {}", env!("CARGO_PKG_VERSION"))?;
     if !verbose {
         return Ok(());
     }
-    // Set from outside by who builds a package: asking git here would build anew with every commit.
+    // Set by the package build. Asking git here would rebuild the program for every commit.
     let commit = option_env!("SAYSO_COMMIT")
         .filter(|commit| !commit.is_empty())
         .unwrap_or("unknown");

@@ -130,6 +130,8 @@ pub enum Scope {
     Everything,
     /// The broker connection: an MQTT client need not be allowed to read the keys of providers.
     Broker,
+    /// The broker connection without its password and keys.
+    BrokerAddress,
     /// The providers and their keys.
     Models,
     /// The home and how commands are understood in it, without any secret.
@@ -146,7 +148,7 @@ impl Scope {
     fn only_section(self) -> Option<&'static str> {
         match self {
             Self::Everything | Self::Home | Self::HomeAndModels | Self::Announced => None,
-            Self::Broker => Some("mqtt"),
+            Self::Broker | Self::BrokerAddress => Some("mqtt"),
             Self::Models => Some("provider"),
         }
     }

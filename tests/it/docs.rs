@@ -214,7 +214,7 @@ fn every_key_is_in_the_shipped_files() {
     let keys = source.split("table.").skip(1).filter_map(|call| {
         let (method, rest) = call.split_once("(\"")?;
         let reads = method.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-            && !["say", "wrong", "allow", "has"].contains(&method);
+            && !["report", "report_unreadable", "reject", "mark_known", "has"].contains(&method);
         rest.split('"').next().filter(|key| {
             reads && !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
         })
@@ -264,4 +264,30 @@ async fn the_access_list_of_the_page_does() {
     assert_eq!(told, ["zigbee2mqtt/Kitchen light/set"]);
     let report = doctor(&place, &[]).await;
     assert_eq!(report["counts"]["fault"], 0, "{report:#}");
+}
+
+#[test]
+fn every_metric_is_in_the_documentation() {
+    let page = read("docs/upgrading.md");
+    let names = sayso::telemetry::metrics::METRICS
+        .iter()
+        .map(|metric| (metric.name, metric.help));
+    let counters = sayso::telemetry::counters::Counters::default();
+    let counts: Vec<_> = counters
+        .counts()
+        .map(|count| (count.metric, count.help))
+        .collect();
+    let mut checked = 0;
+    for (name, help) in names
+        .chain(counts)
+        .filter(|(name, _)| name.starts_with("sayso_"))
+    {
+        let row = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}` | ")));
+        let row = row.unwrap_or_else(|| panic!("docs/upgrading.md lacks `{name}`"));
+        assert!(row.contains(help), "{row}\nhelp: {help}");
+        checked += 1;
+    }
+    assert!(checked >= 40, "only {checked} metrics");
 }

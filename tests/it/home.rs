@@ -200,7 +200,7 @@ async fn it_tells_what_is_known_and_from_where() {
     );
     let none = home(&place, &["nobody"]).await;
     assert_eq!(none.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&none.stderr).contains("no device and no area is called that"));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no device and no area has that name"));
 }
 
 #[tokio::test]
@@ -255,8 +255,8 @@ async fn without_a_broker_it_says_what_to_do() {
     assert_eq!(output.status.code(), Some(75));
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(
-        complaint.contains("cannot reach the broker at 127.0.0.1:1")
-            && complaint.contains("is it running"),
+        complaint.contains("nobody listens at 127.0.0.1:1")
+            && complaint.contains("start the broker"),
         "{complaint}"
     );
 }

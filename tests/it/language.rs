@@ -62,7 +62,7 @@ fn hear(lines: &[&str]) -> Vec<Json> {
     let (home, state) = (file("home.toml", HOME), file("state.json", STATE));
     let mut command = Command::new(crate::PROGRAM);
     command
-        .args(["try", "--local-only", "--config"])
+        .args(["try", "--local-only", "--json", "--config"])
         .arg(config)
         .arg("--home")
         .arg(home)

@@ -57,5 +57,6 @@ mod shutdown;
 mod slow;
 mod streaming;
 mod tongues;
+mod tools;
 mod try_;
 mod written;

@@ -332,7 +332,7 @@ async fn an_absent_broker_is_named() {
     let output = says(port, &["lamp on"]).await;
     assert_eq!(output.status.code(), Some(75));
     assert!(
-        said(&output.stderr).contains(&format!("cannot reach the broker at localhost:{port}")),
+        said(&output.stderr).contains(&format!("nobody listens at localhost:{port}")),
         "{}",
         said(&output.stderr)
     );

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -34,7 +35,13 @@ impl Run {
     fn trying(arguments: &[&str]) -> Self {
         Self::of(
             &[
-                &["try", "--local-only", "--config", "config/sayso.toml"],
+                &[
+                    "try",
+                    "--local-only",
+                    "--json",
+                    "--config",
+                    "config/sayso.toml",
+                ],
                 arguments,
             ]
             .concat(),
@@ -62,7 +69,11 @@ impl Run {
 
     fn replies(self) -> Vec<Json> {
         let output = self.ends();
-        assert_eq!(output.status.code(), Some(0), "{}", said(&output.stderr));
+        assert!(
+            matches!(output.status.code(), Some(0 | 1)),
+            "{}",
+            said(&output.stderr)
+        );
         said(&output.stdout)
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -142,7 +153,11 @@ fn a_slow_speaker_has_each_reply_at_once() {
         assert!(line.contains(&format!("\"id\":\"{n}\"")), "{line}");
     }
     drop(stdin);
-    assert!(child.wait().unwrap().success());
+    assert_eq!(
+        child.wait().unwrap().code(),
+        Some(1),
+        "none of them was understood"
+    );
 }
 
 #[test]
@@ -190,7 +205,7 @@ fn check_tells_all_faults_and_ends_with_78() {
         error.contains("mqtt.port: found `0`, expected a whole number from 1 to 65535"),
         "{error}"
     );
-    assert!(error.ends_with("sayso: 11 faults to mend\n"), "{error}");
+    assert!(error.ends_with("sayso: 11 faults\n"), "{error}");
     assert!(output.stdout.is_empty());
 }
 
@@ -200,7 +215,14 @@ fn check_tells_what_is_set_up() {
         "sayso.toml",
         "[[provider]]\nname = \"cloud\"\nmodel = \"m\"\nkey_file = \"key\"\n[[provider]]\nname = \"here\"\nmodel = \"m\"\nbase_url = \"http://127.0.0.1:1/v1\"",
     );
-    fs::write(folder.path().join("key"), "sk-hidden").unwrap();
+    let key = folder.path().join("key");
+    fs::write(&key, "sk-hidden").unwrap();
+    // A key that every user may read is a fault, as for the doctor.
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let output = Run::of(&["check", "--config", path.to_str().unwrap()]).ends();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output.stderr).contains("every user of this machine can read"));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let output = Run::of(&["check", "--config", path.to_str().unwrap()]).ends();
     assert_eq!(output.status.code(), Some(0));
     let text = said(&output.stdout);
@@ -208,7 +230,7 @@ fn check_tells_what_is_set_up() {
         "localhost:1883",
         "0 devices",
         "1. cloud: m at https://api.openai.com/v1, with a key, needs the internet",
-        "anything else goes to here",
+        "all others go to here",
     ] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
@@ -299,9 +321,17 @@ fn an_explanation_tells_what_each_word_stands_for_and_why_it_is_silent() {
         ),
         ("close the blinds", &["noun blinds", "asks: "]),
     ] {
-        let output = Run::trying(&["--explain", text]).ends();
+        let output = Run::of(&[
+            "try",
+            "--local-only",
+            "--config",
+            "config/sayso.toml",
+            "--explain",
+            text,
+        ])
+        .ends();
         let told = said(&output.stdout);
-        assert!(output.status.success() && told.starts_with(text), "{told}");
+        assert!(told.starts_with(text), "{told}");
         for part in parts {
             assert!(told.contains(part), "{part:?} in\n{told}");
         }
@@ -315,6 +345,7 @@ fn a_home_without_a_device_is_told_where_announced_ones_are_known() {
     let output = Run::of(&[
         "try",
         "--local-only",
+        "--json",
         "--config",
         path.to_str().unwrap(),
         "turn on the desk lamp",
@@ -332,5 +363,95 @@ fn a_home_without_a_device_is_told_where_announced_ones_are_known() {
     assert_eq!(
         said(&Run::trying(&["turn on the kitchen light"]).ends().stderr),
         ""
+    );
+}
+
+#[test]
+fn people_read_text_and_a_refusal_ends_with_1() {
+    let done = Run::of(&[
+        "try",
+        "--local-only",
+        "--config",
+        "config/sayso.toml",
+        "turn on the kitchen light",
+    ])
+    .ends();
+    assert_eq!(done.status.code(), Some(0));
+    let text = said(&done.stdout);
+    assert!(
+        text.starts_with("✓ done: ") && text.contains("kitchen_light: set power on"),
+        "{text}"
+    );
+    let refused = Run::of(&[
+        "try",
+        "--local-only",
+        "--config",
+        "config/sayso.toml",
+        "zzz",
+    ])
+    .ends();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        said(&refused.stdout).starts_with("✗ refused: "),
+        "{}",
+        said(&refused.stdout)
+    );
+    // A JSON object in the input is a program's, and so is its reply.
+    let json = Run::of(&["try", "--local-only", "--config", "config/sayso.toml"])
+        .hears("{\"text\": \"turn on the kitchen light\", \"id\": \"7\"}\n")
+        .ends();
+    assert_eq!(
+        serde_json::from_slice::<Json>(&json.stdout).unwrap()["id"],
+        "7"
+    );
+}
+
+#[test]
+fn try_needs_neither_broker_nor_its_password() {
+    let (_folder, path) = written(
+        "sayso.toml",
+        "[mqtt]\nhost = \"nowhere.invalid\"\nusername = \"sayso\"\npassword_file = \"absent\"\n",
+    );
+    let output = Run::of(&["try", "--config", path.to_str().unwrap(), "zzz"]).ends();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output.stderr));
+    assert!(said(&output.stdout).starts_with("✗ refused: "));
+}
+
+#[test]
+fn a_config_in_the_current_folder_is_found() {
+    let (folder, _) = written("sayso.toml", "[mqtt]\nport = 11883\n");
+    let mut run = Run::of(&["check"]);
+    run.command.current_dir(folder.path());
+    let text = said(&run.ends().stdout);
+    assert!(
+        text.contains("sayso.toml") && text.contains("localhost:11883"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_second_definition_names_the_line_of_the_first() {
+    let (_folder, path) = written(
+        "sayso.toml",
+        "[mqtt]\nport = 1\n\n[log]\n\n[mqtt]\nusername = \"a\"\n",
+    );
+    let error = said(
+        &Run::of(&["check", "--config", path.to_str().unwrap()])
+            .ends()
+            .stderr,
+    );
+    assert!(
+        error.contains("sayso.toml:6: `[mqtt]` is already in line 1"),
+        "{error}"
+    );
+    let (_folder, path) = written("sayso.toml", "[mqtt]\nport = 1\nhost = \"a\"\nport = 2\n");
+    let error = said(
+        &Run::of(&["check", "--config", path.to_str().unwrap()])
+            .ends()
+            .stderr,
+    );
+    assert!(
+        error.contains("sayso.toml:4: `port` is already set in line 2"),
+        "{error}"
     );
 }

@@ -99,7 +99,7 @@ fn book(path: &Path) -> Vec<Line> {
 fn replies(home: &str, lines: &[Line]) -> Vec<Json> {
     let mut command = Command::new(crate::PROGRAM);
     command
-        .args(["try", "--local-only", "--home"])
+        .args(["try", "--local-only", "--json", "--home"])
         .arg(folder().join(format!("homes/{home}.toml")))
         .arg("--config")
         .arg("config/sayso.toml");

@@ -1,6 +1,6 @@
-//! What the broker lets us publish. A message offered with `QoS` 2 is judged when it comes and handed on when it is released:
-//! ours are never released. MQTT 5 allows a broker to hand it on at once (section 4.3.3), so one to ourselves shows first that
-//! this one waits.
+//! Publish permissions. A broker checks a `QoS` 2 message when it arrives and delivers it when it is released; the probe
+//! never releases its messages. MQTT 5 allows a broker to deliver at once (section 4.3.3), so a message to the probe
+//! itself first shows that this broker waits.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::home::Home;
 
 use crate::cli::doctor::broker::Route;
 use crate::cli::doctor::finding::Report;
-use crate::cli::doctor::wire::{ProbeFailure, ProbeSession};
+use crate::cli::doctor::probe::{ProbeError, ProbeSession};
 
-/// Offers on one connection: a broker takes so many at once, mosquitto 20.
-const AT_ONCE: usize = 16;
+/// Unreleased messages on one connection. Mosquitto accepts 20.
+const MAX_UNRELEASED: usize = 16;
 
-/// Topics tried, at most.
-const MOST: usize = 64;
+/// Maximum number of topics that are tested.
+const MAX_TOPICS: usize = 64;
 
-/// What we publish below the prefix, besides to devices: first a reply, by which the broker's ways are found out.
+/// Topics of sayso below the prefix. The first one is used to find out how the broker treats `QoS` 2.
 const OWN: [&str; 6] = [
     "reply/doctor",
     "reply/doctor/stream",
@@ -29,47 +29,55 @@ const OWN: [&str; 6] = [
     "dead",
 ];
 
-/// How long a broker that hands on at once may take for it.
-const MOMENT: Duration = Duration::from_millis(300);
+/// Longest time a broker that delivers at once takes for it.
+const DELIVERY_TIME: Duration = Duration::from_millis(300);
 
-/// Tries each topic we publish to, and lets nothing out.
-pub(super) async fn look(way: &Route<'_>, home: &Home, report: &mut Report) {
-    let prefix = &way.settings.prefix;
+/// Tests every topic that sayso publishes to, without delivering a message.
+pub(super) async fn check(route: &Route<'_>, home: &Home, report: &mut Report) {
+    let prefix = &route.settings.prefix;
     let own: Vec<String> = OWN
         .iter()
         .map(|topic| format!("{prefix}/{topic}"))
         .collect();
     let devices: BTreeSet<String> = home.command_topics().collect();
-    let waits = match waits(way, &own[0]).await {
-        Ok(waits) => waits,
-        Err(broken) => {
+    let test = match self_test(route, &own[0]).await {
+        Ok(test) => test,
+        Err(error) => {
             return report.warn(
                 "acl",
-                format!("what we may publish could not be tried: {broken}"),
+                format!("publish permissions could not be tested: {error}"),
                 "see the broker's log",
             );
         }
     };
-    if !waits {
-        let todo = "let us read `$SYS/broker/version` (mosquitto: `topic read $SYS/broker/version`), by which a mosquitto is known; nothing, if devices obey";
+    if test.replies_unreadable {
+        // mosquitto confirms a subscription that is not allowed, so only a message shows this.
+        report.warn(
+            "acl",
+            format!("the broker does not deliver replies below `{prefix}/reply/` to this login: `sayso say` and `sayso cache` cannot work with it"),
+            format!("allow it in the broker's access list (mosquitto: `topic readwrite {prefix}/#`), or use another login with --username"),
+        );
+    }
+    if !test.waits_for_release {
+        let todo = "allow sayso's login to read `$SYS/broker/version` (mosquitto: `topic read $SYS/broker/version`), which identifies a mosquitto; nothing to do if devices react to commands";
         return report.warn(
             "acl",
-            "what we may publish could not be tried without touching devices",
+            "publish permissions could not be tested without sending messages to devices",
             todo,
         );
     }
     let mut forbidden = Vec::new();
     let topics: Vec<String> = own
         .into_iter()
-        .chain(devices.iter().take(MOST).cloned())
+        .chain(devices.iter().take(MAX_TOPICS).cloned())
         .collect();
-    for some in topics.chunks(AT_ONCE) {
-        match offered(way, some).await {
+    for some in topics.chunks(MAX_UNRELEASED) {
+        match not_allowed(route, some).await {
             Ok(refused) => forbidden.extend(refused),
-            Err(broken) => {
+            Err(error) => {
                 return report.warn(
                     "acl",
-                    format!("what we may publish could not be tried: {broken}"),
+                    format!("publish permissions could not be tested: {error}"),
                     "see the broker's log",
                 );
             }
@@ -78,71 +86,94 @@ pub(super) async fn look(way: &Route<'_>, home: &Home, report: &mut Report) {
     if forbidden.is_empty() {
         report.ok(
             "acl",
-            format!("we may publish our status, replies, answers, what is given up, and to {} device topics (tried, nothing let out)", devices.len().min(MOST)),
+            format!("sayso may publish its status, replies, answers and dead letters, and to {} device topics (tested without delivery)", devices.len().min(MAX_TOPICS)),
         );
     }
     for topic in forbidden {
         let todo = format!(
-            "allow it for sayso's login in the broker's access rules (mosquitto: `topic write {topic}`), and reload the broker"
+            "allow it for sayso's login in the broker's access list (mosquitto: `topic write {topic}`), and reload the broker"
         );
         report.fault(
             "acl",
-            format!("the broker forbids us to publish to `{topic}`"),
+            format!("the broker does not allow sayso to publish to `{topic}`"),
             todo,
         );
     }
 }
 
-/// True where the broker keeps an offered message until it is released: by what it does with one to ourselves, or by its name.
-async fn waits(way: &Route<'_>, reply: &str) -> Result<bool, ProbeFailure> {
-    let mut talk = way.talk("-waits", ProbeSession::None).await?;
-    if talk
-        .welcome
-        .properties
-        .as_ref()
-        .and_then(|told| told.max_qos)
-        .is_some_and(|most| most < 2)
-    {
-        talk.end().await;
-        return Ok(false);
-    }
-    let version = "$SYS/broker/version".to_owned();
-    talk.subscribe(&[reply.to_owned(), version.clone()]).await?;
-    talk.settle(MOMENT).await?;
-    let is_mosquitto = talk
-        .heard
-        .iter()
-        .any(|message| message.topic == version && message.payload.starts_with(b"mosquitto"));
-    talk.heard.clear();
-    let (reason, pkid) = talk.offer(reply).await?;
-    if !is_taken(reason) {
-        talk.end().await;
-        return Ok(is_mosquitto);
-    }
-    talk.settle(MOMENT).await?;
-    let came_early = talk.heard.iter().any(|message| message.topic == reply);
-    talk.release(pkid).await?;
-    talk.settle(MOMENT).await?;
-    let came = talk.heard.iter().any(|message| message.topic == reply);
-    talk.end().await;
-    Ok(!came_early && (came || is_mosquitto))
+/// What the broker does with a message of the probe to itself.
+struct SelfTest {
+    /// The broker keeps a `QoS` 2 message until it is released.
+    waits_for_release: bool,
+    /// The broker accepts a reply but does not deliver it to this login.
+    replies_unreadable: bool,
 }
 
-/// Those of the topics the broker does not let us publish to.
-async fn offered(way: &Route<'_>, topics: &[String]) -> Result<Vec<String>, ProbeFailure> {
-    let mut talk = way.talk("-rights", ProbeSession::None).await?;
+/// Sends a message to the probe itself, and releases it. A broker that hides the message is known by its name.
+async fn self_test(route: &Route<'_>, reply: &str) -> Result<SelfTest, ProbeError> {
+    let mut connection = route.open("-waits", ProbeSession::None).await?;
+    let limits = connection.connack.properties.as_ref();
+    if limits
+        .and_then(|limits| limits.max_qos)
+        .is_some_and(|max_qos| max_qos < 2)
+    {
+        connection.close().await;
+        return Ok(SelfTest {
+            waits_for_release: false,
+            replies_unreadable: false,
+        });
+    }
+    let version = "$SYS/broker/version".to_owned();
+    connection
+        .subscribe(&[reply.to_owned(), version.clone()])
+        .await?;
+    connection.drain(DELIVERY_TIME).await?;
+    let is_mosquitto = connection
+        .received
+        .iter()
+        .any(|message| message.topic == version && message.payload.starts_with(b"mosquitto"));
+    connection.received.clear();
+    let (reason, pkid) = connection.offer_qos2(reply).await?;
+    if !is_accepted(reason) {
+        connection.close().await;
+        return Ok(SelfTest {
+            waits_for_release: is_mosquitto,
+            replies_unreadable: false,
+        });
+    }
+    connection.drain(DELIVERY_TIME).await?;
+    let came_early = connection
+        .received
+        .iter()
+        .any(|message| message.topic == reply);
+    connection.release(pkid).await?;
+    connection.drain(DELIVERY_TIME).await?;
+    let came = connection
+        .received
+        .iter()
+        .any(|message| message.topic == reply);
+    connection.close().await;
+    Ok(SelfTest {
+        waits_for_release: !came_early && (came || is_mosquitto),
+        replies_unreadable: !came,
+    })
+}
+
+/// Returns the topics to which the broker does not allow to publish.
+async fn not_allowed(route: &Route<'_>, topics: &[String]) -> Result<Vec<String>, ProbeError> {
+    let mut connection = route.open("-rights", ProbeSession::None).await?;
     let mut refused = Vec::new();
     for topic in topics {
-        let (reason, _) = talk.offer(topic).await?;
-        if !is_taken(reason) {
+        let (reason, _) = connection.offer_qos2(topic).await?;
+        if !is_accepted(reason) {
             refused.push(topic.clone());
         }
     }
-    talk.end().await;
+    connection.close().await;
     Ok(refused)
 }
 
-fn is_taken(reason: PubRecReason) -> bool {
+fn is_accepted(reason: PubRecReason) -> bool {
     matches!(
         reason,
         PubRecReason::Success | PubRecReason::NoMatchingSubscribers

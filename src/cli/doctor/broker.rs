@@ -1,5 +1,5 @@
-//! The way to the broker, step by step: name, connection, TLS, login, session. The first step that fails is told; what lies
-//! behind it cannot be seen.
+//! Connection to the broker, step by step: name, TCP, TLS, login, session. The first step that fails is reported; the
+//! checks after it cannot run.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -17,100 +17,119 @@ use crate::mqtt;
 use crate::mqtt::tls::client_config;
 
 use crate::cli::doctor::finding::{Finding, Report};
-use crate::cli::doctor::wire::{ProbeError, ProbeFailure, ProbeSession, ProbeStream};
-use crate::cli::doctor::{PATIENCE, acl, tls, traffic};
+use crate::cli::doctor::probe::{ProbeConnection, ProbeError, ProbeSession, ProbeStream};
+use crate::cli::doctor::{ANSWER_TIMEOUT, acl, tls, traffic};
 
-/// The way to the broker, found.
+/// Address of the broker, TLS settings and client id of the probe.
 pub(super) struct Route<'a> {
     pub(super) settings: &'a mqtt::Settings,
     addresses: Vec<SocketAddr>,
     tls: Option<Arc<ClientConfig>>,
-    /// Our client id: no other client has it.
+    /// Client id of the probe, which no other client has.
     pub(super) id: String,
 }
 
-/// Looks at the way, and at what is found at its end. `held` is whether a daemon on this machine holds the store.
-pub(super) async fn look(config: &Config, held: Option<bool>, report: &mut Report) {
+/// Checks the connection, the traffic and the permissions. `held` is whether a daemon on this machine has the store open.
+pub(super) async fn check(config: &Config, held: Option<bool>, report: &mut Report) {
     let settings = &config.mqtt;
     if let Some(clock) = tls::clock() {
         report.fault("clock", clock, tls::SET_CLOCK);
     }
-    let Some(way) = Route::find(settings, report).await else {
+    let Some(route) = Route::resolve(settings, report).await else {
         return;
     };
-    let mut talk = match way.talk("", ProbeSession::Kept).await {
-        Ok(talk) => talk,
-        Err(broken) => return report.add(way.why(broken).await),
+    let mut connection = match route.open("", ProbeSession::Kept).await {
+        Ok(connection) => connection,
+        Err(error) => return report.add(route.explain(error).await),
     };
     let login = settings.login.as_ref().map_or_else(
-        || "without a login".to_owned(),
+        || "without user name".to_owned(),
         |login| format!("as {}", login.username),
     );
-    report.ok("login", format!("the broker lets us in {login}"));
-    limits(talk.welcome.properties.as_ref(), settings, report);
-    match traffic::look(config, &mut talk, held, report).await {
+    report.ok("login", format!("the broker accepts the login {login}"));
+    limits(connection.connack.properties.as_ref(), settings, report);
+    match traffic::check(config, &mut connection, held, report).await {
         Ok(home) => {
-            talk.end().await;
-            acl::look(&way, &home, report).await;
+            connection.close().await;
+            acl::check(&route, &home, report).await;
         }
-        Err(broken) => report.add(way.why(broken).await),
+        Err(error) => report.add(route.explain(error).await),
     }
-    kept(&way, report).await;
+    session(&route, report).await;
 }
 
-/// A session is kept where it is there again.
-async fn kept(way: &Route<'_>, report: &mut Report) {
-    match way.talk("", ProbeSession::Last).await {
-        Ok(talk) => {
-            if talk.welcome.session_present {
+/// Returns the first fault of the connection to a broker, with its cure; `None` if a client can connect and log in.
+pub(super) async fn first_fault(settings: &mqtt::Settings) -> Option<Finding> {
+    let mut report = Report::default();
+    if let Some(clock) = tls::clock() {
+        report.fault("clock", clock, tls::SET_CLOCK);
+    }
+    if let Some(route) = Route::resolve(settings, &mut report).await {
+        match route.open("", ProbeSession::None).await {
+            Ok(connection) => connection.close().await,
+            Err(error) => report.add(route.explain(error).await),
+        }
+    }
+    report.into_first_fault()
+}
+
+/// Checks that the broker keeps a session after a lost connection.
+async fn session(route: &Route<'_>, report: &mut Report) {
+    match route.open("", ProbeSession::Last).await {
+        Ok(connection) => {
+            if connection.connack.session_present {
                 report.ok(
                     "session",
-                    "the broker keeps our session while the connection is away",
+                    "the broker keeps the session while the connection is lost",
                 );
             } else {
                 let todo = "let it keep sessions of MQTT 5 clients (mosquitto does; see `persistent_client_expiration`)";
-                report.fault("session", "the broker keeps no session: what is said while the connection is away is lost", todo);
+                report.fault("session", "the broker keeps no session: commands sent while the connection is lost are lost", todo);
             }
-            talk.end().await;
+            connection.close().await;
         }
-        Err(broken) => report.add(way.why(broken).await),
+        Err(error) => report.add(route.explain(error).await),
     }
 }
 
-/// What the broker says it cannot do.
+/// Reports limits that the broker announces in its CONNACK.
 fn limits(properties: Option<&ConnAckProperties>, settings: &mqtt::Settings, report: &mut Report) {
-    let Some(told) = properties else { return };
-    if told.retain_available == Some(0) {
+    let Some(limits) = properties else { return };
+    if limits.retain_available == Some(0) {
         let todo = "allow retained messages (mosquitto: `retain_available true`)";
-        report.fault("broker", "the broker keeps no retained messages: nobody can be found, no state and no `status` is kept", todo);
-    }
-    if told.max_qos == Some(0) {
         report.fault(
             "broker",
-            "the broker takes no QoS 1: commands and actions may be lost",
+            "the broker keeps no retained messages: discovery, states and `status` do not work",
+            todo,
+        );
+    }
+    if limits.max_qos == Some(0) {
+        report.fault(
+            "broker",
+            "the broker does not support QoS 1: commands and actions may be lost",
             "allow it (mosquitto: `max_qos 2`)",
         );
     }
-    if told.wildcard_subscription_available == Some(0) {
+    if limits.wildcard_subscription_available == Some(0) {
         report.fault(
             "broker",
-            "the broker takes no subscriptions with `+` and `#`",
-            "allow them: commands are heard on `<prefix>/command/+`",
+            "the broker does not support subscriptions with `+` and `#`",
+            "allow them: sayso subscribes to `<prefix>/command/+`",
         );
     }
-    if let Some(most) = told.max_packet_size.filter(|most| *most < 64 << 10) {
+    if let Some(most) = limits.max_packet_size.filter(|most| *most < 64 << 10) {
         report.warn(
             "broker",
-            format!("the broker takes no packet above {most} bytes"),
-            "raise it (mosquitto: `max_packet_size`): long replies are refused",
+            format!("the broker rejects packets of more than {most} bytes"),
+            "raise the limit (mosquitto: `max_packet_size`): long replies are rejected",
         );
     }
-    if let Some(kept) = told
+    if let Some(kept) = limits
         .session_expiry_interval
         .filter(|kept| u64::from(*kept) < 30.min(settings.ttl.as_secs()))
     {
         let todo = format!(
-            "let it keep them for `mqtt.ttl`, {} s",
+            "configure it to keep them for `mqtt.ttl`, {} s",
             settings.ttl.as_secs()
         );
         report.warn(
@@ -122,7 +141,7 @@ fn limits(properties: Option<&ConnAckProperties>, settings: &mqtt::Settings, rep
 }
 
 impl<'a> Route<'a> {
-    async fn find(settings: &'a mqtt::Settings, report: &mut Report) -> Option<Self> {
+    async fn resolve(settings: &'a mqtt::Settings, report: &mut Report) -> Option<Self> {
         let config = match settings.tls.as_ref().map(client_config).transpose() {
             Ok(config) => config.map(Arc::new),
             Err(error) => {
@@ -131,7 +150,7 @@ impl<'a> Route<'a> {
                 report.fault(
                     "tls",
                     format!("TLS cannot be set up: {error}{cause}"),
-                    "mend `mqtt.tls`: PEM files, the key that of the certificate",
+                    "correct `mqtt.tls`: PEM files, and the key must belong to the certificate",
                 );
                 return None;
             }
@@ -141,28 +160,28 @@ impl<'a> Route<'a> {
             settings.client_id,
             rand::random::<u32>()
         );
-        let mut way = Self {
+        let mut route = Self {
             settings,
             addresses: Vec::new(),
             tls: config,
             id,
         };
-        match way.look_up().await {
-            Ok(addresses) => way.addresses = addresses,
+        match route.lookup().await {
+            Ok(addresses) => route.addresses = addresses,
             Err(finding) => {
                 report.add(finding);
                 return None;
             }
         }
-        match way.connect().await {
+        match route.connect().await {
             Ok(stream) => report.ok(
                 "broker",
                 format!(
                     "{} answers at {}",
-                    way.at(),
+                    route.at(),
                     stream
                         .peer_addr()
-                        .map_or_else(|_| way.at(), |at| at.ip().to_string())
+                        .map_or_else(|_| route.at(), |at| at.ip().to_string())
                 ),
             ),
             Err(finding) => {
@@ -170,26 +189,26 @@ impl<'a> Route<'a> {
                 return None;
             }
         }
-        way.encrypt(report).await.then_some(way)
+        route.check_tls(report).await.then_some(route)
     }
 
     fn at(&self) -> String {
         format!("{}:{}", self.settings.host, self.settings.port)
     }
 
-    async fn look_up(&self) -> Result<Vec<SocketAddr>, Finding> {
+    async fn lookup(&self) -> Result<Vec<SocketAddr>, Finding> {
         let (host, port) = (self.settings.host.as_str(), self.settings.port);
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
         let fault = |found: String, todo: &str| Finding::fault("dns", found, todo);
-        match timeout(PATIENCE, lookup_host((host, port))).await {
+        match timeout(ANSWER_TIMEOUT, lookup_host((host, port))).await {
             Ok(Ok(found)) => {
                 let found: Vec<SocketAddr> = found.collect();
                 if found.is_empty() {
                     Err(fault(
                         format!("the name {host} has no address"),
-                        "mend `mqtt.host`, or write the address itself",
+                        "correct `mqtt.host`, or use the IP address",
                     ))
                 } else {
                     Ok(found)
@@ -201,17 +220,20 @@ impl<'a> Route<'a> {
                     .any(|words| error.to_string().contains(words)) =>
             {
                 Err(fault(
-                    format!("the name {host} cannot be looked up now"),
+                    format!("the name {host} cannot be resolved at the moment"),
                     "is this machine on the network? See /etc/resolv.conf; an address in `mqtt.host` needs no DNS",
                 ))
             }
             Ok(Err(_)) => Err(fault(
-                format!("there is no name {host}"),
-                "mend `mqtt.host`, or this machine's DNS or /etc/hosts; `.local` names want libnss-mdns",
+                format!("there is no host with the name {host}"),
+                "correct `mqtt.host`, the DNS of this machine or /etc/hosts; `.local` names need libnss-mdns",
             )),
             Err(_) => Err(fault(
-                format!("nobody looked up {host} within {} s", PATIENCE.as_secs()),
-                "the DNS server is out of reach: see /etc/resolv.conf",
+                format!(
+                    "resolving {host} took longer than {} s",
+                    ANSWER_TIMEOUT.as_secs()
+                ),
+                "the DNS server cannot be reached: see /etc/resolv.conf",
             )),
         }
     }
@@ -219,7 +241,7 @@ impl<'a> Route<'a> {
     async fn connect(&self) -> Result<TcpStream, Finding> {
         let mut last = None;
         for address in &self.addresses {
-            match timeout(PATIENCE, TcpStream::connect(address)).await {
+            match timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
@@ -233,11 +255,11 @@ impl<'a> Route<'a> {
         match last.unwrap_or(ErrorKind::TimedOut) {
             ErrorKind::ConnectionRefused => fault(
                 format!("nobody listens at {at}"),
-                "start the broker (`systemctl status mosquitto`), or mend `mqtt.host` and `mqtt.port`; mosquitto without a `listener` line serves its own machine only",
+                "start the broker (`systemctl status mosquitto`), or correct `mqtt.host` and `mqtt.port`; mosquitto without a `listener` line serves its own machine only",
             ),
             ErrorKind::TimedOut => fault(
                 format!("no answer from {at}"),
-                "is the broker's machine on, and does a firewall stand between?",
+                "check that the broker's machine is on, and that no firewall blocks the port",
             ),
             ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => fault(
                 format!("no route to {at}"),
@@ -245,13 +267,13 @@ impl<'a> Route<'a> {
             ),
             other => fault(
                 format!("cannot connect to {at}: {other}"),
-                "mend `mqtt.host` and `mqtt.port`",
+                "correct `mqtt.host` and `mqtt.port`",
             ),
         }
     }
 
-    /// Whether TLS stands where it is wanted.
-    async fn encrypt(&self, report: &mut Report) -> bool {
+    /// Checks the TLS handshake and the validity of the certificate.
+    async fn check_tls(&self, report: &mut Report) -> bool {
         let Some(config) = &self.tls else {
             if !self
                 .addresses
@@ -260,15 +282,15 @@ impl<'a> Route<'a> {
             {
                 report.warn(
                     "tls",
-                    "the way to the broker is not encrypted: who listens on the network learns the password",
-                    "have the broker speak TLS, and add [mqtt.tls]",
+                    "the connection to the broker is not encrypted: the password can be read on the network",
+                    "enable TLS on the broker, and add [mqtt.tls]",
                 );
             }
             return true;
         };
         if let Err(error) = self.handshake(Arc::clone(config)).await {
-            report.add(if self.speaks_plainly().await {
-                self.plain()
+            report.add(if self.accepts_plain_mqtt().await {
+                self.plain_mqtt_finding()
             } else {
                 error
             });
@@ -281,11 +303,11 @@ impl<'a> Route<'a> {
         {
             report.warn(
                 "tls",
-                "the broker's certificate, or its authority's, runs out within 14 days",
+                "the certificate of the broker or of its authority expires within 14 days",
                 "renew it on the broker",
             );
         } else {
-            report.ok("tls", format!("the certificate is for {}, by an authority we trust, and good for two weeks at least", self.settings.host));
+            report.ok("tls", format!("the certificate is valid for {} for at least two weeks, and its authority is trusted", self.settings.host));
         }
         true
     }
@@ -299,18 +321,23 @@ impl<'a> Route<'a> {
         let name = ServerName::try_from(host.clone()).map_err(|_| {
             Finding::fault(
                 "tls",
-                format!("`{host}` is no name a certificate can be for"),
-                "mend `mqtt.host`",
+                format!("`{host}` is not a name that a certificate can have"),
+                "correct `mqtt.host`",
             )
         })?;
-        match timeout(PATIENCE, TlsConnector::from(config).connect(name, stream)).await {
+        match timeout(
+            ANSWER_TIMEOUT,
+            TlsConnector::from(config).connect(name, stream),
+        )
+        .await
+        {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(tls::within(&error).map_or_else(
                 || {
                     Finding::fault(
                         "tls",
-                        format!("{} ends the TLS handshake: {error}", self.at()),
-                        "does it speak TLS at this port? `openssl s_client -connect HOST:PORT`",
+                        format!("{} ended the TLS handshake: {error}", self.at()),
+                        "check that this port uses TLS: `openssl s_client -connect HOST:PORT`",
                     )
                 },
                 |error| tls::finding(error, &host),
@@ -318,26 +345,26 @@ impl<'a> Route<'a> {
             Err(_) => Err(Finding::fault(
                 "tls",
                 format!("{} does not answer the TLS handshake", self.at()),
-                "does it speak TLS at this port?",
+                "check that this port uses TLS",
             )),
         }
     }
 
-    async fn stream(&self) -> Result<Box<dyn ProbeStream>, ProbeFailure> {
-        let broken = |_| ProbeFailure::Closed;
+    async fn stream(&self) -> Result<Box<dyn ProbeStream>, ProbeError> {
+        let error = |_| ProbeError::Closed;
         Ok(match &self.tls {
-            Some(config) => Box::new(self.handshake(Arc::clone(config)).await.map_err(broken)?),
-            None => Box::new(self.connect().await.map_err(broken)?),
+            Some(config) => Box::new(self.handshake(Arc::clone(config)).await.map_err(error)?),
+            None => Box::new(self.connect().await.map_err(error)?),
         })
     }
 
-    /// A conversation of its own; `role` tells it from the others.
-    pub(super) async fn talk(
+    /// Opens a connection. `role` makes its client id different from the others.
+    pub(super) async fn open(
         &self,
         role: &str,
         session: ProbeSession,
-    ) -> Result<ProbeError, ProbeFailure> {
-        ProbeError::begin(
+    ) -> Result<ProbeConnection, ProbeError> {
+        ProbeConnection::begin(
             self.stream().await?,
             self.settings,
             &format!("{}{role}", self.id),
@@ -346,73 +373,67 @@ impl<'a> Route<'a> {
         .await
     }
 
-    /// What a broken conversation means.
-    async fn why(&self, broken: ProbeFailure) -> Finding {
+    /// Returns the finding for an error of the connection.
+    async fn explain(&self, error: ProbeError) -> Finding {
         let at = self.at();
-        match broken {
-            ProbeFailure::Refused(code) => self.refused(code),
-            ProbeFailure::Io(error) if tls::within(&error).is_some() => tls::within(&error)
+        match error {
+            ProbeError::Refused(code) => self.refused(code),
+            ProbeError::Io(error) if tls::within(&error).is_some() => tls::within(&error)
                 .map_or_else(
                     || Finding::fault("tls", "", ""),
                     |error| tls::finding(error, &self.settings.host),
                 ),
-            ProbeFailure::Closed
-            | ProbeFailure::Io(_)
-            | ProbeFailure::Silent
-            | ProbeFailure::NoMqtt(_)
-                if self.tls.is_none() && self.speaks_tls().await =>
+            ProbeError::Closed | ProbeError::Io(_) | ProbeError::Silent | ProbeError::NoMqtt(_)
+                if self.tls.is_none() && self.uses_tls().await =>
             {
                 Finding::fault(
                     "tls",
-                    format!("{at} speaks TLS, and we do not"),
-                    "add [mqtt.tls], with `ca` where the broker's authority is your own",
+                    format!("{at} expects TLS, which is not configured"),
+                    "add [mqtt.tls], with `ca` if the broker has an authority of your own",
                 )
             }
-            ProbeFailure::Closed if self.tls.is_some() => Finding::fault(
+            ProbeError::Closed if self.tls.is_some() => Finding::fault(
                 "tls",
                 format!("{at} closed the connection after the TLS handshake"),
-                "it may want a certificate of ours: `mqtt.tls.cert` and `mqtt.tls.key`",
+                "it may require a client certificate: `mqtt.tls.cert` and `mqtt.tls.key`",
             ),
-            ProbeFailure::Closed => Finding::fault(
+            ProbeError::Closed => Finding::fault(
                 "broker",
-                format!("{at} closes the connection without a word"),
-                "is it an MQTT 5 broker (mosquitto 1.6 and newer)? Its log says why",
+                format!("{at} closes the connection without an answer"),
+                "check that it is an MQTT 5 broker (mosquitto 1.6 or newer); its log shows the reason",
             ),
-            ProbeFailure::NoMqtt(_) => Finding::fault(
+            ProbeError::NoMqtt(_) => Finding::fault(
                 "broker",
-                format!("{at}: {broken}"),
-                "mend `mqtt.port`: 1883 is usual, 8883 with TLS",
+                format!("{at}: {error}"),
+                "correct `mqtt.port`: usually 1883, or 8883 with TLS",
             ),
-            broken => Finding::fault("broker", format!("{at}: {broken}"), "see the broker's log"),
+            error => Finding::fault("broker", format!("{at}: {error}"), "see the broker's log"),
         }
     }
 
-    /// True where MQTT is spoken without TLS. No password is said on the way.
-    async fn speaks_plainly(&self) -> bool {
+    /// Returns true if the port accepts MQTT without TLS. No password is sent.
+    async fn accepts_plain_mqtt(&self) -> bool {
         let Ok(stream) = self.connect().await else {
             return false;
         };
-        let stranger = mqtt::Settings {
+        let anonymous = mqtt::Settings {
             login: None,
             ..self.settings.clone()
         };
         matches!(
-            ProbeError::begin(Box::new(stream), &stranger, &self.id, ProbeSession::None).await,
-            Ok(_) | Err(ProbeFailure::Refused(_))
+            ProbeConnection::begin(Box::new(stream), &anonymous, &self.id, ProbeSession::None)
+                .await,
+            Ok(_) | Err(ProbeError::Refused(_))
         )
     }
 
-    fn plain(&self) -> Finding {
-        let todo = "use its TLS port (usually 8883) in `mqtt.port`, or leave [mqtt.tls] out";
-        Finding::fault(
-            "tls",
-            format!("{} speaks MQTT without TLS", self.at()),
-            todo,
-        )
+    fn plain_mqtt_finding(&self) -> Finding {
+        let todo = "use its TLS port (usually 8883) in `mqtt.port`, or remove [mqtt.tls]";
+        Finding::fault("tls", format!("{} uses MQTT without TLS", self.at()), todo)
     }
 
-    /// True where a TLS handshake gets a certificate for an answer.
-    async fn speaks_tls(&self) -> bool {
+    /// Returns true if the port answers a TLS handshake with a certificate.
+    async fn uses_tls(&self) -> bool {
         let Ok(config) = client_config(&mqtt::Tls::default()) else {
             return false;
         };
@@ -423,7 +444,7 @@ impl<'a> Route<'a> {
             return false;
         };
         match timeout(
-            PATIENCE,
+            ANSWER_TIMEOUT,
             TlsConnector::from(Arc::new(config)).connect(name, stream),
         )
         .await
@@ -437,40 +458,40 @@ impl<'a> Route<'a> {
     fn refused(&self, code: ConnectReturnCode) -> Finding {
         let (found, todo) = match (code, &self.settings.login) {
             (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized, None) => (
-                "the broker lets nobody in without a login".to_owned(),
-                "set `mqtt.username` and `mqtt.password_file`; mosquitto_passwd makes the login on the broker",
+                "the broker accepts no client without user name".to_owned(),
+                "set `mqtt.username` and `mqtt.password_file`; `mosquitto_passwd` creates the user on the broker",
             ),
             (
                 ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
                 Some(login),
             ) if login.password.is_none() => (
                 format!(
-                    "the broker does not let `{}` in without a password",
+                    "the broker does not accept `{}` without a password",
                     login.username
                 ),
-                "name the file of the password with `mqtt.password_file`",
+                "set `mqtt.password_file` to the file with the password",
             ),
             (
                 ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
                 Some(login),
             ) => (
                 format!(
-                    "the broker does not take the password of `{}`, or does not know the name",
+                    "the broker rejects the password of `{}`, or does not know the user",
                     login.username
                 ),
-                "write the right one into the file of `mqtt.password_file`; on the broker: `mosquitto_passwd`, then reload it",
+                "write the right password into the file of `mqtt.password_file`; on the broker use `mosquitto_passwd`, then reload it",
             ),
             (
                 ConnectReturnCode::UnsupportedProtocolVersion
                 | ConnectReturnCode::RefusedProtocolVersion,
                 _,
             ) => (
-                "the broker does not speak MQTT 5".to_owned(),
-                "update it: mosquitto does from 1.6 on",
+                "the broker does not support MQTT 5".to_owned(),
+                "update it: mosquitto supports MQTT 5 since 1.6",
             ),
             (ConnectReturnCode::BadClientId | ConnectReturnCode::ClientIdentifierNotValid, _) => (
-                format!("the broker does not take client ids such as `{}`", self.id),
-                "its rules ask for others: set `mqtt.client_id` to one they allow (mosquitto: `clientid_prefixes`)",
+                format!("the broker rejects client ids such as `{}`", self.id),
+                "set `mqtt.client_id` to an id its rules allow (mosquitto: `clientid_prefixes`)",
             ),
             (
                 ConnectReturnCode::ServerBusy
@@ -479,11 +500,11 @@ impl<'a> Route<'a> {
                 | ConnectReturnCode::ConnectionRateExceeded,
                 _,
             ) => (
-                "the broker takes no more clients now".to_owned(),
-                "raise its limit (mosquitto: `max_connections`), or find out who holds so many",
+                "the broker accepts no more clients at the moment".to_owned(),
+                "raise its limit (mosquitto: `max_connections`), or find out which clients are connected",
             ),
             (code, _) => (
-                format!("the broker refuses us: {code:?}"),
+                format!("the broker rejects the connection: {code:?}"),
                 "see the broker's log",
             ),
         };

@@ -1,5 +1,5 @@
-//! Where the store lies: whether it can be written, how much room there is, and how the disk is. The store itself is not
-//! opened: it belongs to the daemon, and what root writes into it the daemon could not read.
+//! The store and its disk: permissions, free space and health. The store itself is not opened, because the daemon may
+//! have it open and could not read files written by root.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -11,38 +11,38 @@ use crate::config::{Config, units};
 
 use crate::cli::doctor::finding::Report;
 
-/// Less room than this, in bytes, and the store cannot even be begun.
-const TOO_LITTLE: u64 = 4 << 20;
+/// Free bytes below which the store cannot be created.
+const MIN_FREE: u64 = 4 << 20;
 
-/// Less room than this will not last.
-const LITTLE: u64 = 64 << 20;
+/// Free bytes below which the disk will soon be full.
+const LOW_FREE: u64 = 64 << 20;
 
-/// Where the kernel tells of devices and file systems.
+/// Folder with the kernel's view of devices and file systems.
 const SYS: &str = "/sys";
 
-/// Looks at the store and the disk below it. True where a daemon on this machine holds the store.
-pub(super) fn look(config: &Config, report: &mut Report) -> Option<bool> {
+/// Checks the store and its disk. Returns whether a daemon on this machine has the store open, if known.
+pub(super) fn check(config: &Config, report: &mut Report) -> Option<bool> {
     let Some(path) = config.store.path.as_deref() else {
         let todo =
-            "under systemd `StateDirectory=` gives one; else name a folder with `store.path`";
+            "systemd provides a folder with `StateDirectory=`; otherwise set one with `store.path`";
         report.warn(
             "store",
-            "no store: a command under way is lost with the process",
+            "no store: commands in flight are lost if the process ends",
             todo,
         );
         return None;
     };
-    // Under systemd it is below a folder of root's own: that this user may not look is no fault of the store.
+    // Under systemd the store is in a folder of root, which other users may not read.
     if !rustix::process::geteuid().is_root() && denied(path) {
         report.warn(
             "store",
-            format!("only root may look at the store in `{}`", path.display()),
+            format!("only root may check the store in `{}`", path.display()),
             "sudo sayso doctor",
         );
         return None;
     }
     let held = store(path, report);
-    // The daemon makes what is missing.
+    // The daemon creates missing folders.
     let there = path
         .ancestors()
         .find(|path| path.exists())
@@ -59,14 +59,14 @@ fn denied(path: &Path) -> bool {
 }
 
 fn store(path: &Path, report: &mut Report) -> Option<bool> {
-    aside(path, report);
+    moved_aside(path, report);
     let shown = path.display();
     let held = match File::open(path.join("db")) {
         Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             report.ok(
                 "store",
-                format!("none yet in `{shown}`: the daemon begins one"),
+                format!("none yet in `{shown}`: the daemon creates it"),
             );
             return Some(false);
         }
@@ -74,7 +74,7 @@ fn store(path: &Path, report: &mut Report) -> Option<bool> {
             report.fault(
                 "store",
                 format!("the store in `{shown}` cannot be read: {error}"),
-                "run this as root; if you do, mend its owner: it is the user the daemon runs as",
+                "run this as root; if you do, correct its owner: the user that the daemon runs as",
             );
             return None;
         }
@@ -91,14 +91,14 @@ fn store(path: &Path, report: &mut Report) -> Option<bool> {
     } else {
         report.ok(
             "store",
-            format!("`{shown}`, {}, in use by nobody", units::show_size(size)),
+            format!("`{shown}`, {}, not in use", units::show_size(size)),
         );
     }
     Some(held)
 }
 
-/// Stores that could not be read were put aside under another name, and nobody takes them away.
-fn aside(path: &Path, report: &mut Report) {
+/// Reports stores that were damaged and therefore moved aside.
+fn moved_aside(path: &Path, report: &mut Report) {
     let beside = path.parent().unwrap_or(Path::new("."));
     let begins = format!(
         "{}.broken-",
@@ -116,11 +116,8 @@ fn aside(path: &Path, report: &mut Report) {
     });
     let names: Vec<String> = broken.map(|path| path.display().to_string()).collect();
     if !names.is_empty() {
-        let found = format!(
-            "a store could not be read and was put aside: {}",
-            names.join(", ")
-        );
-        report.warn("store", found, "a power cut, or a card that dies: see the disk below; delete what was put aside once you know why");
+        let found = format!("a damaged store was moved aside: {}", names.join(", "));
+        report.warn("store", found, "the cause is a power cut or a failing card: see the disk below; delete the copy once the cause is known");
     }
 }
 
@@ -142,17 +139,17 @@ fn writable(there: &Path, report: &mut Report) -> bool {
     let read_only =
         statvfs(there).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY));
     if read_only {
-        let todo = "a card that dies is made so by the kernel (`dmesg | grep -i error`): replace it; else remount it, or move `store.path`";
+        let todo = "the kernel does that for a failing card (`dmesg | grep -i error`): replace it; otherwise remount it, or move `store.path`";
         report.fault(
             "disk",
-            format!("the disk under `{shown}` is read-only: nothing can be kept"),
+            format!("the disk under `{shown}` is read-only: nothing can be stored"),
             todo,
         );
     } else if access(there, Access::WRITE_OK).is_err() {
         report.fault(
             "disk",
-            format!("`{shown}` may not be written"),
-            "give it to the user the daemon runs as (chown), or run this as that user",
+            format!("`{shown}` is not writable"),
+            "change its owner to the user that the daemon runs as (chown), or run this as that user",
         );
         return false;
     }
@@ -163,14 +160,14 @@ fn room(there: &Path, report: &mut Report) {
     let Ok(disk) = statvfs(there) else { return };
     let (free, shown) = (disk.f_bavail.saturating_mul(disk.f_frsize), there.display());
     if disk.f_blocks == 0 {
-        // No disk, or one that does not tell its size: only trying shows which.
-        match try_out(there) {
+        // Not a disk, or one that does not report its size.
+        match create_and_remove(there) {
             Ok(()) => report.ok(
                 "disk",
-                format!("`{shown}` can be written; it does not tell how much room is left"),
+                format!("`{shown}` can be written; its free space is unknown"),
             ),
             Err(error) => {
-                let todo = "it is no folder of a disk: name another with `store.path`";
+                let todo = "set `store.path` to a folder on a disk";
                 report.fault(
                     "disk",
                     format!("nothing can be written in `{shown}`: {error}"),
@@ -181,26 +178,26 @@ fn room(there: &Path, report: &mut Report) {
     } else if disk.f_files > 0 && disk.f_favail == 0 {
         report.fault(
             "disk",
-            format!("the disk under `{shown}` takes no more files"),
-            "delete some (many small ones), or move `store.path`",
+            format!("the disk under `{shown}` has no free inodes"),
+            "delete files (there are many small ones), or move `store.path`",
         );
-    } else if free < TOO_LITTLE {
+    } else if free < MIN_FREE {
         report.fault(
             "disk",
             format!(
                 "the disk under `{shown}` is full: {} left",
                 units::show_size(free)
             ),
-            "free some (`journalctl --vacuum-size=50M`, `apt clean`), or move `store.path`",
+            "free some space (`journalctl --vacuum-size=50M`, `apt clean`), or move `store.path`",
         );
-    } else if free < LITTLE {
+    } else if free < LOW_FREE {
         report.warn(
             "disk",
             format!(
                 "the disk under `{shown}` is nearly full: {} left",
                 units::show_size(free)
             ),
-            "free some: `journalctl --vacuum-size=50M`, `apt clean`",
+            "free some space: `journalctl --vacuum-size=50M`, `apt clean`",
         );
     } else {
         report.ok(
@@ -210,14 +207,14 @@ fn room(there: &Path, report: &mut Report) {
     }
 }
 
-/// Makes a file of a name nobody has, and takes it away.
-fn try_out(there: &Path) -> std::io::Result<()> {
+/// Creates a file with a random name and removes it.
+fn create_and_remove(there: &Path) -> std::io::Result<()> {
     let path = there.join(format!(".sayso-doctor-{:08x}", rand::random::<u32>()));
     File::create_new(&path)?;
     fs::remove_file(path)
 }
 
-/// What the kernel knows of the disk's health. SD cards do not tell theirs; eMMC does, and ext4 counts its errors.
+/// Reports the health of the disk: eMMC reports its wear, ext4 counts its errors; SD cards report nothing.
 fn wear(there: &Path, sys: &Path, report: &mut Report) {
     let Ok(stat) = rustix::fs::stat(there) else {
         return;
@@ -244,19 +241,19 @@ fn worn(device: &Path, name: &str, sys: &Path, report: &mut Report) {
         report.fault(
             "disk",
             format!("the file system on {name} has had {errors} errors"),
-            format!("copy what matters, then `fsck /dev/{name}` from another system; replace the card if it comes again"),
+            format!("copy important data, then `fsck /dev/{name}` from another system; replace the card if the errors return"),
         );
     }
-    // A partition lies below its disk.
+    // A partition is a subfolder of its disk.
     let lives = [
         device.join("device/life_time"),
         device.join("../device/life_time"),
     ];
-    let Some(told) = lives.iter().find_map(|path| fs::read_to_string(path).ok()) else {
+    let Some(life_time) = lives.iter().find_map(|path| fs::read_to_string(path).ok()) else {
         return;
     };
-    // Two estimates in tenths of its life, 0x0b beyond it (JEDEC eMMC 5.0, DEVICE_LIFE_TIME_EST).
-    let worst = told
+    // Two estimates in tenths of the life time; 0x0b means exceeded (JEDEC eMMC 5.0, DEVICE_LIFE_TIME_EST).
+    let worst = life_time
         .split_whitespace()
         .filter_map(|tenth| u32::from_str_radix(tenth.trim_start_matches("0x"), 16).ok())
         .max()
@@ -264,14 +261,14 @@ fn worn(device: &Path, name: &str, sys: &Path, report: &mut Report) {
     if worst >= 10 {
         report.fault(
             "disk",
-            format!("{name} has used up its life"),
+            format!("{name} has reached the end of its life time"),
             "replace it before it goes read-only",
         );
     } else if worst >= 8 {
         report.warn(
             "disk",
-            format!("{name} has used some {} % of its life", worst * 10),
-            "have another one ready",
+            format!("{name} has used about {} % of its life time", worst * 10),
+            "prepare a replacement",
         );
     }
 }
@@ -294,25 +291,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_disk_is_not_called_full() {
-        let said = |there: &str| {
+    fn a_pseudo_file_system_is_not_reported_as_full() {
+        let findings = |there: &str| {
             let mut report = Report::default();
             room(Path::new(there), &mut report);
             report.json()["findings"].to_string()
         };
         assert!(
-            said("/proc").contains("nothing can be written in `/proc`"),
+            findings("/proc").contains("nothing can be written in `/proc`"),
             "{}",
-            said("/proc")
+            findings("/proc")
         );
-        assert!(!said("/proc").contains("full"));
+        assert!(!findings("/proc").contains("full"));
     }
 
     #[test]
-    fn a_worn_disk_and_one_with_errors_are_told() {
+    fn a_worn_disk_and_disk_errors_are_reported() {
         assert_eq!(found("0x01 0x02\n", "0\n"), "[]");
-        assert!(found("0x01 0x09\n", "0\n").contains("90 % of its life"));
-        assert!(found("0x0b 0x01\n", "0\n").contains("used up its life"));
+        assert!(found("0x01 0x09\n", "0\n").contains("90 % of its life time"));
+        assert!(found("0x0b 0x01\n", "0\n").contains("end of its life time"));
         assert!(found("0x01 0x01\n", "3\n").contains("has had 3 errors"));
     }
 }

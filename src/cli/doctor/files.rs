@@ -1,4 +1,4 @@
-//! Who may read and write the files: the config, the home, and above all the secrets.
+//! Permissions of the config, the home file and the secrets.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,24 +10,24 @@ use crate::config::{CREDENTIALS_FOLDER, ConfigLocation};
 
 use crate::cli::doctor::finding::Report;
 
-/// Others may write.
+/// Permission of other users to write.
 const WRITTEN_BY_OTHERS: u32 = 0o002;
-/// Others may read.
+/// Permission of other users to read.
 const READ_BY_OTHERS: u32 = 0o004;
-/// Where systemd keeps what it handed to the running service when it started that.
-const HANDED_OVER: &str = "/run/credentials/sayso.service";
-/// A folder in which only the owner of a file may take it away (`/tmp`).
+/// Folder with the credentials that systemd gave to the running service when it started.
+const SERVICE_CREDENTIALS: &str = "/run/credentials/sayso.service";
+/// Flag of folders such as `/tmp`, in which only the owner of a file may remove it.
 const STICKY: u32 = 0o1000;
 
-/// Looks at every file the config names. A config that cannot be read is told by whoever reads it.
-pub(super) fn look(place: &ConfigLocation, report: &mut Report) {
+/// Checks every file that the config names. A config that cannot be read is reported when it is loaded.
+pub(super) fn check(place: &ConfigLocation, report: &mut Report) {
     let Some(path) = place.config() else { return };
     let text = fs::read_to_string(&path).unwrap_or_default();
     let Ok(config) = text.parse::<Table>() else {
         return;
     };
     let beside = path.parent().map(Path::to_owned).unwrap_or_default();
-    let before = report.ailments();
+    let before = report.problems();
     folder(&beside, report);
     let home = config
         .get("home")
@@ -37,7 +37,7 @@ pub(super) fn look(place: &ConfigLocation, report: &mut Report) {
         if mode(&path).is_some_and(|mode| mode & 0o020 != 0) {
             report.warn(
                 "files",
-                format!("`{}` may be written by its group", path.display()),
+                format!("the group of `{}` may write it", path.display()),
                 format!("chmod g-w '{}'", path.display()),
             );
         }
@@ -46,20 +46,24 @@ pub(super) fn look(place: &ConfigLocation, report: &mut Report) {
     for (key, name) in &secrets {
         if let Some(path) = place.existing(&beside, name) {
             secret(key, &path, report);
-            if is_outdated(Path::new(HANDED_OVER), &path) {
+            if is_outdated(Path::new(SERVICE_CREDENTIALS), &path) {
                 let found = format!(
-                    "`{}` ({key}) is not what the running sayso was given when it started",
+                    "`{}` ({key}) differs from the one that the running sayso got when it started",
                     path.display()
                 );
-                report.warn("secrets", found, "systemctl restart sayso: it loses no command. A reload would hand over the old one");
+                report.warn(
+                    "secrets",
+                    found,
+                    "systemctl restart sayso (no command is lost); a reload would keep the old one",
+                );
             }
         }
     }
-    if report.ailments() == before {
+    if report.problems() == before {
         report.ok(
             "files",
             format!(
-                "nobody else may write the config, nor read the {} secrets it names",
+                "other users may neither write the config nor read its secrets ({})",
                 secrets.len()
             ),
         );
@@ -80,14 +84,14 @@ fn folder(folder: &Path, report: &mut Report) {
     };
     if mode(folder).is_some_and(|mode| mode & WRITTEN_BY_OTHERS != 0 && mode & STICKY == 0) {
         let found = format!(
-            "anybody may put files into `{}`, and so replace the config",
+            "every user may create files in `{}`, and so replace the config",
             folder.display()
         );
         report.fault("files", found, format!("chmod o-w '{}'", folder.display()));
     }
 }
 
-/// The keys that name secrets, and what they name.
+/// Returns the keys that name secret files, with the names.
 fn secrets(config: &Table) -> Vec<(String, String)> {
     let text = |table: Option<&toml::Value>, key: &str| {
         table.and_then(|table| table.get(key)?.as_str().map(str::to_owned))
@@ -110,37 +114,36 @@ fn secrets(config: &Table) -> Vec<(String, String)> {
     password.into_iter().chain(key).chain(models).collect()
 }
 
-/// True where the running service has another secret than lies in the folder it was taken from, or has none of that name. Where nothing
-/// runs, or we may not look, there is nothing to tell.
-fn is_outdated(handed_over: &Path, path: &Path) -> bool {
+/// Returns true if the running service got another secret than the one in the credentials folder, or none of that name.
+/// Returns false if no service is running, or if its credentials may not be read.
+fn is_outdated(service_credentials: &Path, path: &Path) -> bool {
     let from_there = path
         .parent()
         .is_some_and(|folder| folder.ends_with(CREDENTIALS_FOLDER));
     let (Some(name), true) = (
         path.file_name(),
-        from_there && fs::read_dir(handed_over).is_ok(),
+        from_there && fs::read_dir(service_credentials).is_ok(),
     ) else {
         return false;
     };
-    let given = fs::read(handed_over.join(format!("key_{}", name.display()))).ok();
-    fs::read(path).is_ok_and(|now| Some(now) != given)
+    let current = fs::read(service_credentials.join(format!("key_{}", name.display()))).ok();
+    fs::read(path).is_ok_and(|now| Some(now) != current)
 }
 
 fn secret(key: &str, path: &PathBuf, report: &mut Report) {
     let Ok(file) = fs::metadata(path) else { return };
     let (mode, shown) = (file.mode(), path.display());
-    // What systemd hands over is its own affair.
-    if mode & WRITTEN_BY_OTHERS != 0 {
+    if mode & 0o022 != 0 {
         report.fault(
             "secrets",
-            format!("anybody may write `{shown}` ({key})"),
-            format!("chmod 600 '{shown}', and make a new key: this one may have been exchanged"),
+            format!("other users may write `{shown}` ({key})"),
+            format!("chmod 600 '{shown}', and create a new key: this one may have been exchanged"),
         );
     } else if mode & READ_BY_OTHERS != 0 {
         report.fault(
             "secrets",
-            format!("anybody on this machine can read `{shown}` ({key})"),
-            format!("chmod 600 '{shown}', and make a new key if others use this machine"),
+            format!("every user of this machine can read `{shown}` ({key})"),
+            format!("chmod 600 '{shown}', and create a new key if other people use this machine"),
         );
     }
 }
@@ -150,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_changed_after_the_start_is_told_and_no_other() {
+    fn only_a_secret_changed_after_the_start_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let (source, handed) = (
             folder.path().join("credentials"),

@@ -1,15 +1,17 @@
-//! What was found, how bad it is, and what to do.
+//! Findings of the checks, with severity and cure.
 
+use std::error::Error;
+use std::fmt;
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Grade {
-    /// As it should be.
+    /// No problem.
     Ok,
     /// It works, but not as well as it could, or not for long.
     Warning,
@@ -17,14 +19,14 @@ pub(super) enum Grade {
     Fault,
 }
 
-/// One thing looked at.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
-    /// What was looked at, in one word for programs.
+    /// Name of the check, for programs.
     check: &'static str,
     grade: Grade,
     found: String,
-    /// What to do about it; nothing where all is well.
+    /// Cure; `None` if there is no problem.
     #[serde(rename = "do")]
     todo: Option<String>,
 }
@@ -44,7 +46,20 @@ impl Finding {
     }
 }
 
-/// All that was found, in the order in which it was looked at.
+impl fmt::Display for Finding {
+    /// Writes the finding, and its cure on a second line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.found)?;
+        match &self.todo {
+            Some(todo) => write!(f, "\n       → {todo}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for Finding {}
+
+/// All findings, in the order of the checks.
 #[derive(Debug, Default)]
 pub(super) struct Report(Vec<Finding>);
 
@@ -85,12 +100,28 @@ impl Report {
         self.add(Finding::fault(check, found, todo));
     }
 
+    /// Returns the first fault.
+    pub(super) fn into_first_fault(self) -> Option<Finding> {
+        self.0
+            .into_iter()
+            .find(|finding| finding.grade == Grade::Fault)
+    }
+
+    /// Returns all faults as text, with their cures.
+    pub(super) fn fault_texts(&self) -> Vec<String> {
+        let faults = self
+            .0
+            .iter()
+            .filter(|finding| finding.grade == Grade::Fault);
+        faults.map(ToString::to_string).collect()
+    }
+
     pub(super) fn has_fault(&self) -> bool {
         self.count(Grade::Fault) > 0
     }
 
-    /// How many things are not as they should be, so far.
-    pub(super) fn ailments(&self) -> usize {
+    /// Returns the number of warnings and faults so far.
+    pub(super) fn problems(&self) -> usize {
         self.0.len() - self.count(Grade::Ok)
     }
 
@@ -129,6 +160,11 @@ impl Report {
             self.count(Grade::Warning),
             self.count(Grade::Fault),
         );
-        writeln!(out, "{ok} ok, {warnings} to look at, {faults} to mend")
+        writeln!(
+            out,
+            "{ok} ok, {warnings} {}, {faults} {}",
+            if warnings == 1 { "warning" } else { "warnings" },
+            if faults == 1 { "fault" } else { "faults" }
+        )
     }
 }

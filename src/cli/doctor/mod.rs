@@ -1,31 +1,34 @@
-//! `sayso doctor`: everything an operator can get wrong, looked at in the order in which it matters, each with what to do.
-//! It disturbs nothing: it has a client id of its own, leaves no session behind, opens no store, and lets nothing out on a
-//! device's topic.
+//! `sayso doctor`: checks everything an operator can get wrong, in the order of dependence, and shows a cure for each
+//! problem. It has a client id of its own, leaves no session behind, does not open the store and sends nothing to devices.
 
-mod acl;
+use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::Value as Json;
 
 use crate::config::{Config, ConfigLocation, Faults, Scope};
+use crate::mqtt;
 
-use crate::cli::{Exit, Files, Stop};
+use crate::cli::broker::runtime;
+use crate::cli::{Exit, Files, Stop, count};
 
+mod acl;
 mod broker;
 mod disk;
 mod files;
 mod finding;
 mod models;
+mod probe;
 mod tls;
 mod traffic;
-mod wire;
 
 use crate::cli::doctor::finding::{Finding, Report};
 
-/// How long any one answer of the broker is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time limit for each answer of the broker.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,44 +36,29 @@ Examples:
   sayso doctor --config /etc/sayso/sayso.toml --no-models
   sayso doctor --json | jq '.findings[] | select(.grade == \"fault\")'
 
-Run it as root, or as who may read the keys. It uses a client id of its own, and lets nothing out on a device's topic. The running \
-daemon hears one empty command of the source `doctor`, which it refuses: that shows that it listens and answers. Each model is \
-asked one short question; --no-models leaves that out.
+Run it as root, or as a user who may read the keys. It uses a client id of its own and sends nothing to devices. The running \
+daemon gets one empty command with the source `doctor` and refuses it, which shows that it receives and answers. Each provider \
+gets one short request; --no-models omits that.
 
 Exit codes: 0 no fault (there may be warnings), 1 at least one fault.";
 
-/// The arguments of `sayso doctor`.
+/// Arguments of `sayso doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Doctor {
     #[command(flatten)]
     files: Files,
-    /// Ask no model
+    /// Send no request to providers
     #[arg(long)]
     no_models: bool,
-    /// Print what was found as JSON
+    /// Print the findings as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Looks at everything, and prints what was found.
+/// Runs all checks and prints the findings.
 pub(super) fn doctor(arguments: &Doctor, out: &mut impl Write) -> Result<Exit, Stop> {
-    let place = arguments.files.place(Scope::Everything).of_the_service();
-    let mut report = Report::default();
-    files::look(&place, &mut report);
-    if let Some(config) = config(&place, &mut report) {
-        let held = disk::look(&config, &mut report);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Stop::new(Exit::Internal, error))?;
-        runtime.block_on(async {
-            broker::look(&config, held, &mut report).await;
-            if !arguments.no_models {
-                models::look(&config, &mut report).await;
-            }
-        });
-    }
+    let report = examine(&arguments.files, !arguments.no_models)?;
     if arguments.json {
         writeln!(out, "{}", report.json())?;
     } else {
@@ -83,49 +71,82 @@ pub(super) fn doctor(arguments: &Doctor, out: &mut impl Write) -> Result<Exit, S
     })
 }
 
-/// The config; where it is wrong, as much of it as leads to the broker.
-fn config(place: &ConfigLocation, report: &mut Report) -> Option<Config> {
-    let faults = match Config::load(place) {
+/// Runs all checks and returns the findings as JSON, without requests to providers.
+pub(super) fn findings(files: &Files) -> Result<Json, Stop> {
+    Ok(examine(files, false)?.json())
+}
+
+/// Returns the first fault of the connection to a broker; `None` if a client can connect and log in.
+pub(super) async fn diagnose(settings: &mqtt::Settings) -> Option<impl Error + use<>> {
+    broker::first_fault(settings).await
+}
+
+/// Returns the faults in the permissions of the config and its secrets, with their cures.
+pub(super) fn file_faults(location: &ConfigLocation) -> Vec<String> {
+    let mut report = Report::default();
+    files::check(location, &mut report);
+    report.fault_texts()
+}
+
+fn examine(files: &Files, with_models: bool) -> Result<Report, Stop> {
+    let location = files.location(Scope::Everything).of_the_service();
+    let mut report = Report::default();
+    files::check(&location, &mut report);
+    if let Some(config) = config(&location, &mut report) {
+        let held = disk::check(&config, &mut report);
+        runtime()?.block_on(async {
+            broker::check(&config, held, &mut report).await;
+            if with_models {
+                models::check(&config, &mut report).await;
+            }
+        });
+    }
+    Ok(report)
+}
+
+/// Loads the config. If it has faults, at least the broker section is loaded.
+fn config(location: &ConfigLocation, report: &mut Report) -> Option<Config> {
+    let faults = match Config::load(location) {
         Ok(config) => {
             let path = |path: &Option<PathBuf>| {
                 path.as_ref()
                     .map_or_else(|| "none".to_owned(), |path| path.display().to_string())
             };
-            let (files, devices, models) = (
-                &config.files,
-                config.home.devices().len(),
-                config.ask.providers.len(),
-            );
+            let files = &config.files;
+            let devices = config.home.devices().len();
+            let models = config.ask.providers.len();
             let found = format!(
-                "config {}, home {}: {devices} devices declared, {models} models",
+                "config {}, home {}: {} declared, {}",
                 path(&files.config),
-                path(&files.home)
+                path(&files.home),
+                count(devices, "device"),
+                count(models, "provider")
             );
             report.ok("config", found);
             return Some(config);
         }
         Err(faults) => faults,
     };
-    tell(&faults, report);
+    report_faults(&faults, report);
     let config = Config::load(&ConfigLocation {
         needs: Scope::Broker,
-        ..place.clone()
+        ..location.clone()
     })
     .ok()?;
     report.warn(
         "config",
-        "the rest is looked at with what can be read of the config",
-        "mend the faults above, then run this again",
+        "the other checks use the part of the config that can be read",
+        "correct the faults above, then run this again",
     );
     Some(config)
 }
 
-fn tell(faults: &Faults, report: &mut Report) {
+fn report_faults(faults: &Faults, report: &mut Report) {
     for fault in faults.iter() {
         let todo = if fault.permission_denied {
             "run this as root, or let the user that runs sayso read that file"
         } else {
-            "mend that line; `sayso check` reads the config alone. The daemon does not start before"
+            "correct that line; `sayso check` checks the config only. The daemon does not start until then"
         };
         report.add(Finding::fault("config", fault.to_string(), todo));
     }

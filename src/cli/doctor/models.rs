@@ -1,32 +1,32 @@
-//! Whether each model would answer: what `sayso providers` tells at length.
+//! One request to each provider; `sayso providers` shows more details.
 
 use crate::config::Config;
 
 use crate::cli::doctor::finding::Report;
 use crate::cli::providers;
 
-/// Asks each of them once.
-pub(super) async fn look(config: &Config, report: &mut Report) {
+/// Sends one request to each provider.
+pub(super) async fn check(config: &Config, report: &mut Report) {
     let wanted = &config.ask.providers;
     if wanted.is_empty() {
         return report.ok(
             "models",
-            "none is configured: only what is understood here is done",
+            "none is configured: only locally understood commands are done",
         );
     }
     match providers::ask(wanted).await {
-        Err(unfit) => report.fault("models", unfit.to_string(), "mend it in the config"),
+        Err(invalid) => report.fault("models", invalid.to_string(), "correct it in the config"),
         Ok(found) => {
             for finding in &found {
                 match finding.verdict() {
                     Ok(took) => report.ok(
                         "models",
-                        format!("{} answers, after {} ms", finding.name(), took.as_millis()),
+                        format!("{} answered after {} ms", finding.name(), took.as_millis()),
                     ),
                     Err(why) => report.fault(
                         "models",
                         format!("{}: {why}", finding.name()),
-                        "`sayso providers` tells more",
+                        "`sayso providers` shows more",
                     ),
                 }
             }

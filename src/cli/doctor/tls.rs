@@ -1,4 +1,4 @@
-//! Why TLS does not come about, told apart: the clock, the certificate's days, its name, who signed it, ours.
+//! Causes of failed TLS handshakes: clock, validity, host name, authority and client certificate.
 
 use std::error::Error;
 use std::io;
@@ -11,13 +11,13 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError
 
 use crate::cli::doctor::finding::Finding;
 
-/// A certificate that ends within this is told in time.
+/// Remaining validity below which a certificate is reported.
 pub(super) const SOON: Duration = Duration::from_hours(14 * 24);
 
-/// A clock before this (24 November 2026) was never set: a gateway without a battery starts in the past.
+/// Time of this version (24 November 2026). A clock before it was never set, as on a gateway without a battery.
 const BUILT: u64 = 1_795_478_400;
 
-/// A clock that is ahead, to see what will have ended by then.
+/// Time provider that is ahead of the clock, to check the validity at a later time.
 #[derive(Debug)]
 pub(super) struct CertificateTimes(pub(super) Duration);
 
@@ -28,14 +28,14 @@ impl TimeProvider for CertificateTimes {
     }
 }
 
-/// The same, on another day.
+/// Returns the TLS configuration with a clock that is ahead.
 pub(super) fn ahead(config: &ClientConfig, by: Duration) -> ClientConfig {
     let mut then = config.clone();
     then.time_provider = Arc::new(CertificateTimes(by));
     then
 }
 
-/// The clock of this machine where it cannot be right.
+/// Returns a message if the clock of this machine cannot be right.
 pub(super) fn clock() -> Option<String> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -43,17 +43,17 @@ pub(super) fn clock() -> Option<String> {
         .as_secs();
     (now < BUILT).then(|| {
         format!(
-            "the clock of this machine says {}: it was never set",
+            "the clock of this machine shows {}: it was never set",
             date(now)
         )
     })
 }
 
-/// What to do about a clock.
+/// Cure for a wrong clock.
 pub(super) const SET_CLOCK: &str =
-    "`timedatectl` shows it; `timedatectl set-ntp true` keeps it right where there is a network";
+    "`timedatectl` shows it; `timedatectl set-ntp true` sets it from the network";
 
-/// What rustls said inside an error of the connection.
+/// Returns the TLS error inside an error of the connection.
 pub(super) fn within(error: &io::Error) -> Option<&TlsError> {
     let mut next: Option<&(dyn Error + 'static)> =
         error.get_ref().map(|inner| inner as &(dyn Error + 'static));
@@ -70,7 +70,7 @@ pub(super) fn within(error: &io::Error) -> Option<&TlsError> {
     None
 }
 
-/// True where a certificate was shown, whatever is wrong with it: the server speaks TLS.
+/// Returns true if the server sent a certificate, valid or not, so it uses TLS.
 pub(super) fn shows_certificate(error: &TlsError) -> bool {
     matches!(
         error,
@@ -78,7 +78,7 @@ pub(super) fn shows_certificate(error: &TlsError) -> bool {
     )
 }
 
-/// The finding for a handshake that failed at `host`.
+/// Returns the finding for a failed handshake with `host`.
 pub(super) fn finding(error: &TlsError, host: &str) -> Finding {
     let fault = |found: String, todo: String| Finding::fault("tls", found, todo);
     match error {
@@ -86,11 +86,11 @@ pub(super) fn finding(error: &TlsError, host: &str) -> Finding {
         TlsError::AlertReceived(
             AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure,
         ) => fault(
-            format!("{host} wants a certificate of ours"),
-            "name it with `mqtt.tls.cert` and `mqtt.tls.key`".to_owned(),
+            format!("{host} requires a client certificate"),
+            "set `mqtt.tls.cert` and `mqtt.tls.key`".to_owned(),
         ),
         TlsError::AlertReceived(AlertDescription::CertificateExpired) => fault(
-            format!("{host} says that our own certificate has run out"),
+            format!("{host} reports that the client certificate has expired"),
             "renew the certificate in `mqtt.tls.cert`, or set the broker's clock".to_owned(),
         ),
         TlsError::AlertReceived(
@@ -98,18 +98,18 @@ pub(super) fn finding(error: &TlsError, host: &str) -> Finding {
             | AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown),
         ) => {
-            let todo = "have `mqtt.tls.cert` signed by the authority the broker trusts (mosquitto: `cafile`)".to_owned();
+            let todo = "use a certificate in `mqtt.tls.cert` that is signed by an authority the broker trusts (mosquitto: `cafile`)".to_owned();
             fault(
-                format!("{host} does not trust our own certificate ({alert:?})"),
+                format!("{host} does not trust the client certificate ({alert:?})"),
                 todo,
             )
         }
         TlsError::InvalidMessage(_) => fault(
-            format!("{host} does not speak TLS at this port"),
-            "use its TLS port (usually 8883) in `mqtt.port`, or leave [mqtt.tls] out".to_owned(),
+            format!("{host} does not use TLS on this port"),
+            "use its TLS port (usually 8883) in `mqtt.port`, or remove [mqtt.tls]".to_owned(),
         ),
         other => fault(
-            format!("no TLS with {host}: {other}"),
+            format!("the TLS handshake with {host} failed: {other}"),
             "compare with `openssl s_client -connect HOST:PORT`".to_owned(),
         ),
     }
@@ -127,7 +127,7 @@ fn untrusted(certificate: &CertificateError, host: &str) -> Finding {
                 "renew it on the broker; if today is not {}, this machine's clock is wrong: {SET_CLOCK}",
                 today()
             );
-            (format!("the certificate of {host} ran out{since}"), todo)
+            (format!("the certificate of {host} expired{since}"), todo)
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             let from = if let CertificateError::NotValidYetContext { not_before, .. } = certificate
@@ -137,7 +137,7 @@ fn untrusted(certificate: &CertificateError, host: &str) -> Finding {
                 String::new()
             };
             let todo = format!(
-                "if today is not {}, this machine's clock is wrong: {SET_CLOCK}; else wait, or make the certificate anew",
+                "if today is not {}, this machine's clock is wrong: {SET_CLOCK}; otherwise wait, or create a new certificate",
                 today()
             );
             (
@@ -152,14 +152,14 @@ fn untrusted(certificate: &CertificateError, host: &str) -> Finding {
                 } else {
                     String::new()
                 };
-            let todo = "write one of its names into `mqtt.host`, or make a certificate with this one among its subjectAltNames".to_owned();
+            let todo = "use one of its names in `mqtt.host`, or create a certificate with this name in its subjectAltName".to_owned();
             (
-                format!("the certificate shown is not for {host}{names}"),
+                format!("the certificate of the broker is not valid for {host}{names}"),
                 todo,
             )
         }
         CertificateError::UnknownIssuer => {
-            let todo = "name the file of that authority in `mqtt.tls.ca`; without it only the system's authorities are trusted".to_owned();
+            let todo = "set `mqtt.tls.ca` to the file of that authority; without it only the authorities of the system are trusted".to_owned();
             (
                 format!(
                     "the certificate of {host} is signed by an authority that is not trusted here"
@@ -169,13 +169,13 @@ fn untrusted(certificate: &CertificateError, host: &str) -> Finding {
         }
         other => (
             format!("the certificate of {host} cannot be used: {other}"),
-            "make it anew: X.509 version 3, with subjectAltName".to_owned(),
+            "create a new one: X.509 version 3, with subjectAltName".to_owned(),
         ),
     };
     Finding::fault("tls", found, todo)
 }
 
-/// `DnsName("broker.lan")` → `broker.lan`.
+/// Returns the names without their types: `DnsName("broker.lan")` → `broker.lan`.
 fn bare(presented: &[String]) -> String {
     let name = |text: &String| {
         text.split_once('(')
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_is_written_as_people_read_it() {
+    fn dates_are_formatted_as_iso_8601() {
         for (unix, day) in [
             (0, "1970-01-01"),
             (BUILT, "2026-11-24"),

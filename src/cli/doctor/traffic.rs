@@ -1,4 +1,4 @@
-//! What goes on at the broker: whether we hear, who answers, what lies about, and which devices there are.
+//! Traffic at the broker: subscriptions, the running daemon, retained commands and announced devices.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,114 +12,163 @@ use crate::discovery::finder::Finder;
 use crate::home::Home;
 
 use crate::cli::doctor::finding::Report;
-use crate::cli::doctor::wire::{ProbeError, ProbeFailure};
+use crate::cli::doctor::probe::{ProbeConnection, ProbeError};
 
-/// The source the daemon hears an empty command of.
+/// Source of the empty command that is sent to the daemon.
 const SOURCE: &str = "doctor";
 
-/// For what a broker keeps, beyond the moment it says it is done.
-const MOMENT: Duration = Duration::from_millis(300);
+/// Time for retained messages that the broker sends with a delay.
+const RETAINED_DELAY: Duration = Duration::from_millis(300);
 
-/// For how long the daemon may think about an empty command.
-const ANSWER: Duration = Duration::from_secs(2);
+/// Longest time the daemon takes to answer an empty command.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
 
-/// Changes between online and offline while we look, from which on two are fighting over one client id.
-const FLAPS: usize = 2;
+/// Changes of the status during the check that show two daemons with one client id.
+const MIN_FLAPS: usize = 2;
 
-/// Lost connections in one life of a daemon that are worth a word.
-const LOST: u64 = 20;
+/// Lost connections since the start of the daemon that are reported.
+const MANY_DISCONNECTS: u64 = 20;
 
-/// What is named in a finding, at most.
-const SHOWN: usize = 5;
+/// Lost connections since the start of the daemon after which the check looks for a second client with its id.
+const SUSPICIOUS_DISCONNECTS: u64 = 3;
 
-/// Listens, says one empty command, and tells what it heard. Gives the home as a daemon would have it.
-pub(super) async fn look(
+/// Additional time to see two clients with one id disconnect each other: several times the longest reconnect delay.
+const FLAP_TIME: Duration = Duration::from_secs(6);
+
+/// Maximum number of names in a finding.
+const MAX_NAMES: usize = 5;
+
+/// Subscribes, sends one empty command and reports what is received. Returns the home as the daemon would have it.
+pub(super) async fn check(
     config: &Config,
-    talk: &mut ProbeError,
+    connection: &mut ProbeConnection,
     held: Option<bool>,
     report: &mut Report,
-) -> Result<Arc<Home>, ProbeFailure> {
+) -> Result<Arc<Home>, ProbeError> {
     let prefix = &config.mqtt.prefix;
     let mut finder = Finder::new(config.discovery.clone(), Arc::clone(&config.home), prefix);
-    let own = ["status", "health"].map(|topic| format!("{prefix}/{topic}"));
-    let (commands, replies) = (
+    let mut filters = vec![
         format!("{prefix}/command/+"),
         format!("{prefix}/reply/{SOURCE}"),
-    );
-    let filters: Vec<String> = [commands.clone(), replies.clone()]
-        .into_iter()
-        .chain(own)
-        .chain(finder.topics(&config.home))
-        .collect();
-    let answers = talk.subscribe(&filters).await?;
-    let denied: Vec<&str> = filters
-        .iter()
-        .zip(&answers)
-        .filter(|(_, code)| !matches!(code, SubscribeReasonCode::Success(_)))
-        .map(|(f, _)| f.as_str())
-        .collect();
-    if !denied.is_empty() {
-        let todo = "allow them for sayso's login in the broker's access rules (mosquitto: `topic read <topic>`)";
-        report.fault(
-            "acl",
-            format!("the broker forbids us to subscribe to {}", some(&denied)),
-            todo,
-        );
-    }
-    talk.settle(MOMENT).await?;
+        format!("{prefix}/status"),
+        format!("{prefix}/health"),
+    ];
+    filters.extend(finder.topics(&config.home));
+    subscribe(connection, &filters, report).await?;
 
-    let topic = format!("{prefix}/command/{SOURCE}");
-    let said = talk.publish(&topic).await?;
-    let online = retained(talk, &format!("{prefix}/status"));
-    if online.as_deref() == Some("online") {
-        talk.listen(ANSWER).await?;
+    let command_topic = format!("{prefix}/command/{SOURCE}");
+    let may_send = is_success(connection.publish(&command_topic).await?);
+    let status = last_message(connection, &format!("{prefix}/status"));
+    if status.as_deref() == Some("online") {
+        connection.listen(ANSWER_TIME).await?;
     } else {
-        talk.settle(MOMENT).await?;
+        connection.drain(RETAINED_DELAY).await?;
     }
-    let health = retained(talk, &format!("{prefix}/health"))
-        .and_then(|text| serde_json::from_str::<Json>(&text).ok());
-    let echoed = talk
-        .heard
-        .iter()
-        .any(|message| message.topic == topic && !message.retain);
-    let answered = talk.heard.iter().any(|message| message.topic == replies);
-    let before = health
+    let health: Option<Json> = last_message(connection, &format!("{prefix}/health"))
+        .and_then(|text| serde_json::from_str(&text).ok());
+    let disconnects = health
         .as_ref()
-        .and_then(|health| health["counts"]["heard"].as_u64())
-        .unwrap_or_default();
-    hears(said, echoed || answered || before > 0, &commands, report);
-    left_about(&talk.heard, prefix, report);
-    let watch = TrafficWatch {
-        online,
+        .map_or(0, |health| count(health, "disconnected"));
+    if flaps(&connection.received, prefix) > 0 || disconnects >= SUSPICIOUS_DISCONNECTS {
+        // Two clients with one id disconnect each other within seconds.
+        connection.listen(FLAP_TIME).await?;
+    }
+    let echoed = has_message(connection, &command_topic);
+    let answered = has_message(connection, &format!("{prefix}/reply/{SOURCE}"));
+    let served_before = health
+        .as_ref()
+        .is_some_and(|health| count(health, "heard") > 0);
+    let commands = format!("{prefix}/command/+");
+    report_commands(
+        may_send,
+        echoed || answered || served_before,
+        &commands,
+        report,
+    );
+    retained_commands(&connection.received, prefix, report);
+    let observation = DaemonObservation {
+        status,
+        may_send,
         answered,
         held,
-        flaps: flaps(&talk.heard, prefix),
+        flaps: flaps(&connection.received, prefix),
     };
-    watch.tell(config, health.as_ref(), report);
-    Ok(found(config, &mut finder, &talk.heard, report))
+    observation.report(config, health.as_ref(), report);
+    Ok(discovered(
+        config,
+        &mut finder,
+        &connection.received,
+        report,
+    ))
 }
 
-/// The last retained message on a topic; a later one that is not takes its place.
-fn retained(talk: &ProbeError, topic: &str) -> Option<String> {
-    let message = talk.heard.iter().rfind(|message| message.topic == topic)?;
+/// Subscribes to everything that sayso subscribes to, and reports filters that the broker rejects.
+async fn subscribe(
+    connection: &mut ProbeConnection,
+    filters: &[String],
+    report: &mut Report,
+) -> Result<(), ProbeError> {
+    let codes = connection.subscribe(filters).await?;
+    let mut denied = Vec::new();
+    for (filter, code) in filters.iter().zip(&codes) {
+        if !matches!(code, SubscribeReasonCode::Success(_)) {
+            denied.push(filter.as_str());
+        }
+    }
+    if !denied.is_empty() {
+        report.fault(
+            "acl",
+            format!("the broker does not allow sayso to subscribe to {}", list(&denied)),
+            "allow them for sayso's login in the broker's access list (mosquitto: `topic read <topic>`)",
+        );
+    }
+    connection.drain(RETAINED_DELAY).await
+}
+
+fn is_success(reason: PubAckReason) -> bool {
+    matches!(
+        reason,
+        PubAckReason::Success | PubAckReason::NoMatchingSubscribers
+    )
+}
+
+/// Returns true if a message that is not retained was received on a topic.
+fn has_message(connection: &ProbeConnection, topic: &str) -> bool {
+    connection
+        .received
+        .iter()
+        .any(|message| message.topic == topic && !message.retain)
+}
+
+/// Returns a counter of the health message.
+fn count(health: &Json, key: &str) -> u64 {
+    health["counts"][key].as_u64().unwrap_or_default()
+}
+
+/// Returns the last message on a topic, if it is not empty.
+fn last_message(connection: &ProbeConnection, topic: &str) -> Option<String> {
+    let message = connection
+        .received
+        .iter()
+        .rfind(|message| message.topic == topic)?;
     Some(String::from_utf8_lossy(&message.payload).into_owned()).filter(|text| !text.is_empty())
 }
 
-fn flaps(heard: &[Publish], prefix: &str) -> usize {
+fn flaps(received: &[Publish], prefix: &str) -> usize {
     let topic = format!("{prefix}/status");
-    heard
+    received
         .iter()
         .filter(|message| message.topic == topic && !message.retain)
         .count()
 }
 
-fn some(names: &[&str]) -> String {
+fn list(names: &[&str]) -> String {
     let shown: Vec<String> = names
         .iter()
-        .take(SHOWN)
+        .take(MAX_NAMES)
         .map(|name| format!("`{name}`"))
         .collect();
-    let more = names.len().saturating_sub(SHOWN);
+    let more = names.len().saturating_sub(MAX_NAMES);
     if more > 0 {
         format!("{} and {more} more", shown.join(", "))
     } else {
@@ -127,36 +176,32 @@ fn some(names: &[&str]) -> String {
     }
 }
 
-/// A broker such as mosquitto says yes to a subscription, and then hands over nothing: only a message tells.
-fn hears(said: PubAckReason, heard: bool, commands: &str, report: &mut Report) {
-    if heard {
-        report.ok("acl", format!("commands on `{commands}` are heard"));
-    } else if matches!(
-        said,
-        PubAckReason::Success | PubAckReason::NoMatchingSubscribers
-    ) {
+/// Reports whether commands are received. Brokers such as mosquitto confirm a subscription that is not allowed and then
+/// deliver nothing, so only a message shows it.
+fn report_commands(may_send: bool, received: bool, commands: &str, report: &mut Report) {
+    if received {
+        report.ok("acl", format!("commands on `{commands}` are received"));
+    } else if may_send {
         let todo = format!(
-            "allow sayso's login to read them in the broker's access rules (mosquitto: `topic read {commands}`)"
+            "allow sayso's login to read them in the broker's access list (mosquitto: `topic read {commands}`)"
         );
         report.fault(
             "acl",
-            format!(
-                "the broker takes our subscription to `{commands}`, and hands us nothing of it"
-            ),
+            format!("the broker confirms the subscription to `{commands}` but delivers nothing"),
             todo,
         );
     } else {
         let todo = format!(
-            "nothing, if `sayso say` from another login is answered; else: `topic read {commands}`"
+            "nothing if `sayso say` with another login is answered; otherwise allow it (mosquitto: `topic read {commands}`, and `topic write {commands}` for this check)"
         );
-        report.warn("acl", "whether commands are heard could not be tried: we may not say one ourselves, which is as it should be", todo);
+        report.warn("acl", "receiving commands could not be tested, because this login may not send one, which is a good access list", todo);
     }
 }
 
-/// Commands somebody published with the retain flag.
-fn left_about(heard: &[Publish], prefix: &str, report: &mut Report) {
+/// Reports commands that were published with the retain flag.
+fn retained_commands(received: &[Publish], prefix: &str, report: &mut Report) {
     let begins = format!("{prefix}/command/");
-    let topics: BTreeSet<String> = heard
+    let topics: BTreeSet<String> = received
         .iter()
         .filter(|m| m.retain && !m.payload.is_empty())
         .map(|m| String::from_utf8_lossy(&m.topic).into_owned())
@@ -167,16 +212,16 @@ fn left_about(heard: &[Publish], prefix: &str, report: &mut Report) {
         .map(String::as_str)
         .collect();
     match left.first() {
-        None => report.ok("retained", "no retained command lies about"),
+        None => report.ok("retained", "there are no retained commands"),
         Some(first) => {
             let todo = format!(
-                "take each away with `mosquitto_pub -r -n -t '{first}'`, and have its sender publish without the retain flag"
+                "remove each with `mosquitto_pub -r -n -t '{first}'`, and change its sender to publish without the retain flag"
             );
             report.warn(
                 "retained",
                 format!(
-                    "retained commands lie on {}: they are never done",
-                    some(&left)
+                    "there are retained commands on {}: sayso ignores them",
+                    list(&left)
                 ),
                 todo,
             );
@@ -184,45 +229,55 @@ fn left_about(heard: &[Publish], prefix: &str, report: &mut Report) {
     }
 }
 
-/// What shows whether a daemon runs.
-struct TrafficWatch {
-    online: Option<String>,
+/// Observations about the running daemon.
+struct DaemonObservation {
+    /// Retained status of the daemon.
+    status: Option<String>,
+    /// True if this login may send commands.
+    may_send: bool,
+    /// True if the daemon answered the empty command.
     answered: bool,
     held: Option<bool>,
+    /// Changes of the status during the check.
     flaps: usize,
 }
 
-impl TrafficWatch {
-    fn tell(&self, config: &Config, health: Option<&Json>, report: &mut Report) {
+impl DaemonObservation {
+    fn report(&self, config: &Config, health: Option<&Json>, report: &mut Report) {
         let (id, prefix) = (&config.mqtt.client_id, &config.mqtt.prefix);
-        if self.flaps >= FLAPS {
+        if self.flaps >= MIN_FLAPS {
             let todo = format!(
-                "two clients are called `{id}`: stop one, or give it an `mqtt.client_id` (and a `store.path`) of its own; mosquitto logs \"Client {id} already connected\""
+                "two clients use the client id `{id}`: stop one, or give it an `mqtt.client_id` and a `store.path` of its own; mosquitto logs \"Client {id} already connected\""
             );
             report.fault(
                 "client_id",
-                "a daemon comes and goes while we look: the broker throws it off, again and again",
+                "the daemon connects and disconnects repeatedly: another client uses its client id",
                 todo,
             );
         }
-        match (self.online.as_deref(), self.answered) {
+        match (self.status.as_deref(), self.answered) {
             (Some("online"), true) => {
                 let version = health
                     .and_then(|health| health["version"].as_str())
                     .unwrap_or("of unknown version");
-                report.ok("daemon", format!("sayso {version} runs and answers"));
+                report.ok("daemon", format!("sayso {version} is running and answers"));
                 if self.held == Some(false) {
-                    let todo = "nothing, if it runs elsewhere; else name its config with --config";
-                    report.warn("daemon", format!("a daemon answers on `{prefix}/`, and it does not use the store of this config"), todo);
+                    let todo = "nothing if it runs on another machine; otherwise give its config with --config";
+                    report.warn("daemon", format!("the daemon that answers on `{prefix}/` does not use the store of this config"), todo);
                 }
             }
-            (Some("online"), false) if self.flaps < FLAPS => {
+            (Some("online"), false) if !self.may_send => report.warn(
+                "daemon",
+                format!("`{prefix}/status` is online; whether the daemon answers could not be tested with this login"),
+                format!("allow it in the broker's access list (mosquitto: `topic write {prefix}/command/{SOURCE}`, `topic read {prefix}/reply/{SOURCE}`)"),
+            ),
+            (Some("online"), false) if self.flaps < MIN_FLAPS => {
                 let todo = format!(
-                    "may it read `{prefix}/command/+` and write `{prefix}/reply/+`, and may we read that? If so it hangs: `systemctl restart sayso`, `journalctl -u sayso`"
+                    "check that the daemon may read `{prefix}/command/+` and write `{prefix}/reply/+`, and that this login may read `{prefix}/reply/{SOURCE}`; if so, it hangs: `systemctl restart sayso`, `journalctl -u sayso`"
                 );
                 report.fault(
                     "daemon",
-                    format!("`{prefix}/status` says online, and nobody answers"),
+                    format!("`{prefix}/status` is online, but the daemon does not answer"),
                     todo,
                 );
             }
@@ -230,40 +285,39 @@ impl TrafficWatch {
             (Some(_), _) => report.warn(
                 "daemon",
                 "sayso is not running",
-                "`systemctl start sayso`; `journalctl -u sayso -n 50` tells why it ended",
+                "`systemctl start sayso`; `journalctl -u sayso -n 50` shows why it ended",
             ),
             (None, _) => {
-                let todo = "`systemctl enable --now sayso`; if it runs, it is with another broker or `mqtt.prefix`, or we may not read that topic";
+                let todo = format!("`systemctl enable --now sayso`; if it is running, it uses another broker or `mqtt.prefix`, or this login may not read that topic (mosquitto: `topic read {prefix}/status`)");
                 report.warn(
                     "daemon",
                     format!(
-                        "no sayso has ever been here: nothing is retained on `{prefix}/status`"
+                        "no daemon has used this broker: there is no retained message on `{prefix}/status`"
                     ),
                     todo,
                 );
             }
         }
-        if let Some(health) = health.filter(|_| self.online.as_deref() == Some("online")) {
-            ails(health, id, report);
+        if let Some(health) = health.filter(|_| self.status.as_deref() == Some("online")) {
+            health_problems(health, id, report);
         }
     }
 }
 
-/// What the daemon says of itself.
-fn ails(health: &Json, id: &str, report: &mut Report) {
+/// Reports problems from the health message of the daemon.
+fn health_problems(health: &Json, id: &str, report: &mut Report) {
     if health["journal"]["safe"] == false {
         report.warn(
             "daemon",
-            "the daemon runs without a store: a command under way is lost with it",
-            "set `store.path`, or see its log for why the store cannot be opened",
+            "the daemon has no store: commands in flight are lost if it ends",
+            "set `store.path`, or see the reason in its log",
         );
     }
-    let lost = health["counts"]["disconnected"]
-        .as_u64()
-        .unwrap_or_default();
-    if lost >= LOST {
-        let todo =
-            format!("a bad line, or another client called `{id}`: the broker's log tells which");
+    let lost = count(health, "disconnected");
+    if lost >= MANY_DISCONNECTS {
+        let todo = format!(
+            "the network is unreliable, or another client uses the client id `{id}`: see the log of the broker"
+        );
         report.warn(
             "client_id",
             format!("the daemon has lost its connection {lost} times since it started"),
@@ -276,50 +330,53 @@ fn ails(health: &Json, id: &str, report: &mut Report) {
             report.warn(
                 "models",
                 format!(
-                    "the daemon leaves {} out for now ({}): {}",
+                    "the daemon does not use {} at the moment ({}): {}",
                     text("name"),
                     text("state"),
                     text("why")
                 ),
-                "see below what it says to us",
+                "see the result of the request below",
             );
         }
     }
 }
 
-/// The devices announced, and announcements that cannot be used.
-fn found(
+/// Reports announced devices and unusable announcements. Returns the home as the daemon would have it.
+fn discovered(
     config: &Config,
     finder: &mut Finder,
-    heard: &[Publish],
+    received: &[Publish],
     report: &mut Report,
 ) -> Arc<Home> {
     if config.discovery.is_off() {
         return Arc::clone(&config.home);
     }
     let (now, mut announced) = (crate::clock::now(), 0);
-    let mut useless = Vec::new();
-    for message in heard.iter().filter(|message| !message.payload.is_empty()) {
+    let mut unusable = Vec::new();
+    for message in received
+        .iter()
+        .filter(|message| !message.payload.is_empty())
+    {
         let topic = String::from_utf8_lossy(&message.topic);
         if finder.listens(&topic) {
             announced += 1;
             if let Err(malformed) = config.discovery.read(&topic, &message.payload) {
-                useless.push(format!("`{topic}` ({malformed})"));
+                unusable.push(format!("`{topic}` ({malformed})"));
             }
             finder.hear(&topic, &message.payload, now);
         }
     }
-    if let Some(first) = useless.first() {
+    if let Some(first) = unusable.first() {
         report.warn(
             "discovery",
             format!(
                 "{} of {announced} announcements cannot be used, such as {first}",
-                useless.len()
+                unusable.len()
             ),
-            "update what announces it, or declare the device in the home file",
+            "update the software that announces it, or declare the device in the home file",
         );
     }
-    bridges(config, heard, report);
+    bridges(config, received, report);
     match finder.home() {
         Ok(home) => {
             devices(config, &home, announced, report);
@@ -327,11 +384,11 @@ fn found(
         }
         Err(clashes) => {
             let clashes: Vec<String> = clashes.iter().map(ToString::to_string).collect();
-            let todo = "rename one of the two; until then the home stays as it was";
+            let todo = "rename one of the two; until then the home does not change";
             report.fault(
                 "discovery",
                 format!(
-                    "what is announced does not fit the home file: {}",
+                    "the announced devices conflict with the home file: {}",
                     clashes.join("; ")
                 ),
                 todo,
@@ -347,12 +404,12 @@ fn devices(config: &Config, home: &Home, announced: usize, report: &mut Report) 
         report.ok(
             "discovery",
             format!(
-                "{} devices found by {announced} announcements, {all} in all",
+                "{} devices from {announced} announcements, {all} in total",
                 all - declared
             ),
         );
     } else {
-        let todo = "declare some in the home file; or is discovery on in Zigbee2MQTT or Tasmota, and may we read those topics (`topic read homeassistant/#`, `zigbee2mqtt/#`)?";
+        let todo = "declare some in the home file; or enable discovery in Zigbee2MQTT or Tasmota, and allow sayso to read its topics (`topic read homeassistant/#`, `zigbee2mqtt/#`)";
         report.fault(
             "discovery",
             format!("there is no device at all: none declared, and {announced} announcements"),
@@ -361,8 +418,8 @@ fn devices(config: &Config, home: &Home, announced: usize, report: &mut Report) 
     }
 }
 
-/// Devices that the home file says `Zigbee2MQTT` has, and it does not.
-fn bridges(config: &Config, heard: &[Publish], report: &mut Report) {
+/// Reports devices in the home file that `Zigbee2MQTT` does not have.
+fn bridges(config: &Config, received: &[Publish], report: &mut Report) {
     let topics: Vec<String> = config.home.command_topics().collect();
     for base in &config.discovery.zigbee2mqtt {
         let names: BTreeSet<&str> = topics
@@ -382,7 +439,7 @@ fn bridges(config: &Config, heard: &[Publish], report: &mut Report) {
             .filter_map(|list| {
                 let topic = format!("{base}/bridge/{list}");
                 serde_json::from_slice(
-                    &heard
+                    &received
                         .iter()
                         .rfind(|message| message.topic == topic)?
                         .payload,
@@ -396,15 +453,15 @@ fn bridges(config: &Config, heard: &[Publish], report: &mut Report) {
             .flatten()
             .filter_map(|entry| entry["friendly_name"].as_str())
             .collect();
-        let strange: Vec<&str> = names.difference(&known).copied().collect();
+        let unknown: Vec<&str> = names.difference(&known).copied().collect();
         if lists.is_empty() {
-            let todo = "is it running, is its `mqtt: base_topic` this one, and may we read it?";
-            report.warn("discovery", format!("the home file has devices of Zigbee2MQTT, and it has announced nothing below `{base}/`"), todo);
-        } else if !strange.is_empty() {
+            let todo = "check that it is running, that its `mqtt: base_topic` is this one, and that sayso may read it";
+            report.warn("discovery", format!("the home file has devices of Zigbee2MQTT, but there are no announcements below `{base}/`"), todo);
+        } else if !unknown.is_empty() {
             report.warn(
                 "discovery",
-                format!("Zigbee2MQTT does not know {}", some(&strange)),
-                "write its friendly name, letter by letter, under `zigbee2mqtt =` in the home file",
+                format!("Zigbee2MQTT has no device {}", list(&unknown)),
+                "use the exact friendly name for `zigbee2mqtt =` in the home file",
             );
         }
     }

@@ -1,4 +1,4 @@
-//! What the broker keeps of announcements and states, gathered over a connection of its own.
+//! Collection of announcements and states from the retained messages of the broker.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,70 +15,73 @@ use crate::discovery::finder::Finder;
 use crate::home::Home;
 use crate::home::device::Device;
 use crate::home::state::State;
+use crate::mqtt::Settings;
 use crate::vocabulary::slug::Slug;
 
 use crate::cli::broker;
 use crate::cli::broker::BrokerUnreachable;
-use crate::cli::home::called;
+use crate::cli::home::origin_name;
 use crate::cli::{Exit, Stop};
 
-/// The broker has told all it keeps when nothing came for this long: what it keeps comes in one go.
-const QUIET: Duration = Duration::from_millis(700);
+/// Silence after which all retained messages have arrived: a broker sends them without pauses.
+const QUIET_TIME: Duration = Duration::from_millis(700);
 
-/// However much comes, this long is enough.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest time for one collection.
+const MAX_TIME: Duration = Duration::from_secs(10);
 
-/// Filters in one packet; some brokers refuse long ones.
-const IN_ONE: usize = 50;
+/// Maximum filters in one packet, because some brokers reject long packets.
+const MAX_FILTERS: usize = 50;
 
-/// A home, and where it is known from.
-pub(super) struct GatheredHome {
-    pub(super) home: Arc<Home>,
-    /// Who announced which device.
-    pub(super) origins: HashMap<Slug, Origin>,
-    /// Which devices the home file declares.
-    pub(super) declared: HashSet<Slug>,
-    /// Announcements that cannot be used: the topic, and why.
-    pub(super) complaints: Vec<(String, String)>,
-    /// What the devices said of themselves.
-    pub(super) state: State,
+/// A home with the source of each device.
+pub(in crate::cli) struct GatheredHome {
+    pub(in crate::cli) home: Arc<Home>,
+    /// Protocol by which each device was announced.
+    pub(in crate::cli) origins: HashMap<Slug, Origin>,
+    /// Devices declared in the home file.
+    pub(in crate::cli) declared: HashSet<Slug>,
+    /// Topic and reason of announcements that cannot be used.
+    pub(in crate::cli) complaints: Vec<(String, String)>,
+    /// Reported states of the devices.
+    pub(in crate::cli) state: State,
 }
 
-/// Gathers announcements, then the states of the devices they come to.
-pub(super) async fn gather(config: &Config, timeout: Duration) -> Result<GatheredHome, Stop> {
+/// Collects the announcements, then the states of the announced devices.
+pub(in crate::cli) fn gather(config: &Config, timeout: Duration) -> Result<GatheredHome, Stop> {
+    let runtime = broker::runtime()?;
+    match runtime.block_on(collect(config, timeout)) {
+        Ok(home) => Ok(home),
+        Err(GatherError::Broker(error)) => Err(error.explained(&config.mqtt, &runtime)),
+        Err(error @ GatherError::Conflict(_)) => Err(Stop::new(Exit::Failed, error)),
+    }
+}
+
+/// Reason why the home cannot be collected.
+#[derive(Debug, thiserror::Error)]
+enum GatherError {
+    #[error(transparent)]
+    Broker(#[from] BrokerUnreachable),
+    #[error("the announced devices conflict with the home file: {0}")]
+    Conflict(String),
+}
+
+async fn collect(config: &Config, timeout: Duration) -> Result<GatheredHome, GatherError> {
     let mut finder = Finder::new(
         config.discovery.clone(),
         Arc::clone(&config.home),
         &config.mqtt.prefix,
     );
-    let mut ear = AnnouncementListener::open(config, timeout)
-        .await
-        .map_err(|error| Stop::new(error.exit(), error))?;
+    let mut listener = AnnouncementListener::open(config, timeout).await?;
     let now = || Instant::now().into_std();
-    for (topic, payload) in ear
-        .told(config.discovery.filters())
-        .await
-        .map_err(|error| Stop::new(error.exit(), error))?
-    {
+    for (topic, payload) in listener.retained(config.discovery.filters()).await? {
         finder.hear(&topic, &payload, now());
     }
     let home = finder.home().map_err(|clashes| {
         let clashes: Vec<String> = clashes.iter().map(ToString::to_string).collect();
-        Stop::new(
-            Exit::Failed,
-            format!(
-                "what is announced does not fit the home file: {}",
-                clashes.join("; ")
-            ),
-        )
+        GatherError::Conflict(clashes.join("; "))
     })?;
     let mut state = State::default();
     let topics = home.state_topics().map(str::to_owned).collect();
-    for (topic, payload) in ear
-        .told(topics)
-        .await
-        .map_err(|error| Stop::new(error.exit(), error))?
-    {
+    for (topic, payload) in listener.retained(topics).await? {
         for (device, property, value) in home.observe(&topic, &payload) {
             state.heard(&device, &property, value, now());
         }
@@ -99,23 +102,23 @@ pub(super) async fn gather(config: &Config, timeout: Duration) -> Result<Gathere
 }
 
 impl GatheredHome {
-    /// Where a device is known from.
-    pub(super) fn source(&self, device: &Device) -> String {
+    /// Returns the source of a device.
+    pub(in crate::cli) fn source(&self, device: &Device) -> String {
         match (
             self.declared.contains(&device.id),
             self.origins.get(&device.id),
         ) {
-            (true, Some(origin)) => format!("home.toml and {}", called(*origin)),
-            (false, Some(origin)) => called(*origin).to_owned(),
+            (true, Some(origin)) => format!("home.toml and {}", origin_name(*origin)),
+            (false, Some(origin)) => origin_name(*origin).to_owned(),
             (_, None) => "home.toml".to_owned(),
         }
     }
 
-    /// `3 devices in 2 areas: 1 from home.toml, 2 from Tasmota`
-    pub(super) fn summary(&self) -> String {
+    /// Returns `3 devices in 2 areas: 1 from home.toml, 2 from Tasmota.`
+    pub(in crate::cli) fn summary(&self) -> String {
         let devices = self.home.devices();
         if devices.is_empty() {
-            return "No device is known. Let devices announce themselves (`sayso check` says where sayso listens), or write a home.toml.".to_owned();
+            return "No device is known. Enable discovery in your devices (`sayso check` shows the topics that sayso reads), or write a home.toml.".to_owned();
         }
         let mut sources: Vec<(String, usize)> = Vec::new();
         for source in devices.iter().map(|device| self.source(device)) {
@@ -138,29 +141,31 @@ impl GatheredHome {
     }
 }
 
-/// A connection that only listens.
+/// Connection that only receives.
 struct AnnouncementListener {
     client: AsyncClient,
     events: EventLoop,
     broker: String,
+    settings: Settings,
 }
 
 impl AnnouncementListener {
     async fn open(config: &Config, timeout: Duration) -> Result<Self, BrokerUnreachable> {
         let (client, events) = broker::client(&config.mqtt, "home", timeout)?;
-        let mut ear = Self {
+        let mut listener = Self {
             client,
             events,
             broker: broker::address(&config.mqtt),
+            settings: config.mqtt.clone(),
         };
         let silent = BrokerUnreachable::Silent {
-            broker: ear.broker.clone(),
+            broker: listener.broker.clone(),
             timeout,
         };
-        timeout_at(Instant::now() + timeout, ear.connected())
+        timeout_at(Instant::now() + timeout, listener.connected())
             .await
             .map_err(|_| silent)??;
-        Ok(ear)
+        Ok(listener)
     }
 
     async fn connected(&mut self) -> Result<(), BrokerUnreachable> {
@@ -175,28 +180,29 @@ impl AnnouncementListener {
             .map_err(|error| BrokerUnreachable::of(&self.broker, error))
     }
 
-    /// What the broker tells on these topics before it falls quiet.
-    async fn told(
+    /// Returns the messages on the topics until no further one arrives.
+    async fn retained(
         &mut self,
         filters: Vec<String>,
     ) -> Result<Vec<(String, Vec<u8>)>, BrokerUnreachable> {
-        let mut told = Vec::new();
-        let mut packets = filters.chunks(IN_ONE).map(|some| {
+        let mut messages = Vec::new();
+        let mut packets = filters.chunks(MAX_FILTERS).map(|some| {
             some.iter()
                 .map(|filter| Filter::new(filter.clone(), QoS::AtLeastOnce))
                 .collect::<Vec<_>>()
         });
-        let (mut waits, end) = (false, Instant::now() + PATIENCE);
+        let end = Instant::now() + MAX_TIME;
+        let mut waiting = false;
         let mut quiet = Instant::now();
         loop {
-            if !waits {
+            if !waiting {
                 let Some(packet) = packets.next() else { break };
                 self.client
                     .try_subscribe_many(packet)
                     .expect("the queue holds eight requests and is given one");
-                waits = true;
+                waiting = true;
             }
-            match timeout_at(end.min(Instant::now() + QUIET * 4), self.next()).await {
+            match timeout_at(end.min(Instant::now() + QUIET_TIME * 4), self.next()).await {
                 Err(_) => break,
                 Ok(event) => match event? {
                     Event::Incoming(Packet::SubAck(ack)) => {
@@ -205,31 +211,34 @@ impl AnnouncementListener {
                             .iter()
                             .find(|code| !matches!(code, SubscribeReasonCode::Success(_)))
                         {
-                            return Err(BrokerUnreachable::Forbidden {
-                                broker: self.broker.clone(),
-                                why: format!("subscribing: {why:?}"),
-                            });
+                            let why = format!("{why:?}");
+                            return Err(BrokerUnreachable::read_not_allowed(
+                                &self.settings,
+                                "the topics of devices",
+                                &why,
+                            ));
                         }
-                        (waits, quiet) = (false, Instant::now() + QUIET);
+                        waiting = false;
+                        quiet = Instant::now() + QUIET_TIME;
                     }
-                    event => keep(event, &mut told),
+                    event => keep(event, &mut messages),
                 },
             }
         }
         while let Ok(event) = timeout_at(quiet.min(end), self.next()).await {
-            let before = told.len();
-            keep(event?, &mut told);
-            if told.len() > before {
-                quiet = Instant::now() + QUIET;
+            let before = messages.len();
+            keep(event?, &mut messages);
+            if messages.len() > before {
+                quiet = Instant::now() + QUIET_TIME;
             }
         }
-        Ok(told)
+        Ok(messages)
     }
 }
 
-fn keep(event: Event, told: &mut Vec<(String, Vec<u8>)>) {
+fn keep(event: Event, messages: &mut Vec<(String, Vec<u8>)>) {
     if let Event::Incoming(Packet::Publish(message)) = event {
-        told.push((
+        messages.push((
             String::from_utf8_lossy(&message.topic).into_owned(),
             message.payload.to_vec(),
         ));

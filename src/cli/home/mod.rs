@@ -1,100 +1,83 @@
-//! `sayso home`: what is known of the home, from where, what it can do, and how to say it.
+//! `sayso home`: all known devices, their source, their properties and an example command for each property.
 
 use std::io::Write;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use crate::config::{Config, Scope};
 use crate::discovery::Origin;
 use crate::grammar::LocalGrammar;
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::Device;
 use crate::vocabulary::Domain;
 
+use crate::cli::broker::BrokerOptions;
+use crate::cli::home::example::Examples;
 use crate::cli::home::gather::GatheredHome;
-use crate::cli::home::say_it::SayIt;
-use crate::cli::{Exit, Files, Stop, duration};
+use crate::cli::{Exit, Stop};
 
-mod gather;
-mod say_it;
-mod toml_;
+mod example;
+pub(super) mod gather;
+pub(super) mod home_file;
 
 const EXAMPLES: &str = "\
 Examples:
   sayso home
   sayso home kitchen \"desk lamp\"
   sayso home --json | jq -r '.devices[].properties[].say // empty'
-  sayso home --toml > home.toml     # a home file to begin with: names, aliases and areas to change
+  sayso home --toml > home.toml     # a home file to start with: change names, aliases and areas
 
-What devices announce on the broker (Home Assistant's discovery, Zigbee2MQTT, Tasmota) is gathered for a moment, and joined with \
-home.toml as the daemon does it. Nothing is published, and the daemon need not run.
+Announcements on the broker (Home Assistant discovery, Zigbee2MQTT, Tasmota) are collected for a few seconds and merged with \
+home.toml, as the daemon does. Nothing is published, and the daemon need not run.
 
-Exit codes: 0 done, 1 what is announced does not fit home.toml, 75 no broker, 78 the config is wrong.";
+Exit codes: 0 done, 1 the announced devices conflict with home.toml, 75 no broker, 77 a file may not be read, \
+78 the config is wrong.";
 
-/// The arguments of `sayso home`.
+/// Arguments of `sayso home`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Home {
-    /// Only devices and areas of which this is a name or identifier [default: all]
+    /// Names or identifiers of devices and areas to show [default: all]
     names: Vec<String>,
     #[command(flatten)]
-    files: Files,
-    /// Print it as JSON, with topics
+    broker: BrokerOptions,
+    /// Print the home as JSON, with topics
     #[arg(long, conflicts_with = "toml")]
     json: bool,
-    /// Print a home file to begin with
+    /// Print a home file to start with
     #[arg(long, conflicts_with = "names")]
     toml: bool,
-    /// How long to wait for the broker
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    timeout: Duration,
-    /// The broker, in place of the config's
-    #[arg(long)]
-    host: Option<String>,
-    /// Its port, in place of the config's
-    #[arg(long)]
-    port: Option<u16>,
 }
 
-/// Gathers what is announced, and prints the home it comes to.
+/// Collects the announcements and prints the home.
 pub(super) fn home(arguments: &Home, out: &mut impl Write) -> Result<Exit, Stop> {
-    let mut config = Config::load(&arguments.files.place(Scope::Announced))?;
-    if let Some(host) = &arguments.host {
-        config.mqtt.host.clone_from(host);
-    }
-    config.mqtt.port = arguments.port.unwrap_or(config.mqtt.port);
+    let config = arguments.broker.config(true)?;
     let local = LocalGrammar::new(&config.local).map_err(|error| Stop::new(Exit::Config, error))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Stop::new(Exit::Internal, error))?;
-    let known = runtime.block_on(gather::gather(&config, arguments.timeout))?;
+    let known = gather::gather(&config, arguments.broker.timeout)?;
     if arguments.toml {
-        toml_::write(&known, out)?;
+        home_file::write(&known, out)?;
         return Ok(Exit::Done);
     }
     let shown: Vec<&Device> = known
         .home
         .devices()
         .iter()
-        .filter(|device| arguments.wants(&known, device))
+        .filter(|device| arguments.is_selected(&known, device))
         .collect();
     if shown.is_empty() && !arguments.names.is_empty() {
         return Err(Stop::new(
             Exit::Failed,
-            "no device and no area is called that: `sayso home` shows all",
+            "no device and no area has that name: `sayso home` shows all",
         ));
     }
-    let say_it = SayIt {
+    let examples = Examples {
         local: &local,
         home: &known.home,
     };
     if arguments.json {
         let devices: Vec<Json> = shown
             .iter()
-            .map(|device| as_json(&known, device, &say_it))
+            .map(|device| as_json(&known, device, &examples))
             .collect();
         let complaints: Vec<Json> = known
             .complaints
@@ -107,13 +90,13 @@ pub(super) fn home(arguments: &Home, out: &mut impl Write) -> Result<Exit, Stop>
             json!({"devices": devices, "unusable": complaints})
         )?;
     } else {
-        print(&known, &shown, &say_it, out)?;
+        print(&known, &shown, &examples, out)?;
     }
     Ok(Exit::Done)
 }
 
 impl Home {
-    fn wants(&self, known: &GatheredHome, device: &Device) -> bool {
+    fn is_selected(&self, known: &GatheredHome, device: &Device) -> bool {
         let area = device.area.as_ref().and_then(|id| known.home.area(id));
         let is = |name: &String| {
             let same = |other: &str| other.to_lowercase() == name.to_lowercase();
@@ -135,7 +118,7 @@ impl Home {
 fn print(
     known: &GatheredHome,
     shown: &[&Device],
-    say_it: &SayIt<'_>,
+    examples: &Examples<'_>,
     out: &mut impl Write,
 ) -> Result<(), Stop> {
     let mut areas: Vec<_> = known.home.areas().iter().map(Some).collect();
@@ -167,10 +150,10 @@ fn print(
                 known.source(device)
             )?;
             if !device.aliases.is_empty() {
-                writeln!(out, "      also called {}", device.aliases.join(", "))?;
+                writeln!(out, "      also {}", device.aliases.join(", "))?;
             }
             for capability in &device.capabilities {
-                writeln!(out, "      {}", line(known, device, capability, say_it))?;
+                writeln!(out, "      {}", line(known, device, capability, examples))?;
             }
         }
         writeln!(out)?;
@@ -182,12 +165,12 @@ fn print(
     Ok(())
 }
 
-/// `brightness   0 to 100 %, now 40   "set the desk lamp to 40 percent"`
+/// Returns the line of a property: `brightness   0 to 100 %, now 40   "set the desk lamp to 40 percent"`.
 fn line(
     known: &GatheredHome,
     device: &Device,
     capability: &Capability,
-    say_it: &SayIt<'_>,
+    examples: &Examples<'_>,
 ) -> String {
     let now = known
         .state
@@ -196,26 +179,26 @@ fn line(
     let risk = match capability.guard.opening.max(capability.guard.otherwise) {
         _ if !capability.settable => "",
         Risk::Auto => "",
-        Risk::Confirm => ", wants a yes",
-        Risk::Never => ", never commanded",
+        Risk::Confirm => ", asks for confirmation",
+        Risk::Never => ", not allowed",
     };
     let read = if capability.settable {
         ""
     } else {
-        " (told only)"
+        " (read only)"
     };
-    let what = format!(
+    let values = format!(
         "{}{read}{risk}{now}",
-        takes(&capability.takes, capability.settable)
+        values(&capability.takes, capability.settable)
     );
-    let said = say_it.example(device, capability).map_or_else(
-        || "(in words of your own: a model understands it)".to_owned(),
+    let said = examples.example(device, capability).map_or_else(
+        || "(only understood by a model)".to_owned(),
         |text| format!("\"{text}\""),
     );
-    format!("{:<16} {:<44} {said}", capability.property.name(), what)
+    format!("{:<16} {:<44} {said}", capability.property.name(), values)
 }
 
-fn takes(takes: &Domain, settable: bool) -> String {
+fn values(takes: &Domain, settable: bool) -> String {
     match takes {
         Domain::Number { unit, .. } if !settable => {
             if unit.is_empty() { "a number" } else { unit }.to_owned()
@@ -233,17 +216,17 @@ fn takes(takes: &Domain, settable: bool) -> String {
     }
 }
 
-fn as_json(known: &GatheredHome, device: &Device, say_it: &SayIt<'_>) -> Json {
+fn as_json(known: &GatheredHome, device: &Device, examples: &Examples<'_>) -> Json {
     let area = device.area.as_ref().and_then(|id| known.home.area(id));
     let property = |capability: &Capability| {
         let link = &capability.link;
-        let mut told: Vec<&str> = link
+        let mut command_topics: Vec<&str> = link
             .command
             .iter()
             .map(|port| port.topic.as_str())
             .collect();
-        told.extend(link.fixed.iter().map(|(_, message)| message.topic.as_str()));
-        told.dedup();
+        command_topics.extend(link.fixed.iter().map(|(_, message)| message.topic.as_str()));
+        command_topics.dedup();
         let range = match &capability.takes {
             Domain::Number {
                 min,
@@ -263,8 +246,8 @@ fn as_json(known: &GatheredHome, device: &Device, say_it: &SayIt<'_>) -> Json {
             "takes": range,
             "risk": capability.guard.opening.max(capability.guard.otherwise),
             "value": known.state.of(&device.id, &capability.property).map(|seen| &seen.value),
-            "say": say_it.example(device, capability),
-            "command_topics": told,
+            "say": examples.example(device, capability),
+            "command_topics": command_topics,
             "state_topics": link.state.iter().map(|port| &port.topic).collect::<Vec<_>>(),
         })
     };
@@ -281,9 +264,9 @@ fn as_json(known: &GatheredHome, device: &Device, say_it: &SayIt<'_>) -> Json {
     })
 }
 
-fn called(origin: Origin) -> &'static str {
+fn origin_name(origin: Origin) -> &'static str {
     match origin {
-        Origin::HomeAssistant => "Home Assistant's discovery",
+        Origin::HomeAssistant => "Home Assistant discovery",
         Origin::Zigbee2mqtt => "Zigbee2MQTT",
         Origin::Tasmota => "Tasmota",
     }

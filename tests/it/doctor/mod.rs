@@ -20,7 +20,7 @@ mod certificates;
 const OFF: &str = "[discovery]\nhomeassistant = \"\"\nzigbee2mqtt = []\ntasmota = false\n";
 
 /// What the tight access list of a real gateway has for sayso, but for what a scene leaves out.
-const RIGHTS: [&str; 10] = [
+const RIGHTS: [&str; 11] = [
     "topic read sayso/command/+",
     "topic write sayso/reply/#",
     "topic write sayso/status",
@@ -31,6 +31,7 @@ const RIGHTS: [&str; 10] = [
     "topic write zigbee2mqtt/+/set",
     "topic read zigbee2mqtt/#",
     "topic read $SYS/broker/version",
+    "topic read sayso/reply/doctor",
 ];
 
 /// A set-up, with what the doctor should say of it.
@@ -136,7 +137,7 @@ async fn guarded(rights: &[&str]) -> Broker {
     with_access_list(&format!("user sayso\n{}\n", rights.join("\n"))).await
 }
 
-/// mosquitto with the logins `sayso`, `kiosk` and `witness`, all with `secret`, and this access list; the witness may all.
+/// mosquitto with the logins `sayso`, `kiosk`, `operator` and `witness`, all with `secret`, and this access list; the witness may all.
 pub(crate) async fn with_access_list(acl: &str) -> Broker {
     let acl = format!("{acl}\nuser witness\ntopic readwrite #\n");
     Broker::mosquitto_with(|folder| {
@@ -146,6 +147,7 @@ pub(crate) async fn with_access_list(acl: &str) -> Broker {
             (&["-c", "-b"][..], "sayso"),
             (&["-b"], "kiosk"),
             (&["-b"], "witness"),
+            (&["-b"], "operator"),
         ] {
             assert!(
                 Command::new("mosquitto_passwd")
@@ -226,7 +228,7 @@ async fn certificates_of_all_kinds() -> Vec<Case> {
         ),
         Case::new(
             "certificate that ran out",
-            ("fault", "tls", "ran out on 2021-01-01"),
+            ("fault", "tls", "expired on 2021-01-01"),
             with_certificate(ours, ["20200101000000Z", "20210101000000Z"], TRUSTING, "").await,
         ),
         Case::new(
@@ -241,17 +243,17 @@ async fn certificates_of_all_kinds() -> Vec<Case> {
         ),
         Case::new(
             "broker wants a certificate of ours",
-            ("fault", "tls", "wants a certificate of ours"),
+            ("fault", "tls", "requires a client certificate"),
             with_certificate(ours, GOOD, TRUSTING, "require_certificate true\n").await,
         ),
         Case::new(
             "our certificate is not trusted",
-            ("fault", "tls", "does not trust our own certificate"),
+            ("fault", "tls", "does not trust the client certificate"),
             with_certificate(ours, GOOD, own, "require_certificate true\n").await,
         ),
         Case::new(
             "no [mqtt.tls] at a TLS port",
-            ("fault", "tls", "speaks TLS, and we do not"),
+            ("fault", "tls", "expects TLS, which is not configured"),
             with_certificate(ours, GOOD, "", "").await,
         ),
         Case::new(
@@ -289,7 +291,7 @@ async fn wrong_files() -> Vec<Case> {
     vec![
         Case::new(
             "config that anybody may write",
-            ("fault", "config", "anybody may write it"),
+            ("fault", "config", "every user may write it"),
             doctor(&writable, &[]).await,
         ),
         Case::new(
@@ -309,7 +311,7 @@ async fn wrong_files() -> Vec<Case> {
         ),
         Case::new(
             "store that was put aside",
-            ("warning", "store", "put aside"),
+            ("warning", "store", "moved aside"),
             doctor(&aside, &[]).await,
         ),
     ]
@@ -338,7 +340,7 @@ async fn no_way_to_the_broker() -> Vec<Case> {
     vec![
         Case::new(
             "[mqtt.tls] at a plain port",
-            ("fault", "tls", "speaks MQTT without TLS"),
+            ("fault", "tls", "uses MQTT without TLS"),
             to_plain,
         ),
         Case::new(
@@ -365,17 +367,17 @@ async fn no_right() -> Vec<Case> {
     vec![
         Case::new(
             "wrong password",
-            ("fault", "login", "does not take the password of `sayso`"),
+            ("fault", "login", "rejects the password of `sayso`"),
             doctor(&with_login(&broker, Some("wrong")), &[]).await,
         ),
         Case::new(
             "no login where one is wanted",
-            ("fault", "login", "nobody in without a login"),
+            ("fault", "login", "accepts no client without user name"),
             doctor(&with_login(&broker, None), &[]).await,
         ),
         Case::new(
             "may not read commands",
-            ("fault", "acl", "hands us nothing"),
+            ("fault", "acl", "delivers nothing"),
             without_right("topic read sayso/command/+", &[own]).await,
         ),
         Case::new(
@@ -383,7 +385,7 @@ async fn no_right() -> Vec<Case> {
             (
                 "fault",
                 "acl",
-                "forbids us to publish to `sayso/reply/doctor`",
+                "does not allow sayso to publish to `sayso/reply/doctor`",
             ),
             without_right(
                 "topic write sayso/reply/#",
@@ -396,7 +398,7 @@ async fn no_right() -> Vec<Case> {
             (
                 "fault",
                 "acl",
-                "forbids us to publish to `sayso/reply/doctor/stream`",
+                "does not allow sayso to publish to `sayso/reply/doctor/stream`",
             ),
             without_right("topic write sayso/reply/#", &["topic write sayso/reply/+"]).await,
         ),
@@ -405,18 +407,26 @@ async fn no_right() -> Vec<Case> {
             (
                 "fault",
                 "acl",
-                "forbids us to publish to `sayso/control/doctor/answer`",
+                "does not allow sayso to publish to `sayso/control/doctor/answer`",
             ),
             without_right("topic write sayso/control/+/answer", &[]).await,
         ),
         Case::new(
             "may not tell what is given up",
-            ("fault", "acl", "forbids us to publish to `sayso/dead`"),
+            (
+                "fault",
+                "acl",
+                "does not allow sayso to publish to `sayso/dead`",
+            ),
             without_right("topic write sayso/dead", &[]).await,
         ),
         Case::new(
             "may not publish its status",
-            ("fault", "acl", "forbids us to publish to `sayso/status`"),
+            (
+                "fault",
+                "acl",
+                "does not allow sayso to publish to `sayso/status`",
+            ),
             without_right("topic write sayso/status", &[]).await,
         ),
         Case::new(
@@ -424,7 +434,7 @@ async fn no_right() -> Vec<Case> {
             (
                 "fault",
                 "acl",
-                "forbids us to publish to `zigbee2mqtt/Kitchen light/set`",
+                "does not allow sayso to publish to `zigbee2mqtt/Kitchen light/set`",
             ),
             without_right(
                 "topic write zigbee2mqtt/+/set",
@@ -476,7 +486,7 @@ async fn wrong_traffic() -> Vec<Case> {
         ),
         Case::new(
             "a friendly name that Zigbee2MQTT does not have",
-            ("warning", "discovery", "does not know `Kitchen light`"),
+            ("warning", "discovery", "has no device `Kitchen light`"),
             doctor(&misnamed, &[]).await,
         ),
     ]
@@ -610,12 +620,16 @@ async fn wrong_daemons() -> Vec<Case> {
     vec![
         Case::new(
             "daemon that hangs",
-            ("fault", "daemon", "says online, and nobody answers"),
+            (
+                "fault",
+                "daemon",
+                "is online, but the daemon does not answer",
+            ),
             hangs,
         ),
         Case::new(
             "two daemons with one client id",
-            ("fault", "client_id", "comes and goes"),
+            ("fault", "client_id", "connects and disconnects repeatedly"),
             twins,
         ),
         Case::new(
@@ -683,7 +697,7 @@ async fn a_sound_set_up_is_called_sound_and_nothing_is_disturbed() {
             .any(|finding| finding["found"]
                 .as_str()
                 .unwrap()
-                .contains("tried, nothing let out")),
+                .contains("tested without delivery")),
         "{report:#}"
     );
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -751,5 +765,5 @@ async fn people_read_lines_with_what_to_do() {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("FAULT    broker      nobody listens at 127.0.0.1:9\n                     → start the broker"), "{text}");
-    assert!(text.ends_with("1 to mend\n"), "{text}");
+    assert!(text.ends_with("1 fault\n"), "{text}");
 }

@@ -1,5 +1,5 @@
-//! One conversation with the broker, packet by packet. The daemon's own client answers by itself what must be left unanswered
-//! here, and hides why a connection ended.
+//! Connection to the broker at the level of packets. The client of the daemon acknowledges by itself, which a probe must
+//! not do, and it hides why a connection ended.
 
 use std::io;
 use std::time::Duration;
@@ -16,85 +16,85 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::mqtt;
 
-use crate::cli::doctor::PATIENCE;
+use crate::cli::doctor::ANSWER_TIMEOUT;
 
-/// The largest packet taken.
-const LARGEST: u32 = 4 << 20;
+/// Maximum bytes of a received packet.
+const MAX_PACKET_BYTES: u32 = 4 << 20;
 
-/// For how long the broker may hold a session of ours that was not ended, in seconds.
-const SESSION: u32 = 30;
+/// Seconds for which the broker keeps a session that was not closed.
+const SESSION_SECONDS: u32 = 30;
 
-/// A way to the broker, encrypted or not.
+/// Stream to the broker, encrypted or not.
 pub(super) trait ProbeStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> ProbeStream for S {}
 
-/// Why a conversation ended.
+/// Reason why the connection ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProbeFailure {
-    #[error("the broker does not answer within {} s", PATIENCE.as_secs())]
+pub(super) enum ProbeError {
+    #[error("the broker does not answer within {} s", ANSWER_TIMEOUT.as_secs())]
     Silent,
     #[error("the broker closed the connection")]
     Closed,
     #[error("the broker closed the connection: {0:?}")]
-    Told(DisconnectReasonCode),
+    Disconnected(DisconnectReasonCode),
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),
-    #[error("what answers is no MQTT 5 broker: {0:?}")]
+    #[error("the answer is not from an MQTT 5 broker: {0:?}")]
     NoMqtt(Error),
-    #[error("the broker refuses us: {0:?}")]
+    #[error("the broker rejects the connection: {0:?}")]
     Refused(ConnectReturnCode),
 }
 
-/// How a conversation begins.
+/// Session of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ProbeSession {
-    /// With nothing, and it is kept for a moment after the end.
+    /// A new session, which is kept for a short time after the end.
     Kept,
-    /// With what was kept, and nothing is kept after the end.
+    /// The kept session, which ends with the connection.
     Last,
-    /// With nothing, and nothing is kept.
+    /// A new session, which ends with the connection.
     None,
 }
 
-/// An open conversation.
-pub(super) struct ProbeError {
+/// An open connection.
+pub(super) struct ProbeConnection {
     stream: Box<dyn ProbeStream>,
     buffer: BytesMut,
     next: u16,
-    /// What the broker said of itself.
-    pub(super) welcome: ConnAck,
-    /// What was heard so far.
-    pub(super) heard: Vec<Publish>,
+    /// Answer of the broker to CONNECT, with its limits.
+    pub(super) connack: ConnAck,
+    /// Messages received so far.
+    pub(super) received: Vec<Publish>,
 }
 
-impl ProbeError {
-    /// Says who we are.
+impl ProbeConnection {
+    /// Connects and logs in.
     pub(super) async fn begin(
         stream: Box<dyn ProbeStream>,
         settings: &mqtt::Settings,
         id: &str,
         session: ProbeSession,
-    ) -> Result<Self, ProbeFailure> {
-        let welcome = ConnAck {
+    ) -> Result<Self, ProbeError> {
+        let connack = ConnAck {
             session_present: false,
             code: ConnectReturnCode::Success,
             properties: None,
         };
-        let mut talk = Self {
+        let mut connection = Self {
             stream,
             buffer: BytesMut::new(),
             next: 0,
-            welcome,
-            heard: Vec::new(),
+            connack,
+            received: Vec::new(),
         };
         let properties = ConnectProperties {
             session_expiry_interval: Some(if session == ProbeSession::Kept {
-                SESSION
+                SESSION_SECONDS
             } else {
                 0
             }),
-            max_packet_size: Some(LARGEST),
+            max_packet_size: Some(MAX_PACKET_BYTES),
             ..ConnectProperties::new()
         };
         let connect = Connect {
@@ -109,53 +109,58 @@ impl ProbeError {
                 login.password.as_ref().map_or("", |p| p.expose()),
             )
         });
-        talk.say(&Packet::Connect(connect, None, login)).await?;
-        match talk.packet(Instant::now() + PATIENCE).await? {
+        connection
+            .send(&Packet::Connect(connect, None, login))
+            .await?;
+        match connection.packet(Instant::now() + ANSWER_TIMEOUT).await? {
             Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => {
-                talk.welcome = answer;
+                connection.connack = answer;
             }
-            Packet::ConnAck(answer) => return Err(ProbeFailure::Refused(answer.code)),
+            Packet::ConnAck(answer) => return Err(ProbeError::Refused(answer.code)),
             other => return Err(unexpected(&other)),
         }
-        Ok(talk)
+        Ok(connection)
     }
 
-    async fn say(&mut self, packet: &Packet) -> Result<(), ProbeFailure> {
+    async fn send(&mut self, packet: &Packet) -> Result<(), ProbeError> {
         let mut bytes = BytesMut::new();
-        packet
-            .write(&mut bytes, None)
-            .map_err(ProbeFailure::NoMqtt)?;
+        packet.write(&mut bytes, None).map_err(ProbeError::NoMqtt)?;
         self.stream.write_all(&bytes).await?;
         Ok(self.stream.flush().await?)
     }
 
-    async fn packet(&mut self, until: Instant) -> Result<Packet, ProbeFailure> {
+    async fn packet(&mut self, until: Instant) -> Result<Packet, ProbeError> {
         loop {
-            match Packet::read(&mut self.buffer, Some(LARGEST)) {
-                Ok(Packet::Disconnect(why)) => return Err(ProbeFailure::Told(why.reason_code)),
+            match Packet::read(&mut self.buffer, Some(MAX_PACKET_BYTES)) {
+                Ok(Packet::Disconnect(why)) => {
+                    return Err(ProbeError::Disconnected(why.reason_code));
+                }
                 Ok(packet) => return Ok(packet),
                 Err(Error::InsufficientBytes(_)) => {}
-                Err(error) => return Err(ProbeFailure::NoMqtt(error)),
+                Err(error) => return Err(ProbeError::NoMqtt(error)),
             }
             let read = timeout_at(until, self.stream.read_buf(&mut self.buffer))
                 .await
-                .map_err(|_| ProbeFailure::Silent)??;
+                .map_err(|_| ProbeError::Silent)??;
             if read == 0 {
-                return Err(ProbeFailure::Closed);
+                return Err(ProbeError::Closed);
             }
         }
     }
 
-    /// Listens until `wanted` takes a packet; what is published meanwhile is kept, and acknowledged where it must be.
-    async fn until<T>(&mut self, wanted: impl Fn(&Packet) -> Option<T>) -> Result<T, ProbeFailure> {
-        let until = Instant::now() + PATIENCE;
+    /// Waits until `wanted` accepts a packet. Messages received meanwhile are kept.
+    async fn wait_for<T>(
+        &mut self,
+        wanted: impl Fn(&Packet) -> Option<T>,
+    ) -> Result<T, ProbeError> {
+        let until = Instant::now() + ANSWER_TIMEOUT;
         loop {
             let packet = self.packet(until).await?;
             if let Some(found) = wanted(&packet) {
                 return Ok(found);
             }
             if let Packet::Publish(publish) = packet {
-                self.heard.push(publish);
+                self.received.push(publish);
             }
         }
     }
@@ -165,23 +170,23 @@ impl ProbeError {
         self.next
     }
 
-    /// Subscribes with `QoS` 0; what the broker says to each.
+    /// Subscribes with `QoS` 0 and returns the code for each filter.
     pub(super) async fn subscribe(
         &mut self,
         filters: &[String],
-    ) -> Result<Vec<SubscribeReasonCode>, ProbeFailure> {
+    ) -> Result<Vec<SubscribeReasonCode>, ProbeError> {
         let pkid = self.id();
         let filters = filters
             .iter()
             .map(|filter| Filter::new(filter.as_str(), QoS::AtMostOnce))
             .collect();
-        self.say(&Packet::Subscribe(Subscribe {
+        self.send(&Packet::Subscribe(Subscribe {
             pkid,
             filters,
             properties: None,
         }))
         .await?;
-        self.until(|packet| {
+        self.wait_for(|packet| {
             matches!(packet, Packet::SubAck(ack) if ack.pkid == pkid).then(|| packet.clone())
         })
         .await
@@ -191,11 +196,11 @@ impl ProbeError {
         })
     }
 
-    /// Publishes with `QoS` 1; what the broker says.
-    pub(super) async fn publish(&mut self, topic: &str) -> Result<PubAckReason, ProbeFailure> {
+    /// Publishes an empty message with `QoS` 1 and returns the code of the broker.
+    pub(super) async fn publish(&mut self, topic: &str) -> Result<PubAckReason, ProbeError> {
         let pkid = self.id();
-        self.say(&message(topic, QoS::AtLeastOnce, pkid)).await?;
-        self.until(|packet| {
+        self.send(&message(topic, QoS::AtLeastOnce, pkid)).await?;
+        self.wait_for(|packet| {
             if let Packet::PubAck(ack) = packet {
                 (ack.pkid == pkid).then_some(ack.reason)
             } else {
@@ -205,12 +210,16 @@ impl ProbeError {
         .await
     }
 
-    /// Offers a message with `QoS` 2, which a broker hands on only once it is released; what the broker says, and its number.
-    pub(super) async fn offer(&mut self, topic: &str) -> Result<(PubRecReason, u16), ProbeFailure> {
+    /// Publishes an empty message with `QoS` 2, which the broker delivers when it is released. Returns the code of the broker
+    /// and the packet id.
+    pub(super) async fn offer_qos2(
+        &mut self,
+        topic: &str,
+    ) -> Result<(PubRecReason, u16), ProbeError> {
         let pkid = self.id();
-        self.say(&message(topic, QoS::ExactlyOnce, pkid)).await?;
+        self.send(&message(topic, QoS::ExactlyOnce, pkid)).await?;
         let reason = self
-            .until(|packet| {
+            .wait_for(|packet| {
                 if let Packet::PubRec(rec) = packet {
                     (rec.pkid == pkid).then_some(rec.reason)
                 } else {
@@ -221,40 +230,41 @@ impl ProbeError {
         Ok((reason, pkid))
     }
 
-    /// Lets an offered message go.
-    pub(super) async fn release(&mut self, pkid: u16) -> Result<(), ProbeFailure> {
-        self.say(&Packet::PubRel(PubRel::new(pkid, None))).await?;
-        self.until(|packet| {
+    /// Releases a `QoS` 2 message.
+    pub(super) async fn release(&mut self, pkid: u16) -> Result<(), ProbeError> {
+        self.send(&Packet::PubRel(PubRel::new(pkid, None))).await?;
+        self.wait_for(|packet| {
             matches!(packet, Packet::PubComp(done) if done.pkid == pkid).then_some(())
         })
         .await
     }
 
-    /// Everything the broker had to say before this is heard; a broker that hands on what it keeps in its own time gets a moment.
-    pub(super) async fn settle(&mut self, moment: Duration) -> Result<(), ProbeFailure> {
-        self.say(&Packet::PingReq(PingReq)).await?;
-        self.until(|packet| matches!(packet, Packet::PingResp(_)).then_some(()))
+    /// Receives everything the broker sends before a ping response, and then for a short time more, because a broker may
+    /// delay retained messages.
+    pub(super) async fn drain(&mut self, time: Duration) -> Result<(), ProbeError> {
+        self.send(&Packet::PingReq(PingReq)).await?;
+        self.wait_for(|packet| matches!(packet, Packet::PingResp(_)).then_some(()))
             .await?;
-        self.listen(moment).await
+        self.listen(time).await
     }
 
-    /// Listens for a while.
-    pub(super) async fn listen(&mut self, moment: Duration) -> Result<(), ProbeFailure> {
-        let until = Instant::now() + moment;
+    /// Receives messages for some time.
+    pub(super) async fn listen(&mut self, time: Duration) -> Result<(), ProbeError> {
+        let until = Instant::now() + time;
         loop {
             match self.packet(until).await {
-                Ok(Packet::Publish(publish)) => self.heard.push(publish),
+                Ok(Packet::Publish(publish)) => self.received.push(publish),
                 Ok(_) => {}
-                Err(ProbeFailure::Silent) => return Ok(()),
-                Err(broken) => return Err(broken),
+                Err(ProbeError::Silent) => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
     }
 
-    /// Says goodbye.
-    pub(super) async fn end(mut self) {
+    /// Disconnects.
+    pub(super) async fn close(mut self) {
         let _ = self
-            .say(&Packet::Disconnect(Disconnect::new(
+            .send(&Packet::Disconnect(Disconnect::new(
                 DisconnectReasonCode::NormalDisconnection,
             )))
             .await;
@@ -271,6 +281,6 @@ fn message(topic: &str, qos: QoS, pkid: u16) -> Packet {
     })
 }
 
-fn unexpected(_: &Packet) -> ProbeFailure {
-    ProbeFailure::NoMqtt(Error::PayloadRequired)
+fn unexpected(_: &Packet) -> ProbeError {
+    ProbeError::NoMqtt(Error::PayloadRequired)
 }

@@ -1,20 +1,21 @@
-//! A home file to begin with: every device and area that is known, under the identifier it has, for names to be changed and added.
+//! A home file to start with: all known devices and areas with their identifiers, for names to be changed and added.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use crate::home::device::Device;
 
-use crate::cli::home::{GatheredHome, takes};
+use crate::cli::home::gather::GatheredHome;
+use crate::cli::home::values;
 
 const HEAD: &str = "\
-# The home as it was found. Devices that announce themselves need no line here: keep what you change, and delete the rest.
-# Change names, aliases and areas freely; the identifier in [device.<identifier>] is what ties a table to its device.
-# `risk = \"confirm\"` asks before every command, `risk = \"never\"` forbids them.
+# The home as it was found. Announced devices need no table here: keep what you change and delete the rest.
+# Names, aliases and areas can be changed; the identifier in [device.<identifier>] connects a table with its device.
+# `risk = \"confirm\"` asks before every command, `risk = \"never\"` forbids all commands.
 ";
 
-/// Writes it. What only the home file knows is left to that file: ways to devices are not repeated here.
-pub(super) fn write(known: &GatheredHome, out: &mut impl Write) -> io::Result<()> {
+/// Writes the file. Devices that only the home file declares are not repeated.
+pub(in crate::cli) fn write(known: &GatheredHome, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{HEAD}")?;
     let home = &known.home;
     let floors: BTreeSet<&str> = home
@@ -37,7 +38,7 @@ pub(super) fn write(known: &GatheredHome, out: &mut impl Write) -> io::Result<()
         } else {
             writeln!(
                 out,
-                "# [device.{}] does not announce itself: take its table over from your home file\n",
+                "# [device.{}] does not announce itself: copy its table from your home file\n",
                 device.id
             )?;
         }
@@ -49,7 +50,7 @@ fn table(known: &GatheredHome, device: &Device, out: &mut impl Write) -> io::Res
     let can: Vec<String> = device
         .capabilities
         .iter()
-        .map(|c| format!("{} ({})", c.property, takes(&c.takes, c.settable)))
+        .map(|c| format!("{} ({})", c.property, values(&c.takes, c.settable)))
         .collect();
     writeln!(out, "# from {}: {}", known.source(device), can.join("; "))?;
     writeln!(out, "[device.{}]", device.id)?;
@@ -70,7 +71,7 @@ fn aliases(names: &[String], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "aliases = [{}]", names.join(", "))
 }
 
-/// The text as TOML writes it.
+/// Returns the text as a TOML string.
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }

@@ -1,4 +1,5 @@
-//! How to say it: for each property a sentence that the local reading takes exactly so. A sentence is not believed but tried.
+//! Example commands: for each property a sentence that the local grammar understands as exactly that. Every sentence is
+//! tested before it is shown.
 
 use crate::command::phrase::Phrase;
 use crate::grammar::LocalGrammar;
@@ -8,24 +9,24 @@ use crate::home::device::Device;
 use crate::vocabulary::action::Op;
 use crate::vocabulary::{Domain, Property};
 
-/// A home, and the reading that tries the sentences in it.
-pub(super) struct SayIt<'a> {
+/// Source of example commands for a home.
+pub(super) struct Examples<'a> {
     pub(super) local: &'a LocalGrammar,
     pub(super) home: &'a Home,
 }
 
-impl SayIt<'_> {
-    /// A sentence about this property of this device and nothing else; `None` where only a model would understand one.
+impl Examples<'_> {
+    /// Returns a sentence for this property of this device only; `None` if only a model understands one.
     pub(super) fn example(&self, device: &Device, capability: &Capability) -> Option<String> {
         let mut names: Vec<String> = std::iter::once(&device.name)
             .chain(&device.aliases)
-            .map(|name| format!("the {}", lowered(name)))
+            .map(|name| format!("the {}", lowercased(name)))
             .collect();
         if let Some(area) = device.area.as_ref().and_then(|id| self.home.area(id)) {
             names.push(format!(
                 "the {} in the {}",
-                lowered(&device.name),
-                lowered(&area.name)
+                lowercased(&device.name),
+                lowercased(&area.name)
             ));
         }
         let sentences = names.iter().flat_map(|name| {
@@ -37,10 +38,10 @@ impl SayIt<'_> {
         });
         sentences
             .into_iter()
-            .find(|sentence| self.is_taken(sentence, device, capability))
+            .find(|sentence| self.is_understood(sentence, device, capability))
     }
 
-    fn is_taken(&self, sentence: &str, device: &Device, capability: &Capability) -> bool {
+    fn is_understood(&self, sentence: &str, device: &Device, capability: &Capability) -> bool {
         let Some(draft) = self
             .local
             .draft(&Phrase::new(sentence, None, Some("en")), self.home)
@@ -59,8 +60,8 @@ impl SayIt<'_> {
     }
 }
 
-/// `EventLoop lamp` → `desk lamp`; `TV` and `FanBlower Bedroom` stay.
-fn lowered(name: &str) -> String {
+/// Returns a name as it is written within a sentence: `Desk lamp` → `desk lamp`, but `TV` and `IKEA Lamp` are unchanged.
+fn lowercased(name: &str) -> String {
     let mut letters = name.chars();
     match (letters.next(), letters.as_str()) {
         (Some(first), rest) if !rest.chars().any(char::is_uppercase) => {
@@ -111,7 +112,7 @@ fn orders(the: &str, capability: &Capability) -> Vec<String> {
             format!("set {the} to {value}"),
             format!("set the {called} of {the} to {value}"),
         );
-        // What only this device has is better said by its name.
+        // A property that only this device has is named.
         let first = if capability.property.is_standard() {
             [short, long]
         } else {
@@ -178,17 +179,17 @@ fn questions(the: &str, capability: &Capability) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::lowered;
+    use super::lowercased;
 
     #[test]
-    fn only_a_name_of_common_words_loses_its_capital() {
+    fn only_a_name_of_common_words_is_lowercased() {
         for (name, said) in [
             ("Desk lamp", "desk lamp"),
             ("TV", "TV"),
-            ("FanBlower Bedroom Fan", "FanBlower Bedroom Fan"),
+            ("IKEA Bedroom Fan", "IKEA Bedroom Fan"),
             ("Büro", "büro"),
         ] {
-            assert_eq!(lowered(name), said);
+            assert_eq!(lowercased(name), said);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The state file of `sayso try`: what the devices are taken to have said of themselves.
+//! The state file of `sayso try`: assumed states of devices.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,44 +11,46 @@ use crate::home::capability::Capability;
 use crate::home::state::State;
 use crate::vocabulary::{Domain, Property, Value};
 
-type WrittenKeys = BTreeMap<String, BTreeMap<String, Value>>;
+/// Device → property → value.
+type StateValues = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// Reads a state file: device → property → value, as JSON or TOML.
 pub(super) fn read(path: &Path, home: &Home, now: Instant) -> Result<State, Box<dyn Error>> {
     let text = fs::read_to_string(path)
         .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-    let parsed = parse(&text).map_err(|error| {
+    let values = parse(&text).map_err(|error| {
         format!(
             "`{}` is not a state such as {{\"lamp\": {{\"power\": \"on\"}}}}: {error}",
             path.display()
         )
     })?;
-    let (mut state, mut wrong) = (State::default(), Vec::new());
-    for (name, properties) in parsed {
+    let mut state = State::default();
+    let mut faults = Vec::new();
+    for (name, properties) in values {
         let Some(device) = home.device(&name) else {
-            wrong.push(format!("there is no device `{name}`"));
+            faults.push(format!("there is no device `{name}`"));
             continue;
         };
         for (property, value) in properties {
             let property = Property::from(property);
             let Some(capability) = device.can(&property) else {
-                wrong.push(format!("`{name}` has no {property}"));
+                faults.push(format!("`{name}` has no {property}"));
                 continue;
             };
             match plausible(capability, value) {
                 Ok(value) => state.heard(&device.id, &property, value, now),
-                Err(value) => wrong.push(format!("`{name}` cannot have {property} {value}")),
+                Err(value) => faults.push(format!("`{name}` cannot have {property} {value}")),
             }
         }
     }
-    if wrong.is_empty() {
+    if faults.is_empty() {
         Ok(state)
     } else {
-        Err(format!("`{}`: {}", path.display(), wrong.join("; ")).into())
+        Err(format!("`{}`: {}", path.display(), faults.join("; ")).into())
     }
 }
 
-fn parse(text: &str) -> Result<WrittenKeys, Box<dyn Error>> {
+fn parse(text: &str) -> Result<StateValues, Box<dyn Error>> {
     if text.trim_start().starts_with('{') {
         Ok(serde_json::from_str(text)?)
     } else {
@@ -56,7 +58,7 @@ fn parse(text: &str) -> Result<WrittenKeys, Box<dyn Error>> {
     }
 }
 
-/// The value as the device might have said it. Out of range is possible: devices do say such things.
+/// Returns the value as the device would report it. Devices may report values outside their range.
 fn plausible(capability: &Capability, value: Value) -> Result<Value, Value> {
     match (&capability.takes, value) {
         (Domain::Choice(words), Value::Flag(flag)) if words.iter().any(|w| w == "on") => {
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn json_and_toml_say_the_same() {
+    fn json_and_toml_give_the_same_state() {
         for text in [
             r#"{"lamp": {"power": true, "brightness": 40}}"#,
             "[lamp]\npower = \"on\"\nbrightness = 40",
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told_at_once() {
+    fn all_faults_are_reported_at_once() {
         let error = state(r#"{"lamp": {"power": 3, "volume": 1}, "ghost": {}}"#)
             .unwrap_err()
             .to_string();

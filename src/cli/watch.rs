@@ -1,0 +1,228 @@
+//! `sayso watch`: shows the commands of all sources and their replies, with reasons, as they happen.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, SubscribeReasonCode};
+use rumqttc::v5::{AsyncClient, Event, EventLoop};
+use serde_json::{Value as Json, json};
+use tokio::time::timeout;
+
+use crate::command::reply::Reply;
+use crate::mqtt::Settings;
+
+use crate::cli::broker::{BrokerOptions, BrokerUnreachable};
+use crate::cli::{Exit, Stop, broker, reply_text};
+
+/// Maximum number of characters shown of a command.
+const MAX_TEXT: usize = 200;
+
+const EXAMPLES: &str = "\
+Examples:
+  sayso watch
+  sayso watch --json | jq 'select(.reply.outcome == \"refused\")'
+
+Shows `<prefix>/command/+` and `<prefix>/reply/+`, which contain what people say at home: allow these topics only to \
+operators. Ctrl-C ends it. Replies to other topics are not shown.
+
+Exit codes: 0 ended by the user or by --count, 1 the broker does not allow it, 75 no broker, 77 a file may not be read, \
+78 the config is wrong.";
+
+/// Arguments of `sayso watch`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Watch {
+    #[command(flatten)]
+    broker: BrokerOptions,
+    /// End after this number of replies
+    #[arg(long)]
+    count: Option<usize>,
+    /// Print each message as a JSON object on one line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints commands and replies until the user ends the program.
+pub(super) fn watch(arguments: &Watch, out: &mut impl Write) -> Result<Exit, Stop> {
+    let settings = arguments.broker.config(false)?.mqtt;
+    let runtime = broker::runtime()?;
+    let watched = runtime.block_on(async {
+        let mut watcher = Watcher::connect(arguments, &settings).await?;
+        watcher.run(arguments, out).await
+    });
+    match watched {
+        Ok(()) => Ok(Exit::Done),
+        Err(WatchError::Broker(error)) => Err(error.explained(&settings, &runtime)),
+        Err(WatchError::Output(error)) => Err(error.into()),
+    }
+}
+
+/// Reason why the messages can no longer be shown.
+#[derive(Debug, thiserror::Error)]
+enum WatchError {
+    #[error(transparent)]
+    Broker(#[from] BrokerUnreachable),
+    #[error(transparent)]
+    Output(#[from] io::Error),
+}
+
+/// Connection that receives commands and replies.
+struct Watcher<'a> {
+    settings: &'a Settings,
+    /// Kept so that the connection stays open.
+    _client: AsyncClient,
+    events: EventLoop,
+}
+
+impl<'a> Watcher<'a> {
+    async fn connect(arguments: &Watch, settings: &'a Settings) -> Result<Self, BrokerUnreachable> {
+        let time_limit = arguments.broker.timeout;
+        let (client, events) = broker::client(settings, "watch", time_limit)?;
+        let topics = ["command/+", "reply/+"].map(|topic| format!("{}/{topic}", settings.prefix));
+        let filters = topics
+            .clone()
+            .map(|topic| Filter::new(topic, QoS::AtLeastOnce));
+        client
+            .try_subscribe_many(filters)
+            .expect("the queue of a new client is empty");
+        let mut watcher = Self {
+            settings,
+            _client: client,
+            events,
+        };
+        let Ok(codes) = timeout(time_limit, watcher.subscribed()).await else {
+            return Err(BrokerUnreachable::Silent {
+                broker: broker::address(settings),
+                timeout: time_limit,
+            });
+        };
+        for (topic, code) in topics.iter().zip(codes?) {
+            if !matches!(code, SubscribeReasonCode::Success(_)) {
+                let why = format!("{code:?}");
+                return Err(BrokerUnreachable::read_not_allowed(settings, topic, &why));
+            }
+        }
+        Ok(watcher)
+    }
+
+    async fn next(&mut self) -> Result<Event, BrokerUnreachable> {
+        let event = self.events.poll().await;
+        event.map_err(|error| BrokerUnreachable::of(&broker::address(self.settings), error))
+    }
+
+    async fn subscribed(&mut self) -> Result<Vec<SubscribeReasonCode>, BrokerUnreachable> {
+        loop {
+            if let Event::Incoming(Packet::SubAck(ack)) = self.next().await? {
+                return Ok(ack.return_codes);
+            }
+        }
+    }
+
+    async fn run(&mut self, arguments: &Watch, out: &mut impl Write) -> Result<(), WatchError> {
+        let mut replies = 0;
+        if !arguments.json {
+            let broker = broker::address(self.settings);
+            writeln!(out, "Watching commands at {broker}. Ctrl-C ends it.")?;
+            out.flush()?;
+        }
+        while arguments.count != Some(replies) {
+            let Event::Incoming(Packet::Publish(message)) = self.next().await? else {
+                continue;
+            };
+            if let Some(message) = Message::parse(&message, &self.settings.prefix) {
+                replies += usize::from(matches!(message, Message::Reply { .. }));
+                if arguments.json {
+                    writeln!(out, "{}", message.json())?;
+                } else {
+                    message.print(out)?;
+                }
+                out.flush()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A message that is shown.
+enum Message {
+    Command { source: String, text: String },
+    Reply { source: String, reply: Box<Reply> },
+}
+
+impl Message {
+    /// Parses a message; `None` for retained messages and for replies that cannot be parsed.
+    fn parse(message: &Publish, prefix: &str) -> Option<Self> {
+        let topic = std::str::from_utf8(&message.topic).ok()?;
+        let below = topic.strip_prefix(prefix)?.strip_prefix('/')?;
+        if message.retain {
+            return None;
+        }
+        if let Some(source) = below.strip_prefix("command/") {
+            return Some(Self::Command {
+                source: source.to_owned(),
+                text: text(&message.payload),
+            });
+        }
+        let source = below.strip_prefix("reply/")?.to_owned();
+        let reply = serde_json::from_slice(&message.payload).ok()?;
+        Some(Self::Reply { source, reply })
+    }
+
+    fn json(&self) -> Json {
+        match self {
+            Self::Command { source, text } => json!({"source": source, "command": text}),
+            Self::Reply { source, reply } => json!({"source": source, "reply": reply}),
+        }
+    }
+
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Command { source, text } => writeln!(out, "{source} → {text}"),
+            Self::Reply { source, reply } => {
+                let outcome = reply.outcome.name();
+                let mark = reply_text::mark(reply.outcome);
+                write!(out, "{source} {mark} {outcome}: {}", reply.speech)?;
+                let why = reply
+                    .why
+                    .as_ref()
+                    .map_or_else(String::new, |why| format!("why {why}, "));
+                writeln!(out, "  [{why}via {}, {:.1} ms]", reply.via, reply.ms)?;
+                for done in &reply.actions {
+                    write!(out, "    {}", reply_text::action(done))?;
+                    match &done.why {
+                        Some(why) => writeln!(out, " — not done: {why}")?,
+                        None => writeln!(out)?,
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Returns the text of a command, which is JSON with a key `text` or plain text, on one line.
+fn text(payload: &[u8]) -> String {
+    let json = serde_json::from_slice::<Json>(payload).ok();
+    let text = match json.as_ref().and_then(|json| json["text"].as_str()) {
+        Some(text) => text.to_owned(),
+        None => String::from_utf8_lossy(payload).into_owned(),
+    };
+    text.chars()
+        .take(MAX_TEXT)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn a_command_is_shown_as_text_on_one_line() {
+        assert_eq!(text(b"lights on"), "lights on");
+        assert_eq!(text(br#"{"text": "lights on", "id": "7"}"#), "lights on");
+        assert_eq!(text(b"lights\x1b[31m\non"), "lights [31m on");
+        assert_eq!(text("x".repeat(1000).as_bytes()).len(), super::MAX_TEXT);
+    }
+}
