@@ -1,9 +1,8 @@
-//! A manual page from a commented configuration file: tables become sections, and each key follows
-//! its comment.
+//! Manual page of a config file: tables become sections, and each key is shown with the comment above it.
 
 use std::fmt::Write as _;
 
-/// The page `name`(5).
+/// Returns the page `name`(5).
 pub(crate) fn page(name: &str, what: &str, text: &str) -> String {
     let mut page = format!(
         ".TH {name} 5 \"\" \"sayso {}\" sayso\n.SH NAME\n{} \\- {what}\n.SH DESCRIPTION\n",
@@ -13,6 +12,11 @@ pub(crate) fn page(name: &str, what: &str, text: &str) -> String {
     let mut prose: Vec<&str> = Vec::new();
     let mut in_example = false;
     for line in text.lines().chain([""]) {
+        if let Some(row) = table_row(line) {
+            // Rows of a table or list keep their columns, even if they look like a key.
+            prose.push(row);
+            continue;
+        }
         let bare = line
             .strip_prefix('#')
             .map_or(line, str::trim_start)
@@ -26,7 +30,7 @@ pub(crate) fn page(name: &str, what: &str, text: &str) -> String {
                 .next()
                 .is_some_and(|table| table.trim_end().ends_with(']'))
         {
-            // A comment above a table describes the table.
+            // The comment above a table describes it.
             close(&mut page, &mut in_example);
             let table = bare.split(" #").next().unwrap_or(bare).trim_end();
             let _ = writeln!(page, ".SH \"{}\"", escaped(table));
@@ -37,8 +41,8 @@ pub(crate) fn page(name: &str, what: &str, text: &str) -> String {
             if prose.is_empty() {
                 page.push_str("\\&\n");
             }
-            for said in prose.drain(..) {
-                tell(&mut page, said);
+            for text in prose.drain(..) {
+                write_line(&mut page, text);
             }
             page.push_str(".PP\n");
         } else if line.starts_with('#') {
@@ -58,7 +62,13 @@ pub(crate) fn page(name: &str, what: &str, text: &str) -> String {
     page
 }
 
-/// A line `key = value`, also one that is commented out.
+/// Returns the row of a table or list in a comment, which is indented by three spaces or more.
+fn table_row(line: &str) -> Option<&str> {
+    let row = line.strip_prefix("#   ")?;
+    (!row.trim().is_empty()).then_some(&line[1..])
+}
+
+/// Returns true for `key = value`, also in a comment.
 fn is_key(line: &str) -> bool {
     let Some((key, _)) = line.split_once(" = ") else {
         return false;
@@ -73,17 +83,18 @@ fn flush(page: &mut String, prose: &mut Vec<&str>) {
     if !prose.is_empty() {
         page.push_str(".PP\n");
     }
-    for said in prose.drain(..) {
-        tell(page, said);
+    for text in prose.drain(..) {
+        write_line(page, text);
     }
 }
 
-/// One line of prose; columns are kept.
-fn tell(page: &mut String, said: &str) {
-    if said.contains("   ") {
-        page.push_str(".br\n");
+/// Writes one line of text. Rows of tables are not wrapped.
+fn write_line(page: &mut String, text: &str) {
+    if text.starts_with("   ") {
+        let _ = writeln!(page, ".nf\n{}\n.fi", escaped(text));
+    } else {
+        let _ = writeln!(page, "{}", escaped(text));
     }
-    let _ = writeln!(page, "{}", escaped(said));
 }
 
 fn close(page: &mut String, in_example: &mut bool) {
@@ -92,7 +103,7 @@ fn close(page: &mut String, in_example: &mut bool) {
     }
 }
 
-/// Text with the special characters of troff escaped.
+/// Returns the text with all characters that are special in troff escaped.
 fn escaped(text: &str) -> String {
     let text = text
         .replace('\\', "\\e")
