@@ -294,7 +294,8 @@ pub(super) struct Lexicon {
     yes: HashSet<String>,
     no: HashSet<String>,
     long: Vec<String>,
-    unsupported: BTreeMap<Unsupported, Vec<String>>,
+    /// Phrases as they are compared, and as they are written.
+    unsupported: BTreeMap<Unsupported, Vec<(String, String)>>,
 }
 
 impl FromStr for Lexicon {
@@ -337,7 +338,10 @@ impl FromStr for Lexicon {
             unsupported: raw
                 .unsupported
                 .iter()
-                .map(|(what, phrases)| (*what, phrases.iter().map(joined).collect()))
+                .map(|(what, phrases)| {
+                    let with_spelling = |text: &String| (joined(text), text.clone());
+                    (*what, phrases.iter().map(with_spelling).collect())
+                })
                 .collect(),
             spelling,
         })
@@ -541,8 +545,9 @@ impl Lexicon {
         is_of(&self.no).then_some(false)
     }
 
-    /// Returns the phrases that express a meaning the grammar does not support.
-    pub(super) fn unsupported(&self, meaning: Unsupported) -> &[String] {
+    /// Returns the phrases that express a meaning the grammar does not support, each as it is compared
+    /// and as it is written.
+    pub(super) fn unsupported(&self, meaning: Unsupported) -> &[(String, String)] {
         self.unsupported.get(&meaning).map_or(&[], Vec::as_slice)
     }
 

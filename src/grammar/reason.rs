@@ -41,10 +41,11 @@ impl Interpreter<'_> {
         let find = |unsupported| {
             let phrases = self.lexicon.unsupported(unsupported);
             (0..input.len()).find_map(|at| {
-                phrases.iter().find(|phrase| {
+                let found = phrases.iter().find(|(phrase, _)| {
                     let phrase = words(phrase);
                     input[at..].starts_with(&phrase)
-                })
+                });
+                found.map(|(_, written)| written)
             })
         };
         if let Some(word) = find(Unsupported::Negation) {
