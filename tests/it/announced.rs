@@ -99,7 +99,7 @@ async fn a_command_that_waited_for_the_daemon_waits_for_the_devices_as_well() {
 async fn the_state_of_a_found_device_is_followed_so_a_toggle_is_absolute() {
     let retained = [(LIGHT, light("Desk lamp")), ("desk/light", "ON".to_owned())];
     let mut stage = announced(Scene::new().home(""), &retained).await;
-    stage.daemon.says("state heard", PATIENCE).await;
+    stage.daemon.says("state received", PATIENCE).await;
     assert_eq!(outcome(&stage.say("toggle the desk lamp").await), "done");
     assert_eq!(stage.actions().await, [told("desk/light/set", "OFF")]);
 }
@@ -114,7 +114,7 @@ async fn devices_come_and_go_while_we_serve() {
     has_devices(&stage, 1).await;
     assert_eq!(outcome(&stage.say("turn on the desk lamp").await), "done");
     stage.listener.publish("desk/light", "ON").await;
-    stage.daemon.says("state heard", PATIENCE).await;
+    stage.daemon.says("state received", PATIENCE).await;
     stage
         .listener
         .publish_retained(LIGHT, light("Reading lamp"))
@@ -215,7 +215,7 @@ async fn who_cannot_be_reached_is_told_all_the_same_and_the_reply_says_so() {
     ];
     let mut stage = announced(Scene::new().home(""), &retained).await;
     has_devices(&stage, 2).await;
-    stage.daemon.says("state heard", PATIENCE).await;
+    stage.daemon.says("state received", PATIENCE).await;
     stage.say("is the pump on?").await;
     for (text, away) in [
         ("turn on the desk lamp", "Desk lamp"),

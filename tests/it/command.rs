@@ -136,7 +136,7 @@ async fn a_toggle_is_made_absolute_from_what_the_device_said() {
             r#"{"state":"ON","brightness":127}"#,
         )
         .await;
-    stage.daemon.says("state heard", PATIENCE).await;
+    stage.daemon.says("state received", PATIENCE).await;
     stage.say("toggle the kitchen light").await;
     stage.say("make the kitchen light brighter").await;
     assert_eq!(

@@ -44,6 +44,7 @@ mod outage;
 mod phrasebook;
 mod prompt;
 mod providers;
+mod questions;
 mod quota;
 mod recall;
 mod reload;
