@@ -23,7 +23,10 @@ zigbee2mqtt = "Back door"
 "#;
 
 fn unlock(door: &str) -> (String, String) {
-    (format!("zigbee2mqtt/{door}/set"), r#"{"state":"UNLOCK"}"#.to_owned())
+    (
+        format!("zigbee2mqtt/{door}/set"),
+        r#"{"state":"UNLOCK"}"#.to_owned(),
+    )
 }
 
 fn unlocks_the_back_door() -> Script {
@@ -56,11 +59,20 @@ async fn a_late_question_of_an_older_command_leaves_the_newer_one_open() {
 #[tokio::test]
 async fn a_yes_right_after_a_replaced_question_is_asked_again() {
     let mut stage = Scene::new().home(TWO_DOORS).start().await;
-    assert_eq!(stage.say("unlock the front door").await["outcome"], "unclear");
-    assert_eq!(stage.say("unlock the back door").await["outcome"], "unclear");
+    assert_eq!(
+        stage.say("unlock the front door").await["outcome"],
+        "unclear"
+    );
+    assert_eq!(
+        stage.say("unlock the back door").await["outcome"],
+        "unclear"
+    );
     let early = stage.say("yes").await;
     assert_eq!(early["outcome"], "unclear", "{early}");
-    assert!(early["speech"].as_str().unwrap().contains("Back door"), "{early}");
+    assert!(
+        early["speech"].as_str().unwrap().contains("Back door"),
+        "{early}"
+    );
     assert!(stage.actions().await.is_empty());
     assert_eq!(stage.say("yes").await["outcome"], "done");
     assert_eq!(stage.actions().await, [unlock("Back door")]);
@@ -69,7 +81,10 @@ async fn a_yes_right_after_a_replaced_question_is_asked_again() {
 #[tokio::test]
 async fn a_dry_run_leaves_the_question_open() {
     let mut stage = Scene::new().home(TWO_DOORS).start().await;
-    assert_eq!(stage.say("unlock the front door").await["outcome"], "unclear");
+    assert_eq!(
+        stage.say("unlock the front door").await["outcome"],
+        "unclear"
+    );
     for text in ["yes", "turn on the kitchen light"] {
         let dry = json!({"text": text, "id": text, "dry_run": true});
         send(&mut stage, "test", &dry).await;
@@ -96,12 +111,21 @@ async fn a_flood_of_equal_questions_never_holds_a_known_command() {
         if n % 100 == 0 {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        send(&mut stage, "flood", &json!({"text": "who are you", "id": n.to_string()})).await;
+        send(
+            &mut stage,
+            "flood",
+            &json!({"text": "who are you", "id": n.to_string()}),
+        )
+        .await;
     }
     let sent = Instant::now();
     let known = stage.say("turn on the kitchen light").await;
     assert_eq!(known["outcome"], "done", "{known}");
-    assert!(sent.elapsed() < Duration::from_secs(4), "it took {:?}", sent.elapsed());
+    assert!(
+        sent.elapsed() < Duration::from_secs(4),
+        "it took {:?}",
+        sent.elapsed()
+    );
     let last = stage.reply_to(&(flood - 1).to_string()).await;
     assert_eq!(last["why"], "busy", "{last}");
     let first = stage.reply_to("0").await;
@@ -113,12 +137,26 @@ async fn a_flood_of_equal_questions_never_holds_a_known_command() {
 async fn a_follower_of_a_shared_request_waits_no_longer_than_its_own_deadline() {
     let model = Endpoint::start(vec![Script::tells("Hello.").after(Duration::from_secs(7))]).await;
     let mut stage = Scene::new().home(TWO_DOORS).endpoint(&model).start().await;
-    send(&mut stage, "test", &json!({"text": "who are you", "id": "first", "ttl": "30s"})).await;
+    send(
+        &mut stage,
+        "test",
+        &json!({"text": "who are you", "id": "first", "ttl": "30s"}),
+    )
+    .await;
     let sent = Instant::now();
-    send(&mut stage, "test", &json!({"text": "who are you", "id": "short", "ttl": "1s"})).await;
+    send(
+        &mut stage,
+        "test",
+        &json!({"text": "who are you", "id": "short", "ttl": "1s"}),
+    )
+    .await;
     let short = stage.reply_to("short").await;
     assert_eq!(short["why"], "late", "{short}");
-    assert!(sent.elapsed() < Duration::from_secs(5), "it took {:?}", sent.elapsed());
+    assert!(
+        sent.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        sent.elapsed()
+    );
     assert_eq!(stage.reply_to("first").await["outcome"], "answered");
 }
 
@@ -127,9 +165,19 @@ async fn a_follower_with_time_left_asks_again_when_the_first_runs_out_of_it() {
     let slow = Script::tells("Hello.").after(Duration::from_secs(30));
     let model = Endpoint::start(vec![slow, Script::tells("Hello.")]).await;
     let mut stage = Scene::new().home(TWO_DOORS).endpoint(&model).start().await;
-    send(&mut stage, "test", &json!({"text": "who are you", "id": "first", "ttl": "3s"})).await;
+    send(
+        &mut stage,
+        "test",
+        &json!({"text": "who are you", "id": "first", "ttl": "3s"}),
+    )
+    .await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    send(&mut stage, "test", &json!({"text": "who are you", "id": "long", "ttl": "1m"})).await;
+    send(
+        &mut stage,
+        "test",
+        &json!({"text": "who are you", "id": "long", "ttl": "1m"}),
+    )
+    .await;
     let first = stage.reply_to("first").await;
     assert_ne!(first["outcome"], "answered", "{first}");
     let long = stage.reply_to("long").await;
@@ -145,16 +193,29 @@ async fn with_order_by_source_a_command_waits_no_longer_than_its_deadline() {
         .with("[daemon]\norder = \"source\"")
         .start()
         .await;
-    send(&mut stage, "test", &json!({"text": "who are you", "id": "first", "ttl": "1m"})).await;
+    send(
+        &mut stage,
+        "test",
+        &json!({"text": "who are you", "id": "first", "ttl": "1m"}),
+    )
+    .await;
     let sent = Instant::now();
     let short = json!({"text": "turn on the kitchen light", "id": "short", "ttl": "1s"});
     send(&mut stage, "test", &short).await;
     let short = stage.reply_to("short").await;
     assert_eq!(short["why"], "late", "{short}");
-    assert!(sent.elapsed() < Duration::from_secs(4), "it took {:?}", sent.elapsed());
+    assert!(
+        sent.elapsed() < Duration::from_secs(4),
+        "it took {:?}",
+        sent.elapsed()
+    );
     assert!(stage.actions().await.is_empty());
     let known = json!({"text": "turn on the kitchen light", "id": "other"});
     send(&mut stage, "other", &known).await;
-    let reply = stage.listener.expect("sayso/reply/other", PATIENCE).await.json();
+    let reply = stage
+        .listener
+        .expect("sayso/reply/other", PATIENCE)
+        .await
+        .json();
     assert_eq!(reply["outcome"], "done", "{reply}");
 }
