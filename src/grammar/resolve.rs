@@ -416,6 +416,15 @@ impl Resolver<'_> {
         {
             return None;
         }
+        let is_lock = entry.kinds == ["lock"] && entry.named.is_empty();
+        if is_lock && let Intent::Open(open) = request.intent {
+            // "open the lock" unlocks it.
+            let lock = ClauseIntent {
+                intent: Intent::Lock(!open),
+                ..*request
+            };
+            return self.noun(&lock, target, (noun, plural));
+        }
         // "set the scene", "press the button": scenes and buttons need a name.
         let needs_name = |kind: &String| matches!(kind.as_str(), "scene" | "script" | "button");
         if entry.kinds.iter().any(needs_name) && !target.all {
