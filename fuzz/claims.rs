@@ -75,7 +75,7 @@ fn hear_and_command(messages: &[(&str, &[u8])]) {
             "{device:?}"
         );
         for capability in device.capabilities.iter().filter(|c| c.settable) {
-            for value in values(&capability.takes) {
+            for value in values(&capability.domain) {
                 command(&home, device, capability, value);
             }
         }
@@ -150,7 +150,7 @@ pub(crate) fn template(data: &[u8]) {
     };
     let value = serde_json::from_slice(payload)
         .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(payload).into_owned()));
-    for filled in [template.render(&value), template.fill(&value)]
+    for filled in [template.render(&value), template.render_command(&value)]
         .into_iter()
         .flatten()
     {
@@ -186,7 +186,7 @@ pub(crate) fn phrase(data: &[u8]) {
         );
         for action in &draft.actions {
             let device = HOME.device(&action.device).expect("a device that is there");
-            assert!(device.can(&action.property).is_some(), "{action:?}");
+            assert!(device.capability(&action.property).is_some(), "{action:?}");
         }
         permit(&HOME, &draft);
     }

@@ -1,10 +1,10 @@
-//! Colours between the ways devices write them: `#rrggbb`, `r,g,b`, hue and saturation, CIE x and y.
+//! Conversion of colours between the forms that devices use: `#rrggbb`, `r,g,b`, hue and saturation, CIE x and y.
 
 use serde_json::{Value as Json, json};
 
-/// A way to write a colour as a list of numbers.
+/// A colour space in which a device lists the components of a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Space {
+pub enum ColorSpace {
     /// Red, green, blue, each 0–255.
     Rgb,
     /// Hue 0–360 and saturation 0–100.
@@ -13,9 +13,9 @@ pub enum Space {
     Xy,
 }
 
-impl Space {
-    /// The colour as a list of this space's numbers.
-    pub fn parts(self, color: [u8; 3]) -> Json {
+impl ColorSpace {
+    /// Returns the components of a colour in this space.
+    pub fn components(self, color: [u8; 3]) -> Json {
         match self {
             Self::Rgb => json!(color),
             Self::HueSaturation => {
@@ -41,10 +41,10 @@ impl Space {
     }
 }
 
-/// The colour a device told, in whichever form. A bare list is read as `space`.
-pub fn heard(wire: &Json, space: Space) -> Option<[u8; 3]> {
+/// Parses the colour a device reported, in any form. A list without keys is read as `space`.
+pub fn from_wire(wire: &Json, space: ColorSpace) -> Option<[u8; 3]> {
     match wire {
-        Json::String(text) => spelled(text.trim(), space),
+        Json::String(text) => from_text(text.trim(), space),
         Json::Array(list) => {
             space.color(&list.iter().map(Json::as_f64).collect::<Option<Vec<_>>>()?)
         }
@@ -57,13 +57,13 @@ pub fn heard(wire: &Json, space: Space) -> Option<[u8; 3]> {
                     .collect::<Option<Vec<f64>>>()
             };
             let rgb = parts(&[["r", "red"], ["g", "green"], ["b", "blue"]])
-                .and_then(|p| Space::Rgb.color(&p));
+                .and_then(|p| ColorSpace::Rgb.color(&p));
             let hue = || {
                 parts(&[["h", "hue"], ["s", "saturation"]])
-                    .and_then(|p| Space::HueSaturation.color(&p))
+                    .and_then(|p| ColorSpace::HueSaturation.color(&p))
             };
-            let xy = || parts(&[["x", "x"], ["y", "y"]]).and_then(|p| Space::Xy.color(&p));
-            let hex = || spelled(map.get("hex")?.as_str()?, space);
+            let xy = || parts(&[["x", "x"], ["y", "y"]]).and_then(|p| ColorSpace::Xy.color(&p));
+            let hex = || from_text(map.get("hex")?.as_str()?, space);
             rgb.or_else(hue).or_else(xy).or_else(hex)
         }
         _ => None,
@@ -71,7 +71,7 @@ pub fn heard(wire: &Json, space: Space) -> Option<[u8; 3]> {
 }
 
 /// `#ff0000`, `FF0000`, `FF0000` with two digits more per white channel, `255,0,0`, or a name.
-fn spelled(text: &str, space: Space) -> Option<[u8; 3]> {
+fn from_text(text: &str, space: ColorSpace) -> Option<[u8; 3]> {
     let digits = text.strip_prefix('#').unwrap_or(text);
     if matches!(digits.len(), 6 | 8 | 10) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return rgb(&format!("#{}", &digits[..6]));
@@ -176,8 +176,18 @@ fn from_xy(x: f64, y: f64) -> Option<[u8; 3]> {
     })
 }
 
-/// The red, green and blue of a CSS colour name or `#rrggbb`.
+/// Returns red, green and blue of a CSS colour name or `#rrggbb`. Hexadecimal digits need the `#`: `bed` and `cafe`
+/// are words, not colours. `transparent` is no colour of a lamp.
 pub fn rgb(color: &str) -> Option<[u8; 3]> {
+    let is_hex = color
+        .strip_prefix('#')
+        .is_some_and(|digits| digits.len() == 6);
+    let is_name = !color.eq_ignore_ascii_case("transparent")
+        && color.bytes().all(|b| b.is_ascii_alphabetic())
+        && !color.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_hex && !is_name {
+        return None;
+    }
     let [r, g, b, _] = csscolorparser::parse(color).ok()?.to_rgba8();
     Some([r, g, b])
 }
@@ -196,10 +206,10 @@ mod tests {
     ];
 
     #[test]
-    fn a_full_colour_survives_every_space() {
+    fn a_full_colour_survives_every_colour_space() {
         for color in COLORS {
-            for space in [Space::Rgb, Space::HueSaturation, Space::Xy] {
-                let back = heard(&space.parts(color), space).unwrap();
+            for space in [ColorSpace::Rgb, ColorSpace::HueSaturation, ColorSpace::Xy] {
+                let back = from_wire(&space.components(color), space).unwrap();
                 assert!(
                     color.iter().zip(back).all(|(a, b)| a.abs_diff(b) <= 3),
                     "{space:?} {color:?} {back:?}"
@@ -209,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_red_is_red() {
+    fn every_form_of_red_is_red() {
         let wires = [
             json!("#ff0000"),
             json!("FF0000"),
@@ -222,21 +232,29 @@ mod tests {
             json!({"hex": "#FF0000"}),
         ];
         for wire in wires {
-            assert_eq!(heard(&wire, Space::Rgb), Some([255, 0, 0]), "{wire}");
+            assert_eq!(
+                from_wire(&wire, ColorSpace::Rgb),
+                Some([255, 0, 0]),
+                "{wire}"
+            );
         }
     }
 
     #[test]
-    fn nonsense_is_no_colour() {
+    fn words_and_malformed_values_are_no_colours() {
         for wire in [
             json!(null),
             json!("no colour"),
+            json!("cafe"),
+            json!("bed"),
+            json!("transparent"),
+            json!("#abc"),
             json!([1]),
             json!({"x": 0.3, "y": 0.0}),
             json!("1,2"),
             json!("ééé"),
         ] {
-            assert_eq!(heard(&wire, Space::Rgb), None, "{wire}");
+            assert_eq!(from_wire(&wire, ColorSpace::Rgb), None, "{wire}");
         }
     }
 }

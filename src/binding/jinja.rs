@@ -1,11 +1,12 @@
-//! Home Assistant's dialect of Jinja, as far as MQTT payloads use it: its filters, and Python's methods on strings and maps.
-//! What needs a clock or the states of other entities is absent: such a template gives nothing.
+//! Home Assistant's dialect of Jinja, as far as MQTT payloads use it: its filters, tests and functions, and Python's
+//! methods on strings and maps. Functions that need a clock or the states of other entities do not exist here, so a
+//! template that uses them is rejected when it is parsed.
 
 use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
-/// Teaches the engine the dialect.
-pub(super) fn teach(engine: &mut Environment<'_>) {
+/// Installs the dialect in the engine.
+pub(super) fn install(engine: &mut Environment<'_>) {
     engine.add_filter("multiply", |value: &Value, by: f64| {
         Ok::<_, Error>(number(value)? * by)
     });
@@ -75,7 +76,7 @@ fn from_json(text: &str) -> Result<Value, Error> {
         .map_err(|_| Error::from(ErrorKind::BadSerialization))
 }
 
-/// Python's methods. Where the engine has a filter that does the same it is called, because that is paid for in fuel.
+/// Calls a method of Python's. Methods with an equivalent filter call it, because filters consume fuel.
 fn method(
     state: &mut State<'_, '_>,
     value: &Value,

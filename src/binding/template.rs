@@ -1,5 +1,7 @@
-//! Payload and value templates: Home Assistant's Jinja, parsed once to see that it is sound, rendered with a fuel limit
-//! because it may come from a device. Most are one of three simple shapes, which are rendered without an engine.
+//! Command and value templates in Home Assistant's dialect of Jinja.
+//!
+//! A template may come from an announcement, so it is checked when it is parsed and rendered within a budget. Most
+//! templates have one of three simple shapes, which are rendered without the engine.
 
 use std::sync::LazyLock;
 
@@ -9,8 +11,8 @@ use serde_json::Value as Json;
 
 use crate::binding::template_sandbox;
 
-/// Instructions one rendering may take. The longest of the templates met in the wild take under 2,000;
-/// a runaway loop ends after some milliseconds.
+/// Instructions per rendering. The longest templates seen in the wild take under 2,000; an endless loop stops after
+/// some milliseconds.
 const FUEL: u64 = 20_000;
 
 static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -18,32 +20,32 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.set_fuel(Some(FUEL));
     engine.set_recursion_limit(50);
     engine.set_undefined_behavior(UndefinedBehavior::Lenient);
-    crate::binding::jinja::teach(&mut engine);
-    template_sandbox::teach(&mut engine);
+    crate::binding::jinja::install(&mut engine);
+    template_sandbox::install(&mut engine);
     engine.set_formatter(|out, state, value| {
-        template_sandbox::writable(value)?;
+        template_sandbox::check_output(value)?;
         minijinja::escape_formatter(out, state, value)
     });
     engine
 });
 
-/// A template that parses.
+/// A template that parses and uses only filters, tests and functions that exist.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template(Shape);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Shape {
-    /// No markup at all: `ON`.
+    /// Text without markup: `ON`.
     Literal(String),
     /// `{{ value }}`
     Value,
     /// `{{ value_json.a.b }}`
     Path(Vec<String>),
-    /// Anything else.
+    /// Any other template, rendered by the engine.
     Jinja(String),
 }
 
-/// The text is not a template.
+/// The reason why a text is not a usable template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a Jinja template: {why}")]
 pub struct BadTemplate {
@@ -51,10 +53,10 @@ pub struct BadTemplate {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// When it does not parse.
+    /// When it does not parse, or uses a filter, test or function that does not exist.
     pub fn parse(text: &str) -> Result<Self, BadTemplate> {
         if !text.contains("{{") && !text.contains("{%") && !text.contains("{#") {
             return Ok(Self(Shape::Literal(text.to_owned())));
@@ -66,7 +68,7 @@ impl Template {
         Ok(Self(Shape::Jinja(text.to_owned())))
     }
 
-    /// The text for `value`; `None` where the template fails, runs out of fuel or finds nothing.
+    /// Renders a value template for a received payload; `None` where it fails, exceeds its budget or is empty.
     pub fn render(&self, value: &Json) -> Option<String> {
         match &self.0 {
             Shape::Literal(text) => Some(text.clone()),
@@ -77,39 +79,54 @@ impl Template {
                 .map(plain),
             Shape::Jinja(text) => {
                 let raw = plain(value);
-                let rendered = rendered(
-                    text,
-                    context! { value => raw, value_json => Engine::from(Serde(value)) },
-                )?;
+                let variables = context! { value => raw, value_json => Engine::from(Serde(value)) };
+                let rendered = evaluate(text, variables)?;
                 let trimmed = rendered.trim();
                 (!trimmed.is_empty()).then(|| trimmed.to_owned())
             }
         }
     }
 
-    /// The text for a value to be sent: `value` is the value itself, so that arithmetic on it works.
-    pub fn fill(&self, value: &Json) -> Option<String> {
-        match &self.0 {
+    /// Renders a command template; `value` keeps its type, so that templates can calculate with it. `None` where the
+    /// template fails, or where its payload cannot be right: empty, `nan`, or broken JSON.
+    pub fn render_command(&self, value: &Json) -> Option<String> {
+        let payload = match &self.0 {
             Shape::Jinja(text) => {
-                let rendered = rendered(text, context! { value => Engine::from(Serde(value)) })?;
-                Some(rendered.trim().to_owned())
+                let rendered = evaluate(text, context! { value => Engine::from(Serde(value)) })?;
+                rendered.trim().to_owned()
             }
-            _ => self.render(value),
-        }
+            Shape::Literal(text) => return Some(text.clone()),
+            Shape::Value | Shape::Path(_) => self.render(value)?,
+        };
+        is_plausible(&payload).then_some(payload)
     }
 }
 
-/// What the engine makes of it, if it is not too long.
-fn rendered(text: &str, variables: Engine) -> Option<String> {
+/// Renders with the engine; `None` where that fails or the text is too long.
+fn evaluate(text: &str, variables: Engine) -> Option<String> {
     template_sandbox::render(&ENGINE, text, variables)
         .ok()
         .filter(|written| written.len() <= LONGEST)
 }
 
-/// The longest text made, in bytes. A payload of a light's effect has some hundred.
+/// The longest rendered text, in bytes. The payload of a light's effect has some hundred.
 const LONGEST: usize = 64 * 1024;
 
-/// A JSON value as a device would write it alone: strings without quotes.
+/// Whether a rendered payload can be meant: not empty, no missing number, and valid JSON where it starts like JSON.
+fn is_plausible(payload: &str) -> bool {
+    let lower = payload.to_ascii_lowercase();
+    if matches!(
+        lower.as_str(),
+        "" | "none" | "nan" | "inf" | "-inf" | "undefined"
+    ) {
+        return false;
+    }
+    let starts_as_json =
+        payload.starts_with('{') || (payload.starts_with('[') && !payload.starts_with("[["));
+    !starts_as_json || serde_json::from_str::<serde::de::IgnoredAny>(payload).is_ok()
+}
+
+/// Writes a JSON value as a bare payload: strings without quotes.
 pub(crate) fn plain(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),
@@ -164,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_works_on_what_is_sent() {
+    fn command_templates_calculate_with_the_value() {
         let template = Template::parse("{{ (value * 2.54) | round | int }}").unwrap();
-        assert_eq!(template.fill(&json!(100)).as_deref(), Some("254"));
+        assert_eq!(template.render_command(&json!(100)).as_deref(), Some("254"));
     }
 
     #[test]
-    fn home_assistants_filters_and_pythons_methods_work() {
+    fn filters_of_home_assistant_and_methods_of_python_work() {
         let value = json!({"t": "21.57", "on": true, "m": {"k": 3}, "s": "Auto Mode"});
         assert_eq!(
             render(
@@ -207,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubling_template_gives_nothing_and_takes_no_memory() {
+    fn a_doubling_template_renders_nothing_and_takes_no_memory() {
         let doubling = format!(
             "{{% set a = 'xxxxxxxx' %}}{}{{{{ a }}}}",
             "{% set a = a ~ a %}".repeat(60)
@@ -221,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_repeated_without_end_is_not_written() {
+    fn an_endless_list_is_not_rendered() {
         let start = tokio::time::Instant::now();
         for endless in [
             "{{ [value] * 9 ** 12 }}",
@@ -234,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runaway_template_ends_and_gives_nothing() {
+    fn an_endless_loop_stops_and_renders_nothing() {
         assert_eq!(
             render(
                 "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
@@ -245,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_template_is_refused_when_read() {
+    fn a_malformed_template_is_rejected_by_the_parser() {
         assert!(Template::parse("{{ value").is_err());
         assert!(Template::parse("{% if %}").is_err());
     }

@@ -43,7 +43,7 @@ const LOW_FENCE: &str = "fenced_low";
 const STEP: &str = "fenced_step";
 
 /// Teaches the engine to measure, and takes from it what cannot be measured from outside.
-pub(super) fn teach(engine: &mut Environment<'_>) {
+pub(super) fn install(engine: &mut Environment<'_>) {
     engine.add_filter(FENCE, |state: &State<'_, '_>, value: Value| {
         fenced(state, value, LARGEST)
     });
@@ -127,7 +127,7 @@ fn fenced(state: &State<'_, '_>, value: Value, largest: usize) -> Result<Value, 
 }
 
 /// Refuses to write what is too large.
-pub(super) fn writable(value: &Value) -> Result<(), Error> {
+pub(super) fn check_output(value: &Value) -> Result<(), Error> {
     made(value.clone(), &mut { LARGEST }, 0).map(|_| ())
 }
 

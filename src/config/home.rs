@@ -7,12 +7,12 @@ use crate::home::device::{Area, Device, Kind};
 use crate::home::rights::Rights;
 use crate::home::{Home, HomeConflict};
 use crate::vocabulary::Property;
-use crate::vocabulary::slug::{NotASlug, Slug};
+use crate::vocabulary::slug::{InvalidSlug, Slug};
 
 use crate::config::fault::hint;
 use crate::config::file::Table;
 use crate::config::property;
-use crate::config::property::{BindingKey, BindingKind, RISKS};
+use crate::config::property::{BindingKey, BindingKind};
 use crate::config::topics::{loops, topic, topic_prefix};
 
 /// Default base topic of `Zigbee2MQTT`.
@@ -67,7 +67,7 @@ pub(super) fn read(root: &Table<'_>, rights: Rights, prefix: &str) -> Home {
 }
 
 fn slug(name: &str, table: &Table<'_>) -> Option<Slug> {
-    let not = |error: NotASlug| {
+    let not = |error: InvalidSlug| {
         table.mark_all_known();
         table.report_table(error.to_string());
     };
@@ -194,11 +194,11 @@ impl Reader<'_, '_> {
             .zip(risks)
             .filter_map(|(capability, risk)| Some((Some(capability.property.clone()), risk?)));
         device.risks = own
-            .chain(table.one_of("risk", &RISKS).map(|risk| (None, risk)))
+            .chain(table.one_of("risk", &Risk::NAMED).map(|risk| (None, risk)))
             .collect();
         device.capabilities = capabilities;
-        device.guard_entrances();
-        device.obey_risks();
+        device.apply_default_guards();
+        device.apply_operator_risks();
         let is_announced = |kind: &Kind| ANNOUNCED_KINDS.contains(&kind.as_str());
         if let Some(kind) =
             kind.filter(|kind| device.capabilities.is_empty() && !is_announced(kind))
@@ -267,7 +267,7 @@ impl Reader<'_, '_> {
             let near = hint(text, known().iter().map(String::as_str));
             Err(format!("a property such as \"power\" or \"brightness\", or one declared under [device.{}.property.{text}]{near}", binding.device))
         });
-        let mut properties: Vec<Property> = can.unwrap_or_else(|| kind.usual().to_vec());
+        let mut properties: Vec<Property> = can.unwrap_or_else(|| kind.default_properties());
         properties.extend(
             written
                 .iter()

@@ -58,13 +58,6 @@ fn inside(field: &str) -> Form {
     Form::Field(field.split('.').map(str::to_owned).collect())
 }
 
-/// Risks that an operator may configure.
-pub(super) const RISKS: [(&str, Risk); 3] = [
-    ("auto", Risk::Auto),
-    ("confirm", Risk::Confirm),
-    ("never", Risk::Never),
-];
-
 /// Reads one property. Without a table of its own it has the `default` capability. Faults of a property without table are
 /// reported to the table of its `device`.
 pub(super) fn read(
@@ -75,8 +68,8 @@ pub(super) fn read(
 ) -> (Capability, Option<Risk>) {
     let mut capability = default;
     let Some(table) = table else {
-        capability.link = binding.link(&capability.property, None);
-        if capability.takes == Domain::Choice(Vec::new()) {
+        capability.binding = binding.link(&capability.property, None);
+        if capability.domain == Domain::Choice(Vec::new()) {
             let what = format!(
                 "the device's own words are missing: write options = [\"..\"] under [device.{}.property.{}]",
                 binding.device, capability.property
@@ -85,17 +78,17 @@ pub(super) fn read(
         }
         return (capability, None);
     };
-    capability.takes = takes(table, &capability);
+    capability.domain = takes(table, &capability);
     capability.step = step(table, &capability);
     capability.settable = table.flag("settable").unwrap_or(true);
-    capability.link = link(table, &capability, binding);
-    let risk = table.one_of("risk", &RISKS);
+    capability.binding = link(table, &capability, binding);
+    let risk = table.one_of("risk", &Risk::NAMED);
     (capability, risk)
 }
 
 fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
     let property = &capability.property;
-    let default = &capability.takes;
+    let default = &capability.domain;
     let options = table.texts_as("options", |text| {
         if text.trim().is_empty() {
             Err("a word")
@@ -225,11 +218,7 @@ fn choice(
         );
     }
     // Standard words have a fixed meaning, except those that every device defines itself.
-    let free = !property.is_standard()
-        || matches!(
-            property,
-            Property::HvacMode | Property::FanMode | Property::Preset | Property::Source
-        );
+    let free = property.has_own_options();
     if let Some(strange) = options.iter().find(|o| !free && !words.contains(o)) {
         table.reject(
             "options",
@@ -243,7 +232,7 @@ fn choice(
 }
 
 fn step(table: &Table<'_>, capability: &Capability) -> f64 {
-    let Domain::Number { min, max, .. } = capability.takes else {
+    let Domain::Number { min, max, .. } = capability.domain else {
         if table.has("step_by") {
             table.number("step_by", "a number", |_| true);
             table.report(
@@ -327,7 +316,7 @@ fn scale(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
         ("hex", Scale::Hex),
         ("rgb", Scale::Rgb),
     ];
-    link.codec.scale = match capability.takes {
+    link.codec.scale = match capability.domain {
         Domain::Number { min, max, .. } if capability.property != Property::ColorTemp => {
             let device = table.pair(
                 "scale",
@@ -397,7 +386,7 @@ fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
 
 /// Returns the value that a key of `payloads` stands for.
 fn value_of(key: &str, capability: &Capability) -> Option<Value> {
-    match &capability.takes {
+    match &capability.domain {
         Domain::Choice(words) => words
             .iter()
             .find(|word| *word == key)
@@ -427,7 +416,7 @@ fn value_of(key: &str, capability: &Capability) -> Option<Value> {
 }
 
 fn known(capability: &Capability) -> String {
-    let words = match &capability.takes {
+    let words = match &capability.domain {
         Domain::Choice(words) => words.join(", "),
         Domain::Boolean => "true, false".to_owned(),
         Domain::Trigger => return "press".to_owned(),

@@ -56,6 +56,7 @@ impl<'f> Sources<'f> {
     /// Returns the rules.
     pub(super) fn rights(&self) -> Rights {
         Rights {
+            whole_home_at_once: false,
             by_source: self
                 .0
                 .iter()

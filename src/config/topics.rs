@@ -48,7 +48,7 @@ pub(super) fn loops(device: &Device, home: &Home, prefix: &str) -> Vec<String> {
             if is_own(topic, "action/") {
                 found.push(format!("the command topic `{topic}` is one of sayso's own topics: choose one outside `{prefix}/`"));
             }
-            if home.hears(topic) {
+            if home.has_state_topic(topic) {
                 found.push(format!("`{topic}` is both a command topic and a state topic, so sayso would receive its own messages: use two different topics"));
             }
         }

@@ -5,8 +5,9 @@
 use serde_json::Value as Json;
 
 use crate::binding::{Binding, Codec, Form, Port, Scale};
+use crate::home::availability::{Availability, AvailabilityMode};
 use crate::home::capability::{Capability, Guard, Risk};
-use crate::home::device::{Device, Mode, Presence};
+use crate::home::device::Device;
 use crate::vocabulary::{Domain, Property, Value};
 
 pub mod finder;
@@ -199,13 +200,13 @@ pub enum Malformed {
 }
 
 /// A capability that can be set.
-fn setting(property: Property, takes: Domain, link: Binding) -> Capability {
+fn setting(property: Property, domain: Domain, binding: Binding) -> Capability {
     let mut capability = Capability {
-        takes,
-        link,
+        domain,
+        binding,
         ..Capability::standard(property)
     };
-    if let Domain::Number { min, max, step, .. } = &capability.takes {
+    if let Domain::Number { min, max, step, .. } = &capability.domain {
         let tenth = (max - min) / 10.0;
         // A custom number has no step that is known to feel right: a tenth of its range, on its grain.
         if !capability.property.is_standard() && tenth.is_finite() && tenth > 0.0 {
@@ -218,36 +219,36 @@ fn setting(property: Property, takes: Domain, link: Binding) -> Capability {
 }
 
 /// A capability that can only be asked for.
-fn reading(property: Property, takes: Domain, state: Vec<Port>) -> Capability {
-    let link = Binding {
+fn reading(property: Property, domain: Domain, state: Vec<Port>) -> Capability {
+    let binding = Binding {
         state,
         ..Binding::default()
     };
     Capability {
         property,
-        takes,
+        domain,
         guard: Guard {
             opening: Risk::Auto,
             otherwise: Risk::Auto,
         },
         settable: false,
         step: 0.0,
-        link,
+        binding,
     }
 }
 
 /// Whether a device can be reached: where that is told, each in its words for yes and no; two ports where it may be told in two forms.
-fn presence(told: Vec<(Vec<Port>, [Json; 2])>, mode: Mode) -> Presence {
+fn availability(told: Vec<(Vec<Port>, [Json; 2])>, mode: AvailabilityMode) -> Availability {
     let told = told.into_iter().enumerate().map(|(n, (state, [yes, no]))| {
-        let mut told = reading(Presence::property(n), Domain::Boolean, state);
-        told.link.codec = Codec {
+        let mut told = reading(Availability::property(n), Domain::Boolean, state);
+        told.binding.codec = Codec {
             words: vec![(Value::Flag(true), yes), (Value::Flag(false), no)],
-            scale: Scale::Nothing,
+            scale: Scale::MappedOnly,
         };
         told
     });
-    Presence {
-        told: told.collect(),
+    Availability {
+        sources: told.collect(),
         mode,
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn told(name: &str, unit: Option<&str>, state: Vec<Port>) -> Capabili
     };
     let mut capability = reading(property(name), takes, state);
     if fahrenheit {
-        capability.link.codec.scale = Scale::Fahrenheit { grain: 0.1 };
+        capability.binding.codec.scale = Scale::Fahrenheit { grain: 0.1 };
     }
     capability
 }
@@ -59,11 +59,11 @@ pub(super) fn sensed(class: &str, wire: [Json; 2], state: Vec<Port>) -> Capabili
     let [wire_on, wire_off] = wire;
     let codec = Codec {
         words: vec![(Value::text(on), wire_on), (Value::text(off), wire_off)],
-        scale: Scale::Nothing,
+        scale: Scale::MappedOnly,
     };
     let capability = reading(property(name), choice(&[on, off]), Vec::new());
     Capability {
-        link: Binding {
+        binding: Binding {
             state,
             codec,
             ..Binding::default()

@@ -5,8 +5,9 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::binding::{Binding, Codec, Form, Port, Publication, Scale};
+use crate::home::availability::{Availability, AvailabilityMode};
 use crate::home::capability::Capability;
-use crate::home::device::{Device, Kind, Mode, Presence};
+use crate::home::device::{Device, Kind};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Domain, Property, Value};
 
@@ -234,10 +235,10 @@ impl Announced {
         let mut device = Device {
             name,
             capabilities,
-            presence: self.presence(),
+            availability: self.availability(),
             ..Device::new(id, Kind::new(Slug::new(kind).ok()?))
         };
-        device.guard_entrances();
+        device.apply_default_guards();
         let unique = names::address(&self.mac);
         Some(Found {
             device,
@@ -250,19 +251,19 @@ impl Announced {
     }
 
     /// Its last will.
-    fn presence(&self) -> Presence {
+    fn availability(&self) -> Availability {
         let word =
             |text: &Option<String>, usual: &str| Json::from(text.as_deref().unwrap_or(usual));
         let port = Port {
             topic: format!("{}/LWT", self.topic(2)),
             form: Form::Raw,
         };
-        crate::discovery::presence(
+        crate::discovery::availability(
             vec![(
                 vec![port],
                 [word(&self.onln, "Online"), word(&self.ofln, "Offline")],
             )],
-            Mode::All,
+            AvailabilityMode::All,
         )
     }
 
@@ -282,7 +283,7 @@ impl Announced {
                 (Value::text("on"), word(1, "ON").into()),
                 (Value::text("off"), word(0, "OFF").into()),
             ],
-            scale: Scale::Nothing,
+            scale: Scale::MappedOnly,
         };
         let toggle = Some(self.says(command, "TOGGLE"));
         setting(
@@ -305,14 +306,14 @@ impl Announced {
         } else {
             "Dimmer".to_owned()
         };
-        let link = Binding {
+        let binding = Binding {
             command: Some(self.command(&dimmer)),
             state: self.heard(&dimmer.to_uppercase(), &[&dimmer]),
             ..Binding::default()
         };
         let mut capabilities = vec![
             self.power(power),
-            setting(Property::Brightness, whole_percent(), link),
+            setting(Property::Brightness, whole_percent(), binding),
         ];
         if lights > 1 {
             return capabilities;
@@ -328,26 +329,26 @@ impl Announced {
                 words: Vec::new(),
                 scale: Scale::Mired,
             };
-            let link = Binding {
+            let binding = Binding {
                 command: Some(self.command("CT")),
                 state: self.heard("CT", &["CT"]),
                 codec,
                 ..Binding::default()
             };
-            capabilities.push(setting(Property::ColorTemp, number(min, max, "K"), link));
+            capabilities.push(setting(Property::ColorTemp, number(min, max, "K"), binding));
         }
         if self.lt_st >= 3 {
             let codec = Codec {
                 words: Vec::new(),
                 scale: Scale::Hex,
             };
-            let link = Binding {
+            let binding = Binding {
                 command: Some(self.command("Color")),
                 state: self.heard("COLOR", &["Color"]),
                 codec,
                 ..Binding::default()
             };
-            capabilities.push(setting(Property::Color, Domain::Color, link));
+            capabilities.push(setting(Property::Color, Domain::Color, binding));
         }
         capabilities
     }
@@ -360,13 +361,13 @@ impl Announced {
                 to: (0.0, 3.0),
             },
         };
-        let link = Binding {
+        let binding = Binding {
             command: Some(self.command("FanSpeed")),
             state: self.heard("FANSPEED", &["FanSpeed"]),
             codec,
             ..Binding::default()
         };
-        setting(Property::Speed, whole_percent(), link)
+        setting(Property::Speed, whole_percent(), binding)
     }
 
     fn shutter(&self, index: usize) -> Vec<Capability> {

@@ -1,74 +1,56 @@
-//! What there is in a home: areas on floors, and devices in areas.
+//! Areas, and the devices in them.
 
 use std::fmt;
 
+use crate::home::availability::Availability;
 use crate::home::capability::{Capability, Guard, Risk};
-use crate::home::state::{Observation, State};
+use crate::vocabulary::properties::PROPERTIES;
 use crate::vocabulary::slug::Slug;
-use crate::vocabulary::{Domain, Property, Value};
+use crate::vocabulary::{Domain, Property};
 
-/// A room, a zone, a part of the garden.
+/// A room, a zone, or a part of the garden.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Area {
-    /// Its identifier: `living_room`.
+    /// The identifier: `living_room`.
     pub id: Slug,
-    /// What people call it: `Living room`.
+    /// The name: `Living room`.
     pub name: String,
-    /// What else people call it.
+    /// Other names.
     pub aliases: Vec<String>,
-    /// The floor it is on, as people call it: `upstairs`. Areas of one floor share the text.
+    /// The name of its floor, equal for all areas of that floor: `upstairs`.
     pub floor: Option<String>,
 }
 
-/// What a device is, by Home Assistant's domain names (`light`, `cover`, `media_player`) or a word of the operator's (`pump`).
+/// The kind of a device: a domain of Home Assistant (`light`, `cover`, `media_player`) or a word of the operator's
+/// (`pump`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Kind(Slug);
 
 impl Kind {
-    /// A kind by its name.
+    /// Creates a kind from its name.
     pub fn new(name: Slug) -> Self {
         Self(name)
     }
 
-    /// Its name.
+    /// The name.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// What a device of this kind can do when nothing else is said.
-    pub fn usual(&self) -> &'static [Property] {
-        use Property as P;
-        match self.as_str() {
-            "light" => &[P::Power, P::Brightness],
-            "cover" | "valve" => &[P::Position],
-            "lock" => &[P::Lock],
-            "climate" => &[P::Temperature, P::HvacMode],
-            "water_heater" => &[P::Power, P::Temperature],
-            "fan" => &[P::Power, P::Speed],
-            "humidifier" => &[P::Power, P::Humidity],
-            "media_player" => &[P::Power, P::Volume, P::Mute, P::Playback],
-            "vacuum" => &[P::Vacuum],
-            "lawn_mower" => &[P::Mower],
-            "button" => &[P::Press],
-            "scene" => &[P::Scene],
-            "script" => &[P::Script],
-            "switch" | "siren" | "alarm_control_panel" => &[P::Power],
-            _ => &[],
-        }
+    /// The properties of a device of this kind that declares none.
+    pub fn default_properties(&self) -> Vec<Property> {
+        PROPERTIES
+            .iter()
+            .filter(|spec| spec.default_kinds.contains(&self.as_str()))
+            .map(|spec| spec.property.clone())
+            .collect()
     }
-}
 
-impl Kind {
-    /// The capability for `property` as devices of this kind have it: water is heated further than a room.
+    /// The standard capability for `property` of a device of this kind: water is heated further than a room.
     pub fn capability(&self, property: Property) -> Capability {
         let mut capability = Capability::standard(property);
         if self.as_str() == "water_heater" && capability.property == Property::Temperature {
-            capability.takes = Domain::Number {
-                min: 30.0,
-                max: 80.0,
-                step: None,
-                unit: "°C".to_owned(),
-            };
+            capability.domain = Domain::number(30.0, 80.0, "°C");
         }
         capability
     }
@@ -80,83 +62,75 @@ impl fmt::Display for Kind {
     }
 }
 
-/// One thing that can be spoken to.
+/// One device that can be commanded or queried.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Device {
-    /// Its identifier: in replies, prompts and `sayso/action/<device>`.
+    /// The identifier in replies, prompts and `<prefix>/action/<device>`.
     pub id: Slug,
-    /// What people call it.
+    /// The name.
     pub name: String,
-    /// What else people call it.
+    /// Other names.
     pub aliases: Vec<String>,
-    /// The area it stands in.
+    /// The area in which it is.
     pub area: Option<Slug>,
-    /// What it is.
+    /// The kind.
     pub kind: Kind,
-    /// What sort of its kind, by Home Assistant's device classes: `garage`, `blind`, `outlet`.
+    /// The device class of Home Assistant: `garage`, `blind`, `outlet`.
     pub class: Option<String>,
-    /// What it can do.
+    /// The properties that can be set or read.
     pub capabilities: Vec<Capability>,
-    /// Where it is told whether it can be reached.
-    pub presence: Presence,
-    /// What the operator said of its risk: for a property, or for all others (`None`).
+    /// The sources that report whether it is online.
+    pub availability: Availability,
+    /// The risks chosen by the operator: for one property, or for all others (`None`).
     pub risks: Vec<(Option<Property>, Risk)>,
+    /// The devices that move with it, for a group or a scene.
+    pub members: Members,
+    /// The IEEE address or group number under which its bridge knows it. Only the bridge's own list sets it: an
+    /// announcement by anybody else could claim any number.
+    pub bridge_id: Option<String>,
 }
 
-/// Where it is told whether a device can be reached: by itself, by its bridge, or by both.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Presence {
-    /// Each tells a yes or no of its own; what it has not told yet does not count.
-    pub told: Vec<Capability>,
-    /// How they come to one.
-    pub mode: Mode,
+/// The devices that a message to a group or scene moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    /// Identifiers of devices: their `id` or their `bridge_id`.
+    pub ids: Vec<String>,
+    /// False where there may be more members than listed. The group is then judged by the worst it could contain.
+    pub complete: bool,
 }
 
-/// How several that tell whether a device can be reached come to one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// It cannot as soon as one says so.
-    #[default]
-    All,
-    /// It can as long as one says so.
-    Any,
-    /// The last word counts.
-    Latest,
+impl Members {
+    /// The members of a device that is no group.
+    pub const NONE: Self = Self {
+        ids: Vec::new(),
+        complete: true,
+    };
+
+    /// The members of a group that does not say what it contains.
+    pub const UNKNOWN: Self = Self {
+        ids: Vec::new(),
+        complete: false,
+    };
 }
 
-impl Presence {
-    /// The name under which the `n`th that tells it is kept in the state. With a space, so that no property is called the same.
-    pub fn property(n: usize) -> Property {
-        Property::from(format!("presence {n}"))
-    }
-
-    fn is_away(&self, device: &Slug, state: &State) -> bool {
-        let known: Vec<&Observation> = self
-            .told
-            .iter()
-            .filter_map(|told| state.of(device, &told.property))
-            .collect();
-        let no = |seen: &&Observation| seen.value == Value::Flag(false);
-        match self.mode {
-            Mode::All => known.iter().any(no),
-            Mode::Any => {
-                !known.is_empty() && known.len() == self.told.len() && known.iter().all(no)
-            }
-            Mode::Latest => known.iter().max_by_key(|seen| seen.at).is_some_and(no),
-        }
+impl Default for Members {
+    fn default() -> Self {
+        Self::NONE
     }
 }
 
-/// The classes of cover that let somebody in: opening one needs a yes unless the operator says otherwise.
+/// The classes of cover that let somebody in: opening one must be confirmed unless the operator says otherwise.
 const ENTRANCES: [&str; 3] = ["garage", "gate", "door"];
 
+/// The kinds that heat or pump.
+const HEATS_OR_PUMPS: [&str; 5] = ["water_heater", "climate", "valve", "pump", "heater"];
+
 impl Device {
-    /// A device with what is usual for its kind, called by its identifier, nowhere in particular.
+    /// Creates a device with the default properties of its kind, named after its identifier, in no area.
     pub fn new(id: Slug, kind: Kind) -> Self {
         let capabilities = kind
-            .usual()
-            .iter()
-            .cloned()
+            .default_properties()
+            .into_iter()
             .map(|property| kind.capability(property))
             .collect();
         let mut device = Self {
@@ -167,41 +141,51 @@ impl Device {
             kind,
             class: None,
             capabilities,
-            presence: Presence::default(),
+            availability: Availability::default(),
             risks: Vec::new(),
+            members: Members::NONE,
+            bridge_id: None,
         };
-        device.guard_entrances();
+        device.apply_default_guards();
         device
     }
 
-    /// Whether it is known that the device cannot be reached at present.
-    pub fn is_away(&self, state: &State) -> bool {
-        self.presence.is_away(&self.id, state)
+    /// All readings whose topics are followed: the capabilities, then the sources of availability.
+    pub fn observed(&self) -> impl Iterator<Item = &Capability> {
+        self.capabilities.iter().chain(&self.availability.sources)
     }
 
-    /// Everything that is heard of it: its capabilities, then whether it can be reached.
-    pub fn heard(&self) -> impl Iterator<Item = &Capability> {
-        self.capabilities.iter().chain(&self.presence.told)
-    }
-
-    /// The capability for `property`, where there is one.
-    pub fn can(&self, property: &Property) -> Option<&Capability> {
+    /// Returns the capability for `property`, if the device has it.
+    pub fn capability(&self, property: &Property) -> Option<&Capability> {
         self.capabilities.iter().find(|c| c.property == *property)
     }
 
-    /// Gives every capability the risk that is right when the operator is silent: opening what lets somebody in,
-    /// and disarming what keeps somebody out, wants a yes.
-    pub fn guard_entrances(&mut self) {
-        let entrance = self
-            .class
-            .as_deref()
-            .is_some_and(|c| ENTRANCES.contains(&c));
+    /// True for what lets somebody in or keeps somebody out: locks, alarms, garage doors, gates and doors.
+    pub fn is_entrance(&self) -> bool {
+        matches!(self.kind.as_str(), "lock" | "alarm_control_panel") || self.is_door()
+    }
+
+    /// True for a cover or valve that lets somebody in.
+    pub fn is_door(&self) -> bool {
+        let class = self.class.as_deref();
+        matches!(self.kind.as_str(), "cover" | "valve")
+            && class.is_some_and(|class| ENTRANCES.contains(&class))
+    }
+
+    /// True for kinds that heat or pump.
+    pub fn heats_or_pumps(&self) -> bool {
+        HEATS_OR_PUMPS.contains(&self.kind.as_str())
+    }
+
+    /// Sets the default guard of every capability: opening what lets somebody in and disarming what keeps somebody
+    /// out must be confirmed.
+    pub fn apply_default_guards(&mut self) {
         let alarm = self.kind.as_str() == "alarm_control_panel";
-        let cover = matches!(self.kind.as_str(), "cover" | "valve");
+        let door = self.is_door();
         for capability in &mut self.capabilities {
             let opens = match capability.property {
                 Property::Lock => true,
-                Property::Position | Property::Power => alarm || (entrance && cover),
+                Property::Position | Property::Power => alarm || door,
                 _ => alarm,
             };
             let opening = if opens { Risk::Confirm } else { Risk::Auto };
@@ -212,16 +196,16 @@ impl Device {
         }
     }
 
-    /// Gives the capabilities the risk the operator chose, where he did: it wins over everything worked out.
-    pub fn obey_risks(&mut self) {
-        let said = |property: Option<&Property>| {
+    /// Applies the risks chosen by the operator, which take precedence over the default guards.
+    pub fn apply_operator_risks(&mut self) {
+        let chosen = |property: Option<&Property>| {
             self.risks
                 .iter()
                 .find(|(of, _)| of.as_ref() == property)
                 .map(|(_, risk)| *risk)
         };
         for capability in &mut self.capabilities {
-            if let Some(risk) = said(Some(&capability.property)).or_else(|| said(None)) {
+            if let Some(risk) = chosen(Some(&capability.property)).or_else(|| chosen(None)) {
                 capability.guard = Guard::all(risk);
             }
         }

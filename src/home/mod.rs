@@ -1,69 +1,76 @@
-//! What exists and what it may do: devices, areas, their state, and the one gate to them.
-//! Pure: std, serde and templates. No MQTT, HTTP, disk or clock; time is an argument.
+//! The home: areas, devices, their state, the rights of sources, and the permission gate.
+//!
+//! Pure: no MQTT, HTTP, disk or clock; time is an argument. A [`Home`] is an immutable snapshot. Drafts enter through
+//! [`Home::permit`], which alone makes a plan of them; state messages enter through [`Home::observe`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hasher};
+use std::time::Instant;
 
 use serde_json::Value as Json;
 
+pub mod availability;
 pub mod capability;
 pub mod device;
 pub mod permit;
+mod reach;
 pub mod rights;
 pub mod state;
 
+use crate::binding::Decoded;
 use crate::home::capability::Capability;
 use crate::home::device::{Area, Device};
+use crate::home::reach::ReachIndex;
 use crate::home::rights::Rights;
+use crate::home::state::{Report, State};
 use crate::vocabulary::slug::Slug;
-use crate::vocabulary::{Property, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
-/// What exists at one moment. Immutable: a change makes a new one with a new revision.
+/// An immutable snapshot of everything that can be commanded. A change makes a new snapshot with a new revision.
 #[derive(Debug)]
 pub struct Home {
     devices: Vec<Device>,
     areas: Vec<Area>,
     rights: Rights,
-    /// The first levels of own topics: `sayso`.
+    /// The first levels of sayso's own topics.
     prefix: String,
     by_id: HashMap<Slug, usize>,
-    /// State topic → the capabilities heard there, as positions in `devices` and `capabilities`.
-    listeners: HashMap<String, Vec<(usize, usize)>>,
-    /// Command topics that several devices share → the capabilities commanded there.
-    shared: HashMap<String, Vec<(usize, usize)>>,
+    /// The readings on each state topic, as positions in `devices` and in [`Device::observed`].
+    readers: HashMap<String, Vec<(usize, usize)>>,
+    reach: ReachIndex,
     revision: u64,
 }
 
-/// Two things in a home that cannot both be.
+/// A reason why areas and devices do not make a home.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HomeConflict {
-    /// Two devices with one identifier.
+    /// Two devices have one identifier.
     #[error("two devices have the identifier `{0}`")]
     SameId(Slug),
-    /// Two devices that nobody could tell apart: the same name in the same area.
+    /// Two devices cannot be told apart, because they have one name in one area.
     #[error(
         "devices `{first}` and `{second}` are both called `{name}` in the same area: give one another name"
     )]
     SameName {
-        /// The first.
+        /// The first device.
         first: Slug,
-        /// The second.
+        /// The second device.
         second: Slug,
-        /// The name.
+        /// The name they share.
         name: String,
     },
-    /// A device in an area that is not there.
-    #[error("device `{device}` stands in the area `{area}`, which does not exist")]
+    /// A device is in an area that does not exist.
+    #[error("device `{device}` is in the area `{area}`, which does not exist")]
     NoSuchArea {
         /// The device.
         device: Slug,
-        /// The area it names.
+        /// The area.
         area: Slug,
     },
 }
 
-/// Takes text into a hash.
+/// Feeds formatted text into a hash without building the text.
 struct ContentHash<'a>(&'a mut DefaultHasher);
 
 impl fmt::Write for ContentHash<'_> {
@@ -74,124 +81,76 @@ impl fmt::Write for ContentHash<'_> {
 }
 
 impl Home {
-    /// Puts a home together. `prefix` is the first level of sayso's own topics.
+    /// Creates a home. `prefix` is the first level of sayso's own topics.
     ///
     /// # Errors
-    /// With every clash found, not just the first.
+    /// Returns all conflicts found.
     pub fn new(
         areas: Vec<Area>,
         devices: Vec<Device>,
         rights: Rights,
         prefix: &str,
     ) -> Result<Self, Vec<HomeConflict>> {
-        let mut clashes = Vec::new();
-        let mut by_id = HashMap::new();
-        let mut by_name: HashMap<(Option<&Slug>, String), &Slug> = HashMap::new();
-        for (index, device) in devices.iter().enumerate() {
-            if by_id.insert(device.id.clone(), index).is_some() {
-                clashes.push(HomeConflict::SameId(device.id.clone()));
-                continue;
-            }
-            if let Some(area) = device
-                .area
-                .as_ref()
-                .filter(|id| !areas.iter().any(|a| a.id == **id))
-            {
-                clashes.push(HomeConflict::NoSuchArea {
-                    device: device.id.clone(),
-                    area: area.clone(),
-                });
-            }
-            let mut names: Vec<String> = std::iter::once(&device.name)
-                .chain(&device.aliases)
-                .map(|n| n.to_lowercase())
-                .collect();
-            names.sort();
-            names.dedup();
-            for name in names {
-                if let Some(first) =
-                    by_name.insert((device.area.as_ref(), name.clone()), &device.id)
-                {
-                    clashes.push(HomeConflict::SameName {
-                        first: first.clone(),
-                        second: device.id.clone(),
-                        name,
-                    });
-                }
-            }
+        let conflicts = conflicts(&areas, &devices);
+        if !conflicts.is_empty() {
+            return Err(conflicts);
         }
-        if !clashes.is_empty() {
-            return Err(clashes);
-        }
-        let mut listeners: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
-        for (d, device) in devices.iter().enumerate() {
-            for (c, capability) in device.heard().enumerate() {
-                for port in &capability.link.state {
-                    let here = listeners.entry(port.topic.clone()).or_default();
-                    if here.last() != Some(&(d, c)) {
-                        here.push((d, c));
-                    }
-                }
-            }
-        }
-        let shared = shared(&devices);
-        let mut hasher = DefaultHasher::new();
-        // In order: a map's own order differs from start to start, and kept drafts would be lost with each.
-        let rules: BTreeMap<_, _> = rights.by_source.iter().collect();
-        // Straight into the hash: as one text, a large home would be many megabytes.
-        let _ = write!(ContentHash(&mut hasher), "{areas:?}{devices:?}{rules:?}");
-        let revision = hasher.finish();
+        let by_id = devices
+            .iter()
+            .enumerate()
+            .map(|(index, device)| (device.id.clone(), index))
+            .collect();
         Ok(Self {
+            revision: revision(&areas, &devices, &rights),
+            readers: readers(&devices),
+            reach: ReachIndex::new(&devices),
+            by_id,
             devices,
             areas,
             rights,
             prefix: prefix.to_owned(),
-            by_id,
-            listeners,
-            shared,
-            revision,
         })
     }
 
-    /// A home with nothing in it.
+    /// Creates a home without devices.
     pub fn empty(prefix: &str) -> Self {
         Self::new(Vec::new(), Vec::new(), Rights::default(), prefix)
-            .unwrap_or_else(|_| unreachable!("nothing cannot clash"))
+            .unwrap_or_else(|_| unreachable!("an empty home has no conflicts"))
     }
 
-    /// The devices, in the order they were given.
+    /// The devices, in the order in which they were given.
     pub fn devices(&self) -> &[Device] {
         &self.devices
     }
 
-    /// The areas, in the order they were given.
+    /// The areas, in the order in which they were given.
     pub fn areas(&self) -> &[Area] {
         &self.areas
     }
 
-    /// Who may command what.
+    /// The rights of all sources.
     pub fn rights(&self) -> &Rights {
         &self.rights
     }
 
-    /// Changes whenever anything in the home does: part of the key of everything kept about it.
+    /// A hash of the home's content: part of the key of everything that is cached about it.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// The device with this identifier.
+    /// Returns the device with this identifier.
     pub fn device(&self, id: &str) -> Option<&Device> {
         self.by_id
             .get(&Slug::new(id).ok()?)
             .map(|&index| &self.devices[index])
     }
 
-    /// The area with this identifier.
+    /// Returns the area with this identifier.
     pub fn area(&self, id: &Slug) -> Option<&Area> {
         self.areas.iter().find(|a| a.id == *id)
     }
 
-    /// The area somebody means by `text`: its identifier, name or one of its aliases, in any case.
+    /// Returns the area with this identifier, name or alias, in any case.
     pub fn area_named(&self, text: &str) -> Option<&Area> {
         let text = text.trim().to_lowercase();
         self.areas.iter().find(|a| {
@@ -201,73 +160,209 @@ impl Home {
         })
     }
 
-    /// Where a device without a binding is told what to do.
+    /// The topic on which a device without a binding is commanded.
     pub fn action_topic(&self, device: &Slug) -> String {
         format!("{}/action/{device}", self.prefix)
     }
 
-    /// The topics on which devices tell their state.
+    /// The topics on which devices report their state.
     pub fn state_topics(&self) -> impl Iterator<Item = &str> {
-        self.listeners.keys().map(String::as_str)
+        self.readers.keys().map(String::as_str)
     }
 
-    /// Whether devices tell their state there.
-    pub fn hears(&self, topic: &str) -> bool {
-        self.listeners.contains_key(topic)
+    /// Whether a device reports its state on `topic`.
+    pub fn has_state_topic(&self, topic: &str) -> bool {
+        self.readers.contains_key(topic)
     }
 
-    /// The topics sayso may publish to for its devices: none of them may be one it listens on.
+    /// The topics sayso may publish on; it must not subscribe to any of them.
     pub fn command_topics(&self) -> impl Iterator<Item = String> {
         self.devices.iter().flat_map(|device| {
-            let linked = device
+            let bound = device
                 .capabilities
                 .iter()
                 .flat_map(Capability::command_topics)
                 .map(str::to_owned);
-            linked.chain(std::iter::once(self.action_topic(&device.id)))
+            bound.chain(std::iter::once(self.action_topic(&device.id)))
         })
     }
 
-    /// What a message on a state topic says about whom. Nothing, where it says nothing we follow.
-    pub fn observe(&self, topic: &str, payload: &[u8]) -> Vec<(Slug, Property, Value)> {
-        let Some(listeners) = self.listeners.get(topic) else {
+    /// Reads a state message: the properties it reports, of all devices on this topic.
+    pub fn observe(&self, topic: &str, payload: &[u8]) -> Vec<Report> {
+        let Some(readers) = self.readers.get(topic) else {
             return Vec::new();
         };
         let Ok(text) = std::str::from_utf8(payload) else {
             return Vec::new();
         };
-        let heard =
+        let json =
             serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.trim().to_owned()));
-        let heard_by = listeners
-            .iter()
-            .filter_map(|&(d, c)| Some((&self.devices[d], self.devices[d].heard().nth(c)?)));
-        heard_by
-            .filter_map(|(device, capability)| {
-                Some((
-                    device.id.clone(),
-                    capability.property.clone(),
-                    capability.link.decode(topic, &heard)?,
-                ))
+        let reading = |&(device, nth): &(usize, usize)| {
+            let device = &self.devices[device];
+            let capability = device.observed().nth(nth)?;
+            let decoded = capability.binding.decode(topic, &json)?;
+            Some(Report {
+                device: device.id.clone(),
+                property: capability.property.clone(),
+                decoded: recognized(&capability.domain, decoded),
+                expire_after: capability.binding.expire_after,
             })
-            .collect()
+        };
+        readers.iter().filter_map(reading).collect()
+    }
+
+    /// Records that a device was commanded to a value.
+    pub fn assume(
+        &self,
+        state: &mut State,
+        device: &Slug,
+        (property, value): (&Property, Value),
+        at: Instant,
+    ) {
+        if let Some(device) = self.device(device.as_str()) {
+            state.assume(device, property, value, at);
+        }
+    }
+
+    /// Returns the state of this home as far as it is known from the state of `old`. Devices are recognized by their
+    /// topics, because an identifier may belong to another device now.
+    #[must_use]
+    pub fn carry_over(&self, old: &Self, state: &State) -> State {
+        let mut before: HashMap<String, Vec<(&Device, &Capability)>> = HashMap::new();
+        for device in old.devices().iter().filter(|d| state.knows(&d.id)) {
+            for capability in device.observed() {
+                before
+                    .entry(first_topic(capability).unwrap_or_default().to_owned())
+                    .or_default()
+                    .push((device, capability));
+            }
+        }
+        let mut carried = State::default();
+        for device in self.devices() {
+            for capability in device.observed() {
+                let topic = first_topic(capability);
+                let is_same = |(was, candidate): &&(&Device, &Capability)| {
+                    // Without a topic, only the identifier is left to recognize it by.
+                    candidate.property == capability.property
+                        && candidate.binding == capability.binding
+                        && (topic.is_some() || was.id == device.id)
+                };
+                let known = before
+                    .get(topic.unwrap_or_default())
+                    .and_then(|candidates| candidates.iter().find(is_same))
+                    .and_then(|(was, _)| state.get(&was.id, &capability.property));
+                if let Some(seen) = known {
+                    carried.put(&device.id, &capability.property, seen.clone());
+                }
+            }
+        }
+        carried
     }
 }
 
-/// The topics that are commanded under more than one device's name.
-fn shared(devices: &[Device]) -> HashMap<String, Vec<(usize, usize)>> {
-    let mut all: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
-    for (d, device) in devices.iter().enumerate() {
-        for (c, capability) in device.capabilities.iter().enumerate() {
-            for topic in capability.command_topics() {
-                let here = all.entry(topic).or_default();
-                if here.last() != Some(&(d, c)) {
-                    here.push((d, c));
+/// The topic by which a capability is recognized in another snapshot.
+fn first_topic(capability: &Capability) -> Option<&str> {
+    let binding = &capability.binding;
+    let port = binding.state.first().or(binding.command.as_ref());
+    port.map(|port| port.topic.as_str())
+}
+
+/// Checks a decoded value against the domain: a word that is no value of the property is not a state of it.
+fn recognized(domain: &Domain, decoded: Decoded) -> Decoded {
+    let Decoded::Value(value) = decoded else {
+        return decoded;
+    };
+    let known = match (domain, &value) {
+        (Domain::Choice(words), Value::Text(text)) => words
+            .iter()
+            .find(|word| word.eq_ignore_ascii_case(text))
+            .map(|word| Value::text(word))
+            .or_else(|| (words.is_empty() && !is_no_state(text)).then(|| value.clone())),
+        (Domain::Choice(words), other) => words
+            .iter()
+            .find(|word| **word == other.to_string())
+            .map(|word| Value::text(word)),
+        (Domain::Number { .. }, Value::Number(_))
+        | (Domain::Boolean, Value::Flag(_))
+        | (Domain::Trigger, _) => Some(value.clone()),
+        (Domain::Boolean, Value::Text(text)) => match text.to_ascii_lowercase().as_str() {
+            "on" | "true" => Some(Value::Flag(true)),
+            "off" | "false" => Some(Value::Flag(false)),
+            _ => None,
+        },
+        (Domain::Color, Value::Text(text)) => {
+            crate::binding::color::rgb(text).map(|_| value.clone())
+        }
+        _ => None,
+    };
+    known.map_or_else(|| Decoded::Unrecognized(value.to_string()), Decoded::Value)
+}
+
+/// Whether the text is one of Home Assistant's words for "no state".
+pub(crate) fn is_no_state(text: &str) -> bool {
+    matches!(
+        text.trim().to_ascii_lowercase().as_str(),
+        "" | "none" | "null" | "unknown" | "unavailable"
+    )
+}
+
+/// Finds identifiers and names that occur twice, and areas that do not exist.
+fn conflicts(areas: &[Area], devices: &[Device]) -> Vec<HomeConflict> {
+    let mut conflicts = Vec::new();
+    let mut ids = std::collections::HashSet::new();
+    let mut by_name: HashMap<(Option<&Slug>, String), &Slug> = HashMap::new();
+    for device in devices {
+        if !ids.insert(&device.id) {
+            conflicts.push(HomeConflict::SameId(device.id.clone()));
+            continue;
+        }
+        let area = device.area.as_ref();
+        if let Some(area) = area.filter(|id| !areas.iter().any(|a| a.id == **id)) {
+            conflicts.push(HomeConflict::NoSuchArea {
+                device: device.id.clone(),
+                area: area.clone(),
+            });
+        }
+        let names: std::collections::BTreeSet<String> = std::iter::once(&device.name)
+            .chain(&device.aliases)
+            .map(|name| name.to_lowercase())
+            .collect();
+        for name in names {
+            if let Some(first) = by_name.insert((area, name.clone()), &device.id) {
+                conflicts.push(HomeConflict::SameName {
+                    first: first.clone(),
+                    second: device.id.clone(),
+                    name,
+                });
+            }
+        }
+    }
+    conflicts
+}
+
+/// The readings on each state topic.
+fn readers(devices: &[Device]) -> HashMap<String, Vec<(usize, usize)>> {
+    let mut readers: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+    for (index, device) in devices.iter().enumerate() {
+        for (nth, capability) in device.observed().enumerate() {
+            for port in &capability.binding.state {
+                let here = readers.entry(port.topic.clone()).or_default();
+                if here.last() != Some(&(index, nth)) {
+                    here.push((index, nth));
                 }
             }
         }
     }
-    all.retain(|_, here| here.first().map(|(d, _)| d) != here.last().map(|(d, _)| d));
-    all.into_iter()
-        .map(|(topic, here)| (topic.to_owned(), here))
-        .collect()
+    readers
 }
+
+/// Hashes the content of a home. The rules are sorted, because the order of a map differs from start to start.
+fn revision(areas: &[Area], devices: &[Device], rights: &Rights) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let rules: BTreeMap<_, _> = rights.by_source.iter().collect();
+    let _ = write!(ContentHash(&mut hasher), "{areas:?}{devices:?}{rules:?}");
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
-//! Who may command what: the source is the MQTT topic level, which the broker's ACL guards, never the payload.
+//! Rights: which source may command what. The source is a topic level, which the access rules of the broker guard; a
+//! payload never names it.
 
 use std::collections::HashMap;
 
@@ -6,19 +7,21 @@ use crate::home::device::Device;
 use crate::vocabulary::Property;
 use crate::vocabulary::slug::Slug;
 
-/// Per source, what it may command. A source without an entry has that of `*`, and without that may command everything.
+/// The rules of all sources. A source without rules has those of `*`; without those it may command everything.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rights {
-    /// Source → its rules.
+    /// The rules by source.
     pub by_source: HashMap<String, Rules>,
+    /// True where "turn everything on" needs no confirmation.
+    pub whole_home_at_once: bool,
 }
 
-/// What one source may command. Deny wins; an empty `allow` allows everything not denied.
+/// The rules of one source. `deny` takes precedence; an empty `allow` allows everything that is not denied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// What it may command.
+    /// The capabilities it may command.
     pub allow: Vec<Selector>,
-    /// What it may not.
+    /// The capabilities it may not command.
     pub deny: Vec<Selector>,
 }
 
@@ -37,39 +40,39 @@ pub enum Selector {
     Property(Property),
 }
 
-/// The text selects nothing.
+/// The error for a text that is not a selector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{found}` is not a selector: wanted `*`, `area:<id>`, `kind:<kind>`, `device:<id>` or `property:<name>`"
+    "`{found}` is not a selector: use `*`, `area:<id>`, `kind:<kind>`, `device:<id>` or `property:<name>`"
 )]
-pub struct NotASelector {
+pub struct InvalidSelector {
     found: String,
 }
 
 impl Selector {
-    /// Reads a selector.
+    /// Parses a selector.
     ///
     /// # Errors
-    /// When the text is none.
-    pub fn parse(text: &str) -> Result<Self, NotASelector> {
-        let none = || NotASelector {
+    /// When the text has none of the five forms.
+    pub fn parse(text: &str) -> Result<Self, InvalidSelector> {
+        let invalid = || InvalidSelector {
             found: text.to_owned(),
         };
         if text == "*" {
             return Ok(Self::Everything);
         }
-        let (what, name) = text.split_once(':').ok_or_else(none)?;
-        let slug = Slug::new(name).map_err(|_| none())?;
-        match what {
+        let (set, name) = text.split_once(':').ok_or_else(invalid)?;
+        let slug = Slug::new(name).map_err(|_| invalid())?;
+        match set {
             "area" => Ok(Self::Area(slug)),
             "kind" => Ok(Self::Kind(slug)),
             "device" => Ok(Self::Device(slug)),
             "property" => Ok(Self::Property(slug.as_str().into())),
-            _ => Err(none()),
+            _ => Err(invalid()),
         }
     }
 
-    fn covers(&self, device: &Device, property: &Property) -> bool {
+    fn contains(&self, device: &Device, property: &Property) -> bool {
         match self {
             Self::Everything => true,
             Self::Area(area) => device.area.as_ref() == Some(area),
@@ -81,16 +84,16 @@ impl Selector {
 }
 
 impl Rights {
-    /// Whether `source` may command, or ask after, `property` of `device`.
+    /// Whether `source` may set or query `property` of `device`.
     pub fn allow(&self, source: &str, device: &Device, property: &Property) -> bool {
-        let Some(rules) = self
+        let rules = self
             .by_source
             .get(source)
-            .or_else(|| self.by_source.get("*"))
-        else {
+            .or_else(|| self.by_source.get("*"));
+        let Some(rules) = rules else {
             return true;
         };
-        let covered = |set: &[Selector]| set.iter().any(|s| s.covers(device, property));
-        !covered(&rules.deny) && (rules.allow.is_empty() || covered(&rules.allow))
+        let contains = |set: &[Selector]| set.iter().any(|s| s.contains(device, property));
+        !contains(&rules.deny) && (rules.allow.is_empty() || contains(&rules.allow))
     }
 }

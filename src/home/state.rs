@@ -1,35 +1,79 @@
-//! What the devices last said of themselves, and what they were last told: the ground of toggles, of "brighter" and of questions.
+//! The last known state of the devices: the basis of toggles, relative changes and answers.
+//!
+//! A property is reported by the device, commanded but not confirmed, or unknown. A payload that stands for no value
+//! makes a property unknown; it never leaves the old value in place.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::home::Home;
-use crate::home::capability::Capability;
+use crate::binding::Decoded;
+use crate::home::availability::{Availability, AvailabilityMode};
 use crate::home::device::Device;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
-/// The last known value of each property of each device.
+/// The last known state of each property of each device.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     values: HashMap<Slug, Vec<(Property, Observation)>>,
 }
 
-/// A value, and when it was heard.
+/// The state of one property, and since when it is known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
-    /// The value.
-    pub value: Value,
-    /// When it was heard or told.
+    /// The state.
+    pub known: Known,
+    /// The time at which it was reported or commanded.
     pub at: Instant,
-    /// True while it is only what the device was told: a second "brighter" goes on from there,
-    /// without waiting for the device's own word.
-    pub assumed: bool,
+    /// The time at which it is no longer known, for devices that announce one.
+    pub expires_at: Option<Instant>,
+}
+
+/// How a property is known.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known {
+    /// The device reported this value.
+    Reported(Value),
+    /// The device was commanded to this value and has not confirmed it. A second "brighter" starts from here.
+    Commanded(Value),
+    /// The device reported a payload that stands for no value: `JAMMED`, `opening`, `unavailable`.
+    Unrecognized(String),
+}
+
+impl Observation {
+    /// The value, reported or commanded; `None` where it is unknown.
+    pub fn value(&self) -> Option<&Value> {
+        match &self.known {
+            Known::Reported(value) | Known::Commanded(value) => Some(value),
+            Known::Unrecognized(_) => None,
+        }
+    }
+
+    /// The value the device itself reported.
+    pub fn reported(&self) -> Option<&Value> {
+        match &self.known {
+            Known::Reported(value) => Some(value),
+            Known::Commanded(_) | Known::Unrecognized(_) => None,
+        }
+    }
+}
+
+/// A reading of a state message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The device.
+    pub device: Slug,
+    /// The property.
+    pub property: Property,
+    /// The value, or the payload that stands for none.
+    pub decoded: Decoded,
+    /// The time after which the value is no longer known.
+    pub expire_after: Option<Duration>,
 }
 
 impl State {
-    /// What is known of `property`.
-    pub fn of(&self, device: &Slug, property: &Property) -> Option<&Observation> {
+    /// Returns the last observation of `property`, which may have expired.
+    pub fn get(&self, device: &Slug, property: &Property) -> Option<&Observation> {
         self.values
             .get(device)?
             .iter()
@@ -37,161 +81,120 @@ impl State {
             .map(|(_, seen)| seen)
     }
 
-    /// The device said so.
-    pub fn heard(&mut self, device: &Slug, property: &Property, value: Value, at: Instant) {
-        self.put(
-            device,
-            property,
-            Observation {
-                value,
-                at,
-                assumed: false,
-            },
-        );
+    /// Returns the last observation of `property` unless it has expired.
+    pub fn current(
+        &self,
+        device: &Slug,
+        property: &Property,
+        now: Instant,
+    ) -> Option<&Observation> {
+        self.get(device, property)
+            .filter(|seen| seen.expires_at.is_none_or(|end| now < end))
     }
 
-    /// The device was told so.
-    pub fn told(&mut self, device: &Slug, property: &Property, value: Value, at: Instant) {
-        self.put(
-            device,
-            property,
-            Observation {
-                value,
-                at,
-                assumed: true,
-            },
-        );
+    /// Records a report of a device.
+    pub fn report(&mut self, report: Report, at: Instant) {
+        let known = match report.decoded {
+            Decoded::Value(value) => Known::Reported(value),
+            Decoded::Unrecognized(payload) => Known::Unrecognized(payload),
+        };
+        let seen = Observation {
+            known,
+            at,
+            expires_at: report.expire_after.and_then(|after| at.checked_add(after)),
+        };
+        self.put(&report.device, &report.property, seen);
     }
 
-    /// What the device was told did not reach it: nothing is known until it speaks.
-    pub fn forget_told(&mut self, device: &Slug) {
+    /// Records that `device` was commanded to `value`. Power and level are kept consistent: a lamp at 50 % is on, and
+    /// a fan at 0 % is off.
+    pub fn assume(&mut self, device: &Device, property: &Property, value: Value, at: Instant) {
+        let level = value.number();
+        let is_level = matches!(property, Property::Brightness | Property::Speed);
+        if let Some(level) = level.filter(|_| is_level) {
+            let power = if level > 0.0 { "on" } else { "off" };
+            self.assume_known(device, &Property::Power, Value::text(power), at);
+        }
+        let turned_on = *property == Property::Power && value == Value::text("on");
+        if turned_on {
+            // A level of 0 % from before contradicts "on"; which level it returns to is not known.
+            for level in [Property::Brightness, Property::Speed] {
+                self.forget_zero(&device.id, &level);
+            }
+        }
+        self.assume_known(device, property, value, at);
+    }
+
+    /// Discards everything that was commanded but not confirmed, because the command did not reach the device.
+    pub fn discard_assumed(&mut self, device: &Slug) {
         if let Some(known) = self.values.get_mut(device) {
-            known.retain(|(_, seen)| !seen.assumed);
+            known.retain(|(_, seen)| !matches!(seen.known, Known::Commanded(_)));
         }
     }
 
-    /// What is known in the home `new` of what was known in `old`. A device may have another identifier there, and its old one may
-    /// be another's: what it is known by is the way to it.
-    #[must_use]
-    pub fn moved(&self, old: &Home, new: &Home) -> Self {
-        let place = |capability: &Capability| {
-            capability
-                .link
-                .state
-                .first()
-                .or(capability.link.command.as_ref())
-                .map(|port| port.topic.clone())
-        };
-        let mut there: HashMap<String, Vec<(&Device, &Capability)>> = HashMap::new();
-        for device in old
-            .devices()
+    /// Whether the device is known to be offline.
+    pub fn is_offline(&self, device: &Device) -> bool {
+        let Availability { sources, mode } = &device.availability;
+        let known: Vec<&Observation> = sources
             .iter()
-            .filter(|device| self.values.contains_key(&device.id))
-        {
-            for capability in device.heard() {
-                there
-                    .entry(place(capability).unwrap_or_default())
-                    .or_default()
-                    .push((device, capability));
+            .filter_map(|source| self.get(&device.id, &source.property))
+            .collect();
+        let offline = |seen: &&Observation| seen.value() == Some(&Value::Flag(false));
+        match mode {
+            AvailabilityMode::All => known.iter().any(offline),
+            AvailabilityMode::Any => {
+                let all_reported = !known.is_empty() && known.len() == sources.len();
+                all_reported && known.iter().all(offline)
+            }
+            AvailabilityMode::Latest => {
+                known.iter().max_by_key(|seen| seen.at).is_some_and(offline)
             }
         }
-        let mut moved = Self::default();
-        for device in new.devices() {
-            for capability in device.heard() {
-                let here = place(capability);
-                let same = |(was, could): &&(&Device, &Capability)| {
-                    // Without a topic there is nothing but the identifier to know it by.
-                    could.property == capability.property
-                        && could.link == capability.link
-                        && (here.is_some() || was.id == device.id)
-                };
-                let before = there
-                    .get(here.as_deref().unwrap_or_default())
-                    .and_then(|could| could.iter().find(same));
-                if let Some(seen) =
-                    before.and_then(|(was, _)| self.of(&was.id, &capability.property))
-                {
-                    moved.put(&device.id, &capability.property, seen.clone());
-                }
-            }
-        }
-        moved
     }
 
-    fn put(&mut self, device: &Slug, property: &Property, seen: Observation) {
-        if !self.values.contains_key(device) {
-            self.values.insert(device.clone(), Vec::new());
-        }
-        let Some(known) = self.values.get_mut(device) else {
-            return;
+    /// Whether the device is known to be off, or at a level of 0 %.
+    pub fn is_off(&self, device: &Device, now: Instant) -> bool {
+        let value = |property| {
+            self.current(&device.id, property, now)
+                .and_then(Observation::value)
         };
+        if let Some(power) = value(&Property::Power) {
+            return *power == Value::text("off");
+        }
+        [Property::Brightness, Property::Speed]
+            .iter()
+            .any(|level| value(level) == Some(&Value::Number(0.0)))
+    }
+
+    /// Records an observation as it is.
+    pub(super) fn put(&mut self, device: &Slug, property: &Property, seen: Observation) {
+        let known = self.values.entry(device.clone()).or_default();
         match known.iter_mut().find(|(p, _)| p == property) {
             Some((_, old)) => *old = seen,
             None => known.push((property.clone(), seen)),
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::binding::{Binding, tasmota};
-    use crate::home::device::Kind;
-    use crate::home::rights::Rights;
-
-    fn plug(id: &str, link: Binding) -> Device {
-        let mut device = Device::new(
-            Slug::new(id).unwrap(),
-            Kind::new(Slug::new("switch").unwrap()),
-        );
-        device.capabilities[0].link = link;
-        device
+    /// Whether anything is known of the device.
+    pub(super) fn knows(&self, device: &Slug) -> bool {
+        self.values.contains_key(device)
     }
 
-    fn home(devices: Vec<Device>) -> Home {
-        Home::new(Vec::new(), devices, Rights::default(), "sayso").unwrap()
-    }
-
-    #[test]
-    fn what_is_known_moves_with_the_device_not_with_its_identifier() {
-        let at = |topic: &str| tasmota(topic, &Property::Power, None);
-        let old = home(vec![
-            plug("plug", at("a")),
-            plug("plug_2", at("b")),
-            plug("own", Binding::default()),
-            plug("gone", at("c")),
-        ]);
-        let new = home(vec![
-            plug("plug", at("b")),
-            plug("heater", at("a")),
-            plug("own", Binding::default()),
-            plug("new", at("d")),
-        ]);
-        let (mut state, now) = (State::default(), crate::clock::now());
-        for (device, value) in [
-            ("plug", "on"),
-            ("plug_2", "off"),
-            ("own", "on"),
-            ("gone", "on"),
-        ] {
-            state.heard(
-                &Slug::new(device).unwrap(),
-                &Property::Power,
-                Value::text(value),
-                now,
-            );
+    fn assume_known(&mut self, device: &Device, property: &Property, value: Value, at: Instant) {
+        if device.capability(property).is_none() {
+            return;
         }
-        let moved = state.moved(&old, &new);
-        let of = |id: &str| {
-            moved
-                .of(&Slug::new(id).unwrap(), &Property::Power)
-                .map(|seen| seen.value.clone())
+        let seen = Observation {
+            known: Known::Commanded(value),
+            at,
+            expires_at: None,
         };
-        assert_eq!(
-            (of("plug"), of("heater")),
-            (Some(Value::text("off")), Some(Value::text("on")))
-        );
-        assert_eq!((of("own"), of("new")), (Some(Value::text("on")), None));
-        assert_eq!((of("plug_2"), of("gone")), (None, None));
+        self.put(&device.id, property, seen);
+    }
+
+    fn forget_zero(&mut self, device: &Slug, level: &Property) {
+        if let Some(known) = self.values.get_mut(device) {
+            known.retain(|(p, seen)| p != level || seen.value() != Some(&Value::Number(0.0)));
+        }
     }
 }

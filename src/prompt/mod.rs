@@ -349,6 +349,7 @@ mod tests {
         };
         let rights = Rights {
             by_source: [("child".to_owned(), rules)].into(),
+            ..Rights::default()
         };
         let home = home(
             vec![

@@ -1,56 +1,56 @@
-//! What is meant, before anybody has asked whether it may be: the draft and its actions.
+//! Drafts and actions: an interpretation of a command, before the permission gate has decided on it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::{Property, Value};
 
-/// What to do with a property.
+/// An operation on a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Op {
-    /// Make it this value.
+    /// Sets the value.
     Set,
-    /// Make it the other of two.
+    /// Switches to the other of two values.
     Toggle,
-    /// More of it: by `value`, or by the capability's own step.
+    /// Raises by `value`, or by the capability's step.
     Increase,
-    /// Less of it.
+    /// Lowers by `value`, or by the capability's step.
     Decrease,
-    /// Stop it where it is.
+    /// Stops a movement.
     Stop,
-    /// Say what it is.
+    /// Asks for the value.
     Query,
 }
 
-/// One thing meant for one device, as it was understood. It is believed only by the gate.
+/// One operation on one device as it was understood. Nothing about it is checked yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
-    /// The device's identifier; may name none.
+    /// The identifier of the device, which may not exist.
     pub device: String,
-    /// The property; may not be one of the device's.
+    /// The property, which the device may not have.
     pub property: Property,
-    /// What to do with it.
+    /// The operation.
     pub op: Op,
-    /// The value to set, the amount to go by, or the value asked about.
+    /// The value to set, the amount of a relative change, or the value asked about.
     pub value: Option<Value>,
 }
 
-/// How a question about several devices is put, with the word of the state it is about: `on`, `open`, `locked`.
+/// The form of a question about several devices, with the word of the state it asks about: `on`, `open`, `locked`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
-    /// Which are so.
+pub enum StateQuery {
+    /// "Which are on?"
     Which(&'static str),
-    /// How many are so.
+    /// "How many are on?"
     HowMany(&'static str),
-    /// Whether all are so.
+    /// "Are all on?"
     All(&'static str),
-    /// Whether any is so.
+    /// "Is any on?"
     Any(&'static str),
 }
 
-impl Asked {
-    /// The state's word.
+impl StateQuery {
+    /// The word of the state.
     pub fn word(&self) -> &'static str {
         let (Self::Which(word) | Self::HowMany(word) | Self::All(word) | Self::Any(word)) = self;
         word
@@ -67,33 +67,49 @@ impl Asked {
     }
 }
 
-/// What a phrase was taken to mean. It carries no state and no time, so it can be kept and used again.
+/// An interpretation of a phrase. It contains no state and no time, so that it can be cached.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Draft {
-    /// What to do, in the order it was said.
+    /// The actions, in the order of the phrase.
     pub actions: Vec<Action>,
-    /// An answer in words, for a question that is not about a device's state.
+    /// An answer in words, for a question that is not about the state of a device.
     #[serde(default)]
     pub speech: Option<String>,
-    /// What to ask back, where the phrase can be taken in several ways. Nothing is done then.
+    /// A question to ask back where the phrase is ambiguous. Nothing is done then.
     #[serde(default)]
     pub question: Option<String>,
-    /// How it asks about several devices, so that they get one answer. Of the local reading alone, and never kept.
+    /// The form of a question about several devices, which get one answer. Set by the grammar only; never cached.
     #[serde(skip)]
-    pub asked: Option<Asked>,
-    /// What the answers to its question come to. Of the local reading alone, and never kept.
+    pub state_query: Option<StateQuery>,
+    /// The interpretations of the possible answers to `question`. Set by the grammar only; never cached.
     #[serde(skip)]
     pub choices: Vec<Choice>,
+    /// How far a collective phrase such as "all the lights" reaches. Set by the grammar only; never cached.
+    #[serde(skip)]
+    pub scope: Scope,
 }
 
-/// One answer to a question of which, or where.
+/// How far a phrase reaches, which decides whether one device that may not be commanded stops the others, and whether
+/// the whole command must be confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Scope {
+    /// Devices that were named.
+    #[default]
+    Named,
+    /// All devices of a kind or an area: "all the lights", "the blinds upstairs".
+    Group,
+    /// Devices of every kind: "everything".
+    Everything,
+}
+
+/// One possible answer to a question of which device, or where.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
-    /// What it is called: the device's names, or the area's; none where it is all of them together.
+    /// The names of the device or of the area; empty for "all of them".
     pub names: Vec<String>,
-    /// Where it is.
+    /// The names of the area of the device.
     pub places: Vec<String>,
-    /// What it comes to.
+    /// The interpretation of the answer.
     pub actions: Vec<Action>,
 }

@@ -1,31 +1,31 @@
-//! The one spelling of an identifier: what devices, areas and floors are called in topics, keys and replies.
+//! Identifiers of devices, areas and floors, as used in topics, configuration keys and replies.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest identifier, in bytes. It becomes an MQTT topic level and a store key, so it stays short.
+/// The longest identifier, in bytes. It is used as an MQTT topic level and as a key of the store.
 const LONGEST: usize = 64;
 
-/// A valid identifier: 1 to 64 of `a-z`, `0-9`, `_`. Safe as a topic level, a TOML key and a word in a prompt.
+/// A valid identifier: 1 to 64 of `a-z`, `0-9`, `_`, safe as a topic level, a TOML key and a word in a prompt.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Slug(Arc<str>);
 
-/// The text is not an identifier.
+/// The error for a text that is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is not an identifier: wanted 1 to 64 of a-z, 0-9 and _")]
-pub struct NotASlug {
+#[error("`{found}` is not an identifier: use 1 to 64 of a-z, 0-9 and _")]
+pub struct InvalidSlug {
     found: String,
 }
 
 impl Slug {
-    /// Takes `text` as it stands.
+    /// Creates an identifier from `text`, unchanged.
     ///
     /// # Errors
     /// When it is empty, longer than 64 bytes or has other characters than `a-z`, `0-9`, `_`.
-    pub fn new(text: &str) -> Result<Self, NotASlug> {
+    pub fn new(text: &str) -> Result<Self, InvalidSlug> {
         let fits = !text.is_empty()
             && text.len() <= LONGEST
             && text
@@ -34,7 +34,7 @@ impl Slug {
         if fits {
             Ok(Self(text.into()))
         } else {
-            Err(NotASlug {
+            Err(InvalidSlug {
                 found: text.chars().take(80).collect(),
             })
         }
@@ -45,15 +45,15 @@ impl Slug {
         &self.0
     }
 
-    /// The identifier as a person would say it: `kitchen_light` → `kitchen light`.
+    /// Returns the identifier with spaces: `kitchen_light` → `kitchen light`.
     pub fn spoken(&self) -> String {
         self.0.replace('_', " ")
     }
 }
 
 impl TryFrom<String> for Slug {
-    type Error = NotASlug;
-    fn try_from(text: String) -> Result<Self, NotASlug> {
+    type Error = InvalidSlug;
+    fn try_from(text: String) -> Result<Self, InvalidSlug> {
         Self::new(&text)
     }
 }

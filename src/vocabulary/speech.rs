@@ -1,180 +1,212 @@
-//! The words of what is said to people, in one language: the `[say]` table of `config/language/<code>.toml`.
-//! Forms with places to fill, such as `{device}`; what is filled in is names, values and numbers.
+//! The sentences of replies in one language: the `[say]` table of `config/language/<code>.toml`.
+//!
+//! A sentence is a form with placeholders such as `{device}`, which are filled with names, values and numbers. Tables
+//! added later have English defaults, so that a language file of an older release still loads.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+/// Declares a table of forms with an English default for each.
+macro_rules! forms {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident = $english:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: String,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $english.to_owned(),)* }
+            }
+        }
+    };
+}
+
+forms! {
+    /// Answers about a state that the device has not reported as a value: `{device}`, `{value}`, `{ago}`.
+    StateForms {
+        /// The device was commanded to a value and has not reported it yet.
+        commanded = "I set {device} to {value}, but it has not confirmed that yet{ago}",
+        /// The device was commanded to a value and never reports its state.
+        assumed = "{device} was last set to {value}{ago}; it does not report its state",
+        /// Devices in a summary whose state is commanded only: `{devices}`.
+        unconfirmed = "Not confirmed yet: {devices}",
+        /// The device reports something that is no value: `jammed`, `opening`.
+        reports = "{device} reports {value}{ago}",
+        /// The device reports that it does not know its state.
+        unknown = "{device} does not report its state at the moment{ago}",
+        /// Devices that were asked about and are offline: `{devices}`.
+        offline = "{devices} cannot be reached at present",
+    }
+}
+
+forms! {
+    /// Devices that a command does not change, by reason: `{devices}`, `{source}`.
+    SkippedForms {
+        /// The source may not command them.
+        not_allowed = "left out, because {source} may not command it: {devices}",
+        /// The operator set them to `never`.
+        never = "left out, because it is set never to be commanded: {devices}",
+        /// They do not support the change.
+        incapable = "left out, because it cannot do that: {devices}",
+        /// Their present state is not known.
+        unknown = "left out, because its state is not known: {devices}",
+        /// They are off, and a relative change does not switch them on.
+        off = "off, and therefore left as it is: {devices}",
+        /// They are at the end of their range.
+        at_limit = "already at the limit: {devices}",
+    }
+}
+
 fn away() -> String {
-    "{devices} cannot be reached at present, and may not have heard it".to_owned()
+    "{devices} cannot be reached at present, and may not have received it".to_owned()
 }
 
-fn partial() -> String {
-    "Done: {done}. Not done: {failed}. {why}".to_owned()
-}
-
-/// Everything sayso says about a home, in one language.
+/// All sentences about a home, in one language.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Speech {
-    /// Which of several devices: `{choices}`.
+    /// The question which of several devices is meant: `{choices}`.
     pub which: String,
-    /// Where, of several areas: `{choices}`.
+    /// The question which of several areas is meant: `{choices}`.
     pub r#where: String,
-    /// Before the last choice.
+    /// The word before the last choice.
     pub or: String,
-    /// Who was told something and cannot be reached at present: `{devices}`. Files from before it was there say it in English.
+    /// Devices that were commanded while offline: `{devices}`.
     #[serde(default = "away")]
     pub away: String,
-    /// Before the last of a list.
+    /// The word before the last item of a list.
     pub and: String,
     /// A long list: `{front}` and `{count}` more.
     pub more: String,
-    /// A command of which some actions failed: `{done}`, `{failed}`, `{why}`. Language files without
-    /// it use the English form.
-    #[serde(default = "partial")]
-    pub partial: String,
     /// The question before a risky action: `{what}`.
     pub confirm: String,
-    /// After a no.
+    /// The reply to a "no".
     pub left: String,
-    /// After a command was taken up again: `done after a restart`.
+    /// The reply to a command that was resumed after a restart.
     pub resumed: String,
-    /// What was done: `{devices}`, `{what}`.
+    /// A change: `{devices}`, `{what}`.
     pub done: String,
-    /// What a property comes to: `{property}`, `{value}`.
+    /// The new value of a property: `{property}`, `{value}`.
     pub becomes: String,
-    /// What is changed without its value being known: `{property}`.
+    /// A raised property whose value is not known: `{property}`.
     pub up: String,
-    /// Less of it.
+    /// A lowered property whose value is not known: `{property}`.
     pub down: String,
-    /// The other of two.
+    /// A toggled property whose value is not known: `{property}`.
     pub toggled: String,
-    /// Stopped where it was.
+    /// A stopped movement.
     pub stopped: String,
-    /// Of a button.
+    /// A pressed button.
     pub pressed: String,
-    /// Neither open nor closed: `{value}`.
+    /// A cover between open and closed: `{value}`.
     pub part_open: String,
     /// A range of numbers: `{min}`, `{max}`.
     pub range: String,
-    /// What a colour is given as.
+    /// The values of a colour.
     pub a_color: String,
-    /// What a button takes.
+    /// The values of a button.
     pub no_value: String,
     /// Answers to questions.
     pub answer: Answers,
-    /// Values of the vocabulary.
+    /// Answers about a state that is not a reported value.
+    #[serde(default)]
+    pub state: StateForms,
+    /// Devices that a command does not change.
+    #[serde(default)]
+    pub left_out: SkippedForms,
+    /// The words for values.
     pub values: BTreeMap<String, String>,
-    /// Properties of the vocabulary.
+    /// The words for properties.
     pub properties: BTreeMap<String, String>,
-    /// Why something may not be done.
+    /// The reasons why an action is refused.
     pub denied: Denials,
-    /// Why a command was not done at all, by the refusal's code: `{seconds}`, `{hours}`, `{why}`, `{source}`, `{language}`, `{known}`. What is missing is said in English.
+    /// The reasons why a command is refused, by the code of the refusal: `{seconds}`, `{hours}`, `{why}`, `{source}`,
+    /// `{language}`, `{known}`. A missing one is replaced by the English sentence.
     #[serde(default)]
     pub refused: BTreeMap<String, String>,
 }
 
-/// The forms of answers.
+/// Forms of answers about reported states.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answers {
-    /// One device: `{device}`, `{value}`, `{ago}`.
+    /// The state of one device: `{device}`, `{value}`, `{ago}`.
     pub is: String,
-    /// It is as was asked.
+    /// The device is in the state asked about.
     pub yes: String,
-    /// It is not.
+    /// The device is not in the state asked about.
     pub no: String,
-    /// A property that is not the device's main one: `{property}` as well.
+    /// A number: `{device}`, `{property}`, `{value}`, `{ago}`.
     pub reading: String,
-    /// Nothing is known of `{devices}`.
+    /// Devices that have not reported anything: `{devices}`.
     pub unheard: String,
-    /// Which are: `{devices}`, `{value}`, `{ago}`.
+    /// The devices in a state: `{devices}`, `{value}`, `{ago}`.
     pub which: String,
-    /// None is: `{value}`.
+    /// No device is in the state: `{value}`.
     pub none: String,
-    /// How many: `{count}`, `{total}`, `{devices}`, `{value}`.
+    /// The number of devices in a state: `{count}`, `{total}`, `{devices}`, `{value}`.
     pub count: String,
-    /// All are: `{total}`, `{value}`.
+    /// All devices are in the state: `{total}`, `{value}`.
     pub all: String,
-    /// Not all are: `{devices}` are not.
+    /// The devices that are not in the state: `{devices}`.
     pub not_all: String,
-    /// Some are: `{devices}`.
+    /// Some devices are in the state: `{devices}`.
     pub some: String,
-    /// How old: `{count}`.
+    /// An age in minutes: `{count}`.
     pub minutes_ago: String,
-    /// How old: `{count}`.
+    /// An age in hours: `{count}`.
     pub hours_ago: String,
 }
 
-/// Why something may not be done: `{device}`, `{property}`, `{value}` and so on, as [`crate::home::permit::Denied`] has them.
+/// Forms of refusals: `{device}`, `{property}`, `{value}` and so on, as the permission gate fills them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denials {
     /// Nothing was understood.
     pub nothing: String,
-    /// More than may be at once: `{count}`, `{most}`.
+    /// Too many actions: `{count}`, `{most}`.
     pub too_many: String,
-    /// There is no `{device}`.
+    /// The device does not exist: `{device}`.
     pub unknown_device: String,
-    /// It has no such `{property}`.
+    /// The device does not have the property.
     pub lacks: String,
-    /// It can be read, not set.
+    /// The property cannot be set.
     pub read_only: String,
-    /// It wants a value.
+    /// A value is missing.
     pub wants_value: String,
-    /// It has no more or less.
+    /// The property has no relative changes.
     pub no_steps: String,
-    /// It has no opposite.
+    /// The property has no opposite value.
     pub no_opposite: String,
-    /// It cannot be stopped.
+    /// The device cannot be stopped.
     pub no_stop: String,
-    /// It cannot be toggled, and nobody knows how it is.
+    /// The device cannot be toggled while its state is unknown.
     pub no_toggle: String,
-    /// It has no way to that `{value}`.
+    /// The device has no message for the value.
     pub no_way: String,
-    /// `{value}` is not one of `{wanted}`.
+    /// The value is outside the domain: `{value}`, `{wanted}`.
     pub out_of_range: String,
-    /// `{source}` may not.
+    /// The source may not command the device: `{source}`.
     pub not_allowed: String,
-    /// Nobody may.
+    /// The device is never to be commanded.
     pub never: String,
-    /// Two different things of one property.
+    /// Two actions contradict each other.
     pub contradiction: String,
-    /// Its present value is not known.
+    /// The present value is not known.
     pub state_unknown: String,
 }
 
 impl Speech {
-    /// Returns names as a list: `a`, `a and b`, `a, b and c`; past five, `a, b, c and 4 more`.
-    pub fn list(&self, names: &[String]) -> String {
-        self.list_up_to(names, 5)
-    }
-
-    /// Returns names as a list that names at most `most` parts.
-    pub fn list_up_to(&self, names: &[String], most: usize) -> String {
-        match names {
-            [] => String::new(),
-            [one] => one.clone(),
-            [front @ .., last] if names.len() <= most => {
-                format!("{} {} {last}", front.join(", "), self.and)
-            }
-            many => fill(
-                &self.more,
-                &[
-                    ("front", &many[..most - 2].join(", ")),
-                    ("count", &(many.len() + 2 - most).to_string()),
-                ],
-            ),
-        }
-    }
-
-    /// A value of the vocabulary as it is said.
+    /// Returns the word for a value.
     pub fn value<'a>(&'a self, word: &'a str) -> &'a str {
         self.values.get(word).map_or(word, String::as_str)
     }
 
-    /// A property as it is said: `color_temp` as "color temperature".
+    /// Returns the word for a property, such as "color temperature" for `color_temp`.
     pub fn property(&self, name: &str) -> String {
         self.properties
             .get(name)
@@ -183,7 +215,7 @@ impl Speech {
     }
 }
 
-/// Fills the places of a form: `("device", "Lamp")` for `{device}`.
+/// Replaces the placeholders of a form: `("device", "Lamp")` for `{device}`.
 pub fn fill(form: &str, places: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(form.len() + 24);
     let mut rest = form;
@@ -221,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_filled_and_text_that_looks_like_one_is_not() {
+    fn placeholders_are_filled_and_filled_text_is_not() {
         assert_eq!(
             fill(
                 "{device} is {value}",

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use sayso::binding::Decoded;
 use sayso::config::{Config, ConfigLocation, Faults, Scope};
 use sayso::grammar::When;
 use sayso::home::capability::Risk;
@@ -617,18 +618,18 @@ fn the_example_home_means_what_it_says() {
         Some("downstairs")
     );
     assert_eq!(
-        lamp.can(&Property::Power)
+        lamp.capability(&Property::Power)
             .unwrap()
-            .link
+            .binding
             .encode(&Value::text("on"))
             .unwrap()
             .topic,
         "zigbee2mqtt/Kitchen light/set"
     );
 
-    let pump = device("pump").can(&"flow".into()).unwrap();
+    let pump = device("pump").capability(&"flow".into()).unwrap();
     assert_eq!(
-        pump.takes,
+        pump.domain,
         Domain::Number {
             min: 0.0,
             max: 40.0,
@@ -637,29 +638,35 @@ fn the_example_home_means_what_it_says() {
         }
     );
     assert_eq!(
-        pump.link.encode(&Value::Number(12.5)).unwrap().payload,
+        pump.binding.encode(&Value::Number(12.5)).unwrap().payload,
         r#"{"flow": 12.5}"#
     );
     assert!((pump.step - 4.0).abs() < 1e-9, "a tenth of the range");
     let heard = config.home.observe("garden/pump", br#"{"flow": 7}"#);
     assert_eq!(heard.len(), 1);
-    assert_eq!(heard[0].2, Value::Number(7.0));
+    assert_eq!(heard[0].decoded, Decoded::Value(Value::Number(7.0)));
 
-    let garage = device("garage_door").can(&Property::Position).unwrap();
+    let garage = device("garage_door")
+        .capability(&Property::Position)
+        .unwrap();
     assert_eq!(garage.guard.opening, Risk::Confirm);
     assert_eq!(garage.guard.otherwise, Risk::Auto);
     assert_eq!(
-        garage.link.encode(&Value::Number(100.0)).unwrap().payload,
+        garage
+            .binding
+            .encode(&Value::Number(100.0))
+            .unwrap()
+            .payload,
         "OPEN"
     );
-    assert_eq!(garage.link.stop.as_ref().unwrap().payload, "STOP");
+    assert_eq!(garage.binding.stop.as_ref().unwrap().payload, "STOP");
     assert_eq!(
-        config.home.observe("garage/door/state", b"CLOSED")[0].2,
-        Value::Number(0.0)
+        config.home.observe("garage/door/state", b"CLOSED")[0].decoded,
+        Decoded::Value(Value::Number(0.0))
     );
     assert!(
         !device("bedroom_climate")
-            .can(&Property::Temperature)
+            .capability(&Property::Temperature)
             .unwrap()
             .settable
     );
@@ -686,7 +693,7 @@ fn the_operators_word_on_risk_wins_and_the_nearer_one_over_the_farther() {
             .home
             .device(id)
             .unwrap()
-            .can(&property)
+            .capability(&property)
             .unwrap()
             .guard
             .opening

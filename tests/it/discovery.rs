@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
+use sayso::binding::Decoded;
 use sayso::command::phrase::Phrase;
 use sayso::discovery::registry::{AssembledHome, Registry};
 use sayso::discovery::{Message, Settings, zigbee2mqtt};
@@ -138,13 +139,13 @@ pub(crate) fn through_the_gate(home: &Home, action: Action) -> Result<(String, S
     let plan = home
         .permit(&draft, &State::default(), asker)
         .map_err(|e| e.sentence(speech))?;
-    let sent = plan.steps()[0].publish();
+    let sent = plan.steps()[0].publication();
     Ok((sent.topic.clone(), sent.payload.clone()))
 }
 
 fn described(home: &Home, device: &Device, capability: &Capability) -> Json {
     let mut all = Map::new();
-    let unit = match &capability.takes {
+    let unit = match &capability.domain {
         Domain::Number { min, max, unit, .. } if capability.settable => {
             format!("{min} to {max} {unit}")
         }
@@ -154,7 +155,7 @@ fn described(home: &Home, device: &Device, capability: &Capability) -> Json {
     };
     all.insert("takes".to_owned(), json!(unit.trim()));
     if capability.settable {
-        for value in values(&capability.takes) {
+        for value in values(&capability.domain) {
             let name = value
                 .as_ref()
                 .map_or_else(|| "set".to_owned(), ToString::to_string);
@@ -169,8 +170,8 @@ fn described(home: &Home, device: &Device, capability: &Capability) -> Json {
             all.insert(name, json!(sent));
         }
         for (name, op, there) in [
-            ("stop", Op::Stop, capability.link.stop.is_some()),
-            ("toggle", Op::Toggle, capability.link.toggle.is_some()),
+            ("stop", Op::Stop, capability.binding.stop.is_some()),
+            ("toggle", Op::Toggle, capability.binding.toggle.is_some()),
         ] {
             if there {
                 all.insert(
@@ -184,7 +185,7 @@ fn described(home: &Home, device: &Device, capability: &Capability) -> Json {
         }
     }
     let topics: Vec<&str> = capability
-        .link
+        .binding
         .state
         .iter()
         .map(|port| port.topic.as_str())
@@ -233,7 +234,7 @@ fn every_fixture_gives_the_devices_beside_it() {
 }
 
 fn all_sent(home: &Home, device: &Device, capability: &Capability) -> Vec<String> {
-    let tried = values(&capability.takes)
+    let tried = values(&capability.domain)
         .into_iter()
         .filter(|_| capability.settable);
     tried
@@ -248,7 +249,10 @@ fn what_devices_tell_is_understood() {
         let heard = home.observe(topic, payload.to_string().as_bytes());
         heard
             .into_iter()
-            .map(|(_, property, value)| format!("{property}={value}"))
+            .map(|report| match report.decoded {
+                Decoded::Value(value) => format!("{}={value}", report.property),
+                Decoded::Unrecognized(payload) => format!("{}?{payload}", report.property),
+            })
             .collect::<Vec<_>>()
             .join(" ")
     };

@@ -52,13 +52,13 @@ pub(crate) fn everything(home: &Home) -> Vec<Sent<'_>> {
     let mut all = Vec::new();
     for device in home.devices() {
         for capability in device.capabilities.iter().filter(|c| c.settable) {
-            for value in tried(&capability.takes) {
+            for value in tried(&capability.domain) {
                 let (topic, payload) = match command(home, device, capability, value.clone()) {
                     Ok(sent) => sent,
                     // What knows only open and closed has nothing between.
                     Err(_)
                         if matches!(value, Some(Value::Number(n)) if n > 0.0 && n < 100.0)
-                            && capability.link.command.is_none() =>
+                            && capability.binding.command.is_none() =>
                     {
                         continue;
                     }
@@ -72,7 +72,7 @@ pub(crate) fn everything(home: &Home) -> Vec<Sent<'_>> {
                     payload,
                 });
             }
-            if let Domain::Number { min, max, .. } = capability.takes {
+            if let Domain::Number { min, max, .. } = capability.domain {
                 for outside in [min - 0.6, max + 0.6, f64::NAN, f64::INFINITY] {
                     assert!(
                         command(home, device, capability, Some(Value::Number(outside))).is_err(),

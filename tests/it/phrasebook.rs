@@ -98,25 +98,25 @@ fn device(line: DeviceLine) -> Device {
     device.capabilities.extend(
         line.choices
             .into_iter()
-            .map(|(name, options)| property(&name).taking(Domain::Choice(options))),
+            .map(|(name, options)| property(&name).with_domain(Domain::Choice(options))),
     );
     device.capabilities.extend(
         line.flags
             .iter()
-            .map(|name| property(name).taking(Domain::Boolean)),
+            .map(|name| property(name).with_domain(Domain::Boolean)),
     );
     let numbers = line.numbers.into_iter();
     device
         .capabilities
         .extend(numbers.map(|(name, (min, max, unit))| {
-            property(&name).taking(Domain::Number {
+            property(&name).with_domain(Domain::Number {
                 min,
                 max,
                 step: None,
                 unit,
             })
         }));
-    device.guard_entrances();
+    device.apply_default_guards();
     device
 }
 
@@ -260,7 +260,7 @@ fn what_is_drafted_names_only_what_the_devices_have() {
         for action in draft.actions {
             let device = home.device(&action.device).unwrap();
             assert!(
-                device.can(&action.property).is_some(),
+                device.capability(&action.property).is_some(),
                 "{}: {action:?}",
                 line.text
             );
@@ -389,7 +389,7 @@ proptest! {
             let home = &HOMES[*home];
             let draft = local.draft(&Phrase::new(&text, Some("kitchen"), None), home).unwrap_or_default();
             for action in draft.actions {
-                let capability = home.device(&action.device).and_then(|d| d.can(&action.property));
+                let capability = home.device(&action.device).and_then(|d| d.capability(&action.property));
                 prop_assert!(capability.is_some_and(|c| c.settable || action.op == sayso::vocabulary::action::Op::Query), "{}: {:?}", text, action);
             }
         }

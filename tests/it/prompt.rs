@@ -69,7 +69,7 @@ fn reading(property: &str, min: f64, max: f64, unit: &str) -> Capability {
     };
     Capability {
         settable: false,
-        takes,
+        domain: takes,
         ..Capability::standard(Property::from(property))
     }
 }
@@ -96,7 +96,7 @@ fn device(area: &str, (thing, kind, class): (&str, &str, Option<&str>), n: usize
             };
             device
                 .capabilities
-                .push(Capability::standard(Property::ColorTemp).taking(takes));
+                .push(Capability::standard(Property::ColorTemp).with_domain(takes));
         }
         ("sensor", _) => {
             device.capabilities = vec![
@@ -107,7 +107,7 @@ fn device(area: &str, (thing, kind, class): (&str, &str, Option<&str>), n: usize
         ("binary_sensor", _) => {
             let flag = Capability {
                 settable: false,
-                ..Capability::standard(Property::from(thing)).taking(Domain::Boolean)
+                ..Capability::standard(Property::from(thing)).with_domain(Domain::Boolean)
             };
             device.capabilities = vec![flag];
         }
@@ -241,6 +241,7 @@ fn a_source_that_may_little_asks_for_little() {
     };
     let home = large(Rights {
         by_source: [("tablet".to_owned(), rules)].into(),
+        ..Rights::default()
     });
     let (all, slice) = (asked(&home, "panel"), asked(&home, "tablet"));
     assert!(

@@ -26,6 +26,7 @@ fn home(device: &str) -> Home {
     let slug = |text| Slug::new(text).unwrap();
     let rights = Rights {
         by_source: [("child".to_owned(), Rules::default())].into(),
+        ..Rights::default()
     };
     Home::new(
         Vec::new(),
@@ -231,6 +232,7 @@ fn the_same_home_read_again_keeps_its_revision() {
             by_source: (0..20)
                 .map(|n| (format!("panel_{n}"), Rules::default()))
                 .collect(),
+            ..Rights::default()
         };
         Home::new(Vec::new(), Vec::new(), rights, "sayso")
             .unwrap()
@@ -450,7 +452,7 @@ fn how_a_device_is_reached_and_how_it_stands_change_nothing() {
     let slug = |text| Slug::new(text).unwrap();
     let lamp = Device::new(slug("lamp"), Kind::new(slug("light")));
     let mut moved = lamp.clone();
-    moved.capabilities[0].link.state = vec![Port {
+    moved.capabilities[0].binding.state = vec![Port {
         topic: "elsewhere/lamp".into(),
         form: Form::Raw,
     }];

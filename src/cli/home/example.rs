@@ -107,7 +107,7 @@ fn orders(the: &str, capability: &Capability) -> Vec<String> {
         _ => &[],
     };
     let mut all: Vec<String> = fixed.iter().map(|form| form.replace("{}", the)).collect();
-    for value in values(&capability.takes) {
+    for value in values(&capability.domain) {
         let (short, long) = (
             format!("set {the} to {value}"),
             format!("set the {called} of {the} to {value}"),
@@ -121,7 +121,7 @@ fn orders(the: &str, capability: &Capability) -> Vec<String> {
         all.extend(first);
         all.push(format!("set {the} {called} to {value}"));
     }
-    if let Domain::Choice(words) = &capability.takes
+    if let Domain::Choice(words) = &capability.domain
         && words.iter().any(|word| word == "on")
     {
         all.extend([
@@ -171,7 +171,7 @@ fn questions(the: &str, capability: &Capability) -> Vec<String> {
         format!("what is the {short} of {the}?"),
         format!("what is the {called} of {the}?"),
     ];
-    if let Domain::Choice(words) = &capability.takes {
+    if let Domain::Choice(words) = &capability.domain {
         all.extend(words.iter().take(2).map(|word| format!("is {the} {word}?")));
     }
     all

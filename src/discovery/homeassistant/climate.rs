@@ -9,16 +9,16 @@ use crate::discovery::homeassistant::simple::{ON_OFF, Words, switched};
 use crate::discovery::{Malformed, choice, readings, setting};
 
 /// A choice of the device's: its property, the key of its words with their default, and the keys of topics and templates.
-struct Mode {
+struct AvailabilityMode {
     property: Property,
     words: (&'static str, &'static [&'static str]),
     command: [&'static str; 2],
     state: [&'static str; 2],
 }
 
-fn modes(config: &Config, kinds: Vec<Mode>) -> Result<Vec<Capability>, Malformed> {
+fn modes(config: &Config, kinds: Vec<AvailabilityMode>) -> Result<Vec<Capability>, Malformed> {
     let mut capabilities = Vec::new();
-    for Mode {
+    for AvailabilityMode {
         property,
         words: (key, usual),
         command,
@@ -33,8 +33,8 @@ fn modes(config: &Config, kinds: Vec<Mode>) -> Result<Vec<Capability>, Malformed
             words = usual.iter().map(|&w| w.to_owned()).collect();
         }
         if !words.is_empty() {
-            let link = config.options(&words, command, state)?;
-            capabilities.push(setting(property, Domain::Choice(words), link));
+            let binding = config.options(&words, command, state)?;
+            capabilities.push(setting(property, Domain::Choice(words), binding));
         }
     }
     Ok(capabilities)
@@ -51,8 +51,12 @@ const HEATER: &[&str] = &[
     "performance",
 ];
 
-fn mode(property: Property, usual: &'static [&'static str], state: [&'static str; 2]) -> Mode {
-    Mode {
+fn mode(
+    property: Property,
+    usual: &'static [&'static str],
+    state: [&'static str; 2],
+) -> AvailabilityMode {
+    AvailabilityMode {
         property,
         words: ("modes", usual),
         command: ["mode_command_topic", "mode_command_template"],
@@ -60,9 +64,9 @@ fn mode(property: Property, usual: &'static [&'static str], state: [&'static str
     }
 }
 
-fn preset() -> Mode {
+fn preset() -> AvailabilityMode {
     let command = ["preset_mode_command_topic", "preset_mode_command_template"];
-    Mode {
+    AvailabilityMode {
         property: Property::Preset,
         words: ("preset_modes", &[]),
         command,
@@ -80,14 +84,14 @@ pub(super) fn climate(config: &Config) -> Result<Vec<Capability>, Malformed> {
                 HVAC,
                 ["mode_state_topic", "mode_state_template"],
             ),
-            Mode {
+            AvailabilityMode {
                 property: Property::FanMode,
                 words: ("fan_modes", &["auto", "low", "medium", "high"]),
                 command: ["fan_mode_command_topic", "fan_mode_command_template"],
                 state: ["fan_mode_state_topic", "fan_mode_state_template"],
             },
             preset(),
-            Mode {
+            AvailabilityMode {
                 property: "swing_mode".into(),
                 words: ("swing_modes", &["on", "off"]),
                 command: ["swing_mode_command_topic", "swing_mode_command_template"],
@@ -141,7 +145,7 @@ pub(super) fn fan(config: &Config) -> Result<Vec<Capability>, Malformed> {
     };
     let mut capabilities = vec![switch(config)?];
     capabilities.extend(speed(config)?);
-    let direction = Mode {
+    let direction = AvailabilityMode {
         property: "direction".into(),
         words: ("no_words", &["forward", "reverse"]),
         command: ["direction_command_topic", "direction_command_template"],
@@ -191,13 +195,13 @@ fn speed(config: &Config) -> Result<Option<Capability>, Malformed> {
             to: (low - 1.0, high),
         },
     };
-    let link = Binding {
+    let binding = Binding {
         command: Some(command),
         state: config.hears("percentage_state_topic", "percentage_value_template")?,
         codec,
         ..Binding::default()
     };
-    Ok(Some(setting(Property::Speed, takes, link)))
+    Ok(Some(setting(Property::Speed, takes, binding)))
 }
 
 fn switch(config: &Config) -> Result<Capability, Malformed> {
@@ -287,13 +291,13 @@ fn temperatures(config: &Config, usual: (f64, f64)) -> Result<Vec<Capability>, M
             words: Vec::new(),
             scale,
         };
-        let link = Binding {
+        let binding = Binding {
             command: Some(command),
             state: config.hears(state_topic, state_template)?,
             codec,
             ..Binding::default()
         };
-        let mut capability = setting(property.into(), takes, link);
+        let mut capability = setting(property.into(), takes, binding);
         capability.step = 1.0;
         capabilities.push(capability);
     }
@@ -366,7 +370,7 @@ fn measured(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let action = config.hears("action_topic", "action_template")?;
     if !action.is_empty() {
         let mut action = readings::one_of("action", Vec::new(), action);
-        action.takes = choice(&[
+        action.domain = choice(&[
             "off",
             "heating",
             "cooling",

@@ -185,17 +185,17 @@ impl Config {
         let Some(command) = self.tells(port[0], port[1])? else {
             return Ok(Vec::new());
         };
-        let link = Binding {
+        let binding = Binding {
             command: Some(command),
             codec: Codec {
                 words: words.to_vec(),
-                scale: Scale::Nothing,
+                scale: Scale::MappedOnly,
             },
             ..Binding::default()
         };
         Ok(words
             .iter()
-            .filter_map(|(ours, _)| Some((ours.clone(), link.encode(ours)?)))
+            .filter_map(|(ours, _)| Some((ours.clone(), binding.encode(ours)?)))
             .collect())
     }
 
@@ -215,7 +215,7 @@ impl Config {
             .collect();
         let codec = Codec {
             words,
-            scale: Scale::Nothing,
+            scale: Scale::MappedOnly,
         };
         Ok(Binding {
             command: self.tells(command[0], command[1])?,

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::binding::color::Space;
+use crate::binding::color::ColorSpace;
 use crate::binding::{Binding, Codec, Form, Port, Publication, Scale};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property, Value};
@@ -21,10 +21,10 @@ pub(super) fn light(config: &Config) -> Result<Vec<Capability>, Malformed> {
 }
 
 /// Which spaces of colour an announcement may use, in the order we prefer them: the key's stem and its parts' names.
-const SPACES: [(Space, &str, &[&str]); 3] = [
-    (Space::Rgb, "rgb", &["red", "green", "blue"]),
-    (Space::HueSaturation, "hs", &["hue", "sat"]),
-    (Space::Xy, "xy", &["x", "y"]),
+const SPACES: [(ColorSpace, &str, &[&str]); 3] = [
+    (ColorSpace::Rgb, "rgb", &["red", "green", "blue"]),
+    (ColorSpace::HueSaturation, "hs", &["hue", "sat"]),
+    (ColorSpace::Xy, "xy", &["x", "y"]),
 ];
 
 fn basic(config: &Config) -> Result<Vec<Capability>, Malformed> {
@@ -33,7 +33,7 @@ fn basic(config: &Config) -> Result<Vec<Capability>, Malformed> {
         ["state_topic", "state_value_template"],
     ];
     let power = switched(config, Property::Power, ["on", "off"], ports, &ON_OFF)?;
-    let off = power.link.encode(&Value::text("off"));
+    let off = power.binding.encode(&Value::text("off"));
     let mut capabilities = vec![power];
     if let Some(command) =
         config.tells("brightness_command_topic", "brightness_command_template")?
@@ -75,12 +75,12 @@ fn basic(config: &Config) -> Result<Vec<Capability>, Malformed> {
     }
     let effects = config.list("effect_list");
     if !effects.is_empty() && config.get("effect_command_topic").is_some() {
-        let link = config.options(
+        let binding = config.options(
             &effects,
             ["effect_command_topic", "effect_command_template"],
             ["effect_state_topic", "effect_value_template"],
         )?;
-        capabilities.push(setting("effect".into(), Domain::Choice(effects), link));
+        capabilities.push(setting("effect".into(), Domain::Choice(effects), binding));
     }
     Ok(capabilities)
 }
@@ -145,7 +145,7 @@ fn color_temp(config: &Config, command: Port, state: Vec<Port>) -> Capability {
     } else {
         Scale::Mired
     };
-    let link = Binding {
+    let binding = Binding {
         command: Some(command),
         state,
         codec: Codec {
@@ -154,13 +154,13 @@ fn color_temp(config: &Config, command: Port, state: Vec<Port>) -> Capability {
         },
         ..Binding::default()
     };
-    setting(Property::ColorTemp, number(min, max, "K"), link)
+    setting(Property::ColorTemp, number(min, max, "K"), binding)
 }
 
-fn color(command: Port, state: Vec<Port>, space: Space) -> Capability {
+fn color(command: Port, state: Vec<Port>, space: ColorSpace) -> Capability {
     let codec = Codec {
         words: Vec::new(),
-        scale: Scale::Parts(space),
+        scale: Scale::Components(space),
     };
     setting(
         Property::Color,
@@ -205,7 +205,7 @@ fn in_json(config: &Config) -> Result<Vec<Capability>, Malformed> {
             words: words
                 .map(|(ours, theirs)| (Value::text(ours), Json::from(theirs)))
                 .to_vec(),
-            scale: Scale::Nothing,
+            scale: Scale::MappedOnly,
         },
         ..Binding::default()
     };
@@ -255,34 +255,38 @@ fn in_json(config: &Config) -> Result<Vec<Capability>, Malformed> {
                 .iter()
                 .map(|e| (Value::text(e), Json::from(e.as_str())))
                 .collect(),
-            scale: Scale::Nothing,
+            scale: Scale::MappedOnly,
         };
-        let link = Binding {
+        let binding = Binding {
             fixed: effects.iter().map(message).collect(),
             state: hears("effect"),
             codec,
             ..Binding::default()
         };
-        capabilities.push(setting("effect".into(), Domain::Choice(effects), link));
+        capabilities.push(setting("effect".into(), Domain::Choice(effects), binding));
     }
     Ok(capabilities)
 }
 
 /// The space and the inside of the `color` object. White channels are put out: a colour that was asked for is that colour.
-fn json_color(has: &dyn Fn(&str) -> bool) -> Option<(Space, &'static str)> {
+fn json_color(has: &dyn Fn(&str) -> bool) -> Option<(ColorSpace, &'static str)> {
     const RGB: &str = r#""r":{{ value[0] }},"g":{{ value[1] }},"b":{{ value[2] }}"#;
     const RGBW: &str = r#""r":{{ value[0] }},"g":{{ value[1] }},"b":{{ value[2] }},"w":0"#;
     const RGBWW: &str = r#""r":{{ value[0] }},"g":{{ value[1] }},"b":{{ value[2] }},"c":0,"w":0"#;
-    const KINDS: [(&str, Space, &str); 5] = [
-        ("rgb", Space::Rgb, RGB),
-        ("rgbw", Space::Rgb, RGBW),
-        ("rgbww", Space::Rgb, RGBWW),
+    const KINDS: [(&str, ColorSpace, &str); 5] = [
+        ("rgb", ColorSpace::Rgb, RGB),
+        ("rgbw", ColorSpace::Rgb, RGBW),
+        ("rgbww", ColorSpace::Rgb, RGBWW),
         (
             "hs",
-            Space::HueSaturation,
+            ColorSpace::HueSaturation,
             r#""h":{{ value[0] }},"s":{{ value[1] }}"#,
         ),
-        ("xy", Space::Xy, r#""x":{{ value[0] }},"y":{{ value[1] }}"#),
+        (
+            "xy",
+            ColorSpace::Xy,
+            r#""x":{{ value[0] }},"y":{{ value[1] }}"#,
+        ),
     ];
     KINDS
         .into_iter()
@@ -321,7 +325,7 @@ fn in_templates(config: &Config) -> Result<Vec<Capability>, Malformed> {
         words: ["on", "off"]
             .map(|word| (Value::text(word), Json::from(word)))
             .to_vec(),
-        scale: Scale::Nothing,
+        scale: Scale::MappedOnly,
     };
     let off_text = config
         .source("command_off_template")?
@@ -334,12 +338,13 @@ fn in_templates(config: &Config) -> Result<Vec<Capability>, Malformed> {
         )?),
     };
     let message = |word: &str, port: Port| {
-        let link = Binding {
+        let binding = Binding {
             command: Some(port),
             codec: power.clone(),
             ..Binding::default()
         };
-        link.encode(&Value::text(word))
+        binding
+            .encode(&Value::text(word))
             .map(|message| (Value::text(word), message))
     };
     let fixed: Vec<_> = message("on", setting_of("")?)
@@ -355,7 +360,7 @@ fn in_templates(config: &Config) -> Result<Vec<Capability>, Malformed> {
     } else {
         Vec::new()
     };
-    let link = Binding {
+    let binding = Binding {
         fixed,
         state,
         codec: power,
@@ -364,7 +369,7 @@ fn in_templates(config: &Config) -> Result<Vec<Capability>, Malformed> {
     let mut capabilities = vec![setting(
         Property::Power,
         crate::discovery::choice(&["on", "off"]),
-        link,
+        binding,
     )];
     if config.get("brightness_template").is_some() && on.contains("brightness") {
         capabilities.push(brightness(
@@ -395,7 +400,7 @@ fn in_templates(config: &Config) -> Result<Vec<Capability>, Malformed> {
                 form: Form::Template(mixed.clone()),
             })
             .collect();
-        capabilities.push(color(setting_of(names)?, state, Space::Rgb));
+        capabilities.push(color(setting_of(names)?, state, ColorSpace::Rgb));
     }
     Ok(capabilities)
 }

@@ -4,8 +4,9 @@
 use serde_json::{Map, Value as Json};
 
 use crate::binding::{Form, Port};
+use crate::home::availability::{Availability, AvailabilityMode};
 use crate::home::capability::Capability;
-use crate::home::device::{Device, Kind, Mode, Presence};
+use crate::home::device::{Device, Kind, Members};
 use crate::vocabulary::slug::Slug;
 
 use crate::discovery::homeassistant::config::{Config, expand, text_of};
@@ -226,7 +227,7 @@ fn found(
     let called = body.name.as_deref().unwrap_or_default();
     let capabilities = capabilities(component, config, called)?;
     let useful =
-        |c: &Capability| !c.settable || c.link.command.is_some() || !c.link.fixed.is_empty();
+        |c: &Capability| !c.settable || c.binding.command.is_some() || !c.binding.fixed.is_empty();
     if !capabilities.iter().all(useful) {
         return Err(Malformed::Missing("command_topic"));
     }
@@ -243,10 +244,12 @@ fn found(
         kind: Kind::new(kind),
         class: class.and_then(|c| names::clean(&c)),
         capabilities,
-        presence: presence(config)?,
+        availability: availability(config)?,
         risks: Vec::new(),
+        members: Members::NONE,
+        bridge_id: None,
     };
-    device.guard_entrances();
+    device.apply_default_guards();
     let (called, suggested_area) = (body.name.clone(), body.area.clone());
     Ok(Some(Found {
         device,
@@ -259,13 +262,13 @@ fn found(
 }
 
 /// Where it is told whether the entity can be reached: one topic, or a list of them.
-fn presence(config: &Config) -> Result<Presence, Malformed> {
+fn availability(config: &Config) -> Result<Availability, Malformed> {
     /// Topics one entity may have.
     const MOST: usize = 8;
     let mode = match config.text("availability_mode").as_deref() {
-        Some("all") => Mode::All,
-        Some("any") => Mode::Any,
-        _ => Mode::Latest,
+        Some("all") => AvailabilityMode::All,
+        Some("any") => AvailabilityMode::Any,
+        _ => AvailabilityMode::Latest,
     };
     let words = |config: &Config| {
         [
@@ -297,7 +300,7 @@ fn presence(config: &Config) -> Result<Presence, Malformed> {
         ports.extend(objects);
     }
     told.retain(|(ports, _)| !ports.is_empty());
-    Ok(crate::discovery::presence(told, mode))
+    Ok(crate::discovery::availability(told, mode))
 }
 
 fn capabilities(

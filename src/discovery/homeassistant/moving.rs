@@ -24,7 +24,7 @@ pub(super) fn cover(config: &Config) -> Result<Vec<Capability>, Malformed> {
         let form = config
             .template("tilt_command_template")?
             .map_or(Form::Raw, Form::Template);
-        let link = Binding {
+        let binding = Binding {
             command: Some(Port { topic, form }),
             state: config.hears("tilt_status_topic", "tilt_status_template")?,
             codec: Codec {
@@ -37,7 +37,7 @@ pub(super) fn cover(config: &Config) -> Result<Vec<Capability>, Malformed> {
             stop: stop(config, "payload_stop_tilt")?,
             ..Binding::default()
         };
-        capabilities.push(setting(Property::Tilt, percent(), link));
+        capabilities.push(setting(Property::Tilt, percent(), binding));
     }
     Ok(capabilities)
 }
@@ -53,14 +53,14 @@ pub(super) fn valve(config: &Config) -> Result<Vec<Capability>, Malformed> {
     if !config.flag("reports_position", false) {
         let position = position(config)?;
         return Ok(vec![Capability {
-            link: Binding {
+            binding: Binding {
                 stop,
-                ..position.link
+                ..position.binding
             },
             ..position
         }]);
     }
-    let link = Binding {
+    let binding = Binding {
         command: config.tells("command_topic", "command_template")?,
         state: config.hears("state_topic", "value_template")?,
         codec: Codec {
@@ -70,7 +70,7 @@ pub(super) fn valve(config: &Config) -> Result<Vec<Capability>, Malformed> {
         stop,
         ..Binding::default()
     };
-    Ok(vec![setting(Property::Position, percent(), link)])
+    Ok(vec![setting(Property::Position, percent(), binding)])
 }
 
 fn position(config: &Config) -> Result<Capability, Malformed> {
@@ -85,7 +85,7 @@ fn position(config: &Config) -> Result<Capability, Malformed> {
     let codec = if heard.is_empty() && command.is_none() {
         Codec {
             words: states(config),
-            scale: Scale::Nothing,
+            scale: Scale::MappedOnly,
         }
     } else {
         Codec {
@@ -99,15 +99,16 @@ fn position(config: &Config) -> Result<Capability, Malformed> {
         _ if command.is_none() => config.hears("state_topic", "value_template")?,
         _ => Vec::new(),
     };
-    let link = Binding {
+    let binding = Binding {
         command,
         state,
         codec,
         fixed,
         stop: stop(config, "payload_stop")?,
         toggle: None,
+        ..Binding::default()
     };
-    Ok(setting(Property::Position, percent(), link))
+    Ok(setting(Property::Position, percent(), binding))
 }
 
 fn settable_position(config: &Config) -> Result<Option<Port>, Malformed> {
@@ -183,11 +184,11 @@ pub(super) fn lock(config: &Config) -> Result<Vec<Capability>, Malformed> {
         ("locked", "state_locked", "LOCKED"),
         ("unlocked", "state_unlocked", "UNLOCKED"),
     ] {
-        lock.link
+        lock.binding
             .codec
             .words
             .retain(|(ours, _)| *ours != Value::text(word));
-        lock.link
+        lock.binding
             .codec
             .words
             .push((Value::text(word), config.wire(key, default)));
@@ -234,7 +235,7 @@ pub(super) fn vacuum(config: &Config) -> Result<Vec<Capability>, Malformed> {
         words: heard
             .map(|(ours, theirs)| (Value::text(ours), Json::from(theirs)))
             .to_vec(),
-        scale: Scale::Nothing,
+        scale: Scale::MappedOnly,
     };
     let told = config.topic("state_topic")?;
     let field = |key: &str| {
@@ -254,13 +255,13 @@ pub(super) fn vacuum(config: &Config) -> Result<Vec<Capability>, Malformed> {
     )];
     let speeds = config.list("fan_speed_list");
     if !speeds.is_empty() && config.get("set_fan_speed_topic").is_some() {
-        let mut link = config.options(
+        let mut binding = config.options(
             &speeds,
             ["set_fan_speed_topic", "set_fan_speed_template"],
             ["no_topic", "no_template"],
         )?;
-        link.state = field("fan_speed");
-        capabilities.push(setting(Property::FanMode, Domain::Choice(speeds), link));
+        binding.state = field("fan_speed");
+        capabilities.push(setting(Property::FanMode, Domain::Choice(speeds), binding));
     }
     if features.iter().any(|f| f == "battery") && told.is_some() {
         capabilities.push(readings::told("battery", Some("%"), field("battery_level")));
@@ -300,7 +301,7 @@ pub(super) fn mower(config: &Config) -> Result<Vec<Capability>, Malformed> {
         .to_vec();
     let codec = Codec {
         words: heard,
-        scale: Scale::Nothing,
+        scale: Scale::MappedOnly,
     };
     let state = config.hears("activity_state_topic", "activity_value_template")?;
     Ok(vec![setting(

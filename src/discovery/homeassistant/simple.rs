@@ -47,20 +47,20 @@ pub(super) fn switched(
     };
     let codec = Codec {
         words: vec![(Value::text(on), heard(0)), (Value::text(off), heard(1))],
-        scale: Scale::Nothing,
+        scale: Scale::MappedOnly,
     };
     let [wire_on, wire_off] = wire.clone();
     let fixed = config.messages(
         command,
         &[(Value::text(on), wire_on), (Value::text(off), wire_off)],
     )?;
-    let link = Binding {
+    let binding = Binding {
         fixed,
         state: config.hears(state[0], state[1])?,
         codec,
         ..Binding::default()
     };
-    Ok(setting(property, choice(&[on, off]), link))
+    Ok(setting(property, choice(&[on, off]), binding))
 }
 
 pub(super) fn switch(config: &Config, device: &str) -> Result<Vec<Capability>, Malformed> {
@@ -98,7 +98,7 @@ pub(super) fn siren(config: &Config) -> Result<Vec<Capability>, Malformed> {
     };
     if let Some(template) = config.template("command_off_template")? {
         let off = template
-            .fill(&config.wire("payload_off", "OFF"))
+            .render_command(&config.wire("payload_off", "OFF"))
             .map(|payload| {
                 (
                     Value::text("off"),
@@ -106,10 +106,10 @@ pub(super) fn siren(config: &Config) -> Result<Vec<Capability>, Malformed> {
                 )
             });
         power
-            .link
+            .binding
             .fixed
             .retain(|(word, _)| *word != Value::text("off"));
-        power.link.fixed.extend(off);
+        power.binding.fixed.extend(off);
     } else if config.get("command_template").is_none() {
         // Without a template it is told a JSON object, for there may be a tone and a volume beside the state.
         let says = |word: &str, payload: Json| {
@@ -118,7 +118,7 @@ pub(super) fn siren(config: &Config) -> Result<Vec<Capability>, Malformed> {
                 Publication::new(topic.as_str(), json!({"state": payload}).to_string()),
             )
         };
-        power.link.fixed = vec![
+        power.binding.fixed = vec![
             says("on", config.wire("payload_on", "ON")),
             says("off", config.wire("payload_off", "OFF")),
         ];
@@ -126,7 +126,7 @@ pub(super) fn siren(config: &Config) -> Result<Vec<Capability>, Malformed> {
     if config.get("state_value_template").is_none() {
         // It may tell its state in the same form, or as the word alone.
         let told: Vec<Port> = power
-            .link
+            .binding
             .state
             .iter()
             .map(|port| Port {
@@ -134,14 +134,14 @@ pub(super) fn siren(config: &Config) -> Result<Vec<Capability>, Malformed> {
                 ..port.clone()
             })
             .collect();
-        power.link.state.extend(told);
+        power.binding.state.extend(told);
     }
     Ok(vec![power])
 }
 
 pub(super) fn select(config: &Config, device: &str) -> Result<Vec<Capability>, Malformed> {
     let options = config.list("options");
-    let link = config.options(
+    let binding = config.options(
         &options,
         ["command_topic", "command_template"],
         ["state_topic", "value_template"],
@@ -162,11 +162,11 @@ pub(super) fn select(config: &Config, device: &str) -> Result<Vec<Capability>, M
         )
     };
     Ok(vec![match name.to_lowercase().as_str() {
-        "source" | "input" => setting(Property::Source, Domain::Choice(options), link),
+        "source" | "input" => setting(Property::Source, Domain::Choice(options), binding),
         "playback" if options.iter().any(|word| PLAYBACK.contains(&word.as_str())) => {
-            setting(Property::Playback, playback(), link)
+            setting(Property::Playback, playback(), binding)
         }
-        _ => setting(readings::named(&name), Domain::Choice(options), link),
+        _ => setting(readings::named(&name), Domain::Choice(options), binding),
     }])
 }
 
@@ -200,12 +200,12 @@ pub(super) fn numeric(config: &Config, device: &str) -> Result<Vec<Capability>, 
         step: config.number("step").filter(|s| *s > 0.0).or(Some(1.0)),
         unit,
     };
-    let link = Binding {
+    let binding = Binding {
         command: config.tells("command_topic", "command_template")?,
         state: config.hears("state_topic", "value_template")?,
         ..Binding::default()
     };
-    Ok(vec![setting(property, takes, link)])
+    Ok(vec![setting(property, takes, binding)])
 }
 
 pub(super) fn button(config: &Config) -> Result<Vec<Capability>, Malformed> {

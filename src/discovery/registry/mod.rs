@@ -100,18 +100,18 @@ impl Registry {
                 .strip_prefix(self.prefix.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        device.heard().any(|c| {
-            let link = &c.link;
-            let ports = link
+        device.observed().any(|c| {
+            let binding = &c.binding;
+            let ports = binding
                 .command
                 .iter()
-                .chain(&link.state)
+                .chain(&binding.state)
                 .map(|port| &port.topic);
-            let messages = link
+            let messages = binding
                 .stop
                 .iter()
-                .chain(&link.toggle)
-                .chain(link.fixed.iter().map(|(_, m)| m))
+                .chain(&binding.toggle)
+                .chain(binding.fixed.iter().map(|(_, m)| m))
                 .map(|m| &m.topic);
             ports.chain(messages).any(|topic| own(topic))
         })
@@ -394,7 +394,7 @@ fn fit_group(group: &mut Device, members: &[String], can: &HashMap<&str, Vec<&Fo
             .find(|f| f.device.kind == *kind)
             .and_then(|f| f.device.class.clone());
     }
-    group.guard_entrances();
+    group.apply_default_guards();
     !group.capabilities.is_empty()
 }
 
@@ -403,31 +403,31 @@ fn adopt(declared: &mut Device, announced: Device) {
     let Device {
         mut capabilities,
         class,
-        presence,
+        availability,
         ..
     } = announced;
     for capability in &mut capabilities {
         // The stricter of both, where the operator said nothing: the announcement knows that it is a gate.
-        if let Some(own) = declared.can(&capability.property) {
+        if let Some(own) = declared.capability(&capability.property) {
             capability.guard.opening = capability.guard.opening.max(own.guard.opening);
             capability.guard.otherwise = capability.guard.otherwise.max(own.guard.otherwise);
         }
     }
     declared.class = declared.class.take().or(class);
     declared.capabilities = capabilities;
-    declared.presence = presence;
-    declared.obey_risks();
+    declared.availability = availability;
+    declared.apply_operator_risks();
 }
 
 /// What the device is told where, in a form that is the same for every way to declare it.
 fn commands(device: &Device) -> impl Iterator<Item = String> {
     device.capabilities.iter().flat_map(|c| {
-        let port = c.link.command.iter().map(|port| match &port.form {
+        let port = c.binding.command.iter().map(|port| match &port.form {
             Form::Field(keys) => format!("{} {}", port.topic, keys.join(".")),
             Form::Raw | Form::Template(_) => port.topic.clone(),
         });
         // A message in JSON shares its topic with others of the same device.
-        let fixed = c.link.fixed.iter().map(|(_, m)| {
+        let fixed = c.binding.fixed.iter().map(|(_, m)| {
             if m.payload.starts_with('{') {
                 format!("{} {}", m.topic, m.payload)
             } else {

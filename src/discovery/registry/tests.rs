@@ -74,7 +74,7 @@ fn who_only_reads_a_device_does_not_hide_who_can_set_it() {
     );
     let devices = furnished(&registry);
     assert_eq!(names(&devices), ["lamp 17"]);
-    assert!(devices[0].can(&Property::Power).is_some());
+    assert!(devices[0].capability(&Property::Power).is_some());
 }
 
 #[test]
@@ -188,9 +188,13 @@ fn a_declared_device_without_binding_takes_over_the_announced_one() {
     declared.aliases = vec!["The big one".to_owned()];
     let AssembledHome { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
     assert_eq!(devices.len(), 1);
-    let position = devices[0].can(&Property::Position).unwrap();
+    let position = devices[0].capability(&Property::Position).unwrap();
     assert_eq!(
-        position.link.encode(&Value::Number(100.0)).unwrap().topic,
+        position
+            .binding
+            .encode(&Value::Number(100.0))
+            .unwrap()
+            .topic,
         "gate/set"
     );
     assert_eq!(
@@ -214,7 +218,11 @@ fn the_operators_word_on_risk_wins_over_what_is_announced() {
         );
         declared.risks = risks.to_vec();
         let AssembledHome { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
-        devices[0].can(&Property::Position).unwrap().guard.opening
+        devices[0]
+            .capability(&Property::Position)
+            .unwrap()
+            .guard
+            .opening
     };
     assert_eq!(opening(&[]), Risk::Confirm);
     assert_eq!(opening(&[(None, Risk::Auto)]), Risk::Auto);

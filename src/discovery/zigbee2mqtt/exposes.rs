@@ -58,7 +58,7 @@ impl At<'_> {
         )
     }
 
-    fn link(&self, property: &Property, key: &str) -> Binding {
+    fn binding(&self, property: &Property, key: &str) -> Binding {
         binding::zigbee2mqtt(self.base, self.name, property, Some(key))
     }
 }
@@ -137,15 +137,15 @@ impl Expose {
             (Value::text(off), wire(&self.value_off, "OFF")),
         ];
         let toggle = self.value_toggle.as_ref().map(|value| at.set(key, value));
-        let link = Binding {
+        let binding = Binding {
             codec: Codec {
                 words,
-                scale: Scale::Nothing,
+                scale: Scale::MappedOnly,
             },
             toggle,
-            ..at.link(&property, key)
+            ..at.binding(&property, key)
         };
-        Some(self.able(setting(property, choice(&[on, off]), link)))
+        Some(self.able(setting(property, choice(&[on, off]), binding)))
     }
 
     /// One of the device's own words.
@@ -158,23 +158,23 @@ impl Expose {
             .iter()
             .map(|word| (Value::text(word), Json::from(word.as_str())))
             .collect();
-        let link = Binding {
+        let binding = Binding {
             codec: Codec {
                 words: pairs,
-                scale: Scale::Nothing,
+                scale: Scale::MappedOnly,
             },
-            ..at.link(&property, key)
+            ..at.binding(&property, key)
         };
-        Some(self.able(setting(property, Domain::Choice(words), link)))
+        Some(self.able(setting(property, Domain::Choice(words), binding)))
     }
 
     /// A number as it is.
     fn plain(&self, at: At<'_>, property: Property, usual: (f64, f64, &str)) -> Option<Capability> {
-        let link = Binding {
+        let binding = Binding {
             codec: Codec::default(),
-            ..at.link(&property, self.key()?)
+            ..at.binding(&property, self.key()?)
         };
-        Some(self.able(setting(property, self.takes_number(usual), link)))
+        Some(self.able(setting(property, self.takes_number(usual), binding)))
     }
 
     /// A number of the device's own range, told and taken in percent.
@@ -195,11 +195,11 @@ impl Expose {
                 to: range,
             },
         };
-        let link = Binding {
+        let binding = Binding {
             codec,
-            ..at.link(&property, self.key()?)
+            ..at.binding(&property, self.key()?)
         };
-        Some(self.able(setting(property, number(0.0, 100.0, "%"), link)))
+        Some(self.able(setting(property, number(0.0, 100.0, "%"), binding)))
     }
 
     /// Speeds counted from 1 in percent: off is no speed, as for Home Assistant.
@@ -217,14 +217,14 @@ impl Expose {
                 to: (0.0, speeds),
             },
         };
-        let link = Binding {
+        let binding = Binding {
             codec,
-            ..at.link(&Property::Speed, self.key()?)
+            ..at.binding(&Property::Speed, self.key()?)
         };
         Some(self.able(setting(
             Property::Speed,
             number((100.0 / speeds).floor(), 100.0, "%"),
-            link,
+            binding,
         )))
     }
 
@@ -300,8 +300,9 @@ impl Expose {
     fn able(&self, mut capability: Capability) -> Capability {
         if !self.is_settable() {
             capability.settable = false;
-            let link = &mut capability.link;
-            (link.command, link.stop, link.toggle, link.fixed) = (None, None, None, Vec::new());
+            let binding = &mut capability.binding;
+            (binding.command, binding.stop, binding.toggle, binding.fixed) =
+                (None, None, None, Vec::new());
         }
         capability
     }
@@ -347,7 +348,7 @@ impl Expose {
                 Some(f.able(setting(
                     Property::Color,
                     Domain::Color,
-                    at.link(&Property::Color, &format!("{}.hex", f.key()?)),
+                    at.binding(&Property::Color, &format!("{}.hex", f.key()?)),
                 )))
             }),
         ]
@@ -371,7 +372,7 @@ impl Expose {
         Some(self.able(setting(
             Property::ColorTemp,
             number(min, max, "K"),
-            at.link(&Property::ColorTemp, self.key()?),
+            at.binding(&Property::ColorTemp, self.key()?),
         )))
     }
 
@@ -382,9 +383,9 @@ impl Expose {
             .and_then(Self::key);
         let stop = state.map(|key| at.set(key, &"STOP".into()));
         let moved = |capability: Capability| Capability {
-            link: Binding {
+            binding: Binding {
                 stop: stop.clone(),
-                ..capability.link
+                ..capability.binding
             },
             ..capability
         };
@@ -409,16 +410,16 @@ impl Expose {
                 .collect();
             let codec = Codec {
                 words: pairs.to_vec(),
-                scale: Scale::Nothing,
+                scale: Scale::MappedOnly,
             };
-            let link = Binding {
+            let binding = Binding {
                 fixed,
                 codec,
                 state: vec![field(&at.state(), &[key])],
                 stop: stop.clone(),
                 ..Binding::default()
             };
-            setting(Property::Position, number(0.0, 100.0, "%"), link)
+            setting(Property::Position, number(0.0, 100.0, "%"), binding)
         };
         vec![state.map(words), tilt]
     }

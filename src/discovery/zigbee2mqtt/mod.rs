@@ -8,8 +8,9 @@ use serde_json::Value as Json;
 
 use crate::binding;
 use crate::binding::{Binding, Form, Port, Publication};
+use crate::home::availability::{Availability, AvailabilityMode};
 use crate::home::capability::Capability;
-use crate::home::device::{Device, Kind, Mode, Presence};
+use crate::home::device::{Device, Kind};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
@@ -124,13 +125,13 @@ fn parts(base: &str, device: &Listed) -> Vec<Found> {
         .chain(told)
         .collect();
     for found in &mut all {
-        found.device.presence = presence(base, Some(&device.friendly_name));
+        found.device.availability = availability(base, Some(&device.friendly_name));
     }
     all
 }
 
 /// The bridge's word on itself, and on the device where it watches that. Older ones tell a bare word, others a JSON object.
-fn presence(base: &str, name: Option<&str>) -> Presence {
+fn availability(base: &str, name: Option<&str>) -> Availability {
     let told = |topic: String| {
         let ports = vec![
             Port {
@@ -143,7 +144,7 @@ fn presence(base: &str, name: Option<&str>) -> Presence {
     };
     let topics = std::iter::once(format!("{base}/bridge/state"))
         .chain(name.map(|name| format!("{base}/{name}/availability")));
-    crate::discovery::presence(topics.map(told).collect(), Mode::All)
+    crate::discovery::availability(topics.map(told).collect(), AvailabilityMode::All)
 }
 
 fn put(capabilities: &mut Vec<Capability>, capability: Capability) {
@@ -214,7 +215,7 @@ fn whole(
         capabilities,
         ..Device::new(id, Kind::new(Slug::new(kind).ok()?))
     };
-    device.guard_entrances();
+    device.apply_default_guards();
     let (unique, called) = (unique.to_owned(), names::clean(called));
     Some(Found {
         device,
@@ -296,11 +297,11 @@ fn group_parts(base: &str, group: &Group) -> Vec<Found> {
     let _ = write!(unique, "_{}", group.id);
     let called = spoken(&group.friendly_name);
     let capabilities = GROUP.iter().map(|property| {
-        let link = binding::zigbee2mqtt(base, &group.friendly_name, property, None);
+        let binding = binding::zigbee2mqtt(base, &group.friendly_name, property, None);
         setting(
             property.clone(),
-            Capability::standard(property.clone()).takes,
-            link,
+            Capability::standard(property.clone()).domain,
+            binding,
         )
     });
     let mut all: Vec<Found> = whole(&unique, &called, &called, "light", capabilities.collect())
@@ -312,7 +313,7 @@ fn group_parts(base: &str, group: &Group) -> Vec<Found> {
             .iter()
             .map(|m| names::address(&m.ieee_address))
             .collect();
-        found.device.presence = presence(base, None);
+        found.device.availability = availability(base, None);
     }
     let topic = format!("{base}/{}/set", group.friendly_name);
     for scene in &group.scenes {
@@ -324,7 +325,7 @@ fn group_parts(base: &str, group: &Group) -> Vec<Found> {
             topic.as_str(),
             format!(r#"{{"scene_recall":{}}}"#, scene.id),
         );
-        let link = Binding {
+        let binding = Binding {
             fixed: vec![(Value::text("activated"), message)],
             ..Binding::default()
         };
@@ -333,7 +334,7 @@ fn group_parts(base: &str, group: &Group) -> Vec<Found> {
             &called,
             &name,
             "scene",
-            vec![setting(Property::Scene, choice(&["activated"]), link)],
+            vec![setting(Property::Scene, choice(&["activated"]), binding)],
         ));
     }
     all

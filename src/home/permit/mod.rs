@@ -1,46 +1,59 @@
-//! The one gate to the devices. A [`Draft`] goes in, whoever made it; a [`Plan`] comes out, or why not.
-//! Nothing else can make a `Plan`: its fields are private to this file. All or nothing: one action that may not be
-//! done stops the others of its command.
+//! The permission gate: a [`Draft`] goes in, whoever made it; a [`Plan`] comes out, or the reason why not.
+//!
+//! A message is published, under any name, group, scene, topic or value, only if every device it could move may be
+//! moved that way by this source at this risk. Nothing else can make a `Plan`, whose fields are private to this file.
+//! A refused action refuses the whole draft, except in a collective phrase ("all the lights"), where the others are
+//! executed and the reply names what was left out.
 
-pub mod speech;
+mod denied;
+mod resolved;
+mod risk;
+mod speech;
+mod target;
+
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use serde_json::json;
 
+pub use crate::home::permit::denied::{Denied, Unsupported};
+
 use crate::binding::Publication;
 use crate::home::Home;
-use crate::home::capability::{Capability, Risk};
-use crate::home::device::Device;
-use crate::home::state::{Observation, State};
-use crate::vocabulary::action::{Action, Draft, Op};
+use crate::home::capability::Risk;
+use crate::home::permit::resolved::Resolved;
+use crate::home::permit::risk::Message;
+use crate::home::permit::speech::SpeechBuilder;
+use crate::home::permit::target::{Target, target};
+use crate::home::state::State;
+use crate::vocabulary::action::{Action, Draft, Op, Scope};
 use crate::vocabulary::slug::Slug;
-use crate::vocabulary::speech::{Speech, fill};
-use crate::vocabulary::{Domain, Property, Value};
+use crate::vocabulary::speech::Speech;
+use crate::vocabulary::{Property, Value};
 
-/// The most actions one command may have. A home of 100 lamps can still be turned off at once;
-/// a model gone wild cannot flood the broker.
+/// The most actions one command may have. A home of 100 lamps can still be switched off at once; a model that repeats
+/// itself cannot flood the broker.
 pub const MOST_ACTIONS: usize = 256;
 
-/// Who asks, and what is known while the gate decides.
+/// The circumstances in which the gate decides.
 #[derive(Debug, Clone, Copy)]
 pub struct PermitContext<'a> {
-    /// The source, for its rights.
+    /// The source of the command, which determines its rights.
     pub source: &'a str,
-    /// The command's id, for devices that have no binding of their own.
+    /// The identifier of the command, for devices without a binding.
     pub command: &'a str,
-    /// True once the same source said yes to exactly this draft.
+    /// True once the same source has confirmed exactly this draft.
     pub confirmed: bool,
-    /// The moment, for how old a state is.
+    /// The present time, for the age of a state.
     pub now: Instant,
-    /// The words of the language it was asked in.
+    /// The sentences of the language of the command.
     pub speech: &'a Speech,
 }
 
-/// What will be done: checked, absolute where it can be, with the very messages.
+/// The messages to publish: checked, and absolute where possible.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     steps: Vec<Step>,
-    answers: Vec<Action>,
     speech: String,
 }
 
@@ -49,382 +62,93 @@ pub struct Plan {
 pub struct Step {
     device: Slug,
     action: Action,
-    becomes: Option<Value>,
-    publish: Publication,
+    target_value: Option<Value>,
+    publication: Publication,
     repeatable: bool,
 }
 
 impl Step {
-    /// The device it is for: what must be in order is what a device hears.
+    /// The device. Messages to one device are published in the order of their commands.
     pub fn device(&self) -> &Slug {
         &self.device
     }
 
-    /// What was understood.
+    /// The action as it was understood.
     pub fn action(&self) -> &Action {
         &self.action
     }
 
-    /// The value the device will have; `None` where that is not known (the next track).
-    pub fn becomes(&self) -> Option<&Value> {
-        self.becomes.as_ref()
+    /// The value that the property will have; `None` where that is not known, as for the next track.
+    pub fn target_value(&self) -> Option<&Value> {
+        self.target_value.as_ref()
     }
 
     /// The message.
-    pub fn publish(&self) -> &Publication {
-        &self.publish
+    pub fn publication(&self) -> &Publication {
+        &self.publication
     }
 
-    /// True where hearing it twice does no harm.
+    /// True where delivering the message twice does no harm.
     pub fn repeatable(&self) -> bool {
         self.repeatable
     }
 }
 
 impl Plan {
-    /// What to send, in order.
+    /// The messages, in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// The questions about state it answers.
-    pub fn answers(&self) -> &[Action] {
-        &self.answers
-    }
-
-    /// What to tell the speaker once it is done.
+    /// The text of the reply.
     pub fn speech(&self) -> &str {
         &self.speech
     }
 }
 
-/// Why a draft may not be done. `Display` is for the log; the speaker hears [`Denied::sentence`].
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Denied {
-    /// The draft does nothing and says nothing.
-    #[error("nothing to do")]
-    Nothing,
-    /// More actions than [`MOST_ACTIONS`].
-    #[error("{count} actions at once")]
-    TooMany {
-        /// How many there were.
-        count: usize,
-    },
-    /// There is no such device.
-    #[error("no device `{device}`")]
-    UnknownDevice {
-        /// The name given.
-        device: String,
-    },
-    /// The device has no such property, or it cannot be set, or not in that way.
-    #[error("{device} cannot do that with its {property}: {lack:?}")]
-    NotCapable {
-        /// The device's name.
-        device: String,
-        /// The property.
-        property: Property,
-        /// What is missing.
-        lack: MissingState,
-    },
-    /// The value is not one the device takes.
-    #[error("{device} does not take {property} {value}")]
-    OutOfRange {
-        /// The device's name.
-        device: String,
-        /// The property.
-        property: Property,
-        /// The value found.
-        value: String,
-        /// The values it takes.
-        takes: Box<Domain>,
-    },
-    /// The source may not.
-    #[error("{source_name} may not command {device}")]
-    NotAllowed {
-        /// Who asked.
-        source_name: String,
-        /// The device's name.
-        device: String,
-    },
-    /// The operator said never.
-    #[error("{device} ({property}) is never to be commanded")]
-    Never {
-        /// The device's name.
-        device: String,
-        /// The property.
-        property: Property,
-    },
-    /// Two actions of one command want different things of one property.
-    #[error("two different things of {device} ({property})")]
-    Contradiction {
-        /// The device's name.
-        device: String,
-        /// The property.
-        property: Property,
-    },
-    /// A toggle or a relative change of something whose state nobody has told.
-    #[error("the present {property} of {device} is not known")]
-    StateUnknown {
-        /// The device's name.
-        device: String,
-        /// The property.
-        property: Property,
-    },
-    /// It wants a yes first.
-    #[error("{question}")]
-    Unconfirmed {
-        /// What to ask.
-        question: String,
-    },
-}
-
-/// What a device lacks for what was asked of it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum MissingState {
-    /// The property.
-    Property,
-    /// It can be read only.
-    Setting,
-    /// A value was not said.
-    Value,
-    /// It has no more or less.
-    Steps,
-    /// It has no opposite.
-    Opposite,
-    /// It cannot be stopped.
-    Stop,
-    /// It cannot be toggled while its state is unknown.
-    Toggle,
-    /// There is no way to tell it this.
-    Way(Option<Value>),
-}
-
-impl Denied {
-    /// What the speaker hears, in his language.
-    pub fn sentence(&self, speech: &Speech) -> String {
-        let say = &speech.denied;
-        let of = |form: &str, device: &str, property: &Property| {
-            fill(
-                form,
-                &[
-                    ("device", device),
-                    ("property", &speech.property(property.name())),
-                ],
-            )
-        };
-        match self {
-            Self::Nothing => say.nothing.clone(),
-            Self::TooMany { count } => fill(
-                &say.too_many,
-                &[
-                    ("count", &count.to_string()),
-                    ("most", &MOST_ACTIONS.to_string()),
-                ],
-            ),
-            Self::UnknownDevice { device } => fill(&say.unknown_device, &[("device", device)]),
-            Self::NotCapable {
-                device,
-                property,
-                lack,
-            } => match lack {
-                MissingState::Property => of(&say.lacks, device, property),
-                MissingState::Setting => of(&say.read_only, device, property),
-                MissingState::Value => of(&say.wants_value, device, property),
-                MissingState::Steps => of(&say.no_steps, device, property),
-                MissingState::Opposite => of(&say.no_opposite, device, property),
-                MissingState::Stop => of(&say.no_stop, device, property),
-                MissingState::Toggle => of(&say.no_toggle, device, property),
-                MissingState::Way(value) => {
-                    let value = value.as_ref().map(ToString::to_string).unwrap_or_default();
-                    fill(
-                        &say.no_way,
-                        &[
-                            ("device", device),
-                            ("property", &speech.property(property.name())),
-                            ("value", speech.value(&value)),
-                        ],
-                    )
-                }
-            },
-            Self::OutOfRange {
-                device,
-                property,
-                value,
-                takes,
-            } => {
-                let places = [
-                    ("device", device.as_str()),
-                    ("property", &speech.property(property.name())),
-                    ("value", value),
-                    ("wanted", &speech::takes(speech, takes)),
-                ];
-                fill(&say.out_of_range, &places)
-            }
-            Self::NotAllowed {
-                source_name,
-                device,
-            } => fill(
-                &say.not_allowed,
-                &[("source", source_name), ("device", device)],
-            ),
-            Self::Never { device, property } => of(&say.never, device, property),
-            Self::Contradiction { device, property } => of(&say.contradiction, device, property),
-            Self::StateUnknown { device, property } => of(&say.state_unknown, device, property),
-            Self::Unconfirmed { question } => question.clone(),
-        }
-    }
-}
-
-/// An action whose device and capability exist and may be commanded by the one who asks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Resolved<'a> {
-    pub(super) device: &'a Device,
-    pub(super) capability: &'a Capability,
-    pub(super) action: &'a Action,
-    /// What is known of its present value.
-    pub(super) seen: Option<&'a Observation>,
-}
-
-impl Resolved<'_> {
-    /// True of a device without a binding: it takes relative changes and toggles as they are.
-    fn speaks_our_words(&self) -> bool {
-        let link = &self.capability.link;
-        link.command.is_none() && link.stop.is_none() && link.fixed.is_empty()
-    }
-}
-
 impl Home {
-    /// Checks every action of `draft` and turns it into the very messages to send.
+    /// Checks every action of `draft` and turns it into the messages to publish.
     ///
     /// # Errors
-    /// When any action names what does not exist, cannot be done, is out of range, is not allowed for the source,
-    /// contradicts another, or wants a yes that has not been given.
+    /// When an action names something that does not exist, is not supported, is out of range, is not allowed for the
+    /// source, contradicts another action, or must be confirmed first.
     pub fn permit(
         &self,
         draft: &Draft,
         state: &State,
-        asker: PermitContext<'_>,
+        context: PermitContext<'_>,
     ) -> Result<Plan, Denied> {
         if draft.actions.len() > MOST_ACTIONS {
             return Err(Denied::TooMany {
                 count: draft.actions.len(),
             });
         }
-        if draft.actions.is_empty() && draft.speech.is_none() {
-            return Err(Denied::Nothing);
+        if draft.actions.is_empty() {
+            return spoken(draft);
         }
         contradictions(self, &draft.actions)?;
-        let mut plan = Plan::default();
-        let mut said = speech::SpeechBuilder::new(asker.speech);
-        let mut unconfirmed = Vec::new();
-        for action in &draft.actions {
-            let meant = self.meant(action, state, asker.source)?;
-            if action.op == Op::Query {
-                said.answer(&meant, draft.asked.as_ref(), asker.now);
-                plan.answers.push(action.clone());
-                continue;
-            }
-            let becomes = absolute(&meant)?;
-            let step = self.step(&meant, becomes.clone(), asker.command)?;
-            match risk(&meant, becomes.as_ref()).max(self.under_other_names(&step, asker.source)?) {
-                Risk::Never => {
-                    return Err(Denied::Never {
-                        device: meant.device.name.clone(),
-                        property: action.property.clone(),
-                    });
-                }
-                Risk::Confirm if !asker.confirmed => {
-                    unconfirmed.push(speech::intent(asker.speech, &meant, becomes.as_ref()));
-                }
-                Risk::Auto | Risk::Confirm => {}
-            }
-            said.done(&meant, becomes.as_ref());
-            if meant.device.is_away(state) {
-                said.away(meant.device);
-            }
-            plan.steps.push(step);
-        }
-        if !unconfirmed.is_empty() {
-            return Err(Denied::Unconfirmed {
-                question: speech::confirm(asker.speech, &unconfirmed),
-            });
-        }
-        let speech = draft
-            .speech
-            .clone()
-            .unwrap_or_else(|| said.sentence(draft.asked.as_ref()));
-        // It was told all the same: who says that it is away may be wrong, and it may be back any moment.
-        plan.speech = [Some(speech), said.missing()]
-            .into_iter()
-            .flatten()
-            .filter(|text| !text.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ");
-        Ok(plan)
-    }
-
-    fn meant<'a>(
-        &'a self,
-        action: &'a Action,
-        state: &'a State,
-        source: &str,
-    ) -> Result<Resolved<'a>, Denied> {
-        let device = self
-            .device(&action.device)
-            .ok_or_else(|| Denied::UnknownDevice {
-                device: action.device.chars().take(80).collect(),
-            })?;
-        if !self.rights().allow(source, device, &action.property) {
-            return Err(Denied::NotAllowed {
-                source_name: source.to_owned(),
-                device: device.name.clone(),
-            });
-        }
-        let not = |lack| Denied::NotCapable {
-            device: device.name.clone(),
-            property: action.property.clone(),
-            lack,
+        let mut gate = Gate {
+            home: self,
+            draft,
+            state,
+            context,
+            plan: Plan::default(),
+            speech: SpeechBuilder::new(context),
+            unconfirmed: Vec::new(),
+            first_denied: None,
         };
-        let capability = device
-            .can(&action.property)
-            .ok_or_else(|| not(MissingState::Property))?;
-        if action.op != Op::Query && !capability.settable {
-            return Err(not(MissingState::Setting));
-        }
-        Ok(Resolved {
-            device,
-            capability,
-            action,
-            seen: state.of(&device.id, &action.property),
-        })
-    }
-
-    /// The risk the step's topic has where other devices are commanded on it as well: a stranger may announce a lamp that is
-    /// switched on by what opens the door. Whoever may not command those may not do it under this name either.
-    fn under_other_names(&self, step: &Step, source: &str) -> Result<Risk, Denied> {
-        let mut worst = Risk::Auto;
-        for &(d, c) in self.shared.get(&step.publish.topic).into_iter().flatten() {
-            let (device, capability) = (&self.devices[d], &self.devices[d].capabilities[c]);
-            if device.id == step.device || !capability.settable {
-                continue;
+        for action in &draft.actions {
+            if let Err(denied) = gate.admit(action) {
+                gate.leave_out(action, denied)?;
             }
-            if !self.rights().allow(source, device, &capability.property) {
-                return Err(Denied::NotAllowed {
-                    source_name: source.to_owned(),
-                    device: device.name.clone(),
-                });
-            }
-            worst = worst
-                .max(capability.guard.opening)
-                .max(capability.guard.otherwise);
         }
-        Ok(worst)
+        gate.finish()
     }
 
     fn step(
         &self,
-        meant: &Resolved<'_>,
-        becomes: Option<Value>,
+        resolved: &Resolved<'_>,
+        target_value: Option<Value>,
         command: &str,
     ) -> Result<Step, Denied> {
         let Resolved {
@@ -432,52 +156,178 @@ impl Home {
             capability,
             action,
             ..
-        } = *meant;
-        let link = &capability.link;
-        let not = |lack| Denied::NotCapable {
-            device: device.name.clone(),
-            property: action.property.clone(),
-            lack,
-        };
-        let publish = if meant.speaks_our_words() {
-            let (op, value) = if becomes.is_some() {
-                (Op::Set, becomes.as_ref())
-            } else {
-                (action.op, action.value.as_ref())
+        } = *resolved;
+        let binding = &capability.binding;
+        let publication = if resolved.uses_own_format() {
+            let (op, value) = match &target_value {
+                Some(value) => (Op::Set, Some(value)),
+                None => (action.op, action.value.as_ref()),
             };
             let payload =
                 json!({"property": action.property, "op": op, "value": value, "command": command});
             Publication::new(self.action_topic(&device.id), payload.to_string())
         } else {
-            match (action.op, &becomes) {
-                (Op::Stop, _) => link.stop.clone().ok_or_else(|| not(MissingState::Stop))?,
-                (Op::Toggle, None) => link
-                    .toggle
-                    .clone()
-                    .ok_or_else(|| not(MissingState::Toggle))?,
-                (_, Some(value)) => link
-                    .encode(value)
-                    .ok_or_else(|| not(MissingState::Way(Some(value.clone()))))?,
-                (_, None) => link
-                    .encode(&Value::text("PRESS"))
-                    .ok_or_else(|| not(MissingState::Way(None)))?,
-            }
+            let (publication, lack) = match (action.op, &target_value) {
+                (Op::Stop, _) => (binding.stop.clone(), Unsupported::Stop),
+                (Op::Toggle, None) => (binding.toggle.clone(), Unsupported::Toggle),
+                (_, Some(value)) => (
+                    binding.encode(value),
+                    Unsupported::Encoding(Some(value.clone())),
+                ),
+                (_, None) => (
+                    binding.encode(&Value::text("PRESS")),
+                    Unsupported::Encoding(None),
+                ),
+            };
+            publication.ok_or_else(|| resolved.lacks(lack))?
         };
-        let repeatable = action.op == Op::Stop
-            || becomes
-                .as_ref()
-                .is_some_and(|value| !is_momentary(&action.property, value));
+        let is_absolute = target_value
+            .as_ref()
+            .is_some_and(|value| !is_momentary(&action.property, value));
         Ok(Step {
             device: device.id.clone(),
             action: action.clone(),
-            becomes,
-            publish,
-            repeatable,
+            repeatable: action.op == Op::Stop || is_absolute,
+            target_value,
+            publication,
         })
     }
 }
 
-/// Values that do something each time they are said, so that saying them twice is not saying them once.
+/// Answers a draft without actions.
+fn spoken(draft: &Draft) -> Result<Plan, Denied> {
+    let speech = draft.speech.clone().ok_or(Denied::Nothing)?;
+    Ok(Plan {
+        steps: Vec::new(),
+        speech,
+    })
+}
+
+/// The gate at work on one draft.
+struct Gate<'a> {
+    home: &'a Home,
+    draft: &'a Draft,
+    state: &'a State,
+    context: PermitContext<'a>,
+    plan: Plan,
+    speech: SpeechBuilder<'a>,
+    /// The changes that must be confirmed, in words.
+    unconfirmed: Vec<String>,
+    first_denied: Option<Denied>,
+}
+
+impl<'a> Gate<'a> {
+    /// Adds an action to the plan, or an answer to the reply.
+    fn admit(&mut self, action: &'a Action) -> Result<(), Denied> {
+        let context = self.context;
+        let resolved = Resolved::new(self.home, action, self.state, context)?;
+        if action.op == Op::Query {
+            self.speech
+                .answer(&resolved, self.draft.state_query.as_ref());
+            return Ok(());
+        }
+        let value = match target(&resolved)? {
+            Target::Value(value) => Some(value),
+            Target::Unspecified => None,
+            Target::Unchanged(why) => {
+                self.speech.unchanged(resolved.device, why);
+                return Ok(());
+            }
+        };
+        let step = self.home.step(&resolved, value, context.command)?;
+        let message = Message {
+            action,
+            value: step.target_value.as_ref(),
+            publication: &step.publication,
+        };
+        let risk = self.home.judge(&resolved, message, self.state, context)?;
+        if risk == Risk::Confirm && !context.confirmed {
+            let change = speech::announced_change(context.speech, &resolved, message.value);
+            self.unconfirmed.push(change);
+        }
+        self.speech.done(&resolved, message.value);
+        self.plan.steps.push(step);
+        Ok(())
+    }
+
+    /// Leaves an action of a collective phrase out; refuses the draft otherwise.
+    fn leave_out(&mut self, action: &Action, denied: Denied) -> Result<(), Denied> {
+        let device = self.home.device(&action.device);
+        let (Some(device), true) = (device, self.draft.scope > Scope::Named) else {
+            return Err(denied);
+        };
+        self.speech.left_out(device, &denied);
+        self.first_denied.get_or_insert(denied);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Plan, Denied> {
+        if self.plan.steps.is_empty()
+            && !self.speech.answers_something()
+            && let Some(denied) = self.first_denied
+        {
+            return Err(denied);
+        }
+        self.ask_for_whole_home();
+        if !self.unconfirmed.is_empty() {
+            return Err(Denied::Unconfirmed {
+                question: speech::confirm(self.context.speech, &self.unconfirmed),
+            });
+        }
+        self.plan.speech = self.speech.text(self.draft.state_query.as_ref());
+        Ok(self.plan)
+    }
+
+    /// Adds what "everything" switches on to the changes to confirm, if it reaches beyond one area or heats, pumps or
+    /// moves doors.
+    fn ask_for_whole_home(&mut self) {
+        let asks = !self.home.rights().whole_home_at_once && !self.context.confirmed;
+        if !asks || self.draft.scope != Scope::Everything {
+            return;
+        }
+        let devices = self
+            .plan
+            .steps
+            .iter()
+            .filter_map(|step| Some((step, self.home.device(step.device.as_str())?)));
+        let (mut areas, mut risky) = (HashSet::new(), false);
+        let mut names = Vec::new();
+        for (step, device) in devices {
+            let starts = switches_on(step);
+            if starts {
+                areas.insert(device.area.clone());
+            }
+            let is_risky = device.is_door() || (starts && device.heats_or_pumps());
+            risky |= is_risky;
+            if starts || is_risky {
+                names.push((device, step));
+            }
+        }
+        if areas.len() > 1 || risky {
+            let speech = self.context.speech;
+            let changes = speech::changes_in_words(speech, &names);
+            self.unconfirmed = changes;
+        }
+    }
+}
+
+/// Whether a step starts, opens or heats something.
+fn switches_on(step: &Step) -> bool {
+    match (&step.action.property, &step.target_value) {
+        (_, None) => step.action.op != Op::Stop,
+        (Property::Position | Property::Speed | Property::Brightness, Some(Value::Number(n))) => {
+            *n > 0.0
+        }
+        (_, Some(Value::Text(word))) => !matches!(
+            word.as_str(),
+            "off" | "locked" | "stopped" | "paused" | "docked"
+        ),
+        (_, Some(Value::Flag(flag))) => *flag,
+        (_, Some(Value::Number(_))) => true,
+    }
+}
+
+/// Whether setting this value does something each time, so that it must not be repeated.
 fn is_momentary(property: &Property, value: &Value) -> bool {
     match property {
         Property::Press | Property::Script => true,
@@ -489,14 +339,14 @@ fn is_momentary(property: &Property, value: &Value) -> bool {
     }
 }
 
+/// Refuses a draft that sets one property to two values.
 fn contradictions(home: &Home, actions: &[Action]) -> Result<(), Denied> {
-    let changes: Vec<_> = actions.iter().filter(|a| a.op != Op::Query).collect();
-    let mut first = std::collections::HashMap::new();
-    for action in changes {
+    let mut first = HashMap::new();
+    for action in actions.iter().filter(|a| a.op != Op::Query) {
         let known = first
             .entry((action.device.as_str(), &action.property))
             .or_insert(action);
-        if !std::ptr::eq(*known, action) && **known != *action {
+        if **known != *action {
             let device = home
                 .device(&action.device)
                 .map_or_else(|| action.device.clone(), |d| d.name.clone());
@@ -507,185 +357,6 @@ fn contradictions(home: &Home, actions: &[Action]) -> Result<(), Denied> {
         }
     }
     Ok(())
-}
-
-/// The value the action comes to; `None` for what has none (stop, press, a toggle left to the device).
-fn absolute(meant: &Resolved<'_>) -> Result<Option<Value>, Denied> {
-    let Resolved {
-        device,
-        capability,
-        action,
-        seen,
-    } = *meant;
-    let unknown = || Denied::StateUnknown {
-        device: device.name.clone(),
-        property: action.property.clone(),
-    };
-    let not = |lack| Denied::NotCapable {
-        device: device.name.clone(),
-        property: action.property.clone(),
-        lack,
-    };
-    let own = meant.speaks_our_words();
-    match action.op {
-        Op::Set if capability.takes == Domain::Trigger => Ok(None),
-        Op::Set => {
-            let value = action
-                .value
-                .as_ref()
-                .ok_or_else(|| not(MissingState::Value))?;
-            within(device, capability, value).map(Some)
-        }
-        Op::Toggle => match (&capability.takes, seen.map(|s| &s.value)) {
-            (_, Some(now)) => other(&capability.takes, now)
-                .map(Some)
-                .ok_or_else(|| not(MissingState::Opposite)),
-            (_, None) if own || capability.link.toggle.is_some() => Ok(None),
-            (_, None) => Err(unknown()),
-        },
-        Op::Increase | Op::Decrease => {
-            let Domain::Number {
-                min, max, ref unit, ..
-            } = capability.takes
-            else {
-                return Err(not(MissingState::Steps));
-            };
-            let by = match &action.value {
-                None => capability.step,
-                Some(by) => in_number(by, unit)
-                    .filter(|n| *n > 0.0)
-                    .ok_or_else(|| out_of_range(device, capability, by))?,
-            };
-            let Some(now) = seen.and_then(|s| s.value.number()) else {
-                return if own { Ok(None) } else { Err(unknown()) };
-            };
-            let to = if action.op == Op::Increase {
-                now + by
-            } else {
-                now - by
-            };
-            within(device, capability, &Value::Number(to.clamp(min, max))).map(Some)
-        }
-        Op::Stop | Op::Query => Ok(None),
-    }
-}
-
-fn other(takes: &Domain, now: &Value) -> Option<Value> {
-    match (takes, now) {
-        (Domain::Choice(words), Value::Text(word)) if words.len() == 2 => {
-            words.iter().find(|w| *w != word).map(|w| Value::text(w))
-        }
-        (Domain::Boolean, Value::Flag(flag)) => Some(Value::Flag(!flag)),
-        (Domain::Number { min, max, .. }, Value::Number(n)) => {
-            Some(Value::Number(if n > min { *min } else { *max }))
-        }
-        _ => None,
-    }
-}
-
-fn out_of_range(device: &Device, capability: &Capability, value: &Value) -> Denied {
-    Denied::OutOfRange {
-        device: device.name.clone(),
-        property: capability.property.clone(),
-        value: value.to_string().chars().take(80).collect(),
-        takes: Box::new(capability.takes.clone()),
-    }
-}
-
-/// The value as the capability takes it: a number on its grain, a word in its own case.
-fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Value, Denied> {
-    let fits = match (&capability.takes, value) {
-        (
-            Domain::Number {
-                min,
-                max,
-                step,
-                unit,
-            },
-            value,
-        ) => in_number(value, unit)
-            .filter(|n| n >= min && n <= max)
-            .map(|n| {
-                let grain = step.filter(|s| *s > 0.0);
-                let on_grain =
-                    grain.map_or(n, |s| (min + ((n - min) / s).round() * s).clamp(*min, *max));
-                Value::Number((on_grain * 1e6).round() / 1e6)
-            }),
-        // A step called "3" is a word all the same.
-        (Domain::Choice(words), Value::Number(n)) => words
-            .iter()
-            .find(|w| **w == n.to_string())
-            .map(|w| Value::text(w)),
-        (Domain::Choice(words), Value::Text(text)) => words
-            .iter()
-            .find(|w| w.eq_ignore_ascii_case(text))
-            .map(|w| Value::text(w)),
-        (Domain::Choice(words), Value::Flag(flag)) => {
-            let word = if *flag { "on" } else { "off" };
-            words.iter().any(|w| w == word).then(|| Value::text(word))
-        }
-        (Domain::Boolean, Value::Flag(flag)) => Some(Value::Flag(*flag)),
-        (Domain::Boolean, Value::Text(text)) => match text.as_str() {
-            "on" | "true" => Some(Value::Flag(true)),
-            "off" | "false" => Some(Value::Flag(false)),
-            _ => None,
-        },
-        (Domain::Color, Value::Text(text)) => {
-            let name = text.to_ascii_lowercase();
-            let plain = name.strip_prefix('#').map_or_else(
-                || name.bytes().all(|b| b.is_ascii_lowercase()),
-                |hex| hex.len() == 6,
-            );
-            (plain && crate::binding::color::rgb(&name).is_some()).then_some(Value::Text(name))
-        }
-        _ => None,
-    };
-    fits.ok_or_else(|| out_of_range(device, capability, value))
-}
-
-/// A number, or a text that is one, in no other unit than the capability's own: "40 %".
-fn in_number(value: &Value, unit: &str) -> Option<f64> {
-    let number = match value {
-        Value::Number(n) => Some(*n),
-        Value::Text(text) => {
-            let text = text.trim();
-            text.strip_suffix(unit)
-                .unwrap_or(text)
-                .trim_end()
-                .parse()
-                .ok()
-        }
-        Value::Flag(_) => None,
-    };
-    number.filter(|n| n.is_finite())
-}
-
-/// The risk of this very change. What is already as wanted, or of unknown direction, is judged as if it opened.
-fn risk(meant: &Resolved<'_>, becomes: Option<&Value>) -> Risk {
-    let Resolved {
-        device,
-        capability,
-        seen,
-        ..
-    } = *meant;
-    let alarm = device.kind.as_str() == "alarm_control_panel";
-    let opens = match (&capability.property, becomes) {
-        (Property::Lock, Some(Value::Text(word))) => word != "locked",
-        (Property::Power, Some(Value::Text(word))) => (word == "off") == alarm,
-        (Property::Position | Property::Tilt, Some(Value::Number(to))) => {
-            let now = seen.and_then(|s| s.value.number());
-            *to > 0.0 && now.is_none_or(|now| *to > now)
-        }
-        // Whoever says stop means now: something may be in the way of the gate.
-        (_, None) if meant.action.op == Op::Stop => false,
-        // Toggling what nobody knows may open it.
-        _ => true,
-    };
-    if opens {
-        capability.guard.opening
-    } else {
-        capability.guard.otherwise
-    }
 }
 
 #[cfg(test)]

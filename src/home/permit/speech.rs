@@ -1,214 +1,329 @@
-//! What the speaker hears about a plan, in short sentences of the language's own words.
+//! The sentences of a reply about a plan, in the language of the command.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::home::capability::Capability;
 use crate::home::device::Device;
-use crate::home::permit::Resolved;
-use crate::vocabulary::action::{Asked, Op};
+use crate::home::is_no_state;
+use crate::home::permit::denied::Denied;
+use crate::home::permit::resolved::Resolved;
+use crate::home::permit::target::Unchanged;
+use crate::home::permit::{PermitContext, Step};
+use crate::home::state::{Known, Observation};
+use crate::vocabulary::action::{Op, StateQuery};
 use crate::vocabulary::speech::{Speech, fill};
 use crate::vocabulary::{Domain, Property, Value};
 
-/// The most devices an answer lists: "which lights are on" wants them all, and nobody listens to more.
+/// The most devices listed in an answer: "which lights are on" asks for all, but nobody listens to more.
 const MOST_LISTED: usize = 12;
 
-/// Younger than this, how old a state is does not matter to anybody.
+/// The most devices listed in other sentences.
+const MOST_NAMED: usize = 5;
+
+/// The age below which a state needs no mention of its age.
 const FRESH: Duration = Duration::from_mins(1);
 
-/// What is known of one device that was asked about.
-struct ExplainedTarget {
+/// How certain a value is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    /// The device reported it.
+    Reported,
+    /// The device was commanded to it and will report it, but has not yet.
+    Unconfirmed,
+    /// The device was commanded to it and reports no state.
+    Assumed,
+}
+
+/// The state of one device that was asked about.
+struct Finding {
     device: String,
     property: String,
     value: String,
-    /// Whether it is as was asked, where that was asked.
-    so: Option<bool>,
+    /// Whether the state is the one asked about, where the question names one.
+    matches: Option<bool>,
+    certainty: Certainty,
     age: Duration,
 }
 
-/// Collects what was done and found, and makes sentences of it: devices with the same change share one.
+/// Collects changes and findings, and phrases them. Devices with the same change share one sentence.
 pub(super) struct SpeechBuilder<'a> {
     speech: &'a Speech,
-    done: Vec<(String, Vec<String>)>,
-    found: Vec<ExplainedTarget>,
+    context: PermitContext<'a>,
+    done: Groups,
+    findings: Vec<Finding>,
+    /// Sentences about devices whose state is no value.
+    unrecognized: Vec<String>,
     unheard: Vec<String>,
+    /// Devices that were commanded while offline.
     away: Vec<String>,
+    /// Devices that were asked about while offline.
+    offline: Vec<String>,
+    /// What was not done, by sentence.
+    skipped: Groups,
+}
+
+/// Names of devices by the text they share, in the order of first use.
+#[derive(Default)]
+struct Groups(Vec<(String, Vec<String>)>);
+
+impl Groups {
+    fn add(&mut self, text: String, device: &Device) {
+        match self.0.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, devices)) => push_once(devices, device),
+            None => self.0.push((text, vec![device.name.clone()])),
+        }
+    }
 }
 
 impl<'a> SpeechBuilder<'a> {
-    pub(super) fn new(speech: &'a Speech) -> Self {
+    pub(super) fn new(context: PermitContext<'a>) -> Self {
         Self {
-            speech,
-            done: Vec::new(),
-            found: Vec::new(),
+            speech: context.speech,
+            context,
+            done: Groups::default(),
+            findings: Vec::new(),
+            unrecognized: Vec::new(),
             unheard: Vec::new(),
             away: Vec::new(),
+            offline: Vec::new(),
+            skipped: Groups::default(),
         }
     }
 
-    pub(super) fn done(&mut self, meant: &Resolved<'_>, becomes: Option<&Value>) {
-        let (what, device) = (change(self.speech, meant, becomes), meant.device);
-        match self.done.iter_mut().find(|(w, _)| *w == what) {
-            Some((_, devices)) => devices.push(device.name.clone()),
-            None => self.done.push((what, vec![device.name.clone()])),
+    /// Adds a change that will be published.
+    pub(super) fn done(&mut self, resolved: &Resolved<'_>, value: Option<&Value>) {
+        let change = change_in_words(self.speech, resolved, value);
+        self.done.add(change, resolved.device);
+        // The command is published all the same: the report may be wrong, and the device may be back at any moment.
+        if resolved.is_offline {
+            push_once(&mut self.away, resolved.device);
         }
     }
 
-    /// The device was told, and is known not to be reached at present.
-    pub(super) fn away(&mut self, device: &Device) {
-        if !self.away.contains(&device.name) {
-            self.away.push(device.name.clone());
+    /// Adds a relative change that changes nothing.
+    pub(super) fn unchanged(&mut self, device: &Device, why: Unchanged) {
+        let form = match why {
+            Unchanged::Off => &self.speech.left_out.off,
+            Unchanged::AtLimit => &self.speech.left_out.at_limit,
+        };
+        self.skipped.add(form.clone(), device);
+    }
+
+    /// Adds a device that a collective phrase cannot command.
+    pub(super) fn left_out(&mut self, device: &Device, denied: &Denied) {
+        let forms = &self.speech.left_out;
+        let form = match denied {
+            Denied::NotAllowed { .. } => &forms.not_allowed,
+            Denied::Never { .. } => &forms.never,
+            Denied::StateUnknown { .. } => &forms.unknown,
+            _ => &forms.incapable,
+        };
+        self.skipped.add(form.clone(), device);
+    }
+
+    /// Adds the answer to a question about one device. `query` is the form of a question about several.
+    pub(super) fn answer(&mut self, resolved: &Resolved<'_>, query: Option<&StateQuery>) {
+        let device = resolved.device;
+        if resolved.is_offline {
+            push_once(&mut self.offline, device);
+        }
+        let Some(seen) = resolved.seen else {
+            push_once(&mut self.unheard, device);
+            return;
+        };
+        match &seen.known {
+            Known::Unrecognized(payload) => {
+                let sentence = self.unrecognized(resolved, payload, seen);
+                self.unrecognized.push(sentence);
+            }
+            Known::Reported(value) | Known::Commanded(value) => {
+                let finding = self.finding(resolved, seen, value, query);
+                self.findings.push(finding);
+            }
         }
     }
 
-    /// Who may not have heard it.
-    pub(super) fn missing(&self) -> Option<String> {
-        (!self.away.is_empty()).then(|| {
-            format!(
-                "{}.",
-                fill(
-                    &self.speech.away,
-                    &[("devices", &self.speech.list(&self.away))]
-                )
-            )
-        })
+    /// Whether the reply answers anything, or has a sentence about something that was not changed.
+    pub(super) fn answers_something(&self) -> bool {
+        let answers = [&self.unheard, &self.unrecognized];
+        !self.findings.is_empty()
+            || answers.iter().any(|list| !list.is_empty())
+            || self.skipped.0.iter().any(|(form, _)| {
+                *form == self.speech.left_out.off || *form == self.speech.left_out.at_limit
+            })
     }
 
-    /// What the answer is to a question about one device; `asked` is the value asked about, where the question is about several.
-    pub(super) fn answer(&mut self, meant: &Resolved<'_>, asked: Option<&Asked>, now: Instant) {
+    /// Returns the whole text.
+    pub(super) fn text(&self, query: Option<&StateQuery>) -> String {
+        let speech = self.speech;
+        let mut sentences: Vec<String> = Vec::new();
+        for (what, devices) in &self.done.0 {
+            let devices = list(speech, devices);
+            sentences.push(fill(&speech.done, &[("devices", &devices), ("what", what)]));
+        }
+        sentences.extend(self.answers(query));
+        sentences.extend(self.unrecognized.iter().cloned());
+        let forms = [
+            (&speech.answer.unheard, &self.unheard),
+            (&speech.state.offline, &self.offline),
+            (&speech.away, &self.away),
+        ];
+        for (form, devices) in forms {
+            if !devices.is_empty() {
+                sentences.push(fill(form, &[("devices", &list(speech, devices))]));
+            }
+        }
+        for (form, devices) in &self.skipped.0 {
+            let devices = listed(speech, devices, MOST_LISTED);
+            sentences.push(fill(
+                form,
+                &[("devices", &devices), ("source", self.context.source)],
+            ));
+        }
+        if sentences.is_empty() {
+            return String::new();
+        }
+        let sentences: Vec<String> = sentences.iter().map(|s| capital(s)).collect();
+        format!("{}.", sentences.join(". "))
+    }
+
+    fn unrecognized(&self, resolved: &Resolved<'_>, payload: &str, seen: &Observation) -> String {
+        let form = if is_no_state(payload) {
+            &self.speech.state.unknown
+        } else {
+            &self.speech.state.reports
+        };
+        let word: String = payload.to_lowercase().chars().take(40).collect();
+        let places = [
+            ("device", resolved.device.name.as_str()),
+            ("value", self.speech.value(&word)),
+            ("ago", &self.ago(self.age(seen))),
+        ];
+        fill(form, &places)
+    }
+
+    fn finding(
+        &self,
+        resolved: &Resolved<'_>,
+        seen: &Observation,
+        value: &Value,
+        query: Option<&StateQuery>,
+    ) -> Finding {
         let Resolved {
             device,
             capability,
             action,
             ..
-        } = *meant;
-        let Some(seen) = meant.seen else {
-            self.unheard.push(device.name.clone());
-            return;
-        };
-        let wanted = asked
-            .map(|asked| asked.value(&capability.property))
+        } = *resolved;
+        let property = &capability.property;
+        let wanted = query
+            .map(|query| query.value(property))
             .or_else(|| action.value.clone());
-        self.found.push(ExplainedTarget {
+        let certainty = match seen.known {
+            Known::Commanded(_) if capability.binding.state.is_empty() => Certainty::Assumed,
+            Known::Commanded(_) => Certainty::Unconfirmed,
+            _ => Certainty::Reported,
+        };
+        Finding {
             device: device.name.clone(),
-            property: self.speech.property(capability.property.name()),
-            value: value_in_words(
-                self.speech,
-                &capability.property,
-                &seen.value,
-                unit(capability),
-            ),
-            so: wanted.map(|wanted| is_so(&capability.property, &wanted, &seen.value)),
-            age: now.saturating_duration_since(seen.at),
-        });
-    }
-
-    pub(super) fn sentence(&self, asked: Option<&Asked>) -> String {
-        let done = self.done.iter().map(|(what, devices)| {
-            fill(
-                &self.speech.done,
-                &[("devices", &self.speech.list(devices)), ("what", what)],
-            )
-        });
-        let mut sentences: Vec<String> = done.chain(self.answers(asked)).collect();
-        if !self.unheard.is_empty() {
-            sentences.push(fill(
-                &self.speech.answer.unheard,
-                &[("devices", &self.speech.list(&self.unheard))],
-            ));
-        }
-        if sentences.is_empty() {
-            String::new()
-        } else {
-            format!("{}.", sentences.join(". "))
+            property: self.speech.property(property.name()),
+            value: value_in_words(self.speech, property, value, unit(capability)),
+            matches: wanted.map(|wanted| is_so(property, &wanted, value)),
+            certainty,
+            age: self.age(seen),
         }
     }
 
-    fn answers(&self, asked: Option<&Asked>) -> Vec<String> {
-        if self.found.is_empty() {
+    fn age(&self, seen: &Observation) -> Duration {
+        self.context.now.saturating_duration_since(seen.at)
+    }
+
+    fn answers(&self, query: Option<&StateQuery>) -> Vec<String> {
+        if self.findings.is_empty() {
             return Vec::new();
         }
-        let value = asked
-            .map(|asked| self.speech.value(asked.word()).to_owned())
-            .unwrap_or_default();
-        match asked {
-            Some(asked)
-                if self.found.len() + self.unheard.len() > 1 || !matches!(asked, Asked::All(_)) =>
-            {
-                vec![self.summary(asked, &value)]
+        let devices = self.findings.len() + self.unheard.len() + self.unrecognized.len();
+        match query {
+            Some(query) if devices > 1 || !matches!(query, StateQuery::All(_)) => {
+                let mut sentences = vec![self.summary(query)];
+                sentences.extend(self.not_confirmed());
+                sentences
             }
-            _ => self.found.iter().map(|found| self.one(found)).collect(),
+            _ => self.findings.iter().map(|found| self.one(found)).collect(),
         }
     }
 
-    fn one(&self, found: &ExplainedTarget) -> String {
-        let form = match found.so {
-            Some(true) => &self.speech.answer.yes,
-            Some(false) => &self.speech.answer.no,
-            None if found
-                .value
-                .starts_with(|c: char| c.is_ascii_digit() || c == '-') =>
-            {
-                &self.speech.answer.reading
-            }
-            None => &self.speech.answer.is,
+    /// The sentence that keeps a summary from stating as fact what was only commanded.
+    fn not_confirmed(&self) -> Option<String> {
+        let devices: Vec<String> = self
+            .findings
+            .iter()
+            .filter(|found| found.certainty == Certainty::Unconfirmed)
+            .map(|found| found.device.clone())
+            .collect();
+        if devices.is_empty() {
+            return None;
+        }
+        let devices = list(self.speech, &devices);
+        Some(fill(
+            &self.speech.state.unconfirmed,
+            &[("devices", &devices)],
+        ))
+    }
+
+    fn one(&self, found: &Finding) -> String {
+        let answers = &self.speech.answer;
+        let is_number = found
+            .value
+            .starts_with(|c: char| c.is_ascii_digit() || c == '-');
+        let form = match (found.certainty, found.matches) {
+            (Certainty::Unconfirmed, _) => &self.speech.state.commanded,
+            (Certainty::Assumed, _) => &self.speech.state.assumed,
+            (_, Some(true)) => &answers.yes,
+            (_, Some(false)) => &answers.no,
+            (_, None) if is_number => &answers.reading,
+            (_, None) => &answers.is,
         };
-        let ago = self.ago(found.age);
-        fill(
-            form,
-            &[
-                ("device", &found.device),
-                ("property", &found.property),
-                ("value", &found.value),
-                ("ago", &ago),
-            ],
-        )
+        let places = [
+            ("device", found.device.as_str()),
+            ("property", &found.property),
+            ("value", &found.value),
+            ("ago", &self.ago(found.age)),
+        ];
+        fill(form, &places)
     }
 
     /// One sentence about several devices: "On: Hall lamp and Desk lamp".
-    fn summary(&self, asked: &Asked, value: &str) -> String {
+    fn summary(&self, query: &StateQuery) -> String {
         let answers = &self.speech.answer;
-        let (so, not): (Vec<&ExplainedTarget>, Vec<&ExplainedTarget>) =
-            self.found.iter().partition(|found| found.so == Some(true));
-        let names = |found: &[&ExplainedTarget]| {
-            self.speech.list_up_to(
-                &found.iter().map(|f| f.device.clone()).collect::<Vec<_>>(),
-                MOST_LISTED,
-            )
-        };
-        let form = match asked {
-            Asked::All(_) if not.is_empty() => &answers.all,
-            Asked::All(_) => &answers.not_all,
-            _ if so.is_empty() => &answers.none,
-            Asked::Which(_) => &answers.which,
-            Asked::HowMany(_) => &answers.count,
-            Asked::Any(_) => &answers.some,
-        };
-        let devices = if matches!(asked, Asked::All(_)) {
-            names(&not)
-        } else {
-            names(&so)
-        };
-        let oldest = self
-            .found
+        let (so, not): (Vec<&Finding>, Vec<&Finding>) = self
+            .findings
             .iter()
-            .map(|found| found.age)
-            .max()
-            .unwrap_or_default();
-        let (count, total, ago) = (
-            so.len().to_string(),
-            self.found.len().to_string(),
-            self.ago(oldest),
-        );
-        capital(&fill(
-            form,
-            &[
-                ("devices", &devices),
-                ("value", value),
-                ("count", &count),
-                ("total", &total),
-                ("ago", &ago),
-            ],
-        ))
+            .partition(|found| found.matches == Some(true));
+        let all_known = self.unrecognized.is_empty();
+        let form = match query {
+            StateQuery::All(_) if not.is_empty() && all_known => &answers.all,
+            StateQuery::All(_) if not.is_empty() => &answers.some,
+            StateQuery::All(_) => &answers.not_all,
+            _ if so.is_empty() => &answers.none,
+            StateQuery::Which(_) => &answers.which,
+            StateQuery::HowMany(_) => &answers.count,
+            StateQuery::Any(_) => &answers.some,
+        };
+        let subset = match query {
+            StateQuery::All(_) if !not.is_empty() => &not,
+            _ => &so,
+        };
+        let names: Vec<String> = subset.iter().map(|found| found.device.clone()).collect();
+        let oldest = self.findings.iter().map(|found| found.age).max();
+        let places = [
+            ("devices", listed(self.speech, &names, MOST_LISTED)),
+            ("value", self.speech.value(query.word()).to_owned()),
+            ("count", so.len().to_string()),
+            ("total", self.findings.len().to_string()),
+            ("ago", self.ago(oldest.unwrap_or_default())),
+        ];
+        fill(form, &places.each_ref().map(|(k, v)| (*k, v.as_str())))
     }
 
     fn ago(&self, age: Duration) -> String {
@@ -221,37 +336,38 @@ impl<'a> SpeechBuilder<'a> {
     }
 }
 
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+fn push_once(names: &mut Vec<String>, device: &Device) {
+    if !names.contains(&device.name) {
+        names.push(device.name.clone());
+    }
 }
 
-/// A cover that is half open is open.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
+/// Whether a state counts as the one asked about: a cover that is half open is open.
 fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
     match (property, wanted, found) {
         (Property::Position, Value::Number(wanted), Value::Number(found)) if *wanted >= 100.0 => {
             *found > 0.0
         }
-        // Heating that is not off is on.
+        // Heating in any mode but "off" is on.
         (Property::HvacMode, Value::Text(wanted), Value::Text(found)) if wanted == "on" => {
             found != "off"
         }
-        _ => same(wanted, found),
-    }
-}
-
-fn same(wanted: &Value, found: &Value) -> bool {
-    match (wanted, found) {
-        (Value::Number(a), Value::Number(b)) => (a - b).abs() < 0.5,
-        (Value::Text(word), Value::Flag(flag)) => (word == "on") == *flag,
+        (_, Value::Number(a), Value::Number(b)) => (a - b).abs() < 0.5,
+        (_, Value::Text(word), Value::Flag(flag)) => (word == "on") == *flag,
         _ => wanted == found,
     }
 }
 
 fn unit(capability: &Capability) -> &str {
-    if let Domain::Number { unit, .. } = &capability.takes {
+    if let Domain::Number { unit, .. } = &capability.domain {
         unit
     } else {
         ""
@@ -272,12 +388,26 @@ fn value_in_words(speech: &Speech, property: &Property, value: &Value, unit: &st
     }
 }
 
-/// `brightness 40 %`, `on`, `closed`.
-fn change(speech: &Speech, meant: &Resolved<'_>, becomes: Option<&Value>) -> String {
-    let (action, unit) = (meant.action, unit(meant.capability));
-    let name = speech.property(action.property.name());
+/// A change in words: `brightness 40 %`, `on`, `closed`.
+fn change_in_words(speech: &Speech, resolved: &Resolved<'_>, value: Option<&Value>) -> String {
+    let unit = unit(resolved.capability);
+    in_words(
+        speech,
+        (&resolved.action.property, resolved.action.op),
+        value,
+        unit,
+    )
+}
+
+fn in_words(
+    speech: &Speech,
+    (property, op): (&Property, Op),
+    value: Option<&Value>,
+    unit: &str,
+) -> String {
+    let name = speech.property(property.name());
     let of = |form: &str| fill(form, &[("property", &name)]);
-    match (&action.property, action.op, becomes) {
+    match (property, op, value) {
         (_, Op::Stop, _) => speech.stopped.clone(),
         (Property::Press, ..) => speech.pressed.clone(),
         (
@@ -291,14 +421,12 @@ fn change(speech: &Speech, meant: &Resolved<'_>, becomes: Option<&Value>) -> Str
             | Property::Script,
             _,
             Some(value),
-        ) => value_in_words(speech, &action.property, value, unit),
-        (property, _, Some(value)) => fill(
-            &speech.becomes,
-            &[
-                ("property", &name),
-                ("value", &value_in_words(speech, property, value, unit)),
-            ],
-        ),
+        ) => value_in_words(speech, property, value, unit),
+        (property, _, Some(value)) => {
+            let value = value_in_words(speech, property, value, unit);
+            let places = [("property", name.as_str()), ("value", &value)];
+            fill(&speech.becomes, &places)
+        }
         (_, Op::Toggle, None) => of(&speech.toggled),
         (_, Op::Increase, None) => of(&speech.up),
         (_, Op::Decrease, None) => of(&speech.down),
@@ -306,43 +434,76 @@ fn change(speech: &Speech, meant: &Resolved<'_>, becomes: Option<&Value>) -> Str
     }
 }
 
-/// `Front door: unlocked`, for the question before a risky action.
-pub(super) fn intent(speech: &Speech, meant: &Resolved<'_>, becomes: Option<&Value>) -> String {
-    fill(
-        &speech.done,
-        &[
-            ("devices", &meant.device.name),
-            ("what", &change(speech, meant, becomes)),
-        ],
-    )
+/// A change with its device, for the question before a risky action: `Front door: unlocked`.
+pub(super) fn announced_change(
+    speech: &Speech,
+    resolved: &Resolved<'_>,
+    value: Option<&Value>,
+) -> String {
+    let change = change_in_words(speech, resolved, value);
+    let places = [
+        ("devices", resolved.device.name.as_str()),
+        ("what", &change),
+    ];
+    fill(&speech.done, &places)
+}
+
+/// Changes of several devices, those with the same change in one phrase.
+pub(super) fn changes_in_words(speech: &Speech, steps: &[(&Device, &Step)]) -> Vec<String> {
+    let mut groups = Groups::default();
+    for (device, step) in steps {
+        let property = &step.action.property;
+        let unit = device.capability(property).map_or("", unit);
+        let subject = (property, step.action.op);
+        let change = in_words(speech, subject, step.target_value.as_ref(), unit);
+        groups.add(change, device);
+    }
+    let phrase = |(change, devices): &(String, Vec<String>)| {
+        let devices = listed(speech, devices, MOST_LISTED);
+        fill(&speech.done, &[("devices", &devices), ("what", change)])
+    };
+    groups.0.iter().map(phrase).collect()
 }
 
 /// The question before a risky action.
-pub(super) fn confirm(speech: &Speech, intents: &[String]) -> String {
-    fill(&speech.confirm, &[("what", &speech.list(intents))])
+pub(super) fn confirm(speech: &Speech, changes: &[String]) -> String {
+    fill(&speech.confirm, &[("what", &list(speech, changes))])
 }
 
-/// The values a capability takes, in words: `0 to 100 %`.
-pub(super) fn takes(speech: &Speech, takes: &Domain) -> String {
-    match takes {
+/// The values of a domain in words: `0 to 100 %`.
+pub(super) fn domain(speech: &Speech, domain: &Domain) -> String {
+    match domain {
         Domain::Number { min, max, unit, .. } => {
-            let range = fill(
-                &speech.range,
-                &[("min", &min.to_string()), ("max", &max.to_string())],
-            );
-            if unit.is_empty() {
-                range
-            } else {
-                format!("{range} {unit}")
-            }
+            let (min, max) = (min.to_string(), max.to_string());
+            let range = fill(&speech.range, &[("min", &min), ("max", &max)]);
+            format!("{range} {unit}").trim_end().to_owned()
         }
-        Domain::Choice(words) => words
-            .iter()
-            .map(|word| speech.value(word))
-            .collect::<Vec<_>>()
-            .join(", "),
+        Domain::Choice(words) => {
+            let words: Vec<&str> = words.iter().map(|word| speech.value(word)).collect();
+            words.join(", ")
+        }
         Domain::Color => speech.a_color.clone(),
         Domain::Boolean => format!("{}, {}", speech.value("on"), speech.value("off")),
         Domain::Trigger => speech.no_value.clone(),
+    }
+}
+
+/// A short list: `a`, `a and b`, `a, b and c`, and beyond five names `a, b, c and 4 more`.
+fn list(speech: &Speech, names: &[String]) -> String {
+    listed(speech, names, MOST_NAMED)
+}
+
+fn listed(speech: &Speech, names: &[String], most: usize) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [front @ .., last] if names.len() <= most => {
+            format!("{} {} {last}", front.join(", "), speech.and)
+        }
+        many => {
+            let front = many[..most - 2].join(", ");
+            let count = (many.len() + 2 - most).to_string();
+            fill(&speech.more, &[("front", &front), ("count", &count)])
+        }
     }
 }

@@ -1,14 +1,16 @@
-//! What passes the gate, and what does not.
+//! The permission gate: what it admits and what it refuses.
 
 use proptest::prelude::*;
 
-use crate::binding::{tasmota, zigbee2mqtt};
-use crate::clock::now;
-use crate::home::capability::Guard;
-use crate::home::device::Kind;
+use crate::binding::{Decoded, tasmota, zigbee2mqtt};
+use crate::home::capability::{Capability, Guard};
+use crate::home::device::{Device, Kind};
 use crate::home::permit::*;
 use crate::home::rights::{Rights, Rules, Selector};
+use crate::home::state::Report;
+use crate::vocabulary::Domain;
 use crate::vocabulary::speech::english;
+use crate::clock::now;
 
 fn slug(text: &str) -> Slug {
     Slug::new(text).unwrap()
@@ -17,19 +19,19 @@ fn slug(text: &str) -> Slug {
 fn device(id: &str, kind: &str) -> Device {
     let mut device = Device::new(slug(id), Kind::new(slug(kind)));
     for capability in &mut device.capabilities {
-        capability.link = zigbee2mqtt("z", id, &capability.property, None);
+        capability.binding = zigbee2mqtt("z", id, &capability.property, None);
     }
     device
 }
 
 fn home() -> Home {
     let mut plug = device("plug", "switch");
-    plug.capabilities[0].link = tasmota("plug", &Property::Power, None);
+    plug.capabilities[0].binding = tasmota("plug", &Property::Power, None);
     let mut garage = device("garage", "cover");
     garage.class = Some("garage".into());
-    garage.guard_entrances();
+    garage.apply_default_guards();
     let mut heater = device("heater", "climate");
-    heater.capabilities[0].takes = Domain::Number {
+    heater.capabilities[0].domain = Domain::Number {
         min: 5.0,
         max: 30.0,
         step: Some(0.5),
@@ -44,6 +46,7 @@ fn home() -> Home {
     };
     let rights = Rights {
         by_source: [("panel".to_owned(), rules)].into(),
+        ..Rights::default()
     };
     let devices = vec![
         device("lamp", "light"),
@@ -67,7 +70,7 @@ fn action(device: &str, property: &str, op: Op, value: Option<Value>) -> Action 
     }
 }
 
-fn asker<'a>() -> PermitContext<'a> {
+fn context<'a>() -> PermitContext<'a> {
     PermitContext {
         source: "cli",
         command: "c1",
@@ -77,14 +80,14 @@ fn asker<'a>() -> PermitContext<'a> {
     }
 }
 
-fn permit(actions: &[Action], state: &State, asker: PermitContext<'_>) -> Result<Plan, Denied> {
+fn permit(actions: &[Action], state: &State, context: PermitContext<'_>) -> Result<Plan, Denied> {
     home().permit(
         &Draft {
             actions: actions.to_vec(),
             ..Draft::default()
         },
         state,
-        asker,
+        context,
     )
 }
 
@@ -97,19 +100,34 @@ fn one(
     permit(
         &[action(device, property, op, value.into())],
         &State::default(),
-        asker(),
+        context(),
     )
+}
+
+fn report(state: &mut State, device: &str, property: Property, value: Value) {
+    let report = Report {
+        device: slug(device),
+        property,
+        decoded: Decoded::Value(value),
+        expire_after: None,
+    };
+    state.report(report, now());
 }
 
 fn sent(plan: &Plan) -> Vec<(&str, &str)> {
     plan.steps()
         .iter()
-        .map(|s| (s.publish().topic.as_str(), s.publish().payload.as_str()))
+        .map(|s| {
+            (
+                s.publication().topic.as_str(),
+                s.publication().payload.as_str(),
+            )
+        })
         .collect()
 }
 
 #[test]
-fn what_is_possible_becomes_the_very_message() {
+fn an_action_becomes_the_message_of_the_device() {
     assert_eq!(
         sent(&one("lamp", "power", Op::Set, Value::text("on")).unwrap()),
         [("z/lamp/set", r#"{"state":"ON"}"#)]
@@ -133,7 +151,7 @@ fn what_is_possible_becomes_the_very_message() {
 }
 
 #[test]
-fn what_does_not_exist_or_cannot_be_is_denied() {
+fn an_action_that_cannot_be_done_is_refused() {
     assert!(matches!(
         one("ghost", "power", Op::Set, Value::text("on")),
         Err(Denied::UnknownDevice { .. })
@@ -164,18 +182,18 @@ fn what_does_not_exist_or_cannot_be_is_denied() {
         Err(Denied::OutOfRange { .. })
     ));
     assert!(matches!(
-        permit(&[], &State::default(), asker()),
+        permit(&[], &State::default(), context()),
         Err(Denied::Nothing)
     ));
 }
 
-/// Small models write numbers as texts, and names that are numbers as numbers.
+/// Small models write numbers as text, and options that look like numbers as numbers.
 #[test]
-fn a_number_is_known_by_its_text_and_a_step_by_its_number() {
+fn numbers_are_read_from_text_and_options_from_numbers() {
     let brightness = |value: &str| {
         one("lamp", "brightness", Op::Set, Value::text(value))
             .ok()
-            .map(|plan| plan.steps()[0].becomes().cloned().unwrap())
+            .map(|plan| plan.steps()[0].target_value().cloned().unwrap())
     };
     for text in ["40", " 40 % ", "40%", "40.0"] {
         assert_eq!(brightness(text), Some(Value::Number(40.0)), "{text}");
@@ -187,7 +205,7 @@ fn a_number_is_known_by_its_text_and_a_step_by_its_number() {
     }
     let mut fan = device("fan", "fan");
     fan.capabilities[1] = Capability {
-        takes: Domain::Choice(vec!["1".into(), "2".into()]),
+        domain: Domain::Choice(vec!["1".into(), "2".into()]),
         ..fan.capabilities[1].clone()
     };
     let home = Home::new(vec![], vec![fan], Rights::default(), "sayso").unwrap();
@@ -196,36 +214,39 @@ fn a_number_is_known_by_its_text_and_a_step_by_its_number() {
         ..Draft::default()
     };
     assert_eq!(
-        home.permit(&step(2.0), &State::default(), asker())
+        home.permit(&step(2.0), &State::default(), context())
             .unwrap()
             .steps()[0]
-            .becomes(),
+            .target_value(),
         Some(&Value::text("2"))
     );
-    assert!(home.permit(&step(3.0), &State::default(), asker()).is_err());
+    assert!(
+        home.permit(&step(3.0), &State::default(), context())
+            .is_err()
+    );
 }
 
 #[test]
-fn one_bad_action_stops_the_others() {
+fn one_refused_action_refuses_a_draft_of_named_devices() {
     let actions = [
         action("lamp", "power", Op::Set, Some(Value::text("on"))),
         action("ghost", "power", Op::Set, Some(Value::text("on"))),
     ];
-    assert!(permit(&actions, &State::default(), asker()).is_err());
+    assert!(permit(&actions, &State::default(), context()).is_err());
 }
 
 #[test]
-fn two_different_wishes_for_one_property_are_a_contradiction() {
+fn two_values_for_one_property_are_a_contradiction() {
     let set = |word| action("lamp", "power", Op::Set, Some(Value::text(word)));
     assert!(matches!(
-        permit(&[set("on"), set("off")], &State::default(), asker()),
+        permit(&[set("on"), set("off")], &State::default(), context()),
         Err(Denied::Contradiction { .. })
     ));
-    assert!(permit(&[set("on"), set("on")], &State::default(), asker()).is_ok());
+    assert!(permit(&[set("on"), set("on")], &State::default(), context()).is_ok());
 }
 
 #[test]
-fn a_source_commands_only_what_it_may() {
+fn a_source_commands_only_what_its_rights_allow() {
     let lock = [action(
         "front",
         "lock",
@@ -235,18 +256,18 @@ fn a_source_commands_only_what_it_may() {
     let lamp = [action("lamp", "power", Op::Set, Some(Value::text("on")))];
     let panel = PermitContext {
         source: "panel",
-        ..asker()
+        ..context()
     };
     assert!(matches!(
         permit(&lock, &State::default(), panel),
         Err(Denied::NotAllowed { .. })
     ));
     assert!(permit(&lamp, &State::default(), panel).is_ok());
-    assert!(permit(&lock, &State::default(), asker()).is_ok());
+    assert!(permit(&lock, &State::default(), context()).is_ok());
 }
 
 #[test]
-fn opening_wants_a_yes_and_closing_does_not() {
+fn opening_must_be_confirmed_and_closing_need_not() {
     let unlock = [action(
         "front",
         "lock",
@@ -254,7 +275,7 @@ fn opening_wants_a_yes_and_closing_does_not() {
         Some(Value::text("unlocked")),
     )];
     assert!(matches!(
-        permit(&unlock, &State::default(), asker()),
+        permit(&unlock, &State::default(), context()),
         Err(Denied::Unconfirmed { .. })
     ));
     assert!(
@@ -263,7 +284,7 @@ fn opening_wants_a_yes_and_closing_does_not() {
             &State::default(),
             PermitContext {
                 confirmed: true,
-                ..asker()
+                ..context()
             }
         )
         .is_ok()
@@ -282,7 +303,7 @@ fn opening_wants_a_yes_and_closing_does_not() {
             &State::default(),
             PermitContext {
                 confirmed: true,
-                ..asker()
+                ..context()
             }
         ),
         Err(Denied::Never { .. })
@@ -291,13 +312,13 @@ fn opening_wants_a_yes_and_closing_does_not() {
 
 #[test]
 fn toggles_and_relative_changes_become_absolute() {
-    let (home, mut state, now) = (home(), State::default(), now());
-    state.heard(&slug("lamp"), &Property::Power, Value::text("on"), now);
-    state.heard(
-        &slug("lamp"),
-        &Property::Brightness,
+    let (home, mut state) = (home(), State::default());
+    report(&mut state, "lamp", Property::Power, Value::text("on"));
+    report(
+        &mut state,
+        "lamp",
+        Property::Brightness,
         Value::Number(90.0),
-        now,
     );
     let plan = |device: &str, property: &str, op| {
         home.permit(
@@ -306,24 +327,24 @@ fn toggles_and_relative_changes_become_absolute() {
                 ..Draft::default()
             },
             &state,
-            asker(),
+            context(),
         )
     };
     let toggle = plan("lamp", "power", Op::Toggle).unwrap();
-    assert_eq!(toggle.steps()[0].becomes(), Some(&Value::text("off")));
+    assert_eq!(toggle.steps()[0].target_value(), Some(&Value::text("off")));
     assert!(toggle.steps()[0].repeatable());
     assert_eq!(
-        plan("lamp", "brightness", Op::Increase).unwrap().steps()[0].becomes(),
+        plan("lamp", "brightness", Op::Increase).unwrap().steps()[0].target_value(),
         Some(&Value::Number(100.0))
     );
     assert_eq!(
-        plan("lamp", "brightness", Op::Decrease).unwrap().steps()[0].becomes(),
+        plan("lamp", "brightness", Op::Decrease).unwrap().steps()[0].target_value(),
         Some(&Value::Number(70.0))
     );
 }
 
 #[test]
-fn without_a_known_state_the_device_toggles_itself_and_nothing_else_is_guessed() {
+fn without_a_state_the_device_toggles_itself_and_nothing_is_guessed() {
     let plan = one("lamp", "power", Op::Toggle, None).unwrap();
     assert_eq!(sent(&plan), [("z/lamp/set", r#"{"state":"TOGGLE"}"#)]);
     assert!(!plan.steps()[0].repeatable());
@@ -345,7 +366,7 @@ fn without_a_known_state_the_device_toggles_itself_and_nothing_else_is_guessed()
 
 #[test]
 fn a_question_is_answered_from_state() {
-    let (home, mut state, now) = (home(), State::default(), now());
+    let (home, mut state) = (home(), State::default());
     let ask = |state: &State, value| {
         home.permit(
             &Draft {
@@ -353,7 +374,7 @@ fn a_question_is_answered_from_state() {
                 ..Draft::default()
             },
             state,
-            asker(),
+            context(),
         )
         .unwrap()
     };
@@ -361,7 +382,7 @@ fn a_question_is_answered_from_state() {
         ask(&state, None).speech(),
         "I have not heard from front yet."
     );
-    state.heard(&slug("front"), &Property::Lock, Value::text("locked"), now);
+    report(&mut state, "front", Property::Lock, Value::text("locked"));
     assert_eq!(ask(&state, None).speech(), "front is locked.");
     assert_eq!(
         ask(&state, Some(Value::text("unlocked"))).speech(),
@@ -410,21 +431,21 @@ fn any_action() -> impl Strategy<Value = Action> {
 
 proptest! {
     #[test]
-    fn whatever_comes_only_known_topics_and_values_in_range_leave(actions in prop::collection::vec(any_action(), 0..4), known in prop::collection::vec((any_action(), 0.0..100.0), 0..6)) {
+    fn every_draft_leads_only_to_known_topics_and_values_in_range(actions in prop::collection::vec(any_action(), 0..4), known in prop::collection::vec((any_action(), 0.0..100.0), 0..6)) {
         let home = home();
         let mut state = State::default();
         for (about, number) in known {
             let value = about.value.unwrap_or(Value::Number(number));
-            if let Ok(device) = Slug::new(&about.device) { state.heard(&device, &about.property, value, now()); }
+            if let Ok(device) = Slug::new(&about.device) { report(&mut state, device.as_str(), about.property, value); }
         }
         let topics: Vec<String> = home.command_topics().collect();
-        if let Ok(plan) = home.permit(&Draft { actions, ..Draft::default() }, &state, asker()) {
+        if let Ok(plan) = home.permit(&Draft { actions, ..Draft::default() }, &state, context()) {
             for step in plan.steps() {
-                prop_assert!(topics.contains(&step.publish().topic));
+                prop_assert!(topics.contains(&step.publication().topic));
                 prop_assert!(step.device().as_str() != "safe");
-                let opens = step.becomes() == Some(&Value::text("unlocked"));
-                prop_assert!(!opens, "unlocked without a yes");
-                if let (Some(Value::Number(n)), Some(Domain::Number { min, max, .. })) = (step.becomes(), home.device(step.device().as_str()).and_then(|d| d.can(&step.action().property)).map(|c| &c.takes)) {
+                let opens = step.target_value() == Some(&Value::text("unlocked"));
+                prop_assert!(!opens, "unlocked without a confirmation");
+                if let (Some(Value::Number(n)), Some(Domain::Number { min, max, .. })) = (step.target_value(), home.device(step.device().as_str()).and_then(|d| d.capability(&step.action().property)).map(|c| &c.domain)) {
                     prop_assert!(n >= min && n <= max);
                 }
             }
@@ -432,21 +453,22 @@ proptest! {
     }
 }
 
-/// A lamp that a stranger announced: it is "switched on" by what unlocks the door.
-fn home_with_a_false_lamp() -> Home {
+/// A lamp of a hostile announcement: its "on" is the message that unlocks the door.
+fn home_with_a_hostile_lamp() -> Home {
     let rules = Rules {
         allow: vec![],
         deny: vec![Selector::Kind(slug("lock"))],
     };
     let rights = Rights {
         by_source: [("panel".to_owned(), rules)].into(),
+        ..Rights::default()
     };
     let (mut door, mut lamp) = (device("front", "lock"), device("lamp", "light"));
-    door.guard_entrances();
+    door.apply_default_guards();
     lamp.capabilities
         .retain(|capability| capability.property == Property::Power);
-    lamp.capabilities[0].link.command = None;
-    lamp.capabilities[0].link.fixed = vec![(
+    lamp.capabilities[0].binding.command = None;
+    lamp.capabilities[0].binding.fixed = vec![(
         Value::text("on"),
         Publication::new("z/front/set", r#"{"state":"UNLOCK"}"#),
     )];
@@ -454,30 +476,30 @@ fn home_with_a_false_lamp() -> Home {
 }
 
 #[test]
-fn what_opens_a_door_asks_first_whatever_name_it_goes_by() {
+fn a_message_that_opens_a_door_is_judged_as_such_under_any_name() {
     let draft = Draft {
         actions: vec![action("lamp", "power", Op::Set, Some(Value::text("on")))],
         ..Draft::default()
     };
-    let try_as = |asker: PermitContext<'_>| {
-        home_with_a_false_lamp().permit(&draft, &State::default(), asker)
+    let try_as = |context: PermitContext<'_>| {
+        home_with_a_hostile_lamp().permit(&draft, &State::default(), context)
     };
-    assert!(matches!(try_as(asker()), Err(Denied::Unconfirmed { .. })));
+    assert!(matches!(try_as(context()), Err(Denied::Unconfirmed { .. })));
     assert!(matches!(
         try_as(PermitContext {
             source: "panel",
-            ..asker()
+            ..context()
         }),
         Err(Denied::NotAllowed { .. })
     ));
     assert_eq!(
         try_as(PermitContext {
             confirmed: true,
-            ..asker()
+            ..context()
         })
         .unwrap()
         .steps()[0]
-            .publish()
+            .publication()
             .payload,
         r#"{"state":"UNLOCK"}"#
     );

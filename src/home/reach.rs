@@ -1,0 +1,202 @@
+//! The devices that a message can move: those bound to its address, members of groups, and devices under other names.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::binding::Publication;
+use crate::binding::address::{self, Address, Reach};
+use crate::home::capability::Capability;
+use crate::home::device::Device;
+
+/// Lookup tables over the devices of one home. Devices are positions in its list.
+#[derive(Debug, Default)]
+pub(super) struct ReachIndex {
+    by_address: HashMap<Address, Vec<usize>>,
+    by_member_id: HashMap<String, Vec<usize>>,
+}
+
+/// One device that a message can move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reached {
+    /// The position of the device.
+    pub(super) device: usize,
+    /// True where it is not certain that the message moves the device, only that it could.
+    pub(super) possible: bool,
+}
+
+impl ReachIndex {
+    pub(super) fn new(devices: &[Device]) -> Self {
+        let mut index = Self::default();
+        for (position, device) in devices.iter().enumerate() {
+            let mut addresses: Vec<Address> = device_addresses(device);
+            addresses.extend(bridge_addresses(device));
+            for address in addresses {
+                push_once(index.by_address.entry(address).or_default(), position);
+            }
+            let ids = [Some(device.id.as_str()), device.bridge_id.as_deref()];
+            for id in ids.into_iter().flatten() {
+                push_once(
+                    index.by_member_id.entry(id.to_lowercase()).or_default(),
+                    position,
+                );
+            }
+        }
+        index
+    }
+
+    /// Returns every device other than `commanded` that `publication` can move.
+    pub(super) fn reached(
+        &self,
+        devices: &[Device],
+        commanded: usize,
+        publication: &Publication,
+    ) -> Vec<Reached> {
+        let addresses = address::addresses(&publication.topic);
+        let mut walk = Walk::new(commanded);
+        for address in &addresses {
+            walk.add_all(self.at(address), false);
+        }
+        let known_number = || addresses.iter().any(|a| self.is_vouched(devices, a));
+        match address::reach(&publication.topic, &publication.payload) {
+            Reach::Bound => {}
+            Reach::Base(_) if known_number() => {}
+            reach => walk.add_all(&self.could_reach(devices, &reach), true),
+        }
+        while let Some(next) = walk.next() {
+            let device = &devices[next.device];
+            for id in &device.members.ids {
+                let members = self.by_member_id.get(&id.to_lowercase());
+                match members {
+                    Some(members) => walk.add_all(members, next.possible),
+                    None => walk.add_all(&self.could_contain(devices, device), true),
+                }
+            }
+            if !device.members.complete {
+                walk.add_all(&self.could_contain(devices, device), true);
+            }
+            // A member may be bound under another name as well, which has guards of its own.
+            if next.device != commanded {
+                for address in device_addresses(device) {
+                    walk.add_all(self.at(&address), next.possible);
+                }
+            }
+        }
+        walk.found
+    }
+
+    fn at(&self, address: &Address) -> &[usize] {
+        self.by_address.get(address).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the bridge itself said which device a number stands for.
+    fn is_vouched(&self, devices: &[Device], address: &Address) -> bool {
+        self.at(address)
+            .iter()
+            .any(|&position| bridge_addresses(&devices[position]).contains(address))
+    }
+
+    /// The devices a group with unknown members could contain: those of its bridge, or all where it has none.
+    fn could_contain(&self, devices: &[Device], group: &Device) -> Vec<usize> {
+        let bases: HashSet<String> = device_addresses(group)
+            .iter()
+            .filter_map(|a| address::base(a).map(str::to_owned))
+            .filter(|base| !base.is_empty())
+            .collect();
+        let all = match bases.into_iter().next() {
+            Some(base) => Reach::Base(base),
+            None => Reach::Everything,
+        };
+        self.could_reach(devices, &all)
+    }
+
+    fn could_reach(&self, devices: &[Device], reach: &Reach) -> Vec<usize> {
+        let fits = |address: &Address| match reach {
+            Reach::Bound => false,
+            Reach::Everything => true,
+            Reach::Tasmota => matches!(address, Address::Tasmota(_)),
+            Reach::Base(base) => address::base(address)
+                .is_some_and(|own| own == base || own.starts_with(&format!("{base}/"))),
+        };
+        let all = || 0..devices.len();
+        if *reach == Reach::Everything {
+            return all().collect();
+        }
+        let positions = self
+            .by_address
+            .iter()
+            .filter(|(address, _)| fits(address))
+            .flat_map(|(_, positions)| positions.iter().copied());
+        let unique: HashSet<usize> = positions.collect();
+        all().filter(|position| unique.contains(position)).collect()
+    }
+}
+
+/// A breadth-first walk over groups, members and shared addresses, in which each device occurs once.
+struct Walk {
+    queue: VecDeque<Reached>,
+    seen: HashSet<usize>,
+    found: Vec<Reached>,
+}
+
+impl Walk {
+    fn new(commanded: usize) -> Self {
+        let first = Reached {
+            device: commanded,
+            possible: false,
+        };
+        Self {
+            queue: VecDeque::from([first]),
+            seen: HashSet::from([commanded]),
+            found: Vec::new(),
+        }
+    }
+
+    fn next(&mut self) -> Option<Reached> {
+        self.queue.pop_front()
+    }
+
+    fn add_all(&mut self, devices: &[usize], possible: bool) {
+        for &device in devices {
+            if self.seen.insert(device) {
+                let reached = Reached { device, possible };
+                self.queue.push_back(reached);
+                self.found.push(reached);
+            }
+        }
+    }
+}
+
+fn push_once(positions: &mut Vec<usize>, position: usize) {
+    if positions.last() != Some(&position) {
+        positions.push(position);
+    }
+}
+
+/// The addresses of all topics the device is commanded on.
+fn device_addresses(device: &Device) -> Vec<Address> {
+    let topics = device
+        .capabilities
+        .iter()
+        .flat_map(Capability::command_topics);
+    let mut addresses = Vec::new();
+    for address in topics.flat_map(address::addresses) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+/// The addresses under which the bridge takes commands for the device by number: `zigbee2mqtt/0x00158d0001a2b3c4`.
+fn bridge_addresses(device: &Device) -> Vec<Address> {
+    let Some(number) = &device.bridge_id else {
+        return Vec::new();
+    };
+    let bases: HashSet<String> = device_addresses(device)
+        .iter()
+        .filter_map(|a| address::base(a).map(str::to_owned))
+        .collect();
+    bases
+        .into_iter()
+        .map(|base| Address::Entity(format!("{base}/{}", number.to_lowercase())))
+        .collect()
+}

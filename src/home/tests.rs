@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use super::*;
+use crate::binding::{Binding, tasmota, zigbee2mqtt};
+use crate::clock::now;
+use crate::home::device::Kind;
+use crate::home::state::Known;
+
+fn slug(id: &str) -> Slug {
+    Slug::new(id).unwrap()
+}
+
+fn device(id: &str, kind: &str, binding: Binding) -> Device {
+    let mut device = Device::new(slug(id), Kind::new(slug(kind)));
+    device.capabilities[0].binding = binding;
+    device
+}
+
+fn home(devices: Vec<Device>) -> Home {
+    Home::new(Vec::new(), devices, Rights::default(), "sayso").unwrap()
+}
+
+fn observed(home: &Home, state: &mut State, topic: &str, payload: &str) {
+    for report in home.observe(topic, payload.as_bytes()) {
+        state.report(report, now());
+    }
+}
+
+fn known(state: &State, id: &str, property: Property) -> Option<Known> {
+    state
+        .get(&slug(id), &property)
+        .map(|seen| seen.known.clone())
+}
+
+fn reported(word: &str) -> Option<Known> {
+    Some(Known::Reported(Value::text(word)))
+}
+
+#[test]
+fn state_is_carried_over_by_topic_and_not_by_identifier() {
+    let at = |topic: &str| tasmota(topic, &Property::Power, None);
+    let plug = |id, binding| device(id, "switch", binding);
+    let old = home(vec![
+        plug("plug", at("a")),
+        plug("plug_2", at("b")),
+        plug("own", Binding::default()),
+        plug("gone", at("c")),
+    ]);
+    let new = home(vec![
+        plug("plug", at("b")),
+        plug("heater", at("a")),
+        plug("own", Binding::default()),
+        plug("new", at("d")),
+    ]);
+    let mut state = State::default();
+    for (id, value) in [
+        ("plug", "on"),
+        ("plug_2", "off"),
+        ("own", "on"),
+        ("gone", "on"),
+    ] {
+        let report = Report {
+            device: slug(id),
+            property: Property::Power,
+            decoded: Decoded::Value(Value::text(value)),
+            expire_after: None,
+        };
+        state.report(report, now());
+    }
+    let carried = new.carry_over(&old, &state);
+    let of = |id: &str| known(&carried, id, Property::Power);
+    assert_eq!(
+        (of("plug"), of("heater")),
+        (reported("off"), reported("on"))
+    );
+    assert_eq!((of("own"), of("new")), (reported("on"), None));
+    assert_eq!((of("plug_2"), of("gone")), (None, None));
+}
+
+#[test]
+fn an_unrecognized_payload_makes_a_property_unknown() {
+    let lock = zigbee2mqtt("zigbee2mqtt", "Gate", &Property::Lock, None);
+    let home = home(vec![device("gate", "lock", lock)]);
+    let mut state = State::default();
+    let topic = "zigbee2mqtt/Gate";
+    for payload in ["JAMMED", "UNLOCKING", "unknown", "unavailable", "None", "7"] {
+        observed(&home, &mut state, topic, r#"{"state":"LOCK"}"#);
+        assert_eq!(known(&state, "gate", Property::Lock), reported("locked"));
+        let message = format!(r#"{{"state":"{payload}"}}"#);
+        observed(&home, &mut state, topic, &message);
+        let now = known(&state, "gate", Property::Lock);
+        assert_eq!(now, Some(Known::Unrecognized(payload.to_owned())));
+    }
+    observed(&home, &mut state, topic, r#"{"state":null}"#);
+    assert!(matches!(
+        known(&state, "gate", Property::Lock),
+        Some(Known::Unrecognized(_))
+    ));
+    // A message about something else leaves it alone.
+    observed(&home, &mut state, topic, r#"{"state":"LOCK"}"#);
+    observed(&home, &mut state, topic, r#"{"battery":7}"#);
+    assert_eq!(known(&state, "gate", Property::Lock), reported("locked"));
+}
+
+#[test]
+fn a_report_expires_when_the_device_says_so() {
+    let mut binding = tasmota("plug", &Property::Power, None);
+    binding.expire_after = Some(Duration::from_secs(2));
+    let home = home(vec![device("plug", "switch", binding)]);
+    let mut state = State::default();
+    observed(&home, &mut state, "stat/plug/RESULT", r#"{"POWER":"ON"}"#);
+    let at = |seconds| now() + Duration::from_secs(seconds);
+    let current = |when| {
+        state
+            .current(&slug("plug"), &Property::Power, when)
+            .is_some()
+    };
+    assert!(current(at(1)));
+    assert!(!current(at(3)));
+}
+
+#[test]
+fn a_commanded_level_and_power_agree() {
+    let lamp = Device::new(slug("lamp"), Kind::new(slug("light")));
+    let home = home(vec![lamp]);
+    let lamp = &home.devices()[0];
+    let mut state = State::default();
+    let commanded = |word: &str| Some(Known::Commanded(Value::text(word)));
+    state.assume(lamp, &Property::Power, Value::text("off"), now());
+    assert!(state.is_off(lamp, now()));
+    state.assume(lamp, &Property::Brightness, Value::Number(50.0), now());
+    assert_eq!(known(&state, "lamp", Property::Power), commanded("on"));
+    assert!(!state.is_off(lamp, now()));
+    state.assume(lamp, &Property::Brightness, Value::Number(0.0), now());
+    assert_eq!(known(&state, "lamp", Property::Power), commanded("off"));
+    state.assume(lamp, &Property::Power, Value::text("on"), now());
+    assert_eq!(known(&state, "lamp", Property::Brightness), None);
+    assert!(!state.is_off(lamp, now()));
+}
