@@ -346,7 +346,8 @@ fn contradictions(home: &Home, actions: &[Action]) -> Result<(), Denied> {
         let known = first
             .entry((action.device.as_str(), &action.property))
             .or_insert(action);
-        if **known != *action {
+        // The same action is compared by address, because NaN does not equal itself.
+        if !std::ptr::eq(*known, action) && **known != *action {
             let device = home
                 .device(&action.device)
                 .map_or_else(|| action.device.clone(), |d| d.name.clone());

@@ -175,15 +175,15 @@ impl<'a> SpeechBuilder<'a> {
         }
         for (form, devices) in &self.skipped.0 {
             let devices = listed(speech, devices, MOST_LISTED);
-            sentences.push(fill(
-                form,
-                &[("devices", &devices), ("source", self.context.source)],
-            ));
+            let places = [
+                ("devices", devices.as_str()),
+                ("source", self.context.source),
+            ];
+            sentences.push(capital(&fill(form, &places)));
         }
         if sentences.is_empty() {
             return String::new();
         }
-        let sentences: Vec<String> = sentences.iter().map(|s| capital(s)).collect();
         format!("{}.", sentences.join(". "))
     }
 
@@ -323,7 +323,10 @@ impl<'a> SpeechBuilder<'a> {
             ("total", self.findings.len().to_string()),
             ("ago", self.ago(oldest.unwrap_or_default())),
         ];
-        fill(form, &places.each_ref().map(|(k, v)| (*k, v.as_str())))
+        capital(&fill(
+            form,
+            &places.each_ref().map(|(k, v)| (*k, v.as_str())),
+        ))
     }
 
     fn ago(&self, age: Duration) -> String {
