@@ -178,16 +178,7 @@ fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
 
 /// Checks a range: percentages stay within 0 to 100, because `scale` converts to the range of the device.
 fn is_allowed_range(table: &Table<'_>, property: &Property, (min, max): (f64, f64)) -> bool {
-    let percent = matches!(
-        property,
-        Property::Brightness
-            | Property::Position
-            | Property::Tilt
-            | Property::Humidity
-            | Property::Volume
-            | Property::Speed
-    );
-    let is_valid = !percent || (min >= 0.0 && max <= 100.0);
+    let is_valid = !property.is_percentage() || (min >= 0.0 && max <= 100.0);
     if !is_valid {
         table.reject("range", format!("a part of [0, 100]: {property} is in percent; use scale = [{min}, {max}] to convert to the range of the device"));
     }

@@ -41,7 +41,7 @@ pub(super) fn loops(device: &Device, home: &Home, prefix: &str) -> Vec<String> {
     for link in device
         .capabilities
         .iter()
-        .map(|capability| &capability.link)
+        .map(|capability| &capability.binding)
     {
         let fixed = link.stop.iter().chain(&link.toggle).map(|port| &port.topic);
         for topic in link.command.iter().map(|port| &port.topic).chain(fixed) {

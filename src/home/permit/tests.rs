@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::binding::{Decoded, tasmota, zigbee2mqtt};
+use crate::clock::now;
 use crate::home::capability::{Capability, Guard};
 use crate::home::device::{Device, Kind};
 use crate::home::permit::*;
@@ -10,7 +11,6 @@ use crate::home::rights::{Rights, Rules, Selector};
 use crate::home::state::Report;
 use crate::vocabulary::Domain;
 use crate::vocabulary::speech::english;
-use crate::clock::now;
 
 fn slug(text: &str) -> Slug {
     Slug::new(text).unwrap()
