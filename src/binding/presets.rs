@@ -118,8 +118,8 @@ mod tests {
         (publication.topic, publication.payload)
     }
 
-    fn value(value: Value) -> Option<Decoded> {
-        Some(Decoded::Value(value))
+    fn value(value: Value) -> Decoded {
+        Decoded::Value(value)
     }
 
     #[test]
@@ -151,11 +151,11 @@ mod tests {
         );
         assert_eq!(
             binding.decode("stat/plug/RESULT", &json!({"POWER": "ON"})),
-            value(Value::text("on"))
+            Some(value(Value::text("on")))
         );
         assert_eq!(
             binding.decode("tele/plug/STATE", &json!({"POWER": "OFF", "Uptime": 3})),
-            value(Value::text("off"))
+            Some(value(Value::text("off")))
         );
     }
 
@@ -163,9 +163,9 @@ mod tests {
     fn reported_state_is_decoded_to_the_vocabulary() {
         let reported = json!({"state": "ON", "brightness": 127, "color_temp": 370});
         let decoded = |property: &str| z2m(property).decode("zigbee2mqtt/Kitchen", &reported);
-        assert_eq!(decoded("power"), value(Value::text("on")));
-        assert_eq!(decoded("brightness"), value(Value::Number(50.0)));
-        assert_eq!(decoded("color_temp"), value(Value::Number(2703.0)));
+        assert_eq!(decoded("power"), Some(value(Value::text("on"))));
+        assert_eq!(decoded("brightness"), Some(value(Value::Number(50.0))));
+        assert_eq!(decoded("color_temp"), Some(value(Value::Number(2703.0))));
         assert_eq!(
             z2m("brightness").decode("zigbee2mqtt/Other", &reported),
             None
@@ -173,7 +173,7 @@ mod tests {
         let red = json!({"color": {"x": 0.64, "y": 0.33, "hue": 0, "saturation": 100}});
         assert_eq!(
             z2m("color").decode("zigbee2mqtt/Kitchen", &red),
-            value(Value::text("#ff0000"))
+            Some(value(Value::text("#ff0000")))
         );
     }
 

@@ -6,7 +6,7 @@
 //! step takes is small: its time is bounded, and the fuel bounds their number. Lists that are not there yet (ranges, slices, sums
 //! of lists) are made so, that none hides another.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -19,6 +19,8 @@ use minijinja::machinery::{CodeGenerator, Instructions, make_string_output, pars
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest, Tuple as Several, Value, ValueKind, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
+
+use crate::binding::jinja;
 
 /// The largest value: a byte of text weighs one, any part of a list or map [`PART`].
 const LARGEST: usize = 64 * 1024;
@@ -113,6 +115,9 @@ fn compiled(text: &str) -> Result<SandboxedTemplate<'_>, Error> {
     let fenced = fencing.statement(&parse(text, "template", syntax)?)?;
     if fencing.too_deep.get() {
         return Err(too_long());
+    }
+    if let Some(unknown) = fencing.unknown.take() {
+        return Err(Error::new(ErrorKind::SyntaxError, unknown));
     }
     let mut code = CodeGenerator::new("template", text);
     code.compile_stmt(&fenced);
@@ -292,6 +297,8 @@ fn measured<'a>(expr: Expr<'a>, fence: &'static str) -> Expr<'a> {
 struct Rewriter {
     level: Rc<Cell<usize>>,
     too_deep: Cell<bool>,
+    /// The first filter, test, function or method that does not exist.
+    unknown: RefCell<Option<String>>,
 }
 
 /// One level, left when dropped.
@@ -508,6 +515,7 @@ impl Rewriter {
             Expr::Filter(e) => {
                 // `select (attr)` is read as one name too.
                 let name: String = e.name.split_whitespace().collect();
+                self.require(jinja::is_filter(&name), "filter", &name);
                 let each = matches!(
                     name.as_str(),
                     "map" | "select" | "reject" | "selectattr" | "rejectattr"
@@ -519,14 +527,15 @@ impl Rewriter {
                 };
                 Expr::Filter(span(node, e.span()))
             }
-            Expr::Test(e) => Expr::Test(span(
-                Test {
+            Expr::Test(e) => {
+                self.require(jinja::is_test(e.name), "test", e.name);
+                let node = Test {
                     name: e.name,
                     expr: self.expression(&e.expr),
                     args: self.arguments(&e.args, FENCE),
-                },
-                e.span(),
-            )),
+                };
+                Expr::Test(span(node, e.span()))
+            }
             Expr::GetAttr(e) => Expr::GetAttr(span(
                 GetAttr {
                     expr: self.looked_into(&e.expr),
@@ -573,7 +582,25 @@ impl Rewriter {
         }
     }
 
+    /// Notes a name that does not exist.
+    fn require(&self, exists: bool, what: &str, name: &str) {
+        if !exists {
+            self.unknown
+                .borrow_mut()
+                .get_or_insert_with(|| format!("the {what} `{name}` does not exist here"));
+        }
+    }
+
     fn call<'a>(&self, call: &Call<'a>) -> Call<'a> {
+        match &call.expr {
+            Expr::Var(function) => {
+                self.require(jinja::is_function(function.id), "function", function.id);
+            }
+            Expr::GetAttr(method) => {
+                self.require(jinja::is_method(method.name), "method", method.name);
+            }
+            _ => {}
+        }
         // A method of a variable may be one of the loop, which is no value.
         let expr = match &call.expr {
             Expr::GetAttr(e) if !matches!(e.expr, Expr::Var(_)) => Expr::GetAttr(span(

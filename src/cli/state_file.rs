@@ -33,7 +33,7 @@ pub(super) fn read(path: &Path, home: &Home, now: Instant) -> Result<State, Box<
         };
         for (property, value) in properties {
             let property = Property::from(property);
-            let Some(capability) = device.can(&property) else {
+            let Some(capability) = device.capability(&property) else {
                 faults.push(format!("`{name}` has no {property}"));
                 continue;
             };
@@ -60,7 +60,7 @@ fn parse(text: &str) -> Result<StateValues, Box<dyn Error>> {
 
 /// Returns the value as the device would report it. Devices may report values outside their range.
 fn plausible(capability: &Capability, value: Value) -> Result<Value, Value> {
-    match (&capability.takes, value) {
+    match (&capability.domain, value) {
         (Domain::Choice(words), Value::Flag(flag)) if words.iter().any(|w| w == "on") => {
             Ok(Value::text(if flag { "on" } else { "off" }))
         }

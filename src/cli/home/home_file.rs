@@ -50,7 +50,7 @@ fn table(known: &GatheredHome, device: &Device, out: &mut impl Write) -> io::Res
     let can: Vec<String> = device
         .capabilities
         .iter()
-        .map(|c| format!("{} ({})", c.property, values(&c.takes, c.settable)))
+        .map(|c| format!("{} ({})", c.property, values(&c.domain, c.settable)))
         .collect();
     writeln!(out, "# from {}: {}", known.source(device), can.join("; "))?;
     writeln!(out, "[device.{}]", device.id)?;

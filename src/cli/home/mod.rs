@@ -189,7 +189,7 @@ fn line(
     };
     let values = format!(
         "{}{read}{risk}{now}",
-        values(&capability.takes, capability.settable)
+        values(&capability.domain, capability.settable)
     );
     let said = examples.example(device, capability).map_or_else(
         || "(only understood by a model)".to_owned(),
@@ -219,7 +219,7 @@ fn values(takes: &Domain, settable: bool) -> String {
 fn as_json(known: &GatheredHome, device: &Device, examples: &Examples<'_>) -> Json {
     let area = device.area.as_ref().and_then(|id| known.home.area(id));
     let property = |capability: &Capability| {
-        let link = &capability.link;
+        let link = &capability.binding;
         let mut command_topics: Vec<&str> = link
             .command
             .iter()
@@ -227,7 +227,7 @@ fn as_json(known: &GatheredHome, device: &Device, examples: &Examples<'_>) -> Js
             .collect();
         command_topics.extend(link.fixed.iter().map(|(_, message)| message.topic.as_str()));
         command_topics.dedup();
-        let range = match &capability.takes {
+        let range = match &capability.domain {
             Domain::Number {
                 min,
                 max,

@@ -361,4 +361,6 @@ fn contradictions(home: &Home, actions: &[Action]) -> Result<(), Denied> {
 }
 
 #[cfg(test)]
+mod breach_tests;
+#[cfg(test)]
 mod tests;
