@@ -99,8 +99,8 @@ impl Effects<'_> {
             // "set the tv to 20" may be a channel.
             return None;
         } else if let Some(main) = self.main_property(device, amount) {
-            device.can(&main).filter(fits)?
-        } else if let Some(mode) = device.can(&Property::HvacMode).filter(fits) {
+            device.capability(&main).filter(fits)?
+        } else if let Some(mode) = device.capability(&Property::HvacMode).filter(fits) {
             // "auto" may also be a speed of its fan; the mode wins.
             mode
         } else if matches!(amount, Amount::Choice(option) if self.switches(option)) {
@@ -128,7 +128,7 @@ impl Effects<'_> {
             None => self.main_property(device, amount)?,
         };
         capability(device, &property)
-            .filter(|c| c.settable && matches!(c.takes, Domain::Number { .. }))
+            .filter(|c| c.settable && matches!(c.domain, Domain::Number { .. }))
     }
 
     /// Returns whether the amount is in the domain of the capability.
@@ -172,7 +172,7 @@ impl Effects<'_> {
 
     /// Returns the amount as a value of the capability, if it is in its domain.
     fn value(&self, capability: &Capability, amount: Amount) -> Option<Value> {
-        match (&capability.takes, amount) {
+        match (&capability.domain, amount) {
             (Domain::Number { min, max, unit, .. }, amount) => {
                 let number = match amount {
                     Amount::Number(n) => n,
@@ -232,8 +232,8 @@ impl Effects<'_> {
     /// Returns the effect that switches a property on or off.
     fn flag(&self, device: &Device, property: u16, on: bool) -> Option<Effect> {
         let property = self.property(property);
-        let capability = device.can(property).filter(|c| c.settable)?;
-        match &capability.takes {
+        let capability = device.capability(property).filter(|c| c.settable)?;
+        match &capability.domain {
             Domain::Boolean => Some((property.clone(), Op::Set, Some(Value::Flag(on)))),
             Domain::Choice(_) if !property.is_standard() => set(device, property, word(on)),
             _ if *property == Property::Volume => set(device, &Property::Mute, word(!on)),
@@ -243,7 +243,7 @@ impl Effects<'_> {
 
     fn step(&self, device: &Device, step: RelativeChange) -> Option<Effect> {
         let given = step.property.map(|p| self.property(p).clone());
-        let warmth = step.warmth && device.can(&Property::Temperature).is_none();
+        let warmth = step.warmth && device.capability(&Property::Temperature).is_none();
         let property = match given {
             // A warmer light has a lower colour temperature.
             Some(Property::Temperature) if warmth => Property::ColorTemp,
@@ -252,13 +252,13 @@ impl Effects<'_> {
                 .main_property(device, Amount::Level(Level::Half))
                 .or_else(|| {
                     device
-                        .can(&Property::Temperature)
+                        .capability(&Property::Temperature)
                         .map(|c| c.property.clone())
                 })?,
         };
         let capability = capability(device, &property).filter(|c| c.settable)?;
         let property = capability.property.clone();
-        let Domain::Number { unit, min, max, .. } = &capability.takes else {
+        let Domain::Number { unit, min, max, .. } = &capability.domain else {
             return None;
         };
         let opens = property == Property::Position;
@@ -328,12 +328,15 @@ impl Effects<'_> {
                 let property = self.property(property);
                 (
                     property.clone(),
-                    Some(self.value(device.can(property)?, amount)?),
+                    Some(self.value(device.capability(property)?, amount)?),
                 )
             }
             (Some(property), Some(QueryFocus::Is(state))) => {
                 let property = self.property(property);
-                (property.clone(), Some(is_so(device.can(property)?, state)?))
+                (
+                    property.clone(),
+                    Some(is_so(device.capability(property)?, state)?),
+                )
             }
             (Some(property), Some(QueryFocus::Target)) => (self.property(property).clone(), None),
             (Some(property), _) => (self.readable(device, property)?, None),
@@ -347,7 +350,7 @@ impl Effects<'_> {
             (None, Some(QueryFocus::Named)) => (named_reading(device)?, None),
             (None, None) => (main_state(device)?, None),
         };
-        device.can(&property)?;
+        device.capability(&property)?;
         Some((property, Op::Query, value))
     }
 
@@ -367,7 +370,7 @@ impl Effects<'_> {
     fn readable(&self, device: &Device, property: u16) -> Option<Property> {
         let property = self.property(property);
         let current = Property::Custom(format!("current_{property}").into());
-        let reading = device.can(&current).map(|c| c.property.clone());
+        let reading = device.capability(&current).map(|c| c.property.clone());
         reading.or_else(|| capability(device, property).map(|c| c.property.clone()))
     }
 }
@@ -384,7 +387,7 @@ fn capability<'a>(device: &'a Device, property: &Property) -> Option<&'a Capabil
             && before.is_some_and(|before| name.split(' ').any(|word| word == before))
     };
     device
-        .can(property)
+        .capability(property)
         .or_else(|| exactly_one(device.capabilities.iter().filter(|c| belongs(&c.property))))
 }
 
@@ -421,8 +424,8 @@ fn is_same_option(one: &str, other: &str) -> bool {
 
 /// Returns the effect that sets one option of a property, if the device has it.
 fn set(device: &Device, property: &Property, value: &str) -> Option<Effect> {
-    let capability = device.can(property).filter(|c| c.settable)?;
-    let Domain::Choice(options) = &capability.takes else {
+    let capability = device.capability(property).filter(|c| c.settable)?;
+    let Domain::Choice(options) = &capability.domain else {
         return None;
     };
     options
@@ -433,7 +436,7 @@ fn set(device: &Device, property: &Property, value: &str) -> Option<Effect> {
 
 fn position(device: &Device, to: f64) -> Option<Effect> {
     device
-        .can(&Property::Position)
+        .capability(&Property::Position)
         .filter(|c| c.settable)
         .map(|c| (c.property.clone(), Op::Set, Some(Value::Number(to))))
 }
@@ -442,13 +445,13 @@ fn switch(device: &Device, on: bool, mode: Option<&str>) -> Option<Effect> {
     match device.kind.as_str() {
         "scene" if on => set(device, &Property::Scene, "activated"),
         "script" if on => set(device, &Property::Script, "run"),
-        "vacuum" if on && device.can(&Property::Power).is_none() => {
+        "vacuum" if on && device.capability(&Property::Power).is_none() => {
             set(device, &Property::Vacuum, "cleaning")
         }
-        "climate" if device.can(&Property::Power).is_none() => {
+        "climate" if device.capability(&Property::Power).is_none() => {
             set(device, &Property::HvacMode, if on { mode? } else { "off" })
         }
-        "valve" if device.can(&Property::Power).is_none() => {
+        "valve" if device.capability(&Property::Power).is_none() => {
             position(device, if on { 100.0 } else { 0.0 })
         }
         _ => set(device, &Property::Power, word(on)),
@@ -487,7 +490,7 @@ fn simple_effect(device: &Device, intent: Intent) -> Option<Effect> {
         Intent::Clean => set(device, &Property::Vacuum, "cleaning"),
         Intent::Mow => set(device, &Property::Mower, "mowing"),
         Intent::Press => {
-            let button = device.can(&Property::Press).filter(|c| c.settable)?;
+            let button = device.capability(&Property::Press).filter(|c| c.settable)?;
             Some((button.property.clone(), Op::Set, None))
         }
         Intent::Arm(on) if device.kind.as_str() == "alarm_control_panel" => {
@@ -535,7 +538,7 @@ fn activity(device: &Device, intent: Intent) -> Option<Effect> {
 /// Returns the value of a two-valued reading that stands for the state: "is there motion".
 fn is_so(capability: &Capability, state: StateWord) -> Option<Value> {
     let on = matches!(state, StateWord::On | StateWord::Off).then_some(state == StateWord::On)?;
-    match &capability.takes {
+    match &capability.domain {
         Domain::Boolean => Some(Value::Flag(on)),
         // Discovery lists the active word first: "detected", "clear".
         Domain::Choice(words) if !capability.settable && words.len() == 2 => {
@@ -569,7 +572,7 @@ fn sensed(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)
         StateWord::Off => false,
         _ => return None,
     };
-    let value = match &capability.takes {
+    let value = match &capability.domain {
         Domain::Boolean => Value::Flag(flag),
         Domain::Choice(words) => words
             .iter()
@@ -591,17 +594,17 @@ fn asked_state(device: &Device, state: StateWord) -> Option<(Property, Option<Va
 fn asked_of(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
     let text = |property: Property, value: &str| {
         device
-            .can(&property)
+            .capability(&property)
             .map(|_| (property, Some(Value::text(value))))
     };
     match state {
         StateWord::On | StateWord::Off => text(Property::Power, word(state == StateWord::On))
             .or_else(|| asked_on(device, state == StateWord::On)),
         StateWord::Open | StateWord::Up => device
-            .can(&Property::Position)
+            .capability(&Property::Position)
             .map(|c| (c.property.clone(), Some(Value::Number(100.0)))),
         StateWord::Closed | StateWord::Down => device
-            .can(&Property::Position)
+            .capability(&Property::Position)
             .map(|c| (c.property.clone(), Some(Value::Number(0.0)))),
         StateWord::Locked => text(Property::Lock, "locked"),
         StateWord::Unlocked => text(Property::Lock, "unlocked"),
@@ -624,7 +627,7 @@ fn asked_of(device: &Device, state: StateWord) -> Option<(Property, Option<Value
 fn asked_on(device: &Device, on: bool) -> Option<(Property, Option<Value>)> {
     match device.kind.as_str() {
         "climate" => device
-            .can(&Property::HvacMode)
+            .capability(&Property::HvacMode)
             .map(|c| (c.property.clone(), (!on).then(|| Value::text("off")))),
         "valve" => asked_state(
             device,
@@ -647,7 +650,9 @@ fn main_state(device: &Device) -> Option<Property> {
     }
     if matches!(device.kind.as_str(), "climate" | "water_heater") {
         // "what is the thermostat set to"
-        return device.can(&P::Temperature).map(|c| c.property.clone());
+        return device
+            .capability(&P::Temperature)
+            .map(|c| c.property.clone());
     }
     [
         P::Lock,
@@ -659,5 +664,5 @@ fn main_state(device: &Device) -> Option<Property> {
         P::Playback,
     ]
     .into_iter()
-    .find(|p| device.can(p).is_some())
+    .find(|p| device.capability(p).is_some())
 }

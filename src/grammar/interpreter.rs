@@ -2,6 +2,8 @@
 //!
 //! There is a draft only if all combinations that form a sentence give the same one.
 
+use std::collections::HashSet;
+
 use crate::grammar::clause::{Clause, QuestionType};
 use crate::grammar::disambiguate::question;
 use crate::grammar::effect::{Effect, Effects};
@@ -13,7 +15,7 @@ use crate::grammar::resolve::{ClauseIntent, Resolution, Resolver};
 use crate::grammar::sense::Sense;
 use crate::grammar::spans::Spans;
 use crate::home::Home;
-use crate::vocabulary::action::{Action, Asked, Choice, Draft, Op};
+use crate::vocabulary::action::{Action, Choice, Draft, Op, Scope, StateQuery};
 
 /// Most combinations of senses that are tried; with more, the sentence is too ambiguous.
 const MOST_READINGS: usize = 1024;
@@ -124,8 +126,9 @@ impl Interpreter<'_> {
             _ => None,
         };
         (!actions.is_empty() && !contradicts(&actions)).then_some(Draft {
+            scope: scope_of(&resolver, &clauses, &actions),
             actions,
-            asked,
+            state_query: asked,
             ..Draft::default()
         })
     }
@@ -316,14 +319,29 @@ pub(super) fn senses_of(spans: &Spans, combination: usize) -> impl Iterator<Item
     })
 }
 
+/// Returns how far a sentence reaches: it is collective where it means more devices than it names.
+fn scope_of(resolver: &Resolver<'_>, clauses: &[Clause], actions: &[Action]) -> Scope {
+    let mut targets = clauses.iter().flat_map(|clause| &clause.targets);
+    if targets.any(|target| resolver.is_everything(target)) {
+        return Scope::Everything;
+    }
+    let named: usize = clauses.iter().map(|clause| clause.targets.len()).sum();
+    let devices: HashSet<&str> = actions.iter().map(|a| a.device.as_str()).collect();
+    if devices.len() > named.max(1) {
+        Scope::Group
+    } else {
+        Scope::Named
+    }
+}
+
 /// Returns the form of a question about several devices.
-fn about(clause: &Clause) -> Option<Asked> {
+fn about(clause: &Clause) -> Option<StateQuery> {
     let word = clause.state.filter(|_| !clause.either)?.word();
     match clause.question? {
-        QuestionType::Open if clause.count => Some(Asked::HowMany(word)),
-        QuestionType::Open => Some(Asked::Which(word)),
-        QuestionType::YesNo if clause.any => Some(Asked::Any(word)),
-        QuestionType::YesNo => Some(Asked::All(word)),
+        QuestionType::Open if clause.count => Some(StateQuery::HowMany(word)),
+        QuestionType::Open => Some(StateQuery::Which(word)),
+        QuestionType::YesNo if clause.any => Some(StateQuery::Any(word)),
+        QuestionType::YesNo => Some(StateQuery::All(word)),
     }
 }
 

@@ -336,7 +336,7 @@ impl Builder<'_> {
         self.names.referents.push(thing);
         for capability in &device.capabilities {
             self.property(&capability.property);
-            match &capability.takes {
+            match &capability.domain {
                 Domain::Choice(options) if !is_fixed(&capability.property) => {
                     options
                         .iter()

@@ -151,7 +151,7 @@ impl Interpreter<'_> {
             let Some(capability) = effects.numeric(device, property, amount) else {
                 continue;
             };
-            let Domain::Number { min, max, unit, .. } = &capability.takes else {
+            let Domain::Number { min, max, unit, .. } = &capability.domain else {
                 continue;
             };
             if effects.accepts(capability, amount) {

@@ -8,6 +8,7 @@ use crate::grammar::names::{Names, Referent};
 use crate::grammar::sense::{Place, StateWord, Verb};
 use crate::home::Home;
 use crate::home::device::Device;
+use crate::vocabulary::properties::ImpliedDevices;
 use crate::vocabulary::{Domain, Property};
 
 /// The devices a target stands for.
@@ -209,7 +210,7 @@ impl Resolver<'_> {
         (!as_mode || matches!(device.kind.as_str(), "scene" | "script")).then_some(effects)
     }
 
-    fn is_everything(&self, target: &Target) -> bool {
+    pub(super) fn is_everything(&self, target: &Target) -> bool {
         matches!(target.head, Head::Noun(noun, _) if self.names.nouns[usize::from(noun)].everything)
     }
 
@@ -510,8 +511,9 @@ impl Resolver<'_> {
             )
         );
         // "set the thermostat to 100" is out of range, not a command for the sauna.
-        let out_of_range =
-            |d: &u32| !able.contains(d) && self.device(*d).can(&Property::Temperature).is_some();
+        let out_of_range = |d: &u32| {
+            !able.contains(d) && self.device(*d).capability(&Property::Temperature).is_some()
+        };
         if sets_value && candidates.iter().any(out_of_range) {
             return None;
         }
@@ -620,7 +622,7 @@ impl Resolver<'_> {
                     .iter()
                     .any(|option| option == mode || matches!(option.as_str(), "auto" | "heat_cool"))
             };
-            let modes = device_is.can(&Property::HvacMode).map(|c| matches!(&c.takes, Domain::Choice(options) if options.is_empty() || has(options)));
+            let modes = device_is.capability(&Property::HvacMode).map(|c| matches!(&c.domain, Domain::Choice(options) if options.is_empty() || has(options)));
             if !modes.unwrap_or(mode != "cool") {
                 return false;
             }
@@ -875,20 +877,14 @@ impl ImpliedTarget {
                 !request.clause.targets.is_empty() || !request.clause.places.is_empty();
             return (is_specific || !is_calendar).then(|| Self::with(property));
         }
-        Some(match property {
-            Property::Brightness | Property::Color | Property::ColorTemp => Self::all(&["light"]),
-            Property::Temperature => Self::one(&["climate", "water_heater"]),
-            Property::HvacMode | Property::Preset => Self::one(&["climate"]),
-            Property::FanMode => Self::one(&["climate", "fan"]),
-            Property::Volume | Property::Source | Property::Mute | Property::Playback => {
-                Self::one(&["media_player"])
-            }
-            Property::Tilt => Self::all(&["cover"]),
-            Property::Speed => Self::one(&["fan"]),
-            Property::Humidity => Self::one(&["humidifier"]),
-            Property::Custom(_) => Self::with(property),
-            _ => return None,
-        })
+        let Some(spec) = property.spec() else {
+            return Some(Self::with(property));
+        };
+        match spec.implied {
+            ImpliedDevices::All(kinds) => Some(Self::all(kinds)),
+            ImpliedDevices::One(kinds) => Some(Self::one(kinds)),
+            ImpliedDevices::None => None,
+        }
     }
 
     /// Returns the property an intent is about: the named one, or that of the amount.
@@ -920,9 +916,9 @@ impl ImpliedTarget {
     fn fits(&self, device: &Device) -> bool {
         match &self.declared {
             Some(property) => {
-                device.can(property).is_some()
+                device.capability(property).is_some()
                     || device
-                        .can(&Property::Custom(format!("current_{property}").into()))
+                        .capability(&Property::Custom(format!("current_{property}").into()))
                         .is_some()
             }
             None => self.kinds.contains(&device.kind.as_str()),
