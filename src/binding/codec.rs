@@ -38,6 +38,8 @@ pub enum Scale {
     },
     /// No other values exist.
     MappedOnly,
+    /// Other numbers are reported, but cannot be sent.
+    ReportedOnly,
     /// A colour as a list of numbers.
     Components(ColorSpace),
     /// A colour as `#rrggbb`.
@@ -79,7 +81,7 @@ impl Codec {
             return Some(ours.clone());
         }
         match self.scale {
-            Scale::Same => same_value(wire),
+            Scale::Same | Scale::ReportedOnly => same_value(wire),
             Scale::Linear { from, to } => {
                 number(wire).map(|n| Value::Number(interpolate(n, to, from).round()))
             }

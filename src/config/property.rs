@@ -371,6 +371,11 @@ fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
     link.codec
         .words
         .retain(|(value, _)| !words.iter().any(|(ours, _)| ours == value));
+    // A number that has words of its own takes only those, unless `scale` says how to send the others.
+    let is_number = matches!(capability.domain, Domain::Number { .. });
+    if is_number && !words.is_empty() && link.codec.scale == Scale::Same {
+        link.codec.scale = Scale::ReportedOnly;
+    }
     words.append(&mut link.codec.words);
     link.codec.words = words;
 }

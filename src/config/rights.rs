@@ -33,7 +33,10 @@ const KINDS: [&str; 21] = [
 
 /// Rules of all sources, with their tables. The tables are kept until the home is known, so that rules about things that
 /// do not exist can be reported.
-pub(super) struct Sources<'f>(Vec<(String, Table<'f>, Rules)>);
+pub(super) struct Sources<'f> {
+    sources: Vec<(String, Table<'f>, Rules)>,
+    whole_home_at_once: bool,
+}
 
 impl<'f> Sources<'f> {
     /// Reads the tables of all sources.
@@ -50,15 +53,19 @@ impl<'f> Sources<'f> {
             }
             (name.to_owned(), table, Rules { allow: allow.unwrap_or_default(), deny: deny.unwrap_or_default() })
         });
-        Self(read.collect())
+        let confirm = root.table("confirm").flag("whole_home").unwrap_or(true);
+        Self {
+            sources: read.collect(),
+            whole_home_at_once: !confirm,
+        }
     }
 
     /// Returns the rules.
     pub(super) fn rights(&self) -> Rights {
         Rights {
-            whole_home_at_once: false,
+            whole_home_at_once: self.whole_home_at_once,
             by_source: self
-                .0
+                .sources
                 .iter()
                 .map(|(name, _, rules)| (name.clone(), rules.clone()))
                 .collect(),
@@ -67,7 +74,7 @@ impl<'f> Sources<'f> {
 
     /// Reports rules about things the home does not have. With `discovery`, unknown devices and areas may still appear.
     pub(super) fn check(&self, home: &Home, discovery: bool) {
-        for (_, table, rules) in &self.0 {
+        for (_, table, rules) in &self.sources {
             for (key, selectors) in [("allow", &rules.allow), ("deny", &rules.deny)] {
                 for absent in selectors
                     .iter()

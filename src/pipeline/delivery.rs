@@ -105,9 +105,9 @@ impl Pipeline {
         }
         let property = &planned.action.property;
         if let Some(value) = &planned.becomes {
-            self.shared
-                .state()
-                .told(&device, property, value.clone(), now());
+            let change = (property, value.clone());
+            self.home()
+                .assume(&mut self.shared.state(), &device, change, now());
         }
         let outbound = OutboundAction {
             publication: Publication::new(planned.topic.clone(), planned.payload.clone()),
@@ -141,10 +141,10 @@ impl Pipeline {
 }
 
 fn planned_publish(step: &Step) -> PlannedPublish {
-    let publication = step.publish();
+    let publication = step.publication();
     PlannedPublish {
         action: step.action().clone(),
-        becomes: step.becomes().cloned(),
+        becomes: step.target_value().cloned(),
         topic: publication.topic.clone(),
         payload: publication.payload.clone(),
         repeatable: step.repeatable(),

@@ -120,10 +120,12 @@ impl Pipeline {
             .iter()
             .partition(|step| order.claim(step.device(), command.seq));
         drop(order);
+        let home = self.home();
         let mut state = self.shared.state();
         for step in &claimed {
-            if let Some(value) = step.becomes() {
-                state.told(step.device(), &step.action().property, value.clone(), now());
+            if let Some(value) = step.target_value() {
+                let change = (&step.action().property, value.clone());
+                home.assume(&mut state, step.device(), change, now());
             }
         }
         (claimed, superseded)
@@ -159,7 +161,7 @@ impl Pipeline {
         let mut in_flight = Vec::with_capacity(steps.len());
         for step in steps {
             let outbound = OutboundAction {
-                publication: step.publish().clone(),
+                publication: step.publication().clone(),
                 device: step.device().to_string(),
                 seq: command.seq,
                 deadline: command.deadline,
@@ -197,7 +199,7 @@ impl Pipeline {
     fn forget_assumed<'a>(&self, devices: impl IntoIterator<Item = &'a Slug>) {
         let mut state = self.shared.state();
         for device in devices {
-            state.forget_told(device);
+            state.discard_assumed(device);
         }
     }
 }

@@ -400,7 +400,7 @@ impl Pipeline {
     /// the home they started in.
     pub fn replace_home(&self, home: Arc<Home>) {
         let old = self.home();
-        let state = self.shared.state().moved(&old, &home);
+        let state = home.carry_over(&old, &self.shared.state());
         *self.shared.state() = state;
         self.shared
             .device_order()
@@ -422,8 +422,8 @@ impl Pipeline {
         }
         debug!(topic, properties = observed.len(), "state received");
         let mut state = self.shared.state();
-        for (device, property, value) in observed {
-            state.heard(&device, &property, value, now());
+        for report in observed {
+            state.report(report, now());
         }
     }
 

@@ -27,7 +27,7 @@ impl Pipeline {
                     report.why = Some(ActionIssue::Text(text));
                 }
                 Ok(plan) => {
-                    let messages = plan.steps().iter().map(Step::publish);
+                    let messages = plan.steps().iter().map(Step::publication);
                     report.publish = Some(messages.map(MessagePreview::from).collect());
                 }
                 Err(denied) => {

@@ -65,6 +65,10 @@ fn away() -> String {
     "{devices} cannot be reached at present, and may not have received it".to_owned()
 }
 
+fn partial() -> String {
+    "Done: {done}. Not done: {failed}. {why}".to_owned()
+}
+
 /// All sentences about a home, in one language.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +86,10 @@ pub struct Speech {
     pub and: String,
     /// A long list: `{front}` and `{count}` more.
     pub more: String,
+    /// A command of which some actions failed: `{done}`, `{failed}`, `{why}`. A language file without it uses the
+    /// English form.
+    #[serde(default = "partial")]
+    pub partial: String,
     /// The question before a risky action: `{what}`.
     pub confirm: String,
     /// The reply to a "no".
@@ -200,7 +208,31 @@ pub struct Denials {
     pub state_unknown: String,
 }
 
+/// The most names that a list names unless it says otherwise.
+const MOST_NAMED: usize = 5;
+
 impl Speech {
+    /// Returns names as a list: `a`, `a and b`, `a, b and c`; past five, `a, b, c and 4 more`.
+    pub fn list(&self, names: &[String]) -> String {
+        self.list_up_to(names, MOST_NAMED)
+    }
+
+    /// Returns names as a list that names at most `most` parts.
+    pub fn list_up_to(&self, names: &[String], most: usize) -> String {
+        match names {
+            [] => String::new(),
+            [one] => one.clone(),
+            [front @ .., last] if names.len() <= most => {
+                format!("{} {} {last}", front.join(", "), self.and)
+            }
+            many => {
+                let front = many[..most - 2].join(", ");
+                let count = (many.len() + 2 - most).to_string();
+                fill(&self.more, &[("front", &front), ("count", &count)])
+            }
+        }
+    }
+
     /// Returns the word for a value.
     pub fn value<'a>(&'a self, word: &'a str) -> &'a str {
         self.values.get(word).map_or(word, String::as_str)

@@ -17,9 +17,6 @@ use crate::vocabulary::{Domain, Property, Value};
 /// The most devices listed in an answer: "which lights are on" asks for all, but nobody listens to more.
 const MOST_LISTED: usize = 12;
 
-/// The most devices listed in other sentences.
-const MOST_NAMED: usize = 5;
-
 /// The age below which a state needs no mention of its age.
 const FRESH: Duration = Duration::from_mins(1);
 
@@ -158,7 +155,7 @@ impl<'a> SpeechBuilder<'a> {
         let speech = self.speech;
         let mut sentences: Vec<String> = Vec::new();
         for (what, devices) in &self.done.0 {
-            let devices = list(speech, devices);
+            let devices = speech.list(devices);
             sentences.push(fill(&speech.done, &[("devices", &devices), ("what", what)]));
         }
         sentences.extend(self.answers(query));
@@ -170,11 +167,11 @@ impl<'a> SpeechBuilder<'a> {
         ];
         for (form, devices) in forms {
             if !devices.is_empty() {
-                sentences.push(fill(form, &[("devices", &list(speech, devices))]));
+                sentences.push(fill(form, &[("devices", &speech.list(devices))]));
             }
         }
         for (form, devices) in &self.skipped.0 {
-            let devices = listed(speech, devices, MOST_LISTED);
+            let devices = speech.list_up_to(devices, MOST_LISTED);
             let places = [
                 ("devices", devices.as_str()),
                 ("source", self.context.source),
@@ -264,7 +261,7 @@ impl<'a> SpeechBuilder<'a> {
         if devices.is_empty() {
             return None;
         }
-        let devices = list(self.speech, &devices);
+        let devices = self.speech.list(&devices);
         Some(fill(
             &self.speech.state.unconfirmed,
             &[("devices", &devices)],
@@ -317,7 +314,7 @@ impl<'a> SpeechBuilder<'a> {
         let names: Vec<String> = subset.iter().map(|found| found.device.clone()).collect();
         let oldest = self.findings.iter().map(|found| found.age).max();
         let places = [
-            ("devices", listed(self.speech, &names, MOST_LISTED)),
+            ("devices", self.speech.list_up_to(&names, MOST_LISTED)),
             ("value", self.speech.value(query.word()).to_owned()),
             ("count", so.len().to_string()),
             ("total", self.findings.len().to_string()),
@@ -462,7 +459,7 @@ pub(super) fn changes_in_words(speech: &Speech, steps: &[(&Device, &Step)]) -> V
         groups.add(change, device);
     }
     let phrase = |(change, devices): &(String, Vec<String>)| {
-        let devices = listed(speech, devices, MOST_LISTED);
+        let devices = speech.list_up_to(devices, MOST_LISTED);
         fill(&speech.done, &[("devices", &devices), ("what", change)])
     };
     groups.0.iter().map(phrase).collect()
@@ -470,7 +467,7 @@ pub(super) fn changes_in_words(speech: &Speech, steps: &[(&Device, &Step)]) -> V
 
 /// The question before a risky action.
 pub(super) fn confirm(speech: &Speech, changes: &[String]) -> String {
-    fill(&speech.confirm, &[("what", &list(speech, changes))])
+    fill(&speech.confirm, &[("what", &speech.list(changes))])
 }
 
 /// The values of a domain in words: `0 to 100 %`.
@@ -488,25 +485,5 @@ pub(super) fn domain(speech: &Speech, domain: &Domain) -> String {
         Domain::Color => speech.a_color.clone(),
         Domain::Boolean => format!("{}, {}", speech.value("on"), speech.value("off")),
         Domain::Trigger => speech.no_value.clone(),
-    }
-}
-
-/// A short list: `a`, `a and b`, `a, b and c`, and beyond five names `a, b, c and 4 more`.
-fn list(speech: &Speech, names: &[String]) -> String {
-    listed(speech, names, MOST_NAMED)
-}
-
-fn listed(speech: &Speech, names: &[String], most: usize) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [front @ .., last] if names.len() <= most => {
-            format!("{} {} {last}", front.join(", "), speech.and)
-        }
-        many => {
-            let front = many[..most - 2].join(", ");
-            let count = (many.len() + 2 - most).to_string();
-            fill(&speech.more, &[("front", &front), ("count", &count)])
-        }
     }
 }

@@ -54,6 +54,12 @@ kind = "lock"
 risk = "never"
 zigbee2mqtt = "Safe"
 
+[device.gate]
+kind = "cover"
+class = "gate"
+risk = "never"
+tasmota = "gate"
+
 [device.boiler]
 kind = "water_heater"
 risk = "never"
@@ -172,7 +178,7 @@ fn breach(source: &str, message: &Message) -> Option<&'static str> {
         }
         "zigbee2mqtt/Bedroom blind/set" => owner,
         "zigbee2mqtt/Front door/set" => owner && json == json!({"state": "LOCK"}),
-        "zigbee2mqtt/Garage door/set" => {
+        "zigbee2mqtt/Garage door/set" | "zigbee2mqtt/All covers/set" => {
             owner && [json!({"state": "CLOSE"}), json!({"position": 0})].contains(&json)
         }
         // A device of a stranger, told what it announced itself.
