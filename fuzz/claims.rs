@@ -52,11 +52,12 @@ fn hear_and_command(messages: &[(&str, &[u8])]) {
     let start = now();
     let mut finder = Finder::new(Ears::default(), Arc::clone(&HOME), "sayso");
     for (topic, payload) in messages.iter().filter(|(topic, _)| finder_listens(topic)) {
-        finder.hear(topic, payload, start);
+        finder.receive(topic, payload, start);
     }
     let home = finder
-        .home()
-        .expect("what is announced fits what is declared");
+        .build()
+        .expect("announced devices never conflict")
+        .home;
     for topic in home.command_topics() {
         let own = topic
             .strip_prefix("sayso/")
@@ -94,7 +95,7 @@ fn now() -> Instant {
 }
 
 fn finder_listens(topic: &str) -> bool {
-    Ears::default().hears(topic)
+    Ears::default().matches(topic)
 }
 
 fn values(takes: &Domain) -> Vec<Option<Value>> {

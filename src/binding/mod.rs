@@ -42,6 +42,17 @@ pub struct Binding {
     pub toggle: Option<Publication>,
     /// The time after which a reported value is no longer known, as the device announced it.
     pub expire_after: Option<Duration>,
+    /// Set for a value that does not turn the device on: the command that does is sent besides, unless the device is on.
+    pub power_on: Option<PowerOn>,
+}
+
+/// The place of the command that turns a device on, beside the command for another value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerOn {
+    /// Before the value.
+    Before,
+    /// After the value.
+    After,
 }
 
 /// A topic, and the form of the payload there.

@@ -68,6 +68,40 @@ impl Template {
         Ok(Self(Shape::Jinja(text.to_owned())))
     }
 
+    /// Parses a template that may use these variables only.
+    ///
+    /// # Errors
+    /// When it does not parse, or uses another variable, a filter, test or function that does not exist.
+    pub fn parse_using(text: &str, variables: &[&str]) -> Result<Self, BadTemplate> {
+        let template = Self::parse(text)?;
+        let Some(unknown) = template.unknown_variable(variables) else {
+            return Ok(template);
+        };
+        Err(BadTemplate {
+            why: format!("it uses `{unknown}`, which is not available"),
+        })
+    }
+
+    /// Returns a name the template uses that is neither one of `variables` nor a function.
+    fn unknown_variable(&self, variables: &[&str]) -> Option<String> {
+        let names = match &self.0 {
+            Shape::Literal(_) => return None,
+            Shape::Value => vec!["value".to_owned()],
+            Shape::Path(_) => vec!["value_json".to_owned()],
+            Shape::Jinja(text) => {
+                let parsed = ENGINE.template_from_str(text).ok()?;
+                let mut names: Vec<String> =
+                    parsed.undeclared_variables(false).into_iter().collect();
+                names.sort();
+                names
+            }
+        };
+        let is_function = |name: &str| ENGINE.globals().any(|(global, _)| global == name);
+        names
+            .into_iter()
+            .find(|name| !variables.contains(&name.as_str()) && !is_function(name))
+    }
+
     /// Renders a value template for a received payload; `None` where it fails, exceeds its budget or is empty.
     pub fn render(&self, value: &Json) -> Option<String> {
         match &self.0 {

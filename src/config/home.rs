@@ -180,6 +180,7 @@ impl Reader<'_, '_> {
         device.aliases = table.names("aliases");
         device.area = self.area();
         device.class = table.text("class");
+        device.announced = table.text("announced");
         let binding = BindingKind {
             binding: self.binding(),
             prefix: self.prefix,

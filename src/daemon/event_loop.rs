@@ -144,7 +144,7 @@ impl EventLoop {
         let outbox = self.way.outbox.clone();
         let journal = Arc::clone(&self.way.journal);
         loop {
-            let due = self.finder.due();
+            let due = self.finder.build_due();
             // In this order: what waits in the inbox was said before the broker's acknowledgement came.
             tokio::select! {
                 biased;
@@ -191,8 +191,8 @@ impl EventLoop {
                 payload,
                 correlation,
             } => self.control(topic, payload, correlation),
-            Incoming::State { topic, payload } if self.finder.listens(&topic) => {
-                self.finder.hear(&topic, &payload, crate::clock::now());
+            Incoming::State { topic, payload } if self.finder.is_announcement(&topic) => {
+                self.finder.receive(&topic, &payload, crate::clock::now());
             }
             Incoming::State { topic, payload } => self.way.pipeline.observe(&topic, &payload),
             Incoming::Up { session_present } => {
@@ -203,7 +203,7 @@ impl EventLoop {
                     );
                 }
                 if !self.standing.stood {
-                    self.finder.expect(crate::clock::now());
+                    self.finder.schedule_build(crate::clock::now());
                 }
                 (self.standing.stood, self.standing.ready, self.standing.away) = (true, true, None);
                 notify.ready(&self.status());
@@ -492,8 +492,8 @@ impl EventLoop {
 
     /// The devices announced up to now become part of the home; those announced no more leave it.
     pub(super) fn refurnish(&mut self) {
-        let home = match self.finder.home() {
-            Ok(home) => Arc::new(home),
+        let home = match self.finder.build() {
+            Ok(built) => Arc::new(built.home),
             Err(clashes) => {
                 let clashes = clashes
                     .iter()
@@ -513,7 +513,7 @@ impl EventLoop {
         if home.revision() == self.way.pipeline.home().revision() {
             return;
         }
-        let topics = self.finder.topics(&home);
+        let topics = self.finder.subscriptions(&home);
         info!(
             devices = home.devices().len(),
             areas = home.areas().len(),

@@ -110,7 +110,7 @@ pub async fn run(config: Config, outside: Handles) -> Result<(), DaemonError> {
     );
     let (connection, mut inbox, outbox) = crate::mqtt::connect(
         &config.mqtt,
-        finder.topics(&config.home),
+        finder.subscriptions(&config.home),
         Arc::clone(&counters),
     )?;
     let pipeline = Arc::new(

@@ -91,15 +91,15 @@ impl EventLoop {
 
     /// The home the operator declares is another; false where what devices announce does not fit it, and all stays as it was.
     fn declare(&mut self, new: &Config) -> bool {
-        let before = self.finder.declare(Arc::clone(&new.home));
-        let Err(clashes) = self.finder.home() else {
+        let before = self.finder.set_declared(Arc::clone(&new.home));
+        let Err(clashes) = self.finder.build() else {
             return true;
         };
         for clash in &clashes {
             error!(fault = %clash, "the home file does not fit the devices announced");
         }
-        self.finder.declare(before);
-        self.finder.expect(crate::clock::now());
+        self.finder.set_declared(before);
+        self.finder.schedule_build(crate::clock::now());
         self.keep_the_old(clashes.len());
         false
     }

@@ -1,7 +1,8 @@
-//! From announcements to homes: gathers what devices say of themselves, and joins it with what the operator declared.
-//! The time is an argument.
+//! Collection of announcements, and homes built from them and from the devices the operator declared. Time is an argument.
+//!
+//! Receiving an announcement is quick; building a home is not, and can be done on another thread: [`Finder::prepare`] takes
+//! a snapshot that [`HomeBuild::build`] turns into a home.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
@@ -14,202 +15,277 @@ use crate::home::capability::Capability;
 use crate::home::{Home, HomeConflict};
 use crate::vocabulary::slug::Slug;
 
-use crate::discovery::registry::{AssembledHome, Registry};
-use crate::discovery::{Found, Message, Origin, Settings, names};
+use crate::discovery::registry::Registry;
+use crate::discovery::{AnnouncedDevice, Announcement, Origin, Settings, names};
 
-/// A home is made when nothing new was announced for this long: retained announcements come in floods.
+/// A home is built when nothing new was announced for this long, because retained announcements arrive in floods.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// It is made after this long at the latest, however much is announced.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A home is built after this time at the latest, however much is announced.
+const MAX_DELAY: Duration = Duration::from_secs(2);
 
-/// The most bytes of announcements kept, of all topics together. The largest homes known announce some 5 MB.
-const MOST_BYTES: usize = 16 << 20;
+/// Largest total size of the announcements kept, in bytes. The largest homes known announce some 5 MB.
+const MAX_BYTES: usize = 8 << 20;
 
-/// The most topics whose announcements are complained about.
-const MOST_COMPLAINTS: usize = 256;
+/// Largest number of problems kept, and of topics logged as unusable.
+const MAX_PROBLEMS: usize = 256;
 
-/// The ear for announcements.
+/// Longest topic or text of a problem, in characters.
+const MAX_PROBLEM_CHARS: usize = 300;
+
+/// Collector of announcements.
 #[derive(Debug)]
 pub struct Finder {
     settings: Settings,
     registry: Registry,
     declared: Arc<Home>,
     prefix: String,
-    /// How many bytes are kept of which topic.
-    kept: HashMap<String, usize>,
-    bytes: usize,
-    /// Hashes of the topics that were complained about: a topic itself may be long.
-    complained: HashSet<u64>,
-    /// The same, to be read by people.
-    complaints: Vec<(String, String)>,
+    /// Size of the announcement kept of each topic, in bytes.
+    sizes: HashMap<String, usize>,
+    total_size: usize,
+    /// Hashes of the topics that were logged as unusable. A topic itself may be long.
+    logged: HashSet<u64>,
+    /// Unusable announcements, for people to read.
+    unusable: Vec<Problem>,
     hasher: RandomState,
-    /// When the first and the last of the changes were heard that are in no home yet.
-    gathered: Option<(Instant, Instant)>,
+    /// Moments of the first and the last change that is in no home yet.
+    pending: Option<(Instant, Instant)>,
+}
+
+/// Something announced that cannot be used, or not as announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Topic of the announcement, empty for a conflict between several.
+    pub topic: String,
+    /// Description.
+    pub text: String,
+}
+
+/// A home, and where its devices are known from.
+#[derive(Debug)]
+pub struct BuiltHome {
+    /// The home with all declared and announced devices.
+    pub home: Home,
+    /// Ecosystem that announced a device. A device that is only declared has none.
+    pub origins: HashMap<Slug, Origin>,
+    /// Announced options that are not carried out, and conflicts between devices.
+    pub problems: Vec<Problem>,
+}
+
+/// Everything a home is built from. It can be sent to another thread.
+#[derive(Debug, Clone)]
+pub struct HomeBuild {
+    registry: Registry,
+    declared: Arc<Home>,
+    prefix: String,
+}
+
+impl HomeBuild {
+    /// Builds the home.
+    ///
+    /// # Errors
+    /// With every conflict between the devices.
+    pub fn build(&self) -> Result<BuiltHome, Vec<HomeConflict>> {
+        let declared = self.declared.devices().to_vec();
+        let declared_count = declared.len();
+        let areas = self.declared.areas().to_vec();
+        let assembled = self.registry.assemble(areas, declared);
+        let home = Home::with_announced(
+            assembled.areas,
+            assembled.devices,
+            declared_count,
+            self.declared.rights().clone(),
+            &self.prefix,
+        )?;
+        let mut problems = Vec::new();
+        for (topic, text) in self.registry.limitations() {
+            problems.push(Problem::new(topic, &text));
+        }
+        for text in assembled.conflicts {
+            problems.push(Problem::new("", &text));
+        }
+        problems.truncate(MAX_PROBLEMS);
+        Ok(BuiltHome {
+            home,
+            origins: assembled.origins,
+            problems,
+        })
+    }
+}
+
+impl Problem {
+    fn new(topic: &str, text: &str) -> Self {
+        let cut = |text: &str| text.chars().take(MAX_PROBLEM_CHARS).collect();
+        Self {
+            topic: cut(topic),
+            text: cut(text),
+        }
+    }
 }
 
 impl Finder {
-    /// A finder that has heard nothing yet. `declared` is the operator's home, `prefix` the first level of sayso's own topics.
+    /// Returns a finder without announcements. `declared` is the operator's home, `prefix` the first level of sayso's own
+    /// topics.
     pub fn new(settings: Settings, declared: Arc<Home>, prefix: &str) -> Self {
         Self {
             settings,
             registry: Registry::new(prefix),
             declared,
             prefix: prefix.to_owned(),
-            kept: HashMap::new(),
-            bytes: 0,
-            complained: HashSet::new(),
-            complaints: Vec::new(),
+            sizes: HashMap::new(),
+            total_size: 0,
+            logged: HashSet::new(),
+            unusable: Vec::new(),
             hasher: RandomState::new(),
-            gathered: None,
+            pending: None,
         }
     }
 
-    /// Whether a message on `topic` is an announcement, to be handed to [`hear`](Self::hear).
-    pub fn listens(&self, topic: &str) -> bool {
-        self.settings.hears(topic)
+    /// Whether a message on `topic` is an announcement, to be given to [`receive`](Self::receive).
+    pub fn is_announcement(&self, topic: &str) -> bool {
+        self.settings.matches(topic)
     }
 
-    /// Takes in an announcement; true where the devices may be others now. What cannot be used is told once for each topic.
-    pub fn hear(&mut self, topic: &str, payload: &[u8], now: Instant) -> bool {
+    /// Receives an announcement, and returns whether the devices may have changed. What cannot be used is logged once for each
+    /// topic.
+    pub fn receive(&mut self, topic: &str, payload: &[u8], now: Instant) -> bool {
         if !names::is_topic(topic) {
-            self.complain(
+            self.report(
                 topic,
-                &"its topic is too long, or has characters no topic should have",
+                &"its topic is too long, too deep, or has characters no topic should have",
             );
             return false;
         }
-        let message = match self.settings.read(topic, payload) {
-            Ok(Message::Ignored(why)) => {
-                debug!(topic, why, "an announcement not for us");
+        let announcement = match self.settings.parse(topic, payload) {
+            Ok(Announcement::Ignored(why)) => {
+                debug!(topic, why, "announcement ignored");
                 return false;
             }
-            Ok(Message::Announced(found)) => Message::Announced(self.modest(topic, found)),
-            Ok(message) => message,
-            Err(malformed) => {
-                self.complain(topic, &malformed);
+            Ok(Announcement::Announced(announced)) => {
+                Announcement::Announced(self.without_loops(topic, announced))
+            }
+            Ok(Announcement::Removed) => Announcement::Removed,
+            Err(invalid) => {
+                self.report(topic, &invalid);
                 return false;
             }
         };
-        let before = self.kept.get(topic).copied().unwrap_or_default();
-        if matches!(message, Message::Announced(_))
-            && self.bytes - before + payload.len() > MOST_BYTES
-        {
-            self.complain(topic, &"too much is announced already");
+        let size_before = self.sizes.get(topic).copied().unwrap_or_default();
+        let is_addition = matches!(announcement, Announcement::Announced(_));
+        if is_addition && self.total_size - size_before + payload.len() > MAX_BYTES {
+            self.report(topic, &"too much is announced already");
             return false;
         }
-        let heard = self.registry.hear(topic, message);
-        if heard.refused > 0 {
-            self.complain(
+        let change = self.registry.update(topic, announcement);
+        if change.rejected > 0 {
+            self.report(
                 topic,
-                &"some of it would command sayso itself, or too many devices are announced already",
+                &"some of its devices would command sayso itself, or too many devices are announced already",
             );
         }
-        self.weigh(topic, payload.len());
-        if heard.changed {
-            self.expect(now);
+        self.store_size(topic, payload.len());
+        if change.changed {
+            self.schedule_build(now);
         }
-        heard.changed
+        change.changed
     }
 
-    /// Those that are not commanded where devices announce themselves: commanding one would announce another.
-    fn modest(&mut self, topic: &str, mut found: Vec<Found>) -> Vec<Found> {
-        let all = found.len();
-        found.retain(|found| {
-            !found
-                .device
-                .capabilities
-                .iter()
-                .flat_map(Capability::command_topics)
-                .any(|topic| self.settings.hears(topic))
+    /// Removes devices that are commanded where devices announce themselves: commanding one would announce another.
+    fn without_loops(
+        &mut self,
+        topic: &str,
+        mut announced: Vec<AnnouncedDevice>,
+    ) -> Vec<AnnouncedDevice> {
+        let total = announced.len();
+        announced.retain(|announced| {
+            let capabilities = announced.device.capabilities.iter();
+            let mut topics = capabilities.flat_map(Capability::command_topics);
+            !topics.any(|topic| self.settings.matches(topic))
         });
-        if found.len() < all {
-            self.complain(
+        if announced.len() < total {
+            self.report(
                 topic,
-                &"some of it would be commanded on a topic of announcements",
+                &"some of its devices would be commanded on a topic of announcements",
             );
         }
-        found
+        announced
     }
 
-    /// The broker is about to tell what it kept: a home is due once it has, whatever it tells.
-    pub fn expect(&mut self, now: Instant) {
-        let first = self.gathered.map_or(now, |(first, _)| first);
-        self.gathered = Some((first, now));
+    /// Schedules a build, also if nothing was announced: the broker is about to send its retained messages.
+    pub fn schedule_build(&mut self, now: Instant) {
+        let first = self.pending.map_or(now, |(first, _)| first);
+        self.pending = Some((first, now));
     }
 
-    /// When what was heard should become a home; `None` where nothing was.
-    pub fn due(&self) -> Option<Instant> {
-        self.gathered
-            .map(|(first, last)| (last + QUIET).min(first + PATIENCE))
+    /// Returns the moment at which a home should be built, or `None` if nothing has changed.
+    pub fn build_due(&self) -> Option<Instant> {
+        let (first, last) = self.pending?;
+        Some((last + QUIET).min(first + MAX_DELAY))
     }
 
-    /// The home with everything declared and announced up to now.
+    /// Returns everything the next home is built from. The changes up to now count as built.
+    pub fn prepare(&mut self) -> HomeBuild {
+        self.pending = None;
+        HomeBuild {
+            registry: self.registry.clone(),
+            declared: Arc::clone(&self.declared),
+            prefix: self.prefix.clone(),
+        }
+    }
+
+    /// Builds the home with everything declared and announced up to now.
     ///
     /// # Errors
-    /// With every clash between them.
-    pub fn home(&mut self) -> Result<Home, Vec<HomeConflict>> {
-        self.gathered = None;
-        let AssembledHome { areas, devices, .. } = self.furnished();
-        Home::new(areas, devices, self.declared.rights().clone(), &self.prefix)
+    /// With every conflict between the devices.
+    pub fn build(&mut self) -> Result<BuiltHome, Vec<HomeConflict>> {
+        self.prepare().build()
     }
 
-    /// Who announced which device of the [`home`](Self::home).
-    pub fn origins(&self) -> HashMap<Slug, Origin> {
-        self.furnished().origins
+    /// Returns the announcements that could not be used.
+    pub fn unusable(&self) -> &[Problem] {
+        &self.unusable
     }
 
-    /// What was complained about: the topic, and why.
-    pub fn complaints(&self) -> &[(String, String)] {
-        &self.complaints
-    }
-
-    fn furnished(&self) -> AssembledHome {
-        self.registry.furnish(
-            self.declared.areas().to_vec(),
-            self.declared.devices().to_vec(),
-        )
-    }
-
-    /// From now on the operator declares this home; gives what was declared before. It becomes part of the next home made.
-    pub fn declare(&mut self, declared: Arc<Home>) -> Arc<Home> {
+    /// Replaces the operator's home and returns the previous one. The new one is part of the next home built.
+    pub fn set_declared(&mut self, declared: Arc<Home>) -> Arc<Home> {
         std::mem::replace(&mut self.declared, declared)
     }
 
-    /// The filters and topics to follow in `home`: those of announcements, and those of its devices' states.
-    pub fn topics(&self, home: &Home) -> Vec<String> {
-        self.settings
-            .filters()
-            .into_iter()
-            .chain(home.state_topics().map(str::to_owned))
-            .collect()
+    /// Returns the topic filters of announcements, and the topics of the states of the devices in `home`.
+    pub fn subscriptions(&self, home: &Home) -> Vec<String> {
+        let mut topics = self.settings.filters();
+        topics.extend(home.state_topics().map(str::to_owned));
+        topics
     }
 
-    fn weigh(&mut self, topic: &str, bytes: usize) {
-        let holds = self.registry.holds(topic);
-        match self.kept.entry(topic.to_owned()) {
-            Entry::Occupied(mut kept) if holds => {
-                self.bytes = self.bytes - kept.insert(bytes) + bytes;
-            }
-            Entry::Occupied(kept) => self.bytes -= kept.remove(),
-            Entry::Vacant(kept) if holds => {
-                kept.insert(bytes);
-                self.bytes += bytes;
-            }
-            Entry::Vacant(_) => {}
+    /// Keeps account of the size of the announcement on `topic`.
+    fn store_size(&mut self, topic: &str, size: usize) {
+        if let Some(before) = self.sizes.remove(topic) {
+            self.total_size -= before;
+        }
+        if self.registry.contains(topic) {
+            self.sizes.insert(topic.to_owned(), size);
+            self.total_size += size;
         }
     }
 
-    fn complain(&mut self, topic: &str, why: &dyn Display) {
-        let shown: String = topic.chars().take(200).collect();
-        if self.complained.len() < MOST_COMPLAINTS
-            && self.complained.insert(self.hasher.hash_one(topic))
-        {
-            warn!(topic = shown, %why, "an announcement cannot be used");
-            self.complaints
-                .push((shown, why.to_string().chars().take(200).collect()));
+    fn report(&mut self, topic: &str, why: &dyn Display) {
+        let problem = Problem::new(topic, &why.to_string());
+        let is_new =
+            self.logged.len() < MAX_PROBLEMS && self.logged.insert(self.hasher.hash_one(topic));
+        if is_new {
+            warn!(
+                topic = problem.topic,
+                why = problem.text,
+                "an announcement cannot be used"
+            );
+            self.unusable.push(problem);
         } else {
-            debug!(topic = shown, %why, "an announcement cannot be used");
+            debug!(
+                topic = problem.topic,
+                why = problem.text,
+                "an announcement cannot be used"
+            );
         }
     }
 }
@@ -217,98 +293,106 @@ impl Finder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::now;
 
     fn finder() -> Finder {
         Finder::new(Settings::default(), Arc::new(Home::empty("sayso")), "sayso")
+    }
+
+    fn now() -> Instant {
+        tokio::time::Instant::now().into_std()
     }
 
     fn switch(name: &str) -> String {
         format!(r#"{{"name": "{name}", "cmd_t": "{name}/set"}}"#)
     }
 
+    fn devices(finder: &mut Finder) -> usize {
+        finder.build().unwrap().home.devices().len()
+    }
+
     #[test]
-    fn a_flood_becomes_one_home_and_an_endless_one_becomes_a_home_all_the_same() {
-        let (mut finder, start) = (finder(), now());
-        assert_eq!(finder.due(), None);
+    fn a_flood_is_built_once_and_an_endless_one_is_built_all_the_same() {
+        let mut finder = finder();
+        let start = now();
+        assert_eq!(finder.build_due(), None);
         for n in 0..10_u32 {
-            assert!(finder.hear(
+            assert!(finder.receive(
                 &format!("homeassistant/switch/{n}/config"),
-                switch("Plug").as_bytes(),
+                switch(&format!("Plug {n}")).as_bytes(),
                 start + n * Duration::from_millis(100)
             ));
         }
-        assert_eq!(finder.due(), Some(start + Duration::from_millis(1200)));
+        assert_eq!(
+            finder.build_due(),
+            Some(start + Duration::from_millis(1200))
+        );
         for n in 10..100_u32 {
-            finder.hear(
+            finder.receive(
                 &format!("homeassistant/switch/{n}/config"),
-                switch("Plug").as_bytes(),
+                switch(&format!("Plug {n}")).as_bytes(),
                 start + n * Duration::from_millis(100),
             );
         }
-        assert_eq!(finder.due(), Some(start + PATIENCE));
-        assert_eq!(finder.home().unwrap().devices().len(), 100);
-        assert_eq!(finder.due(), None);
+        assert_eq!(finder.build_due(), Some(start + MAX_DELAY));
+        assert_eq!(devices(&mut finder), 100);
+        assert_eq!(finder.build_due(), None);
     }
 
     #[test]
-    fn what_changes_nothing_makes_no_home() {
+    fn an_announcement_without_a_change_schedules_no_build() {
         let mut finder = finder();
         let topic = "homeassistant/switch/a/config";
-        assert!(!finder.hear(topic, b"{", now()));
+        assert!(!finder.receive(topic, b"{", now()));
+        assert!(!finder.receive(topic, b"", now()));
+        assert!(!finder.receive("homeassistant/camera/a/config", b"{}", now()));
+        assert_eq!(finder.build_due(), None);
+        assert!(finder.receive(topic, switch("Pump").as_bytes(), now()));
+        assert_eq!(devices(&mut finder), 1);
+        assert!(!finder.receive(topic, switch("Pump").as_bytes(), now()));
         assert!(
-            !finder.hear(topic, b"", now()),
-            "what was never there is not missed"
+            !finder.receive(topic, b"{", now()),
+            "an unreadable announcement removes nothing"
         );
-        assert!(!finder.hear("homeassistant/camera/a/config", b"{}", now()));
-        assert_eq!(finder.due(), None);
-        assert!(finder.hear(topic, switch("Pump").as_bytes(), now()));
-        finder.home().unwrap();
-        assert!(!finder.hear(topic, switch("Pump").as_bytes(), now()));
-        assert!(
-            !finder.hear(topic, b"{", now()),
-            "what cannot be read takes nothing away"
-        );
-        assert_eq!(finder.due(), None);
-        assert!(finder.hear(topic, b"", now()));
-        assert_eq!(finder.home().unwrap().devices().len(), 0);
-        assert_eq!(finder.bytes, 0);
+        assert_eq!(finder.build_due(), None);
+        assert!(finder.receive(topic, b"", now()));
+        assert_eq!(devices(&mut finder), 0);
+        assert_eq!(finder.total_size, 0);
     }
 
     #[test]
-    fn what_is_kept_of_a_flood_is_bounded_in_bytes_as_well() {
+    fn announcements_are_bounded_in_bytes() {
         let mut finder = finder();
         let padded = format!(
             r#"{{"name": "Plug", "cmd_t": "a/set", "x": "{}"}}"#,
             "x".repeat(400_000)
         );
-        let taken = (0..100)
+        let accepted = (0..100)
             .filter(|n| {
-                finder.hear(
+                finder.receive(
                     &format!("homeassistant/switch/{n}/config"),
                     padded.as_bytes(),
                     now(),
                 )
             })
             .count();
-        assert_eq!(taken, MOST_BYTES / padded.len());
-        assert!(finder.hear("homeassistant/switch/0/config", b"", now()));
+        assert_eq!(accepted, MAX_BYTES / padded.len());
+        assert!(finder.receive("homeassistant/switch/0/config", b"", now()));
         assert!(
-            finder.hear("homeassistant/switch/99/config", padded.as_bytes(), now()),
-            "what is gone makes room"
+            finder.receive("homeassistant/switch/99/config", padded.as_bytes(), now()),
+            "a removed announcement no longer counts"
         );
     }
 
     #[test]
-    fn complaints_come_once_for_each_topic_and_end() {
+    fn problems_are_reported_once_for_each_topic_up_to_a_limit() {
         let mut finder = finder();
-        for n in 0..2 * MOST_COMPLAINTS {
+        for n in 0..2 * MAX_PROBLEMS {
             for _ in 0..2 {
-                finder.hear(&format!("homeassistant/switch/{n}/config"), b"[", now());
+                finder.receive(&format!("homeassistant/switch/{n}/config"), b"[", now());
             }
-            assert_eq!(finder.complained.len(), (n + 1).min(MOST_COMPLAINTS));
+            assert_eq!(finder.logged.len(), (n + 1).min(MAX_PROBLEMS));
         }
-        assert!(!finder.hear(
+        assert!(!finder.receive(
             &format!("homeassistant/switch/{}/config", "x".repeat(60_000)),
             switch("Plug").as_bytes(),
             now()

@@ -1,15 +1,12 @@
-//! What devices say of themselves: Home Assistant's MQTT discovery, `Zigbee2MQTT`'s device list and Tasmota's announcements,
-//! read into [`Device`]s. Pure: a topic and a payload in, devices out. What is read comes from the network and is not believed:
-//! names are cleaned, topics checked, templates parsed, numbers of things limited.
+//! Device discovery: announcements of Home Assistant's MQTT discovery, `Zigbee2MQTT` and Tasmota, parsed into [`Device`]s.
+//!
+//! Parsing is pure: a topic and a payload go in, devices come out. Announcements come from the network and are not trusted:
+//! names are cleaned, topics checked, templates parsed, counts and sizes limited. Each ecosystem's topics and payloads are
+//! known by one submodule only; [`registry`] merges their devices, and [`finder`] builds homes from them.
 
-use serde_json::Value as Json;
-
-use crate::binding::{Binding, Codec, Form, Port, Scale};
-use crate::home::availability::{Availability, AvailabilityMode};
-use crate::home::capability::{Capability, Guard, Risk};
 use crate::home::device::Device;
-use crate::vocabulary::{Domain, Property, Value};
 
+mod capabilities;
 pub mod finder;
 pub mod homeassistant;
 mod names;
@@ -18,14 +15,14 @@ pub mod registry;
 pub mod tasmota;
 pub mod zigbee2mqtt;
 
-/// Where to listen for announcements. The defaults are the ecosystems' own.
+/// Where announcements are expected. The defaults are the ecosystems' own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Home Assistant's discovery prefix; `None` does not listen.
+    /// Home Assistant's discovery prefix, `None` to ignore its announcements.
     pub homeassistant: Option<String>,
-    /// Base topics of `Zigbee2MQTT`, one per bridge; none does not listen.
+    /// Base topics of `Zigbee2MQTT`, one per bridge.
     pub zigbee2mqtt: Vec<String>,
-    /// Whether to listen to Tasmota, whose prefix is fixed.
+    /// Whether to use Tasmota's announcements, whose prefix is fixed.
     pub tasmota: bool,
 }
 
@@ -39,249 +36,176 @@ impl Default for Settings {
     }
 }
 
+/// Ecosystem an announcement's topic belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TopicOwner<'a> {
+    HomeAssistant { prefix: &'a str },
+    ZigbeeDevices { base: &'a str },
+    ZigbeeGroups { base: &'a str },
+    Tasmota,
+}
+
 impl Settings {
-    /// The topic filters to subscribe to: announcements are retained there.
+    /// Returns the topic filters to subscribe to. Announcements are retained there.
     pub fn filters(&self) -> Vec<String> {
-        // One filter for both depths of topic would be `prefix/#`, which may carry the devices' own traffic as well.
-        let home_assistant = self.homeassistant.iter().flat_map(|prefix| {
-            [
-                format!("{prefix}/+/+/config"),
-                format!("{prefix}/+/+/+/config"),
-            ]
-        });
-        let zigbee = self.zigbee2mqtt.iter().flat_map(|base| {
-            [
-                format!("{base}/bridge/devices"),
-                format!("{base}/bridge/groups"),
-            ]
-        });
-        let tasmota = self
-            .tasmota
-            .then(|| format!("{}/+/config", tasmota::PREFIX));
-        home_assistant.chain(zigbee).chain(tasmota).collect()
+        let mut filters = Vec::new();
+        // One filter for both depths would be `prefix/#`, where devices may publish their states as well.
+        if let Some(prefix) = &self.homeassistant {
+            filters.push(format!("{prefix}/+/+/config"));
+            filters.push(format!("{prefix}/+/+/+/config"));
+        }
+        for base in &self.zigbee2mqtt {
+            filters.push(format!("{base}/bridge/devices"));
+            filters.push(format!("{base}/bridge/groups"));
+        }
+        if self.tasmota {
+            filters.push(format!("{}/+/config", tasmota::PREFIX));
+        }
+        filters
     }
 
-    /// Whether nothing is listened to.
+    /// Whether discovery is turned off.
     pub fn is_off(&self) -> bool {
         self.homeassistant.is_none() && self.zigbee2mqtt.is_empty() && !self.tasmota
     }
 
     /// Whether `topic` matches one of the [`filters`](Self::filters).
-    pub fn hears(&self, topic: &str) -> bool {
-        let below = |prefix: &str| {
-            topic
-                .strip_prefix(prefix)
-                .and_then(|rest| rest.strip_prefix('/'))
-        };
-        let levels = |rest: &str| {
-            rest.strip_suffix("/config")
-                .map(|path| path.split('/').count())
-        };
-        self.zigbee2mqtt
-            .iter()
-            .any(|base| matches!(below(base), Some("bridge/devices" | "bridge/groups")))
-            || self
-                .homeassistant
-                .as_deref()
-                .and_then(below)
-                .and_then(levels)
-                .is_some_and(|n| n == 2 || n == 3)
-            || (self.tasmota && below(tasmota::PREFIX).and_then(levels) == Some(1))
+    pub fn matches(&self, topic: &str) -> bool {
+        self.owner(topic).is_some()
     }
 
-    /// Reads a message on one of the [`filters`](Self::filters).
-    ///
-    /// # Errors
-    /// When the payload is not what belongs on its topic.
-    pub fn read(&self, topic: &str, payload: &[u8]) -> Result<Message, Malformed> {
+    fn owner(&self, topic: &str) -> Option<TopicOwner<'_>> {
+        let below = |prefix: &str| topic.strip_prefix(prefix)?.strip_prefix('/');
         for base in &self.zigbee2mqtt {
-            match topic
-                .strip_prefix(base.as_str())
-                .and_then(|rest| rest.strip_prefix("/bridge/"))
-            {
-                Some("devices") => return zigbee2mqtt::devices(base, payload),
-                Some("groups") => return zigbee2mqtt::groups(base, payload),
+            match below(base) {
+                Some("bridge/devices") => return Some(TopicOwner::ZigbeeDevices { base }),
+                Some("bridge/groups") => return Some(TopicOwner::ZigbeeGroups { base }),
                 _ => {}
             }
         }
-        match &self.homeassistant {
-            Some(prefix)
-                if topic
-                    .strip_prefix(prefix.as_str())
-                    .is_some_and(|rest| rest.starts_with('/')) =>
-            {
-                homeassistant::read(prefix, topic, payload)
+        let levels = |rest: &str| Some(rest.strip_suffix("/config")?.split('/').count());
+        if let Some(prefix) = &self.homeassistant
+            && matches!(below(prefix).and_then(levels), Some(2 | 3))
+        {
+            return Some(TopicOwner::HomeAssistant { prefix });
+        }
+        let is_tasmota = self.tasmota && below(tasmota::PREFIX).and_then(levels) == Some(1);
+        is_tasmota.then_some(TopicOwner::Tasmota)
+    }
+
+    /// Parses a message on one of the [`filters`](Self::filters).
+    ///
+    /// # Errors
+    /// If the payload is not what belongs on its topic.
+    pub fn parse(&self, topic: &str, payload: &[u8]) -> Result<Announcement, InvalidAnnouncement> {
+        match self.owner(topic) {
+            Some(TopicOwner::ZigbeeDevices { base }) => zigbee2mqtt::parse_devices(base, payload),
+            Some(TopicOwner::ZigbeeGroups { base }) => zigbee2mqtt::parse_groups(base, payload),
+            Some(TopicOwner::HomeAssistant { prefix }) => {
+                homeassistant::parse(prefix, topic, payload)
             }
-            _ if self.tasmota => tasmota::read(topic, payload),
-            _ => Ok(Message::Ignored(
+            Some(TopicOwner::Tasmota) => tasmota::parse(topic, payload),
+            None => Ok(Announcement::Ignored(
                 "no announcement is expected on this topic",
             )),
         }
     }
 }
 
-/// Who announced a device. In order of who wins where several announce the same one: Home Assistant's messages carry
-/// the names and areas people gave, Tasmota's only what is in the device.
+/// Ecosystem that announced a device. If several announce the same device, the first in this order is used: Home Assistant's
+/// messages carry the names and areas people chose, Tasmota's only those stored in the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     /// Home Assistant's MQTT discovery.
     HomeAssistant,
     /// `Zigbee2MQTT`'s `bridge/devices` and `bridge/groups`.
     Zigbee2mqtt,
-    /// Tasmota's own discovery.
+    /// Tasmota's native discovery.
     Tasmota,
 }
 
-/// One thing announced: a device, or the part of one that is spoken to under its own name.
+/// One announced device, or a part of one that is addressed by a name of its own.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// What it is. Its identifier is provisional: [`registry::Registry`] makes it unique.
+pub struct AnnouncedDevice {
+    /// The device. Its identifier is provisional: [`registry::Registry`] makes it unique.
     pub device: Device,
-    /// Who announced it.
+    /// Ecosystem that announced it.
     pub origin: Origin,
-    /// The physical device, spelled the same by every origin: `0x00158d0001a2b3c4`, a MAC address, an identifier.
+    /// Identity of the physical device, spelled alike by every ecosystem: a Zigbee or MAC address, or another identifier.
     pub unique: String,
-    /// The name of the physical device, where it has one.
-    pub called: Option<String>,
-    /// The area the announcement suggests.
+    /// Name of the physical device.
+    pub physical_name: Option<String>,
+    /// Area the announcement suggests.
     pub suggested_area: Option<String>,
-    /// Of a group: the physical devices in it. It can do what any of them can.
-    pub members: Vec<String>,
+    /// Announced options that sayso does not carry out, and why.
+    pub limitations: Vec<Limitation>,
 }
 
-/// What an announcement says.
+/// An announced option that is not carried out. The rest of the device is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limitation {
+    /// Name of the option.
+    pub option: &'static str,
+    /// Reason, as the end of a sentence.
+    pub reason: &'static str,
+}
+
+/// Content of an announcement.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Message {
-    /// These are there, and nothing else that the same topic announced before.
-    Announced(Vec<Found>),
-    /// What the same topic announced before is gone.
+pub enum Announcement {
+    /// These devices exist; they replace everything announced on the same topic before.
+    Announced(Vec<AnnouncedDevice>),
+    /// The devices announced on the same topic no longer exist.
     Removed,
-    /// Nothing for us, and why.
+    /// Nothing that sayso uses, with the reason.
     Ignored(&'static str),
 }
 
-/// The announcement cannot be read.
+/// An announcement that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// Longer than any honest announcement.
+pub enum InvalidAnnouncement {
+    /// Longer than any real announcement.
     #[error("the announcement has {found} bytes, more than {most}")]
     TooLong {
-        /// Its length.
+        /// Its length in bytes.
         found: usize,
-        /// The longest taken.
+        /// The longest accepted.
         most: usize,
     },
-    /// More parts than any honest device has: half of it taken would be half of a home, and nobody told.
+    /// More components than any real device has. It is rejected as a whole, because a part of it would be a part of a home.
     #[error("the announcement has {found} components, more than {most}")]
     TooMany {
-        /// How many it has.
+        /// Number of components.
         found: usize,
-        /// The most taken.
+        /// Largest number accepted.
         most: usize,
     },
-    /// Not JSON, or nested too deep.
+    /// Not JSON, or nested too deeply.
     #[error("the announcement is not the JSON expected: {0}")]
     NotJson(String),
-    /// A topic that cannot be published to.
-    #[error("`{key}` is not a topic to publish to or hear from")]
+    /// A topic that cannot be published or subscribed to.
+    #[error("`{key}` is not a valid topic")]
     BadTopic {
-        /// The key it stands under.
+        /// Option the topic is the value of.
         key: String,
     },
-    /// A template that does not parse.
-    #[error("`{key}` is not a template")]
+    /// A template that does not parse, or uses names that are not available.
+    #[error("`{key}` is not a template sayso can use: {why}")]
     BadTemplate {
-        /// The key it stands under.
+        /// Option the template is the value of.
         key: String,
+        /// What is wrong with it.
+        why: String,
     },
-    /// Something without which the device cannot be used.
+    /// An option without which the device cannot be used.
     #[error("`{0}` is missing")]
     Missing(&'static str),
-}
-
-/// A capability that can be set.
-fn setting(property: Property, domain: Domain, binding: Binding) -> Capability {
-    let mut capability = Capability {
-        domain,
-        binding,
-        ..Capability::standard(property)
-    };
-    if let Domain::Number { min, max, step, .. } = &capability.domain {
-        let tenth = (max - min) / 10.0;
-        // A custom number has no step that is known to feel right: a tenth of its range, on its grain.
-        if !capability.property.is_standard() && tenth.is_finite() && tenth > 0.0 {
-            capability.step = step
-                .filter(|s| *s > 0.0)
-                .map_or(tenth, |s| (tenth / s).round().max(1.0) * s);
-        }
-    }
-    capability
-}
-
-/// A capability that can only be asked for.
-fn reading(property: Property, domain: Domain, state: Vec<Port>) -> Capability {
-    let binding = Binding {
-        state,
-        ..Binding::default()
-    };
-    Capability {
-        property,
-        domain,
-        guard: Guard {
-            opening: Risk::Auto,
-            otherwise: Risk::Auto,
-        },
-        settable: false,
-        step: 0.0,
-        binding,
-    }
-}
-
-/// Whether a device can be reached: where that is told, each in its words for yes and no; two ports where it may be told in two forms.
-fn availability(told: Vec<(Vec<Port>, [Json; 2])>, mode: AvailabilityMode) -> Availability {
-    let told = told.into_iter().enumerate().map(|(n, (state, [yes, no]))| {
-        let mut told = reading(Availability::property(n), Domain::Boolean, state);
-        told.binding.codec = Codec {
-            words: vec![(Value::Flag(true), yes), (Value::Flag(false), no)],
-            scale: Scale::MappedOnly,
-        };
-        told
-    });
-    Availability {
-        sources: told.collect(),
-        mode,
-    }
-}
-
-/// The value under `keys` in the JSON object on `topic`.
-fn field(topic: &str, keys: &[&str]) -> Port {
-    Port {
-        topic: topic.to_owned(),
-        form: Form::Field(keys.iter().map(|&k| k.to_owned()).collect()),
-    }
-}
-
-/// These words.
-fn choice(words: &[&str]) -> Domain {
-    Domain::Choice(words.iter().map(|&w| w.to_owned()).collect())
-}
-
-/// A number from `min` to `max` in `unit`.
-fn number(min: f64, max: f64, unit: &str) -> Domain {
-    Domain::Number {
-        min,
-        max,
-        step: None,
-        unit: unit.to_owned(),
-    }
-}
-
-/// A percentage of a device that counts in whole ones.
-fn whole_percent() -> Domain {
-    Domain::Number {
-        min: 0.0,
-        max: 100.0,
-        step: Some(1.0),
-        unit: "%".to_owned(),
-    }
+    /// An option with a value that makes the whole entity unusable.
+    #[error("`{option}` {reason}")]
+    Unusable {
+        /// Name of the option.
+        option: &'static str,
+        /// Reason, as the end of a sentence.
+        reason: &'static str,
+    },
 }

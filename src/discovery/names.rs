@@ -1,21 +1,21 @@
-//! Names, identifiers and topics as strangers write them, made safe: no control characters, no wildcards, no novels.
+//! Names, identifiers and topics of announcements, made safe: without control characters and wildcards, and of bounded length.
 
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::topic::Topic;
 
-/// The longest name kept, in characters: it is read aloud and goes into prompts.
-const LONGEST_NAME: usize = 60;
+/// Longest name, in characters: it is read aloud and sent to models.
+const MAX_NAME_CHARS: usize = 60;
 
-/// The longest identifier made, in bytes: leaves room for a number behind it.
-const LONGEST_SLUG: usize = 56;
+/// Longest identifier, in bytes: shorter than the limit of identifiers, so that a number can be appended.
+const MAX_SLUG_BYTES: usize = 56;
 
-/// The longest topic taken, in bytes. MQTT allows 65,535; the longest met in the wild has 140.
-const LONGEST_TOPIC: usize = 512;
+/// Longest topic, in bytes. MQTT allows 65,535; the longest met in the wild has 140.
+const MAX_TOPIC_BYTES: usize = 512;
 
-/// The text as a name: control characters and runs of space become one space. `None` where nothing is left.
+/// Returns the text as a name, with control characters and runs of spaces replaced by one space; `None` if nothing is left.
 pub(super) fn clean(text: &str) -> Option<String> {
-    // Cut before looking: a hostile name may have a megabyte.
-    let cut = text.chars().take(LONGEST_NAME * 4).map(|c| {
+    // It is cut first, because a hostile name may have a megabyte.
+    let cut = text.chars().take(MAX_NAME_CHARS * 4).map(|c| {
         if c.is_control() || is_invisible(c) {
             ' '
         } else {
@@ -28,38 +28,38 @@ pub(super) fn clean(text: &str) -> Option<String> {
         .collect::<Vec<_>>()
         .join(" ")
         .chars()
-        .take(LONGEST_NAME)
+        .take(MAX_NAME_CHARS)
         .collect();
     let name = name.trim_end();
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Characters that change how the text around them is shown, and have no business in a name.
+/// Whether the character changes how the text around it is shown.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
-/// The name as an identifier: `Büro: Lampe 2` → `buro_lampe_2`. `None` where it has no letter or digit we can write.
+/// Returns the name as an identifier: `Büro: Lampe 2` → `buro_lampe_2`; `None` if it has no letter or digit of ASCII or near it.
 pub(super) fn slug(name: &str) -> Option<Slug> {
     let mut text = String::new();
     for c in name.chars().flat_map(char::to_lowercase) {
         match plain(c) {
             Some(letters) => text.push_str(letters),
             None if c.is_ascii_alphanumeric() => text.push(c),
-            // `don't` is one word; everything else that is no letter parts two.
+            // An apostrophe stands within a word; everything else that is no letter separates two.
             None if matches!(c, '\'' | '’') => {}
             None if !text.is_empty() && !text.ends_with('_') => text.push('_'),
             None => {}
         }
-        if text.len() >= LONGEST_SLUG {
+        if text.len() >= MAX_SLUG_BYTES {
             break;
         }
     }
-    text.truncate(LONGEST_SLUG);
+    text.truncate(MAX_SLUG_BYTES);
     Slug::new(text.trim_end_matches('_')).ok()
 }
 
-/// The letters without their marks, for the languages sayso understands and their neighbours.
+/// Returns a letter without its marks, for the languages sayso understands and their neighbours.
 fn plain(c: char) -> Option<&'static str> {
     Some(match c {
         'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ą' => "a",
@@ -83,17 +83,17 @@ fn plain(c: char) -> Option<&'static str> {
     })
 }
 
-/// Returns whether brokers accept the text as a topic to publish to, and it is not one of the broker's own.
+/// Whether brokers accept the text as a topic to publish to, and it is none of the broker's own.
 pub(super) fn is_topic(text: &str) -> bool {
-    text.len() <= LONGEST_TOPIC && !text.starts_with('$') && Topic::new(text).is_ok()
+    text.len() <= MAX_TOPIC_BYTES && !text.starts_with('$') && Topic::new(text).is_ok()
 }
 
-/// Whether the text can stand as one of a device's options: it is said, shown, and sent as it is.
+/// Whether the text can be an option of a device: it is spoken, shown and sent unchanged.
 pub(super) fn is_option(text: &str) -> bool {
     clean(text).as_deref() == Some(text)
 }
 
-/// An address as every ecosystem spells it: lowercase, without what stands between the digits of a MAC.
+/// Returns an address or identifier in one spelling for all ecosystems: lowercase, a MAC address without separators.
 pub(super) fn address(text: &str) -> String {
     let text = text.trim();
     let bare = text.strip_prefix("zigbee2mqtt_").unwrap_or(text);
@@ -110,12 +110,20 @@ pub(super) fn address(text: &str) -> String {
     }
 }
 
+/// Whether an identifier is the address of a device: a MAC address, or a Zigbee address.
+pub(super) fn is_address(text: &str) -> bool {
+    let address = address(text);
+    let digits = address.strip_prefix("0x").unwrap_or(&address);
+    let length = if address.starts_with("0x") { 16 } else { 12 };
+    digits.len() == length && digits.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_clean_line_of_bounded_length() {
+    fn names_are_single_lines_of_bounded_length() {
         assert_eq!(
             clean(" Hall\u{0}\nlamp \t2 ").as_deref(),
             Some("Hall lamp 2")
@@ -124,21 +132,21 @@ mod tests {
         assert_eq!(clean(" \u{7}\n"), None);
         assert_eq!(
             clean(&"x".repeat(1_000_000)).map(|n| n.len()),
-            Some(LONGEST_NAME)
+            Some(MAX_NAME_CHARS)
         );
     }
 
     #[test]
-    fn a_name_gives_an_identifier_that_can_be_read() {
+    fn identifiers_are_readable() {
         let of = |name: &str| slug(name).map(|s| s.as_str().to_owned());
         assert_eq!(of("Büro: Lampe 2").as_deref(), Some("buro_lampe_2"));
         assert_eq!(of("Mum's Straße").as_deref(), Some("mums_strasse"));
         assert_eq!(of("灯"), None);
-        assert_eq!(of(&"ß".repeat(100)).map(|s| s.len()), Some(LONGEST_SLUG));
+        assert_eq!(of(&"ß".repeat(100)).map(|s| s.len()), Some(MAX_SLUG_BYTES));
     }
 
     #[test]
-    fn wildcards_and_control_characters_are_no_topic() {
+    fn topics_have_no_wildcards_and_control_characters() {
         assert!(is_topic("zigbee2mqtt/Küche/set"));
         for bad in ["", "a/+/b", "a/#", "a\u{0}b", "$SYS/x", &"x".repeat(600)] {
             assert!(!is_topic(bad), "{bad:?}");
@@ -146,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_ecosystems_spelling_of_an_address_is_the_same() {
+    fn addresses_have_one_spelling_for_all_ecosystems() {
         assert_eq!(address("DC:4F:22:00:11:22"), "dc4f22001122");
         assert_eq!(address("dc4f22001122"), "dc4f22001122");
         assert_eq!(

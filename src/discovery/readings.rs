@@ -1,85 +1,74 @@
-//! What sensors tell, and how that and other properties outside the vocabulary are called, so that none takes the place
-//! of one inside it.
+//! Capabilities of sensors, and names of properties outside the vocabulary, chosen so that none takes the name of one in it.
 
 use serde_json::Value as Json;
 
-use crate::binding::{Binding, Codec, Port, Scale};
+use crate::binding::{Port, Scale};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property, Value};
 
-use crate::discovery::{choice, names, number, reading};
+use crate::discovery::capabilities::{choice, number, reading, words};
+use crate::discovery::names;
 
-/// Room for any reading: it is told, never checked.
+/// Range of any measurement: it is reported, never set.
 const ANY: (f64, f64) = (-1e9, 1e9);
 
-/// The property for a reading called `name`. The vocabulary's own words mean what is wanted, so the reading of the same name
-/// is the current one.
-pub(super) fn property(name: &str) -> Property {
-    let name =
-        names::slug(name).map_or_else(|| "reading".to_owned(), |slug| slug.as_str().to_owned());
-    match name.as_str() {
+/// Returns the property for a reading called `name`. The names of the vocabulary stand for targets, so that a reading of the
+/// same name is the current value.
+pub(super) fn reading_name(name: &str) -> Property {
+    let slug = names::slug(name);
+    let name = slug.as_ref().map_or("reading", |slug| slug.as_str());
+    match name {
         "local_temperature" | "device_temperature" => "current_temperature".into(),
-        // `power` is on and off.
+        // `power` means on and off.
         "power" => "power_draw".into(),
         other if Property::from(other).is_standard() => format!("current_{other}").into(),
         other => other.into(),
     }
 }
 
-/// The property for a setting called `name`. A number called `power` is not the switch called `power`.
-pub(super) fn named(name: &str) -> Property {
-    let name =
-        names::slug(name).map_or_else(|| "setting".to_owned(), |slug| slug.as_str().to_owned());
-    if Property::from(name.as_str()).is_standard() {
+/// Returns the property for a setting called `name`. A number called `power` is not the switch called `power`.
+pub(super) fn setting_name(name: &str) -> Property {
+    let slug = names::slug(name);
+    let name = slug.as_ref().map_or("setting", |slug| slug.as_str());
+    if Property::from(name).is_standard() {
         format!("{name}_setting").into()
     } else {
         name.into()
     }
 }
 
-/// A number or a text that is told.
-pub(super) fn told(name: &str, unit: Option<&str>, state: Vec<Port>) -> Capability {
-    let unit = unit.and_then(names::clean);
-    let fahrenheit = unit.as_deref() == Some("°F");
-    let takes = match unit {
-        Some(_) if fahrenheit => number(ANY.0, ANY.1, "°C"),
-        Some(unit) => number(ANY.0, ANY.1, &unit),
-        None => number(ANY.0, ANY.1, ""),
-    };
-    let mut capability = reading(property(name), takes, state);
-    if fahrenheit {
+/// Returns the capability of a measured number or text, in °C where the device reports °F.
+pub(super) fn measurement(name: &str, unit: Option<&str>, state: Vec<Port>) -> Capability {
+    let unit = unit.and_then(names::clean).unwrap_or_default();
+    let is_fahrenheit = unit == "°F";
+    let unit = if is_fahrenheit { "°C" } else { &unit };
+    let mut capability = reading(reading_name(name), number(ANY.0, ANY.1, unit), state);
+    if is_fahrenheit {
         capability.binding.codec.scale = Scale::Fahrenheit { grain: 0.1 };
     }
     capability
 }
 
-/// One of two states that is told, in the words people use for it.
-pub(super) fn sensed(class: &str, wire: [Json; 2], state: Vec<Port>) -> Capability {
-    let (name, on, off) = words(class);
-    let [wire_on, wire_off] = wire;
-    let codec = Codec {
-        words: vec![(Value::text(on), wire_on), (Value::text(off), wire_off)],
-        scale: Scale::MappedOnly,
-    };
-    let capability = reading(property(name), choice(&[on, off]), Vec::new());
-    Capability {
-        binding: Binding {
-            state,
-            codec,
-            ..Binding::default()
-        },
-        ..capability
-    }
+/// Returns the capability of a sensor with two states, in the words people use for them.
+pub(super) fn binary(class: &str, payloads: [Json; 2], state: Vec<Port>) -> Capability {
+    let (name, on, off) = binary_words(class);
+    let [payload_on, payload_off] = payloads;
+    let mut capability = reading(reading_name(name), choice(&[on, off]), state);
+    capability.binding.codec = words(vec![
+        (Value::text(on), payload_on),
+        (Value::text(off), payload_off),
+    ]);
+    capability
 }
 
-/// One of several states that is told.
+/// Returns the capability of a sensor with several states.
 pub(super) fn one_of(name: &str, options: Vec<String>, state: Vec<Port>) -> Capability {
-    reading(property(name), Domain::Choice(options), state)
+    reading(reading_name(name), Domain::Choice(options), state)
 }
 
-/// What a binary sensor of this class tells: the property, the word for on, the word for off.
-/// Source: Home Assistant's binary sensor device classes, `Zigbee2MQTT`'s names beside them.
-fn words(class: &str) -> (&str, &'static str, &'static str) {
+/// Returns the property of a binary sensor of this class, its word for on, and its word for off.
+/// Source: Home Assistant's device classes of binary sensors, and `Zigbee2MQTT`'s names for them.
+fn binary_words(class: &str) -> (&str, &'static str, &'static str) {
     match class {
         "door" | "window" | "opening" | "garage_door" | "contact" => ("contact", "open", "closed"),
         "moisture" => ("water_leak", "wet", "dry"),
@@ -103,11 +92,11 @@ mod tests {
     #[test]
     fn a_reading_never_takes_the_name_of_a_setting() {
         for standard in Property::standard() {
-            assert!(!property(standard.name()).is_standard(), "{standard}");
-            assert!(!named(standard.name()).is_standard(), "{standard}");
+            assert!(!reading_name(standard.name()).is_standard(), "{standard}");
+            assert!(!setting_name(standard.name()).is_standard(), "{standard}");
         }
-        assert_eq!(property("Temperature").name(), "current_temperature");
-        assert_eq!(property("Wind speed").name(), "wind_speed");
-        assert_eq!(property("灯").name(), "reading");
+        assert_eq!(reading_name("Temperature").name(), "current_temperature");
+        assert_eq!(reading_name("Wind speed").name(), "wind_speed");
+        assert_eq!(reading_name("灯").name(), "reading");
     }
 }

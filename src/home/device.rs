@@ -88,6 +88,8 @@ pub struct Device {
     /// The IEEE address or group number under which its bridge knows it. Only the bridge's own list sets it: an
     /// announcement by anybody else could claim any number.
     pub bridge_id: Option<String>,
+    /// The announcement the operator bound the device to: its topic, or the address of the physical device.
+    pub announced: Option<String>,
 }
 
 /// The devices that a message to a group or scene moves.
@@ -145,6 +147,7 @@ impl Device {
             risks: Vec::new(),
             members: Members::NONE,
             bridge_id: None,
+            announced: None,
         };
         device.apply_default_guards();
         device

@@ -91,7 +91,23 @@ impl Home {
         rights: Rights,
         prefix: &str,
     ) -> Result<Self, Vec<HomeConflict>> {
-        let conflicts = conflicts(&areas, &devices);
+        let declared = devices.len();
+        Self::with_announced(areas, devices, declared, rights, prefix)
+    }
+
+    /// Creates a home of `declared` devices and the announced ones behind them. Announced devices may share a name,
+    /// because nobody can forbid it: a command that names both is asked about.
+    ///
+    /// # Errors
+    /// Returns all conflicts found.
+    pub fn with_announced(
+        areas: Vec<Area>,
+        devices: Vec<Device>,
+        declared: usize,
+        rights: Rights,
+        prefix: &str,
+    ) -> Result<Self, Vec<HomeConflict>> {
+        let conflicts = conflicts(&areas, &devices, declared);
         if !conflicts.is_empty() {
             return Err(conflicts);
         }
@@ -307,11 +323,11 @@ pub(crate) fn is_no_state(text: &str) -> bool {
 }
 
 /// Finds identifiers and names that occur twice, and areas that do not exist.
-fn conflicts(areas: &[Area], devices: &[Device]) -> Vec<HomeConflict> {
+fn conflicts(areas: &[Area], devices: &[Device], declared: usize) -> Vec<HomeConflict> {
     let mut conflicts = Vec::new();
     let mut ids = std::collections::HashSet::new();
     let mut by_name: HashMap<(Option<&Slug>, String), &Slug> = HashMap::new();
-    for device in devices {
+    for (index, device) in devices.iter().enumerate() {
         if !ids.insert(&device.id) {
             conflicts.push(HomeConflict::SameId(device.id.clone()));
             continue;
@@ -322,6 +338,9 @@ fn conflicts(areas: &[Area], devices: &[Device]) -> Vec<HomeConflict> {
                 device: device.id.clone(),
                 area: area.clone(),
             });
+        }
+        if index >= declared {
+            continue;
         }
         let names: std::collections::BTreeSet<String> = std::iter::once(&device.name)
             .chain(&device.aliases)

@@ -7,18 +7,24 @@ use proptest::prelude::*;
 use std::sync::LazyLock;
 
 use sayso::binding::Decoded;
+use sayso::binding::{
+    Binding, Form, tasmota as tasmota_binding, zigbee2mqtt as zigbee2mqtt_binding,
+};
 use sayso::command::phrase::Phrase;
+use sayso::discovery::homeassistant::options;
+use sayso::discovery::homeassistant::options::Support;
 use sayso::discovery::registry::{AssembledHome, Registry};
-use sayso::discovery::{Message, Settings, zigbee2mqtt};
+use sayso::discovery::{Announcement, Settings, zigbee2mqtt};
 use sayso::grammar;
 use sayso::grammar::LocalGrammar;
 use sayso::home::Home;
 use sayso::home::capability::Capability;
-use sayso::home::device::Device;
+use sayso::home::device::{Device, Kind};
 use sayso::home::permit::PermitContext;
 use sayso::home::rights::Rights;
 use sayso::home::state::State;
 use sayso::vocabulary::action::{Action, Draft, Op};
+use sayso::vocabulary::slug::Slug;
 use sayso::vocabulary::{Domain, Property, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -59,25 +65,25 @@ fn messages_in(path: &Path) -> Vec<(String, String)> {
 pub(crate) fn registry_of(messages: &[(String, String)]) -> Registry {
     let mut registry = Registry::new("sayso");
     for (topic, payload) in messages {
-        let message = Settings::default().read(topic, payload.as_bytes());
+        let message = Settings::default().parse(topic, payload.as_bytes());
         assert!(message.is_ok(), "{topic}: {message:?}");
-        registry.hear(topic, message.unwrap());
+        registry.update(topic, message.unwrap());
     }
     registry
 }
 
 pub(crate) fn home_of(registry: &Registry) -> Home {
-    let AssembledHome { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
-    Home::new(areas, devices, Rights::default(), "sayso").unwrap()
+    let AssembledHome { areas, devices, .. } = registry.assemble(Vec::new(), Vec::new());
+    Home::with_announced(areas, devices, 0, Rights::default(), "sayso").unwrap()
 }
 
 /// The home of one Zigbee device that exposes what this model does.
 pub(crate) fn home_with(model: &Json) -> Home {
     let listed = json!([{"ieee_address": "0x01", "friendly_name": "Thing", "definition": {"exposes": model["exposes"]}}]);
     let mut registry = Registry::new("sayso");
-    registry.hear(
+    registry.update(
         "zigbee2mqtt/bridge/devices",
-        zigbee2mqtt::devices("zigbee2mqtt", listed.to_string().as_bytes()).unwrap(),
+        zigbee2mqtt::parse_devices("zigbee2mqtt", listed.to_string().as_bytes()).unwrap(),
     );
     home_of(&registry)
 }
@@ -318,7 +324,7 @@ fn what_devices_tell_is_understood() {
             "valetudo/robot/hass/state",
             json!({"state": "returning", "battery_level": 80})
         ),
-        "vacuum=docked battery=80"
+        "vacuum?returning battery=80"
     );
     assert_eq!(
         told(
@@ -360,7 +366,7 @@ fn an_empty_payload_removes_what_its_topic_announced() {
         let mut registry = registry_of(&messages);
         assert!(!registry.is_empty(), "{}", path.display());
         for (topic, _) in &messages {
-            registry.hear(topic, Settings::default().read(topic, b"").unwrap());
+            registry.update(topic, Settings::default().parse(topic, b"").unwrap());
         }
         assert!(registry.is_empty(), "{}", path.display());
     }
@@ -422,8 +428,8 @@ proptest! {
         for (topic, payload) in messages {
             let mut spoiled: Json = serde_json::from_str(payload).unwrap();
             replace(&mut spoiled, &mut place.clone(), &value);
-            if let Ok(message) = Settings::default().read(topic, spoiled.to_string().as_bytes()) {
-                registry.hear(topic, message);
+            if let Ok(message) = Settings::default().parse(topic, spoiled.to_string().as_bytes()) {
+                registry.update(topic, message);
             }
         }
         let home = home_of(&registry);
@@ -438,7 +444,7 @@ proptest! {
 
     #[test]
     fn any_bytes_on_any_topic_are_an_answer_not_a_panic(topic in "(homeassistant|zigbee2mqtt/bridge|tasmota/discovery|)(/[a-z+#]{0,12}){0,5}(/config|/devices|/groups)?", payload in any::<Vec<u8>>()) {
-        if let Ok(Message::Announced(found)) = Settings::default().read(&topic, &payload) {
+        if let Ok(Announcement::Announced(found)) = Settings::default().parse(&topic, &payload) {
             prop_assert!(found.len() <= payload.len());
         }
     }
@@ -453,15 +459,15 @@ fn deep_and_long_payloads_are_refused() {
         "x".repeat(1_000_000),
         format!("{{\"name\":\"{}\"}}", "x".repeat(1_000_000)),
     ] {
-        assert!(Settings::default().read(topic, bad.as_bytes()).is_err());
+        assert!(Settings::default().parse(topic, bad.as_bytes()).is_err());
         assert!(
             Settings::default()
-                .read("zigbee2mqtt/bridge/devices", bad.as_bytes())
+                .parse("zigbee2mqtt/bridge/devices", bad.as_bytes())
                 .is_err()
         );
         assert!(
             Settings::default()
-                .read("tasmota/discovery/aa/config", bad.as_bytes())
+                .parse("tasmota/discovery/aa/config", bad.as_bytes())
                 .is_err()
         );
     }
@@ -481,9 +487,9 @@ fn a_device_of_thousands_of_parts_is_refused_whole_and_with_its_count() {
         json!({"dev": {"ids": "hub", "name": "Hub"}, "cmps": parts}).to_string()
     };
     let read = |count| {
-        Settings::default().read("homeassistant/device/hub/config", parts(count).as_bytes())
+        Settings::default().parse("homeassistant/device/hub/config", parts(count).as_bytes())
     };
-    assert!(matches!(read(1024), Ok(Message::Announced(found)) if found.len() == 1024));
+    assert!(matches!(read(1024), Ok(Announcement::Announced(found)) if found.len() == 1024));
     assert_eq!(
         read(1025).unwrap_err().to_string(),
         "the announcement has 1025 components, more than 1024"
@@ -511,15 +517,326 @@ fn hostile_templates_are_refused_or_say_nothing() {
     for hostile in templates {
         let config = json!({"name": "Lamp", "cmd_t": "lamp/set", "stat_t": "lamp/state", "val_tpl": hostile, "cmd_tpl": hostile});
         let topic = "homeassistant/switch/lamp/config";
-        let Ok(message) = Settings::default().read(topic, config.to_string().as_bytes()) else {
+        let Ok(message) = Settings::default().parse(topic, config.to_string().as_bytes()) else {
             continue;
         };
         let mut registry = Registry::new("sayso");
-        registry.hear(topic, message);
+        registry.update(topic, message);
         assert_eq!(
             home_of(&registry).observe("lamp/state", b"ON"),
             [],
             "{hostile:.60}"
         );
     }
+}
+
+/// One way to describe a device: announcements by topic and payload, or a declared device.
+#[derive(Clone)]
+enum Description {
+    Announced(&'static str, Json),
+    Declared(Box<Device>),
+}
+
+fn declared(name: &str, kind: &str, bind: &dyn Fn(&Property) -> Binding) -> Description {
+    let slug = |text: &str| Slug::new(text).unwrap();
+    let mut device = Device::new(slug(name), Kind::new(slug(kind)));
+    for capability in &mut device.capabilities {
+        capability.binding = bind(&capability.property);
+    }
+    Description::Declared(Box::new(device))
+}
+
+fn zigbee_list(name: &str, exposes: &Json) -> Description {
+    let list = json!([{
+        "ieee_address": "0x00158d0000000001", "friendly_name": name, "definition": {"exposes": [exposes]}
+    }]);
+    Description::Announced("zigbee2mqtt/bridge/devices", list)
+}
+
+fn binary(name: &str, property: &str) -> Json {
+    json!({"type": "binary", "name": name, "property": property, "access": 7, "value_on": "ON", "value_off": "OFF"})
+}
+
+fn numeric(name: &str, max: u32) -> Json {
+    json!({"type": "numeric", "name": name, "property": name, "access": 7, "value_min": 0, "value_max": max})
+}
+
+/// The descriptions of one device in every way it can be described.
+fn descriptions() -> Vec<(&'static str, Vec<(&'static str, Description)>)> {
+    let zigbee = json!({"ids": ["zigbee2mqtt_0x00158d0000000001"], "name": "Thing"});
+    let by_zigbee =
+        |property: &Property| zigbee2mqtt_binding("zigbee2mqtt", "Thing", property, None);
+    let by_topic = |property: &Property| {
+        let mut binding = by_zigbee(property);
+        if let Some(command) = &mut binding.command {
+            command.topic = format!(
+                "zigbee2mqtt/Thing/set/{}",
+                if *property == Property::Power {
+                    "state"
+                } else {
+                    property.name()
+                }
+            );
+            command.form = Form::Raw;
+        }
+        binding
+    };
+    let tasmota_config = json!({
+        "dn": "Thing", "fn": ["Thing"], "hn": "thing", "mac": "DC4F22112233", "ofln": "Offline", "onln": "Online",
+        "state": ["OFF", "ON"], "t": "thing", "ft": "%prefix%/%topic%/", "tp": ["cmnd", "stat", "tele"], "rl": [1], "ver": 1
+    });
+    let tasmota_to_ha = json!({
+        "name": "Thing", "cmd_t": "cmnd/thing/POWER", "stat_t": "tele/thing/STATE", "val_tpl": "{{value_json.POWER}}",
+        "dev": {"ids": ["112233"]}
+    });
+    vec![
+        (
+            "light",
+            vec![
+                (
+                    "home.toml, zigbee2mqtt",
+                    declared("thing", "light", &by_zigbee),
+                ),
+                ("home.toml, topics", declared("thing", "light", &by_topic)),
+                (
+                    "Zigbee2MQTT",
+                    zigbee_list(
+                        "Thing",
+                        &json!({"type": "light", "features": [binary("state", "state"), numeric("brightness", 254)]}),
+                    ),
+                ),
+                (
+                    "Home Assistant by Zigbee2MQTT",
+                    Description::Announced(
+                        "homeassistant/light/0x00158d0000000001/light/config",
+                        json!({"schema": "json", "name": null, "cmd_t": "zigbee2mqtt/Thing/set", "stat_t": "zigbee2mqtt/Thing", "brightness": true, "dev": zigbee}),
+                    ),
+                ),
+            ],
+        ),
+        (
+            "switch",
+            vec![
+                (
+                    "home.toml, zigbee2mqtt",
+                    declared("thing", "switch", &by_zigbee),
+                ),
+                ("home.toml, topics", declared("thing", "switch", &by_topic)),
+                (
+                    "Zigbee2MQTT",
+                    zigbee_list(
+                        "Thing",
+                        &json!({"type": "switch", "features": [binary("state", "state")]}),
+                    ),
+                ),
+                (
+                    "Home Assistant by Zigbee2MQTT",
+                    Description::Announced(
+                        "homeassistant/switch/0x00158d0000000001/switch/config",
+                        json!({"name": null, "cmd_t": "zigbee2mqtt/Thing/set", "stat_t": "zigbee2mqtt/Thing", "val_tpl": "{{ value_json.state }}", "dev": zigbee}),
+                    ),
+                ),
+            ],
+        ),
+        (
+            "cover",
+            vec![
+                (
+                    "home.toml, zigbee2mqtt",
+                    declared("thing", "cover", &by_zigbee),
+                ),
+                (
+                    "Zigbee2MQTT",
+                    zigbee_list(
+                        "Thing",
+                        &json!({"type": "cover", "features": [
+                {"type": "enum", "name": "state", "property": "state", "access": 3, "values": ["OPEN", "CLOSE", "STOP"]}, numeric("position", 100)]}),
+                    ),
+                ),
+                (
+                    "Home Assistant by Zigbee2MQTT",
+                    Description::Announced(
+                        "homeassistant/cover/0x00158d0000000001/cover/config",
+                        json!({"name": null, "cmd_t": "zigbee2mqtt/Thing/set", "set_pos_t": "zigbee2mqtt/Thing/set", "set_pos_tpl": "{\"position\": {{ position }} }",
+                    "pos_t": "zigbee2mqtt/Thing", "pos_tpl": "{{ value_json.position }}", "dev": zigbee}),
+                    ),
+                ),
+            ],
+        ),
+        (
+            "plug",
+            vec![
+                (
+                    "home.toml, tasmota",
+                    declared("thing", "switch", &|property| {
+                        tasmota_binding("thing", property, None)
+                    }),
+                ),
+                (
+                    "Tasmota",
+                    Description::Announced("tasmota/discovery/DC4F22112233/config", tasmota_config),
+                ),
+                (
+                    "Home Assistant by Tasmota",
+                    Description::Announced(
+                        "homeassistant/switch/112233_RL_1/config",
+                        tasmota_to_ha,
+                    ),
+                ),
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn one_device_described_in_every_pair_of_ways_is_one_device() {
+    let mut pairs = 0;
+    for (device, ways) in descriptions() {
+        for (first, a) in &ways {
+            for (second, b) in &ways {
+                let mut registry = Registry::new("sayso");
+                let mut of_operator = Vec::new();
+                for description in [a, b] {
+                    match description {
+                        Description::Announced(topic, payload) => {
+                            let message =
+                                Settings::default().parse(topic, payload.to_string().as_bytes());
+                            registry.update(topic, message.unwrap());
+                        }
+                        Description::Declared(device) if of_operator.is_empty() => {
+                            of_operator.push((**device).clone());
+                        }
+                        Description::Declared(_) => {}
+                    }
+                }
+                let home = registry.assemble(Vec::new(), of_operator);
+                let ids: Vec<&str> = home.devices.iter().map(|d| d.id.as_str()).collect();
+                println!("| {device} | {first} | {second} | {} |", ids.len());
+                assert_eq!(ids, ["thing"], "{device}: {first} and {second}");
+                assert_eq!(home.conflicts, [""; 0], "{device}: {first} and {second}");
+                pairs += 1;
+            }
+        }
+    }
+    assert_eq!(pairs, 4 * 4 + 4 * 4 + 3 * 3 + 3 * 3);
+}
+
+/// Every row of the table of options in the documentation, as the code has it.
+fn option_rows() -> Vec<String> {
+    let row = |component: &str, (option, support): &(&str, Support)| {
+        let treatment = match support {
+            Support::Supported => "supported".to_owned(),
+            Support::Immaterial(reason) => format!("no effect: {reason}"),
+            Support::Rejected { unless, reason } => {
+                let values: Vec<String> = unless
+                    .iter()
+                    .filter(|value| !value.is_empty())
+                    .map(|value| format!("`{value}`"))
+                    .collect();
+                let unless = if values.is_empty() {
+                    String::new()
+                } else {
+                    format!(" unless {}", values.join(" or "))
+                };
+                format!("rejected{unless}: it {reason}")
+            }
+        };
+        format!("| {component} | `{option}` | {treatment} |")
+    };
+    let mut rows: Vec<String> = options::COMMON
+        .iter()
+        .map(|option| row("all", option))
+        .collect();
+    for component in options::COMPONENTS {
+        let name = if component.schema.is_empty() {
+            format!("`{}`", component.component)
+        } else {
+            format!("`{}`, schema `{}`", component.component, component.schema)
+        };
+        rows.extend(component.options.iter().map(|option| row(&name, option)));
+    }
+    rows.extend(
+        options::UNUSED_COMPONENTS
+            .iter()
+            .map(|(component, reason)| format!("| `{component}` | {reason} |")),
+    );
+    rows
+}
+
+#[test]
+fn the_documentation_has_every_option_with_its_treatment() {
+    let page = fs::read_to_string(Path::new(crate::REPOSITORY).join("docs/discovery.md")).unwrap();
+    let rows = option_rows();
+    let missing: Vec<&String> = rows
+        .iter()
+        .filter(|row| !page.lines().any(|line| line == **row))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/discovery.md lacks or has otherwise: {missing:#?}"
+    );
+    let listed = page
+        .lines()
+        .skip_while(|line| !line.starts_with("| component | option"))
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| component"));
+    assert_eq!(
+        listed.count(),
+        rows.len(),
+        "docs/discovery.md lists options that the code has not"
+    );
+}
+
+/// Home Assistant's own list of abbreviations is compared with the table, so that no option is forgotten.
+#[test]
+fn every_option_of_home_assistants_abbreviations_has_a_treatment() {
+    /// Options of components that are no devices, or of the protocol itself.
+    const ELSEWHERE: &[&str] = &[
+        "automation_type",
+        "components",
+        "content_type",
+        "send_if_off",
+        "display_precision",
+        "event_types",
+        "flash",
+        "image_encoding",
+        "image_topic",
+        "json_attributes",
+        "latest_version_topic",
+        "latest_version_template",
+        "pattern",
+        "payload",
+        "payload_home",
+        "payload_install",
+        "payload_not_home",
+        "payload_turn_off",
+        "payload_turn_on",
+        "release_summary",
+        "release_url",
+        "source_type",
+        "subtype",
+        "title",
+        "topic",
+        "transition",
+        "url_topic",
+        "url_template",
+        "max",
+        "min",
+        "payload_stop",
+    ];
+    let known: Json =
+        serde_json::from_slice(&fs::read(folder().join("abbreviations.json")).unwrap()).unwrap();
+    let mut checked = 0;
+    for long in known["ABBREVIATIONS"].as_object().unwrap().values() {
+        let long = long.as_str().unwrap();
+        let is_listed = options::COMMON.iter().any(|(option, _)| *option == long)
+            || options::COMPONENTS
+                .iter()
+                .any(|c| c.options.iter().any(|(option, _)| *option == long));
+        assert!(
+            is_listed || ELSEWHERE.contains(&long),
+            "`{long}` is in no table"
+        );
+        checked += 1;
+    }
+    assert!(checked > 250, "{checked}");
 }

@@ -319,16 +319,12 @@ fn right_of_cover(e: &Entity, key: &str, n: f64) -> Vec<Json> {
             number(e, "position_open", 100.0),
         ),
         "tilt_command_topic" => {
-            let all = stretched(
-                n,
-                number(e, "tilt_closed_value", 0.0),
-                number(e, "tilt_opened_value", 100.0),
-            );
-            within(
-                all,
-                number(e, "tilt_min", 0.0),
-                number(e, "tilt_max", 100.0),
-            )
+            let (low, high) = (number(e, "tilt_min", 0.0), number(e, "tilt_max", 100.0));
+            match n {
+                0.0 => stretched(n, number(e, "tilt_closed_value", low), high),
+                100.0 => stretched(n, low, number(e, "tilt_opened_value", high)),
+                _ => stretched(n, low, high),
+            }
         }
         _ => vec![],
     }
@@ -748,7 +744,7 @@ fn every_command_to_a_tasmota_device_is_one_it_knows() {
                 "POWER" => ["ON", "OFF"].contains(&sent.payload.as_str()),
                 "Dimmer" | "Channel" | "ShutterPosition" => number(0.0, 100.0),
                 "CT" => number(153.0, 500.0),
-                "Color" => sent.payload.len() == 7 && sent.payload.starts_with('#'),
+                "Color" => sent.payload.trim_end_matches('=').split(',').count() == 3,
                 "FanSpeed" => number(0.0, 3.0),
                 "ShutterTilt" => number(
                     announced["sht"][0][0].as_f64().unwrap(),

@@ -8,7 +8,7 @@ use rumqttc::v5::mqttbytes::v5::{PubAckReason, Publish, SubscribeReasonCode};
 use serde_json::Value as Json;
 
 use crate::config::Config;
-use crate::discovery::finder::Finder;
+use crate::discovery::finder::{Finder, Problem};
 use crate::home::Home;
 
 use crate::cli::doctor::finding::Report;
@@ -53,7 +53,7 @@ pub(super) async fn check(
         format!("{prefix}/status"),
         format!("{prefix}/health"),
     ];
-    filters.extend(finder.topics(&config.home));
+    filters.extend(finder.subscriptions(&config.home));
     subscribe(connection, &filters, report).await?;
 
     let command_topic = format!("{prefix}/command/{SOURCE}");
@@ -358,12 +358,12 @@ fn discovered(
         .filter(|message| !message.payload.is_empty())
     {
         let topic = String::from_utf8_lossy(&message.topic);
-        if finder.listens(&topic) {
+        if finder.is_announcement(&topic) {
             announced += 1;
-            if let Err(malformed) = config.discovery.read(&topic, &message.payload) {
+            if let Err(malformed) = config.discovery.parse(&topic, &message.payload) {
                 unusable.push(format!("`{topic}` ({malformed})"));
             }
-            finder.hear(&topic, &message.payload, now);
+            finder.receive(&topic, &message.payload, now);
         }
     }
     if let Some(first) = unusable.first() {
@@ -377,10 +377,11 @@ fn discovered(
         );
     }
     bridges(config, received, report);
-    match finder.home() {
-        Ok(home) => {
-            devices(config, &home, announced, report);
-            Arc::new(home)
+    match finder.build() {
+        Ok(built) => {
+            devices(config, &built.home, announced, report);
+            partly_usable(&built.problems, report);
+            Arc::new(built.home)
         }
         Err(clashes) => {
             let clashes: Vec<String> = clashes.iter().map(ToString::to_string).collect();
@@ -395,6 +396,19 @@ fn discovered(
             );
             Arc::clone(&config.home)
         }
+    }
+}
+
+/// Reports announced options that are not carried out, and devices that cannot be told apart.
+fn partly_usable(problems: &[Problem], report: &mut Report) {
+    for problem in problems.iter().take(SHOWN) {
+        let text = if problem.topic.is_empty() {
+            problem.text.clone()
+        } else {
+            format!("`{}`: {}", problem.topic, problem.text)
+        };
+        let todo = "`sayso home` lists all of them; docs/discovery.md has every option";
+        report.warn("discovery", text, todo);
     }
 }
 

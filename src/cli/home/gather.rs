@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::Config;
 use crate::discovery::Origin;
-use crate::discovery::finder::Finder;
+use crate::discovery::finder::{Finder, Problem};
 use crate::home::Home;
 use crate::home::device::Device;
 use crate::home::state::State;
@@ -39,8 +39,8 @@ pub(in crate::cli) struct GatheredHome {
     pub(in crate::cli) origins: HashMap<Slug, Origin>,
     /// Devices declared in the home file.
     pub(in crate::cli) declared: HashSet<Slug>,
-    /// Topic and reason of announcements that cannot be used.
-    pub(in crate::cli) complaints: Vec<(String, String)>,
+    /// Announcements that cannot be used, or not as announced.
+    pub(in crate::cli) problems: Vec<Problem>,
     /// Reported states of the devices.
     pub(in crate::cli) state: State,
 }
@@ -73,17 +73,17 @@ async fn collect(config: &Config, timeout: Duration) -> Result<GatheredHome, Gat
     let mut listener = AnnouncementListener::open(config, timeout).await?;
     let now = || Instant::now().into_std();
     for (topic, payload) in listener.retained(config.discovery.filters()).await? {
-        finder.hear(&topic, &payload, now());
+        finder.receive(&topic, &payload, now());
     }
-    let home = finder.home().map_err(|clashes| {
+    let built = finder.build().map_err(|clashes| {
         let clashes: Vec<String> = clashes.iter().map(ToString::to_string).collect();
         GatherError::Conflict(clashes.join("; "))
     })?;
     let mut state = State::default();
-    let topics = home.state_topics().map(str::to_owned).collect();
+    let topics = built.home.state_topics().map(str::to_owned).collect();
     for (topic, payload) in listener.retained(topics).await? {
-        for (device, property, value) in home.observe(&topic, &payload) {
-            state.heard(&device, &property, value, now());
+        for report in built.home.observe(&topic, &payload) {
+            state.report(report, now());
         }
     }
     let declared = config
@@ -92,11 +92,13 @@ async fn collect(config: &Config, timeout: Duration) -> Result<GatheredHome, Gat
         .iter()
         .map(|device| device.id.clone())
         .collect();
+    let unusable = finder.unusable().iter().cloned();
+    let problems = unusable.chain(built.problems).collect();
     Ok(GatheredHome {
-        home: Arc::new(home),
-        origins: finder.origins(),
+        home: Arc::new(built.home),
+        origins: built.origins,
         declared,
-        complaints: finder.complaints().to_vec(),
+        problems,
         state,
     })
 }

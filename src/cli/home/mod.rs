@@ -80,9 +80,9 @@ pub(super) fn home(arguments: &Home, out: &mut impl Write) -> Result<Exit, Stop>
             .map(|device| as_json(&known, device, &examples))
             .collect();
         let complaints: Vec<Json> = known
-            .complaints
+            .problems
             .iter()
-            .map(|(topic, why)| json!({"topic": topic, "why": why}))
+            .map(|problem| json!({"topic": problem.topic, "why": problem.text}))
             .collect();
         writeln!(
             out,
@@ -158,8 +158,12 @@ fn print(
         }
         writeln!(out)?;
     }
-    for (topic, why) in &known.complaints {
-        writeln!(out, "Not usable: {topic}: {why}")?;
+    for problem in &known.problems {
+        if problem.topic.is_empty() {
+            writeln!(out, "Not clear: {}", problem.text)?;
+        } else {
+            writeln!(out, "Not usable: {}: {}", problem.topic, problem.text)?;
+        }
     }
     writeln!(out, "{}", known.summary())?;
     Ok(())

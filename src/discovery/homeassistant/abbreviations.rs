@@ -1,6 +1,7 @@
-//! The short keys of discovery messages. Source: Home Assistant's MQTT discovery, 2026.2. Sorted, for the binary search.
+//! Abbreviated option names of discovery messages, sorted for the binary search.
+//! Source: Home Assistant's MQTT discovery, 2026.2.
 
-/// Short → long, of an entity's keys.
+/// Abbreviations of an entity's options.
 const ENTITY: [(&str, &str); 257] = [
     ("act_stat_t", "activity_state_topic"),
     ("act_t", "action_topic"),
@@ -267,7 +268,7 @@ const ENTITY: [(&str, &str); 257] = [
     ("xy_val_tpl", "xy_value_template"),
 ];
 
-/// Short → long, of the keys under `device`.
+/// Abbreviations of the options under `device`.
 const DEVICE: [(&str, &str); 10] = [
     ("cns", "connections"),
     ("cu", "configuration_url"),
@@ -281,12 +282,12 @@ const DEVICE: [(&str, &str); 10] = [
     ("sw", "sw_version"),
 ];
 
-/// The long form of an entity's key.
+/// Returns the long name of an entity's option.
 pub(super) fn entity(key: &str) -> &str {
     long(&ENTITY, key)
 }
 
-/// The long form of a key under `device`.
+/// Returns the long name of an option under `device`.
 pub(super) fn device(key: &str) -> &str {
     long(&DEVICE, key)
 }
@@ -302,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_short_key_of_home_assistant_has_its_long_form() {
+    fn every_abbreviation_of_home_assistant_is_known() {
         let known: serde_json::Value = serde_json::from_str(include_str!(
             "../../../tests/fixtures/discovery/abbreviations.json"
         ))
@@ -317,12 +318,12 @@ mod tests {
                 count += 1;
             }
         }
-        // Three more are of the `origin`, which says nothing about devices.
+        // Three more abbreviate options of `origin`, which says nothing about devices.
         assert_eq!(count, 283 - 3);
     }
 
     #[test]
-    fn the_tables_are_sorted_so_that_every_entry_is_found() {
+    fn tables_are_sorted_so_that_every_entry_is_found() {
         for (short, full) in ENTITY {
             assert_eq!(entity(short), full);
         }

@@ -1,47 +1,17 @@
-//! Entities that keep the air: climate, water heater, humidifier and fan.
+//! Thermostats, air conditioners and water heaters.
 
-use crate::binding::{Binding, Codec, Scale};
+use crate::binding::{Binding, Port, Scale};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property};
 
+use crate::discovery::capabilities::{choice, scaled, setting};
 use crate::discovery::homeassistant::config::Config;
-use crate::discovery::homeassistant::simple::{ON_OFF, Words, switched};
-use crate::discovery::{Malformed, choice, readings, setting};
+use crate::discovery::homeassistant::switch::{ON_OFF, on_off};
+use crate::discovery::{InvalidAnnouncement, readings};
 
-/// A choice of the device's: its property, the key of its words with their default, and the keys of topics and templates.
-struct AvailabilityMode {
-    property: Property,
-    words: (&'static str, &'static [&'static str]),
-    command: [&'static str; 2],
-    state: [&'static str; 2],
-}
+const HVAC_MODES: &[&str] = &["auto", "off", "cool", "heat", "dry", "fan_only"];
 
-fn modes(config: &Config, kinds: Vec<AvailabilityMode>) -> Result<Vec<Capability>, Malformed> {
-    let mut capabilities = Vec::new();
-    for AvailabilityMode {
-        property,
-        words: (key, usual),
-        command,
-        state,
-    } in kinds
-    {
-        if config.get(command[0]).is_none() {
-            continue;
-        }
-        let mut words = config.list(key);
-        if words.is_empty() {
-            words = usual.iter().map(|&w| w.to_owned()).collect();
-        }
-        if !words.is_empty() {
-            let binding = config.options(&words, command, state)?;
-            capabilities.push(setting(property, Domain::Choice(words), binding));
-        }
-    }
-    Ok(capabilities)
-}
-
-const HVAC: &[&str] = &["auto", "off", "cool", "heat", "dry", "fan_only"];
-const HEATER: &[&str] = &[
+const WATER_HEATER_MODES: &[&str] = &[
     "off",
     "eco",
     "electric",
@@ -51,253 +21,231 @@ const HEATER: &[&str] = &[
     "performance",
 ];
 
-fn mode(
-    property: Property,
-    usual: &'static [&'static str],
-    state: [&'static str; 2],
-) -> AvailabilityMode {
-    AvailabilityMode {
-        property,
-        words: ("modes", usual),
-        command: ["mode_command_topic", "mode_command_template"],
-        state,
+/// Target temperatures Home Assistant assumes, in °C.
+const CLIMATE_RANGE: (f64, f64) = (7.0, 35.0);
+const WATER_HEATER_RANGE: (f64, f64) = (43.3, 60.0);
+
+/// Options of a property whose values are words of the device.
+pub(super) struct ModeOptions {
+    pub(super) property: Property,
+    /// Option with the list of words.
+    pub(super) words_key: &'static str,
+    /// Words Home Assistant assumes.
+    pub(super) default_words: &'static [&'static str],
+    /// Options of the topic and template of commands.
+    pub(super) command: [&'static str; 2],
+    /// Options of the topic and template of states.
+    pub(super) state: [&'static str; 2],
+}
+
+/// Returns a capability for each of the options that has a command topic and words.
+///
+/// # Errors
+/// If a topic or template cannot be used.
+pub(super) fn modes(
+    config: &Config,
+    all: Vec<ModeOptions>,
+) -> Result<Vec<Capability>, InvalidAnnouncement> {
+    let mut capabilities = Vec::new();
+    for options in all {
+        let mut words = config.list(options.words_key);
+        if words.is_empty() {
+            words = options
+                .default_words
+                .iter()
+                .map(|&w| w.to_owned())
+                .collect();
+        }
+        let state = [options.state[0], template_key(config, options.state[1])];
+        let binding = config.word_binding(&words, options.command, state)?;
+        if binding.command.is_some() && !words.is_empty() {
+            let domain = Domain::Choice(words);
+            capabilities.push(setting(options.property, domain, binding));
+        }
+    }
+    Ok(capabilities)
+}
+
+/// Returns the option of a state's template. `value_template` is the template of all states that have none.
+fn template_key<'a>(config: &Config, key: &'a str) -> &'a str {
+    if config.has(key) {
+        key
+    } else {
+        "value_template"
     }
 }
 
-fn preset() -> AvailabilityMode {
-    let command = ["preset_mode_command_topic", "preset_mode_command_template"];
-    AvailabilityMode {
+fn state(config: &Config, [topic, template]: [&str; 2]) -> Result<Vec<Port>, InvalidAnnouncement> {
+    config.state(topic, template_key(config, template))
+}
+
+fn mode(property: Property, default_words: &'static [&'static str]) -> ModeOptions {
+    ModeOptions {
+        property,
+        words_key: "modes",
+        default_words,
+        command: ["mode_command_topic", "mode_command_template"],
+        state: ["mode_state_topic", "mode_state_template"],
+    }
+}
+
+pub(super) fn preset_mode() -> ModeOptions {
+    ModeOptions {
         property: Property::Preset,
-        words: ("preset_modes", &[]),
-        command,
+        words_key: "preset_modes",
+        default_words: &[],
+        command: ["preset_mode_command_topic", "preset_mode_command_template"],
         state: ["preset_mode_state_topic", "preset_mode_value_template"],
     }
 }
 
-pub(super) fn climate(config: &Config) -> Result<Vec<Capability>, Malformed> {
-    let mut capabilities = temperatures(config, (7.0, 35.0))?;
-    capabilities.extend(modes(
-        config,
-        vec![
-            mode(
-                Property::HvacMode,
-                HVAC,
-                ["mode_state_topic", "mode_state_template"],
-            ),
-            AvailabilityMode {
-                property: Property::FanMode,
-                words: ("fan_modes", &["auto", "low", "medium", "high"]),
-                command: ["fan_mode_command_topic", "fan_mode_command_template"],
-                state: ["fan_mode_state_topic", "fan_mode_state_template"],
-            },
-            preset(),
-            AvailabilityMode {
-                property: "swing_mode".into(),
-                words: ("swing_modes", &["on", "off"]),
-                command: ["swing_mode_command_topic", "swing_mode_command_template"],
-                state: ["swing_mode_state_topic", "swing_mode_state_template"],
-            },
-        ],
-    )?);
+/// Returns the capabilities of a thermostat or air conditioner.
+///
+/// # Errors
+/// If a topic, template or range cannot be used.
+pub(super) fn climate(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+    let mut capabilities = temperatures(config, CLIMATE_RANGE)?;
+    let all = vec![
+        mode(Property::HvacMode, HVAC_MODES),
+        ModeOptions {
+            property: Property::FanMode,
+            words_key: "fan_modes",
+            default_words: &["auto", "low", "medium", "high"],
+            command: ["fan_mode_command_topic", "fan_mode_command_template"],
+            state: ["fan_mode_state_topic", "fan_mode_state_template"],
+        },
+        preset_mode(),
+        ModeOptions {
+            property: "swing_mode".into(),
+            words_key: "swing_modes",
+            default_words: &["on", "off"],
+            command: ["swing_mode_command_topic", "swing_mode_command_template"],
+            state: ["swing_mode_state_topic", "swing_mode_state_template"],
+        },
+        ModeOptions {
+            property: "swing_horizontal_mode".into(),
+            words_key: "swing_horizontal_modes",
+            default_words: &["on", "off"],
+            command: [
+                "swing_horizontal_mode_command_topic",
+                "swing_horizontal_mode_command_template",
+            ],
+            state: [
+                "swing_horizontal_mode_state_topic",
+                "swing_horizontal_mode_state_template",
+            ],
+        },
+    ];
+    capabilities.extend(modes(config, all)?);
     capabilities.extend(humidity(config)?);
     capabilities.extend(power(config)?);
-    capabilities.extend(measured(config)?);
+    capabilities.extend(measurements(config)?);
     Ok(capabilities)
 }
 
-pub(super) fn water_heater(config: &Config) -> Result<Vec<Capability>, Malformed> {
+/// Returns the capabilities of a water heater.
+///
+/// # Errors
+/// If a topic, template or range cannot be used.
+pub(super) fn water_heater(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let mut capabilities = power(config)?;
-    capabilities.extend(temperatures(config, (43.3, 60.0))?);
+    capabilities.extend(temperatures(config, WATER_HEATER_RANGE)?);
     capabilities.extend(modes(
         config,
-        vec![mode(
-            Property::HvacMode,
-            HEATER,
-            ["mode_state_topic", "mode_state_template"],
-        )],
+        vec![mode(Property::HvacMode, WATER_HEATER_MODES)],
     )?);
-    capabilities.extend(measured(config)?);
+    capabilities.extend(measurements(config)?);
     Ok(capabilities)
 }
 
-pub(super) fn humidifier(config: &Config) -> Result<Vec<Capability>, Malformed> {
-    let mut capabilities = vec![switch(config)?];
-    capabilities.extend(humidity(config)?);
-    capabilities.extend(modes(
-        config,
-        vec![mode(
-            Property::Preset,
-            &[],
-            ["mode_state_topic", "mode_state_template"],
-        )],
-    )?);
-    capabilities.extend(measured(config)?);
-    Ok(capabilities)
-}
-
-pub(super) fn fan(config: &Config) -> Result<Vec<Capability>, Malformed> {
-    const OSCILLATION: Words = Words {
-        payload: [
-            ("payload_oscillation_on", "oscillate_on"),
-            ("payload_oscillation_off", "oscillate_off"),
-        ],
-        state: ["payload_oscillation_on", "payload_oscillation_off"],
-    };
-    let mut capabilities = vec![switch(config)?];
-    capabilities.extend(speed(config)?);
-    let direction = AvailabilityMode {
-        property: "direction".into(),
-        words: ("no_words", &["forward", "reverse"]),
-        command: ["direction_command_topic", "direction_command_template"],
-        state: ["direction_state_topic", "direction_value_template"],
-    };
-    capabilities.extend(modes(config, vec![preset(), direction])?);
-    if config.get("oscillation_command_topic").is_some() {
-        let ports = [
-            ["oscillation_command_topic", "oscillation_command_template"],
-            ["oscillation_state_topic", "oscillation_value_template"],
-        ];
-        capabilities.push(switched(
-            config,
-            "oscillation".into(),
-            ["on", "off"],
-            ports,
-            &OSCILLATION,
-        )?);
-    }
-    Ok(capabilities)
-}
-
-/// The percentage of a fan's range of speeds. Zero is left to `off`, as Home Assistant does: a fan need not know it.
-fn speed(config: &Config) -> Result<Option<Capability>, Malformed> {
-    let Some(command) = config.tells("percentage_command_topic", "percentage_command_template")?
-    else {
-        return Ok(None);
-    };
-    let (low, high) = (
-        config.number("speed_range_min").unwrap_or(1.0),
-        config.number("speed_range_max").unwrap_or(100.0),
-    );
-    let speeds = high - low + 1.0;
-    if speeds < 1.0 {
-        return Err(Malformed::Missing("speed_range_max"));
-    }
-    let takes = Domain::Number {
-        min: (100.0 / speeds).floor().max(1.0),
-        max: 100.0,
-        step: None,
-        unit: "%".to_owned(),
-    };
-    let codec = Codec {
-        words: Vec::new(),
-        scale: Scale::Linear {
-            from: (0.0, 100.0),
-            to: (low - 1.0, high),
-        },
-    };
-    let binding = Binding {
-        command: Some(command),
-        state: config.hears("percentage_state_topic", "percentage_value_template")?,
-        codec,
-        ..Binding::default()
-    };
-    Ok(Some(setting(Property::Speed, takes, binding)))
-}
-
-fn switch(config: &Config) -> Result<Capability, Malformed> {
-    let ports = [
-        ["command_topic", "command_template"],
-        ["state_topic", "state_value_template"],
-    ];
-    switched(config, Property::Power, ["on", "off"], ports, &ON_OFF)
-}
-
-fn power(config: &Config) -> Result<Vec<Capability>, Malformed> {
-    if config.get("power_command_topic").is_none() {
+/// Returns the power of a device that is switched on a topic of its own. It has no state topic in Home Assistant.
+fn power(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+    let ports = [["power_command_topic", "power_command_template"], ["", ""]];
+    let power = on_off(config, Property::Power, ["on", "off"], ports, &ON_OFF)?;
+    if power.binding.fixed.is_empty() {
         return Ok(Vec::new());
     }
-    let ports = [
-        ["power_command_topic", "power_command_template"],
-        ["power_state_topic", "power_state_template"],
-    ];
-    Ok(vec![switched(
-        config,
-        Property::Power,
-        ["on", "off"],
-        ports,
-        &ON_OFF,
-    )?])
+    Ok(vec![power])
 }
 
-/// The target, and the two targets of what heats and cools. What is in °F is taken in °C.
-fn temperatures(config: &Config, usual: (f64, f64)) -> Result<Vec<Capability>, Malformed> {
-    const TARGETS: [(&str, [&str; 4]); 3] = [
-        (
-            "temperature",
-            [
-                "temperature_command_topic",
-                "temperature_command_template",
-                "temperature_state_topic",
-                "temperature_state_template",
-            ],
-        ),
-        (
-            "temperature_high",
-            [
-                "temperature_high_command_topic",
-                "temperature_high_command_template",
-                "temperature_high_state_topic",
-                "temperature_high_state_template",
-            ],
-        ),
-        (
-            "temperature_low",
-            [
-                "temperature_low_command_topic",
-                "temperature_low_command_template",
-                "temperature_low_state_topic",
-                "temperature_low_state_template",
-            ],
-        ),
-    ];
+/// Options of a target temperature.
+struct TargetOptions {
+    property: &'static str,
+    command: [&'static str; 2],
+    state: [&'static str; 2],
+}
+
+/// The target, and the two targets of a device that heats and cools.
+const TARGETS: [TargetOptions; 3] = [
+    TargetOptions {
+        property: "temperature",
+        command: ["temperature_command_topic", "temperature_command_template"],
+        state: ["temperature_state_topic", "temperature_state_template"],
+    },
+    TargetOptions {
+        property: "temperature_high",
+        command: [
+            "temperature_high_command_topic",
+            "temperature_high_command_template",
+        ],
+        state: [
+            "temperature_high_state_topic",
+            "temperature_high_state_template",
+        ],
+    },
+    TargetOptions {
+        property: "temperature_low",
+        command: [
+            "temperature_low_command_topic",
+            "temperature_low_command_template",
+        ],
+        state: [
+            "temperature_low_state_topic",
+            "temperature_low_state_template",
+        ],
+    },
+];
+
+/// Returns the target temperatures, in °C whatever unit the device uses.
+fn temperatures(
+    config: &Config,
+    default_range: (f64, f64),
+) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let scale = scale(config);
-    let fahrenheit = matches!(scale, Scale::Fahrenheit { .. });
-    let celsius = |n: f64| {
-        if fahrenheit {
-            ((n - 32.0) / 1.8 * 10.0).round() / 10.0
-        } else {
-            n
-        }
+    let is_fahrenheit = matches!(scale, Scale::Fahrenheit { .. });
+    let limit = |key: &str, default: f64| match config.number(key) {
+        Some(limit) if is_fahrenheit => ((limit - 32.0) / 1.8 * 10.0).round() / 10.0,
+        Some(limit) => limit,
+        None => default,
     };
-    let limit = |key: &str, usual: f64| config.number(key).map_or(usual, celsius);
-    let (min, max) = (limit("min_temp", usual.0), limit("max_temp", usual.1));
-    // A grain of whole °F is no grain in °C: it is kept on the wire.
-    let step = Some(temp_step(config).unwrap_or(0.1)).filter(|_| !fahrenheit);
+    let min = limit("min_temp", default_range.0);
+    let max = limit("max_temp", default_range.1);
+    // A step of whole °F is no step in °C: it is applied when the value is sent.
+    let step = temp_step(config).unwrap_or(0.1);
+    let step = (!is_fahrenheit).then_some(step);
     let mut capabilities = Vec::new();
-    for (property, [command_topic, command_template, state_topic, state_template]) in TARGETS {
-        let Some(command) = config.tells(command_topic, command_template)? else {
+    for options in &TARGETS {
+        let command = config.command(options.command[0], options.command[1])?;
+        let state = state(config, options.state)?;
+        let Some(command) = command else {
             continue;
         };
         if min >= max {
-            return Err(Malformed::Missing("max_temp"));
+            return Err(InvalidAnnouncement::Missing("max_temp"));
         }
-        let takes = Domain::Number {
+        let domain = Domain::Number {
             min,
             max,
             step,
             unit: "°C".to_owned(),
         };
-        let codec = Codec {
-            words: Vec::new(),
-            scale,
-        };
         let binding = Binding {
             command: Some(command),
-            state: config.hears(state_topic, state_template)?,
-            codec,
+            state,
+            codec: scaled(scale),
             ..Binding::default()
         };
-        let mut capability = setting(property.into(), takes, binding);
+        let mut capability = setting(options.property.into(), domain, binding);
         capability.step = 1.0;
         capabilities.push(capability);
     }
@@ -318,56 +266,69 @@ fn temp_step(config: &Config) -> Option<f64> {
     config.number("temp_step").filter(|step| *step >= 0.1)
 }
 
-fn humidity(config: &Config) -> Result<Vec<Capability>, Malformed> {
-    let Some(command) = config.tells(
+/// Returns the target humidity.
+///
+/// # Errors
+/// If a topic or template cannot be used.
+pub(super) fn humidity(config: &Config) -> Result<Option<Capability>, InvalidAnnouncement> {
+    let command = config.command(
         "target_humidity_command_topic",
         "target_humidity_command_template",
-    )?
-    else {
-        return Ok(Vec::new());
-    };
-    let (min, max) = (
-        config.number("min_humidity").unwrap_or(0.0),
-        config.number("max_humidity").unwrap_or(100.0),
-    );
+    )?;
+    let state = state(
+        config,
+        [
+            "target_humidity_state_topic",
+            "target_humidity_state_template",
+        ],
+    )?;
+    let min = config.number("min_humidity").unwrap_or(0.0);
+    let max = config.number("max_humidity").unwrap_or(100.0);
     let (min, max) = if min < max { (min, max) } else { (0.0, 100.0) };
-    let takes = Domain::Number {
+    if command.is_none() {
+        return Ok(None);
+    }
+    let domain = Domain::Number {
         min,
         max,
         step: Some(1.0),
         unit: "%".to_owned(),
     };
-    let state = config.hears(
-        "target_humidity_state_topic",
-        "target_humidity_state_template",
-    )?;
-    Ok(vec![setting(
-        Property::Humidity,
-        takes,
-        Binding {
-            command: Some(command),
-            state,
-            ..Binding::default()
-        },
-    )])
+    let binding = Binding {
+        command,
+        state,
+        ..Binding::default()
+    };
+    Ok(Some(setting(Property::Humidity, domain, binding)))
 }
 
-fn measured(config: &Config) -> Result<Vec<Capability>, Malformed> {
+/// Returns the measured temperature and humidity, and what the device is doing.
+///
+/// # Errors
+/// If a topic or template cannot be used.
+pub(super) fn measurements(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let mut capabilities = Vec::new();
-    let temperature = config.hears("current_temperature_topic", "current_temperature_template")?;
+    let temperature = state(
+        config,
+        ["current_temperature_topic", "current_temperature_template"],
+    )?;
     if !temperature.is_empty() {
         let unit = if matches!(scale(config), Scale::Fahrenheit { .. }) {
             "°F"
         } else {
             "°C"
         };
-        capabilities.push(readings::told("temperature", Some(unit), temperature));
+        let reading = readings::measurement("temperature", Some(unit), temperature);
+        capabilities.push(reading);
     }
-    let humidity = config.hears("current_humidity_topic", "current_humidity_template")?;
+    let humidity = state(
+        config,
+        ["current_humidity_topic", "current_humidity_template"],
+    )?;
     if !humidity.is_empty() {
-        capabilities.push(readings::told("humidity", Some("%"), humidity));
+        capabilities.push(readings::measurement("humidity", Some("%"), humidity));
     }
-    let action = config.hears("action_topic", "action_template")?;
+    let action = state(config, ["action_topic", "action_template"])?;
     if !action.is_empty() {
         let mut action = readings::one_of("action", Vec::new(), action);
         action.domain = choice(&[

@@ -1,53 +1,80 @@
-//! One entity's configuration as it was announced: keys in their long form, topics whole, and typed ways to ask for them.
+//! Configuration of one announced entity: long option names, complete topics, and typed access to the options.
 
 use serde_json::{Map, Value as Json};
 
 use crate::binding::template::Template;
-use crate::binding::{Binding, Codec, Form, Port, Publication, Scale};
+use crate::binding::{Binding, Form, Port, Publication};
 use crate::vocabulary::Value;
 
+use crate::discovery::capabilities::words;
 use crate::discovery::homeassistant::abbreviations;
-use crate::discovery::{Malformed, names};
+use crate::discovery::{InvalidAnnouncement, names};
 
-/// The longest template parsed, in bytes. The longest met in the wild has about 4,000.
-const LONGEST_TEMPLATE: usize = 16 * 1024;
+/// Longest template parsed, in bytes. The longest met in the wild has about 4,000.
+const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
 
-/// The most options one select may have.
-const MOST_OPTIONS: usize = 64;
+/// Largest number of options of one select.
+const MAX_OPTIONS: usize = 64;
 
-/// The most characters of a payload a device is sent for one word.
-const LONGEST_WORD: usize = 1024;
+/// Longest payload for one word, in bytes.
+const MAX_PAYLOAD_BYTES: usize = 1024;
 
-/// An entity's configuration.
+/// Deepest nesting in which short names and base topics are expanded: the entries of an availability list.
+const MAX_EXPANSION_DEPTH: usize = 2;
+
+/// Options of an entity under their long names.
 #[derive(Debug, Clone)]
-pub(super) struct Config(Map<String, Json>);
-
-/// Gives the keys their long form and puts the base topic where `~` stands.
-pub(super) fn expand(short: Map<String, Json>) -> Map<String, Json> {
-    let base = short.get("~").and_then(Json::as_str).map(str::to_owned);
-    let whole = |key: &str, value: Json| match (&base, value) {
-        (Some(base), Json::String(text)) if key.ends_with("topic") => {
-            Json::String(tilde(base, &text))
-        }
-        (_, value) => value,
-    };
-    let long = short.into_iter().map(|(key, value)| {
-        let key = abbreviations::entity(&key).to_owned();
-        let value = whole(&key, value);
-        (key, value)
-    });
-    long.collect()
+pub(super) struct Config {
+    options: Map<String, Json>,
+    /// Names of the options that were looked at, for the test that compares them with the table.
+    #[cfg(test)]
+    read: std::cell::RefCell<std::collections::BTreeSet<String>>,
 }
 
-fn tilde(base: &str, text: &str) -> String {
+/// Gives the options their long names, and replaces `~` in topics by the base topic, also in nested objects and lists.
+pub(super) fn expand(short: Map<String, Json>, outer_base: Option<&str>) -> Map<String, Json> {
+    let own_base = short.get("~").and_then(Json::as_str).map(str::to_owned);
+    let base = own_base.as_deref().or(outer_base);
+    expand_level(short, base, 0)
+}
+
+fn expand_level(short: Map<String, Json>, base: Option<&str>, depth: usize) -> Map<String, Json> {
+    let mut long = Map::new();
+    for (key, value) in short {
+        let key = abbreviations::entity(&key).to_owned();
+        let value = expand_value(&key, value, base, depth);
+        long.insert(key, value);
+    }
+    long
+}
+
+fn expand_value(key: &str, value: Json, base: Option<&str>, depth: usize) -> Json {
+    // The components of a device have base topics of their own, and are expanded one by one.
+    let nested = key == "availability" && depth < MAX_EXPANSION_DEPTH;
+    match value {
+        Json::String(text) if key.ends_with("topic") || nested => {
+            Json::String(base.map_or_else(|| text.clone(), |base| with_base(base, &text)))
+        }
+        Json::Array(list) if nested => {
+            let entries = list.into_iter();
+            Json::Array(entries.map(|e| expand_value(key, e, base, depth)).collect())
+        }
+        Json::Object(object) if nested => Json::Object(expand_level(object, base, depth + 1)),
+        other => other,
+    }
+}
+
+fn with_base(base: &str, text: &str) -> String {
     if let Some(rest) = text.strip_prefix('~') {
         return format!("{base}{rest}");
     }
-    text.strip_suffix('~')
-        .map_or_else(|| text.to_owned(), |rest| format!("{rest}{base}"))
+    match text.strip_suffix('~') {
+        Some(rest) => format!("{rest}{base}"),
+        None => text.to_owned(),
+    }
 }
 
-/// A value alone, as a text; numbers and booleans are written so in many announcements.
+/// Returns a string, number or boolean as text; numbers and booleans are unquoted in many announcements.
 pub(super) fn text_of(value: &Json) -> Option<String> {
     match value {
         Json::String(text) => Some(text.clone()),
@@ -57,196 +84,291 @@ pub(super) fn text_of(value: &Json) -> Option<String> {
 }
 
 impl Config {
-    /// A configuration whose keys are expanded.
-    pub(super) fn new(long: Map<String, Json>) -> Self {
-        Self(long)
+    /// Returns the configuration with these expanded options.
+    pub(super) fn new(options: Map<String, Json>) -> Self {
+        Self {
+            options,
+            #[cfg(test)]
+            read: std::cell::RefCell::default(),
+        }
     }
 
+    /// Returns the names of the options that were looked at.
+    #[cfg(test)]
+    pub(super) fn options_read(&self) -> std::collections::BTreeSet<String> {
+        self.read.borrow().clone()
+    }
+
+    fn look_up(&self, key: &str) -> Option<&Json> {
+        #[cfg(test)]
+        self.read.borrow_mut().insert(key.to_owned());
+        self.options.get(key)
+    }
+
+    /// Returns the value of an option that is present and not null.
     pub(super) fn get(&self, key: &str) -> Option<&Json> {
-        self.0.get(key).filter(|value| !value.is_null())
+        self.look_up(key).filter(|value| !value.is_null())
     }
 
-    /// True where the key is there and says `null`: "the device has no such thing".
-    pub(super) fn denies(&self, key: &str) -> bool {
-        self.0.get(key).is_some_and(Json::is_null)
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Whether the option is null, which means that the device lacks this feature.
+    pub(super) fn is_null(&self, key: &str) -> bool {
+        self.look_up(key).is_some_and(Json::is_null)
     }
 
     pub(super) fn text(&self, key: &str) -> Option<String> {
         text_of(self.get(key)?)
     }
 
+    /// Returns a finite number of moderate size, which may be written as a string.
     pub(super) fn number(&self, key: &str) -> Option<f64> {
-        let value = self.get(key)?;
-        value
-            .as_f64()
-            .or_else(|| value.as_str()?.trim().parse().ok())
-            .filter(|n| n.is_finite() && n.abs() <= 1e12)
+        let number = match self.get(key)? {
+            Json::String(text) => text.trim().parse().ok()?,
+            other => other.as_f64()?,
+        };
+        (number.is_finite() && number.abs() <= 1e12).then_some(number)
     }
 
-    pub(super) fn flag(&self, key: &str, default: bool) -> bool {
+    pub(super) fn bool(&self, key: &str, default: bool) -> bool {
         match self.get(key) {
-            Some(Json::Bool(flag)) => *flag,
-            Some(Json::String(text)) => matches!(
-                text.to_ascii_lowercase().as_str(),
-                "true" | "yes" | "on" | "1"
-            ),
+            Some(Json::Bool(value)) => *value,
+            Some(Json::String(text)) => {
+                let text = text.to_ascii_lowercase();
+                matches!(text.as_str(), "true" | "yes" | "on" | "1")
+            }
+            Some(Json::Number(n)) => n.as_f64() != Some(0.0),
             _ => default,
         }
     }
 
-    /// The texts under `key` that can be options.
+    /// Returns the texts in a list, or the single text, that can be options of a select.
     pub(super) fn list(&self, key: &str) -> Vec<String> {
-        let list = self
-            .get(key)
-            .and_then(Json::as_array)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        list.iter()
-            .filter_map(text_of)
-            .filter(|text| names::is_option(text))
-            .take(MOST_OPTIONS)
-            .collect()
+        let entries = match self.get(key) {
+            Some(Json::Array(list)) => list.as_slice(),
+            Some(single) => std::slice::from_ref(single),
+            None => &[],
+        };
+        let texts = entries.iter().filter_map(text_of);
+        let usable = texts.filter(|text| names::is_option(text));
+        usable.take(MAX_OPTIONS).collect()
     }
 
-    /// A payload, as it is sent: strings, and the numbers and booleans some write.
-    pub(super) fn wire(&self, key: &str, default: &str) -> Json {
-        let fits = |value: &&Json| text_of(value).is_some_and(|text| text.len() <= LONGEST_WORD);
-        self.get(key)
-            .filter(fits)
-            .cloned()
-            .unwrap_or_else(|| Json::from(default))
+    /// Returns a payload as it is sent or compared: a string, number or boolean.
+    pub(super) fn payload(&self, key: &str, default: &str) -> Json {
+        let fits =
+            |value: &&Json| text_of(value).is_some_and(|text| text.len() <= MAX_PAYLOAD_BYTES);
+        let value = self.get(key).filter(fits).cloned();
+        value.unwrap_or_else(|| Json::from(default))
     }
 
     /// # Errors
-    /// When what stands there cannot be a topic.
-    pub(super) fn topic(&self, key: &str) -> Result<Option<String>, Malformed> {
+    /// If the option is not a valid topic.
+    pub(super) fn topic(&self, key: &str) -> Result<Option<String>, InvalidAnnouncement> {
         match self.get(key) {
             None => Ok(None),
             Some(Json::String(topic)) if names::is_topic(topic) => Ok(Some(topic.clone())),
-            Some(_) => Err(Malformed::BadTopic {
+            Some(_) => Err(InvalidAnnouncement::BadTopic {
                 key: key.to_owned(),
             }),
         }
     }
 
-    /// # Errors
-    /// When what stands there does not parse.
-    pub(super) fn template(&self, key: &str) -> Result<Option<Template>, Malformed> {
-        let Some(text) = self.source(key)? else {
-            return Ok(None);
-        };
-        template(key, text).map(Some)
-    }
-
-    /// The text of a template, unparsed.
+    /// Returns the text of a template, unparsed.
     ///
     /// # Errors
-    /// When it is no text, or too long to be parsed.
-    pub(super) fn source(&self, key: &str) -> Result<Option<&str>, Malformed> {
+    /// If it is not text, or too long.
+    pub(super) fn template_text(&self, key: &str) -> Result<Option<&str>, InvalidAnnouncement> {
         match self.get(key) {
             None => Ok(None),
-            Some(Json::String(text)) if text.len() <= LONGEST_TEMPLATE => Ok(Some(text)),
-            Some(_) => Err(Malformed::BadTemplate {
+            Some(Json::String(text)) if text.len() <= MAX_TEMPLATE_BYTES => Ok(Some(text)),
+            Some(_) => Err(InvalidAnnouncement::BadTemplate {
                 key: key.to_owned(),
+                why: "it is not text, or too long".to_owned(),
             }),
         }
     }
 
-    /// Where a state is heard, if anywhere.
+    /// Returns the form of states: the template, or the payload alone.
     ///
     /// # Errors
-    /// When the topic or template is bad.
-    pub(super) fn hears(&self, topic: &str, template: &str) -> Result<Vec<Port>, Malformed> {
-        let form = self.template(template)?.map_or(Form::Raw, Form::Template);
-        Ok(self
-            .topic(topic)?
-            .map(|topic| Port { topic, form })
+    /// If the template cannot be used.
+    pub(super) fn state_form(&self, key: &str) -> Result<Form, InvalidAnnouncement> {
+        match self.template_text(key)? {
+            Some(text) => state_template(key, text).map(Form::Template),
+            None => Ok(Form::Raw),
+        }
+    }
+
+    /// Returns where a state is reported: one port, or none without a topic.
+    ///
+    /// # Errors
+    /// If the topic or template cannot be used.
+    pub(super) fn state(
+        &self,
+        topic_key: &str,
+        template_key: &str,
+    ) -> Result<Vec<Port>, InvalidAnnouncement> {
+        let form = self.state_form(template_key)?;
+        let topic = self.topic(topic_key)?;
+        Ok(topic
             .into_iter()
+            .map(|topic| Port {
+                topic,
+                form: form.clone(),
+            })
             .collect())
     }
 
-    /// Where a value is sent, if anywhere.
+    /// Returns where a value is sent, with a template that uses no other variable than `value`.
     ///
     /// # Errors
-    /// When the topic or template is bad.
-    pub(super) fn tells(&self, topic: &str, template: &str) -> Result<Option<Port>, Malformed> {
-        Ok(self.hears(topic, template)?.pop())
+    /// If the topic or template cannot be used.
+    pub(super) fn command(
+        &self,
+        topic_key: &str,
+        template_key: &str,
+    ) -> Result<Option<Port>, InvalidAnnouncement> {
+        self.command_with(topic_key, template_key, "")
     }
 
-    /// The messages for words that have a payload each. A template is filled once, here.
+    /// Returns where a value is sent, with a template that may use the variables set by `variables`, which are statements
+    /// such as `{% set position = value %}`.
     ///
     /// # Errors
-    /// When the topic or template is bad.
+    /// If the topic or template cannot be used.
+    pub(super) fn command_with(
+        &self,
+        topic_key: &str,
+        template_key: &str,
+        variables: &str,
+    ) -> Result<Option<Port>, InvalidAnnouncement> {
+        let form = match self.template_text(template_key)? {
+            Some(text) => Form::Template(command_template(template_key, variables, text)?),
+            None => Form::Raw,
+        };
+        let topic = self.topic(topic_key)?;
+        Ok(topic.map(|topic| Port { topic, form }))
+    }
+
+    /// Returns the messages for values that have a payload each. A template is rendered once, here.
+    ///
+    /// # Errors
+    /// If the topic or template cannot be used.
     pub(super) fn messages(
         &self,
         port: [&str; 2],
-        words: &[(Value, Json)],
-    ) -> Result<Vec<(Value, Publication)>, Malformed> {
-        let Some(command) = self.tells(port[0], port[1])? else {
-            return Ok(Vec::new());
-        };
-        let binding = Binding {
-            command: Some(command),
-            codec: Codec {
-                words: words.to_vec(),
-                scale: Scale::MappedOnly,
-            },
-            ..Binding::default()
-        };
-        Ok(words
-            .iter()
-            .filter_map(|(ours, _)| Some((ours.clone(), binding.encode(ours)?)))
-            .collect())
+        payloads: &[(Value, Json)],
+    ) -> Result<Vec<(Value, Publication)>, InvalidAnnouncement> {
+        self.messages_with(port, payloads, "")
     }
 
-    /// One of the device's own words: how it is sent, and how it is heard.
+    /// Returns the same with a template that may use the variables set by `variables`.
     ///
     /// # Errors
-    /// When a topic or template is bad.
-    pub(super) fn options(
+    /// If the topic or template cannot be used.
+    pub(super) fn messages_with(
         &self,
-        options: &[String],
-        command: [&str; 2],
-        state: [&str; 2],
-    ) -> Result<Binding, Malformed> {
-        let words: Vec<(Value, Json)> = options
+        [topic_key, template_key]: [&str; 2],
+        payloads: &[(Value, Json)],
+        variables: &str,
+    ) -> Result<Vec<(Value, Publication)>, InvalidAnnouncement> {
+        let command = self.command_with(topic_key, template_key, variables)?;
+        Ok(command.map_or_else(Vec::new, |command| render_each(command, payloads)))
+    }
+
+    /// Returns the binding of a property whose values are the device's own words.
+    ///
+    /// # Errors
+    /// If a topic or template cannot be used.
+    pub(super) fn word_binding(
+        &self,
+        device_words: &[String],
+        [command_topic, command_template]: [&str; 2],
+        [state_topic, state_template]: [&str; 2],
+    ) -> Result<Binding, InvalidAnnouncement> {
+        let pairs = device_words
             .iter()
-            .map(|option| (Value::text(option), Json::from(option.as_str())))
+            .map(|word| (Value::text(word), Json::from(word.as_str())))
             .collect();
-        let codec = Codec {
-            words,
-            scale: Scale::MappedOnly,
-        };
         Ok(Binding {
-            command: self.tells(command[0], command[1])?,
-            state: self.hears(state[0], state[1])?,
-            codec,
+            command: self.command(command_topic, command_template)?,
+            state: self.state(state_topic, state_template)?,
+            codec: words(pairs),
             ..Binding::default()
         })
     }
 
-    /// The name of the entity's own reading or setting, where it must have one.
+    /// Returns the name of a reading or setting without the device's name: `Soil moisture` for `Kitchen sensor Soil moisture`
+    /// of the device `Kitchen sensor`.
     pub(super) fn own_name(&self, device: &str) -> Option<String> {
-        let text = self
-            .text("name")
-            .or_else(|| self.text("object_id"))
-            .or_else(|| self.text("unique_id"))?;
+        let keys = ["name", "object_id", "unique_id"];
+        let text = keys.iter().find_map(|key| self.text(key))?;
         let name = names::clean(&text)?;
-        // `Kitchen sensor Soil moisture` of `Kitchen sensor` is its `Soil moisture`.
-        let short = name
-            .strip_prefix(device)
-            .map(str::trim)
-            .filter(|rest| !rest.is_empty());
-        Some(short.unwrap_or(&name).to_owned())
+        let short = name.strip_prefix(device).map(str::trim);
+        match short {
+            Some(short) if !short.is_empty() => Some(short.to_owned()),
+            _ => Some(name),
+        }
     }
 }
 
-/// Parses a template from `key`.
+/// Returns the message for each value that can be written.
+pub(super) fn render_each(command: Port, payloads: &[(Value, Json)]) -> Vec<(Value, Publication)> {
+    let binding = Binding {
+        command: Some(command),
+        codec: words(payloads.to_vec()),
+        ..Binding::default()
+    };
+    let mut messages = Vec::new();
+    for (value, _) in payloads {
+        if let Some(message) = binding.encode(value) {
+            messages.push((value.clone(), message));
+        }
+    }
+    messages
+}
+
+/// Parses a template for states, which may use `value` and `value_json`.
 ///
 /// # Errors
-/// When it does not parse.
-pub(super) fn template(key: &str, text: &str) -> Result<Template, Malformed> {
-    Template::parse(text).map_err(|_| Malformed::BadTemplate {
+/// If it does not parse, or uses names that are not available.
+pub(super) fn state_template(key: &str, text: &str) -> Result<Template, InvalidAnnouncement> {
+    parse(key, text, &["value", "value_json"])
+}
+
+/// Parses a template for commands, which may use `value` and the variables set by the statements before it.
+///
+/// # Errors
+/// If it does not parse, or uses names that are not available.
+pub(super) fn command_template(
+    key: &str,
+    variables: &str,
+    text: &str,
+) -> Result<Template, InvalidAnnouncement> {
+    // Without markup the statements would turn a fixed text into a template.
+    let used = text.contains("{{") || text.contains("{%");
+    let whole = if used {
+        format!("{variables}{text}")
+    } else {
+        text.to_owned()
+    };
+    parse(key, &whole, &["value"])
+}
+
+/// Parses a template that may use these variables.
+///
+/// # Errors
+/// If it does not parse, or uses names that are not available.
+pub(super) fn parse(
+    key: &str,
+    text: &str,
+    variables: &[&str],
+) -> Result<Template, InvalidAnnouncement> {
+    Template::parse_using(text, variables).map_err(|error| InvalidAnnouncement::BadTemplate {
         key: key.to_owned(),
+        why: error.to_string(),
     })
 }

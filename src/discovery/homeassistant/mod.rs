@@ -1,122 +1,123 @@
-//! Home Assistant's MQTT discovery: `<prefix>/<component>/[<node>/]<object>/config` for one entity,
-//! `<prefix>/device/<object>/config` for all of a device at once.
+//! Home Assistant's MQTT discovery: `<prefix>/<component>/[<node>/]<object>/config` announces one entity,
+//! `<prefix>/device/<object>/config` all entities of a device.
 
 use serde_json::{Map, Value as Json};
 
-use crate::binding::{Form, Port};
-use crate::home::availability::{Availability, AvailabilityMode};
 use crate::home::capability::Capability;
 use crate::home::device::{Device, Kind, Members};
 use crate::vocabulary::slug::Slug;
 
 use crate::discovery::homeassistant::config::{Config, expand, text_of};
-use crate::discovery::{Found, Malformed, Message, Origin, names};
+use crate::discovery::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin, names};
 
 mod abbreviations;
+mod availability;
 mod climate;
 mod config;
+mod cover;
+mod entity_name;
+mod fan;
 mod light;
-mod moving;
+mod lock;
+pub mod options;
 mod simple;
+mod switch;
+mod vacuum;
 
-/// The longest announcement taken, in bytes. A device with 60 components has about 40,000.
-const LONGEST: usize = 512 * 1024;
+#[cfg(test)]
+mod tests;
 
-/// The most components of one device: a gateway that tells all it has as one device has some hundred.
-const MOST_COMPONENTS: usize = 1_024;
+/// Longest announcement accepted, in bytes. A device with 60 components has about 40,000.
+const MAX_BYTES: usize = 512 * 1024;
 
-/// Reads what was announced on `topic`, below the discovery prefix.
+/// Largest number of components of one device. A gateway that announces all it has as one device has some hundred.
+const MAX_COMPONENTS: usize = 1_024;
+
+/// Component under which all entities of a device are announced at once.
+const DEVICE: &str = "device";
+
+/// Options that stand beside the components of a device and hold for each that has none of its own.
+const SHARED_OPTIONS: [&str; 10] = [
+    "availability",
+    "availability_mode",
+    "availability_template",
+    "availability_topic",
+    "command_topic",
+    "encoding",
+    "payload_available",
+    "payload_not_available",
+    "qos",
+    "state_topic",
+];
+
+/// Parses what was announced on `topic`, below the discovery prefix.
 ///
 /// # Errors
-/// When the payload is no entity or device that could be used.
-pub fn read(prefix: &str, topic: &str, payload: &[u8]) -> Result<Message, Malformed> {
-    let Some(path) = topic
+/// If the payload is no entity or device that can be used.
+pub fn parse(
+    prefix: &str,
+    topic: &str,
+    payload: &[u8],
+) -> Result<Announcement, InvalidAnnouncement> {
+    let below = topic
         .strip_prefix(prefix)
-        .and_then(|rest| rest.strip_prefix('/'))
-        .and_then(|rest| rest.strip_suffix("/config"))
-    else {
-        return Ok(Message::Ignored("not a discovery topic"));
-    };
-    let levels: Vec<&str> = path.split('/').collect();
+        .and_then(|rest| rest.strip_prefix('/'));
+    let path = below.and_then(|rest| rest.strip_suffix("/config"));
+    let levels: Vec<&str> = path.unwrap_or_default().split('/').collect();
     let ([component, object] | [component, _, object]) = levels[..] else {
-        return Ok(Message::Ignored("not a discovery topic"));
+        return Ok(Announcement::Ignored("not a discovery topic"));
     };
-    if component != "device" && !COMPONENTS.contains(&component) {
-        return Ok(Message::Ignored(
-            "a component that is neither told nor asked anything",
+    if component != DEVICE && options::options_of(component, "").is_none() {
+        return Ok(Announcement::Ignored(
+            "a component that is neither commanded nor asked",
         ));
     }
     if payload.trim_ascii().is_empty() {
-        return Ok(Message::Removed);
+        return Ok(Announcement::Removed);
     }
-    if payload.len() > LONGEST {
-        return Err(Malformed::TooLong {
+    if payload.len() > MAX_BYTES {
+        return Err(InvalidAnnouncement::TooLong {
             found: payload.len(),
-            most: LONGEST,
+            most: MAX_BYTES,
         });
     }
-    let object_of = serde_json::from_slice::<Map<String, Json>>(payload)
-        .map_err(|e| Malformed::NotJson(e.to_string()))?;
-    if component == "device" {
-        return device(expand(object_of), object);
+    let content = serde_json::from_slice::<Map<String, Json>>(payload)
+        .map_err(|e| InvalidAnnouncement::NotJson(e.to_string()))?;
+    let mut content = expand(content, None);
+    // Another topic takes over what this one announced.
+    if content.get("migrate_discovery") == Some(&Json::Bool(true)) {
+        return Ok(Announcement::Removed);
     }
-    let mut entity = expand(object_of);
-    let body = Body::of(entity.remove("device"), &entity, topic);
-    Ok(
-        match found(component, &Config::new(entity), &body, object)? {
-            Some(found) => Message::Announced(vec![found]),
-            None => Message::Ignored("for maintenance, not for people"),
-        },
-    )
+    if component == DEVICE {
+        return parse_device(content, object);
+    }
+    let device = content.remove("device");
+    let body = PhysicalDevice::new(device, &content, topic);
+    let announced = entity(component, &Config::new(content), &body, object)?;
+    Ok(match announced {
+        Some(announced) => Announcement::Announced(vec![announced]),
+        None => Announcement::Ignored("for maintenance, not for people"),
+    })
 }
 
-/// The components that become devices or parts of them.
-const COMPONENTS: [&str; 18] = [
-    "light",
-    "switch",
-    "cover",
-    "valve",
-    "lock",
-    "climate",
-    "water_heater",
-    "fan",
-    "humidifier",
-    "vacuum",
-    "lawn_mower",
-    "siren",
-    "select",
-    "number",
-    "button",
-    "scene",
-    "sensor",
-    "binary_sensor",
-];
-
 /// The physical device an entity belongs to.
-struct Body {
+struct PhysicalDevice {
     unique: String,
     name: Option<String>,
     area: Option<String>,
 }
 
-impl Body {
-    /// From the `device` key; an entity without one is a device of its own.
-    fn of(device: Option<Json>, entity: &Map<String, Json>, topic: &str) -> Self {
-        let short = if let Some(Json::Object(map)) = device {
-            map
-        } else {
-            Map::new()
-        };
-        let long: Map<String, Json> = short
-            .into_iter()
-            .map(|(key, value)| (abbreviations::device(&key).to_owned(), value))
-            .collect();
-        let text = |key: &str| {
-            long.get(key)
-                .and_then(text_of)
-                .and_then(|t| names::clean(&t))
-        };
-        let unique = identity(&long)
+impl PhysicalDevice {
+    /// Reads the option `device`. An entity without one is a device by itself.
+    fn new(device: Option<Json>, entity: &Map<String, Json>, topic: &str) -> Self {
+        let mut options = Map::new();
+        if let Some(Json::Object(short)) = device {
+            for (key, value) in short {
+                options.insert(abbreviations::device(&key).to_owned(), value);
+            }
+        }
+        let text = |key: &str| names::clean(&text_of(options.get(key)?)?);
+        let unique = identity(&options)
             .or_else(|| entity.get("unique_id").and_then(text_of))
             .unwrap_or_else(|| topic.to_owned());
         Self {
@@ -127,236 +128,171 @@ impl Body {
     }
 }
 
-/// The first identifier, or the first connection (`["mac", "02:5b:26:a8:dc:12"]`). A MAC address wins over other identifiers,
-/// because other origins know it as well.
+/// Returns what identifies a device. Addresses come first, because other ecosystems know them as well: a MAC address among
+/// the connections (`["mac", "02:5b:26:a8:dc:12"]`), then an identifier that is one, then the first identifier.
 fn identity(device: &Map<String, Json>) -> Option<String> {
-    let connections = device
-        .get("connections")
-        .and_then(Json::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let mac = connections
-        .iter()
-        .find_map(|pair| match pair.as_array()?.as_slice() {
-            [kind, address] if kind == "mac" => text_of(address),
-            _ => None,
-        });
-    let identifier = match device.get("identifiers") {
-        Some(Json::Array(list)) => list.iter().find_map(text_of),
-        Some(one) => text_of(one),
-        None => None,
+    let list = |key: &str| match device.get(key) {
+        Some(Json::Array(list)) => list.clone(),
+        Some(single) => vec![single.clone()],
+        None => Vec::new(),
     };
-    mac.or(identifier).filter(|text| !text.trim().is_empty())
+    for connection in list("connections") {
+        let pair = connection.as_array().map(Vec::as_slice);
+        if let Some([kind, address]) = pair
+            && (kind == "mac" || kind == "zigbee")
+            && let Some(address) = text_of(address)
+        {
+            return Some(address);
+        }
+    }
+    let identifiers: Vec<String> = list("identifiers").iter().filter_map(text_of).collect();
+    let address = identifiers.iter().find(|text| names::is_address(text));
+    let first = identifiers.iter().find(|text| !text.trim().is_empty());
+    address.or(first).cloned()
 }
 
-/// All components of one device. What cannot be used does not spoil the rest.
-fn device(mut announced: Map<String, Json>, object: &str) -> Result<Message, Malformed> {
-    let Some(Json::Object(components)) = announced.remove("components") else {
-        return Err(Malformed::Missing("components"));
+/// Parses all components of one device. One that cannot be used does not affect the others.
+fn parse_device(
+    mut content: Map<String, Json>,
+    object: &str,
+) -> Result<Announcement, InvalidAnnouncement> {
+    let Some(Json::Object(components)) = content.remove("components") else {
+        return Err(InvalidAnnouncement::Missing("components"));
     };
-    if components.len() > MOST_COMPONENTS {
-        return Err(Malformed::TooMany {
+    if components.len() > MAX_COMPONENTS {
+        return Err(InvalidAnnouncement::TooMany {
             found: components.len(),
-            most: MOST_COMPONENTS,
+            most: MAX_COMPONENTS,
         });
     }
-    let mut body = Body::of(announced.remove("device"), &announced, object);
+    let mut body = PhysicalDevice::new(content.remove("device"), &content, object);
     body.name = body.name.or_else(|| names::clean(object));
-    let base = announced.get("~").cloned();
-    let (mut all, mut spoiled) = (Vec::new(), None);
+    let base = content.get("~").and_then(Json::as_str).map(str::to_owned);
+    let mut announced = Vec::new();
+    let mut first_error = None;
     for (id, component) in components {
-        let Json::Object(mut own) = component else {
+        let Json::Object(own) = component else {
             continue;
         };
-        if let (Some(base), false) = (&base, own.contains_key("~")) {
-            own.insert("~".to_owned(), base.clone());
-        }
-        let mut entity = expand(own);
-        let Some(platform) = entity.get("platform").and_then(text_of) else {
-            continue;
-        };
+        let mut own = expand(own, base.as_deref());
+        let platform = own.get("platform").and_then(text_of).unwrap_or_default();
+        let is_known = options::options_of(&platform, "").is_some();
         // A component with nothing but its platform is removed.
-        if entity.keys().all(|key| key == "platform" || key == "~")
-            || !COMPONENTS.contains(&platform.as_str())
-        {
+        if !is_known || own.keys().all(|key| key == "platform" || key == "~") {
             continue;
         }
-        for (key, value) in &announced {
-            if key.ends_with("topic")
-                || key.starts_with("availability")
-                || matches!(
-                    key.as_str(),
-                    "encoding" | "payload_available" | "payload_not_available"
-                )
-            {
-                entity.entry(key.clone()).or_insert_with(|| value.clone());
+        for key in SHARED_OPTIONS {
+            if let Some(value) = content.get(key) {
+                own.entry(key).or_insert_with(|| value.clone());
             }
         }
-        match found(&platform, &Config::new(entity), &body, &id) {
-            Ok(found) => all.extend(found),
-            Err(error) => spoiled = Some(error),
+        match entity(&platform, &Config::new(own), &body, &id) {
+            Ok(device) => announced.extend(device),
+            Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    match (all.is_empty(), spoiled) {
+    match (announced.is_empty(), first_error) {
         (true, Some(error)) => Err(error),
-        (true, None) => Ok(Message::Ignored(
-            "no component that is told or asked anything",
+        (true, None) => Ok(Announcement::Ignored(
+            "no component that is commanded or asked",
         )),
-        (false, _) => Ok(Message::Announced(all)),
+        (false, _) => Ok(Announcement::Announced(announced)),
     }
 }
 
-/// One entity, unless it is of no interest to people.
-fn found(
+/// Returns one entity, unless it is of no interest to people.
+fn entity(
     component: &str,
     config: &Config,
-    body: &Body,
+    body: &PhysicalDevice,
     object: &str,
-) -> Result<Option<Found>, Malformed> {
-    let category = config.text("entity_category");
+) -> Result<Option<AnnouncedDevice>, InvalidAnnouncement> {
     let class = config.text("device_class");
-    let battery =
-        matches!(component, "sensor" | "binary_sensor") && class.as_deref() == Some("battery");
-    let maintenance = matches!(
-        class.as_deref(),
-        Some("restart" | "identify" | "update" | "firmware")
-    );
-    if maintenance || (category.is_some() && !battery) || !config.flag("enabled_by_default", true) {
+    if !is_for_people(component, config, class.as_deref()) {
         return Ok(None);
     }
-    let called = body.name.as_deref().unwrap_or_default();
-    let capabilities = capabilities(component, config, called)?;
-    let useful =
+    let physical_name = body.name.as_deref().unwrap_or_default();
+    let capabilities = capabilities(component, config, physical_name, object)?;
+    let is_usable =
         |c: &Capability| !c.settable || c.binding.command.is_some() || !c.binding.fixed.is_empty();
-    if !capabilities.iter().all(useful) {
-        return Err(Malformed::Missing("command_topic"));
+    if !capabilities.iter().all(is_usable) {
+        return Err(InvalidAnnouncement::Missing("command_topic"));
     }
-    let name = full_name(component, config, body, object);
-    let provisional = |text: &str| names::slug(text).or_else(|| Slug::new(component).ok());
-    let (Some(id), Ok(kind)) = (provisional(&name), Slug::new(component)) else {
-        return Err(Malformed::Missing("name"));
-    };
+    let name = entity_name::full_name(component, config, body, object);
+    let kind = Slug::new(component).map_err(|_| InvalidAnnouncement::Missing("platform"))?;
     let mut device = Device {
-        id,
-        name,
-        aliases: Vec::new(),
-        area: None,
-        kind: Kind::new(kind),
-        class: class.and_then(|c| names::clean(&c)),
+        name: name.clone(),
+        class: class.and_then(|class| names::clean(&class)),
         capabilities,
-        availability: availability(config)?,
-        risks: Vec::new(),
-        members: Members::NONE,
-        bridge_id: None,
+        availability: availability::availability(config)?,
+        members: members(config, &body.unique),
+        ..Device::new(
+            names::slug(&name).unwrap_or_else(|| kind.clone()),
+            Kind::new(kind),
+        )
     };
     device.apply_default_guards();
-    let (called, suggested_area) = (body.name.clone(), body.area.clone());
-    Ok(Some(Found {
+    Ok(Some(AnnouncedDevice {
         device,
         origin: Origin::HomeAssistant,
         unique: body.unique.clone(),
-        called,
-        suggested_area,
-        members: Vec::new(),
+        physical_name: body.name.clone(),
+        suggested_area: body.area.clone(),
+        limitations: options::limitations(component, config),
     }))
 }
 
-/// Where it is told whether the entity can be reached: one topic, or a list of them.
-fn availability(config: &Config) -> Result<Availability, Malformed> {
-    /// Topics one entity may have.
-    const MOST: usize = 8;
-    let mode = match config.text("availability_mode").as_deref() {
-        Some("all") => AvailabilityMode::All,
-        Some("any") => AvailabilityMode::Any,
-        _ => AvailabilityMode::Latest,
-    };
-    let words = |config: &Config| {
-        [
-            config.wire("payload_available", "online"),
-            config.wire("payload_not_available", "offline"),
-        ]
-    };
-    let mut told = vec![(
-        config.hears("availability_topic", "availability_template")?,
-        words(config),
-    )];
-    for each in config
-        .get("availability")
-        .and_then(Json::as_array)
-        .into_iter()
-        .flatten()
-        .take(MOST)
-    {
-        let each = Config::new(expand(each.as_object().cloned().unwrap_or_default()));
-        told.push((each.hears("topic", "value_template")?, words(&each)));
+/// Returns the members of a group. An announcement does not list them; `Zigbee2MQTT` identifies a group by the character codes
+/// of its base topic and the group's number.
+fn members(config: &Config, unique: &str) -> Members {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_zigbee_group = unique
+        .rsplit_once('_')
+        .is_some_and(|(base, id)| is_digits(base) && is_digits(id));
+    if config.has("group") || is_zigbee_group {
+        Members::UNKNOWN
+    } else {
+        Members::NONE
     }
-    // A bridge may tell the bare word or a JSON object: where nothing is said of a template, it is heard in both.
-    for (ports, _) in &mut told {
-        let objects: Vec<Port> = ports
-            .iter()
-            .filter(|port| port.form == Form::Raw)
-            .map(|port| crate::discovery::field(&port.topic, &["state"]))
-            .collect();
-        ports.extend(objects);
-    }
-    told.retain(|(ports, _)| !ports.is_empty());
-    Ok(crate::discovery::availability(told, mode))
+}
+
+/// Whether people command or ask for the entity: it is enabled, and not for maintenance. Batteries are asked for although
+/// they are diagnostic.
+fn is_for_people(component: &str, config: &Config, class: Option<&str>) -> bool {
+    let is_sensor = matches!(component, "sensor" | "binary_sensor");
+    let is_battery = is_sensor && class == Some("battery");
+    let has_category = config.has("entity_category");
+    let for_maintenance = matches!(class, Some("restart" | "identify" | "update" | "firmware"));
+    let is_enabled = config.bool("enabled_by_default", true);
+    is_enabled && !for_maintenance && (!has_category || is_battery)
 }
 
 fn capabilities(
     component: &str,
     config: &Config,
     device: &str,
-) -> Result<Vec<Capability>, Malformed> {
+    object: &str,
+) -> Result<Vec<Capability>, InvalidAnnouncement> {
     match component {
-        "light" => light::light(config),
-        "switch" => simple::switch(config, device),
-        "siren" => simple::siren(config),
-        "cover" => moving::cover(config),
-        "valve" => moving::valve(config),
-        "lock" => moving::lock(config),
-        "vacuum" => moving::vacuum(config),
-        "lawn_mower" => moving::mower(config),
-        "climate" => climate::climate(config),
-        "water_heater" => climate::water_heater(config),
-        "humidifier" => climate::humidifier(config),
-        "fan" => climate::fan(config),
-        "select" => simple::select(config, device),
-        "number" => simple::numeric(config, device),
+        "alarm_control_panel" => lock::alarm(config),
+        "binary_sensor" => simple::binary_sensor(config, device),
         "button" => simple::button(config),
+        "climate" => climate::climate(config),
+        "cover" => cover::cover(config, object),
+        "fan" => fan::fan(config),
+        "humidifier" => fan::humidifier(config),
+        "lawn_mower" => vacuum::mower(config),
+        "light" => light::light(config),
+        "lock" => lock::lock(config),
+        "number" => simple::numeric(config, device),
         "scene" => simple::scene(config),
+        "select" => simple::select(config, device),
         "sensor" => simple::sensor(config, device),
-        _ => simple::binary_sensor(config, device),
-    }
-}
-
-/// What people call the entity. Home Assistant puts the device's name before the entity's; here only where that says more.
-fn full_name(component: &str, config: &Config, body: &Body, object: &str) -> String {
-    let own = config.text("name").and_then(|name| names::clean(&name));
-    match (own, &body.name) {
-        (None, Some(device)) => device.clone(),
-        (None, None) => {
-            names::clean(&object.replace('_', " ")).unwrap_or_else(|| component.to_owned())
-        }
-        (Some(own), None) => own,
-        (Some(own), Some(device)) => {
-            let (small, small_device) = (own.to_lowercase(), device.to_lowercase());
-            let says_nothing = small == component.replace('_', " ")
-                || matches!(
-                    small.as_str(),
-                    "switch" | "light" | "relay" | "main" | "state"
-                );
-            let area_only = body
-                .area
-                .as_ref()
-                .is_some_and(|area| area.to_lowercase() == small_device);
-            if says_nothing || small_device.contains(&small) {
-                device.clone()
-            } else if small.contains(&small_device) || area_only {
-                own
-            } else {
-                names::clean(&format!("{device} {own}")).unwrap_or(own)
-            }
-        }
+        "siren" => switch::siren(config),
+        "switch" => switch::switch(config, device),
+        "vacuum" => vacuum::vacuum(config),
+        "valve" => cover::valve(config),
+        "water_heater" => climate::water_heater(config),
+        _ => Err(InvalidAnnouncement::Missing("platform")),
     }
 }

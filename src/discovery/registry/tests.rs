@@ -3,19 +3,23 @@ use serde_json::{Value as Json, json};
 use crate::discovery::registry::*;
 use crate::discovery::{homeassistant, zigbee2mqtt};
 use crate::home::Home;
+use crate::home::capability::Risk;
+use crate::home::device::Kind;
 use crate::home::rights::Rights;
+use crate::vocabulary::Property;
 use crate::vocabulary::Value;
+use crate::vocabulary::slug::Slug;
 
 const IEEE: &str = "0x00158d0001a2b3c4";
 
-fn announce(registry: &mut Registry, topic: &str, payload: &Json) -> RetainedAnnouncement {
+fn announce(registry: &mut Registry, topic: &str, payload: &Json) -> Change {
     let bytes = payload.to_string();
     let message = match topic {
-        "zigbee2mqtt/bridge/devices" => zigbee2mqtt::devices("zigbee2mqtt", bytes.as_bytes()),
-        "zigbee2mqtt/bridge/groups" => zigbee2mqtt::groups("zigbee2mqtt", bytes.as_bytes()),
-        _ => homeassistant::read("homeassistant", topic, bytes.as_bytes()),
+        "zigbee2mqtt/bridge/devices" => zigbee2mqtt::parse_devices("zigbee2mqtt", bytes.as_bytes()),
+        "zigbee2mqtt/bridge/groups" => zigbee2mqtt::parse_groups("zigbee2mqtt", bytes.as_bytes()),
+        _ => homeassistant::parse("homeassistant", topic, bytes.as_bytes()),
     };
-    registry.hear(topic, message.unwrap())
+    registry.update(topic, message.unwrap())
 }
 
 fn zigbee_lamp(registry: &mut Registry, name: &str) {
@@ -28,7 +32,7 @@ fn zigbee_lamp(registry: &mut Registry, name: &str) {
     );
 }
 
-fn switch(registry: &mut Registry, object: &str, name: &str) -> RetainedAnnouncement {
+fn switch(registry: &mut Registry, object: &str, name: &str) -> Change {
     let config = json!({"name": name, "cmd_t": format!("{object}/set"), "stat_t": format!("{object}/state")});
     announce(
         registry,
@@ -37,9 +41,9 @@ fn switch(registry: &mut Registry, object: &str, name: &str) -> RetainedAnnounce
     )
 }
 
-fn furnished(registry: &Registry) -> Vec<Device> {
-    let AssembledHome { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
-    Home::new(areas, devices.clone(), Rights::default(), "sayso").unwrap();
+fn assembled(registry: &Registry) -> Vec<Device> {
+    let AssembledHome { areas, devices, .. } = registry.assemble(Vec::new(), Vec::new());
+    Home::with_announced(areas, devices.clone(), 0, Rights::default(), "sayso").unwrap();
     devices
 }
 
@@ -48,7 +52,7 @@ fn names(devices: &[Device]) -> Vec<&str> {
 }
 
 #[test]
-fn a_device_announced_twice_is_one_and_home_assistants_name_wins() {
+fn a_device_announced_twice_is_one_with_the_name_from_home_assistant() {
     let mut registry = Registry::new("sayso");
     zigbee_lamp(&mut registry, "lamp_17");
     let device =
@@ -56,14 +60,14 @@ fn a_device_announced_twice_is_one_and_home_assistants_name_wins() {
     let config =
         json!({"schema": "json", "name": null, "cmd_t": "zigbee2mqtt/lamp_17/set", "dev": device});
     announce(&mut registry, "homeassistant/light/lamp_17/config", &config);
-    let AssembledHome { areas, devices, .. } = registry.furnish(Vec::new(), Vec::new());
+    let AssembledHome { areas, devices, .. } = registry.assemble(Vec::new(), Vec::new());
     assert_eq!(names(&devices), ["Reading lamp"]);
     assert_eq!(areas[0].name, "Study");
     assert_eq!(devices[0].area.as_ref(), Some(&areas[0].id));
 }
 
 #[test]
-fn who_only_reads_a_device_does_not_hide_who_can_set_it() {
+fn an_origin_that_only_reads_a_device_does_not_hide_one_that_sets_it() {
     let mut registry = Registry::new("sayso");
     zigbee_lamp(&mut registry, "lamp_17");
     let device = json!({"ids": [format!("zigbee2mqtt_{IEEE}")], "name": "Reading lamp"});
@@ -72,7 +76,7 @@ fn who_only_reads_a_device_does_not_hide_who_can_set_it() {
         "homeassistant/sensor/lamp_17/config",
         &json!({"dev_cla": "voltage", "stat_t": "zigbee2mqtt/lamp_17", "dev": device}),
     );
-    let devices = furnished(&registry);
+    let devices = assembled(&registry);
     assert_eq!(names(&devices), ["lamp 17"]);
     assert!(devices[0].capability(&Property::Power).is_some());
 }
@@ -83,61 +87,103 @@ fn the_same_announcement_again_changes_nothing() {
     assert!(switch(&mut registry, "a", "Pump").changed);
     assert!(!switch(&mut registry, "a", "Pump").changed);
     assert!(switch(&mut registry, "a", "Well pump").changed);
-    assert_eq!(names(&furnished(&registry)), ["Well pump"]);
+    assert_eq!(names(&assembled(&registry)), ["Well pump"]);
     let topic = "homeassistant/switch/a/config";
-    assert!(registry.hear(topic, Message::Removed).changed);
-    assert!(!registry.hear(topic, Message::Removed).changed);
+    assert!(registry.update(topic, Announcement::Removed).changed);
+    assert!(!registry.update(topic, Announcement::Removed).changed);
     assert!(registry.is_empty());
 }
 
 #[test]
-fn names_and_identifiers_are_made_unique() {
+fn equal_names_are_kept_and_reported_and_identifiers_are_unique() {
     let mut registry = Registry::new("sayso");
-    for object in ["a", "b", "c"] {
+    for object in ["c", "a", "b"] {
         switch(&mut registry, object, "Plug");
     }
     switch(&mut registry, "d", "插座");
-    let devices = furnished(&registry);
-    assert_eq!(names(&devices), ["Plug", "Plug 2", "Plug 3", "插座"]);
-    let ids: Vec<&str> = devices.iter().map(|d| d.id.as_str()).collect();
+    let home = registry.assemble(Vec::new(), Vec::new());
+    assert_eq!(names(&home.devices), ["Plug", "Plug", "Plug", "插座"]);
+    let ids: Vec<&str> = home.devices.iter().map(|d| d.id.as_str()).collect();
     assert_eq!(ids, ["plug", "plug_2", "plug_3", "switch"]);
+    assert_eq!(home.conflicts.len(), 2, "{:?}", home.conflicts);
+    let first = home.devices[0].capabilities[0].command_topics().next();
+    assert_eq!(
+        first,
+        Some("c/set"),
+        "the first announcement keeps the identifier"
+    );
 }
 
 #[test]
-fn what_is_kept_is_bounded_and_still_furnishes_a_home() {
+fn a_later_announcement_of_a_name_takes_nothing_from_the_first() {
     let mut registry = Registry::new("sayso");
-    for object in 0..MOST {
+    let lock = |registry: &mut Registry, object: &str, unique: &str| {
+        let config =
+            json!({"name": "Front door", "uniq_id": unique, "cmd_t": format!("{object}/set")});
+        announce(
+            registry,
+            &format!("homeassistant/lock/{object}/config"),
+            &config,
+        );
+    };
+    lock(&mut registry, "yale", "yale-1234");
+    lock(&mut registry, "evil", "0");
+    let devices = assembled(&registry);
+    let topic = |id: &str| {
+        let device = devices.iter().find(|d| d.id.as_str() == id).unwrap();
+        device.capabilities[0]
+            .command_topics()
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(topic("front_door"), "yale/set");
+    assert_eq!(topic("front_door_2"), "evil/set");
+    // An update of the first keeps its place.
+    lock(&mut registry, "yale", "yale-1234");
+    assert_eq!(topic("front_door"), "yale/set");
+}
+
+#[test]
+fn devices_are_bounded_in_number_and_still_make_a_home() {
+    let mut registry = Registry::new("sayso");
+    for object in 0..MAX_DEVICES {
         assert_eq!(
-            switch(&mut registry, &object.to_string(), "Plug").refused,
+            switch(
+                &mut registry,
+                &object.to_string(),
+                &format!("Plug {object}")
+            )
+            .rejected,
             0
         );
     }
     assert_eq!(
         switch(&mut registry, "one_more", "Plug"),
-        RetainedAnnouncement {
+        Change {
             changed: false,
-            refused: 1
+            rejected: 1
         }
     );
-    assert_eq!(registry.len(), MOST);
-    assert_eq!(furnished(&registry).len(), MOST);
+    assert_eq!(registry.len(), MAX_DEVICES);
+    assert_eq!(assembled(&registry).len(), MAX_DEVICES);
     // What is known may still change, and what is gone makes room.
     assert!(switch(&mut registry, "7", "Pump").changed);
-    registry.hear("homeassistant/switch/8/config", Message::Removed);
-    assert_eq!(switch(&mut registry, "one_more", "Plug").refused, 0);
+    registry.update("homeassistant/switch/8/config", Announcement::Removed);
+    assert_eq!(switch(&mut registry, "one_more", "Plug").rejected, 0);
 }
 
 #[test]
-fn a_device_that_would_command_us_is_refused() {
+fn a_device_that_would_command_sayso_is_rejected() {
     let mut registry = Registry::new("sayso");
     assert_eq!(
         switch(&mut registry, "sayso/command", "Loop"),
-        RetainedAnnouncement {
+        Change {
             changed: false,
-            refused: 1
+            rejected: 1
         }
     );
-    assert_eq!(switch(&mut registry, "saysoever", "Fine").refused, 0);
+    assert_eq!(switch(&mut registry, "saysoever", "Fine").rejected, 0);
 }
 
 #[test]
@@ -146,12 +192,12 @@ fn a_group_can_do_what_its_members_can() {
     let groups = json!([{"id": 1, "friendly_name": "all", "members": [{"ieee_address": IEEE}]}]);
     announce(&mut registry, "zigbee2mqtt/bridge/groups", &groups);
     assert_eq!(
-        furnished(&registry),
+        assembled(&registry),
         [],
         "nobody knows what its member can do"
     );
     zigbee_lamp(&mut registry, "lamp_17");
-    let devices = furnished(&registry);
+    let devices = assembled(&registry);
     let group = devices.iter().find(|d| d.name == "all").unwrap();
     assert_eq!(
         group
@@ -165,30 +211,64 @@ fn a_group_can_do_what_its_members_can() {
 }
 
 #[test]
-fn what_the_operator_binds_is_not_announced_again() {
+fn a_device_the_operator_bound_is_not_added_again() {
     let mut registry = Registry::new("sayso");
     switch(&mut registry, "pump", "Pump");
-    let mut declared = furnished(&registry).remove(0);
+    let mut declared = assembled(&registry).remove(0);
     declared.name = "Garden well".to_owned();
     declared.id = Slug::new("garden_well").unwrap();
-    let AssembledHome { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
+    let AssembledHome { devices, .. } = registry.assemble(Vec::new(), vec![declared]);
     assert_eq!(names(&devices), ["Garden well"]);
+}
+
+fn announce_gate(registry: &mut Registry) {
+    let gate =
+        json!({"name": "Gate", "dev_cla": "gate", "cmd_t": "gate/set", "stat_t": "gate/state"});
+    announce(registry, "homeassistant/cover/gate/config", &gate);
+}
+
+fn declared(id: &str, kind: &str) -> Device {
+    Device::new(Slug::new(id).unwrap(), Kind::new(Slug::new(kind).unwrap()))
 }
 
 #[test]
 fn a_declared_device_without_binding_takes_over_the_announced_one() {
     let mut registry = Registry::new("sayso");
-    let gate =
-        json!({"name": "Gate", "dev_cla": "gate", "cmd_t": "gate/set", "stat_t": "gate/state"});
-    announce(&mut registry, "homeassistant/cover/gate/config", &gate);
-    let mut declared = Device::new(
-        Slug::new("gate").unwrap(),
-        Kind::new(Slug::new("cover").unwrap()),
-    );
-    declared.aliases = vec!["The big one".to_owned()];
-    let AssembledHome { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
+    switch(&mut registry, "pump/1", "Pump");
+    let mut pump = declared("pump", "switch");
+    pump.aliases = vec!["The big one".to_owned()];
+    let devices = registry.assemble(Vec::new(), vec![pump]).devices;
     assert_eq!(devices.len(), 1);
-    let position = devices[0].capability(&Property::Position).unwrap();
+    let power = devices[0].capability(&Property::Power).unwrap();
+    let on = power.binding.encode(&Value::text("on")).unwrap();
+    assert_eq!(on.topic, "pump/1/set");
+    assert_eq!(devices[0].aliases, ["The big one"]);
+}
+
+#[test]
+fn an_entrance_is_bound_to_an_announcement_only_if_the_operator_names_it() {
+    let mut registry = Registry::new("sayso");
+    announce_gate(&mut registry);
+    let by_name = registry.assemble(Vec::new(), vec![declared("gate", "cover")]);
+    assert_eq!(by_name.devices.len(), 2);
+    assert!(
+        by_name.devices[0]
+            .capability(&Property::Position)
+            .unwrap()
+            .command_topics()
+            .next()
+            .is_none()
+    );
+    assert!(
+        by_name.conflicts[0].contains("announced = \"homeassistant/cover/gate/config\""),
+        "{:?}",
+        by_name.conflicts
+    );
+    let mut gate = declared("drive", "cover");
+    gate.announced = Some("homeassistant/cover/gate/config".to_owned());
+    let named = registry.assemble(Vec::new(), vec![gate]).devices;
+    assert_eq!(named.len(), 1);
+    let position = named[0].capability(&Property::Position).unwrap();
     assert_eq!(
         position
             .binding
@@ -197,27 +277,18 @@ fn a_declared_device_without_binding_takes_over_the_announced_one() {
             .topic,
         "gate/set"
     );
-    assert_eq!(
-        position.guard.opening,
-        Risk::Confirm,
-        "it is a gate, whatever was declared"
-    );
-    assert_eq!(devices[0].aliases, ["The big one"]);
+    assert_eq!(position.guard.opening, Risk::Confirm);
 }
 
 #[test]
-fn the_operators_word_on_risk_wins_over_what_is_announced() {
+fn the_operators_risk_holds_over_the_announced_one() {
     let mut registry = Registry::new("sayso");
-    let gate =
-        json!({"name": "Gate", "dev_cla": "gate", "cmd_t": "gate/set", "stat_t": "gate/state"});
-    announce(&mut registry, "homeassistant/cover/gate/config", &gate);
+    announce_gate(&mut registry);
     let opening = |risks: &[(Option<Property>, Risk)]| {
-        let mut declared = Device::new(
-            Slug::new("gate").unwrap(),
-            Kind::new(Slug::new("cover").unwrap()),
-        );
-        declared.risks = risks.to_vec();
-        let AssembledHome { devices, .. } = registry.furnish(Vec::new(), vec![declared]);
+        let mut gate = declared("gate", "cover");
+        gate.announced = Some("homeassistant/cover/gate/config".to_owned());
+        gate.risks = risks.to_vec();
+        let devices = registry.assemble(Vec::new(), vec![gate]).devices;
         devices[0]
             .capability(&Property::Position)
             .unwrap()
@@ -237,7 +308,7 @@ fn the_operators_word_on_risk_wins_over_what_is_announced() {
 }
 
 #[test]
-fn a_suggested_area_is_the_operators_where_one_is_called_so() {
+fn a_suggested_area_is_the_operators_area_of_that_name() {
     let mut registry = Registry::new("sayso");
     let device = json!({"ids": "x", "name": "Kettle", "sa": "COOKERY"});
     announce(
@@ -252,7 +323,7 @@ fn a_suggested_area_is_the_operators_where_one_is_called_so() {
         aliases: vec!["Cookery".to_owned()],
         floor: None,
     };
-    let AssembledHome { areas, devices, .. } = registry.furnish(vec![kitchen], Vec::new());
+    let AssembledHome { areas, devices, .. } = registry.assemble(vec![kitchen], Vec::new());
     assert_eq!(areas.len(), 1);
     assert_eq!(devices[0].area, Some(id));
 }

@@ -1,5 +1,5 @@
-//! `Zigbee2MQTT`: `<base>/bridge/devices` lists what there is and what each device exposes, `<base>/bridge/groups` the groups.
-//! Both lists are whole: what is missing in the next one is gone.
+//! `Zigbee2MQTT`: `<base>/bridge/devices` lists all devices with the features they expose, `<base>/bridge/groups` all groups.
+//! Both lists are complete: a device that is missing in a list no longer exists.
 
 use std::fmt::Write as _;
 
@@ -10,28 +10,36 @@ use crate::binding;
 use crate::binding::{Binding, Form, Port, Publication};
 use crate::home::availability::{Availability, AvailabilityMode};
 use crate::home::capability::Capability;
-use crate::home::device::{Device, Kind};
+use crate::home::device::{Device, Kind, Members};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
-use crate::discovery::zigbee2mqtt::exposes::{At, Expose};
-use crate::discovery::{Found, Malformed, Message, Origin, choice, names, setting};
+use crate::discovery::capabilities::{availability, choice, field, setting};
+use crate::discovery::zigbee2mqtt::expose::{Address, Expose};
+use crate::discovery::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin, names};
 
-mod exposes;
+mod expose;
+mod features;
 
-/// The longest list taken, in bytes. 200 devices with 300 exposes each have about 4,000,000.
-const LONGEST: usize = 16 * 1024 * 1024;
+/// Longest list accepted, in bytes. 200 devices with 300 exposed features each have about 4,000,000.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Capabilities of one device, beyond which the rest is left out: there are devices with 200 settings.
-const MOST_CAPABILITIES: usize = 48;
+/// Largest number of capabilities of one device. There are devices with 200 settings; the rest is left out.
+const MAX_CAPABILITIES: usize = 48;
 
+/// Largest number of scenes of one device or group.
+const MAX_SCENES: usize = 64;
+
+/// One entry of `bridge/devices`.
 #[derive(Debug, Deserialize)]
-struct Listed {
+struct ListedDevice {
     ieee_address: String,
     friendly_name: String,
     #[serde(default)]
     disabled: bool,
     definition: Option<Definition>,
+    #[serde(default)]
+    endpoints: Json,
 }
 
 #[derive(Debug, Deserialize)]
@@ -40,215 +48,253 @@ struct Definition {
     exposes: Vec<Json>,
 }
 
-/// Reads `<base>/bridge/devices`. A device that cannot be read does not spoil the others.
-///
-/// # Errors
-/// When the payload is no list.
-pub fn devices(base: &str, payload: &[u8]) -> Result<Message, Malformed> {
-    let listed = list(payload)?
-        .into_iter()
-        .filter_map(|entry| serde_json::from_value::<Listed>(entry).ok());
-    Ok(Message::Announced(
-        listed.flat_map(|device| parts(base, &device)).collect(),
-    ))
+/// A scene stored in a device or group.
+#[derive(Debug, Deserialize)]
+struct Scene {
+    id: u64,
+    name: Option<String>,
 }
 
-fn list(payload: &[u8]) -> Result<Vec<Json>, Malformed> {
-    if payload.len() > LONGEST {
-        return Err(Malformed::TooLong {
+/// Names of a physical device or group.
+struct Body {
+    /// Identity for all ecosystems.
+    unique: String,
+    /// Name as people say it.
+    name: String,
+}
+
+/// Parses `<base>/bridge/devices`. A device that cannot be read does not affect the others.
+///
+/// # Errors
+/// If the payload is no list.
+pub fn parse_devices(base: &str, payload: &[u8]) -> Result<Announcement, InvalidAnnouncement> {
+    let mut announced = Vec::new();
+    for entry in parse_list(payload)? {
+        if let Ok(device) = serde_json::from_value::<ListedDevice>(entry) {
+            announced.extend(devices_of(base, &device));
+        }
+    }
+    Ok(Announcement::Announced(announced))
+}
+
+fn parse_list(payload: &[u8]) -> Result<Vec<Json>, InvalidAnnouncement> {
+    if payload.len() > MAX_BYTES {
+        return Err(InvalidAnnouncement::TooLong {
             found: payload.len(),
-            most: LONGEST,
+            most: MAX_BYTES,
         });
     }
-    // An empty payload is how retained messages are cleared: there is nothing any more.
+    // A retained message is cleared by an empty payload: there are no devices any more.
     if payload.trim_ascii().is_empty() {
         return Ok(Vec::new());
     }
-    serde_json::from_slice(payload).map_err(|e| Malformed::NotJson(e.to_string()))
+    serde_json::from_slice(payload).map_err(|e| InvalidAnnouncement::NotJson(e.to_string()))
 }
 
-/// What a physical device is to people: one thing per lamp, switch or valve on it, and one for everything else it tells.
-fn parts(base: &str, device: &Listed) -> Vec<Found> {
+/// Returns the devices a physical device is to people: one per lamp, switch or valve on it, one for its other features, and
+/// its scenes.
+fn devices_of(base: &str, device: &ListedDevice) -> Vec<AnnouncedDevice> {
     let Some(definition) = device.definition.as_ref().filter(|_| !device.disabled) else {
         return Vec::new();
     };
     if !names::is_topic(&format!("{base}/{}", device.friendly_name)) {
         return Vec::new();
     }
-    let at = At {
+    let address = Address {
         base,
         name: &device.friendly_name,
     };
-    let exposes = definition
-        .exposes
-        .iter()
-        .filter_map(|e| serde_json::from_value::<Expose>(e.clone()).ok());
-    let (mut mains, mut rest): (Vec<_>, Vec<_>) = exposes
-        .filter(|e| e.category.as_deref() != Some("config"))
-        .partition(is_main);
-    mains.extend(Expose::loose_fan(&mut rest));
-    let called = spoken(&device.friendly_name);
-    let unique = names::address(&device.ieee_address);
-    let mut found: Vec<(Option<String>, Found)> = Vec::new();
-    for main in &mains {
-        let alone = mains.iter().filter(|other| other.kind == main.kind).count() == 1;
-        let part = main.part().filter(|_| !alone);
-        let name = part.map_or_else(
-            || called.clone(),
-            |part| format!("{called} {}", endpoint(part)),
-        );
+    let body = Body {
+        unique: names::address(&device.ieee_address),
+        name: spoken_name(&device.friendly_name),
+    };
+    let exposes = definition.exposes.iter();
+    let parsed = exposes.filter_map(|e| serde_json::from_value::<Expose>(e.clone()).ok());
+    let shown = parsed.filter(|e| e.category.as_deref() != Some("config"));
+    let (mut mains, mut others): (Vec<Expose>, Vec<Expose>) = shown.partition(Expose::is_main);
+    mains.extend(Expose::take_separate_fan(&mut others));
+    let mut announced = main_devices(address, &body, &mains);
+    let mut readings = Vec::new();
+    for expose in others.iter().filter(|expose| expose.is_for_people()) {
+        let Some(capability) = expose.standalone(address) else {
+            continue;
+        };
+        let of_endpoint = announced
+            .iter_mut()
+            .find(|(endpoint, _)| endpoint.is_some() && endpoint.as_deref() == expose.endpoint());
+        match of_endpoint {
+            Some((_, main)) => add(&mut main.device.capabilities, capability),
+            None => add(&mut readings, capability),
+        }
+    }
+    let mut all: Vec<AnnouncedDevice> = announced.into_iter().map(|(_, device)| device).collect();
+    all.extend(announced_device(&body, &body.name, "sensor", readings));
+    all.extend(scenes_of_device(address, &body, &device.endpoints));
+    for announced in &mut all {
+        announced.device.bridge_id = Some(body.unique.clone());
+        announced.device.availability = device_availability(base, &device.friendly_name);
+    }
+    all
+}
+
+/// Returns the main devices, each with its endpoint where several are of one type.
+fn main_devices(
+    address: Address<'_>,
+    body: &Body,
+    mains: &[Expose],
+) -> Vec<(Option<String>, AnnouncedDevice)> {
+    let mut announced = Vec::new();
+    for main in mains {
+        let is_only = mains.iter().filter(|other| other.kind == main.kind).count() == 1;
+        let endpoint = main.endpoint().filter(|_| !is_only);
+        let name = match endpoint {
+            Some(endpoint) => format!("{} {}", body.name, spoken_endpoint(endpoint)),
+            None => body.name.clone(),
+        };
         let kind = if main.kind == "composite" {
             "siren"
         } else {
             &main.kind
         };
-        let one = whole(&unique, &called, &name, kind, main.capabilities(at));
-        found.extend(one.map(|one| (part.map(str::to_owned), one)));
+        let device = announced_device(body, &name, kind, main.capabilities(address));
+        announced.extend(device.map(|device| (endpoint.map(str::to_owned), device)));
     }
-    let mut others = Vec::new();
-    for expose in &rest {
-        let Some(capability) = interesting(expose).then(|| expose.alone(at)).flatten() else {
-            continue;
-        };
-        let own = found
-            .iter_mut()
-            .find(|(part, _)| part.is_some() && part.as_deref() == expose.part());
-        put(
-            own.map_or(&mut others, |(_, found)| &mut found.device.capabilities),
-            capability,
-        );
-    }
-    let told = whole(&unique, &called, &called, "sensor", others);
-    let mut all: Vec<Found> = found
-        .into_iter()
-        .map(|(_, found)| found)
-        .chain(told)
-        .collect();
-    for found in &mut all {
-        found.device.availability = availability(base, Some(&device.friendly_name));
-    }
-    all
+    announced
 }
 
-/// The bridge's word on itself, and on the device where it watches that. Older ones tell a bare word, others a JSON object.
-fn availability(base: &str, name: Option<&str>) -> Availability {
-    let told = |topic: String| {
-        let ports = vec![
-            Port {
-                topic: topic.clone(),
-                form: Form::Raw,
-            },
-            crate::discovery::field(&topic, &["state"]),
-        ];
-        (ports, [Json::from("online"), Json::from("offline")])
+/// Returns the scenes stored in the endpoints of a device.
+fn scenes_of_device(address: Address<'_>, body: &Body, endpoints: &Json) -> Vec<AnnouncedDevice> {
+    let Some(endpoints) = endpoints.as_object() else {
+        return Vec::new();
     };
-    let topics = std::iter::once(format!("{base}/bridge/state"))
-        .chain(name.map(|name| format!("{base}/{name}/availability")));
-    crate::discovery::availability(topics.map(told).collect(), AvailabilityMode::All)
+    let with_scenes: Vec<(&String, Vec<Scene>)> = endpoints
+        .iter()
+        .map(|(endpoint, content)| (endpoint, parse_scenes(content.get("scenes"))))
+        .filter(|(_, scenes)| !scenes.is_empty())
+        .collect();
+    let mut announced = Vec::new();
+    for (endpoint, scenes) in &with_scenes {
+        let topic = if with_scenes.len() == 1 {
+            format!("{}/set", address.state_topic())
+        } else {
+            format!("{}/{endpoint}/set", address.state_topic())
+        };
+        if names::is_topic(&topic) {
+            announced.extend(
+                scenes
+                    .iter()
+                    .filter_map(|scene| recall(body, &topic, scene)),
+            );
+        }
+    }
+    announced
 }
 
-fn put(capabilities: &mut Vec<Capability>, capability: Capability) {
-    if capabilities.len() < MOST_CAPABILITIES
-        && !capabilities
-            .iter()
-            .any(|c| c.property == capability.property)
-    {
+fn parse_scenes(scenes: Option<&Json>) -> Vec<Scene> {
+    let list = scenes.and_then(Json::as_array).into_iter().flatten();
+    let parsed = list.filter_map(|scene| serde_json::from_value(scene.clone()).ok());
+    parsed.take(MAX_SCENES).collect()
+}
+
+/// Returns the scene as a device that is activated.
+fn recall(body: &Body, topic: &str, scene: &Scene) -> Option<AnnouncedDevice> {
+    let name = match &scene.name {
+        Some(name) => name.clone(),
+        None => format!("{} scene {}", body.name, scene.id),
+    };
+    let message = Publication::new(topic, format!(r#"{{"scene_recall":{}}}"#, scene.id));
+    let binding = Binding {
+        fixed: vec![(Value::text("activated"), message)],
+        ..Binding::default()
+    };
+    let activate = setting(Property::Scene, choice(&["activated"]), binding);
+    announced_device(body, &name, "scene", vec![activate])
+}
+
+/// Availability of a device or group: that of the bridge, and its own where the bridge watches it. Older bridges publish a
+/// bare word, newer ones a JSON object.
+fn device_availability(base: &str, name: &str) -> Availability {
+    let topics = [
+        format!("{base}/bridge/state"),
+        format!("{base}/{name}/availability"),
+    ];
+    let sources = topics.map(|topic| {
+        let object = field(&topic, &["state"]);
+        let word = Port {
+            topic,
+            form: Form::Raw,
+        };
+        (
+            vec![word, object],
+            [Json::from("online"), Json::from("offline")],
+        )
+    });
+    availability(sources.to_vec(), AvailabilityMode::All)
+}
+
+/// Adds a capability, unless there is one of the same property or there are too many.
+fn add(capabilities: &mut Vec<Capability>, capability: Capability) {
+    let is_known = capabilities
+        .iter()
+        .any(|c| c.property == capability.property);
+    if !is_known && capabilities.len() < MAX_CAPABILITIES {
         capabilities.push(capability);
     }
 }
 
-/// A group of features that is a thing by itself. A "switch" such as `window_detection` is a setting of another thing.
-fn is_main(expose: &Expose) -> bool {
-    match expose.kind.as_str() {
-        "light" | "cover" | "lock" | "climate" | "fan" => true,
-        "composite" => expose.name.as_deref() == Some("warning"),
-        "switch" => expose
-            .feature("state")
-            .and_then(Expose::key)
-            .is_some_and(|key| key.starts_with("state")),
-        _ => false,
-    }
-}
-
-/// What people ask for: not what is of use to maintenance, and not the presses of a button, which are over when told.
-fn interesting(expose: &Expose) -> bool {
-    let name = expose.name.as_deref().unwrap_or_default();
-    let battery = matches!(name, "battery" | "battery_low");
-    let quiet = matches!(
-        name,
-        "identify" | "action" | "linkquality" | "update_available"
-    ) || name.starts_with("action_");
-    !quiet && !is_installers(name) && (battery || expose.category.as_deref() != Some("diagnostic"))
-}
-
-/// What is set once, by whoever installs the device, and would do harm when it was said by mistake.
-fn is_installers(name: &str) -> bool {
-    const BEGINNINGS: [&str; 8] = [
-        "factory_reset",
-        "calibration",
-        "motor_",
-        "device_",
-        "transmit_power",
-        "reset_",
-        "border",
-        "set_upper_limit",
-    ];
-    BEGINNINGS.iter().any(|start| name.starts_with(start))
-        || name.ends_with("calibration")
-        || name.ends_with("calibrations")
-}
-
-fn whole(
-    unique: &str,
-    called: &str,
+fn announced_device(
+    body: &Body,
     name: &str,
     kind: &str,
     capabilities: Vec<Capability>,
-) -> Option<Found> {
+) -> Option<AnnouncedDevice> {
     if capabilities.is_empty() {
         return None;
     }
     let name = names::clean(name)?;
-    let id = names::slug(&name).or_else(|| Slug::new(kind).ok())?;
+    let kind = Slug::new(kind).ok()?;
+    let id = names::slug(&name).unwrap_or_else(|| kind.clone());
     let mut device = Device {
         name,
         capabilities,
-        ..Device::new(id, Kind::new(Slug::new(kind).ok()?))
+        ..Device::new(id, Kind::new(kind))
     };
     device.apply_default_guards();
-    let (unique, called) = (unique.to_owned(), names::clean(called));
-    Some(Found {
+    Some(AnnouncedDevice {
         device,
         origin: Origin::Zigbee2mqtt,
-        unique,
-        called,
+        unique: body.unique.clone(),
+        physical_name: names::clean(&body.name),
         suggested_area: None,
-        members: Vec::new(),
+        limitations: Vec::new(),
     })
 }
 
-/// `kitchen/ceiling_lamp` → `kitchen ceiling lamp`.
-fn spoken(friendly: &str) -> String {
+/// Returns a friendly name as people say it: `kitchen/ceiling_lamp` → `kitchen ceiling lamp`.
+fn spoken_name(friendly: &str) -> String {
     names::clean(&friendly.replace(['/', '_'], " ")).unwrap_or_else(|| "device".to_owned())
 }
 
-/// `l1` → `1`, `left` → `left`, `switch_1` → `1`.
-fn endpoint(part: &str) -> String {
-    let number = part
+/// Returns an endpoint as people say it: `l1` → `1`, `left` → `left`, `switch_1` → `1`.
+fn spoken_endpoint(endpoint: &str) -> String {
+    let number = endpoint
         .strip_prefix('l')
-        .or_else(|| part.strip_prefix("switch_"))
-        .filter(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
-    number.map_or_else(|| part.replace('_', " "), str::to_owned)
+        .or_else(|| endpoint.strip_prefix("switch_"));
+    match number {
+        Some(number) if number.parse::<u32>().is_ok() => number.to_owned(),
+        _ => endpoint.replace('_', " "),
+    }
 }
 
+/// One entry of `bridge/groups`.
 #[derive(Debug, Deserialize)]
-struct Group {
+struct ListedGroup {
     id: u64,
     friendly_name: String,
     #[serde(default)]
     members: Vec<Member>,
     #[serde(default)]
-    scenes: Vec<Scene>,
+    scenes: Json,
 }
 
 #[derive(Debug, Deserialize)]
@@ -256,14 +302,8 @@ struct Member {
     ieee_address: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct Scene {
-    id: u64,
-    name: Option<String>,
-}
-
-/// What a group can be told, if a member can do it.
-const GROUP: [Property; 6] = [
+/// Properties a group can have if one of its members has them.
+const GROUP_PROPERTIES: [Property; 6] = [
     Property::Power,
     Property::Brightness,
     Property::ColorTemp,
@@ -272,70 +312,68 @@ const GROUP: [Property; 6] = [
     Property::Lock,
 ];
 
-/// Reads `<base>/bridge/groups`. A group can do what any of its members can; which that is, the registry knows.
+/// Parses `<base>/bridge/groups`. A group can do what any of its members can, which the registry knows.
 ///
 /// # Errors
-/// When the payload is no list.
-pub fn groups(base: &str, payload: &[u8]) -> Result<Message, Malformed> {
-    let listed = list(payload)?
-        .into_iter()
-        .filter_map(|entry| serde_json::from_value::<Group>(entry).ok());
-    let usable = listed.filter(|group| {
-        !group.members.is_empty() && names::is_topic(&format!("{base}/{}", group.friendly_name))
-    });
-    Ok(Message::Announced(
-        usable.flat_map(|group| group_parts(base, &group)).collect(),
-    ))
+/// If the payload is no list.
+pub fn parse_groups(base: &str, payload: &[u8]) -> Result<Announcement, InvalidAnnouncement> {
+    let mut announced = Vec::new();
+    for entry in parse_list(payload)? {
+        let Ok(group) = serde_json::from_value::<ListedGroup>(entry) else {
+            continue;
+        };
+        let has_topic = names::is_topic(&format!("{base}/{}", group.friendly_name));
+        if has_topic && !group.members.is_empty() {
+            announced.extend(devices_of_group(base, &group));
+        }
+    }
+    Ok(Announcement::Announced(announced))
 }
 
-fn group_parts(base: &str, group: &Group) -> Vec<Found> {
-    // Zigbee2MQTT names a group to Home Assistant by the character codes of its base topic and the group's number.
+fn devices_of_group(base: &str, group: &ListedGroup) -> Vec<AnnouncedDevice> {
+    let body = Body {
+        unique: group_identity(base, group.id),
+        name: spoken_name(&group.friendly_name),
+    };
+    let ids = group.members.iter();
+    let members = Members {
+        ids: ids.map(|m| names::address(&m.ieee_address)).collect(),
+        complete: true,
+    };
+    let capabilities = GROUP_PROPERTIES.iter().map(|property| {
+        let binding = binding::zigbee2mqtt(base, &group.friendly_name, property, None);
+        let domain = Capability::standard(property.clone()).domain;
+        setting(property.clone(), domain, binding)
+    });
+    let mut all = Vec::new();
+    all.extend(announced_device(
+        &body,
+        &body.name,
+        "light",
+        capabilities.collect(),
+    ));
+    let topic = format!("{base}/{}/set", group.friendly_name);
+    let scenes = parse_scenes(Some(&group.scenes));
+    all.extend(
+        scenes
+            .iter()
+            .filter_map(|scene| recall(&body, &topic, scene)),
+    );
+    for announced in &mut all {
+        announced.device.members = members.clone();
+        announced.device.bridge_id = Some(group.id.to_string());
+        announced.device.availability = device_availability(base, &group.friendly_name);
+    }
+    all
+}
+
+/// Returns the identifier `Zigbee2MQTT` gives a group in announcements to Home Assistant: the character codes of the base
+/// topic, and the group's number.
+fn group_identity(base: &str, id: u64) -> String {
     let mut unique = String::new();
     for byte in base.bytes() {
         let _ = write!(unique, "{byte}");
     }
-    let _ = write!(unique, "_{}", group.id);
-    let called = spoken(&group.friendly_name);
-    let capabilities = GROUP.iter().map(|property| {
-        let binding = binding::zigbee2mqtt(base, &group.friendly_name, property, None);
-        setting(
-            property.clone(),
-            Capability::standard(property.clone()).domain,
-            binding,
-        )
-    });
-    let mut all: Vec<Found> = whole(&unique, &called, &called, "light", capabilities.collect())
-        .into_iter()
-        .collect();
-    for found in &mut all {
-        found.members = group
-            .members
-            .iter()
-            .map(|m| names::address(&m.ieee_address))
-            .collect();
-        found.device.availability = availability(base, None);
-    }
-    let topic = format!("{base}/{}/set", group.friendly_name);
-    for scene in &group.scenes {
-        let name = scene
-            .name
-            .clone()
-            .unwrap_or_else(|| format!("{called} scene {}", scene.id));
-        let message = Publication::new(
-            topic.as_str(),
-            format!(r#"{{"scene_recall":{}}}"#, scene.id),
-        );
-        let binding = Binding {
-            fixed: vec![(Value::text("activated"), message)],
-            ..Binding::default()
-        };
-        all.extend(whole(
-            &unique,
-            &called,
-            &name,
-            "scene",
-            vec![setting(Property::Scene, choice(&["activated"]), binding)],
-        ));
-    }
-    all
+    let _ = write!(unique, "_{id}");
+    unique
 }

@@ -18,14 +18,14 @@ use serde_json::json;
 
 pub use crate::home::permit::denied::{Denied, Unsupported};
 
-use crate::binding::Publication;
+use crate::binding::{PowerOn, Publication};
 use crate::home::Home;
 use crate::home::capability::Risk;
 use crate::home::permit::resolved::Resolved;
 use crate::home::permit::risk::Message;
 use crate::home::permit::speech::SpeechBuilder;
 use crate::home::permit::target::{Target, target};
-use crate::home::state::State;
+use crate::home::state::{Observation, State};
 use crate::vocabulary::action::{Action, Draft, Op, Scope};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::speech::Speech;
@@ -245,9 +245,63 @@ impl<'a> Gate<'a> {
             let change = speech::announced_change(context.speech, &resolved, message.value);
             self.unconfirmed.push(change);
         }
-        self.speech.done(&resolved, message.value);
-        self.plan.steps.push(step);
+        let power = self.power_on(&resolved, step.target_value.as_ref())?;
+        self.speech.done(&resolved, step.target_value.as_ref());
+        match power {
+            Some((PowerOn::Before, power)) => self.plan.steps.extend([power, step]),
+            Some((PowerOn::After, power)) => self.plan.steps.extend([step, power]),
+            None => self.plan.steps.push(step),
+        }
         Ok(())
+    }
+
+    /// Returns the step that turns the device on, for a value that does not do so by itself. It is not taken if the device
+    /// is known to be on, for relative changes, which turn nothing on, and if the draft sets the power as well.
+    fn power_on(
+        &mut self,
+        resolved: &Resolved<'_>,
+        value: Option<&Value>,
+    ) -> Result<Option<(PowerOn, Step)>, Denied> {
+        let device = resolved.device;
+        let Some(order) = resolved.capability.binding.power_on else {
+            return Ok(None);
+        };
+        let is_on = self
+            .state
+            .current(&device.id, &Property::Power, self.context.now)
+            .and_then(Observation::value)
+            .is_some_and(|value| *value == Value::text("on"));
+        let is_commanded = self.draft.actions.iter().any(|action| {
+            action.device == device.id.as_str() && action.property == Property::Power
+        });
+        let turns_off = value.and_then(Value::number) == Some(0.0);
+        let can_turn_on = device
+            .capability(&Property::Power)
+            .is_some_and(|power| power.settable);
+        if resolved.action.op != Op::Set || is_on || is_commanded || turns_off || !can_turn_on {
+            return Ok(None);
+        }
+        let action = Action {
+            device: device.id.to_string(),
+            property: Property::Power,
+            op: Op::Set,
+            value: Some(Value::text("on")),
+        };
+        let power = Resolved::new(self.home, &action, self.state, self.context)?;
+        let step = self
+            .home
+            .step(&power, action.value.clone(), self.context.command)?;
+        let message = Message {
+            action: &action,
+            value: step.target_value.as_ref(),
+            publication: &step.publication,
+        };
+        let risk = self.home.judge(&power, message, self.state, self.context)?;
+        if risk == Risk::Confirm && !self.context.confirmed {
+            let change = speech::announced_change(self.context.speech, &power, message.value);
+            self.unconfirmed.push(change);
+        }
+        Ok(Some((order, step)))
     }
 
     /// Leaves an action of a collective phrase out; refuses the draft otherwise.

@@ -1,0 +1,227 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::options::{COMMON, COMPONENTS, ComponentOptions, Support};
+use crate::discovery::homeassistant::*;
+
+/// A plausible value for an option.
+fn sample(option: &str) -> Json {
+    if option.ends_with("topic") {
+        return json!(format!("sample/{option}"));
+    }
+    if option.ends_with("template") {
+        return json!("{{ value }}");
+    }
+    match option {
+        "availability" => json!([{"topic": "sample/alive"}]),
+        "modes"
+        | "fan_modes"
+        | "preset_modes"
+        | "swing_modes"
+        | "swing_horizontal_modes"
+        | "options"
+        | "effect_list"
+        | "fan_speed_list" => json!(["one", "two"]),
+        "supported_color_modes" => json!(["rgb", "color_temp", "white"]),
+        "supported_features" => json!(["start", "pause", "stop", "battery", "locate"]),
+        "device" => json!({"identifiers": ["sample"], "name": "Sample"}),
+        "max" | "max_temp" | "max_humidity" | "tilt_max" | "speed_range_max" => json!(60),
+        "min" | "min_temp" | "min_humidity" | "tilt_min" | "speed_range_min" => json!(10),
+        "brightness" | "effect" | "rgb" | "enabled_by_default" => json!(true),
+        "expire_after" | "off_delay" | "step" | "temp_step" => json!(5),
+        "color_temp" | "hs" | "xy" | "migrate_discovery" | "reports_position" => json!(false),
+        _ => json!("sample"),
+    }
+}
+
+fn with_options(component: &ComponentOptions) -> Config {
+    let all = COMMON.iter().chain(component.options);
+    let mut options: Map<String, Json> = all
+        .map(|(option, _)| ((*option).to_owned(), sample(option)))
+        .collect();
+    options.insert("schema".to_owned(), json!(component.schema));
+    for absent in ["entity_category", "code", "code_format"] {
+        options.remove(absent);
+    }
+    Config::new(options)
+}
+
+fn without_own_templates(component: &ComponentOptions) -> Config {
+    let mut options = Map::new();
+    for (option, _) in COMMON.iter().chain(component.options) {
+        let is_needed = option.starts_with("command_o") || *option == "value_template";
+        if is_needed || !option.ends_with("_template") {
+            options.insert((*option).to_owned(), sample(option));
+        }
+    }
+    options.insert("schema".to_owned(), json!(component.schema));
+    options.remove("entity_category");
+    Config::new(options)
+}
+
+fn body() -> PhysicalDevice {
+    PhysicalDevice {
+        unique: "sample".to_owned(),
+        name: Some("Sample".to_owned()),
+        area: None,
+    }
+}
+
+/// Options that are read before an entity is, or by `entity` itself for all components.
+const READ_ELSEWHERE: [&str; 5] = [
+    "device",
+    "migrate_discovery",
+    "platform",
+    "unique_id",
+    "object_id",
+];
+
+#[test]
+fn every_option_that_is_supported_is_read() {
+    for component in COMPONENTS {
+        let config = with_options(component);
+        let announced = entity(component.component, &config, &body(), "sample");
+        let announced = announced.unwrap_or_else(|e| panic!("{}: {e}", component.component));
+        assert!(announced.is_some(), "{}", component.component);
+        let mut read = config.options_read();
+        // A default template is read where a state has no template of its own.
+        let plain = without_own_templates(component);
+        entity(component.component, &plain, &body(), "sample").unwrap();
+        read.extend(plain.options_read());
+        let supported: BTreeSet<String> = COMMON
+            .iter()
+            .chain(component.options)
+            .filter(|(option, support)| {
+                *support == Support::Supported && !READ_ELSEWHERE.contains(option)
+            })
+            .map(|(option, _)| (*option).to_owned())
+            .collect();
+        // The states between are told from the two others by being neither.
+        let neither = ["state_opening", "state_closing", "state_stopped"];
+        let missing: Vec<&String> = supported
+            .difference(&read)
+            .filter(|option| !neither.contains(&option.as_str()))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "{} {}: {missing:?} are not read",
+            component.component,
+            component.schema
+        );
+    }
+}
+
+#[test]
+fn an_option_that_is_not_carried_out_is_a_limitation_of_the_entity() {
+    let mut options = Map::new();
+    for (option, value) in [
+        ("name", json!("Gate lock")),
+        ("command_topic", json!("gate/set")),
+        ("code_format", json!("^\\d{4}$")),
+        ("retain", json!(true)),
+        ("qos", json!(1)),
+    ] {
+        options.insert(option.to_owned(), value);
+    }
+    let announced = entity("lock", &Config::new(options), &body(), "gate")
+        .unwrap()
+        .unwrap();
+    let limited: Vec<&str> = announced.limitations.iter().map(|l| l.option).collect();
+    assert_eq!(limited, ["retain", "code_format"]);
+    assert!(!announced.device.capabilities[0].settable);
+}
+
+fn availability_of(payload: &Json) -> Vec<String> {
+    let topic = "homeassistant/switch/a/config";
+    let parsed = parse("homeassistant", topic, payload.to_string().as_bytes()).unwrap();
+    let Announcement::Announced(announced) = parsed else {
+        panic!("{parsed:?}");
+    };
+    let sources = announced[0].device.availability.sources.iter();
+    sources
+        .map(|source| source.binding.state[0].topic.clone())
+        .collect()
+}
+
+#[test]
+fn availability_is_read_in_every_form() {
+    for (form, expected) in [
+        (json!({"avty_t": "~/alive"}), vec!["cellar/pump/alive"]),
+        (
+            json!({"avty": [{"t": "~/alive"}]}),
+            vec!["cellar/pump/alive"],
+        ),
+        (
+            json!({"avty": {"topic": "~/alive"}}),
+            vec!["cellar/pump/alive"],
+        ),
+        (
+            json!({"availability": {"t": "alive/~"}}),
+            vec!["alive/cellar/pump"],
+        ),
+        (json!({"avty": "~/alive"}), vec!["cellar/pump/alive"]),
+        (
+            json!({"avty": [{"t": "a"}, {"topic": "~/b"}], "avty_mode": "all"}),
+            vec!["a", "cellar/pump/b"],
+        ),
+    ] {
+        let mut payload = json!({"~": "cellar/pump", "name": "Pump", "cmd_t": "~/set"});
+        for (key, value) in form.as_object().unwrap() {
+            payload[key] = value.clone();
+        }
+        assert_eq!(availability_of(&payload), expected, "{form}");
+    }
+}
+
+#[test]
+fn a_base_topic_of_a_device_holds_for_its_components_and_its_availability() {
+    let payload = json!({
+        "~": "cellar/pump", "dev": {"ids": "pump", "name": "Pump"}, "o": {"name": "x"},
+        "avty": [{"t": "~/alive"}],
+        "cmps": {"a": {"p": "switch", "cmd_t": "~/set"}}
+    });
+    let topic = "homeassistant/device/pump/config";
+    let parsed = parse("homeassistant", topic, payload.to_string().as_bytes()).unwrap();
+    let Announcement::Announced(announced) = parsed else {
+        panic!("{parsed:?}");
+    };
+    let device = &announced[0].device;
+    assert_eq!(
+        device.capabilities[0].command_topics().next(),
+        Some("cellar/pump/set")
+    );
+    let source = &device.availability.sources[0];
+    assert_eq!(source.binding.state[0].topic, "cellar/pump/alive");
+}
+
+#[test]
+fn a_migrated_announcement_is_removed() {
+    let topic = "homeassistant/switch/a/config";
+    for payload in [
+        r#"{"migrate_discovery": true}"#,
+        r#"{"migr_discvry": true}"#,
+        " ",
+    ] {
+        let parsed = parse("homeassistant", topic, payload.as_bytes());
+        assert_eq!(parsed, Ok(Announcement::Removed), "{payload}");
+    }
+}
+
+#[test]
+fn a_template_with_unknown_names_is_rejected() {
+    let topic = "homeassistant/switch/a/config";
+    for template in [
+        "{{ states('light.x') }}",
+        "{{ this.state }}",
+        "{{ positon }}",
+    ] {
+        let payload = json!({"name": "A", "cmd_t": "a/set", "cmd_tpl": template});
+        let parsed = parse("homeassistant", topic, payload.to_string().as_bytes());
+        let Err(InvalidAnnouncement::BadTemplate { key, .. }) = &parsed else {
+            panic!("{template}: {parsed:?}");
+        };
+        assert_eq!(key, "command_template");
+    }
+}

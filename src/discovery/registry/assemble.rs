@@ -1,0 +1,216 @@
+//! The path from announcements to the devices of a home: merge by physical device, choose the ecosystem, compose the parts,
+//! let declared devices take over, and give identifiers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::home::device::{Area, Device};
+use crate::vocabulary::slug::Slug;
+
+use crate::discovery::registry::Entry;
+use crate::discovery::registry::adopt::{Adoption, take_over};
+use crate::discovery::registry::command_keys::{command_keys, command_roots};
+use crate::discovery::registry::compose::{DevicePart, KnownMembers, compose};
+use crate::discovery::registry::identifiers::Identifiers;
+use crate::discovery::{AnnouncedDevice, Origin};
+
+/// Areas and devices of a home, and where the devices are known from.
+#[derive(Debug, Clone, Default)]
+pub struct AssembledHome {
+    /// Declared areas, then those that announcements suggest.
+    pub areas: Vec<Area>,
+    /// Declared devices, then the announced ones in the order of their first announcement.
+    pub devices: Vec<Device>,
+    /// Ecosystem that announced a device. A device that is only declared has none.
+    pub origins: HashMap<Slug, Origin>,
+    /// Conflicts an operator should know of, as sentences.
+    pub conflicts: Vec<String>,
+}
+
+/// All announcements of one physical device.
+struct Body<'a> {
+    order: u64,
+    entries: Vec<(&'a str, &'a Entry)>,
+    /// The entry of the bridge's own list, which alone knows its members and its number.
+    listed: Option<&'a AnnouncedDevice>,
+}
+
+/// Assembles a home from `entries` in the order of their first announcement, each with its topic.
+pub(super) fn assemble(
+    entries: &[(&str, &Entry)],
+    areas: Vec<Area>,
+    declared: Vec<Device>,
+) -> AssembledHome {
+    let bound: BTreeSet<String> = declared.iter().flat_map(command_keys).collect();
+    let mut conflicts = Vec::new();
+    let bodies = bodies(entries, &mut conflicts);
+    let members = capabilities_of_members(&bodies);
+    let mut parts: Vec<DevicePart> = Vec::new();
+    for body in &bodies {
+        for mut part in compose(&body.entries, &members) {
+            if let Some(listed) = body.listed {
+                part.device.members = listed.device.members.clone();
+                part.device.bridge_id.clone_from(&listed.device.bridge_id);
+            }
+            parts.push(part);
+        }
+    }
+    let mut identifiers = Identifiers::new(areas, &declared);
+    let mut adoption = Adoption::new(&declared);
+    let mut devices = declared;
+    let mut origins = HashMap::new();
+    for part in parts {
+        if !command_keys(&part.device).is_disjoint(&bound) {
+            continue;
+        }
+        let id = if let Some(index) = adoption.claim(&part, &devices, &mut conflicts) {
+            take_over(&mut devices[index], part.device);
+            identifiers.place(&mut devices[index], part.area.as_deref());
+            devices[index].id.clone()
+        } else {
+            let device = identifiers.assign(part.device, part.area.as_deref());
+            let id = device.id.clone();
+            devices.push(device);
+            id
+        };
+        origins.insert(id, part.origin);
+    }
+    conflicts.extend(equal_names(&devices));
+    AssembledHome {
+        areas: identifiers.areas(),
+        devices,
+        origins,
+        conflicts,
+    }
+}
+
+/// Groups the announcements by physical device: those with the same identity, and those of different ecosystems that command
+/// the same.
+fn bodies<'a>(entries: &[(&'a str, &'a Entry)], conflicts: &mut Vec<String>) -> Vec<Body<'a>> {
+    let mut by_unique: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut by_command: HashMap<String, (usize, Origin)> = HashMap::new();
+    let mut groups: Vec<Vec<(&str, &Entry)>> = Vec::new();
+    for &(topic, entry) in entries {
+        let announced = &entry.announced;
+        let keys = command_keys(&announced.device);
+        let same_command = keys
+            .iter()
+            .filter_map(|key| by_command.get(key))
+            .find(|(_, origin)| *origin != announced.origin)
+            .map(|(group, _)| *group);
+        let known = by_unique.get(announced.unique.as_str()).copied();
+        let group = known.or(same_command).unwrap_or_else(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        by_unique.entry(&announced.unique).or_insert(group);
+        for key in keys {
+            by_command.entry(key).or_insert((group, announced.origin));
+        }
+        groups[group].push((topic, entry));
+    }
+    let mut bodies = Vec::new();
+    for group in groups {
+        let Some(order) = group.iter().map(|(_, entry)| entry.order).min() else {
+            continue;
+        };
+        let announced = group.iter().map(|(_, entry)| &entry.announced);
+        let listed = announced
+            .filter(|announced| announced.device.bridge_id.is_some())
+            .find(|announced| announced.device.kind.as_str() != "scene");
+        let entries = of_one_origin(group, conflicts);
+        bodies.push(Body {
+            order,
+            entries,
+            listed,
+        });
+    }
+    bodies.sort_by_key(|body| body.order);
+    bodies
+}
+
+/// Returns the announcements of the first ecosystem in the order of [`Origin`], unless it only reads what a later one can set,
+/// or commands other topics than the later one: then it does not describe the same device.
+fn of_one_origin<'a>(
+    group: Vec<(&'a str, &'a Entry)>,
+    conflicts: &mut Vec<String>,
+) -> Vec<(&'a str, &'a Entry)> {
+    let mut origins: Vec<Origin> = group.iter().map(|(_, e)| e.announced.origin).collect();
+    origins.sort();
+    origins.dedup();
+    let of = |origin: Origin| {
+        group
+            .iter()
+            .filter(move |(_, e)| e.announced.origin == origin)
+    };
+    let roots = |origin: Origin| -> BTreeSet<String> {
+        of(origin)
+            .flat_map(|(_, entry)| command_roots(&entry.announced.device))
+            .collect()
+    };
+    let able: Vec<Origin> = origins
+        .iter()
+        .copied()
+        .filter(|origin| !roots(*origin).is_empty())
+        .collect();
+    let mut chosen = able.first().or(origins.first()).copied();
+    if let (Some(first), Some(last)) = (able.first().copied(), able.last().copied())
+        && first != last
+        && !all_below(&roots(first), &roots(last))
+    {
+        chosen = Some(last);
+        if let Some((topic, entry)) = of(first).next() {
+            conflicts.push(format!(
+                "`{topic}` announces `{}` with other topics than {last:?} does: it is not used",
+                entry.announced.device.name
+            ));
+        }
+    }
+    let chosen = chosen.unwrap_or(Origin::HomeAssistant);
+    group
+        .into_iter()
+        .filter(|(_, entry)| entry.announced.origin == chosen)
+        .collect()
+}
+
+/// Whether each topic is one of `others`, or a level below one.
+fn all_below(topics: &BTreeSet<String>, others: &BTreeSet<String>) -> bool {
+    topics.iter().all(|topic| {
+        others.iter().any(|other| {
+            let rest = topic.strip_prefix(other.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    })
+}
+
+/// Returns for each physical device the announcements a group can learn its capabilities from.
+fn capabilities_of_members<'a>(bodies: &[Body<'a>]) -> KnownMembers<'a> {
+    let mut members = KnownMembers::new();
+    for (_, entry) in bodies.iter().flat_map(|body| &body.entries) {
+        let announced = &entry.announced;
+        if announced.device.members.ids.is_empty() {
+            let of_device = members.entry(&announced.unique).or_default();
+            of_device.push(announced);
+        }
+    }
+    members
+}
+
+/// Returns a sentence for each device that has the name of an earlier one in the same area.
+fn equal_names(devices: &[Device]) -> Vec<String> {
+    let mut first: HashMap<(Option<&Slug>, String), &Device> = HashMap::new();
+    let mut reported: HashSet<&Slug> = HashSet::new();
+    let mut sentences = Vec::new();
+    for device in devices {
+        for name in std::iter::once(&device.name).chain(&device.aliases) {
+            let key = (device.area.as_ref(), name.to_lowercase());
+            let other = *first.entry(key).or_insert(device);
+            if other.id != device.id && reported.insert(&device.id) {
+                sentences.push(format!(
+                    "devices `{}` and `{}` are both called `{name}`: give one of them another name or area in home.toml",
+                    other.id, device.id
+                ));
+            }
+        }
+    }
+    sentences
+}

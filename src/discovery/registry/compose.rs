@@ -1,0 +1,228 @@
+//! Composition of the announced parts of one physical device into the devices it is to people.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::home::capability::{Capability, Risk};
+use crate::home::device::{Device, Kind};
+use crate::vocabulary::Property;
+use crate::vocabulary::slug::Slug;
+
+use crate::discovery::registry::Entry;
+use crate::discovery::{AnnouncedDevice, Origin};
+
+/// Largest number of capabilities one device may gather from its parts.
+const MAX_CAPABILITIES: usize = 64;
+
+/// Types of devices that have a name of their own, the most important first. All other types are parts of such a device.
+const MAIN_KINDS: [&str; 14] = [
+    "lock",
+    "alarm_control_panel",
+    "cover",
+    "climate",
+    "water_heater",
+    "humidifier",
+    "fan",
+    "vacuum",
+    "lawn_mower",
+    "valve",
+    "light",
+    "switch",
+    "siren",
+    "media_player",
+];
+
+/// A device before it has its identifier.
+pub(super) struct DevicePart {
+    pub(super) device: Device,
+    /// Name of the area the announcement suggests.
+    pub(super) area: Option<String>,
+    pub(super) origin: Origin,
+    /// Topic it was announced on.
+    pub(super) topic: String,
+    /// Identity of the physical device.
+    pub(super) unique: String,
+}
+
+/// Capabilities of the members of groups, by the identity of the physical device.
+pub(super) type KnownMembers<'a> = HashMap<&'a str, Vec<&'a AnnouncedDevice>>;
+
+fn rank(kind: &Kind) -> Option<usize> {
+    MAIN_KINDS.iter().position(|main| *main == kind.as_str())
+}
+
+/// Whether the entity is a part of another device: a reading, a setting, or the switch that mutes it.
+fn is_part(announced: &AnnouncedDevice) -> bool {
+    let kind = announced.device.kind.as_str();
+    let capabilities = &announced.device.capabilities;
+    matches!(kind, "sensor" | "binary_sensor" | "number" | "select")
+        || capabilities.iter().all(|c| c.property == Property::Mute)
+}
+
+/// Returns the devices that the entities of one physical device are to people. Parts belong to the main device, if there is
+/// one of the most important type; otherwise they are a device by themselves.
+pub(super) fn compose(entries: &[(&str, &Entry)], members: &KnownMembers<'_>) -> Vec<DevicePart> {
+    let (parts, mains): (Vec<_>, Vec<_>) = entries
+        .iter()
+        .map(|(topic, entry)| (*topic, &entry.announced))
+        .partition(|(_, announced)| is_part(announced));
+    let ranks: Vec<usize> = mains
+        .iter()
+        .filter_map(|(_, main)| rank(&main.device.kind))
+        .collect();
+    let top = ranks.iter().min().copied();
+    let has_one_host = ranks.iter().filter(|rank| Some(**rank) == top).count() == 1;
+    let mut parts: Vec<(&str, AnnouncedDevice)> = parts
+        .into_iter()
+        .map(|(topic, part)| (topic, part.clone()))
+        .collect();
+    let mut composed = Vec::new();
+    for (topic, main) in mains {
+        let mut device = main.device.clone();
+        if is_listed_group(main) && !fit_group(&mut device, members) {
+            continue;
+        }
+        let main_rank = rank(&device.kind);
+        if has_one_host && main_rank.is_some() && main_rank == top {
+            for (_, part) in parts.drain(..) {
+                add_part(&mut device, part);
+            }
+        }
+        make_media_player(&mut device);
+        if ranks.len() == 1 && main_rank.is_some() {
+            device.aliases = physical_alias(main).into_iter().collect();
+        }
+        composed.push(DevicePart {
+            device,
+            area: main.suggested_area.clone(),
+            origin: main.origin,
+            topic: topic.to_owned(),
+            unique: main.unique.clone(),
+        });
+    }
+    composed.extend(join_parts(parts));
+    composed
+}
+
+fn add_part(device: &mut Device, mut part: AnnouncedDevice) {
+    // A setting of a lock, such as how soon it locks again, may leave it open.
+    if device.kind.as_str() == "lock" {
+        for setting in part.device.capabilities.iter_mut().filter(|c| c.settable) {
+            setting.guard.opening = Risk::Confirm;
+        }
+    }
+    add_capabilities(&mut device.capabilities, part.device.capabilities);
+}
+
+fn add_capabilities(into: &mut Vec<Capability>, more: Vec<Capability>) {
+    for capability in more {
+        let is_known = into.iter().any(|c| c.property == capability.property);
+        if !is_known && into.len() < MAX_CAPABILITIES {
+            into.push(capability);
+        }
+    }
+}
+
+/// Makes a switch with a volume or playback a media player, which Home Assistant has not over MQTT.
+fn make_media_player(device: &mut Device) {
+    let plays = |c: &Capability| {
+        let property = &c.property;
+        let is_media = matches!(
+            property,
+            Property::Volume | Property::Mute | Property::Playback
+        );
+        c.settable && is_media
+    };
+    if device.kind.as_str() == "switch"
+        && device.capabilities.iter().any(plays)
+        && let Ok(player) = Slug::new("media_player")
+    {
+        device.kind = Kind::new(player);
+    }
+}
+
+/// Returns the name of the physical device, if it is neither the entity's name nor the area's.
+fn physical_alias(announced: &AnnouncedDevice) -> Option<String> {
+    let name = announced.physical_name.clone()?;
+    let lower = name.to_lowercase();
+    let is_own_name = announced.device.name.to_lowercase() == lower;
+    let area = announced
+        .suggested_area
+        .as_ref()
+        .map(|area| area.to_lowercase());
+    (!is_own_name && area != Some(lower)).then_some(name)
+}
+
+/// Returns parts without a main device as one device, of the type of the first that can be set, or that is a sensor.
+fn join_parts(parts: Vec<(&str, AnnouncedDevice)>) -> Option<DevicePart> {
+    let can_be_set = |part: &AnnouncedDevice| part.device.capabilities.iter().any(|c| c.settable);
+    let settable = parts.iter().find(|(_, part)| can_be_set(part));
+    let sensor = || {
+        parts
+            .iter()
+            .find(|(_, part)| part.device.kind.as_str() == "sensor")
+    };
+    let (_, typical) = settable.or_else(sensor).or(parts.first())?;
+    let kind = typical.device.kind.clone();
+    let area = parts
+        .iter()
+        .find_map(|(_, part)| part.suggested_area.clone());
+    let mut parts = parts.into_iter();
+    let (topic, first) = parts.next()?;
+    let mut device = Device {
+        name: first.physical_name.unwrap_or(first.device.name),
+        kind,
+        ..first.device
+    };
+    for (_, part) in parts {
+        // A class is that of the whole only if all parts have it.
+        if device.class != part.device.class {
+            device.class = None;
+        }
+        add_capabilities(&mut device.capabilities, part.device.capabilities);
+    }
+    Some(DevicePart {
+        device,
+        area,
+        origin: first.origin,
+        topic: topic.to_owned(),
+        unique: first.unique,
+    })
+}
+
+/// Whether the device is a group whose list of members comes with it, so that it can do what any of them can.
+fn is_listed_group(announced: &AnnouncedDevice) -> bool {
+    let device = &announced.device;
+    announced.origin == Origin::Zigbee2mqtt
+        && device.kind.as_str() != "scene"
+        && !device.members.ids.is_empty()
+}
+
+/// Restricts a group to what its members can do, and gives it the type of the most important one. Returns whether a member is
+/// known.
+fn fit_group(group: &mut Device, members: &KnownMembers<'_>) -> bool {
+    let ids = group.members.ids.iter();
+    let known: Vec<&AnnouncedDevice> = ids
+        .filter_map(|id| members.get(id.as_str()))
+        .flatten()
+        .copied()
+        .collect();
+    let properties: HashSet<&Property> = known
+        .iter()
+        .flat_map(|member| &member.device.capabilities)
+        .filter(|c| c.settable)
+        .map(|c| &c.property)
+        .collect();
+    group
+        .capabilities
+        .retain(|c| properties.contains(&c.property));
+    let main = known
+        .iter()
+        .filter(|member| rank(&member.device.kind).is_some())
+        .min_by_key(|member| rank(&member.device.kind));
+    if let Some(main) = main {
+        group.kind = main.device.kind.clone();
+        group.class.clone_from(&main.device.class);
+    }
+    group.apply_default_guards();
+    !group.capabilities.is_empty()
+}
