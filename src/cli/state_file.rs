@@ -6,9 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::binding::Decoded;
 use crate::home::Home;
 use crate::home::capability::Capability;
-use crate::home::state::State;
+use crate::home::state::{Report, State};
 use crate::vocabulary::{Domain, Property, Value};
 
 /// Device → property → value.
@@ -38,7 +39,15 @@ pub(super) fn read(path: &Path, home: &Home, now: Instant) -> Result<State, Box<
                 continue;
             };
             match plausible(capability, value) {
-                Ok(value) => state.heard(&device.id, &property, value, now),
+                Ok(value) => {
+                    let report = Report {
+                        device: device.id.clone(),
+                        property,
+                        decoded: Decoded::Value(value),
+                        expire_after: None,
+                    };
+                    state.report(report, now);
+                }
                 Err(value) => faults.push(format!("`{name}` cannot have {property} {value}")),
             }
         }
@@ -79,6 +88,7 @@ mod tests {
     use super::*;
     use crate::home::device::{Device, Kind};
     use crate::home::rights::Rights;
+    use crate::home::state::Observation;
     use crate::vocabulary::slug::Slug;
 
     fn state(text: &str) -> Result<State, Box<dyn Error>> {
@@ -101,10 +111,10 @@ mod tests {
             let state = state(text).unwrap();
             let of = |property: Property| {
                 state
-                    .of(&Slug::new("lamp").unwrap(), &property)
+                    .get(&Slug::new("lamp").unwrap(), &property)
+                    .and_then(Observation::value)
+                    .cloned()
                     .unwrap()
-                    .value
-                    .clone()
             };
             assert_eq!(
                 (of(Property::Power), of(Property::Brightness)),

@@ -9,6 +9,7 @@ use crate::discovery::Origin;
 use crate::grammar::LocalGrammar;
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::Device;
+use crate::home::state::Observation;
 use crate::vocabulary::Domain;
 
 use crate::cli::broker::BrokerOptions;
@@ -178,8 +179,9 @@ fn line(
 ) -> String {
     let now = known
         .state
-        .of(&device.id, &capability.property)
-        .map_or_else(String::new, |seen| format!(", now {}", seen.value));
+        .get(&device.id, &capability.property)
+        .and_then(Observation::value)
+        .map_or_else(String::new, |value| format!(", now {value}"));
     let risk = match capability.guard.opening.max(capability.guard.otherwise) {
         _ if !capability.settable => "",
         Risk::Auto => "",
@@ -249,7 +251,7 @@ fn as_json(known: &GatheredHome, device: &Device, examples: &Examples<'_>) -> Js
             "settable": capability.settable,
             "takes": range,
             "risk": capability.guard.opening.max(capability.guard.otherwise),
-            "value": known.state.of(&device.id, &capability.property).map(|seen| &seen.value),
+            "value": known.state.get(&device.id, &capability.property).and_then(Observation::value),
             "say": examples.example(device, capability),
             "command_topics": command_topics,
             "state_topics": link.state.iter().map(|port| &port.topic).collect::<Vec<_>>(),
