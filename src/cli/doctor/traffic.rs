@@ -401,7 +401,7 @@ fn discovered(
 
 /// Reports announced options that are not carried out, and devices that cannot be told apart.
 fn partly_usable(problems: &[Problem], report: &mut Report) {
-    for problem in problems.iter().take(SHOWN) {
+    for problem in problems.iter().take(MAX_NAMES) {
         let text = if problem.topic.is_empty() {
             problem.text.clone()
         } else {
