@@ -78,13 +78,13 @@ fn told(actions: &[(String, String)]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_source_may_what_its_rules_allow_and_nothing_else() {
+async fn each_source_commands_what_its_rules_allow_and_nothing_else() {
     let mut stage = stage().await;
     for (source, text, outcome) in [
         ("kids", "turn on the night light", "done"),
         ("kids", "turn on the kitchen light", "done"),
         ("kids", "turn on the counter light", "refused"),
-        ("kids", "turn on all the lights", "refused"),
+        ("kids", "turn on all the lights", "done"),
         ("kids", "set the heater to 22 degrees", "refused"),
         ("kids", "set the kitchen light to red", "refused"),
         ("kids", "is the front door locked?", "refused"),
@@ -113,11 +113,23 @@ async fn each_source_may_what_its_rules_allow_and_nothing_else() {
             "night_light",
             "kitchen_light",
             "kitchen_light",
+            "night_light",
+            "kitchen_light",
             "kitchen_light",
             "night_light",
             "front_door"
         ]
     );
+}
+
+#[tokio::test]
+async fn a_collective_command_does_what_is_allowed_and_names_the_rest() {
+    let mut stage = stage().await;
+    let reply = stage.says("kids", "turn off all the lights").await;
+    assert_eq!(reply["outcome"], "done", "{reply}");
+    let speech = reply["speech"].as_str().unwrap();
+    assert!(speech.contains("Left out") && speech.contains("Counter light"), "{speech}");
+    assert_eq!(told(&stage.actions().await), ["kitchen_light", "night_light"]);
 }
 
 #[tokio::test]
