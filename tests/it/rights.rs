@@ -128,8 +128,14 @@ async fn a_collective_command_does_what_is_allowed_and_names_the_rest() {
     let reply = stage.says("kids", "turn off all the lights").await;
     assert_eq!(reply["outcome"], "done", "{reply}");
     let speech = reply["speech"].as_str().unwrap();
-    assert!(speech.contains("Left out") && speech.contains("Counter light"), "{speech}");
-    assert_eq!(told(&stage.actions().await), ["kitchen_light", "night_light"]);
+    assert!(
+        speech.contains("Left out") && speech.contains("Counter light"),
+        "{speech}"
+    );
+    assert_eq!(
+        told(&stage.actions().await),
+        ["kitchen_light", "night_light"]
+    );
 }
 
 #[tokio::test]
