@@ -14,14 +14,15 @@ use crate::mqtt::tls::{TlsError, client_config};
 use crate::mqtt::{Login, Settings};
 use crate::secret::Secret;
 
+use crate::cli::arguments::{FileArguments, duration};
 use crate::cli::doctor;
-use crate::cli::{Exit, Files, Stop, duration};
+use crate::cli::exit::{Exit, Failure};
 
 /// Options of all subcommands that connect to the broker.
 #[derive(Debug, Args)]
 pub(super) struct BrokerOptions {
     #[command(flatten)]
-    pub(super) files: Files,
+    pub(super) files: FileArguments,
     /// Longest time to wait for the broker and for an answer; a command is not acted on after that
     #[arg(long, global = true, default_value = "10s", value_parser = duration)]
     pub(super) timeout: Duration,
@@ -41,7 +42,7 @@ pub(super) struct BrokerOptions {
 
 impl BrokerOptions {
     /// Reads the config and applies the options to it. With `home` the devices are read as well.
-    pub(super) fn config(&self, home: bool) -> Result<Config, Stop> {
+    pub(super) fn config(&self, home: bool) -> Result<Config, Failure> {
         // With a login of its own, the user need not be allowed to read the configured password.
         let scope = match (home, self.username.is_some()) {
             (true, false) => Scope::Announced,
@@ -63,7 +64,7 @@ impl BrokerOptions {
         Ok(config)
     }
 
-    fn password(&self) -> Result<Option<Secret>, Stop> {
+    fn password(&self) -> Result<Option<Secret>, Failure> {
         let Some(path) = &self.password_file else {
             return Ok(None);
         };
@@ -73,7 +74,7 @@ impl BrokerOptions {
             } else {
                 Exit::Failed
             };
-            Stop::new(
+            Failure::new(
                 exit,
                 format!("--password-file: `{}`: {error}", path.display()),
             )
@@ -156,14 +157,14 @@ impl BrokerUnreachable {
     }
 
     /// Returns the error to print. If the connection itself failed, it is diagnosed step by step, as `sayso doctor` does.
-    pub(super) fn explained(self, settings: &Settings, runtime: &Runtime) -> Stop {
+    pub(super) fn explained(self, settings: &Settings, runtime: &Runtime) -> Failure {
         let exit = self.exit();
         if matches!(self, Self::NotAllowed(_)) {
-            return Stop::new(exit, self);
+            return Failure::new(exit, self);
         }
         match runtime.block_on(doctor::diagnose(settings)) {
-            Some(diagnosis) => Stop::new(exit, diagnosis),
-            None => Stop::new(exit, self),
+            Some(diagnosis) => Failure::new(exit, diagnosis),
+            None => Failure::new(exit, self),
         }
     }
 }
@@ -174,11 +175,11 @@ pub(super) fn address(broker: &Settings) -> String {
 }
 
 /// Creates the runtime of a tool: one thread.
-pub(super) fn runtime() -> Result<Runtime, Stop> {
+pub(super) fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Stop::new(Exit::Internal, error))
+        .map_err(|error| Failure::new(Exit::Internal, error))
 }
 
 /// Creates a client with a random client id, so that it never takes over the session of the daemon.

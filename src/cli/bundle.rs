@@ -12,7 +12,10 @@ use clap::Args;
 
 use crate::config::{Config, Scope};
 
-use crate::cli::{Exit, Files, Stop, count, doctor, version};
+use crate::cli::arguments::FileArguments;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::plural::count;
+use crate::cli::{doctor, version};
 
 /// Maximum bytes of one file in the archive; of longer ones the end is kept.
 const MAX_FILE_BYTES: usize = 2 << 20;
@@ -48,14 +51,14 @@ Exit codes: 0 written, 1 it cannot be written.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Bundle {
     #[command(flatten)]
-    files: Files,
+    files: FileArguments,
     /// Archive to write [default: sayso-bundle-<time>.tar in the current folder]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 /// Collects the files, removes the secrets and writes the archive.
-pub(super) fn bundle(arguments: &Bundle, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn bundle(arguments: &Bundle, out: &mut impl Write) -> Result<Exit, Failure> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
@@ -79,7 +82,7 @@ pub(super) fn bundle(arguments: &Bundle, out: &mut impl Write) -> Result<Exit, S
         .mode(0o600)
         .open(&path)
         .and_then(|mut file| file.write_all(&archive))
-        .map_err(|error| Stop::new(Exit::Failed, format!("`{}`: {error}", path.display())))?;
+        .map_err(|error| Failure::new(Exit::Failed, format!("`{}`: {error}", path.display())))?;
     for (name, text) in &contents {
         writeln!(out, "  {name:14} {} bytes", text.len())?;
     }
@@ -94,7 +97,7 @@ pub(super) fn bundle(arguments: &Bundle, out: &mut impl Write) -> Result<Exit, S
 }
 
 /// Returns name and text of each file. A part that cannot be collected contains the reason.
-fn contents(files: &Files) -> Result<Vec<(&'static str, String)>, Stop> {
+fn contents(files: &FileArguments) -> Result<Vec<(&'static str, String)>, Failure> {
     let location = files.location(Scope::Everything).of_the_service();
     let config = location.config();
     let home = config
@@ -187,7 +190,7 @@ fn command_output(program: &str, arguments: &[&str]) -> String {
 }
 
 /// Returns the contents of all secret files of the config that this user may read. The others cannot have been copied.
-fn secrets(files: &Files) -> BTreeSet<String> {
+fn secrets(files: &FileArguments) -> BTreeSet<String> {
     let mut secrets = BTreeSet::new();
     for scope in [Scope::Broker, Scope::Models] {
         let Ok(config) = Config::load(&files.location(scope).of_the_service()) else {

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
+use crate::cli::arguments::source;
 use crate::cli::broker::BrokerOptions;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::request;
-use crate::cli::request::Request;
-use crate::cli::{Exit, Stop, source};
+use crate::cli::request::BrokerRequest;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,7 +77,7 @@ enum CacheAction {
 }
 
 /// Sends the request and prints the answer.
-pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Failure> {
     let payload = match &arguments.action {
         CacheAction::Stats => json!({"cache": "stats"}),
         CacheAction::Show {
@@ -90,7 +91,7 @@ pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Sto
         CacheAction::Clear { text, .. } => json!({"cache": "clear", "text": text}),
     };
     let topic = format!("control/{}", arguments.source);
-    let request = Request {
+    let request = BrokerRequest {
         answer_topic: format!("{topic}/answer"),
         topic,
         payload: payload.to_string(),
@@ -98,7 +99,7 @@ pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Sto
     let settings = arguments.broker.config(false)?.mqtt;
     let payload = request::send(&settings, arguments.broker.timeout, &request, &mut |_| {})?;
     let answer: Json = serde_json::from_slice(&payload)
-        .map_err(|error| Stop::new(Exit::Failed, format!("cannot parse the answer: {error}")))?;
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot parse the answer: {error}")))?;
     let is_ok = answer["ok"] == true;
     if arguments.json {
         writeln!(out, "{answer}")?;

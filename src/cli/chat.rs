@@ -6,9 +6,10 @@ use clap::Args;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
+use crate::cli::broker;
 use crate::cli::broker::BrokerOptions;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::Speaker;
-use crate::cli::{Exit, Stop, broker};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,9 +32,9 @@ pub(super) struct Chat {
 }
 
 /// Reads commands until the end of the input and prints the reply to each.
-pub(super) fn chat(arguments: &Chat, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn chat(arguments: &Chat, out: &mut impl Write) -> Result<Exit, Failure> {
     let settings = arguments.broker.config(false)?.mqtt;
-    let mut editor = DefaultEditor::new().map_err(|error| Stop::new(Exit::Internal, error))?;
+    let mut editor = DefaultEditor::new().map_err(|error| Failure::new(Exit::Internal, error))?;
     writeln!(
         out,
         "Connected to {} as source `{}`. Type a command, or Ctrl-D to end.",
@@ -47,7 +48,7 @@ pub(super) fn chat(arguments: &Chat, out: &mut impl Write) -> Result<Exit, Stop>
             // Ctrl-C discards the line, as in a shell.
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => return Ok(Exit::Done),
-            Err(error) => return Err(Stop::new(Exit::Failed, error)),
+            Err(error) => return Err(Failure::new(Exit::Failed, error)),
         };
         let text = line.trim();
         if text.is_empty() {

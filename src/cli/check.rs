@@ -9,8 +9,10 @@ use crate::grammar::When;
 use crate::pipeline::CommandOrder;
 use crate::provider;
 
+use crate::cli::arguments::FileArguments;
 use crate::cli::doctor;
-use crate::cli::{Exit, Files, Stop, count};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::plural::count;
 
 /// Arguments of `sayso check`.
 #[derive(Debug, clap::Args)]
@@ -19,14 +21,14 @@ use crate::cli::{Exit, Files, Stop, count};
 )]
 pub(super) struct Check {
     #[command(flatten)]
-    files: Files,
+    files: FileArguments,
     /// Do not read keys and passwords, for users who may not read them
     #[arg(long)]
     no_keys: bool,
 }
 
 /// Reads the files as the daemon does, and prints a summary.
-pub(super) fn check(check: &Check, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn check(check: &Check, out: &mut impl Write) -> Result<Exit, Failure> {
     let scope = if check.no_keys {
         Scope::Home
     } else {
@@ -37,7 +39,7 @@ pub(super) fn check(check: &Check, out: &mut impl Write) -> Result<Exit, Stop> {
     // The daemon would start with these, but they are as serious as a fault of the config.
     let faults = doctor::file_faults(&location);
     if !faults.is_empty() {
-        return Err(Stop::new(Exit::Config, faults.join("\nsayso: ")));
+        return Err(Failure::new(Exit::Config, faults.join("\nsayso: ")));
     }
     let lines = [
         (

@@ -12,9 +12,12 @@ use clap::Args;
 use crate::config::{CREDENTIALS_FOLDER, Config, ConfigLocation, Scope};
 use crate::secret::Secret;
 
+use crate::cli::arguments::FileArguments;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::home::{gather, home_file};
+use crate::cli::plural::count;
 use crate::cli::say::Speaker;
-use crate::cli::{Exit, Files, Stop, broker, count, doctor, providers};
+use crate::cli::{broker, doctor, providers};
 
 /// Longest wait for the broker while announcements are collected.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,14 +55,14 @@ pub(super) struct Init {
 }
 
 /// Asks, tests and writes the files, then does one command.
-pub(super) fn init(arguments: &Init, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn init(arguments: &Init, out: &mut impl Write) -> Result<Exit, Failure> {
     let folder = match &arguments.folder {
         Some(folder) => folder.clone(),
         None if rustix::process::geteuid().is_root() => PathBuf::from("/etc/sayso"),
         None => PathBuf::from("."),
     };
     let mut setup = Setup {
-        files: Files {
+        files: FileArguments {
             config: Some(folder.join("sayso.toml")),
         },
         folder,
@@ -76,19 +79,19 @@ pub(super) fn init(arguments: &Init, out: &mut impl Write) -> Result<Exit, Stop>
 /// State of the set-up.
 struct Setup<'a, W> {
     folder: PathBuf,
-    files: Files,
+    files: FileArguments,
     force: bool,
     out: &'a mut W,
 }
 
 impl<W: Write> Setup<'_, W> {
     /// Refuses to replace existing files.
-    fn check_files(&mut self) -> Result<(), Stop> {
+    fn check_files(&mut self) -> Result<(), Failure> {
         for name in ["sayso.toml", "home.toml"] {
             let path = self.folder.join(name);
             let is_used = fs::read_to_string(&path).is_ok_and(|text| has_settings(&text));
             if is_used && !self.force {
-                return Err(Stop::new(
+                return Err(Failure::new(
                     Exit::Failed,
                     format!(
                         "`{}` exists: give another --folder, or --force to replace it",
@@ -98,7 +101,7 @@ impl<W: Write> Setup<'_, W> {
             }
         }
         fs::create_dir_all(self.folder.join(CREDENTIALS_FOLDER)).map_err(|error| {
-            Stop::new(
+            Failure::new(
                 exit_of(&error),
                 format!("`{}`: {error}", self.folder.display()),
             )
@@ -106,7 +109,7 @@ impl<W: Write> Setup<'_, W> {
     }
 
     /// Asks for the broker until a client can log in, and writes its section.
-    fn broker(&mut self) -> Result<(), Stop> {
+    fn broker(&mut self) -> Result<(), Failure> {
         writeln!(self.out, "1. The MQTT broker")?;
         loop {
             let host = self.ask("   Host", "localhost")?;
@@ -152,7 +155,7 @@ impl<W: Write> Setup<'_, W> {
     }
 
     /// Collects the announced devices and writes the home file.
-    fn devices(&mut self) -> Result<(), Stop> {
+    fn devices(&mut self) -> Result<(), Failure> {
         writeln!(self.out, "2. Devices (collecting announcements ..)")?;
         let config = Config::load(&self.files.location(Scope::Announced))?;
         let known = gather::gather(&config, BROKER_TIMEOUT)?;
@@ -192,7 +195,7 @@ impl<W: Write> Setup<'_, W> {
     }
 
     /// Asks for language and model, writes them and tests the model.
-    fn model(&mut self) -> Result<(), Stop> {
+    fn model(&mut self) -> Result<(), Failure> {
         writeln!(self.out, "3. Language and model")?;
         let language = self.ask("   Language of commands (de en es fr nl)", "en")?;
         self.append(&format!("\n[local]\nlanguage = {}\n", quoted(&language)))?;
@@ -245,7 +248,7 @@ impl<W: Write> Setup<'_, W> {
     }
 
     /// Asks for a command and sends it to the daemon, which is started for it if it is not running.
-    fn first_command(&mut self) -> Result<Exit, Stop> {
+    fn first_command(&mut self) -> Result<Exit, Failure> {
         let config = Config::load(&self.files.location(Scope::Everything))?;
         writeln!(
             self.out,
@@ -274,7 +277,7 @@ impl<W: Write> Setup<'_, W> {
     }
 
     /// Asks for a text; an empty line gives the default.
-    fn ask(&mut self, question: &str, default: &str) -> Result<String, Stop> {
+    fn ask(&mut self, question: &str, default: &str) -> Result<String, Failure> {
         write!(self.out, "{question} [{default}]: ")?;
         self.out.flush()?;
         let answer = read_line()?;
@@ -285,7 +288,7 @@ impl<W: Write> Setup<'_, W> {
         })
     }
 
-    fn confirm(&mut self, question: &str, default: bool) -> Result<bool, Stop> {
+    fn confirm(&mut self, question: &str, default: bool) -> Result<bool, Failure> {
         let answer = self.ask(
             &format!("{question} (y/n)"),
             if default { "y" } else { "n" },
@@ -294,7 +297,7 @@ impl<W: Write> Setup<'_, W> {
     }
 
     /// Asks for a secret until one is given.
-    fn ask_secret(&mut self, question: &str) -> Result<Secret, Stop> {
+    fn ask_secret(&mut self, question: &str) -> Result<Secret, Failure> {
         loop {
             write!(self.out, "{question} (not hidden while you type): ")?;
             self.out.flush()?;
@@ -304,19 +307,20 @@ impl<W: Write> Setup<'_, W> {
         }
     }
 
-    fn write(&mut self, name: &str, text: &str) -> Result<(), Stop> {
+    fn write(&mut self, name: &str, text: &str) -> Result<(), Failure> {
         let path = self.folder.join(name);
-        fs::write(&path, text)
-            .map_err(|error| Stop::new(exit_of(&error), format!("`{}`: {error}", path.display())))
+        fs::write(&path, text).map_err(|error| {
+            Failure::new(exit_of(&error), format!("`{}`: {error}", path.display()))
+        })
     }
 
-    fn append(&mut self, text: &str) -> Result<(), Stop> {
+    fn append(&mut self, text: &str) -> Result<(), Failure> {
         let before = fs::read_to_string(self.folder.join("sayso.toml"))?;
         self.write("sayso.toml", &(before + text))
     }
 
     /// Writes a secret to a file that only its owner may read.
-    fn write_secret(&mut self, name: &str, secret: &Secret) -> Result<(), Stop> {
+    fn write_secret(&mut self, name: &str, secret: &Secret) -> Result<(), Failure> {
         let path = self.folder.join(CREDENTIALS_FOLDER).join(name);
         // The mode applies only to a new file.
         let _ = fs::remove_file(&path);
@@ -326,7 +330,9 @@ impl<W: Write> Setup<'_, W> {
             .mode(0o600)
             .open(&path)
             .and_then(|mut file| writeln!(file, "{}", secret.expose()))
-            .map_err(|error| Stop::new(exit_of(&error), format!("`{}`: {error}", path.display())))
+            .map_err(|error| {
+                Failure::new(exit_of(&error), format!("`{}`: {error}", path.display()))
+            })
     }
 }
 
@@ -334,10 +340,10 @@ impl<W: Write> Setup<'_, W> {
 ///
 /// # Errors
 /// If the input ends, because then nobody answers.
-fn read_line() -> Result<String, Stop> {
+fn read_line() -> Result<String, Failure> {
     let mut line = String::new();
     if io::stdin().lock().read_line(&mut line)? == 0 {
-        return Err(Stop::new(
+        return Err(Failure::new(
             Exit::Failed,
             "the input ended before all questions were answered",
         ));
@@ -381,7 +387,7 @@ struct RunningDaemon(Option<Child>);
 
 impl RunningDaemon {
     /// Starts a daemon unless one answers already.
-    fn start_if_needed(config: &Config, files: &Files) -> Result<Self, Stop> {
+    fn start_if_needed(config: &Config, files: &FileArguments) -> Result<Self, Failure> {
         let is_served = || Speaker::cli().is_served(&config.mqtt);
         if is_served() {
             return Ok(Self(None));
@@ -404,7 +410,7 @@ impl RunningDaemon {
             }
             broker::runtime()?.block_on(tokio::time::sleep(START_PAUSE));
         }
-        Err(Stop::new(
+        Err(Failure::new(
             Exit::Failed,
             "the daemon does not start: `sayso doctor` shows why",
         ))

@@ -1,27 +1,29 @@
 //! The command line: the daemon and the tools around it. One module per subcommand.
 
 use std::error::Error;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::environment::Environment;
-use crate::config::{ConfigLocation, Faults, Scope, units};
+use crate::cli::arguments::FileArguments;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::plural::count;
+use crate::config::{Faults, Scope};
 
+mod arguments;
 mod broker;
 mod bundle;
 mod cache;
 mod chat;
 mod check;
 mod doctor;
+mod exit;
 mod home;
 mod init;
+mod plural;
 mod providers;
 mod reply_text;
 mod request;
@@ -68,7 +70,7 @@ does not help with the last two.";
 #[command(name = "sayso", bin_name = "sayso", after_help = EXAMPLES, max_term_width = 110, arg_required_else_help = true, args_conflicts_with_subcommands = true)]
 struct CommandLine {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<ToolCommand>,
     /// Print the version
     #[arg(short = 'V', long)]
     version: bool,
@@ -83,10 +85,10 @@ pub fn line() -> clap::Command {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ToolCommand {
     /// Run the daemon: receive commands from the broker until it is stopped
     #[command(after_help = RUN)]
-    Run(Files),
+    Run(FileArguments),
     /// Check the config and the home: report all faults, or a summary
     Check(check::Check),
     /// Check files, broker, permissions, devices, models and disk, with a cure for each problem
@@ -94,11 +96,11 @@ enum Command {
     /// Test each configured model with one request: answer, latency and cost
     Providers(providers::Providers),
     /// Send one command to the running daemon, over the broker, and print its reply
-    Say(say::Say),
+    Say(say::SayArguments),
     /// Show or clear the answer cache of the running daemon
     Cache(cache::Cache),
     /// Show all devices, their source, their properties and an example command for each
-    Home(home::Home),
+    Home(home::HomeArguments),
     /// Show the effect of commands without a broker; nothing is published
     Try(try_::Try),
     /// Create the config step by step: ask, test, write both files and do one command
@@ -115,71 +117,6 @@ enum Command {
         /// Name of the shell
         shell: Shell,
     },
-}
-
-/// Options for the location of the config.
-#[derive(Debug, Clone, Default, Args)]
-struct Files {
-    /// Config file.
-    #[arg(
-        long,
-        value_name = "FILE",
-        global = true,
-        help = "Config file [default: $SAYSO_CONFIG, ./sayso.toml or /etc/sayso/sayso.toml]"
-    )]
-    config: Option<PathBuf>,
-}
-
-/// Exit code of the program. The numbers are those of `sysexits.h`, which systemd shows by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exit {
-    /// Done, or answered.
-    Done = 0,
-    /// Refused, unclear or failed.
-    Failed = 1,
-    /// An internal error (`EX_SOFTWARE`).
-    Internal = 70,
-    /// No answer: try again (`EX_TEMPFAIL`).
-    Again = 75,
-    /// A file may not be read (`EX_NOPERM`).
-    Forbidden = 77,
-    /// The config is wrong (`EX_CONFIG`); a restart does not help.
-    Config = 78,
-}
-
-/// Error that ends a subcommand, with its exit code.
-#[derive(Debug)]
-struct Stop {
-    exit: Exit,
-    error: Box<dyn Error>,
-}
-
-impl Stop {
-    fn new(exit: Exit, error: impl Into<Box<dyn Error>>) -> Self {
-        Self {
-            exit,
-            error: error.into(),
-        }
-    }
-}
-
-impl From<Faults> for Stop {
-    fn from(faults: Faults) -> Self {
-        Self::new(
-            if faults.only_permission_denied() {
-                Exit::Forbidden
-            } else {
-                Exit::Config
-            },
-            faults,
-        )
-    }
-}
-
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Self {
-        Self::new(Exit::Failed, error)
-    }
 }
 
 /// Runs the program with the given arguments.
@@ -210,25 +147,25 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-fn run_line(line: CommandLine, out: &mut impl Write) -> Result<Exit, Stop> {
+fn run_line(line: CommandLine, out: &mut impl Write) -> Result<Exit, Failure> {
     let Some(command) = line.command else {
         version::print(line.verbose, out)?;
         return Ok(Exit::Done);
     };
     match command {
-        Command::Run(files) => run::run(&files.location(Scope::Everything)),
-        Command::Doctor(doctor) => doctor::doctor(&doctor, out),
-        Command::Providers(providers) => providers::providers(&providers, out),
-        Command::Check(check) => check::check(&check, out),
-        Command::Cache(cache) => cache::cache(&cache, out),
-        Command::Say(say) => say::say(&say, out),
-        Command::Home(home) => home::home(&home, out),
-        Command::Try(try_) => try_::try_(&try_, out),
-        Command::Init(init) => init::init(&init, out),
-        Command::Chat(chat) => chat::chat(&chat, out),
-        Command::Watch(watch) => watch::watch(&watch, out),
-        Command::Bundle(bundle) => bundle::bundle(&bundle, out),
-        Command::Completions { shell } => {
+        ToolCommand::Run(files) => run::run(&files.location(Scope::Everything)),
+        ToolCommand::Doctor(doctor) => doctor::doctor(&doctor, out),
+        ToolCommand::Providers(providers) => providers::providers(&providers, out),
+        ToolCommand::Check(check) => check::check(&check, out),
+        ToolCommand::Cache(cache) => cache::cache(&cache, out),
+        ToolCommand::Say(say) => say::say(&say, out),
+        ToolCommand::Home(home) => home::home(&home, out),
+        ToolCommand::Try(try_) => try_::try_(&try_, out),
+        ToolCommand::Init(init) => init::init(&init, out),
+        ToolCommand::Chat(chat) => chat::chat(&chat, out),
+        ToolCommand::Watch(watch) => watch::watch(&watch, out),
+        ToolCommand::Bundle(bundle) => bundle::bundle(&bundle, out),
+        ToolCommand::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut CommandLine::command(), "sayso", &mut script);
             out.write_all(&script)?;
@@ -237,20 +174,10 @@ fn run_line(line: CommandLine, out: &mut impl Write) -> Result<Exit, Stop> {
     }
 }
 
-impl Files {
-    fn location(&self, needs: Scope) -> ConfigLocation {
-        ConfigLocation {
-            config: self.config.clone(),
-            home: None,
-            needs,
-            environment: Environment::read(),
-        }
-    }
-}
-
 /// Returns true if the reader of the output has closed it, as in `sayso try | head`, which is not an error.
-fn is_broken_pipe(stop: &Stop) -> bool {
-    stop.error
+fn is_broken_pipe(failure: &Failure) -> bool {
+    failure
+        .error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
@@ -268,58 +195,6 @@ fn print_error(to: &mut impl Write, error: &(dyn Error + 'static)) -> io::Result
         cause = error.source();
     }
     writeln!(to)
-}
-
-/// Returns a number with its noun: `1 device`, `3 devices`.
-fn count(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
-}
-
-/// Parser for the codes of the shipped languages, which shells complete. Other codes are accepted, because a config may
-/// add languages.
-fn language() -> impl TypedValueParser<Value = String> {
-    LanguageParser
-}
-
-/// See [`language`].
-#[derive(Debug, Clone)]
-struct LanguageParser;
-
-impl TypedValueParser for LanguageParser {
-    type Value = String;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        argument: Option<&clap::Arg>,
-        value: &OsStr,
-    ) -> Result<Self::Value, clap::Error> {
-        StringValueParser::new().parse_ref(command, argument, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(
-            ["de", "en", "es", "fr", "nl"]
-                .into_iter()
-                .map(PossibleValue::new),
-        ))
-    }
-}
-
-/// Parses a duration such as `500ms` or `10s`.
-fn duration(text: &str) -> Result<Duration, String> {
-    units::duration(text)
-        .filter(|d| !d.is_zero() && *d <= Duration::from_hours(1))
-        .ok_or_else(|| "expected a duration of at most one hour, such as 10s or 500ms".to_owned())
-}
-
-/// Parses a source: one level of a topic.
-fn source(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains(['/', '+', '#', '\0']) {
-        Err("expected one level of a topic, without `/`, `+` and `#`".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
 }
 
 #[cfg(test)]

@@ -21,8 +21,9 @@ use crate::vocabulary::action::Op;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
+use crate::cli::arguments::FileArguments;
 use crate::cli::broker;
-use crate::cli::{Exit, Files, Stop};
+use crate::cli::exit::{Exit, Failure};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,14 +49,14 @@ pub(super) struct Providers {
     /// Names of providers to test [default: all]
     names: Vec<String>,
     #[command(flatten)]
-    files: Files,
+    files: FileArguments,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
 }
 
 /// Tests the providers in parallel and prints the results in the order of the config.
-pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<Exit, Failure> {
     let all = Config::load(&arguments.files.location(Scope::Models))?
         .ask
         .providers;
@@ -69,7 +70,7 @@ pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<E
             .map(|provider| provider.name.as_str())
             .collect::<Vec<_>>()
             .join(", ");
-        return Err(Stop::new(
+        return Err(Failure::new(
             Exit::Failed,
             format!("there is no provider `{unknown}`; the config has: {known}"),
         ));
@@ -80,7 +81,7 @@ pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<E
         .collect();
     let found = broker::runtime()?
         .block_on(ask(&wanted))
-        .map_err(|error| Stop::new(Exit::Config, error))?;
+        .map_err(|error| Failure::new(Exit::Config, error))?;
     if arguments.json {
         let found: Vec<Json> = found.iter().map(ProviderFinding::json).collect();
         writeln!(out, "{}", Json::from(found))?;

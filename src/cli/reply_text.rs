@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::command::reply::{ActionReport, Outcome, Reply};
 
-use crate::cli::Exit;
+use crate::cli::exit::Exit;
 
 /// Prints outcome and speech of a reply, then each action. `printed` is the speech that was printed already.
 pub(super) fn print(reply: &Reply, printed: &str, out: &mut impl Write) -> io::Result<()> {

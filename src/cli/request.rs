@@ -15,7 +15,7 @@ use crate::mqtt::Settings;
 
 use crate::cli::broker;
 use crate::cli::broker::BrokerUnreachable;
-use crate::cli::{Exit, Stop};
+use crate::cli::exit::{Exit, Failure};
 
 /// The request queue of the client holds eight entries and gets at most two.
 const QUEUE_HAS_ROOM: &str = "the queue holds eight requests and is given two";
@@ -25,7 +25,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A request: its payload, and the topics of request and answer below the prefix.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct BrokerRequest {
     pub(super) topic: String,
     pub(super) answer_topic: String,
     pub(super) payload: String,
@@ -59,10 +59,10 @@ enum NoAnswer {
 }
 
 impl NoAnswer {
-    fn explained(self, settings: &Settings) -> Result<Stop, Stop> {
+    fn explained(self, settings: &Settings) -> Result<Failure, Failure> {
         match self {
             Self::Broker(error) => Ok(error.explained(settings, &broker::runtime()?)),
-            error => Ok(Stop::new(Exit::Again, error)),
+            error => Ok(Failure::new(Exit::Again, error)),
         }
     }
 }
@@ -71,9 +71,9 @@ impl NoAnswer {
 pub(super) fn send(
     settings: &Settings,
     timeout: Duration,
-    request: &Request,
+    request: &BrokerRequest,
     on_piece: OnPiece<'_>,
-) -> Result<Vec<u8>, Stop> {
+) -> Result<Vec<u8>, Failure> {
     let runtime = broker::runtime()?;
     match runtime.block_on(exchange(settings, timeout, request, on_piece)) {
         Ok(answer) => Ok(answer),
@@ -85,7 +85,7 @@ pub(super) fn send(
 async fn exchange(
     settings: &Settings,
     timeout: Duration,
-    request: &Request,
+    request: &BrokerRequest,
     on_piece: OnPiece<'_>,
 ) -> Result<Vec<u8>, NoAnswer> {
     let deadline = Instant::now() + timeout;
@@ -124,7 +124,11 @@ struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    fn new(settings: &'a Settings, timeout: Duration, request: &Request) -> Result<Self, NoAnswer> {
+    fn new(
+        settings: &'a Settings,
+        timeout: Duration,
+        request: &BrokerRequest,
+    ) -> Result<Self, NoAnswer> {
         let (client, events) = broker::client(settings, "say", timeout)?;
         let seconds = u32::try_from(timeout.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
         let answer_topic = format!("{}/{}", settings.prefix, request.answer_topic);

@@ -17,12 +17,12 @@ use crate::systemd::Notify;
 use crate::telemetry::log;
 
 use crate::cli::doctor;
-use crate::cli::{Exit, Stop};
+use crate::cli::exit::{Exit, Failure};
 
 /// Runs the daemon until it stops.
-pub(super) fn run(location: &ConfigLocation) -> Result<Exit, Stop> {
+pub(super) fn run(location: &ConfigLocation) -> Result<Exit, Failure> {
     let config = Config::load(location)?;
-    let log = log::start(&config.log).map_err(|error| Stop::new(Exit::Config, error))?;
+    let log = log::start(&config.log).map_err(|error| Failure::new(Exit::Config, error))?;
     warn_of_readable_secrets(location);
     abort_on_panic();
     let notify = Notify::new(location.environment.notify.as_deref())
@@ -31,15 +31,15 @@ pub(super) fn run(location: &ConfigLocation) -> Result<Exit, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Stop::new(Exit::Internal, error))?;
-    let ended: Result<(), Stop> = runtime.block_on(async {
-        let signals = Signals::catch().map_err(|error| Stop::new(Exit::Internal, error))?;
+        .map_err(|error| Failure::new(Exit::Internal, error))?;
+    let ended: Result<(), Failure> = runtime.block_on(async {
+        let signals = Signals::catch().map_err(|error| Failure::new(Exit::Internal, error))?;
         let (tell, told) = mpsc::channel(8);
         // The daemon is a task of its own: waking the outermost future costs a system call.
         let mut running = JoinSet::new();
         running.spawn(daemon::run(config, Handles { notify, told, log }));
         tokio::select! {
-            Some(ended) = running.join_next() => ended.map_err(|error| Stop::new(Exit::Internal, error))?.map_err(|error| Stop::new(exit_of(&error), error)),
+            Some(ended) = running.join_next() => ended.map_err(|error| Failure::new(Exit::Internal, error))?.map_err(|error| Failure::new(exit_of(&error), error)),
             never = signals.forward(location, tell) => match never {},
         }
     });

@@ -9,10 +9,12 @@ use serde_json::json;
 use crate::command::reply::{Piece, Reply};
 use crate::mqtt::Settings;
 
+use crate::cli::arguments::source;
 use crate::cli::broker::BrokerOptions;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::reply_text;
 use crate::cli::request;
-use crate::cli::request::Request;
-use crate::cli::{Exit, Stop, reply_text, source};
+use crate::cli::request::BrokerRequest;
 
 /// Longest wait for the answer that shows whether a daemon is running.
 const SERVED_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,7 +33,7 @@ Exit codes: 0 done or answered, 1 refused, unclear or failed, 75 no broker or no
 /// Arguments of `sayso say`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Say {
+pub(super) struct SayArguments {
     /// The command, such as "turn off the kitchen light"
     text: String,
     #[command(flatten)]
@@ -63,8 +65,8 @@ pub(super) struct Speaker {
     stream: bool,
 }
 
-impl Say {
-    fn print(&self, payload: &[u8], printed: &str, out: &mut impl Write) -> Result<Exit, Stop> {
+impl SayArguments {
+    fn print(&self, payload: &[u8], printed: &str, out: &mut impl Write) -> Result<Exit, Failure> {
         let reply = parse(payload)?;
         if self.json {
             out.write_all(payload)?;
@@ -100,7 +102,7 @@ impl Speaker {
     }
 
     /// Returns the request for one command.
-    fn request(&self, text: &str, id: Option<&str>, timeout: Duration) -> Request {
+    fn request(&self, text: &str, id: Option<&str>, timeout: Duration) -> BrokerRequest {
         let mut payload = json!({"text": text, "ttl": format!("{}ms", timeout.as_millis())});
         if let Some(area) = &self.area {
             payload["area"] = area.as_str().into();
@@ -114,7 +116,7 @@ impl Speaker {
         if self.stream {
             payload["stream"] = true.into();
         }
-        Request {
+        BrokerRequest {
             topic: format!("command/{}", self.source),
             answer_topic: format!("reply/{}", self.source),
             payload: payload.to_string(),
@@ -128,7 +130,7 @@ impl Speaker {
         timeout: Duration,
         settings: &Settings,
         out: &mut impl Write,
-    ) -> Result<Exit, Stop> {
+    ) -> Result<Exit, Failure> {
         let request = self.request(text, None, timeout);
         let mut pieces = PiecePrinter::new(out, false, self.stream);
         let answer = request::send(settings, timeout, &request, &mut |piece| {
@@ -142,7 +144,7 @@ impl Speaker {
 }
 
 /// Sends the command, waits for the reply and prints it.
-pub(super) fn say(arguments: &Say, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn say(arguments: &SayArguments, out: &mut impl Write) -> Result<Exit, Failure> {
     let (broker, speaker) = (&arguments.broker, &arguments.speaker);
     let settings = broker.config(false)?.mqtt;
     let request = speaker.request(&arguments.text, arguments.id.as_deref(), broker.timeout);
@@ -154,9 +156,9 @@ pub(super) fn say(arguments: &Say, out: &mut impl Write) -> Result<Exit, Stop> {
     arguments.print(&answer?, &printed, out)
 }
 
-fn parse(payload: &[u8]) -> Result<Reply, Stop> {
+fn parse(payload: &[u8]) -> Result<Reply, Failure> {
     serde_json::from_slice(payload)
-        .map_err(|error| Stop::new(Exit::Failed, format!("cannot parse the reply: {error}")))
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot parse the reply: {error}")))
 }
 
 /// Printer for the pieces of an answer.

@@ -21,7 +21,9 @@ use crate::mqtt::outbox::Undelivered;
 use crate::pipeline::{Pipeline, PublishFn};
 use crate::store::journal::Journal;
 
-use crate::cli::{Exit, Files, Stop, broker, language, reply_text, source, state_file};
+use crate::cli::arguments::{FileArguments, language, source};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::{broker, reply_text, state_file};
 
 /// Time limit for one command, including the model.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
@@ -76,7 +78,7 @@ pub(super) struct Try {
     #[arg(long, conflicts_with = "explain")]
     json: bool,
     #[command(flatten)]
-    files: Files,
+    files: FileArguments,
     /// Area in which the commands are given: the meaning of "here"
     #[arg(long)]
     area: Option<String>,
@@ -107,7 +109,7 @@ enum TryId {
 }
 
 /// Reads the commands and prints a reply to each.
-pub(super) fn try_(arguments: &Try, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn try_(arguments: &Try, out: &mut impl Write) -> Result<Exit, Failure> {
     let config = load(arguments)?;
     if config.home.devices().is_empty() {
         let _ = writeln!(io::stderr(), "{NOTHING_DECLARED}");
@@ -129,7 +131,7 @@ pub(super) fn try_(arguments: &Try, out: &mut impl Write) -> Result<Exit, Stop> 
 }
 
 /// Reads the config without the broker's password. Only a model needs a secret: its key.
-fn load(arguments: &Try) -> Result<Config, Stop> {
+fn load(arguments: &Try) -> Result<Config, Failure> {
     let scope = if arguments.local_only {
         Scope::Home
     } else {
@@ -142,7 +144,7 @@ fn load(arguments: &Try) -> Result<Config, Stop> {
     Config::load(&location).map_err(|faults| {
         if faults.only_permission_denied() && !arguments.local_only {
             let text = format!("{faults}\nsayso: --local-only needs no key");
-            Stop::new(Exit::Forbidden, text)
+            Failure::new(Exit::Forbidden, text)
         } else {
             faults.into()
         }
@@ -159,16 +161,16 @@ struct TrialRun<'a> {
 }
 
 impl<'a> TrialRun<'a> {
-    fn new(arguments: &'a Try, mut config: Config) -> Result<Self, Stop> {
+    fn new(arguments: &'a Try, mut config: Config) -> Result<Self, Failure> {
         let state = match &arguments.state {
             Some(path) => state_file::read(path, &config.home, now())
-                .map_err(|error| Stop::new(Exit::Failed, error))?,
+                .map_err(|error| Failure::new(Exit::Failed, error))?,
             None => State::default(),
         };
         if let Some(area) = &arguments.area
             && config.home.area_named(area).is_none()
         {
-            return Err(Stop::new(
+            return Err(Failure::new(
                 Exit::Failed,
                 format!("the home has no area `{area}`"),
             ));
@@ -185,7 +187,7 @@ impl<'a> TrialRun<'a> {
             Box::new(|_| Box::pin(std::future::ready(Err(Undelivered::Closed))));
         let journal = Arc::new(Journal::in_memory(config.mqtt.ttl));
         let pipeline = daemon::pipeline(&config, None, journal, Arc::default(), publish)
-            .map_err(|error| Stop::new(Exit::Config, error))?;
+            .map_err(|error| Failure::new(Exit::Config, error))?;
         pipeline.set_state(state);
         Ok(Self {
             arguments,

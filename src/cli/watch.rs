@@ -13,7 +13,8 @@ use crate::command::reply::Reply;
 use crate::mqtt::Settings;
 
 use crate::cli::broker::{BrokerOptions, BrokerUnreachable};
-use crate::cli::{Exit, Stop, broker, reply_text};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::{broker, reply_text};
 
 /// Maximum number of characters shown of a command.
 const MAX_TEXT: usize = 200;
@@ -44,7 +45,7 @@ pub(super) struct Watch {
 }
 
 /// Prints commands and replies until the user ends the program.
-pub(super) fn watch(arguments: &Watch, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn watch(arguments: &Watch, out: &mut impl Write) -> Result<Exit, Failure> {
     let settings = arguments.broker.config(false)?.mqtt;
     let runtime = broker::runtime()?;
     let watched = runtime.block_on(async {
@@ -130,8 +131,8 @@ impl<'a> Watcher<'a> {
             let Event::Incoming(Packet::Publish(message)) = self.next().await? else {
                 continue;
             };
-            if let Some(message) = Message::parse(&message, &self.settings.prefix) {
-                replies += usize::from(matches!(message, Message::Reply { .. }));
+            if let Some(message) = WatchedMessage::parse(&message, &self.settings.prefix) {
+                replies += usize::from(matches!(message, WatchedMessage::Reply { .. }));
                 if arguments.json {
                     writeln!(out, "{}", message.json())?;
                 } else {
@@ -145,12 +146,12 @@ impl<'a> Watcher<'a> {
 }
 
 /// A message that is shown.
-enum Message {
+enum WatchedMessage {
     Command { source: String, text: String },
     Reply { source: String, reply: Box<Reply> },
 }
 
-impl Message {
+impl WatchedMessage {
     /// Parses a message; `None` for retained messages and for replies that cannot be parsed.
     fn parse(message: &Publish, prefix: &str) -> Option<Self> {
         let topic = std::str::from_utf8(&message.topic).ok()?;

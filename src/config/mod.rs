@@ -77,7 +77,7 @@ pub struct Config {
     /// Log filter and target.
     pub log: log::Settings,
     /// Address of the metrics page; `None` if it is not served.
-    pub metrics: Option<scrape::Address>,
+    pub metrics: Option<scrape::MetricsAddress>,
     /// Settings of the daemon itself.
     pub daemon: DaemonSettings,
 }

@@ -357,11 +357,11 @@ fn log(table: &Table<'_>, folders: &Folders<'_>) -> log::Settings {
 }
 
 /// Metrics reveal when somebody is at home, so they are served to this machine only.
-fn metrics(table: &Table<'_>) -> Option<scrape::Address> {
+fn metrics(table: &Table<'_>) -> Option<scrape::MetricsAddress> {
     table.text_as("listen", |text| match text.strip_prefix("unix:") {
-        Some(path) if path.starts_with('/') => Ok(scrape::Address::Socket(PathBuf::from(path))),
+        Some(path) if path.starts_with('/') => Ok(scrape::MetricsAddress::Socket(PathBuf::from(path))),
         None if text.parse().is_ok_and(|port: SocketAddr| port.ip().is_loopback() && port.port() > 0) => {
-            text.parse().map(scrape::Address::Port).map_err(|_| "an address")
+            text.parse().map(scrape::MetricsAddress::Port).map_err(|_| "an address")
         }
         _ => Err("an address of this machine only, such as \"127.0.0.1:9464\", or a socket such as \"unix:/run/sayso/metrics\""),
     })

@@ -36,7 +36,7 @@ use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics;
 use crate::telemetry::metrics::Page;
-use crate::telemetry::scrape::{Address, Scrape};
+use crate::telemetry::scrape::{MetricsAddress, Scrape};
 use crate::wire;
 
 /// Of the grace period, what is kept for the last replies and the word "offline".
@@ -318,7 +318,7 @@ fn open_spending(store: &Store) -> Option<Spending> {
 }
 
 /// Metrics that cannot be served are said, and no reason not to serve commands.
-async fn open_scrape(address: Option<&Address>) -> Option<Scrape> {
+async fn open_scrape(address: Option<&MetricsAddress>) -> Option<Scrape> {
     let address = address?;
     Scrape::open(address)
         .await

@@ -1,7 +1,7 @@
 //! The outgoing queue: publications, replies and acknowledgements.
 //!
 //! Callers never wait for the broker; each message is kept until the broker has acknowledged it, over as many connections as
-//! that takes. The poll loop takes messages out through [`Shared`].
+//! that takes. The poll loop takes messages out through [`OutboxState`].
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -259,7 +259,7 @@ impl Future for Delivery {
 /// The sending end, shared by all tasks that publish.
 #[derive(Clone)]
 pub struct Outbox {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<OutboxState>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -326,7 +326,7 @@ impl QueuedMessage {
 
 /// State shared by the outbox and the poll loop.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct OutboxState {
     queues: Mutex<Queues>,
     /// Wakes the poll loop.
     pub(super) wake: Notify,
@@ -409,7 +409,7 @@ pub(super) fn outbox(capacity: NonZeroUsize, counters: Arc<Counters>) -> Outbox 
         last_progress: now(),
         closing: None,
     };
-    let shared = Shared {
+    let shared = OutboxState {
         queues: Mutex::new(queues),
         wake: Notify::new(),
         freed: Notify::new(),
@@ -554,7 +554,7 @@ impl Outbox {
 }
 
 /// The side of the poll loop.
-impl Shared {
+impl OutboxState {
     fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock()
     }

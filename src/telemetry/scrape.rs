@@ -26,7 +26,7 @@ const MAX_CONNECTIONS: usize = 4;
 
 /// Address on which the page is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
+pub enum MetricsAddress {
     /// A port on a loopback address.
     Port(SocketAddr),
     /// A socket file. Every user who can reach it can read the metrics.
@@ -36,9 +36,9 @@ pub enum Address {
 /// An open listener that does not serve yet.
 #[derive(Debug)]
 pub enum Scrape {
-    /// See [`Address::Port`].
+    /// See [`MetricsAddress::Port`].
     Port(TcpListener),
-    /// See [`Address::Socket`].
+    /// See [`MetricsAddress::Socket`].
     Socket(UnixListener),
 }
 
@@ -47,10 +47,10 @@ impl Scrape {
     ///
     /// # Errors
     /// If the address is in use, or may not be opened.
-    pub async fn open(address: &Address) -> io::Result<Self> {
+    pub async fn open(address: &MetricsAddress) -> io::Result<Self> {
         match address {
-            Address::Port(port) => TcpListener::bind(port).await.map(Self::Port),
-            Address::Socket(path) => {
+            MetricsAddress::Port(port) => TcpListener::bind(port).await.map(Self::Port),
+            MetricsAddress::Socket(path) => {
                 // Only a socket left behind by an earlier process is removed. Any other file stays and is an error.
                 if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
                     fs::remove_file(path)?;

@@ -10,7 +10,7 @@ use rumqttc::v5::mqttbytes::v5::PubRecReason;
 use crate::home::Home;
 
 use crate::cli::doctor::broker::Route;
-use crate::cli::doctor::finding::Report;
+use crate::cli::doctor::finding::DoctorReport;
 use crate::cli::doctor::probe::{ProbeError, ProbeSession};
 
 /// Unreleased messages on one connection. Mosquitto accepts 20.
@@ -33,7 +33,7 @@ const OWN: [&str; 6] = [
 const DELIVERY_TIME: Duration = Duration::from_millis(300);
 
 /// Tests every topic that sayso publishes to, without delivering a message.
-pub(super) async fn check(route: &Route<'_>, home: &Home, report: &mut Report) {
+pub(super) async fn check(route: &Route<'_>, home: &Home, report: &mut DoctorReport) {
     let prefix = &route.settings.prefix;
     let own: Vec<String> = OWN
         .iter()

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::mqtt;
 use crate::mqtt::tls::client_config;
 
-use crate::cli::doctor::finding::{Finding, Report};
+use crate::cli::doctor::finding::{DoctorFinding, DoctorReport};
 use crate::cli::doctor::probe::{ProbeConnection, ProbeError, ProbeSession, ProbeStream};
 use crate::cli::doctor::{ANSWER_TIMEOUT, acl, tls, traffic};
 
@@ -30,7 +30,7 @@ pub(super) struct Route<'a> {
 }
 
 /// Checks the connection, the traffic and the permissions. `held` is whether a daemon on this machine has the store open.
-pub(super) async fn check(config: &Config, held: Option<bool>, report: &mut Report) {
+pub(super) async fn check(config: &Config, held: Option<bool>, report: &mut DoctorReport) {
     let settings = &config.mqtt;
     if let Some(clock) = tls::clock() {
         report.fault("clock", clock, tls::SET_CLOCK);
@@ -59,8 +59,8 @@ pub(super) async fn check(config: &Config, held: Option<bool>, report: &mut Repo
 }
 
 /// Returns the first fault of the connection to a broker, with its cure; `None` if a client can connect and log in.
-pub(super) async fn first_fault(settings: &mqtt::Settings) -> Option<Finding> {
-    let mut report = Report::default();
+pub(super) async fn first_fault(settings: &mqtt::Settings) -> Option<DoctorFinding> {
+    let mut report = DoctorReport::default();
     if let Some(clock) = tls::clock() {
         report.fault("clock", clock, tls::SET_CLOCK);
     }
@@ -74,7 +74,7 @@ pub(super) async fn first_fault(settings: &mqtt::Settings) -> Option<Finding> {
 }
 
 /// Checks that the broker keeps a session after a lost connection.
-async fn session(route: &Route<'_>, report: &mut Report) {
+async fn session(route: &Route<'_>, report: &mut DoctorReport) {
     match route.open("", ProbeSession::Last).await {
         Ok(connection) => {
             if connection.connack.session_present {
@@ -93,7 +93,11 @@ async fn session(route: &Route<'_>, report: &mut Report) {
 }
 
 /// Reports limits that the broker announces in its CONNACK.
-fn limits(properties: Option<&ConnAckProperties>, settings: &mqtt::Settings, report: &mut Report) {
+fn limits(
+    properties: Option<&ConnAckProperties>,
+    settings: &mqtt::Settings,
+    report: &mut DoctorReport,
+) {
     let Some(limits) = properties else { return };
     if limits.retain_available == Some(0) {
         let todo = "allow retained messages (mosquitto: `retain_available true`)";
@@ -141,7 +145,7 @@ fn limits(properties: Option<&ConnAckProperties>, settings: &mqtt::Settings, rep
 }
 
 impl<'a> Route<'a> {
-    async fn resolve(settings: &'a mqtt::Settings, report: &mut Report) -> Option<Self> {
+    async fn resolve(settings: &'a mqtt::Settings, report: &mut DoctorReport) -> Option<Self> {
         let config = match settings.tls.as_ref().map(client_config).transpose() {
             Ok(config) => config.map(Arc::new),
             Err(error) => {
@@ -196,12 +200,12 @@ impl<'a> Route<'a> {
         format!("{}:{}", self.settings.host, self.settings.port)
     }
 
-    async fn lookup(&self) -> Result<Vec<SocketAddr>, Finding> {
+    async fn lookup(&self) -> Result<Vec<SocketAddr>, DoctorFinding> {
         let (host, port) = (self.settings.host.as_str(), self.settings.port);
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
-        let fault = |found: String, todo: &str| Finding::fault("dns", found, todo);
+        let fault = |found: String, todo: &str| DoctorFinding::fault("dns", found, todo);
         match timeout(ANSWER_TIMEOUT, lookup_host((host, port))).await {
             Ok(Ok(found)) => {
                 let found: Vec<SocketAddr> = found.collect();
@@ -238,7 +242,7 @@ impl<'a> Route<'a> {
         }
     }
 
-    async fn connect(&self) -> Result<TcpStream, Finding> {
+    async fn connect(&self) -> Result<TcpStream, DoctorFinding> {
         let mut last = None;
         for address in &self.addresses {
             match timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await {
@@ -251,7 +255,7 @@ impl<'a> Route<'a> {
             }
         }
         let at = self.at();
-        let fault = |found: String, todo: &str| Err(Finding::fault("broker", found, todo));
+        let fault = |found: String, todo: &str| Err(DoctorFinding::fault("broker", found, todo));
         match last.unwrap_or(ErrorKind::TimedOut) {
             ErrorKind::ConnectionRefused => fault(
                 format!("nobody listens at {at}"),
@@ -273,7 +277,7 @@ impl<'a> Route<'a> {
     }
 
     /// Checks the TLS handshake and the validity of the certificate.
-    async fn check_tls(&self, report: &mut Report) -> bool {
+    async fn check_tls(&self, report: &mut DoctorReport) -> bool {
         let Some(config) = &self.tls else {
             if !self
                 .addresses
@@ -315,11 +319,11 @@ impl<'a> Route<'a> {
     async fn handshake(
         &self,
         config: Arc<ClientConfig>,
-    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Finding> {
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, DoctorFinding> {
         let stream = self.connect().await?;
         let host = self.settings.host.clone();
         let name = ServerName::try_from(host.clone()).map_err(|_| {
-            Finding::fault(
+            DoctorFinding::fault(
                 "tls",
                 format!("`{host}` is not a name that a certificate can have"),
                 "correct `mqtt.host`",
@@ -334,7 +338,7 @@ impl<'a> Route<'a> {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(tls::within(&error).map_or_else(
                 || {
-                    Finding::fault(
+                    DoctorFinding::fault(
                         "tls",
                         format!("{} ended the TLS handshake: {error}", self.at()),
                         "check that this port uses TLS: `openssl s_client -connect HOST:PORT`",
@@ -342,7 +346,7 @@ impl<'a> Route<'a> {
                 },
                 |error| tls::finding(error, &host),
             )),
-            Err(_) => Err(Finding::fault(
+            Err(_) => Err(DoctorFinding::fault(
                 "tls",
                 format!("{} does not answer the TLS handshake", self.at()),
                 "check that this port uses TLS",
@@ -374,40 +378,42 @@ impl<'a> Route<'a> {
     }
 
     /// Returns the finding for an error of the connection.
-    async fn explain(&self, error: ProbeError) -> Finding {
+    async fn explain(&self, error: ProbeError) -> DoctorFinding {
         let at = self.at();
         match error {
             ProbeError::Refused(code) => self.refused(code),
             ProbeError::Io(error) if tls::within(&error).is_some() => tls::within(&error)
                 .map_or_else(
-                    || Finding::fault("tls", "", ""),
+                    || DoctorFinding::fault("tls", "", ""),
                     |error| tls::finding(error, &self.settings.host),
                 ),
             ProbeError::Closed | ProbeError::Io(_) | ProbeError::Silent | ProbeError::NoMqtt(_)
                 if self.tls.is_none() && self.uses_tls().await =>
             {
-                Finding::fault(
+                DoctorFinding::fault(
                     "tls",
                     format!("{at} expects TLS, which is not configured"),
                     "add [mqtt.tls], with `ca` if the broker has an authority of your own",
                 )
             }
-            ProbeError::Closed if self.tls.is_some() => Finding::fault(
+            ProbeError::Closed if self.tls.is_some() => DoctorFinding::fault(
                 "tls",
                 format!("{at} closed the connection after the TLS handshake"),
                 "it may require a client certificate: `mqtt.tls.cert` and `mqtt.tls.key`",
             ),
-            ProbeError::Closed => Finding::fault(
+            ProbeError::Closed => DoctorFinding::fault(
                 "broker",
                 format!("{at} closes the connection without an answer"),
                 "check that it is an MQTT 5 broker (mosquitto 1.6 or newer); its log shows the reason",
             ),
-            ProbeError::NoMqtt(_) => Finding::fault(
+            ProbeError::NoMqtt(_) => DoctorFinding::fault(
                 "broker",
                 format!("{at}: {error}"),
                 "correct `mqtt.port`: usually 1883, or 8883 with TLS",
             ),
-            error => Finding::fault("broker", format!("{at}: {error}"), "see the broker's log"),
+            error => {
+                DoctorFinding::fault("broker", format!("{at}: {error}"), "see the broker's log")
+            }
         }
     }
 
@@ -427,9 +433,9 @@ impl<'a> Route<'a> {
         )
     }
 
-    fn plain_mqtt_finding(&self) -> Finding {
+    fn plain_mqtt_finding(&self) -> DoctorFinding {
         let todo = "use its TLS port (usually 8883) in `mqtt.port`, or remove [mqtt.tls]";
-        Finding::fault("tls", format!("{} uses MQTT without TLS", self.at()), todo)
+        DoctorFinding::fault("tls", format!("{} uses MQTT without TLS", self.at()), todo)
     }
 
     /// Returns true if the port answers a TLS handshake with a certificate.
@@ -455,7 +461,7 @@ impl<'a> Route<'a> {
         }
     }
 
-    fn refused(&self, code: ConnectReturnCode) -> Finding {
+    fn refused(&self, code: ConnectReturnCode) -> DoctorFinding {
         let (found, todo) = match (code, &self.settings.login) {
             (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized, None) => (
                 "the broker accepts no client without user name".to_owned(),
@@ -508,6 +514,6 @@ impl<'a> Route<'a> {
                 "see the broker's log",
             ),
         };
-        Finding::fault("login", found, todo)
+        DoctorFinding::fault("login", found, todo)
     }
 }

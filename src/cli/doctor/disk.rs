@@ -9,7 +9,7 @@ use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
 use crate::config::{Config, units};
 
-use crate::cli::doctor::finding::Report;
+use crate::cli::doctor::finding::DoctorReport;
 
 /// Free bytes below which the store cannot be created.
 const MIN_FREE: u64 = 4 << 20;
@@ -21,7 +21,7 @@ const LOW_FREE: u64 = 64 << 20;
 const SYS: &str = "/sys";
 
 /// Checks the store and its disk. Returns whether a daemon on this machine has the store open, if known.
-pub(super) fn check(config: &Config, report: &mut Report) -> Option<bool> {
+pub(super) fn check(config: &Config, report: &mut DoctorReport) -> Option<bool> {
     let Some(path) = config.store.path.as_deref() else {
         let todo =
             "systemd provides a folder with `StateDirectory=`; otherwise set one with `store.path`";
@@ -58,7 +58,7 @@ fn denied(path: &Path) -> bool {
     fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
-fn store(path: &Path, report: &mut Report) -> Option<bool> {
+fn store(path: &Path, report: &mut DoctorReport) -> Option<bool> {
     moved_aside(path, report);
     let shown = path.display();
     let held = match File::open(path.join("db")) {
@@ -98,7 +98,7 @@ fn store(path: &Path, report: &mut Report) -> Option<bool> {
 }
 
 /// Reports stores that were damaged and therefore moved aside.
-fn moved_aside(path: &Path, report: &mut Report) {
+fn moved_aside(path: &Path, report: &mut DoctorReport) {
     let beside = path.parent().unwrap_or(Path::new("."));
     let begins = format!(
         "{}.broken-",
@@ -134,7 +134,7 @@ fn size(folder: &Path) -> u64 {
         .sum()
 }
 
-fn writable(there: &Path, report: &mut Report) -> bool {
+fn writable(there: &Path, report: &mut DoctorReport) -> bool {
     let shown = there.display();
     let read_only =
         statvfs(there).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY));
@@ -156,7 +156,7 @@ fn writable(there: &Path, report: &mut Report) -> bool {
     !read_only
 }
 
-fn room(there: &Path, report: &mut Report) {
+fn room(there: &Path, report: &mut DoctorReport) {
     let Ok(disk) = statvfs(there) else { return };
     let (free, shown) = (disk.f_bavail.saturating_mul(disk.f_frsize), there.display());
     if disk.f_blocks == 0 {
@@ -215,7 +215,7 @@ fn create_and_remove(there: &Path) -> std::io::Result<()> {
 }
 
 /// Reports the health of the disk: eMMC reports its wear, ext4 counts its errors; SD cards report nothing.
-fn wear(there: &Path, sys: &Path, report: &mut Report) {
+fn wear(there: &Path, sys: &Path, report: &mut DoctorReport) {
     let Ok(stat) = rustix::fs::stat(there) else {
         return;
     };
@@ -235,7 +235,7 @@ fn wear(there: &Path, sys: &Path, report: &mut Report) {
     worn(&device, &name, sys, report);
 }
 
-fn worn(device: &Path, name: &str, sys: &Path, report: &mut Report) {
+fn worn(device: &Path, name: &str, sys: &Path, report: &mut DoctorReport) {
     let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     if let Some(errors @ 1..) = number(sys.join(format!("fs/ext4/{name}/errors_count"))) {
         report.fault(
@@ -285,7 +285,7 @@ mod tests {
         fs::create_dir_all(sys.path().join("fs/ext4/mmcblk0p2")).unwrap();
         fs::write(device.join("../device/life_time"), life).unwrap();
         fs::write(sys.path().join("fs/ext4/mmcblk0p2/errors_count"), errors).unwrap();
-        let mut report = Report::default();
+        let mut report = DoctorReport::default();
         worn(&device, "mmcblk0p2", sys.path(), &mut report);
         report.json()["findings"].to_string()
     }
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_pseudo_file_system_is_not_reported_as_full() {
         let findings = |there: &str| {
-            let mut report = Report::default();
+            let mut report = DoctorReport::default();
             room(Path::new(there), &mut report);
             report.json()["findings"].to_string()
         };

@@ -8,7 +8,7 @@ use toml::Table;
 
 use crate::config::{CREDENTIALS_FOLDER, ConfigLocation};
 
-use crate::cli::doctor::finding::Report;
+use crate::cli::doctor::finding::DoctorReport;
 
 /// Permission of other users to write.
 const WRITTEN_BY_OTHERS: u32 = 0o002;
@@ -20,7 +20,7 @@ const SERVICE_CREDENTIALS: &str = "/run/credentials/sayso.service";
 const STICKY: u32 = 0o1000;
 
 /// Checks every file that the config names. A config that cannot be read is reported when it is loaded.
-pub(super) fn check(place: &ConfigLocation, report: &mut Report) {
+pub(super) fn check(place: &ConfigLocation, report: &mut DoctorReport) {
     let Some(path) = place.config() else { return };
     let text = fs::read_to_string(&path).unwrap_or_default();
     let Ok(config) = text.parse::<Table>() else {
@@ -76,7 +76,7 @@ fn mode(path: &Path) -> Option<u32> {
         .map(|file| file.permissions().mode())
 }
 
-fn folder(folder: &Path, report: &mut Report) {
+fn folder(folder: &Path, report: &mut DoctorReport) {
     let folder = if folder.as_os_str().is_empty() {
         Path::new(".")
     } else {
@@ -130,7 +130,7 @@ fn is_outdated(service_credentials: &Path, path: &Path) -> bool {
     fs::read(path).is_ok_and(|now| Some(now) != current)
 }
 
-fn secret(key: &str, path: &PathBuf, report: &mut Report) {
+fn secret(key: &str, path: &PathBuf, report: &mut DoctorReport) {
     let Ok(file) = fs::metadata(path) else { return };
     let (mode, shown) = (file.mode(), path.display());
     if mode & 0o022 != 0 {

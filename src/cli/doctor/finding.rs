@@ -21,7 +21,7 @@ pub(super) enum Grade {
 
 /// Result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(super) struct DoctorFinding {
     /// Name of the check, for programs.
     check: &'static str,
     grade: Grade,
@@ -31,7 +31,7 @@ pub(super) struct Finding {
     todo: Option<String>,
 }
 
-impl Finding {
+impl DoctorFinding {
     pub(super) fn fault(
         check: &'static str,
         found: impl Into<String>,
@@ -46,7 +46,7 @@ impl Finding {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for DoctorFinding {
     /// Writes the finding, and its cure on a second line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.found)?;
@@ -57,19 +57,19 @@ impl fmt::Display for Finding {
     }
 }
 
-impl Error for Finding {}
+impl Error for DoctorFinding {}
 
 /// All findings, in the order of the checks.
 #[derive(Debug, Default)]
-pub(super) struct Report(Vec<Finding>);
+pub(super) struct DoctorReport(Vec<DoctorFinding>);
 
-impl Report {
-    pub(super) fn add(&mut self, finding: Finding) {
+impl DoctorReport {
+    pub(super) fn add(&mut self, finding: DoctorFinding) {
         self.0.push(finding);
     }
 
     pub(super) fn ok(&mut self, check: &'static str, found: impl Into<String>) {
-        self.add(Finding {
+        self.add(DoctorFinding {
             check,
             grade: Grade::Ok,
             found: found.into(),
@@ -83,7 +83,7 @@ impl Report {
         found: impl Into<String>,
         todo: impl Into<String>,
     ) {
-        self.add(Finding {
+        self.add(DoctorFinding {
             check,
             grade: Grade::Warning,
             found: found.into(),
@@ -97,11 +97,11 @@ impl Report {
         found: impl Into<String>,
         todo: impl Into<String>,
     ) {
-        self.add(Finding::fault(check, found, todo));
+        self.add(DoctorFinding::fault(check, found, todo));
     }
 
     /// Returns the first fault.
-    pub(super) fn into_first_fault(self) -> Option<Finding> {
+    pub(super) fn into_first_fault(self) -> Option<DoctorFinding> {
         self.0
             .into_iter()
             .find(|finding| finding.grade == Grade::Fault)
@@ -138,7 +138,7 @@ impl Report {
     }
 
     pub(super) fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        for Finding {
+        for DoctorFinding {
             check,
             grade,
             found,

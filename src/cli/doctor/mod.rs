@@ -12,8 +12,10 @@ use serde_json::Value as Json;
 use crate::config::{Config, ConfigLocation, Faults, Scope};
 use crate::mqtt;
 
+use crate::cli::arguments::FileArguments;
 use crate::cli::broker::runtime;
-use crate::cli::{Exit, Files, Stop, count};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::plural::count;
 
 mod acl;
 mod broker;
@@ -25,7 +27,7 @@ mod probe;
 mod tls;
 mod traffic;
 
-use crate::cli::doctor::finding::{Finding, Report};
+use crate::cli::doctor::finding::{DoctorFinding, DoctorReport};
 
 /// Time limit for each answer of the broker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,7 +49,7 @@ Exit codes: 0 no fault (there may be warnings), 1 at least one fault.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Doctor {
     #[command(flatten)]
-    files: Files,
+    files: FileArguments,
     /// Send no request to providers
     #[arg(long)]
     no_models: bool,
@@ -57,7 +59,7 @@ pub(super) struct Doctor {
 }
 
 /// Runs all checks and prints the findings.
-pub(super) fn doctor(arguments: &Doctor, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn doctor(arguments: &Doctor, out: &mut impl Write) -> Result<Exit, Failure> {
     let report = examine(&arguments.files, !arguments.no_models)?;
     if arguments.json {
         writeln!(out, "{}", report.json())?;
@@ -72,7 +74,7 @@ pub(super) fn doctor(arguments: &Doctor, out: &mut impl Write) -> Result<Exit, S
 }
 
 /// Runs all checks and returns the findings as JSON, without requests to providers.
-pub(super) fn findings(files: &Files) -> Result<Json, Stop> {
+pub(super) fn findings(files: &FileArguments) -> Result<Json, Failure> {
     Ok(examine(files, false)?.json())
 }
 
@@ -83,14 +85,14 @@ pub(super) async fn diagnose(settings: &mqtt::Settings) -> Option<impl Error + u
 
 /// Returns the faults in the permissions of the config and its secrets, with their cures.
 pub(super) fn file_faults(location: &ConfigLocation) -> Vec<String> {
-    let mut report = Report::default();
+    let mut report = DoctorReport::default();
     files::check(location, &mut report);
     report.fault_texts()
 }
 
-fn examine(files: &Files, with_models: bool) -> Result<Report, Stop> {
+fn examine(files: &FileArguments, with_models: bool) -> Result<DoctorReport, Failure> {
     let location = files.location(Scope::Everything).of_the_service();
-    let mut report = Report::default();
+    let mut report = DoctorReport::default();
     files::check(&location, &mut report);
     if let Some(config) = config(&location, &mut report) {
         let held = disk::check(&config, &mut report);
@@ -105,7 +107,7 @@ fn examine(files: &Files, with_models: bool) -> Result<Report, Stop> {
 }
 
 /// Loads the config. If it has faults, at least the broker section is loaded.
-fn config(location: &ConfigLocation, report: &mut Report) -> Option<Config> {
+fn config(location: &ConfigLocation, report: &mut DoctorReport) -> Option<Config> {
     let faults = match Config::load(location) {
         Ok(config) => {
             let path = |path: &Option<PathBuf>| {
@@ -141,13 +143,13 @@ fn config(location: &ConfigLocation, report: &mut Report) -> Option<Config> {
     Some(config)
 }
 
-fn report_faults(faults: &Faults, report: &mut Report) {
+fn report_faults(faults: &Faults, report: &mut DoctorReport) {
     for fault in faults.iter() {
         let todo = if fault.permission_denied {
             "run this as root, or let the user that runs sayso read that file"
         } else {
             "correct that line; `sayso check` checks the config only. The daemon does not start until then"
         };
-        report.add(Finding::fault("config", fault.to_string(), todo));
+        report.add(DoctorFinding::fault("config", fault.to_string(), todo));
     }
 }

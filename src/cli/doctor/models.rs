@@ -2,11 +2,11 @@
 
 use crate::config::Config;
 
-use crate::cli::doctor::finding::Report;
+use crate::cli::doctor::finding::DoctorReport;
 use crate::cli::providers;
 
 /// Sends one request to each provider.
-pub(super) async fn check(config: &Config, report: &mut Report) {
+pub(super) async fn check(config: &Config, report: &mut DoctorReport) {
     let wanted = &config.ask.providers;
     if wanted.is_empty() {
         return report.ok(

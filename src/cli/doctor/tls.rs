@@ -9,7 +9,7 @@ use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError};
 
-use crate::cli::doctor::finding::Finding;
+use crate::cli::doctor::finding::DoctorFinding;
 
 /// Remaining validity below which a certificate is reported.
 pub(super) const SOON: Duration = Duration::from_hours(14 * 24);
@@ -79,8 +79,8 @@ pub(super) fn shows_certificate(error: &TlsError) -> bool {
 }
 
 /// Returns the finding for a failed handshake with `host`.
-pub(super) fn finding(error: &TlsError, host: &str) -> Finding {
-    let fault = |found: String, todo: String| Finding::fault("tls", found, todo);
+pub(super) fn finding(error: &TlsError, host: &str) -> DoctorFinding {
+    let fault = |found: String, todo: String| DoctorFinding::fault("tls", found, todo);
     match error {
         TlsError::InvalidCertificate(certificate) => untrusted(certificate, host),
         TlsError::AlertReceived(
@@ -115,7 +115,7 @@ pub(super) fn finding(error: &TlsError, host: &str) -> Finding {
     }
 }
 
-fn untrusted(certificate: &CertificateError, host: &str) -> Finding {
+fn untrusted(certificate: &CertificateError, host: &str) -> DoctorFinding {
     let (found, todo) = match certificate {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             let since = if let CertificateError::ExpiredContext { not_after, .. } = certificate {
@@ -172,7 +172,7 @@ fn untrusted(certificate: &CertificateError, host: &str) -> Finding {
             "create a new one: X.509 version 3, with subjectAltName".to_owned(),
         ),
     };
-    Finding::fault("tls", found, todo)
+    DoctorFinding::fault("tls", found, todo)
 }
 
 /// Returns the names without their types: `DnsName("broker.lan")` → `broker.lan`.

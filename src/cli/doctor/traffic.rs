@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::discovery::finder::{Finder, Problem};
 use crate::home::Home;
 
-use crate::cli::doctor::finding::Report;
+use crate::cli::doctor::finding::DoctorReport;
 use crate::cli::doctor::probe::{ProbeConnection, ProbeError};
 
 /// Source of the empty command that is sent to the daemon.
@@ -43,7 +43,7 @@ pub(super) async fn check(
     config: &Config,
     connection: &mut ProbeConnection,
     held: Option<bool>,
-    report: &mut Report,
+    report: &mut DoctorReport,
 ) -> Result<Arc<Home>, ProbeError> {
     let prefix = &config.mqtt.prefix;
     let mut finder = Finder::new(config.discovery.clone(), Arc::clone(&config.home), prefix);
@@ -106,7 +106,7 @@ pub(super) async fn check(
 async fn subscribe(
     connection: &mut ProbeConnection,
     filters: &[String],
-    report: &mut Report,
+    report: &mut DoctorReport,
 ) -> Result<(), ProbeError> {
     let codes = connection.subscribe(filters).await?;
     let mut denied = Vec::new();
@@ -178,7 +178,7 @@ fn list(names: &[&str]) -> String {
 
 /// Reports whether commands are received. Brokers such as mosquitto confirm a subscription that is not allowed and then
 /// deliver nothing, so only a message shows it.
-fn report_commands(may_send: bool, received: bool, commands: &str, report: &mut Report) {
+fn report_commands(may_send: bool, received: bool, commands: &str, report: &mut DoctorReport) {
     if received {
         report.ok("acl", format!("commands on `{commands}` are received"));
     } else if may_send {
@@ -199,7 +199,7 @@ fn report_commands(may_send: bool, received: bool, commands: &str, report: &mut 
 }
 
 /// Reports commands that were published with the retain flag.
-fn retained_commands(received: &[Publish], prefix: &str, report: &mut Report) {
+fn retained_commands(received: &[Publish], prefix: &str, report: &mut DoctorReport) {
     let begins = format!("{prefix}/command/");
     let topics: BTreeSet<String> = received
         .iter()
@@ -243,7 +243,7 @@ struct DaemonObservation {
 }
 
 impl DaemonObservation {
-    fn report(&self, config: &Config, health: Option<&Json>, report: &mut Report) {
+    fn report(&self, config: &Config, health: Option<&Json>, report: &mut DoctorReport) {
         let (id, prefix) = (&config.mqtt.client_id, &config.mqtt.prefix);
         if self.flaps >= MIN_FLAPS {
             let todo = format!(
@@ -305,7 +305,7 @@ impl DaemonObservation {
 }
 
 /// Reports problems from the health message of the daemon.
-fn health_problems(health: &Json, id: &str, report: &mut Report) {
+fn health_problems(health: &Json, id: &str, report: &mut DoctorReport) {
     if health["journal"]["safe"] == false {
         report.warn(
             "daemon",
@@ -346,7 +346,7 @@ fn discovered(
     config: &Config,
     finder: &mut Finder,
     received: &[Publish],
-    report: &mut Report,
+    report: &mut DoctorReport,
 ) -> Arc<Home> {
     if config.discovery.is_off() {
         return Arc::clone(&config.home);
@@ -400,7 +400,7 @@ fn discovered(
 }
 
 /// Reports announced options that are not carried out, and devices that cannot be told apart.
-fn partly_usable(problems: &[Problem], report: &mut Report) {
+fn partly_usable(problems: &[Problem], report: &mut DoctorReport) {
     for problem in problems.iter().take(MAX_NAMES) {
         let text = if problem.topic.is_empty() {
             problem.text.clone()
@@ -412,7 +412,7 @@ fn partly_usable(problems: &[Problem], report: &mut Report) {
     }
 }
 
-fn devices(config: &Config, home: &Home, announced: usize, report: &mut Report) {
+fn devices(config: &Config, home: &Home, announced: usize, report: &mut DoctorReport) {
     let (all, declared) = (home.devices().len(), config.home.devices().len());
     if all > 0 {
         report.ok(
@@ -433,7 +433,7 @@ fn devices(config: &Config, home: &Home, announced: usize, report: &mut Report) 
 }
 
 /// Reports devices in the home file that `Zigbee2MQTT` does not have.
-fn bridges(config: &Config, received: &[Publish], report: &mut Report) {
+fn bridges(config: &Config, received: &[Publish], report: &mut DoctorReport) {
     let topics: Vec<String> = config.home.command_topics().collect();
     for base in &config.discovery.zigbee2mqtt {
         let names: BTreeSet<&str> = topics

@@ -20,8 +20,8 @@ use crate::vocabulary::slug::Slug;
 
 use crate::cli::broker;
 use crate::cli::broker::BrokerUnreachable;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::home::origin_name;
-use crate::cli::{Exit, Stop};
 
 /// Silence after which all retained messages have arrived: a broker sends them without pauses.
 const QUIET_TIME: Duration = Duration::from_millis(700);
@@ -46,12 +46,12 @@ pub(in crate::cli) struct GatheredHome {
 }
 
 /// Collects the announcements, then the states of the announced devices.
-pub(in crate::cli) fn gather(config: &Config, timeout: Duration) -> Result<GatheredHome, Stop> {
+pub(in crate::cli) fn gather(config: &Config, timeout: Duration) -> Result<GatheredHome, Failure> {
     let runtime = broker::runtime()?;
     match runtime.block_on(collect(config, timeout)) {
         Ok(home) => Ok(home),
         Err(GatherError::Broker(error)) => Err(error.explained(&config.mqtt, &runtime)),
-        Err(error @ GatherError::Conflict(_)) => Err(Stop::new(Exit::Failed, error)),
+        Err(error @ GatherError::Conflict(_)) => Err(Failure::new(Exit::Failed, error)),
     }
 }
 

@@ -13,9 +13,9 @@ use crate::home::state::Observation;
 use crate::vocabulary::Domain;
 
 use crate::cli::broker::BrokerOptions;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::home::example::Examples;
 use crate::cli::home::gather::GatheredHome;
-use crate::cli::{Exit, Stop};
 
 mod example;
 pub(super) mod gather;
@@ -37,7 +37,7 @@ Exit codes: 0 done, 1 the announced devices conflict with home.toml, 75 no broke
 /// Arguments of `sayso home`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Home {
+pub(super) struct HomeArguments {
     /// Names or identifiers of devices and areas to show [default: all]
     names: Vec<String>,
     #[command(flatten)]
@@ -51,9 +51,10 @@ pub(super) struct Home {
 }
 
 /// Collects the announcements and prints the home.
-pub(super) fn home(arguments: &Home, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn home(arguments: &HomeArguments, out: &mut impl Write) -> Result<Exit, Failure> {
     let config = arguments.broker.config(true)?;
-    let local = LocalGrammar::new(&config.local).map_err(|error| Stop::new(Exit::Config, error))?;
+    let local =
+        LocalGrammar::new(&config.local).map_err(|error| Failure::new(Exit::Config, error))?;
     let known = gather::gather(&config, arguments.broker.timeout)?;
     if arguments.toml {
         home_file::write(&known, out)?;
@@ -66,7 +67,7 @@ pub(super) fn home(arguments: &Home, out: &mut impl Write) -> Result<Exit, Stop>
         .filter(|device| arguments.is_selected(&known, device))
         .collect();
     if shown.is_empty() && !arguments.names.is_empty() {
-        return Err(Stop::new(
+        return Err(Failure::new(
             Exit::Failed,
             "no device and no area has that name: `sayso home` shows all",
         ));
@@ -96,7 +97,7 @@ pub(super) fn home(arguments: &Home, out: &mut impl Write) -> Result<Exit, Stop>
     Ok(Exit::Done)
 }
 
-impl Home {
+impl HomeArguments {
     fn is_selected(&self, known: &GatheredHome, device: &Device) -> bool {
         let area = device.area.as_ref().and_then(|id| known.home.area(id));
         let is = |name: &String| {
@@ -121,7 +122,7 @@ fn print(
     shown: &[&Device],
     examples: &Examples<'_>,
     out: &mut impl Write,
-) -> Result<(), Stop> {
+) -> Result<(), Failure> {
     let mut areas: Vec<_> = known.home.areas().iter().map(Some).collect();
     areas.push(None);
     for area in areas {

@@ -7,7 +7,7 @@ use crate::home::availability::{Availability, AvailabilityMode};
 
 use crate::discovery::InvalidAnnouncement;
 use crate::discovery::capabilities;
-use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::config::EntityConfig;
 
 /// Largest number of availability topics of one entity.
 const MAX_TOPICS: usize = 8;
@@ -16,7 +16,7 @@ const MAX_TOPICS: usize = 8;
 ///
 /// # Errors
 /// If a topic or template cannot be used.
-pub(super) fn availability(config: &Config) -> Result<Availability, InvalidAnnouncement> {
+pub(super) fn availability(config: &EntityConfig) -> Result<Availability, InvalidAnnouncement> {
     let mode = match config.text("availability_mode").as_deref() {
         Some("all") => AvailabilityMode::All,
         Some("any") => AvailabilityMode::Any,
@@ -28,7 +28,11 @@ pub(super) fn availability(config: &Config) -> Result<Availability, InvalidAnnou
         "availability_template",
     )?];
     for entry in entries(config.get("availability")) {
-        sources.push(source(&Config::new(entry), "topic", "value_template")?);
+        sources.push(source(
+            &EntityConfig::new(entry),
+            "topic",
+            "value_template",
+        )?);
     }
     sources.retain(|(ports, _)| !ports.is_empty());
     Ok(capabilities::availability(sources, mode))
@@ -56,7 +60,7 @@ fn entries(option: Option<&Json>) -> Vec<Map<String, Json>> {
 
 /// Returns the ports of one availability topic, with the payloads for available and not available.
 fn source(
-    config: &Config,
+    config: &EntityConfig,
     topic_key: &str,
     template_key: &str,
 ) -> Result<(Vec<Port>, [Json; 2]), InvalidAnnouncement> {

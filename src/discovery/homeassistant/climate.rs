@@ -5,7 +5,7 @@ use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property};
 
 use crate::discovery::capabilities::{choice, scaled, setting};
-use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::homeassistant::switch::{ON_OFF, on_off};
 use crate::discovery::{InvalidAnnouncement, readings};
 
@@ -43,7 +43,7 @@ pub(super) struct ModeOptions {
 /// # Errors
 /// If a topic or template cannot be used.
 pub(super) fn modes(
-    config: &Config,
+    config: &EntityConfig,
     all: Vec<ModeOptions>,
 ) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let mut capabilities = Vec::new();
@@ -67,7 +67,7 @@ pub(super) fn modes(
 }
 
 /// Returns the option of a state's template. `value_template` is the template of all states that have none.
-fn template_key<'a>(config: &Config, key: &'a str) -> &'a str {
+fn template_key<'a>(config: &EntityConfig, key: &'a str) -> &'a str {
     if config.has(key) {
         key
     } else {
@@ -75,7 +75,10 @@ fn template_key<'a>(config: &Config, key: &'a str) -> &'a str {
     }
 }
 
-fn state(config: &Config, [topic, template]: [&str; 2]) -> Result<Vec<Port>, InvalidAnnouncement> {
+fn state(
+    config: &EntityConfig,
+    [topic, template]: [&str; 2],
+) -> Result<Vec<Port>, InvalidAnnouncement> {
     config.state(topic, template_key(config, template))
 }
 
@@ -103,7 +106,7 @@ pub(super) fn preset_mode() -> ModeOptions {
 ///
 /// # Errors
 /// If a topic, template or range cannot be used.
-pub(super) fn climate(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn climate(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let mut capabilities = temperatures(config, CLIMATE_RANGE)?;
     let all = vec![
         mode(Property::HvacMode, HVAC_MODES),
@@ -147,7 +150,7 @@ pub(super) fn climate(config: &Config) -> Result<Vec<Capability>, InvalidAnnounc
 ///
 /// # Errors
 /// If a topic, template or range cannot be used.
-pub(super) fn water_heater(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn water_heater(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let mut capabilities = power(config)?;
     capabilities.extend(temperatures(config, WATER_HEATER_RANGE)?);
     capabilities.extend(modes(
@@ -159,7 +162,7 @@ pub(super) fn water_heater(config: &Config) -> Result<Vec<Capability>, InvalidAn
 }
 
 /// Returns the power of a device that is switched on a topic of its own. It has no state topic in Home Assistant.
-fn power(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+fn power(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let ports = [["power_command_topic", "power_command_template"], ["", ""]];
     let power = on_off(config, Property::Power, ["on", "off"], ports, &ON_OFF)?;
     if power.binding.fixed.is_empty() {
@@ -208,7 +211,7 @@ const TARGETS: [TargetOptions; 3] = [
 
 /// Returns the target temperatures, in °C whatever unit the device uses.
 fn temperatures(
-    config: &Config,
+    config: &EntityConfig,
     default_range: (f64, f64),
 ) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let scale = scale(config);
@@ -252,7 +255,7 @@ fn temperatures(
     Ok(capabilities)
 }
 
-fn scale(config: &Config) -> Scale {
+fn scale(config: &EntityConfig) -> Scale {
     let unit = config.text("temperature_unit").unwrap_or_default();
     let grain = temp_step(config).unwrap_or(1.0);
     if unit.trim_start_matches('°').eq_ignore_ascii_case("f") {
@@ -262,7 +265,7 @@ fn scale(config: &Config) -> Scale {
     }
 }
 
-fn temp_step(config: &Config) -> Option<f64> {
+fn temp_step(config: &EntityConfig) -> Option<f64> {
     config.number("temp_step").filter(|step| *step >= 0.1)
 }
 
@@ -270,7 +273,7 @@ fn temp_step(config: &Config) -> Option<f64> {
 ///
 /// # Errors
 /// If a topic or template cannot be used.
-pub(super) fn humidity(config: &Config) -> Result<Option<Capability>, InvalidAnnouncement> {
+pub(super) fn humidity(config: &EntityConfig) -> Result<Option<Capability>, InvalidAnnouncement> {
     let command = config.command(
         "target_humidity_command_topic",
         "target_humidity_command_template",
@@ -306,7 +309,7 @@ pub(super) fn humidity(config: &Config) -> Result<Option<Capability>, InvalidAnn
 ///
 /// # Errors
 /// If a topic or template cannot be used.
-pub(super) fn measurements(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn measurements(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let mut capabilities = Vec::new();
     let temperature = state(
         config,

@@ -24,7 +24,7 @@ const MAX_EXPANSION_DEPTH: usize = 2;
 
 /// Options of an entity under their long names.
 #[derive(Debug, Clone)]
-pub(super) struct Config {
+pub(super) struct EntityConfig {
     options: Map<String, Json>,
     /// Names of the options that were looked at, for the test that compares them with the table.
     #[cfg(test)]
@@ -83,7 +83,7 @@ pub(super) fn text_of(value: &Json) -> Option<String> {
     }
 }
 
-impl Config {
+impl EntityConfig {
     /// Returns the configuration with these expanded options.
     pub(super) fn new(options: Map<String, Json>) -> Self {
         Self {

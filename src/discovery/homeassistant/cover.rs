@@ -8,7 +8,7 @@ use crate::vocabulary::{Property, Value};
 
 use crate::discovery::InvalidAnnouncement;
 use crate::discovery::capabilities::{field, linear, percent, setting, words};
-use crate::discovery::homeassistant::config::{Config, render_each};
+use crate::discovery::homeassistant::config::{EntityConfig, render_each};
 
 const OPEN: Value = Value::Number(100.0);
 const CLOSED: Value = Value::Number(0.0);
@@ -17,22 +17,25 @@ const CLOSED: Value = Value::Number(0.0);
 ///
 /// # Errors
 /// If a topic or template cannot be used.
-pub(super) fn cover(config: &Config, object: &str) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn cover(
+    config: &EntityConfig,
+    object: &str,
+) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let mut capabilities = vec![position(config, object)?];
     capabilities.extend(tilt(config, object)?);
     Ok(capabilities)
 }
 
 /// Numbers of a cover that templates may use, and the range of its tilt.
-struct Limits {
+struct PositionLimits {
     open: f64,
     closed: f64,
     tilt_min: f64,
     tilt_max: f64,
 }
 
-impl Limits {
-    fn of(config: &Config) -> Self {
+impl PositionLimits {
+    fn of(config: &EntityConfig) -> Self {
         let limit = |key: &str, default: f64| config.number(key).unwrap_or(default);
         Self {
             open: limit("position_open", 100.0),
@@ -55,8 +58,8 @@ impl Limits {
 }
 
 /// Returns the tilt, which is counted from `tilt_min` to `tilt_max`. The two ends have payloads of their own.
-fn tilt(config: &Config, object: &str) -> Result<Option<Capability>, InvalidAnnouncement> {
-    let limits = Limits::of(config);
+fn tilt(config: &EntityConfig, object: &str) -> Result<Option<Capability>, InvalidAnnouncement> {
+    let limits = PositionLimits::of(config);
     let variables = limits.variables("tilt_position", object);
     let keys = ["tilt_command_topic", "tilt_command_template"];
     let command = config.command_with(keys[0], keys[1], &variables)?;
@@ -94,8 +97,8 @@ fn whole(number: f64) -> Option<Json> {
     number.is_finite().then(|| Json::from(whole))
 }
 
-fn position(config: &Config, object: &str) -> Result<Capability, InvalidAnnouncement> {
-    let limits = Limits::of(config);
+fn position(config: &EntityConfig, object: &str) -> Result<Capability, InvalidAnnouncement> {
+    let limits = PositionLimits::of(config);
     let variables = limits.variables("position", object);
     let command = config.command_with("set_position_topic", "set_position_template", &variables)?;
     let reported = position_state(config)?;
@@ -132,7 +135,7 @@ fn position(config: &Config, object: &str) -> Result<Capability, InvalidAnnounce
 
 /// Returns where the position is reported. Without a template of its own it is read with the default one, and may be a
 /// field of a JSON object.
-fn position_state(config: &Config) -> Result<Vec<Port>, InvalidAnnouncement> {
+fn position_state(config: &EntityConfig) -> Result<Vec<Port>, InvalidAnnouncement> {
     let key = if config.has("position_template") {
         "position_template"
     } else {
@@ -164,7 +167,7 @@ fn ends(port: &Port, range: &Codec) -> Vec<(Value, Publication)> {
 
 /// Returns `OPEN` and `CLOSE` on the command topic, as far as the device has them.
 fn open_and_close(
-    config: &Config,
+    config: &EntityConfig,
     port: [&str; 2],
 ) -> Result<Vec<(Value, Publication)>, InvalidAnnouncement> {
     let mut payloads = Vec::new();
@@ -178,7 +181,7 @@ fn open_and_close(
 }
 
 /// Returns the words of states with a known position. A cover that is opening, closing or stopped has none.
-fn state_words(config: &Config) -> Vec<(Value, Json)> {
+fn state_words(config: &EntityConfig) -> Vec<(Value, Json)> {
     vec![
         (OPEN, config.payload("state_open", "open")),
         (CLOSED, config.payload("state_closed", "closed")),
@@ -186,7 +189,7 @@ fn state_words(config: &Config) -> Vec<(Value, Json)> {
 }
 
 /// Returns the message that stops the movement, unless the device has none.
-fn stop(config: &Config, key: &str) -> Result<Option<Publication>, InvalidAnnouncement> {
+fn stop(config: &EntityConfig, key: &str) -> Result<Option<Publication>, InvalidAnnouncement> {
     let payload = config.payload(key, "STOP");
     let command = config.command("command_topic", "command_template")?;
     let (Some(command), false) = (command, config.is_null(key)) else {
@@ -201,8 +204,8 @@ fn stop(config: &Config, key: &str) -> Result<Option<Publication>, InvalidAnnoun
 ///
 /// # Errors
 /// If a topic or template cannot be used.
-pub(super) fn valve(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
-    let limits = Limits::of(config);
+pub(super) fn valve(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
+    let limits = PositionLimits::of(config);
     let port = ["command_topic", "command_template"];
     let fixed = open_and_close(config, port)?;
     let mut state = config.state("state_topic", "value_template")?;

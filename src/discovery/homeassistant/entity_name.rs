@@ -1,7 +1,7 @@
 //! Names of entities as people say them.
 
 use crate::discovery::homeassistant::PhysicalDevice;
-use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::names;
 
 /// Names of entities that say nothing about them, besides the name of their component.
@@ -11,7 +11,7 @@ const GENERIC_NAMES: [&str; 5] = ["switch", "light", "relay", "main", "state"];
 /// only where the entity's own name is not enough.
 pub(super) fn full_name(
     component: &str,
-    config: &Config,
+    config: &EntityConfig,
     body: &PhysicalDevice,
     object: &str,
 ) -> String {

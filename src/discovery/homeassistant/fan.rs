@@ -9,7 +9,7 @@ use crate::discovery::capabilities::{scaled, setting};
 use crate::discovery::homeassistant::climate::{
     ModeOptions, humidity, measurements, modes, preset_mode,
 };
-use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::homeassistant::switch::{ON_OFF, OnOffOptions, on_off};
 
 const OSCILLATION: OnOffOptions = OnOffOptions {
@@ -24,7 +24,7 @@ const OSCILLATION: OnOffOptions = OnOffOptions {
 ///
 /// # Errors
 /// If a topic, template or range cannot be used.
-pub(super) fn fan(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn fan(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let mut capabilities = vec![power(config)?];
     capabilities.extend(speed(config)?);
     let direction = ModeOptions {
@@ -53,7 +53,7 @@ pub(super) fn fan(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncemen
 }
 
 /// Returns the speed in percent of the fan's range. Off is no speed, as in Home Assistant: a fan need not have a speed 0.
-fn speed(config: &Config) -> Result<Option<Capability>, InvalidAnnouncement> {
+fn speed(config: &EntityConfig) -> Result<Option<Capability>, InvalidAnnouncement> {
     let command = config.command("percentage_command_topic", "percentage_command_template")?;
     let state = config.state("percentage_state_topic", "percentage_value_template")?;
     let lowest = config.number("speed_range_min").unwrap_or(1.0);
@@ -88,7 +88,7 @@ fn speed(config: &Config) -> Result<Option<Capability>, InvalidAnnouncement> {
 ///
 /// # Errors
 /// If a topic, template or range cannot be used.
-pub(super) fn humidifier(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn humidifier(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let mut capabilities = vec![power(config)?];
     capabilities.extend(humidity(config)?);
     let mode = ModeOptions {
@@ -103,7 +103,7 @@ pub(super) fn humidifier(config: &Config) -> Result<Vec<Capability>, InvalidAnno
     Ok(capabilities)
 }
 
-fn power(config: &Config) -> Result<Capability, InvalidAnnouncement> {
+fn power(config: &EntityConfig) -> Result<Capability, InvalidAnnouncement> {
     let ports = [
         ["command_topic", "command_template"],
         ["state_topic", "state_value_template"],

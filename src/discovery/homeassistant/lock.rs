@@ -8,7 +8,7 @@ use crate::vocabulary::{Property, Value};
 
 use crate::discovery::InvalidAnnouncement;
 use crate::discovery::capabilities::{choice, setting, words};
-use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::config::EntityConfig;
 
 /// Options of the topic and template of commands.
 const COMMAND: [&str; 2] = ["command_topic", "command_template"];
@@ -20,7 +20,7 @@ const NO_CODE: &str = "{% set code = '' %}";
 ///
 /// # Errors
 /// If a topic or template cannot be used.
-pub(super) fn lock(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn lock(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let payloads = [
         (
             Value::text("locked"),
@@ -87,7 +87,7 @@ const ARMED: [(&str, &str, &str, &str); 5] = [
 ///
 /// # Errors
 /// If a topic or template cannot be used.
-pub(super) fn alarm(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn alarm(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let features = config.list("supported_features");
     let mut payloads: Vec<(Value, Json)> = Vec::new();
     let mut reported = vec![(Value::text("off"), Json::from("disarmed"))];

@@ -7,7 +7,7 @@ use crate::home::capability::Capability;
 use crate::home::device::{Device, Kind, Members};
 use crate::vocabulary::slug::Slug;
 
-use crate::discovery::homeassistant::config::{Config, expand, text_of};
+use crate::discovery::homeassistant::config::{EntityConfig, expand, text_of};
 use crate::discovery::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin, names};
 
 mod abbreviations;
@@ -93,7 +93,7 @@ pub fn parse(
     }
     let device = content.remove("device");
     let body = PhysicalDevice::new(device, &content, topic);
-    let announced = entity(component, &Config::new(content), &body, object)?;
+    let announced = entity(component, &EntityConfig::new(content), &body, object)?;
     Ok(match announced {
         Some(announced) => Announcement::Announced(vec![announced]),
         None => Announcement::Ignored("for maintenance, not for people"),
@@ -186,7 +186,7 @@ fn parse_device(
                 own.entry(key).or_insert_with(|| value.clone());
             }
         }
-        match entity(&platform, &Config::new(own), &body, &id) {
+        match entity(&platform, &EntityConfig::new(own), &body, &id) {
             Ok(device) => announced.extend(device),
             Err(error) => first_error = first_error.or(Some(error)),
         }
@@ -203,7 +203,7 @@ fn parse_device(
 /// Returns one entity, unless it is of no interest to people.
 fn entity(
     component: &str,
-    config: &Config,
+    config: &EntityConfig,
     body: &PhysicalDevice,
     object: &str,
 ) -> Result<Option<AnnouncedDevice>, InvalidAnnouncement> {
@@ -244,7 +244,7 @@ fn entity(
 
 /// Returns the members of a group. An announcement does not list them; `Zigbee2MQTT` identifies a group by the character codes
 /// of its base topic and the group's number.
-fn members(config: &Config, unique: &str) -> Members {
+fn members(config: &EntityConfig, unique: &str) -> Members {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let is_zigbee_group = unique
         .rsplit_once('_')
@@ -258,7 +258,7 @@ fn members(config: &Config, unique: &str) -> Members {
 
 /// Whether people command or ask for the entity: it is enabled, and not for maintenance. Batteries are asked for although
 /// they are diagnostic.
-fn is_for_people(component: &str, config: &Config, class: Option<&str>) -> bool {
+fn is_for_people(component: &str, config: &EntityConfig, class: Option<&str>) -> bool {
     let is_sensor = matches!(component, "sensor" | "binary_sensor");
     let is_battery = is_sensor && class == Some("battery");
     let has_category = config.has("entity_category");
@@ -269,7 +269,7 @@ fn is_for_people(component: &str, config: &Config, class: Option<&str>) -> bool 
 
 fn capabilities(
     component: &str,
-    config: &Config,
+    config: &EntityConfig,
     device: &str,
     object: &str,
 ) -> Result<Vec<Capability>, InvalidAnnouncement> {

@@ -5,7 +5,7 @@
 //! Source: Home Assistant's documentation of the MQTT integrations, November 2026.
 
 use crate::discovery::Limitation;
-use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::config::EntityConfig;
 
 /// Treatment of one option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -655,7 +655,7 @@ pub(super) fn options_of(component: &str, schema: &str) -> Option<&'static Compo
 }
 
 /// Returns the options announced that sayso does not carry out.
-pub(super) fn limitations(component: &str, config: &Config) -> Vec<Limitation> {
+pub(super) fn limitations(component: &str, config: &EntityConfig) -> Vec<Limitation> {
     let schema = config.text("schema").unwrap_or_default();
     let own = options_of(component, &schema).map_or(&[][..], |c| c.options);
     let mut limitations = Vec::new();

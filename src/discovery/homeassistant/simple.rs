@@ -7,7 +7,7 @@ use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::capabilities::{choice, setting};
-use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::{InvalidAnnouncement, names, readings};
 
 /// Words of the vocabulary for playback.
@@ -17,7 +17,7 @@ const PLAYBACK: [&str; 5] = ["playing", "paused", "stopped", "next", "previous"]
 const MAX_EXPIRY: f64 = 366.0 * 24.0 * 3600.0;
 
 pub(super) fn select(
-    config: &Config,
+    config: &EntityConfig,
     device: &str,
 ) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let options = config.list("options");
@@ -44,7 +44,7 @@ pub(super) fn select(
 }
 
 pub(super) fn numeric(
-    config: &Config,
+    config: &EntityConfig,
     device: &str,
 ) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let name = config.own_name(device);
@@ -78,7 +78,7 @@ pub(super) fn numeric(
     Ok(vec![setting(property, domain, binding)])
 }
 
-pub(super) fn button(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn button(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     // The permission gate encodes `PRESS` for a capability without values.
     let press = [(
         Value::text("PRESS"),
@@ -91,7 +91,7 @@ pub(super) fn button(config: &Config) -> Result<Vec<Capability>, InvalidAnnounce
     Ok(vec![setting(Property::Press, Domain::Trigger, binding)])
 }
 
-pub(super) fn scene(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn scene(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let on = [(Value::text("activated"), config.payload("payload_on", "ON"))];
     let binding = Binding {
         fixed: config.messages(["command_topic", ""], &on)?,
@@ -105,7 +105,7 @@ pub(super) fn scene(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncem
 }
 
 pub(super) fn sensor(
-    config: &Config,
+    config: &EntityConfig,
     device: &str,
 ) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let state = config.state("state_topic", "value_template")?;
@@ -130,7 +130,7 @@ pub(super) fn sensor(
 }
 
 pub(super) fn binary_sensor(
-    config: &Config,
+    config: &EntityConfig,
     device: &str,
 ) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let state = config.state("state_topic", "value_template")?;
@@ -156,7 +156,7 @@ pub(super) fn binary_sensor(
 }
 
 /// Returns a duration that is announced in seconds. 0 is none.
-fn seconds(config: &Config, key: &str) -> Option<Duration> {
+fn seconds(config: &EntityConfig, key: &str) -> Option<Duration> {
     let seconds = config.number(key)?;
     (seconds > 0.0 && seconds <= MAX_EXPIRY).then(|| Duration::from_secs_f64(seconds))
 }

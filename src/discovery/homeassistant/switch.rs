@@ -8,7 +8,7 @@ use crate::vocabulary::{Property, Value};
 
 use crate::discovery::InvalidAnnouncement;
 use crate::discovery::capabilities::{choice, setting, words};
-use crate::discovery::homeassistant::config::{Config, render_each};
+use crate::discovery::homeassistant::config::{EntityConfig, render_each};
 
 /// Options with the payloads and states of on and off.
 pub(super) struct OnOffOptions {
@@ -29,7 +29,7 @@ pub(super) const ON_OFF: OnOffOptions = OnOffOptions {
 /// # Errors
 /// If a topic or template cannot be used.
 pub(super) fn on_off(
-    config: &Config,
+    config: &EntityConfig,
     property: Property,
     [on, off]: [&str; 2],
     [command, state]: [[&str; 2]; 2],
@@ -65,7 +65,7 @@ pub(super) fn on_off(
 /// # Errors
 /// If a topic or template cannot be used.
 pub(super) fn switch(
-    config: &Config,
+    config: &EntityConfig,
     device: &str,
 ) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let ports = [
@@ -87,7 +87,7 @@ pub(super) fn switch(
 ///
 /// # Errors
 /// If a topic or template cannot be used.
-pub(super) fn siren(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn siren(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let ports = [
         ["command_topic", "command_template"],
         ["state_topic", "state_value_template"],
@@ -109,7 +109,7 @@ pub(super) fn siren(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncem
 
 /// Returns the messages for on and off. Without a template the payload is a JSON object, because a tone and a volume may stand
 /// beside the state; `command_template` also writes the payload for off, unless that has a template of its own.
-fn siren_messages(config: &Config) -> Result<Vec<(Value, Publication)>, InvalidAnnouncement> {
+fn siren_messages(config: &EntityConfig) -> Result<Vec<(Value, Publication)>, InvalidAnnouncement> {
     let on = config.payload("payload_on", "ON");
     let off = config.payload("payload_off", "OFF");
     let variables = "{% set state = value %}";

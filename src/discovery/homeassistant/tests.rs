@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::homeassistant::options::{COMMON, COMPONENTS, ComponentOptions, Support};
 use crate::discovery::homeassistant::*;
 
@@ -36,7 +36,7 @@ fn sample(option: &str) -> Json {
     }
 }
 
-fn with_options(component: &ComponentOptions) -> Config {
+fn with_options(component: &ComponentOptions) -> EntityConfig {
     let all = COMMON.iter().chain(component.options);
     let mut options: Map<String, Json> = all
         .map(|(option, _)| ((*option).to_owned(), sample(option)))
@@ -45,10 +45,10 @@ fn with_options(component: &ComponentOptions) -> Config {
     for absent in ["entity_category", "code", "code_format"] {
         options.remove(absent);
     }
-    Config::new(options)
+    EntityConfig::new(options)
 }
 
-fn without_own_templates(component: &ComponentOptions) -> Config {
+fn without_own_templates(component: &ComponentOptions) -> EntityConfig {
     let mut options = Map::new();
     for (option, _) in COMMON.iter().chain(component.options) {
         let is_needed = option.starts_with("command_o") || *option == "value_template";
@@ -58,7 +58,7 @@ fn without_own_templates(component: &ComponentOptions) -> Config {
     }
     options.insert("schema".to_owned(), json!(component.schema));
     options.remove("entity_category");
-    Config::new(options)
+    EntityConfig::new(options)
 }
 
 fn body() -> PhysicalDevice {
@@ -125,7 +125,7 @@ fn an_option_that_is_not_carried_out_is_a_limitation_of_the_entity() {
     ] {
         options.insert(option.to_owned(), value);
     }
-    let announced = entity("lock", &Config::new(options), &body(), "gate")
+    let announced = entity("lock", &EntityConfig::new(options), &body(), "gate")
         .unwrap()
         .unwrap();
     let limited: Vec<&str> = announced.limitations.iter().map(|l| l.option).collect();

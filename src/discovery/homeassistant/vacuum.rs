@@ -8,7 +8,7 @@ use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::InvalidAnnouncement;
 use crate::discovery::capabilities::{field, setting, words};
-use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::readings;
 
 /// A command of a vacuum.
@@ -67,7 +67,7 @@ const VACUUM_STATES: [(&str, &str); 4] = [
 ///
 /// # Errors
 /// If a topic cannot be used.
-pub(super) fn vacuum(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn vacuum(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let features = if config.has("supported_features") {
         config.list("supported_features")
     } else {
@@ -133,7 +133,7 @@ const MOWER_COMMANDS: [(&str, [&str; 2], &str); 3] = [
 ///
 /// # Errors
 /// If a topic or template cannot be used.
-pub(super) fn mower(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn mower(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let mut fixed = Vec::new();
     for (word, port, payload) in MOWER_COMMANDS {
         fixed.extend(config.messages(port, &[(Value::text(word), Json::from(payload))])?);

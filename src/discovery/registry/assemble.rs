@@ -27,7 +27,7 @@ pub struct AssembledHome {
 }
 
 /// All announcements of one physical device.
-struct Body<'a> {
+struct DeviceEntries<'a> {
     order: u64,
     entries: Vec<(&'a str, &'a Entry)>,
     /// The entry of the bridge's own list, which alone knows its members and its number.
@@ -85,7 +85,10 @@ pub(super) fn assemble(
 
 /// Groups the announcements by physical device: those with the same identity, and those of different ecosystems that command
 /// the same.
-fn bodies<'a>(entries: &[(&'a str, &'a Entry)], conflicts: &mut Vec<String>) -> Vec<Body<'a>> {
+fn bodies<'a>(
+    entries: &[(&'a str, &'a Entry)],
+    conflicts: &mut Vec<String>,
+) -> Vec<DeviceEntries<'a>> {
     let mut by_unique: BTreeMap<&str, usize> = BTreeMap::new();
     let mut by_command: HashMap<String, (usize, Origin)> = HashMap::new();
     let mut groups: Vec<Vec<(&str, &Entry)>> = Vec::new();
@@ -118,7 +121,7 @@ fn bodies<'a>(entries: &[(&'a str, &'a Entry)], conflicts: &mut Vec<String>) -> 
             .filter(|announced| announced.device.bridge_id.is_some())
             .find(|announced| announced.device.kind.as_str() != "scene");
         let entries = of_one_origin(group, conflicts);
-        bodies.push(Body {
+        bodies.push(DeviceEntries {
             order,
             entries,
             listed,
@@ -183,7 +186,7 @@ fn all_below(topics: &BTreeSet<String>, others: &BTreeSet<String>) -> bool {
 }
 
 /// Returns for each physical device the announcements a group can learn its capabilities from.
-fn capabilities_of_members<'a>(bodies: &[Body<'a>]) -> KnownMembers<'a> {
+fn capabilities_of_members<'a>(bodies: &[DeviceEntries<'a>]) -> KnownMembers<'a> {
     let mut members = KnownMembers::new();
     for (_, entry) in bodies.iter().flat_map(|body| &body.entries) {
         let announced = &entry.announced;

@@ -46,7 +46,7 @@ struct Entry {
 
 /// Effect of an announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub struct RegistryChange {
     /// Whether the devices may have changed.
     pub changed: bool,
     /// Number of devices left out: beyond [`MAX_DEVICES`] or [`MAX_CAPABILITIES`], or with a topic of sayso's own.
@@ -66,12 +66,12 @@ impl Registry {
     }
 
     /// Replaces everything announced on `topic` before.
-    pub fn update(&mut self, topic: &str, announcement: Announcement) -> Change {
+    pub fn update(&mut self, topic: &str, announcement: Announcement) -> RegistryChange {
         let mut announced = match announcement {
             Announcement::Announced(announced) => announced,
             Announcement::Removed => Vec::new(),
             Announcement::Ignored(_) => {
-                return Change {
+                return RegistryChange {
                     changed: false,
                     rejected: 0,
                 };
@@ -96,7 +96,7 @@ impl Registry {
         self.capabilities = capabilities;
         let rejected = total - announced.len();
         let changed = self.replace(topic, announced);
-        Change { changed, rejected }
+        RegistryChange { changed, rejected }
     }
 
     /// Stores the devices of a topic, and returns whether they differ from those stored before.

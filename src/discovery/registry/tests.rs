@@ -12,7 +12,7 @@ use crate::vocabulary::slug::Slug;
 
 const IEEE: &str = "0x00158d0001a2b3c4";
 
-fn announce(registry: &mut Registry, topic: &str, payload: &Json) -> Change {
+fn announce(registry: &mut Registry, topic: &str, payload: &Json) -> RegistryChange {
     let bytes = payload.to_string();
     let message = match topic {
         "zigbee2mqtt/bridge/devices" => zigbee2mqtt::parse_devices("zigbee2mqtt", bytes.as_bytes()),
@@ -32,7 +32,7 @@ fn zigbee_lamp(registry: &mut Registry, name: &str) {
     );
 }
 
-fn switch(registry: &mut Registry, object: &str, name: &str) -> Change {
+fn switch(registry: &mut Registry, object: &str, name: &str) -> RegistryChange {
     let config = json!({"name": name, "cmd_t": format!("{object}/set"), "stat_t": format!("{object}/state")});
     announce(
         registry,
@@ -160,7 +160,7 @@ fn devices_are_bounded_in_number_and_still_make_a_home() {
     }
     assert_eq!(
         switch(&mut registry, "one_more", "Plug"),
-        Change {
+        RegistryChange {
             changed: false,
             rejected: 1
         }
@@ -178,7 +178,7 @@ fn a_device_that_would_command_sayso_is_rejected() {
     let mut registry = Registry::new("sayso");
     assert_eq!(
         switch(&mut registry, "sayso/command", "Loop"),
-        Change {
+        RegistryChange {
             changed: false,
             rejected: 1
         }

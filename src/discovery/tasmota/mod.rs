@@ -89,7 +89,7 @@ fn linked() -> u8 {
 
 /// One of the three prefixes of a device's topics.
 #[derive(Debug, Clone, Copy)]
-enum Prefix {
+enum TopicPrefix {
     Command = 0,
     Answer = 1,
     Telemetry = 2,
@@ -119,7 +119,11 @@ pub fn parse(topic: &str, payload: &[u8]) -> Result<Announcement, InvalidAnnounc
     }
     let config: DeviceConfig =
         serde_json::from_slice(payload).map_err(|e| InvalidAnnouncement::NotJson(e.to_string()))?;
-    for prefix in [Prefix::Command, Prefix::Answer, Prefix::Telemetry] {
+    for prefix in [
+        TopicPrefix::Command,
+        TopicPrefix::Answer,
+        TopicPrefix::Telemetry,
+    ] {
         config.check_topic(prefix)?;
     }
     let devices = config.devices();
@@ -133,7 +137,7 @@ pub fn parse(topic: &str, payload: &[u8]) -> Result<Announcement, InvalidAnnounc
 impl DeviceConfig {
     /// Returns the device's topic with one of the prefixes, without a slash at its end. As in Tasmota, a full topic without
     /// `%prefix%` ends with it, and doubled slashes become one.
-    fn topic(&self, prefix: Prefix) -> String {
+    fn topic(&self, prefix: TopicPrefix) -> String {
         let mut full = self.ft.replace('#', "");
         if !full.contains("%prefix%") {
             full.push_str("/%prefix%");
@@ -156,7 +160,7 @@ impl DeviceConfig {
 
     /// # Errors
     /// If the topic cannot be published to, or has a placeholder that is not known or has no value.
-    fn check_topic(&self, prefix: Prefix) -> Result<(), InvalidAnnouncement> {
+    fn check_topic(&self, prefix: TopicPrefix) -> Result<(), InvalidAnnouncement> {
         let topic = self.topic(prefix);
         let unnamed = self.ft.contains("%hostname%") && self.hn.is_empty();
         let unknown = topic.split('%').count() > 2;
@@ -227,7 +231,7 @@ impl DeviceConfig {
         let word =
             |text: &Option<String>, default: &str| Json::from(text.as_deref().unwrap_or(default));
         let last_will = Port {
-            topic: format!("{}/LWT", self.topic(Prefix::Telemetry)),
+            topic: format!("{}/LWT", self.topic(TopicPrefix::Telemetry)),
             form: Form::Raw,
         };
         let words = [word(&self.onln, "Online"), word(&self.ofln, "Offline")];

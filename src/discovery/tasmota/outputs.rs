@@ -8,7 +8,7 @@ use crate::vocabulary::{Domain, Property, Value};
 use crate::discovery::capabilities::{
     choice, field, linear, number, scaled, setting, whole_percent, words,
 };
-use crate::discovery::tasmota::{DeviceConfig, MAX_OUTPUTS, Prefix};
+use crate::discovery::tasmota::{DeviceConfig, MAX_OUTPUTS, TopicPrefix};
 use crate::discovery::{AnnouncedDevice, names};
 
 /// Types of outputs in the key `rl`.
@@ -103,14 +103,14 @@ impl DeviceConfig {
 
     fn port(&self, command: &str) -> Port {
         Port {
-            topic: format!("{}/{command}", self.topic(Prefix::Command)),
+            topic: format!("{}/{command}", self.topic(TopicPrefix::Command)),
             form: Form::Raw,
         }
     }
 
     fn message(&self, command: &str, payload: &str) -> Publication {
         Publication::new(
-            format!("{}/{command}", self.topic(Prefix::Command)),
+            format!("{}/{command}", self.topic(TopicPrefix::Command)),
             payload,
         )
     }
@@ -124,8 +124,11 @@ impl DeviceConfig {
             "RESULT"
         };
         vec![
-            field(&format!("{}/{last}", self.topic(Prefix::Answer)), keys),
-            field(&format!("{}/{report}", self.topic(Prefix::Telemetry)), keys),
+            field(&format!("{}/{last}", self.topic(TopicPrefix::Answer)), keys),
+            field(
+                &format!("{}/{report}", self.topic(TopicPrefix::Telemetry)),
+                keys,
+            ),
         ]
     }
 
@@ -152,7 +155,7 @@ impl DeviceConfig {
             // The bare word is published there as well, which on this topic is told from the object only by its form.
             if self.has_set_option("4") {
                 state.push(Port {
-                    topic: format!("{}/{key}", self.topic(Prefix::Answer)),
+                    topic: format!("{}/{key}", self.topic(TopicPrefix::Answer)),
                     form: Form::Raw,
                 });
             }

@@ -43,12 +43,12 @@ pub(super) struct Expose {
 
 /// Address of a device: the base topic of its bridge, and its friendly name.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Address<'a> {
+pub(super) struct DeviceAddress<'a> {
     pub(super) base: &'a str,
     pub(super) name: &'a str,
 }
 
-impl Address<'_> {
+impl DeviceAddress<'_> {
     pub(super) fn state_topic(&self) -> String {
         format!("{}/{}", self.base, self.name)
     }
@@ -145,7 +145,7 @@ impl Expose {
     /// Returns a property with two words.
     pub(super) fn on_off(
         &self,
-        address: Address<'_>,
+        address: DeviceAddress<'_>,
         property: Property,
         [on, off]: [&str; 2],
     ) -> Option<Capability> {
@@ -167,7 +167,11 @@ impl Expose {
     }
 
     /// Returns a property whose values are words of the device.
-    pub(super) fn select(&self, address: Address<'_>, property: Property) -> Option<Capability> {
+    pub(super) fn select(
+        &self,
+        address: DeviceAddress<'_>,
+        property: Property,
+    ) -> Option<Capability> {
         let key = self.key()?;
         let options = self.options();
         if options.is_empty() {
@@ -187,7 +191,7 @@ impl Expose {
     /// Returns a number in the device's own unit.
     pub(super) fn number(
         &self,
-        address: Address<'_>,
+        address: DeviceAddress<'_>,
         property: Property,
         default: DefaultRange,
     ) -> Option<Capability> {
@@ -201,7 +205,7 @@ impl Expose {
     /// Returns a number of the device's range as a percentage.
     pub(super) fn percentage(
         &self,
-        address: Address<'_>,
+        address: DeviceAddress<'_>,
         property: Property,
         default_max: f64,
     ) -> Option<Capability> {
@@ -233,7 +237,7 @@ impl Expose {
     }
 
     /// Returns the capability of a feature that stands alone: a setting or a reading of its own name.
-    pub(super) fn standalone(&self, address: Address<'_>) -> Option<Capability> {
+    pub(super) fn standalone(&self, address: DeviceAddress<'_>) -> Option<Capability> {
         if self.kind == "switch" {
             let state = self.feature("state")?;
             let property = readings::setting_name(state.key()?);
@@ -258,7 +262,7 @@ impl Expose {
         }
     }
 
-    fn reading(&self, address: Address<'_>, key: &str) -> Option<Capability> {
+    fn reading(&self, address: DeviceAddress<'_>, key: &str) -> Option<Capability> {
         let state = vec![field(&address.state_topic(), &[key])];
         match self.kind.as_str() {
             "numeric" => Some(readings::measurement(key, self.unit.as_deref(), state)),

@@ -8,7 +8,7 @@ use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::capabilities::{choice, field, linear, number, percent, setting, words};
 use crate::discovery::readings;
-use crate::discovery::zigbee2mqtt::expose::{Address, DefaultRange, Expose};
+use crate::discovery::zigbee2mqtt::expose::{DefaultRange, DeviceAddress, Expose};
 
 /// Color temperatures of a light that does not say its range, in kelvin.
 const DEFAULT_KELVIN: (f64, f64) = (2000.0, 6500.0);
@@ -21,7 +21,7 @@ const SIREN_DURATION: f64 = 180.0;
 
 impl Expose {
     /// Returns the capabilities of a light, switch, cover, lock, thermostat, fan or siren.
-    pub(super) fn capabilities(&self, address: Address<'_>) -> Vec<Capability> {
+    pub(super) fn capabilities(&self, address: DeviceAddress<'_>) -> Vec<Capability> {
         let state = |property: Property, words: [&str; 2]| {
             let feature = self.feature("state")?;
             feature.on_off(address, property, words)
@@ -44,7 +44,7 @@ impl Expose {
         all.into_iter().flatten().collect()
     }
 
-    fn light(&self, address: Address<'_>) -> Vec<Option<Capability>> {
+    fn light(&self, address: DeviceAddress<'_>) -> Vec<Option<Capability>> {
         let state = self.feature("state");
         let brightness = self.feature("brightness");
         let temperature = self.feature("color_temp");
@@ -58,13 +58,13 @@ impl Expose {
         ]
     }
 
-    fn color(&self, address: Address<'_>) -> Option<Capability> {
+    fn color(&self, address: DeviceAddress<'_>) -> Option<Capability> {
         let key = format!("{}.hex", self.key()?);
         let binding = address.binding(&Property::Color, &key);
         Some(self.with_access(setting(Property::Color, Domain::Color, binding)))
     }
 
-    fn color_temperature(&self, address: Address<'_>) -> Option<Capability> {
+    fn color_temperature(&self, address: DeviceAddress<'_>) -> Option<Capability> {
         let kelvin = |mired: Option<f64>, default: f64| match mired {
             Some(mired) if mired > 0.0 => (1e6 / mired).round(),
             _ => default,
@@ -81,7 +81,7 @@ impl Expose {
         Some(self.with_access(capability))
     }
 
-    fn cover(&self, address: Address<'_>) -> Vec<Option<Capability>> {
+    fn cover(&self, address: DeviceAddress<'_>) -> Vec<Option<Capability>> {
         let state = self.feature("state").filter(|f| f.is_settable());
         let state_key = state.and_then(Self::key);
         let stop = state_key.map(|key| address.message(key, &"STOP".into()));
@@ -102,7 +102,7 @@ impl Expose {
         vec![open_close, tilt]
     }
 
-    fn climate(&self, address: Address<'_>) -> Vec<Option<Capability>> {
+    fn climate(&self, address: DeviceAddress<'_>) -> Vec<Option<Capability>> {
         // Which of two setpoints a device obeys, its features do not say; the first that can be set is the one people mean.
         let mut targets = [
             "occupied_heating_setpoint",
@@ -136,21 +136,21 @@ impl Expose {
         ]
     }
 
-    fn local_temperature(&self, address: Address<'_>) -> Option<Capability> {
+    fn local_temperature(&self, address: DeviceAddress<'_>) -> Option<Capability> {
         let feature = self.feature("local_temperature")?;
         let state = vec![field(&address.state_topic(), &[feature.key()?])];
         let unit = feature.unit.as_deref();
         Some(readings::measurement("temperature", unit, state))
     }
 
-    fn running_state(&self, address: Address<'_>) -> Option<Capability> {
+    fn running_state(&self, address: DeviceAddress<'_>) -> Option<Capability> {
         let feature = self.feature("running_state")?;
         let state = vec![field(&address.state_topic(), &[feature.key()?])];
         Some(readings::one_of("action", feature.options(), state))
     }
 
     /// Returns speeds counted from 1 as percentages: off is no speed, as in Home Assistant.
-    fn fan_speed(&self, address: Address<'_>) -> Option<Capability> {
+    fn fan_speed(&self, address: DeviceAddress<'_>) -> Option<Capability> {
         let counts_from_one = self.value_min == Some(1.0);
         let speeds = self.value_max.filter(|max| *max > 1.0 && *max < 100.0);
         let Some(speeds) = speeds.filter(|_| counts_from_one) else {
@@ -193,7 +193,7 @@ impl Expose {
     }
 
     /// Returns a warning device: on is its loudest burglar alarm, which ends by itself.
-    fn siren(&self, address: Address<'_>) -> Option<Capability> {
+    fn siren(&self, address: DeviceAddress<'_>) -> Option<Capability> {
         let key = self.key().filter(|_| self.is_settable())?;
         let mode = self.preferred("mode", &["burglar", "emergency"])?;
         let mut on = json!({ "mode": mode });
@@ -233,7 +233,7 @@ impl Expose {
 }
 
 /// Returns the position of a cover that can only be opened, closed and stopped.
-fn open_close(address: Address<'_>, key: &str) -> Capability {
+fn open_close(address: DeviceAddress<'_>, key: &str) -> Capability {
     let open = (Value::Number(100.0), Json::from("OPEN"));
     let close = (Value::Number(0.0), Json::from("CLOSE"));
     let closed = (Value::Number(0.0), Json::from("CLOSED"));

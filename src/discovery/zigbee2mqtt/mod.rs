@@ -15,7 +15,7 @@ use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
 use crate::discovery::capabilities::{availability, choice, field, setting};
-use crate::discovery::zigbee2mqtt::expose::{Address, Expose};
+use crate::discovery::zigbee2mqtt::expose::{DeviceAddress, Expose};
 use crate::discovery::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin, names};
 
 mod expose;
@@ -32,7 +32,7 @@ const MAX_SCENES: usize = 64;
 
 /// One entry of `bridge/devices`.
 #[derive(Debug, Deserialize)]
-struct ListedDevice {
+struct BridgeDevice {
     ieee_address: String,
     friendly_name: String,
     #[serde(default)]
@@ -56,7 +56,7 @@ struct Scene {
 }
 
 /// Names of a physical device or group.
-struct Body {
+struct DeviceNames {
     /// Identity for all ecosystems.
     unique: String,
     /// Name as people say it.
@@ -70,7 +70,7 @@ struct Body {
 pub fn parse_devices(base: &str, payload: &[u8]) -> Result<Announcement, InvalidAnnouncement> {
     let mut announced = Vec::new();
     for entry in parse_list(payload)? {
-        if let Ok(device) = serde_json::from_value::<ListedDevice>(entry) {
+        if let Ok(device) = serde_json::from_value::<BridgeDevice>(entry) {
             announced.extend(devices_of(base, &device));
         }
     }
@@ -93,18 +93,18 @@ fn parse_list(payload: &[u8]) -> Result<Vec<Json>, InvalidAnnouncement> {
 
 /// Returns the devices a physical device is to people: one per lamp, switch or valve on it, one for its other features, and
 /// its scenes.
-fn devices_of(base: &str, device: &ListedDevice) -> Vec<AnnouncedDevice> {
+fn devices_of(base: &str, device: &BridgeDevice) -> Vec<AnnouncedDevice> {
     let Some(definition) = device.definition.as_ref().filter(|_| !device.disabled) else {
         return Vec::new();
     };
     if !names::is_topic(&format!("{base}/{}", device.friendly_name)) {
         return Vec::new();
     }
-    let address = Address {
+    let address = DeviceAddress {
         base,
         name: &device.friendly_name,
     };
-    let body = Body {
+    let body = DeviceNames {
         unique: names::address(&device.ieee_address),
         name: spoken_name(&device.friendly_name),
     };
@@ -139,8 +139,8 @@ fn devices_of(base: &str, device: &ListedDevice) -> Vec<AnnouncedDevice> {
 
 /// Returns the main devices, each with its endpoint where several are of one type.
 fn main_devices(
-    address: Address<'_>,
-    body: &Body,
+    address: DeviceAddress<'_>,
+    body: &DeviceNames,
     mains: &[Expose],
 ) -> Vec<(Option<String>, AnnouncedDevice)> {
     let mut announced = Vec::new();
@@ -163,7 +163,11 @@ fn main_devices(
 }
 
 /// Returns the scenes stored in the endpoints of a device.
-fn scenes_of_device(address: Address<'_>, body: &Body, endpoints: &Json) -> Vec<AnnouncedDevice> {
+fn scenes_of_device(
+    address: DeviceAddress<'_>,
+    body: &DeviceNames,
+    endpoints: &Json,
+) -> Vec<AnnouncedDevice> {
     let Some(endpoints) = endpoints.as_object() else {
         return Vec::new();
     };
@@ -197,7 +201,7 @@ fn parse_scenes(scenes: Option<&Json>) -> Vec<Scene> {
 }
 
 /// Returns the scene as a device that is activated.
-fn recall(body: &Body, topic: &str, scene: &Scene) -> Option<AnnouncedDevice> {
+fn recall(body: &DeviceNames, topic: &str, scene: &Scene) -> Option<AnnouncedDevice> {
     let name = match &scene.name {
         Some(name) => name.clone(),
         None => format!("{} scene {}", body.name, scene.id),
@@ -243,7 +247,7 @@ fn add(capabilities: &mut Vec<Capability>, capability: Capability) {
 }
 
 fn announced_device(
-    body: &Body,
+    body: &DeviceNames,
     name: &str,
     kind: &str,
     capabilities: Vec<Capability>,
@@ -331,7 +335,7 @@ pub fn parse_groups(base: &str, payload: &[u8]) -> Result<Announcement, InvalidA
 }
 
 fn devices_of_group(base: &str, group: &ListedGroup) -> Vec<AnnouncedDevice> {
-    let body = Body {
+    let body = DeviceNames {
         unique: group_identity(base, group.id),
         name: spoken_name(&group.friendly_name),
     };

@@ -37,7 +37,7 @@ pub(super) struct Index {
     /// Whether the records of an earlier run have been read.
     pub(super) has_recovered: bool,
     /// Boxed: while a table of this size grows, it exists twice.
-    pub(super) known: HashMap<u64, Box<Remembered>>,
+    pub(super) known: HashMap<u64, Box<RememberedCommand>>,
     by_key: HashMap<u64, Vec<u64>>,
     /// Oldest first.
     order: VecDeque<u64>,
@@ -51,7 +51,7 @@ pub(super) struct Index {
 
 /// A record and its state in this run.
 #[derive(Debug)]
-pub(super) struct Remembered {
+pub(super) struct RememberedCommand {
     pub(super) record: JournalRecord,
     keys: Vec<u64>,
     /// The connection it was last received on; 0 for an earlier run. Each equal payload of another connection stands for one.
@@ -131,7 +131,7 @@ impl Index {
         if !record.reply_acked {
             self.open_bytes += bytes;
         }
-        let remembered = Remembered {
+        let remembered = RememberedCommand {
             record,
             keys,
             epoch: reception.epoch,
@@ -259,7 +259,7 @@ impl Index {
 }
 
 /// Returns whether the broker may send the known command again.
-fn may_be_sent_again(known: &Remembered, redelivery: Redelivery) -> bool {
+fn may_be_sent_again(known: &RememberedCommand, redelivery: Redelivery) -> bool {
     match redelivery {
         Redelivery::No => false,
         Redelivery::Possible => known.epoch == 0 && !known.record.acknowledged,

@@ -67,14 +67,24 @@ fn reachable<'a>(graph: &'a Graph, from: &ModulePath) -> BTreeSet<&'a ModulePath
     found
 }
 
-/// The text without line comments.
+/// The text without line comments and without visibilities such as `pub(in crate::home)`.
 fn code(text: &str) -> String {
-    let lines = text.lines().map(|line| match line.find("//") {
-        // Two slashes in a string, as in a URL, follow a colon.
-        Some(start) if !line[..start].ends_with(':') => &line[..start],
-        _ => line,
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    let mut code = String::new();
+    for line in text.lines() {
+        let line = match line.find("//") {
+            // Two slashes in a string, as in a URL, follow a colon.
+            Some(start) if !line[..start].ends_with(':') => &line[..start],
+            _ => line,
+        };
+        let is_restricted = line.trim_start().starts_with("pub(in ");
+        let code_only = match line.split_once(')') {
+            Some((_, rest)) if is_restricted => rest,
+            _ => line,
+        };
+        code.push_str(code_only);
+        code.push('\n');
+    }
+    code
 }
 
 /// Every path of at least two segments in the code, with groups in braces expanded.
@@ -178,7 +188,10 @@ mod tests {
         let parent = file("b", "mod c;\nuse c::{X,\n    Y};");
         let child = file("b::c", "use super::Z;");
         assert_eq!(cycles(&[parent.clone(), child]), [["b", "b::c"]]);
-        let innocent = file("b::c", "// use super::Z;\nuse serde::Deserialize;");
+        let innocent = file(
+            "b::c",
+            "pub(in crate::b) fn f() {}\n// use super::Z;\nuse serde::Deserialize;",
+        );
         assert!(cycles(&[parent, innocent]).is_empty());
     }
 

@@ -11,7 +11,7 @@ use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::InvalidAnnouncement;
 use crate::discovery::capabilities::setting;
-use crate::discovery::homeassistant::config::{Config, command_template, render_each};
+use crate::discovery::homeassistant::config::{EntityConfig, command_template, render_each};
 use crate::discovery::homeassistant::light::{
     DEFAULT_BRIGHTNESS_SCALE, Ports, add_white, brightness, color, color_temperature,
 };
@@ -62,7 +62,7 @@ const COLOR_TOPICS: [ColorTopics; 5] = [
     },
 ];
 
-pub(super) fn light(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn light(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let ports = [
         ["command_topic", ""],
         ["state_topic", "state_value_template"],
@@ -100,7 +100,7 @@ pub(super) fn light(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncem
 
 /// Applies `on_command_type`: whether a setting is sent before or after the payload that turns the light on, or turns it on
 /// by itself.
-fn turn_on(config: &Config, power: &mut Capability, settings: &mut [Capability]) {
+fn turn_on(config: &EntityConfig, power: &mut Capability, settings: &mut [Capability]) {
     let order = match config.text("on_command_type").as_deref() {
         Some("brightness") => {
             let turning_on = turn_on_by_setting(settings);
@@ -133,7 +133,7 @@ fn turn_on_by_setting(settings: &[Capability]) -> Option<Publication> {
 }
 
 /// Returns the ports of a property whose options begin with its name.
-fn property_ports(config: &Config, stem: &str) -> Result<Option<Ports>, InvalidAnnouncement> {
+fn property_ports(config: &EntityConfig, stem: &str) -> Result<Option<Ports>, InvalidAnnouncement> {
     let topic_key = format!("{stem}_command_topic");
     let template_key = format!("{stem}_command_template");
     let command = config.command(&topic_key, &template_key)?;
@@ -141,7 +141,7 @@ fn property_ports(config: &Config, stem: &str) -> Result<Option<Ports>, InvalidA
     Ok(command.map(|command| Ports { command, state }))
 }
 
-fn state_of(config: &Config, stem: &str) -> Result<Vec<Port>, InvalidAnnouncement> {
+fn state_of(config: &EntityConfig, stem: &str) -> Result<Vec<Port>, InvalidAnnouncement> {
     config.state(
         &format!("{stem}_state_topic"),
         &format!("{stem}_value_template"),
@@ -150,7 +150,7 @@ fn state_of(config: &Config, stem: &str) -> Result<Vec<Port>, InvalidAnnouncemen
 
 /// Returns where a color is sent. Without a template the payload is the list of components: `255,0,0`.
 fn color_command(
-    config: &Config,
+    config: &EntityConfig,
     topics: &ColorTopics,
 ) -> Result<Option<Port>, InvalidAnnouncement> {
     let topic_key = format!("{}_command_topic", topics.stem);
@@ -174,7 +174,7 @@ fn color_command(
 }
 
 /// Returns the message for white at full brightness.
-fn white_message(config: &Config) -> Result<Option<Publication>, InvalidAnnouncement> {
+fn white_message(config: &EntityConfig) -> Result<Option<Publication>, InvalidAnnouncement> {
     let scale = config
         .number("white_scale")
         .unwrap_or(DEFAULT_BRIGHTNESS_SCALE);
@@ -186,7 +186,7 @@ fn white_message(config: &Config) -> Result<Option<Publication>, InvalidAnnounce
     Ok(messages.into_iter().next().map(|(_, message)| message))
 }
 
-fn effect(config: &Config) -> Result<Option<Capability>, InvalidAnnouncement> {
+fn effect(config: &EntityConfig) -> Result<Option<Capability>, InvalidAnnouncement> {
     let effects = config.list("effect_list");
     let binding = config.word_binding(
         &effects,

@@ -9,7 +9,7 @@ use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::InvalidAnnouncement;
 use crate::discovery::capabilities::{choice, field, setting, words};
-use crate::discovery::homeassistant::config::{Config, command_template};
+use crate::discovery::homeassistant::config::{EntityConfig, command_template};
 use crate::discovery::homeassistant::light::{
     DEFAULT_BRIGHTNESS_SCALE, Ports, add_white, brightness, color, color_temperature,
 };
@@ -20,7 +20,7 @@ struct JsonLight {
     state_topic: Option<String>,
 }
 
-pub(super) fn light(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn light(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let command_topic = config.topic("command_topic")?;
     let light = JsonLight {
         command_topic: command_topic.ok_or(InvalidAnnouncement::Missing("command_topic"))?,

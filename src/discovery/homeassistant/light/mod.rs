@@ -8,7 +8,7 @@ use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::InvalidAnnouncement;
 use crate::discovery::capabilities::{linear, number, percent, scaled, setting};
-use crate::discovery::homeassistant::config::Config;
+use crate::discovery::homeassistant::config::EntityConfig;
 
 mod basic;
 mod json;
@@ -24,7 +24,7 @@ const DEFAULT_BRIGHTNESS_SCALE: f64 = 255.0;
 ///
 /// # Errors
 /// If a topic or template cannot be used, or one is missing.
-pub(super) fn light(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn light(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     match config.text("schema").as_deref() {
         Some("json") => json::light(config),
         Some("template") => template::light(config),
@@ -39,7 +39,7 @@ struct Ports {
 }
 
 /// Returns the brightness. Not every light takes a brightness of 0 for off, so that 0 is sent as `off` where there is one.
-fn brightness(config: &Config, ports: Ports, off: Option<Publication>) -> Capability {
+fn brightness(config: &EntityConfig, ports: Ports, off: Option<Publication>) -> Capability {
     let scale = config.number("brightness_scale").filter(|top| *top > 0.0);
     let binding = Binding {
         command: Some(ports.command),
@@ -53,7 +53,7 @@ fn brightness(config: &Config, ports: Ports, off: Option<Publication>) -> Capabi
     setting(Property::Brightness, percent(), binding)
 }
 
-fn color_temperature(config: &Config, ports: Ports) -> Capability {
+fn color_temperature(config: &EntityConfig, ports: Ports) -> Capability {
     let (min, max) = kelvin_range(config);
     let scale = if config.bool("color_temp_kelvin", false) {
         Scale::Linear {
@@ -73,7 +73,7 @@ fn color_temperature(config: &Config, ports: Ports) -> Capability {
 }
 
 /// Returns the announced range in kelvin; the default one if the announced limits are in the wrong order.
-fn kelvin_range(config: &Config) -> (f64, f64) {
+fn kelvin_range(config: &EntityConfig) -> (f64, f64) {
     let limit = |kelvin_key: &str, mired_key: &str, default: f64| {
         let kelvin = config.number(kelvin_key).filter(|k| *k > 0.0);
         let mired = config.number(mired_key).filter(|m| *m > 0.0);

@@ -7,7 +7,7 @@ use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::InvalidAnnouncement;
 use crate::discovery::capabilities::{choice, setting, words};
-use crate::discovery::homeassistant::config::{Config, parse, render_each, state_template};
+use crate::discovery::homeassistant::config::{EntityConfig, parse, render_each, state_template};
 use crate::discovery::homeassistant::light::{Ports, brightness, color, color_temperature};
 
 /// Variables the templates for on and off may use, which are not defined unless they are set.
@@ -27,14 +27,14 @@ const VARIABLES: [&str; 11] = [
 
 /// Topics and templates of a template light.
 struct TemplateLight<'a> {
-    config: &'a Config,
+    config: &'a EntityConfig,
     command_topic: String,
     state_topic: Option<String>,
     on: &'a str,
     off: &'a str,
 }
 
-pub(super) fn light(config: &Config) -> Result<Vec<Capability>, InvalidAnnouncement> {
+pub(super) fn light(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let missing = InvalidAnnouncement::Missing;
     let command_topic = config.topic("command_topic")?;
     let on = config.template_text("command_on_template")?;
