@@ -97,6 +97,8 @@ async fn every_sentence_it_proposes_is_understood_by_the_daemon() {
             let outcome = reply["outcome"].as_str().unwrap();
             let fits = match property["risk"].as_str().unwrap() {
                 "confirm" => ["done", "answered", "unclear"].contains(&outcome),
+                // An announced scene does not say what it changes, and this home has locks.
+                _ if device["kind"] == "scene" => ["done", "unclear"].contains(&outcome),
                 _ => ["done", "answered"].contains(&outcome),
             };
             assert!(fits && reply["via"] == "local", "{sentence}: {reply}");

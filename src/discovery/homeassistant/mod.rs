@@ -225,7 +225,7 @@ fn entity(
         class: class.and_then(|class| names::clean(&class)),
         capabilities,
         availability: availability::availability(config)?,
-        members: members(config, &body.unique),
+        members: members(component, config, &body.unique),
         ..Device::new(
             names::slug(&name).unwrap_or_else(|| kind.clone()),
             Kind::new(kind),
@@ -243,13 +243,13 @@ fn entity(
 }
 
 /// Returns the members of a group. An announcement does not list them; `Zigbee2MQTT` identifies a group by the character codes
-/// of its base topic and the group's number.
-fn members(config: &EntityConfig, unique: &str) -> Members {
+/// of its base topic and the group's number. A scene does not say what it changes either.
+fn members(component: &str, config: &EntityConfig, unique: &str) -> Members {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let is_zigbee_group = unique
         .rsplit_once('_')
         .is_some_and(|(base, id)| is_digits(base) && is_digits(id));
-    if config.has("group") || is_zigbee_group {
+    if component == "scene" || config.has("group") || is_zigbee_group {
         Members::UNKNOWN
     } else {
         Members::NONE
