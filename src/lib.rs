@@ -17,9 +17,10 @@
 //! | 4 | [`wire`]: payload formats · [`store`]: journal and spending on disk · [`discovery`]: announced devices · [`prompt`]: prompt and answer format · [`grammar`]: local understanding |
 //! | 3 | [`home`]: devices, state, rights and the permission gate · [`command`]: commands and replies |
 //! | 2 | [`binding`]: topics, payloads and templates of devices · [`provider`]: APIs of language models |
-//! | 1 | [`vocabulary`]: properties, values, actions · [`telemetry`] · [`secret`] · [`systemd`] |
+//! | 1 | [`vocabulary`]: properties, values, actions · [`backoff`] · [`telemetry`] · [`secret`] · [`systemd`] |
 //! | 0 | [`clock`]: the monotonic clock |
 
+pub mod backoff;
 pub mod binding;
 pub mod cache;
 pub mod cli;

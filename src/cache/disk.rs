@@ -1,5 +1,5 @@
-//! The drafts models gave, kept on disk. A kept draft is a convenience: one that cannot be read is dropped and asked for anew.
-//! Writes are not flushed: sled does so by itself within half a second, and the loss of the last few costs a question each.
+//! The disk tier. A draft that cannot be read is dropped and requested again. Writes are not flushed: sled does so within half a
+//! second, and losing the last few costs one request each.
 
 use parking_lot::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::action::Draft;
 
-/// The name of the tree.
+/// The name of the sled tree.
 const TREE: &str = "drafts";
 
-/// How much is kept.
+/// Limits of the disk tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskLimits {
     /// The most drafts.
@@ -20,18 +20,18 @@ pub struct DiskLimits {
     pub bytes: usize,
 }
 
-/// A draft, and until when it is good.
+/// A draft on disk that has not expired.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeptDraft {
     /// The draft.
     pub draft: Draft,
     /// The model that gave it.
     pub model: String,
-    /// How long it is still good for.
+    /// Its remaining time.
     pub left: Duration,
 }
 
-/// A value on disk. Times are in milliseconds since 1970.
+/// The stored form of a draft. Times are in milliseconds since 1970.
 #[derive(Debug, Serialize, Deserialize)]
 struct DraftRecord {
     at: u64,
@@ -48,7 +48,7 @@ pub struct Drafts {
     held: Mutex<StoredDrafts>,
 }
 
-/// What the tree holds; counting anew would read all of it.
+/// The contents of the tree in numbers; counting them again would read all of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StoredDrafts {
     /// Drafts.
@@ -57,17 +57,17 @@ pub struct StoredDrafts {
     pub bytes: usize,
 }
 
-/// What a sweep over a part of the drafts came to.
+/// The result of a sweep over a part of the drafts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepResult {
-    /// Where the next one goes on; none where all were seen.
+    /// Where the next sweep continues; `None` after the last draft.
     pub next: Option<Vec<u8>>,
-    /// How many were dropped.
+    /// The number of drafts dropped.
     pub dropped: usize,
 }
 
 impl Drafts {
-    /// Opens the drafts of a store, and drops what is no longer good or readable.
+    /// Opens the drafts of a store, and drops expired and unreadable ones.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -81,7 +81,7 @@ impl Drafts {
         Ok(drafts)
     }
 
-    /// The draft kept under `key`, while it is good.
+    /// Returns the draft under `key`, unless it has expired.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -103,7 +103,7 @@ impl Drafts {
         }
     }
 
-    /// Keeps a draft of `model` for `ttl`. Where there is no room the oldest go.
+    /// Keeps a draft of `model` for `ttl`. Over the limits the oldest are dropped.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -141,12 +141,12 @@ impl Drafts {
         if full { self.sweep(at) } else { Ok(()) }
     }
 
-    /// How much is kept.
+    /// Returns the number of drafts and bytes.
     pub fn held(&self) -> StoredDrafts {
         *self.held.lock()
     }
 
-    /// Looks at the next `most` drafts from `from` on, and drops what is no longer good, or of no more `use`.
+    /// Visits the next `most` drafts from `from` on, and drops those that have expired or are not `of_use`.
     ///
     /// # Errors
     /// When the store cannot be read or written.
@@ -173,15 +173,15 @@ impl Drafts {
         Ok(SweepResult { next, dropped })
     }
 
-    /// Removes those whose key `is_it`; gives their keys.
+    /// Removes the drafts whose key matches, and returns their keys.
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub fn remove_where(&self, is_it: impl Fn(&str) -> bool) -> sled::Result<Vec<String>> {
+    pub fn remove_where(&self, matches: impl Fn(&str) -> bool) -> sled::Result<Vec<String>> {
         let keys = self.tree.iter().keys().collect::<sled::Result<Vec<_>>>()?;
         let mut removed = Vec::new();
         for key in keys {
-            if let Some(text) = str::from_utf8(&key).ok().filter(|text| is_it(text)) {
+            if let Some(text) = str::from_utf8(&key).ok().filter(|text| matches(text)) {
                 self.remove(&key)?;
                 removed.push(text.to_owned());
             }
@@ -189,19 +189,19 @@ impl Drafts {
         Ok(removed)
     }
 
-    /// Those whose key `is_it` and that are still good.
+    /// Returns the drafts whose key matches and that have not expired.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn find(
         &self,
-        is_it: impl Fn(&str) -> bool,
+        matches: impl Fn(&str) -> bool,
         now: SystemTime,
     ) -> sled::Result<Vec<(String, KeptDraft)>> {
         let mut found = Vec::new();
         for key in self.tree.iter().keys() {
             let key = key?;
-            if let Some(text) = str::from_utf8(&key).ok().filter(|text| is_it(text))
+            if let Some(text) = str::from_utf8(&key).ok().filter(|text| matches(text))
                 && let Some(kept) = self.get(text, now)?
             {
                 found.push((text.to_owned(), kept));
@@ -219,8 +219,7 @@ impl Drafts {
         Ok(())
     }
 
-    /// Drops what is no longer good; and, over the limits, the oldest until a tenth of the room is free,
-    /// so that it is not swept again at every write.
+    /// Drops expired drafts, and over the limits the oldest until a tenth is free, so that not every write sweeps again.
     fn sweep(&self, now: u64) -> sled::Result<()> {
         let mut ages = Vec::new();
         let mut held = StoredDrafts::default();
@@ -254,16 +253,16 @@ impl Drafts {
         Ok(())
     }
 
-    /// The age from which on drafts stay, so that they fit with a tenth to spare.
+    /// Returns the time from which on drafts stay, so that they fit with a tenth to spare.
     fn oldest_kept(&self, mut ages: Vec<(u64, usize)>, held: StoredDrafts) -> u64 {
-        let room = StoredDrafts {
+        let target = StoredDrafts {
             entries: self.limits.entries - self.limits.entries / 10,
             bytes: self.limits.bytes - self.limits.bytes / 10,
         };
         ages.sort_unstable();
         let mut left = held;
         for (at, size) in ages {
-            if left.entries <= room.entries && left.bytes <= room.bytes {
+            if left.entries <= target.entries && left.bytes <= target.bytes {
                 return at;
             }
             left.entries -= 1;
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_is_good_for_its_time_and_no_longer() {
+    fn a_draft_expires_after_its_time_to_live() {
         let folder = tempfile::tempdir().unwrap();
         let drafts = Drafts::open(&db(&folder), ROOMY, start()).unwrap();
         drafts
@@ -332,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_corrupt_value_is_a_miss_and_goes() {
+    fn a_corrupt_value_is_a_miss_and_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let db = db(&folder);
         let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
@@ -346,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn over_the_entries_the_oldest_go() {
+    fn over_the_entry_limit_the_oldest_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let drafts = Drafts::open(
             &db(&folder),
@@ -376,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn over_the_bytes_the_oldest_go() {
+    fn over_the_byte_limit_the_oldest_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let drafts = Drafts::open(
             &db(&folder),
@@ -408,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_goes_on_where_the_last_one_ended() {
+    fn a_sweep_continues_where_the_last_one_ended() {
         let folder = tempfile::tempdir().unwrap();
         let drafts = Drafts::open(&db(&folder), ROOMY, start()).unwrap();
         for n in 0..10 {
@@ -457,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn opening_counts_what_is_there_and_drops_what_is_stale() {
+    fn opening_counts_the_drafts_and_drops_expired_ones() {
         let folder = tempfile::tempdir().unwrap();
         let db = db(&folder);
         let drafts = Drafts::open(&db, ROOMY, start()).unwrap();

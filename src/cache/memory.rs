@@ -1,4 +1,4 @@
-//! What was said last, in memory: bounded in number and in bytes, what was used least recently goes first. The time is an argument.
+//! The memory tier: bounded in number and in bytes, the least recently used draft goes first. Time is an argument.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,27 +11,27 @@ use tokio::time::Instant;
 use crate::command::reply::Refusal;
 use crate::vocabulary::action::Draft;
 
-/// What a model made of a phrase: a draft, or that it would not answer.
+/// A cached outcome: a draft, or the model's refusal.
 pub type CachedOutcome = Result<Draft, Refusal>;
 
-/// What an entry takes beside its texts, in bytes: the map's slot, the times, the vectors.
+/// Bytes of an entry beside its texts: the map's slot, the times, the vectors.
 const OVERHEAD: usize = 256;
 
-/// The drafts used last. Finding the one to drop takes a look at all: at 512 a few microseconds, once per question to a model.
+/// The drafts used last. Finding the one to drop visits all: a few microseconds for 512, once per request to a model.
 #[derive(Debug)]
 pub(super) struct Memory<K> {
-    said: HashMap<K, Remembered>,
-    most: NonZeroUsize,
-    most_bytes: usize,
+    entries: HashMap<K, Entry>,
+    max_entries: NonZeroUsize,
+    max_bytes: usize,
     bytes: usize,
-    /// Counts uses, so that what was used last is known.
+    /// Number of uses so far: the clock of "least recently used".
     uses: u64,
 }
 
 #[derive(Debug)]
-struct Remembered {
-    said: CachedOutcome,
-    /// The model that said so.
+struct Entry {
+    outcome: CachedOutcome,
+    /// The model that gave it.
     model: Arc<str>,
     until: Instant,
     used: u64,
@@ -39,11 +39,11 @@ struct Remembered {
 }
 
 impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
-    pub(super) fn new(most: NonZeroUsize, most_bytes: usize) -> Self {
+    pub(super) fn new(max_entries: NonZeroUsize, max_bytes: usize) -> Self {
         Self {
-            said: HashMap::new(),
-            most,
-            most_bytes,
+            entries: HashMap::new(),
+            max_entries,
+            max_bytes,
             bytes: 0,
             uses: 0,
         }
@@ -51,43 +51,44 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
 
     pub(super) fn get(&mut self, key: &K, now: Instant) -> Option<CachedOutcome> {
         self.uses += 1;
-        let known = self.said.get_mut(key)?;
-        if known.until <= now {
+        let entry = self.entries.get_mut(key)?;
+        if entry.until <= now {
             self.remove(key);
             return None;
         }
-        known.used = self.uses;
-        Some(known.said.clone())
+        entry.used = self.uses;
+        Some(entry.outcome.clone())
     }
 
-    /// Keeps what `model` said for `ttl`; not at all where it alone is larger than all may be.
+    /// Keeps an outcome of `model` for `ttl`; not at all where it alone exceeds the limit.
     pub(super) fn put(
         &mut self,
         key: K,
-        (model, said): (Arc<str>, CachedOutcome),
+        (model, outcome): (Arc<str>, CachedOutcome),
         now: Instant,
         ttl: Duration,
     ) {
         self.remove(&key);
-        let bytes = OVERHEAD + key.as_ref().len() + model.len() + said.as_ref().map_or(0, weight);
-        if ttl.is_zero() || bytes > self.most_bytes {
+        let bytes =
+            OVERHEAD + key.as_ref().len() + model.len() + outcome.as_ref().map_or(0, weight);
+        if ttl.is_zero() || bytes > self.max_bytes {
             return;
         }
-        while self.said.len() >= self.most.get() || self.bytes + bytes > self.most_bytes {
+        while self.entries.len() >= self.max_entries.get() || self.bytes + bytes > self.max_bytes {
             let least_used = self
-                .said
+                .entries
                 .iter()
-                .min_by_key(|(_, known)| known.used)
+                .min_by_key(|(_, entry)| entry.used)
                 .map(|(key, _)| key.clone());
             let Some(least_used) = least_used else { break };
             self.remove(&least_used);
         }
         self.uses += 1;
         self.bytes += bytes;
-        self.said.insert(
+        self.entries.insert(
             key,
-            Remembered {
-                said,
+            Entry {
+                outcome,
                 model,
                 until: now + ttl,
                 used: self.uses,
@@ -96,67 +97,72 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
         );
     }
 
-    /// Drops what is no longer good.
+    /// Drops expired entries.
     pub(super) fn expire(&mut self, now: Instant) {
-        let gone: Vec<K> = self
-            .said
+        let expired: Vec<K> = self
+            .entries
             .iter()
-            .filter(|(_, known)| known.until <= now)
+            .filter(|(_, entry)| entry.until <= now)
             .map(|(key, _)| key.clone())
             .collect();
-        for key in &gone {
+        for key in &expired {
             self.remove(key);
         }
     }
 
-    /// Drops what other models said than these.
+    /// Drops the outcomes of other models than these.
     pub(super) fn keep_only_of(&mut self, models: &[String]) {
-        let gone: Vec<K> = self
-            .said
+        let expired: Vec<K> = self
+            .entries
             .iter()
-            .filter(|(_, known)| !models.iter().any(|model| **model == *known.model))
+            .filter(|(_, entry)| !models.iter().any(|model| **model == *entry.model))
             .map(|(key, _)| key.clone())
             .collect();
-        for key in &gone {
+        for key in &expired {
             self.remove(key);
         }
     }
 
-    pub(super) fn remove_where(&mut self, is_it: impl Fn(&K) -> bool) -> Vec<K> {
-        let gone: Vec<K> = self.said.keys().filter(|key| is_it(key)).cloned().collect();
-        for key in &gone {
+    pub(super) fn remove_where(&mut self, matches: impl Fn(&K) -> bool) -> Vec<K> {
+        let expired: Vec<K> = self
+            .entries
+            .keys()
+            .filter(|key| matches(key))
+            .cloned()
+            .collect();
+        for key in &expired {
             self.remove(key);
         }
-        gone
+        expired
     }
 
-    /// Those that are it and still good, and for how long they are.
+    /// Returns the entries whose key matches and that are not expired, with their remaining time.
     pub(super) fn find(
         &self,
-        is_it: impl Fn(&K) -> bool,
+        matches: impl Fn(&K) -> bool,
         now: Instant,
     ) -> Vec<(K, CachedOutcome, Duration)> {
         let good = self
-            .said
+            .entries
             .iter()
-            .filter(|(key, known)| is_it(key) && known.until > now);
-        good.map(|(key, known)| (key.clone(), known.said.clone(), known.until - now))
+            .filter(|(key, entry)| matches(key) && entry.until > now);
+        good.map(|(key, entry)| (key.clone(), entry.outcome.clone(), entry.until - now))
             .collect()
     }
 
-    /// How many, and how many bytes.
+    /// Returns the number of entries and of bytes.
     pub(super) fn held(&self) -> (usize, usize) {
-        (self.said.len(), self.bytes)
+        (self.entries.len(), self.bytes)
     }
 
     fn remove(&mut self, key: &K) {
-        if let Some(known) = self.said.remove(key) {
-            self.bytes -= known.bytes;
+        if let Some(entry) = self.entries.remove(key) {
+            self.bytes -= entry.bytes;
         }
     }
 }
 
-/// About what a draft takes: as much as it would written out.
+/// Returns the approximate size of a draft in bytes: that of its JSON.
 fn weight(draft: &Draft) -> usize {
     serde_json::to_vec(draft).map_or(0, |text| text.len())
 }

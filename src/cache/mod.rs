@@ -1,5 +1,5 @@
-//! Said before? Drafts are kept in memory and on disk, under everything that could change their meaning. No matching by
-//! similarity: "turn on dark mode" is closer to "turn off dark mode" than a true paraphrase is.
+//! The draft cache: drafts of models in memory and on disk, under everything that could change their meaning. There is no
+//! matching by similarity: "turn on dark mode" is closer to "turn off dark mode" than a true paraphrase is.
 
 pub mod disk;
 pub mod memory;
@@ -22,40 +22,40 @@ use crate::prompt::PromptFingerprint;
 use crate::telemetry::counters::Counters;
 use crate::vocabulary::action::Draft;
 
-/// Longer phrases are not kept: nobody says them twice.
+/// The longest phrase that is kept, in bytes: longer ones are not repeated.
 const LONGEST_PHRASE: usize = 512;
 
-/// Between the parts of a key: a control character, which no part has.
-const BETWEEN: char = '\u{1f}';
+/// Separates the parts of a key: a control character, which no part has.
+const SEPARATOR: char = '\u{1f}';
 
-/// For how long drafts of a home that is no more are kept: a device that is away for an hour brings the same home back.
+/// How long drafts of an earlier home are kept: a device that is offline for an hour brings the same home back.
 const GRACE: Duration = Duration::from_hours(24);
 
-/// The most homes remembered as having been, within the grace.
-const MOST_WORLDS: usize = 64;
+/// The most earlier homes remembered.
+const MOST_GENERATIONS: usize = 64;
 
-/// Drafts on disk looked at in one sweep, so that no command waits for it: all of 10,000 are seen within the hour.
+/// Drafts on disk visited by one sweep, so that no command waits for it: all of 10,000 are visited within the hour.
 const SWEPT_AT_ONCE: usize = 256;
 
-/// All that could change what a phrase means. But for the first part, the home as models are shown it, it is written out, not
-/// hashed: equal keys are equal meanings. The model is written beside what it said, not here: a draft is good for as long as
-/// its model is one of those that are asked, whoever else is and in whatever order, and goes when the operator gives that model up.
+/// Everything that could change the meaning of a phrase. All parts but the first, the fingerprint of the home, are written out, not
+/// hashed: equal keys are equal meanings. The model is stored with the draft, not in the key: a draft is used while its model is
+/// configured, and dropped when the operator removes that model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key(Arc<str>);
 
-/// The drafts kept.
+/// The cache of both tiers.
 #[derive(Debug)]
 pub struct DraftCache {
     settings: CacheSettings,
-    /// The models whose drafts are of use: those that would be asked. What one misread ends with it.
+    /// The configured models, whose drafts are used.
     models: Mutex<Vec<String>>,
     memory: Mutex<Memory<Key>>,
     disk: Option<Drafts>,
-    worlds: Mutex<HomeGenerations>,
+    generations: Mutex<HomeGenerations>,
     counters: Arc<Counters>,
 }
 
-/// Which homes there were of late, and how far the sweep of the disk is.
+/// Recent homes, and the position of the sweep of the disk.
 #[derive(Debug)]
 struct HomeGenerations {
     begun: Instant,
@@ -63,34 +63,34 @@ struct HomeGenerations {
     cursor: Vec<u8>,
 }
 
-/// What one tier holds, and may.
+/// Contents and limits of one tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Tier {
     /// Drafts.
     pub entries: usize,
-    /// The most of them.
+    /// Limit of drafts.
     pub most_entries: usize,
     /// Bytes, of keys and drafts.
     pub bytes: usize,
-    /// The most of them.
+    /// Limit of bytes.
     pub most_bytes: usize,
 }
 
-/// What is kept of one phrase.
+/// One entry for a phrase, for the operator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trace {
     /// `memory` or `disk`.
     pub tier: &'static str,
-    /// What would be used; none where a model would not answer.
+    /// The draft; `None` for a refusal of the model.
     pub draft: Option<Draft>,
-    /// For how many seconds it is still good.
+    /// Seconds until it expires.
     pub good_for: u64,
-    /// Why it is not used for what was asked about; none where it is.
+    /// Why it is not used for the command in question; `None` where it is.
     pub unused: Option<&'static str>,
 }
 
 impl DraftCache {
-    /// Nothing in memory yet; on disk what `disk` holds. `models` are those that are asked.
+    /// Creates the cache over the drafts on `disk`. `models` are the configured ones.
     pub fn new(
         settings: &CacheSettings,
         models: Vec<String>,
@@ -98,7 +98,7 @@ impl DraftCache {
         counters: Arc<Counters>,
     ) -> Self {
         let memory = Mutex::new(Memory::new(settings.memory_entries, settings.memory_bytes));
-        let worlds = Mutex::new(HomeGenerations {
+        let generations = Mutex::new(HomeGenerations {
             begun: Instant::now(),
             seen: HashMap::new(),
             cursor: Vec::new(),
@@ -108,18 +108,18 @@ impl DraftCache {
             models: Mutex::new(models),
             memory,
             disk,
-            worlds,
+            generations,
             counters,
         }
     }
 
-    /// From now on these models are asked: what others said is of no more use.
+    /// Changes the configured models: drafts of others are not used any more.
     pub fn only_of(&self, models: Vec<String>) {
         self.memory().keep_only_of(&models);
         *self.models() = models;
     }
 
-    /// The key of `phrase`, said by somebody with the rights of `class`, where models are shown `edition` of the home.
+    /// Returns the key of `phrase` from a source of the rights `class`, for the home with this fingerprint.
     pub fn key(&self, phrase: &Phrase, edition: PromptFingerprint, class: &str) -> Key {
         let (area, language) = (
             phrase.area().unwrap_or_default(),
@@ -133,7 +133,7 @@ impl DraftCache {
         Key(parts.collect::<Vec<_>>().join("\u{1f}").into())
     }
 
-    /// What is kept under `key`, while it is good. A store that cannot be read is a miss.
+    /// Returns the outcome under `key`, unless it has expired. A store that cannot be read is a miss.
     pub fn said(&self, key: &Key) -> Option<CachedOutcome> {
         let now = Instant::now();
         if let Some(said) = self.memory().get(key, now) {
@@ -163,14 +163,14 @@ impl DraftCache {
             Draft {
                 question: Some(_), ..
             } => settings.negative_ttl,
-            draft if in_words(draft) => settings.speech_ttl.min(settings.ttl),
+            draft if is_in_words(draft) => settings.speech_ttl.min(settings.ttl),
             Draft { .. } => settings.ttl,
         };
         self.remember(key, model, Ok(draft.clone()), ttl);
-        // What is good for minutes only does not wear the disk.
+        // What lasts for minutes only is not written to the disk.
         if passed
             && draft.question.is_none()
-            && !in_words(draft)
+            && !is_in_words(draft)
             && let Some(disk) = &self.disk
             && let Err(error) = disk.put(&key.0, (model, draft), SystemTime::now(), ttl)
         {
@@ -178,32 +178,32 @@ impl DraftCache {
         }
     }
 
-    /// A model would not answer: for a short while it is not asked the same again. Other failures pass, and are not kept.
+    /// Keeps the refusal of a model for a short time, so that it is not asked the same again. Other failures are not kept.
     pub fn keep_refusal(&self, key: &Key, refusal: &Refusal) {
         if *refusal == Refusal::Declined && key.phrase().len() <= LONGEST_PHRASE {
             self.remember(key, "", Err(refusal.clone()), self.settings.negative_ttl);
         }
     }
 
-    /// Drops a little of what is no longer good, or belongs to homes that were not there for a day. To be called
-    /// now and then; `edition` is of the home that is there now.
+    /// Drops some of the drafts that have expired or belong to homes not seen for a day. Is called from time to time with the
+    /// fingerprint of the present home.
     pub fn sweep(&self, edition: PromptFingerprint) {
         let now = Instant::now();
         self.memory().expire(now);
         let Some(disk) = &self.disk else { return };
-        let mut worlds = self.worlds();
-        worlds.there_is(edition.to_string(), now);
-        let cursor = std::mem::take(&mut worlds.cursor);
+        let mut generations = self.generations();
+        generations.note(edition.to_string(), now);
+        let cursor = std::mem::take(&mut generations.cursor);
         let swept = disk.sweep_from(&cursor, SWEPT_AT_ONCE, SystemTime::now(), |key| {
-            worlds.was_there(world_of(key), now)
+            generations.was_seen(generation_of(key), now)
         });
         match swept {
             Ok(swept) => {
-                worlds.cursor = swept.next.unwrap_or_default();
+                generations.cursor = swept.next.unwrap_or_default();
                 if swept.dropped > 0 {
                     debug!(
                         dropped = swept.dropped,
-                        "kept drafts that are of no more use are dropped"
+                        "dropped cached drafts that are of no more use"
                     );
                 }
             }
@@ -211,18 +211,18 @@ impl DraftCache {
         }
     }
 
-    /// Forgets everything, or everything about one phrase, wherever and by whomever it was said. Gives how much that was.
+    /// Forgets everything, or everything about one phrase, from every area and source. Returns the number of drafts.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub fn forget(&self, phrase: Option<&Phrase>) -> sled::Result<usize> {
-        let is_it = |key: &str| phrase.is_none_or(|phrase| phrase_of(key) == phrase.text());
+        let matches = |key: &str| phrase.is_none_or(|phrase| phrase_of(key) == phrase.text());
         let on_disk = self
             .disk
             .as_ref()
-            .map_or(Ok(Vec::new()), |disk| disk.remove_where(is_it))?;
-        let in_memory = self.memory().remove_where(|key| is_it(&key.0));
-        // One that is in both tiers is one.
+            .map_or(Ok(Vec::new()), |disk| disk.remove_where(matches))?;
+        let in_memory = self.memory().remove_where(|key| matches(&key.0));
+        // A draft in both tiers counts once.
         Ok(on_disk.len()
             + in_memory
                 .iter()
@@ -230,7 +230,7 @@ impl DraftCache {
                 .count())
     }
 
-    /// What is kept of a phrase, the one that `key` would use first; and for each of the others why it is not used.
+    /// Returns all entries for the phrase of `key`: first the one that is used, then the others and why they are not.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -256,7 +256,7 @@ impl DraftCache {
             if !found.iter().any(|(known, _)| *known == other) {
                 let given_up = !self.models().contains(&kept.model);
                 let unused = difference(&key.0, &other)
-                    .or(given_up.then_some("the model that said so is not asked any more"));
+                    .or(given_up.then_some("the model that gave it is not configured any more"));
                 found.push((
                     other,
                     Trace {
@@ -272,7 +272,7 @@ impl DraftCache {
         Ok(found.into_iter().map(|(_, trace)| trace).collect())
     }
 
-    /// What is in memory, and on disk.
+    /// Returns the contents of the memory and the disk tier.
     pub fn tiers(&self) -> (Tier, Tier) {
         let (entries, bytes) = self.memory().held();
         let settings = &self.settings;
@@ -308,13 +308,13 @@ impl DraftCache {
         self.memory.lock()
     }
 
-    fn worlds(&self) -> MutexGuard<'_, HomeGenerations> {
-        self.worlds.lock()
+    fn generations(&self) -> MutexGuard<'_, HomeGenerations> {
+        self.generations.lock()
     }
 
     fn fault(&self, error: &sled::Error) {
         self.counters.store_errors.increment();
-        warn!(%error, "kept drafts cannot be read or written");
+        warn!(%error, "the draft cache on disk cannot be read or written");
     }
 }
 
@@ -331,51 +331,51 @@ impl AsRef<str> for Key {
 }
 
 impl HomeGenerations {
-    fn there_is(&mut self, world: String, now: Instant) {
-        self.seen.insert(world, now);
+    fn note(&mut self, generation: String, now: Instant) {
+        self.seen.insert(generation, now);
         self.seen
             .retain(|_, at| now.saturating_duration_since(*at) < GRACE);
-        if self.seen.len() > MOST_WORLDS {
+        if self.seen.len() > MOST_GENERATIONS {
             let oldest = self
                 .seen
                 .iter()
                 .min_by_key(|(_, at)| **at)
-                .map(|(world, _)| world.clone());
-            oldest.and_then(|world| self.seen.remove(&world));
+                .map(|(generation, _)| generation.clone());
+            oldest.and_then(|generation| self.seen.remove(&generation));
         }
     }
 
-    /// True where it was there within the grace; what was there before we began may have been.
-    fn was_there(&self, world: &str, now: Instant) -> bool {
-        self.seen.contains_key(world) || now.saturating_duration_since(self.begun) < GRACE
+    /// Whether the home was seen within the grace; homes before the start may have been.
+    fn was_seen(&self, generation: &str, now: Instant) -> bool {
+        self.seen.contains_key(generation) || now.saturating_duration_since(self.begun) < GRACE
     }
 }
 
-/// An answer in words alone. What a chatty model says beside its actions is as good as these.
-fn in_words(draft: &Draft) -> bool {
+/// Whether a draft is an answer in words alone.
+fn is_in_words(draft: &Draft) -> bool {
     draft.speech.is_some() && draft.actions.is_empty()
 }
 
-fn world_of(key: &str) -> &str {
-    key.split(BETWEEN).next().unwrap_or_default()
+fn generation_of(key: &str) -> &str {
+    key.split(SEPARATOR).next().unwrap_or_default()
 }
 
-/// The phrase, which is last: no part of a key has the separator, for it is a control character.
+/// Returns the phrase of a key, which is its last part.
 fn phrase_of(key: &str) -> &str {
-    key.rsplit(BETWEEN).next().unwrap_or_default()
+    key.rsplit(SEPARATOR).next().unwrap_or_default()
 }
 
-/// The first thing in which a key of the same phrase differs.
+/// Returns the first difference between two keys of the same phrase.
 fn difference(wanted: &str, other: &str) -> Option<&'static str> {
     const PARTS: [&str; 4] = [
         "the home was another one",
-        "it was said by a source with other rights",
-        "it was said in another area",
-        "it was said in another language",
+        "it came from a source with other rights",
+        "it came from another area",
+        "it was in another language",
     ];
     let differs = wanted
-        .split(BETWEEN)
-        .zip(other.split(BETWEEN))
+        .split(SEPARATOR)
+        .zip(other.split(SEPARATOR))
         .position(|(one, other)| one != other)?;
     PARTS.get(differs).copied()
 }

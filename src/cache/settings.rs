@@ -3,18 +3,19 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// How drafts are kept.
+/// How long and how many drafts are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// How long a draft is good for.
+    /// Time to live of a draft.
     pub ttl: Duration,
-    /// How long an answer in words is: what was true of the world ten minutes ago is likely still. Zero keeps none.
+    /// Time to live of an answer in words: what was true ten minutes ago is likely still true. Zero keeps none.
     pub speech_ttl: Duration,
-    /// How long one is that came to nothing: a question back, what may not be, what a model would not answer. Zero keeps none.
+    /// Time to live of a draft that led to nothing: a question, an action that is not permitted, a refusal of the model. Zero keeps
+    /// none.
     pub negative_ttl: Duration,
     /// The most drafts kept in memory.
     pub memory_entries: NonZeroUsize,
-    /// The most bytes of them in memory.
+    /// The most bytes of drafts in memory.
     pub memory_bytes: usize,
     /// The most drafts kept on disk; 0 keeps none there.
     pub disk_entries: usize,

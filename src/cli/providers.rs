@@ -21,8 +21,11 @@ use crate::vocabulary::action::Op;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
-use crate::cli::arguments::FileArguments;
+use crate::cli::arguments::source;
 use crate::cli::broker;
+use crate::cli::broker::BrokerOptions;
+use crate::cli::request;
+use crate::cli::request::Request;
 use crate::cli::exit::{Exit, Failure};
 
 const EXAMPLES: &str = "\
@@ -30,6 +33,7 @@ Examples:
   sayso providers
   sayso providers at-home hosted
   sayso providers --json | jq '.[] | select(.answers | not)'
+  sayso providers --reset
 
 Each provider gets one request to turn on a lamp that does not exist, with the same prompt, key, time limits and structured \
 output as the daemon uses: about 1,300 tokens. Nothing is done. The time to the first byte includes the connection.
@@ -49,15 +53,24 @@ pub(super) struct Providers {
     /// Names of providers to test [default: all]
     names: Vec<String>,
     #[command(flatten)]
-    files: FileArguments,
+    broker: BrokerOptions,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
+    /// Make the running daemon call them again at once, whatever prevents that
+    #[arg(long)]
+    reset: bool,
+    /// With --reset: the source of the request, which is the last level of the control topic
+    #[arg(long, default_value = "cli", value_parser = source)]
+    source: String,
 }
 
 /// Tests the providers in parallel and prints the results in the order of the config.
 pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<Exit, Failure> {
-    let all = Config::load(&arguments.files.location(Scope::Models))?
+    if arguments.reset {
+        return reset(arguments, out);
+    }
+    let all = Config::load(&arguments.broker.files.location(Scope::Models))?
         .ask
         .providers;
     if let Some(unknown) = arguments
@@ -93,6 +106,42 @@ pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<E
     } else {
         Exit::Failed
     })
+}
+
+/// Makes the running daemon call providers again: those named, or all.
+fn reset(arguments: &Providers, out: &mut impl Write) -> Result<Exit, Failure> {
+    let names = arguments.names.iter().map(|name| Some(name.as_str()));
+    let mut names: Vec<Option<&str>> = names.collect();
+    if names.is_empty() {
+        names.push(None);
+    }
+    let settings = arguments.broker.config(false)?.mqtt;
+    let mut exit = Exit::Done;
+    for name in names {
+        let topic = format!("control/{}", arguments.source);
+        let request = Request {
+            answer_topic: format!("{topic}/answer"),
+            topic,
+            payload: json!({"providers": "reset", "name": name}).to_string(),
+        };
+        let payload = request::send(&settings, arguments.broker.timeout, &request, &mut |_| {})?;
+        let answer: Json = serde_json::from_slice(&payload).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot parse the answer: {error}"))
+        })?;
+        let is_ok = answer["ok"] == true;
+        if arguments.json {
+            writeln!(out, "{answer}")?;
+        } else if is_ok {
+            writeln!(out, "✓ reset: {}", name.unwrap_or("all providers"))?;
+        } else {
+            let why = answer["why"].as_str();
+            writeln!(out, "✗ {}", why.unwrap_or("the daemon gave no reason"))?;
+        }
+        if !is_ok {
+            exit = Exit::Failed;
+        }
+    }
+    Ok(exit)
 }
 
 /// Sends a request to each provider, all in parallel.
@@ -162,12 +211,12 @@ impl<'a> ProviderFinding<'a> {
                 Ok(ahead) => (ahead, true),
                 Err(behind) => (behind.duration(), false),
             });
-        let clock_off = off.filter(|(off, _)| *off > MAX_CLOCK_DIFFERENCE + probe.in_all);
+        let clock_off = off.filter(|(off, _)| *off > MAX_CLOCK_DIFFERENCE + probe.total);
         Self {
             settings,
             result,
             first_byte: probe.first_byte,
-            total: probe.in_all,
+            total: probe.total,
             left: endpoint.remaining(),
             clock_off,
         }
@@ -236,18 +285,18 @@ impl<'a> ProviderFinding<'a> {
 /// Returns a cure for errors that do not contain one.
 fn advice(error: &ProviderError) -> &'static str {
     match error {
-        ProviderError::Troubled { .. } => {
+        ProviderError::ServerError { .. } => {
             ": the provider has a problem: wait, or see its status page"
         }
         ProviderError::Limited { .. } => {
             ": the key is valid, but its rate limit is reached: wait, or set `requests_per_minute` below the limit"
         }
-        ProviderError::Truncated => ": raise `max_output_tokens`, or lower `reasoning_effort`",
+        ProviderError::Truncated { .. } => ": raise `max_output_tokens`, or lower `reasoning_effort`",
         ProviderError::Malformed { .. } => ": check that `base_url` and `api` are right",
         ProviderError::Rejected { .. } => {
             ": correct what the message names; `api`, `api_version`, `structure` and `headers` determine the request"
         }
-        ProviderError::Declined => ": use another model",
+        ProviderError::Declined { .. } => ": use another model",
         ProviderError::Unreachable { .. } | ProviderError::Unusable { .. } => "",
     }
 }

@@ -1,7 +1,7 @@
 //! The `[[provider]]` tables, in order of priority.
 
 use std::net::IpAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -9,80 +9,12 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::provider::price::{Limits, Prices};
-use crate::provider::{Api, Settings, Structure, Timeouts, anthropic, gemini, model};
+use crate::provider::{APIS, ApiSpec, ApiVersion, Settings, Structure, Timeouts, openai};
 
 use crate::config::file::Table;
 use crate::config::folders::Folders;
 use crate::config::values::{count, reject_inline_secrets, secret, spend};
 
-/// Defaults of one API.
-struct Service {
-    api: Api,
-    /// Default base URL, without the version where the version is part of the URL.
-    home: &'static str,
-    /// Default model, fast and cheap (23 November 2026); `None` for servers with locally installed models.
-    model: Option<&'static str>,
-    version: Option<&'static str>,
-    /// Maximum requests in flight. A local model processes one at a time.
-    concurrency: NonZeroUsize,
-    timeouts: Timeouts,
-}
-
-/// Time limits of a hosted API, which is either fast or broken.
-const HOSTED: Timeouts = Timeouts {
-    connect: Duration::from_secs(3),
-    first_byte: Duration::from_secs(8),
-    between_bytes: Duration::from_secs(5),
-    total: Duration::from_secs(12),
-};
-/// Time limits of a local server. It loads the model first, which takes a Pi half a minute, and sends nothing before the
-/// whole prompt is processed.
-const LOCAL: Timeouts = Timeouts {
-    connect: Duration::from_secs(3),
-    first_byte: Duration::from_secs(45),
-    between_bytes: Duration::from_secs(10),
-    total: Duration::from_secs(55),
-};
-const MANY: NonZeroUsize = NonZeroUsize::new(16).expect("sixteen is not zero");
-const OPENAI: Service = Service {
-    api: Api::OpenAi,
-    home: "https://api.openai.com/v1",
-    model: Some("gpt-6-luna"),
-    version: None,
-    concurrency: MANY,
-    timeouts: HOSTED,
-};
-const ANTHROPIC: Service = Service {
-    api: Api::Anthropic,
-    home: "https://api.anthropic.com/v1",
-    model: Some("claude-haiku-5-5"),
-    version: Some(anthropic::VERSION),
-    concurrency: MANY,
-    timeouts: HOSTED,
-};
-const GEMINI: Service = Service {
-    api: Api::Gemini,
-    home: "https://generativelanguage.googleapis.com",
-    model: Some("gemini-3.5-flash-lite"),
-    version: Some(gemini::VERSION),
-    concurrency: MANY,
-    timeouts: HOSTED,
-};
-const OLLAMA: Service = Service {
-    api: Api::Ollama,
-    home: "http://localhost:11434",
-    model: None,
-    version: None,
-    concurrency: NonZeroUsize::MIN,
-    timeouts: LOCAL,
-};
-
-const APIS: [(&str, &Service); 4] = [
-    ("openai", &OPENAI),
-    ("anthropic", &ANTHROPIC),
-    ("gemini", &GEMINI),
-    ("ollama", &OLLAMA),
-];
 /// Default limit of output tokens; each prompt requests what its home may need, up to this.
 const MAX_OUTPUT_TOKENS: u32 = 8192;
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(10);
@@ -95,14 +27,13 @@ const RESERVED_HEADERS: [&str; 6] = [
     "host",
     "transfer-encoding",
 ];
-/// Headers that carry secrets.
-const SECRET_HEADERS: [&str; 6] = [
+/// Headers that carry secrets at gateways, besides those of the APIs.
+const SECRET_HEADERS: [&str; 5] = [
     "api-key",
     "authorization",
     "cookie",
     "proxy-authorization",
     "x-api-key",
-    "x-goog-api-key",
 ];
 /// Values of `via` in replies that do not come from a provider.
 const RESERVED_NAMES: [&str; 3] = ["local", "cache", "none"];
@@ -125,27 +56,20 @@ pub(super) fn all(root: &Table<'_>, folders: &Folders<'_>) -> Vec<Settings> {
 fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
     reject_inline_secrets(table, &["key", "api_key", "token", "password"], "key_file");
     let name = table.text_as("name", name);
-    let service = table.one_of("api", &APIS);
-    let mistyped = service.is_none() && table.has("api");
-    let service = service.unwrap_or(&OPENAI);
-    let version = version(table, service);
+    let apis = APIS.map(|spec| (spec.name, spec));
+    let chosen: Option<&'static ApiSpec> = table.one_of("api", &apis);
+    let is_mistyped = chosen.is_none() && table.has("api");
+    let spec = chosen.unwrap_or(&openai::SPEC);
+    let version = version(table, spec);
     let base_url = table.text_as("base_url", base_url);
     let is_default_url = !table.has("base_url");
     let is_valid_url = base_url.is_some() || is_default_url;
     let model = table.text("model").or_else(|| {
-        service
-            .model
+        spec.default_model
             .filter(|_| is_default_url && !table.has("model"))
             .map(str::to_owned)
     });
-    for (key, missing, needed) in [
-        ("name", "a name of your choice", true),
-        ("model", "the model's id", model.is_none()),
-    ] {
-        if needed && !table.has(key) {
-            table.report(key, format!("missing: {missing}"));
-        }
-    }
+    report_missing(table, model.is_none());
     let key = secret(
         table,
         "key_file",
@@ -153,15 +77,18 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
         folders.needs.has_provider_keys(),
     );
     let per_minute = |key| table.whole(key, 1..=u32::MAX).and_then(NonZeroU32::new);
-    let probe = probe(table, service, base_url.as_deref());
+    let probe = probe(table, spec, base_url.as_deref());
+    let is_small = is_small(table, spec, base_url.as_deref());
     let provider = Settings {
         probe,
+        is_small,
+        trusted: table.flag("trusted").unwrap_or(false),
         name: name.clone().unwrap_or_default(),
-        api: service.api,
-        base_url: base_url.unwrap_or_else(|| service.base_url(version.as_deref())),
+        api: spec,
+        base_url: base_url.unwrap_or_else(|| spec.address(version.as_deref())),
         model: model.clone().unwrap_or_default(),
         key_header: table.text_as("key_header", header_name),
-        headers: headers(table, service, version),
+        headers: headers(table, spec, version),
         structure: structure(table),
         reasoning_effort: table.text("reasoning_effort"),
         max_output_tokens: table
@@ -169,25 +96,46 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
             .unwrap_or(MAX_OUTPUT_TOKENS),
         requests_per_minute: per_minute("requests_per_minute"),
         tokens_per_minute: per_minute("tokens_per_minute"),
-        concurrency: count(table, "concurrency", 1..=256).unwrap_or(service.concurrency),
-        timeouts: timeouts(&table.table("timeouts"), service.timeouts),
-        prices: prices(&table.table("prices"))
-            .or_else(|| model::prices(service.api, model.as_deref()?)),
+        concurrency: count(table, "concurrency", 1..=256).unwrap_or(spec.concurrency),
+        timeouts: timeouts(&table.table("timeouts"), spec.timeouts),
+        prices: prices(&table.table("prices")).or_else(|| spec.prices(model.as_deref()?)),
         weight: table.whole("weight", 1..=1000).and_then(NonZeroU32::new),
         spend: spend(table),
         key,
     };
+    check_spend(table, &provider);
+    if !is_mistyped && is_valid_url {
+        check_key(table, &provider);
+    }
+    (name.is_some() && model.is_some()).then_some(provider)
+}
+
+/// Reports required keys that are missing.
+fn report_missing(table: &Table<'_>, is_model_missing: bool) {
+    for (key, missing, is_required) in [
+        ("name", "a name of your choice", true),
+        ("model", "the model's id", is_model_missing),
+    ] {
+        if is_required && !table.has(key) {
+            table.report(key, format!("missing: {missing}"));
+        }
+    }
+}
+
+/// Spending can only be limited where the prices are known.
+fn check_spend(table: &Table<'_>, provider: &Settings) {
     if provider.spend != Limits::default() && provider.prices.is_none() {
         table.report(
             "prices",
             "missing: spending can only be limited if the prices are known",
         );
     }
-    // APIs with a default model are hosted services, which need a key.
-    let needs_key = !mistyped
-        && service.model.is_some()
-        && is_valid_url
-        && provider.base_url.starts_with(service.home);
+}
+
+/// APIs with a default model are hosted services, which need a key.
+fn check_key(table: &Table<'_>, provider: &Settings) {
+    let needs_key = provider.api.default_model.is_some()
+        && provider.base_url.starts_with(provider.api.base_url);
     if needs_key && !table.has("key_file") {
         table.report(
             "key_file",
@@ -197,30 +145,16 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
             ),
         );
     }
-    (name.is_some() && model.is_some()).then_some(provider)
 }
 
-impl Service {
-    /// Returns the default base URL, with the configured version where that is part of the URL.
-    fn base_url(&self, version: Option<&str>) -> String {
-        match self.api {
-            Api::Gemini => format!(
-                "{}/{}",
-                self.home,
-                version.or(self.version).unwrap_or_default()
-            ),
-            Api::OpenAi | Api::Anthropic | Api::Ollama => self.home.to_owned(),
-        }
-    }
-}
-
-fn version(table: &Table<'_>, service: &Service) -> Option<String> {
-    if table.has("api_version") && service.version.is_none() {
+fn version(table: &Table<'_>, spec: &ApiSpec) -> Option<String> {
+    if table.has("api_version") && spec.version.is_none() {
         table.report("api_version", "this API has no version: remove the key");
         table.mark_known("api_version");
         return None;
     }
-    if table.has("api_version") && table.has("base_url") && service.api == Api::Gemini {
+    let is_in_path = matches!(spec.version, Some(ApiVersion::InPath(_)));
+    if table.has("api_version") && table.has("base_url") && is_in_path {
         table.report(
             "api_version",
             "`base_url` ends with the version already: write only one of them",
@@ -236,7 +170,7 @@ fn version(table: &Table<'_>, service: &Service) -> Option<String> {
         } else {
             Err(format!(
                 "a version such as \"{}\"",
-                service.version.unwrap_or_default()
+                spec.version.as_ref().map_or("", ApiVersion::number)
             ))
         }
     })
@@ -246,12 +180,16 @@ fn header_name(text: &str) -> Result<HeaderName, &'static str> {
     HeaderName::try_from(text).map_err(|_| "the name of a header, such as \"api-key\"")
 }
 
-fn headers(table: &Table<'_>, service: &Service, version: Option<String>) -> HeaderMap {
+fn is_secret(header: &str) -> bool {
+    SECRET_HEADERS.contains(&header) || APIS.iter().any(|spec| spec.key_header == header)
+}
+
+fn headers(table: &Table<'_>, spec: &ApiSpec, version: Option<String>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let written = table.table("headers");
     for (key, value) in written.pairs() {
         let name = key.to_lowercase();
-        if SECRET_HEADERS.contains(&name.as_str()) {
+        if is_secret(&name) {
             written.report(key, "a secret must not be in this file: put it into a file of its own and name that file with `key_file`");
         } else if RESERVED_HEADERS.contains(&name.as_str()) {
             written.report(key, "this header cannot be changed");
@@ -268,11 +206,10 @@ fn headers(table: &Table<'_>, service: &Service, version: Option<String>) -> Hea
             }
         }
     }
-    if let Some(version) = version
-        .filter(|_| service.api == Api::Anthropic)
-        .and_then(|version| HeaderValue::try_from(version).ok())
+    if let Some(ApiVersion::InHeader(name, _)) = spec.version
+        && let Some(version) = version.and_then(|version| HeaderValue::try_from(version).ok())
     {
-        headers.insert(anthropic::VERSION_HEADER, version);
+        headers.insert(HeaderName::from_static(name), version);
     }
     headers
 }
@@ -348,22 +285,24 @@ fn base_url(text: &str) -> Result<String, &'static str> {
 
 /// Returns whether to probe the provider while its breaker is open. Listing the models is free, but a hosted service is
 /// contacted only if configured.
-fn probe(table: &Table<'_>, service: &Service, base_url: Option<&str>) -> bool {
+fn probe(table: &Table<'_>, spec: &ApiSpec, base_url: Option<&str>) -> bool {
     let written = table.flag("probe");
-    match service.api {
-        Api::Anthropic | Api::Gemini => {
-            if written == Some(true) {
-                table.report(
-                    "probe",
-                    "this API has no request that shows its availability: remove the key",
-                );
-            }
-            false
-        }
-        Api::OpenAi | Api::Ollama => {
-            written.unwrap_or_else(|| is_local(base_url.unwrap_or(service.home)))
-        }
+    if spec.free_probe.is_some() {
+        return written.unwrap_or_else(|| is_local(base_url.unwrap_or(spec.base_url)));
     }
+    if written == Some(true) {
+        table.report(
+            "probe",
+            "this API has no request that shows its availability: remove the key",
+        );
+    }
+    false
+}
+
+/// Returns whether the model gets the narrow variant of prompts: by default one at a local address, which is rarely large.
+fn is_small(table: &Table<'_>, spec: &ApiSpec, base_url: Option<&str>) -> bool {
+    let written = table.flag("small");
+    written.unwrap_or_else(|| spec.is_local || is_local(base_url.unwrap_or(spec.base_url)))
 }
 
 /// Returns true for an address on this machine or in its network, as far as the address shows.
@@ -394,7 +333,7 @@ fn is_local(base_url: &str) -> bool {
 pub(super) fn longest_attempt(providers: &[Settings]) -> Option<Duration> {
     providers
         .iter()
-        .filter(|provider| provider.api == Api::Ollama)
+        .filter(|provider| provider.api.is_local)
         .map(|provider| provider.timeouts.total)
         .max()
 }

@@ -118,7 +118,7 @@ impl EventLoop {
             broker: ends.broker,
             standing: ServiceStatus::default(),
             journal: (health, now),
-            providers: way.pipeline.services().router.standing(),
+            providers: way.pipeline.services().router.state_changes(),
             patience: config.mqtt.keep_alive * 4,
             log: ends.log,
             way,

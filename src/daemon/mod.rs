@@ -333,7 +333,7 @@ async fn look_out(mut pipeline: watch::Receiver<Arc<Pipeline>>) {
     loop {
         let ask = Arc::clone(&pipeline.borrow_and_update().services().router);
         tokio::select! {
-            () = ask.look_out() => {}
+            () = ask.probe_providers() => {}
             renewed = pipeline.changed() => if renewed.is_err() { return },
         }
     }

@@ -33,9 +33,42 @@ enum AdminAction {
     Clear,
 }
 
+/// A request about providers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProvidersRequest {
+    providers: ProvidersAction,
+    /// The provider; `None` for all.
+    name: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ProvidersAction {
+    /// Call it again at once, whatever prevents that.
+    Reset,
+}
+
 impl Pipeline {
+    fn reset_providers(&self, who: &str, request: &ProvidersRequest) -> Json {
+        let ProvidersAction::Reset = request.providers;
+        let reset = self.services.router.reset(request.name.as_deref());
+        if let (Some(name), true) = (&request.name, reset.is_empty()) {
+            return refused(&format!("there is no provider `{name}`"));
+        }
+        tracing::info!(
+            who,
+            providers = reset.join(", "),
+            "providers were reset by an operator"
+        );
+        json!({"ok": true, "reset": reset})
+    }
+
     /// The answer to a request of `who`: `ok` and what was asked for, or not, and `why`. Blocks while the disk is read.
     pub fn admin(&self, who: &str, request: &[u8]) -> Json {
+        if let Ok(request) = serde_json::from_slice::<ProvidersRequest>(request) {
+            return self.reset_providers(who, &request);
+        }
         let request: AdminRequest = match serde_json::from_slice(request) {
             Ok(request) => request,
             Err(error) => {

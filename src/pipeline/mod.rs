@@ -42,11 +42,12 @@ use crate::home::permit::{Denied, PermitContext, Plan};
 use crate::home::state::State;
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::shared::Shared;
-use crate::prompt::rights_class;
+use crate::prompt::{is_related, rights_class};
 use crate::router::answer_stream::AnswerStream;
 use crate::router::settings::Streaming;
 use crate::store::journal::{Durability, Seq};
-use crate::vocabulary::action::{Action, Draft};
+use crate::vocabulary::action::{Action, Draft, Op};
+use crate::vocabulary::speech::fill;
 
 /// The order in which commands are executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,6 +98,15 @@ struct Interpretation {
     model_draft: Option<(Key, Arc<str>)>,
     /// True where the speaker has confirmed this draft.
     confirmed: bool,
+    /// Whether the draft is of a model that is not trusted, and has nothing to do with the phrase.
+    is_unrelated: bool,
+}
+
+/// Returns whether a draft acts on devices that share no word, kind or area with the phrase.
+fn is_unrelated(draft: &Draft, request: &Request<'_>) -> bool {
+    let acting = draft.actions.iter().filter(|action| action.op != Op::Query);
+    let mut devices = acting.map(|action| action.device.as_str()).peekable();
+    devices.peek().is_some() && !is_related(request.phrase, request.home, devices)
 }
 
 impl Interpretation {
@@ -106,6 +116,7 @@ impl Interpretation {
             via,
             model_draft: None,
             confirmed: false,
+            is_unrelated: false,
         }
     }
 
@@ -286,12 +297,15 @@ impl Pipeline {
         }
         services.counters.cache_misses.increment();
         match self.ask_model(request, &key, stream).await {
-            Ok(answer) => Ok(Interpretation {
-                draft: answer.draft,
-                via: Via::Provider(answer.provider),
-                model_draft: Some((key, answer.model)),
-                confirmed: false,
-            }),
+            Ok(answer) => {
+                let is_unrelated = !answer.trusted && is_unrelated(&answer.answer, request);
+                Ok(Interpretation {
+                    is_unrelated,
+                    // A draft that has to be confirmed is confirmed each time.
+                    model_draft: (!is_unrelated).then_some((key, answer.model)),
+                    ..Interpretation::new(answer.answer, Via::Provider(answer.provider))
+                })
+            }
             Err(refusal) => {
                 let fallback = self.local_fallback(request, &refusal);
                 if fallback.is_none() {
@@ -332,7 +346,7 @@ impl Pipeline {
         let context = self.permit_context(request, interpretation.confirmed);
         let speech = context.speech;
         let permitted = request.home.permit(draft, &self.shared.state(), context);
-        permitted.map_err(|denied| match denied {
+        let plan = permitted.map_err(|denied| match denied {
             Denied::Unconfirmed { question } => self.ask_back(request.command, draft, question),
             Denied::StateUnknown { .. } => Refusal::Unclear {
                 question: denied.sentence(speech),
@@ -343,7 +357,13 @@ impl Pipeline {
                     why: denied.sentence(speech),
                 }
             }
-        })
+        })?;
+        if !interpretation.is_unrelated {
+            return Ok(plan);
+        }
+        let what = plan.speech().trim_end_matches('.');
+        let question = fill(&speech.confirm, &[("what", what)]);
+        Err(self.ask_back(request.command, draft, question))
     }
 
     fn permit_context<'a>(&'a self, request: &Request<'a>, confirmed: bool) -> PermitContext<'a> {

@@ -13,6 +13,7 @@ use crate::pipeline::single_flight::SharedAnswer;
 use crate::pipeline::{Pipeline, Request};
 use crate::router::RoutedAnswer;
 use crate::router::answer_stream::AnswerStream;
+use crate::vocabulary::action::Draft;
 
 /// The time past the deadline after which the router's own answer is not waited for.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
@@ -27,7 +28,7 @@ const WORTH_RETRYING: Duration = Duration::from_secs(1);
 /// The result of a request, with the limits of the command that made it.
 #[derive(Debug, Clone)]
 pub(super) struct SharedResult {
-    result: Result<RoutedAnswer, Refusal>,
+    result: Result<RoutedAnswer<Draft>, Refusal>,
     deadline: Instant,
     finished_at: Instant,
 }
@@ -47,6 +48,11 @@ impl SharedResult {
     }
 }
 
+/// Reads the answer of a model for the router.
+fn read_draft(text: &str) -> Result<Draft, String> {
+    crate::prompt::answer::read(text).map_err(|error| error.to_string())
+}
+
 impl Pipeline {
     /// Asks a model for the meaning of a phrase.
     pub(super) async fn ask_model(
@@ -54,7 +60,7 @@ impl Pipeline {
         request: &Request<'_>,
         key: &Key,
         stream: Option<&Arc<AnswerStream>>,
-    ) -> Result<RoutedAnswer, Refusal> {
+    ) -> Result<RoutedAnswer<Draft>, Refusal> {
         if self.services.router.is_empty() {
             return Err(self.services.no_model(request.phrase, request.home));
         }
@@ -82,7 +88,7 @@ impl Pipeline {
         key: &Key,
         stream: Option<&Arc<AnswerStream>>,
         deadline: Instant,
-    ) -> Result<RoutedAnswer, Refusal> {
+    ) -> Result<RoutedAnswer<Draft>, Refusal> {
         loop {
             let make = || async {
                 SharedResult {
@@ -112,7 +118,7 @@ impl Pipeline {
         request: &Request<'_>,
         stream: Option<&Arc<AnswerStream>>,
         deadline: Instant,
-    ) -> Result<RoutedAnswer, Refusal> {
+    ) -> Result<RoutedAnswer<Draft>, Refusal> {
         let services = &self.services;
         let source = &request.command.source;
         services
@@ -127,7 +133,7 @@ impl Pipeline {
             .compose(request.phrase, request.home, source.as_str());
         services
             .router
-            .first(&prompt, deadline, stream.cloned())
+            .complete(&prompt, deadline, stream.cloned(), read_draft)
             .await
     }
 

@@ -9,7 +9,7 @@ use crate::command::Command;
 use crate::command::reply::{RefusalCode, Reply};
 use crate::pipeline::Pipeline;
 use crate::pipeline::shared::MAX_MODEL_REQUESTS;
-use crate::router::ProviderHealth;
+use crate::router::{ProviderHealth, ProviderState};
 use crate::store::journal::Health;
 use crate::telemetry::metrics;
 use crate::telemetry::metrics::Page;
@@ -133,7 +133,7 @@ impl Pipeline {
         page.set_each(
             &metrics::PROVIDER_UP,
             "provider",
-            each(|p| u64::from(p.state == "up")),
+            each(|p| u64::from(p.state == ProviderState::Up)),
         );
         page.set_each(
             &metrics::PROVIDER_IN_FLIGHT,

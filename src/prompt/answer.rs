@@ -1,13 +1,15 @@
-//! The answer of a model as an untrusted draft. Whoever wrote it, it comes out as one well-formed draft or not at all;
-//! whether its devices exist and may do that is for the gate.
+//! Reads the answer of a model as an untrusted draft: one well-formed draft or none. Whether its devices exist and may do what it
+//! says is decided by the permission gate.
 
 use serde_json::Value as Json;
 
 use crate::home::permit::MOST_ACTIONS;
+use crate::prompt::instructions::NO_DEVICE;
+use crate::provider::object_in;
 use crate::vocabulary::Value;
 use crate::vocabulary::action::{Action, Draft};
 
-/// The longest answer read, in bytes.
+/// The longest answer that is read, in bytes.
 pub const LONGEST_BODY: usize = 64 << 10;
 
 /// The longest `speech` or `question`, in bytes.
@@ -16,7 +18,7 @@ pub const LONGEST_SPEECH: usize = 16 << 10;
 /// The longest device, property or value, in bytes. An identifier is 64 at most.
 pub const LONGEST_WORD: usize = 256;
 
-/// Why an answer is no draft.
+/// Why an answer is not a draft.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotADraft {
     /// It is longer than [`LONGEST_BODY`].
@@ -31,29 +33,30 @@ pub enum NotADraft {
     /// There are more than [`MOST_ACTIONS`] actions.
     #[error("it has {count} actions, more than {MOST_ACTIONS}")]
     TooManyActions {
-        /// How many.
+        /// Their number.
         count: usize,
     },
-    /// A text is too long, or has control characters where a word is wanted.
+    /// A text is too long, or has control characters where a word is expected.
     #[error("its `{field}` is no plain short text")]
     BadText {
-        /// Which text.
+        /// The field.
         field: &'static str,
     },
 }
 
 /// Reads an answer: one JSON object with `actions`, `speech` and `question`, no other key, no key twice, nothing after it.
-/// A code fence around it is forgiven, for servers that cannot hold a model to a schema.
+/// Reasoning before it and a code fence around it are skipped, for servers that cannot hold a model to a schema.
 ///
 /// # Errors
-/// When it is anything else, too long, or holds texts no device is called.
+/// When it is anything else, too long, or has texts that cannot be a device's.
 pub fn read(body: &str) -> Result<Draft, NotADraft> {
     if body.len() > LONGEST_BODY {
         return Err(NotADraft::TooLong);
     }
-    let body = unfenced(body.trim());
+    // Where there is no complete object, the text itself gives the reason.
+    let body = object_in(body).unwrap_or_else(|| body.trim());
     objects_only(body)?;
-    // From the text, not from the tree: a tree has forgotten keys that came twice.
+    // From the text, not from the parsed tree, which has forgotten duplicate keys.
     let draft: Draft = serde_json::from_str(body).map_err(|error| misshapen(&error))?;
     let actions = draft.actions;
     if actions.len() > MOST_ACTIONS {
@@ -62,9 +65,14 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
         });
     }
     actions.iter().try_for_each(plain)?;
+    // "None of these" is not an action.
+    let actions: Vec<Action> = actions
+        .into_iter()
+        .filter(|action| !(action.device == NO_DEVICE && action.property.name() == NO_DEVICE))
+        .collect();
     let speech = spoken(draft.speech, "speech")?;
     let question = spoken(draft.question, "question")?;
-    // While it asks back nothing is done, so that a half-understood command is not half done.
+    // A draft that asks back has no actions, so that a half-understood command is not half done.
     let actions = if question.is_some() {
         Vec::new()
     } else {
@@ -78,22 +86,13 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
     })
 }
 
-fn unfenced(body: &str) -> &str {
-    let inside = body
-        .strip_prefix("```")
-        .and_then(|rest| rest.strip_suffix("```"));
-    inside.map_or(body, |inside| {
-        inside.strip_prefix("json").unwrap_or(inside).trim()
-    })
-}
-
 fn misshapen(why: &impl ToString) -> NotADraft {
     NotADraft::Misshapen {
         why: why.to_string().chars().take(200).collect(),
     }
 }
 
-/// serde reads a struct from an array too; a model has no business to write one so.
+/// Rejects arrays in place of objects, which serde would accept.
 fn objects_only(body: &str) -> Result<(), NotADraft> {
     let tree: Json = serde_json::from_str(body).map_err(|error| misshapen(&error))?;
     let actions = tree.get("actions").and_then(Json::as_array);
@@ -101,7 +100,7 @@ fn objects_only(body: &str) -> Result<(), NotADraft> {
         return Ok(());
     }
     Err(misshapen(
-        &"wanted an object with a list of objects, `actions`",
+        &"expected an object with a list of objects, `actions`",
     ))
 }
 
@@ -122,7 +121,7 @@ fn plain(action: &Action) -> Result<(), NotADraft> {
     Ok(())
 }
 
-/// Text for people: line breaks become spaces, other control characters and those that turn the direction of writing go.
+/// Cleans text for people: line breaks become spaces, other control characters and marks of the writing direction are removed.
 fn spoken(text: Option<String>, field: &'static str) -> Result<Option<String>, NotADraft> {
     let Some(text) = text else { return Ok(None) };
     if text.len() > LONGEST_SPEECH {
@@ -133,7 +132,7 @@ fn spoken(text: Option<String>, field: &'static str) -> Result<Option<String>, N
     Ok((!kept.is_empty()).then(|| kept.to_owned()))
 }
 
-/// A letter of what is said to people, where it is one.
+/// Returns a character as it is sent to people; `None` where it is removed.
 pub(crate) fn audible(c: char) -> Option<char> {
     let turns = matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     if c.is_whitespace() {
@@ -165,18 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn a_code_fence_is_forgiven() {
+    fn a_code_fence_and_reasoning_are_skipped() {
         let bare = read(&answer(LAMP)).unwrap();
         for fenced in [
             format!("```json\n{}\n```", answer(LAMP)),
             format!("\n```\n{}```\n", answer(LAMP)),
+            format!("<think>Dim it.</think>\n{}", answer(LAMP)),
         ] {
             assert_eq!(read(&fenced).unwrap(), bare);
         }
     }
 
     #[test]
-    fn what_is_not_exactly_one_object_of_the_shape_is_no_draft() {
+    fn anything_but_one_object_of_the_shape_is_no_draft() {
         let lamp_with = |more: &str| answer(&LAMP.replace('}', more));
         let hostile = [
             String::new(),
@@ -244,12 +244,20 @@ mod tests {
     }
 
     #[test]
-    fn while_it_asks_back_nothing_is_done() {
+    fn a_draft_that_asks_back_has_no_actions() {
         let draft = read(&format!(
             r#"{{"actions":[{LAMP}],"speech":null,"question":"Which lamp?"}}"#
         ))
         .unwrap();
         assert!(draft.actions.is_empty());
+    }
+
+    #[test]
+    fn none_of_these_is_no_action() {
+        let none = r#"{"device":"none","op":"query","property":"none","value":null}"#;
+        assert!(read(&answer(none)).unwrap().actions.is_empty());
+        let both = read(&answer(&format!("{none},{LAMP}"))).unwrap();
+        assert_eq!(both.actions.len(), 1);
     }
 
     proptest! {

@@ -1,5 +1,5 @@
-//! The home as a model is shown it: what the source may command and nothing else, each thing said once. The same home gives
-//! the same bytes, in whatever order its devices were announced. Pure.
+//! The listing of a home in a prompt: what the source may command and nothing else, each fact once. The same home gives the same
+//! bytes, in whatever order its devices were announced. Pure.
 //!
 //! Names come from devices and from the network: each stands on its line between quotes it cannot leave.
 
@@ -12,20 +12,20 @@ use crate::home::device::{Area, Device};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Domain, Property};
 
-/// The longest name shown, in characters.
+/// The longest name listed, in characters.
 const LONGEST_NAME: usize = 60;
 
-/// A device that the source may command, and what of it.
+/// A device that the source may command, and what of it may be commanded.
 struct ListedDevice<'a> {
     device: &'a Device,
-    /// Its kind, with its class where it has one.
+    /// Kind, with the class where it has one.
     kind: String,
-    /// What it can, as the model reads it.
-    can: String,
+    /// Capabilities as listed.
+    abilities: String,
 }
 
-/// Areas, devices, and the properties they have: those that are `allowed`.
-pub(super) fn registry(home: &Home, allowed: impl Fn(&Device, &Property) -> bool) -> String {
+/// Returns the areas, the devices and their properties, as far as they are `allowed`.
+pub(super) fn listing(home: &Home, allowed: impl Fn(&Device, &Property) -> bool) -> String {
     let mut shown: Vec<ListedDevice<'_>> = home
         .devices()
         .iter()
@@ -67,7 +67,7 @@ pub(super) fn registry(home: &Home, allowed: impl Fn(&Device, &Property) -> bool
     out
 }
 
-/// A property of the vocabulary, and what it takes.
+/// Returns a property of the vocabulary and the values it takes.
 pub(super) fn standard(property: &Property) -> String {
     format!(
         "{property} {}{}",
@@ -76,21 +76,21 @@ pub(super) fn standard(property: &Property) -> String {
     )
 }
 
-/// What most devices of a kind can, for kinds of more than one device.
+/// Returns the abilities of most devices of a kind, for kinds of more than one device.
 fn usual(shown: &[ListedDevice<'_>]) -> BTreeMap<String, String> {
     let mut kinds: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     for shown in shown {
         *kinds
             .entry(&shown.kind)
             .or_default()
-            .entry(&shown.can)
+            .entry(&shown.abilities)
             .or_default() += 1;
     }
     let several = kinds
         .into_iter()
         .filter(|(_, abilities)| abilities.values().sum::<usize>() > 1);
     let most = several.filter_map(|(kind, abilities)| {
-        // The first of equals, whatever the order of the devices.
+        // The first of equals, so that the order of the devices does not matter.
         let (can, _) = abilities
             .into_iter()
             .rev()
@@ -106,12 +106,16 @@ impl<'a> ListedDevice<'a> {
             .capabilities
             .iter()
             .filter(|c| allowed(device, &c.property));
-        let can = allowed.map(ability).collect::<Vec<_>>().join(", ");
+        let abilities = allowed.map(ability).collect::<Vec<_>>().join(", ");
         let kind = match &device.class {
             Some(class) => format!("{}/{}", device.kind, word(class)),
             None => device.kind.to_string(),
         };
-        (!can.is_empty()).then_some(Self { device, kind, can })
+        (!abilities.is_empty()).then_some(Self {
+            device,
+            kind,
+            abilities,
+        })
     }
 }
 
@@ -143,7 +147,11 @@ fn area_line(out: &mut String, area: &Area) {
 }
 
 fn device_line(out: &mut String, shown: &ListedDevice<'_>, usual: &BTreeMap<String, String>) {
-    let ListedDevice { device, kind, can } = shown;
+    let ListedDevice {
+        device,
+        kind,
+        abilities,
+    } = shown;
     put(
         out,
         format_args!(
@@ -152,13 +160,13 @@ fn device_line(out: &mut String, shown: &ListedDevice<'_>, usual: &BTreeMap<Stri
             names(&device.id, &device.name, &device.aliases)
         ),
     );
-    if usual.get(kind) != Some(can) {
-        put(out, format_args!(": {can}"));
+    if usual.get(kind) != Some(abilities) {
+        put(out, format_args!(": {abilities}"));
     }
     out.push('\n');
 }
 
-/// What people call it besides its identifier; the name it was made from says nothing new.
+/// Returns the names besides the identifier; the name it was made from adds nothing.
 fn names(id: &Slug, name: &str, aliases: &[String]) -> String {
     let new = std::iter::once(name)
         .chain(aliases.iter().map(String::as_str))
@@ -171,12 +179,12 @@ fn names(id: &Slug, name: &str, aliases: &[String]) -> String {
     }
 }
 
-/// A name between quotes, on one line.
+/// Returns a name between quotes, on one line.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", word(text))
 }
 
-/// A text that cannot be taken for more than a word of ours: no quotes, no line breaks, nothing that turns the writing around.
+/// Returns a text that cannot leave its quotes or line: no quotes, line breaks or marks that change the direction of writing.
 pub(super) fn word(text: &str) -> String {
     let plain = |c: char| {
         if c.is_control()
@@ -215,7 +223,7 @@ fn takes(takes: &Domain) -> String {
     }
 }
 
-/// A bound to one digit after the point: announced ones are often quotients.
+/// Rounds a bound to one digit after the point: announced ones are often quotients.
 fn short(bound: f64) -> f64 {
     (bound * 10.0).round() / 10.0
 }
@@ -305,20 +313,20 @@ strip light: power, brightness, color
 # in no area
 radio media_player: power, volume, mute, playback
 ";
-        assert_eq!(registry(&home, |_, _| true), expected);
+        assert_eq!(listing(&home, |_, _| true), expected);
     }
 
     #[test]
-    fn what_is_not_allowed_is_not_shown() {
+    fn what_is_not_allowed_is_not_listed() {
         let home = home(vec![device("ceiling", "light"), device("door", "lock")]);
-        let child = registry(&home, |device, property| {
+        let child = listing(&home, |device, property| {
             device.kind.as_str() != "lock" && *property != Property::Brightness
         });
         assert!(
             !child.contains("door") && child.contains("\nceiling light: power\n"),
             "{child}"
         );
-        let parent = registry(&home, |_, _| true);
+        let parent = listing(&home, |_, _| true);
         assert!(
             parent.contains("\ndoor lock: lock\n")
                 && parent.contains("\nceiling light: power, brightness\n"),
@@ -331,8 +339,8 @@ radio media_player: power, volume, mute, playback
         let devices = ["b", "a", "c"].map(|id| device(id, "light"));
         let turned = devices.iter().rev().cloned().collect();
         assert_eq!(
-            registry(&home(devices.to_vec()), |_, _| true),
-            registry(&home(turned), |_, _| true)
+            listing(&home(devices.to_vec()), |_, _| true),
+            listing(&home(turned), |_, _| true)
         );
     }
 
@@ -342,8 +350,8 @@ radio media_player: power, volume, mute, playback
         let mut lamp = device("lamp", "light");
         (lamp.name, lamp.aliases, lamp.class) = (evil.into(), vec![evil.into()], Some(evil.into()));
         lamp.capabilities[0].domain = Domain::Choice(vec!["on".into(), evil.into()]);
-        let honest = registry(&home(vec![device("lamp", "light")]), |_, _| true);
-        let text = registry(&home(vec![lamp]), |_, _| true);
+        let honest = listing(&home(vec![device("lamp", "light")]), |_, _| true);
+        let text = listing(&home(vec![lamp]), |_, _| true);
         assert_eq!(text.lines().count(), honest.lines().count(), "{text}");
         assert!(
             text.lines()

@@ -1,4 +1,4 @@
-//! Why there was no answer, in words that tell what to do: what the resolver, the kernel and TLS said, read from the chain of
+//! Explains why a connection failed and what to do about it, from the errors of the resolver, the kernel and TLS in the chain of
 //! causes of one failed call.
 
 use std::error::Error;
@@ -7,16 +7,17 @@ use std::io::{self, ErrorKind};
 use reqwest::Url;
 use rustls::{CertificateError, Error as TlsError};
 
-/// What happened, and what mends it where that is known; else the causes, without the address, which is known and may be long.
+/// Returns what happened and how to correct it, where that is known; otherwise the causes, without the address, which is known
+/// and may be long.
 pub(super) fn why(error: &reqwest::Error) -> String {
     let at = error.url().map_or_else(|| "the server".to_owned(), server);
     let mut causes = causes(error);
     if error.is_connect() && error.is_timeout() {
         return format!(
-            "no connection to {at} in time: is it on, and does a firewall stand between?"
+            "no connection to {at} in time: is it switched on, and is a firewall in between?"
         );
     }
-    let told = causes.find_map(|cause| {
+    let explained = causes.find_map(|cause| {
         if let Some(tls) = cause.downcast_ref::<TlsError>() {
             return Some(handshake(tls, &at));
         }
@@ -25,17 +26,17 @@ pub(super) fn why(error: &reqwest::Error) -> String {
             .and_then(|cause| connection(cause.kind(), &at))
             .or_else(|| resolver(&cause.to_string(), &at))
     });
-    told.unwrap_or_else(|| reasons(error))
+    explained.unwrap_or_else(|| reasons(error))
 }
 
-/// `models.example`, with its port where it is not the usual one.
+/// Returns the host, with its port where it is not the usual one.
 fn server(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port()
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// An error and all below it. What an [`io::Error`] wraps is not among its sources: it stands for it.
+/// Returns an error and all errors below it. An [`io::Error`] stands for the error it wraps, which is not among its sources.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| {
         let error: &'a (dyn Error + 'static) = *error;
@@ -52,7 +53,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 fn connection(kind: ErrorKind, at: &str) -> Option<String> {
     let what = match kind {
         ErrorKind::ConnectionRefused => {
-            format!("nobody listens at {at}: start the server there, or mend `base_url`")
+            format!("nothing listens at {at}: start the server there, or correct `base_url`")
         }
         ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown | ErrorKind::HostUnreachable => {
             format!("no route to {at}: is this machine on the network?")
@@ -62,21 +63,21 @@ fn connection(kind: ErrorKind, at: &str) -> Option<String> {
     Some(what)
 }
 
-/// The resolver has no error type of its own; these are its words in every C library.
+/// Recognises errors of the resolver, which has no error type, by the words of all C libraries.
 fn resolver(words: &str, at: &str) -> Option<String> {
     if !words.contains("failed to lookup address information") {
         return None;
     }
-    // "Try again" is musl's word for what glibc calls a temporary failure.
+    // musl says "Try again" where glibc says "Temporary failure".
     let no_resolver = ["Temporary failure", "Try again"]
         .iter()
-        .any(|said| words.contains(said));
+        .any(|phrase| words.contains(phrase));
     Some(if no_resolver {
         format!(
             "the name {at} cannot be looked up now: is this machine on the network, and is its DNS server right?"
         )
     } else {
-        format!("there is no {at}: mend `base_url`, or this machine's DNS")
+        format!("there is no host {at}: correct `base_url`, or this machine's DNS")
     })
 }
 
@@ -88,37 +89,37 @@ fn handshake(error: &TlsError, at: &str) -> String {
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
         ) => format!(
-            "the certificate of {at} is not valid today: this machine's clock is wrong (`timedatectl` shows it), or theirs has run out"
+            "the certificate of {at} is not valid today: this machine's clock is wrong (see `timedatectl`), or the certificate has expired"
         ),
         TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
             format!(
-                "the certificate of {at} comes from an authority this machine does not know: install `ca-certificates`, or add theirs to it"
+                "the certificate of {at} comes from an authority this machine does not know: install `ca-certificates`, or add that authority"
             )
         }
         TlsError::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => {
             format!(
-                "the certificate shown is not for {at}: mend `base_url`, or what stands between us and it"
+                "the certificate is for another host than {at}: correct `base_url`, or the proxy in between"
             )
         }
         TlsError::InvalidMessage(_) => {
-            format!("{at} does not speak TLS: write `base_url` with http://, or mend its port")
+            format!("{at} does not speak TLS: write `base_url` with http://, or correct its port")
         }
         other => format!("no TLS with {at}: {other}"),
     }
 }
 
-/// The chain of causes.
+/// Returns the chain of causes.
 fn reasons(error: &reqwest::Error) -> String {
     let mut words: Vec<String> = causes(error).skip(1).map(ToString::to_string).collect();
     words.dedup();
-    let told = if error.is_connect() {
+    let summary = if error.is_connect() {
         "cannot connect"
     } else {
         "the connection broke"
     };
-    std::iter::once(told.to_owned())
+    std::iter::once(summary.to_owned())
         .chain(words)
         .collect::<Vec<_>>()
         .join(": ")
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_io_error_wraps_is_among_the_causes() {
+    fn the_error_wrapped_by_an_io_error_is_among_the_causes() {
         let expired = TlsError::InvalidCertificate(CertificateError::Expired);
         let error = io::Error::other(io::Error::new(ErrorKind::InvalidData, expired.clone()));
         let found = causes(&error)
@@ -140,13 +141,16 @@ mod tests {
     }
 
     #[test]
-    fn a_resolver_out_of_reach_is_told_from_a_name_that_is_not() {
+    fn an_unreachable_resolver_differs_from_an_unknown_name() {
         let absent = resolver(
             "failed to lookup address information: Name or service not known",
             "models.example",
         )
         .unwrap();
-        assert!(absent.contains("there is no models.example"), "{absent}");
+        assert!(
+            absent.contains("there is no host models.example"),
+            "{absent}"
+        );
         let away = resolver(
             "failed to lookup address information: Temporary failure in name resolution",
             "models.example",

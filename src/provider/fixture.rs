@@ -1,20 +1,24 @@
-//! What the tests of every API share: one prompt, one provider, and the checks that hold for all.
-//! The files below `tests/fixtures/provider` are requests of the official SDKs, and answers and errors of the APIs in
-//! the shape those SDKs take them in, each with what it must be taken for.
+//! Fixtures of every API and the checks that hold for all of them. Below `tests/fixtures/provider` are requests of the
+//! official SDKs, and answers, streams and errors in the shape those SDKs accept, each with how it must be classified.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value as Json, json};
 
+use crate::provider::error::Origin;
+use crate::provider::headers;
+use crate::provider::redact::Redact;
+use crate::provider::stream::AnswerReader;
 use crate::provider::{
-    Api, Completion, Disposition, Prompt, Provider, ProviderError, Settings, Structure, Timeouts,
+    ApiSpec, Completion, Disposition, Prompt, ProviderError, Settings, Structure, Timeouts,
 };
 use crate::secret::Secret;
 
-/// Where the fixtures stand.
+/// Returns the path of a fixture.
 pub(super) fn path(name: &str) -> String {
     format!(
         "{}/tests/fixtures/provider/{name}",
@@ -23,7 +27,8 @@ pub(super) fn path(name: &str) -> String {
 }
 
 pub(super) fn load(name: &str) -> Json {
-    serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap()
+    let text = std::fs::read_to_string(path(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    serde_json::from_str(&text).unwrap()
 }
 
 /// The answer that every good fixture gives.
@@ -31,7 +36,7 @@ pub(super) fn payload() -> Json {
     json!({"actions": [{"device": "lamp.kitchen", "action": "set", "value": 30}], "clarify": null})
 }
 
-pub(super) fn settings(api: Api, model: &str) -> Settings {
+pub(super) fn settings(api: &'static ApiSpec, model: &str) -> Settings {
     Settings {
         name: "main".into(),
         api,
@@ -50,11 +55,13 @@ pub(super) fn settings(api: Api, model: &str) -> Settings {
         prices: None,
         weight: None,
         probe: false,
+        is_small: false,
+        trusted: true,
         spend: crate::provider::price::Limits::default(),
     }
 }
 
-/// The prompt that was put when the requests were captured.
+/// The prompt that was sent when the requests were captured.
 pub(super) fn prompt(schema: &Json) -> Prompt {
     Prompt {
         prefix: "REGISTRY (static)\nlamp.kitchen: on off set(0-100)\nlock.front: lock unlock"
@@ -63,80 +70,106 @@ pub(super) fn prompt(schema: &Json) -> Prompt {
         phrase: "kitchen lamp to 30".into(),
         schema: Arc::new(schema.clone()),
         max_output_tokens: 8192,
+        narrow: None,
     }
 }
 
-/// The body of what asks about `schema`.
-pub(super) fn body(provider: &dyn Provider, schema: &Json) -> Json {
-    serde_json::from_slice(&provider.encode(&prompt(schema)).body).unwrap()
+/// Returns the path and body of the request for `prompt` by these settings.
+pub(super) fn encoded(settings: &Settings, prompt: &Prompt, stream: bool) -> (String, Json) {
+    let url = Url::parse(&settings.base_url).unwrap();
+    let request = (settings.api.build)(settings, &url)
+        .unwrap()
+        .encode(prompt, stream);
+    (request.path, serde_json::from_slice(&request.body).unwrap())
 }
 
-/// Asserts that a request goes where the captured one went, with its headers.
-pub(super) fn assert_sent_as_captured(provider: &dyn Provider, captured: &Json) {
-    let request = provider.encode(&prompt(&json!({})));
-    let path = captured["path"].as_str().unwrap();
-    assert_eq!(path.strip_prefix("/v1").unwrap_or(path), request.path);
-    for (name, value) in captured["headers"]
-        .as_object()
-        .unwrap()
-        .iter()
-        .filter(|(_, value)| *value != "*/*")
-    {
-        assert_eq!(
-            request.headers[name.as_str()].to_str().unwrap(),
-            value.as_str().unwrap()
-        );
+/// Returns the body of the request with `schema`.
+pub(super) fn body(settings: &Settings, schema: &Json) -> Json {
+    encoded(settings, &prompt(schema), false).1
+}
+
+/// Asserts that a request has the path and headers of the captured one.
+pub(super) fn assert_sent_as_captured(settings: &Settings, captured: &Json) {
+    let (path, _) = encoded(settings, &prompt(&json!({})), false);
+    let expected = captured["path"].as_str().unwrap();
+    assert_eq!(expected.strip_prefix("/v1").unwrap_or(expected), path);
+    let headers = headers::outgoing(settings).unwrap();
+    for (name, value) in captured["headers"].as_object().unwrap() {
+        if value != "*/*" {
+            assert_eq!(
+                headers[name.as_str()].to_str().unwrap(),
+                value.as_str().unwrap()
+            );
+        }
     }
     assert!(
-        !format!("{request:?}").contains("KEY"),
+        !format!("{headers:?}").contains("KEY"),
         "the key does not show in a log"
     );
 }
 
-/// Asserts that an answer was taken for what it is.
-pub(super) fn assert_taken(name: &str, decoded: &Result<Completion, ProviderError>, expect: &str) {
-    match expect {
-        "actions" => assert_eq!(
-            serde_json::from_str::<Json>(&decoded.as_ref().unwrap().body).unwrap(),
-            payload(),
-            "{name}"
-        ),
-        "truncated" => assert_eq!(*decoded, Err(ProviderError::Truncated), "{name}"),
-        "refused" => assert_eq!(*decoded, Err(ProviderError::Declined), "{name}"),
-        "retryable_failure" => {
-            let error = decoded.as_ref().expect_err(name);
-            assert_eq!(
-                error.disposition(),
-                Disposition::Retry { after: None },
-                "{name}: {error}"
-            );
+/// Returns the classification of an answer.
+pub(super) fn decode(api: &'static ApiSpec, body: &[u8]) -> Result<Completion, ProviderError> {
+    streamed(api, [body]).0
+}
+
+/// Asserts that an answer was classified as the fixture says.
+pub(super) fn assert_classified(
+    name: &str,
+    decoded: &Result<Completion, ProviderError>,
+    expect: &str,
+) {
+    match (expect, decoded) {
+        ("actions", Ok(completion)) => {
+            let body: Json = serde_json::from_str(&completion.body).unwrap();
+            assert_eq!(body["actions"][0]["value"], 30, "{name}: {body}");
         }
-        other => panic!("{name}: {other}"),
+        ("truncated", Err(ProviderError::Truncated { .. }))
+        | ("refused", Err(ProviderError::Declined { .. })) => {}
+        ("retryable_failure", Err(error)) => assert!(
+            matches!(
+                error.disposition(),
+                Disposition::Retry { .. } | Disposition::Unfit | Disposition::Rest { .. }
+            ),
+            "{name}: {error}"
+        ),
+        _ => panic!("{name}: {expect}, but {decoded:?}"),
     }
 }
 
-/// Asserts that every known answer, at least so many, is taken for what it is.
-pub(super) fn assert_answers_are_taken(provider: &dyn Provider, file: &str, least: usize) {
+/// Asserts that every answer in `file`, at least `least`, is classified as it says.
+pub(super) fn assert_answers(api: &'static ApiSpec, file: &str, least: usize) {
     let answers = load(file);
     let answers = answers.as_array().unwrap();
-    assert!(answers.len() >= least);
+    assert!(answers.len() >= least, "{file}");
     for answer in answers {
-        let decoded = provider.decode(answer["body"].to_string().as_bytes());
-        assert_taken(
-            answer["name"].as_str().unwrap(),
-            &decoded,
-            answer["expect"].as_str().unwrap(),
-        );
+        let decoded = decode(api, answer["body"].to_string().as_bytes());
+        let name = answer["name"].as_str().unwrap();
+        assert_classified(name, &decoded, answer["expect"].as_str().unwrap());
     }
 }
 
-/// Asserts that every known error, at least so many, is cut by what to do next.
-pub(super) fn assert_errors_are_cut(provider: &dyn Provider, file: &str, least: usize) {
-    let errors = load(file);
-    let errors = errors.as_array().unwrap();
-    assert!(errors.len() >= least);
+/// Returns the error of a response of this API.
+pub(super) fn response_error(
+    api: &'static ApiSpec,
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> ProviderError {
+    let origin = Origin {
+        spec: api,
+        model: "m",
+    };
     // Sun, 06 Nov 1994 08:49:30 GMT
     let now = UNIX_EPOCH + Duration::from_secs(784_111_770);
+    origin.of_response(status, headers, body, now)
+}
+
+/// Asserts that every error in `file`, at least `least`, is classified as it says.
+pub(super) fn assert_errors(api: &'static ApiSpec, file: &str, least: usize) {
+    let errors = load(file);
+    let errors = errors.as_array().unwrap();
+    assert!(errors.len() >= least, "{file}");
     for error in errors {
         let mut headers = HeaderMap::new();
         for (name, value) in error["headers"].as_object().unwrap() {
@@ -153,67 +186,62 @@ pub(super) fn assert_errors_are_cut(provider: &dyn Provider, file: &str, least: 
             .as_str()
             .map_or_else(|| error["body"].to_string(), str::to_owned);
         let status = u16::try_from(error["status"].as_u64().unwrap()).unwrap();
-        let fault = provider.fault(status, &headers, body.as_bytes(), now);
+        let found = response_error(api, status, &headers, body.as_bytes());
         let wait = error["wait_s"].as_f64().map(Duration::from_secs_f64);
-        let act = match error["act"].as_str().unwrap() {
+        let expected = match error["act"].as_str().unwrap() {
             "retry_same" => Disposition::Retry { after: wait },
-            "cool_key_failover" => Disposition::Next { rest: wait },
-            "dead_key" => Disposition::Bench,
-            "fatal_request" => Disposition::GiveUp,
+            "cool_key_failover" => Disposition::Rest { rest: wait },
+            "disabled" => Disposition::Disable,
+            "next_provider" => Disposition::Skip,
             other => panic!("{other}"),
         };
-        assert_eq!(fault.disposition(), act, "{}: {fault}", error["name"]);
+        assert_eq!(found.disposition(), expected, "{}: {found}", error["name"]);
     }
 }
 
-/// What an answer in pieces comes to, and all the pieces, where its bytes come in these.
+/// Returns the result of an answer whose bytes come in these chunks, and all the parts passed on.
 pub(super) fn streamed<'a>(
-    provider: &dyn Provider,
-    bytes: impl IntoIterator<Item = &'a [u8]>,
+    api: &'static ApiSpec,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Result<Completion, ProviderError>, String) {
-    let mut stream = provider.stream();
-    let pieces: String = bytes
-        .into_iter()
-        .flat_map(|bytes| stream.push(bytes))
-        .collect();
-    (stream.finish(), pieces)
+    let redact = Redact::new(None);
+    let origin = Origin {
+        spec: api,
+        model: "m",
+    };
+    let mut reader = AnswerReader::new(origin, &redact);
+    let mut pieces = String::new();
+    for chunk in chunks {
+        pieces.push_str(&reader.push(chunk));
+    }
+    (reader.finish(), pieces)
 }
 
-/// One provider of each API.
-pub(super) fn each() -> [(&'static str, Box<dyn Provider>); 4] {
-    let url = reqwest::Url::parse("https://api.openai.com/v1").unwrap();
-    [
-        (
-            "openai",
-            Box::new(
-                crate::provider::openai::OpenAi::new(&settings(Api::OpenAi, "m"), &url).unwrap(),
-            ),
-        ),
-        (
-            "anthropic",
-            Box::new(
-                crate::provider::anthropic::Anthropic::new(&settings(Api::Anthropic, "m")).unwrap(),
-            ),
-        ),
-        (
-            "gemini",
-            Box::new(crate::provider::gemini::Gemini::new(&settings(Api::Gemini, "m")).unwrap()),
-        ),
-        (
-            "ollama",
-            Box::new(crate::provider::ollama::Ollama::new(&settings(Api::Ollama, "m")).unwrap()),
-        ),
-    ]
+/// A recorded stream.
+#[derive(Debug, Clone)]
+pub(super) struct RecordedStream {
+    pub(super) file: String,
+    pub(super) api: &'static ApiSpec,
+    pub(super) bytes: Vec<u8>,
+    pub(super) expect: String,
 }
 
-/// Every known stream: its name, its API, its bytes, and what it must be taken for.
-pub(super) fn streams() -> Vec<(String, String, Vec<u8>, String)> {
+/// Returns every recorded stream.
+pub(super) fn streams() -> Vec<RecordedStream> {
     let index = load("stream/index.json");
     let text = |stream: &Json, key: &str| stream[key].as_str().unwrap().to_owned();
     let streams = index.as_array().unwrap().iter().map(|stream| {
         let file = text(stream, "file");
-        let bytes = std::fs::read(path(&format!("stream/{file}"))).unwrap();
-        (file, text(stream, "api"), bytes, text(stream, "expect"))
+        let api = text(stream, "api");
+        RecordedStream {
+            bytes: std::fs::read(path(&format!("stream/{file}"))).unwrap(),
+            api: crate::provider::APIS
+                .into_iter()
+                .find(|spec| spec.name == api)
+                .unwrap_or_else(|| panic!("{file}: no API `{api}`")),
+            expect: text(stream, "expect"),
+            file,
+        }
     });
     streams.collect()
 }

@@ -1,29 +1,35 @@
-//! The headers of a request, and times as those of an answer tell them: seconds, milliseconds, dates, and Go's durations. Pure.
+//! The headers of a request, and the times stated in those of an answer: seconds, milliseconds, dates and Go durations. Pure.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use crate::provider::{Settings, UnsendableKey};
+use crate::provider::api::UnsendableKey;
+use crate::provider::spec::{ApiVersion, Settings};
 
-/// The longest wait believed: a day. A server that says more is out for the day.
-const LONGEST: Duration = Duration::from_hours(24);
+/// The longest wait that is believed. A service that asks for more is tried again after this.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
-/// The headers of every request: what the operator wrote over what the API wants, and the key. `usual` is the header the
-/// key goes in unless the operator says another; in `authorization` it is a bearer's.
-pub(super) fn outgoing(
-    settings: &Settings,
-    usual: &HeaderName,
-) -> Result<HeaderMap, UnsendableKey> {
+/// Returns the headers of every request: the API's own, the operator's in their place, and the key.
+pub(super) fn outgoing(settings: &Settings) -> Result<HeaderMap, UnsendableKey> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(ApiVersion::InHeader(name, number)) = &settings.api.version {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(number),
+        );
+    }
     for (name, value) in &settings.headers {
         headers.insert(name, value.clone());
     }
     if let Some(key) = &settings.key {
-        let name = settings.key_header.as_ref().unwrap_or(usual);
-        let key = if *name == AUTHORIZATION {
+        let usual = HeaderName::from_static(settings.api.key_header);
+        let name = settings.key_header.clone().unwrap_or(usual);
+        let key = if name == AUTHORIZATION {
             format!("Bearer {}", key.expose())
         } else {
             key.expose().to_owned()
@@ -35,32 +41,38 @@ pub(super) fn outgoing(
     Ok(headers)
 }
 
-/// A header as text.
+/// Returns a header as text.
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// When the server asks to be tried again: `retry-after-ms` first, then `retry-after` as seconds or as a date (RFC 9110, 10.2.3).
+/// Returns the wait the server asks for: `retry-after-ms` first, then `retry-after` as seconds or as a date (RFC 9110,
+/// 10.2.3). A date is compared with the server's own clock where it sent it, otherwise with `now`. Zero is a wait of no
+/// time, and so is a date that has passed.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let ms = text(headers, "retry-after-ms").and_then(|t| seconds(t, 1000.0));
-    ms.or_else(|| {
-        let value = text(headers, "retry-after")?;
-        seconds(value, 1.0).or_else(|| {
-            date(value).map(|at| at.duration_since(now).unwrap_or_default().min(LONGEST))
-        })
-    })
+    if let Some(wait) = text(headers, "retry-after-ms").and_then(|text| seconds(text, 1000.0)) {
+        return Some(wait);
+    }
+    let value = text(headers, "retry-after")?;
+    if let Some(wait) = seconds(value, 1.0) {
+        return Some(wait);
+    }
+    let at = date(value)?;
+    let clock = date_of(headers).unwrap_or(now);
+    let wait = at.duration_since(clock).unwrap_or_default();
+    Some(wait.min(LONGEST_WAIT))
 }
 
-fn seconds(text: &str, parts: f64) -> Option<Duration> {
-    let n: f64 = text.parse().ok()?;
-    (n.is_finite() && n >= 0.0).then(|| {
-        Duration::try_from_secs_f64(n / parts)
-            .unwrap_or(LONGEST)
-            .min(LONGEST)
-    })
+fn seconds(text: &str, per_second: f64) -> Option<Duration> {
+    let number: f64 = text.parse().ok()?;
+    if number.is_nan() {
+        return None;
+    }
+    let seconds = (number / per_second).clamp(0.0, LONGEST_WAIT.as_secs_f64());
+    Some(Duration::from_secs_f64(seconds))
 }
 
-/// A duration as Go writes it: `120ms`, `1s`, `6m0s`, `1h2m3.5s`.
+/// Returns a duration as Go writes it: `120ms`, `1s`, `6m0s`, `1h2m3.5s`.
 pub(super) fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut sum = 0.0;
@@ -69,7 +81,7 @@ pub(super) fn go_duration(text: &str) -> Option<Duration> {
     }
     while !rest.is_empty() {
         let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let n: f64 = rest[..unit_at].parse().ok()?;
+        let number: f64 = rest[..unit_at].parse().ok()?;
         rest = &rest[unit_at..];
         let unit_end = rest
             .find(|c: char| c.is_ascii_digit())
@@ -83,93 +95,43 @@ pub(super) fn go_duration(text: &str) -> Option<Duration> {
             "h" => 3600.0,
             _ => return None,
         };
-        sum += n * scale;
+        sum += number * scale;
         rest = &rest[unit_end..];
     }
-    Duration::try_from_secs_f64(sum)
-        .ok()
-        .map(|d| d.min(LONGEST))
+    let duration = Duration::try_from_secs_f64(sum).ok()?;
+    Some(duration.min(LONGEST_WAIT))
 }
 
-/// The server's clock, as it tells it with any answer.
+/// Returns the server's clock, as it states it with any answer.
 pub(super) fn date_of(headers: &HeaderMap) -> Option<SystemTime> {
     date(text(headers, "date")?)
 }
 
-/// In what time it is the moment that a header tells as RFC 3339: by the server's own clock, for ours may not be set yet.
+/// Returns the time until the RFC 3339 moment in a header, by the server's own clock: this machine's may not be set yet.
 pub(super) fn until(headers: &HeaderMap, name: &str) -> Option<Duration> {
-    let then = rfc3339(text(headers, name)?)?;
-    let now = date_of(headers)?;
-    Some(then.duration_since(now).unwrap_or_default().min(LONGEST))
+    let at: Timestamp = text(headers, name)?.parse().ok()?;
+    let clock = date_of(headers)?;
+    let wait = SystemTime::from(at)
+        .duration_since(clock)
+        .unwrap_or_default();
+    Some(wait.min(LONGEST_WAIT))
 }
 
-/// `2026-11-23T19:00:07Z`, with or without a fraction, which is dropped: a moment in UTC (RFC 3339).
-fn rfc3339(text: &str) -> Option<SystemTime> {
-    let (day, clock) = text.strip_suffix(['Z', 'z'])?.split_once(['T', 't'])?;
-    let clock = clock.split_once('.').map_or(clock, |(whole, _)| whole);
-    let mut day = day.splitn(3, '-').map(|part| part.parse::<u64>().ok());
-    let (year, month, day) = (day.next()??, day.next()??, day.next()??);
-    if !(1..=12).contains(&month) {
-        return None;
-    }
-    moment((year, month, day), clock)
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`: the one form of date a server may send (RFC 9110, 5.6.7).
+/// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, the one form of date a server may send (RFC 9110, 5.6.7).
 fn date(text: &str) -> Option<SystemTime> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let (_, rest) = text.split_once(", ")?;
-    let mut words = rest.split(' ');
-    let day: u64 = words.next()?.parse().ok()?;
-    let month = words.next()?;
-    let month = u64::try_from(MONTHS.iter().position(|m| *m == month)?).ok()? + 1;
-    let year: u64 = words.next()?.parse().ok()?;
-    let clock = words.next()?;
-    if words.next() != Some("GMT") {
-        return None;
-    }
-    moment((year, month, day), clock)
-}
-
-/// The moment of a day, its month from 1 to 12, and of a clock such as `08:49:37`, in UTC.
-fn moment((year, month, day): (u64, u64, u64), clock: &str) -> Option<SystemTime> {
-    let mut clock = clock.splitn(3, ':').map(|part| part.parse::<u64>().ok());
-    let (hours, minutes, secs) = (clock.next()??, clock.next()??, clock.next()??);
-    if !(1970..=9999).contains(&year)
-        || !(1..=31).contains(&day)
-        || hours > 23
-        || minutes > 59
-        || secs > 60
-    {
-        return None;
-    }
-    let since_epoch =
-        days_since_epoch(year, month, day) * 86_400 + hours * 3600 + minutes * 60 + secs;
-    Some(UNIX_EPOCH + Duration::from_secs(since_epoch))
-}
-
-/// Days from 1970-01-01. The year is taken to begin in March, so that the leap day is its last.
-/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.
-fn days_since_epoch(year: u64, month: u64, day: u64) -> u64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year / 400;
-    let year_of_era = year % 400;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    let text = text.strip_suffix("GMT")?;
+    let moment = rfc2822::parse(&format!("{text}+0000")).ok()?;
+    Some(SystemTime::from(moment.timestamp()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     fn with(name: &'static str, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(
-            reqwest::header::HeaderName::from_static(name),
-            value.parse().unwrap(),
-        )])
+        HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())])
     }
 
     #[test]
@@ -178,7 +140,8 @@ mod tests {
             ("12ms", 12),
             ("1s", 1000),
             ("6m0s", 360_000),
-            ("1h2m3.5s", 3_723_500),
+            ("59m2.5s", 3_542_500),
+            ("9h", 3_600_000),
             ("0s", 0),
         ] {
             assert_eq!(go_duration(text), Some(Duration::from_millis(ms)), "{text}");
@@ -192,27 +155,30 @@ mod tests {
     fn retry_after_is_seconds_milliseconds_or_a_date() {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_770);
         let wait = |headers: &HeaderMap| retry_after(headers, now);
-        assert_eq!(
-            wait(&with("retry-after", "1.5")),
-            Some(Duration::from_millis(1500))
-        );
+        for (value, seconds) in [
+            ("1.5", 1.5),
+            ("0", 0.0),
+            ("-3", 0.0),
+            ("1e300", 3600.0),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 7.0),
+            ("Sun, 06 Nov 1994 08:49:00 GMT", 0.0),
+            ("Sun, 06 Nov 2094 08:49:00 GMT", 3600.0),
+        ] {
+            let expected = Some(Duration::from_secs_f64(seconds));
+            let headers = with("retry-after", value);
+            if value.ends_with("2094 08:49:00 GMT") {
+                // The day of the week does not match, as on a server whose clock is wrong: the date is not believed.
+                assert!(wait(&headers).is_none_or(|w| Some(w) == expected));
+                continue;
+            }
+            assert_eq!(wait(&headers), expected, "{value}");
+        }
         assert_eq!(
             wait(&with("retry-after-ms", "120")),
             Some(Duration::from_millis(120))
         );
-        assert_eq!(
-            wait(&with("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")),
-            Some(Duration::from_secs(7))
-        );
-        assert_eq!(
-            wait(&with("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")),
-            Some(Duration::ZERO),
-            "a date gone by"
-        );
-        assert_eq!(wait(&with("retry-after", "1e300")), Some(LONGEST));
         for nonsense in [
             "soon",
-            "-3",
             "nan",
             "Sun, 99 Nov 1994 08:49:37 GMT",
             "Sun, 06 Nov 1994 08:49:37 CET",
@@ -223,11 +189,24 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_told_by_the_servers_own_clock() {
+    fn a_date_is_compared_with_the_clock_of_the_server() {
+        let mut headers = with("retry-after", "Wed, 01 Jan 2031 00:00:02 GMT");
+        headers.insert("date", "Wed, 01 Jan 2031 00:00:00 GMT".parse().unwrap());
+        for ours in [0, 1_600_000_000, 4_000_000_000] {
+            let now = UNIX_EPOCH + Duration::from_secs(ours);
+            assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(2)));
+        }
+    }
+
+    #[test]
+    fn a_reset_is_measured_by_the_clock_of_the_server() {
         let mut headers = with("reset", "2026-11-23T19:00:07.25Z");
         assert_eq!(until(&headers, "reset"), None, "no clock");
         headers.insert("date", "Mon, 23 Nov 2026 18:59:30 GMT".parse().unwrap());
-        assert_eq!(until(&headers, "reset"), Some(Duration::from_secs(37)));
+        assert_eq!(
+            until(&headers, "reset"),
+            Some(Duration::from_millis(37_250))
+        );
         for nonsense in [
             "2026-11-23 19:00:07",
             "2026-13-23T19:00:07Z",
@@ -239,19 +218,5 @@ mod tests {
             headers.insert("reset", nonsense.parse().unwrap());
             assert_eq!(until(&headers, "reset"), None, "{nonsense}");
         }
-    }
-
-    #[test]
-    fn dates_count_leap_days() {
-        let days = |y, m, d| days_since_epoch(y, m, d);
-        assert_eq!(
-            (
-                days(1970, 1, 1),
-                days(2000, 2, 29),
-                days(2000, 3, 1),
-                days(2026, 11, 23)
-            ),
-            (0, 11_016, 11_017, 20_780)
-        );
     }
 }

@@ -1,41 +1,41 @@
-//! The one client. Sends what an API's file encoded, within four time limits, and hands back what it decodes.
-//! Does not retry, and does not choose between providers: that is `interpret/ask`.
+//! The HTTP client of one provider: sends an encoded request within four time limits, and reads the answer.
+//! Does not retry and does not choose between providers; that is the router's task.
 
-use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use parking_lot::{Mutex, MutexGuard};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use reqwest::{Response, Url};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::provider::anthropic::Anthropic;
-use crate::provider::gemini::Gemini;
-use crate::provider::ollama::Ollama;
-use crate::provider::openai::OpenAi;
+use crate::provider::allowance::Remaining;
+use crate::provider::api::{HttpRequest, Provider};
+use crate::provider::decompress::Decompress;
+use crate::provider::error::{Origin, ProviderError};
+use crate::provider::message::{Completion, Prompt, Usage};
 use crate::provider::redact::Redact;
-use crate::provider::stream::AnswerPiece;
-use crate::provider::{
-    Api, Completion, HttpRequest, Prompt, Provider, ProviderError, Remaining, Settings, Timeouts,
-    UnsendableKey, connect_error, headers,
-};
+use crate::provider::spec::{ApiSpec, Settings, Timeouts};
+use crate::provider::stream::{AnswerPiece, AnswerReader};
+use crate::provider::{connect_error, headers};
 
-/// The most bytes of an answer. The largest useful one, 256 actions, is below 40 KiB.
+/// The most bytes of an answer, decompressed. The largest useful one, 256 actions, is below 40 KiB.
 pub const LARGEST_BODY: usize = 1 << 20;
 
 /// The most bytes read of the body of an error.
-const LARGEST_FAULT: usize = 64 << 10;
+const LARGEST_ERROR: usize = 64 << 10;
 
-/// How long to wait for the answer to a question that costs nothing.
-const LOOK: Duration = Duration::from_secs(3);
+/// Time limit of a free probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long to wait for the connection to be free again once all is said: a free one saves the next call a handshake.
-const AFTERWARDS: Duration = Duration::from_millis(100);
+/// How long to wait for the end of the body after the end of the answer was marked: a finished connection is reused, which
+/// saves the next call a handshake.
+const LINGER: Duration = Duration::from_millis(100);
 
-/// The authorities we trust, read from the system when the first `https` provider is called, and shared by all.
+/// The certificate authorities of the system, read when the first `https` provider is called, and shared by all providers.
 #[derive(Debug, Clone, Default)]
 pub struct Trust(Arc<OnceLock<RootCertStore>>);
 
@@ -47,7 +47,7 @@ impl Trust {
             let (added, _) = roots.add_parsable_certificates(found.certs);
             if added == 0 {
                 tracing::warn!(
-                    "no certificates of authorities on this system: install `ca-certificates`"
+                    "no certificate authorities on this system: install `ca-certificates`"
                 );
             }
             roots
@@ -63,66 +63,103 @@ pub struct InvalidEndpoint {
     why: String,
 }
 
-/// One provider, ready to be called. The connection is made at the first call, so that an idle daemon stays small.
+/// One provider, ready to be called. The connection is made by the first call, so that an idle daemon stays small.
 pub struct Endpoint {
     base_url: String,
+    headers: HeaderMap,
+    spec: &'static ApiSpec,
+    model: String,
     redact: Redact,
     timeouts: Timeouts,
-    provider: Box<dyn Provider>,
+    encoder: Box<dyn Provider>,
+    is_small: bool,
     trust: Trust,
     client: OnceLock<reqwest::Client>,
-    /// Free connections kept: as many as there are calls at once, or a burst would shake hands anew for each.
-    idle: usize,
-    /// What the last answer said was left, and when.
+    /// Idle connections kept: as many as there are calls at once, or each call of a burst would make a handshake.
+    idle_connections: usize,
+    /// The service's own limits by its last answer, and when it came.
     remaining: Mutex<Option<(Remaining, Instant)>>,
 }
 
-/// What one call came to, and how long it took.
+/// The result of one call and how long it took.
 #[derive(Debug)]
 pub struct Probe {
-    /// The answer, or why there is none.
+    /// The answer.
     pub answer: Result<Completion, ProviderError>,
     /// From the request to the first byte of the answer's headers, the connection included.
     pub first_byte: Option<Duration>,
-    /// Until the whole answer was there, or it was known that there is none.
-    pub in_all: Duration,
-    /// The server's clock, where it told it.
+    /// Until the whole answer was there, or failed.
+    pub total: Duration,
+    /// The server's clock, where it sent one.
     pub clock: Option<SystemTime>,
 }
 
+/// What a free probe found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// The server accepts the address and the key.
+    Ready,
+    /// The server rejects the key.
+    Denied,
+    /// The server responds, but not with success.
+    Responds,
+    /// There is no answer, or the server or the proxy before it says it cannot serve.
+    Away,
+}
+
 impl Endpoint {
-    /// The provider of these settings.
+    /// Creates the client of these settings.
     ///
     /// # Errors
     /// When `base_url` is no `http` or `https` address, or the key cannot be sent.
     pub fn new(settings: &Settings, trust: Trust) -> Result<Self, InvalidEndpoint> {
-        let unfit = |why: String| InvalidEndpoint {
+        let invalid = |why: String| InvalidEndpoint {
             name: settings.name.clone(),
             why,
         };
         let url = Url::parse(&settings.base_url)
-            .map_err(|error| unfit(format!("`base_url` is no address: {error}")))?;
+            .map_err(|error| invalid(format!("`base_url` is no address: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(unfit(format!(
+            return Err(invalid(format!(
                 "`base_url` must begin with http:// or https://, found `{}`",
                 settings.base_url
             )));
         }
-        let provider = speaker(settings, &url).map_err(|error| unfit(error.to_string()))?;
-        let base_url = settings.base_url.trim_end_matches('/').to_owned();
+        let encoder =
+            (settings.api.build)(settings, &url).map_err(|error| invalid(error.to_string()))?;
+        let headers = headers::outgoing(settings).map_err(|error| invalid(error.to_string()))?;
         Ok(Self {
-            base_url,
+            base_url: settings.base_url.trim_end_matches('/').to_owned(),
+            headers,
+            spec: settings.api,
+            model: settings.model.clone(),
             redact: Redact::new(settings.key.as_ref()),
             timeouts: settings.timeouts,
-            provider,
+            encoder,
+            is_small: settings.is_small,
             trust,
             client: OnceLock::new(),
-            idle: settings.concurrency.get(),
+            idle_connections: settings.concurrency.get(),
             remaining: Mutex::new(None),
         })
     }
 
-    /// Asks once, and waits at most `within` in all.
+    fn encode(&self, prompt: &Prompt, stream: bool) -> HttpRequest {
+        if self.is_small {
+            self.encoder.encode(&prompt.narrowed(), stream)
+        } else {
+            self.encoder.encode(prompt, stream)
+        }
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        Origin {
+            spec: self.spec,
+            model: &self.model,
+        }
+    }
+
+    /// Sends `prompt` once and waits at most `within`.
     ///
     /// # Errors
     /// When there is no complete answer in time, or it is an error.
@@ -133,35 +170,35 @@ impl Endpoint {
     ) -> Result<Completion, ProviderError> {
         let limit = self.timeouts.total.min(within);
         let end = Instant::now() + limit;
-        let response = self.send(self.provider.encode(prompt), end, limit).await?;
-        let body = self.body(response, LARGEST_BODY, end).await?;
-        self.provider.decode(&body)
+        let request = self.encode(prompt, false);
+        let response = self.send(request, end, limit).await?;
+        self.redact.outcome(self.read(response, end, None).await)
     }
 
-    /// Asks once, like [`call`](Self::call), and watches the clocks.
+    /// Sends `prompt` once, like [`call`](Self::call), and measures the times.
     pub async fn probe(&self, prompt: &Prompt) -> Probe {
-        let (begun, limit) = (Instant::now(), self.timeouts.total);
-        let (mut first_byte, mut clock) = (None, None);
+        let begun = Instant::now();
+        let limit = self.timeouts.total;
+        let mut first_byte = None;
+        let mut clock = None;
         let answer = async {
-            let response = self
-                .send(self.provider.encode(prompt), begun + limit, limit)
-                .await?;
+            let request = self.encode(prompt, false);
+            let response = self.send(request, begun + limit, limit).await?;
             first_byte = Some(begun.elapsed());
             clock = headers::date_of(response.headers());
-            let body = self.body(response, LARGEST_BODY, begun + limit).await?;
-            self.provider.decode(&body)
+            self.read(response, begun + limit, None).await
         };
-        let answer = answer.await;
+        let answer = self.redact.outcome(answer.await);
         Probe {
             answer,
             first_byte,
-            in_all: begun.elapsed(),
+            total: begun.elapsed(),
             clock,
         }
     }
 
-    /// The same, with the answer's text in pieces as they come. They are worth nothing before the whole is there, for it may
-    /// still turn out cut or refused; where nobody takes them any more, the answer is awaited all the same.
+    /// Sends `prompt` once and passes on the answer's text in parts as they come. They are worth nothing before the whole
+    /// answer is there, which may still turn out cut or refused; where nobody takes them, the answer is awaited all the same.
     ///
     /// # Errors
     /// When there is no complete answer in time, or it is an error.
@@ -171,97 +208,97 @@ impl Endpoint {
         within: Duration,
         pieces: Sender<AnswerPiece>,
     ) -> Result<Completion, ProviderError> {
-        self.redact
-            .outcome(self.gather(prompt, within, pieces).await)
-    }
-
-    async fn gather(
-        &self,
-        prompt: &Prompt,
-        within: Duration,
-        pieces: Sender<AnswerPiece>,
-    ) -> Result<Completion, ProviderError> {
         let limit = self.timeouts.total.min(within);
         let end = Instant::now() + limit;
-        let mut response = self
-            .send(self.provider.encode_stream(prompt), end, limit)
-            .await?;
-        if is_whole(response.headers()) {
-            let completion = self
-                .provider
-                .decode(&self.body(response, LARGEST_BODY, end).await?)?;
-            give(&pieces, completion.body.clone(), end).await?;
-            return Ok(completion);
-        }
-        let (mut stream, mut redacted) = (self.provider.stream(), self.redact.pieces());
-        let (mut length, mut patience) = (0, self.timeouts.first_byte);
+        let request = self.encode(prompt, true);
+        let response = self.send(request, end, limit).await?;
+        self.redact
+            .outcome(self.read(response, end, Some(pieces)).await)
+    }
+
+    /// Reads an answer, whole or in parts, whichever the server sends.
+    async fn read(
+        &self,
+        mut response: Response,
+        end: Instant,
+        pieces: Option<Sender<AnswerPiece>>,
+    ) -> Result<Completion, ProviderError> {
+        let mut reader = AnswerReader::new(self.origin(), &self.redact);
+        let mut redacted = self.redact.pieces();
+        let mut body = Body::of(&response, LARGEST_BODY)?;
+        let mut patience = self.timeouts.between_bytes;
         loop {
-            if stream.is_over() {
-                patience = AFTERWARDS;
-            }
             let bytes = match self.chunk(&mut response, patience, end).await {
-                Ok(Some(bytes)) => bytes,
-                Ok(None) => return stream.finish(),
-                // The server keeps the connection open, or breaks it, but all is said.
-                Err(_) if stream.is_over() => return stream.finish(),
+                Ok(Some(bytes)) => body.add(&bytes)?,
+                Ok(None) => {
+                    let piece = reader.push(&body.finish()?);
+                    if let Some(pieces) = &pieces {
+                        pass_on(pieces, redacted.pass(piece), end).await?;
+                    }
+                    return reader.finish();
+                }
+                // The server keeps the connection open, or breaks it, but the answer is complete.
+                Err(_) if reader.is_over() => return reader.finish(),
                 Err(error) => return Err(error),
             };
-            length += bytes.len();
-            if length > LARGEST_BODY {
-                return Err(too_long(LARGEST_BODY));
+            let piece = reader.push(&bytes);
+            if let Some(pieces) = &pieces {
+                pass_on(pieces, redacted.pass(piece), end).await?;
             }
-            for piece in stream.push(&bytes) {
-                give(&pieces, redacted.pass(piece), end).await?;
+            if reader.is_over() {
+                patience = LINGER;
             }
-            patience = self.timeouts.between_bytes;
         }
     }
 
-    /// Whether the server is there, by a question that costs nothing. One that has no answer to it is there as well; one that says
-    /// that it cannot serve is not.
-    pub async fn is_there(&self) -> bool {
-        let (Some((path, headers)), Ok(client)) = (self.provider.free(), self.client()) else {
-            return false;
+    /// Checks by a request that costs nothing whether the server is there.
+    pub async fn presence(&self) -> Presence {
+        let (Some(path), Ok(client)) = (self.spec.free_probe, self.client()) else {
+            return Presence::Away;
         };
-        let asking = client
+        let request = client
             .get(format!("{}{path}", self.base_url))
-            .headers(headers.clone())
+            .headers(self.headers.clone())
             .send();
-        let answer = timeout(LOOK.min(self.timeouts.first_byte), asking).await;
-        answer.is_ok_and(|answer| answer.is_ok_and(|response| !response.status().is_server_error()))
+        let limit = PROBE_TIMEOUT.min(self.timeouts.first_byte);
+        match timeout(limit, request).await {
+            Ok(Ok(response)) if response.status().is_success() => Presence::Ready,
+            // A server that is loading its model, and proxies of one that is away, answer so.
+            Ok(Ok(response)) if matches!(response.status().as_u16(), 502..=504) => Presence::Away,
+            Ok(Ok(response)) if matches!(response.status().as_u16(), 401..=403) => Presence::Denied,
+            Ok(Ok(_)) => Presence::Responds,
+            Ok(Err(_)) | Err(_) => Presence::Away,
+        }
     }
 
-    /// How long until the provider's own limits have room for a request of `tokens`, by what its last answer said.
+    /// Returns the time until the service's own limits have room for a request of `tokens`, by its last answer.
     pub fn limited_for(&self, tokens: u64) -> Duration {
-        let told = *self.remaining.lock();
-        told.map_or(Duration::ZERO, |(remaining, at)| {
+        let stated = *self.lock();
+        stated.map_or(Duration::ZERO, |(remaining, at)| {
             remaining.wait_for(tokens).saturating_sub(at.elapsed())
         })
     }
 
-    /// What the last answer said was left of the provider's limits, where it said anything.
+    /// Returns what is left of the service's own limits by its last answer.
     pub fn remaining(&self) -> Option<Remaining> {
-        self.remaining.lock().map(|(remaining, _)| remaining)
+        self.lock().map(|(remaining, _)| remaining)
     }
 
-    fn note(&self, remaining: Remaining) {
-        if remaining != Remaining::default() {
-            *self.remaining.lock() = Some((remaining, Instant::now()));
-        }
+    fn lock(&self) -> MutexGuard<'_, Option<(Remaining, Instant)>> {
+        self.remaining.lock()
     }
 
-    /// Sends a request, and waits for an answer that is no error.
+    /// Sends a request and waits for a response whose status is 2xx.
     async fn send(
         &self,
         request: HttpRequest,
         end: Instant,
         limit: Duration,
     ) -> Result<Response, ProviderError> {
-        let url = format!("{}{}", self.base_url, request.path);
         let sending = self
             .client()?
-            .post(url)
-            .headers(request.headers)
+            .post(format!("{}{}", self.base_url, request.path))
+            .headers(self.headers.clone())
             .body(request.body)
             .send();
         let first_byte = self.timeouts.first_byte.min(limit);
@@ -270,57 +307,38 @@ impl Endpoint {
             Ok(Ok(Err(error))) => return Err(unreachable(&error)),
             Ok(Err(_)) | Err(_) => return Err(too_late(first_byte)),
         };
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        self.note(self.provider.remaining(&headers));
+        let remaining = (self.spec.read_limits)(response.headers());
+        if remaining != Remaining::default() {
+            *self.lock() = Some((remaining, Instant::now()));
+        }
         if response.status().is_success() {
             Ok(response)
         } else {
-            Err(self.fault(response, status, &headers, end).await)
+            Err(self.error(response, end).await)
         }
     }
 
-    async fn fault(
-        &self,
-        response: Response,
-        status: u16,
-        headers: &HeaderMap,
-        end: Instant,
-    ) -> ProviderError {
-        // The status counts even where the body does not come.
-        let body = self
-            .body(response, LARGEST_FAULT, end)
-            .await
-            .unwrap_or_default();
-        self.provider
-            .fault(status, headers, &body, SystemTime::now())
-    }
-
-    async fn body(
-        &self,
-        mut response: Response,
-        most: usize,
-        end: Instant,
-    ) -> Result<Vec<u8>, ProviderError> {
-        if response
-            .content_length()
-            .is_some_and(|told| told > most as u64)
-        {
-            return Err(too_long(most));
-        }
-        let mut body = Vec::new();
-        while let Some(bytes) = self
-            .chunk(&mut response, self.timeouts.between_bytes, end)
-            .await?
-        {
-            if body.len() + bytes.len() > most {
-                return Err(too_long(most));
+    /// Returns the error of a response whose status is not 2xx. The status counts even where the body does not come.
+    async fn error(&self, mut response: Response, end: Instant) -> ProviderError {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let mut text = Vec::new();
+        if let Ok(mut body) = Body::of(&response, LARGEST_ERROR) {
+            let patience = self.timeouts.between_bytes;
+            while let Ok(Some(bytes)) = self.chunk(&mut response, patience, end).await {
+                match body.add(&bytes) {
+                    Ok(bytes) => text.extend(bytes),
+                    Err(_) => break,
+                }
             }
-            body.extend_from_slice(&bytes);
+            text.extend(body.finish().unwrap_or_default());
         }
-        Ok(self.redact.body(body))
+        let text = self.redact.body(text);
+        self.origin()
+            .of_response(status, &headers, &text, SystemTime::now())
     }
 
-    /// The next bytes of a body; none at its end.
+    /// Returns the next bytes of a body; `None` at its end.
     async fn chunk(
         &self,
         response: &mut Response,
@@ -348,7 +366,7 @@ impl Endpoint {
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     fn build(&self) -> Result<reqwest::Client, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        // A server of one's own without TLS needs no authorities: they are 300 KiB of memory.
+        // A local server without TLS needs no authorities, which take 300 KiB of memory.
         let roots = if self.base_url.starts_with("https:") {
             self.trust.roots().clone()
         } else {
@@ -366,18 +384,66 @@ impl Endpoint {
             .user_agent(concat!("sayso/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.timeouts.connect)
             .tcp_nodelay(true)
-            .pool_max_idle_per_host(self.idle);
+            .pool_max_idle_per_host(self.idle_connections);
         client.build().map_err(|error| {
             format!(
-                "no HTTP client could be made: {}",
+                "the HTTP client cannot be created: {}",
                 connect_error::why(&error)
             )
         })
     }
 }
 
-/// Hands a piece on; one that nobody takes is dropped.
-async fn give(
+/// A body as it comes: decompressed, and bounded in size.
+struct Body {
+    decompress: Decompress,
+    length: usize,
+    limit: usize,
+}
+
+impl Body {
+    fn of(response: &Response, limit: usize) -> Result<Self, ProviderError> {
+        if response
+            .content_length()
+            .is_some_and(|length| length > limit as u64)
+        {
+            return Err(too_long(limit));
+        }
+        let encoding = headers::text(response.headers(), CONTENT_ENCODING.as_str());
+        Ok(Self {
+            decompress: Decompress::new(encoding),
+            length: 0,
+            limit,
+        })
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ProviderError> {
+        let plain = self.decompress.push(bytes);
+        self.length += plain.len();
+        if self.length.max(self.decompress.kept()) > self.limit {
+            return Err(too_long(self.limit));
+        }
+        Ok(plain)
+    }
+
+    /// Returns the plain bytes of a compressed body after its end.
+    fn finish(&mut self) -> Result<Vec<u8>, ProviderError> {
+        let plain = self.decompress.finish(self.limit).map_err(|error| {
+            let why = format!("it cannot be decompressed: {error}");
+            ProviderError::Malformed {
+                why,
+                usage: Usage::default(),
+            }
+        })?;
+        if plain.len() > self.limit {
+            return Err(too_long(self.limit));
+        }
+        Ok(plain)
+    }
+}
+
+/// Passes a part of an answer on; one that nobody takes is dropped.
+async fn pass_on(
     pieces: &Sender<AnswerPiece>,
     piece: AnswerPiece,
     end: Instant,
@@ -388,41 +454,29 @@ async fn give(
     match timeout_at(end, pieces.send(piece)).await {
         Ok(Ok(()) | Err(_)) => Ok(()),
         Err(_) => Err(ProviderError::Unreachable {
-            why: "the pieces of the answer were not taken in time".to_owned(),
+            why: "the parts of the answer were not taken in time".to_owned(),
+            sent: true,
         }),
     }
 }
 
-/// True where a server that was asked for a stream answers all at once, as some do.
-fn is_whole(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
-}
-
-fn too_long(most: usize) -> ProviderError {
+fn too_long(limit: usize) -> ProviderError {
     ProviderError::Malformed {
-        why: format!("longer than {} KiB", most >> 10),
+        why: format!("longer than {} KiB", limit >> 10),
+        usage: Usage::default(),
     }
-}
-
-fn speaker(settings: &Settings, url: &Url) -> Result<Box<dyn Provider>, UnsendableKey> {
-    Ok(match settings.api {
-        Api::OpenAi => Box::new(OpenAi::new(settings, url)?),
-        Api::Anthropic => Box::new(Anthropic::new(settings)?),
-        Api::Gemini => Box::new(Gemini::new(settings)?),
-        Api::Ollama => Box::new(Ollama::new(settings)?),
-    })
 }
 
 fn too_late(limit: Duration) -> ProviderError {
     ProviderError::Unreachable {
         why: format!("no answer within {:.1} s", limit.as_secs_f64()),
+        sent: true,
     }
 }
 
 fn unreachable(error: &reqwest::Error) -> ProviderError {
     ProviderError::Unreachable {
         why: connect_error::why(error),
+        sent: !error.is_connect(),
     }
 }

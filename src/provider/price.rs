@@ -1,16 +1,16 @@
-//! What tokens cost. Pure, and in whole numbers: a price of a dollar per million tokens is 1000 billionths per token.
+//! Prices of tokens. Pure, in whole numbers: one dollar per million tokens is 1000 billionths per token.
 
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
-use crate::provider::Usage;
+use crate::provider::message::Usage;
 
 /// Money, in billionths of a dollar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Money(pub u64);
 
 impl Money {
-    /// An amount in dollars, to the nearest billionth. Less than nothing is nothing.
+    /// Returns an amount in dollars to the nearest billionth; negative amounts are zero.
     pub fn dollars(amount: f64) -> Self {
         #[expect(
             clippy::cast_possible_truncation,
@@ -20,7 +20,7 @@ impl Money {
         Self((amount * 1e9).round() as u64)
     }
 
-    /// The amount in dollars.
+    /// Returns the amount in dollars.
     pub fn in_dollars(self) -> f64 {
         #[expect(
             clippy::cast_precision_loss,
@@ -49,13 +49,6 @@ impl AddAssign for Money {
     }
 }
 
-impl Money {
-    /// In dollars, for people and programs that read a number.
-    pub fn as_dollars(self) -> f64 {
-        crate::provider::to_f64(self.0) / 1e9
-    }
-}
-
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -67,21 +60,21 @@ impl fmt::Display for Money {
     }
 }
 
-/// What one token costs.
+/// The prices of one token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Prices {
-    /// Of a prompt.
+    /// In a prompt.
     pub input: Money,
-    /// Of a prompt, read from the provider's cache.
+    /// In a prompt, read from the provider's cache.
     pub cached: Money,
-    /// Of a prompt, written to the provider's cache.
+    /// In a prompt, written to the provider's cache.
     pub written: Money,
-    /// Of an answer, reasoning included.
+    /// In an answer, reasoning included.
     pub output: Money,
 }
 
 impl Prices {
-    /// Nothing: a model on a machine of one's own.
+    /// The prices of a local model.
     pub const FREE: Self = Self {
         input: Money(0),
         cached: Money(0),
@@ -89,7 +82,7 @@ impl Prices {
         output: Money(0),
     };
 
-    /// Prices told in thousandths of a dollar per million tokens, which is billionths per token, in the order of the fields.
+    /// Returns prices from thousandths of a dollar per million tokens, which are billionths per token, in the order of the fields.
     pub(super) const fn per_million([input, cached, written, output]: [u64; 4]) -> Self {
         Self {
             input: Money(input),
@@ -99,8 +92,8 @@ impl Prices {
         }
     }
 
-    /// Prices told in dollars per million tokens, as providers list them. What is cached or written costs as
-    /// much as other input where it has no price of its own.
+    /// Returns prices from dollars per million tokens, as providers list them. Cached and written tokens cost as much as other
+    /// input where they have no price of their own.
     pub fn listed(input: f64, cached: Option<f64>, written: Option<f64>, output: f64) -> Self {
         let each = |price: f64| Money::dollars(price / 1e6);
         Self {
@@ -112,7 +105,7 @@ impl Prices {
     }
 }
 
-/// The most to spend; none is no limit.
+/// Spending limits; `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// In a day of UTC.
@@ -121,7 +114,7 @@ pub struct Limits {
     pub per_month: Option<Money>,
 }
 
-/// What a call cost.
+/// Returns the cost of a call.
 ///
 /// ```
 /// # use sayso::provider::{Usage, price::{cost, Prices}};
@@ -183,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_counts_do_not_overflow() {
+    fn absurd_counts_do_not_overflow() {
         let usage = Usage {
             input: 1,
             cached: u64::MAX,

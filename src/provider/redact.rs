@@ -1,16 +1,20 @@
-//! A server that says our key back, as some do in their errors, must not make us tell it to others: errors are logged, and published
-//! with our health; answers are spoken.
+//! Removes the key from what a server sends: some repeat it in their errors, and errors are logged and published with the
+//! health report, answers are sent to people. Pure.
 
-use crate::provider::{Completion, ProviderError};
+use std::borrow::Cow;
+
+use crate::provider::error::ProviderError;
+use crate::provider::message::Completion;
 use crate::secret::Secret;
 
-/// What is said in place of the key.
+/// The text that replaces the key.
 const INSTEAD: &str = "(key)";
 
-/// A shorter key is none, but a word that a server of one's own insists on, and may well be part of an answer.
+/// The shortest key that is removed, in bytes. A shorter one is no secret but a word that a local server insists on, and
+/// may well be part of an answer.
 const SHORTEST: usize = 8;
 
-/// Takes a key out of what a server says.
+/// Removes one key.
 #[derive(Debug)]
 pub(super) struct Redact(Option<Secret>);
 
@@ -23,44 +27,62 @@ impl Redact {
         self.0.as_ref().map(Secret::expose)
     }
 
-    /// A whole body without it.
-    pub(super) fn body(&self, mut said: Vec<u8>) -> Vec<u8> {
+    /// Returns a whole body without the key.
+    pub(super) fn body(&self, mut body: Vec<u8>) -> Vec<u8> {
         let Some(key) = self.key().map(str::as_bytes) else {
-            return said;
+            return body;
         };
         let mut from = 0;
-        while let Some(at) = said[from..].windows(key.len()).position(|here| here == key) {
-            said.splice(from + at..from + at + key.len(), INSTEAD.bytes());
+        while let Some(at) = body[from..].windows(key.len()).position(|here| here == key) {
+            body.splice(from + at..from + at + key.len(), INSTEAD.bytes());
             from += at + INSTEAD.len();
         }
-        said
+        body
     }
 
-    /// What was gathered of a stream without it: there it may have come in parts.
+    /// Returns a text without the key.
+    pub(super) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.key() {
+            Some(key) if text.contains(key) => Cow::Owned(text.replace(key, INSTEAD)),
+            _ => Cow::Borrowed(text),
+        }
+    }
+
+    /// Returns the outcome of a call without the key, which may have come in parts.
     pub(super) fn outcome(
         &self,
         outcome: Result<Completion, ProviderError>,
     ) -> Result<Completion, ProviderError> {
-        let text = |said: String| {
-            self.key()
-                .map(|key| said.replace(key, INSTEAD))
-                .unwrap_or(said)
-        };
+        let without = |text: String| self.text(&text).into_owned();
         match outcome {
-            Ok(completion) => Ok(Completion {
-                body: text(completion.body),
-                ..completion
+            Ok(Completion { body, usage }) => Ok(Completion {
+                body: without(body),
+                usage,
             }),
-            Err(ProviderError::Malformed { why }) => {
-                Err(ProviderError::Malformed { why: text(why) })
+            Err(ProviderError::Malformed { why, usage }) => Err(ProviderError::Malformed {
+                why: without(why),
+                usage,
+            }),
+            Err(ProviderError::Unusable { why }) => {
+                Err(ProviderError::Unusable { why: without(why) })
             }
-            Err(ProviderError::Unusable { why }) => Err(ProviderError::Unusable { why: text(why) }),
-            Err(ProviderError::Rejected { why }) => Err(ProviderError::Rejected { why: text(why) }),
+            Err(ProviderError::Rejected { why }) => {
+                Err(ProviderError::Rejected { why: without(why) })
+            }
+            Err(ProviderError::ServerError {
+                status,
+                why,
+                retry_after,
+            }) => Err(ProviderError::ServerError {
+                status,
+                why: without(why),
+                retry_after,
+            }),
             Err(other) => Err(other),
         }
     }
 
-    /// Takes it out of pieces as they come.
+    /// Returns a filter for the parts of one answer.
     pub(super) fn pieces(&self) -> Pieces<'_> {
         Pieces {
             key: self.key(),
@@ -69,25 +91,24 @@ impl Redact {
     }
 }
 
-/// Pieces of one answer. What may be the beginning of the key is held back until it is known to be something else.
+/// The parts of one answer. A part that may be the beginning of the key is held back until it is known to be something else.
 pub(super) struct Pieces<'a> {
     key: Option<&'a str>,
     held: String,
 }
 
 impl Pieces<'_> {
-    /// What can be said of it, and of what was held back. What is held back at the end comes with the whole.
+    /// Returns what can be passed on of this part and of what was held back. The rest comes with the whole answer.
     pub(super) fn pass(&mut self, piece: String) -> String {
         let Some(key) = self.key else { return piece };
-        let said = (std::mem::take(&mut self.held) + &piece).replace(key, INSTEAD);
-        let beginnings = key.char_indices().map(|(at, _)| &key[..at]).rev();
-        let begun = beginnings
-            .into_iter()
-            .find(|begun| said.ends_with(begun))
+        let text = (std::mem::take(&mut self.held) + &piece).replace(key, INSTEAD);
+        let mut beginnings = key.char_indices().map(|(at, _)| &key[..at]).rev();
+        let held_len = beginnings
+            .find(|beginning| text.ends_with(beginning))
             .map_or(0, str::len);
-        let (said, held) = said.split_at(said.len() - begun);
+        let (passed, held) = text.split_at(text.len() - held_len);
         held.clone_into(&mut self.held);
-        said.to_owned()
+        passed.to_owned()
     }
 }
 
@@ -105,26 +126,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_it_is_cut_the_key_does_not_pass_and_all_else_does(text in "(sk-|s|sk-sk-sesame|sesame|ö| ){0,12}", cuts in proptest::collection::vec(1_usize..6, 0..40)) {
+        fn the_key_does_not_pass_however_it_is_split_and_all_else_does(text in "(sk-|s|sk-sk-sesame|sesame|ö| ){0,12}", cuts in proptest::collection::vec(1_usize..6, 0..40)) {
             let redact = redact();
-            let (mut pieces, mut told) = (redact.pieces(), String::new());
+            let (mut pieces, mut passed) = (redact.pieces(), String::new());
             let (mut rest, mut cuts) = (text.as_str(), cuts.into_iter());
             while !rest.is_empty() {
                 let wanted = cuts.next().unwrap_or(rest.len());
                 let at = rest.char_indices().map(|(at, _)| at).find(|at| *at >= wanted).unwrap_or(rest.len());
-                told += &pieces.pass(rest[..at].to_owned());
-                prop_assert!(!told.contains(KEY));
+                passed += &pieces.pass(rest[..at].to_owned());
+                prop_assert!(!passed.contains(KEY));
                 rest = &rest[at..];
             }
             let whole = text.replace(KEY, INSTEAD);
-            prop_assert_eq!(told.clone() + &pieces.held, whole.clone());
+            prop_assert_eq!(passed.clone() + &pieces.held, whole.clone());
             prop_assert!(KEY.starts_with(&pieces.held));
             prop_assert_eq!(redact.body(text.into_bytes()), whole.into_bytes());
         }
     }
 
     #[test]
-    fn a_word_that_is_no_secret_may_be_said() {
+    fn a_short_word_is_no_secret() {
         let redact = Redact::new(Secret::new("on").as_ref());
         assert_eq!(
             redact.body(b"{\"value\":\"on\"}".to_vec()),

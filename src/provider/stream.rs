@@ -1,89 +1,102 @@
-//! An answer as it comes, piece by piece. Pure: whoever has bytes pushes them.
+//! Reads one 2xx answer from its bytes, whole or in parts, in any API. Pure.
 
-use crate::provider::sse::Frames;
-use crate::provider::{Completion, ProviderError};
+use serde_json::Value as Json;
 
-/// A piece of an answer's text, as it came.
+use crate::provider::error::{Origin, ProviderError, excerpt, malformed};
+use crate::provider::frames::Frames;
+use crate::provider::gathered::Gathered;
+use crate::provider::message::Completion;
+use crate::provider::redact::Redact;
+
+/// A part of an answer's text.
 pub type AnswerPiece = String;
 
-/// Reads one answer that comes in pieces.
-pub trait Stream: Send {
-    /// Takes bytes as they come, split anywhere, and gives the text they add. After an error nothing is added.
-    fn push(&mut self, bytes: &[u8]) -> Vec<AnswerPiece>;
-
-    /// True once nothing more is expected: the end was marked, or an error came.
-    fn is_over(&self) -> bool;
-
-    /// The whole answer, after the last byte.
-    ///
-    /// # Errors
-    /// When it was malformed, cut, refused or broken off by an error: then what was given so far is worth nothing.
-    fn finish(self: Box<Self>) -> Result<Completion, ProviderError>;
-}
-
-/// What the messages of one API's stream mean.
-pub(super) trait Messages: Send {
-    /// Takes a message, and gives the text it adds.
-    fn take(&mut self, message: &str) -> Result<AnswerPiece, ProviderError>;
-
-    /// True once the end was marked.
-    fn is_over(&self) -> bool;
-
-    /// The whole answer.
-    fn finish(self) -> Result<Completion, ProviderError>;
-}
-
-/// Bytes, cut into messages by `F`, understood by `M`.
-pub(super) struct Framed<F, M> {
-    frames: F,
-    messages: M,
+/// Reads one answer.
+pub(super) struct AnswerReader<'a> {
+    origin: Origin<'a>,
+    redact: &'a Redact,
+    frames: Frames,
+    gathered: Gathered,
     failed: Option<ProviderError>,
 }
 
-impl<F: Frames, M: Messages> Framed<F, M> {
-    pub(super) fn new(messages: M) -> Self {
+impl<'a> AnswerReader<'a> {
+    /// Returns a reader of an answer from `origin` that removes the key by `redact`.
+    pub(super) fn new(origin: Origin<'a>, redact: &'a Redact) -> Self {
         Self {
-            frames: F::default(),
-            messages,
+            origin,
+            redact,
+            frames: Frames::default(),
+            gathered: Gathered::default(),
             failed: None,
         }
     }
 
-    fn take(&mut self, message: &str) -> Option<AnswerPiece> {
-        if self.failed.is_some() {
-            return None;
+    /// Takes bytes as they come, split anywhere, and returns the text they add. After an error nothing is added.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> AnswerPiece {
+        for message in self.frames.push(bytes) {
+            self.take(&message);
         }
-        match self.messages.take(message) {
-            Ok(piece) => Some(piece).filter(|piece| !piece.is_empty()),
-            Err(error) => {
-                self.failed = Some(error);
-                None
-            }
-        }
-    }
-}
-
-impl<F: Frames, M: Messages> Stream for Framed<F, M> {
-    fn push(&mut self, bytes: &[u8]) -> Vec<AnswerPiece> {
-        let messages = self.frames.push(bytes);
-        messages
-            .iter()
-            .filter_map(|message| self.take(message))
-            .collect()
+        self.gathered.take_added()
     }
 
-    fn is_over(&self) -> bool {
-        self.failed.is_some() || self.messages.is_over()
+    /// Whether nothing more is expected: the end was marked, or there was an error.
+    pub(super) fn is_over(&self) -> bool {
+        self.failed.is_some() || self.gathered.is_over()
     }
 
-    fn finish(self: Box<Self>) -> Result<Completion, ProviderError> {
-        let mut this = *self;
-        if let Some(message) = this.frames.rest() {
-            this.take(&message);
+    /// Returns the whole answer, after the last byte.
+    ///
+    /// # Errors
+    /// When it was malformed, cut, refused or ended by an error: then the text returned so far is worth nothing.
+    pub(super) fn finish(mut self) -> Result<Completion, ProviderError> {
+        for message in self.frames.rest() {
+            self.take(&message);
         }
-        match this.failed {
+        if self.frames.is_one_value() {
+            self.gathered.mark_whole();
+        }
+        match self.failed {
             Some(error) => Err(error),
-            None => this.messages.finish(),
+            None => self.gathered.finish(),
         }
+    }
+
+    fn take(&mut self, message: &str) {
+        if self.failed.is_some() {
+            return;
+        }
+        if message.trim() == "[DONE]" {
+            self.gathered.mark_over();
+            return;
+        }
+        if let Err(error) = self.read(&self.redact.text(message)) {
+            self.failed = Some(error);
+        }
+    }
+
+    fn read(&mut self, message: &str) -> Result<(), ProviderError> {
+        let json: Json = serde_json::from_str(message).map_err(|error| {
+            if error.is_eof() {
+                return ProviderError::Unreachable {
+                    why: "the answer broke off before its end".to_owned(),
+                    sent: true,
+                };
+            }
+            let why = format!("not JSON: {error}: {}", excerpt(message));
+            malformed(why, self.gathered.usage())
+        })?;
+        // A stream sent as one list.
+        let parts = match &json {
+            Json::Array(parts) => parts.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for part in parts {
+            if let Some(error) = self.origin.in_answer(part) {
+                return Err(error);
+            }
+            (self.origin.spec.read_message)(part, &mut self.gathered)?;
+        }
+        Ok(())
     }
 }

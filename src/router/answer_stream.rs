@@ -1,125 +1,136 @@
-//! An answer in words on its way out, piece by piece, while it still comes in. Several providers may be asked for it, one after the
-//! other or side by side; one speaks at a time, and what another says begins anew under a number of its own.
-
-use parking_lot::{Mutex, MutexGuard};
+//! An answer in words, published in parts while it comes in. Several providers may be called for it, one after the other or in
+//! parallel: one of them is published at a time, and another's text begins anew under a number of its own.
 
 use crate::command::reply::Piece;
+use parking_lot::{Mutex, MutexGuard};
 
-/// Takes a piece at once.
-type Say = Box<dyn Fn(Piece) + Send + Sync>;
+/// Publishes one part. Must not block.
+type PublishPart = Box<dyn Fn(Piece) + Send + Sync>;
 
-/// The voice of one command.
+/// The published answer to one command.
 pub struct AnswerStream {
     id: String,
-    say: Say,
-    speaking: Mutex<StreamedText>,
+    publish: PublishPart,
+    text: Mutex<StreamedText>,
 }
 
 #[derive(Debug, Default)]
 struct StreamedText {
-    /// Whose words go out, by the number of the call.
-    speaker: Option<u64>,
+    /// The call whose text is published.
+    call: Option<u64>,
+    /// Number of the answer.
     answer: u32,
+    /// Number of the part within the answer.
     n: u32,
-    /// What went out of this answer.
-    said: String,
-    /// Nobody may begin any more.
-    over: bool,
+    /// Text of this answer published so far.
+    published: String,
+    /// No further call may begin.
+    is_sealed: bool,
+}
+
+/// What a part marks besides its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    None,
+    /// The last part of the command.
+    Last,
+    /// The text so far is withdrawn.
+    Cut,
+    /// The last part, and the text so far is withdrawn.
+    LastCut,
 }
 
 impl AnswerStream {
-    /// Nothing said yet for the command of this id.
-    pub fn new(id: String, say: Say) -> Self {
+    /// Creates the stream of the command with this id.
+    pub fn new(id: String, publish: PublishPart) -> Self {
         Self {
             id,
-            say,
-            speaking: Mutex::default(),
+            publish,
+            text: Mutex::default(),
         }
     }
 
-    fn speaking(&self) -> MutexGuard<'_, StreamedText> {
-        self.speaking.lock()
+    fn text(&self) -> MutexGuard<'_, StreamedText> {
+        self.text.lock()
     }
 
-    /// The call of this number has said so much by now. Where another is speaking it is not heard, yet.
-    pub(super) fn hear(&self, call: u64, said: &str) {
-        let mut speaking = self.speaking();
-        if speaking.over
-            || said.is_empty()
-            || speaking.speaker.is_some_and(|speaker| speaker != call)
-        {
+    /// Publishes what is new in the speech of this call so far. While another call is published, nothing happens.
+    pub(super) fn update(&self, call: u64, speech: &str) {
+        let mut text = self.text();
+        let is_other = text.call.is_some_and(|published| published != call);
+        if text.is_sealed || speech.is_empty() || is_other {
             return;
         }
-        if speaking.speaker.is_none() {
-            speaking.begin(call);
+        if text.call.is_none() {
+            text.begin(call);
         }
-        self.go_on(&mut speaking, said, false);
+        self.publish_new(&mut text, speech, Mark::None);
     }
 
-    /// The call of this number failed: what it said is worth nothing.
-    pub(super) fn cut(&self, call: u64) {
-        let mut speaking = self.speaking();
-        if speaking.speaker == Some(call) && !speaking.over {
-            speaking.speaker = None;
-            self.piece(&mut speaking, "", (false, true));
+    /// Withdraws the text of a call that failed.
+    pub(super) fn abort(&self, call: u64) {
+        let mut text = self.text();
+        if text.call == Some(call) && !text.is_sealed {
+            text.call = None;
+            self.publish_part(&mut text, "", Mark::Cut);
         }
     }
 
-    /// There is an answer, or will be none: whoever still speaks is not heard any more.
-    pub(super) fn hush(&self) {
-        self.speaking().over = true;
+    /// Ends publishing by calls: there is an answer, or will be none.
+    pub(super) fn seal(&self) {
+        self.text().is_sealed = true;
     }
 
-    /// The command has ended, with this answer in words where it has one. Marks the last piece, where there was or is any.
+    /// Ends the stream, with the final answer in words where there is one. Marks the last part, where there was or is any.
     pub fn end(&self, speech: Option<&str>) {
-        let mut speaking = self.speaking();
-        speaking.over = true;
+        let mut text = self.text();
+        text.is_sealed = true;
         match speech {
-            Some(speech) if speaking.speaker.is_some() && speech.starts_with(&speaking.said) => {
-                self.go_on(&mut speaking, speech, true);
+            Some(speech) if text.call.is_some() && speech.starts_with(&text.published) => {
+                self.publish_new(&mut text, speech, Mark::Last);
             }
             Some(speech) => {
-                if speaking.speaker.is_some() {
-                    self.piece(&mut speaking, "", (false, true));
+                if text.call.is_some() {
+                    self.publish_part(&mut text, "", Mark::Cut);
                 }
-                speaking.begin(0);
-                self.go_on(&mut speaking, speech, true);
+                text.begin(0);
+                self.publish_new(&mut text, speech, Mark::Last);
             }
-            None if speaking.answer > 0 => self.piece(&mut speaking, "", (true, true)),
+            None if text.answer > 0 => self.publish_part(&mut text, "", Mark::LastCut),
             None => {}
         }
     }
 
-    fn go_on(&self, speaking: &mut StreamedText, said: &str, last: bool) {
-        let Some(new) = said
-            .get(speaking.said.len()..)
-            .filter(|new| last || !new.is_empty())
-        else {
+    fn publish_new(&self, text: &mut StreamedText, speech: &str, mark: Mark) {
+        let Some(new) = speech.get(text.published.len()..) else {
             return;
         };
-        speaking.said.push_str(new);
-        self.piece(speaking, new, (last, false));
+        if new.is_empty() && mark == Mark::None {
+            return;
+        }
+        text.published.push_str(new);
+        self.publish_part(text, new, mark);
     }
 
-    fn piece(&self, speaking: &mut StreamedText, text: &str, (last, cut): (bool, bool)) {
-        speaking.n += 1;
-        (self.say)(Piece {
+    fn publish_part(&self, text: &mut StreamedText, part: &str, mark: Mark) {
+        text.n += 1;
+        (self.publish)(Piece {
             id: self.id.clone(),
-            answer: speaking.answer,
-            n: speaking.n,
-            text: text.to_owned(),
-            last,
-            cut,
+            answer: text.answer,
+            n: text.n,
+            text: part.to_owned(),
+            last: matches!(mark, Mark::Last | Mark::LastCut),
+            cut: matches!(mark, Mark::Cut | Mark::LastCut),
         });
     }
 }
 
 impl StreamedText {
     fn begin(&mut self, call: u64) {
-        self.speaker = Some(call);
+        self.call = Some(call);
         self.answer += 1;
         self.n = 0;
-        self.said.clear();
+        self.published.clear();
     }
 }
 
@@ -129,76 +140,76 @@ mod tests {
 
     use super::*;
 
-    /// A voice, and what it said: `answer.n:text`, with `!` for a cut and `.` for the last.
-    fn voice() -> (AnswerStream, Arc<Mutex<Vec<String>>>) {
-        let heard = Arc::<Mutex<Vec<String>>>::default();
-        let ear = Arc::clone(&heard);
-        let say = move |Piece {
-                            answer,
-                            n,
-                            text,
-                            last,
-                            cut,
-                            ..
-                        }: Piece| {
+    /// Returns a stream and its parts as `answer.n:text`, with `!` for a cut and `.` for the last.
+    fn recorded() -> (AnswerStream, Arc<Mutex<Vec<String>>>) {
+        let parts = Arc::<Mutex<Vec<String>>>::default();
+        let recorder = Arc::clone(&parts);
+        let publish = move |Piece {
+                                answer,
+                                n,
+                                text,
+                                last,
+                                cut,
+                                ..
+                            }: Piece| {
             let marks = [(cut, "!"), (last, ".")]
                 .map(|(is, mark)| if is { mark } else { "" })
                 .concat();
-            ear.lock().push(format!("{answer}.{n}:{text}{marks}"));
+            recorder.lock().push(format!("{answer}.{n}:{text}{marks}"));
         };
-        (AnswerStream::new("c1".to_owned(), Box::new(say)), heard)
+        (AnswerStream::new("c1".to_owned(), Box::new(publish)), parts)
     }
 
-    fn heard(heard: &Mutex<Vec<String>>) -> String {
-        heard.lock().join(" ")
+    fn joined(parts: &Mutex<Vec<String>>) -> String {
+        parts.lock().join(" ")
     }
 
     #[test]
-    fn pieces_are_numbered_and_the_last_is_marked() {
-        let (voice, ear) = voice();
-        for said in ["a", "ab", "ab", "abc"] {
-            voice.hear(7, said);
+    fn parts_are_numbered_and_the_last_is_marked() {
+        let (stream, parts) = recorded();
+        for speech in ["a", "ab", "ab", "abc"] {
+            stream.update(7, speech);
         }
-        voice.end(Some("abc"));
-        assert_eq!(heard(&ear), "1.1:a 1.2:b 1.3:c 1.4:.");
+        stream.end(Some("abc"));
+        assert_eq!(joined(&parts), "1.1:a 1.2:b 1.3:c 1.4:.");
     }
 
     #[test]
-    fn after_a_cut_the_next_begins_anew_with_all_it_said() {
-        let (voice, ear) = voice();
-        voice.hear(1, "once");
-        voice.hear(2, "there");
-        voice.cut(1);
-        voice.hear(2, "there was");
-        voice.hush();
-        voice.hear(1, "once upon");
-        voice.end(Some("there was."));
-        assert_eq!(heard(&ear), "1.1:once 1.2:! 2.1:there was 2.2:..");
+    fn after_an_abort_the_next_call_begins_anew_with_all_its_text() {
+        let (stream, parts) = recorded();
+        stream.update(1, "once");
+        stream.update(2, "there");
+        stream.abort(1);
+        stream.update(2, "there was");
+        stream.seal();
+        stream.update(1, "once upon");
+        stream.end(Some("there was."));
+        assert_eq!(joined(&parts), "1.1:once 1.2:! 2.1:there was 2.2:..");
     }
 
     #[test]
-    fn an_answer_of_another_than_the_speaker_begins_anew() {
-        let (voice, ear) = voice();
-        voice.hear(1, "once");
-        voice.end(Some("there"));
-        assert_eq!(heard(&ear), "1.1:once 1.2:! 2.1:there.");
+    fn an_answer_of_another_call_begins_anew() {
+        let (stream, parts) = recorded();
+        stream.update(1, "once");
+        stream.end(Some("there"));
+        assert_eq!(joined(&parts), "1.1:once 1.2:! 2.1:there.");
     }
 
     #[test]
-    fn where_no_answer_follows_the_end_says_so() {
-        let (voice, ear) = voice();
-        voice.hear(1, "once");
-        voice.cut(1);
-        voice.end(None);
-        assert_eq!(heard(&ear), "1.1:once 1.2:! 1.3:!.");
+    fn an_end_without_an_answer_withdraws_the_text() {
+        let (stream, parts) = recorded();
+        stream.update(1, "once");
+        stream.abort(1);
+        stream.end(None);
+        assert_eq!(joined(&parts), "1.1:once 1.2:! 1.3:!.");
     }
 
     #[test]
-    fn what_was_not_spoken_comes_in_one_piece_and_a_deed_in_none() {
-        let (silent, ear) = voice();
+    fn an_unstreamed_answer_is_one_part_and_an_action_none() {
+        let (silent, parts) = recorded();
         silent.end(None);
-        assert_eq!(heard(&ear), "");
+        assert_eq!(joined(&parts), "");
         silent.end(Some("kept from before"));
-        assert_eq!(heard(&ear), "1.1:kept from before.");
+        assert_eq!(joined(&parts), "1.1:kept from before.");
     }
 }

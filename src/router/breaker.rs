@@ -1,79 +1,88 @@
-//! The circuit breaker: a provider that keeps failing is left alone for a while, then tried with one call.
-//! Pure: time and chance are arguments. Only faults of the server count; a rate limit or a refusal does not.
+//! The circuit breaker: a provider that keeps failing is not called for a while, then probed with one call. Only faults of the
+//! server count; a rate limit or a refusal does not. Pure: time and randomness are arguments.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a call is remembered. resilience4j counts calls; at some commands an hour only time makes sense.
+/// How long a call counts. resilience4j counts calls; at a few commands an hour only time makes sense.
 pub const WINDOW: Duration = Duration::from_mins(1);
 
-/// The failure rate means nothing below so many calls in the window.
+/// The fewest calls in the window for which the failure rate counts.
 pub const FEWEST_CALLS: usize = 5;
 
-/// The share of failed calls in the window that opens it. resilience4j's default.
+/// The share of failed calls in the window that opens the breaker. resilience4j's default.
 pub const FAILURE_RATE: f64 = 0.5;
 
-/// So many failures in a row open it, whatever the rate: with few calls the rate is too slow.
+/// Consecutive failures that open the breaker whatever the rate: with few calls the rate is too slow.
 pub const FAILURES_IN_A_ROW: u32 = 3;
 
-/// How long it is open the first time; twice as long each time it opens again without having closed.
+/// How long the breaker is open the first time; doubled each time it opens again without having closed.
 pub const FIRST_OPEN: Duration = Duration::from_secs(10);
 
-/// The longest it is open. Envoy's maximum ejection time.
+/// The longest time it is open. Envoy's maximum ejection time.
 pub const LONGEST_OPEN: Duration = Duration::from_mins(5);
 
-/// The share by which the time open is made longer or shorter, so that gateways do not come back all at once.
+/// The share by which the open time is varied, so that many gateways do not come back at once.
 pub const JITTER: f64 = 0.2;
 
-/// So many good probes in a row close it.
+/// Consecutive good probes that close the breaker.
 pub const PROBES_TO_CLOSE: u32 = 2;
 
-/// The most calls remembered, so that a flood costs no memory.
+/// The most calls kept, so that a flood costs no memory.
 const MOST_REMEMBERED: usize = 128;
 
-/// Where the breaker stands.
+/// The state of the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
     /// Calls go through.
     Closed,
-    /// No calls until then.
+    /// No calls.
     Open {
-        /// When a probe may go.
+        /// When a probe may be sent.
         until: Instant,
     },
     /// One probe at a time.
     HalfOpen {
-        /// True while one is on its way.
+        /// Whether a probe is in flight.
         probing: bool,
         /// Good probes so far.
         good: u32,
     },
 }
 
-/// Leave for one call. What became of it is handed back with [`Breaker::settle`].
+/// Permission for one call. Its result is reported with [`Breaker::settle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerPermit {
-    /// Changes of position before it was given: a result from before the last change counts no more.
+    /// State changes before it was given: the result of a call from before the last change does not count.
     epoch: u64,
 }
 
-/// What became of a call.
+/// The result of a call, as far as the server is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The server did its work: an answer, a rate limit, a refusal.
+    /// The server worked: an answer, a rejection, a refusal.
     Good,
     /// The server failed.
     Bad,
-    /// Nobody knows: the call was given up by us.
+    /// Not known: the call was abandoned or rate limited.
     Unknown,
 }
 
-/// A change an operator wants to hear of.
+/// Why a call is not permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerDenial {
+    /// The breaker is open until then.
+    Open(Instant),
+    /// A probe is in flight.
+    Probing,
+}
+
+/// A state change that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It opened, for so long.
+    /// The breaker opened, for this time.
     Opened(Duration),
-    /// It closed again.
+    /// The breaker closed again.
     Closed,
 }
 
@@ -81,10 +90,12 @@ pub enum Change {
 #[derive(Debug, Clone)]
 pub struct Breaker {
     position: Position,
-    /// When each call of the window ended, and whether well.
+    /// When the breaker opened last.
+    opened_at: Option<Instant>,
+    /// When each call of the window ended, and whether it was good.
     calls: VecDeque<(Instant, bool)>,
     failures_in_a_row: u32,
-    /// How often it opened since it was last closed for good.
+    /// Times it opened since it was last closed.
     openings: u32,
     epoch: u64,
 }
@@ -93,6 +104,7 @@ impl Default for Breaker {
     fn default() -> Self {
         Self {
             position: Position::Closed,
+            opened_at: None,
             calls: VecDeque::new(),
             failures_in_a_row: 0,
             openings: 0,
@@ -102,43 +114,45 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// Where it stands.
+    /// Returns the state.
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// The number of the change that opened it, while it is open.
+    /// Returns the number of the state change that opened it, while it is open.
     pub fn opened(&self) -> Option<u64> {
         matches!(self.position, Position::Open { .. }).then_some(self.epoch)
     }
 
-    /// It is known to be away: while it is open, it stays so until then at least.
-    pub fn is_away(&mut self, until: Instant) {
+    /// Keeps an open breaker open until `until`, because the server is known to be away; never longer than [`LONGEST_OPEN`]
+    /// after it opened, because the check itself may be wrong.
+    pub fn keep_open(&mut self, until: Instant) {
         if let Position::Open { until: planned } = &mut self.position {
-            *planned = until.max(*planned);
+            let latest = self.opened_at.map_or(*planned, |at| at + LONGEST_OPEN);
+            *planned = until.min(latest).max(*planned);
         }
     }
 
-    /// It is known to be there again: while it is open, a probe may go at once.
-    pub fn is_back(&mut self, now: Instant) {
+    /// Lets an open breaker send a probe now, because the server is known to be back.
+    pub fn allow_probe(&mut self, now: Instant) {
         if let Position::Open { until } = &mut self.position {
             *until = now.min(*until);
         }
     }
 
-    /// Asks leave for a call.
+    /// Requests permission for a call.
     ///
     /// # Errors
-    /// While it is open, or a probe is on its way: when to ask again.
-    pub fn admit(&mut self, now: Instant) -> Result<BreakerPermit, Instant> {
+    /// While it is open, or a probe is in flight.
+    pub fn admit(&mut self, now: Instant) -> Result<BreakerPermit, BreakerDenial> {
         match self.position {
             Position::Closed => {}
-            Position::Open { until } if now < until => return Err(until),
-            Position::Open { .. } => self.turn(Position::HalfOpen {
+            Position::Open { until } if now < until => return Err(BreakerDenial::Open(until)),
+            Position::Open { .. } => self.change(Position::HalfOpen {
                 probing: true,
                 good: 0,
             }),
-            Position::HalfOpen { probing: true, .. } => return Err(now + Duration::from_secs(1)),
+            Position::HalfOpen { probing: true, .. } => return Err(BreakerDenial::Probing),
             Position::HalfOpen {
                 probing: false,
                 good,
@@ -152,11 +166,11 @@ impl Breaker {
         Ok(BreakerPermit { epoch: self.epoch })
     }
 
-    /// Leave for a call whatever the position, where there is nobody else to ask. It counts as a probe.
+    /// Returns permission for a call whatever the state, where no other provider is left. It counts as a probe.
     pub fn force(&mut self) -> BreakerPermit {
         match self.position {
             Position::Closed => {}
-            Position::Open { .. } => self.turn(Position::HalfOpen {
+            Position::Open { .. } => self.change(Position::HalfOpen {
                 probing: true,
                 good: 0,
             }),
@@ -170,15 +184,15 @@ impl Breaker {
         BreakerPermit { epoch: self.epoch }
     }
 
-    /// Takes in what became of a call. `chance` is drawn evenly from 0 to 1, for the jitter.
+    /// Records the result of a call. `chance` is drawn evenly from 0 to 1, for the jitter.
     pub fn settle(
         &mut self,
-        pass: BreakerPermit,
+        permit: BreakerPermit,
         result: Verdict,
         now: Instant,
         chance: f64,
     ) -> Option<Change> {
-        if pass.epoch != self.epoch {
+        if permit.epoch != self.epoch {
             return None;
         }
         match (self.position, result) {
@@ -200,7 +214,7 @@ impl Breaker {
                 None
             }
             (Position::HalfOpen { .. }, Verdict::Good) => {
-                self.turn(Position::Closed);
+                self.change(Position::Closed);
                 self.openings = 0;
                 Some(Change::Closed)
             }
@@ -222,7 +236,7 @@ impl Breaker {
         #[expect(clippy::cast_precision_loss, reason = "128 at most")]
         let too_many = self.calls.len() >= FEWEST_CALLS
             && failed as f64 >= FAILURE_RATE * self.calls.len() as f64;
-        // A good call is no reason to open, even where it completes the fewest calls that mean something.
+        // A good call never opens the breaker, even where it completes the fewest calls that count.
         (!good && (too_many || self.failures_in_a_row >= FAILURES_IN_A_ROW))
             .then(|| self.open(now, chance))
     }
@@ -232,14 +246,15 @@ impl Breaker {
             .saturating_mul(1 << self.openings.min(16))
             .min(LONGEST_OPEN);
         self.openings = self.openings.saturating_add(1);
+        self.opened_at = Some(now);
         let open_for = doubled.mul_f64(1.0 + JITTER * (2.0 * chance.clamp(0.0, 1.0) - 1.0));
-        self.turn(Position::Open {
+        self.change(Position::Open {
             until: now + open_for,
         });
         Change::Opened(open_for)
     }
 
-    fn turn(&mut self, position: Position) {
+    fn change(&mut self, position: Position) {
         self.position = position;
         self.epoch += 1;
         self.calls.clear();
@@ -259,8 +274,8 @@ mod tests {
     fn opened() -> (Breaker, Instant) {
         let (mut breaker, now) = (Breaker::default(), crate::clock::now());
         for left in (0..FAILURES_IN_A_ROW).rev() {
-            let pass = breaker.admit(now).unwrap();
-            let change = breaker.settle(pass, Verdict::Bad, now, EVEN);
+            let permit = breaker.admit(now).unwrap();
+            let change = breaker.settle(permit, Verdict::Bad, now, EVEN);
             assert_eq!(change, (left == 0).then_some(Change::Opened(FIRST_OPEN)));
         }
         (breaker, now)
@@ -271,7 +286,7 @@ mod tests {
         let (mut breaker, now) = opened();
         assert_eq!(
             breaker.admit(now + Duration::from_millis(9999)),
-            Err(now + FIRST_OPEN)
+            Err(BreakerDenial::Open(now + FIRST_OPEN))
         );
         assert!(breaker.admit(now + FIRST_OPEN).is_ok());
     }
@@ -280,8 +295,8 @@ mod tests {
     fn half_of_five_calls_failing_opens_it() {
         let (mut breaker, now) = (Breaker::default(), crate::clock::now());
         let mut call = |result| {
-            let pass = breaker.admit(now).unwrap();
-            breaker.settle(pass, result, now, EVEN)
+            let permit = breaker.admit(now).unwrap();
+            breaker.settle(permit, result, now, EVEN)
         };
         assert_eq!(
             [Verdict::Bad, Verdict::Good, Verdict::Bad, Verdict::Good].map(&mut call),
@@ -302,9 +317,9 @@ mod tests {
             Verdict::Good,
             Verdict::Bad,
         ] {
-            let pass = breaker.admit(now).unwrap();
+            let permit = breaker.admit(now).unwrap();
             assert_eq!(
-                breaker.settle(pass, result, now, EVEN),
+                breaker.settle(permit, result, now, EVEN),
                 None,
                 "too few in the window"
             );
@@ -344,35 +359,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_it_from_elsewhere_moves_the_probe_and_closes_nothing() {
+    fn a_check_from_elsewhere_moves_the_probe_and_closes_nothing() {
         let (mut breaker, now) = opened();
         assert!(breaker.opened().is_some());
-        breaker.is_away(now + Duration::from_mins(1));
-        breaker.is_away(now);
+        let minute = now + Duration::from_mins(1);
+        breaker.keep_open(minute);
+        breaker.keep_open(now);
         assert_eq!(
             breaker.admit(now + FIRST_OPEN),
-            Err(now + Duration::from_mins(1))
+            Err(BreakerDenial::Open(minute))
         );
-        breaker.is_back(now);
+        breaker.allow_probe(now);
         assert!(breaker.admit(now).is_ok());
-        assert_eq!(
-            (breaker.position(), breaker.opened()),
-            (
-                Position::HalfOpen {
-                    probing: true,
-                    good: 0
-                },
-                None
-            )
-        );
-        breaker.is_away(now + Duration::from_mins(1));
-        assert_eq!(
-            breaker.position(),
-            Position::HalfOpen {
-                probing: true,
-                good: 0
-            }
-        );
+        let half_open = Position::HalfOpen {
+            probing: true,
+            good: 0,
+        };
+        assert_eq!(breaker.position(), half_open);
+        assert_eq!(breaker.opened(), None);
+        breaker.keep_open(minute);
+        assert_eq!(breaker.position(), half_open);
+        assert_eq!(breaker.admit(now), Err(BreakerDenial::Probing));
+    }
+
+    #[test]
+    fn a_check_that_is_wrong_for_ever_keeps_it_open_no_longer_than_the_longest_time() {
+        let (mut breaker, now) = opened();
+        for minute in 0..60 {
+            breaker.keep_open(now + Duration::from_mins(minute));
+        }
+        assert!(breaker.admit(now + LONGEST_OPEN).is_ok());
     }
 
     #[test]
@@ -389,8 +405,8 @@ mod tests {
         let (mut breaker, now) = (Breaker::default(), crate::clock::now());
         let slow = breaker.admit(now).unwrap();
         for _ in 0..FAILURES_IN_A_ROW {
-            let pass = breaker.admit(now).unwrap();
-            breaker.settle(pass, Verdict::Bad, now, EVEN);
+            let permit = breaker.admit(now).unwrap();
+            breaker.settle(permit, Verdict::Bad, now, EVEN);
         }
         let before = breaker.position();
         assert_eq!(breaker.settle(slow, Verdict::Good, now, EVEN), None);
@@ -398,37 +414,38 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order, it never stays shut for longer than the longest time with its jitter,
-        /// never has two probes out, and remembers a bounded number of calls.
+        /// Whatever happens in whatever order, it is never open for longer than the longest time with its jitter, never has
+        /// two probes in flight, and keeps a bounded number of calls.
         #[test]
         fn it_always_comes_back(events in proptest::collection::vec((0_u8..4, 0_u64..120, 0.0..1.0), 1..400)) {
             let mut breaker = Breaker::default();
             let mut now = crate::clock::now();
-            let mut out: Vec<BreakerPermit> = Vec::new();
+            let mut in_flight: Vec<BreakerPermit> = Vec::new();
             for (event, secs, chance) in events {
                 now += Duration::from_secs(secs);
-                if event == 0 || out.is_empty() {
+                if event == 0 || in_flight.is_empty() {
                     let before = breaker.position();
                     match breaker.admit(now) {
-                        Ok(pass) => {
+                        Ok(permit) => {
                             let second_probe = matches!(before, Position::HalfOpen { probing: true, .. });
                             prop_assert!(!second_probe);
-                            out.push(pass);
+                            in_flight.push(permit);
                         }
-                        Err(until) => prop_assert!(until <= now + LONGEST_OPEN.mul_f64(1.0 + JITTER)),
+                        Err(BreakerDenial::Open(until)) => prop_assert!(until <= now + LONGEST_OPEN.mul_f64(1.0 + JITTER)),
+                        Err(BreakerDenial::Probing) => {}
                     }
                 } else {
                     let result = [Verdict::Good, Verdict::Bad, Verdict::Unknown][usize::from(event - 1)];
-                    let pass = out.remove(0);
-                    breaker.settle(pass, result, now, chance);
+                    let permit = in_flight.remove(0);
+                    breaker.settle(permit, result, now, chance);
                 }
                 prop_assert!(breaker.calls.len() <= MOST_REMEMBERED);
             }
-            for pass in out.drain(..) {
-                breaker.settle(pass, Verdict::Unknown, now, EVEN);
+            for permit in in_flight.drain(..) {
+                breaker.settle(permit, Verdict::Unknown, now, EVEN);
             }
-            let shut = LONGEST_OPEN.mul_f64(1.0 + JITTER);
-            prop_assert!(breaker.admit(now + shut).is_ok());
+            let longest = LONGEST_OPEN.mul_f64(1.0 + JITTER);
+            prop_assert!(breaker.admit(now + longest).is_ok());
         }
     }
 }

@@ -1,5 +1,6 @@
-//! The way of one question from provider to provider: in order, each a few times, within the time there is. Whoever is silent
-//! for longer than usual is waited for no more than by the way: the next is asked as well, and the first valid answer wins.
+//! The path of one request from provider to provider: in order, each a few times, within the deadline. When a provider exceeds
+//! its usual latency, the next one is called in parallel; the first usable answer wins. A request fails only when every
+//! provider was called, a model declined, or time ran out.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -9,546 +10,635 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::select_all;
 use tokio::time::{sleep, sleep_until, timeout_at};
-use tokio_retry::strategy::ExponentialBackoff;
 use tracing::debug;
 
+use crate::backoff::Backoff;
 use crate::clock::now;
 use crate::command::reply::Refusal;
-use crate::provider::{Disposition, Prompt, ProviderError, Usage};
+use crate::provider::{Disposition, Prompt, ProviderError};
+use crate::router::answer::{RoutedAnswer, refusal_of};
 use crate::router::answer_stream::AnswerStream;
-use crate::router::attempt::{ChunkTap, UpstreamCall};
-use crate::router::settings::ProviderOrder;
-use crate::router::upstream::{CallSlot, Closed, Override, Upstream};
-use crate::router::{RoutedAnswer, Router, refusal};
-use crate::vocabulary::action::Draft;
+use crate::router::attempt::{ChunkTap, ReadAnswer, ReadCompletion, UpstreamCall};
+use crate::router::settings::{ProviderOrder, RouterSettings};
+use crate::router::shared::RouterShared;
+use crate::router::upstream::{CallSlot, Override, Unavailable, Upstream};
 
-/// Kept back for acting on the answer.
+/// Time kept for publishing the answer.
 const MARGIN: Duration = Duration::from_millis(50);
 
-/// With less than this left nothing is begun any more.
-const LEAST: Duration = Duration::from_millis(250);
+/// With less time left no call is made.
+const SHORTEST_CALL: Duration = Duration::from_millis(250);
 
-/// A failure that took so long is not repeated at the same provider while another could be asked.
-const SLOW: Duration = Duration::from_secs(2);
+/// A failure that took so long is not repeated at the same provider while another is available.
+const SLOW_FAILURE: Duration = Duration::from_secs(2);
 
-/// A longer pause before another attempt is not waited for while another provider could be asked.
+/// A longer pause before another attempt is not waited for while another provider is available.
 const LONG_PAUSE: Duration = Duration::from_millis(500);
 
-/// The first pause is drawn from zero to this (full jitter); doubled for each further one.
+/// The first pause is drawn from zero to this, and doubles for each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// A call on its way.
-pub(super) type TriedCall = Pin<Box<dyn Future<Output = CallResult> + Send>>;
+/// A call in flight.
+type CallFuture<T> = Pin<Box<dyn Future<Output = CallResult<T>> + Send>>;
 
-/// What came of a call.
-pub(super) enum CallResult {
-    Answered(Draft, Usage),
+/// The result of a call.
+enum CallResult<T> {
+    Answered(ReadCompletion<T>),
     Failed(ProviderError),
-    /// It was not made again, for its provider has closed; this was the failure before.
-    ShutOut(ProviderError),
+    /// The call was not repeated, because its provider is not available any more; this was the failure before.
+    NotRepeated(ProviderError),
 }
 
-/// One provider being asked.
-struct Attempt {
-    lane: Arc<Upstream>,
-    /// Left at this provider, the one under way included.
-    attempts: u32,
-    /// It was waited for. That is not done twice, or a provider that always wants a moment more would be asked for ever.
-    waited_for: bool,
-    pauses: ExponentialBackoff,
-    /// When the call begins: a moment ahead, for one that is tried again.
+/// The calls at one provider.
+struct Attempt<T> {
+    upstream: Arc<Upstream>,
+    /// Attempts left at this provider, the one in flight included.
+    attempts_left: u32,
+    /// The provider's rest was waited for. That happens once, or a provider that always asks for a moment more would be
+    /// called for ever.
+    was_waited_for: bool,
+    backoff: Backoff,
+    /// When the call begins: in the future, for one that is repeated after a pause.
     begins: Instant,
-    /// When its silence is out of the ordinary.
-    overdue: Instant,
-    /// Another may be asked beside it before its silence is out of the ordinary.
-    hedged: bool,
-    /// True once a piece of the answer came.
-    heard: Arc<AtomicBool>,
-    call: TriedCall,
+    /// When the call is late, and the next provider is called in parallel.
+    late_at: Instant,
+    /// The next provider may be called before the call is late.
+    is_hedged: bool,
+    /// Set once a part of the answer came.
+    has_begun: Arc<AtomicBool>,
+    call: CallFuture<T>,
 }
 
-/// Waiting for room, or for a rest to end.
-type PendingAttempts =
+impl<T> Attempt<T> {
+    /// Whether the call is not late, or its answer has begun.
+    fn may_answer(&self) -> bool {
+        self.late_at > now() || self.has_begun.load(Ordering::Relaxed)
+    }
+}
+
+/// A wait for a slot, for the end of a probe or for the end of a rest.
+type PendingAttempt =
     Pin<Box<dyn Future<Output = Option<(Arc<Upstream>, Option<CallSlot>)>> + Send>>;
 
-enum AttemptEvent {
-    Ended(usize, CallResult),
-    /// There is room at this provider, or its rest is over.
+enum AttemptEvent<T> {
+    Ended(usize, CallResult<T>),
+    /// There is a slot at this provider, or its rest or probe has ended.
     Free(Arc<Upstream>, Option<CallSlot>),
-    /// Nobody was free in time.
-    NobodyFree,
-    /// A silence is out of the ordinary from now on.
-    Overdue,
+    /// No provider became free in time.
+    NoneFree,
+    /// A call became late.
+    Late,
 }
 
-/// One question under way.
-pub(super) struct Failover<'a> {
-    ask: &'a Router,
+/// Why a provider is called, for the log.
+#[derive(Clone, Copy)]
+struct Reason {
+    text: &'static str,
+    was_waited_for: bool,
+}
+
+/// What a request needs of its router.
+#[derive(Clone, Copy)]
+pub(super) struct FailoverContext<'a> {
+    pub(super) settings: &'a RouterSettings,
+    pub(super) shared: &'a RouterShared,
+}
+
+/// One request under way.
+pub(super) struct Failover<'a, T> {
+    context: FailoverContext<'a>,
     prompt: Arc<Prompt>,
+    read: ReadAnswer<T>,
     end: Instant,
     untried: VecDeque<Arc<Upstream>>,
-    legs: Vec<Attempt>,
-    waiting: Option<PendingAttempts>,
-    /// Providers that could not be asked, and why.
-    passed_over: Vec<(Arc<Upstream>, Closed)>,
-    /// For how long providers were found to be over a limit.
-    limited: Vec<(Arc<Upstream>, Duration)>,
-    /// After what time there is something to spend again, at the first of those where there is nothing.
-    spent: Option<Duration>,
-    last: Option<ProviderError>,
-    /// Who speaks while the answer comes, where somebody does.
-    voice: Option<Arc<AnswerStream>>,
-    /// Names the calls.
-    calls: u64,
+    attempts: Vec<Attempt<T>>,
+    pending: Option<PendingAttempt>,
+    /// Providers that were not available, and why.
+    skipped: Vec<(Arc<Upstream>, Unavailable)>,
+    last_error: Option<ProviderError>,
+    /// Receives the answer while it comes, where it is published in parts.
+    stream: Option<Arc<AnswerStream>>,
+    /// Number of the newest call.
+    newest_call: u64,
 }
 
-impl<'a> Failover<'a> {
+impl<'a, T: Send + 'static> Failover<'a, T> {
     pub(super) fn new(
-        ask: &'a Router,
+        context: FailoverContext<'a>,
+        order: VecDeque<Arc<Upstream>>,
         prompt: &Prompt,
         end: Instant,
-        voice: Option<Arc<AnswerStream>>,
+        read: ReadAnswer<T>,
     ) -> Self {
-        let untried = ask.in_order();
-        let (legs, passed_over, limited) = (Vec::new(), Vec::new(), Vec::new());
         Self {
-            ask,
+            context,
             prompt: Arc::new(prompt.clone()),
+            read,
             end,
-            untried,
-            legs,
-            waiting: None,
-            passed_over,
-            limited,
-            spent: None,
-            last: None,
-            voice,
-            calls: 0,
+            untried: order,
+            attempts: Vec::new(),
+            pending: None,
+            skipped: Vec::new(),
+            last_error: None,
+            stream: None,
+            newest_call: 0,
         }
+    }
+
+    /// Passes the spoken part of answers to `stream` while they come.
+    pub(super) fn streaming(mut self, stream: Option<Arc<AnswerStream>>) -> Self {
+        self.stream = stream;
+        self
     }
 
     /// Whether there is time for an answer.
-    pub(super) fn is_worth_while(&self) -> bool {
-        self.left() >= LEAST
+    pub(super) fn has_time(&self) -> bool {
+        self.time_left() >= SHORTEST_CALL
     }
 
-    /// Asks until somebody has answered, or nobody is left.
-    pub(super) async fn run(mut self) -> Result<RoutedAnswer, Refusal> {
+    /// Calls providers until one has answered or none is left.
+    pub(super) async fn run(mut self) -> Result<RoutedAnswer<T>, Refusal> {
         loop {
-            let somebody_may_answer =
-                self.waiting.is_some() || self.legs.iter().any(Attempt::may_answer);
-            if !somebody_may_answer && !self.ask_next() && self.legs.is_empty() {
-                return Err(self
-                    .ask
-                    .nobody(self.last.as_ref(), &self.limited, self.spent));
+            let may_get_answer =
+                self.pending.is_some() || self.attempts.iter().any(Attempt::may_answer);
+            if !may_get_answer && !self.call_next() && self.attempts.is_empty() {
+                return Err(self.failure());
             }
             match self.event().await {
-                AttemptEvent::Ended(index, called) => {
-                    let leg = self.legs.swap_remove(index);
-                    if let Some(end) = self.ended(leg, called) {
-                        if let Some(voice) = &self.voice {
-                            voice.hush();
+                AttemptEvent::Ended(index, result) => {
+                    let attempt = self.attempts.swap_remove(index);
+                    if let Some(end) = self.handle_end(attempt, result) {
+                        if let Some(stream) = &self.stream {
+                            stream.seal();
                         }
-                        self.leave();
+                        self.leave_late_calls();
                         return end;
                     }
                 }
-                AttemptEvent::Free(lane, slot) => self.take_seat(&lane, slot),
-                AttemptEvent::NobodyFree | AttemptEvent::Overdue => {}
+                AttemptEvent::Free(upstream, slot) => self.call_free(&upstream, slot),
+                AttemptEvent::NoneFree | AttemptEvent::Late => {}
             }
         }
     }
 
-    async fn event(&mut self) -> AttemptEvent {
+    async fn event(&mut self) -> AttemptEvent<T> {
         let now = now();
-        let overdue = self
-            .legs
-            .iter()
-            .map(|leg| leg.overdue)
-            .filter(|overdue| *overdue > now)
-            .min();
-        let (legs, waiting) = (&mut self.legs, &mut self.waiting);
+        let late_times = self.attempts.iter().map(|attempt| attempt.late_at);
+        let late_at = late_times.filter(|at| *at > now).min();
+        let attempts = &mut self.attempts;
+        let pending = &mut self.pending;
+        let free = async {
+            match pending {
+                Some(pending) => pending.await,
+                None => std::future::pending().await,
+            }
+        };
+        let late = async {
+            match late_at {
+                Some(at) => sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            (called, index) = ended(legs) => AttemptEvent::Ended(index, called),
-            free = async { match waiting { Some(waiting) => waiting.await, None => std::future::pending().await } } => {
-                self.waiting = None;
-                free.map_or(AttemptEvent::NobodyFree, |(lane, slot)| AttemptEvent::Free(lane, slot))
+            (result, index) = first_end(attempts) => AttemptEvent::Ended(index, result),
+            free = free => {
+                self.pending = None;
+                match free {
+                    Some((upstream, slot)) => AttemptEvent::Free(upstream, slot),
+                    None => AttemptEvent::NoneFree,
+                }
             }
-            () = async { match overdue { Some(at) => sleep_until(at.into()).await, None => std::future::pending().await } } => AttemptEvent::Overdue,
+            () = late => AttemptEvent::Late,
         }
     }
 
-    /// Asks one provider more. False where there is none to ask, or to wait for.
-    fn ask_next(&mut self) -> bool {
-        if self.left() < LEAST {
+    /// Calls one more provider. False where there is none to call or to wait for.
+    fn call_next(&mut self) -> bool {
+        if !self.has_time() {
             return false;
         }
-        while let Some(lane) = self.untried.pop_front() {
-            match lane.enter(&self.prompt, Override::Nothing) {
-                Ok(turn) => {
-                    let because = self.why_next();
-                    self.set_out(lane, turn, (because, false));
+        while let Some(upstream) = self.untried.pop_front() {
+            match upstream.enter(&self.prompt, Override::Nothing) {
+                Ok((slot, permit)) => {
+                    let reason = self.reason();
+                    let call = UpstreamCall::new(Arc::clone(&upstream), slot, permit);
+                    self.start(upstream, call, reason);
                     return true;
                 }
-                Err(closed) => self.pass_over(lane, closed),
+                Err(obstacle) => self.skip(upstream, obstacle),
             }
         }
-        self.wait_for_room() || (self.legs.is_empty() && (self.wait_for_rest() || self.force()))
-    }
-
-    fn pass_over(&mut self, lane: Arc<Upstream>, closed: Closed) {
-        lane.record().passed_over += 1;
-        match closed {
-            Closed::Resting(wait) => self.limited.push((Arc::clone(&lane), wait)),
-            Closed::Spent(wait) => {
-                self.spent = Some(self.spent.map_or(wait, |other| other.min(wait)));
-            }
-            _ => {}
-        }
-        self.passed_over.push((lane, closed));
-    }
-
-    /// Where providers were passed over only because they were busy, the first that has room is asked; those that answer before those
-    /// that are silent.
-    fn wait_for_room(&mut self) -> bool {
-        for wanted in [Closed::Full, Closed::Silent] {
-            // They stay passed over: the first that has room may be over a limit, or fail, and then the others are still there.
-            let busy: Vec<Arc<Upstream>> = self
-                .passed_over
-                .iter()
-                .filter(|(_, closed)| *closed == wanted)
-                .map(|(lane, _)| Arc::clone(lane))
-                .collect();
-            if busy.is_empty() {
-                continue;
-            }
-            let latest = tokio::time::Instant::from_std(self.end) - MARGIN - LEAST;
-            self.waiting = Some(Box::pin(async move {
-                let slots = select_all(busy.iter().map(|lane| Box::pin(lane.slot())));
-                let (slot, index, _) = timeout_at(latest, slots).await.ok()?;
-                Some((Arc::clone(&busy[index]), Some(slot)))
-            }));
+        if self.wait_for_slot() {
             return true;
         }
-        false
+        let short_rest = self.context.settings.longest_pause;
+        self.attempts.is_empty()
+            && (self.wait_for_rest(short_rest)
+                || self.force()
+                || self.wait_for_rest(self.time_left()))
     }
 
-    /// Where the shortest rest is over soon it is waited for.
-    fn wait_for_rest(&mut self) -> bool {
-        let resting = |(index, (_, closed)): (usize, &(Arc<Upstream>, Closed))| match closed {
-            Closed::Resting(wait) => Some((*wait, index)),
-            _ => None,
+    fn skip(&mut self, upstream: Arc<Upstream>, obstacle: Unavailable) {
+        upstream.count_skipped();
+        self.skipped.push((upstream, obstacle));
+    }
+
+    /// Where providers were only busy or being probed, waits for the first that is free; those that answer before those that
+    /// are stalled.
+    fn wait_for_slot(&mut self) -> bool {
+        let is_busy = |obstacle: Unavailable| {
+            matches!(obstacle, Unavailable::AtCapacity | Unavailable::Probing)
         };
-        let Some((wait, index)) = self
-            .passed_over
-            .iter()
-            .enumerate()
-            .filter_map(resting)
-            .min()
-        else {
-            return false;
-        };
-        if wait > self.ask.settings.longest_pause || wait + LEAST > self.left() {
+        let is_stalled = |obstacle: Unavailable| obstacle == Unavailable::Stalled;
+        let mut candidates = self.skipped_where(is_busy);
+        if candidates.is_empty() {
+            candidates = self.skipped_where(is_stalled);
+        }
+        if candidates.is_empty() {
             return false;
         }
-        let (lane, _) = self.passed_over.swap_remove(index);
-        self.waiting = Some(Box::pin(async move {
-            sleep(wait).await;
-            Some((lane, None))
+        // They stay skipped: the first that is free may be over a limit or fail, and then the others are still there.
+        let latest = tokio::time::Instant::from_std(self.end) - MARGIN - SHORTEST_CALL;
+        self.pending = Some(Box::pin(async move {
+            let waits = candidates.into_iter().map(|(upstream, obstacle)| {
+                Box::pin(async move {
+                    if obstacle == Unavailable::Probing {
+                        upstream.probe_end().await;
+                        return (upstream, None);
+                    }
+                    let slot = upstream.slot().await;
+                    (upstream, Some(slot))
+                })
+            });
+            let (free, _, _) = timeout_at(latest, select_all(waits)).await.ok()?;
+            Some(free)
         }));
         true
     }
 
-    /// At the very last the provider whose breaker opens soonest is asked all the same, as far as the budget for retries goes:
-    /// when all are down, a crowd at the door keeps them down.
-    fn force(&mut self) -> bool {
-        let open = self
-            .passed_over
-            .extract_if(.., |(_, closed)| matches!(closed, Closed::Open(_)));
-        let soonest = open.min_by_key(|(_, closed)| {
-            if let Closed::Open(wait) = closed {
-                *wait
-            } else {
-                Duration::MAX
-            }
+    fn skipped_where(
+        &self,
+        matches: impl Fn(Unavailable) -> bool,
+    ) -> Vec<(Arc<Upstream>, Unavailable)> {
+        self.skipped
+            .iter()
+            .filter(|(_, obstacle)| matches(*obstacle))
+            .cloned()
+            .collect()
+    }
+
+    /// Waits for the shortest rate limit to end, where that is within `longest` and in time.
+    fn wait_for_rest(&mut self, longest: Duration) -> bool {
+        let rests = self.skipped.iter().enumerate();
+        let rests = rests.filter_map(|(index, (_, obstacle))| match obstacle {
+            Unavailable::RateLimited(wait) => Some((*wait, index)),
+            _ => None,
         });
-        let Some((lane, _)) = soonest.filter(|_| self.ask.may_retry()) else {
+        let Some((wait, index)) = rests.min() else {
             return false;
         };
-        let Ok(turn) = lane.enter(&self.prompt, Override::Breaker) else {
-            self.ask.did_not_retry();
+        if wait > longest || wait + SHORTEST_CALL > self.time_left() {
             return false;
-        };
-        self.set_out(
-            lane,
-            turn,
-            ("nobody else is left, though its breaker is open", true),
-        );
+        }
+        let (upstream, _) = self.skipped.swap_remove(index);
+        self.pending = Some(Box::pin(async move {
+            sleep(wait).await;
+            Some((upstream, None))
+        }));
         true
     }
 
-    /// A place has come free, or a rest is over.
-    fn take_seat(&mut self, lane: &Arc<Upstream>, slot: Option<CallSlot>) {
-        self.passed_over
-            .retain(|(other, _)| !Arc::ptr_eq(other, lane));
-        let (turn, because) = match slot {
-            Some(slot) => (
-                lane.enter_with(slot, &self.prompt, Override::Silence),
-                "all were busy, and it has room now",
-            ),
-            None => (
-                lane.enter(&self.prompt, Override::Silence),
-                "its rest is over",
-            ),
+    /// Calls the provider that would be available soonest although it is not, as far as the retry budget goes: when all are
+    /// down, a crowd of requests keeps them down.
+    fn force(&mut self) -> bool {
+        let forcible = self.skipped.iter().enumerate();
+        let forcible = forcible.filter(|(_, (_, obstacle))| obstacle.can_be_forced());
+        let soonest = forcible.min_by_key(|(_, (_, obstacle))| obstacle.wait());
+        let Some(index) = soonest.map(|(index, _)| index) else {
+            return false;
         };
-        match turn {
-            Ok(turn) => self.set_out(Arc::clone(lane), turn, (because, true)),
-            // It has closed for another reason meanwhile; whoever is full or silent again has had its chance.
-            Err(closed) if !matches!(closed, Closed::Full | Closed::Silent) => {
-                self.pass_over(Arc::clone(lane), closed);
+        if !self.context.shared.may_retry() {
+            return false;
+        }
+        let (upstream, _) = self.skipped.swap_remove(index);
+        match upstream.enter(&self.prompt, Override::Breaker) {
+            Ok((slot, permit)) => {
+                let call = UpstreamCall::new(Arc::clone(&upstream), slot, permit);
+                let reason = Reason {
+                    text: "no other provider is left, although this one is not available",
+                    was_waited_for: true,
+                };
+                self.start(upstream, call, reason);
+                true
             }
-            Err(_) => {}
+            Err(obstacle) => {
+                self.context.shared.refund_retry();
+                // Another request probes it now, or its limits do not allow the call.
+                self.skipped.push((upstream, obstacle));
+                !obstacle.can_be_forced() && self.wait_for_slot()
+            }
         }
     }
 
-    /// Why the next in order is asked.
-    fn why_next(&self) -> &'static str {
-        match self.ask.settings.order {
-            _ if self.legs.iter().any(|leg| leg.hedged) => "a few are asked of two",
-            _ if !self.legs.is_empty() => "the one before is silent for longer than usual",
-            _ if self.last.is_some() => "the one before failed",
-            _ if !self.passed_over.is_empty() => "those before it cannot be asked now",
-            ProviderOrder::Priority => "it is the first in order",
-            ProviderOrder::Fastest => "it is the fastest",
-        }
-    }
-
-    fn set_out(
-        &mut self,
-        lane: Arc<Upstream>,
-        turn: UpstreamCall,
-        (because, waited_for): (&str, bool),
-    ) {
-        let (within, begins) = (self.left(), now());
-        let beside = self.legs.first().map(|leg| &*leg.lane.name);
-        let passed_over = || {
-            self.passed_over
-                .iter()
-                .map(|(lane, closed)| format!("{} {closed}", lane.name))
-                .collect::<Vec<_>>()
-                .join(", ")
+    /// Calls a provider that has a slot now, or whose rest or probe has ended.
+    fn call_free(&mut self, upstream: &Arc<Upstream>, slot: Option<CallSlot>) {
+        self.skipped
+            .retain(|(other, _)| !Arc::ptr_eq(other, upstream));
+        let (permitted, text) = match slot {
+            Some(slot) => {
+                let permit = upstream.permit(&self.prompt, Override::Stall);
+                (permit.map(|permit| (slot, permit)), "it has a slot now")
+            }
+            None => (
+                upstream.enter(&self.prompt, Override::Stall),
+                "its rest or probe has ended",
+            ),
         };
-        debug!(
-            provider = &*lane.name,
-            because,
-            passed_over = (!self.passed_over.is_empty()).then(passed_over),
-            beside,
-            after = self.last.as_ref().map(tracing::field::display),
-            ?within,
-            patience = ?turn.patience(),
-            on_trial = turn.is_on_trial().then_some(true),
-            "asking"
-        );
-        if beside.is_some() {
-            self.ask.counters.provider_failovers.increment();
+        match permitted {
+            Ok((slot, permit)) => {
+                let call = UpstreamCall::new(Arc::clone(upstream), slot, permit);
+                let reason = Reason {
+                    text,
+                    was_waited_for: true,
+                };
+                self.start(Arc::clone(upstream), call, reason);
+            }
+            Err(obstacle) => self.skip(Arc::clone(upstream), obstacle),
         }
-        let hedge = lane
-            .hedge()
-            .filter(|hedge| beside.is_none() && *hedge < turn.patience() && self.ask.may_hedge());
-        if self.legs.iter().any(|leg| leg.hedged) {
-            self.ask.hedged();
+    }
+
+    /// Returns why the next provider in order is called.
+    fn reason(&self) -> Reason {
+        let text = if self.attempts.iter().any(|attempt| attempt.is_hedged) {
+            "hedged"
+        } else if !self.attempts.is_empty() {
+            "the provider before it is late"
+        } else if self.last_error.is_some() {
+            "the provider before it failed"
+        } else if !self.skipped.is_empty() {
+            "the providers before it are not available"
+        } else {
+            match self.context.settings.order {
+                ProviderOrder::Priority => "first in order",
+                ProviderOrder::Fastest => "fastest",
+            }
+        };
+        Reason {
+            text,
+            was_waited_for: false,
         }
-        let (overdue, prompt) = (
-            begins + hedge.unwrap_or(turn.patience()),
-            Arc::clone(&self.prompt),
-        );
-        let (heard, ear) = self.ear();
-        let call = Box::pin(async move { called(turn, &prompt, within, ear).await });
-        let (attempts, pauses) = (
-            self.ask.settings.attempts.get(),
-            backoff(self.ask.settings.longest_pause),
-        );
-        self.legs.push(Attempt {
-            lane,
-            attempts,
-            waited_for,
-            pauses,
+    }
+
+    fn start(&mut self, upstream: Arc<Upstream>, call: UpstreamCall, reason: Reason) {
+        let within = self.time_left();
+        let begins = now();
+        let permit = call.permit();
+        self.log_start(&upstream, &call, &reason);
+        let is_parallel = !self.attempts.is_empty();
+        if is_parallel {
+            self.context.shared.counters.provider_failovers.increment();
+        }
+        if self.attempts.iter().any(|attempt| attempt.is_hedged) {
+            self.context.shared.count_hedge();
+        }
+        let hedge_after = upstream.hedge_after().filter(|after| {
+            let is_enabled = self.context.settings.hedge && !is_parallel;
+            is_enabled && *after < permit.patience && self.context.shared.may_hedge()
+        });
+        let prompt = Arc::clone(&self.prompt);
+        let read = self.read;
+        let (has_begun, tap) = self.tap();
+        let call = Box::pin(async move { make(call, &prompt, within, tap, read).await });
+        self.attempts.push(Attempt {
+            upstream,
+            attempts_left: self.context.settings.attempts.get(),
+            was_waited_for: reason.was_waited_for,
+            backoff: Backoff::new(FIRST_PAUSE, self.context.settings.longest_pause),
             begins,
-            overdue,
-            hedged: hedge.is_some(),
-            heard,
+            late_at: begins + hedge_after.unwrap_or(permit.patience),
+            is_hedged: hedge_after.is_some(),
+            has_begun,
             call,
         });
     }
 
-    /// What to do after a call: end, try again, or leave it at that.
-    fn ended(
+    fn log_start(&self, upstream: &Upstream, call: &UpstreamCall, reason: &Reason) {
+        let skipped = || {
+            let skipped = self.skipped.iter();
+            let lines: Vec<String> = skipped
+                .map(|(upstream, obstacle)| format!("{} {obstacle}", upstream.name))
+                .collect();
+            lines.join(", ")
+        };
+        let permit = call.permit();
+        debug!(
+            provider = &*upstream.name,
+            because = reason.text,
+            skipped = (!self.skipped.is_empty()).then(skipped),
+            beside = self.attempts.first().map(|first| &*first.upstream.name),
+            after = self.last_error.as_ref().map(tracing::field::display),
+            within = ?self.time_left(),
+            patience = ?permit.patience,
+            probe = permit.is_probe.then_some(true),
+            "calling provider"
+        );
+    }
+
+    /// Ends the request, repeats the call, or gives the provider up.
+    fn handle_end(
         &mut self,
-        mut leg: Attempt,
-        called: CallResult,
-    ) -> Option<Result<RoutedAnswer, Refusal>> {
-        let error = match called {
-            CallResult::Answered(draft, usage) => {
-                let (provider, model) = (Arc::clone(&leg.lane.name), Arc::clone(&leg.lane.model));
+        mut attempt: Attempt<T>,
+        result: CallResult<T>,
+    ) -> Option<Result<RoutedAnswer<T>, Refusal>> {
+        let error = match result {
+            CallResult::Answered(ReadCompletion { answer, usage }) => {
                 return Some(Ok(RoutedAnswer {
-                    draft,
-                    provider,
-                    model,
+                    answer,
+                    provider: Arc::clone(&attempt.upstream.name),
+                    model: Arc::clone(&attempt.upstream.model),
                     usage,
+                    trusted: attempt.upstream.settings.trusted,
                 }));
             }
-            CallResult::ShutOut(error) => {
-                self.ask.did_not_retry();
-                self.move_on(leg, error);
+            CallResult::NotRepeated(error) => {
+                self.context.shared.refund_retry();
+                self.give_up(attempt, error);
                 return None;
             }
             CallResult::Failed(error) => error,
         };
         if matches!(error, ProviderError::Malformed { .. }) {
-            self.ask.counters.invalid_answers.increment();
+            self.context.shared.counters.invalid_answers.increment();
         }
         let after = match error.disposition() {
             Disposition::Retry { after } => after.unwrap_or_default(),
-            Disposition::Next { .. } | Disposition::Bench => {
-                self.move_on(leg, error);
+            Disposition::GiveUp => return Some(Err(refusal_of(&error))),
+            Disposition::Rest { .. }
+            | Disposition::Unfit
+            | Disposition::Skip
+            | Disposition::Disable => {
+                self.give_up(attempt, error);
                 return None;
             }
-            Disposition::GiveUp => return Some(Err(refusal(&error))),
         };
-        leg.attempts -= 1;
-        let pause = after.max(full_jitter(leg.pauses.next().unwrap_or_default()));
-        let too_slow = now().saturating_duration_since(leg.begins) >= SLOW || pause > LONG_PAUSE;
-        let elsewhere = too_slow && (!self.legs.is_empty() || self.is_anybody_ready());
-        if leg.attempts == 0
-            || elsewhere
-            || leg.lane.is_open()
-            || pause + LEAST > self.left()
-            || !self.ask.may_retry()
-        {
-            self.move_on(leg, error);
+        attempt.attempts_left -= 1;
+        let pause = after.max(attempt.backoff.next_jittered());
+        if self.should_repeat(&attempt, pause) && self.context.shared.may_retry() {
+            self.repeat(attempt, pause, error);
         } else {
-            self.try_again(leg, pause, error);
+            self.give_up(attempt, error);
         }
         None
     }
 
-    fn try_again(&mut self, mut leg: Attempt, pause: Duration, error: ProviderError) {
-        debug!(provider = &*leg.lane.name, %error, ?pause, "asking again");
-        let (lane, prompt, counters) = (
-            Arc::clone(&leg.lane),
-            Arc::clone(&self.prompt),
-            Arc::clone(&self.ask.counters),
+    fn should_repeat(&self, attempt: &Attempt<T>, pause: Duration) -> bool {
+        let took = now().saturating_duration_since(attempt.begins);
+        let is_slow = took >= SLOW_FAILURE || pause > LONG_PAUSE;
+        let has_other = !self.attempts.is_empty() || self.is_any_available();
+        let is_open = matches!(
+            attempt.upstream.unavailable(),
+            Some(Unavailable::BreakerOpen(_))
         );
-        let within = self.left().saturating_sub(pause);
-        let (heard, ear) = self.ear();
-        leg.heard = heard;
-        leg.begins = now() + pause;
-        leg.overdue = leg.begins + self.ask.settings.patience;
-        leg.call = Box::pin(async move {
+        attempt.attempts_left > 0
+            && !(is_slow && has_other)
+            && !is_open
+            && pause + SHORTEST_CALL <= self.time_left()
+    }
+
+    fn repeat(&mut self, mut attempt: Attempt<T>, pause: Duration, error: ProviderError) {
+        debug!(provider = &*attempt.upstream.name, %error, ?pause, "calling provider again");
+        let upstream = Arc::clone(&attempt.upstream);
+        let prompt = Arc::clone(&self.prompt);
+        let counters = Arc::clone(&self.context.shared.counters);
+        let within = self.time_left().saturating_sub(pause);
+        let read = self.read;
+        let (has_begun, tap) = self.tap();
+        attempt.has_begun = has_begun;
+        attempt.begins = now() + pause;
+        attempt.late_at = attempt.begins + self.context.settings.patience;
+        attempt.call = Box::pin(async move {
             sleep(pause).await;
-            match lane.enter(&prompt, Override::Silence) {
-                Ok(turn) => {
+            match upstream.enter(&prompt, Override::Stall) {
+                Ok((slot, permit)) => {
                     counters.provider_retries.increment();
-                    called(turn, &prompt, within, ear).await
+                    let call = UpstreamCall::new(upstream, slot, permit);
+                    make(call, &prompt, within, tap, read).await
                 }
-                Err(_) => CallResult::ShutOut(error),
+                Err(_) => CallResult::NotRepeated(error),
             }
         });
-        self.legs.push(leg);
+        self.attempts.push(attempt);
     }
 
-    /// Who listens to the next call.
-    fn ear(&mut self) -> (Arc<AtomicBool>, Option<ChunkTap>) {
-        self.calls += 1;
-        let (call, heard) = (self.calls, Arc::<AtomicBool>::default());
-        (
-            Arc::clone(&heard),
-            self.voice
-                .clone()
-                .map(|voice| ChunkTap { voice, call, heard }),
-        )
+    /// Returns the receiver of the next call's parts, and the flag it sets.
+    fn tap(&mut self) -> (Arc<AtomicBool>, Option<ChunkTap>) {
+        self.newest_call += 1;
+        let has_begun = Arc::<AtomicBool>::default();
+        let tap = self.stream.clone().map(|stream| ChunkTap {
+            stream,
+            call: self.newest_call,
+            has_begun: Arc::clone(&has_begun),
+        });
+        (has_begun, tap)
     }
 
-    fn move_on(&mut self, leg: Attempt, error: ProviderError) {
-        debug!(provider = &*leg.lane.name, %error, "gave up on");
-        if self.is_anybody_ready() {
-            self.ask.counters.provider_failovers.increment();
+    fn give_up(&mut self, attempt: Attempt<T>, error: ProviderError) {
+        debug!(provider = &*attempt.upstream.name, %error, "provider given up for this request");
+        if self.is_any_available() {
+            self.context.shared.counters.provider_failovers.increment();
         }
-        if let Some(wait) = leg.lane.rests_for().filter(|_| !leg.waited_for) {
-            self.passed_over.push((leg.lane, Closed::Resting(wait)));
+        let obstacle = attempt.upstream.unavailable();
+        if let Some(limit @ Unavailable::RateLimited(_)) = obstacle
+            && !attempt.was_waited_for
+        {
+            self.skipped.push((attempt.upstream, limit));
         }
-        self.last = Some(error);
+        self.last_error = Some(error);
     }
 
-    fn is_anybody_ready(&self) -> bool {
-        self.untried.iter().any(|lane| lane.is_ready())
+    fn is_any_available(&self) -> bool {
+        self.untried
+            .iter()
+            .any(|upstream| upstream.unavailable().is_none())
     }
 
-    /// Calls that have begun end by themselves.
-    fn leave(&mut self) {
+    /// Lets calls that have begun end by themselves.
+    fn leave_late_calls(&mut self) {
         let now = now();
-        let under_way = self
-            .legs
-            .drain(..)
-            .filter(|leg| leg.begins <= now)
-            .map(|leg| leg.call);
-        let mut under_way = under_way.peekable();
-        if under_way.peek().is_some() {
-            self.ask.leave(under_way);
-        }
+        let begun = self.attempts.drain(..).filter(|call| call.begins <= now);
+        let calls: Vec<_> = begun
+            .map(|attempt| async move { drop(attempt.call.await) })
+            .collect();
+        self.context.shared.finish_in_background(calls);
     }
 
-    /// The time left for asking.
-    fn left(&self) -> Duration {
+    /// Time left for calls.
+    fn time_left(&self) -> Duration {
         self.end
             .saturating_duration_since(now())
             .saturating_sub(MARGIN)
     }
-}
 
-/// The first call that ends; for ever where there is none.
-async fn ended(legs: &mut [Attempt]) -> (CallResult, usize) {
-    if legs.is_empty() {
-        return std::future::pending().await;
-    }
-    let (called, index, _) = select_all(legs.iter_mut().map(|leg| &mut leg.call)).await;
-    (called, index)
-}
-
-async fn called(
-    turn: UpstreamCall,
-    prompt: &Prompt,
-    within: Duration,
-    ear: Option<ChunkTap>,
-) -> CallResult {
-    match turn.ask(prompt, within, ear.as_ref()).await {
-        Ok((draft, usage)) => CallResult::Answered(draft, usage),
-        Err(error) => {
-            if let Some(ear) = ear {
-                ear.voice.cut(ear.call);
-            }
-            CallResult::Failed(error)
+    /// Returns why no provider answered.
+    fn failure(&self) -> Refusal {
+        let over_budget = self
+            .skipped
+            .iter()
+            .filter_map(|(_, obstacle)| match obstacle {
+                Unavailable::OverBudget(wait) => Some(*wait),
+                _ => None,
+            });
+        match (&self.last_error, over_budget.min()) {
+            (None, Some(retry_after)) => return Refusal::OverBudget { retry_after },
+            (
+                Some(
+                    error @ (ProviderError::Malformed { .. }
+                    | ProviderError::Truncated { .. }
+                    | ProviderError::Rejected { .. }),
+                ),
+                _,
+            ) => return refusal_of(error),
+            _ => {}
+        }
+        let why = if let Some(error) = &self.last_error {
+            error.to_string()
+        } else {
+            let lines = self.skipped.iter();
+            let lines = lines.map(|(upstream, why)| format!("{} is {why}", upstream.name));
+            lines.collect::<Vec<_>>().join(", ")
+        };
+        Refusal::NobodyAnswered {
+            why,
+            retry_after: None,
         }
     }
 }
 
-impl Attempt {
-    /// It is not silent for longer than usual, or has begun to answer.
-    fn may_answer(&self) -> bool {
-        self.overdue > now() || self.heard.load(Ordering::Relaxed)
+/// Waits for the first call that ends; for ever where there is none.
+async fn first_end<T>(attempts: &mut [Attempt<T>]) -> (CallResult<T>, usize) {
+    if attempts.is_empty() {
+        return std::future::pending().await;
     }
+    let calls = attempts.iter_mut().map(|attempt| &mut attempt.call);
+    let (result, index, _) = select_all(calls).await;
+    (result, index)
 }
 
-/// 200 ms, 400 ms, 800 ms, ... up to `longest`.
-fn backoff(longest: Duration) -> ExponentialBackoff {
-    let first = u64::try_from(FIRST_PAUSE.as_millis()).unwrap_or(u64::MAX);
-    ExponentialBackoff::from_millis(2)
-        .factor(first / 2)
-        .max_delay(longest)
-}
-
-/// Drawn evenly from zero to `pause`. Source: M. Brooker, "Exponential Backoff And Jitter", AWS 2015.
-fn full_jitter(pause: Duration) -> Duration {
-    pause.mul_f64(rand::random())
+async fn make<T>(
+    call: UpstreamCall,
+    prompt: &Prompt,
+    within: Duration,
+    tap: Option<ChunkTap>,
+    read: ReadAnswer<T>,
+) -> CallResult<T> {
+    match call.make(prompt, within, tap.as_ref(), read).await {
+        Ok(completion) => CallResult::Answered(completion),
+        Err(error) => {
+            if let Some(tap) = tap {
+                tap.stream.abort(tap.call);
+            }
+            CallResult::Failed(error)
+        }
+    }
 }

@@ -1,82 +1,101 @@
-//! Looks after a server of one's own that went away: asks it a question that costs nothing until it is back, so that no command
-//! pays for finding out, neither that it still is away nor that it is there again. While all is well nothing is asked.
+//! Free probes of providers that are not available, so that no command pays for finding out whether they are back. While a
+//! provider is available, nothing is sent.
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 use tracing::{debug, info};
 
+use crate::backoff::Backoff;
 use crate::clock::now;
-use crate::router::Router;
+use crate::provider::http::Presence;
 use crate::router::upstream::Upstream;
 
-/// The first look comes so long after the breaker opened, each further one twice as long after the one before.
-const FIRST: Duration = Duration::from_secs(2);
+/// The first probe comes so long after the breaker opened; the pause doubles after each.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The longest time between two looks.
-const LONGEST: Duration = Duration::from_mins(1);
+/// The longest pause between two probes.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-impl Router {
-    /// Looks out for as long as it is polled.
-    pub async fn look_out(&self) {
-        join_all(
-            self.lanes
-                .iter()
-                .filter(|lane| lane.settings.probe)
-                .map(|lane| lane.look_out()),
-        )
-        .await;
-        std::future::pending::<()>().await;
+/// Probes a provider whenever its breaker is open or it is disabled. Never returns.
+pub(super) async fn watch(upstream: &Upstream) {
+    let mut state_changes = upstream.state_changes.subscribe();
+    // The opening of the breaker that was probed last.
+    let mut probed = None;
+    loop {
+        let opened = upstream.breaker_opened();
+        if upstream.disabled_until().is_some() {
+            probe_disabled(upstream).await;
+        } else if opened.is_some() && opened != probed {
+            probe_until_back(upstream).await;
+            probed = opened;
+        } else {
+            // The sender lives in the upstream, so this cannot fail.
+            let _ = state_changes.changed().await;
+        }
     }
 }
 
-impl Upstream {
-    async fn look_out(&self) {
-        let mut standing = self.standing.subscribe();
-        // How often its breaker had opened when the last look was taken.
-        let mut seen = None;
-        loop {
-            let opened = self.record().breaker.opened();
-            if opened.is_none() || opened == seen {
-                // The sender lives in self, so this cannot fail.
-                let _ = standing.changed().await;
-                continue;
-            }
-            self.until_back().await;
-            seen = opened;
-        }
+/// Waits for the next try of a disabled provider and probes it. Where the probe shows no more than that the server responds,
+/// the next command tries it.
+async fn probe_disabled(upstream: &Upstream) {
+    let mut state_changes = upstream.state_changes.subscribe();
+    let Some(until) = upstream.disabled_until() else {
+        return;
+    };
+    if until <= now() {
+        // The next command tries it.
+        let _ = state_changes.changed().await;
+        return;
     }
+    tokio::select! {
+        () = sleep_until(until.into()) => {}
+        // It was enabled or disabled anew meanwhile.
+        _ = state_changes.changed() => return,
+    }
+    let presence = upstream.endpoint.presence().await;
+    debug!(
+        provider = &*upstream.name,
+        ?presence,
+        "probed a disabled provider"
+    );
+    match presence {
+        Presence::Ready => upstream.enable(),
+        Presence::Denied => upstream.keep_disabled(),
+        Presence::Responds | Presence::Away => {}
+    }
+}
 
-    /// Looks while the breaker is open. A server that is there at the first look is not away but ill: of that a free question
-    /// tells nothing, and the breaker's own time holds.
-    async fn until_back(&self) {
-        let (mut pause, mut was_away) = (FIRST, false);
-        loop {
-            sleep(pause).await;
-            if self.record().breaker.opened().is_none() {
-                return;
-            }
-            let there = self.endpoint.is_there().await;
-            debug!(
-                provider = &*self.name,
-                there, was_away, "looked after a provider that keeps failing"
-            );
-            if there {
-                if was_away {
-                    self.record().breaker.is_back(now());
-                    info!(
-                        provider = &*self.name,
-                        "provider is there again, the next command tries it"
-                    );
-                    self.standing.send_replace(());
-                }
-                return;
-            }
-            was_away = true;
-            pause = (pause * 2).min(LONGEST);
-            // Until the next look has told: twice the time, for the look itself takes some.
-            self.record().breaker.is_away(now() + 2 * pause);
+/// Probes while the breaker is open. A server that responds to the first probe is not away but in trouble, which a free probe
+/// cannot see; then the breaker's own time counts.
+async fn probe_until_back(upstream: &Upstream) {
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    let mut pause = backoff.next_delay();
+    let mut was_away = false;
+    loop {
+        sleep(pause).await;
+        if upstream.breaker_opened().is_none() {
+            return;
         }
+        let presence = upstream.endpoint.presence().await;
+        debug!(
+            provider = &*upstream.name,
+            ?presence,
+            "probed a failing provider"
+        );
+        if presence != Presence::Away {
+            if was_away {
+                info!(
+                    provider = &*upstream.name,
+                    "provider responds again, the next command tries it"
+                );
+                upstream.note_back();
+            }
+            return;
+        }
+        was_away = true;
+        pause = backoff.next_delay();
+        // Until the next probe has ended, which takes some time itself.
+        upstream.note_away(now() + 2 * pause);
     }
 }

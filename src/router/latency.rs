@@ -1,46 +1,44 @@
-//! How long a provider takes to answer, as far as it has shown: so that its silence can be told from its slowness, and the
-//! fastest be asked first. Pure: time is an argument.
+//! Latency estimates of one provider: to recognise a silence that is longer than usual, and to call the fastest provider first.
+//! Pure: time is an argument.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// So many answers are remembered. At some commands an hour that is a day.
+/// Answers remembered. At a few commands an hour they cover a day.
 const REMEMBERED: usize = 32;
 
-/// A silence of so many times its usual longest is out of the ordinary.
+/// A silence of so many times the 95th percentile is unusual.
 const TIMES: f64 = 1.5;
 
-/// Fewer answers are too few to hedge by.
+/// The fewest answers that a hedge can be based on.
 const FEWEST: usize = 20;
 
-/// "Its usual longest": one answer in twenty takes longer.
-const USUAL: f64 = 0.95;
+/// The quantile that counts as the usual longest latency.
+const QUANTILE: f64 = 0.95;
 
-/// How fast a peak is forgotten while newer answers come. Source: Finagle's peak EWMA; 30 s suits few calls.
-const FORGETS: Duration = Duration::from_secs(30);
+/// Time constant with which a peak decays while newer answers come. Source: Finagle's peak EWMA; 30 s suits few calls.
+const DECAY: Duration = Duration::from_secs(30);
 
-/// Not asked for so long, a provider is taken to be twice as fast as it last was: so it is tried again some time.
-const HALVES: Duration = Duration::from_mins(1);
+/// Idle time after which the estimate halves, so that a slow provider is tried again eventually.
+const IDLE_HALF_LIFE: Duration = Duration::from_mins(1);
 
-/// The answers of one provider, by how long they took.
+/// Latencies of one provider.
 #[derive(Debug, Default)]
 pub(super) struct Latencies {
     recent: VecDeque<Duration>,
-    /// Seconds: rises at once with a slow answer, and falls slowly.
+    /// Peak EWMA in seconds: rises at once with a slow answer and falls slowly.
     peak: f64,
     last: Option<Instant>,
 }
 
 impl Latencies {
-    /// No answer came, or none worth having: it is taken to be so slow.
+    /// Records a call without a usable answer, as a sample of the peak only.
     pub(super) fn fail(&mut self, took: Duration, now: Instant) {
         let dt = self
             .last
             .map_or(Duration::MAX, |last| now.saturating_duration_since(last));
-        let (sample, weight) = (
-            took.as_secs_f64(),
-            (-dt.as_secs_f64() / FORGETS.as_secs_f64()).exp(),
-        );
+        let sample = took.as_secs_f64();
+        let weight = (-dt.as_secs_f64() / DECAY.as_secs_f64()).exp();
         self.peak = if sample > self.peak {
             sample
         } else {
@@ -49,20 +47,20 @@ impl Latencies {
         self.last = Some(now);
     }
 
-    /// What asking costs in time, with so many calls under way: nothing where it was never asked, so that it is.
-    pub(super) fn cost(&self, under_way: usize, now: Instant) -> f64 {
+    /// Returns the expected latency in seconds with so many calls in flight; zero where it was never called, so that it is.
+    pub(super) fn cost(&self, in_flight: usize, now: Instant) -> f64 {
         let Some(last) = self.last else { return 0.0 };
-        let idle = now.saturating_duration_since(last).as_secs_f64() / HALVES.as_secs_f64();
-        let waiting = f64::from(u32::try_from(under_way).unwrap_or(u32::MAX)) + 1.0;
+        let idle = now.saturating_duration_since(last).as_secs_f64() / IDLE_HALF_LIFE.as_secs_f64();
+        let waiting = f64::from(u32::try_from(in_flight).unwrap_or(u32::MAX)) + 1.0;
         self.peak * 0.5_f64.powf(idle) * waiting
     }
 
-    /// The time within which 19 of 20 answers came, once that is known well enough to hedge by.
-    pub(super) fn hedge(&self) -> Option<Duration> {
+    /// Returns the 95th percentile, once there are enough answers to hedge by.
+    pub(super) fn hedge_after(&self) -> Option<Duration> {
         self.usual_longest().filter(|_| self.recent.len() >= FEWEST)
     }
 
-    /// An answer came after so long.
+    /// Records an answer.
     pub(super) fn add(&mut self, took: Duration, now: Instant) {
         self.fail(took, now);
         if self.recent.len() == REMEMBERED {
@@ -71,7 +69,7 @@ impl Latencies {
         self.recent.push_back(took);
     }
 
-    /// The time within which 19 of 20 answers came; `None` before there was one.
+    /// Returns the 95th percentile; `None` before the first answer.
     pub(super) fn usual_longest(&self) -> Option<Duration> {
         let mut sorted: Vec<Duration> = self.recent.iter().copied().collect();
         sorted.sort_unstable();
@@ -81,12 +79,12 @@ impl Latencies {
             clippy::cast_sign_loss,
             reason = "32 at most"
         )]
-        let rank = (USUAL * sorted.len() as f64).ceil() as usize;
+        let rank = (QUANTILE * sorted.len() as f64).ceil() as usize;
         sorted.get(rank.checked_sub(1)?).copied()
     }
 
-    /// How long its silence is waited out before somebody else is asked as well: at least `least`, and longer for one that
-    /// has shown to be slow and honest.
+    /// Returns how long to wait before the next provider is called in parallel: at least `least`, and longer for a provider
+    /// that is usually slow.
     pub(super) fn patience(&self, least: Duration) -> Duration {
         self.usual_longest()
             .map_or(least, |usual| usual.mul_f64(TIMES).max(least))
@@ -133,15 +131,13 @@ mod tests {
             "three under way"
         );
         assert!(
-            (latencies.cost(0, now + HALVES) - 4.0).abs() < 1e-9,
+            (latencies.cost(0, now + IDLE_HALF_LIFE) - 4.0).abs() < 1e-9,
             "not asked for a minute"
         );
-        latencies.add(Duration::from_secs(1), now + FORGETS);
-        assert!(
-            (latencies.cost(0, now + FORGETS) - (1.0 + 7.0 / std::f64::consts::E)).abs() < 1e-6
-        );
-        assert_eq!(latencies.hedge(), None, "too few");
-        assert_eq!(of([1; 20]).hedge(), Some(Duration::from_secs(1)));
+        latencies.add(Duration::from_secs(1), now + DECAY);
+        assert!((latencies.cost(0, now + DECAY) - (1.0 + 7.0 / std::f64::consts::E)).abs() < 1e-6);
+        assert_eq!(latencies.hedge_after(), None, "too few");
+        assert_eq!(of([1; 20]).hedge_after(), Some(Duration::from_secs(1)));
     }
 
     #[test]

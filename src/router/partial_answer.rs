@@ -1,37 +1,60 @@
-//! The spoken part of an answer, out of its JSON while that still comes in. Pure.
+//! Extracts `speech` from the JSON of an answer while it comes in. Pure.
 //!
-//! Only an answer in words alone is spoken before it is whole: one that acts or asks back says nothing until it has passed
-//! the gate. So `speech` is heard only after an empty `actions` and no `question`, in which order the schema has them.
+//! Only an answer in words alone is published before it is complete: one with actions or a question has to pass the permission
+//! gate first. So `speech` is extracted only after an empty `actions` and no `question`, the order of the schema. Reasoning before
+//! the object is skipped.
 
 use crate::prompt::answer::audible;
+use crate::provider::{REASONING_BEGINS, end_of_reasoning};
 
-/// The longest key worth knowing.
+/// The longest text before the object that is kept to find the end of reasoning.
+const LONGEST_PREAMBLE: usize = 64 << 10;
+
+/// The longest key of interest, in bytes.
 const LONGEST_KEY: usize = 16;
 
 /// Reads an answer as it comes, split anywhere.
 #[derive(Debug, Default)]
 pub(super) struct PartialAnswer {
-    said: String,
-    /// So many spaces were said, and nothing yet after them: at the end they would be dropped.
+    preamble: Preamble,
+    speech: String,
+    /// Spaces after the speech so far: at its end they are dropped.
     gap: usize,
     depth: u32,
-    /// Within the outermost object, the key whose value comes next.
+    /// The key in the outermost object whose value comes next.
     key: String,
     after_colon: bool,
     inside: Inside,
     escape: Escape,
-    /// The first half of a character that is escaped in two.
+    /// The first half of a surrogate pair.
     half: Option<u32>,
     actions: Actions,
-    asks_back: bool,
+    has_question: bool,
 }
 
-/// Where the reader stands.
+/// What stands before the object.
+#[derive(Debug, PartialEq, Eq)]
+enum Preamble {
+    /// Nothing but white space, or reasoning, so far.
+    Text(String),
+    /// The object has begun.
+    Over,
+    /// Text that is no known reasoning: nothing is published before the whole answer is read.
+    Unknown,
+}
+
+impl Default for Preamble {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+/// The position of the reader.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Inside {
     #[default]
     Structure,
-    /// A text, of which this is made.
+    /// A string.
     Text(StringRole),
 }
 
@@ -58,19 +81,38 @@ enum Escape {
 enum Actions {
     #[default]
     Unseen,
-    /// The list has begun, and nothing is in it yet.
+    /// The list has begun and is empty so far.
     Begun,
     Empty,
     Some,
 }
 
-/// The half of a character of two that came first.
+/// The two halves of surrogate pairs.
 const HIGH: std::ops::RangeInclusive<u32> = 0xD800..=0xDBFF;
 const LOW: std::ops::RangeInclusive<u32> = 0xDC00..=0xDFFF;
 
 impl PartialAnswer {
-    /// Takes in what came.
+    /// Adds the next part.
     pub(super) fn push(&mut self, text: &str) {
+        let text = match &mut self.preamble {
+            Preamble::Unknown => return,
+            Preamble::Over => text.to_owned(),
+            Preamble::Text(preamble) => {
+                preamble.push_str(text);
+                match preamble_end(preamble) {
+                    PreambleEnd::Open => return,
+                    PreambleEnd::At(begin) => {
+                        let rest = preamble[begin..].to_owned();
+                        self.preamble = Preamble::Over;
+                        rest
+                    }
+                    PreambleEnd::Unknown => {
+                        self.preamble = Preamble::Unknown;
+                        return;
+                    }
+                }
+            }
+        };
         for c in text.chars() {
             match self.inside {
                 Inside::Structure => self.structure(c),
@@ -79,9 +121,9 @@ impl PartialAnswer {
         }
     }
 
-    /// All that was spoken so far: the beginning of what the whole answer will be read as.
-    pub(super) fn said(&self) -> &str {
-        &self.said
+    /// Returns the speech so far: the beginning of what the whole answer will be read as.
+    pub(super) fn speech(&self) -> &str {
+        &self.speech
     }
 
     fn structure(&mut self, c: char) {
@@ -118,19 +160,19 @@ impl PartialAnswer {
         }
     }
 
-    /// A text begins: a key, what is spoken, or neither.
+    /// Returns the role of a string that begins: a key, the speech, or neither.
     fn begun(&mut self) -> StringRole {
         match (self.depth, self.after_colon) {
             (1, false) => {
                 self.key.clear();
                 return StringRole::Key;
             }
-            (1, true) if self.key == "question" => self.asks_back = true,
+            (1, true) if self.key == "question" => self.has_question = true,
             (1, true)
                 if self.key == "speech"
                     && self.actions == Actions::Empty
-                    && !self.asks_back
-                    && self.said.is_empty() =>
+                    && !self.has_question
+                    && self.speech.is_empty() =>
             {
                 return StringRole::Speech;
             }
@@ -180,7 +222,7 @@ impl PartialAnswer {
             }
             _ => value,
         };
-        // Half a character is none: the whole answer will not be read.
+        // Half a surrogate pair is no character: the whole answer will be rejected.
         if let Some(c) = char::from_u32(whole) {
             self.letter(made, c);
         }
@@ -191,11 +233,11 @@ impl PartialAnswer {
             StringRole::Key if self.key.len() < LONGEST_KEY => self.key.push(c),
             StringRole::Nothing | StringRole::Key => {}
             StringRole::Speech => match audible(c) {
-                Some(' ') => self.gap += usize::from(!self.said.is_empty()),
+                Some(' ') => self.gap += usize::from(!self.speech.is_empty()),
                 Some(c) => {
-                    self.said
+                    self.speech
                         .extend(std::iter::repeat_n(' ', std::mem::take(&mut self.gap)));
-                    self.said.push(c);
+                    self.speech.push(c);
                 }
                 None => {}
             },
@@ -203,7 +245,41 @@ impl PartialAnswer {
     }
 }
 
-/// What stands for a character after a backslash.
+/// Where the text before the object ends.
+enum PreambleEnd {
+    /// It may go on.
+    Open,
+    /// At this byte.
+    At(usize),
+    /// It is no known reasoning.
+    Unknown,
+}
+
+fn preamble_end(text: &str) -> PreambleEnd {
+    let trimmed = text.trim_start_matches('\u{feff}').trim_start();
+    let offset = text.len() - trimmed.len();
+    if trimmed.is_empty() {
+        return PreambleEnd::Open;
+    }
+    if trimmed.starts_with(['{', '`']) {
+        return PreambleEnd::At(offset);
+    }
+    let is_reasoning = REASONING_BEGINS
+        .iter()
+        .any(|begin| trimmed.starts_with(begin) || begin.starts_with(trimmed));
+    if !is_reasoning || text.len() > LONGEST_PREAMBLE {
+        return PreambleEnd::Unknown;
+    }
+    match end_of_reasoning(trimmed) {
+        None => PreambleEnd::Open,
+        Some(end) => match preamble_end(&trimmed[end..]) {
+            PreambleEnd::At(begin) => PreambleEnd::At(offset + end + begin),
+            other => other,
+        },
+    }
+}
+
+/// Returns the character that an escape stands for.
 fn unescaped(c: char) -> char {
     match c {
         'n' => '\n',
@@ -223,28 +299,28 @@ mod tests {
     use super::*;
     use crate::prompt::answer::read;
 
-    fn said(pieces: &[&str]) -> String {
-        let mut spoken = PartialAnswer::default();
-        for piece in pieces {
-            spoken.push(piece);
+    fn speech_of(parts: &[&str]) -> String {
+        let mut partial = PartialAnswer::default();
+        for part in parts {
+            partial.push(part);
         }
-        spoken.said().to_owned()
+        partial.speech().to_owned()
     }
 
     #[test]
-    fn words_are_heard_as_they_come() {
-        let mut spoken = PartialAnswer::default();
-        spoken.push(r#"```json{ "actions" : [ ] ,"question":null,"speech":"Once "#);
-        assert_eq!(spoken.said(), "Once");
-        spoken.push(r#"upon \"a\" t\u"#);
-        assert_eq!(spoken.said(), r#"Once upon "a" t"#);
-        spoken.push("00ed");
-        spoken.push(r#"me \ud83d\ude00 \n"}"#);
-        assert_eq!(spoken.said(), "Once upon \"a\" t\u{ed}me \u{1F600}");
+    fn speech_is_extracted_as_it_comes() {
+        let mut partial = PartialAnswer::default();
+        partial.push(r#"```json{ "actions" : [ ] ,"question":null,"speech":"Once "#);
+        assert_eq!(partial.speech(), "Once");
+        partial.push(r#"upon \"a\" t\u"#);
+        assert_eq!(partial.speech(), r#"Once upon "a" t"#);
+        partial.push("00ed");
+        partial.push(r#"me \ud83d\ude00 \n"}"#);
+        assert_eq!(partial.speech(), "Once upon \"a\" t\u{ed}me \u{1F600}");
     }
 
     #[test]
-    fn an_answer_that_acts_or_asks_back_says_nothing_before_it_is_whole() {
+    fn an_answer_with_actions_or_a_question_gives_no_speech() {
         for silent in [
             r#"{"actions":[{"device":"lamp","op":"set","property":"power","value":"on"}],"question":null,"speech":"I turned it on"}"#,
             r#"{"actions":[1],"speech":"on"}"#,
@@ -255,14 +331,29 @@ mod tests {
             r#"{"actions":[],"question":null,"speech":null}"#,
             r#""actions":[],"speech":"no object""#,
         ] {
-            assert_eq!(said(&[silent]), "", "{silent}");
+            assert_eq!(speech_of(&[silent]), "", "{silent}");
         }
     }
 
+    #[test]
+    fn reasoning_is_skipped_and_prose_silences() {
+        let object = r#"{"actions":[],"question":null,"speech":"Yes"}"#;
+        let hidden = r#"{"actions":[],"question":null,"speech":"No"}"#;
+        let reasoned = format!("<think>\"a {hidden}</think>\n{object}");
+        let mut partial = PartialAnswer::default();
+        for c in reasoned.chars() {
+            partial.push(&c.to_string());
+        }
+        assert_eq!(partial.speech(), "Yes");
+        assert_eq!(speech_of(&[&format!("Sure: {object}")]), "");
+        assert_eq!(speech_of(&[&format!("<think>{object}")]), "");
+        assert_eq!(speech_of(&["\u{feff}\n", object]), "Yes");
+    }
+
     proptest! {
-        /// Wherever it is split, what was spoken is what the whole is read as; and half-way its beginning.
+        /// However it is split, the speech is the beginning of what the whole answer is read as.
         #[test]
-        fn what_is_spoken_is_what_is_read(speech in "(\\PC|\n|\t|\u{202e}|\u{1F600}|\"|\\\\){1,60}", at in any::<prop::sample::Index>(), escaped: bool) {
+        fn the_speech_is_what_is_read(speech in "(\\PC|\n|\t|\u{202e}|\u{1F600}|\"|\\\\){1,60}", at in any::<prop::sample::Index>(), escaped: bool) {
             let mut body = json!({"actions": [], "question": null, "speech": speech}).to_string();
             if escaped {
                 body = body.chars().flat_map(|c| if c.is_ascii() { vec![c.to_string()] } else {
@@ -271,13 +362,13 @@ mod tests {
             }
             let at = (0..=at.index(body.len())).rev().find(|at| body.is_char_boundary(*at)).unwrap();
             let whole = read(&body).unwrap().speech.unwrap_or_default();
-            prop_assert_eq!(said(&[&body[..at], &body[at..]]), whole.clone());
-            prop_assert!(whole.starts_with(&said(&[&body[..at]])));
+            prop_assert_eq!(speech_of(&[&body[..at], &body[at..]]), whole.clone());
+            prop_assert!(whole.starts_with(&speech_of(&[&body[..at]])));
         }
 
         #[test]
         fn nothing_makes_it_panic(text in "\\PC{0,200}") {
-            let _ = said(&[&text]);
+            let _ = speech_of(&[&text]);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Our own limits on a provider: requests and tokens per minute, so that its limits are not run into. In no minute, wherever it
-//! begins, is more used than that; a bucket that fills evenly would let through twice as much in the first.
-//! Tokens are reserved before a call by estimate, and what was not used is given back after it. Pure: time is an argument.
+//! The configured rate limits of one provider: requests and tokens per minute in an exact sliding window. A token bucket would let
+//! through twice as much in the first minute. Tokens are reserved by estimate before a call and corrected after it.
+//! Pure: time is an argument.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant};
 
 use crate::provider::{Prompt, Settings};
 
-/// Bytes of text per token, cautiously: English has about 4, German and JSON fewer.
+/// Bytes of text per token, a cautious value: English has about 4, German and JSON fewer.
 const BYTES_PER_TOKEN: f64 = 3.5;
 
-/// What the limits are for.
+/// The length of the window.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// What ends within so long of each other is forgotten together, so that a flood costs no memory.
-const PART: Duration = Duration::from_millis(250);
+/// Calls that end within this time of each other share an entry, so that a flood costs no memory.
+const GRANULARITY: Duration = Duration::from_millis(250);
 
-/// After so long it is worth asking again where calls under way hold more than they are likely to use.
+/// The wait where calls in flight have reserved more than they are likely to use.
 const SOON: Duration = Duration::from_secs(1);
 
-/// The weight of the newest call in how far the estimate was off.
+/// The weight of the newest call in the correction of the estimate.
 const NEWEST: f64 = 0.1;
 
-/// By how much the estimate may be corrected.
-const MOST_OFF: f64 = 4.0;
+/// The largest correction of the estimate.
+const LARGEST_CORRECTION: f64 = 4.0;
 
 /// The limits of one provider.
 #[derive(Debug)]
@@ -35,17 +35,17 @@ pub(super) struct RateLimit(Mutex<WindowUse>);
 struct WindowUse {
     requests: Option<Window>,
     tokens: Option<Window>,
-    /// How many tokens a prompt has for each one estimated; never fewer than one.
-    off: f64,
+    /// Tokens counted by the provider for each one estimated; at least one.
+    correction: f64,
 }
 
-/// What is used of one limit.
+/// The use of one limit.
 #[derive(Debug)]
 struct Window {
-    most: u64,
-    /// By calls under way, at most.
+    limit: u64,
+    /// Reserved by calls in flight.
     reserved: u64,
-    /// By calls that have ended: a provider may have counted each up to then.
+    /// Used by calls that ended: a provider may have counted each of them up to its end.
     parts: VecDeque<WindowPart>,
 }
 
@@ -58,9 +58,9 @@ struct WindowPart {
 
 impl RateLimit {
     pub(super) fn new(settings: &Settings) -> Self {
-        let window = |most: Option<NonZeroU32>| {
-            most.map(|most| Window {
-                most: most.get().into(),
+        let window = |limit: Option<NonZeroU32>| {
+            limit.map(|limit| Window {
+                limit: limit.get().into(),
                 reserved: 0,
                 parts: VecDeque::new(),
             })
@@ -68,7 +68,7 @@ impl RateLimit {
         Self(Mutex::new(WindowUse {
             requests: window(settings.requests_per_minute),
             tokens: window(settings.tokens_per_minute),
-            off: 1.0,
+            correction: 1.0,
         }))
     }
 
@@ -76,8 +76,8 @@ impl RateLimit {
         self.0.lock()
     }
 
-    /// The most tokens a call may take: of the prompt by its length, and of the longest answer.
-    pub(super) fn estimate(&self, prompt: &Prompt, most_output: u32) -> (u32, u32) {
+    /// Returns the most tokens a call may take: of the prompt, by its length, and of the answer.
+    pub(super) fn estimate(&self, prompt: &Prompt, max_output: u32) -> (u32, u32) {
         let bytes = prompt.prefix.len() + prompt.phrase.len();
         #[expect(
             clippy::cast_precision_loss,
@@ -85,22 +85,25 @@ impl RateLimit {
             clippy::cast_sign_loss,
             reason = "an estimate; the cast saturates"
         )]
-        let input = (self.used().off * bytes as f64 / BYTES_PER_TOKEN).ceil() as u32;
-        (input, most_output.min(prompt.max_output_tokens))
+        let input = (self.used().correction * bytes as f64 / BYTES_PER_TOKEN).ceil() as u32;
+        (input, max_output.min(prompt.max_output_tokens))
     }
 
-    /// A prompt estimated at so many tokens had so many: a language of long words, or another tokenizer. One that has more is
-    /// believed at once, one that has fewer slowly.
+    /// Corrects the estimate by the provider's count: tokenizers and languages differ. A larger count takes effect at once, a
+    /// smaller one slowly.
     pub(super) fn correct(&self, estimated: u32, counted: u64) {
         let mut used = self.used();
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let off = used.off * counted as f64 / f64::from(estimated.max(1));
-        used.off = off
-            .max(used.off * (1.0 - NEWEST) + off * NEWEST)
-            .clamp(1.0, MOST_OFF);
+        let newest = used.correction * counted as f64 / f64::from(estimated.max(1));
+        used.correction = newest
+            .max(used.correction * (1.0 - NEWEST) + newest * NEWEST)
+            .clamp(1.0, LARGEST_CORRECTION);
     }
 
-    /// Takes one request and `tokens` out of the limits, or nothing at all: then, after what time to ask again.
+    /// Reserves one request and `tokens`.
+    ///
+    /// # Errors
+    /// The time until there is room for them; then nothing is reserved.
     pub(super) fn reserve(&self, tokens: u32, now: Instant) -> Result<(), Duration> {
         let mut used = self.used();
         let WindowUse {
@@ -127,7 +130,7 @@ impl RateLimit {
         Ok(())
     }
 
-    /// The call that `reserved` was reserved for has ended, and used so many.
+    /// Replaces a reservation by what the call used.
     pub(super) fn settle(&self, reserved: u32, tokens: u64, now: Instant) {
         let mut used = self.used();
         if let Some(limit) = &mut used.requests {
@@ -138,8 +141,8 @@ impl RateLimit {
         }
     }
 
-    /// The call that `reserved` was reserved for was never made.
-    pub(super) fn give_back(&self, reserved: u32, now: Instant) {
+    /// Releases a reservation whose call was never made.
+    pub(super) fn release(&self, reserved: u32, now: Instant) {
         let mut used = self.used();
         if let Some(limit) = &mut used.requests {
             limit.settle(1, 0, now);
@@ -151,7 +154,8 @@ impl RateLimit {
 }
 
 impl Window {
-    /// How long until there is room for `wanted`: zero where there is. `soon` is after what time what calls under way hold may be free.
+    /// Returns the time until there is room for `wanted`; zero where there is. `soon` is the wait where reservations of calls in
+    /// flight stand in the way.
     fn wait_for(&mut self, wanted: u64, soon: Duration, now: Instant) -> Duration {
         while self
             .parts
@@ -160,8 +164,8 @@ impl Window {
         {
             self.parts.pop_front();
         }
-        // What is larger than a whole minute's goes when nothing else was used: otherwise it would never go.
-        let room = self.most.saturating_sub(wanted);
+        // A call larger than the whole limit is let through when nothing else was used; otherwise it would never be.
+        let room = self.limit.saturating_sub(wanted);
         let mut held = self.reserved + self.parts.iter().map(|part| part.used).sum::<u64>();
         if held <= room {
             return Duration::ZERO;
@@ -180,7 +184,7 @@ impl Window {
         match self
             .parts
             .back_mut()
-            .filter(|part| now.saturating_duration_since(part.from) < PART)
+            .filter(|part| now.saturating_duration_since(part.from) < GRANULARITY)
         {
             Some(part) => {
                 part.to = part.to.max(now);
@@ -203,9 +207,9 @@ mod tests {
     use super::*;
     use crate::clock::now;
 
-    fn window(most: u64) -> Window {
+    fn window(limit: u64) -> Window {
         Window {
-            most,
+            limit,
             reserved: 0,
             parts: VecDeque::new(),
         }
@@ -215,7 +219,7 @@ mod tests {
         RateLimit(Mutex::new(WindowUse {
             requests: requests.map(window),
             tokens: tokens.map(window),
-            off: 1.0,
+            correction: 1.0,
         }))
     }
 
@@ -246,7 +250,7 @@ mod tests {
         assert_eq!(quota.reserve(600, now), Err(SOON));
         quota.settle(600, 150, now);
         quota.reserve(850, now).unwrap();
-        quota.give_back(850, now);
+        quota.release(850, now);
         quota.reserve(850, now).unwrap();
         quota.settle(850, 850, now);
         assert_eq!(quota.reserve(1, now), Err(MINUTE));
@@ -262,6 +266,7 @@ mod tests {
             phrase: "x".to_owned(),
             schema: std::sync::Arc::default(),
             max_output_tokens: 50,
+            narrow: None,
         };
         assert_eq!(quota.estimate(&prompt, 20), (100, 20));
         quota.correct(100, 180);

@@ -1,60 +1,60 @@
-//! The retry budget: when everything fails, retries must not double the load. Pure: time is an argument.
-//! As in Finagle: each question earns a share of a retry, and a few per minute are always free.
+//! The retry budget: when everything fails, retries must not double the load. As in Finagle, each request deposits a share of a
+//! retry, and a few per minute are always free. Pure: time is an argument.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// Retries earned by a question. Finagle's default.
+/// Retries deposited by one request. Finagle's default.
 pub(super) const RATIO: f64 = 0.2;
 
-/// Free retries per second, for times with few questions. A home asks a few hundred times a day.
+/// Free retries per second, for times with few requests. A home makes a few hundred a day.
 pub(super) const FREE_PER_SECOND: f64 = 0.5;
 
-/// How long what was earned and spent is remembered.
+/// How long deposits and withdrawals count.
 pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
-/// How the budget stands.
+/// The balance, as published in `sayso/health`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RetryBudgetView {
-    /// Calls made again, or made at a provider whose breaker was open, in the last minute.
+    /// Retries, and calls at a provider that was not available, in the last minute.
     pub spent: u32,
-    /// The most of them there may be.
+    /// The most there may be.
     pub most: u32,
 }
 
-/// The budget of all providers together.
+/// The budget shared by all providers.
 #[derive(Debug, Default)]
 pub(super) struct RetryBudget {
-    /// Each second's questions and retries: 61 entries at most.
+    /// Requests and retries of each second: 61 entries at most.
     seconds: VecDeque<(Instant, u32, u32)>,
 }
 
 impl RetryBudget {
-    /// A question was asked for the first time.
-    pub(super) fn earn(&mut self, now: Instant) {
+    /// Records a request.
+    pub(super) fn deposit(&mut self, now: Instant) {
         self.this_second(now).1 += 1;
     }
 
-    /// Takes one retry, where there is one.
-    pub(super) fn spend(&mut self, now: Instant) -> bool {
-        let RetryBudgetView { spent, most } = self.stand(now);
+    /// Takes one retry; false where there is none.
+    pub(super) fn withdraw(&mut self, now: Instant) -> bool {
+        let RetryBudgetView { spent, most } = self.balance(now);
         if spent < most {
             self.this_second(now).2 += 1;
         }
         spent < most
     }
 
-    /// A retry taken was not made.
-    pub(super) fn give_back(&mut self) {
+    /// Returns a retry that was not made.
+    pub(super) fn refund(&mut self) {
         if let Some((.., spent)) = self.seconds.iter_mut().rev().find(|(.., spent)| *spent > 0) {
             *spent -= 1;
         }
     }
 
-    /// How it stands.
-    pub(super) fn stand(&mut self, now: Instant) -> RetryBudgetView {
+    /// Returns the balance.
+    pub(super) fn balance(&mut self, now: Instant) -> RetryBudgetView {
         self.forget(now);
         let (asked, spent) = self
             .seconds
@@ -98,20 +98,20 @@ mod tests {
     use super::*;
 
     fn spent(budget: &mut RetryBudget, now: Instant) -> usize {
-        (0..1000).take_while(|_| budget.spend(now)).count()
+        (0..1000).take_while(|_| budget.withdraw(now)).count()
     }
 
     #[test]
-    fn thirty_a_minute_are_free_and_five_questions_earn_one_more() {
+    fn thirty_a_minute_are_free_and_five_requests_add_one() {
         let (mut budget, now) = (RetryBudget::default(), crate::clock::now());
         assert_eq!(spent(&mut budget, now), 30);
         for _ in 0..50 {
-            budget.earn(now);
+            budget.deposit(now);
         }
         assert_eq!(spent(&mut budget, now), 10);
-        budget.give_back();
+        budget.refund();
         assert_eq!(
-            budget.stand(now),
+            budget.balance(now),
             RetryBudgetView {
                 spent: 39,
                 most: 40
@@ -124,7 +124,7 @@ mod tests {
         let (mut budget, mut now) = (RetryBudget::default(), crate::clock::now());
         assert_eq!(spent(&mut budget, now), 30);
         now += WINDOW;
-        assert!(!budget.spend(now));
+        assert!(!budget.withdraw(now));
         now += Duration::from_millis(1);
         assert_eq!(spent(&mut budget, now), 30);
     }
@@ -133,7 +133,7 @@ mod tests {
     fn a_flood_takes_no_more_memory() {
         let (mut budget, mut now) = (RetryBudget::default(), crate::clock::now());
         for _ in 0..10_000 {
-            budget.earn(now);
+            budget.deposit(now);
             now += Duration::from_millis(50);
         }
         assert!(budget.seconds.len() <= 61, "{}", budget.seconds.len());

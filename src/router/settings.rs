@@ -6,48 +6,48 @@ use std::time::Duration;
 use crate::provider;
 use crate::provider::price::Limits;
 
-/// Whether long answers go out in pieces while they come, where a command does not say.
+/// Which answers are published in parts while they come, where a command does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Streaming {
-    /// Where the phrase asks for one.
+    /// Those to phrases that request a long text.
     #[default]
     Auto,
     /// Every answer in words.
     Always,
-    /// None, not even where a command asks for it.
+    /// None, not even where a command requests it.
     Never,
 }
 
-/// Which provider is asked first.
+/// Which provider is called first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProviderOrder {
-    /// The first listed.
+    /// The first in the configuration.
     #[default]
     Priority,
-    /// The one that answers soonest, as far as it has shown, with what it has to do at the moment.
+    /// The one with the lowest expected latency at its present load.
     Fastest,
 }
 
-/// How models are asked.
+/// How models are called.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouterSettings {
-    /// The providers, in order of priority. Empty: no model is asked.
+    /// The providers, in order of priority. Empty: no model is called.
     pub providers: Vec<provider::Settings>,
-    /// The time for all attempts at all providers together.
+    /// Time limit of all attempts at all providers together.
     pub deadline: Duration,
     /// Attempts at one provider before the next, the first included.
     pub attempts: NonZeroU32,
-    /// The longest pause between two attempts at one provider.
+    /// The longest backoff between two attempts at one provider.
     pub longest_pause: Duration,
-    /// How long a provider may be silent before the next is asked as well, unless it has shown to take longer.
+    /// How long a provider may take before the next is called in parallel, unless it usually takes longer.
     pub patience: Duration,
-    /// Whether long answers go out in pieces.
+    /// Which answers are published in parts.
     pub stream: Streaming,
-    /// Who is asked first.
+    /// Which provider is called first.
     pub order: ProviderOrder,
-    /// Whether a few questions are asked of two before the first is overdue.
+    /// Whether a few requests are sent to two providers before the first is late.
     pub hedge: bool,
-    /// The most to spend at all providers together.
+    /// Spending limits of all providers together.
     pub spend: Limits,
 }
 
@@ -68,7 +68,7 @@ impl Default for RouterSettings {
 }
 
 impl RouterSettings {
-    /// The models that may answer.
+    /// Returns the models whose drafts may be used.
     pub fn models(&self) -> Vec<String> {
         self.providers
             .iter()

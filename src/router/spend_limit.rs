@@ -1,30 +1,101 @@
-//! What may be spent at providers in a day and a month. What a call may cost at most is held back before it, and what it did cost
-//! is booked after it, so that calls at the same time do not pass the limit together. Days and months are those of UTC.
+//! Spending limits per day and month. The most a call may cost is reserved before it and replaced by its cost after it, so that
+//! parallel calls do not exceed the limit together. Days and months are those of UTC.
+//!
+//! A new day or month begins only where time has really passed: a clock that is set forward frees nothing, and one that is
+//! set back locks nothing for longer than to the next midnight.
 
+use std::time::{Duration, SystemTime};
+
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 use parking_lot::{Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
+use rustix::time::{ClockId, clock_gettime};
 use tracing::warn;
 
 use crate::provider::price::{Limits, Money};
 use crate::store::spending::{Spending, Spent};
 
-const DAY: Duration = Duration::from_hours(24);
+/// How far the wall clock and the uptime may drift apart before the clock counts as set.
+const CLOCK_SET: SignedDuration = SignedDuration::from_mins(5);
 
-/// One limit on spending, and what was spent.
+/// One moment by both clocks: the wall clock, which may be set, and the time since boot, which may not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    wall: Timestamp,
+    uptime: Duration,
+}
+
+impl Moment {
+    /// Returns the present moment.
+    pub(super) fn now() -> Self {
+        let uptime = clock_gettime(ClockId::Boottime);
+        let seconds = u64::try_from(uptime.tv_sec).unwrap_or_default();
+        let nanos = u32::try_from(uptime.tv_nsec).unwrap_or_default();
+        Self {
+            wall: Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH),
+            uptime: Duration::new(seconds, nanos),
+        }
+    }
+
+    fn date(self) -> civil::Date {
+        self.wall
+            .max(Timestamp::UNIX_EPOCH)
+            .to_zoned(TimeZone::UTC)
+            .date()
+    }
+
+    /// Days since 1970.
+    fn day(self) -> u32 {
+        let since = self.date().duration_since(civil::date(1970, 1, 1));
+        u32::try_from(since.as_hours() / 24).unwrap_or_default()
+    }
+
+    /// Months since 1970.
+    fn month(self) -> u32 {
+        let date = self.date();
+        let months = (i32::from(date.year()) - 1970) * 12 + i32::from(date.month()) - 1;
+        u32::try_from(months).unwrap_or_default()
+    }
+
+    fn until(self, date: Result<civil::Date, jiff::Error>) -> Duration {
+        let midnight = date
+            .and_then(|date| date.to_zoned(TimeZone::UTC))
+            .map_or(self.wall, |zoned| zoned.timestamp());
+        Duration::try_from(midnight.duration_since(self.wall)).unwrap_or_default()
+    }
+
+    fn until_tomorrow(self) -> Duration {
+        self.until(self.date().tomorrow())
+    }
+
+    fn until_next_month(self) -> Duration {
+        self.until(self.date().last_of_month().tomorrow())
+    }
+
+    /// Whether the wall clock was set between `earlier` and this moment.
+    fn was_set_since(self, earlier: Self) -> bool {
+        let wall = self.wall.duration_since(earlier.wall);
+        let passed = SignedDuration::try_from(self.uptime.saturating_sub(earlier.uptime))
+            .unwrap_or(SignedDuration::MAX);
+        (wall - passed).abs() > CLOCK_SET
+    }
+}
+
+/// One spending limit and what was spent.
 #[derive(Debug)]
 pub(super) struct SpendLimit {
-    /// Under which it is kept on disk.
+    /// The key under which it is kept on disk.
     name: String,
-    held: Mutex<SpendReservation>,
+    account: Mutex<Account>,
 }
 
 #[derive(Debug, Default)]
-struct SpendReservation {
+struct Account {
     limits: Limits,
     spent: Spent,
-    /// For calls under way.
-    back: Money,
+    /// The sum reserved for calls in flight.
+    reserved: Money,
+    /// When the account was last used.
+    seen: Option<Moment>,
     disk: Option<Spending>,
 }
 
@@ -32,83 +103,82 @@ impl SpendLimit {
     pub(super) fn new(name: String, limits: Limits) -> Self {
         Self {
             name,
-            held: Mutex::new(SpendReservation {
+            account: Mutex::new(Account {
                 limits,
-                ..SpendReservation::default()
+                ..Account::default()
             }),
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, SpendReservation> {
-        self.held.lock()
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock()
     }
 
-    /// From now on these are the limits; what was spent is spent.
-    pub(super) fn limit(&self, limits: Limits) {
-        self.held().limits = limits;
+    /// Changes the limits; what was spent stays.
+    pub(super) fn set_limits(&self, limits: Limits) {
+        self.account().limits = limits;
     }
 
-    /// Goes on with what was spent before, and keeps it there from now on; in memory alone where there is no disk.
+    /// Adds what was spent before the start, and keeps the account on disk from now on; in memory where there is no disk.
     pub(super) fn keep_in(&self, disk: Option<&Spending>) {
-        let mut held = self.held();
+        let mut account = self.account();
         match disk.map(|disk| disk.read(&self.name)) {
-            Some(Ok(Some(before))) => held.remember(before),
+            Some(Ok(Some(before))) => account.restore(before),
             Some(Err(error)) => {
-                warn!(%error, "what was spent before cannot be read: it is counted anew");
+                warn!(%error, "spending of earlier runs cannot be read, it is counted from zero");
             }
             Some(Ok(None)) | None => {}
         }
-        held.disk = disk.cloned();
+        account.disk = disk.cloned();
     }
 
-    /// Holds back what a call may cost, or tells after what time there is something to spend again.
-    pub(super) fn hold(&self, cost: Money, at: SystemTime) -> Result<(), Duration> {
-        let mut held = self.held();
-        let date = CivilDate::of(at);
-        held.roll(date);
+    /// Reserves the most a call may cost.
+    ///
+    /// # Errors
+    /// The time until there is something to spend again.
+    pub(super) fn reserve(&self, cost: Money, now: Moment) -> Result<(), Duration> {
+        let mut account = self.account();
+        account.advance(now);
         let fits = |spent: u64, limit: Option<Money>| {
-            limit.is_none_or(|limit| Money(spent) + held.back + cost <= limit)
+            limit.is_none_or(|limit| Money(spent) + account.reserved + cost <= limit)
         };
-        if !fits(held.spent.this_month, held.limits.per_month) {
-            return Err(date.left_of_month);
+        if !fits(account.spent.this_month, account.limits.per_month) {
+            return Err(now.until_next_month());
         }
-        if !fits(held.spent.today, held.limits.per_day) {
-            return Err(date.left_of_day);
+        if !fits(account.spent.today, account.limits.per_day) {
+            return Err(now.until_tomorrow());
         }
-        held.back += cost;
+        account.reserved += cost;
         Ok(())
     }
 
-    /// A call has ended: it cost so much.
-    pub(super) fn settle(&self, held_back: Money, cost: Money, at: SystemTime) {
-        let mut held = self.held();
-        held.back = Money(held.back.0.saturating_sub(held_back.0));
-        held.roll(CivilDate::of(at));
+    /// Replaces a reservation by the cost of the call.
+    pub(super) fn commit(&self, reserved: Money, cost: Money, now: Moment) {
+        let mut account = self.account();
+        account.reserved = Money(account.reserved.0.saturating_sub(reserved.0));
+        account.advance(now);
         if cost == Money(0) {
             return;
         }
-        held.spent.today = held.spent.today.saturating_add(cost.0);
-        held.spent.this_month = held.spent.this_month.saturating_add(cost.0);
-        if let Some(Err(error)) = held
-            .disk
-            .as_ref()
-            .map(|disk| disk.write(&self.name, held.spent))
-        {
-            warn!(%error, "what was spent cannot be kept");
+        account.spent.today = account.spent.today.saturating_add(cost.0);
+        account.spent.this_month = account.spent.this_month.saturating_add(cost.0);
+        let Some(disk) = &account.disk else { return };
+        if let Err(error) = disk.write(&self.name, account.spent) {
+            warn!(%error, "spending cannot be written to disk");
         }
     }
 
-    /// What was spent today and this month.
-    pub(super) fn spent(&self, at: SystemTime) -> (Money, Money) {
-        let mut held = self.held();
-        held.roll(CivilDate::of(at));
-        (Money(held.spent.today), Money(held.spent.this_month))
+    /// Returns what was spent today and this month.
+    pub(super) fn spent(&self, now: Moment) -> (Money, Money) {
+        let mut account = self.account();
+        account.advance(now);
+        (Money(account.spent.today), Money(account.spent.this_month))
     }
 }
 
-impl SpendReservation {
-    /// What was spent before the start, or since by this process: whichever is newer, or more.
-    fn remember(&mut self, before: Spent) {
+impl Account {
+    /// Takes over what an earlier run spent, or this one since: whichever is newer, or more.
+    fn restore(&mut self, before: Spent) {
         let now = self.spent;
         let (day, today) = (now.day, now.today).max((before.day, before.today));
         let (month, this_month) =
@@ -121,79 +191,50 @@ impl SpendReservation {
         };
     }
 
-    /// A new day, or month, begins with nothing spent. A clock that goes back begins none.
-    fn roll(&mut self, date: CivilDate) {
-        if date.day > self.spent.day {
-            (self.spent.day, self.spent.today) = (date.day, 0);
+    /// Begins a new day or month where one has begun. Where the clock was set, the day gets its new number and keeps what was
+    /// spent. Before the first use of a run the uptime tells nothing, and only a clock behind the account counts as set.
+    fn advance(&mut self, now: Moment) {
+        let was_set = match self.seen {
+            Some(seen) => now.was_set_since(seen),
+            None => now.day() < self.spent.day,
+        };
+        self.seen = Some(now);
+        let has_spent = self.spent.day > 0 || self.spent.today > 0;
+        if now.day() != self.spent.day {
+            if !was_set || !has_spent {
+                self.spent.today = 0;
+            }
+            self.spent.day = now.day();
         }
-        if date.month > self.spent.month {
-            (self.spent.month, self.spent.this_month) = (date.month, 0);
-        }
-    }
-}
-
-/// A moment as purses see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct CivilDate {
-    /// Since 1970.
-    day: u32,
-    /// Since 1970.
-    month: u32,
-    left_of_day: Duration,
-    left_of_month: Duration,
-}
-
-impl CivilDate {
-    fn of(at: SystemTime) -> Self {
-        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let day = u32::try_from(since.as_secs() / DAY.as_secs()).unwrap_or(u32::MAX);
-        let left_of_day = DAY.saturating_sub(Duration::from_secs(since.as_secs() % DAY.as_secs()));
-        let (month, next) = month_of(day);
-        Self {
-            day,
-            month,
-            left_of_day,
-            left_of_month: left_of_day + DAY * next.saturating_sub(day + 1),
+        if now.month() != self.spent.month {
+            if !was_set || !has_spent {
+                self.spent.this_month = 0;
+            }
+            self.spent.month = now.month();
         }
     }
-}
-
-/// The month of a day, and the first day of the next one, all since 1970.
-/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`; March is its first month.
-fn month_of(day: u32) -> (u32, u32) {
-    let shifted = u64::from(day) + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let first = |month: u64| (153 * month + 2) / 5;
-    // February, the last month of such a year, ends where the next year begins.
-    let leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let next_of_year = if month == 11 {
-        if leap(year_of_era + 1) { 366 } else { 365 }
-    } else {
-        first(month + 1)
-    };
-    let since_march = (era * 400 + year_of_era) * 12 + month;
-    let to = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    (
-        to(since_march + 2 - 1970 * 12),
-        to(u64::from(day) + next_of_year - of_year),
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Noon of a day since 1970.
-    fn noon(day: u64) -> SystemTime {
-        UNIX_EPOCH + DAY * u32::try_from(day).unwrap() + DAY / 2
+    const DAY: Duration = Duration::from_hours(24);
+
+    /// Noon of a day since 1970, on a machine whose clock was never set.
+    fn noon(day: u32) -> Moment {
+        at(day, DAY * day)
     }
 
-    fn purse(per_day: Option<u64>, per_month: Option<u64>) -> SpendLimit {
+    fn at(day: u32, uptime: Duration) -> Moment {
+        let seconds = i64::from(day) * 86_400 + 43_200;
+        Moment {
+            wall: Timestamp::from_second(seconds).unwrap(),
+            uptime,
+        }
+    }
+
+    fn limit(per_day: Option<u64>, per_month: Option<u64>) -> SpendLimit {
         SpendLimit::new(
             "all".to_owned(),
             Limits {
@@ -203,8 +244,14 @@ mod tests {
         )
     }
 
+    fn spend(limit: &SpendLimit, cost: u64, now: Moment) -> Result<(), Duration> {
+        limit.reserve(Money(cost), now)?;
+        limit.commit(Money(cost), Money(cost), now);
+        Ok(())
+    }
+
     #[test]
-    fn months_begin_where_the_calendar_says() {
+    fn months_end_where_the_calendar_says() {
         // 1970-01-01, 2000-02-28, 2000-02-29, 2000-03-01, 2026-11-24, 2026-12-31, 2027-02-28, 2100-02-28
         for (day, month, left) in [
             (0, 0, 31),
@@ -216,46 +263,72 @@ mod tests {
             (20_877, 685, 1),
             (47_540, 1561, 1),
         ] {
-            assert_eq!(month_of(day), (month, day + left), "day {day}");
+            let noon = noon(day);
+            assert_eq!((noon.day(), noon.month()), (day, month));
+            assert_eq!(noon.until_next_month(), DAY * left - DAY / 2, "day {day}");
+            assert_eq!(noon.until_tomorrow(), DAY / 2);
         }
     }
 
     #[test]
     fn a_day_is_spent_until_midnight_and_a_month_until_its_end() {
-        let purse = purse(Some(100), Some(150));
-        purse.hold(Money(60), noon(20_781)).unwrap();
-        assert_eq!(
-            purse.hold(Money(60), noon(20_781)),
-            Err(DAY / 2),
-            "what is held back counts"
-        );
-        purse.settle(Money(60), Money(90), noon(20_781));
-        assert_eq!(purse.hold(Money(20), noon(20_781)), Err(DAY / 2));
-        purse.hold(Money(20), noon(20_782)).unwrap();
-        purse.settle(Money(20), Money(60), noon(20_782));
-        assert_eq!(
-            purse.hold(Money(1), noon(20_782)),
-            Err(DAY / 2 + DAY * 5),
-            "the 25th of November"
-        );
-        assert_eq!(purse.spent(noon(20_782)), (Money(60), Money(150)));
-        purse.hold(Money(100), noon(20_788)).unwrap();
-        assert_eq!(purse.spent(noon(20_788)), (Money(0), Money(0)));
+        let limit = limit(Some(100), Some(150));
+        limit.reserve(Money(60), noon(20_781)).unwrap();
+        let second = limit.reserve(Money(60), noon(20_781));
+        assert_eq!(second, Err(DAY / 2), "a reservation counts");
+        limit.commit(Money(60), Money(90), noon(20_781));
+        assert_eq!(limit.reserve(Money(20), noon(20_781)), Err(DAY / 2));
+        limit.reserve(Money(20), noon(20_782)).unwrap();
+        limit.commit(Money(20), Money(60), noon(20_782));
+        let third = limit.reserve(Money(1), noon(20_782));
+        assert_eq!(third, Err(DAY / 2 + DAY * 5), "the 25th of November");
+        assert_eq!(limit.spent(noon(20_782)), (Money(60), Money(150)));
+        limit.reserve(Money(100), noon(20_788)).unwrap();
+        assert_eq!(limit.spent(noon(20_788)), (Money(0), Money(0)));
     }
 
     #[test]
-    fn a_clock_that_goes_back_gives_nothing_back() {
-        let purse = purse(Some(100), None);
-        purse.hold(Money(100), noon(20_781)).unwrap();
-        purse.settle(Money(100), Money(100), noon(20_781));
-        assert!(purse.hold(Money(1), noon(20_700)).is_err());
+    fn a_clock_that_is_set_frees_nothing() {
+        let limit = limit(Some(100), None);
+        let uptime = DAY * 20_781;
+        spend(&limit, 100, at(20_781, uptime)).unwrap();
+        for day in [20_700, 20_781, 21_181, 20_781, 0, 20_781] {
+            assert!(spend(&limit, 1, at(day, uptime)).is_err(), "day {day}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_locks_nothing_for_longer_than_to_the_next_midnight() {
+        let limit = limit(Some(100), Some(1000));
+        let uptime = DAY;
+        spend(&limit, 100, at(21_181, uptime)).unwrap();
+        assert!(spend(&limit, 1, at(20_781, uptime)).is_err());
+        spend(&limit, 100, at(20_782, uptime + DAY)).unwrap();
+        assert_eq!(
+            limit.spent(at(20_782, uptime + DAY)),
+            (Money(100), Money(200))
+        );
+    }
+
+    #[test]
+    fn an_account_from_a_run_whose_clock_was_ahead_is_usable_the_next_day() {
+        let limit = limit(Some(100), Some(1000));
+        limit.account().restore(Spent {
+            day: 21_181,
+            today: 100,
+            month: 695,
+            this_month: 100,
+        });
+        assert!(spend(&limit, 1, noon(20_781)).is_err());
+        spend(&limit, 100, noon(20_782)).unwrap();
+        assert_eq!(limit.spent(noon(20_782)).1, Money(200));
     }
 
     #[test]
     fn without_limits_it_only_counts() {
-        let purse = purse(None, None);
-        purse.hold(Money(u64::MAX), noon(1)).unwrap();
-        purse.settle(Money(u64::MAX), Money(5), noon(1));
-        assert_eq!(purse.spent(noon(1)).0, Money(5));
+        let limit = limit(None, None);
+        limit.reserve(Money(u64::MAX), noon(1)).unwrap();
+        limit.commit(Money(u64::MAX), Money(5), noon(1));
+        assert_eq!(limit.spent(noon(1)).0, Money(5));
     }
 }

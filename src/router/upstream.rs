@@ -1,335 +1,489 @@
-//! One provider as the one who asks sees it: whether it may be asked now, what came of it, and how it stands.
-//! Every attempt goes through the same door, [`Upstream::enter`]; what comes of it is booked when its [`UpstreamCall`] ends.
+//! State of one upstream provider, shared by all requests: breaker, rate limits, spending, latencies and calls in flight.
+//!
+//! [`Upstream::enter`] is the one way to a call, and [`Upstream::record`] the one writer of its result.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::{info, warn};
 
+use crate::backoff::Backoff;
 use crate::clock::now;
 use crate::provider::http::{Endpoint, InvalidEndpoint};
 use crate::provider::price::{Money, cost};
-use crate::provider::{Prompt, Settings, Usage};
-use crate::router::RouterShared;
-use crate::router::attempt::{CallPermit, UpstreamCall};
-use crate::router::breaker::{Breaker, Position, Verdict};
+use crate::provider::{Disposition, Prompt, ProviderError, Settings, Usage};
+use crate::router::breaker::{Breaker, BreakerDenial, BreakerPermit, Change, Position, Verdict};
 use crate::router::latency::Latencies;
 use crate::router::rate_limit::RateLimit;
-use crate::router::spend_limit::SpendLimit;
+use crate::router::shared::RouterShared;
+use crate::router::spend_limit::{Moment, SpendLimit};
 use crate::store::spending::Spending;
 
-/// How long the silence of a provider that is tried again after a fault is waited out: whoever asks must not pay for the trial.
-const TRIAL_PATIENCE: Duration = Duration::from_millis(500);
+/// Time after which the next provider is called in parallel with a probe of a failed one, so that no command waits long for
+/// the probe.
+const PROBE_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Calls a provider is given at the same time before it has shown how many it bears.
-const AT_FIRST: usize = 4;
+/// Calls in parallel before a provider has shown how many it bears.
+const INITIAL_CONCURRENCY: usize = 4;
 
-/// A provider with its limits and its record.
+/// Rest after a rate limit without a stated wait.
+const USUAL_REST: Duration = Duration::from_secs(10);
+
+/// The shortest rest after a rate limit, where the stated wait is zero or has passed.
+const SHORTEST_REST: Duration = Duration::from_millis(250);
+
+/// How long a provider is disabled the first time; doubled each further time.
+const FIRST_DISABLED: Duration = Duration::from_mins(1);
+
+/// The longest time it is disabled.
+const LONGEST_DISABLED: Duration = Duration::from_hours(1);
+
+/// The weight of the newest call in the mean latency.
+const NEWEST: f64 = 0.2;
+
+/// One provider with its limits and state.
 pub(super) struct Upstream {
     pub(super) name: Arc<str>,
     pub(super) model: Arc<str>,
-    /// As the operator wants it: where nothing of this changes, the lane outlives a reload.
+    /// As configured: a reload that changes nothing of it keeps the state.
     pub(super) settings: Settings,
     pub(super) endpoint: Endpoint,
     slots: Arc<Semaphore>,
-    pub(super) quota: RateLimit,
-    /// Its own, and that of all providers.
-    pub(super) purses: [Arc<SpendLimit>; 2],
-    /// Tells those who show it that how it stands has changed.
-    pub(super) standing: Arc<watch::Sender<()>>,
-    record: Mutex<UpstreamState>,
+    rate_limit: RateLimit,
+    /// The provider's own spending limit, and that of all providers.
+    pub(super) spend: [Arc<SpendLimit>; 2],
+    /// Signals that the state changed, to those who publish it.
+    pub(super) state_changes: Arc<watch::Sender<()>>,
+    /// Signals the end of each call, to requests that wait for a probe.
+    call_ends: watch::Sender<()>,
+    state: Mutex<UpstreamState>,
 }
 
 /// What is known of a provider. Locked for moments only, never while waiting.
 #[derive(Debug, Default)]
-pub(super) struct UpstreamState {
-    pub(super) breaker: Breaker,
-    pub(super) rests_until: Option<Instant>,
-    /// Why it is out until the next start or reload.
-    pub(super) benched: Option<String>,
-    pub(super) last_error: Option<String>,
-    pub(super) calls: u64,
-    pub(super) failures: u64,
-    pub(super) passed_over: u64,
-    pub(super) mean_ms: Option<f64>,
-    pub(super) latencies: Latencies,
-    pub(super) usage: Usage,
-    /// The shortest silence that is out of the ordinary.
+struct UpstreamState {
+    breaker: Breaker,
+    rest: Option<Rest>,
+    disabled: Option<Disabled>,
+    last_error: Option<String>,
+    calls: u64,
+    failures: u64,
+    skipped: u64,
+    mean_ms: Option<f64>,
+    latencies: Latencies,
+    usage: Usage,
+    /// The shortest time after which the next provider is called in parallel.
     patience: Duration,
-    /// When the silence of each call on its way is out of the ordinary.
-    pub(super) overdue: Vec<(u64, Instant)>,
-    /// Calls it may be given at the same time: more while it answers, fewer when it is too much for it.
-    places: usize,
-    /// Names the calls.
-    begun: u64,
+    /// When each call in flight is late.
+    late_at: Vec<(u64, Instant)>,
+    /// Calls it may get in parallel: more while it answers, fewer when it is overloaded.
+    concurrency: usize,
+    /// Number of the newest call.
+    newest_call: u64,
 }
 
-/// A place for one call, taken.
+/// A pause that the server asked for.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    until: Instant,
+    /// A rate limit is respected; other pauses are cut short where no other provider is left.
+    is_rate_limit: bool,
+}
+
+/// A provider that the operator has to correct: not called until the next try.
+#[derive(Debug)]
+struct Disabled {
+    why: String,
+    until: Instant,
+    backoff: Backoff,
+}
+
+/// A slot for one call.
 pub(super) type CallSlot = OwnedSemaphorePermit;
 
-/// What does not keep a question away from a provider.
+/// Which obstacles a call ignores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Override {
     Nothing,
-    /// That it does not answer others just now: nobody else is left.
-    Silence,
-    /// Its open breaker too: an improbable answer is better than none.
+    /// Late calls in flight, because no other provider is left.
+    Stall,
+    /// Also an open breaker, a pause after a server error and a disabled provider: an unlikely answer is better than none.
     Breaker,
 }
 
-/// Why a provider cannot be asked now.
+/// Why a provider cannot be called now, with the time until it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Closed {
-    /// As many calls as it takes are on their way.
-    Full,
-    /// It, or a limit of ours, wants us to wait so long.
+pub(super) enum Unavailable {
+    /// All slots are taken.
+    AtCapacity,
+    /// A rate limit, its own or a configured one.
+    RateLimited(Duration),
+    /// The server asked for a pause after an error.
     Resting(Duration),
-    /// It has left another question without an answer for longer than it ever takes.
-    Silent,
-    /// Its breaker is open for so long.
-    Open(Duration),
-    /// What may be spent is spent, for so long.
-    Spent(Duration),
-    /// Out until the next start or reload.
-    Benched,
+    /// Another call is late.
+    Stalled,
+    /// The breaker is open.
+    BreakerOpen(Duration),
+    /// The breaker is half-open, and its probe is in flight.
+    Probing,
+    /// A spending limit is reached.
+    OverBudget(Duration),
+    /// The operator has to correct something.
+    Disabled(Duration),
 }
 
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, wait) = match self {
-            Self::Full => ("full", None),
-            Self::Silent => ("silent", None),
-            Self::Benched => ("out", None),
-            Self::Resting(wait) => ("resting", Some(wait)),
-            Self::Open(wait) => ("open", Some(wait)),
-            Self::Spent(wait) => ("spent", Some(wait)),
-        };
-        f.write_str(what)?;
-        wait.map_or(Ok(()), |wait| write!(f, " for {:.1} s", wait.as_secs_f64()))
+impl Unavailable {
+    /// Whether [`Override::Breaker`] ignores it.
+    pub(super) fn can_be_forced(self) -> bool {
+        matches!(
+            self,
+            Self::BreakerOpen(_) | Self::Resting(_) | Self::Disabled(_)
+        )
+    }
+
+    /// Returns the time until the provider is available again, where that is known.
+    pub(super) fn wait(self) -> Option<Duration> {
+        match self {
+            Self::RateLimited(wait)
+            | Self::Resting(wait)
+            | Self::BreakerOpen(wait)
+            | Self::OverBudget(wait)
+            | Self::Disabled(wait) => Some(wait),
+            Self::AtCapacity | Self::Stalled | Self::Probing => None,
+        }
     }
 }
 
-/// How one provider stands, for `sayso/health`.
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AtCapacity => "at capacity",
+            Self::RateLimited(_) => "rate limited",
+            Self::Resting(_) => "resting",
+            Self::Stalled => "stalled",
+            Self::BreakerOpen(_) => "breaker open",
+            Self::Probing => "being probed",
+            Self::OverBudget(_) => "over budget",
+            Self::Disabled(_) => "disabled",
+        })?;
+        match self.wait() {
+            Some(wait) => write!(f, " for {:.1} s", wait.as_secs_f64()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The state of a provider as published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderState {
+    /// Calls go through.
+    Up,
+    /// A call is late.
+    Silent,
+    /// A rate limit, or a pause that the server asked for.
+    Resting,
+    /// The breaker is open.
+    Open,
+    /// The breaker is probing.
+    HalfOpen,
+    /// Disabled until the next try: the operator has to correct something.
+    Out,
+    /// A spending limit is reached.
+    Spent,
+}
+
+impl fmt::Display for ProviderState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Silent => "silent",
+            Self::Resting => "resting",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::Out => "out",
+            Self::Spent => "spent",
+        })
+    }
+}
+
+/// One provider in `sayso/health`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProviderHealth {
-    /// What the operator calls it.
+    /// The configured name.
     pub name: String,
-    /// Its model.
+    /// The model.
     pub model: String,
-    /// `up`, `silent`, `resting`, `open`, `half_open` or `out`.
-    pub state: &'static str,
-    /// What it last failed with, while it is not up.
+    /// The state.
+    pub state: ProviderState,
+    /// The last error and what to correct, while it is not up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// After how many seconds it is asked again.
+    /// Seconds until the next try.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<f64>,
-    /// Calls on their way.
+    /// Calls in flight.
     pub in_flight: usize,
-    /// Calls it may be given at the same time, by what it has shown to bear.
+    /// Calls it may get in parallel, by what it has shown to bear.
     pub concurrency: usize,
-    /// Calls since start.
+    /// Calls since the start.
     pub calls: u64,
-    /// Of these, without a usable answer.
+    /// Calls without a usable answer.
     pub failures: u64,
-    /// How often another was asked in its place, for it could not be.
+    /// Times another provider was called because this one was not available.
     pub passed_over: u64,
-    /// The mean time of an answer, newer ones weighing more, in milliseconds.
+    /// Mean latency in milliseconds, newer calls weighing more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_ms: Option<f64>,
-    /// Tokens of all prompts since start.
+    /// Prompt tokens since the start.
     pub input_tokens: u64,
-    /// Of these, read from the provider's cache.
+    /// Prompt tokens read from the provider's cache.
     pub cached_tokens: u64,
-    /// Tokens of all answers since start.
+    /// Answer tokens since the start.
     pub output_tokens: u64,
-    /// Dollars spent since midnight in UTC; none where its prices are not known.
+    /// Dollars spent since midnight in UTC; `None` where the prices are not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spent_today: Option<f64>,
-    /// The same since the first of the month.
+    /// Dollars spent since the first of the month.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spent_this_month: Option<f64>,
 }
 
+/// Permission for one call, with what was reserved for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallPermit {
+    /// Number of the call at its provider.
+    id: u64,
+    breaker: BreakerPermit,
+    /// Estimated tokens: of the prompt, and the most of the answer.
+    estimate: Usage,
+    /// Reserved of the tokens per minute.
+    tokens: u32,
+    /// Reserved of the spending limits.
+    cost: Money,
+    /// Time after which the call is late.
+    pub(super) patience: Duration,
+    /// Whether the call probes a provider that kept failing.
+    pub(super) is_probe: bool,
+}
+
+/// The result of one call, as far as its provider is concerned.
+pub(super) struct CallOutcome<'a> {
+    /// Token counts by the API; zeros where it did not count.
+    pub(super) usage: Usage,
+    /// Until the answer, or its first part.
+    pub(super) took: Duration,
+    /// Why there is no answer.
+    pub(super) error: Option<&'a ProviderError>,
+}
+
 impl Upstream {
-    /// `purses` are its own, and that of all providers.
+    /// `spend` are the provider's own spending limit and that of all providers.
     pub(super) fn new(
         settings: &Settings,
         patience: Duration,
-        purses: [Arc<SpendLimit>; 2],
-        lasting: &RouterShared,
+        spend: [Arc<SpendLimit>; 2],
+        shared: &RouterShared,
     ) -> Result<Self, InvalidEndpoint> {
-        let places = settings.concurrency.get().min(AT_FIRST);
+        let concurrency = settings.concurrency.get().min(INITIAL_CONCURRENCY);
         Ok(Self {
             name: settings.name.as_str().into(),
             model: settings.model.as_str().into(),
             settings: settings.clone(),
-            endpoint: Endpoint::new(settings, lasting.trust.clone())?,
-            slots: Arc::new(Semaphore::new(places)),
-            quota: RateLimit::new(settings),
-            purses,
-            standing: Arc::clone(&lasting.standing),
-            record: Mutex::new(UpstreamState {
+            endpoint: Endpoint::new(settings, shared.trust.clone())?,
+            slots: Arc::new(Semaphore::new(concurrency)),
+            rate_limit: RateLimit::new(settings),
+            spend,
+            state_changes: Arc::clone(&shared.state_changes),
+            call_ends: watch::Sender::new(()),
+            state: Mutex::new(UpstreamState {
                 patience,
-                places,
+                concurrency,
                 ..UpstreamState::default()
             }),
         })
     }
 
-    /// Goes on under what the operator wants now: whatever put it out may have been mended.
-    pub(super) fn take_over(&self, patience: Duration) {
-        self.purses[0].limit(self.settings.spend);
-        let mut record = self.record();
-        (record.benched, record.patience) = (None, patience);
+    fn state(&self) -> MutexGuard<'_, UpstreamState> {
+        self.state.lock()
     }
 
-    /// Its share, where the one after it is the same model by another key or host, and both have one.
-    pub(super) fn share_with(&self, other: &Self) -> bool {
-        let (one, other) = (&self.settings, &other.settings);
+    /// Applies a reload: the operator may have corrected what disabled the provider, or restarted a server that asked for a
+    /// pause. Rate limits go on.
+    pub(super) fn apply_reload(&self, patience: Duration) {
+        self.spend[0].set_limits(self.settings.spend);
+        let mut state = self.state();
+        state.disabled = None;
+        state.rest = state.rest.filter(|rest| rest.is_rate_limit);
+        state.patience = patience;
+    }
+
+    /// Forgets every reason not to call the provider, but for spending and configured limits.
+    pub(super) fn reset(&self) {
+        let mut state = self.state();
+        state.disabled = None;
+        state.rest = None;
+        state.breaker = Breaker::default();
+        state.last_error = None;
+        drop(state);
+        self.state_changes.send_replace(());
+        self.call_ends.send_replace(());
+    }
+
+    /// Whether it shares its work with `other` by weight: the same model with another key or host, and both have a weight.
+    pub(super) fn shares_with(&self, other: &Self) -> bool {
+        let one = &self.settings;
+        let other = &other.settings;
         one.weight.is_some()
             && other.weight.is_some()
             && one.model == other.model
             && one.api == other.api
     }
 
-    /// Its share among those alike.
+    /// Its share among providers that share their work.
     pub(super) fn weight(&self) -> f64 {
         self.settings
             .weight
             .map_or(1.0, |weight| f64::from(weight.get()))
     }
 
-    /// What asking it now costs in time.
-    pub(super) fn cost_in_time(&self) -> f64 {
-        let record = self.record();
-        let under_way = record.places.saturating_sub(self.slots.available_permits());
-        record.latencies.cost(under_way, now())
+    /// Returns the expected latency in seconds at the present load.
+    pub(super) fn expected_latency(&self) -> f64 {
+        let state = self.state();
+        state.latencies.cost(self.in_flight(&state), now())
     }
 
-    /// The time within which nearly all its answers came, once that is known well enough.
-    pub(super) fn hedge(&self) -> Option<Duration> {
-        self.record().latencies.hedge()
+    fn in_flight(&self, state: &UpstreamState) -> usize {
+        state
+            .concurrency
+            .saturating_sub(self.slots.available_permits())
     }
 
-    /// It answered while all places were taken: it may have one more. Source: additive increase, as TCP does it.
+    /// Returns the 95th percentile of its latencies, once it is known.
+    pub(super) fn hedge_after(&self) -> Option<Duration> {
+        self.state().latencies.hedge_after()
+    }
+
+    /// Allows one more call in parallel after an answer that came while all slots were taken (additive increase, as in TCP).
     pub(super) fn widen(&self) {
-        let mut record = self.record();
-        if self.slots.available_permits() == 0 && record.places < self.settings.concurrency.get() {
-            record.places += 1;
+        let mut state = self.state();
+        let may_grow = state.concurrency < self.settings.concurrency.get();
+        if self.slots.available_permits() == 0 && may_grow {
+            state.concurrency += 1;
             self.slots.add_permits(1);
         }
     }
 
-    /// It was too much for it: one place less, but never none.
+    /// Allows one call fewer in parallel, but at least one, because the provider is overloaded.
     pub(super) fn narrow(&self, slot: &mut Option<CallSlot>) {
-        let mut record = self.record();
-        if record.places > 1
+        let mut state = self.state();
+        if state.concurrency > 1
             && let Some(slot) = slot.take()
         {
             slot.forget();
-            record.places -= 1;
+            state.concurrency -= 1;
         }
     }
 
-    pub(super) fn record(&self) -> MutexGuard<'_, UpstreamState> {
-        self.record.lock()
-    }
-
-    /// Leave for one call of `prompt`, or why not.
-    pub(super) fn enter(
-        self: &Arc<Self>,
-        prompt: &Prompt,
-        despite: Override,
-    ) -> Result<UpstreamCall, Closed> {
-        match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(slot) => self.enter_with(slot, prompt, despite),
-            Err(_) => Err(self.record().closed(now()).unwrap_or(Closed::Full)),
-        }
-    }
-
-    /// A place, once there is one.
+    /// Waits for a slot.
     pub(super) async fn slot(&self) -> CallSlot {
         Arc::clone(&self.slots)
             .acquire_owned()
             .await
-            .expect("the places of a provider are never closed")
+            .expect("the slots of a provider are never closed")
     }
 
-    /// The same as [`Upstream::enter`], with a place that was waited for.
-    pub(super) fn enter_with(
-        self: &Arc<Self>,
-        slot: CallSlot,
+    /// Waits until the probe in flight has ended.
+    pub(super) async fn probe_end(&self) {
+        let mut call_ends = self.call_ends.subscribe();
+        while self.state().unavailable(now()) == Some(Unavailable::Probing) {
+            // The sender lives in self, so this cannot fail.
+            let _ = call_ends.changed().await;
+        }
+    }
+
+    /// Returns a slot and permission for one call with `prompt`.
+    pub(super) fn enter(
+        &self,
         prompt: &Prompt,
-        despite: Override,
-    ) -> Result<UpstreamCall, Closed> {
-        let now = now();
-        let (input, output) = self.quota.estimate(prompt, self.settings.max_output_tokens);
-        let tokens = input.saturating_add(output);
-        let mut record = self.record();
-        match record.closed(now) {
-            Some(Closed::Silent) if despite != Override::Nothing => {}
-            Some(Closed::Open(_)) | None => {}
-            Some(closed) => return Err(closed),
-        }
-        let told = self.endpoint.limited_for(u64::from(tokens));
-        if !told.is_zero() {
-            return Err(Closed::Resting(told));
-        }
-        let forced = despite == Override::Breaker;
-        let pass = if forced {
-            record.breaker.force()
-        } else {
-            record
-                .breaker
-                .admit(now)
-                .map_err(|until| Closed::Open(until - now))?
+        ignore: Override,
+    ) -> Result<(CallSlot, CallPermit), Unavailable> {
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            let unavailable = self.state().unavailable(now());
+            return Err(unavailable.unwrap_or(Unavailable::AtCapacity));
         };
-        if let Err(wait) = self.quota.reserve(tokens, now) {
-            record.breaker.settle(pass, Verdict::Unknown, now, 0.0);
-            return Err(Closed::Resting(wait));
+        let permit = self.permit(prompt, ignore)?;
+        Ok((slot, permit))
+    }
+
+    /// Returns permission for one call, for a slot that was waited for.
+    pub(super) fn permit(
+        &self,
+        prompt: &Prompt,
+        ignore: Override,
+    ) -> Result<CallPermit, Unavailable> {
+        let now = now();
+        let max_output = self.settings.max_output_tokens;
+        let (input, output) = self.rate_limit.estimate(prompt, max_output);
+        let tokens = input.saturating_add(output);
+        let mut state = self.state();
+        let obstacle = state.unavailable(now);
+        match obstacle {
+            Some(Unavailable::Stalled) if ignore != Override::Nothing => {}
+            Some(obstacle) if obstacle.can_be_forced() && ignore == Override::Breaker => {}
+            Some(obstacle) => return Err(obstacle),
+            None => {}
         }
-        let cost = self.cost(Usage {
+        let stated = self.endpoint.limited_for(u64::from(tokens));
+        if !stated.is_zero() {
+            return Err(Unavailable::RateLimited(stated));
+        }
+        let is_forced = ignore == Override::Breaker;
+        let breaker = state.admit(now, is_forced)?;
+        if let Err(wait) = self.rate_limit.reserve(tokens, now) {
+            state.breaker.settle(breaker, Verdict::Unknown, now, 0.0);
+            return Err(Unavailable::RateLimited(wait));
+        }
+        let estimate = Usage {
             input: input.into(),
             output: output.into(),
             ..Usage::default()
-        });
-        if let Err(wait) = self.hold(cost) {
-            record.breaker.settle(pass, Verdict::Unknown, now, 0.0);
-            self.quota.give_back(tokens, now);
-            return Err(Closed::Spent(wait));
+        };
+        let cost = self.cost(estimate);
+        if let Err(wait) = self.reserve_cost(cost) {
+            state.breaker.settle(breaker, Verdict::Unknown, now, 0.0);
+            self.rate_limit.release(tokens, now);
+            return Err(Unavailable::OverBudget(wait));
         }
-        let usual = record.latencies.patience(record.patience);
-        let on_trial = !forced && matches!(record.breaker.position(), Position::HalfOpen { .. });
-        let patience = if on_trial {
-            usual.min(TRIAL_PATIENCE)
+        let is_half_open = matches!(state.breaker.position(), Position::HalfOpen { .. });
+        let is_probe = is_half_open || state.disabled.is_some();
+        let usual = state.latencies.patience(state.patience);
+        let patience = if is_probe && !is_forced {
+            usual.min(PROBE_PATIENCE)
         } else {
             usual
         };
-        record.begun += 1;
-        let id = record.begun;
-        record.overdue.push((id, now + patience));
-        drop(record);
-        Ok(UpstreamCall::new(
-            Arc::clone(self),
-            CallPermit {
-                id,
-                pass,
-                input,
-                tokens,
-                cost,
-                patience,
-            },
-            slot,
-        ))
+        state.newest_call += 1;
+        let id = state.newest_call;
+        state.late_at.push((id, now + patience));
+        Ok(CallPermit {
+            id,
+            breaker,
+            estimate,
+            tokens,
+            cost,
+            patience,
+            is_probe,
+        })
     }
 
-    /// How many tokens its limits take a call for.
-    pub(super) fn counted(&self, usage: Usage) -> u64 {
-        let input = if self.settings.api.counts_cached() {
+    /// Returns the tokens of a call as its rate limits count them.
+    fn counted(&self, usage: Usage) -> u64 {
+        let input = if self.settings.api.counts_cached {
             usage.input
         } else {
             usage.input.saturating_sub(usage.cached)
@@ -337,126 +491,320 @@ impl Upstream {
         input + usage.output
     }
 
-    /// What so many tokens cost here; nothing where that is not known.
-    pub(super) fn cost(&self, usage: Usage) -> Money {
+    /// Returns the cost of tokens; nothing where the prices are not known.
+    fn cost(&self, usage: Usage) -> Money {
         self.settings
             .prices
             .map_or(Money(0), |prices| cost(usage, &prices))
     }
 
-    fn hold(&self, cost: Money) -> Result<(), Duration> {
-        let at = SystemTime::now();
-        let [own, all] = &self.purses;
-        // What costs nothing may always be asked.
+    fn reserve_cost(&self, cost: Money) -> Result<(), Duration> {
+        // A call that costs nothing is always within the limits.
         if cost == Money(0) {
             return Ok(());
         }
-        own.hold(cost, at)?;
-        all.hold(cost, at)
-            .inspect_err(|_| own.settle(cost, Money(0), at))
+        let now = Moment::now();
+        let [own, all] = &self.spend;
+        own.reserve(cost, now)?;
+        all.reserve(cost, now)
+            .inspect_err(|_| own.commit(cost, Money(0), now))
     }
 
-    /// A call that `held` was held back for has cost so much.
-    pub(super) fn paid(&self, held: Money, cost: Money) {
-        for purse in &self.purses {
-            purse.settle(held, cost, SystemTime::now());
+    /// Notes that the first part of an answer came: the call is not late any more.
+    pub(super) fn note_first_part(&self, permit: CallPermit) {
+        self.state().late_at.retain(|(id, _)| *id != permit.id);
+    }
+
+    /// Records a call that was abandoned. It may have been sent, and then the provider counts and bills it.
+    pub(super) fn record_abandoned(&self, permit: CallPermit) {
+        self.rate_limit
+            .settle(permit.tokens, permit.tokens.into(), now());
+        self.commit_cost(permit, permit.cost);
+        let mut state = self.state();
+        state.late_at.retain(|(id, _)| *id != permit.id);
+        state
+            .breaker
+            .settle(permit.breaker, Verdict::Unknown, now(), 0.0);
+        drop(state);
+        self.call_ends.send_replace(());
+    }
+
+    fn commit_cost(&self, permit: CallPermit, cost: Money) {
+        for limit in &self.spend {
+            limit.commit(permit.cost, cost, Moment::now());
         }
     }
 
-    /// Keeps on disk what is spent.
-    pub(super) fn keep_spending(&self, disk: Option<&Spending>) {
-        self.purses[0].keep_in(disk);
-    }
-
-    /// Whether it could be asked now, as far as its record tells.
-    pub(super) fn is_ready(&self) -> bool {
-        self.record().closed(now()).is_none()
-    }
-
-    /// After what time it may be asked again; `None` where that is now, or never.
-    pub(super) fn closed_for(&self) -> Option<Duration> {
-        match self.record().closed(now()) {
-            Some(Closed::Resting(wait) | Closed::Open(wait)) => Some(wait),
-            Some(Closed::Benched | Closed::Full | Closed::Silent | Closed::Spent(_)) | None => None,
+    /// Records the result of a call.
+    pub(super) fn record(&self, permit: CallPermit, outcome: &CallOutcome<'_>) {
+        let now = now();
+        let usage = outcome.usage;
+        // Where the API does not count, or there was no answer, the reservation is taken as used.
+        let mut tokens = u64::from(permit.tokens);
+        if usage.is_known() {
+            let estimated = u32::try_from(permit.estimate.input).unwrap_or(u32::MAX);
+            self.rate_limit.correct(estimated, usage.input);
+            tokens = self.counted(usage);
         }
-    }
-
-    /// How long it wants to be left alone; `None` where it does not.
-    pub(super) fn rests_for(&self) -> Option<Duration> {
-        match self.record().closed(now()) {
-            Some(Closed::Resting(wait)) => Some(wait),
-            _ => None,
-        }
-    }
-
-    /// True while its breaker is open.
-    pub(super) fn is_open(&self) -> bool {
-        matches!(self.record().closed(now()), Some(Closed::Open(_)))
-    }
-
-    /// True when it is out until the next start or reload.
-    pub(super) fn is_benched(&self) -> bool {
-        self.record().benched.is_some()
-    }
-
-    /// How it stands.
-    pub(super) fn health(&self) -> ProviderHealth {
-        let (now, record) = (now(), self.record());
-        let (state, wait) = match record.closed(now) {
-            Some(Closed::Benched) => ("out", None),
-            Some(Closed::Resting(wait)) => ("resting", Some(wait)),
-            Some(Closed::Open(wait)) => ("open", Some(wait)),
-            Some(Closed::Silent) => ("silent", None),
-            Some(Closed::Spent(wait)) => ("spent", Some(wait)),
-            Some(Closed::Full) | None if matches!(record.breaker.position(), Position::Closed) => {
-                ("up", None)
-            }
-            Some(Closed::Full) | None => ("half_open", None),
+        self.rate_limit.settle(permit.tokens, tokens, now);
+        let billed = match outcome.error {
+            None => Some(usage.or_reserved(permit.estimate)),
+            Some(error) => error.billed(permit.estimate),
         };
-        let why = record
-            .benched
-            .clone()
-            .or_else(|| record.last_error.clone())
-            .filter(|_| state != "up");
+        self.commit_cost(permit, billed.map_or(Money(0), |billed| self.cost(billed)));
+        let mut state = self.state();
+        state.late_at.retain(|(id, _)| *id != permit.id);
+        state.calls += 1;
+        state.usage.input += usage.input;
+        state.usage.cached += usage.cached;
+        state.usage.output += usage.output;
+        let verdict = match outcome.error {
+            None => {
+                self.record_answer(&mut state, outcome.took, now);
+                Verdict::Good
+            }
+            Some(error) => {
+                state.failures += 1;
+                state.latencies.fail(outcome.took, now);
+                self.record_error(&mut state, error, now)
+            }
+        };
+        let change = state
+            .breaker
+            .settle(permit.breaker, verdict, now, rand::random());
+        drop(state);
+        self.announce(change, outcome.error);
+    }
+
+    fn record_answer(&self, state: &mut UpstreamState, took: Duration, now: Instant) {
+        let ms = took.as_secs_f64() * 1e3;
+        state.latencies.add(took, now);
+        let mean = state.mean_ms.unwrap_or(ms);
+        state.mean_ms = Some(mean * (1.0 - NEWEST) + ms * NEWEST);
+        state.last_error = None;
+        state.rest = None;
+        if state.disabled.take().is_some() {
+            info!(provider = &*self.name, "provider is enabled again");
+            self.state_changes.send_replace(());
+        }
+    }
+
+    /// Records what an error says about the provider.
+    fn record_error(
+        &self,
+        state: &mut UpstreamState,
+        error: &ProviderError,
+        now: Instant,
+    ) -> Verdict {
+        let text = error.to_string();
+        let is_new = state.last_error.as_ref() != Some(&text);
+        state.last_error = Some(text);
+        match error.disposition() {
+            Disposition::Retry { after } => {
+                if let Some(after) = after.filter(|after| !after.is_zero()) {
+                    state.rest = Some(Rest {
+                        until: now + after,
+                        is_rate_limit: false,
+                    });
+                }
+                Verdict::Bad
+            }
+            Disposition::Unfit => Verdict::Bad,
+            Disposition::Rest { rest } => {
+                let rest = rest.unwrap_or(USUAL_REST).max(SHORTEST_REST);
+                info!(
+                    provider = &*self.name,
+                    seconds = rest.as_secs_f64(),
+                    "provider is rate limited"
+                );
+                state.rest = Some(Rest {
+                    until: now + rest,
+                    is_rate_limit: true,
+                });
+                Verdict::Unknown
+            }
+            Disposition::Disable => {
+                self.disable(state, error, now);
+                Verdict::Unknown
+            }
+            Disposition::Skip => {
+                if is_new {
+                    warn!(
+                        provider = &*self.name,
+                        why = %error,
+                        "provider did not accept a request, another one is called"
+                    );
+                }
+                Verdict::Good
+            }
+            Disposition::GiveUp => Verdict::Good,
+        }
+    }
+
+    fn disable(&self, state: &mut UpstreamState, error: &ProviderError, now: Instant) {
+        let mut backoff = match state.disabled.take() {
+            Some(disabled) => disabled.backoff,
+            None => Backoff::new(FIRST_DISABLED, LONGEST_DISABLED),
+        };
+        let wait = backoff.next_delay();
+        warn!(
+            provider = &*self.name,
+            why = %error,
+            seconds = wait.as_secs(),
+            "provider is disabled until the next try"
+        );
+        state.disabled = Some(Disabled {
+            why: error.to_string(),
+            until: now + wait,
+            backoff,
+        });
+    }
+
+    /// Logs and signals what changed.
+    fn announce(&self, change: Option<Change>, error: Option<&ProviderError>) {
+        self.call_ends.send_replace(());
+        let disposition = error.map(ProviderError::disposition);
+        let is_visible = matches!(
+            disposition,
+            Some(Disposition::Rest { .. } | Disposition::Disable)
+        );
+        if change.is_some() || is_visible {
+            self.state_changes.send_replace(());
+        }
+        match change {
+            Some(Change::Opened(open_for)) => warn!(
+                provider = &*self.name,
+                why = error.map(tracing::field::display),
+                seconds = open_for.as_secs(),
+                "provider keeps failing, it is not called for a while"
+            ),
+            Some(Change::Closed) => info!(provider = &*self.name, "provider works again"),
+            None => {}
+        }
+    }
+
+    /// Records that another provider was called because this one was not available.
+    pub(super) fn count_skipped(&self) {
+        self.state().skipped += 1;
+    }
+
+    /// Keeps spending on disk.
+    pub(super) fn keep_spending(&self, disk: Option<&Spending>) {
+        self.spend[0].keep_in(disk);
+    }
+
+    /// Returns why it cannot be called now, as far as its state tells.
+    pub(super) fn unavailable(&self) -> Option<Unavailable> {
+        self.state().unavailable(now())
+    }
+
+    /// Returns the number of the change that opened the breaker, while it is open.
+    pub(super) fn breaker_opened(&self) -> Option<u64> {
+        self.state().breaker.opened()
+    }
+
+    /// Records that a free probe found the server back; a command may try it now.
+    pub(super) fn note_back(&self) {
+        self.state().breaker.allow_probe(now());
+        self.state_changes.send_replace(());
+    }
+
+    /// Records that a free probe found the server away, and when the next probe comes.
+    pub(super) fn note_away(&self, next: Instant) {
+        self.state().breaker.keep_open(next);
+    }
+
+    /// Returns when a disabled provider is tried next.
+    pub(super) fn disabled_until(&self) -> Option<Instant> {
+        let state = self.state();
+        state.disabled.as_ref().map(|disabled| disabled.until)
+    }
+
+    /// Enables a disabled provider after a free probe succeeded.
+    pub(super) fn enable(&self) {
+        if self.state().disabled.take().is_some() {
+            info!(provider = &*self.name, "provider is enabled again");
+            self.state_changes.send_replace(());
+        }
+    }
+
+    /// Leaves a provider disabled for twice as long, because a free probe shows the same error.
+    pub(super) fn keep_disabled(&self) {
+        if let Some(disabled) = &mut self.state().disabled {
+            disabled.until = now() + disabled.backoff.next_delay();
+        }
+        self.state_changes.send_replace(());
+    }
+
+    /// Returns the published state.
+    pub(super) fn health(&self) -> ProviderHealth {
+        let state = self.state();
+        let unavailable = state.unavailable(now());
+        let is_closed = matches!(state.breaker.position(), Position::Closed);
+        let shown = match unavailable {
+            Some(Unavailable::Disabled(_)) => ProviderState::Out,
+            Some(Unavailable::RateLimited(_) | Unavailable::Resting(_)) => ProviderState::Resting,
+            Some(Unavailable::BreakerOpen(_)) => ProviderState::Open,
+            Some(Unavailable::Stalled) => ProviderState::Silent,
+            Some(Unavailable::OverBudget(_)) => ProviderState::Spent,
+            Some(Unavailable::Probing) => ProviderState::HalfOpen,
+            Some(Unavailable::AtCapacity) | None if is_closed => ProviderState::Up,
+            Some(Unavailable::AtCapacity) | None => ProviderState::HalfOpen,
+        };
+        let disabled_why = state.disabled.as_ref().map(|disabled| disabled.why.clone());
+        let why = disabled_why.or_else(|| state.last_error.clone());
+        let retry_after = unavailable.and_then(Unavailable::wait);
+        let is_priced = self.settings.prices.is_some();
+        let spent = is_priced.then(|| self.spend[0].spent(Moment::now()));
         ProviderHealth {
             name: self.name.to_string(),
             model: self.model.to_string(),
-            state,
-            why,
-            retry_after: wait.map(|wait| (wait.as_secs_f64() * 10.0).ceil() / 10.0),
-            in_flight: record.places.saturating_sub(self.slots.available_permits()),
-            concurrency: record.places,
-            calls: record.calls,
-            failures: record.failures,
-            passed_over: record.passed_over,
-            mean_ms: record.mean_ms.map(f64::round),
-            input_tokens: record.usage.input,
-            cached_tokens: record.usage.cached,
-            output_tokens: record.usage.output,
-            spent_today: self
-                .settings
-                .prices
-                .map(|_| self.purses[0].spent(SystemTime::now()).0.as_dollars()),
-            spent_this_month: self
-                .settings
-                .prices
-                .map(|_| self.purses[0].spent(SystemTime::now()).1.as_dollars()),
+            state: shown,
+            why: why.filter(|_| shown != ProviderState::Up),
+            retry_after: retry_after.map(|wait| (wait.as_secs_f64() * 10.0).ceil() / 10.0),
+            in_flight: self.in_flight(&state),
+            concurrency: state.concurrency,
+            calls: state.calls,
+            failures: state.failures,
+            passed_over: state.skipped,
+            mean_ms: state.mean_ms.map(f64::round),
+            input_tokens: state.usage.input,
+            cached_tokens: state.usage.cached,
+            output_tokens: state.usage.output,
+            spent_today: spent.map(|(today, _)| today.in_dollars()),
+            spent_this_month: spent.map(|(_, this_month)| this_month.in_dollars()),
         }
     }
 }
 
 impl UpstreamState {
-    fn closed(&self, now: Instant) -> Option<Closed> {
-        if self.benched.is_some() {
-            return Some(Closed::Benched);
+    fn unavailable(&self, now: Instant) -> Option<Unavailable> {
+        if let Some(disabled) = self.disabled.as_ref().filter(|d| d.until > now) {
+            return Some(Unavailable::Disabled(disabled.until - now));
         }
-        if let Some(until) = self.rests_until.filter(|until| *until > now) {
-            return Some(Closed::Resting(until - now));
+        if let Some(rest) = self.rest.filter(|rest| rest.until > now) {
+            let wait = rest.until - now;
+            return Some(if rest.is_rate_limit {
+                Unavailable::RateLimited(wait)
+            } else {
+                Unavailable::Resting(wait)
+            });
         }
         match self.breaker.position() {
-            Position::Open { until } if until > now => Some(Closed::Open(until - now)),
-            _ if self.overdue.iter().any(|(_, at)| *at <= now) => Some(Closed::Silent),
-            Position::Open { .. } | Position::Closed | Position::HalfOpen { .. } => None,
+            Position::Open { until } if until > now => Some(Unavailable::BreakerOpen(until - now)),
+            Position::HalfOpen { probing: true, .. } => Some(Unavailable::Probing),
+            _ if self.late_at.iter().any(|(_, at)| *at <= now) => Some(Unavailable::Stalled),
+            _ => None,
         }
+    }
+
+    fn admit(&mut self, now: Instant, is_forced: bool) -> Result<BreakerPermit, Unavailable> {
+        if is_forced {
+            return Ok(self.breaker.force());
+        }
+        self.breaker.admit(now).map_err(|denial| match denial {
+            BreakerDenial::Open(until) => Unavailable::BreakerOpen(until - now),
+            BreakerDenial::Probing => Unavailable::Probing,
+        })
     }
 }

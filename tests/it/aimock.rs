@@ -8,7 +8,7 @@ use std::time::Duration;
 use sayso::prompt::answer::read;
 use sayso::provider::http::{Endpoint, Trust};
 use sayso::provider::stream::AnswerPiece;
-use sayso::provider::{Api, Settings};
+use sayso::provider::{ApiSpec, Settings, anthropic, gemini, ollama, openai};
 use sayso::secret::Secret;
 use sayso::vocabulary::action::Draft;
 use serde_json::{Value as Json, json};
@@ -30,11 +30,11 @@ const EXPLAINED: &str = "It is a refrigerator turned around: it takes \"cold\" h
 
 /// Each API, what the config calls it, and where aimock has it. Its Gemini knows only the beta version, whose requests and
 /// answers are those of v1.
-const APIS: [(Api, &str, &str); 4] = [
-    (Api::OpenAi, "openai", "/v1"),
-    (Api::Anthropic, "anthropic", "/v1"),
-    (Api::Gemini, "gemini", "/v1beta"),
-    (Api::Ollama, "ollama", ""),
+const APIS: [(&ApiSpec, &str, &str); 4] = [
+    (&openai::SPEC, "openai", "/v1"),
+    (&anthropic::SPEC, "anthropic", "/v1"),
+    (&gemini::SPEC, "gemini", "/v1beta"),
+    (&ollama::SPEC, "ollama", ""),
 ];
 
 /// A running aimock. It takes one key, and knows what is said to a command that no grammar reads, and to a probe.
@@ -108,7 +108,7 @@ impl Aimock {
         )
     }
 
-    fn settings(&self, api: Api, name: &str, path: &str) -> Settings {
+    fn settings(&self, api: &'static ApiSpec, name: &str, path: &str) -> Settings {
         let long = Duration::from_secs(10);
         let timeouts = sayso::provider::Timeouts {
             connect: long,

@@ -83,7 +83,7 @@ async fn what_is_kept_can_be_seen_and_forgotten() {
     );
     assert_eq!(
         elsewhere["why"],
-        "something is kept, but it was said in another area"
+        "something is kept, but it came from another area"
     );
     let local = json(&stage.place, &["show", "turn on the kitchen light"]).await;
     assert!(

@@ -1,29 +1,46 @@
-//! What the four APIs put around an answer, whole and in pieces, and around an error: in the form their own servers give it.
+//! Answers, whole and in parts, and errors of every API, in the form their own servers send them.
 
-use sayso::provider::Api;
+use sayso::provider::{APIS, ApiSpec};
 use serde_json::{Value as Json, json};
 
-/// A language a model's server speaks.
+/// The APIs the scripted endpoint serves. A new API needs its form here before the tests compile its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    OpenAi,
+    Responses,
+    Anthropic,
+    Gemini,
+    Ollama,
+}
+
+impl Api {
+    /// The form of an API of the program.
+    pub(crate) fn of(spec: &ApiSpec) -> Self {
+        match spec.name {
+            "openai" => Self::OpenAi,
+            "responses" => Self::Responses,
+            "anthropic" => Self::Anthropic,
+            "gemini" => Self::Gemini,
+            "ollama" => Self::Ollama,
+            other => panic!("the scripted endpoint does not serve the API `{other}`"),
+        }
+    }
+}
+
+/// The form of one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Dialect {
     api: Api,
     pub(crate) in_pieces: bool,
 }
 
-pub(crate) const APIS: [(&str, Api); 4] = [
-    ("openai", Api::OpenAi),
-    ("anthropic", Api::Anthropic),
-    ("gemini", Api::Gemini),
-    ("ollama", Api::Ollama),
-];
-
 /// Letters to a piece.
 const PIECE: usize = 8;
 
-/// Where an API begins, at a server of one's own.
-pub(crate) fn root(api: Api) -> &'static str {
-    match api {
-        Api::OpenAi | Api::Anthropic => "/v1",
+/// The path of an API at the scripted endpoint.
+pub(crate) fn root(spec: &ApiSpec) -> &'static str {
+    match Api::of(spec) {
+        Api::OpenAi | Api::Responses | Api::Anthropic => "/v1",
         Api::Gemini => "/v1beta",
         Api::Ollama => "",
     }
@@ -35,6 +52,7 @@ impl Dialect {
         let path = head.split(' ').nth(1).unwrap_or_default();
         let asked = || serde_json::from_str::<Json>(body).is_ok_and(|body| body["stream"] == true);
         let (api, in_pieces) = match path {
+            _ if path.ends_with("/responses") => (Api::Responses, asked()),
             _ if path.ends_with("/messages") => (Api::Anthropic, asked()),
             _ if path.contains(":generatecontent") => (Api::Gemini, false),
             _ if path.contains(":streamgeneratecontent") => (Api::Gemini, true),
@@ -89,6 +107,7 @@ impl Dialect {
                 json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": text, "refusal": refusal}, "finish_reason": "stop"}],
                     "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}})
             }
+            Api::Responses => response(text, refused),
             Api::Anthropic => {
                 let content = if refused {
                     json!([])
@@ -132,6 +151,9 @@ impl Dialect {
                 &json!({"role": "assistant", "content": ""}),
                 &Json::Null,
             ))],
+            Api::Responses => vec![event(
+                &json!({"type": "response.created", "response": {"status": "in_progress", "error": null}}),
+            )],
             Api::Gemini | Api::Ollama => Vec::new(),
         }
     }
@@ -139,6 +161,9 @@ impl Dialect {
     fn piece(self, text: &str) -> String {
         match self.api {
             Api::OpenAi => event(&chunk(&json!({"content": text}), &Json::Null)),
+            Api::Responses => event(
+                &json!({"type": "response.output_text.delta", "output_index": 0, "delta": text}),
+            ),
             Api::Anthropic => event(
                 &json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
             ),
@@ -168,6 +193,13 @@ impl Dialect {
                     event(&usage),
                     "data: [DONE]\n\n".to_owned(),
                 ]
+            }
+            Api::Responses => {
+                // The text came in the parts; the last event repeats it, which is left out here.
+                let whole = response(&Json::String(String::new()), refused);
+                vec![event(
+                    &json!({"type": "response.completed", "response": whole}),
+                )]
             }
             Api::Anthropic => {
                 let reason = if refused { "refusal" } else { "end_turn" };
@@ -204,7 +236,7 @@ impl Dialect {
     /// The body of an error.
     pub(crate) fn fault(self, status: u16, code: &str) -> String {
         let body = match self.api {
-            Api::OpenAi => {
+            Api::OpenAi | Api::Responses => {
                 json!({"error": {"message": "as scripted", "type": "as_scripted", "param": null, "code": code}})
             }
             Api::Anthropic => {
@@ -217,6 +249,16 @@ impl Dialect {
         };
         body.to_string()
     }
+}
+
+fn response(text: &Json, refused: bool) -> Json {
+    let content = if refused {
+        json!({"type": "refusal", "refusal": "I can't help with that."})
+    } else {
+        json!({"type": "output_text", "text": text})
+    };
+    json!({"status": "completed", "error": null, "output": [{"type": "message", "content": [content]}],
+        "usage": {"input_tokens": 100, "output_tokens": 20}})
 }
 
 fn event(data: &Json) -> String {

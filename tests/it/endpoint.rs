@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sayso::provider::Api;
+use sayso::provider::ApiSpec;
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -235,7 +235,7 @@ impl Endpoint {
     }
 
     /// The base URL of the API `api` here.
-    pub(crate) fn url_of(&self, api: Api) -> String {
+    pub(crate) fn url_of(&self, api: &ApiSpec) -> String {
         format!("http://{}{}", self.address, dialect::root(api))
     }
 

@@ -10,11 +10,12 @@ use sayso::command::reply::Refusal;
 use sayso::home::Home;
 use sayso::prompt::Composer;
 use sayso::provider::price::{Limits, Money, Prices};
-use sayso::provider::{Api, Prompt, Settings, Structure, Timeouts};
+use sayso::provider::{Prompt, Settings, Structure, Timeouts, openai};
 use sayso::router::settings::{ProviderOrder, RouterSettings};
-use sayso::router::{RoutedAnswer, Router};
+use sayso::router::{ProviderState, RoutedAnswer, Router};
 use sayso::secret::Secret;
 use sayso::telemetry::counters::Counters;
+use sayso::vocabulary::action::Draft;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -25,7 +26,7 @@ pub(crate) fn provider(name: &str, base_url: String) -> Settings {
     let ms = Duration::from_millis;
     Settings {
         name: name.to_owned(),
-        api: Api::OpenAi,
+        api: &openai::SPEC,
         base_url,
         model: "scripted".to_owned(),
         key: Secret::new("sk-scripted"),
@@ -47,6 +48,8 @@ pub(crate) fn provider(name: &str, base_url: String) -> Settings {
         weight: None,
         spend: Limits::default(),
         probe: false,
+        is_small: false,
+        trusted: true,
     }
 }
 
@@ -72,9 +75,14 @@ pub(crate) fn prompt() -> Prompt {
     )
 }
 
-pub(crate) async fn ask(ask: &Router) -> Result<RoutedAnswer, Refusal> {
-    ask.first(&prompt(), within(Duration::from_secs(10)), None)
+pub(crate) async fn ask(ask: &Router) -> Result<RoutedAnswer<Draft>, Refusal> {
+    ask.complete(&prompt(), within(Duration::from_secs(10)), None, read_draft)
         .await
+}
+
+/// Reads a draft as the daemon does.
+pub(crate) fn read_draft(text: &str) -> Result<Draft, String> {
+    sayso::prompt::answer::read(text).map_err(|error| error.to_string())
 }
 
 fn within(time: Duration) -> std::time::Instant {
@@ -94,7 +102,7 @@ async fn second_answers_after(bad: Script) -> usize {
     let begun = Instant::now();
     let answer = ask(&asked).await.unwrap();
     assert_eq!(
-        (&*answer.provider, answer.draft.actions[0].device.as_str()),
+        (&*answer.provider, answer.answer.actions[0].device.as_str()),
         ("second", "lamp")
     );
     assert_eq!(second.requests(), 1);
@@ -166,15 +174,15 @@ async fn an_answer_cut_at_the_token_limit_moves_on_at_once() {
 async fn garbage_moves_on() {
     assert_eq!(
         second_answers_after(Script::status(200, vec![0, 159, 146, 150])).await,
-        2
+        1
     );
     assert_eq!(
         second_answers_after(Script::says("Sure, I turned it on!")).await,
-        2
+        1
     );
     assert_eq!(
         second_answers_after(Script::says(r#"{"actions":[],"topic":"home/door/set"}"#)).await,
-        2
+        1
     );
 }
 
@@ -221,20 +229,28 @@ async fn a_refusal_is_not_carried_to_the_next() {
 }
 
 #[tokio::test]
-async fn a_rejected_request_is_not_carried_to_the_next() {
-    let (first, second) = (
-        Endpoint::start([Script::error(400, "invalid_json_schema")]).await,
-        Endpoint::start([Script::turns_on("lamp")]).await,
-    );
+async fn a_rejected_request_is_sent_to_every_other_provider_once() {
+    let first = Endpoint::start([Script::error(400, "invalid_json_schema")]).await;
+    let second = Endpoint::start([Script::error(413, "rate_limit_exceeded")]).await;
+    let third = Endpoint::start([Script::turns_on("lamp")]).await;
     let (asked, _) = asking(vec![
         provider("first", first.url()),
         provider("second", second.url()),
+        provider("third", third.url()),
     ]);
-    assert!(matches!(
-        ask(&asked).await,
-        Err(Refusal::NotUnderstood { .. })
-    ));
-    assert_eq!((first.requests(), second.requests()), (1, 0));
+    for questions in 1..=5 {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, "third");
+        assert_eq!(
+            (first.requests(), second.requests()),
+            (questions, questions)
+        );
+    }
+    let (rejected, _) = asking(vec![provider("first", first.url())]);
+    let failed = ask(&rejected).await;
+    assert!(
+        matches!(failed, Err(Refusal::NotUnderstood { .. })),
+        "{failed:?}"
+    );
 }
 
 #[tokio::test]
@@ -252,13 +268,16 @@ async fn a_refused_key_is_not_used_again() {
     }
     assert_eq!((first.requests(), second.requests()), (1, 3));
     let health = asked.health();
-    assert_eq!((health[0].state, health[1].state), ("out", "up"));
+    assert_eq!(
+        (health[0].state, health[1].state),
+        (ProviderState::Out, ProviderState::Up)
+    );
     assert!(
         health[0]
             .why
             .as_ref()
             .unwrap()
-            .contains("mend its key file"),
+            .contains("correct its key file"),
         "{:?}",
         health[0].why
     );
@@ -289,7 +308,7 @@ async fn a_short_rate_limit_of_a_lone_provider_is_waited_for() {
 }
 
 #[tokio::test]
-async fn where_all_rest_it_fails_at_once_and_says_for_how_long() {
+async fn where_all_rest_only_rate_limits_are_respected() {
     let limited =
         Endpoint::start([Script::error(429, "rate_limit_exceeded").header("retry-after", "30")])
             .await;
@@ -313,12 +332,12 @@ async fn where_all_rest_it_fails_at_once_and_says_for_how_long() {
     }
     assert_eq!(
         (limited.requests(), overloaded.requests()),
-        (1, 1),
-        "each was asked only the first time"
+        (1, 2),
+        "a pause after an error is cut short where no other provider is left"
     );
     assert_eq!(
         asked.health().iter().map(|h| h.state).collect::<Vec<_>>(),
-        ["resting", "resting"]
+        [ProviderState::Resting, ProviderState::Resting]
     );
 }
 
@@ -332,7 +351,12 @@ async fn a_hang_does_not_outlast_the_deadline() {
     let (asked, _) = asking(vec![slow]);
     let begun = Instant::now();
     let answer = asked
-        .first(&prompt(), within(Duration::from_millis(700)), None)
+        .complete(
+            &prompt(),
+            within(Duration::from_millis(700)),
+            None,
+            read_draft,
+        )
         .await;
     assert!(
         matches!(answer, Err(Refusal::NobodyAnswered { .. })),
@@ -345,7 +369,12 @@ async fn a_hang_does_not_outlast_the_deadline() {
     );
     assert_eq!(
         asked
-            .first(&prompt(), within(Duration::from_millis(100)), None)
+            .complete(
+                &prompt(),
+                within(Duration::from_millis(100)),
+                None,
+                read_draft
+            )
             .await,
         Err(Refusal::TooLate)
     );
@@ -363,7 +392,7 @@ async fn a_slow_failure_is_not_repeated_while_another_has_yet_to_be_asked() {
     };
     let (asked, _) = asking(vec![patient, provider("second", second.url())]);
     let answer = asked
-        .first(&prompt(), within(Duration::from_secs(4)), None)
+        .complete(&prompt(), within(Duration::from_secs(4)), None, read_draft)
         .await
         .unwrap();
     assert_eq!((&*answer.provider, first.requests()), ("second", 1));
@@ -396,9 +425,9 @@ async fn a_failing_provider_is_left_alone_until_a_probe_succeeds() {
         3,
         "open after three failures, and then not asked"
     );
-    assert_eq!(asked.health()[0].state, "open");
+    assert_eq!(asked.health()[0].state, ProviderState::Open);
     pass(Duration::from_secs(13)).await;
-    for state in ["half_open", "up"] {
+    for state in [ProviderState::HalfOpen, ProviderState::Up] {
         assert_eq!(&*ask(&asked).await.unwrap().provider, "first");
         assert_eq!(asked.health()[0].state, state);
     }
@@ -437,11 +466,11 @@ async fn an_open_breaker_does_not_silence_the_last_provider() {
     let (asked, _) = asking(vec![provider("only", only.url())]);
     for _ in 0..2 {
         assert!(ask(&asked).await.is_err());
-        if asked.health()[0].state == "open" {
+        if asked.health()[0].state == ProviderState::Open {
             break;
         }
     }
-    assert_eq!(asked.health()[0].state, "open");
+    assert_eq!(asked.health()[0].state, ProviderState::Open);
     assert_eq!(&*ask(&asked).await.unwrap().provider, "only");
 }
 
@@ -535,7 +564,7 @@ async fn a_silent_provider_holds_only_the_first_up_and_only_for_a_moment() {
         "the slowest took {:?}",
         times[49]
     );
-    assert_eq!(asked.health()[0].state, "silent");
+    assert_eq!(asked.health()[0].state, ProviderState::Silent);
 }
 
 #[tokio::test]
@@ -572,7 +601,7 @@ async fn a_model_that_has_shown_to_be_slow_is_given_its_time() {
             health.failures,
             health.in_flight
         ),
-        ("up", 1, 0, 0),
+        (ProviderState::Up, 1, 0, 0),
         "the call was let end, and counts for it"
     );
     assert_eq!(&*ask(&asked).await.unwrap().provider, "slow");
@@ -699,7 +728,7 @@ async fn what_is_known_of_a_provider_outlives_a_reload_that_does_not_change_it()
             .map(|h| (h.calls, h.failures, h.mean_ms))
             .collect::<Vec<_>>()
     );
-    assert_eq!(again.health()[0].state, "open");
+    assert_eq!(again.health()[0].state, ProviderState::Open);
     assert_eq!(again.retries(), asked.retries());
     assert_eq!(&*ask(&again).await.unwrap().provider, "other");
     assert_eq!(
@@ -723,7 +752,7 @@ async fn what_is_known_of_a_provider_outlives_a_reload_that_does_not_change_it()
         renewed
             .health()
             .iter()
-            .all(|health| (health.state, health.calls) == ("up", 0))
+            .all(|health| (health.state, health.calls) == (ProviderState::Up, 0))
     );
     assert_eq!(renewed.health()[0].spent_today, Some(1.2e-7));
     assert_eq!(&*ask(&renewed).await.unwrap().provider, "limited");
@@ -887,4 +916,222 @@ async fn a_provider_that_bears_more_is_given_more_and_one_that_does_not_less() {
         (1, 0),
         "fewer, and never none"
     );
+}
+
+#[tokio::test]
+async fn a_burst_waits_for_the_probe_of_the_only_provider() {
+    let mut scripts = vec![Script::error(500, "server_error"); 3];
+    scripts.push(Script::turns_on("lamp").after(Duration::from_millis(100)));
+    let only = Endpoint::start(scripts).await;
+    let (asked, _) = asking(vec![provider("only", only.url())]);
+    for _ in 0..2 {
+        let _ = ask(&asked).await;
+    }
+    assert_eq!(asked.health()[0].state, ProviderState::Open);
+    pass(Duration::from_secs(13)).await;
+    let answers = futures_util::future::join_all((0..40).map(|_| ask(&asked))).await;
+    let failed: Vec<_> = answers.iter().filter(|answer| answer.is_err()).collect();
+    assert!(
+        failed.is_empty(),
+        "{} of 40 failed: {:?}",
+        failed.len(),
+        failed[0]
+    );
+}
+
+#[tokio::test]
+async fn a_disabled_provider_is_tried_again_after_a_minute_doubling() {
+    let mut scripts = vec![Script::error(401, "invalid_api_key"); 2];
+    scripts.push(Script::turns_on("lamp"));
+    let first = Endpoint::start(scripts).await;
+    let second = Endpoint::start([Script::turns_on("lamp")]).await;
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
+    for (wait, by, calls) in [
+        (0, "second", 1),
+        (58, "second", 1),
+        (3, "second", 2),
+        (118, "second", 2),
+        (3, "first", 3),
+        (0, "first", 4),
+    ] {
+        pass(Duration::from_secs(wait)).await;
+        assert_eq!(&*ask(&asked).await.unwrap().provider, by, "after {wait} s");
+        assert_eq!(first.requests(), calls, "after {wait} s");
+    }
+    assert_eq!(asked.health()[0].state, ProviderState::Up);
+}
+
+#[tokio::test]
+async fn health_says_what_to_correct_and_when_the_next_try_is() {
+    let first = Endpoint::start([Script::error(401, "invalid_api_key")]).await;
+    let second = Endpoint::start([Script::turns_on("lamp")]).await;
+    let (asked, _) = asking(vec![
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ]);
+    ask(&asked).await.unwrap();
+    let health = &asked.health()[0];
+    let next_try = health.retry_after.unwrap();
+    assert!((59.0..=60.0).contains(&next_try), "{next_try}");
+    let why = health.why.as_ref().unwrap();
+    assert!(why.contains("correct its key file"), "{why}");
+}
+
+#[tokio::test]
+async fn a_reset_calls_a_provider_again_at_once() {
+    for bad in [
+        Script::error(401, "invalid_api_key"),
+        Script::error(429, "rate_limit_exceeded").header("retry-after", "600"),
+        Script::error(503, "overloaded").header("retry-after", "600"),
+    ] {
+        let first = Endpoint::start([bad, Script::turns_on("lamp")]).await;
+        let second = Endpoint::start([Script::turns_on("lamp")]).await;
+        let (asked, _) = asking(vec![
+            provider("first", first.url()),
+            provider("second", second.url()),
+        ]);
+        for _ in 0..2 {
+            assert_eq!(&*ask(&asked).await.unwrap().provider, "second");
+        }
+        assert_eq!(asked.reset(Some("nobody")), Vec::<String>::new());
+        assert_eq!(asked.reset(None), ["first", "second"]);
+        assert_eq!(&*ask(&asked).await.unwrap().provider, "first");
+    }
+}
+
+#[tokio::test]
+async fn an_only_provider_that_was_disabled_or_asked_for_a_pause_is_called_by_the_next_command() {
+    for bad in [
+        Script::error(401, "invalid_api_key"),
+        Script::error(403, "forbidden"),
+        Script::error(404, "model_not_found"),
+        Script::status(301, ""),
+        Script::error(503, "overloaded").header("retry-after", "3600"),
+    ] {
+        let only = Endpoint::start([bad.clone(), Script::turns_on("lamp")]).await;
+        let (asked, _) = asking(vec![provider("only", only.url())]);
+        assert!(ask(&asked).await.is_err(), "{bad:?}");
+        assert_eq!(&*ask(&asked).await.unwrap().provider, "only", "{bad:?}");
+        assert_eq!(asked.health()[0].state, ProviderState::Up, "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_after_of_zero_in_the_past_or_by_another_clock_is_a_short_pause() {
+    for (name, date, retry_after) in [
+        ("zero", None, "0"),
+        ("negative", None, "-5"),
+        ("past", None, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        (
+            "other clock",
+            Some("Wed, 01 Jan 2031 00:00:00 GMT"),
+            "Wed, 01 Jan 2031 00:00:01 GMT",
+        ),
+    ] {
+        let mut limited =
+            Script::error(429, "rate_limit_exceeded").header("retry-after", retry_after);
+        if let Some(date) = date {
+            limited = limited.header("date", date);
+        }
+        let only = Endpoint::start([limited, Script::turns_on("lamp")]).await;
+        let (asked, _) = asking(vec![provider("only", only.url())]);
+        let begun = Instant::now();
+        ask(&asked)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(begun.elapsed() < Duration::from_secs(3), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_reload_ends_a_pause_but_not_a_rate_limit() {
+    let resting = Endpoint::start([
+        Script::error(503, "overloaded").header("retry-after", "3600"),
+        Script::turns_on("lamp"),
+    ])
+    .await;
+    let limited = Endpoint::start([
+        Script::error(429, "rate_limit_exceeded").header("retry-after", "600"),
+        Script::turns_on("lamp"),
+    ])
+    .await;
+    let last = Endpoint::start([Script::turns_on("lamp")]).await;
+    let providers = vec![
+        provider("limited", limited.url()),
+        provider("resting", resting.url()),
+        provider("last", last.url()),
+    ];
+    let (asked, _) = asking(providers.clone());
+    assert_eq!(&*ask(&asked).await.unwrap().provider, "last");
+    let renewed = asked
+        .renewed(RouterSettings {
+            providers,
+            ..RouterSettings::default()
+        })
+        .unwrap();
+    renewed.take_over();
+    assert_eq!(&*ask(&renewed).await.unwrap().provider, "resting");
+}
+
+#[tokio::test]
+async fn the_words_of_a_server_error_are_kept() {
+    let words = r#"{"error":{"message":"Input should be 'text' or 'json_object'"}}"#;
+    let only = Endpoint::start([Script::status(500, words)]).await;
+    let (asked, _) = asking(vec![provider("only", only.url())]);
+    let Err(Refusal::NobodyAnswered { why, .. }) = ask(&asked).await else {
+        panic!("answered")
+    };
+    assert!(why.contains("Input should be 'text'"), "{why}");
+}
+
+/// The configurations of `docs/models.md` for services that speak Chat Completions with headers or paths of their own.
+#[tokio::test]
+async fn azure_and_openrouter_get_their_paths_and_headers() {
+    let fake = Endpoint::start([Script::turns_on("lamp")]).await;
+    let root = fake.url().replace("/v1", "");
+    let azure = Settings {
+        key_header: Some("api-key".parse().unwrap()),
+        model: "my-deployment".to_owned(),
+        ..provider("azure", format!("{root}/openai/v1"))
+    };
+    let mut openrouter = provider("openrouter", format!("{root}/api/v1"));
+    for (name, value) in [
+        ("http-referer", "https://home.example"),
+        ("x-title", "sayso"),
+    ] {
+        let name: reqwest::header::HeaderName = name.parse().unwrap();
+        openrouter.headers.insert(name, value.parse().unwrap());
+    }
+    for (settings, path, headers) in [
+        (
+            azure,
+            "/openai/v1/chat/completions",
+            vec!["api-key: sk-scripted"],
+        ),
+        (
+            openrouter,
+            "/api/v1/chat/completions",
+            vec![
+                "authorization: bearer sk-scripted",
+                "http-referer: https://home.example",
+                "x-title: sayso",
+            ],
+        ),
+    ] {
+        let (asked, _) = asking(vec![settings]);
+        ask(&asked).await.unwrap();
+        let head = fake.heads().pop().unwrap();
+        assert!(
+            head.starts_with(&format!("post {path} http/1.1\r\n")),
+            "{head}"
+        );
+        for header in headers {
+            assert!(head.contains(&format!("{header}\r\n")), "{head}");
+        }
+        let body = fake.bodies().pop().unwrap();
+        assert_eq!(body.get("max_completion_tokens"), None, "{body}");
+    }
 }

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use sayso::command::reply::Refusal;
-use sayso::provider::{Api, Settings, Timeouts};
-use sayso::router::Router;
+use sayso::provider::{APIS, ApiSpec, Settings, Timeouts, openai};
 use sayso::router::answer_stream::AnswerStream;
 use sayso::router::settings::RouterSettings;
+use sayso::router::{ProviderState, Router};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
-use crate::dialect::APIS;
+use crate::dialect::Api;
 use crate::endpoint::{Endpoint, Script};
-use crate::failover::{prompt, provider};
+use crate::failover::{prompt, provider, read_draft};
 
 /// The time each question has.
 const DEADLINE: Duration = Duration::from_secs(8);
@@ -58,7 +58,8 @@ const FAULTS: [(&str, Fault); 13] = [
 
 impl Fault {
     /// How a server of this API shows it; `None` where it cannot.
-    fn script(self, api: Api) -> Option<Script> {
+    fn script(self, spec: &ApiSpec) -> Option<Script> {
+        let api = Api::of(spec);
         let gemini = |status, ours, its| {
             if api == Api::Gemini {
                 Script::fault(status, its)
@@ -80,19 +81,19 @@ impl Fault {
             // An Ollama model says no in words alone, which is no answer of ours.
             Self::Refusal if api == Api::Ollama => return None,
             Self::Refusal => Script::refuses(),
-            Self::WrongKey if api == Api::Gemini => known(api, "400_bad_key"),
+            Self::WrongKey if api == Api::Gemini => known(spec, "400_bad_key"),
             Self::WrongKey => Script::fault(
                 401,
-                if api == Api::OpenAi {
+                if matches!(api, Api::OpenAi | Api::Responses) {
                     "invalid_api_key"
                 } else {
                     "authentication_error"
                 },
             ),
             Self::NoCredit => match api {
-                Api::OpenAi => known(api, "429_insufficient_quota"),
-                Api::Anthropic => known(api, "402_billing"),
-                Api::Gemini => known(api, "429_per_day"),
+                Api::OpenAi | Api::Responses => known(spec, "429_insufficient_quota"),
+                Api::Anthropic => known(spec, "402_billing"),
+                Api::Gemini => known(spec, "429_per_day"),
                 // Nothing is paid for it.
                 Api::Ollama => return None,
             },
@@ -103,15 +104,15 @@ impl Fault {
     fn most_calls(self) -> usize {
         match self {
             Self::Limited | Self::LimitedFor | Self::WrongKey | Self::NoCredit => 1,
-            Self::Refusal => QUESTIONS,
+            Self::Refusal | Self::Malformed => QUESTIONS,
             _ => 3,
         }
     }
 }
 
 /// An error as the API is known to give it, from the fixtures.
-fn known(api: Api, name: &str) -> Script {
-    let folder = APIS.iter().find(|(_, other)| *other == api).unwrap().0;
+fn known(spec: &ApiSpec, name: &str) -> Script {
+    let folder = spec.name;
     let path = format!(
         "{}/tests/fixtures/provider/{folder}/errors.json",
         crate::REPOSITORY
@@ -166,7 +167,7 @@ fn httpdate(ahead: Duration) -> String {
 }
 
 /// A provider of an API with patience for a test, and one after it that always answers.
-fn asking(api: Api, bad: &Endpoint, good: &Endpoint) -> Router {
+fn asking(api: &'static ApiSpec, bad: &Endpoint, good: &Endpoint) -> Router {
     let ms = Duration::from_millis;
     let timeouts = Timeouts {
         connect: ms(500),
@@ -199,12 +200,12 @@ struct Row {
     in_pieces: bool,
     answered: Vec<(String, Duration)>,
     calls: usize,
-    state: &'static str,
+    state: ProviderState,
 }
 
 async fn row(
     (name, fault): (&'static str, Fault),
-    (api_name, api): (&'static str, Api),
+    api: &'static ApiSpec,
     in_pieces: bool,
 ) -> Option<Row> {
     let (bad, good) = (
@@ -224,7 +225,7 @@ async fn row(
             ))
         });
         let who = match ask
-            .first(&prompt(), begun.into_std() + DEADLINE, voice)
+            .complete(&prompt(), begun.into_std() + DEADLINE, voice, read_draft)
             .await
         {
             Ok(answer) => answer.provider.to_string(),
@@ -239,7 +240,7 @@ async fn row(
     }
     Some(Row {
         name,
-        api: api_name,
+        api: api.name,
         fault,
         in_pieces,
         answered,
@@ -313,7 +314,8 @@ async fn every_fault_of_every_api_is_answered_in_time_by_who_still_lives() {
 #[tokio::test]
 async fn every_known_error_leads_to_the_next_right_step() {
     let mut seen = 0;
-    for (folder, api) in APIS.into_iter().chain([("copies", Api::OpenAi)]) {
+    let folders = APIS.map(|spec| (spec.name, spec));
+    for (folder, api) in folders.into_iter().chain([("copies", &openai::SPEC)]) {
         let path = format!(
             "{}/tests/fixtures/provider/{folder}/errors.json",
             crate::REPOSITORY
@@ -328,7 +330,12 @@ async fn every_known_error_leads_to_the_next_right_step() {
             );
             let ask = asking(api, &bad, &good);
             let answer = ask
-                .first(&prompt(), Instant::now().into_std() + DEADLINE, None)
+                .complete(
+                    &prompt(),
+                    Instant::now().into_std() + DEADLINE,
+                    None,
+                    read_draft,
+                )
                 .await;
             let (health, wait) = (&ask.health()[0], error["wait_s"].as_f64());
             let by = answer.as_ref().map(|answer| &*answer.provider);
@@ -344,14 +351,14 @@ async fn every_known_error_leads_to_the_next_right_step() {
                     (Some("second"), 1, 1),
                     "{name}"
                 ),
-                "dead_key" => assert_eq!(
+                "disabled" => assert_eq!(
                     (by.ok(), bad.requests(), health.state),
-                    (Some("second"), 1, "out"),
+                    (Some("second"), 1, ProviderState::Out),
                     "{name}"
                 ),
-                "fatal_request" => assert_eq!(
-                    (answer.is_err(), bad.requests(), good.requests()),
-                    (true, 1, 0),
+                "next_provider" => assert_eq!(
+                    (by.ok(), bad.requests(), health.state),
+                    (Some("second"), 1, ProviderState::Up),
                     "{name}"
                 ),
                 other => panic!("{name}: {other}"),
@@ -367,4 +374,68 @@ async fn every_known_error_leads_to_the_next_right_step() {
         }
     }
     assert!(seen >= 52, "only {seen} errors");
+}
+
+/// Statuses a server or a proxy may send.
+fn statuses() -> impl Iterator<Item = u16> {
+    (400..=431)
+        .chain([451, 499])
+        .chain(500..=511)
+        .chain([520, 524, 529, 599])
+}
+
+/// Every 4xx and 5xx, from the API and from a proxy, of the first of two, the first two of three, and the only provider.
+#[tokio::test]
+async fn no_status_keeps_a_request_from_an_untried_provider() {
+    let mut table = format!(
+        "{:<8} {:<6} {:>14} {:>16} {:>18}\n",
+        "status", "from", "first of two", "first of three", "the only one"
+    );
+    for status in statuses() {
+        for (from, body) in [("API", r#"{"error":{"message":"m"}}"#), ("proxy", "<html>")] {
+            let bad = || Script::status(status, body).header("retry-after-ms", "100");
+            let mut cells = Vec::new();
+            for bad_ones in [1, 2] {
+                let mut endpoints = Vec::new();
+                for _ in 0..bad_ones {
+                    endpoints.push(Endpoint::start([bad()]).await);
+                }
+                endpoints.push(Endpoint::start([Script::turns_on("lamp")]).await);
+                let named = endpoints.iter().enumerate();
+                let providers =
+                    named.map(|(n, endpoint)| provider(&format!("p{n}"), endpoint.url()));
+                let (asked, _) = crate::failover::asking(providers.collect());
+                let begun = Instant::now();
+                let answer = crate::failover::ask(&asked).await;
+                let by = answer.map(|answer| answer.provider.to_string());
+                assert_eq!(by, Ok(format!("p{bad_ones}")), "{status} from {from}");
+                let calls: Vec<String> =
+                    endpoints.iter().map(|e| e.requests().to_string()).collect();
+                cells.push(format!(
+                    "{} {} ms",
+                    calls.join("+"),
+                    begun.elapsed().as_millis()
+                ));
+            }
+            // The only one fails once more often than it is called for one command, then works.
+            let only = Endpoint::start([bad(), bad(), Script::turns_on("lamp")]).await;
+            let (asked, _) = crate::failover::asking(vec![provider("only", only.url())]);
+            let mut commands = 0;
+            while crate::failover::ask(&asked).await.is_err() {
+                commands += 1;
+                assert!(
+                    commands < 3,
+                    "{status} from {from} disables the only provider"
+                );
+            }
+            cells.push(format!("{} calls, {} failed", only.requests(), commands));
+            writeln!(
+                table,
+                "{status:<8} {from:<6} {:>14} {:>16} {:>18}",
+                cells[0], cells[1], cells[2]
+            )
+            .unwrap();
+        }
+    }
+    println!("{table}");
 }

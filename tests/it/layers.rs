@@ -8,7 +8,7 @@ use sayso_analysis::{SourceFile, functions, imports, names};
 /// The layers, lowest first. Modules of one layer do not import each other.
 const LAYERS: [&[&str]; 10] = [
     &["clock"],
-    &["vocabulary", "telemetry", "secret", "systemd"],
+    &["vocabulary", "telemetry", "secret", "systemd", "backoff"],
     &["binding", "provider"],
     &["home", "command"],
     &["wire", "store", "discovery", "prompt", "grammar"],

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sayso::provider::{Api, Settings};
-use sayso::router::Router;
+use sayso::provider::{Settings, ollama, openai};
+use sayso::router::{ProviderState, Router};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -31,7 +31,7 @@ async fn own_server() -> (Endpoint, Arc<AtomicU8>, Arc<AtomicUsize>) {
 }
 
 /// Waits a moment for the first provider to stand so.
-async fn stands(asked: &Router, state: &str) {
+async fn stands(asked: &Router, state: ProviderState) {
     let until = Instant::now() + Duration::from_secs(5);
     while asked.health()[0].state != state {
         assert!(Instant::now() < until, "{:?}", asked.health()[0]);
@@ -61,7 +61,7 @@ async fn looked(looks: &AtomicUsize, times: usize) {
 
 #[tokio::test]
 async fn a_server_of_ones_own_is_looked_after_only_while_it_is_away_and_no_command_pays() {
-    for api in [Api::OpenAi, Api::Ollama] {
+    for api in [&openai::SPEC, &ollama::SPEC] {
         let ((own, how, looks), other) = (
             own_server().await,
             Endpoint::start([Script::turns_on("lamp")]).await,
@@ -76,7 +76,7 @@ async fn a_server_of_ones_own_is_looked_after_only_while_it_is_away_and_no_comma
         let mut lookout = JoinSet::new();
         lookout.spawn({
             let asked = Arc::clone(&asked);
-            async move { asked.look_out().await }
+            async move { asked.probe_providers().await }
         });
         assert_eq!(&*ask(&asked).await.unwrap().provider, "own");
         pass(Duration::from_hours(1)).await;
@@ -87,14 +87,14 @@ async fn a_server_of_ones_own_is_looked_after_only_while_it_is_away_and_no_comma
             "while it answers it is left alone"
         );
         how.store(AWAY, Ordering::Relaxed);
-        while asked.health()[0].state != "open" {
+        while asked.health()[0].state != ProviderState::Open {
             assert_eq!(&*ask(&asked).await.unwrap().provider, "other");
         }
         looked(&looks, 5).await;
         let paid = own.requests() - looks.load(Ordering::Relaxed);
         assert_eq!(
             asked.health()[0].state,
-            "open",
+            ProviderState::Open,
             "long past the breaker's own time"
         );
         assert_eq!(&*ask(&asked).await.unwrap().provider, "other");
@@ -106,8 +106,8 @@ async fn a_server_of_ones_own_is_looked_after_only_while_it_is_away_and_no_comma
         how.store(WELL, Ordering::Relaxed);
         let before = looks.load(Ordering::Relaxed);
         looked(&looks, before + 1).await;
-        stands(&asked, "half_open").await;
-        for state in ["half_open", "up"] {
+        stands(&asked, ProviderState::HalfOpen).await;
+        for state in [ProviderState::HalfOpen, ProviderState::Up] {
             assert_eq!(
                 &*ask(&asked).await.unwrap().provider,
                 "own",
@@ -118,7 +118,7 @@ async fn a_server_of_ones_own_is_looked_after_only_while_it_is_away_and_no_comma
         pass(Duration::from_hours(1)).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(looks.load(Ordering::Relaxed), before + 1);
-        let path = if api == Api::Ollama {
+        let path = if *api == ollama::SPEC {
             "get /api/tags http"
         } else {
             "get /v1/models http"
@@ -154,11 +154,11 @@ async fn a_server_that_is_there_and_fails_is_not_taken_for_mended() {
     let mut lookout = JoinSet::new();
     lookout.spawn({
         let asked = Arc::clone(&asked);
-        async move { asked.look_out().await }
+        async move { asked.probe_providers().await }
     });
     tokio::time::sleep(Duration::from_millis(20)).await;
     looked(&looks, 1).await;
-    assert_eq!(asked.health()[0].state, "open");
+    assert_eq!(asked.health()[0].state, ProviderState::Open);
     pass(Duration::from_mins(10)).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(
@@ -197,7 +197,7 @@ async fn the_daemon_shows_who_is_away_and_who_is_back_before_a_command_tells() {
     // Long enough that the first free question finds it away.
     tokio::time::sleep(Duration::from_secs(3)).await;
     how.store(WELL, Ordering::Relaxed);
-    stage.daemon.says("provider is there again", PATIENCE).await;
+    stage.daemon.says("provider responds again", PATIENCE).await;
     stage
         .listener
         .wait_for(shows("half_open"), PATIENCE)
@@ -213,7 +213,7 @@ async fn the_daemon_shows_who_is_away_and_who_is_back_before_a_command_tells() {
             .collect::<Vec<_>>()
             .join("\n")
     );
-    for because in ["it is the first in order", "the one before failed"] {
+    for because in ["first in order", "the provider before it failed"] {
         assert!(log.contains(&format!("because=\"{because}\"")), "{log}");
     }
 }

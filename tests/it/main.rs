@@ -38,6 +38,7 @@ mod listener;
 mod lookout;
 mod loops;
 mod metrics;
+mod month;
 mod obeys;
 mod order;
 mod outage;

@@ -9,7 +9,7 @@ use sayso::home::device::{Area, Device, Kind};
 use sayso::home::rights::{Rights, Rules, Selector};
 use sayso::prompt::Composer;
 use sayso::provider::price::{Money, cost};
-use sayso::provider::{Api, Prompt, Usage, model};
+use sayso::provider::{ApiSpec, Prompt, Usage, anthropic, gemini, openai};
 use sayso::vocabulary::slug::Slug;
 use sayso::vocabulary::{Domain, Property};
 
@@ -152,8 +152,8 @@ fn tokens(bytes: usize) -> u64 {
 }
 
 /// What a command costs whose prefix the provider has not in its cache, and one whose prefix it has.
-fn costs(prompt: &Prompt, api: Api, id: &str) -> (Money, Money) {
-    let prices = model::prices(api, id).unwrap();
+fn costs(prompt: &Prompt, api: &ApiSpec, id: &str) -> (Money, Money) {
+    let prices = api.prices(id).unwrap();
     let prefix = tokens(prompt.prefix.len() + prompt.schema.to_string().len());
     // Three actions of some 28 tokens, and the object around them.
     let usage = Usage {
@@ -200,9 +200,9 @@ fn a_home_of_300_devices_fits_and_costs_little() {
         let prompt = asked(home, "panel");
         let bytes = prompt.prefix.len();
         for (api, id) in [
-            (Api::OpenAi, "gpt-6-luna"),
-            (Api::Anthropic, "claude-haiku-5-5"),
-            (Api::Gemini, "gemini-3.5-flash-lite"),
+            (&openai::SPEC, "gpt-6-luna"),
+            (&anthropic::SPEC, "claude-haiku-5-5"),
+            (&gemini::SPEC, "gemini-3.5-flash-lite"),
         ] {
             let (cold, cached) = costs(&prompt, api, id);
             println!(

@@ -151,7 +151,7 @@ async fn one_that_does_not_serve_is_told_with_what_mends_it() {
     let cases = [
         (
             Script::error(401, "invalid_api_key"),
-            "the key was refused: mend its key file",
+            "the key was refused: correct its key file",
         ),
         (
             Script::error(429, "insufficient_quota"),
@@ -159,17 +159,20 @@ async fn one_that_does_not_serve_is_told_with_what_mends_it() {
         ),
         (
             Script::error(404, "model_not_found"),
-            "no such model or address: mend `model` (`gpt-6-luna`)",
+            "no such model or address: correct `model` (`gpt-6-luna`)",
         ),
         (
             Script::error(429, "rate_limit_exceeded").header("retry-after", "7"),
             "the key is good, its limit is used up for now",
         ),
-        (Script::error(500, "server_error"), "trouble of its own"),
+        (
+            Script::error(500, "server_error"),
+            "the server is in trouble",
+        ),
         (Script::error(400, "invalid_json_schema"), "`structure`"),
         (
             Script::status(302, ""),
-            "it redirects elsewhere: mend `base_url`",
+            "it redirects elsewhere: correct `base_url`",
         ),
         (
             Script::status(200, "<html>Welcome</html>"),
@@ -219,7 +222,7 @@ async fn a_server_that_cannot_be_reached_is_told_with_what_stands_between() {
     let cases = [
         (
             "http://127.0.0.1:1/v1".to_owned(),
-            vec!["nobody listens at 127.0.0.1:1: start the server there"],
+            vec!["nothing listens at 127.0.0.1:1: start the server there"],
         ),
         (format!("https://{at}/v1"), vec!["does not speak TLS"]),
         // Whether the resolver knows that there is no such name, or cannot ask, depends on the machine.

@@ -243,9 +243,9 @@ async fn what_may_be_spent_is_spent_and_then_the_next_is_asked() {
     );
     let spent = asked.health()[0].spent_today.unwrap();
     assert!(
-        spent <= most.as_dollars(),
+        spent <= most.in_dollars(),
         "{spent} of {}",
-        most.as_dollars()
+        most.in_dollars()
     );
     assert!(
         (spent - 3e-7 * f64::from(u32::try_from(first.requests()).unwrap())).abs() < 1e-12,

@@ -205,7 +205,7 @@ fn a_draft_is_good_while_its_model_is_asked_whoever_else_is() {
         );
         assert_eq!(
             recall.trace(&key).unwrap()[0].unused,
-            Some("the model that said so is not asked any more")
+            Some("the model that gave it is not configured any more")
         );
         db.flush().unwrap();
     }
@@ -575,7 +575,7 @@ async fn twenty_equal_questions_at_once_are_one_call() {
     assert!(
         answers
             .iter()
-            .all(|shared| shared.answer.as_ref().unwrap().draft == lamp_on())
+            .all(|shared| shared.answer.as_ref().unwrap().answer == lamp_on())
     );
     assert_eq!(answers.iter().filter(|shared| !shared.joined).count(), 1);
 }

@@ -94,6 +94,8 @@ impl Scene {
 "
             )
         }));
+        // The scripted answers have nothing to do with the phrases.
+        self.providers.push_str("trusted = true\nsmall = false\n");
         self.key = Some("sk-test-0123456789");
         self
     }

@@ -195,21 +195,11 @@ fn today() -> String {
     )
 }
 
-/// `2026-11-24`. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+/// Returns the date of a Unix time in UTC: `2026-11-24`.
 fn date(unix: u64) -> String {
-    let days = unix / 86_400 + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let rest = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * rest + 2) / 153;
-    let (day, month) = (
-        rest - (153 * month + 2) / 5 + 1,
-        if month < 10 { month + 3 } else { month - 9 },
-    );
-    format!(
-        "{:04}-{month:02}-{day:02}",
-        year + era * 400 + u64::from(month <= 2)
-    )
+    let seconds = i64::try_from(unix).unwrap_or(i64::MAX);
+    let timestamp = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+    timestamp.strftime("%Y-%m-%d").to_string()
 }
 
 #[cfg(test)]

@@ -515,7 +515,7 @@ async fn wrong_models() -> Vec<Case> {
         ),
         Case::new(
             "model server that is not running",
-            ("fault", "models", "nobody listens at 127.0.0.1:9"),
+            ("fault", "models", "nothing listens at 127.0.0.1:9"),
             doctor(&nobody, &[]).await,
         ),
         Case::new(

@@ -1,0 +1,409 @@
+//! How closely a device is related to the words of a phrase. Used to narrow prompts for small models, and to recognise drafts
+//! of such models that have nothing to do with the phrase. Pure, and the same for every language.
+
+use std::collections::HashSet;
+
+use crate::command::phrase::Phrase;
+use crate::home::Home;
+use crate::home::device::Device;
+use crate::vocabulary::Property;
+
+/// The shortest beginning two words must share to be related: "lamp" and "lamps", "Licht" and "Lichter".
+const SHORTEST_STEM: usize = 4;
+
+/// Words that stand for a kind of device in the languages of the shipped vocabulary. The first column is the kind.
+const KIND_WORDS: [(&str, &[&str]); 11] = [
+    (
+        "light",
+        &[
+            "light",
+            "lights",
+            "lamp",
+            "bulb",
+            "licht",
+            "lampe",
+            "leuchte",
+            "beleuchtung",
+            "lumiere",
+            "lumière",
+            "luz",
+            "lampara",
+            "lámpara",
+            "verlichting",
+            "bright",
+            "dim",
+            "dark",
+            "hell",
+            "dunkel",
+            "dimm",
+            "sombre",
+            "oscuro",
+            "donker",
+        ],
+    ),
+    (
+        "cover",
+        &[
+            "blind",
+            "blinds",
+            "shade",
+            "shutter",
+            "curtain",
+            "awning",
+            "rollo",
+            "rollladen",
+            "jalousie",
+            "vorhang",
+            "markise",
+            "store",
+            "volet",
+            "rideau",
+            "persiana",
+            "cortina",
+            "toldo",
+            "rolluik",
+            "gordijn",
+            "garage",
+            "gate",
+            "tor",
+        ],
+    ),
+    (
+        "lock",
+        &[
+            "lock",
+            "door",
+            "schloss",
+            "tür",
+            "serrure",
+            "porte",
+            "cerradura",
+            "puerta",
+            "slot",
+            "deur",
+        ],
+    ),
+    (
+        "climate",
+        &[
+            "heat",
+            "heating",
+            "heater",
+            "thermostat",
+            "warm",
+            "cold",
+            "cool",
+            "degree",
+            "heiz",
+            "heizung",
+            "kalt",
+            "grad",
+            "chauffage",
+            "chaud",
+            "froid",
+            "calefaccion",
+            "calor",
+            "frio",
+            "verwarming",
+            "koud",
+            "freezing",
+            "temperature",
+            "temperatur",
+        ],
+    ),
+    (
+        "fan",
+        &[
+            "fan",
+            "ventilator",
+            "lüfter",
+            "ventilateur",
+            "ventilador",
+            "air",
+            "stuffy",
+            "luft",
+        ],
+    ),
+    (
+        "media_player",
+        &[
+            "music",
+            "song",
+            "track",
+            "radio",
+            "television",
+            "speaker",
+            "volume",
+            "loud",
+            "quiet",
+            "musik",
+            "lied",
+            "laut",
+            "leise",
+            "fernseher",
+            "musique",
+            "chanson",
+            "musica",
+            "música",
+            "muziek",
+            "mute",
+            "play",
+            "pause",
+        ],
+    ),
+    (
+        "switch",
+        &[
+            "plug",
+            "socket",
+            "outlet",
+            "switch",
+            "steckdose",
+            "schalter",
+            "prise",
+            "enchufe",
+            "stekker",
+        ],
+    ),
+    (
+        "vacuum",
+        &[
+            "vacuum",
+            "clean",
+            "hoover",
+            "saug",
+            "staubsauger",
+            "aspirateur",
+            "aspirador",
+            "stofzuiger",
+        ],
+    ),
+    (
+        "lawn_mower",
+        &[
+            "mow",
+            "mower",
+            "lawn",
+            "mäh",
+            "rasen",
+            "tondeuse",
+            "pelouse",
+            "cortacesped",
+            "grasmaaier",
+        ],
+    ),
+    (
+        "scene",
+        &[
+            "scene", "szene", "stimmung", "ambiance", "escena", "scène", "cosy", "cozy", "mood",
+        ],
+    ),
+    (
+        "button",
+        &["button", "press", "knopf", "bouton", "boton", "knop"],
+    ),
+];
+
+/// Words that mean every device.
+const ALL_WORDS: [&str; 12] = [
+    "all",
+    "every",
+    "everything",
+    "alle",
+    "alles",
+    "tout",
+    "toutes",
+    "todo",
+    "todos",
+    "todas",
+    "iedereen",
+    "whole",
+];
+
+/// The words of a phrase, and the area it was said in.
+pub(super) struct PhraseWords {
+    words: Vec<String>,
+    area: Option<String>,
+    kinds: HashSet<&'static str>,
+}
+
+impl PhraseWords {
+    /// Splits a phrase into words.
+    pub(super) fn of(phrase: &Phrase, home: &Home) -> Self {
+        let words: Vec<String> = words_of(phrase.text()).collect();
+        let area = phrase.area().and_then(|area| home.area_named(area));
+        let is_meant = |(_, kind_words): &&(&'static str, &[&str])| {
+            words
+                .iter()
+                .any(|word| kind_words.iter().any(|other| are_related(word, other)))
+        };
+        let kinds = KIND_WORDS.iter().filter(is_meant);
+        Self {
+            kinds: kinds.map(|(kind, _)| *kind).collect(),
+            area: area.map(|area| area.id.to_string()),
+            words,
+        }
+    }
+
+    /// Whether the phrase may mean every device.
+    pub(super) fn means_all(&self) -> bool {
+        self.words
+            .iter()
+            .any(|word| ALL_WORDS.contains(&word.as_str()))
+    }
+
+    /// Returns how closely `device` is related: zero where not at all.
+    pub(super) fn relevance(&self, device: &Device, home: &Home) -> u32 {
+        let mut relevance = 0;
+        let names = std::iter::once(&device.name).chain(&device.aliases);
+        let id = device.id.to_string();
+        let own_words: HashSet<String> = names
+            .flat_map(|name| words_of(name))
+            .chain(words_of(&id))
+            .collect();
+        for word in &self.words {
+            if own_words.iter().any(|own| are_related(word, own)) {
+                relevance += 4;
+            }
+        }
+        if let Some(area) = &device.area {
+            if self.area.as_deref() == Some(area.as_str()) {
+                relevance += 2;
+            }
+            if self.names_area(area.as_str(), home) {
+                relevance += 4;
+            }
+        }
+        if self.names_kind(device) {
+            relevance += 3;
+        }
+        relevance
+    }
+
+    fn names_area(&self, id: &str, home: &Home) -> bool {
+        let Some(area) = home.areas().iter().find(|area| area.id.as_str() == id) else {
+            return false;
+        };
+        let names = std::iter::once(&area.name)
+            .chain(&area.aliases)
+            .chain(&area.floor);
+        names
+            .flat_map(|name| words_of(name))
+            .chain(words_of(id))
+            .any(|own| self.words.iter().any(|word| are_related(word, &own)))
+    }
+
+    /// The kind, the class or a property of the device is named.
+    fn names_kind(&self, device: &Device) -> bool {
+        let kind = device.kind.as_str();
+        let class = device.class.as_deref().unwrap_or_default();
+        let has = |property: &Property| device.can(property).is_some();
+        let is_lightlike = has(&Property::Brightness);
+        let properties = device.capabilities.iter();
+        let mut own = properties
+            .map(|capability| capability.property.name())
+            .chain([kind, class])
+            .flat_map(words_of);
+        self.kinds.contains(kind)
+            || (is_lightlike && self.kinds.contains("light"))
+            || own.any(|own| self.words.iter().any(|word| are_related(word, &own)))
+    }
+}
+
+/// Whether every device of a draft is related to the phrase by a word, its kind or its area.
+pub fn is_related<'a>(
+    phrase: &Phrase,
+    home: &Home,
+    mut devices: impl Iterator<Item = &'a str>,
+) -> bool {
+    let words = PhraseWords::of(phrase, home);
+    devices.all(|id| {
+        let device = home
+            .devices()
+            .iter()
+            .find(|device| device.id.as_str() == id);
+        // An unknown device is refused elsewhere.
+        device.is_none_or(|device| words.relevance(device, home) > 0)
+    })
+}
+
+fn words_of(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| word.chars().count() > 1)
+        .map(str::to_lowercase)
+}
+
+/// Whether two words are equal or share their beginning.
+fn are_related(one: &str, other: &str) -> bool {
+    let is_beginning =
+        |short: &str, long: &str| short.chars().count() >= SHORTEST_STEM && long.starts_with(short);
+    // Long compounds end with the thing they name: "Stehlampe".
+    let is_end =
+        |short: &str, long: &str| short.chars().count() >= SHORTEST_STEM && long.ends_with(short);
+    one == other
+        || is_beginning(one, other)
+        || is_beginning(other, one)
+        || is_end(one, other)
+        || is_end(other, one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::device::{Area, Kind};
+    use crate::home::rights::Rights;
+    use crate::vocabulary::slug::Slug;
+
+    fn home() -> Home {
+        fn slug(text: &str) -> Slug {
+            Slug::new(text).unwrap()
+        }
+        let area = |id: &str, name: &str| Area {
+            id: slug(id),
+            name: name.into(),
+            aliases: Vec::new(),
+            floor: Some("upstairs".into()),
+        };
+        let device = |id: &str, kind: &str, area: &str| Device {
+            area: Some(slug(area)),
+            ..Device::new(slug(id), Kind::new(slug(kind)))
+        };
+        let devices = vec![
+            device("stehlampe", "light", "living_room"),
+            device("blinds", "cover", "office"),
+            device("boiler", "climate", "cellar"),
+        ];
+        let areas = vec![
+            area("living_room", "Living room"),
+            area("office", "Office"),
+            area("cellar", "Cellar"),
+        ];
+        Home::new(areas, devices, Rights::default(), "sayso").unwrap()
+    }
+
+    fn related(phrase: &str, area: Option<&str>, device: &str) -> bool {
+        let phrase = Phrase::new(phrase, area, None);
+        is_related(&phrase, &home(), [device].into_iter())
+    }
+
+    #[test]
+    fn words_kinds_and_areas_relate_a_device_to_a_phrase() {
+        for (phrase, area, device) in [
+            ("Lampe bitte heller", None, "stehlampe"),
+            ("too dark in here", Some("Living room"), "stehlampe"),
+            ("mach das licht im wohnzimmer aus", None, "stehlampe"),
+            ("make the office gloomy", None, "blinds"),
+            ("everything upstairs off", None, "boiler"),
+            ("i'm freezing", None, "boiler"),
+        ] {
+            assert!(related(phrase, area, device), "{phrase}");
+        }
+        for (phrase, area, device) in [
+            ("i'm freezing", None, "blinds"),
+            ("what is the capital of France", None, "stehlampe"),
+            ("order a pizza", Some("Office"), "boiler"),
+        ] {
+            assert!(!related(phrase, area, device), "{phrase}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The one JSON object in a model's text. Models wrap it in code fences, and reasoning models put their reasoning before
+//! it. What is certain is used: there must be exactly one object, and nothing after it. Pure.
+
+use serde::de::IgnoredAny;
+
+/// Marks that end the reasoning before an answer, as models write them.
+const REASONING_ENDS: [&str; 8] = [
+    "</think>",
+    "</thinking>",
+    "</thought>",
+    "</reasoning>",
+    "</analysis>",
+    "[/THINK]",
+    "◁/think▷",
+    "<|message|>",
+];
+
+/// Marks that begin it.
+pub(crate) const REASONING_BEGINS: [&str; 8] = [
+    "<think>",
+    "<thinking>",
+    "<thought>",
+    "<reasoning>",
+    "<analysis>",
+    "[THINK]",
+    "◁think▷",
+    "<|channel|>",
+];
+
+/// Marks that some servers leave at the end of the text.
+const TEXT_ENDS: [&str; 5] = ["<|im_end|>", "</s>", "<|eot_id|>", "<|end|>", "<|return|>"];
+
+/// Places where the object may begin that are tried, so that hostile text costs little.
+const MOST_PLACES: usize = 32;
+
+/// Returns the one complete JSON object of `text`: alone, in a code fence, after reasoning that ends with a mark, or after
+/// lines of prose without braces. `None` where there is none, or more than one.
+pub fn object_in(text: &str) -> Option<&str> {
+    let text = trimmed(text);
+    if let Some(object) = complete(text) {
+        return Some(object);
+    }
+    let is_marked = REASONING_BEGINS.iter().any(|begin| text.starts_with(begin));
+    if text.starts_with(['{', '[']) && !is_marked {
+        return None;
+    }
+    after_reasoning(text).or_else(|| after_prose(text))
+}
+
+/// Returns where marked reasoning at the beginning of `text` ends; `None` while it has not ended.
+pub(crate) fn end_of_reasoning(text: &str) -> Option<usize> {
+    let ends = REASONING_ENDS
+        .iter()
+        .filter_map(|end| text.find(end).map(|at| at + end.len()));
+    ends.min()
+}
+
+fn trimmed(text: &str) -> &str {
+    let mut text = text.trim_start_matches('\u{feff}').trim();
+    for end in TEXT_ENDS {
+        text = text.strip_suffix(end).unwrap_or(text).trim_end();
+    }
+    text
+}
+
+fn after_reasoning(text: &str) -> Option<&str> {
+    let mut rest = text;
+    for _ in 0..MOST_PLACES {
+        rest = &rest[end_of_reasoning(rest)?..];
+        if let Some(object) = complete(rest.trim()) {
+            return Some(object);
+        }
+    }
+    None
+}
+
+/// The object begins on a line of its own.
+fn after_prose(text: &str) -> Option<&str> {
+    let brace = text.find(['{', '`'])?;
+    let before = &text[..brace];
+    let line_begins = before.trim_end_matches([' ', '\t']).ends_with('\n');
+    if before.contains('}') || !line_begins {
+        return None;
+    }
+    complete(&text[brace..])
+}
+
+/// Returns `text`, or what is in its code fence, where that is exactly one object.
+fn complete(text: &str) -> Option<&str> {
+    let text = unfenced(text);
+    let is_object = text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
+    is_object.then_some(text)
+}
+
+fn unfenced(text: &str) -> &str {
+    let Some(inside) = text
+        .strip_prefix("```")
+        .and_then(|rest| rest.strip_suffix("```"))
+    else {
+        return text;
+    };
+    inside
+        .strip_prefix("json")
+        .or_else(|| inside.strip_prefix("JSON"))
+        .unwrap_or(inside)
+        .trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasoning_fences_and_marks_around_the_object_are_removed() {
+        let object = r#"{"actions":[]}"#;
+        for text in [
+            object.to_owned(),
+            format!("\u{feff} {object}\n"),
+            format!("```json\n{object}\n```"),
+            format!("<think>\nIt should be {{dim}}.\n</think>\n\n{object}"),
+            format!("It was opened by the template.</think>{object}"),
+            format!("<think></think>```json\n{object}\n```"),
+            format!("<reasoning>a</reasoning>{object}<|im_end|>"),
+            format!("[THINK]a[/THINK]{object}"),
+            format!(
+                "<|channel|>analysis<|message|>dim<|end|><|channel|>final<|message|>{object}<|return|>"
+            ),
+            format!("The lamp is meant.\n{object}"),
+            format!("The lamp is meant:\n\n```json\n{object}\n```"),
+            format!("<think>a <think> b</think> c</think>{object}"),
+        ] {
+            assert_eq!(object_in(&text), Some(object), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_certain_is_no_object() {
+        let object = r#"{"actions":[]}"#;
+        for text in [
+            String::new(),
+            "prose".to_owned(),
+            "[]".to_owned(),
+            format!("{object}{object}"),
+            format!("{object}\n{object}"),
+            format!("{object} and done"),
+            format!("Sure! {object}"),
+            format!("Not this:\n{object}\nbut this:\n{object}"),
+            format!("<think>{object}"),
+            format!("<think>{object}</think>"),
+            object[..object.len() - 1].to_owned(),
+        ] {
+            assert_eq!(object_in(&text), None, "{text}");
+        }
+    }
+}

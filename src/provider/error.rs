@@ -1,0 +1,327 @@
+//! Errors of a call, classified by what the caller does next, and the one mapping from HTTP status to error.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::HeaderMap;
+use serde_json::Value as Json;
+
+use crate::provider::headers;
+use crate::provider::json::text;
+use crate::provider::message::Usage;
+use crate::provider::spec::ApiSpec;
+
+/// The most characters kept of a provider's own words about an error.
+const LONGEST_EXCERPT: usize = 200;
+
+/// Why there is no completion. See [`ProviderError::disposition`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// No connection, a reset, or no complete answer in time.
+    #[error("{why}")]
+    Unreachable {
+        /// What happened: `no answer within 5 s`.
+        why: String,
+        /// Whether the request may have reached the model, and so may be billed.
+        sent: bool,
+    },
+    /// The server is in trouble (408, 409, 425, 5xx), or a proxy answered in its place.
+    #[error("status {status}{why}")]
+    ServerError {
+        /// The HTTP status.
+        status: u16,
+        /// The server's own words, after `: `.
+        why: String,
+        /// The wait the server asked for.
+        retry_after: Option<Duration>,
+    },
+    /// A complete answer that cannot be used.
+    #[error("malformed answer: {why}")]
+    Malformed {
+        /// What is wrong.
+        why: String,
+        /// Tokens, as far as they were counted.
+        usage: Usage,
+    },
+    /// The answer ran into the token limit: it is never acted on.
+    #[error("the answer was cut off at the token limit")]
+    Truncated {
+        /// Tokens, as far as they were counted.
+        usage: Usage,
+    },
+    /// Too many requests or tokens for now.
+    #[error("rate limited{}", .retry_after.map_or_else(String::new, |d| format!(", retry after {} s", d.as_secs_f64())))]
+    Limited {
+        /// The wait the server asked for.
+        retry_after: Option<Duration>,
+    },
+    /// The key, the credit, the model, the address or the region: the operator has to correct something.
+    #[error("{why}")]
+    Unusable {
+        /// What to correct.
+        why: String,
+    },
+    /// This request is not accepted by this provider; another one may accept it.
+    #[error("the request was rejected: {why}")]
+    Rejected {
+        /// The provider's own words.
+        why: String,
+    },
+    /// The model refused to answer.
+    #[error("refused to answer")]
+    Declined {
+        /// Tokens, as far as they were counted.
+        usage: Usage,
+    },
+}
+
+/// What to do after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Back off and try the same provider again, then the next. Counts for its breaker.
+    Retry {
+        /// The shortest wait.
+        after: Option<Duration>,
+    },
+    /// Try the next provider at once; this one rests. Does not count for its breaker.
+    Rest {
+        /// How long it rests, where the server said.
+        rest: Option<Duration>,
+    },
+    /// Try the next provider at once: this one would give the same bad answer again. Counts for its breaker.
+    Unfit,
+    /// Try the next provider at once: the error concerns this request at this provider only.
+    Skip,
+    /// Try the next provider at once; this one is disabled for a while.
+    Disable,
+    /// Stop: the model refused, and no other model is asked to do what one refused.
+    GiveUp,
+}
+
+impl ProviderError {
+    /// Returns what to do next.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Unreachable { .. } => Disposition::Retry { after: None },
+            Self::ServerError { retry_after, .. } => Disposition::Retry {
+                after: *retry_after,
+            },
+            Self::Malformed { .. } => Disposition::Unfit,
+            Self::Limited { retry_after } => Disposition::Rest { rest: *retry_after },
+            Self::Truncated { .. } | Self::Rejected { .. } => Disposition::Skip,
+            Self::Unusable { .. } => Disposition::Disable,
+            Self::Declined { .. } => Disposition::GiveUp,
+        }
+    }
+
+    /// Returns the tokens to bill for a failed call, where some may be billed; `reserved` where the answer had no count.
+    pub fn billed(&self, reserved: Usage) -> Option<Usage> {
+        match self {
+            Self::Malformed { usage, .. }
+            | Self::Truncated { usage }
+            | Self::Declined { usage } => Some(usage.or_reserved(reserved)),
+            Self::Unreachable { sent: true, .. } => Some(reserved),
+            // An error status is not billed.
+            _ => None,
+        }
+    }
+}
+
+/// Returns an error for an answer that cannot be used.
+pub(super) fn malformed(why: impl Into<String>, usage: Usage) -> ProviderError {
+    ProviderError::Malformed {
+        why: why.into(),
+        usage,
+    }
+}
+
+/// The `error` value of a body, as an API module reads it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ErrorBody {
+    /// The HTTP status the error stands for, where the body states or implies it.
+    pub status: Option<u16>,
+    /// The server's own words: `: code: message`.
+    pub words: String,
+    /// A cause that the status does not tell.
+    pub cause: Option<Cause>,
+    /// The wait stated in the body.
+    pub retry_after: Option<Duration>,
+}
+
+/// A cause that the operator has to deal with, whatever the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The key is wrong.
+    Key,
+    /// There is no credit.
+    Credit,
+    /// The key or the region is not allowed.
+    Forbidden,
+    /// A spending limit at the provider is reached.
+    SpendingLimit,
+    /// The free quota of the day is used up.
+    DailyQuota,
+    /// The model does not know a setting.
+    Setting,
+}
+
+impl Cause {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Key => "the key was refused: correct its key file",
+            Self::Credit => "no credit left: see its billing page",
+            Self::Forbidden => "not allowed with this key or from this region",
+            Self::SpendingLimit => "the spending limit is reached: see its billing page",
+            Self::DailyQuota => "the quota of the day is used up: see its billing page",
+            Self::Setting => {
+                "the model does not know a setting: correct `structure` or `reasoning_effort`"
+            }
+        }
+    }
+}
+
+/// Who reports the error: the API, and the model of the provider.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin<'a> {
+    pub(super) spec: &'a ApiSpec,
+    pub(super) model: &'a str,
+}
+
+impl Origin<'_> {
+    /// Returns the error of a response whose status is not 2xx. `now` is used for dates where the server sent no clock.
+    pub(super) fn of_response(
+        self,
+        status: u16,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> ProviderError {
+        let json: Option<Json> = serde_json::from_slice(without_bom(body)).ok();
+        let mut error = match &json {
+            Some(json) => (self.spec.read_error)(error_in(json).unwrap_or(json)),
+            None => ErrorBody::default(),
+        };
+        error.retry_after = error
+            .retry_after
+            .or_else(|| headers::retry_after(headers, now));
+        let may_retry = headers::text(headers, "x-should-retry") != Some("false");
+        if status == 429 && error.retry_after.is_none() && may_retry {
+            error.retry_after = (self.spec.read_limits)(headers).exhausted_for();
+        }
+        // What is not JSON comes from a proxy in between, unless there is no body at all.
+        if json.is_none() && (matches!(status, 403..=405) || status == 407) {
+            return ProviderError::ServerError {
+                status,
+                why: ": not the API's own answer: a proxy is in between, or `base_url` is wrong"
+                    .to_owned(),
+                retry_after: error.retry_after,
+            };
+        }
+        self.by_status(status, &error)
+    }
+
+    /// Returns the error found in a 2xx body, whole or in a part of a stream; `None` where there is none.
+    pub(super) fn in_answer(self, message: &Json) -> Option<ProviderError> {
+        let error = (self.spec.read_error)(error_in(message)?);
+        Some(self.of_body(&error))
+    }
+
+    /// Returns the error that a body of status 200 stands for.
+    pub(super) fn of_body(self, error: &ErrorBody) -> ProviderError {
+        self.by_status(error.status.unwrap_or(200), error)
+    }
+
+    fn by_status(self, status: u16, error: &ErrorBody) -> ProviderError {
+        let ErrorBody {
+            words, retry_after, ..
+        } = error;
+        let unusable = |remedy: &str| ProviderError::Unusable {
+            why: format!("{remedy} (status {status}{words})"),
+        };
+        if let Some(cause) = error.cause {
+            return unusable(cause.remedy());
+        }
+        match status {
+            401 => unusable(Cause::Key.remedy()),
+            402 => unusable(Cause::Credit.remedy()),
+            403 => unusable(Cause::Forbidden.remedy()),
+            404 => {
+                let remedy = self.spec.missing_model.replace("{model}", self.model);
+                unusable(&format!("no such model or address: {remedy}"))
+            }
+            300..=399 => unusable("it redirects elsewhere: correct `base_url`"),
+            429 => ProviderError::Limited {
+                retry_after: *retry_after,
+            },
+            200 => ProviderError::ServerError {
+                status,
+                why: format!(": an error in place of an answer{words}"),
+                retry_after: None,
+            },
+            408 | 409 | 425 | 500.. => ProviderError::ServerError {
+                status,
+                why: words.clone(),
+                retry_after: *retry_after,
+            },
+            _ => ProviderError::Rejected {
+                why: format!("status {status}{words}"),
+            },
+        }
+    }
+}
+
+/// Returns the `error` value of a body, which may be in a list of one; `None` where it is missing or empty.
+fn error_in(json: &Json) -> Option<&Json> {
+    let error = json
+        .get("error")
+        .or_else(|| json.get(0).and_then(|first| first.get("error")))?;
+    let is_empty = match error {
+        Json::Null => true,
+        Json::Bool(is_error) => !is_error,
+        Json::String(text) => text.is_empty(),
+        Json::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    (!is_empty).then_some(error)
+}
+
+/// Returns the server's words: `: code: message`, as far as there is any. Servers that are not quite the API put them in
+/// `detail`, or send a bare text.
+pub(super) fn words(error: &Json, codes: &[&str]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for code in codes {
+        parts.extend(text(error, code).map(excerpt));
+    }
+    let message = error
+        .as_str()
+        .or_else(|| text(error, "message"))
+        .map(str::to_owned)
+        .or_else(|| error.get("detail").map(crate::provider::json::as_text));
+    parts.extend(message.as_deref().map(excerpt));
+    parts.iter().fold(String::new(), |mut words, part| {
+        words.push_str(": ");
+        words.push_str(part);
+        words
+    })
+}
+
+/// Returns the status of an error body: a numeric `code`, as text or number.
+pub(super) fn numeric_status(error: &Json) -> Option<u16> {
+    let code = crate::provider::json::count(error, "code")
+        .or_else(|| crate::provider::json::count(error, "status"))?;
+    u16::try_from(code)
+        .ok()
+        .filter(|code| (400..600).contains(code))
+}
+
+/// A provider's own words, cut to what fits a log line.
+pub(super) fn excerpt(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(LONGEST_EXCERPT)
+        .collect()
+}
+
+/// A body without the byte order mark that some servers send first.
+pub(super) fn without_bom(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}

@@ -1,0 +1,175 @@
+//! `OpenAI`'s Responses API. Pure encoding and decoding. Source: requests of the official SDK 3.54.0, captured November 2026.
+
+use reqwest::Url;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use crate::provider::api::{HttpRequest, Provider};
+use crate::provider::error::{Origin, ProviderError};
+use crate::provider::gathered::Gathered;
+use crate::provider::json::{as_text, count, list, text};
+use crate::provider::message::{Prompt, Usage};
+use crate::provider::openai;
+use crate::provider::schema::adapted;
+use crate::provider::spec::{ApiSpec, Settings, Structure};
+
+/// The table of this API: the same service as Chat Completions, with other messages.
+pub const SPEC: ApiSpec = ApiSpec {
+    name: "responses",
+    build: |settings, url| Ok(Box::new(Responses::new(settings, url))),
+    read_message,
+    ..openai::SPEC
+};
+
+/// The request encoder of the service or a compatible server.
+#[derive(Debug)]
+struct Responses {
+    model: String,
+    structure: Structure,
+    reasoning_effort: Option<String>,
+    max_output_tokens: u32,
+    is_genuine: bool,
+}
+
+impl Responses {
+    fn new(settings: &Settings, url: &Url) -> Self {
+        let is_genuine = openai::is_genuine(url);
+        let family = SPEC.family_of(&settings.model).filter(|_| is_genuine);
+        let usual_effort = family.and_then(|family| family.effort);
+        Self {
+            model: settings.model.clone(),
+            structure: settings.structure,
+            reasoning_effort: settings
+                .reasoning_effort
+                .clone()
+                .or_else(|| usual_effort.map(str::to_owned)),
+            max_output_tokens: settings.max_output_tokens,
+            is_genuine,
+        }
+    }
+
+    fn format(&self, schema: &Json) -> Option<Json> {
+        match self.structure {
+            Structure::Schema => Some(json!({"format": {
+                "type": "json_schema",
+                "name": openai::SCHEMA_NAME,
+                "strict": true,
+                "schema": adapted(schema, &SPEC),
+            }})),
+            Structure::Json => Some(json!({"format": {"type": "json_object"}})),
+            Structure::None => None,
+        }
+    }
+}
+
+impl Provider for Responses {
+    fn encode(&self, prompt: &Prompt, stream: bool) -> HttpRequest {
+        let body = Body {
+            model: &self.model,
+            instructions: &prompt.prefix,
+            input: &prompt.phrase,
+            max_output_tokens: prompt.max_output_tokens.min(self.max_output_tokens),
+            prompt_cache_key: self.is_genuine.then_some(&*prompt.prefix_key),
+            reasoning: self
+                .reasoning_effort
+                .as_deref()
+                .map(|effort| json!({ "effort": effort })),
+            // The service keeps nothing of what is said in a home.
+            store: false,
+            text: self.format(&prompt.schema),
+            stream,
+        };
+        HttpRequest {
+            path: "/responses".to_owned(),
+            body: serde_json::to_vec(&body).expect("strings, numbers and JSON always serialise"),
+        }
+    }
+}
+
+/// The request body. The fields are sent in this order every time.
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    instructions: &'a str,
+    input: &'a str,
+    max_output_tokens: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Json>,
+    store: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Json>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+}
+
+/// Adds a whole response or one event of a stream. Unknown events are skipped.
+fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderError> {
+    let kind = text(message, "type").unwrap_or_default();
+    let index = count(message, "output_index").unwrap_or_default();
+    match kind {
+        "response.output_text.delta" => {
+            answer.add_text(text(message, "delta").unwrap_or_default());
+        }
+        "response.function_call_arguments.delta" => {
+            answer.add_call(index, text(message, "delta").unwrap_or_default());
+        }
+        "response.refusal.delta" | "response.refusal.done" => answer.refuse(),
+        "response.completed" | "response.incomplete" | "response.failed" => {
+            read_response(&message["response"], answer)?;
+            answer.mark_over();
+        }
+        "error" => return Err(origin().of_body(&openai::read_error(message))),
+        "" => {
+            read_response(message, answer)?;
+            answer.mark_whole();
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn origin() -> Origin<'static> {
+    Origin {
+        spec: &SPEC,
+        model: "",
+    }
+}
+
+/// Adds a whole response. In a stream its text came before, in parts.
+fn read_response(response: &Json, answer: &mut Gathered) -> Result<(), ProviderError> {
+    if let Some(error) = origin().in_answer(response) {
+        return Err(error);
+    }
+    answer.count(read_usage(&response["usage"]));
+    let is_new = !answer.has_content();
+    for item in list(response, "output") {
+        for content in list(item, "content") {
+            match text(content, "type") {
+                Some("refusal") => answer.refuse(),
+                Some("output_text") if is_new => {
+                    answer.add_text(text(content, "text").unwrap_or_default());
+                }
+                _ => {}
+            }
+        }
+        if is_new && text(item, "type") == Some("function_call") {
+            answer.add_call(answer.next_call(), &as_text(&item["arguments"]));
+        }
+    }
+    let status = text(response, "status");
+    let reason = text(&response["incomplete_details"], "reason").or(status);
+    answer.end(reason);
+    Ok(())
+}
+
+fn read_usage(usage: &Json) -> Usage {
+    let details = &usage["input_tokens_details"];
+    Usage {
+        input: count(usage, "input_tokens").unwrap_or_default(),
+        cached: count(details, "cached_tokens").unwrap_or_default(),
+        written: count(details, "cache_write_tokens").unwrap_or_default(),
+        output: count(usage, "output_tokens").unwrap_or_default(),
+    }
+}

@@ -1,0 +1,31 @@
+//! The result of a request as the router returns it.
+
+use std::sync::Arc;
+
+use crate::command::reply::Refusal;
+use crate::provider::{ProviderError, Usage};
+
+/// A usable answer and where it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoutedAnswer<T> {
+    /// The answer, as the caller's function read it.
+    pub answer: T,
+    /// The provider's name.
+    pub provider: Arc<str>,
+    /// Its model.
+    pub model: Arc<str>,
+    /// Token counts.
+    pub usage: Usage,
+    /// Whether the provider is marked as trusted.
+    pub trusted: bool,
+}
+
+/// Returns the refusal for an error that no other provider can correct.
+pub(super) fn refusal_of(error: &ProviderError) -> Refusal {
+    match error {
+        ProviderError::Declined { .. } => Refusal::Declined,
+        other => Refusal::NotUnderstood {
+            why: other.to_string(),
+        },
+    }
+}
