@@ -81,7 +81,7 @@ pub(super) fn examples(home: &Home, allowed: impl Fn(&Device, &Property) -> bool
     let mut used: Vec<&Slug> = Vec::new();
     for example in examples_in_order() {
         let fits = |device: &&&Device| {
-            device.can(&example.property).is_some()
+            device.capability(&example.property).is_some()
                 && allowed(device, &example.property)
                 && !used.contains(&&device.id)
         };

@@ -297,7 +297,7 @@ impl PhraseWords {
     fn names_kind(&self, device: &Device) -> bool {
         let kind = device.kind.as_str();
         let class = device.class.as_deref().unwrap_or_default();
-        let has = |property: &Property| device.can(property).is_some();
+        let has = |property: &Property| device.capability(property).is_some();
         let is_lightlike = has(&Property::Brightness);
         let properties = device.capabilities.iter();
         let mut own = properties
