@@ -265,7 +265,7 @@ async fn with_nothing_left_to_spend_it_says_until_when_also_after_a_restart() {
     for life in 0..2 {
         let store = open();
         let (asked, _) = asking(vec![paid("only", &only, Some(most))]);
-        asked.keep_spending(Some(&Spending::open(&store.db).unwrap()));
+        asked.keep_spending(Some(&Spending::open(&store).unwrap()));
         if life == 0 {
             ask(&asked).await.unwrap();
         }
