@@ -24,9 +24,9 @@ use crate::vocabulary::{Property, Value};
 use crate::cli::arguments::source;
 use crate::cli::broker;
 use crate::cli::broker::BrokerOptions;
-use crate::cli::request;
-use crate::cli::request::Request;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::request;
+use crate::cli::request::BrokerRequest;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -119,7 +119,7 @@ fn reset(arguments: &Providers, out: &mut impl Write) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
     for name in names {
         let topic = format!("control/{}", arguments.source);
-        let request = Request {
+        let request = BrokerRequest {
             answer_topic: format!("{topic}/answer"),
             topic,
             payload: json!({"providers": "reset", "name": name}).to_string(),
