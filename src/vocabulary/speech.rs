@@ -92,6 +92,10 @@ pub struct Speech {
     pub partial: String,
     /// The question before a risky action: `{what}`.
     pub confirm: String,
+    /// The action in that question, by property and value (`lock=unlocked`): `{device}`. Others are
+    /// asked about in the form of `done`.
+    #[serde(default)]
+    pub ask: BTreeMap<String, String>,
     /// The reply to a "no".
     pub left: String,
     /// The reply to a command that was resumed after a restart.

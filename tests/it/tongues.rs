@@ -87,13 +87,13 @@ async fn german() {
         (
             "Schließ die Haustür auf",
             "unclear",
-            "Haustür: aufgeschlossen. Soll ich? Sag innerhalb von 30 s Ja.",
+            "Haustür aufschließen? Sag innerhalb von 30 s Ja.",
         ),
         ("Ja", "done", "Haustür: aufgeschlossen."),
         (
             "Schließ die Haustür auf",
             "unclear",
-            "Haustür: aufgeschlossen. Soll ich? Sag innerhalb von 30 s Ja.",
+            "Haustür aufschließen? Sag innerhalb von 30 s Ja.",
         ),
         ("Nein", "answered", "Es bleibt, wie es ist."),
         (
@@ -140,13 +140,13 @@ async fn spanish() {
         (
             "Abre la puerta principal con llave",
             "unclear",
-            "Puerta principal: sin llave. ¿Lo hago? Di que sí en 30 s.",
+            "¿Desbloqueo Puerta principal? Di que sí en 30 s.",
         ),
         ("Sí", "done", "Puerta principal: sin llave."),
         (
             "Desbloquea la puerta principal",
             "unclear",
-            "Puerta principal: sin llave. ¿Lo hago? Di que sí en 30 s.",
+            "¿Desbloqueo Puerta principal? Di que sí en 30 s.",
         ),
         ("No", "answered", "Se queda como está."),
         (
@@ -193,13 +193,13 @@ async fn french() {
         (
             "Déverrouille la porte d'entrée",
             "unclear",
-            "Porte d'entrée : déverrouillé. Dois-je le faire ? Dites oui dans les 30 s.",
+            "Déverrouiller Porte d'entrée ? Dites oui dans les 30 s.",
         ),
         ("Oui", "done", "Porte d'entrée : déverrouillé."),
         (
             "Déverrouille la porte d'entrée",
             "unclear",
-            "Porte d'entrée : déverrouillé. Dois-je le faire ? Dites oui dans les 30 s.",
+            "Déverrouiller Porte d'entrée ? Dites oui dans les 30 s.",
         ),
         ("Non", "answered", "Rien n'a été changé."),
         (
@@ -246,13 +246,13 @@ async fn dutch() {
         (
             "Haal de voordeur van het slot",
             "unclear",
-            "Voordeur: van het slot. Zal ik dat doen? Zeg binnen 30 s ja.",
+            "Voordeur van het slot halen? Zeg binnen 30 s ja.",
         ),
         ("Ja", "done", "Voordeur: van het slot."),
         (
             "Ontgrendel de voordeur",
             "unclear",
-            "Voordeur: van het slot. Zal ik dat doen? Zeg binnen 30 s ja.",
+            "Voordeur van het slot halen? Zeg binnen 30 s ja.",
         ),
         ("Nee", "answered", "Het blijft zoals het is."),
         (

@@ -434,12 +434,22 @@ fn in_words(
     }
 }
 
-/// A change with its device, for the question before a risky action: `Front door: unlocked`.
+/// A change with its device, for the question before a risky action: `Unlock Front door`.
 pub(super) fn announced_change(
     speech: &Speech,
     resolved: &Resolved<'_>,
     value: Option<&Value>,
 ) -> String {
+    let value_name = match value {
+        Some(Value::Text(word)) => word.as_str(),
+        Some(Value::Number(n)) if *n <= 0.0 => "closed",
+        Some(Value::Number(n)) if *n >= 100.0 => "open",
+        _ => "",
+    };
+    let key = format!("{}={value_name}", resolved.action.property);
+    if let Some(form) = speech.ask.get(&key) {
+        return fill(form, &[("device", &resolved.device.name)]);
+    }
     let change = change_in_words(speech, resolved, value);
     let places = [
         ("devices", resolved.device.name.as_str()),
