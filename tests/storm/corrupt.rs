@@ -106,7 +106,7 @@ pub(crate) async fn corrupt(program: &Path, times: usize, random: &mut StdRng) -
 
 async fn fill(path: &Path) {
     use sayso::command::Redelivery;
-    use sayso::store::journal::{Entry, Journal, Received};
+    use sayso::store::journal::{Journal, JournalEntry, Received};
     let store =
         std::sync::Arc::new(sayso::store::open(&sayso::store::Settings::default(), path).unwrap());
     let (journal, _) = Journal::open(Some(store), Duration::from_hours(1)).unwrap();
@@ -122,7 +122,7 @@ async fn fill(path: &Path) {
         };
         assert!(matches!(
             journal.receive(received, 1, Redelivery::No),
-            Entry::New(_)
+            JournalEntry::New(_)
         ));
         match n {
             _ if n + IN_TAIL > COMMANDS => journal.handed_to_kernel().await,
