@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_as_they_are_said() {
+    fn numbers_in_words_and_digits_are_read() {
         let lexicon: Lexicon = include_str!("../../config/language/en.toml")
             .parse()
             .unwrap();

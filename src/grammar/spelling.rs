@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_one_word_is_written_one_way() {
+    fn spellings_of_one_word_are_normalized() {
         let german = spelling("letters = { ue = \"u\", ae = \"a\" }");
         assert_eq!(german.plain("küche"), german.plain("kueche"));
         assert_eq!(german.plain("straße"), "strasse");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn compounds_come_apart_where_both_parts_are_known() {
+    fn compounds_of_known_parts_are_split() {
         let german = spelling("joints = [\"n\", \"s\"]");
         let parts = |word| {
             german.parts(

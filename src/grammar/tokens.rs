@@ -130,7 +130,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn text_is_cut_where_people_would() {
+    fn text_is_split_into_words() {
         for (text, cut) in [
             ("turn on the tv-lamp", "turn|on|the|tv|lamp"),
             ("what's the kitchen's light", "what|'s|the|kitchen|'s|light"),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn one_slip_is_one_edit_after_the_first_letter() {
+    fn one_edit_after_the_first_letter_is_a_typo() {
         for input in ["kitchn", "kithcen", "kitchenn", "kitxhen"] {
             assert!(is_one_edit(input, "kitchen"), "{input}");
         }

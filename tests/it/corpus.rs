@@ -1,4 +1,4 @@
-//! The fuzzer's corpus, tried in every run: what once was a finding stays mended, without a fuzzer.
+//! Replays the corpus of the fuzz targets, so that fixed findings stay fixed without running a fuzzer.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A language is a file and no code: one that builds its sentences otherwise is read, and answered in its own words.
+//! A language is a file without code: a fixture with another sentence structure is understood and answered in its own words.
 
 use std::fs;
 use std::path::Path;
@@ -45,7 +45,7 @@ area = "entree"
 
 const STATE: &str = r#"{"kuechenlicht": {"power": "on", "brightness": 40}, "stehlampe": {"power": "off"}, "rollo": {"position": 0}}"#;
 
-fn hear(lines: &[&str]) -> Vec<Json> {
+fn replies(lines: &[&str]) -> Vec<Json> {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("language")).unwrap();
     let fixture = Path::new(crate::REPOSITORY).join("tests/fixtures/language/xx.toml");
@@ -102,7 +102,7 @@ fn actions(reply: &Json) -> String {
 }
 
 #[test]
-fn sentences_of_another_build_are_read() {
+fn another_sentence_structure_is_understood() {
     let expected = [
         (
             "Mach bitte das Küchenlicht an",
@@ -151,7 +151,10 @@ fn sentences_of_another_build_are_read() {
         ),
         ("mach die stehlampe nicht an", ""),
     ];
-    for ((text, wanted), reply) in expected.iter().zip(hear(&expected.map(|(text, _)| text))) {
+    for ((text, wanted), reply) in expected
+        .iter()
+        .zip(replies(&expected.map(|(text, _)| text)))
+    {
         let mut got: Vec<String> = actions(&reply).split("; ").map(str::to_owned).collect();
         got.sort();
         assert_eq!(got.join("; "), *wanted, "{text}: {reply}");
@@ -159,7 +162,7 @@ fn sentences_of_another_build_are_read() {
 }
 
 #[test]
-fn the_answer_is_in_the_language_of_the_command() {
+fn the_reply_is_in_the_language_of_the_command() {
     let expected = [
         ("ist das küchenlicht an?", "Ja, Küchenlicht ist an."),
         ("ist das Rollo offen", "Nein, Rollo ist geschlossen."),
@@ -177,7 +180,10 @@ fn the_answer_is_in_the_language_of_the_command() {
         ),
         ("erzähl mir was", "Das habe ich nicht verstanden."),
     ];
-    for ((text, wanted), reply) in expected.iter().zip(hear(&expected.map(|(text, _)| text))) {
+    for ((text, wanted), reply) in expected
+        .iter()
+        .zip(replies(&expected.map(|(text, _)| text)))
+    {
         assert_eq!(reply["speech"], *wanted, "{text}: {reply}");
     }
 }

@@ -1,5 +1,5 @@
-//! The languages beside English, each over a home of its own and over one with English names: exactly that, or silence; and
-//! everything that is said back is said in the language of the command.
+//! Phrasebooks of German, Spanish, French and Dutch, each for a home of its own and for one with English names. A sentence has
+//! exactly the expected meaning or none, and replies are in the language of the command.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::phrasebook::{Expected, Line, Verdict, folder, judge, sorted};
 
 const LANGUAGES: [&str; 4] = ["de", "es", "fr", "nl"];
 
-/// Of every three lines the third was kept aside, unread, while the words were gathered.
+/// Every third line was not looked at while the language files were written.
 const ASIDE: usize = 3;
 
 static LOCAL: LazyLock<LocalGrammar> =
@@ -97,7 +97,7 @@ fn every_refusal_has_a_sentence_in_every_language() {
     }
 }
 
-/// How one language is read: the verdicts, of what may be read while the words are gathered and of what is kept aside.
+/// Returns the verdicts for one language: of the lines that were looked at, and of those that were not.
 fn score(language: &str) -> [BTreeMap<(bool, Verdict), usize>; 2] {
     let homes: BTreeMap<&str, Arc<Home>> = [language, "mixed"]
         .into_iter()
@@ -128,7 +128,7 @@ fn score(language: &str) -> [BTreeMap<(bool, Verdict), usize>; 2] {
 }
 
 #[test]
-fn every_language_is_read_as_its_people_mean_it() {
+fn every_language_is_understood_as_meant() {
     let mut faults = Vec::new();
     for language in LANGUAGES {
         let mut all = [0, 0];
@@ -169,7 +169,7 @@ fn every_language_is_read_as_its_people_mean_it() {
 }
 
 #[test]
-fn what_only_sounds_like_a_command_is_left_alone() {
+fn sentences_that_only_resemble_commands_have_no_meaning() {
     for language in LANGUAGES {
         let home = home(language);
         let text = fs::read_to_string(folder().join("silent").join(language).with_extension("txt"))
@@ -192,7 +192,7 @@ fn what_only_sounds_like_a_command_is_left_alone() {
 }
 
 #[test]
-fn every_language_has_its_yes_and_its_no() {
+fn every_language_has_confirmations() {
     let consents = |language, text| LOCAL.confirmation(&Phrase::new(text, None, Some(language)));
     for (language, yes, no) in [
         ("de", "Ja, bitte!", "lieber nicht"),

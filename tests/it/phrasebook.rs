@@ -1,4 +1,4 @@
-//! What people say, over differently built homes: the local reading does exactly that, asks back, or is silent. Never anything else.
+//! The English phrasebook, for different homes: the local grammar finds exactly the expected meaning, asks back, or finds none.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,10 +43,10 @@ struct DeviceLine {
     area: Option<String>,
     kind: String,
     class: Option<String>,
-    /// Properties beyond the usual ones of the kind.
+    /// Properties besides the default ones of the kind.
     #[serde(default)]
     more: Vec<String>,
-    /// Properties that can be read, not set.
+    /// Properties that can be read but not set.
     #[serde(default)]
     readings: Vec<String>,
     #[serde(default)]
@@ -153,7 +153,7 @@ fn local() -> LocalGrammar {
     LocalGrammar::new(&Settings::default()).unwrap()
 }
 
-/// The actions in an order that does not depend on how they were said.
+/// Returns the actions in an order that does not depend on the sentence.
 pub(crate) fn sorted(actions: &[Action]) -> Vec<String> {
     let mut lines: Vec<String> = actions
         .iter()
@@ -198,7 +198,7 @@ fn read_book() -> Vec<Line> {
 }
 
 #[test]
-fn the_phrasebook_is_read_as_people_mean_it() {
+fn the_phrasebook_is_understood_as_meant() {
     let (book, homes, local) = (&*BOOK, &*HOMES, local());
     let mut tally: BTreeMap<(&str, Verdict), usize> = BTreeMap::new();
     let mut misread = Vec::new();
@@ -249,7 +249,7 @@ fn the_phrasebook_is_read_as_people_mean_it() {
 }
 
 #[test]
-fn what_is_drafted_names_only_what_the_devices_have() {
+fn drafts_name_only_existing_capabilities() {
     let local = local();
     for line in &*BOOK {
         let home = &HOMES[&line.home];
@@ -269,7 +269,7 @@ fn what_is_drafted_names_only_what_the_devices_have() {
 }
 
 #[test]
-fn a_phrase_in_a_language_that_is_not_there_is_left_alone() {
+fn a_phrase_in_an_unknown_language_has_no_meaning() {
     let homes = homes();
     let said = |language| {
         local()
@@ -284,7 +284,7 @@ fn a_phrase_in_a_language_that_is_not_there_is_left_alone() {
 }
 
 #[test]
-fn a_yes_and_a_no_are_told_from_everything_else() {
+fn confirmations_are_recognized() {
     let local = local();
     let consents = |text| local.confirmation(&Phrase::new(text, None, None));
     for yes in [
@@ -320,7 +320,7 @@ fn a_yes_and_a_no_are_told_from_everything_else() {
 }
 
 #[test]
-fn a_language_file_in_the_folder_takes_the_place_of_the_built_in_one() {
+fn a_language_file_in_the_folder_replaces_the_built_in_one() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings {
         folder: Some(folder.path().to_owned()),
@@ -358,7 +358,7 @@ fn a_language_file_in_the_folder_takes_the_place_of_the_built_in_one() {
 }
 
 #[test]
-fn a_changed_home_is_read_with_its_new_names() {
+fn a_changed_home_is_understood_by_its_new_names() {
     let local = local();
     let home = |name: &str| {
         let mut lamp = Device::new(slug("lamp"), Kind::new(slug("light")));
@@ -373,7 +373,7 @@ fn a_changed_home_is_read_with_its_new_names() {
 
 proptest! {
     #[test]
-    fn no_text_breaks_the_reading(text in "\\PC{0,80}", area in proptest::option::of("\\PC{0,10}")) {
+    fn no_text_breaks_the_grammar(text in "\\PC{0,80}", area in proptest::option::of("\\PC{0,10}")) {
         let phrase = Phrase::new(&text, area.as_deref(), None);
         for (home, local) in &*LOCAL {
             local.draft(&phrase, &HOMES[*home]);

@@ -1,4 +1,4 @@
-//! From end to end in each language beside English: what is done, asked, answered and refused is said in the words of the command.
+//! End to end in German, Spanish, French and Dutch: results, questions, answers and refusals are in the language of the command.
 
 use serde_json::{Value, json};
 
@@ -34,10 +34,10 @@ risk = "never"
     )
 }
 
-/// What is said, and what shall come of it: the outcome, and the sentence.
+/// A command with the expected outcome and reply.
 type Said = (&'static str, &'static str, &'static str);
 
-/// Plays it, with a locked door. Then just these were told to devices.
+/// Sends the commands to a home with a locked door, and checks the replies and the published actions.
 async fn play(language: &str, names: [&str; 6], dialogue: &[Said], told: &[(&str, &str)]) {
     let mut stage: Stage = Scene::new()
         .home(&home(names))

@@ -1,7 +1,7 @@
-//! What people say, written down before it was tried: whole homes as `home.toml`, through the real program, one line in and one out.
+//! Sentences for whole homes, written down before they were tried, and sent through the real program.
 //!
-//! `written/<home>.book` was looked at while the grammar grew, `<home>.kept` was not. A line is `[area] text | actions`, with `|` before
-//! each other thing that may be meant: `lamp.power=on; tv.volume+10; door.lock?`, `ask`, or `none` where nothing may be done.
+//! `written/<home>.book` was looked at during development, `<home>.kept` was not. A line is `[area] text | actions`, with `|` before
+//! each alternative meaning: `lamp.power=on; tv.volume+10; door.lock?`, `ask`, or `none` where nothing may be done.
 //! `$lights = a b` names a group.
 
 use std::collections::BTreeMap;
@@ -183,7 +183,7 @@ fn verdict(line: &Line, reply: &Json) -> &'static str {
 }
 
 #[test]
-fn what_was_written_before_it_was_tried_is_read_as_meant() {
+fn sentences_written_before_they_were_tried_are_understood_as_meant() {
     let mut homes: Vec<String> = Vec::new();
     for entry in fs::read_dir(folder().join("written")).unwrap() {
         let path = entry.unwrap().path();
