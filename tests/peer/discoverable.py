@@ -107,7 +107,7 @@ try:
     time.sleep(1)
     answers("is the coffee machine on?", "Yes")
     answers("what is the temperature of the cellar probe", "21.5")
-    answers("is the kitchen window open?", "open")
+    answers("what is the contact of the kitchen window", "open")
     cover.closed()
     time.sleep(0.5)
     answers("is the awning open?", "No")
