@@ -29,14 +29,14 @@ impl LocalReading {
             &config.mqtt.prefix,
         );
         for (topic, payload) in announce::all() {
-            finder.hear(&topic, payload.to_string().as_bytes(), now());
+            finder.receive(&topic, payload.to_string().as_bytes(), now());
         }
-        let home = finder
-            .home()
+        let built = finder
+            .build()
             .map_err(|conflicts| format!("the demo's home has conflicts: {conflicts:?}"))?;
         Ok(Self {
             grammar: LocalGrammar::new(&config.local)?,
-            home,
+            home: built.home,
         })
     }
 
