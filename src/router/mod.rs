@@ -203,7 +203,7 @@ impl Router {
         let mut upstreams = self.upstreams.clone();
         match self.settings.order {
             ProviderOrder::Fastest => {
-                upstreams.sort_by(|a, b| a.expected_latency().total_cmp(&b.expected_latency()))
+                upstreams.sort_by(|a, b| a.expected_latency().total_cmp(&b.expected_latency()));
             }
             ProviderOrder::Priority => {
                 for group in upstreams.chunk_by_mut(|a, b| a.shares_with(b)) {

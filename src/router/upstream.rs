@@ -747,9 +747,8 @@ impl Upstream {
             Some(Unavailable::BreakerOpen(_)) => ProviderState::Open,
             Some(Unavailable::Stalled) => ProviderState::Silent,
             Some(Unavailable::OverBudget(_)) => ProviderState::Spent,
-            Some(Unavailable::Probing) => ProviderState::HalfOpen,
             Some(Unavailable::AtCapacity) | None if is_closed => ProviderState::Up,
-            Some(Unavailable::AtCapacity) | None => ProviderState::HalfOpen,
+            Some(Unavailable::AtCapacity | Unavailable::Probing) | None => ProviderState::HalfOpen,
         };
         let disabled_why = state.disabled.as_ref().map(|disabled| disabled.why.clone());
         let why = disabled_why.or_else(|| state.last_error.clone());
