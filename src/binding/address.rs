@@ -118,13 +118,14 @@ pub fn reach(topic: &str, payload: &str) -> Reach {
             Reach::Bound
         };
     }
+    // An endpoint may be a number as well, so the level before it is looked at first: the shorter base reaches further.
     match entity_levels(&levels) {
-        Some([base @ .., name]) if is_number_of_a_bridge(name) => Reach::Base(base.join("/")),
         Some([base @ .., name, endpoint])
             if is_endpoint(endpoint) && is_number_of_a_bridge(name) =>
         {
             Reach::Base(base.join("/"))
         }
+        Some([base @ .., name]) if is_number_of_a_bridge(name) => Reach::Base(base.join("/")),
         _ => Reach::Bound,
     }
 }
@@ -256,6 +257,16 @@ mod tests {
             (
                 "zigbee2mqtt/7/set/state",
                 "ON",
+                Reach::Base("zigbee2mqtt".into()),
+            ),
+            (
+                "zigbee2mqtt/0x05/1/set/state",
+                "ON",
+                Reach::Base("zigbee2mqtt".into()),
+            ),
+            (
+                "zigbee2mqtt/7/left/set",
+                "{}",
                 Reach::Base("zigbee2mqtt".into()),
             ),
             (

@@ -187,7 +187,7 @@ mod tests {
         let mut received = [0; 4096];
         let n = journald.recv(&mut received).unwrap();
         let expected = "LATENCY_US=412\nWHY\n\x09\0\0\0\0\0\0\0two\nlines\nCOMMAND_ID=7\nMESSAGE=left out latency_us=412 why=\"two\\nlines\" command_id=7\n\
-                        PRIORITY=4\nSYSLOG_IDENTIFIER=sayso\nTARGET=sayso::telemetry::journal::tests\n";
+                        PRIORITY=4\nSYSLOG_IDENTIFIER=sayso\nTARGET=sayso::telemetry::journald::tests\n";
         assert_eq!(String::from_utf8_lossy(&received[..n]), expected);
     }
 

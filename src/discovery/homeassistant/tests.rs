@@ -37,12 +37,16 @@ fn sample(option: &str) -> Json {
 }
 
 fn with_options(component: &ComponentOptions) -> EntityConfig {
+    without_option(component, "entity_category")
+}
+
+fn without_option(component: &ComponentOptions, left_out: &str) -> EntityConfig {
     let all = COMMON.iter().chain(component.options);
     let mut options: Map<String, Json> = all
         .map(|(option, _)| ((*option).to_owned(), sample(option)))
         .collect();
     options.insert("schema".to_owned(), json!(component.schema));
-    for absent in ["entity_category", "code", "code_format"] {
+    for absent in ["entity_category", "code", "code_format", left_out] {
         options.remove(absent);
     }
     EntityConfig::new(options)
@@ -90,6 +94,10 @@ fn every_option_that_is_supported_is_read() {
         let plain = without_own_templates(component);
         entity(component.component, &plain, &body(), "sample").unwrap();
         read.extend(plain.options_read());
+        // The words of a cover's states are read where it does not report its position.
+        let without_position = without_option(component, "position_topic");
+        entity(component.component, &without_position, &body(), "sample").unwrap();
+        read.extend(without_position.options_read());
         let supported: BTreeSet<String> = COMMON
             .iter()
             .chain(component.options)
