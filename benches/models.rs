@@ -8,7 +8,7 @@
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use sayso::command::phrase::Phrase;
@@ -683,8 +683,8 @@ async fn run(endpoint: &Endpoint, home: &Home) {
         let area = Some(case.1).filter(|area| !area.is_empty());
         let phrase = Phrase::new(case.0, area, None);
         let prompt = composer.compose(&phrase, home, "bench");
-        let begun = Instant::now();
-        let completion = endpoint.call(&prompt, Duration::from_secs(60)).await;
+        let begun = sayso::clock::now();
+        let completion = endpoint.call(&prompt, Duration::from_mins(1)).await;
         let took = begun.elapsed();
         let (verdict, shown) = match completion {
             Err(error) => (Verdict::Silent, error.to_string()),

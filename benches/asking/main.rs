@@ -82,6 +82,10 @@ fn block_on(measurement: impl Future<Output = Result<(), BenchError>>) -> Result
 }
 
 /// sayso and the bare program in alternation.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one side after the other, then the table"
+)]
 async fn beside() -> Result<(), BenchError> {
     let (folder, model) = (tempfile::tempdir()?, Fake::start()?);
     let (_broker, port) = mosquitto(folder.path()).await?;

@@ -166,6 +166,7 @@ async fn play(
     Ok(())
 }
 
+#[expect(clippy::too_many_lines, reason = "one line of the table after another")]
 fn table(relay: &mut Side, sayso: &mut Side) -> Result<(), BenchError> {
     relay.latencies.sort_unstable();
     sayso.latencies.sort_unstable();

@@ -324,6 +324,10 @@ impl Rewriter {
         all.iter().map(|each| self.statement(each)).collect()
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each statement of the template language"
+    )]
     fn statement<'a>(&self, stmt: &Stmt<'a>) -> Result<Stmt<'a>, Error> {
         let _level = self.down().ok_or_else(too_long)?;
         Ok(match stmt {
@@ -436,6 +440,10 @@ impl Rewriter {
     }
 
     /// The same expression, only what it is made from measured.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each expression of the template language"
+    )]
     fn bare<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
         let Some(_level) = self.down() else {
             return Expr::Const(span(Const { value: ().into() }, expr.span()));

@@ -86,6 +86,7 @@ pub(super) fn read(
     (capability, risk)
 }
 
+#[expect(clippy::too_many_lines, reason = "one key of the table after another")]
 fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
     let property = &capability.property;
     let default = &capability.domain;

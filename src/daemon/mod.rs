@@ -83,6 +83,10 @@ pub struct Handles {
 ///
 /// # Errors
 /// When something cannot be set up that no patience mends. A broker or provider that is away is no error: it is waited for.
+#[expect(
+    clippy::too_many_lines,
+    reason = "the parts of the daemon, built in the order of their dependencies"
+)]
 pub async fn run(config: Config, outside: Handles) -> Result<(), DaemonError> {
     let Handles {
         notify,

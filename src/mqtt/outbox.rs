@@ -1,7 +1,7 @@
 //! The outgoing queue: publications, replies and acknowledgements.
 //!
 //! Callers never wait for the broker; each message is kept until the broker has acknowledged it, over as many connections as
-//! that takes. The poll loop takes messages out through [`OutboxState`].
+//! that takes. The poll loop takes messages out through `OutboxState`.
 
 use std::collections::VecDeque;
 use std::fmt;

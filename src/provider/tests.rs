@@ -518,6 +518,7 @@ fn an_answer_is_read_in_whatever_form_it_comes() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of bodies")]
 fn an_error_in_a_200_is_that_error() {
     for (spec, body, expected) in [
         (

@@ -265,7 +265,11 @@ mod tests {
         ] {
             let noon = noon(day);
             assert_eq!((noon.day(), noon.month()), (day, month));
-            assert_eq!(noon.until_next_month(), DAY * left - DAY / 2, "day {day}");
+            assert_eq!(
+                noon.until_next_month(),
+                (DAY * left).saturating_sub(DAY / 2),
+                "day {day}"
+            );
             assert_eq!(noon.until_tomorrow(), DAY / 2);
         }
     }

@@ -1,6 +1,6 @@
 //! State of one upstream provider, shared by all requests: breaker, rate limits, spending, latencies and calls in flight.
 //!
-//! [`Upstream::enter`] is the one way to a call, and [`Upstream::record`] the one writer of its result.
+//! `Upstream::enter` is the one way to a call, and `Upstream::record` the one writer of its result.
 
 use std::fmt;
 use std::sync::Arc;

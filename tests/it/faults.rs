@@ -409,11 +409,11 @@ async fn no_status_keeps_a_request_from_an_untried_provider() {
                 let answer = crate::failover::ask(&asked).await;
                 let by = answer.map(|answer| answer.provider.to_string());
                 assert_eq!(by, Ok(format!("p{bad_ones}")), "{status} from {from}");
-                let calls: Vec<String> =
+                let counts: Vec<String> =
                     endpoints.iter().map(|e| e.requests().to_string()).collect();
                 cells.push(format!(
                     "{} {} ms",
-                    calls.join("+"),
+                    counts.join("+"),
                     begun.elapsed().as_millis()
                 ));
             }

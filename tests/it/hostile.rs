@@ -92,7 +92,7 @@ async fn a_new_command_after_a_restart_is_carried_out_although_an_equal_one_was_
         .await;
     stage.listener.expect("sayso/action/radio", PATIENCE).await;
     stage.listener.expect("sayso/reply/a", PATIENCE).await;
-    tokio::time::sleep(Duration::from_millis(1000)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     stage.daemon.signal("TERM");
     stage.daemon.ended(PATIENCE).await;
     stage.daemon = Daemon::start(&stage.place);

@@ -1,5 +1,9 @@
 //! One binary for all end-to-end tests: real broker, real store, real HTTP on loopback.
 #![expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, and its steps are read in order"
+)]
+#![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,

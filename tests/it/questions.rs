@@ -1,7 +1,7 @@
 //! Questions back to the speaker, and commands that wait for a model: an answer reaches only the
 //! question it was meant for, and nobody waits for the model request of another command.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -118,7 +118,7 @@ async fn a_flood_of_equal_questions_never_holds_a_known_command() {
         )
         .await;
     }
-    let sent = Instant::now();
+    let sent = sayso::clock::now();
     let known = stage.say("turn on the kitchen light").await;
     assert_eq!(known["outcome"], "done", "{known}");
     assert!(
@@ -143,7 +143,7 @@ async fn a_follower_of_a_shared_request_waits_no_longer_than_its_own_deadline() 
         &json!({"text": "who are you", "id": "first", "ttl": "30s"}),
     )
     .await;
-    let sent = Instant::now();
+    let sent = sayso::clock::now();
     send(
         &mut stage,
         "test",
@@ -199,7 +199,7 @@ async fn with_order_by_source_a_command_waits_no_longer_than_its_deadline() {
         &json!({"text": "who are you", "id": "first", "ttl": "1m"}),
     )
     .await;
-    let sent = Instant::now();
+    let sent = sayso::clock::now();
     let short = json!({"text": "turn on the kitchen light", "id": "short", "ttl": "1s"});
     send(&mut stage, "test", &short).await;
     let short = stage.reply_to("short").await;

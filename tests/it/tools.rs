@@ -35,7 +35,7 @@ async fn run_with_config(config: &Path, arguments: &[&str], input: &str) -> Outp
     // A program that ends early closes its input.
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
-    tokio::time::timeout(Duration::from_secs(60), child.wait_with_output())
+    tokio::time::timeout(Duration::from_mins(1), child.wait_with_output())
         .await
         .unwrap_or_else(|_| panic!("sayso {arguments:?} does not end"))
         .unwrap()
@@ -255,7 +255,7 @@ async fn init_writes_both_files_and_does_one_command() {
         .write_all(answers.as_bytes())
         .await
         .unwrap();
-    let output = tokio::time::timeout(Duration::from_secs(120), child.wait_with_output())
+    let output = tokio::time::timeout(Duration::from_mins(2), child.wait_with_output())
         .await
         .unwrap()
         .unwrap();

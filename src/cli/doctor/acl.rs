@@ -33,6 +33,10 @@ const OWN: [&str; 6] = [
 const DELIVERY_TIME: Duration = Duration::from_millis(300);
 
 /// Tests every topic that sayso publishes to, without delivering a message.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one check after another, in the order they are printed"
+)]
 pub(super) async fn check(route: &Route<'_>, home: &Home, report: &mut DoctorReport) {
     let prefix = &route.settings.prefix;
     let own: Vec<String> = OWN

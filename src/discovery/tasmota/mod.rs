@@ -1,5 +1,5 @@
 //! Tasmota's native discovery: one message on `tasmota/discovery/<mac>/config` describes all relays, lights, shutters and
-//! the fan of one device. This module reads the message and its topics; [`outputs`] turns the outputs into capabilities.
+//! the fan of one device. This module reads the message and its topics; `outputs` turns the outputs into capabilities.
 //! Sources: Tasmota's documentation of discovery, commands and `SetOption`s, and `HATasmota`, November 2026.
 
 use serde::Deserialize;

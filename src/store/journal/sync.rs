@@ -118,7 +118,7 @@ impl Journal {
     async fn watch(&self, mut write: JoinHandle<io::Result<()>>) -> io::Result<()> {
         let mut waited = Duration::ZERO;
         for (limit, health) in [(SLOW_IN_PROGRESS, Health::Slow), (SUSPEND, Health::Failing)] {
-            if let Ok(result) = timeout(limit - waited, &mut write).await {
+            if let Ok(result) = timeout(limit.saturating_sub(waited), &mut write).await {
                 return result.unwrap_or_else(|error| Err(io::Error::other(error)));
             }
             waited = limit;

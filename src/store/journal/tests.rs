@@ -163,6 +163,10 @@ fn set(device: &str, op: Op) -> Action {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story from the first run to the second"
+)]
 async fn the_next_run_finds_unfinished_commands_and_unsent_replies() {
     let folder = tempfile::tempdir().unwrap();
     let open = || Arc::new(open(&Settings::default(), &folder.path().join("store")).unwrap());
