@@ -1,5 +1,6 @@
 //! `sayso home`, through the real binary and real mosquitto: what it tells is so, and what it proposes to say is understood.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Output;
 
@@ -154,18 +155,15 @@ async fn all_announced_at_once_is_the_home_of_each() {
     let broker = Broker::mosquitto().await;
     announce(&broker).await;
     let place = Scene::new().home("").place(broker.port());
-    let told: Vec<Json> = devices(&place)
-        .await
-        .into_iter()
-        .map(|mut device| device["id"].take())
-        .collect();
-    let known: Vec<Json> = whole
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|device| device["id"].clone())
-        .collect();
-    assert_eq!(told, known);
+    // A broker keeps no order between topics.
+    let ids = |devices: &[Json]| -> BTreeSet<String> {
+        let ids = devices.iter().map(|device| device["id"].to_string());
+        ids.collect()
+    };
+    assert_eq!(
+        ids(&devices(&place).await),
+        ids(whole.as_array().unwrap())
+    );
 }
 
 #[tokio::test]
@@ -183,13 +181,13 @@ async fn it_tells_what_is_known_and_from_where() {
     let text = said(&home(&place, &[]).await);
     for part in [
         "Lamp  (lamp, light; from home.toml)",
-        "Desk lamp  (desk_lamp, light; from home.toml and Home Assistant's discovery)",
-        "also called bookworm",
+        "Desk lamp  (desk_lamp, light; from home.toml and Home Assistant discovery)",
+        "also bookworm",
         "on, off, now on",
-        "\"turn on the desk lamp\"",
+        "\"turn on the bookworm\"",
         "kitchen ceiling lamp  (kitchen_ceiling_lamp, light; from Zigbee2MQTT)",
-        "Blind  (blind, cover; from Tasmota)",
-        "wants a yes",
+        "Blind  (blind_2, cover; from Tasmota)",
+        "asks for confirmation",
         "Not usable: homeassistant/switch/broken/config: ",
         " devices in ",
     ] {

@@ -71,8 +71,9 @@ fn replies(lines: &[&str]) -> Vec<Json> {
         .args(lines);
     let output = command.env_clear().stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
+    // 1: a command is refused or unclear, which some of these are.
     assert!(
-        output.status.success(),
+        matches!(output.status.code(), Some(0 | 1)),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );

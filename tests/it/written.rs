@@ -118,8 +118,9 @@ fn replies(home: &str, lines: &[Line]) -> Vec<Json> {
     let writer = std::thread::spawn(move || stdin.write_all(input.join("\n").as_bytes()).unwrap());
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
+    // 1: a command is refused or unclear, which some of these are.
     assert!(
-        output.status.success(),
+        matches!(output.status.code(), Some(0 | 1)),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
