@@ -160,10 +160,7 @@ async fn all_announced_at_once_is_the_home_of_each() {
         let ids = devices.iter().map(|device| device["id"].to_string());
         ids.collect()
     };
-    assert_eq!(
-        ids(&devices(&place).await),
-        ids(whole.as_array().unwrap())
-    );
+    assert_eq!(ids(&devices(&place).await), ids(whole.as_array().unwrap()));
 }
 
 #[tokio::test]
