@@ -100,7 +100,7 @@ pub(super) enum BrokerUnreachable {
     /// Subscribing or publishing is not allowed; with the complete message.
     #[error("{0}")]
     NotAllowed(String),
-    #[error("the broker at {broker} does not answer within {}", units::show_duration(*.timeout))]
+    #[error("the broker at {broker} does not answer within {}: `sayso doctor` shows why", units::show_duration(*.timeout))]
     Silent { broker: String, timeout: Duration },
     #[error("TLS cannot be set up")]
     Tls(#[source] TlsError),
@@ -156,10 +156,12 @@ impl BrokerUnreachable {
         }
     }
 
-    /// Returns the error to print. If the connection itself failed, it is diagnosed step by step, as `sayso doctor` does.
+    /// Returns the error to print. If the connection itself failed, other than by a timeout, it is diagnosed step by step, as
+    /// `sayso doctor` does.
     pub(super) fn explained(self, settings: &Settings, runtime: &Runtime) -> Failure {
         let exit = self.exit();
-        if matches!(self, Self::NotAllowed(_)) {
+        // After a timeout the time of the caller is used up; a diagnosis would take several seconds more.
+        if matches!(self, Self::NotAllowed(_) | Self::Silent { .. }) {
             return Failure::new(exit, self);
         }
         match runtime.block_on(doctor::diagnose(settings)) {

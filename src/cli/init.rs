@@ -408,7 +408,10 @@ impl RunningDaemon {
             if is_served() {
                 return Ok(daemon);
             }
-            broker::runtime()?.block_on(tokio::time::sleep(START_PAUSE));
+            // The timer is made inside the runtime, which it needs.
+            broker::runtime()?.block_on(async {
+                tokio::time::sleep(START_PAUSE).await;
+            });
         }
         Err(Failure::new(
             Exit::Failed,
