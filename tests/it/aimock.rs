@@ -251,7 +251,7 @@ async fn a_key_of_each_api_is_accepted_and_a_wrong_one_refused() {
         .collect();
     for (key, words) in [
         (KEY, "✓ key accepted"),
-        ("sk-wrong", "✗ the key was refused: mend its key file"),
+        ("sk-wrong", "✗ the key was refused: correct its key file"),
     ] {
         let place = Place::new(&tables, "");
         std::fs::write(place.path().join("key"), key).unwrap();

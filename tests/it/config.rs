@@ -597,7 +597,7 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
         "[[provider]]\nname = \"a\"\nmodel = \"m\"\nkey = \"sk-12345\"\nkey_file = \"sk-67890\"",
     );
     let faults = Config::load(&place).unwrap_err().to_string();
-    assert!(faults.contains("put it in a file of its own"), "{faults}");
+    assert!(faults.contains("put it into a file of its own"), "{faults}");
     assert!(faults.contains("there is no such file"), "{faults}");
     assert!(!faults.contains("sk-"), "{faults}");
 }

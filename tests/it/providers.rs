@@ -113,10 +113,10 @@ async fn a_model_of_each_api_that_serves_is_told_with_what_it_takes() {
         "{text}"
     );
     assert!(
-        text.contains("left: 59 of 60 requests, all again in 1000 ms"),
+        text.contains("left: 59 of 60 requests, reset in 1000 ms"),
         "{text}"
     );
-    assert!(text.ends_with("4 of 4 would serve\n"), "{text}");
+    assert!(text.ends_with("4 of 4 can be used\n"), "{text}");
     for endpoint in &endpoints {
         assert_eq!(endpoint.requests(), 1, "each is called once");
     }
@@ -163,11 +163,11 @@ async fn one_that_does_not_serve_is_told_with_what_mends_it() {
         ),
         (
             Script::error(429, "rate_limit_exceeded").header("retry-after", "7"),
-            "the key is good, its limit is used up for now",
+            "the key is valid, but its rate limit is reached",
         ),
         (
             Script::error(500, "server_error"),
-            "the server is in trouble",
+            "the provider has a problem",
         ),
         (Script::error(400, "invalid_json_schema"), "`structure`"),
         (
@@ -176,7 +176,7 @@ async fn one_that_does_not_serve_is_told_with_what_mends_it() {
         ),
         (
             Script::status(200, "<html>Welcome</html>"),
-            "is `base_url` that of its API",
+            "check that `base_url` and `api` are right",
         ),
         (
             Script::says("Sure, the lamp is on!"),
@@ -198,7 +198,7 @@ async fn one_that_does_not_serve_is_told_with_what_mends_it() {
         let text = printed(&output);
         assert_eq!(output.status.code(), Some(1), "{words}: {text}");
         assert!(
-            text.contains(words) && text.contains("0 of 1 would serve"),
+            text.contains(words) && text.contains("0 of 1 can be used"),
             "{words}: {text}"
         );
         assert_eq!(endpoint.requests(), 1, "{words}: asked once, not again");
@@ -229,7 +229,7 @@ async fn a_server_that_cannot_be_reached_is_told_with_what_stands_between() {
         (
             "http://nowhere.invalid/v1".to_owned(),
             vec![
-                "there is no nowhere.invalid",
+                "there is no host nowhere.invalid",
                 "the name nowhere.invalid cannot be looked up now",
                 "no connection to nowhere.invalid in time",
             ],
@@ -273,7 +273,7 @@ async fn a_certificate_out_of_its_time_points_to_the_clock_and_a_strange_one_to_
         return;
     }
     for (days, words) in [
-        (-1, "this machine's clock is wrong (`timedatectl` shows it)"),
+        (-1, "this machine's clock is wrong (see `timedatectl`)"),
         (1, "an authority this machine does not know"),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -139,7 +139,7 @@ async fn the_reply_to_this_very_command_is_printed() {
     );
     assert_eq!(
         said(&output.stdout),
-        "✓ done: Lamp: on.\n  lamp: set power on\n  understood by local, 1.5 ms\n"
+        "✓ done: Lamp: on.\n  lamp: set power on\n  understood locally, 1.5 ms\n"
     );
     assert_eq!(output.status.code(), Some(0));
 }
@@ -230,7 +230,7 @@ async fn pieces_are_printed_as_they_come_and_the_reply_does_not_repeat_them() {
         let output = says(port, &["--stream", "what is that?"]).await;
         assert_eq!(
             said(&output.stdout),
-            "Once [broken off]\nA heat pump.\n✓ answered\n  understood by model, 1.5 ms\n"
+            "Once [interrupted]\nA heat pump.\n✓ answered\n  understood by model, 1.5 ms\n"
         );
         let output = says(port, &["--stream", "--json", "what is that?"]).await;
         let lines: Vec<Json> = said(&output.stdout)
