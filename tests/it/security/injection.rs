@@ -15,7 +15,8 @@ use crate::listener::Message;
 use crate::scene::{PATIENCE, Scene, Stage};
 
 /// `front_door` and `garage_door` open after a yes only, `safe` and `boiler` never. The kiosk may command its kitchen, less the
-/// volume; a guest no locks, covers and boilers; the owner everything.
+/// volume; a guest no locks, covers and boilers; the owner everything. A stranger announces a "Front door" as well: who
+/// means the real one without being asked which calls it the main door.
 const HOME: &str = r#"
 [area.kitchen]
 [area.bedroom]
@@ -41,6 +42,7 @@ zigbee2mqtt = "Bedroom blind"
 
 [device.front_door]
 kind = "lock"
+aliases = ["main door"]
 zigbee2mqtt = "Front door"
 
 [device.garage_door]
@@ -382,12 +384,14 @@ fn says(source: &str, text: &str) -> Step {
 
 /// The scene can see an open door: the same model, the same door, and a yes.
 async fn a_real_yes_opens(stage: &mut Stage) {
-    let asked = play(stage, &says("owner", "unlock the front door"), "").await;
+    let asked = play(stage, &says("owner", "unlock the main door"), "").await;
     assert!(
         asked
             .iter()
             .all(|message| breach("owner", message).is_none())
     );
+    // A yes moments after an earlier question was replaced is not accepted.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let opened = play(stage, &says("owner", "yes"), "").await;
     let seen: Vec<&Message> = opened
         .iter()
