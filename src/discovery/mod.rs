@@ -49,14 +49,16 @@ impl Settings {
     /// Returns the topic filters to subscribe to. Announcements are retained there.
     pub fn filters(&self) -> Vec<String> {
         let mut filters = Vec::new();
+        // Filters without wildcards come first, as in the daemon's requests: the order decides which of two devices of one
+        // name keeps its identifier.
+        for base in &self.zigbee2mqtt {
+            filters.push(format!("{base}/bridge/devices"));
+            filters.push(format!("{base}/bridge/groups"));
+        }
         // One filter for both depths would be `prefix/#`, where devices may publish their states as well.
         if let Some(prefix) = &self.homeassistant {
             filters.push(format!("{prefix}/+/+/config"));
             filters.push(format!("{prefix}/+/+/+/config"));
-        }
-        for base in &self.zigbee2mqtt {
-            filters.push(format!("{base}/bridge/devices"));
-            filters.push(format!("{base}/bridge/groups"));
         }
         if self.tasmota {
             filters.push(format!("{}/+/config", tasmota::PREFIX));

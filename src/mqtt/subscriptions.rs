@@ -101,7 +101,10 @@ impl Subscriptions {
         controls.retain_forward_rule = RetainForwardRule::Never;
         self.queued.push_back(vec![commands, controls]);
         let wild = self.wild.iter().map(|filter| filter.as_str().to_owned());
-        let states = self.exact.iter().cloned().chain(wild).collect();
+        // Sorted, because the order of the retained announcements decides about equal names.
+        let mut states: Vec<String> = self.exact.iter().cloned().collect();
+        states.sort_unstable();
+        states.extend(wild);
         self.queue(states);
     }
 

@@ -55,8 +55,8 @@ const NARROW_ACTION_TOKENS: u32 = 36;
 /// Tokens of a small model's answer to a phrase that points to no device.
 const NARROW_SPEECH_TOKENS: u32 = 400;
 
-/// The most devices in the output limit of a small model.
-const NARROW_MOST_DEVICES: usize = 24;
+/// The most devices in the output limit of a small model. It leaves room for the listing of a home of 30 devices.
+const NARROW_MOST_DEVICES: usize = 16;
 
 /// The most prefixes kept: one per class of rights.
 const MOST_PREFIXES: usize = 16;
