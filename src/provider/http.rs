@@ -231,7 +231,8 @@ impl Endpoint {
             let bytes = match self.chunk(&mut response, patience, end).await {
                 Ok(Some(bytes)) => body.add(&bytes)?,
                 Ok(None) => {
-                    let piece = reader.push(&body.finish()?);
+                    let mut piece = reader.push(&body.finish()?);
+                    piece.push_str(&reader.end());
                     if let Some(pieces) = &pieces {
                         pass_on(pieces, redacted.pass(piece), end).await?;
                     }

@@ -40,6 +40,12 @@ impl<'a> AnswerReader<'a> {
         self.gathered.take_added()
     }
 
+    /// Takes what is left at the end of the body, and returns the text it adds.
+    pub(super) fn end(&mut self) -> AnswerPiece {
+        self.take_rest();
+        self.gathered.take_added()
+    }
+
     /// Whether nothing more is expected: the end was marked, or there was an error.
     pub(super) fn is_over(&self) -> bool {
         self.failed.is_some() || self.gathered.is_over()
@@ -50,15 +56,19 @@ impl<'a> AnswerReader<'a> {
     /// # Errors
     /// When it was malformed, cut, refused or ended by an error: then the text returned so far is worth nothing.
     pub(super) fn finish(mut self) -> Result<Completion, ProviderError> {
-        for message in self.frames.rest() {
-            self.take(&message);
-        }
+        self.take_rest();
         if self.frames.is_one_value() {
             self.gathered.mark_whole();
         }
         match self.failed {
             Some(error) => Err(error),
             None => self.gathered.finish(),
+        }
+    }
+
+    fn take_rest(&mut self) {
+        for message in self.frames.rest() {
+            self.take(&message);
         }
     }
 
