@@ -36,7 +36,7 @@ use crate::router::failover::{Failover, FailoverContext};
 use crate::router::settings::{ProviderOrder, RouterSettings, Streaming};
 use crate::router::shared::RouterShared;
 use crate::router::spend_limit::{Moment, SpendLimit};
-use crate::router::upstream::{Unavailable, Upstream};
+use crate::router::upstream::Upstream;
 use crate::store::spending::Spending;
 use crate::telemetry::counters::Counters;
 
@@ -182,17 +182,17 @@ impl Router {
         self.shared.count_request();
         let mut result = failover.run().await;
         if let Err(Refusal::NobodyAnswered { retry_after, .. }) = &mut result {
-            *retry_after = self.retry_after();
+            *retry_after = self.retry_after(prompt);
         }
         result
     }
 
-    /// Returns the time until the first provider is available again; `None` where one is available now.
-    fn retry_after(&self) -> Option<Duration> {
+    /// Returns the time until the first provider can be called with `prompt`; `None` where one can be called now.
+    fn retry_after(&self, prompt: &Prompt) -> Option<Duration> {
         let waits = self
             .upstreams
             .iter()
-            .map(|upstream| upstream.unavailable().and_then(Unavailable::wait));
+            .map(|upstream| upstream.wait_for(prompt));
         let waits: Option<Vec<Duration>> = waits.collect();
         waits?.into_iter().min()
     }

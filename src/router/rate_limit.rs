@@ -100,31 +100,25 @@ impl RateLimit {
             .clamp(1.0, LARGEST_CORRECTION);
     }
 
+    /// Returns the time until there is room for one request and `tokens`; zero where there is.
+    pub(super) fn wait_for(&self, tokens: u32, now: Instant) -> Duration {
+        self.used().wait_for(tokens, now)
+    }
+
     /// Reserves one request and `tokens`.
     ///
     /// # Errors
     /// The time until there is room for them; then nothing is reserved.
     pub(super) fn reserve(&self, tokens: u32, now: Instant) -> Result<(), Duration> {
         let mut used = self.used();
-        let WindowUse {
-            requests,
-            tokens: of_tokens,
-            ..
-        } = &mut *used;
-        let wait_for_tokens = of_tokens.as_mut().map_or(Duration::ZERO, |limit| {
-            limit.wait_for(tokens.into(), SOON, now)
-        });
-        let wait = requests
-            .as_mut()
-            .map_or(Duration::ZERO, |limit| limit.wait_for(1, MINUTE, now))
-            .max(wait_for_tokens);
+        let wait = used.wait_for(tokens, now);
         if !wait.is_zero() {
             return Err(wait);
         }
-        if let Some(limit) = requests {
+        if let Some(limit) = &mut used.requests {
             limit.reserved += 1;
         }
-        if let Some(limit) = of_tokens {
+        if let Some(limit) = &mut used.tokens {
             limit.reserved += u64::from(tokens);
         }
         Ok(())
@@ -150,6 +144,20 @@ impl RateLimit {
         if let Some(limit) = &mut used.tokens {
             limit.settle(reserved.into(), 0, now);
         }
+    }
+}
+
+impl WindowUse {
+    /// Returns the time until there is room for one request and `tokens`; zero where there is.
+    fn wait_for(&mut self, tokens: u32, now: Instant) -> Duration {
+        let for_tokens = self.tokens.as_mut().map_or(Duration::ZERO, |limit| {
+            limit.wait_for(tokens.into(), SOON, now)
+        });
+        let for_request = self
+            .requests
+            .as_mut()
+            .map_or(Duration::ZERO, |limit| limit.wait_for(1, MINUTE, now));
+        for_request.max(for_tokens)
     }
 }
 

@@ -698,6 +698,19 @@ impl Upstream {
         self.state().unavailable(now())
     }
 
+    /// Returns the time until it can be called with `prompt`; `None` if that is now or not known.
+    pub(super) fn wait_for(&self, prompt: &Prompt) -> Option<Duration> {
+        if let Some(obstacle) = self.unavailable() {
+            return obstacle.wait();
+        }
+        let max_output = self.settings.max_output_tokens;
+        let (input, output) = self.rate_limit.estimate(prompt, max_output);
+        let tokens = input.saturating_add(output);
+        let stated = self.endpoint.limited_for(u64::from(tokens));
+        let wait = stated.max(self.rate_limit.wait_for(tokens, now()));
+        (!wait.is_zero()).then_some(wait)
+    }
+
     /// Returns the number of the change that opened the breaker, while it is open.
     pub(super) fn breaker_opened(&self) -> Option<u64> {
         self.state().breaker.opened()
