@@ -81,8 +81,19 @@ impl Journal {
             return;
         }
         self.lock().write_acknowledged();
-        self.mark_running(None);
-        if timeout(CLOSE, self.sync()).await.is_err() {
+        let disk = self.disk().clone();
+        let closing = async {
+            // Not on this thread: a disk that hangs blocks this write as well.
+            let marked = spawn_blocking(move || {
+                if let Some(disk) = disk {
+                    disk.mark_running(None);
+                }
+            });
+            // Fails only if the write panicked.
+            let _ = marked.await;
+            self.sync().await;
+        };
+        if timeout(CLOSE, closing).await.is_err() {
             tracing::error!("the disk does not answer: what was received last may be lost");
         }
     }
