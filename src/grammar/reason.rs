@@ -7,7 +7,7 @@ use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::lexicon::Unsupported;
 use crate::grammar::parse::clauses;
 use crate::grammar::sense::Sense;
-use crate::grammar::spans::Spans;
+use crate::grammar::spans::{MOST_WORDS, Spans};
 use crate::grammar::tokens::{edits, words};
 use crate::vocabulary::Domain;
 use crate::vocabulary::speech::fill;
@@ -37,7 +37,9 @@ impl Interpreter<'_> {
 
     /// Returns the first negation, condition or time in the text, in this order of importance.
     fn unsupported(&self, plain: &str) -> Option<Misunderstanding> {
-        let input = words(plain);
+        // A longer sentence is not a command, and its words are looked up one by one.
+        let mut input = words(plain);
+        input.truncate(MOST_WORDS);
         let find = |unsupported| {
             let phrases = self.lexicon.unsupported(unsupported);
             (0..input.len()).find_map(|at| {

@@ -9,7 +9,7 @@ use crate::grammar::sense::{Sense, Verb};
 use crate::grammar::tokens::words;
 
 /// Longest sentence, in words. Everyday commands have fewer than 20.
-const MOST_WORDS: usize = 48;
+pub(super) const MOST_WORDS: usize = 48;
 
 /// Shortest word that is corrected: most shorter words are one edit away from another word.
 const SHORTEST_TYPO: usize = 5;
