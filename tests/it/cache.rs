@@ -61,15 +61,14 @@ async fn what_is_kept_can_be_seen_and_forgotten() {
     );
     let text = printed(&cache(&stage.place, &["stats"]).await);
     assert!(
-        text.contains("1 of 512 entries")
-            && text.contains("1 times instead of a model, 1 times not there"),
+        text.contains("1 of 512 entries") && text.contains("1 hits, 1 misses"),
         "{text}"
     );
 
     let shown = printed(&cache(&stage.place, &["show", "Make the kitchen COSY!"]).await);
     assert!(
         shown
-            .contains("\"make the kitchen cosy\" said by cli\n✓ it would be done, without a model"),
+            .contains("\"make the kitchen cosy\" from cli\n✓ it would be done, without a model"),
         "{shown}"
     );
     assert!(shown.contains("\"device\":\"kitchen_light\""), "{shown}");
@@ -105,7 +104,7 @@ async fn what_is_kept_can_be_seen_and_forgotten() {
     );
     assert_eq!(
         printed(&cache(&stage.place, &["clear", COSY]).await),
-        "✓ forgotten: 1\n"
+        "✓ removed: 1\n"
     );
     stage
         .listener
@@ -203,7 +202,7 @@ async fn who_may_only_speak_commands_does_not_reach_the_cache() {
         printed(&denied)
     );
     assert!(
-        printed(&denied).contains("does not let us in"),
+        printed(&denied).contains("does not allow it to publish to `sayso/control/cli`"),
         "{}",
         printed(&denied)
     );

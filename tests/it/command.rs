@@ -137,13 +137,15 @@ async fn a_toggle_is_made_absolute_from_what_the_device_said() {
         )
         .await;
     stage.daemon.says("state received", PATIENCE).await;
+    stage.say("make the kitchen light brighter").await;
     stage.say("toggle the kitchen light").await;
+    // A relative change does not switch on what is off.
     stage.say("make the kitchen light brighter").await;
     assert_eq!(
         stage.actions().await,
         [
-            set("Kitchen light", r#"{"state":"OFF"}"#),
-            set("Kitchen light", r#"{"brightness":178}"#)
+            set("Kitchen light", r#"{"brightness":178}"#),
+            set("Kitchen light", r#"{"state":"OFF"}"#)
         ]
     );
 }

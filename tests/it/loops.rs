@@ -40,7 +40,7 @@ async fn a_command_that_circulates_between_two_daemons_is_refused_with_the_reaso
         told["speech"]
             .as_str()
             .unwrap()
-            .contains("gone through sayso 4 times"),
+            .contains("passed through sayso 4 times"),
         "{told}"
     );
     let said = listener

@@ -12,6 +12,9 @@ use crate::scene::{PATIENCE, Scene, Stage};
 /// Nobody is kept from asking by a quota of his own.
 const NO_QUOTA: &str = "[limits]\nper_minute = 100000\nburst = 100000\n";
 
+/// Commands of one source that may wait for a model.
+const WAITERS_PER_SOURCE: usize = 64;
+
 /// Token limit of a provider per minute, and the tokens the endpoints count for each call.
 const TOKENS: usize = 20_000;
 const TOKENS_OF_A_CALL: usize = 120;
@@ -71,16 +74,29 @@ async fn a_thousand_equal_commands_at_once_cost_one_call() {
             .filter(|reply| reply["outcome"] == what || reply["why"] == what)
             .count()
     };
-    let (done, superseded) = (of("done"), of("superseded"));
+    let (done, superseded, busy) = (of("done"), of("superseded"), of("busy"));
     println!(
-        "1,000 equal commands at once: {} model call, {done} done, {superseded} superseded by a later one",
+        "1,000 equal commands at once: {} model call, {done} done, {superseded} superseded by a later one, {busy} refused",
         model.requests()
     );
     assert_eq!(model.requests(), 1);
+    // As many commands of one source as may wait for a model share the call.
     assert!(
-        done > 0 && done + superseded == 1000,
+        done > 0 && done + superseded >= WAITERS_PER_SOURCE,
+        "{done} done, {superseded} superseded"
+    );
+    assert_eq!(
+        done + superseded + busy,
+        1000,
         "{:?}",
-        replies.iter().find(|reply| reply["outcome"] != "done")
+        replies
+            .iter()
+            .find(|reply| reply["outcome"] != "done" && reply["why"] != "busy")
+    );
+    let busy = replies.iter().filter(|reply| reply["why"] == "busy");
+    assert!(
+        busy.clone().all(|reply| reply["retry_after"].is_number()),
+        "a refused command says when to send it again"
     );
 }
 

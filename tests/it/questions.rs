@@ -102,6 +102,7 @@ async fn a_flood_of_equal_questions_never_holds_a_known_command() {
     let mut stage = Scene::new()
         .home(TWO_DOORS)
         .endpoint(&model)
+        .provider("timeouts = { first_byte = \"20s\", total = \"25s\" }\n")
         .with("[ask]\ndeadline = \"30s\"")
         .start()
         .await;
