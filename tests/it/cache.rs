@@ -67,8 +67,7 @@ async fn what_is_kept_can_be_seen_and_forgotten() {
 
     let shown = printed(&cache(&stage.place, &["show", "Make the kitchen COSY!"]).await);
     assert!(
-        shown
-            .contains("\"make the kitchen cosy\" from cli\n✓ it would be done, without a model"),
+        shown.contains("\"make the kitchen cosy\" from cli\n✓ it would be done, without a model"),
         "{shown}"
     );
     assert!(shown.contains("\"device\":\"kitchen_light\""), "{shown}");
