@@ -29,8 +29,9 @@ impl Pipeline {
         self.services.journal.persisted(durability).await;
     }
 
-    /// Enters the reply to a command in the journal and in the statistics. Before it may be sent, a
-    /// reply is durable that processing the command again would change.
+    /// Enters the reply to a command in the journal and in the statistics. Every reply survives a
+    /// crash of the program before it is sent, so that no command is answered in two ways; a refusal
+    /// survives a power cut as well, because processing the command again could have another result.
     pub(super) async fn commit(
         &self,
         command: &Command,
@@ -41,7 +42,9 @@ impl Pipeline {
         if let Some(seq) = seq {
             self.services.journal.answered(seq, reply);
             let durability = match reply.outcome {
-                Outcome::Done | Outcome::Answered | Outcome::Unclear => durability,
+                Outcome::Done | Outcome::Answered | Outcome::Unclear => {
+                    durability.max(Durability::Kernel)
+                }
                 Outcome::Refused | Outcome::Failed => Durability::Disk,
             };
             self.persist(durability).await;
