@@ -68,6 +68,8 @@ pub struct BuiltHome {
     pub home: Home,
     /// Ecosystem that announced a device. A device that is only declared has none.
     pub origins: HashMap<Slug, Origin>,
+    /// Value of `announced` that binds a table of the home file to a device, for devices whose name is not enough.
+    pub bindings: HashMap<Slug, String>,
     /// Announced options that are not carried out, and conflicts between devices.
     pub problems: Vec<Problem>,
 }
@@ -108,6 +110,7 @@ impl HomeBuild {
         Ok(BuiltHome {
             home,
             origins: assembled.origins,
+            bindings: assembled.bindings,
             problems,
         })
     }

@@ -37,6 +37,8 @@ pub(in crate::cli) struct GatheredHome {
     pub(in crate::cli) home: Arc<Home>,
     /// Protocol by which each device was announced.
     pub(in crate::cli) origins: HashMap<Slug, Origin>,
+    /// Value of `announced` for devices whose name is not enough to bind a table to them.
+    pub(in crate::cli) bindings: HashMap<Slug, String>,
     /// Devices declared in the home file.
     pub(in crate::cli) declared: HashSet<Slug>,
     /// Announcements that cannot be used, or not as announced.
@@ -97,6 +99,7 @@ async fn collect(config: &Config, timeout: Duration) -> Result<GatheredHome, Gat
     Ok(GatheredHome {
         home: Arc::new(built.home),
         origins: built.origins,
+        bindings: built.bindings,
         declared,
         problems,
         state,

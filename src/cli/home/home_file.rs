@@ -1,9 +1,10 @@
 //! A home file to start with: all known devices and areas with their identifiers, for names to be changed and added.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Write};
 
 use crate::home::device::Device;
+use crate::vocabulary::slug::Slug;
 
 use crate::cli::home::gather::GatheredHome;
 use crate::cli::home::values;
@@ -32,9 +33,11 @@ pub(in crate::cli) fn write(known: &GatheredHome, out: &mut impl Write) -> io::R
         }
         writeln!(out)?;
     }
+    let mut taken = TakenNames::default();
     for device in home.devices() {
+        let name = taken.add(device);
         if known.origins.contains_key(&device.id) {
-            table(known, device, out)?;
+            table(known, device, &name, out)?;
         } else {
             writeln!(
                 out,
@@ -46,7 +49,33 @@ pub(in crate::cli) fn write(known: &GatheredHome, out: &mut impl Write) -> io::R
     Ok(())
 }
 
-fn table(known: &GatheredHome, device: &Device, out: &mut impl Write) -> io::Result<()> {
+/// Names of the devices in each area, in lower case. A home file in which two are equal is refused.
+#[derive(Default)]
+struct TakenNames<'a>(HashSet<(Option<&'a Slug>, String)>);
+
+impl<'a> TakenNames<'a> {
+    /// Returns the name of the device, with a number behind it if an earlier device has it.
+    fn add(&mut self, device: &'a Device) -> String {
+        let area = device.area.as_ref();
+        let mut name = device.name.clone();
+        let mut number = 1;
+        while !self.0.insert((area, name.to_lowercase())) {
+            number += 1;
+            name = format!("{} {number}", device.name);
+        }
+        for alias in &device.aliases {
+            self.0.insert((area, alias.to_lowercase()));
+        }
+        name
+    }
+}
+
+fn table(
+    known: &GatheredHome,
+    device: &Device,
+    name: &str,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let can: Vec<String> = device
         .capabilities
         .iter()
@@ -55,7 +84,11 @@ fn table(known: &GatheredHome, device: &Device, out: &mut impl Write) -> io::Res
     writeln!(out, "# from {}: {}", known.source(device), can.join("; "))?;
     writeln!(out, "[device.{}]", device.id)?;
     writeln!(out, "kind = {}", quoted(device.kind.as_str()))?;
-    writeln!(out, "name = {}", quoted(&device.name))?;
+    writeln!(out, "name = {}", quoted(name))?;
+    let bound = device.announced.as_ref();
+    if let Some(source) = bound.or_else(|| known.bindings.get(&device.id)) {
+        writeln!(out, "announced = {}", quoted(source))?;
+    }
     aliases(&device.aliases, out)?;
     if let Some(area) = &device.area {
         writeln!(out, "area = {}", quoted(area.as_str()))?;

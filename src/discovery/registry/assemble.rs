@@ -11,7 +11,7 @@ use crate::discovery::registry::adopt::{Adoption, take_over};
 use crate::discovery::registry::command_keys::{command_keys, command_roots};
 use crate::discovery::registry::compose::{DevicePart, KnownMembers, compose};
 use crate::discovery::registry::identifiers::Identifiers;
-use crate::discovery::{AnnouncedDevice, Origin};
+use crate::discovery::{AnnouncedDevice, Origin, names};
 
 /// Areas and devices of a home, and where the devices are known from.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +22,8 @@ pub struct AssembledHome {
     pub devices: Vec<Device>,
     /// Ecosystem that announced a device. A device that is only declared has none.
     pub origins: HashMap<Slug, Origin>,
+    /// Value of `announced` that binds a table of the home file to a device, for devices whose name is not enough.
+    pub bindings: HashMap<Slug, String>,
     /// Conflicts an operator should know of, as sentences.
     pub conflicts: Vec<String>,
 }
@@ -58,7 +60,10 @@ pub(super) fn assemble(
     let mut adoption = Adoption::new(&declared);
     let mut devices = declared;
     let mut origins = HashMap::new();
+    let mut bindings = HashMap::new();
+    let mut sources = Sources::new(&parts);
     for part in parts {
+        let source = sources.source(&part);
         if !command_keys(&part.device).is_disjoint(&bound) {
             continue;
         }
@@ -69,6 +74,10 @@ pub(super) fn assemble(
         } else {
             let device = identifiers.assign(part.device, part.area.as_deref());
             let id = device.id.clone();
+            let is_enough = names::slug(&device.name).as_ref() == Some(&id);
+            if let Some(source) = source.filter(|_| device.is_entrance() || !is_enough) {
+                bindings.insert(id.clone(), source);
+            }
             devices.push(device);
             id
         };
@@ -79,7 +88,38 @@ pub(super) fn assemble(
         areas: identifiers.areas(),
         devices,
         origins,
+        bindings,
         conflicts,
+    }
+}
+
+/// What names an announcement, as far as it names one device only.
+struct Sources {
+    /// Number of devices announced on each topic.
+    by_topic: HashMap<String, usize>,
+    /// Addresses of which a device was seen: the first device of an address is bound to it.
+    addresses: HashSet<String>,
+}
+
+impl Sources {
+    fn new(parts: &[DevicePart]) -> Self {
+        let mut by_topic: HashMap<String, usize> = HashMap::new();
+        for part in parts {
+            *by_topic.entry(part.topic.clone()).or_default() += 1;
+        }
+        Self {
+            by_topic,
+            addresses: HashSet::new(),
+        }
+    }
+
+    /// Returns the address of the device, or its topic. A list of a bridge has one topic for all its devices.
+    fn source(&mut self, part: &DevicePart) -> Option<String> {
+        if names::is_address(&part.unique) && self.addresses.insert(part.unique.clone()) {
+            return Some(part.unique.clone());
+        }
+        let is_only = self.by_topic.get(&part.topic) == Some(&1);
+        (is_only && part.origin != Origin::Zigbee2mqtt).then(|| part.topic.clone())
     }
 }
 
