@@ -68,6 +68,16 @@ async fn devices(place: &Place) -> Vec<Json> {
     all["devices"].as_array().unwrap().clone()
 }
 
+/// Whether another device of the same area has the name of `device`.
+fn shares_name(device: &Json, devices: &[Json]) -> bool {
+    let name = |device: &Json| device["name"].as_str().unwrap().to_lowercase();
+    devices.iter().any(|other| {
+        other["id"] != device["id"]
+            && other["area"] == device["area"]
+            && name(other) == name(device)
+    })
+}
+
 #[tokio::test]
 async fn every_sentence_it_proposes_is_understood_by_the_daemon() {
     let broker = Broker::mosquitto().await;
@@ -81,10 +91,12 @@ async fn every_sentence_it_proposes_is_understood_by_the_daemon() {
     let (mut tried, mut properties) = (0, 0);
     for device in &devices {
         for property in device["properties"].as_array().unwrap() {
-            properties += 1;
             let Some(sentence) = property["say"].as_str() else {
+                // A sentence that names two devices is asked about.
+                properties += i32::from(!shares_name(device, &devices));
                 continue;
             };
+            properties += 1;
             tried += 1;
             let id = format!("try-{tried}");
             stage
