@@ -28,7 +28,7 @@ use crate::wire;
 const MAX_CORRELATION: usize = 65_535;
 
 /// The most bytes that may wait in each of the two queues. A single message always fits an empty queue.
-const MAX_BYTES: usize = 8 << 20;
+const MAX_BYTES: usize = 4 << 20;
 
 /// How much longer than the grace period [`Outbox::close`] waits for the end of the connection.
 const CLOSE_MARGIN: Duration = Duration::from_millis(500);

@@ -110,22 +110,14 @@ async fn a_command_that_is_not_on_disk_is_sent_again_by_the_broker() {
     listener
         .publish("sayso/command/a", "next track on the radio")
         .await;
-    listener
-        .publish("sayso/command/b", "turn on the kitchen light")
-        .await;
-    listener.expect("sayso/reply/b", PATIENCE).await;
+    // It waits for the disk. Another reply would hand it to the kernel, where it survives.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     daemon.signal("KILL");
     daemon.ended(PATIENCE).await;
     drop(daemon);
     let daemon = Daemon::start(&place);
     assert_eq!(
         listener.expect("sayso/reply/a", PATIENCE).await.json()["outcome"],
-        "done",
-        "{}",
-        daemon.log()
-    );
-    assert_eq!(
-        listener.expect("sayso/reply/b", PATIENCE).await.json()["outcome"],
         "done",
         "{}",
         daemon.log()

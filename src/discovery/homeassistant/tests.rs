@@ -11,6 +11,10 @@ fn sample(option: &str) -> Json {
     if option.ends_with("topic") {
         return json!(format!("sample/{option}"));
     }
+    if option == "command_on_template" {
+        let names = ["brightness", "color_temp", "red", "green", "blue", "effect"];
+        return json!(names.map(|name| format!("{{{{ {name} }}}}")).join(" "));
+    }
     if option.ends_with("template") {
         return json!("{{ value }}");
     }
@@ -24,14 +28,16 @@ fn sample(option: &str) -> Json {
         | "options"
         | "effect_list"
         | "fan_speed_list" => json!(["one", "two"]),
-        "supported_color_modes" => json!(["rgb", "color_temp", "white"]),
+        "supported_color_modes" => json!(["xy", "color_temp", "white"]),
         "supported_features" => json!(["start", "pause", "stop", "battery", "locate"]),
         "device" => json!({"identifiers": ["sample"], "name": "Sample"}),
         "max" | "max_temp" | "max_humidity" | "tilt_max" | "speed_range_max" => json!(60),
         "min" | "min_temp" | "min_humidity" | "tilt_min" | "speed_range_min" => json!(10),
-        "brightness" | "effect" | "rgb" | "enabled_by_default" => json!(true),
+        "brightness" | "effect" | "enabled_by_default" => json!(true),
         "expire_after" | "off_delay" | "step" | "temp_step" => json!(5),
-        "color_temp" | "hs" | "xy" | "migrate_discovery" | "reports_position" => json!(false),
+        "color_temp" | "rgb" | "hs" | "xy" | "migrate_discovery" | "reports_position" => {
+            json!(false)
+        }
         _ => json!("sample"),
     }
 }

@@ -11,10 +11,10 @@ use crate::store::journal::record::{JournalRecord, Received, strong_keys, weak_k
 const MAX_COMMANDS: usize = 20_000;
 
 /// The most bytes of commands and replies remembered at once, with the same effect.
-const MAX_BYTES: usize = 8 << 20;
+const MAX_BYTES: usize = 4 << 20;
 
 /// The bytes of commands without a delivered reply above which no further command is taken from the inbox.
-const MAX_OPEN_BYTES: usize = 6 << 20;
+const MAX_OPEN_BYTES: usize = 3 << 20;
 
 /// How long a command is remembered past its own time, in milliseconds: the clocks of its sender and of this machine may
 /// differ.
