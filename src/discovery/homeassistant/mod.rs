@@ -249,7 +249,7 @@ fn members(component: &str, config: &EntityConfig, unique: &str) -> Members {
     let is_zigbee_group = unique
         .rsplit_once('_')
         .is_some_and(|(base, id)| is_digits(base) && is_digits(id));
-    if component == "scene" || config.has("group") || is_zigbee_group {
+    if config.has("group") || component == "scene" || is_zigbee_group {
         Members::UNKNOWN
     } else {
         Members::NONE
