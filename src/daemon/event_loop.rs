@@ -146,6 +146,8 @@ impl EventLoop {
         loop {
             let due = self.finder.build_due();
             // In this order: what waits in the inbox was said before the broker's acknowledgement came.
+            // While commands are held back for the home, the inbox is always read: the message that
+            // ends the wait is in it, and recovered commands may already use up the journal's room.
             tokio::select! {
                 biased;
                 told = told.recv() => match told {
@@ -159,7 +161,7 @@ impl EventLoop {
                     notify.status(&self.status());
                 }
                 Some(ended) = self.answers.join_next() => if let Err(e) = ended { error!(error = %e, "a command ended without an answer") },
-                Some(incoming) = next(&outbox, inbox), if self.answers.len() < MOST_AT_ONCE && journal.has_room() => {
+                Some(incoming) = next(&outbox, inbox), if self.held.is_some() || (self.answers.len() < MOST_AT_ONCE && journal.has_room()) => {
                     if self.take(incoming, notify) {
                         unready = None;
                     }
