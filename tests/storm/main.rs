@@ -53,11 +53,15 @@ struct Options {
     program: PathBuf,
     /// Instead of all that: so many broken stores.
     corrupt: Option<usize>,
+    /// Whether the broker and the disk also stand still, and hostile clients attack.
+    hostile: bool,
 }
 
 fn main() -> ExitCode {
     let Some(options) = options() else {
-        say("torture [--minutes N | --seconds N] [--seed N] [--program PATH] [--corrupt N]");
+        say(
+            "torture [--minutes N | --seconds N] [--seed N] [--program PATH] [--corrupt N] [--hostile yes]",
+        );
         return ExitCode::FAILURE;
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -85,6 +89,7 @@ fn options() -> Option<Options> {
         seed: rand::random_range(0..1_000_000),
         program: env!("CARGO_BIN_EXE_sayso-under-test").into(),
         corrupt: None,
+        hostile: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -95,6 +100,7 @@ fn options() -> Option<Options> {
             ("--seconds", n) => options.time = Duration::from_secs_f64(n.parse().ok()?),
             ("--seed", n) => options.seed = n.parse().ok()?,
             ("--corrupt", n) => options.corrupt = Some(n.parse().ok()?),
+            ("--hostile", choice) => options.hostile = choice == "yes",
             ("--program", path) => options.program = path.into(),
             _ => return None,
         }
@@ -129,6 +135,7 @@ struct Torture {
     ledger: Arc<Mutex<Ledger>>,
     random: StdRng,
     hostile: Hostile,
+    is_hostile: bool,
     /// Whether syncs can be held.
     can_hold: bool,
     /// Peak of the resident memory over all runs, in MiB.
@@ -184,6 +191,7 @@ async fn torture(options: &Options) -> bool {
         ledger: Arc::clone(&ledger),
         random,
         hostile: Hostile::new(broker_port),
+        is_hostile: options.hostile,
         can_hold,
         peak_memory: 0,
         faults: Vec::new(),
@@ -235,9 +243,10 @@ impl Torture {
                 36..58 => self.cut(),
                 58..66 => self.restart_broker(true).await,
                 66..74 => self.restart_broker(false).await,
-                74..78 => self.freeze_broker().await,
-                78..81 => self.hold_disk().await,
-                81..93 => self.attack().await,
+                74..78 if self.is_hostile => self.freeze_broker().await,
+                78..81 if self.is_hostile => self.hold_disk().await,
+                81..93 if self.is_hostile => self.attack().await,
+                74..93 => self.kill().await,
                 93..96 => self.stop().await,
                 _ => self.fill_disk().await,
             }
