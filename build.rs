@@ -38,8 +38,13 @@ fn write_languages() {
             .file_stem()
             .expect("a file with an extension has a stem");
         let code = stem.display().to_string();
-        let path = path.display().to_string();
-        let _ = writeln!(list, "    ({code:?}, include_str!({path:?})),");
+        let path = format!("/config/language/{code}.toml");
+        // The folder is resolved when the list is compiled: a target folder shared by two
+        // checkouts must not lead from one to the files of the other.
+        let _ = writeln!(
+            list,
+            "    ({code:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),"
+        );
     }
     list.push_str("];\n");
     let folder = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
