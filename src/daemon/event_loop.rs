@@ -1,10 +1,12 @@
-//! Where commands come in and replies go out: the journal and the broker are told, and the devices heard of.
+//! The event loop: takes in commands, states and announcements, starts a task for each command, and
+//! reacts to signals and to changes of the broker, the journal and the providers.
+//!
+//! Nothing in it blocks: homes are built on a thread of their own, and the disk is waited for in tasks.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
@@ -13,310 +15,233 @@ use tokio::time::{self, MissedTickBehavior, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::cache::DraftCache;
+use crate::clock::now;
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
-use crate::config::Config;
-use crate::discovery::finder::Finder;
+use crate::config::{Config, ConfigLocation};
+use crate::daemon::assembly::pipeline_settings;
+use crate::daemon::home_builder::{BuiltHome, HomeBuilder};
+use crate::daemon::in_flight::CommandTask;
+use crate::daemon::service_status::ServiceStatus;
+use crate::daemon::storage::{open_drafts, open_spending};
+use crate::daemon::{CLOSING_TIME, DaemonSignal};
 use crate::mqtt::inbox::{AckToken, InboundCommand, Inbox, Incoming};
 use crate::mqtt::outbox::{Delivery, OutboundMessage, Outbox};
 use crate::pipeline::Pipeline;
-use crate::store::journal::{
-    Health, JournalEntry, MAX_CRASHES, Received, Recovered, Seq, Unfinished,
-};
+use crate::store::journal::{Health, JournalEntry, Received, Seq};
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
-use crate::wire;
-use crate::wire::{Inbound, RejectedPayload};
 
-use crate::daemon::in_flight::{CommandTask, dead_letter};
-use crate::daemon::{DaemonSignal, LAST_WORDS, open_drafts, open_spending, pipeline_settings};
+/// The most commands in progress. Of these only a bounded part may wait for models; past it the
+/// inbox fills and answers `busy`.
+const MAX_COMMANDS: usize = 1024;
 
-/// Commands being worked on at once. The most of them wait for models; past it the inbox fills and answers `busy`.
-const MOST_AT_ONCE: usize = 1024;
+/// The interval at which health is published.
+const HEALTH_INTERVAL: Duration = Duration::from_mins(1);
 
-/// How often health is published.
-const HEALTH_EVERY: Duration = Duration::from_mins(1);
+/// The time for which the answer to an operator's request may wait for the broker.
+const ADMIN_ANSWER_TTL: Duration = Duration::from_secs(30);
 
-/// How long the answer to an operator may wait for the broker.
-const CONTROL_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long systemd waits for the broker before it is told that we serve without one.
-const BROKER_PATIENCE: Duration = Duration::from_secs(20);
+/// The time after which systemd is told that the daemon serves without a broker.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A command on its way to its reply.
-type CommandsInFlight = Pin<Box<dyn Future<Output = ()> + Send>>;
+type CommandFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What the desk holds besides the way of a command.
+/// The parts the event loop is made of, besides the command task.
 pub(super) struct Parts {
-    /// Who acknowledges commands to the broker once they are safe.
-    pub(super) receipts: mpsc::Sender<(AckToken, Option<Seq>)>,
-    /// Who shows the newest pipeline's counts.
-    pub(super) newest: watch::Sender<Arc<Pipeline>>,
-    /// Who hears of devices.
-    pub(super) finder: Finder,
+    /// Acknowledges commands to the broker once they are on disk.
+    pub(super) ack_tokens: mpsc::Sender<(AckToken, Option<Seq>)>,
+    /// Shows each new pipeline to the tasks in the background.
+    pub(super) newest_pipeline: watch::Sender<Arc<Pipeline>>,
+    pub(super) homes: HomeBuilder,
     pub(super) log: Log,
     /// The broker's address, for the log.
     pub(super) broker: String,
 }
 
-/// What is to be told of how we are.
-#[derive(Debug, Default)]
-pub(super) struct ServiceStatus {
-    /// Why the broker is away, while it is.
-    away: Option<String>,
-    /// True once a connection has stood.
-    stood: bool,
-    /// True once systemd was told that we serve.
-    pub(super) ready: bool,
-    /// How many faults the last reload found; what was read before holds then.
-    pub(super) faults: usize,
-}
-
-/// Where commands come in and replies go out.
+/// The event loop of the daemon.
 pub(super) struct EventLoop {
-    pub(super) way: CommandTask,
-    /// Whoever shows the pipeline's counts shows those of the newest.
-    newest: watch::Sender<Arc<Pipeline>>,
-    receipts: mpsc::Sender<(AckToken, Option<Seq>)>,
-    /// The commands in flight.
-    answers: JoinSet<()>,
-    /// Until the broker has told which devices there are and how they are, commands wait here: in half a home they would be
-    /// misunderstood, and a toggle would start from what was true before the connection broke.
-    held: Option<Vec<CommandsInFlight>>,
-    /// Ends when the broker has acknowledged what was said to it after the subscriptions: it has then told all it keeps.
-    told: Option<Delivery>,
-    /// Who hears of devices.
-    pub(super) finder: Finder,
-    /// True while what is announced does not fit what is declared, and that was told.
-    clashed: bool,
-    /// The broker's address, for the log.
-    broker: String,
-    pub(super) standing: ServiceStatus,
-    /// How the journal is, and was when we last looked.
-    journal: (watch::Receiver<Health>, Health),
-    /// Whether a provider stands otherwise than before.
-    providers: watch::Receiver<()>,
-    /// The longest silence of a connection that is well.
-    patience: Duration,
+    /// The task of the next command; each command has a clone.
+    pub(super) task: CommandTask,
+    newest_pipeline: watch::Sender<Arc<Pipeline>>,
+    ack_tokens: mpsc::Sender<(AckToken, Option<Seq>)>,
+    /// The commands in progress.
+    commands: JoinSet<()>,
+    /// Commands that wait until the broker has sent its retained announcements and states, or
+    /// `None` while none has to wait. In a part of the home a command would be misunderstood, and a
+    /// toggle would start from a state of before the connection broke.
+    held: Option<Vec<CommandFuture>>,
+    /// A message published after the subscriptions: when the broker has acknowledged it, it has
+    /// sent its retained messages.
+    retained_marker: Option<Delivery>,
+    pub(super) homes: HomeBuilder,
+    /// True while the held commands wait for the home that is being built.
+    pub(super) release_after_build: bool,
+    /// True while the announced devices conflict with the declared ones, and that was logged.
+    has_conflicts: bool,
+    /// A reload that waits until discovery is idle.
+    pending_reload: Option<Box<ConfigLocation>>,
+    pub(super) broker: String,
+    pub(super) status: ServiceStatus,
+    journal_health: watch::Receiver<Health>,
+    last_journal_health: Health,
+    /// Changed whenever a provider becomes available or unavailable.
+    provider_changes: watch::Receiver<()>,
+    /// The longest time without progress of a connection in order.
+    pub(super) max_silence: Duration,
     pub(super) log: Log,
-    /// What holds now.
+    /// The configuration in use.
     pub(super) config: Config,
 }
 
 impl EventLoop {
-    pub(super) fn new(way: CommandTask, ends: Parts, config: Config) -> Self {
-        let health = way.journal.health();
-        let now = *health.borrow();
+    pub(super) fn new(task: CommandTask, parts: Parts, config: Config) -> Self {
+        let journal_health = task.journal.health();
+        let last_journal_health = *journal_health.borrow();
         Self {
-            newest: ends.newest,
-            receipts: ends.receipts,
-            answers: JoinSet::new(),
+            newest_pipeline: parts.newest_pipeline,
+            ack_tokens: parts.ack_tokens,
+            commands: JoinSet::new(),
             held: Some(Vec::new()),
-            told: None,
-            finder: ends.finder,
-            clashed: false,
-            broker: ends.broker,
-            standing: ServiceStatus::default(),
-            journal: (health, now),
-            providers: way.pipeline.services().router.state_changes(),
-            patience: config.mqtt.keep_alive * 4,
-            log: ends.log,
-            way,
+            retained_marker: None,
+            homes: parts.homes,
+            release_after_build: false,
+            has_conflicts: false,
+            pending_reload: None,
+            broker: parts.broker,
+            status: ServiceStatus::default(),
+            journal_health,
+            last_journal_health,
+            provider_changes: task.pipeline.services().router.state_changes(),
+            max_silence: config.mqtt.keep_alive * 4,
+            log: parts.log,
+            task,
             config,
         }
     }
 
-    /// How many commands are in flight.
+    /// Returns the number of commands in progress.
     pub(super) fn in_flight(&self) -> usize {
-        self.answers.len()
+        self.commands.len()
     }
 
+    /// Serves until it receives the signal to stop.
     pub(super) async fn serve(
         &mut self,
         inbox: &mut Inbox,
         notify: &Notify,
-        told: &mut mpsc::Receiver<DaemonSignal>,
+        signals: &mut mpsc::Receiver<DaemonSignal>,
     ) {
-        let mut health = time::interval(HEALTH_EVERY);
-        let mut alive = time::interval(notify.watchdog_every().unwrap_or(HEALTH_EVERY));
-        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut unready = Some(Box::pin(time::sleep(BROKER_PATIENCE)));
-        let outbox = self.way.outbox.clone();
-        let journal = Arc::clone(&self.way.journal);
+        let mut health = time::interval(HEALTH_INTERVAL);
+        let mut watchdog = time::interval(notify.watchdog_every().unwrap_or(HEALTH_INTERVAL));
+        watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let broker_timeout = now() + BROKER_TIMEOUT;
+        let outbox = self.task.outbox.clone();
+        let journal = Arc::clone(&self.task.journal);
         loop {
-            let due = self.finder.build_due();
-            // In this order: what waits in the inbox was said before the broker's acknowledgement came.
-            // While commands are held back for the home, the inbox is always read: the message that
-            // ends the wait is in it, and recovered commands may already use up the journal's room.
+            let build_due = self.homes.due();
+            let broker_due = (!self.status.is_ready).then_some(broker_timeout);
+            let pipeline = Arc::clone(&self.task.pipeline);
+            // In this order: what waits in the inbox was sent before the broker's acknowledgement.
             tokio::select! {
                 biased;
-                told = told.recv() => match told {
-                    Some(DaemonSignal::Reload(place)) => self.reload(&place, notify),
+                signal = signals.recv() => match signal {
+                    Some(DaemonSignal::Reload(location)) => self.start_reload(location, notify),
                     Some(DaemonSignal::Stop) | None => return,
                 },
-                _ = alive.tick() => if self.is_alive() { notify.watchdog() },
+                _ = watchdog.tick() => self.feed_watchdog(notify),
                 _ = health.tick() => {
-                    self.way.pipeline.sweep();
-                    drop(self.publish_health());
-                    notify.status(&self.status());
+                    self.task.pipeline.sweep();
+                    self.show_status(notify);
                 }
-                Some(ended) = self.answers.join_next() => if let Err(e) = ended { error!(error = %e, "a command ended without an answer") },
-                Some(incoming) = next(&outbox, inbox), if self.held.is_some() || (self.answers.len() < MOST_AT_ONCE && journal.has_room()) => {
-                    if self.take(incoming, notify) {
-                        unready = None;
+                Some(ended) = self.commands.join_next() => {
+                    if let Err(error) = ended {
+                        error!(%error, "a command ended without an answer");
                     }
                 }
-                () = arrived(&mut self.told), if self.told.is_some() => self.settle(notify),
-                recovered = journal.recovered_late() => self.inherit(recovered),
-                Ok(()) = self.journal.0.changed() => self.look_at_journal(notify),
-                Ok(()) = self.providers.changed() => {
-                    drop(self.publish_health());
-                    notify.status(&self.status());
+                Some(incoming) = next(&outbox, inbox), if self.has_room() => {
+                    self.take(incoming, notify);
                 }
-                () = until(due) => self.settle(notify),
-                () = async { if let Some(sleep) = &mut unready { sleep.await } }, if unready.is_some() => {
-                    unready = None;
+                () = acknowledged(&mut self.retained_marker), if self.retained_marker.is_some() => {
+                    self.build_and_release();
+                }
+                built = self.homes.finished(&pipeline), if self.homes.is_busy() => {
+                    self.take_home(built, notify);
+                }
+                recovered = journal.recovered_late() => self.recover(recovered),
+                Ok(()) = self.journal_health.changed() => self.follow_journal_health(notify),
+                Ok(()) = self.provider_changes.changed() => self.show_status(notify),
+                () = until(build_due) => self.build_and_release(),
+                () = until(broker_due) => {
                     warn!("no broker yet: going on trying");
-                    self.standing.ready = true;
-                    notify.ready(&self.status());
+                    self.status.is_ready = true;
+                    notify.ready(&self.status_line());
                 }
             }
         }
     }
 
-    /// Takes in what came. True where it is a new connection.
-    pub(super) fn take(&mut self, incoming: Incoming, notify: &Notify) -> bool {
+    /// Returns whether the next message may be taken from the inbox.
+    ///
+    /// While commands are held back for the home, the inbox is always read: the message that ends
+    /// the wait is in it, and recovered commands may already use up the journal's room.
+    fn has_room(&self) -> bool {
+        self.held.is_some()
+            || (self.commands.len() < MAX_COMMANDS && self.task.journal.has_room())
+    }
+
+    /// Takes in one message from the broker connection.
+    pub(super) fn take(&mut self, incoming: Incoming, notify: &Notify) {
         match incoming {
-            Incoming::Command(heard) => self.hear(*heard),
+            Incoming::Command(command) => self.receive(*command),
             Incoming::Control {
                 topic,
                 payload,
                 correlation,
-            } => self.control(topic, payload, correlation),
-            Incoming::State { topic, payload } if self.finder.is_announcement(&topic) => {
-                self.finder.receive(&topic, &payload, crate::clock::now());
+            } => self.answer_admin(topic, payload, correlation),
+            Incoming::State { topic, payload } if self.homes.is_announcement(&topic) => {
+                self.homes.announce(topic, payload, &self.task.pipeline);
             }
-            Incoming::State { topic, payload } => self.way.pipeline.observe(&topic, &payload),
-            Incoming::Up { session_present } => {
-                info!(session_present, "connected to the broker, serving");
-                if self.standing.stood && !session_present {
-                    warn!(
-                        "the broker has forgotten our session: what was said while the connection was away is lost"
-                    );
-                }
-                if !self.standing.stood {
-                    self.finder.schedule_build(crate::clock::now());
-                }
-                (self.standing.stood, self.standing.ready, self.standing.away) = (true, true, None);
-                notify.ready(&self.status());
-                self.told = self.publish_health();
-                if self.told.is_none() {
-                    self.settle(notify);
-                }
-                return true;
-            }
+            Incoming::State { topic, payload } => self.task.pipeline.observe(&topic, &payload),
+            Incoming::Up { session_present } => self.connected(session_present, notify),
             Incoming::Down { why } => {
                 warn!(
                     why,
                     broker = self.broker,
                     "the broker is away, trying again"
                 );
-                self.standing.away = Some(why);
+                self.status.broker_error = Some(why);
                 self.held.get_or_insert_default();
-                notify.status(&self.status());
+                notify.status(&self.status_line());
             }
         }
-        false
     }
 
-    /// An operator asks something; the answer goes out below the topic it was asked on, which the same access rule guards.
-    fn control(&mut self, topic: String, payload: Bytes, correlation: Option<Vec<u8>>) {
-        let (pipeline, outbox) = (Arc::clone(&self.way.pipeline), self.way.outbox.clone());
-        self.answers.spawn(async move {
-            let who = topic.rsplit('/').next().unwrap_or_default().to_owned();
-            // It may read all of the disk's tier; commands do not wait for that.
-            let Ok(answer) =
-                tokio::task::spawn_blocking(move || pipeline.admin(&who, &payload)).await
-            else {
-                return;
-            };
-            let deadline = crate::clock::now() + CONTROL_PATIENCE;
-            let message = OutboundMessage::to(format!("{topic}/answer"), answer.to_string())
-                .with_correlation(correlation)
-                .until(deadline);
-            if outbox.publish(message).is_err() {
-                warn!(
-                    "an operator's request is not answered: too many messages wait for the broker"
-                );
-            }
-        });
-    }
-
-    /// The poll loop moves, or is trying, and commands come to an end: systemd restarts us when that is not so for a while.
-    fn is_alive(&self) -> bool {
-        let now = crate::clock::now();
-        let polls = now.saturating_duration_since(self.way.outbox.last_progress()) < self.patience;
-        let answers = self.way.pulse.beats_well(now);
-        if !(polls && answers) {
-            error!(polls, answers, "something hangs: the watchdog is not fed");
-        }
-        polls && answers
-    }
-
-    /// How we are, in one line, for `systemctl status`.
-    pub(super) fn status(&self) -> String {
-        let (home, broker) = (self.way.pipeline.home(), &self.broker);
-        let mut status = match &self.standing.away {
-            None if self.standing.stood => format!("serving at {broker}"),
-            None => format!("waiting for the broker at {broker}"),
-            Some(why) => format!("waiting for the broker at {broker}: {why}"),
-        };
-        let (devices, areas) = (home.devices().len(), home.areas().len());
-        // Writing to a text cannot fail.
-        let _ = write!(
-            status,
-            "; {devices} device{} in {areas} area{}",
-            plural(devices),
-            plural(areas)
-        );
-        let providers: Vec<String> = self
-            .way
-            .pipeline
-            .services()
-            .router
-            .health()
-            .iter()
-            .map(|p| format!("{} {}", p.name, p.state))
-            .collect();
-        let _ = write!(
-            status,
-            "; {}",
-            if providers.is_empty() {
-                "no model".to_owned()
-            } else {
-                format!("models: {}", providers.join(", "))
-            }
-        );
-        match *self.way.journal.health().borrow() {
-            Health::Failing => {
-                status.push_str("; THE STORE TAKES NOTHING: commands do not survive a restart");
-            }
-            Health::Slow => status.push_str("; the disk is slow"),
-            Health::Safe | Health::Absent => {}
-        }
-        if self.standing.faults > 0 {
-            let _ = write!(
-                status,
-                "; NOT RELOADED: {} fault{} in the config, see the log",
-                self.standing.faults,
-                plural(self.standing.faults)
+    fn connected(&mut self, session_present: bool, notify: &Notify) {
+        info!(session_present, "connected to the broker, serving");
+        let is_first = !self.status.was_connected;
+        if !is_first && !session_present {
+            warn!(
+                "the broker has forgotten our session: what was said while the connection was away is lost"
             );
         }
-        status
+        if is_first && let Some(finder) = self.homes.finder() {
+            finder.schedule_build(now());
+        }
+        self.status.was_connected = true;
+        self.status.is_ready = true;
+        self.status.broker_error = None;
+        notify.ready(&self.status_line());
+        self.retained_marker = self.publish_health();
+        if self.retained_marker.is_none() {
+            self.build_and_release();
+        }
     }
 
-    /// A command came in: into the journal, then on its way; the broker's copy is acknowledged once ours is safe.
-    fn hear(&mut self, heard: InboundCommand) {
+    /// Enters a command in the journal and starts it. The broker's copy is acknowledged once the
+    /// journal has it on disk.
+    fn receive(&mut self, inbound: InboundCommand) {
         let InboundCommand {
             mut command,
             ack_token,
@@ -324,185 +249,112 @@ impl EventLoop {
             epoch,
             topic,
             payload,
-        } = heard;
+        } = inbound;
+        let journal = &self.task.journal;
         let received = Received {
             topic,
             payload: payload.to_vec(),
             response_topic: Some(command.reply_to.topic.clone()),
             correlation: command.reply_to.correlation.clone(),
             id: command.id_given.then(|| command.id.clone()),
-            until: self
-                .way
-                .journal
-                .moment(command.remaining(crate::clock::now())),
+            until: journal.moment(command.remaining(now())),
         };
-        let entry = self.way.journal.receive(received, epoch, redelivery);
+        let entry = journal.receive(received, epoch, redelivery);
         let seq = match &entry {
             JournalEntry::New(seq) => Some(*seq),
             JournalEntry::Pending | JournalEntry::Answered(_) => None,
         };
         match entry {
-            JournalEntry::New(mark) => {
-                command.seq = mark.number();
+            JournalEntry::New(seq) => {
+                command.seq = seq.number();
                 debug!(
                     command_id = command.id,
                     seq = command.seq,
                     ?redelivery,
-                    "heard"
+                    "received"
                 );
-                self.begin(self.way.clone().answer(command, mark));
+                self.start(self.task.clone().answer(command, seq));
             }
             JournalEntry::Answered(reply) => {
-                self.way.counters.commands_duplicate.increment();
-                self.tell_again(*reply, command.reply_to);
+                self.task.counters.commands_duplicate.increment();
+                self.repeat_reply(*reply, command.reply_to);
             }
-            JournalEntry::Pending => self.way.counters.commands_duplicate.increment(),
+            JournalEntry::Pending => self.task.counters.commands_duplicate.increment(),
         }
-        // Nothing to acknowledge with QoS 0. The channel has room for every token the broker waits for; without one it sends
-        // the command again.
+        // There is nothing to acknowledge with QoS 0. The channel has room for every token the broker
+        // waits for; without one it sends the command again.
         if ack_token.is_expected() {
-            let _ = self.receipts.try_send((ack_token, seq));
-        }
-    }
-}
-
-impl EventLoop {
-    /// Takes up what an earlier life left.
-    pub(super) fn inherit(&mut self, heritage: Recovered) {
-        self.way.pipeline.restore_device_order(heritage.commanded);
-        for untold in heritage.unsent {
-            let to = ReplyTo {
-                topic: untold.received.response_topic.unwrap_or_default(),
-                correlation: untold.received.correlation,
-            };
-            let way = self.way.clone();
-            self.begin(async move { way.tell(Some(untold.mark), &untold.reply, &to).await });
-        }
-        for unfinished in heritage.unfinished {
-            self.take_up(unfinished);
+            let _ = self.ack_tokens.try_send((ack_token, seq));
         }
     }
 
-    /// A command that an earlier life left without an answer.
-    fn take_up(&mut self, unfinished: Unfinished) {
-        let Unfinished {
-            mark,
-            received,
-            left,
-            sending,
-            crashes,
-        } = unfinished;
-        let letter = Inbound {
-            topic: &received.topic,
-            payload: &received.payload,
-            response_topic: received.response_topic.as_deref(),
-            correlation: received.correlation.as_deref(),
-            // Not kept: over a restart a loop goes round a few times more.
-            hops: 0,
-            expiry: None,
-            heard_at: crate::clock::now(),
-            wall_clock: None,
+    fn repeat_reply(&mut self, reply: Reply, reply_to: ReplyTo) {
+        let task = self.task.clone();
+        self.commands
+            .spawn(async move { task.send_reply(None, &reply, &reply_to).await });
+    }
+
+    /// Starts a command, once the home is known.
+    pub(super) fn start(&mut self, command: impl Future<Output = ()> + Send + 'static) {
+        let Some(held) = &mut self.held else {
+            self.commands.spawn(command);
+            return;
         };
-        let way = self.way.clone();
-        let mut command = match wire::decode(&letter, &self.config.mqtt.rules()) {
-            Ok(command) => command,
-            // It was decoded when it was heard: the rules have changed since.
-            Err(rejected) => {
-                let RejectedPayload {
-                    refusal,
-                    reply_to,
-                    id,
-                    text,
-                } = *rejected;
-                let reply = Reply::refused(id, text, &refusal);
-                way.journal.answered(mark, &reply);
-                return self.begin(async move { way.tell(Some(mark), &reply, &reply_to).await });
-            }
-        };
-        command.deadline = command.received_at + left;
-        command.seq = mark.number();
-        info!(command_id = command.id, source = %command.source, crashes, "taking up a command from before the restart");
-        if crashes >= MAX_CRASHES {
-            let letter = dead_letter(&self.config.mqtt.prefix, &command, &received.payload);
-            return self.begin(way.bury(command, mark, letter));
-        }
-        let journal = Arc::clone(&way.journal);
-        match sending {
-            Some(sending) => {
-                self.begin(journal.attribute(mark, way.resume(command, mark, sending)));
-            }
-            None => self.begin(journal.attribute(mark, way.answer(command, mark))),
-        }
-    }
-
-    /// Says an answer again.
-    fn tell_again(&mut self, reply: Reply, to: ReplyTo) {
-        let way = self.way.clone();
-        self.answers
-            .spawn(async move { way.tell(None, &reply, &to).await });
-    }
-
-    /// Sets a command on its way, once the home is known.
-    fn begin(&mut self, answering: impl Future<Output = ()> + Send + 'static) {
-        match &mut self.held {
-            Some(held) => held.push(Box::pin(answering)),
-            None => drop(self.answers.spawn(answering)),
-        }
-        if self
-            .held
-            .as_ref()
-            .is_some_and(|held| held.len() >= MOST_AT_ONCE)
-        {
+        held.push(Box::pin(command));
+        if held.len() >= MAX_COMMANDS {
             self.release();
         }
     }
 
-    /// What was announced becomes the home, and whoever waited for it waits no longer.
-    fn settle(&mut self, notify: &Notify) {
-        self.told = None;
-        self.refurnish();
-        notify.status(&self.status());
-        if self.held.is_some() && self.way.pipeline.home().devices().is_empty() {
+    /// Starts the commands that waited for the home.
+    fn release(&mut self) {
+        for command in self.held.take().into_iter().flatten() {
+            self.commands.spawn(command);
+        }
+    }
+
+    /// Builds the home from everything announced, and then starts the commands that wait for it.
+    fn build_and_release(&mut self) {
+        self.retained_marker = None;
+        self.release_after_build = true;
+        self.homes.request(&self.task.pipeline);
+    }
+
+    /// Takes in the end of a task of discovery, with the home it was asked for.
+    fn take_home(&mut self, built: Option<BuiltHome>, notify: &Notify) {
+        if let Some(built) = built {
+            self.adopt_home(built);
+            notify.status(&self.status_line());
+            if std::mem::take(&mut self.release_after_build) {
+                self.warn_without_devices();
+                if self.task.outbox.is_up() {
+                    self.release();
+                }
+            }
+        }
+        if !self.homes.is_busy()
+            && let Some(location) = self.pending_reload.take()
+        {
+            self.reload(&location, notify);
+        }
+    }
+
+    fn warn_without_devices(&self) {
+        if self.held.is_some() && self.task.pipeline.home().devices().is_empty() {
             warn!(
                 "there is no device yet: nothing can be commanded; write a home.toml, or let devices announce themselves"
             );
         }
-        if self.way.outbox.is_up() {
-            self.release();
-        }
     }
 
-    /// Nothing waits for devices any more.
-    fn release(&mut self) {
-        for answering in self.held.take().into_iter().flatten() {
-            self.answers.spawn(answering);
-        }
-    }
-
-    /// Lets what is in flight end, within the grace period. What still waits for a model near its end is told that we stop.
-    pub(super) async fn finish(&mut self, grace: Duration) {
-        self.release();
-        if timeout(grace.saturating_sub(LAST_WORDS), all(&mut self.answers))
-            .await
-            .is_err()
-        {
-            self.way.pipeline.stop_waiting();
-            let _ = timeout(LAST_WORDS / 2, all(&mut self.answers)).await;
-        }
-        self.answers.shutdown().await;
-    }
-
-    /// The devices announced up to now become part of the home; those announced no more leave it.
-    pub(super) fn refurnish(&mut self) {
-        let home = match self.finder.build() {
-            Ok(built) => Arc::new(built.home),
-            Err(clashes) => {
-                let clashes = clashes
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("; ");
-                if !std::mem::replace(&mut self.clashed, true) {
+    /// Makes a built home the current one, unless nothing changed.
+    pub(super) fn adopt_home(&mut self, built: BuiltHome) {
+        let home = match built {
+            Ok(home) => home,
+            Err(conflicts) => {
+                let conflicts: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+                if !std::mem::replace(&mut self.has_conflicts, true) {
+                    let clashes = conflicts.join("; ");
                     warn!(
                         clashes,
                         "the devices announced do not fit the home file: the home stays as it is"
@@ -511,99 +363,125 @@ impl EventLoop {
                 return;
             }
         };
-        self.clashed = false;
-        if home.revision() == self.way.pipeline.home().revision() {
+        self.has_conflicts = false;
+        if home.revision() == self.task.pipeline.home().revision() {
             return;
         }
-        let topics = self.finder.subscriptions(&home);
+        let topics = self.homes.topics(&home);
         info!(
             devices = home.devices().len(),
             areas = home.areas().len(),
             topics = topics.len(),
             "devices found"
         );
-        self.way.pipeline.replace_home(home);
-        if let Err(e) = self.way.outbox.follow(topics) {
-            warn!(error = %e, "the states of new devices cannot be followed");
+        self.task.pipeline.replace_home(home);
+        if let Err(error) = self.task.outbox.follow(topics) {
+            warn!(%error, "the states of new devices cannot be followed");
         }
         drop(self.publish_health());
     }
 
-    /// The journal fails, or works again: everybody is told, and what models said before is let go of or taken up.
-    fn look_at_journal(&mut self, notify: &Notify) {
-        let (health, before) = (*self.journal.0.borrow_and_update(), self.journal.1);
-        self.journal.1 = health;
+    /// Reloads at once, or when discovery is idle again.
+    fn start_reload(&mut self, location: Box<ConfigLocation>, notify: &Notify) {
+        if self.homes.is_busy() {
+            self.pending_reload = Some(location);
+        } else {
+            self.reload(&location, notify);
+        }
+    }
+
+    /// Answers an operator's request below the topic it came on, which the same access rule guards.
+    fn answer_admin(&mut self, topic: String, payload: Bytes, correlation: Option<Vec<u8>>) {
+        let pipeline = Arc::clone(&self.task.pipeline);
+        let outbox = self.task.outbox.clone();
+        self.commands.spawn(async move {
+            let source = topic.rsplit('/').next().unwrap_or_default().to_owned();
+            // It may read the whole cache on disk.
+            let answer = tokio::task::spawn_blocking(move || pipeline.admin(&source, &payload));
+            let Ok(answer) = answer.await else {
+                return;
+            };
+            let message = OutboundMessage::to(format!("{topic}/answer"), answer.to_string())
+                .with_correlation(correlation)
+                .until(now() + ADMIN_ANSWER_TTL);
+            if outbox.publish(message).is_err() {
+                warn!(
+                    "an operator's request is not answered: too many messages wait for the broker"
+                );
+            }
+        });
+    }
+
+    /// Follows the journal into failure and back: the cache and the spending on disk are released or
+    /// opened again.
+    fn follow_journal_health(&mut self, notify: &Notify) {
+        let health = *self.journal_health.borrow_and_update();
+        let before = std::mem::replace(&mut self.last_journal_health, health);
         if (health == Health::Failing) != (before == Health::Failing) {
-            let drafts = self
-                .way
-                .journal
-                .store()
-                .and_then(|store| open_drafts(&store, &self.config.recall));
-            let mut services = self.way.pipeline.services().clone();
+            let store = self.task.journal.store();
+            let drafts = store
+                .as_ref()
+                .and_then(|store| open_drafts(store, &self.config.recall));
+            let mut services = self.task.pipeline.services().clone();
             services.cache = Arc::new(DraftCache::new(
                 &self.config.recall,
                 self.config.ask.models(),
                 drafts,
-                Arc::clone(&self.way.counters),
+                Arc::clone(&self.task.counters),
             ));
-            services.router.keep_spending(
-                self.way
-                    .journal
-                    .store()
-                    .and_then(|store| open_spending(&store))
-                    .as_ref(),
-            );
-            self.renew(
-                self.way
-                    .pipeline
-                    .with_services(services, pipeline_settings(&self.config)),
-            );
+            let spending = store.as_ref().and_then(|store| open_spending(store));
+            services.router.keep_spending(spending.as_ref());
+            let settings = pipeline_settings(&self.config);
+            self.replace_pipeline(self.task.pipeline.with_services(services, settings));
         }
-        drop(self.publish_health());
-        notify.status(&self.status());
+        self.show_status(notify);
     }
 
-    /// From now on commands go this way.
-    pub(super) fn renew(&mut self, pipeline: Pipeline) {
-        self.way.pipeline = Arc::new(pipeline);
-        self.newest.send_replace(Arc::clone(&self.way.pipeline));
+    /// Processes the following commands with this pipeline.
+    pub(super) fn replace_pipeline(&mut self, pipeline: Pipeline) {
+        self.task.pipeline = Arc::new(pipeline);
+        self.newest_pipeline
+            .send_replace(Arc::clone(&self.task.pipeline));
     }
 
-    fn publish_health(&self) -> Option<Delivery> {
-        let topic = format!("{}/health", self.config.mqtt.prefix);
-        let health = self.way.pipeline.health().to_string();
-        let message = OutboundMessage::to(topic, health).retained();
-        // No room for health is health enough: the next minute has another.
-        self.way.outbox.publish(message).ok()
+    /// Lets the commands in progress end within the grace period. Near its end those that still wait
+    /// for a model are answered `stopping`.
+    pub(super) async fn finish(&mut self, grace: Duration) {
+        self.release();
+        let in_time = timeout(
+            grace.saturating_sub(CLOSING_TIME),
+            ended(&mut self.commands),
+        );
+        if in_time.await.is_err() {
+            self.task.pipeline.stop_waiting();
+            let _ = timeout(CLOSING_TIME / 2, ended(&mut self.commands)).await;
+        }
+        self.commands.shutdown().await;
     }
 }
 
-/// What comes next, once there is room for what it will say.
+/// Waits for the next message, once the outbox has room for what it leads to.
 async fn next(outbox: &Outbox, inbox: &mut Inbox) -> Option<Incoming> {
     outbox.until_room().await;
     inbox.next().await
 }
 
-/// Until it is known whether the message arrived.
-async fn arrived(delivery: &mut Option<Delivery>) {
+/// Waits until the message is acknowledged or lost.
+async fn acknowledged(delivery: &mut Option<Delivery>) {
     if let Some(delivery) = delivery {
         let _ = delivery.await;
     }
 }
 
-/// Until `due`; without one, for ever.
-async fn until(due: Option<std::time::Instant>) {
+/// Waits until `due`, or for ever.
+async fn until(due: Option<Instant>) {
     match due {
         Some(due) => time::sleep_until(due.into()).await,
         None => std::future::pending().await,
     }
 }
 
-/// Until every one has ended.
-async fn all(answers: &mut JoinSet<()>) {
-    while answers.join_next().await.is_some() {}
-}
-
-fn plural(n: usize) -> &'static str {
-    if n == 1 { "" } else { "s" }
+/// Waits until all commands have ended.
+async fn ended(commands: &mut JoinSet<()>) {
+    while commands.join_next().await.is_some() {}
 }

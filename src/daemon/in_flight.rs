@@ -1,4 +1,4 @@
-//! One command from the journal to the speaker: worked on, answered, and the answer handed to the broker.
+//! One command from the journal to its reply: processed, and the reply handed to the broker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,78 +9,80 @@ use tracing::{info, warn};
 
 use crate::command::reply::Reply;
 use crate::command::{Command, ReplyTo};
+use crate::daemon::liveness::Liveness;
 use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
 use crate::pipeline::Pipeline;
 use crate::store::journal::{Journal, MAX_CRASHES, PlannedPublish, Seq};
 use crate::telemetry::counters::Counters;
 
-use crate::daemon::liveness::Liveness;
+/// The longest wait for the broker to take a dead letter before the command is answered.
+const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a dead letter may take to be taken by the broker, before its command is answered all the same.
-const BURIAL: Duration = Duration::from_secs(5);
+/// The pause before a reply is put again into an outbox that is full.
+const OUTBOX_RETRY: Duration = Duration::from_millis(50);
 
-/// What a command needs on its way, as it was when the command came.
+/// Everything a command needs, as it was when the command was received.
 #[derive(Clone)]
 pub(super) struct CommandTask {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) journal: Arc<Journal>,
     pub(super) outbox: Outbox,
     pub(super) counters: Arc<Counters>,
-    /// Whether commands come to an end.
-    pub(super) pulse: Liveness,
+    pub(super) liveness: Liveness,
 }
 
 impl CommandTask {
-    /// A command just heard.
-    pub(super) async fn answer(self, command: Command, mark: Seq) {
-        let beat = self.pulse.begin(command.deadline);
-        let reply = self.pipeline.answer(&command, Some(mark)).await;
-        drop(beat);
-        self.tell(Some(mark), &reply, &command.reply_to).await;
+    /// Processes a command and sends its reply.
+    pub(super) async fn answer(self, command: Command, seq: Seq) {
+        let guard = self.liveness.begin(command.deadline);
+        let reply = self.pipeline.answer(&command, Some(seq)).await;
+        drop(guard);
+        self.send_reply(Some(seq), &reply, &command.reply_to).await;
     }
 
-    /// A command of an earlier life, that had come to send this.
-    pub(super) async fn resume(self, command: Command, mark: Seq, sending: Vec<PlannedPublish>) {
-        let beat = self.pulse.begin(command.deadline);
-        let reply = self.pipeline.resume(&command, mark, sending).await;
-        drop(beat);
-        self.tell(Some(mark), &reply, &command.reply_to).await;
+    /// Finishes a command whose messages an earlier run of the program had planned.
+    pub(super) async fn resume(self, command: Command, seq: Seq, planned: Vec<PlannedPublish>) {
+        let guard = self.liveness.begin(command.deadline);
+        let reply = self.pipeline.resume(&command, seq, planned).await;
+        drop(guard);
+        self.send_reply(Some(seq), &reply, &command.reply_to).await;
     }
 
-    /// A command that was begun in too many lives: it goes where somebody can look at it.
-    pub(super) async fn bury(self, command: Command, mark: Seq, letter: OutboundMessage) {
+    /// Gives up a command that several runs of the program did not finish, with a dead letter.
+    pub(super) async fn give_up(self, command: Command, seq: Seq, letter: OutboundMessage) {
         if let Ok(delivery) = self.outbox.publish(letter) {
-            let _ = timeout(BURIAL, delivery).await;
+            let _ = timeout(DEAD_LETTER_TIMEOUT, delivery).await;
         }
-        let reply = self.pipeline.give_up(&command, mark).await;
-        self.tell(Some(mark), &reply, &command.reply_to).await;
+        let reply = self.pipeline.give_up(&command, seq).await;
+        self.send_reply(Some(seq), &reply, &command.reply_to).await;
     }
 
-    /// Hands a reply to the broker, and writes down when the broker has it; waits for room rather than lose it.
-    pub(super) async fn tell(&self, mark: Option<Seq>, reply: &Reply, to: &ReplyTo) {
+    /// Hands a reply to the broker, and notes in the journal that the broker has it. Waits for room
+    /// in the outbox rather than lose the reply.
+    pub(super) async fn send_reply(&self, seq: Option<Seq>, reply: &Reply, reply_to: &ReplyTo) {
+        let topic = &reply_to.topic;
         let delivery = loop {
-            match self.outbox.reply(reply, to) {
+            match self.outbox.reply(reply, reply_to) {
                 Ok(delivery) => break delivery,
-                Err(_) => time::sleep(Duration::from_millis(50)).await,
+                Err(_) => time::sleep(OUTBOX_RETRY).await,
             }
         };
         match delivery.await {
             Ok(()) => {}
-            // Said again it would be refused again.
-            Err(Undelivered::Refused { why }) => {
-                warn!(topic = to.topic, why, "the broker refuses a reply");
-            }
-            Err(why) => {
-                return info!(topic = to.topic, %why, "a reply is not told yet: the next start tells it");
+            // Sent again it would be refused again.
+            Err(Undelivered::Refused { why }) => warn!(topic, why, "the broker refuses a reply"),
+            Err(undelivered) => {
+                info!(topic, why = %undelivered, "a reply is not delivered yet: the next start sends it");
+                return;
             }
         }
-        if let Some(mark) = mark {
-            self.journal.reply_acked(mark);
+        if let Some(seq) = seq {
+            self.journal.reply_acked(seq);
         }
     }
 }
 
-/// What is written of a command that was begun in too many lives.
+/// Returns the dead letter of a command that is given up.
 pub(super) fn dead_letter(prefix: &str, command: &Command, payload: &[u8]) -> OutboundMessage {
     let letter = json!({
         "id": command.id,

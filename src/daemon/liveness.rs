@@ -1,64 +1,64 @@
-//! Whether commands come to an end. One whose time has long run out and that has no reply is one that hangs: the watchdog is to know.
+//! Whether commands end. A command long past its deadline without a reply has stalled, and the
+//! watchdog has to know.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Past its deadline a command has its reply within moments; so much later it will never have one.
-const PATIENCE: Duration = Duration::from_secs(30);
+use parking_lot::Mutex;
 
-/// The commands that are being answered.
+/// The time past its deadline after which a command without a reply counts as stalled: every wait
+/// of a command ends at its deadline or moments later.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+/// The commands in progress, with their deadlines.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Liveness(Arc<Mutex<Beats>>);
+pub(super) struct Liveness(Arc<Mutex<Deadlines>>);
 
 #[derive(Debug, Default)]
-struct Beats {
+struct Deadlines {
     next: u64,
-    due: BTreeMap<u64, Instant>,
+    by_number: BTreeMap<u64, Instant>,
 }
 
-/// One command on its way; it ends with the value.
+/// One command in progress; it ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct CommandGuard {
-    pulse: Liveness,
+    liveness: Liveness,
     number: u64,
 }
 
 impl Liveness {
-    /// A command with this deadline is begun.
+    /// Begins a command with this deadline.
     pub(super) fn begin(&self, deadline: Instant) -> CommandGuard {
-        let mut beats = self.beats();
-        let number = beats.next;
-        beats.next += 1;
-        beats.due.insert(number, deadline);
+        let mut deadlines = self.0.lock();
+        let number = deadlines.next;
+        deadlines.next += 1;
+        deadlines.by_number.insert(number, deadline);
         CommandGuard {
-            pulse: self.clone(),
+            liveness: self.clone(),
             number,
         }
     }
 
-    /// How many are on their way.
+    /// Returns the number of commands in progress.
     pub(super) fn count(&self) -> usize {
-        self.beats().due.len()
+        self.0.lock().by_number.len()
     }
 
-    /// True while none hangs.
-    pub(super) fn beats_well(&self, now: Instant) -> bool {
-        self.beats()
-            .due
+    /// Returns whether no command has stalled.
+    pub(super) fn is_live(&self, now: Instant) -> bool {
+        let deadlines = self.0.lock();
+        deadlines
+            .by_number
             .values()
-            .all(|deadline| now.saturating_duration_since(*deadline) < PATIENCE)
-    }
-
-    fn beats(&self) -> MutexGuard<'_, Beats> {
-        self.0.lock()
+            .all(|deadline| now.saturating_duration_since(*deadline) < STALLED_AFTER)
     }
 }
 
 impl Drop for CommandGuard {
     fn drop(&mut self) {
-        self.pulse.beats().due.remove(&self.number);
+        self.liveness.0.lock().by_number.remove(&self.number);
     }
 }
 
@@ -67,13 +67,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_long_past_its_time_without_a_reply_is_noticed() {
-        let (pulse, now) = (Liveness::default(), crate::clock::now());
-        let (answered, hanging) = (pulse.begin(now), pulse.begin(now + Duration::from_secs(5)));
+    fn a_command_long_past_its_deadline_without_a_reply_has_stalled() {
+        let start = crate::clock::now();
+        let liveness = Liveness::default();
+        let answered = liveness.begin(start);
+        let stalled = liveness.begin(start + Duration::from_secs(5));
         drop(answered);
-        assert!(pulse.beats_well(now + Duration::from_secs(34)));
-        assert!(!pulse.beats_well(now + Duration::from_secs(36)));
-        drop(hanging);
-        assert!(pulse.beats_well(now + Duration::from_hours(1)));
+        assert!(liveness.is_live(start + Duration::from_secs(34)));
+        assert!(!liveness.is_live(start + Duration::from_secs(36)));
+        drop(stalled);
+        assert!(liveness.is_live(start + Duration::from_hours(1)));
     }
 }

@@ -1,84 +1,83 @@
-//! Reading the config anew while serving. All of the new is built before any of the old is let go: where something is wrong,
-//! everything stays as it was, and every fault is told.
+//! Reading the configuration again while serving. Everything new is built before anything old is
+//! released: where something is wrong, everything stays as it was, and every fault is logged.
 
 use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
 use crate::cache::DraftCache;
+use crate::clock::now;
 use crate::config::{Changes, Config, ConfigLocation};
+use crate::daemon::DaemonError;
+use crate::daemon::assembly::pipeline_settings;
+use crate::daemon::event_loop::EventLoop;
+use crate::daemon::storage::{ErrorChain, open_drafts, open_spending};
 use crate::grammar::LocalGrammar;
 use crate::pipeline::Services;
 use crate::pipeline::admission::Admission;
 use crate::systemd::Notify;
 
-use crate::daemon::{
-    DaemonError, ErrorChain, EventLoop, open_drafts, open_spending, pipeline_settings,
-};
-
 impl EventLoop {
-    /// Takes up what the files of `place` say now, or keeps what they said before.
-    pub(super) fn reload(&mut self, place: &ConfigLocation, notify: &Notify) {
-        if self.standing.ready {
+    /// Applies the files of `location`, or keeps the configuration in use.
+    pub(super) fn reload(&mut self, location: &ConfigLocation, notify: &Notify) {
+        if self.status.is_ready {
             notify.reloading();
         }
-        match Config::load(place) {
-            Ok(config) => self.adopt(config),
+        match Config::load(location) {
+            Ok(config) => self.apply(config),
             Err(faults) => {
                 for fault in faults.iter() {
                     error!(%fault, "the config is wrong");
                 }
-                self.keep_the_old(faults.iter().len());
+                self.keep_old(faults.iter().len());
             }
         }
-        if self.standing.ready {
-            notify.ready(&self.status());
+        if self.status.is_ready {
+            notify.ready(&self.status_line());
         }
     }
 
-    fn adopt(&mut self, new: Config) {
+    fn apply(&mut self, new: Config) {
         let changes = self.config.changes(&new);
         let services = match self.services_for(&new) {
             Ok(services) => services,
             Err(fault) => {
                 error!(fault = %ErrorChain(&fault), "the config is wrong");
-                return self.keep_the_old(1);
+                return self.keep_old(1);
             }
         };
-        // With another prefix the devices of the home would be told on other topics than those we have a right to.
-        let moves = new.mqtt.prefix != self.config.mqtt.prefix;
-        if !moves && !self.declare(&new) {
+        // With another prefix the home's devices would be commanded on topics that the running
+        // connection may not use.
+        let prefix_changes = new.mqtt.prefix != self.config.mqtt.prefix;
+        if !prefix_changes && !self.declare(&new) {
             return;
         }
         services.router.take_over();
-        services.router.keep_spending(
-            self.way
-                .journal
-                .store()
-                .and_then(|store| open_spending(&store))
-                .as_ref(),
-        );
+        let store = self.task.journal.store();
+        let spending = store.and_then(|store| open_spending(&store));
+        services.router.keep_spending(spending.as_ref());
         services.cache.only_of(new.ask.models());
-        self.renew(
-            self.way
-                .pipeline
-                .with_services(services, pipeline_settings(&new)),
-        );
-        self.refurnish();
+        let pipeline = self
+            .task
+            .pipeline
+            .with_services(services, pipeline_settings(&new));
+        self.replace_pipeline(pipeline);
+        if let Some(finder) = self.homes.finder() {
+            let built = finder.build().map(|built| Arc::new(built.home));
+            self.adopt_home(built);
+        }
         if let Err(fault) = self.log.refilter(&new.log) {
             warn!(fault = %ErrorChain(&fault), "the log stays as it is");
         }
-        self.standing.faults = 0;
-        tell(&changes);
-        let (old, home) = (
-            self.config.clone(),
-            if moves {
-                Arc::clone(&self.config.home)
-            } else {
-                Arc::clone(&new.home)
-            },
-        );
-        // What wants a restart is still as it was: it will be told again at the next reload.
+        self.status.config_faults = 0;
+        log_changes(&changes);
+        let old = self.config.clone();
+        let home = if prefix_changes {
+            old.home
+        } else {
+            Arc::clone(&new.home)
+        };
+        // What needs a restart keeps its old value, so that the next reload reports it again.
         self.config = Config {
             mqtt: old.mqtt,
             store: old.store,
@@ -89,58 +88,61 @@ impl EventLoop {
         };
     }
 
-    /// The home the operator declares is another; false where what devices announce does not fit it, and all stays as it was.
+    /// Declares the devices of the new configuration. Returns false, and keeps the old ones, where
+    /// they conflict with the announced devices.
     fn declare(&mut self, new: &Config) -> bool {
-        let before = self.finder.set_declared(Arc::clone(&new.home));
-        let Err(clashes) = self.finder.build() else {
+        let Some(finder) = self.homes.finder() else {
+            return false;
+        };
+        let before = finder.set_declared(Arc::clone(&new.home));
+        let Err(conflicts) = finder.build() else {
             return true;
         };
-        for clash in &clashes {
-            error!(fault = %clash, "the home file does not fit the devices announced");
+        for conflict in &conflicts {
+            error!(fault = %conflict, "the home file does not fit the devices announced");
         }
-        self.finder.set_declared(before);
-        self.finder.schedule_build(crate::clock::now());
-        self.keep_the_old(clashes.len());
+        finder.set_declared(before);
+        finder.schedule_build(now());
+        self.keep_old(conflicts.len());
         false
     }
 
-    fn keep_the_old(&mut self, faults: usize) {
-        self.standing.faults = faults;
+    fn keep_old(&mut self, faults: usize) {
+        self.status.config_faults = faults;
         error!(
             faults,
             "not reloaded, what was read before holds: mend it (`sayso check` tells the same), then reload again"
         );
     }
 
-    /// The rooms for `new`. What did not change is kept with all it knows; the languages are read anew, for their files may have changed.
+    /// Builds the services for `new`. Those whose settings did not change are kept with their
+    /// state; the language files are read again.
     fn services_for(&self, new: &Config) -> Result<Services, DaemonError> {
-        let (old, kept) = (&self.config, self.way.pipeline.services());
+        let old = &self.config;
+        let current = self.task.pipeline.services();
         let mut services = Services {
             grammar: Arc::new(LocalGrammar::new(&new.local)?),
-            ..kept.clone()
+            router: Arc::new(current.router.renewed(new.ask.clone())?),
+            ..current.clone()
         };
-        services.router = Arc::new(kept.router.renewed(new.ask.clone())?);
         if old.admit != new.admit {
             services.admission = Arc::new(Admission::new(new.admit));
         }
         if old.recall != new.recall {
-            let drafts = self
-                .way
-                .journal
-                .store()
-                .and_then(|store| open_drafts(&store, &new.recall));
+            let store = self.task.journal.store();
+            let drafts = store.and_then(|store| open_drafts(&store, &new.recall));
             services.cache = Arc::new(DraftCache::new(
                 &new.recall,
                 new.ask.models(),
                 drafts,
-                Arc::clone(&self.way.counters),
+                Arc::clone(&self.task.counters),
             ));
         }
         Ok(services)
     }
 }
 
-fn tell(changes: &Changes) {
+fn log_changes(changes: &Changes) {
     let live = if changes.live.is_empty() {
         "nothing".to_owned()
     } else {

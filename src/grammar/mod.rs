@@ -143,7 +143,7 @@ struct Language {
     built_in: &'static str,
     lexicon: OnceLock<Lexicon>,
     /// Names of the home, with its revision.
-    names: Mutex<Option<(u64, Arc<Names>)>>,
+    names: Mutex<Vec<(u64, Arc<Names>)>>,
 }
 
 impl Language {
@@ -157,7 +157,7 @@ impl Language {
         Ok(Self {
             built_in: "",
             lexicon: OnceLock::from(lexicon),
-            names: Mutex::new(None),
+            names: Mutex::default(),
         })
     }
 
@@ -165,7 +165,7 @@ impl Language {
         Self {
             built_in: text,
             lexicon: OnceLock::new(),
-            names: Mutex::new(None),
+            names: Mutex::default(),
         }
     }
 
@@ -193,19 +193,36 @@ impl Language {
 
     /// Returns the names of `home`, built on first use and again when the home has changed.
     fn names(&self, home: &Home) -> Arc<Names> {
+        let revision = home.revision();
         let mut kept = self.names.lock();
-        match &*kept {
-            Some((revision, names)) if *revision == home.revision() => Arc::clone(names),
-            _ => {
-                let names = Arc::new(Names::of(home, self.lexicon()));
-                *kept = Some((home.revision(), Arc::clone(&names)));
-                names
+        if let Some(at) = kept.iter().position(|(other, _)| *other == revision) {
+            // Commands use the newest home by now: the earlier one is not needed any more.
+            if at == 0 {
+                kept.truncate(1);
             }
+            return Arc::clone(&kept[at].1);
         }
+        drop(kept);
+        // Built without the lock: a large home takes a while, and commands still use the earlier one.
+        let names = Arc::new(Names::of(home, self.lexicon()));
+        let mut kept = self.names.lock();
+        kept.insert(0, (revision, Arc::clone(&names)));
+        kept.truncate(2);
+        names
     }
 }
 
 impl LocalGrammar {
+    /// Builds the names of a home that commands will use soon, in the languages in use.
+    pub fn prepare(&self, home: &Home) {
+        for language in self.languages.values() {
+            let is_used = !language.names.lock().is_empty();
+            if is_used {
+                language.names(home);
+            }
+        }
+    }
+
     /// Loads the built-in languages and those of the folder, which take precedence.
     ///
     /// # Errors

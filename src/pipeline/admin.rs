@@ -1,4 +1,5 @@
-//! What an operator asks of the running daemon: the cache, looked at and cleared. Only this process has the store open.
+//! Requests of operators to the running daemon: showing and clearing the cache. Only this process
+//! has the store open.
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -12,14 +13,14 @@ use crate::pipeline::Pipeline;
 use crate::prompt::rights_class;
 use crate::vocabulary::action::Draft;
 
-/// A request, as it is sent.
+/// The payload of a request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AdminRequest {
     cache: AdminAction,
-    /// The phrase; for `clear`, none is all of them.
+    /// The phrase. A `clear` without it removes all phrases.
     text: Option<String>,
-    /// By whom it is said; none is the one who asks.
+    /// The source whose rights apply; by default that of the request.
     source: Option<String>,
     area: Option<String>,
     language: Option<String>,
@@ -101,7 +102,7 @@ impl Pipeline {
         }
     }
 
-    /// What the cache holds and may, and how often it was of use.
+    /// Returns the size, the limits and the hits of the cache.
     pub(super) fn cache_figures(&self) -> Json {
         let (memory, disk) = self.services.cache.tiers();
         let counters = &self.services.counters;
@@ -114,7 +115,8 @@ impl Pipeline {
     }
 
     fn cache_show(&self, phrase: &Phrase, source: &str) -> Json {
-        let (home, services) = (self.home(), &self.services);
+        let home = self.home();
+        let services = &self.services;
         let key = services.cache.key(
             phrase,
             services.composer.edition(&home),
@@ -124,17 +126,17 @@ impl Pipeline {
             Ok(kept) => kept,
             Err(error) => return refused(&format!("the store cannot be read: {error}")),
         };
-        let understood_here = services.grammar.when() == When::First
+        let is_understood_locally = services.grammar.when() == When::First
             && services.grammar.draft(phrase, &home).is_some();
         let first = kept.first();
         let (used, why) = match first {
-            _ if understood_here => (
+            _ if is_understood_locally => (
                 false,
-                "it is understood here, without a model: what is kept is not looked at".to_owned(),
+                "it is understood locally: the cache is not used".to_owned(),
             ),
             None => (
                 false,
-                "nothing is kept: it was not said lately, or its answer was not one to keep"
+                "nothing is kept: the phrase was not used lately, or its answer may not be kept"
                     .to_owned(),
             ),
             Some(Trace {
@@ -150,24 +152,24 @@ impl Pipeline {
             ),
             Some(Trace {
                 draft: Some(draft), ..
-            }) => (true, self.fate(draft, phrase, source)),
+            }) => (true, self.permission_of(draft, phrase, source)),
         };
         json!({"ok": true, "phrase": phrase.text(), "source": source, "used": used, "why": why, "kept": kept})
     }
 
-    /// What would become of a kept draft at the gate.
-    fn fate(&self, draft: &Draft, phrase: &Phrase, source: &str) -> String {
+    /// Describes what the permission gate would make of a kept draft.
+    fn permission_of(&self, draft: &Draft, phrase: &Phrase, source: &str) -> String {
         if let Some(question) = &draft.question {
             return format!("it would be asked back: {question}");
         }
-        let asker = PermitContext {
+        let context = PermitContext {
             source,
             command: "show",
             confirmed: false,
             now: now(),
             speech: self.services.grammar.speech(phrase),
         };
-        match self.home().permit(draft, &self.shared.state(), asker) {
+        match self.home().permit(draft, &self.shared.state(), context) {
             Ok(plan) if plan.steps().is_empty() => {
                 "it would be answered, without a model".to_owned()
             }

@@ -434,6 +434,13 @@ impl Pipeline {
         *self.shared.home() = home;
     }
 
+    /// Computes what commands need of a home before it becomes the current one. Blocks for a while
+    /// for a large home.
+    pub fn prepare(&self, home: &Home) {
+        self.services.grammar.prepare(home);
+        self.services.composer.edition(home);
+    }
+
     /// Takes in a message from a state topic.
     pub fn observe(&self, topic: &str, payload: &[u8]) {
         let observed = self.home().observe(topic, payload);

@@ -1,5 +1,6 @@
-//! A model of the whole, with the real journal on a real store and the real order of devices: commands come, models answer
-//! late, the connection breaks, the program is killed; and each device ends as the last command said for it wants it.
+//! A model of the whole with the real journal on a real store and the real order of devices: models
+//! answer late, the connection breaks, the program is killed, and each device still ends in the
+//! state that its last command demands.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,21 +22,21 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Somebody says something to a device. It is understood at home, or a model is asked; it has an id, or none.
-    Say {
+    /// A command for a device is sent. It is understood locally or by a model, with an id or without.
+    Send {
         device: usize,
         asked: bool,
         named: bool,
     },
-    /// A model answers one of those that wait for it.
+    /// A model answers one of the commands that wait for it.
     RoutedAnswer(prop::sample::Index),
-    /// What was written is given to the kernel.
+    /// The journal hands its entries to the kernel.
     HandOver,
-    /// What was written is on disk, and the broker hears of it.
+    /// The journal is synced, and the commands are acknowledged.
     Sync,
-    /// The connection breaks; what is said then, the broker keeps.
+    /// The connection breaks; the broker keeps the following commands.
     Cut,
-    /// It stands again, and the broker sends again what was not acknowledged.
+    /// The connection is back, and the broker sends again what was not acknowledged.
     Reconnect,
     /// The program is killed and started again.
     Crash,
@@ -43,7 +44,7 @@ enum Step {
 
 fn event() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0..DEVICES.len(), any::<bool>(), any::<bool>()).prop_map(|(device, asked, named)| Step::Say { device, asked, named }),
+        8 => (0..DEVICES.len(), any::<bool>(), any::<bool>()).prop_map(|(device, asked, named)| Step::Send { device, asked, named }),
         4 => any::<prop::sample::Index>().prop_map(Step::RoutedAnswer),
         2 => Just(Step::HandOver),
         2 => Just(Step::Sync),
@@ -53,7 +54,7 @@ fn event() -> impl Strategy<Value = Step> {
     ]
 }
 
-struct Utterance {
+struct SentCommand {
     device: usize,
     asked: bool,
     named: bool,
@@ -61,63 +62,63 @@ struct Utterance {
 
 struct ModelWorld {
     store: PathBuf,
-    said: Vec<Utterance>,
-    /// What the broker has no acknowledgement for, in order.
-    owed: Vec<usize>,
+    sent: Vec<SentCommand>,
+    /// The commands that the broker has no acknowledgement for, in order.
+    unacknowledged: Vec<usize>,
     connected: bool,
-    /// What each device heard, in each life.
-    heard: Vec<[Vec<usize>; DEVICES.len()]>,
+    /// The commands each device received, in each run of the program.
+    received_by_device: Vec<[Vec<usize>; DEVICES.len()]>,
     journal: Journal,
-    turns: DeviceOrder,
+    order: DeviceOrder,
     epoch: u64,
-    /// Those that wait for a model.
+    /// The commands that wait for a model.
     waiting: Vec<(Seq, usize)>,
 }
 
 impl ModelWorld {
     fn new(store: PathBuf) -> Self {
-        let (journal, _) = life(&store);
-        let (owed, said, waiting) = (Vec::new(), Vec::new(), Vec::new());
+        let (journal, _) = open_journal(&store);
+        let (unacknowledged, sent, waiting) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             store,
-            said,
-            owed,
+            sent,
+            unacknowledged,
             connected: true,
-            heard: vec![Default::default()],
+            received_by_device: vec![Default::default()],
             journal,
-            turns: DeviceOrder::default(),
+            order: DeviceOrder::default(),
             epoch: 1,
             waiting,
         }
     }
 
-    async fn meets(&mut self, event: Step) {
+    async fn apply(&mut self, event: Step) {
         match event {
-            Step::Say {
+            Step::Send {
                 device,
                 asked,
                 named,
             } => {
-                self.said.push(Utterance {
+                self.sent.push(SentCommand {
                     device,
                     asked,
                     named,
                 });
-                self.owed.push(self.said.len() - 1);
+                self.unacknowledged.push(self.sent.len() - 1);
                 if self.connected {
-                    self.hears(self.said.len() - 1, false);
+                    self.receives(self.sent.len() - 1, false);
                 }
             }
             Step::RoutedAnswer(which) if !self.waiting.is_empty() => {
-                let (mark, n) = self.waiting.remove(which.index(self.waiting.len()));
-                self.acts(mark, n);
+                let (seq, n) = self.waiting.remove(which.index(self.waiting.len()));
+                self.acts(seq, n);
             }
             Step::RoutedAnswer(_) => {}
             Step::HandOver => self.journal.handed_to_kernel().await,
             Step::Sync => {
                 self.journal.close().await;
                 if self.connected {
-                    self.owed.clear();
+                    self.unacknowledged.clear();
                 }
             }
             Step::Cut => self.connected = false,
@@ -129,23 +130,22 @@ impl ModelWorld {
     fn reconnects(&mut self) {
         self.connected = true;
         self.epoch += 1;
-        for n in self.owed.clone() {
-            self.hears(n, true);
+        for n in self.unacknowledged.clone() {
+            self.receives(n, true);
         }
     }
 
-    /// What was neither synced nor given to the kernel is gone, and whatever was in memory.
+    /// Loses everything in memory, and what was neither synced nor handed to the kernel.
     fn crashes(&mut self) {
         self.journal = Journal::in_memory(MINUTE);
-        let (journal, heritage) = life(&self.store);
-        (self.journal, self.turns, self.epoch) = (journal, DeviceOrder::default(), 0);
+        let (journal, recovered) = open_journal(&self.store);
+        (self.journal, self.order, self.epoch) = (journal, DeviceOrder::default(), 0);
         self.waiting.clear();
-        self.heard.push(Default::default());
-        for (device, mark) in heritage.commanded {
-            self.turns
-                .claim(&Slug::new(&device).unwrap(), mark.number());
+        self.received_by_device.push(Default::default());
+        for (device, seq) in recovered.commanded {
+            self.order.claim(&Slug::new(&device).unwrap(), seq.number());
         }
-        for unfinished in heritage.unfinished {
+        for unfinished in recovered.unfinished {
             let n = String::from_utf8(unfinished.received.payload)
                 .unwrap()
                 .parse()
@@ -155,13 +155,13 @@ impl ModelWorld {
         self.reconnects();
     }
 
-    fn hears(&mut self, n: usize, again: bool) {
+    fn receives(&mut self, n: usize, again: bool) {
         let received = Received {
             topic: "sayso/command/cli".into(),
             payload: n.to_string().into_bytes(),
             response_topic: None,
             correlation: None,
-            id: self.said[n].named.then(|| n.to_string()),
+            id: self.sent[n].named.then(|| n.to_string()),
             until: self.journal.moment(MINUTE),
         };
         let redelivery = if again {
@@ -169,26 +169,26 @@ impl ModelWorld {
         } else {
             Redelivery::No
         };
-        if let JournalEntry::New(mark) = self.journal.receive(received, self.epoch, redelivery) {
-            self.begins(mark, n);
+        if let JournalEntry::New(seq) = self.journal.receive(received, self.epoch, redelivery) {
+            self.begins(seq, n);
         }
     }
 
-    fn begins(&mut self, mark: Seq, n: usize) {
-        if self.said[n].asked {
-            self.waiting.push((mark, n));
+    fn begins(&mut self, seq: Seq, n: usize) {
+        if self.sent[n].asked {
+            self.waiting.push((seq, n));
         } else {
-            self.acts(mark, n);
+            self.acts(seq, n);
         }
     }
 
-    fn acts(&mut self, mark: Seq, n: usize) {
-        let device = self.said[n].device;
+    fn acts(&mut self, seq: Seq, n: usize) {
+        let device = self.sent[n].device;
         let goes = self
-            .turns
-            .claim(&Slug::new(DEVICES[device]).unwrap(), mark.number());
+            .order
+            .claim(&Slug::new(DEVICES[device]).unwrap(), seq.number());
         if goes {
-            self.heard.last_mut().unwrap()[device].push(n);
+            self.received_by_device.last_mut().unwrap()[device].push(n);
         }
         let action = Action {
             device: DEVICES[device].into(),
@@ -212,20 +212,20 @@ impl ModelWorld {
             why: None,
             retry_after: None,
         };
-        self.journal.answered(mark, &reply);
-        self.journal.reply_acked(mark);
+        self.journal.answered(seq, &reply);
+        self.journal.reply_acked(seq);
     }
 
-    /// Nothing comes in between any more.
+    /// Ends the history without further events.
     fn ends(&mut self) {
         self.reconnects();
-        while let Some((mark, n)) = self.waiting.pop() {
-            self.acts(mark, n);
+        while let Some((seq, n)) = self.waiting.pop() {
+            self.acts(seq, n);
         }
     }
 }
 
-fn life(store: &std::path::Path) -> (Journal, Recovered) {
+fn open_journal(store: &std::path::Path) -> (Journal, Recovered) {
     Journal::open(
         Some(Arc::new(open(&Settings::default(), store).unwrap())),
         MINUTE,
@@ -236,21 +236,21 @@ fn life(store: &std::path::Path) -> (Journal, Recovered) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
     #[test]
-    fn each_device_ends_as_the_last_command_said_for_it_wants(events in prop::collection::vec(event(), 1..40)) {
+    fn each_device_ends_as_its_last_command_demands(events in prop::collection::vec(event(), 1..40)) {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut world = ModelWorld::new(folder.path().join("store"));
         runtime.block_on(async {
             for event in events {
-                world.meets(event).await;
+                world.apply(event).await;
             }
         });
         world.ends();
         for (device, name) in DEVICES.iter().enumerate() {
-            let last = world.said.iter().rposition(|said| said.device == device);
-            let heard: Vec<&Vec<usize>> = world.heard.iter().map(|life| &life[device]).collect();
-            prop_assert_eq!(heard.iter().rev().find_map(|life| life.last().copied()), last, "the {} heard {:?}", name, heard);
-            prop_assert!(heard.iter().all(|life| life.is_sorted()), "the {} heard {:?}", name, heard);
+            let last = world.sent.iter().rposition(|sent| sent.device == device);
+            let received_by_device: Vec<&Vec<usize>> = world.received_by_device.iter().map(|life| &life[device]).collect();
+            prop_assert_eq!(received_by_device.iter().rev().find_map(|life| life.last().copied()), last, "the {} received_by_device {:?}", name, received_by_device);
+            prop_assert!(received_by_device.iter().all(|life| life.is_sorted()), "the {} received_by_device {:?}", name, received_by_device);
         }
     }
 }

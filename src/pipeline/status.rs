@@ -1,4 +1,5 @@
-//! What operators see of the way of a command: a line in the log for each, the counts in `<prefix>/health`, and the same as metrics.
+//! The view of operators: a log line for each command, the figures in `<prefix>/health`, and the
+//! same figures as metrics.
 
 use std::time::Duration;
 
@@ -15,27 +16,24 @@ use crate::telemetry::metrics;
 use crate::telemetry::metrics::Page;
 
 impl Pipeline {
-    /// A command has its reply: one line in the log, without what was said, and one count.
+    /// Logs the end of a command, without its text, and counts it.
     pub(super) fn record(&self, command: &Command, reply: &Reply) {
         let took = Duration::try_from_secs_f64(reply.ms / 1000.0).unwrap_or_default();
         let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let (outcome, via, why) = (
-            reply.outcome.name(),
-            reply.via.as_str(),
-            reply.why.map(RefusalCode::as_str),
-        );
-        let (source, actions, dry_run) = (
-            &command.source,
-            reply.actions.len(),
-            command.dry_run.then_some(true),
-        );
+        let outcome = reply.outcome.name();
+        let via = reply.via.as_str();
+        let why = reply.why.map(RefusalCode::as_str);
+        let source = &command.source;
+        let actions = reply.actions.len();
+        let dry_run = command.dry_run.then_some(true);
         info!(command_id = command.id, %source, outcome, via, why, actions, latency_us, dry_run, "command");
         self.services().counters.outcomes.record(via, outcome, took);
     }
 
-    /// How things are, for `<prefix>/health`.
+    /// Returns the content of `<prefix>/health`.
     pub fn health(&self) -> Json {
-        let (services, home) = (self.services(), self.home());
+        let services = self.services();
+        let home = self.home();
         let (remembered, unanswered) = services.journal.counts();
         let counts: Map<String, Json> = services
             .counters
@@ -74,7 +72,8 @@ impl Pipeline {
 
     /// Writes the same figures to a metrics page.
     pub fn metrics(&self, page: &mut Page) {
-        let (services, home) = (self.services(), self.home());
+        let services = self.services();
+        let home = self.home();
         let (_, unanswered) = services.journal.counts();
         let (memory, disk) = services.cache.tiers();
         let retries = services.router.retries();

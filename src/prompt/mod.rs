@@ -142,12 +142,13 @@ impl Composer {
 
     /// Returns the fingerprint of `home`, computed once for each revision.
     pub fn edition(&self, home: &Home) -> PromptFingerprint {
-        let mut known = self.fingerprint.lock();
-        match *known {
+        let known = *self.fingerprint.lock();
+        match known {
             Some((revision, fingerprint)) if revision == home.revision() => fingerprint,
             _ => {
+                // Computed without the lock: it takes a while for a large home.
                 let fingerprint = PromptFingerprint::of(home);
-                *known = Some((home.revision(), fingerprint));
+                *self.fingerprint.lock() = Some((home.revision(), fingerprint));
                 fingerprint
             }
         }

@@ -1,0 +1,91 @@
+//! Tasks that run beside the event loop.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tracing::error;
+
+use crate::daemon::liveness::Liveness;
+use crate::mqtt::inbox::AckToken;
+use crate::mqtt::outbox::Outbox;
+use crate::pipeline::Pipeline;
+use crate::store::journal::{Journal, Seq};
+use crate::telemetry::metrics::{self, Page};
+use crate::telemetry::scrape::{MetricsAddress, Scrape};
+
+/// The most commands that wait for their acknowledgement to the broker.
+pub(super) const MAX_ACK_TOKENS: usize = 4096;
+
+/// The most commands acknowledged after one sync.
+const MAX_ACK_BATCH: usize = 1024;
+
+/// Keeps the journal synced to the disk.
+pub(super) async fn keep_synced(journal: Arc<Journal>) {
+    journal.keep_synced().await;
+}
+
+/// Acknowledges the commands that the journal has on disk, in the order of receipt.
+pub(super) async fn acknowledge(
+    journal: Arc<Journal>,
+    outbox: Outbox,
+    mut tokens: mpsc::Receiver<(AckToken, Option<Seq>)>,
+) {
+    let mut batch = Vec::new();
+    while tokens.recv_many(&mut batch, MAX_ACK_BATCH).await > 0 {
+        journal.synced_in_time().await;
+        for (token, seq) in batch.drain(..) {
+            outbox.acknowledge(token);
+            if let Some(seq) = seq {
+                journal.acknowledged(seq);
+            }
+        }
+    }
+}
+
+/// Probes the providers that are unavailable, those of the newest pipeline.
+pub(super) async fn probe_providers(mut pipeline: watch::Receiver<Arc<Pipeline>>) {
+    loop {
+        let router = Arc::clone(&pipeline.borrow_and_update().services().router);
+        tokio::select! {
+            () = router.probe_providers() => {}
+            replaced = pipeline.changed() => {
+                if replaced.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Opens the metrics endpoint. One that cannot be opened is logged; commands are served all the same.
+pub(super) async fn open_metrics(address: Option<&MetricsAddress>) -> Option<Scrape> {
+    let address = address?;
+    match Scrape::open(address).await {
+        Ok(server) => Some(server),
+        Err(error) => {
+            error!(%error, ?address, "metrics are not served: correct `metrics.listen`");
+            None
+        }
+    }
+}
+
+/// Returns the function that writes the metrics page.
+pub(super) fn metrics_page(
+    pipeline: watch::Receiver<Arc<Pipeline>>,
+    outbox: Outbox,
+    liveness: Liveness,
+) -> impl Fn() -> String + Send + Sync {
+    move || {
+        let mut page = Page::default();
+        page.set(&metrics::BROKER_CONNECTED, u8::from(outbox.is_up()));
+        page.set(&metrics::OUTBOX_MESSAGES, outbox.waiting());
+        page.set(&metrics::COMMANDS_IN_FLIGHT, liveness.count());
+        let tasks = tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks();
+        page.set(&metrics::TASKS, tasks);
+        pipeline.borrow().metrics(&mut page);
+        page.process();
+        page.text()
+    }
+}

@@ -1,0 +1,115 @@
+//! Opens what is kept on disk. A store that cannot be used is reported, and commands are served
+//! without it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tracing::{error, info, warn};
+
+use crate::cache::disk::{DiskLimits, Drafts};
+use crate::cache::settings::CacheSettings;
+use crate::config::Config;
+use crate::store;
+use crate::store::journal::{Journal, Recovered};
+use crate::store::spending::Spending;
+use crate::store::{Store, StoreError};
+
+/// Opens the store, or logs why commands are served without one.
+///
+/// # Errors
+/// When another process uses the store.
+pub(super) fn open_store(settings: &store::Settings) -> Result<Option<Arc<Store>>, StoreError> {
+    let Some(path) = settings.path.as_deref() else {
+        info!("no store is configured: nothing survives a restart (set `store.path`)");
+        return Ok(None);
+    };
+    match store::open(settings, path) {
+        Ok(store) => {
+            if let Some(aside) = &store.set_aside {
+                warn!(aside = %aside.display(), "the store could not be read: put aside, begun anew");
+            } else if store.lost {
+                warn!(path = %path.display(), "the store held nothing that could be read: begun anew");
+            }
+            Ok(Some(Arc::new(store)))
+        }
+        Err(error @ StoreError::InUse { .. }) => Err(error),
+        Err(error) => {
+            error!(error = %ErrorChain(&error), "serving without a store: commands do not survive a restart");
+            Ok(None)
+        }
+    }
+}
+
+/// Opens the journal, and returns what the earlier run of the program left in it.
+pub(super) fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Recovered) {
+    let keep = config.mqtt.ttl;
+    let Some(store) = store else {
+        let settings = config.store.clone();
+        let journal = match settings.path.clone() {
+            Some(path) => Journal::waiting(settings, path, keep),
+            None => Journal::in_memory(keep),
+        };
+        return (journal, Recovered::default());
+    };
+    match Journal::open(Some(store), keep) {
+        Ok((journal, recovered)) => {
+            if recovered.unreadable > 0 {
+                warn!(
+                    unreadable = recovered.unreadable,
+                    "records of the journal could not be read and were dropped"
+                );
+            }
+            if recovered.missing > 0 {
+                warn!(
+                    missing_writes = recovered.missing,
+                    "the store is damaged: what was written last is lost, and commands of then are not taken up"
+                );
+            }
+            (journal, recovered)
+        }
+        Err(error) => {
+            error!(%error, "the journal cannot be read: commands do not survive a restart");
+            (Journal::in_memory(keep), Recovered::default())
+        }
+    }
+}
+
+pub(super) fn open_drafts(store: &Store, settings: &CacheSettings) -> Option<Drafts> {
+    let limits = DiskLimits {
+        entries: settings.disk_entries,
+        bytes: settings.disk_bytes,
+    };
+    match Drafts::open(&store.db, limits, SystemTime::now()) {
+        Ok(drafts) => Some(drafts),
+        Err(error) => {
+            warn!(%error, "what models said before cannot be read: they are asked again");
+            None
+        }
+    }
+}
+
+pub(super) fn open_spending(store: &Store) -> Option<Spending> {
+    match Spending::open(store) {
+        Ok(spending) => Some(spending),
+        Err(error) => {
+            warn!(%error, "what was spent before cannot be read: it is counted anew");
+            None
+        }
+    }
+}
+
+/// An error with all its causes, in one line.
+pub(super) struct ErrorChain<'a>(pub(super) &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for ErrorChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
