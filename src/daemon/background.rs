@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tracing::error;
 
+use crate::daemon::in_flight::CommandTask;
 use crate::daemon::liveness::Liveness;
+use crate::mqtt::connection::Connection;
 use crate::mqtt::inbox::AckToken;
 use crate::mqtt::outbox::Outbox;
 use crate::pipeline::Pipeline;
@@ -14,18 +17,55 @@ use crate::telemetry::metrics::{self, Page};
 use crate::telemetry::scrape::{MetricsAddress, Scrape};
 
 /// The most commands that wait for their acknowledgement to the broker.
-pub(super) const MAX_ACK_TOKENS: usize = 4096;
+const MAX_ACK_TOKENS: usize = 4096;
 
 /// The most commands acknowledged after one sync.
 const MAX_ACK_BATCH: usize = 1024;
 
+/// The tasks in the background, and the channels to them.
+pub(super) struct Background {
+    pub(super) tasks: JoinSet<()>,
+    /// Takes the commands to acknowledge to the broker once the journal has them on disk.
+    pub(super) ack_tokens: mpsc::Sender<(AckToken, Option<Seq>)>,
+    /// Takes each new pipeline.
+    pub(super) newest_pipeline: watch::Sender<Arc<Pipeline>>,
+}
+
+impl Background {
+    /// Starts the connection to the broker, the journal's syncs, the acknowledgements, the probes of
+    /// providers and the metrics endpoint.
+    pub(super) async fn start(
+        connection: Connection,
+        task: &CommandTask,
+        metrics: Option<&MetricsAddress>,
+    ) -> Self {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connection.run());
+        tasks.spawn(keep_synced(Arc::clone(&task.journal)));
+        let (ack_tokens, to_acknowledge) = mpsc::channel(MAX_ACK_TOKENS);
+        let journal = Arc::clone(&task.journal);
+        tasks.spawn(acknowledge(journal, task.outbox.clone(), to_acknowledge));
+        let (newest_pipeline, newest) = watch::channel(Arc::clone(&task.pipeline));
+        tasks.spawn(probe_providers(newest.clone()));
+        if let Some(server) = open_metrics(metrics).await {
+            let page = metrics_page(newest, task.outbox.clone(), task.liveness.clone());
+            tasks.spawn(server.serve(page));
+        }
+        Self {
+            tasks,
+            ack_tokens,
+            newest_pipeline,
+        }
+    }
+}
+
 /// Keeps the journal synced to the disk.
-pub(super) async fn keep_synced(journal: Arc<Journal>) {
+async fn keep_synced(journal: Arc<Journal>) {
     journal.keep_synced().await;
 }
 
 /// Acknowledges the commands that the journal has on disk, in the order of receipt.
-pub(super) async fn acknowledge(
+async fn acknowledge(
     journal: Arc<Journal>,
     outbox: Outbox,
     mut tokens: mpsc::Receiver<(AckToken, Option<Seq>)>,
@@ -43,7 +83,7 @@ pub(super) async fn acknowledge(
 }
 
 /// Probes the providers that are unavailable, those of the newest pipeline.
-pub(super) async fn probe_providers(mut pipeline: watch::Receiver<Arc<Pipeline>>) {
+async fn probe_providers(mut pipeline: watch::Receiver<Arc<Pipeline>>) {
     loop {
         let router = Arc::clone(&pipeline.borrow_and_update().services().router);
         tokio::select! {
@@ -58,7 +98,7 @@ pub(super) async fn probe_providers(mut pipeline: watch::Receiver<Arc<Pipeline>>
 }
 
 /// Opens the metrics endpoint. One that cannot be opened is logged; commands are served all the same.
-pub(super) async fn open_metrics(address: Option<&MetricsAddress>) -> Option<Scrape> {
+async fn open_metrics(address: Option<&MetricsAddress>) -> Option<Scrape> {
     let address = address?;
     match Scrape::open(address).await {
         Ok(server) => Some(server),
@@ -70,7 +110,7 @@ pub(super) async fn open_metrics(address: Option<&MetricsAddress>) -> Option<Scr
 }
 
 /// Returns the function that writes the metrics page.
-pub(super) fn metrics_page(
+fn metrics_page(
     pipeline: watch::Receiver<Arc<Pipeline>>,
     outbox: Outbox,
     liveness: Liveness,

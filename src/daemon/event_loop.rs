@@ -187,8 +187,7 @@ impl EventLoop {
     /// While commands are held back for the home, the inbox is always read: the message that ends
     /// the wait is in it, and recovered commands may already use up the journal's room.
     fn has_room(&self) -> bool {
-        self.held.is_some()
-            || (self.commands.len() < MAX_COMMANDS && self.task.journal.has_room())
+        self.held.is_some() || (self.commands.len() < MAX_COMMANDS && self.task.journal.has_room())
     }
 
     /// Takes in one message from the broker connection.

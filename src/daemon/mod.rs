@@ -15,8 +15,7 @@ mod storage;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -24,14 +23,14 @@ pub use crate::daemon::assembly::pipeline;
 
 use crate::config::{Config, ConfigLocation};
 use crate::daemon::assembly::{publish_fn, stream_fn};
+use crate::daemon::background::Background;
 use crate::daemon::event_loop::{EventLoop, Parts};
 use crate::daemon::home_builder::HomeBuilder;
 use crate::daemon::in_flight::CommandTask;
 use crate::daemon::liveness::Liveness;
-use crate::daemon::storage::{open_drafts, open_journal, open_store};
+use crate::daemon::storage::Storage;
 use crate::discovery::finder::Finder;
 use crate::mqtt::inbox::Inbox;
-use crate::store;
 use crate::store::StoreError;
 use crate::systemd::Notify;
 use crate::telemetry::counters::Counters;
@@ -91,16 +90,11 @@ pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
     } = handles;
     let counters = Arc::new(Counters::default());
 
-    // The state that survives a restart.
-    let reading = store::reading(config.store.path.as_deref());
-    let store = open_store(&config.store)?;
-    let (journal, recovered) = open_journal(store, &config);
-    let journal = Arc::new(journal);
-    let drafts = journal
-        .store()
-        .and_then(|store| open_drafts(&store, &config.recall));
-    drop(reading);
-    info!(remembered = journal.counts().0, "the journal is open");
+    let Storage {
+        journal,
+        recovered,
+        drafts,
+    } = Storage::open(&config)?;
 
     // The pipeline between the inbox and the outbox.
     let finder = Finder::new(
@@ -128,34 +122,17 @@ pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
         "starting"
     );
 
-    // Tasks in the background.
-    let mut background = JoinSet::new();
-    background.spawn(connection.run());
-    background.spawn(background::keep_synced(Arc::clone(&journal)));
-    let (ack_tokens, to_acknowledge) = mpsc::channel(background::MAX_ACK_TOKENS);
-    background.spawn(background::acknowledge(
-        Arc::clone(&journal),
-        outbox.clone(),
-        to_acknowledge,
-    ));
-    let liveness = Liveness::default();
-    let (newest_pipeline, newest) = watch::channel(Arc::clone(&pipeline));
-    background.spawn(background::probe_providers(newest.clone()));
-    if let Some(server) = background::open_metrics(config.metrics.as_ref()).await {
-        let page = background::metrics_page(newest, outbox.clone(), liveness.clone());
-        background.spawn(server.serve(page));
-    }
-
     let task = CommandTask {
         pipeline,
         journal,
         outbox,
         counters,
-        liveness,
+        liveness: Liveness::default(),
     };
+    let mut background = Background::start(connection, &task, config.metrics.as_ref()).await;
     let parts = Parts {
-        ack_tokens,
-        newest_pipeline,
+        ack_tokens: background.ack_tokens.clone(),
+        newest_pipeline: background.newest_pipeline.clone(),
         homes: HomeBuilder::new(config.discovery.clone(), finder),
         log,
         broker,
@@ -164,7 +141,7 @@ pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
     event_loop.recover(recovered);
     event_loop.serve(&mut inbox, &notify, &mut signals).await;
     drain(event_loop, inbox, &notify).await;
-    background.shutdown().await;
+    background.tasks.shutdown().await;
     info!("stopped");
     Ok(())
 }

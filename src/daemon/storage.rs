@@ -15,11 +15,42 @@ use crate::store::journal::{Journal, Recovered};
 use crate::store::spending::Spending;
 use crate::store::{Store, StoreError};
 
+/// The state that survives a restart.
+pub(super) struct Storage {
+    pub(super) journal: Arc<Journal>,
+    /// The commands and devices the earlier run of the program left in the journal.
+    pub(super) recovered: Recovered,
+    /// The drafts cached on disk.
+    pub(super) drafts: Option<Drafts>,
+}
+
+impl Storage {
+    /// Opens the store, the journal and the drafts.
+    ///
+    /// # Errors
+    /// When another process uses the store.
+    pub(super) fn open(config: &Config) -> Result<Self, StoreError> {
+        let reading = store::reading(config.store.path.as_deref());
+        let store = open_store(&config.store)?;
+        let (journal, recovered) = open_journal(store, config);
+        let drafts = journal
+            .store()
+            .and_then(|store| open_drafts(&store, &config.recall));
+        drop(reading);
+        info!(remembered = journal.counts().0, "the journal is open");
+        Ok(Self {
+            journal: Arc::new(journal),
+            recovered,
+            drafts,
+        })
+    }
+}
+
 /// Opens the store, or logs why commands are served without one.
 ///
 /// # Errors
 /// When another process uses the store.
-pub(super) fn open_store(settings: &store::Settings) -> Result<Option<Arc<Store>>, StoreError> {
+fn open_store(settings: &store::Settings) -> Result<Option<Arc<Store>>, StoreError> {
     let Some(path) = settings.path.as_deref() else {
         info!("no store is configured: nothing survives a restart (set `store.path`)");
         return Ok(None);
@@ -42,7 +73,7 @@ pub(super) fn open_store(settings: &store::Settings) -> Result<Option<Arc<Store>
 }
 
 /// Opens the journal, and returns what the earlier run of the program left in it.
-pub(super) fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Recovered) {
+fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Recovered) {
     let keep = config.mqtt.ttl;
     let Some(store) = store else {
         let settings = config.store.clone();
