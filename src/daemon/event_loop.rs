@@ -20,7 +20,7 @@ use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::config::{Config, ConfigLocation};
 use crate::daemon::assembly::pipeline_settings;
-use crate::daemon::home_builder::{BuiltHome, HomeBuilder};
+use crate::daemon::home_builder::{BuildResult, HomeBuilder};
 use crate::daemon::in_flight::CommandTask;
 use crate::daemon::service_status::ServiceStatus;
 use crate::daemon::storage::{open_drafts, open_spending};
@@ -320,7 +320,7 @@ impl EventLoop {
     }
 
     /// Takes in the end of a task of discovery, with the home it was asked for.
-    fn take_home(&mut self, built: Option<BuiltHome>, notify: &Notify) {
+    fn take_home(&mut self, built: Option<BuildResult>, notify: &Notify) {
         if let Some(built) = built {
             self.adopt_home(built);
             notify.status(&self.status_line());
@@ -347,7 +347,7 @@ impl EventLoop {
     }
 
     /// Makes a built home the current one, unless nothing changed.
-    pub(super) fn adopt_home(&mut self, built: BuiltHome) {
+    pub(super) fn adopt_home(&mut self, built: BuildResult) {
         let home = match built {
             Ok(home) => home,
             Err(conflicts) => {

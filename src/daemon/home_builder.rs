@@ -21,9 +21,9 @@ use crate::pipeline::Pipeline;
 const MAX_WAITING_BYTES: usize = 16 << 20;
 
 /// The result of building a home: the home, or its conflicts with the declared devices.
-pub(super) type BuiltHome = Result<Arc<Home>, Vec<HomeConflict>>;
+pub(super) type BuildResult = Result<Arc<Home>, Vec<HomeConflict>>;
 
-struct Announcement {
+struct QueuedAnnouncement {
     topic: String,
     payload: Bytes,
     received_at: Instant,
@@ -34,8 +34,8 @@ pub(super) struct HomeBuilder {
     settings: Settings,
     /// `None` while the blocking task has it.
     finder: Option<Box<Finder>>,
-    task: Option<JoinHandle<(Box<Finder>, Option<BuiltHome>)>>,
-    waiting: Vec<Announcement>,
+    task: Option<JoinHandle<(Box<Finder>, Option<BuildResult>)>>,
+    waiting: Vec<QueuedAnnouncement>,
     waiting_bytes: usize,
     has_overflowed: bool,
     is_requested: bool,
@@ -69,7 +69,7 @@ impl HomeBuilder {
             return;
         }
         self.waiting_bytes += bytes;
-        self.waiting.push(Announcement {
+        self.waiting.push(QueuedAnnouncement {
             topic,
             payload,
             received_at: now(),
@@ -106,7 +106,7 @@ impl HomeBuilder {
     }
 
     /// Waits for the running task, and returns the home if one was requested.
-    pub(super) async fn finished(&mut self, pipeline: &Arc<Pipeline>) -> Option<BuiltHome> {
+    pub(super) async fn finished(&mut self, pipeline: &Arc<Pipeline>) -> Option<BuildResult> {
         let task = self.task.as_mut()?;
         let result = task.await;
         self.task = None;
@@ -139,7 +139,7 @@ impl HomeBuilder {
         let pipeline = Arc::clone(pipeline);
         self.task = Some(tokio::task::spawn_blocking(move || {
             for announcement in announcements {
-                let Announcement {
+                let QueuedAnnouncement {
                     topic,
                     payload,
                     received_at,
@@ -153,7 +153,7 @@ impl HomeBuilder {
 }
 
 /// Builds a home, and computes what the next command needs of it.
-fn build(finder: &mut Finder, pipeline: &Pipeline) -> BuiltHome {
+fn build(finder: &mut Finder, pipeline: &Pipeline) -> BuildResult {
     let home = Arc::new(finder.build()?.home);
     pipeline.prepare(&home);
     Ok(home)
