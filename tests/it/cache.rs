@@ -85,7 +85,10 @@ async fn what_is_kept_can_be_seen_and_forgotten() {
     );
     let local = json(&stage.place, &["show", "turn on the kitchen light"]).await;
     assert!(
-        local["why"].as_str().unwrap().contains("understood locally"),
+        local["why"]
+            .as_str()
+            .unwrap()
+            .contains("understood locally"),
         "{local}"
     );
     let unknown = json(&stage.place, &["show", "make it rain"]).await;
