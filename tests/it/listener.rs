@@ -150,6 +150,14 @@ impl Listener {
             .unwrap();
     }
 
+    /// Publishes with QoS 0: the broker holds nothing back.
+    pub(crate) async fn publish_at_most_once(&mut self, topic: &str, payload: impl Into<Bytes>) {
+        self.client
+            .publish(topic, QoS::AtMostOnce, false, payload)
+            .await
+            .unwrap();
+    }
+
     /// Publishes, and again until the broker has acknowledged it. Gives how often.
     pub(crate) async fn publish_surely(&mut self, topic: &str, payload: &str) -> usize {
         for times in 1.. {

@@ -179,10 +179,15 @@ impl Session {
         }
         self.rejections.push_back((reply, to, token));
         self.queue_rejections(now);
-        // Without an acknowledgement nothing holds the broker back, and memory is small.
-        if self.rejections.len() > MAX_REJECTIONS {
-            let dropped = self.rejections.pop_back();
-            self.acks.settle(dropped.as_ref().map(|(.., token)| token));
+        // Without an acknowledgement nothing holds the broker back, and memory is small. Commands that
+        // are acknowledged are bounded by the broker, and each of them is answered.
+        if self.rejections.len() > MAX_REJECTIONS
+            && let Some(at) = self
+                .rejections
+                .iter()
+                .rposition(|(.., token)| !token.is_expected())
+        {
+            self.rejections.remove(at);
             // Not a warning: in the flood that makes this happen there would be one for each command.
             self.counters().replies_dropped.increment();
             debug!("a reply is lost: too many messages wait for the broker");
