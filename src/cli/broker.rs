@@ -176,14 +176,6 @@ pub(super) fn address(broker: &Settings) -> String {
     format!("{}:{}", broker.host, broker.port)
 }
 
-/// Creates the runtime of a tool: one thread.
-pub(super) fn runtime() -> Result<Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Internal, error))
-}
-
 /// Creates a client with a random client id, so that it never takes over the session of the daemon.
 pub(super) fn client(
     broker: &Settings,

@@ -16,8 +16,9 @@ use crate::cli::arguments::FileArguments;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::home::{gather, home_file};
 use crate::cli::plural::count;
+use crate::cli::runtime;
 use crate::cli::say::Speaker;
-use crate::cli::{broker, doctor, providers};
+use crate::cli::{doctor, provider_test};
 
 /// Longest wait for the broker while announcements are collected.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -139,7 +140,7 @@ impl<W: Write> Setup<'_, W> {
             }
             self.write("sayso.toml", &text)?;
             let fault = match Config::load(&self.files.location(Scope::Broker)) {
-                Ok(config) => broker::runtime()?
+                Ok(config) => runtime::create()?
                     .block_on(doctor::diagnose(&config.mqtt))
                     .map(|fault| fault.to_string()),
                 Err(faults) => Some(faults.to_string()),
@@ -230,9 +231,9 @@ impl<W: Write> Setup<'_, W> {
     fn test_model(&mut self) -> Result<(), String> {
         let config = Config::load(&self.files.location(Scope::Models))
             .map_err(|faults| faults.to_string())?;
-        let runtime = broker::runtime().map_err(|stop| stop.error.to_string())?;
+        let runtime = runtime::create().map_err(|stop| stop.error.to_string())?;
         let found = runtime
-            .block_on(providers::ask(&config.ask.providers))
+            .block_on(provider_test::test(&config.ask.providers))
             .map_err(|error| error.to_string())?;
         for finding in &found {
             let latency = finding.verdict().map_err(str::to_owned)?;
@@ -409,7 +410,7 @@ impl RunningDaemon {
                 return Ok(daemon);
             }
             // The timer is made inside the runtime, which it needs.
-            broker::runtime()?.block_on(async {
+            runtime::create()?.block_on(async {
                 tokio::time::sleep(START_PAUSE).await;
             });
         }

@@ -16,6 +16,7 @@ use crate::mqtt::Settings;
 use crate::cli::broker;
 use crate::cli::broker::BrokerUnreachable;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::runtime;
 
 /// The request queue of the client holds eight entries and gets at most two.
 const QUEUE_HAS_ROOM: &str = "the queue holds eight requests and is given two";
@@ -61,7 +62,7 @@ enum NoAnswer {
 impl NoAnswer {
     fn explained(self, settings: &Settings) -> Result<Failure, Failure> {
         match self {
-            Self::Broker(error) => Ok(error.explained(settings, &broker::runtime()?)),
+            Self::Broker(error) => Ok(error.explained(settings, &runtime::create()?)),
             error => Ok(Failure::new(Exit::Again, error)),
         }
     }
@@ -74,7 +75,7 @@ pub(super) fn send(
     request: &BrokerRequest,
     on_piece: OnPiece<'_>,
 ) -> Result<Vec<u8>, Failure> {
-    let runtime = broker::runtime()?;
+    let runtime = runtime::create()?;
     match runtime.block_on(exchange(settings, timeout, request, on_piece)) {
         Ok(answer) => Ok(answer),
         Err(error) => Err(error.explained(settings)?),

@@ -23,7 +23,8 @@ use crate::store::journal::Journal;
 
 use crate::cli::arguments::{FileArguments, language, source};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{broker, reply_text, state_file};
+use crate::cli::runtime;
+use crate::cli::{reply_text, state_file};
 
 /// Time limit for one command, including the model.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
@@ -192,7 +193,7 @@ impl<'a> TrialRun<'a> {
         Ok(Self {
             arguments,
             pipeline,
-            runtime: broker::runtime()?,
+            runtime: runtime::create()?,
             all_done: true,
         })
     }

@@ -14,6 +14,7 @@ use crate::mqtt::Settings;
 
 use crate::cli::broker::{BrokerOptions, BrokerUnreachable};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::runtime;
 use crate::cli::{broker, reply_text};
 
 /// Maximum number of characters shown of a command.
@@ -47,7 +48,7 @@ pub(super) struct Watch {
 /// Prints commands and replies until the user ends the program.
 pub(super) fn watch(arguments: &Watch, out: &mut impl Write) -> Result<Exit, Failure> {
     let settings = arguments.broker.config(false)?.mqtt;
-    let runtime = broker::runtime()?;
+    let runtime = runtime::create()?;
     let watched = runtime.block_on(async {
         let mut watcher = Watcher::connect(arguments, &settings).await?;
         watcher.run(arguments, out).await

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 pub mod misunderstanding;
+mod outcome;
 pub mod phrase;
 pub mod refusal;
 pub mod reply;

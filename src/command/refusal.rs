@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::command::misunderstanding::Misunderstanding;
-use crate::command::reply::Outcome;
+use crate::command::outcome::Outcome;
 use crate::vocabulary::speech::fill;
 
 macro_rules! refusal_codes {

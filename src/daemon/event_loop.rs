@@ -22,7 +22,6 @@ use crate::config::{Config, ConfigLocation};
 use crate::daemon::assembly::pipeline_settings;
 use crate::daemon::home_builder::{BuildResult, HomeBuilder};
 use crate::daemon::in_flight::CommandTask;
-use crate::daemon::service_status::ServiceStatus;
 use crate::daemon::storage::{open_drafts, open_spending};
 use crate::daemon::{CLOSING_TIME, DaemonSignal};
 use crate::mqtt::inbox::{AckToken, InboundCommand, Inbox, Incoming};
@@ -58,6 +57,19 @@ pub(super) struct Parts {
     pub(super) log: Log,
     /// The broker's address, for the log.
     pub(super) broker: String,
+}
+
+/// The parts of the status that only the event loop knows.
+#[derive(Debug, Default)]
+pub(super) struct ServiceStatus {
+    /// The reason the broker is unavailable, while it is.
+    pub(super) broker_error: Option<String>,
+    /// True once a connection to the broker was made.
+    pub(super) was_connected: bool,
+    /// True once systemd was told that the daemon serves.
+    pub(super) is_ready: bool,
+    /// The number of faults found by the last reload; the earlier configuration is in use then.
+    pub(super) config_faults: usize,
 }
 
 /// The event loop of the daemon.

@@ -10,19 +10,6 @@ use crate::mqtt::outbox::{Delivery, OutboundMessage};
 use crate::store::journal::Health;
 use crate::systemd::Notify;
 
-/// The parts of the status that only the event loop knows.
-#[derive(Debug, Default)]
-pub(super) struct ServiceStatus {
-    /// The reason the broker is unavailable, while it is.
-    pub(super) broker_error: Option<String>,
-    /// True once a connection to the broker was made.
-    pub(super) was_connected: bool,
-    /// True once systemd was told that the daemon serves.
-    pub(super) is_ready: bool,
-    /// The number of faults found by the last reload; the earlier configuration is in use then.
-    pub(super) config_faults: usize,
-}
-
 impl EventLoop {
     /// Publishes health and shows the status line.
     pub(super) fn show_status(&mut self, notify: &Notify) {

@@ -9,9 +9,9 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value as Json, json};
 
-use crate::provider::error::Origin;
 use crate::provider::headers;
 use crate::provider::redact::Redact;
+use crate::provider::status::ErrorSource;
 use crate::provider::stream::AnswerReader;
 use crate::provider::{
     ApiSpec, Completion, Disposition, Prompt, ProviderError, Settings, Structure, Timeouts,
@@ -156,7 +156,7 @@ pub(super) fn response_error(
     headers: &HeaderMap,
     body: &[u8],
 ) -> ProviderError {
-    let origin = Origin {
+    let origin = ErrorSource {
         spec: api,
         model: "m",
     };
@@ -205,7 +205,7 @@ pub(super) fn streamed<'a>(
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Result<Completion, ProviderError>, String) {
     let redact = Redact::new(None);
-    let origin = Origin {
+    let origin = ErrorSource {
         spec: api,
         model: "m",
     };

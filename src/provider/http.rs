@@ -15,10 +15,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::provider::allowance::Remaining;
 use crate::provider::api::{HttpRequest, Provider};
 use crate::provider::decompress::Decompress;
-use crate::provider::error::{Origin, ProviderError};
+use crate::provider::error::ProviderError;
 use crate::provider::message::{Completion, Prompt, Usage};
 use crate::provider::redact::Redact;
 use crate::provider::spec::{ApiSpec, Settings, Timeouts};
+use crate::provider::status::ErrorSource;
 use crate::provider::stream::{AnswerPiece, AnswerReader};
 use crate::provider::{connect_error, headers};
 
@@ -152,8 +153,8 @@ impl Endpoint {
         }
     }
 
-    fn origin(&self) -> Origin<'_> {
-        Origin {
+    fn origin(&self) -> ErrorSource<'_> {
+        ErrorSource {
             spec: self.spec,
             model: &self.model,
         }

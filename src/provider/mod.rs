@@ -26,6 +26,7 @@ mod redact;
 pub mod responses;
 mod schema;
 pub mod spec;
+mod status;
 pub mod stream;
 #[cfg(test)]
 mod tests;

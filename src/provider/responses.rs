@@ -5,13 +5,14 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::provider::api::{HttpRequest, Provider};
-use crate::provider::error::{Origin, ProviderError};
+use crate::provider::error::ProviderError;
 use crate::provider::gathered::Gathered;
 use crate::provider::json::{as_text, count, list, text};
 use crate::provider::message::{Prompt, Usage};
 use crate::provider::openai;
 use crate::provider::schema::adapted;
 use crate::provider::spec::{ApiSpec, Settings, Structure};
+use crate::provider::status::ErrorSource;
 
 /// The table of this API: the same service as Chat Completions, with other messages.
 pub const SPEC: ApiSpec = ApiSpec {
@@ -130,8 +131,8 @@ fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderErr
     Ok(())
 }
 
-fn origin() -> Origin<'static> {
-    Origin {
+fn origin() -> ErrorSource<'static> {
+    ErrorSource {
         spec: &SPEC,
         model: "",
     }

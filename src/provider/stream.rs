@@ -2,18 +2,19 @@
 
 use serde_json::Value as Json;
 
-use crate::provider::error::{Origin, ProviderError, excerpt, malformed};
+use crate::provider::error::{ProviderError, excerpt, malformed};
 use crate::provider::frames::Frames;
 use crate::provider::gathered::Gathered;
 use crate::provider::message::Completion;
 use crate::provider::redact::Redact;
+use crate::provider::status::ErrorSource;
 
 /// A part of an answer's text.
 pub type AnswerPiece = String;
 
 /// Reads one answer.
 pub(super) struct AnswerReader<'a> {
-    origin: Origin<'a>,
+    origin: ErrorSource<'a>,
     redact: &'a Redact,
     frames: Frames,
     gathered: Gathered,
@@ -22,7 +23,7 @@ pub(super) struct AnswerReader<'a> {
 
 impl<'a> AnswerReader<'a> {
     /// Returns a reader of an answer from `origin` that removes the key by `redact`.
-    pub(super) fn new(origin: Origin<'a>, redact: &'a Redact) -> Self {
+    pub(super) fn new(origin: ErrorSource<'a>, redact: &'a Redact) -> Self {
         Self {
             origin,
             redact,

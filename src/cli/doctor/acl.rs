@@ -9,9 +9,9 @@ use rumqttc::v5::mqttbytes::v5::PubRecReason;
 
 use crate::home::Home;
 
-use crate::cli::doctor::broker::Route;
 use crate::cli::doctor::finding::DoctorReport;
 use crate::cli::doctor::probe::{ProbeError, ProbeSession};
+use crate::cli::doctor::route::Route;
 
 /// Unreleased messages on one connection. Mosquitto accepts 20.
 const MAX_UNRELEASED: usize = 16;

@@ -13,9 +13,9 @@ use crate::config::{Config, ConfigLocation, Faults, Scope};
 use crate::mqtt;
 
 use crate::cli::arguments::FileArguments;
-use crate::cli::broker::runtime;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::plural::count;
+use crate::cli::runtime;
 
 mod acl;
 mod broker;
@@ -24,6 +24,7 @@ mod files;
 mod finding;
 mod models;
 mod probe;
+mod route;
 mod tls;
 mod traffic;
 
@@ -96,7 +97,7 @@ fn examine(files: &FileArguments, with_models: bool) -> Result<DoctorReport, Fai
     files::check(&location, &mut report);
     if let Some(config) = config(&location, &mut report) {
         let held = disk::check(&config, &mut report);
-        runtime()?.block_on(async {
+        runtime::create()?.block_on(async {
             broker::check(&config, held, &mut report).await;
             if with_models {
                 models::check(&config, &mut report).await;

@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 use crate::cli::doctor::finding::DoctorReport;
-use crate::cli::providers;
+use crate::cli::provider_test;
 
 /// Sends one request to each provider.
 pub(super) async fn check(config: &Config, report: &mut DoctorReport) {
@@ -14,7 +14,7 @@ pub(super) async fn check(config: &Config, report: &mut DoctorReport) {
             "none is configured: only locally understood commands are done",
         );
     }
-    match providers::ask(wanted).await {
+    match provider_test::test(wanted).await {
         Err(invalid) => report.fault("models", invalid.to_string(), "correct it in the config"),
         Ok(found) => {
             for finding in &found {
@@ -30,7 +30,7 @@ pub(super) async fn check(config: &Config, report: &mut DoctorReport) {
                     ),
                 }
             }
-            if let Some(clock) = found.iter().find_map(providers::ProviderFinding::clock) {
+            if let Some(clock) = found.iter().find_map(provider_test::ProviderFinding::clock) {
                 report.warn("clock", clock, crate::cli::doctor::tls::SET_CLOCK);
             }
         }

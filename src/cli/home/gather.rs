@@ -22,6 +22,7 @@ use crate::cli::broker;
 use crate::cli::broker::BrokerUnreachable;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::home::origin_name;
+use crate::cli::runtime;
 
 /// Silence after which all retained messages have arrived: a broker sends them without pauses.
 const QUIET_TIME: Duration = Duration::from_millis(700);
@@ -49,7 +50,7 @@ pub(in crate::cli) struct GatheredHome {
 
 /// Collects the announcements, then the states of the announced devices.
 pub(in crate::cli) fn gather(config: &Config, timeout: Duration) -> Result<GatheredHome, Failure> {
-    let runtime = broker::runtime()?;
+    let runtime = runtime::create()?;
     match runtime.block_on(collect(config, timeout)) {
         Ok(home) => Ok(home),
         Err(GatherError::Broker(error)) => Err(error.explained(&config.mqtt, &runtime)),

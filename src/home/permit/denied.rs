@@ -1,6 +1,7 @@
 //! Reasons why the gate refuses a draft, and their sentences.
 
-use crate::home::permit::{MOST_ACTIONS, speech};
+use crate::home::permit::MOST_ACTIONS;
+use crate::home::permit::domain_text::domain_text;
 use crate::vocabulary::speech::{Speech, fill};
 use crate::vocabulary::{Domain, Property, Value};
 
@@ -137,7 +138,7 @@ impl Denied {
                     ("device", device.as_str()),
                     ("property", &speech.property(property.name())),
                     ("value", value),
-                    ("wanted", &speech::domain(speech, takes)),
+                    ("wanted", &domain_text(speech, takes)),
                 ];
                 fill(&forms.out_of_range, &places)
             }

@@ -6,6 +6,7 @@
 //! executed and the reply names what was left out.
 
 mod denied;
+mod domain_text;
 mod resolved;
 mod risk;
 mod speech;

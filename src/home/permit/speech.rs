@@ -479,21 +479,3 @@ pub(super) fn changes_in_words(speech: &Speech, steps: &[(&Device, &Step)]) -> V
 pub(super) fn confirm(speech: &Speech, changes: &[String]) -> String {
     fill(&speech.confirm, &[("what", &speech.list(changes))])
 }
-
-/// The values of a domain in words: `0 to 100 %`.
-pub(super) fn domain(speech: &Speech, domain: &Domain) -> String {
-    match domain {
-        Domain::Number { min, max, unit, .. } => {
-            let (min, max) = (min.to_string(), max.to_string());
-            let range = fill(&speech.range, &[("min", &min), ("max", &max)]);
-            format!("{range} {unit}").trim_end().to_owned()
-        }
-        Domain::Choice(words) => {
-            let words: Vec<&str> = words.iter().map(|word| speech.value(word)).collect();
-            words.join(", ")
-        }
-        Domain::Color => speech.a_color.clone(),
-        Domain::Boolean => format!("{}, {}", speech.value("on"), speech.value("off")),
-        Domain::Trigger => speech.no_value.clone(),
-    }
-}
