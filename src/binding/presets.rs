@@ -1,7 +1,8 @@
 //! Bindings of the ecosystems that `home.toml` can name without topics: `Zigbee2MQTT`, Tasmota, and sayso's own format.
 
 use crate::binding::codec::{Codec, Scale, percent_to, words};
-use crate::binding::{Binding, Form, Port, Publication};
+use crate::binding::ports::{Binding, Form, Port};
+use crate::binding::publication::Publication;
 use crate::vocabulary::Property;
 
 /// Returns the binding of a `Zigbee2MQTT` device: one JSON object at `<base>/<name>/set`, the state at `<base>/<name>`.

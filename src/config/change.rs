@@ -10,7 +10,7 @@ use crate::router::settings::RouterSettings;
 use crate::telemetry::log;
 use crate::{mqtt, store};
 
-use crate::config::Config;
+use crate::config::validated::Config;
 
 /// Maximum number of device names listed; further ones are counted.
 const MAX_NAMES: usize = 8;

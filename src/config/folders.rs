@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::Scope;
 use crate::config::environment::Environment;
+use crate::config::scope::Scope;
 
 /// Folder beside the config from which systemd takes credentials; the command-line tools look there as well.
 pub const CREDENTIALS_FOLDER: &str = "credentials";

@@ -6,15 +6,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-use crate::cache::settings::CacheSettings;
-use crate::home::Home;
-use crate::pipeline::CommandOrder;
-use crate::pipeline::admission::AdmissionSettings;
-use crate::router::settings::RouterSettings;
-use crate::telemetry::{log, scrape};
-use crate::{discovery, grammar, mqtt, store};
 
 mod change;
 pub mod environment;
@@ -25,10 +16,12 @@ mod home;
 mod property;
 mod provider;
 mod rights;
+mod scope;
 mod settings;
 mod tls;
 mod topics;
 pub mod units;
+mod validated;
 mod values;
 
 pub use crate::config::change::Changes;
@@ -38,6 +31,8 @@ use crate::config::file::{File, Table};
 pub use crate::config::folders::CREDENTIALS_FOLDER;
 use crate::config::folders::{Folders, candidates};
 use crate::config::rights::Sources;
+pub use crate::config::scope::Scope;
+pub use crate::config::validated::{Config, DaemonSettings, Files};
 
 /// Path of the config file of an installed sayso.
 pub const SYSTEM_CONFIG: &str = "/etc/sayso/sayso.toml";
@@ -53,62 +48,6 @@ const HOME_ARGUMENT: &str =
     "it is given with --home; give the right path, or omit --home to use the one in the config";
 const HOME_KEY: &str = "it is set by `home` in the config; correct the path there, which is relative to the config, or remove the key";
 
-/// Validated configuration of the daemon.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Files that were read.
-    pub files: Files,
-    /// Broker connection.
-    pub mqtt: mqtt::Settings,
-    /// Declared devices, areas and rights.
-    pub home: Arc<Home>,
-    /// Topics on which devices announce themselves.
-    pub discovery: discovery::Settings,
-    /// Local understanding of commands.
-    pub local: grammar::Settings,
-    /// Data that survives a restart.
-    pub store: store::Settings,
-    /// Cache of understood commands.
-    pub recall: CacheSettings,
-    /// Rate limits of sources.
-    pub admit: AdmissionSettings,
-    /// Providers and failover between them.
-    pub ask: RouterSettings,
-    /// Log filter and target.
-    pub log: log::Settings,
-    /// Address of the metrics page; `None` if it is not served.
-    pub metrics: Option<scrape::MetricsAddress>,
-    /// Settings of the daemon itself.
-    pub daemon: DaemonSettings,
-}
-
-/// Files from which a config was read; `None` for files that do not exist.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Files {
-    /// The config file, `sayso.toml`.
-    pub config: Option<PathBuf>,
-    /// The home file, `home.toml`.
-    pub home: Option<PathBuf>,
-}
-
-/// Settings of the daemon itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DaemonSettings {
-    /// Longest time commands in flight may take to finish when the daemon stops.
-    pub grace: Duration,
-    /// Order in which commands are processed.
-    pub order: CommandOrder,
-}
-
-impl Default for DaemonSettings {
-    fn default() -> Self {
-        Self {
-            grace: Duration::from_secs(10),
-            order: CommandOrder::Device,
-        }
-    }
-}
-
 /// Location of the files and the part of them that is needed.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigLocation {
@@ -120,48 +59,6 @@ pub struct ConfigLocation {
     pub needs: Scope,
     /// Environment of the process.
     pub environment: Environment,
-}
-
-/// Part of the config that a subcommand needs. Secrets outside this part are not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Scope {
-    /// The whole config.
-    #[default]
-    Everything,
-    /// The broker connection: an MQTT client need not be allowed to read the keys of providers.
-    Broker,
-    /// The broker connection without its password and keys.
-    BrokerAddress,
-    /// The providers and their keys.
-    Models,
-    /// The home and how commands are understood in it, without any secret.
-    Home,
-    /// The home and the providers with their keys, but not the password of the broker.
-    HomeAndModels,
-    /// The home and the broker connection, but not the keys of providers.
-    Announced,
-}
-
-impl Scope {
-    /// Returns the prefix of the keys that matter if only one section does. Faults elsewhere are then ignored, and the
-    /// home is not read.
-    fn only_section(self) -> Option<&'static str> {
-        match self {
-            Self::Everything | Self::Home | Self::HomeAndModels | Self::Announced => None,
-            Self::Broker | Self::BrokerAddress => Some("mqtt"),
-            Self::Models => Some("provider"),
-        }
-    }
-
-    /// Returns true if the password of the broker and the keys of its TLS connection are needed.
-    fn has_broker_secrets(self) -> bool {
-        matches!(self, Self::Everything | Self::Broker | Self::Announced)
-    }
-
-    /// Returns true if the keys of the providers are needed.
-    fn has_provider_keys(self) -> bool {
-        matches!(self, Self::Everything | Self::Models | Self::HomeAndModels)
-    }
 }
 
 impl ConfigLocation {

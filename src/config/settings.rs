@@ -22,8 +22,9 @@ use crate::{discovery, grammar, mqtt, store};
 use crate::config::file::Table;
 use crate::config::folders::Folders;
 use crate::config::topics::topic_prefix;
+use crate::config::validated::{Config, DaemonSettings, Files};
 use crate::config::values::{count, reject_inline_secrets, secret, spend};
-use crate::config::{Config, DaemonSettings, Files, provider, tls};
+use crate::config::{provider, tls};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cache::DraftCache;
 use crate::cache::disk::Drafts;
 use crate::config::Config;
-use crate::daemon::DaemonError;
+use crate::daemon::error::DaemonError;
 use crate::daemon::storage::open_spending;
 use crate::grammar::LocalGrammar;
 use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};

@@ -3,6 +3,7 @@
 
 mod assembly;
 mod background;
+mod error;
 mod event_loop;
 mod home_builder;
 mod in_flight;
@@ -10,61 +11,33 @@ mod liveness;
 mod recovery;
 mod reload;
 mod service_status;
+mod signal;
 mod storage;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use crate::daemon::assembly::pipeline;
+pub use crate::daemon::error::DaemonError;
+pub use crate::daemon::signal::DaemonSignal;
 
-use crate::config::{Config, ConfigLocation};
+use crate::config::Config;
 use crate::daemon::assembly::{publish_fn, stream_fn};
 use crate::daemon::background::Background;
 use crate::daemon::event_loop::{EventLoop, Parts};
 use crate::daemon::home_builder::HomeBuilder;
 use crate::daemon::in_flight::CommandTask;
 use crate::daemon::liveness::Liveness;
+use crate::daemon::signal::CLOSING_TIME;
 use crate::daemon::storage::Storage;
 use crate::discovery::finder::Finder;
 use crate::mqtt::inbox::Inbox;
-use crate::store::StoreError;
 use crate::systemd::Notify;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
-
-/// The part of the grace period that is kept for the last replies and the message `offline`, and the
-/// longest time for each write to the disk after it.
-const CLOSING_TIME: Duration = Duration::from_secs(2);
-
-/// The reason the daemon cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// Another process uses the store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A language file is invalid.
-    #[error(transparent)]
-    Language(#[from] crate::grammar::LanguageError),
-    /// The broker connection cannot be set up, for example because of a certificate.
-    #[error(transparent)]
-    Connection(#[from] crate::mqtt::SetupError),
-    /// The HTTP client for the providers cannot be set up.
-    #[error(transparent)]
-    Providers(#[from] crate::provider::http::InvalidEndpoint),
-}
-
-/// A request to the running daemon.
-#[derive(Debug)]
-pub enum DaemonSignal {
-    /// Stop. A closed channel means the same.
-    Stop,
-    /// Read the configuration again.
-    Reload(Box<ConfigLocation>),
-}
 
 /// The connections of the daemon to the process that starts it.
 #[derive(Debug)]

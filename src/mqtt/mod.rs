@@ -14,7 +14,6 @@ pub mod tls;
 
 use std::net::Ipv6Addr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +30,7 @@ use crate::mqtt::inbox::Inbox;
 use crate::mqtt::outbox::Outbox;
 use crate::mqtt::session::Session;
 use crate::mqtt::subscriptions::Subscriptions;
+pub use crate::mqtt::tls::Tls;
 use crate::mqtt::tls::TlsError;
 use crate::vocabulary::topic::{BadTopic, Echo, Filter, Topic, refuse_echo};
 use crate::wire::WireRules;
@@ -77,15 +77,6 @@ pub struct Settings {
     /// Allowed beginnings of MQTT 5 response topics, such as `clients/`. `<prefix>/reply/<source>` and topics below it are
     /// always allowed.
     pub reply_prefixes: Vec<String>,
-}
-
-/// TLS of the connection to the broker.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tls {
-    /// PEM file of the authority that signed the broker's certificate; without it the system's authorities count.
-    pub ca: Option<PathBuf>,
-    /// PEM files of sayso's own certificate chain and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 /// Name and password for the broker.

@@ -7,7 +7,14 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::mqtt::Tls;
+/// TLS of the connection to the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// PEM file of the authority that signed the broker's certificate; without it the system's authorities count.
+    pub ca: Option<PathBuf>,
+    /// PEM files of sayso's own certificate chain and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
 
 /// A TLS configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]

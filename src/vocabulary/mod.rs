@@ -2,123 +2,13 @@
 //! and replies. Knows no devices and no topics.
 
 pub mod action;
+mod domain;
 pub mod properties;
 pub mod slug;
 pub mod speech;
 pub mod topic;
+mod value;
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
+pub use crate::vocabulary::domain::Domain;
 pub use crate::vocabulary::properties::Property;
-
-/// A value of a property in a draft, a reply or the state.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
-pub enum Value {
-    /// The value of a boolean property.
-    Flag(bool),
-    /// A finite number.
-    Number(f64),
-    /// A word of the vocabulary, or one of the device's options.
-    Text(String),
-}
-
-impl Value {
-    /// Creates a word.
-    pub fn text(word: &str) -> Self {
-        Self::Text(word.to_owned())
-    }
-
-    /// Returns the number, or `None` for a word or a flag.
-    pub fn number(&self) -> Option<f64> {
-        if let Self::Number(n) = self {
-            Some(*n)
-        } else {
-            None
-        }
-    }
-}
-
-impl Serialize for Value {
-    /// Serializes whole numbers without a fraction: `40`, not `40.0`.
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Flag(b) => serializer.serialize_bool(*b),
-            Self::Text(t) => serializer.serialize_str(t),
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "whole and below 2^53, checked by the guard"
-            )]
-            Self::Number(n) if n.fract() == 0.0 && n.abs() < 9e15 => {
-                serializer.serialize_i64(*n as i64)
-            }
-            Self::Number(n) => serializer.serialize_f64(*n),
-        }
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(b) => b.fmt(f),
-            Self::Number(n) => n.fmt(f),
-            Self::Text(t) => f.write_str(t),
-        }
-    }
-}
-
-/// The values a capability takes.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Domain {
-    /// One of these words.
-    Choice(Vec<String>),
-    /// A number from `min` to `max`, both included, in `unit`.
-    Number {
-        /// The smallest value.
-        min: f64,
-        /// The largest value.
-        max: f64,
-        /// The resolution: values are `min` plus a multiple of it. `None` allows any value.
-        step: Option<f64>,
-        /// The unit, such as `%`, `°C`, `K` or `l/min`; empty for a count.
-        unit: String,
-    },
-    /// A CSS colour name or `#rrggbb`.
-    Color,
-    /// `true` or `false`.
-    Boolean,
-    /// No value, as for a button.
-    Trigger,
-}
-
-impl Domain {
-    /// One of `words`.
-    pub(crate) fn words(words: &[&str]) -> Self {
-        Self::Choice(words.iter().map(|&w| w.to_owned()).collect())
-    }
-
-    /// A number from `min` to `max`, in any resolution.
-    pub(crate) fn number(min: f64, max: f64, unit: &str) -> Self {
-        Self::Number {
-            min,
-            max,
-            step: None,
-            unit: unit.to_owned(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whole_numbers_are_serialized_without_a_fraction() {
-        let json = |v: Value| serde_json::to_string(&v).unwrap();
-        assert_eq!(json(Value::Number(40.0)), "40");
-        assert_eq!(json(Value::Number(21.5)), "21.5");
-        assert_eq!(json(Value::Flag(true)), "true");
-    }
-}
+pub use crate::vocabulary::value::Value;

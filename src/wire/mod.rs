@@ -12,12 +12,7 @@ use crate::command::{Command, ReplyTo, Source};
 use crate::vocabulary::topic::{Filter, MAX_LEVELS, Topic};
 
 use crate::wire::payload::CommandPayload;
-
-/// The largest command payload in bytes. A minute of speech is about 1 KiB of text.
-pub const MAX_PAYLOAD: usize = 16 * 1024;
-
-/// The longest time to live a command may ask for.
-pub const MAX_TTL: Duration = Duration::from_hours(1);
+pub use crate::wire::payload::{MAX_PAYLOAD, MAX_TTL};
 
 /// The longest MQTT 5 correlation data in bytes. It is kept with the command until the reply is delivered; clients use a
 /// counter or a UUID.

@@ -8,7 +8,12 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
 use crate::wire::timestamp;
-use crate::wire::{MAX_PAYLOAD, MAX_TTL};
+
+/// The largest command payload in bytes. A minute of speech is about 1 KiB of text.
+pub const MAX_PAYLOAD: usize = 16 * 1024;
+
+/// The longest time to live a command may ask for.
+pub const MAX_TTL: Duration = Duration::from_hours(1);
 
 /// The longest id in characters. It becomes part of a store key.
 const MAX_ID: usize = 128;

@@ -19,11 +19,11 @@ const LAYERS: [&[&str]; 10] = [
     &["cli"],
 ];
 /// The import cycles that still exist. To be lowered, never raised.
-const CYCLES: usize = 21;
+const CYCLES: usize = 5;
 /// The type names that still have more than one definition. To be lowered, never raised.
-const DUPLICATED_NAMES: usize = 8;
+const DUPLICATED_NAMES: usize = 5;
 /// The functions that are still longer than [`FUNCTION_LINES`]. To be lowered, never raised.
-const LONG_FUNCTIONS: usize = 7;
+const LONG_FUNCTIONS: usize = 4;
 /// The longest function, in lines of code.
 const FUNCTION_LINES: usize = 60;
 

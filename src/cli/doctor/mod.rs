@@ -4,7 +4,6 @@
 use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value as Json;
@@ -29,9 +28,6 @@ mod tls;
 mod traffic;
 
 use crate::cli::doctor::finding::{DoctorFinding, DoctorReport};
-
-/// Time limit for each answer of the broker.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
 Examples:

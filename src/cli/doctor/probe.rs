@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::mqtt;
 
-use crate::cli::doctor::ANSWER_TIMEOUT;
+/// Time limit for each answer of the broker.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Maximum bytes of a received packet.
 const MAX_PACKET_BYTES: u32 = 4 << 20;

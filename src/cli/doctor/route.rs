@@ -15,8 +15,10 @@ use crate::mqtt;
 use crate::mqtt::tls::client_config;
 
 use crate::cli::doctor::finding::{DoctorFinding, DoctorReport};
-use crate::cli::doctor::probe::{ProbeConnection, ProbeError, ProbeSession, ProbeStream};
-use crate::cli::doctor::{ANSWER_TIMEOUT, tls};
+use crate::cli::doctor::probe::{
+    ANSWER_TIMEOUT, ProbeConnection, ProbeError, ProbeSession, ProbeStream,
+};
+use crate::cli::doctor::tls;
 
 /// Address of the broker, TLS settings and client id of the probe.
 pub(super) struct Route<'a> {

@@ -21,7 +21,6 @@ use crate::vocabulary::slug::Slug;
 use crate::cli::broker;
 use crate::cli::broker::BrokerUnreachable;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::home::origin_name;
 use crate::cli::runtime;
 
 /// Silence after which all retained messages have arrived: a broker sends them without pauses.
@@ -248,5 +247,13 @@ fn keep(event: Event, messages: &mut Vec<(String, Vec<u8>)>) {
             String::from_utf8_lossy(&message.topic).into_owned(),
             message.payload.to_vec(),
         ));
+    }
+}
+
+fn origin_name(origin: Origin) -> &'static str {
+    match origin {
+        Origin::HomeAssistant => "Home Assistant discovery",
+        Origin::Zigbee2mqtt => "Zigbee2MQTT",
+        Origin::Tasmota => "Tasmota",
     }
 }

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use crate::home::device::Device;
 use crate::vocabulary::slug::Slug;
 
+use crate::cli::home::accepted_values::accepted_values;
 use crate::cli::home::gather::GatheredHome;
-use crate::cli::home::values;
 
 const HEAD: &str = "\
 # The home as it was found. Announced devices need no table here: keep what you change and delete the rest.
@@ -79,7 +79,13 @@ fn table(
     let can: Vec<String> = device
         .capabilities
         .iter()
-        .map(|c| format!("{} ({})", c.property, values(&c.domain, c.settable)))
+        .map(|c| {
+            format!(
+                "{} ({})",
+                c.property,
+                accepted_values(&c.domain, c.settable)
+            )
+        })
         .collect();
     writeln!(out, "# from {}: {}", known.source(device), can.join("; "))?;
     writeln!(out, "[device.{}]", device.id)?;

@@ -5,7 +5,6 @@ use std::io::Write;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use crate::discovery::Origin;
 use crate::grammar::LocalGrammar;
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::Device;
@@ -14,9 +13,11 @@ use crate::vocabulary::Domain;
 
 use crate::cli::broker::BrokerOptions;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::home::accepted_values::accepted_values;
 use crate::cli::home::example::Examples;
 use crate::cli::home::gather::GatheredHome;
 
+mod accepted_values;
 mod example;
 pub(super) mod gather;
 pub(super) mod home_file;
@@ -196,31 +197,13 @@ fn line(
     };
     let values = format!(
         "{}{read}{risk}{now}",
-        values(&capability.domain, capability.settable)
+        accepted_values(&capability.domain, capability.settable)
     );
     let said = examples.example(device, capability).map_or_else(
         || "(only understood by a model)".to_owned(),
         |text| format!("\"{text}\""),
     );
     format!("{:<16} {:<44} {said}", capability.property.name(), values)
-}
-
-fn values(takes: &Domain, settable: bool) -> String {
-    match takes {
-        Domain::Number { unit, .. } if !settable => {
-            if unit.is_empty() { "a number" } else { unit }.to_owned()
-        }
-        Domain::Number { min, max, unit, .. } => {
-            format!("{min} to {max} {unit}").trim_end().to_owned()
-        }
-        Domain::Choice(words) if words.len() > 6 => {
-            format!("{} and {} more", words[..6].join(", "), words.len() - 6)
-        }
-        Domain::Choice(words) => words.join(", "),
-        Domain::Color => "any colour".to_owned(),
-        Domain::Boolean => "true, false".to_owned(),
-        Domain::Trigger => "pressed".to_owned(),
-    }
 }
 
 fn as_json(known: &GatheredHome, device: &Device, examples: &Examples<'_>) -> Json {
@@ -269,12 +252,4 @@ fn as_json(known: &GatheredHome, device: &Device, examples: &Examples<'_>) -> Js
         "from": known.source(device),
         "properties": device.capabilities.iter().map(property).collect::<Vec<_>>(),
     })
-}
-
-fn origin_name(origin: Origin) -> &'static str {
-    match origin {
-        Origin::HomeAssistant => "Home Assistant discovery",
-        Origin::Zigbee2mqtt => "Zigbee2MQTT",
-        Origin::Tasmota => "Tasmota",
-    }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 use crate::binding::{Form, Port};
 use crate::home::availability::{Availability, AvailabilityMode};
 
-use crate::discovery::InvalidAnnouncement;
+use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities;
 use crate::discovery::homeassistant::config::EntityConfig;
 

@@ -4,10 +4,11 @@ use crate::binding::{Binding, Port, Scale};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property};
 
+use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::{choice, scaled, setting};
 use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::homeassistant::switch::{ON_OFF, on_off};
-use crate::discovery::{InvalidAnnouncement, readings};
+use crate::discovery::readings;
 
 const HVAC_MODES: &[&str] = &["auto", "off", "cool", "heat", "dry", "fan_only"];
 

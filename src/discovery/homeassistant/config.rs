@@ -6,9 +6,10 @@ use crate::binding::template::Template;
 use crate::binding::{Binding, Form, Port, Publication};
 use crate::vocabulary::Value;
 
+use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::words;
 use crate::discovery::homeassistant::abbreviations;
-use crate::discovery::{InvalidAnnouncement, names};
+use crate::discovery::names;
 
 /// Longest template parsed, in bytes. The longest met in the wild has about 4,000.
 const MAX_TEMPLATE_BYTES: usize = 16 * 1024;

@@ -1,7 +1,7 @@
 //! Names of entities as people say them.
 
-use crate::discovery::homeassistant::PhysicalDevice;
 use crate::discovery::homeassistant::config::EntityConfig;
+use crate::discovery::homeassistant::physical_device::PhysicalDevice;
 use crate::discovery::names;
 
 /// Names of entities that say nothing about them, besides the name of their component.

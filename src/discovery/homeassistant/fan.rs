@@ -4,7 +4,7 @@ use crate::binding::{Binding, Codec, Scale};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property};
 
-use crate::discovery::InvalidAnnouncement;
+use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::{scaled, setting};
 use crate::discovery::homeassistant::climate::{
     ModeOptions, humidity, measurements, modes, preset_mode,

@@ -4,7 +4,7 @@
 //! `docs/discovery.md` is compared with it, and the limitations of an entity are derived from it.
 //! Source: Home Assistant's documentation of the MQTT integrations, November 2026.
 
-use crate::discovery::Limitation;
+use crate::discovery::announcement::Limitation;
 use crate::discovery::homeassistant::config::EntityConfig;
 
 /// Treatment of one option.

@@ -6,9 +6,10 @@ use crate::binding::Binding;
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property, Value};
 
+use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::{choice, setting};
 use crate::discovery::homeassistant::config::EntityConfig;
-use crate::discovery::{InvalidAnnouncement, names, readings};
+use crate::discovery::{names, readings};
 
 /// Words of the vocabulary for playback.
 const PLAYBACK: [&str; 5] = ["playing", "paused", "stopped", "next", "previous"];

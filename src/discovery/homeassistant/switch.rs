@@ -6,7 +6,7 @@ use crate::binding::{Binding, Form, Port, Publication};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Property, Value};
 
-use crate::discovery::InvalidAnnouncement;
+use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::{choice, setting, words};
 use crate::discovery::homeassistant::config::{EntityConfig, render_each};
 

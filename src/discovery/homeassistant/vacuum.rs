@@ -6,7 +6,7 @@ use crate::binding::{Binding, Port};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property, Value};
 
-use crate::discovery::InvalidAnnouncement;
+use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::{field, setting, words};
 use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::readings;

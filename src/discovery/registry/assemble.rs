@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::home::device::{Area, Device};
 use crate::vocabulary::slug::Slug;
 
-use crate::discovery::registry::Entry;
+use crate::discovery::announcement::{AnnouncedDevice, Origin};
+use crate::discovery::names;
 use crate::discovery::registry::adopt::{Adoption, take_over};
 use crate::discovery::registry::command_keys::{command_keys, command_roots};
 use crate::discovery::registry::compose::{DevicePart, KnownMembers, compose};
+use crate::discovery::registry::entry::RegistryEntry;
 use crate::discovery::registry::identifiers::Identifiers;
-use crate::discovery::{AnnouncedDevice, Origin, names};
 
 /// Areas and devices of a home, and where the devices are known from.
 #[derive(Debug, Clone, Default)]
@@ -31,14 +32,14 @@ pub struct AssembledHome {
 /// All announcements of one physical device.
 struct DeviceEntries<'a> {
     order: u64,
-    entries: Vec<(&'a str, &'a Entry)>,
+    entries: Vec<(&'a str, &'a RegistryEntry)>,
     /// The entry of the bridge's own list, which alone knows its members and its number.
     listed: Option<&'a AnnouncedDevice>,
 }
 
 /// Assembles a home from `entries` in the order of their first announcement, each with its topic.
 pub(super) fn assemble(
-    entries: &[(&str, &Entry)],
+    entries: &[(&str, &RegistryEntry)],
     areas: Vec<Area>,
     declared: Vec<Device>,
 ) -> AssembledHome {
@@ -126,12 +127,12 @@ impl Sources {
 /// Groups the announcements by physical device: those with the same identity, and those of different ecosystems that command
 /// the same.
 fn bodies<'a>(
-    entries: &[(&'a str, &'a Entry)],
+    entries: &[(&'a str, &'a RegistryEntry)],
     conflicts: &mut Vec<String>,
 ) -> Vec<DeviceEntries<'a>> {
     let mut by_unique: BTreeMap<&str, usize> = BTreeMap::new();
     let mut by_command: HashMap<String, (usize, Origin)> = HashMap::new();
-    let mut groups: Vec<Vec<(&str, &Entry)>> = Vec::new();
+    let mut groups: Vec<Vec<(&str, &RegistryEntry)>> = Vec::new();
     for &(topic, entry) in entries {
         let announced = &entry.announced;
         let keys = command_keys(&announced.device);
@@ -174,9 +175,9 @@ fn bodies<'a>(
 /// Returns the announcements of the first ecosystem in the order of [`Origin`], unless it only reads what a later one can set,
 /// or commands other topics than the later one: then it does not describe the same device.
 fn of_one_origin<'a>(
-    group: Vec<(&'a str, &'a Entry)>,
+    group: Vec<(&'a str, &'a RegistryEntry)>,
     conflicts: &mut Vec<String>,
-) -> Vec<(&'a str, &'a Entry)> {
+) -> Vec<(&'a str, &'a RegistryEntry)> {
     let mut origins: Vec<Origin> = group.iter().map(|(_, e)| e.announced.origin).collect();
     origins.sort();
     origins.dedup();

@@ -7,8 +7,8 @@ use crate::home::device::{Device, Kind};
 use crate::vocabulary::Property;
 use crate::vocabulary::slug::Slug;
 
-use crate::discovery::registry::Entry;
-use crate::discovery::{AnnouncedDevice, Origin};
+use crate::discovery::announcement::{AnnouncedDevice, Origin};
+use crate::discovery::registry::entry::RegistryEntry;
 
 /// Largest number of capabilities one device may gather from its parts.
 const MAX_CAPABILITIES: usize = 64;
@@ -60,7 +60,10 @@ fn is_part(announced: &AnnouncedDevice) -> bool {
 
 /// Returns the devices that the entities of one physical device are to people. Parts belong to the main device, if there is
 /// one of the most important type; otherwise they are a device by themselves.
-pub(super) fn compose(entries: &[(&str, &Entry)], members: &KnownMembers<'_>) -> Vec<DevicePart> {
+pub(super) fn compose(
+    entries: &[(&str, &RegistryEntry)],
+    members: &KnownMembers<'_>,
+) -> Vec<DevicePart> {
     let (parts, mains): (Vec<_>, Vec<_>) = entries
         .iter()
         .map(|(topic, entry)| (*topic, &entry.announced))

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use crate::home::device::{Area, Device};
 
+use crate::discovery::announcement::{AnnouncedDevice, Announcement};
 use crate::discovery::registry::assemble::assemble;
-use crate::discovery::{AnnouncedDevice, Announcement};
+use crate::discovery::registry::entry::RegistryEntry;
 
 mod adopt;
 mod assemble;
 mod command_keys;
 mod compose;
+mod entry;
 mod identifiers;
 
 pub use assemble::AssembledHome;
@@ -27,21 +29,13 @@ pub const MAX_CAPABILITIES: usize = 8_000;
 /// Everything announced and not removed. Cloning it is cheap: the devices are shared.
 #[derive(Debug, Clone)]
 pub struct Registry {
-    topics: BTreeMap<String, Arc<[Entry]>>,
+    topics: BTreeMap<String, Arc<[RegistryEntry]>>,
     count: usize,
     capabilities: usize,
     /// Number of the next device announced for the first time.
     next: u64,
     /// First levels of sayso's own topics, on which no device is commanded.
     prefix: String,
-}
-
-/// One announced device, and its place among the others.
-#[derive(Debug, Clone)]
-struct Entry {
-    /// Number in the order in which devices were announced for the first time. The first of a name keeps it.
-    order: u64,
-    announced: AnnouncedDevice,
 }
 
 /// Effect of an announcement.
@@ -80,7 +74,7 @@ impl Registry {
         let total = announced.len();
         announced.retain(|announced| !self.commands_itself(&announced.device));
         let before = self.topics.get(topic).map_or(&[][..], |entries| entries);
-        let of_entry = |entry: &Entry| entry.announced.device.capabilities.len();
+        let of_entry = |entry: &RegistryEntry| entry.announced.device.capabilities.len();
         let mut count = self.count - before.len();
         let mut capabilities = self.capabilities - before.iter().map(of_entry).sum::<usize>();
         announced.retain(|announced| {
@@ -123,7 +117,7 @@ impl Registry {
             if known.is_none() {
                 next += 1;
             }
-            entries.push(Entry { order, announced });
+            entries.push(RegistryEntry { order, announced });
         }
         self.next = next;
         self.topics.insert(topic.to_owned(), entries.into());
@@ -159,7 +153,7 @@ impl Registry {
 
     /// Adds the announced devices, and the areas they suggest, to those the operator declared.
     pub fn assemble(&self, areas: Vec<Area>, declared: Vec<Device>) -> AssembledHome {
-        let mut entries: Vec<(&str, &Entry)> = Vec::with_capacity(self.count);
+        let mut entries: Vec<(&str, &RegistryEntry)> = Vec::with_capacity(self.count);
         for (topic, of_topic) in &self.topics {
             entries.extend(of_topic.iter().map(|entry| (topic.as_str(), entry)));
         }

@@ -11,8 +11,9 @@ use crate::home::capability::Capability;
 use crate::home::device::{Device, Kind};
 use crate::vocabulary::slug::Slug;
 
+use crate::discovery::announcement::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin};
 use crate::discovery::capabilities;
-use crate::discovery::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin, names};
+use crate::discovery::names;
 
 mod outputs;
 

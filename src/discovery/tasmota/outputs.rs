@@ -5,11 +5,12 @@ use crate::binding::{Binding, Form, Port, PowerOn, Publication, Scale};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property, Value};
 
+use crate::discovery::announcement::AnnouncedDevice;
 use crate::discovery::capabilities::{
     choice, field, linear, number, scaled, setting, whole_percent, words,
 };
+use crate::discovery::names;
 use crate::discovery::tasmota::{DeviceConfig, MAX_OUTPUTS, TopicPrefix};
-use crate::discovery::{AnnouncedDevice, names};
 
 /// Types of outputs in the key `rl`.
 const RELAY: u8 = 1;

@@ -14,9 +14,10 @@ use crate::home::device::{Device, Kind, Members};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
+use crate::discovery::announcement::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin};
 use crate::discovery::capabilities::{availability, choice, field, setting};
+use crate::discovery::names;
 use crate::discovery::zigbee2mqtt::expose::{DeviceAddress, Expose};
-use crate::discovery::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin, names};
 
 mod expose;
 mod features;

@@ -9,7 +9,7 @@ use crate::binding::{Form, Port, PowerOn, Publication};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property, Value};
 
-use crate::discovery::InvalidAnnouncement;
+use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::setting;
 use crate::discovery::homeassistant::config::{EntityConfig, command_template, render_each};
 use crate::discovery::homeassistant::light::{

@@ -6,7 +6,7 @@ use crate::binding::{Binding, Port, Publication, Scale};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property, Value};
 
-use crate::discovery::InvalidAnnouncement;
+use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::{linear, number, percent, scaled, setting};
 use crate::discovery::homeassistant::config::EntityConfig;
 

@@ -5,7 +5,7 @@ use crate::binding::{Binding, Form, Port, Publication};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property, Value};
 
-use crate::discovery::InvalidAnnouncement;
+use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::{choice, setting, words};
 use crate::discovery::homeassistant::config::{EntityConfig, parse, render_each, state_template};
 use crate::discovery::homeassistant::light::{Ports, brightness, color, color_temperature};

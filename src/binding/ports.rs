@@ -1,0 +1,172 @@
+//! Topics and payload forms of one capability, and the translation of a value to and from a
+//! message.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+
+use crate::binding::codec::Codec;
+use crate::binding::publication::Publication;
+use crate::binding::template::{Template, plain};
+use crate::vocabulary::Value;
+
+/// The topics and payloads of one capability. The default has none: such a device is commanded on
+/// `<prefix>/action/<device>` in sayso's own format.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Binding {
+    /// The topic and form in which a value is sent.
+    pub command: Option<Port>,
+    /// The topics and forms in which the state is reported; Tasmota uses two.
+    pub state: Vec<Port>,
+    /// The device's own values.
+    pub codec: Codec,
+    /// Values with a whole message of their own, for devices with one topic per value or with
+    /// commands that differ from the reported words. They take precedence over `command`.
+    pub fixed: Vec<(Value, Publication)>,
+    /// The message that stops a movement.
+    pub stop: Option<Publication>,
+    /// The message that toggles the device, used only while its state is unknown.
+    pub toggle: Option<Publication>,
+    /// The time after which a reported value is no longer known, as the device announced it.
+    pub expire_after: Option<Duration>,
+    /// Set for a value that does not turn the device on: the command that does is sent besides,
+    /// unless the device is on.
+    pub power_on: Option<PowerOn>,
+}
+
+/// The place of the command that turns a device on, beside the command for another value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerOn {
+    /// Before the value.
+    Before,
+    /// After the value.
+    After,
+}
+
+/// A topic, and the form of the payload there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Port {
+    /// The topic.
+    pub topic: String,
+    /// The form of the payload.
+    pub form: Form,
+}
+
+/// The form of a payload.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Form {
+    /// The value alone.
+    Raw,
+    /// A JSON object with the value under these nested keys: `["color", "hex"]`.
+    Field(Vec<String>),
+    /// A Jinja template.
+    Template(Template),
+}
+
+/// A value found in a state message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decoded {
+    /// A value of the vocabulary.
+    Value(Value),
+    /// A payload that stands for no value, such as `JAMMED`: the property is unknown from now on.
+    Unrecognized(String),
+}
+
+impl Binding {
+    /// Returns the message that sets the capability to `value`, or `None` where the device has no
+    /// such value or the payload would be invalid.
+    pub fn encode(&self, value: &Value) -> Option<Publication> {
+        if let Some((_, message)) = self.fixed.iter().find(|(ours, _)| ours == value) {
+            return Some(message.clone());
+        }
+        let port = self.command.as_ref()?;
+        let wire = self.codec.to_wire(value)?;
+        let payload = match &port.form {
+            Form::Raw => plain(&wire),
+            Form::Field(path) => nested(path, wire).to_string(),
+            Form::Template(template) => template.render_command(&wire)?,
+        };
+        Some(Publication::new(port.topic.as_str(), payload))
+    }
+
+    /// Returns the value that a message on `topic` carries, or `None` where the message does not
+    /// mention it.
+    pub fn decode(&self, topic: &str, payload: &Json) -> Option<Decoded> {
+        let ports = self.state.iter().filter(|port| port.topic == topic);
+        ports
+            .filter_map(|port| self.decode_port(port, payload))
+            .max_by_key(|decoded| matches!(decoded, Decoded::Value(_)))
+    }
+
+    fn decode_port(&self, port: &Port, payload: &Json) -> Option<Decoded> {
+        let wire = match &port.form {
+            Form::Raw => payload.clone(),
+            Form::Field(path) => path
+                .iter()
+                .try_fold(payload, |json, key| json.get(key))?
+                .clone(),
+            Form::Template(template) => Json::String(template.render(payload)?),
+        };
+        let text = plain(&wire);
+        // Home Assistant ignores empty payloads as well: they clear a retained message.
+        if text.trim().is_empty() {
+            return None;
+        }
+        let value = self.codec.from_wire(&wire);
+        Some(value.map_or(Decoded::Unrecognized(text), Decoded::Value))
+    }
+
+    /// The topics the capability is commanded on; none where it has no command of its own.
+    pub fn command_topics(&self) -> impl Iterator<Item = &str> {
+        let messages = self
+            .stop
+            .iter()
+            .chain(&self.toggle)
+            .chain(self.fixed.iter().map(|(_, message)| message));
+        let topics = messages.map(|message| message.topic.as_str());
+        self.command
+            .iter()
+            .map(|port| port.topic.as_str())
+            .chain(topics)
+    }
+}
+
+/// A JSON object with `value` under nested keys.
+fn nested(path: &[String], value: Json) -> Json {
+    path.iter().rev().fold(value, |inner, key| {
+        Json::Object(Map::from_iter([(key.clone(), inner)]))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binding::zigbee2mqtt;
+    use serde_json::json;
+
+    #[test]
+    fn a_value_with_its_own_message_is_sent_as_that_message() {
+        let dock = Publication::new("mower/dock", "home");
+        let binding = Binding {
+            fixed: vec![(Value::text("docked"), dock.clone())],
+            ..Binding::default()
+        };
+        assert_eq!(binding.encode(&Value::text("docked")), Some(dock));
+        assert_eq!(binding.encode(&Value::text("mowing")), None);
+    }
+
+    #[test]
+    fn an_unrecognized_payload_is_reported_and_a_missing_key_is_not() {
+        let binding = zigbee2mqtt("zigbee2mqtt", "Gate", &"brightness".into(), None);
+        let decoded = |payload: Json| binding.decode("zigbee2mqtt/Gate", &payload);
+        assert_eq!(
+            decoded(json!({"brightness": null})),
+            Some(Decoded::Unrecognized("null".to_owned()))
+        );
+        assert_eq!(
+            decoded(json!({"brightness": "high"})),
+            Some(Decoded::Unrecognized("high".to_owned()))
+        );
+        assert_eq!(decoded(json!({"linkquality": 80})), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! The validated configuration: the settings of all modules in one value.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cache::settings::CacheSettings;
+use crate::home::Home;
+use crate::pipeline::CommandOrder;
+use crate::pipeline::admission::AdmissionSettings;
+use crate::router::settings::RouterSettings;
+use crate::telemetry::{log, scrape};
+use crate::{discovery, grammar, mqtt, store};
+
+/// Validated configuration of the daemon.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Files that were read.
+    pub files: Files,
+    /// Broker connection.
+    pub mqtt: mqtt::Settings,
+    /// Declared devices, areas and rights.
+    pub home: Arc<Home>,
+    /// Topics on which devices announce themselves.
+    pub discovery: discovery::Settings,
+    /// Local understanding of commands.
+    pub local: grammar::Settings,
+    /// Data that survives a restart.
+    pub store: store::Settings,
+    /// Cache of understood commands.
+    pub recall: CacheSettings,
+    /// Rate limits of sources.
+    pub admit: AdmissionSettings,
+    /// Providers and failover between them.
+    pub ask: RouterSettings,
+    /// Log filter and target.
+    pub log: log::Settings,
+    /// Address of the metrics page; `None` if it is not served.
+    pub metrics: Option<scrape::MetricsAddress>,
+    /// Settings of the daemon itself.
+    pub daemon: DaemonSettings,
+}
+
+/// Files from which a config was read; `None` for files that do not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Files {
+    /// The config file, `sayso.toml`.
+    pub config: Option<PathBuf>,
+    /// The home file, `home.toml`.
+    pub home: Option<PathBuf>,
+}
+
+/// Settings of the daemon itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// Longest time commands in flight may take to finish when the daemon stops.
+    pub grace: Duration,
+    /// Order in which commands are processed.
+    pub order: CommandOrder,
+}
+
+impl Default for DaemonSettings {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(10),
+            order: CommandOrder::Device,
+        }
+    }
+}
