@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use sayso::command::reply::RefusalCode;
 use sayso::config::{Config, ConfigLocation};
+use sayso::provider::APIS;
+use sayso::vocabulary::properties::PROPERTIES;
 
 use crate::connection::certificates;
 use crate::daemon::Daemon;
@@ -167,6 +169,39 @@ fn every_refusal_has_a_row_in_the_docs() {
         assert!(
             troubles.contains(&format!("| `{code}` |")),
             "docs/troubles.md lacks `{code}`"
+        );
+    }
+}
+
+#[test]
+fn every_api_is_in_the_docs_and_the_shipped_configuration() {
+    let models = read("docs/models.md");
+    let shipped = read("config/sayso.toml");
+    assert!(!APIS.is_empty());
+    for api in APIS {
+        let name = api.name;
+        assert!(
+            models.contains(&format!("| `{name}` |")),
+            "docs/models.md lacks `{name}`"
+        );
+        assert!(
+            shipped.contains(&format!("\"{name}\": ")),
+            "config/sayso.toml does not explain `api = \"{name}\"`"
+        );
+    }
+}
+
+#[test]
+fn every_property_is_in_the_docs_of_the_payload() {
+    let page = read("docs/mqtt.md");
+    let (_, section) = page.split_once("## Actions and properties").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    assert!(!PROPERTIES.is_empty());
+    for property in &PROPERTIES {
+        let name = property.name;
+        assert!(
+            section.contains(&format!("`{name}`")),
+            "docs/mqtt.md lacks `{name}`"
         );
     }
 }
