@@ -12,6 +12,9 @@ pub mod phrase;
 pub mod refusal;
 pub mod reply;
 
+/// The most bytes of a command's text in a log line. A text may have 16 KiB.
+const MAX_LOGGED_TEXT: usize = 256;
+
 /// The sender of a command: the MQTT topic level after `command/`, which the broker's ACL guards.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -76,6 +79,11 @@ pub struct Command {
 }
 
 impl Command {
+    /// Returns the beginning of the text, at most [`MAX_LOGGED_TEXT`] bytes, for a log line.
+    pub fn logged_text(&self) -> &str {
+        &self.text[..self.text.floor_char_boundary(MAX_LOGGED_TEXT)]
+    }
+
     /// Returns the time left at `now` in which it may be executed.
     pub fn remaining(&self, now: Instant) -> Duration {
         self.deadline.saturating_duration_since(now)

@@ -235,12 +235,12 @@ impl Pipeline {
         let interpretation = match self.understand(&request, stream).await {
             Ok(interpretation) => interpretation,
             Err(refusal) => {
-                debug!(text = command.text, why = %refusal.code(), "not understood");
+                debug!(text = command.logged_text(), why = %refusal.code(), "not understood");
                 return Handled::refused(refusal);
             }
         };
         debug!(
-            text = command.text,
+            text = command.logged_text(),
             via = %interpretation.via,
             actions = ?interpretation.draft.actions,
             question = interpretation.draft.question,
