@@ -268,6 +268,7 @@ impl<'a> TrialRun<'a> {
             source: Source::new(&self.arguments.source),
             area: line.area.or_else(|| self.arguments.area.clone()),
             language: line.language,
+            context: None,
             received_at: now(),
             deadline: now() + COMMAND_TIMEOUT,
             dry_run: true,

@@ -62,6 +62,8 @@ pub struct Command {
     pub area: Option<String>,
     /// The language of the text, where the source names one: `en`, `de`.
     pub language: Option<String>,
+    /// The conversation within the source that it belongs to, where it names one.
+    pub context: Option<String>,
     /// The moment it was received.
     pub received_at: Instant,
     /// The moment after which it is not executed any more.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::misunderstanding::Misunderstanding;
 use crate::command::outcome::Outcome;
-use crate::vocabulary::speech::fill;
+use crate::vocabulary::speech::{fill, sentence};
 
 macro_rules! refusal_codes {
     ($($(#[doc = $doc:literal])* $name:ident: $code:literal, $outcome:ident, $english:literal
@@ -318,20 +318,6 @@ impl std::error::Error for Refusal {}
 
 fn whole_seconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
-}
-
-/// Makes a sentence: a capital letter first, a full stop last unless it ends with punctuation.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let Some(first) = letters.next() else {
-        return String::new();
-    };
-    let mut sentence: String = first.to_uppercase().collect();
-    sentence.push_str(letters.as_str());
-    if !sentence.ends_with(['.', '?', '!']) {
-        sentence.push('.');
-    }
-    sentence
 }
 
 #[cfg(test)]

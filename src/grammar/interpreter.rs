@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use crate::grammar::clause::{Clause, QuestionType};
 use crate::grammar::disambiguate::question;
 use crate::grammar::effect::{Effect, Effects};
+use crate::grammar::follow_up::Remembered;
 use crate::grammar::intent::intent_of;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
@@ -27,6 +28,8 @@ pub(super) struct Interpreter<'a> {
     pub(super) home: &'a Home,
     /// The area the command was given in.
     pub(super) here: Option<u16>,
+    /// The last command of the source.
+    pub(super) remembered: Remembered,
 }
 
 impl Interpreter<'_> {
@@ -77,10 +80,10 @@ impl Interpreter<'_> {
 
     /// Returns the draft of one combination of senses.
     pub(super) fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
-        let clauses = clauses(senses, asked, &self.lexicon.grammar).ok()?;
+        let (senses, mut previous) = self.remembered.resolve(senses)?;
+        let clauses = clauses(&senses, asked, &self.lexicon.grammar).ok()?;
         let resolver = self.resolver();
         let mut actions: Vec<Action> = Vec::new();
-        let mut previous: Vec<u32> = Vec::new();
         let mut question = None;
         for clause in &clauses {
             let request = ClauseIntent {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::grammar::follow_up::FollowUpWords;
 use crate::grammar::phrase_index::PhraseIndex;
 use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
 use crate::grammar::spelling::Spelling;
@@ -99,6 +100,8 @@ struct Raw {
     consent: ConfirmationWords,
     #[serde(default)]
     choosing: Choosing,
+    #[serde(default)]
+    follow_up: FollowUpWords,
     #[serde(default)]
     long: Long,
     #[serde(default)]
@@ -286,6 +289,8 @@ pub(super) struct Lexicon {
     pub(super) colors: Vec<String>,
     pub(super) say: Speech,
     pub(super) choosing: Choosing,
+    /// Words and sentences that refer to an earlier command.
+    pub(super) follow_up: FollowUpWords,
     /// Single words for "and", in names with `&` or `+`.
     pub(super) ands: Vec<String>,
     /// Words for readings and settings outside the vocabulary, by property.
@@ -329,6 +334,9 @@ impl FromStr for Lexicon {
             colors: raw.colors.into_values().collect(),
             say: raw.say,
             choosing: raw.choosing,
+            follow_up: raw
+                .follow_up
+                .normalized(|text| spelling.plain(text).into_owned()),
             custom,
             ands,
             never_typos: raw.typos.never.iter().map(plain).collect(),
@@ -381,6 +389,9 @@ fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
     for (function, spoken) in &raw.words {
         add(function.sense(), spoken);
     }
+    add(Sense::It, &raw.follow_up.it);
+    add(Sense::Other, &raw.follow_up.other);
+    add(Sense::Place(Place::There), &raw.follow_up.there);
     for (verb, spoken) in &raw.gerunds {
         add(Sense::Gerund(*verb), spoken);
     }

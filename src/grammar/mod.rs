@@ -29,6 +29,7 @@ mod clause;
 mod disambiguate;
 mod effect;
 pub mod explain;
+pub mod follow_up;
 mod intent;
 mod interpreter;
 mod lexicon;
@@ -57,6 +58,7 @@ use crate::vocabulary::speech::Speech;
 
 use crate::grammar::disambiguate::answer;
 use crate::grammar::explain::Explanation;
+use crate::grammar::follow_up::{Antecedents, Continuation, FollowUp, Remembered};
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::{Lexicon, index};
 use crate::grammar::names::Names;
@@ -188,6 +190,7 @@ impl Language {
             names,
             home,
             here: here(phrase, home),
+            remembered: Remembered::default(),
         }
     }
 
@@ -281,6 +284,53 @@ impl LocalGrammar {
         language
             .interpreter(&names, phrase, home)
             .draft(phrase.text())
+    }
+
+    /// Returns the draft of a phrase that may refer to the last command of its source.
+    pub fn draft_after(
+        &self,
+        phrase: &Phrase,
+        home: &Home,
+        last: &Antecedents,
+    ) -> Option<Draft> {
+        let language = self.language(phrase)?;
+        let names = language.names(home);
+        let interpreter = Interpreter {
+            remembered: Remembered::of(last, home, &names),
+            ..language.interpreter(&names, phrase, home)
+        };
+        interpreter.draft_after(phrase.text())
+    }
+
+    /// Returns the last command applied to the devices that the phrase names, or `None` if the
+    /// phrase does not continue it.
+    pub fn continuation(
+        &self,
+        phrase: &Phrase,
+        home: &Home,
+        last: &Antecedents,
+    ) -> Option<Continuation> {
+        let language = self.language(phrase)?;
+        let names = language.names(home);
+        let interpreter = Interpreter {
+            remembered: Remembered::of(last, home, &names),
+            ..language.interpreter(&names, phrase, home)
+        };
+        interpreter.continuation(phrase.text(), &last.actions)
+    }
+
+    /// Returns the sentence of fixed form about an earlier command that the phrase is.
+    pub fn follow_up(&self, phrase: &Phrase) -> Option<FollowUp> {
+        follow_up::fixed_form(self.language(phrase)?.lexicon(), phrase.text())
+    }
+
+    /// Returns whether the phrase refers to an earlier command.
+    pub fn refers_back(&self, phrase: &Phrase, home: &Home) -> bool {
+        let Some(language) = self.language(phrase) else {
+            return false;
+        };
+        let names = language.names(home);
+        follow_up::refers(language.lexicon(), &names, phrase.text())
     }
 
     /// Explains the interpretation of the phrase. Returns `None` if its language is unknown.

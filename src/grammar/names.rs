@@ -167,6 +167,7 @@ impl Names {
             Place::Front(front) => self.fronts[usize::from(front)].contains(&device),
             Place::Here => here.is_some() && thing.area == here,
             Place::House => true,
+            Place::There => false,
         }
     }
 }

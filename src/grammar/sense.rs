@@ -165,6 +165,8 @@ pub(super) enum Place {
     Floor(u16),
     /// Index into `Names::fronts`.
     Front(u16),
+    /// The area of the last command.
+    There,
     /// The area the command was given in.
     Here,
     /// The whole home.
@@ -196,6 +198,8 @@ pub(super) enum Sense {
     By,
     It,
     Them,
+    /// The other one of two devices, of which the last command was about one.
+    Other,
     Be,
     What,
     HowMany,

@@ -399,6 +399,7 @@ mod tests {
             source: Source::new(source),
             area: None,
             language: None,
+            context: None,
             received_at: now(),
             deadline: now(),
             dry_run: false,

@@ -67,6 +67,11 @@ impl DeviceOrder {
         self.newest.retain(|device, _| keep(device));
     }
 
+    /// Returns the newest command published to the device.
+    pub(super) fn newest(&self, device: &Slug) -> Option<u64> {
+        self.newest.get(device).copied()
+    }
+
     /// Claims a device for the command with this sequence number. Returns false where a newer
     /// command has claimed it already; otherwise no older one can from now on.
     pub(super) fn claim(&mut self, device: &Slug, seq: u64) -> bool {

@@ -8,7 +8,9 @@ pub mod admission;
 mod confirmation;
 mod delivery;
 mod device_order;
+mod dialogue;
 mod dispatch;
+mod follow_up;
 mod model_request;
 #[cfg(test)]
 mod model_test;
@@ -21,6 +23,7 @@ mod shared;
 pub mod single_flight;
 mod source_order;
 mod status;
+mod undo;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +43,7 @@ use crate::grammar::explain::Explanation;
 use crate::home::Home;
 use crate::home::permit::{Denied, PermitContext, Plan};
 use crate::home::state::State;
+use crate::pipeline::follow_up::Reference;
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::shared::Shared;
 use crate::prompt::{is_related, rights_class};
@@ -100,6 +104,8 @@ struct Interpretation {
     confirmed: bool,
     /// Whether the draft is of a model that is not trusted, and has nothing to do with the phrase.
     is_unrelated: bool,
+    /// Its role in the conversation.
+    reference: Reference,
 }
 
 /// Returns whether a draft acts on devices that share no word, kind or area with the phrase.
@@ -117,6 +123,7 @@ impl Interpretation {
             model_draft: None,
             confirmed: false,
             is_unrelated: false,
+            reference: Reference::default(),
         }
     }
 
@@ -125,7 +132,7 @@ impl Interpretation {
     fn durability(&self) -> Durability {
         if self.confirmed {
             Durability::Disk
-        } else if self.model_draft.is_some() {
+        } else if matches!(self.via, Via::Provider(_)) {
             Durability::Kernel
         } else {
             Durability::None
@@ -172,14 +179,19 @@ impl Pipeline {
     /// Processes a command and returns its one reply. `seq` is its entry in the journal, if any.
     pub async fn answer(&self, command: &Command, seq: Option<Seq>) -> Reply {
         let phrase = Phrase::of(command);
+        let pending = (!command.dry_run).then(|| self.pending(command));
         let stream = self.answer_stream(command, &phrase);
         let span = debug_span!("command", command_id = command.id);
-        let handled = self
+        let mut handled = self
             .handle_in_order(command, &phrase, seq, stream.as_ref())
             .instrument(span)
             .await;
         let durability = handled.durability;
+        let earlier = std::mem::take(&mut handled.earlier);
+        let reference = handled.reference.clone();
         let reply = handled.into_reply(command, self.services.grammar.speech(&phrase), now());
+        self.remember(command, reference, earlier, &reply);
+        drop(pending);
         if let Some(stream) = &stream {
             let is_answer = reply.outcome == Outcome::Answered;
             stream.end(is_answer.then_some(&reply.speech));
@@ -260,9 +272,12 @@ impl Pipeline {
             Ok(plan) if plan.steps().is_empty() => handled.with_result(Ok(Success::of(&plan))),
             Ok(plan) => {
                 let durability = interpretation.durability();
+                let earlier = self.states_before(&plan);
                 let dispatched = self.dispatch(command, seq, &plan, durability).await;
                 let speech = self.services.grammar.speech(phrase);
-                handled.with_dispatched(&plan, &dispatched, &home, speech)
+                handled
+                    .with_dispatched(&plan, &dispatched, &home, speech)
+                    .with_earlier(earlier)
             }
         }
     }
@@ -283,10 +298,14 @@ impl Pipeline {
         } = *request;
         let services = &self.services;
         if services.grammar.when() == When::First
-            && let Some(draft) = services.grammar.draft(phrase, home)
+            && let Some(understood) = self.understand_locally(request).await
         {
             services.counters.commands_understood_locally.increment();
-            return Ok(Interpretation::new(draft, Via::Local));
+            return understood;
+        }
+        let earlier = self.earlier_for_model(request);
+        if !earlier.is_empty() {
+            return self.ask_about_earlier(request, &earlier, stream).await;
         }
         let class = rights_class(home.rights(), command.source.as_str());
         let fingerprint = services.composer.edition(home);
@@ -314,6 +333,28 @@ impl Pipeline {
                 fallback.ok_or(refusal)
             }
         }
+    }
+
+    /// Asks a model for the meaning of a phrase that refers to earlier commands. The draft depends on
+    /// them, so it is not cached.
+    async fn ask_about_earlier(
+        &self,
+        request: &Request<'_>,
+        earlier: &[String],
+        stream: Option<&Arc<AnswerStream>>,
+    ) -> Result<Interpretation, Refusal> {
+        let answer = self.ask_model_after(request, earlier, stream).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                let fallback = self.local_fallback(request, &refusal);
+                return fallback.ok_or(refusal);
+            }
+        };
+        Ok(Interpretation::new(
+            answer.answer,
+            Via::Provider(answer.provider),
+        ))
     }
 
     /// With `local = "last"`, returns the local meaning of a command no model could answer.
@@ -425,6 +466,9 @@ impl Pipeline {
         self.shared
             .device_order()
             .retain(|device| home.device(device.as_str()).is_some());
+        self.shared
+            .dialogue()
+            .retain_devices(|device| old.device(device) == home.device(device));
         // A confirmation must not reach another device than the one the question named.
         let is_same = |action: &Action| old.device(&action.device) == home.device(&action.device);
         self.shared.confirmations().retain(|draft| {

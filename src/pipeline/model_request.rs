@@ -61,6 +61,40 @@ impl Pipeline {
         key: &Key,
         stream: Option<&Arc<AnswerStream>>,
     ) -> Result<RoutedAnswer<Draft>, Refusal> {
+        self.wait_as_waiter(request, |deadline| {
+            self.shared_request(request, key, stream, deadline)
+        })
+        .await
+    }
+
+    /// Asks a model for the meaning of a phrase that refers to earlier commands of the source. The
+    /// request is not shared, because the answer depends on them.
+    pub(super) async fn ask_model_after(
+        &self,
+        request: &Request<'_>,
+        earlier: &[String],
+        stream: Option<&Arc<AnswerStream>>,
+    ) -> Result<RoutedAnswer<Draft>, Refusal> {
+        self.wait_as_waiter(request, |deadline| async move {
+            let answer = self.request(request, earlier, stream, deadline);
+            let answer = timeout_at((deadline + DEADLINE_MARGIN).into(), answer).await;
+            answer.unwrap_or_else(|_| {
+                self.services.counters.commands_expired.increment();
+                Err(Refusal::TooLate)
+            })
+        })
+        .await
+    }
+
+    /// Waits for a request, within the bounds on the number of commands that wait for a model.
+    async fn wait_as_waiter<F>(
+        &self,
+        request: &Request<'_>,
+        ask: impl FnOnce(Instant) -> F,
+    ) -> Result<RoutedAnswer<Draft>, Refusal>
+    where
+        F: Future<Output = Result<RoutedAnswer<Draft>, Refusal>>,
+    {
         if self.services.router.is_empty() {
             return Err(self.services.no_model(request.phrase, request.home));
         }
@@ -74,7 +108,7 @@ impl Pipeline {
         }
         let deadline = command.deadline.min(now() + self.settings.model_timeout);
         tokio::select! {
-            answer = self.shared_request(request, key, stream, deadline) => answer,
+            answer = ask(deadline) => answer,
             () = self.shared.stopping() => Err(Refusal::Stopping),
         }
     }
@@ -92,7 +126,7 @@ impl Pipeline {
         loop {
             let make = || async {
                 SharedResult {
-                    result: self.request(request, stream, deadline).await,
+                    result: self.request(request, &[], stream, deadline).await,
                     deadline,
                     finished_at: now(),
                 }
@@ -116,6 +150,7 @@ impl Pipeline {
     async fn request(
         &self,
         request: &Request<'_>,
+        earlier: &[String],
         stream: Option<&Arc<AnswerStream>>,
         deadline: Instant,
     ) -> Result<RoutedAnswer<Draft>, Refusal> {
@@ -130,7 +165,8 @@ impl Pipeline {
         };
         let prompt = services
             .composer
-            .compose(request.phrase, request.home, source.as_str());
+            .compose(request.phrase, request.home, source.as_str())
+            .with_earlier(earlier);
         services
             .router
             .complete(&prompt, deadline, stream.cloned(), read_draft)

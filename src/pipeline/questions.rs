@@ -5,6 +5,7 @@ use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Refusal, Via};
 use crate::pipeline::confirmation::{OpenQuestion, Question};
+use crate::pipeline::follow_up::Reference;
 use crate::pipeline::{Interpretation, Pipeline, Request};
 use crate::vocabulary::action::Draft;
 
@@ -52,7 +53,14 @@ impl Pipeline {
         let grammar = &self.services.grammar;
         if !draft.choices.is_empty() {
             let chosen = grammar.answer(phrase, draft)?;
-            return Some(Interpretation::new(chosen, Via::Local));
+            let other = other_choice(draft, &chosen);
+            return Some(Interpretation {
+                reference: Reference {
+                    other,
+                    ..Reference::default()
+                },
+                ..Interpretation::new(chosen, Via::Local)
+            });
         }
         if grammar.confirmation(phrase)? {
             let confirmed = Interpretation::new(draft.clone(), Via::Local);
@@ -84,4 +92,22 @@ impl Pipeline {
         }
         Refusal::Unclear { question: text }
     }
+}
+
+/// Returns the device of the choice that was not taken, where there were two.
+fn other_choice(question: &Draft, chosen: &Draft) -> Option<String> {
+    let [first, second] = question.choices.as_slice() else {
+        return None;
+    };
+    let other = match (
+        first.actions == chosen.actions,
+        second.actions == chosen.actions,
+    ) {
+        (true, false) => second,
+        (false, true) => first,
+        _ => return None,
+    };
+    let device = &other.actions.first()?.device;
+    let is_one = other.actions.iter().all(|action| action.device == *device);
+    is_one.then(|| device.clone())
 }

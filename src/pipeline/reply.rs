@@ -7,10 +7,12 @@ use crate::command::reply::{ActionIssue, ActionReport, Outcome, Refusal, Reply, 
 use crate::home::Home;
 use crate::home::permit::Plan;
 use crate::pipeline::Interpretation;
+use crate::pipeline::dialogue::Earlier;
 use crate::pipeline::dispatch::Dispatched;
+use crate::pipeline::follow_up::Reference;
 use crate::store::journal::{Durability, PlannedPublish};
 use crate::vocabulary::action::Action;
-use crate::vocabulary::speech::{Speech, fill};
+use crate::vocabulary::speech::{Speech, fill, sentence};
 
 /// The success of a command, with the sentence for the speaker.
 pub(super) enum Success {
@@ -40,6 +42,10 @@ pub(super) struct Handled {
     partial: Option<String>,
     /// How durable the reply has to be before it is sent.
     pub(super) durability: Durability,
+    /// The role of the command in the conversation.
+    pub(super) reference: Reference,
+    /// The states before the command.
+    pub(super) earlier: Vec<Earlier>,
 }
 
 impl Handled {
@@ -51,6 +57,8 @@ impl Handled {
             result: Err(refusal),
             partial: None,
             durability: Durability::None,
+            reference: Reference::default(),
+            earlier: Vec::new(),
         }
     }
 
@@ -61,6 +69,7 @@ impl Handled {
             via: interpretation.via.clone(),
             actions: actions.map(ActionReport::from).collect(),
             durability: interpretation.durability(),
+            reference: interpretation.reference.clone(),
             ..Self::refused(Refusal::Undelivered)
         }
     }
@@ -113,6 +122,11 @@ impl Handled {
         }
     }
 
+    /// Adds the states before the command.
+    pub(super) fn with_earlier(self, earlier: Vec<Earlier>) -> Self {
+        Self { earlier, ..self }
+    }
+
     /// Notes why an action was not done, or may not have been.
     pub(super) fn mark_failed(&mut self, action: &Action, refusal: &Refusal) {
         let report = self
@@ -143,6 +157,10 @@ impl Handled {
                 let (outcome, speech) = match success {
                     Success::Done(speech) => (Outcome::Done, speech),
                     Success::Answered(speech) => (Outcome::Answered, speech),
+                };
+                let speech = match &self.reference.note {
+                    Some(note) => format!("{speech} {}", sentence(note)),
+                    None => speech,
                 };
                 Reply {
                     id: command.id.clone(),

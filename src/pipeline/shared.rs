@@ -10,6 +10,7 @@ use crate::home::Home;
 use crate::home::state::State;
 use crate::pipeline::confirmation::PendingConfirmations;
 use crate::pipeline::device_order::DeviceOrder;
+use crate::pipeline::dialogue::Dialogue;
 use crate::pipeline::dispatch::PublishFn;
 use crate::pipeline::model_request::SharedResult;
 use crate::pipeline::model_waiters::ModelWaiters;
@@ -27,6 +28,9 @@ pub(super) struct Shared {
     state: Mutex<State>,
     confirmations: Mutex<PendingConfirmations>,
     device_order: Mutex<DeviceOrder>,
+    dialogue: Mutex<Dialogue>,
+    /// Notified when a command has a result that later ones may refer to.
+    pub(super) turn_ended: Notify,
     /// Notified when a plan leaves the queue of its devices.
     pub(super) dequeued: Notify,
     pub(super) source_order: SourceOrder,
@@ -49,6 +53,8 @@ impl Shared {
             state: Mutex::default(),
             confirmations: Mutex::default(),
             device_order: Mutex::default(),
+            dialogue: Mutex::default(),
+            turn_ended: Notify::new(),
             dequeued: Notify::new(),
             source_order: SourceOrder::default(),
             in_flight: SingleFlight::default(),
@@ -69,6 +75,10 @@ impl Shared {
 
     pub(super) fn confirmations(&self) -> MutexGuard<'_, PendingConfirmations> {
         self.confirmations.lock()
+    }
+
+    pub(super) fn dialogue(&self) -> MutexGuard<'_, Dialogue> {
+        self.dialogue.lock()
     }
 
     pub(super) fn device_order(&self) -> MutexGuard<'_, DeviceOrder> {

@@ -34,6 +34,25 @@ pub struct NarrowPrompt {
 }
 
 impl Prompt {
+    /// Adds earlier commands of the source, each with its actions, before the command. They are data
+    /// that "it" and "again" refer to.
+    #[must_use]
+    pub fn with_earlier(self, earlier: &[String]) -> Self {
+        if earlier.is_empty() {
+            return self;
+        }
+        let mut phrase = "earlier commands of this speaker and the actions they had, as data; \
+                          words such as \"it\" refer to the last one:\n"
+            .to_owned();
+        for line in earlier {
+            phrase.push_str("- ");
+            phrase.push_str(line);
+            phrase.push('\n');
+        }
+        phrase.push_str(&self.phrase);
+        Self { phrase, ..self }
+    }
+
     /// Returns the variant for small models.
     #[must_use]
     pub fn narrowed(&self) -> Self {

@@ -92,7 +92,8 @@ pub struct Draft {
 
 /// How far a phrase reaches, which decides whether one device that may not be commanded stops the others, and whether
 /// the whole command must be confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Devices that were named.
     #[default]

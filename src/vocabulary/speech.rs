@@ -61,6 +61,38 @@ forms! {
     }
 }
 
+forms! {
+    /// Answers about earlier commands: `{devices}`, `{text}`, `{speech}`, `{model}`, `{sorry}`.
+    DialogueForms {
+        /// No command can be undone.
+        undo_nothing = "There is nothing to undo",
+        /// Devices whose earlier state is not known.
+        undo_unknown = "I do not know how {devices} was before, so I left it",
+        /// Devices that an undo would open, unlock or disarm.
+        undo_unsafe = "I do not undo anything by opening or unlocking: {devices} stays as it is",
+        /// Devices that were commanded by another command since.
+        undo_changed = "{devices} was commanded again since, so I left it",
+        /// The source has given no command yet.
+        nothing_yet = "I have done nothing for you yet",
+        /// The last command and its reply.
+        last = "You said: {text}. {speech}",
+        /// The last command, which the local grammar understood.
+        why_local = "You said: {text}. I understood that without a language model. {speech}",
+        /// The last command, whose meaning was in the cache.
+        why_cache = "You said: {text}. I remembered the meaning that a language model gave to these words. {speech}",
+        /// The last command, which a model understood.
+        why_model = "You said: {text}. The language model {model} gave the meaning. {speech}",
+        /// The last command, which was refused.
+        why_refused = "You said: {text}. {speech}",
+        /// The meaning that a model gave was rejected by the speaker and is forgotten.
+        wrong = "Sorry. I will not understand it that way again",
+        /// The result was rejected by the speaker.
+        wrong_local = "Sorry",
+        /// The offer to undo a rejected command.
+        offer_undo = "{sorry}. Shall I undo it? Say yes within 30 s",
+    }
+}
+
 fn away() -> String {
     "{devices} cannot be reached at present, and may not have received it".to_owned()
 }
@@ -127,6 +159,9 @@ pub struct Speech {
     /// Answers about a state that is not a reported value.
     #[serde(default)]
     pub state: StateForms,
+    /// Answers about earlier commands.
+    #[serde(default)]
+    pub dialogue: DialogueForms,
     /// Devices that a command does not change.
     #[serde(default)]
     pub left_out: SkippedForms,
@@ -249,6 +284,20 @@ impl Speech {
             .cloned()
             .unwrap_or_else(|| name.replace('_', " "))
     }
+}
+
+/// Makes a sentence: a capital letter first, a full stop last unless it ends with punctuation.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let Some(first) = letters.next() else {
+        return String::new();
+    };
+    let mut sentence: String = first.to_uppercase().collect();
+    sentence.push_str(letters.as_str());
+    if !sentence.ends_with(['.', '?', '!']) {
+        sentence.push('.');
+    }
+    sentence
 }
 
 /// Replaces the placeholders of a form: `("device", "Lamp")` for `{device}`.

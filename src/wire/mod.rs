@@ -135,6 +135,7 @@ pub fn decode(inbound: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<R
         source: Source::new(source.unwrap_or_default()),
         area: fields.area,
         language: fields.language,
+        context: fields.context,
         received_at: inbound.heard_at,
         dry_run: fields.dry_run,
         stream: fields.stream,

@@ -18,7 +18,7 @@ pub const MAX_TTL: Duration = Duration::from_hours(1);
 /// The longest id in characters. It becomes part of a store key.
 const MAX_ID: usize = 128;
 
-/// The most keys of an object that are looked at; there are eight.
+/// The most keys of an object that are looked at; there are nine.
 const MAX_KEYS: usize = 32;
 
 /// The fields of a command, as far as they could be read.
@@ -28,6 +28,7 @@ pub(super) struct CommandPayload {
     pub(super) id: Option<String>,
     pub(super) area: Option<String>,
     pub(super) language: Option<String>,
+    pub(super) context: Option<String>,
     pub(super) ttl: Option<Duration>,
     pub(super) ts: Option<SystemTime>,
     pub(super) dry_run: bool,
@@ -61,7 +62,7 @@ impl CommandPayload {
         let JsonEntries(entries) = serde_json::from_str(json)
             .map_err(|error| format!("it begins like JSON and is none: {error}"))?;
         if entries.len() > MAX_KEYS {
-            return Err(format!("it has {} keys, there are eight", entries.len()));
+            return Err(format!("it has {} keys, there are nine", entries.len()));
         }
         let mut first_fault = None;
         for (i, (key, value)) in entries.iter().enumerate() {
@@ -93,6 +94,12 @@ impl CommandPayload {
             }
             ("id", _) => return wrong("a text of 1 to 128 characters"),
             ("area", Json::String(area)) => self.area = non_blank(area),
+            ("context", Json::String(context))
+                if context.chars().count() <= MAX_ID && !context.contains(char::is_control) =>
+            {
+                self.context = non_blank(context);
+            }
+            ("context", _) => return wrong("a text of at most 128 characters"),
             ("language", Json::String(language)) => self.language = non_blank(language),
             ("ttl", Json::String(ttl)) => match parse_duration(ttl) {
                 Some(duration) => self.ttl = Some(duration),
@@ -110,7 +117,7 @@ impl CommandPayload {
             ("text" | "area" | "language", _) => return wrong("a text"),
             _ => {
                 return Err(format!(
-                    "`{}` is unknown, wanted text, id, area, language, ttl, ts, dry_run or stream",
+                    "`{}` is unknown, wanted text, id, area, language, context, ttl, ts, dry_run or stream",
                     shown(key)
                 ));
             }

@@ -25,6 +25,7 @@ mod connection;
 mod corpus;
 mod daemon;
 mod dialect;
+mod dialogue;
 mod discovery;
 mod docs;
 mod doctor;

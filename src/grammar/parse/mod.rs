@@ -130,7 +130,7 @@ impl<'a> Parser<'a> {
             Sense::Name(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(at, sense),
             Sense::Verb(verb) => self.verb(verb),
             Sense::Gerund(verb) if self.polite => self.verb(verb),
-            Sense::Veto | Sense::Gerund(_) => None,
+            Sense::Veto | Sense::Other | Sense::Gerund(_) => None,
             Sense::SplitVerb(verb, particle) => {
                 self.verb(verb)?;
                 fill(&mut self.pending.particle, particle)

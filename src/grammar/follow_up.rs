@@ -1,0 +1,576 @@
+//! Sentences that continue an earlier command: "turn it off again", "and the bedroom", "no, I meant
+//! the kitchen", "undo that".
+//!
+//! The earlier command enters as data, [`Antecedents`]. A sentence with several possible meanings
+//! has none.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use crate::grammar::clause::{Clause, Head, Target};
+use crate::grammar::interpreter::{Interpreter, senses_of};
+use crate::grammar::lexicon::Lexicon;
+use crate::grammar::names::Names;
+use crate::grammar::parse::clauses;
+use crate::grammar::sense::{Comparative, Place, Sense, Verb};
+use crate::grammar::spans::Spans;
+use crate::grammar::tokens::words;
+use crate::home::Home;
+use crate::vocabulary::action::{Action, Draft};
+
+/// Most words that a sentence of fixed form has besides fillers.
+const MOST_FIXED_WORDS: usize = 12;
+
+/// A sentence of fixed form about an earlier command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowUp {
+    /// "undo that": restores the state before the last command.
+    Undo,
+    /// "do it again": repeats the last command.
+    Again,
+    /// "a bit more".
+    More,
+    /// "a bit less".
+    Less,
+    /// The question for the last command.
+    Last,
+    /// "why?": asks for the origin of the last result.
+    Why,
+    /// "that was wrong".
+    Wrong,
+}
+
+/// Things that a sentence may refer to without naming them: the last command of its source.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Antecedents {
+    /// The actions of the last command.
+    pub actions: Vec<Action>,
+    /// The device that a question offered beside the one that was chosen.
+    pub other: Option<String>,
+}
+
+/// The last command applied to other devices.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Continuation {
+    /// True for a correction, which also undoes the last command: "no, I meant the kitchen".
+    pub instead: bool,
+    /// The meaning.
+    pub draft: Draft,
+}
+
+/// Words and phrases of a language that refer to an earlier command.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FollowUpWords {
+    /// More words for the last device, besides those of `[words]`.
+    pub(super) it: Vec<String>,
+    /// Pronouns that are attached to a verb, or stand behind one at the end: "éteins-le".
+    pub(super) clitics: Vec<String>,
+    /// Words for the other one of two devices.
+    pub(super) other: Vec<String>,
+    /// Words for the area of the last device.
+    pub(super) there: Vec<String>,
+    /// Phrases before more devices for the last command: "and".
+    pub(super) also: Vec<String>,
+    /// Phrases behind them: "too".
+    pub(super) also_after: Vec<String>,
+    /// Phrases before the devices that were meant instead.
+    pub(super) instead: Vec<String>,
+    /// Phrases behind them: "instead".
+    pub(super) instead_after: Vec<String>,
+    /// Phrases before them that need a comma: "no, the kitchen" is not "no lights".
+    pub(super) instead_pause: Vec<String>,
+    /// Sentences of fixed form.
+    pub(super) phrases: std::collections::BTreeMap<FollowUp, Vec<String>>,
+}
+
+impl FollowUpWords {
+    /// Returns the words in the form in which they are compared.
+    pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
+        let lists = [
+            &mut self.also,
+            &mut self.also_after,
+            &mut self.instead,
+            &mut self.instead_after,
+            &mut self.instead_pause,
+        ];
+        let phrases = self.phrases.values_mut();
+        for text in lists.into_iter().chain(phrases).flatten() {
+            *text = words(&plain(text)).join(" ");
+        }
+        self
+    }
+}
+
+/// The last command as it applies to a home.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    /// Devices of the last command.
+    pub(super) devices: Vec<u32>,
+    /// The other one of two.
+    pub(super) other: Option<u32>,
+    /// The area of all its devices.
+    pub(super) area: Option<u16>,
+}
+
+impl Remembered {
+    /// Finds the devices of the last command in the present home.
+    pub(super) fn of(antecedents: &Antecedents, home: &Home, names: &Names) -> Self {
+        let index = |id: &str| {
+            let position = home.devices().iter().position(|d| d.id.as_str() == id)?;
+            u32::try_from(position).ok()
+        };
+        let ids: BTreeSet<&str> = antecedents
+            .actions
+            .iter()
+            .map(|a| a.device.as_str())
+            .collect();
+        let devices: Vec<u32> = ids.into_iter().filter_map(index).collect();
+        let mut areas = devices.iter().map(|&d| names.referents[d as usize].area);
+        let first = areas.next().flatten();
+        let area = first.filter(|_| areas.all(|area| area == first));
+        let other = match &antecedents.other {
+            Some(id) => index(id),
+            None => other_of_two(antecedents, home, names, &devices),
+        };
+        Self {
+            devices,
+            other,
+            area,
+        }
+    }
+
+    /// Replaces references to the last command by senses that the parser knows. Returns `None` for
+    /// a reference without a referent.
+    pub(super) fn resolve(&self, senses: &[Sense]) -> Option<(Vec<Sense>, Vec<u32>)> {
+        let has = |wanted: Sense| senses.contains(&wanted);
+        let is_other = has(Sense::Other);
+        if is_other && (has(Sense::It) || has(Sense::Them)) {
+            return None;
+        }
+        let before = if is_other {
+            vec![self.other?]
+        } else {
+            self.devices.clone()
+        };
+        let resolved: Option<Vec<Sense>> = senses
+            .iter()
+            .map(|sense| match sense {
+                Sense::Other => Some(Sense::It),
+                Sense::Place(Place::There) => self.area.map(|area| Sense::Place(Place::Area(area))),
+                sense => Some(*sense),
+            })
+            .collect();
+        Some((resolved?, before))
+    }
+}
+
+/// Returns the second device of a kind in an area that has exactly two with the same property.
+fn other_of_two(
+    antecedents: &Antecedents,
+    home: &Home,
+    names: &Names,
+    devices: &[u32],
+) -> Option<u32> {
+    let [one] = devices else {
+        return None;
+    };
+    let own = &home.devices()[*one as usize];
+    let property = &antecedents.actions.first()?.property;
+    let area = names.referents[*one as usize].area?;
+    let alike: Vec<u32> = (0..home.devices().len())
+        .filter_map(|i| u32::try_from(i).ok())
+        .filter(|&d| {
+            let device = &home.devices()[d as usize];
+            d != *one
+                && names.referents[d as usize].area == Some(area)
+                && device.kind == own.kind
+                && device.class == own.class
+                && device.capability(property).is_some()
+        })
+        .collect();
+    match alike.as_slice() {
+        [other] => Some(*other),
+        _ => None,
+    }
+}
+
+/// Returns the words without punctuation and without fillers at both ends, from most to fewest words.
+fn cores<'a>(lexicon: &Lexicon, input: &'a [&'a str]) -> Vec<&'a [&'a str]> {
+    let is_filler = |run: &[&str]| {
+        let mut senses = lexicon.senses(run);
+        senses.any(|(length, sense)| length == run.len() && sense == Sense::Filler)
+    };
+    let ends = |length: usize| -> Vec<usize> {
+        let mut ends = vec![0];
+        let mut at = 0;
+        while at < length {
+            let Some(next) = (at + 1..=length.min(at + 4)).find(|&to| is_filler(&input[at..to]))
+            else {
+                break;
+            };
+            at = next;
+            ends.push(at);
+        }
+        ends
+    };
+    let mut found = Vec::new();
+    for start in ends(input.len()) {
+        let mut end = input.len();
+        while end > start {
+            found.push(&input[start..end]);
+            let shorter = (start..end)
+                .rev()
+                .take(4)
+                .find(|&at| is_filler(&input[at..end]));
+            match shorter {
+                Some(at) => end = at,
+                None => break,
+            }
+        }
+    }
+    found
+}
+
+/// Returns the words of a text without punctuation.
+fn bare(plain: &str) -> Vec<&str> {
+    let is_mark = |word: &&str| matches!(*word, "," | "." | "!" | ";" | "?");
+    words(plain)
+        .into_iter()
+        .filter(|word| !is_mark(word))
+        .collect()
+}
+
+/// Returns the sentence of fixed form that the text is, and nothing else.
+pub(super) fn fixed_form(lexicon: &Lexicon, text: &str) -> Option<FollowUp> {
+    let plain = lexicon.spelling.plain(text);
+    let input = bare(&plain);
+    if input.is_empty() || input.len() > MOST_FIXED_WORDS {
+        return None;
+    }
+    for core in cores(lexicon, &input) {
+        let joined = core.join(" ");
+        let mut phrases = lexicon.follow_up.phrases.iter();
+        if let Some((form, _)) = phrases.find(|(_, texts)| texts.contains(&joined)) {
+            return Some(*form);
+        }
+    }
+    None
+}
+
+/// Returns the rest of a sentence that applies the last command to other devices, and whether it
+/// corrects the last command.
+fn continued(lexicon: &Lexicon, text: &str) -> Option<(bool, String)> {
+    let plain = lexicon.spelling.plain(text);
+    let input = bare(&plain);
+    let words_of = &lexicon.follow_up;
+    let joined = input.join(" ");
+    let before = |list: &[String]| {
+        list.iter()
+            .filter_map(|form| joined.strip_prefix(form.as_str())?.strip_prefix(' '))
+            .min_by_key(|rest| rest.len())
+    };
+    let after = |list: &[String]| {
+        list.iter()
+            .filter_map(|form| joined.strip_suffix(form.as_str())?.strip_suffix(' '))
+            .min_by_key(|rest| rest.len())
+    };
+    if let Some(rest) = before(&words_of.instead) {
+        return Some((true, rest.to_owned()));
+    }
+    if let Some((front, rest)) = plain.split_once(',')
+        && words_of.instead_pause.contains(&bare(front).join(" "))
+        && !bare(rest).is_empty()
+    {
+        return Some((true, bare(rest).join(" ")));
+    }
+    if let Some(rest) = after(&words_of.instead_after) {
+        return Some((true, rest.to_owned()));
+    }
+    let also = before(&words_of.also).or_else(|| after(&words_of.also_after))?;
+    Some((false, also.to_owned()))
+}
+
+/// Writes a pronoun that is attached to a verb as a word of its own: "apágala" becomes "apaga eso".
+fn detached(lexicon: &Lexicon, names: &Names, text: &str) -> Option<String> {
+    let pronoun = lexicon.follow_up.it.first()?;
+    let clitics = &lexicon.follow_up.clitics;
+    let plain = lexicon.spelling.plain(text);
+    let input = words(&plain);
+    let is_verb = |word: &str| {
+        let mut senses = lexicon.senses(std::slice::from_ref(&word)).collect::<Vec<_>>();
+        senses.retain(|(_, sense)| matches!(sense, Sense::Verb(_)));
+        !senses.is_empty()
+    };
+    let mut detached = Vec::with_capacity(input.len() + 1);
+    let mut found = false;
+    for (at, &word) in input.iter().enumerate() {
+        let is_last = at + 1 == input.len();
+        let behind_verb = at.checked_sub(1).is_some_and(|before| is_verb(input[before]));
+        if is_last && behind_verb && clitics.iter().any(|clitic| clitic == word) {
+            detached.push(pronoun.as_str());
+            found = true;
+            continue;
+        }
+        let is_known = lexicon.knows(word) || names.knows(word);
+        let stem = clitics
+            .iter()
+            .filter_map(|clitic| word.strip_suffix(clitic.as_str()))
+            .find(|stem| !is_known && is_verb(stem));
+        match stem {
+            Some(stem) => {
+                detached.extend([stem, pronoun.as_str()]);
+                found = true;
+            }
+            None => detached.push(word),
+        }
+    }
+    found.then(|| detached.join(" "))
+}
+
+/// Returns whether the sentence has a word for something of an earlier command.
+pub(super) fn refers(lexicon: &Lexicon, names: &Names, text: &str) -> bool {
+    if fixed_form(lexicon, text).is_some() {
+        return true;
+    }
+    let is_reference = |sense: &Sense| {
+        matches!(
+            sense,
+            Sense::It | Sense::Them | Sense::Other | Sense::Place(Place::There)
+        )
+    };
+    let plain = lexicon.spelling.plain(text);
+    let (spans, _) = Spans::try_of(&plain, lexicon, names);
+    let refers = spans.iter().any(|senses| senses.iter().any(is_reference));
+    refers || detached(lexicon, names, text).is_some() || continued(lexicon, text).is_some()
+}
+
+impl Interpreter<'_> {
+    /// Returns the draft of a sentence that may refer to the last command. Where it has a meaning
+    /// both with and without that command, an explicit reference decides; without one it means what
+    /// it means alone.
+    pub(super) fn draft_after(&self, text: &str) -> Option<Draft> {
+        let detached = detached(self.lexicon, self.names, text);
+        let text = detached.as_deref().unwrap_or(text);
+        let alone = self.without_memory().draft(text);
+        if self.remembered.devices.is_empty() {
+            return alone;
+        }
+        let certain = |draft: &Option<Draft>| draft.as_ref().is_some_and(|d| d.question.is_none());
+        if certain(&alone) && !self.has_reference(text) {
+            return alone;
+        }
+        let remembered = self.draft(text);
+        if !certain(&remembered) {
+            return alone;
+        }
+        if certain(&alone) && alone != remembered && self.is_about_warmth(text) {
+            // "make it warmer" after a command for a lamp may mean its colour or the heating.
+            return None;
+        }
+        if !certain(&alone) && !self.has_reference(text) && !self.is_value_alone(text) {
+            return alone;
+        }
+        remembered
+    }
+
+    fn without_memory(&self) -> Interpreter<'_> {
+        Interpreter {
+            lexicon: self.lexicon,
+            names: self.names,
+            home: self.home,
+            here: self.here,
+            remembered: Remembered::default(),
+        }
+    }
+
+    fn has_reference(&self, text: &str) -> bool {
+        self.any_sense(text, |sense| {
+            matches!(
+                sense,
+                Sense::It | Sense::Them | Sense::Other | Sense::Place(Place::There)
+            )
+        })
+    }
+
+    fn is_about_warmth(&self, text: &str) -> bool {
+        self.any_sense(text, |sense| {
+            matches!(
+                sense,
+                Sense::Comparative(Comparative::Warmer | Comparative::Cooler)
+                    | Sense::Verb(Verb::Warm | Verb::Cool)
+            )
+        })
+    }
+
+    /// Returns whether the sentence names only a value or a comparison: "brighter", "50 percent".
+    /// A verb without an object may be the beginning of a sentence whose end was lost.
+    fn is_value_alone(&self, text: &str) -> bool {
+        let has_value = self.any_sense(text, |sense| {
+            matches!(
+                sense,
+                Sense::Comparative(_)
+                    | Sense::Number(_)
+                    | Sense::Level(_)
+                    | Sense::Color(_)
+                    | Sense::White(_)
+            )
+        });
+        let has_object = self.any_sense(text, |sense| {
+            matches!(
+                sense,
+                Sense::Name(..) | Sense::Noun(..) | Sense::Place(_) | Sense::All
+            )
+        });
+        has_value && !has_object
+    }
+
+    fn any_sense(&self, text: &str, wanted: impl Fn(&Sense) -> bool) -> bool {
+        let Some(spans) = Spans::of(text, self.lexicon, self.names) else {
+            return false;
+        };
+        spans.iter().any(|senses| senses.iter().any(&wanted))
+    }
+
+    /// Returns the last command for the devices that the sentence names: "and the bedroom".
+    pub(super) fn continuation(&self, text: &str, last: &[Action]) -> Option<Continuation> {
+        let (instead, rest) = continued(self.lexicon, text)?;
+        let template = template(last)?;
+        let devices = self.named_devices(&rest, last)?;
+        let mut actions = Vec::new();
+        for device in devices {
+            let device = &self.home.devices()[device as usize];
+            for (property, op, value) in &template {
+                device.capability(property)?;
+                actions.push(Action {
+                    device: device.id.to_string(),
+                    property: property.clone(),
+                    op: *op,
+                    value: value.clone(),
+                });
+            }
+        }
+        let draft = Draft {
+            actions,
+            ..Draft::default()
+        };
+        (!draft.actions.is_empty()).then_some(Continuation { instead, draft })
+    }
+
+    /// Returns the devices of a text that only names some. All its interpretations must agree.
+    fn named_devices(&self, text: &str, last: &[Action]) -> Option<Vec<u32>> {
+        let spans = Spans::of(text, self.lexicon, self.names)?;
+        let mut agreed: Option<Vec<u32>> = None;
+        for combination in 0..Self::combinations(&spans)? {
+            let senses: Vec<Sense> = senses_of(&spans, combination).collect();
+            let Some((senses, before)) = self.remembered.resolve(&senses) else {
+                continue;
+            };
+            let Ok(parsed) = clauses(&senses, false, &self.lexicon.grammar) else {
+                continue;
+            };
+            let [clause] = parsed.as_slice() else {
+                continue;
+            };
+            let Some(devices) = self.devices_of(clause, &before, last) else {
+                continue;
+            };
+            if agreed.as_ref().is_some_and(|other| *other != devices) {
+                return None;
+            }
+            agreed = Some(devices);
+        }
+        agreed
+    }
+
+    fn devices_of(&self, clause: &Clause, before: &[u32], last: &[Action]) -> Option<Vec<u32>> {
+        if !clause.is_only_named() {
+            return None;
+        }
+        if clause.targets.is_empty() {
+            let area = Target {
+                places: clause.places.clone(),
+                ..Target::new(Head::Area)
+            };
+            return self.of_target(&area, &[], before, last);
+        }
+        let mut devices = Vec::new();
+        for target in &clause.targets {
+            devices.extend(self.of_target(target, &clause.places, before, last)?);
+        }
+        devices.sort_unstable();
+        devices.dedup();
+        Some(devices)
+    }
+
+    fn of_target(
+        &self,
+        target: &Target,
+        more: &[Place],
+        before: &[u32],
+        last: &[Action],
+    ) -> Option<Vec<u32>> {
+        let property = &last.first()?.property;
+        let at = |d: u32, places: &[Place]| {
+            places.is_empty() || places.iter().any(|&p| self.names.is_at(d, p, self.here))
+        };
+        let can = |&d: &u32| {
+            let device = &self.home.devices()[d as usize];
+            device.capability(property).is_some() && at(d, &target.places) && at(d, more)
+        };
+        let all = (0..self.home.devices().len()).filter_map(|i| u32::try_from(i).ok());
+        let resolver = self.resolver();
+        let found: Vec<u32> = match target.head {
+            Head::It | Head::Them => before.iter().copied().filter(can).collect(),
+            Head::Area => {
+                let kinds: BTreeSet<&str> = last
+                    .iter()
+                    .filter_map(|a| Some(self.home.device(&a.device)?.kind.as_str()))
+                    .collect();
+                let is_kind =
+                    |d: &u32| kinds.contains(self.home.devices()[*d as usize].kind.as_str());
+                let found: Vec<u32> = all.filter(is_kind).filter(can).collect();
+                let is_group = kinds.contains("light") || self.remembered.devices.len() > 1;
+                return (found.len() == 1 || (is_group && !found.is_empty())).then_some(found);
+            }
+            Head::Noun(noun, many) => {
+                let found: Vec<u32> = all.filter(|&d| resolver.is_a(noun, d)).filter(can).collect();
+                let is_group = many || target.all;
+                return (found.len() == 1 || (is_group && !found.is_empty())).then_some(found);
+            }
+            Head::Name(id, _) => {
+                let called = &self.names.entries[id as usize].devices;
+                let found: Vec<(u32, bool)> =
+                    called.iter().filter(|(d, _)| can(d)).copied().collect();
+                let whole = found.iter().any(|(_, whole)| *whole);
+                found
+                    .into_iter()
+                    .filter(|(_, is_whole)| !whole || *is_whole)
+                    .map(|(d, _)| d)
+                    .collect()
+            }
+        };
+        (found.len() == 1).then_some(found)
+    }
+}
+
+/// One change without its device.
+type DeviceChange = (
+    crate::vocabulary::Property,
+    crate::vocabulary::action::Op,
+    Option<crate::vocabulary::Value>,
+);
+
+/// Returns the changes that the actions make to each of their devices, if they are the same for all.
+fn template(actions: &[Action]) -> Option<Vec<DeviceChange>> {
+    let of = |device: &str| -> Vec<DeviceChange> {
+        let own = actions.iter().filter(|action| action.device == device);
+        own.map(|a| (a.property.clone(), a.op, a.value.clone()))
+            .collect()
+    };
+    let first = of(&actions.first()?.device);
+    let is_same = actions.iter().all(|action| of(&action.device) == first);
+    is_same.then_some(first)
+}
