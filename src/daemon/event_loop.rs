@@ -284,6 +284,7 @@ impl EventLoop {
                     ?redelivery,
                     "received"
                 );
+                self.task.pipeline.expect(&command);
                 self.start(self.task.clone().answer(command, seq));
             }
             JournalEntry::Answered(reply) => {
