@@ -300,7 +300,9 @@ fn detached(lexicon: &Lexicon, names: &Names, text: &str) -> Option<String> {
     let plain = lexicon.spelling.plain(text);
     let input = words(&plain);
     let is_verb = |word: &str| {
-        let mut senses = lexicon.senses(std::slice::from_ref(&word)).collect::<Vec<_>>();
+        let mut senses = lexicon
+            .senses(std::slice::from_ref(&word))
+            .collect::<Vec<_>>();
         senses.retain(|(_, sense)| matches!(sense, Sense::Verb(_)));
         !senses.is_empty()
     };
@@ -308,7 +310,9 @@ fn detached(lexicon: &Lexicon, names: &Names, text: &str) -> Option<String> {
     let mut found = false;
     for (at, &word) in input.iter().enumerate() {
         let is_last = at + 1 == input.len();
-        let behind_verb = at.checked_sub(1).is_some_and(|before| is_verb(input[before]));
+        let behind_verb = at
+            .checked_sub(1)
+            .is_some_and(|before| is_verb(input[before]));
         if is_last && behind_verb && clitics.iter().any(|clitic| clitic == word) {
             detached.push(pronoun.as_str());
             found = true;
@@ -536,7 +540,10 @@ impl Interpreter<'_> {
                 return (found.len() == 1 || (is_group && !found.is_empty())).then_some(found);
             }
             Head::Noun(noun, many) => {
-                let found: Vec<u32> = all.filter(|&d| resolver.is_a(noun, d)).filter(can).collect();
+                let found: Vec<u32> = all
+                    .filter(|&d| resolver.is_a(noun, d))
+                    .filter(can)
+                    .collect();
                 let is_group = many || target.all;
                 return (found.len() == 1 || (is_group && !found.is_empty())).then_some(found);
             }

@@ -287,12 +287,7 @@ impl LocalGrammar {
     }
 
     /// Returns the draft of a phrase that may refer to the last command of its source.
-    pub fn draft_after(
-        &self,
-        phrase: &Phrase,
-        home: &Home,
-        last: &Antecedents,
-    ) -> Option<Draft> {
+    pub fn draft_after(&self, phrase: &Phrase, home: &Home, last: &Antecedents) -> Option<Draft> {
         let language = self.language(phrase)?;
         let names = language.names(home);
         let interpreter = Interpreter {

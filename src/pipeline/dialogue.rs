@@ -180,12 +180,14 @@ impl Dialogue {
     pub(super) fn undoable(&self, command: &Command, now: Instant) -> Option<&Turn> {
         let mut turns = self.turns(command);
         let fresh = |turn: &&Turn| now.saturating_duration_since(turn.at) < UNDOABLE_FOR;
-        turns.find(|turn| {
-            let changes = !turn.earlier.is_empty();
-            turn.part == TurnResult::Failed || (turn.part == TurnResult::Acted && changes && !turn.undone)
-        })
-        .filter(fresh)
-        .filter(|turn| turn.part == TurnResult::Acted)
+        turns
+            .find(|turn| {
+                let changes = !turn.earlier.is_empty();
+                turn.part == TurnResult::Failed
+                    || (turn.part == TurnResult::Acted && changes && !turn.undone)
+            })
+            .filter(fresh)
+            .filter(|turn| turn.part == TurnResult::Acted)
     }
 
     /// Returns the commands after `seq` that were undone or undid something: they left the devices
@@ -321,7 +323,11 @@ mod tests {
             turn(1, start, TurnResult::Acted),
             turn(2, start, TurnResult::Acted),
         ]);
-        let referent = |at| dialogue.referent(&command(3, None), at).map(|turn| turn.seq);
+        let referent = |at| {
+            dialogue
+                .referent(&command(3, None), at)
+                .map(|turn| turn.seq)
+        };
         assert_eq!(referent(start + Duration::from_secs(299)), Some(2));
         assert_eq!(referent(start + REFERABLE_FOR), None);
         let elsewhere = dialogue.referent(&command(3, Some("phone")), start);
@@ -391,7 +397,11 @@ mod tests {
             dialogue.end(&command);
         }
         assert!(dialogue.conversations.len() <= MAX_CONVERSATIONS);
-        let many = remembering((0..40).map(|seq| turn(seq, start, TurnResult::Acted)).collect());
+        let many = remembering(
+            (0..40)
+                .map(|seq| turn(seq, start, TurnResult::Acted))
+                .collect(),
+        );
         let history = many.conversations.values().next().unwrap();
         assert_eq!(history.turns.len(), MAX_TURNS);
         assert!(shortened(&"ü".repeat(400)).len() <= MAX_TEXT);

@@ -8,7 +8,7 @@ use crate::grammar::follow_up::{Antecedents, FollowUp};
 use crate::home::device::Device;
 use crate::home::permit::Plan;
 use crate::home::state::Observation;
-use crate::pipeline::dialogue::{Earlier, TurnResult, Turn, shortened};
+use crate::pipeline::dialogue::{Earlier, Turn, TurnResult, shortened};
 use crate::pipeline::undo::Restoration;
 use crate::pipeline::{Interpretation, Pipeline, Request};
 use crate::vocabulary::action::{Action, Draft, Op};

@@ -106,7 +106,12 @@ fn after(language: &str, home: &Home, last: &Antecedents, text: &str) -> String 
         .map(|action| {
             let value = serde_json::to_string(&action.value).unwrap();
             let op = serde_json::to_value(action.op).unwrap();
-            format!("{} {} {} {value}", action.device, action.property.name(), op.as_str().unwrap())
+            format!(
+                "{} {} {} {value}",
+                action.device,
+                action.property.name(),
+                op.as_str().unwrap()
+            )
         })
         .collect();
     actions.sort();
@@ -122,29 +127,109 @@ fn sentences_refer_to_the_last_command_or_have_no_meaning() {
     let blind = last(&["bedroom_blind"], "position", Setting::Number(0.0));
     let cases: &[(&Antecedents, &str, &str)] = &[
         (&kitchen, "turn it off", r#"kitchen_light power set "off""#),
-        (&kitchen, "turn it off again", r#"kitchen_light power set "off""#),
-        (&kitchen, "now turn it off please", r#"kitchen_light power set "off""#),
-        (&kitchen, "turn that off", r#"kitchen_light power set "off""#),
-        (&kitchen, "turn them off", r#"kitchen_light power set "off""#),
-        (&kitchen, "dim it to 20 percent", "kitchen_light brightness set 20"),
-        (&kitchen, "set it to 20 percent", "kitchen_light brightness set 20"),
-        (&kitchen, "make it brighter", "kitchen_light brightness increase null"),
-        (&kitchen, "a bit brighter", "kitchen_light brightness increase null"),
-        (&kitchen, "brighter", "kitchen_light brightness increase null"),
+        (
+            &kitchen,
+            "turn it off again",
+            r#"kitchen_light power set "off""#,
+        ),
+        (
+            &kitchen,
+            "now turn it off please",
+            r#"kitchen_light power set "off""#,
+        ),
+        (
+            &kitchen,
+            "turn that off",
+            r#"kitchen_light power set "off""#,
+        ),
+        (
+            &kitchen,
+            "turn them off",
+            r#"kitchen_light power set "off""#,
+        ),
+        (
+            &kitchen,
+            "dim it to 20 percent",
+            "kitchen_light brightness set 20",
+        ),
+        (
+            &kitchen,
+            "set it to 20 percent",
+            "kitchen_light brightness set 20",
+        ),
+        (
+            &kitchen,
+            "make it brighter",
+            "kitchen_light brightness increase null",
+        ),
+        (
+            &kitchen,
+            "a bit brighter",
+            "kitchen_light brightness increase null",
+        ),
+        (
+            &kitchen,
+            "brighter",
+            "kitchen_light brightness increase null",
+        ),
         (&kitchen, "is it on?", r#"kitchen_light power query "on""#),
-        (&kitchen, "and the bedroom", r#"bedroom_light power set "on""#),
-        (&kitchen, "and the bedroom light", r#"bedroom_light power set "on""#),
-        (&kitchen, "the bedroom too", r#"bedroom_light power set "on""#),
-        (&kitchen, "and the bedroom as well please", r#"bedroom_light power set "on""#),
-        (&kitchen, "what about the bedroom", r#"bedroom_light power set "on""#),
-        (&kitchen, "no, I meant the bedroom", r#"!bedroom_light power set "on""#),
-        (&kitchen, "no, the bedroom", r#"!bedroom_light power set "on""#),
-        (&kitchen, "no the bedroom light", r#"!bedroom_light power set "on""#),
-        (&kitchen, "the bedroom instead", r#"!bedroom_light power set "on""#),
-        (&floor, "turn the other one off", r#"sofa_lamp power set "off""#),
+        (
+            &kitchen,
+            "and the bedroom",
+            r#"bedroom_light power set "on""#,
+        ),
+        (
+            &kitchen,
+            "and the bedroom light",
+            r#"bedroom_light power set "on""#,
+        ),
+        (
+            &kitchen,
+            "the bedroom too",
+            r#"bedroom_light power set "on""#,
+        ),
+        (
+            &kitchen,
+            "and the bedroom as well please",
+            r#"bedroom_light power set "on""#,
+        ),
+        (
+            &kitchen,
+            "what about the bedroom",
+            r#"bedroom_light power set "on""#,
+        ),
+        (
+            &kitchen,
+            "no, I meant the bedroom",
+            r#"!bedroom_light power set "on""#,
+        ),
+        (
+            &kitchen,
+            "no, the bedroom",
+            r#"!bedroom_light power set "on""#,
+        ),
+        (
+            &kitchen,
+            "no the bedroom light",
+            r#"!bedroom_light power set "on""#,
+        ),
+        (
+            &kitchen,
+            "the bedroom instead",
+            r#"!bedroom_light power set "on""#,
+        ),
+        (
+            &floor,
+            "turn the other one off",
+            r#"sofa_lamp power set "off""#,
+        ),
         (&floor, "and the other one", r#"sofa_lamp power set "on""#),
         (&floor, "no, the other one", r#"!sofa_lamp power set "on""#),
-        (&floor, "turn off the lights in there", r#"floor_lamp power set "off", sofa_lamp power set "off""#),
+        (
+            &floor,
+            "turn off the lights in there",
+            r#"floor_lamp power set "off", sofa_lamp power set "off""#,
+        ),
         (&blind, "open it", "bedroom_blind position set 100"),
         // Several meanings, or none.
         (&kitchen, "turn off", "-"),
@@ -160,8 +245,16 @@ fn sentences_refer_to_the_last_command_or_have_no_meaning() {
         (&Antecedents::default(), "and the bedroom", "-"),
         (&Antecedents::default(), "turn the other one off", "-"),
         // A whole command means what it says.
-        (&kitchen, "turn on the sofa lamp", r#"sofa_lamp power set "on""#),
-        (&kitchen, "turn on the sofa lamp and dim it", r#"sofa_lamp brightness decrease null, sofa_lamp power set "on""#),
+        (
+            &kitchen,
+            "turn on the sofa lamp",
+            r#"sofa_lamp power set "on""#,
+        ),
+        (
+            &kitchen,
+            "turn on the sofa lamp and dim it",
+            r#"sofa_lamp brightness decrease null, sofa_lamp power set "on""#,
+        ),
     ];
     let wrong: Vec<String> = cases
         .iter()
@@ -176,30 +269,124 @@ fn sentences_refer_to_the_last_command_or_have_no_meaning() {
 fn every_language_refers_to_the_last_command() {
     let on = Setting::text("on");
     let cases: &[(&str, &str, &str, &str)] = &[
-        ("de", "stehlampe", "mach sie aus", r#"stehlampe power set "off""#),
-        ("de", "stehlampe", "schalte sie wieder aus", r#"stehlampe power set "off""#),
-        ("de", "stehlampe", "und die Schreibtischlampe", r#"schreibtisch power set "on""#),
-        ("de", "stehlampe", "die Schreibtischlampe auch", r#"schreibtisch power set "on""#),
-        ("de", "stehlampe", "nein, ich meinte die Schreibtischlampe", r#"!schreibtisch power set "on""#),
-        ("de", "stehlampe", "mach die andere aus", r#"deckenlampe power set "off""#),
-        ("fr", "lampadaire", "éteins-le", r#"lampadaire power set "off""#),
-        ("fr", "lampadaire", "et la lampe de bureau", r#"bureau_lampe power set "on""#),
-        ("fr", "lampadaire", "la lampe de bureau aussi", r#"bureau_lampe power set "on""#),
-        ("fr", "lampadaire", "non, je voulais dire la lampe de bureau", r#"!bureau_lampe power set "on""#),
-        ("es", "lampara_pie", "apágala", r#"lampara_pie power set "off""#),
-        ("es", "lampara_pie", "y la luz del pasillo", r#"luz_pasillo power set "on""#),
-        ("es", "lampara_pie", "la luz del pasillo también", r#"luz_pasillo power set "on""#),
-        ("es", "lampara_pie", "no, quería decir la luz del pasillo", r#"!luz_pasillo power set "on""#),
-        ("nl", "staande_lamp", "doe hem uit", r#"staande_lamp power set "off""#),
-        ("nl", "staande_lamp", "en de ganglamp", r#"ganglamp power set "on""#),
-        ("nl", "staande_lamp", "de ganglamp ook", r#"ganglamp power set "on""#),
-        ("nl", "staande_lamp", "nee, ik bedoelde de ganglamp", r#"!ganglamp power set "on""#),
+        (
+            "de",
+            "stehlampe",
+            "mach sie aus",
+            r#"stehlampe power set "off""#,
+        ),
+        (
+            "de",
+            "stehlampe",
+            "schalte sie wieder aus",
+            r#"stehlampe power set "off""#,
+        ),
+        (
+            "de",
+            "stehlampe",
+            "und die Schreibtischlampe",
+            r#"schreibtisch power set "on""#,
+        ),
+        (
+            "de",
+            "stehlampe",
+            "die Schreibtischlampe auch",
+            r#"schreibtisch power set "on""#,
+        ),
+        (
+            "de",
+            "stehlampe",
+            "nein, ich meinte die Schreibtischlampe",
+            r#"!schreibtisch power set "on""#,
+        ),
+        (
+            "de",
+            "stehlampe",
+            "mach die andere aus",
+            r#"deckenlampe power set "off""#,
+        ),
+        (
+            "fr",
+            "lampadaire",
+            "éteins-le",
+            r#"lampadaire power set "off""#,
+        ),
+        (
+            "fr",
+            "lampadaire",
+            "et la lampe de bureau",
+            r#"bureau_lampe power set "on""#,
+        ),
+        (
+            "fr",
+            "lampadaire",
+            "la lampe de bureau aussi",
+            r#"bureau_lampe power set "on""#,
+        ),
+        (
+            "fr",
+            "lampadaire",
+            "non, je voulais dire la lampe de bureau",
+            r#"!bureau_lampe power set "on""#,
+        ),
+        (
+            "es",
+            "lampara_pie",
+            "apágala",
+            r#"lampara_pie power set "off""#,
+        ),
+        (
+            "es",
+            "lampara_pie",
+            "y la luz del pasillo",
+            r#"luz_pasillo power set "on""#,
+        ),
+        (
+            "es",
+            "lampara_pie",
+            "la luz del pasillo también",
+            r#"luz_pasillo power set "on""#,
+        ),
+        (
+            "es",
+            "lampara_pie",
+            "no, quería decir la luz del pasillo",
+            r#"!luz_pasillo power set "on""#,
+        ),
+        (
+            "nl",
+            "staande_lamp",
+            "doe hem uit",
+            r#"staande_lamp power set "off""#,
+        ),
+        (
+            "nl",
+            "staande_lamp",
+            "en de ganglamp",
+            r#"ganglamp power set "on""#,
+        ),
+        (
+            "nl",
+            "staande_lamp",
+            "de ganglamp ook",
+            r#"ganglamp power set "on""#,
+        ),
+        (
+            "nl",
+            "staande_lamp",
+            "nee, ik bedoelde de ganglamp",
+            r#"!ganglamp power set "on""#,
+        ),
     ];
     let wrong: Vec<String> = cases
         .iter()
         .map(|(language, device, text, expected)| {
             let last = last(&[device], "power", on.clone());
-            (text, expected, after(language, &home(language), &last, text))
+            (
+                text,
+                expected,
+                after(language, &home(language), &last, text),
+            )
         })
         .filter(|(_, expected, got)| got != **expected)
         .map(|(text, expected, got)| format!("{text:?}: {got}, not {expected}"))
@@ -211,13 +398,53 @@ fn every_language_refers_to_the_last_command() {
 fn sentences_of_fixed_form_are_known_in_every_language() {
     use sayso::grammar::follow_up::FollowUp;
     let forms = [
-        ("en", ["undo that please", "do it again", "why?", "what did you just do?"]),
-        ("de", ["mach das rückgängig", "noch einmal", "warum?", "Was hast du gerade gemacht?"]),
-        ("fr", ["annule ça", "encore une fois", "pourquoi ?", "qu'est-ce que tu as fait ?"]),
-        ("es", ["deshaz eso", "otra vez", "¿por qué?", "¿qué has hecho?"]),
-        ("nl", ["maak dat ongedaan", "nog een keer", "waarom?", "wat heb je gedaan?"]),
+        (
+            "en",
+            [
+                "undo that please",
+                "do it again",
+                "why?",
+                "what did you just do?",
+            ],
+        ),
+        (
+            "de",
+            [
+                "mach das rückgängig",
+                "noch einmal",
+                "warum?",
+                "Was hast du gerade gemacht?",
+            ],
+        ),
+        (
+            "fr",
+            [
+                "annule ça",
+                "encore une fois",
+                "pourquoi ?",
+                "qu'est-ce que tu as fait ?",
+            ],
+        ),
+        (
+            "es",
+            ["deshaz eso", "otra vez", "¿por qué?", "¿qué has hecho?"],
+        ),
+        (
+            "nl",
+            [
+                "maak dat ongedaan",
+                "nog een keer",
+                "waarom?",
+                "wat heb je gedaan?",
+            ],
+        ),
     ];
-    let expected = [FollowUp::Undo, FollowUp::Again, FollowUp::Why, FollowUp::Last];
+    let expected = [
+        FollowUp::Undo,
+        FollowUp::Again,
+        FollowUp::Why,
+        FollowUp::Last,
+    ];
     for (language, texts) in forms {
         let found = texts.map(|text| LOCAL.follow_up(&Phrase::new(text, None, Some(language))));
         assert_eq!(found, expected.map(Some), "{language}");
@@ -280,7 +507,13 @@ async fn undo_needs_a_known_state_and_never_unlocks() {
     done(&mut stage, "turn on the kitchen light").await;
     let unknown = stage.say("undo that").await;
     assert_eq!(unknown["outcome"], "answered", "{unknown}");
-    assert!(unknown["speech"].as_str().unwrap().contains("how Kitchen light was"), "{unknown}");
+    assert!(
+        unknown["speech"]
+            .as_str()
+            .unwrap()
+            .contains("how Kitchen light was"),
+        "{unknown}"
+    );
     report(&mut stage, "Front door", json!({"state": "UNLOCK"})).await;
     done(&mut stage, "lock the front door").await;
     let unsafe_one = stage.say("undo that").await;
@@ -296,7 +529,8 @@ async fn a_failed_command_another_source_or_context_leaves_nothing_to_refer_to()
     let mut stage = Scene::new().home(HOUSE).start().await;
     done(&mut stage, "turn on the kitchen light").await;
     for (source, context) in [("other", None), ("test", Some("phone"))] {
-        let command = json!({"text": "turn it off", "id": format!("x-{source}"), "context": context});
+        let command =
+            json!({"text": "turn it off", "id": format!("x-{source}"), "context": context});
         let command = match context {
             Some(_) => command,
             None => json!({"text": "turn it off", "id": format!("x-{source}")}),
@@ -343,9 +577,17 @@ async fn a_model_receives_earlier_commands_only_where_the_phrase_refers_to_them(
         done(&mut stage, "give it a cosy glow like yesterday").await;
     }
     let bodies: Vec<String> = model.bodies().iter().map(ToString::to_string).collect();
-    assert_eq!(bodies.len(), 3, "a draft that depends on earlier commands is not cached");
+    assert_eq!(
+        bodies.len(),
+        3,
+        "a draft that depends on earlier commands is not cached"
+    );
     assert!(!bodies[0].contains("earlier commands"), "{}", bodies[0]);
-    assert!(bodies[1].contains("some brightness where we cook =>"), "{}", bodies[1]);
+    assert!(
+        bodies[1].contains("some brightness where we cook =>"),
+        "{}",
+        bodies[1]
+    );
 }
 
 #[tokio::test]
@@ -364,5 +606,9 @@ async fn a_rejected_meaning_of_a_model_is_forgotten_and_undone() {
         [light("Kitchen light", "ON"), light("Kitchen light", "OFF")]
     );
     done(&mut stage, "some brightness where we cook").await;
-    assert_eq!(model.requests(), 2, "the rejected draft is no longer in the cache");
+    assert_eq!(
+        model.requests(),
+        2,
+        "the rejected draft is no longer in the cache"
+    );
 }
