@@ -215,6 +215,14 @@ impl Language {
     }
 }
 
+/// Longest text of a sentence, in bytes: the most words there may be, with 40 bytes for each.
+const MAX_SENTENCE: usize = 2 << 10;
+
+/// Returns the phrase, or `None` if it is too long for a sentence of the grammar.
+fn sentence(phrase: &Phrase) -> Option<&Phrase> {
+    (phrase.text().len() <= MAX_SENTENCE).then_some(phrase)
+}
+
 impl LocalGrammar {
     /// Builds the names of a home that commands will use soon, in the languages in use.
     pub fn prepare(&self, home: &Home) {
@@ -279,7 +287,7 @@ impl LocalGrammar {
 
     /// Returns the draft of the phrase in `home`: actions, a question to ask back, or `None`.
     pub fn draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
-        let language = self.language(phrase)?;
+        let language = self.language(sentence(phrase)?)?;
         let names = language.names(home);
         language
             .interpreter(&names, phrase, home)
@@ -341,7 +349,7 @@ impl LocalGrammar {
 
     /// Returns the cause why the phrase has no draft in `home`, or `None` if it is not known.
     pub fn reason(&self, phrase: &Phrase, home: &Home) -> Option<Misunderstanding> {
-        let language = self.language(phrase)?;
+        let language = self.language(sentence(phrase)?)?;
         let names = language.names(home);
         language
             .interpreter(&names, phrase, home)
@@ -350,20 +358,23 @@ impl LocalGrammar {
 
     /// Returns whether the phrase is a yes (`true`) or a no, and nothing else.
     pub fn confirmation(&self, phrase: &Phrase) -> Option<bool> {
-        let language = self.language(phrase)?;
+        let language = self.language(sentence(phrase)?)?;
         language.lexicon().confirmation(phrase.text())
     }
 
     /// Returns whether the phrase asks for a long answer: "explain the heating".
     pub fn wants_long_answer(&self, phrase: &Phrase) -> bool {
+        let text = phrase.text();
+        let beginning = &text[..text.floor_char_boundary(MAX_SENTENCE)];
         self.language(phrase)
-            .is_some_and(|language| language.lexicon().wants_long_answer(phrase.text()))
+            .is_some_and(|language| language.lexicon().wants_long_answer(beginning))
     }
 
     /// Returns the draft that follows from an answer to the question of `pending`, which has
     /// choices, or `None` if the phrase is not an answer.
     pub fn answer(&self, phrase: &Phrase, pending: &Draft) -> Option<Draft> {
-        answer(self.language(phrase)?.lexicon(), phrase.text(), pending)
+        let language = self.language(sentence(phrase)?)?;
+        answer(language.lexicon(), phrase.text(), pending)
     }
 
     /// Returns the texts of replies in the language of the phrase, or in the configured one.
