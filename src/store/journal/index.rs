@@ -6,12 +6,15 @@ use crate::command::Redelivery;
 use crate::store::journal::disk::Pages;
 use crate::store::journal::record::{JournalRecord, Received, strong_keys, weak_key};
 
-/// The most commands remembered at once. Above it the oldest ones with a delivered reply are forgotten first; a duplicate of
-/// a forgotten command counts as new.
+/// The most commands remembered at once. Above it commands with a delivered reply are forgotten: the oldest ones of the
+/// sources that have more than their share. A duplicate of a forgotten command counts as new.
 const MAX_COMMANDS: usize = 20_000;
 
 /// The most bytes of commands and replies remembered at once, with the same effect.
 const MAX_BYTES: usize = 4 << 20;
+
+/// The share of the limits, in percent, down to which is forgotten: each time is a pass over all records.
+const TARGET: usize = 90;
 
 /// The bytes of commands without a delivered reply above which no further command is taken from the inbox.
 const MAX_OPEN_BYTES: usize = 3 << 20;
@@ -39,6 +42,12 @@ pub(super) struct Index {
     /// Boxed: while a table of this size grows, it exists twice.
     pub(super) known: HashMap<u64, Box<RememberedCommand>>,
     by_key: HashMap<u64, Vec<u64>>,
+    /// Bytes of the records of each source, by topic.
+    by_topic: HashMap<String, usize>,
+    /// Commands without a reply.
+    open: BTreeSet<u64>,
+    /// The newest command with a reply that sent a message to the device.
+    newest: HashMap<String, u64>,
     /// Oldest first.
     order: VecDeque<u64>,
     /// Bytes of all records.
@@ -119,18 +128,13 @@ impl Index {
     }
 
     pub(super) fn remember(&mut self, number: u64, record: JournalRecord, reception: Reception) {
-        let mut keys = strong_keys(&record.received);
-        if keys.is_empty() {
-            keys.push(weak_key(&record.received));
-        }
+        let keys = record.keys();
         for key in &keys {
             self.by_key.entry(*key).or_default().push(number);
         }
         let bytes = record.bytes();
-        self.bytes += bytes;
-        if !record.reply_acked {
-            self.open_bytes += bytes;
-        }
+        self.add_bytes(&record, bytes);
+        self.note_progress(number, &record);
         let remembered = RememberedCommand {
             record,
             keys,
@@ -150,18 +154,65 @@ impl Index {
         let Some(known) = self.known.get_mut(&number) else {
             return false;
         };
-        let was_open = !known.record.reply_acked;
+        let (was_open, before) = (!known.record.reply_acked, known.bytes);
         change(&mut known.record);
-        let bytes = known.record.bytes();
-        self.bytes = self.bytes + bytes - known.bytes;
-        if was_open {
-            self.open_bytes -= known.bytes;
-        }
-        if !known.record.reply_acked {
+        known.bytes = known.record.bytes();
+        // The rest needs the whole index, without the record.
+        let Some(known) = self.known.remove(&number) else {
+            return false;
+        };
+        self.remove_bytes(&known.record.received.topic, before, was_open);
+        self.add_bytes(&known.record, known.bytes);
+        self.note_progress(number, &known.record);
+        self.known.insert(number, known);
+        true
+    }
+
+    fn add_bytes(&mut self, record: &JournalRecord, bytes: usize) {
+        self.bytes += bytes;
+        if !record.reply_acked {
             self.open_bytes += bytes;
         }
-        known.bytes = bytes;
-        true
+        match self.by_topic.get_mut(&record.received.topic) {
+            Some(total) => *total += bytes,
+            None => drop(self.by_topic.insert(record.received.topic.clone(), bytes)),
+        }
+    }
+
+    fn remove_bytes(&mut self, topic: &str, bytes: usize, is_open: bool) {
+        self.bytes -= bytes;
+        if is_open {
+            self.open_bytes -= bytes;
+        }
+        if let Some(total) = self.by_topic.get_mut(topic) {
+            *total -= bytes;
+            if *total == 0 {
+                self.by_topic.remove(topic);
+            }
+        }
+    }
+
+    /// Notes whether the command has a reply, and which devices it commanded.
+    fn note_progress(&mut self, number: u64, record: &JournalRecord) {
+        if record.answer.is_none() {
+            self.open.insert(number);
+            return;
+        }
+        self.open.remove(&number);
+        for device in record.devices() {
+            let newest = self.newest.entry(device).or_default();
+            *newest = number.max(*newest);
+        }
+    }
+
+    /// Returns whether a crash without this record could let an older command reach a device that has received this one.
+    fn keeps_order(&self, number: u64, record: &JournalRecord) -> bool {
+        let has_older_open = self.open.first().is_some_and(|oldest| *oldest < number);
+        has_older_open
+            && record
+                .devices()
+                .iter()
+                .any(|device| self.newest.get(device) == Some(&number))
     }
 
     /// Returns whether the commands without a delivered reply leave room for more.
@@ -203,45 +254,82 @@ impl Index {
         until.saturating_add(GRACE_MS) < now
     }
 
-    /// Forgets records whose time is over, and the oldest ones above the limits. Records without a delivered reply stay.
+    /// Forgets records whose time is over, and some of those above the limits. Records without a delivered reply stay, and
+    /// those without which an older command could overtake a newer one after a crash.
     pub(super) fn forget_old(&mut self, now: u64) {
         for _ in 0..self.order.len() {
             let Some(number) = self.order.pop_front() else {
-                return;
+                break;
             };
             let Some(known) = self.known.get(&number) else {
                 continue;
             };
             let is_over = self.is_over(&known.record, now);
-            if !known.record.reply_acked {
+            if !known.record.reply_acked || (is_over && self.keeps_order(number, &known.record)) {
                 self.order.push_back(number);
-            } else if is_over || self.is_above_limits() {
+            } else if is_over {
                 self.forget(number);
             } else {
                 self.order.push_front(number);
-                return;
+                break;
             }
         }
+        self.enforce_budget();
     }
 
-    /// Forgets the oldest records above the limits.
+    /// Forgets records above the limits: those of sources with more than their share, and if that is not enough, others.
     pub(super) fn enforce_budget(&mut self) {
-        if self.is_above_limits() {
-            self.forget_old(0);
+        if !self.is_above(100) {
+            return;
         }
+        let share = MAX_BYTES * TARGET / 100 / self.by_topic.len().max(1);
+        self.forget_while_above(|index, topic| {
+            index
+                .by_topic
+                .get(topic)
+                .is_some_and(|total| *total > share)
+        });
+        self.forget_while_above(|_, _| true);
     }
 
-    fn is_above_limits(&self) -> bool {
-        self.known.len() >= MAX_COMMANDS || self.bytes > MAX_BYTES
+    /// Forgets the oldest records of the chosen topics until enough are forgotten.
+    fn forget_while_above(&mut self, is_chosen: impl Fn(&Self, &str) -> bool) {
+        let order = std::mem::take(&mut self.order);
+        let mut kept = VecDeque::with_capacity(order.len());
+        for number in order {
+            let Some(known) = self.known.get(&number) else {
+                continue;
+            };
+            let record = &known.record;
+            if self.is_above(TARGET)
+                && record.reply_acked
+                && is_chosen(self, &record.received.topic)
+                && !self.keeps_order(number, record)
+            {
+                self.forget(number);
+            } else {
+                kept.push_back(number);
+            }
+        }
+        self.order = kept;
+    }
+
+    /// Returns whether the records are above this share of a limit, in percent.
+    fn is_above(&self, percent: usize) -> bool {
+        self.known.len() >= MAX_COMMANDS * percent / 100 || self.bytes > MAX_BYTES * percent / 100
     }
 
     fn forget(&mut self, number: u64) {
         let Some(known) = self.known.remove(&number) else {
             return;
         };
-        self.bytes -= known.bytes;
-        if !known.record.reply_acked {
-            self.open_bytes -= known.bytes;
+        let record = &known.record;
+        self.remove_bytes(&record.received.topic, known.bytes, !record.reply_acked);
+        self.open.remove(&number);
+        for device in record.devices() {
+            if self.newest.get(&device) == Some(&number) {
+                self.newest.remove(&device);
+            }
         }
         for key in &known.keys {
             if let Some(numbers) = self.by_key.get_mut(key) {

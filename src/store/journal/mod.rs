@@ -322,7 +322,7 @@ impl Journal {
 
     /// Records that the broker has the reply.
     pub fn reply_acked(&self, mark: Seq) {
-        self.change(mark, |record| record.reply_acked = true);
+        self.change(mark, JournalRecord::ack_reply);
     }
 
     /// Notes that the acknowledgement of the command is on its way to the broker. It is written when the journal closes:

@@ -11,6 +11,10 @@ use crate::vocabulary::action::{Action, Op};
 /// Bytes of a record besides its texts.
 const OVERHEAD: usize = 256;
 
+/// The longest payload and text kept of a command once the broker has its reply, in bytes. Of a longer one the keys are
+/// enough, by which a duplicate is recognised.
+const MAX_KEPT_TEXT: usize = 1024;
+
 /// A command as received from the broker, with everything needed to continue it after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
@@ -67,6 +71,9 @@ pub struct JournalRecord {
     /// Whether the broker has the acknowledgement of the command, so that it does not send the command again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) acknowledged: bool,
+    /// The keys of a command whose payload is not kept any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<u64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
@@ -85,6 +92,36 @@ impl JournalRecord {
             answer: None,
             reply_acked: false,
             acknowledged: false,
+            keys: Vec::new(),
+        }
+    }
+
+    /// Returns the keys by which a duplicate of the command is recognised.
+    pub(super) fn keys(&self) -> Vec<u64> {
+        if !self.keys.is_empty() {
+            return self.keys.clone();
+        }
+        let strong = strong_keys(&self.received);
+        if strong.is_empty() {
+            vec![weak_key(&self.received)]
+        } else {
+            strong
+        }
+    }
+
+    /// Records that the broker has the reply: the command never runs again. Of a long one only the keys and the reply
+    /// without its text are kept.
+    pub(super) fn ack_reply(&mut self) {
+        self.reply_acked = true;
+        self.sending = None;
+        if self.received.payload.len() > MAX_KEPT_TEXT {
+            self.keys = self.keys();
+            self.received.payload = Vec::new();
+        }
+        if let Some(reply) = &mut self.answer
+            && reply.text.len() > MAX_KEPT_TEXT
+        {
+            reply.text = String::new();
         }
     }
 

@@ -429,18 +429,88 @@ fn the_same_id_with_another_payload_is_another_command() {
     );
 }
 
+/// So many answered commands of a source called `flood`, longer than what is kept of one.
+fn flood(journal: &Journal, commands: usize) {
+    for n in 0..commands {
+        let command = Received {
+            topic: "sayso/command/flood".into(),
+            ..received(&"x".repeat(1100), Some(&n.to_string()))
+        };
+        answer(journal, command, &reply());
+    }
+}
+
+fn answer(journal: &Journal, command: Received, reply: &Reply) {
+    let mark = new(&journal.receive(command, 1, Redelivery::No));
+    journal.answered(mark, reply);
+    journal.reply_acked(mark);
+}
+
+#[test]
+fn a_flood_does_not_displace_what_is_remembered_of_other_sources() {
+    let journal = Journal::in_memory(KEEP);
+    let command = || received("next track", Some("1"));
+    answer(&journal, command(), &reply());
+    flood(&journal, 20_000);
+    assert_eq!(
+        journal.receive(command(), 1, Redelivery::No),
+        JournalEntry::Answered(Box::new(reply()))
+    );
+}
+
+#[tokio::test]
+async fn after_a_flood_and_a_crash_it_is_known_which_command_a_device_received_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    let older = new(&journal.receive(received("lights", Some("1")), 1, Redelivery::No));
+    let done = Reply {
+        actions: vec![set("lamp", Op::Set).into()],
+        ..reply()
+    };
+    let flooding = Received {
+        topic: "sayso/command/flood".into(),
+        ..received("on", Some("2"))
+    };
+    answer(&journal, flooding, &done);
+    flood(&journal, 20_000);
+    journal.close().await;
+    drop(journal);
+    let (_, recovered) = open_in(&path);
+    let unfinished: Vec<_> = recovered.unfinished.iter().map(|one| one.mark).collect();
+    assert_eq!(unfinished, [older]);
+    assert!(
+        recovered
+            .commanded
+            .iter()
+            .any(|(device, newer)| device == "lamp" && *newer > older)
+    );
+}
+
+#[tokio::test]
+async fn a_long_command_is_recognised_after_a_restart_although_its_text_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    let command = |id| received(&"x".repeat(8 << 10), Some(id));
+    answer(&journal, command("1"), &reply());
+    journal.close().await;
+    drop(journal);
+    let (journal, _) = open_in(&path);
+    assert_eq!(
+        journal.receive(command("1"), 1, Redelivery::No),
+        JournalEntry::Answered(Box::new(reply()))
+    );
+    new(&journal.receive(command("2"), 1, Redelivery::No));
+}
+
 #[test]
 fn the_journal_is_bounded_in_bytes() {
     let journal = Journal::in_memory(KEEP);
     let long = "x".repeat(16 << 10);
-    for n in 0..2000 {
-        let id = n.to_string();
-        let mark = new(&journal.receive(received(&long, Some(&id)), 1, Redelivery::No));
-        journal.answered(mark, &reply());
-        journal.reply_acked(mark);
-    }
+    flood(&journal, 20_000);
     let (remembered, _) = journal.counts();
-    assert!(remembered * (16 << 10) <= 9 << 20, "{remembered}");
+    assert!(remembered * 256 <= 4 << 20, "{remembered}");
     assert!(journal.has_room());
     for n in 2000..2600 {
         journal.receive(received(&long, Some(&n.to_string())), 1, Redelivery::No);
