@@ -27,6 +27,9 @@ use crate::home::state::{Report, State};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Domain, Property, Value};
 
+/// So many properties of one state message are always read. No ordinary device has more on one topic.
+const ALWAYS_READ: usize = 32;
+
 /// An immutable snapshot of everything that can be commanded. A change makes a new snapshot with a new revision.
 #[derive(Debug)]
 pub struct Home {
@@ -205,6 +208,17 @@ impl Home {
 
     /// Reads a state message: the properties it reports, of all devices on this topic.
     pub fn observe(&self, topic: &str, payload: &[u8]) -> Vec<Report> {
+        self.observe_while(topic, payload, || true)
+    }
+
+    /// Reads a state message as [`Home::observe`] does, the first [`ALWAYS_READ`] properties always, and more as long as
+    /// `has_time` returns true. The properties that are not read any more are unknown.
+    pub fn observe_while(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        mut has_time: impl FnMut() -> bool,
+    ) -> Vec<Report> {
         let Some(readers) = self.readers.get(topic) else {
             return Vec::new();
         };
@@ -213,10 +227,14 @@ impl Home {
         };
         let json =
             serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.trim().to_owned()));
-        let reading = |&(device, nth): &(usize, usize)| {
+        let reading = |(read, &(device, nth)): (usize, &(usize, usize))| {
             let device = &self.devices[device];
             let capability = device.observed().nth(nth)?;
-            let decoded = capability.binding.decode(topic, &json)?;
+            let decoded = if read < ALWAYS_READ || has_time() {
+                capability.binding.decode(topic, &json)?
+            } else {
+                Decoded::Unrecognized(String::new())
+            };
             Some(Report {
                 device: device.id.clone(),
                 property: capability.property.clone(),
@@ -224,7 +242,7 @@ impl Home {
                 expire_after: capability.binding.expire_after,
             })
         };
-        readers.iter().filter_map(reading).collect()
+        readers.iter().enumerate().filter_map(reading).collect()
     }
 
     /// Records that a device was commanded to a value.

@@ -22,13 +22,14 @@ mod services;
 mod shared;
 pub mod single_flight;
 mod source_order;
+mod state_budget;
 mod status;
 mod undo;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{Instrument, debug, debug_span};
+use tracing::{Instrument, debug, debug_span, warn};
 
 pub use crate::pipeline::dispatch::{OutboundAction, PublishFn, PublishFuture};
 pub use crate::pipeline::services::Services;
@@ -485,12 +486,27 @@ impl Pipeline {
         self.services.composer.edition(home);
     }
 
-    /// Takes in a message from a state topic.
+    /// Takes in a message from a state topic. What cannot be read in time is unknown from then on.
     pub fn observe(&self, topic: &str, payload: &[u8]) {
-        let observed = self.home().observe(topic, payload);
+        let begun = now();
+        let deadline = begun + self.shared.state_budget().allowance(begun);
+        let observed = self
+            .home()
+            .observe_while(topic, payload, || now() < deadline);
         if observed.is_empty() {
             return;
         }
+        let ended = now();
+        let mut budget = self.shared.state_budget();
+        budget.spend(ended.saturating_duration_since(begun));
+        if ended >= deadline && budget.should_report(ended) {
+            warn!(
+                topic,
+                properties = observed.len(),
+                "a state message is not read to its end: its templates take too long"
+            );
+        }
+        drop(budget);
         debug!(topic, properties = observed.len(), "state received");
         let mut state = self.shared.state();
         for report in observed {

@@ -16,6 +16,7 @@ use crate::pipeline::model_request::SharedResult;
 use crate::pipeline::model_waiters::ModelWaiters;
 use crate::pipeline::single_flight::SingleFlight;
 use crate::pipeline::source_order::SourceOrder;
+use crate::pipeline::state_budget::StateBudget;
 
 /// The most model requests in flight. One more is refused as busy; commands understood locally or
 /// from the cache do not count.
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     /// The current snapshot of the home.
     home: Mutex<Arc<Home>>,
     state: Mutex<State>,
+    state_budget: Mutex<StateBudget>,
     confirmations: Mutex<PendingConfirmations>,
     device_order: Mutex<DeviceOrder>,
     dialogue: Mutex<Dialogue>,
@@ -51,6 +53,7 @@ impl Shared {
         Self {
             home: Mutex::new(home),
             state: Mutex::default(),
+            state_budget: Mutex::default(),
             confirmations: Mutex::default(),
             device_order: Mutex::default(),
             dialogue: Mutex::default(),
@@ -71,6 +74,10 @@ impl Shared {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    pub(super) fn state_budget(&self) -> MutexGuard<'_, StateBudget> {
+        self.state_budget.lock()
     }
 
     pub(super) fn confirmations(&self) -> MutexGuard<'_, PendingConfirmations> {
