@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
+pub use crate::grammar::antecedents::Antecedents;
+pub(super) use crate::grammar::antecedents::Remembered;
+pub use crate::grammar::follow_up_words::FollowUp;
 
 use crate::grammar::clause::{Clause, Head, Target};
 use crate::grammar::interpreter::{Interpreter, senses_of};
@@ -16,40 +18,10 @@ use crate::grammar::parse::clauses;
 use crate::grammar::sense::{Comparative, Place, Sense, Verb};
 use crate::grammar::spans::Spans;
 use crate::grammar::tokens::words;
-use crate::home::Home;
 use crate::vocabulary::action::{Action, Draft};
 
 /// Most words that a sentence of fixed form has besides fillers.
 const MOST_FIXED_WORDS: usize = 12;
-
-/// A sentence of fixed form about an earlier command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FollowUp {
-    /// "undo that": restores the state before the last command.
-    Undo,
-    /// "do it again": repeats the last command.
-    Again,
-    /// "a bit more".
-    More,
-    /// "a bit less".
-    Less,
-    /// The question for the last command.
-    Last,
-    /// "why?": asks for the origin of the last result.
-    Why,
-    /// "that was wrong".
-    Wrong,
-}
-
-/// Things that a sentence may refer to without naming them: the last command of its source.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Antecedents {
-    /// The actions of the last command.
-    pub actions: Vec<Action>,
-    /// The device that a question offered beside the one that was chosen.
-    pub other: Option<String>,
-}
 
 /// The last command applied to other devices.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,143 +30,6 @@ pub struct Continuation {
     pub instead: bool,
     /// The meaning.
     pub draft: Draft,
-}
-
-/// Words and phrases of a language that refer to an earlier command.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct FollowUpWords {
-    /// More words for the last device, besides those of `[words]`.
-    pub(super) it: Vec<String>,
-    /// Pronouns that are attached to a verb, or stand behind one at the end: "éteins-le".
-    pub(super) clitics: Vec<String>,
-    /// Words for the other one of two devices.
-    pub(super) other: Vec<String>,
-    /// Words for the area of the last device.
-    pub(super) there: Vec<String>,
-    /// Phrases before more devices for the last command: "and".
-    pub(super) also: Vec<String>,
-    /// Phrases behind them: "too".
-    pub(super) also_after: Vec<String>,
-    /// Phrases before the devices that were meant instead.
-    pub(super) instead: Vec<String>,
-    /// Phrases behind them: "instead".
-    pub(super) instead_after: Vec<String>,
-    /// Phrases before them that need a comma: "no, the kitchen" is not "no lights".
-    pub(super) instead_pause: Vec<String>,
-    /// Sentences of fixed form.
-    pub(super) phrases: std::collections::BTreeMap<FollowUp, Vec<String>>,
-}
-
-impl FollowUpWords {
-    /// Returns the words in the form in which they are compared.
-    pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
-        let lists = [
-            &mut self.also,
-            &mut self.also_after,
-            &mut self.instead,
-            &mut self.instead_after,
-            &mut self.instead_pause,
-        ];
-        let phrases = self.phrases.values_mut();
-        for text in lists.into_iter().chain(phrases).flatten() {
-            *text = words(&plain(text)).join(" ");
-        }
-        self
-    }
-}
-
-/// The last command as it applies to a home.
-#[derive(Debug, Default)]
-pub(super) struct Remembered {
-    /// Devices of the last command.
-    pub(super) devices: Vec<u32>,
-    /// The other one of two.
-    pub(super) other: Option<u32>,
-    /// The area of all its devices.
-    pub(super) area: Option<u16>,
-}
-
-impl Remembered {
-    /// Finds the devices of the last command in the present home.
-    pub(super) fn of(antecedents: &Antecedents, home: &Home, names: &Names) -> Self {
-        let index = |id: &str| {
-            let position = home.devices().iter().position(|d| d.id.as_str() == id)?;
-            u32::try_from(position).ok()
-        };
-        let ids: BTreeSet<&str> = antecedents
-            .actions
-            .iter()
-            .map(|a| a.device.as_str())
-            .collect();
-        let devices: Vec<u32> = ids.into_iter().filter_map(index).collect();
-        let mut areas = devices.iter().map(|&d| names.referents[d as usize].area);
-        let first = areas.next().flatten();
-        let area = first.filter(|_| areas.all(|area| area == first));
-        let other = match &antecedents.other {
-            Some(id) => index(id),
-            None => other_of_two(antecedents, home, names, &devices),
-        };
-        Self {
-            devices,
-            other,
-            area,
-        }
-    }
-
-    /// Replaces references to the last command by senses that the parser knows. Returns `None` for
-    /// a reference without a referent.
-    pub(super) fn resolve(&self, senses: &[Sense]) -> Option<(Vec<Sense>, Vec<u32>)> {
-        let has = |wanted: Sense| senses.contains(&wanted);
-        let is_other = has(Sense::Other);
-        if is_other && (has(Sense::It) || has(Sense::Them)) {
-            return None;
-        }
-        let before = if is_other {
-            vec![self.other?]
-        } else {
-            self.devices.clone()
-        };
-        let resolved: Option<Vec<Sense>> = senses
-            .iter()
-            .map(|sense| match sense {
-                Sense::Other => Some(Sense::It),
-                Sense::Place(Place::There) => self.area.map(|area| Sense::Place(Place::Area(area))),
-                sense => Some(*sense),
-            })
-            .collect();
-        Some((resolved?, before))
-    }
-}
-
-/// Returns the second device of a kind in an area that has exactly two with the same property.
-fn other_of_two(
-    antecedents: &Antecedents,
-    home: &Home,
-    names: &Names,
-    devices: &[u32],
-) -> Option<u32> {
-    let [one] = devices else {
-        return None;
-    };
-    let own = &home.devices()[*one as usize];
-    let property = &antecedents.actions.first()?.property;
-    let area = names.referents[*one as usize].area?;
-    let alike: Vec<u32> = (0..home.devices().len())
-        .filter_map(|i| u32::try_from(i).ok())
-        .filter(|&d| {
-            let device = &home.devices()[d as usize];
-            d != *one
-                && names.referents[d as usize].area == Some(area)
-                && device.kind == own.kind
-                && device.class == own.class
-                && device.capability(property).is_some()
-        })
-        .collect();
-    match alike.as_slice() {
-        [other] => Some(*other),
-        _ => None,
-    }
 }
 
 /// Returns the words without punctuation and without fillers at both ends, from most to fewest words.

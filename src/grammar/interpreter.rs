@@ -4,10 +4,10 @@
 
 use std::collections::HashSet;
 
+use crate::grammar::antecedents::Remembered;
 use crate::grammar::clause::{Clause, QuestionType};
 use crate::grammar::disambiguate::question;
 use crate::grammar::effect::{Effect, Effects};
-use crate::grammar::follow_up::Remembered;
 use crate::grammar::intent::intent_of;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
@@ -16,7 +16,7 @@ use crate::grammar::resolve::{ClauseIntent, Resolution, Resolver};
 use crate::grammar::sense::Sense;
 use crate::grammar::spans::Spans;
 use crate::home::Home;
-use crate::vocabulary::action::{Action, Choice, Draft, Op, Scope, StateQuery};
+use crate::vocabulary::action::{Action, Choice, Draft, Op, StateQuery, TargetScope};
 
 /// Most combinations of senses that are tried; with more, the sentence is too ambiguous.
 const MOST_READINGS: usize = 1024;
@@ -323,17 +323,17 @@ pub(super) fn senses_of(spans: &Spans, combination: usize) -> impl Iterator<Item
 }
 
 /// Returns how far a sentence reaches: it is collective where it means more devices than it names.
-fn scope_of(resolver: &Resolver<'_>, clauses: &[Clause], actions: &[Action]) -> Scope {
+fn scope_of(resolver: &Resolver<'_>, clauses: &[Clause], actions: &[Action]) -> TargetScope {
     let mut targets = clauses.iter().flat_map(|clause| &clause.targets);
     if targets.any(|target| resolver.is_everything(target)) {
-        return Scope::Everything;
+        return TargetScope::Everything;
     }
     let named: usize = clauses.iter().map(|clause| clause.targets.len()).sum();
     let devices: HashSet<&str> = actions.iter().map(|a| a.device.as_str()).collect();
     if devices.len() > named.max(1) {
-        Scope::Group
+        TargetScope::Group
     } else {
-        Scope::Named
+        TargetScope::Named
     }
 }
 

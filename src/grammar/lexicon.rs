@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::grammar::follow_up::FollowUpWords;
+use crate::grammar::follow_up_words::FollowUpWords;
 use crate::grammar::phrase_index::PhraseIndex;
 use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
 use crate::grammar::spelling::Spelling;
@@ -105,7 +105,7 @@ struct Raw {
     #[serde(default)]
     long: Long,
     #[serde(default)]
-    unsupported: BTreeMap<Unsupported, Vec<String>>,
+    unsupported: BTreeMap<UnsupportedMeaning, Vec<String>>,
     say: Speech,
 }
 
@@ -250,7 +250,7 @@ struct Long {
 /// Meanings the grammar recognizes only to explain why a command was not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Unsupported {
+pub(super) enum UnsupportedMeaning {
     Negation,
     Condition,
     Time,
@@ -300,7 +300,7 @@ pub(super) struct Lexicon {
     no: HashSet<String>,
     long: Vec<String>,
     /// Phrases as they are compared, and as they are written.
-    unsupported: BTreeMap<Unsupported, Vec<(String, String)>>,
+    unsupported: BTreeMap<UnsupportedMeaning, Vec<(String, String)>>,
 }
 
 impl FromStr for Lexicon {
@@ -558,7 +558,7 @@ impl Lexicon {
 
     /// Returns the phrases that express a meaning the grammar does not support, each as it is compared
     /// and as it is written.
-    pub(super) fn unsupported(&self, meaning: Unsupported) -> &[(String, String)] {
+    pub(super) fn unsupported(&self, meaning: UnsupportedMeaning) -> &[(String, String)] {
         self.unsupported.get(&meaning).map_or(&[], Vec::as_slice)
     }
 

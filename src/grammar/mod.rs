@@ -25,11 +25,13 @@
 //! - "lock the doors" means every lock.
 //! - A group skips members that cannot do it. For a single device that cannot, there is no draft.
 
+mod antecedents;
 mod clause;
 mod disambiguate;
 mod effect;
 pub mod explain;
 pub mod follow_up;
+mod follow_up_words;
 mod intent;
 mod interpreter;
 mod lexicon;

@@ -4,7 +4,7 @@ use crate::command::misunderstanding::Misunderstanding;
 use crate::grammar::clause::{Amount, Clause, Head};
 use crate::grammar::intent::{Intent, intent_of};
 use crate::grammar::interpreter::{Interpreter, senses_of};
-use crate::grammar::lexicon::Unsupported;
+use crate::grammar::lexicon::UnsupportedMeaning;
 use crate::grammar::parse::clauses;
 use crate::grammar::sense::Sense;
 use crate::grammar::spans::{MOST_WORDS, Spans};
@@ -50,18 +50,18 @@ impl Interpreter<'_> {
                 found.map(|(_, written)| written)
             })
         };
-        if let Some(word) = find(Unsupported::Negation) {
+        if let Some(word) = find(UnsupportedMeaning::Negation) {
             return Some(Misunderstanding::Negation {
                 words: word.clone(),
             });
         }
-        if let Some(word) = find(Unsupported::Condition) {
+        if let Some(word) = find(UnsupportedMeaning::Condition) {
             return Some(Misunderstanding::Condition {
                 words: word.clone(),
             });
         }
         let clock = input.iter().find(|word| is_clock_time(word));
-        let time = find(Unsupported::Time).cloned();
+        let time = find(UnsupportedMeaning::Time).cloned();
         let words = time.or_else(|| clock.map(ToString::to_string))?;
         Some(Misunderstanding::Time { words })
     }

@@ -9,7 +9,7 @@ use crate::clock::now;
 use crate::command::phrase::Phrase;
 use crate::grammar::When;
 use crate::home::permit::{Denied, PermitContext};
-use crate::pipeline::Pipeline;
+use crate::pipeline::handle::Pipeline;
 use crate::prompt::rights_class;
 use crate::vocabulary::action::Draft;
 

@@ -1,43 +1,18 @@
 //! Publishing a permitted plan: in order for each device, before the deadline, and never twice
 //! where a repetition does harm.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::binding::Publication;
 use crate::clock::now;
 use crate::command::Command;
 use crate::command::reply::Refusal;
 use crate::home::permit::{Plan, Step};
 use crate::mqtt::outbox::Undelivered;
-use crate::pipeline::Pipeline;
+use crate::pipeline::handle::Pipeline;
+use crate::pipeline::publish::{OutboundAction, PublishFuture};
 use crate::store::journal::{Durability, Seq};
 use crate::vocabulary::action::{Action, Op};
 use crate::vocabulary::slug::Slug;
-
-/// One message to a device.
-#[derive(Debug, Clone)]
-pub struct OutboundAction {
-    /// The topic and the payload.
-    pub publication: Publication,
-    /// The device it commands.
-    pub device: String,
-    /// The sequence number of the command.
-    pub seq: u64,
-    /// The moment after which it must not be sent.
-    pub deadline: Instant,
-    /// True where it may be sent again after a broken connection.
-    pub repeatable: bool,
-    /// The number of times the text passed through a sayso, this one included.
-    pub hops: u8,
-}
-
-/// Queues a message at once, in order of the calls; the future ends when the broker has it.
-pub type PublishFn = Box<dyn Fn(OutboundAction) -> PublishFuture + Send + Sync>;
-
-/// A message on its way to the broker.
-pub type PublishFuture = Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>;
 
 /// An action that was not done, or may not have been.
 pub(super) struct ActionFailure {

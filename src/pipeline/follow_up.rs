@@ -9,8 +9,9 @@ use crate::home::device::Device;
 use crate::home::permit::Plan;
 use crate::home::state::Observation;
 use crate::pipeline::dialogue::{Earlier, Turn, TurnResult, shortened};
+use crate::pipeline::handle::Pipeline;
+use crate::pipeline::interpretation::{Interpretation, Reference, Request};
 use crate::pipeline::undo::Restoration;
-use crate::pipeline::{Interpretation, Pipeline, Request};
 use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::speech::{fill, sentence};
 use crate::vocabulary::{Property, Value};
@@ -20,23 +21,6 @@ const SHOWN_TO_MODEL: usize = 2;
 
 /// The most bytes of an earlier command, and of its actions, that a model is shown.
 const SHOWN_BYTES: usize = 600;
-
-/// The role of a command in the conversation, beside its actions.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Reference {
-    /// The device that was offered beside the chosen one.
-    pub(super) other: Option<String>,
-    /// The command that is undone.
-    pub(super) undoes: Option<u64>,
-    /// True where all actions restore earlier states.
-    pub(super) restores: bool,
-    /// The actions that later commands refer to, if not all of them.
-    pub(super) meant: Option<Vec<Action>>,
-    /// A sentence to add to the reply.
-    pub(super) note: Option<String>,
-    /// True for an answer about the conversation, which is no part of it.
-    pub(super) is_aside: bool,
-}
 
 /// Ends the registration of a command in its conversation.
 pub(super) struct PendingTurn<'a> {

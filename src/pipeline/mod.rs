@@ -11,15 +11,20 @@ mod device_order;
 mod dialogue;
 mod dispatch;
 mod follow_up;
+mod handle;
+mod interpretation;
 mod model_request;
 #[cfg(test)]
 mod model_test;
 mod model_waiters;
+mod publish;
 mod questions;
 mod rehearsal;
 mod reply;
 mod services;
+mod settings;
 mod shared;
+mod shared_result;
 pub mod single_flight;
 mod source_order;
 mod state_budget;
@@ -27,119 +32,32 @@ mod status;
 mod undo;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracing::{Instrument, debug, debug_span, warn};
 
-pub use crate::pipeline::dispatch::{OutboundAction, PublishFn, PublishFuture};
+pub use crate::pipeline::handle::{Pipeline, StreamFn};
+pub use crate::pipeline::publish::{OutboundAction, PublishFn, PublishFuture};
 pub use crate::pipeline::services::Services;
+pub use crate::pipeline::settings::{CommandOrder, PipelineSettings};
 
-use crate::cache::Key;
 use crate::clock::now;
+use crate::command::Command;
 use crate::command::phrase::Phrase;
-use crate::command::reply::{Outcome, Piece, Refusal, Reply, Via};
-use crate::command::{Command, ReplyTo};
+use crate::command::reply::{Outcome, Refusal, Reply, Via};
 use crate::grammar::When;
 use crate::grammar::explain::Explanation;
 use crate::home::Home;
 use crate::home::permit::{Denied, PermitContext, Plan};
 use crate::home::state::State;
-use crate::pipeline::follow_up::Reference;
+use crate::pipeline::interpretation::{Interpretation, Request, is_unrelated};
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::shared::Shared;
-use crate::prompt::{is_related, rights_class};
+use crate::prompt::rights_class;
 use crate::router::answer_stream::AnswerStream;
 use crate::router::settings::Streaming;
-use crate::store::journal::{Durability, Seq};
-use crate::vocabulary::action::{Action, Draft, Op};
+use crate::store::journal::Seq;
+use crate::vocabulary::action::Action;
 use crate::vocabulary::speech::fill;
-
-/// The order in which commands are executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CommandOrder {
-    /// Commands for one device reach it in the order of receipt; others do not wait.
-    #[default]
-    Device,
-    /// Each command of a source also waits for the one before it.
-    Source,
-}
-
-/// Settings of the pipeline.
-#[derive(Debug, Clone, Copy)]
-pub struct PipelineSettings {
-    /// The order in which commands are executed.
-    pub order: CommandOrder,
-    /// The longest time a command waits for a model.
-    pub model_timeout: Duration,
-}
-
-/// Sends a piece of a long answer at once.
-pub type StreamFn = Arc<dyn Fn(Piece, &ReplyTo) + Send + Sync>;
-
-/// Processes commands. After a reload another pipeline takes its place and shares its state;
-/// commands in progress finish with the services they started with.
-pub struct Pipeline {
-    services: Services,
-    settings: PipelineSettings,
-    /// Sends long answers in pieces, where that is possible.
-    stream: Option<StreamFn>,
-    shared: Arc<Shared>,
-}
-
-/// A command on its way to being understood.
-#[derive(Clone, Copy)]
-struct Request<'a> {
-    command: &'a Command,
-    phrase: &'a Phrase,
-    /// The home at the moment the command was started.
-    home: &'a Home,
-}
-
-/// A command as it was understood. The permission gate has not seen it yet.
-struct Interpretation {
-    draft: Draft,
-    via: Via,
-    /// The cache key and the model's name, where a model made the draft.
-    model_draft: Option<(Key, Arc<str>)>,
-    /// True where the speaker has confirmed this draft.
-    confirmed: bool,
-    /// Whether the draft is of a model that is not trusted, and has nothing to do with the phrase.
-    is_unrelated: bool,
-    /// Its role in the conversation.
-    reference: Reference,
-}
-
-/// Returns whether a draft acts on devices that share no word, kind or area with the phrase.
-fn is_unrelated(draft: &Draft, request: &Request<'_>) -> bool {
-    let acting = draft.actions.iter().filter(|action| action.op != Op::Query);
-    let mut devices = acting.map(|action| action.device.as_str()).peekable();
-    devices.peek().is_some() && !is_related(request.phrase, request.home, devices)
-}
-
-impl Interpretation {
-    fn new(draft: Draft, via: Via) -> Self {
-        Self {
-            draft,
-            via,
-            model_draft: None,
-            confirmed: false,
-            is_unrelated: false,
-            reference: Reference::default(),
-        }
-    }
-
-    /// Returns how durable the plan has to be before it is published: a model may answer
-    /// differently a second time, and a confirmation is valid once.
-    fn durability(&self) -> Durability {
-        if self.confirmed {
-            Durability::Disk
-        } else if matches!(self.via, Via::Provider(_)) {
-            Durability::Kernel
-        } else {
-            Durability::None
-        }
-    }
-}
 
 impl Pipeline {
     /// Makes a pipeline that hands messages to `publish`.

@@ -9,44 +9,16 @@ use tokio::time::timeout_at;
 use crate::cache::Key;
 use crate::clock::now;
 use crate::command::reply::Refusal;
+use crate::pipeline::handle::Pipeline;
+use crate::pipeline::interpretation::Request;
+use crate::pipeline::shared_result::SharedResult;
 use crate::pipeline::single_flight::SharedAnswer;
-use crate::pipeline::{Pipeline, Request};
 use crate::router::RoutedAnswer;
 use crate::router::answer_stream::AnswerStream;
 use crate::vocabulary::action::Draft;
 
 /// The time past the deadline after which the router's own answer is not waited for.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
-
-/// A request that fails with less time left than this may have failed for lack of time: the router
-/// does not start an attempt that cannot end in time.
-const SHORT_OF_TIME: Duration = Duration::from_secs(3);
-
-/// The additional time with which a shared request is made again.
-const WORTH_RETRYING: Duration = Duration::from_secs(1);
-
-/// The result of a request, with the limits of the command that made it.
-#[derive(Debug, Clone)]
-pub(super) struct SharedResult {
-    result: Result<RoutedAnswer<Draft>, Refusal>,
-    deadline: Instant,
-    finished_at: Instant,
-}
-
-impl SharedResult {
-    /// Returns whether the failure concerns only the command that made the request, so that one
-    /// with this `deadline` should make its own: the quota, the load or the deadline of that command.
-    fn is_personal(&self, deadline: Instant) -> bool {
-        match &self.result {
-            Err(Refusal::TooSoon { .. } | Refusal::Busy { .. }) => true,
-            Err(Refusal::TooLate | Refusal::NobodyAnswered { .. }) => {
-                let left = self.deadline.saturating_duration_since(self.finished_at);
-                left < SHORT_OF_TIME && deadline > self.deadline + WORTH_RETRYING
-            }
-            Ok(_) | Err(_) => false,
-        }
-    }
-}
 
 /// Reads the answer of a model for the router.
 fn read_draft(text: &str) -> Result<Draft, String> {

@@ -5,8 +5,8 @@ use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Refusal, Via};
 use crate::pipeline::confirmation::{OpenQuestion, Question};
-use crate::pipeline::follow_up::Reference;
-use crate::pipeline::{Interpretation, Pipeline, Request};
+use crate::pipeline::handle::Pipeline;
+use crate::pipeline::interpretation::{Interpretation, Reference, Request};
 use crate::vocabulary::action::Draft;
 
 impl Pipeline {

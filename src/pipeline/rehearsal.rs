@@ -2,7 +2,8 @@
 
 use crate::command::reply::{ActionIssue, ActionReport, MessagePreview};
 use crate::home::permit::Step;
-use crate::pipeline::{Interpretation, Pipeline, Request};
+use crate::pipeline::handle::Pipeline;
+use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::vocabulary::action::Draft;
 
 impl Pipeline {

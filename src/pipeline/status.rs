@@ -8,7 +8,7 @@ use tracing::info;
 
 use crate::command::Command;
 use crate::command::reply::{RefusalCode, Reply};
-use crate::pipeline::Pipeline;
+use crate::pipeline::handle::Pipeline;
 use crate::pipeline::shared::MAX_MODEL_REQUESTS;
 use crate::router::{ProviderHealth, ProviderState};
 use crate::store::journal::Health;

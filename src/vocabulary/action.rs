@@ -87,14 +87,14 @@ pub struct Draft {
     pub choices: Vec<Choice>,
     /// How far a collective phrase such as "all the lights" reaches. Set by the grammar only; never cached.
     #[serde(skip)]
-    pub scope: Scope,
+    pub scope: TargetScope,
 }
 
 /// How far a phrase reaches, which decides whether one device that may not be commanded stops the others, and whether
 /// the whole command must be confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Scope {
+pub enum TargetScope {
     /// Devices that were named.
     #[default]
     Named,

@@ -18,10 +18,10 @@ const LAYERS: [&[&str]; 10] = [
     &["daemon"],
     &["cli"],
 ];
-/// The import cycles that still exist. To be lowered, never raised.
-const CYCLES: usize = 5;
-/// The type names that still have more than one definition. To be lowered, never raised.
-const DUPLICATED_NAMES: usize = 5;
+/// The import cycles that may exist.
+const CYCLES: usize = 0;
+/// The type names that may have more than one definition.
+const DUPLICATED_NAMES: usize = 0;
 /// The functions that are still longer than [`FUNCTION_LINES`]. To be lowered, never raised.
 const LONG_FUNCTIONS: usize = 4;
 /// The longest function, in lines of code.

@@ -62,7 +62,7 @@ pub(super) fn assemble(
     let mut devices = declared;
     let mut origins = HashMap::new();
     let mut bindings = HashMap::new();
-    let mut sources = Sources::new(&parts);
+    let mut sources = BindingSources::new(&parts);
     for part in parts {
         let source = sources.source(&part);
         if !command_keys(&part.device).is_disjoint(&bound) {
@@ -94,15 +94,15 @@ pub(super) fn assemble(
     }
 }
 
-/// What names an announcement, as far as it names one device only.
-struct Sources {
+/// The address or topic of each announcement, as far as it identifies one device only.
+struct BindingSources {
     /// Number of devices announced on each topic.
     by_topic: HashMap<String, usize>,
     /// Addresses of which a device was seen: the first device of an address is bound to it.
     addresses: HashSet<String>,
 }
 
-impl Sources {
+impl BindingSources {
     fn new(parts: &[DevicePart]) -> Self {
         let mut by_topic: HashMap<String, usize> = HashMap::new();
         for part in parts {

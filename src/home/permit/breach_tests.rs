@@ -16,6 +16,7 @@ use crate::home::permit::*;
 use crate::home::rights::{Rights, Rules, Selector};
 use crate::home::state::Report;
 use crate::vocabulary::Domain;
+use crate::vocabulary::slug::Slug;
 use crate::vocabulary::speech::english;
 
 /// Something physical, and what the operator allows to happen to it.
@@ -475,9 +476,9 @@ fn no_message_moves_a_device_that_may_not_be_moved_that_way() {
         let draft = Draft {
             actions,
             scope: if collective {
-                Scope::Group
+                TargetScope::Group
             } else {
-                Scope::Named
+                TargetScope::Named
             },
             ..Draft::default()
         };

@@ -1,7 +1,7 @@
 //! Reasons why the gate refuses a draft, and their sentences.
 
-use crate::home::permit::MOST_ACTIONS;
 use crate::home::permit::domain_text::domain_text;
+use crate::home::permit::plan::MOST_ACTIONS;
 use crate::vocabulary::speech::{Speech, fill};
 use crate::vocabulary::{Domain, Property, Value};
 

@@ -1,111 +1,37 @@
 //! The permission gate: a [`Draft`] goes in, whoever made it; a [`Plan`] comes out, or the reason why not.
 //!
 //! A message is published, under any name, group, scene, topic or value, only if every device it could move may be
-//! moved that way by this source at this risk. Nothing else can make a `Plan`, whose fields are private to this file.
+//! moved that way by this source at this risk. Nothing else can make a `Plan`, whose fields are private to this module.
 //! A refused action refuses the whole draft, except in a collective phrase ("all the lights"), where the others are
 //! executed and the reply names what was left out.
 
+mod context;
 mod denied;
 mod domain_text;
+mod plan;
 mod resolved;
 mod risk;
 mod speech;
 mod target;
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
 
 use serde_json::json;
 
+pub use crate::home::permit::context::PermitContext;
 pub use crate::home::permit::denied::{Denied, Unsupported};
+pub use crate::home::permit::plan::{MOST_ACTIONS, Plan, Step};
 
 use crate::binding::{PowerOn, Publication};
 use crate::home::Home;
 use crate::home::capability::Risk;
 use crate::home::permit::resolved::Resolved;
-use crate::home::permit::risk::Message;
+use crate::home::permit::risk::ProposedMessage;
 use crate::home::permit::speech::SpeechBuilder;
-use crate::home::permit::target::{Target, target};
+use crate::home::permit::target::{TargetValue, target};
 use crate::home::state::{Observation, State};
-use crate::vocabulary::action::{Action, Draft, Op, Scope};
-use crate::vocabulary::slug::Slug;
-use crate::vocabulary::speech::Speech;
+use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
 use crate::vocabulary::{Property, Value};
-
-/// The most actions one command may have. A home of 100 lamps can still be switched off at once; a model that repeats
-/// itself cannot flood the broker.
-pub const MOST_ACTIONS: usize = 256;
-
-/// The circumstances in which the gate decides.
-#[derive(Debug, Clone, Copy)]
-pub struct PermitContext<'a> {
-    /// The source of the command, which determines its rights.
-    pub source: &'a str,
-    /// The identifier of the command, for devices without a binding.
-    pub command: &'a str,
-    /// True once the same source has confirmed exactly this draft.
-    pub confirmed: bool,
-    /// The present time, for the age of a state.
-    pub now: Instant,
-    /// The sentences of the language of the command.
-    pub speech: &'a Speech,
-}
-
-/// The messages to publish: checked, and absolute where possible.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Plan {
-    steps: Vec<Step>,
-    speech: String,
-}
-
-/// One message to one device.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Step {
-    device: Slug,
-    action: Action,
-    target_value: Option<Value>,
-    publication: Publication,
-    repeatable: bool,
-}
-
-impl Step {
-    /// The device. Messages to one device are published in the order of their commands.
-    pub fn device(&self) -> &Slug {
-        &self.device
-    }
-
-    /// The action as it was understood.
-    pub fn action(&self) -> &Action {
-        &self.action
-    }
-
-    /// The value that the property will have; `None` where that is not known, as for the next track.
-    pub fn target_value(&self) -> Option<&Value> {
-        self.target_value.as_ref()
-    }
-
-    /// The message.
-    pub fn publication(&self) -> &Publication {
-        &self.publication
-    }
-
-    /// True where delivering the message twice does no harm.
-    pub fn repeatable(&self) -> bool {
-        self.repeatable
-    }
-}
-
-impl Plan {
-    /// The messages, in order.
-    pub fn steps(&self) -> &[Step] {
-        &self.steps
-    }
-
-    /// The text of the reply.
-    pub fn speech(&self) -> &str {
-        &self.speech
-    }
-}
 
 impl Home {
     /// Checks every action of `draft` and turns it into the messages to publish.
@@ -228,15 +154,15 @@ impl<'a> Gate<'a> {
             return Ok(());
         }
         let value = match target(&resolved)? {
-            Target::Value(value) => Some(value),
-            Target::Unspecified => None,
-            Target::Unchanged(why) => {
+            TargetValue::Value(value) => Some(value),
+            TargetValue::Unspecified => None,
+            TargetValue::Unchanged(why) => {
                 self.speech.unchanged(resolved.device, why);
                 return Ok(());
             }
         };
         let step = self.home.step(&resolved, value, context.command)?;
-        let message = Message {
+        let message = ProposedMessage {
             action,
             value: step.target_value.as_ref(),
             publication: &step.publication,
@@ -292,7 +218,7 @@ impl<'a> Gate<'a> {
         let step = self
             .home
             .step(&power, action.value.clone(), self.context.command)?;
-        let message = Message {
+        let message = ProposedMessage {
             action: &action,
             value: step.target_value.as_ref(),
             publication: &step.publication,
@@ -308,7 +234,7 @@ impl<'a> Gate<'a> {
     /// Leaves an action of a collective phrase out; refuses the draft otherwise.
     fn leave_out(&mut self, action: &Action, denied: Denied) -> Result<(), Denied> {
         let device = self.home.device(&action.device);
-        let (Some(device), true) = (device, self.draft.scope > Scope::Named) else {
+        let (Some(device), true) = (device, self.draft.scope > TargetScope::Named) else {
             return Err(denied);
         };
         self.speech.left_out(device, &denied);
@@ -337,7 +263,7 @@ impl<'a> Gate<'a> {
     /// moves doors.
     fn ask_for_whole_home(&mut self) {
         let asks = !self.home.rights().whole_home_at_once && !self.context.confirmed;
-        if !asks || self.draft.scope != Scope::Everything {
+        if !asks || self.draft.scope != TargetScope::Everything {
             return;
         }
         let devices = self

@@ -3,7 +3,7 @@
 use crate::home::Home;
 use crate::home::capability::Capability;
 use crate::home::device::Device;
-use crate::home::permit::PermitContext;
+use crate::home::permit::context::PermitContext;
 use crate::home::permit::denied::{Denied, Unsupported};
 use crate::home::state::{Observation, State};
 use crate::vocabulary::Property;

@@ -8,7 +8,7 @@ use crate::binding::Publication;
 use crate::home::Home;
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::Device;
-use crate::home::permit::PermitContext;
+use crate::home::permit::context::PermitContext;
 use crate::home::permit::denied::Denied;
 use crate::home::permit::resolved::Resolved;
 use crate::home::reach::Reached;
@@ -21,7 +21,7 @@ const RECENT: Duration = Duration::from_mins(10);
 
 /// A message and the action it carries out.
 #[derive(Clone, Copy)]
-pub(super) struct Message<'a> {
+pub(super) struct ProposedMessage<'a> {
     pub(super) action: &'a Action,
     pub(super) value: Option<&'a Value>,
     pub(super) publication: &'a Publication,
@@ -35,7 +35,7 @@ impl Home {
     pub(super) fn judge(
         &self,
         resolved: &Resolved<'_>,
-        message: Message<'_>,
+        message: ProposedMessage<'_>,
         state: &State,
         context: PermitContext<'_>,
     ) -> Result<Risk, Denied> {
@@ -62,7 +62,7 @@ impl Home {
     fn judge_reached(
         &self,
         reached: Reached,
-        message: Message<'_>,
+        message: ProposedMessage<'_>,
         state: &State,
         context: PermitContext<'_>,
     ) -> Result<Risk, Denied> {
@@ -108,7 +108,7 @@ fn never(device: &Device, property: &Property) -> Denied {
 }
 
 /// Whether the capability would be commanded with the same payload, so that the message means the same to it.
-fn sends_the_same(capability: &Capability, message: Message<'_>) -> bool {
+fn sends_the_same(capability: &Capability, message: ProposedMessage<'_>) -> bool {
     let own = match message.value {
         Some(value) => capability.binding.encode(value),
         None if message.action.op == Op::Stop => capability.binding.stop.clone(),
@@ -123,7 +123,7 @@ fn sends_the_same(capability: &Capability, message: Message<'_>) -> bool {
 fn direction_risk(
     device: &Device,
     capability: &Capability,
-    message: Message<'_>,
+    message: ProposedMessage<'_>,
     state: &State,
     now: Instant,
 ) -> Risk {

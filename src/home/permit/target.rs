@@ -11,7 +11,7 @@ use crate::vocabulary::{Domain, Property, Value};
 
 /// The result of an action.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Target {
+pub(super) enum TargetValue {
     /// The property will have this value.
     Value(Value),
     /// The resulting value is not known: a stop, a button, or a toggle left to the device.
@@ -33,7 +33,7 @@ pub(super) enum Unchanged {
 const DIMMEST: f64 = 1.0;
 
 /// Returns the result of an action.
-pub(super) fn target(resolved: &Resolved<'_>) -> Result<Target, Denied> {
+pub(super) fn target(resolved: &Resolved<'_>) -> Result<TargetValue, Denied> {
     let Resolved {
         device,
         capability,
@@ -41,38 +41,38 @@ pub(super) fn target(resolved: &Resolved<'_>) -> Result<Target, Denied> {
         ..
     } = *resolved;
     match action.op {
-        Op::Set if capability.domain == Domain::Trigger => Ok(Target::Unspecified),
+        Op::Set if capability.domain == Domain::Trigger => Ok(TargetValue::Unspecified),
         Op::Set => {
             let value = action
                 .value
                 .as_ref()
                 .ok_or_else(|| resolved.lacks(Unsupported::Value))?;
-            within(device, capability, value).map(Target::Value)
+            within(device, capability, value).map(TargetValue::Value)
         }
         Op::Toggle => toggled(resolved),
         Op::Increase | Op::Decrease => changed(resolved),
-        Op::Stop | Op::Query => Ok(Target::Unspecified),
+        Op::Stop | Op::Query => Ok(TargetValue::Unspecified),
     }
 }
 
-fn toggled(resolved: &Resolved<'_>) -> Result<Target, Denied> {
+fn toggled(resolved: &Resolved<'_>) -> Result<TargetValue, Denied> {
     let capability = resolved.capability;
     let Some(now) = resolved.seen.and_then(Observation::value) else {
         let can_toggle = resolved.uses_own_format() || capability.binding.toggle.is_some();
         return if can_toggle {
-            Ok(Target::Unspecified)
+            Ok(TargetValue::Unspecified)
         } else {
             Err(state_unknown(resolved))
         };
     };
     opposite(&capability.domain, now)
-        .map(Target::Value)
+        .map(TargetValue::Value)
         .ok_or_else(|| resolved.lacks(Unsupported::Opposite))
 }
 
 /// Makes a relative change absolute. It never goes the other way at the end of the range, and never switches on what
 /// is off.
-fn changed(resolved: &Resolved<'_>) -> Result<Target, Denied> {
+fn changed(resolved: &Resolved<'_>) -> Result<TargetValue, Denied> {
     let Resolved {
         device,
         capability,
@@ -100,12 +100,12 @@ fn changed(resolved: &Resolved<'_>) -> Result<Target, Denied> {
         Property::Brightness | Property::Speed | Property::ColorTemp
     );
     if starts && resolved.is_off {
-        return Ok(Target::Unchanged(Unchanged::Off));
+        return Ok(TargetValue::Unchanged(Unchanged::Off));
     }
     let known = resolved.seen.and_then(Observation::value);
     let Some(now) = known.and_then(Value::number) else {
         return if resolved.uses_own_format() {
-            Ok(Target::Unspecified)
+            Ok(TargetValue::Unspecified)
         } else {
             Err(state_unknown(resolved))
         };
@@ -122,11 +122,11 @@ fn changed(resolved: &Resolved<'_>) -> Result<Target, Denied> {
     };
     let moves = |to: f64| if up { to > now } else { to < now };
     if !moves(to) {
-        return Ok(Target::Unchanged(Unchanged::AtLimit));
+        return Ok(TargetValue::Unchanged(Unchanged::AtLimit));
     }
     match within(device, capability, &Value::Number(to))? {
-        Value::Number(to) if !moves(to) => Ok(Target::Unchanged(Unchanged::AtLimit)),
-        value => Ok(Target::Value(value)),
+        Value::Number(to) if !moves(to) => Ok(TargetValue::Unchanged(Unchanged::AtLimit)),
+        value => Ok(TargetValue::Value(value)),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::home::permit::*;
 use crate::home::rights::{Rights, Rules, Selector};
 use crate::home::state::Report;
 use crate::vocabulary::Domain;
+use crate::vocabulary::slug::Slug;
 use crate::vocabulary::speech::english;
 
 fn slug(text: &str) -> Slug {

@@ -11,7 +11,7 @@ use crate::command::{Redelivery, ReplyTo};
 
 use crate::mqtt::inbox::{AckToken, InboundCommand, Rejected};
 use crate::mqtt::inflight::digest;
-use crate::mqtt::session::Session;
+use crate::mqtt::session::state::Session;
 use crate::mqtt::subscriptions::SubscriptionKind;
 use crate::wire;
 use crate::wire::Inbound;

@@ -11,7 +11,7 @@ use crate::mqtt::inbox::Incoming;
 use crate::mqtt::inflight::InFlight;
 use crate::mqtt::outbox::{OutboundMessage, QueuedMessage, Undelivered};
 use crate::mqtt::session::incoming::REDELIVERY_WINDOW;
-use crate::mqtt::session::{Phase, Session};
+use crate::mqtt::session::state::{Phase, Session};
 
 /// Connections that may end right after a message has left before it is sent alone; if the connection ends then as well, the
 /// message is given up.

@@ -2,6 +2,7 @@
 
 mod incoming;
 mod loss;
+mod state;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,11 +18,9 @@ use rumqttc::v5::{AsyncClient, Event};
 use tracing::warn;
 
 use crate::clock::now;
-use crate::command::ReplyTo;
-use crate::command::reply::Reply;
 use crate::telemetry::counters::Counters;
 
-use crate::mqtt::inbox::{AckToken, InboxSender, Incoming};
+use crate::mqtt::inbox::{InboxSender, Incoming};
 use crate::mqtt::inflight::{PendingAcks, UnackedPublishes};
 use crate::mqtt::outbox::{OutboundMessage, Outbox, QueuedMessage, Undelivered};
 use crate::mqtt::session::loss::MAX_LOSSES;
@@ -30,6 +29,8 @@ use crate::wire;
 use crate::wire::WireRules;
 
 pub(super) use crate::mqtt::session::loss::Loss;
+use crate::mqtt::session::state::Phase;
+pub(super) use crate::mqtt::session::state::Session;
 
 /// Messages in flight at once, where the broker allows it. One less than rumqttc's own limit: at that it holds back
 /// acknowledgements as well.
@@ -47,53 +48,6 @@ const TICK: Duration = Duration::from_secs(5);
 /// How long the broker may take to acknowledge a message before the connection is given up. Brokers do so within
 /// milliseconds; the watchdog of the unit waits 30 s.
 const ACK_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// State of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Not connected.
-    Down,
-    /// Connected; the subscriptions are not acknowledged yet.
-    Subscribing,
-    /// In use.
-    Open,
-    /// `offline` is in flight.
-    Farewell,
-    /// DISCONNECT is handed to the client.
-    Leaving,
-    /// DISCONNECT has left.
-    Gone,
-}
-
-/// State of the connection to the broker, over all its connections.
-pub(super) struct Session {
-    client: AsyncClient,
-    rules: WireRules,
-    subscriptions: Subscriptions,
-    outbox: Outbox,
-    inbox: Arc<InboxSender>,
-    unacked: UnackedPublishes<QueuedMessage>,
-    acks: PendingAcks,
-    phase: Phase,
-    /// Number of the connection; 0 before the first.
-    epoch: u64,
-    /// When the last packet was received.
-    last_packet: Instant,
-    /// When this connection began.
-    began: Instant,
-    /// Whether the broker kept the session of the connection before this one.
-    resumed: bool,
-    /// The largest packet the broker accepts, in bytes.
-    max_packet: usize,
-    /// Rejections that found no room in the outbox yet.
-    rejections: VecDeque<(Reply, ReplyTo, AckToken)>,
-    /// Digests of commands of the connection before this one that the broker may send again.
-    redeliverable: Vec<u64>,
-    /// The cause of the loss as last reported; `None` while connected.
-    reported_cause: Option<String>,
-    /// When connections in use were closed by the broker for no known reason, since one was last refused.
-    unexplained: VecDeque<Instant>,
-}
 
 impl Session {
     pub(super) fn new(

@@ -10,7 +10,10 @@ mod disk;
 mod durability;
 mod index;
 mod record;
+mod recovered;
 mod recovery;
+mod seq;
+mod state;
 mod sync;
 mod wal;
 
@@ -34,6 +37,9 @@ use crate::store::journal::disk::Disk;
 pub use crate::store::journal::durability::Durability;
 use crate::store::journal::index::{Index, Reception};
 pub use crate::store::journal::record::{JournalRecord, PlannedPublish, Received};
+pub use crate::store::journal::recovered::{Recovered, Unfinished, UnsentReply};
+pub use crate::store::journal::seq::Seq;
+pub use crate::store::journal::state::{Health, Journal};
 use crate::store::journal::wal::Wal;
 
 /// So many unwritten records are synced without waiting for more: with mosquitto's window of 20 messages no client waits.
@@ -49,58 +55,6 @@ const ALONE: Duration = Duration::from_secs(2);
 /// Crashes during one command after which the command is taken for their cause and given up.
 pub const MAX_CRASHES: u32 = 3;
 
-/// A command of an earlier run that has no reply.
-#[derive(Debug, Clone)]
-pub struct Unfinished {
-    /// Its number.
-    pub mark: Seq,
-    /// The command as received.
-    pub received: Received,
-    /// Its remaining time to live.
-    pub left: Duration,
-    /// The messages planned for it, if it had come that far.
-    pub sending: Option<Vec<PlannedPublish>>,
-    /// Crashes during this command.
-    pub crashes: u32,
-}
-
-/// A reply of an earlier run that the broker may not have.
-#[derive(Debug, Clone)]
-pub struct UnsentReply {
-    /// The command's number.
-    pub mark: Seq,
-    /// The command as received.
-    pub received: Received,
-    /// The reply.
-    pub reply: Reply,
-}
-
-/// The data of an earlier run.
-#[derive(Debug, Clone, Default)]
-pub struct Recovered {
-    /// Commands without a reply, oldest first.
-    pub unfinished: Vec<Unfinished>,
-    /// Replies to send again, oldest first.
-    pub unsent: Vec<UnsentReply>,
-    /// Devices that may have received a message, and the number of the command.
-    pub commanded: Vec<(String, Seq)>,
-    /// Records that could not be read and were dropped.
-    pub unreadable: usize,
-    /// How many of the last syncs are missing: the store is damaged, and what they wrote is lost.
-    pub missing: u64,
-}
-
-/// The number of a command. Commands are numbered in the order of their receipt, from one run to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Seq(u64);
-
-impl Seq {
-    /// Returns the number.
-    pub fn number(self) -> u64 {
-        self.0
-    }
-}
-
 /// The journal's answer to a received command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JournalEntry {
@@ -110,55 +64,6 @@ pub enum JournalEntry {
     Pending,
     /// The command was received before; this was its reply.
     Answered(Box<Reply>),
-}
-
-/// State of the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// Received commands survive a restart.
-    Safe,
-    /// They do, but syncs take long.
-    Slow,
-    /// The store fails, or a sync does not end: commands are served without the promise to survive a restart.
-    Failing,
-    /// There is no store.
-    Absent,
-}
-
-/// The journal. With a store its records are on disk; without one they are only in memory.
-#[derive(Debug)]
-pub struct Journal {
-    /// `None` without a store, or while one that failed cannot be opened again.
-    disk: Mutex<Option<Disk>>,
-    /// Records that are not on disk yet, so that they survive the end of this process; `None` if it cannot be opened.
-    wal: Mutex<Option<Wal>>,
-    /// Settings and folder of the store, if there is one.
-    place: Option<(Settings, PathBuf)>,
-    index: Mutex<Index>,
-    clock: Clock,
-    /// When the clocks were last written, on the journal's own scale.
-    clock_written: Mutex<Option<u64>>,
-    /// Wakes the sync loop: something changed.
-    dirty: Notify,
-    /// Ends the sync loop's wait for more changes at once.
-    urgent: Notify,
-    /// Ends the sync loop's wait for more changes after its rest.
-    batch_ready: Notify,
-    /// Held during a sync.
-    syncing: tokio::sync::Mutex<()>,
-    /// The number of changes that are on disk.
-    synced: watch::Sender<u64>,
-    health: watch::Sender<Health>,
-    /// Lets commands that may have ended an earlier run pass one by one, in their order.
-    suspects: tokio::sync::Mutex<()>,
-    /// Held by a command of an earlier run during its first moments.
-    attributing: tokio::sync::Mutex<()>,
-    /// The command that is named on disk.
-    running: Mutex<Option<Seq>>,
-    /// Records of an earlier run that could only be read after the start.
-    recovered_late: Mutex<Option<Recovered>>,
-    /// Wakes [`Journal::recovered_late`].
-    late: Notify,
 }
 
 impl Journal {

@@ -13,8 +13,10 @@ use crate::store::journal::clock::{Clock, millis};
 use crate::store::journal::disk::{Disk, LastWrite};
 use crate::store::journal::index::Reception;
 use crate::store::journal::record::JournalRecord;
+use crate::store::journal::recovered::{Recovered, Unfinished, UnsentReply};
+use crate::store::journal::seq::Seq;
+use crate::store::journal::state::Journal;
 use crate::store::journal::wal::{Wal, WalRemainder};
-use crate::store::journal::{Journal, Recovered, Seq, Unfinished, UnsentReply};
 
 /// Numbers below this are those of an ordinary run: as many commands no gateway receives.
 const FIRST_WITHOUT_STORE: u64 = 1 << 40;

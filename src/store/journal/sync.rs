@@ -8,7 +8,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{self, timeout};
 
 use crate::store::journal::clock::ClockReading;
-use crate::store::journal::{Health, Journal};
+use crate::store::journal::state::{Health, Journal};
 
 /// How long changes gather before they are synced together: each sync costs more than a millisecond of processor time and
 /// wears the SD card. The broker keeps its copy as long.

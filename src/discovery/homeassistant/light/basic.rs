@@ -12,7 +12,7 @@ use crate::vocabulary::{Domain, Property, Value};
 use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::setting;
 use crate::discovery::homeassistant::config::{EntityConfig, command_template, render_each};
-use crate::discovery::homeassistant::light::{
+use crate::discovery::homeassistant::light::properties::{
     DEFAULT_BRIGHTNESS_SCALE, Ports, add_white, brightness, color, color_temperature,
 };
 use crate::discovery::homeassistant::switch::{ON_OFF, on_off};

@@ -10,7 +10,7 @@ use crate::vocabulary::{Domain, Property, Value};
 use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::{choice, field, setting, words};
 use crate::discovery::homeassistant::config::{EntityConfig, command_template};
-use crate::discovery::homeassistant::light::{
+use crate::discovery::homeassistant::light::properties::{
     DEFAULT_BRIGHTNESS_SCALE, Ports, add_white, brightness, color, color_temperature,
 };
 

@@ -8,7 +8,9 @@ use crate::vocabulary::{Domain, Property, Value};
 use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::{choice, setting, words};
 use crate::discovery::homeassistant::config::{EntityConfig, parse, render_each, state_template};
-use crate::discovery::homeassistant::light::{Ports, brightness, color, color_temperature};
+use crate::discovery::homeassistant::light::properties::{
+    Ports, brightness, color, color_temperature,
+};
 
 /// Variables the templates for on and off may use, which are not defined unless they are set.
 const VARIABLES: [&str; 11] = [

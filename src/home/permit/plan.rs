@@ -1,0 +1,68 @@
+//! The result of the gate: messages that may be published. Their fields can be set only inside the
+//! gate.
+
+use crate::binding::Publication;
+use crate::vocabulary::Value;
+use crate::vocabulary::action::Action;
+use crate::vocabulary::slug::Slug;
+
+/// The most actions one command may have. A home of 100 lamps can still be switched off at once; a
+/// model that repeats itself cannot flood the broker.
+pub const MOST_ACTIONS: usize = 256;
+
+/// The messages to publish: checked, and absolute where possible.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    pub(super) steps: Vec<Step>,
+    pub(super) speech: String,
+}
+
+/// One message to one device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    pub(super) device: Slug,
+    pub(super) action: Action,
+    pub(super) target_value: Option<Value>,
+    pub(super) publication: Publication,
+    pub(super) repeatable: bool,
+}
+
+impl Step {
+    /// The device. Messages to one device are published in the order of their commands.
+    pub fn device(&self) -> &Slug {
+        &self.device
+    }
+
+    /// The action as it was understood.
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// The value that the property will have; `None` where that is not known, as for the next
+    /// track.
+    pub fn target_value(&self) -> Option<&Value> {
+        self.target_value.as_ref()
+    }
+
+    /// The message.
+    pub fn publication(&self) -> &Publication {
+        &self.publication
+    }
+
+    /// True where delivering the message twice does no harm.
+    pub fn repeatable(&self) -> bool {
+        self.repeatable
+    }
+}
+
+impl Plan {
+    /// The messages, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The text of the reply.
+    pub fn speech(&self) -> &str {
+        &self.speech
+    }
+}

@@ -1,0 +1,64 @@
+//! The state of the connection.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rumqttc::v5::AsyncClient;
+
+use crate::command::ReplyTo;
+use crate::command::reply::Reply;
+
+use crate::mqtt::inbox::{AckToken, InboxSender};
+use crate::mqtt::inflight::{PendingAcks, UnackedPublishes};
+use crate::mqtt::outbox::{Outbox, QueuedMessage};
+use crate::mqtt::subscriptions::Subscriptions;
+use crate::wire::WireRules;
+
+/// State of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not connected.
+    Down,
+    /// Connected; the subscriptions are not acknowledged yet.
+    Subscribing,
+    /// In use.
+    Open,
+    /// `offline` is in flight.
+    Farewell,
+    /// DISCONNECT is handed to the client.
+    Leaving,
+    /// DISCONNECT has left.
+    Gone,
+}
+
+/// State of the connection to the broker, over all its connections.
+pub(in crate::mqtt) struct Session {
+    pub(super) client: AsyncClient,
+    pub(super) rules: WireRules,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) outbox: Outbox,
+    pub(super) inbox: Arc<InboxSender>,
+    pub(super) unacked: UnackedPublishes<QueuedMessage>,
+    pub(super) acks: PendingAcks,
+    pub(super) phase: Phase,
+    /// Number of the connection; 0 before the first.
+    pub(super) epoch: u64,
+    /// When the last packet was received.
+    pub(super) last_packet: Instant,
+    /// When this connection began.
+    pub(super) began: Instant,
+    /// Whether the broker kept the session of the connection before this one.
+    pub(super) resumed: bool,
+    /// The largest packet the broker accepts, in bytes.
+    pub(super) max_packet: usize,
+    /// Rejections that found no room in the outbox yet.
+    pub(super) rejections: VecDeque<(Reply, ReplyTo, AckToken)>,
+    /// Digests of commands of the connection before this one that the broker may send again.
+    pub(super) redeliverable: Vec<u64>,
+    /// The cause of the loss as last reported; `None` while connected.
+    pub(super) reported_cause: Option<String>,
+    /// When connections in use were closed by the broker for no known reason, since one was last
+    /// refused.
+    pub(super) unexplained: VecDeque<Instant>,
+}

@@ -1,0 +1,31 @@
+//! Messages to devices, as they are handed to the broker connection.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Instant;
+
+use crate::binding::Publication;
+use crate::mqtt::outbox::Undelivered;
+
+/// One message to a device.
+#[derive(Debug, Clone)]
+pub struct OutboundAction {
+    /// The topic and the payload.
+    pub publication: Publication,
+    /// The device it commands.
+    pub device: String,
+    /// The sequence number of the command.
+    pub seq: u64,
+    /// The moment after which it must not be sent.
+    pub deadline: Instant,
+    /// True where it may be sent again after a broken connection.
+    pub repeatable: bool,
+    /// The number of times the text passed through a sayso, this one included.
+    pub hops: u8,
+}
+
+/// Queues a message at once, in order of the calls; the future ends when the broker has it.
+pub type PublishFn = Box<dyn Fn(OutboundAction) -> PublishFuture + Send + Sync>;
+
+/// A message on its way to the broker.
+pub type PublishFuture = Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>;

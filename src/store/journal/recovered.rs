@@ -1,0 +1,48 @@
+//! The data of an earlier run.
+
+use std::time::Duration;
+
+use crate::command::reply::Reply;
+use crate::store::journal::record::{PlannedPublish, Received};
+use crate::store::journal::seq::Seq;
+
+/// A command of an earlier run that has no reply.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// Its number.
+    pub mark: Seq,
+    /// The command as received.
+    pub received: Received,
+    /// Its remaining time to live.
+    pub left: Duration,
+    /// The messages planned for it, if it had come that far.
+    pub sending: Option<Vec<PlannedPublish>>,
+    /// Crashes during this command.
+    pub crashes: u32,
+}
+
+/// A reply of an earlier run that the broker may not have.
+#[derive(Debug, Clone)]
+pub struct UnsentReply {
+    /// The command's number.
+    pub mark: Seq,
+    /// The command as received.
+    pub received: Received,
+    /// The reply.
+    pub reply: Reply,
+}
+
+/// The data of an earlier run.
+#[derive(Debug, Clone, Default)]
+pub struct Recovered {
+    /// Commands without a reply, oldest first.
+    pub unfinished: Vec<Unfinished>,
+    /// Replies to send again, oldest first.
+    pub unsent: Vec<UnsentReply>,
+    /// Devices that may have received a message, and the number of the command.
+    pub commanded: Vec<(String, Seq)>,
+    /// Records that could not be read and were dropped.
+    pub unreadable: usize,
+    /// How many of the last syncs are missing: the store is damaged, and what they wrote is lost.
+    pub missing: u64,
+}
