@@ -75,7 +75,7 @@ fn home(language: &str) -> std::sync::Arc<Home> {
     config.home
 }
 
-fn last(devices: &[&str], property: &str, value: Setting) -> Antecedents {
+fn last(devices: &[&str], property: &str, value: &Setting) -> Antecedents {
     let action = |device: &&str| Action {
         device: (*device).to_owned(),
         property: property.into(),
@@ -122,9 +122,9 @@ fn after(language: &str, home: &Home, last: &Antecedents, text: &str) -> String 
 fn sentences_refer_to_the_last_command_or_have_no_meaning() {
     let on = Setting::text("on");
     let home = home("en");
-    let kitchen = last(&["kitchen_light"], "power", on.clone());
-    let floor = last(&["floor_lamp"], "power", on.clone());
-    let blind = last(&["bedroom_blind"], "position", Setting::Number(0.0));
+    let kitchen = last(&["kitchen_light"], "power", &on);
+    let floor = last(&["floor_lamp"], "power", &on);
+    let blind = last(&["bedroom_blind"], "position", &Setting::Number(0.0));
     let cases: &[(&Antecedents, &str, &str)] = &[
         (&kitchen, "turn it off", r#"kitchen_light power set "off""#),
         (
@@ -381,7 +381,7 @@ fn every_language_refers_to_the_last_command() {
     let wrong: Vec<String> = cases
         .iter()
         .map(|(language, device, text, expected)| {
-            let last = last(&[device], "power", on.clone());
+            let last = last(&[device], "power", &on);
             (
                 text,
                 expected,
@@ -458,9 +458,9 @@ fn light(name: &str, state: &str) -> (String, String) {
     (format!("zigbee2mqtt/{name}/set"), payload)
 }
 
-async fn report(stage: &mut Stage, name: &str, state: Value) {
+async fn report(scene: &mut Stage, name: &str, state: Value) {
     let topic = format!("zigbee2mqtt/{name}");
-    stage.listener.publish(&topic, state.to_string()).await;
+    scene.listener.publish(&topic, state.to_string()).await;
 }
 
 async fn done(stage: &mut Stage, text: &str) {

@@ -150,7 +150,7 @@ impl Listener {
             .unwrap();
     }
 
-    /// Publishes with QoS 0: the broker holds nothing back.
+    /// Publishes with `QoS` 0: the broker holds nothing back.
     pub(crate) async fn publish_at_most_once(&mut self, topic: &str, payload: impl Into<Bytes>) {
         self.client
             .publish(topic, QoS::AtMostOnce, false, payload)
