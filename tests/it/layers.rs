@@ -18,10 +18,6 @@ const LAYERS: [&[&str]; 10] = [
     &["daemon"],
     &["cli"],
 ];
-/// The import cycles that may exist.
-const CYCLES: usize = 0;
-/// The type names that may have more than one definition.
-const DUPLICATED_NAMES: usize = 0;
 /// The functions that are still longer than [`FUNCTION_LINES`]. To be lowered, never raised.
 const LONG_FUNCTIONS: usize = 4;
 /// The longest function, in lines of code.
@@ -69,21 +65,15 @@ fn modules_do_not_import_each_other_in_a_circle() {
         .iter()
         .map(|cycle| cycle.join(", "))
         .collect();
-    assert!(
-        cycles.len() <= CYCLES,
-        "{} import cycles, where {CYCLES} are known:\n{}",
-        cycles.len(),
-        cycles.join("\n")
-    );
+    assert!(cycles.is_empty(), "import cycles:\n{}", cycles.join("\n"));
 }
 
 #[test]
 fn a_type_name_is_defined_once() {
     let duplicates = names::duplicates(&sources());
     assert!(
-        duplicates.len() <= DUPLICATED_NAMES,
-        "{} duplicated type names, where {DUPLICATED_NAMES} are known: {duplicates:#?}",
-        duplicates.len()
+        duplicates.is_empty(),
+        "duplicated type names: {duplicates:#?}"
     );
 }
 
