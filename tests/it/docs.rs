@@ -211,9 +211,16 @@ fn sources(folder: &Path, text: &mut String) {
         if entry.path().is_dir() {
             sources(&entry.path(), text);
         } else {
-            text.push_str(&fs::read_to_string(entry.path()).unwrap());
+            text.push_str(&joined(&fs::read_to_string(entry.path()).unwrap()));
         }
     }
+}
+
+/// The text of a source file with the texts in it that continue on another line joined.
+fn joined(source: &str) -> String {
+    let mut parts = source.split("\\\n");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.trim_start())
 }
 
 #[test]
