@@ -192,6 +192,24 @@ pub fn rgb(color: &str) -> Option<[u8; 3]> {
     Some([r, g, b])
 }
 
+/// The largest difference of one component, of 255, that counts as the same colour. Lamps report colours in spaces
+/// of other precision.
+const NEAR: u8 = 25;
+
+/// Whether two colours are the same as far as a lamp can show them: how bright they are is another property.
+pub fn is_near(one: &str, other: &str) -> bool {
+    let (Some(one), Some(other)) = (rgb(one), rgb(other)) else {
+        return false;
+    };
+    let mut pairs = at_full_brightness(one).into_iter().zip(at_full_brightness(other));
+    pairs.all(|(a, b)| a.abs_diff(b) <= NEAR)
+}
+
+fn at_full_brightness(color: [u8; 3]) -> [u8; 3] {
+    let most = u16::from(color.into_iter().max().unwrap_or_default().max(1));
+    color.map(|c| u8::try_from(u16::from(c) * 255 / most).unwrap_or(u8::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use serde_json::{Value as Json, json};
 use tokio::time::timeout;
 
-use crate::command::reply::Reply;
+use crate::command::reply::{ConfirmationEvent, Reply};
 use crate::mqtt::Settings;
 
 use crate::cli::broker::{BrokerOptions, BrokerUnreachable};
@@ -25,8 +25,9 @@ Examples:
   sayso watch
   sayso watch --json | jq 'select(.reply.outcome == \"refused\")'
 
-Shows `<prefix>/command/+` and `<prefix>/reply/+`, which contain what people say at home: allow these topics only to \
-operators. Ctrl-C ends it. Replies to other topics are not shown.
+Shows `<prefix>/command/+`, `<prefix>/reply/+` and `<prefix>/reply/+/event`, which contain the \
+commands of the household: allow these topics only to operators. Ctrl-C ends it. Replies to other \
+topics are not shown.
 
 Exit codes: 0 ended by the user or by --count, 1 the broker does not allow it, 75 no broker, 77 a file may not be read, \
 78 the config is wrong.";
@@ -81,7 +82,7 @@ impl<'a> Watcher<'a> {
     async fn connect(arguments: &Watch, settings: &'a Settings) -> Result<Self, BrokerUnreachable> {
         let time_limit = arguments.broker.timeout;
         let (client, events) = broker::client(settings, "watch", time_limit)?;
-        let topics = ["command/+", "reply/+"].map(|topic| format!("{}/{topic}", settings.prefix));
+        let topics = ["command/+", "reply/+", "reply/+/event"].map(|topic| format!("{}/{topic}", settings.prefix));
         let filters = topics
             .clone()
             .map(|topic| Filter::new(topic, QoS::AtLeastOnce));
@@ -150,6 +151,7 @@ impl<'a> Watcher<'a> {
 enum WatchedMessage {
     Command { source: String, text: String },
     Reply { source: String, reply: Box<Reply> },
+    Confirmation { source: String, event: ConfirmationEvent },
 }
 
 impl WatchedMessage {
@@ -166,7 +168,14 @@ impl WatchedMessage {
                 text: text(&message.payload),
             });
         }
-        let source = below.strip_prefix("reply/")?.to_owned();
+        let below = below.strip_prefix("reply/")?;
+        if let Some(source) = below.strip_suffix("/event") {
+            return Some(Self::Confirmation {
+                source: source.to_owned(),
+                event: serde_json::from_slice(&message.payload).ok()?,
+            });
+        }
+        let source = below.to_owned();
         let reply = serde_json::from_slice(&message.payload).ok()?;
         Some(Self::Reply { source, reply })
     }
@@ -175,6 +184,7 @@ impl WatchedMessage {
         match self {
             Self::Command { source, text } => json!({"source": source, "command": text}),
             Self::Reply { source, reply } => json!({"source": source, "reply": reply}),
+            Self::Confirmation { source, event } => json!({"source": source, "event": event}),
         }
     }
 
@@ -199,6 +209,18 @@ impl WatchedMessage {
                 }
                 Ok(())
             }
+            Self::Confirmation { source, event } => {
+                let mark = if event.is_confirmed() { '✓' } else { '✗' };
+                write!(out, "{source} {mark} {}", event.event)?;
+                for report in event.devices.iter().filter(|report| !report.confirmed) {
+                    write!(out, ", {} {}: ", report.device, report.property.name())?;
+                    match &report.reported {
+                        Some(value) => write!(out, "reports {}", printable(&value.to_string()))?,
+                        None => write!(out, "reports nothing")?,
+                    }
+                }
+                writeln!(out, "  [{} ms]", event.ms)
+            }
         }
     }
 }
@@ -210,6 +232,11 @@ fn text(payload: &[u8]) -> String {
         Some(text) => text.to_owned(),
         None => String::from_utf8_lossy(payload).into_owned(),
     };
+    printable(&text)
+}
+
+/// Returns the beginning of a text on one line.
+fn printable(text: &str) -> String {
     text.chars()
         .take(MAX_TEXT)
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use crate::binding::Publication;
 pub use crate::command::outcome::Outcome;
 pub use crate::command::refusal::{Refusal, RefusalCode};
 use crate::vocabulary::action::Action;
+use crate::vocabulary::{Property, Value};
 
 /// The part of the program that understood a command: the field `via` of replies and of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +164,71 @@ impl Reply {
             why: Some(code),
             retry_after: refusal.retry_after().map(|after| after.as_secs_f64()),
         }
+    }
+}
+
+/// The event after a reply: whether the devices reported the states they were commanded to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConfirmationEvent {
+    /// The command's id.
+    pub id: String,
+    /// `confirmed`, or `not confirmed within 5 s`.
+    pub event: String,
+    /// Each state that a device was commanded to, with the one it reported.
+    pub devices: Vec<DeviceReport>,
+    /// Milliseconds from the first message to a device to this event.
+    pub ms: u64,
+}
+
+/// The state that a device was commanded to, and the one it reported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceReport {
+    /// The identifier of the device.
+    pub device: String,
+    /// The property.
+    pub property: Property,
+    /// The value it was commanded to.
+    pub value: Value,
+    /// The value it reported since, or the text that is no value, such as `JAMMED`; `None` where it reported nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Value>,
+    /// Whether the reported value is the commanded one.
+    pub confirmed: bool,
+}
+
+impl ConfirmationEvent {
+    /// Makes the event of a command that waited `waited`, and at most `patience`.
+    pub fn new(
+        id: String,
+        devices: Vec<DeviceReport>,
+        waited: Duration,
+        patience: Duration,
+    ) -> Self {
+        let event = if devices.iter().all(|report| report.confirmed) {
+            "confirmed".to_owned()
+        } else {
+            format!("not confirmed within {} s", patience.as_secs())
+        };
+        let ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            id,
+            event,
+            devices,
+            ms,
+        }
+    }
+
+    /// Whether every device reported the state it was commanded to.
+    pub fn is_confirmed(&self) -> bool {
+        self.devices.iter().all(|report| report.confirmed)
+    }
+
+    /// Returns the identifiers of the devices that did not.
+    pub fn unconfirmed(&self) -> Vec<&str> {
+        let open = self.devices.iter().filter(|report| !report.confirmed);
+        let mut names: Vec<&str> = open.map(|report| report.device.as_str()).collect();
+        names.dedup();
+        names
     }
 }
 

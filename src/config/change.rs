@@ -56,6 +56,7 @@ impl Config {
             ask,
             log,
             metrics,
+            replies,
             daemon,
         } = self;
         let mut changes = Changes::default();
@@ -64,6 +65,7 @@ impl Config {
         changes.live("[local]", *local != new.local);
         changes.live("[recall]", *recall != new.recall);
         changes.live("[limits]", *admit != new.admit);
+        changes.live("[replies]", *replies != new.replies);
         changes.live("[daemon]", *daemon != new.daemon);
         compare_logs(log, &new.log, &mut changes);
         compare_brokers(mqtt, &new.mqtt, &mut changes);

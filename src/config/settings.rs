@@ -22,7 +22,7 @@ use crate::{discovery, grammar, mqtt, store};
 use crate::config::file::Table;
 use crate::config::folders::Folders;
 use crate::config::topics::topic_prefix;
-use crate::config::validated::{Config, DaemonSettings, Files};
+use crate::config::validated::{Config, DaemonSettings, Files, ReplySettings};
 use crate::config::values::{count, reject_inline_secrets, secret, spend};
 use crate::config::{provider, tls};
 
@@ -68,6 +68,9 @@ pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
         ask: ask(root, folders, mqtt.ttl),
         log: log(&root.table("log"), folders),
         metrics: metrics(&root.table("metrics")),
+        replies: ReplySettings {
+            confirm: root.table("replies").flag("confirm").unwrap_or(true),
+        },
         daemon: daemon(&root.table("daemon")),
         mqtt,
     }

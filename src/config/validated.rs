@@ -37,6 +37,8 @@ pub struct Config {
     pub log: log::Settings,
     /// Address of the metrics page; `None` if it is not served.
     pub metrics: Option<scrape::MetricsAddress>,
+    /// Settings of the messages after a command.
+    pub replies: ReplySettings,
     /// Settings of the daemon itself.
     pub daemon: DaemonSettings,
 }
@@ -48,6 +50,13 @@ pub struct Files {
     pub config: Option<PathBuf>,
     /// The home file, `home.toml`.
     pub home: Option<PathBuf>,
+}
+
+/// Settings of the messages after a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplySettings {
+    /// Whether an event after the reply says that the devices confirmed the command.
+    pub confirm: bool,
 }
 
 /// Settings of the daemon itself.

@@ -59,6 +59,7 @@ pub(super) fn pipeline_settings(config: &Config) -> PipelineSettings {
     PipelineSettings {
         order: config.daemon.order,
         model_timeout: config.ask.deadline,
+        confirm_by_device: config.replies.confirm,
     }
 }
 

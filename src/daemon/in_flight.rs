@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio::time::{self, timeout};
 use tracing::{info, warn};
 
@@ -11,15 +13,19 @@ use crate::command::reply::Reply;
 use crate::command::{Command, ReplyTo};
 use crate::daemon::liveness::Liveness;
 use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{DeviceConfirmation, Pipeline};
 use crate::store::journal::{Journal, MAX_CRASHES, PlannedPublish, Seq};
 use crate::telemetry::counters::Counters;
+use crate::wire;
 
 /// The longest wait for the broker to take a dead letter before the command is answered.
 const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pause before a reply is put again into an outbox that is full.
 const OUTBOX_RETRY: Duration = Duration::from_millis(50);
+
+/// The time after which the event that follows a reply is of no use.
+const EVENT_TTL: Duration = Duration::from_secs(30);
 
 /// Everything a command needs, as it was when the command was received.
 #[derive(Clone)]
@@ -29,15 +35,36 @@ pub(super) struct CommandTask {
     pub(super) outbox: Outbox,
     pub(super) counters: Arc<Counters>,
     pub(super) liveness: Liveness,
+    /// The commands whose devices have not reported yet.
+    pub(super) confirmations: Confirmations,
+}
+
+/// Tasks that wait for the states of devices after a command. They are not among the commands in flight: neither a
+/// shutdown nor another command waits for them, and they end with the last clone. Their number is bounded by the
+/// pipeline.
+#[derive(Clone, Default)]
+pub(super) struct Confirmations(Arc<Mutex<JoinSet<()>>>);
+
+impl Confirmations {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.0.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
 }
 
 impl CommandTask {
     /// Processes a command and sends its reply.
     pub(super) async fn answer(self, command: Command, seq: Seq) {
         let guard = self.liveness.begin(command.deadline);
-        let reply = self.pipeline.answer(&command, Some(seq)).await;
+        let answer = self.pipeline.answer_and_confirm(&command, Some(seq));
+        let (reply, confirmation) = answer.await;
         drop(guard);
         self.send_reply(Some(seq), &reply, &command.reply_to).await;
+        if let Some(confirmation) = confirmation {
+            let event = publish_event(confirmation, self.outbox.clone(), command.reply_to);
+            self.confirmations.spawn(event);
+        }
     }
 
     /// Finishes a command whose messages an earlier run of the program had planned.
@@ -79,6 +106,21 @@ impl CommandTask {
         if let Some(seq) = seq {
             self.journal.reply_acked(seq);
         }
+    }
+}
+
+/// Publishes whether the devices confirmed a command, once that is known. Without room in the outbox the event is left
+/// out.
+async fn publish_event(confirmation: DeviceConfirmation, outbox: Outbox, reply_to: ReplyTo) {
+    let Some(event) = confirmation.wait().await else {
+        return;
+    };
+    let (topic, payload) = wire::encode_event(&event, &reply_to);
+    let message = OutboundMessage::to(topic, payload)
+        .with_correlation(reply_to.correlation)
+        .until(crate::clock::now() + EVENT_TTL);
+    if let Ok(delivery) = outbox.publish(message) {
+        let _ = delivery.await;
     }
 }
 

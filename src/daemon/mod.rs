@@ -29,7 +29,7 @@ use crate::daemon::assembly::{publish_fn, stream_fn};
 use crate::daemon::background::Background;
 use crate::daemon::event_loop::{EventLoop, Parts};
 use crate::daemon::home_builder::HomeBuilder;
-use crate::daemon::in_flight::CommandTask;
+use crate::daemon::in_flight::{CommandTask, Confirmations};
 use crate::daemon::liveness::Liveness;
 use crate::daemon::signal::CLOSING_TIME;
 use crate::daemon::storage::Storage;
@@ -101,6 +101,7 @@ pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
         outbox,
         counters,
         liveness: Liveness::default(),
+        confirmations: Confirmations::default(),
     };
     let mut background = Background::start(connection, &task, config.metrics.as_ref()).await;
     let parts = Parts {

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::binding::Binding;
-use crate::vocabulary::{Domain, Property};
+use crate::binding::{Binding, color};
+use crate::vocabulary::{Domain, Property, Value};
 
 /// Whether an action may be executed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -83,6 +83,30 @@ impl Capability {
     /// The topics it is commanded on; none where it has no binding of its own.
     pub fn command_topics(&self) -> impl Iterator<Item = &str> {
         self.binding.command_topics()
+    }
+
+    /// Whether a device that was set to `wanted` and reports `reported` has done it. A number may differ by the
+    /// rounding of the device: one percent of the range, or as far as both have the same message.
+    pub fn is_reached(&self, wanted: &Value, reported: &Value) -> bool {
+        if wanted == reported {
+            return true;
+        }
+        match (&self.domain, wanted, reported) {
+            (Domain::Number { min, max, .. }, Value::Number(wanted_n), Value::Number(reported_n)) => {
+                let is_off = |n: &f64| *n <= min.max(0.0);
+                let is_near = (wanted_n - reported_n).abs() <= (max - min) / 100.0;
+                let message = self.binding.encode(wanted);
+                is_off(wanted_n) == is_off(reported_n)
+                    && (is_near || message.is_some() && message == self.binding.encode(reported))
+            }
+            (Domain::Color, Value::Text(wanted), Value::Text(reported)) => {
+                color::is_near(wanted, reported)
+            }
+            (_, Value::Text(wanted), Value::Text(reported)) => {
+                wanted.eq_ignore_ascii_case(reported)
+            }
+            _ => false,
+        }
     }
 
     /// Returns the same capability with another domain.

@@ -184,6 +184,11 @@ impl State {
         if device.capability(property).is_none() {
             return;
         }
+        // A command to the state that the device reported last changes nothing, and may not be answered.
+        let last = self.get(&device.id, property);
+        if last.is_some_and(|seen| seen.reported() == Some(&value)) {
+            return;
+        }
         let seen = Observation {
             known: Known::Commanded(value),
             at,

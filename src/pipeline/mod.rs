@@ -7,6 +7,7 @@ mod admin;
 pub mod admission;
 mod confirmation;
 mod delivery;
+mod device_confirmation;
 mod device_order;
 mod dialogue;
 mod dispatch;
@@ -32,9 +33,11 @@ mod status;
 mod undo;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::{Instrument, debug, debug_span, warn};
 
+pub use crate::pipeline::device_confirmation::DeviceConfirmation;
 pub use crate::pipeline::handle::{Pipeline, StreamFn};
 pub use crate::pipeline::publish::{OutboundAction, PublishFn, PublishFuture};
 pub use crate::pipeline::services::Services;
@@ -49,6 +52,7 @@ use crate::grammar::explain::Explanation;
 use crate::home::Home;
 use crate::home::permit::{Denied, PermitContext, Plan};
 use crate::home::state::State;
+use crate::pipeline::dispatch::Dispatched;
 use crate::pipeline::interpretation::{Interpretation, Request, is_unrelated};
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::shared::Shared;
@@ -97,6 +101,15 @@ impl Pipeline {
 
     /// Processes a command and returns its one reply. `seq` is its entry in the journal, if any.
     pub async fn answer(&self, command: &Command, seq: Option<Seq>) -> Reply {
+        self.answer_and_confirm(command, seq).await.0
+    }
+
+    /// Does the same, and returns the states of devices to wait for once the reply is sent, if any.
+    pub async fn answer_and_confirm(
+        &self,
+        command: &Command,
+        seq: Option<Seq>,
+    ) -> (Reply, Option<DeviceConfirmation>) {
         let phrase = Phrase::of(command);
         let pending = (!command.dry_run).then(|| self.pending(command));
         let stream = self.answer_stream(command, &phrase);
@@ -105,6 +118,7 @@ impl Pipeline {
             .handle_in_order(command, &phrase, seq, stream.as_ref())
             .instrument(span)
             .await;
+        let confirmation = handled.confirmation.take();
         let durability = handled.durability;
         let earlier = std::mem::take(&mut handled.earlier);
         let reference = handled.reference.clone();
@@ -116,7 +130,7 @@ impl Pipeline {
             stream.end(is_answer.then_some(&reply.speech));
         }
         self.commit(command, seq, &reply, durability).await;
-        reply
+        (reply, confirmation)
     }
 
     /// With `order = "source"`, waits for the earlier commands of the source first.
@@ -192,13 +206,30 @@ impl Pipeline {
             Ok(plan) => {
                 let durability = interpretation.durability();
                 let earlier = self.states_before(&plan);
+                let since = now();
                 let dispatched = self.dispatch(command, seq, &plan, durability).await;
+                let confirmation = self.expected_states(command, (&plan, &dispatched), since);
                 let speech = self.services.grammar.speech(phrase);
                 handled
                     .with_dispatched(&plan, &dispatched, &home, speech)
                     .with_earlier(earlier)
+                    .with_confirmation(confirmation)
             }
         }
+    }
+
+    /// Returns the states of devices to wait for after a plan, unless the configuration turns this off.
+    fn expected_states(
+        &self,
+        command: &Command,
+        published: (&Plan, &Dispatched),
+        since: Instant,
+    ) -> Option<DeviceConfirmation> {
+        if !self.settings.confirm_by_device {
+            return None;
+        }
+        let counters = &self.services.counters;
+        DeviceConfirmation::expected(&self.shared, counters, command, published, since)
     }
 
     /// Finds the meaning of a command, from the cheapest source to the most expensive one.
@@ -430,6 +461,8 @@ impl Pipeline {
         for report in observed {
             state.report(report, now());
         }
+        drop(state);
+        self.shared.reported.notify_waiters();
     }
 
     /// Replaces all that is known of the devices' state, with the contents of a file for example.

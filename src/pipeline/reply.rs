@@ -6,6 +6,7 @@ use crate::command::Command;
 use crate::command::reply::{ActionIssue, ActionReport, Outcome, Refusal, Reply, Via};
 use crate::home::Home;
 use crate::home::permit::Plan;
+use crate::pipeline::device_confirmation::DeviceConfirmation;
 use crate::pipeline::dialogue::Earlier;
 use crate::pipeline::dispatch::Dispatched;
 use crate::pipeline::interpretation::{Interpretation, Reference};
@@ -45,6 +46,8 @@ pub(super) struct Handled {
     pub(super) reference: Reference,
     /// The states before the command.
     pub(super) earlier: Vec<Earlier>,
+    /// The states of devices to wait for once the reply is sent.
+    pub(super) confirmation: Option<DeviceConfirmation>,
 }
 
 impl Handled {
@@ -58,6 +61,7 @@ impl Handled {
             durability: Durability::None,
             reference: Reference::default(),
             earlier: Vec::new(),
+            confirmation: None,
         }
     }
 
@@ -85,6 +89,13 @@ impl Handled {
 
     pub(super) fn with_actions(self, actions: Vec<ActionReport>) -> Self {
         Self { actions, ..self }
+    }
+
+    pub(super) fn with_confirmation(self, confirmation: Option<DeviceConfirmation>) -> Self {
+        Self {
+            confirmation,
+            ..self
+        }
     }
 
     pub(super) fn with_result(self, result: Result<Success, Refusal>) -> Self {

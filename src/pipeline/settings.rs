@@ -19,4 +19,6 @@ pub struct PipelineSettings {
     pub order: CommandOrder,
     /// The longest time a command waits for a model.
     pub model_timeout: Duration,
+    /// Whether the states that devices report after a command are compared with the commanded ones.
+    pub confirm_by_device: bool,
 }

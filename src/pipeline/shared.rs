@@ -22,6 +22,9 @@ use crate::pipeline::state_budget::StateBudget;
 /// from the cache do not count.
 pub(super) const MAX_MODEL_REQUESTS: usize = 64;
 
+/// The most commands that wait for the states of their devices. Those beyond it have no event.
+const MAX_CONFIRMATIONS: usize = 256;
+
 /// State shared by all pipelines from the first one to the one after the last reload.
 pub(super) struct Shared {
     /// The current snapshot of the home.
@@ -42,6 +45,10 @@ pub(super) struct Shared {
     pub(super) model_requests: Semaphore,
     /// Commands that wait for a model, including those that share a request.
     pub(super) model_waiters: ModelWaiters,
+    /// Notified when a device has reported its state.
+    pub(super) reported: Notify,
+    /// Permits for commands that wait for the states of their devices.
+    pub(super) confirming: Arc<Semaphore>,
     /// True once no command may wait for a model any more.
     pub(super) stopping: watch::Sender<bool>,
     /// Hands messages to the broker connection.
@@ -63,6 +70,8 @@ impl Shared {
             in_flight: SingleFlight::default(),
             model_requests: Semaphore::new(MAX_MODEL_REQUESTS),
             model_waiters: ModelWaiters::default(),
+            reported: Notify::new(),
+            confirming: Arc::new(Semaphore::new(MAX_CONFIRMATIONS)),
             stopping: watch::Sender::new(false),
             publish,
         }

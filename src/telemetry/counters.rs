@@ -113,6 +113,10 @@ counters! {
     commands_expired: "late",
     /// Actions acknowledged by the broker.
     actions_delivered: "acted",
+    /// Commands whose devices reported the commanded states in time.
+    commands_confirmed: "confirmed",
+    /// Commands of which a device did not report the commanded state in time.
+    commands_unconfirmed: "unconfirmed",
     /// Replies handed to the broker.
     replies_sent: "replied",
     /// Replies dropped because the outbox was full.

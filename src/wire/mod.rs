@@ -7,7 +7,7 @@ pub mod timestamp;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::command::reply::{Piece, Refusal, Reply};
+use crate::command::reply::{ConfirmationEvent, Piece, Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
 use crate::vocabulary::topic::{Filter, MAX_LEVELS, Topic};
 
@@ -190,6 +190,14 @@ pub fn encode_piece(piece: &Piece, to: &ReplyTo) -> (String, Vec<u8>) {
     (
         format!("{}/stream", to.topic),
         serde_json::to_vec(piece).unwrap_or_default(),
+    )
+}
+
+/// Encodes the event after a reply; returns its topic and payload.
+pub fn encode_event(event: &ConfirmationEvent, to: &ReplyTo) -> (String, Vec<u8>) {
+    (
+        format!("{}/event", to.topic),
+        serde_json::to_vec(event).unwrap_or_default(),
     )
 }
 

@@ -21,6 +21,7 @@ mod broker;
 mod cache;
 mod command;
 mod config;
+mod confirmation;
 mod connection;
 mod corpus;
 mod daemon;

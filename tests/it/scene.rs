@@ -192,6 +192,7 @@ impl Stage {
         let is_it = |m: &Message| {
             m.topic.starts_with("sayso/reply/")
                 && !m.topic.ends_with("/stream")
+                && !m.topic.ends_with("/event")
                 && m.json()["id"] == *id
         };
         match self.listener.wait_for(is_it, PATIENCE).await {

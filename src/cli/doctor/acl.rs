@@ -20,9 +20,10 @@ const MAX_UNRELEASED: usize = 16;
 const MAX_TOPICS: usize = 64;
 
 /// Topics of sayso below the prefix. The first one is used to find out how the broker treats `QoS` 2.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     "reply/doctor",
     "reply/doctor/stream",
+    "reply/doctor/event",
     "status",
     "health",
     "control/doctor/answer",

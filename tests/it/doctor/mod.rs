@@ -389,7 +389,10 @@ async fn no_right() -> Vec<Case> {
             ),
             without_right(
                 "topic write sayso/reply/#",
-                &["topic write sayso/reply/doctor/stream"],
+                &[
+                    "topic write sayso/reply/doctor/stream",
+                    "topic write sayso/reply/doctor/event",
+                ],
             )
             .await,
         ),
@@ -400,7 +403,14 @@ async fn no_right() -> Vec<Case> {
                 "acl",
                 "does not allow sayso to publish to `sayso/reply/doctor/stream`",
             ),
-            without_right("topic write sayso/reply/#", &["topic write sayso/reply/+"]).await,
+            without_right(
+                "topic write sayso/reply/#",
+                &[
+                    "topic write sayso/reply/+",
+                    "topic write sayso/reply/doctor/event",
+                ],
+            )
+            .await,
         ),
         Case::new(
             "may not answer operators",

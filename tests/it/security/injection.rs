@@ -164,7 +164,8 @@ async fn obedient(
 fn breach(source: &str, message: &Message) -> Option<&'static str> {
     let (topic, text) = (message.topic.as_str(), message.text());
     let json: Json = serde_json::from_str(&text).unwrap_or_default();
-    if topic == "sayso/health" || topic == format!("sayso/reply/{source}") {
+    let replies = ["", "/event"].map(|end| format!("sayso/reply/{source}{end}"));
+    if topic == "sayso/health" || replies.iter().any(|own| topic == own) {
         return None;
     }
     let owner = source == "owner";

@@ -1,0 +1,207 @@
+//! The confirmation of a command by its devices. The reply is sent as soon as the broker has the messages; afterwards
+//! the state that each device reports is compared with the one it was commanded to.
+//!
+//! Knows no topics: the daemon publishes the event on the reply topic of the command.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{sleep, timeout_at};
+use tracing::{debug, info};
+
+use crate::clock::now;
+use crate::command::Command;
+use crate::command::reply::{ConfirmationEvent, DeviceReport};
+use crate::home::permit::Plan;
+use crate::home::state::{Known, Observation};
+use crate::pipeline::dispatch::Dispatched;
+use crate::pipeline::shared::Shared;
+use crate::telemetry::counters::Counters;
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::{Property, Value};
+
+/// The time in which a device confirms a command. Zigbee and Z-Wave devices report within one second, also through a
+/// few routers; a blind is still moving after it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The least time between two looks at the state, so that a flood of reports costs little.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The most states that one command waits for. It is also the most an event lists.
+const MAX_STATES: usize = 64;
+
+/// The states that a command waits for.
+pub struct DeviceConfirmation {
+    id: String,
+    source: String,
+    seq: u64,
+    /// The time before the first message was published: what is reported later is an answer to it.
+    since: Instant,
+    expected: Vec<Expected>,
+    shared: Arc<Shared>,
+    counters: Arc<Counters>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A state that one device was commanded to.
+struct Expected {
+    device: Slug,
+    property: Property,
+    value: Value,
+}
+
+impl DeviceConfirmation {
+    /// Returns the states to wait for after a plan was published at `since`; `None` where no device of the plan reports
+    /// its state, or too many commands wait already.
+    pub(super) fn expected(
+        shared: &Arc<Shared>,
+        counters: &Arc<Counters>,
+        command: &Command,
+        (plan, dispatched): (&Plan, &Dispatched),
+        since: Instant,
+    ) -> Option<Self> {
+        let home = shared.home().clone();
+        let mut expected: Vec<Expected> = Vec::new();
+        for step in plan.steps() {
+            let action = step.action();
+            let failed = dispatched.failures.iter().any(|f| f.action == *action);
+            let capability = home
+                .device(step.device().as_str())
+                .and_then(|device| device.capability(&action.property));
+            let reports = capability.is_some_and(|found| !found.binding.state.is_empty());
+            let Some(value) = step.target_value().filter(|_| reports && !failed) else {
+                continue;
+            };
+            let is_same =
+                |e: &&mut Expected| e.device == *step.device() && e.property == action.property;
+            match expected.iter_mut().find(is_same) {
+                Some(earlier) => earlier.value = value.clone(),
+                None => expected.push(Expected {
+                    device: step.device().clone(),
+                    property: action.property.clone(),
+                    value: value.clone(),
+                }),
+            }
+        }
+        expected.truncate(MAX_STATES);
+        if expected.is_empty() {
+            return None;
+        }
+        let Ok(permit) = Arc::clone(&shared.confirming).try_acquire_owned() else {
+            debug!(command_id = command.id, "too many commands wait for their devices");
+            return None;
+        };
+        Some(Self {
+            id: command.id.clone(),
+            source: command.source.to_string(),
+            seq: command.seq,
+            since,
+            expected,
+            shared: Arc::clone(shared),
+            counters: Arc::clone(counters),
+            _permit: permit,
+        })
+    }
+
+    /// Waits until every device has reported its state, or the time is over. Returns the event to publish; `None`
+    /// where newer commands took over all devices.
+    pub async fn wait(mut self) -> Option<ConfirmationEvent> {
+        let deadline = now() + PATIENCE;
+        let all_reported = timeout_at(deadline.into(), self.until_reported()).await;
+        self.drop_superseded();
+        if self.expected.is_empty() {
+            return None;
+        }
+        let since = if all_reported.is_ok() {
+            Some(self.since)
+        } else {
+            // A device that was in this state before has no reason to report it again.
+            None
+        };
+        let devices: Vec<DeviceReport> = self
+            .expected
+            .iter()
+            .map(|expected| self.report_of(expected, since))
+            .collect();
+        let event = ConfirmationEvent::new(
+            self.id.clone(),
+            devices,
+            now().saturating_duration_since(self.since),
+            PATIENCE,
+        );
+        let confirmed = event.is_confirmed();
+        let counter = if confirmed {
+            &self.counters.commands_confirmed
+        } else {
+            &self.counters.commands_unconfirmed
+        };
+        counter.increment();
+        let unconfirmed = event.unconfirmed().join(", ");
+        info!(
+            command_id = self.id,
+            source = self.source,
+            confirmed,
+            unconfirmed = (!confirmed).then_some(unconfirmed),
+            "device confirmation"
+        );
+        Some(event)
+    }
+
+    async fn until_reported(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let mut reported = std::pin::pin!(shared.reported.notified());
+            reported.as_mut().enable();
+            self.drop_superseded();
+            let is_open = |expected: &Expected| {
+                !self.report_of(expected, Some(self.since)).confirmed
+            };
+            if !self.expected.iter().any(is_open) {
+                return;
+            }
+            reported.await;
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Forgets the devices that a newer command has claimed: their state is the answer to that one.
+    fn drop_superseded(&mut self) {
+        let order = self.shared.device_order();
+        self.expected
+            .retain(|expected| order.newest(&expected.device) == Some(self.seq));
+    }
+
+    /// Compares the last observation with the expected state. With `since`, only a report after it counts.
+    fn report_of(&self, expected: &Expected, since: Option<Instant>) -> DeviceReport {
+        let home = self.shared.home().clone();
+        let state = self.shared.state();
+        let seen: Option<&Observation> = state
+            .get(&expected.device, &expected.property)
+            .filter(|seen| since.is_none_or(|since| seen.at >= since));
+        let capability = home
+            .device(expected.device.as_str())
+            .and_then(|device| device.capability(&expected.property));
+        let confirmed = match (capability, seen.and_then(Observation::reported)) {
+            (Some(capability), Some(value)) => capability.is_reached(&expected.value, value),
+            _ => false,
+        };
+        let reported = seen.and_then(|seen| match &seen.known {
+            Known::Reported(value) => Some(value.clone()),
+            Known::Unrecognized(payload) => Some(Value::text(&shortened(payload))),
+            Known::Commanded(_) => None,
+        });
+        DeviceReport {
+            device: expected.device.to_string(),
+            property: expected.property.clone(),
+            value: expected.value.clone(),
+            reported,
+            confirmed,
+        }
+    }
+}
+
+/// Returns the first characters of a payload that is no value.
+fn shortened(payload: &str) -> String {
+    payload.chars().take(80).collect()
+}
