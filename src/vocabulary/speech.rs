@@ -38,6 +38,8 @@ forms! {
         reports = "{device} reports {value}{ago}",
         /// The device reports that it does not know its state.
         unknown = "{device} does not report its state at the moment{ago}",
+        /// The device's last report is older than it announced a report to hold.
+        stale = "The last report of {the_device} has expired{ago}",
         /// Devices that were asked about and are offline: `{devices}`.
         offline = "{devices} cannot be reached at present",
     }
@@ -101,6 +103,16 @@ fn partial() -> String {
     "Done: {done}. Not done: {failed}. {why}".to_owned()
 }
 
+/// The article before the name of a device in a sentence, in languages in which it does not depend on the noun.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Article {
+    /// The article.
+    pub word: String,
+    /// First words of names that take none: articles and possessives.
+    pub not_before: Vec<String>,
+}
+
 /// All sentences about a home, in one language.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,6 +166,12 @@ pub struct Speech {
     pub a_color: String,
     /// The values of a button.
     pub no_value: String,
+    /// The article before a name. Forms with `{the_device}` or `{the_devices}` have it.
+    #[serde(default)]
+    pub article: Option<Article>,
+    /// Whether decimals are written with a comma.
+    #[serde(default)]
+    pub decimal_comma: bool,
     /// Answers to questions.
     pub answer: Answers,
     /// Answers about a state that is not a reported value.
@@ -272,6 +290,48 @@ impl Speech {
         }
     }
 
+    /// Returns the name of a device within a sentence: `the desk lamp`. Names that begin with a possessive or an
+    /// article, names that end in a number, and proper names have no article.
+    pub fn the(&self, name: &str, is_proper: bool) -> String {
+        let Some(article) = &self.article else {
+            return name.to_owned();
+        };
+        let first = name.split_whitespace().next().unwrap_or_default();
+        let first = first.to_lowercase().replace('’', "'");
+        let last = name.split_whitespace().next_back().unwrap_or_default();
+        let is_possessive = first.ends_with("'s") || first.ends_with("s'");
+        let is_numbered = last.chars().any(|c| c.is_ascii_digit());
+        let has_one = article.not_before.contains(&first);
+        if is_proper || is_possessive || is_numbered || has_one {
+            return name.to_owned();
+        }
+        format!("{} {}", article.word, within_sentence(name))
+    }
+
+    /// Returns a sentence with a capital letter where it begins with the article.
+    pub fn begun(&self, sentence: &str) -> String {
+        let starts_with_article = self.article.as_ref().is_some_and(|article| {
+            sentence
+                .strip_prefix(article.word.as_str())
+                .is_some_and(|rest| rest.starts_with(' '))
+        });
+        if starts_with_article {
+            capitalized(sentence)
+        } else {
+            sentence.to_owned()
+        }
+    }
+
+    /// Returns a number as the language writes it.
+    pub fn number(&self, number: f64) -> String {
+        let text = number.to_string();
+        if self.decimal_comma {
+            text.replace('.', ",")
+        } else {
+            text
+        }
+    }
+
     /// Returns the word for a value.
     pub fn value<'a>(&'a self, word: &'a str) -> &'a str {
         self.values.get(word).map_or(word, String::as_str)
@@ -298,6 +358,26 @@ pub fn sentence(text: &str) -> String {
         sentence.push('.');
     }
     sentence
+}
+
+/// Returns a text with a capital first letter.
+pub fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
+/// Returns a name as it is written within a sentence: `Desk lamp` becomes `desk lamp`; `TV` and `IKEA Lamp` stay.
+pub fn within_sentence(name: &str) -> String {
+    let mut letters = name.chars();
+    match (letters.next(), letters.as_str()) {
+        (Some(first), rest) if !rest.chars().any(char::is_uppercase) => {
+            first.to_lowercase().chain(rest.chars()).collect()
+        }
+        _ => name.to_owned(),
+    }
 }
 
 /// Replaces the placeholders of a form: `("device", "Lamp")` for `{device}`.
@@ -336,6 +416,25 @@ pub(crate) fn english() -> &'static Speech {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_has_an_article_within_an_english_sentence_where_it_is_a_common_noun() {
+        for (name, expected) in [
+            ("Front door", "the front door"),
+            ("Kitchen Light", "the Kitchen Light"),
+            ("TV", "the TV"),
+            ("Abigail's window", "Abigail's window"),
+            ("Boys’ lamp", "Boys’ lamp"),
+            ("The den", "The den"),
+            ("My lamp", "My lamp"),
+            ("Spot 3", "Spot 3"),
+        ] {
+            assert_eq!(english().the(name, false), expected);
+        }
+        assert_eq!(english().the("Dusty", true), "Dusty");
+        assert_eq!(english().begun("the den is off"), "The den is off");
+        assert_eq!(english().begun("thermostat: 20"), "thermostat: 20");
+    }
 
     #[test]
     fn placeholders_are_filled_and_filled_text_is_not() {

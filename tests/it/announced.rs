@@ -219,15 +219,15 @@ async fn who_cannot_be_reached_is_told_all_the_same_and_the_reply_says_so() {
     stage.daemon.says("state received", PATIENCE).await;
     stage.say("is the pump on?").await;
     for (text, away) in [
-        ("turn on the desk lamp", "Desk lamp"),
-        ("turn on the pump", "Pump"),
+        ("turn on the desk lamp", "The desk lamp"),
+        ("turn on the pump", "The pump"),
     ] {
         let reply = stage.say(text).await;
         let speech = reply["speech"].as_str().unwrap();
         assert!(
             outcome(&reply) == "done"
                 && speech.ends_with(&format!(
-                    " {away} cannot be reached at present, and may not have heard it."
+                    " {away} cannot be reached at present, and may not have received it."
                 )),
             "{reply}"
         );

@@ -7,6 +7,7 @@ use crate::home::Home;
 use crate::home::capability::Capability;
 use crate::home::device::Device;
 use crate::vocabulary::action::Op;
+use crate::vocabulary::speech::within_sentence;
 use crate::vocabulary::{Domain, Property};
 
 /// Source of example commands for a home.
@@ -20,13 +21,13 @@ impl Examples<'_> {
     pub(super) fn example(&self, device: &Device, capability: &Capability) -> Option<String> {
         let mut names: Vec<String> = std::iter::once(&device.name)
             .chain(&device.aliases)
-            .map(|name| format!("the {}", lowercased(name)))
+            .map(|name| format!("the {}", within_sentence(name)))
             .collect();
         if let Some(area) = device.area.as_ref().and_then(|id| self.home.area(id)) {
             names.push(format!(
                 "the {} in the {}",
-                lowercased(&device.name),
-                lowercased(&area.name)
+                within_sentence(&device.name),
+                within_sentence(&area.name)
             ));
         }
         let sentences = names.iter().flat_map(|name| {
@@ -57,17 +58,6 @@ impl Examples<'_> {
             action.op == Op::Query
         };
         fits && action.device == device.id.as_str() && action.property == capability.property
-    }
-}
-
-/// Returns a name as it is written within a sentence: `Desk lamp` → `desk lamp`, but `TV` and `IKEA Lamp` are unchanged.
-fn lowercased(name: &str) -> String {
-    let mut letters = name.chars();
-    match (letters.next(), letters.as_str()) {
-        (Some(first), rest) if !rest.chars().any(char::is_uppercase) => {
-            first.to_lowercase().chain(rest.chars()).collect()
-        }
-        _ => name.to_owned(),
     }
 }
 
@@ -182,14 +172,14 @@ mod tests {
     use super::lowercased;
 
     #[test]
-    fn only_a_name_of_common_words_is_lowercased() {
+    fn only_a_name_of_common_words_is_within_sentence() {
         for (name, said) in [
             ("Desk lamp", "desk lamp"),
             ("TV", "TV"),
             ("IKEA Bedroom Fan", "IKEA Bedroom Fan"),
             ("Büro", "büro"),
         ] {
-            assert_eq!(lowercased(name), said);
+            assert_eq!(within_sentence(name), said);
         }
     }
 }

@@ -145,10 +145,15 @@ impl Denied {
             Self::NotAllowed {
                 source_name,
                 device,
-            } => fill(
-                &forms.not_allowed,
-                &[("source", source_name), ("device", device)],
-            ),
+            } => {
+                let the_device = the(speech, device);
+                let places = [
+                    ("source", source_name.as_str()),
+                    ("device", device),
+                    ("the_device", &the_device),
+                ];
+                fill(&forms.not_allowed, &places)
+            }
             Self::Never { device, property } => of(speech, &forms.never, device, property),
             Self::Contradiction { device, property } => {
                 of(speech, &forms.contradiction, device, property)
@@ -176,10 +181,11 @@ impl Unsupported {
                 let value = value.as_ref().map(ToString::to_string).unwrap_or_default();
                 let places = [
                     ("device", device),
+                    ("the_device", &the(speech, device)),
                     ("property", &speech.property(property.name())),
                     ("value", speech.value(&value)),
                 ];
-                return fill(&forms.no_way, &places);
+                return speech.begun(&fill(&forms.no_way, &places));
             }
         };
         of(speech, form, device, property)
@@ -189,5 +195,16 @@ impl Unsupported {
 /// Fills a form with a device and a property.
 fn of(speech: &Speech, form: &str, device: &str, property: &Property) -> String {
     let property = speech.property(property.name());
-    fill(form, &[("device", device), ("property", &property)])
+    let the_device = the(speech, device);
+    let places = [
+        ("device", device),
+        ("the_device", &the_device),
+        ("property", &property),
+    ];
+    speech.begun(&fill(form, &places))
+}
+
+/// The name of a device within a sentence. A name of one word may be a proper name.
+fn the(speech: &Speech, device: &str) -> String {
+    speech.the(device, !device.contains(' '))
 }

@@ -17,6 +17,8 @@ pub(super) struct Resolved<'a> {
     pub(super) action: &'a Action,
     /// The last observation of the property, unless it has expired.
     pub(super) seen: Option<&'a Observation>,
+    /// The last observation where it has expired.
+    pub(super) expired: Option<&'a Observation>,
     /// True where the device is known to be off.
     pub(super) is_off: bool,
     /// True where the device is known to be offline.
@@ -51,11 +53,16 @@ impl<'a> Resolved<'a> {
         if action.op != Op::Query && !capability.settable {
             return Err(lacks(Unsupported::Setting));
         }
+        let seen = state.current(&device.id, &action.property, context.now);
         Ok(Self {
             device,
             capability,
             action,
-            seen: state.current(&device.id, &action.property, context.now),
+            seen,
+            expired: match seen {
+                Some(_) => None,
+                None => state.get(&device.id, &action.property),
+            },
             is_off: state.is_off(device, context.now),
             is_offline: state.is_offline(device),
         })

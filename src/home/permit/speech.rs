@@ -12,7 +12,7 @@ use crate::home::permit::resolved::Resolved;
 use crate::home::permit::target::Unchanged;
 use crate::home::state::{Known, Observation};
 use crate::vocabulary::action::{Op, StateQuery};
-use crate::vocabulary::speech::{Speech, fill};
+use crate::vocabulary::speech::{Speech, capitalized, fill};
 use crate::vocabulary::{Domain, Property, Value};
 
 /// The most devices listed in an answer: "which lights are on" asks for all, but nobody listens to more.
@@ -35,6 +35,8 @@ enum Certainty {
 /// The state of one device that was asked about.
 struct Finding {
     device: String,
+    /// The name within a sentence, with its article.
+    the_device: String,
     property: String,
     value: String,
     /// Whether the state is the one asked about, where the question names one.
@@ -49,8 +51,9 @@ pub(super) struct SpeechBuilder<'a> {
     context: PermitContext<'a>,
     done: Groups,
     findings: Vec<Finding>,
-    /// Sentences about devices whose state is no value.
+    /// Sentences about devices whose state is no value, or has expired.
     unrecognized: Vec<String>,
+    /// Devices that have not reported a state.
     unheard: Vec<String>,
     /// Devices that were commanded while offline.
     away: Vec<String>,
@@ -67,7 +70,7 @@ struct Groups(Vec<(String, Vec<String>)>);
 impl Groups {
     fn add(&mut self, text: String, device: &Device) {
         match self.0.iter_mut().find(|(known, _)| *known == text) {
-            Some((_, devices)) => push_once(devices, device),
+            Some((_, devices)) => push_once(devices, device.name.clone()),
             None => self.0.push((text, vec![device.name.clone()])),
         }
     }
@@ -94,7 +97,8 @@ impl<'a> SpeechBuilder<'a> {
         self.done.add(change, resolved.device);
         // The command is published all the same: the report may be wrong, and the device may be back at any moment.
         if resolved.is_offline {
-            push_once(&mut self.away, resolved.device);
+            let name = the(self.speech, resolved.device);
+            push_once(&mut self.away, name);
         }
     }
 
@@ -123,10 +127,13 @@ impl<'a> SpeechBuilder<'a> {
     pub(super) fn answer(&mut self, resolved: &Resolved<'_>, query: Option<&StateQuery>) {
         let device = resolved.device;
         if resolved.is_offline {
-            push_once(&mut self.offline, device);
+            push_once(&mut self.offline, the(self.speech, device));
         }
         let Some(seen) = resolved.seen else {
-            push_once(&mut self.unheard, device);
+            match resolved.expired {
+                Some(seen) => self.unrecognized.push(self.stale(device, seen)),
+                None => push_once(&mut self.unheard, the(self.speech, device)),
+            }
             return;
         };
         match &seen.known {
@@ -168,7 +175,9 @@ impl<'a> SpeechBuilder<'a> {
         ];
         for (form, devices) in forms {
             if !devices.is_empty() {
-                sentences.push(fill(form, &[("devices", &speech.list(devices))]));
+                let devices = speech.list(devices);
+                let places = [("devices", devices.as_str()), ("the_devices", &devices)];
+                sentences.push(speech.begun(&fill(form, &places)));
             }
         }
         for (form, devices) in &self.skipped.0 {
@@ -177,7 +186,7 @@ impl<'a> SpeechBuilder<'a> {
                 ("devices", devices.as_str()),
                 ("source", self.context.source),
             ];
-            sentences.push(capital(&fill(form, &places)));
+            sentences.push(capitalized(&fill(form, &places)));
         }
         if sentences.is_empty() {
             return String::new();
@@ -194,10 +203,20 @@ impl<'a> SpeechBuilder<'a> {
         let word: String = payload.to_lowercase().chars().take(40).collect();
         let places = [
             ("device", resolved.device.name.as_str()),
+            ("the_device", &the(self.speech, resolved.device)),
             ("value", self.speech.value(&word)),
             ("ago", &self.ago(self.age(seen))),
         ];
-        fill(form, &places)
+        self.speech.begun(&fill(form, &places))
+    }
+
+    fn stale(&self, device: &Device, seen: &Observation) -> String {
+        let places = [
+            ("device", device.name.as_str()),
+            ("the_device", &the(self.speech, device)),
+            ("ago", &self.ago(self.age(seen))),
+        ];
+        self.speech.begun(&fill(&self.speech.state.stale, &places))
     }
 
     fn finding(
@@ -224,6 +243,7 @@ impl<'a> SpeechBuilder<'a> {
         };
         Finding {
             device: device.name.clone(),
+            the_device: the(self.speech, device),
             property: self.speech.property(property.name()),
             value: value_in_words(self.speech, property, value, unit(capability)),
             matches: wanted.map(|wanted| is_so(property, &wanted, value)),
@@ -284,11 +304,12 @@ impl<'a> SpeechBuilder<'a> {
         };
         let places = [
             ("device", found.device.as_str()),
+            ("the_device", &found.the_device),
             ("property", &found.property),
             ("value", &found.value),
             ("ago", &self.ago(found.age)),
         ];
-        fill(form, &places)
+        self.speech.begun(&fill(form, &places))
     }
 
     /// One sentence about several devices: "On: Hall lamp and Desk lamp".
@@ -321,7 +342,7 @@ impl<'a> SpeechBuilder<'a> {
             ("total", self.findings.len().to_string()),
             ("ago", self.ago(oldest.unwrap_or_default())),
         ];
-        capital(&fill(
+        capitalized(&fill(
             form,
             &places.each_ref().map(|(k, v)| (*k, v.as_str())),
         ))
@@ -337,18 +358,18 @@ impl<'a> SpeechBuilder<'a> {
     }
 }
 
-fn push_once(names: &mut Vec<String>, device: &Device) {
-    if !names.contains(&device.name) {
-        names.push(device.name.clone());
+fn push_once(names: &mut Vec<String>, name: String) {
+    if !names.contains(&name) {
+        names.push(name);
     }
 }
 
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => String::new(),
-    }
+/// The name of a device within a sentence. A robot of one word has a proper name.
+fn the(speech: &Speech, device: &Device) -> String {
+    let is_robot = [Property::Vacuum, Property::Mower]
+        .iter()
+        .any(|property| device.capability(property).is_some());
+    speech.the(&device.name, is_robot && !device.name.contains(' '))
 }
 
 /// Whether a state counts as the one asked about: a cover that is half open is open.
@@ -380,12 +401,12 @@ fn value_in_words(speech: &Speech, property: &Property, value: &Value, unit: &st
         (Property::Position, Value::Number(n)) if *n <= 0.0 => speech.value("closed").to_owned(),
         (Property::Position, Value::Number(n)) if *n >= 100.0 => speech.value("open").to_owned(),
         (Property::Position, Value::Number(n)) => {
-            fill(&speech.part_open, &[("value", &n.to_string())])
+            fill(&speech.part_open, &[("value", &speech.number(*n))])
         }
         (_, Value::Text(word)) => speech.value(word).to_owned(),
         (_, Value::Flag(flag)) => speech.value(if *flag { "on" } else { "off" }).to_owned(),
-        (_, value) if unit.is_empty() => value.to_string(),
-        (_, value) => format!("{value} {unit}"),
+        (_, Value::Number(n)) if unit.is_empty() => speech.number(*n),
+        (_, Value::Number(n)) => format!("{} {unit}", speech.number(*n)),
     }
 }
 
@@ -435,7 +456,7 @@ fn in_words(
     }
 }
 
-/// A change with its device, for the question before a risky action: `Unlock Front door`.
+/// A change with its device, for the question before a risky action: `Unlock the front door`.
 pub(super) fn announced_change(
     speech: &Speech,
     resolved: &Resolved<'_>,
@@ -449,7 +470,11 @@ pub(super) fn announced_change(
     };
     let key = format!("{}={value_name}", resolved.action.property);
     if let Some(form) = speech.ask.get(&key) {
-        return fill(form, &[("device", &resolved.device.name)]);
+        let places = [
+            ("device", resolved.device.name.as_str()),
+            ("the_device", &the(speech, resolved.device)),
+        ];
+        return fill(form, &places);
     }
     let change = change_in_words(speech, resolved, value);
     let places = [

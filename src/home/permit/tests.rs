@@ -381,13 +381,13 @@ fn a_question_is_answered_from_state() {
     };
     assert_eq!(
         ask(&state, None).speech(),
-        "I have not heard from front yet."
+        "I have no report from the front yet."
     );
     report(&mut state, "front", Property::Lock, Value::text("locked"));
-    assert_eq!(ask(&state, None).speech(), "front is locked.");
+    assert_eq!(ask(&state, None).speech(), "The front is locked.");
     assert_eq!(
         ask(&state, Some(Value::text("unlocked"))).speech(),
-        "No, front is locked."
+        "No, the front is locked."
     );
     assert!(ask(&state, None).steps().is_empty());
 }
