@@ -57,6 +57,7 @@ pub(super) fn assemble(
             parts.push(part);
         }
     }
+    let taken = names_of_bound(&declared);
     let mut identifiers = Identifiers::new(areas, &declared);
     let mut adoption = Adoption::new(&declared);
     let mut devices = declared;
@@ -73,7 +74,8 @@ pub(super) fn assemble(
             identifiers.place(&mut devices[index], part.area.as_deref());
             devices[index].id.clone()
         } else {
-            let device = identifiers.assign(part.device, part.area.as_deref());
+            let mut device = identifiers.assign(part.device, part.area.as_deref());
+            conflicts.extend(give_way(&mut device, &taken, &part.topic));
             let id = device.id.clone();
             let is_enough = names::slug(&device.name).as_ref() == Some(&id);
             if let Some(source) = source.filter(|_| device.is_entrance() || !is_enough) {
@@ -237,6 +239,43 @@ fn capabilities_of_members<'a>(bodies: &[DeviceEntries<'a>]) -> KnownMembers<'a>
         }
     }
     members
+}
+
+/// Returns the names in lower case of declared devices with topics of their own.
+fn names_of_bound(declared: &[Device]) -> HashSet<String> {
+    let bound = declared.iter().filter(|device| {
+        let mut capabilities = device.capabilities.iter();
+        capabilities.any(|capability| capability.command_topics().next().is_some())
+    });
+    bound
+        .flat_map(|device| std::iter::once(&device.name).chain(&device.aliases))
+        .map(|name| name.to_lowercase())
+        .collect()
+}
+
+/// Gives an announced device that can be commanded another name if the operator has declared a device with topics of
+/// its own under this one: the declared device is meant by the name. Returns a sentence for the operator.
+fn give_way(device: &mut Device, taken: &HashSet<String>, topic: &str) -> Option<String> {
+    if !device
+        .capabilities
+        .iter()
+        .any(|capability| capability.settable)
+    {
+        return None;
+    }
+    device
+        .aliases
+        .retain(|alias| !taken.contains(&alias.to_lowercase()));
+    if !taken.contains(&device.name.to_lowercase()) {
+        return None;
+    }
+    let name = format!("{} (announced)", device.name);
+    let sentence = format!(
+        "`{topic}` announces another `{}`: the one in home.toml keeps the name, this one is called `{name}`",
+        device.name
+    );
+    device.name = name;
+    Some(sentence)
 }
 
 /// Returns a sentence for each device that has the name of an earlier one in the same area.

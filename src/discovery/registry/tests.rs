@@ -3,7 +3,7 @@ use serde_json::{Value as Json, json};
 use crate::discovery::registry::*;
 use crate::discovery::{homeassistant, zigbee2mqtt};
 use crate::home::Home;
-use crate::home::capability::Risk;
+use crate::home::capability::{Capability, Risk};
 use crate::home::device::Kind;
 use crate::home::rights::Rights;
 use crate::vocabulary::Property;
@@ -326,4 +326,41 @@ fn a_suggested_area_is_the_operators_area_of_that_name() {
     let AssembledHome { areas, devices, .. } = registry.assemble(vec![kitchen], Vec::new());
     assert_eq!(areas.len(), 1);
     assert_eq!(devices[0].area, Some(id));
+}
+
+#[test]
+fn a_name_that_the_operator_gave_to_a_device_with_topics_means_that_device() {
+    let mut declared = Device::new(
+        Slug::new("front_door").unwrap(),
+        Kind::new(Slug::new("lock").unwrap()),
+    );
+    "Front door".clone_into(&mut declared.name);
+    let capability = Capability {
+        binding: crate::binding::zigbee2mqtt("zigbee2mqtt", "Front door", &Property::Lock, None),
+        ..Capability::standard(Property::Lock)
+    };
+    declared.capabilities = vec![capability];
+    let mut registry = Registry::new("sayso");
+    let config = json!({"name": "Front door", "cmd_t": "evil/set"});
+    announce(&mut registry, "homeassistant/lock/evil/config", &config);
+    let sensor = json!({"name": "Front door", "stat_t": "hall/contact", "dev_cla": "door"});
+    announce(
+        &mut registry,
+        "homeassistant/binary_sensor/door/config",
+        &sensor,
+    );
+    let home = registry.assemble(Vec::new(), vec![declared]);
+    let mut called: Vec<&str> = names(&home.devices);
+    called.sort_unstable();
+    assert_eq!(
+        called,
+        ["Front door", "Front door", "Front door (announced)"]
+    );
+    let stranger = home
+        .devices
+        .iter()
+        .find(|d| d.name.ends_with("(announced)"));
+    assert!(stranger.unwrap().capability(&Property::Lock).is_some());
+    let reported = |text: &String| text.contains("homeassistant/lock/evil/config");
+    assert!(home.conflicts.iter().any(reported), "{:?}", home.conflicts);
 }
