@@ -667,21 +667,34 @@ impl Builder<'_> {
         let plain: Vec<String> = run
             .iter()
             .filter(has_letter)
-            .map(|word| word.trim_start_matches('#').to_owned())
+            .flat_map(|word| word.trim_start_matches('#').split('/'))
+            .map(str::to_owned)
             .collect();
-        let numbered = plain
-            .split_last()
-            .filter(|(last, front)| !front.is_empty() && last.bytes().all(|b| b.is_ascii_digit()));
-        if let Some((last, front)) = numbered {
-            for number in &self.lexicon.grammar.number {
-                let numbered = [front, &[number.clone(), last.clone()]].concat();
-                variants.extend(self.digit_variants(&numbered));
-                variants.push(numbered);
-            }
-            variants.extend(self.digit_variants(&plain));
+        if let Some(numbered) = without_abbreviation(&plain) {
+            variants.extend(self.numbered_variants(&numbered));
+            variants.push(numbered);
         }
+        variants.extend(self.numbered_variants(&plain));
         variants.push(plain);
         variants.retain(|variant| !variant.is_empty() && variant != run);
+        variants
+    }
+
+    /// Returns "lamp 2" as "lamp number 2", "lamp number two" and "lamp two".
+    fn numbered_variants(&self, run: &[String]) -> Vec<Vec<String>> {
+        let mut variants = Vec::new();
+        let Some((last, front)) = run.split_last() else {
+            return variants;
+        };
+        if front.is_empty() || !last.bytes().all(|b| b.is_ascii_digit()) {
+            return variants;
+        }
+        for number in &self.lexicon.grammar.number {
+            let numbered = [front, &[number.clone(), last.clone()]].concat();
+            variants.extend(self.digit_variants(&numbered));
+            variants.push(numbered);
+        }
+        variants.extend(self.digit_variants(run));
         variants
     }
 
@@ -805,6 +818,20 @@ pub(super) fn is_fixed(property: &Property) -> bool {
             | Property::Scene
             | Property::Script
     )
+}
+
+/// Abbreviations of "number" in names, as they are split into words.
+const ABBREVIATIONS: [&str; 3] = ["no", "nr", "№"];
+
+/// Returns "lamp 3" for "Lamp No. 3".
+fn without_abbreviation(run: &[String]) -> Option<Vec<String>> {
+    let [front @ .., abbreviation, last] = run else {
+        return None;
+    };
+    let is_number = last.bytes().all(|b| b.is_ascii_digit());
+    let is_abbreviated = ABBREVIATIONS.contains(&abbreviation.as_str());
+    (!front.is_empty() && is_number && is_abbreviated)
+        .then(|| [front, std::slice::from_ref(last)].concat())
 }
 
 /// Returns a name with the possessive joined to its word: "abigails window".
