@@ -201,7 +201,9 @@ pub fn is_near(one: &str, other: &str) -> bool {
     let (Some(one), Some(other)) = (rgb(one), rgb(other)) else {
         return false;
     };
-    let mut pairs = at_full_brightness(one).into_iter().zip(at_full_brightness(other));
+    let mut pairs = at_full_brightness(one)
+        .into_iter()
+        .zip(at_full_brightness(other));
     pairs.all(|(a, b)| a.abs_diff(b) <= NEAR)
 }
 

@@ -82,7 +82,8 @@ impl<'a> Watcher<'a> {
     async fn connect(arguments: &Watch, settings: &'a Settings) -> Result<Self, BrokerUnreachable> {
         let time_limit = arguments.broker.timeout;
         let (client, events) = broker::client(settings, "watch", time_limit)?;
-        let topics = ["command/+", "reply/+", "reply/+/event"].map(|topic| format!("{}/{topic}", settings.prefix));
+        let topics = ["command/+", "reply/+", "reply/+/event"]
+            .map(|topic| format!("{}/{topic}", settings.prefix));
         let filters = topics
             .clone()
             .map(|topic| Filter::new(topic, QoS::AtLeastOnce));
@@ -149,9 +150,18 @@ impl<'a> Watcher<'a> {
 
 /// A message that is shown.
 enum WatchedMessage {
-    Command { source: String, text: String },
-    Reply { source: String, reply: Box<Reply> },
-    Confirmation { source: String, event: ConfirmationEvent },
+    Command {
+        source: String,
+        text: String,
+    },
+    Reply {
+        source: String,
+        reply: Box<Reply>,
+    },
+    Confirmation {
+        source: String,
+        event: ConfirmationEvent,
+    },
 }
 
 impl WatchedMessage {

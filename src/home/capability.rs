@@ -92,7 +92,11 @@ impl Capability {
             return true;
         }
         match (&self.domain, wanted, reported) {
-            (Domain::Number { min, max, .. }, Value::Number(wanted_n), Value::Number(reported_n)) => {
+            (
+                Domain::Number { min, max, .. },
+                Value::Number(wanted_n),
+                Value::Number(reported_n),
+            ) => {
                 let is_off = |n: &f64| *n <= min.max(0.0);
                 let is_near = (wanted_n - reported_n).abs() <= (max - min) / 100.0;
                 let message = self.binding.encode(wanted);

@@ -89,7 +89,10 @@ impl DeviceConfirmation {
             return None;
         }
         let Ok(permit) = Arc::clone(&shared.confirming).try_acquire_owned() else {
-            debug!(command_id = command.id, "too many commands wait for their devices");
+            debug!(
+                command_id = command.id,
+                "too many commands wait for their devices"
+            );
             return None;
         };
         Some(Self {
@@ -154,9 +157,8 @@ impl DeviceConfirmation {
             let mut reported = std::pin::pin!(shared.reported.notified());
             reported.as_mut().enable();
             self.drop_superseded();
-            let is_open = |expected: &Expected| {
-                !self.report_of(expected, Some(self.since)).confirmed
-            };
+            let is_open =
+                |expected: &Expected| !self.report_of(expected, Some(self.since)).confirmed;
             if !self.expected.iter().any(is_open) {
                 return;
             }

@@ -33,11 +33,12 @@ async fn event_after(stage: &mut Stage, text: &str, report: Option<(&str, &str)>
     if let Some((topic, payload)) = report {
         stage.listener.publish(topic, payload.to_owned()).await;
     }
-    let is_event = |m: &crate::listener::Message| {
-        m.topic == "sayso/reply/test/event" && m.json()["id"] == *id
-    };
+    let is_event =
+        |m: &crate::listener::Message| m.topic == "sayso/reply/test/event" && m.json()["id"] == *id;
     let event = stage.listener.wait_for(is_event, PATIENCE).await;
-    event.unwrap_or_else(|| panic!("no event after {text}")).json()
+    event
+        .unwrap_or_else(|| panic!("no event after {text}"))
+        .json()
 }
 
 #[tokio::test]
@@ -51,7 +52,10 @@ async fn a_device_that_reports_the_commanded_state_confirms_the_command() {
         json!([{"device": "porch_lock", "property": "lock", "value": "locked", "reported": "locked", "confirmed": true}])
     );
     // The device rounds 40 % of 254 steps.
-    let report = Some(("zigbee2mqtt/Shelf light", r#"{"state":"ON","brightness":101}"#));
+    let report = Some((
+        "zigbee2mqtt/Shelf light",
+        r#"{"state":"ON","brightness":101}"#,
+    ));
     let event = event_after(&mut stage, "set the shelf light to 40%", report).await;
     assert_eq!(event["event"], "confirmed", "{event}");
     let report = Some((
@@ -95,7 +99,10 @@ async fn a_device_that_was_in_the_state_before_need_not_report_it_again() {
     let event = event_after(&mut stage, "lock the porch lock", None).await;
     assert_eq!(event["event"], "confirmed", "{event}");
     let answer = stage.say("is the porch lock locked?").await;
-    assert!(answer["speech"].as_str().unwrap().starts_with("Yes"), "{answer}");
+    assert!(
+        answer["speech"].as_str().unwrap().starts_with("Yes"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -108,10 +115,12 @@ async fn a_newer_command_takes_the_place_of_the_older_one() {
     // Events leave in order of time: one of the first command would have come within its 5 s.
     let last = event_after(&mut stage, "turn on the shelf light", None).await;
     assert_eq!(last["event"], "not confirmed within 5 s");
-    let of_first = |m: &&crate::listener::Message| {
-        m.topic.ends_with("/event") && m.json()["id"] == *first
-    };
-    assert_eq!(stage.listener.heard().await.iter().filter(of_first).count(), 0);
+    let of_first =
+        |m: &&crate::listener::Message| m.topic.ends_with("/event") && m.json()["id"] == *first;
+    assert_eq!(
+        stage.listener.heard().await.iter().filter(of_first).count(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -121,7 +130,10 @@ async fn nothing_is_awaited_of_devices_without_a_state_or_where_it_is_turned_off
     assert_eq!(stage.say("lock the porch lock").await["outcome"], "done");
     stage.listener.publish(report.0, report.1).await;
     assert_eq!(stage.say("turn on the fountain").await["outcome"], "done");
-    assert_eq!(stage.say("is the porch lock locked?").await["outcome"], "answered");
+    assert_eq!(
+        stage.say("is the porch lock locked?").await["outcome"],
+        "answered"
+    );
     let heard = stage.listener.heard().await;
     assert!(!heard.iter().any(|m| m.topic.ends_with("/event")));
     assert!(!stage.daemon.log().contains("device confirmation"));

@@ -6,11 +6,13 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::daemon::{Daemon, Place};
-use crate::doctor::{with_access_list, with_login};
+use crate::doctor::{OFF, with_access_list, with_login};
+use crate::listener::Listener;
 use crate::scene::{PATIENCE, Scene};
 
 /// Runs the program with the config of a place, and with `input` on its standard input.
@@ -85,10 +87,22 @@ async fn every_documented_command_works_with_both_access_lists() {
         ("install.md", documented_list()),
         ("sayso.acl", shipped_list()),
     ] {
-        let broker = with_access_list(&list).await;
+        // A device with topics of its own needs its lines, as both say.
+        let rights = "topic write cmnd/#\n";
+        let more = format!("{rights}topic write porch/set\ntopic read porch\n");
+        let broker = with_access_list(&list.replace(rights, &more)).await;
+        let mut witness = Listener::connect_as(broker.port(), "witness", "secret");
+        let porch = json!({"name": "Porch", "command_topic": "porch/set", "state_topic": "porch"});
+        let topic = "homeassistant/light/porch/config";
+        witness.subscribe("homeassistant/#").await;
+        witness.publish_retained(topic, porch.to_string()).await;
+        witness.expect(topic, PATIENCE).await;
         let place = with_login(&broker, Some("secret"));
+        let config = fs::read_to_string(place.config()).unwrap();
+        fs::write(place.config(), config.replace(OFF, "")).unwrap();
         let daemon = Daemon::start(&place);
         daemon.says("connected to the broker", PATIENCE).await;
+        succeeds(&place, &["say", "turn on the porch"]).await;
         let said = succeeds(&place, &["say", "turn on the kitchen light"]).await;
         assert!(said.starts_with("✓ done"), "{name}: {said}");
         let stats = succeeds(&place, &["cache", "stats"]).await;

@@ -169,10 +169,10 @@ fn questions(the: &str, capability: &Capability) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::lowercased;
+    use crate::vocabulary::speech::within_sentence;
 
     #[test]
-    fn only_a_name_of_common_words_is_within_sentence() {
+    fn only_a_name_of_common_words_is_lowercased_within_a_sentence() {
         for (name, said) in [
             ("Desk lamp", "desk lamp"),
             ("TV", "TV"),

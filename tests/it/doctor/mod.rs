@@ -17,7 +17,8 @@ use crate::scene::{HOME, PATIENCE};
 
 mod certificates;
 
-const OFF: &str = "[discovery]\nhomeassistant = \"\"\nzigbee2mqtt = []\ntasmota = false\n";
+pub(crate) const OFF: &str =
+    "[discovery]\nhomeassistant = \"\"\nzigbee2mqtt = []\ntasmota = false\n";
 
 /// What the tight access list of a real gateway has for sayso, but for what a scene leaves out.
 const RIGHTS: [&str; 11] = [
