@@ -113,7 +113,8 @@ async function carryOut(name, message) {
             publish() {},
         };
         const result = await converter.convertSet(found.endpoint, key, value, meta);
-        Object.assign(found.state, result?.state ?? {});
+        // Some converters leave the state to the report of the device itself.
+        Object.assign(found.state, result?.state ?? { [key]: value });
     }
     await stage.publish(`zigbee2mqtt/${name}`, found.state, true);
 }
