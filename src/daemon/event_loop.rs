@@ -33,7 +33,7 @@ use crate::telemetry::log::Log;
 
 /// The most commands in progress. Of these only a bounded part may wait for models; past it the
 /// inbox fills and answers `busy`.
-const MAX_COMMANDS: usize = 1024;
+const MAX_COMMANDS: usize = 2048;
 
 /// The interval at which health is published.
 const HEALTH_INTERVAL: Duration = Duration::from_mins(1);

@@ -33,7 +33,8 @@ impl Pipeline {
         key: &Key,
         stream: Option<&Arc<AnswerStream>>,
     ) -> Result<RoutedAnswer<Draft>, Refusal> {
-        self.wait_as_waiter(request, |deadline| {
+        let shares = self.shared.in_flight.is_in_flight(key);
+        self.wait_as_waiter(request, shares, |deadline| {
             self.shared_request(request, key, stream, deadline)
         })
         .await
@@ -47,8 +48,8 @@ impl Pipeline {
         earlier: &[String],
         stream: Option<&Arc<AnswerStream>>,
     ) -> Result<RoutedAnswer<Draft>, Refusal> {
-        self.wait_as_waiter(request, |deadline| async move {
-            let answer = self.request(request, earlier, stream, deadline);
+        self.wait_as_waiter(request, false, |deadline| async move {
+            let answer = Box::pin(self.request(request, earlier, stream, deadline));
             let answer = timeout_at((deadline + DEADLINE_MARGIN).into(), answer).await;
             answer.unwrap_or_else(|_| {
                 self.services.counters.commands_expired.increment();
@@ -58,10 +59,12 @@ impl Pipeline {
         .await
     }
 
-    /// Waits for a request, within the bounds on the number of commands that wait for a model.
+    /// Waits for a request, within the bounds on the commands that wait for a model. `shares` is
+    /// true where an equal request is in flight.
     async fn wait_as_waiter<F>(
         &self,
         request: &Request<'_>,
+        shares: bool,
         ask: impl FnOnce(Instant) -> F,
     ) -> Result<RoutedAnswer<Draft>, Refusal>
     where
@@ -71,7 +74,7 @@ impl Pipeline {
             return Err(self.services.no_model(request.phrase, request.home));
         }
         let command = request.command;
-        let Some(_place) = self.shared.model_waiters.enter(&command.source) else {
+        let Some(_place) = self.shared.model_waiters.enter(command, shares) else {
             return Err(self.too_many_requests());
         };
         if !command.dry_run {
@@ -96,12 +99,16 @@ impl Pipeline {
         deadline: Instant,
     ) -> Result<RoutedAnswer<Draft>, Refusal> {
         loop {
-            let make = || async {
-                SharedResult {
-                    result: self.request(request, &[], stream, deadline).await,
-                    deadline,
-                    finished_at: now(),
-                }
+            // Boxed, so that the commands that only share it stay small.
+            let make = || {
+                Box::pin(async {
+                    SharedResult {
+                        result: self.request(request, &[], stream, deadline).await,
+                        source: request.command.source.clone(),
+                        deadline,
+                        finished_at: now(),
+                    }
+                })
             };
             let shared = self.shared.in_flight.share(key, make);
             let wait = timeout_at((deadline + DEADLINE_MARGIN).into(), shared);
@@ -109,7 +116,7 @@ impl Pipeline {
                 self.services.counters.commands_expired.increment();
                 return Err(Refusal::TooLate);
             };
-            if joined && answer.is_personal(deadline) && now() < deadline {
+            if joined && answer.is_personal(request.command, deadline) && now() < deadline {
                 continue;
             }
             if joined {

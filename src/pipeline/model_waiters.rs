@@ -1,4 +1,5 @@
-//! A bound on the commands that wait for a model, whether they made a request or share one.
+//! A bound on the commands that wait for a model: by number for those that make a request, by bytes for those that share the
+//! request of an equal one.
 //!
 //! Each of them holds a place in the daemon's event loop. The bounds stay well below the number of
 //! places, so that commands that need no model are always taken in.
@@ -7,13 +8,23 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use crate::command::Source;
+use crate::command::{Command, Source};
 
-/// The most commands of all sources that wait for a model.
-pub(super) const MAX_WAITERS: usize = 256;
+/// The most commands of all sources that make a request.
+pub(super) const MAX_REQUESTERS: usize = 256;
 
-/// The most commands of one source that wait for a model.
-const MAX_WAITERS_PER_SOURCE: usize = 64;
+/// The most commands of one source that make a request.
+const MAX_REQUESTERS_PER_SOURCE: usize = 64;
+
+/// Bytes of a command that shares a request, besides its texts: its task and its entries in tables. Source: measured, 6.5 KiB
+/// in a release build.
+const FOLLOWER_BYTES: usize = 8 << 10;
+
+/// The most bytes of all commands that share requests: some 1,530 short ones.
+const MAX_FOLLOWER_BYTES: usize = 12 << 20;
+
+/// The most bytes of the commands of one source that share requests: some 1,270 short ones.
+const MAX_FOLLOWER_BYTES_PER_SOURCE: usize = 10 << 20;
 
 /// The commands that wait for a model, by source.
 #[derive(Debug, Default)]
@@ -21,43 +32,97 @@ pub(super) struct ModelWaiters(Mutex<WaiterCounts>);
 
 #[derive(Debug, Default)]
 struct WaiterCounts {
-    total: usize,
-    by_source: HashMap<Source, usize>,
+    total: Waiting,
+    by_source: HashMap<Source, Waiting>,
+}
+
+/// The places in use.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Waiting {
+    requesters: usize,
+    follower_bytes: usize,
+}
+
+impl Waiting {
+    fn plus(self, more: Self) -> Self {
+        Self {
+            requesters: self.requesters + more.requesters,
+            follower_bytes: self.follower_bytes + more.follower_bytes,
+        }
+    }
+
+    fn minus(self, less: Self) -> Self {
+        Self {
+            requesters: self.requesters - less.requesters,
+            follower_bytes: self.follower_bytes - less.follower_bytes,
+        }
+    }
+
+    fn is_within(self, requesters: usize, follower_bytes: usize) -> bool {
+        self.requesters <= requesters && self.follower_bytes <= follower_bytes
+    }
 }
 
 /// The place of one waiting command; dropping it frees the place.
 pub(super) struct WaiterPlace<'a> {
     waiters: &'a ModelWaiters,
     source: &'a Source,
+    taken: Waiting,
 }
 
 impl ModelWaiters {
-    /// Takes a place for a command of `source`, or returns `None` where it or all sources together
-    /// have none left.
-    pub(super) fn enter<'a>(&'a self, source: &'a Source) -> Option<WaiterPlace<'a>> {
+    /// Takes a place for a command that makes a request, or shares one in flight. Returns `None`
+    /// where its source or all sources together have none left.
+    pub(super) fn enter<'a>(
+        &'a self,
+        command: &'a Command,
+        shares: bool,
+    ) -> Option<WaiterPlace<'a>> {
+        let taken = if shares {
+            Waiting {
+                requesters: 0,
+                follower_bytes: follower_bytes(command),
+            }
+        } else {
+            Waiting {
+                requesters: 1,
+                follower_bytes: 0,
+            }
+        };
+        let source = &command.source;
         let mut counts = self.0.lock();
-        let of_source = counts.by_source.get(source).copied().unwrap_or_default();
-        if counts.total >= MAX_WAITERS || of_source >= MAX_WAITERS_PER_SOURCE {
+        let known = counts.by_source.get(source).copied().unwrap_or_default();
+        let (total, of_source) = (counts.total.plus(taken), known.plus(taken));
+        let is_free = total.is_within(MAX_REQUESTERS, MAX_FOLLOWER_BYTES)
+            && of_source.is_within(MAX_REQUESTERS_PER_SOURCE, MAX_FOLLOWER_BYTES_PER_SOURCE);
+        if !is_free {
             return None;
         }
-        counts.total += 1;
-        counts.by_source.insert(source.clone(), of_source + 1);
+        counts.total = total;
+        counts.by_source.insert(source.clone(), of_source);
         Some(WaiterPlace {
             waiters: self,
             source,
+            taken,
         })
     }
+}
+
+fn follower_bytes(command: &Command) -> usize {
+    // The text is kept twice: as received, and as a phrase.
+    let texts = 2 * command.text.len() + command.id.len() + command.reply_to.topic.len();
+    FOLLOWER_BYTES + texts + command.reply_to.correlation.as_ref().map_or(0, Vec::len)
 }
 
 impl Drop for WaiterPlace<'_> {
     fn drop(&mut self) {
         let mut counts = self.waiters.0.lock();
-        counts.total -= 1;
+        counts.total = counts.total.minus(self.taken);
         let Some(of_source) = counts.by_source.get_mut(self.source) else {
             return;
         };
-        *of_source -= 1;
-        if *of_source == 0 {
+        *of_source = of_source.minus(self.taken);
+        if *of_source == Waiting::default() {
             counts.by_source.remove(self.source);
         }
     }
@@ -66,30 +131,70 @@ impl Drop for WaiterPlace<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::now;
+    use crate::command::ReplyTo;
+
+    fn command(source: &str, text: &str) -> Command {
+        Command {
+            id: "a".to_owned(),
+            id_given: true,
+            text: text.to_owned(),
+            source: Source::new(source),
+            area: None,
+            language: None,
+            context: None,
+            received_at: now(),
+            deadline: now(),
+            dry_run: false,
+            stream: None,
+            reply_to: ReplyTo {
+                topic: "sayso/reply/a".to_owned(),
+                correlation: None,
+            },
+            hops: 0,
+            seq: 0,
+        }
+    }
 
     #[test]
     fn one_source_leaves_places_for_others_and_frees_its_own() {
         let waiters = ModelWaiters::default();
-        let (panel, phone) = (Source::new("panel"), Source::new("phone"));
-        let mut places: Vec<_> = std::iter::from_fn(|| waiters.enter(&panel)).collect();
-        assert_eq!(places.len(), MAX_WAITERS_PER_SOURCE);
-        assert!(waiters.enter(&phone).is_some());
-        places.pop();
-        assert!(waiters.enter(&panel).is_some());
-        drop(places);
-        assert!(waiters.0.lock().by_source.is_empty());
+        let (panel, phone) = (command("panel", "lamp on"), command("phone", "lamp on"));
+        for (shares, least) in [(false, MAX_REQUESTERS_PER_SOURCE), (true, 1000)] {
+            let mut places: Vec<_> = std::iter::from_fn(|| waiters.enter(&panel, shares)).collect();
+            assert!(places.len() >= least, "{} places", places.len());
+            assert!(waiters.enter(&phone, shares).is_some());
+            places.pop();
+            assert!(waiters.enter(&panel, shares).is_some());
+            drop(places);
+            assert!(waiters.0.lock().by_source.is_empty());
+            assert_eq!(waiters.0.lock().total, Waiting::default());
+        }
     }
 
     #[test]
     fn many_sources_share_one_bound() {
         let waiters = ModelWaiters::default();
-        let sources: Vec<Source> = (0..2 * MAX_WAITERS)
-            .map(|n| Source::new(&n.to_string()))
+        let commands: Vec<Command> = (0..2 * MAX_REQUESTERS)
+            .map(|n| command(&n.to_string(), "lamp on"))
             .collect();
-        let places: Vec<_> = sources
+        let places: Vec<_> = commands
             .iter()
-            .filter_map(|source| waiters.enter(source))
+            .filter_map(|command| waiters.enter(command, false))
             .collect();
-        assert_eq!(places.len(), MAX_WAITERS);
+        assert_eq!(places.len(), MAX_REQUESTERS);
+    }
+
+    #[test]
+    fn commands_that_share_a_request_are_bounded_in_bytes() {
+        let waiters = ModelWaiters::default();
+        let long = "lamp on ".repeat(2000);
+        let commands: Vec<Command> = (0..2000).map(|n| command(&n.to_string(), &long)).collect();
+        let places: Vec<_> = commands
+            .iter()
+            .filter_map(|command| waiters.enter(command, true))
+            .collect();
+        assert!(places.len() * (FOLLOWER_BYTES + 2 * long.len()) <= MAX_FOLLOWER_BYTES);
+        assert!(places.len() > 100, "{} places", places.len());
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::command::reply::Refusal;
+use crate::command::{Command, Source};
 use crate::router::RoutedAnswer;
 use crate::vocabulary::action::Draft;
 
@@ -17,17 +18,18 @@ const WORTH_RETRYING: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct SharedResult {
     pub(super) result: Result<RoutedAnswer<Draft>, Refusal>,
+    pub(super) source: Source,
     pub(super) deadline: Instant,
     pub(super) finished_at: Instant,
 }
 
 impl SharedResult {
-    /// Returns whether the failure concerns only the command that made the request, so that one
-    /// with this `deadline` should make its own: the quota, the load or the deadline of that
-    /// command.
-    pub(super) fn is_personal(&self, deadline: Instant) -> bool {
+    /// Returns whether the failure concerns only the command that made the request, so that
+    /// `command` with this `deadline` should make its own: the quota of another source, or the
+    /// deadline of that command.
+    pub(super) fn is_personal(&self, command: &Command, deadline: Instant) -> bool {
         match &self.result {
-            Err(Refusal::TooSoon { .. } | Refusal::Busy { .. }) => true,
+            Err(Refusal::TooSoon { .. }) => self.source != command.source,
             Err(Refusal::TooLate | Refusal::NobodyAnswered { .. }) => {
                 let left = self.deadline.saturating_duration_since(self.finished_at);
                 left < SHORT_OF_TIME && deadline > self.deadline + WORTH_RETRYING

@@ -33,6 +33,11 @@ pub struct SharedAnswer<T> {
 }
 
 impl<K: Hash + Eq + Clone, T: Clone> SingleFlight<K, T> {
+    /// Returns whether an equal request is in flight.
+    pub fn is_in_flight(&self, key: &K) -> bool {
+        self.requests().contains_key(key)
+    }
+
     /// Returns the answer of `request`, or of an equal request already in flight. Where the caller
     /// who made it is cancelled, the next of those who wait makes its own in its place.
     pub async fn share<A: Future<Output = T>>(
