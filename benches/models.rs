@@ -1,8 +1,9 @@
-//! How well a real model turns commands into actions: 60 commands that the local grammar leaves, in a home of 20 devices.
+//! How well a real model turns commands into actions: 60 commands that the local grammar leaves, in
+//! a home of 20 devices.
 //!
-//! `cargo bench -p sayso-benches --bench models -- --url http://localhost:8080/v1 [--model NAME] [--api openai] [--large]`
-//! prints one line per command and a summary: right, wrong, asked back, silent, seconds and tokens. Without `--url` it only
-//! checks its own commands.
+//! `cargo bench -p sayso-benches --bench models -- --url http://localhost:8080/v1 [--model NAME]
+//! [--api openai] [--large]` prints one line per command and a summary: right, wrong, asked back,
+//! silent, seconds and tokens. Without `--url` it only checks its own commands.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 
@@ -15,7 +16,7 @@ use sayso::command::phrase::Phrase;
 use sayso::home::Home;
 use sayso::home::device::{Area, Device, Kind};
 use sayso::home::rights::Rights;
-use sayso::prompt::{Composer, answer, is_related};
+use sayso::prompt::{Composer, answer, is_related, states_numbers};
 use sayso::provider::http::{Endpoint, Trust};
 use sayso::provider::price::Limits;
 use sayso::provider::{APIS, Settings, Structure, Timeouts};
@@ -71,7 +72,7 @@ const HOME: [(&str, &[(&str, &str)]); 6] = [
     ),
 ];
 
-/// What a right answer does.
+/// The effect of a right answer.
 #[derive(Debug, Clone, Copy)]
 enum Expected {
     /// Sets a word.
@@ -495,7 +496,7 @@ const CASES: [Case; 60] = [
     ("remind me to buy milk tomorrow", "", "", "", Nothing),
 ];
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Right,
@@ -575,7 +576,7 @@ fn judge(case: &Case, draft: &Draft, home: &Home, phrase: &Phrase) -> Verdict {
         };
     }
     let devices = draft.actions.iter().map(|action| action.device.as_str());
-    if !is_related(phrase, home, devices) {
+    if !is_related(phrase, home, devices) || !states_numbers(phrase, &draft.actions) {
         return Verdict::AskedBack;
     }
     let is_right = draft.actions.iter().all(|action| {

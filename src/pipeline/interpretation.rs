@@ -7,7 +7,8 @@ use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::Via;
 use crate::home::Home;
-use crate::prompt::is_related;
+use crate::prompt::{is_related, states_numbers};
+use crate::router::RoutedAnswer;
 use crate::store::journal::Durability;
 use crate::vocabulary::action::{Action, Draft, Op};
 
@@ -28,17 +29,21 @@ pub(super) struct Interpretation {
     pub(super) model_draft: Option<(Key, Arc<str>)>,
     /// True where the speaker has confirmed this draft.
     pub(super) confirmed: bool,
-    /// Whether the draft is of a model that is not trusted, and has nothing to do with the phrase.
-    pub(super) is_unrelated: bool,
+    /// Whether the draft is of a model that is not trusted, and has something that the phrase
+    /// does not have: it is asked back.
+    pub(super) is_doubtful: bool,
     /// Its role in the conversation.
     pub(super) reference: Reference,
 }
 
-/// Returns whether a draft acts on devices that share no word, kind or area with the phrase.
-pub(super) fn is_unrelated(draft: &Draft, request: &Request<'_>) -> bool {
-    let acting = draft.actions.iter().filter(|action| action.op != Op::Query);
-    let mut devices = acting.map(|action| action.device.as_str()).peekable();
-    devices.peek().is_some() && !is_related(request.phrase, request.home, devices)
+/// Returns whether a draft acts on devices that share no word, kind or area with the phrase, or,
+/// where a small model made it, sets numbers that the phrase does not state.
+pub(super) fn is_doubtful(answer: &RoutedAnswer<Draft>, request: &Request<'_>) -> bool {
+    let Request { phrase, home, .. } = *request;
+    let actions = &answer.answer.actions;
+    let acting = actions.iter().filter(|action| action.op != Op::Query);
+    let devices = acting.map(|action| action.device.as_str());
+    !is_related(phrase, home, devices) || (answer.is_small && !states_numbers(phrase, actions))
 }
 
 impl Interpretation {
@@ -48,7 +53,7 @@ impl Interpretation {
             via,
             model_draft: None,
             confirmed: false,
-            is_unrelated: false,
+            is_doubtful: false,
             reference: Reference::default(),
         }
     }

@@ -53,7 +53,7 @@ use crate::home::Home;
 use crate::home::permit::{Denied, PermitContext, Plan};
 use crate::home::state::State;
 use crate::pipeline::dispatch::Dispatched;
-use crate::pipeline::interpretation::{Interpretation, Request, is_unrelated};
+use crate::pipeline::interpretation::{Interpretation, Request, is_doubtful};
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::shared::Shared;
 use crate::prompt::rights_class;
@@ -267,11 +267,11 @@ impl Pipeline {
         services.counters.cache_misses.increment();
         match self.ask_model(request, &key, stream).await {
             Ok(answer) => {
-                let is_unrelated = !answer.trusted && is_unrelated(&answer.answer, request);
+                let is_doubtful = !answer.trusted && is_doubtful(&answer, request);
                 Ok(Interpretation {
-                    is_unrelated,
+                    is_doubtful,
                     // A draft that has to be confirmed is confirmed each time.
-                    model_draft: (!is_unrelated).then_some((key, answer.model)),
+                    model_draft: (!is_doubtful).then_some((key, answer.model)),
                     ..Interpretation::new(answer.answer, Via::Provider(answer.provider))
                 })
             }
@@ -349,7 +349,7 @@ impl Pipeline {
                 }
             }
         })?;
-        if !interpretation.is_unrelated {
+        if !interpretation.is_doubtful {
             return Ok(plan);
         }
         let what = plan.speech().trim_end_matches('.');

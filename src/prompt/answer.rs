@@ -1,5 +1,5 @@
-//! Reads the answer of a model as an untrusted draft: one well-formed draft or none. Whether its devices exist and may do what it
-//! says is decided by the permission gate.
+//! Reads the answer of a model as an untrusted draft: one well-formed draft or none. Whether its
+//! devices exist and may do it is decided by the permission gate.
 
 use serde_json::Value as Json;
 
@@ -27,7 +27,7 @@ pub enum NotADraft {
     /// It is not one JSON object of the draft's shape and nothing else.
     #[error("it is not the JSON object asked for: {why}")]
     Misshapen {
-        /// What is wrong, and where.
+        /// The fault, and its place.
         why: String,
     },
     /// There are more than [`MOST_ACTIONS`] actions.
@@ -44,8 +44,9 @@ pub enum NotADraft {
     },
 }
 
-/// Reads an answer: one JSON object with `actions`, `speech` and `question`, no other key, no key twice, nothing after it.
-/// Reasoning before it and a code fence around it are skipped, for servers that cannot hold a model to a schema.
+/// Reads an answer: one JSON object with `actions`, `speech` and `question`, no other key, no key
+/// twice, nothing after it. Reasoning before it and a code fence around it are skipped, for servers
+/// that cannot hold a model to a schema.
 ///
 /// # Errors
 /// When it is anything else, too long, or has texts that cannot be a device's.
@@ -121,7 +122,8 @@ fn plain(action: &Action) -> Result<(), NotADraft> {
     Ok(())
 }
 
-/// Cleans text for people: line breaks become spaces, other control characters and marks of the writing direction are removed.
+/// Cleans text for people: line breaks become spaces, other control characters and marks of the
+/// writing direction are removed.
 fn spoken(text: Option<String>, field: &'static str) -> Result<Option<String>, NotADraft> {
     let Some(text) = text else { return Ok(None) };
     if text.len() > LONGEST_SPEECH {

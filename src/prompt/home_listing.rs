@@ -1,7 +1,8 @@
-//! The listing of a home in a prompt: what the source may command and nothing else, each fact once. The same home gives the same
-//! bytes, in whatever order its devices were announced. Pure.
+//! The listing of a home in a prompt: the devices the source may command, each fact once.
+//! The same home gives the same bytes, in whatever order its devices were announced. Pure.
 //!
-//! Names come from devices and from the network: each stands on its line between quotes it cannot leave.
+//! Names come from devices and from the network: each stands on its line between quotes it cannot
+//! leave.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +16,7 @@ use crate::vocabulary::{Domain, Property};
 /// The longest name listed, in characters.
 const LONGEST_NAME: usize = 60;
 
-/// A device that the source may command, and what of it may be commanded.
+/// A device that the source may command, and its properties that may be commanded.
 struct ListedDevice<'a> {
     device: &'a Device,
     /// Kind, with the class where it has one.
@@ -184,7 +185,8 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", word(text))
 }
 
-/// Returns a text that cannot leave its quotes or line: no quotes, line breaks or marks that change the direction of writing.
+/// Returns a text that cannot leave its quotes or line: no quotes, line breaks or marks that change
+/// the direction of writing.
 pub(super) fn word(text: &str) -> String {
     let plain = |c: char| {
         if c.is_control()

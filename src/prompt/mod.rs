@@ -1,12 +1,13 @@
-//! The prompt of a command: instructions and a listing of the home, the same bytes as long as the home looks the same to a
-//! model, and the command, last and alone. No state, no time, no history, so that the draft can be cached.
+//! The prompt of a command: instructions and a listing of the home, the same bytes as long as the
+//! home looks the same to a model, and the command, last and alone. No state, no time, no history,
+//! so that the draft can be cached.
 //!
-//! Small models get a narrow variant: only the devices the words and the area point to, where the whole does not fit their
-//! context, a schema that allows each device only what it can do, and a short limit for the answer.
+//! Small models get another variant, which `narrow` makes.
 
 pub mod answer;
 pub mod home_listing;
 mod instructions;
+mod narrow;
 mod relevance;
 mod schema;
 
@@ -24,12 +25,11 @@ use crate::home::device::Device;
 use crate::home::rights::Rights;
 use crate::prompt::home_listing::{listing, put, standard, word};
 use crate::prompt::instructions::{RULES, examples};
-use crate::prompt::relevance::PhraseWords;
-use crate::prompt::schema::{narrow_schema, schema};
-use crate::provider::{NarrowPrompt, Prompt};
+use crate::prompt::schema::schema;
+use crate::provider::Prompt;
 use crate::vocabulary::Property;
 
-pub use crate::prompt::relevance::is_related;
+pub use crate::prompt::relevance::{is_related, states_numbers};
 
 /// Tokens of an answer in words, or of some forty actions.
 const SPEECH_TOKENS: u32 = 1024;
@@ -40,29 +40,12 @@ const TOKENS_PER_DEVICE: u32 = 6;
 /// The largest answer requested.
 const MOST_OUTPUT_TOKENS: u32 = 8192;
 
-/// The context that the prompt for small models fits, in tokens.
-const SMALL_CONTEXT: usize = 2048;
-
-/// Bytes of a prompt per token, a cautious value.
-const BYTES_PER_TOKEN: usize = 3;
-
-/// Tokens of a small model's answer besides its actions.
-const NARROW_BASE_TOKENS: u32 = 44;
-
-/// Tokens of one action of a small model.
-const NARROW_ACTION_TOKENS: u32 = 36;
-
-/// Tokens of a small model's answer to a phrase that points to no device.
-const NARROW_SPEECH_TOKENS: u32 = 400;
-
-/// The most devices in the output limit of a small model. It leaves room for the listing of a home of 30 devices.
-const NARROW_MOST_DEVICES: usize = 16;
-
 /// The most prefixes kept: one per class of rights.
 const MOST_PREFIXES: usize = 16;
 
-/// A fingerprint of everything a model is shown: instructions, schema, vocabulary, and the home with who may command what of it.
-/// It changes with anything a model could distinguish and with nothing else: neither with states nor with topics.
+/// A fingerprint of everything a model is shown: instructions, schema, vocabulary, and the home
+/// with the rights to its devices. It changes with anything a model could distinguish and with
+/// nothing else: neither with states nor with topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PromptFingerprint(u64);
 
@@ -91,8 +74,8 @@ impl fmt::Display for PromptFingerprint {
     }
 }
 
-/// Returns the class of a source: sources that may command the same devices share one. It is part of the key of prompts and
-/// cached drafts.
+/// Returns the class of a source: sources that may command the same devices share one. It is part
+/// of the key of prompts and cached drafts.
 pub fn rights_class<'a>(rights: &Rights, source: &'a str) -> &'a str {
     if rights.by_source.contains_key(source) {
         source
@@ -113,6 +96,8 @@ struct Prefix {
     revision: u64,
     class: String,
     text: Arc<str>,
+    /// The same for small models, with rules of their own.
+    narrow: Arc<str>,
     key: Arc<str>,
     schema: Arc<Json>,
 }
@@ -129,12 +114,18 @@ impl Composer {
     /// Returns the prompt for `phrase`, with the devices `source` may command.
     pub fn compose(&self, phrase: &Phrase, home: &Home, source: &str) -> Prompt {
         let prefix = self.prefix(home, source);
-        let narrow = narrow(phrase, home, source, &prefix);
+        let message = message(phrase, home);
         Prompt {
-            narrow: Some(Arc::new(narrow)),
+            narrow: Some(Arc::new(narrow::narrow(
+                phrase,
+                home,
+                source,
+                &prefix.narrow,
+                &message,
+            ))),
             prefix: prefix.text,
             prefix_key: prefix.key,
-            phrase: message(phrase, home),
+            phrase: message,
             schema: prefix.schema,
             max_output_tokens: max_output_tokens(home),
         }
@@ -174,12 +165,8 @@ impl Prefix {
     fn of(home: &Home, source: &str, class: &str) -> Self {
         let allowed =
             |device: &Device, property: &Property| home.rights().allow(source, device, property);
-        let text: Arc<str> = format!(
-            "{RULES}{}{}",
-            examples(home, allowed),
-            listing(home, allowed)
-        )
-        .into();
+        let listing = listing(home, allowed);
+        let text: Arc<str> = format!("{RULES}{}{listing}", examples(home, allowed)).into();
         let devices = home.devices().iter();
         let mut ids: Vec<&str> = devices
             .filter(|device| {
@@ -194,6 +181,7 @@ impl Prefix {
             class: class.to_owned(),
             key: format!("sayso-{:016x}", hash(&text)).into(),
             text,
+            narrow: format!("{}{listing}", narrow::RULES).into(),
             schema: Arc::new(schema(&ids)),
         }
     }
@@ -206,83 +194,6 @@ fn max_output_tokens(home: &Home) -> u32 {
         .saturating_mul(TOKENS_PER_DEVICE)
         .saturating_add(SPEECH_TOKENS)
         .min(MOST_OUTPUT_TOKENS)
-}
-
-/// Returns the variant of the prompt for small models.
-fn narrow(phrase: &Phrase, home: &Home, source: &str, prefix: &Prefix) -> NarrowPrompt {
-    let words = PhraseWords::of(phrase, home);
-    let rights = home.rights();
-    let is_allowed = |device: &Device| {
-        let mut capabilities = device.capabilities.iter();
-        capabilities.any(|capability| rights.allow(source, device, &capability.property))
-    };
-    let mut devices: Vec<(u32, &Device)> = home
-        .devices()
-        .iter()
-        .filter(|device| is_allowed(device))
-        .map(|device| (words.relevance(device, home), device))
-        .collect();
-    devices.sort_by_key(|(relevance, device)| (std::cmp::Reverse(*relevance), &device.id));
-    let meant = if words.means_all() {
-        devices.len()
-    } else {
-        devices
-            .iter()
-            .filter(|(relevance, _)| *relevance > 0)
-            .count()
-    };
-    let counted = u32::try_from(meant.min(NARROW_MOST_DEVICES)).unwrap_or_default();
-    let max_output_tokens = if meant == 0 {
-        NARROW_SPEECH_TOKENS
-    } else {
-        NARROW_BASE_TOKENS + NARROW_ACTION_TOKENS * counted
-    };
-    let (text, shown) = narrow_text(home, source, prefix, &devices, max_output_tokens);
-    let capabilities = devices[..shown].iter().flat_map(|(_, device)| {
-        let capabilities = device.capabilities.iter();
-        capabilities
-            .filter(|capability| rights.allow(source, device, &capability.property))
-            .map(|capability| (*device, capability))
-    });
-    NarrowPrompt {
-        schema: Arc::new(narrow_schema(capabilities, meant.clamp(1, 64) + 1)),
-        prefix: text,
-        max_output_tokens,
-    }
-}
-
-/// Returns the instructions with as many devices as fit a small context, the most relevant first, and their number.
-fn narrow_text(
-    home: &Home,
-    source: &str,
-    prefix: &Prefix,
-    devices: &[(u32, &Device)],
-    max_output_tokens: u32,
-) -> (Arc<str>, usize) {
-    let output = usize::try_from(max_output_tokens).unwrap_or(SMALL_CONTEXT);
-    let limit = SMALL_CONTEXT.saturating_sub(output) * BYTES_PER_TOKEN;
-    if prefix.text.len() <= limit {
-        return (Arc::clone(&prefix.text), devices.len());
-    }
-    let mut shown = devices.len();
-    loop {
-        shown = shown * 3 / 4;
-        let is_shown = |device: &Device| {
-            let mut shown = devices[..shown].iter();
-            shown.any(|(_, other)| other.id == device.id)
-        };
-        let allowed = |device: &Device, property: &Property| {
-            is_shown(device) && home.rights().allow(source, device, property)
-        };
-        let text = format!(
-            "{RULES}{}{}",
-            examples(home, allowed),
-            listing(home, allowed)
-        );
-        if text.len() <= limit || shown <= 1 {
-            return (text.into(), shown);
-        }
-    }
 }
 
 /// Returns the message with the command, its area and its language.
@@ -310,6 +221,11 @@ mod tests {
     use super::*;
     use crate::home::device::{Area, Device, Kind};
     use crate::home::rights::{Rules, Selector};
+    use crate::prompt::narrow::{
+        ACTION_TOKENS, BASE_TOKENS, BYTES_PER_TOKEN, SMALL_CONTEXT,
+        SPEECH_TOKENS as NARROW_SPEECH_TOKENS,
+    };
+    use crate::provider::NarrowPrompt;
     use crate::vocabulary::slug::Slug;
 
     fn slug(text: &str) -> Slug {
@@ -428,8 +344,8 @@ mod tests {
         assert_ne!(child.prefix_key, parent.prefix_key);
     }
 
-    /// The keywords strict modes accept (`maxItems` is removed where it is not), and their rules: `additionalProperties: false`,
-    /// everything required.
+    /// The keywords strict modes accept (`maxItems` is removed where it is not), and their rules:
+    /// `additionalProperties: false`, everything required.
     #[test]
     fn the_schema_keeps_to_what_all_strict_modes_share() {
         fn check(schema: &Json, depth: usize) {
@@ -523,7 +439,8 @@ mod tests {
         let home = many(30);
         let narrow = narrow_of("room 3 light 3 on", &home);
         let output = narrow.max_output_tokens as usize;
-        assert!(narrow.prefix.len() / BYTES_PER_TOKEN + output <= SMALL_CONTEXT);
+        let bytes = narrow.prefix.len() + narrow.examples.len();
+        assert!(bytes / BYTES_PER_TOKEN + output <= SMALL_CONTEXT);
         for device in home.devices() {
             assert!(narrow.prefix.contains(device.id.as_str()), "{}", device.id);
         }
@@ -534,7 +451,8 @@ mod tests {
         let home = many(300);
         let narrow = narrow_of("switch off switch 222", &home);
         let output = narrow.max_output_tokens as usize;
-        assert!(narrow.prefix.len() / BYTES_PER_TOKEN + output <= SMALL_CONTEXT);
+        let bytes = narrow.prefix.len() + narrow.examples.len();
+        assert!(bytes / BYTES_PER_TOKEN + output <= SMALL_CONTEXT);
         assert!(narrow.prefix.contains("\nroom_5_switch_222"));
         let whole = Composer::default().compose(&Phrase::new("x", None, None), &home, "panel");
         assert!(
@@ -547,23 +465,43 @@ mod tests {
     fn the_answer_of_a_small_model_is_limited_by_the_devices_meant() {
         let home = small();
         let one = narrow_of("open the door", &home);
-        assert_eq!(
-            one.max_output_tokens,
-            NARROW_BASE_TOKENS + NARROW_ACTION_TOKENS
-        );
-        assert_eq!(one.schema["properties"]["actions"]["maxItems"], 2);
+        assert_eq!(one.max_output_tokens, BASE_TOKENS + ACTION_TOKENS);
+        assert_eq!(one.schema["properties"]["actions"]["maxItems"], 1);
+        let two = narrow_of("open the door and the ceiling", &home);
+        assert_eq!(two.schema["properties"]["actions"]["maxItems"], 4);
         let all = narrow_of("everything off", &home);
-        assert_eq!(
-            all.max_output_tokens,
-            NARROW_BASE_TOKENS + 2 * NARROW_ACTION_TOKENS
-        );
+        assert_eq!(all.max_output_tokens, BASE_TOKENS + 2 * ACTION_TOKENS);
         let none = narrow_of("tell me a joke", &home);
         assert_eq!(none.max_output_tokens, NARROW_SPEECH_TOKENS);
     }
 
     #[test]
+    fn a_small_model_is_shown_and_allowed_only_the_devices_that_the_phrase_names() {
+        let narrow = narrow_of("is the door locked?", &small());
+        let schema = narrow.schema.to_string();
+        assert!(
+            schema.contains(r#""door""#) && !schema.contains("ceiling"),
+            "{schema}"
+        );
+        assert!(schema.contains("query"));
+        let examples = &narrow.examples;
+        assert!(
+            examples.contains("did somebody lock \"door\"\n"),
+            "{examples}"
+        );
+        assert!(examples.ends_with("\nNow answer\n"), "{examples}");
+        assert!(!examples.contains("ceiling") && !narrow.prefix.contains("Examples"));
+        let statement = narrow_of("the door must be locked", &small());
+        assert!(!statement.schema.to_string().contains(r#""toggle","query"#));
+        assert_eq!(
+            statement.prefix, narrow.prefix,
+            "a server keeps it in its cache"
+        );
+    }
+
+    #[test]
     fn a_small_model_can_give_each_device_only_what_it_has() {
-        let narrow = narrow_of("open the door", &small());
+        let narrow = narrow_of("somewhat darker please", &small());
         let variants = narrow.schema["properties"]["actions"]["items"]["anyOf"].clone();
         let of = |device: &str| -> Vec<String> {
             let variants = variants.as_array().unwrap().iter();

@@ -1,17 +1,21 @@
-//! How closely a device is related to the words of a phrase. Used to narrow prompts for small models, and to recognise drafts
-//! of such models that have nothing to do with the phrase. Pure, and the same for every language.
+//! How closely a device is related to the words of a phrase. Used to narrow prompts for small
+//! models, and to recognise drafts of such models that have nothing to do with the phrase. Pure,
+//! and the same for every language.
 
 use std::collections::HashSet;
 
 use crate::command::phrase::Phrase;
 use crate::home::Home;
 use crate::home::device::Device;
-use crate::vocabulary::Property;
+use crate::vocabulary::action::{Action, Op};
+use crate::vocabulary::{Property, Value};
 
-/// The shortest beginning two words must share to be related: "lamp" and "lamps", "Licht" and "Lichter".
+/// The shortest beginning two words must share to be related: "lamp" and "lamps", "Licht" and
+/// "Lichter".
 const SHORTEST_STEM: usize = 4;
 
-/// Words that stand for a kind of device in the languages of the shipped vocabulary. The first column is the kind.
+/// Words that stand for a kind of device in the languages of the shipped vocabulary. The first
+/// column is the kind.
 const KIND_WORDS: [(&str, &[&str]); 11] = [
     (
         "light",
@@ -220,11 +224,26 @@ const ALL_WORDS: [&str; 12] = [
     "whole",
 ];
 
+/// Words with which a question about a state begins.
+const QUESTION_WORDS: [&str; 48] = [
+    "is", "are", "was", "were", "did", "do", "does", "have", "has", "what", "which", "who", "when",
+    "why", "how", "where", "ist", "sind", "war", "hat", "habe", "haben", "was", "welche", "wer",
+    "wann", "wie", "wo", "est", "sont", "quel", "quelle", "combien", "qui", "está", "esta",
+    "están", "hay", "cuál", "cuánto", "quién", "zijn", "staat", "heeft", "welk", "hoe", "wie",
+    "wat",
+];
+
+/// Words that join two commands in one phrase.
+const JOINING_WORDS: [&str; 12] = [
+    "and", "then", "und", "dann", "et", "puis", "y", "luego", "en", "dan", "also", "auch",
+];
+
 /// The words of a phrase, and the area it was said in.
 pub(super) struct PhraseWords {
     words: Vec<String>,
     area: Option<String>,
     kinds: HashSet<&'static str>,
+    has_question_mark: bool,
 }
 
 impl PhraseWords {
@@ -241,6 +260,7 @@ impl PhraseWords {
         Self {
             kinds: kinds.map(|(kind, _)| *kind).collect(),
             area: area.map(|area| area.id.to_string()),
+            has_question_mark: phrase.text().ends_with('?'),
             words,
         }
     }
@@ -250,6 +270,30 @@ impl PhraseWords {
         self.words
             .iter()
             .any(|word| ALL_WORDS.contains(&word.as_str()))
+    }
+
+    /// Whether the phrase may ask for a state.
+    pub(super) fn asks(&self) -> bool {
+        let begins = self.words.first();
+        self.has_question_mark || begins.is_some_and(|word| QUESTION_WORDS.contains(&word.as_str()))
+    }
+
+    /// Returns the number of commands that the phrase may consist of.
+    pub(super) fn parts(&self) -> usize {
+        let joining = |word: &&String| JOINING_WORDS.contains(&word.as_str());
+        1 + self.words.iter().filter(joining).count()
+    }
+
+    /// Whether the phrase has every word of the device's name or of one of its other names.
+    pub(super) fn names(&self, device: &Device) -> bool {
+        let id = device.id.spoken();
+        let aliases = device.aliases.iter().map(String::as_str);
+        let mut names = aliases.chain([device.name.as_str(), &id]);
+        names.any(|name| {
+            let mut own = words_of(name).peekable();
+            own.peek().is_some()
+                && own.all(|own| self.words.iter().any(|word| are_related(word, &own)))
+        })
     }
 
     /// Returns how closely `device` is related: zero where not at all.
@@ -327,9 +371,24 @@ pub fn is_related<'a>(
     })
 }
 
+/// Whether the phrase has the number of every action that sets one, in digits.
+pub fn states_numbers(phrase: &Phrase, actions: &[Action]) -> bool {
+    let stated: Vec<f64> = phrase
+        .text()
+        .split(|c: char| !c.is_ascii_digit() && c != '.' && c != ',')
+        .filter_map(|word| word.trim_matches(['.', ',']).replace(',', ".").parse().ok())
+        .collect();
+    actions.iter().all(|action| match &action.value {
+        Some(Value::Number(number)) if action.op == Op::Set => {
+            stated.iter().any(|stated| (stated - number).abs() < 0.01)
+        }
+        _ => true,
+    })
+}
+
 fn words_of(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| word.chars().count() > 1)
+        .filter(|word| word.chars().count() > 1 || word.chars().all(char::is_numeric))
         .map(str::to_lowercase)
 }
 
@@ -384,6 +443,24 @@ mod tests {
     fn related(phrase: &str, area: Option<&str>, device: &str) -> bool {
         let phrase = Phrase::new(phrase, area, None);
         is_related(&phrase, &home(), [device].into_iter())
+    }
+
+    #[test]
+    fn a_number_is_stated_in_digits_or_not_at_all() {
+        let action = |op, number| Action {
+            device: "blinds".to_owned(),
+            property: Property::Position,
+            op,
+            value: Some(Value::Number(number)),
+        };
+        let states = |text: &str, op, number| {
+            states_numbers(&Phrase::new(text, None, None), &[action(op, number)])
+        };
+        assert!(states("blinds to 30 %, please", Op::Set, 30.0));
+        assert!(states("heizung auf 20,5 grad", Op::Set, 20.5));
+        assert!(states("a bit more", Op::Increase, 10.0));
+        assert!(!states("blinds to a third", Op::Set, 33.0));
+        assert!(!states("blinds to 30", Op::Set, 70.0));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! JSON Schemas of an answer: one for every phrase of a home, and a narrow one for small models. Keys are in alphabetical
-//! order, so that the bytes are the same however the JSON library orders them. Pure.
+//! JSON Schemas of an answer: one for every phrase of a home, and a narrow one for small models.
+//! Keys are in alphabetical order, so that the bytes are the same however the JSON library orders
+//! them. Pure.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,9 @@ use crate::prompt::home_listing::word;
 use crate::prompt::instructions::NO_DEVICE;
 use crate::vocabulary::{Domain, Property};
 
-/// The most device identifiers listed as an enum. Source: the strict modes of the providers allow 1,000 enum values in
-/// total, but slow down with large enums; beyond this, identifiers are checked against the home alone.
+/// The most device identifiers listed as an enum. Source: the strict modes of the providers allow
+/// 1,000 enum values in total, but slow down with large enums; beyond this, identifiers are checked
+/// against the home alone.
 const MOST_IDS: usize = 200;
 
 /// The most kinds of actions told apart in a narrow schema.
@@ -40,16 +42,26 @@ pub(super) fn schema(ids: &[&str]) -> Json {
     answer(&action, MOST_ACTIONS)
 }
 
-/// Returns the schema for small models: each device only with its own properties, and each property only with its own
-/// operations and values. At most `max_actions`.
+/// The bounds of a narrow answer.
+pub(super) struct AnswerShape {
+    /// The most actions.
+    pub(super) max_actions: usize,
+    /// Whether it may be in words, or a question.
+    pub(super) may_speak: bool,
+    /// Whether it may ask for a state.
+    pub(super) may_query: bool,
+}
+
+/// Returns the schema for small models: each device only with its own properties, and each property
+/// only with its own operations and values.
 pub(super) fn narrow_schema<'a>(
     capabilities: impl Iterator<Item = (&'a Device, &'a Capability)>,
-    max_actions: usize,
+    shape: &AnswerShape,
 ) -> Json {
     let mut variants: BTreeMap<String, (Json, Vec<String>)> = BTreeMap::new();
     for (device, capability) in capabilities {
         let variant = json!({
-            "op": {"enum": operations(capability), "type": "string"},
+            "op": {"enum": operations(capability, shape.may_query), "type": "string"},
             "property": {"enum": [capability.property.name()], "type": "string"},
             "value": values(capability),
         });
@@ -66,7 +78,7 @@ pub(super) fn narrow_schema<'a>(
         ids.sort_unstable();
         ids.dedup();
         let mut schema = schema(&ids);
-        schema["properties"]["actions"]["maxItems"] = json!(max_actions);
+        schema["properties"]["actions"]["maxItems"] = json!(shape.max_actions);
         return schema;
     }
     let mut actions: Vec<Json> = Vec::new();
@@ -80,7 +92,12 @@ pub(super) fn narrow_schema<'a>(
         "property": {"enum": [NO_DEVICE], "type": "string"},
         "value": {"type": "null"},
     })));
-    answer(&json!({ "anyOf": actions }), max_actions)
+    let mut schema = answer(&json!({ "anyOf": actions }), shape.max_actions);
+    if !shape.may_speak {
+        schema["properties"]["question"] = json!({"type": "null"});
+        schema["properties"]["speech"] = json!({"type": "null"});
+    }
+    schema
 }
 
 fn object(properties: &Json) -> Json {
@@ -106,19 +123,22 @@ fn answer(action: &Json, max_actions: usize) -> Json {
     })
 }
 
-fn operations(capability: &Capability) -> Vec<&'static str> {
+fn operations(capability: &Capability, may_query: bool) -> Vec<&'static str> {
     if !capability.settable {
         return vec!["query"];
     }
     let is_moving = matches!(capability.property, Property::Position | Property::Tilt);
-    match &capability.domain {
-        Domain::Number { .. } if is_moving => vec!["set", "increase", "decrease", "stop", "query"],
-        Domain::Number { .. } => vec!["set", "increase", "decrease", "query"],
-        Domain::Choice(options) if options.len() == 2 => vec!["set", "toggle", "query"],
-        Domain::Boolean => vec!["set", "toggle", "query"],
-        Domain::Choice(_) | Domain::Color => vec!["set", "query"],
-        Domain::Trigger => vec!["set"],
+    let mut operations = match &capability.domain {
+        Domain::Number { .. } if is_moving => vec!["set", "increase", "decrease", "stop"],
+        Domain::Number { .. } => vec!["set", "increase", "decrease"],
+        Domain::Choice(options) if options.len() == 2 => vec!["set", "toggle"],
+        Domain::Boolean => vec!["set", "toggle"],
+        Domain::Choice(_) | Domain::Color | Domain::Trigger => vec!["set"],
+    };
+    if may_query && capability.domain != Domain::Trigger {
+        operations.push("query");
     }
+    operations
 }
 
 fn values(capability: &Capability) -> Json {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-/// One request to a model. The prefix and the schema are the same bytes for every phrase of one home, so that a
-/// provider's prompt cache works; the phrase comes last and alone in its own message.
+/// One request to a model. The prefix and the schema are the same bytes for every phrase of one
+/// home, so that a provider's prompt cache works; the phrase comes last and alone in its own
+/// message.
 #[derive(Debug, Clone)]
 pub struct Prompt {
     /// The instructions and the listing of the home.
@@ -25,17 +26,19 @@ pub struct Prompt {
 /// The variant of a prompt for models with a small context.
 #[derive(Debug)]
 pub struct NarrowPrompt {
-    /// The instructions and the listing of the devices the phrase points to.
+    /// The instructions and the listing of the devices, as many as fit.
     pub prefix: Arc<str>,
-    /// A schema that allows each device only what it has.
+    /// Examples for the devices that the phrase names, which precede it.
+    pub examples: String,
+    /// A schema that allows each device only its own properties.
     pub schema: Arc<Json>,
     /// The most tokens of the answer, by the number of devices meant.
     pub max_output_tokens: u32,
 }
 
 impl Prompt {
-    /// Adds earlier commands of the source, each with its actions, before the command. They are data
-    /// that "it" and "again" refer to.
+    /// Adds earlier commands of the source, each with its actions, before the command. They are
+    /// data that "it" and "again" refer to.
     #[must_use]
     pub fn with_earlier(self, earlier: &[String]) -> Self {
         if earlier.is_empty() {
@@ -61,6 +64,7 @@ impl Prompt {
         };
         Self {
             prefix: Arc::clone(&narrow.prefix),
+            phrase: format!("{}{}", narrow.examples, self.phrase),
             schema: Arc::clone(&narrow.schema),
             max_output_tokens: narrow.max_output_tokens,
             ..self.clone()

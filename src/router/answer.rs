@@ -18,6 +18,8 @@ pub struct RoutedAnswer<T> {
     pub usage: Usage,
     /// Whether the provider is marked as trusted.
     pub trusted: bool,
+    /// Whether the model is a small one.
+    pub is_small: bool,
 }
 
 /// Returns the refusal for an error that no other provider can correct.

@@ -1,6 +1,7 @@
-//! The path of one request from provider to provider: in order, each a few times, within the deadline. When a provider exceeds
-//! its usual latency, the next one is called in parallel; the first usable answer wins. A request fails only when every
-//! provider was called, a model declined, or time ran out.
+//! The path of one request from provider to provider: in order, each a few times, within the
+//! deadline. When a provider exceeds its usual latency, the next one is called in parallel; the
+//! first usable answer wins. A request fails only when every provider was called, a model declined,
+//! or time ran out.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -45,7 +46,8 @@ type CallFuture<T> = Pin<Box<dyn Future<Output = CallResult<T>> + Send>>;
 enum CallResult<T> {
     Answered(ReadCompletion<T>),
     Failed(ProviderError),
-    /// The call was not repeated, because its provider is not available any more; this was the failure before.
+    /// The call was not repeated, because its provider is not available any more; this was the
+    /// failure before.
     NotRepeated(ProviderError),
 }
 
@@ -54,8 +56,8 @@ struct Attempt<T> {
     upstream: Arc<Upstream>,
     /// Attempts left at this provider, the one in flight included.
     attempts_left: u32,
-    /// The provider's rest was waited for. That happens once, or a provider that always asks for a moment more would be
-    /// called for ever.
+    /// The provider's rest was waited for. That happens once, or a provider that always asks for a
+    /// moment more would be called for ever.
     was_waited_for: bool,
     backoff: Backoff,
     /// When the call begins: in the future, for one that is repeated after a pause.
@@ -97,7 +99,7 @@ struct Reason {
     was_waited_for: bool,
 }
 
-/// What a request needs of its router.
+/// The parts of the router that a request needs.
 #[derive(Clone, Copy)]
 pub(super) struct FailoverContext<'a> {
     pub(super) settings: &'a RouterSettings,
@@ -244,8 +246,8 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         self.skipped.push((upstream, obstacle));
     }
 
-    /// Where providers were only busy or being probed, waits for the first that is free; those that answer before those that
-    /// are stalled.
+    /// Where providers were only busy or being probed, waits for the first that is free; those that
+    /// answer before those that are stalled.
     fn wait_for_slot(&mut self) -> bool {
         let is_busy = |obstacle: Unavailable| {
             matches!(obstacle, Unavailable::AtCapacity | Unavailable::Probing)
@@ -258,7 +260,8 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         if candidates.is_empty() {
             return false;
         }
-        // They stay skipped: the first that is free may be over a limit or fail, and then the others are still there.
+        // They stay skipped: the first that is free may be over a limit or fail, and then the
+        // others are still there.
         let latest = tokio::time::Instant::from_std(self.end) - MARGIN - SHORTEST_CALL;
         self.pending = Some(Box::pin(async move {
             let waits = candidates.into_iter().map(|(upstream, obstacle)| {
@@ -309,8 +312,8 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         true
     }
 
-    /// Calls the provider that would be available soonest although it is not, as far as the retry budget goes: when all are
-    /// down, a crowd of requests keeps them down.
+    /// Calls the provider that would be available soonest although it is not, as far as the retry
+    /// budget goes: when all are down, a crowd of requests keeps them down.
     fn force(&mut self) -> bool {
         let forcible = self.skipped.iter().enumerate();
         let forcible = forcible.filter(|(_, (_, obstacle))| obstacle.can_be_forced());
@@ -459,6 +462,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                     model: Arc::clone(&attempt.upstream.model),
                     usage,
                     trusted: attempt.upstream.settings.trusted,
+                    is_small: attempt.upstream.settings.is_small,
                 }));
             }
             CallResult::NotRepeated(error) => {
