@@ -1,5 +1,6 @@
-//! An answer in words, published in parts while it comes in. Several providers may be called for it, one after the other or in
-//! parallel: one of them is published at a time, and another's text begins anew under a number of its own.
+//! An answer in words, published in parts while it comes in. Several providers may be called for
+//! it, one after the other or in parallel: one of them is published at a time, and another's text
+//! begins anew under a number of its own.
 
 use crate::command::reply::Piece;
 use parking_lot::{Mutex, MutexGuard};
@@ -28,7 +29,7 @@ struct StreamedText {
     is_sealed: bool,
 }
 
-/// What a part marks besides its text.
+/// The mark of a part, besides its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
     None,
@@ -54,7 +55,8 @@ impl AnswerStream {
         self.text.lock()
     }
 
-    /// Publishes what is new in the speech of this call so far. While another call is published, nothing happens.
+    /// Publishes the new part of the speech of this call so far. While another call is published,
+    /// nothing happens.
     pub(super) fn update(&self, call: u64, speech: &str) {
         let mut text = self.text();
         let is_other = text.call.is_some_and(|published| published != call);
@@ -81,7 +83,8 @@ impl AnswerStream {
         self.text().is_sealed = true;
     }
 
-    /// Ends the stream, with the final answer in words where there is one. Marks the last part, where there was or is any.
+    /// Ends the stream, with the final answer in words where there is one. Marks the last part,
+    /// where there was or is any.
     pub fn end(&self, speech: Option<&str>) {
         let mut text = self.text();
         text.is_sealed = true;

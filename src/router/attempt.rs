@@ -1,4 +1,5 @@
-//! One call to one provider: makes it, reads the answer with the caller's function, and reports the result to the upstream.
+//! One call to one provider: makes it, reads the answer with the caller's function, and reports the
+//! result to the upstream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,7 +97,8 @@ impl UpstreamCall {
         result
     }
 
-    /// Makes the call and passes on the spoken part of the answer while it comes. Also returns when the first part came.
+    /// Makes the call and passes on the spoken part of the answer while it comes. Also returns when
+    /// the first part came.
     async fn make_streaming(
         &self,
         prompt: &Prompt,
@@ -114,7 +116,8 @@ impl UpstreamCall {
                     tap.has_begun.store(true, Ordering::Relaxed);
                 }
                 partial.push(&part);
-                // Parts that came meanwhile are sent together: one message per token would burden the broker.
+                // Parts that came meanwhile are sent together: one message per token would burden
+                // the broker.
                 while let Ok(part) = parts.try_recv() {
                     partial.push(&part);
                 }

@@ -1,39 +1,43 @@
-//! The circuit breaker: a provider that keeps failing is not called for a while, then probed with one call. Only faults of the
-//! server count; a rate limit or a refusal does not. Pure: time and randomness are arguments.
+//! The circuit breaker: a provider that keeps failing is not called for a while, then probed with
+//! one call. Only faults of the server count; a rate limit or a refusal does not. Pure: time and
+//! randomness are arguments.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a call counts. resilience4j counts calls; at a few commands an hour only time makes sense.
-pub const WINDOW: Duration = Duration::from_mins(1);
+/// How long a call counts. resilience4j counts calls; at a few commands an hour only time makes
+/// sense.
+pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
 /// The fewest calls in the window for which the failure rate counts.
-pub const FEWEST_CALLS: usize = 5;
+pub(super) const FEWEST_CALLS: usize = 5;
 
 /// The share of failed calls in the window that opens the breaker. resilience4j's default.
-pub const FAILURE_RATE: f64 = 0.5;
+pub(super) const FAILURE_RATE: f64 = 0.5;
 
-/// Consecutive failures that open the breaker whatever the rate: with few calls the rate is too slow.
-pub const FAILURES_IN_A_ROW: u32 = 3;
+/// Consecutive failures that open the breaker whatever the rate: with few calls the rate is too
+/// slow.
+pub(super) const FAILURES_IN_A_ROW: u32 = 3;
 
-/// How long the breaker is open the first time; doubled each time it opens again without having closed.
-pub const FIRST_OPEN: Duration = Duration::from_secs(10);
+/// How long the breaker is open the first time; doubled each time it opens again without having
+/// closed.
+pub(super) const FIRST_OPEN: Duration = Duration::from_secs(10);
 
 /// The longest time it is open. Envoy's maximum ejection time.
-pub const LONGEST_OPEN: Duration = Duration::from_mins(5);
+pub(super) const LONGEST_OPEN: Duration = Duration::from_mins(5);
 
 /// The share by which the open time is varied, so that many gateways do not come back at once.
-pub const JITTER: f64 = 0.2;
+pub(super) const JITTER: f64 = 0.2;
 
 /// Consecutive good probes that close the breaker.
-pub const PROBES_TO_CLOSE: u32 = 2;
+pub(super) const PROBES_TO_CLOSE: u32 = 2;
 
 /// The most calls kept, so that a flood costs no memory.
 const MOST_REMEMBERED: usize = 128;
 
 /// The state of the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Position {
+pub(super) enum Position {
     /// Calls go through.
     Closed,
     /// No calls.
@@ -52,14 +56,15 @@ pub enum Position {
 
 /// Permission for one call. Its result is reported with [`Breaker::settle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BreakerPermit {
-    /// State changes before it was given: the result of a call from before the last change does not count.
+pub(super) struct BreakerPermit {
+    /// State changes before it was given: the result of a call from before the last change does not
+    /// count.
     epoch: u64,
 }
 
 /// The result of a call, as far as the server is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// The server worked: an answer, a rejection, a refusal.
     Good,
     /// The server failed.
@@ -70,7 +75,7 @@ pub enum Verdict {
 
 /// Why a call is not permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BreakerDenial {
+pub(super) enum BreakerDenial {
     /// The breaker is open until then.
     Open(Instant),
     /// A probe is in flight.
@@ -79,7 +84,7 @@ pub enum BreakerDenial {
 
 /// A state change that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub(super) enum Change {
     /// The breaker opened, for this time.
     Opened(Duration),
     /// The breaker closed again.
@@ -88,7 +93,7 @@ pub enum Change {
 
 /// The breaker of one provider.
 #[derive(Debug, Clone)]
-pub struct Breaker {
+pub(super) struct Breaker {
     position: Position,
     /// When the breaker opened last.
     opened_at: Option<Instant>,
@@ -97,6 +102,8 @@ pub struct Breaker {
     failures_in_a_row: u32,
     /// Times it opened since it was last closed.
     openings: u32,
+    /// The end of the open time in which the present probe was forced.
+    forced_before: Option<Instant>,
     epoch: u64,
 }
 
@@ -108,6 +115,7 @@ impl Default for Breaker {
             calls: VecDeque::new(),
             failures_in_a_row: 0,
             openings: 0,
+            forced_before: None,
             epoch: 0,
         }
     }
@@ -115,18 +123,18 @@ impl Default for Breaker {
 
 impl Breaker {
     /// Returns the state.
-    pub fn position(&self) -> Position {
+    pub(super) fn position(&self) -> Position {
         self.position
     }
 
     /// Returns the number of the state change that opened it, while it is open.
-    pub fn opened(&self) -> Option<u64> {
+    pub(super) fn opened(&self) -> Option<u64> {
         matches!(self.position, Position::Open { .. }).then_some(self.epoch)
     }
 
-    /// Keeps an open breaker open until `until`, because the server is known to be away; never longer than [`LONGEST_OPEN`]
-    /// after it opened, because the check itself may be wrong.
-    pub fn keep_open(&mut self, until: Instant) {
+    /// Keeps an open breaker open until `until`, because the server is known to be away; never
+    /// longer than [`LONGEST_OPEN`] after it opened, because the check itself may be wrong.
+    pub(super) fn keep_open(&mut self, until: Instant) {
         if let Position::Open { until: planned } = &mut self.position {
             let latest = self.opened_at.map_or(*planned, |at| at + LONGEST_OPEN);
             *planned = until.min(latest).max(*planned);
@@ -134,7 +142,7 @@ impl Breaker {
     }
 
     /// Lets an open breaker send a probe now, because the server is known to be back.
-    pub fn allow_probe(&mut self, now: Instant) {
+    pub(super) fn allow_probe(&mut self, now: Instant) {
         if let Position::Open { until } = &mut self.position {
             *until = now.min(*until);
         }
@@ -144,7 +152,7 @@ impl Breaker {
     ///
     /// # Errors
     /// While it is open, or a probe is in flight.
-    pub fn admit(&mut self, now: Instant) -> Result<BreakerPermit, BreakerDenial> {
+    pub(super) fn admit(&mut self, now: Instant) -> Result<BreakerPermit, BreakerDenial> {
         match self.position {
             Position::Closed => {}
             Position::Open { until } if now < until => return Err(BreakerDenial::Open(until)),
@@ -166,14 +174,18 @@ impl Breaker {
         Ok(BreakerPermit { epoch: self.epoch })
     }
 
-    /// Returns permission for a call whatever the state, where no other provider is left. It counts as a probe.
-    pub fn force(&mut self) -> BreakerPermit {
+    /// Returns permission for a call whatever the state, where no other provider is left. It counts
+    /// as a probe.
+    pub(super) fn force(&mut self) -> BreakerPermit {
         match self.position {
             Position::Closed => {}
-            Position::Open { .. } => self.change(Position::HalfOpen {
-                probing: true,
-                good: 0,
-            }),
+            Position::Open { until } => {
+                self.forced_before = Some(until);
+                self.change(Position::HalfOpen {
+                    probing: true,
+                    good: 0,
+                });
+            }
             Position::HalfOpen { good, .. } => {
                 self.position = Position::HalfOpen {
                     probing: true,
@@ -185,7 +197,7 @@ impl Breaker {
     }
 
     /// Records the result of a call. `chance` is drawn evenly from 0 to 1, for the jitter.
-    pub fn settle(
+    pub(super) fn settle(
         &mut self,
         permit: BreakerPermit,
         result: Verdict,
@@ -205,8 +217,9 @@ impl Breaker {
                 };
                 None
             }
-            (Position::HalfOpen { .. }, Verdict::Bad) => Some(self.open(now, chance)),
+            (Position::HalfOpen { .. }, Verdict::Bad) => self.reopen(now, chance),
             (Position::HalfOpen { good, .. }, Verdict::Good) if good + 1 < PROBES_TO_CLOSE => {
+                self.forced_before = None;
                 self.position = Position::HalfOpen {
                     probing: false,
                     good: good + 1,
@@ -239,6 +252,18 @@ impl Breaker {
         // A good call never opens the breaker, even where it completes the fewest calls that count.
         (!good && (too_many || self.failures_in_a_row >= FAILURES_IN_A_ROW))
             .then(|| self.open(now, chance))
+    }
+
+    /// Opens again after a probe. One that was forced before its time changes nothing: or the
+    /// commands of an outage, each of which forces one, would lengthen it.
+    fn reopen(&mut self, now: Instant, chance: f64) -> Option<Change> {
+        match self.forced_before.take() {
+            Some(until) if until > now => {
+                self.change(Position::Open { until });
+                None
+            }
+            _ => Some(self.open(now, chance)),
+        }
     }
 
     fn open(&mut self, now: Instant, chance: f64) -> Change {
@@ -279,6 +304,24 @@ mod tests {
             assert_eq!(change, (left == 0).then_some(Change::Opened(FIRST_OPEN)));
         }
         (breaker, now)
+    }
+
+    #[test]
+    fn forced_calls_that_fail_do_not_lengthen_the_open_time() {
+        let (mut breaker, now) = opened();
+        for _ in 0..20 {
+            let permit = breaker.force();
+            assert_eq!(breaker.settle(permit, Verdict::Bad, now, EVEN), None);
+        }
+        assert_eq!(
+            breaker.admit(now),
+            Err(BreakerDenial::Open(now + FIRST_OPEN))
+        );
+        // After its time a probe that fails doubles it.
+        let later = now + FIRST_OPEN;
+        let permit = breaker.admit(later).unwrap();
+        let change = breaker.settle(permit, Verdict::Bad, later, EVEN);
+        assert_eq!(change, Some(Change::Opened(2 * FIRST_OPEN)));
     }
 
     #[test]
@@ -414,8 +457,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order, it is never open for longer than the longest time with its jitter, never has
-        /// two probes in flight, and keeps a bounded number of calls.
+        /// Whatever happens in whatever order, it is never open for longer than the longest time
+        /// with its jitter, never has two probes in flight, and keeps a bounded number of calls.
         #[test]
         fn it_always_comes_back(events in proptest::collection::vec((0_u8..4, 0_u64..120, 0.0..1.0), 1..400)) {
             let mut breaker = Breaker::default();

@@ -1,5 +1,5 @@
-//! Free probes of providers that are not available, so that no command pays for finding out whether they are back. While a
-//! provider is available, nothing is sent.
+//! Free probes of providers that are not available, so that no command pays for finding out whether
+//! they are back. While a provider is available, nothing is sent.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub(super) async fn watch(upstream: &Upstream) {
     }
 }
 
-/// Waits for the next try of a disabled provider and probes it. Where the probe shows no more than that the server responds,
-/// the next command tries it.
+/// Waits for the next try of a disabled provider and probes it. Where the probe shows no more than
+/// that the server responds, the next command tries it.
 async fn probe_disabled(upstream: &Upstream) {
     let mut state_changes = upstream.state_changes.subscribe();
     let Some(until) = upstream.disabled_until() else {
@@ -66,8 +66,8 @@ async fn probe_disabled(upstream: &Upstream) {
     }
 }
 
-/// Probes while the breaker is open. A server that responds to the first probe is not away but in trouble, which a free probe
-/// cannot see; then the breaker's own time counts.
+/// Probes while the breaker is open. A server that responds to the first probe is not away but in
+/// trouble, which a free probe cannot see; then the breaker's own time counts.
 async fn probe_until_back(upstream: &Upstream) {
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut pause = backoff.next_delay();

@@ -1,5 +1,5 @@
-//! Latency estimates of one provider: to recognise a silence that is longer than usual, and to call the fastest provider first.
-//! Pure: time is an argument.
+//! Latency estimates of one provider: to recognise a silence that is longer than usual, and to call
+//! the fastest provider first. Pure: time is an argument.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,7 +16,8 @@ const FEWEST: usize = 20;
 /// The quantile that counts as the usual longest latency.
 const QUANTILE: f64 = 0.95;
 
-/// Time constant with which a peak decays while newer answers come. Source: Finagle's peak EWMA; 30 s suits few calls.
+/// Time constant with which a peak decays while newer answers come. Source: Finagle's peak EWMA; 30
+/// s suits few calls.
 const DECAY: Duration = Duration::from_secs(30);
 
 /// Idle time after which the estimate halves, so that a slow provider is tried again eventually.
@@ -47,7 +48,8 @@ impl Latencies {
         self.last = Some(now);
     }
 
-    /// Returns the expected latency in seconds with so many calls in flight; zero where it was never called, so that it is.
+    /// Returns the expected latency in seconds with so many calls in flight; zero where it was
+    /// never called, so that it is.
     pub(super) fn cost(&self, in_flight: usize, now: Instant) -> f64 {
         let Some(last) = self.last else { return 0.0 };
         let idle = now.saturating_duration_since(last).as_secs_f64() / IDLE_HALF_LIFE.as_secs_f64();
@@ -83,8 +85,8 @@ impl Latencies {
         sorted.get(rank.checked_sub(1)?).copied()
     }
 
-    /// Returns how long to wait before the next provider is called in parallel: at least `least`, and longer for a provider
-    /// that is usually slow.
+    /// Returns how long to wait before the next provider is called in parallel: at least `least`,
+    /// and longer for a provider that is usually slow.
     pub(super) fn patience(&self, least: Duration) -> Duration {
         self.usual_longest()
             .map_or(least, |usual| usual.mul_f64(TIMES).max(least))

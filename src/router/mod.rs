@@ -1,22 +1,24 @@
-//! Routes requests to language models: which provider is called when, with retries, failover, rate and spending limits.
+//! Routes requests to language models: which provider is called when, with retries, failover, rate
+//! and spending limits.
 //!
-//! Knows neither homes nor drafts: the caller passes a prompt and a function that reads an answer. `failover` is the path of
-//! one request, `upstream` the state of one provider, and what an error means is decided by `provider`.
+//! Knows neither homes nor drafts: the caller passes a prompt and a function that reads an answer.
+//! `failover` is the path of one request, `upstream` the state of one provider, and `provider`
+//! decides the meaning of an error.
 
-pub mod answer;
+mod answer;
 pub mod answer_stream;
-pub mod attempt;
-pub mod breaker;
-pub mod failover;
-pub mod health_probe;
-pub mod latency;
-pub mod partial_answer;
-pub mod rate_limit;
-pub mod retry_budget;
+mod attempt;
+mod breaker;
+mod failover;
+mod health_probe;
+mod latency;
+mod partial_answer;
+mod rate_limit;
+mod retry_budget;
 pub mod settings;
 mod shared;
-pub mod spend_limit;
-pub mod upstream;
+mod spend_limit;
+mod upstream;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::VecDeque;
@@ -63,8 +65,8 @@ impl Router {
         Self::with(settings, &[], shared)
     }
 
-    /// Creates the router for changed settings. A provider of which nothing changed, its key included, keeps its state:
-    /// breaker, limits, counts, latencies and calls in flight.
+    /// Creates the router for changed settings. A provider of which nothing changed, its key
+    /// included, keeps its state: breaker, limits, counts, latencies and calls in flight.
     ///
     /// # Errors
     /// When a provider's address or key cannot be used.
@@ -72,7 +74,8 @@ impl Router {
         Self::with(settings, &self.upstreams, Arc::clone(&self.shared))
     }
 
-    /// Puts the settings of this router into effect for the shared state. Providers that were disabled are called again.
+    /// Puts the settings of this router into effect for the shared state. Providers that were
+    /// disabled are called again.
     pub fn take_over(&self) {
         self.shared.spend.set_limits(self.settings.spend);
         for upstream in &self.upstreams {
@@ -115,7 +118,8 @@ impl Router {
         self.upstreams.is_empty()
     }
 
-    /// Forgets every reason not to call providers: all, or the one of this name. Returns their names.
+    /// Forgets every reason not to call providers: all, or the one of this name. Returns their
+    /// names.
     pub fn reset(&self, name: Option<&str>) -> Vec<String> {
         let is_meant = |upstream: &&Arc<Upstream>| name.is_none_or(|name| *upstream.name == *name);
         let meant = self.upstreams.iter().filter(is_meant);
@@ -127,7 +131,8 @@ impl Router {
             .collect()
     }
 
-    /// Adds what earlier runs spent, and keeps spending on disk; in memory where there is none.
+    /// Adds the spending of earlier runs, and keeps spending on disk; in memory where there is
+    /// none.
     pub fn keep_spending(&self, disk: Option<&Spending>) {
         self.shared.spend.keep_in(disk);
         for upstream in &self.upstreams {
@@ -135,7 +140,8 @@ impl Router {
         }
     }
 
-    /// Returns the dollars spent today and this month at all providers, as far as their prices are known.
+    /// Returns the dollars spent today and this month at all providers, as far as their prices are
+    /// known.
     pub fn spent(&self) -> (f64, f64) {
         let (today, this_month) = self.shared.spend.spent(Moment::now());
         (today.in_dollars(), this_month.in_dollars())
@@ -154,8 +160,9 @@ impl Router {
             .collect()
     }
 
-    /// Returns the first usable answer before `deadline` and within the time for all attempts. `read` reads the text of an
-    /// answer; one that it rejects counts as a failure of its provider. An answer in words is passed to `stream` while it comes.
+    /// Returns the first usable answer before `deadline` and within the time for all attempts.
+    /// `read` reads the text of an answer; one that it rejects counts as a failure of its provider.
+    /// An answer in words is passed to `stream` while it comes.
     ///
     /// # Errors
     /// When no provider answers in time, or a model declines.
@@ -187,7 +194,8 @@ impl Router {
         result
     }
 
-    /// Returns the time until the first provider can be called with `prompt`; `None` where one can be called now.
+    /// Returns the time until the first provider can be called with `prompt`; `None` where one can
+    /// be called now.
     fn retry_after(&self, prompt: &Prompt) -> Option<Duration> {
         let waits = self
             .upstreams
@@ -197,8 +205,8 @@ impl Router {
         waits?.into_iter().min()
     }
 
-    /// Returns all providers in the order to call them: as configured, or the fastest first. Neighbours that share their work
-    /// are drawn by weight.
+    /// Returns all providers in the order to call them: as configured, or the fastest first.
+    /// Neighbours that share their work are drawn by weight.
     fn order(&self) -> VecDeque<Arc<Upstream>> {
         let mut upstreams = self.upstreams.clone();
         match self.settings.order {
@@ -208,7 +216,8 @@ impl Router {
             ProviderOrder::Priority => {
                 for group in upstreams.chunk_by_mut(|a, b| a.shares_with(b)) {
                     if group.len() > 1 {
-                        // Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006.
+                        // Efraimidis and Spirakis, "Weighted random sampling with a reservoir",
+                        // 2006.
                         group.sort_by_cached_key(|upstream| {
                             let draw = rand::random::<f64>().powf(1.0 / upstream.weight());
                             Reverse(WeightedDraw(draw))

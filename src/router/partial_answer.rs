@@ -1,11 +1,11 @@
 //! Extracts `speech` from the JSON of an answer while it comes in. Pure.
 //!
-//! Only an answer in words alone is published before it is complete: one with actions or a question has to pass the permission
-//! gate first. So `speech` is extracted only after an empty `actions` and no `question`, the order of the schema. Reasoning before
-//! the object is skipped.
+//! Only an answer in words alone is published before it is complete: one with actions or a question
+//! has to pass the permission gate first. So `speech` is extracted only after an empty `actions`
+//! and no `question`, the order of the schema. Reasoning before the object is skipped.
 
 use crate::prompt::answer::audible;
-use crate::provider::{REASONING_BEGINS, end_of_reasoning};
+use crate::provider::{end_of_reasoning, may_be_reasoning};
 
 /// The longest text before the object that is kept to find the end of reasoning.
 const LONGEST_PREAMBLE: usize = 64 << 10;
@@ -32,7 +32,7 @@ pub(super) struct PartialAnswer {
     has_question: bool,
 }
 
-/// What stands before the object.
+/// The text before the object.
 #[derive(Debug, PartialEq, Eq)]
 enum Preamble {
     /// Nothing but white space, or reasoning, so far.
@@ -121,7 +121,7 @@ impl PartialAnswer {
         }
     }
 
-    /// Returns the speech so far: the beginning of what the whole answer will be read as.
+    /// Returns the speech so far: a beginning of that of the whole answer.
     pub(super) fn speech(&self) -> &str {
         &self.speech
     }
@@ -264,10 +264,7 @@ fn preamble_end(text: &str) -> PreambleEnd {
     if trimmed.starts_with(['{', '`']) {
         return PreambleEnd::At(offset);
     }
-    let is_reasoning = REASONING_BEGINS
-        .iter()
-        .any(|begin| trimmed.starts_with(begin) || begin.starts_with(trimmed));
-    if !is_reasoning || text.len() > LONGEST_PREAMBLE {
+    if !may_be_reasoning(trimmed) || text.len() > LONGEST_PREAMBLE {
         return PreambleEnd::Unknown;
     }
     match end_of_reasoning(trimmed) {
@@ -351,7 +348,7 @@ mod tests {
     }
 
     proptest! {
-        /// However it is split, the speech is the beginning of what the whole answer is read as.
+        /// However it is split, the speech is a beginning of that of the whole answer.
         #[test]
         fn the_speech_is_what_is_read(speech in "(\\PC|\n|\t|\u{202e}|\u{1F600}|\"|\\\\){1,60}", at in any::<prop::sample::Index>(), escaped: bool) {
             let mut body = json!({"actions": [], "question": null, "speech": speech}).to_string();

@@ -1,6 +1,6 @@
-//! The configured rate limits of one provider: requests and tokens per minute in an exact sliding window. A token bucket would let
-//! through twice as much in the first minute. Tokens are reserved by estimate before a call and corrected after it.
-//! Pure: time is an argument.
+//! The configured rate limits of one provider: requests and tokens per minute in an exact sliding
+//! window. A token bucket would let through twice as much in the first minute. Tokens are reserved
+//! by estimate before a call and corrected after it. Pure: time is an argument.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -89,8 +89,8 @@ impl RateLimit {
         (input, max_output.min(prompt.max_output_tokens))
     }
 
-    /// Corrects the estimate by the provider's count: tokenizers and languages differ. A larger count takes effect at once, a
-    /// smaller one slowly.
+    /// Corrects the estimate by the provider's count: tokenizers and languages differ. A larger
+    /// count takes effect at once, a smaller one slowly.
     pub(super) fn correct(&self, estimated: u32, counted: u64) {
         let mut used = self.used();
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
@@ -124,7 +124,7 @@ impl RateLimit {
         Ok(())
     }
 
-    /// Replaces a reservation by what the call used.
+    /// Replaces a reservation by the tokens the call used.
     pub(super) fn settle(&self, reserved: u32, tokens: u64, now: Instant) {
         let mut used = self.used();
         if let Some(limit) = &mut used.requests {
@@ -162,8 +162,8 @@ impl WindowUse {
 }
 
 impl Window {
-    /// Returns the time until there is room for `wanted`; zero where there is. `soon` is the wait where reservations of calls in
-    /// flight stand in the way.
+    /// Returns the time until there is room for `wanted`; zero where there is. `soon` is the wait
+    /// where reservations of calls in flight stand in the way.
     fn wait_for(&mut self, wanted: u64, soon: Duration, now: Instant) -> Duration {
         while self
             .parts
@@ -172,7 +172,8 @@ impl Window {
         {
             self.parts.pop_front();
         }
-        // A call larger than the whole limit is let through when nothing else was used; otherwise it would never be.
+        // A call larger than the whole limit is let through when nothing else was used; otherwise
+        // it would never be.
         let room = self.limit.saturating_sub(wanted);
         let mut held = self.reserved + self.parts.iter().map(|part| part.used).sum::<u64>();
         if held <= room {
@@ -286,7 +287,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked whenever: in no minute, wherever it begins, did calls that fit in use more than the limit.
+        /// Whatever is asked whenever: in no minute, wherever it begins, did calls that fit in use
+        /// more than the limit.
         #[test]
         fn no_minute_has_more_than_the_limit(calls in proptest::collection::vec((0_u64..8000, 0_u64..5000, 1_u32..40), 1..300)) {
             let quota = quota(Some(10), Some(150));

@@ -1,5 +1,6 @@
-//! The retry budget: when everything fails, retries must not double the load. As in Finagle, each request deposits a share of a
-//! retry, and a few per minute are always free. Pure: time is an argument.
+//! The retry budget: when everything fails, retries must not double the load. As in Finagle, each
+//! request deposits a share of a retry, and a few per minute are always free. Pure: time is an
+//! argument.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

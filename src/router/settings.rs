@@ -39,7 +39,8 @@ pub struct RouterSettings {
     pub attempts: NonZeroU32,
     /// The longest backoff between two attempts at one provider.
     pub longest_pause: Duration,
-    /// How long a provider may take before the next is called in parallel, unless it usually takes longer.
+    /// How long a provider may take before the next is called in parallel, unless it usually takes
+    /// longer.
     pub patience: Duration,
     /// Which answers are published in parts.
     pub stream: Streaming,

@@ -26,7 +26,8 @@ pub(super) struct RouterShared {
     pub(super) counters: Arc<Counters>,
     retry_budget: Mutex<RetryBudget>,
     hedges: Mutex<HedgeCount>,
-    /// Calls that lost against another provider's answer: they end by themselves and record how slow their provider is.
+    /// Calls that lost against another provider's answer: they end by themselves and record how
+    /// slow their provider is.
     late_calls: Mutex<JoinSet<()>>,
 }
 
@@ -82,7 +83,8 @@ impl RouterShared {
         self.retry_budget.lock().balance(now())
     }
 
-    /// Lets calls end in the background. Each keeps its slot at its provider, so there are never many.
+    /// Lets calls end in the background. Each keeps its slot at its provider, so there are never
+    /// many.
     pub(super) fn finish_in_background<F>(&self, calls: Vec<F>)
     where
         F: Future<Output = ()> + Send + 'static,

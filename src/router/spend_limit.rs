@@ -1,8 +1,9 @@
-//! Spending limits per day and month. The most a call may cost is reserved before it and replaced by its cost after it, so that
-//! parallel calls do not exceed the limit together. Days and months are those of UTC.
+//! Spending limits per day and month. The most a call may cost is reserved before it and replaced
+//! by its cost after it, so that parallel calls do not exceed the limit together. Days and months
+//! are those of UTC.
 //!
-//! A new day or month begins only where time has really passed: a clock that is set forward frees nothing, and one that is
-//! set back locks nothing for longer than to the next midnight.
+//! A new day or month begins only where time has really passed: a clock that is set forward frees
+//! nothing, and one that is set back locks nothing for longer than to the next midnight.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +18,8 @@ use crate::store::spending::{Spending, Spent};
 /// How far the wall clock and the uptime may drift apart before the clock counts as set.
 const CLOCK_SET: SignedDuration = SignedDuration::from_mins(5);
 
-/// One moment by both clocks: the wall clock, which may be set, and the time since boot, which may not.
+/// One moment by both clocks: the wall clock, which may be set, and the time since boot, which may
+/// not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     wall: Timestamp,
@@ -80,7 +82,7 @@ impl Moment {
     }
 }
 
-/// One spending limit and what was spent.
+/// One spending limit and the money spent.
 #[derive(Debug)]
 pub(super) struct SpendLimit {
     /// The key under which it is kept on disk.
@@ -96,6 +98,8 @@ struct Account {
     reserved: Money,
     /// When the account was last used.
     seen: Option<Moment>,
+    /// The uptime at which the present day was first used in this run.
+    day_began: Option<Duration>,
     disk: Option<Spending>,
 }
 
@@ -114,12 +118,13 @@ impl SpendLimit {
         self.account.lock()
     }
 
-    /// Changes the limits; what was spent stays.
+    /// Changes the limits; the money spent stays.
     pub(super) fn set_limits(&self, limits: Limits) {
         self.account().limits = limits;
     }
 
-    /// Adds what was spent before the start, and keeps the account on disk from now on; in memory where there is no disk.
+    /// Adds the money spent before the start, and keeps the account on disk from now on; in memory
+    /// where there is no disk.
     pub(super) fn keep_in(&self, disk: Option<&Spending>) {
         let mut account = self.account();
         match disk.map(|disk| disk.read(&self.name)) {
@@ -168,7 +173,7 @@ impl SpendLimit {
         }
     }
 
-    /// Returns what was spent today and this month.
+    /// Returns the money spent today and this month.
     pub(super) fn spent(&self, now: Moment) -> (Money, Money) {
         let mut account = self.account();
         account.advance(now);
@@ -177,7 +182,8 @@ impl SpendLimit {
 }
 
 impl Account {
-    /// Takes over what an earlier run spent, or this one since: whichever is newer, or more.
+    /// Takes over the spending of an earlier run, or of this one since: whichever is newer, or
+    /// more.
     fn restore(&mut self, before: Spent) {
         let now = self.spent;
         let (day, today) = (now.day, now.today).max((before.day, before.today));
@@ -191,8 +197,9 @@ impl Account {
         };
     }
 
-    /// Begins a new day or month where one has begun. Where the clock was set, the day gets its new number and keeps what was
-    /// spent. Before the first use of a run the uptime tells nothing, and only a clock behind the account counts as set.
+    /// Begins a new day or month where one has begun. Where the clock was set, the day gets its new
+    /// number and keeps its sum. Before the first use of a run the uptime tells nothing, and
+    /// only a clock behind the account counts as set.
     fn advance(&mut self, now: Moment) {
         let was_set = match self.seen {
             Some(seen) => now.was_set_since(seen),
@@ -200,13 +207,18 @@ impl Account {
         };
         self.seen = Some(now);
         let has_spent = self.spent.day > 0 || self.spent.today > 0;
-        if now.day() != self.spent.day {
-            if !was_set || !has_spent {
+        // However often the clock is set, a day is over when it has lasted a day.
+        let began = *self.day_began.get_or_insert(now.uptime);
+        let has_lasted = now.uptime.saturating_sub(began) >= Duration::from_hours(24);
+        // A clock that is put back a little over midnight does not begin the day twice.
+        if now.day() > self.spent.day || was_set || has_lasted {
+            if !was_set || !has_spent || has_lasted {
                 self.spent.today = 0;
+                self.day_began = Some(now.uptime);
             }
             self.spent.day = now.day();
         }
-        if now.month() != self.spent.month {
+        if now.month() > self.spent.month || was_set {
             if !was_set || !has_spent {
                 self.spent.this_month = 0;
             }
@@ -252,7 +264,8 @@ mod tests {
 
     #[test]
     fn months_end_where_the_calendar_says() {
-        // 1970-01-01, 2000-02-28, 2000-02-29, 2000-03-01, 2026-11-24, 2026-12-31, 2027-02-28, 2100-02-28
+        // 1970-01-01, 2000-02-28, 2000-02-29, 2000-03-01, 2026-11-24, 2026-12-31, 2027-02-28,
+        // 2100-02-28
         for (day, month, left) in [
             (0, 0, 31),
             (11_015, 361, 2),
@@ -326,6 +339,72 @@ mod tests {
         assert!(spend(&limit, 1, noon(20_781)).is_err());
         spend(&limit, 100, noon(20_782)).unwrap();
         assert_eq!(limit.spent(noon(20_782)).1, Money(200));
+    }
+
+    #[test]
+    fn a_clock_put_back_a_little_over_midnight_does_not_free_the_day_twice() {
+        let limit = limit(Some(100), None);
+        let midnight = |minutes: i64| {
+            let wall = 20_782 * 86_400 + minutes * 60;
+            Moment {
+                wall: Timestamp::from_second(wall).unwrap(),
+                uptime: DAY * 20_782 + Duration::from_mins(10),
+            }
+        };
+        spend(&limit, 100, midnight(-1)).unwrap();
+        spend(&limit, 100, midnight(1)).unwrap();
+        for minutes in [-1, 1, -2, 2] {
+            assert!(spend(&limit, 1, midnight(minutes)).is_err(), "{minutes}");
+        }
+    }
+
+    /// A month, hour by hour: 20 calls in each, a clock that is set from time to time, and
+    /// restarts. A call costs up to its reservation, or nothing is known of its cost.
+    #[test]
+    fn in_a_month_of_clock_jumps_no_day_exceeds_its_limit_and_none_is_locked() {
+        const LIMIT: u64 = 1000;
+        const MOST: u64 = 90;
+        let mut dice = 7_u64;
+        let mut draw = |sides: u64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (dice >> 33) % sides
+        };
+        let mut account = limit(Some(LIMIT), None);
+        let (mut offset, mut breaks, mut spent, mut last_use) = (0_i64, 0_u64, 0_u64, 0_u64);
+        for hour in 0..30 * 24 {
+            if draw(20) == 0 {
+                offset += i64::try_from(draw(40 * 24)).unwrap() - 20 * 24;
+                breaks += 1;
+            }
+            let wall = 20_800 * 86_400 + (i64::try_from(hour).unwrap() + offset) * 3600;
+            let now = Moment {
+                wall: Timestamp::from_second(wall).unwrap(),
+                uptime: DAY * 20_800 + Duration::from_hours(hour),
+            };
+            if draw(50) == 0 {
+                let before = account.account().spent;
+                account = limit(Some(LIMIT), None);
+                account.account().restore(before);
+                breaks += 1;
+                last_use = hour;
+            }
+            for _ in 0..20 {
+                if account.reserve(Money(MOST), now).is_err() {
+                    break;
+                }
+                let cost = if draw(4) == 0 { MOST } else { draw(MOST) };
+                account.commit(Money(MOST), Money(cost), now);
+                (spent, last_use) = (spent + cost, hour);
+            }
+            assert!(account.spent(now).0 <= Money(LIMIT + MOST), "hour {hour}");
+            assert!(hour - last_use <= 25, "locked since hour {last_use}");
+        }
+        println!("{spent} in 30 days of {LIMIT} with {breaks} clock jumps and restarts");
+        // Each of them can move the next midnight to the present moment, once.
+        assert!(
+            spent <= LIMIT * (31 + breaks) && breaks > 20,
+            "{spent}, {breaks}"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! State of one upstream provider, shared by all requests: breaker, rate limits, spending, latencies and calls in flight.
+//! State of one upstream provider, shared by all requests: breaker, rate limits, spending,
+//! latencies and calls in flight.
 //!
 //! `Upstream::enter` is the one way to a call, and `Upstream::record` the one writer of its result.
 
@@ -23,8 +24,8 @@ use crate::router::shared::RouterShared;
 use crate::router::spend_limit::{Moment, SpendLimit};
 use crate::store::spending::Spending;
 
-/// Time after which the next provider is called in parallel with a probe of a failed one, so that no command waits long for
-/// the probe.
+/// Time after which the next provider is called in parallel with a probe of a failed one, so that
+/// no command waits long for the probe.
 const PROBE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Calls in parallel before a provider has shown how many it bears.
@@ -63,7 +64,7 @@ pub(super) struct Upstream {
     state: Mutex<UpstreamState>,
 }
 
-/// What is known of a provider. Locked for moments only, never while waiting.
+/// State of a provider. Locked for moments only, never while waiting.
 #[derive(Debug, Default)]
 struct UpstreamState {
     breaker: Breaker,
@@ -111,7 +112,8 @@ pub(super) enum Override {
     Nothing,
     /// Late calls in flight, because no other provider is left.
     Stall,
-    /// Also an open breaker, a pause after a server error and a disabled provider: an unlikely answer is better than none.
+    /// Also an open breaker, a pause after a server error and a disabled provider: an unlikely
+    /// answer is better than none.
     Breaker,
 }
 
@@ -220,7 +222,7 @@ pub struct ProviderHealth {
     pub model: String,
     /// The state.
     pub state: ProviderState,
-    /// The last error and what to correct, while it is not up.
+    /// The last error and its remedy, while it is not up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// Seconds until the next try.
@@ -228,7 +230,7 @@ pub struct ProviderHealth {
     pub retry_after: Option<f64>,
     /// Calls in flight.
     pub in_flight: usize,
-    /// Calls it may get in parallel, by what it has shown to bear.
+    /// Calls it may get in parallel, by its errors and answers so far.
     pub concurrency: usize,
     /// Calls since the start.
     pub calls: u64,
@@ -253,7 +255,7 @@ pub struct ProviderHealth {
     pub spent_this_month: Option<f64>,
 }
 
-/// Permission for one call, with what was reserved for it.
+/// Permission for one call, with its reservations.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CallPermit {
     /// Number of the call at its provider.
@@ -312,8 +314,8 @@ impl Upstream {
         self.state.lock()
     }
 
-    /// Applies a reload: the operator may have corrected what disabled the provider, or restarted a server that asked for a
-    /// pause. Rate limits go on.
+    /// Applies a reload: the operator may have corrected the cause of an error, or restarted a
+    /// server that asked for a pause. Rate limits go on.
     pub(super) fn apply_reload(&self, patience: Duration) {
         self.spend[0].set_limits(self.settings.spend);
         let mut state = self.state();
@@ -334,7 +336,8 @@ impl Upstream {
         self.call_ends.send_replace(());
     }
 
-    /// Whether it shares its work with `other` by weight: the same model with another key or host, and both have a weight.
+    /// Whether it shares its work with `other` by weight: the same model with another key or host,
+    /// and both have a weight.
     pub(super) fn shares_with(&self, other: &Self) -> bool {
         let one = &self.settings;
         let other = &other.settings;
@@ -368,7 +371,8 @@ impl Upstream {
         self.state().latencies.hedge_after()
     }
 
-    /// Allows one more call in parallel after an answer that came while all slots were taken (additive increase, as in TCP).
+    /// Allows one more call in parallel after an answer that came while all slots were taken
+    /// (additive increase, as in TCP).
     pub(super) fn widen(&self) {
         let mut state = self.state();
         let may_grow = state.concurrency < self.settings.concurrency.get();
@@ -515,7 +519,8 @@ impl Upstream {
         self.state().late_at.retain(|(id, _)| *id != permit.id);
     }
 
-    /// Records a call that was abandoned. It may have been sent, and then the provider counts and bills it.
+    /// Records a call that was abandoned. It may have been sent, and then the provider counts and
+    /// bills it.
     pub(super) fn record_abandoned(&self, permit: CallPermit) {
         self.rate_limit
             .settle(permit.tokens, permit.tokens.into(), now());
@@ -589,7 +594,7 @@ impl Upstream {
         }
     }
 
-    /// Records what an error says about the provider.
+    /// Records an error in the state of the provider.
     fn record_error(
         &self,
         state: &mut UpstreamState,
@@ -642,6 +647,14 @@ impl Upstream {
     }
 
     fn disable(&self, state: &mut UpstreamState, error: &ProviderError, now: Instant) {
+        // A call that was made before its time, because no other provider is left, does not
+        // lengthen it.
+        if let Some(disabled) = &mut state.disabled
+            && disabled.until > now
+        {
+            disabled.why = error.to_string();
+            return;
+        }
         let mut backoff = match state.disabled.take() {
             Some(disabled) => disabled.backoff,
             None => Backoff::new(FIRST_DISABLED, LONGEST_DISABLED),
@@ -660,7 +673,7 @@ impl Upstream {
         });
     }
 
-    /// Logs and signals what changed.
+    /// Logs and signals a change.
     fn announce(&self, change: Option<Change>, error: Option<&ProviderError>) {
         self.call_ends.send_replace(());
         let disposition = error.map(ProviderError::disposition);

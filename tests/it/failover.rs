@@ -89,7 +89,8 @@ fn within(time: Duration) -> std::time::Instant {
     Instant::now().into_std() + time
 }
 
-/// Asks a provider that does `bad`, and a good one after it. The good one must answer, once and soon; gives the calls of the bad one.
+/// Asks a provider that does `bad`, and a good one after it. The good one must answer, once and
+/// soon; gives the calls of the bad one.
 async fn second_answers_after(bad: Script) -> usize {
     let (first, second) = (
         Endpoint::start([bad]).await,
@@ -975,9 +976,31 @@ async fn health_says_what_to_correct_and_when_the_next_try_is() {
     ask(&asked).await.unwrap();
     let health = &asked.health()[0];
     let next_try = health.retry_after.unwrap();
-    assert!((59.0..=60.0).contains(&next_try), "{next_try}");
+    assert!((40.0..=60.0).contains(&next_try), "{next_try}");
     let why = health.why.as_ref().unwrap();
     assert!(why.contains("correct its key file"), "{why}");
+}
+
+/// Each command calls the only provider although it is not available. That does not lengthen the
+/// time until it is used again beside others.
+#[tokio::test]
+async fn the_commands_of_an_outage_do_not_lengthen_it() {
+    for (failure, longest) in [
+        (Script::error(401, "invalid_api_key"), 60.0),
+        (Script::error(404, "model_not_found"), 60.0),
+        (Script::error(500, "server_error"), 12.0),
+        (Script::reset(), 12.0),
+    ] {
+        let only = Endpoint::start([failure]).await;
+        let (asked, _) = asking(vec![provider("only", only.url())]);
+        for _ in 0..8 {
+            ask(&asked).await.unwrap_err();
+        }
+        let health = &asked.health()[0];
+        assert!(only.requests() >= 8, "{} calls", only.requests());
+        let next_try = health.retry_after.unwrap_or_default();
+        assert!(next_try <= longest, "{next_try} s: {:?}", health.why);
+    }
 }
 
 #[tokio::test]
@@ -1087,7 +1110,8 @@ async fn the_words_of_a_server_error_are_kept() {
     assert!(why.contains("Input should be 'text'"), "{why}");
 }
 
-/// The configurations of `docs/models.md` for services that speak Chat Completions with headers or paths of their own.
+/// The configurations of `docs/models.md` for services that speak Chat Completions with headers or
+/// paths of their own.
 #[tokio::test]
 async fn azure_and_openrouter_get_their_paths_and_headers() {
     let fake = Endpoint::start([Script::turns_on("lamp")]).await;
