@@ -1,8 +1,8 @@
-//! What is left of a service's own rate limits, as its headers state it. Pure.
+//! The rest of a service's own rate limits, as its headers state it. Pure.
 
 use std::time::Duration;
 
-/// What is left of a provider's own limits; empty where it does not say.
+/// The rest of a provider's own limits; empty where it does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Remaining {
     /// Requests.
@@ -11,7 +11,7 @@ pub struct Remaining {
     pub tokens: Option<Allowance>,
 }
 
-/// What is left of one limit.
+/// The rest of one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
     /// The amount that may still be used.
@@ -23,7 +23,8 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Returns the time until `wanted` is available, assuming it comes back evenly; zero where it is available now.
+    /// Returns the time until `wanted` is available, assuming it comes back evenly; zero where it
+    /// is available now.
     pub fn wait_for(&self, wanted: u64) -> Duration {
         if self.left >= wanted {
             return Duration::ZERO;
@@ -54,7 +55,8 @@ impl Remaining {
         requests.max(self.tokens.map_or(Duration::ZERO, |a| a.wait_for(tokens)))
     }
 
-    /// Returns the time until the limits that are used up are available again; `None` where none is.
+    /// Returns the time until the limits that are used up are available again; `None` where none
+    /// is.
     pub(super) fn exhausted_for(&self) -> Option<Duration> {
         let limits = [self.requests, self.tokens].into_iter().flatten();
         limits

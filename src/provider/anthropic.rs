@@ -1,5 +1,6 @@
 //! Messages, as Anthropic defines them. Pure encoding and decoding.
-//! Source: requests of the official SDK 2.12.0 for version 2026-10-21 of the API, captured November 2026.
+//! Source: requests of the official SDK 2.12.0 for version 2026-10-21 of the API, captured November
+//! 2026.
 
 use std::time::Duration;
 
@@ -44,8 +45,9 @@ pub const SPEC: ApiSpec = ApiSpec {
     read_limits,
 };
 
-/// Families of models on 23 November 2026. Writing to the cache is priced for one hour, as it is requested. Left out: the
-/// fivefold price of Haiku 5.5 for prompts of over 100,000 tokens, a hundred times those of a home.
+/// Families of models on 23 November 2026. Writing to the cache is priced for one hour, as it is
+/// requested. Left out: the fivefold price of Haiku 5.5 for prompts of over 100,000 tokens, a
+/// hundred times those of a home.
 const FAMILIES: [Family; 2] = [
     Family {
         effort: Some("low"),
@@ -236,8 +238,8 @@ fn read_usage(usage: &Json) -> Usage {
     }
 }
 
-/// Reads an error: its type is judged, its message is for people but for spending limits, which have the status and type
-/// of other errors.
+/// Reads an error: its type is judged, its message is for people but for spending limits, which
+/// have the status and type of other errors.
 fn read_error(error: &Json) -> ErrorBody {
     let message = text(error, "message").unwrap_or_default().to_lowercase();
     let is_about_spending = [
@@ -271,7 +273,8 @@ fn read_error(error: &Json) -> ErrorBody {
     }
 }
 
-/// Reads the `anthropic-ratelimit-*` headers. `tokens` is the limit that is reached first, where several hold.
+/// Reads the `anthropic-ratelimit-*` headers. `tokens` is the limit that is reached first, where
+/// several hold.
 fn read_limits(headers: &HeaderMap) -> Remaining {
     Remaining {
         requests: allowance(headers, "requests"),

@@ -1,4 +1,5 @@
-//! The interface of an API module: a request encoder. Answers are read by the functions in its `ApiSpec`.
+//! The interface of an API module: a request encoder. Answers are read by the functions in its
+//! `ApiSpec`.
 
 use crate::provider::message::Prompt;
 

@@ -1,5 +1,5 @@
-//! Explains why a connection failed and what to do about it, from the errors of the resolver, the kernel and TLS in the chain of
-//! causes of one failed call.
+//! Explains why a connection failed, with the remedy, from the errors of the resolver, the
+//! kernel and TLS in the chain of causes of one failed call.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -7,8 +7,8 @@ use std::io::{self, ErrorKind};
 use reqwest::Url;
 use rustls::{CertificateError, Error as TlsError};
 
-/// Returns what happened and how to correct it, where that is known; otherwise the causes, without the address, which is known
-/// and may be long.
+/// Returns the cause and the remedy, where that is known; otherwise the causes, without
+/// the address, which is known and may be long.
 pub(super) fn why(error: &reqwest::Error) -> String {
     let at = error.url().map_or_else(|| "the server".to_owned(), server);
     let mut causes = causes(error);
@@ -36,7 +36,8 @@ fn server(url: &Url) -> String {
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// Returns an error and all errors below it. An [`io::Error`] stands for the error it wraps, which is not among its sources.
+/// Returns an error and all errors below it. An [`io::Error`] stands for the error it wraps, which
+/// is not among its sources.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| {
         let error: &'a (dyn Error + 'static) = *error;

@@ -1,5 +1,5 @@
-//! Bodies that a server compressed although nobody asked for it. The first bytes decide, not the header, which some servers
-//! leave out. Pure.
+//! Bodies that a server compressed although nobody asked for it. The first bytes decide, not the
+//! header, which some servers leave out. Pure.
 
 use std::io::{self, Read};
 

@@ -1,28 +1,37 @@
-//! The one JSON object in a model's text. Models wrap it in code fences, and reasoning models put their reasoning before
-//! it. What is certain is used: there must be exactly one object, and nothing after it. Pure.
+//! The one JSON object in a model's text. Models wrap it in code fences, and reasoning models put
+//! their reasoning before it. Only a certain answer is used: there must be exactly one object, and
+//! nothing after it. Pure.
 
 use serde::de::IgnoredAny;
 
-/// Marks that end the reasoning before an answer, as models write them.
-const REASONING_ENDS: [&str; 8] = [
+/// Marks that end the reasoning before an answer, as models write them, in small letters.
+const REASONING_ENDS: [&str; 12] = [
     "</think>",
     "</thinking>",
     "</thought>",
+    "</thoughts>",
     "</reasoning>",
     "</analysis>",
-    "[/THINK]",
+    "</reflection>",
+    "</scratchpad>",
+    "</seed:think>",
+    "[/think]",
     "◁/think▷",
     "<|message|>",
 ];
 
 /// Marks that begin it.
-pub(crate) const REASONING_BEGINS: [&str; 8] = [
+const REASONING_BEGINS: [&str; 12] = [
     "<think>",
     "<thinking>",
     "<thought>",
+    "<thoughts>",
     "<reasoning>",
     "<analysis>",
-    "[THINK]",
+    "<reflection>",
+    "<scratchpad>",
+    "<seed:think>",
+    "[think]",
     "◁think▷",
     "<|channel|>",
 ];
@@ -33,14 +42,15 @@ const TEXT_ENDS: [&str; 5] = ["<|im_end|>", "</s>", "<|eot_id|>", "<|end|>", "<|
 /// Places where the object may begin that are tried, so that hostile text costs little.
 const MOST_PLACES: usize = 32;
 
-/// Returns the one complete JSON object of `text`: alone, in a code fence, after reasoning that ends with a mark, or after
-/// lines of prose without braces. `None` where there is none, or more than one.
+/// Returns the one complete JSON object of `text`: alone, in a code fence, after reasoning that
+/// ends with a mark, or after lines of prose without braces. `None` where there is none, or more
+/// than one.
 pub fn object_in(text: &str) -> Option<&str> {
     let text = trimmed(text);
     if let Some(object) = complete(text) {
         return Some(object);
     }
-    let is_marked = REASONING_BEGINS.iter().any(|begin| text.starts_with(begin));
+    let is_marked = REASONING_BEGINS.iter().any(|begin| has_prefix(text, begin));
     if text.starts_with(['{', '[']) && !is_marked {
         return None;
     }
@@ -49,10 +59,22 @@ pub fn object_in(text: &str) -> Option<&str> {
 
 /// Returns where marked reasoning at the beginning of `text` ends; `None` while it has not ended.
 pub(crate) fn end_of_reasoning(text: &str) -> Option<usize> {
+    let text = text.to_ascii_lowercase();
     let ends = REASONING_ENDS
         .iter()
         .filter_map(|end| text.find(end).map(|at| at + end.len()));
     ends.min()
+}
+
+/// Returns whether `text` begins with a mark of reasoning, or is the beginning of one.
+pub(crate) fn may_be_reasoning(text: &str) -> bool {
+    let mut begins = REASONING_BEGINS.iter();
+    begins.any(|begin| has_prefix(text, begin) || has_prefix(begin, text))
+}
+
+fn has_prefix(text: &str, prefix: &str) -> bool {
+    let head = text.get(..prefix.len());
+    head.is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }
 
 fn trimmed(text: &str) -> &str {
@@ -85,7 +107,7 @@ fn after_prose(text: &str) -> Option<&str> {
     complete(&text[brace..])
 }
 
-/// Returns `text`, or what is in its code fence, where that is exactly one object.
+/// Returns `text`, or the content of its code fence, where that is exactly one object.
 fn complete(text: &str) -> Option<&str> {
     let text = unfenced(text);
     let is_object = text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
@@ -122,6 +144,8 @@ mod tests {
             format!("<think></think>```json\n{object}\n```"),
             format!("<reasoning>a</reasoning>{object}<|im_end|>"),
             format!("[THINK]a[/THINK]{object}"),
+            format!("<Think>a</Think>{object}"),
+            format!("<seed:think>a</seed:think>{object}"),
             format!(
                 "<|channel|>analysis<|message|>dim<|end|><|channel|>final<|message|>{object}<|return|>"
             ),

@@ -17,7 +17,7 @@ pub enum ProviderError {
     /// No connection, a reset, or no complete answer in time.
     #[error("{why}")]
     Unreachable {
-        /// What happened: `no answer within 5 s`.
+        /// The cause: `no answer within 5 s`.
         why: String,
         /// Whether the request may have reached the model, and so may be billed.
         sent: bool,
@@ -35,7 +35,7 @@ pub enum ProviderError {
     /// A complete answer that cannot be used.
     #[error("malformed answer: {why}")]
     Malformed {
-        /// What is wrong.
+        /// The fault.
         why: String,
         /// Tokens, as far as they were counted.
         usage: Usage,
@@ -52,10 +52,11 @@ pub enum ProviderError {
         /// The wait the server asked for.
         retry_after: Option<Duration>,
     },
-    /// The key, the credit, the model, the address or the region: the operator has to correct something.
+    /// The key, the credit, the model, the address or the region: the operator has to correct
+    /// something.
     #[error("{why}")]
     Unusable {
-        /// What to correct.
+        /// The remedy.
         why: String,
     },
     /// This request is not accepted by this provider; another one may accept it.
@@ -72,7 +73,7 @@ pub enum ProviderError {
     },
 }
 
-/// What to do after an error.
+/// The reaction to an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     /// Back off and try the same provider again, then the next. Counts for its breaker.
@@ -85,18 +86,19 @@ pub enum Disposition {
         /// How long it rests, where the server said.
         rest: Option<Duration>,
     },
-    /// Try the next provider at once: this one would give the same bad answer again. Counts for its breaker.
+    /// Try the next provider at once: this one would give the same bad answer again. Counts for its
+    /// breaker.
     Unfit,
     /// Try the next provider at once: the error concerns this request at this provider only.
     Skip,
     /// Try the next provider at once; this one is disabled for a while.
     Disable,
-    /// Stop: the model refused, and no other model is asked to do what one refused.
+    /// Stop: the model refused, and no other model is asked to do it.
     GiveUp,
 }
 
 impl ProviderError {
-    /// Returns what to do next.
+    /// Returns the reaction to this error.
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Unreachable { .. } => Disposition::Retry { after: None },
@@ -111,7 +113,8 @@ impl ProviderError {
         }
     }
 
-    /// Returns the tokens to bill for a failed call, where some may be billed; `reserved` where the answer had no count.
+    /// Returns the tokens to bill for a failed call, where some may be billed; `reserved` where the
+    /// answer had no count.
     pub fn billed(&self, reserved: Usage) -> Option<Usage> {
         match self {
             Self::Malformed { usage, .. }
@@ -177,8 +180,8 @@ impl Cause {
     }
 }
 
-/// Returns the server's words: `: code: message`, as far as there is any. Servers that are not quite the API put them in
-/// `detail`, or send a bare text.
+/// Returns the server's words: `: code: message`, as far as there is any. Servers that are not
+/// quite the API put them in `detail`, or send a bare text.
 pub(super) fn words(error: &Json, codes: &[&str]) -> String {
     let mut parts: Vec<String> = Vec::new();
     for code in codes {
@@ -206,7 +209,7 @@ pub(super) fn numeric_status(error: &Json) -> Option<u16> {
         .filter(|code| (400..600).contains(code))
 }
 
-/// A provider's own words, cut to what fits a log line.
+/// A provider's own words, cut to the length of a log line.
 pub(super) fn excerpt(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())

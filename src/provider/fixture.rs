@@ -1,5 +1,6 @@
-//! Fixtures of every API and the checks that hold for all of them. Below `tests/fixtures/provider` are requests of the
-//! official SDKs, and answers, streams and errors in the shape those SDKs accept, each with how it must be classified.
+//! Fixtures of every API and the checks that hold for all of them. Below `tests/fixtures/provider`
+//! are requests of the official SDKs, and answers, streams and errors in the shape those SDKs
+//! accept, each with how it must be classified.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Bodies cut into messages: server-sent events (WHATWG HTML, 9.2) or lines of JSON, whichever the body turns out to be.
-//! Servers send one where the other was requested, so the first character decides, not the content type. Pure; bytes may
-//! be split anywhere.
+//! Bodies cut into messages: server-sent events (WHATWG HTML, 9.2) or lines of JSON, whichever the
+//! body turns out to be. Servers send one where the other was requested, so the first character
+//! decides, not the content type. Pure; bytes may be split anywhere.
 
 use serde::de::IgnoredAny;
 
@@ -65,8 +65,9 @@ impl Frames {
         messages
     }
 
-    /// Returns what is left at the end of the body: an event that lacks its blank line, or JSON that lacks its line end.
-    /// What is cut is no complete JSON and gives nothing as an event, or a message that will not parse.
+    /// Returns the rest at the end of the body: an event that lacks its blank line, or JSON
+    /// that lacks its line end. A cut one is no complete JSON and gives nothing as an event, or a
+    /// message that will not parse.
     pub(super) fn rest(&mut self) -> Vec<String> {
         let mut messages = self.push(b"\n");
         let pushed = messages.len();

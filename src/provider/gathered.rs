@@ -1,4 +1,5 @@
-//! What is known of one answer so far, the same for all APIs, and the rule that decides whether it can be used. Pure.
+//! The parts of one answer so far, the same for all APIs, and the rule that decides whether it
+//! can be used. Pure.
 
 use std::collections::BTreeMap;
 
@@ -147,8 +148,8 @@ impl Gathered {
     /// Returns the completion.
     ///
     /// # Errors
-    /// When the answer was refused, cut, broken off, or has nothing to use. A reason to end that is not known does not
-    /// matter where the object is complete.
+    /// When the answer was refused, cut, broken off, or has nothing to use. A reason to end that is
+    /// not known does not matter where the object is complete.
     pub(super) fn finish(self) -> Result<Completion, ProviderError> {
         let usage = self.usage;
         let ending = self.ending.as_deref();

@@ -69,7 +69,8 @@ const fn thinking(family: Family) -> Family {
     }
 }
 
-/// The request encoder of the service or a gateway to it. The service caches a steady prefix without a hint.
+/// The request encoder of the service or a gateway to it. The service caches a steady prefix
+/// without a hint.
 #[derive(Debug)]
 struct Gemini {
     model: String,
@@ -203,7 +204,8 @@ fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderErr
     Ok(())
 }
 
-/// Cached tokens are among those of the prompt; thoughts are not among those of the answer, but cost as much.
+/// Cached tokens are among those of the prompt; thoughts are not among those of the answer, but
+/// cost as much.
 fn read_usage(usage: &Json) -> Usage {
     let number = |key| count(usage, key).unwrap_or_default();
     Usage {

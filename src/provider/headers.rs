@@ -1,4 +1,5 @@
-//! The headers of a request, and the times stated in those of an answer: seconds, milliseconds, dates and Go durations. Pure.
+//! The headers of a request, and the times stated in those of an answer: seconds, milliseconds,
+//! dates and Go durations. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -46,9 +47,9 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// Returns the wait the server asks for: `retry-after-ms` first, then `retry-after` as seconds or as a date (RFC 9110,
-/// 10.2.3). A date is compared with the server's own clock where it sent it, otherwise with `now`. Zero is a wait of no
-/// time, and so is a date that has passed.
+/// Returns the wait the server asks for: `retry-after-ms` first, then `retry-after` as seconds or
+/// as a date (RFC 9110, 10.2.3). A date is compared with the server's own clock where it sent it,
+/// otherwise with `now`. Zero is a wait of no time, and so is a date that has passed.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     if let Some(wait) = text(headers, "retry-after-ms").and_then(|text| seconds(text, 1000.0)) {
         return Some(wait);
@@ -107,7 +108,8 @@ pub(super) fn date_of(headers: &HeaderMap) -> Option<SystemTime> {
     date(text(headers, "date")?)
 }
 
-/// Returns the time until the RFC 3339 moment in a header, by the server's own clock: this machine's may not be set yet.
+/// Returns the time until the RFC 3339 moment in a header, by the server's own clock: this
+/// machine's may not be set yet.
 pub(super) fn until(headers: &HeaderMap, name: &str) -> Option<Duration> {
     let at: Timestamp = text(headers, name)?.parse().ok()?;
     let clock = date_of(headers)?;
@@ -167,7 +169,8 @@ mod tests {
             let expected = Some(Duration::from_secs_f64(seconds));
             let headers = with("retry-after", value);
             if value.ends_with("2094 08:49:00 GMT") {
-                // The day of the week does not match, as on a server whose clock is wrong: the date is not believed.
+                // The day of the week does not match, as on a server whose clock is wrong: the date
+                // is not believed.
                 assert!(wait(&headers).is_none_or(|w| Some(w) == expected));
                 continue;
             }

@@ -1,5 +1,5 @@
-//! The HTTP client of one provider: sends an encoded request within four time limits, and reads the answer.
-//! Does not retry and does not choose between providers; that is the router's task.
+//! The HTTP client of one provider: sends an encoded request within four time limits, and reads the
+//! answer. Does not retry and does not choose between providers; that is the router's task.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -32,11 +32,12 @@ const LARGEST_ERROR: usize = 64 << 10;
 /// Time limit of a free probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long to wait for the end of the body after the end of the answer was marked: a finished connection is reused, which
-/// saves the next call a handshake.
+/// How long to wait for the end of the body after the end of the answer was marked: a finished
+/// connection is reused, which saves the next call a handshake.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// The certificate authorities of the system, read when the first `https` provider is called, and shared by all providers.
+/// The certificate authorities of the system, read when the first `https` provider is called, and
+/// shared by all providers.
 #[derive(Debug, Clone, Default)]
 pub struct Trust(Arc<OnceLock<RootCertStore>>);
 
@@ -64,7 +65,8 @@ pub struct InvalidEndpoint {
     why: String,
 }
 
-/// One provider, ready to be called. The connection is made by the first call, so that an idle daemon stays small.
+/// One provider, ready to be called. The connection is made by the first call, so that an idle
+/// daemon stays small.
 pub struct Endpoint {
     base_url: String,
     headers: HeaderMap,
@@ -76,7 +78,8 @@ pub struct Endpoint {
     is_small: bool,
     trust: Trust,
     client: OnceLock<reqwest::Client>,
-    /// Idle connections kept: as many as there are calls at once, or each call of a burst would make a handshake.
+    /// Idle connections kept: as many as there are calls at once, or each call of a burst would
+    /// make a handshake.
     idle_connections: usize,
     /// The service's own limits by its last answer, and when it came.
     remaining: Mutex<Option<(Remaining, Instant)>>,
@@ -95,7 +98,7 @@ pub struct Probe {
     pub clock: Option<SystemTime>,
 }
 
-/// What a free probe found.
+/// The result of a free probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// The server accepts the address and the key.
@@ -198,8 +201,9 @@ impl Endpoint {
         }
     }
 
-    /// Sends `prompt` once and passes on the answer's text in parts as they come. They are worth nothing before the whole
-    /// answer is there, which may still turn out cut or refused; where nobody takes them, the answer is awaited all the same.
+    /// Sends `prompt` once and passes on the answer's text in parts as they come. They are worth
+    /// nothing before the whole answer is there, which may still turn out cut or refused; where
+    /// nobody takes them, the answer is awaited all the same.
     ///
     /// # Errors
     /// When there is no complete answer in time, or it is an error.
@@ -273,7 +277,8 @@ impl Endpoint {
         }
     }
 
-    /// Returns the time until the service's own limits have room for a request of `tokens`, by its last answer.
+    /// Returns the time until the service's own limits have room for a request of `tokens`, by its
+    /// last answer.
     pub fn limited_for(&self, tokens: u64) -> Duration {
         let stated = *self.lock();
         stated.map_or(Duration::ZERO, |(remaining, at)| {
@@ -281,7 +286,7 @@ impl Endpoint {
         })
     }
 
-    /// Returns what is left of the service's own limits by its last answer.
+    /// Returns the rest of the service's own limits by its last answer.
     pub fn remaining(&self) -> Option<Remaining> {
         self.lock().map(|(remaining, _)| remaining)
     }
@@ -320,7 +325,8 @@ impl Endpoint {
         }
     }
 
-    /// Returns the error of a response whose status is not 2xx. The status counts even where the body does not come.
+    /// Returns the error of a response whose status is not 2xx. The status counts even where the
+    /// body does not come.
     async fn error(&self, mut response: Response, end: Instant) -> ProviderError {
         let status = response.status().as_u16();
         let headers = response.headers().clone();

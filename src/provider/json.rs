@@ -1,4 +1,5 @@
-//! Lenient access to the fields of an answer: servers send null, numbers as text, or objects where text is expected.
+//! Lenient access to the fields of an answer: servers send null, numbers as text, or objects where
+//! text is expected.
 
 use serde_json::Value as Json;
 
@@ -17,7 +18,8 @@ pub(super) fn list<'a>(json: &'a Json, key: &str) -> &'a [Json] {
         .map_or(&[], Vec::as_slice)
 }
 
-/// Returns a token count: a whole number, a float or a number in text. Negative and implausible ones are unknown.
+/// Returns a token count: a whole number, a float or a number in text. Negative and implausible
+/// ones are unknown.
 pub(super) fn count(json: &Json, key: &str) -> Option<u64> {
     let value = json.get(key)?;
     let number = match value {

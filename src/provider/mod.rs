@@ -1,7 +1,7 @@
 //! Language models behind one interface: a [`Prompt`] in, a [`Completion`] out, whatever the API.
 //!
-//! Knows nothing of homes, commands or devices. Each API is one module with one table, its `SPEC`; `http` is the one client.
-//! To add an API, write its module and list its table in [`APIS`].
+//! Knows nothing of homes, commands or devices. Each API is one module with one table, its `SPEC`;
+//! `http` is the one client. To add an API, write its module and list its table in [`APIS`].
 
 mod allowance;
 pub mod anthropic;
@@ -34,7 +34,7 @@ mod tests;
 pub use crate::provider::allowance::{Allowance, Remaining};
 pub use crate::provider::api::{HttpRequest, Provider, UnsendableKey};
 pub use crate::provider::envelope::object_in;
-pub(crate) use crate::provider::envelope::{REASONING_BEGINS, end_of_reasoning};
+pub(crate) use crate::provider::envelope::{end_of_reasoning, may_be_reasoning};
 pub use crate::provider::error::{Cause, Disposition, ErrorBody, ProviderError};
 pub use crate::provider::gathered::Gathered;
 pub use crate::provider::message::{Completion, NarrowPrompt, Prompt, Usage};

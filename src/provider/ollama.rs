@@ -1,5 +1,6 @@
-//! Ollama's own `/api/chat`. Pure encoding and decoding. Source: requests of the official library 0.6.3, captured
-//! November 2026. Unlike its `/v1`, it accepts how long the model stays loaded and how long a prompt may be.
+//! Ollama's own `/api/chat`. Pure encoding and decoding. Source: requests of the official library
+//! 0.6.3, captured November 2026. Unlike its `/v1`, it accepts how long the model stays loaded and
+//! how long a prompt may be.
 
 use std::num::NonZeroUsize;
 
@@ -45,11 +46,12 @@ pub const SPEC: ApiSpec = ApiSpec {
 /// How long the model stays in memory after a call: loading it takes longer than a person waits.
 const KEEP_ALIVE: &str = "30m";
 
-/// The smallest context requested. The default of older servers is as large, and longer prompts are cut silently, so the
-/// size is always stated.
+/// The smallest context requested. The default of older servers is as large, and longer prompts are
+/// cut silently, so the size is always stated.
 const SMALLEST_CONTEXT: u32 = 2048;
 
-/// The fewest bytes of a token in a listing full of identifiers, so that the context is rather too large than too small.
+/// The fewest bytes of a token in a listing full of identifiers, so that the context is rather too
+/// large than too small.
 const BYTES_PER_TOKEN: usize = 3;
 
 /// The request encoder of a local server.
@@ -61,8 +63,8 @@ struct Ollama {
     max_output_tokens: u32,
 }
 
-/// Reasoning. A grammar and thinking exclude each other, so it is off unless configured. Some models know levels, others
-/// only on and off.
+/// Reasoning. A grammar and thinking exclude each other, so it is off unless configured. Some
+/// models know levels, others only on and off.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 enum Think {
@@ -122,8 +124,8 @@ impl Provider for Ollama {
     }
 }
 
-/// Returns the context for a prompt of so many bytes and its answer, as a power of two so that it seldom changes: another
-/// size loads the model anew.
+/// Returns the context for a prompt of so many bytes and its answer, as a power of two so that it
+/// seldom changes: another size loads the model anew.
 fn context_size(bytes: usize, answer: u32) -> u32 {
     let prompt = u32::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u32::MAX);
     let wanted = prompt.saturating_add(answer);
@@ -166,7 +168,8 @@ struct Options {
     num_ctx: u32,
 }
 
-/// Adds an answer or a part of one: they have the same shape. What the model thought is beside its answer and is skipped.
+/// Adds an answer or a part of one: they have the same shape. The model's thoughts are beside its
+/// answer and is skipped.
 #[expect(clippy::unnecessary_wraps, reason = "the signature of the table")]
 fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderError> {
     let content = &message["message"];

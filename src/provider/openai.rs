@@ -1,5 +1,6 @@
-//! Chat Completions, as `OpenAI` defines it and compatible servers copy it: llama.cpp, vLLM, Groq, `OpenRouter`, LM Studio,
-//! Azure, Ollama's `/v1`. Pure encoding and decoding. Source: requests of the official SDK 3.54.0, captured November 2026.
+//! Chat Completions, as `OpenAI` defines it and compatible servers copy it: llama.cpp, vLLM, Groq,
+//! `OpenRouter`, LM Studio, Azure, Ollama's `/v1`. Pure encoding and decoding. Source: requests of
+//! the official SDK 3.54.0, captured November 2026.
 
 use reqwest::Url;
 use reqwest::header::HeaderMap;
@@ -38,7 +39,8 @@ pub const SPEC: ApiSpec = ApiSpec {
     read_limits,
 };
 
-/// Families of models on 23 November 2026, from the model pages and the price map of litellm 1.106.2.
+/// Families of models on 23 November 2026, from the model pages and the price map of litellm
+/// 1.106.2.
 pub(super) const FAMILIES: [Family; 4] = [
     Family {
         effort: Some("none"),

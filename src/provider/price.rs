@@ -1,4 +1,5 @@
-//! Prices of tokens. Pure, in whole numbers: one dollar per million tokens is 1000 billionths per token.
+//! Prices of tokens. Pure, in whole numbers: one dollar per million tokens is 1000 billionths per
+//! token.
 
 use std::fmt;
 use std::ops::{Add, AddAssign};
@@ -82,7 +83,8 @@ impl Prices {
         output: Money(0),
     };
 
-    /// Returns prices from thousandths of a dollar per million tokens, which are billionths per token, in the order of the fields.
+    /// Returns prices from thousandths of a dollar per million tokens, which are billionths per
+    /// token, in the order of the fields.
     pub(super) const fn per_million([input, cached, written, output]: [u64; 4]) -> Self {
         Self {
             input: Money(input),
@@ -92,8 +94,8 @@ impl Prices {
         }
     }
 
-    /// Returns prices from dollars per million tokens, as providers list them. Cached and written tokens cost as much as other
-    /// input where they have no price of their own.
+    /// Returns prices from dollars per million tokens, as providers list them. Cached and written
+    /// tokens cost as much as other input where they have no price of their own.
     pub fn listed(input: f64, cached: Option<f64>, written: Option<f64>, output: f64) -> Self {
         let each = |price: f64| Money::dollars(price / 1e6);
         Self {

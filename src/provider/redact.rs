@@ -1,5 +1,5 @@
-//! Removes the key from what a server sends: some repeat it in their errors, and errors are logged and published with the
-//! health report, answers are sent to people. Pure.
+//! Removes the key from the bytes of a server: some repeat it in their errors, and errors are
+//! logged and published with the health report, answers are sent to people. Pure.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,8 @@ use crate::secret::Secret;
 /// The text that replaces the key.
 const INSTEAD: &str = "(key)";
 
-/// The shortest key that is removed, in bytes. A shorter one is no secret but a word that a local server insists on, and
-/// may well be part of an answer.
+/// The shortest key that is removed, in bytes. A shorter one is no secret but a word that a local
+/// server insists on, and may well be part of an answer.
 const SHORTEST: usize = 8;
 
 /// Removes one key.
@@ -91,14 +91,16 @@ impl Redact {
     }
 }
 
-/// The parts of one answer. A part that may be the beginning of the key is held back until it is known to be something else.
+/// The parts of one answer. A part that may be the beginning of the key is held back until it is
+/// known to be something else.
 pub(super) struct Pieces<'a> {
     key: Option<&'a str>,
     held: String,
 }
 
 impl Pieces<'_> {
-    /// Returns what can be passed on of this part and of what was held back. The rest comes with the whole answer.
+    /// Returns the bytes that can be passed on of this part and of those held back. The rest comes
+    /// with the whole answer.
     pub(super) fn pass(&mut self, piece: String) -> String {
         let Some(key) = self.key else { return piece };
         let text = (std::mem::take(&mut self.held) + &piece).replace(key, INSTEAD);

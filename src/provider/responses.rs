@@ -1,4 +1,5 @@
-//! `OpenAI`'s Responses API. Pure encoding and decoding. Source: requests of the official SDK 3.54.0, captured November 2026.
+//! `OpenAI`'s Responses API. Pure encoding and decoding. Source: requests of the official SDK
+//! 3.54.0, captured November 2026.
 
 use reqwest::Url;
 use serde::Serialize;

@@ -1,11 +1,12 @@
-//! Adapts a schema to what the strict mode of one API accepts. Pure; equal schemas give equal bytes.
+//! Adapts a schema to the strict mode of one API. Pure; equal schemas give equal
+//! bytes.
 
 use serde_json::Value as Json;
 
 use crate::provider::spec::ApiSpec;
 
-/// Returns the schema as this API accepts it: without `maxItems` where it is rejected, and with plain strings where an
-/// enum is longer than the API allows.
+/// Returns the schema as this API accepts it: without `maxItems` where it is rejected, and with
+/// plain strings where an enum is longer than the API allows.
 pub(super) fn adapted(schema: &Json, spec: &ApiSpec) -> Json {
     let mut schema = schema.clone();
     adapt(&mut schema, spec);

@@ -1,6 +1,8 @@
-//! Everything that differs from one API to the next, as one table per API, and the settings of one configured provider.
+//! Everything that differs from one API to the next, as one table per API, and the settings of one
+//! configured provider.
 //!
-//! Each API module fills one [`ApiSpec`]. No other code asks which API it deals with: it reads the table.
+//! Each API module fills one [`ApiSpec`]. No other code asks which API it deals with: it reads the
+//! table.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -19,14 +21,15 @@ use crate::secret::Secret;
 /// Creates the request encoder of one provider from its settings and parsed base URL.
 pub type BuildEncoder = fn(&Settings, &Url) -> Result<Box<dyn Provider>, UnsendableKey>;
 
-/// One API: its defaults, what it can do, and the functions that translate it.
+/// One API: its defaults, its abilities, and the functions that translate it.
 #[derive(Debug)]
 pub struct ApiSpec {
     /// The value of `api` in the configuration.
     pub name: &'static str,
     /// The address of the service, without a version that [`ApiVersion::InPath`] adds.
     pub base_url: &'static str,
-    /// A fast and cheap model of the service; `None` for a server that has only the models put there.
+    /// A fast and cheap model of the service; `None` for a server that has only the models put
+    /// there.
     pub default_model: Option<&'static str>,
     /// The version the module was written for, where the API has versions.
     pub version: Option<ApiVersion>,
@@ -40,23 +43,24 @@ pub struct ApiSpec {
     pub free_probe: Option<&'static str>,
     /// Whether the rate limits count tokens read from the prompt cache.
     pub counts_cached: bool,
-    /// Whether the model runs on the operator's machine: it costs nothing and may have to be loaded first.
+    /// Whether the model runs on the operator's machine: it costs nothing and may have to be loaded
+    /// first.
     pub is_local: bool,
     /// The most device identifiers a schema may list as an enum.
     pub enum_limit: usize,
     /// Whether schemas may have `maxItems`.
     pub accepts_max_items: bool,
-    /// What to do about a 404 in the API's own form.
+    /// The reaction to a 404 in the API's own form.
     pub missing_model: &'static str,
     /// Known families of models, longer ids before those they begin with.
     pub families: &'static [Family],
     /// Creates the request encoder of one provider.
     pub build: BuildEncoder,
-    /// Adds one message of an answer, whole or a part of a stream, to what was gathered.
+    /// Adds one message of an answer, whole or a part of a stream, to the parts before it.
     pub read_message: fn(&Json, &mut Gathered) -> Result<(), ProviderError>,
     /// Reads the `error` value of a body.
     pub read_error: fn(&Json) -> ErrorBody,
-    /// Reads what is left of the service's own limits.
+    /// Reads the rest of the service's own limits.
     pub read_limits: fn(&HeaderMap) -> Remaining,
 }
 
@@ -131,7 +135,8 @@ pub struct Family {
 }
 
 impl Family {
-    /// A family with prices in thousandths of a dollar per million tokens: input, cached, written to the cache, output.
+    /// A family with prices in thousandths of a dollar per million tokens: input, cached, written
+    /// to the cache, output.
     pub(super) const fn priced(id: &'static str, prices: [u64; 4]) -> Self {
         Self {
             id,
@@ -182,7 +187,7 @@ pub struct Settings {
     pub headers: HeaderMap,
     /// How the answer is held to the schema.
     pub structure: Structure,
-    /// Reasoning effort in the API's words; `None` for what suits the model's family.
+    /// Reasoning effort in the API's words; `None` for the usual one of the model's family.
     pub reasoning_effort: Option<String>,
     /// The most tokens of an answer.
     pub max_output_tokens: u32,
@@ -230,7 +235,8 @@ impl Timeouts {
         total: Duration::from_secs(12),
     };
 
-    /// For a local server: loading a model takes a Raspberry Pi half a minute, and nothing is sent before the prompt is read.
+    /// For a local server: loading a model takes a Raspberry Pi half a minute, and nothing is sent
+    /// before the prompt is read.
     pub const LOCAL: Self = Self {
         connect: Duration::from_secs(3),
         first_byte: Duration::from_secs(45),

@@ -17,7 +17,8 @@ pub(super) struct ErrorSource<'a> {
 }
 
 impl ErrorSource<'_> {
-    /// Returns the error of a response whose status is not 2xx. `now` is used for dates where the server sent no clock.
+    /// Returns the error of a response whose status is not 2xx. `now` is used for dates where the
+    /// server sent no clock.
     pub(super) fn of_response(
         self,
         status: u16,
@@ -49,7 +50,8 @@ impl ErrorSource<'_> {
         self.by_status(status, &error)
     }
 
-    /// Returns the error found in a 2xx body, whole or in a part of a stream; `None` where there is none.
+    /// Returns the error found in a 2xx body, whole or in a part of a stream; `None` where there is
+    /// none.
     pub(super) fn in_answer(self, message: &Json) -> Option<ProviderError> {
         let error = (self.spec.read_error)(error_in(message)?);
         Some(self.of_body(&error))
@@ -99,7 +101,8 @@ impl ErrorSource<'_> {
     }
 }
 
-/// Returns the `error` value of a body, which may be in a list of one; `None` where it is missing or empty.
+/// Returns the `error` value of a body, which may be in a list of one; `None` where it is missing
+/// or empty.
 fn error_in(json: &Json) -> Option<&Json> {
     let error = json
         .get("error")

@@ -33,7 +33,8 @@ impl<'a> AnswerReader<'a> {
         }
     }
 
-    /// Takes bytes as they come, split anywhere, and returns the text they add. After an error nothing is added.
+    /// Takes bytes as they come, split anywhere, and returns the text they add. After an error
+    /// nothing is added.
     pub(super) fn push(&mut self, bytes: &[u8]) -> AnswerPiece {
         for message in self.frames.push(bytes) {
             self.take(&message);
@@ -41,7 +42,7 @@ impl<'a> AnswerReader<'a> {
         self.gathered.take_added()
     }
 
-    /// Takes what is left at the end of the body, and returns the text it adds.
+    /// Takes the rest at the end of the body, and returns the text it adds.
     pub(super) fn end(&mut self) -> AnswerPiece {
         self.take_rest();
         self.gathered.take_added()
@@ -55,7 +56,8 @@ impl<'a> AnswerReader<'a> {
     /// Returns the whole answer, after the last byte.
     ///
     /// # Errors
-    /// When it was malformed, cut, refused or ended by an error: then the text returned so far is worth nothing.
+    /// When it was malformed, cut, refused or ended by an error: then the text returned so far is
+    /// worth nothing.
     pub(super) fn finish(mut self) -> Result<Completion, ProviderError> {
         self.take_rest();
         if self.frames.is_one_value() {
