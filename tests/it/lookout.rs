@@ -1,4 +1,5 @@
-//! A server of one's own that went away: looked after by a free question until it is back, and shown in the health.
+//! A server of one's own that went away: looked after by a free question until it is back, and
+//! shown in the health.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -13,7 +14,8 @@ use crate::endpoint::{Endpoint, Script};
 use crate::failover::{ask, asking, pass, provider};
 use crate::scene::{PATIENCE, Scene};
 
-/// A server that is away, or ill, or well, as the test wants it; and how many free questions it was asked.
+/// A server that is away, or ill, or well, as the test wants it; and how many free questions it was
+/// asked.
 async fn own_server() -> (Endpoint, Arc<AtomicU8>, Arc<AtomicUsize>) {
     let (how, looks) = (Arc::new(AtomicU8::new(WELL)), Arc::<AtomicUsize>::default());
     let (is, looked) = (Arc::clone(&how), Arc::clone(&looks));
@@ -51,7 +53,8 @@ async fn looked(looks: &AtomicUsize, times: usize) {
             return tokio::time::sleep(Duration::from_millis(50)).await;
         }
         pass(Duration::from_secs(1)).await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        // A free question on its way is not to be overtaken by the next second.
+        tokio::time::sleep(Duration::from_millis(60)).await;
     }
     panic!(
         "{} of {times} free questions",
@@ -215,5 +218,50 @@ async fn the_daemon_shows_who_is_away_and_who_is_back_before_a_command_tells() {
     );
     for because in ["first in order", "the provider before it failed"] {
         assert!(log.contains(&format!("because=\"{because}\"")), "{log}");
+    }
+}
+
+/// A server whose list of models fails is not taken for one that is away.
+#[tokio::test]
+async fn a_server_whose_list_of_models_fails_is_used_again_after_its_breaker() {
+    for status in [404, 405, 500, 501, 502, 503] {
+        let is_ill = Arc::new(AtomicU8::new(ILL));
+        let how = Arc::clone(&is_ill);
+        let own = Endpoint::answering(move |_, body| {
+            if body.is_empty() {
+                return Script::status(status, "<html>Unsupported method</html>");
+            }
+            match how.load(Ordering::Relaxed) {
+                ILL => Script::error(500, "server_error"),
+                _ => Script::turns_on("lamp"),
+            }
+        })
+        .await;
+        let other = Endpoint::start([Script::turns_on("lamp")]).await;
+        let first = Settings {
+            probe: true,
+            ..provider("own", own.url())
+        };
+        let (asked, _) = asking(vec![first, provider("other", other.url())]);
+        let asked = Arc::new(asked);
+        for _ in 0..2 {
+            ask(&asked).await.unwrap();
+        }
+        assert_eq!(asked.health()[0].state, ProviderState::Open, "{status}");
+        let mut probes = JoinSet::new();
+        probes.spawn({
+            let asked = Arc::clone(&asked);
+            async move { asked.probe_providers().await }
+        });
+        is_ill.store(WELL, Ordering::Relaxed);
+        let mut waited = Duration::ZERO;
+        while &*ask(&asked).await.unwrap().provider != "own" {
+            assert!(
+                waited < Duration::from_mins(6),
+                "{status}: not after {waited:?}"
+            );
+            pass(Duration::from_secs(10)).await;
+            waited += Duration::from_secs(10);
+        }
     }
 }

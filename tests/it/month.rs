@@ -1,21 +1,26 @@
-//! A month in virtual time: each provider fails in each way for an hour, a day and a week. Every request is answered by
-//! another provider meanwhile, and the provider is used again within its stated time.
+//! A month in virtual time: each provider fails in each way for an hour, a day and a week. Every
+//! request is answered by another provider meanwhile, and the provider is used again within its
+//! stated time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sayso::router::ProviderState;
+use sayso::provider::Settings;
+use sayso::router::settings::RouterSettings;
+use sayso::router::{ProviderState, Router};
 
 use crate::endpoint::{Endpoint, Script};
 use crate::failover::{ask, asking, pass, provider};
 
+const DAY: Duration = Duration::from_hours(24);
 const HOUR: Duration = Duration::from_hours(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// The ways to fail, each with the longest time until the provider is used again after it has recovered: the longest rest,
-/// the longest open time of the breaker with its jitter, or the longest time a provider is disabled.
-fn ways_to_fail() -> [(&'static str, Script, Duration); 13] {
+/// The ways to fail, each with the longest time until the provider is used again after it has
+/// recovered: the longest rest, the longest open time of the breaker with its jitter, or the
+/// longest time a provider is disabled.
+fn ways_to_fail() -> [(&'static str, Script, Duration); 15] {
     let breaker = MINUTE * 6;
     [
         ("reset", Script::reset(), breaker),
@@ -47,61 +52,99 @@ fn ways_to_fail() -> [(&'static str, Script, Duration); 13] {
         ),
         ("400", Script::error(400, "invalid"), MINUTE),
         ("prose", Script::says("Sure, I turned it on!"), breaker),
+        ("hang", Script::hang_before_headers(), breaker),
+        ("hang in the body", Script::hang_in_body(), breaker),
     ]
+}
+
+/// A hang takes real time, so it is met four times in each period.
+fn step(name: &str, period: Duration) -> Duration {
+    if name.starts_with("hang") {
+        return period / 4;
+    }
+    match period {
+        HOUR => MINUTE * 10,
+        DAY => HOUR,
+        _ => HOUR * 4,
+    }
+}
+
+/// Returns the router after a reload: of the same settings, of others of its own, or of another
+/// order.
+fn reloaded(router: &Router, providers: &[Settings], reloads: u32) -> Router {
+    let mut providers = providers.to_vec();
+    if reloads % 3 == 2 {
+        // One more provider, which is never needed.
+        providers.push(provider("third", "http://127.0.0.1:9".to_owned()));
+    }
+    let settings = RouterSettings {
+        providers,
+        longest_pause: Duration::from_millis(500),
+        patience: Duration::from_secs(u64::from(5 + reloads % 2)),
+        ..RouterSettings::default()
+    };
+    let renewed = router.renewed(settings).unwrap();
+    renewed.take_over();
+    renewed
+}
+
+/// Fails the first of two providers for `period`, with reloads meanwhile, and returns the requests
+/// that were made until the provider was used again.
+async fn fail_and_recover(name: &str, failure: Script, period: Duration, latest: Duration) -> u32 {
+    let is_failing = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&is_failing);
+    let first = Endpoint::answering(move |_, _| {
+        if flag.load(Ordering::Relaxed) {
+            failure.clone()
+        } else {
+            Script::turns_on("lamp")
+        }
+    })
+    .await;
+    let second = Endpoint::start([Script::turns_on("lamp")]).await;
+    let providers = [
+        provider("first", first.url()),
+        provider("second", second.url()),
+    ];
+    let (mut router, _) = asking(providers.to_vec());
+    let (mut requests, mut passed) = (0, Duration::ZERO);
+    while passed < period {
+        let answer = ask(&router).await;
+        let by = answer.map(|answer| answer.provider.to_string());
+        assert_eq!(by.as_deref(), Ok("second"), "{name} after {passed:?}");
+        requests += 1;
+        if requests % 5 == 0 {
+            router = reloaded(&router, &providers, requests / 5);
+        }
+        pass(step(name, period)).await;
+        passed += step(name, period);
+    }
+    is_failing.store(false, Ordering::Relaxed);
+    let mut waited = Duration::ZERO;
+    loop {
+        let answer = ask(&router).await.unwrap();
+        requests += 1;
+        if &*answer.provider == "first" {
+            break;
+        }
+        assert!(
+            waited <= latest,
+            "{name} for {period:?}: not used after {waited:?}"
+        );
+        pass(MINUTE).await;
+        waited += MINUTE;
+    }
+    ask(&router).await.unwrap();
+    assert_eq!(router.health()[0].state, ProviderState::Up, "{name}");
+    requests
 }
 
 #[tokio::test]
 async fn every_provider_is_used_again_within_its_stated_time() {
-    let periods = [
-        (HOUR, MINUTE * 10),
-        (HOUR * 24, HOUR),
-        (HOUR * 24 * 7, HOUR * 4),
-    ];
     let mut requests = 0;
     for (name, failure, latest) in ways_to_fail() {
-        for (period, step) in periods {
-            let is_failing = Arc::new(AtomicBool::new(true));
-            let flag = Arc::clone(&is_failing);
-            let failure = failure.clone();
-            let first = Endpoint::answering(move |_, _| {
-                if flag.load(Ordering::Relaxed) {
-                    failure.clone()
-                } else {
-                    Script::turns_on("lamp")
-                }
-            })
-            .await;
-            let second = Endpoint::start([Script::turns_on("lamp")]).await;
-            let (asked, _) = asking(vec![
-                provider("first", first.url()),
-                provider("second", second.url()),
-            ]);
-            let mut passed = Duration::ZERO;
-            while passed < period {
-                let answer = ask(&asked).await;
-                let by = answer.map(|answer| answer.provider.to_string());
-                assert_eq!(by.as_deref(), Ok("second"), "{name} after {passed:?}");
-                requests += 1;
-                pass(step).await;
-                passed += step;
-            }
-            is_failing.store(false, Ordering::Relaxed);
-            let mut waited = Duration::ZERO;
-            loop {
-                let answer = ask(&asked).await.unwrap();
-                requests += 1;
-                if &*answer.provider == "first" {
-                    break;
-                }
-                assert!(
-                    waited <= latest,
-                    "{name} for {period:?}: not used after {waited:?}"
-                );
-                pass(MINUTE).await;
-                waited += MINUTE;
-            }
-            ask(&asked).await.unwrap();
-            assert_eq!(asked.health()[0].state, ProviderState::Up, "{name}");
+        for period in [HOUR, DAY, DAY * 7] {
+            requests += fail_and_recover(name, failure.clone(), period, latest).await;
         }
     }
     println!("{requests} requests, all answered");

@@ -1,4 +1,5 @@
-//! `sayso providers`, through the real binary: what each model is worth, and what mends it where it is worth nothing.
+//! `sayso providers`, through the real binary: what each model is worth, and what mends it where it
+//! is worth nothing.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -10,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use crate::broker::Broker;
 use crate::daemon::Place;
 use crate::endpoint::{Endpoint, Script};
+use crate::scene::Scene;
 
 const ANSWER: &str = r#"{"actions":[{"device":"lamp","op":"set","property":"power","value":"on"}],"question":null,"speech":null}"#;
 
@@ -225,7 +227,8 @@ async fn a_server_that_cannot_be_reached_is_told_with_what_stands_between() {
             vec!["nothing listens at 127.0.0.1:1: start the server there"],
         ),
         (format!("https://{at}/v1"), vec!["does not speak TLS"]),
-        // Whether the resolver knows that there is no such name, or cannot ask, depends on the machine.
+        // Whether the resolver knows that there is no such name, or cannot ask, depends on the
+        // machine.
         (
             "http://nowhere.invalid/v1".to_owned(),
             vec![
@@ -328,4 +331,38 @@ async fn without_providers_or_with_a_wrong_name_it_says_so() {
         "{}",
         String::from_utf8_lossy(&keyless.stderr)
     );
+}
+
+#[tokio::test]
+async fn a_reset_makes_the_daemon_call_a_disabled_provider_again() {
+    let first = Endpoint::start([
+        Script::error(401, "invalid_api_key"),
+        Script::turns_on("radio"),
+    ])
+    .await;
+    let second = Endpoint::start([Script::turns_on("radio")]).await;
+    let mut stage = Scene::new()
+        .endpoint(&first)
+        .endpoint(&second)
+        .start()
+        .await;
+    for n in 0..2 {
+        let reply = stage.say(&format!("some music for {n} guests")).await;
+        assert_eq!(reply["via"], "model2", "{reply}");
+    }
+    assert_eq!(first.requests(), 1, "it is disabled");
+    let unknown = run(&stage.place, &["--reset", "nobody"]).await;
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(
+        printed(&unknown).contains("nobody"),
+        "{}",
+        printed(&unknown)
+    );
+    let output = run(&stage.place, &["--reset", "model1"]).await;
+    assert_eq!(printed(&output), "✓ reset: model1\n");
+    let reply = stage.say("some music at last").await;
+    assert_eq!(reply["via"], "model1", "{reply}");
+    assert!(output.status.success());
+    let all = run(&stage.place, &["--reset"]).await;
+    assert_eq!(printed(&all), "✓ reset: all providers\n");
 }

@@ -119,14 +119,13 @@ async fn a_flood_of_equal_questions_never_holds_a_known_command() {
         )
         .await;
     }
-    let sent = sayso::clock::now();
     let known = stage.say("turn on the kitchen light").await;
     assert_eq!(known["outcome"], "done", "{known}");
-    assert!(
-        sent.elapsed() < Duration::from_secs(4),
-        "it took {:?}",
-        sent.elapsed()
-    );
+    let so_far = stage.listener.so_far();
+    let answered = so_far
+        .iter()
+        .filter(|m| m.topic == "sayso/reply/flood" && m.json()["outcome"] == "answered");
+    assert_eq!(answered.count(), 0, "the model has not answered yet");
     let last = stage.reply_to(&(flood - 1).to_string()).await;
     assert_eq!(last["why"], "busy", "{last}");
     let first = stage.reply_to("0").await;
@@ -219,4 +218,46 @@ async fn with_order_by_source_a_command_waits_no_longer_than_its_deadline() {
         .await
         .json();
     assert_eq!(reply["outcome"], "done", "{reply}");
+}
+
+#[tokio::test]
+async fn a_draft_that_shares_nothing_with_the_phrase_is_asked_back_each_time() {
+    let draft = json!({
+        "actions": [{"device": "front_door", "op": "set", "property": "lock", "value": "locked"},
+            {"device": "kitchen_light", "op": "set", "property": "power", "value": "off"}],
+        "speech": null, "question": null
+    });
+    let model = Endpoint::start([Script::says(&draft.to_string())]).await;
+    let untrusted = format!(
+        "\n[[provider]]\nname = \"small\"\nbase_url = \"{}\"\nmodel = \"m\"\nkey_file = \"key\"\n",
+        model.url()
+    );
+    let mut stage = Scene::new()
+        .home(TWO_DOORS)
+        .provider(&untrusted)
+        .start()
+        .await;
+    // The cache does not keep it.
+    for _ in 0..2 {
+        let question = stage.say("i feel somewhat hungry").await;
+        assert_eq!(question["outcome"], "unclear", "{question}");
+        let speech = question["speech"].as_str().unwrap();
+        assert!(
+            speech.contains("Kitchen light") && speech.contains('?'),
+            "{speech}"
+        );
+        let no = stage.say("no").await;
+        assert_ne!(no["outcome"], "done", "{no}");
+    }
+    assert_eq!(model.requests(), 2);
+    assert_eq!(stage.actions().await, []);
+    stage.say("i feel somewhat hungry").await;
+    let yes = stage.say("yes").await;
+    assert_eq!(yes["outcome"], "done", "{yes}");
+    assert_eq!(stage.actions().await.len(), 2);
+    // A related one is done at once.
+    let related = stage
+        .say("could the kitchen light and the front door rest now")
+        .await;
+    assert_eq!(related["outcome"], "done", "{related}");
 }

@@ -1,4 +1,5 @@
-//! Limits on providers: ours and theirs. Reaching one moves on to the next provider before a call is wasted.
+//! Limits on providers: ours and theirs. Reaching one moves on to the next provider before a call
+//! is wasted.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
@@ -9,10 +10,12 @@ use sayso::provider::Settings;
 use sayso::provider::price::{Limits, Money, Prices};
 use sayso::store;
 use sayso::store::spending::Spending;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::endpoint::{Endpoint, Script};
 use crate::failover::{ask, asking, pass, prompt, provider};
+use crate::scene::Scene;
 
 fn n(n: u32) -> Option<NonZeroU32> {
     NonZeroU32::new(n)
@@ -216,7 +219,8 @@ fn paid(name: &str, endpoint: &Endpoint, most: Option<Money>) -> Settings {
     }
 }
 
-/// What a call of [`paid`] may cost at most: more than it does, for the prompt is counted cautiously.
+/// What a call of [`paid`] may cost at most: more than it does, for the prompt is counted
+/// cautiously.
 fn at_most() -> u64 {
     u64::try_from((prompt().prefix.len() + prompt().phrase.len()).div_ceil(3)).unwrap() + 200
 }
@@ -307,4 +311,74 @@ async fn the_limit_of_all_stops_all_that_cost_something() {
         assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
     }
     assert_eq!(second.requests(), 0);
+}
+
+/// Every way in which an answer is paid for and cannot be used: with its token counts, or without.
+fn paid_failures() -> Vec<(&'static str, Script)> {
+    let message = json!({"role": "assistant", "content": "{\"actions\": [{\"device\": \"la"});
+    let prose = json!({"role": "assistant", "content": "Sure, I turned it on!"});
+    vec![
+        ("truncated", Script::completion(&message, "length")),
+        ("filtered", Script::completion(&message, "content_filter")),
+        ("prose", Script::completion(&prose, "stop")),
+        ("hang", Script::hang_in_body()),
+    ]
+}
+
+#[tokio::test]
+async fn answers_that_cannot_be_used_count_against_the_spend_limit() {
+    for (name, failure) in paid_failures() {
+        let only = Endpoint::start([failure]).await;
+        let most = Money(at_most() + 2 * 300);
+        let (asked, _) = asking(vec![paid("only", &only, Some(most))]);
+        let mut refusal = None;
+        for _ in 0..12 {
+            let end = ask(&asked).await.expect_err(name);
+            if matches!(end, Refusal::OverBudget { .. }) {
+                refusal = Some(end);
+                break;
+            }
+        }
+        assert!(refusal.is_some(), "{name}: {} calls", only.requests());
+        let spent = asked.health()[0].spent_today.unwrap();
+        println!(
+            "{name}: {} calls, {spent} of {}",
+            only.requests(),
+            most.in_dollars()
+        );
+        assert!(only.requests() <= 4, "{name}: {} calls", only.requests());
+        assert!(
+            spent <= most.in_dollars() + Money(at_most()).in_dollars(),
+            "{name}: {spent}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_daemon_stops_at_the_limit_when_each_answer_is_truncated() {
+    let message = json!({"role": "assistant", "content": "{\"actions\": ["});
+    let model = Endpoint::start([Script::completion(&message, "length")]).await;
+    // An answer costs 20 tokens of output: two cents. One more may cost some 60 cents at most.
+    let table = format!(
+        "\n[[provider]]\nname = \"paid\"\nbase_url = \"{}\"\nmodel = \"m\"\nkey_file = \"key\"\nsmall = false\nmax_output_tokens = 600\n\
+         prices = {{ in = 0.0, out = 1000.0 }}\nspend_per_day = 0.65\n",
+        model.url()
+    );
+    let mut stage = Scene::new().provider(&table).start().await;
+    let mut whys = Vec::new();
+    for n in 0..12 {
+        let reply = stage.say(&format!("make it nice for {n} guests")).await;
+        whys.push(reply["why"].as_str().unwrap_or_default().to_owned());
+        if reply["why"] == "over_budget" {
+            break;
+        }
+    }
+    let (last, before) = whys.split_last().unwrap();
+    assert_eq!(last, "over_budget", "{whys:?}");
+    assert!(!before.is_empty() && before.iter().all(|why| why != "over_budget"));
+    assert!(
+        (2..=4).contains(&model.requests()),
+        "{} calls",
+        model.requests()
+    );
 }
