@@ -1,5 +1,5 @@
-//! The disk tier. A draft that cannot be read is dropped and requested again. Writes are not flushed: sled does so within half a
-//! second, and losing the last few costs one request each.
+//! The disk tier. A draft that cannot be read is dropped and requested again. Writes are not
+//! flushed: sled does so within half a second, and losing the last few costs one request each.
 
 use parking_lot::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -146,7 +146,8 @@ impl Drafts {
         *self.held.lock()
     }
 
-    /// Visits the next `most` drafts from `from` on, and drops those that have expired or are not `of_use`.
+    /// Visits the next `most` drafts from `from` on, and drops those that have expired or are not
+    /// `of_use`.
     ///
     /// # Errors
     /// When the store cannot be read or written.
@@ -219,7 +220,8 @@ impl Drafts {
         Ok(())
     }
 
-    /// Drops expired drafts, and over the limits the oldest until a tenth is free, so that not every write sweeps again.
+    /// Drops expired drafts, and over the limits the oldest until a tenth is free, so that not
+    /// every write sweeps again.
     fn sweep(&self, now: u64) -> sled::Result<()> {
         let mut ages = Vec::new();
         let mut held = StoredDrafts::default();

@@ -1,4 +1,5 @@
-//! The memory tier: bounded in number and in bytes, the least recently used draft goes first. Time is an argument.
+//! The memory tier: bounded in number and in bytes, the least recently used draft goes first. Time
+//! is an argument.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,7 +18,8 @@ pub type CachedOutcome = Result<Draft, Refusal>;
 /// Bytes of an entry beside its texts: the map's slot, the times, the vectors.
 const OVERHEAD: usize = 256;
 
-/// The drafts used last. Finding the one to drop visits all: a few microseconds for 512, once per request to a model.
+/// The drafts used last. Finding the one to drop visits all: a few microseconds for 512, once per
+/// request to a model.
 #[derive(Debug)]
 pub(super) struct Memory<K> {
     entries: HashMap<K, Entry>,

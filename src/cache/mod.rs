@@ -1,5 +1,6 @@
-//! The draft cache: drafts of models in memory and on disk, under everything that could change their meaning. There is no
-//! matching by similarity: "turn on dark mode" is closer to "turn off dark mode" than a true paraphrase is.
+//! The draft cache: drafts of models in memory and on disk, under everything that could change
+//! their meaning. There is no matching by similarity: "turn on dark mode" is closer to "turn off
+//! dark mode" than a true paraphrase is.
 
 pub mod disk;
 pub mod memory;
@@ -28,18 +29,21 @@ const LONGEST_PHRASE: usize = 512;
 /// Separates the parts of a key: a control character, which no part has.
 const SEPARATOR: char = '\u{1f}';
 
-/// How long drafts of an earlier home are kept: a device that is offline for an hour brings the same home back.
+/// How long drafts of an earlier home are kept: a device that is offline for an hour brings the
+/// same home back.
 const GRACE: Duration = Duration::from_hours(24);
 
 /// The most earlier homes remembered.
 const MOST_GENERATIONS: usize = 64;
 
-/// Drafts on disk visited by one sweep, so that no command waits for it: all of 10,000 are visited within the hour.
+/// Drafts on disk visited by one sweep, so that no command waits for it: all of 10,000 are visited
+/// within the hour.
 const SWEPT_AT_ONCE: usize = 256;
 
-/// Everything that could change the meaning of a phrase. All parts but the first, the fingerprint of the home, are written out, not
-/// hashed: equal keys are equal meanings. The model is stored with the draft, not in the key: a draft is used while its model is
-/// configured, and dropped when the operator removes that model.
+/// Everything that could change the meaning of a phrase. All parts but the first, the fingerprint
+/// of the home, are written out, not hashed: equal keys are equal meanings. The model is stored
+/// with the draft, not in the key: a draft is used while its model is configured, and dropped when
+/// the operator removes that model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key(Arc<str>);
 
@@ -119,7 +123,8 @@ impl DraftCache {
         *self.models() = models;
     }
 
-    /// Returns the key of `phrase` from a source of the rights `class`, for the home with this fingerprint.
+    /// Returns the key of `phrase` from a source of the rights `class`, for the home with this
+    /// fingerprint.
     pub fn key(&self, phrase: &Phrase, edition: PromptFingerprint, class: &str) -> Key {
         let (area, language) = (
             phrase.area().unwrap_or_default(),
@@ -133,7 +138,8 @@ impl DraftCache {
         Key(parts.collect::<Vec<_>>().join("\u{1f}").into())
     }
 
-    /// Returns the outcome under `key`, unless it has expired. A store that cannot be read is a miss.
+    /// Returns the outcome under `key`, unless it has expired. A store that cannot be read is a
+    /// miss.
     pub fn said(&self, key: &Key) -> Option<CachedOutcome> {
         let now = Instant::now();
         if let Some(said) = self.memory().get(key, now) {
@@ -150,7 +156,8 @@ impl DraftCache {
         Some(Ok(kept.draft))
     }
 
-    /// Keeps a draft of `model`. One that asks back, or did not pass the gate, is kept briefly, one that speaks for a short time.
+    /// Keeps a draft of `model`. One that asks back, or did not pass the gate, is kept briefly, one
+    /// that speaks for a short time.
     pub fn keep(&self, key: &Key, model: &str, draft: &Draft, passed: bool) {
         // A model that was given up while it was asked has the last word once, and no longer.
         if key.phrase().len() > LONGEST_PHRASE || !self.models().iter().any(|asked| asked == model)
@@ -178,15 +185,16 @@ impl DraftCache {
         }
     }
 
-    /// Keeps the refusal of a model for a short time, so that it is not asked the same again. Other failures are not kept.
+    /// Keeps the refusal of a model for a short time, so that it is not asked the same again. Other
+    /// failures are not kept.
     pub fn keep_refusal(&self, key: &Key, refusal: &Refusal) {
         if *refusal == Refusal::Declined && key.phrase().len() <= LONGEST_PHRASE {
             self.remember(key, "", Err(refusal.clone()), self.settings.negative_ttl);
         }
     }
 
-    /// Drops some of the drafts that have expired or belong to homes not seen for a day. Is called from time to time with the
-    /// fingerprint of the present home.
+    /// Drops some of the drafts that have expired or belong to homes not seen for a day. Is called
+    /// from time to time with the fingerprint of the present home.
     pub fn sweep(&self, edition: PromptFingerprint) {
         let now = Instant::now();
         self.memory().expire(now);
@@ -211,7 +219,8 @@ impl DraftCache {
         }
     }
 
-    /// Forgets everything, or everything about one phrase, from every area and source. Returns the number of drafts.
+    /// Forgets everything, or everything about one phrase, from every area and source. Returns the
+    /// number of drafts.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -230,7 +239,8 @@ impl DraftCache {
                 .count())
     }
 
-    /// Returns all entries for the phrase of `key`: first the one that is used, then the others and why they are not.
+    /// Returns all entries for the phrase of `key`: first the one that is used, then the others and
+    /// why they are not.
     ///
     /// # Errors
     /// When the store cannot be read.

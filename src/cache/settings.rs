@@ -8,10 +8,11 @@ use std::time::Duration;
 pub struct CacheSettings {
     /// Time to live of a draft.
     pub ttl: Duration,
-    /// Time to live of an answer in words: what was true ten minutes ago is likely still true. Zero keeps none.
+    /// Time to live of an answer in words: a fact of ten minutes ago is likely still true. Zero
+    /// keeps none.
     pub speech_ttl: Duration,
-    /// Time to live of a draft that led to nothing: a question, an action that is not permitted, a refusal of the model. Zero keeps
-    /// none.
+    /// Time to live of a draft that led to nothing: a question, an action that is not permitted, a
+    /// refusal of the model. Zero keeps none.
     pub negative_ttl: Duration,
     /// The most drafts kept in memory.
     pub memory_entries: NonZeroUsize,

@@ -161,7 +161,8 @@ async fn what_is_no_request_is_answered_with_what_was_wanted() {
     assert_eq!(health["cache"]["memory"]["most_entries"], 512, "{health}");
 }
 
-/// The access list of `deploy/README.md`: who may only speak commands sees nothing of what others said.
+/// The access list of `deploy/README.md`: who may only speak commands sees nothing of what others
+/// said.
 #[tokio::test]
 async fn who_may_only_speak_commands_does_not_reach_the_cache() {
     let rules = "user kiosk\ntopic write sayso/command/kiosk\ntopic read sayso/reply/kiosk\n\

@@ -3,7 +3,8 @@
 use sayso::provider::ApiSpec;
 use serde_json::{Value as Json, json};
 
-/// The APIs the scripted endpoint serves. A new API needs its form here before the tests compile its table.
+/// The APIs the scripted endpoint serves. A new API needs its form here before the tests compile
+/// its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Api {
     OpenAi,

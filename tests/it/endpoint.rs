@@ -1,5 +1,5 @@
-//! A scripted language model on loopback: HTTP/1.1 by hand, so that it can misbehave in every way a real one does. It
-//! answers in the API it is asked in, and in pieces where it is asked for pieces.
+//! A scripted language model on loopback: HTTP/1.1 by hand, so that it can misbehave in every way a
+//! real one does. It answers in the API it is asked in, and in pieces where it is asked for pieces.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! Every fault × every API: who answered, after how long, and how many calls that cost. `cargo it faults:: -- --nocapture`
-//! prints the table.
+//! Every fault × every API: who answered, after how long, and how many calls that cost. `cargo it
+//! faults:: -- --nocapture` prints the table.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
@@ -100,7 +100,8 @@ impl Fault {
         })
     }
 
-    /// The most calls it may cost for all questions: 2 attempts, until the breaker opens after three failures in a row.
+    /// The most calls it may cost for all questions: 2 attempts, until the breaker opens after
+    /// three failures in a row.
     fn most_calls(self) -> usize {
         match self {
             Self::Limited | Self::LimitedFor | Self::WrongKey | Self::NoCredit => 1,
@@ -384,7 +385,8 @@ fn statuses() -> impl Iterator<Item = u16> {
         .chain([520, 524, 529, 599])
 }
 
-/// Every 4xx and 5xx, from the API and from a proxy, of the first of two, the first two of three, and the only provider.
+/// Every 4xx and 5xx, from the API and from a proxy, of the first of two, the first two of three,
+/// and the only provider.
 #[tokio::test]
 async fn no_status_keeps_a_request_from_an_untried_provider() {
     let mut table = format!(

@@ -1,4 +1,5 @@
-//! What a question to a model weighs, and what it costs. `cargo it prompt:: -- --nocapture` prints the table.
+//! What a question to a model weighs, and what it costs. `cargo it prompt:: -- --nocapture` prints
+//! the table.
 
 use std::collections::HashSet;
 
@@ -74,7 +75,8 @@ fn reading(property: &str, min: f64, max: f64, unit: &str) -> Capability {
     }
 }
 
-/// A device as the announcements of a gateway make it: named by area and thing, its capabilities those of its model.
+/// A device as the announcements of a gateway make it: named by area and thing, its capabilities
+/// those of its model.
 fn device(area: &str, (thing, kind, class): (&str, &str, Option<&str>), n: usize) -> Device {
     let name = format!("{area} {thing}");
     let mut device = Device {
@@ -151,7 +153,8 @@ fn tokens(bytes: usize) -> u64 {
     u64::try_from(bytes * 2).unwrap().div_ceil(7)
 }
 
-/// What a command costs whose prefix the provider has not in its cache, and one whose prefix it has.
+/// What a command costs whose prefix the provider has not in its cache, and one whose prefix it
+/// has.
 fn costs(prompt: &Prompt, api: &ApiSpec, id: &str) -> (Money, Money) {
     let prices = api.prices(id).unwrap();
     let prefix = tokens(prompt.prefix.len() + prompt.schema.to_string().len());

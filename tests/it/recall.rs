@@ -1,4 +1,5 @@
-//! What was said before costs nothing: in memory, on disk, and while the same question is on its way.
+//! What was said before costs nothing: in memory, on disk, and while the same question is on its
+//! way.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Answers in pieces, over real HTTP and to a real broker: they come as they are said, and a stream that breaks is no answer.
+//! Answers in pieces, over real HTTP and to a real broker: they come as they are said, and a stream
+//! that breaks is no answer.
 
 use std::time::Duration;
 
