@@ -1,15 +1,17 @@
 //! Comparison of command topics by what they mean in their ecosystem.
 //!
-//! `zigbee2mqtt/Front door/set`, `zigbee2mqtt/Front door/set/state` and `zigbee2mqtt/Front door/left/set` all command
-//! one device; so do all topics below `cmnd/plug`. The permission gate compares [`Address`]es instead of topics, so
-//! that a device cannot be commanded under another name. Where two topics may mean the same, they are taken to.
+//! `zigbee2mqtt/Front door/set`, `zigbee2mqtt/Front door/set/state` and `zigbee2mqtt/Front
+//! door/left/set` all command one device; so do all topics below `cmnd/plug`. The permission gate
+//! compares [`Address`]es instead of topics, so that a device cannot be commanded under another
+//! name. Where two topics may mean the same, they are taken to.
 
 /// The recipient of messages on a command topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     /// The topic itself, where it follows no known scheme.
     Topic(String),
-    /// A device or group of `Zigbee2MQTT`, or of any other software with topics of the form `<name>/set`.
+    /// A device or group of `Zigbee2MQTT`, or of any other software with topics of the form
+    /// `<name>/set`.
     Entity(String),
     /// A Tasmota device, by its topic without prefix and command.
     Tasmota(String),
@@ -20,12 +22,13 @@ pub enum Address {
 pub enum Reach {
     /// None.
     Bound,
-    /// Any device or group whose entity address starts with this base: the message names it by a number that only
-    /// the bridge can resolve.
+    /// Any device or group whose entity address starts with this base: the message names it by a
+    /// number that only the bridge can resolve.
     Base(String),
     /// Any Tasmota device: the message goes to a group topic.
     Tasmota,
-    /// Any device of the home: the message commands the bridge itself, or makes a device send messages.
+    /// Any device of the home: the message commands the bridge itself, or makes a device send
+    /// messages.
     Everything,
 }
 
@@ -77,7 +80,8 @@ const TASMOTA_SENDERS: [&str; 13] = [
     "prefix",
 ];
 
-/// Returns the addresses that a message on `topic` commands; several where the topic can be read in several ways.
+/// Returns the addresses that a message on `topic` commands; several where the topic can be read in
+/// several ways.
 pub fn addresses(topic: &str) -> Vec<Address> {
     let topic = topic.to_lowercase();
     let levels: Vec<&str> = topic.split('/').collect();
@@ -118,7 +122,8 @@ pub fn reach(topic: &str, payload: &str) -> Reach {
             Reach::Bound
         };
     }
-    // An endpoint may be a number as well, so the level before it is looked at first: the shorter base reaches further.
+    // An endpoint may be a number as well, so the level before it is looked at first: the shorter
+    // base reaches further.
     match entity_levels(&levels) {
         Some([base @ .., name, endpoint])
             if is_endpoint(endpoint) && is_number_of_a_bridge(name) =>
@@ -138,7 +143,8 @@ pub fn base(address: &Address) -> Option<&str> {
     }
 }
 
-/// The levels before `set` or `get`, where the topic has the form `<name>/set` or `<name>/set/<key>`.
+/// The levels before `set` or `get`, where the topic has the form `<name>/set` or
+/// `<name>/set/<key>`.
 fn entity_levels<'a, 'b>(levels: &'a [&'b str]) -> Option<&'a [&'b str]> {
     let at = levels
         .iter()

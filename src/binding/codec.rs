@@ -9,8 +9,8 @@ use crate::vocabulary::Value;
 /// Translation between the vocabulary's values and the device's.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Codec {
-    /// Values with a wire value of their own, such as `on` and `"ON"`; they take precedence over `scale`. Several
-    /// wire values may stand for one value: the first is sent, all are recognized.
+    /// Values with a wire value of their own, such as `on` and `"ON"`; they take precedence over
+    /// `scale`. Several wire values may stand for one value: the first is sent, all are recognized.
     pub words: Vec<(Value, Json)>,
     /// Translation of all other values.
     pub scale: Scale,
@@ -22,7 +22,8 @@ pub enum Scale {
     /// No translation.
     #[default]
     Same,
-    /// From the first range to the second, rounded to whole numbers on the wire: `[0, 100] → [0, 254]`.
+    /// From the first range to the second, rounded to whole numbers on the wire: `[0, 100] → [0,
+    /// 254]`.
     Linear {
         /// The range of the vocabulary.
         from: (f64, f64),
@@ -106,7 +107,8 @@ impl Codec {
     }
 }
 
-/// The codec of a percentage that must not round down to "off": the smallest level above 0 % is 1 on the wire.
+/// The codec of a percentage that must not round down to "off": the smallest level above 0 % is 1
+/// on the wire.
 pub(super) fn percent_to(top: f64) -> Scale {
     Scale::Linear {
         from: (0.0, 100.0),
@@ -152,8 +154,8 @@ fn hex([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// Maps `n` from one range to another. A level above the lower end never maps to the lower end itself when both
-/// ranges start at 0: 0.1 % of 254 is 1, because 0 means off.
+/// Maps `n` from one range to another. A level above the lower end never maps to the lower end
+/// itself when both ranges start at 0: 0.1 % of 254 is 1, because 0 means off.
 fn interpolate(n: f64, from: (f64, f64), to: (f64, f64)) -> f64 {
     let span = from.1 - from.0;
     if span == 0.0 {
@@ -174,7 +176,8 @@ fn number(wire: &Json) -> Option<f64> {
         .filter(|n| n.is_finite())
 }
 
-/// Compares without case, and across JSON types: a device may send `"1"` or `"on"` where 1 or `"ON"` is declared.
+/// Compares without case, and across JSON types: a device may send `"1"` or `"on"` where 1 or
+/// `"ON"` is declared.
 fn same_on_wire(declared: &Json, received: &Json) -> bool {
     declared == received || plain(declared).eq_ignore_ascii_case(&plain(received))
 }

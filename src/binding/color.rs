@@ -1,4 +1,5 @@
-//! Conversion of colours between the forms that devices use: `#rrggbb`, `r,g,b`, hue and saturation, CIE x and y.
+//! Conversion of colours between the forms that devices use: `#rrggbb`, `r,g,b`, hue and
+//! saturation, CIE x and y.
 
 use serde_json::{Value as Json, json};
 
@@ -176,8 +177,8 @@ fn from_xy(x: f64, y: f64) -> Option<[u8; 3]> {
     })
 }
 
-/// Returns red, green and blue of a CSS colour name or `#rrggbb`. Hexadecimal digits need the `#`: `bed` and `cafe`
-/// are words, not colours. `transparent` is no colour of a lamp.
+/// Returns red, green and blue of a CSS colour name or `#rrggbb`. Hexadecimal digits need the `#`:
+/// `bed` and `cafe` are words, not colours. `transparent` is no colour of a lamp.
 pub fn rgb(color: &str) -> Option<[u8; 3]> {
     let is_hex = color
         .strip_prefix('#')
@@ -192,11 +193,12 @@ pub fn rgb(color: &str) -> Option<[u8; 3]> {
     Some([r, g, b])
 }
 
-/// The largest difference of one component, of 255, that counts as the same colour. Lamps report colours in spaces
-/// of other precision.
+/// The largest difference of one component, of 255, that counts as the same colour. Lamps report
+/// colours in spaces of other precision.
 const NEAR: u8 = 25;
 
-/// Whether two colours are the same as far as a lamp can show them: how bright they are is another property.
+/// Whether two colours are the same as far as a lamp can show them: how bright they are is another
+/// property.
 pub fn is_near(one: &str, other: &str) -> bool {
     let (Some(one), Some(other)) = (rgb(one), rgb(other)) else {
         return false;

@@ -1,7 +1,7 @@
 //! Bindings of capabilities to MQTT: topics, payloads, and the translation of values.
 //!
-//! Pure data and pure functions. `home.toml` and discovery both produce a [`Binding`], so the rest of the program
-//! does not know where a device comes from. Knows no devices, rights or risks.
+//! Pure data and pure functions. `home.toml` and discovery both produce a [`Binding`], so the rest
+//! of the program does not know where a device comes from. Knows no devices, rights or risks.
 
 pub mod address;
 mod codec;

@@ -1,12 +1,13 @@
-//! Bindings of the ecosystems that `home.toml` can name without topics: `Zigbee2MQTT`, Tasmota, and sayso's own format.
+//! Bindings of the ecosystems that `home.toml` can name without topics: `Zigbee2MQTT`, Tasmota, and
+//! sayso's own format.
 
 use crate::binding::codec::{Codec, Scale, percent_to, words};
 use crate::binding::ports::{Binding, Form, Port};
 use crate::binding::publication::Publication;
 use crate::vocabulary::Property;
 
-/// Returns the binding of a `Zigbee2MQTT` device: one JSON object at `<base>/<name>/set`, the state at `<base>/<name>`.
-/// `field` replaces the usual key. Source: its device pages, November 2026.
+/// Returns the binding of a `Zigbee2MQTT` device: one JSON object at `<base>/<name>/set`, the state
+/// at `<base>/<name>`. `field` replaces the usual key. Source: its device pages, November 2026.
 pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&str>) -> Binding {
     use Property as P;
     let (key, words, scale): (&str, _, _) = match property {
@@ -48,9 +49,9 @@ pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&s
     }
 }
 
-/// Returns the binding of a Tasmota device: `cmnd/<topic>/<Command>`, answered on `stat/<topic>/RESULT` and reported
-/// regularly on `tele/<topic>/STATE`. `field` replaces the name of the command.
-/// Source: Tasmota's command list, November 2026.
+/// Returns the binding of a Tasmota device: `cmnd/<topic>/<Command>`, answered on
+/// `stat/<topic>/RESULT` and reported regularly on `tele/<topic>/STATE`. `field` replaces the name
+/// of the command. Source: Tasmota's command list, November 2026.
 pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Binding {
     use Property as P;
     let (command, words, scale): (&str, _, _) = match property {
@@ -91,8 +92,9 @@ pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Binding
     }
 }
 
-/// Returns the binding of a device that uses sayso's own format: it is commanded on `<prefix>/action/<device>` and may
-/// report its state as one JSON object of property and value on `<prefix>/state/<device>`.
+/// Returns the binding of a device that uses sayso's own format: it is commanded on
+/// `<prefix>/action/<device>` and may report its state as one JSON object of property and value on
+/// `<prefix>/state/<device>`.
 pub fn own(prefix: &str, device: &str, property: &Property) -> Binding {
     Binding {
         state: vec![Port {

@@ -189,7 +189,8 @@ fn command_output(program: &str, arguments: &[&str]) -> String {
     }
 }
 
-/// Returns the contents of all secret files of the config that this user may read. The others cannot have been copied.
+/// Returns the contents of all secret files of the config that this user may read. The others
+/// cannot have been copied.
 fn secrets(files: &FileArguments) -> BTreeSet<String> {
     let mut secrets = BTreeSet::new();
     for scope in [Scope::Broker, Scope::Models] {

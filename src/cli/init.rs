@@ -1,4 +1,5 @@
-//! `sayso init`: asks for broker, devices and model, tests each answer, writes both files and does one command.
+//! `sayso init`: asks for broker, devices and model, tests each answer, writes both files and does
+//! one command.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, Write};
@@ -352,7 +353,8 @@ fn read_line() -> Result<String, Failure> {
     Ok(line.trim().to_owned())
 }
 
-/// Returns true if a config contains more than comments. The package installs files with comments only.
+/// Returns true if a config contains more than comments. The package installs files with comments
+/// only.
 fn has_settings(text: &str) -> bool {
     text.lines().map(str::trim).any(|line| {
         let is_heading = line.starts_with('[') && !line.starts_with("[[");

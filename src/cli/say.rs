@@ -43,7 +43,8 @@ pub(super) struct SayArguments {
     /// Identifier of the command: a second command with the same identifier is not done again
     #[arg(long)]
     id: Option<String>,
-    /// Print the reply as JSON, as it was received; with --stream also each piece, on a line of its own
+    /// Print the reply as JSON, as it was received; with --stream also each piece, on a line of its
+    /// own
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,5 @@
-//! `sayso watch`: shows the commands of all sources and their replies, with reasons, as they happen.
+//! `sayso watch`: shows the commands of all sources and their replies, with reasons, as they
+//! happen.
 
 use std::io::{self, Write};
 

@@ -189,7 +189,8 @@ pub struct DeviceReport {
     pub property: Property,
     /// The value it was commanded to.
     pub value: Value,
-    /// The value it reported since, or the text that is no value, such as `JAMMED`; `None` where it reported nothing.
+    /// The value it reported since, or the text that is no value, such as `JAMMED`; `None` where it
+    /// reported nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported: Option<Value>,
     /// Whether the reported value is the commanded one.

@@ -39,9 +39,9 @@ pub(super) struct CommandTask {
     pub(super) confirmations: Confirmations,
 }
 
-/// Tasks that wait for the states of devices after a command. They are not among the commands in flight: neither a
-/// shutdown nor another command waits for them, and they end with the last clone. Their number is bounded by the
-/// pipeline.
+/// Tasks that wait for the states of devices after a command. They are not among the commands in
+/// flight: neither a shutdown nor another command waits for them, and they end with the last clone.
+/// Their number is bounded by the pipeline.
 #[derive(Clone, Default)]
 pub(super) struct Confirmations(Arc<Mutex<JoinSet<()>>>);
 
@@ -109,8 +109,8 @@ impl CommandTask {
     }
 }
 
-/// Publishes whether the devices confirmed a command, once that is known. Without room in the outbox the event is left
-/// out.
+/// Publishes whether the devices confirmed a command, once that is known. Without room in the
+/// outbox the event is left out.
 async fn publish_event(confirmation: DeviceConfirmation, outbox: Outbox, reply_to: ReplyTo) {
     let Some(event) = confirmation.wait().await else {
         return;

@@ -16,7 +16,8 @@ pub(super) fn setting(property: Property, domain: Domain, binding: Binding) -> C
     };
     if let Domain::Number { min, max, step, .. } = &capability.domain {
         let tenth = (max - min) / 10.0;
-        // No step is known to feel right for a custom number: it is a tenth of its range, on its grain.
+        // No step is known to feel right for a custom number: it is a tenth of its range, on its
+        // grain.
         if !capability.property.is_standard() && tenth.is_finite() && tenth > 0.0 {
             let grain = step.filter(|s| *s > 0.0);
             capability.step = grain.map_or(tenth, |s| (tenth / s).round().max(1.0) * s);
@@ -44,8 +45,9 @@ pub(super) fn reading(property: Property, domain: Domain, state: Vec<Port>) -> C
     }
 }
 
-/// Returns how the availability of a device is reported: for each source its ports, and the payloads for available and not
-/// available. A source may have two ports where its payload has two possible forms.
+/// Returns how the availability of a device is reported: for each source its ports, and the
+/// payloads for available and not available. A source may have two ports where its payload has two
+/// possible forms.
 pub(super) fn availability(
     sources: Vec<(Vec<Port>, [Json; 2])>,
     mode: AvailabilityMode,

@@ -1,7 +1,8 @@
-//! Collection of announcements, and homes built from them and from the devices the operator declared. Time is an argument.
+//! Collection of announcements, and homes built from them and from the devices the operator
+//! declared. Time is an argument.
 //!
-//! Receiving an announcement is quick; building a home is not, and can be done on another thread: [`Finder::prepare`] takes
-//! a snapshot that [`HomeBuild::build`] turns into a home.
+//! Receiving an announcement is quick; building a home is not, and can be done on another thread:
+//! [`Finder::prepare`] takes a snapshot that [`HomeBuild::build`] turns into a home.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -18,13 +19,15 @@ use crate::vocabulary::slug::Slug;
 use crate::discovery::registry::Registry;
 use crate::discovery::{AnnouncedDevice, Announcement, Origin, Settings, names};
 
-/// A home is built when nothing new was announced for this long, because retained announcements arrive in floods.
+/// A home is built when nothing new was announced for this long, because retained announcements
+/// arrive in floods.
 const QUIET: Duration = Duration::from_millis(300);
 
 /// A home is built after this time at the latest, however much is announced.
 const MAX_DELAY: Duration = Duration::from_secs(2);
 
-/// Largest total size of the announcements kept, in bytes. The largest homes known announce some 5 MB.
+/// Largest total size of the announcements kept, in bytes. The largest homes known announce some 5
+/// MB.
 const MAX_BYTES: usize = 8 << 20;
 
 /// Largest number of problems kept, and of topics logged as unusable.
@@ -68,7 +71,8 @@ pub struct BuiltHome {
     pub home: Home,
     /// Ecosystem that announced a device. A device that is only declared has none.
     pub origins: HashMap<Slug, Origin>,
-    /// Value of `announced` that binds a table of the home file to a device, for devices whose name is not enough.
+    /// Value of `announced` that binds a table of the home file to a device, for devices whose name
+    /// is not enough.
     pub bindings: HashMap<Slug, String>,
     /// Announced options that are not carried out, and conflicts between devices.
     pub problems: Vec<Problem>,
@@ -127,8 +131,8 @@ impl Problem {
 }
 
 impl Finder {
-    /// Returns a finder without announcements. `declared` is the operator's home, `prefix` the first level of sayso's own
-    /// topics.
+    /// Returns a finder without announcements. `declared` is the operator's home, `prefix` the
+    /// first level of sayso's own topics.
     pub fn new(settings: Settings, declared: Arc<Home>, prefix: &str) -> Self {
         Self {
             settings,
@@ -149,8 +153,8 @@ impl Finder {
         self.settings.matches(topic)
     }
 
-    /// Receives an announcement, and returns whether the devices may have changed. What cannot be used is logged once for each
-    /// topic.
+    /// Receives an announcement, and returns whether the devices may have changed. What cannot be
+    /// used is logged once for each topic.
     pub fn receive(&mut self, topic: &str, payload: &[u8], now: Instant) -> bool {
         if !names::is_topic(topic) {
             self.report(
@@ -193,7 +197,8 @@ impl Finder {
         change.changed
     }
 
-    /// Removes devices that are commanded where devices announce themselves: commanding one would announce another.
+    /// Removes devices that are commanded where devices announce themselves: commanding one would
+    /// announce another.
     fn without_loops(
         &mut self,
         topic: &str,
@@ -214,7 +219,8 @@ impl Finder {
         announced
     }
 
-    /// Schedules a build, also if nothing was announced: the broker is about to send its retained messages.
+    /// Schedules a build, also if nothing was announced: the broker is about to send its retained
+    /// messages.
     pub fn schedule_build(&mut self, now: Instant) {
         let first = self.pending.map_or(now, |(first, _)| first);
         self.pending = Some((first, now));
@@ -249,12 +255,14 @@ impl Finder {
         &self.unusable
     }
 
-    /// Replaces the operator's home and returns the previous one. The new one is part of the next home built.
+    /// Replaces the operator's home and returns the previous one. The new one is part of the next
+    /// home built.
     pub fn set_declared(&mut self, declared: Arc<Home>) -> Arc<Home> {
         std::mem::replace(&mut self.declared, declared)
     }
 
-    /// Returns the topic filters of announcements, and the topics of the states of the devices in `home`.
+    /// Returns the topic filters of announcements, and the topics of the states of the devices in
+    /// `home`.
     pub fn subscriptions(&self, home: &Home) -> Vec<String> {
         let mut topics = self.settings.filters();
         topics.extend(home.state_topics().map(str::to_owned));

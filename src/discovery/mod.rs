@@ -1,8 +1,10 @@
-//! Device discovery: announcements of Home Assistant's MQTT discovery, `Zigbee2MQTT` and Tasmota, parsed into [`Device`]s.
+//! Device discovery: announcements of Home Assistant's MQTT discovery, `Zigbee2MQTT` and Tasmota,
+//! parsed into [`Device`]s.
 //!
-//! Parsing is pure: a topic and a payload go in, devices come out. Announcements come from the network and are not trusted:
-//! names are cleaned, topics checked, templates parsed, counts and sizes limited. Each ecosystem's topics and payloads are
-//! known by one submodule only; [`registry`] merges their devices, and [`finder`] builds homes from them.
+//! Parsing is pure: a topic and a payload go in, devices come out. Announcements come from the
+//! network and are not trusted: names are cleaned, topics checked, templates parsed, counts and
+//! sizes limited. Each ecosystem's topics and payloads are known by one submodule only;
+//! [`registry`] merges their devices, and [`finder`] builds homes from them.
 
 mod announcement;
 mod capabilities;
@@ -52,13 +54,14 @@ impl Settings {
     /// Returns the topic filters to subscribe to. Announcements are retained there.
     pub fn filters(&self) -> Vec<String> {
         let mut filters = Vec::new();
-        // Filters without wildcards come first, as in the daemon's requests: the order decides which of two devices of one
-        // name keeps its identifier.
+        // Filters without wildcards come first, as in the daemon's requests: the order decides
+        // which of two devices of one name keeps its identifier.
         for base in &self.zigbee2mqtt {
             filters.push(format!("{base}/bridge/devices"));
             filters.push(format!("{base}/bridge/groups"));
         }
-        // One filter for both depths would be `prefix/#`, where devices may publish their states as well.
+        // One filter for both depths would be `prefix/#`, where devices may publish their states as
+        // well.
         if let Some(prefix) = &self.homeassistant {
             filters.push(format!("{prefix}/+/+/config"));
             filters.push(format!("{prefix}/+/+/+/config"));

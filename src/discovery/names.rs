@@ -1,4 +1,5 @@
-//! Names, identifiers and topics of announcements, made safe: without control characters and wildcards, and of bounded length.
+//! Names, identifiers and topics of announcements, made safe: without control characters and
+//! wildcards, and of bounded length.
 
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::topic::Topic;
@@ -6,13 +7,15 @@ use crate::vocabulary::topic::Topic;
 /// Longest name, in characters: it is read aloud and sent to models.
 const MAX_NAME_CHARS: usize = 60;
 
-/// Longest identifier, in bytes: shorter than the limit of identifiers, so that a number can be appended.
+/// Longest identifier, in bytes: shorter than the limit of identifiers, so that a number can be
+/// appended.
 const MAX_SLUG_BYTES: usize = 56;
 
 /// Longest topic, in bytes. MQTT allows 65,535; the longest met in the wild has 140.
 const MAX_TOPIC_BYTES: usize = 512;
 
-/// Returns the text as a name, with control characters and runs of spaces replaced by one space; `None` if nothing is left.
+/// Returns the text as a name, with control characters and runs of spaces replaced by one space;
+/// `None` if nothing is left.
 pub(super) fn clean(text: &str) -> Option<String> {
     // It is cut first, because a hostile name may have a megabyte.
     let cut = text.chars().take(MAX_NAME_CHARS * 4).map(|c| {
@@ -39,7 +42,8 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Returns the name as an identifier: `Büro: Lampe 2` → `buro_lampe_2`; `None` if it has no letter or digit of ASCII or near it.
+/// Returns the name as an identifier: `Büro: Lampe 2` → `buro_lampe_2`; `None` if it has no letter
+/// or digit of ASCII or near it.
 pub(super) fn slug(name: &str) -> Option<Slug> {
     let mut text = String::new();
     for c in name.chars().flat_map(char::to_lowercase) {
@@ -93,7 +97,8 @@ pub(super) fn is_option(text: &str) -> bool {
     clean(text).as_deref() == Some(text)
 }
 
-/// Returns an address or identifier in one spelling for all ecosystems: lowercase, a MAC address without separators.
+/// Returns an address or identifier in one spelling for all ecosystems: lowercase, a MAC address
+/// without separators.
 pub(super) fn address(text: &str) -> String {
     let text = text.trim();
     let bare = text.strip_prefix("zigbee2mqtt_").unwrap_or(text);

@@ -1,4 +1,5 @@
-//! Capabilities of sensors, and names of properties outside the vocabulary, chosen so that none takes the name of one in it.
+//! Capabilities of sensors, and names of properties outside the vocabulary, chosen so that none
+//! takes the name of one in it.
 
 use serde_json::Value as Json;
 
@@ -12,8 +13,8 @@ use crate::discovery::names;
 /// Range of any measurement: it is reported, never set.
 const ANY: (f64, f64) = (-1e9, 1e9);
 
-/// Returns the property for a reading called `name`. The names of the vocabulary stand for targets, so that a reading of the
-/// same name is the current value.
+/// Returns the property for a reading called `name`. The names of the vocabulary stand for targets,
+/// so that a reading of the same name is the current value.
 pub(super) fn reading_name(name: &str) -> Property {
     let slug = names::slug(name);
     let name = slug.as_ref().map_or("reading", |slug| slug.as_str());
@@ -26,7 +27,8 @@ pub(super) fn reading_name(name: &str) -> Property {
     }
 }
 
-/// Returns the property for a setting called `name`. A number called `power` is not the switch called `power`.
+/// Returns the property for a setting called `name`. A number called `power` is not the switch
+/// called `power`.
 pub(super) fn setting_name(name: &str) -> Property {
     let slug = names::slug(name);
     let name = slug.as_ref().map_or("setting", |slug| slug.as_str());

@@ -1,4 +1,5 @@
-//! Availability of a device: the topics on which it, its bridge or both report whether it is online.
+//! Availability of a device: the topics on which it, its bridge or both report whether it is
+//! online.
 
 use crate::home::capability::Capability;
 use crate::vocabulary::Property;
@@ -25,8 +26,8 @@ pub enum AvailabilityMode {
 }
 
 impl Availability {
-    /// The name under which the state of the `n`th source is kept. It contains a space, so that it is the name of no
-    /// property of a device.
+    /// The name under which the state of the `n`th source is kept. It contains a space, so that it
+    /// is the name of no property of a device.
     pub fn property(n: usize) -> Property {
         Property::from(format!("availability {n}"))
     }

@@ -26,10 +26,12 @@ impl Risk {
     ];
 }
 
-/// The risk of a capability by direction: a lock may be locked at once, but unlocked only after a confirmation.
+/// The risk of a capability by direction: a lock may be locked at once, but unlocked only after a
+/// confirmation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guard {
-    /// For actions that open, unlock or disarm, and for those that may, such as a toggle of unknown state.
+    /// For actions that open, unlock or disarm, and for those that may, such as a toggle of unknown
+    /// state.
     pub opening: Risk,
     /// For all other actions.
     pub otherwise: Risk,
@@ -68,7 +70,8 @@ pub struct Capability {
 }
 
 impl Capability {
-    /// Creates a capability with the standard domain and step of `property`, without risk and without a binding.
+    /// Creates a capability with the standard domain and step of `property`, without risk and
+    /// without a binding.
     pub fn standard(property: Property) -> Self {
         Self {
             domain: property.standard_domain(),
@@ -85,8 +88,9 @@ impl Capability {
         self.binding.command_topics()
     }
 
-    /// Whether a device that was set to `wanted` and reports `reported` has done it. A number may differ by the
-    /// rounding of the device: one percent of the range, or as far as both have the same message.
+    /// Whether a device that was set to `wanted` and reports `reported` has done it. A number may
+    /// differ by the rounding of the device: one percent of the range, or as far as both have the
+    /// same message.
     pub fn is_reached(&self, wanted: &Value, reported: &Value) -> bool {
         if wanted == reported {
             return true;

@@ -21,8 +21,8 @@ pub struct Area {
     pub floor: Option<String>,
 }
 
-/// The kind of a device: a domain of Home Assistant (`light`, `cover`, `media_player`) or a word of the operator's
-/// (`pump`).
+/// The kind of a device: a domain of Home Assistant (`light`, `cover`, `media_player`) or a word of
+/// the operator's (`pump`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Kind(Slug);
 
@@ -46,7 +46,8 @@ impl Kind {
             .collect()
     }
 
-    /// The standard capability for `property` of a device of this kind: water is heated further than a room.
+    /// The standard capability for `property` of a device of this kind: water is heated further
+    /// than a room.
     pub fn capability(&self, property: Property) -> Capability {
         let mut capability = Capability::standard(property);
         if self.as_str() == "water_heater" && capability.property == Property::Temperature {
@@ -85,10 +86,11 @@ pub struct Device {
     pub risks: Vec<(Option<Property>, Risk)>,
     /// The devices that move with it, for a group or a scene.
     pub members: Members,
-    /// The IEEE address or group number under which its bridge knows it. Only the bridge's own list sets it: an
-    /// announcement by anybody else could claim any number.
+    /// The IEEE address or group number under which its bridge knows it. Only the bridge's own list
+    /// sets it: an announcement by anybody else could claim any number.
     pub bridge_id: Option<String>,
-    /// The announcement the operator bound the device to: its topic, or the address of the physical device.
+    /// The announcement the operator bound the device to: its topic, or the address of the physical
+    /// device.
     pub announced: Option<String>,
 }
 
@@ -97,7 +99,8 @@ pub struct Device {
 pub struct Members {
     /// Identifiers of devices: their `id` or their `bridge_id`.
     pub ids: Vec<String>,
-    /// False where there may be more members than listed. The group is then judged by the worst it could contain.
+    /// False where there may be more members than listed. The group is then judged by the worst it
+    /// could contain.
     pub complete: bool,
 }
 
@@ -121,14 +124,16 @@ impl Default for Members {
     }
 }
 
-/// The classes of cover that let somebody in: opening one must be confirmed unless the operator says otherwise.
+/// The classes of cover that let somebody in: opening one must be confirmed unless the operator
+/// says otherwise.
 const ENTRANCES: [&str; 3] = ["garage", "gate", "door"];
 
 /// The kinds that heat or pump.
 const HEATS_OR_PUMPS: [&str; 5] = ["water_heater", "climate", "valve", "pump", "heater"];
 
 impl Device {
-    /// Creates a device with the default properties of its kind, named after its identifier, in no area.
+    /// Creates a device with the default properties of its kind, named after its identifier, in no
+    /// area.
     pub fn new(id: Slug, kind: Kind) -> Self {
         let capabilities = kind
             .default_properties()
@@ -163,7 +168,8 @@ impl Device {
         self.capabilities.iter().find(|c| c.property == *property)
     }
 
-    /// True for what lets somebody in or keeps somebody out: locks, alarms, garage doors, gates and doors.
+    /// True for what lets somebody in or keeps somebody out: locks, alarms, garage doors, gates and
+    /// doors.
     pub fn is_entrance(&self) -> bool {
         matches!(self.kind.as_str(), "lock" | "alarm_control_panel") || self.is_door()
     }
@@ -180,8 +186,8 @@ impl Device {
         HEATS_OR_PUMPS.contains(&self.kind.as_str())
     }
 
-    /// Sets the default guard of every capability: opening what lets somebody in and disarming what keeps somebody
-    /// out must be confirmed.
+    /// Sets the default guard of every capability: opening what lets somebody in and disarming what
+    /// keeps somebody out must be confirmed.
     pub fn apply_default_guards(&mut self) {
         let alarm = self.kind.as_str() == "alarm_control_panel";
         let door = self.is_door();

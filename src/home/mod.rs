@@ -1,7 +1,8 @@
 //! The home: areas, devices, their state, the rights of sources, and the permission gate.
 //!
-//! Pure: no MQTT, HTTP, disk or clock; time is an argument. A [`Home`] is an immutable snapshot. Drafts enter through
-//! [`Home::permit`], which alone makes a plan of them; state messages enter through [`Home::observe`].
+//! Pure: no MQTT, HTTP, disk or clock; time is an argument. A [`Home`] is an immutable snapshot.
+//! Drafts enter through [`Home::permit`], which alone makes a plan of them; state messages enter
+//! through [`Home::observe`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
@@ -27,10 +28,12 @@ use crate::home::state::{Report, State};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Domain, Property, Value};
 
-/// So many properties of one state message are always read. No ordinary device has more on one topic.
+/// So many properties of one state message are always read. No ordinary device has more on one
+/// topic.
 const ALWAYS_READ: usize = 32;
 
-/// An immutable snapshot of everything that can be commanded. A change makes a new snapshot with a new revision.
+/// An immutable snapshot of everything that can be commanded. A change makes a new snapshot with a
+/// new revision.
 #[derive(Debug)]
 pub struct Home {
     devices: Vec<Device>,
@@ -98,8 +101,8 @@ impl Home {
         Self::with_announced(areas, devices, declared, rights, prefix)
     }
 
-    /// Creates a home of `declared` devices and the announced ones behind them. Announced devices may share a name,
-    /// because nobody can forbid it: a command that names both is asked about.
+    /// Creates a home of `declared` devices and the announced ones behind them. Announced devices
+    /// may share a name, because nobody can forbid it: a command that names both is asked about.
     ///
     /// # Errors
     /// Returns all conflicts found.
@@ -211,8 +214,9 @@ impl Home {
         self.observe_while(topic, payload, || true)
     }
 
-    /// Reads a state message as [`Home::observe`] does, the first [`ALWAYS_READ`] properties always, and more as long as
-    /// `has_time` returns true. The properties that are not read any more are unknown.
+    /// Reads a state message as [`Home::observe`] does, the first [`ALWAYS_READ`] properties
+    /// always, and more as long as `has_time` returns true. The properties that are not read any
+    /// more are unknown.
     pub fn observe_while(
         &self,
         topic: &str,
@@ -258,8 +262,8 @@ impl Home {
         }
     }
 
-    /// Returns the state of this home as far as it is known from the state of `old`. Devices are recognized by their
-    /// topics, because an identifier may belong to another device now.
+    /// Returns the state of this home as far as it is known from the state of `old`. Devices are
+    /// recognized by their topics, because an identifier may belong to another device now.
     #[must_use]
     pub fn carry_over(&self, old: &Self, state: &State) -> State {
         let mut before: HashMap<String, Vec<(&Device, &Capability)>> = HashMap::new();
@@ -301,7 +305,8 @@ fn first_topic(capability: &Capability) -> Option<&str> {
     port.map(|port| port.topic.as_str())
 }
 
-/// Checks a decoded value against the domain: a word that is no value of the property is not a state of it.
+/// Checks a decoded value against the domain: a word that is no value of the property is not a
+/// state of it.
 fn recognized(domain: &Domain, decoded: Decoded) -> Decoded {
     let Decoded::Value(value) = decoded else {
         return decoded;
@@ -393,7 +398,8 @@ fn readers(devices: &[Device]) -> HashMap<String, Vec<(usize, usize)>> {
     readers
 }
 
-/// Hashes the content of a home. The rules are sorted, because the order of a map differs from start to start.
+/// Hashes the content of a home. The rules are sorted, because the order of a map differs from
+/// start to start.
 fn revision(areas: &[Area], devices: &[Device], rights: &Rights) -> u64 {
     let mut hasher = DefaultHasher::new();
     let rules: BTreeMap<_, _> = rights.by_source.iter().collect();

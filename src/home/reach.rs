@@ -1,4 +1,5 @@
-//! The devices that a message can move: those bound to its address, members of groups, and devices under other names.
+//! The devices that a message can move: those bound to its address, members of groups, and devices
+//! under other names.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -94,7 +95,8 @@ impl ReachIndex {
             .any(|&position| bridge_addresses(&devices[position]).contains(address))
     }
 
-    /// The devices a group with unknown members could contain: those of its bridge, or all where it has none.
+    /// The devices a group with unknown members could contain: those of its bridge, or all where it
+    /// has none.
     fn could_contain(&self, devices: &[Device], group: &Device) -> Vec<usize> {
         let bases: HashSet<String> = device_addresses(group)
             .iter()
@@ -130,7 +132,8 @@ impl ReachIndex {
     }
 }
 
-/// A breadth-first walk over groups, members and shared addresses, in which each device occurs once.
+/// A breadth-first walk over groups, members and shared addresses, in which each device occurs
+/// once.
 struct Walk {
     queue: VecDeque<Reached>,
     seen: HashSet<usize>,
@@ -186,7 +189,8 @@ fn device_addresses(device: &Device) -> Vec<Address> {
     addresses
 }
 
-/// The addresses under which the bridge takes commands for the device by number: `zigbee2mqtt/0x00158d0001a2b3c4`.
+/// The addresses under which the bridge takes commands for the device by number:
+/// `zigbee2mqtt/0x00158d0001a2b3c4`.
 fn bridge_addresses(device: &Device) -> Vec<Address> {
     let Some(number) = &device.bridge_id else {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! Rights: which source may command what. The source is a topic level, which the access rules of the broker guard; a
-//! payload never names it.
+//! Rights: which source may command what. The source is a topic level, which the access rules of
+//! the broker guard; a payload never names it.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,8 @@ use crate::home::device::Device;
 use crate::vocabulary::Property;
 use crate::vocabulary::slug::Slug;
 
-/// The rules of all sources. A source without rules has those of `*`; without those it may command everything.
+/// The rules of all sources. A source without rules has those of `*`; without those it may command
+/// everything.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rights {
     /// The rules by source.
@@ -16,7 +17,8 @@ pub struct Rights {
     pub whole_home_at_once: bool,
 }
 
-/// The rules of one source. `deny` takes precedence; an empty `allow` allows everything that is not denied.
+/// The rules of one source. `deny` takes precedence; an empty `allow` allows everything that is not
+/// denied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
     /// The capabilities it may command.

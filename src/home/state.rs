@@ -1,7 +1,7 @@
 //! The last known state of the devices: the basis of toggles, relative changes and answers.
 //!
-//! A property is reported by the device, commanded but not confirmed, or unknown. A payload that stands for no value
-//! makes a property unknown; it never leaves the old value in place.
+//! A property is reported by the device, commanded but not confirmed, or unknown. A payload that
+//! stands for no value makes a property unknown; it never leaves the old value in place.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -34,7 +34,8 @@ pub struct Observation {
 pub enum Known {
     /// The device reported this value.
     Reported(Value),
-    /// The device was commanded to this value and has not confirmed it. A second "brighter" starts from here.
+    /// The device was commanded to this value and has not confirmed it. A second "brighter" starts
+    /// from here.
     Commanded(Value),
     /// The device reported a payload that stands for no value: `JAMMED`, `opening`, `unavailable`.
     Unrecognized(String),
@@ -106,8 +107,8 @@ impl State {
         self.put(&report.device, &report.property, seen);
     }
 
-    /// Records that `device` was commanded to `value`. Power and level are kept consistent: a lamp at 50 % is on, and
-    /// a fan at 0 % is off.
+    /// Records that `device` was commanded to `value`. Power and level are kept consistent: a lamp
+    /// at 50 % is on, and a fan at 0 % is off.
     pub fn assume(&mut self, device: &Device, property: &Property, value: Value, at: Instant) {
         let level = value.number();
         let is_level = matches!(property, Property::Brightness | Property::Speed);
@@ -125,7 +126,8 @@ impl State {
         self.assume_known(device, property, value, at);
     }
 
-    /// Discards everything that was commanded but not confirmed, because the command did not reach the device.
+    /// Discards everything that was commanded but not confirmed, because the command did not reach
+    /// the device.
     pub fn discard_assumed(&mut self, device: &Slug) {
         if let Some(known) = self.values.get_mut(device) {
             known.retain(|(_, seen)| !matches!(seen.known, Known::Commanded(_)));
@@ -184,7 +186,8 @@ impl State {
         if device.capability(property).is_none() {
             return;
         }
-        // A command to the state that the device reported last changes nothing, and may not be answered.
+        // A command to the state that the device reported last changes nothing, and may not be
+        // answered.
         let last = self.get(&device.id, property);
         if last.is_some_and(|seen| seen.reported() == Some(&value)) {
             return;

@@ -1,5 +1,6 @@
-//! The confirmation of a command by its devices. The reply is sent as soon as the broker has the messages; afterwards
-//! the state that each device reports is compared with the one it was commanded to.
+//! The confirmation of a command by its devices. The reply is sent as soon as the broker has the
+//! messages; afterwards the state that each device reports is compared with the one it was
+//! commanded to.
 //!
 //! Knows no topics: the daemon publishes the event on the reply topic of the command.
 
@@ -21,8 +22,8 @@ use crate::telemetry::counters::Counters;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
-/// The time in which a device confirms a command. Zigbee and Z-Wave devices report within one second, also through a
-/// few routers; a blind is still moving after it.
+/// The time in which a device confirms a command. Zigbee and Z-Wave devices report within one
+/// second, also through a few routers; a blind is still moving after it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The least time between two looks at the state, so that a flood of reports costs little.
@@ -52,8 +53,8 @@ struct Expected {
 }
 
 impl DeviceConfirmation {
-    /// Returns the states to wait for after a plan was published at `since`; `None` where no device of the plan reports
-    /// its state, or too many commands wait already.
+    /// Returns the states to wait for after a plan was published at `since`; `None` where no device
+    /// of the plan reports its state, or too many commands wait already.
     pub(super) fn expected(
         shared: &Arc<Shared>,
         counters: &Arc<Counters>,
@@ -107,8 +108,8 @@ impl DeviceConfirmation {
         })
     }
 
-    /// Waits until every device has reported its state, or the time is over. Returns the event to publish; `None`
-    /// where newer commands took over all devices.
+    /// Waits until every device has reported its state, or the time is over. Returns the event to
+    /// publish; `None` where newer commands took over all devices.
     pub async fn wait(mut self) -> Option<ConfirmationEvent> {
         let deadline = now() + PATIENCE;
         let all_reported = timeout_at(deadline.into(), self.until_reported()).await;
@@ -174,7 +175,8 @@ impl DeviceConfirmation {
             .retain(|expected| order.newest(&expected.device) == Some(self.seq));
     }
 
-    /// Compares the last observation with the expected state. With `since`, only a report after it counts.
+    /// Compares the last observation with the expected state. With `since`, only a report after it
+    /// counts.
     fn report_of(&self, expected: &Expected, since: Option<Instant>) -> DeviceReport {
         let home = self.shared.home().clone();
         let state = self.shared.state();

@@ -1,4 +1,5 @@
-//! Drafts and actions: an interpretation of a command, before the permission gate has decided on it.
+//! Drafts and actions: an interpretation of a command, before the permission gate has decided on
+//! it.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +37,8 @@ pub struct Action {
     pub value: Option<Value>,
 }
 
-/// The form of a question about several devices, with the word of the state it asks about: `on`, `open`, `locked`.
+/// The form of a question about several devices, with the word of the state it asks about: `on`,
+/// `open`, `locked`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateQuery {
     /// "Which are on?"
@@ -79,19 +81,22 @@ pub struct Draft {
     /// A question to ask back where the phrase is ambiguous. Nothing is done then.
     #[serde(default)]
     pub question: Option<String>,
-    /// The form of a question about several devices, which get one answer. Set by the grammar only; never cached.
+    /// The form of a question about several devices, which get one answer. Set by the grammar only;
+    /// never cached.
     #[serde(skip)]
     pub state_query: Option<StateQuery>,
-    /// The interpretations of the possible answers to `question`. Set by the grammar only; never cached.
+    /// The interpretations of the possible answers to `question`. Set by the grammar only; never
+    /// cached.
     #[serde(skip)]
     pub choices: Vec<Choice>,
-    /// How far a collective phrase such as "all the lights" reaches. Set by the grammar only; never cached.
+    /// How far a collective phrase such as "all the lights" reaches. Set by the grammar only; never
+    /// cached.
     #[serde(skip)]
     pub scope: TargetScope,
 }
 
-/// How far a phrase reaches, which decides whether one device that may not be commanded stops the others, and whether
-/// the whole command must be confirmed.
+/// How far a phrase reaches, which decides whether one device that may not be commanded stops the
+/// others, and whether the whole command must be confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetScope {

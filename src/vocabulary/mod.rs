@@ -1,5 +1,5 @@
-//! Properties, value domains, values and actions: the words shared by capabilities, configuration, grammar, prompts
-//! and replies. Knows no devices and no topics.
+//! Properties, value domains, values and actions: the words shared by capabilities, configuration,
+//! grammar, prompts and replies. Knows no devices and no topics.
 
 pub mod action;
 mod domain;

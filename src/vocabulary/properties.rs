@@ -1,7 +1,7 @@
 //! The properties of the vocabulary: one table with one row per property.
 //!
-//! Everything that is a fact of a property stands in its row. Capabilities, configuration, grammar, prompt and the
-//! test of the documentation read the table; none of them matches on all properties.
+//! Everything that is a fact of a property stands in its row. Capabilities, configuration, grammar,
+//! prompt and the test of the documentation read the table; none of them matches on all properties.
 
 use std::fmt;
 use std::sync::Arc;
@@ -285,7 +285,8 @@ impl Property {
         PROPERTIES.iter().map(|spec| spec.property.clone())
     }
 
-    /// The values it takes unless the device declares others. A custom property takes a number from 0 to 100.
+    /// The values it takes unless the device declares others. A custom property takes a number from
+    /// 0 to 100.
     pub fn standard_domain(&self) -> Domain {
         match self.spec().map(|spec| spec.domain) {
             Some(StandardDomain::Words(words)) => Domain::words(words),
@@ -306,7 +307,8 @@ impl Property {
         self.spec().is_some_and(|spec| spec.domain == PERCENT)
     }
 
-    /// True where the operator may name options freely: custom properties, and those with options per device.
+    /// True where the operator may name options freely: custom properties, and those with options
+    /// per device.
     pub fn has_own_options(&self) -> bool {
         self.spec().is_none_or(|spec| spec.own_options)
     }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// The longest identifier, in bytes. It is used as an MQTT topic level and as a key of the store.
 const LONGEST: usize = 64;
 
-/// A valid identifier: 1 to 64 of `a-z`, `0-9`, `_`, safe as a topic level, a TOML key and a word in a prompt.
+/// A valid identifier: 1 to 64 of `a-z`, `0-9`, `_`, safe as a topic level, a TOML key and a word
+/// in a prompt.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Slug(Arc<str>);

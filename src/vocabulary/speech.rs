@@ -1,7 +1,8 @@
 //! The sentences of replies in one language: the `[say]` table of `config/language/<code>.toml`.
 //!
-//! A sentence is a form with placeholders such as `{device}`, which are filled with names, values and numbers. Tables
-//! added later have English defaults, so that a language file of an older release still loads.
+//! A sentence is a form with placeholders such as `{device}`, which are filled with names, values
+//! and numbers. Tables added later have English defaults, so that a language file of an older
+//! release still loads.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,8 @@ macro_rules! forms {
 }
 
 forms! {
-    /// Answers about a state that the device has not reported as a value: `{device}`, `{value}`, `{ago}`.
+    /// Answers about a state that the device has not reported as a value: `{device}`, `{value}`,
+    /// `{ago}`.
     StateForms {
         /// The device was commanded to a value and has not reported it yet.
         commanded = "I set {device} to {value}, but it has not confirmed that yet{ago}",
@@ -103,7 +105,8 @@ fn partial() -> String {
     "Done: {done}. Not done: {failed}. {why}".to_owned()
 }
 
-/// The article before the name of a device in a sentence, in languages in which it does not depend on the noun.
+/// The article before the name of a device in a sentence, in languages in which it does not depend
+/// on the noun.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Article {
@@ -130,8 +133,8 @@ pub struct Speech {
     pub and: String,
     /// A long list: `{front}` and `{count}` more.
     pub more: String,
-    /// A command of which some actions failed: `{done}`, `{failed}`, `{why}`. A language file without it uses the
-    /// English form.
+    /// A command of which some actions failed: `{done}`, `{failed}`, `{why}`. A language file
+    /// without it uses the English form.
     #[serde(default = "partial")]
     pub partial: String,
     /// The question before a risky action: `{what}`.
@@ -189,8 +192,9 @@ pub struct Speech {
     pub properties: BTreeMap<String, String>,
     /// The reasons why an action is refused.
     pub denied: Denials,
-    /// The reasons why a command is refused, by the code of the refusal: `{seconds}`, `{hours}`, `{why}`, `{source}`,
-    /// `{language}`, `{known}`. A missing one is replaced by the English sentence.
+    /// The reasons why a command is refused, by the code of the refusal: `{seconds}`, `{hours}`,
+    /// `{why}`, `{source}`, `{language}`, `{known}`. A missing one is replaced by the English
+    /// sentence.
     #[serde(default)]
     pub refused: BTreeMap<String, String>,
 }
@@ -227,7 +231,8 @@ pub struct Answers {
     pub hours_ago: String,
 }
 
-/// Forms of refusals: `{device}`, `{property}`, `{value}` and so on, as the permission gate fills them.
+/// Forms of refusals: `{device}`, `{property}`, `{value}` and so on, as the permission gate fills
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denials {
@@ -290,8 +295,8 @@ impl Speech {
         }
     }
 
-    /// Returns the name of a device within a sentence: `the desk lamp`. Names that begin with a possessive or an
-    /// article, names that end in a number, and proper names have no article.
+    /// Returns the name of a device within a sentence: `the desk lamp`. Names that begin with a
+    /// possessive or an article, names that end in a number, and proper names have no article.
     pub fn the(&self, name: &str, is_proper: bool) -> String {
         let Some(article) = &self.article else {
             return name.to_owned();
@@ -369,7 +374,8 @@ pub fn capitalized(text: &str) -> String {
     }
 }
 
-/// Returns a name as it is written within a sentence: `Desk lamp` becomes `desk lamp`; `TV` and `IKEA Lamp` stay.
+/// Returns a name as it is written within a sentence: `Desk lamp` becomes `desk lamp`; `TV` and
+/// `IKEA Lamp` stay.
 pub fn within_sentence(name: &str) -> String {
     let mut letters = name.chars();
     match (letters.next(), letters.as_str()) {

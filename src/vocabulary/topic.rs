@@ -1,15 +1,17 @@
-//! MQTT topics and topic filters that brokers accept, and the check that sayso never receives its own messages. Pure.
+//! MQTT topics and topic filters that brokers accept, and the check that sayso never receives its
+//! own messages. Pure.
 //!
-//! Every text that is published to or subscribed to passes [`Topic::new`] or [`Filter::new`], whether it comes from a
-//! command, an announcement or a file: a broker ends the connection over a topic it does not accept, and would do so
-//! again at every attempt.
+//! Every text that is published to or subscribed to passes [`Topic::new`] or [`Filter::new`],
+//! whether it comes from a command, an announcement or a file: a broker ends the connection over a
+//! topic it does not accept, and would do so again at every attempt.
 
 use std::fmt;
 
 /// The longest topic in bytes: its length is encoded in two bytes (MQTT 5, section 1.5.4).
 pub const MAX_BYTES: usize = 65_535;
 
-/// The most levels in a topic. mosquitto disconnects a client that names more (`TOPIC_HIERARCHY_LIMIT`).
+/// The most levels in a topic. mosquitto disconnects a client that names more
+/// (`TOPIC_HIERARCHY_LIMIT`).
 pub const MAX_LEVELS: usize = 200;
 
 /// The text is not a topic, or not a topic filter.
@@ -41,7 +43,8 @@ impl Topic {
     /// Checks `text` and takes it unchanged.
     ///
     /// # Errors
-    /// When it is empty, too long, too deep, or contains a wildcard or a character that brokers refuse.
+    /// When it is empty, too long, too deep, or contains a wildcard or a character that brokers
+    /// refuse.
     pub fn new(text: impl Into<String>) -> Result<Self, BadTopic> {
         let text = text.into();
         let wildcard = text.contains(['+', '#']).then_some("it has a wildcard");
@@ -65,8 +68,8 @@ impl Filter {
     /// Checks `text` and takes it unchanged.
     ///
     /// # Errors
-    /// When it is empty, too long, too deep, contains a character that brokers refuse, or has a wildcard that is not a
-    /// level of its own or a `#` that is not the last level.
+    /// When it is empty, too long, too deep, contains a character that brokers refuse, or has a
+    /// wildcard that is not a level of its own or a `#` that is not the last level.
     pub fn new(text: impl Into<String>) -> Result<Self, BadTopic> {
         let text = text.into();
         match fault(&text).or_else(|| misplaced_wildcard(&text)) {
@@ -152,7 +155,8 @@ fn fault(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Returns whether a broker may end the connection over the character (MQTT 5, section 1.5.4; mosquitto does).
+/// Returns whether a broker may end the connection over the character (MQTT 5, section 1.5.4;
+/// mosquitto does).
 fn is_refused(c: char) -> bool {
     let code = u32::from(c);
     c.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
@@ -172,7 +176,8 @@ fn misplaced_wildcard(filter: &str) -> Option<&'static str> {
 
 /// Returns whether some topic matches both filters. A topic is a filter that matches only itself.
 fn intersect(a: &str, b: &str) -> bool {
-    // A leading wildcard does not match `$SYS` and other topics that begin with `$` (MQTT 5, section 4.7.2).
+    // A leading wildcard does not match `$SYS` and other topics that begin with `$` (MQTT 5,
+    // section 4.7.2).
     let is_hidden = |one: &str, other: &str| one.starts_with('$') && other.starts_with(['+', '#']);
     if is_hidden(a, b) || is_hidden(b, a) {
         return false;

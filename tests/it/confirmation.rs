@@ -1,4 +1,5 @@
-//! The event after a reply: whether the devices report the state they were commanded to. Real broker, real program.
+//! The event after a reply: whether the devices report the state they were commanded to. Real
+//! broker, real program.
 
 use serde_json::{Value, json};
 

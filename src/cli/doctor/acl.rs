@@ -1,6 +1,6 @@
-//! Publish permissions. A broker checks a `QoS` 2 message when it arrives and delivers it when it is released; the probe
-//! never releases its messages. MQTT 5 allows a broker to deliver at once (section 4.3.3), so a message to the probe
-//! itself first shows that this broker waits.
+//! Publish permissions. A broker checks a `QoS` 2 message when it arrives and delivers it when it
+//! is released; the probe never releases its messages. MQTT 5 allows a broker to deliver at once
+//! (section 4.3.3), so a message to the probe itself first shows that this broker waits.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +19,8 @@ const MAX_UNRELEASED: usize = 16;
 /// Maximum number of topics that are tested.
 const MAX_TOPICS: usize = 64;
 
-/// Topics of sayso below the prefix. The first one is used to find out how the broker treats `QoS` 2.
+/// Topics of sayso below the prefix. The first one is used to find out how the broker treats `QoS`
+/// 2.
 const OWN: [&str; 7] = [
     "reply/doctor",
     "reply/doctor/stream",
@@ -114,7 +115,8 @@ struct SelfTest {
     replies_unreadable: bool,
 }
 
-/// Sends a message to the probe itself, and releases it. A broker that hides the message is known by its name.
+/// Sends a message to the probe itself, and releases it. A broker that hides the message is known
+/// by its name.
 async fn self_test(route: &Route<'_>, reply: &str) -> Result<SelfTest, ProbeError> {
     let mut connection = route.open("-waits", ProbeSession::None).await?;
     let limits = connection.connack.properties.as_ref();

@@ -1,5 +1,5 @@
-//! Connection to the broker, step by step: name, TCP, TLS, login, session. The first step that fails is reported; the
-//! checks after it cannot run.
+//! Connection to the broker, step by step: name, TCP, TLS, login, session. The first step that
+//! fails is reported; the checks after it cannot run.
 
 use rumqttc::v5::mqttbytes::v5::ConnAckProperties;
 
@@ -11,7 +11,8 @@ use crate::cli::doctor::probe::ProbeSession;
 use crate::cli::doctor::route::Route;
 use crate::cli::doctor::{acl, tls, traffic};
 
-/// Checks the connection, the traffic and the permissions. `held` is whether a daemon on this machine has the store open.
+/// Checks the connection, the traffic and the permissions. `held` is whether a daemon on this
+/// machine has the store open.
 pub(super) async fn check(config: &Config, held: Option<bool>, report: &mut DoctorReport) {
     let settings = &config.mqtt;
     if let Some(clock) = tls::clock() {
@@ -40,7 +41,8 @@ pub(super) async fn check(config: &Config, held: Option<bool>, report: &mut Doct
     session(&route, report).await;
 }
 
-/// Returns the first fault of the connection to a broker, with its cure; `None` if a client can connect and log in.
+/// Returns the first fault of the connection to a broker, with its cure; `None` if a client can
+/// connect and log in.
 pub(super) async fn first_fault(settings: &mqtt::Settings) -> Option<DoctorFinding> {
     let mut report = DoctorReport::default();
     if let Some(clock) = tls::clock() {

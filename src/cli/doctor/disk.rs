@@ -1,5 +1,5 @@
-//! The store and its disk: permissions, free space and health. The store itself is not opened, because the daemon may
-//! have it open and could not read files written by root.
+//! The store and its disk: permissions, free space and health. The store itself is not opened,
+//! because the daemon may have it open and could not read files written by root.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -20,7 +20,8 @@ const LOW_FREE: u64 = 64 << 20;
 /// Folder with the kernel's view of devices and file systems.
 const SYS: &str = "/sys";
 
-/// Checks the store and its disk. Returns whether a daemon on this machine has the store open, if known.
+/// Checks the store and its disk. Returns whether a daemon on this machine has the store open, if
+/// known.
 pub(super) fn check(config: &Config, report: &mut DoctorReport) -> Option<bool> {
     let Some(path) = config.store.path.as_deref() else {
         let todo =
@@ -214,7 +215,8 @@ fn create_and_remove(there: &Path) -> std::io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Reports the health of the disk: eMMC reports its wear, ext4 counts its errors; SD cards report nothing.
+/// Reports the health of the disk: eMMC reports its wear, ext4 counts its errors; SD cards report
+/// nothing.
 fn wear(there: &Path, sys: &Path, report: &mut DoctorReport) {
     let Ok(stat) = rustix::fs::stat(there) else {
         return;
@@ -252,7 +254,8 @@ fn worn(device: &Path, name: &str, sys: &Path, report: &mut DoctorReport) {
     let Some(life_time) = lives.iter().find_map(|path| fs::read_to_string(path).ok()) else {
         return;
     };
-    // Two estimates in tenths of the life time; 0x0b means exceeded (JEDEC eMMC 5.0, DEVICE_LIFE_TIME_EST).
+    // Two estimates in tenths of the life time; 0x0b means exceeded (JEDEC eMMC 5.0,
+    // DEVICE_LIFE_TIME_EST).
     let worst = life_time
         .split_whitespace()
         .filter_map(|tenth| u32::from_str_radix(tenth.trim_start_matches("0x"), 16).ok())

@@ -19,7 +19,8 @@ const SERVICE_CREDENTIALS: &str = "/run/credentials/sayso.service";
 /// Flag of folders such as `/tmp`, in which only the owner of a file may remove it.
 const STICKY: u32 = 0o1000;
 
-/// Checks every file that the config names. A config that cannot be read is reported when it is loaded.
+/// Checks every file that the config names. A config that cannot be read is reported when it is
+/// loaded.
 pub(super) fn check(place: &ConfigLocation, report: &mut DoctorReport) {
     let Some(path) = place.config() else { return };
     let text = fs::read_to_string(&path).unwrap_or_default();
@@ -114,8 +115,9 @@ fn secrets(config: &Table) -> Vec<(String, String)> {
     password.into_iter().chain(key).chain(models).collect()
 }
 
-/// Returns true if the running service got another secret than the one in the credentials folder, or none of that name.
-/// Returns false if no service is running, or if its credentials may not be read.
+/// Returns true if the running service got another secret than the one in the credentials folder,
+/// or none of that name. Returns false if no service is running, or if its credentials may not be
+/// read.
 fn is_outdated(service_credentials: &Path, path: &Path) -> bool {
     let from_there = path
         .parent()

@@ -1,5 +1,6 @@
-//! `sayso doctor`: checks everything an operator can get wrong, in the order of dependence, and shows a cure for each
-//! problem. It has a client id of its own, leaves no session behind, does not open the store and sends nothing to devices.
+//! `sayso doctor`: checks everything an operator can get wrong, in the order of dependence, and
+//! shows a cure for each problem. It has a client id of its own, leaves no session behind, does not
+//! open the store and sends nothing to devices.
 
 use std::error::Error;
 use std::io::Write;
@@ -75,7 +76,8 @@ pub(super) fn findings(files: &FileArguments) -> Result<Json, Failure> {
     Ok(examine(files, false)?.json())
 }
 
-/// Returns the first fault of the connection to a broker; `None` if a client can connect and log in.
+/// Returns the first fault of the connection to a broker; `None` if a client can connect and log
+/// in.
 pub(super) async fn diagnose(settings: &mqtt::Settings) -> Option<impl Error + use<>> {
     broker::first_fault(settings).await
 }

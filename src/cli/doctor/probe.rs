@@ -1,5 +1,5 @@
-//! Connection to the broker at the level of packets. The client of the daemon acknowledges by itself, which a probe must
-//! not do, and it hides why a connection ended.
+//! Connection to the broker at the level of packets. The client of the daemon acknowledges by
+//! itself, which a probe must not do, and it hides why a connection ended.
 
 use std::io;
 use std::time::Duration;
@@ -211,8 +211,8 @@ impl ProbeConnection {
         .await
     }
 
-    /// Publishes an empty message with `QoS` 2, which the broker delivers when it is released. Returns the code of the broker
-    /// and the packet id.
+    /// Publishes an empty message with `QoS` 2, which the broker delivers when it is released.
+    /// Returns the code of the broker and the packet id.
     pub(super) async fn offer_qos2(
         &mut self,
         topic: &str,
@@ -240,8 +240,8 @@ impl ProbeConnection {
         .await
     }
 
-    /// Receives everything the broker sends before a ping response, and then for a short time more, because a broker may
-    /// delay retained messages.
+    /// Receives everything the broker sends before a ping response, and then for a short time more,
+    /// because a broker may delay retained messages.
     pub(super) async fn drain(&mut self, time: Duration) -> Result<(), ProbeError> {
         self.send(&Packet::PingReq(PingReq)).await?;
         self.wait_for(|packet| matches!(packet, Packet::PingResp(_)).then_some(()))

@@ -14,7 +14,8 @@ use crate::cli::doctor::finding::DoctorFinding;
 /// Remaining validity below which a certificate is reported.
 pub(super) const SOON: Duration = Duration::from_hours(14 * 24);
 
-/// Time of this version (24 November 2026). A clock before it was never set, as on a gateway without a battery.
+/// Time of this version (24 November 2026). A clock before it was never set, as on a gateway
+/// without a battery.
 const BUILT: u64 = 1_795_478_400;
 
 /// Time provider that is ahead of the clock, to check the validity at a later time.

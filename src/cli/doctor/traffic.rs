@@ -1,4 +1,5 @@
-//! Traffic at the broker: subscriptions, the running daemon, retained commands and announced devices.
+//! Traffic at the broker: subscriptions, the running daemon, retained commands and announced
+//! devices.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,16 +30,19 @@ const MIN_FLAPS: usize = 2;
 /// Lost connections since the start of the daemon that are reported.
 const MANY_DISCONNECTS: u64 = 20;
 
-/// Lost connections since the start of the daemon after which the check looks for a second client with its id.
+/// Lost connections since the start of the daemon after which the check looks for a second client
+/// with its id.
 const SUSPICIOUS_DISCONNECTS: u64 = 3;
 
-/// Additional time to see two clients with one id disconnect each other: several times the longest reconnect delay.
+/// Additional time to see two clients with one id disconnect each other: several times the longest
+/// reconnect delay.
 const FLAP_TIME: Duration = Duration::from_secs(6);
 
 /// Maximum number of names in a finding.
 const MAX_NAMES: usize = 5;
 
-/// Subscribes, sends one empty command and reports what is received. Returns the home as the daemon would have it.
+/// Subscribes, sends one empty command and reports what is received. Returns the home as the daemon
+/// would have it.
 pub(super) async fn check(
     config: &Config,
     connection: &mut ProbeConnection,
@@ -176,8 +180,8 @@ fn list(names: &[&str]) -> String {
     }
 }
 
-/// Reports whether commands are received. Brokers such as mosquitto confirm a subscription that is not allowed and then
-/// deliver nothing, so only a message shows it.
+/// Reports whether commands are received. Brokers such as mosquitto confirm a subscription that is
+/// not allowed and then deliver nothing, so only a message shows it.
 fn report_commands(may_send: bool, received: bool, commands: &str, report: &mut DoctorReport) {
     if received {
         report.ok("acl", format!("commands on `{commands}` are received"));
@@ -341,7 +345,8 @@ fn health_problems(health: &Json, id: &str, report: &mut DoctorReport) {
     }
 }
 
-/// Reports announced devices and unusable announcements. Returns the home as the daemon would have it.
+/// Reports announced devices and unusable announcements. Returns the home as the daemon would have
+/// it.
 fn discovered(
     config: &Config,
     finder: &mut Finder,

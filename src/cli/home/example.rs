@@ -1,5 +1,5 @@
-//! Example commands: for each property a sentence that the local grammar understands as exactly that. Every sentence is
-//! tested before it is shown.
+//! Example commands: for each property a sentence that the local grammar understands as exactly
+//! that. Every sentence is tested before it is shown.
 
 use crate::command::phrase::Phrase;
 use crate::grammar::LocalGrammar;
@@ -17,7 +17,8 @@ pub(super) struct Examples<'a> {
 }
 
 impl Examples<'_> {
-    /// Returns a sentence for this property of this device only; `None` if only a model understands one.
+    /// Returns a sentence for this property of this device only; `None` if only a model understands
+    /// one.
     pub(super) fn example(&self, device: &Device, capability: &Capability) -> Option<String> {
         let mut names: Vec<String> = std::iter::once(&device.name)
             .chain(&device.aliases)

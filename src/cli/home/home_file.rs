@@ -1,4 +1,5 @@
-//! A home file to start with: all known devices and areas with their identifiers, for names to be changed and added.
+//! A home file to start with: all known devices and areas with their identifiers, for names to be
+//! changed and added.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Write};

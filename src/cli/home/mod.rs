@@ -1,4 +1,5 @@
-//! `sayso home`: all known devices, their source, their properties and an example command for each property.
+//! `sayso home`: all known devices, their source, their properties and an example command for each
+//! property.
 
 use std::io::Write;
 
@@ -172,7 +173,8 @@ fn print(
     Ok(())
 }
 
-/// Returns the line of a property: `brightness   0 to 100 %, now 40   "set the desk lamp to 40 percent"`.
+/// Returns the line of a property: `brightness   0 to 100 %, now 40   "set the desk lamp to 40
+/// percent"`.
 fn line(
     known: &GatheredHome,
     device: &Device,

@@ -1,4 +1,5 @@
-//! Availability of an entity in every form Home Assistant documents: one topic, a list of topics, or a single object.
+//! Availability of an entity in every form Home Assistant documents: one topic, a list of topics,
+//! or a single object.
 
 use serde_json::{Map, Value as Json};
 
@@ -38,7 +39,8 @@ pub(super) fn availability(config: &EntityConfig) -> Result<Availability, Invali
     Ok(capabilities::availability(sources, mode))
 }
 
-/// Returns the entries of the option `availability`, which may be a list or a single object. An entry may be the topic alone.
+/// Returns the entries of the option `availability`, which may be a list or a single object. An
+/// entry may be the topic alone.
 fn entries(option: Option<&Json>) -> Vec<Map<String, Json>> {
     let list = match option {
         Some(Json::Array(list)) => list.as_slice(),

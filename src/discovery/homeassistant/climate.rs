@@ -67,7 +67,8 @@ pub(super) fn modes(
     Ok(capabilities)
 }
 
-/// Returns the option of a state's template. `value_template` is the template of all states that have none.
+/// Returns the option of a state's template. `value_template` is the template of all states that
+/// have none.
 fn template_key<'a>(config: &EntityConfig, key: &'a str) -> &'a str {
     if config.has(key) {
         key
@@ -162,7 +163,8 @@ pub(super) fn water_heater(config: &EntityConfig) -> Result<Vec<Capability>, Inv
     Ok(capabilities)
 }
 
-/// Returns the power of a device that is switched on a topic of its own. It has no state topic in Home Assistant.
+/// Returns the power of a device that is switched on a topic of its own. It has no state topic in
+/// Home Assistant.
 fn power(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
     let ports = [["power_command_topic", "power_command_template"], ["", ""]];
     let power = on_off(config, Property::Power, ["on", "off"], ports, &ON_OFF)?;

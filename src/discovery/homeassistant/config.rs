@@ -1,4 +1,5 @@
-//! Configuration of one announced entity: long option names, complete topics, and typed access to the options.
+//! Configuration of one announced entity: long option names, complete topics, and typed access to
+//! the options.
 
 use serde_json::{Map, Value as Json};
 
@@ -20,7 +21,8 @@ const MAX_OPTIONS: usize = 64;
 /// Longest payload for one word, in bytes.
 const MAX_PAYLOAD_BYTES: usize = 1024;
 
-/// Deepest nesting in which short names and base topics are expanded: the entries of an availability list.
+/// Deepest nesting in which short names and base topics are expanded: the entries of an
+/// availability list.
 const MAX_EXPANSION_DEPTH: usize = 2;
 
 /// Options of an entity under their long names.
@@ -32,7 +34,8 @@ pub(super) struct EntityConfig {
     read: std::cell::RefCell<std::collections::BTreeSet<String>>,
 }
 
-/// Gives the options their long names, and replaces `~` in topics by the base topic, also in nested objects and lists.
+/// Gives the options their long names, and replaces `~` in topics by the base topic, also in nested
+/// objects and lists.
 pub(super) fn expand(short: Map<String, Json>, outer_base: Option<&str>) -> Map<String, Json> {
     let own_base = short.get("~").and_then(Json::as_str).map(str::to_owned);
     let base = own_base.as_deref().or(outer_base);
@@ -75,7 +78,8 @@ fn with_base(base: &str, text: &str) -> String {
     }
 }
 
-/// Returns a string, number or boolean as text; numbers and booleans are unquoted in many announcements.
+/// Returns a string, number or boolean as text; numbers and booleans are unquoted in many
+/// announcements.
 pub(super) fn text_of(value: &Json) -> Option<String> {
     match value {
         Json::String(text) => Some(text.clone()),
@@ -235,8 +239,8 @@ impl EntityConfig {
         self.command_with(topic_key, template_key, "")
     }
 
-    /// Returns where a value is sent, with a template that may use the variables set by `variables`, which are statements
-    /// such as `{% set position = value %}`.
+    /// Returns where a value is sent, with a template that may use the variables set by
+    /// `variables`, which are statements such as `{% set position = value %}`.
     ///
     /// # Errors
     /// If the topic or template cannot be used.
@@ -302,8 +306,8 @@ impl EntityConfig {
         })
     }
 
-    /// Returns the name of a reading or setting without the device's name: `Soil moisture` for `Kitchen sensor Soil moisture`
-    /// of the device `Kitchen sensor`.
+    /// Returns the name of a reading or setting without the device's name: `Soil moisture` for
+    /// `Kitchen sensor Soil moisture` of the device `Kitchen sensor`.
     pub(super) fn own_name(&self, device: &str) -> Option<String> {
         let keys = ["name", "object_id", "unique_id"];
         let text = keys.iter().find_map(|key| self.text(key))?;
@@ -340,7 +344,8 @@ pub(super) fn state_template(key: &str, text: &str) -> Result<Template, InvalidA
     parse(key, text, &["value", "value_json"])
 }
 
-/// Parses a template for commands, which may use `value` and the variables set by the statements before it.
+/// Parses a template for commands, which may use `value` and the variables set by the statements
+/// before it.
 ///
 /// # Errors
 /// If it does not parse, or uses names that are not available.

@@ -45,7 +45,8 @@ impl PositionLimits {
         }
     }
 
-    /// Returns statements that set the variables Home Assistant documents for the templates of positions and tilts.
+    /// Returns statements that set the variables Home Assistant documents for the templates of
+    /// positions and tilts.
     fn variables(&self, value_name: &str, object: &str) -> String {
         let object = crate::discovery::names::slug(object);
         let object = object.as_ref().map_or("cover", |slug| slug.as_str());
@@ -57,7 +58,8 @@ impl PositionLimits {
     }
 }
 
-/// Returns the tilt, which is counted from `tilt_min` to `tilt_max`. The two ends have payloads of their own.
+/// Returns the tilt, which is counted from `tilt_min` to `tilt_max`. The two ends have payloads of
+/// their own.
 fn tilt(config: &EntityConfig, object: &str) -> Result<Option<Capability>, InvalidAnnouncement> {
     let limits = PositionLimits::of(config);
     let variables = limits.variables("tilt_position", object);
@@ -105,7 +107,8 @@ fn position(config: &EntityConfig, object: &str) -> Result<Capability, InvalidAn
     let states = config.state("state_topic", "value_template")?;
     let open_and_close = open_and_close(config, ["command_topic", ""])?;
     let range = linear((limits.closed, limits.open));
-    // What `OPEN` means to a cover that takes positions, only the cover knows: it is sent positions alone.
+    // What `OPEN` means to a cover that takes positions, only the cover knows: it is sent positions
+    // alone.
     let fixed = match &command {
         Some(port) => ends(port, &range),
         None => open_and_close,
@@ -133,8 +136,8 @@ fn position(config: &EntityConfig, object: &str) -> Result<Capability, InvalidAn
     Ok(setting(Property::Position, percent(), binding))
 }
 
-/// Returns where the position is reported. Without a template of its own it is read with the default one, and may be a
-/// field of a JSON object.
+/// Returns where the position is reported. Without a template of its own it is read with the
+/// default one, and may be a field of a JSON object.
 fn position_state(config: &EntityConfig) -> Result<Vec<Port>, InvalidAnnouncement> {
     let key = if config.has("position_template") {
         "position_template"
@@ -180,7 +183,8 @@ fn open_and_close(
     config.messages(port, &payloads)
 }
 
-/// Returns the words of states with a known position. A cover that is opening, closing or stopped has none.
+/// Returns the words of states with a known position. A cover that is opening, closing or stopped
+/// has none.
 fn state_words(config: &EntityConfig) -> Vec<(Value, Json)> {
     vec![
         (OPEN, config.payload("state_open", "open")),
@@ -199,8 +203,8 @@ fn stop(config: &EntityConfig, key: &str) -> Result<Option<Publication>, Invalid
     Ok(messages.into_iter().next().map(|(_, message)| message))
 }
 
-/// Returns the capability of a valve. One that reports its position takes numbers on its command topic, one that does not
-/// takes words.
+/// Returns the capability of a valve. One that reports its position takes numbers on its command
+/// topic, one that does not takes words.
 ///
 /// # Errors
 /// If a topic or template cannot be used.

@@ -7,8 +7,8 @@ use crate::discovery::names;
 /// Names of entities that say nothing about them, besides the name of their component.
 const GENERIC_NAMES: [&str; 5] = ["switch", "light", "relay", "main", "state"];
 
-/// Returns the name people use for the entity. Home Assistant puts the device's name before the entity's; here that is done
-/// only where the entity's own name is not enough.
+/// Returns the name people use for the entity. Home Assistant puts the device's name before the
+/// entity's; here that is done only where the entity's own name is not enough.
 pub(super) fn full_name(
     component: &str,
     config: &EntityConfig,

@@ -52,7 +52,8 @@ pub(super) fn fan(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnou
     Ok(capabilities)
 }
 
-/// Returns the speed in percent of the fan's range. Off is no speed, as in Home Assistant: a fan need not have a speed 0.
+/// Returns the speed in percent of the fan's range. Off is no speed, as in Home Assistant: a fan
+/// need not have a speed 0.
 fn speed(config: &EntityConfig) -> Result<Option<Capability>, InvalidAnnouncement> {
     let command = config.command("percentage_command_topic", "percentage_command_template")?;
     let state = config.state("percentage_state_topic", "percentage_value_template")?;

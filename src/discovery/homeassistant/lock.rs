@@ -16,7 +16,8 @@ const COMMAND: [&str; 2] = ["command_topic", "command_template"];
 /// Statement that sets the variable for a code, which sayso does not know.
 const NO_CODE: &str = "{% set code = '' %}";
 
-/// Returns the capability of a lock. States between locked and unlocked, and a jam, are no value of it.
+/// Returns the capability of a lock. States between locked and unlocked, and a jam, are no value of
+/// it.
 ///
 /// # Errors
 /// If a topic or template cannot be used.
@@ -62,8 +63,8 @@ pub(super) fn lock(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnno
     Ok(vec![lock])
 }
 
-/// Ways to arm an alarm: the word for it, the feature that allows it, the option of its payload with its default, and the
-/// state that is reported.
+/// Ways to arm an alarm: the word for it, the feature that allows it, the option of its payload
+/// with its default, and the state that is reported.
 const ARMED: [(&str, &str, &str, &str); 5] = [
     ("arm_away", "payload_arm_away", "ARM_AWAY", "armed_away"),
     ("arm_home", "payload_arm_home", "ARM_HOME", "armed_home"),
@@ -82,8 +83,8 @@ const ARMED: [(&str, &str, &str, &str); 5] = [
     ),
 ];
 
-/// Returns the capability of an alarm: on arms it in the first way it has, off disarms it. While it is arming, pending or
-/// triggered it is neither.
+/// Returns the capability of an alarm: on arms it in the first way it has, off disarms it. While it
+/// is arming, pending or triggered it is neither.
 ///
 /// # Errors
 /// If a topic or template cannot be used.

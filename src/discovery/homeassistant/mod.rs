@@ -1,5 +1,5 @@
-//! Home Assistant's MQTT discovery: `<prefix>/<component>/[<node>/]<object>/config` announces one entity,
-//! `<prefix>/device/<object>/config` all entities of a device.
+//! Home Assistant's MQTT discovery: `<prefix>/<component>/[<node>/]<object>/config` announces one
+//! entity, `<prefix>/device/<object>/config` all entities of a device.
 
 use serde_json::{Map, Value as Json};
 
@@ -33,7 +33,8 @@ mod tests;
 /// Longest announcement accepted, in bytes. A device with 60 components has about 40,000.
 const MAX_BYTES: usize = 512 * 1024;
 
-/// Largest number of components of one device. A gateway that announces all it has as one device has some hundred.
+/// Largest number of components of one device. A gateway that announces all it has as one device
+/// has some hundred.
 const MAX_COMPONENTS: usize = 1_024;
 
 /// Component under which all entities of a device are announced at once.
@@ -194,8 +195,9 @@ fn entity(
     }))
 }
 
-/// Returns the members of a group. An announcement does not list them; `Zigbee2MQTT` identifies a group by the character codes
-/// of its base topic and the group's number. A scene does not say what it changes either.
+/// Returns the members of a group. An announcement does not list them; `Zigbee2MQTT` identifies a
+/// group by the character codes of its base topic and the group's number. A scene does not say what
+/// it changes either.
 fn members(component: &str, config: &EntityConfig, unique: &str) -> Members {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let is_zigbee_group = unique
@@ -208,8 +210,8 @@ fn members(component: &str, config: &EntityConfig, unique: &str) -> Members {
     }
 }
 
-/// Whether people command or ask for the entity: it is enabled, and not for maintenance. Batteries are asked for although
-/// they are diagnostic.
+/// Whether people command or ask for the entity: it is enabled, and not for maintenance. Batteries
+/// are asked for although they are diagnostic.
 fn is_for_people(component: &str, config: &EntityConfig, class: Option<&str>) -> bool {
     let is_sensor = matches!(component, "sensor" | "binary_sensor");
     let is_battery = is_sensor && class == Some("battery");

@@ -1,8 +1,10 @@
-//! Every option that Home Assistant documents for the MQTT components sayso uses, and what sayso does with it.
+//! Every option that Home Assistant documents for the MQTT components sayso uses, and what sayso
+//! does with it.
 //!
-//! This is the only list of options. The parsers are tested against it (each supported option is read), the table in
-//! `docs/discovery.md` is compared with it, and the limitations of an entity are derived from it.
-//! Source: Home Assistant's documentation of the MQTT integrations, November 2026.
+//! This is the only list of options. The parsers are tested against it (each supported option is
+//! read), the table in `docs/discovery.md` is compared with it, and the limitations of an entity
+//! are derived from it. Source: Home Assistant's documentation of the MQTT integrations, November
+//! 2026.
 
 use crate::discovery::announcement::Limitation;
 use crate::discovery::homeassistant::config::EntityConfig;
@@ -14,7 +16,8 @@ pub enum Support {
     Supported,
     /// Changes nothing about commands, states or answers, with the reason.
     Immaterial(&'static str),
-    /// Not carried out unless it has one of these values. The entity is used without it, and the reason is reported.
+    /// Not carried out unless it has one of these values. The entity is used without it, and the
+    /// reason is reported.
     Rejected {
         /// Values that ask for nothing sayso does not do.
         unless: &'static [&'static str],

@@ -147,7 +147,8 @@ pub(super) fn binary_sensor(
         config.payload("payload_off", "OFF"),
     ];
     let mut reading = readings::binary(&name, payloads, state);
-    // A sensor with `off_delay` never reports off: what it reported is not known to be true after the delay.
+    // A sensor with `off_delay` never reports off: what it reported is not known to be true after
+    // the delay.
     let expiry = [
         seconds(config, "expire_after"),
         seconds(config, "off_delay"),

@@ -24,7 +24,8 @@ pub(super) const ON_OFF: OnOffOptions = OnOffOptions {
     states: ["state_on", "state_off"],
 };
 
-/// Returns a capability with two words. `ports` are the options of topic and template for commands and for the state.
+/// Returns a capability with two words. `ports` are the options of topic and template for commands
+/// and for the state.
 ///
 /// # Errors
 /// If a topic or template cannot be used.
@@ -59,8 +60,8 @@ pub(super) fn on_off(
     Ok(setting(property, choice(&[on, off]), binding))
 }
 
-/// Returns the capability of a switch. Home Assistant has no media player over MQTT, so that a switch called `mute` of a
-/// device with other parts mutes it.
+/// Returns the capability of a switch. Home Assistant has no media player over MQTT, so that a
+/// switch called `mute` of a device with other parts mutes it.
 ///
 /// # Errors
 /// If a topic or template cannot be used.
@@ -107,8 +108,9 @@ pub(super) fn siren(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnn
     Ok(vec![power])
 }
 
-/// Returns the messages for on and off. Without a template the payload is a JSON object, because a tone and a volume may stand
-/// beside the state; `command_template` also writes the payload for off, unless that has a template of its own.
+/// Returns the messages for on and off. Without a template the payload is a JSON object, because a
+/// tone and a volume may stand beside the state; `command_template` also writes the payload for
+/// off, unless that has a template of its own.
 fn siren_messages(config: &EntityConfig) -> Result<Vec<(Value, Publication)>, InvalidAnnouncement> {
     let on = config.payload("payload_on", "ON");
     let off = config.payload("payload_off", "OFF");

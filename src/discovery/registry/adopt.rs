@@ -1,4 +1,5 @@
-//! Declared devices without a binding, which take over how an announced device of the same name is commanded.
+//! Declared devices without a binding, which take over how an announced device of the same name is
+//! commanded.
 
 use std::collections::HashMap;
 
@@ -29,9 +30,10 @@ impl Adoption {
         Self { unbound }
     }
 
-    /// Returns the index of the declared device that takes over `part`: the one it was told to be, or the one of the same name.
-    /// The first announcement of a name is taken over, and a later one never takes its place. A name alone is not enough for
-    /// what lets somebody in, because anybody who may announce devices can choose it.
+    /// Returns the index of the declared device that takes over `part`: the one it was told to be,
+    /// or the one of the same name. The first announcement of a name is taken over, and a later one
+    /// never takes its place. A name alone is not enough for what lets somebody in, because anybody
+    /// who may announce devices can choose it.
     pub(super) fn claim(
         &mut self,
         part: &DevicePart,
@@ -63,11 +65,13 @@ impl Adoption {
     }
 }
 
-/// Gives a declared device the capabilities of an announced one. It keeps its name, area, type and risks.
+/// Gives a declared device the capabilities of an announced one. It keeps its name, area, type and
+/// risks.
 pub(super) fn take_over(declared: &mut Device, announced: Device) {
     let mut capabilities = announced.capabilities;
     for capability in &mut capabilities {
-        // The stricter risk holds unless the operator chose one: the announcement may know that it is a gate.
+        // The stricter risk holds unless the operator chose one: the announcement may know that it
+        // is a gate.
         if let Some(own) = declared.capability(&capability.property) {
             let guard = &mut capability.guard;
             guard.opening = guard.opening.max(own.guard.opening);

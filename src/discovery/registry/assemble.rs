@@ -1,5 +1,5 @@
-//! The path from announcements to the devices of a home: merge by physical device, choose the ecosystem, compose the parts,
-//! let declared devices take over, and give identifiers.
+//! The path from announcements to the devices of a home: merge by physical device, choose the
+//! ecosystem, compose the parts, let declared devices take over, and give identifiers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -23,7 +23,8 @@ pub struct AssembledHome {
     pub devices: Vec<Device>,
     /// Ecosystem that announced a device. A device that is only declared has none.
     pub origins: HashMap<Slug, Origin>,
-    /// Value of `announced` that binds a table of the home file to a device, for devices whose name is not enough.
+    /// Value of `announced` that binds a table of the home file to a device, for devices whose name
+    /// is not enough.
     pub bindings: HashMap<Slug, String>,
     /// Conflicts an operator should know of, as sentences.
     pub conflicts: Vec<String>,
@@ -116,7 +117,8 @@ impl BindingSources {
         }
     }
 
-    /// Returns the address of the device, or its topic. A list of a bridge has one topic for all its devices.
+    /// Returns the address of the device, or its topic. A list of a bridge has one topic for all
+    /// its devices.
     fn source(&mut self, part: &DevicePart) -> Option<String> {
         if names::is_address(&part.unique) && self.addresses.insert(part.unique.clone()) {
             return Some(part.unique.clone());
@@ -126,8 +128,8 @@ impl BindingSources {
     }
 }
 
-/// Groups the announcements by physical device: those with the same identity, and those of different ecosystems that command
-/// the same.
+/// Groups the announcements by physical device: those with the same identity, and those of
+/// different ecosystems that command the same.
 fn bodies<'a>(
     entries: &[(&'a str, &'a RegistryEntry)],
     conflicts: &mut Vec<String>,
@@ -174,8 +176,9 @@ fn bodies<'a>(
     bodies
 }
 
-/// Returns the announcements of the first ecosystem in the order of [`Origin`], unless it only reads what a later one can set,
-/// or commands other topics than the later one: then it does not describe the same device.
+/// Returns the announcements of the first ecosystem in the order of [`Origin`], unless it only
+/// reads what a later one can set, or commands other topics than the later one: then it does not
+/// describe the same device.
 fn of_one_origin<'a>(
     group: Vec<(&'a str, &'a RegistryEntry)>,
     conflicts: &mut Vec<String>,
@@ -253,8 +256,9 @@ fn names_of_bound(declared: &[Device]) -> HashSet<String> {
         .collect()
 }
 
-/// Gives an announced device that can be commanded another name if the operator has declared a device with topics of
-/// its own under this one: the declared device is meant by the name. Returns a sentence for the operator.
+/// Gives an announced device that can be commanded another name if the operator has declared a
+/// device with topics of its own under this one: the declared device is meant by the name. Returns
+/// a sentence for the operator.
 fn give_way(device: &mut Device, taken: &HashSet<String>, topic: &str) -> Option<String> {
     if !device
         .capabilities

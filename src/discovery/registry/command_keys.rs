@@ -1,5 +1,5 @@
-//! Comparison of commands by what they do: the same device may be commanded on one topic with a JSON object, on another with a
-//! bare word, and by names that differ in spelling only.
+//! Comparison of commands by what they do: the same device may be commanded on one topic with a
+//! JSON object, on another with a bare word, and by names that differ in spelling only.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::home::capability::Capability;
 use crate::home::device::Device;
 use crate::vocabulary::{Domain, Value};
 
-/// Returns the keys of a device's commands: the topic of the device, and what is set there. Two devices with a key in common
-/// are one.
+/// Returns the keys of a device's commands: the topic of the device, and what is set there. Two
+/// devices with a key in common are one.
 pub(super) fn command_keys(device: &Device) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for capability in device.capabilities.iter().filter(|c| c.settable) {
@@ -46,7 +46,8 @@ fn sample_messages(capability: &Capability) -> Vec<Publication> {
     messages
 }
 
-/// Returns the keys of one message: each key of a JSON object, or the level behind `set`, or the last level of the topic.
+/// Returns the keys of one message: each key of a JSON object, or the level behind `set`, or the
+/// last level of the topic.
 fn message_keys(message: &Publication) -> Vec<String> {
     let (root, what) = split_topic(&message.topic);
     let object = serde_json::from_str::<Map<String, Json>>(&message.payload);
@@ -62,9 +63,9 @@ fn message_keys(message: &Publication) -> Vec<String> {
     keys.map(|key| format!("{root}\0{key}")).collect()
 }
 
-/// Splits a command topic into the device's topic and what is set. A topic of `Zigbee2MQTT` ends with `set`, or with `set` and
-/// a key; an endpoint before it is part of the key: `l1/set` sets `state_l1`. Tasmota's last level is the command, whose index
-/// 1 may be left out.
+/// Splits a command topic into the device's topic and what is set. A topic of `Zigbee2MQTT` ends
+/// with `set`, or with `set` and a key; an endpoint before it is part of the key: `l1/set` sets
+/// `state_l1`. Tasmota's last level is the command, whose index 1 may be left out.
 fn split_topic(topic: &str) -> (String, String) {
     let levels: Vec<&str> = topic.split('/').collect();
     if let Some(at) = levels.iter().rposition(|level| *level == "set") {

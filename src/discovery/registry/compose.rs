@@ -13,7 +13,8 @@ use crate::discovery::registry::entry::RegistryEntry;
 /// Largest number of capabilities one device may gather from its parts.
 const MAX_CAPABILITIES: usize = 64;
 
-/// Types of devices that have a name of their own, the most important first. All other types are parts of such a device.
+/// Types of devices that have a name of their own, the most important first. All other types are
+/// parts of such a device.
 const MAIN_KINDS: [&str; 14] = [
     "lock",
     "alarm_control_panel",
@@ -50,7 +51,8 @@ fn rank(kind: &Kind) -> Option<usize> {
     MAIN_KINDS.iter().position(|main| *main == kind.as_str())
 }
 
-/// Whether the entity is a part of another device: a reading, a setting, or the switch that mutes it.
+/// Whether the entity is a part of another device: a reading, a setting, or the switch that mutes
+/// it.
 fn is_part(announced: &AnnouncedDevice) -> bool {
     let kind = announced.device.kind.as_str();
     let capabilities = &announced.device.capabilities;
@@ -58,8 +60,9 @@ fn is_part(announced: &AnnouncedDevice) -> bool {
         || capabilities.iter().all(|c| c.property == Property::Mute)
 }
 
-/// Returns the devices that the entities of one physical device are to people. Parts belong to the main device, if there is
-/// one of the most important type; otherwise they are a device by themselves.
+/// Returns the devices that the entities of one physical device are to people. Parts belong to the
+/// main device, if there is one of the most important type; otherwise they are a device by
+/// themselves.
 pub(super) fn compose(
     entries: &[(&str, &RegistryEntry)],
     members: &KnownMembers<'_>,
@@ -155,7 +158,8 @@ fn physical_alias(announced: &AnnouncedDevice) -> Option<String> {
     (!is_own_name && area != Some(lower)).then_some(name)
 }
 
-/// Returns parts without a main device as one device, of the type of the first that can be set, or that is a sensor.
+/// Returns parts without a main device as one device, of the type of the first that can be set, or
+/// that is a sensor.
 fn join_parts(parts: Vec<(&str, AnnouncedDevice)>) -> Option<DevicePart> {
     let can_be_set = |part: &AnnouncedDevice| part.device.capabilities.iter().any(|c| c.settable);
     let settable = parts.iter().find(|(_, part)| can_be_set(part));
@@ -192,7 +196,8 @@ fn join_parts(parts: Vec<(&str, AnnouncedDevice)>) -> Option<DevicePart> {
     })
 }
 
-/// Whether the device is a group whose list of members comes with it, so that it can do what any of them can.
+/// Whether the device is a group whose list of members comes with it, so that it can do what any of
+/// them can.
 fn is_listed_group(announced: &AnnouncedDevice) -> bool {
     let device = &announced.device;
     announced.origin == Origin::Zigbee2mqtt
@@ -200,8 +205,8 @@ fn is_listed_group(announced: &AnnouncedDevice) -> bool {
         && !device.members.ids.is_empty()
 }
 
-/// Restricts a group to what its members can do, and gives it the type of the most important one. Returns whether a member is
-/// known.
+/// Restricts a group to what its members can do, and gives it the type of the most important one.
+/// Returns whether a member is known.
 fn fit_group(group: &mut Device, members: &KnownMembers<'_>) -> bool {
     let ids = group.members.ids.iter();
     let known: Vec<&AnnouncedDevice> = ids

@@ -1,4 +1,5 @@
-//! Identifiers and areas of announced devices. No two identifiers are alike, and none of the operator's is taken.
+//! Identifiers and areas of announced devices. No two identifiers are alike, and none of the
+//! operator's is taken.
 
 use std::collections::{HashMap, HashSet};
 
@@ -51,8 +52,8 @@ impl Identifiers {
         self.areas
     }
 
-    /// Puts the device into the area and gives it an identifier of its own. Its name is kept, even if another device has it;
-    /// an alias that another device has is dropped.
+    /// Puts the device into the area and gives it an identifier of its own. Its name is kept, even
+    /// if another device has it; an alias that another device has is dropped.
     pub(super) fn assign(&mut self, mut device: Device, area: Option<&str>) -> Device {
         device.area = area.and_then(|name| self.area(name));
         let base = names::slug(&device.name).unwrap_or_else(|| device.id.clone());
@@ -67,7 +68,8 @@ impl Identifiers {
         device
     }
 
-    /// Puts a declared device without an area into this one, unless another device there has its name.
+    /// Puts a declared device without an area into this one, unless another device there has its
+    /// name.
     pub(super) fn place(&mut self, device: &mut Device, area: Option<&str>) {
         if device.area.is_some() {
             return;

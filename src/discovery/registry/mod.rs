@@ -1,5 +1,5 @@
-//! All announcements by topic, and the devices they describe: one physical device is one device, however many entities and
-//! ecosystems announce it.
+//! All announcements by topic, and the devices they describe: one physical device is one device,
+//! however many entities and ecosystems announce it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,11 +19,12 @@ mod identifiers;
 
 pub use assemble::AssembledHome;
 
-/// Largest number of announced devices kept, of all topics together. The largest homes known have some 3,000 entities.
+/// Largest number of announced devices kept, of all topics together. The largest homes known have
+/// some 3,000 entities.
 pub const MAX_DEVICES: usize = 4_000;
 
-/// Largest number of capabilities of all announced devices together, which bounds the memory they take: 2,000 lights have as
-/// many.
+/// Largest number of capabilities of all announced devices together, which bounds the memory they
+/// take: 2,000 lights have as many.
 pub const MAX_CAPABILITIES: usize = 8_000;
 
 /// Everything announced and not removed. Cloning it is cheap: the devices are shared.
@@ -43,7 +44,8 @@ pub struct Registry {
 pub struct RegistryChange {
     /// Whether the devices may have changed.
     pub changed: bool,
-    /// Number of devices left out: beyond [`MAX_DEVICES`] or [`MAX_CAPABILITIES`], or with a topic of sayso's own.
+    /// Number of devices left out: beyond [`MAX_DEVICES`] or [`MAX_CAPABILITIES`], or with a topic
+    /// of sayso's own.
     pub rejected: usize,
 }
 
@@ -161,7 +163,8 @@ impl Registry {
         assemble(&entries, areas, declared)
     }
 
-    /// Returns the options of announced devices that are not carried out: the topic, the device's name, option and reason.
+    /// Returns the options of announced devices that are not carried out: the topic, the device's
+    /// name, option and reason.
     pub fn limitations(&self) -> impl Iterator<Item = (&str, String)> {
         self.topics.iter().flat_map(|(topic, entries)| {
             entries.iter().flat_map(move |entry| {

@@ -1,6 +1,7 @@
-//! Tasmota's native discovery: one message on `tasmota/discovery/<mac>/config` describes all relays, lights, shutters and
-//! the fan of one device. This module reads the message and its topics; `outputs` turns the outputs into capabilities.
-//! Sources: Tasmota's documentation of discovery, commands and `SetOption`s, and `HATasmota`, November 2026.
+//! Tasmota's native discovery: one message on `tasmota/discovery/<mac>/config` describes all
+//! relays, lights, shutters and the fan of one device. This module reads the message and its
+//! topics; `outputs` turns the outputs into capabilities. Sources: Tasmota's documentation of
+//! discovery, commands and `SetOption`s, and `HATasmota`, November 2026.
 
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -64,7 +65,8 @@ struct DeviceConfig {
     /// Values of `SetOption`s by number.
     #[serde(default, rename = "so")]
     set_options: serde_json::Map<String, Json>,
-    /// Number of light channels: 1 white, 2 two whites, 3 colour, 4 colour and white, 5 colour and two whites.
+    /// Number of light channels: 1 white, 2 two whites, 3 colour, 4 colour and white, 5 colour and
+    /// two whites.
     #[serde(default, rename = "lt_st")]
     channels: u8,
     /// 0 where colour and white are two separate lights.
@@ -79,7 +81,8 @@ struct DeviceConfig {
     /// Options of each shutter; bit 0 is an inverted one.
     #[serde(default, rename = "sho")]
     shutter_options: Vec<u32>,
-    /// Lowest and highest tilt angle of each shutter and the duration of a full turn, 0 for a shutter without tilt.
+    /// Lowest and highest tilt angle of each shutter and the duration of a full turn, 0 for a
+    /// shutter without tilt.
     #[serde(default, rename = "sht")]
     shutter_tilts: Vec<[f64; 3]>,
 }
@@ -136,8 +139,8 @@ pub fn parse(topic: &str, payload: &[u8]) -> Result<Announcement, InvalidAnnounc
 }
 
 impl DeviceConfig {
-    /// Returns the device's topic with one of the prefixes, without a slash at its end. As in Tasmota, a full topic without
-    /// `%prefix%` ends with it, and doubled slashes become one.
+    /// Returns the device's topic with one of the prefixes, without a slash at its end. As in
+    /// Tasmota, a full topic without `%prefix%` ends with it, and doubled slashes become one.
     fn topic(&self, prefix: TopicPrefix) -> String {
         let mut full = self.ft.replace('#', "");
         if !full.contains("%prefix%") {

@@ -17,7 +17,8 @@ const RELAY: u8 = 1;
 const LIGHT: u8 = 2;
 const SHUTTER: u8 = 3;
 
-/// Speed at which a fan starts when it is turned on without one: the middle of three, as Home Assistant does.
+/// Speed at which a fan starts when it is turned on without one: the middle of three, as Home
+/// Assistant does.
 const DEFAULT_FAN_SPEED: &str = "2";
 
 /// How the lights of one device are addressed.
@@ -84,8 +85,8 @@ impl DeviceConfig {
         self.output_name(index)
     }
 
-    /// Returns a relay as a switch, or as a light with `SetOption30`. The first relay of a fan controller is its lamp, the
-    /// others switch the fan's speeds and are no devices.
+    /// Returns a relay as a switch, or as a light with `SetOption30`. The first relay of a fan
+    /// controller is its lamp, the others switch the fan's speeds and are no devices.
     fn relay(&self, index: usize, single: bool) -> Option<AnnouncedDevice> {
         let power = vec![self.power(index, single)];
         if self.fan == 1 {
@@ -116,8 +117,8 @@ impl DeviceConfig {
         )
     }
 
-    /// Returns where a value is reported: in the answer to a command, and in the telemetry message `report`. With
-    /// `SetOption4` the answer's topic ends with the command instead of `RESULT`.
+    /// Returns where a value is reported: in the answer to a command, and in the telemetry message
+    /// `report`. With `SetOption4` the answer's topic ends with the command instead of `RESULT`.
     fn reported(&self, answer: &str, report: &str, keys: &[&str]) -> Vec<Port> {
         let last = if self.has_set_option("4") {
             answer
@@ -133,8 +134,8 @@ impl DeviceConfig {
         ]
     }
 
-    /// The power of one output. A single output is `POWER` in commands, but reported as `POWER` or `POWER1`, depending on
-    /// `SetOption26` and the version.
+    /// The power of one output. A single output is `POWER` in commands, but reported as `POWER` or
+    /// `POWER1`, depending on `SetOption26` and the version.
     fn power(&self, index: usize, single: bool) -> Capability {
         let numbered = format!("POWER{}", index + 1);
         let command = if single && index == 0 && !self.has_set_option("26") {
@@ -153,7 +154,8 @@ impl DeviceConfig {
         let mut state = Vec::new();
         for key in keys {
             state.extend(self.reported(key, "STATE", &[key]));
-            // The bare word is published there as well, which on this topic is told from the object only by its form.
+            // The bare word is published there as well, which on this topic is told from the object
+            // only by its form.
             if self.has_set_option("4") {
                 state.push(Port {
                     topic: format!("{}/{key}", self.topic(TopicPrefix::Answer)),
@@ -286,8 +288,8 @@ impl DeviceConfig {
         setting(Property::ColorTemp, number(min, max, "K"), binding)
     }
 
-    /// The color at the present brightness. A payload that ends with `=` leaves the channels it does not name alone.
-    /// The state may be hexadecimal or decimal (`SetOption17`).
+    /// The color at the present brightness. A payload that ends with `=` leaves the channels it
+    /// does not name alone. The state may be hexadecimal or decimal (`SetOption17`).
     fn color(&self, payload: &str) -> Capability {
         let template = Template::parse(payload).expect("both payloads of this module parse");
         let binding = Binding {

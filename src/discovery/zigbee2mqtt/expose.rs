@@ -1,5 +1,6 @@
-//! Features a Zigbee device exposes, and the capability a single feature becomes. [`super::features`] has the groups of
-//! features. Source: `Zigbee2MQTT`'s documentation of exposes, November 2026.
+//! Features a Zigbee device exposes, and the capability a single feature becomes.
+//! [`super::features`] has the groups of features. Source: `Zigbee2MQTT`'s documentation of
+//! exposes, November 2026.
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -92,7 +93,8 @@ impl Expose {
         self.endpoint.as_deref().or_else(of_features)
     }
 
-    /// Whether the group of features is a device by itself. A "switch" such as `window_detection` is a setting of another one.
+    /// Whether the group of features is a device by itself. A "switch" such as `window_detection`
+    /// is a setting of another one.
     pub(super) fn is_main(&self) -> bool {
         match self.kind.as_str() {
             "light" | "cover" | "lock" | "climate" | "fan" => true,
@@ -105,8 +107,8 @@ impl Expose {
         }
     }
 
-    /// Whether people ask for the feature. Values for maintenance and settings of the installer are left out, and so are
-    /// presses of a button, which are over when they are reported.
+    /// Whether people ask for the feature. Values for maintenance and settings of the installer are
+    /// left out, and so are presses of a button, which are over when they are reported.
     pub(super) fn is_for_people(&self) -> bool {
         let name = self.name.as_deref().unwrap_or_default();
         let is_event = name == "action" || name.starts_with("action_");
@@ -236,7 +238,8 @@ impl Expose {
         capability
     }
 
-    /// Returns the capability of a feature that stands alone: a setting or a reading of its own name.
+    /// Returns the capability of a feature that stands alone: a setting or a reading of its own
+    /// name.
     pub(super) fn standalone(&self, address: DeviceAddress<'_>) -> Option<Capability> {
         if self.kind == "switch" {
             let state = self.feature("state")?;
@@ -277,7 +280,8 @@ impl Expose {
     }
 }
 
-/// Whether a setting is made once, by whoever installs the device, and does harm if it is changed by mistake.
+/// Whether a setting is made once, by whoever installs the device, and does harm if it is changed
+/// by mistake.
 fn is_for_installer(name: &str) -> bool {
     const PREFIXES: [&str; 8] = [
         "factory_reset",

@@ -103,7 +103,8 @@ impl Expose {
     }
 
     fn climate(&self, address: DeviceAddress<'_>) -> Vec<Option<Capability>> {
-        // Which of two setpoints a device obeys, its features do not say; the first that can be set is the one people mean.
+        // Which of two setpoints a device obeys, its features do not say; the first that can be set
+        // is the one people mean.
         let mut targets = [
             "occupied_heating_setpoint",
             "current_heating_setpoint",
@@ -164,7 +165,8 @@ impl Expose {
         Some(self.with_access(setting(Property::Speed, domain, binding)))
     }
 
-    /// Takes the features of a fan out of `others` where a device exposes them one by one, and returns them as a group.
+    /// Takes the features of a fan out of `others` where a device exposes them one by one, and
+    /// returns them as a group.
     pub(super) fn take_separate_fan(others: &mut Vec<Self>) -> Option<Self> {
         let is_part = |e: &mut Self| {
             e.is_settable() && matches!(e.name.as_deref(), Some("fan_state" | "fan_speed"))

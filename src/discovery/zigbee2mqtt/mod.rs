@@ -1,5 +1,6 @@
-//! `Zigbee2MQTT`: `<base>/bridge/devices` lists all devices with the features they expose, `<base>/bridge/groups` all groups.
-//! Both lists are complete: a device that is missing in a list no longer exists.
+//! `Zigbee2MQTT`: `<base>/bridge/devices` lists all devices with the features they expose,
+//! `<base>/bridge/groups` all groups. Both lists are complete: a device that is missing in a list
+//! no longer exists.
 
 use std::fmt::Write as _;
 
@@ -22,10 +23,12 @@ use crate::discovery::zigbee2mqtt::expose::{DeviceAddress, Expose};
 mod expose;
 mod features;
 
-/// Longest list accepted, in bytes. 200 devices with 300 exposed features each have about 4,000,000.
+/// Longest list accepted, in bytes. 200 devices with 300 exposed features each have about
+/// 4,000,000.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Largest number of capabilities of one device. There are devices with 200 settings; the rest is left out.
+/// Largest number of capabilities of one device. There are devices with 200 settings; the rest is
+/// left out.
 const MAX_CAPABILITIES: usize = 48;
 
 /// Largest number of scenes of one device or group.
@@ -92,8 +95,8 @@ fn parse_list(payload: &[u8]) -> Result<Vec<Json>, InvalidAnnouncement> {
     serde_json::from_slice(payload).map_err(|e| InvalidAnnouncement::NotJson(e.to_string()))
 }
 
-/// Returns the devices a physical device is to people: one per lamp, switch or valve on it, one for its other features, and
-/// its scenes.
+/// Returns the devices a physical device is to people: one per lamp, switch or valve on it, one for
+/// its other features, and its scenes.
 fn devices_of(base: &str, device: &BridgeDevice) -> Vec<AnnouncedDevice> {
     let Some(definition) = device.definition.as_ref().filter(|_| !device.disabled) else {
         return Vec::new();
@@ -216,8 +219,8 @@ fn recall(body: &DeviceNames, topic: &str, scene: &Scene) -> Option<AnnouncedDev
     announced_device(body, &name, "scene", vec![activate])
 }
 
-/// Availability of a device or group: that of the bridge, and its own where the bridge watches it. Older bridges publish a
-/// bare word, newer ones a JSON object.
+/// Availability of a device or group: that of the bridge, and its own where the bridge watches it.
+/// Older bridges publish a bare word, newer ones a JSON object.
 fn device_availability(base: &str, name: &str) -> Availability {
     let topics = [
         format!("{base}/bridge/state"),
@@ -317,7 +320,8 @@ const GROUP_PROPERTIES: [Property; 6] = [
     Property::Lock,
 ];
 
-/// Parses `<base>/bridge/groups`. A group can do what any of its members can, which the registry knows.
+/// Parses `<base>/bridge/groups`. A group can do what any of its members can, which the registry
+/// knows.
 ///
 /// # Errors
 /// If the payload is no list.
@@ -372,8 +376,8 @@ fn devices_of_group(base: &str, group: &ListedGroup) -> Vec<AnnouncedDevice> {
     all
 }
 
-/// Returns the identifier `Zigbee2MQTT` gives a group in announcements to Home Assistant: the character codes of the base
-/// topic, and the group's number.
+/// Returns the identifier `Zigbee2MQTT` gives a group in announcements to Home Assistant: the
+/// character codes of the base topic, and the group's number.
 fn group_identity(base: &str, id: u64) -> String {
     let mut unique = String::new();
     for byte in base.bytes() {

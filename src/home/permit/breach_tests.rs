@@ -1,6 +1,7 @@
-//! Property test of the gate against a simulation of the ecosystems: random homes with groups, nested groups, shared
-//! topics and hostile announcements; random sources, states and drafts. The simulation decides by rules of its own
-//! which things a published message moves, and each of them must be allowed to move that way.
+//! Property test of the gate against a simulation of the ecosystems: random homes with groups,
+//! nested groups, shared topics and hostile announcements; random sources, states and drafts. The
+//! simulation decides by rules of its own which things a published message moves, and each of them
+//! must be allowed to move that way.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -23,7 +24,8 @@ use crate::vocabulary::speech::english;
 struct Thing {
     id: &'static str,
     kind: &'static str,
-    /// The name and the IEEE address in `Zigbee2MQTT`, or the topic and the fallback topic in Tasmota.
+    /// The name and the IEEE address in `Zigbee2MQTT`, or the topic and the fallback topic in
+    /// Tasmota.
     names: [&'static str; 2],
     policy: Policy,
 }
@@ -91,7 +93,8 @@ struct World {
     /// What the hostile devices send for "on", as positions in [`hostile_topics`] and [`PAYLOADS`].
     hostile: Vec<(usize, usize)>,
     denied: Vec<usize>,
-    /// The position of the garage door: percent, age in seconds, and whether it was reported or only commanded.
+    /// The position of the garage door: percent, age in seconds, and whether it was reported or
+    /// only commanded.
     garage: Option<(u8, u16, bool)>,
     confirmed: bool,
 }
@@ -429,7 +432,8 @@ fn breach(world: &World, home: &Home, source: &str, step: &Step) -> Option<Strin
             .capabilities
             .iter()
             .any(|c| home.rights().allow(source, device, &c.property));
-        // A door that is certainly closing, or closes further than it was reported open a moment ago.
+        // A door that is certainly closing, or closes further than it was reported open a moment
+        // ago.
         let reported = world
             .garage
             .filter(|(_, age, reported)| *reported && *age < 900)

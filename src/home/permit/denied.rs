@@ -5,7 +5,8 @@ use crate::home::permit::plan::MOST_ACTIONS;
 use crate::vocabulary::speech::{Speech, fill};
 use crate::vocabulary::{Domain, Property, Value};
 
-/// The reason why a draft is refused. `Display` is for the log; [`Denied::sentence`] is for the reply.
+/// The reason why a draft is refused. `Display` is for the log; [`Denied::sentence`] is for the
+/// reply.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Denied {
     /// The draft does nothing and says nothing.

@@ -1,9 +1,11 @@
-//! The permission gate: a [`Draft`] goes in, whoever made it; a [`Plan`] comes out, or the reason why not.
+//! The permission gate: a [`Draft`] goes in, whoever made it; a [`Plan`] comes out, or the reason
+//! why not.
 //!
-//! A message is published, under any name, group, scene, topic or value, only if every device it could move may be
-//! moved that way by this source at this risk. Nothing else can make a `Plan`, whose fields are private to this module.
-//! A refused action refuses the whole draft, except in a collective phrase ("all the lights"), where the others are
-//! executed and the reply names what was left out.
+//! A message is published, under any name, group, scene, topic or value, only if every device it
+//! could move may be moved that way by this source at this risk. Nothing else can make a `Plan`,
+//! whose fields are private to this module. A refused action refuses the whole draft, except in a
+//! collective phrase ("all the lights"), where the others are executed and the reply names what was
+//! left out.
 
 mod context;
 mod denied;
@@ -37,8 +39,8 @@ impl Home {
     /// Checks every action of `draft` and turns it into the messages to publish.
     ///
     /// # Errors
-    /// When an action names something that does not exist, is not supported, is out of range, is not allowed for the
-    /// source, contradicts another action, or must be confirmed first.
+    /// When an action names something that does not exist, is not supported, is out of range, is
+    /// not allowed for the source, contradicts another action, or must be confirmed first.
     pub fn permit(
         &self,
         draft: &Draft,
@@ -182,8 +184,9 @@ impl<'a> Gate<'a> {
         Ok(())
     }
 
-    /// Returns the step that turns the device on, for a value that does not do so by itself. It is not taken if the device
-    /// is known to be on, for relative changes, which turn nothing on, and if the draft sets the power as well.
+    /// Returns the step that turns the device on, for a value that does not do so by itself. It is
+    /// not taken if the device is known to be on, for relative changes, which turn nothing on, and
+    /// if the draft sets the power as well.
     fn power_on(
         &mut self,
         resolved: &Resolved<'_>,
@@ -259,8 +262,8 @@ impl<'a> Gate<'a> {
         Ok(self.plan)
     }
 
-    /// Adds what "everything" switches on to the changes to confirm, if it reaches beyond one area or heats, pumps or
-    /// moves doors.
+    /// Adds what "everything" switches on to the changes to confirm, if it reaches beyond one area
+    /// or heats, pumps or moves doors.
     fn ask_for_whole_home(&mut self) {
         let asks = !self.home.rights().whole_home_at_once && !self.context.confirmed;
         if !asks || self.draft.scope != TargetScope::Everything {

@@ -16,7 +16,8 @@ use crate::home::state::{Observation, State};
 use crate::vocabulary::action::{Action, Op};
 use crate::vocabulary::{Property, Value};
 
-/// The age up to which a reported position may show that a movement closes. Older reports prove nothing.
+/// The age up to which a reported position may show that a movement closes. Older reports prove
+/// nothing.
 const RECENT: Duration = Duration::from_mins(10);
 
 /// A message and the action it carries out.
@@ -107,7 +108,8 @@ fn never(device: &Device, property: &Property) -> Denied {
     }
 }
 
-/// Whether the capability would be commanded with the same payload, so that the message means the same to it.
+/// Whether the capability would be commanded with the same payload, so that the message means the
+/// same to it.
 fn sends_the_same(capability: &Capability, message: ProposedMessage<'_>) -> bool {
     let own = match message.value {
         Some(value) => capability.binding.encode(value),
@@ -119,7 +121,8 @@ fn sends_the_same(capability: &Capability, message: ProposedMessage<'_>) -> bool
     own.is_some_and(|own| parse(&own.payload) == parse(&message.publication.payload))
 }
 
-/// Returns the risk of setting a capability to a value. A change of unknown direction is judged as if it opened.
+/// Returns the risk of setting a capability to a value. A change of unknown direction is judged as
+/// if it opened.
 fn direction_risk(
     device: &Device,
     capability: &Capability,
@@ -145,8 +148,9 @@ fn direction_risk(
     }
 }
 
-/// Whether moving to `to` certainly closes. Only a recent report of a device that is online proves that: what was
-/// merely commanded, expired, or last said before it went offline may be wrong, and never lowers a risk.
+/// Whether moving to `to` certainly closes. Only a recent report of a device that is online proves
+/// that: what was merely commanded, expired, or last said before it went offline may be wrong, and
+/// never lowers a risk.
 fn certainly_closes(
     device: &Device,
     property: &Property,

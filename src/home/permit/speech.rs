@@ -15,7 +15,8 @@ use crate::vocabulary::action::{Op, StateQuery};
 use crate::vocabulary::speech::{Speech, capitalized, fill};
 use crate::vocabulary::{Domain, Property, Value};
 
-/// The most devices listed in an answer: "which lights are on" asks for all, but nobody listens to more.
+/// The most devices listed in an answer: "which lights are on" asks for all, but nobody listens to
+/// more.
 const MOST_LISTED: usize = 12;
 
 /// The age below which a state needs no mention of its age.
@@ -45,7 +46,8 @@ struct Finding {
     age: Duration,
 }
 
-/// Collects changes and findings, and phrases them. Devices with the same change share one sentence.
+/// Collects changes and findings, and phrases them. Devices with the same change share one
+/// sentence.
 pub(super) struct SpeechBuilder<'a> {
     speech: &'a Speech,
     context: PermitContext<'a>,
@@ -95,7 +97,8 @@ impl<'a> SpeechBuilder<'a> {
     pub(super) fn done(&mut self, resolved: &Resolved<'_>, value: Option<&Value>) {
         let change = change_in_words(self.speech, resolved, value);
         self.done.add(change, resolved.device);
-        // The command is published all the same: the report may be wrong, and the device may be back at any moment.
+        // The command is published all the same: the report may be wrong, and the device may be
+        // back at any moment.
         if resolved.is_offline {
             let name = the(self.speech, resolved.device);
             push_once(&mut self.away, name);
@@ -123,7 +126,8 @@ impl<'a> SpeechBuilder<'a> {
         self.skipped.add(form.clone(), device);
     }
 
-    /// Adds the answer to a question about one device. `query` is the form of a question about several.
+    /// Adds the answer to a question about one device. `query` is the form of a question about
+    /// several.
     pub(super) fn answer(&mut self, resolved: &Resolved<'_>, query: Option<&StateQuery>) {
         let device = resolved.device;
         if resolved.is_offline {

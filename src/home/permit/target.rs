@@ -1,4 +1,5 @@
-//! The value that an action leads to: relative changes and toggles are made absolute from the state.
+//! The value that an action leads to: relative changes and toggles are made absolute from the
+//! state.
 
 use crate::binding::color::rgb;
 use crate::home::capability::Capability;
@@ -70,8 +71,8 @@ fn toggled(resolved: &Resolved<'_>) -> Result<TargetValue, Denied> {
         .ok_or_else(|| resolved.lacks(Unsupported::Opposite))
 }
 
-/// Makes a relative change absolute. It never goes the other way at the end of the range, and never switches on what
-/// is off.
+/// Makes a relative change absolute. It never goes the other way at the end of the range, and never
+/// switches on what is off.
 fn changed(resolved: &Resolved<'_>) -> Result<TargetValue, Denied> {
     let Resolved {
         device,
@@ -159,7 +160,8 @@ fn out_of_range(device: &Device, capability: &Capability, value: &Value) -> Deni
     }
 }
 
-/// Returns the value as the capability takes it: a number at its resolution, a word in its own case.
+/// Returns the value as the capability takes it: a number at its resolution, a word in its own
+/// case.
 fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Value, Denied> {
     let fits = match (&capability.domain, value) {
         (Domain::Number { .. }, value) => number_within(capability, value),

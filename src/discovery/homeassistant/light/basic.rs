@@ -98,8 +98,8 @@ pub(super) fn light(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnn
     Ok(settings)
 }
 
-/// Applies `on_command_type`: whether a setting is sent before or after the payload that turns the light on, or turns it on
-/// by itself.
+/// Applies `on_command_type`: whether a setting is sent before or after the payload that turns the
+/// light on, or turns it on by itself.
 fn turn_on(config: &EntityConfig, power: &mut Capability, settings: &mut [Capability]) {
     let order = match config.text("on_command_type").as_deref() {
         Some("brightness") => {
@@ -122,7 +122,8 @@ fn turn_on(config: &EntityConfig, power: &mut Capability, settings: &mut [Capabi
     }
 }
 
-/// Returns the message that turns on a light without a payload for on: full brightness, or white where there is no brightness.
+/// Returns the message that turns on a light without a payload for on: full brightness, or white
+/// where there is no brightness.
 fn turn_on_by_setting(settings: &[Capability]) -> Option<Publication> {
     let encode = |property: Property, value: &Value| {
         let setting = settings.iter().find(|c| c.property == property)?;
@@ -148,7 +149,8 @@ fn state_of(config: &EntityConfig, stem: &str) -> Result<Vec<Port>, InvalidAnnou
     )
 }
 
-/// Returns where a color is sent. Without a template the payload is the list of components: `255,0,0`.
+/// Returns where a color is sent. Without a template the payload is the list of components:
+/// `255,0,0`.
 fn color_command(
     config: &EntityConfig,
     topics: &ColorTopics,

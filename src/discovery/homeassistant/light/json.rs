@@ -73,8 +73,8 @@ impl JsonLight {
         topic.map(|topic| field(topic, &[key])).collect()
     }
 
-    /// Returns the ports of a property. Its payload turns the light on as well, because most lights ignore a brightness while
-    /// they are off.
+    /// Returns the ports of a property. Its payload turns the light on as well, because most lights
+    /// ignore a brightness while they are off.
     fn ports(&self, payload: &str, key: &str) -> Result<Ports, InvalidAnnouncement> {
         let text = format!(r#"{{"state":"ON",{payload}}}"#);
         Ok(Ports {
@@ -123,7 +123,8 @@ impl JsonLight {
     }
 }
 
-/// Returns the color space and the content of the `color` object. White channels are turned off by a color.
+/// Returns the color space and the content of the `color` object. White channels are turned off by
+/// a color.
 fn color_object(has: &dyn Fn(&str) -> bool) -> Option<(ColorSpace, &'static str)> {
     const RGB: &str = r#""r":{{ value[0] }},"g":{{ value[1] }},"b":{{ value[2] }}"#;
     const RGBW: &str = r#""r":{{ value[0] }},"g":{{ value[1] }},"b":{{ value[2] }},"w":0"#;

@@ -1,5 +1,6 @@
-//! Lights in the three schemas of Home Assistant: one topic per property ([`basic`]), one JSON object ([`json`]), and
-//! templates that write the whole payload ([`template`]). [`properties`] is shared by them.
+//! Lights in the three schemas of Home Assistant: one topic per property ([`basic`]), one JSON
+//! object ([`json`]), and templates that write the whole payload ([`template`]). [`properties`] is
+//! shared by them.
 
 use crate::home::capability::Capability;
 

@@ -1,4 +1,5 @@
-//! Lights whose templates write the whole payload. The template for on reads what is set besides from variables.
+//! Lights whose templates write the whole payload. The template for on reads what is set besides
+//! from variables.
 
 use crate::binding::color::ColorSpace;
 use crate::binding::{Binding, Form, Port, Publication};
@@ -63,7 +64,8 @@ pub(super) fn light(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnn
 }
 
 impl TemplateLight<'_> {
-    /// Returns the port of a command with these variables set. The others are not defined, as in Home Assistant.
+    /// Returns the port of a command with these variables set. The others are not defined, as in
+    /// Home Assistant.
     fn command(&self, key: &str, set: &str, text: &str) -> Result<Port, InvalidAnnouncement> {
         let template = parse(key, &format!("{set}{text}"), &VARIABLES)?;
         Ok(Port {
@@ -108,7 +110,8 @@ impl TemplateLight<'_> {
         Ok(setting(Property::Power, choice(&["on", "off"]), binding))
     }
 
-    /// Returns the ports of a property that has a template for its state and is used by the template for on.
+    /// Returns the ports of a property that has a template for its state and is used by the
+    /// template for on.
     fn ports(&self, state_key: &str, name: &str) -> Result<Option<Ports>, InvalidAnnouncement> {
         if !self.config.has(state_key) || !self.on.contains(name) {
             return Ok(None);
