@@ -324,67 +324,29 @@ impl Rewriter {
         all.iter().map(|each| self.statement(each)).collect()
     }
 
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm for each statement of the template language"
-    )]
     fn statement<'a>(&self, stmt: &Stmt<'a>) -> Result<Stmt<'a>, Error> {
         let _level = self.down().ok_or_else(too_long)?;
         Ok(match stmt {
-            Stmt::Template(s) => Stmt::Template(span(
-                Template {
-                    children: self.statements(&s.children)?,
-                },
-                s.span(),
-            )),
+            Stmt::Template(s) => {
+                let children = self.statements(&s.children)?;
+                Stmt::Template(span(Template { children }, s.span()))
+            }
             // What is written is measured by the formatter, and a loop that calls itself is no value.
-            Stmt::EmitExpr(s) => Stmt::EmitExpr(span(
-                EmitExpr {
-                    expr: self.bare(&s.expr),
-                },
-                s.span(),
-            )),
+            Stmt::EmitExpr(s) => {
+                let expr = self.bare(&s.expr);
+                Stmt::EmitExpr(span(EmitExpr { expr }, s.span()))
+            }
             Stmt::EmitRaw(s) => Stmt::EmitRaw(span(EmitRaw { raw: s.raw }, s.span())),
-            Stmt::ForLoop(s) => {
-                let node = ForLoop {
-                    target: target(&s.target)?,
-                    iter: self.expression(&s.iter),
-                    filter_expr: s.filter_expr.as_ref().map(|each| self.expression(each)),
-                    recursive: s.recursive,
-                    body: self.statements(&s.body)?,
-                    else_body: self.statements(&s.else_body)?,
-                };
-                Stmt::ForLoop(span(node, s.span()))
-            }
-            Stmt::IfCond(s) => {
-                let node = IfCond {
-                    expr: self.expression(&s.expr),
-                    true_body: self.statements(&s.true_body)?,
-                    false_body: self.statements(&s.false_body)?,
-                };
-                Stmt::IfCond(span(node, s.span()))
-            }
-            Stmt::WithBlock(s) => {
-                let assignments = s
-                    .assignments
-                    .iter()
-                    .map(|(to, what)| Ok((target(to)?, self.assigned(what))))
-                    .collect::<Result<_, Error>>()?;
-                Stmt::WithBlock(span(
-                    WithBlock {
-                        assignments,
-                        body: self.statements(&s.body)?,
-                    },
-                    s.span(),
-                ))
-            }
-            Stmt::Set(s) => Stmt::Set(span(
-                Set {
+            Stmt::ForLoop(s) => Stmt::ForLoop(span(self.for_loop(s)?, s.span())),
+            Stmt::IfCond(s) => Stmt::IfCond(span(self.condition(s)?, s.span())),
+            Stmt::WithBlock(s) => Stmt::WithBlock(span(self.with_block(s)?, s.span())),
+            Stmt::Set(s) => {
+                let node = Set {
                     target: target(&s.target)?,
                     expr: self.assigned(&s.expr),
-                },
-                s.span(),
-            )),
+                };
+                Stmt::Set(span(node, s.span()))
+            }
             Stmt::SetBlock(s) => {
                 let node = SetBlock {
                     target: target(&s.target)?,
@@ -401,18 +363,47 @@ impl Rewriter {
                 };
                 Stmt::FilterBlock(span(node, s.span()))
             }
-            Stmt::Do(s) => Stmt::Do(span(
-                Do {
-                    call: span(self.call(&s.call), s.call.span()),
-                },
-                s.span(),
-            )),
+            Stmt::Do(s) => {
+                let call = span(self.call(&s.call), s.call.span());
+                Stmt::Do(span(Do { call }, s.span()))
+            }
             Stmt::AutoEscape(_) => {
                 return Err(Error::new(
                     ErrorKind::SyntaxError,
                     "`autoescape` is of no use here",
                 ));
             }
+        })
+    }
+
+    fn for_loop<'a>(&self, s: &ForLoop<'a>) -> Result<ForLoop<'a>, Error> {
+        Ok(ForLoop {
+            target: target(&s.target)?,
+            iter: self.expression(&s.iter),
+            filter_expr: self.optional(s.filter_expr.as_ref()),
+            recursive: s.recursive,
+            body: self.statements(&s.body)?,
+            else_body: self.statements(&s.else_body)?,
+        })
+    }
+
+    fn condition<'a>(&self, s: &IfCond<'a>) -> Result<IfCond<'a>, Error> {
+        Ok(IfCond {
+            expr: self.expression(&s.expr),
+            true_body: self.statements(&s.true_body)?,
+            false_body: self.statements(&s.false_body)?,
+        })
+    }
+
+    fn with_block<'a>(&self, s: &WithBlock<'a>) -> Result<WithBlock<'a>, Error> {
+        let assignments = s
+            .assignments
+            .iter()
+            .map(|(to, value)| Ok((target(to)?, self.assigned(value))))
+            .collect::<Result<_, Error>>()?;
+        Ok(WithBlock {
+            assignments,
+            body: self.statements(&s.body)?,
         })
     }
 
@@ -439,118 +430,45 @@ impl Rewriter {
         }
     }
 
-    /// The same expression, only what it is made from measured.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm for each expression of the template language"
-    )]
+    /// The same expression, only its parts measured.
     fn bare<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
         let Some(_level) = self.down() else {
             return Expr::Const(span(Const { value: ().into() }, expr.span()));
         };
-        let all = |items: &[Expr<'a>]| {
-            items
-                .iter()
-                .map(|each| self.expression(each))
-                .collect::<Vec<_>>()
-        };
-        let some = |item: &Option<Expr<'a>>| item.as_ref().map(|each| self.expression(each));
         match expr {
             Expr::Var(e) => Expr::Var(span(Var { id: e.id }, e.span())),
-            Expr::Const(e) => Expr::Const(span(
-                Const {
-                    value: e.value.clone(),
-                },
-                e.span(),
-            )),
-            Expr::Slice(e) => {
-                let step = e.step.as_ref().map(|step| measured(self.bare(step), STEP));
-                let node = Slice {
-                    expr: self.expression(&e.expr),
-                    start: some(&e.start),
-                    stop: some(&e.stop),
-                    step,
-                };
-                Expr::Slice(span(node, e.span()))
+            Expr::Const(e) => {
+                let value = e.value.clone();
+                Expr::Const(span(Const { value }, e.span()))
             }
-            Expr::UnaryOp(e) => {
-                let op = if matches!(e.op, UnaryOpKind::Not) {
-                    UnaryOpKind::Not
-                } else {
-                    UnaryOpKind::Neg
-                };
-                Expr::UnaryOp(span(
-                    UnaryOp {
-                        op,
-                        expr: self.expression(&e.expr),
-                    },
-                    e.span(),
-                ))
-            }
-            Expr::BinOp(e) => Expr::BinOp(span(
-                BinOp {
+            Expr::Slice(e) => Expr::Slice(span(self.slice(e), e.span())),
+            Expr::UnaryOp(e) => Expr::UnaryOp(span(self.unary(e), e.span())),
+            Expr::BinOp(e) => {
+                let node = BinOp {
                     op: e.op,
                     left: self.expression(&e.left),
                     right: self.expression(&e.right),
-                },
-                e.span(),
-            )),
-            Expr::Compare(e) => {
-                let ops = e
-                    .ops
-                    .iter()
-                    .map(|next| CompareOp {
-                        op: next.op,
-                        expr: self.expression(&next.expr),
-                    })
-                    .collect();
-                Expr::Compare(span(
-                    Compare {
-                        expr: self.expression(&e.expr),
-                        ops,
-                    },
-                    e.span(),
-                ))
+                };
+                Expr::BinOp(span(node, e.span()))
             }
+            Expr::Compare(e) => Expr::Compare(span(self.comparison(e), e.span())),
             Expr::IfExpr(e) => {
                 let node = IfExpr {
                     test_expr: self.expression(&e.test_expr),
                     true_expr: self.expression(&e.true_expr),
-                    false_expr: some(&e.false_expr),
+                    false_expr: self.optional(e.false_expr.as_ref()),
                 };
                 Expr::IfExpr(span(node, e.span()))
             }
-            Expr::Filter(e) => {
-                // `select (attr)` is read as one name too.
-                let name: String = e.name.split_whitespace().collect();
-                self.require(jinja::is_filter(&name), "filter", &name);
-                let each = matches!(
-                    name.as_str(),
-                    "map" | "select" | "reject" | "selectattr" | "rejectattr"
-                );
-                let node = Filter {
-                    name: e.name,
-                    expr: some(&e.expr),
-                    args: self.arguments(&e.args, if each { LOW_FENCE } else { FENCE }),
-                };
-                Expr::Filter(span(node, e.span()))
-            }
-            Expr::Test(e) => {
-                self.require(jinja::is_test(e.name), "test", e.name);
-                let node = Test {
-                    name: e.name,
-                    expr: self.expression(&e.expr),
-                    args: self.arguments(&e.args, FENCE),
-                };
-                Expr::Test(span(node, e.span()))
-            }
-            Expr::GetAttr(e) => Expr::GetAttr(span(
-                GetAttr {
+            Expr::Filter(e) => Expr::Filter(span(self.filter(e), e.span())),
+            Expr::Test(e) => Expr::Test(span(self.test(e), e.span())),
+            Expr::GetAttr(e) => {
+                let node = GetAttr {
                     expr: self.looked_into(&e.expr),
                     name: e.name,
-                },
-                e.span(),
-            )),
+                };
+                Expr::GetAttr(span(node, e.span()))
+            }
             Expr::GetItem(e) => {
                 let node = GetItem {
                     expr: self.looked_into(&e.expr),
@@ -559,25 +477,94 @@ impl Rewriter {
                 Expr::GetItem(span(node, e.span()))
             }
             Expr::Call(e) => Expr::Call(span(self.call(e), e.span())),
-            Expr::List(e) => Expr::List(span(
-                List {
-                    items: all(&e.items),
-                },
-                e.span(),
-            )),
-            Expr::Tuple(e) => Expr::Tuple(span(
-                Tuple {
-                    items: all(&e.items),
-                },
-                e.span(),
-            )),
-            Expr::Map(e) => Expr::Map(span(
-                Map {
-                    keys: all(&e.keys),
-                    values: all(&e.values),
-                },
-                e.span(),
-            )),
+            Expr::List(_) | Expr::Tuple(_) | Expr::Map(_) => self.collection(expr),
+        }
+    }
+
+    /// The same list, tuple or map, its items measured.
+    fn collection<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
+        match expr {
+            Expr::List(e) => {
+                let items = self.expressions(&e.items);
+                Expr::List(span(List { items }, e.span()))
+            }
+            Expr::Tuple(e) => {
+                let items = self.expressions(&e.items);
+                Expr::Tuple(span(Tuple { items }, e.span()))
+            }
+            Expr::Map(e) => {
+                let node = Map {
+                    keys: self.expressions(&e.keys),
+                    values: self.expressions(&e.values),
+                };
+                Expr::Map(span(node, e.span()))
+            }
+            _ => self.expression(expr),
+        }
+    }
+
+    fn expressions<'a>(&self, items: &[Expr<'a>]) -> Vec<Expr<'a>> {
+        items.iter().map(|each| self.expression(each)).collect()
+    }
+
+    fn optional<'a>(&self, item: Option<&Expr<'a>>) -> Option<Expr<'a>> {
+        item.map(|each| self.expression(each))
+    }
+
+    fn slice<'a>(&self, e: &Slice<'a>) -> Slice<'a> {
+        let step = e.step.as_ref().map(|step| measured(self.bare(step), STEP));
+        Slice {
+            expr: self.expression(&e.expr),
+            start: self.optional(e.start.as_ref()),
+            stop: self.optional(e.stop.as_ref()),
+            step,
+        }
+    }
+
+    fn unary<'a>(&self, e: &UnaryOp<'a>) -> UnaryOp<'a> {
+        let op = if matches!(e.op, UnaryOpKind::Not) {
+            UnaryOpKind::Not
+        } else {
+            UnaryOpKind::Neg
+        };
+        UnaryOp {
+            op,
+            expr: self.expression(&e.expr),
+        }
+    }
+
+    fn comparison<'a>(&self, e: &Compare<'a>) -> Compare<'a> {
+        let ops = e.ops.iter().map(|next| CompareOp {
+            op: next.op,
+            expr: self.expression(&next.expr),
+        });
+        Compare {
+            expr: self.expression(&e.expr),
+            ops: ops.collect(),
+        }
+    }
+
+    fn filter<'a>(&self, e: &Filter<'a>) -> Filter<'a> {
+        // `select (attr)` is read as one name too.
+        let name: String = e.name.split_whitespace().collect();
+        self.require(jinja::is_filter(&name), "filter", &name);
+        let each = matches!(
+            name.as_str(),
+            "map" | "select" | "reject" | "selectattr" | "rejectattr"
+        );
+        Filter {
+            name: e.name,
+            expr: self.optional(e.expr.as_ref()),
+            args: self.arguments(&e.args, if each { LOW_FENCE } else { FENCE }),
+        }
+    }
+
+    fn test<'a>(&self, e: &Test<'a>) -> Test<'a> {
+        self.require(jinja::is_test(e.name), "test", e.name);
+        Test {
+            name: e.name,
+            expr: self.expression(&e.expr),
+            args: self.arguments(&e.args, FENCE),
         }
     }
 

@@ -86,43 +86,87 @@ pub(super) fn read(
     (capability, risk)
 }
 
-#[expect(clippy::too_many_lines, reason = "one key of the table after another")]
+/// The keys of a property that say which values it takes.
+struct ValueKeys {
+    options: Option<Vec<String>>,
+    range: Option<(f64, f64)>,
+    boolean: Option<bool>,
+    unit: Option<String>,
+    step: Option<f64>,
+}
+
+impl ValueKeys {
+    fn read(table: &Table<'_>, default: &Domain) -> Self {
+        let options = table.texts_as("options", |text| {
+            if text.trim().is_empty() {
+                Err("a word")
+            } else {
+                Ok(text.trim().to_owned())
+            }
+        });
+        let range = table.pair(
+            "range",
+            "two numbers, the smaller first, such as [0, 40]",
+            |min, max| min < max,
+        );
+        let boolean = table.flag("boolean");
+        let unit = table.text_as("unit", |text| {
+            if text.chars().count() <= 16 {
+                Ok(text.to_owned())
+            } else {
+                Err("a unit of at most 16 letters")
+            }
+        });
+        let default_range = if let Domain::Number { min, max, .. } = default {
+            Some((*min, *max))
+        } else {
+            None
+        };
+        let span = range
+            .or(default_range)
+            .map_or(f64::INFINITY, |(min, max)| max - min);
+        let step = table.number(
+            "step",
+            "a number above 0 and no larger than the range",
+            |n| n > 0.0 && n <= span,
+        );
+        Self {
+            options,
+            range,
+            boolean,
+            unit,
+            step,
+        }
+    }
+
+    /// Returns the numbers that a property takes whose default is `min` to `max` in `default_unit`.
+    fn number(
+        self,
+        table: &Table<'_>,
+        property: &Property,
+        (min, max): (f64, f64),
+        default_unit: &str,
+    ) -> Domain {
+        let (min, max) = self
+            .range
+            .filter(|r| is_allowed_range(table, property, *r))
+            .unwrap_or((min, max));
+        if property.is_standard() && self.unit.as_ref().is_some_and(|u| u != default_unit) {
+            table.reject("unit", format!("\"{default_unit}\": {property} has that unit everywhere; use `scale` to convert to the unit of the device"));
+        }
+        Domain::Number {
+            min,
+            max,
+            step: self.step,
+            unit: self.unit.unwrap_or_else(|| default_unit.to_owned()),
+        }
+    }
+}
+
 fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
     let property = &capability.property;
     let default = &capability.domain;
-    let options = table.texts_as("options", |text| {
-        if text.trim().is_empty() {
-            Err("a word")
-        } else {
-            Ok(text.trim().to_owned())
-        }
-    });
-    let range = table.pair(
-        "range",
-        "two numbers, the smaller first, such as [0, 40]",
-        |min, max| min < max,
-    );
-    let boolean = table.flag("boolean");
-    let unit = table.text_as("unit", |text| {
-        if text.chars().count() <= 16 {
-            Ok(text.to_owned())
-        } else {
-            Err("a unit of at most 16 letters")
-        }
-    });
-    let default_range = if let Domain::Number { min, max, .. } = default {
-        Some((*min, *max))
-    } else {
-        None
-    };
-    let span = range
-        .or(default_range)
-        .map_or(f64::INFINITY, |(min, max)| max - min);
-    let grain = table.number(
-        "step",
-        "a number above 0 and no larger than the range",
-        |n| n > 0.0 && n <= span,
-    );
+    let keys = ValueKeys::read(table, default);
     let written: Vec<&str> = ["range", "options", "boolean"]
         .into_iter()
         .filter(|key| table.has(key))
@@ -138,35 +182,18 @@ fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
         table.report_table(format!("the values of {property} are missing: write range = [0, 100], options = [\"..\"] or boolean = true"));
     }
     match (written.first().copied(), default) {
-        (Some("boolean"), _) if boolean == Some(false) => {
+        (Some("boolean"), _) if keys.boolean == Some(false) => {
             table.report("boolean", "write boolean = true, or leave it out");
         }
         (Some("boolean"), _) if !property.is_standard() => return Domain::Boolean,
-        (Some("options"), Domain::Choice(words)) => return choice(table, property, words, options),
-        (Some("options"), _) if !property.is_standard() => {
-            return choice(table, property, &[], options);
+        (Some("options"), Domain::Choice(words)) => {
+            return choice(table, property, words, keys.options);
         }
-        (
-            Some("range") | None,
-            Domain::Number {
-                min,
-                max,
-                unit: default_unit,
-                ..
-            },
-        ) => {
-            let (min, max) = range
-                .filter(|r| is_allowed_range(table, property, *r))
-                .unwrap_or((*min, *max));
-            if property.is_standard() && unit.as_ref().is_some_and(|u| u != default_unit) {
-                table.reject("unit", format!("\"{default_unit}\": {property} has that unit everywhere; use `scale` to convert to the unit of the device"));
-            }
-            return Domain::Number {
-                min,
-                max,
-                step: grain,
-                unit: unit.unwrap_or_else(|| default_unit.clone()),
-            };
+        (Some("options"), _) if !property.is_standard() => {
+            return choice(table, property, &[], keys.options);
+        }
+        (Some("range") | None, Domain::Number { min, max, unit, .. }) => {
+            return keys.number(table, property, (*min, *max), unit);
         }
         (None, _) => {}
         (Some(key), _) => table.report(
