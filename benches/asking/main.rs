@@ -82,10 +82,6 @@ fn block_on(measurement: impl Future<Output = Result<(), BenchError>>) -> Result
 }
 
 /// sayso and the bare program in alternation.
-#[expect(
-    clippy::too_many_lines,
-    reason = "one side after the other, then the table"
-)]
 async fn beside() -> Result<(), BenchError> {
     let (folder, model) = (tempfile::tempdir()?, Fake::start()?);
     let (_broker, port) = mosquitto(folder.path()).await?;
@@ -118,7 +114,12 @@ async fn beside() -> Result<(), BenchError> {
         }
         say(&format!("round {round} of 4"))?;
     }
-    let [(_, _, plain), (_, _, ours)] = &mut sides;
+    let [(_, _, plain), (_, _, ours)] = &sides;
+    print_table(plain, ours)
+}
+
+/// Prints the figures of both sides and their ratios.
+fn print_table(plain: &Side, ours: &Side) -> Result<(), BenchError> {
     let row = |name: &str, wanted: &str, of: &dyn Fn(&Side) -> f64| {
         let (bare, ours) = (of(plain), of(ours));
         say(&format!(

@@ -166,17 +166,15 @@ async fn play(
     Ok(())
 }
 
-#[expect(clippy::too_many_lines, reason = "one line of the table after another")]
-fn table(relay: &mut Side, sayso: &mut Side) -> Result<(), BenchError> {
-    relay.latencies.sort_unstable();
-    sayso.latencies.sort_unstable();
+/// The lines of the table.
+fn rows() -> [Row; 7] {
     let row = |name, unit, digits, of| Row {
         name,
         unit,
         digits,
         of,
     };
-    let rows = [
+    [
         row("command to action at 100/s, median", "ms", 2, |side| {
             ms(quantile(&side.latencies, 0.5))
         }),
@@ -201,7 +199,13 @@ fn table(relay: &mut Side, sayso: &mut Side) -> Result<(), BenchError> {
         row("resident after 3 s idle", "MiB", 1, |side| {
             f64::from(side.resident_kib) / 1024.0
         }),
-    ];
+    ]
+}
+
+fn table(relay: &mut Side, sayso: &mut Side) -> Result<(), BenchError> {
+    relay.latencies.sort_unstable();
+    sayso.latencies.sort_unstable();
+    let rows = rows();
     say(&format!(
         "\n{:<38} {:>12} {:>12} {:>8}",
         "", "relay", "sayso", "ratio"

@@ -517,81 +517,83 @@ fn an_answer_is_read_in_whatever_form_it_comes() {
     assert_eq!(completion.usage.input, 3);
 }
 
+/// Errors with status 200, and the first word of the reaction to each.
+const ERRORS_IN_A_200: [(&ApiSpec, &str, &str); 18] = [
+    (
+        &openai::SPEC,
+        r#"{"error":{"message":"slow","code":"429"}}"#,
+        "Rest",
+    ),
+    (
+        &openai::SPEC,
+        r#"{"error":{"message":"slow","type":"rate_limit_error"}}"#,
+        "Rest",
+    ),
+    (
+        &openai::SPEC,
+        r#"{"error":{"message":"no","code":"invalid_api_key"}}"#,
+        "Disable",
+    ),
+    (
+        &openai::SPEC,
+        r#"{"error":{"message":"no","code":"context_length_exceeded"}}"#,
+        "Skip",
+    ),
+    (&openai::SPEC, r#"{"error":"oops"}"#, "Retry"),
+    (
+        &openai::SPEC,
+        r#"{"error":{"message":"oops","code":502}}"#,
+        "Retry",
+    ),
+    (&openai::SPEC, r#"{"error":null,"choices":[]}"#, "Unfit"),
+    (&openai::SPEC, "{}", "Unfit"),
+    (&openai::SPEC, "<html>", "Unfit"),
+    (&openai::SPEC, "", "Retry"),
+    (
+        &anthropic::SPEC,
+        r#"{"type":"error","error":{"type":"overloaded_error"}}"#,
+        "Retry",
+    ),
+    (
+        &anthropic::SPEC,
+        r#"{"type":"error","error":{"type":"rate_limit_error"}}"#,
+        "Rest",
+    ),
+    (
+        &anthropic::SPEC,
+        r#"{"type":"error","error":{"type":"authentication_error"}}"#,
+        "Disable",
+    ),
+    (
+        &gemini::SPEC,
+        r#"{"error":{"code":429,"details":[{"retryDelay":"3s"}]}}"#,
+        "Rest",
+    ),
+    (
+        &gemini::SPEC,
+        r#"[{"error":{"code":503,"message":"overloaded"}}]"#,
+        "Retry",
+    ),
+    (
+        &ollama::SPEC,
+        r#"{"error":"model runner has stopped"}"#,
+        "Retry",
+    ),
+    (
+        &responses::SPEC,
+        r#"{"status":"failed","error":{"code":"rate_limit_exceeded"}}"#,
+        "Rest",
+    ),
+    (
+        &responses::SPEC,
+        "data: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"m\"}\n\n",
+        "Retry",
+    ),
+];
+
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of bodies")]
 fn an_error_in_a_200_is_that_error() {
-    for (spec, body, expected) in [
-        (
-            &openai::SPEC,
-            r#"{"error":{"message":"slow","code":"429"}}"#,
-            "Rest",
-        ),
-        (
-            &openai::SPEC,
-            r#"{"error":{"message":"slow","type":"rate_limit_error"}}"#,
-            "Rest",
-        ),
-        (
-            &openai::SPEC,
-            r#"{"error":{"message":"no","code":"invalid_api_key"}}"#,
-            "Disable",
-        ),
-        (
-            &openai::SPEC,
-            r#"{"error":{"message":"no","code":"context_length_exceeded"}}"#,
-            "Skip",
-        ),
-        (&openai::SPEC, r#"{"error":"oops"}"#, "Retry"),
-        (
-            &openai::SPEC,
-            r#"{"error":{"message":"oops","code":502}}"#,
-            "Retry",
-        ),
-        (&openai::SPEC, r#"{"error":null,"choices":[]}"#, "Unfit"),
-        (&openai::SPEC, "{}", "Unfit"),
-        (&openai::SPEC, "<html>", "Unfit"),
-        (&openai::SPEC, "", "Retry"),
-        (
-            &anthropic::SPEC,
-            r#"{"type":"error","error":{"type":"overloaded_error"}}"#,
-            "Retry",
-        ),
-        (
-            &anthropic::SPEC,
-            r#"{"type":"error","error":{"type":"rate_limit_error"}}"#,
-            "Rest",
-        ),
-        (
-            &anthropic::SPEC,
-            r#"{"type":"error","error":{"type":"authentication_error"}}"#,
-            "Disable",
-        ),
-        (
-            &gemini::SPEC,
-            r#"{"error":{"code":429,"details":[{"retryDelay":"3s"}]}}"#,
-            "Rest",
-        ),
-        (
-            &gemini::SPEC,
-            r#"[{"error":{"code":503,"message":"overloaded"}}]"#,
-            "Retry",
-        ),
-        (
-            &ollama::SPEC,
-            r#"{"error":"model runner has stopped"}"#,
-            "Retry",
-        ),
-        (
-            &responses::SPEC,
-            r#"{"status":"failed","error":{"code":"rate_limit_exceeded"}}"#,
-            "Rest",
-        ),
-        (
-            &responses::SPEC,
-            "data: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"m\"}\n\n",
-            "Retry",
-        ),
-    ] {
+    for (spec, body, expected) in ERRORS_IN_A_200 {
         let error = decode(spec, body.as_bytes()).unwrap_err();
         let disposition = format!("{:?}", error.disposition());
         assert!(

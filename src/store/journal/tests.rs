@@ -162,11 +162,24 @@ fn set(device: &str, op: Op) -> Action {
     }
 }
 
+/// A reply of which only the action on the lamp was published.
+fn reply_about_three_devices() -> Reply {
+    let actions = [
+        ("lamp", Op::Toggle, None),
+        ("fan", Op::Set, Some(RefusalCode::Superseded)),
+        ("door", Op::Query, None),
+    ];
+    let actions = actions.map(|(device, op, why)| crate::command::reply::ActionReport {
+        why: why.map(ActionIssue::Code),
+        ..set(device, op).into()
+    });
+    Reply {
+        actions: actions.into(),
+        ..reply()
+    }
+}
+
 #[tokio::test]
-#[expect(
-    clippy::too_many_lines,
-    reason = "one story from the first run to the second"
-)]
 async fn the_next_run_finds_unfinished_commands_and_unsent_replies() {
     let folder = tempfile::tempdir().unwrap();
     let open = || Arc::new(open(&Settings::default(), &folder.path().join("store")).unwrap());
@@ -180,23 +193,11 @@ async fn the_next_run_finds_unfinished_commands_and_unsent_replies() {
         ["a", "b", "c"].map(|name| new(&journal.receive(id(name), 1, Redelivery::No)));
     let sending = PlannedPublish {
         action: set("tv", Op::Set),
-        becomes: None,
-        topic: "t".into(),
-        payload: "p".into(),
         repeatable: false,
+        ..sending()
     };
     journal.sending(sent, vec![sending.clone()]);
-    let mut reply = reply();
-    reply.actions = [
-        ("lamp", Op::Toggle, None),
-        ("fan", Op::Set, Some(RefusalCode::Superseded)),
-        ("door", Op::Query, None),
-    ]
-    .map(|(device, op, why)| crate::command::reply::ActionReport {
-        why: why.map(ActionIssue::Code),
-        ..set(device, op).into()
-    })
-    .into();
+    let reply = reply_about_three_devices();
     journal.answered(done, &reply);
     journal.reply_acked(done);
     journal.answered(unsent, &reply);
