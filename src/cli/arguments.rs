@@ -9,6 +9,7 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 
 use crate::config::environment::Environment;
 use crate::config::{ConfigLocation, Scope, units};
+use crate::grammar::built_in_languages;
 
 /// Options for the location of the config.
 #[derive(Debug, Clone, Default, Args)]
@@ -57,11 +58,7 @@ impl TypedValueParser for LanguageParser {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(
-            ["de", "en", "es", "fr", "nl"]
-                .into_iter()
-                .map(PossibleValue::new),
-        ))
+        Some(Box::new(built_in_languages().map(PossibleValue::new)))
     }
 }
 

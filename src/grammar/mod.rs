@@ -394,6 +394,11 @@ impl LocalGrammar {
     }
 }
 
+/// Returns the codes of the built-in languages.
+pub fn built_in_languages() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(code, _)| *code)
+}
+
 /// Loads the built-in languages, then those of the folder. An unreadable folder has an empty code.
 fn all(settings: &Settings) -> Vec<(String, Result<Language, LanguageError>)> {
     let mut found: Vec<_> = BUILT_IN
