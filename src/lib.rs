@@ -13,8 +13,8 @@
 //! | 8 | [`daemon`]: builds all parts, runs the event loop, reloads and drains |
 //! | 7 | [`config`]: reads files into validated settings |
 //! | 6 | [`pipeline`]: the path of one command |
-//! | 5 | [`mqtt`]: the broker connection · [`cache`]: drafts in memory and on disk · [`router`]: failover between providers |
-//! | 4 | [`wire`]: payload formats · [`store`]: journal and spending on disk · [`discovery`]: announced devices · [`prompt`]: prompt and answer format · [`grammar`]: local understanding |
+//! | 5 | [`mqtt`]: the broker connection · [`cache`]: drafts in memory and on disk · [`router`]: failover between providers · [`grammar`]: local understanding |
+//! | 4 | [`wire`]: payload formats · [`store`]: journal and spending on disk · [`discovery`]: announced devices · [`prompt`]: prompt and answer format · [`templates`]: sentence templates |
 //! | 3 | [`home`]: devices, state, rights and the permission gate · [`command`]: commands and replies |
 //! | 2 | [`binding`]: topics, payloads and templates of devices · [`provider`]: APIs of language models |
 //! | 1 | [`vocabulary`]: properties, values, actions · [`backoff`] · [`telemetry`] · [`secret`] · [`systemd`] |
@@ -40,5 +40,6 @@ pub mod secret;
 pub mod store;
 pub mod systemd;
 pub mod telemetry;
+pub mod templates;
 pub mod vocabulary;
 pub mod wire;

@@ -17,6 +17,7 @@ use crate::pipeline::admission::AdmissionSettings;
 use crate::router::settings;
 use crate::router::settings::{RouterSettings, Streaming};
 use crate::telemetry::{log, scrape};
+use crate::templates::{TemplateError, TemplateFolders};
 use crate::{discovery, grammar, mqtt, store};
 
 use crate::config::file::Table;
@@ -176,22 +177,18 @@ fn discovery(table: &Table<'_>, prefix: &str) -> discovery::Settings {
     }
 }
 
+/// The folder in which the package installs sentence templates.
+const TEMPLATES: &str = "/usr/share/sayso/templates";
+
 fn local(table: &Table<'_>, folders: &Folders<'_>) -> grammar::Settings {
     let default = grammar::Settings::default();
-    let code = |text: &str| {
-        let is_valid =
-            (2..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase());
-        if is_valid {
-            Ok(text.to_owned())
-        } else {
-            Err("a language code such as \"en\"")
-        }
-    };
     let mut folder = table.text("folder").map(|name| folders.beside.join(name));
     if folder.take_if(|f| !f.is_dir()).is_some() {
         table.reject("folder", "a folder that exists");
     }
-    let beside = folders.beside.join("language");
+    let beside = |name: &str| Some(folders.beside.join(name)).filter(|folder| folder.is_dir());
+    let templates = table.text("templates");
+    let templates = templates.as_deref().unwrap_or(TEMPLATES);
     let settings = grammar::Settings {
         when: table
             .one_of(
@@ -203,13 +200,31 @@ fn local(table: &Table<'_>, folders: &Folders<'_>) -> grammar::Settings {
                 ],
             )
             .unwrap_or(default.when),
-        language: table.text_as("language", code).unwrap_or(default.language),
-        folder: folder.or_else(|| beside.is_dir().then_some(beside)),
+        language: table
+            .text_as("language", language_code)
+            .unwrap_or(default.language),
+        folder: folder.or_else(|| beside("language")),
+        templates: TemplateFolders {
+            published: Some(folders.beside.join(templates)),
+            custom: beside("custom_sentences"),
+        },
     };
     if folders.needs.only_section().is_none() {
         languages(table, &settings);
     }
     settings
+}
+
+/// Reads a code such as `de` or `pt-BR`.
+fn language_code(text: &str) -> Result<String, &'static str> {
+    let (language, region) = text.split_once('-').unwrap_or((text, ""));
+    let is_language = (2..=3).contains(&language.len());
+    let is_region = region.len() <= 4 && region.bytes().all(|b| b.is_ascii_alphanumeric());
+    if is_language && is_region && language.bytes().all(|b| b.is_ascii_lowercase()) {
+        Ok(text.to_owned())
+    } else {
+        Err("a language code such as \"en\" or \"pt-BR\"")
+    }
 }
 
 /// Reports faults in the language files, and an unknown language.
@@ -233,7 +248,11 @@ fn languages(table: &Table<'_>, settings: &grammar::Settings) {
                     false,
                 );
             }
-            LanguageError::Unreadable { path, source } => {
+            LanguageError::Templates(TemplateError::Invalid { path, line, reason }) => {
+                table.report_other_file(path, line, reason, false);
+            }
+            LanguageError::Unreadable { path, source }
+            | LanguageError::Templates(TemplateError::Unreadable { path, source }) => {
                 table.report_other_file(
                     path,
                     None,

@@ -16,6 +16,8 @@ use crate::vocabulary::action::Draft;
 pub struct Explanation {
     /// Words of each span with their senses; none where the word is unknown.
     pub spans: Vec<(String, Vec<String>)>,
+    /// The intent of the sentence template that the phrase matches.
+    pub template: Option<String>,
     /// The draft, or the reason there is none.
     pub verdict: Result<Draft, String>,
 }
@@ -35,6 +37,9 @@ impl fmt::Display for Explanation {
                 senses.join(" | ")
             };
             writeln!(f, "  {words:width$}  {senses}")?;
+        }
+        if let Some(intent) = &self.template {
+            writeln!(f, "  sentence template: {intent}")?;
         }
         match &self.verdict {
             Err(why) => write!(f, "  not understood: {why}"),
@@ -92,6 +97,7 @@ impl Interpreter<'_> {
         };
         Explanation {
             spans: input,
+            template: None,
             verdict,
         }
     }

@@ -50,6 +50,20 @@ impl Interpreter<'_> {
         agreed
     }
 
+    /// Returns whether the words speak against a command: one of them prevents every interpretation,
+    /// or all of them are known and none is a verb, a comparative or the start of a question.
+    pub(super) fn is_no_command(&self, text: &str) -> bool {
+        let plain = self.lexicon.spelling.plain(text);
+        let (spans, error) = Spans::try_of(&plain, self.lexicon, self.names);
+        let mut senses = spans.iter().flatten();
+        let is_veto = senses.any(|sense| *sense == Sense::Veto);
+        // A word that is also a preposition, such as the German "auf", makes no command.
+        let is_verb = |senses: &[Sense]| {
+            senses.iter().any(Sense::may_begin) && !senses.iter().any(Sense::is_preposition)
+        };
+        is_veto || (error.is_none() && !spans.iter().any(is_verb))
+    }
+
     /// Returns the rules for effects on devices.
     pub(super) fn effects(&self) -> Effects<'_> {
         Effects {

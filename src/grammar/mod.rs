@@ -12,6 +12,7 @@
 //! 4. `intent` maps different wordings of a request to one value.
 //! 5. `resolve` finds the devices, and `effect` their properties and values.
 //! 6. `interpreter` tries all combinations of senses and compares the results.
+//! 7. `combine` compares them with the sentence templates of that language, if they are installed.
 //!
 //! The grammar is code; the words are data in `config/language/<code>.toml`.
 //!
@@ -27,6 +28,7 @@
 
 mod antecedents;
 mod clause;
+mod combine;
 mod disambiguate;
 mod effect;
 pub mod explain;
@@ -55,9 +57,11 @@ use parking_lot::Mutex;
 use crate::command::misunderstanding::Misunderstanding;
 use crate::command::phrase::Phrase;
 use crate::home::Home;
+use crate::templates::{Recognition, TemplateError, TemplateFolders, Templates};
 use crate::vocabulary::action::Draft;
 use crate::vocabulary::speech::Speech;
 
+use crate::grammar::combine::{combine, explain_both};
 use crate::grammar::disambiguate::answer;
 use crate::grammar::explain::Explanation;
 use crate::grammar::follow_up::{Antecedents, Continuation, FollowUp, Remembered};
@@ -89,6 +93,8 @@ pub struct Settings {
     pub language: String,
     /// Folder whose `<code>.toml` files replace the built-in languages of the same name.
     pub folder: Option<PathBuf>,
+    /// Folders of sentence templates.
+    pub templates: TemplateFolders,
 }
 
 impl Default for Settings {
@@ -97,6 +103,7 @@ impl Default for Settings {
             when: When::First,
             language: "en".to_owned(),
             folder: None,
+            templates: TemplateFolders::default(),
         }
     }
 }
@@ -130,6 +137,9 @@ pub enum LanguageError {
         /// The available languages.
         known: String,
     },
+    /// Sentence templates cannot be used.
+    #[error(transparent)]
+    Templates(#[from] TemplateError),
 }
 
 /// The local grammar: its languages, and the names of the home it was last used with.
@@ -139,6 +149,8 @@ pub struct LocalGrammar {
     /// Language of commands that name none.
     language: String,
     languages: HashMap<String, Language>,
+    /// Sentence templates, for these languages and others.
+    templates: Templates,
 }
 
 #[derive(Debug)]
@@ -245,16 +257,28 @@ impl LocalGrammar {
         for (code, language) in all(settings) {
             languages.insert(code, language?);
         }
-        if !languages.contains_key(&settings.language) {
+        let templates = Templates::open(&settings.templates)?;
+        if !languages.contains_key(&settings.language) && !templates.has(&settings.language) {
             return Err(LanguageError::Unknown {
                 code: settings.language.clone(),
-                known: listed(languages.keys()),
+                known: listed(
+                    languages
+                        .keys()
+                        .map(String::as_str)
+                        .chain(templates.codes()),
+                ),
             });
+        }
+        if settings.when != When::Never
+            && let Err(error) = templates.prepare(&settings.language)
+        {
+            tracing::warn!(%error, "sentence templates at fault are not used");
         }
         Ok(Self {
             when: settings.when,
             language: settings.language.clone(),
             languages,
+            templates,
         })
     }
 
@@ -265,11 +289,17 @@ impl LocalGrammar {
             codes.push(code);
             faults.extend(language.err());
         }
+        faults.extend(
+            Templates::faults(&settings.templates)
+                .into_iter()
+                .map(Into::into),
+        );
+        let templates = Templates::open(&settings.templates).unwrap_or_default();
         // An invalid file has been reported already; its language is not missing.
-        if !codes.contains(&settings.language) {
+        if !codes.contains(&settings.language) && !templates.has(&settings.language) {
             faults.push(LanguageError::Unknown {
                 code: settings.language.clone(),
-                known: listed(codes.iter()),
+                known: listed(codes.iter().map(String::as_str).chain(templates.codes())),
             });
         }
         faults
@@ -277,9 +307,9 @@ impl LocalGrammar {
 
     /// Returns the available languages if the language of the phrase is not among them.
     pub fn unknown_language(&self, phrase: &Phrase) -> Option<String> {
-        self.language(phrase)
-            .is_none()
-            .then(|| listed(self.languages.keys()))
+        let is_known = self.language(phrase).is_some() || self.templates.has(self.code(phrase));
+        let own = self.languages.keys().map(String::as_str);
+        (!is_known).then(|| listed(own.chain(self.templates.codes())))
     }
 
     /// When the local grammar is used.
@@ -289,7 +319,34 @@ impl LocalGrammar {
 
     /// Returns the draft of the phrase in `home`: actions, a question to ask back, or `None`.
     pub fn draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
-        let language = self.language(sentence(phrase)?)?;
+        let phrase = sentence(phrase)?;
+        self.beside_templates(phrase, home, self.own_draft(phrase, home))
+    }
+
+    /// Returns the draft that is certain beside the sentence templates; `own` is the grammar's.
+    fn beside_templates(&self, phrase: &Phrase, home: &Home, own: Option<Draft>) -> Option<Draft> {
+        let Some(Recognition { draft, .. }) = self.template(phrase, home) else {
+            return own;
+        };
+        if self.is_no_command(phrase, home) {
+            return own;
+        }
+        combine(own, draft)
+    }
+
+    /// Returns whether the words of the phrase are known and speak against a command.
+    fn is_no_command(&self, phrase: &Phrase, home: &Home) -> bool {
+        self.language(phrase).is_some_and(|language| {
+            let names = language.names(home);
+            language
+                .interpreter(&names, phrase, home)
+                .is_no_command(phrase.text())
+        })
+    }
+
+    /// Returns the draft of the grammar alone, without sentence templates.
+    fn own_draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
+        let language = self.language(phrase)?;
         let names = language.names(home);
         language
             .interpreter(&names, phrase, home)
@@ -298,13 +355,16 @@ impl LocalGrammar {
 
     /// Returns the draft of a phrase that may refer to the last command of its source.
     pub fn draft_after(&self, phrase: &Phrase, home: &Home, last: &Antecedents) -> Option<Draft> {
-        let language = self.language(phrase)?;
+        let Some(language) = self.language(phrase) else {
+            return self.draft(phrase, home);
+        };
         let names = language.names(home);
         let interpreter = Interpreter {
             remembered: Remembered::of(last, home, &names),
             ..language.interpreter(&names, phrase, home)
         };
-        interpreter.draft_after(phrase.text())
+        let own = interpreter.draft_after(phrase.text());
+        self.beside_templates(phrase, home, own)
     }
 
     /// Returns the last command applied to the devices that the phrase names, or `None` if the
@@ -338,15 +398,26 @@ impl LocalGrammar {
         follow_up::refers(language.lexicon(), &names, phrase.text())
     }
 
+    /// Returns the meaning of the phrase as a sentence template, if it matches one.
+    fn template(&self, phrase: &Phrase, home: &Home) -> Option<Recognition> {
+        self.templates.recognize(phrase, &self.language, home)
+    }
+
     /// Explains the interpretation of the phrase. Returns `None` if its language is unknown.
     pub fn explain(&self, phrase: &Phrase, home: &Home) -> Option<Explanation> {
-        let language = self.language(phrase)?;
-        let names = language.names(home);
-        Some(
+        let own = self.language(phrase).map(|language| {
+            let names = language.names(home);
             language
                 .interpreter(&names, phrase, home)
-                .explain(phrase.text()),
-        )
+                .explain(phrase.text())
+        });
+        let template = self
+            .template(phrase, home)
+            .filter(|_| !self.is_no_command(phrase, home));
+        if template.is_none() && (own.is_some() || !self.templates.has(self.code(phrase))) {
+            return own;
+        }
+        Some(explain_both(own, template))
     }
 
     /// Returns the cause why the phrase has no draft in `home`, or `None` if it is not known.
@@ -360,8 +431,8 @@ impl LocalGrammar {
 
     /// Returns whether the phrase is a yes (`true`) or a no, and nothing else.
     pub fn confirmation(&self, phrase: &Phrase) -> Option<bool> {
-        let language = self.language(sentence(phrase)?)?;
-        language.lexicon().confirmation(phrase.text())
+        let phrase = sentence(phrase)?;
+        self.lexicon_of_replies(phrase).confirmation(phrase.text())
     }
 
     /// Returns whether the phrase asks for a long answer: "explain the heating".
@@ -375,19 +446,30 @@ impl LocalGrammar {
     /// Returns the draft that follows from an answer to the question of `pending`, which has
     /// choices, or `None` if the phrase is not an answer.
     pub fn answer(&self, phrase: &Phrase, pending: &Draft) -> Option<Draft> {
-        let language = self.language(sentence(phrase)?)?;
-        answer(language.lexicon(), phrase.text(), pending)
+        let phrase = sentence(phrase)?;
+        answer(self.lexicon_of_replies(phrase), phrase.text(), pending)
     }
 
     /// Returns the texts of replies in the language of the phrase, or in the configured one.
     pub fn speech(&self, phrase: &Phrase) -> &Speech {
-        let usual = || &self.languages[&self.language];
-        &self.language(phrase).unwrap_or_else(usual).lexicon().say
+        &self.lexicon_of_replies(phrase).say
+    }
+
+    /// Returns the lexicon of the language of the phrase; without one that of the configured
+    /// language, and without that the English one.
+    fn lexicon_of_replies(&self, phrase: &Phrase) -> &Lexicon {
+        let configured = || self.languages.get(&self.language);
+        let language = self.language(phrase).or_else(configured);
+        language.unwrap_or(&self.languages["en"]).lexicon()
+    }
+
+    fn code<'a>(&'a self, phrase: &'a Phrase) -> &'a str {
+        phrase.language().unwrap_or(&self.language)
     }
 
     /// Returns the language of the phrase; `en` for `en-GB`.
     fn language(&self, phrase: &Phrase) -> Option<&Language> {
-        let code = phrase.language().unwrap_or(&self.language);
+        let code = self.code(phrase);
         self.languages
             .get(code)
             .or_else(|| self.languages.get(code.split(['-', '_']).next()?))
@@ -436,11 +518,8 @@ fn all(settings: &Settings) -> Vec<(String, Result<Language, LanguageError>)> {
 }
 
 /// Joins codes to a sorted list.
-fn listed<'a>(codes: impl Iterator<Item = &'a String>) -> String {
-    let mut codes: Vec<&str> = codes
-        .map(String::as_str)
-        .filter(|code| !code.is_empty())
-        .collect();
+fn listed<'a>(codes: impl Iterator<Item = &'a str>) -> String {
+    let mut codes: Vec<&str> = codes.filter(|code| !code.is_empty()).collect();
     codes.sort_unstable();
     codes.dedup();
     codes.join(", ")

@@ -251,3 +251,29 @@ pub(super) enum Sense {
     /// Index into `Names::options`.
     OptionName(u32),
 }
+
+impl Sense {
+    /// Returns whether the word may stand before a place or a value.
+    pub(super) fn is_preposition(&self) -> bool {
+        matches!(self, Self::In | Self::To | Self::At | Self::By)
+    }
+
+    /// Returns whether the word makes a sentence of names, states and values.
+    pub(super) fn may_begin(&self) -> bool {
+        matches!(
+            self,
+            Self::Polite
+                | Self::Be
+                | Self::What
+                | Self::HowMany
+                | Self::Whether
+                | Self::Ensure
+                | Self::Shall
+                | Self::Verb(_)
+                | Self::SplitVerb(..)
+                | Self::Gerund(_)
+                | Self::Comparative(_)
+                | Self::How(_)
+        )
+    }
+}

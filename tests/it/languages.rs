@@ -14,7 +14,7 @@ use sayso::home::Home;
 
 use crate::phrasebook::{Expected, Line, Verdict, folder, judge, sorted};
 
-const LANGUAGES: [&str; 4] = ["de", "es", "fr", "nl"];
+pub(crate) const LANGUAGES: [&str; 4] = ["de", "es", "fr", "nl"];
 
 /// Every third line was not looked at while the language files were written.
 const ASIDE: usize = 3;
@@ -22,7 +22,7 @@ const ASIDE: usize = 3;
 static LOCAL: LazyLock<LocalGrammar> =
     LazyLock::new(|| LocalGrammar::new(&Settings::default()).unwrap());
 
-fn home(name: &str) -> Arc<Home> {
+pub(crate) fn home(name: &str) -> Arc<Home> {
     let file = folder().join("homes").join(name).with_extension("toml");
     let place = ConfigLocation {
         config: None,
@@ -34,7 +34,7 @@ fn home(name: &str) -> Arc<Home> {
     config.home
 }
 
-fn book(language: &str) -> Vec<Line> {
+pub(crate) fn book(language: &str) -> Vec<Line> {
     let text = fs::read_to_string(folder().join(language).with_extension("jsonl")).unwrap();
     text.lines()
         .map(|line| serde_json::from_str(line).expect(line))

@@ -125,7 +125,7 @@ static BOOK: LazyLock<Vec<Line>> = LazyLock::new(read_book);
 static LOCAL: LazyLock<Vec<(&str, LocalGrammar)>> =
     LazyLock::new(|| HOMES.keys().map(|name| (name.as_str(), local())).collect());
 
-fn homes() -> BTreeMap<String, Home> {
+pub(crate) fn homes() -> BTreeMap<String, Home> {
     let text = fs::read_to_string(folder().join("homes.json")).unwrap();
     let files: BTreeMap<String, HomeFile> = serde_json::from_str(&text).unwrap();
     let area = |a: AreaLine| Area {
@@ -190,7 +190,7 @@ pub(crate) fn judge(expect: &Expected, draft: Option<&Draft>) -> Verdict {
     }
 }
 
-fn read_book() -> Vec<Line> {
+pub(crate) fn read_book() -> Vec<Line> {
     let text = fs::read_to_string(folder().join("en.jsonl")).unwrap();
     text.lines()
         .map(|line| serde_json::from_str(line).expect(line))

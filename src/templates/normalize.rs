@@ -1,0 +1,103 @@
+//! One form for commands, names and skip words, so that they meet.
+
+/// Punctuation without meaning. A point or comma between two digits stays.
+const PUNCTUATION: &[char] = &[
+    '.', '。', '،', ',', '，', '、', '?', '¿', '？', '؟', '!', '¡', '！', ';', '；', ':', '：',
+    '"', '“', '”', '„', '«', '»', '।', '…',
+];
+
+/// Returns `text` in lower case, with single spaces and without punctuation.
+pub(super) fn normalize(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let chars: Vec<char> = text.chars().collect();
+    for (at, &c) in chars.iter().enumerate() {
+        let between_digits = || {
+            let before = at.checked_sub(1).map(|before| chars[before]);
+            let after = chars.get(at + 1);
+            before.is_some_and(|c| c.is_ascii_digit()) && after.is_some_and(char::is_ascii_digit)
+        };
+        if c.is_whitespace() || (PUNCTUATION.contains(&c) && !between_digits()) {
+            if !out.is_empty() && !out.ends_with(' ') {
+                out.push(' ');
+            }
+            continue;
+        }
+        match c {
+            '’' | '‘' | '`' | '´' => out.push('\''),
+            c => out.extend(c.to_lowercase()),
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Returns whether the text ends as a question.
+pub(super) fn is_question(text: &str) -> bool {
+    text.trim_end().ends_with(['?', '？', '؟', ';', '՞'])
+}
+
+/// Returns whether commas split the text into several parts that are more than skip words. A comma
+/// between two digits is none.
+pub(super) fn has_parts(text: &str, skip_words: &[String]) -> bool {
+    if !text.contains([',', ';']) {
+        return false;
+    }
+    let bytes = text.as_bytes();
+    let is_digit = |at: Option<usize>| {
+        let byte = at.and_then(|at| bytes.get(at));
+        byte.is_some_and(u8::is_ascii_digit)
+    };
+    let splits = text.match_indices([',', ';']).map(|(at, _)| at);
+    let splits = splits.filter(|at| !(is_digit(at.checked_sub(1)) && is_digit(Some(at + 1))));
+    let mut ends: Vec<usize> = splits.collect();
+    ends.push(text.len());
+    let mut begin = 0;
+    let mut parts = 0;
+    for end in ends {
+        let part = without(&normalize(&text[begin..end]), skip_words);
+        parts += usize::from(!part.is_empty());
+        begin = (end + 1).min(text.len());
+    }
+    parts > 1
+}
+
+/// Returns the text without the skip words, each of which counts only as a whole word.
+pub(super) fn without(text: &str, skip_words: &[String]) -> String {
+    let mut text = format!(" {text} ");
+    for word in skip_words {
+        let whole = format!(" {word} ");
+        while let Some(at) = text.find(&whole) {
+            text.replace_range(at..at + whole.len(), " ");
+        }
+    }
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn punctuation_goes_and_decimals_stay() {
+        assert_eq!(normalize("  What’s  on, please?! "), "what's on please");
+        assert_eq!(normalize("21.5 °C."), "21.5 °c");
+        assert_eq!(normalize("打开灯。"), "打开灯");
+    }
+
+    #[test]
+    fn commas_split_unless_only_skip_words_remain() {
+        let skip = ["please".to_owned()];
+        assert!(has_parts("turn, on", &skip));
+        assert!(!has_parts("please, turn on, please.", &skip));
+        assert!(!has_parts("heat to 21,5", &skip));
+    }
+
+    #[test]
+    fn skip_words_are_removed_only_as_whole_words() {
+        let skip = ["could you".to_owned(), "please".to_owned()];
+        assert_eq!(
+            without("could you turn on please the pleaser", &skip),
+            "turn on the pleaser"
+        );
+    }
+}

@@ -1,0 +1,242 @@
+//! Sentence templates: files in, drafts out.
+
+use std::fs;
+use std::path::Path;
+
+use sayso::command::phrase::Phrase;
+use sayso::home::Home;
+use sayso::home::device::{Area, Device, Kind};
+use sayso::home::rights::Rights;
+use sayso::templates::{Recognition, TemplateFolders, Templates};
+use sayso::vocabulary::Value;
+use sayso::vocabulary::action::{Draft, Op, StateQuery};
+use sayso::vocabulary::slug::Slug;
+
+/// A small language of our own in the published format.
+const LANGUAGE: &str = r#"{
+  "language": "xx",
+  "skip_words": ["bitte", "kannst du"],
+  "lists": {
+    "state_word": {"values": [{"in": "auf", "out": "open"}, {"in": "(zu|verschlossen)", "out": "closed"}]},
+    "class": {"values": [{"in": "rollo[s]", "out": "blind"}, {"in": "tor[e]", "out": "garage"}]},
+    "level": {"range": {"type": "percentage", "from": 0, "to": 100}},
+    "song": {"wildcard": true}
+  },
+  "expansion_rules": {"artikel": "(der|die|das)", "licht": "(licht|lichter|lampe[n])"},
+  "intents": {
+    "HassTurnOn": {"data": [
+      {"sentences": ["[schalte] [<artikel>] {name} (an;[jetzt])"], "requires_context": {"domain": ["light", "switch"]}},
+      {"sentences": ["{area}[ ]<licht> an"], "slots": {"domain": "light"}},
+      {"sentences": ["<licht> an"], "slots": {"domain": "light"}, "requires_context": {"area": {"slot": true}}},
+      {"sentences": ["öffne {class:device_class} [im] {area}"], "slots": {"domain": "cover"}}
+    ]},
+    "HassLightSet": {"data": [
+      {"sentences": ["{name} auf {level:brightness}[([ ]%)| prozent]"], "requires_context": {"domain": "light"}}
+    ]},
+    "HassGetState": {"data": [
+      {"sentences": ["(ist|sind) [ein] {class:device_class} {state_word:state}"], "slots": {"domain": "cover"}, "response": "any"}
+    ]},
+    "HassMediaSearchAndPlay": {"data": [{"sentences": ["spiele {song:search_query}"]}]}
+  }
+}"#;
+
+const CUSTOM: &str = r#"
+language: xx
+intents:
+  HassTurnOff:
+    data:
+      - sentences:
+          - "{name} schlafen legen"
+"#;
+
+fn device(id: &str, kind: &str, name: &str, area: &str, class: Option<&str>) -> Device {
+    let kind = Kind::new(Slug::new(kind).unwrap());
+    let mut device = Device::new(Slug::new(id).unwrap(), kind);
+    device.name = name.to_owned();
+    device.area = Some(Slug::new(area).unwrap());
+    device.class = class.map(str::to_owned);
+    device
+}
+
+fn home() -> Home {
+    let area = |id: &str, name: &str| Area {
+        id: Slug::new(id).unwrap(),
+        name: name.to_owned(),
+        aliases: Vec::new(),
+        floor: None,
+    };
+    let devices = vec![
+        device("desk", "light", "Schreibtischlampe", "study", None),
+        device("ceiling", "light", "Deckenlicht", "study", None),
+        device("oven", "switch", "Ofen", "kitchen", None),
+        device("blind", "cover", "Rollo links", "study", Some("blind")),
+        device("gate", "cover", "Einfahrt", "kitchen", Some("garage")),
+        device("twin_a", "light", "Zwilling", "kitchen", None),
+        device("twin_b", "light", "Zwilling", "study", None),
+    ];
+    let areas = vec![area("study", "Büro"), area("kitchen", "Küche")];
+    Home::new(areas, devices, Rights::default(), "sayso").unwrap()
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("published")).unwrap();
+    fs::write(folder.path().join("published/xx.json"), LANGUAGE).unwrap();
+    let custom = folder.path().join("custom_sentences/xx");
+    fs::create_dir_all(&custom).unwrap();
+    fs::write(custom.join("own.yaml"), CUSTOM).unwrap();
+    folder
+}
+
+fn folders(folder: &Path) -> TemplateFolders {
+    TemplateFolders {
+        published: Some(folder.join("published")),
+        custom: Some(folder.join("custom_sentences")),
+    }
+}
+
+fn recognize(text: &str, area: Option<&str>) -> Option<Recognition> {
+    let folder = folder();
+    let templates = Templates::open(&folders(folder.path())).unwrap();
+    templates.prepare("xx").unwrap();
+    templates.recognize(&Phrase::new(text, area, Some("xx")), "xx", &home())
+}
+
+fn draft(text: &str, area: Option<&str>) -> Draft {
+    match recognize(text, area) {
+        Some(Recognition {
+            draft: Some(draft), ..
+        }) => draft,
+        other => panic!("{text:?}: {other:?}"),
+    }
+}
+
+fn devices(draft: &Draft) -> Vec<&str> {
+    draft
+        .actions
+        .iter()
+        .map(|action| action.device.as_str())
+        .collect()
+}
+
+#[test]
+fn a_whole_sentence_becomes_a_draft() {
+    let on = draft("Kannst du bitte die Schreibtischlampe jetzt an", None);
+    assert_eq!(devices(&on), ["desk"]);
+    assert_eq!(on.actions[0].value, Some(Value::text("on")));
+    let dimmed = draft("Deckenlicht auf 40 %", None);
+    assert_eq!(dimmed.actions[0].value, Some(Value::Number(40.0)));
+    assert_eq!(draft("deckenlicht auf 40%", None), dimmed);
+}
+
+#[test]
+fn a_name_may_be_part_of_a_longer_word() {
+    assert_eq!(
+        devices(&draft("Bürolicht an", None)),
+        ["desk", "ceiling", "twin_b"]
+    );
+}
+
+#[test]
+fn the_area_of_the_speaker_counts_where_the_template_says_so() {
+    assert_eq!(devices(&draft("Lampen an", Some("Küche"))), ["twin_a"]);
+    assert_eq!(recognize("Lampen an", None), None);
+}
+
+#[test]
+fn a_class_in_a_place_and_a_question_about_a_class_are_understood() {
+    assert_eq!(devices(&draft("Öffne Rollos im Büro", None)), ["blind"]);
+    let question = draft("Sind Tore auf?", None);
+    assert_eq!(question.actions[0].op, Op::Query);
+    assert_eq!(question.state_query, Some(StateQuery::Any("open")));
+}
+
+#[test]
+fn one_word_too_many_is_silence() {
+    for text in [
+        "die Schreibtischlampe an oder aus",
+        "nicht die Schreibtischlampe an",
+        "Schreibtischlampe an um neun",
+        "schreibtischlampean",
+        "",
+    ] {
+        assert_eq!(recognize(text, None), None, "{text:?}");
+    }
+}
+
+#[test]
+fn two_devices_of_one_name_are_not_executed() {
+    let twins = recognize("Zwilling an", None);
+    assert!(
+        matches!(twins, Some(Recognition { draft: None, .. })),
+        "{twins:?}"
+    );
+}
+
+#[test]
+fn an_intent_without_a_device_is_recognized_and_not_executed() {
+    let intent = "HassMediaSearchAndPlay".to_owned();
+    assert_eq!(
+        recognize("spiele irgendwas", None),
+        Some(Recognition {
+            intent,
+            draft: None
+        })
+    );
+}
+
+#[test]
+fn custom_sentences_are_read_beside_the_published_ones() {
+    assert_eq!(devices(&draft("Ofen schlafen legen", None)), ["oven"]);
+}
+
+fn error_of(name: &str, text: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(name);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, text).unwrap();
+    let templates = Templates::open(&folders(folder.path())).unwrap();
+    let error = templates.prepare("xx").unwrap_err();
+    error
+        .to_string()
+        .replace(&folder.path().display().to_string(), "")
+}
+
+#[test]
+fn a_broken_file_is_named_with_its_line_and_its_fault() {
+    let broken = error_of("published/xx.json", "{\n\"intents\": [}");
+    assert!(broken.contains("/published/xx.json`, line 2"), "{broken}");
+    let template =
+        "{\"intents\": {\"HassTurnOn\": {\"data\": [\n{\"sentences\": [\"an <alle\"]}]}}}";
+    let unclosed = error_of("published/xx.json", template);
+    assert!(
+        unclosed.contains("/published/xx.json`, line 2: `an <alle`: `<` is not closed"),
+        "{unclosed}"
+    );
+    let yaml = CUSTOM.replace("{name} schlafen", "{names} schlafen");
+    let missing = error_of("custom_sentences/xx/own.yaml", &yaml);
+    assert!(
+        missing.contains("own.yaml`, line 7: ") && missing.contains("there is no list `names`"),
+        "{missing}"
+    );
+    let yaml = "intents:\n  HassTurnOff:\n    data: 7\n";
+    let malformed = error_of("custom_sentences/xx/own.yaml", yaml);
+    assert!(malformed.contains("own.yaml`, line 3: "), "{malformed}");
+}
+
+#[test]
+fn published_sentences_are_read_although_the_own_ones_are_at_fault() {
+    let folder = folder();
+    let own = folder.path().join("custom_sentences/xx/own.yaml");
+    fs::write(own, "intents: 7").unwrap();
+    let templates = Templates::open(&folders(folder.path())).unwrap();
+    templates.prepare("xx").unwrap_err();
+    let phrase = Phrase::new("schreibtischlampe an", None, Some("xx"));
+    assert!(templates.recognize(&phrase, "xx", &home()).is_some());
+}
+
+#[test]
+fn a_folder_that_is_not_there_has_no_languages() {
+    let templates = Templates::open(&folders(Path::new("/nonexistent"))).unwrap();
+    assert!(templates.is_empty() && !templates.has("xx"));
+}
