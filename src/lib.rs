@@ -36,6 +36,7 @@ pub mod pipeline;
 pub mod prompt;
 pub mod provider;
 pub mod router;
+pub mod schedule;
 pub mod secret;
 pub mod store;
 pub mod systemd;

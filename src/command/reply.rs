@@ -147,6 +147,27 @@ pub struct Reply {
     /// Seconds after which the command may be sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<f64>,
+    /// The timer that the command has set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<Scheduled>,
+}
+
+/// A timer that a command has set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scheduled {
+    /// Its number; missing in a dry run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The time at which it is due, as RFC 3339; missing while the clock is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<String>,
+    /// The seconds until then.
+    pub seconds: u64,
+    /// The actions it will have.
+    pub actions: Vec<ActionReport>,
+    /// The number of an equal timer that it replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<String>,
 }
 
 impl Reply {
@@ -163,6 +184,7 @@ impl Reply {
             ms: 0.0,
             why: Some(code),
             retry_after: refusal.retry_after().map(|after| after.as_secs_f64()),
+            scheduled: None,
         }
     }
 }

@@ -48,6 +48,7 @@ impl Config {
             files: _,
             mqtt,
             home,
+            location,
             discovery,
             local,
             store,
@@ -61,6 +62,7 @@ impl Config {
         } = self;
         let mut changes = Changes::default();
         compare_homes(home, &new.home, &mut changes);
+        changes.live("[home]", *location != new.location);
         compare_routers(ask, &new.ask, &mut changes);
         changes.live("[local]", *local != new.local);
         changes.live("[recall]", *recall != new.recall);

@@ -2,6 +2,10 @@
 
 use std::collections::HashMap;
 
+use jiff::tz::TimeZone;
+
+use crate::schedule::moment::HomeLocation;
+use crate::schedule::sun::GeoPosition;
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::{Area, Device, Kind};
 use crate::home::rights::Rights;
@@ -14,6 +18,30 @@ use crate::config::file::Table;
 use crate::config::property;
 use crate::config::property::{BindingKey, BindingKind};
 use crate::config::topics::{loops, topic, topic_prefix};
+
+/// Reads the position and the time zone. Without a zone that of the machine holds.
+pub(super) fn location(root: &Table<'_>) -> HomeLocation {
+    let table = root.table("home");
+    let latitude = table.number("latitude", "degrees from -90 to 90", |n| n.abs() <= 90.0);
+    let longitude = table.number("longitude", "degrees from -180 to 180", |n| n.abs() <= 180.0);
+    let zone = table.text_as("time_zone", |name| {
+        TimeZone::get(name).map_err(|_| "a time zone such as \"Europe/Berlin\"")
+    });
+    if table.has("latitude") != table.has("longitude") {
+        table.report_table("`latitude` and `longitude` belong together");
+    }
+    let position = match (latitude, longitude) {
+        (Some(latitude), Some(longitude)) => Some(GeoPosition {
+            latitude,
+            longitude,
+        }),
+        _ => None,
+    };
+    HomeLocation {
+        zone: zone.unwrap_or_else(TimeZone::system),
+        position,
+    }
+}
 
 /// Default base topic of `Zigbee2MQTT`.
 const ZIGBEE2MQTT: &str = "zigbee2mqtt";

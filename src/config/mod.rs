@@ -163,6 +163,7 @@ impl Config {
         };
         let home_tables = home_file.parse();
         let home_root = Table::root(&home_file, &home_tables);
+        let place = home::location(&home_root);
         let home = home::read(&home_root, sources.rights(), &config.mqtt.prefix);
         drop(home_root);
         if home_file.has_no_faults() && only_section.is_none() {
@@ -179,6 +180,7 @@ impl Config {
             return Err(faults);
         }
         config.home = Arc::new(home);
+        config.location = Arc::new(place);
         config.files = Files {
             config: path,
             home: home_path,

@@ -61,6 +61,7 @@ pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
     Config {
         files: Files::default(),
         home: Arc::new(Home::empty(&mqtt.prefix)),
+        location: Arc::default(),
         discovery: discovery(&root.table("discovery"), &mqtt.prefix),
         local: local(&root.table("local"), folders),
         store: store(&root.table("store"), folders),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::cache::settings::CacheSettings;
 use crate::home::Home;
+use crate::schedule::moment::HomeLocation;
 use crate::pipeline::CommandOrder;
 use crate::pipeline::admission::AdmissionSettings;
 use crate::router::settings::RouterSettings;
@@ -21,6 +22,8 @@ pub struct Config {
     pub mqtt: mqtt::Settings,
     /// Declared devices, areas and rights.
     pub home: Arc<Home>,
+    /// Position and time zone of the home.
+    pub location: Arc<HomeLocation>,
     /// Topics on which devices announce themselves.
     pub discovery: discovery::Settings,
     /// Local understanding of commands.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cache::DraftCache;
 use crate::cache::disk::Drafts;
+use crate::clock::boot_id;
 use crate::config::Config;
 use crate::daemon::error::DaemonError;
 use crate::daemon::storage::open_spending;
@@ -45,6 +46,8 @@ pub fn pipeline(
         router: Arc::new(router),
         journal,
         counters,
+        location: Arc::clone(&config.location),
+        boot: boot_id(config.store.boot.as_deref()).into(),
     };
     let home = Arc::clone(&config.home);
     Ok(Pipeline::new(

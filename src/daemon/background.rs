@@ -8,6 +8,7 @@ use tracing::error;
 
 use crate::daemon::in_flight::CommandTask;
 use crate::daemon::liveness::Liveness;
+use crate::daemon::timers::TimerTask;
 use crate::mqtt::connection::Connection;
 use crate::mqtt::inbox::AckToken;
 use crate::mqtt::outbox::Outbox;
@@ -47,6 +48,12 @@ impl Background {
         tasks.spawn(acknowledge(journal, task.outbox.clone(), to_acknowledge));
         let (newest_pipeline, newest) = watch::channel(Arc::clone(&task.pipeline));
         tasks.spawn(probe_providers(newest.clone()));
+        let timers = TimerTask {
+            pipeline: newest.clone(),
+            outbox: task.outbox.clone(),
+            topic: task.timers_topic.clone(),
+        };
+        tasks.spawn(timers.run());
         if let Some(server) = open_metrics(metrics).await {
             let page = metrics_page(newest, task.outbox.clone(), task.liveness.clone());
             tasks.spawn(server.serve(page));

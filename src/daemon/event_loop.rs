@@ -320,6 +320,7 @@ impl EventLoop {
 
     /// Starts the commands that waited for the home.
     fn release(&mut self) {
+        self.task.pipeline.start_timers();
         for command in self.held.take().into_iter().flatten() {
             self.commands.spawn(command);
         }

@@ -37,6 +37,8 @@ pub(super) struct CommandTask {
     pub(super) liveness: Liveness,
     /// The commands whose devices have not reported yet.
     pub(super) confirmations: Confirmations,
+    /// The topic of the list of timers.
+    pub(super) timers_topic: String,
 }
 
 /// Tasks that wait for the states of devices after a command. They are not among the commands in

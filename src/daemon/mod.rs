@@ -13,6 +13,7 @@ mod reload;
 mod service_status;
 mod signal;
 mod storage;
+mod timers;
 
 use std::sync::Arc;
 
@@ -102,6 +103,7 @@ pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
         counters,
         liveness: Liveness::default(),
         confirmations: Confirmations::default(),
+        timers_topic: format!("{}/timers", config.mqtt.prefix),
     };
     let mut background = Background::start(connection, &task, config.metrics.as_ref()).await;
     let parts = Parts {

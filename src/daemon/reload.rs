@@ -123,6 +123,7 @@ impl EventLoop {
         let mut services = Services {
             grammar: Arc::new(LocalGrammar::new(&new.local)?),
             router: Arc::new(current.router.renewed(new.ask.clone())?),
+            location: Arc::clone(&new.location),
             ..current.clone()
         };
         if old.admit != new.admit {

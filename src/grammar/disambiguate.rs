@@ -42,6 +42,7 @@ pub(super) fn answer(lexicon: &Lexicon, text: &str, pending: &Draft) -> Option<D
         Selection::Several(fits) => {
             let choices: Vec<Choice> = fits.iter().map(|&i| choices[i].clone()).collect();
             return Some(Draft {
+                timing: pending.timing.clone(),
                 question: Some(question(lexicon, &lexicon.say.which, labels(&choices))),
                 choices,
                 ..Draft::default()
@@ -56,6 +57,7 @@ pub(super) fn answer(lexicon: &Lexicon, text: &str, pending: &Draft) -> Option<D
     };
     Some(Draft {
         actions,
+        timing: pending.timing.clone(),
         ..Draft::default()
     })
 }

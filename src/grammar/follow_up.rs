@@ -70,7 +70,7 @@ fn cores<'a>(lexicon: &Lexicon, input: &'a [&'a str]) -> Vec<&'a [&'a str]> {
 }
 
 /// Returns the words of a text without punctuation.
-fn bare(plain: &str) -> Vec<&str> {
+pub(super) fn bare(plain: &str) -> Vec<&str> {
     let is_mark = |word: &&str| matches!(*word, "," | "." | "!" | ";" | "?");
     words(plain)
         .into_iter()

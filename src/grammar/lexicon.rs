@@ -10,6 +10,8 @@ use crate::grammar::follow_up_words::FollowUpWords;
 use crate::grammar::phrase_index::PhraseIndex;
 use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
 use crate::grammar::spelling::Spelling;
+use crate::grammar::time::TimeWords;
+use crate::grammar::timer_request::TimerPhrases;
 use crate::grammar::tokens::words;
 use crate::vocabulary::Property;
 use crate::vocabulary::speech::Speech;
@@ -100,6 +102,10 @@ struct Raw {
     consent: ConfirmationWords,
     #[serde(default)]
     choosing: Choosing,
+    #[serde(default)]
+    time: TimeWords,
+    #[serde(default)]
+    timers: TimerPhrases,
     #[serde(default)]
     follow_up: FollowUpWords,
     #[serde(default)]
@@ -289,6 +295,10 @@ pub(super) struct Lexicon {
     pub(super) colors: Vec<String>,
     pub(super) say: Speech,
     pub(super) choosing: Choosing,
+    /// Phrases for requests about timers.
+    pub(super) timers: TimerPhrases,
+    /// Words for times.
+    pub(super) time: TimeWords,
     /// Words and sentences that refer to an earlier command.
     pub(super) follow_up: FollowUpWords,
     /// Single words for "and", in names with `&` or `+`.
@@ -334,6 +344,12 @@ impl FromStr for Lexicon {
             colors: raw.colors.into_values().collect(),
             say: raw.say,
             choosing: raw.choosing,
+            timers: raw
+                .timers
+                .normalized(|text| spelling.plain(text).into_owned()),
+            time: raw
+                .time
+                .normalized(|text| spelling.plain(text).into_owned()),
             follow_up: raw
                 .follow_up
                 .normalized(|text| spelling.plain(text).into_owned()),

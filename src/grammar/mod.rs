@@ -46,6 +46,8 @@ mod resolve;
 mod sense;
 mod spans;
 mod spelling;
+mod time;
+pub mod timer_request;
 mod tokens;
 
 use std::collections::HashMap;
@@ -68,6 +70,7 @@ use crate::grammar::follow_up::{Antecedents, Continuation, FollowUp, Remembered}
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::{Lexicon, index};
 use crate::grammar::names::Names;
+use crate::grammar::timer_request::TimerRequest;
 
 // Built-in languages: every file of `config/language/`, listed by the build script.
 include!(concat!(env!("OUT_DIR"), "/languages.rs"));
@@ -350,7 +353,7 @@ impl LocalGrammar {
         let names = language.names(home);
         language
             .interpreter(&names, phrase, home)
-            .draft(phrase.text())
+            .draft_with_time(phrase.text())
     }
 
     /// Returns the draft of a phrase that may refer to the last command of its source.
@@ -363,7 +366,7 @@ impl LocalGrammar {
             remembered: Remembered::of(last, home, &names),
             ..language.interpreter(&names, phrase, home)
         };
-        let own = interpreter.draft_after(phrase.text());
+        let own = interpreter.draft_after_with_time(phrase.text());
         self.beside_templates(phrase, home, own)
     }
 
@@ -382,6 +385,11 @@ impl LocalGrammar {
             ..language.interpreter(&names, phrase, home)
         };
         interpreter.continuation(phrase.text(), &last.actions)
+    }
+
+    /// Returns the request about timers that the phrase is.
+    pub fn timer_request(&self, phrase: &Phrase) -> Option<TimerRequest> {
+        timer_request::timer_request(self.language(phrase)?.lexicon(), phrase.text())
     }
 
     /// Returns the sentence of fixed form about an earlier command that the phrase is.

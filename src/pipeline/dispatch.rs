@@ -95,6 +95,8 @@ impl Pipeline {
             .iter()
             .partition(|step| order.claim(step.device(), command.seq));
         drop(order);
+        let devices: Vec<&str> = claimed.iter().map(|step| step.device().as_str()).collect();
+        self.drop_reverts(&devices);
         let home = self.home();
         let mut state = self.shared.state();
         for step in &claimed {

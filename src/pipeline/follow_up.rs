@@ -369,7 +369,7 @@ fn acting(actions: Vec<Action>) -> Interpretation {
 }
 
 /// Returns an answer about the conversation.
-fn aside(speech: &str) -> Interpretation {
+pub(super) fn aside(speech: &str) -> Interpretation {
     let draft = Draft {
         speech: Some(sentence(speech)),
         ..Draft::default()

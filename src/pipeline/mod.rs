@@ -11,6 +11,7 @@ mod device_confirmation;
 mod device_order;
 mod dialogue;
 mod dispatch;
+mod firing;
 mod follow_up;
 mod handle;
 mod interpretation;
@@ -30,6 +31,8 @@ pub mod single_flight;
 mod source_order;
 mod state_budget;
 mod status;
+mod timed;
+mod timer_talk;
 mod undo;
 
 use std::sync::Arc;
@@ -38,6 +41,7 @@ use std::time::Instant;
 use tracing::{Instrument, debug, debug_span, warn};
 
 pub use crate::pipeline::device_confirmation::DeviceConfirmation;
+pub use crate::pipeline::firing::TimerEvent;
 pub use crate::pipeline::handle::{Pipeline, StreamFn};
 pub use crate::pipeline::publish::{OutboundAction, PublishFn, PublishFuture};
 pub use crate::pipeline::services::Services;
@@ -71,12 +75,14 @@ impl Pipeline {
         home: Arc<Home>,
         publish: PublishFn,
     ) -> Self {
-        Self {
+        let pipeline = Self {
             services,
             settings,
             stream: None,
             shared: Arc::new(Shared::new(home, publish)),
-        }
+        };
+        pipeline.restore_timers();
+        pipeline
     }
 
     /// Sends long answers in pieces as well.
@@ -177,6 +183,12 @@ impl Pipeline {
             phrase,
             home: &home,
         };
+        if self.services.grammar.when() != When::Never
+            && !self.has_open_question(command)
+            && let Some(handled) = self.handle_timer_request(&request).await
+        {
+            return handled;
+        }
         let interpretation = match self.understand(&request, stream).await {
             Ok(interpretation) => interpretation,
             Err(refusal) => {
@@ -191,6 +203,12 @@ impl Pipeline {
             question = interpretation.draft.question,
             "understood"
         );
+        if let Some(timing) = interpretation.draft.timing.clone()
+            && interpretation.draft.question.is_none()
+        {
+            let handled = self.handle_timed(&request, &interpretation, &timing, seq);
+            return handled.await;
+        }
         let permitted = self.permit(&request, &interpretation);
         self.keep_draft(&interpretation, &permitted);
         let handled = Handled::understood(&interpretation);
@@ -336,7 +354,21 @@ impl Pipeline {
         }
         let context = self.permit_context(request, interpretation.confirmed);
         let speech = context.speech;
-        let permitted = request.home.permit(draft, &self.shared.state(), context);
+        let now_draft;
+        let gate_draft = match &draft.timing {
+            // The caller waits for the time, or takes the command back then.
+            Some(_) => {
+                now_draft = Draft {
+                    timing: None,
+                    ..draft.clone()
+                };
+                &now_draft
+            }
+            None => draft,
+        };
+        let permitted = request
+            .home
+            .permit(gate_draft, &self.shared.state(), context);
         let plan = permitted.map_err(|denied| match denied {
             Denied::Unconfirmed { question } => self.ask_back(request.command, draft, question),
             Denied::StateUnknown { .. } => Refusal::Unclear {

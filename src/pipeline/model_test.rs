@@ -211,6 +211,7 @@ impl ModelWorld {
             ms: 0.0,
             why: None,
             retry_after: None,
+            scheduled: None,
         };
         self.journal.answered(seq, &reply);
         self.journal.reply_acked(seq);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::command::Command;
-use crate::command::reply::{ActionIssue, ActionReport, Outcome, Refusal, Reply, Via};
+use crate::command::reply::{ActionIssue, ActionReport, Outcome, Refusal, Reply, Via, Scheduled};
 use crate::home::Home;
 use crate::home::permit::Plan;
 use crate::pipeline::device_confirmation::DeviceConfirmation;
@@ -48,6 +48,8 @@ pub(super) struct Handled {
     pub(super) earlier: Vec<Earlier>,
     /// The states of devices to wait for once the reply is sent.
     pub(super) confirmation: Option<DeviceConfirmation>,
+    /// The timer that the command has set.
+    scheduled: Option<Scheduled>,
 }
 
 impl Handled {
@@ -62,6 +64,7 @@ impl Handled {
             reference: Reference::default(),
             earlier: Vec::new(),
             confirmation: None,
+            scheduled: None,
         }
     }
 
@@ -132,6 +135,14 @@ impl Handled {
         }
     }
 
+    /// Adds the timer that the command has set.
+    pub(super) fn with_scheduled(self, scheduled: Scheduled) -> Self {
+        Self {
+            scheduled: Some(scheduled),
+            ..self
+        }
+    }
+
     /// Adds the states before the command.
     pub(super) fn with_earlier(self, earlier: Vec<Earlier>) -> Self {
         Self { earlier, ..self }
@@ -182,6 +193,7 @@ impl Handled {
                     ms: 0.0,
                     why: None,
                     retry_after: None,
+                    scheduled: None,
                 }
             }
         };
@@ -190,6 +202,7 @@ impl Handled {
             via: self.via,
             ms: f64::from(micros) / 1000.0,
             speech: self.partial.unwrap_or(base.speech),
+            scheduled: self.scheduled,
             ..base
         }
     }

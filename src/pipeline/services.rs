@@ -10,6 +10,7 @@ use crate::home::Home;
 use crate::pipeline::admission::Admission;
 use crate::prompt::Composer;
 use crate::router::Router;
+use crate::schedule::moment::HomeLocation;
 use crate::store::journal::Journal;
 use crate::telemetry::counters::Counters;
 
@@ -30,6 +31,10 @@ pub struct Services {
     pub journal: Arc<Journal>,
     /// Counters of events.
     pub counters: Arc<Counters>,
+    /// The position and the time zone of the home.
+    pub location: Arc<HomeLocation>,
+    /// The boot id of the kernel; empty where it is not known.
+    pub boot: Arc<str>,
 }
 
 impl Services {

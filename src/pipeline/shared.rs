@@ -1,5 +1,6 @@
 //! State of the pipeline that outlives a reload: devices, open questions, order and requests in flight.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -17,6 +18,7 @@ use crate::pipeline::shared_result::SharedResult;
 use crate::pipeline::single_flight::SingleFlight;
 use crate::pipeline::source_order::SourceOrder;
 use crate::pipeline::state_budget::StateBudget;
+use crate::schedule::timer::{TimerId, Timers};
 
 /// The most model requests in flight. One more is refused as busy; commands understood locally or
 /// from the cache do not count.
@@ -34,6 +36,15 @@ pub(super) struct Shared {
     confirmations: Mutex<PendingConfirmations>,
     device_order: Mutex<DeviceOrder>,
     dialogue: Mutex<Dialogue>,
+    timers: Mutex<Timers>,
+    /// Timers whose records on disk are not current.
+    timers_to_write: Mutex<BTreeSet<TimerId>>,
+    /// Held while timers are written.
+    pub(super) timers_writing: tokio::sync::Mutex<()>,
+    /// Notified when a timer was added, changed or removed.
+    pub(super) timers_changed: Notify,
+    /// True once timers may fire.
+    pub(super) timers_started: watch::Sender<bool>,
     /// Notified when a command has a result that later ones may refer to.
     pub(super) turn_ended: Notify,
     /// Notified when a plan leaves the queue of its devices.
@@ -64,6 +75,11 @@ impl Shared {
             confirmations: Mutex::default(),
             device_order: Mutex::default(),
             dialogue: Mutex::default(),
+            timers: Mutex::default(),
+            timers_to_write: Mutex::default(),
+            timers_writing: tokio::sync::Mutex::default(),
+            timers_changed: Notify::new(),
+            timers_started: watch::Sender::new(false),
             turn_ended: Notify::new(),
             dequeued: Notify::new(),
             source_order: SourceOrder::default(),
@@ -91,6 +107,14 @@ impl Shared {
 
     pub(super) fn confirmations(&self) -> MutexGuard<'_, PendingConfirmations> {
         self.confirmations.lock()
+    }
+
+    pub(super) fn timers(&self) -> MutexGuard<'_, Timers> {
+        self.timers.lock()
+    }
+
+    pub(super) fn timers_to_write(&self) -> MutexGuard<'_, BTreeSet<TimerId>> {
+        self.timers_to_write.lock()
     }
 
     pub(super) fn dialogue(&self) -> MutexGuard<'_, Dialogue> {

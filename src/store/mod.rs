@@ -31,6 +31,7 @@ impl Default for Settings {
 
 pub mod journal;
 pub mod spending;
+pub mod timers;
 
 /// How long to wait for a lock that another process, or the last run of this one, still holds.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);

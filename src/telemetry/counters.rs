@@ -111,6 +111,10 @@ counters! {
     actions_superseded: "superseded",
     /// Commands whose time to live ended before they were done.
     commands_expired: "late",
+    /// Timers carried out when they were due.
+    timers_fired: "timers_fired",
+    /// Timers that could not be carried out when they were due.
+    timers_missed: "timers_missed",
     /// Actions acknowledged by the broker.
     actions_delivered: "acted",
     /// Commands whose devices reported the commanded states in time.

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::vocabulary::timing::Timing;
 use crate::vocabulary::{Property, Value};
 
 /// An operation on a property.
@@ -81,6 +82,9 @@ pub struct Draft {
     /// A question to ask back where the phrase is ambiguous. Nothing is done then.
     #[serde(default)]
     pub question: Option<String>,
+    /// When the actions are to be carried out; now, where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<Timing>,
     /// The form of a question about several devices, which get one answer. Set by the grammar only;
     /// never cached.
     #[serde(skip)]

@@ -6,6 +6,7 @@ mod domain;
 pub mod properties;
 pub mod slug;
 pub mod speech;
+pub mod timing;
 pub mod topic;
 mod value;
 

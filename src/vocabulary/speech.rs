@@ -97,6 +97,72 @@ forms! {
     }
 }
 
+forms! {
+    /// Replies about commands that are carried out later.
+    TimeForms {
+        /// A command that waits: `{what}` and `{time}`.
+        scheduled = "{what}, {time}",
+        /// A command that was carried out and ends later: `{what}`, `{time}`.
+        back = "{what} Until {time}",
+        /// A time of today: `{time}`.
+        at = "at {time}",
+        /// A time of tomorrow: `{time}`.
+        tomorrow = "tomorrow at {time}",
+        /// A time of another day: `{date}`, `{time}`.
+        on = "on {date} at {time}",
+        /// The time is over.
+        past = "That time is over already",
+        /// The time is too far away: `{days}`.
+        too_far = "That is more than {days} days away",
+        /// The hour may be in the morning or in the afternoon: `{time}`.
+        ambiguous = "{time} in the morning or in the afternoon? Say it again with one of them",
+        /// The position of the home is not configured.
+        no_position = "I do not know where the home is: set `latitude` and `longitude` under [home] in `home.toml`",
+        /// The sun does not rise or set that day.
+        no_sun = "The sun does not rise or set that day",
+        /// The wall clock is not set.
+        clock_unset = "The clock of the gateway is not set yet, so I cannot wait for a time of the day",
+        /// Something would be opened or unlocked later: `{what}`.
+        unsafe_later = "I do not open or unlock anything at a later time: {what}",
+        /// The state to restore is not known: `{devices}`.
+        unknown_before = "I do not know how it is now, so I could not restore it later: {devices}",
+        /// The bound on timers is reached: `{count}`.
+        too_many = "There are too many timers already: {count}. Cancel one first",
+        /// The command cannot be taken back.
+        no_end = "A command of this sort has no end",
+        /// A command was not carried out at its time: `{why}`, `{text}`.
+        missed = "I could not do this at its time, because {why}: {text}",
+        /// It was due while sayso was not running, or the clock was set over it.
+        missed_late = "it was noticed too late",
+        /// A command was carried out at its time: `{what}`.
+        fired = "As you asked: {what}",
+        /// A timer is over: `{name}`.
+        timer_done = "The timer is over: {name}",
+        /// The word for a timer without a name.
+        a_timer = "timer",
+        /// No timer waits.
+        none = "Nothing is scheduled",
+        /// A timer in a list: `{text}`, `{time}`.
+        entry = "{text} ({time})",
+        /// The time left of a timer: `{text}`, `{left}`.
+        left = "{text}: {left} left",
+        /// A number of minutes: `{count}`.
+        minutes = "{count} min",
+        /// A number of seconds: `{count}`.
+        seconds = "{count} s",
+        /// Hours and minutes: `{count}`, `{minutes}`.
+        hours = "{count} h {minutes} min",
+        /// Timers were cancelled: `{text}`.
+        cancelled = "Cancelled: {text}",
+        /// No timer fits the words.
+        none_such = "I know no such timer",
+        /// Several timers fit: `{choices}`.
+        which = "Which one: {choices}? Say it again with its device or number",
+        /// A plain timer was set: `{time}`.
+        timer_set = "Timer set: {time}",
+    }
+}
+
 fn away() -> String {
     "{devices} cannot be reached at present, and may not have received it".to_owned()
 }
@@ -183,6 +249,9 @@ pub struct Speech {
     /// Answers about earlier commands.
     #[serde(default)]
     pub dialogue: DialogueForms,
+    /// Replies about commands that are carried out later.
+    #[serde(default)]
+    pub time: TimeForms,
     /// Devices that a command does not change.
     #[serde(default)]
     pub left_out: SkippedForms,

@@ -302,6 +302,7 @@ fn a_reply_is_shortened_to_the_bytes_there_are() {
         ms: 1.5,
         why: None,
         retry_after: None,
+        scheduled: None,
     };
     let encoded = encode(&reply);
     for max in [600, 1000, 2000, 20_000, 40_000] {
@@ -384,6 +385,7 @@ fn a_reply_is_one_json_object() {
         ms: 1.5,
         why: Some(RefusalCode::Busy),
         retry_after: Some(2.0),
+        scheduled: None,
     };
     assert_eq!(
         serde_json::from_slice::<Reply>(&encode(&reply)).unwrap(),

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 10] = [
     &["vocabulary", "telemetry", "secret", "systemd", "backoff"],
     &["binding", "provider"],
     &["home", "command"],
-    &["wire", "store", "discovery", "prompt", "templates"],
+    &["wire", "store", "discovery", "prompt", "templates", "schedule"],
     &["mqtt", "cache", "router", "grammar"],
     &["pipeline"],
     &["config"],

@@ -66,6 +66,7 @@ mod shutdown;
 mod slow;
 mod streaming;
 mod templates;
+mod timers;
 mod tongues;
 mod tools;
 mod try_;

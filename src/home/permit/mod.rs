@@ -52,6 +52,10 @@ impl Home {
                 count: draft.actions.len(),
             });
         }
+        if draft.timing.is_some() {
+            // A command for later must not be carried out now.
+            return Err(Denied::Nothing);
+        }
         if draft.actions.is_empty() {
             return spoken(draft);
         }

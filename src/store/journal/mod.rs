@@ -326,6 +326,14 @@ impl Journal {
         self.disk().as_ref().map(|disk| Arc::clone(&disk.store))
     }
 
+    /// Returns a number after that of every command received, for a command that comes from no message.
+    pub fn next_number(&self) -> u64 {
+        let mut index = self.lock();
+        let number = index.next;
+        index.next += 1;
+        number
+    }
+
     /// Returns the state of the journal, now and in future.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()

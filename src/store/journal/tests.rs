@@ -34,6 +34,7 @@ fn reply() -> Reply {
         ms: 1.0,
         why: None,
         retry_after: None,
+        scheduled: None,
     }
 }
 
@@ -95,6 +96,7 @@ fn a_client_that_was_told_to_come_back_is_served_when_it_does() {
     let mark = new(&journal.receive(received("on", Some("a")), 1, Redelivery::No));
     let busy = Reply {
         retry_after: Some(1.0),
+        scheduled: None,
         why: Some(RefusalCode::Busy),
         ..reply()
     };

@@ -53,6 +53,7 @@ fn reply(id: &str) -> Reply {
         ms: 1.0,
         why: None,
         retry_after: None,
+        scheduled: None,
     }
 }
 

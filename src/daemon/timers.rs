@@ -1,0 +1,89 @@
+//! Fires the timers that are due, publishes their events, and the list of those that wait.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
+use crate::pipeline::{Pipeline, TimerEvent};
+
+/// The largest list of timers that is published.
+const MAX_LIST_BYTES: usize = 256 << 10;
+
+/// The pause before a message for which there was no room is tried again.
+const NO_ROOM: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// The task that waits for timers.
+pub(super) struct TimerTask {
+    /// The newest pipeline.
+    pub(super) pipeline: watch::Receiver<Arc<Pipeline>>,
+    pub(super) outbox: Outbox,
+    /// The topic of the list of timers.
+    pub(super) topic: String,
+}
+
+impl TimerTask {
+    /// Runs until it is dropped.
+    pub(super) async fn run(mut self) {
+        let mut firing = JoinSet::new();
+        let mut published = String::new();
+        loop {
+            let pipeline = Arc::clone(&self.pipeline.borrow_and_update());
+            tokio::select! {
+                () = pipeline.until_due() => {}
+                Some(_) = firing.join_next() => {}
+                changed = self.pipeline.changed() => if changed.is_err() { return },
+            }
+            pipeline.write_timers().await;
+            for (timer, late) in pipeline.take_due() {
+                let (pipeline, outbox) = (Arc::clone(&pipeline), self.outbox.clone());
+                firing.spawn(async move {
+                    let event = pipeline.fire(timer, late).await;
+                    let id = event.id;
+                    if deliver(&outbox, event).await {
+                        pipeline.forget_timer(id).await;
+                    }
+                });
+            }
+            self.publish_list(&pipeline, &mut published);
+        }
+    }
+
+    /// Publishes the list of timers, retained, if it has changed.
+    fn publish_list(&self, pipeline: &Pipeline, published: &mut String) {
+        let list = pipeline.timers_document().to_string();
+        let never_set = published.is_empty() && list == "[]";
+        if list == *published || never_set || list.len() > MAX_LIST_BYTES {
+            return;
+        }
+        let message = OutboundMessage::to(self.topic.clone(), list.clone()).retained();
+        // Without room the next change publishes the list.
+        if self.outbox.publish(message).is_ok() {
+            *published = list;
+        }
+    }
+}
+
+/// Publishes an event, and waits until the broker has it. Returns false where the connection is
+/// closed: the next run of the program repeats the event.
+async fn deliver(outbox: &Outbox, event: TimerEvent) -> bool {
+    let topic = format!("{}/event", event.reply_to.topic);
+    loop {
+        let message = OutboundMessage::to(topic.clone(), event.payload.to_string())
+            .with_correlation(event.reply_to.correlation.clone());
+        let Ok(delivery) = outbox.publish(message) else {
+            tokio::time::sleep(NO_ROOM).await;
+            continue;
+        };
+        return match delivery.await {
+            Ok(()) => true,
+            Err(Undelivered::Refused { why }) => {
+                warn!(topic, why, "the broker refuses an event");
+                true
+            }
+            Err(_) => false,
+        };
+    }
+}

@@ -1,0 +1,763 @@
+//! Expressions of time: "in ten minutes", "tomorrow at half past nine", "until sunset".
+//!
+//! An expression is cut out of the sentence, and the rest must be a complete command. A sentence
+//! with two expressions, or one whose rest is not fully explained, has no meaning.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::grammar::interpreter::Interpreter;
+use crate::grammar::lexicon::Lexicon;
+use crate::grammar::number::number;
+use crate::grammar::tokens::words;
+use crate::vocabulary::action::{Draft, Op};
+use crate::vocabulary::timing::{Day, Half, TimePoint, Span, TimeOfDay, Timing};
+
+/// Longest delay, in seconds, that an expression can name: a year. What is accepted is decided later.
+const LONGEST: f64 = 366.0 * 86_400.0;
+
+/// Most words of an expression that are looked at.
+const MOST_WORDS: usize = 16;
+
+/// Words of one language for times.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TimeWords {
+    /// Before a delay: "in".
+    after: Vec<String>,
+    /// Behind a delay: "from now".
+    after_behind: Vec<String>,
+    /// Before a duration: "for".
+    r#for: Vec<String>,
+    /// Behind a duration: "lang".
+    for_behind: Vec<String>,
+    /// Before a time of the clock: "at".
+    at: Vec<String>,
+    /// Before the end of a duration: "until".
+    until: Vec<String>,
+    /// Seconds, minutes, hours and days.
+    seconds: Vec<String>,
+    minutes: Vec<String>,
+    hours: Vec<String>,
+    days: Vec<String>,
+    /// Durations of fixed form, in seconds: "half an hour".
+    durations: BTreeMap<String, u32>,
+    /// Behind a unit: "and a half".
+    and_a_half: Vec<String>,
+    /// Between the parts of a duration: "and".
+    and: Vec<String>,
+    /// Behind an hour: "o'clock".
+    o_clock: Vec<String>,
+    /// Whether a number is a time only with such a word.
+    needs_o_clock: bool,
+    /// Before an hour: "half past", "quarter past", "quarter to".
+    half_past: Vec<String>,
+    quarter_past: Vec<String>,
+    quarter_to: Vec<String>,
+    /// Before the next hour: "halb".
+    half_before: Vec<String>,
+    /// Between minutes and hour: "past", "to".
+    past: Vec<String>,
+    to: Vec<String>,
+    /// Between minutes and the next half hour: "vor halb", "nach halb".
+    before_half: Vec<String>,
+    past_half: Vec<String>,
+    /// Behind an hour: "et demie", "et quart", "moins le quart".
+    half_behind: Vec<String>,
+    quarter_behind: Vec<String>,
+    quarter_less_behind: Vec<String>,
+    /// Between an hour and minutes: "y", "menos".
+    plus: Vec<String>,
+    minus: Vec<String>,
+    noon: Vec<String>,
+    midnight: Vec<String>,
+    /// Behind or before a time: in the morning, in the afternoon or evening.
+    morning: Vec<String>,
+    evening: Vec<String>,
+    /// The same of today: "this evening".
+    this_morning: Vec<String>,
+    this_evening: Vec<String>,
+    /// The same of tomorrow: "tomorrow morning".
+    tomorrow_morning: Vec<String>,
+    tomorrow_evening: Vec<String>,
+    today: Vec<String>,
+    tomorrow: Vec<String>,
+    after_tomorrow: Vec<String>,
+    /// Monday to Sunday, each with its preposition: "on monday".
+    weekdays: Vec<Vec<String>>,
+    /// "at sunrise", "at sunset".
+    at_sunrise: Vec<String>,
+    at_sunset: Vec<String>,
+    /// "sunrise", "sunset", as in "until sunset".
+    sunrise: Vec<String>,
+    sunset: Vec<String>,
+    /// Between a duration and sunrise or sunset.
+    before: Vec<String>,
+    behind: Vec<String>,
+}
+
+impl TimeWords {
+    /// Returns the phrases in the form in which they are compared, the longest first.
+    pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
+        let joined = |text: &str| words(&plain(text)).join(" ");
+        for list in self.lists() {
+            for text in list.iter_mut() {
+                *text = joined(text);
+            }
+            list.sort_by_key(|text| std::cmp::Reverse(text.split(' ').count()));
+        }
+        let durations = std::mem::take(&mut self.durations);
+        self.durations = durations
+            .into_iter()
+            .map(|(text, seconds)| (joined(&text), seconds))
+            .collect();
+        self
+    }
+
+    fn lists(&mut self) -> impl Iterator<Item = &mut Vec<String>> {
+        [
+            &mut self.after,
+            &mut self.after_behind,
+            &mut self.r#for,
+            &mut self.for_behind,
+            &mut self.at,
+            &mut self.until,
+            &mut self.seconds,
+            &mut self.minutes,
+            &mut self.hours,
+            &mut self.days,
+            &mut self.and_a_half,
+            &mut self.and,
+            &mut self.o_clock,
+            &mut self.half_past,
+            &mut self.quarter_past,
+            &mut self.quarter_to,
+            &mut self.half_before,
+            &mut self.past,
+            &mut self.to,
+            &mut self.before_half,
+            &mut self.past_half,
+            &mut self.half_behind,
+            &mut self.quarter_behind,
+            &mut self.quarter_less_behind,
+            &mut self.plus,
+            &mut self.minus,
+            &mut self.noon,
+            &mut self.midnight,
+            &mut self.morning,
+            &mut self.evening,
+            &mut self.this_morning,
+            &mut self.this_evening,
+            &mut self.tomorrow_morning,
+            &mut self.tomorrow_evening,
+            &mut self.today,
+            &mut self.tomorrow,
+            &mut self.after_tomorrow,
+            &mut self.at_sunrise,
+            &mut self.at_sunset,
+            &mut self.sunrise,
+            &mut self.sunset,
+            &mut self.before,
+            &mut self.behind,
+        ]
+        .into_iter()
+        .chain(&mut self.weekdays)
+    }
+}
+
+/// The half of the day that a sentence names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DayHalf {
+    Morning,
+    Evening,
+}
+
+/// An expression, with the words before and after it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Cut {
+    pub(super) timing: Timing,
+    /// The rest of the sentence.
+    pub(super) rest: String,
+}
+
+/// Returns every way to cut one expression of time out of a sentence.
+pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
+    let plain = lexicon.spelling.plain(text);
+    let mut input = words(&plain);
+    if input.last() == Some(&"?") {
+        return Vec::new();
+    }
+    while matches!(input.last(), Some(&("." | "!" | ","))) {
+        input.pop();
+    }
+    let reader = TimeReader::new(lexicon, &input);
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < input.len() {
+        let Some((timing, length)) = reader.timing(at) else {
+            at += 1;
+            continue;
+        };
+        let (front, back) = (&input[..at], &input[at + length..]);
+        if let Some((timing, length)) = with_distant_day(&reader, &timing, front.len()) {
+            let rest = joined(&front[length..], back);
+            found.push(Cut { timing, rest });
+        }
+        let rest = joined(front, back);
+        found.push(Cut { timing, rest });
+        at += length;
+    }
+    found
+}
+
+/// Adds the day at the start of the sentence to a time: "tomorrow turn on the lamp at nine". Returns
+/// the time and the number of words of the day, of which there are at most `most`.
+fn with_distant_day(
+    reader: &TimeReader<'_, '_>,
+    timing: &Timing,
+    most: usize,
+) -> Option<(Timing, usize)> {
+    let (day, part, length) = reader.day(0).filter(|(_, _, length)| *length <= most)?;
+    let place = |moment: &TimePoint| {
+        let time = with_part(moment.time, part)?;
+        (moment.day == Day::Next).then_some(TimePoint { day, time })
+    };
+    let timing = match timing {
+        Timing::At(moment) => Timing::At(place(moment)?),
+        Timing::Until(moment) => Timing::Until(place(moment)?),
+        Timing::After(_) | Timing::For(_) => return None,
+    };
+    Some((timing, length))
+}
+
+/// Joins the words around an expression. A comma beside it belongs to it.
+fn joined(front: &[&str], back: &[&str]) -> String {
+    let is_comma = |word: Option<&&str>| word == Some(&",");
+    let front = if is_comma(front.last()) {
+        &front[..front.len() - 1]
+    } else {
+        front
+    };
+    let back = if is_comma(back.first()) {
+        &back[1..]
+    } else {
+        back
+    };
+    [front, back].concat().join(" ")
+}
+
+/// Returns the time in the named half of the day, or `None` if they contradict each other.
+fn with_part(time: TimeOfDay, part: Option<DayHalf>) -> Option<TimeOfDay> {
+    let (Some(part), TimeOfDay::Clock { hour, minute, half }) = (part, time) else {
+        return Some(time);
+    };
+    let exact = |hour| TimeOfDay::Clock {
+        hour,
+        minute,
+        half: Half::Exact,
+    };
+    match (half, part) {
+        (Half::Exact, DayHalf::Morning) => (hour < 12).then_some(time),
+        (Half::Exact, DayHalf::Evening) => (hour >= 12).then_some(time),
+        (Half::Either, DayHalf::Morning) => Some(exact(hour % 12)),
+        // "twelve in the evening" is midnight, and which one is not certain.
+        (Half::Either, DayHalf::Evening) if hour == 12 => None,
+        (Half::Either, DayHalf::Evening) => Some(exact(hour + 12)),
+    }
+}
+
+impl Interpreter<'_> {
+    /// Returns the draft of a sentence, with its time if it names one.
+    pub(super) fn draft_with_time(&self, text: &str) -> Option<Draft> {
+        let now = self.draft(text);
+        now.or_else(|| self.timed(text, |rest| self.draft(rest)))
+    }
+
+    /// Returns the draft of a sentence that may refer to the last command, with its time if it names
+    /// one.
+    pub(super) fn draft_after_with_time(&self, text: &str) -> Option<Draft> {
+        let now = self.draft_after(text);
+        now.or_else(|| self.timed(text, |rest| self.draft_after(rest)))
+    }
+
+    /// Returns the draft of a sentence with one expression of time, if every way to read it agrees.
+    fn timed(&self, text: &str, draft: impl Fn(&str) -> Option<Draft>) -> Option<Draft> {
+        let mut agreed: Option<Draft> = None;
+        for cut in cuts(self.lexicon, text) {
+            let Some(rest) = draft(&cut.rest) else {
+                continue;
+            };
+            let asks = rest.actions.iter().any(|action| action.op == Op::Query);
+            let offers_queries = rest
+                .choices
+                .iter()
+                .flat_map(|choice| &choice.actions)
+                .any(|action| action.op == Op::Query);
+            if asks || offers_queries || rest.timing.is_some() {
+                return None;
+            }
+            let timed = Draft {
+                timing: Some(cut.timing),
+                ..rest
+            };
+            match &agreed {
+                Some(other) if *other != timed => return None,
+                _ => agreed = Some(timed),
+            }
+        }
+        agreed
+    }
+}
+
+pub(super) struct TimeReader<'l, 'i> {
+    lexicon: &'l Lexicon,
+    words: &'l TimeWords,
+    input: &'i [&'i str],
+}
+
+impl<'l, 'i> TimeReader<'l, 'i> {
+    /// Reads times in the words of a sentence.
+    pub(super) fn new(lexicon: &'l Lexicon, input: &'i [&'i str]) -> Self {
+        Self {
+            lexicon,
+            words: &lexicon.time,
+            input,
+        }
+    }
+
+    /// Returns the number of words of the longest phrase of the list at `at`.
+    fn phrase(&self, list: &[String], at: usize) -> Option<usize> {
+        let rest = self.input.get(at..)?;
+        list.iter()
+            .find(|phrase| {
+                let mut words = phrase.split(' ').enumerate();
+                words.all(|(i, word)| rest.get(i) == Some(&word))
+            })
+            .map(|phrase| phrase.split(' ').count())
+    }
+
+    /// Returns the end of a phrase of the list at `at`, or `at` if there is none.
+    fn optional(&self, list: &[String], at: usize) -> usize {
+        at + self.phrase(list, at).unwrap_or(0)
+    }
+
+    fn number(&self, at: usize) -> Option<(f64, usize)> {
+        let rest = self.input.get(at..)?;
+        number(self.lexicon, rest).filter(|(value, _)| *value >= 0.0)
+    }
+
+    fn whole(&self, at: usize, most: f64) -> Option<(u8, usize)> {
+        let (value, length) = self.number(at)?;
+        let is_whole = value.fract() == 0.0 && value <= most;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+        is_whole.then_some((value as u8, length))
+    }
+
+    /// Returns the expression at `at`, and its number of words.
+    pub(super) fn timing(&self, at: usize) -> Option<(Timing, usize)> {
+        let found = self
+            .delay(at)
+            .or_else(|| self.duration_for(at))
+            .or_else(|| self.until(at))
+            .or_else(|| self.moment(at).map(|(moment, end)| (Timing::At(moment), end)));
+        let (timing, end) = found?;
+        (end - at <= MOST_WORDS).then_some((timing, end - at))
+    }
+
+    /// "in ten minutes", "ten minutes from now".
+    fn delay(&self, at: usize) -> Option<(Timing, usize)> {
+        if let Some(length) = self.phrase(&self.words.after, at)
+            && let Some((span, end)) = self.span(at + length)
+        {
+            // "in ten minutes before sunset" is none of the forms.
+            return Some((Timing::After(span), end));
+        }
+        let (span, end) = self.span(at)?;
+        let behind = self.phrase(&self.words.after_behind, end)?;
+        Some((Timing::After(span), end + behind))
+    }
+
+    /// "for ten minutes", "zehn minuten lang".
+    fn duration_for(&self, at: usize) -> Option<(Timing, usize)> {
+        if let Some(length) = self.phrase(&self.words.r#for, at)
+            && let Some((span, end)) = self.span(at + length)
+        {
+            return Some((Timing::For(span), self.optional(&self.words.for_behind, end)));
+        }
+        let (span, end) = self.span(at)?;
+        let behind = self.phrase(&self.words.for_behind, end)?;
+        Some((Timing::For(span), end + behind))
+    }
+
+    /// "until nine", "until tomorrow at nine", "until sunset".
+    fn until(&self, at: usize) -> Option<(Timing, usize)> {
+        let start = at + self.phrase(&self.words.until, at)?;
+        if let Some((moment, end)) = self.moment(start) {
+            return Some((Timing::Until(moment), end));
+        }
+        let (day, part, start) = self.leading_day(start);
+        let (time, end) = self.sun(start).or_else(|| self.clock(start))?;
+        let (moment, end) = self.trailing_day(day, part, time, end)?;
+        Some((Timing::Until(moment), end))
+    }
+
+    /// A moment with its preposition: "at nine", "tomorrow at nine", "at sunset".
+    fn moment(&self, at: usize) -> Option<(TimePoint, usize)> {
+        let (day, part, start) = self.leading_day(at);
+        let (time, end) = self.at_sun(start).or_else(|| self.at_clock(start))?;
+        self.trailing_day(day, part, time, end)
+    }
+
+    fn leading_day(&self, at: usize) -> (Option<Day>, Option<DayHalf>, usize) {
+        match self.day(at) {
+            Some((day, part, length)) => (Some(day), part, at + length),
+            None => match self.part(at) {
+                Some((part, length)) => (None, Some(part), at + length),
+                None => (None, None, at),
+            },
+        }
+    }
+
+    /// Adds what follows a time: "in the evening", "tomorrow", "on friday".
+    fn trailing_day(
+        &self,
+        mut day: Option<Day>,
+        mut part: Option<DayHalf>,
+        time: TimeOfDay,
+        mut end: usize,
+    ) -> Option<(TimePoint, usize)> {
+        for _ in 0..2 {
+            if part.is_none()
+                && let Some((found, length)) = self.part(end)
+            {
+                part = Some(found);
+                end += length;
+            }
+            if day.is_none()
+                && let Some((found, its_part, length)) = self.day(end)
+            {
+                if its_part.is_some() && part.is_some() {
+                    return None;
+                }
+                day = Some(found);
+                part = part.or(its_part);
+                end += length;
+            }
+        }
+        let time = with_part(time, part)?;
+        // "today at nine" and "tomorrow at three" name one of two hours.
+        let day = day.unwrap_or_default();
+        Some((TimePoint { day, time }, end))
+    }
+
+    /// "tomorrow", "on friday", "this evening".
+    fn day(&self, at: usize) -> Option<(Day, Option<DayHalf>, usize)> {
+        let words = self.words;
+        let lists = [
+            (&words.after_tomorrow, Day::In(2), None),
+            (&words.tomorrow_morning, Day::In(1), Some(DayHalf::Morning)),
+            (&words.tomorrow_evening, Day::In(1), Some(DayHalf::Evening)),
+            (&words.this_morning, Day::In(0), Some(DayHalf::Morning)),
+            (&words.this_evening, Day::In(0), Some(DayHalf::Evening)),
+            (&words.tomorrow, Day::In(1), None),
+            (&words.today, Day::In(0), None),
+        ];
+        let of_list = lists
+            .into_iter()
+            .filter_map(|(list, day, part)| Some((day, part, self.phrase(list, at)?)))
+            .max_by_key(|(_, _, length)| *length);
+        let (day, part, length) = match of_list {
+            Some(found) => found,
+            None => {
+                let mut weekdays = (1_u8..).zip(&words.weekdays);
+                weekdays.find_map(|(n, list)| Some((Day::Weekday(n), None, self.phrase(list, at)?)))?
+            }
+        };
+        if part.is_some() {
+            return Some((day, part, length));
+        }
+        match self.part(at + length) {
+            Some((part, more)) => Some((day, Some(part), length + more)),
+            None => Some((day, None, length)),
+        }
+    }
+
+    /// "in the morning", "in the evening".
+    fn part(&self, at: usize) -> Option<(DayHalf, usize)> {
+        let morning = self.phrase(&self.words.morning, at);
+        let evening = self.phrase(&self.words.evening, at);
+        match (morning, evening) {
+            (Some(length), None) => Some((DayHalf::Morning, length)),
+            (None, Some(length)) => Some((DayHalf::Evening, length)),
+            _ => None,
+        }
+    }
+
+    /// "at sunset", "half an hour before sunset".
+    fn at_sun(&self, at: usize) -> Option<(TimeOfDay, usize)> {
+        if let Some(length) = self.phrase(&self.words.at_sunrise, at) {
+            return Some((TimeOfDay::Sunrise(0), at + length));
+        }
+        if let Some(length) = self.phrase(&self.words.at_sunset, at) {
+            return Some((TimeOfDay::Sunset(0), at + length));
+        }
+        let (span, end) = self.span(at)?;
+        let minutes = i16::try_from(span.seconds / 60).ok()?;
+        if span.days > 0 || span.seconds % 60 != 0 || minutes > 720 {
+            return None;
+        }
+        let (sign, length) = match self.phrase(&self.words.before, end) {
+            Some(length) => (-1, length),
+            None => (1, self.phrase(&self.words.behind, end)?),
+        };
+        match self.sun(end + length)? {
+            (TimeOfDay::Sunrise(_), end) => Some((TimeOfDay::Sunrise(sign * minutes), end)),
+            (_, end) => Some((TimeOfDay::Sunset(sign * minutes), end)),
+        }
+    }
+
+    fn sun(&self, at: usize) -> Option<(TimeOfDay, usize)> {
+        if let Some(length) = self.phrase(&self.words.sunrise, at) {
+            return Some((TimeOfDay::Sunrise(0), at + length));
+        }
+        let length = self.phrase(&self.words.sunset, at)?;
+        Some((TimeOfDay::Sunset(0), at + length))
+    }
+
+    /// "at nine"; without "at" only what cannot be anything else: "7:30", "7 am".
+    fn at_clock(&self, at: usize) -> Option<(TimeOfDay, usize)> {
+        if let Some(length) = self.phrase(&self.words.at, at)
+            && let Some(found) = self.clock(at + length)
+        {
+            return Some(found);
+        }
+        if let Some(found) = self.named_hour(at) {
+            return Some(found);
+        }
+        let (time, end) = self.clock(at)?;
+        let is_digits = digits(self.input[at]).is_some();
+        let has_part = self.part(end).is_some();
+        let mut taken = at..end;
+        let has_o_clock = taken.any(|i| self.phrase(&self.words.o_clock, i).is_some());
+        (is_digits || has_part || has_o_clock).then_some((time, end))
+    }
+
+    /// "at noon", "at midnight".
+    fn named_hour(&self, at: usize) -> Option<(TimeOfDay, usize)> {
+        let (hour, length) = match self.phrase(&self.words.noon, at) {
+            Some(length) => (12, length),
+            None => (0, self.phrase(&self.words.midnight, at)?),
+        };
+        let half = Half::Exact;
+        Some((TimeOfDay::Clock { hour, minute: 0, half }, at + length))
+    }
+
+    /// A time of the clock without its preposition.
+    fn clock(&self, at: usize) -> Option<(TimeOfDay, usize)> {
+        if let Some(found) = self.named_hour(at) {
+            return Some(found);
+        }
+        let words = self.words;
+        if let Some((hour, minute)) = self.input.get(at).and_then(|word| digits(word)) {
+            let half = if hour == 0 || hour > 12 || self.input[at].starts_with('0') {
+                Half::Exact
+            } else {
+                Half::Either
+            };
+            let end = self.optional(&words.o_clock, at + 1);
+            return Some((TimeOfDay::Clock { hour, minute, half }, end));
+        }
+        let before_hour = [
+            (&words.half_past, 30_i16),
+            (&words.quarter_past, 15),
+            (&words.quarter_to, -15),
+            (&words.half_before, -30),
+        ];
+        for (list, minutes) in before_hour {
+            if let Some(length) = self.phrase(list, at) {
+                let (hour, end) = self.hour(at + length)?;
+                return Some((shifted(hour, minutes)?, end));
+            }
+        }
+        if let Some(found) = self.minutes_and_hour(at) {
+            return Some(found);
+        }
+        self.hour_and_minutes(at)
+    }
+
+    /// "ten past nine", "twenty minutes to nine", "zehn vor halb neun".
+    fn minutes_and_hour(&self, at: usize) -> Option<(TimeOfDay, usize)> {
+        let words = self.words;
+        let (minutes, length) = self.whole(at, 29.0)?;
+        let minutes = i16::from(minutes);
+        let end = self.optional(&words.minutes, at + length);
+        let links = [
+            (&words.before_half, -30 - minutes),
+            (&words.past_half, -30 + minutes),
+            (&words.past, minutes),
+            (&words.to, -minutes),
+        ];
+        for (list, shift) in links {
+            if let Some(length) = self.phrase(list, end)
+                && let Some((hour, end)) = self.hour(end + length)
+            {
+                return Some((shifted(hour, shift)?, end));
+            }
+        }
+        None
+    }
+
+    /// "nine", "nine thirty", "neun uhr dreissig", "neuf heures et demie".
+    fn hour_and_minutes(&self, at: usize) -> Option<(TimeOfDay, usize)> {
+        let words = self.words;
+        let (hour, length) = self.whole(at, 24.0)?;
+        let after_hour = at + length;
+        let named = self.optional(&words.o_clock, after_hour);
+        if words.needs_o_clock && named == after_hour {
+            return None;
+        }
+        let behind = [
+            (&words.half_behind, 30_i16),
+            (&words.quarter_behind, 15),
+            (&words.quarter_less_behind, -15),
+        ];
+        for (list, minutes) in behind {
+            if let Some(length) = self.phrase(list, named) {
+                return Some((shifted(hour, minutes)?, named + length));
+            }
+        }
+        for (list, sign) in [(&words.plus, 1), (&words.minus, -1)] {
+            if let Some(length) = self.phrase(list, named)
+                && let Some((minutes, more)) = self.whole(named + length, 59.0)
+            {
+                return Some((shifted(hour, sign * i16::from(minutes))?, named + length + more));
+            }
+        }
+        if let Some((minute, more)) = self.whole(named, 59.0)
+            && (minute >= 10 || named > after_hour)
+            && !self.is_unit(named + more)
+        {
+            return Some((shifted(hour, i16::from(minute))?, named + more));
+        }
+        if self.is_unit(named) {
+            // "at 9 percent", "at 21 degrees"
+            return None;
+        }
+        Some((shifted(hour, 0)?, named))
+    }
+
+    /// An hour from 0 to 24, with "o'clock" if it is there.
+    fn hour(&self, at: usize) -> Option<(u8, usize)> {
+        let (hour, length) = self.whole(at, 24.0)?;
+        Some((hour, self.optional(&self.words.o_clock, at + length)))
+    }
+
+    fn is_unit(&self, at: usize) -> bool {
+        let Some(rest) = self.input.get(at..) else {
+            return false;
+        };
+        let mut senses = self.lexicon.senses(rest);
+        let is_unit = senses.any(|(_, s)| matches!(s, crate::grammar::sense::Sense::Unit(_)));
+        is_unit || rest.first() == Some(&"%") || self.unit(at).is_some()
+    }
+
+    /// A length of time: "ten minutes", "an hour and a half", "1 hour 30 minutes".
+    pub(super) fn span(&self, at: usize) -> Option<(Span, usize)> {
+        let (mut total, mut end, mut last) = self.span_part(at)?;
+        loop {
+            let next = self.optional(&self.words.and, end);
+            let Some((more, its_end, unit)) = self.span_part(next).filter(|p| p.2 < last) else {
+                break;
+            };
+            total += more;
+            end = its_end;
+            last = unit;
+        }
+        if !(1.0..=LONGEST).contains(&total) || total.fract() != 0.0 {
+            return None;
+        }
+        let days = if last >= 86_400.0 { total / 86_400.0 } else { 0.0 };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+        let span = if days > 0.0 && days.fract() == 0.0 {
+            Span {
+                days: days as u16,
+                seconds: 0,
+            }
+        } else {
+            Span {
+                days: 0,
+                seconds: total as u32,
+            }
+        };
+        Some((span, end))
+    }
+
+    /// One number with its unit: seconds, end, and seconds of the unit.
+    fn span_part(&self, at: usize) -> Option<(f64, usize, f64)> {
+        let fixed = self.words.durations.iter().filter_map(|(phrase, seconds)| {
+            let length = phrase.split(' ').count();
+            let rest = self.input.get(at..at + length)?;
+            rest.iter()
+                .copied()
+                .eq(phrase.split(' '))
+                .then_some((f64::from(*seconds), length))
+        });
+        if let Some((seconds, length)) = fixed.max_by_key(|(_, length)| *length) {
+            return Some((seconds, at + length, seconds.min(86_400.0)));
+        }
+        let (value, length) = self.number(at)?;
+        let (unit, its_length) = self.unit(at + length)?;
+        let end = at + length + its_length;
+        let half = self.phrase(&self.words.and_a_half, end);
+        let value = if half.is_some() { value + 0.5 } else { value };
+        Some((value * unit, end + half.unwrap_or(0), unit))
+    }
+
+    fn unit(&self, at: usize) -> Option<(f64, usize)> {
+        let words = self.words;
+        let units = [
+            (&words.seconds, 1.0),
+            (&words.minutes, 60.0),
+            (&words.hours, 3600.0),
+            (&words.days, 86_400.0),
+        ];
+        units
+            .into_iter()
+            .find_map(|(list, seconds)| Some((seconds, self.phrase(list, at)?)))
+    }
+}
+
+/// Returns hour and minute of a word such as `7:30`.
+fn digits(word: &str) -> Option<(u8, u8)> {
+    let (hour, minute) = word.split_once(':')?;
+    if minute.len() != 2 || hour.len() > 2 {
+        return None;
+    }
+    let hour: u8 = hour.parse().ok()?;
+    let minute: u8 = minute.parse().ok()?;
+    (hour < 24 && minute < 60).then_some((hour, minute))
+}
+
+/// Returns the time so many minutes from an hour.
+fn shifted(hour: u8, minutes: i16) -> Option<TimeOfDay> {
+    if hour > 24 {
+        return None;
+    }
+    let either = (1..=12).contains(&hour);
+    let total = i16::from(hour % 24) * 60 + minutes;
+    let total = total.rem_euclid(24 * 60);
+    let minute = u8::try_from(total % 60).ok()?;
+    let hour = u8::try_from(total / 60).ok()?;
+    if !either {
+        let half = Half::Exact;
+        return Some(TimeOfDay::Clock { hour, minute, half });
+    }
+    // Of twelve hours: "quarter to one" is 12:45.
+    let hour = match hour % 12 {
+        0 => 12,
+        hour => hour,
+    };
+    let half = Half::Either;
+    Some(TimeOfDay::Clock { hour, minute, half })
+}

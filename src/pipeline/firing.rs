@@ -1,0 +1,381 @@
+//! Timers on disk, and what happens when one is due.
+//!
+//! A timer is marked as started, on disk, before its first message is published, and removed once its
+//! event has been delivered. After a crash in between, messages that are harmless twice are
+//! published again; the others are reported as uncertain.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+
+use crate::clock::now;
+use crate::command::phrase::Phrase;
+use crate::command::reply::Refusal;
+use crate::command::{Command, ReplyTo};
+use crate::home::Home;
+use crate::home::permit::{Denied, Plan, Step};
+use crate::home::state::Observation;
+use crate::pipeline::timed::{opens, rfc3339_at};
+use crate::pipeline::{Pipeline, Request};
+use crate::schedule::timer::{Grace, Task, Timer, TimerId, Timers, is_late};
+use crate::store::journal::Durability;
+use crate::store::timers::TimerRecords;
+use crate::vocabulary::action::{Action, Draft, Op};
+use crate::vocabulary::speech::{Speech, fill, sentence};
+use crate::vocabulary::{Property, Value};
+
+/// The time within which the messages of a timer must reach the broker.
+const TIME_TO_LIVE: Duration = Duration::from_mins(1);
+
+/// The longest time without a look at the wall clock, while a timer waits for it.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(20);
+
+/// The difference of two levels that is the rounding of a device.
+const ROUNDING: f64 = 2.0;
+
+/// The message about a timer that was due.
+#[derive(Debug)]
+pub struct TimerEvent {
+    /// The number of the timer.
+    pub id: TimerId,
+    /// The address of the command that set it.
+    pub reply_to: ReplyTo,
+    /// The message.
+    pub payload: Json,
+}
+
+impl Pipeline {
+    /// Reads the timers of an earlier run.
+    pub(super) fn restore_timers(&self) {
+        let Some(store) = self.services.journal.store() else {
+            return;
+        };
+        let records = TimerRecords::open(&store).and_then(|records| records.all());
+        let records = match records {
+            Ok(records) => records,
+            Err(error) => {
+                warn!(%error, "the timers of before cannot be read");
+                return;
+            }
+        };
+        let parse = |record: &Vec<u8>| serde_json::from_slice::<Timer>(record).ok();
+        let timers: Vec<Timer> = records.iter().filter_map(parse).collect();
+        if timers.len() < records.len() {
+            let dropped = records.len() - timers.len();
+            warn!(dropped, "timers that could not be read were dropped");
+        }
+        if !timers.is_empty() {
+            info!(timers = timers.len(), "timers restored");
+        }
+        *self.shared.timers() = Timers::restored(timers);
+    }
+
+    /// Lets timers fire, once the devices and the broker are there.
+    pub fn start_timers(&self) {
+        self.shared.timers_started.send_replace(true);
+        self.shared.timers_changed.notify_one();
+    }
+
+    /// Waits until a timer is due or the set of timers has changed.
+    pub async fn until_due(&self) {
+        let mut started = self.shared.timers_started.subscribe();
+        // The sender lives in `self`, so this cannot fail.
+        let _ = started.wait_for(|started| *started).await;
+        let clocks = self.clocks();
+        let wait = self.shared.timers().next_wait(&clocks, LOOK_AT_CLOCK);
+        let changed = self.shared.timers_changed.notified();
+        match wait {
+            Some(wait) => tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = changed => {}
+            },
+            None => changed.await,
+        }
+    }
+
+    /// Takes the timers that are due.
+    pub fn take_due(&self) -> Vec<(Timer, Option<Duration>)> {
+        let clocks = self.clocks();
+        self.shared.timers().take_due(&clocks)
+    }
+
+    /// Carries out a timer that is due, and returns the message about it. `late` is how late it is,
+    /// where that is known.
+    pub async fn fire(&self, timer: Timer, late: Option<Duration>) -> TimerEvent {
+        let home = self.home();
+        let phrase = Phrase::new(&timer.text, None, timer.language.as_deref());
+        let speech = self.services.grammar.speech(&phrase);
+        if let Task::Signal { name } = &timer.task {
+            let name = name.as_deref().unwrap_or(&speech.time.a_timer);
+            let sentence_of = sentence(&fill(&speech.time.timer_done, &[("name", name)]));
+            return self.event(&timer, "fired", sentence_of, late);
+        }
+        let may_repeat = timer.started != Some(false);
+        if !may_repeat {
+            let why = Refusal::Undelivered;
+            return self.not_done(&timer, "failed", &refusal_in_words(&why, speech), speech);
+        }
+        if timer.started.is_none() && !grace(timer.task.actions(), &home).allows(late) {
+            return self.not_done(&timer, "missed", &speech.time.missed_late, speech);
+        }
+        let command = self.command_of(&timer);
+        let request = Request {
+            command: &command,
+            phrase: &phrase,
+            home: &home,
+        };
+        let actions = self.still_wanted(&timer, &home);
+        if actions.is_empty() {
+            return self.event(&timer, "dropped", String::new(), late);
+        }
+        let plan = match self.permit_due(&request, &timer, actions) {
+            Ok(plan) => plan,
+            Err(why) => return self.not_done(&timer, "failed", &why, speech),
+        };
+        let repeatable = plan.steps().iter().all(Step::repeatable);
+        self.shared.timers().mark_started(timer.id, repeatable);
+        self.shared.timers_to_write().insert(timer.id);
+        self.write_timers().await;
+        let dispatched = self.dispatch(&command, None, &plan, Durability::None).await;
+        match dispatched.refusal {
+            Some(refusal) => {
+                self.not_done(&timer, "failed", &refusal_in_words(&refusal, speech), speech)
+            }
+            None => {
+                self.services.counters.timers_fired.increment();
+                let what = fill(&speech.time.fired, &[("what", plan.speech())]);
+                self.event(&timer, "fired", sentence(&what), late)
+            }
+        }
+    }
+
+    /// Removes a timer whose event was delivered.
+    pub async fn forget_timer(&self, id: TimerId) {
+        self.shared.timers().fired(id);
+        self.shared.timers_to_write().insert(id);
+        self.write_timers().await;
+        self.shared.timers_changed.notify_one();
+    }
+
+    /// Passes the actions of a timer through the gate, as of now.
+    fn permit_due(
+        &self,
+        request: &Request<'_>,
+        timer: &Timer,
+        actions: Vec<Action>,
+    ) -> Result<Plan, String> {
+        let (scope, confirmed) = match &timer.task {
+            Task::Command {
+                scope, confirmed, ..
+            } => (*scope, *confirmed),
+            Task::Revert { .. } | Task::Signal { .. } => Default::default(),
+        };
+        let draft = Draft {
+            actions,
+            scope,
+            ..Draft::default()
+        };
+        let context = self.permit_context(request, confirmed);
+        let permitted = request.home.permit(&draft, &self.shared.state(), context);
+        let speech = context.speech;
+        let plan = permitted.map_err(|denied| match denied {
+            Denied::Unconfirmed { question } => {
+                fill(&speech.time.unsafe_later, &[("what", question.trim_end_matches('?'))])
+            }
+            denied => denied.sentence(speech),
+        })?;
+        if plan.steps().iter().any(|step| opens(step, request)) {
+            let what = plan.speech().trim_end_matches('.');
+            return Err(fill(&speech.time.unsafe_later, &[("what", what)]));
+        }
+        Ok(plan)
+    }
+
+    /// Returns the actions of a timer without those of "for ten minutes" whose device is no longer
+    /// in the state that the command had left it in: somebody else has changed it.
+    fn still_wanted(&self, timer: &Timer, home: &Home) -> Vec<Action> {
+        let Task::Revert { actions, expected } = &timer.task else {
+            return timer.task.actions().to_vec();
+        };
+        let state = self.shared.state();
+        let is_changed = |action: &Action| {
+            expected.iter().any(|expected| {
+                let device = home.device(&expected.device);
+                let seen = device.and_then(|d| state.current(&d.id, &expected.property, now()));
+                let reported = seen.and_then(Observation::reported);
+                expected.device == action.device
+                    && reported.is_some_and(|value| differs(value, expected.value.as_ref()))
+            })
+        };
+        let wanted = actions.iter().filter(|action| !is_changed(action));
+        wanted.cloned().collect()
+    }
+
+    /// Returns the command as which a timer is carried out.
+    fn command_of(&self, timer: &Timer) -> Command {
+        Command {
+            id: timer.command.clone(),
+            id_given: false,
+            text: timer.text.clone(),
+            source: timer.source.clone(),
+            area: None,
+            language: timer.language.clone(),
+            context: None,
+            received_at: now(),
+            deadline: now() + TIME_TO_LIVE,
+            dry_run: false,
+            stream: None,
+            reply_to: timer.reply_to.clone(),
+            hops: 0,
+            seq: self.services.journal.next_number(),
+        }
+    }
+
+    fn not_done(&self, timer: &Timer, event: &str, why: &str, speech: &Speech) -> TimerEvent {
+        self.services.counters.timers_missed.increment();
+        let places = [
+            ("why", why.trim_end_matches('.')),
+            ("text", timer.text.as_str()),
+        ];
+        let speech = sentence(&fill(&speech.time.missed, &places));
+        warn!(timer = timer.id, text = timer.text, why, "a timer was not carried out");
+        self.event(timer, event, speech, None)
+    }
+
+    fn event(
+        &self,
+        timer: &Timer,
+        event: &str,
+        speech: String,
+        late: Option<Duration>,
+    ) -> TimerEvent {
+        let event = if event == "fired" && is_late(late) { "late" } else { event };
+        info!(timer = timer.id, command_id = timer.command, event, "timer due");
+        let due = timer.due.wall();
+        let payload = json!({
+            "event": event,
+            "id": timer.command,
+            "timer": timer.id.to_string(),
+            "text": timer.text,
+            "due": due.map(|due| rfc3339_at(due, &self.services.location)),
+            "actions": timer.task.actions(),
+            "speech": speech,
+        });
+        TimerEvent {
+            id: timer.id,
+            reply_to: timer.reply_to.clone(),
+            payload,
+        }
+    }
+
+    /// Returns all timers as one document, for `<prefix>/timers`.
+    pub fn timers_document(&self) -> Json {
+        let timers = self.shared.timers();
+        let entry = |timer: &Timer| {
+            let due = timer.due.wall();
+            json!({
+                "timer": timer.id.to_string(),
+                "source": timer.source,
+                "id": timer.command,
+                "text": timer.text,
+                "due": due.map(|due| rfc3339_at(due, &self.services.location)),
+                "actions": timer.task.actions(),
+                "revert": matches!(timer.task, Task::Revert { .. }),
+            })
+        };
+        Json::Array(timers.all().map(entry).collect())
+    }
+
+    /// Writes the timers that have changed to the disk. Without a store they are in memory only, as
+    /// commands are.
+    pub async fn write_timers(&self) {
+        let _only = self.shared.timers_writing.lock().await;
+        let changed: BTreeSet<TimerId> = std::mem::take(&mut *self.shared.timers_to_write());
+        if changed.is_empty() {
+            return;
+        }
+        let Some(store) = self.services.journal.store() else {
+            return;
+        };
+        let records: Vec<(TimerId, Option<Vec<u8>>)> = {
+            let timers = self.shared.timers();
+            let record = |id: &TimerId| {
+                let timer = timers.record(*id);
+                (*id, timer.and_then(|timer| serde_json::to_vec(timer).ok()))
+            };
+            changed.iter().map(record).collect()
+        };
+        let write = spawn_blocking(move || {
+            let disk = TimerRecords::open(&store)?;
+            for (id, record) in records {
+                match record {
+                    Some(record) => disk.put(id, &record)?,
+                    None => disk.remove(id)?,
+                }
+            }
+            store.sync()
+        });
+        let written = write.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+        if let Err(error) = written {
+            warn!(%error, "a timer could not be written: it does not survive a restart");
+            self.shared.timers_to_write().extend(changed);
+        }
+    }
+
+    /// Notes that devices were commanded: "for ten minutes" no longer ends for them.
+    pub(super) fn drop_reverts(&self, devices: &[&str]) {
+        let changed = self.shared.timers().commanded(devices);
+        if changed.is_empty() {
+            return;
+        }
+        let ids = changed.into_iter().map(|(id, _)| id);
+        self.shared.timers_to_write().extend(ids);
+        self.shared.timers_changed.notify_one();
+    }
+}
+
+fn refusal_in_words(refusal: &Refusal, speech: &Speech) -> String {
+    match speech.refused.get(refusal.form()) {
+        Some(form) => refusal.sentence_as(form),
+        None => refusal.sentence(),
+    }
+}
+
+/// Returns whether a reported value is another one than the value that was set.
+fn differs(reported: &Value, set: Option<&Value>) -> bool {
+    match (reported, set) {
+        (Value::Number(reported), Some(Value::Number(set))) => (reported - set).abs() > ROUNDING,
+        (_, Some(set)) => reported != set,
+        (_, None) => false,
+    }
+}
+
+/// Returns how late a command may be carried out: what lets somebody in or heats, only on time; what
+/// only switches off, within a day.
+fn grace(actions: &[Action], home: &Home) -> Grace {
+    let switches_off = |action: &Action| {
+        let word = match &action.value {
+            Some(Value::Text(word)) => word.as_str(),
+            _ => "",
+        };
+        action.op == Op::Set && action.property == Property::Power && word == "off"
+    };
+    if actions.iter().all(switches_off) {
+        return Grace::Day;
+    }
+    let is_harmful = |action: &Action| {
+        let Some(device) = home.device(&action.device) else {
+            return false;
+        };
+        let heats = device.heats_or_pumps() && !switches_off(action);
+        device.kind.as_str() == "lock" || device.is_door() || heats
+    };
+    if actions.iter().any(is_harmful) {
+        Grace::None
+    } else {
+        Grace::Short
+    }
+}

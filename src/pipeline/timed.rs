@@ -1,0 +1,456 @@
+//! Commands with a time: they are checked now, stored, and carried out when they are due.
+//!
+//! The gate decides twice: when the command is given, so that the speaker learns at once that
+//! something is not allowed, and when it is due, with the rights, the home and the state of then.
+//! Nothing is opened or unlocked at a later time unless the operator set its risk to `auto`.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp, Zoned};
+
+use crate::clock::uptime;
+use crate::command::Command;
+use crate::command::reply::{ActionReport, Refusal, Scheduled};
+use crate::home::capability::Risk;
+use crate::home::permit::{Denied, PermitContext, Plan, Step};
+use crate::pipeline::dialogue::{Earlier, shortened};
+use crate::pipeline::reply::{Handled, Success};
+use crate::pipeline::{Interpretation, Pipeline, Request};
+use crate::schedule::moment::{self, HomeLocation, MOST_DAYS, TimeFault};
+use crate::schedule::timer::{Due, Now, Task, Timer, TooManyTimers};
+use crate::store::journal::Seq;
+use crate::vocabulary::action::{Action, Draft, Op, Scope};
+use crate::vocabulary::speech::{Speech, fill};
+use crate::vocabulary::timing::{Span, TimeOfDay, Timing};
+use crate::vocabulary::{Property, Value};
+
+/// A due time, with the wall clock where it is known.
+pub(super) struct DueTime {
+    pub(super) due: Due,
+    pub(super) wall: Option<Zoned>,
+    /// The time from now.
+    pub(super) wait: Duration,
+}
+
+impl Pipeline {
+    /// Returns all clocks.
+    pub(super) fn clocks(&self) -> Now {
+        let boot = self.services.boot.to_string();
+        Now::new(Timestamp::now(), uptime(), boot)
+    }
+
+    /// Handles a command with a time.
+    pub(super) async fn handle_timed(
+        &self,
+        request: &Request<'_>,
+        interpretation: &Interpretation,
+        timing: &Timing,
+        seq: Option<Seq>,
+    ) -> Handled {
+        let handled = Handled::understood(interpretation);
+        let is_now = matches!(timing, Timing::For(_) | Timing::Until(_));
+        let due = match self.due_time(request, timing) {
+            Ok(due) => due,
+            Err(refusal) => return handled.with_result(Err(refusal)),
+        };
+        if is_now {
+            return self.do_for_a_while(request, interpretation, due, seq).await;
+        }
+        let handled = handled.with_actions(Vec::new());
+        let plan = match self.permit_later(request, interpretation) {
+            Ok(plan) => plan,
+            Err(refusal) => return handled.with_result(Err(refusal)),
+        };
+        let draft = &interpretation.draft;
+        let task = Task::Command {
+            actions: draft.actions.clone(),
+            scope: draft.scope,
+            confirmed: interpretation.confirmed,
+        };
+        let speech = self.services.grammar.speech(request.phrase);
+        let time = self.time_in_words(speech, &due);
+        let places = [
+            ("what", plan.speech().trim_end_matches('.')),
+            ("time", time.as_str()),
+        ];
+        let sentence = format!("{}.", fill(&speech.time.scheduled, &places));
+        match self.add_timer(request.command, task, due).await {
+            Ok(scheduled) => handled
+                .with_scheduled(scheduled)
+                .with_result(Ok(Success::Done(sentence))),
+            Err(refusal) => handled.with_result(Err(refusal)),
+        }
+    }
+
+    /// Carries a command out now, and waits to take it back.
+    async fn do_for_a_while(
+        &self,
+        request: &Request<'_>,
+        interpretation: &Interpretation,
+        due: DueTime,
+        seq: Option<Seq>,
+    ) -> Handled {
+        let handled = Handled::understood(interpretation);
+        let plan = match self.permit(request, interpretation) {
+            Ok(plan) => plan,
+            Err(refusal) => return handled.with_result(Err(refusal)),
+        };
+        let earlier = self.states_before(&plan);
+        let speech = self.services.grammar.speech(request.phrase);
+        let revert = match self.revert(request, &earlier, speech) {
+            Ok(revert) => revert,
+            Err(refusal) => return handled.with_result(Err(refusal)),
+        };
+        let time = self.time_in_words(speech, &due);
+        let places = [("what", plan.speech()), ("time", time.as_str())];
+        let sentence = format!("{}.", fill(&speech.time.back, &places));
+        if request.command.dry_run {
+            let reports = self.rehearse(request, interpretation);
+            return handled
+                .with_actions(reports)
+                .with_result(Ok(Success::Done(sentence)));
+        }
+        let durability = interpretation.durability();
+        let dispatched = self
+            .dispatch(request.command, seq, &plan, durability)
+            .await;
+        let is_done = dispatched.refusal.is_none();
+        let handled = handled
+            .with_dispatched(&plan, &dispatched, request.home, speech)
+            .with_earlier(earlier);
+        if !is_done {
+            return handled;
+        }
+        match self.add_timer(request.command, revert, due).await {
+            Ok(scheduled) => handled
+                .with_scheduled(scheduled)
+                .with_result(Ok(Success::Done(sentence))),
+            Err(refusal) => handled.with_result(Err(refusal)),
+        }
+    }
+
+    /// Returns the actions that end "for ten minutes".
+    fn revert(
+        &self,
+        request: &Request<'_>,
+        earlier: &[Earlier],
+        speech: &Speech,
+    ) -> Result<Task, Refusal> {
+        let mut actions: Vec<Action> = Vec::new();
+        let mut expected: Vec<Action> = Vec::new();
+        let name = |action: &Action| match request.home.device(&action.device) {
+            Some(device) => device.name.clone(),
+            None => action.device.clone(),
+        };
+        for state in earlier {
+            let set = |property: &Property, value: Value| Action {
+                device: state.action.device.clone(),
+                property: property.clone(),
+                op: Op::Set,
+                value: Some(value),
+            };
+            let property = &state.action.property;
+            let Some(became) = state.became.clone() else {
+                let why = speech.time.no_end.clone();
+                return Err(Refusal::NotPermitted { why });
+            };
+            let is_light_level = matches!(property, Property::Brightness | Property::Color | Property::ColorTemp);
+            let before = match (property, &became, &state.before) {
+                (Property::Power, Value::Text(word), _) if word == "on" => Some(Value::text("off")),
+                (Property::Power, Value::Text(word), _) if word == "off" => Some(Value::text("on")),
+                (Property::Lock, Value::Text(word), _) if word == "unlocked" => {
+                    Some(Value::text("locked"))
+                }
+                (Property::Position, Value::Number(n), None) if *n >= 100.0 => {
+                    Some(Value::Number(0.0))
+                }
+                (_, _, before) => before.clone(),
+            };
+            let was_off = is_light_level && state.power == Some(Value::text("off"));
+            let back = match before {
+                _ if was_off => set(&Property::Power, Value::text("off")),
+                Some(before) => set(property, before),
+                None => {
+                    let devices = name(&state.action);
+                    let why = fill(&speech.time.unknown_before, &[("devices", &devices)]);
+                    return Err(Refusal::NotPermitted { why });
+                }
+            };
+            expected.push(set(property, became));
+            if !actions.contains(&back) {
+                actions.push(back);
+            }
+        }
+        let off: Vec<String> = actions
+            .iter()
+            .filter(|a| a.property == Property::Power && a.value == Some(Value::text("off")))
+            .map(|a| a.device.clone())
+            .collect();
+        actions.retain(|a| a.property == Property::Power || !off.contains(&a.device));
+        if actions.is_empty() {
+            let why = speech.time.no_end.clone();
+            return Err(Refusal::NotPermitted { why });
+        }
+        let draft = Draft {
+            actions: actions.clone(),
+            ..Draft::default()
+        };
+        self.refuse_opening(request, &draft)?;
+        Ok(Task::Revert { actions, expected })
+    }
+
+    /// Passes a draft for later through the gate, as of now.
+    fn permit_later(
+        &self,
+        request: &Request<'_>,
+        interpretation: &Interpretation,
+    ) -> Result<Plan, Refusal> {
+        if interpretation.draft.question.is_none() {
+            self.refuse_opening(request, &interpretation.draft)?;
+        }
+        self.permit(request, interpretation)
+    }
+
+    /// Refuses a draft that would open, unlock or disarm something at a later time.
+    fn refuse_opening(&self, request: &Request<'_>, draft: &Draft) -> Result<(), Refusal> {
+        let context = PermitContext {
+            confirmed: true,
+            ..self.permit_context(request, true)
+        };
+        let now_draft = Draft {
+            timing: None,
+            ..draft.clone()
+        };
+        let state = self.shared.state();
+        let Ok(plan) = request.home.permit(&now_draft, &state, context) else {
+            // The gate says why below.
+            return Ok(());
+        };
+        let unconfirmed = PermitContext {
+            confirmed: false,
+            ..context
+        };
+        let asks = request.home.permit(&now_draft, &state, unconfirmed);
+        drop(state);
+        let must_be_confirmed = matches!(asks, Err(Denied::Unconfirmed { .. }));
+        let opens = plan.steps().iter().any(|step| opens(step, request));
+        let is_own_choice = draft.scope == Scope::Everything
+            || plan.steps().iter().any(|step| asks_always(step, request));
+        if !opens && (!must_be_confirmed || is_own_choice) {
+            return Ok(());
+        }
+        let speech = context.speech;
+        let what = plan.speech().trim_end_matches('.');
+        Err(Refusal::NotPermitted {
+            why: fill(&speech.time.unsafe_later, &[("what", what)]),
+        })
+    }
+
+    /// Stores a timer, so that it survives what a command survives.
+    pub(super) async fn add_timer(
+        &self,
+        command: &Command,
+        task: Task,
+        due: DueTime,
+    ) -> Result<Scheduled, Refusal> {
+        let actions: Vec<Action> = task.actions().to_vec();
+        let scheduled = |id: Option<u64>, replaced: Option<u64>| Scheduled {
+            id: id.map(|id| id.to_string()),
+            due: due.wall.as_ref().map(|at| rfc3339(at)),
+            seconds: due.wait.as_secs(),
+            actions: actions.iter().cloned().map(ActionReport::from).collect(),
+            replaced: replaced.map(|id| id.to_string()),
+        };
+        if command.dry_run {
+            return Ok(scheduled(None, None));
+        }
+        let timer = Timer {
+            id: 0,
+            source: command.source.clone(),
+            command: command.id.clone(),
+            text: shortened(&command.text),
+            language: command.language.clone(),
+            reply_to: command.reply_to.clone(),
+            due: due.due.clone(),
+            task,
+            started: None,
+        };
+        let added = self.shared.timers().add(timer);
+        let (id, replaced) = added.map_err(|full| {
+            let speech = self.services.grammar.speech(&crate::command::phrase::Phrase::of(command));
+            let count = match full {
+                TooManyTimers::OfSource => crate::schedule::timer::MAX_OF_SOURCE,
+                TooManyTimers::InTotal => crate::schedule::timer::MAX_TIMERS,
+            };
+            let count = count.to_string();
+            Refusal::NotPermitted {
+                why: fill(&speech.time.too_many, &[("count", &count)]),
+            }
+        })?;
+        self.shared.timers_to_write().insert(id);
+        if let Some(replaced) = replaced {
+            self.shared.timers_to_write().insert(replaced);
+        }
+        self.write_timers().await;
+        self.shared.timers_changed.notify_one();
+        Ok(scheduled(Some(id), replaced))
+    }
+
+    /// Returns the due time of a command.
+    pub(super) fn due_time(&self, request: &Request<'_>, timing: &Timing) -> Result<DueTime, Refusal> {
+        let speech = self.services.grammar.speech(request.phrase);
+        let clocks = self.clocks();
+        let location = &self.services.location;
+        due_time(timing, &clocks, location).map_err(|fault| fault_in_words(fault, timing, speech))
+    }
+
+    /// Returns a due time in words: "at 21:05", "tomorrow at 07:00".
+    pub(super) fn time_in_words(&self, speech: &Speech, due: &DueTime) -> String {
+        let forms = &speech.time;
+        let clocks = self.clocks();
+        let (Some(at), Some(wall)) = (&due.wall, clocks.wall) else {
+            return duration_in_words(speech, due.wait);
+        };
+        let today = wall.to_zoned(at.time_zone().clone()).date();
+        let format = if due.wait < Duration::from_mins(10) && at.second() != 0 {
+            "%H:%M:%S"
+        } else {
+            "%H:%M"
+        };
+        let time = at.strftime(format).to_string();
+        let date = at.strftime("%F").to_string();
+        let form = if at.date() == today {
+            &forms.at
+        } else if today.tomorrow().is_ok_and(|day| day == at.date()) {
+            &forms.tomorrow
+        } else {
+            &forms.on
+        };
+        fill(form, &[("time", &time), ("date", &date)])
+    }
+}
+
+/// Returns the due time of a command, by the clocks and the place.
+pub(super) fn due_time(
+    timing: &Timing,
+    clocks: &Now,
+    location: &HomeLocation,
+) -> Result<DueTime, TimeFault> {
+    let wall = clocks.wall.map(|at| at.to_zoned(location.zone.clone()));
+    match timing {
+        Timing::After(Span { days: 0, seconds }) | Timing::For(Span { days: 0, seconds }) => {
+            let wait = Duration::from_secs(u64::from(*seconds));
+            let longest = Duration::from_hours(24 * MOST_DAYS.unsigned_abs());
+            if wait > longest {
+                return Err(TimeFault::TooFar);
+            }
+            let due = Due::after(wait, clocks);
+            let at = due.wall().map(|at| at.to_zoned(location.zone.clone()));
+            Ok(DueTime { due, wall: at, wait })
+        }
+        Timing::After(span) | Timing::For(span) => {
+            let now = wall.ok_or(TimeFault::ClockUnset)?;
+            Ok(at_wall(moment::after(*span, &now)?, &now))
+        }
+        Timing::At(point) | Timing::Until(point) => {
+            let now = wall.ok_or(TimeFault::ClockUnset)?;
+            Ok(at_wall(moment::next(*point, &now, location)?, &now))
+        }
+    }
+}
+
+fn at_wall(at: Zoned, now: &Zoned) -> DueTime {
+    let wait = at.duration_since(now).max(SignedDuration::ZERO);
+    DueTime {
+        due: Due::At {
+            wall_ms: at.timestamp().as_millisecond(),
+        },
+        wait: wait.unsigned_abs(),
+        wall: Some(at),
+    }
+}
+
+fn fault_in_words(fault: TimeFault, timing: &Timing, speech: &Speech) -> Refusal {
+    let forms = &speech.time;
+    let why = match fault {
+        TimeFault::Past => forms.past.clone(),
+        TimeFault::TooFar => fill(&forms.too_far, &[("days", &MOST_DAYS.to_string())]),
+        TimeFault::NoPosition => forms.no_position.clone(),
+        TimeFault::NoSun => forms.no_sun.clone(),
+        TimeFault::ClockUnset => forms.clock_unset.clone(),
+        TimeFault::Ambiguous => {
+            let time = match timing {
+                Timing::At(point) | Timing::Until(point) => clock_in_words(point.time),
+                Timing::After(_) | Timing::For(_) => String::new(),
+            };
+            let question = fill(&forms.ambiguous, &[("time", &time)]);
+            return Refusal::Unclear { question };
+        }
+    };
+    Refusal::NotPermitted { why }
+}
+
+fn clock_in_words(time: TimeOfDay) -> String {
+    match time {
+        TimeOfDay::Clock { hour, minute, .. } => format!("{hour}:{minute:02}"),
+        TimeOfDay::Sunrise(_) | TimeOfDay::Sunset(_) => String::new(),
+    }
+}
+
+/// Returns a length of time in words: `45 s`, `20 min`, `2 h 5 min`.
+pub(super) fn duration_in_words(speech: &Speech, duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let forms = &speech.time;
+    let (hours, minutes) = (seconds / 3600, seconds % 3600 / 60);
+    if seconds < 120 {
+        return fill(&forms.seconds, &[("count", &seconds.to_string())]);
+    }
+    if hours == 0 {
+        return fill(&forms.minutes, &[("count", &minutes.to_string())]);
+    }
+    let places = [
+        ("count", hours.to_string()),
+        ("minutes", minutes.to_string()),
+    ];
+    let places = places.each_ref().map(|(name, text)| (*name, text.as_str()));
+    fill(&forms.hours, &places)
+}
+
+/// Returns a time as RFC 3339, with its offset.
+pub(super) fn rfc3339(at: &Zoned) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
+/// Returns a time as RFC 3339 in the zone of the home.
+pub(super) fn rfc3339_at(at: Timestamp, location: &HomeLocation) -> String {
+    rfc3339(&at.to_zoned(location.zone.clone()))
+}
+
+/// Returns whether a step opens, unlocks or disarms something that the operator has not set to
+/// `auto`. The present state proves nothing about a later one.
+pub(super) fn opens(step: &Step, request: &Request<'_>) -> bool {
+    let Some(device) = request.home.device(step.device().as_str()) else {
+        return true;
+    };
+    let property = &step.action().property;
+    let Some(capability) = device.capability(property) else {
+        return true;
+    };
+    let alarm = device.kind.as_str() == "alarm_control_panel";
+    let is_opening = match (property, step.target_value()) {
+        (Property::Lock, Some(Value::Text(word))) => word != "locked",
+        (Property::Power, Some(Value::Text(word))) => (word == "off") == alarm,
+        (Property::Position | Property::Tilt, Some(Value::Number(to))) => *to > 0.0,
+        (_, None) => step.action().op != Op::Stop,
+        _ => true,
+    };
+    is_opening && capability.guard.opening != Risk::Auto
+}
+
+/// Returns whether the operator wants every change of a capability confirmed.
+fn asks_always(step: &Step, request: &Request<'_>) -> bool {
+    let device = request.home.device(step.device().as_str());
+    let capability = device.and_then(|device| device.capability(&step.action().property));
+    capability.is_some_and(|capability| capability.guard.otherwise == Risk::Confirm)
+}
+

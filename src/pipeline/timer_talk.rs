@@ -1,0 +1,224 @@
+//! Requests about the timers of a source: list, time left, cancel, change, and plain timers.
+
+use crate::command::reply::Refusal;
+use crate::grammar::timer_request::TimerRequest;
+use crate::pipeline::follow_up::aside;
+use crate::pipeline::reply::{Handled, Success};
+use crate::pipeline::timed::{DueTime, duration_in_words};
+use crate::pipeline::{Interpretation, Pipeline, Request};
+use crate::schedule::timer::{Due, Task, Timer, TimerId, Wait};
+use crate::vocabulary::speech::{Speech, fill, sentence};
+use crate::vocabulary::timing::Timing;
+
+/// The most timers named in one reply.
+const MOST_LISTED: usize = 12;
+
+impl Pipeline {
+    /// Handles a request about timers. Returns `None` where the phrase is none, or where the source
+    /// has no timer that it could be about.
+    pub(super) async fn handle_timer_request(&self, request: &Request<'_>) -> Option<Handled> {
+        let asked = self.services.grammar.timer_request(request.phrase)?;
+        let speech = self.services.grammar.speech(request.phrase);
+        let own = self.own_timers(request);
+        let answer = match asked {
+            TimerRequest::Set(timing, name) => {
+                return Some(self.set_plain_timer(request, &timing, name).await);
+            }
+            TimerRequest::List if own.is_empty() => Ok(speech.time.none.clone()),
+            TimerRequest::List => Ok(self.listed(&own, speech)),
+            TimerRequest::Left(words) => self.left(request, &own, words.as_deref(), speech),
+            TimerRequest::Change(_) | TimerRequest::Cancel(_) if own.is_empty() => return None,
+            TimerRequest::CancelAll if own.is_empty() => Ok(speech.time.none.clone()),
+            TimerRequest::CancelAll => {
+                let ids: Vec<TimerId> = own.iter().map(|timer| timer.id).collect();
+                Ok(self.cancel(request, &ids, speech).await)
+            }
+            TimerRequest::Cancel(words) => match self.one(request, &own, words.as_deref(), speech) {
+                Ok(timer) => Ok(self.cancel(request, &[timer.id], speech).await),
+                Err(refusal) => Err(refusal),
+            },
+            TimerRequest::Change(timing) => match own.as_slice() {
+                [.., last] => self.change(request, last, &timing, speech).await,
+                [] => return None,
+            },
+        };
+        let handled = match answer {
+            Ok(text) => {
+                let answered = aside(&text);
+                Handled::understood(&answered).with_result(Ok(Success::Answered(sentence(&text))))
+            }
+            Err(refusal) => Handled::understood(&aside("")).with_result(Err(refusal)),
+        };
+        Some(handled)
+    }
+
+    fn own_timers(&self, request: &Request<'_>) -> Vec<Timer> {
+        let timers = self.shared.timers();
+        timers.of_source(&request.command.source).cloned().collect()
+    }
+
+    async fn set_plain_timer(
+        &self,
+        request: &Request<'_>,
+        timing: &Timing,
+        name: Option<String>,
+    ) -> Handled {
+        let nothing: Interpretation = aside("");
+        let handled = Handled::understood(&nothing);
+        let speech = self.services.grammar.speech(request.phrase);
+        let due = match self.due_time(request, timing) {
+            Ok(due) => due,
+            Err(refusal) => return handled.with_result(Err(refusal)),
+        };
+        let time = self.time_in_words(speech, &due);
+        let text = sentence(&fill(&speech.time.timer_set, &[("time", &time)]));
+        match self.add_timer(request.command, Task::Signal { name }, due).await {
+            Ok(scheduled) => handled
+                .with_scheduled(scheduled)
+                .with_result(Ok(Success::Done(text))),
+            Err(refusal) => handled.with_result(Err(refusal)),
+        }
+    }
+
+    fn due_of(&self, timer: &Timer) -> DueTime {
+        let clocks = self.clocks();
+        let wait = match timer.due.wait(&clocks) {
+            Wait::For(left) => left,
+            Wait::Late(_) | Wait::ClockUnset | Wait::Unknown => std::time::Duration::ZERO,
+        };
+        let zone = self.services.location.zone.clone();
+        DueTime {
+            due: timer.due.clone(),
+            wall: timer.due.wall().map(|at| at.to_zoned(zone)),
+            wait,
+        }
+    }
+
+    fn listed(&self, timers: &[Timer], speech: &Speech) -> String {
+        let entry = |timer: &Timer| {
+            let time = self.time_in_words(speech, &self.due_of(timer));
+            let text = timer.text.trim_end_matches(['.', '!']);
+            fill(&speech.time.entry, &[("text", text), ("time", &time)])
+        };
+        let entries: Vec<String> = timers.iter().map(entry).collect();
+        speech.list_up_to(&entries, MOST_LISTED)
+    }
+
+    fn left(
+        &self,
+        request: &Request<'_>,
+        own: &[Timer],
+        words: Option<&str>,
+        speech: &Speech,
+    ) -> Result<String, Refusal> {
+        if own.is_empty() {
+            return Ok(speech.time.none.clone());
+        }
+        let chosen: Vec<Timer> = match words {
+            Some(words) => vec![self.one(request, own, Some(words), speech)?],
+            None => own.to_vec(),
+        };
+        let entry = |timer: &Timer| {
+            let left = duration_in_words(speech, self.due_of(timer).wait);
+            let text = timer.text.trim_end_matches(['.', '!']);
+            fill(&speech.time.left, &[("text", text), ("left", &left)])
+        };
+        let entries: Vec<String> = chosen.iter().map(entry).collect();
+        Ok(speech.list_up_to(&entries, MOST_LISTED))
+    }
+
+    /// Returns the one timer that the words describe; without words, the only one.
+    fn one(
+        &self,
+        request: &Request<'_>,
+        own: &[Timer],
+        words: Option<&str>,
+        speech: &Speech,
+    ) -> Result<Timer, Refusal> {
+        let fits: Vec<Timer> = match words {
+            Some(words) => {
+                let fits = |timer: &&Timer| is_described(timer, words, request);
+                own.iter().filter(fits).cloned().collect()
+            }
+            None => own.to_vec(),
+        };
+        match fits.as_slice() {
+            [timer] => Ok(timer.clone()),
+            [] => Err(Refusal::NotPermitted {
+                why: speech.time.none_such.clone(),
+            }),
+            several => {
+                let entry = |timer: &Timer| format!("{}: {}", timer.id, timer.text);
+                let choices: Vec<String> = several.iter().map(entry).collect();
+                let choices = speech.list_up_to(&choices, MOST_LISTED);
+                Err(Refusal::Unclear {
+                    question: fill(&speech.time.which, &[("choices", &choices)]),
+                })
+            }
+        }
+    }
+
+    async fn cancel(&self, request: &Request<'_>, ids: &[TimerId], speech: &Speech) -> String {
+        let mut texts = Vec::new();
+        for id in ids {
+            let timer = if request.command.dry_run {
+                self.shared.timers().get(*id).cloned()
+            } else {
+                self.shared.timers().remove(*id)
+            };
+            texts.extend(timer.map(|timer| timer.text));
+        }
+        if !request.command.dry_run {
+            self.store_changes(ids).await;
+        }
+        let texts = speech.list_up_to(&texts, MOST_LISTED);
+        fill(&speech.time.cancelled, &[("text", &texts)])
+    }
+
+    async fn change(
+        &self,
+        request: &Request<'_>,
+        timer: &Timer,
+        timing: &Timing,
+        speech: &Speech,
+    ) -> Result<String, Refusal> {
+        let due = self.due_time(request, timing)?;
+        let changed: Due = due.due.clone();
+        if !request.command.dry_run {
+            self.shared.timers().reschedule(timer.id, changed);
+            self.store_changes(&[timer.id]).await;
+        }
+        let time = self.time_in_words(speech, &due);
+        let places = [("text", timer.text.as_str()), ("time", time.as_str())];
+        Ok(fill(&speech.time.entry, &places))
+    }
+
+    async fn store_changes(&self, ids: &[TimerId]) {
+        self.shared.timers_to_write().extend(ids.iter().copied());
+        self.write_timers().await;
+        self.shared.timers_changed.notify_one();
+    }
+}
+
+/// Returns whether every word of a description is in the text, the name or the number of a timer, or
+/// in the names of its devices.
+fn is_described(timer: &Timer, words: &str, request: &Request<'_>) -> bool {
+    let mut known = timer.text.to_lowercase();
+    for action in timer.task.actions() {
+        let Some(device) = request.home.device(&action.device) else {
+            continue;
+        };
+        let area = device.area.as_ref().and_then(|id| request.home.area(id));
+        let names = std::iter::once(&device.name)
+            .chain(&device.aliases)
+            .chain(area.map(|area| &area.name));
+        for name in names {
+            known.push(' ');
+            known.push_str(&name.to_lowercase());
+        }
+    }
+    let known: Vec<&str> = known.split(|c: char| !c.is_alphanumeric()).collect();
+    let number = timer.id.to_string();
+    let mut words = words.split(' ').filter(|word| !word.is_empty());
+    words.all(|word| known.contains(&word) || word == number)
+}

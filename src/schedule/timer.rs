@@ -1,0 +1,570 @@
+//! A command that waits for its time, and the set of all of them. Pure: clocks are arguments.
+//!
+//! What waits is the permitted draft, not the text: a name may belong to another lamp by then. A
+//! delay runs by the time since the kernel started, so that setting the clock does not change it; a
+//! time of the day runs by the wall clock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::command::{ReplyTo, Source};
+use crate::vocabulary::action::{Action, Scope};
+
+/// The most timers of all sources.
+pub const MAX_TIMERS: usize = 256;
+
+/// The most timers of one source.
+pub const MAX_OF_SOURCE: usize = 64;
+
+/// A wall clock before this was never set: 2025-01-01T00:00Z.
+const BELIEVABLE: i64 = 1_735_689_600;
+
+/// A timer that fires so little late is not late.
+const PUNCTUAL: Duration = Duration::from_secs(2);
+
+/// The clocks at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Now {
+    /// The wall clock; `None` where it was never set.
+    pub wall: Option<Timestamp>,
+    /// The time since the kernel started, with suspend.
+    pub uptime: Duration,
+    /// The boot id of the kernel.
+    pub boot: String,
+}
+
+impl Now {
+    /// Makes the clocks from a wall clock that may not be set.
+    pub fn new(wall: Timestamp, uptime: Duration, boot: String) -> Self {
+        Self {
+            wall: (wall.as_second() >= BELIEVABLE).then_some(wall),
+            uptime,
+            boot,
+        }
+    }
+}
+
+/// The time at which a timer fires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Due {
+    /// After a delay.
+    Delay {
+        /// The wall clock then, in milliseconds since 1970, if the clock was set.
+        wall_ms: Option<i64>,
+        /// The boot in which it was set.
+        boot: String,
+        /// The time since that boot, in milliseconds.
+        uptime_ms: u64,
+    },
+    /// At a time of the wall clock, in milliseconds since 1970.
+    At {
+        /// The time.
+        wall_ms: i64,
+    },
+}
+
+/// The time left until a timer fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// So long.
+    For(Duration),
+    /// It should have fired so long ago.
+    Late(Duration),
+    /// The wall clock is not set yet.
+    ClockUnset,
+    /// It was set while the clock was not, and the gateway has restarted since.
+    Unknown,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn between(due_ms: i64, now_ms: i64) -> Wait {
+    match u64::try_from(due_ms.saturating_sub(now_ms)) {
+        Ok(left) if left > 0 => Wait::For(Duration::from_millis(left)),
+        _ => Wait::Late(Duration::from_millis(now_ms.saturating_sub(due_ms).unsigned_abs())),
+    }
+}
+
+impl Due {
+    /// Returns the due time of a delay.
+    pub fn after(delay: Duration, now: &Now) -> Self {
+        let wall = now.wall.map(Timestamp::as_millisecond);
+        let delay_ms = millis(delay);
+        let more = i64::try_from(delay_ms).unwrap_or(i64::MAX);
+        Self::Delay {
+            wall_ms: wall.map(|wall| wall.saturating_add(more)),
+            boot: now.boot.clone(),
+            uptime_ms: millis(now.uptime).saturating_add(delay_ms),
+        }
+    }
+
+    /// Returns the time left.
+    pub fn wait(&self, now: &Now) -> Wait {
+        let wall_now = now.wall.map(Timestamp::as_millisecond);
+        match self {
+            Self::Delay {
+                boot, uptime_ms, ..
+            } if *boot == now.boot && !boot.is_empty() => {
+                let uptime = i64::try_from(millis(now.uptime)).unwrap_or(i64::MAX);
+                between(i64::try_from(*uptime_ms).unwrap_or(i64::MAX), uptime)
+            }
+            Self::Delay { wall_ms: None, .. } => Wait::Unknown,
+            Self::Delay {
+                wall_ms: Some(due), ..
+            }
+            | Self::At { wall_ms: due } => match wall_now {
+                Some(now) => between(*due, now),
+                None => Wait::ClockUnset,
+            },
+        }
+    }
+
+    /// Returns the due time by the wall clock, where it is known.
+    pub fn wall(&self) -> Option<Timestamp> {
+        let wall_ms = match self {
+            Self::Delay { wall_ms, .. } => (*wall_ms)?,
+            Self::At { wall_ms } => *wall_ms,
+        };
+        Timestamp::from_millisecond(wall_ms).ok()
+    }
+}
+
+/// The action of a timer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// A command.
+    Command {
+        /// The actions, as they were permitted when the command was given.
+        actions: Vec<Action>,
+        /// How far a collective phrase reaches.
+        scope: Scope,
+        /// True where the speaker has confirmed it.
+        confirmed: bool,
+    },
+    /// The end of "for ten minutes".
+    Revert {
+        /// The actions that restore the states before.
+        actions: Vec<Action>,
+        /// The states that the command set: in another one a device is left alone.
+        expected: Vec<Action>,
+    },
+    /// A timer with nothing but a signal.
+    Signal {
+        /// Its name, where it has one.
+        name: Option<String>,
+    },
+}
+
+impl Task {
+    /// Returns whether it only signals.
+    pub fn is_signal(&self) -> bool {
+        matches!(self, Self::Signal { .. })
+    }
+
+    /// Returns the actions.
+    pub fn actions(&self) -> &[Action] {
+        match self {
+            Self::Command { actions, .. } | Self::Revert { actions, .. } => actions,
+            Self::Signal { .. } => &[],
+        }
+    }
+}
+
+/// The number of a timer.
+pub type TimerId = u64;
+
+/// A command that waits for its time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timer {
+    /// The number; unique while the timer exists.
+    pub id: TimerId,
+    /// The source that set it, with whose rights it fires.
+    pub source: Source,
+    /// The id of the command that set it.
+    pub command: String,
+    /// The text of that command.
+    pub text: String,
+    /// The language of its replies.
+    pub language: Option<String>,
+    /// The address of its replies.
+    pub reply_to: ReplyTo,
+    /// The time at which it fires.
+    pub due: Due,
+    /// The action.
+    pub task: Task,
+    /// Set before its messages are published: whether they may be published twice.
+    pub started: Option<bool>,
+}
+
+/// The timers of all sources.
+#[derive(Debug, Default)]
+pub struct Timers {
+    timers: BTreeMap<TimerId, Timer>,
+    /// Timers that have been handed out to fire.
+    firing: BTreeMap<TimerId, Timer>,
+    last: TimerId,
+}
+
+/// The reason why a timer was not added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooManyTimers {
+    /// The source has the most it may have.
+    OfSource,
+    /// All sources together have.
+    InTotal,
+}
+
+impl Timers {
+    /// Makes the set from the timers of an earlier run.
+    pub fn restored(timers: Vec<Timer>) -> Self {
+        let mut restored = Self::default();
+        for timer in timers.into_iter().take(MAX_TIMERS) {
+            restored.last = restored.last.max(timer.id);
+            restored.timers.insert(timer.id, timer);
+        }
+        restored
+    }
+
+    /// Adds a timer. One of the same source for the same actions is replaced and returned.
+    ///
+    /// # Errors
+    /// When the source, or all together, have too many.
+    pub fn add(&mut self, timer: Timer) -> Result<(TimerId, Option<TimerId>), TooManyTimers> {
+        let is_same = |other: &Timer| {
+            other.source == timer.source && other.task == timer.task && !timer.task.is_signal()
+        };
+        let same = self.timers.values().find(|other| is_same(other));
+        let replaced = same.map(|other| other.id);
+        if let Some(id) = replaced {
+            self.timers.remove(&id);
+        }
+        let of_source = self.of_source(&timer.source).count();
+        if of_source >= MAX_OF_SOURCE {
+            return Err(TooManyTimers::OfSource);
+        }
+        if self.timers.len() + self.firing.len() >= MAX_TIMERS {
+            return Err(TooManyTimers::InTotal);
+        }
+        self.last += 1;
+        let id = self.last;
+        self.timers.insert(id, Timer { id, ..timer });
+        Ok((id, replaced))
+    }
+
+    /// Returns the timers that a source has set, the earliest first by number.
+    pub fn of_source<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a Timer> {
+        let timers = self.timers.values();
+        timers.filter(move |timer| timer.source == *source)
+    }
+
+    /// Returns all timers.
+    pub fn all(&self) -> impl Iterator<Item = &Timer> {
+        self.timers.values()
+    }
+
+    /// Returns a timer.
+    pub fn get(&self, id: TimerId) -> Option<&Timer> {
+        self.timers.get(&id)
+    }
+
+    /// Removes a timer that has not fired yet.
+    pub fn remove(&mut self, id: TimerId) -> Option<Timer> {
+        self.timers.remove(&id)
+    }
+
+    /// Changes the due time of a timer. Returns the changed timer.
+    pub fn reschedule(&mut self, id: TimerId, due: Due) -> Option<Timer> {
+        let timer = self.timers.get_mut(&id)?;
+        timer.due = due;
+        Some(timer.clone())
+    }
+
+    /// Removes the devices that another command has changed from the reverts that wait for them.
+    /// Returns the numbers of reverts that changed, with what is left of each.
+    pub fn commanded(&mut self, devices: &[&str]) -> Vec<(TimerId, Option<Timer>)> {
+        let mut changed = Vec::new();
+        for (id, timer) in &mut self.timers {
+            let Task::Revert { actions, .. } = &mut timer.task else {
+                continue;
+            };
+            let before = actions.len();
+            actions.retain(|action| !devices.contains(&action.device.as_str()));
+            if actions.len() != before {
+                let rest = (!actions.is_empty()).then(|| timer.clone());
+                changed.push((*id, rest));
+            }
+        }
+        for (id, rest) in &changed {
+            if rest.is_none() {
+                self.timers.remove(id);
+            }
+        }
+        changed
+    }
+
+    /// Returns the time until the next timer may fire, at most `most` where one waits for the wall
+    /// clock, which may be set at any time. `None` where nothing waits.
+    pub fn next_wait(&self, now: &Now, most: Duration) -> Option<Duration> {
+        self.timers
+            .values()
+            .map(|timer| match (timer.due.wait(now), &timer.due) {
+                (Wait::For(left), Due::Delay { boot, .. }) if *boot == now.boot => left,
+                (Wait::For(left), _) => left.min(most),
+                (Wait::ClockUnset, _) => most,
+                (Wait::Late(_) | Wait::Unknown, _) => Duration::ZERO,
+            })
+            .min()
+    }
+
+    /// Takes the timers that are due, in the order of their due times, with how late each is;
+    /// `None` where that is not known. They count as firing until [`Timers::fired`].
+    pub fn take_due(&mut self, now: &Now) -> Vec<(Timer, Option<Duration>)> {
+        let mut due: Vec<(Timer, Option<Duration>)> = Vec::new();
+        for timer in self.timers.values() {
+            match timer.due.wait(now) {
+                Wait::Late(late) => due.push((timer.clone(), Some(late))),
+                Wait::Unknown => due.push((timer.clone(), None)),
+                Wait::For(_) | Wait::ClockUnset => {}
+            }
+        }
+        due.sort_by_key(|(timer, late)| (std::cmp::Reverse(*late), timer.id));
+        for (timer, _) in &due {
+            self.timers.remove(&timer.id);
+            self.firing.insert(timer.id, timer.clone());
+        }
+        due
+    }
+
+    /// Returns a timer that waits or fires, as it is to be written.
+    pub fn record(&self, id: TimerId) -> Option<&Timer> {
+        self.timers.get(&id).or_else(|| self.firing.get(&id))
+    }
+
+    /// Notes that the messages of a timer are about to be published.
+    pub fn mark_started(&mut self, id: TimerId, repeatable: bool) {
+        if let Some(timer) = self.firing.get_mut(&id) {
+            timer.started = Some(repeatable);
+        }
+    }
+
+    /// Forgets a timer that has fired.
+    pub fn fired(&mut self, id: TimerId) {
+        self.firing.remove(&id);
+    }
+
+    /// Returns the number of timers.
+    pub fn len(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.timers.is_empty()
+    }
+}
+
+/// How late a timer may fire, by the harm of firing late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grace {
+    /// Only on time: it opens or locks something, or starts something that heats.
+    None,
+    /// Five minutes.
+    Short,
+    /// A day: it switches something off.
+    Day,
+}
+
+impl Grace {
+    /// Returns whether a timer that is so late still fires. `None` is an unknown time.
+    pub fn allows(self, late: Option<Duration>) -> bool {
+        let Some(late) = late else {
+            return false;
+        };
+        let most = match self {
+            Self::None => PUNCTUAL,
+            Self::Short => Duration::from_mins(5),
+            Self::Day => Duration::from_hours(24),
+        };
+        late <= most
+    }
+}
+
+/// Returns whether a delay is worth mentioning.
+pub fn is_late(late: Option<Duration>) -> bool {
+    late.is_none_or(|late| late > PUNCTUAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::Value;
+    use crate::vocabulary::action::Op;
+    use proptest::prelude::*;
+
+    const SET: i64 = BELIEVABLE + 1_000_000;
+
+    fn now(wall: i64, uptime: u64, boot: &str) -> Now {
+        let wall = Timestamp::from_second(wall).unwrap();
+        Now::new(wall, Duration::from_secs(uptime), boot.to_owned())
+    }
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn timer(source: &str, device: &str, due: Due) -> Timer {
+        let action = Action {
+            device: device.to_owned(),
+            property: "power".into(),
+            op: Op::Set,
+            value: Some(Value::text("off")),
+        };
+        Timer {
+            id: 0,
+            source: Source::new(source),
+            command: "c".to_owned(),
+            text: "t".to_owned(),
+            language: None,
+            reply_to: ReplyTo {
+                topic: "r".to_owned(),
+                correlation: None,
+            },
+            due,
+            task: Task::Command {
+                actions: vec![action],
+                scope: Scope::Named,
+                confirmed: false,
+            },
+            started: None,
+        }
+    }
+
+    #[test]
+    fn a_delay_runs_by_uptime_and_after_a_restart_by_the_wall_clock() {
+        let due = Due::after(seconds(100), &now(SET, 50, "a"));
+        // The clock is set back by a day: the delay does not change.
+        assert_eq!(due.wait(&now(SET - 86_400, 90, "a")), Wait::For(seconds(60)));
+        assert_eq!(due.wait(&now(SET + 70, 5, "b")), Wait::For(seconds(30)));
+        assert_eq!(due.wait(&now(1000, 5, "b")), Wait::ClockUnset);
+        let unset = Due::after(seconds(100), &now(1000, 50, "a"));
+        assert_eq!(unset.wait(&now(SET, 149, "a")), Wait::For(seconds(1)));
+        assert_eq!(unset.wait(&now(SET, 149, "b")), Wait::Unknown);
+    }
+
+    #[test]
+    fn a_time_of_the_day_runs_by_the_wall_clock_and_waits_until_it_is_set() {
+        let due = Due::At {
+            wall_ms: SET * 1000,
+        };
+        assert_eq!(due.wait(&now(5, 5, "a")), Wait::ClockUnset);
+        assert_eq!(due.wait(&now(SET - 60, 5, "a")), Wait::For(seconds(60)));
+        assert_eq!(due.wait(&now(SET + 60, 5, "a")), Wait::Late(seconds(60)));
+    }
+
+    #[test]
+    fn timers_are_bounded_by_source_and_in_total_and_duplicates_replace() {
+        let mut timers = Timers::default();
+        let due = || Due::At {
+            wall_ms: SET * 1000,
+        };
+        for n in 0..MAX_OF_SOURCE {
+            assert!(timers.add(timer("a", &n.to_string(), due())).is_ok());
+        }
+        let full = timers.add(timer("a", "x", due()));
+        assert_eq!(full, Err(TooManyTimers::OfSource));
+        let (_, replaced) = timers.add(timer("a", "0", due())).unwrap();
+        assert_eq!(replaced, Some(1));
+        for source in ["b", "c", "d"] {
+            for n in 0..MAX_OF_SOURCE {
+                assert!(timers.add(timer(source, &n.to_string(), due())).is_ok());
+            }
+        }
+        assert_eq!(timers.len(), MAX_TIMERS);
+        let full = timers.add(timer("e", "0", due()));
+        assert_eq!(full, Err(TooManyTimers::InTotal));
+    }
+
+    #[test]
+    fn a_revert_is_dropped_for_devices_that_were_commanded_since() {
+        let mut timers = Timers::default();
+        let mut revert = timer("a", "fan", Due::after(seconds(9), &now(SET, 1, "a")));
+        let lamp = Action {
+            device: "lamp".to_owned(),
+            ..revert.task.actions()[0].clone()
+        };
+        let fan = revert.task.actions()[0].clone();
+        revert.task = Task::Revert {
+            actions: vec![fan, lamp],
+            expected: Vec::new(),
+        };
+        let (id, _) = timers.add(revert).unwrap();
+        let changed = timers.commanded(&["fan"]);
+        assert_eq!(changed.len(), 1);
+        assert_eq!(timers.get(id).unwrap().task.actions().len(), 1);
+        assert_eq!(timers.commanded(&["lamp"]), [(id, None)]);
+        assert!(timers.is_empty());
+    }
+
+    #[test]
+    fn what_is_late_depends_on_the_harm() {
+        let hour = Some(Duration::from_hours(1));
+        assert!(Grace::Day.allows(hour) && !Grace::Short.allows(hour));
+        assert!(Grace::Short.allows(Some(seconds(300))) && !Grace::None.allows(Some(seconds(3))));
+        assert!(!Grace::Day.allows(None), "an unknown time is never within the grace period");
+    }
+
+    proptest! {
+        /// Over clock steps, restarts with and without a clock: each timer is handed out exactly
+        /// once, never early by the clock that it runs by.
+        #[test]
+        fn every_timer_is_handed_out_exactly_once_and_never_early(
+            delays in proptest::collection::vec((1_u64..5000, any::<bool>()), 1..40),
+            events in proptest::collection::vec((0_u8..4, 1_u64..900), 1..60),
+        ) {
+            let mut timers = Timers::default();
+            let (mut wall, mut uptime, mut boot) = (SET, 10_u64, 0_u32);
+            let start = now(wall, uptime, "0");
+            for (n, (delay, civil)) in delays.iter().enumerate() {
+                let due = if *civil {
+                    Due::At { wall_ms: (SET + i64::try_from(*delay).unwrap()) * 1000 }
+                } else {
+                    Due::after(seconds(*delay), &start)
+                };
+                timers.add(timer(&(n / 40).to_string(), &n.to_string(), due)).unwrap();
+            }
+            let mut handed = BTreeMap::new();
+            let far = i64::from(u16::MAX);
+            for (kind, amount) in events.into_iter().chain([(0, 900), (4, 0)]) {
+                let amount_signed = i64::try_from(amount).unwrap();
+                match kind {
+                    0 => { wall += amount_signed; uptime += amount; }
+                    1 => wall -= amount_signed,
+                    2 => wall += amount_signed,
+                    3 => {
+                        // A restart of the gateway, with the timers read from disk.
+                        boot += 1;
+                        uptime = 1;
+                        wall += amount_signed;
+                        timers = Timers::restored(timers.all().cloned().collect());
+                    }
+                    _ => { wall = SET + far; uptime += 1_000_000; }
+                }
+                let at = now(wall, uptime, &boot.to_string());
+                for (timer, late) in timers.take_due(&at) {
+                    prop_assert!(late.is_some());
+                    prop_assert!(!matches!(timer.due.wait(&at), Wait::For(_)), "early");
+                    prop_assert_eq!(handed.insert(timer.id, ()), None, "twice");
+                    timers.fired(timer.id);
+                }
+            }
+            prop_assert_eq!(handed.len(), delays.len(), "lost");
+        }
+    }
+}
