@@ -33,12 +33,32 @@ const DEFAULT: Act = Act {
     topics: &[],
 };
 
-const ACTS: [Act; 14] = [
+const ACTS: [Act; 17] = [
     Act {
         title: "An everyday command is understood locally, without a model",
         sentences: &["turn on the kitchen light"],
         reply: ("done", "local", ""),
         topics: &["zigbee2mqtt/Kitchen light/set"],
+        ..DEFAULT
+    },
+    Act {
+        title: "A follow-up refers to the last command",
+        sentences: &["turn it off again"],
+        reply: ("done", "local", ""),
+        topics: &["zigbee2mqtt/Kitchen light/set"],
+        ..DEFAULT
+    },
+    Act {
+        title: "The state before the last command is restored",
+        sentences: &["undo that"],
+        reply: ("done", "local", ""),
+        topics: &["zigbee2mqtt/Kitchen light/set"],
+        ..DEFAULT
+    },
+    Act {
+        title: "A command for later waits, and survives a restart",
+        sentences: &["turn off the sofa lamp in twenty minutes"],
+        reply: ("done", "local", ""),
         ..DEFAULT
     },
     Act {

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
 
-use crate::schedule::moment::HomeLocation;
-use crate::schedule::sun::GeoPosition;
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::{Area, Device, Kind};
 use crate::home::rights::Rights;
 use crate::home::{Home, HomeConflict};
+use crate::schedule::moment::HomeLocation;
+use crate::schedule::sun::GeoPosition;
 use crate::vocabulary::Property;
 use crate::vocabulary::slug::{InvalidSlug, Slug};
 
@@ -23,7 +23,9 @@ use crate::config::topics::{loops, topic, topic_prefix};
 pub(super) fn location(root: &Table<'_>) -> HomeLocation {
     let table = root.table("home");
     let latitude = table.number("latitude", "degrees from -90 to 90", |n| n.abs() <= 90.0);
-    let longitude = table.number("longitude", "degrees from -180 to 180", |n| n.abs() <= 180.0);
+    let longitude = table.number("longitude", "degrees from -180 to 180", |n| {
+        n.abs() <= 180.0
+    });
     let zone = table.text_as("time_zone", |name| {
         TimeZone::get(name).map_err(|_| "a time zone such as \"Europe/Berlin\"")
     });

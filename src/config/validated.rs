@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::cache::settings::CacheSettings;
 use crate::home::Home;
-use crate::schedule::moment::HomeLocation;
 use crate::pipeline::CommandOrder;
 use crate::pipeline::admission::AdmissionSettings;
 use crate::router::settings::RouterSettings;
+use crate::schedule::moment::HomeLocation;
 use crate::telemetry::{log, scrape};
 use crate::{discovery, grammar, mqtt, store};
 

@@ -12,7 +12,7 @@ use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::number;
 use crate::grammar::tokens::words;
 use crate::vocabulary::action::{Draft, Op};
-use crate::vocabulary::timing::{Day, Half, TimePoint, Span, TimeOfDay, Timing};
+use crate::vocabulary::timing::{Day, Half, Span, TimeOfDay, TimePoint, Timing};
 
 /// Longest delay, in seconds, that an expression can name: a year. What is accepted is decided later.
 const LONGEST: f64 = 366.0 * 86_400.0;
@@ -206,7 +206,8 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         }
         let rest = joined(front, back);
         found.push(Cut { timing, rest });
-        at += length;
+        // "sofa lamp on saturday at noon": a shorter expression may leave the command.
+        at += 1;
     }
     found
 }
@@ -348,19 +349,33 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     }
 
     fn whole(&self, at: usize, most: f64) -> Option<(u8, usize)> {
-        let (value, length) = self.number(at)?;
-        let is_whole = value.fract() == 0.0 && value <= most;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+        let rest = self.input.get(at..)?;
+        // "nueve y media" is an hour and its half, and no number.
+        let (value, length) = self
+            .number(at)
+            .filter(|(value, _)| value.fract() == 0.0)
+            .or_else(|| number(self.lexicon, rest.get(..1)?))?;
+        let is_whole = value >= 0.0 && value.fract() == 0.0 && value <= most;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked"
+        )]
         is_whole.then_some((value as u8, length))
     }
 
     /// Returns the expression at `at`, and its number of words.
     pub(super) fn timing(&self, at: usize) -> Option<(Timing, usize)> {
-        let found = self
-            .delay(at)
+        let by_sun = self.at_sun(at).and_then(|_| self.moment(at));
+        let found = by_sun
+            .map(|(moment, end)| (Timing::At(moment), end))
+            .or_else(|| self.delay(at))
             .or_else(|| self.duration_for(at))
             .or_else(|| self.until(at))
-            .or_else(|| self.moment(at).map(|(moment, end)| (Timing::At(moment), end)));
+            .or_else(|| {
+                self.moment(at)
+                    .map(|(moment, end)| (Timing::At(moment), end))
+            });
         let (timing, end) = found?;
         (end - at <= MOST_WORDS).then_some((timing, end - at))
     }
@@ -383,7 +398,10 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         if let Some(length) = self.phrase(&self.words.r#for, at)
             && let Some((span, end)) = self.span(at + length)
         {
-            return Some((Timing::For(span), self.optional(&self.words.for_behind, end)));
+            return Some((
+                Timing::For(span),
+                self.optional(&self.words.for_behind, end),
+            ));
         }
         let (span, end) = self.span(at)?;
         let behind = self.phrase(&self.words.for_behind, end)?;
@@ -471,7 +489,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             Some(found) => found,
             None => {
                 let mut weekdays = (1_u8..).zip(&words.weekdays);
-                weekdays.find_map(|(n, list)| Some((Day::Weekday(n), None, self.phrase(list, at)?)))?
+                weekdays
+                    .find_map(|(n, list)| Some((Day::Weekday(n), None, self.phrase(list, at)?)))?
             }
         };
         if part.is_some() {
@@ -550,7 +569,14 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             None => (0, self.phrase(&self.words.midnight, at)?),
         };
         let half = Half::Exact;
-        Some((TimeOfDay::Clock { hour, minute: 0, half }, at + length))
+        Some((
+            TimeOfDay::Clock {
+                hour,
+                minute: 0,
+                half,
+            },
+            at + length,
+        ))
     }
 
     /// A time of the clock without its preposition.
@@ -631,7 +657,10 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             if let Some(length) = self.phrase(list, named)
                 && let Some((minutes, more)) = self.whole(named + length, 59.0)
             {
-                return Some((shifted(hour, sign * i16::from(minutes))?, named + length + more));
+                return Some((
+                    shifted(hour, sign * i16::from(minutes))?,
+                    named + length + more,
+                ));
             }
         }
         if let Some((minute, more)) = self.whole(named, 59.0)
@@ -677,8 +706,16 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         if !(1.0..=LONGEST).contains(&total) || total.fract() != 0.0 {
             return None;
         }
-        let days = if last >= 86_400.0 { total / 86_400.0 } else { 0.0 };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+        let days = if last >= 86_400.0 {
+            total / 86_400.0
+        } else {
+            0.0
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked"
+        )]
         let span = if days > 0.0 && days.fract() == 0.0 {
             Span {
                 days: days as u16,

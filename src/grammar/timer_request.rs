@@ -132,7 +132,10 @@ pub(super) fn timer_request(lexicon: &Lexicon, text: &str) -> Option<TimerReques
 
 fn without_fillers<'t>(lexicon: &Lexicon, mut input: Vec<&'t str>) -> Vec<&'t str> {
     let is_filler = |word: &str| {
-        let mut senses = lexicon.senses(std::slice::from_ref(&word)).map(|(_, s)| s).collect::<Vec<_>>();
+        let mut senses = lexicon
+            .senses(std::slice::from_ref(&word))
+            .map(|(_, s)| s)
+            .collect::<Vec<_>>();
         senses.retain(|sense| *sense == Sense::Filler);
         !senses.is_empty()
     };

@@ -27,9 +27,6 @@ use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::speech::{Speech, fill, sentence};
 use crate::vocabulary::{Property, Value};
 
-/// The time within which the messages of a timer must reach the broker.
-const TIME_TO_LIVE: Duration = Duration::from_mins(1);
-
 /// The longest time without a look at the wall clock, while a timer waits for it.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(20);
 
@@ -121,7 +118,9 @@ impl Pipeline {
         if timer.started.is_none() && !grace(timer.task.actions(), &home).allows(late) {
             return self.not_done(&timer, "missed", &speech.time.missed_late, speech);
         }
-        let command = self.command_of(&timer);
+        // While the broker is away, the messages wait as long as the timer may be late.
+        let patience = grace(timer.task.actions(), &home).longest();
+        let command = self.command_of(&timer, patience);
         let request = Request {
             command: &command,
             phrase: &phrase,
@@ -141,9 +140,12 @@ impl Pipeline {
         self.write_timers().await;
         let dispatched = self.dispatch(&command, None, &plan, Durability::None).await;
         match dispatched.refusal {
-            Some(refusal) => {
-                self.not_done(&timer, "failed", &refusal_in_words(&refusal, speech), speech)
-            }
+            Some(refusal) => self.not_done(
+                &timer,
+                "failed",
+                &refusal_in_words(&refusal, speech),
+                speech,
+            ),
             None => {
                 self.services.counters.timers_fired.increment();
                 let what = fill(&speech.time.fired, &[("what", plan.speech())]);
@@ -182,9 +184,10 @@ impl Pipeline {
         let permitted = request.home.permit(&draft, &self.shared.state(), context);
         let speech = context.speech;
         let plan = permitted.map_err(|denied| match denied {
-            Denied::Unconfirmed { question } => {
-                fill(&speech.time.unsafe_later, &[("what", question.trim_end_matches('?'))])
-            }
+            Denied::Unconfirmed { question } => fill(
+                &speech.time.unsafe_later,
+                &[("what", question.trim_end_matches('?'))],
+            ),
             denied => denied.sentence(speech),
         })?;
         if plan.steps().iter().any(|step| opens(step, request)) {
@@ -215,7 +218,7 @@ impl Pipeline {
     }
 
     /// Returns the command as which a timer is carried out.
-    fn command_of(&self, timer: &Timer) -> Command {
+    fn command_of(&self, timer: &Timer, patience: Duration) -> Command {
         Command {
             id: timer.command.clone(),
             id_given: false,
@@ -225,7 +228,7 @@ impl Pipeline {
             language: timer.language.clone(),
             context: None,
             received_at: now(),
-            deadline: now() + TIME_TO_LIVE,
+            deadline: now() + patience,
             dry_run: false,
             stream: None,
             reply_to: timer.reply_to.clone(),
@@ -241,7 +244,12 @@ impl Pipeline {
             ("text", timer.text.as_str()),
         ];
         let speech = sentence(&fill(&speech.time.missed, &places));
-        warn!(timer = timer.id, text = timer.text, why, "a timer was not carried out");
+        warn!(
+            timer = timer.id,
+            text = timer.text,
+            why,
+            "a timer was not carried out"
+        );
         self.event(timer, event, speech, None)
     }
 
@@ -252,8 +260,17 @@ impl Pipeline {
         speech: String,
         late: Option<Duration>,
     ) -> TimerEvent {
-        let event = if event == "fired" && is_late(late) { "late" } else { event };
-        info!(timer = timer.id, command_id = timer.command, event, "timer due");
+        let event = if event == "fired" && is_late(late) {
+            "late"
+        } else {
+            event
+        };
+        info!(
+            timer = timer.id,
+            command_id = timer.command,
+            event,
+            "timer due"
+        );
         let due = timer.due.wall();
         let payload = json!({
             "event": event,
@@ -318,7 +335,9 @@ impl Pipeline {
             }
             store.sync()
         });
-        let written = write.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+        let written = write
+            .await
+            .unwrap_or_else(|e| Err(std::io::Error::other(e)));
         if let Err(error) = written {
             warn!(%error, "a timer could not be written: it does not survive a restart");
             self.shared.timers_to_write().extend(changed);

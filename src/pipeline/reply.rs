@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::command::Command;
-use crate::command::reply::{ActionIssue, ActionReport, Outcome, Refusal, Reply, Via, Scheduled};
+use crate::command::reply::{ActionIssue, ActionReport, Outcome, Refusal, Reply, Scheduled, Via};
 use crate::home::Home;
 use crate::home::permit::Plan;
 use crate::pipeline::device_confirmation::DeviceConfirmation;

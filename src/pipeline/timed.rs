@@ -111,9 +111,7 @@ impl Pipeline {
                 .with_result(Ok(Success::Done(sentence)));
         }
         let durability = interpretation.durability();
-        let dispatched = self
-            .dispatch(request.command, seq, &plan, durability)
-            .await;
+        let dispatched = self.dispatch(request.command, seq, &plan, durability).await;
         let is_done = dispatched.refusal.is_none();
         let handled = handled
             .with_dispatched(&plan, &dispatched, request.home, speech)
@@ -154,7 +152,10 @@ impl Pipeline {
                 let why = speech.time.no_end.clone();
                 return Err(Refusal::NotPermitted { why });
             };
-            let is_light_level = matches!(property, Property::Brightness | Property::Color | Property::ColorTemp);
+            let is_light_level = matches!(
+                property,
+                Property::Brightness | Property::Color | Property::ColorTemp
+            );
             let before = match (property, &became, &state.before) {
                 (Property::Power, Value::Text(word), _) if word == "on" => Some(Value::text("off")),
                 (Property::Power, Value::Text(word), _) if word == "off" => Some(Value::text("on")),
@@ -277,7 +278,10 @@ impl Pipeline {
         };
         let added = self.shared.timers().add(timer);
         let (id, replaced) = added.map_err(|full| {
-            let speech = self.services.grammar.speech(&crate::command::phrase::Phrase::of(command));
+            let speech = self
+                .services
+                .grammar
+                .speech(&crate::command::phrase::Phrase::of(command));
             let count = match full {
                 TooManyTimers::OfSource => crate::schedule::timer::MAX_OF_SOURCE,
                 TooManyTimers::InTotal => crate::schedule::timer::MAX_TIMERS,
@@ -297,7 +301,11 @@ impl Pipeline {
     }
 
     /// Returns the due time of a command.
-    pub(super) fn due_time(&self, request: &Request<'_>, timing: &Timing) -> Result<DueTime, Refusal> {
+    pub(super) fn due_time(
+        &self,
+        request: &Request<'_>,
+        timing: &Timing,
+    ) -> Result<DueTime, Refusal> {
         let speech = self.services.grammar.speech(request.phrase);
         let clocks = self.clocks();
         let location = &self.services.location;
@@ -346,7 +354,11 @@ pub(super) fn due_time(
             }
             let due = Due::after(wait, clocks);
             let at = due.wall().map(|at| at.to_zoned(location.zone.clone()));
-            Ok(DueTime { due, wall: at, wait })
+            Ok(DueTime {
+                due,
+                wall: at,
+                wait,
+            })
         }
         Timing::After(span) | Timing::For(span) => {
             let now = wall.ok_or(TimeFault::ClockUnset)?;
@@ -453,4 +465,3 @@ fn asks_always(step: &Step, request: &Request<'_>) -> bool {
     let capability = device.and_then(|device| device.capability(&step.action().property));
     capability.is_some_and(|capability| capability.guard.otherwise == Risk::Confirm)
 }
-

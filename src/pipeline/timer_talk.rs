@@ -33,10 +33,12 @@ impl Pipeline {
                 let ids: Vec<TimerId> = own.iter().map(|timer| timer.id).collect();
                 Ok(self.cancel(request, &ids, speech).await)
             }
-            TimerRequest::Cancel(words) => match self.one(request, &own, words.as_deref(), speech) {
-                Ok(timer) => Ok(self.cancel(request, &[timer.id], speech).await),
-                Err(refusal) => Err(refusal),
-            },
+            TimerRequest::Cancel(words) => {
+                match self.one(request, &own, words.as_deref(), speech) {
+                    Ok(timer) => Ok(self.cancel(request, &[timer.id], speech).await),
+                    Err(refusal) => Err(refusal),
+                }
+            }
             TimerRequest::Change(timing) => match own.as_slice() {
                 [.., last] => self.change(request, last, &timing, speech).await,
                 [] => return None,
@@ -72,7 +74,10 @@ impl Pipeline {
         };
         let time = self.time_in_words(speech, &due);
         let text = sentence(&fill(&speech.time.timer_set, &[("time", &time)]));
-        match self.add_timer(request.command, Task::Signal { name }, due).await {
+        match self
+            .add_timer(request.command, Task::Signal { name }, due)
+            .await
+        {
             Ok(scheduled) => handled
                 .with_scheduled(scheduled)
                 .with_result(Ok(Success::Done(text))),

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan, Zoned};
 
 use crate::schedule::sun::{GeoPosition, SunEvent, sun};
-use crate::vocabulary::timing::{Day, Half, TimePoint, Span, TimeOfDay};
+use crate::vocabulary::timing::{Day, Half, Span, TimeOfDay, TimePoint};
 
 /// The longest time from now to a due time, in days.
 pub const MOST_DAYS: i64 = 31;

@@ -31,7 +31,12 @@ pub enum SunEvent {
 
 /// Returns the moment of the event on the civil day `date` of `zone`, or `None` where the sun does
 /// not cross the horizon that day.
-pub fn sun(event: SunEvent, date: Date, zone: &TimeZone, position: GeoPosition) -> Option<Timestamp> {
+pub fn sun(
+    event: SunEvent,
+    date: Date,
+    zone: &TimeZone,
+    position: GeoPosition,
+) -> Option<Timestamp> {
     let noon = date.at(12, 0, 0, 0).to_zoned(zone.clone()).ok()?;
     // The day in UTC whose solar noon is nearest to the noon of the civil day.
     let utc_date = noon.timestamp().to_zoned(TimeZone::UTC).date();
@@ -70,7 +75,9 @@ fn on_utc_day(event: SunEvent, date: Date, position: GeoPosition) -> Option<Time
     let midnight = date.to_zoned(TimeZone::UTC).ok()?.timestamp();
     #[expect(clippy::cast_possible_truncation, reason = "minutes of a few days")]
     let seconds = (minutes * 60.0) as i64;
-    midnight.checked_add(SignedDuration::from_secs(seconds)).ok()
+    midnight
+        .checked_add(SignedDuration::from_secs(seconds))
+        .ok()
 }
 
 #[cfg(test)]
@@ -101,17 +108,62 @@ mod tests {
     fn sunrise_and_sunset_agree_with_the_almanac() {
         // Published times of the U.S. Naval Observatory and of NOAA's calculator.
         let cases = [
-            (SunEvent::Rise, date(2026, 6, 21), "Europe/Berlin", 52.52, 13.41, "04:43"),
-            (SunEvent::Set, date(2026, 6, 21), "Europe/Berlin", 52.52, 13.41, "21:33"),
-            (SunEvent::Set, date(2026, 12, 21), "Europe/Berlin", 52.52, 13.41, "15:54"),
-            (SunEvent::Rise, date(2026, 3, 20), "America/New_York", 40.71, -74.01, "06:59"),
-            (SunEvent::Set, date(2026, 12, 21), "Australia/Sydney", -33.87, 151.21, "20:05"),
-            (SunEvent::Set, date(2026, 6, 21), "Asia/Kolkata", 28.61, 77.21, "19:22"),
+            (
+                SunEvent::Rise,
+                date(2026, 6, 21),
+                "Europe/Berlin",
+                52.52,
+                13.41,
+                "04:43",
+            ),
+            (
+                SunEvent::Set,
+                date(2026, 6, 21),
+                "Europe/Berlin",
+                52.52,
+                13.41,
+                "21:33",
+            ),
+            (
+                SunEvent::Set,
+                date(2026, 12, 21),
+                "Europe/Berlin",
+                52.52,
+                13.41,
+                "15:54",
+            ),
+            (
+                SunEvent::Rise,
+                date(2026, 3, 20),
+                "America/New_York",
+                40.71,
+                -74.01,
+                "06:59",
+            ),
+            (
+                SunEvent::Set,
+                date(2026, 12, 21),
+                "Australia/Sydney",
+                -33.87,
+                151.21,
+                "20:05",
+            ),
+            (
+                SunEvent::Set,
+                date(2026, 6, 21),
+                "Asia/Kolkata",
+                28.61,
+                77.21,
+                "19:22",
+            ),
         ];
         for (event, day, zone, latitude, longitude, known) in cases {
             let found = at(event, day, zone, latitude, longitude).unwrap();
             assert!(found.starts_with(&day.to_string()), "{zone}: {found}");
-            assert!(minutes_apart(&found, known) <= 4, "{zone}: {found}, not {known}");
+            assert!(
+                minutes_apart(&found, known) <= 4,
+                "{zone}: {found}, not {known}"
+            );
         }
     }
 

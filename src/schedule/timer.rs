@@ -87,7 +87,9 @@ fn millis(duration: Duration) -> u64 {
 fn between(due_ms: i64, now_ms: i64) -> Wait {
     match u64::try_from(due_ms.saturating_sub(now_ms)) {
         Ok(left) if left > 0 => Wait::For(Duration::from_millis(left)),
-        _ => Wait::Late(Duration::from_millis(now_ms.saturating_sub(due_ms).unsigned_abs())),
+        _ => Wait::Late(Duration::from_millis(
+            now_ms.saturating_sub(due_ms).unsigned_abs(),
+        )),
     }
 }
 
@@ -387,12 +389,19 @@ impl Grace {
         let Some(late) = late else {
             return false;
         };
-        let most = match self {
-            Self::None => PUNCTUAL,
+        match self {
+            Self::None => late <= PUNCTUAL,
+            Self::Short | Self::Day => late <= self.longest(),
+        }
+    }
+
+    /// Returns the time within which its messages must reach the broker.
+    pub fn longest(self) -> Duration {
+        match self {
+            Self::None => Duration::from_mins(1),
             Self::Short => Duration::from_mins(5),
             Self::Day => Duration::from_hours(24),
-        };
-        late <= most
+        }
     }
 }
 
@@ -450,7 +459,10 @@ mod tests {
     fn a_delay_runs_by_uptime_and_after_a_restart_by_the_wall_clock() {
         let due = Due::after(seconds(100), &now(SET, 50, "a"));
         // The clock is set back by a day: the delay does not change.
-        assert_eq!(due.wait(&now(SET - 86_400, 90, "a")), Wait::For(seconds(60)));
+        assert_eq!(
+            due.wait(&now(SET - 86_400, 90, "a")),
+            Wait::For(seconds(60))
+        );
         assert_eq!(due.wait(&now(SET + 70, 5, "b")), Wait::For(seconds(30)));
         assert_eq!(due.wait(&now(1000, 5, "b")), Wait::ClockUnset);
         let unset = Due::after(seconds(100), &now(1000, 50, "a"));
@@ -517,7 +529,10 @@ mod tests {
         let hour = Some(Duration::from_hours(1));
         assert!(Grace::Day.allows(hour) && !Grace::Short.allows(hour));
         assert!(Grace::Short.allows(Some(seconds(300))) && !Grace::None.allows(Some(seconds(3))));
-        assert!(!Grace::Day.allows(None), "an unknown time is never within the grace period");
+        assert!(
+            !Grace::Day.allows(None),
+            "an unknown time is never within the grace period"
+        );
     }
 
     proptest! {

@@ -55,7 +55,7 @@ area = "living_room"
 static LOCAL: LazyLock<LocalGrammar> =
     LazyLock::new(|| LocalGrammar::new(&Settings::default()).unwrap());
 
-fn home(language: &str) -> std::sync::Arc<Home> {
+pub(crate) fn home(language: &str) -> std::sync::Arc<Home> {
     let place = tempfile::tempdir().unwrap();
     let file = match language {
         "en" => {

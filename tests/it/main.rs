@@ -67,6 +67,7 @@ mod slow;
 mod streaming;
 mod templates;
 mod timers;
+mod times;
 mod tongues;
 mod tools;
 mod try_;

@@ -73,7 +73,10 @@ async fn a_command_for_later_waits_and_reports_itself() {
     stage.listener.publish("sayso/command/test", dry).await;
     let dry = stage.reply_to("dry").await;
     let due = dry["scheduled"]["due"].as_str().unwrap();
-    assert!(due.contains(":30:00+0") && dry["scheduled"]["id"].is_null(), "{dry}");
+    assert!(
+        due.contains(":30:00+0") && dry["scheduled"]["id"].is_null(),
+        "{dry}"
+    );
     let at = |m: &Message| m.topic == "sayso/timers" && m.text() == "[]";
     assert!(stage.listener.wait_for(at, PATIENCE).await.is_some());
 }
@@ -84,10 +87,16 @@ async fn a_timer_survives_a_crash_and_fires_once() {
     let reply = scheduled(&mut stage, "turn on the fan in 3 seconds").await;
     crash_and_restart(&mut stage, Duration::ZERO).await;
     let event = event(&mut stage, reply["id"].as_str().unwrap()).await;
-    assert!(event["event"] == "fired" || event["event"] == "late", "{event}");
+    assert!(
+        event["event"] == "fired" || event["event"] == "late",
+        "{event}"
+    );
     crash_and_restart(&mut stage, Duration::ZERO).await;
     // A later command shows that the restarted daemon serves, and that nothing fires again.
-    assert_eq!(stage.say("turn off the kitchen light").await["outcome"], "done");
+    assert_eq!(
+        stage.say("turn off the kitchen light").await["outcome"],
+        "done"
+    );
     assert_eq!(
         stage.actions().await,
         [light("Fan", "ON"), light("Kitchen light", "OFF")]
@@ -103,7 +112,10 @@ async fn what_was_missed_is_reported_and_not_done() {
     let done = stage.actions().await;
     if missed["event"] == "missed" {
         assert!(done.is_empty(), "{done:?}");
-        assert!(missed["speech"].as_str().unwrap().contains("too late"), "{missed}");
+        assert!(
+            missed["speech"].as_str().unwrap().contains("too late"),
+            "{missed}"
+        );
     } else {
         // It fired before the crash on a machine that was slow to end the daemon.
         assert_eq!(done, [light("Front door", "LOCK")], "{missed}");
@@ -117,7 +129,10 @@ async fn for_a_while_ends_unless_something_else_commanded_the_device() {
     assert_eq!(fan["actions"][0]["device"], "fan", "{fan}");
     event(&mut stage, fan["id"].as_str().unwrap()).await;
     scheduled(&mut stage, "turn on the kitchen light for 2 seconds").await;
-    assert_eq!(stage.say("turn on the kitchen light").await["outcome"], "done");
+    assert_eq!(
+        stage.say("turn on the kitchen light").await["outcome"],
+        "done"
+    );
     let later = scheduled(&mut stage, "turn on the fan in 4 seconds").await;
     event(&mut stage, later["id"].as_str().unwrap()).await;
     let expected = [

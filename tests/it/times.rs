@@ -1,0 +1,134 @@
+//! The phrasebooks of times: a sentence has exactly the expected command and time, or no meaning.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use sayso::command::phrase::Phrase;
+use sayso::grammar::{LocalGrammar, Settings};
+use sayso::home::Home;
+use sayso::vocabulary::action::Draft;
+use sayso::vocabulary::timing::{Day, Half, TimeOfDay, TimePoint, Timing};
+use serde::Deserialize;
+
+use crate::dialogue::home;
+use crate::phrasebook::folder;
+
+/// The share of exact readings that the sentences must have that were kept aside, in percent.
+const LEAST_EXACT: usize = 95;
+
+/// Every third sentence was kept aside while the words were written.
+const ASIDE: usize = 3;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimedLine {
+    text: String,
+    /// `in 600`, `for 600`, `at +1 7:00?`, `until sunset`; `-` for no meaning.
+    time: String,
+    /// The actions, as `device property=value`.
+    expect: String,
+}
+
+fn point(point: TimePoint) -> String {
+    let day = match point.day {
+        Day::Next => String::new(),
+        Day::In(days) => format!("+{days} "),
+        Day::Weekday(day) => format!("w{day} "),
+    };
+    let sun = |name: &str, minutes: i16| match minutes {
+        0 => name.to_owned(),
+        minutes => format!("{name}{minutes:+}"),
+    };
+    let time = match point.time {
+        TimeOfDay::Sunrise(minutes) => sun("sunrise", minutes),
+        TimeOfDay::Sunset(minutes) => sun("sunset", minutes),
+        TimeOfDay::Clock { hour, minute, half } => {
+            let mark = if half == Half::Either { "?" } else { "" };
+            format!("{hour}:{minute:02}{mark}")
+        }
+    };
+    format!("{day}{time}")
+}
+
+fn written(timing: &Timing) -> String {
+    let span = |span: &sayso::vocabulary::timing::Span| match span.days {
+        0 => span.seconds.to_string(),
+        days => format!("{days}d"),
+    };
+    match timing {
+        Timing::After(time) => format!("in {}", span(time)),
+        Timing::For(time) => format!("for {}", span(time)),
+        Timing::At(time) => format!("at {}", point(*time)),
+        Timing::Until(time) => format!("until {}", point(*time)),
+    }
+}
+
+fn actions(draft: &Draft) -> String {
+    let mut actions: Vec<String> = draft
+        .actions
+        .iter()
+        .map(|action| {
+            let value = serde_json::to_value(&action.value).unwrap();
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            let value = value.strip_suffix(".0").unwrap_or(&value).to_owned();
+            format!("{} {}={value}", action.device, action.property.name())
+        })
+        .collect();
+    actions.sort();
+    actions.join(", ")
+}
+
+fn reading(local: &LocalGrammar, home: &Home, language: &str, text: &str) -> (String, String) {
+    let phrase = Phrase::new(text, None, Some(language));
+    let Some(draft) = local.draft(&phrase, home).filter(|d| d.question.is_none()) else {
+        return ("-".to_owned(), String::new());
+    };
+    let time = draft.timing.as_ref().map_or_else(|| "now".to_owned(), written);
+    (time, actions(&draft))
+}
+
+#[test]
+fn times_are_understood_as_meant_in_every_language() {
+    let local = LocalGrammar::new(&Settings::default()).unwrap();
+    let mut faults = Vec::new();
+    for (language, least) in [("en", 400), ("de", 150), ("es", 150), ("fr", 150), ("nl", 150)] {
+        let file = folder().join("times").join(language).with_extension("jsonl");
+        let text = fs::read_to_string(file).unwrap();
+        let home = home(language);
+        let mut tally: BTreeMap<(bool, &str), usize> = BTreeMap::new();
+        for (n, line) in text.lines().enumerate() {
+            let line: TimedLine = serde_json::from_str(line).expect(line);
+            let (time, actions) = reading(&local, &home, language, &line.text);
+            let is_aside = n % ASIDE == 0;
+            let verdict = if (&time, &actions) == (&line.time, &line.expect) {
+                "exact"
+            } else if time == "-" {
+                "silent"
+            } else {
+                "wrong"
+            };
+            *tally.entry((is_aside, verdict)).or_default() += 1;
+            if verdict != "exact" {
+                faults.push(format!(
+                    "{language} {verdict}: {:?}: {time} [{actions}], not {} [{}]",
+                    line.text, line.time, line.expect
+                ));
+            }
+        }
+        let count = |verdict| tally.get(&(true, verdict)).copied().unwrap_or(0);
+        let aside = count("exact") + count("silent") + count("wrong");
+        println!("{language}: {tally:?}");
+        let all: usize = tally.values().sum();
+        assert!(all >= least, "{language}: the phrasebook has shrunk to {all}");
+        assert!(
+            count("exact") * 100 >= aside * LEAST_EXACT,
+            "{language}: {tally:?}\n{}",
+            faults.join("\n")
+        );
+    }
+    let wrong: Vec<&String> = faults.iter().filter(|f| f.contains(" wrong: ")).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    println!("{}", faults.join("\n"));
+}
