@@ -32,6 +32,7 @@ mod run;
 mod runtime;
 mod say;
 mod state_file;
+mod timers;
 mod try_;
 mod version;
 mod watch;
@@ -101,6 +102,8 @@ enum ToolCommand {
     Say(say::SayArguments),
     /// Show or clear the answer cache of the running daemon
     Cache(cache::Cache),
+    /// List, add or cancel the commands that wait for their time
+    Timers(timers::TimersArguments),
     /// Show all devices, their source, their properties and an example command for each
     Home(home::HomeArguments),
     /// Show the effect of commands without a broker; nothing is published
@@ -160,6 +163,7 @@ fn run_line(line: CommandLine, out: &mut impl Write) -> Result<Exit, Failure> {
         ToolCommand::Providers(providers) => providers::providers(&providers, out),
         ToolCommand::Check(check) => check::check(&check, out),
         ToolCommand::Cache(cache) => cache::cache(&cache, out),
+        ToolCommand::Timers(timers) => timers::timers(&timers, out),
         ToolCommand::Say(say) => say::say(&say, out),
         ToolCommand::Home(home) => home::home(&home, out),
         ToolCommand::Try(try_) => try_::try_(&try_, out),

@@ -47,6 +47,8 @@ mod sense;
 mod spans;
 mod spelling;
 mod time;
+mod time_words;
+mod timer_phrases;
 pub mod timer_request;
 mod tokens;
 

@@ -3,14 +3,12 @@
 //! An expression is cut out of the sentence, and the rest must be a complete command. A sentence
 //! with two expressions, or one whose rest is not fully explained, has no meaning.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::number;
+use crate::grammar::time_words::TimeWords;
 use crate::grammar::tokens::words;
+use crate::vocabulary::Property;
 use crate::vocabulary::action::{Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Span, TimeOfDay, TimePoint, Timing};
 
@@ -19,152 +17,6 @@ const LONGEST: f64 = 366.0 * 86_400.0;
 
 /// Most words of an expression that are looked at.
 const MOST_WORDS: usize = 16;
-
-/// Words of one language for times.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct TimeWords {
-    /// Before a delay: "in".
-    after: Vec<String>,
-    /// Behind a delay: "from now".
-    after_behind: Vec<String>,
-    /// Before a duration: "for".
-    r#for: Vec<String>,
-    /// Behind a duration: "lang".
-    for_behind: Vec<String>,
-    /// Before a time of the clock: "at".
-    at: Vec<String>,
-    /// Before the end of a duration: "until".
-    until: Vec<String>,
-    /// Seconds, minutes, hours and days.
-    seconds: Vec<String>,
-    minutes: Vec<String>,
-    hours: Vec<String>,
-    days: Vec<String>,
-    /// Durations of fixed form, in seconds: "half an hour".
-    durations: BTreeMap<String, u32>,
-    /// Behind a unit: "and a half".
-    and_a_half: Vec<String>,
-    /// Between the parts of a duration: "and".
-    and: Vec<String>,
-    /// Behind an hour: "o'clock".
-    o_clock: Vec<String>,
-    /// Whether a number is a time only with such a word.
-    needs_o_clock: bool,
-    /// Before an hour: "half past", "quarter past", "quarter to".
-    half_past: Vec<String>,
-    quarter_past: Vec<String>,
-    quarter_to: Vec<String>,
-    /// Before the next hour: "halb".
-    half_before: Vec<String>,
-    /// Between minutes and hour: "past", "to".
-    past: Vec<String>,
-    to: Vec<String>,
-    /// Between minutes and the next half hour: "vor halb", "nach halb".
-    before_half: Vec<String>,
-    past_half: Vec<String>,
-    /// Behind an hour: "et demie", "et quart", "moins le quart".
-    half_behind: Vec<String>,
-    quarter_behind: Vec<String>,
-    quarter_less_behind: Vec<String>,
-    /// Between an hour and minutes: "y", "menos".
-    plus: Vec<String>,
-    minus: Vec<String>,
-    noon: Vec<String>,
-    midnight: Vec<String>,
-    /// Behind or before a time: in the morning, in the afternoon or evening.
-    morning: Vec<String>,
-    evening: Vec<String>,
-    /// The same of today: "this evening".
-    this_morning: Vec<String>,
-    this_evening: Vec<String>,
-    /// The same of tomorrow: "tomorrow morning".
-    tomorrow_morning: Vec<String>,
-    tomorrow_evening: Vec<String>,
-    today: Vec<String>,
-    tomorrow: Vec<String>,
-    after_tomorrow: Vec<String>,
-    /// Monday to Sunday, each with its preposition: "on monday".
-    weekdays: Vec<Vec<String>>,
-    /// "at sunrise", "at sunset".
-    at_sunrise: Vec<String>,
-    at_sunset: Vec<String>,
-    /// "sunrise", "sunset", as in "until sunset".
-    sunrise: Vec<String>,
-    sunset: Vec<String>,
-    /// Between a duration and sunrise or sunset.
-    before: Vec<String>,
-    behind: Vec<String>,
-}
-
-impl TimeWords {
-    /// Returns the phrases in the form in which they are compared, the longest first.
-    pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
-        let joined = |text: &str| words(&plain(text)).join(" ");
-        for list in self.lists() {
-            for text in list.iter_mut() {
-                *text = joined(text);
-            }
-            list.sort_by_key(|text| std::cmp::Reverse(text.split(' ').count()));
-        }
-        let durations = std::mem::take(&mut self.durations);
-        self.durations = durations
-            .into_iter()
-            .map(|(text, seconds)| (joined(&text), seconds))
-            .collect();
-        self
-    }
-
-    fn lists(&mut self) -> impl Iterator<Item = &mut Vec<String>> {
-        [
-            &mut self.after,
-            &mut self.after_behind,
-            &mut self.r#for,
-            &mut self.for_behind,
-            &mut self.at,
-            &mut self.until,
-            &mut self.seconds,
-            &mut self.minutes,
-            &mut self.hours,
-            &mut self.days,
-            &mut self.and_a_half,
-            &mut self.and,
-            &mut self.o_clock,
-            &mut self.half_past,
-            &mut self.quarter_past,
-            &mut self.quarter_to,
-            &mut self.half_before,
-            &mut self.past,
-            &mut self.to,
-            &mut self.before_half,
-            &mut self.past_half,
-            &mut self.half_behind,
-            &mut self.quarter_behind,
-            &mut self.quarter_less_behind,
-            &mut self.plus,
-            &mut self.minus,
-            &mut self.noon,
-            &mut self.midnight,
-            &mut self.morning,
-            &mut self.evening,
-            &mut self.this_morning,
-            &mut self.this_evening,
-            &mut self.tomorrow_morning,
-            &mut self.tomorrow_evening,
-            &mut self.today,
-            &mut self.tomorrow,
-            &mut self.after_tomorrow,
-            &mut self.at_sunrise,
-            &mut self.at_sunset,
-            &mut self.sunrise,
-            &mut self.sunset,
-            &mut self.before,
-            &mut self.behind,
-        ]
-        .into_iter()
-        .chain(&mut self.weekdays)
-    }
-}
 
 /// The half of the day that a sentence names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +29,8 @@ enum DayHalf {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cut {
     pub(super) timing: Timing,
+    /// Whether the time is only a number, which may be an amount as well: "um 5".
+    pub(super) is_bare: bool,
     /// The rest of the sentence.
     pub(super) rest: String,
 }
@@ -200,12 +54,21 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
             continue;
         };
         let (front, back) = (&input[..at], &input[at + length..]);
+        let is_bare = reader.is_bare(&timing, at + length - 1);
         if let Some((timing, length)) = with_distant_day(&reader, &timing, front.len()) {
             let rest = joined(&front[length..], back);
-            found.push(Cut { timing, rest });
+            found.push(Cut {
+                timing,
+                is_bare,
+                rest,
+            });
         }
         let rest = joined(front, back);
-        found.push(Cut { timing, rest });
+        found.push(Cut {
+            timing,
+            is_bare,
+            rest,
+        });
         // "sofa lamp on saturday at noon": a shorter expression may leave the command.
         at += 1;
     }
@@ -282,6 +145,18 @@ impl Interpreter<'_> {
         now.or_else(|| self.timed(text, |rest| self.draft_after(rest)))
     }
 
+    /// Returns whether the number of a time may be the amount of a command: "um 5 runter", "bis 8 zu".
+    fn may_be_an_amount(&self, timing: &Timing, draft: &Draft) -> bool {
+        let choices = draft.choices.iter().flat_map(|choice| &choice.actions);
+        let mut actions = draft.actions.iter().chain(choices);
+        let is_strict = matches!(timing, Timing::Until(_)) || self.lexicon.grammar.by_is_a_time;
+        actions.any(|action| {
+            let is_switch = matches!(action.property, Property::Power | Property::Lock);
+            let is_relative = matches!(action.op, Op::Increase | Op::Decrease);
+            is_relative || (is_strict && !is_switch)
+        })
+    }
+
     /// Returns the draft of a sentence with one expression of time, if every way to read it agrees.
     fn timed(&self, text: &str, draft: impl Fn(&str) -> Option<Draft>) -> Option<Draft> {
         let mut agreed: Option<Draft> = None;
@@ -296,6 +171,9 @@ impl Interpreter<'_> {
                 .flat_map(|choice| &choice.actions)
                 .any(|action| action.op == Op::Query);
             if asks || offers_queries || rest.timing.is_some() {
+                return None;
+            }
+            if cut.is_bare && self.may_be_an_amount(&cut.timing, &rest) {
                 return None;
             }
             let timed = Draft {
@@ -362,6 +240,15 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             reason = "checked"
         )]
         is_whole.then_some((value as u8, length))
+    }
+
+    /// Returns whether a time ends with a number without minutes, "o'clock" or a part of the day.
+    fn is_bare(&self, timing: &Timing, last: usize) -> bool {
+        let (Timing::At(point) | Timing::Until(point)) = timing else {
+            return false;
+        };
+        let is_full_hour = matches!(point.time, TimeOfDay::Clock { minute: 0, .. });
+        is_full_hour && self.number(last).is_some() && digits(self.input[last]).is_none()
     }
 
     /// Returns the expression at `at`, and its number of words.

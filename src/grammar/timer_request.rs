@@ -1,7 +1,5 @@
 //! Sentences about timers: "set a timer for ten minutes", "cancel the heater one", "how long is left".
 
-use serde::Deserialize;
-
 use crate::grammar::follow_up::bare;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::sense::Sense;
@@ -30,56 +28,6 @@ pub enum TimerRequest {
     Change(Timing),
     /// Sets a timer without a command, with its name.
     Set(Timing, Option<String>),
-}
-
-/// Phrases of a language for requests about timers.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct TimerPhrases {
-    list: Vec<String>,
-    left: Vec<String>,
-    /// Before the words for a timer: "how long is left for".
-    left_of: Vec<String>,
-    cancel: Vec<String>,
-    cancel_all: Vec<String>,
-    /// Before and behind the words for a timer: "cancel the .. timer".
-    cancel_before: Vec<String>,
-    cancel_behind: Vec<String>,
-    /// Before a time: "make it".
-    change: Vec<String>,
-    /// Behind a time: "draus", where the language needs it.
-    change_behind: Vec<String>,
-    set: Vec<String>,
-    /// Before and behind the name or the length of a timer: "set a .. timer".
-    set_before: Vec<String>,
-    set_behind: Vec<String>,
-}
-
-impl TimerPhrases {
-    /// Returns the phrases in the form in which they are compared, the longest first.
-    pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
-        let lists = [
-            &mut self.list,
-            &mut self.left,
-            &mut self.left_of,
-            &mut self.cancel,
-            &mut self.cancel_all,
-            &mut self.cancel_before,
-            &mut self.cancel_behind,
-            &mut self.change,
-            &mut self.change_behind,
-            &mut self.set,
-            &mut self.set_before,
-            &mut self.set_behind,
-        ];
-        for list in lists {
-            for text in list.iter_mut() {
-                *text = words(&plain(text)).join(" ");
-            }
-            list.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        }
-        self
-    }
 }
 
 fn stripped<'t>(text: &'t str, before: &[String]) -> Option<&'t str> {

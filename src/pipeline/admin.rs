@@ -11,6 +11,7 @@ use crate::grammar::When;
 use crate::home::permit::{Denied, PermitContext};
 use crate::pipeline::handle::Pipeline;
 use crate::prompt::rights_class;
+use crate::schedule::timer::TimerId;
 use crate::vocabulary::action::Draft;
 
 /// The payload of a request.
@@ -34,6 +35,22 @@ enum AdminAction {
     Clear,
 }
 
+/// A request about the timers of all sources.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimersRequest {
+    timers: TimersRequestAction,
+    /// The number of the timer to cancel; `None` for all.
+    timer: Option<TimerId>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TimersRequestAction {
+    List,
+    Cancel,
+}
+
 /// A request about providers.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +68,18 @@ enum ProvidersAction {
 }
 
 impl Pipeline {
+    fn manage_timers(&self, who: &str, request: &TimersRequest) -> Json {
+        if let TimersRequestAction::List = request.timers {
+            return json!({"ok": true, "timers": self.timers_document()});
+        }
+        let cancelled = self.cancel_timers(request.timer);
+        if let (Some(timer), true) = (request.timer, cancelled.is_empty()) {
+            return refused(&format!("there is no timer {timer}"));
+        }
+        tracing::info!(who, ?cancelled, "timers were cancelled by an operator");
+        json!({"ok": true, "cancelled": cancelled.len()})
+    }
+
     fn reset_providers(&self, who: &str, request: &ProvidersRequest) -> Json {
         let ProvidersAction::Reset = request.providers;
         let reset = self.services.router.reset(request.name.as_deref());
@@ -69,6 +98,9 @@ impl Pipeline {
     pub fn admin(&self, who: &str, request: &[u8]) -> Json {
         if let Ok(request) = serde_json::from_slice::<ProvidersRequest>(request) {
             return self.reset_providers(who, &request);
+        }
+        if let Ok(request) = serde_json::from_slice::<TimersRequest>(request) {
+            return self.manage_timers(who, &request);
         }
         let request: AdminRequest = match serde_json::from_slice(request) {
             Ok(request) => request,

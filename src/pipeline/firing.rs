@@ -18,8 +18,9 @@ use crate::command::{Command, ReplyTo};
 use crate::home::Home;
 use crate::home::permit::{Denied, Plan, Step};
 use crate::home::state::Observation;
+use crate::pipeline::handle::Pipeline;
+use crate::pipeline::interpretation::Request;
 use crate::pipeline::timed::{opens, rfc3339_at};
-use crate::pipeline::{Pipeline, Request};
 use crate::schedule::timer::{Grace, Task, Timer, TimerId, Timers, is_late};
 use crate::store::journal::Durability;
 use crate::store::timers::TimerRecords;
@@ -304,6 +305,26 @@ impl Pipeline {
             })
         };
         Json::Array(timers.all().map(entry).collect())
+    }
+
+    /// Cancels one timer, or all. Returns the numbers of those cancelled; the records are removed
+    /// by the task that fires timers.
+    pub(super) fn cancel_timers(&self, only: Option<TimerId>) -> Vec<TimerId> {
+        let mut timers = self.shared.timers();
+        let chosen: Vec<TimerId> = match only {
+            Some(id) => vec![id],
+            None => timers.all().map(|timer| timer.id).collect(),
+        };
+        let cancelled: Vec<TimerId> = chosen
+            .into_iter()
+            .filter(|id| timers.remove(*id).is_some())
+            .collect();
+        drop(timers);
+        self.shared
+            .timers_to_write()
+            .extend(cancelled.iter().copied());
+        self.shared.timers_changed.notify_one();
+        cancelled
     }
 
     /// Writes the timers that have changed to the disk. Without a store they are in memory only, as

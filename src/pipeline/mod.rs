@@ -64,7 +64,7 @@ use crate::prompt::rights_class;
 use crate::router::answer_stream::AnswerStream;
 use crate::router::settings::Streaming;
 use crate::store::journal::Seq;
-use crate::vocabulary::action::Action;
+use crate::vocabulary::action::{Action, Draft};
 use crate::vocabulary::speech::fill;
 
 impl Pipeline {

@@ -14,12 +14,13 @@ use crate::command::reply::{ActionReport, Refusal, Scheduled};
 use crate::home::capability::Risk;
 use crate::home::permit::{Denied, PermitContext, Plan, Step};
 use crate::pipeline::dialogue::{Earlier, shortened};
+use crate::pipeline::handle::Pipeline;
+use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::pipeline::reply::{Handled, Success};
-use crate::pipeline::{Interpretation, Pipeline, Request};
 use crate::schedule::moment::{self, HomeLocation, MOST_DAYS, TimeFault};
 use crate::schedule::timer::{Due, Now, Task, Timer, TooManyTimers};
 use crate::store::journal::Seq;
-use crate::vocabulary::action::{Action, Draft, Op, Scope};
+use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
 use crate::vocabulary::speech::{Speech, fill};
 use crate::vocabulary::timing::{Span, TimeOfDay, Timing};
 use crate::vocabulary::{Property, Value};
@@ -152,22 +153,8 @@ impl Pipeline {
                 let why = speech.time.no_end.clone();
                 return Err(Refusal::NotPermitted { why });
             };
-            let is_light_level = matches!(
-                property,
-                Property::Brightness | Property::Color | Property::ColorTemp
-            );
-            let before = match (property, &became, &state.before) {
-                (Property::Power, Value::Text(word), _) if word == "on" => Some(Value::text("off")),
-                (Property::Power, Value::Text(word), _) if word == "off" => Some(Value::text("on")),
-                (Property::Lock, Value::Text(word), _) if word == "unlocked" => {
-                    Some(Value::text("locked"))
-                }
-                (Property::Position, Value::Number(n), None) if *n >= 100.0 => {
-                    Some(Value::Number(0.0))
-                }
-                (_, _, before) => before.clone(),
-            };
-            let was_off = is_light_level && state.power == Some(Value::text("off"));
+            let before = before_or_opposite(state, &became);
+            let was_off = is_level(property) && state.power == Some(Value::text("off"));
             let back = match before {
                 _ if was_off => set(&Property::Power, Value::text("off")),
                 Some(before) => set(property, before),
@@ -235,7 +222,7 @@ impl Pipeline {
         drop(state);
         let must_be_confirmed = matches!(asks, Err(Denied::Unconfirmed { .. }));
         let opens = plan.steps().iter().any(|step| opens(step, request));
-        let is_own_choice = draft.scope == Scope::Everything
+        let is_own_choice = draft.scope == TargetScope::Everything
             || plan.steps().iter().any(|step| asks_always(step, request));
         if !opens && (!must_be_confirmed || is_own_choice) {
             return Ok(());
@@ -336,6 +323,28 @@ impl Pipeline {
         };
         fill(form, &[("time", &time), ("date", &date)])
     }
+}
+
+/// Returns the value that ends a change: the value before, or the opposite where the end is plain.
+fn before_or_opposite(state: &Earlier, became: &Value) -> Option<Value> {
+    let ends = |word: &'static str| Some(Value::text(word));
+    match (&state.action.property, became) {
+        (Property::Power, Value::Text(word)) if word == "on" => ends("off"),
+        (Property::Power, Value::Text(word)) if word == "off" => ends("on"),
+        (Property::Lock, Value::Text(word)) if word == "unlocked" => ends("locked"),
+        (Property::Position, Value::Number(to)) if *to >= 100.0 && state.before.is_none() => {
+            Some(Value::Number(0.0))
+        }
+        _ => state.before.clone(),
+    }
+}
+
+/// Returns whether setting a property switches a lamp on.
+fn is_level(property: &Property) -> bool {
+    matches!(
+        property,
+        Property::Brightness | Property::Color | Property::ColorTemp
+    )
 }
 
 /// Returns the due time of a command, by the clocks and the place.

@@ -3,9 +3,10 @@
 use crate::command::reply::Refusal;
 use crate::grammar::timer_request::TimerRequest;
 use crate::pipeline::follow_up::aside;
+use crate::pipeline::handle::Pipeline;
+use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::timed::{DueTime, duration_in_words};
-use crate::pipeline::{Interpretation, Pipeline, Request};
 use crate::schedule::timer::{Due, Task, Timer, TimerId, Wait};
 use crate::vocabulary::speech::{Speech, fill, sentence};
 use crate::vocabulary::timing::Timing;

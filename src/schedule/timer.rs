@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{ReplyTo, Source};
-use crate::vocabulary::action::{Action, Scope};
+use crate::vocabulary::action::{Action, TargetScope};
 
 /// The most timers of all sources.
 pub const MAX_TIMERS: usize = 256;
@@ -146,7 +146,7 @@ pub enum Task {
         /// The actions, as they were permitted when the command was given.
         actions: Vec<Action>,
         /// How far a collective phrase reaches.
-        scope: Scope,
+        scope: TargetScope,
         /// True where the speaker has confirmed it.
         confirmed: bool,
     },
@@ -448,7 +448,7 @@ mod tests {
             due,
             task: Task::Command {
                 actions: vec![action],
-                scope: Scope::Named,
+                scope: TargetScope::Named,
                 confirmed: false,
             },
             started: None,

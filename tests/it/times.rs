@@ -85,7 +85,10 @@ fn reading(local: &LocalGrammar, home: &Home, language: &str, text: &str) -> (St
     let Some(draft) = local.draft(&phrase, home).filter(|d| d.question.is_none()) else {
         return ("-".to_owned(), String::new());
     };
-    let time = draft.timing.as_ref().map_or_else(|| "now".to_owned(), written);
+    let time = draft
+        .timing
+        .as_ref()
+        .map_or_else(|| "now".to_owned(), written);
     (time, actions(&draft))
 }
 
@@ -93,8 +96,17 @@ fn reading(local: &LocalGrammar, home: &Home, language: &str, text: &str) -> (St
 fn times_are_understood_as_meant_in_every_language() {
     let local = LocalGrammar::new(&Settings::default()).unwrap();
     let mut faults = Vec::new();
-    for (language, least) in [("en", 400), ("de", 150), ("es", 150), ("fr", 150), ("nl", 150)] {
-        let file = folder().join("times").join(language).with_extension("jsonl");
+    for (language, least) in [
+        ("en", 400),
+        ("de", 150),
+        ("es", 150),
+        ("fr", 150),
+        ("nl", 150),
+    ] {
+        let file = folder()
+            .join("times")
+            .join(language)
+            .with_extension("jsonl");
         let text = fs::read_to_string(file).unwrap();
         let home = home(language);
         let mut tally: BTreeMap<(bool, &str), usize> = BTreeMap::new();
@@ -121,7 +133,10 @@ fn times_are_understood_as_meant_in_every_language() {
         let aside = count("exact") + count("silent") + count("wrong");
         println!("{language}: {tally:?}");
         let all: usize = tally.values().sum();
-        assert!(all >= least, "{language}: the phrasebook has shrunk to {all}");
+        assert!(
+            all >= least,
+            "{language}: the phrasebook has shrunk to {all}"
+        );
         assert!(
             count("exact") * 100 >= aside * LEAST_EXACT,
             "{language}: {tally:?}\n{}",

@@ -1,0 +1,113 @@
+//! `sayso timers`: lists, adds and cancels the commands that wait for their time, over the broker.
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
+
+use crate::cli::arguments::source;
+use crate::cli::broker::BrokerOptions;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::request;
+use crate::cli::request::BrokerRequest;
+use crate::cli::say::Speaker;
+
+const EXAMPLES: &str = "\
+Examples:
+  sayso timers list
+  sayso timers add \"turn off the heater in twenty minutes\"
+  sayso timers cancel 7
+  sayso timers cancel --all
+  sayso timers --source operator --username operator --password-file operator.key list
+
+`list` and `cancel` are requests on <prefix>/control/<source>, answered on <prefix>/control/<source>/answer, and \
+reach the timers of all sources. `add` is a command of the source.
+
+Exit codes: 0 done, 1 the daemon refused, 75 no broker or no answer in time, 77 a file may not be read, \
+78 the config is wrong.";
+
+/// Arguments of `sayso timers`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct TimersArguments {
+    #[command(subcommand)]
+    action: TimersAction,
+    #[command(flatten)]
+    broker: BrokerOptions,
+    /// Source of the request: the last level of the topic
+    #[arg(long, global = true, default_value = "cli", value_parser = source)]
+    source: String,
+    /// Print the answer as JSON, as it was received
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum TimersAction {
+    /// Show the timers of all sources
+    List,
+    /// Give a command with a time
+    Add {
+        /// The command, such as "turn off the heater in twenty minutes"
+        text: String,
+    },
+    /// Cancel one timer, or all (--all)
+    #[command(override_usage = "sayso timers cancel <NUMBER>\n       sayso timers cancel --all")]
+    Cancel {
+        /// The number of the timer; or --all
+        #[arg(
+            required_unless_present = "all",
+            conflicts_with = "all",
+            value_name = "NUMBER or --all"
+        )]
+        number: Option<u64>,
+        /// Cancel every timer
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Sends the request and prints the answer.
+pub(super) fn timers(arguments: &TimersArguments, out: &mut impl Write) -> Result<Exit, Failure> {
+    let settings = arguments.broker.config(false)?.mqtt;
+    let timeout = arguments.broker.timeout;
+    let payload = match &arguments.action {
+        TimersAction::List => json!({"timers": "list"}),
+        TimersAction::Cancel { number, .. } => json!({"timers": "cancel", "timer": number}),
+        TimersAction::Add { text } => {
+            let speaker = Speaker {
+                source: arguments.source.clone(),
+                ..Speaker::cli()
+            };
+            return speaker.say(text, timeout, &settings, out);
+        }
+    };
+    let topic = format!("control/{}", arguments.source);
+    let request = BrokerRequest {
+        answer_topic: format!("{topic}/answer"),
+        topic,
+        payload: payload.to_string(),
+    };
+    let payload = request::send(&settings, timeout, &request, &mut |_| {})?;
+    let answer: Json = serde_json::from_slice(&payload)
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot parse the answer: {error}")))?;
+    let is_ok = answer["ok"] == true;
+    if arguments.json {
+        writeln!(out, "{answer}")?;
+    } else if let Some(timers) = answer["timers"].as_array() {
+        for timer in timers {
+            let text = |key: &str| timer[key].as_str().unwrap_or("-").to_owned();
+            let (number, due, source) = (text("timer"), text("due"), text("source"));
+            writeln!(out, "{number:>4}  {due}  {source}  {}", text("text"))?;
+        }
+        if timers.is_empty() {
+            writeln!(out, "no timers")?;
+        }
+    } else if is_ok {
+        writeln!(out, "✓ cancelled: {}", answer["cancelled"])?;
+    } else {
+        let why = answer["why"].as_str();
+        writeln!(out, "✗ {}", why.unwrap_or("the daemon gave no reason"))?;
+    }
+    Ok(if is_ok { Exit::Done } else { Exit::Failed })
+}

@@ -1,0 +1,153 @@
+//! Words of one language for times, from its file.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::grammar::tokens::words;
+
+/// Words of one language for times.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TimeWords {
+    /// Before a delay: "in".
+    pub(super) after: Vec<String>,
+    /// Behind a delay: "from now".
+    pub(super) after_behind: Vec<String>,
+    /// Before a duration: "for".
+    pub(super) r#for: Vec<String>,
+    /// Behind a duration: "lang".
+    pub(super) for_behind: Vec<String>,
+    /// Before a time of the clock: "at".
+    pub(super) at: Vec<String>,
+    /// Before the end of a duration: "until".
+    pub(super) until: Vec<String>,
+    /// Seconds, minutes, hours and days.
+    pub(super) seconds: Vec<String>,
+    pub(super) minutes: Vec<String>,
+    pub(super) hours: Vec<String>,
+    pub(super) days: Vec<String>,
+    /// Durations of fixed form, in seconds: "half an hour".
+    pub(super) durations: BTreeMap<String, u32>,
+    /// Behind a unit: "and a half".
+    pub(super) and_a_half: Vec<String>,
+    /// Between the parts of a duration: "and".
+    pub(super) and: Vec<String>,
+    /// Behind an hour: "o'clock".
+    pub(super) o_clock: Vec<String>,
+    /// Whether a number is a time only with such a word.
+    pub(super) needs_o_clock: bool,
+    /// Before an hour: "half past", "quarter past", "quarter to".
+    pub(super) half_past: Vec<String>,
+    pub(super) quarter_past: Vec<String>,
+    pub(super) quarter_to: Vec<String>,
+    /// Before the next hour: "halb".
+    pub(super) half_before: Vec<String>,
+    /// Between minutes and hour: "past", "to".
+    pub(super) past: Vec<String>,
+    pub(super) to: Vec<String>,
+    /// Between minutes and the next half hour: "vor halb", "nach halb".
+    pub(super) before_half: Vec<String>,
+    pub(super) past_half: Vec<String>,
+    /// Behind an hour: "et demie", "et quart", "moins le quart".
+    pub(super) half_behind: Vec<String>,
+    pub(super) quarter_behind: Vec<String>,
+    pub(super) quarter_less_behind: Vec<String>,
+    /// Between an hour and minutes: "y", "menos".
+    pub(super) plus: Vec<String>,
+    pub(super) minus: Vec<String>,
+    pub(super) noon: Vec<String>,
+    pub(super) midnight: Vec<String>,
+    /// Behind or before a time: in the morning, in the afternoon or evening.
+    pub(super) morning: Vec<String>,
+    pub(super) evening: Vec<String>,
+    /// The same of today: "this evening".
+    pub(super) this_morning: Vec<String>,
+    pub(super) this_evening: Vec<String>,
+    /// The same of tomorrow: "tomorrow morning".
+    pub(super) tomorrow_morning: Vec<String>,
+    pub(super) tomorrow_evening: Vec<String>,
+    pub(super) today: Vec<String>,
+    pub(super) tomorrow: Vec<String>,
+    pub(super) after_tomorrow: Vec<String>,
+    /// Monday to Sunday, each with its preposition: "on monday".
+    pub(super) weekdays: Vec<Vec<String>>,
+    /// "at sunrise", "at sunset".
+    pub(super) at_sunrise: Vec<String>,
+    pub(super) at_sunset: Vec<String>,
+    /// "sunrise", "sunset", as in "until sunset".
+    pub(super) sunrise: Vec<String>,
+    pub(super) sunset: Vec<String>,
+    /// Between a duration and sunrise or sunset.
+    pub(super) before: Vec<String>,
+    pub(super) behind: Vec<String>,
+}
+
+impl TimeWords {
+    /// Returns the phrases in the form in which they are compared, the longest first.
+    pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
+        let joined = |text: &str| words(&plain(text)).join(" ");
+        for list in self.lists() {
+            for text in list.iter_mut() {
+                *text = joined(text);
+            }
+            list.sort_by_key(|text| std::cmp::Reverse(text.split(' ').count()));
+        }
+        let durations = std::mem::take(&mut self.durations);
+        self.durations = durations
+            .into_iter()
+            .map(|(text, seconds)| (joined(&text), seconds))
+            .collect();
+        self
+    }
+
+    fn lists(&mut self) -> impl Iterator<Item = &mut Vec<String>> {
+        [
+            &mut self.after,
+            &mut self.after_behind,
+            &mut self.r#for,
+            &mut self.for_behind,
+            &mut self.at,
+            &mut self.until,
+            &mut self.seconds,
+            &mut self.minutes,
+            &mut self.hours,
+            &mut self.days,
+            &mut self.and_a_half,
+            &mut self.and,
+            &mut self.o_clock,
+            &mut self.half_past,
+            &mut self.quarter_past,
+            &mut self.quarter_to,
+            &mut self.half_before,
+            &mut self.past,
+            &mut self.to,
+            &mut self.before_half,
+            &mut self.past_half,
+            &mut self.half_behind,
+            &mut self.quarter_behind,
+            &mut self.quarter_less_behind,
+            &mut self.plus,
+            &mut self.minus,
+            &mut self.noon,
+            &mut self.midnight,
+            &mut self.morning,
+            &mut self.evening,
+            &mut self.this_morning,
+            &mut self.this_evening,
+            &mut self.tomorrow_morning,
+            &mut self.tomorrow_evening,
+            &mut self.today,
+            &mut self.tomorrow,
+            &mut self.after_tomorrow,
+            &mut self.at_sunrise,
+            &mut self.at_sunset,
+            &mut self.sunrise,
+            &mut self.sunset,
+            &mut self.before,
+            &mut self.behind,
+        ]
+        .into_iter()
+        .chain(&mut self.weekdays)
+    }
+}

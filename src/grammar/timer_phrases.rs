@@ -1,0 +1,55 @@
+//! Phrases of one language for requests about timers, from its file.
+
+use serde::Deserialize;
+
+use crate::grammar::tokens::words;
+
+/// Phrases of a language for requests about timers.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TimerPhrases {
+    pub(super) list: Vec<String>,
+    pub(super) left: Vec<String>,
+    /// Before the words for a timer: "how long is left for".
+    pub(super) left_of: Vec<String>,
+    pub(super) cancel: Vec<String>,
+    pub(super) cancel_all: Vec<String>,
+    /// Before and behind the words for a timer: "cancel the .. timer".
+    pub(super) cancel_before: Vec<String>,
+    pub(super) cancel_behind: Vec<String>,
+    /// Before a time: "make it".
+    pub(super) change: Vec<String>,
+    /// Behind a time: "draus", where the language needs it.
+    pub(super) change_behind: Vec<String>,
+    pub(super) set: Vec<String>,
+    /// Before and behind the name or the length of a timer: "set a .. timer".
+    pub(super) set_before: Vec<String>,
+    pub(super) set_behind: Vec<String>,
+}
+
+impl TimerPhrases {
+    /// Returns the phrases in the form in which they are compared, the longest first.
+    pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
+        let lists = [
+            &mut self.list,
+            &mut self.left,
+            &mut self.left_of,
+            &mut self.cancel,
+            &mut self.cancel_all,
+            &mut self.cancel_before,
+            &mut self.cancel_behind,
+            &mut self.change,
+            &mut self.change_behind,
+            &mut self.set,
+            &mut self.set_before,
+            &mut self.set_behind,
+        ];
+        for list in lists {
+            for text in list.iter_mut() {
+                *text = words(&plain(text)).join(" ");
+            }
+            list.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        }
+        self
+    }
+}
