@@ -76,6 +76,7 @@ fn command(journal: &Journal, n: u32) {
         ms: 0.3,
         why: None,
         retry_after: None,
+        scheduled: None,
     };
     journal.answered(mark, &reply);
     journal.reply_acked(mark);

@@ -75,10 +75,8 @@ pub(super) fn timers(arguments: &TimersArguments, out: &mut impl Write) -> Resul
         TimersAction::List => json!({"timers": "list"}),
         TimersAction::Cancel { number, .. } => json!({"timers": "cancel", "timer": number}),
         TimersAction::Add { text } => {
-            let speaker = Speaker {
-                source: arguments.source.clone(),
-                ..Speaker::cli()
-            };
+            let mut speaker = Speaker::cli();
+            speaker.source.clone_from(&arguments.source);
             return speaker.say(text, timeout, &settings, out);
         }
     };

@@ -166,3 +166,69 @@ async fn nothing_is_opened_or_unlocked_later() {
     assert_eq!(later["outcome"], "unclear", "{later}");
     assert_eq!(stage.actions().await, [light("Front door", "UNLOCK")]);
 }
+
+#[tokio::test]
+async fn timers_are_listed_changed_and_cancelled() {
+    let mut stage = Scene::new().home(HOUSE).start().await;
+    let empty = stage.say("what timers are there?").await;
+    assert_eq!(empty["speech"], "Nothing is scheduled.", "{empty}");
+    scheduled(&mut stage, "turn off the fan in twenty minutes").await;
+    let light_timer = scheduled(&mut stage, "turn off the kitchen light in one hour").await;
+    let pasta = scheduled(&mut stage, "set a pasta timer for ten minutes").await;
+    assert!(
+        pasta["scheduled"]["actions"].as_array().unwrap().is_empty(),
+        "{pasta}"
+    );
+    let again = scheduled(&mut stage, "turn off the kitchen light in two hours").await;
+    assert_eq!(
+        again["scheduled"]["replaced"], light_timer["scheduled"]["id"],
+        "an equal command replaces its timer: {again}"
+    );
+    let list = stage.say("list my timers").await;
+    let speech = list["speech"].as_str().unwrap();
+    assert!(
+        speech.contains("turn off the fan") && speech.contains("pasta"),
+        "{list}"
+    );
+    let which = stage.say("cancel the timer").await;
+    assert_eq!(which["outcome"], "unclear", "{which}");
+    let cancelled = stage.say("cancel the fan one").await;
+    assert!(
+        cancelled["speech"].as_str().unwrap().contains("the fan"),
+        "{cancelled}"
+    );
+    let changed = stage.say("make it thirty minutes").await;
+    assert_eq!(changed["outcome"], "answered", "{changed}");
+    let left = stage.say("how long is left for the kitchen light").await;
+    let speech = left["speech"].as_str().unwrap();
+    assert!(
+        speech.contains("29 min") || speech.contains("30 min"),
+        "{left}"
+    );
+    let all = stage.say("cancel all timers").await;
+    assert_eq!(all["outcome"], "answered", "{all}");
+    assert_eq!(
+        stage.say("list timers").await["speech"],
+        "Nothing is scheduled."
+    );
+    assert!(stage.actions().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_operator_lists_and_cancels_the_timers_of_all_sources() {
+    let mut stage = Scene::new().home(HOUSE).start().await;
+    let set = scheduled(&mut stage, "turn off the fan in twenty minutes").await;
+    let number = set["scheduled"]["id"].as_str().unwrap().to_owned();
+    let mut ask = async |request: Value| {
+        let topic = "sayso/control/operator";
+        stage.listener.publish(topic, request.to_string()).await;
+        let answer = |m: &Message| m.topic == "sayso/control/operator/answer";
+        let found = stage.listener.wait_for(answer, PATIENCE).await;
+        found.map(|message| message.json()).unwrap_or_default()
+    };
+    let list = ask(json!({"timers": "list"})).await;
+    assert_eq!(list["timers"][0]["source"], "test", "{list}");
+    let timer: u64 = number.parse().unwrap();
+    let cancelled = ask(json!({"timers": "cancel", "timer": timer})).await;
+    assert_eq!(cancelled["ok"], true, "{cancelled}");
+}
