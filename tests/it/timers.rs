@@ -35,7 +35,10 @@ fn light(name: &str, state: &str) -> (String, String) {
 
 /// The event of the command with this id.
 async fn event(stage: &mut Stage, id: &str) -> Value {
-    let is_it = |m: &Message| m.topic == "sayso/reply/test/event" && m.json()["id"] == *id;
+    let is_it = |m: &Message| {
+        let is_event = m.topic == "sayso/reply/test/event";
+        is_event && m.json()["id"] == *id && m.json()["timer"].is_string()
+    };
     match stage.listener.wait_for(is_it, PATIENCE).await {
         Some(message) => message.json(),
         None => unreachable!("no event of {id}\n{}", stage.daemon.log()),
