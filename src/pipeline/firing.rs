@@ -1,8 +1,9 @@
 //! Timers on disk, and what happens when one is due.
 //!
-//! A timer is marked as started, on disk, before its first message is published, and removed once its
-//! event has been delivered. After a crash in between, messages that are harmless twice are
-//! published again; the others are reported as uncertain.
+//! A timer is marked as started, on disk, before its first message is published, and as finished once
+//! the broker has the messages; it is removed once its event has been delivered. After a crash
+//! between the first two, messages that are harmless twice are published again, and the others are
+//! reported as uncertain; after one behind them only the event is repeated.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -103,6 +104,24 @@ impl Pipeline {
     /// Carries out a timer that is due, and returns the message about it. `late` is how late it is,
     /// where that is known.
     pub async fn fire(&self, timer: Timer, late: Option<Duration>) -> TimerEvent {
+        if let Some(payload) = timer.event {
+            // It was carried out before a crash, and its event may not have been delivered.
+            return TimerEvent {
+                id: timer.id,
+                reply_to: timer.reply_to,
+                payload,
+            };
+        }
+        let event = self.carry_out(timer, late).await;
+        let mut timers = self.shared.timers();
+        timers.mark_finished(event.id, event.payload.clone());
+        drop(timers);
+        self.shared.timers_to_write().insert(event.id);
+        self.write_timers().await;
+        event
+    }
+
+    async fn carry_out(&self, timer: Timer, late: Option<Duration>) -> TimerEvent {
         let home = self.home();
         let phrase = Phrase::new(&timer.text, None, timer.language.as_deref());
         let speech = self.services.grammar.speech(&phrase);

@@ -262,6 +262,7 @@ impl Pipeline {
             due: due.due.clone(),
             task,
             started: None,
+            event: None,
         };
         let added = self.shared.timers().add(timer);
         let (id, replaced) = added.map_err(|full| {

@@ -203,6 +203,9 @@ pub struct Timer {
     pub task: Task,
     /// Set before its messages are published: whether they may be published twice.
     pub started: Option<bool>,
+    /// The event, once everything but its delivery is done.
+    #[serde(default)]
+    pub event: Option<serde_json::Value>,
 }
 
 /// The timers of all sources.
@@ -356,6 +359,13 @@ impl Timers {
         }
     }
 
+    /// Notes that a timer has been carried out, and the event that is still to be delivered.
+    pub fn mark_finished(&mut self, id: TimerId, event: serde_json::Value) {
+        if let Some(timer) = self.firing.get_mut(&id) {
+            timer.event = Some(event);
+        }
+    }
+
     /// Forgets a timer that has fired.
     pub fn fired(&mut self, id: TimerId) {
         self.firing.remove(&id);
@@ -452,6 +462,7 @@ mod tests {
                 confirmed: false,
             },
             started: None,
+            event: None,
         }
     }
 
