@@ -188,7 +188,7 @@ async fn timers_are_listed_changed_and_cancelled() {
         "an equal command replaces its timer: {again}"
     );
     let list = stage.say("list my timers").await;
-    let speech = list["speech"].as_str().unwrap();
+    let speech = list["speech"].as_str().unwrap().to_lowercase();
     assert!(
         speech.contains("turn off the fan") && speech.contains("pasta"),
         "{list}"
