@@ -113,9 +113,8 @@ impl Pipeline {
             };
         }
         let event = self.carry_out(timer, late).await;
-        let mut timers = self.shared.timers();
-        timers.mark_finished(event.id, event.payload.clone());
-        drop(timers);
+        let payload = event.payload.clone();
+        self.shared.timers().mark_finished(event.id, payload);
         self.shared.timers_to_write().insert(event.id);
         self.write_timers().await;
         event
