@@ -2,10 +2,10 @@
 //!
 //! # Modules
 //!
-//! A command is a value that changes type as it moves in one direction: bytes, `Command`, `Phrase`, `Draft`, `Plan`,
-//! publications and one `Reply`. [`pipeline`] shows this path from top to bottom; read it first.
-//! Decisions are pure functions; I/O is at the edges. A module imports only from layers below its own, which
-//! `tests/it/layers.rs` enforces. From the top:
+//! A command is a value that changes type as it moves in one direction: bytes, `Command`, `Phrase`,
+//! `Draft`, `Plan`, publications and one `Reply`. [`pipeline`] shows this path from top to bottom;
+//! read it first. Decisions are pure functions; I/O is at the edges. A module imports only from
+//! layers below its own, which `tests/it/layers.rs` enforces. From the top:
 //!
 //! | layer | modules |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | 7 | [`config`]: reads files into validated settings |
 //! | 6 | [`pipeline`]: the path of one command |
 //! | 5 | [`mqtt`]: the broker connection · [`cache`]: drafts in memory and on disk · [`router`]: failover between providers · [`grammar`]: local understanding |
-//! | 4 | [`wire`]: payload formats · [`store`]: journal and spending on disk · [`discovery`]: announced devices · [`schedule`]: commands for later · [`prompt`]: prompt and answer format · [`templates`]: sentence templates |
+//! | 4 | [`wire`]: payload formats · [`store`]: journal and spending on disk · [`redis`]: shared limits · [`discovery`]: announced devices · [`schedule`]: commands for later · [`prompt`]: prompt and answer format · [`templates`]: sentence templates |
 //! | 3 | [`home`]: devices, state, rights and the permission gate · [`command`]: commands and replies |
 //! | 2 | [`binding`]: topics, payloads and templates of devices · [`provider`]: APIs of language models |
 //! | 1 | [`vocabulary`]: properties, values, actions · [`backoff`] · [`telemetry`] · [`secret`] · [`systemd`] |
@@ -35,6 +35,7 @@ pub mod mqtt;
 pub mod pipeline;
 pub mod prompt;
 pub mod provider;
+pub mod redis;
 pub mod router;
 pub mod schedule;
 pub mod secret;

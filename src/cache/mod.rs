@@ -4,6 +4,7 @@
 
 pub mod disk;
 pub mod memory;
+mod remote;
 pub mod settings;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -11,15 +12,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::cache::disk::{Drafts, StoredDrafts};
 use crate::cache::memory::{CachedOutcome, Memory};
+use crate::cache::remote::{RemoteDraft, RemoteDrafts};
 use crate::cache::settings::CacheSettings;
 use crate::command::phrase::Phrase;
 use crate::command::reply::Refusal;
 use crate::prompt::PromptFingerprint;
+use crate::redis::{Claim, Redis};
 use crate::telemetry::counters::Counters;
 use crate::vocabulary::action::Draft;
 
@@ -48,13 +52,14 @@ const SWEPT_AT_ONCE: usize = 256;
 pub struct Key(Arc<str>);
 
 /// The cache of both tiers.
-#[derive(Debug)]
 pub struct DraftCache {
     settings: CacheSettings,
     /// The configured models, whose drafts are used.
     models: Mutex<Vec<String>>,
     memory: Mutex<Memory<Key>>,
     disk: Option<Drafts>,
+    /// The tier that several nodes share.
+    remote: Option<RemoteDrafts>,
     generations: Mutex<HomeGenerations>,
     counters: Arc<Counters>,
 }
@@ -112,9 +117,91 @@ impl DraftCache {
             models: Mutex::new(models),
             memory,
             disk,
+            remote: None,
             generations,
             counters,
         }
+    }
+
+    /// Adds the tier in Redis, where there is one.
+    #[must_use]
+    pub fn with_redis(self, redis: Option<&Arc<Redis>>) -> Self {
+        Self {
+            remote: redis.map(|redis| RemoteDrafts::new(Arc::clone(redis))),
+            ..self
+        }
+    }
+
+    /// Returns the draft under `key` in the tier that several nodes share, if it is found in the
+    /// short time for that.
+    pub async fn recall_shared(&self, key: &Key) -> Option<Draft> {
+        let remote = self.remote.as_ref()?;
+        // Without a model no draft would be used.
+        if self.models().is_empty() || key.phrase().len() > LONGEST_PHRASE {
+            return None;
+        }
+        let found = remote.get(&key.0).await?;
+        let draft = self.take_in(key, found)?;
+        self.counters.redis_cache_hits.increment();
+        Some(draft)
+    }
+
+    /// Claims the request for `key`. Where another node is making it, waits for its draft, at most
+    /// `longest`, and returns that. Otherwise the caller makes the request, and calls [`DraftCache::release`] after it.
+    pub async fn claim(&self, key: &Key, longest: Duration) -> Option<Draft> {
+        let remote = self.remote.as_ref()?;
+        if key.phrase().len() > LONGEST_PHRASE || remote.claim(&key.0).await != Claim::Other {
+            return None;
+        }
+        let found = remote.draft_of_other(&key.0, longest).await?;
+        let draft = self.take_in(key, found)?;
+        self.counters.redis_requests_joined.increment();
+        Some(draft)
+    }
+
+    /// Ends the claim on the request for `key`.
+    pub fn release(&self, key: &Key) {
+        if let Some(remote) = &self.remote {
+            remote.release(&key.0);
+        }
+    }
+
+    /// Checks a draft of another node, and keeps it in the nearer tiers.
+    fn take_in(&self, key: &Key, found: RemoteDraft) -> Option<Draft> {
+        let RemoteDraft { draft, model, left } = found;
+        if !self.models().contains(&model) {
+            return None;
+        }
+        let is_speech = is_in_words(&draft);
+        let longest = if is_speech {
+            self.settings.speech_ttl.min(self.settings.ttl)
+        } else {
+            self.settings.ttl
+        };
+        let ttl = left.min(longest);
+        self.remember(key, &model, Ok(draft.clone()), ttl);
+        if !is_speech
+            && draft.question.is_none()
+            && let Some(disk) = &self.disk
+            && let Err(error) = disk.put(&key.0, (&model, &draft), SystemTime::now(), ttl)
+        {
+            self.fault(&error);
+        }
+        Some(draft)
+    }
+
+    /// Forgets drafts in the tier that several nodes share, as [`DraftCache::forget`] does in the
+    /// others. Returns their number; `None` where Redis does not answer.
+    ///
+    /// # Panics
+    /// On a thread of the asynchronous runtime: it waits for Redis.
+    pub fn forget_shared(&self, phrase: Option<&Phrase>) -> Option<u64> {
+        let Some(remote) = &self.remote else {
+            return Some(0);
+        };
+        let runtime = Handle::try_current().ok()?;
+        let forgotten = runtime.block_on(remote.forget(phrase.map(Phrase::text)));
+        forgotten.ok()
     }
 
     /// Changes the configured models: drafts of others are not used any more.
@@ -174,6 +261,14 @@ impl DraftCache {
             Draft { .. } => settings.ttl,
         };
         self.remember(key, model, Ok(draft.clone()), ttl);
+        match &self.remote {
+            Some(remote) if passed && draft.question.is_none() => {
+                // The draft ends the wait of other nodes; the claim on it expires by itself.
+                remote.put(&key.0, (model, draft), ttl);
+            }
+            Some(remote) => remote.release(&key.0),
+            None => {}
+        }
         // What lasts for minutes only is not written to the disk.
         if passed
             && draft.question.is_none()

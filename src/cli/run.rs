@@ -61,9 +61,10 @@ fn warn_of_readable_secrets(location: &ConfigLocation) {
 /// Returns the exit code. Errors that a restart does not cure have a code for which systemd does not restart.
 fn exit_of(error: &DaemonError) -> Exit {
     match error {
-        DaemonError::Language(_) | DaemonError::Connection(_) | DaemonError::Providers(_) => {
-            Exit::Config
-        }
+        DaemonError::Language(_)
+        | DaemonError::Connection(_)
+        | DaemonError::Providers(_)
+        | DaemonError::Redis(_) => Exit::Config,
         DaemonError::Store(_) => Exit::Failed,
     }
 }

@@ -55,6 +55,7 @@ impl Config {
             recall,
             admit,
             ask,
+            redis,
             log,
             metrics,
             replies,
@@ -72,6 +73,7 @@ impl Config {
         compare_logs(log, &new.log, &mut changes);
         compare_brokers(mqtt, &new.mqtt, &mut changes);
         compare_stores(store, &new.store, &mut changes);
+        changes.restart("redis", *redis != new.redis);
         changes.restart("discovery", *discovery != new.discovery);
         changes.restart("metrics.listen", *metrics != new.metrics);
         changes

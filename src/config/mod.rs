@@ -15,6 +15,7 @@ mod folders;
 mod home;
 mod property;
 mod provider;
+mod redis;
 mod rights;
 mod scope;
 mod settings;

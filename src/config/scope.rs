@@ -36,6 +36,11 @@ impl Scope {
         matches!(self, Self::Everything | Self::Broker | Self::Announced)
     }
 
+    /// Returns true if the connection to Redis is needed.
+    pub(super) fn has_redis_key(self) -> bool {
+        matches!(self, Self::Everything)
+    }
+
     /// Returns true if the keys of the providers are needed.
     pub(super) fn has_provider_keys(self) -> bool {
         matches!(self, Self::Everything | Self::Models | Self::HomeAndModels)

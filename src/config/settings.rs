@@ -25,7 +25,7 @@ use crate::config::folders::Folders;
 use crate::config::topics::topic_prefix;
 use crate::config::validated::{Config, DaemonSettings, Files, ReplySettings};
 use crate::config::values::{count, reject_inline_secrets, secret, spend};
-use crate::config::{provider, tls};
+use crate::config::{provider, redis, tls};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -68,6 +68,7 @@ pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
         recall: recall(&root.table("recall")),
         admit: admit(&root.table("limits")),
         ask: ask(root, folders, mqtt.ttl),
+        redis: redis::read(&root.table("redis"), folders),
         log: log(&root.table("log"), folders),
         metrics: metrics(&root.table("metrics")),
         replies: ReplySettings {

@@ -8,6 +8,7 @@ use crate::cache::settings::CacheSettings;
 use crate::home::Home;
 use crate::pipeline::CommandOrder;
 use crate::pipeline::admission::AdmissionSettings;
+use crate::redis::settings::RedisSettings;
 use crate::router::settings::RouterSettings;
 use crate::schedule::moment::HomeLocation;
 use crate::telemetry::{log, scrape};
@@ -36,6 +37,8 @@ pub struct Config {
     pub admit: AdmissionSettings,
     /// Providers and failover between them.
     pub ask: RouterSettings,
+    /// Redis, where several nodes share drafts and limits.
+    pub redis: Option<RedisSettings>,
     /// Log filter and target.
     pub log: log::Settings,
     /// Address of the metrics page; `None` if it is not served.

@@ -13,6 +13,7 @@ use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
 use crate::pipeline::admission::Admission;
 use crate::pipeline::{OutboundAction, Pipeline, PipelineSettings, PublishFn, Services, StreamFn};
 use crate::prompt::Composer;
+use crate::redis::Redis;
 use crate::router::Router;
 use crate::store::journal::Journal;
 use crate::telemetry::counters::Counters;
@@ -21,7 +22,7 @@ use crate::wire;
 /// Builds a pipeline as the configuration describes it, which hands its messages to `publish`.
 ///
 /// # Errors
-/// When a language file or a provider's settings cannot be used.
+/// When a language file, a provider's settings or those of Redis cannot be used.
 pub fn pipeline(
     config: &Config,
     drafts: Option<Drafts>,
@@ -29,7 +30,12 @@ pub fn pipeline(
     counters: Arc<Counters>,
     publish: PublishFn,
 ) -> Result<Pipeline, DaemonError> {
-    let router = Router::new(config.ask.clone(), Arc::clone(&counters))?;
+    let redis = match &config.redis {
+        Some(settings) => Some(Redis::new(settings.clone(), Arc::clone(&counters))?),
+        None => None,
+    };
+    let redis = redis.map(Arc::new);
+    let router = Router::with_redis(config.ask.clone(), Arc::clone(&counters), redis.clone())?;
     let spending = journal.store().and_then(|store| open_spending(&store));
     router.keep_spending(spending.as_ref());
     let cache = DraftCache::new(
@@ -37,7 +43,8 @@ pub fn pipeline(
         config.ask.models(),
         drafts,
         Arc::clone(&counters),
-    );
+    )
+    .with_redis(redis.as_ref());
     let services = Services {
         grammar: Arc::new(LocalGrammar::new(&config.local)?),
         cache: Arc::new(cache),

@@ -34,7 +34,7 @@ pub(super) struct Background {
 
 impl Background {
     /// Starts the connection to the broker, the journal's syncs, the acknowledgements, the probes of
-    /// providers and the metrics endpoint.
+    /// providers, the connection to Redis and the metrics endpoint.
     pub(super) async fn start(
         connection: Connection,
         task: &CommandTask,
@@ -54,6 +54,9 @@ impl Background {
             topic: task.timers_topic.clone(),
         };
         tasks.spawn(timers.run());
+        if let Some(redis) = task.pipeline.services().router.redis().cloned() {
+            tasks.spawn(async move { redis.run().await });
+        }
         if let Some(server) = open_metrics(metrics).await {
             let page = metrics_page(newest, task.outbox.clone(), task.liveness.clone());
             tasks.spawn(server.serve(page));

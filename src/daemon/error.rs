@@ -17,4 +17,7 @@ pub enum DaemonError {
     /// The HTTP client for the providers cannot be set up.
     #[error(transparent)]
     Providers(#[from] crate::provider::http::InvalidEndpoint),
+    /// The connection to Redis cannot be set up.
+    #[error("redis: {0}")]
+    Redis(#[from] crate::redis::RedisFault),
 }

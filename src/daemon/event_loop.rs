@@ -436,12 +436,13 @@ impl EventLoop {
                 .as_ref()
                 .and_then(|store| open_drafts(store, &self.config.recall));
             let mut services = self.task.pipeline.services().clone();
-            services.cache = Arc::new(DraftCache::new(
+            let cache = DraftCache::new(
                 &self.config.recall,
                 self.config.ask.models(),
                 drafts,
                 Arc::clone(&self.task.counters),
-            ));
+            );
+            services.cache = Arc::new(cache.with_redis(services.router.redis()));
             let spending = store.as_ref().and_then(|store| open_spending(store));
             services.router.keep_spending(spending.as_ref());
             let settings = pipeline_settings(&self.config);

@@ -134,8 +134,14 @@ async fn drain(mut event_loop: EventLoop, mut inbox: Inbox, notify: &Notify) {
     let grace = event_loop.config.daemon.grace;
     event_loop.finish(grace).await;
     let CommandTask {
-        journal, outbox, ..
+        journal,
+        outbox,
+        pipeline,
+        ..
     } = &event_loop.task;
+    if let Some(redis) = pipeline.services().router.redis() {
+        redis.flush(CLOSING_TIME / 4).await;
+    }
     // The last commands can be acknowledged to the broker once they are synced.
     let synced = timeout(CLOSING_TIME, journal.synced()).await;
     outbox.close(CLOSING_TIME).await;

@@ -83,6 +83,7 @@ impl EventLoop {
             store: old.store,
             discovery: old.discovery,
             metrics: old.metrics,
+            redis: old.redis,
             home,
             ..new
         };
@@ -132,12 +133,13 @@ impl EventLoop {
         if old.recall != new.recall {
             let store = self.task.journal.store();
             let drafts = store.and_then(|store| open_drafts(&store, &new.recall));
-            services.cache = Arc::new(DraftCache::new(
+            let cache = DraftCache::new(
                 &new.recall,
                 new.ask.models(),
                 drafts,
                 Arc::clone(&self.task.counters),
-            ));
+            );
+            services.cache = Arc::new(cache.with_redis(services.router.redis()));
         }
         Ok(services)
     }

@@ -94,7 +94,8 @@ impl Pipeline {
         json!({"ok": true, "reset": reset})
     }
 
-    /// The answer to a request of `who`: `ok` and what was asked for, or not, and `why`. Blocks while the disk is read.
+    /// The answer to a request of `who`: `ok` and what was asked for, or not, and `why`. Blocks
+    /// while the disk is read.
     pub fn admin(&self, who: &str, request: &[u8]) -> Json {
         if let Ok(request) = serde_json::from_slice::<ProvidersRequest>(request) {
             return self.reset_providers(who, &request);
@@ -120,6 +121,10 @@ impl Pipeline {
             (AdminAction::Show, Some(phrase)) => self.cache_show(&phrase, source),
             (AdminAction::Show, None) => refused("`show` wants a \"text\": the phrase"),
             (AdminAction::Clear, phrase) => match self.services.cache.forget(phrase.as_ref()) {
+                Ok(_) if self.services.cache.forget_shared(phrase.as_ref()).is_none() => refused(
+                    "redis does not answer, and its drafts are still used by every node: try again \
+                     when `sayso doctor` reaches it",
+                ),
                 Ok(removed) => {
                     tracing::info!(
                         removed,
@@ -143,6 +148,7 @@ impl Pipeline {
             "disk": disk,
             "hits": counters.cache_hits.value(),
             "misses": counters.cache_misses.value(),
+            "redis_hits": counters.redis_cache_hits.value(),
         })
     }
 

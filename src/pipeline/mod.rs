@@ -60,6 +60,7 @@ use crate::pipeline::dispatch::Dispatched;
 use crate::pipeline::interpretation::{Interpretation, Request, is_doubtful};
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::shared::Shared;
+use crate::pipeline::shared_result::ModelAnswer;
 use crate::prompt::rights_class;
 use crate::router::answer_stream::AnswerStream;
 use crate::router::settings::Streaming;
@@ -282,9 +283,17 @@ impl Pipeline {
             services.counters.cache_hits.increment();
             return cached.map(|draft| Interpretation::new(draft, Via::Cache));
         }
+        // Boxed, so that the commands of a house without Redis stay small.
+        if services.router.redis().is_some()
+            && let Some(draft) = Box::pin(services.cache.recall_shared(&key)).await
+        {
+            services.counters.cache_hits.increment();
+            return Ok(Interpretation::new(draft, Via::Cache));
+        }
         services.counters.cache_misses.increment();
         match self.ask_model(request, &key, stream).await {
-            Ok(answer) => {
+            Ok(ModelAnswer::OfOtherNode(draft)) => Ok(Interpretation::new(draft, Via::Cache)),
+            Ok(ModelAnswer::Own(answer)) => {
                 let is_doubtful = !answer.trusted && is_doubtful(&answer, request);
                 Ok(Interpretation {
                     is_doubtful,

@@ -11,7 +11,7 @@ use crate::clock::now;
 use crate::command::reply::Refusal;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::Request;
-use crate::pipeline::shared_result::SharedResult;
+use crate::pipeline::shared_result::{ModelAnswer, SharedResult};
 use crate::pipeline::single_flight::SharedAnswer;
 use crate::router::RoutedAnswer;
 use crate::router::answer_stream::AnswerStream;
@@ -32,7 +32,7 @@ impl Pipeline {
         request: &Request<'_>,
         key: &Key,
         stream: Option<&Arc<AnswerStream>>,
-    ) -> Result<RoutedAnswer<Draft>, Refusal> {
+    ) -> Result<ModelAnswer, Refusal> {
         let shares = self.shared.in_flight.is_in_flight(key);
         self.wait_as_waiter(request, shares, |deadline| {
             self.shared_request(request, key, stream, deadline)
@@ -61,14 +61,14 @@ impl Pipeline {
 
     /// Waits for a request, within the bounds on the commands that wait for a model. `shares` is
     /// true where an equal request is in flight.
-    async fn wait_as_waiter<F>(
+    async fn wait_as_waiter<F, T>(
         &self,
         request: &Request<'_>,
         shares: bool,
         ask: impl FnOnce(Instant) -> F,
-    ) -> Result<RoutedAnswer<Draft>, Refusal>
+    ) -> Result<T, Refusal>
     where
-        F: Future<Output = Result<RoutedAnswer<Draft>, Refusal>>,
+        F: Future<Output = Result<T, Refusal>>,
     {
         if self.services.router.is_empty() {
             return Err(self.services.no_model(request.phrase, request.home));
@@ -97,13 +97,13 @@ impl Pipeline {
         key: &Key,
         stream: Option<&Arc<AnswerStream>>,
         deadline: Instant,
-    ) -> Result<RoutedAnswer<Draft>, Refusal> {
+    ) -> Result<ModelAnswer, Refusal> {
         loop {
             // Boxed, so that the commands that only share it stay small.
             let make = || {
                 Box::pin(async {
                     SharedResult {
-                        result: self.request(request, &[], stream, deadline).await,
+                        result: self.claimed_request(request, key, stream, deadline).await,
                         source: request.command.source.clone(),
                         deadline,
                         finished_at: now(),
@@ -124,6 +124,29 @@ impl Pipeline {
             }
             return answer.result;
         }
+    }
+
+    /// Makes the request, unless another node is making an equal one and has its answer in time.
+    async fn claimed_request(
+        &self,
+        request: &Request<'_>,
+        key: &Key,
+        stream: Option<&Arc<AnswerStream>>,
+        deadline: Instant,
+    ) -> Result<ModelAnswer, Refusal> {
+        let cache = &self.services.cache;
+        let patience = self.services.router.patience();
+        let left = deadline.saturating_duration_since(now());
+        if let Some(draft) = cache.claim(key, patience.min(left / 4)).await {
+            return Ok(ModelAnswer::OfOtherNode(draft));
+        }
+        let answer = self.request(request, &[], stream, deadline).await;
+        if answer.is_err() {
+            // The draft of an answer ends the wait of the others; after a failure the next of them
+            // makes the request.
+            cache.release(key);
+        }
+        answer.map(ModelAnswer::Own)
     }
 
     async fn request(

@@ -14,10 +14,19 @@ const SHORT_OF_TIME: Duration = Duration::from_secs(3);
 /// The additional time with which a shared request is made again.
 const WORTH_RETRYING: Duration = Duration::from_secs(1);
 
+/// The answer of a model.
+#[derive(Debug, Clone)]
+pub(super) enum ModelAnswer {
+    /// To a request of this node.
+    Own(RoutedAnswer<Draft>),
+    /// To an equal request of another node, from the shared cache.
+    OfOtherNode(Draft),
+}
+
 /// The result of a request, with the limits of the command that made it.
 #[derive(Debug, Clone)]
 pub(super) struct SharedResult {
-    pub(super) result: Result<RoutedAnswer<Draft>, Refusal>,
+    pub(super) result: Result<ModelAnswer, Refusal>,
     pub(super) source: Source,
     pub(super) deadline: Instant,
     pub(super) finished_at: Instant,

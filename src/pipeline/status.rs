@@ -63,6 +63,7 @@ impl Pipeline {
             "retries": services.router.retries(),
             "spent": {"today": services.router.spent().0, "this_month": services.router.spent().1},
             "cache": self.cache_figures(),
+            "redis": services.router.redis().map(|redis| redis.health()),
             "journal": {"safe": services.journal.is_safe(), "slow": *services.journal.health().borrow() == Health::Slow, "remembered": remembered, "unanswered": unanswered},
             "questions_waiting": MAX_MODEL_REQUESTS - self.shared.model_requests.available_permits(),
             "answers": answers.collect::<Map<String, Json>>(),
@@ -99,6 +100,11 @@ impl Pipeline {
         );
         page.set(&metrics::RETRY_BUDGET_USED, retries.spent);
         page.set(&metrics::RETRY_BUDGET_LIMIT, retries.most);
+        if let Some(redis) = services.router.redis() {
+            let health = redis.health();
+            page.set(&metrics::REDIS_UP, u8::from(health.online));
+            page.set(&metrics::REDIS_NODES, health.nodes);
+        }
         services.counters.outcomes.write(page);
         services.counters.write(page);
         self.provider_metrics(page);

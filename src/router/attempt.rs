@@ -11,7 +11,7 @@ use crate::clock::now;
 use crate::provider::{Completion, Prompt, ProviderError, Usage};
 use crate::router::answer_stream::AnswerStream;
 use crate::router::partial_answer::PartialAnswer;
-use crate::router::upstream::{CallOutcome, CallPermit, CallSlot, Upstream};
+use crate::router::upstream::{CallOutcome, CallPermit, CallSlot, Unavailable, Upstream};
 
 /// Reads the text of an answer, or says why it cannot be used.
 pub type ReadAnswer<T> = fn(&str) -> Result<T, String>;
@@ -34,6 +34,8 @@ pub(super) struct UpstreamCall {
     upstream: Arc<Upstream>,
     permit: CallPermit,
     slot: Option<CallSlot>,
+    /// Whether the request may have been sent.
+    is_sent: bool,
     is_recorded: bool,
 }
 
@@ -49,12 +51,25 @@ impl UpstreamCall {
             upstream,
             permit,
             slot: Some(slot),
+            is_sent: false,
             is_recorded: false,
         }
     }
 
     pub(super) fn permit(&self) -> CallPermit {
         self.permit
+    }
+
+    /// Reserves the call for all nodes together.
+    ///
+    /// # Errors
+    /// Why they may not make it; then nothing stays reserved.
+    pub(super) async fn acquire(&mut self) -> Result<(), Unavailable> {
+        let acquired = self.upstream.acquire_shared(&mut self.permit).await;
+        acquired.inspect_err(|_| {
+            self.is_recorded = true;
+            self.upstream.record_unsent(self.permit);
+        })
     }
 
     /// Makes the call. An answer that `read` rejects is the provider's failure.
@@ -66,6 +81,7 @@ impl UpstreamCall {
         read: ReadAnswer<T>,
     ) -> Result<ReadCompletion<T>, ProviderError> {
         let begun = now();
+        self.is_sent = true;
         let (result, first_part) = match tap {
             None => (self.upstream.endpoint.call(prompt, within).await, None),
             Some(tap) => self.make_streaming(prompt, within, tap).await,
@@ -136,8 +152,13 @@ impl UpstreamCall {
 
 impl Drop for UpstreamCall {
     fn drop(&mut self) {
-        if !self.is_recorded {
+        if self.is_recorded {
+            return;
+        }
+        if self.is_sent {
             self.upstream.record_abandoned(self.permit);
+        } else {
+            self.upstream.record_unsent(self.permit);
         }
     }
 }

@@ -49,6 +49,8 @@ enum CallResult<T> {
     /// The call was not repeated, because its provider is not available any more; this was the
     /// failure before.
     NotRepeated(ProviderError),
+    /// The call was not made, because the limits of all nodes together do not allow it.
+    Denied(Unavailable),
 }
 
 /// The calls at one provider.
@@ -470,6 +472,10 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                 self.give_up(attempt, error);
                 return None;
             }
+            CallResult::Denied(obstacle) => {
+                self.skip(attempt.upstream, obstacle);
+                return None;
+            }
             CallResult::Failed(error) => error,
         };
         if matches!(error, ProviderError::Malformed { .. }) {
@@ -630,12 +636,15 @@ async fn first_end<T>(attempts: &mut [Attempt<T>]) -> (CallResult<T>, usize) {
 }
 
 async fn make<T>(
-    call: UpstreamCall,
+    mut call: UpstreamCall,
     prompt: &Prompt,
     within: Duration,
     tap: Option<ChunkTap>,
     read: ReadAnswer<T>,
 ) -> CallResult<T> {
+    if let Err(obstacle) = call.acquire().await {
+        return CallResult::Denied(obstacle);
+    }
     match call.make(prompt, within, tap.as_ref(), read).await {
         Ok(completion) => CallResult::Answered(completion),
         Err(error) => {

@@ -17,6 +17,7 @@ mod rate_limit;
 mod retry_budget;
 pub mod settings;
 mod shared;
+mod shared_limit;
 mod spend_limit;
 mod upstream;
 
@@ -33,6 +34,7 @@ use crate::command::reply::Refusal;
 use crate::provider;
 use crate::provider::Prompt;
 use crate::provider::http::InvalidEndpoint;
+use crate::redis::Redis;
 use crate::router::answer_stream::AnswerStream;
 use crate::router::failover::{Failover, FailoverContext};
 use crate::router::settings::{ProviderOrder, RouterSettings, Streaming};
@@ -60,9 +62,26 @@ impl Router {
     /// # Errors
     /// When a provider's address or key cannot be used.
     pub fn new(settings: RouterSettings, counters: Arc<Counters>) -> Result<Self, InvalidEndpoint> {
+        Self::with_redis(settings, counters, None)
+    }
+
+    /// Creates the router with limits that `redis` holds for several nodes together.
+    ///
+    /// # Errors
+    /// When a provider's address or key cannot be used.
+    pub fn with_redis(
+        settings: RouterSettings,
+        counters: Arc<Counters>,
+        redis: Option<Arc<Redis>>,
+    ) -> Result<Self, InvalidEndpoint> {
         let spend = SpendLimit::new("all".to_owned(), settings.spend);
-        let shared = Arc::new(RouterShared::new(spend, counters));
+        let shared = Arc::new(RouterShared::new(spend, counters, redis));
         Self::with(settings, &[], shared)
+    }
+
+    /// Returns the connection to Redis, where there is one.
+    pub fn redis(&self) -> Option<&Arc<Redis>> {
+        self.shared.redis.as_ref()
     }
 
     /// Creates the router for changed settings. A provider of which nothing changed, its key
@@ -150,6 +169,11 @@ impl Router {
     /// Which answers are published in parts.
     pub fn streaming(&self) -> Streaming {
         self.settings.stream
+    }
+
+    /// Returns the time after which another provider is called in parallel.
+    pub fn patience(&self) -> Duration {
+        self.settings.patience
     }
 
     /// Returns the state of each provider.

@@ -124,6 +124,36 @@ impl RateLimit {
         Ok(())
     }
 
+    /// Checks that the node, one request and `tokens` in reservation included, is within `percent`
+    /// of the limits divided by `nodes`.
+    ///
+    /// # Errors
+    /// The time until it is.
+    pub(super) fn check_share(
+        &self,
+        tokens: u32,
+        (percent, nodes): (u64, u32),
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let mut used = self.used();
+        let share = |limit: u64| (limit * percent / 100 / u64::from(nodes.max(1))).max(1);
+        let for_request = used.requests.as_mut().map_or(Duration::ZERO, |limit| {
+            limit.reserved = limit.reserved.saturating_sub(1);
+            let wait = limit.wait_within(share(limit.limit), 1, MINUTE, now);
+            limit.reserved += 1;
+            wait
+        });
+        let tokens = u64::from(tokens);
+        let for_tokens = used.tokens.as_mut().map_or(Duration::ZERO, |limit| {
+            limit.reserved = limit.reserved.saturating_sub(tokens);
+            let wait = limit.wait_within(share(limit.limit), tokens, SOON, now);
+            limit.reserved += tokens;
+            wait
+        });
+        let wait = for_request.max(for_tokens);
+        if wait.is_zero() { Ok(()) } else { Err(wait) }
+    }
+
     /// Replaces a reservation by the tokens the call used.
     pub(super) fn settle(&self, reserved: u32, tokens: u64, now: Instant) {
         let mut used = self.used();
@@ -165,6 +195,11 @@ impl Window {
     /// Returns the time until there is room for `wanted`; zero where there is. `soon` is the wait
     /// where reservations of calls in flight stand in the way.
     fn wait_for(&mut self, wanted: u64, soon: Duration, now: Instant) -> Duration {
+        self.wait_within(self.limit, wanted, soon, now)
+    }
+
+    /// The same for a part of the limit.
+    fn wait_within(&mut self, limit: u64, wanted: u64, soon: Duration, now: Instant) -> Duration {
         while self
             .parts
             .front()
@@ -174,7 +209,7 @@ impl Window {
         }
         // A call larger than the whole limit is let through when nothing else was used; otherwise
         // it would never be.
-        let room = self.limit.saturating_sub(wanted);
+        let room = limit.saturating_sub(wanted);
         let mut held = self.reserved + self.parts.iter().map(|part| part.used).sum::<u64>();
         if held <= room {
             return Duration::ZERO;

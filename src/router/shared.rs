@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::now;
 use crate::provider::http::Trust;
+use crate::redis::Redis;
 use crate::router::retry_budget::{RetryBudget, RetryBudgetView};
 use crate::router::spend_limit::SpendLimit;
 use crate::telemetry::counters::Counters;
@@ -24,6 +25,8 @@ pub(super) struct RouterShared {
     /// The spending limit of all providers together.
     pub(super) spend: Arc<SpendLimit>,
     pub(super) counters: Arc<Counters>,
+    /// Holds the limits of all nodes, where there are several.
+    pub(super) redis: Option<Arc<Redis>>,
     retry_budget: Mutex<RetryBudget>,
     hedges: Mutex<HedgeCount>,
     /// Calls that lost against another provider's answer: they end by themselves and record how
@@ -39,12 +42,17 @@ struct HedgeCount {
 }
 
 impl RouterShared {
-    pub(super) fn new(spend: SpendLimit, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(
+        spend: SpendLimit,
+        counters: Arc<Counters>,
+        redis: Option<Arc<Redis>>,
+    ) -> Self {
         Self {
             trust: Trust::default(),
             state_changes: Arc::default(),
             spend: Arc::new(spend),
             counters,
+            redis,
             retry_budget: Mutex::default(),
             hedges: Mutex::default(),
             late_calls: Mutex::default(),

@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tracing::warn;
 
 use crate::provider::price::{Limits, Money};
+use crate::redis::{AccountReport, AccountTotals, OFFLINE_SPEND_DIVISOR, SharedVerdict};
 use crate::store::spending::{Spending, Spent};
 
 /// How far the wall clock and the uptime may drift apart before the clock counts as set.
@@ -65,11 +66,11 @@ impl Moment {
         Duration::try_from(midnight.duration_since(self.wall)).unwrap_or_default()
     }
 
-    fn until_tomorrow(self) -> Duration {
+    pub(super) fn until_tomorrow(self) -> Duration {
         self.until(self.date().tomorrow())
     }
 
-    fn until_next_month(self) -> Duration {
+    pub(super) fn until_next_month(self) -> Duration {
         self.until(self.date().last_of_month().tomorrow())
     }
 
@@ -96,6 +97,10 @@ struct Account {
     spent: Spent,
     /// The sum reserved for calls in flight.
     reserved: Money,
+    /// Totals of all nodes, as Redis last knew them; in memory only.
+    known: Spent,
+    /// Whether Redis has reported since the start.
+    has_learned: bool,
     /// When the account was last used.
     seen: Option<Moment>,
     /// The uptime at which the present day was first used in this run.
@@ -171,6 +176,91 @@ impl SpendLimit {
         if let Err(error) = disk.write(&self.name, account.spent) {
             warn!(%error, "spending cannot be written to disk");
         }
+    }
+
+    /// Returns the day and the month as they are reported to Redis.
+    pub(super) fn reports(&self, now: Moment) -> [AccountReport; 2] {
+        let mut account = self.account();
+        account.advance(now);
+        let Account {
+            limits,
+            spent,
+            known,
+            ..
+        } = &*account;
+        let day = AccountReport {
+            limit: limits.per_day.map(|limit| limit.0),
+            period: spent.day,
+            spent: spent.today,
+            known: if known.day == spent.day {
+                known.today
+            } else {
+                0
+            },
+        };
+        let known_month = known.month == spent.month;
+        let month = AccountReport {
+            limit: limits.per_month.map(|limit| limit.0),
+            period: spent.month,
+            spent: spent.this_month,
+            known: if known_month { known.this_month } else { 0 },
+        };
+        [day, month]
+    }
+
+    /// Takes over the totals of all nodes in the day and the month of `verdict`. The first time also
+    /// the node's own amounts, where Redis knows of more: the store of this node may be new.
+    pub(super) fn learn(
+        &self,
+        verdict: &SharedVerdict,
+        [day, month]: [AccountTotals; 2],
+        now: Moment,
+    ) {
+        let mut account = self.account();
+        account.advance(now);
+        account.known = Spent {
+            day: verdict.day,
+            today: day.total,
+            month: verdict.month,
+            this_month: month.total,
+        };
+        if account.has_learned {
+            return;
+        }
+        account.has_learned = true;
+        let spent = &mut account.spent;
+        if spent.day == verdict.day {
+            spent.today = spent.today.max(day.own);
+        }
+        if spent.month == verdict.month {
+            spent.this_month = spent.this_month.max(month.own);
+        }
+    }
+
+    /// Checks that this node, reservations included, is within its share of the limits for the time
+    /// without Redis.
+    ///
+    /// # Errors
+    /// The time until there is something to spend again.
+    pub(super) fn check_share(&self, nodes: u32, now: Moment) -> Result<(), Duration> {
+        let mut account = self.account();
+        account.advance(now);
+        let fits = |spent: u64, limit: Option<Money>| {
+            limit.is_none_or(|limit| {
+                let share = match nodes {
+                    0 | 1 => limit.0,
+                    nodes => limit.0 / (OFFLINE_SPEND_DIVISOR * u64::from(nodes)),
+                };
+                Money(spent) + account.reserved <= Money(share)
+            })
+        };
+        if !fits(account.spent.this_month, account.limits.per_month) {
+            return Err(now.until_next_month());
+        }
+        if !fits(account.spent.today, account.limits.per_day) {
+            return Err(now.until_tomorrow());
+        }
+        Ok(())
     }
 
     /// Returns the money spent today and this month.

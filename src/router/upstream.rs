@@ -17,6 +17,7 @@ use crate::clock::now;
 use crate::provider::http::{Endpoint, InvalidEndpoint};
 use crate::provider::price::{Money, cost};
 use crate::provider::{Disposition, Prompt, ProviderError, Settings, Usage};
+use crate::redis::{Redis, Settlement};
 use crate::router::breaker::{Breaker, BreakerDenial, BreakerPermit, Change, Position, Verdict};
 use crate::router::latency::Latencies;
 use crate::router::rate_limit::RateLimit;
@@ -54,7 +55,9 @@ pub(super) struct Upstream {
     pub(super) settings: Settings,
     pub(super) endpoint: Endpoint,
     slots: Arc<Semaphore>,
-    rate_limit: RateLimit,
+    pub(super) rate_limit: RateLimit,
+    /// Holds the limits of all nodes, where there are several.
+    pub(super) redis: Option<Arc<Redis>>,
     /// The provider's own spending limit, and that of all providers.
     pub(super) spend: [Arc<SpendLimit>; 2],
     /// Signals that the state changed, to those who publish it.
@@ -264,9 +267,11 @@ pub(super) struct CallPermit {
     /// Estimated tokens: of the prompt, and the most of the answer.
     estimate: Usage,
     /// Reserved of the tokens per minute.
-    tokens: u32,
+    pub(super) tokens: u32,
     /// Reserved of the spending limits.
-    cost: Money,
+    pub(super) cost: Money,
+    /// Number of the call in Redis, once it was reserved there.
+    pub(super) shared_call: Option<u64>,
     /// Time after which the call is late.
     pub(super) patience: Duration,
     /// Whether the call probes a provider that kept failing.
@@ -299,6 +304,7 @@ impl Upstream {
             endpoint: Endpoint::new(settings, shared.trust.clone())?,
             slots: Arc::new(Semaphore::new(concurrency)),
             rate_limit: RateLimit::new(settings),
+            redis: shared.redis.clone(),
             spend,
             state_changes: Arc::clone(&shared.state_changes),
             call_ends: watch::Sender::new(()),
@@ -358,6 +364,11 @@ impl Upstream {
     pub(super) fn expected_latency(&self) -> f64 {
         let state = self.state();
         state.latencies.cost(self.in_flight(&state), now())
+    }
+
+    /// Returns the calls in flight.
+    pub(super) fn calls_in_flight(&self) -> usize {
+        self.in_flight(&self.state())
     }
 
     fn in_flight(&self, state: &UpstreamState) -> usize {
@@ -480,6 +491,7 @@ impl Upstream {
             estimate,
             tokens,
             cost,
+            shared_call: None,
             patience,
             is_probe,
         })
@@ -519,12 +531,41 @@ impl Upstream {
         self.state().late_at.retain(|(id, _)| *id != permit.id);
     }
 
+    /// Records a call that was never sent.
+    pub(super) fn record_unsent(&self, permit: CallPermit) {
+        self.rate_limit.release(permit.tokens, now());
+        self.commit_cost(permit, Money(0));
+        self.settle_shared(permit, None, Money(0));
+        let mut state = self.state();
+        state.late_at.retain(|(id, _)| *id != permit.id);
+        state
+            .breaker
+            .settle(permit.breaker, Verdict::Unknown, now(), 0.0);
+        drop(state);
+        self.call_ends.send_replace(());
+    }
+
+    /// Reports the end of a call to Redis: its tokens, if it was made, and its cost.
+    fn settle_shared(&self, permit: CallPermit, tokens: Option<u64>, cost: Money) {
+        let (Some(redis), Some(call)) = (&self.redis, permit.shared_call) else {
+            return;
+        };
+        redis.settle(Settlement {
+            provider: self.name.to_string(),
+            call,
+            was_made: tokens.is_some(),
+            tokens: tokens.unwrap_or_default(),
+            cost: cost.0,
+        });
+    }
+
     /// Records a call that was abandoned. It may have been sent, and then the provider counts and
     /// bills it.
     pub(super) fn record_abandoned(&self, permit: CallPermit) {
         self.rate_limit
             .settle(permit.tokens, permit.tokens.into(), now());
         self.commit_cost(permit, permit.cost);
+        self.settle_shared(permit, Some(permit.tokens.into()), permit.cost);
         let mut state = self.state();
         state.late_at.retain(|(id, _)| *id != permit.id);
         state
@@ -556,7 +597,9 @@ impl Upstream {
             None => Some(usage.or_reserved(permit.estimate)),
             Some(error) => error.billed(permit.estimate),
         };
-        self.commit_cost(permit, billed.map_or(Money(0), |billed| self.cost(billed)));
+        let cost = billed.map_or(Money(0), |billed| self.cost(billed));
+        self.commit_cost(permit, cost);
+        self.settle_shared(permit, Some(tokens), cost);
         let mut state = self.state();
         state.late_at.retain(|(id, _)| *id != permit.id);
         state.calls += 1;

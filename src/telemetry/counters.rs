@@ -91,6 +91,12 @@ counters! {
     cache_hits: "recalled",
     /// Commands not found in the cache.
     cache_misses: "not_recalled",
+    /// Commands answered from the cache in Redis, which are also counted as cache hits.
+    redis_cache_hits: "redis_recalled",
+    /// Commands answered by the model request of another node.
+    redis_requests_joined: "redis_shared_a_question",
+    /// Requests to Redis that failed or took too long.
+    redis_errors: "redis_fault",
     /// Commands refused because their source exceeded its rate limit.
     commands_rate_limited: "over_quota",
     /// Requests to models, each with all of its attempts.

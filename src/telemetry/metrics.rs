@@ -1,5 +1,6 @@
-//! Metrics in the Prometheus text format (version 0.0.4). A metric with labels or a gauge is one entry in the table
-//! below; event counters are entries in [`counters`](crate::telemetry::counters).
+//! Metrics in the Prometheus text format (version 0.0.4). A metric with labels or a gauge is one
+//! entry in the table below; event counters are entries in
+//! [`counters`](crate::telemetry::counters).
 
 use std::fmt::{Display, Write as _};
 use std::fs;
@@ -64,6 +65,8 @@ metrics! {
     JOURNAL_UNANSWERED = Gauge "sayso_journal_unanswered_commands": "Commands received and not yet answered.";
     CACHE_ENTRIES = Gauge "sayso_cache_entries": "Entries in each tier of the answer cache.";
     CACHE_BYTES = Gauge "sayso_cache_bytes": "Bytes used by each tier of the answer cache.";
+    REDIS_UP = Gauge "sayso_redis_up": "1 while Redis is used; absent where none is configured.";
+    REDIS_NODES = Gauge "sayso_redis_nodes": "Nodes that share limits in Redis, as last known.";
     COMMANDS_IN_FLIGHT = Gauge "sayso_commands_in_flight": "Commands being processed.";
     MODEL_REQUESTS_IN_FLIGHT = Gauge "sayso_model_requests_in_flight": "Model requests in flight.";
     COMMANDS = Counter "sayso_commands_total": "Commands answered, by outcome and by what understood them (via).";
@@ -141,7 +144,8 @@ impl Page {
         let _ = writeln!(self.0, " {value}");
     }
 
-    /// Writes memory, processor time and open files of this process, under the names all Prometheus clients use.
+    /// Writes memory, processor time and open files of this process, under the names all Prometheus
+    /// clients use.
     pub fn process(&mut self) {
         if let Some(pages) = resident_pages() {
             self.set(&RESIDENT_MEMORY, pages * rustix::param::page_size() as u64);

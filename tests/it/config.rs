@@ -1,4 +1,5 @@
-//! The files: what is shipped loads, what is wrong is told with the place and what to do, all at once.
+//! The files: what is shipped loads, what is wrong is told with the place and what to do, all at
+//! once.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -95,7 +96,13 @@ fn every_key_shown_in_the_shipped_config_is_one_that_exists() {
     for (made, named) in [("client.pem", "sayso.pem"), ("client.key", "sayso.key")] {
         fs::rename(folder.path().join(made), folder.path().join(named)).unwrap();
     }
-    for file in ["mqtt-password", "openai-key", "anthropic-key"] {
+    for file in [
+        "mqtt-password",
+        "openai-key",
+        "anthropic-key",
+        "redis.key",
+        "redis-ca.pem",
+    ] {
         fs::write(folder.path().join(file), "secret").unwrap();
     }
     fs::create_dir(folder.path().join("language")).unwrap();
@@ -299,7 +306,8 @@ fn every_valid_file_loads() {
     }
 }
 
-/// Beside each invalid file stand the faults it has, one a line; the folder is left out, or stands as FOLDER.
+/// Beside each invalid file stand the faults it has, one a line; the folder is left out, or stands
+/// as FOLDER.
 #[test]
 fn every_invalid_file_is_refused_in_the_expected_words() {
     let files = fixtures("invalid");

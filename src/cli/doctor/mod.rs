@@ -24,6 +24,7 @@ mod files;
 mod finding;
 mod models;
 mod probe;
+mod redis;
 mod route;
 mod tls;
 mod traffic;
@@ -97,6 +98,7 @@ fn examine(files: &FileArguments, with_models: bool) -> Result<DoctorReport, Fai
         let held = disk::check(&config, &mut report);
         runtime::create()?.block_on(async {
             broker::check(&config, held, &mut report).await;
+            redis::check(&config, &mut report).await;
             if with_models {
                 models::check(&config, &mut report).await;
             }
