@@ -88,13 +88,7 @@ pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
     )?;
     let pipeline = Arc::new(pipeline.with_stream(stream_fn(&outbox)));
     let broker = format!("{}:{}", config.mqtt.host, config.mqtt.port);
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        broker,
-        devices = config.home.devices().len(),
-        providers = config.ask.providers.len(),
-        "starting"
-    );
+    log_start(&config, &broker);
 
     let task = CommandTask {
         pipeline,
@@ -120,6 +114,16 @@ pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
     background.tasks.shutdown().await;
     info!("stopped");
     Ok(())
+}
+
+fn log_start(config: &Config, broker: &str) {
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        broker,
+        devices = config.home.devices().len(),
+        providers = config.ask.providers.len(),
+        "starting"
+    );
 }
 
 /// Ends the service: answers the commands that were received, publishes what waits, says `offline`

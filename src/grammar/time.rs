@@ -372,13 +372,11 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             .into_iter()
             .filter_map(|(list, day, part)| Some((day, part, self.phrase(list, at)?)))
             .max_by_key(|(_, _, length)| *length);
-        let (day, part, length) = match of_list {
-            Some(found) => found,
-            None => {
-                let mut weekdays = (1_u8..).zip(&words.weekdays);
-                weekdays
-                    .find_map(|(n, list)| Some((Day::Weekday(n), None, self.phrase(list, at)?)))?
-            }
+        let (day, part, length) = if let Some(found) = of_list {
+            found
+        } else {
+            let mut weekdays = (1_u8..).zip(&words.weekdays);
+            weekdays.find_map(|(n, list)| Some((Day::Weekday(n), None, self.phrase(list, at)?)))?
         };
         if part.is_some() {
             return Some((day, part, length));

@@ -127,7 +127,7 @@ impl Pipeline {
         if let Task::Signal { name } = &timer.task {
             let name = name.as_deref().unwrap_or(&speech.time.a_timer);
             let sentence_of = sentence(&fill(&speech.time.timer_done, &[("name", name)]));
-            return self.event(&timer, "fired", sentence_of, late);
+            return self.event(&timer, "fired", &sentence_of, late);
         }
         let may_repeat = timer.started != Some(false);
         if !may_repeat {
@@ -147,7 +147,7 @@ impl Pipeline {
         };
         let actions = self.still_wanted(&timer, &home);
         if actions.is_empty() {
-            return self.event(&timer, "dropped", String::new(), late);
+            return self.event(&timer, "dropped", "", late);
         }
         let plan = match self.permit_due(&request, &timer, actions) {
             Ok(plan) => plan,
@@ -158,19 +158,13 @@ impl Pipeline {
         self.shared.timers_to_write().insert(timer.id);
         self.write_timers().await;
         let dispatched = self.dispatch(&command, None, &plan, Durability::None).await;
-        match dispatched.refusal {
-            Some(refusal) => self.not_done(
-                &timer,
-                "failed",
-                &refusal_in_words(&refusal, speech),
-                speech,
-            ),
-            None => {
-                self.services.counters.timers_fired.increment();
-                let what = fill(&speech.time.fired, &[("what", plan.speech())]);
-                self.event(&timer, "fired", sentence(&what), late)
-            }
+        if let Some(refusal) = dispatched.refusal {
+            let why = refusal_in_words(&refusal, speech);
+            return self.not_done(&timer, "failed", &why, speech);
         }
+        self.services.counters.timers_fired.increment();
+        let what = fill(&speech.time.fired, &[("what", plan.speech())]);
+        self.event(&timer, "fired", &sentence(&what), late)
     }
 
     /// Removes a timer whose event was delivered.
@@ -269,14 +263,14 @@ impl Pipeline {
             why,
             "a timer was not carried out"
         );
-        self.event(timer, event, speech, None)
+        self.event(timer, event, &speech, None)
     }
 
     fn event(
         &self,
         timer: &Timer,
         event: &str,
-        speech: String,
+        speech: &str,
         late: Option<Duration>,
     ) -> TimerEvent {
         let event = if event == "fired" && is_late(late) {

@@ -210,11 +210,23 @@ impl Pipeline {
             let handled = self.handle_timed(&request, &interpretation, &timing, seq);
             return handled.await;
         }
-        let permitted = self.permit(&request, &interpretation);
-        self.keep_draft(&interpretation, &permitted);
-        let handled = Handled::understood(&interpretation);
+        self.permit_and_dispatch(&request, &interpretation, seq)
+            .await
+    }
+
+    /// Passes an interpretation through the permission gate, and publishes the plan.
+    async fn permit_and_dispatch(
+        &self,
+        request: &Request<'_>,
+        interpretation: &Interpretation,
+        seq: Option<Seq>,
+    ) -> Handled {
+        let command = request.command;
+        let permitted = self.permit(request, interpretation);
+        self.keep_draft(interpretation, &permitted);
+        let handled = Handled::understood(interpretation);
         if command.dry_run {
-            let reports = self.rehearse(&request, &interpretation);
+            let reports = self.rehearse(request, interpretation);
             return handled
                 .with_actions(reports)
                 .with_result(permitted.map(|plan| Success::of(&plan)));
@@ -228,9 +240,9 @@ impl Pipeline {
                 let since = now();
                 let dispatched = self.dispatch(command, seq, &plan, durability).await;
                 let confirmation = self.expected_states(command, (&plan, &dispatched), since);
-                let speech = self.services.grammar.speech(phrase);
+                let speech = self.services.grammar.speech(request.phrase);
                 handled
-                    .with_dispatched(&plan, &dispatched, &home, speech)
+                    .with_dispatched(&plan, &dispatched, request.home, speech)
                     .with_earlier(earlier)
                     .with_confirmation(confirmation)
             }

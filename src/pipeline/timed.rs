@@ -244,7 +244,7 @@ impl Pipeline {
         let actions: Vec<Action> = task.actions().to_vec();
         let scheduled = |id: Option<u64>, replaced: Option<u64>| Scheduled {
             id: id.map(|id| id.to_string()),
-            due: due.wall.as_ref().map(|at| rfc3339(at)),
+            due: due.wall.as_ref().map(rfc3339),
             seconds: due.wait.as_secs(),
             actions: actions.iter().cloned().map(ActionReport::from).collect(),
             replaced: replaced.map(|id| id.to_string()),

@@ -25,17 +25,18 @@ impl Pipeline {
             TimerRequest::Set(timing, name) => {
                 return Some(self.set_plain_timer(request, &timing, name).await);
             }
-            TimerRequest::List if own.is_empty() => Ok(speech.time.none.clone()),
+            TimerRequest::List | TimerRequest::CancelAll if own.is_empty() => {
+                Ok(speech.time.none.clone())
+            }
             TimerRequest::List => Ok(self.listed(&own, speech)),
             TimerRequest::Left(words) => self.left(request, &own, words.as_deref(), speech),
             TimerRequest::Change(_) | TimerRequest::Cancel(_) if own.is_empty() => return None,
-            TimerRequest::CancelAll if own.is_empty() => Ok(speech.time.none.clone()),
             TimerRequest::CancelAll => {
                 let ids: Vec<TimerId> = own.iter().map(|timer| timer.id).collect();
                 Ok(self.cancel(request, &ids, speech).await)
             }
             TimerRequest::Cancel(words) => {
-                match self.one(request, &own, words.as_deref(), speech) {
+                match Self::one(request, &own, words.as_deref(), speech) {
                     Ok(timer) => Ok(self.cancel(request, &[timer.id], speech).await),
                     Err(refusal) => Err(refusal),
                 }
@@ -121,7 +122,7 @@ impl Pipeline {
             return Ok(speech.time.none.clone());
         }
         let chosen: Vec<Timer> = match words {
-            Some(words) => vec![self.one(request, own, Some(words), speech)?],
+            Some(words) => vec![Self::one(request, own, Some(words), speech)?],
             None => own.to_vec(),
         };
         let entry = |timer: &Timer| {
@@ -135,7 +136,6 @@ impl Pipeline {
 
     /// Returns the one timer that the words describe; without words, the only one.
     fn one(
-        &self,
         request: &Request<'_>,
         own: &[Timer],
         words: Option<&str>,

@@ -211,7 +211,7 @@ pub struct Timer {
 /// The timers of all sources.
 #[derive(Debug, Default)]
 pub struct Timers {
-    timers: BTreeMap<TimerId, Timer>,
+    pending: BTreeMap<TimerId, Timer>,
     /// Timers that have been handed out to fire.
     firing: BTreeMap<TimerId, Timer>,
     last: TimerId,
@@ -232,7 +232,7 @@ impl Timers {
         let mut restored = Self::default();
         for timer in timers.into_iter().take(MAX_TIMERS) {
             restored.last = restored.last.max(timer.id);
-            restored.timers.insert(timer.id, timer);
+            restored.pending.insert(timer.id, timer);
         }
         restored
     }
@@ -245,48 +245,48 @@ impl Timers {
         let is_same = |other: &Timer| {
             other.source == timer.source && other.task == timer.task && !timer.task.is_signal()
         };
-        let same = self.timers.values().find(|other| is_same(other));
+        let same = self.pending.values().find(|other| is_same(other));
         let replaced = same.map(|other| other.id);
         if let Some(id) = replaced {
-            self.timers.remove(&id);
+            self.pending.remove(&id);
         }
         let of_source = self.of_source(&timer.source).count();
         if of_source >= MAX_OF_SOURCE {
             return Err(TooManyTimers::OfSource);
         }
-        if self.timers.len() + self.firing.len() >= MAX_TIMERS {
+        if self.pending.len() + self.firing.len() >= MAX_TIMERS {
             return Err(TooManyTimers::InTotal);
         }
         self.last += 1;
         let id = self.last;
-        self.timers.insert(id, Timer { id, ..timer });
+        self.pending.insert(id, Timer { id, ..timer });
         Ok((id, replaced))
     }
 
     /// Returns the timers that a source has set, the earliest first by number.
     pub fn of_source<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a Timer> {
-        let timers = self.timers.values();
+        let timers = self.pending.values();
         timers.filter(move |timer| timer.source == *source)
     }
 
     /// Returns all timers.
     pub fn all(&self) -> impl Iterator<Item = &Timer> {
-        self.timers.values()
+        self.pending.values()
     }
 
     /// Returns a timer.
     pub fn get(&self, id: TimerId) -> Option<&Timer> {
-        self.timers.get(&id)
+        self.pending.get(&id)
     }
 
     /// Removes a timer that has not fired yet.
     pub fn remove(&mut self, id: TimerId) -> Option<Timer> {
-        self.timers.remove(&id)
+        self.pending.remove(&id)
     }
 
     /// Changes the due time of a timer. Returns the changed timer.
     pub fn reschedule(&mut self, id: TimerId, due: Due) -> Option<Timer> {
-        let timer = self.timers.get_mut(&id)?;
+        let timer = self.pending.get_mut(&id)?;
         timer.due = due;
         Some(timer.clone())
     }
@@ -295,7 +295,7 @@ impl Timers {
     /// Returns the numbers of reverts that changed, with what is left of each.
     pub fn commanded(&mut self, devices: &[&str]) -> Vec<(TimerId, Option<Timer>)> {
         let mut changed = Vec::new();
-        for (id, timer) in &mut self.timers {
+        for (id, timer) in &mut self.pending {
             let Task::Revert { actions, .. } = &mut timer.task else {
                 continue;
             };
@@ -308,7 +308,7 @@ impl Timers {
         }
         for (id, rest) in &changed {
             if rest.is_none() {
-                self.timers.remove(id);
+                self.pending.remove(id);
             }
         }
         changed
@@ -317,7 +317,7 @@ impl Timers {
     /// Returns the time until the next timer may fire, at most `most` where one waits for the wall
     /// clock, which may be set at any time. `None` where nothing waits.
     pub fn next_wait(&self, now: &Now, most: Duration) -> Option<Duration> {
-        self.timers
+        self.pending
             .values()
             .map(|timer| match (timer.due.wait(now), &timer.due) {
                 (Wait::For(left), Due::Delay { boot, .. }) if *boot == now.boot => left,
@@ -332,7 +332,7 @@ impl Timers {
     /// `None` where that is not known. They count as firing until [`Timers::fired`].
     pub fn take_due(&mut self, now: &Now) -> Vec<(Timer, Option<Duration>)> {
         let mut due: Vec<(Timer, Option<Duration>)> = Vec::new();
-        for timer in self.timers.values() {
+        for timer in self.pending.values() {
             match timer.due.wait(now) {
                 Wait::Late(late) => due.push((timer.clone(), Some(late))),
                 Wait::Unknown => due.push((timer.clone(), None)),
@@ -341,7 +341,7 @@ impl Timers {
         }
         due.sort_by_key(|(timer, late)| (std::cmp::Reverse(*late), timer.id));
         for (timer, _) in &due {
-            self.timers.remove(&timer.id);
+            self.pending.remove(&timer.id);
             self.firing.insert(timer.id, timer.clone());
         }
         due
@@ -349,7 +349,7 @@ impl Timers {
 
     /// Returns a timer that waits or fires, as it is to be written.
     pub fn record(&self, id: TimerId) -> Option<&Timer> {
-        self.timers.get(&id).or_else(|| self.firing.get(&id))
+        self.pending.get(&id).or_else(|| self.firing.get(&id))
     }
 
     /// Notes that the messages of a timer are about to be published.
@@ -373,12 +373,12 @@ impl Timers {
 
     /// Returns the number of timers.
     pub fn len(&self) -> usize {
-        self.timers.len()
+        self.pending.len()
     }
 
     /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.timers.is_empty()
+        self.pending.is_empty()
     }
 }
 
@@ -426,6 +426,7 @@ mod tests {
     use crate::vocabulary::Value;
     use crate::vocabulary::action::Op;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     const SET: i64 = BELIEVABLE + 1_000_000;
 
@@ -565,7 +566,7 @@ mod tests {
                 };
                 timers.add(timer(&(n / 40).to_string(), &n.to_string(), due)).unwrap();
             }
-            let mut handed = BTreeMap::new();
+            let mut handed = BTreeSet::new();
             let far = i64::from(u16::MAX);
             for (kind, amount) in events.into_iter().chain([(0, 900), (4, 0)]) {
                 let amount_signed = i64::try_from(amount).unwrap();
@@ -586,7 +587,7 @@ mod tests {
                 for (timer, late) in timers.take_due(&at) {
                     prop_assert!(late.is_some());
                     prop_assert!(!matches!(timer.due.wait(&at), Wait::For(_)), "early");
-                    prop_assert_eq!(handed.insert(timer.id, ()), None, "twice");
+                    prop_assert!(handed.insert(timer.id), "twice");
                     timers.fired(timer.id);
                 }
             }

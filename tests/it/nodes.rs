@@ -21,7 +21,7 @@ use sayso::router::Router;
 use sayso::router::settings::RouterSettings;
 use sayso::telemetry::counters::Counters;
 use sayso::vocabulary::action::Draft;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::endpoint::{Endpoint, Script};
@@ -38,12 +38,12 @@ struct Node {
     router: Router,
     redis: Arc<Redis>,
     counters: Arc<Counters>,
-    supervision: JoinHandle<()>,
+    supervision: JoinSet<()>,
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.supervision.abort();
+        self.supervision.abort_all();
     }
 }
 
@@ -61,7 +61,8 @@ impl Node {
         };
         let (for_router, for_run) = (Arc::clone(&redis), Arc::clone(&redis));
         let router = Router::with_redis(router, Arc::clone(&counters), Some(for_router)).unwrap();
-        let supervision = tokio::spawn(async move { for_run.run().await });
+        let mut supervision = JoinSet::new();
+        supervision.spawn(async move { for_run.run().await });
         Self {
             router,
             redis,
@@ -83,7 +84,7 @@ impl Node {
 
 /// A provider with time enough on a loaded machine, whose tokens have a price.
 fn paid(endpoint: &Endpoint) -> Settings {
-    let long = Duration::from_secs(60);
+    let long = Duration::from_mins(1);
     Settings {
         prices: Some(Prices {
             input: Money(PER_TOKEN),

@@ -52,7 +52,7 @@ intents:
 fn device(id: &str, kind: &str, name: &str, area: &str, class: Option<&str>) -> Device {
     let kind = Kind::new(Slug::new(kind).unwrap());
     let mut device = Device::new(Slug::new(id).unwrap(), kind);
-    device.name = name.to_owned();
+    name.clone_into(&mut device.name);
     device.area = Some(Slug::new(area).unwrap());
     device.class = class.map(str::to_owned);
     device

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use sayso::command::phrase::Phrase;
 use sayso::home::Home;
