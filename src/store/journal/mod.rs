@@ -369,4 +369,6 @@ impl Journal {
 }
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,359 @@
+//! Seeded histories of the journal on a disk that loses what was not synced and tears what was
+//! being written: after each end of a run, everything that was promised must be found, and nothing
+//! that did not happen.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tempfile::TempDir;
+
+use crate::command::Redelivery;
+use crate::command::reply::{Outcome, Via};
+use crate::store::journal::*;
+use crate::store::{Settings, open};
+use crate::vocabulary::Property;
+use crate::vocabulary::action::{Action, Op};
+
+/// Histories of the ordinary test run; `SAYSO_HISTORIES` sets another number.
+const HISTORIES: u64 = 8;
+
+/// Steps of one history.
+const STEPS: usize = 120;
+
+/// How far a command has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum SimulatedProgress {
+    Absent,
+    Received,
+    Planned,
+    Answered,
+    Delivered,
+}
+
+/// One command as the sender and the devices know it.
+#[derive(Debug)]
+struct SimulatedCommand {
+    mark: Seq,
+    /// In memory, handed to the kernel, and on disk.
+    now: SimulatedProgress,
+    kernel: SimulatedProgress,
+    disk: SimulatedProgress,
+}
+
+/// How a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RunEnd {
+    /// The kernel keeps all writes.
+    Kill,
+    /// The disk keeps what was synced, and any part of what was appended since.
+    PowerCut,
+}
+
+struct Simulation {
+    random: StdRng,
+    journal: Journal,
+    folder: TempDir,
+    /// The folder as it was at the last sync.
+    synced: TempDir,
+    commands: BTreeMap<u64, SimulatedCommand>,
+    next: u64,
+    ends: usize,
+    /// Whether the disk loses every sync although it reports success.
+    lies: bool,
+}
+
+fn received(id: u64, bytes: usize) -> Received {
+    Received {
+        topic: format!("sayso/command/{}", id % 3),
+        payload: vec![b'x'; bytes],
+        response_topic: None,
+        correlation: None,
+        id: Some(id.to_string()),
+        until: u64::MAX / 2,
+    }
+}
+
+/// The length of the payload of a command: some are longer than what is kept in the end.
+fn length(id: u64) -> usize {
+    if id % 5 == 0 { 3000 } else { 20 }
+}
+
+fn action() -> Action {
+    Action {
+        device: "lamp".into(),
+        property: Property::Power,
+        op: Op::Set,
+        value: None,
+    }
+}
+
+fn reply(id: u64) -> Reply {
+    Reply {
+        id: id.to_string(),
+        text: "turn on the lamp".into(),
+        outcome: Outcome::Done,
+        actions: vec![action().into()],
+        speech: String::new(),
+        via: Via::Local,
+        ms: 1.0,
+        why: None,
+        retry_after: None,
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&to).unwrap();
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn copied(from: &Path) -> TempDir {
+    let image = tempfile::tempdir().unwrap();
+    copy(from, image.path());
+    image
+}
+
+fn open_in(folder: &Path) -> (Journal, Recovered) {
+    let store = open(&Settings::default(), &folder.join("store")).unwrap();
+    Journal::open(Some(Arc::new(store)), Duration::from_mins(1)).unwrap()
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _) = open_in(folder.path());
+        let synced = copied(folder.path());
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            journal,
+            folder,
+            synced,
+            commands: BTreeMap::new(),
+            next: 0,
+            ends: 0,
+            lies: false,
+        }
+    }
+
+    async fn run(&mut self) {
+        for _ in 0..STEPS {
+            match self.random.random_range(0..100) {
+                0..30 => self.receive(),
+                30..36 => self.receive_again(),
+                36..70 => self.proceed(),
+                70..84 => self.hand_to_kernel().await,
+                84..93 => self.sync().await,
+                93..97 => self.end(RunEnd::Kill).await,
+                _ => self.end(RunEnd::PowerCut).await,
+            }
+        }
+    }
+
+    fn receive(&mut self) {
+        let id = self.next;
+        self.next += 1;
+        let entry = self
+            .journal
+            .receive(received(id, length(id)), 1, Redelivery::No);
+        let JournalEntry::New(mark) = entry else {
+            panic!("{id} is new, not {entry:?}");
+        };
+        let known = SimulatedCommand {
+            mark,
+            now: SimulatedProgress::Received,
+            kernel: SimulatedProgress::Absent,
+            disk: SimulatedProgress::Absent,
+        };
+        self.commands.insert(id, known);
+    }
+
+    fn any(&mut self) -> Option<u64> {
+        let at = self.random.random_range(0..self.commands.len().max(1));
+        self.commands.keys().nth(at).copied()
+    }
+
+    /// The sender sends a command again: it is never new.
+    fn receive_again(&mut self) {
+        let Some(id) = self.any() else { return };
+        let entry = self
+            .journal
+            .receive(received(id, length(id)), 2, Redelivery::No);
+        let now = self.commands[&id].now;
+        match entry {
+            JournalEntry::Pending => assert!(now < SimulatedProgress::Answered, "{id} has a reply"),
+            JournalEntry::Answered(reply) => {
+                assert!(
+                    now >= SimulatedProgress::Answered && reply.outcome == Outcome::Done,
+                    "{id}"
+                );
+            }
+            JournalEntry::New(_) => panic!("{id} is known"),
+        }
+    }
+
+    fn proceed(&mut self) {
+        let Some(id) = self.any() else { return };
+        let Some(known) = self.commands.get_mut(&id) else {
+            return;
+        };
+        let mark = known.mark;
+        known.now = match known.now {
+            SimulatedProgress::Absent | SimulatedProgress::Received if id % 2 == 0 => {
+                let planned = PlannedPublish {
+                    action: action(),
+                    becomes: None,
+                    topic: "lamp/set".into(),
+                    payload: "ON".into(),
+                    repeatable: true,
+                };
+                self.journal.sending(mark, vec![planned]);
+                SimulatedProgress::Planned
+            }
+            SimulatedProgress::Absent
+            | SimulatedProgress::Received
+            | SimulatedProgress::Planned => {
+                self.journal.answered(mark, &reply(id));
+                SimulatedProgress::Answered
+            }
+            SimulatedProgress::Answered | SimulatedProgress::Delivered => {
+                self.journal.reply_acked(mark);
+                SimulatedProgress::Delivered
+            }
+        };
+    }
+
+    async fn hand_to_kernel(&mut self) {
+        self.journal.handed_to_kernel().await;
+        for known in self.commands.values_mut() {
+            known.kernel = known.now;
+        }
+    }
+
+    async fn sync(&mut self) {
+        self.journal.sync().await;
+        if !self.lies {
+            self.synced = copied(self.folder.path());
+        }
+        for known in self.commands.values_mut() {
+            (known.kernel, known.disk) = (known.now, known.now);
+        }
+    }
+
+    async fn end(&mut self, end: RunEnd) {
+        self.ends += 1;
+        let image = match end {
+            RunEnd::Kill => copied(self.folder.path()),
+            RunEnd::PowerCut => self.after_power_cut(),
+        };
+        let (journal, recovered) = open_in(image.path());
+        self.journal = journal;
+        self.folder = image;
+        self.check(&recovered, end);
+        self.sync().await;
+    }
+
+    /// The disk after a power cut: of each file of the write-ahead log a part of what was appended
+    /// has arrived.
+    fn after_power_cut(&mut self) -> TempDir {
+        let image = copied(self.synced.path());
+        for name in ["tail.0", "tail.1"] {
+            let written = fs::read(self.folder.path().join("store").join(name)).unwrap();
+            let cut = self.random.random_range(0..=written.len());
+            if self.random.random_bool(0.5) {
+                fs::write(image.path().join("store").join(name), &written[..cut]).unwrap();
+            }
+        }
+        image
+    }
+
+    fn check(&mut self, recovered: &Recovered, end: RunEnd) {
+        let mut found: BTreeMap<Seq, SimulatedProgress> = BTreeMap::new();
+        for one in &recovered.unfinished {
+            let is_planned = one.sending.is_some();
+            let progress = if is_planned {
+                SimulatedProgress::Planned
+            } else {
+                SimulatedProgress::Received
+            };
+            found.insert(one.mark, progress);
+        }
+        for one in &recovered.unsent {
+            found.insert(one.mark, SimulatedProgress::Answered);
+        }
+        let mut gone = Vec::new();
+        for (id, known) in &mut self.commands {
+            let promised = match end {
+                RunEnd::Kill => known.kernel,
+                RunEnd::PowerCut => known.disk,
+            };
+            let after = found.remove(&known.mark).unwrap_or_else(|| {
+                let is_known = self.journal.lock().known.contains_key(&known.mark.number());
+                if is_known {
+                    SimulatedProgress::Delivered
+                } else {
+                    SimulatedProgress::Absent
+                }
+            });
+            assert!(
+                promised <= after && after <= known.now,
+                "{end:?}: command {id} is {after:?}; promised {promised:?}, was {:?}",
+                known.now
+            );
+            known.now = after;
+            if after == SimulatedProgress::Absent {
+                gone.push(*id);
+            }
+        }
+        assert!(found.is_empty(), "{end:?}: of nobody: {found:?}");
+        for id in gone {
+            self.commands.remove(&id);
+        }
+        let newest = self
+            .commands
+            .values()
+            .filter(|known| known.now >= SimulatedProgress::Answered);
+        let newest = newest.map(|known| known.mark).max();
+        let commanded = recovered.commanded.iter().map(|(_, mark)| *mark).max();
+        assert!(
+            commanded >= newest,
+            "{end:?}: the order of the lamp is lost"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_end_of_a_run_loses_or_invents_anything() {
+    let histories = std::env::var("SAYSO_HISTORIES").ok();
+    let histories = histories.map_or(HISTORIES, |number| number.parse().unwrap());
+    let (mut ends, mut commands) = (0, 0);
+    for seed in 0..histories {
+        let mut simulation = Simulation::new(seed);
+        simulation.run().await;
+        ends += simulation.ends;
+        commands += simulation.next;
+    }
+    let figures = format!("{histories} histories, {commands} commands, {ends} ends of a run");
+    writeln!(std::io::stdout(), "{figures}").unwrap();
+    assert!(ends > 0 && commands > 0);
+}
+
+#[tokio::test]
+#[should_panic(expected = "promised")]
+async fn a_disk_that_loses_a_sync_is_noticed() {
+    for seed in 0..100 {
+        let mut simulation = Simulation::new(seed);
+        simulation.lies = true;
+        simulation.run().await;
+    }
+}
