@@ -1,5 +1,5 @@
-//! Exponential backoff with jitter, the same for every retry of the program. Pure but for the random numbers of
-//! [`Backoff::next_jittered`].
+//! Exponential backoff with jitter, the same for every retry of the program. Pure but for the
+//! random numbers of [`Backoff::next_jittered`].
 
 use std::time::Duration;
 

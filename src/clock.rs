@@ -1,4 +1,5 @@
-//! The clock of the program. All deadlines, timeouts and ages are measured with it, so that tests can pause time.
+//! The clock of the program. All deadlines, timeouts and ages are measured with it, so that tests
+//! can pause time.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Returns the time since the kernel started, with suspend. Unlike [`now`] it continues from one run
-/// of the program to the next.
+/// Returns the time since the kernel started, with suspend. Unlike [`now`] it continues from one
+/// run of the program to the next.
 pub fn uptime() -> Duration {
     let uptime = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(uptime.tv_sec).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Keys and passwords. A [`Secret`] has no `Display`, `Deref` or `Serialize`, and its `Debug` hides the value: the only
-//! access is `expose()`, which is easy to search for.
+//! Keys and passwords. A [`Secret`] has no `Display`, `Deref` or `Serialize`, and its `Debug` hides
+//! the value: the only access is `expose()`, which is easy to search for.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -24,8 +24,8 @@ impl Secret {
         (!text.is_empty()).then(|| Self(text.into()))
     }
 
-    /// Reads a secret from a file, such as a systemd credential. Owner, mode and content are those of one open file, so
-    /// the file cannot be exchanged between the check and the reading.
+    /// Reads a secret from a file, such as a systemd credential. Owner, mode and content are those
+    /// of one open file, so the file cannot be exchanged between the check and the reading.
     ///
     /// # Errors
     /// If the file cannot be read, is not UTF-8, is empty, or if another user may write it.
@@ -34,12 +34,14 @@ impl Secret {
         let metadata = file.metadata()?;
         if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
             return Err(io::Error::other(
-                "other users may write it: `chmod 600` it, and create a new key if it may have been exchanged",
+                "other users may write it: `chmod 600` it, and create a new key if it may have \
+                 been exchanged",
             ));
         }
         if !is_trusted_owner(&metadata, path) {
             return Err(io::Error::other(format!(
-                "it belongs to another user (id {}), who may exchange it: `chown` it to root or to the user that runs sayso",
+                "it belongs to another user (id {}), who may exchange it: `chown` it to root or to \
+                 the user that runs sayso",
                 metadata.uid()
             )));
         }
@@ -61,8 +63,8 @@ pub fn is_world_readable(path: &Path) -> bool {
         .is_ok_and(|metadata| metadata.mode() & READABLE_BY_OTHERS != 0)
 }
 
-/// Returns true if the file belongs to root or to the user of this process. For root the owner of the folder is trusted
-/// as well, because that user can replace the file in any case.
+/// Returns true if the file belongs to root or to the user of this process. For root the owner of
+/// the folder is trusted as well, because that user can replace the file in any case.
 fn is_trusted_owner(file: &Metadata, path: &Path) -> bool {
     let user = rustix::process::geteuid();
     if file.uid() == 0 || file.uid() == user.as_raw() {

@@ -1,5 +1,5 @@
-//! Service notifications to systemd with the `sd_notify` protocol: one datagram to `$NOTIFY_SOCKET` for each message.
-//! Without systemd the calls do nothing.
+//! Service notifications to systemd with the `sd_notify` protocol: one datagram to `$NOTIFY_SOCKET`
+//! for each message. Without systemd the calls do nothing.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -18,7 +18,8 @@ impl Notify {
     pub fn new(address: Option<&str>) -> Self {
         let address = address.filter(|address| !address.is_empty());
         Self {
-            // Without the socket systemd reports that the service did not start; there is nobody else to inform.
+            // Without the socket systemd reports that the service did not start; there is nobody
+            // else to inform.
             socket: address.and_then(|address| connect(address).ok()),
             watchdog: None,
         }
@@ -33,7 +34,8 @@ impl Notify {
         }
     }
 
-    /// Returns the interval for keep-alive messages: half of the timeout, or `None` without a watchdog.
+    /// Returns the interval for keep-alive messages: half of the timeout, or `None` without a
+    /// watchdog.
     pub fn watchdog_every(&self) -> Option<Duration> {
         self.watchdog.map(|period| period / 2)
     }
@@ -48,7 +50,8 @@ impl Notify {
         self.send(&format!("STATUS={status}"));
     }
 
-    /// Reports that a reload begins; [`ready`](Self::ready) reports its end. `Type=notify-reload` requires the time.
+    /// Reports that a reload begins; [`ready`](Self::ready) reports its end. `Type=notify-reload`
+    /// requires the time.
     pub fn reloading(&self) {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;

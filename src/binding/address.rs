@@ -1,4 +1,4 @@
-//! Comparison of command topics by what they mean in their ecosystem.
+//! Comparison of command topics by their meaning in their ecosystem.
 //!
 //! `zigbee2mqtt/Front door/set`, `zigbee2mqtt/Front door/set/state` and `zigbee2mqtt/Front
 //! door/left/set` all command one device; so do all topics below `cmnd/plug`. The permission gate
@@ -62,7 +62,7 @@ const ENDPOINTS: [&str; 22] = [
 /// Tasmota's group topics by default: of this release and of older ones.
 const TASMOTA_GROUPS: [&str; 2] = ["tasmotas", "sonoffs"];
 
-/// Tasmota commands that make a device send messages to others, or change what it answers to.
+/// Tasmota commands that make a device send messages to others, or change the topics it answers to.
 /// Source: Tasmota's command list, November 2026.
 const TASMOTA_SENDERS: [&str; 13] = [
     "publish",

@@ -1,9 +1,10 @@
-//! Home Assistant's dialect of Jinja, as far as MQTT payloads use it: its filters, tests and functions, and Python's
-//! methods on strings, lists and maps.
+//! Home Assistant's dialect of Jinja, as far as MQTT payloads use it: its filters, tests and
+//! functions, and Python's methods on strings, lists and maps.
 //!
-//! What needs a clock or the states of other entities does not exist here. [`is_filter`] and its siblings list what
-//! does exist, so that a template with anything else is rejected when it is announced and not at the first command.
-//! Source: Home Assistant's templating documentation, November 2026.
+//! Functions that need a clock or the states of other entities do not exist here. [`is_filter`] and
+//! its siblings list what does exist, so that a template with anything else is rejected when it is
+//! announced and not at the first command. Source: Home Assistant's templating documentation,
+//! November 2026.
 
 use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
@@ -12,7 +13,8 @@ use regex_lite::{Captures, Regex, RegexBuilder};
 /// The longest regular expression, in bytes.
 const LONGEST_PATTERN: usize = 256;
 
-/// The largest compiled regular expression, in bytes. Compiling one of this size takes well below a millisecond.
+/// The largest compiled regular expression, in bytes. Compiling one of this size takes well below a
+/// millisecond.
 const LARGEST_PATTERN: usize = 64 * 1024;
 
 /// The longest text that is searched with a regular expression, in bytes.
@@ -21,7 +23,8 @@ const LONGEST_SEARCHED: usize = 4 * 1024;
 /// The fuel that compiling a regular expression consumes; searching consumes one per byte.
 const PATTERN_FUEL: u64 = 500;
 
-/// Filters of the engine that templates may use. Those that can escape or format for HTML are left out.
+/// Filters of the engine that templates may use. Those that can escape or format for HTML are left
+/// out.
 const ENGINE_FILTERS: [&str; 43] = [
     "abs",
     "attr",
@@ -352,7 +355,8 @@ fn regex_findall_index(
         .ok_or_else(|| invalid("no match with this index".to_owned()))
 }
 
-/// All matches as Python's `findall` gives them: the group where there is one, a list where there are several.
+/// All matches as Python's `findall` gives them: the group where there is one, a list where there
+/// are several.
 fn find_all<'a>(pattern: &'a Regex, text: &'a str) -> impl Iterator<Item = Value> + 'a {
     let group = |found: &Captures<'_>, nth: usize| {
         Value::from(found.get(nth).map_or("", |group| group.as_str()))
@@ -366,8 +370,8 @@ fn find_all<'a>(pattern: &'a Regex, text: &'a str) -> impl Iterator<Item = Value
         })
 }
 
-/// Compiles a regular expression and takes the text to search. Both are bounded and consume fuel; the engine is linear
-/// in time, so that no pattern can stall the program.
+/// Compiles a regular expression and takes the text to search. Both are bounded and consume fuel;
+/// the engine is linear in time, so that no pattern can stall the program.
 fn prepare(
     state: &State<'_, '_>,
     text: &Value,
@@ -449,7 +453,8 @@ fn contains(value: &Value, part: &Value) -> bool {
         .is_ok_and(|mut items| items.any(|item| item == *part))
 }
 
-/// Calls a method of Python's. Methods with an equivalent filter call it, because filters consume fuel.
+/// Calls a method of Python's. Methods with an equivalent filter call it, because filters consume
+/// fuel.
 fn method(
     state: &mut State<'_, '_>,
     value: &Value,

@@ -1,7 +1,7 @@
 //! Command and value templates in Home Assistant's dialect of Jinja.
 //!
-//! A template may come from an announcement, so it is checked when it is parsed and rendered within a budget. Most
-//! templates have one of three simple shapes, which are rendered without the engine.
+//! A template may come from an announcement, so it is checked when it is parsed and rendered within
+//! a budget. Most templates have one of three simple shapes, which are rendered without the engine.
 
 use std::sync::LazyLock;
 
@@ -11,8 +11,8 @@ use serde_json::Value as Json;
 
 use crate::binding::template_sandbox;
 
-/// Instructions per rendering. The longest templates seen in the wild take under 2,000; an endless loop stops after
-/// some milliseconds.
+/// Instructions per rendering. The longest templates seen in the wild take under 2,000; an endless
+/// loop stops after some milliseconds.
 const FUEL: u64 = 20_000;
 
 static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -71,7 +71,8 @@ impl Template {
     /// Parses a template that may use these variables only.
     ///
     /// # Errors
-    /// When it does not parse, or uses another variable, a filter, test or function that does not exist.
+    /// When it does not parse, or uses another variable, a filter, test or function that does not
+    /// exist.
     pub fn parse_using(text: &str, variables: &[&str]) -> Result<Self, BadTemplate> {
         let template = Self::parse(text)?;
         let Some(unknown) = template.unknown_variable(variables) else {
@@ -102,7 +103,8 @@ impl Template {
             .find(|name| !variables.contains(&name.as_str()) && !is_function(name))
     }
 
-    /// Renders a value template for a received payload; `None` where it fails, exceeds its budget or is empty.
+    /// Renders a value template for a received payload; `None` where it fails, exceeds its budget
+    /// or is empty.
     pub fn render(&self, value: &Json) -> Option<String> {
         match &self.0 {
             Shape::Literal(text) => Some(text.clone()),
@@ -121,8 +123,9 @@ impl Template {
         }
     }
 
-    /// Renders a command template; `value` keeps its type, so that templates can calculate with it. `None` where the
-    /// template fails, or where its payload cannot be right: empty, `nan`, or broken JSON.
+    /// Renders a command template; `value` keeps its type, so that templates can calculate with it.
+    /// `None` where the template fails, or where its payload cannot be right: empty, `nan`, or
+    /// broken JSON.
     pub fn render_command(&self, value: &Json) -> Option<String> {
         let payload = match &self.0 {
             Shape::Jinja(text) => {
@@ -146,7 +149,8 @@ fn evaluate(text: &str, variables: Engine) -> Option<String> {
 /// The longest rendered text, in bytes. The payload of a light's effect has some hundred.
 const LONGEST: usize = 64 * 1024;
 
-/// Whether a rendered payload can be meant: not empty, no missing number, and valid JSON where it starts like JSON.
+/// Whether a rendered payload can be meant: not empty, no missing number, and valid JSON where it
+/// starts like JSON.
 fn is_plausible(payload: &str) -> bool {
     let lower = payload.to_ascii_lowercase();
     if matches!(

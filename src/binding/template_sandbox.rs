@@ -1,10 +1,12 @@
-//! The fence around a stranger's template: it is rewritten so that every value it makes, looks up or passes on is measured at once.
+//! The fence around a stranger's template: it is rewritten so that every value it makes, looks up
+//! or passes on is measured at once.
 //!
-//! The engine counts its steps, but a step may stand for more than it costs: `[1] * 99999999` is one and a list of that length
-//! is walked by the next operator or filter; two steps that put a list twice into another double what is written of it; a
-//! namespace put into itself has no end. So a value that is too large stops the template where it comes about, and what the next
-//! step takes is small: its time is bounded, and the fuel bounds their number. Lists that are not there yet (ranges, slices, sums
-//! of lists) are made so, that none hides another.
+//! The engine counts its steps, but a step may stand for more than it costs: `[1] * 99999999` is
+//! one and a list of that length is walked by the next operator or filter; two steps that put a
+//! list twice into another double what is written of it; a namespace put into itself has no end. So
+//! a value that is too large stops the template where it comes about, and what the next step takes
+//! is small: its time is bounded, and the fuel bounds their number. Lists that are not there yet
+//! (ranges, slices, sums of lists) are made so, that none hides another.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -29,13 +31,15 @@ const PART: usize = 16;
 const SLIGHT: usize = 2 * 1024;
 /// Lists in lists.
 const DEEPEST: usize = 64;
-/// What a fuel's worth is, in weight: as much as the engine's own measure.
+/// The weight of one unit of fuel: as much as the engine's own measure.
 const PER_FUEL: u64 = 64;
 
-/// The longest template, in bytes and in words and signs. The longest of the announcements kept as tests has 300 bytes.
+/// The longest template, in bytes and in words and signs. The longest of the announcements kept as
+/// tests has 300 bytes.
 const LONGEST: usize = 16 * 1024;
 const MOST_TOKENS: usize = 2_000;
-/// Expressions and blocks in one another. The engine's compiler goes as deep as a sum is long, on the stack.
+/// Expressions and blocks in one another. The engine's compiler goes as deep as a sum is long, on
+/// the stack.
 const MOST_LEVELS: usize = 150;
 
 /// The filters that measure. Templates may use them as well; it does nothing to them.
@@ -44,7 +48,7 @@ const LOW_FENCE: &str = "fenced_low";
 /// Keeps from a slice the one step that the engine cannot turn round.
 const STEP: &str = "fenced_step";
 
-/// Teaches the engine to measure, and takes from it what cannot be measured from outside.
+/// Adds measured functions to the engine, and removes those that cannot be measured.
 pub(super) fn install(engine: &mut Environment<'_>) {
     engine.add_filter(FENCE, |state: &State<'_, '_>, value: Value| {
         fenced(state, value, LARGEST)
@@ -65,7 +69,7 @@ pub(super) fn install(engine: &mut Environment<'_>) {
     });
 }
 
-/// What a template of a stranger gives, having been fenced in.
+/// A template of a stranger, restricted to bounded work.
 ///
 /// # Errors
 /// When it does not parse, fails, runs out of fuel or makes something too large.
@@ -131,12 +135,13 @@ fn fenced(state: &State<'_, '_>, value: Value, largest: usize) -> Result<Value, 
     Ok(value)
 }
 
-/// Refuses to write what is too large.
+/// Refuses to write values that are too large.
 pub(super) fn check_output(value: &Value) -> Result<(), Error> {
     made(value.clone(), &mut { LARGEST }, 0).map(|_| ())
 }
 
-/// The value with all its parts made, if they are not more than `left`: looked at no further than that.
+/// The value with all its parts made, if they are not more than `left`: looked at no further than
+/// that.
 fn made(value: Value, left: &mut usize, depth: usize) -> Result<Value, Error> {
     let too_large = || Error::new(ErrorKind::InvalidOperation, "too large");
     let weight = value
@@ -252,7 +257,7 @@ fn span<T>(node: T, like: minijinja::machinery::Span) -> Spanned<T> {
     Spanned::new(node, like)
 }
 
-/// What is assigned to: not looked up.
+/// The target of an assignment, which is not looked up.
 fn target<'a>(expr: &Expr<'a>) -> Result<Expr<'a>, Error> {
     let all = |items: &[Expr<'a>]| items.iter().map(target).collect::<Result<Vec<_>, _>>();
     Ok(match expr {
@@ -331,7 +336,8 @@ impl Rewriter {
                 let children = self.statements(&s.children)?;
                 Stmt::Template(span(Template { children }, s.span()))
             }
-            // What is written is measured by the formatter, and a loop that calls itself is no value.
+            // What is written is measured by the formatter, and a loop that calls itself is no
+            // value.
             Stmt::EmitExpr(s) => {
                 let expr = self.bare(&s.expr);
                 Stmt::EmitExpr(span(EmitExpr { expr }, s.span()))
@@ -420,7 +426,8 @@ impl Rewriter {
     /// The same expression, its value measured.
     fn expression<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
         match expr {
-            // Numbers, truth, and text as long as the template at most; of the last three, what is given has been measured.
+            // Numbers, truth, and text as long as the template at most; of the last three, what is
+            // given has been measured.
             Expr::Const(_)
             | Expr::UnaryOp(_)
             | Expr::Compare(_)
@@ -568,7 +575,7 @@ impl Rewriter {
         }
     }
 
-    /// What is looked into is not walked, if it has been there before: the payload may be large.
+    /// A value that is only accessed is not walked: the payload may be large.
     fn looked_into<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
         if matches!(expr, Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_)) {
             self.bare(expr)
@@ -643,7 +650,8 @@ mod tests {
         Template::parse(template).ok()?.render(value)
     }
 
-    /// Each of these would be walked for minutes at least, or fill the memory, or end the process by a panic.
+    /// Each of these would be walked for minutes at least, or fill the memory, or end the process
+    /// by a panic.
     const HOSTILE: [&str; 47] = [
         "{{ '%.99999f' | format(1) | length }}",
         "{{ '%(a)99999.99999d' | format(a=1) | length }}",
@@ -674,9 +682,12 @@ mod tests {
         "{% set a = [1] %}DOUBLE{% set a = [a, a] | list %}END{{ a in [a] }}{{ a | unique }}",
         "{% set a = {'a': 1} %}DOUBLE{% set a = dict(a=a, b=a) %}END{{ a | pprint | length }}",
         "{% set a = 'xxxxxxxx' %}DOUBLE{% set a = a * 2 %}END{{ a | length }}",
-        "{% set n = namespace(a=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% endfor %}{{ n.a | tojson }}",
-        "{% set n = namespace(a=[1]) %}{% for i in range(4000) %}{% set n.a = [n.a] %}{% endfor %}{{ n.a | tojson | length }}",
-        "{% set n = namespace(a=[1]) %}{% for i in range(4000) %}{% set n.a = n.a + n.a %}{% endfor %}{{ n.a | length }}",
+        "{% set n = namespace(a=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% endfor \
+         %}{{ n.a | tojson }}",
+        "{% set n = namespace(a=[1]) %}{% for i in range(4000) %}{% set n.a = [n.a] %}{% endfor \
+         %}{{ n.a | tojson | length }}",
+        "{% set n = namespace(a=[1]) %}{% for i in range(4000) %}{% set n.a = n.a + n.a %}{% \
+         endfor %}{{ n.a | length }}",
         "{{ 'a' * 99999999 }}",
         "{{ ('a' * 99999999) | length }}",
         "{{ (value ~ 'a') * 99999999 }}",
@@ -725,7 +736,8 @@ mod tests {
 
     #[test]
     fn nothing_comes_to_hold_itself() {
-        let namespace = "{% set n = namespace() %}{% set n.n = n %}{% set n.l = [n] %}{{ n.n.n }}{{ n.l | length }}";
+        let namespace = "{% set n = namespace() %}{% set n.n = n %}{% set n.l = [n] %}{{ n.n.n \
+            }}{{ n.l | length }}";
         assert_eq!(render(namespace, &json!(1)).as_deref(), Some("1"));
         assert_eq!(
             render(
@@ -788,62 +800,73 @@ mod tests {
         assert!(Template::parse(&format!("{{{{ 1{} }}}}", "+1".repeat(MOST_TOKENS / 2))).is_err());
     }
 
+    /// Templates as devices announce them, and their output.
+    const USUAL_TEMPLATES: &[(&str, &str)] = &[
+        ("{{ value_json.brightness * 2.55 }}", "254.99999999999997"),
+        ("{{ value_json.a * value_json.b }}", "12"),
+        (
+            "{{ value_json.l[-1] }}{{ value_json.l[1:] | join }}{{ (value_json.l + ['w']) | \
+                 length }}",
+            "zyz4",
+        ),
+        ("{{ [value_json.a, value_json.b] | max }}", "4"),
+        (
+            "{{ value_json.m.k | sum }}{{ value_json.m.k | tojson }}{{ 2 in value_json.m.k }}",
+            "3[1, 2]True",
+        ),
+        (
+            "{% for k, v in value_json.m.items() %}{{ k }}{{ v[0] }}{% endfor %}",
+            "k1",
+        ),
+        (
+            "{% for k in value_json.l %}{{ loop.index }}{{ loop.cycle('o', 'e') }}{{ loop.last \
+                 }}{% endfor %}",
+            "1oFalse2eFalse3oTrue",
+        ),
+        (
+            "{% set n = namespace(t=0) %}{% for i in range(4) %}{% set n.t = n.t + i %}{% \
+                 endfor %}{{ n.t }}",
+            "6",
+        ),
+        (
+            "{% set a, b = value_json.s.split(',') %}{{ b }}{{ a * 3 }}{{ '-' * 4 }}",
+            "baaa----",
+        ),
+        (
+            "{{ {'ON': 1}.get('ON') }}{{ {'a': 2}['a'] }}{{ (1, 2) }}",
+            "12(1, 2)",
+        ),
+        (
+            "{{ value_json.none.x is defined }}{{ value_json.none is defined }}{{ \
+                 value_json.none | default('d') }}",
+            "",
+        ),
+        (
+            "{{ value_json.none is defined }}{{ value_json.none | default('d') }}{{ 'x' if \
+                 value_json.a > 2 else 'y' }}",
+            "Falsedx",
+        ),
+        (
+            "{% for a in [[1], [2, [3]]] recursive %}{% if a is iterable %}{{ loop(a) }}{% \
+                 else %}{{ a }}{% endif %}{% endfor %}",
+            "123",
+        ),
+        (
+            "{{ value_json.l | map('upper') | join('-') }}{{ value_json.l | select('in', ['x', \
+                 'z']) | list | length }}",
+            "X-Y-Z2",
+        ),
+        (
+            "{% filter upper %}a{{ value_json.a }}{% endfilter %}{% set c %}b{% endset %}{{ c \
+                 }}",
+            "A3b",
+        ),
+    ];
+
     #[test]
     fn what_templates_of_devices_do_works_as_before() {
         let value = json!({"brightness": 100, "a": 3, "b": 4, "l": ["x", "y", "z"], "m": {"k": [1, 2]}, "s": "a,b"});
-        for (template, given) in [
-            ("{{ value_json.brightness * 2.55 }}", "254.99999999999997"),
-            ("{{ value_json.a * value_json.b }}", "12"),
-            (
-                "{{ value_json.l[-1] }}{{ value_json.l[1:] | join }}{{ (value_json.l + ['w']) | length }}",
-                "zyz4",
-            ),
-            ("{{ [value_json.a, value_json.b] | max }}", "4"),
-            (
-                "{{ value_json.m.k | sum }}{{ value_json.m.k | tojson }}{{ 2 in value_json.m.k }}",
-                "3[1, 2]True",
-            ),
-            (
-                "{% for k, v in value_json.m.items() %}{{ k }}{{ v[0] }}{% endfor %}",
-                "k1",
-            ),
-            (
-                "{% for k in value_json.l %}{{ loop.index }}{{ loop.cycle('o', 'e') }}{{ loop.last }}{% endfor %}",
-                "1oFalse2eFalse3oTrue",
-            ),
-            (
-                "{% set n = namespace(t=0) %}{% for i in range(4) %}{% set n.t = n.t + i %}{% endfor %}{{ n.t }}",
-                "6",
-            ),
-            (
-                "{% set a, b = value_json.s.split(',') %}{{ b }}{{ a * 3 }}{{ '-' * 4 }}",
-                "baaa----",
-            ),
-            (
-                "{{ {'ON': 1}.get('ON') }}{{ {'a': 2}['a'] }}{{ (1, 2) }}",
-                "12(1, 2)",
-            ),
-            (
-                "{{ value_json.none.x is defined }}{{ value_json.none is defined }}{{ value_json.none | default('d') }}",
-                "",
-            ),
-            (
-                "{{ value_json.none is defined }}{{ value_json.none | default('d') }}{{ 'x' if value_json.a > 2 else 'y' }}",
-                "Falsedx",
-            ),
-            (
-                "{% for a in [[1], [2, [3]]] recursive %}{% if a is iterable %}{{ loop(a) }}{% else %}{{ a }}{% endif %}{% endfor %}",
-                "123",
-            ),
-            (
-                "{{ value_json.l | map('upper') | join('-') }}{{ value_json.l | select('in', ['x', 'z']) | list | length }}",
-                "X-Y-Z2",
-            ),
-            (
-                "{% filter upper %}a{{ value_json.a }}{% endfilter %}{% set c %}b{% endset %}{{ c }}",
-                "A3b",
-            ),
-        ] {
+        for &(template, given) in USUAL_TEMPLATES {
             assert_eq!(
                 render(template, &value).unwrap_or_default(),
                 given,

@@ -147,7 +147,8 @@ impl DraftCache {
     }
 
     /// Claims the request for `key`. Where another node is making it, waits for its draft, at most
-    /// `longest`, and returns that. Otherwise the caller makes the request, and calls [`DraftCache::release`] after it.
+    /// `longest`, and returns that. Otherwise the caller makes the request, and calls
+    /// [`DraftCache::release`] after it.
     pub async fn claim(&self, key: &Key, longest: Duration) -> Option<Draft> {
         let remote = self.remote.as_ref()?;
         if key.phrase().len() > LONGEST_PHRASE || remote.claim(&key.0).await != Claim::Other {

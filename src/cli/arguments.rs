@@ -35,8 +35,8 @@ impl FileArguments {
     }
 }
 
-/// Parser for the codes of the shipped languages, which shells complete. Other codes are accepted, because a config may
-/// add languages.
+/// Parser for the codes of the shipped languages, which shells complete. Other codes are accepted,
+/// because a config may add languages.
 pub(super) fn language() -> impl TypedValueParser<Value = String> {
     LanguageParser
 }

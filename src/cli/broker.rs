@@ -87,20 +87,23 @@ impl BrokerOptions {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BrokerUnreachable {
     #[error(
-        "cannot reach the broker at {broker} ({why}): is it running, and are `mqtt.host` and `mqtt.port` right?"
+        "cannot reach the broker at {broker} ({why}): is it running, and are `mqtt.host` and \
+         `mqtt.port` right?"
     )]
     Unreachable {
         broker: String,
         why: Box<ConnectionError>,
     },
     #[error(
-        "the broker at {broker} rejects the login ({why}): see `mqtt.username` and `mqtt.password_file`"
+        "the broker at {broker} rejects the login ({why}): see `mqtt.username` and \
+         `mqtt.password_file`"
     )]
     LoginRejected { broker: String, why: String },
     /// Subscribing or publishing is not allowed; with the complete message.
     #[error("{0}")]
     NotAllowed(String),
-    #[error("the broker at {broker} does not answer within {}: `sayso doctor` shows why", units::show_duration(*.timeout))]
+    #[error("the broker at {broker} does not answer within {}: `sayso doctor` shows \
+        why", units::show_duration(*.timeout))]
     Silent { broker: String, timeout: Duration },
     #[error("TLS cannot be set up")]
     Tls(#[source] TlsError),
@@ -142,7 +145,9 @@ impl BrokerUnreachable {
             None => "without user name".to_owned(),
         };
         Self::NotAllowed(format!(
-            "the broker at {} accepts the login {login} but does not allow it to {verb} `{topic}` ({why}): allow it in the broker's access list (mosquitto: `topic {access} {topic}`), or give another login with --username and --password-file",
+            "the broker at {} accepts the login {login} but does not allow it to {verb} `{topic}` \
+             ({why}): allow it in the broker's access list (mosquitto: `topic {access} {topic}`), \
+             or give another login with --username and --password-file",
             address(settings)
         ))
     }
@@ -156,11 +161,12 @@ impl BrokerUnreachable {
         }
     }
 
-    /// Returns the error to print. If the connection itself failed, other than by a timeout, it is diagnosed step by step, as
-    /// `sayso doctor` does.
+    /// Returns the error to print. If the connection itself failed, other than by a timeout, it is
+    /// diagnosed step by step, as `sayso doctor` does.
     pub(super) fn explained(self, settings: &Settings, runtime: &Runtime) -> Failure {
         let exit = self.exit();
-        // After a timeout the time of the caller is used up; a diagnosis would take several seconds more.
+        // After a timeout the time of the caller is used up; a diagnosis would take several seconds
+        // more.
         if matches!(self, Self::NotAllowed(_) | Self::Silent { .. }) {
             return Failure::new(exit, self);
         }

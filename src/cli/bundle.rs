@@ -40,8 +40,10 @@ Examples:
   sudo sayso bundle
   sayso bundle --output /tmp/sayso.tar
 
-The archive contains the config and home files, the version, the findings of `sayso doctor` and the log of the service. \
-The contents of all secret files are removed wherever they appear. Names of devices and rooms remain: look through the \
+The archive contains the config and home files, the version, the findings of `sayso doctor` and \
+the log of the service. \
+The contents of all secret files are removed wherever they appear. Names of devices and rooms \
+remain: look through the \
 archive before you send it.
 
 Exit codes: 0 written, 1 it cannot be written.";

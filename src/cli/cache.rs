@@ -20,10 +20,13 @@ Examples:
   sayso cache clear --all
   sayso cache --source operator --username operator --password-file operator.key stats
 
-Only the daemon can open the store, so the request is sent to it on <prefix>/control/<source> and answered on \
-<prefix>/control/<source>/answer. The login must be allowed to write the first and to read the second.
+Only the daemon can open the store, so the request is sent to it on <prefix>/control/<source> and \
+answered on \
+<prefix>/control/<source>/answer. The login must be allowed to write the first and to read the \
+second.
 
-Exit codes: 0 done, 1 the daemon refused, 75 no broker or no answer in time, 77 a file may not be read, \
+Exit codes: 0 done, 1 the daemon refused, 75 no broker or no answer in time, 77 a file may not be \
+read, \
 78 the config is wrong.";
 
 /// Arguments of `sayso cache`.

@@ -16,7 +16,8 @@ Examples:
   sayso chat
   sayso chat --area kitchen --stream
 
-Every line is sent as one command. The arrow keys edit the line and recall earlier ones; Ctrl-D ends the \
+Every line is sent as one command. The arrow keys edit the line and recall earlier ones; Ctrl-D \
+ends the \
 prompt. Nothing is written to a history file.
 
 Exit codes: 0 ended by the user, 75 no broker, 77 a file may not be read, 78 the config is wrong.";

@@ -1,4 +1,4 @@
-//! `sayso check`: reports all faults of the config and the home, or a summary of what is configured.
+//! `sayso check`: reports all faults of the config and the home, or a summary of the configuration.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -17,7 +17,8 @@ use crate::cli::plural::count;
 /// Arguments of `sayso check`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 no fault, 77 a file may not be read, 78 the config is wrong: each fault with file, line and key."
+    after_help = "Exit codes: 0 no fault, 77 a file may not be read, 78 the config is wrong: each \
+        fault with file, line and key."
 )]
 pub(super) struct Check {
     #[command(flatten)]

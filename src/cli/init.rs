@@ -38,10 +38,13 @@ Examples:
   sudo sayso init
   sayso init --folder ./my-home
 
-The questions have defaults in brackets; Enter accepts them. Existing files are not changed unless --force is given. \
-Passwords and keys are written to files of their own in the folder credentials, which only the owner may read.
+The questions have defaults in brackets; Enter accepts them. Existing files are not changed unless \
+--force is given. \
+Passwords and keys are written to files of their own in the folder credentials, which only the \
+owner may read.
 
-Exit codes: 0 the first command was done, 1 it was not, or the questions were not answered, 75 no broker, \
+Exit codes: 0 the first command was done, 1 it was not, or the questions were not answered, 75 no \
+broker, \
 77 a file may not be written, 78 the config is wrong.";
 
 /// Arguments of `sayso init`.

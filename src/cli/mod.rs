@@ -52,7 +52,8 @@ Examples:
   sayso cache show \"make it cosy\"          show the cached answer for a phrase
   sayso bundle                             create an archive for a support request
 
-The config is --config FILE, or $SAYSO_CONFIG, or ./sayso.toml, or /etc/sayso/sayso.toml. Without a config the defaults \
+The config is --config FILE, or $SAYSO_CONFIG, or ./sayso.toml, or /etc/sayso/sayso.toml. Without \
+a config the defaults \
 apply: a broker on localhost:1883, the home in ./home.toml if it exists, and no language model.
 
 Exit codes:
@@ -62,10 +63,12 @@ Exit codes:
   70  an internal error of sayso";
 
 const RUN: &str = "\
-SIGTERM and SIGINT stop the daemon: it finishes the commands in flight, within [daemon] grace. SIGHUP reloads config, home and \
+SIGTERM and SIGINT stop the daemon: it finishes the commands in flight, within [daemon] grace. \
+SIGHUP reloads config, home and \
 keys. If they have faults, all of them are logged and the daemon continues with the old config.
 
-Exit codes: 0 stopped, 1 the store is in use by another process, 77 a file may not be read, 78 the config is wrong. A restart \
+Exit codes: 0 stopped, 1 the store is in use by another process, 77 a file may not be read, 78 the \
+config is wrong. A restart \
 does not help with the last two.";
 
 /// Plain-language commands in, structured MQTT device actions out.
@@ -180,7 +183,8 @@ fn run_line(line: CommandLine, out: &mut impl Write) -> Result<Exit, Failure> {
     }
 }
 
-/// Returns true if the reader of the output has closed it, as in `sayso try | head`, which is not an error.
+/// Returns true if the reader of the output has closed it, as in `sayso try | head`, which is not
+/// an error.
 fn is_broken_pipe(failure: &Failure) -> bool {
     failure
         .error

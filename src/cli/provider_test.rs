@@ -170,14 +170,16 @@ fn advice(error: &ProviderError) -> &'static str {
             ": the provider has a problem: wait, or see its status page"
         }
         ProviderError::Limited { .. } => {
-            ": the key is valid, but its rate limit is reached: wait, or set `requests_per_minute` below the limit"
+            ": the key is valid, but its rate limit is reached: wait, or set `requests_per_minute` \
+             below the limit"
         }
         ProviderError::Truncated { .. } => {
             ": raise `max_output_tokens`, or lower `reasoning_effort`"
         }
         ProviderError::Malformed { .. } => ": check that `base_url` and `api` are right",
         ProviderError::Rejected { .. } => {
-            ": correct what the message names; `api`, `api_version`, `structure` and `headers` determine the request"
+            ": correct what the message names; `api`, `api_version`, `structure` and `headers` \
+             determine the request"
         }
         ProviderError::Declined { .. } => ": use another model",
         ProviderError::Unreachable { .. } | ProviderError::Unusable { .. } => "",

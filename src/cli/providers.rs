@@ -25,10 +25,13 @@ Examples:
   sayso providers --json | jq '.[] | select(.answers | not)'
   sayso providers --reset
 
-Each provider gets one request to turn on a lamp that does not exist, with the same prompt, key, time limits and structured \
-output as the daemon uses: about 1,300 tokens. Nothing is done. The time to the first byte includes the connection.
+Each provider gets one request to turn on a lamp that does not exist, with the same prompt, key, \
+time limits and structured \
+output as the daemon uses: about 1,300 tokens. Nothing is done. The time to the first byte \
+includes the connection.
 
-Exit codes: 0 all answer correctly, 1 one does not, 77 a key file may not be read, 78 the config is wrong.";
+Exit codes: 0 all answer correctly, 1 one does not, 77 a key file may not be read, 78 the config \
+is wrong.";
 
 /// Arguments of `sayso providers`.
 #[derive(Debug, Args)]
@@ -132,7 +135,8 @@ fn print(found: &[ProviderFinding<'_>], out: &mut impl Write) -> io::Result<()> 
     if found.is_empty() {
         return writeln!(
             out,
-            "no provider is configured: only locally understood commands are done; add a [[provider]] to use a model"
+            "no provider is configured: only locally understood commands are done; add a \
+             [[provider]] to use a model"
         );
     }
     for finding in found {

@@ -6,7 +6,8 @@ use crate::command::reply::{ActionReport, Outcome, Reply};
 
 use crate::cli::exit::Exit;
 
-/// Prints outcome and speech of a reply, then each action. `printed` is the speech that was printed already.
+/// Prints outcome and speech of a reply, then each action. `printed` is the speech that was printed
+/// already.
 pub(super) fn print(reply: &Reply, printed: &str, out: &mut impl Write) -> io::Result<()> {
     let outcome = reply.outcome.name();
     if printed == reply.speech || reply.speech.is_empty() {

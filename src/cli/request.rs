@@ -42,10 +42,13 @@ enum NoAnswer {
     Broker(#[from] BrokerUnreachable),
     #[error("nobody listens on `{topic}`: is the daemon running? `systemctl status sayso`")]
     NobodyListens { topic: String },
-    #[error("no reply within {}: is the daemon running? `systemctl status sayso`", units::show_duration(*.timeout))]
+    #[error("no reply within {}: is the daemon running? `systemctl status \
+        sayso`", units::show_duration(*.timeout))]
     Late { timeout: Duration },
     #[error(
-        "no reply within {}, although the daemon is online: the command may have been done. The login may lack the right to read `{answer_topic}` (mosquitto: `topic read {answer_topic}`); `sayso doctor` checks that",
+        "no reply within {}, although the daemon is online: the command may have been done. The \
+         login may lack the right to read `{answer_topic}` (mosquitto: `topic read \
+         {answer_topic}`); `sayso doctor` checks that",
         units::show_duration(*.timeout)
     )]
     LateThoughOnline {
@@ -53,7 +56,8 @@ enum NoAnswer {
         answer_topic: String,
     },
     #[error(
-        "no reply within {}: the daemon is offline. Start it with `systemctl start sayso`; `journalctl -u sayso -n 50` shows why it ended",
+        "no reply within {}: the daemon is offline. Start it with `systemctl start sayso`; \
+         `journalctl -u sayso -n 50` shows why it ended",
         units::show_duration(*.timeout)
     )]
     Offline { timeout: Duration },
@@ -117,7 +121,8 @@ struct Exchange<'a> {
     status_topic: String,
     /// Retained status of the daemon, if the login may read it.
     status: Option<String>,
-    /// Correlation data that distinguishes this answer from those to other clients with the same source.
+    /// Correlation data that distinguishes this answer from those to other clients with the same
+    /// source.
     correlation: String,
     payload: String,
     /// Seconds after which the broker drops an undelivered request.
@@ -158,9 +163,11 @@ impl<'a> Exchange<'a> {
         Ok(event.map_err(|error| BrokerUnreachable::of(&broker::address(self.settings), error))?)
     }
 
-    /// Subscribes, and publishes the request once the subscription is confirmed, so that no answer is missed.
+    /// Subscribes, and publishes the request once the subscription is confirmed, so that no answer
+    /// is missed.
     async fn answer(&mut self, on_piece: OnPiece<'_>) -> Result<Vec<u8>, NoAnswer> {
-        // One packet: its first code is that of the answer. The pieces and the status are not essential.
+        // One packet: its first code is that of the answer. The pieces and the status are not
+        // essential.
         let topics = [&self.answer_topic, &self.piece_topic, &self.status_topic];
         let filters = topics.map(|topic| Filter::new(topic.clone(), QoS::AtLeastOnce));
         self.client

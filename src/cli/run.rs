@@ -50,15 +50,16 @@ pub(super) fn run(location: &ConfigLocation) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Warns of secrets that every user may read. `sayso check` rejects them; the daemon starts, because it must not fail after
-/// an upgrade.
+/// Warns of secrets that every user may read. `sayso check` rejects them; the daemon starts,
+/// because it must not fail after an upgrade.
 fn warn_of_readable_secrets(location: &ConfigLocation) {
     for fault in doctor::file_faults(location) {
         tracing::warn!(fault, "a file has unsafe permissions");
     }
 }
 
-/// Returns the exit code. Errors that a restart does not cure have a code for which systemd does not restart.
+/// Returns the exit code. Errors that a restart does not cure have a code for which systemd does
+/// not restart.
 fn exit_of(error: &DaemonError) -> Exit {
     match error {
         DaemonError::Language(_)
@@ -69,14 +70,15 @@ fn exit_of(error: &DaemonError) -> Exit {
     }
 }
 
-/// Aborts the process when a task panics, so that systemd restarts it. If the files of the store caused the panic, they are
-/// moved aside first.
+/// Aborts the process when a task panics, so that systemd restarts it. If the files of the store
+/// caused the panic, they are moved aside first.
 fn abort_on_panic() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         usual(panic);
         if let Some(aside) = store::set_aside_after_panic() {
-            tracing::error!(aside = %aside.display(), "the damaged store was moved aside; restarting with an empty store");
+            tracing::error!(aside = %aside.display(), "the damaged store was moved aside; \
+                restarting with an empty store");
             restart();
         }
         log::flush();
@@ -100,7 +102,8 @@ fn restart() {
     }
 }
 
-/// Signals to the daemon: SIGTERM (systemd) and SIGINT (a person) stop it, SIGHUP reloads its files.
+/// Signals to the daemon: SIGTERM (systemd) and SIGINT (a person) stop it, SIGHUP reloads its
+/// files.
 struct Signals {
     term: Signal,
     int: Signal,
@@ -129,7 +132,8 @@ impl Signals {
                 _ = self.int.recv() => DaemonSignal::Stop,
                 _ = self.hup.recv() => DaemonSignal::Reload(Box::new(location.clone())),
             };
-            // A full queue already contains enough signals; a closed one means that the daemon is stopping.
+            // A full queue already contains enough signals; a closed one means that the daemon is
+            // stopping.
             let _ = tell.try_send(signal);
         }
     }

@@ -25,7 +25,8 @@ Examples:
   sayso say --area bedroom \"lights off\"
   sayso say --dry-run --json \"lock up\" | jq .actions
   sayso say --stream \"what is a heat pump?\"
-  sayso say --host broker.local --username phone --password-file phone.key \"is the back door locked?\"
+  sayso say --host broker.local --username phone --password-file phone.key \"is the back door \
+  locked?\"
 
 Exit codes: 0 done or answered, 1 refused, unclear or failed, 75 no broker or no reply in time, \
 77 a file may not be read, 78 the config is wrong.";

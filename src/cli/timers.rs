@@ -20,10 +20,12 @@ Examples:
   sayso timers cancel --all
   sayso timers --source operator --username operator --password-file operator.key list
 
-`list` and `cancel` are requests on <prefix>/control/<source>, answered on <prefix>/control/<source>/answer, and \
+`list` and `cancel` are requests on <prefix>/control/<source>, answered on \
+<prefix>/control/<source>/answer, and \
 reach the timers of all sources. `add` is a command of the source.
 
-Exit codes: 0 done, 1 the daemon refused, 75 no broker or no answer in time, 77 a file may not be read, \
+Exit codes: 0 done, 1 the daemon refused, 75 no broker or no answer in time, 77 a file may not be \
+read, \
 78 the config is wrong.";
 
 /// Arguments of `sayso timers`.

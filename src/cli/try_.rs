@@ -34,10 +34,13 @@ Examples:
   sayso try --local-only \"turn off the kitchen light\"
   sayso try --local-only --explain \"turn the lamp on tomorrow\"
   sayso try --local-only --json --home home.toml --area kitchen < commands.txt
-  echo '{\"text\": \"brighter\", \"id\": \"7\", \"area\": \"kitchen\"}' | sayso try --state state.json
+  echo '{\"text\": \"brighter\", \"id\": \"7\", \"area\": \"kitchen\"}' | sayso try --state \
+  state.json
 
-Neither the broker nor its password is used. Without arguments, commands are read from standard input, one per line: a text, \
-or a JSON object with \"text\" and optionally \"id\", \"area\" and \"language\". The reply to a JSON object is a JSON object \
+Neither the broker nor its password is used. Without arguments, commands are read from standard \
+input, one per line: a text, \
+or a JSON object with \"text\" and optionally \"id\", \"area\" and \"language\". The reply to a \
+JSON object is a JSON object \
 on one line, as is every reply with --json:
   id        the given id, or the number of the line
   outcome   done (it would be), answered, unclear (a question), refused, failed
@@ -48,11 +51,13 @@ that would be sent, or `why` there are none
 
 The state file is JSON or TOML: {\"lamp\": {\"power\": \"on\", \"brightness\": 40}}
 
-Exit codes: 0 all would be done or answered, 1 one is refused, unclear or failed, 77 a file may not be read, \
+Exit codes: 0 all would be done or answered, 1 one is refused, unclear or failed, 77 a file may \
+not be read, \
 78 the config is wrong.";
 
 /// Note for a home without declared devices, which is empty without a broker.
-const NOTHING_DECLARED: &str = "sayso: no device is declared in the home file. For devices announced on the broker use `sayso home`, and `sayso say --dry-run \"..\"`";
+const NOTHING_DECLARED: &str = "sayso: no device is declared in the home file. For devices \
+    announced on the broker use `sayso home`, and `sayso say --dry-run \"..\"`";
 
 /// Arguments of `sayso try`.
 #[derive(Debug, Args)]
@@ -198,8 +203,8 @@ impl<'a> TrialRun<'a> {
         })
     }
 
-    /// Answers the lines of standard input. Whenever no further line is waiting, the replies are flushed, for people and
-    /// for programs that wait for each reply.
+    /// Answers the lines of standard input. Whenever no further line is waiting, the replies are
+    /// flushed, for people and for programs that wait for each reply.
     fn answer_lines(&mut self, out: &mut impl Write) -> io::Result<()> {
         let mut input = io::BufReader::with_capacity(1 << 16, io::stdin().lock());
         let mut line = Vec::new();

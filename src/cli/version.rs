@@ -1,4 +1,5 @@
-//! `sayso --version`; with `--verbose` also what the program was built from, for support requests and security advisories.
+//! `sayso --version`; with `--verbose` also its compiler and crates, for support requests and
+//! security advisories.
 
 use std::io::{self, Write};
 

@@ -30,7 +30,8 @@ Shows `<prefix>/command/+`, `<prefix>/reply/+` and `<prefix>/reply/+/event`, whi
 commands of the household: allow these topics only to operators. Ctrl-C ends it. Replies to other \
 topics are not shown.
 
-Exit codes: 0 ended by the user or by --count, 1 the broker does not allow it, 75 no broker, 77 a file may not be read, \
+Exit codes: 0 ended by the user or by --count, 1 the broker does not allow it, 75 no broker, 77 a \
+file may not be read, \
 78 the config is wrong.";
 
 /// Arguments of `sayso watch`.

@@ -68,7 +68,7 @@ pub struct Command {
     pub received_at: Instant,
     /// The moment after which it is not executed any more.
     pub deadline: Instant,
-    /// True where the reply only describes what would be done.
+    /// True where the reply only describes the actions, without executing them.
     pub dry_run: bool,
     /// Whether a long answer is sent in pieces; `None` leaves it to the phrase.
     pub stream: Option<bool>,

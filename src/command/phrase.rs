@@ -1,4 +1,5 @@
-//! The canonical form of a command's text. The local grammar, the cache keys and the prompts use it.
+//! The canonical form of a command's text. The local grammar, the cache keys and the prompts use
+//! it.
 
 use crate::command::Command;
 
@@ -50,8 +51,9 @@ impl Phrase {
     }
 }
 
-/// Writes a text in lower case, with runs of white space and control characters as one space, typographic quotes and dashes as plain ones,
-/// and without `.`, `!` or white space at the end. A question mark stays: "lights on?" is not "lights on".
+/// Writes a text in lower case, with runs of white space and control characters as one space,
+/// typographic quotes and dashes as plain ones, and without `.`, `!` or white space at the end. A
+/// question mark stays: "lights on?" is not "lights on".
 fn canonical(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut gap = false;

@@ -115,7 +115,8 @@ refusal_codes! {
         "The broker did not take the action in time; it may or may not have been done";
     /// The program ended three times while it processed this command.
     Dead: "dead", Failed,
-        "sayso ended three times while it was at this, so it was given up: say it differently, and look at the log";
+        "sayso ended three times while it was at this, so it was given up: say it differently, and \
+         look at the log";
 }
 
 impl fmt::Display for RefusalCode {

@@ -1,6 +1,7 @@
 //! Differences between two configs: which take effect on a reload and which need a restart. Pure.
 //!
-//! All structs are destructured completely, so the compiler rejects a new field until it is compared here.
+//! All structs are destructured completely, so the compiler rejects a new field until it is
+//! compared here.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,8 @@ impl Changes {
 }
 
 impl Config {
-    /// Returns the differences between this config and `new`. A changed secret is mentioned without its value.
+    /// Returns the differences between this config and `new`. A changed secret is mentioned without
+    /// its value.
     pub fn changes(&self, new: &Self) -> Changes {
         // The paths of the files are not settings.
         let Self {

@@ -17,7 +17,8 @@ pub struct Environment {
     pub state: Option<PathBuf>,
     /// `$NOTIFY_SOCKET`: socket for messages to systemd.
     pub notify: Option<String>,
-    /// `$WATCHDOG_USEC`: longest time between two keep-alive messages before systemd restarts the service.
+    /// `$WATCHDOG_USEC`: longest time between two keep-alive messages before systemd restarts the
+    /// service.
     pub watchdog: Option<Duration>,
     /// `$RUST_LOG`: log filter that replaces the one of the config.
     pub filter: Option<String>,

@@ -82,7 +82,8 @@ impl fmt::Display for Faults {
 
 impl Error for Faults {}
 
-/// Returns the known word that `typed` most likely stands for. Up to a third of its letters may be wrong.
+/// Returns the known word that `typed` most likely stands for. Up to a third of its letters may be
+/// wrong.
 pub(super) fn nearest<'w>(
     typed: &str,
     known: impl IntoIterator<Item = &'w str>,
@@ -99,7 +100,8 @@ pub(super) fn hint<'w>(typed: &str, known: impl IntoIterator<Item = &'w str>) ->
     nearest(typed, known).map_or_else(String::new, |word| format!(", did you mean `{word}`?"))
 }
 
-/// Returns the number of letters to insert, remove, change or swap with their neighbour (optimal string alignment).
+/// Returns the number of letters to insert, remove, change or swap with their neighbour (optimal
+/// string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().take(64).collect();
     let b: Vec<char> = b.chars().take(64).collect();

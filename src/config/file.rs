@@ -1,6 +1,6 @@
-//! A TOML file that is read key by key. A value that does not fit is reported with its line, and reading continues. Keys
-//! that were never read are reported as unknown. (A derived `Deserialize` with `deny_unknown_fields` would stop at the
-//! first fault of each file.)
+//! A TOML file that is read key by key. A value that does not fit is reported with its line, and
+//! reading continues. Keys that were never read are reported as unknown. (A derived `Deserialize`
+//! with `deny_unknown_fields` would stop at the first fault of each file.)
 
 use std::cell::RefCell;
 use std::fs;
@@ -26,8 +26,8 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Reads a file. A file that cannot be read, or that every user may write, is empty and has a fault. `named_by` says
-    /// who named the file, and what to do if it does not exist.
+    /// Reads a file. A file that cannot be read, or that every user may write, is empty and has a
+    /// fault. `named_by` says who named the file, and what to do if it does not exist.
     pub(super) fn open(path: &Path, named_by: &str) -> Self {
         let file = Self {
             path: path.to_owned(),
@@ -70,8 +70,8 @@ impl File {
         self.faults.borrow_mut().push(fault);
     }
 
-    /// Returns the tables of the file. If the text is not TOML, each error is a fault and there are no tables: the text
-    /// after a forgotten quote would be misread.
+    /// Returns the tables of the file. If the text is not TOML, each error is a fault and there are
+    /// no tables: the text after a forgotten quote would be misread.
     pub(super) fn parse(&self) -> Spanned<DeTable<'_>> {
         let (tables, errors) = DeTable::parse_recoverable(&self.text);
         let tables = if errors.is_empty() {
@@ -99,7 +99,8 @@ impl File {
         tables
     }
 
-    /// Returns a message for a table or key that is defined a second time in `line`: where the first definition is.
+    /// Returns a message for a table or key that is defined a second time in `line`: where the
+    /// first definition is.
     fn first_definition(&self, line: usize) -> Option<String> {
         let earlier: Vec<&str> = self.text.lines().take(line).map(str::trim).collect();
         let (second, earlier) = earlier.split_last()?;
@@ -109,7 +110,8 @@ impl File {
                 .position(|line| self::header(line) == Some(header))?
                 + 1;
             return Some(format!(
-                "`{header}` is already in line {first}: move the lines below this heading to that table"
+                "`{header}` is already in line {first}: move the lines below this heading to that \
+                 table"
             ));
         }
         let key = key(second)?;
@@ -176,8 +178,8 @@ fn key(line: &str) -> Option<&str> {
 /// Cure for a file that the user may not read.
 const RUN_AS_ROOT: &str = ": run this as root (sudo), or as the user that sayso runs as";
 
-/// Reads a file that not every user may write. Mode and content are those of one open file, so it cannot be exchanged
-/// between the check and the reading.
+/// Reads a file that not every user may write. Mode and content are those of one open file, so it
+/// cannot be exchanged between the check and the reading.
 fn read(path: &Path) -> io::Result<String> {
     let mut file = fs::File::open(path)?;
     if file.metadata()?.permissions().mode() & 0o002 != 0 {
@@ -390,7 +392,7 @@ impl<'f> Table<'f> {
         tables.collect()
     }
 
-    /// Reads a text. `accept` returns the value, or what it expects.
+    /// Reads a text. `accept` returns the value, or a description of the values it accepts.
     pub(super) fn text_as<T, E: Into<String>>(
         &self,
         key: &'f str,
@@ -566,7 +568,8 @@ impl<'f> Table<'f> {
         })
     }
 
-    /// Returns every key of the table with its value as JSON, in the order of the file, for tables whose keys are free.
+    /// Returns every key of the table with its value as JSON, in the order of the file, for tables
+    /// whose keys are free.
     pub(super) fn pairs(&self) -> Vec<(&'f str, serde_json::Value)> {
         let mut entries: Vec<_> = self.entries.into_iter().flatten().collect();
         entries.sort_by_key(|(name, _)| name.span().start);

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::config::environment::Environment;
 use crate::config::scope::Scope;
 
-/// Folder beside the config from which systemd takes credentials; the command-line tools look there as well.
+/// Folder beside the config from which systemd takes credentials; the command-line tools look there
+/// as well.
 pub const CREDENTIALS_FOLDER: &str = "credentials";
 
 /// Folders in which relative names are looked up.
@@ -44,14 +45,15 @@ impl Folders<'_> {
             return format!("{beside} or its folder `{CREDENTIALS_FOLDER}`");
         };
         format!(
-            "`{}` or {beside}; a file added to its folder `{CREDENTIALS_FOLDER}` is available after the next start: systemctl restart sayso",
+            "`{}` or {beside}; a file added to its folder `{CREDENTIALS_FOLDER}` is available \
+             after the next start: systemctl restart sayso",
             credentials.display()
         )
     }
 }
 
-/// Returns the paths at which a file named in the config may be: an absolute name as it is, a relative one among the
-/// credentials of systemd, beside the config, and in its credentials folder.
+/// Returns the paths at which a file named in the config may be: an absolute name as it is, a
+/// relative one among the credentials of systemd, beside the config, and in its credentials folder.
 pub(super) fn candidates(
     environment: &Environment,
     beside: &Path,
@@ -60,7 +62,8 @@ pub(super) fn candidates(
     let mut paths = Vec::new();
     if let Some(folder) = &environment.credentials {
         paths.push(folder.join(name));
-        // `LoadCredential=key:/etc/sayso/credentials` passes on a whole folder, each file as `key_<name>`.
+        // `LoadCredential=key:/etc/sayso/credentials` passes on a whole folder, each file as
+        // `key_<name>`.
         paths.push(folder.join(format!("key_{name}")));
     }
     paths.push(beside.join(name));

@@ -51,7 +51,8 @@ const ZIGBEE2MQTT: &str = "zigbee2mqtt";
 /// Kinds without standard capabilities, which are known only when the device announces them.
 const ANNOUNCED_KINDS: [&str; 4] = ["sensor", "binary_sensor", "number", "select"];
 
-/// Reads a home. Faults are reported to its file; if there are any, the returned home must not be used.
+/// Reads a home. Faults are reported to its file; if there are any, the returned home must not be
+/// used.
 pub(super) fn read(root: &Table<'_>, rights: Rights, prefix: &str) -> Home {
     let areas = areas(root);
     let base = root
@@ -190,7 +191,8 @@ struct Reader<'a, 'f> {
 }
 
 impl Reader<'_, '_> {
-    /// Reads the device. All keys are read before the function returns, so that all faults are reported.
+    /// Reads the device. All keys are read before the function returns, so that all faults are
+    /// reported.
     fn device(&self, id: &Slug) -> Option<Device> {
         let table = self.table;
         let kind = table.text_as("kind", |text| {
@@ -235,7 +237,8 @@ impl Reader<'_, '_> {
             kind.filter(|kind| device.capabilities.is_empty() && !is_announced(kind))
         {
             table.report_table(format!(
-                "a {kind} has no properties of its own: list them with can = [\"power\"], or declare [device.{id}.property.<name>]"
+                "a {kind} has no properties of its own: list them with can = [\"power\"], or \
+                 declare [device.{id}.property.<name>]"
             ));
             return None;
         }
@@ -296,7 +299,11 @@ impl Reader<'_, '_> {
                 return Ok(property);
             }
             let near = hint(text, known().iter().map(String::as_str));
-            Err(format!("a property such as \"power\" or \"brightness\", or one declared under [device.{}.property.{text}]{near}", binding.device))
+            Err(format!(
+                "a property such as \"power\" or \"brightness\", or one declared under \
+                [device.{}.property.{text}]{near}",
+                binding.device
+            ))
         });
         let mut properties: Vec<Property> = can.unwrap_or_else(|| kind.default_properties());
         properties.extend(

@@ -1,8 +1,9 @@
-//! Reads the files into validated settings. A [`Config`] that exists is valid: everything that is wrong with the files
-//! is found while reading and reported at once. Each module defines its own `Settings`; this one only fills them in.
+//! Reads the files into validated settings. A [`Config`] that exists is valid: everything that is
+//! wrong with the files is found while reading and reported at once. Each module defines its own
+//! `Settings`; this one only fills them in.
 //!
-//! `sayso.toml` configures the daemon, `home.toml` describes the home. Without files the defaults apply: a broker on
-//! this machine, an empty home and no model.
+//! `sayso.toml` configures the daemon, `home.toml` describes the home. Without files the defaults
+//! apply: a broker on this machine, an empty home and no model.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,13 +42,14 @@ pub const SYSTEM_CONFIG: &str = "/etc/sayso/sayso.toml";
 /// Name of the config file in the current folder, which takes precedence over [`SYSTEM_CONFIG`].
 pub const LOCAL_CONFIG: &str = "sayso.toml";
 
-/// State folder of the shipped unit. With `DynamicUser=` it is a symbolic link, visible to everybody, into a folder that
-/// only root can enter.
+/// State folder of the shipped unit. With `DynamicUser=` it is a symbolic link, visible to
+/// everybody, into a folder that only root can enter.
 const SYSTEM_STATE: &str = "/var/lib/sayso";
 
 const HOME_ARGUMENT: &str =
     "it is given with --home; give the right path, or omit --home to use the one in the config";
-const HOME_KEY: &str = "it is set by `home` in the config; correct the path there, which is relative to the config, or remove the key";
+const HOME_KEY: &str = "it is set by `home` in the config; correct the path there, which is \
+    relative to the config, or remove the key";
 
 /// Location of the files and the part of them that is needed.
 #[derive(Debug, Clone, Default)]
@@ -71,8 +73,8 @@ impl ConfigLocation {
         }
     }
 
-    /// Returns the config file: the one given, or `$SAYSO_CONFIG`, or [`LOCAL_CONFIG`] or [`SYSTEM_CONFIG`] if one of
-    /// them exists.
+    /// Returns the config file: the one given, or `$SAYSO_CONFIG`, or [`LOCAL_CONFIG`] or
+    /// [`SYSTEM_CONFIG`] if one of them exists.
     pub fn config(&self) -> Option<PathBuf> {
         let named = self.config.as_ref().or(self.environment.config.as_ref());
         if let Some(path) = named {
@@ -86,8 +88,8 @@ impl ConfigLocation {
         found.map(Path::to_owned)
     }
 
-    /// Returns the same location with the state folder of the installed service, which is not in the environment of an
-    /// operator.
+    /// Returns the same location with the state folder of the installed service, which is not in
+    /// the environment of an operator.
     #[must_use]
     pub fn of_the_service(mut self) -> Self {
         let is_installed = self
@@ -106,10 +108,12 @@ impl ConfigLocation {
     fn named_by(&self) -> &'static str {
         match (&self.config, &self.environment.config) {
             (Some(_), _) => {
-                "it is given with --config; give the right path, or omit --config to use $SAYSO_CONFIG, ./sayso.toml or /etc/sayso/sayso.toml"
+                "it is given with --config; give the right path, or omit --config to use \
+                 $SAYSO_CONFIG, ./sayso.toml or /etc/sayso/sayso.toml"
             }
             (None, Some(_)) => {
-                "it is set by $SAYSO_CONFIG; correct the variable, or unset it to use ./sayso.toml or /etc/sayso/sayso.toml"
+                "it is set by $SAYSO_CONFIG; correct the variable, or unset it to use ./sayso.toml \
+                 or /etc/sayso/sayso.toml"
             }
             (None, None) => "it is the default config; give another path with --config",
         }
@@ -190,7 +194,8 @@ impl Config {
     }
 }
 
-/// Returns the home file: the one given or configured, or `home.toml` beside the config if it exists.
+/// Returns the home file: the one given or configured, or `home.toml` beside the config if it
+/// exists.
 fn home_path(
     location: &ConfigLocation,
     root: &Table<'_>,

@@ -58,8 +58,8 @@ fn inside(field: &str) -> Form {
     Form::Field(field.split('.').map(str::to_owned).collect())
 }
 
-/// Reads one property. Without a table of its own it has the `default` capability. Faults of a property without table are
-/// reported to the table of its `device`.
+/// Reads one property. Without a table of its own it has the `default` capability. Faults of a
+/// property without table are reported to the table of its `device`.
 pub(super) fn read(
     table: Option<&Table<'_>>,
     default: Capability,
@@ -71,7 +71,8 @@ pub(super) fn read(
         capability.binding = binding.link(&capability.property, None);
         if capability.domain == Domain::Choice(Vec::new()) {
             let what = format!(
-                "the device's own words are missing: write options = [\"..\"] under [device.{}.property.{}]",
+                "the device's own words are missing: write options = [\"..\"] under \
+                 [device.{}.property.{}]",
                 binding.device, capability.property
             );
             device.report("can", what);
@@ -152,7 +153,13 @@ impl ValueKeys {
             .filter(|r| is_allowed_range(table, property, *r))
             .unwrap_or((min, max));
         if property.is_standard() && self.unit.as_ref().is_some_and(|u| u != default_unit) {
-            table.reject("unit", format!("\"{default_unit}\": {property} has that unit everywhere; use `scale` to convert to the unit of the device"));
+            table.reject(
+                "unit",
+                format!(
+                    "\"{default_unit}\": {property} has that unit everywhere; \
+                use `scale` to convert to the unit of the device"
+                ),
+            );
         }
         Domain::Number {
             min,
@@ -179,7 +186,10 @@ fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
         return default.clone();
     }
     if written.is_empty() && !property.is_standard() {
-        table.report_table(format!("the values of {property} are missing: write range = [0, 100], options = [\"..\"] or boolean = true"));
+        table.report_table(format!(
+            "the values of {property} are missing: write range = [0, 100], \
+            options = [\"..\"] or boolean = true"
+        ));
     }
     match (written.first().copied(), default) {
         (Some("boolean"), _) if keys.boolean == Some(false) => {
@@ -204,11 +214,18 @@ fn takes(table: &Table<'_>, capability: &Capability) -> Domain {
     default.clone()
 }
 
-/// Checks a range: percentages stay within 0 to 100, because `scale` converts to the range of the device.
+/// Checks a range: percentages stay within 0 to 100, because `scale` converts to the range of the
+/// device.
 fn is_allowed_range(table: &Table<'_>, property: &Property, (min, max): (f64, f64)) -> bool {
     let is_valid = !property.is_percentage() || (min >= 0.0 && max <= 100.0);
     if !is_valid {
-        table.reject("range", format!("a part of [0, 100]: {property} is in percent; use scale = [{min}, {max}] to convert to the range of the device"));
+        table.reject(
+            "range",
+            format!(
+                "a part of [0, 100]: {property} is in percent; use scale = \
+            [{min}, {max}] to convert to the range of the device"
+            ),
+        );
     }
     is_valid
 }
@@ -242,7 +259,8 @@ fn choice(
         table.reject(
             "options",
             format!(
-                "some of {}, not `{strange}`; use `payloads` to map them to the words of the device",
+                "some of {}, not `{strange}`; use `payloads` to map them to the words of the \
+                 device",
                 words.join(", ")
             ),
         );
@@ -399,7 +417,8 @@ fn payloads(table: &Table<'_>, capability: &Capability, link: &mut Binding) {
     link.codec
         .words
         .retain(|(value, _)| !words.iter().any(|(ours, _)| ours == value));
-    // A number that has words of its own takes only those, unless `scale` says how to send the others.
+    // A number that has words of its own takes only those, unless `scale` says how to send the
+    // others.
     let is_number = matches!(capability.domain, Domain::Number { .. });
     if is_number && !words.is_empty() && link.codec.scale == Scale::Same {
         link.codec.scale = Scale::ReportedOnly;

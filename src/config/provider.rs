@@ -15,7 +15,7 @@ use crate::config::file::Table;
 use crate::config::folders::Folders;
 use crate::config::values::{count, reject_inline_secrets, secret, spend};
 
-/// Default limit of output tokens; each prompt requests what its home may need, up to this.
+/// Default limit of output tokens; each prompt requests as many as its home may need, up to this.
 const MAX_OUTPUT_TOKENS: u32 = 8192;
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(10);
 /// Headers set by sayso or by the HTTP connection.
@@ -52,7 +52,8 @@ pub(super) fn all(root: &Table<'_>, folders: &Folders<'_>) -> Vec<Settings> {
     providers
 }
 
-/// Reads one provider. All keys are read before the function returns, so that all faults are reported.
+/// Reads one provider. All keys are read before the function returns, so that all faults are
+/// reported.
 fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
     reject_inline_secrets(table, &["key", "api_key", "token", "password"], "key_file");
     let name = table.text_as("name", name);
@@ -190,7 +191,11 @@ fn headers(table: &Table<'_>, spec: &ApiSpec, version: Option<String>) -> Header
     for (key, value) in written.pairs() {
         let name = key.to_lowercase();
         if is_secret(&name) {
-            written.report(key, "a secret must not be in this file: put it into a file of its own and name that file with `key_file`");
+            written.report(
+                key,
+                "a secret must not be in this file: put it into a file of its own \
+                and name that file with `key_file`",
+            );
         } else if RESERVED_HEADERS.contains(&name.as_str()) {
             written.report(key, "this header cannot be changed");
         } else {
@@ -277,14 +282,13 @@ fn base_url(text: &str) -> Result<String, &'static str> {
     if is_valid {
         Ok(text.trim_end_matches('/').to_owned())
     } else {
-        Err(
-            "an http or https address up to and with the version, such as \"http://localhost:11434/v1\"",
-        )
+        Err("an http or https address up to and with the version, such \
+             as \"http://localhost:11434/v1\"")
     }
 }
 
-/// Returns whether to probe the provider while its breaker is open. Listing the models is free, but a hosted service is
-/// contacted only if configured.
+/// Returns whether to probe the provider while its breaker is open. Listing the models is free, but
+/// a hosted service is contacted only if configured.
 fn probe(table: &Table<'_>, spec: &ApiSpec, base_url: Option<&str>) -> bool {
     let written = table.flag("probe");
     if spec.free_probe.is_some() {
@@ -299,7 +303,8 @@ fn probe(table: &Table<'_>, spec: &ApiSpec, base_url: Option<&str>) -> bool {
     false
 }
 
-/// Returns whether the model gets the narrow variant of prompts: by default one at a local address, which is rarely large.
+/// Returns whether the model gets the narrow variant of prompts: by default one at a local address,
+/// which is rarely large.
 fn is_small(table: &Table<'_>, spec: &ApiSpec, base_url: Option<&str>) -> bool {
     let written = table.flag("small");
     written.unwrap_or_else(|| spec.is_local || is_local(base_url.unwrap_or(spec.base_url)))

@@ -31,8 +31,8 @@ const KINDS: [&str; 21] = [
     "water_heater",
 ];
 
-/// Rules of all sources, with their tables. The tables are kept until the home is known, so that rules about things that
-/// do not exist can be reported.
+/// Rules of all sources, with their tables. The tables are kept until the home is known, so that
+/// rules about things that do not exist can be reported.
 pub(super) struct Sources<'f> {
     sources: Vec<(String, Table<'f>, Rules)>,
     whole_home_at_once: bool,
@@ -43,15 +43,33 @@ impl<'f> Sources<'f> {
     pub(super) fn read(root: &Table<'f>) -> Self {
         let read = root.tables("source").into_iter().map(|(name, table)| {
             if name.is_empty() || (name != "*" && name.contains(['/', '+', '#', '\0'])) {
-                table.report_table("a source is one level of a topic, without `/`, `+` and `#`; or \"*\" for all sources without a table");
+                table.report_table(
+                    "a source is one level of a topic, without `/`, `+` and `#`; \
+                    or \"*\" for all sources without a table",
+                );
             }
-            let select = |text: &str| Selector::parse(text).map_err(|_| "`*`, `area:<id>`, `kind:<kind>`, `device:<id>` or `property:<name>`");
+            let select = |text: &str| {
+                Selector::parse(text).map_err(
+                    |_| "`*`, `area:<id>`, `kind:<kind>`, `device:<id>` or `property:<name>`",
+                )
+            };
             let allow = table.texts_as("allow", select);
             let deny = table.texts_as("deny", select);
             if allow.as_ref().is_some_and(Vec::is_empty) && deny.is_none() {
-                table.report("allow", "an empty list allows everything; to allow nothing write deny = [\"*\"]");
+                table.report(
+                    "allow",
+                    "an empty list allows everything; to allow nothing write \
+                    deny = [\"*\"]",
+                );
             }
-            (name.to_owned(), table, Rules { allow: allow.unwrap_or_default(), deny: deny.unwrap_or_default() })
+            (
+                name.to_owned(),
+                table,
+                Rules {
+                    allow: allow.unwrap_or_default(),
+                    deny: deny.unwrap_or_default(),
+                },
+            )
         });
         let confirm = root.table("confirm").flag("whole_home").unwrap_or(true);
         Self {
@@ -72,7 +90,8 @@ impl<'f> Sources<'f> {
         }
     }
 
-    /// Reports rules about things the home does not have. With `discovery`, unknown devices and areas may still appear.
+    /// Reports rules about things the home does not have. With `discovery`, unknown devices and
+    /// areas may still appear.
     pub(super) fn check(&self, home: &Home, discovery: bool) {
         for (_, table, rules) in &self.sources {
             for (key, selectors) in [("allow", &rules.allow), ("deny", &rules.deny)] {

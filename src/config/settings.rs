@@ -1,5 +1,5 @@
-//! The sections of `sayso.toml`, except providers and sources. Each function reads one section. Keys that are missing or
-//! wrong keep their default.
+//! The sections of `sayso.toml`, except providers and sources. Each function reads one section.
+//! Keys that are missing or wrong keep their default.
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,7 +36,8 @@ const fn s(n: u64) -> Duration {
 }
 
 const DAY: u64 = 86_400;
-/// MQTT has whole seconds of 16 bits. Below 5 s a slow network would be taken for a broken connection.
+/// MQTT has whole seconds of 16 bits. Below 5 s a slow network would be taken for a broken
+/// connection.
 const KEEP_ALIVE: RangeInclusive<Duration> = s(5)..=s(65_535);
 const COMMAND_TTL: RangeInclusive<Duration> = s(1)..=s(3_600);
 const DRAFT_TTL: RangeInclusive<Duration> = s(60)..=s(3_650 * DAY);
@@ -116,20 +117,22 @@ fn host(text: &str) -> Result<String, &'static str> {
         Ok(text.to_owned())
     } else {
         Err(
-            "a host name or address only, such as \"broker.local\"; the port and TLS have their own keys",
+            "a host name or address only, such as \"broker.local\"; the port and TLS have their \
+             own keys",
         )
     }
 }
 
-/// Accepts the beginning of topics for replies. It must not include command topics, or a reply would be received as a
-/// command.
+/// Accepts the beginning of topics for replies. It must not include command topics, or a reply
+/// would be received as a command.
 fn reply_prefix(text: &str, prefix: &str) -> Result<String, String> {
     topic_prefix(text.trim_end_matches('/'))
         .map_err(|_| "the beginning of topics, such as \"clients/\", without wildcards")?;
     let commands = format!("{prefix}/command/");
     if commands.starts_with(text) || text.starts_with(&commands) {
         return Err(format!(
-            "the beginning of a topic outside `{commands}`, where a reply would be received as a command"
+            "the beginning of a topic outside `{commands}`, where a reply would be received as a \
+             command"
         ));
     }
     Ok(text.to_owned())
@@ -280,7 +283,8 @@ fn store(table: &Table<'_>, folders: &Folders<'_>) -> store::Settings {
         );
     }
     store::Settings {
-        // Below the folder that systemd gives: a damaged store is renamed, and the parent of that folder is not writable.
+        // Below the folder that systemd gives: a damaged store is renamed, and the parent of that
+        // folder is not writable.
         path: written.or_else(|| state.map(|folder| folder.join("store"))),
         cache_bytes: table
             .size("cache", CACHE)
@@ -384,11 +388,21 @@ fn log(table: &Table<'_>, folders: &Folders<'_>) -> log::Settings {
 /// Metrics reveal when somebody is at home, so they are served to this machine only.
 fn metrics(table: &Table<'_>) -> Option<scrape::MetricsAddress> {
     table.text_as("listen", |text| match text.strip_prefix("unix:") {
-        Some(path) if path.starts_with('/') => Ok(scrape::MetricsAddress::Socket(PathBuf::from(path))),
-        None if text.parse().is_ok_and(|port: SocketAddr| port.ip().is_loopback() && port.port() > 0) => {
-            text.parse().map(scrape::MetricsAddress::Port).map_err(|_| "an address")
+        Some(path) if path.starts_with('/') => {
+            Ok(scrape::MetricsAddress::Socket(PathBuf::from(path)))
         }
-        _ => Err("an address of this machine only, such as \"127.0.0.1:9464\", or a socket such as \"unix:/run/sayso/metrics\""),
+        None if text
+            .parse()
+            .is_ok_and(|port: SocketAddr| port.ip().is_loopback() && port.port() > 0) =>
+        {
+            text.parse()
+                .map(scrape::MetricsAddress::Port)
+                .map_err(|_| "an address")
+        }
+        _ => Err(
+            "an address of this machine only, such as \"127.0.0.1:9464\", or a socket such \
+            as \"unix:/run/sayso/metrics\"",
+        ),
     })
 }
 

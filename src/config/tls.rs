@@ -9,7 +9,9 @@ use crate::config::file::Table;
 use crate::config::folders::Folders;
 
 /// Message for a machine without any certificate authority.
-const NO_AUTHORITIES: &str = "this machine trusts no certificate authority, so no broker certificate can be verified: name the CA file of the broker here, or `apt install ca-certificates`";
+const NO_AUTHORITIES: &str = "this machine trusts no certificate authority, so no broker \
+    certificate can be verified: name the CA file of the broker here, or `apt install \
+    ca-certificates`";
 
 /// Reads the table; `None` if it does not exist.
 pub(super) fn read(table: &Table<'_>, folders: &Folders<'_>) -> Option<mqtt::Tls> {

@@ -1,4 +1,5 @@
-//! Rules for topics in the config, and detection of topics on which sayso would receive its own messages.
+//! Rules for topics in the config, and detection of topics on which sayso would receive its own
+//! messages.
 
 use crate::home::Home;
 use crate::home::device::Device;
@@ -7,7 +8,8 @@ use crate::vocabulary::topic::Topic;
 /// Maximum bytes of a topic prefix.
 const MAX_PREFIX_BYTES: usize = 128;
 
-/// Accepts a topic to publish to or subscribe to: no wildcards, and none of the broker's own `$` topics.
+/// Accepts a topic to publish to or subscribe to: no wildcards, and none of the broker's own `$`
+/// topics.
 pub(super) fn topic(text: &str) -> Result<String, &'static str> {
     if Topic::new(text).is_ok() && !text.starts_with('$') {
         Ok(text.to_owned())
@@ -23,13 +25,14 @@ pub(super) fn topic_prefix(text: &str) -> Result<String, &'static str> {
         Ok(text.to_owned())
     } else {
         Err(
-            "one or more topic levels such as \"sayso\" or \"home/sayso\", without wildcards, not beginning or ending with `/`",
+            "one or more topic levels such as \"sayso\" or \"home/sayso\", without wildcards, not \
+             beginning or ending with `/`",
         )
     }
 }
 
-/// Returns what is wrong with the topics of a device: sayso must not receive its own messages as commands or states, or
-/// one command would cause others without end.
+/// Returns the fault in the topics of a device: sayso must not receive its own messages as commands
+/// or states, or one command would cause others without end.
 pub(super) fn loops(device: &Device, home: &Home, prefix: &str) -> Vec<String> {
     let is_own = |topic: &str, except: &str| {
         let below = topic
@@ -46,15 +49,25 @@ pub(super) fn loops(device: &Device, home: &Home, prefix: &str) -> Vec<String> {
         let fixed = link.stop.iter().chain(&link.toggle).map(|port| &port.topic);
         for topic in link.command.iter().map(|port| &port.topic).chain(fixed) {
             if is_own(topic, "action/") {
-                found.push(format!("the command topic `{topic}` is one of sayso's own topics: choose one outside `{prefix}/`"));
+                found.push(format!(
+                    "the command topic `{topic}` is one of sayso's own topics: \
+                    choose one outside `{prefix}/`"
+                ));
             }
             if home.has_state_topic(topic) {
-                found.push(format!("`{topic}` is both a command topic and a state topic, so sayso would receive its own messages: use two different topics"));
+                found.push(format!(
+                    "`{topic}` is both a command topic and a state topic, so sayso \
+                    would receive its own messages: use two different topics"
+                ));
             }
         }
         for port in &link.state {
             if is_own(&port.topic, "state/") {
-                found.push(format!("the state topic `{}` is one of sayso's own topics: choose one outside `{prefix}/`, or below `{prefix}/state/`", port.topic));
+                found.push(format!(
+                    "the state topic `{}` is one of sayso's own topics: choose one \
+                    outside `{prefix}/`, or below `{prefix}/state/`",
+                    port.topic
+                ));
             }
         }
     }

@@ -25,15 +25,18 @@ pub(super) fn reject_inline_secrets<'f>(table: &Table<'f>, keys: &[&'f str], ins
         if table.has(key) {
             table.report(
                 key,
-                format!("a secret must not be in this file: put it into a file of its own and name that file with `{instead}`"),
+                format!(
+                    "a secret must not be in this file: put it into a file of its own and name \
+                    that file with `{instead}`"
+                ),
             );
             table.mark_known(key);
         }
     }
 }
 
-/// Reads the secret from the file named by `key`, if it is `needed`. The value of the key is never repeated in a
-/// message, because it may be the secret itself.
+/// Reads the secret from the file named by `key`, if it is `needed`. The value of the key is never
+/// repeated in a message, because it may be the secret itself.
 pub(super) fn secret<'f>(
     table: &Table<'f>,
     key: &'f str,

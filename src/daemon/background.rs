@@ -33,8 +33,8 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Starts the connection to the broker, the journal's syncs, the acknowledgements, the probes of
-    /// providers, the connection to Redis and the metrics endpoint.
+    /// Starts the connection to the broker, the journal's syncs, the acknowledgements, the probes
+    /// of providers, the connection to Redis and the metrics endpoint.
     pub(super) async fn start(
         connection: Connection,
         task: &CommandTask,
@@ -107,7 +107,8 @@ async fn probe_providers(mut pipeline: watch::Receiver<Arc<Pipeline>>) {
     }
 }
 
-/// Opens the metrics endpoint. One that cannot be opened is logged; commands are served all the same.
+/// Opens the metrics endpoint. One that cannot be opened is logged; commands are served all the
+/// same.
 async fn open_metrics(address: Option<&MetricsAddress>) -> Option<Scrape> {
     let address = address?;
     match Scrape::open(address).await {

@@ -1,7 +1,8 @@
 //! The event loop: takes in commands, states and announcements, starts a task for each command, and
 //! reacts to signals and to changes of the broker, the journal and the providers.
 //!
-//! Nothing in it blocks: homes are built on a thread of their own, and the disk is waited for in tasks.
+//! Nothing in it blocks: homes are built on a thread of their own, and the disk is waited for in
+//! tasks.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -234,7 +235,8 @@ impl EventLoop {
         let is_first = !self.status.was_connected;
         if !is_first && !session_present {
             warn!(
-                "the broker has forgotten our session: what was said while the connection was away is lost"
+                "the broker has forgotten our session: what was said while the connection was away \
+                 is lost"
             );
         }
         if is_first && let Some(finder) = self.homes.finder() {
@@ -293,8 +295,8 @@ impl EventLoop {
             }
             JournalEntry::Pending => self.task.counters.commands_duplicate.increment(),
         }
-        // There is nothing to acknowledge with QoS 0. The channel has room for every token the broker
-        // waits for; without one it sends the command again.
+        // There is nothing to acknowledge with QoS 0. The channel has room for every token the
+        // broker waits for; without one it sends the command again.
         if ack_token.is_expected() {
             let _ = self.ack_tokens.try_send((ack_token, seq));
         }
@@ -355,7 +357,8 @@ impl EventLoop {
     fn warn_without_devices(&self) {
         if self.held.is_some() && self.task.pipeline.home().devices().is_empty() {
             warn!(
-                "there is no device yet: nothing can be commanded; write a home.toml, or let devices announce themselves"
+                "there is no device yet: nothing can be commanded; write a home.toml, or let \
+                 devices announce themselves"
             );
         }
     }
@@ -425,8 +428,8 @@ impl EventLoop {
         });
     }
 
-    /// Follows the journal into failure and back: the cache and the spending on disk are released or
-    /// opened again.
+    /// Follows the journal into failure and back: the cache and the spending on disk are released
+    /// or opened again.
     fn follow_journal_health(&mut self, notify: &Notify) {
         let health = *self.journal_health.borrow_and_update();
         let before = std::mem::replace(&mut self.last_journal_health, health);
@@ -458,8 +461,8 @@ impl EventLoop {
             .send_replace(Arc::clone(&self.task.pipeline));
     }
 
-    /// Lets the commands in progress end within the grace period. Near its end those that still wait
-    /// for a model are answered `stopping`.
+    /// Lets the commands in progress end within the grace period. Near its end those that still
+    /// wait for a model are answered `stopping`.
     pub(super) async fn finish(&mut self, grace: Duration) {
         self.release();
         let in_time = timeout(
@@ -474,7 +477,7 @@ impl EventLoop {
     }
 }
 
-/// Waits for the next message, once the outbox has room for what it leads to.
+/// Waits for the next message, once the outbox has room for the messages it leads to.
 async fn next(outbox: &Outbox, inbox: &mut Inbox) -> Option<Incoming> {
     outbox.until_room().await;
     inbox.next().await

@@ -152,7 +152,7 @@ impl HomeBuilder {
     }
 }
 
-/// Builds a home, and computes what the next command needs of it.
+/// Builds a home, and computes the parts that the next command needs.
 fn build(finder: &mut Finder, pipeline: &Pipeline) -> BuildResult {
     let home = Arc::new(finder.build()?.home);
     pipeline.prepare(&home);

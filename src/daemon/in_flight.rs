@@ -101,7 +101,8 @@ impl CommandTask {
             // Sent again it would be refused again.
             Err(Undelivered::Refused { why }) => warn!(topic, why, "the broker refuses a reply"),
             Err(undelivered) => {
-                info!(topic, why = %undelivered, "a reply is not delivered yet: the next start sends it");
+                info!(topic, why = %undelivered, "a reply is not delivered yet: the next start \
+                    sends it");
                 return;
             }
         }

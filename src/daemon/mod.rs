@@ -1,5 +1,5 @@
-//! The daemon: builds all parts, serves until it is told to stop, then drains. It is the only module
-//! that knows both MQTT and the pipeline. [`run`] reads in the order in which things happen.
+//! The daemon: builds all parts, serves until it is told to stop, then drains. It is the only
+//! module that knows both MQTT and the pipeline. [`run`] reads in the order in which things happen.
 
 mod assembly;
 mod background;
@@ -126,8 +126,9 @@ fn log_start(config: &Config, broker: &str) {
     );
 }
 
-/// Ends the service: answers the commands that were received, publishes what waits, says `offline`
-/// and closes the store. Every step is bounded, whatever the disk, the broker and the models do.
+/// Ends the service: answers the commands that were received, publishes the waiting messages and
+/// `offline` and closes the store. Every step is bounded, whatever the disk, the broker and the
+/// models do.
 async fn drain(mut event_loop: EventLoop, mut inbox: Inbox, notify: &Notify) {
     notify.stopping();
     info!(in_flight = event_loop.in_flight(), "stopping");
@@ -152,7 +153,8 @@ async fn drain(mut event_loop: EventLoop, mut inbox: Inbox, notify: &Notify) {
     let closed = timeout(CLOSING_TIME, journal.close()).await;
     if synced.is_err() || closed.is_err() {
         warn!(
-            "the disk is too slow to write the journal before the end: the broker sends the last commands again"
+            "the disk is too slow to write the journal before the end: the broker sends the last \
+             commands again"
         );
     }
 }

@@ -13,7 +13,7 @@ use crate::store::journal::{MAX_CRASHES, Recovered, Unfinished};
 use crate::wire::{self, Inbound, RejectedPayload};
 
 impl EventLoop {
-    /// Finishes what the earlier run left: sends its replies, and processes its commands.
+    /// Finishes the work of the earlier run: sends its replies, and processes its commands.
     pub(super) fn recover(&mut self, recovered: Recovered) {
         self.task.pipeline.restore_device_order(recovered.commanded);
         for unsent in recovered.unsent {

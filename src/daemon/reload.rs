@@ -112,7 +112,8 @@ impl EventLoop {
         self.status.config_faults = faults;
         error!(
             faults,
-            "not reloaded, what was read before holds: mend it (`sayso check` tells the same), then reload again"
+            "not reloaded, what was read before holds: mend it (`sayso check` tells the same), \
+             then reload again"
         );
     }
 
@@ -155,7 +156,8 @@ fn log_changes(changes: &Changes) {
     if !changes.restart.is_empty() {
         warn!(
             keys = changes.restart.join(", "),
-            "changed, and wants a restart: until then the old values hold (systemctl restart sayso loses no command)"
+            "changed, and wants a restart: until then the old values hold (systemctl restart sayso \
+             loses no command)"
         );
     }
 }

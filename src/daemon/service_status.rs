@@ -1,4 +1,5 @@
-//! The state of the service for its operators: the status line of systemd, the watchdog, and health.
+//! The state of the service for its operators: the status line of systemd, the watchdog, and
+//! health.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,5 @@
-//! Opens what is kept on disk. A store that cannot be used is reported, and commands are served
-//! without it.
+//! Opens the store, the journal and the accounts on disk. A store that cannot be used is reported,
+//! and commands are served without it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -58,21 +58,24 @@ fn open_store(settings: &store::Settings) -> Result<Option<Arc<Store>>, StoreErr
     match store::open(settings, path) {
         Ok(store) => {
             if let Some(aside) = &store.set_aside {
-                warn!(aside = %aside.display(), "the store could not be read: put aside, begun anew");
+                warn!(aside = %aside.display(), "the store could not be read: put aside, begun \
+                    anew");
             } else if store.lost {
-                warn!(path = %path.display(), "the store held nothing that could be read: begun anew");
+                warn!(path = %path.display(), "the store held nothing that could be read: begun \
+                    anew");
             }
             Ok(Some(Arc::new(store)))
         }
         Err(error @ StoreError::InUse { .. }) => Err(error),
         Err(error) => {
-            error!(error = %ErrorChain(&error), "serving without a store: commands do not survive a restart");
+            error!(error = %ErrorChain(&error), "serving without a store: commands do not survive \
+                a restart");
             Ok(None)
         }
     }
 }
 
-/// Opens the journal, and returns what the earlier run of the program left in it.
+/// Opens the journal, and returns the entries that the earlier run of the program left in it.
 fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Recovered) {
     let keep = config.mqtt.ttl;
     let Some(store) = store else {
@@ -94,7 +97,8 @@ fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Recover
             if recovered.missing > 0 {
                 warn!(
                     missing_writes = recovered.missing,
-                    "the store is damaged: what was written last is lost, and commands of then are not taken up"
+                    "the store is damaged: what was written last is lost, and commands of then are \
+                     not taken up"
                 );
             }
             (journal, recovered)

@@ -187,7 +187,8 @@ impl Finder {
         if change.rejected > 0 {
             self.report(
                 topic,
-                &"some of its devices would command sayso itself, or too many devices are announced already",
+                &"some of its devices would command sayso itself, or too many devices are \
+                    announced already",
             );
         }
         self.store_size(topic, payload.len());

@@ -104,7 +104,7 @@ impl Settings {
     /// Parses a message on one of the [`filters`](Self::filters).
     ///
     /// # Errors
-    /// If the payload is not what belongs on its topic.
+    /// If the payload does not belong on its topic.
     pub fn parse(&self, topic: &str, payload: &[u8]) -> Result<Announcement, InvalidAnnouncement> {
         match self.owner(topic) {
             Some(TopicOwner::ZigbeeDevices { base }) => zigbee2mqtt::parse_devices(base, payload),

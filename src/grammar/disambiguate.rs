@@ -23,8 +23,8 @@ enum Selection {
     Nothing,
 }
 
-/// Returns the draft that follows from an answer to the question of `pending`, or `None` if `text` is
-/// not an answer.
+/// Returns the draft that follows from an answer to the question of `pending`, or `None` if `text`
+/// is not an answer.
 ///
 /// An answer that fits several choices leads to a question about these. An answer that cannot be
 /// right, such as "both" to three choices, repeats the question.

@@ -19,10 +19,11 @@ const MOST_DEGREES: f64 = 10.0;
 /// Lowest colour temperature, in kelvin: a light's "temperature" from here on is its white.
 const LEAST_KELVIN: f64 = 1000.0;
 
-/// "Minimum" of brightness and position in percent: the lowest that is not off, as in Home Assistant.
+/// "Minimum" of brightness and position in percent: the lowest that is not off, as in Home
+/// Assistant.
 const LEAST: f64 = 1.0;
 
-/// Kinds whose power is not what "start" and "stop" mean.
+/// Kinds whose "start" and "stop" do not mean power.
 const NOT_BY_POWER: [&str; 7] = [
     "light",
     "media_player",
@@ -104,8 +105,8 @@ impl Effects<'_> {
             // "auto" may also be a speed of its fan; the mode wins.
             mode
         } else if matches!(amount, Amount::Choice(option) if self.switches(option)) {
-            // Some device has an option of this name. Without a property the power is meant, never another
-            // property that can be on, such as a child lock.
+            // Some device has an option of this name. Without a property the power is meant, never
+            // another property that can be on, such as a child lock.
             return None;
         } else {
             exactly_one(device.capabilities.iter().filter(fits))?

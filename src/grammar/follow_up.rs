@@ -32,7 +32,8 @@ pub struct Continuation {
     pub draft: Draft,
 }
 
-/// Returns the words without punctuation and without fillers at both ends, from most to fewest words.
+/// Returns the words without punctuation and without fillers at both ends, from most to fewest
+/// words.
 fn cores<'a>(lexicon: &Lexicon, input: &'a [&'a str]) -> Vec<&'a [&'a str]> {
     let is_filler = |run: &[&str]| {
         let mut senses = lexicon.senses(run);
@@ -405,7 +406,8 @@ type DeviceChange = (
     Option<crate::vocabulary::Value>,
 );
 
-/// Returns the changes that the actions make to each of their devices, if they are the same for all.
+/// Returns the changes that the actions make to each of their devices, if they are the same for
+/// all.
 fn template(actions: &[Action]) -> Option<Vec<DeviceChange>> {
     let of = |device: &str| -> Vec<DeviceChange> {
         let own = actions.iter().filter(|action| action.device == device);

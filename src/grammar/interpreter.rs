@@ -50,8 +50,9 @@ impl Interpreter<'_> {
         agreed
     }
 
-    /// Returns whether the words speak against a command: one of them prevents every interpretation,
-    /// or all of them are known and none is a verb, a comparative or the start of a question.
+    /// Returns whether the words speak against a command: one of them prevents every
+    /// interpretation, or all of them are known and none is a verb, a comparative or the start of a
+    /// question.
     pub(super) fn is_no_command(&self, text: &str) -> bool {
         let plain = self.lexicon.spelling.plain(text);
         let (spans, error) = Spans::try_of(&plain, self.lexicon, self.names);

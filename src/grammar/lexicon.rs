@@ -131,7 +131,8 @@ pub(super) struct Grammar {
     pub(super) by_is_a_time: bool,
     /// Whether the place may stand between verb and object: "mach in der küche das licht aus".
     pub(super) place_after_verb: bool,
-    /// Whether the noun comes first in names and before adjectives: "lampe de chevet", "lampe rouge".
+    /// Whether the noun comes first in names and before adjectives: "lampe de chevet", "lampe
+    /// rouge".
     pub(super) head_first: bool,
     /// Plural ending of the words of the home: `s`.
     pub(super) plural: String,
@@ -460,8 +461,8 @@ fn add_colors(raw: &Raw, add: &mut impl FnMut(Sense, &[String])) {
     }
 }
 
-/// Adds numbers of several words as phrases ("quatre-vingt-dix"), and the parts of all other numbers
-/// as known words.
+/// Adds numbers of several words as phrases ("quatre-vingt-dix"), and the parts of all other
+/// numbers as known words.
 fn add_numbers(raw: &Raw, spelling: &Spelling, runs: &mut PhraseIndex) {
     for (spoken, n) in &raw.numbers {
         if spoken.contains([' ', '-']) {
@@ -483,7 +484,8 @@ fn add_numbers(raw: &Raw, spelling: &Spelling, runs: &mut PhraseIndex) {
     }
 }
 
-/// Adds verbs; the two parts of separable verbs are written with dots between them: "schliess .. ab".
+/// Adds verbs; the two parts of separable verbs are written with dots between them: "schliess ..
+/// ab".
 fn verbs(acts: &BTreeMap<Verb, Vec<String>>, spelling: &Spelling, runs: &mut PhraseIndex) {
     let mut particles: Vec<&str> = Vec::new();
     for (act, spoken) in acts
@@ -572,8 +574,8 @@ impl Lexicon {
         is_of(&self.no).then_some(false)
     }
 
-    /// Returns the phrases that express a meaning the grammar does not support, each as it is compared
-    /// and as it is written.
+    /// Returns the phrases that express a meaning the grammar does not support, each as it is
+    /// compared and as it is written.
     pub(super) fn unsupported(&self, meaning: UnsupportedMeaning) -> &[(String, String)] {
         self.unsupported.get(&meaning).map_or(&[], Vec::as_slice)
     }

@@ -1,7 +1,7 @@
 //! The local grammar: phrase + home → draft, in microseconds, without a network.
 //!
-//! Certain or silent: there is a draft only if every word of the phrase is explained and all possible
-//! interpretations agree.
+//! Certain or silent: there is a draft only if every word of the phrase is explained and all
+//! possible interpretations agree.
 //!
 //! A phrase passes through these modules, in this order:
 //!
@@ -18,11 +18,11 @@
 //!
 //! # Rules of interpretation
 //! - The whole name of a device takes precedence. A part of a name, or a noun, that fits several
-//!   devices is narrowed by the named place, then by the area of the command; if several remain, the
-//!   speaker is asked.
-//! - "the lights" without a place, in a home with lights in several areas, leads to a question; "all
-//!   the lights" means the area of the command, or the home if there is none or with "everywhere".
-//!   "The light in the kitchen" means all of them, "the lamp" means one.
+//!   devices is narrowed by the named place, then by the area of the command; if several remain,
+//!   the speaker is asked.
+//! - "the lights" without a place, in a home with lights in several areas, leads to a question;
+//!   "all the lights" means the area of the command, or the home if there is none or with
+//!   "everywhere". "The light in the kitchen" means all of them, "the lamp" means one.
 //! - "lock the doors" means every lock.
 //! - A group skips members that cannot do it. For a single device that cannot, there is no draft.
 
@@ -225,7 +225,8 @@ impl Language {
             return Arc::clone(&kept[at].1);
         }
         drop(kept);
-        // Built without the lock: a large home takes a while, and commands still use the earlier one.
+        // Built without the lock: a large home takes a while, and commands still use the earlier
+        // one.
         let names = Arc::new(Names::of(home, self.lexicon()));
         let mut kept = self.names.lock();
         kept.insert(0, (revision, Arc::clone(&names)));
@@ -256,7 +257,8 @@ impl LocalGrammar {
     /// Loads the built-in languages and those of the folder, which take precedence.
     ///
     /// # Errors
-    /// If the folder or a file in it cannot be read, a file is invalid, or `settings.language` has no file.
+    /// If the folder or a file in it cannot be read, a file is invalid, or `settings.language` has
+    /// no file.
     pub fn new(settings: &Settings) -> Result<Self, LanguageError> {
         let mut languages = HashMap::new();
         for (code, language) in all(settings) {
@@ -287,7 +289,8 @@ impl LocalGrammar {
         })
     }
 
-    /// Returns all errors in the settings, not only the first one that [`LocalGrammar::new`] reports.
+    /// Returns all errors in the settings, not only the first one that [`LocalGrammar::new`]
+    /// reports.
     pub fn faults(settings: &Settings) -> Vec<LanguageError> {
         let (mut codes, mut faults) = (Vec::new(), Vec::new());
         for (code, language) in all(settings) {

@@ -290,7 +290,8 @@ impl Builder<'_> {
             .retain(|_, whose| whose.len() > 1 && whose.iter().all(|&i| kind(i) == kind(whose[0])));
     }
 
-    /// Returns whether several devices of one kind have these words before the last word of the name.
+    /// Returns whether several devices of one kind have these words before the last word of the
+    /// name.
     fn is_shared(&self, front: &[String]) -> bool {
         self.fronts.contains_key(front)
     }
@@ -764,7 +765,8 @@ impl Builder<'_> {
         forms
     }
 
-    /// Returns whether the words start with an area: "kitchen light" does not name the "old kitchen light".
+    /// Returns whether the words start with an area: "kitchen light" does not name the "old kitchen
+    /// light".
     fn begins_with_area(&self, run: &[String]) -> bool {
         self.places
             .iter()
@@ -772,7 +774,8 @@ impl Builder<'_> {
             .any(|area_name| run.starts_with(area_name))
     }
 
-    /// Returns whether a form of a name identifies a device: it is neither an area nor a word of the language.
+    /// Returns whether a form of a name identifies a device: it is neither an area nor a word of
+    /// the language.
     fn stands_alone(&self, run: &[String]) -> bool {
         let is_area = self
             .places
@@ -805,7 +808,8 @@ impl Builder<'_> {
     }
 }
 
-/// Returns whether the language files contain the words of the property, so that its options are no names.
+/// Returns whether the language files contain the words of the property, so that its options are no
+/// names.
 pub(super) fn is_fixed(property: &Property) -> bool {
     matches!(
         property,

@@ -348,7 +348,7 @@ impl Resolver<'_> {
             .find_map(|noun| self.mode(noun))
     }
 
-    /// Returns the devices that can do what the intent needs.
+    /// Returns the devices with the abilities the intent needs.
     fn able(&self, request: &ClauseIntent<'_>, devices: &[u32], mode: Option<&str>) -> Vec<u32> {
         devices
             .iter()
@@ -616,7 +616,8 @@ impl Resolver<'_> {
             .as_deref()
             .filter(|_| kind == "climate" && !so_named)
         {
-            // A device that can only heat is not an air conditioner, unless its name contains the noun.
+            // A device that can only heat is not an air conditioner, unless its name contains the
+            // noun.
             let has = |options: &[String]| {
                 options
                     .iter()
@@ -680,8 +681,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Returns whether the extent is unclear: "everything off except the tv in the living room", with
-    /// only one TV, may mean the home or the room.
+    /// Returns whether the extent is unclear: "everything off except the tv in the living room",
+    /// with only one TV, may mean the home or the room.
     fn excepts_where_unsure(&self, request: &ClauseIntent<'_>, target: &Target) -> bool {
         let placed = request
             .clause

@@ -132,7 +132,8 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// Returns the percentage of the range; `None` for the lowest level, which depends on the property.
+    /// Returns the percentage of the range; `None` for the lowest level, which depends on the
+    /// property.
     pub(super) fn percent(self) -> Option<f64> {
         match self {
             Self::Low => None,

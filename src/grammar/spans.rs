@@ -135,7 +135,8 @@ impl Spans {
         Some(longest)
     }
 
-    /// Adds the senses of the longest phrase at the start of `input`, and returns its number of words.
+    /// Adds the senses of the longest phrase at the start of `input`, and returns its number of
+    /// words.
     fn longest(&mut self, input: &[&str], lexicon: &Lexicon, names: &Names) -> usize {
         let start = self.senses.len();
         let mut longest = 0;

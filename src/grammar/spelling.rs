@@ -1,7 +1,7 @@
 //! Spelling of a language: maps different spellings of a word to one.
 //!
-//! Sentences, names of the home and words of the language files are all normalized here: accents are
-//! removed, elided words are separated, and compounds are split.
+//! Sentences, names of the home and words of the language files are all normalized here: accents
+//! are removed, elided words are separated, and compounds are split.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -81,8 +81,8 @@ impl Spelling {
         out
     }
 
-    /// Returns the parts of a compound such as "kuchenlicht" if there is exactly one way to split it
-    /// into a place and a thing.
+    /// Returns the parts of a compound such as "kuchenlicht" if there is exactly one way to split
+    /// it into a place and a thing.
     pub(super) fn parts<'w>(
         &self,
         word: &'w str,
@@ -149,7 +149,8 @@ fn without_accents(text: &str, keeps: &str, out: &mut String) {
     }
 }
 
-/// Combines letters with the combining marks that follow: some keyboards write "ü" as two characters.
+/// Combines letters with the combining marks that follow: some keyboards write "ü" as two
+/// characters.
 fn composed(text: &str) -> Cow<'_, str> {
     const MARKS: [(char, &str, &str); 6] = [
         ('\u{300}', "aeiou", "àèìòù"),

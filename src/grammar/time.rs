@@ -12,7 +12,8 @@ use crate::vocabulary::Property;
 use crate::vocabulary::action::{Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Span, TimeOfDay, TimePoint, Timing};
 
-/// Longest delay, in seconds, that an expression can name: a year. What is accepted is decided later.
+/// Longest delay, in seconds, that an expression can name: a year. What is accepted is decided
+/// later.
 const LONGEST: f64 = 366.0 * 86_400.0;
 
 /// Most words of an expression that are looked at.
@@ -75,8 +76,8 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
     found
 }
 
-/// Adds the day at the start of the sentence to a time: "tomorrow turn on the lamp at nine". Returns
-/// the time and the number of words of the day, of which there are at most `most`.
+/// Adds the day at the start of the sentence to a time: "tomorrow turn on the lamp at nine".
+/// Returns the time and the number of words of the day, of which there are at most `most`.
 fn with_distant_day(
     reader: &TimeReader<'_, '_>,
     timing: &Timing,
@@ -138,14 +139,15 @@ impl Interpreter<'_> {
         now.or_else(|| self.timed(text, |rest| self.draft(rest)))
     }
 
-    /// Returns the draft of a sentence that may refer to the last command, with its time if it names
-    /// one.
+    /// Returns the draft of a sentence that may refer to the last command, with its time if it
+    /// names one.
     pub(super) fn draft_after_with_time(&self, text: &str) -> Option<Draft> {
         let now = self.draft_after(text);
         now.or_else(|| self.timed(text, |rest| self.draft_after(rest)))
     }
 
-    /// Returns whether the number of a time may be the amount of a command: "um 5 runter", "bis 8 zu".
+    /// Returns whether the number of a time may be the amount of a command: "um 5 runter", "bis 8
+    /// zu".
     fn may_be_an_amount(&self, timing: &Timing, draft: &Draft) -> bool {
         let choices = draft.choices.iter().flat_map(|choice| &choice.actions);
         let mut actions = draft.actions.iter().chain(choices);

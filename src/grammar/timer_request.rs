@@ -1,4 +1,5 @@
-//! Sentences about timers: "set a timer for ten minutes", "cancel the heater one", "how long is left".
+//! Sentences about timers: "set a timer for ten minutes", "cancel the heater one", "how long is
+//! left".
 
 use crate::grammar::follow_up::bare;
 use crate::grammar::lexicon::Lexicon;

@@ -2,8 +2,8 @@
 
 /// Splits canonical text into words: slices of it, in order.
 ///
-/// Letters and digits are words of their own (`hdmi1` → `hdmi`, `1`), and so are `'s`, `%`, `°` and punctuation.
-/// White space, quotes, brackets, `_` and a hyphen after a letter are separators.
+/// Letters and digits are words of their own (`hdmi1` → `hdmi`, `1`), and so are `'s`, `%`, `°` and
+/// punctuation. White space, quotes, brackets, `_` and a hyphen after a letter are separators.
 pub(super) fn words(text: &str) -> Vec<&str> {
     let mut found = Vec::with_capacity(12);
     let mut rest = text;
@@ -53,8 +53,8 @@ fn negative(text: &str, at_start: bool) -> usize {
     }
 }
 
-/// Returns the length of digits with `.`, `,`, `:`, `-` or `/` between them. Such a word (`7:30`) is
-/// not a plain number, so it is not understood.
+/// Returns the length of digits with `.`, `,`, `:`, `-` or `/` between them. Such a word (`7:30`)
+/// is not a plain number, so it is not understood.
 fn number(text: &str) -> usize {
     let mut length = run(text, |c| c.is_ascii_digit());
     loop {
@@ -90,8 +90,9 @@ fn is_mark(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}')
 }
 
-/// Returns whether one edit turns `input` into `word`: an insertion, deletion, substitution or transposition
-/// (Damerau–Levenshtein distance 1). The first letter must be right, as it is in nearly all typos.
+/// Returns whether one edit turns `input` into `word`: an insertion, deletion, substitution or
+/// transposition (Damerau–Levenshtein distance 1). The first letter must be right, as it is in
+/// nearly all typos.
 pub(super) fn is_one_edit(input: &str, meant: &str) -> bool {
     let (a, b): (Vec<char>, Vec<char>) = (input.chars().collect(), meant.chars().collect());
     if a.first() != b.first() || a.len().abs_diff(b.len()) > 1 || a == b {

@@ -111,7 +111,7 @@ impl Members {
         complete: true,
     };
 
-    /// The members of a group that does not say what it contains.
+    /// The members of a group that does not list them.
     pub const UNKNOWN: Self = Self {
         ids: Vec::new(),
         complete: false,
@@ -168,8 +168,8 @@ impl Device {
         self.capabilities.iter().find(|c| c.property == *property)
     }
 
-    /// True for what lets somebody in or keeps somebody out: locks, alarms, garage doors, gates and
-    /// doors.
+    /// True for devices that let somebody in or keep somebody out: locks, alarms, garage doors,
+    /// gates and doors.
     pub fn is_entrance(&self) -> bool {
         matches!(self.kind.as_str(), "lock" | "alarm_control_panel") || self.is_door()
     }

@@ -56,7 +56,8 @@ pub enum HomeConflict {
     SameId(Slug),
     /// Two devices cannot be told apart, because they have one name in one area.
     #[error(
-        "devices `{first}` and `{second}` are both called `{name}` in the same area: give one another name"
+        "devices `{first}` and `{second}` are both called `{name}` in the same area: give one \
+         another name"
     )]
     SameName {
         /// The first device.

@@ -1,5 +1,5 @@
-//! Rights: which source may command what. The source is a topic level, which the access rules of
-//! the broker guard; a payload never names it.
+//! Rights: the devices and properties each source may command. The source is a topic level, which
+//! the access rules of the broker guard; a payload never names it.
 
 use std::collections::HashMap;
 
@@ -45,7 +45,8 @@ pub enum Selector {
 /// The error for a text that is not a selector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{found}` is not a selector: use `*`, `area:<id>`, `kind:<kind>`, `device:<id>` or `property:<name>`"
+    "`{found}` is not a selector: use `*`, `area:<id>`, `kind:<kind>`, `device:<id>` or \
+     `property:<name>`"
 )]
 pub struct InvalidSelector {
     found: String,

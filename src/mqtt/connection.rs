@@ -19,7 +19,8 @@ use crate::mqtt::session::{Loss, Session};
 /// The longest first pause before connecting again. Doubled for each attempt that fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// The longest pause for a broker in the same house: one client more or less costs it nothing, and the house waits.
+/// The longest pause for a broker in the same house: one client more or less costs it nothing, and
+/// the house waits.
 const MAX_LOCAL_PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest pause for a broker elsewhere, which may serve many clients.
@@ -68,8 +69,9 @@ impl Connection {
         }
     }
 
-    /// Connects, and connects again whenever the connection is lost, until the outbox is closed. Dropping the future ends
-    /// the connection without DISCONNECT; the broker then publishes the last will.
+    /// Connects, and connects again whenever the connection is lost, until the outbox is closed.
+    /// Dropping the future ends the connection without DISCONNECT; the broker then publishes the
+    /// last will.
     pub async fn run(mut self) {
         let mut attempt = 0;
         while let End::Lost(loss) = self.connection().await {
@@ -89,14 +91,16 @@ impl Connection {
             if self.eventloop.options.keep_alive().is_zero() {
                 self.eventloop.options.set_keep_alive(self.keep_alive);
             }
-            // rumqttc misses a ping after two keep-alives, but waits without a bound while it writes.
+            // rumqttc misses a ping after two keep-alives, but waits without a bound while it
+            // writes.
             let patience = self.eventloop.options.keep_alive() * 2;
             let polled = {
                 let poll = self.eventloop.poll();
                 pin!(poll);
                 loop {
                     let next_run = self.session.next_run(now(), patience).into();
-                    // The poll is kept, not started again, so that nothing half written is ever dropped.
+                    // The poll is kept, not started again, so that nothing half written is ever
+                    // dropped.
                     select! {
                         event = &mut poll => break event,
                         () = self.session.wake() => {}
@@ -114,15 +118,16 @@ impl Connection {
             if let Some(end) = proceed(&mut self.session, patience) {
                 return end;
             }
-            // A burst is read from the socket in one go; the reader of the inbox must run before it is full.
+            // A burst is read from the socket in one go; the reader of the inbox must run before it
+            // is full.
             if self.session.is_half_full() {
                 yield_now().await;
             }
         }
     }
 
-    /// Processes the packets read before the connection broke, and clears rumqttc's state: which messages are sent again, and
-    /// in which order, is decided in [`Session::lost`].
+    /// Processes the packets read before the connection broke, and clears rumqttc's state: which
+    /// messages are sent again, and in which order, is decided in [`Session::lost`].
     fn reset(&mut self, loss: &Loss) {
         self.eventloop.clean();
         for event in std::mem::take(&mut self.eventloop.state.events) {
@@ -173,8 +178,8 @@ fn pause(attempt: u32, max_pause: Duration) -> Duration {
     rand::random_range(Duration::ZERO..=longest)
 }
 
-/// Returns whether the broker is on this machine or in this network: a loopback, private or link-local address, a name
-/// without a dot, or one of a local domain.
+/// Returns whether the broker is on this machine or in this network: a loopback, private or
+/// link-local address, a name without a dot, or one of a local domain.
 fn is_local(host: &str) -> bool {
     match host.parse::<IpAddr>() {
         Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
@@ -210,11 +215,13 @@ fn loss(error: &ConnectionError) -> Loss {
         ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
             Loss::Ended(format!("{reason_code:?}"))
         }
-        // A DISCONNECT without properties is not read by rumqttc 0.25: it shows as the end of the stream.
+        // A DISCONNECT without properties is not read by rumqttc 0.25: it shows as the end of the
+        // stream.
         ConnectionError::MqttState(error) if is_closed(error) => Loss::Closed,
         ConnectionError::Timeout(_) => Loss::Failed("the broker does not answer".to_owned()),
         ConnectionError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => Loss::Failed(
-            "nothing listens at the broker's address: start the broker, or correct `mqtt.host` and `mqtt.port`"
+            "nothing listens at the broker's address: start the broker, or correct `mqtt.host` and \
+             `mqtt.port`"
                 .to_owned(),
         ),
         other => Loss::Failed(format!("{other} (`sayso doctor` shows more)")),

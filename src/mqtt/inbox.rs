@@ -1,7 +1,8 @@
-//! The incoming queue: commands, states of devices, operators' requests and changes of the connection, in the order of their
-//! arrival.
+//! The incoming queue: commands, states of devices, operators' requests and changes of the
+//! connection, in the order of their arrival.
 //!
-//! The poll loop puts them in and never waits; entries that do not fit are rejected at once. One task reads them.
+//! The poll loop puts them in and never waits; entries that do not fit are rejected at once. One
+//! task reads them.
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
@@ -18,7 +19,8 @@ use crate::command::{Command, Redelivery, Source};
 /// The most bytes of commands that may wait, payload and text together.
 const MAX_COMMAND_BYTES: usize = 4 << 20;
 
-/// The most states that may wait. A house of 200 devices sends about a thousand retained ones at once at the start.
+/// The most states that may wait. A house of 200 devices sends about a thousand retained ones at
+/// once at the start.
 const MAX_STATES: usize = 4096;
 
 /// The most bytes of states that may wait. `Zigbee2MQTT`'s list of devices alone can have 1 MB.
@@ -60,7 +62,8 @@ pub enum Incoming {
         /// The state.
         payload: Bytes,
     },
-    /// The broker is connected and has acknowledged the subscriptions. Commands it had kept may come before this.
+    /// The broker is connected and has acknowledged the subscriptions. Commands it had kept may
+    /// come before this.
     Up {
         /// False if the broker had lost the session: the messages it held for us are gone.
         session_present: bool,
@@ -77,7 +80,8 @@ pub enum Incoming {
 pub struct InboundCommand {
     /// The decoded command.
     pub command: Command,
-    /// For [`Outbox::acknowledge`](crate::mqtt::outbox::Outbox::acknowledge), once the command cannot be lost.
+    /// For [`Outbox::acknowledge`](crate::mqtt::outbox::Outbox::acknowledge), once the command
+    /// cannot be lost.
     pub ack_token: AckToken,
     /// Whether it may have been received before.
     pub redelivery: Redelivery,
@@ -95,8 +99,8 @@ impl InboundCommand {
     }
 }
 
-/// The right to acknowledge one message, once, on the connection it was received on. If it is not used, the broker sends the
-/// message again.
+/// The right to acknowledge one message, once, on the connection it was received on. If it is not
+/// used, the broker sends the message again.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "an unacknowledged message holds back the acknowledgements of later ones"]
 pub struct AckToken {
@@ -164,8 +168,8 @@ pub(super) fn inbox(max_commands: NonZeroUsize) -> (Arc<InboxSender>, Inbox) {
 }
 
 impl Inbox {
-    /// Returns the next entry, or `None` once the connection has ended or the inbox is closed, and nothing waits any more.
-    /// Cancel safe.
+    /// Returns the next entry, or `None` once the connection has ended or the inbox is closed, and
+    /// nothing waits any more. Cancel safe.
     pub async fn next(&mut self) -> Option<Incoming> {
         loop {
             {
@@ -181,8 +185,8 @@ impl Inbox {
         }
     }
 
-    /// Stops the intake: waiting entries can still be read; later commands stay with the broker, unacknowledged, until the next
-    /// start.
+    /// Stops the intake: waiting entries can still be read; later commands stay with the broker,
+    /// unacknowledged, until the next start.
     pub fn close(&mut self) {
         self.0.lock().closed = true;
     }
@@ -199,8 +203,9 @@ impl InboxSender {
         self.queue.lock()
     }
 
-    /// Queues a command; returns the command to reject, if there is one. In a full queue that is this one, or the newest of
-    /// the source with the most waiting commands: a flood does not keep other sources out.
+    /// Queues a command; returns the command to reject, if there is one. In a full queue that is
+    /// this one, or the newest of the source with the most waiting commands: a flood does not keep
+    /// other sources out.
     pub(super) fn command(
         &self,
         command: Box<InboundCommand>,
@@ -352,8 +357,8 @@ impl InboxQueue {
         }
     }
 
-    /// Returns the position of the newest command of the source that has the most waiting commands, if `source` would still
-    /// have fewer with one more.
+    /// Returns the position of the newest command of the source that has the most waiting commands,
+    /// if `source` would still have fewer with one more.
     fn newest_of_busiest_source(&self, source: &Source) -> Option<usize> {
         let mut counts: HashMap<&Source, (usize, usize)> = HashMap::new();
         for (at, waiting) in self.waiting.iter().enumerate() {
@@ -368,8 +373,9 @@ impl InboxQueue {
         (own + 1 < count).then_some(newest)
     }
 
-    /// Returns when half of the queue will be gone: a client that comes then finds room, even if others come too. While the
-    /// pace is unknown, the age of the oldest command is the best estimate.
+    /// Returns when half of the queue will be gone: a client that comes then finds room, even if
+    /// others come too. While the pace is unknown, the age of the oldest command is the best
+    /// estimate.
     fn retry_after(&self, now: Instant) -> Duration {
         let oldest = self.waiting.iter().find_map(|waiting| match waiting {
             Incoming::Command(command) => Some(command.command.received_at),

@@ -1,6 +1,7 @@
 //! Messages and acknowledgements in flight on one connection. Pure.
 //!
-//! rumqttc forgets its own list when a session is lost and resends it out of order when it is not, so it is kept here.
+//! rumqttc forgets its own list when a session is lost and resends it out of order when it is not,
+//! so it is kept here.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use crate::mqtt::inbox::AckToken;
 
-/// While the oldest message has waited this long for its acknowledgement, no further one is sent: a broker that is frozen
-/// would deliver them all late, and their deadlines are checked only here.
+/// While the oldest message has waited this long for its acknowledgement, no further one is sent: a
+/// broker that is frozen would deliver them all late, and their deadlines are checked only here.
 const STALL: Duration = Duration::from_secs(1);
 
-/// An acknowledgement that left this long before the last sign of life of the connection has reached the broker.
+/// An acknowledgement that left this long before the last sign of life of the connection has
+/// reached the broker.
 const ACK_TRAVEL: Duration = Duration::from_millis(250);
 
-/// Acknowledgements that left and may not have arrived yet, at most; the broker has no more unacknowledged messages either.
+/// Acknowledgements that left and may not have arrived yet, at most; the broker has no more
+/// unacknowledged messages either.
 const MAX_RECENT: usize = 256;
 
 /// A message in flight.
@@ -77,7 +80,8 @@ impl<T> UnackedPublishes<T> {
         });
     }
 
-    /// Records that the next message left as packet `pkid`: the client sends in the order it was handed.
+    /// Records that the next message left as packet `pkid`: the client sends in the order it was
+    /// handed.
     pub(super) fn departed(&mut self, pkid: u16) {
         if let Some(mut message) = self.handed.pop_front() {
             message.left = true;
@@ -105,7 +109,8 @@ impl<T> UnackedPublishes<T> {
     }
 }
 
-/// Acknowledgements the broker waits for on one connection. They leave in the order of receipt (MQTT 5, section 4.6).
+/// Acknowledgements the broker waits for on one connection. They leave in the order of receipt
+/// (MQTT 5, section 4.6).
 #[derive(Debug, Default)]
 pub(super) struct PendingAcks {
     waiting: VecDeque<PendingAck>,
@@ -179,8 +184,9 @@ impl PendingAcks {
         }
     }
 
-    /// Returns the digests of the commands that the broker may send again: those not acknowledged, and those whose
-    /// acknowledgement left too short a time before `last_sign`, the last moment the connection is known to have worked.
+    /// Returns the digests of the commands that the broker may send again: those not acknowledged,
+    /// and those whose acknowledgement left too short a time before `last_sign`, the last moment
+    /// the connection is known to have worked.
     pub(super) fn redeliverable(self, last_sign: Instant) -> Vec<u64> {
         let unacked = self.waiting.into_iter().map(|ack| ack.digest);
         let recent = self

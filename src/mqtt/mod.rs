@@ -1,8 +1,9 @@
 //! The connection to the broker: commands and device states in, actions and replies out.
 //!
-//! Knows nothing of homes, models or stores; `daemon` connects it to the pipeline. [`connect`] returns three ends: the
-//! [`Connection`] is the poll loop and runs in a task of its own, the [`Inbox`] is read by one task, and the [`Outbox`] is
-//! shared by all tasks that publish. No end waits for another.
+//! Knows nothing of homes, models or stores; `daemon` connects it to the pipeline. [`connect`]
+//! returns three ends: the [`Connection`] is the poll loop and runs in a task of its own, the
+//! [`Inbox`] is read by one task, and the [`Outbox`] is shared by all tasks that publish. No end
+//! waits for another.
 
 pub mod connection;
 pub mod inbox;
@@ -38,8 +39,9 @@ use crate::wire::WireRules;
 /// The shortest keep-alive that rumqttc accepts.
 pub const MIN_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// The largest packet accepted from the broker, in bytes. A larger one would end the connection, a retained one at every
-/// attempt; brokers withhold it if they know the limit. `Zigbee2MQTT`'s list of 200 devices has 1 MB.
+/// The largest packet accepted from the broker, in bytes. A larger one would end the connection, a
+/// retained one at every attempt; brokers withhold it if they know the limit. `Zigbee2MQTT`'s list
+/// of 200 devices has 1 MB.
 const MAX_PACKET: u32 = 4 << 20;
 
 /// Commands the broker may send without an acknowledgement; further ones wait at the broker.
@@ -62,7 +64,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// Name and password of sayso.
     pub login: Option<Login>,
-    /// The MQTT client id. The broker keeps the session under it, so two daemons must not share one.
+    /// The MQTT client id. The broker keeps the session under it, so two daemons must not share
+    /// one.
     pub client_id: String,
     /// First levels of sayso's own topics.
     pub prefix: String,
@@ -74,8 +77,8 @@ pub struct Settings {
     pub queue: NonZeroUsize,
     /// Messages that may wait for the broker.
     pub outbox: NonZeroUsize,
-    /// Allowed beginnings of MQTT 5 response topics, such as `clients/`. `<prefix>/reply/<source>` and topics below it are
-    /// always allowed.
+    /// Allowed beginnings of MQTT 5 response topics, such as `clients/`. `<prefix>/reply/<source>`
+    /// and topics below it are always allowed.
     pub reply_prefixes: Vec<String>,
 }
 
@@ -110,7 +113,8 @@ impl Default for Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The keep-alive is too short.
-    #[error("`mqtt.keep_alive` is {} s, wanted {} s to 65535 s", .found.as_secs_f64(), MIN_KEEP_ALIVE.as_secs())]
+    #[error("`mqtt.keep_alive` is {} s, wanted {} s to 65535 \
+        s", .found.as_secs_f64(), MIN_KEEP_ALIVE.as_secs())]
     KeepAlive {
         /// The configured value.
         found: Duration,
@@ -123,7 +127,8 @@ pub enum SetupError {
     Topic(#[from] BadTopic),
     /// A prefix of response topics allows too much.
     #[error(
-        "`{found}` in `mqtt.reply_prefixes` is not the beginning of a topic: wanted one such as `clients/`"
+        "`{found}` in `mqtt.reply_prefixes` is not the beginning of a topic: wanted one such as \
+         `clients/`"
     )]
     ReplyPrefix {
         /// The configured value.
@@ -137,8 +142,9 @@ pub enum SetupError {
     Tls(#[from] TlsError),
 }
 
-/// Creates the three ends of a broker connection. Nothing is opened before [`Connection::run`]. Commands are received on
-/// `<prefix>/command/+`, operators' requests on `<prefix>/control/+`, states of devices on `state_topics`.
+/// Creates the three ends of a broker connection. Nothing is opened before [`Connection::run`].
+/// Commands are received on `<prefix>/command/+`, operators' requests on `<prefix>/control/+`,
+/// states of devices on `state_topics`.
 ///
 /// # Errors
 /// When the settings cannot be used: see [`SetupError`].
@@ -250,8 +256,8 @@ fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
     Ok(options)
 }
 
-/// Returns the host as rumqttc expects it: it joins host and port with a colon, so an IPv6 address needs brackets; TLS needs
-/// the bare name.
+/// Returns the host as rumqttc expects it: it joins host and port with a colon, so an IPv6 address
+/// needs brackets; TLS needs the bare name.
 fn host(settings: &Settings) -> String {
     if settings.tls.is_none() && settings.host.parse::<Ipv6Addr>().is_ok() {
         format!("[{}]", settings.host)

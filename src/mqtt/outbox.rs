@@ -1,7 +1,7 @@
 //! The outgoing queue: publications, replies and acknowledgements.
 //!
-//! Callers never wait for the broker; each message is kept until the broker has acknowledged it, over as many connections as
-//! that takes. The poll loop takes messages out through `OutboxState`.
+//! Callers never wait for the broker; each message is kept until the broker has acknowledged it,
+//! over as many connections as that takes. The poll loop takes messages out through `OutboxState`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,10 +24,12 @@ use crate::vocabulary::topic::{BadTopic, Filter, Topic};
 use crate::mqtt::inbox::AckToken;
 use crate::wire;
 
-/// The longest correlation data in bytes: its length is encoded in two bytes (MQTT 5, section 1.5.6).
+/// The longest correlation data in bytes: its length is encoded in two bytes (MQTT 5, section
+/// 1.5.6).
 const MAX_CORRELATION: usize = 65_535;
 
-/// The most bytes that may wait in each of the two queues. A single message always fits an empty queue.
+/// The most bytes that may wait in each of the two queues. A single message always fits an empty
+/// queue.
 const MAX_BYTES: usize = 4 << 20;
 
 /// How much longer than the grace period [`Outbox::close`] waits for the end of the connection.
@@ -49,15 +51,18 @@ pub struct OutboundMessage {
     is_retained: bool,
     /// Whether a payload that is too large for the broker may be shortened, as an encoded reply.
     is_reply: bool,
-    /// The message is not sent after this; its remaining time is also its MQTT message expiry, in whole seconds, at least 1.
+    /// The message is not sent after this; its remaining time is also its MQTT message expiry, in
+    /// whole seconds, at least 1.
     deadline: Option<Instant>,
-    /// The device the message commands, and the sequence number of the command. Of messages for one device that were in
-    /// flight when a connection broke, only those of the newest command are sent again: the device may have received them
-    /// all, and must not receive an older one after a newer one.
+    /// The device the message commands, and the sequence number of the command. Of messages for one
+    /// device that were in flight when a connection broke, only those of the newest command are
+    /// sent again: the device may have received them all, and must not receive an older one after a
+    /// newer one.
     target: Option<(Box<str>, u64)>,
     /// Whether the message may be delivered twice: then it is sent again after a broken connection.
     is_repeatable: bool,
-    /// How often the command behind this message has passed through sayso, this time included; 0 for other messages.
+    /// How often the command behind this message has passed through sayso, this time included; 0
+    /// for other messages.
     hops: u8,
 }
 
@@ -223,7 +228,8 @@ pub enum Undelivered {
     /// It left, and the connection broke before the broker acknowledged it. It may have arrived.
     #[error("the connection broke while it was in flight")]
     Uncertain,
-    /// It left, the connection broke, and a newer command for its device is sent instead or may have arrived.
+    /// It left, the connection broke, and a newer command for its device is sent instead or may
+    /// have arrived.
     #[error("a newer message took its place")]
     Superseded,
     /// The broker refused it, or it cannot be sent at all.
@@ -240,8 +246,8 @@ pub enum Undelivered {
     Full,
 }
 
-/// Resolves when the broker has acknowledged the message, or it is certain that it will not. Dropping it has no effect on the
-/// message.
+/// Resolves when the broker has acknowledged the message, or it is certain that it will not.
+/// Dropping it has no effect on the message.
 #[derive(Debug)]
 #[must_use = "without it the fate of the message is unknown"]
 pub struct Delivery(oneshot::Receiver<Result<(), Undelivered>>);
@@ -339,7 +345,8 @@ pub(super) struct OutboxState {
 #[derive(Debug)]
 struct Queues {
     messages: MessageQueue,
-    /// Replies to commands that were rejected, apart from the rest: in a flood they outnumber all other messages.
+    /// Replies to commands that were rejected, apart from the rest: in a flood they outnumber all
+    /// other messages.
     rejections: MessageQueue,
     /// Messages that left since the last rejection did.
     since_rejection: usize,
@@ -431,8 +438,8 @@ impl Outbox {
         self.enqueue(message, None).map_err(|_| Full)
     }
 
-    /// Queues the reply to a rejected command, which is acknowledged once the broker has the reply. Gives the token back if
-    /// there is no room.
+    /// Queues the reply to a rejected command, which is acknowledged once the broker has the reply.
+    /// Gives the token back if there is no room.
     pub(super) fn reject(
         &self,
         reply: &Reply,
@@ -492,8 +499,9 @@ impl Outbox {
         Ok(delivery)
     }
 
-    /// Acknowledges a command that cannot be lost any more. The acknowledgement leaves once everything received earlier is
-    /// acknowledged; a token of an earlier connection is dropped, because the broker sends that command again.
+    /// Acknowledges a command that cannot be lost any more. The acknowledgement leaves once
+    /// everything received earlier is acknowledged; a token of an earlier connection is dropped,
+    /// because the broker sends that command again.
     pub fn acknowledge(&self, token: AckToken) {
         self.shared.queues().ack_tokens.push(token);
         self.shared.wake.notify_one();
@@ -513,8 +521,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Waits while many messages wait for a connected broker, so that commands queue in the inbox, where each source has its
-    /// share, and not in the outbox.
+    /// Waits while many messages wait for a connected broker, so that commands queue in the inbox,
+    /// where each source has its share, and not in the outbox.
     pub async fn until_room(&self) {
         loop {
             let mut freed = std::pin::pin!(self.shared.freed.notified());
@@ -542,8 +550,8 @@ impl Outbox {
         queues.messages.waiting.len() + queues.rejections.waiting.len()
     }
 
-    /// Refuses further messages, sends those that wait, publishes `offline`, disconnects, and ends the poll loop. After
-    /// `grace` the rest is given up, and the last will says `offline`.
+    /// Refuses further messages, sends those that wait, publishes `offline`, disconnects, and ends
+    /// the poll loop. After `grace` the rest is given up, and the last will says `offline`.
     pub async fn close(&self, grace: Duration) {
         let until = now() + grace;
         self.shared.queues().closing.get_or_insert(until);

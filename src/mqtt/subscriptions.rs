@@ -1,7 +1,8 @@
 //! Subscriptions: commands, operators' requests, and the state topics of devices.
 //!
-//! They are requested again on every connection: a broker that lost the session does not always know that it did, and it
-//! sends the retained states again. A filter that makes the broker end the connection is found and left out.
+//! They are requested again on every connection: a broker that lost the session does not always
+//! know that it did, and it sends the retained states again. A filter that makes the broker end the
+//! connection is found and left out.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -23,8 +24,8 @@ const HEADER: usize = 16;
 /// Bytes a filter takes besides its text: two for its length, one for the options.
 const FILTER_OVERHEAD: usize = 3;
 
-/// Connections that may end right after a SUBSCRIBE with a filter before the filter is requested alone; if the connection
-/// ends then as well, the filter is left out.
+/// Connections that may end right after a SUBSCRIBE with a filter before the filter is requested
+/// alone; if the connection ends then as well, the filter is left out.
 const MAX_LOSSES: u8 = 2;
 
 /// The use of a topic.
@@ -90,7 +91,8 @@ impl Subscriptions {
         }
     }
 
-    /// Requests everything: a connection begins, with a broker that accepts packets of `max_packet` bytes.
+    /// Requests everything: a connection begins, with a broker that accepts packets of `max_packet`
+    /// bytes.
     pub(super) fn begin(&mut self, max_packet: usize) {
         self.clear();
         self.max_packet = max_packet;
@@ -108,7 +110,8 @@ impl Subscriptions {
         self.queue(states);
     }
 
-    /// Forgets all requests: the connection is gone. `is_suspect` says that it ended right after the last of them left.
+    /// Forgets all requests: the connection is gone. `is_suspect` says that it ended right after
+    /// the last of them left.
     pub(super) fn end(&mut self, is_suspect: bool) {
         if is_suspect {
             let own = [self.commands.as_str(), self.controls.as_str()];
@@ -232,7 +235,8 @@ impl Subscriptions {
         for (name, code) in names.iter().zip(&answer.return_codes) {
             self.losses.remove(name);
             if !matches!(code, SubscribeReasonCode::Success(_)) {
-                error!(filter = name, reason = ?code, "the broker refuses a subscription: allow it in the broker's access list");
+                error!(filter = name, reason = ?code, "the broker refuses a subscription: allow it \
+                    in the broker's access list");
             }
         }
     }
@@ -260,7 +264,8 @@ mod tests {
         Subscriptions::new(filter("s/command/+"), filter("s/control/+"), states)
     }
 
-    /// The filters of every packet a connection begins with, but for the first, which has sayso's own topics.
+    /// The filters of every packet a connection begins with, but for the first, which has sayso's
+    /// own topics.
     fn packets(subscriptions: &mut Subscriptions, max_packet: usize) -> Vec<Vec<String>> {
         subscriptions.begin(max_packet);
         let packets = subscriptions.queued.iter().skip(1);

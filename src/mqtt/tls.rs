@@ -10,7 +10,8 @@ use rustls::{ClientConfig, RootCertStore};
 /// TLS of the connection to the broker.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
-    /// PEM file of the authority that signed the broker's certificate; without it the system's authorities count.
+    /// PEM file of the authority that signed the broker's certificate; without it the system's
+    /// authorities count.
     pub ca: Option<PathBuf>,
     /// PEM files of sayso's own certificate chain and its key.
     pub client: Option<(PathBuf, PathBuf)>,
@@ -62,7 +63,8 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
     config_with(roots(tls.ca.as_ref())?, tls.client.as_ref())
 }
 
-/// Returns whether this machine has certificate authorities, for a broker whose authority is not configured.
+/// Returns whether this machine has certificate authorities, for a broker whose authority is not
+/// configured.
 pub fn system_has_authorities() -> bool {
     roots(None).is_ok()
 }
@@ -122,7 +124,8 @@ fn roots(ca: Option<&PathBuf>) -> Result<RootCertStore, TlsError> {
         }
         format!("`{}`", file.display())
     } else {
-        // The system's store often has a certificate that rustls does not accept; the others can be used.
+        // The system's store often has a certificate that rustls does not accept; the others can be
+        // used.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         "the system's store".to_owned()
     };

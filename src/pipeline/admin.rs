@@ -94,7 +94,7 @@ impl Pipeline {
         json!({"ok": true, "reset": reset})
     }
 
-    /// The answer to a request of `who`: `ok` and what was asked for, or not, and `why`. Blocks
+    /// The answer to a request of `who`: `ok` and the result, or `why` not. Blocks
     /// while the disk is read.
     pub fn admin(&self, who: &str, request: &[u8]) -> Json {
         if let Ok(request) = serde_json::from_slice::<ProvidersRequest>(request) {
@@ -107,7 +107,8 @@ impl Pipeline {
             Ok(request) => request,
             Err(error) => {
                 return refused(&format!(
-                    "wanted {{\"cache\": \"stats\"}}, \"show\" or \"clear\", the last two with a \"text\": {error}"
+                    "wanted {{\"cache\": \"stats\"}}, \"show\" or \"clear\", the last two with \
+                     a \"text\": {error}"
                 ));
             }
         };
@@ -195,7 +196,7 @@ impl Pipeline {
         json!({"ok": true, "phrase": phrase.text(), "source": source, "used": used, "why": why, "kept": kept})
     }
 
-    /// Describes what the permission gate would make of a kept draft.
+    /// Describes the verdict of the permission gate on a cached draft.
     fn permission_of(&self, draft: &Draft, phrase: &Phrase, source: &str) -> String {
         if let Some(question) = &draft.question {
             return format!("it would be asked back: {question}");

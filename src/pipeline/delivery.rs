@@ -31,8 +31,9 @@ impl Pipeline {
     }
 
     /// Enters the reply to a command in the journal and in the statistics. Every reply survives a
-    /// crash of the program before it is sent, so that no command is answered in two ways; a refusal
-    /// survives a power cut as well, because processing the command again could have another result.
+    /// crash of the program before it is sent, so that no command is answered in two ways; a
+    /// refusal survives a power cut as well, because processing the command again could have
+    /// another result.
     pub(super) async fn commit(
         &self,
         command: &Command,

@@ -1,5 +1,5 @@
 //! The order in which plans reach a device. An answer that a model gave late to an earlier command
-//! never undoes what a later command did.
+//! never undoes a later one.
 //!
 //! The order is kept by device, not by property: a brightness sent after "off" turns a lamp on
 //! again. Pure.

@@ -219,8 +219,8 @@ fn failure_of(step: &Step, refusal: Refusal) -> ActionFailure {
     }
 }
 
-/// Returns how durable a step has to be before it is published. What is not harmless twice, or was
-/// computed from a state that will have changed, must not be computed again after a crash.
+/// Returns how durable a step has to be before it is published. A step that is not harmless twice,
+/// or was computed from a state that will have changed, must not be computed again after a crash.
 fn durability_of(step: &Step) -> Durability {
     let is_relative = matches!(step.action().op, Op::Toggle | Op::Increase | Op::Decrease);
     if is_relative || !step.repeatable() {

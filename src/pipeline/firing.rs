@@ -1,7 +1,7 @@
 //! Timers on disk, and what happens when one is due.
 //!
-//! A timer is marked as started, on disk, before its first message is published, and as finished once
-//! the broker has the messages; it is removed once its event has been delivered. After a crash
+//! A timer is marked as started, on disk, before its first message is published, and as finished
+//! once the broker has the messages; it is removed once its event has been delivered. After a crash
 //! between the first two, messages that are harmless twice are published again, and the others are
 //! reported as uncertain; after one behind them only the event is repeated.
 
@@ -405,8 +405,8 @@ fn differs(reported: &Value, set: Option<&Value>) -> bool {
     }
 }
 
-/// Returns how late a command may be carried out: what lets somebody in or heats, only on time; what
-/// only switches off, within a day.
+/// Returns how late a command may be carried out: what lets somebody in or heats, only on time;
+/// what only switches off, within a day.
 fn grace(actions: &[Action], home: &Home) -> Grace {
     let switches_off = |action: &Action| {
         let word = match &action.value {

@@ -249,7 +249,8 @@ impl Pipeline {
         }
     }
 
-    /// Returns the states of devices to wait for after a plan, unless the configuration turns this off.
+    /// Returns the states of devices to wait for after a plan, unless the configuration turns this
+    /// off.
     fn expected_states(
         &self,
         command: &Command,
@@ -324,8 +325,8 @@ impl Pipeline {
         }
     }
 
-    /// Asks a model for the meaning of a phrase that refers to earlier commands. The draft depends on
-    /// them, so it is not cached.
+    /// Asks a model for the meaning of a phrase that refers to earlier commands. The draft depends
+    /// on them, so it is not cached.
     async fn ask_about_earlier(
         &self,
         request: &Request<'_>,
@@ -420,7 +421,8 @@ impl Pipeline {
         }
     }
 
-    /// Keeps a model's draft for the next equal phrase; one that the gate rejected for a short time.
+    /// Keeps a model's draft for the next equal phrase; one that the gate rejected for a short
+    /// time.
     fn keep_draft(&self, interpretation: &Interpretation, permitted: &Result<Plan, Refusal>) {
         let Some((key, model)) = &interpretation.model_draft else {
             return;
@@ -481,7 +483,7 @@ impl Pipeline {
         *self.shared.home() = home;
     }
 
-    /// Computes what commands need of a home before it becomes the current one. Blocks for a while
+    /// Computes the derived data of a home before it becomes the current one. Blocks for a while
     /// for a large home.
     pub fn prepare(&self, home: &Home) {
         self.services.grammar.prepare(home);

@@ -22,7 +22,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A command for a device is sent. It is understood locally or by a model, with an id or without.
+    /// A command for a device is sent. It is understood locally or by a model, with an id or
+    /// without.
     Send {
         device: usize,
         asked: bool,

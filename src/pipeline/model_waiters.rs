@@ -1,5 +1,5 @@
-//! A bound on the commands that wait for a model: by number for those that make a request, by bytes for those that share the
-//! request of an equal one.
+//! A bound on the commands that wait for a model: by number for those that make a request, by bytes
+//! for those that share the request of an equal one.
 //!
 //! Each of them holds a place in the daemon's event loop. The bounds stay well below the number of
 //! places, so that commands that need no model are always taken in.
@@ -16,8 +16,8 @@ pub(super) const MAX_REQUESTERS: usize = 256;
 /// The most commands of one source that make a request.
 const MAX_REQUESTERS_PER_SOURCE: usize = 64;
 
-/// Bytes of a command that shares a request, besides its texts: its task and its entries in tables. Source: measured, 6.5 KiB
-/// in a release build.
+/// Bytes of a command that shares a request, besides its texts: its task and its entries in tables.
+/// Source: measured, 6.5 KiB in a release build.
 const FOLLOWER_BYTES: usize = 8 << 10;
 
 /// The most bytes of all commands that share requests: some 1,530 short ones.

@@ -1,4 +1,4 @@
-//! Dry runs: what each action of a command would publish.
+//! Dry runs: the messages that each action of a command would publish.
 
 use crate::command::reply::{ActionIssue, ActionReport, MessagePreview};
 use crate::home::permit::Step;

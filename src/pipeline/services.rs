@@ -38,7 +38,8 @@ pub struct Services {
 }
 
 impl Services {
-    /// Returns the refusal of a phrase that was not understood locally while no model is configured.
+    /// Returns the refusal of a phrase that was not understood locally while no model is
+    /// configured.
     pub(super) fn no_model(&self, phrase: &Phrase, home: &Home) -> Refusal {
         if self.grammar.when() == When::Never {
             return Refusal::NoModel;

@@ -1,4 +1,5 @@
-//! State of the pipeline that outlives a reload: devices, open questions, order and requests in flight.
+//! State of the pipeline that outlives a reload: devices, open questions, order and requests in
+//! flight.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

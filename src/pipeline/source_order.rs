@@ -25,7 +25,8 @@ impl SourceOrder {
     /// Waits until the source's earlier commands have their replies.
     ///
     /// # Errors
-    /// [`Refusal::TooLate`] when `deadline` passes first, [`Refusal::Busy`] when too many wait already.
+    /// [`Refusal::TooLate`] when `deadline` passes first, [`Refusal::Busy`] when too many wait
+    /// already.
     pub(super) async fn wait(
         &self,
         source: &Source,

@@ -206,8 +206,8 @@ impl Pipeline {
     }
 }
 
-/// Returns whether every word of a description is in the text, the name or the number of a timer, or
-/// in the names of its devices.
+/// Returns whether every word of a description is in the text, the name or the number of a timer,
+/// or in the names of its devices.
 fn is_described(timer: &Timer, words: &str, request: &Request<'_>) -> bool {
     let mut known = timer.text.to_lowercase();
     for action in timer.task.actions() {

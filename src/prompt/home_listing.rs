@@ -47,7 +47,10 @@ pub(super) fn listing(home: &Home, allowed: impl Fn(&Device, &Property) -> bool)
     for (kind, can) in &usual {
         put(&mut out, format_args!("{kind}: {can}\n"));
     }
-    out.push_str("\nAreas, each after a #, and below it its devices: id, kind, other names after =, what it can after :\n");
+    out.push_str(
+        "\nAreas, each after a #, and below it its devices: id, kind, other names after \
+        =, what it can after :\n",
+    );
     let places = home.areas().iter().map(Some).chain([None]);
     for place in places {
         let here: Vec<&ListedDevice<'_>> = shown

@@ -43,7 +43,7 @@ const MOST_OUTPUT_TOKENS: u32 = 8192;
 /// The most prefixes kept: one per class of rights.
 const MOST_PREFIXES: usize = 16;
 
-/// A fingerprint of everything a model is shown: instructions, schema, vocabulary, and the home
+/// A fingerprint of everything a model sees: instructions, schema, vocabulary, and the home
 /// with the rights to its devices. It changes with anything a model could distinguish and with
 /// nothing else: neither with states nor with topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -75,7 +75,8 @@ fn resolver(words: &str, at: &str) -> Option<String> {
         .any(|phrase| words.contains(phrase));
     Some(if no_resolver {
         format!(
-            "the name {at} cannot be looked up now: is this machine on the network, and is its DNS server right?"
+            "the name {at} cannot be looked up now: is this machine on the network, and is its DNS \
+             server right?"
         )
     } else {
         format!("there is no host {at}: correct `base_url`, or this machine's DNS")
@@ -90,18 +91,21 @@ fn handshake(error: &TlsError, at: &str) -> String {
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
         ) => format!(
-            "the certificate of {at} is not valid today: this machine's clock is wrong (see `timedatectl`), or the certificate has expired"
+            "the certificate of {at} is not valid today: this machine's clock is wrong (see \
+             `timedatectl`), or the certificate has expired"
         ),
         TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
             format!(
-                "the certificate of {at} comes from an authority this machine does not know: install `ca-certificates`, or add that authority"
+                "the certificate of {at} comes from an authority this machine does not know: \
+                 install `ca-certificates`, or add that authority"
             )
         }
         TlsError::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => {
             format!(
-                "the certificate is for another host than {at}: correct `base_url`, or the proxy in between"
+                "the certificate is for another host than {at}: correct `base_url`, or the proxy \
+                 in between"
             )
         }
         TlsError::InvalidMessage(_) => {

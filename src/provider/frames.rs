@@ -181,9 +181,8 @@ mod tests {
     fn the_examples_of_the_standard_are_read_as_it_says() {
         assert_eq!(of("data: YHOO\ndata: +2x\ndata: 10\n\n"), ["YHOO\n+2x\n10"]);
         assert_eq!(
-            of(
-                ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"
-            ),
+            of(": test stream\n\ndata: first event\nid: 1\n\ndata:second \
+                 event\nid\n\ndata:  third event\n\n"),
             ["first event", "second event", " third event"]
         );
     }

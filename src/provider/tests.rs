@@ -511,7 +511,8 @@ fn an_answer_is_read_in_whatever_form_it_comes() {
         assert_classified(name, &decoded, "actions");
     }
     let empty_after_stop = format!(
-        "data: {delta}\n\ndata: {{\"choices\":[{{\"delta\":{{\"content\":\"\"}},\"finish_reason\":\"\"}}],\"usage\":{{\"prompt_tokens\":3,\"completion_tokens\":4}}}}\n\ndata: [DONE]\n\n"
+        "data: {delta}\n\ndata: \
+         {{\"choices\":[{{\"delta\":{{\"content\":\"\"}},\"finish_reason\":\"\"}}],\"usage\":{{\"prompt_tokens\":3,\"completion_tokens\":4}}}}\n\ndata: [DONE]\n\n"
     );
     let completion = decode(&openai::SPEC, empty_after_stop.as_bytes()).unwrap();
     assert_eq!(completion.usage.input, 3);

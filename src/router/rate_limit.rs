@@ -345,7 +345,8 @@ mod tests {
             for (begin, _) in &made {
                 let within = made.iter().filter(|(at, _)| at >= begin && *at < *begin + MINUTE);
                 let (requests, tokens) = within.fold((0, 0), |(n, sum), (_, tokens)| (n + 1, sum + tokens));
-                prop_assert!(requests <= 10 && tokens <= 150, "{requests} requests, {tokens} tokens in a minute");
+                prop_assert!(requests <= 10 && tokens <= 150, "{requests} requests, {tokens} \
+                    tokens in a minute");
             }
             let used = quota.used();
             prop_assert!(used.requests.as_ref().unwrap().parts.len() <= 242);

@@ -208,8 +208,8 @@ impl SpendLimit {
         [day, month]
     }
 
-    /// Takes over the totals of all nodes in the day and the month of `verdict`. The first time also
-    /// the node's own amounts, where Redis knows of more: the store of this node may be new.
+    /// Takes over the totals of all nodes in the day and the month of `verdict`. The first time
+    /// also the node's own amounts, where Redis knows of more: the store of this node may be new.
     pub(super) fn learn(
         &self,
         verdict: &SharedVerdict,

@@ -1,5 +1,5 @@
-//! Data that survives a restart: the journal of commands, the amounts spent at providers and, in trees of their own, the
-//! cached drafts. Opens the sled database, and sets a damaged one aside.
+//! Data that survives a restart: the journal of commands, the amounts spent at providers and, in
+//! trees of their own, the cached drafts. Opens the sled database, and sets a damaged one aside.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::fs;
@@ -40,13 +40,16 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process holds it: two daemons would also end each other's connection to the broker.
-    #[error("another sayso uses the store in `{}`: stop it, or give this one a `store.path` and an `mqtt.client_id` of its own", path.display())]
+    #[error("another sayso uses the store in `{}`: stop it, or give this one a `store.path` and an \
+        `mqtt.client_id` of its own", path.display())]
     InUse {
         /// The folder.
         path: PathBuf,
     },
-    /// The disk or its permissions are at fault: the daemon serves without the store, and reports that.
-    #[error("cannot open the store in `{}`; free the disk or correct its permissions, then restart", path.display())]
+    /// The disk or its permissions are at fault: the daemon serves without the store, and reports
+    /// that.
+    #[error("cannot open the store in `{}`; free the disk or correct its permissions, then \
+        restart", path.display())]
     Unusable {
         /// The folder.
         path: PathBuf,
@@ -76,8 +79,8 @@ pub struct Store {
 /// The store being opened, if any: a panic then means that sled cannot read its files.
 static OPENING: Mutex<Option<PathBuf>> = Mutex::new(None);
 
-/// Sets a store aside if the process panics while it is opened, so that the next start does not end in the same way; returns
-/// where it is now. For the panic hook.
+/// Sets a store aside if the process panics while it is opened, so that the next start does not end
+/// in the same way; returns where it is now. For the panic hook.
 pub fn set_aside_after_panic() -> Option<PathBuf> {
     set_aside_opening(&OPENING)
 }
@@ -237,9 +240,10 @@ impl Store {
         })
     }
 
-    /// Syncs everything written so far, so that it survives a power cut. sled's own flush leaves the length of the file and the
-    /// disk's cache to the kernel, so the file is synced after it; without its times, which would cost a commit of the file
-    /// system's journal each time. Blocks for as long as the disk takes.
+    /// Syncs everything written so far, so that it survives a power cut. sled's own flush leaves
+    /// the length of the file and the disk's cache to the kernel, so the file is synced after it;
+    /// without its times, which would cost a commit of the file system's journal each time. Blocks
+    /// for as long as the disk takes.
     ///
     /// # Errors
     /// When the disk fails.

@@ -1,5 +1,5 @@
-//! The amounts spent at providers, by day and month, so that a limit survives a restart. Billionths of a dollar; days and months
-//! are counted from 1970, in UTC.
+//! The amounts spent at providers, by day and month, so that a limit survives a restart. Billionths
+//! of a dollar; days and months are counted from 1970, in UTC.
 
 use std::io;
 
@@ -43,7 +43,8 @@ impl Spending {
         Ok(record.and_then(|bytes| parse(&bytes)))
     }
 
-    /// Records the amounts of the provider `name`. They are on disk after the next sync of the store.
+    /// Records the amounts of the provider `name`. They are on disk after the next sync of the
+    /// store.
     ///
     /// # Errors
     /// When the store cannot be written.

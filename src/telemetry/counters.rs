@@ -1,5 +1,5 @@
-//! Event counters. A new counter is one entry in the table below; the health message and the metrics page follow
-//! from it. Counters have no labels that could contain identifiers.
+//! Event counters. A new counter is one entry in the table below; the health message and the
+//! metrics page follow from it. Counters have no labels that could contain identifiers.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,6 +1,6 @@
-//! Log events in journald's native protocol: one datagram for each event, with its fields by name and a readable line
-//! that contains all of them. The crate `tracing-journald` leaves the fields out of the line, so `journalctl -u sayso`
-//! would show that the broker is unreachable but not why.
+//! Log events in journald's native protocol: one datagram for each event, with its fields by name
+//! and a readable line that contains all of them. The crate `tracing-journald` leaves the fields
+//! out of the line, so `journalctl -u sayso` would show that the broker is unreachable but not why.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -20,8 +20,8 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 /// Maximum bytes of one field. A datagram holds about 200 KiB.
 const MAX_FIELD_BYTES: usize = 8 << 10;
 
-/// Layer that sends each event to journald. The socket does not block: while journald does not read, events are
-/// dropped and counted.
+/// Layer that sends each event to journald. The socket does not block: while journald does not
+/// read, events are dropped and counted.
 #[derive(Debug)]
 pub(super) struct JournaldLayer {
     socket: UnixDatagram,
@@ -149,7 +149,8 @@ fn entry(message: &mut Vec<u8>, name: &str, value: &str) {
     message.push(b'\n');
 }
 
-/// Returns the name as journald accepts it: capital letters, digits and underscores, beginning with a letter.
+/// Returns the name as journald accepts it: capital letters, digits and underscores, beginning with
+/// a letter.
 fn field_name(name: &str) -> String {
     let capitals = name.chars().map(|c| {
         if c.is_ascii_alphanumeric() {

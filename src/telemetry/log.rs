@@ -1,5 +1,5 @@
-//! The log: fields for journald under systemd, text on standard error elsewhere. Writing a line never blocks the
-//! caller: a line that the receiver does not accept is dropped and counted.
+//! The log: fields for journald under systemd, text on standard error elsewhere. Writing a line
+//! never blocks the caller: a line that the receiver does not accept is dropped and counted.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
@@ -53,7 +53,8 @@ impl Default for Settings {
 /// A log filter that cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{filter}` is not a log filter such as `warn,sayso=debug`: correct `log.filter`, or the variable RUST_LOG"
+    "`{filter}` is not a log filter such as `warn,sayso=debug`: correct `log.filter`, or the \
+     variable RUST_LOG"
 )]
 pub struct BadFilter {
     filter: String,
@@ -72,7 +73,8 @@ pub fn filter(text: &str) -> Result<EnvFilter, BadFilter> {
     })
 }
 
-/// Handle of the running log, with which its filter can be changed. The default handle controls no log.
+/// Handle of the running log, with which its filter can be changed. The default handle controls no
+/// log.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Option<reload::Handle<EnvFilter, Registry>>);
 
@@ -91,7 +93,8 @@ impl Log {
     }
 }
 
-/// Starts the log; called once, by the command line. Text goes to standard error if journald cannot be reached.
+/// Starts the log; called once, by the command line. Text goes to standard error if journald cannot
+/// be reached.
 ///
 /// # Errors
 /// If the filter cannot be parsed.
@@ -117,8 +120,8 @@ pub fn start(settings: &Settings) -> Result<Log, BadFilter> {
     Ok(Log(started.is_ok().then_some(handle)))
 }
 
-/// Waits until the lines logged so far are written to standard error, for at most half a second. Called before the
-/// process ends.
+/// Waits until the lines logged so far are written to standard error, for at most half a second.
+/// Called before the process ends.
 pub fn flush() {
     if let Some(queue) = STDERR_QUEUE.get() {
         let (done, written) = channel();
@@ -138,7 +141,8 @@ enum QueuedLine {
     Flush(Sender<()>),
 }
 
-/// Writer that queues each line for a thread, because standard error may be a pipe that nobody reads.
+/// Writer that queues each line for a thread, because standard error may be a pipe that nobody
+/// reads.
 #[derive(Debug, Clone)]
 struct QueuedStderr(SyncSender<QueuedLine>);
 
@@ -240,7 +244,8 @@ mod tests {
         });
         let log = QueuedStderr(queue);
         for n in 0..100 {
-            // None of these calls may wait for the pipe. A line is written with a single call, as the log does it.
+            // None of these calls may wait for the pipe. A line is written with a single call, as
+            // the log does it.
             (&log).write_all(format!("line {n}\n").as_bytes()).unwrap();
         }
         open.send(()).unwrap();

@@ -55,35 +55,49 @@ macro_rules! metrics {
 }
 
 metrics! {
-    BUILD_INFO = Gauge "sayso_build_info": "Version of the running program, as a label; the value is always 1.";
-    BROKER_CONNECTED = Gauge "sayso_broker_connected": "1 while the broker is connected and all subscriptions are confirmed.";
+    BUILD_INFO = Gauge "sayso_build_info": "Version of the running program, as a label; the value \
+        is always 1.";
+    BROKER_CONNECTED = Gauge "sayso_broker_connected": "1 while the broker is connected and all \
+        subscriptions are confirmed.";
     OUTBOX_MESSAGES = Gauge "sayso_outbox_messages": "Messages waiting for the broker.";
     TASKS = Gauge "sayso_tasks": "Asynchronous tasks that have not ended; constant when idle.";
     HOME_DEVICES = Gauge "sayso_home_devices": "Devices known to sayso.";
     HOME_AREAS = Gauge "sayso_home_areas": "Areas known to sayso.";
     JOURNAL_DURABLE = Gauge "sayso_journal_durable": "1 while received commands survive a crash.";
-    JOURNAL_UNANSWERED = Gauge "sayso_journal_unanswered_commands": "Commands received and not yet answered.";
+    JOURNAL_UNANSWERED = Gauge "sayso_journal_unanswered_commands": "Commands received and not yet \
+        answered.";
     CACHE_ENTRIES = Gauge "sayso_cache_entries": "Entries in each tier of the answer cache.";
     CACHE_BYTES = Gauge "sayso_cache_bytes": "Bytes used by each tier of the answer cache.";
     REDIS_UP = Gauge "sayso_redis_up": "1 while Redis is used; absent where none is configured.";
     REDIS_NODES = Gauge "sayso_redis_nodes": "Nodes that share limits in Redis, as last known.";
     COMMANDS_IN_FLIGHT = Gauge "sayso_commands_in_flight": "Commands being processed.";
     MODEL_REQUESTS_IN_FLIGHT = Gauge "sayso_model_requests_in_flight": "Model requests in flight.";
-    COMMANDS = Counter "sayso_commands_total": "Commands answered, by outcome and by what understood them (via).";
-    COMMAND_DURATION = Histogram "sayso_command_duration_seconds": "Time from receiving a command to its reply, by what understood it (via).";
-    RETRY_BUDGET_USED = Gauge "sayso_retry_budget_used": "Retries, and attempts at a provider with an open breaker, in the last minute.";
-    RETRY_BUDGET_LIMIT = Gauge "sayso_retry_budget_limit": "Maximum of sayso_retry_budget_used: 30, and one for every five model requests of the minute.";
-    SPEND = Counter "sayso_spend_dollars_total": "Dollars spent at all providers whose prices are known; starts again at zero on the first of each month (UTC).";
-    SPEND_TODAY = Gauge "sayso_spend_today_dollars": "Dollars spent at all providers since midnight (UTC).";
-    PROVIDER_SPEND = Counter "sayso_provider_spend_dollars_total": "Dollars spent at one provider; starts again at zero on the first of each month (UTC).";
+    COMMANDS = Counter "sayso_commands_total": "Commands answered, by outcome and by what \
+        understood them (via).";
+    COMMAND_DURATION = Histogram "sayso_command_duration_seconds": "Time from receiving a command \
+        to its reply, by what understood it (via).";
+    RETRY_BUDGET_USED = Gauge "sayso_retry_budget_used": "Retries, and attempts at a provider with \
+        an open breaker, in the last minute.";
+    RETRY_BUDGET_LIMIT = Gauge "sayso_retry_budget_limit": "Maximum of sayso_retry_budget_used: \
+        30, and one for every five model requests of the minute.";
+    SPEND = Counter "sayso_spend_dollars_total": "Dollars spent at all providers whose prices are \
+        known; starts again at zero on the first of each month (UTC).";
+    SPEND_TODAY = Gauge "sayso_spend_today_dollars": "Dollars spent at all providers since \
+        midnight (UTC).";
+    PROVIDER_SPEND = Counter "sayso_provider_spend_dollars_total": "Dollars spent at one provider; \
+        starts again at zero on the first of each month (UTC).";
     PROVIDER_SPEND_TODAY = Gauge "sayso_provider_spend_today_dollars": "Dollars spent at one provider since midnight (UTC).";
     PROVIDER_UP = Gauge "sayso_provider_up": "1 while the provider accepts requests.";
-    PROVIDER_IN_FLIGHT = Gauge "sayso_provider_requests_in_flight": "Requests in flight at one provider.";
+    PROVIDER_IN_FLIGHT = Gauge "sayso_provider_requests_in_flight": "Requests in flight at one \
+        provider.";
     PROVIDER_REQUESTS = Counter "sayso_provider_requests_total": "Requests sent to one provider.";
-    PROVIDER_FAILURES = Counter "sayso_provider_failures_total": "Requests to one provider without a usable answer.";
-    PROVIDER_TOKENS = Counter "sayso_provider_tokens_total": "Tokens of prompts (input), of prompts read from the provider's cache (cached) and of answers (output).";
+    PROVIDER_FAILURES = Counter "sayso_provider_failures_total": "Requests to one provider without \
+        a usable answer.";
+    PROVIDER_TOKENS = Counter "sayso_provider_tokens_total": "Tokens of prompts (input), of \
+        prompts read from the provider's cache (cached) and of answers (output).";
     RESIDENT_MEMORY = Gauge "process_resident_memory_bytes": "Resident memory size in bytes.";
-    CPU_SECONDS = Counter "process_cpu_seconds_total": "Total user and system CPU time spent in seconds.";
+    CPU_SECONDS = Counter "process_cpu_seconds_total": "Total user and system CPU time spent in \
+        seconds.";
     OPEN_FDS = Gauge "process_open_fds": "Number of open file descriptors.";
 }
 
@@ -190,7 +204,8 @@ mod tests {
         page.sample(metric.name, &[("provider", "a\"} 1\n\\")], 7);
         assert_eq!(
             page.text(),
-            "# HELP sayso_a_total One\\nline.\n# TYPE sayso_a_total counter\nsayso_a_total{provider=\"a\\\"} 1\\n\\\\\"} 7\n"
+            "# HELP sayso_a_total One\\nline.\n# TYPE sayso_a_total \
+             counter\nsayso_a_total{provider=\"a\\\"} 1\\n\\\\\"} 7\n"
         );
     }
 

@@ -7,15 +7,15 @@ use parking_lot::Mutex;
 
 use crate::telemetry::metrics::{COMMAND_DURATION, COMMANDS, Page};
 
-/// Upper bounds of the latency buckets in seconds. Local understanding takes less than a millisecond, a model at most
-/// the deadline.
+/// Upper bounds of the latency buckets in seconds. Local understanding takes less than a
+/// millisecond, a model at most the deadline.
 pub const BUCKETS: [f64; 16] = [
     0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
     30.0,
 ];
 
-/// Maximum number of distinct `via` labels: `local`, `cache`, `none` and the providers of all configs since start.
-/// Further ones are counted as `others`.
+/// Maximum number of distinct `via` labels: `local`, `cache`, `none` and the providers of all
+/// configs since start. Further ones are counted as `others`.
 const MAX_LABELS: usize = 64;
 
 /// Counts and latencies of replies, by `via`.

@@ -1,5 +1,5 @@
-//! HTTP server for the metrics page, on loopback or a Unix socket. It answers one request per connection; an HTTP
-//! library would add 150 KB to the program for this.
+//! HTTP server for the metrics page, on loopback or a Unix socket. It answers one request per
+//! connection; an HTTP library would add 150 KB to the program for this.
 
 use std::fs;
 use std::io;
@@ -51,7 +51,8 @@ impl Scrape {
         match address {
             MetricsAddress::Port(port) => TcpListener::bind(port).await.map(Self::Port),
             MetricsAddress::Socket(path) => {
-                // Only a socket left behind by an earlier process is removed. Any other file stays and is an error.
+                // Only a socket left behind by an earlier process is removed. Any other file stays
+                // and is an error.
                 if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
                     fs::remove_file(path)?;
                 }
@@ -127,7 +128,8 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
         "text/plain; charset=utf-8"
     };
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: \
+         close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

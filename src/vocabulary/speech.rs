@@ -83,7 +83,8 @@ forms! {
         /// The last command, which the local grammar understood.
         why_local = "You said: {text}. I understood that without a language model. {speech}",
         /// The last command, whose meaning was in the cache.
-        why_cache = "You said: {text}. I remembered the meaning that a language model gave to these words. {speech}",
+        why_cache = "You said: {text}. I remembered the meaning that a language model gave to \
+            these words. {speech}",
         /// The last command, which a model understood.
         why_model = "You said: {text}. The language model {model} gave the meaning. {speech}",
         /// The last command, which was refused.
@@ -117,11 +118,13 @@ forms! {
         /// The hour may be in the morning or in the afternoon: `{time}`.
         ambiguous = "{time} in the morning or in the afternoon? Say it again with one of them",
         /// The position of the home is not configured.
-        no_position = "I do not know where the home is: set `latitude` and `longitude` under [home] in `home.toml`",
+        no_position = "I do not know where the home is: set `latitude` and `longitude` under \
+            [home] in `home.toml`",
         /// The sun does not rise or set that day.
         no_sun = "The sun does not rise or set that day",
         /// The wall clock is not set.
-        clock_unset = "The clock of the gateway is not set yet, so I cannot wait for a time of the day",
+        clock_unset = "The clock of the gateway is not set yet, so I cannot wait for a time of the \
+            day",
         /// Something would be opened or unlocked later: `{what}`.
         unsafe_later = "I do not open or unlock anything at a later time: {what}",
         /// The state to restore is not known: `{devices}`.

@@ -26,7 +26,8 @@ pub struct BadTopic {
 /// An output topic that matches one of sayso's own subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "messages to `{output}` would come back through the subscription to `{subscription}`: change one of them"
+    "messages to `{output}` would come back through the subscription to `{subscription}`: change \
+     one of them"
 )]
 pub struct Echo {
     /// Filter of the topics sayso publishes to.

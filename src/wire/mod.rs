@@ -1,6 +1,8 @@
-//! Payload formats: a message on a command topic becomes a [`Command`], a [`Reply`] becomes a payload. Pure.
+//! Payload formats: a message on a command topic becomes a [`Command`], a [`Reply`] becomes a
+//! payload. Pure.
 //!
-//! Knows the topics of sayso itself and the limits on what a client may send; knows nothing of connections.
+//! Knows the topics of sayso itself and the limits on messages of clients; knows nothing of
+//! connections.
 
 mod payload;
 pub mod timestamp;
@@ -14,8 +16,8 @@ use crate::vocabulary::topic::{Filter, MAX_LEVELS, Topic};
 use crate::wire::payload::CommandPayload;
 pub use crate::wire::payload::{MAX_PAYLOAD, MAX_TTL};
 
-/// The longest MQTT 5 correlation data in bytes. It is kept with the command until the reply is delivered; clients use a
-/// counter or a UUID.
+/// The longest MQTT 5 correlation data in bytes. It is kept with the command until the reply is
+/// delivered; clients use a counter or a UUID.
 pub const MAX_CORRELATION: usize = 256;
 
 /// The longest MQTT 5 response topic in bytes.
@@ -24,8 +26,8 @@ pub const MAX_REPLY_TOPIC: usize = 512;
 /// The user property that counts how often a command has passed through sayso.
 pub(super) const HOPS: &str = "sayso-hops";
 
-/// How often a command may have passed through sayso before it is refused. A device may be another sayso; one whose devices
-/// lead back to this one would circulate for ever.
+/// How often a command may have passed through sayso before it is refused. A device may be another
+/// sayso; one whose devices lead back to this one would circulate for ever.
 pub const MAX_HOPS: u8 = 4;
 
 /// The longest source name in bytes. It is a key of quotas and duplicates.
@@ -65,7 +67,8 @@ pub struct Inbound<'a> {
     pub hops: u8,
     /// When the message was received.
     pub heard_at: Instant,
-    /// The wall clock; `None` if it is known to be wrong. A time before 2025 is not believed either.
+    /// The wall clock; `None` if it is known to be wrong. A time before 2025 is not believed
+    /// either.
     pub wall_clock: Option<SystemTime>,
 }
 
@@ -87,8 +90,8 @@ pub(super) fn command_filter(prefix: &str) -> String {
     format!("{prefix}/command/+")
 }
 
-/// Returns the topic filter of operators' requests. They have a topic of their own so that the broker's access list can
-/// withhold it from clients that only send commands.
+/// Returns the topic filter of operators' requests. They have a topic of their own so that the
+/// broker's access list can withhold it from clients that only send commands.
 pub(super) fn control_filter(prefix: &str) -> String {
     format!("{prefix}/control/+")
 }
@@ -96,7 +99,8 @@ pub(super) fn control_filter(prefix: &str) -> String {
 /// Parses a command.
 ///
 /// # Errors
-/// When the payload is not a command, a field exceeds its limit, or the response topic is not allowed.
+/// When the payload is not a command, a field exceeds its limit, or the response topic is not
+/// allowed.
 pub fn decode(inbound: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<RejectedPayload>> {
     let source = rules.source(inbound.topic);
     let mut fields = CommandPayload::default();
@@ -147,12 +151,13 @@ pub fn decode(inbound: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<R
 
 /// Encodes a reply as one JSON object.
 pub fn encode(reply: &Reply) -> Vec<u8> {
-    // Plain data with text keys always serialises; an empty payload would still end the client's wait.
+    // Plain data with text keys always serialises; an empty payload would still end the client's
+    // wait.
     serde_json::to_vec(reply).unwrap_or_default()
 }
 
-/// Shortens an encoded reply to at most `max_bytes`: first the list of actions is left out, then the texts are cut. Returns
-/// `None` if the payload is not a reply, or does not fit even so.
+/// Shortens an encoded reply to at most `max_bytes`: first the list of actions is left out, then
+/// the texts are cut. Returns `None` if the payload is not a reply, or does not fit even so.
 pub fn shorten_reply(payload: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
     let mut reply: Reply = serde_json::from_slice(payload).ok()?;
     reply.actions.clear();
@@ -211,7 +216,8 @@ impl WireRules {
         (is_short && !source.contains('/')).then_some(source)
     }
 
-    /// Returns where the reply goes, and an error if the message asks for something that is not allowed.
+    /// Returns where the reply goes, and an error if the message asks for something that is not
+    /// allowed.
     fn reply_to(&self, inbound: &Inbound<'_>, source: &str) -> (ReplyTo, Result<(), String>) {
         let own = format!("{}/reply/{source}", self.prefix);
         let allowed_topic = match inbound.response_topic {
@@ -242,7 +248,8 @@ impl WireRules {
                 asked.len()
             ));
         }
-        // The reply topic of another source is not allowed: the client may not publish there itself.
+        // The reply topic of another source is not allowed: the client may not publish there
+        // itself.
         let is_own = asked
             .strip_prefix(own)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -252,7 +259,8 @@ impl WireRules {
         if !is_known || is_command || asked.contains(['+', '#']) {
             let shown: String = asked.chars().take(80).collect();
             return Err(format!(
-                "reply topic `{shown}` is not allowed: use `{own}` or one below it, or add its beginning to `mqtt.reply_prefixes`"
+                "reply topic `{shown}` is not allowed: use `{own}` or one below it, or add its \
+                 beginning to `mqtt.reply_prefixes`"
             ));
         }
         // Streamed pieces and events go one level deeper.
@@ -273,12 +281,14 @@ fn check_hops(hops: u8) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "it has passed through sayso {hops} times: the command topic of a device leads back to a command topic"
+        "it has passed through sayso {hops} times: the command topic of a device leads back to a \
+         command topic"
     ))
 }
 
-/// Returns how long after its receipt a command may still be acted on: the least of what it asks for, of the message expiry,
-/// and of what is left since its own timestamp, where the clocks can be compared.
+/// Returns how long after its receipt a command may still be acted on: the least of its own
+/// request, of the message expiry, and of the rest since its own timestamp, where the clocks can be
+/// compared.
 fn time_to_live(fields: &CommandPayload, inbound: &Inbound<'_>, default: Duration) -> Duration {
     let ttl = fields.ttl.unwrap_or(default).min(MAX_TTL);
     let clock = inbound

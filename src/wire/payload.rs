@@ -36,7 +36,8 @@ pub(super) struct CommandPayload {
 }
 
 impl CommandPayload {
-    /// Reads a payload. After an error the fields that could be read are still set, so that the reply can quote them.
+    /// Reads a payload. After an error the fields that could be read are still set, so that the
+    /// reply can quote them.
     pub(super) fn read(&mut self, payload: &[u8]) -> Result<(), String> {
         if payload.len() > MAX_PAYLOAD {
             return Err(format!(
@@ -117,7 +118,8 @@ impl CommandPayload {
             ("text" | "area" | "language", _) => return wrong("a text"),
             _ => {
                 return Err(format!(
-                    "`{}` is unknown, wanted text, id, area, language, context, ttl, ts, dry_run or stream",
+                    "`{}` is unknown, wanted text, id, area, language, context, ttl, ts, dry_run \
+                     or stream",
                     shown(key)
                 ));
             }
@@ -170,8 +172,8 @@ fn shown(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// The entries of an object in their order, repeated keys included: `serde_json`'s own map would silently keep the last.
-/// The parser bounds the nesting to 128 levels.
+/// The entries of an object in their order, repeated keys included: `serde_json`'s own map would
+/// silently keep the last. The parser bounds the nesting to 128 levels.
 struct JsonEntries(Vec<(String, Json)>);
 
 impl<'de> Deserialize<'de> for JsonEntries {

@@ -61,12 +61,20 @@ async fn check_topics(
         // mosquitto confirms a subscription that is not allowed, so only a message shows this.
         report.warn(
             "acl",
-            format!("the broker does not deliver replies below `{prefix}/reply/` to this login: `sayso say` and `sayso cache` cannot work with it"),
-            format!("allow it in the broker's access list (mosquitto: `topic readwrite {prefix}/#`), or use another login with --username"),
+            format!(
+                "the broker does not deliver replies below `{prefix}/reply/` to this login: \
+                `sayso say` and `sayso cache` cannot work with it"
+            ),
+            format!(
+                "allow it in the broker's access list (mosquitto: `topic readwrite \
+                {prefix}/#`), or use another login with --username"
+            ),
         );
     }
     if !test.waits_for_release {
-        let todo = "allow sayso's login to read `$SYS/broker/version` (mosquitto: `topic read $SYS/broker/version`), which identifies a mosquitto; nothing to do if devices react to commands";
+        let todo = "allow sayso's login to read `$SYS/broker/version` (mosquitto: `topic read \
+            $SYS/broker/version`), which identifies a mosquitto; nothing to do if devices react to \
+            commands";
         report.warn(
             "acl",
             "publish permissions could not be tested without sending messages to devices",
@@ -85,7 +93,11 @@ async fn check_topics(
     if forbidden.is_empty() {
         report.ok(
             "acl",
-            format!("sayso may publish its status, replies, answers and dead letters, and to {} device topics (tested without delivery)", devices.len().min(MAX_TOPICS)),
+            format!(
+                "sayso may publish its status, replies, answers and dead letters, and to {} \
+                device topics (tested without delivery)",
+                devices.len().min(MAX_TOPICS)
+            ),
         );
     }
     report_forbidden(forbidden, report);
@@ -95,7 +107,8 @@ async fn check_topics(
 fn report_forbidden(forbidden: Vec<String>, report: &mut DoctorReport) {
     for topic in forbidden {
         let todo = format!(
-            "allow it for sayso's login in the broker's access list (mosquitto: `topic write {topic}`), and reload the broker"
+            "allow it for sayso's login in the broker's access list (mosquitto: `topic write \
+             {topic}`), and reload the broker"
         );
         report.fault(
             "acl",
@@ -105,7 +118,7 @@ fn report_forbidden(forbidden: Vec<String>, report: &mut DoctorReport) {
     }
 }
 
-/// What the broker does with a message of the probe to itself.
+/// The broker's treatment of a message of the probe to itself.
 struct SelfTest {
     /// The broker keeps a `QoS` 2 message until it is released.
     waits_for_release: bool,

@@ -67,8 +67,14 @@ async fn session(route: &Route<'_>, report: &mut DoctorReport) {
                     "the broker keeps the session while the connection is lost",
                 );
             } else {
-                let todo = "let it keep sessions of MQTT 5 clients (mosquitto does; see `persistent_client_expiration`)";
-                report.fault("session", "the broker keeps no session: commands sent while the connection is lost are lost", todo);
+                let todo = "let it keep sessions of MQTT 5 clients (mosquitto does; see \
+                    `persistent_client_expiration`)";
+                report.fault(
+                    "session",
+                    "the broker keeps no session: commands sent while the \
+                    connection is lost are lost",
+                    todo,
+                );
             }
             connection.close().await;
         }

@@ -118,7 +118,12 @@ fn moved_aside(path: &Path, report: &mut DoctorReport) {
     let names: Vec<String> = broken.map(|path| path.display().to_string()).collect();
     if !names.is_empty() {
         let found = format!("a damaged store was moved aside: {}", names.join(", "));
-        report.warn("store", found, "the cause is a power cut or a failing card: see the disk below; delete the copy once the cause is known");
+        report.warn(
+            "store",
+            found,
+            "the cause is a power cut or a failing card: see the disk \
+            below; delete the copy once the cause is known",
+        );
     }
 }
 
@@ -140,7 +145,8 @@ fn writable(there: &Path, report: &mut DoctorReport) -> bool {
     let read_only =
         statvfs(there).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY));
     if read_only {
-        let todo = "the kernel does that for a failing card (`dmesg | grep -i error`): replace it; otherwise remount it, or move `store.path`";
+        let todo = "the kernel does that for a failing card (`dmesg | grep -i error`): replace it; \
+            otherwise remount it, or move `store.path`";
         report.fault(
             "disk",
             format!("the disk under `{shown}` is read-only: nothing can be stored"),
@@ -150,7 +156,8 @@ fn writable(there: &Path, report: &mut DoctorReport) -> bool {
         report.fault(
             "disk",
             format!("`{shown}` is not writable"),
-            "change its owner to the user that the daemon runs as (chown), or run this as that user",
+            "change its owner to the user that the daemon runs as (chown), or run this as that \
+             user",
         );
         return false;
     }
@@ -243,7 +250,10 @@ fn worn(device: &Path, name: &str, sys: &Path, report: &mut DoctorReport) {
         report.fault(
             "disk",
             format!("the file system on {name} has had {errors} errors"),
-            format!("copy important data, then `fsck /dev/{name}` from another system; replace the card if the errors return"),
+            format!(
+                "copy important data, then `fsck /dev/{name}` from another system; replace the \
+                card if the errors return"
+            ),
         );
     }
     // A partition is a subfolder of its disk.

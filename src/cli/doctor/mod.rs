@@ -37,8 +37,10 @@ Examples:
   sayso doctor --config /etc/sayso/sayso.toml --no-models
   sayso doctor --json | jq '.findings[] | select(.grade == \"fault\")'
 
-Run it as root, or as a user who may read the keys. It uses a client id of its own and sends nothing to devices. The running \
-daemon gets one empty command with the source `doctor` and refuses it, which shows that it receives and answers. Each provider \
+Run it as root, or as a user who may read the keys. It uses a client id of its own and sends \
+nothing to devices. The running \
+daemon gets one empty command with the source `doctor` and refuses it, which shows that it \
+receives and answers. Each provider \
 gets one short request; --no-models omits that.
 
 Exit codes: 0 no fault (there may be warnings), 1 at least one fault.";
@@ -149,7 +151,8 @@ fn report_faults(faults: &Faults, report: &mut DoctorReport) {
         let todo = if fault.permission_denied {
             "run this as root, or let the user that runs sayso read that file"
         } else {
-            "correct that line; `sayso check` checks the config only. The daemon does not start until then"
+            "correct that line; `sayso check` checks the config only. The daemon does not start \
+             until then"
         };
         report.add(DoctorFinding::fault("config", fault.to_string(), todo));
     }

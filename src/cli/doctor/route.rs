@@ -113,12 +113,14 @@ impl<'a> Route<'a> {
             {
                 Err(fault(
                     format!("the name {host} cannot be resolved at the moment"),
-                    "is this machine on the network? See /etc/resolv.conf; an address in `mqtt.host` needs no DNS",
+                    "is this machine on the network? See /etc/resolv.conf; an address in \
+                     `mqtt.host` needs no DNS",
                 ))
             }
             Ok(Err(_)) => Err(fault(
                 format!("there is no host with the name {host}"),
-                "correct `mqtt.host`, the DNS of this machine or /etc/hosts; `.local` names need libnss-mdns",
+                "correct `mqtt.host`, the DNS of this machine or /etc/hosts; `.local` names need \
+                 libnss-mdns",
             )),
             Err(_) => Err(fault(
                 format!(
@@ -147,7 +149,8 @@ impl<'a> Route<'a> {
         match last.unwrap_or(ErrorKind::TimedOut) {
             ErrorKind::ConnectionRefused => fault(
                 format!("nobody listens at {at}"),
-                "start the broker (`systemctl status mosquitto`), or correct `mqtt.host` and `mqtt.port`; mosquitto without a `listener` line serves its own machine only",
+                "start the broker (`systemctl status mosquitto`), or correct `mqtt.host` and \
+                 `mqtt.port`; mosquitto without a `listener` line serves its own machine only",
             ),
             ErrorKind::TimedOut => fault(
                 format!("no answer from {at}"),
@@ -174,7 +177,8 @@ impl<'a> Route<'a> {
             {
                 report.warn(
                     "tls",
-                    "the connection to the broker is not encrypted: the password can be read on the network",
+                    "the connection to the broker is not encrypted: the password can be read on \
+                     the network",
                     "enable TLS on the broker, and add [mqtt.tls]",
                 );
             }
@@ -199,7 +203,14 @@ impl<'a> Route<'a> {
                 "renew it on the broker",
             );
         } else {
-            report.ok("tls", format!("the certificate is valid for {} for at least two weeks, and its authority is trusted", self.settings.host));
+            report.ok(
+                "tls",
+                format!(
+                    "the certificate is valid for {} for at least two weeks, and \
+                its authority is trusted",
+                    self.settings.host
+                ),
+            );
         }
         true
     }
@@ -292,7 +303,8 @@ impl<'a> Route<'a> {
             ProbeError::Closed => DoctorFinding::fault(
                 "broker",
                 format!("{at} closes the connection without an answer"),
-                "check that it is an MQTT 5 broker (mosquitto 1.6 or newer); its log shows the reason",
+                "check that it is an MQTT 5 broker (mosquitto 1.6 or newer); its log shows the \
+                 reason",
             ),
             ProbeError::NoMqtt(_) => DoctorFinding::fault(
                 "broker",
@@ -353,7 +365,8 @@ impl<'a> Route<'a> {
         let (found, todo) = match (code, &self.settings.login) {
             (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized, None) => (
                 "the broker accepts no client without user name".to_owned(),
-                "set `mqtt.username` and `mqtt.password_file`; `mosquitto_passwd` creates the user on the broker",
+                "set `mqtt.username` and `mqtt.password_file`; `mosquitto_passwd` creates the user \
+                 on the broker",
             ),
             (
                 ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
@@ -373,7 +386,8 @@ impl<'a> Route<'a> {
                     "the broker rejects the password of `{}`, or does not know the user",
                     login.username
                 ),
-                "write the right password into the file of `mqtt.password_file`; on the broker use `mosquitto_passwd`, then reload it",
+                "write the right password into the file of `mqtt.password_file`; on the broker use \
+                 `mosquitto_passwd`, then reload it",
             ),
             (
                 ConnectReturnCode::UnsupportedProtocolVersion
@@ -395,7 +409,8 @@ impl<'a> Route<'a> {
                 _,
             ) => (
                 "the broker accepts no more clients at the moment".to_owned(),
-                "raise its limit (mosquitto: `max_connections`), or find out which clients are connected",
+                "raise its limit (mosquitto: `max_connections`), or find out which clients are \
+                 connected",
             ),
             (code, _) => (
                 format!("the broker rejects the connection: {code:?}"),

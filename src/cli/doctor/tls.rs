@@ -99,7 +99,9 @@ pub(super) fn finding(error: &TlsError, host: &str) -> DoctorFinding {
             | AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown),
         ) => {
-            let todo = "use a certificate in `mqtt.tls.cert` that is signed by an authority the broker trusts (mosquitto: `cafile`)".to_owned();
+            let todo = "use a certificate in `mqtt.tls.cert` that is signed by an authority the \
+                broker trusts (mosquitto: `cafile`)"
+                .to_owned();
             fault(
                 format!("{host} does not trust the client certificate ({alert:?})"),
                 todo,
@@ -119,16 +121,7 @@ pub(super) fn finding(error: &TlsError, host: &str) -> DoctorFinding {
 fn untrusted(certificate: &CertificateError, host: &str) -> DoctorFinding {
     let (found, todo) = match certificate {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            let since = if let CertificateError::ExpiredContext { not_after, .. } = certificate {
-                format!(" on {}", date(not_after.as_secs()))
-            } else {
-                String::new()
-            };
-            let todo = format!(
-                "renew it on the broker; if today is not {}, this machine's clock is wrong: {SET_CLOCK}",
-                today()
-            );
-            (format!("the certificate of {host} expired{since}"), todo)
+            expired(certificate, host)
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             let from = if let CertificateError::NotValidYetContext { not_before, .. } = certificate
@@ -138,7 +131,8 @@ fn untrusted(certificate: &CertificateError, host: &str) -> DoctorFinding {
                 String::new()
             };
             let todo = format!(
-                "if today is not {}, this machine's clock is wrong: {SET_CLOCK}; otherwise wait, or create a new certificate",
+                "if today is not {}, this machine's clock is wrong: {SET_CLOCK}; otherwise wait, \
+                 or create a new certificate",
                 today()
             );
             (
@@ -153,14 +147,18 @@ fn untrusted(certificate: &CertificateError, host: &str) -> DoctorFinding {
                 } else {
                     String::new()
                 };
-            let todo = "use one of its names in `mqtt.host`, or create a certificate with this name in its subjectAltName".to_owned();
+            let todo = "use one of its names in `mqtt.host`, or create a certificate with this \
+                name in its subjectAltName"
+                .to_owned();
             (
                 format!("the certificate of the broker is not valid for {host}{names}"),
                 todo,
             )
         }
         CertificateError::UnknownIssuer => {
-            let todo = "set `mqtt.tls.ca` to the file of that authority; without it only the authorities of the system are trusted".to_owned();
+            let todo = "set `mqtt.tls.ca` to the file of that authority; without it only the \
+                authorities of the system are trusted"
+                .to_owned();
             (
                 format!(
                     "the certificate of {host} is signed by an authority that is not trusted here"
@@ -174,6 +172,21 @@ fn untrusted(certificate: &CertificateError, host: &str) -> DoctorFinding {
         ),
     };
     DoctorFinding::fault("tls", found, todo)
+}
+
+/// Returns the finding about an expired certificate, and the remedy.
+fn expired(certificate: &CertificateError, host: &str) -> (String, String) {
+    let since = if let CertificateError::ExpiredContext { not_after, .. } = certificate {
+        format!(" on {}", date(not_after.as_secs()))
+    } else {
+        String::new()
+    };
+    let todo = format!(
+        "renew it on the broker; if today is not {}, this machine's clock is wrong: \
+         {SET_CLOCK}",
+        today()
+    );
+    (format!("the certificate of {host} expired{since}"), todo)
 }
 
 /// Returns the names without their types: `DnsName("broker.lan")` → `broker.lan`.

@@ -41,8 +41,8 @@ const FLAP_TIME: Duration = Duration::from_secs(6);
 /// Maximum number of names in a finding.
 const MAX_NAMES: usize = 5;
 
-/// Subscribes, sends one empty command and reports what is received. Returns the home as the daemon
-/// would have it.
+/// Subscribes, sends one empty command and reports the messages received. Returns the home as the
+/// daemon would have it.
 pub(super) async fn check(
     config: &Config,
     connection: &mut ProbeConnection,
@@ -122,8 +122,12 @@ async fn subscribe(
     if !denied.is_empty() {
         report.fault(
             "acl",
-            format!("the broker does not allow sayso to subscribe to {}", list(&denied)),
-            "allow them for sayso's login in the broker's access list (mosquitto: `topic read <topic>`)",
+            format!(
+                "the broker does not allow sayso to subscribe to {}",
+                list(&denied)
+            ),
+            "allow them for sayso's login in the broker's access list (mosquitto: `topic read \
+             <topic>`)",
         );
     }
     connection.drain(RETAINED_DELAY).await
@@ -187,7 +191,8 @@ fn report_commands(may_send: bool, received: bool, commands: &str, report: &mut 
         report.ok("acl", format!("commands on `{commands}` are received"));
     } else if may_send {
         let todo = format!(
-            "allow sayso's login to read them in the broker's access list (mosquitto: `topic read {commands}`)"
+            "allow sayso's login to read them in the broker's access list (mosquitto: `topic read \
+             {commands}`)"
         );
         report.fault(
             "acl",
@@ -196,9 +201,15 @@ fn report_commands(may_send: bool, received: bool, commands: &str, report: &mut 
         );
     } else {
         let todo = format!(
-            "nothing if `sayso say` with another login is answered; otherwise allow it (mosquitto: `topic read {commands}`, and `topic write {commands}` for this check)"
+            "nothing if `sayso say` with another login is answered; otherwise allow it (mosquitto: \
+             `topic read {commands}`, and `topic write {commands}` for this check)"
         );
-        report.warn("acl", "receiving commands could not be tested, because this login may not send one, which is a good access list", todo);
+        report.warn(
+            "acl",
+            "receiving commands could not be tested, because this login may not \
+            send one, which is a good access list",
+            todo,
+        );
     }
 }
 
@@ -219,7 +230,8 @@ fn retained_commands(received: &[Publish], prefix: &str, report: &mut DoctorRepo
         None => report.ok("retained", "there are no retained commands"),
         Some(first) => {
             let todo = format!(
-                "remove each with `mosquitto_pub -r -n -t '{first}'`, and change its sender to publish without the retain flag"
+                "remove each with `mosquitto_pub -r -n -t '{first}'`, and change its sender to \
+                 publish without the retain flag"
             );
             report.warn(
                 "retained",
@@ -249,35 +261,25 @@ struct DaemonObservation {
 impl DaemonObservation {
     fn report(&self, config: &Config, health: Option<&Json>, report: &mut DoctorReport) {
         let (id, prefix) = (&config.mqtt.client_id, &config.mqtt.prefix);
-        if self.flaps >= MIN_FLAPS {
-            let todo = format!(
-                "two clients use the client id `{id}`: stop one, or give it an `mqtt.client_id` and a `store.path` of its own; mosquitto logs \"Client {id} already connected\""
-            );
-            report.fault(
-                "client_id",
-                "the daemon connects and disconnects repeatedly: another client uses its client id",
-                todo,
-            );
-        }
+        self.report_flaps(id, report);
         match (self.status.as_deref(), self.answered) {
-            (Some("online"), true) => {
-                let version = health
-                    .and_then(|health| health["version"].as_str())
-                    .unwrap_or("of unknown version");
-                report.ok("daemon", format!("sayso {version} is running and answers"));
-                if self.held == Some(false) {
-                    let todo = "nothing if it runs on another machine; otherwise give its config with --config";
-                    report.warn("daemon", format!("the daemon that answers on `{prefix}/` does not use the store of this config"), todo);
-                }
-            }
+            (Some("online"), true) => self.report_answering(prefix, health, report),
             (Some("online"), false) if !self.may_send => report.warn(
                 "daemon",
-                format!("`{prefix}/status` is online; whether the daemon answers could not be tested with this login"),
-                format!("allow it in the broker's access list (mosquitto: `topic write {prefix}/command/{SOURCE}`, `topic read {prefix}/reply/{SOURCE}`)"),
+                format!(
+                    "`{prefix}/status` is online; whether the daemon answers could not be \
+                    tested with this login"
+                ),
+                format!(
+                    "allow it in the broker's access list (mosquitto: `topic write \
+                    {prefix}/command/{SOURCE}`, `topic read {prefix}/reply/{SOURCE}`)"
+                ),
             ),
             (Some("online"), false) if self.flaps < MIN_FLAPS => {
                 let todo = format!(
-                    "check that the daemon may read `{prefix}/command/+` and write `{prefix}/reply/+`, and that this login may read `{prefix}/reply/{SOURCE}`; if so, it hangs: `systemctl restart sayso`, `journalctl -u sayso`"
+                    "check that the daemon may read `{prefix}/command/+` and write \
+                     `{prefix}/reply/+`, and that this login may read `{prefix}/reply/{SOURCE}`; \
+                     if so, it hangs: `systemctl restart sayso`, `journalctl -u sayso`"
                 );
                 report.fault(
                     "daemon",
@@ -292,11 +294,16 @@ impl DaemonObservation {
                 "`systemctl start sayso`; `journalctl -u sayso -n 50` shows why it ended",
             ),
             (None, _) => {
-                let todo = format!("`systemctl enable --now sayso`; if it is running, it uses another broker or `mqtt.prefix`, or this login may not read that topic (mosquitto: `topic read {prefix}/status`)");
+                let todo = format!(
+                    "`systemctl enable --now sayso`; if it is running, it uses \
+                    another broker or `mqtt.prefix`, or this login may not read that topic \
+                    (mosquitto: `topic read {prefix}/status`)"
+                );
                 report.warn(
                     "daemon",
                     format!(
-                        "no daemon has used this broker: there is no retained message on `{prefix}/status`"
+                        "no daemon has used this broker: there is no retained message on \
+                         `{prefix}/status`"
                     ),
                     todo,
                 );
@@ -304,6 +311,41 @@ impl DaemonObservation {
         }
         if let Some(health) = health.filter(|_| self.status.as_deref() == Some("online")) {
             health_problems(health, id, report);
+        }
+    }
+
+    /// Reports another client with the same client id.
+    fn report_flaps(&self, id: &str, report: &mut DoctorReport) {
+        if self.flaps >= MIN_FLAPS {
+            let todo = format!(
+                "two clients use the client id `{id}`: stop one, or give it an `mqtt.client_id` \
+                 and a `store.path` of its own; mosquitto logs \"Client {id} already connected\""
+            );
+            report.fault(
+                "client_id",
+                "the daemon connects and disconnects repeatedly: another client uses its client id",
+                todo,
+            );
+        }
+    }
+
+    /// Reports a daemon that answers.
+    fn report_answering(&self, prefix: &str, health: Option<&Json>, report: &mut DoctorReport) {
+        let version = health
+            .and_then(|health| health["version"].as_str())
+            .unwrap_or("of unknown version");
+        report.ok("daemon", format!("sayso {version} is running and answers"));
+        if self.held == Some(false) {
+            let todo = "nothing if it runs on another machine; otherwise give its config \
+                with --config";
+            report.warn(
+                "daemon",
+                format!(
+                    "the daemon that answers on `{prefix}/` does not \
+                use the store of this config"
+                ),
+                todo,
+            );
         }
     }
 }
@@ -320,7 +362,8 @@ fn health_problems(health: &Json, id: &str, report: &mut DoctorReport) {
     let lost = count(health, "disconnected");
     if lost >= MANY_DISCONNECTS {
         let todo = format!(
-            "the network is unreliable, or another client uses the client id `{id}`: see the log of the broker"
+            "the network is unreliable, or another client uses the client id `{id}`: see the log \
+             of the broker"
         );
         report.warn(
             "client_id",
@@ -428,7 +471,8 @@ fn devices(config: &Config, home: &Home, announced: usize, report: &mut DoctorRe
             ),
         );
     } else {
-        let todo = "declare some in the home file; or enable discovery in Zigbee2MQTT or Tasmota, and allow sayso to read its topics (`topic read homeassistant/#`, `zigbee2mqtt/#`)";
+        let todo = "declare some in the home file; or enable discovery in Zigbee2MQTT or Tasmota, \
+            and allow sayso to read its topics (`topic read homeassistant/#`, `zigbee2mqtt/#`)";
         report.fault(
             "discovery",
             format!("there is no device at all: none declared, and {announced} announcements"),
@@ -474,8 +518,16 @@ fn bridges(config: &Config, received: &[Publish], report: &mut DoctorReport) {
             .collect();
         let unknown: Vec<&str> = names.difference(&known).copied().collect();
         if lists.is_empty() {
-            let todo = "check that it is running, that its `mqtt: base_topic` is this one, and that sayso may read it";
-            report.warn("discovery", format!("the home file has devices of Zigbee2MQTT, but there are no announcements below `{base}/`"), todo);
+            let todo = "check that it is running, that its `mqtt: base_topic` is this one, and \
+                that sayso may read it";
+            report.warn(
+                "discovery",
+                format!(
+                    "the home file has devices of Zigbee2MQTT, but there \
+                are no announcements below `{base}/`"
+                ),
+                todo,
+            );
         } else if !unknown.is_empty() {
             report.warn(
                 "discovery",

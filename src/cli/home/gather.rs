@@ -123,7 +123,8 @@ impl GatheredHome {
     pub(in crate::cli) fn summary(&self) -> String {
         let devices = self.home.devices();
         if devices.is_empty() {
-            return "No device is known. Enable discovery in your devices (`sayso check` shows the topics that sayso reads), or write a home.toml.".to_owned();
+            return "No device is known. Enable discovery in your devices (`sayso check` shows the \
+                topics that sayso reads), or write a home.toml.".to_owned();
         }
         let mut sources: Vec<(String, usize)> = Vec::new();
         for source in devices.iter().map(|device| self.source(device)) {

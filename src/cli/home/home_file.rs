@@ -11,8 +11,10 @@ use crate::cli::home::accepted_values::accepted_values;
 use crate::cli::home::gather::GatheredHome;
 
 const HEAD: &str = "\
-# The home as it was found. Announced devices need no table here: keep what you change and delete the rest.
-# Names, aliases and areas can be changed; the identifier in [device.<identifier>] connects a table with its device.
+# The home as it was found. Announced devices need no table here: keep what you change and delete \
+the rest.
+# Names, aliases and areas can be changed; the identifier in [device.<identifier>] connects a \
+table with its device.
 # `risk = \"confirm\"` asks before every command, `risk = \"never\"` forbids all commands.
 ";
 

@@ -30,10 +30,12 @@ Examples:
   sayso home --json | jq -r '.devices[].properties[].say // empty'
   sayso home --toml > home.toml     # a home file to start with: change names, aliases and areas
 
-Announcements on the broker (Home Assistant discovery, Zigbee2MQTT, Tasmota) are collected for a few seconds and merged with \
+Announcements on the broker (Home Assistant discovery, Zigbee2MQTT, Tasmota) are collected for a \
+few seconds and merged with \
 home.toml, as the daemon does. Nothing is published, and the daemon need not run.
 
-Exit codes: 0 done, 1 the announced devices conflict with home.toml, 75 no broker, 77 a file may not be read, \
+Exit codes: 0 done, 1 the announced devices conflict with home.toml, 75 no broker, 77 a file may \
+not be read, \
 78 the config is wrong.";
 
 /// Arguments of `sayso home`.

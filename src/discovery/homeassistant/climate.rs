@@ -308,7 +308,7 @@ pub(super) fn humidity(config: &EntityConfig) -> Result<Option<Capability>, Inva
     Ok(Some(setting(Property::Humidity, domain, binding)))
 }
 
-/// Returns the measured temperature and humidity, and what the device is doing.
+/// Returns the measured temperature and humidity, and the present action of the device.
 ///
 /// # Errors
 /// If a topic or template cannot be used.

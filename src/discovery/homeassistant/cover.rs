@@ -1,4 +1,4 @@
-//! Covers and valves: position, tilt, and what stops them.
+//! Covers and valves: position, tilt, and stopping.
 
 use serde_json::Value as Json;
 
@@ -51,8 +51,10 @@ impl PositionLimits {
         let object = crate::discovery::names::slug(object);
         let object = object.as_ref().map_or("cover", |slug| slug.as_str());
         format!(
-            "{{% set {value_name} = value %}}{{% set position_open = {} %}}{{% set position_closed = {} %}}\
-             {{% set tilt_min = {} %}}{{% set tilt_max = {} %}}{{% set entity_id = 'cover.{object}' %}}",
+            "{{% set {value_name} = value %}}{{% set position_open = {} %}}{{% set position_closed \
+             = {} %}}\
+             {{% set tilt_min = {} %}}{{% set tilt_max = {} %}}{{% set entity_id = \
+             'cover.{object}' %}}",
             self.open, self.closed, self.tilt_min, self.tilt_max
         )
     }

@@ -54,7 +54,7 @@ const SHARED_OPTIONS: [&str; 10] = [
     "state_topic",
 ];
 
-/// Parses what was announced on `topic`, below the discovery prefix.
+/// Parses the announcement on `topic`, below the discovery prefix.
 ///
 /// # Errors
 /// If the payload is no entity or device that can be used.

@@ -100,7 +100,8 @@ pub const COMMON: &[(&str, Support)] = &[
         "retain",
         rejected(
             &["false"],
-            "is not carried out: a retained command would be repeated whenever the device reconnects",
+            "is not carried out: a retained command would be repeated whenever the device \
+             reconnects",
         ),
     ),
     ("unique_id", YES),

@@ -55,7 +55,8 @@ impl Adoption {
         }
         if device.is_entrance() || part.device.is_entrance() {
             conflicts.push(format!(
-                "`{id}` in home.toml is not bound to the device of the same name that `{}` announces, because it lets somebody \
+                "`{id}` in home.toml is not bound to the device of the same name that `{}` \
+                 announces, because it lets somebody \
                  in: add `announced = \"{}\"` to it if they are the same",
                 part.topic, part.topic
             ));

@@ -275,7 +275,8 @@ fn give_way(device: &mut Device, taken: &HashSet<String>, topic: &str) -> Option
     }
     let name = format!("{} (announced)", device.name);
     let sentence = format!(
-        "`{topic}` announces another `{}`: the one in home.toml keeps the name, this one is called `{name}`",
+        "`{topic}` announces another `{}`: the one in home.toml keeps the name, this one is called \
+         `{name}`",
         device.name
     );
     device.name = name;
@@ -293,7 +294,8 @@ fn equal_names(devices: &[Device]) -> Vec<String> {
             let other = *first.entry(key).or_insert(device);
             if other.id != device.id && reported.insert(&device.id) {
                 sentences.push(format!(
-                    "devices `{}` and `{}` are both called `{name}`: give one of them another name or area in home.toml",
+                    "devices `{}` and `{}` are both called `{name}`: give one of them another name \
+                     or area in home.toml",
                     other.id, device.id
                 ));
             }

@@ -1,4 +1,4 @@
-//! Comparison of commands by what they do: the same device may be commanded on one topic with a
+//! Comparison of commands by their effect: the same device may be commanded on one topic with a
 //! JSON object, on another with a bare word, and by names that differ in spelling only.
 
 use std::collections::BTreeSet;
@@ -10,8 +10,8 @@ use crate::home::capability::Capability;
 use crate::home::device::Device;
 use crate::vocabulary::{Domain, Value};
 
-/// Returns the keys of a device's commands: the topic of the device, and what is set there. Two
-/// devices with a key in common are one.
+/// Returns the keys of a device's commands: the topic of the device, and the property set there.
+/// Two devices with a key in common are one.
 pub(super) fn command_keys(device: &Device) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for capability in device.capabilities.iter().filter(|c| c.settable) {
@@ -22,7 +22,8 @@ pub(super) fn command_keys(device: &Device) -> BTreeSet<String> {
     keys
 }
 
-/// Returns the topics of the physical devices it commands, without the levels that say what is set.
+/// Returns the topics of the physical devices it commands, without the levels that name the
+/// property.
 pub(super) fn command_roots(device: &Device) -> BTreeSet<String> {
     let keys = command_keys(device);
     let roots = keys.iter().filter_map(|key| key.split_once('\0'));
@@ -63,9 +64,10 @@ fn message_keys(message: &Publication) -> Vec<String> {
     keys.map(|key| format!("{root}\0{key}")).collect()
 }
 
-/// Splits a command topic into the device's topic and what is set. A topic of `Zigbee2MQTT` ends
-/// with `set`, or with `set` and a key; an endpoint before it is part of the key: `l1/set` sets
-/// `state_l1`. Tasmota's last level is the command, whose index 1 may be left out.
+/// Splits a command topic into the device's topic and the property that is set. A topic of
+/// `Zigbee2MQTT` ends with `set`, or with `set` and a key; an endpoint before it is part of the
+/// key: `l1/set` sets `state_l1`. Tasmota's last level is the command, whose index 1 may be left
+/// out.
 fn split_topic(topic: &str) -> (String, String) {
     let levels: Vec<&str> = topic.split('/').collect();
     if let Some(at) = levels.iter().rposition(|level| *level == "set") {

@@ -205,8 +205,8 @@ fn is_listed_group(announced: &AnnouncedDevice) -> bool {
         && !device.members.ids.is_empty()
 }
 
-/// Restricts a group to what its members can do, and gives it the type of the most important one.
-/// Returns whether a member is known.
+/// Restricts a group to the abilities of its members, and gives it the type of the most important
+/// one. Returns whether a member is known.
 fn fit_group(group: &mut Device, members: &KnownMembers<'_>) -> bool {
     let ids = group.members.ids.iter();
     let known: Vec<&AnnouncedDevice> = ids

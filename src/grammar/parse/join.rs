@@ -106,8 +106,8 @@ impl Parser<'_> {
         Some(())
     }
 
-    /// Returns whether the clause is ambiguous: "allume la lampe rouge" may select a lamp, "um 5 runter"
-    /// may give a time.
+    /// Returns whether the clause is ambiguous: "allume la lampe rouge" may select a lamp, "um 5
+    /// runter" may give a time.
     fn may_be_other(&self, clause: &Clause) -> bool {
         let bare = clause.property.is_none();
         let which = self.coloured

@@ -291,7 +291,8 @@ impl<'a> Parser<'a> {
         {
             return None;
         }
-        // "set up the tv" is not "turn up the tv", and "set off the siren" is not "turn off the siren".
+        // "set up the tv" is not "turn up the tv", and "set off the siren" is not "turn off the
+        // siren".
         if self.last == Some(Sense::Verb(Verb::Set)) && preposition.is_none() {
             return None;
         }
@@ -311,7 +312,8 @@ impl<'a> Parser<'a> {
             || self.now.state.is_some()
             || self.now.amount.is_some();
         match sense {
-            // "which lights are on", "tell me if the door is locked", "make sure the door is locked".
+            // "which lights are on", "tell me if the door is locked", "make sure the door is
+            // locked".
             Sense::Be
                 if self.now.question == Some(QuestionType::Open)
                     || self.now.ensure
@@ -427,8 +429,8 @@ impl<'a> Parser<'a> {
         Some(())
     }
 
-    /// Returns whether the clause says what to do with what, so that another one may follow without
-    /// a comma or "and" between them.
+    /// Returns whether the clause names both an effect and a target, so that another one may follow
+    /// without a comma or "and" between them.
     fn is_complete(&self) -> bool {
         let clause = &self.now;
         let does_something = clause.state.is_some()

@@ -35,7 +35,8 @@ impl Parser<'_> {
         }
         match self.now.targets.last_mut() {
             Some(target) if joined => {
-                // "lights in the kitchen and the hall" is certain, "kitchen lights and the hall" is not.
+                // "lights in the kitchen and the hall" is certain, "kitchen lights and the hall" is
+                // not.
                 target.places.push(place);
                 (target.trailing_place || target.head == Head::Area).then_some(())
             }
@@ -63,8 +64,8 @@ impl Parser<'_> {
         }
     }
 
-    /// Returns whether the property before the place may be a verb: "gas the greenhouse" is not "the
-    /// gas of the greenhouse".
+    /// Returns whether the property before the place may be a verb: "gas the greenhouse" is not
+    /// "the gas of the greenhouse".
     fn is_verb_like_property(&self, at: usize) -> bool {
         let article_before = at.checked_sub(1).map(|i| self.senses[i]) == Some(Sense::Article);
         self.now.property.is_some()
@@ -209,7 +210,8 @@ impl Parser<'_> {
         Some(())
     }
 
-    /// Merges a name and an adjacent noun to one target: "movie scene", "the switch coffee machine".
+    /// Merges a name and an adjacent noun to one target: "movie scene", "the switch coffee
+    /// machine".
     pub(super) fn merge(&mut self, head: Head) -> Option<()> {
         let list = if self.excepting {
             &mut self.now.except

@@ -31,7 +31,7 @@ pub enum Denied {
         device: String,
         /// The property.
         property: Property,
-        /// What is not supported.
+        /// The unsupported request.
         lack: Unsupported,
     },
     /// The value is outside the domain.

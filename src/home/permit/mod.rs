@@ -266,8 +266,8 @@ impl<'a> Gate<'a> {
         Ok(self.plan)
     }
 
-    /// Adds what "everything" switches on to the changes to confirm, if it reaches beyond one area
-    /// or heats, pumps or moves doors.
+    /// Adds the devices that "everything" switches on to the changes to confirm, if it reaches
+    /// beyond one area or heats, pumps or moves doors.
     fn ask_for_whole_home(&mut self) {
         let asks = !self.home.rights().whole_home_at_once && !self.context.confirmed;
         if !asks || self.draft.scope != TargetScope::Everything {

@@ -9,7 +9,7 @@ use crate::home::state::{Observation, State};
 use crate::vocabulary::Property;
 use crate::vocabulary::action::{Action, Op};
 
-/// An action with its device, its capability and what is known of the state.
+/// An action with its device, its capability and the known state.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Resolved<'a> {
     pub(super) device: &'a Device,

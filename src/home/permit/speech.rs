@@ -61,7 +61,7 @@ pub(super) struct SpeechBuilder<'a> {
     away: Vec<String>,
     /// Devices that were asked about while offline.
     offline: Vec<String>,
-    /// What was not done, by sentence.
+    /// The actions not done, by sentence.
     skipped: Groups,
 }
 
@@ -275,7 +275,7 @@ impl<'a> SpeechBuilder<'a> {
         }
     }
 
-    /// The sentence that keeps a summary from stating as fact what was only commanded.
+    /// The sentence that keeps a summary from stating a mere command as fact.
     fn not_confirmed(&self) -> Option<String> {
         let devices: Vec<String> = self
             .findings

@@ -16,13 +16,15 @@ use crate::mqtt::subscriptions::SubscriptionKind;
 use crate::wire;
 use crate::wire::Inbound;
 
-/// How long after a connection began a command without the DUP flag may be one that was received before.
+/// How long after a connection began a command without the DUP flag may be one that was received
+/// before.
 pub(super) const REDELIVERY_WINDOW: Duration = Duration::from_secs(5);
 
 /// How long a rejection may wait for the broker.
 const REJECTION_PATIENCE: Duration = Duration::from_mins(1);
 
-/// Rejections that may wait for room in the outbox: as many as the broker sends without an acknowledgement.
+/// Rejections that may wait for room in the outbox: as many as the broker sends without an
+/// acknowledgement.
 const MAX_REJECTIONS: usize = 256;
 
 /// Returns how often a message has passed through sayso; a count that is not a number is too high.
@@ -171,7 +173,8 @@ impl Session {
         self.reject(reply, command.reply_to, ack_token, now);
     }
 
-    /// Answers a command that goes no further. It is acknowledged once the broker has the answer: until then it is not lost.
+    /// Answers a command that goes no further. It is acknowledged once the broker has the answer:
+    /// until then it is not lost.
     fn reject(&mut self, reply: Reply, to: ReplyTo, token: AckToken, now: Instant) {
         // A command of an earlier connection comes again on this one.
         if token.epoch != self.epoch && token.pkid != 0 {
@@ -179,8 +182,8 @@ impl Session {
         }
         self.rejections.push_back((reply, to, token));
         self.queue_rejections(now);
-        // Without an acknowledgement nothing holds the broker back, and memory is small. Commands that
-        // are acknowledged are bounded by the broker, and each of them is answered.
+        // Without an acknowledgement nothing holds the broker back, and memory is small. Commands
+        // that are acknowledged are bounded by the broker, and each of them is answered.
         if self.rejections.len() > MAX_REJECTIONS
             && let Some(at) = self
                 .rejections
@@ -188,7 +191,8 @@ impl Session {
                 .rposition(|(.., token)| !token.is_expected())
         {
             self.rejections.remove(at);
-            // Not a warning: in the flood that makes this happen there would be one for each command.
+            // Not a warning: in the flood that makes this happen there would be one for each
+            // command.
             self.counters().replies_dropped.increment();
             debug!("a reply is lost: too many messages wait for the broker");
         }

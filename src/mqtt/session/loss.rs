@@ -1,4 +1,5 @@
-//! The end of a connection: which messages are sent again, which are given up, and what is reported.
+//! The end of a connection: which messages are sent again, which are given up, and which reports
+//! follow.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,15 +14,17 @@ use crate::mqtt::outbox::{OutboundMessage, QueuedMessage, Undelivered};
 use crate::mqtt::session::incoming::REDELIVERY_WINDOW;
 use crate::mqtt::session::state::{Phase, Session};
 
-/// Connections that may end right after a message has left before it is sent alone; if the connection ends then as well, the
-/// message is given up.
+/// Connections that may end right after a message has left before it is sent alone; if the
+/// connection ends then as well, the message is given up.
 pub(super) const MAX_LOSSES: u8 = 2;
 
-/// A connection the broker closes within this time of a message's departure may have ended because of it.
+/// A connection the broker closes within this time of a message's departure may have ended because
+/// of it.
 const BLAME: Duration = Duration::from_secs(2);
 
-/// So many connections in use, closed by the broker within [`CONFLICT_WINDOW`] with none refused between them, mean that
-/// another client takes the session over: mosquitto names the reason in a form that rumqttc 0.25 does not read.
+/// So many connections in use, closed by the broker within [`CONFLICT_WINDOW`] with none refused
+/// between them, mean that another client takes the session over: mosquitto names the reason in a
+/// form that rumqttc 0.25 does not read.
 const CONFLICT_CLOSURES: usize = 3;
 
 /// See [`CONFLICT_CLOSURES`].
@@ -55,7 +58,8 @@ pub(in crate::mqtt) enum Loss {
 }
 
 impl Loss {
-    /// Returns whether the broker ended the connection on purpose, so that something it received may be the cause.
+    /// Returns whether the broker ended the connection on purpose, so that something it received
+    /// may be the cause.
     fn is_by_broker(&self) -> bool {
         matches!(self, Self::Closed | Self::Ended(_))
     }
@@ -75,7 +79,8 @@ impl fmt::Display for Loss {
 }
 
 impl Session {
-    /// Ends the connection: decides the fate of everything in flight, in its order, and reports the loss.
+    /// Ends the connection: decides the fate of everything in flight, in its order, and reports the
+    /// loss.
     pub(in crate::mqtt) fn lost(&mut self, loss: &Loss, now: Instant) {
         self.note_closure(loss, now);
         self.subscriptions.end(loss.is_by_broker());
@@ -134,7 +139,8 @@ impl Session {
     fn is_to_blame(&self, loss: &Loss, since: Instant, now: Instant) -> bool {
         match loss {
             Loss::Closed | Loss::Ended(_) => now.saturating_duration_since(since) <= BLAME,
-            // A broker that sent something meanwhile is not frozen: it does not acknowledge this message.
+            // A broker that sent something meanwhile is not frozen: it does not acknowledge this
+            // message.
             Loss::Unacknowledged => self.last_packet > since + BLAME,
             _ => false,
         }
@@ -160,7 +166,8 @@ impl Session {
         Some(message)
     }
 
-    /// Gives up a message over which the broker ends every connection, and publishes a dead letter in its place.
+    /// Gives up a message over which the broker ends every connection, and publishes a dead letter
+    /// in its place.
     fn give_up(&mut self, message: QueuedMessage) {
         let topic = message.message.topic().to_owned();
         let payload = message.message.payload();
@@ -190,12 +197,14 @@ impl Session {
         if self.phase == Phase::Down {
             return;
         }
-        // Until the broker closed it the connection worked; a silent one worked until the last packet.
+        // Until the broker closed it the connection worked; a silent one worked until the last
+        // packet.
         let last_sign = match loss {
             Loss::Closed | Loss::Ended(_) | Loss::TakenOver => now,
             _ => self.last_packet,
         };
-        // A broker sends commands again in the first moments of a connection; the others it has forgotten.
+        // A broker sends commands again in the first moments of a connection; the others it has
+        // forgotten.
         if self.age(now) >= REDELIVERY_WINDOW {
             self.redeliverable.clear();
         }
@@ -204,8 +213,8 @@ impl Session {
     }
 }
 
-/// Returns the messages to send again. Of those that left, the ones for a device that has a newer command in flight are
-/// superseded, and the ones that must not be delivered twice are uncertain.
+/// Returns the messages to send again. Of those that left, the ones for a device that has a newer
+/// command in flight are superseded, and the ones that must not be delivered twice are uncertain.
 fn without_overtaken(messages: Vec<QueuedMessage>) -> Vec<QueuedMessage> {
     let mut newest: HashMap<String, u64> = HashMap::new();
     for message in &messages {

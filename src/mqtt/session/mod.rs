@@ -1,4 +1,5 @@
-//! The state of the connection as the poll loop sees it: the meaning of each event, and what to send next. Nothing here waits.
+//! The state of the connection as the poll loop sees it: the meaning of each event, and the next
+//! message to send. Nothing here waits.
 
 mod incoming;
 mod loss;
@@ -32,21 +33,22 @@ pub(super) use crate::mqtt::session::loss::Loss;
 use crate::mqtt::session::state::Phase;
 pub(super) use crate::mqtt::session::state::Session;
 
-/// Messages in flight at once, where the broker allows it. One less than rumqttc's own limit: at that it holds back
-/// acknowledgements as well.
+/// Messages in flight at once, where the broker allows it. One less than rumqttc's own limit: at
+/// that it holds back acknowledgements as well.
 pub(super) const WINDOW: u16 = 63;
 
 /// More than the header, lengths, packet id and properties of any message take, in bytes.
 const HEADER: usize = 64;
 
-/// The largest packet MQTT knows, in bytes: its length has four times seven bits (MQTT 5, section 1.5.5).
+/// The largest packet MQTT knows, in bytes: its length has four times seven bits (MQTT 5, section
+/// 1.5.5).
 const MAX_PACKET: usize = 268_435_455;
 
 /// The longest time between two runs of the loop, so that [`Outbox::last_progress`] is recent.
 const TICK: Duration = Duration::from_secs(5);
 
-/// How long the broker may take to acknowledge a message before the connection is given up. Brokers do so within
-/// milliseconds; the watchdog of the unit waits 30 s.
+/// How long the broker may take to acknowledge a message before the connection is given up. Brokers
+/// do so within milliseconds; the watchdog of the unit waits 30 s.
 const ACK_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Session {
@@ -101,8 +103,8 @@ impl Session {
             .unwrap_or(now)
     }
 
-    /// Returns the reason to give up the connection: no packet for `patience`, no answer to the subscriptions, or a message
-    /// that is not acknowledged in time.
+    /// Returns the reason to give up the connection: no packet for `patience`, no answer to the
+    /// subscriptions, or a message that is not acknowledged in time.
     pub(super) fn timed_out(&self, now: Instant, patience: Duration) -> Option<Loss> {
         let elapsed = |since: Instant| now.saturating_duration_since(since);
         if self
@@ -220,7 +222,8 @@ impl Session {
     fn publish_status(&mut self, status: &'static str, now: Instant) {
         let topic = format!("{}/status", self.rules.prefix);
         let message = OutboundMessage::to(topic, Bytes::from_static(status.as_bytes())).retained();
-        // The client's queue is empty at both moments this is published; were it not, the last will would say it.
+        // The client's queue is empty at both moments this is published; were it not, the last will
+        // would say it.
         let _ = self.hand(QueuedMessage::detached(message), now);
     }
 
@@ -252,7 +255,8 @@ impl Session {
             let Some(message) = self.outbox.shared.next(now) else {
                 return;
             };
-            // A message that may have ended connections travels alone, so that the next end shows whether it did.
+            // A message that may have ended connections travels alone, so that the next end shows
+            // whether it did.
             let must_wait = message.losses >= MAX_LOSSES && !self.unacked.is_empty();
             let unsent = if must_wait {
                 Some(message)
@@ -272,8 +276,9 @@ impl Session {
             .any(|message| message.losses >= MAX_LOSSES)
     }
 
-    /// Hands one message to the client; gives it back if the client's queue is full. A message that is too large for the
-    /// broker would end the connection at every attempt: it is shortened, or refused.
+    /// Hands one message to the client; gives it back if the client's queue is full. A message that
+    /// is too large for the broker would end the connection at every attempt: it is shortened, or
+    /// refused.
     fn hand(&mut self, mut queued: QueuedMessage, now: Instant) -> Option<QueuedMessage> {
         let size = HEADER + queued.message.bytes();
         let excess = size.saturating_sub(self.max_packet);
@@ -303,7 +308,8 @@ impl Session {
         None
     }
 
-    /// Publishes `offline` and then disconnects, once the outbox is closing and everything else is sent.
+    /// Publishes `offline` and then disconnects, once the outbox is closing and everything else is
+    /// sent.
     fn disconnect_when_drained(&mut self, now: Instant) {
         let is_drained = self.unacked.is_empty()
             && self.acks.next().is_none()
@@ -342,8 +348,8 @@ impl Session {
         }
     }
 
-    /// Marks the messages in flight that are for the same device and of an older command: the device has received a newer
-    /// one, so they must not be sent again.
+    /// Marks the messages in flight that are for the same device and of an older command: the
+    /// device has received a newer one, so they must not be sent again.
     fn mark_overtaken(&mut self, delivered: &QueuedMessage) {
         let Some((device, newer)) = delivered.message.target() else {
             return;

@@ -1,6 +1,6 @@
-//! The journal's own clock. It continues from one run to the next, whatever the wall clock does meanwhile: a gateway without
-//! a battery starts in 1970 and jumps to the present with the first answer of a time server, and neither may make a command
-//! late.
+//! The journal's own clock. It continues from one run to the next, whatever the wall clock does
+//! meanwhile: a gateway without a battery starts in 1970 and jumps to the present with the first
+//! answer of a time server, and neither may make a command late.
 
 use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 /// Milliseconds from 1970 to 2025-01-01T00:00Z. An earlier clock was never set.
 const BELIEVABLE_MS: u64 = 1_735_689_600_000;
 
-/// Assumed duration of an interval that cannot be known, in milliseconds: longer than any time to live.
+/// Assumed duration of an interval that cannot be known, in milliseconds: longer than any time to
+/// live.
 const UNKNOWN_MS: u64 = 24 * 3_600_000;
 
 /// Milliseconds on the journal's own scale, which begins with the wall clock of the first run.
@@ -37,8 +38,9 @@ pub(super) struct ClockReading {
 }
 
 impl Clock {
-    /// Continues from the last reading of an earlier run. `boot` is the boot id as the service manager gives it: the kernel's
-    /// own file is hidden from a process that sees only processes in `/proc`.
+    /// Continues from the last reading of an earlier run. `boot` is the boot id as the service
+    /// manager gives it: the kernel's own file is hidden from a process that sees only processes in
+    /// `/proc`.
     pub(super) fn continue_from(last: Option<&ClockReading>, boot: Option<&str>) -> Self {
         Self::after(
             last,
@@ -96,8 +98,8 @@ impl ClockReading {
         }
     }
 
-    /// Returns the milliseconds from this reading to `now`: by the kernel's time if it has not restarted, else by the wall clock
-    /// if that was set at both ends, else `None`.
+    /// Returns the milliseconds from this reading to `now`: by the kernel's time if it has not
+    /// restarted, else by the wall clock if that was set at both ends, else `None`.
     fn passed(&self, now: &Self) -> Option<u64> {
         if self.boot.is_some() && self.boot == now.boot {
             return now.uptime.checked_sub(self.uptime);

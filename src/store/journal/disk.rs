@@ -1,5 +1,6 @@
-//! The journal on disk: the records, and apart from them the values that change at every sync, so that no page of records is
-//! written for those. Writes are in order: after a power cut sled finds their beginning, never their end alone.
+//! The journal on disk: the records, and apart from them the values that change at every sync, so
+//! that no page of records is written for those. Writes are in order: after a power cut sled finds
+//! their beginning, never their end alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,7 +14,8 @@ use crate::store::journal::clock::ClockReading;
 const CLOCK: &[u8] = b"clock";
 const SYNCS: &[u8] = b"syncs";
 
-/// File with the same number of syncs: if the tree is behind it, sled has found damage and dropped everything after it.
+/// File with the same number of syncs: if the tree is behind it, sled has found damage and dropped
+/// everything after it.
 const SYNCED: &str = "synced";
 
 /// File with the number of the command whose code runs, plus one; 0 if none does.
@@ -94,7 +96,8 @@ impl Disk {
             .unwrap_or_default()
     }
 
-    /// Notes which command's code runs. The kernel has the note at once, so it survives the end of this process.
+    /// Notes which command's code runs. The kernel has the note at once, so it survives the end of
+    /// this process.
     pub(super) fn mark_running(&self, number: Option<u64>) {
         if let Some(file) = &self.running {
             // Without the note a crash is counted for no command.
@@ -118,7 +121,8 @@ impl Disk {
         })
     }
 
-    /// Writes and syncs; blocks until the disk has it. The number of syncs comes last: if it is found, all of its sync is.
+    /// Writes and syncs; blocks until the disk has it. The number of syncs comes last: if it is
+    /// found, all of its sync is.
     pub(super) fn write(&self, pages: &Pages) -> io::Result<()> {
         self.insert(pages).map_err(io::Error::other)?;
         self.store.sync()?;

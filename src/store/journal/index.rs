@@ -6,21 +6,24 @@ use crate::command::Redelivery;
 use crate::store::journal::disk::Pages;
 use crate::store::journal::record::{JournalRecord, Received, strong_keys, weak_key};
 
-/// The most commands remembered at once. Above it commands with a delivered reply are forgotten: the oldest ones of the
-/// sources that have more than their share. A duplicate of a forgotten command counts as new.
+/// The most commands remembered at once. Above it commands with a delivered reply are forgotten:
+/// the oldest ones of the sources that have more than their share. A duplicate of a forgotten
+/// command counts as new.
 const MAX_COMMANDS: usize = 20_000;
 
 /// The most bytes of commands and replies remembered at once, with the same effect.
 const MAX_BYTES: usize = 4 << 20;
 
-/// The share of the limits, in percent, down to which is forgotten: each time is a pass over all records.
+/// The share of the limits, in percent, down to which is forgotten: each time is a pass over all
+/// records.
 const TARGET: usize = 90;
 
-/// The bytes of commands without a delivered reply above which no further command is taken from the inbox.
+/// The bytes of commands without a delivered reply above which no further command is taken from the
+/// inbox.
 const MAX_OPEN_BYTES: usize = 3 << 20;
 
-/// How long a command is remembered past its own time, in milliseconds: the clocks of its sender and of this machine may
-/// differ.
+/// How long a command is remembered past its own time, in milliseconds: the clocks of its sender
+/// and of this machine may differ.
 const GRACE_MS: u64 = 5_000;
 
 #[derive(Debug, Default)]
@@ -54,7 +57,8 @@ pub(super) struct Index {
     bytes: usize,
     /// Bytes of the records without a delivered reply.
     open_bytes: usize,
-    /// How long a command is remembered at least, in milliseconds: as long as the broker may send it again.
+    /// How long a command is remembered at least, in milliseconds: as long as the broker may send
+    /// it again.
     keep: u64,
 }
 
@@ -63,7 +67,8 @@ pub(super) struct Index {
 pub(super) struct RememberedCommand {
     pub(super) record: JournalRecord,
     keys: Vec<u64>,
-    /// The connection it was last received on; 0 for an earlier run. Each equal payload of another connection stands for one.
+    /// The connection it was last received on; 0 for an earlier run. Each equal payload of another
+    /// connection stands for one.
     epoch: u64,
     /// The number of changes when it was entered, if it may have ended an earlier run.
     pub(super) suspect: Option<u64>,
@@ -107,7 +112,8 @@ impl Index {
         let known = self.known.get_mut(&found)?;
         let is_sent_again = may_be_sent_again(known, redelivery);
         known.epoch = epoch;
-        // A client that was asked to come back is served when it does; a redelivery gets the reply again.
+        // A client that was asked to come back is served when it does; a redelivery gets the reply
+        // again.
         (is_sent_again || !known.record.is_put_off()).then_some(&known.record)
     }
 
@@ -205,7 +211,8 @@ impl Index {
         }
     }
 
-    /// Returns whether a crash without this record could let an older command reach a device that has received this one.
+    /// Returns whether a crash without this record could let an older command reach a device that
+    /// has received this one.
     fn keeps_order(&self, number: u64, record: &JournalRecord) -> bool {
         let has_older_open = self.open.first().is_some_and(|oldest| *oldest < number);
         has_older_open
@@ -237,7 +244,8 @@ impl Index {
         pages
     }
 
-    /// Enters into the records which acknowledgements have left, and marks those records to be written.
+    /// Enters into the records which acknowledgements have left, and marks those records to be
+    /// written.
     pub(super) fn write_acknowledged(&mut self) {
         for (number, known) in &mut self.known {
             if known.is_acknowledged && !known.record.acknowledged {
@@ -254,8 +262,9 @@ impl Index {
         until.saturating_add(GRACE_MS) < now
     }
 
-    /// Forgets records whose time is over, and some of those above the limits. Records without a delivered reply stay, and
-    /// those without which an older command could overtake a newer one after a crash.
+    /// Forgets records whose time is over, and some of those above the limits. Records without a
+    /// delivered reply stay, and those without which an older command could overtake a newer one
+    /// after a crash.
     pub(super) fn forget_old(&mut self, now: u64) {
         for _ in 0..self.order.len() {
             let Some(number) = self.order.pop_front() else {
@@ -277,7 +286,8 @@ impl Index {
         self.enforce_budget();
     }
 
-    /// Forgets records above the limits: those of sources with more than their share, and if that is not enough, others.
+    /// Forgets records above the limits: those of sources with more than their share, and if that
+    /// is not enough, others.
     pub(super) fn enforce_budget(&mut self) {
         if !self.is_above(100) {
             return;

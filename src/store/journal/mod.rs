@@ -1,9 +1,10 @@
-//! The journal: every received command, the messages planned for it, its reply, and whether the broker has the reply, until
-//! its time is over.
+//! The journal: every received command, the messages planned for it, its reply, and whether the
+//! broker has the reply, until its time is over.
 //!
-//! The journal allows the broker's copy of a command to be acknowledged, lets a restart continue unfinished commands, and
-//! recognises duplicates. There is one record per command; the index over them is in memory, because they live for a minute.
-//! `sync` writes the records to disk, `recovery` reads them at the start.
+//! The journal allows the broker's copy of a command to be acknowledged, lets a restart continue
+//! unfinished commands, and recognises duplicates. There is one record per command; the index over
+//! them is in memory, because they live for a minute. `sync` writes the records to disk, `recovery`
+//! reads them at the start.
 
 mod clock;
 mod disk;
@@ -42,14 +43,16 @@ pub use crate::store::journal::seq::Seq;
 pub use crate::store::journal::state::{Health, Journal};
 use crate::store::journal::wal::Wal;
 
-/// So many unwritten records are synced without waiting for more: with mosquitto's window of 20 messages no client waits.
+/// So many unwritten records are synced without waiting for more: with mosquitto's window of 20
+/// messages no client waits.
 const BATCH: usize = 16;
 
-/// So many unwritten records are synced even during the rest after a sync: without acknowledgements the broker would soon
-/// hold back the next commands.
+/// So many unwritten records are synced even during the rest after a sync: without acknowledgements
+/// the broker would soon hold back the next commands.
 const HIGH_WATER: usize = 128;
 
-/// How long a command of an earlier run is alone in progress: if it ends this run as well, it mostly does so at once.
+/// How long a command of an earlier run is alone in progress: if it ends this run as well, it
+/// mostly does so at once.
 const ALONE: Duration = Duration::from_secs(2);
 
 /// Crashes during one command after which the command is taken for their cause and given up.
@@ -67,8 +70,8 @@ pub enum JournalEntry {
 }
 
 impl Journal {
-    /// Opens the journal in `store`; returns it with the records of an earlier run. A command is remembered for `keep` at
-    /// least: as long as the broker may send it again.
+    /// Opens the journal in `store`; returns it with the records of an earlier run. A command is
+    /// remembered for `keep` at least: as long as the broker may send it again.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -90,8 +93,8 @@ impl Journal {
         Self::new(None, Clock::continue_from(None, None), keep)
     }
 
-    /// Creates a journal for a store that cannot be opened yet: it is tried again and again, and its records are then
-    /// returned by [`Journal::recovered_late`].
+    /// Creates a journal for a store that cannot be opened yet: it is tried again and again, and
+    /// its records are then returned by [`Journal::recovered_late`].
     pub fn waiting(settings: Settings, path: PathBuf, keep: Duration) -> Self {
         let clock = Clock::continue_from(None, settings.boot.as_deref());
         let journal = Self {
@@ -139,8 +142,9 @@ impl Journal {
         self.clock.now().saturating_add(millis(left))
     }
 
-    /// Records a command received on connection `epoch`, or recognises it as a duplicate. Without an id and correlation data
-    /// a command is a duplicate only of an equal one that the broker may send again.
+    /// Records a command received on connection `epoch`, or recognises it as a duplicate. Without
+    /// an id and correlation data a command is a duplicate only of an equal one that the broker may
+    /// send again.
     pub fn receive(&self, received: Received, epoch: u64, redelivery: Redelivery) -> JournalEntry {
         let now = self.clock.now();
         let mut index = self.lock();
@@ -168,7 +172,8 @@ impl Journal {
         self.lock().has_room()
     }
 
-    /// Waits until the command is on disk, if it may have ended an earlier run: each run it ends must be counted.
+    /// Waits until the command is on disk, if it may have ended an earlier run: each run it ends
+    /// must be counted.
     pub async fn begun(&self, mark: Seq) {
         let entered_at = {
             let index = self.lock();
@@ -185,8 +190,9 @@ impl Journal {
         }
     }
 
-    /// Runs a command that an earlier run did not finish so that the next crash is counted for the right command: a marker on
-    /// disk names it for its first moments, in which no other such command begins, and whenever its code runs.
+    /// Runs a command that an earlier run did not finish so that the next crash is counted for the
+    /// right command: a marker on disk names it for its first moments, in which no other such
+    /// command begins, and whenever its code runs.
     pub async fn attribute<F: Future>(self: Arc<Self>, mark: Seq, command: F) -> F::Output {
         let mut command = pin!(command);
         {
@@ -215,7 +221,8 @@ impl Journal {
         std::mem::replace(&mut *self.running.lock(), mark)
     }
 
-    /// Records the messages planned for the command. Await [`Journal::persisted`] before publishing them.
+    /// Records the messages planned for the command. Await [`Journal::persisted`] before publishing
+    /// them.
     pub fn sending(&self, mark: Seq, sending: Vec<PlannedPublish>) {
         self.change(mark, |record| record.sending = Some(sending));
     }
@@ -230,8 +237,8 @@ impl Journal {
         self.change(mark, JournalRecord::ack_reply);
     }
 
-    /// Notes that the acknowledgement of the command is on its way to the broker. It is written when the journal closes:
-    /// until then it may not have left.
+    /// Notes that the acknowledgement of the command is on its way to the broker. It is written
+    /// when the journal closes: until then it may not have left.
     pub fn acknowledged(&self, mark: Seq) {
         if let Some(known) = self.lock().known.get_mut(&mark.0) {
             known.is_acknowledged = true;
@@ -245,7 +252,8 @@ impl Journal {
         }
     }
 
-    /// Notes that a record must be written. It is not written here: a command that is answered meanwhile is written once.
+    /// Notes that a record must be written. It is not written here: a command that is answered
+    /// meanwhile is written once.
     fn changed(&self, index: &mut Index, number: u64) {
         if *self.health.borrow() == Health::Absent {
             return;
@@ -270,8 +278,8 @@ impl Journal {
         }
     }
 
-    /// Hands everything recorded so far to the kernel: it then survives the end of this process, though not a power cut.
-    /// Waits for the disk only if that fails.
+    /// Hands everything recorded so far to the kernel: it then survives the end of this process,
+    /// though not a power cut. Waits for the disk only if that fails.
     pub async fn handed_to_kernel(&self) {
         if self.is_safe() && !self.append_to_wal() {
             self.synced().await;
@@ -295,8 +303,8 @@ impl Journal {
         result.is_ok()
     }
 
-    /// Waits until everything recorded so far is on disk, and starts the sync at once. Without a store, or while it fails,
-    /// there is nothing to wait for.
+    /// Waits until everything recorded so far is on disk, and starts the sync at once. Without a
+    /// store, or while it fails, there is nothing to wait for.
     pub async fn synced(&self) {
         self.urgent.notify_one();
         self.synced_in_time().await;
@@ -326,7 +334,8 @@ impl Journal {
         self.disk().as_ref().map(|disk| Arc::clone(&disk.store))
     }
 
-    /// Returns a number after that of every command received, for a command that comes from no message.
+    /// Returns a number after that of every command received, for a command that comes from no
+    /// message.
     pub fn next_number(&self) -> u64 {
         let mut index = self.lock();
         let number = index.next;

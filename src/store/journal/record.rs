@@ -11,8 +11,8 @@ use crate::vocabulary::action::{Action, Op};
 /// Bytes of a record besides its texts.
 const OVERHEAD: usize = 256;
 
-/// The longest payload and text kept of a command once the broker has its reply, in bytes. Of a longer one the keys are
-/// enough, by which a duplicate is recognised.
+/// The longest payload and text kept of a command once the broker has its reply, in bytes. Of a
+/// longer one the keys are enough, by which a duplicate is recognised.
 const MAX_KEPT_TEXT: usize = 1024;
 
 /// A command as received from the broker, with everything needed to continue it after a restart.
@@ -68,7 +68,8 @@ pub struct JournalRecord {
     /// Whether the broker has the reply.
     #[serde(rename = "told", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) reply_acked: bool,
-    /// Whether the broker has the acknowledgement of the command, so that it does not send the command again.
+    /// Whether the broker has the acknowledgement of the command, so that it does not send the
+    /// command again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) acknowledged: bool,
     /// The keys of a command whose payload is not kept any more.
@@ -109,8 +110,8 @@ impl JournalRecord {
         }
     }
 
-    /// Records that the broker has the reply: the command never runs again. Of a long one only the keys and the reply
-    /// without its text are kept.
+    /// Records that the broker has the reply: the command never runs again. Of a long one only the
+    /// keys and the reply without its text are kept.
     pub(super) fn ack_reply(&mut self) {
         self.reply_acked = true;
         self.sending = None;
@@ -130,7 +131,8 @@ impl JournalRecord {
         serde_json::from_slice(bytes).ok()
     }
 
-    /// Encodes the record for the disk: readable, for an operator who looks into a store that was set aside.
+    /// Encodes the record for the disk: readable, for an operator who looks into a store that was
+    /// set aside.
     pub fn write(&self) -> Vec<u8> {
         // It consists of texts and finite numbers: JSON can hold all of it.
         serde_json::to_vec(self).unwrap_or_default()
@@ -166,15 +168,17 @@ impl JournalRecord {
         self.received.until = self.received.until.saturating_add_signed(shift);
     }
 
-    /// Counts the end of the run this unfinished command belongs to. The first crash is counted for every unfinished command;
-    /// from then on only the one that was in progress, because each of them is run under a marker.
+    /// Counts the end of the run this unfinished command belongs to. The first crash is counted for
+    /// every unfinished command; from then on only the one that was in progress, because each of
+    /// them is run under a marker.
     pub(super) fn count_crash(&mut self, was_running: bool) {
         if self.crashes == 0 || was_running {
             self.crashes += 1;
         }
     }
 
-    /// Returns the devices that received a message for this command: earlier messages to them must not be sent any more.
+    /// Returns the devices that received a message for this command: earlier messages to them must
+    /// not be sent any more.
     pub fn devices(&self) -> Vec<String> {
         let actions = self.answer.iter().flat_map(|reply| &reply.actions);
         let sent = actions
@@ -204,8 +208,9 @@ fn hash(parts: impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// Returns the keys made of the client's names for the command: id and correlation data, each within its topic and with the
-/// payload. A client that counts from 1 again after a restart sends new commands under old ids.
+/// Returns the keys made of the client's names for the command: id and correlation data, each
+/// within its topic and with the payload. A client that counts from 1 again after a restart sends
+/// new commands under old ids.
 pub(super) fn strong_keys(received: &Received) -> Vec<u64> {
     let key = |kind: &str, name: &[u8]| hash((kind, &received.topic, name, &received.payload));
     let id = received.id.as_ref();

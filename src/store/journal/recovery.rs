@@ -1,4 +1,5 @@
-//! Reading the records of an earlier run: at the start, or later if the store could not be opened then.
+//! Reading the records of an earlier run: at the start, or later if the store could not be opened
+//! then.
 
 use std::io;
 use std::path::Path;
@@ -21,8 +22,8 @@ use crate::store::journal::wal::{Wal, WalRemainder};
 /// Numbers below this are those of an ordinary run: as many commands no gateway receives.
 const FIRST_WITHOUT_STORE: u64 = 1 << 40;
 
-/// Returns the first number of a run that starts without its store. It is above those of all earlier runs, also of one that
-/// started so itself, as long as the clock goes forward.
+/// Returns the first number of a run that starts without its store. It is above those of all
+/// earlier runs, also of one that started so itself, as long as the clock goes forward.
 pub(super) fn first_number_without_store() -> u64 {
     let since_1970 = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -39,8 +40,8 @@ struct Found {
 }
 
 impl Journal {
-    /// Takes over the records on `disk`. `shift` is added to their times: the journal's own time minus that of the earlier
-    /// run, in milliseconds.
+    /// Takes over the records on `disk`. `shift` is added to their times: the journal's own time
+    /// minus that of the earlier run, in milliseconds.
     pub(super) fn recover(
         &self,
         disk: &Disk,
@@ -157,15 +158,16 @@ impl Journal {
                 remainder
             }
             Err(error) => {
-                tracing::warn!(%error, "the write-ahead log cannot be opened: records that wait for the disk are only in memory");
+                tracing::warn!(%error, "the write-ahead log cannot be opened: records that wait \
+                    for the disk are only in memory");
                 *self.wal() = None;
                 WalRemainder::default()
             }
         }
     }
 
-    /// Opens a failed store again if its disk accepts data: sled accepts nothing any more after one failure. All other users
-    /// of the store must have released it.
+    /// Opens a failed store again if its disk accepts data: sled accepts nothing any more after one
+    /// failure. All other users of the store must have released it.
     pub(super) async fn reopen(&self) {
         let Some((settings, path)) = self.place.clone() else {
             return;

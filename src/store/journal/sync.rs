@@ -1,4 +1,5 @@
-//! The sync loop: writes changed records to disk, many at a time, and watches how long the disk takes.
+//! The sync loop: writes changed records to disk, many at a time, and watches how long the disk
+//! takes.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,12 +11,12 @@ use tokio::time::{self, timeout};
 use crate::store::journal::clock::ClockReading;
 use crate::store::journal::state::{Health, Journal};
 
-/// How long changes gather before they are synced together: each sync costs more than a millisecond of processor time and
-/// wears the SD card. The broker keeps its copy as long.
+/// How long changes gather before they are synced together: each sync costs more than a millisecond
+/// of processor time and wears the SD card. The broker keeps its copy as long.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// The rest after a sync, as a multiple of its duration: in a flood more commands share each sync, and three quarters of the
-/// time disk and processor are free for others.
+/// The rest after a sync, as a multiple of its duration: in a flood more commands share each sync,
+/// and three quarters of the time disk and processor are free for others.
 const REST: u32 = 3;
 
 /// A sync that took longer is slow, and reported.
@@ -24,8 +25,8 @@ const SLOW: Duration = Duration::from_millis(200);
 /// A sync in progress is reported as slow after this time.
 const SLOW_IN_PROGRESS: Duration = Duration::from_secs(1);
 
-/// A sync in progress suspends the journal after this time: commands are then served and acknowledged without it, instead of
-/// waiting for a disk that may never answer.
+/// A sync in progress suspends the journal after this time: commands are then served and
+/// acknowledged without it, instead of waiting for a disk that may never answer.
 const SUSPEND: Duration = Duration::from_secs(5);
 
 /// How long a failed store is left alone before it is tried again.
@@ -65,7 +66,8 @@ impl Journal {
         }
     }
 
-    /// Returns whether the last sync wrote the changes that woke the loop, because they came while it gathered.
+    /// Returns whether the last sync wrote the changes that woke the loop, because they came while
+    /// it gathered.
     fn is_written(&self) -> bool {
         let index = self.lock();
         let is_written = index.unwritten.is_empty() && index.gone.is_empty();
@@ -145,12 +147,14 @@ impl Journal {
         if health == Health::Failing {
             tracing::error!(
                 ?waited,
-                "the store takes nothing: a sync does not end; commands are served without the promise to survive a restart"
+                "the store takes nothing: a sync does not end; commands are served without the \
+                 promise to survive a restart"
             );
         } else if before != Health::Slow {
             tracing::warn!(
                 ?waited,
-                "the disk is slow: a sync has not ended; commands wait for it before they are acknowledged"
+                "the disk is slow: a sync has not ended; commands wait for it before they are \
+                 acknowledged"
             );
         }
     }
@@ -201,7 +205,8 @@ impl Journal {
         }
         match result {
             Err(error) => {
-                tracing::error!(%error, "the store takes nothing: commands are served without the promise to survive a restart; free the disk or correct its permissions");
+                tracing::error!(%error, "the store takes nothing: commands are served without the \
+                    promise to survive a restart; free the disk or correct its permissions");
             }
             Ok(_) if before == Health::Failing => tracing::info!("the store works again"),
             Ok(took) if after == Health::Slow => {

@@ -294,7 +294,8 @@ fn sending() -> PlannedPublish {
     }
 }
 
-/// Records two commands, the second with a planned message, hands them to the kernel, and ends this run without a sync.
+/// Records two commands, the second with a planned message, hands them to the kernel, and ends this
+/// run without a sync.
 async fn cut_short(folder: &Path) -> (Seq, Seq) {
     let (journal, _) = Journal::open(
         Some(Arc::new(open(&Settings::default(), folder).unwrap())),
@@ -570,7 +571,8 @@ async fn opening_drops_commands_whose_time_is_over() {
         journal.answered(mark, &reply());
         journal.reply_acked(mark);
     }
-    // The reception time of both is recorded as now: with no time to keep, only the grace of 5 s remains.
+    // The reception time of both is recorded as now: with no time to keep, only the grace of 5 s
+    // remains.
     journal.lock().known.values_mut().for_each(|known| {
         known.record.heard = known.record.heard.saturating_sub(60_000);
     });

@@ -1,6 +1,7 @@
-//! The write-ahead log: records that are not on disk yet, handed to the kernel at once. They survive the end of this process,
-//! though not a power cut. Each record is a line, in one of two files: while a sync is in progress the other file takes new
-//! records, and a file whose records are on disk is emptied.
+//! The write-ahead log: records that are not on disk yet, handed to the kernel at once. They
+//! survive the end of this process, though not a power cut. Each record is a line, in one of two
+//! files: while a sync is in progress the other file takes new records, and a file whose records
+//! are on disk is emptied.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -87,7 +88,8 @@ impl LogFile {
         let mut content = Vec::new();
         file.read_to_end(&mut content)?;
         let mut lines = content.split(|byte| *byte == b'\n');
-        // Text behind the last newline was cut off, and never promised. It must not become part of the next line.
+        // Text behind the last newline was cut off, and never promised. It must not become part of
+        // the next line.
         let cut = lines.next_back().unwrap_or_default();
         let is_text = cut.iter().all(|byte| (b' '..0xf8).contains(byte));
         remainder.unreadable += usize::from(!is_text);
