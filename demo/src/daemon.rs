@@ -93,7 +93,12 @@ deny = ["kind:lock"]
         store = folder.join("store").display(),
     );
     let providers = models.iter().map(|ScriptedModel { name, port, .. }| {
-        format!("\n[[provider]]\nname = \"{name}\"\napi = \"openai\"\nbase_url = \"http://127.0.0.1:{port}/v1\"\nmodel = \"scripted\"\n")
+        // It stands for a hosted model, whose drafts need no confirmation.
+        format!(
+            "\n[[provider]]\nname = \"{name}\"\napi = \"openai\"\n\
+             base_url = \"http://127.0.0.1:{port}/v1\"\nmodel = \"scripted\"\n\
+             small = false\ntrusted = true\n"
+        )
     });
     text.extend(providers);
     text

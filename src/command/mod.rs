@@ -81,7 +81,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// Returns the beginning of the text, at most [`MAX_LOGGED_TEXT`] bytes, for a log line.
+    /// Returns the beginning of the text, at most 256 bytes, for a log line.
     pub fn logged_text(&self) -> &str {
         &self.text[..self.text.floor_char_boundary(MAX_LOGGED_TEXT)]
     }

@@ -1,5 +1,5 @@
 //! Device discovery: announcements of Home Assistant's MQTT discovery, `Zigbee2MQTT` and Tasmota,
-//! parsed into [`Device`]s.
+//! parsed into devices.
 //!
 //! Parsing is pure: a topic and a payload go in, devices come out. Announcements come from the
 //! network and are not trusted: names are cleaned, topics checked, templates parsed, counts and

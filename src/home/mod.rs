@@ -215,7 +215,7 @@ impl Home {
         self.observe_while(topic, payload, || true)
     }
 
-    /// Reads a state message as [`Home::observe`] does, the first [`ALWAYS_READ`] properties
+    /// Reads a state message as [`Home::observe`] does, the first `ALWAYS_READ` properties
     /// always, and more as long as `has_time` returns true. The properties that are not read any
     /// more are unknown.
     pub fn observe_while(
