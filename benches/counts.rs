@@ -20,14 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs};
 
-use sayso::command::Redelivery;
-use sayso::config::{Config, ConfigLocation};
-use sayso::daemon::pipeline;
-use sayso::discovery::finder::Finder;
-use sayso::pipeline::{OutboundAction, Pipeline};
-use sayso::store::journal::{Journal, JournalEntry, Received};
-use sayso::telemetry::counters::Counters;
-use sayso::wire::{Inbound, WireRules, decode, encode};
+use sayso::testing::command::Redelivery;
+use sayso::testing::config::{Config, ConfigLocation};
+use sayso::testing::daemon::pipeline;
+use sayso::testing::discovery::finder::Finder;
+use sayso::testing::pipeline::{OutboundAction, Pipeline};
+use sayso::testing::store::journal::{Journal, JournalEntry, Received};
+use sayso::testing::telemetry::counters::Counters;
+use sayso::testing::wire::{Inbound, WireRules, decode, encode};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::time::Instant;
 
@@ -205,7 +205,7 @@ impl Stage {
         let config = Config::load(&location).map_err(|faults| faults.to_string())?;
         let journal = Arc::new(Journal::in_memory(Duration::from_mins(1)));
         let publish = Box::new(|_: OutboundAction| {
-            Box::pin(std::future::ready(Ok(()))) as sayso::pipeline::PublishFuture
+            Box::pin(std::future::ready(Ok(()))) as sayso::testing::pipeline::PublishFuture
         });
         let counters = Arc::new(Counters::default());
         let pipeline = pipeline(&config, None, Arc::clone(&journal), counters, publish)?;

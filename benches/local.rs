@@ -7,15 +7,15 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sayso::command::phrase::Phrase;
-use sayso::config::{Config, ConfigLocation, Scope};
-use sayso::grammar::{LocalGrammar, Settings};
-use sayso::home::Home;
-use sayso::home::capability::Capability;
-use sayso::home::device::{Area, Device, Kind};
-use sayso::home::rights::Rights;
-use sayso::vocabulary::Property;
-use sayso::vocabulary::slug::Slug;
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::config::{Config, ConfigLocation, Scope};
+use sayso::testing::grammar::{LocalGrammar, Settings};
+use sayso::testing::home::Home;
+use sayso::testing::home::capability::Capability;
+use sayso::testing::home::device::{Area, Device, Kind};
+use sayso::testing::home::rights::Rights;
+use sayso::testing::vocabulary::Property;
+use sayso::testing::vocabulary::slug::Slug;
 use tokio::time::Instant;
 
 /// How often each sentence is read: the median of these is its time.

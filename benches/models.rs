@@ -12,17 +12,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
-use sayso::command::phrase::Phrase;
-use sayso::home::Home;
-use sayso::home::device::{Area, Device, Kind};
-use sayso::home::rights::Rights;
-use sayso::prompt::{Composer, answer, is_related, states_numbers};
-use sayso::provider::http::{Endpoint, Trust};
-use sayso::provider::price::Limits;
-use sayso::provider::{APIS, Settings, Structure, Timeouts};
-use sayso::vocabulary::Value;
-use sayso::vocabulary::action::{Action, Draft, Op};
-use sayso::vocabulary::slug::Slug;
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::home::Home;
+use sayso::testing::home::device::{Area, Device, Kind};
+use sayso::testing::home::rights::Rights;
+use sayso::testing::prompt::{Composer, answer, is_related, states_numbers};
+use sayso::testing::provider::http::{Endpoint, Trust};
+use sayso::testing::provider::price::Limits;
+use sayso::testing::provider::{APIS, Settings, Structure, Timeouts};
+use sayso::testing::vocabulary::Value;
+use sayso::testing::vocabulary::action::{Action, Draft, Op};
+use sayso::testing::vocabulary::slug::Slug;
 
 /// Areas and their devices: identifier, kind.
 const HOME: [(&str, &[(&str, &str)]); 6] = [
@@ -684,7 +684,7 @@ async fn run(endpoint: &Endpoint, home: &Home) {
         let area = Some(case.1).filter(|area| !area.is_empty());
         let phrase = Phrase::new(case.0, area, None);
         let prompt = composer.compose(&phrase, home, "bench");
-        let begun = sayso::clock::now();
+        let begun = sayso::testing::clock::now();
         let completion = endpoint.call(&prompt, Duration::from_mins(1)).await;
         let took = begun.elapsed();
         let (verdict, shown) = match completion {

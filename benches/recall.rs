@@ -8,19 +8,19 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sayso::cache::DraftCache;
-use sayso::cache::settings::CacheSettings;
-use sayso::command::phrase::Phrase;
-use sayso::grammar::{LocalGrammar, Settings};
-use sayso::home::Home;
-use sayso::home::device::{Device, Kind};
-use sayso::home::permit::PermitContext;
-use sayso::home::rights::Rights;
-use sayso::home::state::State;
-use sayso::prompt::{Composer, rights_class};
-use sayso::vocabulary::action::{Action, Draft, Op};
-use sayso::vocabulary::slug::Slug;
-use sayso::vocabulary::{Property, Value};
+use sayso::testing::cache::DraftCache;
+use sayso::testing::cache::settings::CacheSettings;
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::grammar::{LocalGrammar, Settings};
+use sayso::testing::home::Home;
+use sayso::testing::home::device::{Device, Kind};
+use sayso::testing::home::permit::PermitContext;
+use sayso::testing::home::rights::Rights;
+use sayso::testing::home::state::State;
+use sayso::testing::prompt::{Composer, rights_class};
+use sayso::testing::vocabulary::action::{Action, Draft, Op};
+use sayso::testing::vocabulary::slug::Slug;
+use sayso::testing::vocabulary::{Property, Value};
 
 fn home(devices: usize) -> Home {
     let slug = |text: &str| Slug::new(text).unwrap();

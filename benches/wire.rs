@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sayso::wire::{Inbound, WireRules, decode};
+use sayso::testing::wire::{Inbound, WireRules, decode};
 
 fn letter(payload: &[u8]) -> Inbound<'_> {
     Inbound {

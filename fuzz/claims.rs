@@ -5,23 +5,23 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use sayso::binding::template::Template;
-use sayso::command::phrase::Phrase;
-use sayso::discovery::Settings as Ears;
-use sayso::discovery::finder::Finder;
-use sayso::grammar::{LocalGrammar, Settings as Readings};
-use sayso::home::Home;
-use sayso::home::capability::Capability;
-use sayso::home::device::{Area, Device, Kind};
-use sayso::home::permit::{MOST_ACTIONS, PermitContext};
-use sayso::home::rights::Rights;
-use sayso::home::state::State;
-use sayso::store::journal::JournalRecord;
-use sayso::vocabulary::action::{Action, Draft, Op};
-use sayso::vocabulary::slug::Slug;
-use sayso::vocabulary::{Domain, Value};
-use sayso::wire;
-use sayso::wire::{Inbound, WireRules};
+use sayso::testing::binding::template::Template;
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::discovery::Settings as Ears;
+use sayso::testing::discovery::finder::Finder;
+use sayso::testing::grammar::{LocalGrammar, Settings as Readings};
+use sayso::testing::home::Home;
+use sayso::testing::home::capability::Capability;
+use sayso::testing::home::device::{Area, Device, Kind};
+use sayso::testing::home::permit::{MOST_ACTIONS, PermitContext};
+use sayso::testing::home::rights::Rights;
+use sayso::testing::home::state::State;
+use sayso::testing::store::journal::JournalRecord;
+use sayso::testing::vocabulary::action::{Action, Draft, Op};
+use sayso::testing::vocabulary::slug::Slug;
+use sayso::testing::vocabulary::{Domain, Value};
+use sayso::testing::wire;
+use sayso::testing::wire::{Inbound, WireRules};
 use serde_json::{Value as Json, json};
 
 /// Announcements as a broker would deliver them: topic, line feed, payload, with a NUL between two

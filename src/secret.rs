@@ -10,9 +10,6 @@ use std::path::Path;
 /// Permission of the group and of other users to write a file.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// Permission of other users to read a file.
-const READABLE_BY_OTHERS: u32 = 0o004;
-
 /// A secret text, never empty.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
@@ -55,12 +52,6 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
-}
-
-/// Returns true if every user of this machine may read the file.
-pub fn is_world_readable(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|metadata| metadata.mode() & READABLE_BY_OTHERS != 0)
 }
 
 /// Returns true if the file belongs to root or to the user of this process. For root the owner of

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sayso::command::Redelivery;
-use sayso::command::reply::{Outcome, Reply, Via};
-use sayso::store::journal::{Journal, JournalEntry, Received};
-use sayso::store::{Settings, open};
+use sayso::testing::command::Redelivery;
+use sayso::testing::command::reply::{Outcome, Reply, Via};
+use sayso::testing::store::journal::{Journal, JournalEntry, Received};
+use sayso::testing::store::{Settings, open};
 
 use crate::{BenchError, say};
 

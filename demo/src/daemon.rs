@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::thread;
 
-use sayso::config::{Config, ConfigLocation};
-use sayso::daemon::{DaemonSignal, Handles};
-use sayso::systemd::Notify;
-use sayso::telemetry::log::Log;
+use sayso::testing::config::{Config, ConfigLocation};
+use sayso::testing::daemon::{DaemonSignal, Handles};
+use sayso::testing::systemd::Notify;
+use sayso::testing::telemetry::log::Log;
 use tokio::sync::mpsc;
 
 use crate::DemoError;
@@ -44,7 +44,7 @@ pub(crate) fn start(
             log: Log::default(),
         };
         runtime
-            .block_on(sayso::daemon::run(config, outside))
+            .block_on(sayso::testing::daemon::run(config, outside))
             .map_err(|error| error.to_string())
     };
     let thread = thread::Builder::new().name("sayso".to_owned()).spawn(run)?;

@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<Vec<String>, DemoError> {
-    sayso::telemetry::log::start(&sayso::telemetry::log::Settings {
+    sayso::testing::telemetry::log::start(&sayso::testing::telemetry::log::Settings {
         filter: options.log.clone(),
         journald: false,
     })?;

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sayso::command::phrase::Phrase;
-use sayso::config::{Config, ConfigLocation};
-use sayso::discovery::finder::Finder;
-use sayso::grammar::LocalGrammar;
-use sayso::home::Home;
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::config::{Config, ConfigLocation};
+use sayso::testing::discovery::finder::Finder;
+use sayso::testing::grammar::LocalGrammar;
+use sayso::testing::home::Home;
 
 use crate::{DemoError, announce};
 

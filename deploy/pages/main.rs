@@ -35,14 +35,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         )?;
     }
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        clap_complete::generate_to(shell, &mut sayso::cli::line(), "sayso", &folder)?;
+        clap_complete::generate_to(shell, &mut sayso::testing::cli::line(), "sayso", &folder)?;
     }
     Ok(())
 }
 
 /// Writes `sayso.1` and a page for each subcommand, also for nested ones.
 fn commands(folder: &Path) -> Result<(), Box<dyn Error>> {
-    let mut line = sayso::cli::line();
+    let mut line = sayso::testing::cli::line();
     line.build();
     write_pages(&line, "sayso", folder)
 }

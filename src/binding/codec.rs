@@ -73,7 +73,7 @@ impl Codec {
     }
 
     /// Translates a device's value; `None` where it stands for no value of the vocabulary.
-    pub fn from_wire(&self, wire: &Json) -> Option<Value> {
+    pub fn value_on_wire(&self, wire: &Json) -> Option<Value> {
         let mapped = self
             .words
             .iter()
@@ -98,10 +98,10 @@ impl Codec {
             }
             Scale::MappedOnly => None,
             Scale::Hex | Scale::Rgb => {
-                color::from_wire(wire, ColorSpace::Rgb).map(|color| Value::Text(hex(color)))
+                color::value_on_wire(wire, ColorSpace::Rgb).map(|color| Value::Text(hex(color)))
             }
             Scale::Components(space) => {
-                color::from_wire(wire, space).map(|color| Value::Text(hex(color)))
+                color::value_on_wire(wire, space).map(|color| Value::Text(hex(color)))
             }
         }
     }
@@ -195,7 +195,10 @@ mod tests {
         };
         assert_eq!(codec.to_wire(&Value::Number(20.0)), Some(json!(68)));
         assert_eq!(codec.to_wire(&Value::Number(21.5)), Some(json!(70.7)));
-        assert_eq!(codec.from_wire(&json!("70.7")), Some(Value::Number(21.5)));
+        assert_eq!(
+            codec.value_on_wire(&json!("70.7")),
+            Some(Value::Number(21.5))
+        );
         let whole = Codec {
             words: vec![],
             scale: Scale::Fahrenheit { grain: 1.0 },

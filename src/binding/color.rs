@@ -43,7 +43,7 @@ impl ColorSpace {
 }
 
 /// Parses the colour a device reported, in any form. A list without keys is read as `space`.
-pub fn from_wire(wire: &Json, space: ColorSpace) -> Option<[u8; 3]> {
+pub fn value_on_wire(wire: &Json, space: ColorSpace) -> Option<[u8; 3]> {
     match wire {
         Json::String(text) => from_text(text.trim(), space),
         Json::Array(list) => {
@@ -231,7 +231,7 @@ mod tests {
     fn a_full_colour_survives_every_colour_space() {
         for color in COLORS {
             for space in [ColorSpace::Rgb, ColorSpace::HueSaturation, ColorSpace::Xy] {
-                let back = from_wire(&space.components(color), space).unwrap();
+                let back = value_on_wire(&space.components(color), space).unwrap();
                 assert!(
                     color.iter().zip(back).all(|(a, b)| a.abs_diff(b) <= 3),
                     "{space:?} {color:?} {back:?}"
@@ -255,7 +255,7 @@ mod tests {
         ];
         for wire in wires {
             assert_eq!(
-                from_wire(&wire, ColorSpace::Rgb),
+                value_on_wire(&wire, ColorSpace::Rgb),
                 Some([255, 0, 0]),
                 "{wire}"
             );
@@ -276,7 +276,7 @@ mod tests {
             json!("1,2"),
             json!("ééé"),
         ] {
-            assert_eq!(from_wire(&wire, ColorSpace::Rgb), None, "{wire}");
+            assert_eq!(value_on_wire(&wire, ColorSpace::Rgb), None, "{wire}");
         }
     }
 }

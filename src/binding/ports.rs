@@ -112,7 +112,7 @@ impl Binding {
         if text.trim().is_empty() {
             return None;
         }
-        let value = self.codec.from_wire(&wire);
+        let value = self.codec.value_on_wire(&wire);
         Some(value.map_or(Decoded::Unrecognized(text), Decoded::Value))
     }
 

@@ -186,7 +186,7 @@ mod tests {
         for percent in 0..=100 {
             let value = Value::Number(f64::from(percent));
             let wire = binding.codec.to_wire(&value).unwrap();
-            assert_eq!(binding.codec.from_wire(&wire), Some(value));
+            assert_eq!(binding.codec.value_on_wire(&wire), Some(value));
         }
     }
 }

@@ -86,6 +86,7 @@ struct CommandLine {
 }
 
 /// Returns the definition of the command line, for the manual pages.
+#[doc(hidden)]
 pub fn line() -> clap::Command {
     CommandLine::command()
 }

@@ -34,7 +34,7 @@ pub use crate::config::folders::CREDENTIALS_FOLDER;
 use crate::config::folders::{Folders, candidates};
 use crate::config::rights::Sources;
 pub use crate::config::scope::Scope;
-pub use crate::config::validated::{Config, DaemonSettings, Files, ReplySettings};
+pub use crate::config::validated::{Config, Files};
 
 /// Path of the config file of an installed sayso.
 pub const SYSTEM_CONFIG: &str = "/etc/sayso/sayso.toml";

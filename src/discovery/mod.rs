@@ -17,7 +17,7 @@ pub mod tasmota;
 pub mod zigbee2mqtt;
 
 pub use crate::discovery::announcement::{
-    AnnouncedDevice, Announcement, InvalidAnnouncement, Limitation, Origin,
+    AnnouncedDevice, Announcement, InvalidAnnouncement, Origin,
 };
 
 /// Where announcements are expected. The defaults are the ecosystems' own.

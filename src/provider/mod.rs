@@ -32,11 +32,9 @@ pub mod stream;
 mod tests;
 
 pub use crate::provider::allowance::{Allowance, Remaining};
-pub use crate::provider::api::{HttpRequest, Provider, UnsendableKey};
 pub use crate::provider::envelope::object_in;
 pub(crate) use crate::provider::envelope::{end_of_reasoning, may_be_reasoning};
-pub use crate::provider::error::{Cause, Disposition, ErrorBody, ProviderError};
-pub use crate::provider::gathered::Gathered;
+pub use crate::provider::error::{Disposition, ProviderError};
 pub use crate::provider::message::{Completion, NarrowPrompt, Prompt, Usage};
 pub use crate::provider::spec::{ApiSpec, ApiVersion, Settings, Structure, Timeouts};
 

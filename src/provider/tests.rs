@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value as Json, json};
 
+use crate::provider::api::UnsendableKey;
 use crate::provider::fixture::{
     RecordedStream, assert_answers, assert_classified, assert_errors, assert_sent_as_captured,
     body, decode, encoded, load, payload, prompt, response_error, settings, streamed, streams,

@@ -63,7 +63,7 @@ macro_rules! counters {
                     page.set(
                         &Metric {
                             name: count.metric,
-                            metric_type: MetricType::Counter,
+                            sample_type: MetricType::Counter,
                             help: count.help,
                         },
                         count.value,

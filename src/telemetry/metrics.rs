@@ -33,18 +33,18 @@ pub struct Metric {
     /// Name, with unit and suffix as Prometheus recommends.
     pub name: &'static str,
     /// Type.
-    pub metric_type: MetricType,
+    pub sample_type: MetricType,
     /// Help text: one sentence.
     pub help: &'static str,
 }
 
 macro_rules! metrics {
-    ($($constant:ident = $metric_type:ident $name:literal: $help:literal;)*) => {
+    ($($constant:ident = $sample_type:ident $name:literal: $help:literal;)*) => {
         $(
             #[doc = concat!("The metric `", $name, "`.")]
             pub const $constant: Metric = Metric {
                 name: $name,
-                metric_type: MetricType::$metric_type,
+                sample_type: MetricType::$sample_type,
                 help: $help,
             };
         )*
@@ -129,7 +129,7 @@ impl Page {
     pub fn family(&mut self, metric: &Metric) {
         let Metric {
             name,
-            metric_type,
+            sample_type,
             help,
         } = metric;
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
@@ -137,7 +137,7 @@ impl Page {
         let _ = writeln!(
             self.0,
             "# HELP {name} {help}\n# TYPE {name} {}",
-            metric_type.name()
+            sample_type.name()
         );
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let mut page = Page::default();
         let metric = Metric {
             name: "sayso_a_total",
-            metric_type: MetricType::Counter,
+            sample_type: MetricType::Counter,
             help: "One\nline.",
         };
         page.family(&metric);
@@ -219,7 +219,7 @@ mod tests {
                 metric.name
             );
             assert_eq!(
-                metric.metric_type == MetricType::Counter,
+                metric.sample_type == MetricType::Counter,
                 metric.name.ends_with("_total"),
                 "{}",
                 metric.name

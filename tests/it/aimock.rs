@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Duration;
 
-use sayso::prompt::answer::read;
-use sayso::provider::http::{Endpoint, Trust};
-use sayso::provider::stream::AnswerPiece;
-use sayso::provider::{ApiSpec, Settings, anthropic, gemini, ollama, openai};
-use sayso::secret::Secret;
-use sayso::vocabulary::action::Draft;
+use sayso::testing::prompt::answer::read;
+use sayso::testing::provider::http::{Endpoint, Trust};
+use sayso::testing::provider::stream::AnswerPiece;
+use sayso::testing::provider::{ApiSpec, Settings, anthropic, gemini, ollama, openai};
+use sayso::testing::secret::Secret;
+use sayso::testing::vocabulary::action::Draft;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -110,7 +110,7 @@ impl Aimock {
 
     fn settings(&self, api: &'static ApiSpec, name: &str, path: &str) -> Settings {
         let long = Duration::from_secs(10);
-        let timeouts = sayso::provider::Timeouts {
+        let timeouts = sayso::testing::provider::Timeouts {
             connect: long,
             first_byte: long,
             between_bytes: long,
@@ -162,7 +162,7 @@ async fn in_pieces_it_is_the_same_answer_as_in_one() {
     let Some(aimock) = Aimock::start().await else {
         return;
     };
-    let prompt = sayso::provider::Prompt {
+    let prompt = sayso::testing::provider::Prompt {
         phrase: format!("command: {COSY}"),
         ..failover::prompt()
     };

@@ -8,13 +8,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sayso::binding::Decoded;
-use sayso::config::{Config, ConfigLocation, Faults, Scope};
-use sayso::grammar::When;
-use sayso::home::capability::Risk;
-use sayso::pipeline::CommandOrder;
-use sayso::provider::price::Prices;
-use sayso::vocabulary::{Domain, Property, Value};
+use sayso::testing::binding::Decoded;
+use sayso::testing::config::{Config, ConfigLocation, Faults, Scope};
+use sayso::testing::grammar::When;
+use sayso::testing::home::capability::Risk;
+use sayso::testing::pipeline::CommandOrder;
+use sayso::testing::provider::price::Prices;
+use sayso::testing::vocabulary::{Domain, Property, Value};
 
 use crate::connection::certificates;
 

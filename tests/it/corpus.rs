@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use sayso::store::journal::JournalRecord;
+use sayso::testing::store::journal::JournalRecord;
 
 #[path = "../../fuzz/claims.rs"]
 mod claims;

@@ -1,6 +1,6 @@
 //! Answers, whole and in parts, and errors of every API, in the form their own servers send them.
 
-use sayso::provider::ApiSpec;
+use sayso::testing::provider::ApiSpec;
 use serde_json::{Value as Json, json};
 
 /// The APIs the scripted endpoint serves. A new API needs its form here before the tests compile

@@ -5,13 +5,13 @@ use std::fs;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use sayso::command::phrase::Phrase;
-use sayso::config::{Config, ConfigLocation, Scope};
-use sayso::grammar::follow_up::Antecedents;
-use sayso::grammar::{LocalGrammar, Settings};
-use sayso::home::Home;
-use sayso::vocabulary::Value as Setting;
-use sayso::vocabulary::action::{Action, Op};
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::config::{Config, ConfigLocation, Scope};
+use sayso::testing::grammar::follow_up::Antecedents;
+use sayso::testing::grammar::{LocalGrammar, Settings};
+use sayso::testing::home::Home;
+use sayso::testing::vocabulary::Value as Setting;
+use sayso::testing::vocabulary::action::{Action, Op};
 use serde_json::{Value, json};
 
 use crate::endpoint::{Endpoint, Script};
@@ -396,7 +396,7 @@ fn every_language_refers_to_the_last_command() {
 
 #[test]
 fn sentences_of_fixed_form_are_known_in_every_language() {
-    use sayso::grammar::follow_up::FollowUp;
+    use sayso::testing::grammar::follow_up::FollowUp;
     let forms = [
         (
             "en",

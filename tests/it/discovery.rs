@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
-use sayso::binding::Decoded;
-use sayso::binding::{
+use sayso::testing::binding::Decoded;
+use sayso::testing::binding::{
     Binding, Form, tasmota as tasmota_binding, zigbee2mqtt as zigbee2mqtt_binding,
 };
-use sayso::command::phrase::Phrase;
-use sayso::discovery::homeassistant::options;
-use sayso::discovery::homeassistant::options::Support;
-use sayso::discovery::registry::{AssembledHome, Registry};
-use sayso::discovery::{Announcement, Settings, zigbee2mqtt};
-use sayso::grammar;
-use sayso::grammar::LocalGrammar;
-use sayso::home::Home;
-use sayso::home::capability::Capability;
-use sayso::home::device::{Device, Kind};
-use sayso::home::permit::PermitContext;
-use sayso::home::rights::Rights;
-use sayso::home::state::State;
-use sayso::vocabulary::action::{Action, Draft, Op};
-use sayso::vocabulary::slug::Slug;
-use sayso::vocabulary::{Domain, Property, Value};
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::discovery::homeassistant::options;
+use sayso::testing::discovery::homeassistant::options::Support;
+use sayso::testing::discovery::registry::{AssembledHome, Registry};
+use sayso::testing::discovery::{Announcement, Settings, zigbee2mqtt};
+use sayso::testing::grammar;
+use sayso::testing::grammar::LocalGrammar;
+use sayso::testing::home::Home;
+use sayso::testing::home::capability::Capability;
+use sayso::testing::home::device::{Device, Kind};
+use sayso::testing::home::permit::PermitContext;
+use sayso::testing::home::rights::Rights;
+use sayso::testing::home::state::State;
+use sayso::testing::vocabulary::action::{Action, Draft, Op};
+use sayso::testing::vocabulary::slug::Slug;
+use sayso::testing::vocabulary::{Domain, Property, Value};
 use serde_json::{Map, Value as Json, json};
 
 pub(crate) fn folder() -> PathBuf {

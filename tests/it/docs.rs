@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use sayso::command::reply::RefusalCode;
-use sayso::config::{Config, ConfigLocation};
-use sayso::provider::APIS;
-use sayso::vocabulary::properties::PROPERTIES;
+use sayso::testing::command::reply::RefusalCode;
+use sayso::testing::config::{Config, ConfigLocation};
+use sayso::testing::provider::APIS;
+use sayso::testing::vocabulary::properties::PROPERTIES;
 
 use crate::connection::certificates;
 use crate::daemon::Daemon;
@@ -313,10 +313,10 @@ async fn the_access_list_of_the_page_does() {
 #[test]
 fn every_metric_is_in_the_documentation() {
     let page = read("docs/upgrading.md");
-    let names = sayso::telemetry::metrics::METRICS
+    let names = sayso::testing::telemetry::metrics::METRICS
         .iter()
         .map(|metric| (metric.name, metric.help));
-    let counters = sayso::telemetry::counters::Counters::default();
+    let counters = sayso::testing::telemetry::counters::Counters::default();
     let counts: Vec<_> = counters
         .counts()
         .map(|count| (count.metric, count.help))

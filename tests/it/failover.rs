@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
-use sayso::command::phrase::Phrase;
-use sayso::command::reply::Refusal;
-use sayso::home::Home;
-use sayso::prompt::Composer;
-use sayso::provider::price::{Limits, Money, Prices};
-use sayso::provider::{Prompt, Settings, Structure, Timeouts, openai};
-use sayso::router::settings::{ProviderOrder, RouterSettings};
-use sayso::router::{ProviderState, RoutedAnswer, Router};
-use sayso::secret::Secret;
-use sayso::telemetry::counters::Counters;
-use sayso::vocabulary::action::Draft;
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::command::reply::Refusal;
+use sayso::testing::home::Home;
+use sayso::testing::prompt::Composer;
+use sayso::testing::provider::price::{Limits, Money, Prices};
+use sayso::testing::provider::{Prompt, Settings, Structure, Timeouts, openai};
+use sayso::testing::router::settings::{ProviderOrder, RouterSettings};
+use sayso::testing::router::{ProviderState, RoutedAnswer, Router};
+use sayso::testing::secret::Secret;
+use sayso::testing::telemetry::counters::Counters;
+use sayso::testing::vocabulary::action::Draft;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -82,7 +82,7 @@ pub(crate) async fn ask(ask: &Router) -> Result<RoutedAnswer<Draft>, Refusal> {
 
 /// Reads a draft as the daemon does.
 pub(crate) fn read_draft(text: &str) -> Result<Draft, String> {
-    sayso::prompt::answer::read(text).map_err(|error| error.to_string())
+    sayso::testing::prompt::answer::read(text).map_err(|error| error.to_string())
 }
 
 fn within(time: Duration) -> std::time::Instant {

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use sayso::command::reply::Refusal;
-use sayso::provider::{APIS, ApiSpec, Settings, Timeouts, openai};
-use sayso::router::answer_stream::AnswerStream;
-use sayso::router::settings::RouterSettings;
-use sayso::router::{ProviderState, Router};
+use sayso::testing::command::reply::Refusal;
+use sayso::testing::provider::{APIS, ApiSpec, Settings, Timeouts, openai};
+use sayso::testing::router::answer_stream::AnswerStream;
+use sayso::testing::router::settings::RouterSettings;
+use sayso::testing::router::{ProviderState, Router};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 

@@ -7,11 +7,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sayso::command::phrase::Phrase;
-use sayso::grammar::{LocalGrammar, Settings};
-use sayso::home::Home;
-use sayso::templates::{TemplateFolders, Templates};
-use sayso::vocabulary::action::{Draft, Op};
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::grammar::{LocalGrammar, Settings};
+use sayso::testing::home::Home;
+use sayso::testing::templates::{TemplateFolders, Templates};
+use sayso::testing::vocabulary::action::{Draft, Op};
 
 use crate::languages;
 use crate::phrasebook::{self, Expected, Line, Verdict, folder, judge, sorted};

@@ -6,11 +6,11 @@ use std::fs;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use sayso::command::phrase::Phrase;
-use sayso::command::reply::{Refusal, RefusalCode};
-use sayso::config::{Config, ConfigLocation, Scope};
-use sayso::grammar::{LocalGrammar, Settings};
-use sayso::home::Home;
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::command::reply::{Refusal, RefusalCode};
+use sayso::testing::config::{Config, ConfigLocation, Scope};
+use sayso::testing::grammar::{LocalGrammar, Settings};
+use sayso::testing::home::Home;
 
 use crate::phrasebook::{Expected, Line, Verdict, folder, judge, sorted};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sayso::provider::{Settings, ollama, openai};
-use sayso::router::{ProviderState, Router};
+use sayso::testing::provider::{Settings, ollama, openai};
+use sayso::testing::router::{ProviderState, Router};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sayso::provider::Settings;
-use sayso::router::settings::RouterSettings;
-use sayso::router::{ProviderState, Router};
+use sayso::testing::provider::Settings;
+use sayso::testing::router::settings::RouterSettings;
+use sayso::testing::router::{ProviderState, Router};
 
 use crate::endpoint::{Endpoint, Script};
 use crate::failover::{ask, asking, pass, provider};

@@ -12,11 +12,11 @@ use std::fs;
 
 use minijinja::Environment;
 use minijinja::value::Serde;
-use sayso::home::Home;
-use sayso::home::capability::Capability;
-use sayso::home::device::Device;
-use sayso::vocabulary::action::{Action, Op};
-use sayso::vocabulary::{Domain, Property, Value};
+use sayso::testing::home::Home;
+use sayso::testing::home::capability::Capability;
+use sayso::testing::home::device::Device;
+use sayso::testing::vocabulary::action::{Action, Op};
+use sayso::testing::vocabulary::{Domain, Property, Value};
 use serde_json::{Map, Value as Json, json};
 
 use crate::discovery::{fixtures, folder, home_of, home_with, registry_of, through_the_gate};
@@ -403,7 +403,7 @@ fn obeys(component: &str, e: &Entity, key: &str, sent: &Sent<'_>) -> bool {
                 let Some(Value::Text(name)) = &sent.value else {
                     return false;
                 };
-                let [red, green, blue] = sayso::binding::color::rgb(name).unwrap();
+                let [red, green, blue] = sayso::testing::binding::color::rgb(name).unwrap();
                 return match e
                     .get(&format!("{space}_command_template"))
                     .and_then(Json::as_str)
@@ -574,7 +574,7 @@ fn template_light(e: &Entity, sent: &Sent<'_>) -> bool {
                 .any(|mired| sent.payload == on(&[("color_temp", mired)]))
         }
         (Property::Color, Some(Value::Text(name))) => {
-            let [r, g, b] = sayso::binding::color::rgb(name).unwrap();
+            let [r, g, b] = sayso::testing::binding::color::rgb(name).unwrap();
             sent.payload == on(&[("red", json!(r)), ("green", json!(g)), ("blue", json!(b))])
         }
         _ => false,

@@ -6,15 +6,15 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use sayso::command::phrase::Phrase;
-use sayso::grammar::{LocalGrammar, Settings};
-use sayso::home::Home;
-use sayso::home::capability::Capability;
-use sayso::home::device::{Area, Device, Kind};
-use sayso::home::rights::Rights;
-use sayso::vocabulary::Domain;
-use sayso::vocabulary::action::{Action, Draft};
-use sayso::vocabulary::slug::Slug;
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::grammar::{LocalGrammar, Settings};
+use sayso::testing::home::Home;
+use sayso::testing::home::capability::Capability;
+use sayso::testing::home::device::{Area, Device, Kind};
+use sayso::testing::home::rights::Rights;
+use sayso::testing::vocabulary::Domain;
+use sayso::testing::vocabulary::action::{Action, Draft};
+use sayso::testing::vocabulary::slug::Slug;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -399,7 +399,7 @@ proptest! {
             let draft = local.draft(&Phrase::new(&text, Some("kitchen"), None), home).unwrap_or_default();
             for action in draft.actions {
                 let capability = home.device(&action.device).and_then(|d| d.capability(&action.property));
-                prop_assert!(capability.is_some_and(|c| c.settable || action.op == sayso::vocabulary::action::Op::Query), "{}: {:?}", text, action);
+                prop_assert!(capability.is_some_and(|c| c.settable || action.op == sayso::testing::vocabulary::action::Op::Query), "{}: {:?}", text, action);
             }
         }
     }

@@ -3,16 +3,16 @@
 
 use std::collections::HashSet;
 
-use sayso::command::phrase::Phrase;
-use sayso::home::Home;
-use sayso::home::capability::Capability;
-use sayso::home::device::{Area, Device, Kind};
-use sayso::home::rights::{Rights, Rules, Selector};
-use sayso::prompt::Composer;
-use sayso::provider::price::{Money, cost};
-use sayso::provider::{ApiSpec, Prompt, Usage, anthropic, gemini, openai};
-use sayso::vocabulary::slug::Slug;
-use sayso::vocabulary::{Domain, Property};
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::home::Home;
+use sayso::testing::home::capability::Capability;
+use sayso::testing::home::device::{Area, Device, Kind};
+use sayso::testing::home::rights::{Rights, Rules, Selector};
+use sayso::testing::prompt::Composer;
+use sayso::testing::provider::price::{Money, cost};
+use sayso::testing::provider::{ApiSpec, Prompt, Usage, anthropic, gemini, openai};
+use sayso::testing::vocabulary::slug::Slug;
+use sayso::testing::vocabulary::{Domain, Property};
 
 /// The areas of a large house, and the floor each is on.
 const AREAS: [(&str, &str); 20] = [

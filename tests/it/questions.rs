@@ -143,7 +143,7 @@ async fn a_follower_of_a_shared_request_waits_no_longer_than_its_own_deadline() 
         &json!({"text": "who are you", "id": "first", "ttl": "30s"}),
     )
     .await;
-    let sent = sayso::clock::now();
+    let sent = sayso::testing::clock::now();
     send(
         &mut stage,
         "test",
@@ -199,7 +199,7 @@ async fn with_order_by_source_a_command_waits_no_longer_than_its_deadline() {
         &json!({"text": "who are you", "id": "first", "ttl": "1m"}),
     )
     .await;
-    let sent = sayso::clock::now();
+    let sent = sayso::testing::clock::now();
     let short = json!({"text": "turn on the kitchen light", "id": "short", "ttl": "1s"});
     send(&mut stage, "test", &short).await;
     let short = stage.reply_to("short").await;

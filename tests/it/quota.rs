@@ -5,11 +5,11 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sayso::command::reply::Refusal;
-use sayso::provider::Settings;
-use sayso::provider::price::{Limits, Money, Prices};
-use sayso::store;
-use sayso::store::spending::Spending;
+use sayso::testing::command::reply::Refusal;
+use sayso::testing::provider::Settings;
+use sayso::testing::provider::price::{Limits, Money, Prices};
+use sayso::testing::store;
+use sayso::testing::store::spending::Spending;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -298,15 +298,15 @@ async fn the_limit_of_all_stops_all_that_cost_something() {
             ..provider("free", free.url())
         },
     ];
-    let settings = sayso::router::settings::RouterSettings {
+    let settings = sayso::testing::router::settings::RouterSettings {
         providers,
         spend: Limits {
             per_day: None,
             per_month: Some(Money(at_most())),
         },
-        ..sayso::router::settings::RouterSettings::default()
+        ..sayso::testing::router::settings::RouterSettings::default()
     };
-    let asked = sayso::router::Router::new(settings, std::sync::Arc::default()).unwrap();
+    let asked = sayso::testing::router::Router::new(settings, std::sync::Arc::default()).unwrap();
     for expected in ["first", "free", "free"] {
         assert_eq!(&*ask(&asked).await.unwrap().provider, expected);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use sayso::redis::settings::RedisSettings;
+use sayso::testing::redis::settings::RedisSettings;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 

@@ -7,10 +7,10 @@ use crate::endpoint::{Endpoint, Script};
 use crate::failover::provider;
 use crate::listener::Message;
 use crate::scene::{PATIENCE, Scene, Stage};
-use sayso::home::Home;
-use sayso::prompt::Composer;
-use sayso::provider::http::{Endpoint as Client, Trust};
-use sayso::provider::{APIS, Completion, Prompt, ProviderError, Settings, Timeouts};
+use sayso::testing::home::Home;
+use sayso::testing::prompt::Composer;
+use sayso::testing::provider::http::{Endpoint as Client, Trust};
+use sayso::testing::provider::{APIS, Completion, Prompt, ProviderError, Settings, Timeouts};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -64,7 +64,7 @@ fn settings(url: String) -> Settings {
 
 fn prompt() -> Prompt {
     Composer::default().compose(
-        &sayso::command::phrase::Phrase::new("tell me a story", None, None),
+        &sayso::testing::command::phrase::Phrase::new("tell me a story", None, None),
         &Home::empty("sayso"),
         "panel",
     )

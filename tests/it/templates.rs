@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use sayso::command::phrase::Phrase;
-use sayso::home::Home;
-use sayso::home::device::{Area, Device, Kind};
-use sayso::home::rights::Rights;
-use sayso::templates::{Recognition, TemplateFolders, Templates};
-use sayso::vocabulary::Value;
-use sayso::vocabulary::action::{Draft, Op, StateQuery};
-use sayso::vocabulary::slug::Slug;
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::home::Home;
+use sayso::testing::home::device::{Area, Device, Kind};
+use sayso::testing::home::rights::Rights;
+use sayso::testing::templates::{Recognition, TemplateFolders, Templates};
+use sayso::testing::vocabulary::Value;
+use sayso::testing::vocabulary::action::{Draft, Op, StateQuery};
+use sayso::testing::vocabulary::slug::Slug;
 
 /// A small language of our own in the published format.
 const LANGUAGE: &str = r#"{

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use sayso::command::phrase::Phrase;
-use sayso::grammar::{LocalGrammar, Settings};
-use sayso::home::Home;
-use sayso::vocabulary::action::Draft;
-use sayso::vocabulary::timing::{Day, Half, TimeOfDay, TimePoint, Timing};
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::grammar::{LocalGrammar, Settings};
+use sayso::testing::home::Home;
+use sayso::testing::vocabulary::action::Draft;
+use sayso::testing::vocabulary::timing::{Day, Half, TimeOfDay, TimePoint, Timing};
 use serde::Deserialize;
 
 use crate::dialogue::home;
@@ -51,7 +51,7 @@ fn point(point: TimePoint) -> String {
 }
 
 fn written(timing: &Timing) -> String {
-    let span = |span: &sayso::vocabulary::timing::Span| match span.days {
+    let span = |span: &sayso::testing::vocabulary::timing::Span| match span.days {
         0 => span.seconds.to_string(),
         days => format!("{days}d"),
     };

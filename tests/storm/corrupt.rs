@@ -105,10 +105,11 @@ pub(crate) async fn corrupt(program: &Path, times: usize, random: &mut StdRng) -
 }
 
 async fn fill(path: &Path) {
-    use sayso::command::Redelivery;
-    use sayso::store::journal::{Journal, JournalEntry, Received};
-    let store =
-        std::sync::Arc::new(sayso::store::open(&sayso::store::Settings::default(), path).unwrap());
+    use sayso::testing::command::Redelivery;
+    use sayso::testing::store::journal::{Journal, JournalEntry, Received};
+    let store = std::sync::Arc::new(
+        sayso::testing::store::open(&sayso::testing::store::Settings::default(), path).unwrap(),
+    );
     let (journal, _) = Journal::open(Some(store), Duration::from_hours(1)).unwrap();
     for n in 0..COMMANDS {
         let payload = format!("turn the lamp on, for the {n}th time").into_bytes();

@@ -178,7 +178,7 @@ fn spawn(program: &Path, folder: &Path) -> Child {
         .env_remove("NOTIFY_SOCKET")
         .env(
             "RUST_LOG",
-            "warn,sayso=info,sayso::daemon=debug,sayso::mqtt=debug",
+            "warn,sayso=info,sayso::testing::daemon=debug,sayso::testing::mqtt=debug",
         )
         .env("NO_COLOR", "1");
     command

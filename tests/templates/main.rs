@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use tokio::time::Instant;
 
-use sayso::command::phrase::Phrase;
-use sayso::home::Home;
-use sayso::home::device::{Area, Device, Kind};
-use sayso::home::rights::Rights;
-use sayso::templates::{TemplateFolders, Templates};
-use sayso::vocabulary::slug::Slug;
+use sayso::testing::command::phrase::Phrase;
+use sayso::testing::home::Home;
+use sayso::testing::home::device::{Area, Device, Kind};
+use sayso::testing::home::rights::Rights;
+use sayso::testing::templates::{TemplateFolders, Templates};
+use sayso::testing::vocabulary::slug::Slug;
 use serde_json::Value as Json;
 
 /// Least agreement of any language, in per cent of the sentences that the original understands.

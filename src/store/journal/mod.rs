@@ -38,7 +38,7 @@ use crate::store::journal::disk::Disk;
 pub use crate::store::journal::durability::Durability;
 use crate::store::journal::index::{Index, Reception};
 pub use crate::store::journal::record::{JournalRecord, PlannedPublish, Received};
-pub use crate::store::journal::recovered::{Recovered, Unfinished, UnsentReply};
+pub use crate::store::journal::recovered::{Recovered, Unfinished};
 pub use crate::store::journal::seq::Seq;
 pub use crate::store::journal::state::{Health, Journal};
 use crate::store::journal::wal::Wal;

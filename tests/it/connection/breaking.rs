@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sayso::command::Redelivery;
-use sayso::mqtt::Settings;
-use sayso::mqtt::outbox::Undelivered;
+use sayso::testing::command::Redelivery;
+use sayso::testing::mqtt::Settings;
+use sayso::testing::mqtt::outbox::Undelivered;
 
 use tokio::time::timeout;
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sayso::mqtt::inbox::{InboundCommand, Inbox, Incoming};
-use sayso::mqtt::outbox::{OutboundMessage, Outbox};
-use sayso::mqtt::{Settings, connect};
-use sayso::telemetry::counters::Counters;
+use sayso::testing::mqtt::inbox::{InboundCommand, Inbox, Incoming};
+use sayso::testing::mqtt::outbox::{OutboundMessage, Outbox};
+use sayso::testing::mqtt::{Settings, connect};
+use sayso::testing::telemetry::counters::Counters;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 

@@ -3,10 +3,10 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use sayso::command::Redelivery;
-use sayso::command::reply::{Outcome, Reply, Via};
-use sayso::mqtt::Settings;
-use sayso::mqtt::outbox::{OutboundMessage, Undelivered};
+use sayso::testing::command::Redelivery;
+use sayso::testing::command::reply::{Outcome, Reply, Via};
+use sayso::testing::mqtt::Settings;
+use sayso::testing::mqtt::outbox::{OutboundMessage, Undelivered};
 
 use super::{PATIENCE, Sayso, message, on_every_broker};
 use crate::broker::{Broker, Probe};

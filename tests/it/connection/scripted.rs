@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::v5::Packet;
-use sayso::command::Redelivery;
-use sayso::mqtt::outbox::Undelivered;
-use sayso::mqtt::{Settings, SetupError, connect};
+use sayso::testing::command::Redelivery;
+use sayso::testing::mqtt::outbox::Undelivered;
+use sayso::testing::mqtt::{Settings, SetupError, connect};
 use tokio::time::{Instant, timeout};
 
 use super::{PATIENCE, Sayso, message};

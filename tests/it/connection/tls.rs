@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use sayso::mqtt::{Settings, SetupError, Tls, connect};
+use sayso::testing::mqtt::{Settings, SetupError, Tls, connect};
 use tempfile::TempDir;
 
 use super::Sayso;
