@@ -5,8 +5,9 @@
 //! A command is a value that changes type as it moves in one direction: bytes, `Command`, `Phrase`,
 //! `Draft`, `Plan`, publications and one `Reply`. `pipeline` shows this path from top to bottom;
 //! read it first. Decisions are pure functions; I/O is at the edges. A module imports only from
-//! layers below its own, which `tests/it/layers.rs` enforces. The modules are private: the program calls [`cli::main`], and the
-//! other members of the workspace use the items in `testing`. From the top:
+//! layers below its own, which `tests/it/layers.rs` enforces. The modules are private: the program
+//! calls [`cli::main`], and the other members of the workspace use the items in `testing`. From the
+//! top:
 //!
 //! | layer | modules |
 //! |---|---|
