@@ -73,8 +73,8 @@ impl ConfigLocation {
         }
     }
 
-    /// Returns the config file: the one given, or `$SAYSO_CONFIG`, or [`LOCAL_CONFIG`] or
-    /// [`SYSTEM_CONFIG`] if one of them exists.
+    /// Returns the config file: the one given, or `$SAYSO_CONFIG`, or `./sayso.toml` or
+    /// `/etc/sayso/sayso.toml` if one of them exists.
     pub fn config(&self) -> Option<PathBuf> {
         let named = self.config.as_ref().or(self.environment.config.as_ref());
         if let Some(path) = named {
