@@ -142,7 +142,7 @@ pub enum SetupError {
     Tls(#[from] TlsError),
 }
 
-/// Creates the three ends of a broker connection. Nothing is opened before [`Connection::run`].
+/// Creates the three ends of a broker connection. Nothing is opened before `Connection::run`.
 /// Commands are received on `<prefix>/command/+`, operators' requests on `<prefix>/control/+`,
 /// states of devices on `state_topics`.
 ///

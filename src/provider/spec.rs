@@ -26,7 +26,7 @@ pub type BuildEncoder = fn(&Settings, &Url) -> Result<Box<dyn Provider>, Unsenda
 pub struct ApiSpec {
     /// The value of `api` in the configuration.
     pub name: &'static str,
-    /// The address of the service, without a version that [`ApiVersion::InPath`] adds.
+    /// The address of the service, without a version that `ApiVersion::InPath` adds.
     pub base_url: &'static str,
     /// A fast and cheap model of the service; `None` for a server that has only the models put
     /// there.
