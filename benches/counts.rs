@@ -173,7 +173,7 @@ async fn scenarios(port: u16) -> Result<Vec<(&'static str, Allocations)>, CountE
     // The first run asks the model; the others are answered from the cache.
     counted.push((
         "cached",
-        stage.commands("make it cosy for cooking", "done").await?,
+        stage.commands("a cosy kitchen for cooking", "done").await?,
     ));
     counted.push(("model", stage.new_questions().await?));
     counted.push(("state", stage.states()));
@@ -270,7 +270,7 @@ impl Stage {
     /// Phrases the model has not answered before.
     async fn new_questions(&self) -> Result<Allocations, CountError> {
         let texts: Vec<String> = (0..WARM_UP + RUNS)
-            .map(|n| format!("make it cosy for cooking, number {n}"))
+            .map(|n| format!("a cosy kitchen for cooking, number {n}"))
             .collect();
         for text in &texts[..WARM_UP] {
             self.command(text.as_bytes()).await?;
