@@ -8,8 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::cli::arguments::source;
 use crate::cli::broker::BrokerOptions;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::request;
-use crate::cli::request::BrokerRequest;
+use crate::cli::request::{rejection, send_control};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -93,16 +92,9 @@ pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Fai
         }
         CacheAction::Clear { text, .. } => json!({"cache": "clear", "text": text}),
     };
-    let topic = format!("control/{}", arguments.source);
-    let request = BrokerRequest {
-        answer_topic: format!("{topic}/answer"),
-        topic,
-        payload: payload.to_string(),
-    };
     let settings = arguments.broker.config(false)?.mqtt;
-    let payload = request::send(&settings, arguments.broker.timeout, &request, &mut |_| {})?;
-    let answer: Json = serde_json::from_slice(&payload)
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot parse the answer: {error}")))?;
+    let timeout = arguments.broker.timeout;
+    let answer = send_control(&settings, timeout, &arguments.source, &payload)?;
     let is_ok = answer["ok"] == true;
     if arguments.json {
         writeln!(out, "{answer}")?;
@@ -113,10 +105,7 @@ pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Fai
             CacheAction::Clear { .. } => writeln!(out, "✓ removed: {}", answer["removed"])?,
         }
     } else {
-        let why = answer["why"]
-            .as_str()
-            .unwrap_or("the daemon gave no reason");
-        writeln!(out, "✗ {why}")?;
+        writeln!(out, "{}", rejection(&answer))?;
     }
     Ok(if is_ok { Exit::Done } else { Exit::Failed })
 }

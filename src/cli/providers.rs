@@ -14,8 +14,7 @@ use crate::cli::arguments::source;
 use crate::cli::broker::BrokerOptions;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::provider_test::{ProviderFinding, ms, test};
-use crate::cli::request;
-use crate::cli::request::BrokerRequest;
+use crate::cli::request::{rejection, send_control};
 use crate::cli::runtime;
 
 const EXAMPLES: &str = "\
@@ -103,26 +102,18 @@ fn reset(arguments: &Providers, out: &mut impl Write) -> Result<Exit, Failure> {
         names.push(None);
     }
     let settings = arguments.broker.config(false)?.mqtt;
+    let timeout = arguments.broker.timeout;
     let mut exit = Exit::Done;
     for name in names {
-        let topic = format!("control/{}", arguments.source);
-        let request = BrokerRequest {
-            answer_topic: format!("{topic}/answer"),
-            topic,
-            payload: json!({"providers": "reset", "name": name}).to_string(),
-        };
-        let payload = request::send(&settings, arguments.broker.timeout, &request, &mut |_| {})?;
-        let answer: Json = serde_json::from_slice(&payload).map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot parse the answer: {error}"))
-        })?;
+        let payload = json!({"providers": "reset", "name": name});
+        let answer = send_control(&settings, timeout, &arguments.source, &payload)?;
         let is_ok = answer["ok"] == true;
         if arguments.json {
             writeln!(out, "{answer}")?;
         } else if is_ok {
             writeln!(out, "✓ reset: {}", name.unwrap_or("all providers"))?;
         } else {
-            let why = answer["why"].as_str();
-            writeln!(out, "✗ {}", why.unwrap_or("the daemon gave no reason"))?;
+            writeln!(out, "{}", rejection(&answer))?;
         }
         if !is_ok {
             exit = Exit::Failed;

@@ -8,6 +8,7 @@ use rumqttc::v5::mqttbytes::v5::{
     Filter, Packet, PubAckReason, Publish, PublishProperties, SubAck, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, Event, EventLoop};
+use serde_json::Value as Json;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::units;
@@ -30,6 +31,19 @@ pub(super) struct BrokerRequest {
     pub(super) topic: String,
     pub(super) answer_topic: String,
     pub(super) payload: String,
+}
+
+impl BrokerRequest {
+    /// Creates a request of an operator to the daemon. `source` is the last level of the control
+    /// topic.
+    fn control(source: &str, payload: &Json) -> Self {
+        let topic = format!("control/{source}");
+        Self {
+            answer_topic: format!("{topic}/answer"),
+            topic,
+            payload: payload.to_string(),
+        }
+    }
 }
 
 /// Callback for the pieces of an answer that arrive before the answer itself.
@@ -84,6 +98,25 @@ pub(super) fn send(
         Ok(answer) => Ok(answer),
         Err(error) => Err(error.explained(settings)?),
     }
+}
+
+/// Sends a request of an operator to the daemon and returns its answer.
+pub(super) fn send_control(
+    settings: &Settings,
+    timeout: Duration,
+    source: &str,
+    payload: &Json,
+) -> Result<Json, Failure> {
+    let request = BrokerRequest::control(source, payload);
+    let answer = send(settings, timeout, &request, &mut |_| {})?;
+    serde_json::from_slice(&answer)
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot parse the answer: {error}")))
+}
+
+/// Returns the line about a request that the daemon rejected.
+pub(super) fn rejection(answer: &Json) -> String {
+    let why = answer["why"].as_str();
+    format!("✗ {}", why.unwrap_or("the daemon gave no reason"))
 }
 
 /// Connects, sends the request and waits for the answer, all within `timeout`.

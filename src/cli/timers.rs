@@ -3,13 +3,12 @@
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use crate::cli::arguments::source;
 use crate::cli::broker::BrokerOptions;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::request;
-use crate::cli::request::BrokerRequest;
+use crate::cli::request::{rejection, send_control};
 use crate::cli::say::Speaker;
 
 const EXAMPLES: &str = "\
@@ -82,15 +81,7 @@ pub(super) fn timers(arguments: &TimersArguments, out: &mut impl Write) -> Resul
             return speaker.say(text, timeout, &settings, out);
         }
     };
-    let topic = format!("control/{}", arguments.source);
-    let request = BrokerRequest {
-        answer_topic: format!("{topic}/answer"),
-        topic,
-        payload: payload.to_string(),
-    };
-    let payload = request::send(&settings, timeout, &request, &mut |_| {})?;
-    let answer: Json = serde_json::from_slice(&payload)
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot parse the answer: {error}")))?;
+    let answer = send_control(&settings, timeout, &arguments.source, &payload)?;
     let is_ok = answer["ok"] == true;
     if arguments.json {
         writeln!(out, "{answer}")?;
@@ -106,8 +97,7 @@ pub(super) fn timers(arguments: &TimersArguments, out: &mut impl Write) -> Resul
     } else if is_ok {
         writeln!(out, "✓ cancelled: {}", answer["cancelled"])?;
     } else {
-        let why = answer["why"].as_str();
-        writeln!(out, "✗ {}", why.unwrap_or("the daemon gave no reason"))?;
+        writeln!(out, "{}", rejection(&answer))?;
     }
     Ok(if is_ok { Exit::Done } else { Exit::Failed })
 }
