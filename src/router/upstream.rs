@@ -536,6 +536,11 @@ impl Upstream {
         self.rate_limit.release(permit.tokens, now());
         self.commit_cost(permit, Money(0));
         self.settle_shared(permit, None, Money(0));
+        self.end_without_verdict(permit);
+    }
+
+    /// Ends a call that shows nothing about the health of the provider.
+    fn end_without_verdict(&self, permit: CallPermit) {
         let mut state = self.state();
         state.late_at.retain(|(id, _)| *id != permit.id);
         state
@@ -566,13 +571,7 @@ impl Upstream {
             .settle(permit.tokens, permit.tokens.into(), now());
         self.commit_cost(permit, permit.cost);
         self.settle_shared(permit, Some(permit.tokens.into()), permit.cost);
-        let mut state = self.state();
-        state.late_at.retain(|(id, _)| *id != permit.id);
-        state
-            .breaker
-            .settle(permit.breaker, Verdict::Unknown, now(), 0.0);
-        drop(state);
-        self.call_ends.send_replace(());
+        self.end_without_verdict(permit);
     }
 
     fn commit_cost(&self, permit: CallPermit, cost: Money) {
