@@ -165,10 +165,15 @@ impl Pipeline {
         let Ok(_permit) = self.shared.model_requests.try_acquire() else {
             return Err(self.too_many_requests());
         };
-        let prompt = services
-            .composer
-            .compose(request.phrase, request.home, source.as_str())
-            .with_earlier(earlier);
+        let composer = &services.composer;
+        let source = source.as_str();
+        // The narrow variant takes most of the work, and only small models get it.
+        let prompt = if services.router.has_small_model() {
+            composer.compose(request.phrase, request.home, source)
+        } else {
+            composer.compose_wide(request.phrase, request.home, source)
+        };
+        let prompt = prompt.with_earlier(earlier);
         services
             .router
             .complete(&prompt, deadline, stream.cloned(), read_draft)

@@ -111,24 +111,21 @@ pub struct Composer {
 }
 
 impl Composer {
-    /// Returns the prompt for `phrase`, with the devices `source` may command.
+    /// Returns the prompt for `phrase`, with the devices `source` may command and with the variant
+    /// for small models.
     pub fn compose(&self, phrase: &Phrase, home: &Home, source: &str) -> Prompt {
         let prefix = self.prefix(home, source);
-        let message = message(phrase, home);
+        let prompt = wide(&prefix, phrase, home);
+        let narrow = narrow::narrow(phrase, home, source, &prefix.narrow, &prompt.phrase);
         Prompt {
-            narrow: Some(Arc::new(narrow::narrow(
-                phrase,
-                home,
-                source,
-                &prefix.narrow,
-                &message,
-            ))),
-            prefix: prefix.text,
-            prefix_key: prefix.key,
-            phrase: message,
-            schema: prefix.schema,
-            max_output_tokens: max_output_tokens(home),
+            narrow: Some(Arc::new(narrow)),
+            ..prompt
         }
+    }
+
+    /// Returns the prompt as [`Composer::compose`] does, without the variant for small models.
+    pub fn compose_wide(&self, phrase: &Phrase, home: &Home, source: &str) -> Prompt {
+        wide(&self.prefix(home, source), phrase, home)
     }
 
     /// Returns the fingerprint of `home`, computed once for each revision.
@@ -194,6 +191,18 @@ fn max_output_tokens(home: &Home) -> u32 {
         .saturating_mul(TOKENS_PER_DEVICE)
         .saturating_add(SPEECH_TOKENS)
         .min(MOST_OUTPUT_TOKENS)
+}
+
+/// Returns the prompt without the variant for small models.
+fn wide(prefix: &Prefix, phrase: &Phrase, home: &Home) -> Prompt {
+    Prompt {
+        narrow: None,
+        prefix: Arc::clone(&prefix.text),
+        prefix_key: Arc::clone(&prefix.key),
+        phrase: message(phrase, home),
+        schema: Arc::clone(&prefix.schema),
+        max_output_tokens: max_output_tokens(home),
+    }
 }
 
 /// Returns the message with the command, its area and its language.

@@ -137,6 +137,12 @@ impl Router {
         self.upstreams.is_empty()
     }
 
+    /// Returns whether any provider has a small model, which gets the narrow variant of prompts.
+    pub fn has_small_model(&self) -> bool {
+        let mut upstreams = self.upstreams.iter();
+        upstreams.any(|upstream| upstream.settings.is_small)
+    }
+
     /// Forgets every reason not to call providers: all, or the one of this name. Returns their
     /// names.
     pub fn reset(&self, name: Option<&str>) -> Vec<String> {
