@@ -363,6 +363,7 @@ impl LocalGrammar {
 
     /// Returns the draft of a phrase that may refer to the last command of its source.
     pub fn draft_after(&self, phrase: &Phrase, home: &Home, last: &Antecedents) -> Option<Draft> {
+        let phrase = sentence(phrase)?;
         let Some(language) = self.language(phrase) else {
             return self.draft(phrase, home);
         };
@@ -383,7 +384,7 @@ impl LocalGrammar {
         home: &Home,
         last: &Antecedents,
     ) -> Option<Continuation> {
-        let language = self.language(phrase)?;
+        let language = self.reader(phrase)?;
         let names = language.names(home);
         let interpreter = Interpreter {
             remembered: Remembered::of(last, home, &names),
@@ -394,17 +395,17 @@ impl LocalGrammar {
 
     /// Returns the request about timers that the phrase is.
     pub fn timer_request(&self, phrase: &Phrase) -> Option<TimerRequest> {
-        timer_request::timer_request(self.language(phrase)?.lexicon(), phrase.text())
+        timer_request::timer_request(self.reader(phrase)?.lexicon(), phrase.text())
     }
 
     /// Returns the sentence of fixed form about an earlier command that the phrase is.
     pub fn follow_up(&self, phrase: &Phrase) -> Option<FollowUp> {
-        follow_up::fixed_form(self.language(phrase)?.lexicon(), phrase.text())
+        follow_up::fixed_form(self.reader(phrase)?.lexicon(), phrase.text())
     }
 
     /// Returns whether the phrase refers to an earlier command.
     pub fn refers_back(&self, phrase: &Phrase, home: &Home) -> bool {
-        let Some(language) = self.language(phrase) else {
+        let Some(language) = self.reader(phrase) else {
             return false;
         };
         let names = language.names(home);
@@ -435,7 +436,7 @@ impl LocalGrammar {
 
     /// Returns the cause why the phrase has no draft in `home`, or `None` if it is not known.
     pub fn reason(&self, phrase: &Phrase, home: &Home) -> Option<Misunderstanding> {
-        let language = self.language(sentence(phrase)?)?;
+        let language = self.reader(phrase)?;
         let names = language.names(home);
         language
             .interpreter(&names, phrase, home)
@@ -478,6 +479,12 @@ impl LocalGrammar {
 
     fn code<'a>(&'a self, phrase: &'a Phrase) -> &'a str {
         phrase.language().unwrap_or(&self.language)
+    }
+
+    /// Returns the language that reads the phrase; `None` also where the phrase is too long for a
+    /// sentence, so that no function looks at such a text.
+    fn reader(&self, phrase: &Phrase) -> Option<&Language> {
+        self.language(sentence(phrase)?)
     }
 
     /// Returns the language of the phrase; `en` for `en-GB`.

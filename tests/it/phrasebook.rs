@@ -380,6 +380,16 @@ fn a_changed_home_is_understood_by_its_new_names() {
     assert!(said(&new, "turn on the guitar lamp") && !said(&new, "turn on the piano lamp"));
 }
 
+#[test]
+fn a_text_longer_than_any_sentence_refers_to_nothing() {
+    let long_word = "x".repeat(3 << 10);
+    for (home, local) in &*LOCAL {
+        let refers = |text: &str| local.refers_back(&Phrase::new(text, None, None), &HOMES[*home]);
+        assert!(refers("turn it off x"));
+        assert!(!refers(&format!("turn it off {long_word}")));
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_breaks_the_grammar(text in "\\PC{0,80}", area in proptest::option::of("\\PC{0,10}")) {
