@@ -80,6 +80,33 @@ pub struct Command {
     pub seq: u64,
 }
 
+#[cfg(test)]
+impl Command {
+    /// Creates a command for a test, received now.
+    pub(crate) fn for_test(source: &str, text: &str) -> Self {
+        let now = crate::clock::now();
+        Self {
+            id: text.to_owned(),
+            id_given: false,
+            text: text.to_owned(),
+            source: Source::new(source),
+            area: None,
+            language: None,
+            context: None,
+            received_at: now,
+            deadline: now,
+            dry_run: false,
+            stream: None,
+            reply_to: ReplyTo {
+                topic: String::new(),
+                correlation: None,
+            },
+            hops: 0,
+            seq: 0,
+        }
+    }
+}
+
 impl Command {
     /// Returns the beginning of the text, at most 256 bytes, for a log line.
     pub fn logged_text(&self) -> &str {

@@ -395,28 +395,9 @@ impl InboxQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::ReplyTo;
 
     fn from(source: &str, text: &str) -> Box<InboundCommand> {
-        let command = Command {
-            id: text.to_owned(),
-            id_given: false,
-            text: text.to_owned(),
-            source: Source::new(source),
-            area: None,
-            language: None,
-            context: None,
-            received_at: now(),
-            deadline: now(),
-            dry_run: false,
-            stream: None,
-            reply_to: ReplyTo {
-                topic: String::new(),
-                correlation: None,
-            },
-            hops: 0,
-            seq: 0,
-        };
+        let command = Command::for_test(source, text);
         Box::new(InboundCommand {
             command,
             ack_token: AckToken { epoch: 1, pkid: 1 },

@@ -254,28 +254,14 @@ impl Dialogue {
 mod tests {
     use super::*;
     use crate::clock::now;
-    use crate::command::ReplyTo;
     use crate::vocabulary::action::Op;
 
     fn command(seq: u64, context: Option<&str>) -> Command {
         Command {
             id: seq.to_string(),
-            id_given: false,
-            text: "x".to_owned(),
-            source: Source::new("panel"),
-            area: None,
-            language: None,
             context: context.map(str::to_owned),
-            received_at: now(),
-            deadline: now(),
-            dry_run: false,
-            stream: None,
-            reply_to: ReplyTo {
-                topic: String::new(),
-                correlation: None,
-            },
-            hops: 0,
             seq,
+            ..Command::for_test("panel", "x")
         }
     }
 

@@ -131,28 +131,16 @@ impl Drop for WaiterPlace<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::now;
     use crate::command::ReplyTo;
 
     fn command(source: &str, text: &str) -> Command {
         Command {
             id: "a".to_owned(),
-            id_given: true,
-            text: text.to_owned(),
-            source: Source::new(source),
-            area: None,
-            language: None,
-            context: None,
-            received_at: now(),
-            deadline: now(),
-            dry_run: false,
-            stream: None,
             reply_to: ReplyTo {
                 topic: "sayso/reply/a".to_owned(),
                 correlation: None,
             },
-            hops: 0,
-            seq: 0,
+            ..Command::for_test(source, text)
         }
     }
 

@@ -425,11 +425,7 @@ async fn a_repeated_reservation_or_settlement_counts_once() {
 async fn the_place_of_a_dead_node_is_free_after_its_lease_and_its_reserve_stays_charged() {
     let server = RedisServer::start().await;
     let endpoint = Endpoint::start([Script::turns_on("lamp")]).await;
-    let node = |name| {
-        let settings = server.settings(name, 2);
-        Node::new(settings, paid(&endpoint), Limits::default()).online()
-    };
-    let (dead, alive) = (node("a").await, node("b").await);
+    let (dead, alive) = pair(&server, &endpoint).await;
     for _ in 0..2 {
         let short = SharedCall {
             lease: Duration::from_millis(1),
@@ -483,6 +479,15 @@ fn spoken(words: &str) -> Draft {
     }
 }
 
+/// Two gateways of one site, connected to Redis.
+async fn pair(server: &RedisServer, endpoint: &Endpoint) -> (Node, Node) {
+    let node = |name| {
+        let settings = server.settings(name, 2);
+        Node::new(settings, paid(endpoint), Limits::default()).online()
+    };
+    (node("a").await, node("b").await)
+}
+
 async fn recalled(cache: &DraftCache, key: &Key) -> Draft {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -498,11 +503,7 @@ async fn recalled(cache: &DraftCache, key: &Key) -> Draft {
 async fn a_draft_of_one_node_is_a_hit_at_another_and_forgotten_for_all() {
     let server = RedisServer::start().await;
     let endpoint = Endpoint::start([Script::turns_on("lamp")]).await;
-    let node = |name| {
-        let settings = server.settings(name, 2);
-        Node::new(settings, paid(&endpoint), Limits::default()).online()
-    };
-    let (one, two) = (node("a").await, node("b").await);
+    let (one, two) = pair(&server, &endpoint).await;
     let (first, second) = (cache(&one.redis, &["m"]), cache(&two.redis, &["m"]));
     for text in ["why is the sky blue", "what is rain"] {
         first.keep(&key(&first, text), "m", &spoken(text), true);
@@ -534,11 +535,7 @@ async fn a_draft_of_one_node_is_a_hit_at_another_and_forgotten_for_all() {
 async fn equal_requests_of_two_nodes_are_made_once() {
     let server = RedisServer::start().await;
     let endpoint = Endpoint::start([Script::turns_on("lamp")]).await;
-    let node = |name| {
-        let settings = server.settings(name, 2);
-        Node::new(settings, paid(&endpoint), Limits::default()).online()
-    };
-    let (one, two) = (node("a").await, node("b").await);
+    let (one, two) = pair(&server, &endpoint).await;
     let (first, second) = (cache(&one.redis, &["m"]), cache(&two.redis, &["m"]));
     let sky = key(&first, "why is the sky blue");
     assert_eq!(first.claim(&sky, PATIENCE).await, None, "the first asks");
