@@ -38,6 +38,9 @@ pub mod command {
 }
 pub mod config {
     pub use crate::config::{Config, ConfigLocation, Faults, Scope};
+    pub mod units {
+        pub use crate::config::units::duration;
+    }
 }
 pub mod daemon {
     pub use crate::daemon::{DaemonSignal, Handles, pipeline, run};

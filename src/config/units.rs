@@ -20,7 +20,7 @@ const SIZES: [(&str, u64); 4] = [
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use sayso::config::units::duration;
+/// # use sayso::testing::config::units::duration;
 /// assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
 /// assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
 /// assert_eq!(duration("5"), None);

@@ -119,7 +119,7 @@ pub struct Limits {
 /// Returns the cost of a call.
 ///
 /// ```
-/// # use sayso::provider::{Usage, price::{cost, Prices}};
+/// # use sayso::testing::provider::{Usage, price::{cost, Prices}};
 /// let prices = Prices::listed(0.1, Some(0.01), Some(0.125), 0.5);
 /// let usage = Usage { input: 2_000, cached: 1_500, written: 100, output: 40 };
 /// // 400 plain ones at 100, 1500 cached at 10, 100 written at 125, and 40 of the answer at 500.
