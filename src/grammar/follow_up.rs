@@ -133,6 +133,9 @@ fn continued(lexicon: &Lexicon, text: &str) -> Option<(bool, String)> {
 fn detached(lexicon: &Lexicon, names: &Names, text: &str) -> Option<String> {
     let pronoun = lexicon.follow_up.it.first()?;
     let clitics = &lexicon.follow_up.clitics;
+    if clitics.is_empty() {
+        return None;
+    }
     let plain = lexicon.spelling.plain(text);
     let input = words(&plain);
     let is_verb = |word: &str| {
