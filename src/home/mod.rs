@@ -388,7 +388,7 @@ fn readers(devices: &[Device]) -> HashMap<String, Vec<(usize, usize)>> {
     let mut readers: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
     for (index, device) in devices.iter().enumerate() {
         for (nth, capability) in device.observed().enumerate() {
-            for port in &capability.binding.state {
+            for port in capability.binding.state_ports() {
                 let here = readers.entry(port.topic.clone()).or_default();
                 if here.last() != Some(&(index, nth)) {
                     here.push((index, nth));
