@@ -585,7 +585,7 @@ fn sensed(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)
 }
 
 /// Returns the property a state belongs to, and the value that stands for the state.
-fn asked_state(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
+pub(super) fn asked_state(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
     if device.kind.as_str() == "binary_sensor" {
         return sensed(device, state).or_else(|| asked_of(device, state));
     }

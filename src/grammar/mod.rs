@@ -37,6 +37,7 @@ mod follow_up_words;
 mod intent;
 mod interpreter;
 mod lexicon;
+mod members;
 mod names;
 mod number;
 mod parse;
@@ -51,6 +52,7 @@ mod time_words;
 mod timer_phrases;
 pub mod timer_request;
 mod tokens;
+mod unable;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

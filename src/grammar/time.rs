@@ -183,7 +183,7 @@ impl Interpreter<'_> {
                 ..rest
             };
             match &agreed {
-                Some(other) if *other != timed => return None,
+                Some(other) if !other.does_the_same(&timed) => return None,
                 _ => agreed = Some(timed),
             }
         }

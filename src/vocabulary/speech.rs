@@ -56,6 +56,10 @@ forms! {
         never = "left out, because it is set never to be commanded: {devices}",
         /// They do not support the change.
         incapable = "left out, because it cannot do that: {devices}",
+        /// The value is outside their range.
+        out_of_range = "left out, because the value is out of its range: {devices}",
+        /// They are of a kind that the command does not include.
+        not_included = "not included, and therefore left as it is: {devices}",
         /// Their present state is not known.
         unknown = "left out, because its state is not known: {devices}",
         /// They are off, and a relative change does not switch them on.

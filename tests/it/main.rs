@@ -35,6 +35,7 @@ mod exposes;
 mod failover;
 mod faults;
 mod flood;
+mod groups;
 mod home;
 mod hostile;
 mod installed;
