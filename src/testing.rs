@@ -104,9 +104,7 @@ pub mod pipeline {
     }
 }
 pub mod prompt {
-    pub use crate::prompt::{
-        Composer, PromptFingerprint, is_related, rights_class, states_numbers,
-    };
+    pub use crate::prompt::{Composer, PromptFingerprint, is_related, rights_class};
     pub mod answer {
         pub use crate::prompt::answer::read;
     }

@@ -31,6 +31,7 @@ mod clause;
 mod combine;
 mod disambiguate;
 mod effect;
+mod evidence;
 pub mod explain;
 pub mod follow_up;
 mod follow_up_words;
@@ -64,11 +65,12 @@ use crate::command::misunderstanding::Misunderstanding;
 use crate::command::phrase::Phrase;
 use crate::home::Home;
 use crate::templates::{Recognition, TemplateError, TemplateFolders, Templates};
-use crate::vocabulary::action::Draft;
+use crate::vocabulary::action::{Action, Draft};
 use crate::vocabulary::speech::Speech;
 
 use crate::grammar::combine::{combine, explain_both};
 use crate::grammar::disambiguate::answer;
+use crate::grammar::evidence::Evidence;
 use crate::grammar::explain::Explanation;
 use crate::grammar::follow_up::{Antecedents, Continuation, FollowUp, Remembered};
 use crate::grammar::interpreter::Interpreter;
@@ -443,6 +445,16 @@ impl LocalGrammar {
         language
             .interpreter(&names, phrase, home)
             .reason(phrase.text())
+    }
+
+    /// Returns whether the words of the phrase support the actions that a model made of it: none
+    /// contradicts them, and each number in them is stated. `None` where no language file reads
+    /// the phrase.
+    pub fn supports(&self, phrase: &Phrase, home: &Home, actions: &[Action]) -> Option<bool> {
+        let language = self.reader(phrase)?;
+        let names = language.names(home);
+        let evidence = Evidence::of(phrase.text(), language.lexicon(), &names);
+        Some(evidence.supports(home, actions))
     }
 
     /// Returns whether the phrase is a yes (`true`) or a no, and nothing else.

@@ -57,7 +57,7 @@ use crate::home::Home;
 use crate::home::permit::{Denied, PermitContext, Plan};
 use crate::home::state::State;
 use crate::pipeline::dispatch::Dispatched;
-use crate::pipeline::interpretation::{Interpretation, Request, is_doubtful};
+use crate::pipeline::interpretation::{Interpretation, Request, is_doubtful, is_doubtful_after};
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::shared::Shared;
 use crate::pipeline::shared_result::ModelAnswer;
@@ -307,7 +307,8 @@ impl Pipeline {
         match self.ask_model(request, &key, stream).await {
             Ok(ModelAnswer::OfOtherNode(draft)) => Ok(Interpretation::new(draft, Via::Cache)),
             Ok(ModelAnswer::Own(answer)) => {
-                let is_doubtful = !answer.trusted && is_doubtful(&answer, request);
+                let is_doubtful =
+                    !answer.trusted && is_doubtful(&answer, request, &services.grammar);
                 Ok(Interpretation {
                     is_doubtful,
                     // A draft that has to be confirmed is confirmed each time.
@@ -341,10 +342,11 @@ impl Pipeline {
                 return fallback.ok_or(refusal);
             }
         };
-        Ok(Interpretation::new(
-            answer.answer,
-            Via::Provider(answer.provider),
-        ))
+        let grammar = &self.services.grammar;
+        Ok(Interpretation {
+            is_doubtful: !answer.trusted && is_doubtful_after(&answer, request, earlier, grammar),
+            ..Interpretation::new(answer.answer, Via::Provider(answer.provider))
+        })
     }
 
     /// With `local = "last"`, returns the local meaning of a command no model could answer.
