@@ -154,7 +154,7 @@ pub mod secret {
     pub use crate::secret::Secret;
 }
 pub mod store {
-    pub use crate::store::{Settings, open};
+    pub use crate::store::{Settings, Store, open};
     pub mod journal {
         pub use crate::store::journal::{Journal, JournalEntry, JournalRecord, Received};
     }

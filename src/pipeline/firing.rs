@@ -6,6 +6,7 @@
 //! reported as uncertain; after one behind them only the event is repeated.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -23,6 +24,7 @@ use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::Request;
 use crate::pipeline::timed::{opens, rfc3339_at};
 use crate::schedule::timer::{Grace, Task, Timer, TimerId, Timers, is_late};
+use crate::store::Store;
 use crate::store::journal::Durability;
 use crate::store::timers::TimerRecords;
 use crate::vocabulary::action::{Action, Draft, Op};
@@ -49,27 +51,31 @@ pub struct TimerEvent {
 impl Pipeline {
     /// Reads the timers of an earlier run.
     pub(super) fn restore_timers(&self) {
-        let Some(store) = self.services.journal.store() else {
-            return;
-        };
-        let records = TimerRecords::open(&store).and_then(|records| records.all());
-        let records = match records {
-            Ok(records) => records,
-            Err(error) => {
-                warn!(%error, "the timers of before cannot be read");
-                return;
-            }
-        };
-        let parse = |record: &Vec<u8>| serde_json::from_slice::<Timer>(record).ok();
-        let timers: Vec<Timer> = records.iter().filter_map(parse).collect();
-        if timers.len() < records.len() {
-            let dropped = records.len() - timers.len();
-            warn!(dropped, "timers that could not be read were dropped");
+        if let Some(store) = self.services.journal.store() {
+            *self.shared.timers() = Timers::restored(read_timers(&store));
+            self.shared.timers_restored.store(true, Relaxed);
         }
-        if !timers.is_empty() {
-            info!(timers = timers.len(), "timers restored");
-        }
-        *self.shared.timers() = Timers::restored(timers);
+    }
+
+    /// Keeps the timers in this store, which works again after a failure. Where it could not be
+    /// read at the start, the timers in it are restored now.
+    pub fn keep_timers_in(&self, store: &Store) {
+        let is_first_time = !self.shared.timers_restored.swap(true, Relaxed);
+        let on_disk = TimerRecords::open(store).and_then(|records| records.ids());
+        // What cannot be read cannot be removed either.
+        let on_disk = on_disk.unwrap_or_default();
+        let earlier = if is_first_time {
+            read_timers(store)
+        } else {
+            Vec::new()
+        };
+        let mut timers = self.shared.timers();
+        timers.add_restored(earlier);
+        let mut to_write = self.shared.timers_to_write();
+        to_write.extend(on_disk);
+        to_write.extend(timers.ids());
+        drop((timers, to_write));
+        self.shared.timers_changed.notify_one();
     }
 
     /// Lets timers fire, once the devices and the broker are there.
@@ -387,6 +393,28 @@ impl Pipeline {
         self.shared.timers_to_write().extend(ids);
         self.shared.timers_changed.notify_one();
     }
+}
+
+/// Reads the timers of an earlier run.
+fn read_timers(store: &Store) -> Vec<Timer> {
+    let records = TimerRecords::open(store).and_then(|records| records.all());
+    let records = match records {
+        Ok(records) => records,
+        Err(error) => {
+            warn!(%error, "the timers of before cannot be read");
+            return Vec::new();
+        }
+    };
+    let parse = |record: &Vec<u8>| serde_json::from_slice::<Timer>(record).ok();
+    let timers: Vec<Timer> = records.iter().filter_map(parse).collect();
+    if timers.len() < records.len() {
+        let dropped = records.len() - timers.len();
+        warn!(dropped, "timers that could not be read were dropped");
+    }
+    if !timers.is_empty() {
+        info!(timers = timers.len(), "timers restored");
+    }
+    timers
 }
 
 fn refusal_in_words(refusal: &Refusal, speech: &Speech) -> String {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     timers: Mutex<Timers>,
     /// Timers whose records on disk are not current.
     timers_to_write: Mutex<BTreeSet<TimerId>>,
+    /// Whether the timers of an earlier run have been read.
+    pub(super) timers_restored: AtomicBool,
     /// Held while timers are written.
     pub(super) timers_writing: tokio::sync::Mutex<()>,
     /// Notified when a timer was added, changed or removed.
@@ -78,6 +81,7 @@ impl Shared {
             dialogue: Mutex::default(),
             timers: Mutex::default(),
             timers_to_write: Mutex::default(),
+            timers_restored: AtomicBool::new(false),
             timers_writing: tokio::sync::Mutex::default(),
             timers_changed: Notify::new(),
             timers_started: watch::Sender::new(false),

@@ -237,6 +237,21 @@ impl Timers {
         restored
     }
 
+    /// Adds the timers of an earlier run to those set since, under new numbers.
+    pub fn add_restored(&mut self, timers: Vec<Timer>) {
+        let room = MAX_TIMERS.saturating_sub(self.pending.len() + self.firing.len());
+        for timer in timers.into_iter().take(room) {
+            self.last += 1;
+            let id = self.last;
+            self.pending.insert(id, Timer { id, ..timer });
+        }
+    }
+
+    /// Returns the numbers of all timers, also of those that are being carried out.
+    pub fn ids(&self) -> impl Iterator<Item = TimerId> {
+        self.pending.keys().chain(self.firing.keys()).copied()
+    }
+
     /// Adds a timer. One of the same source for the same actions is replaced and returned.
     ///
     /// # Errors

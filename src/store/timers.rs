@@ -36,6 +36,18 @@ impl TimerRecords {
         values.collect::<Result<_, _>>().map_err(io::Error::other)
     }
 
+    /// Returns the numbers of all records.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn ids(&self) -> io::Result<Vec<u64>> {
+        let keys = self.tree.iter().keys().take(MAX_RECORDS);
+        let keys = keys.collect::<sled::Result<Vec<_>>>();
+        let keys = keys.map_err(io::Error::other)?;
+        let number = |key: &sled::IVec| key.as_ref().try_into().ok().map(u64::from_be_bytes);
+        Ok(keys.iter().filter_map(number).collect())
+    }
+
     /// Writes a record. It is on disk after the next sync of the store.
     ///
     /// # Errors

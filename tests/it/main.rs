@@ -36,6 +36,7 @@ mod failover;
 mod faults;
 mod flood;
 mod groups;
+mod full_disk;
 mod home;
 mod hostile;
 mod installed;
