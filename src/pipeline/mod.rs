@@ -27,6 +27,8 @@ mod services;
 mod settings;
 mod shared;
 mod shared_result;
+#[cfg(test)]
+pub mod simulated_model;
 pub mod single_flight;
 mod source_order;
 mod state_budget;

@@ -396,6 +396,8 @@ impl Journal {
 }
 
 #[cfg(test)]
+pub mod simulated_disk;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
