@@ -406,6 +406,7 @@ impl SimulatedHouse {
     }
 
     async fn stop(&mut self) {
+        self.until_safe().await;
         self.ledger.fault("stop and start");
         let _ = self.life.signals.try_send(DaemonSignal::Stop);
         let ended = timeout(Duration::from_mins(1), &mut self.life.task).await;

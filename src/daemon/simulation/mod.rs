@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::daemon::simulation::house::SimulatedHouse;
 
 /// Histories of an ordinary test run.
-const HISTORIES: u64 = 8;
+const HISTORIES: u64 = 3;
 
 /// Figures of all histories.
 #[derive(Debug, Default)]
