@@ -108,7 +108,7 @@ forms! {
         /// A command that waits: `{what}` and `{time}`.
         scheduled = "{what}, {time}",
         /// A command that was carried out and ends later: `{what}`, `{time}`.
-        back = "{what} Until {time}",
+        back = "{what} It ends {time}",
         /// A time of today: `{time}`.
         at = "at {time}",
         /// A time of tomorrow: `{time}`.
