@@ -191,7 +191,9 @@ pub mod vocabulary {
         pub use crate::vocabulary::slug::Slug;
     }
     pub mod timing {
-        pub use crate::vocabulary::timing::{Day, Half, Span, TimeOfDay, TimePoint, Timing};
+        pub use crate::vocabulary::timing::{
+            Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing, Weekdays,
+        };
     }
 }
 pub mod wire {

@@ -49,6 +49,7 @@ mod sense;
 mod spans;
 mod spelling;
 mod time;
+mod time_recurring;
 mod time_words;
 mod timer_phrases;
 pub mod timer_request;

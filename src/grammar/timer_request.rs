@@ -148,7 +148,7 @@ fn plain_timer(lexicon: &Lexicon, text: &str) -> Option<(Timing, Option<String>)
         let timing = match cut.timing {
             Timing::For(span) | Timing::After(span) => Timing::After(span),
             Timing::At(point) => Timing::At(point),
-            Timing::Until(_) => continue,
+            Timing::Until(_) | Timing::Every(_) => continue,
         };
         if let Some(name) = named(&cut.rest) {
             return Some((timing, name));

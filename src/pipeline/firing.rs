@@ -104,7 +104,10 @@ impl Pipeline {
     /// Takes the timers that are due.
     pub fn take_due(&self) -> Vec<(Timer, Option<Duration>)> {
         let clocks = self.clocks();
-        self.shared.timers().take_due(&clocks)
+        let place = &self.services.location;
+        let due = self.shared.timers().take_due(&clocks, place);
+        self.shared.timers_to_write().extend(due.changed);
+        due.timers
     }
 
     /// Carries out a timer that is due, and returns the message about it. `late` is how late it is,
@@ -170,7 +173,7 @@ impl Pipeline {
         }
         self.services.counters.timers_fired.increment();
         let what = fill(&speech.time.fired, &[("what", plan.speech())]);
-        self.event(&timer, "fired", &sentence(&what), late)
+        self.event(&timer, "fired", &with_skipped(&what, &timer, speech), late)
     }
 
     /// Removes a timer whose event was delivered.
@@ -262,7 +265,8 @@ impl Pipeline {
             ("why", why.trim_end_matches('.')),
             ("text", timer.text.as_str()),
         ];
-        let speech = sentence(&fill(&speech.time.missed, &places));
+        let missed = fill(&speech.time.missed, &places);
+        let speech = with_skipped(&missed, timer, speech);
         warn!(
             timer = timer.id,
             text = timer.text,
@@ -291,15 +295,18 @@ impl Pipeline {
             "timer due"
         );
         let due = timer.due.wall();
-        let payload = json!({
+        let mut payload = json!({
             "event": event,
             "id": timer.command,
-            "timer": timer.id.to_string(),
+            "timer": timer.known_as().to_string(),
             "text": timer.text,
             "due": due.map(|due| rfc3339_at(due, &self.services.location)),
             "actions": timer.task.actions(),
             "speech": speech,
         });
+        if timer.skipped > 0 {
+            payload["skipped"] = timer.skipped.into();
+        }
         TimerEvent {
             id: timer.id,
             reply_to: timer.reply_to.clone(),
@@ -314,6 +321,7 @@ impl Pipeline {
             let due = timer.due.wall();
             json!({
                 "timer": timer.id.to_string(),
+                "repeats": timer.repeat.as_ref().map(|repeat| repeat.rule),
                 "source": timer.source,
                 "id": timer.command,
                 "text": timer.text,
@@ -366,12 +374,7 @@ impl Pipeline {
         };
         let write = spawn_blocking(move || {
             let disk = TimerRecords::open(&store)?;
-            for (id, record) in records {
-                match record {
-                    Some(record) => disk.put(id, &record)?,
-                    None => disk.remove(id)?,
-                }
-            }
+            disk.write(records)?;
             store.sync()
         });
         let written = write
@@ -422,6 +425,17 @@ fn refusal_in_words(refusal: &Refusal, speech: &Speech) -> String {
         Some(form) => refusal.sentence_as(form),
         None => refusal.sentence(),
     }
+}
+
+/// Returns a sentence about an occurrence, with the number of those missed before it.
+fn with_skipped(text: &str, timer: &Timer, speech: &Speech) -> String {
+    let text = sentence(text);
+    if timer.skipped == 0 {
+        return text;
+    }
+    let count = timer.skipped.to_string();
+    let skipped = sentence(&fill(&speech.time.skipped, &[("count", &count)]));
+    format!("{text} {skipped}")
 }
 
 /// Returns whether a reported value is another one than the value that was set.

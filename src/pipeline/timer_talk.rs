@@ -9,7 +9,7 @@ use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::timed::{DueTime, duration_in_words};
 use crate::schedule::timer::{Due, Task, Timer, TimerId, Wait};
 use crate::vocabulary::speech::{Speech, fill, sentence};
-use crate::vocabulary::timing::Timing;
+use crate::vocabulary::timing::{Day, Recurrence, Timing};
 
 /// The most timers named in one reply.
 const MOST_LISTED: usize = 12;
@@ -98,12 +98,13 @@ impl Pipeline {
             due: timer.due.clone(),
             wall: timer.due.wall().map(|at| at.to_zoned(zone)),
             wait,
+            repeat: timer.repeat.clone(),
         }
     }
 
     fn listed(&self, timers: &[Timer], speech: &Speech) -> String {
         let entry = |timer: &Timer| {
-            let time = self.time_in_words(speech, &self.due_of(timer));
+            let time = self.due_in_words(speech, &self.due_of(timer));
             let text = timer.text.trim_end_matches(['.', '!']);
             fill(&speech.time.entry, &[("text", text), ("time", &time)])
         };
@@ -188,13 +189,19 @@ impl Pipeline {
         timing: &Timing,
         speech: &Speech,
     ) -> Result<String, Refusal> {
-        let due = self.due_time(request, timing)?;
+        let Some(timing) = changed_timing(timer, timing) else {
+            return Err(Refusal::Unclear {
+                question: speech.time.which_time.clone(),
+            });
+        };
+        let due = self.due_time(request, &timing)?;
         let changed: Due = due.due.clone();
         if !request.command.dry_run {
-            self.shared.timers().reschedule(timer.id, changed);
+            let repeat = due.repeat.clone();
+            self.shared.timers().reschedule(timer.id, changed, repeat);
             self.store_changes(&[timer.id]).await;
         }
-        let time = self.time_in_words(speech, &due);
+        let time = self.due_in_words(speech, &due);
         let places = [("text", timer.text.as_str()), ("time", time.as_str())];
         Ok(fill(&speech.time.entry, &places))
     }
@@ -203,6 +210,24 @@ impl Pipeline {
         self.shared.timers_to_write().extend(ids.iter().copied());
         self.write_timers().await;
         self.shared.timers_changed.notify_one();
+    }
+}
+
+/// Returns the new time of a timer. A repeated command keeps its days, and an interval is replaced
+/// by an interval; otherwise it is not clear which of them would change.
+fn changed_timing(timer: &Timer, timing: &Timing) -> Option<Timing> {
+    let rule = timer.repeat.as_ref().map(|repeat| repeat.rule);
+    match (rule, timing) {
+        (Some(Recurrence::Days { days, .. }), Timing::At(point)) if point.day == Day::Next => {
+            let time = point.time;
+            Some(Timing::Every(Recurrence::Days { days, time }))
+        }
+        (Some(Recurrence::Interval { until, .. }), Timing::After(span)) if span.days == 0 => {
+            let seconds = span.seconds;
+            Some(Timing::Every(Recurrence::Interval { seconds, until }))
+        }
+        (None, _) | (_, Timing::Every(_)) => Some(timing.clone()),
+        _ => None,
     }
 }
 

@@ -159,6 +159,56 @@ forms! {
         seconds = "{count} s",
         /// Hours and minutes: `{count}`, `{minutes}`.
         hours = "{count} h {minutes} min",
+        /// Full hours: `{count}`.
+        full_hours = "{count} h",
+        /// A repeated command: `{every}` and the `{time}` of the next occurrence.
+        repeated = "{every}, the next time {time}",
+        /// The days and the time of a repeated command: `{days}`, `{time}`.
+        on_days_at = "{days} {time}",
+        /// Every day of the week.
+        every_day = "every day",
+        /// Monday to Friday.
+        workdays = "on weekdays",
+        /// Saturday and Sunday.
+        weekends = "on weekends",
+        /// Some days of the week: `{days}`.
+        on_days = "on {days}",
+        /// The names of the days in that form.
+        monday = "Mondays",
+        /// See above.
+        tuesday = "Tuesdays",
+        /// See above.
+        wednesday = "Wednesdays",
+        /// See above.
+        thursday = "Thursdays",
+        /// See above.
+        friday = "Fridays",
+        /// See above.
+        saturday = "Saturdays",
+        /// See above.
+        sunday = "Sundays",
+        /// At sunrise.
+        at_sunrise = "at sunrise",
+        /// At sunset.
+        at_sunset = "at sunset",
+        /// Before sunrise: `{span}`.
+        before_sunrise = "{span} before sunrise",
+        /// After sunrise: `{span}`.
+        after_sunrise = "{span} after sunrise",
+        /// Before sunset: `{span}`.
+        before_sunset = "{span} before sunset",
+        /// After sunset: `{span}`.
+        after_sunset = "{span} after sunset",
+        /// An interval: `{span}`.
+        interval = "every {span}",
+        /// An interval with an end: `{every}`, `{time}`.
+        ends = "{every}, for the last time {time}",
+        /// A command would be repeated after less than a minute.
+        too_often = "I repeat nothing more often than once a minute",
+        /// The new time of a repeated command is not clear.
+        which_time = "That is repeated: say its new rule, such as \"every day at eight\"",
+        /// Occurrences before this one were missed: `{count}`.
+        skipped = "Missed before that: {count}",
         /// Timers were cancelled: `{text}`.
         cancelled = "Cancelled: {text}",
         /// No timer fits the words.
