@@ -3,10 +3,16 @@
 
 #[cfg(test)]
 use std::cell::Cell;
-use std::fs;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant, SystemTime};
+use std::{fs, io};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::io::Errno;
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+use tokio::io::unix::AsyncFd;
 
 /// Returns the current moment of the monotonic clock; a paused tokio runtime pauses it as well.
 pub fn now() -> Instant {
@@ -66,4 +72,70 @@ pub fn boot_id(gave: Option<&str>) -> String {
     let own = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
     let id = own.as_deref().or(gave).unwrap_or_default();
     id.trim().replace('-', "")
+}
+
+/// A time that is never reached: 2200-01-01T00:00Z.
+const NEVER: i64 = 7_258_118_400;
+
+/// Notices of the kernel that the wall clock was set, or that the machine woke up, so that nobody
+/// has to look at the clock from time to time.
+#[derive(Debug)]
+pub struct ClockSteps {
+    timer: AsyncFd<OwnedFd>,
+}
+
+impl ClockSteps {
+    /// Asks the kernel for notices.
+    ///
+    /// # Errors
+    /// When the kernel has no such timers.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Realtime, flags)?;
+        let zero = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let never = Itimerspec {
+            it_interval: zero,
+            it_value: Timespec {
+                tv_sec: NEVER,
+                ..zero
+            },
+        };
+        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+        timerfd_settime(&timer, flags, &never)?;
+        #[expect(
+            deprecated,
+            reason = "an owned descriptor keeps the contract; the newer function is unsafe"
+        )]
+        let timer = AsyncFd::new(timer)?;
+        Ok(Self { timer })
+    }
+
+    /// Waits for the next step.
+    pub async fn next(&self) {
+        loop {
+            let Ok(mut ready) = self.timer.readable().await else {
+                return std::future::pending().await;
+            };
+            let mut count = [0; 8];
+            match rustix::io::read(&self.timer, &mut count) {
+                Err(Errno::AGAIN | Errno::INTR) => ready.clear_ready(),
+                _ => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_step_of_the_clock_there_is_no_notice() {
+        let steps = ClockSteps::new().unwrap();
+        let wait = tokio::time::timeout(Duration::from_millis(50), steps.next());
+        assert!(wait.await.is_err());
+    }
 }

@@ -184,6 +184,9 @@ pub mod vocabulary {
     pub mod action {
         pub use crate::vocabulary::action::{Action, Draft, Op, StateQuery};
     }
+    pub mod condition {
+        pub use crate::vocabulary::condition::{ExpectedState, StateTest};
+    }
     pub mod properties {
         pub use crate::vocabulary::properties::PROPERTIES;
     }

@@ -11,6 +11,7 @@ use crate::binding::Publication;
 pub use crate::command::outcome::Outcome;
 pub use crate::command::refusal::{Refusal, RefusalCode};
 use crate::vocabulary::action::Action;
+use crate::vocabulary::condition::Condition;
 use crate::vocabulary::timing::Recurrence;
 use crate::vocabulary::{Property, Value};
 
@@ -167,6 +168,9 @@ pub struct Scheduled {
     /// The rule of a command that is repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Recurrence>,
+    /// The state that a rule waits for; it has no due time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
     /// The actions it will have.
     pub actions: Vec<ActionReport>,
     /// The number of an equal timer that it replaces.

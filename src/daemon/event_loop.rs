@@ -210,10 +210,15 @@ impl EventLoop {
                 payload,
                 correlation,
             } => self.answer_admin(topic, payload, correlation),
-            Incoming::State { topic, payload } if self.homes.is_announcement(&topic) => {
+            Incoming::State { topic, payload, .. } if self.homes.is_announcement(&topic) => {
                 self.homes.announce(topic, payload, &self.task.pipeline);
             }
-            Incoming::State { topic, payload } => self.task.pipeline.observe(&topic, &payload),
+            Incoming::State {
+                topic,
+                payload,
+                is_retained: true,
+            } => self.task.pipeline.observe_retained(&topic, &payload),
+            Incoming::State { topic, payload, .. } => self.task.pipeline.observe(&topic, &payload),
             Incoming::Up { session_present } => self.connected(session_present, notify),
             Incoming::Down { why } => {
                 warn!(
@@ -222,6 +227,7 @@ impl EventLoop {
                     "the broker is away, trying again"
                 );
                 self.status.broker_error = Some(why);
+                self.task.pipeline.forget_rule_states();
                 self.held.get_or_insert_default();
                 notify.status(&self.status_line());
             }

@@ -43,6 +43,7 @@ pub(super) fn answer(lexicon: &Lexicon, text: &str, pending: &Draft) -> Option<D
             let choices: Vec<Choice> = fits.iter().map(|&i| choices[i].clone()).collect();
             return Some(Draft {
                 timing: pending.timing.clone(),
+                condition: pending.condition.clone(),
                 question: Some(question(lexicon, &lexicon.say.which, labels(&choices))),
                 choices,
                 ..Draft::default()
@@ -63,6 +64,7 @@ pub(super) fn answer(lexicon: &Lexicon, text: &str, pending: &Draft) -> Option<D
         actions,
         left_out,
         timing: pending.timing.clone(),
+        condition: pending.condition.clone(),
         ..Draft::default()
     })
 }

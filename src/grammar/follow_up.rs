@@ -79,6 +79,17 @@ pub(super) fn bare(plain: &str) -> Vec<&str> {
         .collect()
 }
 
+/// Returns whether the text is one of these phrases, and nothing else.
+pub(super) fn is_one_of(lexicon: &Lexicon, text: &str, phrases: &[String]) -> bool {
+    let plain = lexicon.spelling.plain(text);
+    let input = bare(&plain);
+    if input.is_empty() || input.len() > MOST_FIXED_WORDS {
+        return false;
+    }
+    let found = cores(lexicon, &input);
+    found.iter().any(|core| phrases.contains(&core.join(" ")))
+}
+
 /// Returns the sentence of fixed form that the text is, and nothing else.
 pub(super) fn fixed_form(lexicon: &Lexicon, text: &str) -> Option<FollowUp> {
     let plain = lexicon.spelling.plain(text);

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::grammar::condition_words::ConditionWords;
+use crate::grammar::example_words::ExampleWords;
 use crate::grammar::follow_up_words::FollowUpWords;
 use crate::grammar::phrase_index::PhraseIndex;
 use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
@@ -106,6 +108,10 @@ struct Raw {
     time: TimeWords,
     #[serde(default)]
     timers: TimerPhrases,
+    #[serde(default)]
+    examples: ExampleWords,
+    #[serde(default)]
+    conditions: ConditionWords,
     #[serde(default)]
     follow_up: FollowUpWords,
     #[serde(default)]
@@ -298,6 +304,10 @@ pub(super) struct Lexicon {
     pub(super) choosing: Choosing,
     /// Phrases for requests about timers.
     pub(super) timers: TimerPhrases,
+    /// Words for conditions.
+    pub(super) conditions: ConditionWords,
+    /// Words for "what can I say?".
+    pub(super) examples: ExampleWords,
     /// Words for times.
     pub(super) time: TimeWords,
     /// Words and sentences that refer to an earlier command.
@@ -347,6 +357,12 @@ impl FromStr for Lexicon {
             choosing: raw.choosing,
             timers: raw
                 .timers
+                .normalized(|text| spelling.plain(text).into_owned()),
+            conditions: raw
+                .conditions
+                .normalized(|text| spelling.plain(text).into_owned()),
+            examples: raw
+                .examples
                 .normalized(|text| spelling.plain(text).into_owned()),
             time: raw
                 .time

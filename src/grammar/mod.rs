@@ -29,9 +29,12 @@
 mod antecedents;
 mod clause;
 mod combine;
+mod condition;
+mod condition_words;
 mod disambiguate;
 mod effect;
 mod evidence;
+mod example_words;
 pub mod explain;
 pub mod follow_up;
 mod follow_up_words;
@@ -361,9 +364,9 @@ impl LocalGrammar {
     fn own_draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
         let language = self.language(phrase)?;
         let names = language.names(home);
-        language
-            .interpreter(&names, phrase, home)
-            .draft_with_time(phrase.text())
+        let interpreter = language.interpreter(&names, phrase, home);
+        let draft = interpreter.draft_with_time(phrase.text());
+        draft.or_else(|| interpreter.conditional(phrase.text()))
     }
 
     /// Returns the draft of a phrase that may refer to the last command of its source.
@@ -377,7 +380,11 @@ impl LocalGrammar {
             remembered: Remembered::of(last, home, &names),
             ..language.interpreter(&names, phrase, home)
         };
-        let own = interpreter.draft_after_with_time(phrase.text());
+        // What a condition names is nearer than the last command, so that a pronoun is uncertain.
+        let without_last = || language.interpreter(&names, phrase, home);
+        let own = interpreter
+            .draft_after_with_time(phrase.text())
+            .or_else(|| without_last().conditional(phrase.text()));
         self.beside_templates(phrase, home, own)
     }
 
@@ -401,6 +408,21 @@ impl LocalGrammar {
     /// Returns the request about timers that the phrase is.
     pub fn timer_request(&self, phrase: &Phrase) -> Option<TimerRequest> {
         timer_request::timer_request(self.reader(phrase)?.lexicon(), phrase.text())
+    }
+
+    /// Returns whether the phrase asks for examples: "what can I say?"
+    pub fn asks_for_examples(&self, phrase: &Phrase) -> bool {
+        let Some(lexicon) = self.reader(phrase).map(Language::lexicon) else {
+            return false;
+        };
+        follow_up::is_one_of(lexicon, phrase.text(), &lexicon.examples.ask)
+    }
+
+    /// Returns the forms of example sentences with a meaning, such as `power=on`.
+    pub fn example_forms(&self, phrase: &Phrase, meaning: &str) -> &[String] {
+        let language = self.language(phrase);
+        let forms = language.and_then(|l| l.lexicon().examples.forms.get(meaning));
+        forms.map_or(&[], Vec::as_slice)
     }
 
     /// Returns the sentence of fixed form about an earlier command that the phrase is.

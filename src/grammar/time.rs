@@ -35,8 +35,19 @@ pub(super) struct Cut {
     pub(super) timing: Timing,
     /// Whether the time is only a number, which may be an amount as well: "um 5".
     pub(super) is_bare: bool,
+    /// The first word of the expression, and the one behind it.
+    pub(super) range: (usize, usize),
     /// The rest of the sentence.
     pub(super) rest: String,
+}
+
+impl Cut {
+    /// Returns whether the expression is a part of a longer one: "an hour before sunset" is one of
+    /// "half an hour before sunset".
+    fn is_within(&self, longer: &Self) -> bool {
+        let ((start, end), (from, to)) = (self.range, longer.range);
+        self.range != longer.range && from <= start && end <= to
+    }
 }
 
 /// Returns every way to cut one expression of time out of a sentence.
@@ -59,11 +70,13 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         };
         let (front, back) = (&input[..at], &input[at + length..]);
         let is_bare = reader.is_bare(&timing, at + length - 1);
+        let range = (at, at + length);
         if let Some((timing, length)) = with_distant_day(&reader, &timing, front.len()) {
             let rest = joined(&front[length..], back);
             found.push(Cut {
                 timing,
                 is_bare,
+                range,
                 rest,
             });
         }
@@ -72,6 +85,7 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         found.push(Cut {
             timing,
             is_bare,
+            range,
             rest,
         });
         // "sofa lamp on saturday at noon": a shorter expression may leave the command.
@@ -171,34 +185,36 @@ impl Interpreter<'_> {
     }
 
     /// Returns the draft of a sentence with one expression of time, if every way to read it agrees.
+    /// A part of an expression does not count where the whole of it leaves a command as well.
     fn timed(&self, text: &str, draft: impl Fn(&str) -> Option<Draft>) -> Option<Draft> {
-        let mut agreed: Option<Draft> = None;
+        let mut read: Vec<(Cut, Draft)> = Vec::new();
         for cut in cuts(self.lexicon, text) {
             let Some(rest) = draft(&cut.rest) else {
                 continue;
             };
-            let asks = rest.actions.iter().any(|action| action.op == Op::Query);
-            let offers_queries = rest
-                .choices
+            let choices = rest.choices.iter().flat_map(|choice| &choice.actions);
+            let asks = rest
+                .actions
                 .iter()
-                .flat_map(|choice| &choice.actions)
+                .chain(choices)
                 .any(|action| action.op == Op::Query);
-            if asks || offers_queries || rest.timing.is_some() {
+            if asks || rest.timing.is_some() {
                 return None;
             }
             if cut.is_bare && self.may_be_an_amount(&cut.timing, &rest) {
                 return None;
             }
             let timed = Draft {
-                timing: Some(cut.timing),
+                timing: Some(cut.timing.clone()),
                 ..rest
             };
-            match &agreed {
-                Some(other) if !other.does_the_same(&timed) => return None,
-                _ => agreed = Some(timed),
-            }
+            read.push((cut, timed));
         }
-        agreed
+        let is_whole = |cut: &Cut| !read.iter().any(|(longer, _)| cut.is_within(longer));
+        let mut whole = read.iter().filter(|(cut, _)| is_whole(cut));
+        let (_, first) = whole.next()?;
+        let agree = whole.all(|(_, other)| other.does_the_same(first));
+        agree.then(|| first.clone())
     }
 }
 
@@ -569,7 +585,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             }
         }
         if let Some((minute, more)) = self.whole(named, 59.0)
-            && (minute >= 10 || named > after_hour)
+            // "um neun Uhr ein" ends with a verb.
+            && (minute >= 10 || (named > after_hour && minute > 1))
             && !self.is_unit(named + more)
         {
             return Some((shifted(hour, i16::from(minute))?, named + more));

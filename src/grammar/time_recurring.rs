@@ -142,6 +142,7 @@ impl TimeReader<'_, '_> {
             return Vec::new();
         }
         let behind = self.input.len() - back.len();
+        let range = (front.len(), behind);
         let mut found = Vec::new();
         for at in 0..self.input.len() {
             let Some((days, part, end)) = self.days(at) else {
@@ -163,6 +164,7 @@ impl TimeReader<'_, '_> {
             found.push(Cut {
                 timing: Timing::Every(Recurrence::Days { days, time }),
                 is_bare,
+                range,
                 rest,
             });
         }

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use crate::clock::now;
+use crate::clock::{ClockSteps, now};
 use crate::command::phrase::Phrase;
 use crate::command::reply::Refusal;
 use crate::command::{Command, ReplyTo};
@@ -33,6 +33,10 @@ use crate::vocabulary::{Property, Value};
 
 /// The longest time without a look at the wall clock, while a timer waits for it.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(20);
+
+/// The longest time without a look at the wall clock where the kernel reports its steps: the two
+/// clocks hardly drift apart.
+const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 
 /// The difference of two levels that is the rounding of a device.
 const ROUNDING: f64 = 2.0;
@@ -84,20 +88,33 @@ impl Pipeline {
         self.shared.timers_changed.notify_one();
     }
 
-    /// Waits until a timer is due or the set of timers has changed.
-    pub async fn until_due(&self) {
+    /// Waits until a timer is due, the set of timers has changed or the wall clock was set. Without
+    /// notices of the clock it is looked at from time to time.
+    pub async fn until_due(&self, steps: Option<&ClockSteps>) {
         let mut started = self.shared.timers_started.subscribe();
         // The sender lives in `self`, so this cannot fail.
         let _ = started.wait_for(|started| *started).await;
         let clocks = self.clocks();
-        let wait = self.shared.timers().next_wait(&clocks, LOOK_AT_CLOCK);
+        let most = if steps.is_some() {
+            LONGEST_SLEEP
+        } else {
+            LOOK_AT_CLOCK
+        };
+        let wait = self.shared.timers().next_wait(&clocks, most);
         let changed = self.shared.timers_changed.notified();
-        match wait {
-            Some(wait) => tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = changed => {}
-            },
-            None => changed.await,
+        let Some(wait) = wait else {
+            return changed.await;
+        };
+        let step = async {
+            match steps {
+                Some(steps) => steps.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = changed => {}
+            () = step => {}
         }
     }
 
@@ -321,6 +338,7 @@ impl Pipeline {
             let due = timer.due.wall();
             json!({
                 "timer": timer.id.to_string(),
+                "condition": timer.condition,
                 "repeats": timer.repeat.as_ref().map(|repeat| repeat.rule),
                 "source": timer.source,
                 "id": timer.command,

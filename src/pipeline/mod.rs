@@ -5,12 +5,15 @@
 
 mod admin;
 pub mod admission;
+mod condition_speech;
+mod conditional;
 mod confirmation;
 mod delivery;
 mod device_confirmation;
 mod device_order;
 mod dialogue;
 mod dispatch;
+mod examples;
 mod firing;
 mod follow_up;
 mod handle;
@@ -23,6 +26,7 @@ mod publish;
 mod questions;
 mod rehearsal;
 mod reply;
+mod rule_states;
 mod services;
 mod settings;
 mod shared;
@@ -68,6 +72,7 @@ use crate::router::answer_stream::AnswerStream;
 use crate::router::settings::Streaming;
 use crate::store::journal::Seq;
 use crate::vocabulary::action::{Action, Draft};
+use crate::vocabulary::slug::Slug;
 use crate::vocabulary::speech::fill;
 
 impl Pipeline {
@@ -186,11 +191,13 @@ impl Pipeline {
             phrase,
             home: &home,
         };
-        if self.services.grammar.when() != When::Never
-            && !self.has_open_question(command)
-            && let Some(handled) = self.handle_timer_request(&request).await
-        {
-            return handled;
+        if self.services.grammar.when() != When::Never && !self.has_open_question(command) {
+            if let Some(handled) = self.handle_examples(&request) {
+                return handled;
+            }
+            if let Some(handled) = self.handle_timer_request(&request).await {
+                return handled;
+            }
         }
         let interpretation = match self.understand(&request, stream).await {
             Ok(interpretation) => interpretation,
@@ -206,6 +213,13 @@ impl Pipeline {
             question = interpretation.draft.question,
             "understood"
         );
+        if let Some(condition) = interpretation.draft.condition.clone()
+            && interpretation.draft.question.is_none()
+        {
+            return self
+                .handle_conditional(&request, interpretation, condition, seq)
+                .await;
+        }
         if let Some(timing) = interpretation.draft.timing.clone()
             && interpretation.draft.question.is_none()
         {
@@ -382,15 +396,16 @@ impl Pipeline {
         let speech = context.speech;
         let now_draft;
         let gate_draft = match &draft.timing {
-            // The caller waits for the time, or takes the command back then.
-            Some(_) => {
+            // The caller waits for the time or the state, or takes the command back then.
+            None if draft.condition.is_none() => draft,
+            _ => {
                 now_draft = Draft {
                     timing: None,
+                    condition: None,
                     ..draft.clone()
                 };
                 &now_draft
             }
-            None => draft,
         };
         let permitted = request
             .home
@@ -496,6 +511,15 @@ impl Pipeline {
 
     /// Takes in a message from a state topic. What cannot be read in time is unknown from then on.
     pub fn observe(&self, topic: &str, payload: &[u8]) {
+        self.take_state(topic, payload, false);
+    }
+
+    /// Takes in a message that the broker had kept: it may be old, and fires no rule.
+    pub fn observe_retained(&self, topic: &str, payload: &[u8]) {
+        self.take_state(topic, payload, true);
+    }
+
+    fn take_state(&self, topic: &str, payload: &[u8], is_retained: bool) {
         let begun = now();
         let deadline = begun + self.shared.state_budget().allowance(begun);
         let observed = self
@@ -516,11 +540,16 @@ impl Pipeline {
         }
         drop(budget);
         debug!(topic, properties = observed.len(), "state received");
+        let mut devices: Vec<Slug> = Vec::new();
         let mut state = self.shared.state();
         for report in observed {
+            if !devices.contains(&report.device) {
+                devices.push(report.device.clone());
+            }
             state.report(report, now());
         }
         drop(state);
+        self.follow_rules(&devices, is_retained);
         self.shared.reported.notify_waiters();
     }
 

@@ -16,6 +16,7 @@ use crate::pipeline::device_order::DeviceOrder;
 use crate::pipeline::dialogue::Dialogue;
 use crate::pipeline::model_waiters::ModelWaiters;
 use crate::pipeline::publish::PublishFn;
+use crate::pipeline::rule_states::RuleStates;
 use crate::pipeline::shared_result::SharedResult;
 use crate::pipeline::single_flight::SingleFlight;
 use crate::pipeline::source_order::SourceOrder;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     device_order: Mutex<DeviceOrder>,
     dialogue: Mutex<Dialogue>,
     timers: Mutex<Timers>,
+    rule_states: Mutex<RuleStates>,
     /// Timers whose records on disk are not current.
     timers_to_write: Mutex<BTreeSet<TimerId>>,
     /// Whether the timers of an earlier run have been read.
@@ -80,6 +82,7 @@ impl Shared {
             device_order: Mutex::default(),
             dialogue: Mutex::default(),
             timers: Mutex::default(),
+            rule_states: Mutex::default(),
             timers_to_write: Mutex::default(),
             timers_restored: AtomicBool::new(false),
             timers_writing: tokio::sync::Mutex::default(),
@@ -116,6 +119,10 @@ impl Shared {
 
     pub(super) fn timers(&self) -> MutexGuard<'_, Timers> {
         self.timers.lock()
+    }
+
+    pub(super) fn rule_states(&self) -> MutexGuard<'_, RuleStates> {
+        self.rule_states.lock()
     }
 
     pub(super) fn timers_to_write(&self) -> MutexGuard<'_, BTreeSet<TimerId>> {

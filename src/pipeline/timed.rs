@@ -13,6 +13,7 @@ use crate::command::Command;
 use crate::command::reply::{ActionReport, Refusal, Scheduled};
 use crate::home::capability::Risk;
 use crate::home::permit::{Denied, PermitContext, Plan, Step};
+use crate::pipeline::condition_speech::condition_in_words;
 use crate::pipeline::dialogue::{Earlier, shortened};
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Request};
@@ -22,6 +23,7 @@ use crate::schedule::recurrence::{DayRule, SHORTEST_INTERVAL};
 use crate::schedule::timer::{Due, Now, Repeat, Task, Timer, TooManyTimers};
 use crate::store::journal::Seq;
 use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
+use crate::vocabulary::condition::{Condition, ConditionMode};
 use crate::vocabulary::speech::{Speech, fill};
 use crate::vocabulary::timing::{Recurrence, Span, TimeOfDay, TimePoint, Timing, Weekdays};
 use crate::vocabulary::{Property, Value};
@@ -34,6 +36,8 @@ pub(super) struct DueTime {
     pub(super) wait: Duration,
     /// The rule, where it is the first one of several.
     pub(super) repeat: Option<Repeat>,
+    /// The state to wait for, where it is no time.
+    pub(super) condition: Option<Condition>,
 }
 
 impl Pipeline {
@@ -191,7 +195,7 @@ impl Pipeline {
     }
 
     /// Passes a draft for later through the gate, as of now.
-    fn permit_later(
+    pub(super) fn permit_later(
         &self,
         request: &Request<'_>,
         interpretation: &Interpretation,
@@ -210,6 +214,7 @@ impl Pipeline {
         };
         let now_draft = Draft {
             timing: None,
+            condition: None,
             ..draft.clone()
         };
         let state = self.shared.state();
@@ -250,6 +255,7 @@ impl Pipeline {
             due: due.wall.as_ref().map(rfc3339),
             seconds: due.wait.as_secs(),
             repeats: due.repeat.as_ref().map(|repeat| repeat.rule),
+            condition: due.condition.clone(),
             actions: actions.iter().cloned().map(ActionReport::from).collect(),
             replaced: replaced.map(|id| id.to_string()),
         };
@@ -268,6 +274,7 @@ impl Pipeline {
             started: None,
             event: None,
             repeat: due.repeat.clone(),
+            condition: due.condition.clone(),
             of: None,
             skipped: 0,
         };
@@ -310,6 +317,9 @@ impl Pipeline {
     /// Returns a due time in words, with the rule of a repeated command: "every day at 07:00, the
     /// next time tomorrow at 07:00".
     pub(super) fn due_in_words(&self, speech: &Speech, due: &DueTime) -> String {
+        if let Some(condition) = &due.condition {
+            return self.rule_to_words(speech, condition, &due.due);
+        }
         let next = self.time_in_words(speech, due);
         let Some(repeat) = &due.repeat else {
             return next;
@@ -327,6 +337,24 @@ impl Pipeline {
         let every = rule_in_words(speech, repeat.rule, end.as_deref());
         let places = [("every", every.as_str()), ("time", next.as_str())];
         fill(&speech.time.repeated, &places)
+    }
+
+    fn rule_to_words(&self, speech: &Speech, condition: &Condition, due: &Due) -> String {
+        let state = condition_in_words(condition, &self.home(), speech);
+        let form = match condition.mode {
+            ConditionMode::Always => &speech.condition.always,
+            ConditionMode::Once | ConditionMode::Now => &speech.condition.once,
+        };
+        let rule = fill(form, &[("state", &state)]);
+        let Due::State { end_ms: Some(end) } = due else {
+            return rule;
+        };
+        let Ok(end) = Timestamp::from_millisecond(*end) else {
+            return rule;
+        };
+        let zone = self.services.location.zone.clone();
+        let end = self.time_in_words(speech, &at_wall(end.to_zoned(zone), &Zoned::now()));
+        fill(&speech.condition.ends, &[("rule", &rule), ("time", &end)])
     }
 
     /// Returns a due time in words: "at 21:05", "tomorrow at 07:00".
@@ -398,6 +426,7 @@ pub(super) fn due_time(
                 wall: at,
                 wait,
                 repeat: None,
+                condition: None,
             })
         }
         Timing::Every(rule) => first_of(*rule, clocks, location),
@@ -425,7 +454,7 @@ fn first_of(rule: Recurrence, clocks: &Now, location: &HomeLocation) -> Result<D
             let next = DayRule { days, time }.next_after(now.timestamp(), location)?;
             let at = next.to_zoned(location.zone.clone());
             Ok(DueTime {
-                repeat: Some(Repeat { rule, end_ms: None }),
+                repeat: Some(Repeat::new(rule, None)),
                 ..at_wall(at, &now)
             })
         }
@@ -443,7 +472,7 @@ fn first_of(rule: Recurrence, clocks: &Now, location: &HomeLocation) -> Result<D
             }
             let end_ms = end.map(|end| end.timestamp().as_millisecond());
             Ok(DueTime {
-                repeat: Some(Repeat { rule, end_ms }),
+                repeat: Some(Repeat::new(rule, end_ms)),
                 ..first
             })
         }
@@ -459,6 +488,7 @@ fn at_wall(at: Zoned, now: &Zoned) -> DueTime {
         wait: wait.unsigned_abs(),
         wall: Some(at),
         repeat: None,
+        condition: None,
     }
 }
 

@@ -91,7 +91,9 @@ impl Pipeline {
         let clocks = self.clocks();
         let wait = match timer.due.wait(&clocks) {
             Wait::For(left) => left,
-            Wait::Late(_) | Wait::ClockUnset | Wait::Unknown => std::time::Duration::ZERO,
+            Wait::Late(_) | Wait::ClockUnset | Wait::Unknown | Wait::ForState => {
+                std::time::Duration::ZERO
+            }
         };
         let zone = self.services.location.zone.clone();
         DueTime {
@@ -99,6 +101,7 @@ impl Pipeline {
             wall: timer.due.wall().map(|at| at.to_zoned(zone)),
             wait,
             repeat: timer.repeat.clone(),
+            condition: timer.condition.clone(),
         }
     }
 
@@ -127,7 +130,11 @@ impl Pipeline {
             None => own.to_vec(),
         };
         let entry = |timer: &Timer| {
-            let left = duration_in_words(speech, self.due_of(timer).wait);
+            let due = self.due_of(timer);
+            let left = match &due.condition {
+                Some(_) => self.due_in_words(speech, &due),
+                None => duration_in_words(speech, due.wait),
+            };
             let text = timer.text.trim_end_matches(['.', '!']);
             fill(&speech.time.left, &[("text", text), ("left", &left)])
         };
@@ -216,6 +223,9 @@ impl Pipeline {
 /// Returns the new time of a timer. A repeated command keeps its days, and an interval is replaced
 /// by an interval; otherwise it is not clear which of them would change.
 fn changed_timing(timer: &Timer, timing: &Timing) -> Option<Timing> {
+    if timer.condition.is_some() {
+        return None;
+    }
     let rule = timer.repeat.as_ref().map(|repeat| repeat.rule);
     match (rule, timing) {
         (Some(Recurrence::Days { days, .. }), Timing::At(point)) if point.day == Day::Next => {

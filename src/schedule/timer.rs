@@ -14,6 +14,8 @@ use crate::command::{ReplyTo, Source};
 use crate::schedule::moment::HomeLocation;
 use crate::schedule::recurrence::DayRule;
 use crate::vocabulary::action::{Action, TargetScope};
+use crate::vocabulary::condition::{Condition, ConditionMode, StateTest};
+use crate::vocabulary::slug::Slug;
 use crate::vocabulary::timing::Recurrence;
 
 /// The most timers of all sources.
@@ -25,9 +27,9 @@ pub const MAX_OF_SOURCE: usize = 64;
 /// A wall clock before this was never set: 2025-01-01T00:00Z.
 const BELIEVABLE: i64 = 1_735_689_600;
 
-/// The longest pause of a rule of days, with room for a change of the offset; only the sun of polar
-/// regions pauses for longer.
-const LONGEST_PAUSE: Duration = Duration::from_hours(8 * 24);
+/// The longest wait of a rule of days that is not looked into: a week, and a clock that is set back
+/// by a week. Only the sun of polar regions pauses for longer.
+const LONGEST_PAUSE: Duration = Duration::from_hours(14 * 24);
 
 /// A timer that fires so little late is not late.
 const PUNCTUAL: Duration = Duration::from_secs(2);
@@ -72,6 +74,11 @@ pub enum Due {
         /// The time.
         wall_ms: i64,
     },
+    /// When its condition becomes true.
+    State {
+        /// The last moment, in milliseconds since 1970, if there is one.
+        end_ms: Option<i64>,
+    },
 }
 
 /// The time left until a timer fires.
@@ -85,6 +92,8 @@ pub enum Wait {
     ClockUnset,
     /// It was set while the clock was not, and the gateway has restarted since.
     Unknown,
+    /// It waits for a state.
+    ForState,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -123,6 +132,7 @@ impl Due {
                 let uptime = i64::try_from(millis(now.uptime)).unwrap_or(i64::MAX);
                 between(i64::try_from(*uptime_ms).unwrap_or(i64::MAX), uptime)
             }
+            Self::State { .. } => Wait::ForState,
             Self::Delay { wall_ms: None, .. } => Wait::Unknown,
             Self::Delay {
                 wall_ms: Some(due), ..
@@ -150,6 +160,18 @@ impl Due {
                 boot: boot.clone(),
                 uptime_ms: uptime_ms.saturating_add(more_ms),
             },
+            Self::State { end_ms } => Self::State { end_ms: *end_ms },
+        }
+    }
+
+    /// Returns the time until a rule ends, or `None` where it has no end or the clock is not set.
+    fn until_end(&self, now: &Now) -> Option<Duration> {
+        let Self::State { end_ms: Some(end) } = self else {
+            return None;
+        };
+        match between(*end, now.wall?.as_millisecond()) {
+            Wait::For(left) => Some(left),
+            _ => Some(Duration::ZERO),
         }
     }
 
@@ -158,6 +180,7 @@ impl Due {
         let wall_ms = match self {
             Self::Delay { wall_ms, .. } => (*wall_ms)?,
             Self::At { wall_ms } => *wall_ms,
+            Self::State { .. } => return None,
         };
         Timestamp::from_millisecond(wall_ms).ok()
     }
@@ -235,6 +258,9 @@ pub struct Timer {
     /// The rule, for a command that is repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<Repeat>,
+    /// The state that a rule waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
     /// For one occurrence of a repeated command: the timer of which it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<TimerId>,
@@ -257,6 +283,33 @@ pub struct Repeat {
     pub rule: Recurrence,
     /// The last moment, in milliseconds since 1970.
     pub end_ms: Option<i64>,
+    /// The last occurrence, in milliseconds since 1970.
+    #[serde(default)]
+    pub last_ms: Option<i64>,
+}
+
+impl Repeat {
+    /// Makes a rule that has had no occurrence yet.
+    pub fn new(rule: Recurrence, end_ms: Option<i64>) -> Self {
+        Self {
+            rule,
+            end_ms,
+            last_ms: None,
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (self.rule, self.end_ms) == (other.rule, other.end_ms)
+    }
+}
+
+/// Returns whether two timers are repeated by the same rule, or both are not.
+fn have_same_rule(one: &Timer, other: &Timer) -> bool {
+    match (&one.repeat, &other.repeat) {
+        (Some(one), Some(other)) => one.is_same(other),
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 /// The timers that are due.
@@ -333,7 +386,8 @@ impl Timers {
         let is_same = |other: &Timer| {
             other.source == timer.source
                 && other.task == timer.task
-                && other.repeat == timer.repeat
+                && have_same_rule(other, &timer)
+                && other.condition == timer.condition
                 && other.of.is_none()
                 && !timer.task.is_signal()
         };
@@ -390,6 +444,63 @@ impl Timers {
         Some(timer.clone())
     }
 
+    /// Returns the rules whose condition names one of the devices.
+    pub fn rules_about(&self, devices: &[Slug]) -> Vec<(TimerId, Condition)> {
+        let names = |condition: &Condition| {
+            condition.tests.iter().any(|test| match test {
+                StateTest::Device { device, .. } => devices.iter().any(|d| d.as_str() == device),
+                StateTest::Dark(_) => false,
+            })
+        };
+        let rules = self.pending.values().filter_map(|timer| {
+            let condition = timer.condition.as_ref().filter(|c| names(c))?;
+            Some((timer.id, condition.clone()))
+        });
+        rules.collect()
+    }
+
+    /// Returns the text, the condition and the actions of all rules.
+    pub fn rules(&self) -> Vec<(String, Condition, Vec<Action>)> {
+        let rules = self.pending.values().filter_map(|timer| {
+            let condition = timer.condition.clone()?;
+            Some((timer.text.clone(), condition, timer.task.actions().to_vec()))
+        });
+        rules.collect()
+    }
+
+    /// Makes a rule due whose condition became true. A rule that waits for each time goes on
+    /// waiting; while it is being carried out it does not fire again. Returns the numbers of the
+    /// timers whose records have changed.
+    pub fn trigger(&mut self, id: TimerId, now: &Now) -> Vec<TimerId> {
+        let mut others = self.firing.values().chain(self.pending.values());
+        if others.any(|other| other.of == Some(id)) {
+            return Vec::new();
+        }
+        let Some(rule) = self.pending.get_mut(&id) else {
+            return Vec::new();
+        };
+        let due = Due::after(Duration::ZERO, now);
+        let is_once = rule
+            .condition
+            .as_ref()
+            .is_none_or(|condition| condition.mode != ConditionMode::Always);
+        if is_once {
+            rule.due = due;
+            rule.condition = None;
+            return vec![id];
+        }
+        let single = Timer {
+            id: self.last + 1,
+            due,
+            condition: None,
+            of: Some(id),
+            ..rule.clone()
+        };
+        self.last += 1;
+        self.pending.insert(single.id, single);
+        vec![self.last]
+    }
+
     /// Removes the devices that another command has changed from the reverts that wait for them.
     /// Returns the numbers of reverts that changed, with what is left of each.
     pub fn commanded(&mut self, devices: &[&str]) -> Vec<(TimerId, Option<Timer>)> {
@@ -419,11 +530,12 @@ impl Timers {
         self.pending
             .values()
             .filter(|timer| !self.has_firing_occurrence(timer))
-            .map(|timer| match (timer.due.wait(now), &timer.due) {
-                (Wait::For(left), Due::Delay { boot, .. }) if *boot == now.boot => left,
-                (Wait::For(left), _) => left.min(most),
-                (Wait::ClockUnset, _) => most,
-                (Wait::Late(_) | Wait::Unknown, _) => Duration::ZERO,
+            .filter_map(|timer| match (timer.due.wait(now), &timer.due) {
+                (Wait::For(left), Due::Delay { boot, .. }) if *boot == now.boot => Some(left),
+                (Wait::For(left), _) => Some(left.min(most)),
+                (Wait::ClockUnset, _) => Some(most),
+                (Wait::Late(_) | Wait::Unknown, _) => Some(Duration::ZERO),
+                (Wait::ForState, due) => due.until_end(now).map(|left| left.min(most)),
             })
             .min()
     }
@@ -460,6 +572,13 @@ impl Timers {
                     continue;
                 }
                 Wait::ClockUnset => continue,
+                Wait::ForState => {
+                    if timer.due.until_end(now) == Some(Duration::ZERO) {
+                        self.pending.remove(&id);
+                        due.changed.push(id);
+                    }
+                    continue;
+                }
             };
             due.changed.push(id);
             let occurrence = self.take(id, late, now, place);
@@ -519,6 +638,10 @@ impl Timers {
             let waiting = Timer {
                 due: next,
                 skipped: 0,
+                repeat: Some(Repeat {
+                    last_ms: occurrence.due.wall().map(Timestamp::as_millisecond),
+                    ..repeat.clone()
+                }),
                 ..timer.clone()
             };
             self.pending.insert(id, waiting);
@@ -582,7 +705,19 @@ fn earlier_after_step(
         days: *days,
         time: *time,
     };
-    let next = rule.next_after(now.wall?, place).ok()?;
+    let wall = now.wall?;
+    // Not again after a step back by some days; an occurrence far ahead was of a wrong clock.
+    let last = timer.repeat.as_ref().and_then(|repeat| repeat.last_ms);
+    let is_near = |last: &i64| {
+        let ahead = last.saturating_sub(wall.as_millisecond());
+        u64::try_from(ahead).unwrap_or_default() <= millis(LONGEST_PAUSE)
+    };
+    let last = last
+        .filter(is_near)
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let next = rule
+        .next_after(wall.max(last.unwrap_or(wall)), place)
+        .ok()?;
     let wall_ms = next.as_millisecond();
     (timer.due != Due::At { wall_ms }).then_some(Due::At { wall_ms })
 }
@@ -727,6 +862,7 @@ mod tests {
             started: None,
             event: None,
             repeat: None,
+            condition: None,
             of: None,
             skipped: 0,
         }

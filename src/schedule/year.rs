@@ -123,13 +123,14 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
         task: Task::Signal { name: None },
         started: None,
         event: None,
-        repeat: Some(Repeat {
-            rule: Recurrence::Days {
+        repeat: Some(Repeat::new(
+            Recurrence::Days {
                 days: rule.days,
                 time: rule.time,
             },
-            end_ms: None,
-        }),
+            None,
+        )),
+        condition: None,
         of: None,
         skipped: 0,
     };
@@ -204,7 +205,10 @@ proptest! {
         for (kind, minutes) in events {
             match kind {
                 // The clock is set back or forward, by less than a week.
-                0 => gateway.wall_ms -= minutes * MINUTE,
+                0 => {
+                    let lowest = gateway.furthest_ms - 6 * 24 * 60 * MINUTE;
+                    gateway.wall_ms = (gateway.wall_ms - minutes * MINUTE).max(lowest);
+                }
                 1 => {
                     gateway.wall_ms += minutes * MINUTE;
                     gateway.furthest_ms = gateway.furthest_ms.max(gateway.wall_ms);
@@ -256,13 +260,11 @@ fn an_interval_has_one_occurrence_after_a_long_pause_and_then_goes_on() {
     };
     let hour = Duration::from_hours(1);
     timer.due = Due::after(hour, &at(0, 0));
-    timer.repeat = Some(Repeat {
-        rule: Recurrence::Interval {
-            seconds: 3600,
-            until: None,
-        },
-        end_ms: Some(start + 12 * 60 * MINUTE),
-    });
+    let hourly = Recurrence::Interval {
+        seconds: 3600,
+        until: None,
+    };
+    timer.repeat = Some(Repeat::new(hourly, Some(start + 12 * 60 * MINUTE)));
     let mut timers = Timers::default();
     timers.add(timer).unwrap();
     // Five and a half hours later: the fifth occurrence, and four before it.

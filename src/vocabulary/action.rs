@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::vocabulary::condition::Condition;
 use crate::vocabulary::timing::Timing;
 use crate::vocabulary::{Property, Value};
 
@@ -85,6 +86,9 @@ pub struct Draft {
     /// When the actions are to be carried out; now, where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
+    /// The states on which the actions depend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
     /// The form of a question about several devices, which get one answer. Set by the grammar only;
     /// never cached.
     #[serde(skip)]
@@ -113,6 +117,7 @@ impl Draft {
             && self.speech == other.speech
             && self.question == other.question
             && self.timing == other.timing
+            && self.condition == other.condition
             && self.state_query == other.state_query
             && self.scope == other.scope
             && self.choices.len() == other.choices.len()

@@ -220,6 +220,48 @@ forms! {
     }
 }
 
+forms! {
+    /// Replies about commands that depend on a state: `{state}`.
+    ConditionForms {
+        /// The state is another one now; the answer about it: `{state}`.
+        not_so = "{state} So I did nothing",
+        /// The state is not known; the answer about it: `{state}`.
+        unknown = "{state} I do not know whether that is so, and did nothing",
+        /// The state to wait for is there already: `{state}`.
+        already = "{state}. I would wait for a change: say it with \"if\" to do it now",
+        /// The device reports no state: `{device}`.
+        no_report = "{device} does not report that, so I cannot wait for it",
+        /// The rule would set itself off, by way of a rule with this text, or none: `{text}`.
+        r#loop = "Rules would set each other off without an end: {text}",
+        /// A rule for the next time: `{state}`.
+        once = "as soon as {state}",
+        /// A rule for each time: `{state}`.
+        always = "whenever {state}",
+        /// A rule with an end: `{rule}`, `{time}`.
+        ends = "{rule}, it ends {time}",
+        /// A reading above a limit: `{property}`, `{value}`.
+        above = "{property} above {value}",
+        /// A reading below a limit: `{property}`, `{value}`.
+        below = "{property} below {value}",
+        /// The sun is below the horizon.
+        dark = "it is dark",
+        /// The sun is above the horizon.
+        light = "it is light",
+    }
+}
+
+forms! {
+    /// Answers to "what can I say?".
+    ExampleForms {
+        /// Sentences that are understood: `{sentences}`.
+        some = "You can say, for example: {sentences}",
+        /// One of them: `{sentence}`.
+        quoted = "\"{sentence}\"",
+        /// There is nothing that the source may command.
+        none = "There is nothing here that you may command",
+    }
+}
+
 fn away() -> String {
     "{devices} cannot be reached at present, and may not have received it".to_owned()
 }
@@ -309,6 +351,12 @@ pub struct Speech {
     /// Replies about commands that are carried out later.
     #[serde(default)]
     pub time: TimeForms,
+    /// Answers to "what can I say?".
+    #[serde(default)]
+    pub examples: ExampleForms,
+    /// Replies about commands that depend on a state.
+    #[serde(default)]
+    pub condition: ConditionForms,
     /// Devices that a command does not change.
     #[serde(default)]
     pub left_out: SkippedForms,

@@ -20,6 +20,7 @@ mod announced;
 mod broker;
 mod cache;
 mod command;
+mod conditions;
 mod config;
 mod confirmation;
 mod connection;

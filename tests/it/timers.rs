@@ -271,7 +271,7 @@ async fn a_repeated_command_says_its_rule_and_survives_a_crash() {
         "{changed}"
     );
     assert_eq!(
-        stage.say("make it half past nine").await["outcome"],
+        stage.say("change it to nine o'clock").await["outcome"],
         "unclear"
     );
     let cancelled = stage.say("cancel the kitchen light one").await;

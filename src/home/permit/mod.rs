@@ -23,6 +23,7 @@ use serde_json::json;
 pub use crate::home::permit::context::PermitContext;
 pub use crate::home::permit::denied::{Denied, Unsupported};
 pub use crate::home::permit::plan::{MOST_ACTIONS, Plan, Step};
+pub use crate::home::permit::speech::is_so;
 
 use crate::binding::{PowerOn, Publication};
 use crate::home::Home;
@@ -52,8 +53,9 @@ impl Home {
                 count: draft.actions.len(),
             });
         }
-        if draft.timing.is_some() {
-            // A command for later must not be carried out now.
+        if draft.timing.is_some() || draft.condition.is_some() {
+            // A command for later must not be carried out now, nor one whose condition was not
+            // looked at.
             return Err(Denied::Nothing);
         }
         if draft.actions.is_empty() {

@@ -388,8 +388,8 @@ fn the(speech: &Speech, device: &Device) -> String {
     speech.the(&device.name, is_robot && !device.name.contains(' '))
 }
 
-/// Whether a state counts as the one asked about: a cover that is half open is open.
-fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
+/// Returns whether a state counts as the one asked about: a cover that is half open is open.
+pub fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
     match (property, wanted, found) {
         (Property::Position, Value::Number(wanted), Value::Number(found)) if *wanted >= 100.0 => {
             *found > 0.0

@@ -57,7 +57,7 @@ impl Session {
                 self.acks.ready(token.pkid);
                 // Copied: a slice would keep the whole read buffer alive while it waits.
                 let payload = Bytes::copy_from_slice(&publish.payload);
-                if self.inbox.state(topic.to_owned(), payload) {
+                if self.inbox.state(topic.to_owned(), payload, publish.retain) {
                     self.counters().states_received.increment();
                 } else {
                     self.counters().states_dropped.increment();
