@@ -82,6 +82,11 @@ pub(super) fn bare(plain: &str) -> Vec<&str> {
 /// Returns whether the text is one of these phrases, and nothing else.
 pub(super) fn is_one_of(lexicon: &Lexicon, text: &str, phrases: &[String]) -> bool {
     let plain = lexicon.spelling.plain(text);
+    // Nearly all commands are something else, which their letters show.
+    let has_all = |phrase: &String| phrase.split(' ').all(|word| plain.contains(word));
+    if !phrases.iter().any(has_all) {
+        return false;
+    }
     let input = bare(&plain);
     if input.is_empty() || input.len() > MOST_FIXED_WORDS {
         return false;
