@@ -72,7 +72,7 @@ pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
         outbox,
         counters,
     };
-    serve(config, handles, storage, finder, ends).await
+    Box::pin(serve(config, handles, storage, finder, ends)).await
 }
 
 /// The ends of a connection to the broker, and the future that runs it.

@@ -124,7 +124,8 @@ fn begin_life(folder: &Path, broker: SimulatedBroker) -> DaemonLife {
             told,
             log: Log::default(),
         };
-        serve(config, handles, storage, finder, ends).await.unwrap();
+        let daemon = Box::pin(serve(config, handles, storage, finder, ends));
+        daemon.await.unwrap();
     });
     DaemonLife { task, signals }
 }
