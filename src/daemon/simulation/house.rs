@@ -306,7 +306,7 @@ impl SimulatedHouse {
         let source = ["hall", "tablet"][self.random.random_range(0..2)];
         let topic = format!("sayso/command/{source}");
         let is_repeated = self.random.random_bool(0.04);
-        for _ in 0..1 + usize::from(is_repeated) {
+        for _ in 0..=usize::from(is_repeated) {
             self.broker.publish(&topic, payload.to_string(), false);
         }
         self.ledger.sent.push(SentText {

@@ -88,6 +88,10 @@ pub(crate) fn end_writes() -> bool {
     true
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the simulation aborts the task when it ends a run of the daemon"
+)]
 pub(super) fn begin_write(disk: Disk, pages: Pages) -> JoinHandle<io::Result<()>> {
     let Some(DiskBehaviour { delay, is_full }) = BEHAVIOUR.get() else {
         return spawn_blocking(move || disk.write(&pages));
