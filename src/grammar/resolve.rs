@@ -514,9 +514,9 @@ impl Resolver<'_> {
         }
         let meant = self.without_exceptions(request, candidates)?;
         let mode = self.mode(noun);
-        let able = self.able(request, &meant, mode);
         // If only some of "the doors" can be opened, those are not what was meant.
-        if request.intent == Intent::Open(true) && able.len() < meant.len() {
+        let opens = request.intent == Intent::Open(true);
+        if opens && self.able(request, &meant, mode).len() < meant.len() {
             return None;
         }
         let group = self.group(request, Some(target), &meant, mode)?;
