@@ -222,7 +222,7 @@ fn a_group_the_operator_bound_learns_its_members_from_the_bridge() {
         capability.binding = crate::binding::zigbee2mqtt("zigbee2mqtt", "all", &property, None);
     }
     let devices = registry.assemble(Vec::new(), vec![group]).devices;
-    assert_eq!(names(&devices), ["downstairs", "lamp_17"]);
+    assert_eq!(names(&devices), ["downstairs", "lamp 17"]);
     assert_eq!(devices[0].members.ids, [IEEE]);
     assert!(devices[0].members.complete);
     assert!(devices[1].members.ids.is_empty());
