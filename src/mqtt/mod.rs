@@ -10,8 +10,6 @@ pub mod inbox;
 mod inflight;
 pub mod outbox;
 mod session;
-#[cfg(test)]
-pub mod simulated_broker;
 mod subscriptions;
 pub mod tls;
 
@@ -28,7 +26,7 @@ use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use crate::secret::Secret;
 use crate::telemetry::counters::Counters;
 
-use crate::mqtt::connection::{Connection, INFLIGHT, MqttLink};
+use crate::mqtt::connection::{Connection, INFLIGHT};
 use crate::mqtt::inbox::Inbox;
 use crate::mqtt::outbox::Outbox;
 use crate::mqtt::session::Session;
@@ -155,18 +153,7 @@ pub fn connect(
     state_topics: Vec<String>,
     counters: Arc<Counters>,
 ) -> Result<(Connection, Inbox, Outbox), SetupError> {
-    let (client, eventloop) = AsyncClient::new(options(settings)?, REQUESTS);
-    connect_with(settings, state_topics, counters, client, eventloop)
-}
-
-/// Creates the three ends of a broker connection over the requests of `client` and their `link`.
-fn connect_with<L: MqttLink>(
-    settings: &Settings,
-    state_topics: Vec<String>,
-    counters: Arc<Counters>,
-    client: AsyncClient,
-    link: L,
-) -> Result<(Connection<L>, Inbox, Outbox), SetupError> {
+    let options = options(settings)?;
     let commands = Filter::new(crate::wire::command_filter(&settings.prefix))?;
     let controls = Filter::new(crate::wire::control_filter(&settings.prefix))?;
     let states = state_topics
@@ -180,6 +167,7 @@ fn connect_with<L: MqttLink>(
             found: found.clone(),
         });
     }
+    let (client, eventloop) = AsyncClient::new(options, REQUESTS);
     let outbox = outbox::outbox(settings.outbox, counters);
     let (sender, inbox) = inbox::inbox(settings.queue);
     let session = Session::new(
@@ -189,7 +177,7 @@ fn connect_with<L: MqttLink>(
         outbox.clone(),
         sender,
     );
-    let connection = Connection::new(link, session, settings.keep_alive, &settings.host);
+    let connection = Connection::new(eventloop, session, settings.keep_alive, &settings.host);
     Ok((connection, inbox, outbox))
 }
 

@@ -4,8 +4,5 @@
 //! stores the timers and fires them.
 
 pub mod moment;
-pub mod recurrence;
 pub mod sun;
 pub mod timer;
-#[cfg(test)]
-mod year;

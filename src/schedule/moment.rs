@@ -46,8 +46,6 @@ pub enum TimeFault {
     NoSun,
     /// The clock of the gateway is not set.
     ClockUnset,
-    /// It is repeated after less than a minute.
-    TooOften,
 }
 
 /// Returns the time after a delay.
@@ -111,7 +109,7 @@ fn within(due: Zoned, now: &Zoned) -> Result<Zoned, TimeFault> {
     Ok(due)
 }
 
-pub(super) fn in_days(day: Date, days: i64) -> Option<Date> {
+fn in_days(day: Date, days: i64) -> Option<Date> {
     day.checked_add(days.days()).ok()
 }
 
@@ -166,11 +164,7 @@ fn first_after(
 
 /// Returns the time on another day than today. "Tomorrow at three" may be in the afternoon;
 /// "tomorrow at seven" is in the morning, and "tomorrow at twelve" at noon.
-pub(super) fn certain_on(
-    day: Date,
-    time: TimeOfDay,
-    place: &HomeLocation,
-) -> Result<Zoned, TimeFault> {
+fn certain_on(day: Date, time: TimeOfDay, place: &HomeLocation) -> Result<Zoned, TimeFault> {
     match time {
         TimeOfDay::Sunrise(minutes) => by_sun(SunEvent::Rise, minutes, day, place),
         TimeOfDay::Sunset(minutes) => by_sun(SunEvent::Set, minutes, day, place),

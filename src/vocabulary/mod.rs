@@ -2,7 +2,6 @@
 //! grammar, prompts and replies. Knows no devices and no topics.
 
 pub mod action;
-pub mod condition;
 mod domain;
 pub mod properties;
 pub mod slug;
