@@ -3,7 +3,8 @@
 //!
 //! `cargo bench -p sayso-benches --bench models -- --url http://localhost:8080/v1 [--model NAME]
 //! [--api openai] [--large]` prints one line per command and a summary: right, wrong, asked back,
-//! silent, seconds and tokens. Without `--url` it only checks its own commands.
+//! silent, seconds and tokens. `--replay FILE` judges the answers of an earlier run's output again,
+//! without a model. Without either it only checks its own commands.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 
@@ -13,10 +14,13 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use sayso::testing::command::phrase::Phrase;
+use sayso::testing::grammar::LocalGrammar;
 use sayso::testing::home::Home;
 use sayso::testing::home::device::{Area, Device, Kind};
+use sayso::testing::home::permit::PermitContext;
 use sayso::testing::home::rights::Rights;
-use sayso::testing::prompt::{Composer, answer, is_related, states_numbers};
+use sayso::testing::home::state::State;
+use sayso::testing::prompt::{Composer, answer, is_related};
 use sayso::testing::provider::http::{Endpoint, Trust};
 use sayso::testing::provider::price::Limits;
 use sayso::testing::provider::{APIS, Settings, Structure, Timeouts};
@@ -474,7 +478,7 @@ const CASES: [Case; 60] = [
         "",
         "awning",
         "position",
-        Between(0.0, 100.0),
+        Between(0.0, 30.0),
     ),
     (
         "have I left the coffee machine running by any chance",
@@ -556,7 +560,9 @@ fn fits(action: &Action, expected: Expected) -> bool {
         }
         Up => action.op == Op::Increase || (action.op == Op::Set && (is_on || number > Some(50.0))),
         Down => {
-            let is_less = word == Some("off") || is_on || number.is_some_and(|n| n < 50.0);
+            let is_mute = action.property.name() == "mute";
+            let is_off = word == Some(if is_mute { "on" } else { "off" });
+            let is_less = is_off || number.is_some_and(|n| n < 50.0);
             action.op == Op::Decrease || (action.op == Op::Set && is_less)
         }
         Query => matches!(action.op, Op::Query | Op::Stop),
@@ -564,8 +570,16 @@ fn fits(action: &Action, expected: Expected) -> bool {
     }
 }
 
-fn judge(case: &Case, draft: &Draft, home: &Home, phrase: &Phrase) -> Verdict {
+/// The parts that decide whether a draft is executed.
+struct Judge {
+    home: Home,
+    grammar: LocalGrammar,
+}
+
+/// Returns the verdict on a draft, as the daemon treats one of a small model.
+fn judge(case: &Case, draft: &Draft, judge: &Judge, phrase: &Phrase) -> Verdict {
     let (_, _, device, properties, expected) = *case;
+    let Judge { home, grammar } = judge;
     if draft.question.is_some() {
         return Verdict::AskedBack;
     }
@@ -575,8 +589,20 @@ fn judge(case: &Case, draft: &Draft, home: &Home, phrase: &Phrase) -> Verdict {
             _ => Verdict::Silent,
         };
     }
-    let devices = draft.actions.iter().map(|action| action.device.as_str());
-    if !is_related(phrase, home, devices) || !states_numbers(phrase, &draft.actions) {
+    let context = PermitContext {
+        source: "bench",
+        command: "1",
+        confirmed: true,
+        now: sayso::testing::clock::now(),
+        speech: grammar.speech(phrase),
+    };
+    if home.permit(draft, &State::default(), context).is_err() {
+        return Verdict::Silent;
+    }
+    let acting = draft.actions.iter().filter(|action| action.op != Op::Query);
+    let devices = acting.map(|action| action.device.as_str());
+    let is_supported = grammar.supports(phrase, home, &draft.actions) == Some(true);
+    if !is_related(phrase, home, devices) || !is_supported {
         return Verdict::AskedBack;
     }
     let is_right = draft.actions.iter().all(|action| {
@@ -594,6 +620,8 @@ fn judge(case: &Case, draft: &Draft, home: &Home, phrase: &Phrase) -> Verdict {
 /// The options of the command line.
 struct Options {
     url: Option<String>,
+    /// The output of an earlier run.
+    replay: Option<String>,
     model: String,
     api: String,
     is_small: bool,
@@ -602,6 +630,7 @@ struct Options {
 fn options() -> Options {
     let mut options = Options {
         url: None,
+        replay: None,
         model: "model".to_owned(),
         api: "openai".to_owned(),
         is_small: true,
@@ -610,6 +639,7 @@ fn options() -> Options {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--url" => options.url = arguments.next(),
+            "--replay" => options.replay = arguments.next(),
             "--model" => options.model = arguments.next().unwrap_or_default(),
             "--api" => options.api = arguments.next().unwrap_or_default(),
             "--large" => options.is_small = false,
@@ -653,6 +683,14 @@ async fn main() -> ExitCode {
         assert!(is_known, "{phrase}: no device {device}");
     }
     let options = options();
+    let judge = Judge {
+        home,
+        grammar: LocalGrammar::new(&sayso::testing::grammar::Settings::default())
+            .expect("the built-in languages are sound"),
+    };
+    if let Some(file) = &options.replay {
+        return replay(file, &judge);
+    }
     let Some(url) = options.url.clone() else {
         println!(
             "{} commands are sound; give --url to ask a model",
@@ -671,19 +709,60 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    run(&endpoint, &home).await;
+    run(&endpoint, &judge).await;
     ExitCode::SUCCESS
 }
 
-async fn run(endpoint: &Endpoint, home: &Home) {
+fn phrase_of(case: &Case) -> Phrase {
+    let area = Some(case.1).filter(|area| !area.is_empty());
+    Phrase::new(case.0, area, None)
+}
+
+fn verdict_on(case: &Case, body: &str, with: &Judge) -> Verdict {
+    let draft = answer::read(body);
+    draft.map_or(Verdict::Silent, |draft| {
+        judge(case, &draft, with, &phrase_of(case))
+    })
+}
+
+/// Judges the answers in the output of an earlier run.
+fn replay(file: &str, judge: &Judge) -> ExitCode {
+    let Ok(output) = std::fs::read_to_string(file) else {
+        println!("{file} cannot be read");
+        return ExitCode::FAILURE;
+    };
+    let mut verdicts = Vec::new();
+    for case in &CASES {
+        let line = output.lines().find(|line| line.contains(case.0));
+        let body = line.and_then(|line| line.find('{').map(|at| &line[at..]));
+        let body = body.unwrap_or_default();
+        let verdict = verdict_on(case, body, judge);
+        println!("{verdict:<10?} {:<58} {body}", case.0);
+        verdicts.push(verdict);
+    }
+    println!("\n{}", summary(&verdicts));
+    ExitCode::SUCCESS
+}
+
+fn summary(verdicts: &[Verdict]) -> String {
+    let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count();
+    format!(
+        "right {}, wrong {}, asked back {}, silent {} of {}",
+        count(Verdict::Right),
+        count(Verdict::Wrong),
+        count(Verdict::AskedBack),
+        count(Verdict::Silent),
+        CASES.len(),
+    )
+}
+
+async fn run(endpoint: &Endpoint, judge: &Judge) {
     let composer = Composer::default();
     let mut verdicts = Vec::new();
     let mut times = Vec::new();
     let mut tokens = (0, 0);
     for case in &CASES {
-        let area = Some(case.1).filter(|area| !area.is_empty());
-        let phrase = Phrase::new(case.0, area, None);
-        let prompt = composer.compose(&phrase, home, "bench");
+        let prompt = composer.compose(&phrase_of(case), &judge.home, "bench");
         let begun = sayso::testing::clock::now();
         let completion = endpoint.call(&prompt, Duration::from_mins(1)).await;
         let took = begun.elapsed();
@@ -692,9 +771,7 @@ async fn run(endpoint: &Endpoint, home: &Home) {
             Ok(completion) => {
                 tokens.0 += completion.usage.input;
                 tokens.1 += completion.usage.output;
-                let verdict = answer::read(&completion.body)
-                    .map_or(Verdict::Silent, |draft| judge(case, &draft, home, &phrase));
-                (verdict, completion.body)
+                (verdict_on(case, &completion.body, judge), completion.body)
             }
         };
         println!(
@@ -706,14 +783,9 @@ async fn run(endpoint: &Endpoint, home: &Home) {
         times.push(took);
     }
     times.sort_unstable();
-    let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count();
     println!(
-        "\nright {}, wrong {}, asked back {}, silent {} of {}; p50 {:.1} s, p90 {:.1} s, max {:.1} s; tokens in {}, out {}",
-        count(Verdict::Right),
-        count(Verdict::Wrong),
-        count(Verdict::AskedBack),
-        count(Verdict::Silent),
-        CASES.len(),
+        "\n{}; p50 {:.1} s, p90 {:.1} s, max {:.1} s; tokens in {}, out {}",
+        summary(&verdicts),
         times[times.len() / 2].as_secs_f64(),
         times[times.len() * 9 / 10].as_secs_f64(),
         times[times.len() - 1].as_secs_f64(),

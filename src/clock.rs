@@ -1,10 +1,18 @@
 //! The clock of the program. All deadlines, timeouts and ages are measured with it, so that tests
 //! can pause time.
 
-use std::fs;
-use std::time::{Duration, Instant};
+#[cfg(test)]
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant, SystemTime};
+use std::{fs, io};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::io::Errno;
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+use tokio::io::unix::AsyncFd;
 
 /// Returns the current moment of the monotonic clock; a paused tokio runtime pauses it as well.
 pub fn now() -> Instant {
@@ -14,10 +22,48 @@ pub fn now() -> Instant {
 /// Returns the time since the kernel started, with suspend. Unlike [`now`] it continues from one
 /// run of the program to the next.
 pub fn uptime() -> Duration {
+    #[cfg(test)]
+    if let Some(start) = SIMULATED.get() {
+        return start.uptime + now().saturating_duration_since(start.at);
+    }
     let uptime = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(uptime.tv_sec).unwrap_or_default();
     let nanos = u32::try_from(uptime.tv_nsec).unwrap_or_default();
     Duration::new(seconds, nanos)
+}
+
+/// Returns the time of the wall clock, which may be wrong.
+pub fn wall() -> SystemTime {
+    #[cfg(test)]
+    if let Some(start) = SIMULATED.get() {
+        return start.wall + now().saturating_duration_since(start.at);
+    }
+    SystemTime::now()
+}
+
+/// The clocks at the beginning of a simulation.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy)]
+struct SimulatedStart {
+    at: Instant,
+    uptime: Duration,
+    wall: SystemTime,
+}
+
+#[cfg(test)]
+thread_local! {
+    static SIMULATED: Cell<Option<SimulatedStart>> = const { Cell::new(None) };
+}
+
+/// Lets the uptime and the wall clock follow the paused clock of the runtime of this thread.
+#[cfg(test)]
+pub fn simulate_clocks() {
+    SIMULATED.set(None);
+    SIMULATED.set(Some(SimulatedStart {
+        at: now(),
+        uptime: uptime(),
+        wall: wall(),
+    }));
 }
 
 /// Returns the boot id of the kernel without hyphens, or the one that the service manager `gave`
@@ -26,4 +72,70 @@ pub fn boot_id(gave: Option<&str>) -> String {
     let own = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
     let id = own.as_deref().or(gave).unwrap_or_default();
     id.trim().replace('-', "")
+}
+
+/// A time that is never reached: 2200-01-01T00:00Z.
+const NEVER: i64 = 7_258_118_400;
+
+/// Notices of the kernel that the wall clock was set, or that the machine woke up, so that nobody
+/// has to look at the clock from time to time.
+#[derive(Debug)]
+pub struct ClockSteps {
+    timer: AsyncFd<OwnedFd>,
+}
+
+impl ClockSteps {
+    /// Asks the kernel for notices.
+    ///
+    /// # Errors
+    /// When the kernel has no such timers.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Realtime, flags)?;
+        let zero = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let never = Itimerspec {
+            it_interval: zero,
+            it_value: Timespec {
+                tv_sec: NEVER,
+                ..zero
+            },
+        };
+        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+        timerfd_settime(&timer, flags, &never)?;
+        #[expect(
+            deprecated,
+            reason = "an owned descriptor keeps the contract; the newer function is unsafe"
+        )]
+        let timer = AsyncFd::new(timer)?;
+        Ok(Self { timer })
+    }
+
+    /// Waits for the next step.
+    pub async fn next(&self) {
+        loop {
+            let Ok(mut ready) = self.timer.readable().await else {
+                return std::future::pending().await;
+            };
+            let mut count = [0; 8];
+            match rustix::io::read(&self.timer, &mut count) {
+                Err(Errno::AGAIN | Errno::INTR) => ready.clear_ready(),
+                _ => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_step_of_the_clock_there_is_no_notice() {
+        let steps = ClockSteps::new().unwrap();
+        let wait = tokio::time::timeout(Duration::from_millis(50), steps.next());
+        assert!(wait.await.is_err());
+    }
 }

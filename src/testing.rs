@@ -104,9 +104,7 @@ pub mod pipeline {
     }
 }
 pub mod prompt {
-    pub use crate::prompt::{
-        Composer, PromptFingerprint, is_related, rights_class, states_numbers,
-    };
+    pub use crate::prompt::{Composer, PromptFingerprint, is_related, rights_class};
     pub mod answer {
         pub use crate::prompt::answer::read;
     }
@@ -156,7 +154,7 @@ pub mod secret {
     pub use crate::secret::Secret;
 }
 pub mod store {
-    pub use crate::store::{Settings, open};
+    pub use crate::store::{Settings, Store, open};
     pub mod journal {
         pub use crate::store::journal::{Journal, JournalEntry, JournalRecord, Received};
     }
@@ -186,6 +184,9 @@ pub mod vocabulary {
     pub mod action {
         pub use crate::vocabulary::action::{Action, Draft, Op, StateQuery};
     }
+    pub mod condition {
+        pub use crate::vocabulary::condition::{ExpectedState, StateTest};
+    }
     pub mod properties {
         pub use crate::vocabulary::properties::PROPERTIES;
     }
@@ -193,7 +194,9 @@ pub mod vocabulary {
         pub use crate::vocabulary::slug::Slug;
     }
     pub mod timing {
-        pub use crate::vocabulary::timing::{Day, Half, Span, TimeOfDay, TimePoint, Timing};
+        pub use crate::vocabulary::timing::{
+            Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing, Weekdays,
+        };
     }
 }
 pub mod wire {

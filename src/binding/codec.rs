@@ -178,7 +178,7 @@ fn number(wire: &Json) -> Option<f64> {
 
 /// Compares without case, and across JSON types: a device may send `"1"` or `"on"` where 1 or
 /// `"ON"` is declared.
-fn same_on_wire(declared: &Json, received: &Json) -> bool {
+pub(super) fn same_on_wire(declared: &Json, received: &Json) -> bool {
     declared == received || plain(declared).eq_ignore_ascii_case(&plain(received))
 }
 

@@ -10,6 +10,9 @@ use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 use regex_lite::{Captures, Regex, RegexBuilder};
 
+use crate::binding::jinja_number::{invalid, number};
+use crate::binding::jinja_values;
+
 /// The longest regular expression, in bytes.
 const LONGEST_PATTERN: usize = 256;
 
@@ -195,9 +198,42 @@ const METHODS: [&str; 28] = [
     "changed",
 ];
 
+/// Returns the reason why a filter, test or function of Home Assistant does not exist here.
+pub(super) fn absence(name: &str) -> Option<&'static str> {
+    match name {
+        "now" | "utcnow" | "today_at" | "relative_time" | "time_since" | "time_until" => {
+            Some("sayso renders templates without a clock")
+        }
+        "as_datetime" | "as_local" | "strptime" | "timedelta" | "as_timedelta" | "timestamp"
+        | "strftime" | "isoformat" | "total_seconds" => Some("dates are texts and numbers here"),
+        "pack" | "unpack" => Some("binary payloads are not supported"),
+        "random" | "shuffle" => Some("a command must be the same when it is sent again"),
+        "md5" | "sha1" | "sha256" | "sha512" => Some("hashes are not supported"),
+        "states"
+        | "is_state"
+        | "state_attr"
+        | "is_state_attr"
+        | "has_value"
+        | "expand"
+        | "state_translated"
+        | "area_name"
+        | "area_id"
+        | "device_attr"
+        | "device_id"
+        | "area_entities"
+        | "integration_entities"
+        | "closest"
+        | "distance"
+        | "is_hidden_entity" => Some("it needs the states of Home Assistant"),
+        _ => None,
+    }
+}
+
 /// Whether a filter exists.
 pub(super) fn is_filter(name: &str) -> bool {
-    ENGINE_FILTERS.contains(&name) || FILTERS.contains(&name)
+    ENGINE_FILTERS.contains(&name)
+        || FILTERS.contains(&name)
+        || jinja_values::FILTERS.contains(&name)
 }
 
 /// Whether a test exists.
@@ -207,7 +243,7 @@ pub(super) fn is_test(name: &str) -> bool {
 
 /// Whether a function exists.
 pub(super) fn is_function(name: &str) -> bool {
-    FUNCTIONS.contains(&name)
+    FUNCTIONS.contains(&name) || jinja_values::FUNCTIONS.contains(&name)
 }
 
 /// Whether a method exists.
@@ -219,6 +255,7 @@ pub(super) fn is_method(name: &str) -> bool {
 pub(super) fn install(engine: &mut Environment<'_>) {
     install_numbers(engine);
     install_patterns(engine);
+    jinja_values::install(engine);
     engine.add_filter("iif", iif);
     engine.add_function("iif", iif);
     engine.add_filter("is_defined", |value: Value| {
@@ -246,9 +283,6 @@ fn install_numbers(engine: &mut Environment<'_>) {
     });
     engine.add_filter("add", |value: &Value, more: f64| {
         Ok::<_, Error>(number(value)? + more)
-    });
-    engine.add_filter("sqrt", |value: &Value| {
-        Ok::<_, Error>(number(value)?.sqrt())
     });
     engine.add_filter("log", |value: &Value, base: Option<f64>| {
         Ok::<_, Error>(number(value)?.log(base.unwrap_or(std::f64::consts::E)))
@@ -391,26 +425,12 @@ fn prepare(
     Ok((regex, text))
 }
 
-fn invalid(why: String) -> Error {
-    Error::new(ErrorKind::InvalidOperation, why)
-}
-
 fn iif(value: &Value, yes: Option<Value>, no: Option<Value>) -> Value {
     if value.is_true() {
         yes.unwrap_or_else(|| Value::from(true))
     } else {
         no.unwrap_or_else(|| Value::from(false))
     }
-}
-
-fn number(value: &Value) -> Result<f64, Error> {
-    let found = match value.as_str() {
-        Some(text) => text.trim().parse().ok(),
-        None => f64::try_from(value.clone()).ok(),
-    };
-    found
-        .filter(|n: &f64| n.is_finite())
-        .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "not a number"))
 }
 
 fn average(values: &Value) -> Result<f64, Error> {

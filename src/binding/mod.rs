@@ -7,6 +7,8 @@ pub mod address;
 mod codec;
 pub mod color;
 mod jinja;
+mod jinja_number;
+mod jinja_values;
 mod ports;
 mod presets;
 mod publication;
@@ -14,6 +16,6 @@ pub mod template;
 mod template_sandbox;
 
 pub use crate::binding::codec::{Codec, Scale};
-pub use crate::binding::ports::{Binding, Decoded, Form, Port, PowerOn};
+pub use crate::binding::ports::{Binding, Decoded, Form, Port, PowerOn, StatusWords};
 pub use crate::binding::presets::{own, tasmota, zigbee2mqtt};
 pub use crate::binding::publication::Publication;

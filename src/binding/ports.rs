@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use crate::binding::codec::Codec;
+use crate::binding::codec::{Codec, same_on_wire};
 use crate::binding::publication::Publication;
 use crate::binding::template::{Template, plain};
 use crate::vocabulary::Value;
@@ -18,6 +18,9 @@ pub struct Binding {
     pub command: Option<Port>,
     /// The topics and forms in which the state is reported; Tasmota uses two.
     pub state: Vec<Port>,
+    /// Words for the state beside a reported number: a cover reports its position on one topic and
+    /// `opening` on another.
+    pub status: Option<StatusWords>,
     /// The device's own values.
     pub codec: Codec,
     /// Values with a whole message of their own, for devices with one topic per value or with
@@ -32,6 +35,20 @@ pub struct Binding {
     /// Set for a value that does not turn the device on: the command that does is sent besides,
     /// unless the device is on.
     pub power_on: Option<PowerOn>,
+}
+
+/// Words for a state whose value is reported elsewhere. All other words stand for no value.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StatusWords {
+    /// The topics and forms in which the words are reported.
+    pub ports: Vec<Port>,
+    /// Words that stand for one value: `closed`.
+    pub exact: Vec<(Value, Json)>,
+    /// Words that stand for a value only where none is known: a cover that is `open` may be half
+    /// open.
+    pub implied: Vec<(Value, Json)>,
+    /// Words that say nothing about the value: `stopped`.
+    pub ignored: Vec<Json>,
 }
 
 /// The place of the command that turns a device on, beside the command for another value.
@@ -68,6 +85,8 @@ pub enum Form {
 pub enum Decoded {
     /// A value of the vocabulary.
     Value(Value),
+    /// A value that holds only where none is reported.
+    Implied(Value),
     /// A payload that stands for no value, such as `JAMMED`: the property is unknown from now on.
     Unrecognized(String),
 }
@@ -93,27 +112,27 @@ impl Binding {
     /// mention it.
     pub fn decode(&self, topic: &str, payload: &Json) -> Option<Decoded> {
         let ports = self.state.iter().filter(|port| port.topic == topic);
-        ports
+        let reported = ports
             .filter_map(|port| self.decode_port(port, payload))
-            .max_by_key(|decoded| matches!(decoded, Decoded::Value(_)))
+            .max_by_key(|decoded| matches!(decoded, Decoded::Value(_)));
+        if matches!(reported, Some(Decoded::Value(_))) {
+            return reported;
+        }
+        let status = self.status.as_ref();
+        let status = status.and_then(|status| status.decode(topic, payload));
+        status.or(reported)
     }
 
     fn decode_port(&self, port: &Port, payload: &Json) -> Option<Decoded> {
-        let wire = match &port.form {
-            Form::Raw => payload.clone(),
-            Form::Field(path) => path
-                .iter()
-                .try_fold(payload, |json, key| json.get(key))?
-                .clone(),
-            Form::Template(template) => Json::String(template.render(payload)?),
-        };
-        let text = plain(&wire);
-        // Home Assistant ignores empty payloads as well: they clear a retained message.
-        if text.trim().is_empty() {
-            return None;
-        }
+        let (wire, text) = port.wire(payload)?;
         let value = self.codec.value_on_wire(&wire);
         Some(value.map_or(Decoded::Unrecognized(text), Decoded::Value))
+    }
+
+    /// All topics and forms in which the state is reported.
+    pub fn state_ports(&self) -> impl Iterator<Item = &Port> {
+        let status = self.status.iter().flat_map(|status| &status.ports);
+        self.state.iter().chain(status)
     }
 
     /// The topics the capability is commanded on; none where it has no command of its own.
@@ -128,6 +147,43 @@ impl Binding {
             .iter()
             .map(|port| port.topic.as_str())
             .chain(topics)
+    }
+}
+
+impl StatusWords {
+    fn decode(&self, topic: &str, payload: &Json) -> Option<Decoded> {
+        let mut ports = self.ports.iter().filter(|port| port.topic == topic);
+        let (wire, text) = ports.find_map(|port| port.wire(payload))?;
+        let value_of = |words: &[(Value, Json)]| {
+            let mut words = words.iter();
+            let found = words.find(|(_, theirs)| same_on_wire(theirs, &wire));
+            found.map(|(ours, _)| ours.clone())
+        };
+        if let Some(value) = value_of(&self.exact) {
+            return Some(Decoded::Value(value));
+        }
+        if let Some(value) = value_of(&self.implied) {
+            return Some(Decoded::Implied(value));
+        }
+        let is_ignored = self.ignored.iter().any(|word| same_on_wire(word, &wire));
+        (!is_ignored).then_some(Decoded::Unrecognized(text))
+    }
+}
+
+impl Port {
+    /// Returns the value in a message, and its text; `None` where the message does not have it.
+    fn wire(&self, payload: &Json) -> Option<(Json, String)> {
+        let wire = match &self.form {
+            Form::Raw => payload.clone(),
+            Form::Field(path) => path
+                .iter()
+                .try_fold(payload, |json, key| json.get(key))?
+                .clone(),
+            Form::Template(template) => Json::String(template.render(payload)?),
+        };
+        let text = plain(&wire);
+        // Home Assistant ignores empty payloads as well: they clear a retained message.
+        (!text.trim().is_empty()).then_some((wire, text))
     }
 }
 

@@ -262,6 +262,75 @@ mod tests {
     }
 
     #[test]
+    fn functions_of_home_assistant_give_its_results() {
+        let value = json!({"t": "21.57", "list": [3, 1, 2], "b": "T0s=", "at": "2026-11-28T10:00:00+01:00"});
+        for (template, expected) in [
+            ("{{ min(value_json.list) }}", "1"),
+            ("{{ max(value_json.list) }}", "3"),
+            ("{{ max(value_json.t | float, 30) }}", "30"),
+            ("{{ min(100, [value_json.t | int, 0] | max) }}", "21"),
+            ("{{ median(1, 2, 9) }} {{ average([1, 2, 3]) }}", "2.0 2.0"),
+            ("{{ value_json.b | base64_decode }}", "OK"),
+            ("{{ 'OK!' | base64_encode }}", "T0sh"),
+            (
+                "{{ 'any carnal pleas' | base64_encode }}",
+                "YW55IGNhcm5hbCBwbGVhcw==",
+            ),
+            ("{{ as_timestamp(value_json.at) | int }}", "1795856400"),
+            (
+                "{{ value_json.at | as_timestamp | timestamp_utc }}",
+                "2026-11-28T09:00:00+00:00",
+            ),
+            (
+                "{{ 1795856400 | timestamp_custom('%H:%M', false) }}",
+                "09:00",
+            ),
+            ("{{ as_timestamp('never', 5) }}", "5"),
+            ("{{ (sin(pi / 2) + cos(0)) | int }}", "2"),
+            (
+                "{{ bitwise_and(12, 10) }} {{ 255 | bitwise_and(15) }}",
+                "8 15",
+            ),
+            (
+                "{{ clamp(120, 0, 100) | int }} {{ remap(50, 0, 100, 0, 255) }}",
+                "100 127.5",
+            ),
+            ("{{ [1, [2, 3]] | flatten | join(',') }}", "1,2,3"),
+            ("{{ [1, 2] | union([2, 3]) | join(',') }}", "1,2,3"),
+            ("{{ bool('on') }}", "True"),
+        ] {
+            let rendered = render(template, &value);
+            assert_eq!(rendered.as_deref(), Some(expected), "{template}");
+        }
+    }
+
+    #[test]
+    fn what_templates_cannot_use_is_rejected_with_its_reason() {
+        for (template, reason) in [
+            ("{{ now() }}", "without a clock"),
+            ("{{ value.strftime('%H') }}", "dates are texts"),
+            ("{{ states('sensor.x') }}", "states of Home Assistant"),
+            ("{{ pack(value, '>B') }}", "binary payloads"),
+            ("{{ value | unpack('>B') }}", "binary payloads"),
+            ("{{ value | no_such_filter }}", "does not exist here"),
+        ] {
+            let error = Template::parse(template).unwrap_err().to_string();
+            assert!(error.contains(reason), "{template}: {error}");
+        }
+    }
+
+    #[test]
+    fn functions_on_lists_are_bounded() {
+        for endless in [
+            "{{ ([[value] * 200] * 200) | flatten | length }}",
+            "{{ (range(9999) | list) | union(range(9999) | list) | length }}",
+            "{{ max(range(99999)) }}",
+        ] {
+            assert_eq!(render(endless, &json!("x")), None, "{endless}");
+        }
+    }
+
+    #[test]
     fn a_doubling_template_renders_nothing_and_takes_no_memory() {
         let doubling = format!(
             "{{% set a = 'xxxxxxxx' %}}{}{{{{ a }}}}",

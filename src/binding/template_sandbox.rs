@@ -587,9 +587,11 @@ impl Rewriter {
     /// Notes a name that does not exist.
     fn require(&self, exists: bool, what: &str, name: &str) {
         if !exists {
-            self.unknown
-                .borrow_mut()
-                .get_or_insert_with(|| format!("the {what} `{name}` does not exist here"));
+            let message = || {
+                let why = jinja::absence(name).map_or(String::new(), |why| format!(": {why}"));
+                format!("the {what} `{name}` does not exist here{why}")
+            };
+            self.unknown.borrow_mut().get_or_insert_with(message);
         }
     }
 

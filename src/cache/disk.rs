@@ -2,10 +2,12 @@
 //! flushed: sled does so within half a second, and losing the last few costs one request each.
 
 use parking_lot::Mutex;
+use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::{Store, StoreTree};
 use crate::vocabulary::action::Draft;
 
 /// The name of the sled tree.
@@ -43,7 +45,7 @@ struct DraftRecord {
 /// The drafts on disk.
 #[derive(Debug)]
 pub struct Drafts {
-    tree: sled::Tree,
+    tree: StoreTree,
     limits: DiskLimits,
     held: Mutex<StoredDrafts>,
 }
@@ -71,13 +73,13 @@ impl Drafts {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn open(db: &sled::Db, limits: DiskLimits, now: SystemTime) -> sled::Result<Self> {
+    pub fn open(store: &Store, limits: DiskLimits, now: SystemTime) -> io::Result<Self> {
         let drafts = Self {
-            tree: db.open_tree(TREE)?,
+            tree: store.tree(TREE)?,
             limits,
             held: Mutex::default(),
         };
-        drafts.sweep(millis(now))?;
+        drafts.sweep(millis(now)).map_err(io::Error::other)?;
         Ok(drafts)
     }
 
@@ -86,7 +88,10 @@ impl Drafts {
     /// # Errors
     /// When the store cannot be read.
     pub fn get(&self, key: &str, now: SystemTime) -> sled::Result<Option<KeptDraft>> {
-        let Some(value) = self.tree.get(key)? else {
+        let Some(tree) = self.tree.get() else {
+            return Ok(None);
+        };
+        let Some(value) = tree.get(key)? else {
             return Ok(None);
         };
         let now = millis(now);
@@ -128,7 +133,10 @@ impl Drafts {
         if self.limits.entries == 0 || size > self.limits.bytes {
             return Ok(());
         }
-        let before = self.tree.insert(key, value)?;
+        let Some(tree) = self.tree.get() else {
+            return Ok(());
+        };
+        let before = tree.insert(key, value)?;
         let full = {
             let mut held = self.held.lock();
             match &before {
@@ -141,9 +149,13 @@ impl Drafts {
         if full { self.sweep(at) } else { Ok(()) }
     }
 
-    /// Returns the number of drafts and bytes.
+    /// Returns the number of drafts and bytes; none once the store has failed.
     pub fn held(&self) -> StoredDrafts {
-        *self.held.lock()
+        if self.tree.get().is_some() {
+            *self.held.lock()
+        } else {
+            StoredDrafts::default()
+        }
     }
 
     /// Visits the next `most` drafts from `from` on, and drops those that have expired or are not
@@ -159,7 +171,13 @@ impl Drafts {
         of_use: impl Fn(&str) -> bool,
     ) -> sled::Result<SweepResult> {
         let (now, mut dropped) = (millis(now), 0);
-        let mut items = self.tree.range(from..);
+        let Some(tree) = self.tree.get() else {
+            return Ok(SweepResult {
+                next: None,
+                dropped,
+            });
+        };
+        let mut items = tree.range(from..);
         for item in items.by_ref().take(most) {
             let (key, value) = item?;
             let stays = str::from_utf8(&key).is_ok_and(&of_use)
@@ -179,7 +197,10 @@ impl Drafts {
     /// # Errors
     /// When the store cannot be read or written.
     pub fn remove_where(&self, matches: impl Fn(&str) -> bool) -> sled::Result<Vec<String>> {
-        let keys = self.tree.iter().keys().collect::<sled::Result<Vec<_>>>()?;
+        let Some(tree) = self.tree.get() else {
+            return Ok(Vec::new());
+        };
+        let keys = tree.iter().keys().collect::<sled::Result<Vec<_>>>()?;
         let mut removed = Vec::new();
         for key in keys {
             if let Some(text) = str::from_utf8(&key).ok().filter(|text| matches(text)) {
@@ -200,7 +221,10 @@ impl Drafts {
         now: SystemTime,
     ) -> sled::Result<Vec<(String, KeptDraft)>> {
         let mut found = Vec::new();
-        for key in self.tree.iter().keys() {
+        let Some(tree) = self.tree.get() else {
+            return Ok(found);
+        };
+        for key in tree.iter().keys() {
             let key = key?;
             if let Some(text) = str::from_utf8(&key).ok().filter(|text| matches(text))
                 && let Some(kept) = self.get(text, now)?
@@ -212,7 +236,10 @@ impl Drafts {
     }
 
     fn remove(&self, key: &[u8]) -> sled::Result<()> {
-        if let Some(old) = self.tree.remove(key)? {
+        let Some(tree) = self.tree.get() else {
+            return Ok(());
+        };
+        if let Some(old) = tree.remove(key)? {
             let mut held = self.held.lock();
             held.entries = held.entries.saturating_sub(1);
             held.bytes = held.bytes.saturating_sub(key.len() + old.len());
@@ -225,7 +252,10 @@ impl Drafts {
     fn sweep(&self, now: u64) -> sled::Result<()> {
         let mut ages = Vec::new();
         let mut held = StoredDrafts::default();
-        for item in &self.tree {
+        let Some(tree) = self.tree.get() else {
+            return Ok(());
+        };
+        for item in &tree {
             let (key, value) = item?;
             match serde_json::from_slice::<DraftRecord>(&value) {
                 Ok(entry) if entry.until > now => {
@@ -234,18 +264,18 @@ impl Drafts {
                     held.bytes += key.len() + value.len();
                 }
                 Ok(_) | Err(_) => {
-                    self.tree.remove(&key)?;
+                    tree.remove(&key)?;
                 }
             }
         }
         if held.entries > self.limits.entries || held.bytes > self.limits.bytes {
             let oldest_kept = self.oldest_kept(ages, held);
-            for item in &self.tree {
+            for item in &tree {
                 let (key, value) = item?;
                 if serde_json::from_slice::<DraftRecord>(&value)
                     .is_ok_and(|entry| entry.at < oldest_kept)
                 {
-                    self.tree.remove(&key)?;
+                    tree.remove(&key)?;
                     held.entries -= 1;
                     held.bytes -= key.len() + value.len();
                 }
@@ -289,12 +319,9 @@ mod tests {
         bytes: 1 << 20,
     };
 
-    fn db(folder: &tempfile::TempDir) -> sled::Db {
-        sled::Config::new()
-            .path(folder.path())
-            .cache_capacity(1 << 20)
-            .open()
-            .unwrap()
+    fn db(folder: &tempfile::TempDir) -> Store {
+        let settings = crate::store::Settings::default();
+        crate::store::open(&settings, &folder.path().join("store")).unwrap()
     }
 
     fn draft(speech: &str) -> Draft {
@@ -340,7 +367,7 @@ mod tests {
         drafts
             .put("lamp on", ("m", &draft("ok")), start(), HOUR)
             .unwrap();
-        let tree = db.open_tree(TREE).unwrap();
+        let tree = db.tree(TREE).unwrap().get().unwrap();
         tree.insert("lamp on", &b"{\"at\":1,\"unt"[..]).unwrap();
         assert_eq!(drafts.get("lamp on", start()).unwrap(), None);
         assert!(tree.is_empty());

@@ -57,7 +57,8 @@ pub struct DraftCache {
     /// The configured models, whose drafts are used.
     models: Mutex<Vec<String>>,
     memory: Mutex<Memory<Key>>,
-    disk: Option<Drafts>,
+    /// The tier on disk; `None` without a store, and while the store fails.
+    disk: Mutex<Option<Arc<Drafts>>>,
     /// The tier that several nodes share.
     remote: Option<RemoteDrafts>,
     generations: Mutex<HomeGenerations>,
@@ -116,11 +117,17 @@ impl DraftCache {
             settings: settings.clone(),
             models: Mutex::new(models),
             memory,
-            disk,
+            disk: Mutex::new(disk.map(Arc::new)),
             remote: None,
             generations,
             counters,
         }
+    }
+
+    /// Replaces the tier on disk: `None` while the store fails.
+    pub fn keep_on_disk(&self, disk: Option<Drafts>) {
+        let before = std::mem::replace(&mut *self.disk.lock(), disk.map(Arc::new));
+        drop(before);
     }
 
     /// Adds the tier in Redis, where there is one.
@@ -183,7 +190,7 @@ impl DraftCache {
         self.remember(key, &model, Ok(draft.clone()), ttl);
         if !is_speech
             && draft.question.is_none()
-            && let Some(disk) = &self.disk
+            && let Some(disk) = self.disk()
             && let Err(error) = disk.put(&key.0, (&model, &draft), SystemTime::now(), ttl)
         {
             self.fault(&error);
@@ -233,7 +240,7 @@ impl DraftCache {
         if let Some(said) = self.memory().get(key, now) {
             return Some(said);
         }
-        let kept = match self.disk.as_ref()?.get(&key.0, SystemTime::now()) {
+        let kept = match self.disk()?.get(&key.0, SystemTime::now()) {
             Ok(kept) => kept.filter(|kept| self.models().contains(&kept.model))?,
             Err(error) => {
                 self.fault(&error);
@@ -274,7 +281,7 @@ impl DraftCache {
         if passed
             && draft.question.is_none()
             && !is_in_words(draft)
-            && let Some(disk) = &self.disk
+            && let Some(disk) = self.disk()
             && let Err(error) = disk.put(&key.0, (model, draft), SystemTime::now(), ttl)
         {
             self.fault(&error);
@@ -294,7 +301,7 @@ impl DraftCache {
     pub fn sweep(&self, edition: PromptFingerprint) {
         let now = Instant::now();
         self.memory().expire(now);
-        let Some(disk) = &self.disk else { return };
+        let Some(disk) = self.disk() else { return };
         let mut generations = self.generations();
         generations.note(edition.to_string(), now);
         let cursor = std::mem::take(&mut generations.cursor);
@@ -323,8 +330,7 @@ impl DraftCache {
     pub fn forget(&self, phrase: Option<&Phrase>) -> sled::Result<usize> {
         let matches = |key: &str| phrase.is_none_or(|phrase| phrase_of(key) == phrase.text());
         let on_disk = self
-            .disk
-            .as_ref()
+            .disk()
             .map_or(Ok(Vec::new()), |disk| disk.remove_where(matches))?;
         let in_memory = self.memory().remove_where(|key| matches(&key.0));
         // A draft in both tiers counts once.
@@ -345,7 +351,7 @@ impl DraftCache {
         let in_memory = self
             .memory()
             .find(|other| same_phrase(&other.0), Instant::now());
-        let on_disk = self.disk.as_ref().map_or(Ok(Vec::new()), |disk| {
+        let on_disk = self.disk().map_or(Ok(Vec::new()), |disk| {
             disk.find(same_phrase, SystemTime::now())
         })?;
         let mut found: Vec<(String, Trace)> = Vec::new();
@@ -389,7 +395,7 @@ impl DraftCache {
             most_bytes: settings.memory_bytes,
         };
         let StoredDrafts { entries, bytes } =
-            self.disk.as_ref().map(Drafts::held).unwrap_or_default();
+            self.disk().map(|disk| disk.held()).unwrap_or_default();
         (
             memory,
             Tier {
@@ -404,6 +410,10 @@ impl DraftCache {
     fn remember(&self, key: &Key, model: &str, said: CachedOutcome, ttl: Duration) {
         self.memory()
             .put(key.clone(), (model.into(), said), Instant::now(), ttl);
+    }
+
+    fn disk(&self) -> Option<Arc<Drafts>> {
+        self.disk.lock().clone()
     }
 
     fn models(&self) -> MutexGuard<'_, Vec<String>> {

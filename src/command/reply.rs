@@ -11,6 +11,8 @@ use crate::binding::Publication;
 pub use crate::command::outcome::Outcome;
 pub use crate::command::refusal::{Refusal, RefusalCode};
 use crate::vocabulary::action::Action;
+use crate::vocabulary::condition::Condition;
+use crate::vocabulary::timing::Recurrence;
 use crate::vocabulary::{Property, Value};
 
 /// The part of the program that understood a command: the field `via` of replies and of the log.
@@ -163,6 +165,12 @@ pub struct Scheduled {
     pub due: Option<String>,
     /// The seconds until then.
     pub seconds: u64,
+    /// The rule of a command that is repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Recurrence>,
+    /// The state that a rule waits for; it has no due time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
     /// The actions it will have.
     pub actions: Vec<ActionReport>,
     /// The number of an equal timer that it replaces.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::tz::TimeZone;
 
 use crate::home::capability::{Capability, Risk};
-use crate::home::device::{Area, Device, Kind};
+use crate::home::device::{Area, Device, Kind, Members};
 use crate::home::rights::Rights;
 use crate::home::{Home, HomeConflict};
 use crate::schedule::moment::HomeLocation;
@@ -61,14 +61,17 @@ pub(super) fn read(root: &Table<'_>, rights: Rights, prefix: &str) -> Home {
         .unwrap_or_else(|| ZIGBEE2MQTT.to_owned());
     let mut tables = HashMap::new();
     let mut devices = Vec::new();
-    for (name, table) in root.tables("device") {
+    let written = root.tables("device");
+    let known: Vec<&str> = written.iter().map(|(name, _)| *name).collect();
+    for (name, table) in &written {
         let reader = Reader {
-            table: &table,
+            table,
             areas: &areas,
+            known: &known,
             base: &base,
             prefix,
         };
-        let device = slug(name, &table).and_then(|id| reader.device(&id));
+        let device = slug(name, table).and_then(|id| reader.device(&id));
         if let Some(device) = device {
             tables.insert(device.id.clone(), table);
             devices.push(device);
@@ -83,6 +86,7 @@ pub(super) fn read(root: &Table<'_>, rights: Rights, prefix: &str) -> Home {
                 | HomeConflict::NoSuchArea { device: id, .. }) = &clash;
                 tables
                     .get(id)
+                    .copied()
                     .unwrap_or(root)
                     .report_table(clash.to_string());
             }
@@ -91,7 +95,8 @@ pub(super) fn read(root: &Table<'_>, rights: Rights, prefix: &str) -> Home {
     };
     for device in home.devices() {
         for fault in loops(device, &home, prefix) {
-            tables.get(&device.id).unwrap_or(root).report_table(fault);
+            let table = tables.get(&device.id).copied();
+            table.unwrap_or(root).report_table(fault);
         }
     }
     home
@@ -166,6 +171,11 @@ fn floor(text: &str, floors: &[(Slug, String)]) -> Result<String, String> {
     })
 }
 
+fn is_ieee_address(text: &str) -> bool {
+    let digits = text.strip_prefix("0x").unwrap_or_default();
+    digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// Returns a name that two areas have in common.
 fn shared_name(a: &Area, b: &Area) -> Option<String> {
     let names = |area: &Area| {
@@ -184,6 +194,8 @@ fn shared_name(a: &Area, b: &Area) -> Option<String> {
 struct Reader<'a, 'f> {
     table: &'a Table<'f>,
     areas: &'a [Area],
+    /// Identifiers of all devices of the file.
+    known: &'a [&'a str],
     /// Base topic of `Zigbee2MQTT`.
     base: &'a str,
     /// Prefix of sayso's own topics.
@@ -213,6 +225,7 @@ impl Reader<'_, '_> {
         device.area = self.area();
         device.class = table.text("class");
         device.announced = table.text("announced");
+        device.members = self.members(id);
         let binding = BindingKind {
             binding: self.binding(),
             prefix: self.prefix,
@@ -243,6 +256,28 @@ impl Reader<'_, '_> {
             return None;
         }
         Some(device)
+    }
+
+    /// Reads the devices that move with this one. A list of the operator's is complete.
+    fn members(&self, id: &Slug) -> Members {
+        let member = |text: &str| {
+            if text == id.as_str() {
+                return Err("another device: a group is not a member of itself".to_owned());
+            }
+            if self.known.contains(&text) || is_ieee_address(text) {
+                return Ok(text.to_owned());
+            }
+            Err(format!(
+                "the identifier of a device under [device.<id>], or the address of a Zigbee \
+                 device such as \"0x00158d0001a2b3c4\"{}",
+                hint(text, self.known.iter().copied())
+            ))
+        };
+        let ids = self.table.texts_as("members", member).unwrap_or_default();
+        Members {
+            ids,
+            complete: true,
+        }
     }
 
     fn area(&self) -> Option<Slug> {

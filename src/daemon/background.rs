@@ -9,7 +9,6 @@ use tracing::error;
 use crate::daemon::in_flight::CommandTask;
 use crate::daemon::liveness::Liveness;
 use crate::daemon::timers::TimerTask;
-use crate::mqtt::connection::Connection;
 use crate::mqtt::inbox::AckToken;
 use crate::mqtt::outbox::Outbox;
 use crate::pipeline::Pipeline;
@@ -36,12 +35,12 @@ impl Background {
     /// Starts the connection to the broker, the journal's syncs, the acknowledgements, the probes
     /// of providers, the connection to Redis and the metrics endpoint.
     pub(super) async fn start(
-        connection: Connection,
+        connection: impl Future<Output = ()> + Send + 'static,
         task: &CommandTask,
         metrics: Option<&MetricsAddress>,
     ) -> Self {
         let mut tasks = JoinSet::new();
-        tasks.spawn(connection.run());
+        tasks.spawn(connection);
         tasks.spawn(keep_synced(Arc::clone(&task.journal)));
         let (ack_tokens, to_acknowledge) = mpsc::channel(MAX_ACK_TOKENS);
         let journal = Arc::clone(&task.journal);

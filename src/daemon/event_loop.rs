@@ -15,12 +15,10 @@ use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::cache::DraftCache;
 use crate::clock::now;
-use crate::command::ReplyTo;
 use crate::command::reply::Reply;
+use crate::command::{Redelivery, ReplyTo};
 use crate::config::{Config, ConfigLocation};
-use crate::daemon::assembly::pipeline_settings;
 use crate::daemon::home_builder::{BuildResult, HomeBuilder};
 use crate::daemon::in_flight::CommandTask;
 use crate::daemon::signal::{CLOSING_TIME, DaemonSignal};
@@ -212,10 +210,15 @@ impl EventLoop {
                 payload,
                 correlation,
             } => self.answer_admin(topic, payload, correlation),
-            Incoming::State { topic, payload } if self.homes.is_announcement(&topic) => {
+            Incoming::State { topic, payload, .. } if self.homes.is_announcement(&topic) => {
                 self.homes.announce(topic, payload, &self.task.pipeline);
             }
-            Incoming::State { topic, payload } => self.task.pipeline.observe(&topic, &payload),
+            Incoming::State {
+                topic,
+                payload,
+                is_retained: true,
+            } => self.task.pipeline.observe_retained(&topic, &payload),
+            Incoming::State { topic, payload, .. } => self.task.pipeline.observe(&topic, &payload),
             Incoming::Up { session_present } => self.connected(session_present, notify),
             Incoming::Down { why } => {
                 warn!(
@@ -224,6 +227,7 @@ impl EventLoop {
                     "the broker is away, trying again"
                 );
                 self.status.broker_error = Some(why);
+                self.task.pipeline.forget_rule_states();
                 self.held.get_or_insert_default();
                 notify.status(&self.status_line());
             }
@@ -287,7 +291,13 @@ impl EventLoop {
                     "received"
                 );
                 self.task.pipeline.expect(&command);
-                self.start(self.task.clone().answer(command, seq));
+                // An earlier run may have carried out what the broker sends again.
+                let task = self.task.clone();
+                if redelivery == Redelivery::Certain {
+                    self.start(task.answer_again(command, seq));
+                } else {
+                    self.start(task.answer(command, seq));
+                }
             }
             JournalEntry::Answered(reply) => {
                 self.task.counters.commands_duplicate.increment();
@@ -435,21 +445,15 @@ impl EventLoop {
         let before = std::mem::replace(&mut self.last_journal_health, health);
         if (health == Health::Failing) != (before == Health::Failing) {
             let store = self.task.journal.store();
-            let drafts = store
-                .as_ref()
-                .and_then(|store| open_drafts(store, &self.config.recall));
-            let mut services = self.task.pipeline.services().clone();
-            let cache = DraftCache::new(
-                &self.config.recall,
-                self.config.ask.models(),
-                drafts,
-                Arc::clone(&self.task.counters),
-            );
-            services.cache = Arc::new(cache.with_redis(services.router.redis()));
-            let spending = store.as_ref().and_then(|store| open_spending(store));
+            let store = store.as_deref();
+            let services = self.task.pipeline.services();
+            let drafts = store.and_then(|store| open_drafts(store, &self.config.recall));
+            services.cache.keep_on_disk(drafts);
+            let spending = store.and_then(open_spending);
             services.router.keep_spending(spending.as_ref());
-            let settings = pipeline_settings(&self.config);
-            self.replace_pipeline(self.task.pipeline.with_services(services, settings));
+            if let Some(store) = store {
+                self.task.pipeline.keep_timers_in(store);
+            }
         }
         self.show_status(notify);
     }

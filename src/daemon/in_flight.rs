@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{self, timeout};
 use tracing::{info, warn};
 
+use crate::clock::now;
 use crate::command::reply::Reply;
 use crate::command::{Command, ReplyTo};
 use crate::daemon::liveness::Liveness;
@@ -69,6 +70,16 @@ impl CommandTask {
         }
     }
 
+    /// Processes a command that an earlier run received, and may have carried out: where it is too
+    /// late now, it is reported as uncertain.
+    pub(super) async fn answer_again(self, command: Command, seq: Seq) {
+        if now() < command.deadline {
+            return self.answer(command, seq).await;
+        }
+        let reply = self.pipeline.report_uncertain(&command, seq).await;
+        self.send_reply(Some(seq), &reply, &command.reply_to).await;
+    }
+
     /// Finishes a command whose messages an earlier run of the program had planned.
     pub(super) async fn resume(self, command: Command, seq: Seq, planned: Vec<PlannedPublish>) {
         let guard = self.liveness.begin(command.deadline);
@@ -121,7 +132,7 @@ async fn publish_event(confirmation: DeviceConfirmation, outbox: Outbox, reply_t
     let (topic, payload) = wire::encode_event(&event, &reply_to);
     let message = OutboundMessage::to(topic, payload)
         .with_correlation(reply_to.correlation)
-        .until(crate::clock::now() + EVENT_TTL);
+        .until(now() + EVENT_TTL);
     if let Ok(delivery) = outbox.publish(message) {
         let _ = delivery.await;
     }

@@ -12,6 +12,8 @@ mod recovery;
 mod reload;
 mod service_status;
 mod signal;
+#[cfg(test)]
+mod simulation;
 mod storage;
 mod timers;
 
@@ -36,6 +38,7 @@ use crate::daemon::signal::CLOSING_TIME;
 use crate::daemon::storage::Storage;
 use crate::discovery::finder::Finder;
 use crate::mqtt::inbox::Inbox;
+use crate::mqtt::outbox::Outbox;
 use crate::systemd::Notify;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
@@ -57,28 +60,59 @@ pub struct Handles {
 /// When something cannot be set up that waiting does not fix. A broker or provider that is offline
 /// is not an error.
 pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
+    let counters = Arc::new(Counters::default());
+    let storage = Storage::open(&config)?;
+    let finder = finder(&config);
+    let topics = finder.subscriptions(&config.home);
+    let (connection, inbox, outbox) =
+        crate::mqtt::connect(&config.mqtt, topics, Arc::clone(&counters))?;
+    let ends = BrokerEnds {
+        connection: connection.run(),
+        inbox,
+        outbox,
+        counters,
+    };
+    Box::pin(serve(config, handles, storage, finder, ends)).await
+}
+
+/// The ends of a connection to the broker, and the future that runs it.
+struct BrokerEnds<F> {
+    connection: F,
+    inbox: Inbox,
+    outbox: Outbox,
+    counters: Arc<Counters>,
+}
+
+/// Returns the registry of announced devices, still empty.
+fn finder(config: &Config) -> Finder {
+    let home = Arc::clone(&config.home);
+    Finder::new(config.discovery.clone(), home, &config.mqtt.prefix)
+}
+
+/// Builds the pipeline between the inbox and the outbox, and serves until it is told to stop.
+async fn serve<F: Future<Output = ()> + Send + 'static>(
+    config: Config,
+    handles: Handles,
+    storage: Storage,
+    finder: Finder,
+    ends: BrokerEnds<F>,
+) -> Result<(), DaemonError> {
     let Handles {
         notify,
         told: mut signals,
         log,
     } = handles;
-    let counters = Arc::new(Counters::default());
-
     let Storage {
         journal,
         recovered,
         drafts,
-    } = Storage::open(&config)?;
-
-    // The pipeline between the inbox and the outbox.
-    let finder = Finder::new(
-        config.discovery.clone(),
-        Arc::clone(&config.home),
-        &config.mqtt.prefix,
-    );
-    let topics = finder.subscriptions(&config.home);
-    let (connection, mut inbox, outbox) =
-        crate::mqtt::connect(&config.mqtt, topics, Arc::clone(&counters))?;
+    } = storage;
+    let BrokerEnds {
+        connection,
+        mut inbox,
+        outbox,
+        counters,
+    } = ends;
     let pipeline = pipeline(
         &config,
         drafts,

@@ -87,7 +87,7 @@ impl EventLoop {
             Some(planned) => {
                 self.start(journal.attribute(seq, task.resume(command, seq, planned)));
             }
-            None => self.start(journal.attribute(seq, task.answer(command, seq))),
+            None => self.start(journal.attribute(seq, task.answer_again(command, seq))),
         }
     }
 }

@@ -115,7 +115,7 @@ pub(super) fn open_drafts(store: &Store, settings: &CacheSettings) -> Option<Dra
         entries: settings.disk_entries,
         bytes: settings.disk_bytes,
     };
-    match Drafts::open(&store.db, limits, SystemTime::now()) {
+    match Drafts::open(store, limits, SystemTime::now()) {
         Ok(drafts) => Some(drafts),
         Err(error) => {
             warn!(%error, "what models said before cannot be read: they are asked again");

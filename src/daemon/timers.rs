@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{debug, warn};
 
+use crate::clock::ClockSteps;
 use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
 use crate::pipeline::{Pipeline, TimerEvent};
 
@@ -29,10 +30,15 @@ impl TimerTask {
     pub(super) async fn run(mut self) {
         let mut firing = JoinSet::new();
         let mut published = String::new();
+        let steps = ClockSteps::new();
+        if let Err(error) = &steps {
+            debug!(%error, "the kernel reports no steps of the clock");
+        }
+        let steps = steps.ok();
         loop {
             let pipeline = Arc::clone(&self.pipeline.borrow_and_update());
             tokio::select! {
-                () = pipeline.until_due() => {}
+                () = pipeline.until_due(steps.as_ref()) => {}
                 Some(_) = firing.join_next() => {}
                 changed = self.pipeline.changed() => if changed.is_err() { return },
             }
@@ -54,8 +60,9 @@ impl TimerTask {
     /// Publishes the list of timers, retained, if it has changed.
     fn publish_list(&self, pipeline: &Pipeline, published: &mut String) {
         let list = pipeline.timers_document().to_string();
-        let never_set = published.is_empty() && list == "[]";
-        if list == *published || never_set || list.len() > MAX_LIST_BYTES {
+        // The first list is published also where it is empty: after a crash the broker may keep
+        // another one.
+        if list == *published || list.len() > MAX_LIST_BYTES {
             return;
         }
         let message = OutboundMessage::to(self.topic.clone(), list.clone()).retained();

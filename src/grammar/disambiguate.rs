@@ -4,7 +4,7 @@ use crate::command::phrase::Phrase;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::sense::{Place, Sense};
 use crate::grammar::tokens::words;
-use crate::vocabulary::action::{Choice, Draft};
+use crate::vocabulary::action::{Action, Choice, Draft, LeftOut, TargetScope};
 use crate::vocabulary::speech::fill;
 
 /// Most choices named in a question.
@@ -31,7 +31,7 @@ enum Selection {
 pub(super) fn answer(lexicon: &Lexicon, text: &str, pending: &Draft) -> Option<Draft> {
     let choices = &pending.choices;
     let listed = choices.iter().filter(|c| !c.names.is_empty()).count();
-    let actions = match select(lexicon, text, choices)? {
+    let (actions, left_out) = match select(lexicon, text, choices)? {
         Selection::Nothing => {
             return Some(Draft {
                 speech: Some(lexicon.say.left.clone()),
@@ -43,23 +43,46 @@ pub(super) fn answer(lexicon: &Lexicon, text: &str, pending: &Draft) -> Option<D
             let choices: Vec<Choice> = fits.iter().map(|&i| choices[i].clone()).collect();
             return Some(Draft {
                 timing: pending.timing.clone(),
+                condition: pending.condition.clone(),
                 question: Some(question(lexicon, &lexicon.say.which, labels(&choices))),
                 choices,
                 ..Draft::default()
             });
         }
-        Selection::One(at) => choices.get(at)?.actions.clone(),
+        Selection::One(at) => of(choices.get(at)?),
         // The last choice of "where?" has no name and stands for all areas.
         Selection::All => match choices.last()? {
-            all if all.names.is_empty() => all.actions.clone(),
-            _ => choices.iter().flat_map(|c| c.actions.clone()).collect(),
+            all if all.names.is_empty() => of(all),
+            _ => (
+                choices.iter().flat_map(|c| c.actions.clone()).collect(),
+                choices.iter().flat_map(|c| c.left_out.clone()).collect(),
+            ),
         },
     };
     Some(Draft {
+        scope: reach(&actions, &left_out),
         actions,
+        left_out,
         timing: pending.timing.clone(),
+        condition: pending.condition.clone(),
         ..Draft::default()
     })
+}
+
+fn of(choice: &Choice) -> (Vec<Action>, Vec<LeftOut>) {
+    (choice.actions.clone(), choice.left_out.clone())
+}
+
+/// Returns how far an answer reaches: the answer "everywhere" means more than one device.
+fn reach(actions: &[Action], left_out: &[LeftOut]) -> TargetScope {
+    let is_one = actions
+        .windows(2)
+        .all(|pair| pair[0].device == pair[1].device);
+    if is_one && left_out.is_empty() {
+        TargetScope::Named
+    } else {
+        TargetScope::Group
+    }
 }
 
 /// Returns the question with the choices, of which at most [`MOST_CHOICES`] are named.
@@ -185,6 +208,7 @@ mod tests {
             names: vec![name.to_owned()],
             places: vec![place.to_owned()],
             actions: Vec::new(),
+            left_out: Vec::new(),
         };
         [
             choice("Ceiling light", "Kitchen"),

@@ -549,13 +549,11 @@ fn is_so(capability: &Capability, state: StateWord) -> Option<Value> {
     }
 }
 
-/// Returns the only reading of a sensor that tells the state, such as whether a window is open.
+/// Returns the reading of a sensor with a single capability, such as whether a window is open.
 fn sensed(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
-    let readings = device.capabilities.iter();
-    exactly_one(readings.filter_map(|capability| sensed_by(capability, state)))
-}
-
-fn sensed_by(capability: &Capability, state: StateWord) -> Option<(Property, Option<Value>)> {
+    let [capability] = device.capabilities.as_slice() else {
+        return None;
+    };
     let opens = || {
         [
             "contact",
@@ -587,7 +585,7 @@ fn sensed_by(capability: &Capability, state: StateWord) -> Option<(Property, Opt
 }
 
 /// Returns the property a state belongs to, and the value that stands for the state.
-fn asked_state(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
+pub(super) fn asked_state(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
     if device.kind.as_str() == "binary_sensor" {
         return sensed(device, state).or_else(|| asked_of(device, state));
     }

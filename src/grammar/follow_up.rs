@@ -79,6 +79,22 @@ pub(super) fn bare(plain: &str) -> Vec<&str> {
         .collect()
 }
 
+/// Returns whether the text is one of these phrases, and nothing else.
+pub(super) fn is_one_of(lexicon: &Lexicon, text: &str, phrases: &[String]) -> bool {
+    let plain = lexicon.spelling.plain(text);
+    // Nearly all commands are something else, which their letters show.
+    let has_all = |phrase: &String| phrase.split(' ').all(|word| plain.contains(word));
+    if !phrases.iter().any(has_all) {
+        return false;
+    }
+    let input = bare(&plain);
+    if input.is_empty() || input.len() > MOST_FIXED_WORDS {
+        return false;
+    }
+    let found = cores(lexicon, &input);
+    found.iter().any(|core| phrases.contains(&core.join(" ")))
+}
+
 /// Returns the sentence of fixed form that the text is, and nothing else.
 pub(super) fn fixed_form(lexicon: &Lexicon, text: &str) -> Option<FollowUp> {
     let plain = lexicon.spelling.plain(text);
@@ -133,6 +149,9 @@ fn continued(lexicon: &Lexicon, text: &str) -> Option<(bool, String)> {
 fn detached(lexicon: &Lexicon, names: &Names, text: &str) -> Option<String> {
     let pronoun = lexicon.follow_up.it.first()?;
     let clitics = &lexicon.follow_up.clitics;
+    if clitics.is_empty() {
+        return None;
+    }
     let plain = lexicon.spelling.plain(text);
     let input = words(&plain);
     let is_verb = |word: &str| {

@@ -10,13 +10,15 @@ use crate::grammar::disambiguate::question;
 use crate::grammar::effect::{Effect, Effects};
 use crate::grammar::intent::intent_of;
 use crate::grammar::lexicon::Lexicon;
+use crate::grammar::members::left_out;
 use crate::grammar::names::Names;
 use crate::grammar::parse::clauses;
 use crate::grammar::resolve::{ClauseIntent, Resolution, Resolver};
 use crate::grammar::sense::Sense;
 use crate::grammar::spans::Spans;
+use crate::grammar::unable::Unable;
 use crate::home::Home;
-use crate::vocabulary::action::{Action, Choice, Draft, Op, StateQuery, TargetScope};
+use crate::vocabulary::action::{Action, Choice, Draft, LeftOut, Op, StateQuery, TargetScope};
 
 /// Most combinations of senses that are tried; with more, the sentence is too ambiguous.
 const MOST_READINGS: usize = 1024;
@@ -41,13 +43,11 @@ impl Interpreter<'_> {
         for combination in 0..Self::combinations(&spans)? {
             chosen.clear();
             chosen.extend(senses_of(&spans, combination));
-            let Some(draft) = self.one(&chosen, spans.asked) else {
-                continue;
-            };
-            agreed = Some(match agreed {
-                Some(other) => one_of(draft, other)?,
-                None => draft,
-            });
+            match (self.one(&chosen, spans.asked), &agreed) {
+                (Some(draft), Some(other)) if !draft.does_the_same(other) => return None,
+                (Some(draft), None) => agreed = Some(draft),
+                _ => {}
+            }
         }
         agreed
     }
@@ -101,6 +101,7 @@ impl Interpreter<'_> {
         let clauses = clauses(&senses, asked, &self.lexicon.grammar).ok()?;
         let resolver = self.resolver();
         let mut actions: Vec<Action> = Vec::new();
+        let mut unable: Vec<Unable> = Vec::new();
         let mut question = None;
         for clause in &clauses {
             let request = ClauseIntent {
@@ -111,18 +112,19 @@ impl Interpreter<'_> {
             let mut current = Vec::new();
             for resolution in resolver.all(&request)? {
                 match resolution {
-                    Resolution::Devices(devices) => {
-                        for (device, effects) in devices {
+                    Resolution::Devices { able, left_out } => {
+                        for (device, effects) in able {
                             current.push(device);
                             self.add(&mut actions, device, effects);
                         }
+                        unable.extend(left_out);
                     }
                     _ if question.is_some() => {}
                     Resolution::AskWhich(devices) => {
                         question = Some(self.ask_which(&resolver, &request, &devices));
                     }
-                    Resolution::AskWhere(devices) => {
-                        question = Some(self.ask_where(&resolver, &request, &devices));
+                    Resolution::AskWhere { able, left_out } => {
+                        question = Some(self.ask_where(&resolver, &request, (&able, &left_out)));
                     }
                 }
             }
@@ -141,14 +143,14 @@ impl Interpreter<'_> {
                 ..question
             });
         }
-        let asked = match clauses.as_slice() {
-            [clause] => about(clause),
-            _ => None,
-        };
-        (!actions.is_empty() && !contradicts(&actions)).then_some(Draft {
-            scope: scope_of(&resolver, &clauses, &actions),
+        let asked = Some(clauses.as_slice()).filter(|clauses| clauses.len() == 1);
+        let asked = asked.and_then(|clauses| about(&clauses[0]));
+        let left_out = left_out(unable, &resolver);
+        (!actions.is_empty() && !contradicts(&actions)).then(|| Draft {
+            scope: scope_of(&resolver, &clauses, (&actions, &left_out)),
             actions,
             state_query: asked,
+            left_out,
             ..Draft::default()
         })
     }
@@ -185,11 +187,11 @@ impl Interpreter<'_> {
         &self,
         resolver: &Resolver<'_>,
         request: &ClauseIntent<'_>,
-        devices: &[u32],
+        (able, left_out): (&[u32], &[Unable]),
     ) -> Draft {
         Draft {
-            question: Some(self.r#where(devices)),
-            choices: self.area_choices(resolver, request, devices),
+            question: Some(self.r#where(able)),
+            choices: self.area_choices(resolver, request, (able, left_out)),
             ..Draft::default()
         }
     }
@@ -220,6 +222,7 @@ impl Interpreter<'_> {
                     })
                     .unwrap_or_default(),
                 actions: self.actions_for(resolver, request, &[d])?,
+                left_out: Vec::new(),
             })
         };
         devices
@@ -234,14 +237,12 @@ impl Interpreter<'_> {
         &self,
         resolver: &Resolver<'_>,
         request: &ClauseIntent<'_>,
-        devices: &[u32],
+        (devices, unable): (&[u32], &[Unable]),
     ) -> Vec<Choice> {
         let one = |area: u16| {
-            let there: Vec<u32> = devices
-                .iter()
-                .copied()
-                .filter(|&d| self.names.referents[d as usize].area == Some(area))
-                .collect();
+            let is_there = |d: u32| self.names.referents[d as usize].area == Some(area);
+            let there: Vec<u32> = devices.iter().copied().filter(|&d| is_there(d)).collect();
+            let unable = unable.iter().filter(|(d, ..)| is_there(*d)).cloned();
             let place = &self.home.areas()[usize::from(area)];
             let names = std::iter::once(&place.name)
                 .chain(&place.aliases)
@@ -251,6 +252,7 @@ impl Interpreter<'_> {
                 names,
                 places: Vec::new(),
                 actions: self.actions_for(resolver, request, &there)?,
+                left_out: left_out(unable.collect(), resolver),
             })
         };
         let all = || {
@@ -258,6 +260,7 @@ impl Interpreter<'_> {
                 names: Vec::new(),
                 places: Vec::new(),
                 actions: self.actions_for(resolver, request, devices)?,
+                left_out: left_out(unable.to_vec(), resolver),
             })
         };
         self.areas_of(devices)
@@ -329,25 +332,6 @@ impl Interpreter<'_> {
     }
 }
 
-/// Returns one draft of two that mean the same, or `None` if they differ. "open" of a window is a
-/// state and a value of its sensor: the state tells how the question was put.
-fn one_of(draft: Draft, other: Draft) -> Option<Draft> {
-    if draft == other {
-        return Some(other);
-    }
-    let (asked, plain) = if draft.state_query.is_some() {
-        (draft, other)
-    } else {
-        (other, draft)
-    };
-    let is_question = plain.actions.iter().all(|action| action.op == Op::Query);
-    let is_same = Draft {
-        state_query: None,
-        ..asked.clone()
-    } == plain;
-    (is_question && is_same).then_some(asked)
-}
-
 /// Returns the combination of senses with that index: one sense of each span.
 pub(super) fn senses_of(spans: &Spans, combination: usize) -> impl Iterator<Item = Sense> {
     let mut rest = combination;
@@ -359,14 +343,18 @@ pub(super) fn senses_of(spans: &Spans, combination: usize) -> impl Iterator<Item
 }
 
 /// Returns how far a sentence reaches: it is collective where it means more devices than it names.
-fn scope_of(resolver: &Resolver<'_>, clauses: &[Clause], actions: &[Action]) -> TargetScope {
+fn scope_of(
+    resolver: &Resolver<'_>,
+    clauses: &[Clause],
+    (actions, left_out): (&[Action], &[LeftOut]),
+) -> TargetScope {
     let mut targets = clauses.iter().flat_map(|clause| &clause.targets);
     if targets.any(|target| resolver.is_everything(target)) {
         return TargetScope::Everything;
     }
     let named: usize = clauses.iter().map(|clause| clause.targets.len()).sum();
     let devices: HashSet<&str> = actions.iter().map(|a| a.device.as_str()).collect();
-    if devices.len() > named.max(1) {
+    if devices.len() > named.max(1) || !left_out.is_empty() {
         TargetScope::Group
     } else {
         TargetScope::Named

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::grammar::condition_words::ConditionWords;
+use crate::grammar::example_words::ExampleWords;
 use crate::grammar::follow_up_words::FollowUpWords;
 use crate::grammar::phrase_index::PhraseIndex;
 use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
@@ -75,10 +77,6 @@ struct Raw {
     #[serde(default)]
     participles: BTreeMap<StateWord, Vec<String>>,
     #[serde(default)]
-    asking: BTreeMap<StateWord, Vec<String>>,
-    #[serde(default)]
-    place: Vec<PlaceWords>,
-    #[serde(default)]
     more: BTreeMap<Comparative, Vec<String>>,
     #[serde(default)]
     properties: BTreeMap<String, Vec<String>>,
@@ -111,26 +109,16 @@ struct Raw {
     #[serde(default)]
     timers: TimerPhrases,
     #[serde(default)]
+    examples: ExampleWords,
+    #[serde(default)]
+    conditions: ConditionWords,
+    #[serde(default)]
     follow_up: FollowUpWords,
     #[serde(default)]
     long: Long,
     #[serde(default)]
     unsupported: BTreeMap<UnsupportedMeaning, Vec<String>>,
     say: Speech,
-}
-
-/// Words for a place that the home may call something else.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct PlaceWords {
-    /// Words for the place, besides those it is called.
-    pub(super) said: Vec<String>,
-    /// Names of areas: if the home has exactly one of them, all of these words mean it.
-    pub(super) areas: Vec<String>,
-    /// Names of floors: if the home has exactly one of them, the words in `said` mean it.
-    pub(super) floors: Vec<String>,
-    /// Words in the names of devices and areas that are there: "garden" for "outside".
-    pub(super) marks: Vec<String>,
 }
 
 /// Word order and inflection of a language.
@@ -152,8 +140,6 @@ pub(super) struct Grammar {
     /// Whether the noun comes first in names and before adjectives: "lampe de chevet", "lampe
     /// rouge".
     pub(super) head_first: bool,
-    /// Whether an area that is switched means its lights: "apaga la cocina".
-    pub(super) area_is_lights: bool,
     /// Plural ending of the words of the home: `s`.
     pub(super) plural: String,
     /// Words before the number of a name: "lamp number 2".
@@ -187,8 +173,6 @@ enum FunctionWord {
     It,
     Them,
     Be,
-    BeAny,
-    Inverted,
     What,
     HowMany,
     Whether,
@@ -225,8 +209,6 @@ impl FunctionWord {
             Self::It => Sense::It,
             Self::Them => Sense::Them,
             Self::Be => Sense::Be,
-            Self::BeAny => Sense::BeAny,
-            Self::Inverted => Sense::Inverted,
             Self::What => Sense::What,
             Self::HowMany => Sense::HowMany,
             Self::Whether => Sense::Whether,
@@ -320,10 +302,12 @@ pub(super) struct Lexicon {
     pub(super) colors: Vec<String>,
     pub(super) say: Speech,
     pub(super) choosing: Choosing,
-    /// Words for places that the home may call something else.
-    pub(super) places: Vec<PlaceWords>,
     /// Phrases for requests about timers.
     pub(super) timers: TimerPhrases,
+    /// Words for conditions.
+    pub(super) conditions: ConditionWords,
+    /// Words for "what can I say?".
+    pub(super) examples: ExampleWords,
     /// Words for times.
     pub(super) time: TimeWords,
     /// Words and sentences that refer to an earlier command.
@@ -371,9 +355,14 @@ impl FromStr for Lexicon {
             colors: raw.colors.into_values().collect(),
             say: raw.say,
             choosing: raw.choosing,
-            places: raw.place,
             timers: raw
                 .timers
+                .normalized(|text| spelling.plain(text).into_owned()),
+            conditions: raw
+                .conditions
+                .normalized(|text| spelling.plain(text).into_owned()),
+            examples: raw
+                .examples
                 .normalized(|text| spelling.plain(text).into_owned()),
             time: raw
                 .time
@@ -430,13 +419,8 @@ fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
             runs.add(sense, &spelling.plain(text));
         }
     };
-    let be_any = raw.words.get(&FunctionWord::BeAny);
     for (function, spoken) in &raw.words {
-        let is_meant = |text: &&String| {
-            *function != FunctionWord::Be || be_any.is_none_or(|any| !any.contains(text))
-        };
-        let spoken: Vec<String> = spoken.iter().filter(is_meant).cloned().collect();
-        add(function.sense(), &spoken);
+        add(function.sense(), spoken);
     }
     add(Sense::It, &raw.follow_up.it);
     add(Sense::Other, &raw.follow_up.other);
@@ -449,9 +433,6 @@ fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
     }
     for (state, spoken) in &raw.participles {
         add(Sense::Participle(*state), spoken);
-    }
-    for (state, spoken) in &raw.asking {
-        add(Sense::Asking(*state), spoken);
     }
     for (comparative, spoken) in &raw.more {
         add(Sense::Comparative(*comparative), spoken);

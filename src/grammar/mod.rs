@@ -29,14 +29,19 @@
 mod antecedents;
 mod clause;
 mod combine;
+mod condition;
+mod condition_words;
 mod disambiguate;
 mod effect;
+mod evidence;
+mod example_words;
 pub mod explain;
 pub mod follow_up;
 mod follow_up_words;
 mod intent;
 mod interpreter;
 mod lexicon;
+mod members;
 mod names;
 mod number;
 mod parse;
@@ -47,10 +52,12 @@ mod sense;
 mod spans;
 mod spelling;
 mod time;
+mod time_recurring;
 mod time_words;
 mod timer_phrases;
 pub mod timer_request;
 mod tokens;
+mod unable;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -62,11 +69,12 @@ use crate::command::misunderstanding::Misunderstanding;
 use crate::command::phrase::Phrase;
 use crate::home::Home;
 use crate::templates::{Recognition, TemplateError, TemplateFolders, Templates};
-use crate::vocabulary::action::Draft;
+use crate::vocabulary::action::{Action, Draft};
 use crate::vocabulary::speech::Speech;
 
 use crate::grammar::combine::{combine, explain_both};
 use crate::grammar::disambiguate::answer;
+use crate::grammar::evidence::Evidence;
 use crate::grammar::explain::Explanation;
 use crate::grammar::follow_up::{Antecedents, Continuation, FollowUp, Remembered};
 use crate::grammar::interpreter::Interpreter;
@@ -356,9 +364,9 @@ impl LocalGrammar {
     fn own_draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
         let language = self.language(phrase)?;
         let names = language.names(home);
-        language
-            .interpreter(&names, phrase, home)
-            .draft_with_time(phrase.text())
+        let interpreter = language.interpreter(&names, phrase, home);
+        let draft = interpreter.draft_with_time(phrase.text());
+        draft.or_else(|| interpreter.conditional(phrase.text()))
     }
 
     /// Returns the draft of a phrase that may refer to the last command of its source.
@@ -372,7 +380,11 @@ impl LocalGrammar {
             remembered: Remembered::of(last, home, &names),
             ..language.interpreter(&names, phrase, home)
         };
-        let own = interpreter.draft_after_with_time(phrase.text());
+        // What a condition names is nearer than the last command, so that a pronoun is uncertain.
+        let without_last = || language.interpreter(&names, phrase, home);
+        let own = interpreter
+            .draft_after_with_time(phrase.text())
+            .or_else(|| without_last().conditional(phrase.text()));
         self.beside_templates(phrase, home, own)
     }
 
@@ -396,6 +408,21 @@ impl LocalGrammar {
     /// Returns the request about timers that the phrase is.
     pub fn timer_request(&self, phrase: &Phrase) -> Option<TimerRequest> {
         timer_request::timer_request(self.reader(phrase)?.lexicon(), phrase.text())
+    }
+
+    /// Returns whether the phrase asks for examples: "what can I say?"
+    pub fn asks_for_examples(&self, phrase: &Phrase) -> bool {
+        let Some(lexicon) = self.reader(phrase).map(Language::lexicon) else {
+            return false;
+        };
+        follow_up::is_one_of(lexicon, phrase.text(), &lexicon.examples.ask)
+    }
+
+    /// Returns the forms of example sentences with a meaning, such as `power=on`.
+    pub fn example_forms(&self, phrase: &Phrase, meaning: &str) -> &[String] {
+        let language = self.language(phrase);
+        let forms = language.and_then(|l| l.lexicon().examples.forms.get(meaning));
+        forms.map_or(&[], Vec::as_slice)
     }
 
     /// Returns the sentence of fixed form about an earlier command that the phrase is.
@@ -441,6 +468,16 @@ impl LocalGrammar {
         language
             .interpreter(&names, phrase, home)
             .reason(phrase.text())
+    }
+
+    /// Returns whether the words of the phrase support the actions that a model made of it: none
+    /// contradicts them, and each number in them is stated. `None` where no language file reads
+    /// the phrase.
+    pub fn supports(&self, phrase: &Phrase, home: &Home, actions: &[Action]) -> Option<bool> {
+        let language = self.reader(phrase)?;
+        let names = language.names(home);
+        let evidence = Evidence::of(phrase.text(), language.lexicon(), &names);
+        Some(evidence.supports(home, actions))
     }
 
     /// Returns whether the phrase is a yes (`true`) or a no, and nothing else.

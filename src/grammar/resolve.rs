@@ -2,10 +2,11 @@
 
 use crate::grammar::clause::{Amount, Clause, Head, QuestionType, Target};
 use crate::grammar::effect::{Effect, Effects};
-use crate::grammar::intent::{Intent, QueryFocus};
+use crate::grammar::intent::Intent;
 use crate::grammar::lexicon::standard;
 use crate::grammar::names::{Names, Referent};
 use crate::grammar::sense::{Place, StateWord, Verb};
+use crate::grammar::unable::{Unable, everything_means};
 use crate::home::Home;
 use crate::home::device::Device;
 use crate::vocabulary::properties::ImpliedDevices;
@@ -15,11 +16,36 @@ use crate::vocabulary::{Domain, Property};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Resolution {
     /// Exactly these, with the effects on each.
-    Devices(Vec<(u32, Vec<Effect>)>),
+    Devices {
+        able: Vec<(u32, Vec<Effect>)>,
+        /// Members of the group that cannot do it.
+        left_out: Vec<Unable>,
+    },
     /// One of these; the speaker must choose.
     AskWhich(Vec<u32>),
     /// The devices of one area; the speaker must name it.
-    AskWhere(Vec<u32>),
+    AskWhere {
+        able: Vec<u32>,
+        /// Members of the group that cannot do it.
+        left_out: Vec<Unable>,
+    },
+}
+
+impl Resolution {
+    /// Adds members of the group that cannot do it.
+    pub(super) fn leaving_out(mut self, more: Vec<Unable>) -> Self {
+        if let Self::Devices { left_out, .. } | Self::AskWhere { left_out, .. } = &mut self {
+            left_out.extend(more);
+        }
+        self
+    }
+
+    fn of(able: Vec<(u32, Vec<Effect>)>) -> Self {
+        Self::Devices {
+            able,
+            left_out: Vec::new(),
+        }
+    }
 }
 
 /// Kinds excluded from "everything off": they protect the home, or have no off.
@@ -103,9 +129,9 @@ impl Resolver<'_> {
             || (target.trailing_place && target.places.iter().any(is_area));
         let is_robot = |d: u32| matches!(self.device(d).kind.as_str(), "vacuum" | "lawn_mower");
         let has_robot = match resolution {
-            Resolution::Devices(devices) => devices.iter().any(|(d, _)| is_robot(*d)),
-            Resolution::AskWhich(devices) | Resolution::AskWhere(devices) => {
-                devices.iter().any(|d| is_robot(*d))
+            Resolution::Devices { able, .. } => able.iter().any(|(d, _)| is_robot(*d)),
+            Resolution::AskWhich(able) | Resolution::AskWhere { able, .. } => {
+                able.iter().any(|d| is_robot(*d))
             }
         };
         starts && has_place && has_robot
@@ -214,16 +240,21 @@ impl Resolver<'_> {
         matches!(target.head, Head::Noun(noun, _) if self.names.nouns[usize::from(noun)].everything)
     }
 
-    fn device(&self, device: u32) -> &Device {
+    pub(super) fn device(&self, device: u32) -> &Device {
         &self.home.devices()[device as usize]
     }
 
-    fn device_indices(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn device_indices(&self) -> impl Iterator<Item = u32> {
         (0..self.home.devices().len()).filter_map(|i| u32::try_from(i).ok())
     }
 
     /// Returns whether the device is in one of the places of the clause and of the target.
-    fn inside(&self, request: &ClauseIntent<'_>, target: Option<&Target>, device: u32) -> bool {
+    pub(super) fn inside(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: Option<&Target>,
+        device: u32,
+    ) -> bool {
         let at_one = |places: &[Place]| {
             places.is_empty()
                 || places
@@ -252,17 +283,10 @@ impl Resolver<'_> {
             .iter()
             .filter_map(|&d| Some((d, self.effects(request, d, None)?)))
             .collect();
-        (!able.is_empty()).then_some(Resolution::Devices(able))
-    }
-
-    /// Returns the devices of a longer name that can answer, where those called so cannot: "is the
-    /// front door closed" with a lock "Front door" and a "Front door sensor".
-    fn sensors_named(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Vec<u32> {
-        let called = &self.names.entries[id as usize].devices;
-        let fits = |d: u32| self.inside(request, Some(target), d);
-        let others = called.iter().filter(|(d, whole)| !whole && fits(*d));
-        let others: Vec<u32> = others.map(|(d, _)| *d).collect();
-        self.able(request, &others, None)
+        (!able.is_empty()).then(|| Resolution::Devices {
+            left_out: self.unable(request, request.before, None),
+            able,
+        })
     }
 
     fn devices_named(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Vec<u32> {
@@ -284,15 +308,7 @@ impl Resolver<'_> {
     }
 
     fn called(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Option<Resolution> {
-        let mut found = self.devices_named(request, target, id);
-        if matches!(request.intent, Intent::Query(..))
-            && self.able(request, &found, None).is_empty()
-        {
-            let others = self.sensors_named(request, target, id);
-            if !others.is_empty() {
-                found = others;
-            }
-        }
+        let found = self.devices_named(request, target, id);
         let mode = match target.head {
             Head::Name(_, Some((noun, _))) => self.mode(noun),
             _ => found.first().and_then(|&d| self.mode_in_name(d)),
@@ -307,7 +323,7 @@ impl Resolver<'_> {
         }
         let able = self.able(request, &found, mode);
         if (self.names.entries[id as usize].many || target.extra_is_plural) && !target.both {
-            return self.group(request, Some(target), able, mode);
+            return self.group(request, Some(target), &found, mode);
         }
         if target.all || target.both {
             return (!target.both || able.len() == 2)
@@ -404,8 +420,7 @@ impl Resolver<'_> {
             .iter()
             .map(|&d| Some((d, self.effects(request, d, mode)?)))
             .collect();
-        done.filter(|done| !done.is_empty())
-            .map(Resolution::Devices)
+        done.filter(|done| !done.is_empty()).map(Resolution::of)
     }
 
     /// Resolves a noun: "the lights", "the lamp in the kitchen".
@@ -427,15 +442,7 @@ impl Resolver<'_> {
             };
             return self.noun(&off, target, (noun, plural));
         }
-        if entry.everything
-            && !matches!(
-                request.intent,
-                Intent::Switch(_)
-                    | Intent::Open(false)
-                    | Intent::Shut
-                    | Intent::Query(None, Some(QueryFocus::Is(StateWord::On | StateWord::Off)))
-            )
-        {
+        if entry.everything && everything_means(request.intent).is_none() {
             return None;
         }
         let is_lock = entry.kinds == ["lock"] && entry.named.is_empty();
@@ -473,11 +480,13 @@ impl Resolver<'_> {
             .device_indices()
             .filter(|&d| self.inside(request, Some(target), d) && has_extra_noun(d))
             .filter(|&d| {
-                // "close everything" includes garage doors and gates.
-                if entry.everything && request.intent == Intent::Open(false) {
-                    return self.device(d).kind.as_str() == "cover";
+                let kinds = everything_means(request.intent).filter(|_| entry.everything);
+                match kinds {
+                    Some(kinds) if !kinds.is_empty() => {
+                        kinds.contains(&self.device(d).kind.as_str())
+                    }
+                    _ => self.fits(noun, d, telling),
                 }
-                self.fits(noun, d, telling)
             })
             .collect();
         // A cover of unknown class is a blind only where there is no certain one.
@@ -505,12 +514,16 @@ impl Resolver<'_> {
         }
         let meant = self.without_exceptions(request, candidates)?;
         let mode = self.mode(noun);
-        let able = self.able(request, &meant, mode);
         // If only some of "the doors" can be opened, those are not what was meant.
-        if request.intent == Intent::Open(true) && able.len() < meant.len() {
+        let opens = request.intent == Intent::Open(true);
+        if opens && self.able(request, &meant, mode).len() < meant.len() {
             return None;
         }
-        self.group(request, Some(target), able, mode)
+        let group = self.group(request, Some(target), &meant, mode)?;
+        if self.is_everything(target) && request.intent == Intent::Open(false) {
+            return Some(self.with_what_stays_open(request, target, group));
+        }
+        Some(group)
     }
 
     /// Resolves a noun in the singular.
@@ -524,7 +537,18 @@ impl Resolver<'_> {
         let entry = &self.names.nouns[usize::from(noun)];
         let mode = self.mode(noun);
         let able = self.able(request, &candidates, mode);
-        if self.is_out_of_range(request, noun, &candidates, &able) {
+        let sets_value = matches!(
+            request.intent,
+            Intent::SetValue(
+                _,
+                Amount::Number(_) | Amount::Measured(..) | Amount::Choice(_)
+            )
+        );
+        // "set the thermostat to 100" is out of range, not a command for the sauna.
+        let out_of_range = |d: &u32| {
+            !able.contains(d) && self.device(*d).capability(&Property::Temperature).is_some()
+        };
+        if sets_value && candidates.iter().any(out_of_range) {
             return None;
         }
         let opens = matches!(request.intent, Intent::Open(_));
@@ -567,34 +591,6 @@ impl Resolver<'_> {
             }
             _ => Some(Resolution::AskWhich(fits)),
         }
-    }
-
-    /// Returns whether a device that is meant cannot have the value: "set the thermostat to 100" is
-    /// out of range, not a command for the sauna.
-    fn is_out_of_range(
-        &self,
-        request: &ClauseIntent<'_>,
-        noun: u16,
-        candidates: &[u32],
-        able: &[u32],
-    ) -> bool {
-        let Intent::SetValue(_, amount) = request.intent else {
-            return false;
-        };
-        let named = candidates.iter().copied();
-        let named: Vec<u32> = named.filter(|&d| self.has_noun(noun, d)).collect();
-        let is_meant = |d: u32| match (named.as_slice(), amount) {
-            // "the thermostat to eco": the one called so has such a setting.
-            ([single], Amount::Choice(_)) => d == *single,
-            (_, Amount::Number(_) | Amount::Measured(..) | Amount::Choice(_)) => true,
-            _ => false,
-        };
-        let has_temperature = |d: u32| {
-            let device = self.device(d);
-            device.capability(&Property::Temperature).is_some()
-        };
-        let mut candidates = candidates.iter();
-        candidates.any(|d| !able.contains(d) && is_meant(*d) && has_temperature(*d))
     }
 
     /// Narrows several players to those the noun suggests: "the music" to speakers, "the movie" to
@@ -684,11 +680,13 @@ impl Resolver<'_> {
         &self,
         request: &ClauseIntent<'_>,
         target: Option<&Target>,
-        able: Vec<u32>,
+        meant: &[u32],
         mode: Option<&str>,
     ) -> Option<Resolution> {
+        let able = self.able(request, meant, mode);
         let (all, both) = target.map_or((false, false), |t| (t.all, t.both));
         let locks = matches!(request.intent, Intent::Lock(true));
+        let count = able.len();
         let near = if locks {
             able
         } else {
@@ -701,6 +699,10 @@ impl Resolver<'_> {
                 None
             };
         }
+        let mut left_out = self.unable(request, meant, mode);
+        if near.len() < count {
+            left_out.retain(|(d, ..)| self.names.is_at(*d, Place::Here, self.here));
+        }
         let first = near.first().map(|&d| self.names.referents[d as usize].area);
         let one_place = near
             .iter()
@@ -712,11 +714,12 @@ impl Resolver<'_> {
             || matches!(request.intent, Intent::Query(..))
             || !request.clause.except.is_empty();
         let sure = sure || target.is_some_and(|t| self.is_everything(t));
-        if sure || near.is_empty() {
-            self.each_of(request, &near, mode)
-        } else {
-            Some(Resolution::AskWhere(near))
+        if !sure && !near.is_empty() {
+            let able = near;
+            return Some(Resolution::AskWhere { able, left_out });
         }
+        let able = self.each_of(request, &near, mode)?;
+        Some(able.leaving_out(left_out))
     }
 
     /// Returns whether the extent is unclear: "everything off except the tv in the living room",
@@ -769,28 +772,10 @@ impl Resolver<'_> {
         Some(devices)
     }
 
-    /// Returns whether the clause switches an area, in a language in which that means its lights:
-    /// "apaga la cocina".
-    fn switches_an_area(&self, request: &ClauseIntent<'_>) -> bool {
-        let clause = request.clause;
-        let is_area = |target: &Target| target.head == Head::Area;
-        self.effects.lexicon.grammar.area_is_lights
-            && matches!(request.intent, Intent::Switch(_))
-            && matches!(clause.verb, Some(Verb::On | Verb::Off))
-            && clause.state.is_none()
-            && !clause.mode
-            && (!clause.targets.is_empty() || !clause.places.is_empty())
-            && clause.targets.iter().all(is_area)
-    }
-
     /// Resolves a clause without a noun by its property or verb.
     fn implied(&self, request: &ClauseIntent<'_>, target: Option<&Target>) -> Option<Resolution> {
+        let meant = ImpliedTarget::by(request, self.names)?;
         let clause = request.clause;
-        let meant = if self.switches_an_area(request) {
-            ImpliedTarget::all(&["light"])
-        } else {
-            ImpliedTarget::by(request, self.names)?
-        };
         let is_specific = target.is_some()
             || !clause.places.is_empty()
             || self.here.is_some()
@@ -803,15 +788,11 @@ impl Resolver<'_> {
             return None;
         }
         let fits = |&d: &u32| meant.fits(self.device(d)) && self.inside(request, target, d);
-        let able = self.able(
-            request,
-            &self.device_indices().filter(fits).collect::<Vec<_>>(),
-            None,
-        );
-        // "is any window open" may be about a property of that name.
-        if meant.group || (clause.any && matches!(request.intent, Intent::Query(..))) {
-            return self.group(request, target, able, None);
+        let fitting: Vec<u32> = self.device_indices().filter(fits).collect();
+        if meant.group {
+            return self.group(request, target, &fitting, None);
         }
+        let able = self.able(request, &fitting, None);
         let mut near = self.nearest(request, target, able);
         if near
             .iter()

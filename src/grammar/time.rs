@@ -3,6 +3,8 @@
 //! An expression is cut out of the sentence, and the rest must be a complete command. A sentence
 //! with two expressions, or one whose rest is not fully explained, has no meaning.
 
+use std::collections::BTreeMap;
+
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::number;
@@ -10,7 +12,7 @@ use crate::grammar::time_words::TimeWords;
 use crate::grammar::tokens::words;
 use crate::vocabulary::Property;
 use crate::vocabulary::action::{Draft, Op};
-use crate::vocabulary::timing::{Day, Half, Span, TimeOfDay, TimePoint, Timing};
+use crate::vocabulary::timing::{Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing};
 
 /// Longest delay, in seconds, that an expression can name: a year. What is accepted is decided
 /// later.
@@ -21,9 +23,10 @@ const MOST_WORDS: usize = 16;
 
 /// The half of the day that a sentence names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DayHalf {
+pub(super) enum DayHalf {
     Morning,
     Evening,
+    Night,
 }
 
 /// An expression, with the words before and after it.
@@ -32,8 +35,19 @@ pub(super) struct Cut {
     pub(super) timing: Timing,
     /// Whether the time is only a number, which may be an amount as well: "um 5".
     pub(super) is_bare: bool,
+    /// The first word of the expression, and the one behind it.
+    pub(super) range: (usize, usize),
     /// The rest of the sentence.
     pub(super) rest: String,
+}
+
+impl Cut {
+    /// Returns whether the expression is a part of a longer one: "an hour before sunset" is one of
+    /// "half an hour before sunset".
+    fn is_within(&self, longer: &Self) -> bool {
+        let ((start, end), (from, to)) = (self.range, longer.range);
+        self.range != longer.range && from <= start && end <= to
+    }
 }
 
 /// Returns every way to cut one expression of time out of a sentence.
@@ -56,18 +70,22 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         };
         let (front, back) = (&input[..at], &input[at + length..]);
         let is_bare = reader.is_bare(&timing, at + length - 1);
+        let range = (at, at + length);
         if let Some((timing, length)) = with_distant_day(&reader, &timing, front.len()) {
             let rest = joined(&front[length..], back);
             found.push(Cut {
                 timing,
                 is_bare,
+                range,
                 rest,
             });
         }
+        found.extend(reader.with_distant_days(&timing, (front, back), is_bare));
         let rest = joined(front, back);
         found.push(Cut {
             timing,
             is_bare,
+            range,
             rest,
         });
         // "sofa lamp on saturday at noon": a shorter expression may leave the command.
@@ -91,13 +109,13 @@ fn with_distant_day(
     let timing = match timing {
         Timing::At(moment) => Timing::At(place(moment)?),
         Timing::Until(moment) => Timing::Until(place(moment)?),
-        Timing::After(_) | Timing::For(_) => return None,
+        Timing::After(_) | Timing::For(_) | Timing::Every(_) => return None,
     };
     Some((timing, length))
 }
 
 /// Joins the words around an expression. A comma beside it belongs to it.
-fn joined(front: &[&str], back: &[&str]) -> String {
+pub(super) fn joined(front: &[&str], back: &[&str]) -> String {
     let is_comma = |word: Option<&&str>| word == Some(&",");
     let front = if is_comma(front.last()) {
         &front[..front.len() - 1]
@@ -113,7 +131,7 @@ fn joined(front: &[&str], back: &[&str]) -> String {
 }
 
 /// Returns the time in the named half of the day, or `None` if they contradict each other.
-fn with_part(time: TimeOfDay, part: Option<DayHalf>) -> Option<TimeOfDay> {
+pub(super) fn with_part(time: TimeOfDay, part: Option<DayHalf>) -> Option<TimeOfDay> {
     let (Some(part), TimeOfDay::Clock { hour, minute, half }) = (part, time) else {
         return Some(time);
     };
@@ -125,6 +143,13 @@ fn with_part(time: TimeOfDay, part: Option<DayHalf>) -> Option<TimeOfDay> {
     match (half, part) {
         (Half::Exact, DayHalf::Morning) => (hour < 12).then_some(time),
         (Half::Exact, DayHalf::Evening) => (hour >= 12).then_some(time),
+        (Half::Exact, DayHalf::Night) => (hour >= 18 || hour < 6).then_some(time),
+        // "twelve at night" is midnight, and which one is not certain.
+        (Half::Either, DayHalf::Night) => match hour {
+            12 => None,
+            1..=5 => Some(exact(hour)),
+            _ => Some(exact(hour + 12)),
+        },
         (Half::Either, DayHalf::Morning) => Some(exact(hour % 12)),
         // "twelve in the evening" is midnight, and which one is not certain.
         (Half::Either, DayHalf::Evening) if hour == 12 => None,
@@ -160,41 +185,43 @@ impl Interpreter<'_> {
     }
 
     /// Returns the draft of a sentence with one expression of time, if every way to read it agrees.
+    /// A part of an expression does not count where the whole of it leaves a command as well.
     fn timed(&self, text: &str, draft: impl Fn(&str) -> Option<Draft>) -> Option<Draft> {
-        let mut agreed: Option<Draft> = None;
+        let mut read: Vec<(Cut, Draft)> = Vec::new();
         for cut in cuts(self.lexicon, text) {
             let Some(rest) = draft(&cut.rest) else {
                 continue;
             };
-            let asks = rest.actions.iter().any(|action| action.op == Op::Query);
-            let offers_queries = rest
-                .choices
+            let choices = rest.choices.iter().flat_map(|choice| &choice.actions);
+            let asks = rest
+                .actions
                 .iter()
-                .flat_map(|choice| &choice.actions)
+                .chain(choices)
                 .any(|action| action.op == Op::Query);
-            if asks || offers_queries || rest.timing.is_some() {
+            if asks || rest.timing.is_some() {
                 return None;
             }
             if cut.is_bare && self.may_be_an_amount(&cut.timing, &rest) {
                 return None;
             }
             let timed = Draft {
-                timing: Some(cut.timing),
+                timing: Some(cut.timing.clone()),
                 ..rest
             };
-            match &agreed {
-                Some(other) if *other != timed => return None,
-                _ => agreed = Some(timed),
-            }
+            read.push((cut, timed));
         }
-        agreed
+        let is_whole = |cut: &Cut| !read.iter().any(|(longer, _)| cut.is_within(longer));
+        let mut whole = read.iter().filter(|(cut, _)| is_whole(cut));
+        let (_, first) = whole.next()?;
+        let agree = whole.all(|(_, other)| other.does_the_same(first));
+        agree.then(|| first.clone())
     }
 }
 
 pub(super) struct TimeReader<'l, 'i> {
     lexicon: &'l Lexicon,
-    words: &'l TimeWords,
-    input: &'i [&'i str],
+    pub(super) words: &'l TimeWords,
+    pub(super) input: &'i [&'i str],
 }
 
 impl<'l, 'i> TimeReader<'l, 'i> {
@@ -208,7 +235,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     }
 
     /// Returns the number of words of the longest phrase of the list at `at`.
-    fn phrase(&self, list: &[String], at: usize) -> Option<usize> {
+    pub(super) fn phrase(&self, list: &[String], at: usize) -> Option<usize> {
         let rest = self.input.get(at..)?;
         list.iter()
             .find(|phrase| {
@@ -219,7 +246,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     }
 
     /// Returns the end of a phrase of the list at `at`, or `at` if there is none.
-    fn optional(&self, list: &[String], at: usize) -> usize {
+    pub(super) fn optional(&self, list: &[String], at: usize) -> usize {
         at + self.phrase(list, at).unwrap_or(0)
     }
 
@@ -246,15 +273,20 @@ impl<'l, 'i> TimeReader<'l, 'i> {
 
     /// Returns whether a time ends with a number without minutes, "o'clock" or a part of the day.
     fn is_bare(&self, timing: &Timing, last: usize) -> bool {
-        let (Timing::At(point) | Timing::Until(point)) = timing else {
-            return false;
+        let time = match timing {
+            Timing::At(point) | Timing::Until(point) => point.time,
+            Timing::Every(Recurrence::Days { time, .. }) => *time,
+            Timing::Every(_) | Timing::After(_) | Timing::For(_) => return false,
         };
-        let is_full_hour = matches!(point.time, TimeOfDay::Clock { minute: 0, .. });
+        let is_full_hour = matches!(time, TimeOfDay::Clock { minute: 0, .. });
         is_full_hour && self.number(last).is_some() && digits(self.input[last]).is_none()
     }
 
     /// Returns the expression at `at`, and its number of words.
     pub(super) fn timing(&self, at: usize) -> Option<(Timing, usize)> {
+        if let Some((rule, end)) = self.recurrence(at) {
+            return (end - at <= MOST_WORDS).then_some((Timing::Every(rule), end - at));
+        }
         let by_sun = self.at_sun(at).and_then(|_| self.moment(at));
         let found = by_sun
             .map(|(moment, end)| (Timing::At(moment), end))
@@ -298,7 +330,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     }
 
     /// "until nine", "until tomorrow at nine", "until sunset".
-    fn until(&self, at: usize) -> Option<(Timing, usize)> {
+    pub(super) fn until(&self, at: usize) -> Option<(Timing, usize)> {
         let start = at + self.phrase(&self.words.until, at)?;
         if let Some((moment, end)) = self.moment(start) {
             return Some((Timing::Until(moment), end));
@@ -390,18 +422,20 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     }
 
     /// "in the morning", "in the evening".
-    fn part(&self, at: usize) -> Option<(DayHalf, usize)> {
+    pub(super) fn part(&self, at: usize) -> Option<(DayHalf, usize)> {
         let morning = self.phrase(&self.words.morning, at);
         let evening = self.phrase(&self.words.evening, at);
-        match (morning, evening) {
-            (Some(length), None) => Some((DayHalf::Morning, length)),
-            (None, Some(length)) => Some((DayHalf::Evening, length)),
+        let night = self.phrase(&self.words.night, at);
+        match (morning, evening, night) {
+            (Some(length), None, None) => Some((DayHalf::Morning, length)),
+            (None, Some(length), None) => Some((DayHalf::Evening, length)),
+            (None, None, Some(length)) => Some((DayHalf::Night, length)),
             _ => None,
         }
     }
 
     /// "at sunset", "half an hour before sunset".
-    fn at_sun(&self, at: usize) -> Option<(TimeOfDay, usize)> {
+    pub(super) fn at_sun(&self, at: usize) -> Option<(TimeOfDay, usize)> {
         if let Some(length) = self.phrase(&self.words.at_sunrise, at) {
             return Some((TimeOfDay::Sunrise(0), at + length));
         }
@@ -432,7 +466,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     }
 
     /// "at nine"; without "at" only what cannot be anything else: "7:30", "7 am".
-    fn at_clock(&self, at: usize) -> Option<(TimeOfDay, usize)> {
+    pub(super) fn at_clock(&self, at: usize) -> Option<(TimeOfDay, usize)> {
         if let Some(length) = self.phrase(&self.words.at, at)
             && let Some(found) = self.clock(at + length)
         {
@@ -551,7 +585,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             }
         }
         if let Some((minute, more)) = self.whole(named, 59.0)
-            && (minute >= 10 || named > after_hour)
+            // "um neun Uhr ein" ends with a verb.
+            && (minute >= 10 || (named > after_hour && minute > 1))
             && !self.is_unit(named + more)
         {
             return Some((shifted(hour, i16::from(minute))?, named + more));
@@ -619,15 +654,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
 
     /// One number with its unit: seconds, end, and seconds of the unit.
     fn span_part(&self, at: usize) -> Option<(f64, usize, f64)> {
-        let fixed = self.words.durations.iter().filter_map(|(phrase, seconds)| {
-            let length = phrase.split(' ').count();
-            let rest = self.input.get(at..at + length)?;
-            rest.iter()
-                .copied()
-                .eq(phrase.split(' '))
-                .then_some((f64::from(*seconds), length))
-        });
-        if let Some((seconds, length)) = fixed.max_by_key(|(_, length)| *length) {
+        if let Some((seconds, length)) = self.fixed_length(&self.words.durations, at) {
+            let seconds = f64::from(seconds);
             return Some((seconds, at + length, seconds.min(86_400.0)));
         }
         let (value, length) = self.number(at)?;
@@ -636,6 +664,22 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let half = self.phrase(&self.words.and_a_half, end);
         let value = if half.is_some() { value + 0.5 } else { value };
         Some((value * unit, end + half.unwrap_or(0), unit))
+    }
+
+    /// Returns the longest length of time of fixed form at `at`, in seconds, with its number of
+    /// words.
+    pub(super) fn fixed_length(
+        &self,
+        lengths: &BTreeMap<String, u32>,
+        at: usize,
+    ) -> Option<(u32, usize)> {
+        let fits = lengths.iter().filter_map(|(phrase, seconds)| {
+            let length = phrase.split(' ').count();
+            let rest = self.input.get(at..at + length)?;
+            let is_equal = rest.iter().copied().eq(phrase.split(' '));
+            is_equal.then_some((*seconds, length))
+        });
+        fits.max_by_key(|(_, length)| *length)
     }
 
     fn unit(&self, at: usize) -> Option<(f64, usize)> {

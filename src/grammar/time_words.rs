@@ -78,6 +78,24 @@ pub(super) struct TimeWords {
     /// "sunrise", "sunset", as in "until sunset".
     pub(super) sunrise: Vec<String>,
     pub(super) sunset: Vec<String>,
+    /// Of every day, of its mornings, evenings or nights: "every day", "every evening".
+    pub(super) every_day: Vec<String>,
+    pub(super) every_morning: Vec<String>,
+    pub(super) every_evening: Vec<String>,
+    pub(super) every_night: Vec<String>,
+    /// Of Monday to Friday, and of Saturday and Sunday.
+    pub(super) workdays: Vec<String>,
+    pub(super) weekends: Vec<String>,
+    /// Of every Monday to Sunday: "on mondays".
+    pub(super) weekly: Vec<Vec<String>>,
+    /// The names of the days behind one of these: "on mondays and fridays".
+    pub(super) day_names: Vec<Vec<String>>,
+    /// Before an interval: "every".
+    pub(super) every: Vec<String>,
+    /// Intervals of fixed form, in seconds: "every hour".
+    pub(super) intervals: BTreeMap<String, u32>,
+    /// At night; hours up to five are in the morning.
+    pub(super) night: Vec<String>,
     /// Between a duration and sunrise or sunset.
     pub(super) before: Vec<String>,
     pub(super) behind: Vec<String>,
@@ -93,11 +111,12 @@ impl TimeWords {
             }
             list.sort_by_key(|text| std::cmp::Reverse(text.split(' ').count()));
         }
-        let durations = std::mem::take(&mut self.durations);
-        self.durations = durations
-            .into_iter()
-            .map(|(text, seconds)| (joined(&text), seconds))
-            .collect();
+        for lengths in [&mut self.durations, &mut self.intervals] {
+            *lengths = std::mem::take(lengths)
+                .into_iter()
+                .map(|(text, seconds)| (joined(&text), seconds))
+                .collect();
+        }
         self
     }
 
@@ -144,10 +163,20 @@ impl TimeWords {
             &mut self.at_sunset,
             &mut self.sunrise,
             &mut self.sunset,
+            &mut self.every_day,
+            &mut self.every_morning,
+            &mut self.every_evening,
+            &mut self.every_night,
+            &mut self.workdays,
+            &mut self.weekends,
+            &mut self.every,
+            &mut self.night,
             &mut self.before,
             &mut self.behind,
         ]
         .into_iter()
         .chain(&mut self.weekdays)
+        .chain(&mut self.weekly)
+        .chain(&mut self.day_names)
     }
 }

@@ -5,6 +5,7 @@ use crate::grammar::follow_up::bare;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::sense::Sense;
 use crate::grammar::time::{TimeReader, cuts};
+use crate::grammar::timer_phrases::TimerPhrases;
 use crate::grammar::tokens::words;
 use crate::vocabulary::timing::{Span, Timing};
 
@@ -121,9 +122,19 @@ fn whole_time(lexicon: &Lexicon, text: &str) -> Option<Timing> {
     (length == input.len() && !matches!(timing, Timing::Until(_))).then_some(timing)
 }
 
+/// Returns whether the text has all words of a sentence that sets a timer. Only then it is searched
+/// for a time: nearly all commands are about devices.
+fn may_set_a_timer(phrases: &TimerPhrases, text: &str) -> bool {
+    let has_all = |form: &String| form.split(' ').all(|word| text.contains(word));
+    phrases.set.iter().chain(&phrases.set_behind).any(has_all)
+}
+
 /// "set a timer for ten minutes", "set a ten minute pasta timer".
 fn plain_timer(lexicon: &Lexicon, text: &str) -> Option<(Timing, Option<String>)> {
     let phrases = &lexicon.timers;
+    if !may_set_a_timer(phrases, text) {
+        return None;
+    }
     let named = |text: &str| -> Option<Option<String>> {
         if phrases.set.iter().any(|form| form == text) {
             return Some(None);
@@ -137,7 +148,7 @@ fn plain_timer(lexicon: &Lexicon, text: &str) -> Option<(Timing, Option<String>)
         let timing = match cut.timing {
             Timing::For(span) | Timing::After(span) => Timing::After(span),
             Timing::At(point) => Timing::At(point),
-            Timing::Until(_) => continue,
+            Timing::Until(_) | Timing::Every(_) => continue,
         };
         if let Some(name) = named(&cut.rest) {
             return Some((timing, name));

@@ -118,6 +118,19 @@ impl Members {
     };
 }
 
+impl Members {
+    /// Adds the members that the bridge or an announcement knows. A complete list stays complete.
+    pub fn learn(&mut self, announced: Self) {
+        let has_own_list = !self.ids.is_empty();
+        self.complete = announced.complete || (self.complete && has_own_list);
+        for id in announced.ids {
+            if !self.ids.contains(&id) {
+                self.ids.push(id);
+            }
+        }
+    }
+}
+
 impl Default for Members {
     fn default() -> Self {
         Self::NONE

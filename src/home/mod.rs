@@ -88,6 +88,24 @@ impl fmt::Write for ContentHash<'_> {
 }
 
 impl Home {
+    /// Returns whether some message to the first device may move the second one, because they share
+    /// an address or one is a group of which the other is a member.
+    pub fn moves_together(&self, commanded: &str, other: &str) -> bool {
+        let position = |id: &str| {
+            self.devices
+                .iter()
+                .position(|device| device.id.as_str() == id)
+        };
+        let (Some(commanded), Some(other)) = (position(commanded), position(other)) else {
+            return false;
+        };
+        commanded == other
+            || self
+                .reach
+                .together(&self.devices, commanded)
+                .contains(&other)
+    }
+
     /// Creates a home. `prefix` is the first level of sayso's own topics.
     ///
     /// # Errors
@@ -388,7 +406,7 @@ fn readers(devices: &[Device]) -> HashMap<String, Vec<(usize, usize)>> {
     let mut readers: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
     for (index, device) in devices.iter().enumerate() {
         for (nth, capability) in device.observed().enumerate() {
-            for port in &capability.binding.state {
+            for port in capability.binding.state_ports() {
                 let here = readers.entry(port.topic.clone()).or_default();
                 if here.last() != Some(&(index, nth)) {
                     here.push((index, nth));

@@ -84,6 +84,26 @@ impl ReachIndex {
         walk.found
     }
 
+    /// Returns every device that some message to `commanded` may move.
+    pub(super) fn together(&self, devices: &[Device], commanded: usize) -> Vec<usize> {
+        let mut walk = Walk::new(commanded);
+        while let Some(next) = walk.next() {
+            let device = &devices[next.device];
+            for address in device_addresses(device) {
+                walk.add_all(self.at(&address), false);
+            }
+            for id in &device.members.ids {
+                if let Some(members) = self.by_member_id.get(&id.to_lowercase()) {
+                    walk.add_all(members, false);
+                }
+            }
+            if !device.members.complete {
+                walk.add_all(&self.could_contain(devices, device), true);
+            }
+        }
+        walk.found.iter().map(|found| found.device).collect()
+    }
+
     fn at(&self, address: &Address) -> &[usize] {
         self.by_address.get(address).map_or(&[], Vec::as_slice)
     }

@@ -97,6 +97,13 @@ impl State {
     pub fn report(&mut self, report: Report, at: Instant) {
         let known = match report.decoded {
             Decoded::Value(value) => Known::Reported(value),
+            Decoded::Implied(value) => {
+                let earlier = self.current(&report.device, &report.property, at);
+                if earlier.is_some_and(|earlier| earlier.value().is_some()) {
+                    return;
+                }
+                Known::Reported(value)
+            }
             Decoded::Unrecognized(payload) => Known::Unrecognized(payload),
         };
         let seen = Observation {

@@ -152,6 +152,28 @@ fn a_report_expires_when_the_device_says_so() {
 }
 
 #[test]
+fn an_implied_value_holds_only_where_none_is_known() {
+    let mut state = State::default();
+    let mut report = |decoded: Decoded| {
+        let report = Report {
+            device: slug("blind"),
+            property: Property::Position,
+            decoded,
+            expire_after: None,
+        };
+        state.report(report, now());
+        known(&state, "blind", &Property::Position)
+    };
+    let number = |n: f64| Some(Known::Reported(Value::Number(n)));
+    let open = || Decoded::Implied(Value::Number(100.0));
+    assert_eq!(report(open()), number(100.0));
+    assert_eq!(report(Decoded::Value(Value::Number(40.0))), number(40.0));
+    assert_eq!(report(open()), number(40.0));
+    report(Decoded::Unrecognized("opening".to_owned()));
+    assert_eq!(report(open()), number(100.0));
+}
+
+#[test]
 fn a_commanded_level_and_power_agree() {
     let lamp = Device::new(slug("lamp"), Kind::new(slug("light")));
     let home = home(vec![lamp]);

@@ -1,12 +1,14 @@
 //! The poll loop: one broker connection after another, until the outbox is closed.
 
+use std::collections::VecDeque;
+use std::future::Future;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
-use rumqttc::v5::{ConnectionError, EventLoop, MqttState, StateError};
+use rumqttc::v5::{ConnectionError, Event, EventLoop, MqttState, StateError};
 use tokio::pin;
 use tokio::select;
 use tokio::task::yield_now;
@@ -32,9 +34,47 @@ const STEADY: Duration = Duration::from_secs(30);
 /// Messages in flight at once as rumqttc counts them. Its default, 65535, takes 14 MB.
 pub(super) const INFLIGHT: u16 = crate::mqtt::session::WINDOW + 1;
 
+/// The MQTT client below the poll loop, with its socket.
+pub trait MqttLink {
+    /// Connects where that is needed; returns the next packet received or sent.
+    fn poll(&mut self) -> impl Future<Output = Result<Event, ConnectionError>> + Send;
+
+    /// Returns the keep-alive in use, which a broker may have chosen.
+    fn keep_alive(&self) -> Duration;
+
+    /// Sets the keep-alive for the next connection.
+    fn set_keep_alive(&mut self, keep_alive: Duration);
+
+    /// Ends the connection and forgets everything in flight; returns the events of packets that
+    /// were read before.
+    fn clear(&mut self) -> VecDeque<Event>;
+}
+
+impl MqttLink for EventLoop {
+    fn poll(&mut self) -> impl Future<Output = Result<Event, ConnectionError>> + Send {
+        EventLoop::poll(self)
+    }
+
+    fn keep_alive(&self) -> Duration {
+        self.options.keep_alive()
+    }
+
+    fn set_keep_alive(&mut self, keep_alive: Duration) {
+        self.options.set_keep_alive(keep_alive);
+    }
+
+    fn clear(&mut self) -> VecDeque<Event> {
+        self.clean();
+        let events = std::mem::take(&mut self.state.events);
+        self.pending.clear();
+        self.state = MqttState::new(INFLIGHT, true);
+        events
+    }
+}
+
 /// The connection to the broker. Nothing is opened before [`Connection::run`].
-pub struct Connection {
-    eventloop: EventLoop,
+pub struct Connection<L = EventLoop> {
+    link: L,
     session: Session,
     /// As configured: a broker may shorten it for one connection.
     keep_alive: Duration,
@@ -49,20 +89,15 @@ enum End {
     Closed,
 }
 
-impl Connection {
-    pub(super) fn new(
-        eventloop: EventLoop,
-        session: Session,
-        keep_alive: Duration,
-        host: &str,
-    ) -> Self {
+impl<L: MqttLink> Connection<L> {
+    pub(super) fn new(link: L, session: Session, keep_alive: Duration, host: &str) -> Self {
         let max_pause = if is_local(host) {
             MAX_LOCAL_PAUSE
         } else {
             MAX_REMOTE_PAUSE
         };
         Self {
-            eventloop,
+            link,
             session,
             keep_alive,
             max_pause,
@@ -88,14 +123,14 @@ impl Connection {
     async fn connection(&mut self) -> End {
         loop {
             // If a broker says 0, "no keep-alive", rumqttc would ping without a pause.
-            if self.eventloop.options.keep_alive().is_zero() {
-                self.eventloop.options.set_keep_alive(self.keep_alive);
+            if self.link.keep_alive().is_zero() {
+                self.link.set_keep_alive(self.keep_alive);
             }
             // rumqttc misses a ping after two keep-alives, but waits without a bound while it
             // writes.
-            let patience = self.eventloop.options.keep_alive() * 2;
+            let patience = self.link.keep_alive() * 2;
             let polled = {
-                let poll = self.eventloop.poll();
+                let poll = self.link.poll();
                 pin!(poll);
                 loop {
                     let next_run = self.session.next_run(now(), patience).into();
@@ -129,12 +164,9 @@ impl Connection {
     /// Processes the packets read before the connection broke, and clears rumqttc's state: which
     /// messages are sent again, and in which order, is decided in [`Session::lost`].
     fn reset(&mut self, loss: &Loss) {
-        self.eventloop.clean();
-        for event in std::mem::take(&mut self.eventloop.state.events) {
+        for event in self.link.clear() {
             self.session.on(event, now());
         }
-        self.eventloop.pending.clear();
-        self.eventloop.state = MqttState::new(INFLIGHT, true);
         self.session.lost(loss, now());
     }
 

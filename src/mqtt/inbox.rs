@@ -61,6 +61,8 @@ pub enum Incoming {
         topic: String,
         /// The state.
         payload: Bytes,
+        /// Whether the broker had kept it.
+        is_retained: bool,
     },
     /// The broker is connected and has acknowledged the subscriptions. Commands it had kept may
     /// come before this.
@@ -270,7 +272,7 @@ impl InboxSender {
     }
 
     /// Queues a state; returns false if it does not fit and is dropped.
-    pub(super) fn state(&self, topic: String, payload: Bytes) -> bool {
+    pub(super) fn state(&self, topic: String, payload: Bytes, is_retained: bool) -> bool {
         let mut queue = self.lock();
         if queue.closed {
             return true;
@@ -283,7 +285,11 @@ impl InboxSender {
         }
         queue.states += 1;
         queue.state_bytes += bytes;
-        queue.waiting.push_back(Incoming::State { topic, payload });
+        queue.waiting.push_back(Incoming::State {
+            topic,
+            payload,
+            is_retained,
+        });
         drop(queue);
         self.wake.notify_one();
         true
@@ -336,7 +342,7 @@ impl InboxQueue {
                 self.measure_pace(now);
             }
             Incoming::Control { .. } => self.controls -= 1,
-            Incoming::State { topic, payload } => {
+            Incoming::State { topic, payload, .. } => {
                 self.states -= 1;
                 self.state_bytes -= topic.len() + payload.len();
             }
@@ -417,7 +423,7 @@ mod tests {
     }
 
     fn state(sender: &InboxSender, bytes: usize) -> bool {
-        sender.state(String::new(), Bytes::from(vec![0; bytes]))
+        sender.state(String::new(), Bytes::from(vec![0; bytes]), false)
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,8 @@ pub mod inbox;
 mod inflight;
 pub mod outbox;
 mod session;
+#[cfg(test)]
+pub mod simulated_broker;
 mod subscriptions;
 pub mod tls;
 
@@ -26,7 +28,7 @@ use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use crate::secret::Secret;
 use crate::telemetry::counters::Counters;
 
-use crate::mqtt::connection::{Connection, INFLIGHT};
+use crate::mqtt::connection::{Connection, INFLIGHT, MqttLink};
 use crate::mqtt::inbox::Inbox;
 use crate::mqtt::outbox::Outbox;
 use crate::mqtt::session::Session;
@@ -153,7 +155,18 @@ pub fn connect(
     state_topics: Vec<String>,
     counters: Arc<Counters>,
 ) -> Result<(Connection, Inbox, Outbox), SetupError> {
-    let options = options(settings)?;
+    let (client, eventloop) = AsyncClient::new(options(settings)?, REQUESTS);
+    connect_with(settings, state_topics, counters, client, eventloop)
+}
+
+/// Creates the three ends of a broker connection over the requests of `client` and their `link`.
+fn connect_with<L: MqttLink>(
+    settings: &Settings,
+    state_topics: Vec<String>,
+    counters: Arc<Counters>,
+    client: AsyncClient,
+    link: L,
+) -> Result<(Connection<L>, Inbox, Outbox), SetupError> {
     let commands = Filter::new(crate::wire::command_filter(&settings.prefix))?;
     let controls = Filter::new(crate::wire::control_filter(&settings.prefix))?;
     let states = state_topics
@@ -167,7 +180,6 @@ pub fn connect(
             found: found.clone(),
         });
     }
-    let (client, eventloop) = AsyncClient::new(options, REQUESTS);
     let outbox = outbox::outbox(settings.outbox, counters);
     let (sender, inbox) = inbox::inbox(settings.queue);
     let session = Session::new(
@@ -177,7 +189,7 @@ pub fn connect(
         outbox.clone(),
         sender,
     );
-    let connection = Connection::new(eventloop, session, settings.keep_alive, &settings.host);
+    let connection = Connection::new(link, session, settings.keep_alive, &settings.host);
     Ok((connection, inbox, outbox))
 }
 

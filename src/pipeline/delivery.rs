@@ -129,6 +129,17 @@ impl Pipeline {
         })
     }
 
+    /// Ends a command that an earlier run received, whose time is over, and of which no plan was
+    /// written: an absolute message may have been published before anything of it was.
+    pub async fn report_uncertain(&self, command: &Command, seq: Seq) -> Reply {
+        let speech = self.services.grammar.speech(&Phrase::of(command));
+        let handled = Handled::refused(Refusal::Undelivered);
+        let reply = handled.into_reply(command, speech, now());
+        self.commit(command, Some(seq), &reply, Durability::Disk)
+            .await;
+        reply
+    }
+
     /// Gives up a command that several runs of the program began and did not finish: it may be what
     /// ended them.
     pub async fn give_up(&self, command: &Command, seq: Seq) -> Reply {

@@ -6,13 +6,14 @@
 //! reported as uncertain; after one behind them only the event is repeated.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use crate::clock::now;
+use crate::clock::{ClockSteps, now};
 use crate::command::phrase::Phrase;
 use crate::command::reply::Refusal;
 use crate::command::{Command, ReplyTo};
@@ -23,6 +24,7 @@ use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::Request;
 use crate::pipeline::timed::{opens, rfc3339_at};
 use crate::schedule::timer::{Grace, Task, Timer, TimerId, Timers, is_late};
+use crate::store::Store;
 use crate::store::journal::Durability;
 use crate::store::timers::TimerRecords;
 use crate::vocabulary::action::{Action, Draft, Op};
@@ -31,6 +33,10 @@ use crate::vocabulary::{Property, Value};
 
 /// The longest time without a look at the wall clock, while a timer waits for it.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(20);
+
+/// The longest time without a look at the wall clock where the kernel reports its steps: the two
+/// clocks hardly drift apart.
+const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 
 /// The difference of two levels that is the rounding of a device.
 const ROUNDING: f64 = 2.0;
@@ -49,27 +55,31 @@ pub struct TimerEvent {
 impl Pipeline {
     /// Reads the timers of an earlier run.
     pub(super) fn restore_timers(&self) {
-        let Some(store) = self.services.journal.store() else {
-            return;
-        };
-        let records = TimerRecords::open(&store).and_then(|records| records.all());
-        let records = match records {
-            Ok(records) => records,
-            Err(error) => {
-                warn!(%error, "the timers of before cannot be read");
-                return;
-            }
-        };
-        let parse = |record: &Vec<u8>| serde_json::from_slice::<Timer>(record).ok();
-        let timers: Vec<Timer> = records.iter().filter_map(parse).collect();
-        if timers.len() < records.len() {
-            let dropped = records.len() - timers.len();
-            warn!(dropped, "timers that could not be read were dropped");
+        if let Some(store) = self.services.journal.store() {
+            *self.shared.timers() = Timers::restored(read_timers(&store));
+            self.shared.timers_restored.store(true, Relaxed);
         }
-        if !timers.is_empty() {
-            info!(timers = timers.len(), "timers restored");
-        }
-        *self.shared.timers() = Timers::restored(timers);
+    }
+
+    /// Keeps the timers in this store, which works again after a failure. Where it could not be
+    /// read at the start, the timers in it are restored now.
+    pub fn keep_timers_in(&self, store: &Store) {
+        let is_first_time = !self.shared.timers_restored.swap(true, Relaxed);
+        let on_disk = TimerRecords::open(store).and_then(|records| records.ids());
+        // What cannot be read cannot be removed either.
+        let on_disk = on_disk.unwrap_or_default();
+        let earlier = if is_first_time {
+            read_timers(store)
+        } else {
+            Vec::new()
+        };
+        let mut timers = self.shared.timers();
+        timers.add_restored(earlier);
+        let mut to_write = self.shared.timers_to_write();
+        to_write.extend(on_disk);
+        to_write.extend(timers.ids());
+        drop((timers, to_write));
+        self.shared.timers_changed.notify_one();
     }
 
     /// Lets timers fire, once the devices and the broker are there.
@@ -78,27 +88,43 @@ impl Pipeline {
         self.shared.timers_changed.notify_one();
     }
 
-    /// Waits until a timer is due or the set of timers has changed.
-    pub async fn until_due(&self) {
+    /// Waits until a timer is due, the set of timers has changed or the wall clock was set. Without
+    /// notices of the clock it is looked at from time to time.
+    pub async fn until_due(&self, steps: Option<&ClockSteps>) {
         let mut started = self.shared.timers_started.subscribe();
         // The sender lives in `self`, so this cannot fail.
         let _ = started.wait_for(|started| *started).await;
         let clocks = self.clocks();
-        let wait = self.shared.timers().next_wait(&clocks, LOOK_AT_CLOCK);
+        let most = if steps.is_some() {
+            LONGEST_SLEEP
+        } else {
+            LOOK_AT_CLOCK
+        };
+        let wait = self.shared.timers().next_wait(&clocks, most);
         let changed = self.shared.timers_changed.notified();
-        match wait {
-            Some(wait) => tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = changed => {}
-            },
-            None => changed.await,
+        let Some(wait) = wait else {
+            return changed.await;
+        };
+        let step = async {
+            match steps {
+                Some(steps) => steps.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = changed => {}
+            () = step => {}
         }
     }
 
     /// Takes the timers that are due.
     pub fn take_due(&self) -> Vec<(Timer, Option<Duration>)> {
         let clocks = self.clocks();
-        self.shared.timers().take_due(&clocks)
+        let place = &self.services.location;
+        let due = self.shared.timers().take_due(&clocks, place);
+        self.shared.timers_to_write().extend(due.changed);
+        due.timers
     }
 
     /// Carries out a timer that is due, and returns the message about it. `late` is how late it is,
@@ -164,7 +190,7 @@ impl Pipeline {
         }
         self.services.counters.timers_fired.increment();
         let what = fill(&speech.time.fired, &[("what", plan.speech())]);
-        self.event(&timer, "fired", &sentence(&what), late)
+        self.event(&timer, "fired", &with_skipped(&what, &timer, speech), late)
     }
 
     /// Removes a timer whose event was delivered.
@@ -256,7 +282,8 @@ impl Pipeline {
             ("why", why.trim_end_matches('.')),
             ("text", timer.text.as_str()),
         ];
-        let speech = sentence(&fill(&speech.time.missed, &places));
+        let missed = fill(&speech.time.missed, &places);
+        let speech = with_skipped(&missed, timer, speech);
         warn!(
             timer = timer.id,
             text = timer.text,
@@ -285,15 +312,18 @@ impl Pipeline {
             "timer due"
         );
         let due = timer.due.wall();
-        let payload = json!({
+        let mut payload = json!({
             "event": event,
             "id": timer.command,
-            "timer": timer.id.to_string(),
+            "timer": timer.known_as().to_string(),
             "text": timer.text,
             "due": due.map(|due| rfc3339_at(due, &self.services.location)),
             "actions": timer.task.actions(),
             "speech": speech,
         });
+        if timer.skipped > 0 {
+            payload["skipped"] = timer.skipped.into();
+        }
         TimerEvent {
             id: timer.id,
             reply_to: timer.reply_to.clone(),
@@ -308,6 +338,8 @@ impl Pipeline {
             let due = timer.due.wall();
             json!({
                 "timer": timer.id.to_string(),
+                "condition": timer.condition,
+                "repeats": timer.repeat.as_ref().map(|repeat| repeat.rule),
                 "source": timer.source,
                 "id": timer.command,
                 "text": timer.text,
@@ -360,12 +392,7 @@ impl Pipeline {
         };
         let write = spawn_blocking(move || {
             let disk = TimerRecords::open(&store)?;
-            for (id, record) in records {
-                match record {
-                    Some(record) => disk.put(id, &record)?,
-                    None => disk.remove(id)?,
-                }
-            }
+            disk.write(records)?;
             store.sync()
         });
         let written = write
@@ -389,11 +416,44 @@ impl Pipeline {
     }
 }
 
+/// Reads the timers of an earlier run.
+fn read_timers(store: &Store) -> Vec<Timer> {
+    let records = TimerRecords::open(store).and_then(|records| records.all());
+    let records = match records {
+        Ok(records) => records,
+        Err(error) => {
+            warn!(%error, "the timers of before cannot be read");
+            return Vec::new();
+        }
+    };
+    let parse = |record: &Vec<u8>| serde_json::from_slice::<Timer>(record).ok();
+    let timers: Vec<Timer> = records.iter().filter_map(parse).collect();
+    if timers.len() < records.len() {
+        let dropped = records.len() - timers.len();
+        warn!(dropped, "timers that could not be read were dropped");
+    }
+    if !timers.is_empty() {
+        info!(timers = timers.len(), "timers restored");
+    }
+    timers
+}
+
 fn refusal_in_words(refusal: &Refusal, speech: &Speech) -> String {
     match speech.refused.get(refusal.form()) {
         Some(form) => refusal.sentence_as(form),
         None => refusal.sentence(),
     }
+}
+
+/// Returns a sentence about an occurrence, with the number of those missed before it.
+fn with_skipped(text: &str, timer: &Timer, speech: &Speech) -> String {
+    let text = sentence(text);
+    if timer.skipped == 0 {
+        return text;
+    }
+    let count = timer.skipped.to_string();
+    let skipped = sentence(&fill(&speech.time.skipped, &[("count", &count)]));
+    format!("{text} {skipped}")
 }
 
 /// Returns whether a reported value is another one than the value that was set.

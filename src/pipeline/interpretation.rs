@@ -6,6 +6,7 @@ use crate::cache::Key;
 use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::Via;
+use crate::grammar::LocalGrammar;
 use crate::home::Home;
 use crate::prompt::{is_related, states_numbers};
 use crate::router::RoutedAnswer;
@@ -37,13 +38,49 @@ pub(super) struct Interpretation {
 }
 
 /// Returns whether a draft acts on devices that share no word, kind or area with the phrase, or,
-/// where a small model made it, sets numbers that the phrase does not state.
-pub(super) fn is_doubtful(answer: &RoutedAnswer<Draft>, request: &Request<'_>) -> bool {
+/// where a small model made it, does something that the words of the phrase do not support.
+pub(super) fn is_doubtful(
+    answer: &RoutedAnswer<Draft>,
+    request: &Request<'_>,
+    grammar: &LocalGrammar,
+) -> bool {
+    let Request { phrase, home, .. } = *request;
+    !is_related(phrase, home, acting(answer)) || is_unsupported(answer, request, grammar)
+}
+
+/// Returns whether a draft for a phrase that refers to earlier commands is doubtful. Its devices may
+/// be named in these.
+pub(super) fn is_doubtful_after(
+    answer: &RoutedAnswer<Draft>,
+    request: &Request<'_>,
+    earlier: &[String],
+    grammar: &LocalGrammar,
+) -> bool {
+    let Request { phrase, home, .. } = *request;
+    let said = format!("{} {}", earlier.join(" "), phrase.text());
+    let said = Phrase::new(&said, phrase.area(), phrase.language());
+    !is_related(&said, home, acting(answer)) || is_unsupported(answer, request, grammar)
+}
+
+/// Returns the devices that a draft changes.
+fn acting(answer: &RoutedAnswer<Draft>) -> impl Iterator<Item = &str> {
+    let actions = answer.answer.actions.iter();
+    let acting = actions.filter(|action| action.op != Op::Query);
+    acting.map(|action| action.device.as_str())
+}
+
+fn is_unsupported(
+    answer: &RoutedAnswer<Draft>,
+    request: &Request<'_>,
+    grammar: &LocalGrammar,
+) -> bool {
     let Request { phrase, home, .. } = *request;
     let actions = &answer.answer.actions;
-    let acting = actions.iter().filter(|action| action.op != Op::Query);
-    let devices = acting.map(|action| action.device.as_str());
-    !is_related(phrase, home, devices) || (answer.is_small && !states_numbers(phrase, actions))
+    if !answer.is_small {
+        return false;
+    }
+    let supported = grammar.supports(phrase, home, actions);
+    !supported.unwrap_or_else(|| states_numbers(phrase, actions))
 }
 
 impl Interpretation {

@@ -5,12 +5,15 @@
 
 mod admin;
 pub mod admission;
+mod condition_speech;
+mod conditional;
 mod confirmation;
 mod delivery;
 mod device_confirmation;
 mod device_order;
 mod dialogue;
 mod dispatch;
+mod examples;
 mod firing;
 mod follow_up;
 mod handle;
@@ -23,10 +26,13 @@ mod publish;
 mod questions;
 mod rehearsal;
 mod reply;
+mod rule_states;
 mod services;
 mod settings;
 mod shared;
 mod shared_result;
+#[cfg(test)]
+pub mod simulated_model;
 pub mod single_flight;
 mod source_order;
 mod state_budget;
@@ -57,7 +63,7 @@ use crate::home::Home;
 use crate::home::permit::{Denied, PermitContext, Plan};
 use crate::home::state::State;
 use crate::pipeline::dispatch::Dispatched;
-use crate::pipeline::interpretation::{Interpretation, Request, is_doubtful};
+use crate::pipeline::interpretation::{Interpretation, Request, is_doubtful, is_doubtful_after};
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::shared::Shared;
 use crate::pipeline::shared_result::ModelAnswer;
@@ -66,6 +72,7 @@ use crate::router::answer_stream::AnswerStream;
 use crate::router::settings::Streaming;
 use crate::store::journal::Seq;
 use crate::vocabulary::action::{Action, Draft};
+use crate::vocabulary::slug::Slug;
 use crate::vocabulary::speech::fill;
 
 impl Pipeline {
@@ -184,11 +191,13 @@ impl Pipeline {
             phrase,
             home: &home,
         };
-        if self.services.grammar.when() != When::Never
-            && !self.has_open_question(command)
-            && let Some(handled) = self.handle_timer_request(&request).await
-        {
-            return handled;
+        if self.services.grammar.when() != When::Never && !self.has_open_question(command) {
+            if let Some(handled) = self.handle_examples(&request) {
+                return handled;
+            }
+            if let Some(handled) = self.handle_timer_request(&request).await {
+                return handled;
+            }
         }
         let interpretation = match self.understand(&request, stream).await {
             Ok(interpretation) => interpretation,
@@ -204,6 +213,13 @@ impl Pipeline {
             question = interpretation.draft.question,
             "understood"
         );
+        if let Some(condition) = interpretation.draft.condition.clone()
+            && interpretation.draft.question.is_none()
+        {
+            return self
+                .handle_conditional(&request, interpretation, condition, seq)
+                .await;
+        }
         if let Some(timing) = interpretation.draft.timing.clone()
             && interpretation.draft.question.is_none()
         {
@@ -307,7 +323,8 @@ impl Pipeline {
         match self.ask_model(request, &key, stream).await {
             Ok(ModelAnswer::OfOtherNode(draft)) => Ok(Interpretation::new(draft, Via::Cache)),
             Ok(ModelAnswer::Own(answer)) => {
-                let is_doubtful = !answer.trusted && is_doubtful(&answer, request);
+                let is_doubtful =
+                    !answer.trusted && is_doubtful(&answer, request, &services.grammar);
                 Ok(Interpretation {
                     is_doubtful,
                     // A draft that has to be confirmed is confirmed each time.
@@ -341,10 +358,11 @@ impl Pipeline {
                 return fallback.ok_or(refusal);
             }
         };
-        Ok(Interpretation::new(
-            answer.answer,
-            Via::Provider(answer.provider),
-        ))
+        let grammar = &self.services.grammar;
+        Ok(Interpretation {
+            is_doubtful: !answer.trusted && is_doubtful_after(&answer, request, earlier, grammar),
+            ..Interpretation::new(answer.answer, Via::Provider(answer.provider))
+        })
     }
 
     /// With `local = "last"`, returns the local meaning of a command no model could answer.
@@ -378,15 +396,16 @@ impl Pipeline {
         let speech = context.speech;
         let now_draft;
         let gate_draft = match &draft.timing {
-            // The caller waits for the time, or takes the command back then.
-            Some(_) => {
+            // The caller waits for the time or the state, or takes the command back then.
+            None if draft.condition.is_none() => draft,
+            _ => {
                 now_draft = Draft {
                     timing: None,
+                    condition: None,
                     ..draft.clone()
                 };
                 &now_draft
             }
-            None => draft,
         };
         let permitted = request
             .home
@@ -492,6 +511,15 @@ impl Pipeline {
 
     /// Takes in a message from a state topic. What cannot be read in time is unknown from then on.
     pub fn observe(&self, topic: &str, payload: &[u8]) {
+        self.take_state(topic, payload, false);
+    }
+
+    /// Takes in a message that the broker had kept: it may be old, and fires no rule.
+    pub fn observe_retained(&self, topic: &str, payload: &[u8]) {
+        self.take_state(topic, payload, true);
+    }
+
+    fn take_state(&self, topic: &str, payload: &[u8], is_retained: bool) {
         let begun = now();
         let deadline = begun + self.shared.state_budget().allowance(begun);
         let observed = self
@@ -512,11 +540,16 @@ impl Pipeline {
         }
         drop(budget);
         debug!(topic, properties = observed.len(), "state received");
+        let mut devices: Vec<Slug> = Vec::new();
         let mut state = self.shared.state();
         for report in observed {
+            if !devices.contains(&report.device) {
+                devices.push(report.device.clone());
+            }
             state.report(report, now());
         }
         drop(state);
+        self.follow_rules(&devices, is_retained);
         self.shared.reported.notify_waiters();
     }
 

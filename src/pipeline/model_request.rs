@@ -12,6 +12,8 @@ use crate::command::reply::Refusal;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::Request;
 use crate::pipeline::shared_result::{ModelAnswer, SharedResult};
+#[cfg(test)]
+use crate::pipeline::simulated_model;
 use crate::pipeline::single_flight::SharedAnswer;
 use crate::router::RoutedAnswer;
 use crate::router::answer_stream::AnswerStream;
@@ -165,6 +167,10 @@ impl Pipeline {
         let Ok(_permit) = self.shared.model_requests.try_acquire() else {
             return Err(self.too_many_requests());
         };
+        #[cfg(test)]
+        if let Some(answer) = simulated_model::answer(request.command, deadline).await {
+            return answer;
+        }
         let composer = &services.composer;
         let source = source.as_str();
         // The narrow variant takes most of the work, and only small models get it.

@@ -4,7 +4,7 @@ use crate::command::reply::{ActionIssue, ActionReport, MessagePreview};
 use crate::home::permit::Step;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Request};
-use crate::vocabulary::action::Draft;
+use crate::vocabulary::action::{Draft, Op};
 
 impl Pipeline {
     /// Returns each action by itself, with the messages it would result in or the reason for none.
@@ -24,8 +24,12 @@ impl Pipeline {
             let mut report = ActionReport::from(action.clone());
             match request.home.permit(&alone, &state, context) {
                 Ok(plan) if plan.steps().is_empty() => {
-                    let text = "a question, answered from state".to_owned();
-                    report.why = Some(ActionIssue::Text(text));
+                    let text = if action.op == Op::Query {
+                        "a question, answered from state"
+                    } else {
+                        "it would change nothing"
+                    };
+                    report.why = Some(ActionIssue::Text(text.to_owned()));
                 }
                 Ok(plan) => {
                     let messages = plan.steps().iter().map(Step::publication);

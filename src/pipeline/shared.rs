@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -15,6 +16,7 @@ use crate::pipeline::device_order::DeviceOrder;
 use crate::pipeline::dialogue::Dialogue;
 use crate::pipeline::model_waiters::ModelWaiters;
 use crate::pipeline::publish::PublishFn;
+use crate::pipeline::rule_states::RuleStates;
 use crate::pipeline::shared_result::SharedResult;
 use crate::pipeline::single_flight::SingleFlight;
 use crate::pipeline::source_order::SourceOrder;
@@ -38,8 +40,11 @@ pub(super) struct Shared {
     device_order: Mutex<DeviceOrder>,
     dialogue: Mutex<Dialogue>,
     timers: Mutex<Timers>,
+    rule_states: Mutex<RuleStates>,
     /// Timers whose records on disk are not current.
     timers_to_write: Mutex<BTreeSet<TimerId>>,
+    /// Whether the timers of an earlier run have been read.
+    pub(super) timers_restored: AtomicBool,
     /// Held while timers are written.
     pub(super) timers_writing: tokio::sync::Mutex<()>,
     /// Notified when a timer was added, changed or removed.
@@ -77,7 +82,9 @@ impl Shared {
             device_order: Mutex::default(),
             dialogue: Mutex::default(),
             timers: Mutex::default(),
+            rule_states: Mutex::default(),
             timers_to_write: Mutex::default(),
+            timers_restored: AtomicBool::new(false),
             timers_writing: tokio::sync::Mutex::default(),
             timers_changed: Notify::new(),
             timers_started: watch::Sender::new(false),
@@ -112,6 +119,10 @@ impl Shared {
 
     pub(super) fn timers(&self) -> MutexGuard<'_, Timers> {
         self.timers.lock()
+    }
+
+    pub(super) fn rule_states(&self) -> MutexGuard<'_, RuleStates> {
+        self.rule_states.lock()
     }
 
     pub(super) fn timers_to_write(&self) -> MutexGuard<'_, BTreeSet<TimerId>> {

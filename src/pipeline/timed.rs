@@ -13,16 +13,19 @@ use crate::command::Command;
 use crate::command::reply::{ActionReport, Refusal, Scheduled};
 use crate::home::capability::Risk;
 use crate::home::permit::{Denied, PermitContext, Plan, Step};
+use crate::pipeline::condition_speech::condition_in_words;
 use crate::pipeline::dialogue::{Earlier, shortened};
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::pipeline::reply::{Handled, Success};
 use crate::schedule::moment::{self, HomeLocation, MOST_DAYS, TimeFault};
-use crate::schedule::timer::{Due, Now, Task, Timer, TooManyTimers};
+use crate::schedule::recurrence::{DayRule, SHORTEST_INTERVAL};
+use crate::schedule::timer::{Due, Now, Repeat, Task, Timer, TooManyTimers};
 use crate::store::journal::Seq;
 use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
+use crate::vocabulary::condition::{Condition, ConditionMode};
 use crate::vocabulary::speech::{Speech, fill};
-use crate::vocabulary::timing::{Span, TimeOfDay, Timing};
+use crate::vocabulary::timing::{Recurrence, Span, TimeOfDay, TimePoint, Timing, Weekdays};
 use crate::vocabulary::{Property, Value};
 
 /// A due time, with the wall clock where it is known.
@@ -31,6 +34,10 @@ pub(super) struct DueTime {
     pub(super) wall: Option<Zoned>,
     /// The time from now.
     pub(super) wait: Duration,
+    /// The rule, where it is the first one of several.
+    pub(super) repeat: Option<Repeat>,
+    /// The state to wait for, where it is no time.
+    pub(super) condition: Option<Condition>,
 }
 
 impl Pipeline {
@@ -69,7 +76,7 @@ impl Pipeline {
             confirmed: interpretation.confirmed,
         };
         let speech = self.services.grammar.speech(request.phrase);
-        let time = self.time_in_words(speech, &due);
+        let time = self.due_in_words(speech, &due);
         let places = [
             ("what", plan.speech().trim_end_matches('.')),
             ("time", time.as_str()),
@@ -188,7 +195,7 @@ impl Pipeline {
     }
 
     /// Passes a draft for later through the gate, as of now.
-    fn permit_later(
+    pub(super) fn permit_later(
         &self,
         request: &Request<'_>,
         interpretation: &Interpretation,
@@ -207,6 +214,7 @@ impl Pipeline {
         };
         let now_draft = Draft {
             timing: None,
+            condition: None,
             ..draft.clone()
         };
         let state = self.shared.state();
@@ -246,6 +254,8 @@ impl Pipeline {
             id: id.map(|id| id.to_string()),
             due: due.wall.as_ref().map(rfc3339),
             seconds: due.wait.as_secs(),
+            repeats: due.repeat.as_ref().map(|repeat| repeat.rule),
+            condition: due.condition.clone(),
             actions: actions.iter().cloned().map(ActionReport::from).collect(),
             replaced: replaced.map(|id| id.to_string()),
         };
@@ -263,6 +273,10 @@ impl Pipeline {
             task,
             started: None,
             event: None,
+            repeat: due.repeat.clone(),
+            condition: due.condition.clone(),
+            of: None,
+            skipped: 0,
         };
         let added = self.shared.timers().add(timer);
         let (id, replaced) = added.map_err(|full| {
@@ -298,6 +312,49 @@ impl Pipeline {
         let clocks = self.clocks();
         let location = &self.services.location;
         due_time(timing, &clocks, location).map_err(|fault| fault_in_words(fault, timing, speech))
+    }
+
+    /// Returns a due time in words, with the rule of a repeated command: "every day at 07:00, the
+    /// next time tomorrow at 07:00".
+    pub(super) fn due_in_words(&self, speech: &Speech, due: &DueTime) -> String {
+        if let Some(condition) = &due.condition {
+            return self.rule_to_words(speech, condition, &due.due);
+        }
+        let next = self.time_in_words(speech, due);
+        let Some(repeat) = &due.repeat else {
+            return next;
+        };
+        let end = repeat
+            .end_ms
+            .and_then(|end| Timestamp::from_millisecond(end).ok());
+        let end = end.map(|end| {
+            let end = at_wall(
+                end.to_zoned(self.services.location.zone.clone()),
+                &Zoned::now(),
+            );
+            self.time_in_words(speech, &end)
+        });
+        let every = rule_in_words(speech, repeat.rule, end.as_deref());
+        let places = [("every", every.as_str()), ("time", next.as_str())];
+        fill(&speech.time.repeated, &places)
+    }
+
+    fn rule_to_words(&self, speech: &Speech, condition: &Condition, due: &Due) -> String {
+        let state = condition_in_words(condition, &self.home(), speech);
+        let form = match condition.mode {
+            ConditionMode::Always => &speech.condition.always,
+            ConditionMode::Once | ConditionMode::Now => &speech.condition.once,
+        };
+        let rule = fill(form, &[("state", &state)]);
+        let Due::State { end_ms: Some(end) } = due else {
+            return rule;
+        };
+        let Ok(end) = Timestamp::from_millisecond(*end) else {
+            return rule;
+        };
+        let zone = self.services.location.zone.clone();
+        let end = self.time_in_words(speech, &at_wall(end.to_zoned(zone), &Zoned::now()));
+        fill(&speech.condition.ends, &[("rule", &rule), ("time", &end)])
     }
 
     /// Returns a due time in words: "at 21:05", "tomorrow at 07:00".
@@ -368,8 +425,11 @@ pub(super) fn due_time(
                 due,
                 wall: at,
                 wait,
+                repeat: None,
+                condition: None,
             })
         }
+        Timing::Every(rule) => first_of(*rule, clocks, location),
         Timing::After(span) | Timing::For(span) => {
             let now = wall.ok_or(TimeFault::ClockUnset)?;
             Ok(at_wall(moment::after(*span, &now)?, &now))
@@ -377,6 +437,44 @@ pub(super) fn due_time(
         Timing::At(point) | Timing::Until(point) => {
             let now = wall.ok_or(TimeFault::ClockUnset)?;
             Ok(at_wall(moment::next(*point, &now, location)?, &now))
+        }
+    }
+}
+
+/// Returns the first due time of a repeated command.
+fn first_of(rule: Recurrence, clocks: &Now, location: &HomeLocation) -> Result<DueTime, TimeFault> {
+    let wall = clocks.wall.map(|at| at.to_zoned(location.zone.clone()));
+    let end_of = |until: TimePoint| {
+        let now = wall.clone().ok_or(TimeFault::ClockUnset)?;
+        moment::next(until, &now, location)
+    };
+    match rule {
+        Recurrence::Days { days, time } => {
+            let now = wall.ok_or(TimeFault::ClockUnset)?;
+            let next = DayRule { days, time }.next_after(now.timestamp(), location)?;
+            let at = next.to_zoned(location.zone.clone());
+            Ok(DueTime {
+                repeat: Some(Repeat::new(rule, None)),
+                ..at_wall(at, &now)
+            })
+        }
+        Recurrence::Interval { seconds, until } => {
+            if seconds < SHORTEST_INTERVAL {
+                return Err(TimeFault::TooOften);
+            }
+            let delay = Span { days: 0, seconds };
+            let first = due_time(&Timing::After(delay), clocks, location)?;
+            let end = until.map(end_of).transpose()?;
+            if let (Some(end), Some(first)) = (&end, &first.wall)
+                && end < first
+            {
+                return Err(TimeFault::Past);
+            }
+            let end_ms = end.map(|end| end.timestamp().as_millisecond());
+            Ok(DueTime {
+                repeat: Some(Repeat::new(rule, end_ms)),
+                ..first
+            })
         }
     }
 }
@@ -389,6 +487,8 @@ fn at_wall(at: Zoned, now: &Zoned) -> DueTime {
         },
         wait: wait.unsigned_abs(),
         wall: Some(at),
+        repeat: None,
+        condition: None,
     }
 }
 
@@ -400,10 +500,12 @@ fn fault_in_words(fault: TimeFault, timing: &Timing, speech: &Speech) -> Refusal
         TimeFault::NoPosition => forms.no_position.clone(),
         TimeFault::NoSun => forms.no_sun.clone(),
         TimeFault::ClockUnset => forms.clock_unset.clone(),
+        TimeFault::TooOften => forms.too_often.clone(),
         TimeFault::Ambiguous => {
             let time = match timing {
                 Timing::At(point) | Timing::Until(point) => clock_in_words(point.time),
-                Timing::After(_) | Timing::For(_) => String::new(),
+                Timing::Every(Recurrence::Days { time, .. }) => clock_in_words(*time),
+                Timing::Every(_) | Timing::After(_) | Timing::For(_) => String::new(),
             };
             let question = fill(&forms.ambiguous, &[("time", &time)]);
             return Refusal::Unclear { question };
@@ -419,6 +521,79 @@ fn clock_in_words(time: TimeOfDay) -> String {
     }
 }
 
+/// Returns the rule of a repeated command in words: "on weekdays at 07:00", "every 2 h".
+fn rule_in_words(speech: &Speech, rule: Recurrence, end: Option<&str>) -> String {
+    let forms = &speech.time;
+    match rule {
+        Recurrence::Days { days, time } => {
+            let days = days_in_words(speech, days);
+            let time = time_of_day_in_words(speech, time);
+            fill(&forms.on_days_at, &[("days", &days), ("time", &time)])
+        }
+        Recurrence::Interval { seconds, .. } => {
+            let span = duration_in_words(speech, Duration::from_secs(u64::from(seconds)));
+            let every = fill(&forms.interval, &[("span", &span)]);
+            match end {
+                Some(end) => fill(&forms.ends, &[("every", &every), ("time", end)]),
+                None => every,
+            }
+        }
+    }
+}
+
+fn days_in_words(speech: &Speech, days: Weekdays) -> String {
+    let forms = &speech.time;
+    match days {
+        Weekdays::ALL => forms.every_day.clone(),
+        Weekdays::WORKDAYS => forms.workdays.clone(),
+        Weekdays::WEEKENDS => forms.weekends.clone(),
+        days => {
+            let names = [
+                &forms.monday,
+                &forms.tuesday,
+                &forms.wednesday,
+                &forms.thursday,
+                &forms.friday,
+                &forms.saturday,
+                &forms.sunday,
+            ];
+            let named = |day: u8| names.get(usize::from(day) - 1).map(|name| (*name).clone());
+            let names: Vec<String> = days.days().filter_map(named).collect();
+            fill(&forms.on_days, &[("days", &speech.list(&names))])
+        }
+    }
+}
+
+fn time_of_day_in_words(speech: &Speech, time: TimeOfDay) -> String {
+    let forms = &speech.time;
+    let (minutes, exact, before, after) = match time {
+        TimeOfDay::Clock { hour, minute, .. } => {
+            let time = format!("{hour:02}:{minute:02}");
+            return fill(&forms.at, &[("time", &time)]);
+        }
+        TimeOfDay::Sunrise(minutes) => (
+            minutes,
+            &forms.at_sunrise,
+            &forms.before_sunrise,
+            &forms.after_sunrise,
+        ),
+        TimeOfDay::Sunset(minutes) => (
+            minutes,
+            &forms.at_sunset,
+            &forms.before_sunset,
+            &forms.after_sunset,
+        ),
+    };
+    let span = Duration::from_secs(60 * u64::from(minutes.unsigned_abs()));
+    let span = duration_in_words(speech, span);
+    let form = match minutes {
+        0 => exact,
+        ..0 => before,
+        _ => after,
+    };
+    fill(form, &[("span", &span)])
+}
+
 /// Returns a length of time in words: `45 s`, `20 min`, `2 h 5 min`.
 pub(super) fn duration_in_words(speech: &Speech, duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -429,6 +604,9 @@ pub(super) fn duration_in_words(speech: &Speech, duration: Duration) -> String {
     }
     if hours == 0 {
         return fill(&forms.minutes, &[("count", &minutes.to_string())]);
+    }
+    if minutes == 0 {
+        return fill(&forms.full_hours, &[("count", &hours.to_string())]);
     }
     let places = [
         ("count", hours.to_string()),

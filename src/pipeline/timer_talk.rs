@@ -9,7 +9,7 @@ use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::timed::{DueTime, duration_in_words};
 use crate::schedule::timer::{Due, Task, Timer, TimerId, Wait};
 use crate::vocabulary::speech::{Speech, fill, sentence};
-use crate::vocabulary::timing::Timing;
+use crate::vocabulary::timing::{Day, Recurrence, Timing};
 
 /// The most timers named in one reply.
 const MOST_LISTED: usize = 12;
@@ -91,19 +91,23 @@ impl Pipeline {
         let clocks = self.clocks();
         let wait = match timer.due.wait(&clocks) {
             Wait::For(left) => left,
-            Wait::Late(_) | Wait::ClockUnset | Wait::Unknown => std::time::Duration::ZERO,
+            Wait::Late(_) | Wait::ClockUnset | Wait::Unknown | Wait::ForState => {
+                std::time::Duration::ZERO
+            }
         };
         let zone = self.services.location.zone.clone();
         DueTime {
             due: timer.due.clone(),
             wall: timer.due.wall().map(|at| at.to_zoned(zone)),
             wait,
+            repeat: timer.repeat.clone(),
+            condition: timer.condition.clone(),
         }
     }
 
     fn listed(&self, timers: &[Timer], speech: &Speech) -> String {
         let entry = |timer: &Timer| {
-            let time = self.time_in_words(speech, &self.due_of(timer));
+            let time = self.due_in_words(speech, &self.due_of(timer));
             let text = timer.text.trim_end_matches(['.', '!']);
             fill(&speech.time.entry, &[("text", text), ("time", &time)])
         };
@@ -126,7 +130,11 @@ impl Pipeline {
             None => own.to_vec(),
         };
         let entry = |timer: &Timer| {
-            let left = duration_in_words(speech, self.due_of(timer).wait);
+            let due = self.due_of(timer);
+            let left = match &due.condition {
+                Some(_) => self.due_in_words(speech, &due),
+                None => duration_in_words(speech, due.wait),
+            };
             let text = timer.text.trim_end_matches(['.', '!']);
             fill(&speech.time.left, &[("text", text), ("left", &left)])
         };
@@ -188,13 +196,19 @@ impl Pipeline {
         timing: &Timing,
         speech: &Speech,
     ) -> Result<String, Refusal> {
-        let due = self.due_time(request, timing)?;
+        let Some(timing) = changed_timing(timer, timing) else {
+            return Err(Refusal::Unclear {
+                question: speech.time.which_time.clone(),
+            });
+        };
+        let due = self.due_time(request, &timing)?;
         let changed: Due = due.due.clone();
         if !request.command.dry_run {
-            self.shared.timers().reschedule(timer.id, changed);
+            let repeat = due.repeat.clone();
+            self.shared.timers().reschedule(timer.id, changed, repeat);
             self.store_changes(&[timer.id]).await;
         }
-        let time = self.time_in_words(speech, &due);
+        let time = self.due_in_words(speech, &due);
         let places = [("text", timer.text.as_str()), ("time", time.as_str())];
         Ok(fill(&speech.time.entry, &places))
     }
@@ -203,6 +217,27 @@ impl Pipeline {
         self.shared.timers_to_write().extend(ids.iter().copied());
         self.write_timers().await;
         self.shared.timers_changed.notify_one();
+    }
+}
+
+/// Returns the new time of a timer. A repeated command keeps its days, and an interval is replaced
+/// by an interval; otherwise it is not clear which of them would change.
+fn changed_timing(timer: &Timer, timing: &Timing) -> Option<Timing> {
+    if timer.condition.is_some() {
+        return None;
+    }
+    let rule = timer.repeat.as_ref().map(|repeat| repeat.rule);
+    match (rule, timing) {
+        (Some(Recurrence::Days { days, .. }), Timing::At(point)) if point.day == Day::Next => {
+            let time = point.time;
+            Some(Timing::Every(Recurrence::Days { days, time }))
+        }
+        (Some(Recurrence::Interval { until, .. }), Timing::After(span)) if span.days == 0 => {
+            let seconds = span.seconds;
+            Some(Timing::Every(Recurrence::Interval { seconds, until }))
+        }
+        (None, _) | (_, Timing::Every(_)) => Some(timing.clone()),
+        _ => None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The draft that restores the states before a command. Pure.
 //!
 //! Only known states are restored. Nothing is opened, unlocked or disarmed: a report may be wrong,
-//! and the one who says "undo" may not be the one who locked up.
+//! and the one who says "undo" may not be the one who locked up. A blind, an awning or another cover
+//! that is no door and needs no confirmation is the exception: it may be opened again.
 
 use crate::home::Home;
 use crate::home::capability::Risk;
@@ -112,8 +113,9 @@ fn restoring(state: &Earlier, device: &Device) -> Result<Action, Obstacle> {
             let guarded = device
                 .capability(&state.action.property)
                 .is_none_or(|capability| capability.guard.opening != Risk::Auto);
-            let lets_in = guarded || device.is_door();
-            lets_in && became.is_none_or(|became| *before > became)
+            // A blind or an awning lets nobody in, and no water out.
+            let is_harmless = device.kind.as_str() == "cover" && !device.is_door() && !guarded;
+            !is_harmless && became.is_none_or(|became| *before > became)
         }
         _ => false,
     };

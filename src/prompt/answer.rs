@@ -1,13 +1,14 @@
 //! Reads the answer of a model as an untrusted draft: one well-formed draft or none. Whether its
 //! devices exist and may do it is decided by the permission gate.
 
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::home::permit::MOST_ACTIONS;
-use crate::prompt::instructions::NO_DEVICE;
+use crate::prompt::instructions::{NO_DEVICE, operation};
 use crate::provider::object_in;
-use crate::vocabulary::Value;
-use crate::vocabulary::action::{Action, Draft};
+use crate::vocabulary::action::{Action, Draft, Op};
+use crate::vocabulary::{Property, Value};
 
 /// The longest answer that is read, in bytes.
 pub const LONGEST_BODY: usize = 64 << 10;
@@ -58,8 +59,12 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
     let body = object_in(body).unwrap_or_else(|| body.trim());
     objects_only(body)?;
     // From the text, not from the parsed tree, which has forgotten duplicate keys.
-    let draft: Draft = serde_json::from_str(body).map_err(|error| misshapen(&error))?;
-    let actions = draft.actions;
+    let draft: WrittenDraft = serde_json::from_str(body).map_err(|error| misshapen(&error))?;
+    let actions: Vec<Action> = draft
+        .actions
+        .into_iter()
+        .map(WrittenAction::action)
+        .collect();
     if actions.len() > MOST_ACTIONS {
         return Err(NotADraft::TooManyActions {
             count: actions.len(),
@@ -85,6 +90,49 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
         question,
         ..Draft::default()
     })
+}
+
+/// A draft as a model writes it. A time is not among its keys: what is meant for later must not be
+/// done now.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenDraft {
+    actions: Vec<WrittenAction>,
+    #[serde(default)]
+    speech: Option<String>,
+    #[serde(default)]
+    question: Option<String>,
+}
+
+/// An action as a model writes it. Without `op`, a word in place of the value is the operation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenAction {
+    device: String,
+    property: Property,
+    #[serde(default)]
+    op: Option<Op>,
+    value: Option<Value>,
+}
+
+impl WrittenAction {
+    fn action(self) -> Action {
+        let word = match &self.value {
+            Some(Value::Text(word)) => operation(word),
+            _ => None,
+        };
+        let (op, value) = match (self.op, word) {
+            (Some(op), _) => (op, self.value),
+            (None, Some(op)) => (op, None),
+            (None, None) => (Op::Set, self.value),
+        };
+        Action {
+            device: self.device,
+            property: self.property,
+            op,
+            value,
+        }
+    }
 }
 
 fn misshapen(why: &impl ToString) -> NotADraft {
@@ -149,7 +197,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vocabulary::action::Op;
 
     const LAMP: &str = r#"{"device":"lamp","property":"power","op":"set","value":"on"}"#;
 
@@ -163,6 +210,23 @@ mod tests {
         assert_eq!(draft.actions[0].op, Op::Set);
         assert_eq!(draft.actions[0].value, Some(Value::text("on")));
         assert_eq!((draft.speech, draft.question), (None, None));
+    }
+
+    #[test]
+    fn a_word_in_place_of_the_value_is_the_operation() {
+        let read_one = |value: &str| {
+            let action = format!(r#"{{"device":"tv","property":"volume","value":{value}}}"#);
+            let draft = read(&format!(r#"{{"actions":[{action}]}}"#)).unwrap();
+            (draft.actions[0].op, draft.actions[0].value.clone())
+        };
+        assert_eq!(read_one(r#""less""#), (Op::Decrease, None));
+        assert_eq!(read_one(r#""more""#), (Op::Increase, None));
+        assert_eq!(read_one(r#""stop""#), (Op::Stop, None));
+        assert_eq!(read_one(r#""state""#), (Op::Query, None));
+        assert_eq!(read_one("30"), (Op::Set, Some(Value::Number(30.0))));
+        assert_eq!(read_one("null"), (Op::Set, None));
+        let with_op = read(&answer(&LAMP.replace(r#""on""#, r#""more""#))).unwrap();
+        assert_eq!(with_op.actions[0].value, Some(Value::text("more")));
     }
 
     #[test]
@@ -193,6 +257,7 @@ mod tests {
             format!("Sure! {}", answer(LAMP)),
             r#"{"actions":[],"actions":[]}"#.to_owned(),
             r#"{"actions":[],"topic":"zigbee2mqtt/lamp/set"}"#.to_owned(),
+            r#"{"actions":[],"timing":{"after":60}}"#.to_owned(),
             lamp_with(r#","device":"door"}"#),
             lamp_with(r#","risk":"auto"}"#),
             answer(&LAMP.replace(r#""on""#, "NaN")),

@@ -7,10 +7,28 @@ use crate::home::Home;
 use crate::home::device::Device;
 use crate::prompt::home_listing::{put, word};
 use crate::vocabulary::Property;
+use crate::vocabulary::action::Op;
 use crate::vocabulary::slug::Slug;
 
 /// The value of `device` for "none of these", where no device has that identifier.
 pub(super) const NO_DEVICE: &str = "none";
+
+/// The words for operations in place of a value, in the answers of small models.
+pub(super) const MORE: &str = "more";
+pub(super) const LESS: &str = "less";
+pub(super) const STOP: &str = "stop";
+pub(super) const STATE: &str = "state";
+
+/// Returns the operation that a word in place of a value stands for.
+pub(super) fn operation(word: &str) -> Option<Op> {
+    match word {
+        MORE => Some(Op::Increase),
+        LESS => Some(Op::Decrease),
+        STOP => Some(Op::Stop),
+        STATE => Some(Op::Query),
+        _ => None,
+    }
+}
 
 /// The most examples: they cost some 45 tokens each.
 const MOST_EXAMPLES: usize = 4;

@@ -492,7 +492,7 @@ mod tests {
             schema.contains(r#""door""#) && !schema.contains("ceiling"),
             "{schema}"
         );
-        assert!(schema.contains("query"));
+        assert!(schema.contains(r#""state""#));
         let examples = &narrow.examples;
         assert!(
             examples.contains("did somebody lock \"door\"\n"),
@@ -501,7 +501,12 @@ mod tests {
         assert!(examples.ends_with("\nNow answer\n"), "{examples}");
         assert!(!examples.contains("ceiling") && !narrow.prefix.contains("Examples"));
         let statement = narrow_of("the door must be locked", &small());
-        assert!(!statement.schema.to_string().contains(r#""toggle","query"#));
+        assert!(!statement.schema.to_string().contains(r#""state""#));
+        let shape = &statement.schema["properties"];
+        assert!(
+            shape.get("speech").is_none(),
+            "a named device needs no words"
+        );
         assert_eq!(
             statement.prefix, narrow.prefix,
             "a server keeps it in its cache"

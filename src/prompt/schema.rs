@@ -10,7 +10,7 @@ use crate::home::capability::Capability;
 use crate::home::device::Device;
 use crate::home::permit::MOST_ACTIONS;
 use crate::prompt::home_listing::word;
-use crate::prompt::instructions::NO_DEVICE;
+use crate::prompt::instructions::{LESS, MORE, NO_DEVICE, STATE, STOP, operation};
 use crate::vocabulary::{Domain, Property};
 
 /// The most device identifiers listed as an enum. Source: the strict modes of the providers allow
@@ -53,7 +53,8 @@ pub(super) struct AnswerShape {
 }
 
 /// Returns the schema for small models: each device only with its own properties, and each property
-/// only with its own operations and values.
+/// only with its own values. The operation is a word in place of the value, so that an answer is
+/// short and names the property before the model decides on the change.
 pub(super) fn narrow_schema<'a>(
     capabilities: impl Iterator<Item = (&'a Device, &'a Capability)>,
     shape: &AnswerShape,
@@ -61,9 +62,8 @@ pub(super) fn narrow_schema<'a>(
     let mut variants: BTreeMap<String, (Json, Vec<String>)> = BTreeMap::new();
     for (device, capability) in capabilities {
         let variant = json!({
-            "op": {"enum": operations(capability, shape.may_query), "type": "string"},
             "property": {"enum": [capability.property.name()], "type": "string"},
-            "value": values(capability),
+            "value": values(capability, shape.may_query),
         });
         let entry = variants
             .entry(variant.to_string())
@@ -88,69 +88,78 @@ pub(super) fn narrow_schema<'a>(
     }
     actions.push(object(&json!({
         "device": {"enum": [NO_DEVICE], "type": "string"},
-        "op": {"enum": ["query"], "type": "string"},
         "property": {"enum": [NO_DEVICE], "type": "string"},
         "value": {"type": "null"},
     })));
-    let mut schema = answer(&json!({ "anyOf": actions }), shape.max_actions);
+    let items = json!({"anyOf": actions});
+    let actions = json!({"items": items, "maxItems": shape.max_actions, "type": "array"});
     if !shape.may_speak {
-        schema["properties"]["question"] = json!({"type": "null"});
-        schema["properties"]["speech"] = json!({"type": "null"});
+        return object(&json!({ "actions": actions }));
     }
-    schema
+    object(&json!({"actions": actions, "speech": text_or_null()}))
 }
 
+/// Returns the schema of an object with exactly these properties.
 fn object(properties: &Json) -> Json {
+    let names: Vec<&String> = properties
+        .as_object()
+        .into_iter()
+        .flat_map(|p| p.keys())
+        .collect();
     json!({
         "additionalProperties": false,
         "properties": properties,
-        "required": ["device", "op", "property", "value"],
+        "required": names,
         "type": "object"
     })
 }
 
+fn text_or_null() -> Json {
+    json!({"anyOf": [{"type": "string"}, {"type": "null"}]})
+}
+
 fn answer(action: &Json, max_actions: usize) -> Json {
-    let text_or_null = json!({"anyOf": [{"type": "string"}, {"type": "null"}]});
     json!({
         "additionalProperties": false,
         "properties": {
             "actions": {"items": action, "maxItems": max_actions, "type": "array"},
-            "question": text_or_null,
-            "speech": text_or_null
+            "question": text_or_null(),
+            "speech": text_or_null()
         },
         "required": ["actions", "question", "speech"],
         "type": "object"
     })
 }
 
-fn operations(capability: &Capability, may_query: bool) -> Vec<&'static str> {
-    if !capability.settable {
-        return vec!["query"];
-    }
+/// Returns the values a capability can have in a narrow answer, and the words for its operations.
+fn values(capability: &Capability, may_query: bool) -> Json {
     let is_moving = matches!(capability.property, Property::Position | Property::Tilt);
-    let mut operations = match &capability.domain {
-        Domain::Number { .. } if is_moving => vec!["set", "increase", "decrease", "stop"],
-        Domain::Number { .. } => vec!["set", "increase", "decrease"],
-        Domain::Choice(options) if options.len() == 2 => vec!["set", "toggle"],
-        Domain::Boolean => vec!["set", "toggle"],
-        Domain::Choice(_) | Domain::Color | Domain::Trigger => vec!["set"],
-    };
-    if may_query && capability.domain != Domain::Trigger {
-        operations.push("query");
-    }
-    operations
-}
-
-fn values(capability: &Capability) -> Json {
-    let one = match &capability.domain {
-        Domain::Number { .. } => json!({"type": "number"}),
-        Domain::Boolean => json!({"type": "boolean"}),
-        Domain::Trigger => return json!({"type": "null"}),
-        Domain::Choice(options) if !options.is_empty() => {
-            let options: Vec<String> = options.iter().map(|option| word(option)).collect();
-            json!({"enum": options, "type": "string"})
+    let mut words: Vec<String> = Vec::new();
+    let mut kinds: Vec<Json> = Vec::new();
+    if capability.settable {
+        match &capability.domain {
+            Domain::Number { .. } => {
+                kinds.push(json!({"type": "number"}));
+                words.extend([MORE, LESS].map(str::to_owned));
+                words.extend(is_moving.then(|| STOP.to_owned()));
+            }
+            Domain::Boolean => kinds.push(json!({"type": "boolean"})),
+            Domain::Trigger => kinds.push(json!({"type": "null"})),
+            Domain::Choice(options) if !options.is_empty() => {
+                let options = options.iter().map(|option| word(option));
+                words.extend(options.filter(|option| operation(option).is_none()));
+            }
+            Domain::Choice(_) | Domain::Color => kinds.push(json!({"type": "string"})),
         }
-        Domain::Choice(_) | Domain::Color => json!({"type": "string"}),
-    };
-    json!({"anyOf": [one, {"type": "null"}]})
+    }
+    if capability.domain != Domain::Trigger && (may_query || !capability.settable) {
+        words.push(STATE.to_owned());
+    }
+    if !words.is_empty() {
+        kinds.push(json!({"enum": words, "type": "string"}));
+    }
+    match kinds.as_slice() {
+        [one] => one.clone(),
+        _ => json!({ "anyOf": kinds }),
+    }
 }

@@ -5,9 +5,13 @@ use std::io::{self, Read};
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
+/// The most encodings around one body. A proxy that compresses a compressed body makes two.
+const MOST_LAYERS: usize = 4;
+
 /// Decompresses one body. A compressed one is kept until its end.
 pub(super) struct Decompress {
-    is_deflate: bool,
+    /// The encodings in the header, in lower case, the outermost last.
+    encodings: Vec<String>,
     /// Decided by the first byte.
     format: Option<Format>,
     compressed: Vec<u8>,
@@ -21,13 +25,34 @@ enum Format {
     Zlib,
     /// `deflate` as some servers send it, without the zlib header.
     Deflate,
+    /// An encoding that is not supported.
+    Foreign,
+}
+
+impl Format {
+    /// Returns the format of a body that begins with `first`, inside the encodings.
+    fn of(first: u8, encodings: &[String]) -> Self {
+        let outermost = encodings.last().map(String::as_str);
+        match (first, outermost) {
+            (0x1f, _) => Self::Gzip,
+            (0x78, _) => Self::Zlib,
+            (b'{' | b'[' | b'd' | b'e' | b':' | b'<', Some("br" | "zstd" | "compress")) => {
+                Self::Plain
+            }
+            (_, Some("br" | "zstd" | "compress")) => Self::Foreign,
+            (_, Some("deflate")) => Self::Deflate,
+            _ => Self::Plain,
+        }
+    }
 }
 
 impl Decompress {
     /// Returns a decompressor for a body whose `content-encoding` header is `encoding`.
     pub(super) fn new(encoding: Option<&str>) -> Self {
+        let names = encoding.unwrap_or_default().split(',');
+        let names = names.map(|name| name.trim().to_ascii_lowercase());
         Self {
-            is_deflate: encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("deflate")),
+            encodings: names.filter(|name| !name.is_empty()).collect(),
             format: None,
             compressed: Vec::new(),
         }
@@ -38,12 +63,9 @@ impl Decompress {
         let Some(first) = bytes.first() else {
             return Vec::new();
         };
-        let format = *self.format.get_or_insert(match first {
-            0x1f => Format::Gzip,
-            0x78 => Format::Zlib,
-            _ if self.is_deflate => Format::Deflate,
-            _ => Format::Plain,
-        });
+        let format = *self
+            .format
+            .get_or_insert_with(|| Format::of(*first, &self.encodings));
         if format == Format::Plain {
             return bytes.to_vec();
         }
@@ -59,14 +81,45 @@ impl Decompress {
     /// Returns the plain bytes of a compressed body after its end, at most `limit` and one more.
     ///
     /// # Errors
-    /// When the body is not compressed as it begins.
+    /// When the body is not compressed as it begins, in an encoding that is not supported, or more
+    /// than [`MOST_LAYERS`] times.
     pub(super) fn finish(&mut self, limit: usize) -> io::Result<Vec<u8>> {
-        let compressed = std::mem::take(&mut self.compressed);
-        let decoder: Box<dyn Read> = match self.format {
-            None | Some(Format::Plain) => return Ok(Vec::new()),
-            Some(Format::Gzip) => Box::new(MultiGzDecoder::new(&*compressed)),
-            Some(Format::Zlib) => Box::new(ZlibDecoder::new(&*compressed)),
-            Some(Format::Deflate) => Box::new(DeflateDecoder::new(&*compressed)),
+        let mut body = std::mem::take(&mut self.compressed);
+        let Some(mut format) = self.format else {
+            return Ok(Vec::new());
+        };
+        if format == Format::Plain {
+            return Ok(Vec::new());
+        }
+        for _ in 0..MOST_LAYERS {
+            body = self.layer(format, &body, limit)?;
+            self.encodings.pop();
+            let inner = body
+                .first()
+                .map(|first| Format::of(*first, &self.encodings));
+            match inner {
+                None | Some(Format::Plain) => return Ok(body),
+                // A header may name an encoding more often than it was applied.
+                Some(Format::Deflate) if is_text(&body) => return Ok(body),
+                Some(inner) => format = inner,
+            }
+        }
+        let why = format!("it is compressed more than {MOST_LAYERS} times");
+        Err(io::Error::other(why))
+    }
+
+    /// Removes one encoding.
+    fn layer(&self, format: Format, body: &[u8], limit: usize) -> io::Result<Vec<u8>> {
+        let decoder: Box<dyn Read + '_> = match format {
+            Format::Plain => return Ok(body.to_vec()),
+            Format::Foreign => {
+                let name = self.encodings.last().map_or("", String::as_str);
+                let why = format!("the encoding `{name}` is not supported");
+                return Err(io::Error::other(why));
+            }
+            Format::Gzip => Box::new(MultiGzDecoder::new(body)),
+            Format::Zlib => Box::new(ZlibDecoder::new(body)),
+            Format::Deflate => Box::new(DeflateDecoder::new(body)),
         };
         let mut plain = Vec::new();
         decoder
@@ -74,6 +127,12 @@ impl Decompress {
             .read_to_end(&mut plain)
             .map(|_| plain)
     }
+}
+
+/// Returns whether a body begins as an answer does, and not as a compressed one.
+fn is_text(body: &[u8]) -> bool {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    first.is_some_and(|byte| matches!(byte, b'{' | b'[' | b'd' | b'e' | b':' | b'<' | 0xef))
 }
 
 #[cfg(test)]
@@ -115,6 +174,40 @@ mod tests {
         assert_eq!(plain(Some("deflate"), &deflate).unwrap(), BODY);
         assert_eq!(plain(None, BODY).unwrap(), BODY);
         assert!(plain(None, b"\x1fnonsense").is_err());
+    }
+
+    #[test]
+    fn a_body_that_was_compressed_several_times_is_read() {
+        fn gzip(body: &[u8]) -> Vec<u8> {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+            gzip.write_all(body).unwrap();
+            gzip.finish().unwrap()
+        }
+        fn deflate(body: &[u8]) -> Vec<u8> {
+            let mut deflate = DeflateEncoder::new(Vec::new(), Compression::default());
+            deflate.write_all(body).unwrap();
+            deflate.finish().unwrap()
+        }
+        let (once, twice) = (gzip(BODY), gzip(&gzip(BODY)));
+        for encoding in [None, Some("gzip"), Some("gzip, gzip"), Some("GZIP,gzip")] {
+            assert_eq!(plain(encoding, &twice).unwrap(), BODY, "{encoding:?}");
+            assert_eq!(plain(encoding, &once).unwrap(), BODY, "{encoding:?}");
+        }
+        let mixed = [
+            ("deflate, gzip", gzip(&deflate(BODY))),
+            ("gzip, deflate", deflate(&gzip(BODY))),
+            ("deflate, deflate", deflate(&deflate(BODY))),
+            ("deflate, deflate", deflate(BODY)),
+            ("identity, gzip", gzip(BODY)),
+            ("br", BODY.to_vec()),
+        ];
+        for (encoding, body) in mixed {
+            assert_eq!(plain(Some(encoding), &body).unwrap(), BODY, "{encoding}");
+        }
+        let often = (0..6).fold(BODY.to_vec(), |body, _| gzip(&body));
+        let why = |encoding, body: &[u8]| plain(encoding, body).unwrap_err().to_string();
+        assert!(why(None, &often).contains("more than 4 times"));
+        assert!(why(Some("br"), b"\x0b\x02\x80").contains("`br` is not supported"));
     }
 
     #[test]

@@ -4,5 +4,8 @@
 //! stores the timers and fires them.
 
 pub mod moment;
+pub mod recurrence;
 pub mod sun;
 pub mod timer;
+#[cfg(test)]
+mod year;

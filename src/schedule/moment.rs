@@ -46,6 +46,8 @@ pub enum TimeFault {
     NoSun,
     /// The clock of the gateway is not set.
     ClockUnset,
+    /// It is repeated after less than a minute.
+    TooOften,
 }
 
 /// Returns the time after a delay.
@@ -109,7 +111,7 @@ fn within(due: Zoned, now: &Zoned) -> Result<Zoned, TimeFault> {
     Ok(due)
 }
 
-fn in_days(day: Date, days: i64) -> Option<Date> {
+pub(super) fn in_days(day: Date, days: i64) -> Option<Date> {
     day.checked_add(days.days()).ok()
 }
 
@@ -164,7 +166,11 @@ fn first_after(
 
 /// Returns the time on another day than today. "Tomorrow at three" may be in the afternoon;
 /// "tomorrow at seven" is in the morning, and "tomorrow at twelve" at noon.
-fn certain_on(day: Date, time: TimeOfDay, place: &HomeLocation) -> Result<Zoned, TimeFault> {
+pub(super) fn certain_on(
+    day: Date,
+    time: TimeOfDay,
+    place: &HomeLocation,
+) -> Result<Zoned, TimeFault> {
     match time {
         TimeOfDay::Sunrise(minutes) => by_sun(SunEvent::Rise, minutes, day, place),
         TimeOfDay::Sunset(minutes) => by_sun(SunEvent::Set, minutes, day, place),

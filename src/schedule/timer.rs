@@ -11,7 +11,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{ReplyTo, Source};
+use crate::schedule::moment::HomeLocation;
+use crate::schedule::recurrence::DayRule;
 use crate::vocabulary::action::{Action, TargetScope};
+use crate::vocabulary::condition::{Condition, ConditionMode, StateTest};
+use crate::vocabulary::slug::Slug;
+use crate::vocabulary::timing::Recurrence;
 
 /// The most timers of all sources.
 pub const MAX_TIMERS: usize = 256;
@@ -21,6 +26,10 @@ pub const MAX_OF_SOURCE: usize = 64;
 
 /// A wall clock before this was never set: 2025-01-01T00:00Z.
 const BELIEVABLE: i64 = 1_735_689_600;
+
+/// The longest wait of a rule of days that is not looked into: a week, and a clock that is set back
+/// by a week. Only the sun of polar regions pauses for longer.
+const LONGEST_PAUSE: Duration = Duration::from_hours(14 * 24);
 
 /// A timer that fires so little late is not late.
 const PUNCTUAL: Duration = Duration::from_secs(2);
@@ -65,6 +74,11 @@ pub enum Due {
         /// The time.
         wall_ms: i64,
     },
+    /// When its condition becomes true.
+    State {
+        /// The last moment, in milliseconds since 1970, if there is one.
+        end_ms: Option<i64>,
+    },
 }
 
 /// The time left until a timer fires.
@@ -78,6 +92,8 @@ pub enum Wait {
     ClockUnset,
     /// It was set while the clock was not, and the gateway has restarted since.
     Unknown,
+    /// It waits for a state.
+    ForState,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -116,6 +132,7 @@ impl Due {
                 let uptime = i64::try_from(millis(now.uptime)).unwrap_or(i64::MAX);
                 between(i64::try_from(*uptime_ms).unwrap_or(i64::MAX), uptime)
             }
+            Self::State { .. } => Wait::ForState,
             Self::Delay { wall_ms: None, .. } => Wait::Unknown,
             Self::Delay {
                 wall_ms: Some(due), ..
@@ -127,11 +144,43 @@ impl Due {
         }
     }
 
+    /// Returns the due time so many milliseconds later.
+    fn later(&self, more_ms: u64) -> Self {
+        let more = i64::try_from(more_ms).unwrap_or(i64::MAX);
+        match self {
+            Self::At { wall_ms } => Self::At {
+                wall_ms: wall_ms.saturating_add(more),
+            },
+            Self::Delay {
+                wall_ms,
+                boot,
+                uptime_ms,
+            } => Self::Delay {
+                wall_ms: wall_ms.map(|wall| wall.saturating_add(more)),
+                boot: boot.clone(),
+                uptime_ms: uptime_ms.saturating_add(more_ms),
+            },
+            Self::State { end_ms } => Self::State { end_ms: *end_ms },
+        }
+    }
+
+    /// Returns the time until a rule ends, or `None` where it has no end or the clock is not set.
+    fn until_end(&self, now: &Now) -> Option<Duration> {
+        let Self::State { end_ms: Some(end) } = self else {
+            return None;
+        };
+        match between(*end, now.wall?.as_millisecond()) {
+            Wait::For(left) => Some(left),
+            _ => Some(Duration::ZERO),
+        }
+    }
+
     /// Returns the due time by the wall clock, where it is known.
     pub fn wall(&self) -> Option<Timestamp> {
         let wall_ms = match self {
             Self::Delay { wall_ms, .. } => (*wall_ms)?,
             Self::At { wall_ms } => *wall_ms,
+            Self::State { .. } => return None,
         };
         Timestamp::from_millisecond(wall_ms).ok()
     }
@@ -206,6 +255,78 @@ pub struct Timer {
     /// The event, once everything but its delivery is done.
     #[serde(default)]
     pub event: Option<serde_json::Value>,
+    /// The rule, for a command that is repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
+    /// The state that a rule waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
+    /// For one occurrence of a repeated command: the timer of which it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<TimerId>,
+    /// The occurrences before this one that were missed.
+    #[serde(default)]
+    pub skipped: u32,
+}
+
+impl Timer {
+    /// Returns the number under which its source knows it.
+    pub fn known_as(&self) -> TimerId {
+        self.of.unwrap_or(self.id)
+    }
+}
+
+/// The rule of a repeated command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repeat {
+    /// The rule.
+    pub rule: Recurrence,
+    /// The last moment, in milliseconds since 1970.
+    pub end_ms: Option<i64>,
+    /// The last occurrence, in milliseconds since 1970.
+    #[serde(default)]
+    pub last_ms: Option<i64>,
+}
+
+impl Repeat {
+    /// Makes a rule that has had no occurrence yet.
+    pub fn new(rule: Recurrence, end_ms: Option<i64>) -> Self {
+        Self {
+            rule,
+            end_ms,
+            last_ms: None,
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (self.rule, self.end_ms) == (other.rule, other.end_ms)
+    }
+}
+
+/// Returns whether two timers are repeated by the same rule, or both are not.
+fn have_same_rule(one: &Timer, other: &Timer) -> bool {
+    match (&one.repeat, &other.repeat) {
+        (Some(one), Some(other)) => one.is_same(other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// The timers that are due.
+#[derive(Debug, Default)]
+pub struct DueTimers {
+    /// Each with how late it is, where that is known.
+    pub timers: Vec<(Timer, Option<Duration>)>,
+    /// The numbers of all timers whose records have changed.
+    pub changed: Vec<TimerId>,
+}
+
+/// One occurrence of a repeated command, and the next one.
+struct Occurrence {
+    due: Due,
+    late: Option<Duration>,
+    skipped: u32,
+    next: Option<Due>,
 }
 
 /// The timers of all sources.
@@ -230,11 +351,31 @@ impl Timers {
     /// Makes the set from the timers of an earlier run.
     pub fn restored(timers: Vec<Timer>) -> Self {
         let mut restored = Self::default();
-        for timer in timers.into_iter().take(MAX_TIMERS) {
+        // Occurrences that were firing are kept beside the timers that wait.
+        for timer in timers.into_iter().take(2 * MAX_TIMERS) {
             restored.last = restored.last.max(timer.id);
             restored.pending.insert(timer.id, timer);
         }
         restored
+    }
+
+    /// Adds the timers of an earlier run to those set since, under new numbers.
+    pub fn add_restored(&mut self, timers: Vec<Timer>) {
+        let room = MAX_TIMERS.saturating_sub(self.pending.len() + self.firing.len());
+        let mut numbers = BTreeMap::new();
+        for timer in timers.into_iter().take(room) {
+            self.last += 1;
+            numbers.insert(timer.id, self.last);
+            // An occurrence is newer than its repeated command, and has a higher number.
+            let of = timer.of.map(|of| numbers.get(&of).copied().unwrap_or(of));
+            let id = self.last;
+            self.pending.insert(id, Timer { id, of, ..timer });
+        }
+    }
+
+    /// Returns the numbers of all timers, also of those that are being carried out.
+    pub fn ids(&self) -> impl Iterator<Item = TimerId> {
+        self.pending.keys().chain(self.firing.keys()).copied()
     }
 
     /// Adds a timer. One of the same source for the same actions is replaced and returned.
@@ -243,7 +384,12 @@ impl Timers {
     /// When the source, or all together, have too many.
     pub fn add(&mut self, timer: Timer) -> Result<(TimerId, Option<TimerId>), TooManyTimers> {
         let is_same = |other: &Timer| {
-            other.source == timer.source && other.task == timer.task && !timer.task.is_signal()
+            other.source == timer.source
+                && other.task == timer.task
+                && have_same_rule(other, &timer)
+                && other.condition == timer.condition
+                && other.of.is_none()
+                && !timer.task.is_signal()
         };
         let same = self.pending.values().find(|other| is_same(other));
         let replaced = same.map(|other| other.id);
@@ -265,12 +411,18 @@ impl Timers {
 
     /// Returns the timers that a source has set, the earliest first by number.
     pub fn of_source<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a Timer> {
-        let timers = self.pending.values();
+        let timers = self.all();
         timers.filter(move |timer| timer.source == *source)
     }
 
     /// Returns all timers.
     pub fn all(&self) -> impl Iterator<Item = &Timer> {
+        self.pending.values().filter(|timer| timer.of.is_none())
+    }
+
+    /// Returns all timers that wait, with the occurrences of an earlier run.
+    #[cfg(test)]
+    pub(super) fn all_records(&self) -> impl Iterator<Item = &Timer> {
         self.pending.values()
     }
 
@@ -284,11 +436,69 @@ impl Timers {
         self.pending.remove(&id)
     }
 
-    /// Changes the due time of a timer. Returns the changed timer.
-    pub fn reschedule(&mut self, id: TimerId, due: Due) -> Option<Timer> {
+    /// Changes the due time of a timer, and its rule. Returns the changed timer.
+    pub fn reschedule(&mut self, id: TimerId, due: Due, repeat: Option<Repeat>) -> Option<Timer> {
         let timer = self.pending.get_mut(&id)?;
         timer.due = due;
+        timer.repeat = repeat;
         Some(timer.clone())
+    }
+
+    /// Returns the rules whose condition names one of the devices.
+    pub fn rules_about(&self, devices: &[Slug]) -> Vec<(TimerId, Condition)> {
+        let names = |condition: &Condition| {
+            condition.tests.iter().any(|test| match test {
+                StateTest::Device { device, .. } => devices.iter().any(|d| d.as_str() == device),
+                StateTest::Dark(_) => false,
+            })
+        };
+        let rules = self.pending.values().filter_map(|timer| {
+            let condition = timer.condition.as_ref().filter(|c| names(c))?;
+            Some((timer.id, condition.clone()))
+        });
+        rules.collect()
+    }
+
+    /// Returns the text, the condition and the actions of all rules.
+    pub fn rules(&self) -> Vec<(String, Condition, Vec<Action>)> {
+        let rules = self.pending.values().filter_map(|timer| {
+            let condition = timer.condition.clone()?;
+            Some((timer.text.clone(), condition, timer.task.actions().to_vec()))
+        });
+        rules.collect()
+    }
+
+    /// Makes a rule due whose condition became true. A rule that waits for each time goes on
+    /// waiting; while it is being carried out it does not fire again. Returns the numbers of the
+    /// timers whose records have changed.
+    pub fn trigger(&mut self, id: TimerId, now: &Now) -> Vec<TimerId> {
+        let mut others = self.firing.values().chain(self.pending.values());
+        if others.any(|other| other.of == Some(id)) {
+            return Vec::new();
+        }
+        let Some(rule) = self.pending.get_mut(&id) else {
+            return Vec::new();
+        };
+        let due = Due::after(Duration::ZERO, now);
+        let is_once = rule
+            .condition
+            .as_ref()
+            .is_none_or(|condition| condition.mode != ConditionMode::Always);
+        if is_once {
+            rule.due = due;
+            rule.condition = None;
+            return vec![id];
+        }
+        let single = Timer {
+            id: self.last + 1,
+            due,
+            condition: None,
+            of: Some(id),
+            ..rule.clone()
+        };
+        self.last += 1;
+        self.pending.insert(single.id, single);
+        vec![self.last]
     }
 
     /// Removes the devices that another command has changed from the reverts that wait for them.
@@ -319,32 +529,133 @@ impl Timers {
     pub fn next_wait(&self, now: &Now, most: Duration) -> Option<Duration> {
         self.pending
             .values()
-            .map(|timer| match (timer.due.wait(now), &timer.due) {
-                (Wait::For(left), Due::Delay { boot, .. }) if *boot == now.boot => left,
-                (Wait::For(left), _) => left.min(most),
-                (Wait::ClockUnset, _) => most,
-                (Wait::Late(_) | Wait::Unknown, _) => Duration::ZERO,
+            .filter(|timer| !self.has_firing_occurrence(timer))
+            .filter_map(|timer| match (timer.due.wait(now), &timer.due) {
+                (Wait::For(left), Due::Delay { boot, .. }) if *boot == now.boot => Some(left),
+                (Wait::For(left), _) => Some(left.min(most)),
+                (Wait::ClockUnset, _) => Some(most),
+                (Wait::Late(_) | Wait::Unknown, _) => Some(Duration::ZERO),
+                (Wait::ForState, due) => due.until_end(now).map(|left| left.min(most)),
             })
             .min()
     }
 
-    /// Takes the timers that are due, in the order of their due times, with how late each is;
-    /// `None` where that is not known. They count as firing until [`Timers::fired`].
-    pub fn take_due(&mut self, now: &Now) -> Vec<(Timer, Option<Duration>)> {
-        let mut due: Vec<(Timer, Option<Duration>)> = Vec::new();
-        for timer in self.pending.values() {
-            match timer.due.wait(now) {
-                Wait::Late(late) => due.push((timer.clone(), Some(late))),
-                Wait::Unknown => due.push((timer.clone(), None)),
-                Wait::For(_) | Wait::ClockUnset => {}
+    /// Returns whether an earlier occurrence of a repeated command is still being carried out.
+    fn has_firing_occurrence(&self, timer: &Timer) -> bool {
+        let mut others = self.firing.values().chain(self.pending.values());
+        timer.repeat.is_some() && others.any(|other| other.of == Some(timer.id))
+    }
+
+    /// Takes the timers that are due, in the order of their due times. They count as firing until
+    /// [`Timers::fired`]. A repeated command goes on waiting for its next occurrence.
+    pub fn take_due(&mut self, now: &Now, place: &HomeLocation) -> DueTimers {
+        let mut due = DueTimers {
+            changed: self.drop_overtaken(now),
+            ..DueTimers::default()
+        };
+        let ids: Vec<TimerId> = self.pending.keys().copied().collect();
+        for id in ids {
+            let Some(timer) = self.pending.get(&id) else {
+                continue;
+            };
+            if self.has_firing_occurrence(timer) {
+                continue;
             }
+            let late = match timer.due.wait(now) {
+                Wait::Late(late) => Some(late),
+                Wait::Unknown => None,
+                Wait::For(left) => {
+                    if let Some(due_time) = earlier_after_step(timer, left, now, place) {
+                        due.changed.push(id);
+                        self.reschedule(id, due_time, timer.repeat.clone());
+                    }
+                    continue;
+                }
+                Wait::ClockUnset => continue,
+                Wait::ForState => {
+                    if timer.due.until_end(now) == Some(Duration::ZERO) {
+                        self.pending.remove(&id);
+                        due.changed.push(id);
+                    }
+                    continue;
+                }
+            };
+            due.changed.push(id);
+            let occurrence = self.take(id, late, now, place);
+            due.changed
+                .extend(occurrence.as_ref().map(|(timer, _)| timer.id));
+            due.timers.extend(occurrence);
         }
-        due.sort_by_key(|(timer, late)| (std::cmp::Reverse(*late), timer.id));
-        for (timer, _) in &due {
-            self.pending.remove(&timer.id);
+        let order =
+            |(timer, late): &(Timer, Option<Duration>)| (std::cmp::Reverse(*late), timer.id);
+        due.timers.sort_by_key(order);
+        for (timer, _) in &due.timers {
             self.firing.insert(timer.id, timer.clone());
         }
         due
+    }
+
+    /// Removes the occurrences that were not begun before the next one of the same command is due;
+    /// they count as missed. Returns the numbers of the timers whose records have changed.
+    fn drop_overtaken(&mut self, now: &Now) -> Vec<TimerId> {
+        let is_due = |id: &TimerId| {
+            let timer = self.pending.get(id);
+            timer.is_some_and(|timer| matches!(timer.due.wait(now), Wait::Late(_)))
+        };
+        let overtaken: Vec<(TimerId, TimerId, u32)> = self
+            .pending
+            .values()
+            .filter(|timer| timer.started.is_none() && timer.event.is_none())
+            .filter_map(|timer| Some((timer.id, timer.of?, timer.skipped)))
+            .filter(|(_, parent, _)| is_due(parent))
+            .collect();
+        let mut changed = Vec::new();
+        for (id, parent, skipped) in overtaken {
+            self.pending.remove(&id);
+            if let Some(timer) = self.pending.get_mut(&parent) {
+                timer.skipped = timer.skipped.saturating_add(skipped).saturating_add(1);
+            }
+            changed.extend([id, parent]);
+        }
+        changed
+    }
+
+    /// Removes a timer that is due, or, if it is repeated, moves it to its next time. Returns what
+    /// is to be carried out.
+    fn take(
+        &mut self,
+        id: TimerId,
+        late: Option<Duration>,
+        now: &Now,
+        place: &HomeLocation,
+    ) -> Option<(Timer, Option<Duration>)> {
+        let timer = self.pending.remove(&id)?;
+        let Some(repeat) = &timer.repeat else {
+            return Some((timer, late));
+        };
+        let occurrence = occurrence(&timer.due, repeat, late, (now, place));
+        if let Some(next) = occurrence.next {
+            let waiting = Timer {
+                due: next,
+                skipped: 0,
+                repeat: Some(Repeat {
+                    last_ms: occurrence.due.wall().map(Timestamp::as_millisecond),
+                    ..repeat.clone()
+                }),
+                ..timer.clone()
+            };
+            self.pending.insert(id, waiting);
+        }
+        self.last += 1;
+        let single = Timer {
+            id: self.last,
+            due: occurrence.due,
+            repeat: None,
+            of: Some(id),
+            skipped: timer.skipped.saturating_add(occurrence.skipped),
+            ..timer
+        };
+        Some((single, occurrence.late))
     }
 
     /// Returns a timer that waits or fires, as it is to be written.
@@ -369,6 +680,102 @@ impl Timers {
     /// Forgets a timer that has fired.
     pub fn fired(&mut self, id: TimerId) {
         self.firing.remove(&id);
+    }
+}
+
+/// Returns an earlier due time of a repeated command that waits for longer than a rule of days
+/// allows: the wall clock was far ahead when it was computed, and has been set back.
+fn earlier_after_step(
+    timer: &Timer,
+    left: Duration,
+    now: &Now,
+    place: &HomeLocation,
+) -> Option<Due> {
+    let Some(Repeat {
+        rule: Recurrence::Days { days, time },
+        ..
+    }) = &timer.repeat
+    else {
+        return None;
+    };
+    if left <= LONGEST_PAUSE {
+        return None;
+    }
+    let rule = DayRule {
+        days: *days,
+        time: *time,
+    };
+    let wall = now.wall?;
+    // Not again after a step back by some days; an occurrence far ahead was of a wrong clock.
+    let last = timer.repeat.as_ref().and_then(|repeat| repeat.last_ms);
+    let is_near = |last: &i64| {
+        let ahead = last.saturating_sub(wall.as_millisecond());
+        u64::try_from(ahead).unwrap_or_default() <= millis(LONGEST_PAUSE)
+    };
+    let last = last
+        .filter(is_near)
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let next = rule
+        .next_after(wall.max(last.unwrap_or(wall)), place)
+        .ok()?;
+    let wall_ms = next.as_millisecond();
+    (timer.due != Due::At { wall_ms }).then_some(Due::At { wall_ms })
+}
+
+/// Returns the occurrence of a repeated command that is due: the last one until now.
+fn occurrence(
+    due: &Due,
+    repeat: &Repeat,
+    late: Option<Duration>,
+    (now, place): (&Now, &HomeLocation),
+) -> Occurrence {
+    let is_over = |next: &Due| match (repeat.end_ms, next.wall()) {
+        (Some(end), Some(next)) => next.as_millisecond() > end,
+        _ => false,
+    };
+    // Occurrences after the end do not count.
+    let beyond = match (repeat.end_ms, now.wall) {
+        (Some(end), Some(wall)) => {
+            let beyond = wall.as_millisecond().saturating_sub(end);
+            Duration::from_millis(u64::try_from(beyond).unwrap_or_default())
+        }
+        _ => Duration::ZERO,
+    };
+    match repeat.rule {
+        Recurrence::Days { days, time } => {
+            let rule = DayRule { days, time };
+            let now_wall = now.wall.unwrap_or_default();
+            let due_wall = due.wall().unwrap_or(now_wall);
+            let last =
+                now_wall.checked_sub(jiff::SignedDuration::try_from(beyond).unwrap_or_default());
+            let last = last.unwrap_or(now_wall).max(due_wall);
+            let (latest, skipped) = rule.latest(due_wall, last, place);
+            let at = |at: Timestamp| Due::At {
+                wall_ms: at.as_millisecond(),
+            };
+            let next = rule.next_after(now_wall.max(latest), place).ok().map(at);
+            Occurrence {
+                due: at(latest),
+                late: u64::try_from(now_wall.as_millisecond() - latest.as_millisecond())
+                    .ok()
+                    .map(Duration::from_millis),
+                skipped,
+                next: next.filter(|next| !is_over(next)),
+            }
+        }
+        Recurrence::Interval { seconds, .. } => {
+            let every = u64::from(seconds.max(1)) * 1000;
+            let total = millis(late.unwrap_or_default());
+            let counted = total.saturating_sub(millis(beyond));
+            let skipped = counted / every;
+            let next = Due::after(Duration::from_millis(every - total % every), now);
+            Occurrence {
+                due: due.later(skipped * every),
+                late: late.map(|_| Duration::from_millis(total - skipped * every)),
+                skipped: u32::try_from(skipped).unwrap_or(u32::MAX),
+                next: (!is_over(&next)).then_some(next),
+            }
+        }
     }
 }
 
@@ -454,6 +861,10 @@ mod tests {
             },
             started: None,
             event: None,
+            repeat: None,
+            condition: None,
+            of: None,
+            skipped: 0,
         }
     }
 
@@ -574,7 +985,7 @@ mod tests {
                     _ => { wall = SET + far; uptime += 1_000_000; }
                 }
                 let at = now(wall, uptime, &boot.to_string());
-                for (timer, late) in timers.take_due(&at) {
+                for (timer, late) in timers.take_due(&at, &HomeLocation::default()).timers {
                     prop_assert!(late.is_some());
                     prop_assert!(!matches!(timer.due.wait(&at), Wait::For(_)), "early");
                     prop_assert!(handed.insert(timer.id), "twice");

@@ -32,6 +32,9 @@ impl Default for Settings {
 pub mod journal;
 pub mod spending;
 pub mod timers;
+mod tree;
+
+pub use crate::store::tree::StoreTree;
 
 /// How long to wait for a lock that another process, or the last run of this one, still holds.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -74,6 +77,8 @@ pub struct Store {
     file: fs::File,
     /// Whether there was a file from which nothing could be recovered.
     pub lost: bool,
+    /// The trees in use, one for each name.
+    trees: Mutex<Vec<StoreTree>>,
 }
 
 /// The store being opened, if any: a panic then means that sled cannot read its files.
@@ -237,7 +242,30 @@ impl Store {
             settings: settings.clone(),
             set_aside: None,
             file,
+            trees: Mutex::default(),
         })
+    }
+
+    /// Returns the tree with this name. It may be kept: the store releases it when it fails.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn tree(&self, name: &'static str) -> io::Result<StoreTree> {
+        let mut trees = self.trees.lock();
+        if let Some(tree) = trees.iter().find(|tree| tree.name() == name) {
+            return Ok(tree.clone());
+        }
+        let tree = self.db.open_tree(name).map_err(io::Error::other)?;
+        let tree = StoreTree::new(name, tree);
+        trees.push(tree.clone());
+        Ok(tree)
+    }
+
+    /// Releases all trees, whoever holds them: the database is closed once nobody uses it.
+    fn release_trees(&self) {
+        for tree in self.trees.lock().iter() {
+            tree.release();
+        }
     }
 
     /// Syncs everything written so far, so that it survives a power cut. sled's own flush leaves

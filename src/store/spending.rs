@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::store::Store;
+use crate::store::{Store, StoreTree};
 
 /// The amounts spent at one provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,7 +21,7 @@ pub struct Spent {
 /// The amounts on disk.
 #[derive(Debug, Clone)]
 pub struct Spending {
-    tree: sled::Tree,
+    tree: StoreTree,
 }
 
 impl Spending {
@@ -30,7 +30,7 @@ impl Spending {
     /// # Errors
     /// When the store cannot be read.
     pub fn open(store: &Store) -> io::Result<Self> {
-        let tree = store.db.open_tree("spending").map_err(io::Error::other)?;
+        let tree = store.tree("spending")?;
         Ok(Self { tree })
     }
 
@@ -39,12 +39,15 @@ impl Spending {
     /// # Errors
     /// When the store cannot be read.
     pub fn read(&self, name: &str) -> io::Result<Option<Spent>> {
-        let record = self.tree.get(name).map_err(io::Error::other)?;
+        let Some(tree) = self.tree.get() else {
+            return Ok(None);
+        };
+        let record = tree.get(name).map_err(io::Error::other)?;
         Ok(record.and_then(|bytes| parse(&bytes)))
     }
 
     /// Records the amounts of the provider `name`. They are on disk after the next sync of the
-    /// store.
+    /// store. A store that has failed and is not open again records nothing.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -56,7 +59,10 @@ impl Spending {
             &spent.this_month.to_be_bytes(),
         ]
         .concat();
-        let inserted = self.tree.insert(name, record);
+        let Some(tree) = self.tree.get() else {
+            return Ok(());
+        };
+        let inserted = tree.insert(name, record);
         inserted.map(drop).map_err(io::Error::other)
     }
 }

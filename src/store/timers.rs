@@ -36,24 +36,34 @@ impl TimerRecords {
         values.collect::<Result<_, _>>().map_err(io::Error::other)
     }
 
-    /// Writes a record. It is on disk after the next sync of the store.
+    /// Returns the numbers of all records.
     ///
     /// # Errors
-    /// When the record is too large, or the store cannot be written.
-    pub fn put(&self, id: u64, record: &[u8]) -> io::Result<()> {
-        if record.len() > MAX_RECORD_BYTES {
-            return Err(io::Error::other("the record is too large"));
-        }
-        let put = self.tree.insert(id.to_be_bytes(), record);
-        put.map(drop).map_err(io::Error::other)
+    /// When the store cannot be read.
+    pub fn ids(&self) -> io::Result<Vec<u64>> {
+        let keys = self.tree.iter().keys().take(MAX_RECORDS);
+        let keys = keys.collect::<sled::Result<Vec<_>>>();
+        let keys = keys.map_err(io::Error::other)?;
+        let number = |key: &sled::IVec| key.as_ref().try_into().ok().map(u64::from_be_bytes);
+        Ok(keys.iter().filter_map(number).collect())
     }
 
-    /// Removes a record.
+    /// Writes and removes records, all or none of them. They are on disk after the next sync of the
+    /// store.
     ///
     /// # Errors
-    /// When the store cannot be written.
-    pub fn remove(&self, id: u64) -> io::Result<()> {
-        let removed = self.tree.remove(id.to_be_bytes());
-        removed.map(drop).map_err(io::Error::other)
+    /// When a record is too large, or the store cannot be written.
+    pub fn write(&self, records: Vec<(u64, Option<Vec<u8>>)>) -> io::Result<()> {
+        let mut batch = sled::Batch::default();
+        for (id, record) in records {
+            match record {
+                Some(record) if record.len() > MAX_RECORD_BYTES => {
+                    return Err(io::Error::other("the record is too large"));
+                }
+                Some(record) => batch.insert(&id.to_be_bytes(), record),
+                None => batch.remove(&id.to_be_bytes()),
+            }
+        }
+        self.tree.apply_batch(batch).map_err(io::Error::other)
     }
 }

@@ -11,7 +11,7 @@ use crate::home::device::Device;
 use crate::templates::compile::Block;
 use crate::templates::matcher::{Captured, Match};
 use crate::templates::names::HomeNames;
-use crate::vocabulary::action::{Action, Draft, Op, StateQuery, TargetScope};
+use crate::vocabulary::action::{Action, Draft, LeftOut, Op, StateQuery, TargetScope, Unfit};
 use crate::vocabulary::{Domain, Property, Value};
 
 /// The change or question for one device: a property, an operation, a value.
@@ -51,10 +51,10 @@ impl SlotInterpreter<'_> {
         }
         let targets = self.targets(block, matched)?;
         let single = matched.slot("name").is_some();
-        let mut actions = Vec::new();
+        let (mut actions, mut left_out) = (Vec::new(), Vec::new());
         for device in &targets {
-            let step = step(block, matched, device).filter(|step| is_possible(device, step));
-            match step {
+            let meant = step(block, matched, device);
+            match meant.clone().filter(|step| is_possible(device, step)) {
                 Some((property, op, value)) => actions.push(Action {
                     device: device.id.to_string(),
                     property,
@@ -63,7 +63,7 @@ impl SlotInterpreter<'_> {
                 }),
                 // One device that cannot do it is a misunderstanding; of many, the others can.
                 None if single => return None,
-                None => {}
+                None => left_out.extend(unable(device, meant)),
             }
         }
         if actions.is_empty() {
@@ -84,6 +84,7 @@ impl SlotInterpreter<'_> {
             actions,
             state_query,
             scope,
+            left_out,
             ..Draft::default()
         })
     }
@@ -171,6 +172,25 @@ fn is_possible(device: &Device, (property, op, value): &DeviceStep) -> bool {
         Op::Set => capability.settable && is_in(&capability.domain, value.as_ref()),
         _ => capability.settable,
     }
+}
+
+/// Returns a device of a group that cannot do it. A device that can only be read is not expected to.
+fn unable(device: &Device, meant: Option<DeviceStep>) -> Option<LeftOut> {
+    let is_query = matches!(meant, Some((_, Op::Query, _)));
+    if is_query || !device.capabilities.iter().any(|c| c.settable) {
+        return None;
+    }
+    let capability = meant.and_then(|(property, ..)| device.capability(&property));
+    let takes_number = capability.is_some_and(|c| matches!(c.domain, Domain::Number { .. }));
+    Some(LeftOut {
+        device: device.id.to_string(),
+        why: if takes_number {
+            Unfit::OutOfRange
+        } else {
+            Unfit::Incapable
+        },
+        unless: None,
+    })
 }
 
 fn is_in(domain: &Domain, value: Option<&Value>) -> bool {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::vocabulary::condition::Condition;
 use crate::vocabulary::timing::Timing;
 use crate::vocabulary::{Property, Value};
 
@@ -85,6 +86,9 @@ pub struct Draft {
     /// When the actions are to be carried out; now, where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
+    /// The states on which the actions depend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
     /// The form of a question about several devices, which get one answer. Set by the grammar only;
     /// never cached.
     #[serde(skip)]
@@ -97,6 +101,51 @@ pub struct Draft {
     /// cached.
     #[serde(skip)]
     pub scope: TargetScope,
+    /// Devices that a collective phrase means and that cannot do what it asks for. Set by the
+    /// grammar and the sentence templates only; never cached.
+    #[serde(skip)]
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Draft {
+    /// Whether both drafts do and say the same. They may differ in the devices they leave out.
+    pub fn does_the_same(&self, other: &Self) -> bool {
+        let is_same_choice = |(one, other): (&Choice, &Choice)| {
+            one.names == other.names && one.places == other.places && one.actions == other.actions
+        };
+        self.actions == other.actions
+            && self.speech == other.speech
+            && self.question == other.question
+            && self.timing == other.timing
+            && self.condition == other.condition
+            && self.state_query == other.state_query
+            && self.scope == other.scope
+            && self.choices.len() == other.choices.len()
+            && self.choices.iter().zip(&other.choices).all(is_same_choice)
+    }
+}
+
+/// A device that a collective phrase means and that is not commanded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeftOut {
+    /// The identifier of the device.
+    pub device: String,
+    /// The reason.
+    pub why: Unfit,
+    /// The reported value with which there is nothing to do for this device: a window that is
+    /// closed already is not named after "close everything".
+    pub unless: Option<(Property, Value)>,
+}
+
+/// The reason why a device cannot do what a collective phrase asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// It lacks the property, or the way to change it.
+    Incapable,
+    /// The value is outside its range.
+    OutOfRange,
+    /// It could do it, but the phrase does not include devices of its kind.
+    NotIncluded,
 }
 
 /// How far a phrase reaches, which decides whether one device that may not be commanded stops the
@@ -122,4 +171,6 @@ pub struct Choice {
     pub places: Vec<String>,
     /// The interpretation of the answer.
     pub actions: Vec<Action>,
+    /// Devices that the answer means and that cannot do it.
+    pub left_out: Vec<LeftOut>,
 }

@@ -2,6 +2,7 @@
 //! grammar, prompts and replies. Knows no devices and no topics.
 
 pub mod action;
+pub mod condition;
 mod domain;
 pub mod properties;
 pub mod slug;

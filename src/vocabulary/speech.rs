@@ -56,6 +56,10 @@ forms! {
         never = "left out, because it is set never to be commanded: {devices}",
         /// They do not support the change.
         incapable = "left out, because it cannot do that: {devices}",
+        /// The value is outside their range.
+        out_of_range = "left out, because the value is out of its range: {devices}",
+        /// They are of a kind that the command does not include.
+        not_included = "not included, and therefore left as it is: {devices}",
         /// Their present state is not known.
         unknown = "left out, because its state is not known: {devices}",
         /// They are off, and a relative change does not switch them on.
@@ -104,7 +108,7 @@ forms! {
         /// A command that waits: `{what}` and `{time}`.
         scheduled = "{what}, {time}",
         /// A command that was carried out and ends later: `{what}`, `{time}`.
-        back = "{what} Until {time}",
+        back = "{what} It ends {time}",
         /// A time of today: `{time}`.
         at = "at {time}",
         /// A time of tomorrow: `{time}`.
@@ -155,6 +159,56 @@ forms! {
         seconds = "{count} s",
         /// Hours and minutes: `{count}`, `{minutes}`.
         hours = "{count} h {minutes} min",
+        /// Full hours: `{count}`.
+        full_hours = "{count} h",
+        /// A repeated command: `{every}` and the `{time}` of the next occurrence.
+        repeated = "{every}, the next time {time}",
+        /// The days and the time of a repeated command: `{days}`, `{time}`.
+        on_days_at = "{days} {time}",
+        /// Every day of the week.
+        every_day = "every day",
+        /// Monday to Friday.
+        workdays = "on weekdays",
+        /// Saturday and Sunday.
+        weekends = "on weekends",
+        /// Some days of the week: `{days}`.
+        on_days = "on {days}",
+        /// The names of the days in that form.
+        monday = "Mondays",
+        /// See above.
+        tuesday = "Tuesdays",
+        /// See above.
+        wednesday = "Wednesdays",
+        /// See above.
+        thursday = "Thursdays",
+        /// See above.
+        friday = "Fridays",
+        /// See above.
+        saturday = "Saturdays",
+        /// See above.
+        sunday = "Sundays",
+        /// At sunrise.
+        at_sunrise = "at sunrise",
+        /// At sunset.
+        at_sunset = "at sunset",
+        /// Before sunrise: `{span}`.
+        before_sunrise = "{span} before sunrise",
+        /// After sunrise: `{span}`.
+        after_sunrise = "{span} after sunrise",
+        /// Before sunset: `{span}`.
+        before_sunset = "{span} before sunset",
+        /// After sunset: `{span}`.
+        after_sunset = "{span} after sunset",
+        /// An interval: `{span}`.
+        interval = "every {span}",
+        /// An interval with an end: `{every}`, `{time}`.
+        ends = "{every}, for the last time {time}",
+        /// A command would be repeated after less than a minute.
+        too_often = "I repeat nothing more often than once a minute",
+        /// The new time of a repeated command is not clear.
+        which_time = "That is repeated: say its new rule, such as \"every day at eight\"",
+        /// Occurrences before this one were missed: `{count}`.
+        skipped = "Missed before that: {count}",
         /// Timers were cancelled: `{text}`.
         cancelled = "Cancelled: {text}",
         /// No timer fits the words.
@@ -163,6 +217,48 @@ forms! {
         which = "Which one: {choices}? Say it again with its device or number",
         /// A plain timer was set: `{time}`.
         timer_set = "Timer set: {time}",
+    }
+}
+
+forms! {
+    /// Replies about commands that depend on a state: `{state}`.
+    ConditionForms {
+        /// The state is another one now; the answer about it: `{state}`.
+        not_so = "{state} So I did nothing",
+        /// The state is not known; the answer about it: `{state}`.
+        unknown = "{state} I do not know whether that is so, and did nothing",
+        /// The state to wait for is there already: `{state}`.
+        already = "{state}. I would wait for a change: say it with \"if\" to do it now",
+        /// The device reports no state: `{device}`.
+        no_report = "{device} does not report that, so I cannot wait for it",
+        /// The rule would set itself off, by way of a rule with this text, or none: `{text}`.
+        r#loop = "Rules would set each other off without an end: {text}",
+        /// A rule for the next time: `{state}`.
+        once = "as soon as {state}",
+        /// A rule for each time: `{state}`.
+        always = "whenever {state}",
+        /// A rule with an end: `{rule}`, `{time}`.
+        ends = "{rule}, it ends {time}",
+        /// A reading above a limit: `{property}`, `{value}`.
+        above = "{property} above {value}",
+        /// A reading below a limit: `{property}`, `{value}`.
+        below = "{property} below {value}",
+        /// The sun is below the horizon.
+        dark = "it is dark",
+        /// The sun is above the horizon.
+        light = "it is light",
+    }
+}
+
+forms! {
+    /// Answers to "what can I say?".
+    ExampleForms {
+        /// Sentences that are understood: `{sentences}`.
+        some = "You can say, for example: {sentences}",
+        /// One of them: `{sentence}`.
+        quoted = "\"{sentence}\"",
+        /// There is nothing that the source may command.
+        none = "There is nothing here that you may command",
     }
 }
 
@@ -255,6 +351,12 @@ pub struct Speech {
     /// Replies about commands that are carried out later.
     #[serde(default)]
     pub time: TimeForms,
+    /// Answers to "what can I say?".
+    #[serde(default)]
+    pub examples: ExampleForms,
+    /// Replies about commands that depend on a state.
+    #[serde(default)]
+    pub condition: ConditionForms,
     /// Devices that a command does not change.
     #[serde(default)]
     pub left_out: SkippedForms,

@@ -15,6 +15,80 @@ pub enum Timing {
     At(TimePoint),
     /// Now, and back at a moment: "until nine".
     Until(TimePoint),
+    /// Again and again: "every weekday at seven".
+    Every(Recurrence),
+}
+
+/// The rule of a command that is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recurrence {
+    /// On some days of the week.
+    Days {
+        /// The days.
+        days: Weekdays,
+        /// The time of each of them.
+        time: TimeOfDay,
+    },
+    /// After each interval; the first time after one.
+    Interval {
+        /// The length of the interval.
+        seconds: u32,
+        /// The last moment, where there is one.
+        #[serde(default)]
+        until: Option<TimePoint>,
+    },
+}
+
+/// A set of days of the week; 1 is Monday and 7 is Sunday.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<u8>", into = "Vec<u8>")]
+pub struct Weekdays(u8);
+
+impl Weekdays {
+    /// Every day.
+    pub const ALL: Self = Self(0b111_1111);
+    /// Monday to Friday.
+    pub const WORKDAYS: Self = Self(0b001_1111);
+    /// Saturday and Sunday.
+    pub const WEEKENDS: Self = Self(0b110_0000);
+
+    /// Makes the set of one day. A day that does not exist makes an empty set.
+    pub fn one(day: u8) -> Self {
+        match day {
+            1..=7 => Self(1 << (day - 1)),
+            _ => Self(0),
+        }
+    }
+
+    /// Returns the days of both sets.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns whether a day is in the set.
+    pub fn contains(self, day: u8) -> bool {
+        self.0 & Self::one(day).0 != 0
+    }
+
+    /// Returns the days, from Monday to Sunday.
+    pub fn days(self) -> impl Iterator<Item = u8> {
+        (1..=7).filter(move |day| self.contains(*day))
+    }
+}
+
+impl From<Vec<u8>> for Weekdays {
+    fn from(days: Vec<u8>) -> Self {
+        let sets = days.into_iter().map(Self::one);
+        sets.fold(Self::default(), Self::and)
+    }
+}
+
+impl From<Weekdays> for Vec<u8> {
+    fn from(days: Weekdays) -> Self {
+        days.days().collect()
+    }
 }
 
 /// A length of time. Days are calendar days, which may have 23 or 25 hours.

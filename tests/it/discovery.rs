@@ -257,6 +257,7 @@ fn what_devices_tell_is_understood() {
             .into_iter()
             .map(|report| match report.decoded {
                 Decoded::Value(value) => format!("{}={value}", report.property),
+                Decoded::Implied(value) => format!("{}~{value}", report.property),
                 Decoded::Unrecognized(payload) => format!("{}?{payload}", report.property),
             })
             .collect::<Vec<_>>()

@@ -174,14 +174,20 @@ pub(crate) enum Verdict {
 pub(crate) fn judge(expect: &Expected, draft: Option<&Draft>) -> Verdict {
     match (expect, draft) {
         // A command for later is neither done now nor ignored.
-        (Expected::Word(word), Some(draft)) if draft.timing.is_some() => {
+        (Expected::Word(word), Some(draft))
+            if draft.timing.is_some() || draft.condition.is_some() =>
+        {
             if word == "later" {
                 Verdict::Exact
             } else {
                 Verdict::Wrong
             }
         }
-        (Expected::Actions(_), Some(draft)) if draft.timing.is_some() => Verdict::Wrong,
+        (Expected::Actions(_), Some(draft))
+            if draft.timing.is_some() || draft.condition.is_some() =>
+        {
+            Verdict::Wrong
+        }
         (Expected::Word(word), None) if word == "silent" => Verdict::Exact,
         (_, None) => Verdict::Silent,
         (Expected::Word(word), Some(draft)) if draft.question.is_some() => {

@@ -16,6 +16,7 @@ use sayso::testing::home::device::{Device, Kind};
 use sayso::testing::home::rights::{Rights, Rules};
 use sayso::testing::pipeline::single_flight::SingleFlight;
 use sayso::testing::prompt::{PromptFingerprint, rights_class};
+use sayso::testing::store;
 use sayso::testing::vocabulary::action::{Action, Draft, Op};
 use sayso::testing::vocabulary::slug::Slug;
 use sayso::testing::vocabulary::{Property, Value};
@@ -82,22 +83,14 @@ fn in_memory(settings: &CacheSettings) -> DraftCache {
     DraftCache::new(settings, vec!["scripted".to_owned()], None, Arc::default())
 }
 
-fn open(folder: &tempfile::TempDir) -> (sled::Db, Drafts) {
-    let config = sled::Config::new()
-        .path(folder.path())
-        .cache_capacity(1 << 20);
-    // sled's lock may outlive the drop of its owner by a moment.
-    let db = (0..100_000).find_map(|_| config.open().ok()).unwrap();
-    let drafts = Drafts::open(
-        &db,
-        DiskLimits {
-            entries: 100,
-            bytes: 1 << 20,
-        },
-        SystemTime::now(),
-    )
-    .unwrap();
-    (db, drafts)
+fn open(folder: &tempfile::TempDir) -> (store::Store, Drafts) {
+    let store = store::open(&store::Settings::default(), &folder.path().join("store")).unwrap();
+    let limits = DiskLimits {
+        entries: 100,
+        bytes: 1 << 20,
+    };
+    let drafts = Drafts::open(&store, limits, SystemTime::now()).unwrap();
+    (store, drafts)
 }
 
 #[test]
@@ -106,7 +99,7 @@ fn a_draft_survives_a_restart() {
     let settings = CacheSettings::default();
     let phrase = Phrase::new("Lamp on!", Some("kitchen"), None);
     {
-        let (db, drafts) = open(&folder);
+        let (store, drafts) = open(&folder);
         let recall = DraftCache::new(
             &settings,
             vec!["scripted".to_owned()],
@@ -119,9 +112,9 @@ fn a_draft_survives_a_restart() {
             &lamp_on(),
             true,
         );
-        db.flush().unwrap();
+        store.sync().unwrap();
     }
-    let (_db, drafts) = open(&folder);
+    let (_store, drafts) = open(&folder);
     let recall = DraftCache::new(
         &settings,
         vec!["scripted".to_owned()],
@@ -181,7 +174,7 @@ fn a_draft_is_good_while_its_model_is_asked_whoever_else_is() {
     };
     let phrase = Phrase::new("lamp on", None, None);
     {
-        let (db, drafts) = open(&folder);
+        let (store, drafts) = open(&folder);
         let recall = DraftCache::new(
             &CacheSettings::default(),
             models(&["a"]),
@@ -208,10 +201,10 @@ fn a_draft_is_good_while_its_model_is_asked_whoever_else_is() {
             recall.trace(&key).unwrap()[0].unused,
             Some("the model that gave it is not configured any more")
         );
-        db.flush().unwrap();
+        store.sync().unwrap();
     }
     for (asked, expected) in [(&["b", "a"][..], Some(lamp_on())), (&["b"], None)] {
-        let (_db, drafts) = open(&folder);
+        let (_store, drafts) = open(&folder);
         let recall = DraftCache::new(
             &CacheSettings::default(),
             models(asked),
@@ -297,7 +290,7 @@ async fn a_draft_is_good_for_its_time_and_words_for_ten_minutes() {
 #[tokio::test(start_paused = true)]
 async fn what_came_to_nothing_is_kept_for_a_minute_and_never_on_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let (_db, drafts) = open(&folder);
+    let (_store, drafts) = open(&folder);
     let recall = DraftCache::new(
         &CacheSettings::default(),
         vec!["scripted".to_owned()],
@@ -374,7 +367,7 @@ fn memory_keeps_to_its_bytes() {
 #[tokio::test(start_paused = true)]
 async fn drafts_of_homes_that_are_no_more_leave_the_disk_after_a_day() {
     let folder = tempfile::tempdir().unwrap();
-    let (_db, drafts) = open(&folder);
+    let (_store, drafts) = open(&folder);
     let settings = CacheSettings {
         ttl: Duration::from_hours(24 * 365),
         ..CacheSettings::default()
@@ -422,7 +415,7 @@ async fn drafts_of_homes_that_are_no_more_leave_the_disk_after_a_day() {
 #[tokio::test(start_paused = true)]
 async fn a_home_that_changes_without_end_does_not_fill_the_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let (_db, drafts) = open(&folder);
+    let (_store, drafts) = open(&folder);
     let settings = CacheSettings {
         ttl: Duration::from_hours(24 * 365),
         disk_entries: 100,
@@ -469,7 +462,7 @@ fn how_a_device_is_reached_and_how_it_stands_change_nothing() {
 #[test]
 fn one_phrase_is_traced_and_forgotten_wherever_it_was_said() {
     let folder = tempfile::tempdir().unwrap();
-    let (_db, drafts) = open(&folder);
+    let (_store, drafts) = open(&folder);
     let recall = DraftCache::new(
         &CacheSettings::default(),
         vec!["scripted".to_owned()],

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::broker::Broker;
 use crate::daemon::Daemon;
 use crate::endpoint::{Endpoint, Script};
+use crate::full_disk::SmallDisk;
 use crate::listener::Listener;
 use crate::scene::{PATIENCE, Scene};
 
@@ -149,45 +150,18 @@ async fn a_corrupt_store_is_put_aside_and_commands_are_served() {
     );
 }
 
-/// A file system of its own, so small that it is soon full. `None` where this user may not mount one.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(options: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(folder.path())
-            .output();
-        mounted
-            .is_ok_and(|done| done.status.success())
-            .then_some(Self(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount")
-            .arg("-l")
-            .arg(self.0.path())
-            .status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_said_and_commands_are_served() {
     let Some(disk) = SmallDisk::mount("size=1100k") else {
-        println!("skipped: this user may not mount a tmpfs");
         return;
     };
-    let store = disk.0.path().join("store");
+    let store = disk.path().join("store");
     let mut stage = Scene::new()
         .without_store()
         .with(&format!("[store]\npath = '{}'", store.display()))
         .start()
         .await;
-    // What is left of the disk goes to somebody else.
-    let _ = std::fs::write(disk.0.path().join("hog"), vec![1; 1_200_000]);
+    disk.fill();
     for n in 0..2000 {
         let reply = stage
             .say(if n % 2 == 0 {
@@ -212,11 +186,10 @@ async fn a_full_disk_is_said_and_commands_are_served() {
 #[tokio::test]
 async fn a_read_only_disk_is_said_and_commands_are_served() {
     let Some(disk) = SmallDisk::mount("size=1m,ro") else {
-        println!("skipped: this user may not mount a tmpfs");
         return;
     };
     served(
-        &disk.0.path().join("store").display().to_string(),
+        &disk.path().join("store").display().to_string(),
         "serving without a store",
     )
     .await;

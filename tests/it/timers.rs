@@ -235,3 +235,70 @@ async fn an_operator_lists_and_cancels_the_timers_of_all_sources() {
     let cancelled = ask(json!({"timers": "cancel", "timer": timer})).await;
     assert_eq!(cancelled["ok"], true, "{cancelled}");
 }
+
+#[tokio::test]
+async fn a_repeated_command_says_its_rule_and_survives_a_crash() {
+    let mut stage = Scene::new().home(HOUSE).start().await;
+    let daily = scheduled(
+        &mut stage,
+        "turn on the kitchen light on mondays and fridays at 7:05",
+    )
+    .await;
+    let speech = daily["speech"].as_str().unwrap();
+    assert!(
+        speech.contains("on Mondays and Fridays at 07:05"),
+        "{daily}"
+    );
+    assert_eq!(
+        daily["scheduled"]["repeats"]["days"]["days"],
+        json!([1, 5]),
+        "{daily}"
+    );
+    let weekday = daily["scheduled"]["due"].as_str().unwrap();
+    assert!(weekday.contains("T07:05:00"), "{daily}");
+    let hourly = scheduled(&mut stage, "turn off the fan every two hours").await;
+    assert_eq!(hourly["scheduled"]["seconds"], 7200, "{hourly}");
+    crash_and_restart(&mut stage, Duration::ZERO).await;
+    let list = stage.say("what timers are there").await;
+    let speech = list["speech"].as_str().unwrap();
+    for part in ["on Mondays and Fridays at 07:05", "every 2 h"] {
+        assert!(speech.contains(part), "{list}");
+    }
+    // The last one is changed: an interval by an interval, never by a time of the day.
+    let changed = stage.say("make it three hours").await;
+    assert!(
+        changed["speech"].as_str().unwrap().contains("every 3 h"),
+        "{changed}"
+    );
+    assert_eq!(
+        stage.say("change it to nine o'clock").await["outcome"],
+        "unclear"
+    );
+    let cancelled = stage.say("cancel the kitchen light one").await;
+    assert_eq!(cancelled["outcome"], "answered", "{cancelled}");
+    assert!(stage.actions().await.is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_opened_again_and_again() {
+    let mut stage = Scene::new().home(HOUSE).start().await;
+    for text in [
+        "unlock the front door every day at seven",
+        "every two hours unlock the front door",
+    ] {
+        let reply = stage.say(text).await;
+        assert_eq!(reply["why"], "not_permitted", "{text}: {reply}");
+    }
+    // The hour is not certain.
+    let asked = stage.say("turn on the fan every day at three").await;
+    assert_eq!(asked["outcome"], "unclear", "{asked}");
+    let locked = scheduled(&mut stage, "lock the front door every night at eleven").await;
+    assert!(
+        locked["speech"]
+            .as_str()
+            .unwrap()
+            .contains("every day at 23:00"),
+        "{locked}"
+    );
+    assert!(stage.actions().await.is_empty());
+}

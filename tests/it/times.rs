@@ -7,7 +7,9 @@ use sayso::testing::command::phrase::Phrase;
 use sayso::testing::grammar::{LocalGrammar, Settings};
 use sayso::testing::home::Home;
 use sayso::testing::vocabulary::action::Draft;
-use sayso::testing::vocabulary::timing::{Day, Half, TimeOfDay, TimePoint, Timing};
+use sayso::testing::vocabulary::timing::{
+    Day, Half, Recurrence, TimeOfDay, TimePoint, Timing, Weekdays,
+};
 use serde::Deserialize;
 
 use crate::dialogue::home;
@@ -35,19 +37,39 @@ fn point(point: TimePoint) -> String {
         Day::In(days) => format!("+{days} "),
         Day::Weekday(day) => format!("w{day} "),
     };
+    format!("{day}{}", time_of_day(point.time))
+}
+
+/// `every 12345 7:00?` for workdays, `each 7200 until 10:00?` for an interval in seconds.
+fn rule(rule: Recurrence) -> String {
+    match rule {
+        Recurrence::Days { days, time } => {
+            let days = match days {
+                Weekdays::ALL => "day".to_owned(),
+                days => days.days().map(|day| day.to_string()).collect(),
+            };
+            format!("every {days} {}", time_of_day(time))
+        }
+        Recurrence::Interval { seconds, until } => match until {
+            Some(end) => format!("each {seconds} until {}", point(end)),
+            None => format!("each {seconds}"),
+        },
+    }
+}
+
+fn time_of_day(time: TimeOfDay) -> String {
     let sun = |name: &str, minutes: i16| match minutes {
         0 => name.to_owned(),
         minutes => format!("{name}{minutes:+}"),
     };
-    let time = match point.time {
+    match time {
         TimeOfDay::Sunrise(minutes) => sun("sunrise", minutes),
         TimeOfDay::Sunset(minutes) => sun("sunset", minutes),
         TimeOfDay::Clock { hour, minute, half } => {
             let mark = if half == Half::Either { "?" } else { "" };
             format!("{hour}:{minute:02}{mark}")
         }
-    };
-    format!("{day}{time}")
+    }
 }
 
 fn written(timing: &Timing) -> String {
@@ -60,6 +82,7 @@ fn written(timing: &Timing) -> String {
         Timing::For(time) => format!("for {}", span(time)),
         Timing::At(time) => format!("at {}", point(*time)),
         Timing::Until(time) => format!("until {}", point(*time)),
+        Timing::Every(every) => rule(*every),
     }
 }
 
@@ -103,11 +126,8 @@ fn times_are_understood_as_meant_in_every_language() {
         ("fr", 150),
         ("nl", 150),
     ] {
-        let file = folder()
-            .join("times")
-            .join(language)
-            .with_extension("jsonl");
-        let text = fs::read_to_string(file).unwrap();
+        let read = |name: String| fs::read_to_string(folder().join("times").join(name)).unwrap();
+        let text = read(format!("{language}.jsonl")) + &read(format!("{language}.repeated.jsonl"));
         let home = home(language);
         let mut tally: BTreeMap<(bool, &str), usize> = BTreeMap::new();
         for (n, line) in text.lines().enumerate() {

@@ -1,5 +1,5 @@
-//! A store whose file was cut short or has wrong bits, in many random ways: the program starts every time and reports what it set
-//! aside.
+//! A store whose file was cut short or has wrong bits, in many random ways: the program starts
+//! every time and reports what it set aside.
 
 use std::collections::BTreeMap;
 use std::fs;

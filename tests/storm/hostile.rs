@@ -18,7 +18,7 @@ use crate::house::options;
 pub(crate) const ATTACKS: usize = 6;
 
 /// Commands in one flood.
-const FLOOD: usize = 300;
+const FLOOD: usize = 120;
 
 /// The hostile client.
 pub(crate) struct Hostile {

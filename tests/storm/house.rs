@@ -10,7 +10,8 @@ use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, sleep};
 
-use crate::ledger::{Heard, Ledger};
+use crate::ledger::{Heard, Ledger, OtherAction};
+use crate::{confirmer, repeater, timekeeper};
 
 /// The home file.
 pub(crate) const HOME: &str = r#"
@@ -40,9 +41,21 @@ can = ["power"]
 kind = "media_player"
 [device.bell]
 kind = "button"
+[device.green_lamp]
+kind = "light"
+can = ["power"]
+[device.front_door]
+kind = "lock"
+[device.delta]
+kind = "counter"
+[device.delta.property.level]
+range = [0, 10000000]
+[device.buzzer]
+kind = "button"
 "#;
 
-/// A client's options: it keeps its session, so that messages published while the broker restarts are received after it.
+/// A client's options: it keeps its session, so that messages published while the broker restarts
+/// are received after it.
 pub(crate) fn options(client_id: &str, port: u16) -> MqttOptions {
     let mut network = rumqttc::NetworkOptions::new();
     network.set_tcp_nodelay(true);
@@ -85,6 +98,11 @@ pub(crate) async fn live(port: u16, ledger: Arc<Mutex<Ledger>>) {
     }
 }
 
+/// Returns whether the device is not commanded by numbered commands.
+fn is_other(device: &str) -> bool {
+    [repeater::DEVICE, confirmer::DEVICE].contains(&device) || timekeeper::DEVICES.contains(&device)
+}
+
 fn tell(client: &AsyncClient, device: &str, state: &Json) {
     let _ = client.try_publish(
         format!("sayso/state/{device}"),
@@ -110,6 +128,18 @@ fn hear(
         action["property"].as_str().unwrap_or_default(),
     );
     let value = &action["value"];
+    if is_other(device) {
+        // A redelivery of the broker because our own connection broke is no message of the program.
+        if !message.dup {
+            ledger.lock().unwrap().others.push(OtherAction {
+                device: device.to_owned(),
+                command: action["command"].as_str().unwrap_or_default().to_owned(),
+                value: format!("{op} {value}"),
+                at: Instant::now(),
+            });
+        }
+        return;
+    }
     // A level is the command's own number; everything else carries the command's name.
     let by_level = (property == "level" && device != "dial")
         .then(|| value.as_f64())

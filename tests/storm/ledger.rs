@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How much later than its deadline an action may arrive: the broker keeps messages by whole seconds, and this machine is busy.
+/// How much later than its deadline an action may arrive: the broker keeps messages by whole
+/// seconds, and this machine is busy.
 const SLACK: Duration = Duration::from_secs(3);
+
+/// How long after its time a command is still recognised: a copy that arrives later, because the
+/// machine was too busy to take it in, is refused as late.
+const MEMORY: Duration = Duration::from_secs(5);
 
 /// How many earlier messages to a device are compared for their order.
 const FAR_ENOUGH: usize = 400;
@@ -73,6 +78,16 @@ pub(crate) struct Heard {
     pub(crate) at: Instant,
 }
 
+/// A message to a device that is not commanded by numbered commands.
+#[derive(Debug, Clone)]
+pub(crate) struct OtherAction {
+    pub(crate) device: String,
+    /// The id of the command, where the message names it.
+    pub(crate) command: String,
+    pub(crate) value: String,
+    pub(crate) at: Instant,
+}
+
 /// A time without a broker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outage {
@@ -92,6 +107,8 @@ pub(crate) struct Ledger {
     pub(crate) heard: BTreeMap<String, Vec<Heard>>,
     pub(crate) outages: Vec<Outage>,
     pub(crate) dead: BTreeSet<String>,
+    /// Messages to the devices that are not commanded by numbered commands.
+    pub(crate) others: Vec<OtherAction>,
     pub(crate) faults: BTreeMap<&'static str, usize>,
 }
 
@@ -143,8 +160,10 @@ impl Ledger {
                 .collect()
         };
         let ends = |said: &Said| {
+            let remembered = said.at + said.ttl + MEMORY;
             said.answers
                 .iter()
+                .filter(|(at, end)| end != "late" || *at < remembered || said.answers.len() == 1)
                 .map(|(_, end)| end.clone())
                 .collect::<BTreeSet<_>>()
         };
@@ -243,13 +262,22 @@ impl Ledger {
         ]
     }
 
-    /// The broker was away, or forgot, between saying and answering: then its own message to the device may be gone.
+    /// The broker was away, or forgot, between saying and answering: then its own message to the
+    /// device may be gone.
     fn was_cut(&self, said: &Said) -> bool {
         let margin = Duration::from_secs(3);
         let until = said.answers.first().map_or(said.at, |(at, _)| *at) + margin;
         self.outages
             .iter()
             .any(|outage| outage.from < until && outage.to + margin > said.at)
+    }
+
+    /// Returns whether the broker forgot all messages at some moment between these two.
+    pub(crate) fn was_forgotten(&self, from: Instant, to: Instant) -> bool {
+        let margin = Duration::from_secs(3);
+        let forgot = self.outages.iter().filter(|outage| outage.forgot);
+        let mut near = forgot.filter(|outage| outage.from < to + margin);
+        near.any(|outage| outage.to + margin > from)
     }
 
     /// Returns the commands that a device received after a later one.
@@ -266,7 +294,8 @@ impl Ledger {
         offenders.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Returns the messages that this device received before its `i`th although their commands are later.
+    /// Returns the messages that this device received before its `i`th although their commands are
+    /// later.
     pub(crate) fn overtaken_by(&self, device: &str, i: usize) -> Vec<&Heard> {
         let heard = self
             .heard
@@ -274,7 +303,8 @@ impl Ledger {
             .map(Vec::as_slice)
             .unwrap_or_default();
         let repeated = |n: usize, among: &[Heard]| among.iter().any(|other| other.n == n);
-        // After a crash absolute values may be sent again, all in their order: then this is one of a series.
+        // After a crash absolute values may be sent again, all in their order: then this is one of
+        // a series.
         let in_series =
             |later: &Heard| repeated(heard[i].n, &heard[..i]) && repeated(later.n, &heard[i..]);
         let before = heard[i.saturating_sub(FAR_ENOUGH)..i].iter();
@@ -283,9 +313,10 @@ impl Ledger {
             .collect()
     }
 
-    /// True where `a` was received before `b`, whatever happened: the broker had taken it before `b` was said, it did not
-    /// have to be said again after `b` because the broker forgot it, or because it was put off, and the broker did not keep
-    /// both over a restart: mosquitto 2.0 gives back what it kept in another order than it came.
+    /// True where `a` was received before `b`, whatever happened: the broker had taken it before
+    /// `b` was said, it did not have to be said again after `b` because the broker forgot it, or
+    /// because it was put off, and the broker did not keep both over a restart: mosquitto 2.0 gives
+    /// back what it kept in another order than it came.
     fn surely_before(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.said[a], &self.said[b]);
         let (Some(taken), Some(b_said)) = (a.acknowledged, b.published.first()) else {

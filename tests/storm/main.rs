@@ -1,7 +1,9 @@
-//! The torture test: real mosquitto and the real program, numbered commands, and devices that record every message. Meanwhile
-//! the program is killed, the broker is restarted with and without its state and frozen, the connection between them is cut in
-//! every way, the model lies, the disk fills and hangs, and hostile clients attack. The result is a table, and exit code 0 if
-//! everything that must be zero is.
+//! The torture test: real mosquitto and the real program, numbered commands, and devices that
+//! record every message. Beside them clients set timers, confirm doors, and repeat texts without an
+//! id. Meanwhile the program is killed, the broker is restarted with and without its state and
+//! frozen, the connection between them is cut in every way, the model lies, the disk fills, hangs
+//! and is slow, the clock jumps, and hostile clients attack. The result is a table, and exit code 0
+//! if everything that must be zero is.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on should say where"
@@ -15,29 +17,39 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
+mod caller;
+mod confirmer;
 mod corrupt;
+mod floods;
 mod hostile;
 mod house;
 mod ledger;
 mod model;
+mod outages;
 mod proxy;
+mod repeater;
 mod speaker;
 mod stage;
+mod timekeeper;
 
+use confirmer::Confirmer;
 use hostile::Hostile;
 use ledger::{Ledger, Outage};
 use model::Model;
 use proxy::{Cut, Proxy};
+use repeater::Repeater;
 use speaker::Speakers;
 use stage::{Broker, Daemon, Disk};
+use timekeeper::Timekeeper;
 
 /// Commands a second, over all sources.
 const RATE: f64 = 20.0;
 
-/// How long the last commands may take to be answered once nothing is broken any more: longer than any is good for.
+/// How long the last commands may take to be answered once nothing is broken any more: longer than
+/// any is good for.
 const DRAIN: Duration = Duration::from_mins(2);
 
 /// How long the store may take to be well again once there is room on the disk.
@@ -46,21 +58,31 @@ const MENDING: Duration = Duration::from_secs(30);
 /// The most resident memory the program may take, in MiB: what its unit allows.
 const MAX_MEMORY: u64 = 128;
 
+/// Another test with the same programs.
+enum Instead {
+    /// So many broken stores.
+    Corrupt(usize),
+    Floods,
+    /// Outages of the broker of these lengths in seconds.
+    Outages(Vec<u64>),
+}
+
 struct Options {
     time: Duration,
     seed: u64,
     /// The program to torture.
     program: PathBuf,
-    /// Instead of all that: so many broken stores.
-    corrupt: Option<usize>,
-    /// Whether the broker and the disk also stand still, and hostile clients attack.
-    hostile: bool,
+    /// What is done instead of all that.
+    instead: Option<Instead>,
+    /// How often there is an outage of each length.
+    times: usize,
 }
 
 fn main() -> ExitCode {
     let Some(options) = options() else {
         say(
-            "torture [--minutes N | --seconds N] [--seed N] [--program PATH] [--corrupt N] [--hostile yes]",
+            "torture [--minutes N | --seconds N] [--seed N] [--program PATH]\ntorture --corrupt N | \
+             --floods all | --outages SECONDS,SECONDS [--times N] [--program PATH]",
         );
         return ExitCode::FAILURE;
     };
@@ -68,12 +90,17 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .unwrap();
-    let well = match options.corrupt {
-        Some(times) => runtime.block_on(corrupt::corrupt(
-            &options.program,
-            times,
+    let program = &options.program;
+    let well = match &options.instead {
+        Some(Instead::Corrupt(times)) => runtime.block_on(corrupt::corrupt(
+            program,
+            *times,
             &mut StdRng::seed_from_u64(options.seed),
         )),
+        Some(Instead::Floods) => runtime.block_on(floods::floods(program)),
+        Some(Instead::Outages(lengths)) => {
+            runtime.block_on(outages::outages(program, lengths, options.times))
+        }
         None => runtime.block_on(torture(&options)),
     };
     if well {
@@ -88,8 +115,8 @@ fn options() -> Option<Options> {
         time: Duration::from_secs(45),
         seed: rand::random_range(0..1_000_000),
         program: env!("CARGO_BIN_EXE_sayso-under-test").into(),
-        corrupt: None,
-        hostile: false,
+        instead: None,
+        times: 10,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -99,8 +126,13 @@ fn options() -> Option<Options> {
             }
             ("--seconds", n) => options.time = Duration::from_secs_f64(n.parse().ok()?),
             ("--seed", n) => options.seed = n.parse().ok()?,
-            ("--corrupt", n) => options.corrupt = Some(n.parse().ok()?),
-            ("--hostile", choice) => options.hostile = choice == "yes",
+            ("--corrupt", n) => options.instead = Some(Instead::Corrupt(n.parse().ok()?)),
+            ("--floods", _) => options.instead = Some(Instead::Floods),
+            ("--outages", lengths) => {
+                let lengths = lengths.split(',').map(|length| length.parse().ok());
+                options.instead = Some(Instead::Outages(lengths.collect::<Option<_>>()?));
+            }
+            ("--times", n) => options.times = n.parse().ok()?,
             ("--program", path) => options.program = path.into(),
             _ => return None,
         }
@@ -135,8 +167,9 @@ struct Torture {
     ledger: Arc<Mutex<Ledger>>,
     random: StdRng,
     hostile: Hostile,
-    is_hostile: bool,
-    /// Whether syncs can be held.
+    /// The number of the next attack: each has its turn in a short run as well.
+    next_attack: usize,
+    /// Whether syncs can be held, and the clock moved.
     can_hold: bool,
     /// Peak of the resident memory over all runs, in MiB.
     peak_memory: u64,
@@ -183,6 +216,8 @@ async fn torture(options: &Options) -> bool {
             .clone()
             .speak(RATE, StdRng::seed_from_u64(random.random())),
     );
+    let others = Others::start(broker_port, random.random());
+    let next_attack = random.random_range(0..hostile::ATTACKS);
     let mut torture = Torture {
         broker,
         daemon,
@@ -191,7 +226,7 @@ async fn torture(options: &Options) -> bool {
         ledger: Arc::clone(&ledger),
         random,
         hostile: Hostile::new(broker_port),
-        is_hostile: options.hostile,
+        next_attack,
         can_hold,
         peak_memory: 0,
         faults: Vec::new(),
@@ -200,7 +235,9 @@ async fn torture(options: &Options) -> bool {
     speaking.abort();
     beside.spawn(speakers.insist());
     let drained = Instant::now() + DRAIN;
-    while ledger.lock().unwrap().unanswered() > 0 && Instant::now() < drained {
+    others.stop();
+    let is_drained = || ledger.lock().unwrap().unanswered() == 0 && others.are_complete();
+    while !is_drained() && Instant::now() < drained {
         sleep(Duration::from_millis(200)).await;
     }
     sleep(Duration::from_secs(1)).await;
@@ -211,12 +248,62 @@ async fn torture(options: &Options) -> bool {
         "\npeak resident memory of the program: {} MiB",
         torture.peak_memory
     ));
+    torture.faults.extend(others.judge(&ledger));
     let well = table(&ledger, &torture.faults);
     if !well {
         let kept = keep(folder.path());
         say(&format!("the log is kept in {}", kept.display()));
     }
     well
+}
+
+/// The clients beside the numbered commands.
+struct Others {
+    repeater: Arc<Repeater>,
+    confirmer: Arc<Confirmer>,
+    timekeeper: Arc<Timekeeper>,
+    tasks: [AbortHandle; 3],
+}
+
+impl Others {
+    fn start(port: u16, seed: u64) -> Self {
+        let repeater = Repeater::new(port);
+        let confirmer = Confirmer::new(port);
+        let timekeeper = Timekeeper::new(port);
+        let tasks = [
+            tokio::spawn(Arc::clone(&repeater).run()).abort_handle(),
+            tokio::spawn(Arc::clone(&confirmer).run()).abort_handle(),
+            tokio::spawn(Arc::clone(&timekeeper).run(seed)).abort_handle(),
+        ];
+        Self {
+            repeater,
+            confirmer,
+            timekeeper,
+            tasks,
+        }
+    }
+
+    fn stop(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+
+    fn are_complete(&self) -> bool {
+        self.timekeeper.is_complete()
+    }
+
+    /// Prints how much they did; returns the faults they found.
+    fn judge(&self, ledger: &Ledger) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (what, (number, found)) in [
+            ("done without an id", self.repeater.judge(ledger)),
+            ("questions about the door", self.confirmer.judge(ledger)),
+            ("timers", self.timekeeper.judge(ledger)),
+        ] {
+            say(&format!("  {number:>7}  {what}, {} faults", found.len()));
+            faults.extend(found);
+        }
+        faults
+    }
 }
 
 /// Copies the log out of the folder that goes.
@@ -239,14 +326,15 @@ impl Torture {
                 self.daemon.start_again();
             }
             match self.random.random_range(0..100) {
-                0..36 => self.kill().await,
-                36..58 => self.cut(),
-                58..66 => self.restart_broker(true).await,
-                66..74 => self.restart_broker(false).await,
-                74..78 if self.is_hostile => self.freeze_broker().await,
-                78..81 if self.is_hostile => self.hold_disk().await,
-                81..93 if self.is_hostile => self.attack().await,
-                74..93 => self.kill().await,
+                0..30 => self.kill().await,
+                30..50 => self.cut(),
+                50..56 => self.restart_broker(true).await,
+                56..61 => self.restart_broker(false).await,
+                61..65 => self.freeze_broker().await,
+                65..68 => self.hold_disk().await,
+                68..71 => self.slow_disk().await,
+                71..75 => self.move_clock().await,
+                75..93 => self.attack().await,
                 93..96 => self.stop().await,
                 _ => self.fill_disk().await,
             }
@@ -273,7 +361,8 @@ impl Torture {
         self.broker.freeze(time).await;
     }
 
-    /// No sync ends for a while. The program is not killed meanwhile: a suspended journal promises nothing.
+    /// No sync ends for a while. The program is not killed meanwhile: a suspended journal promises
+    /// nothing.
     async fn hold_disk(&mut self) {
         if !self.can_hold {
             return;
@@ -289,8 +378,37 @@ impl Torture {
         sleep(Duration::from_secs(1)).await;
     }
 
+    /// Each sync takes long for a while.
+    async fn slow_disk(&mut self) {
+        if !self.can_hold {
+            return;
+        }
+        self.note("disk slow");
+        let by = Duration::from_millis(self.random.random_range(20..1500));
+        self.disk.slow_down(by);
+        sleep(Duration::from_millis(self.random.random_range(500..6000))).await;
+        self.disk.release();
+    }
+
+    /// The wall clock of the program is wrong for a while.
+    async fn move_clock(&mut self) {
+        if !self.can_hold {
+            return;
+        }
+        self.note("clock moved, and moved back");
+        // What waited at the broker before is older than a wrong clock can tell.
+        sleep(Duration::from_secs(2)).await;
+        let seconds = self.random.random_range(30..7200);
+        let is_ahead = self.random.random_bool(0.5);
+        self.disk
+            .set_clock_wrong(if is_ahead { seconds } else { -seconds });
+        sleep(Duration::from_millis(self.random.random_range(500..4000))).await;
+        self.disk.set_clock_wrong(0);
+    }
+
     async fn attack(&mut self) {
-        let attack = self.random.random_range(0..hostile::ATTACKS);
+        let attack = self.next_attack % hostile::ATTACKS;
+        self.next_attack += 1;
         let name = self.hostile.attack(attack, &mut self.random).await;
         self.note(name);
     }
@@ -347,8 +465,8 @@ impl Torture {
         });
     }
 
-    /// The disk is full for a while. The program is not killed meanwhile: records that cannot be written do not survive, and it
-    /// reports that.
+    /// The disk is full for a while. The program is not killed meanwhile: records that cannot be
+    /// written do not survive, and it reports that.
     async fn fill_disk(&mut self) {
         if !self.disk.can_be_filled() {
             return;

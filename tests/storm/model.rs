@@ -1,4 +1,5 @@
-//! The language model: knows one kind of sentence, "do job <device> <number>", and misbehaves in every way a real one does.
+//! The language model: knows one kind of sentence, "do job <device> <number>", and misbehaves in
+//! every way a real one does.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -107,7 +108,8 @@ fn answer(body: &Json) -> String {
     json!({"actions": [action], "speech": null, "question": null}).to_string()
 }
 
-async fn request(stream: &mut TcpStream) -> Option<Json> {
+/// Reads the body of the next request.
+pub(crate) async fn request(stream: &mut TcpStream) -> Option<Json> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -1,5 +1,6 @@
-//! The connection between the program and the broker: it can be cut, also in the middle of a packet, lose everything in one
-//! direction while it looks alive, or lose only the acknowledgements.
+//! The connection between the program and the broker: it can be cut, also in the middle of a
+//! packet, lose everything in one direction while it looks alive, or lose only the
+//! acknowledgements.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

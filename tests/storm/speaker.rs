@@ -1,4 +1,5 @@
-//! The senders of commands: they number their commands, send them again until they are answered, and record the replies.
+//! The senders of commands: they number their commands, send them again until they are answered,
+//! and record the replies.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -171,7 +172,8 @@ impl Speakers {
                 Ok(Event::Incoming(Packet::Publish(message))) => self.hear(&message),
                 Ok(_) => {}
                 Err(_) => {
-                    // Commands in flight are sent again in their time; rumqttc's own list would send them out of order.
+                    // Commands in flight are sent again in their time; rumqttc's own list would
+                    // send them out of order.
                     events.clean();
                     events.pending.clear();
                     events.state = MqttState::new(200, false);

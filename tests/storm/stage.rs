@@ -171,7 +171,8 @@ fn spawn(program: &Path, folder: &Path) -> Child {
     if library.exists() {
         command
             .env("LD_PRELOAD", library)
-            .env("HOLD", folder.join(HOLD));
+            .env("HOLD", folder.join(HOLD))
+            .env("CLOCK", folder.join(CLOCK));
     }
     command
         .env_remove("SAYSO_CONFIG")
@@ -202,15 +203,31 @@ async fn signal(child: &Child, name: &str) {
     }
 }
 
-/// Stands between the program and the C library: no sync ends while the file `HOLD` exists.
+/// Stands between the program and the C library. While the file `HOLD` exists, no sync ends; with a
+/// number in it, each takes as many milliseconds longer. `CLOCK` holds the seconds by which the wall
+/// clock is wrong.
 const HOLD_SOURCE: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
+static long number_in(const char *file, long otherwise) {
+    char text[32];
+    int handle = file ? open(file, O_RDONLY) : -1;
+    if (handle < 0) return otherwise;
+    ssize_t length = read(handle, text, sizeof text - 1);
+    close(handle);
+    text[length > 0 ? length : 0] = 0;
+    return strtol(text, 0, 10);
+}
 static void hold(void) {
     const char *file = getenv("HOLD");
-    while (file && access(file, F_OK) == 0) usleep(5000);
+    long delay = number_in(file, -1);
+    if (delay > 0) usleep(delay * 1000);
+    else while (number_in(file, -1) == 0) usleep(5000);
 }
 int fdatasync(int file) {
     hold();
@@ -220,11 +237,22 @@ int fsync(int file) {
     hold();
     return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(file);
 }
+int clock_gettime(clockid_t clock, struct timespec *result) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int failed = real(clock, result);
+    int error = errno;
+    if (!failed && clock == CLOCK_REALTIME)
+        result->tv_sec += number_in(getenv("CLOCK"), 0);
+    errno = error;
+    return failed;
+}
 "#;
 
-/// File names of the library and of the file that holds syncs.
+/// File names of the library, of the file that holds syncs, and of the one that moves the clock.
 const HOLD_LIBRARY: &str = "hold.so";
 const HOLD: &str = "hold";
+const CLOCK: &str = "clock";
 
 /// Compiles the library that holds syncs into `folder`; returns whether there is a C compiler.
 pub(crate) async fn compile_hold(folder: &Path) -> bool {
@@ -240,7 +268,8 @@ pub(crate) async fn compile_hold(folder: &Path) -> bool {
     compiled.is_ok_and(|status| status.success())
 }
 
-/// The disk the store lies on: a small one of its own where this user may mount one, so that it can be filled.
+/// The disk the store lies on: a small one of its own where this user may mount one, so that it can
+/// be filled.
 pub(crate) struct Disk {
     folder: PathBuf,
     mounted: bool,
@@ -274,6 +303,18 @@ impl Disk {
     /// Lets no sync end until [`Disk::release`].
     pub(crate) fn hold(&self) {
         fs::write(self.folder.with_file_name(HOLD), "").unwrap();
+    }
+
+    /// Lets each sync take so much longer until [`Disk::release`].
+    pub(crate) fn slow_down(&self, by: Duration) {
+        let file = self.folder.with_file_name(HOLD);
+        fs::write(file, by.as_millis().to_string()).unwrap();
+    }
+
+    /// Lets the program see a wall clock that is wrong by so many seconds.
+    pub(crate) fn set_clock_wrong(&self, seconds: i64) {
+        let file = self.folder.with_file_name(CLOCK);
+        fs::write(file, seconds.to_string()).unwrap();
     }
 
     pub(crate) fn release(&self) {

@@ -242,7 +242,7 @@ fn as_json(known: &GatheredHome, device: &Device, examples: &Examples<'_>) -> Js
             "value": known.state.get(&device.id, &capability.property).and_then(Observation::value),
             "say": examples.example(device, capability),
             "command_topics": command_topics,
-            "state_topics": link.state.iter().map(|port| &port.topic).collect::<Vec<_>>(),
+            "state_topics": link.state_ports().map(|port| &port.topic).collect::<Vec<_>>(),
         })
     };
     json!({

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::binding::{Binding, Codec, Form, Port, Publication};
+use crate::binding::{Binding, Codec, Form, Port, Publication, StatusWords};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Property, Value};
 
@@ -115,7 +115,14 @@ fn position(config: &EntityConfig, object: &str) -> Result<Capability, InvalidAn
         Some(port) => ends(port, &range),
         None => open_and_close,
     };
-    let (state, codec) = if !reported.is_empty() {
+    let reports_position = !reported.is_empty();
+    let status = (reports_position && !states.is_empty()).then(|| StatusWords {
+        ports: states.clone(),
+        exact: vec![(CLOSED, config.payload("state_closed", "closed"))],
+        implied: vec![(OPEN, config.payload("state_open", "open"))],
+        ignored: vec![config.payload("state_stopped", "stopped")],
+    });
+    let (state, codec) = if reports_position {
         (reported, range)
     } else if command.is_some() {
         // The state is a word, the command a number.
@@ -130,6 +137,7 @@ fn position(config: &EntityConfig, object: &str) -> Result<Capability, InvalidAn
     let binding = Binding {
         command,
         state,
+        status,
         codec,
         fixed,
         stop: stop(config, "payload_stop")?,

@@ -2,9 +2,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::binding::Decoded;
 use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::homeassistant::options::{COMMON, COMPONENTS, ComponentOptions, Support};
 use crate::discovery::homeassistant::*;
+use crate::vocabulary::{Property, Value};
 
 /// A plausible value for an option.
 fn sample(option: &str) -> Json {
@@ -100,10 +102,6 @@ fn every_option_that_is_supported_is_read() {
         let plain = without_own_templates(component);
         entity(component.component, &plain, &body(), "sample").unwrap();
         read.extend(plain.options_read());
-        // The words of a cover's states are read where it does not report its position.
-        let without_position = without_option(component, "position_topic");
-        entity(component.component, &without_position, &body(), "sample").unwrap();
-        read.extend(without_position.options_read());
         let supported: BTreeSet<String> = COMMON
             .iter()
             .chain(component.options)
@@ -113,7 +111,7 @@ fn every_option_that_is_supported_is_read() {
             .map(|(option, _)| (*option).to_owned())
             .collect();
         // The states between are told from the two others by being neither.
-        let neither = ["state_opening", "state_closing", "state_stopped"];
+        let neither = ["state_opening", "state_closing"];
         let missing: Vec<&String> = supported
             .difference(&read)
             .filter(|option| !neither.contains(&option.as_str()))
@@ -238,4 +236,42 @@ fn a_template_with_unknown_names_is_rejected() {
         };
         assert_eq!(key, "command_template");
     }
+}
+
+#[test]
+fn a_cover_with_a_state_and_a_position_uses_both() {
+    let options = json!({
+        "name": "Blind", "command_topic": "blind/set", "set_position_topic": "blind/go",
+        "position_topic": "blind/position", "state_topic": "blind/state",
+        "state_closed": "SHUT", "state_stopped": "HALTED"
+    });
+    let config = EntityConfig::new(options.as_object().unwrap().clone());
+    let announced = entity("cover", &config, &body(), "blind").unwrap().unwrap();
+    let position = announced.device.capability(&Property::Position).unwrap();
+    let topics: Vec<&str> = position
+        .binding
+        .state_ports()
+        .map(|p| p.topic.as_str())
+        .collect();
+    assert!(topics.contains(&"blind/state") && topics.contains(&"blind/position"));
+    let decode = |topic: &str, payload: Json| position.binding.decode(topic, &payload);
+    let number = |n: f64| Value::Number(n);
+    assert_eq!(
+        decode("blind/position", json!(40)),
+        Some(Decoded::Value(number(40.0)))
+    );
+    assert_eq!(
+        decode("blind/state", json!("SHUT")),
+        Some(Decoded::Value(number(0.0)))
+    );
+    assert_eq!(
+        decode("blind/state", json!("open")),
+        Some(Decoded::Implied(number(100.0))),
+        "a half-open blind is open as well"
+    );
+    assert_eq!(decode("blind/state", json!("HALTED")), None);
+    assert_eq!(
+        decode("blind/state", json!("opening")),
+        Some(Decoded::Unrecognized("opening".to_owned()))
+    );
 }

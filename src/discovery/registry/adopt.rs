@@ -84,7 +84,7 @@ pub(super) fn take_over(declared: &mut Device, announced: Device) {
     }
     declared.capabilities = capabilities;
     declared.availability = announced.availability;
-    declared.members = announced.members;
+    declared.members.learn(announced.members);
     declared.bridge_id = announced.bridge_id;
     declared.apply_operator_risks();
 }

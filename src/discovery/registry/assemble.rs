@@ -67,7 +67,9 @@ pub(super) fn assemble(
     let mut sources = BindingSources::new(&parts);
     for part in parts {
         let source = sources.source(&part);
-        if !command_keys(&part.device).is_disjoint(&bound) {
+        let keys = command_keys(&part.device);
+        if !keys.is_disjoint(&bound) {
+            learn_members(&mut devices, &part.device, &keys);
             continue;
         }
         let id = if let Some(index) = adoption.claim(&part, &devices, &mut conflicts) {
@@ -94,6 +96,19 @@ pub(super) fn assemble(
         origins,
         bindings,
         conflicts,
+    }
+}
+
+/// Gives the members of a group that its bridge lists to the declared device that commands it.
+fn learn_members(devices: &mut [Device], group: &Device, keys: &BTreeSet<String>) {
+    // Only the list of a bridge names members.
+    if group.members.ids.is_empty() {
+        return;
+    }
+    for device in devices {
+        if !command_keys(device).is_disjoint(keys) {
+            device.members.learn(group.members.clone());
+        }
     }
 }
 

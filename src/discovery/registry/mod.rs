@@ -148,7 +148,8 @@ impl Registry {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let topics = |c: &crate::home::capability::Capability| {
-            c.command_topics().any(is_own) || c.binding.state.iter().any(|port| is_own(&port.topic))
+            c.command_topics().any(is_own)
+                || c.binding.state_ports().any(|port| is_own(&port.topic))
         };
         device.observed().any(topics)
     }

@@ -211,6 +211,24 @@ fn a_group_can_do_what_its_members_can() {
 }
 
 #[test]
+fn a_group_the_operator_bound_learns_its_members_from_the_bridge() {
+    let mut registry = Registry::new("sayso");
+    let groups = json!([{"id": 1, "friendly_name": "all", "members": [{"ieee_address": IEEE}]}]);
+    announce(&mut registry, "zigbee2mqtt/bridge/groups", &groups);
+    zigbee_lamp(&mut registry, "lamp_17");
+    let mut group = declared("downstairs", "light");
+    for capability in &mut group.capabilities {
+        let property = capability.property.clone();
+        capability.binding = crate::binding::zigbee2mqtt("zigbee2mqtt", "all", &property, None);
+    }
+    let devices = registry.assemble(Vec::new(), vec![group]).devices;
+    assert_eq!(names(&devices), ["downstairs", "lamp 17"]);
+    assert_eq!(devices[0].members.ids, [IEEE]);
+    assert!(devices[0].members.complete);
+    assert!(devices[1].members.ids.is_empty());
+}
+
+#[test]
 fn a_device_the_operator_bound_is_not_added_again() {
     let mut registry = Registry::new("sayso");
     switch(&mut registry, "pump", "Pump");

@@ -23,6 +23,7 @@ use serde_json::json;
 pub use crate::home::permit::context::PermitContext;
 pub use crate::home::permit::denied::{Denied, Unsupported};
 pub use crate::home::permit::plan::{MOST_ACTIONS, Plan, Step};
+pub use crate::home::permit::speech::is_so;
 
 use crate::binding::{PowerOn, Publication};
 use crate::home::Home;
@@ -52,8 +53,9 @@ impl Home {
                 count: draft.actions.len(),
             });
         }
-        if draft.timing.is_some() {
-            // A command for later must not be carried out now.
+        if draft.timing.is_some() || draft.condition.is_some() {
+            // A command for later must not be carried out now, nor one whose condition was not
+            // looked at.
             return Err(Denied::Nothing);
         }
         if draft.actions.is_empty() {
@@ -75,6 +77,7 @@ impl Home {
                 gate.leave_out(action, denied)?;
             }
         }
+        gate.name_left_out();
         gate.finish()
     }
 
@@ -249,6 +252,24 @@ impl<'a> Gate<'a> {
         Ok(())
     }
 
+    /// Names the devices that the phrase means and that cannot do it, except those that report the
+    /// wanted state already.
+    fn name_left_out(&mut self) {
+        for left in &self.draft.left_out {
+            let Some(device) = self.home.device(&left.device) else {
+                continue;
+            };
+            let is_so = left.unless.as_ref().map(|(property, value)| {
+                let seen = self.state.current(&device.id, property, self.context.now);
+                let reported = seen.and_then(Observation::value);
+                reported.is_some_and(|reported| reported == value)
+            });
+            if is_so != Some(true) {
+                self.speech.unfit(device, left.why);
+            }
+        }
+    }
+
     fn finish(mut self) -> Result<Plan, Denied> {
         if self.plan.steps.is_empty()
             && !self.speech.answers_something()
@@ -302,6 +323,8 @@ impl<'a> Gate<'a> {
 /// Whether a step starts, opens or heats something.
 fn switches_on(step: &Step) -> bool {
     match (&step.action.property, &step.target_value) {
+        // A relative change turns nothing on.
+        (Property::Brightness, _) if step.action.op != Op::Set => false,
         (_, None) => step.action.op != Op::Stop,
         (Property::Position | Property::Speed | Property::Brightness, Some(Value::Number(n))) => {
             *n > 0.0

@@ -11,7 +11,7 @@ use crate::home::permit::plan::Step;
 use crate::home::permit::resolved::Resolved;
 use crate::home::permit::target::Unchanged;
 use crate::home::state::{Known, Observation};
-use crate::vocabulary::action::{Op, StateQuery};
+use crate::vocabulary::action::{Op, StateQuery, Unfit};
 use crate::vocabulary::speech::{Speech, capitalized, fill};
 use crate::vocabulary::{Domain, Property, Value};
 
@@ -121,7 +121,19 @@ impl<'a> SpeechBuilder<'a> {
             Denied::NotAllowed { .. } => &forms.not_allowed,
             Denied::Never { .. } => &forms.never,
             Denied::StateUnknown { .. } => &forms.unknown,
+            Denied::OutOfRange { .. } => &forms.out_of_range,
             _ => &forms.incapable,
+        };
+        self.skipped.add(form.clone(), device);
+    }
+
+    /// Adds a device that a collective phrase means and that cannot do it.
+    pub(super) fn unfit(&mut self, device: &Device, why: Unfit) {
+        let forms = &self.speech.left_out;
+        let form = match why {
+            Unfit::Incapable => &forms.incapable,
+            Unfit::OutOfRange => &forms.out_of_range,
+            Unfit::NotIncluded => &forms.not_included,
         };
         self.skipped.add(form.clone(), device);
     }
@@ -376,8 +388,8 @@ fn the(speech: &Speech, device: &Device) -> String {
     speech.the(&device.name, is_robot && !device.name.contains(' '))
 }
 
-/// Whether a state counts as the one asked about: a cover that is half open is open.
-fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
+/// Returns whether a state counts as the one asked about: a cover that is half open is open.
+pub fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
     match (property, wanted, found) {
         (Property::Position, Value::Number(wanted), Value::Number(found)) if *wanted >= 100.0 => {
             *found > 0.0

@@ -1,6 +1,6 @@
 //! Received messages: each is put into the inbox, answered at once, or left to the broker.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
@@ -57,7 +57,7 @@ impl Session {
                 self.acks.ready(token.pkid);
                 // Copied: a slice would keep the whole read buffer alive while it waits.
                 let payload = Bytes::copy_from_slice(&publish.payload);
-                if self.inbox.state(topic.to_owned(), payload) {
+                if self.inbox.state(topic.to_owned(), payload, publish.retain) {
                     self.counters().states_received.increment();
                 } else {
                     self.counters().states_dropped.increment();
@@ -106,7 +106,7 @@ impl Session {
             hops: properties.map_or(0, hops),
             expiry: expiry.map(|seconds| Duration::from_secs(seconds.into())),
             heard_at: now,
-            wall_clock: Some(SystemTime::now()),
+            wall_clock: Some(crate::clock::wall()),
         };
         match wire::decode(&inbound, &self.rules) {
             Ok(command) => {

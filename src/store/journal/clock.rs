@@ -3,9 +3,8 @@
 //! answer of a time server, and neither may make a command late.
 
 use std::fs;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds from 1970 to 2025-01-01T00:00Z. An earlier clock was never set.
@@ -83,18 +82,12 @@ impl Clock {
 
 impl ClockReading {
     fn take(own: u64, boot: Option<String>) -> Self {
-        let uptime = clock_gettime(ClockId::Boottime);
-        let uptime = u64::try_from(uptime.tv_sec).unwrap_or_default() * 1000
-            + u64::try_from(uptime.tv_nsec).unwrap_or_default() / 1_000_000;
+        let since_1970 = crate::clock::wall().duration_since(UNIX_EPOCH);
         Self {
             own,
-            wall: millis(
-                SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default(),
-            ),
+            wall: millis(since_1970.unwrap_or_default()),
             boot,
-            uptime,
+            uptime: millis(crate::clock::uptime()),
         }
     }
 

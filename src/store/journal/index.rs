@@ -124,6 +124,9 @@ impl Index {
         epoch: u64,
         redelivery: Redelivery,
     ) -> Option<u64> {
+        if redelivery == Redelivery::No {
+            return None;
+        }
         let equal = self.by_key.get(&weak_key(received))?;
         let mut newest_first = equal.iter().rev().copied();
         newest_first.find(|number| {

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::command::Redelivery;
 use crate::command::reply::Reply;
@@ -54,6 +54,10 @@ const HIGH_WATER: usize = 128;
 /// How long a command of an earlier run is alone in progress: if it ends this run as well, it
 /// mostly does so at once.
 const ALONE: Duration = Duration::from_secs(2);
+
+/// How long all commands of an earlier run that may have ended one run at most are alone together:
+/// after a crash with hundreds of them new commands wait no longer.
+const ALONE_TOGETHER: Duration = Duration::from_secs(4);
 
 /// Crashes during one command after which the command is taken for their cause and given up.
 pub const MAX_CRASHES: u32 = 3;
@@ -196,10 +200,17 @@ impl Journal {
     pub async fn attribute<F: Future>(self: Arc<Self>, mark: Seq, command: F) -> F::Output {
         let mut command = pin!(command);
         {
-            let _alone = self.attributing.lock().await;
+            let mut spent = self.attributing.lock().await;
+            let left = if self.crashes(mark) > 1 {
+                ALONE
+            } else {
+                ALONE_TOGETHER.saturating_sub(*spent)
+            };
+            let began = Instant::now();
             self.mark_running(Some(mark));
-            let result = timeout(ALONE, command.as_mut()).await;
+            let result = timeout(ALONE.min(left), command.as_mut()).await;
             self.mark_running(None);
+            *spent += began.elapsed();
             if let Ok(output) = result {
                 return output;
             }
@@ -211,6 +222,13 @@ impl Journal {
             polled
         })
         .await
+    }
+
+    /// Returns how many runs have ended during this command.
+    fn crashes(&self, mark: Seq) -> u32 {
+        let index = self.lock();
+        let known = index.known.get(&mark.0);
+        known.map_or(0, |known| known.record.crashes)
     }
 
     /// Names the command in progress on disk; returns the one named before.
@@ -377,6 +395,8 @@ impl Journal {
     }
 }
 
+#[cfg(test)]
+pub mod simulated_disk;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -167,7 +167,7 @@ impl Journal {
     }
 
     /// Opens a failed store again if its disk accepts data: sled accepts nothing any more after one
-    /// failure. All other users of the store must have released it.
+    /// failure. Everybody else's trees are released, so that nothing holds the store open.
     pub(super) async fn reopen(&self) {
         let Some((settings, path)) = self.place.clone() else {
             return;
@@ -180,7 +180,9 @@ impl Journal {
         let old = self.disk().take();
         let is_first_time = !self.lock().has_recovered;
         let open = move || {
-            drop(old);
+            if let Some(old) = old {
+                old.store.release_trees();
+            }
             crate::store::open(&settings, &path)
         };
         let opened = spawn_blocking(open)

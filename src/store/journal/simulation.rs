@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::command::Redelivery;
 use crate::command::reply::{Outcome, Via};
+use crate::store::journal::simulated_disk::copied;
 use crate::store::journal::*;
 use crate::store::{Settings, open};
 use crate::vocabulary::Property;
@@ -104,25 +105,6 @@ fn reply(id: u64) -> Reply {
         why: None,
         retry_after: None,
     }
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir_all(&to).unwrap();
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}
-
-fn copied(from: &Path) -> TempDir {
-    let image = tempfile::tempdir().unwrap();
-    copy(from, image.path());
-    image
 }
 
 fn open_in(folder: &Path) -> (Journal, Recovered) {

@@ -1,6 +1,7 @@
 //! The state of the journal: records in memory and on disk, and the signals of the sync loop.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -55,8 +56,9 @@ pub struct Journal {
     pub(super) health: watch::Sender<Health>,
     /// Lets commands that may have ended an earlier run pass one by one, in their order.
     pub(super) suspects: tokio::sync::Mutex<()>,
-    /// Held by a command of an earlier run during its first moments.
-    pub(super) attributing: tokio::sync::Mutex<()>,
+    /// Held by a command of an earlier run during its first moments: how long all of them together
+    /// have held it.
+    pub(super) attributing: tokio::sync::Mutex<Duration>,
     /// The command that is named on disk.
     pub(super) running: Mutex<Option<Seq>>,
     /// Records of an earlier run that could only be read after the start.

@@ -9,6 +9,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{self, timeout};
 
 use crate::store::journal::clock::ClockReading;
+#[cfg(not(test))]
+use crate::store::journal::disk::{Disk, Pages};
+#[cfg(test)]
+use crate::store::journal::simulated_disk::begin_write;
 use crate::store::journal::state::{Health, Journal};
 
 /// How long changes gather before they are synced together: each sync costs more than a millisecond
@@ -37,6 +41,11 @@ const CLOSE: Duration = Duration::from_secs(5);
 
 /// How often the clocks are written, in milliseconds of the journal's own.
 const CLOCK_INTERVAL_MS: u64 = 10_000;
+
+#[cfg(not(test))]
+fn begin_write(disk: Disk, pages: Pages) -> JoinHandle<io::Result<()>> {
+    spawn_blocking(move || disk.write(&pages))
+}
 
 impl Journal {
     /// Syncs changes for ever, and opens a failed store again once its disk accepts data.
@@ -117,8 +126,7 @@ impl Journal {
         };
         pages.clock = self.clocks_to_write();
         let began = time::Instant::now();
-        let write = spawn_blocking(move || disk.write(&pages));
-        let result = self.watch(write).await;
+        let result = self.watch(begin_write(disk, pages)).await;
         match &result {
             Ok(()) => self.on_disk(&numbers),
             Err(_) => self.put_back(numbers, gone),

@@ -652,3 +652,49 @@ fn a_line_cut_by_a_full_disk_does_not_spoil_the_next() {
     assert_eq!(remainder.records.into_keys().collect::<Vec<_>>(), [1, 2]);
     assert_eq!(remainder.unreadable, 1);
 }
+
+#[tokio::test]
+async fn a_store_is_opened_again_while_others_keep_its_trees() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    let kept = journal.store().unwrap().tree("kept").unwrap();
+    kept.get().unwrap().insert("k", "v").unwrap();
+    new(&journal.receive(received("on", Some("a")), 1, Redelivery::No));
+    journal.health.send_replace(Health::Failing);
+    journal.reopen().await;
+    assert!(journal.is_safe(), "the store is open again");
+    assert!(kept.get().is_none(), "the old tree is released");
+    let tree = journal.store().unwrap().tree("kept").unwrap();
+    let value = tree.get().unwrap().get("k").unwrap();
+    assert_eq!(value.as_deref(), Some(b"v".as_slice()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_commands_of_an_earlier_run_do_not_wait_for_each_other_for_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    for n in 0..50 {
+        let received = Received {
+            until: journal.moment(KEEP),
+            ..received("a question", Some(&n.to_string()))
+        };
+        new(&journal.receive(received, 1, Redelivery::No));
+    }
+    journal.handed_to_kernel().await;
+    drop(journal);
+    let (journal, recovered) = open_in(&path);
+    let (journal, begun) = (Arc::new(journal), Arc::new(Mutex::new(0)));
+    let mut commands = tokio::task::JoinSet::new();
+    for unfinished in &recovered.unfinished {
+        let begun = Arc::clone(&begun);
+        let at_a_model = async move {
+            *begun.lock() += 1;
+            std::future::pending::<()>().await;
+        };
+        commands.spawn(Arc::clone(&journal).attribute(unfinished.mark, at_a_model));
+    }
+    time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(*begun.lock(), 50);
+}

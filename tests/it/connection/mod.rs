@@ -83,7 +83,7 @@ impl Sayso {
     /// Returns topic and payload of the next state.
     async fn state(&mut self) -> (String, Vec<u8>) {
         loop {
-            if let Incoming::State { topic, payload } = self.next().await {
+            if let Incoming::State { topic, payload, .. } = self.next().await {
                 return (topic, payload.to_vec());
             }
         }

@@ -1,0 +1,372 @@
+//! Conditions: "if the window is open, turn off the heater", "when the temperature drops below 18".
+//!
+//! The clause of a condition is read as a question ("check if the window is open"), and the rest of
+//! the sentence must be a complete command. If two ways to divide the sentence differ, it has no
+//! meaning. Pronouns have none here: "close it" could mean the device of the condition.
+
+use crate::grammar::interpreter::Interpreter;
+use crate::grammar::number::number;
+use crate::grammar::sense::Sense;
+use crate::grammar::time::cuts;
+use crate::grammar::tokens::words;
+use crate::vocabulary::action::{Draft, Op, StateQuery};
+use crate::vocabulary::condition::{Condition, ConditionMode, ExpectedState, StateTest};
+use crate::vocabulary::timing::{TimePoint, Timing};
+use crate::vocabulary::{Domain, Property};
+
+/// Most words of a sentence with a condition.
+const MOST_WORDS: usize = 32;
+
+/// Most states of one condition.
+const MOST_TESTS: usize = 32;
+
+/// The states that a clause names.
+#[derive(Debug, Clone, PartialEq)]
+struct ConditionClause {
+    tests: Vec<StateTest>,
+    any: bool,
+    /// Whether the clause names a change: "opens", "drops below".
+    is_change: bool,
+}
+
+/// The word before a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Conjunction {
+    If,
+    When,
+    Whenever,
+}
+
+/// Returns the number of words of the longest phrase of the list at the start of the words.
+fn phrase(list: &[String], input: &[&str]) -> Option<usize> {
+    list.iter()
+        .find(|phrase| {
+            let mut words = phrase.split(' ').enumerate();
+            words.all(|(i, word)| input.get(i) == Some(&word))
+        })
+        .map(|phrase| phrase.split(' ').count())
+}
+
+/// Returns the words without commas at both ends.
+fn trimmed<'i>(mut input: &'i [&'i str]) -> &'i [&'i str] {
+    while let [",", rest @ ..] = input {
+        input = rest;
+    }
+    while let [rest @ .., ","] = input {
+        input = rest;
+    }
+    input
+}
+
+impl Interpreter<'_> {
+    /// Returns the draft of a sentence with a condition, if every way to read it agrees.
+    pub(super) fn conditional(&self, text: &str) -> Option<Draft> {
+        let plain = self.lexicon.spelling.plain(text);
+        let mut input = words(&plain);
+        if input.len() > MOST_WORDS || input.last() == Some(&"?") {
+            return None;
+        }
+        while matches!(input.last(), Some(&("." | "!" | ","))) {
+            input.pop();
+        }
+        if !(0..input.len()).any(|at| self.conjunction(&input[at..]).is_some()) {
+            return None;
+        }
+        if let Some(draft) = self.divided(&input, None) {
+            return Some(draft);
+        }
+        // "whenever the window opens, turn off the heater until tomorrow at eight"
+        let mut agreed: Option<Draft> = None;
+        for cut in cuts(self.lexicon, &plain) {
+            let Timing::Until(end) = cut.timing else {
+                continue;
+            };
+            let Some(draft) = self.divided(&words(&cut.rest), Some(end)) else {
+                continue;
+            };
+            match &agreed {
+                Some(other) if *other != draft => return None,
+                _ => agreed = Some(draft),
+            }
+        }
+        agreed
+    }
+
+    fn conjunction(&self, input: &[&str]) -> Option<(Conjunction, usize)> {
+        let words = &self.lexicon.conditions;
+        let lists = [
+            (Conjunction::Whenever, &words.whenever),
+            (Conjunction::When, &words.when),
+            (Conjunction::If, &words.r#if),
+        ];
+        let found = lists
+            .into_iter()
+            .filter_map(|(which, list)| Some((which, phrase(list, input)?)));
+        found.max_by_key(|(_, length)| *length)
+    }
+
+    /// Returns the draft that all ways to divide the words into a condition and a command agree on.
+    fn divided(&self, input: &[&str], until: Option<TimePoint>) -> Option<Draft> {
+        let mut agreed: Option<Draft> = None;
+        for (conjunction, clause, command) in self.divisions(input) {
+            let Some(draft) = self.joined_draft(conjunction, clause, command, until) else {
+                continue;
+            };
+            match &agreed {
+                Some(other) if *other != draft => return None,
+                _ => agreed = Some(draft),
+            }
+        }
+        agreed
+    }
+
+    /// Returns all ways to divide a sentence: the condition first or last.
+    fn divisions<'i>(
+        &self,
+        input: &'i [&'i str],
+    ) -> Vec<(Conjunction, &'i [&'i str], &'i [&'i str])> {
+        let mut found = Vec::new();
+        if let Some((conjunction, length)) = self.conjunction(input) {
+            let has_comma = input.contains(&",");
+            for at in length + 1..input.len() {
+                if has_comma && input[at] != "," {
+                    continue;
+                }
+                let command = trimmed(&input[at..]);
+                let then = phrase(&self.lexicon.conditions.then, command).unwrap_or(0);
+                found.push((
+                    conjunction,
+                    trimmed(&input[length..at]),
+                    trimmed(&command[then..]),
+                ));
+            }
+        }
+        for at in 1..input.len() {
+            if let Some((conjunction, length)) = self.conjunction(&input[at..]) {
+                let clause = trimmed(&input[at + length..]);
+                found.push((conjunction, clause, trimmed(&input[..at])));
+            }
+        }
+        found
+    }
+
+    fn joined_draft(
+        &self,
+        conjunction: Conjunction,
+        clause: &[&str],
+        command: &[&str],
+        until: Option<TimePoint>,
+    ) -> Option<Draft> {
+        if clause.is_empty() || command.is_empty() {
+            return None;
+        }
+        let clause = self.clause(clause)?;
+        let mode = match conjunction {
+            Conjunction::Whenever => ConditionMode::Always,
+            Conjunction::When => ConditionMode::Once,
+            Conjunction::If if clause.is_change => ConditionMode::Once,
+            Conjunction::If => ConditionMode::Now,
+        };
+        let is_sun = matches!(clause.tests.as_slice(), [StateTest::Dark(_)]);
+        let waits = mode != ConditionMode::Now;
+        // "when it is dark" is a time; an end belongs to a rule.
+        if (is_sun && waits) || (until.is_some() && mode != ConditionMode::Always) {
+            return None;
+        }
+        let draft = self.draft(&command.join(" "))?;
+        let choices = draft.choices.iter().flat_map(|choice| &choice.actions);
+        let mut actions = draft.actions.iter().chain(choices);
+        if draft.timing.is_some() || actions.any(|action| action.op == Op::Query) {
+            return None;
+        }
+        Some(Draft {
+            condition: Some(Condition {
+                mode,
+                tests: clause.tests,
+                any: clause.any,
+                until,
+            }),
+            ..draft
+        })
+    }
+
+    /// Returns the states that a clause names.
+    fn clause(&self, clause: &[&str]) -> Option<ConditionClause> {
+        let words = &self.lexicon.conditions;
+        let text = clause.join(" ");
+        for (list, is_dark) in [(&words.dark, true), (&words.light, false)] {
+            if list.contains(&text) {
+                return Some(ConditionClause {
+                    tests: vec![StateTest::Dark(is_dark)],
+                    any: false,
+                    is_change: false,
+                });
+            }
+        }
+        if let Some(found) = self.comparison(clause) {
+            return Some(found);
+        }
+        if let Some(found) = self.state(&text, false) {
+            return Some(found);
+        }
+        let mut agreed: Option<ConditionClause> = None;
+        for (change, state) in &words.becomes {
+            let Some(text) = replaced(clause, change, state) else {
+                continue;
+            };
+            let Some(found) = self.state(&text, true) else {
+                continue;
+            };
+            match &agreed {
+                Some(other) if *other != found => return None,
+                _ => agreed = Some(found),
+            }
+        }
+        agreed
+    }
+
+    /// Reads a clause as a question about states.
+    fn state(&self, clause: &str, is_change: bool) -> Option<ConditionClause> {
+        let asked = self.draft(&format!("{} {clause}", self.lexicon.conditions.ask))?;
+        let is_question = asked.actions.iter().all(|action| action.op == Op::Query);
+        if asked.question.is_some() || !is_question || asked.actions.len() > MOST_TESTS {
+            return None;
+        }
+        let query = asked.state_query.as_ref();
+        let any = match query {
+            Some(StateQuery::Any(_)) => true,
+            Some(StateQuery::All(_)) => false,
+            Some(StateQuery::Which(_) | StateQuery::HowMany(_)) => return None,
+            None if asked.actions.len() == 1 => false,
+            None => return None,
+        };
+        let test = |action: &crate::vocabulary::action::Action| {
+            let own = action.value.clone();
+            let value = own.or_else(|| query.map(|query| query.value(&action.property)))?;
+            Some(StateTest::Device {
+                device: action.device.clone(),
+                property: action.property.clone(),
+                is: ExpectedState::Equal(value),
+            })
+        };
+        let tests: Vec<StateTest> = asked.actions.iter().map(test).collect::<Option<_>>()?;
+        (!tests.is_empty()).then_some(ConditionClause {
+            tests,
+            any,
+            is_change,
+        })
+    }
+
+    /// "the temperature in the kitchen is above 25 degrees".
+    fn comparison(&self, clause: &[&str]) -> Option<ConditionClause> {
+        let words = &self.lexicon.conditions;
+        let lists = [
+            (&words.above, true, false),
+            (&words.below, false, false),
+            (&words.rises_above, true, true),
+            (&words.falls_below, false, true),
+        ];
+        let mut agreed: Option<ConditionClause> = None;
+        for at in 1..clause.len() {
+            for (list, is_above, is_change) in lists {
+                let Some(length) = phrase(list, &clause[at..]) else {
+                    continue;
+                };
+                let Some((limit, unit, rest)) = self.limit(&clause[at + length..]) else {
+                    continue;
+                };
+                let Some(is_change) = self.verb_behind(rest, is_above, is_change) else {
+                    continue;
+                };
+                let Some((device, property)) = self.reading(&clause[..at], unit) else {
+                    continue;
+                };
+                let is = match is_above {
+                    true => ExpectedState::Above(limit),
+                    false => ExpectedState::Below(limit),
+                };
+                let found = ConditionClause {
+                    tests: vec![StateTest::Device {
+                        device,
+                        property,
+                        is,
+                    }],
+                    any: false,
+                    is_change,
+                };
+                match &agreed {
+                    Some(other) if *other != found => return None,
+                    _ => agreed = Some(found),
+                }
+            }
+        }
+        agreed
+    }
+
+    /// Returns the number at the start of the words, its unit, and the rest.
+    fn limit<'i>(&self, input: &'i [&'i str]) -> Option<(f64, Option<&str>, &'i [&'i str])> {
+        let (value, length) = number(self.lexicon, input)?;
+        let rest = &input[length..];
+        let unit_of = |(length, sense)| match sense {
+            Sense::Unit(unit) => Some((self.lexicon.units.get(usize::from(unit))?, length)),
+            _ => None,
+        };
+        let units = self.lexicon.senses(rest).filter_map(unit_of);
+        match units.max_by_key(|(_, length)| *length) {
+            Some((unit, length)) => Some((value, Some(unit), &rest[length..])),
+            None => Some((value, None, rest)),
+        }
+    }
+
+    /// Returns whether the verb behind a number names a change; `None` where it does not fit.
+    fn verb_behind(&self, rest: &[&str], is_above: bool, is_change: bool) -> Option<bool> {
+        let words = &self.lexicon.conditions;
+        if words.state_end.is_empty() {
+            return rest.is_empty().then_some(is_change);
+        }
+        let whole = |list: &[String]| phrase(list, rest) == Some(rest.len());
+        let changes = if is_above {
+            &words.rises_end
+        } else {
+            &words.falls_end
+        };
+        match (whole(&words.state_end), whole(changes)) {
+            (true, _) => Some(is_change),
+            (false, true) => Some(true),
+            (false, false) => None,
+        }
+    }
+
+    /// Returns the one reading that the words name, if it has the unit.
+    fn reading(&self, words: &[&str], unit: Option<&str>) -> Option<(String, Property)> {
+        let question = format!("{} {}", self.lexicon.conditions.reading, words.join(" "));
+        let asked = self.draft(&question)?;
+        let [action] = asked.actions.as_slice() else {
+            return None;
+        };
+        if action.op != Op::Query || action.value.is_some() || asked.state_query.is_some() {
+            return None;
+        }
+        let device = self.home.device(&action.device)?;
+        let Domain::Number { unit: own, .. } = &device.capability(&action.property)?.domain else {
+            return None;
+        };
+        let fits = match unit {
+            None => true,
+            Some("°") => own.starts_with('°'),
+            Some(unit) => unit == own,
+        };
+        fits.then(|| (action.device.clone(), action.property.clone()))
+    }
+}
+
+/// Returns the words with a phrase replaced, or `None` where they do not have it exactly once.
+fn replaced(clause: &[&str], change: &str, state: &str) -> Option<String> {
+    let change: Vec<&str> = change.split(' ').collect();
+    let mut places = (0..clause.len()).filter(|&at| clause[at..].starts_with(&change));
+    let (at, None) = (places.next()?, places.next()) else {
+        return None;
+    };
+    let (front, back) = (&clause[..at], &clause[at + change.len()..]);
+    Some([front, &[state], back].concat().join(" "))
+}

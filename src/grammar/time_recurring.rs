@@ -1,0 +1,173 @@
+//! Expressions of repeated times: "every weekday at seven", "at sunset every evening", "every two
+//! hours until ten".
+
+use crate::grammar::time::{Cut, DayHalf, TimeReader, joined, with_part};
+use crate::vocabulary::timing::{Day, Recurrence, TimeOfDay, Timing, Weekdays};
+
+/// Days of the week with the part of the day they name, and the end of their words.
+type Days = (Weekdays, Option<DayHalf>, usize);
+
+impl TimeReader<'_, '_> {
+    /// Returns the rule at `at`, and its end.
+    pub(super) fn recurrence(&self, at: usize) -> Option<(Recurrence, usize)> {
+        self.interval(at)
+            .or_else(|| self.days_with_time(at))
+            .or_else(|| self.time_with_days(at))
+    }
+
+    /// "every two hours", "hourly", with "until ten" behind.
+    fn interval(&self, at: usize) -> Option<(Recurrence, usize)> {
+        let (seconds, end) = match self.fixed_length(&self.words.intervals, at) {
+            Some((seconds, length)) => (seconds, at + length),
+            None => {
+                let start = at + self.phrase(&self.words.every, at)?;
+                let (span, end) = self.span(start)?;
+                (span.seconds, end)
+            }
+        };
+        // "every two days" is none of the forms.
+        if seconds == 0 {
+            return None;
+        }
+        let (until, end) = match self.until(end) {
+            Some((Timing::Until(point), end)) => (Some(point), end),
+            _ => (None, end),
+        };
+        Some((Recurrence::Interval { seconds, until }, end))
+    }
+
+    /// "every weekday at seven".
+    fn days_with_time(&self, at: usize) -> Option<(Recurrence, usize)> {
+        let (days, part, end) = self.days(at)?;
+        let (time, end) = self.at_sun(end).or_else(|| self.at_clock(end))?;
+        self.with_trailing_part(days, part, time, end)
+    }
+
+    /// "at seven every weekday".
+    fn time_with_days(&self, at: usize) -> Option<(Recurrence, usize)> {
+        let (time, end) = self.at_sun(at).or_else(|| self.at_clock(at))?;
+        let (part, end) = match self.part(end) {
+            Some((part, length)) => (Some(part), end + length),
+            None => (None, end),
+        };
+        let (days, own_part, end) = self.days(end)?;
+        if part.is_some() && own_part.is_some() {
+            return None;
+        }
+        self.with_trailing_part(days, part.or(own_part), time, end)
+    }
+
+    fn with_trailing_part(
+        &self,
+        days: Weekdays,
+        part: Option<DayHalf>,
+        time: TimeOfDay,
+        end: usize,
+    ) -> Option<(Recurrence, usize)> {
+        let (part, end) = match self.part(end) {
+            Some((own, length)) if part.is_none_or(|part| part == own) => (Some(own), end + length),
+            Some(_) => return None,
+            None => (part, end),
+        };
+        let time = with_part(time, part)?;
+        Some((Recurrence::Days { days, time }, end))
+    }
+
+    /// "every evening", "on mondays and fridays", "every weekday morning".
+    fn days(&self, at: usize) -> Option<Days> {
+        let words = self.words;
+        let lists = [
+            (&words.every_day, Weekdays::ALL, None),
+            (&words.every_morning, Weekdays::ALL, Some(DayHalf::Morning)),
+            (&words.every_evening, Weekdays::ALL, Some(DayHalf::Evening)),
+            (&words.every_night, Weekdays::ALL, Some(DayHalf::Night)),
+            (&words.workdays, Weekdays::WORKDAYS, None),
+            (&words.weekends, Weekdays::WEEKENDS, None),
+        ];
+        let of_list = lists
+            .into_iter()
+            .filter_map(|(list, days, part)| Some((days, part, self.phrase(list, at)?)))
+            .max_by_key(|(_, _, length)| *length);
+        let (mut days, part, length) = match of_list {
+            Some(found) => found,
+            None => {
+                let (day, length) = self.day_in(&words.weekly, at)?;
+                (Weekdays::one(day), None, length)
+            }
+        };
+        let mut end = at + length;
+        while days != Weekdays::ALL
+            && let Some((day, next)) = self.further_day(end)
+        {
+            days = days.and(Weekdays::one(day));
+            end = next;
+        }
+        match self.part(end) {
+            Some((own, length)) if part.is_none() => Some((days, Some(own), end + length)),
+            _ => Some((days, part, end)),
+        }
+    }
+
+    /// Returns a day behind others: "and fridays", ", wednesday".
+    fn further_day(&self, at: usize) -> Option<(u8, usize)> {
+        let comma = usize::from(self.input.get(at) == Some(&","));
+        let and = self.phrase(&self.words.and, at + comma).unwrap_or(0);
+        if comma + and == 0 {
+            return None;
+        }
+        let at = at + comma + and;
+        let words = self.words;
+        let named = [&words.weekly, &words.day_names, &words.weekdays];
+        let found = named.into_iter().find_map(|lists| self.day_in(lists, at));
+        found.map(|(day, length)| (day, at + length))
+    }
+
+    fn day_in(&self, lists: &[Vec<String>], at: usize) -> Option<(u8, usize)> {
+        let mut days = (1_u8..).zip(lists);
+        days.find_map(|(day, list)| Some((day, self.phrase(list, at)?)))
+    }
+
+    /// Returns the ways to join a time with days elsewhere in the sentence: "every evening turn on
+    /// the lamp at nine".
+    pub(super) fn with_distant_days(
+        &self,
+        timing: &Timing,
+        (front, back): (&[&str], &[&str]),
+        is_bare: bool,
+    ) -> Vec<Cut> {
+        let Timing::At(point) = timing else {
+            return Vec::new();
+        };
+        if point.day != Day::Next {
+            return Vec::new();
+        }
+        let behind = self.input.len() - back.len();
+        let range = (front.len(), behind);
+        let mut found = Vec::new();
+        for at in 0..self.input.len() {
+            let Some((days, part, end)) = self.days(at) else {
+                continue;
+            };
+            let rest = if end <= front.len() {
+                joined(&[&front[..at], &front[end..]].concat(), back)
+            } else if at >= behind {
+                joined(
+                    front,
+                    &[&self.input[behind..at], &self.input[end..]].concat(),
+                )
+            } else {
+                continue;
+            };
+            let Some(time) = with_part(point.time, part) else {
+                continue;
+            };
+            found.push(Cut {
+                timing: Timing::Every(Recurrence::Days { days, time }),
+                is_bare,
+                range,
+                rest,
+            });
+        }
+        found
+    }
+}

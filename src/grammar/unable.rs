@@ -1,0 +1,25 @@
+//! The devices "everything" stands for, and the members of a group that cannot do it.
+
+use crate::grammar::intent::{Intent, RelativeChange};
+use crate::grammar::lexicon::standard;
+use crate::vocabulary::action::Unfit;
+use crate::vocabulary::{Property, Value};
+
+/// A device by its index, with the reason and the reported value that leaves nothing to do.
+pub(super) type Unable = (u32, Unfit, Option<(Property, Value)>);
+
+/// Returns the kinds of devices "everything" means with this intent, or `None` if it has no meaning
+/// with it. An empty list stands for all kinds but those that protect the home.
+pub(super) fn everything_means(intent: Intent) -> Option<&'static [&'static str]> {
+    let brightness = standard("brightness");
+    match intent {
+        Intent::Switch(_) | Intent::Shut => Some(&[]),
+        // "close everything" includes garage doors and gates.
+        Intent::Open(false) => Some(&["cover"]),
+        Intent::Change(RelativeChange { property, .. }) if property == brightness => {
+            Some(&["light"])
+        }
+        Intent::Pause | Intent::Mute(true) => Some(&["media_player"]),
+        _ => None,
+    }
+}

@@ -1,0 +1,90 @@
+//! The last known truth of each rule's condition. Pure: the time is an argument.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::schedule::timer::TimerId;
+
+/// The shortest time between two firings of one rule: a state that flickers fires it once.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// The most rules whose state is kept; there are never more.
+const MOST: usize = crate::schedule::timer::MAX_TIMERS;
+
+/// The last known truth of each rule's condition, by the rule.
+#[derive(Debug, Default)]
+pub(super) struct RuleStates(HashMap<TimerId, RuleState>);
+
+#[derive(Debug)]
+struct RuleState {
+    was_true: bool,
+    fired_at: Option<Instant>,
+}
+
+impl RuleStates {
+    /// Notes whether a condition is true. Returns whether it was known to be false before, the
+    /// message is not a retained one, and the rule has not fired just now.
+    pub(super) fn became_true(
+        &mut self,
+        id: TimerId,
+        is_true: bool,
+        is_retained: bool,
+        at: Instant,
+    ) -> bool {
+        let Some(state) = self.0.get_mut(&id) else {
+            if self.0.len() >= MOST {
+                self.0.clear();
+            }
+            let state = RuleState {
+                was_true: is_true,
+                fired_at: None,
+            };
+            self.0.insert(id, state);
+            return false;
+        };
+        let was_true = std::mem::replace(&mut state.was_true, is_true);
+        let is_paused = state
+            .fired_at
+            .is_some_and(|fired| at.saturating_duration_since(fired) < PAUSE);
+        let fires = is_true && !was_true && !is_paused && !is_retained;
+        if fires {
+            state.fired_at = Some(at);
+        }
+        fires
+    }
+
+    /// Forgets all states.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_change_from_known_false_to_true_fires() {
+        let mut states = RuleStates::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(
+            !states.became_true(1, true, false, at(0)),
+            "the first report"
+        );
+        assert!(!states.became_true(1, true, false, at(1)), "no change");
+        assert!(!states.became_true(1, false, false, at(2)));
+        assert!(states.became_true(1, true, false, at(3)));
+        assert!(!states.became_true(1, false, false, at(4)));
+        assert!(!states.became_true(1, true, false, at(5)), "it flickers");
+        assert!(!states.became_true(1, false, false, at(20)));
+        assert!(states.became_true(1, true, false, at(21)));
+        assert!(!states.became_true(1, false, false, at(30)));
+        assert!(!states.became_true(1, true, true, at(40)), "retained");
+        states.clear();
+        assert!(
+            !states.became_true(1, true, false, at(60)),
+            "after an interruption"
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! Trees of the store that others than the journal use: the store releases them when it fails, so
+//! that it can be opened again whoever still holds one.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// A tree of the store. May be kept: once the store has failed, it has no content any more.
+#[derive(Debug, Clone)]
+pub struct StoreTree {
+    name: &'static str,
+    /// `None` once the store has released it. Locked only while the handle is copied or removed,
+    /// never while the disk is used.
+    tree: Arc<Mutex<Option<sled::Tree>>>,
+}
+
+impl StoreTree {
+    pub(super) fn new(name: &'static str, tree: sled::Tree) -> Self {
+        Self {
+            name,
+            tree: Arc::new(Mutex::new(Some(tree))),
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns the tree for one operation, or `None` once the store has released it. The value must
+    /// not be kept: as long as it exists, the store cannot be opened again.
+    pub fn get(&self) -> Option<sled::Tree> {
+        self.tree.lock().clone()
+    }
+
+    pub(super) fn release(&self) {
+        // Not dropped under the lock: the last handle of a store flushes it.
+        let released = self.tree.lock().take();
+        drop(released);
+    }
+}
