@@ -23,6 +23,7 @@ mod doctor;
 mod exit;
 mod home;
 mod init;
+mod language;
 mod plural;
 mod provider_test;
 mod providers;
@@ -108,6 +109,8 @@ enum ToolCommand {
     Cache(cache::Cache),
     /// List, add or cancel the commands that wait for their time
     Timers(timers::TimersArguments),
+    /// List the languages of commands, and add or remove sentence templates
+    Language(language::LanguageArguments),
     /// Show all devices, their source, their properties and an example command for each
     Home(home::HomeArguments),
     /// Show the effect of commands without a broker; nothing is published
@@ -168,6 +171,7 @@ fn run_line(line: CommandLine, out: &mut impl Write) -> Result<Exit, Failure> {
         ToolCommand::Check(check) => check::check(&check, out),
         ToolCommand::Cache(cache) => cache::cache(&cache, out),
         ToolCommand::Timers(timers) => timers::timers(&timers, out),
+        ToolCommand::Language(language) => language::language(&language, out),
         ToolCommand::Say(say) => say::say(&say, out),
         ToolCommand::Home(home) => home::home(&home, out),
         ToolCommand::Try(try_) => try_::try_(&try_, out),

@@ -212,6 +212,11 @@ fn local(table: &Table<'_>, folders: &Folders<'_>) -> grammar::Settings {
         templates: TemplateFolders {
             published: Some(folders.beside.join(templates)),
             custom: beside("custom_sentences"),
+            compiled: folders
+                .environment
+                .state
+                .as_ref()
+                .map(|state| state.join("templates")),
         },
     };
     if folders.needs.only_section().is_none() {

@@ -70,20 +70,53 @@ impl NumberRange {
 /// All sentences of one language.
 #[derive(Debug, Default)]
 pub(super) struct Automaton {
-    nodes: Vec<Node>,
-    edges: Vec<u32>,
-    texts: Vec<Box<str>>,
+    pub(super) nodes: Vec<Node>,
+    /// Branches of [`Node::Split`].
+    pub(super) edges: Vec<u32>,
+    /// Texts of [`Node::Literal`].
+    pub(super) texts: Vec<Box<str>>,
     /// Lists behind [`Node::Slot`].
     pub(super) lists: Vec<ListKind>,
     /// Names of slots.
     pub(super) slots: Vec<Box<str>>,
     /// Values behind [`Node::Value`].
     pub(super) values: Vec<Box<str>>,
-    by_first: HashMap<char, Vec<u32>>,
-    any_first: Vec<u32>,
+    /// Starts of sentences, by the first character.
+    pub(super) by_first: HashMap<char, Vec<u32>>,
+    /// Starts of sentences with any first character.
+    pub(super) any_first: Vec<u32>,
 }
 
 impl Automaton {
+    /// Returns whether every position is inside its table, for a language with this many blocks.
+    pub(super) fn is_sound(&self, blocks: usize) -> bool {
+        let is_node = |at: u32| (at as usize) < self.nodes.len();
+        let is_slot = |at: u32| (at as usize) < self.slots.len();
+        let is_text = |at: u32| {
+            let text = self.texts.get(at as usize);
+            text.is_some_and(|text| !text.is_empty())
+        };
+        let is_sound = |node: &Node| match *node {
+            Node::Literal { text, next } => is_text(text) && is_node(next),
+            Node::Boundary { next } => is_node(next),
+            Node::Split { first, count } => {
+                let end = (first as usize).saturating_add(count as usize);
+                end <= self.edges.len() && first.checked_add(count).is_some()
+            }
+            Node::Slot { list, slot, next } => {
+                (list as usize) < self.lists.len() && is_slot(slot) && is_node(next)
+            }
+            Node::Value { value, slot, next } => {
+                (value as usize) < self.values.len() && is_slot(slot) && is_node(next)
+            }
+            Node::Accept { block } => (block as usize) < blocks,
+        };
+        let mut starts = self.by_first.values().flatten().chain(&self.any_first);
+        self.nodes.iter().all(is_sound)
+            && self.edges.iter().all(|&at| is_node(at))
+            && starts.all(|&at| is_node(at))
+    }
+
     pub(super) fn node(&self, at: u32) -> Node {
         self.nodes[at as usize]
     }

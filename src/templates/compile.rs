@@ -272,10 +272,7 @@ impl Compiler {
                 }
                 self.builder.split(branches)?
             }
-            Expression::Permutation(parts) => {
-                let branches = self.permuted(parts, &mut Vec::new(), next, position)?;
-                self.builder.split(branches)?
-            }
+            Expression::Permutation(parts) => self.permuted(parts, next, position)?,
             Expression::List { list, slot } => self.list(list, slot, next, position)?,
             Expression::Range {
                 from,
@@ -296,33 +293,33 @@ impl Compiler {
         })
     }
 
-    /// Adds every order of `parts`: `used` are those that stand behind, in order from the end.
+    /// Adds every order of `parts`. Each set of parts that is still to come is one node, so that the
+    /// number of nodes grows with the sets and not with the orders.
     fn permuted(
         &mut self,
         parts: &[Expression],
-        used: &mut Vec<usize>,
         next: u32,
         position: TemplatePlace<'_>,
-    ) -> Result<Vec<u32>, CompileError> {
-        if used.len() == parts.len() {
-            return Ok(vec![next]);
-        }
-        let mut branches = Vec::new();
-        for (at, part) in parts.iter().enumerate() {
-            if used.contains(&at) {
-                continue;
+    ) -> Result<u32, CompileError> {
+        let mut starts = vec![next];
+        for set in 1..1_usize << parts.len() {
+            let mut branches = Vec::new();
+            for (at, part) in parts.iter().enumerate() {
+                let rest = set & !(1 << at);
+                if rest == set {
+                    continue;
+                }
+                let last = if rest == 0 || self.ignores_spaces {
+                    starts[rest]
+                } else {
+                    let next = starts[rest];
+                    self.builder.add(Node::Boundary { next })?
+                };
+                branches.push(self.expression(part, last, position)?);
             }
-            let last = if used.is_empty() || self.ignores_spaces {
-                next
-            } else {
-                self.builder.add(Node::Boundary { next })?
-            };
-            let start = self.expression(part, last, position)?;
-            used.push(at);
-            branches.extend(self.permuted(parts, used, start, position)?);
-            used.pop();
+            starts.push(self.builder.split(branches)?);
         }
-        Ok(branches)
+        Ok(starts[starts.len() - 1])
     }
 
     fn rule(

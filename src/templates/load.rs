@@ -1,5 +1,7 @@
 //! From folders to compiled languages: files are found, read within bounds, and compiled. A fault
 //! is reported with its file and, where it is known, its line.
+//!
+//! The compiled form is kept in a folder, if there is one: `<code>.compiled`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,9 +10,17 @@ use std::path::{Path, PathBuf};
 
 use crate::templates::compile::{self, CompileError, CompiledLanguage};
 use crate::templates::format::LanguageFile;
+use crate::templates::stored;
 
 /// Largest file that is read, in bytes. The largest published language has 500 KB.
 const MAX_FILE_BYTES: u64 = 8 << 20;
+
+/// Largest compiled form that is read or written, in bytes. The largest published language needs
+/// 3 MB.
+const MAX_COMPILED_BYTES: u64 = 16 << 20;
+
+/// Extension of the files with a compiled form.
+const COMPILED: &str = "compiled";
 
 /// Most custom files of one language.
 const MAX_CUSTOM_FILES: usize = 200;
@@ -49,23 +59,38 @@ pub struct TemplateFolders {
     pub published: Option<PathBuf>,
     /// The sentences of the user: `<code>/*.yaml`.
     pub custom: Option<PathBuf>,
+    /// The folder for compiled forms, which is created when one is written.
+    pub compiled: Option<PathBuf>,
 }
 
 /// The files of one language.
 #[derive(Debug, Clone, Default)]
-pub(super) struct LanguagePaths {
+pub struct LanguagePaths {
     /// The published file.
     published: Option<PathBuf>,
     /// The folder of the user's own files.
     pub(super) custom: Option<PathBuf>,
+    /// The file with the compiled form.
+    compiled: Option<PathBuf>,
 }
 
 impl LanguagePaths {
+    /// Returns the published file, if it is installed.
+    pub fn published(&self) -> Option<&Path> {
+        self.published.as_deref()
+    }
+
+    /// Returns whether the user has sentences of this language.
+    pub fn has_custom(&self) -> bool {
+        self.custom.is_some()
+    }
+
     /// Returns the published file without the user's own.
     pub(super) fn published_only(&self) -> Self {
         Self {
             published: self.published.clone(),
             custom: None,
+            compiled: None,
         }
     }
 }
@@ -95,7 +120,23 @@ pub(super) fn installed(
     Ok(languages)
 }
 
-/// Reads and compiles the files of a language.
+/// Sets the file of each language for its compiled form, and removes those of languages that are
+/// not installed any more.
+pub(super) fn keep_compiled(languages: &mut BTreeMap<String, LanguagePaths>, folder: &Path) {
+    for path in listing(Some(folder)).unwrap_or_default() {
+        let code = path.file_stem().and_then(|stem| stem.to_str());
+        let is_used = code.is_some_and(|code| languages.contains_key(code));
+        if has_extension(&path, &[COMPILED, "new"]) && !is_used {
+            // A file that cannot be removed does no harm.
+            let _ = fs::remove_file(path);
+        }
+    }
+    for (code, paths) in languages {
+        paths.compiled = Some(folder.join(code).with_extension(COMPILED));
+    }
+}
+
+/// Reads and compiles the files of a language, or reads its compiled form.
 ///
 /// # Errors
 /// If a file cannot be read, is malformed, or exceeds a bound.
@@ -106,9 +147,65 @@ pub(super) fn load(paths: &LanguagePaths) -> Result<CompiledLanguage, TemplateEr
         .into_iter()
         .filter(|path| has_extension(path, &["yaml", "yml"]));
     sources.extend(custom.take(MAX_CUSTOM_FILES));
-    let files = sources.iter().map(|path| parse(path));
+    let texts = sources.iter().map(|path| read(path));
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    let key = stored::key(texts.iter().map(String::as_str));
+    if let Some(language) = paths.compiled.as_deref().and_then(|file| recall(file, key)) {
+        return Ok(language);
+    }
+    let files = sources.iter().zip(&texts);
+    let files = files.map(|(path, text)| parse(path, text));
     let files = files.collect::<Result<Vec<_>, _>>()?;
-    compile::compile(&files).map_err(|error| located(&sources, &error))
+    let language = compile::compile(&files).map_err(|error| located(&sources, &error))?;
+    if let Some(file) = &paths.compiled {
+        let kept = keep(file, &stored::encode(&language, key));
+        if let Err(error) = kept {
+            tracing::debug!(file = %file.display(), %error, "the compiled templates are not kept");
+        }
+    }
+    Ok(language)
+}
+
+/// Reads the compiled form with this key from a file.
+fn recall(file: &Path, key: u64) -> Option<CompiledLanguage> {
+    let size = fs::metadata(file).ok()?.len();
+    if size > MAX_COMPILED_BYTES {
+        return None;
+    }
+    stored::decode(&fs::read(file).ok()?, key)
+}
+
+/// Writes the compiled form to a file as a whole.
+fn keep(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    if bytes.len() as u64 > MAX_COMPILED_BYTES {
+        return Ok(());
+    }
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let new = file.with_extension("new");
+    fs::write(&new, bytes)?;
+    fs::rename(new, file)
+}
+
+/// Reads and compiles one file alone.
+///
+/// # Errors
+/// If it cannot be read, is malformed, or exceeds a bound.
+pub(super) fn check(path: &Path) -> Result<(), TemplateError> {
+    let file = parse(path, &read(path)?)?;
+    if file.intents.is_empty() {
+        return Err(TemplateError::Invalid {
+            path: path.to_owned(),
+            line: None,
+            reason: "it has no `intents`, so it is no file of sentence templates".to_owned(),
+        });
+    }
+    let sources = [path.to_owned()];
+    let compiled = compile::compile(&[file]);
+    compiled
+        .map(drop)
+        .map_err(|error| located(&sources, &error))
 }
 
 /// Returns the error with the file and line in which the template at fault stands.
@@ -171,18 +268,17 @@ fn read(path: &Path) -> Result<String, TemplateError> {
     fs::read_to_string(path).map_err(unreadable)
 }
 
-fn parse(path: &Path) -> Result<LanguageFile, TemplateError> {
-    let text = read(path)?;
+fn parse(path: &Path, text: &str) -> Result<LanguageFile, TemplateError> {
     let invalid = |line: Option<usize>, reason: String| TemplateError::Invalid {
         path: path.to_owned(),
         line,
         reason,
     };
     if has_extension(path, &["json"]) {
-        return serde_json::from_str(&text)
+        return serde_json::from_str(text)
             .map_err(|error| invalid(Some(error.line()), error.to_string()));
     }
-    serde_saphyr::from_str(&text).map_err(|error| {
+    serde_saphyr::from_str(text).map_err(|error| {
         let line = error
             .location()
             .and_then(|place| usize::try_from(place.line()).ok());

@@ -15,9 +15,11 @@ mod load;
 mod matcher;
 mod names;
 mod normalize;
+mod stored;
 mod syntax;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -26,7 +28,7 @@ use crate::command::phrase::Phrase;
 use crate::home::Home;
 use crate::templates::compile::CompiledLanguage;
 use crate::templates::intent::{SlotInterpreter, agree};
-use crate::templates::load::{LanguagePaths, installed, load};
+use crate::templates::load::{LanguagePaths, check, installed, keep_compiled, load};
 use crate::templates::matcher::Match;
 use crate::templates::names::{HomeNames, Spaces};
 use crate::templates::normalize::{has_parts, is_question, normalize, without};
@@ -64,7 +66,11 @@ impl Templates {
     /// # Errors
     /// If a folder exists and cannot be read.
     pub fn open(folders: &TemplateFolders) -> Result<Self, TemplateError> {
-        let languages = installed(folders)?.into_iter().map(|(code, paths)| {
+        let mut languages = installed(folders)?;
+        if let Some(folder) = &folders.compiled {
+            keep_compiled(&mut languages, folder);
+        }
+        let languages = languages.into_iter().map(|(code, paths)| {
             let compiled = OnceLock::new();
             (code, InstalledLanguage { paths, compiled })
         });
@@ -82,6 +88,24 @@ impl Templates {
         };
         let own = languages.values().filter(|paths| paths.custom.is_some());
         own.filter_map(|paths| load(paths).err()).collect()
+    }
+
+    /// Lists the files of each installed language, by its code in lower case.
+    ///
+    /// # Errors
+    /// If a folder exists and cannot be read.
+    pub fn installed_files(
+        folders: &TemplateFolders,
+    ) -> Result<BTreeMap<String, LanguagePaths>, TemplateError> {
+        installed(folders)
+    }
+
+    /// Checks a file of templates, which need not be installed.
+    ///
+    /// # Errors
+    /// If it cannot be read, is malformed, or exceeds a bound.
+    pub fn check(path: &Path) -> Result<(), TemplateError> {
+        check(path)
     }
 
     /// Returns whether no language is installed.

@@ -12,8 +12,9 @@ const MAX_TEMPLATE_BYTES: usize = 8 * 1024;
 /// Deepest nesting of brackets. The deepest published template has 6 levels.
 const MAX_DEPTH: usize = 24;
 
-/// Most parts of a permutation: four parts already have 24 orders.
-const MAX_PERMUTED: usize = 4;
+/// Most parts of a permutation. The published ones have up to 5 parts, which is 32 sets of parts
+/// that are still to come.
+const MAX_PERMUTED: usize = 6;
 
 /// One parsed template, or a part of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -282,7 +283,10 @@ mod tests {
         assert_eq!(parse("a]"), Err(SyntaxError::Unexpected(']')));
         assert_eq!(parse("<>"), Err(SyntaxError::EmptyName));
         assert_eq!(parse("(a|b;c)"), Err(SyntaxError::Unexpected(';')));
-        assert_eq!(parse("(a;b;c;d;e)"), Err(SyntaxError::TooManyPermutations));
+        assert_eq!(
+            parse("(a;b;c;d;e;f;g)"),
+            Err(SyntaxError::TooManyPermutations)
+        );
         assert_eq!(parse(&"[".repeat(10_000)), Err(SyntaxError::TooLong));
         assert_eq!(parse(&"[".repeat(1_000)), Err(SyntaxError::TooDeep));
     }

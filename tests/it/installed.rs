@@ -21,6 +21,7 @@ fn folders() -> TemplateFolders {
     TemplateFolders {
         published: Some(PathBuf::from(folder)),
         custom: None,
+        compiled: None,
     }
 }
 
@@ -44,7 +45,8 @@ fn sentences() -> Vec<(&'static str, Line, Arc<Home>)> {
         .map(|(language, home, line)| (language, line, home))
         .collect();
     for language in languages::LANGUAGES {
-        let own = [language, "mixed"].map(|name| (name, languages::home(name)));
+        let house = format!("house_{language}");
+        let own = [language, "mixed", &house].map(|name| (name, languages::home(name)));
         let homes = BTreeMap::from(own);
         for line in languages::book(language) {
             let home = homes[line.home.as_str()].clone();

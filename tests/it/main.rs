@@ -40,6 +40,7 @@ mod full_disk;
 mod groups;
 mod home;
 mod hostile;
+mod hostile_templates;
 mod installed;
 mod language;
 mod languages;

@@ -92,6 +92,7 @@ fn folders(folder: &Path) -> TemplateFolders {
     TemplateFolders {
         published: Some(folder.join("published")),
         custom: Some(folder.join("custom_sentences")),
+        compiled: Some(folder.join("compiled")),
     }
 }
 
@@ -239,4 +240,139 @@ fn published_sentences_are_read_although_the_own_ones_are_at_fault() {
 fn a_folder_that_is_not_there_has_no_languages() {
     let templates = Templates::open(&folders(Path::new("/nonexistent"))).unwrap();
     assert!(templates.is_empty() && !templates.has("xx"));
+}
+
+#[test]
+fn a_damaged_or_foreign_compiled_form_is_replaced() {
+    let folder = folder();
+    let compiled = folder.path().join("compiled");
+    let file = compiled.join("xx.compiled");
+    let on = Phrase::new("schreibtischlampe an", None, Some("xx"));
+    let understands = || {
+        let templates = Templates::open(&folders(folder.path())).unwrap();
+        templates.prepare("xx").unwrap();
+        templates.recognize(&on, "xx", &home()).is_some()
+    };
+    assert!(understands());
+    let written = fs::read(&file).unwrap();
+    for other in [&b"not this"[..], &written[..written.len() / 2], b""] {
+        fs::write(&file, other).unwrap();
+        assert!(understands());
+        assert!(fs::read(&file).unwrap().len() > 100, "it is written again");
+    }
+    // Another source is another language, also with the compiled form of the old one.
+    let source = LANGUAGE.replace("[jetzt]", "[sofort]");
+    fs::write(folder.path().join("published/xx.json"), source).unwrap();
+    assert!(understands());
+    let templates = Templates::open(&folders(folder.path())).unwrap();
+    let now = Phrase::new("schreibtischlampe jetzt an", None, Some("xx"));
+    assert_eq!(templates.recognize(&now, "xx", &home()), None);
+}
+
+#[test]
+fn a_compiled_form_is_used_and_leaves_with_its_language() {
+    let folder = folder();
+    let file = folder.path().join("compiled/xx.compiled");
+    let prepare = || {
+        let templates = Templates::open(&folders(folder.path())).unwrap();
+        templates.prepare("xx").unwrap();
+    };
+    prepare();
+    // A compilation would write the file again.
+    let written = fs::metadata(&file).unwrap().modified().unwrap();
+    prepare();
+    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), written);
+    fs::remove_file(folder.path().join("published/xx.json")).unwrap();
+    fs::remove_dir_all(folder.path().join("custom_sentences")).unwrap();
+    prepare();
+    assert!(!file.exists());
+}
+
+/// Runs `sayso language` with a folder of templates.
+fn language(place: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let config = place.join("sayso.toml");
+    if !config.exists() {
+        let keys = "[local]\ntemplates = \"published\"\n";
+        fs::write(&config, keys).unwrap();
+    }
+    let output = std::process::Command::new(crate::PROGRAM)
+        .arg("language")
+        .args(arguments)
+        .arg("--config")
+        .arg(&config)
+        .current_dir(place)
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn languages_are_listed_added_and_removed() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path();
+    let (code, listed) = language(path, &["list"]);
+    assert_eq!(code, Some(0), "{listed}");
+    assert!(listed.contains("no templates are installed in"), "{listed}");
+    assert!(
+        listed.contains("en       yes      -          -    default"),
+        "{listed}"
+    );
+    fs::write(path.join("xx.json"), LANGUAGE).unwrap();
+    let (code, added) = language(path, &["add", "xx.json"]);
+    assert_eq!(code, Some(0), "{added}");
+    fs::create_dir(path.join("xx")).unwrap();
+    fs::write(path.join("xx/own.yaml"), CUSTOM).unwrap();
+    let (code, added) = language(path, &["add", "xx"]);
+    assert_eq!(code, Some(0), "{added}");
+    let (_, listed) = language(path, &["list"]);
+    assert!(
+        listed.contains("xx       -        yes        yes"),
+        "{listed}"
+    );
+    let folders = TemplateFolders {
+        published: Some(path.join("published")),
+        custom: Some(path.join("custom_sentences")),
+        compiled: None,
+    };
+    let templates = Templates::open(&folders).unwrap();
+    let own = Phrase::new("ofen schlafen legen", None, Some("xx"));
+    assert!(templates.recognize(&own, "xx", &home()).is_some());
+    let (code, removed) = language(path, &["remove", "XX"]);
+    assert_eq!(code, Some(0), "{removed}");
+    assert!(!path.join("published/xx.json").exists());
+}
+
+#[test]
+fn faulty_templates_are_not_added_and_the_language_of_the_home_stays() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path();
+    let template = "{\"intents\": {\"HassTurnOn\": {\"data\": [\n{\"sentences\": [\"an <a\"]}]}}}";
+    fs::write(path.join("yy.json"), template).unwrap();
+    let (code, fault) = language(path, &["add", "yy.json"]);
+    assert_eq!(code, Some(1), "{fault}");
+    assert!(fault.contains("yy.json`, line 2: `an <a`"), "{fault}");
+    for (name, text, why) in [
+        ("zz.json", "{}", "no `intents`"),
+        ("polish.json", LANGUAGE, "does not name its language"),
+        ("readme.txt", "", "has no sentence templates"),
+    ] {
+        fs::write(path.join(name), text).unwrap();
+        let (code, fault) = language(path, &["add", name]);
+        assert_eq!(code, Some(1), "{fault}");
+        assert!(fault.contains(why), "{fault}");
+    }
+    let (code, fault) = language(path, &["add", "missing.json"]);
+    assert_eq!(code, Some(1), "{fault}");
+    assert!(!path.join("published").exists());
+    let (code, fault) = language(path, &["remove", "pl"]);
+    assert_eq!(code, Some(1), "{fault}");
+    assert!(fault.contains("no templates of `pl`"), "{fault}");
+    fs::write(path.join("xx.json"), LANGUAGE).unwrap();
+    language(path, &["add", "xx.json"]);
+    let keys = "[local]\ntemplates = \"published\"\nlanguage = \"xx\"\n";
+    fs::write(path.join("sayso.toml"), keys).unwrap();
+    let (code, fault) = language(path, &["remove", "xx"]);
+    assert_eq!(code, Some(1), "{fault}");
+    assert!(fault.contains("language of the home"), "{fault}");
 }

@@ -18,11 +18,51 @@ use sayso::testing::templates::{TemplateFolders, Templates};
 use sayso::testing::vocabulary::slug::Slug;
 use serde_json::Value as Json;
 
-/// Least agreement of any language, in per cent of the sentences that the original understands.
-const LEAST_AGREEMENT: f64 = 97.0;
+/// Least agreement over all languages, and of our own languages, in per cent of the sentences that
+/// the original understands.
+const LEAST_AGREEMENT: f64 = 99.0;
+
+/// Least agreement of any other language with more than [`FEW_TEMPLATES`] templates.
+const LEAST_OF_OTHERS: f64 = 97.0;
+
+/// Templates up to which a language is too incomplete to be judged.
+const FEW_TEMPLATES: u64 = 100;
+
+/// Sentences below which the agreement of a single language says little.
+const FEW_SENTENCES: u32 = 500;
+
+/// The languages of sayso's own grammar.
+const OWN: [&str; 5] = ["de", "en", "es", "fr", "nl"];
+
+/// Known differences by language: the reason, and the least agreement despite it.
+const KNOWN: [(&str, f64, &str); 5] = [
+    (
+        "da",
+        95.0,
+        "a comma between two parts is silence: \"32 timer , 14 minutter\"",
+    ),
+    (
+        "ne",
+        97.0,
+        "templates for locks and for covers match equally well",
+    ),
+    (
+        "ur",
+        97.0,
+        "templates for a command and for a question match equally well",
+    ),
+    ("vi", 96.0, "`closed` and `closing` have the same words"),
+    (
+        "zh-TW",
+        97.0,
+        "templates for a command and for a question match equally well",
+    ),
+];
 
 #[derive(Default)]
 struct Count {
+    /// Templates of the language.
+    templates: u64,
     sentences: u32,
     understood: u32,
     agreed: u32,
@@ -45,6 +85,7 @@ fn main() -> ExitCode {
     let folders = TemplateFolders {
         published: Some(folder.into()),
         custom: None,
+        compiled: None,
     };
     let templates = Templates::open(&folders).expect("the folder of templates is there");
     let home = home_of(&std::fs::read_to_string(home).expect("the home is there"));
@@ -96,9 +137,10 @@ fn compare(
         .theirs
         .push(u128::from(sentence["us"].as_u64().unwrap_or(0)) * 1000);
     count.sentences += 1;
+    count.templates = sentence["templates"].as_u64().unwrap_or(0);
     let intent = sentence["intent"].as_str()?;
     count.understood += 1;
-    let theirs: BTreeMap<String, String> = sentence["slots"]
+    let mut theirs: BTreeMap<String, String> = sentence["slots"]
         .as_object()
         .into_iter()
         .flatten()
@@ -120,6 +162,12 @@ fn compare(
                 .collect();
             if let (Some(area), false) = (theirs.get("area"), slots.contains_key("area")) {
                 slots.insert("area".to_owned(), area.clone());
+            }
+            // Where spaces have no meaning, sayso's values have none.
+            if language.starts_with("zh") {
+                for value in slots.values_mut().chain(theirs.values_mut()) {
+                    value.retain(|c| c != ' ');
+                }
             }
             if slots == theirs {
                 count.agreed += 1;
@@ -152,9 +200,12 @@ fn table(counts: &mut BTreeMap<String, Count>, templates: &Templates) -> ExitCod
         "language  sentences understood agreement% silent intent slots  KiB   us p50  us p99  original p50"
     );
     let mut failed = false;
-    for (language, count) in counts {
+    let (mut agreed, mut understood) = (0, 0);
+    for (language, count) in counts.iter_mut() {
         let percent = 100.0 * f64::from(count.agreed) / f64::from(count.understood.max(1));
-        failed |= percent < LEAST_AGREEMENT;
+        failed |= count.understood >= FEW_SENTENCES && percent < least(language, count.templates);
+        agreed += count.agreed;
+        understood += count.understood;
         println!(
             "{language:9} {:9} {:10} {percent:10.2} {:6} {:6} {:5} {:5} {:8} {:8} {:8}",
             count.sentences,
@@ -168,7 +219,25 @@ fn table(counts: &mut BTreeMap<String, Count>, templates: &Templates) -> ExitCod
             quantile(&mut count.theirs, 50) / 1000,
         );
     }
-    ExitCode::from(u8::from(failed))
+    let percent = 100.0 * f64::from(agreed) / f64::from(understood.max(1));
+    println!("all       {understood} understood by the original, {percent:.2} % read alike");
+    for (language, least, reason) in KNOWN {
+        if counts.contains_key(language) {
+            println!("known     {language}, at least {least} %: {reason}");
+        }
+    }
+    ExitCode::from(u8::from(failed || percent < LEAST_AGREEMENT))
+}
+
+/// Returns the least agreement that a language must have.
+fn least(language: &str, templates: u64) -> f64 {
+    let known = KNOWN.iter().find(|(known, ..)| *known == language);
+    match known {
+        Some((_, least, _)) => *least,
+        None if OWN.contains(&language) => LEAST_AGREEMENT,
+        None if templates > FEW_TEMPLATES => LEAST_OF_OTHERS,
+        None => 0.0,
+    }
 }
 
 fn quantile(values: &mut [u128], percent: usize) -> u128 {

@@ -19,6 +19,9 @@ COUNT = int(sys.argv[2])
 RANDOM = random.Random(int(sys.argv[3]))
 LANGUAGES = sys.argv[4:] or sorted(get_languages())
 
+# Sentences of one language in a row.
+ROUND = 500
+
 
 def lists():
     """The home's names as the original takes them: with their domain as context."""
@@ -76,33 +79,42 @@ class Expander:
         return RANDOM.choice(["something nice", "jazz"])
 
 
+def compare(language, count, home_lists):
+    """Prints `count` sentences of a language with what the original makes of each."""
+    intents = Intents.from_dict(get_intents(language))
+    templates = [
+        (data, sentence)
+        for intent in intents.intents.values()
+        for data in intent.data
+        for sentence in data.sentences
+    ]
+    for _ in range(count):
+        data, sentence = RANDOM.choice(templates)
+        text = " ".join(Expander(intents, data, home_lists).text(sentence.expression).split())
+        if not text:
+            continue
+        area = RANDOM.choice(HOME["areas"]) if data.requires_context and "area" in data.requires_context else None
+        context = {"area": area} if area else {}
+        begin = time.perf_counter()
+        result = recognize_best(text, intents, slot_lists=home_lists, intent_context=context,
+                                language=language, best_slot_name="name")
+        elapsed = time.perf_counter() - begin
+        print(json.dumps({
+            "language": language, "text": text, "area": area, "us": round(elapsed * 1e6),
+            "templates": len(templates), "intent": result.intent.name if result else None,
+            "slots": {k: str(e.value) for k, e in result.entities.items()} if result else {},
+        }, ensure_ascii=False))
+
+
 def main():
     home_lists = lists()
-    per_language = max(1, COUNT // len(LANGUAGES))
-    for language in LANGUAGES:
-        intents = Intents.from_dict(get_intents(language))
-        templates = [
-            (data, sentence)
-            for intent in intents.intents.values()
-            for data in intent.data
-            for sentence in data.sentences
-        ]
-        for _ in range(per_language):
-            data, sentence = RANDOM.choice(templates)
-            text = " ".join(Expander(intents, data, home_lists).text(sentence.expression).split())
-            if not text:
-                continue
-            area = RANDOM.choice(HOME["areas"]) if data.requires_context and "area" in data.requires_context else None
-            context = {"area": area} if area else {}
-            begin = time.perf_counter()
-            result = recognize_best(text, intents, slot_lists=home_lists, intent_context=context,
-                                    language=language, best_slot_name="name")
-            elapsed = time.perf_counter() - begin
-            print(json.dumps({
-                "language": language, "text": text, "area": area, "us": round(elapsed * 1e6),
-                "intent": result.intent.name if result else None,
-                "slots": {k: str(e.value) for k, e in result.entities.items()} if result else {},
-            }, ensure_ascii=False))
+    left = max(1, COUNT // len(LANGUAGES))
+    # In rounds over all languages, so that a run that is ended early is a sample of all.
+    while left > 0:
+        for language in LANGUAGES:
+            compare(language, min(left, ROUND), home_lists)
+            sys.stdout.flush()
+        left -= ROUND
 
 
 main()
