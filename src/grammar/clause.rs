@@ -118,6 +118,8 @@ pub(super) struct Clause {
     /// "on or off"
     pub(super) either: bool,
     pub(super) comparative: Option<Comparative>,
+    /// Whether the comparative stands before its target: "[lower] the blinds".
+    pub(super) leads: bool,
     /// "a bit"
     pub(super) slightly: bool,
     /// Index into `Names::properties`.

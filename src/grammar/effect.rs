@@ -549,11 +549,13 @@ fn is_so(capability: &Capability, state: StateWord) -> Option<Value> {
     }
 }
 
-/// Returns the reading of a sensor with a single capability, such as whether a window is open.
+/// Returns the only reading of a sensor that tells the state, such as whether a window is open.
 fn sensed(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
-    let [capability] = device.capabilities.as_slice() else {
-        return None;
-    };
+    let readings = device.capabilities.iter();
+    exactly_one(readings.filter_map(|capability| sensed_by(capability, state)))
+}
+
+fn sensed_by(capability: &Capability, state: StateWord) -> Option<(Property, Option<Value>)> {
     let opens = || {
         [
             "contact",

@@ -1,6 +1,6 @@
 //! Clause → intent: different wordings of one request become one value, before any device is known.
 
-use crate::grammar::clause::{Amount, Clause, Preposition, QuestionType};
+use crate::grammar::clause::{Amount, Clause, Head, Preposition, QuestionType, Target};
 use crate::grammar::lexicon::standard;
 use crate::grammar::sense::{Comparative, Level, StateWord, Verb};
 
@@ -90,9 +90,35 @@ pub(super) fn intent_of(clause: &Clause) -> Option<Intent> {
         return compared(clause, comparative);
     }
     match clause.verb {
+        None if is_reading_name(clause) => Some(Intent::Query(None, Some(QueryFocus::Named))),
+        None if is_scene_name(clause) => Some(Intent::Perform),
         None => change(clause),
         Some(verb) => step_verb(clause, verb).unwrap_or_else(|| verb_intent(clause, verb)),
     }
+}
+
+/// Returns whether the clause is nothing but a name, which asks for the reading of a sensor:
+/// "outdoor temperature".
+fn is_reading_name(clause: &Clause) -> bool {
+    let is_name = |target: &Target| {
+        matches!(target.head, Head::Name(..)) && target.extra_noun.is_none() && !target.all
+    };
+    matches!(clause.targets.as_slice(), [target] if is_name(target))
+        && clause.is_only_named()
+        && clause.places.is_empty()
+}
+
+/// Returns whether the clause is a name with the noun of a scene or "mode": "scene dinner".
+fn is_scene_name(clause: &Clause) -> bool {
+    let [target] = clause.targets.as_slice() else {
+        return false;
+    };
+    let rest = Clause {
+        mode: false,
+        ..clause.clone()
+    };
+    let is_called = matches!(target.head, Head::Name(..));
+    is_called && rest.is_only_named() && (clause.mode || target.extra_noun.is_some())
 }
 
 /// Returns whether the clause has neither state nor amount nor property.
@@ -173,6 +199,15 @@ fn verb_intent(clause: &Clause, verb: Verb) -> Option<Intent> {
             Some(StateWord::Cleaning) => Some(Intent::Clean),
             _ => None,
         },
+        // "start netflix on the tv"
+        Verb::Start | Verb::Perform | Verb::Play
+            if matches!(clause.amount, Some(Amount::Choice(_))) && clause.state.is_none() =>
+        {
+            change(&Clause {
+                verb: Some(Verb::Set),
+                ..clause.clone()
+            })
+        }
         // "stop cleaning"
         Verb::Stop | Verb::Pause if clause.state == Some(StateWord::Cleaning) => {
             has_no_value(clause).then(|| simple(verb))?
@@ -239,6 +274,8 @@ fn simple(verb: Verb) -> Option<Intent> {
         Verb::Clean => Intent::Clean,
         Verb::Mow => Intent::Mow,
         Verb::Press => Intent::Press,
+        Verb::PutOn => Intent::Switch(true),
+        Verb::TakeOff => Intent::Switch(false),
         Verb::Arm => Intent::Arm(true),
         Verb::Disarm => Intent::Arm(false),
         _ => return None,
@@ -450,9 +487,13 @@ fn compared(clause: &Clause, comparative: Comparative) -> Option<Intent> {
         Comparative::Lower => ("", false),
     };
     let verb = matches!(clause.verb, Some(Verb::Turn | Verb::Set));
-    // The unit names the property: "2 degrees higher".
-    let measured = matches!(clause.amount, Some(Amount::Measured(..)));
-    let lone = of.is_empty() && clause.property.is_none() && (!verb || !measured);
+    // The unit names the property: "2 degrees higher". So does the device: "the heating higher".
+    let measured = matches!(clause.amount, Some(Amount::Measured(..))) && verb;
+    let of_one = matches!(clause.targets.as_slice(), [target] if target.head != Head::Area)
+        && verb
+        && !clause.leads
+        && (clause.amount.is_none() || measured);
+    let lone = of.is_empty() && clause.property.is_none() && !measured && !of_one;
     if lone || clause.state.is_some() || !(verb || clause.verb.is_none()) {
         return None;
     }
@@ -509,7 +550,7 @@ fn query(clause: &Clause, question: QuestionType) -> Option<Intent> {
         || clause.slightly
         || !clause.except.is_empty()
         || clause.ensure
-        || clause.mode
+        || (clause.mode && !matches!(clause.amount, Some(Amount::Choice(_))))
     {
         return None;
     }
@@ -532,6 +573,14 @@ fn query(clause: &Clause, question: QuestionType) -> Option<Intent> {
         // "what is the lamp" has no property, except where the name of a sensor contains it.
         QuestionType::Open if asked.is_none() && clause.property.is_none() && !clause.status => {
             (clause.targets.len() == 1).then_some(Intent::Query(None, Some(QueryFocus::Named)))
+        }
+        // "how far is the blind open"
+        QuestionType::Open
+            if clause.property.is_some()
+                && clause.property == standard("position")
+                && matches!(clause.state, Some(StateWord::Open | StateWord::Closed)) =>
+        {
+            Some(Intent::Query(clause.property, None))
         }
         _ if clause.property.is_some() && matches!(asked, Some(QueryFocus::Of(_))) => None,
         _ => Some(Intent::Query(clause.property, asked)),

@@ -43,11 +43,13 @@ impl Interpreter<'_> {
         for combination in 0..Self::combinations(&spans)? {
             chosen.clear();
             chosen.extend(senses_of(&spans, combination));
-            match (self.one(&chosen, spans.asked), &agreed) {
-                (Some(draft), Some(other)) if !draft.does_the_same(other) => return None,
-                (Some(draft), None) => agreed = Some(draft),
-                _ => {}
-            }
+            let Some(draft) = self.one(&chosen, spans.asked) else {
+                continue;
+            };
+            agreed = Some(match agreed {
+                Some(other) => one_of(draft, other)?,
+                None => draft,
+            });
         }
         agreed
     }
@@ -330,6 +332,25 @@ impl Interpreter<'_> {
         areas.dedup();
         areas
     }
+}
+
+/// Returns one draft of two that mean the same, or `None` if they differ. "open" of a window is a
+/// state and a value of its sensor: the state tells how the question was put.
+fn one_of(draft: Draft, other: Draft) -> Option<Draft> {
+    if draft.does_the_same(&other) {
+        return Some(other);
+    }
+    let (asked, plain) = if draft.state_query.is_some() {
+        (draft, other)
+    } else {
+        (other, draft)
+    };
+    let is_question = plain.actions.iter().all(|action| action.op == Op::Query);
+    let unasked = Draft {
+        state_query: None,
+        ..asked.clone()
+    };
+    (is_question && unasked.does_the_same(&plain)).then_some(asked)
 }
 
 /// Returns the combination of senses with that index: one sense of each span.

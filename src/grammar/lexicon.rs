@@ -77,6 +77,10 @@ struct Raw {
     #[serde(default)]
     participles: BTreeMap<StateWord, Vec<String>>,
     #[serde(default)]
+    asking: BTreeMap<StateWord, Vec<String>>,
+    #[serde(default)]
+    place: Vec<PlaceWords>,
+    #[serde(default)]
     more: BTreeMap<Comparative, Vec<String>>,
     #[serde(default)]
     properties: BTreeMap<String, Vec<String>>,
@@ -121,6 +125,20 @@ struct Raw {
     say: Speech,
 }
 
+/// Words for a place that the home may call something else.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PlaceWords {
+    /// Words for the place, besides those it is called.
+    pub(super) said: Vec<String>,
+    /// Names of areas: if the home has exactly one of them, all of these words mean it.
+    pub(super) areas: Vec<String>,
+    /// Names of floors: if the home has exactly one of them, the words in `said` mean it.
+    pub(super) floors: Vec<String>,
+    /// Words in the names of devices and areas that are there: "garden" for "outside".
+    pub(super) marks: Vec<String>,
+}
+
 /// Word order and inflection of a language.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -140,6 +158,8 @@ pub(super) struct Grammar {
     /// Whether the noun comes first in names and before adjectives: "lampe de chevet", "lampe
     /// rouge".
     pub(super) head_first: bool,
+    /// Whether an area that is switched means its lights: "apaga la cocina".
+    pub(super) area_is_lights: bool,
     /// Plural ending of the words of the home: `s`.
     pub(super) plural: String,
     /// Words before the number of a name: "lamp number 2".
@@ -173,6 +193,8 @@ enum FunctionWord {
     It,
     Them,
     Be,
+    BeAny,
+    Inverted,
     What,
     HowMany,
     Whether,
@@ -209,6 +231,8 @@ impl FunctionWord {
             Self::It => Sense::It,
             Self::Them => Sense::Them,
             Self::Be => Sense::Be,
+            Self::BeAny => Sense::BeAny,
+            Self::Inverted => Sense::Inverted,
             Self::What => Sense::What,
             Self::HowMany => Sense::HowMany,
             Self::Whether => Sense::Whether,
@@ -302,6 +326,8 @@ pub(super) struct Lexicon {
     pub(super) colors: Vec<String>,
     pub(super) say: Speech,
     pub(super) choosing: Choosing,
+    /// Words for places that the home may call something else.
+    pub(super) places: Vec<PlaceWords>,
     /// Phrases for requests about timers.
     pub(super) timers: TimerPhrases,
     /// Words for conditions.
@@ -355,6 +381,7 @@ impl FromStr for Lexicon {
             colors: raw.colors.into_values().collect(),
             say: raw.say,
             choosing: raw.choosing,
+            places: raw.place,
             timers: raw
                 .timers
                 .normalized(|text| spelling.plain(text).into_owned()),
@@ -419,8 +446,13 @@ fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
             runs.add(sense, &spelling.plain(text));
         }
     };
+    let be_any = raw.words.get(&FunctionWord::BeAny);
     for (function, spoken) in &raw.words {
-        add(function.sense(), spoken);
+        let is_meant = |text: &&String| {
+            *function != FunctionWord::Be || be_any.is_none_or(|any| !any.contains(text))
+        };
+        let spoken: Vec<String> = spoken.iter().filter(is_meant).cloned().collect();
+        add(function.sense(), &spoken);
     }
     add(Sense::It, &raw.follow_up.it);
     add(Sense::Other, &raw.follow_up.other);
@@ -433,6 +465,9 @@ fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
     }
     for (state, spoken) in &raw.participles {
         add(Sense::Participle(*state), spoken);
+    }
+    for (state, spoken) in &raw.asking {
+        add(Sense::Asking(*state), spoken);
     }
     for (comparative, spoken) in &raw.more {
         add(Sense::Comparative(*comparative), spoken);

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use crate::command::phrase::Phrase;
-use crate::grammar::lexicon::{Lexicon, Noun, index};
+use crate::grammar::lexicon::{Lexicon, Noun, PlaceWords, index};
 use crate::grammar::phrase_index::PhraseIndex;
 use crate::grammar::sense::{Place, Sense, StateWord};
 use crate::grammar::tokens::words;
@@ -83,6 +83,7 @@ impl Names {
             fronts: HashMap::new(),
         };
         builder.areas(home);
+        builder.spoken_places(home);
         builder.kinds(home);
         builder.fronts(home);
         for (i, device) in home.devices().iter().enumerate() {
@@ -245,6 +246,72 @@ impl Builder<'_> {
         }
     }
 
+    /// Adds other words for places: "upstairs" for the floor "First floor", "outside" for what is in
+    /// the garden.
+    fn spoken_places(&mut self, home: &Home) {
+        let lexicon = self.lexicon;
+        for place in &lexicon.places {
+            let meant = self.meant_place(place, home);
+            let said = place.said.iter().chain(&place.areas);
+            for (meant, text) in meant.into_iter().flat_map(|meant| {
+                let texts = said.clone();
+                texts.map(move |text| (meant, text))
+            }) {
+                let run = self.words(text);
+                self.add(Sense::Place(meant), &run);
+            }
+        }
+    }
+
+    /// Returns the only place of the home that the words may mean.
+    fn meant_place(&mut self, place: &PlaceWords, home: &Home) -> Option<Place> {
+        let runs = |builder: &Self, texts: &[String]| -> Vec<Vec<String>> {
+            texts.iter().map(|text| builder.words(text)).collect()
+        };
+        let only = |found: Vec<usize>| match found.as_slice() {
+            [single] => Some(index(*single)),
+            _ => None,
+        };
+        let areas = runs(self, &place.areas);
+        let is_called = |names: &Vec<Vec<String>>| names.iter().any(|name| areas.contains(name));
+        let found = self.places.iter().enumerate();
+        let found = found.filter(|(_, names)| is_called(names)).map(|(i, _)| i);
+        if let Some(area) = only(found.collect()) {
+            return Some(Place::Area(area));
+        }
+        let floors = runs(self, &place.floors);
+        let found = self.names.floors.iter().enumerate();
+        let found = found.filter(|(_, name)| floors.contains(&self.words(name)));
+        if let Some(floor) = only(found.map(|(i, _)| i).collect()) {
+            return Some(Place::Floor(floor));
+        }
+        let devices = self.marked(&runs(self, &place.marks).concat(), home);
+        if devices.is_empty() {
+            return None;
+        }
+        self.names.fronts.push(devices);
+        Some(Place::Front(index(self.names.fronts.len() - 1)))
+    }
+
+    /// Returns the devices that have one of the words in their name or in that of their area.
+    fn marked(&self, marks: &[String], home: &Home) -> Vec<u32> {
+        let compounds = self.lexicon.spelling.compounds();
+        let is_mark = |word: &String| {
+            let begins = |mark: &String| word == mark || (compounds && word.starts_with(mark));
+            marks.iter().any(begins)
+        };
+        let is_marked = |device: &Device| {
+            let area = device.area.as_ref().and_then(|id| home.area(id));
+            let area = area.map(|area| &area.name);
+            let names = std::iter::once(&device.name).chain(&device.aliases);
+            let mut words = names.chain(area).flat_map(|name| self.words(name));
+            words.any(|word| is_mark(&word))
+        };
+        let devices = home.devices().iter().enumerate();
+        let devices = devices.filter(|(_, device)| is_marked(device));
+        devices.filter_map(|(i, _)| u32::try_from(i).ok()).collect()
+    }
+
     /// Adds kinds the operator invented as nouns: `pump`.
     fn kinds(&mut self, home: &Home) {
         for device in home.devices() {
@@ -272,14 +339,14 @@ impl Builder<'_> {
     }
 
     fn fronts(&mut self, home: &Home) {
-        if self.lexicon.grammar.head_first {
-            // The first word is the noun in these languages: "luz del ..".
-            return;
-        }
+        let head_first = self.lexicon.grammar.head_first;
         for (i, device) in home.devices().iter().enumerate() {
             for name in std::iter::once(&device.name).chain(&device.aliases) {
                 let mut run = self.name(name);
-                if run.pop().is_some() && !run.is_empty() {
+                let is_front = run.pop().is_some() && !run.is_empty();
+                // The first word is the noun in these languages: "luz del ..".
+                let is_whole = run.len() > 1 && self.unjoined(&run).len() == run.len();
+                if is_front && (is_whole || !head_first) {
                     let whose = self.fronts.entry(run).or_default();
                     whose.extend((!whose.contains(&i)).then_some(i));
                 }
@@ -343,6 +410,10 @@ impl Builder<'_> {
                     options
                         .iter()
                         .filter(|o| !matches!(o.as_str(), "on" | "off"))
+                        .filter(|o| capability.settable || !self.is_open_or_closed(o))
+                        .cloned()
+                        .collect::<Vec<_>>()
+                        .iter()
                         .for_each(|option| self.option(option));
                 }
                 Domain::Number { unit, .. } if !self.names.units.contains(unit) => self.unit(unit),
@@ -412,6 +483,14 @@ impl Builder<'_> {
     /// Returns the plural of a name: "bedside lamp" → "bedside lamps".
     fn plural(&self, run: &[String]) -> Option<Vec<String>> {
         let mut form = run.to_vec();
+        if self.lexicon.grammar.head_first && run.len() > 1 {
+            // "lampes de chevet"
+            let (noun, many) = self.noun_at_end(&run[..1])?;
+            let plural = self.lexicon.nouns[usize::from(noun)].many.first();
+            form[0].clone_from(plural.filter(|_| !many)?);
+            return Some(form);
+        }
+        let ending = self.lexicon.grammar.plural.as_str();
         let last = form.last_mut()?;
         match self.noun_at_end(run) {
             Some((noun, many)) if run.len() > 1 => last.clone_from(
@@ -420,8 +499,9 @@ impl Builder<'_> {
                     .first()
                     .filter(|_| !many)?,
             ),
-            None if run.len() == 1 && !self.lexicon.grammar.plural.is_empty() => {
-                last.push_str(&self.lexicon.grammar.plural);
+            None if run.len() == 1 && !ending.is_empty() => {
+                let double = ending.starts_with('e') && last.ends_with('e');
+                last.push_str(&ending[usize::from(double)..]);
             }
             _ => return None,
         }
@@ -454,6 +534,19 @@ impl Builder<'_> {
             self.add(Sense::Property(id), &run);
         }
         self.names.properties.push(property.clone());
+    }
+
+    /// Returns whether a sensor's option is a word for open or closed, which the grammar reads as a
+    /// state.
+    fn is_open_or_closed(&self, option: &str) -> bool {
+        let run = self.words(option);
+        let input: Vec<&str> = run.iter().map(String::as_str).collect();
+        let is_state = |sense| matches!(sense, Sense::State(StateWord::Open | StateWord::Closed));
+        matches!(option, "open" | "closed")
+            || self
+                .lexicon
+                .senses(&input)
+                .any(|(length, sense)| length == input.len() && is_state(sense))
     }
 
     fn option(&mut self, option: &str) {

@@ -289,6 +289,16 @@ impl Resolver<'_> {
         })
     }
 
+    /// Returns the devices of a longer name that can answer, where those called so cannot: "is the
+    /// front door closed" with a lock "Front door" and a "Front door sensor".
+    fn sensors_named(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Vec<u32> {
+        let called = &self.names.entries[id as usize].devices;
+        let fits = |d: u32| self.inside(request, Some(target), d);
+        let others = called.iter().filter(|(d, whole)| !whole && fits(*d));
+        let others: Vec<u32> = others.map(|(d, _)| *d).collect();
+        self.able(request, &others, None)
+    }
+
     fn devices_named(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Vec<u32> {
         let called = &self.names.entries[id as usize].devices;
         let fits = |&&(device, _): &&(u32, bool)| {
@@ -308,7 +318,15 @@ impl Resolver<'_> {
     }
 
     fn called(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Option<Resolution> {
-        let found = self.devices_named(request, target, id);
+        let mut found = self.devices_named(request, target, id);
+        if matches!(request.intent, Intent::Query(..))
+            && self.able(request, &found, None).is_empty()
+        {
+            let others = self.sensors_named(request, target, id);
+            if !others.is_empty() {
+                found = others;
+            }
+        }
         let mode = match target.head {
             Head::Name(_, Some((noun, _))) => self.mode(noun),
             _ => found.first().and_then(|&d| self.mode_in_name(d)),
@@ -537,18 +555,7 @@ impl Resolver<'_> {
         let entry = &self.names.nouns[usize::from(noun)];
         let mode = self.mode(noun);
         let able = self.able(request, &candidates, mode);
-        let sets_value = matches!(
-            request.intent,
-            Intent::SetValue(
-                _,
-                Amount::Number(_) | Amount::Measured(..) | Amount::Choice(_)
-            )
-        );
-        // "set the thermostat to 100" is out of range, not a command for the sauna.
-        let out_of_range = |d: &u32| {
-            !able.contains(d) && self.device(*d).capability(&Property::Temperature).is_some()
-        };
-        if sets_value && candidates.iter().any(out_of_range) {
+        if self.has_one_out_of_range(request, noun, &candidates, &able) {
             return None;
         }
         let opens = matches!(request.intent, Intent::Open(_));
@@ -591,6 +598,34 @@ impl Resolver<'_> {
             }
             _ => Some(Resolution::AskWhich(fits)),
         }
+    }
+
+    /// Returns whether a device that is meant cannot have the value: "set the thermostat to 100" is
+    /// out of range, not a command for the sauna.
+    fn has_one_out_of_range(
+        &self,
+        request: &ClauseIntent<'_>,
+        noun: u16,
+        candidates: &[u32],
+        able: &[u32],
+    ) -> bool {
+        let Intent::SetValue(_, amount) = request.intent else {
+            return false;
+        };
+        let named = candidates.iter().copied();
+        let named: Vec<u32> = named.filter(|&d| self.has_noun(noun, d)).collect();
+        let is_meant = |d: u32| match (named.as_slice(), amount) {
+            // "the thermostat to eco": the one called so has such a setting.
+            ([single], Amount::Choice(_)) => d == *single,
+            (_, Amount::Number(_) | Amount::Measured(..) | Amount::Choice(_)) => true,
+            _ => false,
+        };
+        let has_temperature = |d: u32| {
+            let device = self.device(d);
+            device.capability(&Property::Temperature).is_some()
+        };
+        let mut candidates = candidates.iter();
+        candidates.any(|d| !able.contains(d) && is_meant(*d) && has_temperature(*d))
     }
 
     /// Narrows several players to those the noun suggests: "the music" to speakers, "the movie" to
@@ -772,10 +807,28 @@ impl Resolver<'_> {
         Some(devices)
     }
 
+    /// Returns whether the clause switches an area, in a language in which that means its lights:
+    /// "apaga la cocina".
+    fn switches_an_area(&self, request: &ClauseIntent<'_>) -> bool {
+        let clause = request.clause;
+        let is_area = |target: &Target| target.head == Head::Area;
+        self.effects.lexicon.grammar.area_is_lights
+            && matches!(request.intent, Intent::Switch(_))
+            && matches!(clause.verb, Some(Verb::On | Verb::Off))
+            && clause.state.is_none()
+            && !clause.mode
+            && (!clause.targets.is_empty() || !clause.places.is_empty())
+            && clause.targets.iter().all(is_area)
+    }
+
     /// Resolves a clause without a noun by its property or verb.
     fn implied(&self, request: &ClauseIntent<'_>, target: Option<&Target>) -> Option<Resolution> {
-        let meant = ImpliedTarget::by(request, self.names)?;
         let clause = request.clause;
+        let meant = if self.switches_an_area(request) {
+            ImpliedTarget::all(&["light"])
+        } else {
+            ImpliedTarget::by(request, self.names)?
+        };
         let is_specific = target.is_some()
             || !clause.places.is_empty()
             || self.here.is_some()
@@ -789,7 +842,8 @@ impl Resolver<'_> {
         }
         let fits = |&d: &u32| meant.fits(self.device(d)) && self.inside(request, target, d);
         let fitting: Vec<u32> = self.device_indices().filter(fits).collect();
-        if meant.group {
+        // "is any window open" may be about a property of that name.
+        if meant.group || (clause.any && matches!(request.intent, Intent::Query(..))) {
             return self.group(request, target, &fitting, None);
         }
         let able = self.able(request, &fitting, None);

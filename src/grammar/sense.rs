@@ -56,6 +56,10 @@ pub(super) enum Verb {
     Press,
     Arm,
     Disarm,
+    /// Switches on where nothing else is said: "pon la radio".
+    PutOn,
+    /// Switches off where nothing else is said: "quita la luz".
+    TakeOff,
 }
 
 /// A state of a device, asked about or requested.
@@ -207,6 +211,12 @@ pub(super) enum Sense {
     Whether,
     /// The start of a wish: "make sure", "i want".
     Ensure,
+    /// "is there a": whether any device is in a state.
+    BeAny,
+    /// "est-elle" behind a target, which makes a statement a question.
+    Inverted,
+    /// A verb that asks for a state: "brennt das licht", "läuft der ventilator".
+    Asking(StateWord),
     /// "should be" after a target: the start of a wish.
     Shall,
     /// The pronoun of a formal request, directly after the verb: "schalten Sie".
@@ -265,6 +275,9 @@ impl Sense {
             self,
             Self::Polite
                 | Self::Be
+                | Self::BeAny
+                | Self::Inverted
+                | Self::Asking(_)
                 | Self::What
                 | Self::HowMany
                 | Self::Whether

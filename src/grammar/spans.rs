@@ -56,6 +56,7 @@ impl Spans {
             }
             at += length?;
         }
+        spans.drop_lonely_verbs();
         Some(spans)
     }
 
@@ -87,6 +88,7 @@ impl Spans {
             spans.input.push(input[at..at + length].join(" "));
             at += length;
         }
+        spans.drop_lonely_verbs();
         if !corrected && silence.is_none() {
             silence = Some(SpanError::Unknown(plain.to_owned()));
         }
@@ -140,7 +142,9 @@ impl Spans {
     fn longest(&mut self, input: &[&str], lexicon: &Lexicon, names: &Names) -> usize {
         let start = self.senses.len();
         let mut longest = 0;
-        let counted = number(lexicon, input).map(|(value, length)| (length, Sense::Number(value)));
+        let counted = number(lexicon, input)
+            .filter(|(_, length)| *length > 1 || is_number(input, lexicon))
+            .map(|(value, length)| (length, Sense::Number(value)));
         let own = language_independent(input[0]).map(|sense| (1, sense));
         for (length, sense) in names
             .senses(input)
@@ -227,12 +231,45 @@ impl Spans {
         }
     }
 
+    /// Removes the first parts of separable verbs whose second part does not follow, unless they
+    /// are all that their span means.
+    fn drop_lonely_verbs(&mut self) {
+        let mut ends = Vec::with_capacity(self.ends.len());
+        let mut kept = Vec::with_capacity(self.senses.len());
+        let mut start = 0;
+        for &end in &self.ends {
+            let own = &self.senses[start..end];
+            let follows = |sense: &&Sense| match sense {
+                Sense::SplitVerb(_, id) => self.senses[end..].contains(&Sense::Particle(*id)),
+                _ => true,
+            };
+            let meant: Vec<Sense> = own.iter().filter(follows).copied().collect();
+            kept.extend(if meant.is_empty() {
+                own.to_vec()
+            } else {
+                meant
+            });
+            ends.push(kept.len());
+            start = end;
+        }
+        (self.senses, self.ends) = (kept, ends);
+    }
+
     /// Returns the senses of each span.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[Sense]> {
         self.ends.iter().scan(0, |from, &to| {
             Some(&self.senses[std::mem::replace(from, to)..to])
         })
     }
+}
+
+/// Returns whether the word is a number here: one that is a state as well, such as the German
+/// "ein", is a number only before another word.
+fn is_number(input: &[&str], lexicon: &Lexicon) -> bool {
+    let is_state = |(length, sense): (usize, Sense)| {
+        length == 1 && matches!(sense, Sense::State(_) | Sense::Particle(_))
+    };
+    input.len() > 1 || !lexicon.senses(input).any(is_state)
 }
 
 /// Returns the sense of punctuation and hexadecimal colours, which are the same in all languages.

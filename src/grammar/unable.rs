@@ -1,7 +1,8 @@
 //! The devices "everything" stands for, and the members of a group that cannot do it.
 
-use crate::grammar::intent::{Intent, RelativeChange};
+use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
 use crate::grammar::lexicon::standard;
+use crate::grammar::sense::StateWord;
 use crate::vocabulary::action::Unfit;
 use crate::vocabulary::{Property, Value};
 
@@ -14,6 +15,8 @@ pub(super) fn everything_means(intent: Intent) -> Option<&'static [&'static str]
     let brightness = standard("brightness");
     match intent {
         Intent::Switch(_) | Intent::Shut => Some(&[]),
+        // "is everything off"
+        Intent::Query(None, Some(QueryFocus::Is(StateWord::On | StateWord::Off))) => Some(&[]),
         // "close everything" includes garage doors and gates.
         Intent::Open(false) => Some(&["cover"]),
         Intent::Change(RelativeChange { property, .. }) if property == brightness => {

@@ -38,6 +38,8 @@ impl Parser<'_> {
             Sense::Verb(_)
             | Sense::SplitVerb(..)
             | Sense::Be
+            | Sense::BeAny
+            | Sense::Asking(_)
             | Sense::What
             | Sense::HowMany
             | Sense::Whether

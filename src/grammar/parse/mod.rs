@@ -21,6 +21,9 @@ pub(super) fn clauses(
 ) -> Result<Vec<Clause>, usize> {
     let mut parser = Parser::new(senses, asked, grammar);
     for (at, &sense) in senses.iter().enumerate() {
+        if at + 1 == senses.len() && parser.ends_a_question(sense) {
+            break;
+        }
         parser.take(at, sense).ok_or(at)?;
         if !matches!(sense, Sense::Filler | Sense::Article) {
             parser.last = Some(sense);
@@ -30,11 +33,15 @@ pub(super) fn clauses(
         return Err(senses.len());
     }
     parser.finish().ok_or(senses.len())?;
-    let explained =
-        !asked || parser.polite || parser.done.iter().all(|clause| clause.question.is_some());
+    let explained = !asked || parser.polite || parser.done.iter().all(|clause| is_question(clause));
     (explained && parser.done.len() <= MOST_CLAUSES)
         .then_some(parser.done)
         .ok_or(senses.len())
+}
+
+/// Returns whether the clause may end with a question mark. "where is the robot?" locates it.
+fn is_question(clause: &Clause) -> bool {
+    clause.question.is_some() || clause.verb == Some(Verb::Locate)
 }
 
 /// Words that have been read and await the word they belong to.
@@ -126,6 +133,9 @@ impl<'a> Parser<'a> {
             | Sense::Whether
             | Sense::Ensure
             | Sense::How(_) => self.question(sense),
+            Sense::BeAny => self.be_any(),
+            Sense::Inverted => self.inverted(),
+            Sense::Asking(state) => self.asking(state),
             Sense::Place(place) => self.place(at, place),
             Sense::Name(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(at, sense),
             Sense::Verb(verb) => self.verb(verb),
@@ -160,10 +170,24 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Returns whether the last word is a preposition that belongs to the question word: "what mode
+    /// is the fan in".
+    fn ends_a_question(&self, sense: Sense) -> bool {
+        self.now.question == Some(QuestionType::Open)
+            && !self.now.targets.is_empty()
+            && self.now.property.is_some()
+            && sense.is_preposition()
+    }
+
     /// Accepts "all", "any" or "both" before a target.
     fn quantifier(&mut self, sense: Sense) -> Option<()> {
         match sense {
             Sense::Both => set(&mut self.pending.both),
+            // "any windows open" is a question.
+            Sense::Any if self.now == Clause::default() && self.pending == Pending::default() => {
+                self.now.question = Some(QuestionType::YesNo);
+                self.quantifier(Sense::Any)
+            }
             Sense::Any if self.now.question.is_none() => None,
             Sense::Any => {
                 self.now.any = true;
@@ -215,6 +239,7 @@ impl<'a> Parser<'a> {
             self.pending.preposition = None;
         }
         self.close()?;
+        self.now.leads = self.now.targets.is_empty();
         fill(&mut self.now.comparative, comparative)
     }
 
@@ -235,6 +260,7 @@ impl<'a> Parser<'a> {
         // "the door open" may be a statement; "blinds down", "tv mute" are commands.
         let after_a_name = !self.now.targets.is_empty() || !self.pending.places.is_empty();
         let misplaced = after_a_name
+            && self.last != Some(Sense::Comma)
             && !self.is_complete()
             && (self.grammar.verb_first || (verb == Verb::Open && !self.grammar.verb_last));
         if self.now.question.is_some()
@@ -296,11 +322,38 @@ impl<'a> Parser<'a> {
         if self.last == Some(Sense::Verb(Verb::Set)) && preposition.is_none() {
             return None;
         }
-        // "are there any open windows"
+        // "are there any open windows", "gibt es offene fenster"
         let before_what_is_asked =
-            self.now.question.is_some() && self.now.any && self.now.targets.is_empty();
+            self.now.question == Some(QuestionType::YesNo) && self.now.targets.is_empty();
         if !before_what_is_asked {
             self.close()?;
+        }
+        fill(&mut self.now.state, state)
+    }
+
+    /// Accepts "is there a" and "are there any", in "which lights are there" as well.
+    fn be_any(&mut self) -> Option<()> {
+        let is_open = self.now.question == Some(QuestionType::Open);
+        self.question(Sense::Be)?;
+        if is_open {
+            return Some(());
+        }
+        self.quantifier(Sense::Any)
+    }
+
+    /// Accepts "est-elle", which needs no question mark.
+    fn inverted(&mut self) -> Option<()> {
+        self.flush_places();
+        if self.now.is_only_named() && self.pending == Pending::default() {
+            return fill(&mut self.now.question, QuestionType::YesNo);
+        }
+        self.question(Sense::Be)
+    }
+
+    /// Accepts a verb that asks for a state: "brennt noch licht", "which lights burn".
+    fn asking(&mut self, state: StateWord) -> Option<()> {
+        if !self.now.ensure {
+            self.question(Sense::Be)?;
         }
         fill(&mut self.now.state, state)
     }
