@@ -129,14 +129,21 @@ fn hear(
     );
     let value = &action["value"];
     if is_other(device) {
-        // A redelivery of the broker because our own connection broke is no message of the program.
-        if !message.dup {
-            ledger.lock().unwrap().others.push(OtherAction {
-                device: device.to_owned(),
-                command: action["command"].as_str().unwrap_or_default().to_owned(),
-                value: format!("{op} {value}"),
-                at: Instant::now(),
-            });
+        let other = OtherAction {
+            device: device.to_owned(),
+            command: action["command"].as_str().unwrap_or_default().to_owned(),
+            value: format!("{op} {value}"),
+            at: Instant::now(),
+        };
+        let mut ledger = ledger.lock().unwrap();
+        let is_same = |known: &OtherAction| {
+            (&known.device, &known.command, &known.value)
+                == (&other.device, &other.command, &other.value)
+        };
+        // A redelivery of the broker because our own connection broke is no message of the program,
+        // unless the first one never came.
+        if !message.dup || !ledger.others.iter().any(is_same) {
+            ledger.others.push(other);
         }
         return;
     }
