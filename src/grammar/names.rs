@@ -407,14 +407,13 @@ impl Builder<'_> {
             self.property(&capability.property);
             match &capability.domain {
                 Domain::Choice(options) if !is_fixed(&capability.property) => {
-                    options
-                        .iter()
-                        .filter(|o| !matches!(o.as_str(), "on" | "off"))
-                        .filter(|o| capability.settable || !self.is_open_or_closed(o))
-                        .cloned()
-                        .collect::<Vec<_>>()
-                        .iter()
-                        .for_each(|option| self.option(option));
+                    for option in options {
+                        let is_word = matches!(option.as_str(), "on" | "off")
+                            || (!capability.settable && self.is_open_or_closed(option));
+                        if !is_word {
+                            self.option(option);
+                        }
+                    }
                 }
                 Domain::Number { unit, .. } if !self.names.units.contains(unit) => self.unit(unit),
                 _ => {}

@@ -34,7 +34,7 @@ pub(super) fn encode(language: &CompiledLanguage, key: u64) -> Vec<u8> {
     out.texts(&language.skip_words);
     out.flag(language.ignores_spaces);
     let sum = crc32fast::hash(&out.0);
-    out.count(sum as usize);
+    out.number(sum);
     out.0
 }
 
@@ -102,7 +102,9 @@ impl StoredWriter {
         self.list(&automaton.nodes, |out, node| {
             let (tag, fields) = fields_of(*node);
             out.0.push(tag);
-            fields.into_iter().for_each(|field| out.number(field));
+            for field in fields {
+                out.number(field);
+            }
         });
         self.numbers(&automaton.edges);
         self.texts(&automaton.texts);

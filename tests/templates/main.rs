@@ -201,7 +201,7 @@ fn table(counts: &mut BTreeMap<String, Count>, templates: &Templates) -> ExitCod
     );
     let mut failed = false;
     let (mut agreed, mut understood) = (0, 0);
-    for (language, count) in counts.iter_mut() {
+    for (language, count) in &mut *counts {
         let percent = 100.0 * f64::from(count.agreed) / f64::from(count.understood.max(1));
         failed |= count.understood >= FEW_SENTENCES && percent < least(language, count.templates);
         agreed += count.agreed;
