@@ -85,7 +85,7 @@ impl Interpreter<'_> {
                 continue;
             };
             match &agreed {
-                Some(other) if *other != draft => return None,
+                Some(other) if !other.does_the_same(&draft) => return None,
                 _ => agreed = Some(draft),
             }
         }
@@ -113,7 +113,7 @@ impl Interpreter<'_> {
                 continue;
             };
             match &agreed {
-                Some(other) if *other != draft => return None,
+                Some(other) if !other.does_the_same(&draft) => return None,
                 _ => agreed = Some(draft),
             }
         }
@@ -236,9 +236,8 @@ impl Interpreter<'_> {
         let any = match query {
             Some(StateQuery::Any(_)) => true,
             Some(StateQuery::All(_)) => false,
-            Some(StateQuery::Which(_) | StateQuery::HowMany(_)) => return None,
             None if asked.actions.len() == 1 => false,
-            None => return None,
+            Some(StateQuery::Which(_) | StateQuery::HowMany(_)) | None => return None,
         };
         let test = |action: &crate::vocabulary::action::Action| {
             let own = action.value.clone();
@@ -281,9 +280,10 @@ impl Interpreter<'_> {
                 let Some((device, property)) = self.reading(&clause[..at], unit) else {
                     continue;
                 };
-                let is = match is_above {
-                    true => ExpectedState::Above(limit),
-                    false => ExpectedState::Below(limit),
+                let is = if is_above {
+                    ExpectedState::Above(limit)
+                } else {
+                    ExpectedState::Below(limit)
                 };
                 let found = ConditionClause {
                     tests: vec![StateTest::Device {

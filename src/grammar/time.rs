@@ -143,7 +143,7 @@ pub(super) fn with_part(time: TimeOfDay, part: Option<DayHalf>) -> Option<TimeOf
     match (half, part) {
         (Half::Exact, DayHalf::Morning) => (hour < 12).then_some(time),
         (Half::Exact, DayHalf::Evening) => (hour >= 12).then_some(time),
-        (Half::Exact, DayHalf::Night) => (hour >= 18 || hour < 6).then_some(time),
+        (Half::Exact, DayHalf::Night) => (!(6..18).contains(&hour)).then_some(time),
         // "twelve at night" is midnight, and which one is not certain.
         (Half::Either, DayHalf::Night) => match hour {
             12 => None,

@@ -17,13 +17,13 @@ impl TimeReader<'_, '_> {
 
     /// "every two hours", "hourly", with "until ten" behind.
     fn interval(&self, at: usize) -> Option<(Recurrence, usize)> {
-        let (seconds, end) = match self.fixed_length(&self.words.intervals, at) {
-            Some((seconds, length)) => (seconds, at + length),
-            None => {
-                let start = at + self.phrase(&self.words.every, at)?;
-                let (span, end) = self.span(start)?;
-                (span.seconds, end)
-            }
+        let fixed = self.fixed_length(&self.words.intervals, at);
+        let (seconds, end) = if let Some((seconds, length)) = fixed {
+            (seconds, at + length)
+        } else {
+            let start = at + self.phrase(&self.words.every, at)?;
+            let (span, end) = self.span(start)?;
+            (span.seconds, end)
         };
         // "every two days" is none of the forms.
         if seconds == 0 {
@@ -88,12 +88,11 @@ impl TimeReader<'_, '_> {
             .into_iter()
             .filter_map(|(list, days, part)| Some((days, part, self.phrase(list, at)?)))
             .max_by_key(|(_, _, length)| *length);
-        let (mut days, part, length) = match of_list {
-            Some(found) => found,
-            None => {
-                let (day, length) = self.day_in(&words.weekly, at)?;
-                (Weekdays::one(day), None, length)
-            }
+        let (mut days, part, length) = if let Some(found) = of_list {
+            found
+        } else {
+            let (day, length) = self.day_in(&words.weekly, at)?;
+            (Weekdays::one(day), None, length)
         };
         let mut end = at + length;
         while days != Weekdays::ALL

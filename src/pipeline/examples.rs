@@ -96,12 +96,11 @@ impl Pipeline {
             let can = |device: &&&Device| device.capability(&meaning.property).is_some();
             let mut able: Vec<&Device> = devices.iter().filter(can).copied().collect();
             able.sort_by_key(|device| used.contains(&device.id.as_str()));
-            let tried = able.into_iter().take(MOST_TRIES);
-            let example = tried
-                .filter_map(|device| {
-                    Some((device, self.example(request, device, &meaning, speech)?))
-                })
-                .next();
+            let mut tried = able.into_iter().take(MOST_TRIES);
+            let example = tried.find_map(|device| {
+                let sentence = self.example(request, device, &meaning, speech)?;
+                Some((device, sentence))
+            });
             if let Some((device, sentence)) = example {
                 used.push(device.id.as_str());
                 found.push(sentence);

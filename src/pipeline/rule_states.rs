@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn only_a_change_from_known_false_to_true_fires() {
         let mut states = RuleStates::default();
-        let start = Instant::now();
+        let start = crate::clock::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(
             !states.became_true(1, true, false, at(0)),

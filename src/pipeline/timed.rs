@@ -557,9 +557,9 @@ fn days_in_words(speech: &Speech, days: Weekdays) -> String {
                 &forms.saturday,
                 &forms.sunday,
             ];
-            let named = |day: u8| names.get(usize::from(day) - 1).map(|name| (*name).clone());
-            let names: Vec<String> = days.days().filter_map(named).collect();
-            fill(&forms.on_days, &[("days", &speech.list(&names))])
+            let of = |day: u8| names.get(usize::from(day) - 1).map(|name| (*name).clone());
+            let listed: Vec<String> = days.days().filter_map(of).collect();
+            fill(&forms.on_days, &[("days", &speech.list(&listed))])
         }
     }
 }

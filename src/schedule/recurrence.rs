@@ -32,7 +32,7 @@ impl DayRule {
     /// # Errors
     /// Where there is none within a year, the hour is uncertain, or the position is missing.
     pub fn next_after(
-        &self,
+        self,
         after: Timestamp,
         place: &HomeLocation,
     ) -> Result<Timestamp, TimeFault> {
@@ -58,7 +58,7 @@ impl DayRule {
 
     /// Returns the last occurrence from `due` to `now`, and the number of those before it, which
     /// were skipped. `due` is an occurrence that is not after `now`.
-    pub fn latest(&self, due: Timestamp, now: Timestamp, place: &HomeLocation) -> (Timestamp, u32) {
+    pub fn latest(self, due: Timestamp, now: Timestamp, place: &HomeLocation) -> (Timestamp, u32) {
         let (mut latest, mut skipped) = (due, 0);
         while let Ok(next) = self.next_after(latest, place) {
             if next > now {

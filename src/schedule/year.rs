@@ -151,7 +151,7 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
 }
 
 /// Returns the number of occurrences between two moments.
-fn expected(rule: &DayRule, from_ms: i64, to_ms: i64, place: &HomeLocation) -> u64 {
+fn expected(rule: DayRule, from_ms: i64, to_ms: i64, place: &HomeLocation) -> u64 {
     let to = Timestamp::from_millisecond(to_ms).unwrap();
     let mut at = Timestamp::from_millisecond(from_ms).unwrap();
     let mut count = 0;
@@ -236,7 +236,7 @@ proptest! {
         let end = gateway.furthest_ms.max(start + 365 * 24 * 60 * MINUTE);
         gateway.pass(end - gateway.wall_ms);
         gateway.fire(false);
-        let expected = expected(&rule, start, gateway.furthest_ms, &gateway.place);
+        let expected = expected(rule, start, gateway.furthest_ms, &gateway.place);
         prop_assert_eq!(gateway.done + gateway.skipped, expected);
         prop_assert!(gateway.by_due.values().all(|times| *times == 1), "twice");
     }

@@ -266,7 +266,7 @@ fn written(language: &str, home: &Home, text: &str) -> String {
     let Some(condition) = &draft.condition else {
         return "no condition".to_owned();
     };
-    let test = |test: &StateTest| match test {
+    let state = |test: &StateTest| match test {
         StateTest::Dark(dark) => format!("dark {dark}"),
         StateTest::Device {
             device,
@@ -281,7 +281,7 @@ fn written(language: &str, home: &Home, text: &str) -> String {
             format!("{device} {} {}", property.name(), is.replace('"', ""))
         }
     };
-    let tests: Vec<String> = condition.tests.iter().map(test).collect();
+    let tests: Vec<String> = condition.tests.iter().map(state).collect();
     let action = |action: &Action| {
         let value = json!(action.value).to_string().replace('"', "");
         format!("{} {}={value}", action.device, action.property.name())
