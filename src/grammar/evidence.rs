@@ -280,13 +280,13 @@ fn direction_of(action: &Action) -> Option<bool> {
         }
         _ => return None,
     };
-    match (&action.property, word) {
-        (Property::Mute, "on") => Some(false),
-        (Property::Mute, "off") => Some(true),
-        (_, "on" | "unlocked" | "playing" | "cleaning" | "mowing") => Some(true),
-        (_, "off" | "locked" | "paused" | "stopped" | "docked") => Some(false),
-        _ => None,
-    }
+    let is_on = match word {
+        "on" | "unlocked" | "playing" | "cleaning" | "mowing" => true,
+        "off" | "locked" | "paused" | "stopped" | "docked" => false,
+        _ => return None,
+    };
+    let is_mute = action.property == Property::Mute;
+    Some(is_on != is_mute)
 }
 
 /// Returns the properties of a comparative that begins with the word, and its direction: "loud" of
@@ -361,11 +361,15 @@ fn properties_of_state(state: StateWord) -> &'static [Property] {
 /// Returns whether the verb means more or less of something.
 fn is_of_degree(verb: Verb) -> bool {
     use Verb as V;
-    match verb {
-        V::Raise | V::Lower | V::Increase | V::Decrease | V::Hasten | V::Slow => true,
-        V::Dim | V::Brighten | V::Warm | V::Cool | V::Open | V::Close => true,
-        _ => false,
-    }
+    let steps = matches!(
+        verb,
+        V::Raise | V::Lower | V::Increase | V::Decrease | V::Hasten | V::Slow
+    );
+    let named = matches!(
+        verb,
+        V::Dim | V::Brighten | V::Warm | V::Cool | V::Open | V::Close
+    );
+    steps || named
 }
 
 fn is_movement(verb: Verb) -> bool {
@@ -377,15 +381,50 @@ fn is_movement(verb: Verb) -> bool {
 
 fn direction_of_verb(verb: Verb) -> Option<bool> {
     use Verb as V;
-    match verb {
-        V::On | V::Open | V::Extend | V::Unlock | V::Raise | V::Increase | V::Hasten => Some(true),
-        V::Illuminate | V::Enlighten | V::Brighten | V::Warm | V::Start | V::Play => Some(true),
-        V::Perform | V::Unmute | V::Arm | V::Clean | V::Mow => Some(true),
-        V::Off | V::Shut | V::Close | V::Retract | V::Lock | V::LockUp | V::Lower => Some(false),
-        V::Decrease | V::Slow | V::Dim | V::Cool | V::Stop | V::Pause | V::Mute => Some(false),
-        V::Dock | V::Disarm => Some(false),
-        _ => None,
+    let up = [
+        V::On,
+        V::PutOn,
+        V::Open,
+        V::Extend,
+        V::Unlock,
+        V::Raise,
+        V::Increase,
+        V::Hasten,
+        V::Illuminate,
+        V::Enlighten,
+        V::Brighten,
+        V::Warm,
+        V::Start,
+        V::Play,
+        V::Perform,
+        V::Unmute,
+        V::Arm,
+        V::Clean,
+        V::Mow,
+    ];
+    let down = [
+        V::Off,
+        V::TakeOff,
+        V::Shut,
+        V::Close,
+        V::Retract,
+        V::Lock,
+        V::LockUp,
+        V::Lower,
+        V::Decrease,
+        V::Slow,
+        V::Dim,
+        V::Cool,
+        V::Stop,
+        V::Pause,
+        V::Mute,
+        V::Dock,
+        V::Disarm,
+    ];
+    if up.contains(&verb) {
+        return Some(true);
     }
+    down.contains(&verb).then_some(false)
 }
 
 fn direction_of_state(state: StateWord) -> bool {

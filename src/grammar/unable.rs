@@ -14,9 +14,10 @@ pub(super) type Unable = (u32, Unfit, Option<(Property, Value)>);
 pub(super) fn everything_means(intent: Intent) -> Option<&'static [&'static str]> {
     let brightness = standard("brightness");
     match intent {
-        Intent::Switch(_) | Intent::Shut => Some(&[]),
-        // "is everything off"
-        Intent::Query(None, Some(QueryFocus::Is(StateWord::On | StateWord::Off))) => Some(&[]),
+        // "everything off", "is everything off"
+        Intent::Switch(_)
+        | Intent::Shut
+        | Intent::Query(None, Some(QueryFocus::Is(StateWord::On | StateWord::Off))) => Some(&[]),
         // "close everything" includes garage doors and gates.
         Intent::Open(false) => Some(&["cover"]),
         Intent::Change(RelativeChange { property, .. }) if property == brightness => {

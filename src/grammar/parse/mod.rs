@@ -33,7 +33,7 @@ pub(super) fn clauses(
         return Err(senses.len());
     }
     parser.finish().ok_or(senses.len())?;
-    let explained = !asked || parser.polite || parser.done.iter().all(|clause| is_question(clause));
+    let explained = !asked || parser.polite || parser.done.iter().all(is_question);
     (explained && parser.done.len() <= MOST_CLAUSES)
         .then_some(parser.done)
         .ok_or(senses.len())
