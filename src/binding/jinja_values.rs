@@ -321,7 +321,10 @@ fn extreme(values: &[Value], of: fn(f64, f64) -> f64, greatest: bool) -> Result<
     let numbers = numbers(&items)?;
     let found = numbers.iter().copied().reduce(of).unwrap_or_default();
     // The item itself, so that a whole number stays one.
-    let item = items.iter().zip(&numbers).find(|(_, n)| **n == found);
+    let item = items
+        .iter()
+        .zip(&numbers)
+        .find(|(_, n)| n.total_cmp(&found).is_eq());
     Ok(item.map_or_else(|| Value::from(found), |(item, _)| item.clone()))
 }
 

@@ -116,7 +116,7 @@ fn position(config: &EntityConfig, object: &str) -> Result<Capability, InvalidAn
         None => open_and_close,
     };
     let reports_position = !reported.is_empty();
-    let status = (reports_position && !states.is_empty()).then(|| StatusWords {
+    let beside_position = (reports_position && !states.is_empty()).then(|| StatusWords {
         ports: states.clone(),
         exact: vec![(CLOSED, config.payload("state_closed", "closed"))],
         implied: vec![(OPEN, config.payload("state_open", "open"))],
@@ -137,7 +137,7 @@ fn position(config: &EntityConfig, object: &str) -> Result<Capability, InvalidAn
     let binding = Binding {
         command,
         state,
-        status,
+        status: beside_position,
         codec,
         fixed,
         stop: stop(config, "payload_stop")?,
