@@ -17,7 +17,7 @@
 //! | 7 | `config`: reads files into validated settings |
 //! | 6 | `pipeline`: the path of one command |
 //! | 5 | `mqtt`: the broker connection · `cache`: drafts in memory and on disk · `router`: failover between providers · `grammar`: local understanding |
-//! | 4 | `wire`: payload formats · `store`: journal and spending on disk · `redis`: shared limits · `discovery`: announced devices · `schedule`: commands for later · `prompt`: prompt and answer format · `templates`: sentence templates |
+//! | 4 | `wire`: payload formats · `store`: journal and spending on disk · `redis`: shared limits · `pair`: which of two nodes leads · `discovery`: announced devices · `schedule`: commands for later · `prompt`: prompt and answer format · `templates`: sentence templates |
 //! | 3 | `home`: devices, state, rights and the permission gate · `command`: commands and replies |
 //! | 2 | `binding`: topics, payloads and templates of devices · `provider`: APIs of language models |
 //! | 1 | `vocabulary`: properties, values, actions · `backoff` · `telemetry` · `secret` · `systemd` |
@@ -35,6 +35,7 @@ mod discovery;
 mod grammar;
 mod home;
 mod mqtt;
+mod pair;
 mod pipeline;
 mod prompt;
 mod provider;

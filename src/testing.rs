@@ -103,6 +103,9 @@ pub mod pipeline {
         pub use crate::pipeline::single_flight::SingleFlight;
     }
 }
+pub mod pair {
+    pub use crate::pair::CommandIdentity;
+}
 pub mod prompt {
     pub use crate::prompt::{Composer, PromptFingerprint, is_related, rights_class};
     pub mod answer {

@@ -33,6 +33,7 @@ mod run;
 mod runtime;
 mod say;
 mod state_file;
+mod takeover;
 mod timers;
 mod try_;
 mod version;
@@ -111,6 +112,8 @@ enum ToolCommand {
     Timers(timers::TimersArguments),
     /// List the languages of commands, and add or remove sentence templates
     Language(language::LanguageArguments),
+    /// Let the other node of a pair lead, before an upgrade for example
+    Takeover(takeover::TakeoverArguments),
     /// Show all devices, their source, their properties and an example command for each
     Home(home::HomeArguments),
     /// Show the effect of commands without a broker; nothing is published
@@ -172,6 +175,7 @@ fn run_line(line: CommandLine, out: &mut impl Write) -> Result<Exit, Failure> {
         ToolCommand::Cache(cache) => cache::cache(&cache, out),
         ToolCommand::Timers(timers) => timers::timers(&timers, out),
         ToolCommand::Language(language) => language::language(&language, out),
+        ToolCommand::Takeover(takeover) => takeover::takeover(&takeover, out),
         ToolCommand::Say(say) => say::say(&say, out),
         ToolCommand::Home(home) => home::home(&home, out),
         ToolCommand::Try(try_) => try_::try_(&try_, out),

@@ -58,6 +58,7 @@ impl Config {
             admit,
             ask,
             redis,
+            pair,
             log,
             metrics,
             replies,
@@ -76,6 +77,7 @@ impl Config {
         compare_brokers(mqtt, &new.mqtt, &mut changes);
         compare_stores(store, &new.store, &mut changes);
         changes.restart("redis", *redis != new.redis);
+        changes.restart("pair", *pair != new.pair);
         changes.restart("discovery", *discovery != new.discovery);
         changes.restart("metrics.listen", *metrics != new.metrics);
         changes

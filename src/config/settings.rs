@@ -25,7 +25,7 @@ use crate::config::folders::Folders;
 use crate::config::topics::topic_prefix;
 use crate::config::validated::{Config, DaemonSettings, Files, ReplySettings};
 use crate::config::values::{count, reject_inline_secrets, secret, spend};
-use crate::config::{provider, redis, tls};
+use crate::config::{pair, provider, redis, tls};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -58,7 +58,10 @@ const CACHE: RangeInclusive<u64> = 1 << 20..=1 << 30;
 
 /// Reads the config from its file, with an empty home.
 pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
-    let mqtt = mqtt(&root.table("mqtt"), folders);
+    let broker = root.table("mqtt");
+    let mut mqtt = mqtt(&broker, folders);
+    let pair = pair::read(&root.table("pair"), &broker, &mut mqtt);
+    drop(broker);
     Config {
         files: Files::default(),
         home: Arc::new(Home::empty(&mqtt.prefix)),
@@ -70,6 +73,7 @@ pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
         admit: admit(&root.table("limits")),
         ask: ask(root, folders, mqtt.ttl),
         redis: redis::read(&root.table("redis"), folders),
+        pair,
         log: log(&root.table("log"), folders),
         metrics: metrics(&root.table("metrics")),
         replies: ReplySettings {

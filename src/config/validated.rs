@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::cache::settings::CacheSettings;
 use crate::home::Home;
+use crate::pair::PairSettings;
 use crate::pipeline::CommandOrder;
 use crate::pipeline::admission::AdmissionSettings;
 use crate::redis::settings::RedisSettings;
@@ -39,6 +40,8 @@ pub struct Config {
     pub ask: RouterSettings,
     /// Redis, where several nodes share drafts and limits.
     pub redis: Option<RedisSettings>,
+    /// The pair, where a second node takes over when this one fails.
+    pub pair: Option<PairSettings>,
     /// Log filter and target.
     pub log: log::Settings,
     /// Address of the metrics page; `None` if it is not served.

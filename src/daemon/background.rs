@@ -1,16 +1,17 @@
 //! Tasks that run beside the event loop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::error;
 
 use crate::daemon::in_flight::CommandTask;
-use crate::daemon::liveness::Liveness;
 use crate::daemon::timers::TimerTask;
 use crate::mqtt::inbox::AckToken;
 use crate::mqtt::outbox::Outbox;
+use crate::pair::PairReport;
 use crate::pipeline::Pipeline;
 use crate::store::journal::{Journal, Seq};
 use crate::telemetry::metrics::{self, Page};
@@ -32,7 +33,7 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Starts the connection to the broker, the journal's syncs, the acknowledgements, the probes
+    /// Starts the connections to the broker, the journal's syncs, the acknowledgements, the probes
     /// of providers, the connection to Redis and the metrics endpoint.
     pub(super) async fn start(
         connection: impl Future<Output = ()> + Send + 'static,
@@ -57,7 +58,7 @@ impl Background {
             tasks.spawn(async move { redis.run().await });
         }
         if let Some(server) = open_metrics(metrics).await {
-            let page = metrics_page(newest, task.outbox.clone(), task.liveness.clone());
+            let page = metrics_page(newest, task.clone());
             tasks.spawn(server.serve(page));
         }
         Self {
@@ -119,17 +120,33 @@ async fn open_metrics(address: Option<&MetricsAddress>) -> Option<Scrape> {
     }
 }
 
+fn pair_metrics(report: &PairReport, page: &mut Page) {
+    let other = report.other.as_ref();
+    page.set(&metrics::PAIR_LEADER, u8::from(report.leads));
+    page.set(&metrics::PAIR_EPOCH, report.epoch);
+    let is_online = other.is_some_and(|other| other.online);
+    page.set(&metrics::PAIR_OTHER_ONLINE, u8::from(is_online));
+    let differences = other.map_or(0, |other| other.differences.len());
+    page.set(&metrics::PAIR_DIFFERENCES, differences);
+    if let Some(behind) = other.and_then(|other| other.behind_ms) {
+        let seconds = Duration::from_millis(behind).as_secs_f64();
+        page.set(&metrics::PAIR_OTHER_BEHIND, seconds);
+    }
+}
+
 /// Returns the function that writes the metrics page.
 fn metrics_page(
     pipeline: watch::Receiver<Arc<Pipeline>>,
-    outbox: Outbox,
-    liveness: Liveness,
+    task: CommandTask,
 ) -> impl Fn() -> String + Send + Sync {
     move || {
         let mut page = Page::default();
-        page.set(&metrics::BROKER_CONNECTED, u8::from(outbox.is_up()));
-        page.set(&metrics::OUTBOX_MESSAGES, outbox.waiting());
-        page.set(&metrics::COMMANDS_IN_FLIGHT, liveness.count());
+        page.set(&metrics::BROKER_CONNECTED, u8::from(task.outbox.is_up()));
+        page.set(&metrics::OUTBOX_MESSAGES, task.outbox.waiting());
+        page.set(&metrics::COMMANDS_IN_FLIGHT, task.liveness.count());
+        if let Some(replica) = &task.replica {
+            pair_metrics(&replica.pair.report(), &mut page);
+        }
         let tasks = tokio::runtime::Handle::current()
             .metrics()
             .num_alive_tasks();

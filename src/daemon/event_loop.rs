@@ -17,10 +17,11 @@ use tracing::{debug, error, info, warn};
 
 use crate::clock::now;
 use crate::command::reply::Reply;
-use crate::command::{Redelivery, ReplyTo};
+use crate::command::{Command, Redelivery, ReplyTo};
 use crate::config::{Config, ConfigLocation};
 use crate::daemon::home_builder::{BuildResult, HomeBuilder};
 use crate::daemon::in_flight::CommandTask;
+use crate::daemon::pair_node::{PairNode, next_step};
 use crate::daemon::signal::{CLOSING_TIME, DaemonSignal};
 use crate::daemon::storage::{open_drafts, open_spending};
 use crate::mqtt::inbox::{AckToken, InboundCommand, Inbox, Incoming};
@@ -56,6 +57,8 @@ pub(super) struct Parts {
     pub(super) log: Log,
     /// The broker's address, for the log.
     pub(super) broker: String,
+    /// The part of a node of a pair.
+    pub(super) pair: Option<PairNode>,
 }
 
 /// The parts of the status that only the event loop knows.
@@ -69,6 +72,8 @@ pub(super) struct ServiceStatus {
     pub(super) is_ready: bool,
     /// The number of faults found by the last reload; the earlier configuration is in use then.
     pub(super) config_faults: usize,
+    /// Parts of the configuration that differ from those of the other node.
+    pub(super) pair_differences: Vec<String>,
 }
 
 /// The event loop of the daemon.
@@ -104,6 +109,8 @@ pub(super) struct EventLoop {
     pub(super) log: Log,
     /// The configuration in use.
     pub(super) config: Config,
+    /// The part of a node of a pair; `None` for a daemon on its own.
+    pub(super) pair: Option<PairNode>,
 }
 
 impl EventLoop {
@@ -129,6 +136,7 @@ impl EventLoop {
             log: parts.log,
             task,
             config,
+            pair: parts.pair,
         }
     }
 
@@ -150,6 +158,7 @@ impl EventLoop {
         let broker_timeout = now() + BROKER_TIMEOUT;
         let outbox = self.task.outbox.clone();
         let journal = Arc::clone(&self.task.journal);
+        let is_pair = self.pair.is_some();
         loop {
             let build_due = self.homes.due();
             let broker_due = (!self.status.is_ready).then_some(broker_timeout);
@@ -165,6 +174,9 @@ impl EventLoop {
                 _ = health.tick() => {
                     self.task.pipeline.sweep();
                     self.show_status(notify);
+                }
+                step = next_step(self.pair.as_mut()), if is_pair => {
+                    self.take_pair_step(step, notify);
                 }
                 Some(ended) = self.commands.join_next() => {
                     if let Err(error) = ended {
@@ -204,7 +216,9 @@ impl EventLoop {
     /// Takes in one message from the broker connection.
     pub(super) fn take(&mut self, incoming: Incoming, notify: &Notify) {
         match incoming {
+            Incoming::Command(command) if self.pair.is_some() => self.receive_as_leader(command),
             Incoming::Command(command) => self.receive(*command),
+            Incoming::Refused(refused) => self.receive_refused(refused),
             Incoming::Control {
                 topic,
                 payload,
@@ -228,16 +242,22 @@ impl EventLoop {
                 );
                 self.status.broker_error = Some(why);
                 self.task.pipeline.forget_rule_states();
-                self.held.get_or_insert_default();
+                if self.pair.is_none() {
+                    self.held.get_or_insert_default();
+                }
                 notify.status(&self.status_line());
             }
         }
     }
 
     fn connected(&mut self, session_present: bool, notify: &Notify) {
-        info!(session_present, "connected to the broker, serving");
+        if self.pair.is_some() {
+            info!(session_present, "connected to the broker as an observer");
+        } else {
+            info!(session_present, "connected to the broker, serving");
+        }
         let is_first = !self.status.was_connected;
-        if !is_first && !session_present {
+        if !is_first && !session_present && self.pair.is_none() {
             warn!(
                 "the broker has forgotten our session: what was said while the connection was away \
                  is lost"
@@ -250,7 +270,10 @@ impl EventLoop {
         self.status.is_ready = true;
         self.status.broker_error = None;
         notify.ready(&self.status_line());
-        self.retained_marker = self.publish_health();
+        self.retained_marker = match &self.pair {
+            Some(_) => self.publish_report(),
+            None => self.publish_health(),
+        };
         if self.retained_marker.is_none() {
             self.build_and_release();
         }
@@ -266,17 +289,10 @@ impl EventLoop {
             epoch,
             topic,
             payload,
+            identity: _,
         } = inbound;
-        let journal = &self.task.journal;
-        let received = Received {
-            topic,
-            payload: payload.to_vec(),
-            response_topic: Some(command.reply_to.topic.clone()),
-            correlation: command.reply_to.correlation.clone(),
-            id: command.id_given.then(|| command.id.clone()),
-            until: journal.moment(command.remaining(now())),
-        };
-        let entry = journal.receive(received, epoch, redelivery);
+        let received = self.received(&command, topic, &payload);
+        let entry = self.task.journal.receive(received, epoch, redelivery);
         let seq = match &entry {
             JournalEntry::New(seq) => Some(*seq),
             JournalEntry::Pending | JournalEntry::Answered(_) => None,
@@ -312,6 +328,37 @@ impl EventLoop {
         }
     }
 
+    /// Returns the entry of a command for the journal.
+    pub(super) fn received(&self, command: &Command, topic: String, payload: &Bytes) -> Received {
+        Received {
+            topic,
+            payload: payload.to_vec(),
+            response_topic: Some(command.reply_to.topic.clone()),
+            correlation: command.reply_to.correlation.clone(),
+            id: command.id_given.then(|| command.id.clone()),
+            until: self.task.journal.moment(command.remaining(now())),
+        }
+    }
+
+    /// Starts a task that is not a command, at once.
+    pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.commands.spawn(task);
+    }
+
+    /// Ends all commands in progress, and holds those that follow.
+    pub(super) fn give_up_commands(&mut self) {
+        self.commands = JoinSet::new();
+        self.held = Some(Vec::new());
+    }
+
+    /// Returns whether commands may be started once the home is known.
+    fn may_release(&self) -> bool {
+        match &self.pair {
+            Some(node) => node.is_serving,
+            None => self.task.outbox.is_up(),
+        }
+    }
+
     fn repeat_reply(&mut self, reply: Reply, reply_to: ReplyTo) {
         let task = self.task.clone();
         self.commands
@@ -331,7 +378,7 @@ impl EventLoop {
     }
 
     /// Starts the commands that waited for the home.
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         self.task.pipeline.start_timers();
         for command in self.held.take().into_iter().flatten() {
             self.commands.spawn(command);
@@ -339,7 +386,7 @@ impl EventLoop {
     }
 
     /// Builds the home from everything announced, and then starts the commands that wait for it.
-    fn build_and_release(&mut self) {
+    pub(super) fn build_and_release(&mut self) {
         self.retained_marker = None;
         self.release_after_build = true;
         self.homes.request(&self.task.pipeline);
@@ -352,7 +399,10 @@ impl EventLoop {
             notify.status(&self.status_line());
             if std::mem::take(&mut self.release_after_build) {
                 self.warn_without_devices();
-                if self.task.outbox.is_up() {
+                if let Some(node) = &mut self.pair {
+                    node.has_home = true;
+                }
+                if self.may_release() {
                     self.release();
                 }
             }
@@ -401,10 +451,15 @@ impl EventLoop {
             "devices found"
         );
         self.task.pipeline.replace_home(home);
-        if let Err(error) = self.task.outbox.follow(topics) {
+        let states = match &self.pair {
+            Some(node) => &node.observer,
+            None => &self.task.outbox,
+        };
+        if let Err(error) = states.follow(topics) {
             warn!(%error, "the states of new devices cannot be followed");
         }
         drop(self.publish_health());
+        drop(self.publish_report());
     }
 
     /// Reloads at once, or when discovery is idle again.
@@ -468,7 +523,11 @@ impl EventLoop {
     /// Lets the commands in progress end within the grace period. Near its end those that still
     /// wait for a model are answered `stopping`.
     pub(super) async fn finish(&mut self, grace: Duration) {
-        self.release();
+        if self.pair.as_ref().is_none_or(|node| node.is_serving) {
+            self.release();
+        } else {
+            self.task.outbox.clear();
+        }
         let in_time = timeout(
             grace.saturating_sub(CLOSING_TIME),
             ended(&mut self.commands),

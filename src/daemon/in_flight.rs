@@ -13,6 +13,7 @@ use crate::clock::now;
 use crate::command::reply::Reply;
 use crate::command::{Command, ReplyTo};
 use crate::daemon::liveness::Liveness;
+use crate::daemon::pair_replica::PairReplica;
 use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
 use crate::pipeline::{DeviceConfirmation, Pipeline};
 use crate::store::journal::{Journal, MAX_CRASHES, PlannedPublish, Seq};
@@ -40,6 +41,8 @@ pub(super) struct CommandTask {
     pub(super) confirmations: Confirmations,
     /// The topic of the list of timers.
     pub(super) timers_topic: String,
+    /// The messages to the other node of a pair.
+    pub(super) replica: Option<Arc<PairReplica>>,
 }
 
 /// Tasks that wait for the states of devices after a command. They are not among the commands in
@@ -76,8 +79,7 @@ impl CommandTask {
         if now() < command.deadline {
             return self.answer(command, seq).await;
         }
-        let reply = self.pipeline.report_uncertain(&command, seq).await;
-        self.send_reply(Some(seq), &reply, &command.reply_to).await;
+        self.report_uncertain(command, seq).await;
     }
 
     /// Finishes a command whose messages an earlier run of the program had planned.
@@ -85,6 +87,12 @@ impl CommandTask {
         let guard = self.liveness.begin(command.deadline);
         let reply = self.pipeline.resume(&command, seq, planned).await;
         drop(guard);
+        self.send_reply(Some(seq), &reply, &command.reply_to).await;
+    }
+
+    /// Answers a command of which only its beginning is known.
+    pub(super) async fn report_uncertain(self, command: Command, seq: Seq) {
+        let reply = self.pipeline.report_uncertain(&command, seq).await;
         self.send_reply(Some(seq), &reply, &command.reply_to).await;
     }
 
@@ -101,8 +109,12 @@ impl CommandTask {
     /// in the outbox rather than lose the reply.
     pub(super) async fn send_reply(&self, seq: Option<Seq>, reply: &Reply, reply_to: &ReplyTo) {
         let topic = &reply_to.topic;
+        let identity = match (&self.replica, seq) {
+            (Some(replica), Some(seq)) => replica.identity(seq.number()),
+            _ => None,
+        };
         let delivery = loop {
-            match self.outbox.reply(reply, reply_to) {
+            match self.outbox.reply(reply, reply_to, identity) {
                 Ok(delivery) => break delivery,
                 Err(_) => time::sleep(OUTBOX_RETRY).await,
             }
@@ -119,6 +131,9 @@ impl CommandTask {
         }
         if let Some(seq) = seq {
             self.journal.reply_acked(seq);
+            if let Some(replica) = &self.replica {
+                replica.finish(seq);
+            }
         }
     }
 }

@@ -8,6 +8,9 @@ mod event_loop;
 mod home_builder;
 mod in_flight;
 mod liveness;
+mod pair;
+mod pair_node;
+mod pair_replica;
 mod recovery;
 mod reload;
 mod service_status;
@@ -18,6 +21,7 @@ mod storage;
 mod timers;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -34,14 +38,23 @@ use crate::daemon::event_loop::{EventLoop, Parts};
 use crate::daemon::home_builder::HomeBuilder;
 use crate::daemon::in_flight::{CommandTask, Confirmations};
 use crate::daemon::liveness::Liveness;
+use crate::daemon::pair_node::PairNode;
+use crate::daemon::pair_replica::PairReplica;
 use crate::daemon::signal::CLOSING_TIME;
 use crate::daemon::storage::Storage;
 use crate::discovery::finder::Finder;
+use crate::mqtt::PairConnections;
 use crate::mqtt::inbox::Inbox;
 use crate::mqtt::outbox::Outbox;
+use crate::pair::{Pair, PairSettings};
+use crate::pipeline::{Pipeline, Replica};
 use crate::systemd::Notify;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
+
+/// How long a pair remembers a command after its time is over: the clocks of its sender and of this
+/// machine may differ.
+const REMEMBERED_LONGER: Duration = Duration::from_secs(10);
 
 /// The connections of the daemon to the process that starts it.
 #[derive(Debug)]
@@ -62,6 +75,9 @@ pub struct Handles {
 pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
     let counters = Arc::new(Counters::default());
     let storage = Storage::open(&config)?;
+    if let Some(settings) = config.pair.clone() {
+        return serve_in_pair(config, handles, storage, counters, settings).await;
+    }
     let finder = finder(&config);
     let topics = finder.subscriptions(&config.home);
     let (connection, inbox, outbox) =
@@ -71,6 +87,7 @@ pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
         inbox,
         outbox,
         counters,
+        pair: None,
     };
     Box::pin(serve(config, handles, storage, finder, ends)).await
 }
@@ -81,6 +98,8 @@ struct BrokerEnds<F> {
     inbox: Inbox,
     outbox: Outbox,
     counters: Arc<Counters>,
+    /// The part of a node of a pair.
+    pair: Option<PairNode>,
 }
 
 /// Returns the registry of announced devices, still empty.
@@ -112,6 +131,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
         mut inbox,
         outbox,
         counters,
+        pair,
     } = ends;
     let pipeline = pipeline(
         &config,
@@ -120,7 +140,8 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
         Arc::clone(&counters),
         publish_fn(&outbox),
     )?;
-    let pipeline = Arc::new(pipeline.with_stream(stream_fn(&outbox)));
+    let replica = pair.as_ref().map(|node| Arc::clone(&node.replica));
+    let pipeline = attached(pipeline, &outbox, replica.as_ref());
     let broker = format!("{}:{}", config.mqtt.host, config.mqtt.port);
     log_start(&config, &broker);
 
@@ -132,6 +153,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
         liveness: Liveness::default(),
         confirmations: Confirmations::default(),
         timers_topic: format!("{}/timers", config.mqtt.prefix),
+        replica,
     };
     let mut background = Background::start(connection, &task, config.metrics.as_ref()).await;
     let parts = Parts {
@@ -140,6 +162,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
         homes: HomeBuilder::new(config.discovery.clone(), finder),
         log,
         broker,
+        pair,
     };
     let mut event_loop = EventLoop::new(task, parts, config);
     event_loop.recover(recovered);
@@ -148,6 +171,51 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
     background.tasks.shutdown().await;
     info!("stopped");
     Ok(())
+}
+
+/// Attaches the pipeline to the outbox, and to the other node of a pair.
+fn attached(
+    pipeline: Pipeline,
+    outbox: &Outbox,
+    replica: Option<&Arc<PairReplica>>,
+) -> Arc<Pipeline> {
+    let pipeline = pipeline.with_stream(stream_fn(outbox));
+    Arc::new(match replica {
+        Some(replica) => pipeline.with_replica(Arc::clone(replica) as Arc<dyn Replica>),
+        None => pipeline,
+    })
+}
+
+/// Serves as a node of a pair.
+async fn serve_in_pair(
+    config: Config,
+    handles: Handles,
+    storage: Storage,
+    counters: Arc<Counters>,
+    settings: PairSettings,
+) -> Result<(), DaemonError> {
+    let finder = finder(&config);
+    let topics = finder.subscriptions(&config.home);
+    let mqtt = &config.mqtt;
+    let pair = Pair::new(&settings, &mqtt.prefix, mqtt.ttl + REMEMBERED_LONGER);
+    let connections = crate::mqtt::connect_pair(mqtt, &pair, topics, &counters)?;
+    let PairConnections {
+        leader,
+        observer,
+        inbox,
+        outbox,
+        observer_outbox,
+    } = connections;
+    let ends = BrokerEnds {
+        connection: async move {
+            tokio::join!(leader.run(), observer.run());
+        },
+        inbox,
+        pair: Some(PairNode::new(pair, outbox.clone(), observer_outbox)),
+        outbox,
+        counters,
+    };
+    serve(config, handles, storage, finder, ends).await
 }
 
 fn log_start(config: &Config, broker: &str) {
@@ -184,6 +252,9 @@ async fn drain(mut event_loop: EventLoop, mut inbox: Inbox, notify: &Notify) {
     // The last commands can be acknowledged to the broker once they are synced.
     let synced = timeout(CLOSING_TIME, journal.synced()).await;
     outbox.close(CLOSING_TIME).await;
+    if let Some(node) = &event_loop.pair {
+        node.leave(CLOSING_TIME).await;
+    }
     let closed = timeout(CLOSING_TIME, journal.close()).await;
     if synced.is_err() || closed.is_err() {
         warn!(

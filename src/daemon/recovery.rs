@@ -15,6 +15,9 @@ use crate::wire::{self, Inbound, RejectedPayload};
 impl EventLoop {
     /// Finishes the work of the earlier run: sends its replies, and processes its commands.
     pub(super) fn recover(&mut self, recovered: Recovered) {
+        if self.pair.is_some() {
+            return self.keep_unfinished(recovered);
+        }
         self.task.pipeline.restore_device_order(recovered.commanded);
         for unsent in recovered.unsent {
             let reply_to = ReplyTo {
@@ -33,7 +36,7 @@ impl EventLoop {
     }
 
     /// Processes a command that has no reply yet.
-    fn retake(&mut self, unfinished: Unfinished) {
+    pub(super) fn retake(&mut self, unfinished: Unfinished) {
         let Unfinished {
             mark: seq,
             received,

@@ -84,6 +84,7 @@ impl EventLoop {
             discovery: old.discovery,
             metrics: old.metrics,
             redis: old.redis,
+            pair: old.pair,
             home,
             ..new
         };

@@ -15,6 +15,7 @@ impl EventLoop {
     /// Publishes health and shows the status line.
     pub(super) fn show_status(&mut self, notify: &Notify) {
         drop(self.publish_health());
+        self.show_pair();
         notify.status(&self.status_line());
     }
 
@@ -55,6 +56,9 @@ impl EventLoop {
             plural(devices),
             plural(areas)
         );
+        if let Some(node) = &self.pair {
+            let _ = write!(status, "; {}", node.replica.pair.report().summary());
+        }
         if providers.is_empty() {
             status.push_str("; no model");
         } else {
@@ -85,8 +89,15 @@ impl EventLoop {
     /// Publishes health. Where the outbox has no room, the next minute has another.
     pub(super) fn publish_health(&self) -> Option<Delivery> {
         let topic = format!("{}/health", self.config.mqtt.prefix);
-        let health = self.task.pipeline.health().to_string();
-        let message = OutboundMessage::to(topic, health).retained();
+        let mut health = self.task.pipeline.health();
+        if let Some(node) = &self.pair {
+            // The leader speaks for the pair.
+            if !node.is_serving {
+                return None;
+            }
+            health["pair"] = serde_json::to_value(node.replica.pair.report()).unwrap_or_default();
+        }
+        let message = OutboundMessage::to(topic, health.to_string()).retained();
         self.task.outbox.publish(message).ok()
     }
 }

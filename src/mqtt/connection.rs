@@ -109,12 +109,40 @@ impl<L: MqttLink> Connection<L> {
     /// last will.
     pub async fn run(mut self) {
         let mut attempt = 0;
-        while let End::Lost(loss) = self.connection().await {
+        while self.is_admitted().await
+            && let End::Lost(loss) = self.connection().await
+        {
             let is_steady = self.session.age(now()) >= STEADY;
             attempt = if is_steady { 0 } else { attempt + 1 };
             self.reset(&loss);
-            if self.pause(pause(attempt, self.max_pause)).await {
+            // The connection of a pair's leader waits until the pair admits it again.
+            let is_admitted_later = self.session.leader_of().is_some();
+            if !is_admitted_later && self.pause(pause(attempt, self.max_pause)).await {
                 return;
+            }
+        }
+    }
+
+    /// Waits until the connection may be made: at once, or for the leader of a pair when this node
+    /// may lead. Returns false if the outbox was closed meanwhile.
+    async fn is_admitted(&mut self) -> bool {
+        let Some(mut gate) = self.session.leader_of().map(|pair| pair.gate()) else {
+            return true;
+        };
+        loop {
+            let now = now();
+            self.session.send_pending(now);
+            if self.session.is_over(now) {
+                return false;
+            }
+            if *gate.borrow_and_update() {
+                return true;
+            }
+            let next_run = self.session.next_run(now, self.max_pause).into();
+            select! {
+                _ = gate.changed() => {}
+                () = self.session.wake() => {}
+                () = sleep_until(next_run) => {}
             }
         }
     }

@@ -14,7 +14,9 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::clock::now;
-use crate::command::{Command, Redelivery, Source};
+use crate::command::reply::Reply;
+use crate::command::{Command, Redelivery, ReplyTo, Source};
+use crate::pair::CommandIdentity;
 
 /// The most bytes of commands that may wait, payload and text together.
 const MAX_COMMAND_BYTES: usize = 4 << 20;
@@ -46,6 +48,8 @@ const PACE_WEIGHT: f64 = 0.2;
 pub enum Incoming {
     /// A command, to be acknowledged.
     Command(Box<InboundCommand>),
+    /// A command of a pair that goes no further, with the reply to it.
+    Refused(Box<RefusedCommand>),
     /// An operator's request.
     Control {
         /// The topic; its last level names the operator.
@@ -93,6 +97,25 @@ pub struct InboundCommand {
     pub topic: String,
     /// The payload as received, for the journal.
     pub payload: Bytes,
+    /// Its identity in a pair.
+    pub identity: Option<CommandIdentity>,
+}
+
+/// A command that cannot be processed. In a pair it may have been answered by the other node.
+#[derive(Debug)]
+pub struct RefusedCommand {
+    /// The reply.
+    pub reply: Reply,
+    /// The address of the reply.
+    pub reply_to: ReplyTo,
+    /// For [`Outbox::acknowledge`](crate::mqtt::outbox::Outbox::acknowledge).
+    pub ack_token: AckToken,
+    /// Whether it may have been received before.
+    pub redelivery: Redelivery,
+    /// Number of the connection it was received on.
+    pub epoch: u64,
+    /// Its identity.
+    pub identity: CommandIdentity,
 }
 
 impl InboundCommand {
@@ -271,6 +294,13 @@ impl InboxSender {
         true
     }
 
+    /// Queues a refused command of a pair. The broker bounds their number: it waits for their
+    /// acknowledgements.
+    pub(super) fn refused(&self, refused: Box<RefusedCommand>) {
+        self.lock().waiting.push_back(Incoming::Refused(refused));
+        self.wake.notify_one();
+    }
+
     /// Queues a state; returns false if it does not fit and is dropped.
     pub(super) fn state(&self, topic: String, payload: Bytes, is_retained: bool) -> bool {
         let mut queue = self.lock();
@@ -346,7 +376,7 @@ impl InboxQueue {
                 self.states -= 1;
                 self.state_bytes -= topic.len() + payload.len();
             }
-            Incoming::Up { .. } | Incoming::Down { .. } => {}
+            Incoming::Refused(_) | Incoming::Up { .. } | Incoming::Down { .. } => {}
         }
         Some(incoming)
     }
@@ -405,6 +435,7 @@ mod tests {
     fn from(source: &str, text: &str) -> Box<InboundCommand> {
         let command = Command::for_test(source, text);
         Box::new(InboundCommand {
+            identity: None,
             command,
             ack_token: AckToken { epoch: 1, pkid: 1 },
             redelivery: Redelivery::No,

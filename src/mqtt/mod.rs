@@ -29,12 +29,13 @@ use crate::secret::Secret;
 use crate::telemetry::counters::Counters;
 
 use crate::mqtt::connection::{Connection, INFLIGHT, MqttLink};
-use crate::mqtt::inbox::Inbox;
+use crate::mqtt::inbox::{Inbox, InboxSender};
 use crate::mqtt::outbox::Outbox;
-use crate::mqtt::session::Session;
-use crate::mqtt::subscriptions::Subscriptions;
+use crate::mqtt::session::{Session, SessionRole};
+use crate::mqtt::subscriptions::{SubscriptionKind, Subscriptions};
 pub use crate::mqtt::tls::Tls;
 use crate::mqtt::tls::TlsError;
+use crate::pair::{NodeReport, Pair};
 use crate::vocabulary::topic::{BadTopic, Echo, Filter, Topic, refuse_echo};
 use crate::wire::WireRules;
 
@@ -167,6 +168,84 @@ fn connect_with<L: MqttLink>(
     client: AsyncClient,
     link: L,
 ) -> Result<(Connection<L>, Inbox, Outbox), SetupError> {
+    let (own, states) = filters(settings, state_topics)?;
+    let outbox = outbox::outbox(settings.outbox, counters);
+    let (sender, inbox) = inbox::inbox(settings.queue);
+    let session = Session::new(
+        client,
+        settings.rules(),
+        Subscriptions::new(own, states),
+        outbox.clone(),
+        sender,
+    );
+    let connection = Connection::new(link, session, settings.keep_alive, &settings.host);
+    Ok((connection, inbox, outbox))
+}
+
+/// The two connections of a node of a pair, and their other ends.
+pub struct PairConnections {
+    /// The connection with the shared client id. It waits until the pair admits it.
+    pub leader: Connection,
+    /// The connection with the id of this node.
+    pub observer: Connection,
+    /// Commands of the leader's connection, and states of devices of the observer's.
+    pub inbox: Inbox,
+    /// Messages of the leader.
+    pub outbox: Outbox,
+    /// Messages of the observer.
+    pub observer_outbox: Outbox,
+}
+
+/// Creates the connections of a node of a pair. Commands and operators' requests are received on
+/// that of the leader; the states of devices and the messages of the pair on that of the observer.
+///
+/// # Errors
+/// When the settings cannot be used: see [`SetupError`].
+pub fn connect_pair(
+    settings: &Settings,
+    pair: &Arc<Pair>,
+    state_topics: Vec<String>,
+    counters: &Arc<Counters>,
+) -> Result<PairConnections, SetupError> {
+    let (own, states) = filters(settings, state_topics)?;
+    let (sender, inbox) = inbox::inbox(settings.queue);
+    let outbox = outbox::outbox(settings.outbox, Arc::clone(counters));
+    let mut leader_options = options(settings)?;
+    // Commands received before the barrier must find room in the inbox.
+    let queue = u16::try_from(settings.queue.get()).unwrap_or(u16::MAX);
+    leader_options.set_receive_maximum(Some(RECEIVE_MAX.min(queue)));
+    let leader = connection(
+        settings,
+        leader_options,
+        Subscriptions::new(own, Vec::new()),
+        (&outbox, Arc::clone(&sender)),
+        |session| session.with_role(SessionRole::Leader(Arc::clone(pair))),
+    );
+    let observer_outbox = outbox::outbox(settings.outbox, Arc::clone(counters));
+    let observer = connection(
+        settings,
+        observer_options(settings, pair)?,
+        Subscriptions::new(observed_filters(settings)?, states),
+        (&observer_outbox, sender),
+        |session| session.with_role(SessionRole::Observer(Arc::clone(pair))),
+    );
+    Ok(PairConnections {
+        leader,
+        observer,
+        inbox,
+        outbox,
+        observer_outbox,
+    })
+}
+
+/// Filters of sayso's own topics with their uses.
+type OwnFilters = Vec<(Filter, SubscriptionKind)>;
+
+/// Returns the filters of commands and operators' requests, and those of states.
+fn filters(
+    settings: &Settings,
+    state_topics: Vec<String>,
+) -> Result<(OwnFilters, Vec<Filter>), SetupError> {
     let commands = Filter::new(crate::wire::command_filter(&settings.prefix))?;
     let controls = Filter::new(crate::wire::control_filter(&settings.prefix))?;
     let states = state_topics
@@ -180,17 +259,43 @@ fn connect_with<L: MqttLink>(
             found: found.clone(),
         });
     }
-    let outbox = outbox::outbox(settings.outbox, counters);
-    let (sender, inbox) = inbox::inbox(settings.queue);
-    let session = Session::new(
-        client,
-        settings.rules(),
-        Subscriptions::new(commands, controls, states),
-        outbox.clone(),
-        sender,
-    );
-    let connection = Connection::new(link, session, settings.keep_alive, &settings.host);
-    Ok((connection, inbox, outbox))
+    let own = vec![
+        (commands, SubscriptionKind::Command),
+        (controls, SubscriptionKind::Control),
+    ];
+    Ok((own, states))
+}
+
+/// Returns the filters that the observer of a pair follows: the messages of the pair, the status
+/// and all replies.
+fn observed_filters(settings: &Settings) -> Result<OwnFilters, SetupError> {
+    let prefix = &settings.prefix;
+    let mut observed = vec![
+        format!("{prefix}/pair/#"),
+        format!("{prefix}/status"),
+        format!("{prefix}/reply/#"),
+    ];
+    let others = settings.reply_prefixes.iter();
+    observed.extend(others.map(|prefix| format!("{}/#", prefix.trim_end_matches('/'))));
+    let mut filters = Vec::with_capacity(observed.len());
+    for filter in observed {
+        filters.push((Filter::new(filter)?, SubscriptionKind::Pair));
+    }
+    Ok(filters)
+}
+
+fn connection(
+    settings: &Settings,
+    options: MqttOptions,
+    subscriptions: Subscriptions,
+    (outbox, inbox): (&Outbox, Arc<InboxSender>),
+    with_role: impl FnOnce(Session) -> Session,
+) -> Connection {
+    let (client, eventloop) = AsyncClient::new(options, REQUESTS);
+    let rules = settings.rules();
+    let session = Session::new(client, rules, subscriptions, outbox.clone(), inbox);
+    let session = with_role(session);
+    Connection::new(eventloop, session, settings.keep_alive, &settings.host)
 }
 
 impl Settings {
@@ -218,6 +323,26 @@ fn refuse_own_echo(prefix: &str, own: &[&Filter], states: &[Filter]) -> Result<(
     let outputs = outputs.into_iter().collect::<Result<Vec<_>, _>>()?;
     let subscriptions: Vec<Filter> = states.iter().chain(own.iter().copied()).cloned().collect();
     Ok(refuse_echo(&outputs, &subscriptions)?)
+}
+
+/// Returns the options of the observer's connection: its id has the name of the node, and its last
+/// will reports that the node is offline.
+fn observer_options(settings: &Settings, pair: &Pair) -> Result<MqttOptions, SetupError> {
+    let observer = Settings {
+        client_id: format!("{}-{}", settings.client_id, pair.node()),
+        ..settings.clone()
+    };
+    let report = NodeReport::last_will(pair.node());
+    let mut options = options(&observer)?;
+    options.set_last_will(LastWill::new(
+        pair.topic(&format!("node/{}", pair.node())),
+        // It consists of texts and numbers.
+        serde_json::to_vec(&report).unwrap_or_default(),
+        QoS::AtLeastOnce,
+        true,
+        None,
+    ));
+    Ok(options)
 }
 
 fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {

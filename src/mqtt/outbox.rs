@@ -18,6 +18,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::clock::now;
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
+use crate::pair::CommandIdentity;
 use crate::telemetry::counters::Counters;
 use crate::vocabulary::topic::{BadTopic, Filter, Topic};
 
@@ -64,6 +65,8 @@ pub struct OutboundMessage {
     /// How often the command behind this message has passed through sayso, this time included; 0
     /// for other messages.
     hops: u8,
+    /// The command it answers, in a pair.
+    identity: Option<CommandIdentity>,
 }
 
 impl OutboundMessage {
@@ -79,6 +82,7 @@ impl OutboundMessage {
             target: None,
             is_repeatable: true,
             hops: 0,
+            identity: None,
         }
     }
 
@@ -140,6 +144,17 @@ impl OutboundMessage {
     #[must_use]
     pub fn with_hops(self, hops: u8) -> Self {
         Self { hops, ..self }
+    }
+
+    /// Sets the command it answers, for the other node of a pair.
+    #[must_use]
+    pub fn answering(self, identity: Option<CommandIdentity>) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// Returns the command it answers.
+    pub(super) fn identity(&self) -> Option<CommandIdentity> {
+        self.identity
     }
 
     /// Returns the topic.
@@ -489,12 +504,18 @@ impl Outbox {
         Ok(Delivery(receiver))
     }
 
-    /// Queues a reply. It may be delivered twice; its id shows that.
+    /// Queues a reply. It may be delivered twice; its id shows that. `identity` is that of its
+    /// command in a pair.
     ///
     /// # Errors
     /// When too many messages, or too many bytes, wait already.
-    pub fn reply(&self, reply: &Reply, to: &ReplyTo) -> Result<Delivery, Full> {
-        let delivery = self.publish(OutboundMessage::reply(reply, to))?;
+    pub fn reply(
+        &self,
+        reply: &Reply,
+        to: &ReplyTo,
+        identity: Option<CommandIdentity>,
+    ) -> Result<Delivery, Full> {
+        let delivery = self.publish(OutboundMessage::reply(reply, to).answering(identity))?;
         self.counters.replies_sent.increment();
         Ok(delivery)
     }
@@ -519,6 +540,13 @@ impl Outbox {
         self.shared.queues().new_state_filters = Some(filters);
         self.shared.wake.notify_one();
         Ok(())
+    }
+
+    /// Drops everything that waits: this node of a pair does not lead any more.
+    pub fn clear(&self) {
+        for message in self.shared.take_all() {
+            message.abandon(Undelivered::Closed);
+        }
     }
 
     /// Waits while many messages wait for a connected broker, so that commands queue in the inbox,
@@ -653,15 +681,22 @@ impl OutboxState {
         queues.messages.waiting.is_empty() && queues.rejections.waiting.is_empty()
     }
 
+    /// Removes and returns everything that waits.
+    fn take_all(&self) -> VecDeque<QueuedMessage> {
+        let mut queues = self.queues();
+        let mut all = queues.messages.take_all();
+        all.extend(queues.rejections.take_all());
+        all
+    }
+
     /// Resolves everything that waits: the poll loop has ended.
     pub(super) fn end(&self) {
-        let (messages, rejections) = {
+        {
             let mut queues = self.queues();
             queues.is_up = false;
             queues.closing.get_or_insert_with(now);
-            (queues.messages.take_all(), queues.rejections.take_all())
-        };
-        for message in messages.into_iter().chain(rejections) {
+        }
+        for message in self.take_all() {
             message.abandon(Undelivered::Closed);
         }
         self.freed.notify_waiters();

@@ -34,14 +34,16 @@ pub(super) enum SubscriptionKind {
     Command,
     Control,
     State,
+    /// A message between the nodes of a pair, or a reply that its observer follows.
+    Pair,
     Neither,
 }
 
 /// The subscriptions, and how far the broker has accepted them.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
-    commands: Filter,
-    controls: Filter,
+    /// sayso's own topics, before the states of devices.
+    own: Vec<(Filter, SubscriptionKind)>,
     /// State topics without a wildcard; most are, so that a message costs one look-up.
     exact: HashSet<String>,
     wild: Vec<Filter>,
@@ -60,11 +62,10 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    pub(super) fn new(commands: Filter, controls: Filter, states: Vec<Filter>) -> Self {
+    pub(super) fn new(own: Vec<(Filter, SubscriptionKind)>, states: Vec<Filter>) -> Self {
         let (exact, wild) = split(states);
         Self {
-            commands,
-            controls,
+            own,
             exact,
             wild,
             queued: VecDeque::new(),
@@ -80,14 +81,11 @@ impl Subscriptions {
     pub(super) fn kind(&self, topic: &str) -> SubscriptionKind {
         let is_state =
             || self.exact.contains(topic) || self.wild.iter().any(|filter| filter.matches(topic));
-        if self.commands.matches(topic) {
-            SubscriptionKind::Command
-        } else if self.controls.matches(topic) {
-            SubscriptionKind::Control
-        } else if is_state() {
-            SubscriptionKind::State
-        } else {
-            SubscriptionKind::Neither
+        let own = self.own.iter().find(|(filter, _)| filter.matches(topic));
+        match own {
+            Some((_, kind)) => *kind,
+            None if is_state() => SubscriptionKind::State,
+            None => SubscriptionKind::Neither,
         }
     }
 
@@ -96,12 +94,9 @@ impl Subscriptions {
     pub(super) fn begin(&mut self, max_packet: usize) {
         self.clear();
         self.max_packet = max_packet;
-        let mut commands = Request::new(self.commands.as_str(), QoS::AtLeastOnce);
-        // A retained command is dropped; receiving it once is enough to log it.
-        commands.retain_forward_rule = RetainForwardRule::OnNewSubscribe;
-        let mut controls = Request::new(self.controls.as_str(), QoS::AtMostOnce);
-        controls.retain_forward_rule = RetainForwardRule::Never;
-        self.queued.push_back(vec![commands, controls]);
+        let own = self.own.iter();
+        self.queued
+            .push_back(own.map(|(filter, kind)| request(filter, *kind)).collect());
         let wild = self.wild.iter().map(|filter| filter.as_str().to_owned());
         // Sorted, because the order of the retained announcements decides about equal names.
         let mut states: Vec<String> = self.exact.iter().cloned().collect();
@@ -114,7 +109,7 @@ impl Subscriptions {
     /// the last of them left.
     pub(super) fn end(&mut self, is_suspect: bool) {
         if is_suspect {
-            let own = [self.commands.as_str(), self.controls.as_str()];
+            let own: Vec<&str> = self.own.iter().map(|(filter, _)| filter.as_str()).collect();
             let unanswered = self.sent.iter().flat_map(|(_, filters)| filters);
             for filter in unanswered.filter(|filter| !own.contains(&filter.as_str())) {
                 let losses = self.losses.entry(filter.clone()).or_default();
@@ -247,6 +242,23 @@ impl Subscriptions {
     }
 }
 
+/// Returns the request of one of sayso's own topics.
+fn request(filter: &Filter, kind: SubscriptionKind) -> Request {
+    let mut request = Request::new(filter.as_str(), QoS::AtLeastOnce);
+    match kind {
+        // A retained command is dropped; receiving it once is enough to log it.
+        SubscriptionKind::Command => {
+            request.retain_forward_rule = RetainForwardRule::OnNewSubscribe;
+        }
+        SubscriptionKind::Control => {
+            request.qos = QoS::AtMostOnce;
+            request.retain_forward_rule = RetainForwardRule::Never;
+        }
+        SubscriptionKind::State | SubscriptionKind::Pair | SubscriptionKind::Neither => {}
+    }
+    request
+}
+
 /// Splits filters into those without and those with wildcards.
 fn split(filters: Vec<Filter>) -> (HashSet<String>, Vec<Filter>) {
     let (exact, wild): (Vec<_>, Vec<_>) = filters.into_iter().partition(Filter::is_exact);
@@ -261,7 +273,11 @@ mod tests {
     fn subscriptions(states: &[&str]) -> Subscriptions {
         let filter = |text: &str| Filter::new(text).unwrap();
         let states = states.iter().map(|state| filter(state)).collect();
-        Subscriptions::new(filter("s/command/+"), filter("s/control/+"), states)
+        let own = vec![
+            (filter("s/command/+"), SubscriptionKind::Command),
+            (filter("s/control/+"), SubscriptionKind::Control),
+        ];
+        Subscriptions::new(own, states)
     }
 
     /// The filters of every packet a connection begins with, but for the first, which has sayso's

@@ -13,7 +13,7 @@ use crate::command::reply::{Outcome, Refusal, Reply};
 use crate::home::permit::Step;
 use crate::pipeline::dispatch::InFlightAction;
 use crate::pipeline::handle::Pipeline;
-use crate::pipeline::publish::OutboundAction;
+use crate::pipeline::publish::{OutboundAction, planned_publish};
 use crate::pipeline::reply::{Handled, Success};
 use crate::store::journal::{Durability, PlannedPublish, Seq};
 use crate::vocabulary::slug::Slug;
@@ -60,6 +60,16 @@ impl Pipeline {
         for (device, seq) in published {
             if let Ok(device) = Slug::new(&device) {
                 order.claim(&device, seq.number());
+            }
+        }
+    }
+
+    /// Keeps commands older than number `seq` from these devices.
+    pub fn claim_devices(&self, devices: &[String], seq: u64) {
+        let mut order = self.shared.device_order();
+        for device in devices {
+            if let Ok(device) = Slug::new(device) {
+                order.claim(&device, seq);
             }
         }
     }
@@ -153,16 +163,5 @@ impl Pipeline {
             "a command was begun and not finished three times: given up, see the dead letters"
         );
         reply
-    }
-}
-
-fn planned_publish(step: &Step) -> PlannedPublish {
-    let publication = step.publication();
-    PlannedPublish {
-        action: step.action().clone(),
-        becomes: step.target_value().cloned(),
-        topic: publication.topic.clone(),
-        payload: publication.payload.clone(),
-        repeatable: step.repeatable(),
     }
 }

@@ -9,7 +9,7 @@ use crate::command::reply::Refusal;
 use crate::home::permit::{Plan, Step};
 use crate::mqtt::outbox::Undelivered;
 use crate::pipeline::handle::Pipeline;
-use crate::pipeline::publish::{OutboundAction, PublishFuture};
+use crate::pipeline::publish::{OutboundAction, PublishFuture, planned_publish};
 use crate::store::journal::{Durability, Seq};
 use crate::vocabulary::action::{Action, Op};
 use crate::vocabulary::slug::Slug;
@@ -136,7 +136,22 @@ impl Pipeline {
     /// Hands the messages to the broker connection, in order.
     fn publish(&self, command: &Command, steps: &[&Step]) -> Vec<InFlightAction> {
         let mut in_flight = Vec::with_capacity(steps.len());
+        let is_marked = match &self.replica {
+            Some(replica) => {
+                let planned = steps.iter().map(|step| planned_publish(step));
+                replica.begun(command.seq, planned.collect())
+            }
+            None => true,
+        };
         for step in steps {
+            if !is_marked {
+                in_flight.push(InFlightAction {
+                    device: step.device().clone(),
+                    action: step.action().clone(),
+                    acknowledged: Box::pin(std::future::ready(Err(Undelivered::Full))),
+                });
+                continue;
+            }
             let outbound = OutboundAction {
                 publication: step.publication().clone(),
                 device: step.device().to_string(),

@@ -88,6 +88,33 @@ impl Pipeline {
         self.shared.timers_changed.notify_one();
     }
 
+    /// Keeps timers from firing: another node of the pair fires them.
+    pub fn stop_timers(&self) {
+        self.shared.timers_started.send_replace(false);
+        self.shared.timers_changed.notify_one();
+    }
+
+    /// Replaces the timers by those whose records the other node of the pair has published.
+    pub fn replace_timers(&self, records: &[Vec<u8>]) {
+        let parse = |record: &Vec<u8>| serde_json::from_slice::<Timer>(record).ok();
+        let timers: Vec<Timer> = records.iter().filter_map(parse).collect();
+        let ids: Vec<TimerId> = timers.iter().map(|timer| timer.id).collect();
+        let mut current = self.shared.timers();
+        let old: Vec<TimerId> = current.all().map(|timer| timer.id).collect();
+        *current = Timers::restored(timers);
+        drop(current);
+        let changed = ids.into_iter().chain(old);
+        self.shared.timers_to_write().extend(changed);
+        self.shared.timers_changed.notify_one();
+    }
+
+    /// Publishes the records of all timers for the other node of the pair.
+    pub fn publish_timers(&self) {
+        let ids: Vec<TimerId> = self.shared.timers().all().map(|timer| timer.id).collect();
+        self.shared.timers_to_write().extend(ids);
+        self.shared.timers_changed.notify_one();
+    }
+
     /// Waits until a timer is due, the set of timers has changed or the wall clock was set. Without
     /// notices of the clock it is looked at from time to time.
     pub async fn until_due(&self, steps: Option<&ClockSteps>) {
@@ -379,9 +406,6 @@ impl Pipeline {
         if changed.is_empty() {
             return;
         }
-        let Some(store) = self.services.journal.store() else {
-            return;
-        };
         let records: Vec<(TimerId, Option<Vec<u8>>)> = {
             let timers = self.shared.timers();
             let record = |id: &TimerId| {
@@ -389,6 +413,20 @@ impl Pipeline {
                 (*id, timer.and_then(|timer| serde_json::to_vec(timer).ok()))
             };
             changed.iter().map(record).collect()
+        };
+        if let Some(replica) = &self.replica {
+            for (id, record) in &records {
+                if !replica.timer(*id, record.as_deref()) {
+                    warn!(
+                        timer = id,
+                        "a timer is not known to the other node: too many \
+                        messages wait for the broker"
+                    );
+                }
+            }
+        }
+        let Some(store) = self.services.journal.store() else {
+            return;
         };
         let write = spawn_blocking(move || {
             let disk = TimerRecords::open(&store)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::command::ReplyTo;
 use crate::command::reply::Piece;
+use crate::pipeline::replica::Replica;
 use crate::pipeline::services::Services;
 use crate::pipeline::settings::PipelineSettings;
 use crate::pipeline::shared::Shared;
@@ -20,4 +21,6 @@ pub struct Pipeline {
     /// Sends long answers in pieces, where that is possible.
     pub(super) stream: Option<StreamFn>,
     pub(super) shared: Arc<Shared>,
+    /// The other node of a pair, if there is one.
+    pub(super) replica: Option<Arc<dyn Replica>>,
 }

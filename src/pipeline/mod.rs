@@ -25,6 +25,7 @@ mod model_waiters;
 mod publish;
 mod questions;
 mod rehearsal;
+mod replica;
 mod reply;
 mod rule_states;
 mod services;
@@ -50,6 +51,7 @@ pub use crate::pipeline::device_confirmation::DeviceConfirmation;
 pub use crate::pipeline::firing::TimerEvent;
 pub use crate::pipeline::handle::{Pipeline, StreamFn};
 pub use crate::pipeline::publish::{OutboundAction, PublishFn, PublishFuture};
+pub use crate::pipeline::replica::Replica;
 pub use crate::pipeline::services::Services;
 pub use crate::pipeline::settings::{CommandOrder, PipelineSettings};
 
@@ -88,6 +90,7 @@ impl Pipeline {
             settings,
             stream: None,
             shared: Arc::new(Shared::new(home, publish)),
+            replica: None,
         };
         pipeline.restore_timers();
         pipeline
@@ -102,6 +105,15 @@ impl Pipeline {
         }
     }
 
+    /// Publishes the progress of commands and timers for the other node of a pair.
+    #[must_use]
+    pub fn with_replica(self, replica: Arc<dyn Replica>) -> Self {
+        Self {
+            replica: Some(replica),
+            ..self
+        }
+    }
+
     /// Makes a pipeline with other services and settings that shares the state of this one.
     #[must_use]
     pub fn with_services(&self, services: Services, settings: PipelineSettings) -> Self {
@@ -110,6 +122,7 @@ impl Pipeline {
             settings,
             stream: self.stream.clone(),
             shared: Arc::clone(&self.shared),
+            replica: self.replica.clone(),
         }
     }
 

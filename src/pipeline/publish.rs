@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use crate::binding::Publication;
+use crate::home::permit::Step;
 use crate::mqtt::outbox::Undelivered;
+use crate::store::journal::PlannedPublish;
 
 /// One message to a device.
 #[derive(Debug, Clone)]
@@ -29,3 +31,15 @@ pub type PublishFn = Box<dyn Fn(OutboundAction) -> PublishFuture + Send + Sync>;
 
 /// A message on its way to the broker.
 pub type PublishFuture = Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>;
+
+/// Returns the entry of a step in the journal, and in the mark of a pair.
+pub(super) fn planned_publish(step: &Step) -> PlannedPublish {
+    let publication = step.publication();
+    PlannedPublish {
+        action: step.action().clone(),
+        becomes: step.target_value().cloned(),
+        topic: publication.topic.clone(),
+        payload: publication.payload.clone(),
+        repeatable: step.repeatable(),
+    }
+}

@@ -70,6 +70,15 @@ metrics! {
     CACHE_BYTES = Gauge "sayso_cache_bytes": "Bytes used by each tier of the answer cache.";
     REDIS_UP = Gauge "sayso_redis_up": "1 while Redis is used; absent where none is configured.";
     REDIS_NODES = Gauge "sayso_redis_nodes": "Nodes that share limits in Redis, as last known.";
+    PAIR_LEADER = Gauge "sayso_pair_leader": "1 while this node of a pair leads; absent without a \
+        pair.";
+    PAIR_EPOCH = Gauge "sayso_pair_epoch": "Number of the last takeover that this node has seen.";
+    PAIR_OTHER_ONLINE = Gauge "sayso_pair_other_online": "1 while the other node of a pair is \
+        connected.";
+    PAIR_OTHER_BEHIND = Gauge "sayso_pair_other_behind_seconds": "Time in which the other node \
+        last received a mark of this one and answered.";
+    PAIR_DIFFERENCES = Gauge "sayso_pair_differences": "Parts of the configuration that differ \
+        between the nodes of a pair.";
     COMMANDS_IN_FLIGHT = Gauge "sayso_commands_in_flight": "Commands being processed.";
     MODEL_REQUESTS_IN_FLIGHT = Gauge "sayso_model_requests_in_flight": "Model requests in flight.";
     COMMANDS = Counter "sayso_commands_total": "Commands answered, by outcome and by what \

@@ -15,6 +15,7 @@ const LAYERS: [&[&str]; 11] = [
         "wire",
         "store",
         "redis",
+        "pair",
         "discovery",
         "prompt",
         "templates",

@@ -54,6 +54,7 @@ mod nodes;
 mod obeys;
 mod order;
 mod outage;
+mod pair;
 mod phrasebook;
 mod prompt;
 mod providers;

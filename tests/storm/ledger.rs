@@ -264,7 +264,7 @@ impl Ledger {
 
     /// The broker was away, or forgot, between saying and answering: then its own message to the
     /// device may be gone.
-    fn was_cut(&self, said: &Said) -> bool {
+    pub(crate) fn was_cut(&self, said: &Said) -> bool {
         let margin = Duration::from_secs(3);
         let until = said.answers.first().map_or(said.at, |(at, _)| *at) + margin;
         self.outages

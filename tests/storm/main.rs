@@ -29,6 +29,7 @@ mod house;
 mod ledger;
 mod model;
 mod outages;
+mod pair;
 mod proxy;
 mod repeater;
 mod speaker;
@@ -63,6 +64,8 @@ enum Instead {
     /// So many broken stores.
     Corrupt(usize),
     Floods,
+    /// Two nodes of a pair.
+    Pair,
     /// Outages of the broker of these lengths in seconds.
     Outages(Vec<u64>),
 }
@@ -82,7 +85,8 @@ fn main() -> ExitCode {
     let Some(options) = options() else {
         say(
             "torture [--minutes N | --seconds N] [--seed N] [--program PATH]\ntorture --corrupt N | \
-             --floods all | --outages SECONDS,SECONDS [--times N] [--program PATH]",
+             --floods all | --outages SECONDS,SECONDS [--times N] [--program PATH]\n\
+             torture --pair [--minutes N] [--seed N]",
         );
         return ExitCode::FAILURE;
     };
@@ -101,6 +105,7 @@ fn main() -> ExitCode {
         Some(Instead::Outages(lengths)) => {
             runtime.block_on(outages::outages(program, lengths, options.times))
         }
+        Some(Instead::Pair) => runtime.block_on(pair::torture(&options)),
         None => runtime.block_on(torture(&options)),
     };
     if well {
@@ -120,6 +125,10 @@ fn options() -> Option<Options> {
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
+        if word == "--pair" {
+            options.instead = Some(Instead::Pair);
+            continue;
+        }
         match (word.as_str(), words.next()?) {
             ("--minutes", n) => {
                 options.time = Duration::from_secs_f64(n.parse::<f64>().ok()? * 60.0)

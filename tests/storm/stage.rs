@@ -131,6 +131,13 @@ impl Daemon {
             .unwrap();
     }
 
+    /// Stops it for this time as a machine that is out of memory does: its connections look alive.
+    pub(crate) async fn freeze(&self, time: Duration) {
+        signal(&self.child, "STOP").await;
+        sleep(time).await;
+        signal(&self.child, "CONT").await;
+    }
+
     pub(crate) fn start_again(&mut self) {
         self.child = spawn(&self.program, &self.folder);
     }

@@ -9,7 +9,7 @@ use crate::mqtt;
 use crate::cli::doctor::finding::{DoctorFinding, DoctorReport};
 use crate::cli::doctor::probe::ProbeSession;
 use crate::cli::doctor::route::Route;
-use crate::cli::doctor::{acl, tls, traffic};
+use crate::cli::doctor::{acl, pair, tls, traffic};
 
 /// Checks the connection, the traffic and the permissions. `held` is whether a daemon on this
 /// machine has the store open.
@@ -39,6 +39,7 @@ pub(super) async fn check(config: &Config, held: Option<bool>, report: &mut Doct
         Err(error) => report.add(route.explain(error).await),
     }
     session(&route, report).await;
+    pair::check(config, &route, report).await;
 }
 
 /// Returns the first fault of the connection to a broker, with its cure; `None` if a client can

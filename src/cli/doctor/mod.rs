@@ -23,6 +23,7 @@ mod disk;
 mod files;
 mod finding;
 mod models;
+mod pair;
 mod probe;
 mod redis;
 mod route;

@@ -118,6 +118,7 @@ fn begin_life(folder: &Path, broker: SimulatedBroker) -> DaemonLife {
             inbox,
             outbox,
             counters,
+            pair: None,
         };
         let handles = Handles {
             notify: Notify::new(None),

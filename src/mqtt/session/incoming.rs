@@ -9,10 +9,12 @@ use tracing::{debug, info, warn};
 use crate::command::reply::{Refusal, Reply};
 use crate::command::{Redelivery, ReplyTo};
 
-use crate::mqtt::inbox::{AckToken, InboundCommand, Rejected};
+use crate::mqtt::inbox::{AckToken, InboundCommand, RefusedCommand, Rejected};
 use crate::mqtt::inflight::digest;
+use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::session::state::Session;
 use crate::mqtt::subscriptions::SubscriptionKind;
+use crate::pair::{CommandIdentity, IDENTITY, ObservedMessage};
 use crate::wire;
 use crate::wire::Inbound;
 
@@ -39,6 +41,13 @@ fn hops(properties: &PublishProperties) -> u8 {
     }
 }
 
+/// Returns the identity of the command that a reply answers.
+fn answered_identity(properties: &PublishProperties) -> Option<&str> {
+    let named = |(name, _): &&(String, String)| name == IDENTITY;
+    let (_, identity) = properties.user_properties.iter().find(named)?;
+    Some(identity)
+}
+
 impl Session {
     pub(super) fn received(&mut self, publish: &Publish, now: Instant) {
         self.acks.received(publish.pkid);
@@ -62,6 +71,10 @@ impl Session {
                 } else {
                     self.counters().states_dropped.increment();
                 }
+            }
+            SubscriptionKind::Pair => {
+                self.observed(topic, publish);
+                self.acks.ready(token.pkid);
             }
             SubscriptionKind::Neither => self.acks.ready(token.pkid),
         }
@@ -110,7 +123,9 @@ impl Session {
         };
         match wire::decode(&inbound, &self.rules) {
             Ok(command) => {
+                let identity = self.identity(&inbound, token.pkid, command.id_given, &command.id);
                 let command = InboundCommand {
+                    identity,
                     command,
                     ack_token: token,
                     redelivery,
@@ -124,9 +139,66 @@ impl Session {
                 self.counters().commands_malformed.increment();
                 info!(topic, outcome = "refused", why = "malformed", detail = %rejected.refusal, "command");
                 let rejected = *rejected;
+                let identity = self.identity(&inbound, token.pkid, false, "");
                 let reply = Reply::refused(rejected.id, rejected.text, &rejected.refusal);
-                self.reject(reply, rejected.reply_to, token, now);
+                let refused = (token, identity, redelivery);
+                self.refuse(reply, rejected.reply_to, refused, now);
             }
+        }
+    }
+
+    /// Passes a message of the pair on.
+    pub(super) fn observed(&self, topic: &str, publish: &Publish) {
+        let properties = publish.properties.as_ref();
+        if let SessionRole::Observer(pair) = &self.role {
+            pair.receive(ObservedMessage {
+                topic,
+                payload: &publish.payload,
+                identity: properties.and_then(answered_identity),
+                correlation: properties.and_then(|p| p.correlation_data.as_deref()),
+                is_retained: publish.retain,
+            });
+        }
+    }
+
+    /// Returns the identity of a command in a pair.
+    fn identity(
+        &self,
+        inbound: &Inbound<'_>,
+        pkid: u16,
+        id_given: bool,
+        id: &str,
+    ) -> Option<CommandIdentity> {
+        self.leader_of()?;
+        let (topic, payload) = (inbound.topic, inbound.payload);
+        Some(match inbound.correlation {
+            _ if id_given => CommandIdentity::named(topic, id.as_bytes(), payload),
+            Some(correlation) => CommandIdentity::named(topic, correlation, payload),
+            None => CommandIdentity::numbered(topic, pkid, payload),
+        })
+    }
+
+    /// Answers a command that goes no further. In a pair the event loop does so: the command may
+    /// have an answer already.
+    fn refuse(
+        &mut self,
+        reply: Reply,
+        reply_to: ReplyTo,
+        (ack_token, identity, redelivery): (AckToken, Option<CommandIdentity>, Redelivery),
+        now: Instant,
+    ) {
+        match identity {
+            Some(identity) if ack_token.is_expected() => {
+                self.inbox.refused(Box::new(RefusedCommand {
+                    reply,
+                    reply_to,
+                    ack_token,
+                    redelivery,
+                    epoch: self.epoch,
+                    identity,
+                }));
+            }
+            _ => self.reject(reply, reply_to, ack_token, now),
         }
     }
 
@@ -145,8 +217,9 @@ impl Session {
             self.redeliverable.swap_remove(at);
             return Redelivery::Certain;
         }
-        // The process before this one may have received it.
-        if self.epoch == 1 && self.resumed {
+        // The process before this one may have received it, or the other node of a pair.
+        let is_of_another = self.epoch == 1 || self.leader_of().is_some();
+        if is_of_another && self.resumed {
             Redelivery::Possible
         } else {
             Redelivery::No
@@ -167,10 +240,15 @@ impl Session {
             Rejected::Closed => Refusal::Stopping,
         };
         let InboundCommand {
-            command, ack_token, ..
+            command,
+            ack_token,
+            identity,
+            redelivery,
+            ..
         } = *command;
         let reply = Reply::refused(command.id, command.text, &refusal);
-        self.reject(reply, command.reply_to, ack_token, now);
+        let refused = (ack_token, identity, redelivery);
+        self.refuse(reply, command.reply_to, refused, now);
     }
 
     /// Answers a command that goes no further. It is acknowledged once the broker has the answer:

@@ -6,13 +6,15 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use crate::mqtt::inbox::Incoming;
 use crate::mqtt::inflight::InFlight;
 use crate::mqtt::outbox::{OutboundMessage, QueuedMessage, Undelivered};
 use crate::mqtt::session::incoming::REDELIVERY_WINDOW;
+use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::session::state::{Phase, Session};
+use crate::pair::PairEvent;
 
 /// Connections that may end right after a message has left before it is sent alone; if the
 /// connection ends then as well, the message is given up.
@@ -100,6 +102,15 @@ impl Session {
         }
         self.phase = Phase::Down;
         self.outbox.shared.set_up(false);
+        match &self.role {
+            SessionRole::Alone => {}
+            SessionRole::Leader(pair) => {
+                info!(cause = %loss, "the connection of the leader has ended");
+                pair.close_gate();
+                pair.on(PairEvent::Disconnected);
+            }
+            SessionRole::Observer(pair) => pair.on(PairEvent::ObserverDown),
+        }
         self.report(loss);
     }
 
@@ -116,7 +127,11 @@ impl Session {
             return;
         }
         self.reported_cause = Some(cause.clone());
-        self.inbox.connection(Incoming::Down { why: cause });
+        // The observer of a pair reports for both of its connections: the end of that of the leader
+        // is an ordinary event.
+        if self.leader_of().is_none() {
+            self.inbox.connection(Incoming::Down { why: cause });
+        }
     }
 
     /// Counts connections in use that the broker closed although nothing was in flight.

@@ -3,6 +3,7 @@
 
 mod incoming;
 mod loss;
+mod role;
 mod state;
 
 use std::collections::VecDeque;
@@ -26,10 +27,12 @@ use crate::mqtt::inflight::{PendingAcks, UnackedPublishes};
 use crate::mqtt::outbox::{OutboundMessage, Outbox, QueuedMessage, Undelivered};
 use crate::mqtt::session::loss::MAX_LOSSES;
 use crate::mqtt::subscriptions::Subscriptions;
+use crate::pair::{IDENTITY, Pair, PairEvent};
 use crate::wire;
 use crate::wire::WireRules;
 
 pub(super) use crate::mqtt::session::loss::Loss;
+pub(super) use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::session::state::Phase;
 pub(super) use crate::mqtt::session::state::Session;
 
@@ -61,6 +64,7 @@ impl Session {
     ) -> Self {
         let now = now();
         Self {
+            role: SessionRole::Alone,
             client,
             rules,
             subscriptions,
@@ -79,6 +83,17 @@ impl Session {
             reported_cause: None,
             unexplained: VecDeque::new(),
         }
+    }
+
+    /// Returns the pair, if the connection is that of its leader.
+    pub(super) fn leader_of(&self) -> Option<&Arc<Pair>> {
+        self.role.leader()
+    }
+
+    /// Makes it one of the two connections of a node of a pair.
+    pub(super) fn with_role(mut self, role: SessionRole) -> Self {
+        self.role = role;
+        self
     }
 
     /// Returns whether so many commands wait that their reader should run before more are received.
@@ -211,11 +226,22 @@ impl Session {
     fn open(&mut self, now: Instant) {
         self.phase = Phase::Open;
         self.reported_cause = None;
-        self.publish_status("online", now);
+        if self.role.has_status() {
+            self.publish_status("online", now);
+        }
         self.outbox.shared.set_up(true);
-        self.inbox.connection(Incoming::Up {
-            session_present: self.resumed,
-        });
+        let session_present = self.resumed;
+        match &self.role {
+            SessionRole::Alone => self.inbox.connection(Incoming::Up { session_present }),
+            SessionRole::Leader(pair) => pair.on(PairEvent::Connected {
+                connection: self.epoch,
+                session_present,
+            }),
+            SessionRole::Observer(pair) => {
+                pair.observer_up();
+                self.inbox.connection(Incoming::Up { session_present });
+            }
+        }
     }
 
     /// Publishes `online` or `offline`. It belongs to this connection alone and is not sent again.
@@ -319,7 +345,9 @@ impl Session {
         }
         match self.phase {
             Phase::Open => {
-                self.publish_status("offline", now);
+                if self.role.has_status() {
+                    self.publish_status("offline", now);
+                }
                 self.phase = Phase::Farewell;
             }
             Phase::Farewell if self.client.try_disconnect().is_ok() => self.phase = Phase::Leaving,
@@ -376,7 +404,9 @@ impl Drop for Session {
             in_flight.message.resolve(Err(fate));
         }
         self.outbox.shared.end();
-        self.inbox.end();
+        if self.role.has_status() {
+            self.inbox.end();
+        }
     }
 }
 
@@ -388,6 +418,10 @@ fn properties(message: &OutboundMessage, now: Instant) -> PublishProperties {
         correlation_data: message.correlation().map(Bytes::copy_from_slice),
         ..PublishProperties::default()
     };
+    if let Some(identity) = message.identity() {
+        let identity = (IDENTITY.to_owned(), identity.to_string());
+        properties.user_properties.push(identity);
+    }
     if message.hops() > 0 {
         let hops = (wire::HOPS.to_owned(), message.hops().to_string());
         properties.user_properties.push(hops);

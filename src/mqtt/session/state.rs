@@ -12,6 +12,7 @@ use crate::command::reply::Reply;
 use crate::mqtt::inbox::{AckToken, InboxSender};
 use crate::mqtt::inflight::{PendingAcks, UnackedPublishes};
 use crate::mqtt::outbox::{Outbox, QueuedMessage};
+use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::subscriptions::Subscriptions;
 use crate::wire::WireRules;
 
@@ -34,6 +35,7 @@ pub(super) enum Phase {
 
 /// State of the connection to the broker, over all its connections.
 pub(in crate::mqtt) struct Session {
+    pub(super) role: SessionRole,
     pub(super) client: AsyncClient,
     pub(super) rules: WireRules,
     pub(super) subscriptions: Subscriptions,

@@ -332,6 +332,21 @@ impl Index {
         self.known.len() >= MAX_COMMANDS * percent / 100 || self.bytes > MAX_BYTES * percent / 100
     }
 
+    /// Forgets the commands without a reply, and returns them, oldest first.
+    pub(super) fn take_open(&mut self) -> Vec<(u64, JournalRecord)> {
+        let open: Vec<u64> = self.open.iter().copied().collect();
+        let mut taken = Vec::with_capacity(open.len());
+        for number in open {
+            if let Some(known) = self.known.get(&number) {
+                taken.push((number, known.record.clone()));
+            }
+            self.forget(number);
+        }
+        let known = &self.known;
+        self.order.retain(|number| known.contains_key(number));
+        taken
+    }
+
     fn forget(&mut self, number: u64) {
         let Some(known) = self.known.remove(&number) else {
             return;

@@ -287,6 +287,25 @@ impl Journal {
         }
     }
 
+    /// Forgets the commands without a reply and returns them: the other node of a pair may process
+    /// them.
+    pub fn take_unfinished(&self) -> Vec<Unfinished> {
+        let mut index = self.lock();
+        let taken = index.take_open();
+        if !taken.is_empty() && *self.health.borrow() != Health::Absent {
+            index.changes += 1;
+            self.dirty.notify_one();
+        }
+        let unfinished = |(number, record): (u64, JournalRecord)| Unfinished {
+            mark: Seq(number),
+            received: record.received,
+            left: Duration::ZERO,
+            sending: record.sending,
+            crashes: record.crashes,
+        };
+        taken.into_iter().map(unfinished).collect()
+    }
+
     /// Waits until everything recorded so far has this durability.
     pub async fn persisted(&self, durability: Durability) {
         match durability {

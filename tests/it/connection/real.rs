@@ -77,7 +77,7 @@ async fn a_reply_goes_where_it_was_asked_for(broker: Broker) {
     let heard = sayso.command().await;
     sayso
         .outbox
-        .reply(&reply("42"), &heard.command.reply_to)
+        .reply(&reply("42"), &heard.command.reply_to, None)
         .unwrap()
         .await
         .unwrap();

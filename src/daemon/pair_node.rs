@@ -1,0 +1,104 @@
+//! The part of the event loop that only a node of a pair has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::daemon::pair_replica::PairReplica;
+use crate::mqtt::inbox::{InboundCommand, RefusedCommand};
+use crate::mqtt::outbox::{Delivery, OutboundMessage, Outbox};
+use crate::pair::{NodeReport, Pair, PairEffect};
+use crate::store::journal::Unfinished;
+
+/// A command that waits for the barrier.
+pub(super) enum HeldCommand {
+    Received(Box<InboundCommand>),
+    Refused(Box<RefusedCommand>),
+}
+
+/// The part of the event loop that only a node of a pair has.
+pub(super) struct PairNode {
+    pub(super) replica: Arc<PairReplica>,
+    /// Messages of the observer.
+    pub(super) observer: Outbox,
+    pub(super) held: Vec<HeldCommand>,
+    /// Number of the connection on which this node leads.
+    pub(super) connection: Option<u64>,
+    /// Number of the last connection on which it led.
+    pub(super) last_connection: u64,
+    /// The barrier, until the broker has acknowledged it.
+    pub(super) barrier: Option<Delivery>,
+    /// Whether commands are processed.
+    pub(super) is_serving: bool,
+    /// Whether the home was built from the retained announcements.
+    pub(super) has_home: bool,
+    /// Commands of this node that had no reply when it last led. They are processed again if the
+    /// broker has lost the session.
+    pub(super) unfinished: Vec<Unfinished>,
+}
+
+impl PairNode {
+    pub(super) fn new(pair: Arc<Pair>, outbox: Outbox, observer: Outbox) -> Self {
+        Self {
+            replica: Arc::new(PairReplica::new(pair, outbox)),
+            observer,
+            held: Vec::new(),
+            connection: None,
+            last_connection: 0,
+            barrier: None,
+            is_serving: false,
+            has_home: false,
+            unfinished: Vec::new(),
+        }
+    }
+
+    /// Reports that the node is offline, and closes the observer's connection.
+    pub(super) async fn leave(&self, grace: Duration) {
+        let pair = self.pair();
+        // It consists of texts and numbers.
+        let report = serde_json::to_vec(&NodeReport::last_will(pair.node())).unwrap_or_default();
+        let topic = pair.topic(&format!("node/{}", pair.node()));
+        drop(
+            self.observer
+                .publish(OutboundMessage::to(topic, report).retained()),
+        );
+        self.observer.close(grace).await;
+    }
+
+    /// Returns the state of the pair.
+    pub(super) fn pair(&self) -> &Arc<Pair> {
+        &self.replica.pair
+    }
+}
+
+impl HeldCommand {
+    /// Returns the number of the connection it was received on.
+    pub(super) fn connection(&self) -> u64 {
+        match self {
+            Self::Received(command) => command.epoch,
+            Self::Refused(refused) => refused.epoch,
+        }
+    }
+}
+
+/// The next step of a node.
+pub(super) enum PairStep {
+    /// The pair requires it.
+    Effect(PairEffect),
+    /// The barrier was acknowledged by the broker; false if its connection has ended before.
+    Barrier(bool),
+}
+
+/// Waits for the next step of the pair, or for ever. Cancel safe.
+pub(super) async fn next_step(node: Option<&mut PairNode>) -> PairStep {
+    let Some(node) = node else {
+        return std::future::pending().await;
+    };
+    let pair = Arc::clone(node.pair());
+    let Some(barrier) = &mut node.barrier else {
+        return PairStep::Effect(pair.next_effect().await);
+    };
+    tokio::select! {
+        effect = pair.next_effect() => PairStep::Effect(effect),
+        acknowledged = barrier => PairStep::Barrier(acknowledged.is_ok()),
+    }
+}

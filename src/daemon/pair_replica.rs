@@ -1,0 +1,164 @@
+//! The commands of a leader in progress, and the messages about them to the other node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::Value as Json;
+
+use crate::command::ReplyTo;
+use crate::command::reply::Reply;
+use crate::mqtt::inbox::AckToken;
+use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
+use crate::pair::{CommandIdentity, Pair, PairMark};
+use crate::pipeline::Replica;
+use crate::schedule::timer::TimerId;
+use crate::store::journal::{PlannedPublish, Seq};
+
+/// The pause before a reply is put again into an outbox that is full.
+const OUTBOX_RETRY: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// The commands in progress of the node that leads. In a pair the broker's copy of a command is
+/// acknowledged after its reply, so that the broker holds all that is unfinished.
+pub(super) struct PairReplica {
+    pub(super) pair: Arc<Pair>,
+    outbox: Outbox,
+    commands: Mutex<TrackedCommands>,
+}
+
+#[derive(Default)]
+struct TrackedCommands {
+    by_seq: HashMap<u64, TrackedCommand>,
+    by_identity: HashMap<CommandIdentity, u64>,
+}
+
+struct TrackedCommand {
+    identity: CommandIdentity,
+    /// One for each time it was received.
+    ack_tokens: Vec<AckToken>,
+}
+
+impl PairReplica {
+    pub(super) fn new(pair: Arc<Pair>, outbox: Outbox) -> Self {
+        Self {
+            pair,
+            outbox,
+            commands: Mutex::default(),
+        }
+    }
+
+    /// Notes a command whose acknowledgement waits for its reply.
+    pub(super) fn track(&self, seq: Seq, identity: CommandIdentity, token: AckToken) {
+        let mut commands = self.commands.lock();
+        commands.by_identity.insert(identity, seq.number());
+        let tracked = TrackedCommand {
+            identity,
+            ack_tokens: vec![token],
+        };
+        commands.by_seq.insert(seq.number(), tracked);
+    }
+
+    /// Lets another copy of a command wait for the same reply; gives the token back if the command
+    /// is not in progress.
+    pub(super) fn attach(
+        &self,
+        identity: CommandIdentity,
+        token: AckToken,
+    ) -> Result<(), AckToken> {
+        let mut commands = self.commands.lock();
+        let seq = commands.by_identity.get(&identity).copied();
+        match seq.and_then(|seq| commands.by_seq.get_mut(&seq)) {
+            Some(tracked) => {
+                tracked.ack_tokens.push(token);
+                Ok(())
+            }
+            None => Err(token),
+        }
+    }
+
+    /// Returns the identity of a command in progress.
+    pub(super) fn identity(&self, seq: u64) -> Option<CommandIdentity> {
+        let commands = self.commands.lock();
+        commands.by_seq.get(&seq).map(|tracked| tracked.identity)
+    }
+
+    /// Acknowledges a command to the broker, which has its reply.
+    pub(super) fn finish(&self, seq: Seq) {
+        let mut commands = self.commands.lock();
+        let Some(tracked) = commands.by_seq.remove(&seq.number()) else {
+            return;
+        };
+        if commands.by_identity.get(&tracked.identity) == Some(&seq.number()) {
+            commands.by_identity.remove(&tracked.identity);
+        }
+        drop(commands);
+        for token in tracked.ack_tokens {
+            self.acknowledge(token);
+        }
+    }
+
+    /// Acknowledges a command that needs no reply from this node.
+    pub(super) fn acknowledge(&self, token: AckToken) {
+        if token.is_expected() {
+            self.outbox.acknowledge(token);
+        }
+    }
+
+    /// Sends a reply that needs no processing, and then acknowledges its command.
+    pub(super) async fn answer(
+        &self,
+        reply: &Reply,
+        reply_to: &ReplyTo,
+        (identity, token): (CommandIdentity, AckToken),
+    ) {
+        let delivery = loop {
+            match self.outbox.reply(reply, reply_to, Some(identity)) {
+                Ok(delivery) => break delivery,
+                Err(_) => tokio::time::sleep(OUTBOX_RETRY).await,
+            }
+        };
+        if matches!(delivery.await, Ok(()) | Err(Undelivered::Refused { .. })) {
+            self.acknowledge(token);
+        }
+    }
+
+    /// Forgets all commands: this node does not lead any more, and the broker sends them again.
+    pub(super) fn clear(&self) {
+        *self.commands.lock() = TrackedCommands::default();
+    }
+
+    /// Queues a mark on the connection of the leader.
+    fn publish(&self, mark: &PairMark) -> bool {
+        // It consists of texts and numbers.
+        let payload = serde_json::to_vec(mark).unwrap_or_default();
+        let message = OutboundMessage::to(self.pair.topic("mark"), payload);
+        self.outbox.publish(message).is_ok()
+    }
+}
+
+impl Replica for PairReplica {
+    fn begun(&self, seq: u64, planned: Vec<PlannedPublish>) -> bool {
+        // The record of a timer is its mark.
+        let Some(command) = self.identity(seq) else {
+            return true;
+        };
+        let mut devices: Vec<String> = planned
+            .iter()
+            .map(|publish| publish.action.device.clone())
+            .collect();
+        devices.sort_unstable();
+        devices.dedup();
+        self.publish(&PairMark::Begun {
+            command,
+            devices,
+            plan: serde_json::to_value(planned).unwrap_or(Json::Null),
+        })
+    }
+
+    fn timer(&self, id: TimerId, record: Option<&[u8]>) -> bool {
+        let topic = self.pair.topic(&format!("timer/{id}"));
+        let payload = record.unwrap_or_default().to_vec();
+        let message = OutboundMessage::to(topic, payload).retained();
+        self.outbox.publish(message).is_ok()
+    }
+}

@@ -1,0 +1,754 @@
+//! Which node of a pair leads: a state machine fed with events that gives effects. Pure; the time
+//! and the random delay are arguments.
+//!
+//! The broker is the lock: who is connected with the shared client id leads, and a new connection
+//! with it ends the old one. This module decides when to connect.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::pair::mark::LeaderClaim;
+
+/// The longest random delay before connecting, so that two nodes do not contend for ever.
+pub const MAX_DELAY: Duration = Duration::from_millis(500);
+
+/// The additional delay of a leader whose connection has ended: the other node may have taken over,
+/// and its claim is on the way.
+const AFTER_CUT: Duration = Duration::from_secs(1);
+
+/// The time for which the end of a connection delays the next one.
+const CUT_MEMORY: Duration = Duration::from_secs(2);
+
+/// How long a leader that was seen online before this node's observer connected may give no sign of
+/// life: its last will is lost if the broker ended with it.
+const CONFIRMATION: Duration = Duration::from_secs(3);
+
+/// The pause after connections that could not be made is doubled from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a request for a takeover holds for a node that does not know yet that it has lost its
+/// connection.
+const REQUEST_LIFETIME: Duration = Duration::from_secs(5);
+
+/// How long the barrier may take before commands are served without it.
+const BARRIER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A change that matters to leadership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PairEvent {
+    /// The observer is connected, and its subscriptions are acknowledged.
+    ObserverUp,
+    /// The observer has received its own report: the retained messages are known.
+    ObserverSynced {
+        /// Whether the other node is online.
+        has_other: bool,
+    },
+    /// The other node has sent all that it knows of the progress of commands.
+    SnapshotReceived,
+    /// The observer has lost its connection.
+    ObserverDown,
+    /// A claim was received.
+    Claimed {
+        /// The claim.
+        claim: LeaderClaim,
+        /// False if the broker had kept it.
+        is_live: bool,
+    },
+    /// The status of the service was received.
+    Status {
+        /// Whether a leader is connected.
+        is_online: bool,
+    },
+    /// The leader has published a beat.
+    Beat {
+        /// The leader.
+        node: String,
+    },
+    /// A node requests a sign of life of the leader.
+    Query {
+        /// The node.
+        node: String,
+    },
+    /// An operator requests a takeover.
+    TakeoverRequested {
+        /// The node that should lead; `None` for the one that does not.
+        node: Option<String>,
+    },
+    /// The connection with the shared id is open.
+    Connected {
+        /// Number of the connection.
+        connection: u64,
+        /// Whether the broker had kept its session.
+        session_present: bool,
+    },
+    /// Every mark of the earlier leader has been received.
+    BarrierPassed,
+    /// The connection with the shared id has ended, or could not be made.
+    Disconnected,
+}
+
+/// A step that the daemon has to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PairEffect {
+    /// Publish the report of this node.
+    Introduce,
+    /// Publish a request for a sign of life of the leader.
+    Query,
+    /// Send all that this node knows of the progress of commands to the other.
+    SendSnapshot,
+    /// Connect with the shared client id.
+    Connect,
+    /// Publish the claim and the barrier, in this order.
+    Claim {
+        /// Number of the takeover.
+        epoch: u64,
+        /// Number of the connection.
+        connection: u64,
+        /// Whether the broker had kept the session.
+        session_present: bool,
+    },
+    /// Process the commands received since the connection.
+    Serve,
+    /// Publish `online` and the claim again.
+    Announce,
+    /// Answer an operator: this node leads already.
+    Answer,
+    /// Give up all commands in progress: another node may process them.
+    StepDown,
+}
+
+/// The part of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PairStage {
+    /// The other node leads, or none is known to be absent.
+    Standby,
+    /// No node leads; this one connects at the given moment.
+    Contending {
+        /// The moment.
+        at: Instant,
+    },
+    /// The connection with the shared id is being made.
+    Connecting,
+    /// Connected, and waiting for the barrier.
+    Confirming {
+        /// The moment at which it is waited for no longer.
+        until: Instant,
+    },
+    /// This node leads.
+    Leading {
+        /// The moment from which it processes commands.
+        since: Instant,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ObserverState {
+    Down,
+    Syncing,
+    /// The retained messages are known; what the other node knows is not.
+    Asking {
+        until: Instant,
+    },
+    Synced,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Leadership {
+    node: String,
+    stage: PairStage,
+    observation: ObserverState,
+    leader: Option<LeaderClaim>,
+    is_online: bool,
+    /// The moment at which a leader that gives no sign of life counts as gone.
+    unconfirmed_until: Option<Instant>,
+    cut_at: Option<Instant>,
+    /// The last request for a takeover that came while this node was connected.
+    requested_at: Option<Instant>,
+    /// Connections that ended before this node led.
+    failures: u32,
+    effects: VecDeque<PairEffect>,
+}
+
+impl Leadership {
+    /// The state of `node` before its observer is connected.
+    pub fn new(node: impl Into<String>) -> Self {
+        Self {
+            node: node.into(),
+            stage: PairStage::Standby,
+            observation: ObserverState::Down,
+            leader: None,
+            is_online: false,
+            unconfirmed_until: None,
+            cut_at: None,
+            requested_at: None,
+            failures: 0,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Returns the part of this node.
+    pub fn stage(&self) -> PairStage {
+        self.stage
+    }
+
+    /// Returns the newest claim.
+    pub fn leader(&self) -> Option<&LeaderClaim> {
+        self.leader.as_ref()
+    }
+
+    /// Returns whether a leader is online, as far as this node knows.
+    pub fn is_online(&self) -> bool {
+        self.is_online
+    }
+
+    /// Returns whether the observer knows the messages that the broker had kept.
+    pub fn is_synced(&self) -> bool {
+        self.observation == ObserverState::Synced
+    }
+
+    /// Returns whether the observer waits for its own report.
+    pub fn is_syncing(&self) -> bool {
+        self.observation == ObserverState::Syncing
+    }
+
+    /// Removes and returns the next step to take.
+    pub fn next_effect(&mut self) -> Option<PairEffect> {
+        self.effects.pop_front()
+    }
+
+    /// Requests another report of this node.
+    pub fn request_introduction(&mut self) {
+        if !self.effects.contains(&PairEffect::Introduce) {
+            self.effects.push_back(PairEffect::Introduce);
+        }
+    }
+
+    /// Returns when [`Leadership::tick`] has something to do without an event.
+    pub fn due(&self) -> Option<Instant> {
+        if let ObserverState::Asking { until } = self.observation {
+            return Some(until);
+        }
+        match self.stage {
+            PairStage::Standby => self.unconfirmed_until,
+            PairStage::Contending { at } => Some(at),
+            PairStage::Confirming { until } => Some(until),
+            PairStage::Connecting | PairStage::Leading { .. } => None,
+        }
+    }
+
+    /// Processes an event. `delay` is random, up to [`MAX_DELAY`].
+    pub fn on(&mut self, event: PairEvent, now: Instant, delay: Duration) {
+        match event {
+            PairEvent::ObserverUp => {
+                self.observation = ObserverState::Syncing;
+                self.effects.push_back(PairEffect::Introduce);
+            }
+            PairEvent::ObserverSynced { has_other } => self.synced(has_other, now),
+            PairEvent::SnapshotReceived => {
+                if let ObserverState::Asking { .. } = self.observation {
+                    self.observation = ObserverState::Synced;
+                }
+            }
+            PairEvent::ObserverDown => {
+                self.observation = ObserverState::Down;
+                self.unconfirmed_until = None;
+            }
+            PairEvent::Claimed { claim, is_live } => self.claimed(claim, is_live),
+            PairEvent::Status { is_online } => self.status(is_online),
+            PairEvent::Beat { node } => {
+                if self.leader.as_ref().is_some_and(|claim| claim.node == node) {
+                    self.is_online = true;
+                    self.unconfirmed_until = None;
+                }
+            }
+            PairEvent::Query { node } => {
+                if node == self.node {
+                    return;
+                }
+                if self.is_connected() {
+                    self.effects.push_back(PairEffect::Announce);
+                }
+                self.effects.push_back(PairEffect::SendSnapshot);
+            }
+            PairEvent::TakeoverRequested { node } => {
+                let is_named = node.is_some();
+                // By the claims before the request: the old leader may be cut off by now.
+                let is_meant = match node {
+                    Some(node) => node == self.node,
+                    None => !self.has_claimed(),
+                };
+                let is_free = matches!(
+                    self.stage,
+                    PairStage::Standby | PairStage::Contending { .. }
+                );
+                if is_meant && is_free {
+                    self.connect();
+                } else if is_meant && !self.has_claimed() {
+                    self.requested_at = Some(now);
+                } else if is_meant && is_named && self.is_connected() {
+                    self.effects.push_back(PairEffect::Answer);
+                }
+            }
+            PairEvent::Connected {
+                connection,
+                session_present,
+            } => self.connected(connection, session_present, now),
+            PairEvent::BarrierPassed => self.serve(now),
+            PairEvent::Disconnected => self.disconnected(now),
+        }
+        self.tick(now, delay);
+    }
+
+    fn claimed(&mut self, claim: LeaderClaim, is_live: bool) {
+        let is_newer = self
+            .leader
+            .as_ref()
+            .is_none_or(|known| known.epoch <= claim.epoch);
+        // A broker restored from an old copy counts from an older number.
+        if !is_live && !is_newer {
+            return;
+        }
+        if is_live {
+            self.is_online = true;
+            self.unconfirmed_until = None;
+        }
+        self.leader = Some(claim);
+    }
+
+    fn status(&mut self, is_online: bool) {
+        self.is_online = is_online;
+        // The last will of the connection before this one may be published late.
+        if !is_online && self.is_connected() {
+            self.is_online = true;
+            self.effects.push_back(PairEffect::Announce);
+        }
+    }
+
+    fn connected(&mut self, connection: u64, session_present: bool, now: Instant) {
+        if self.stage != PairStage::Connecting {
+            return;
+        }
+        let epoch = self.leader.as_ref().map_or(0, |claim| claim.epoch) + 1;
+        self.stage = PairStage::Confirming {
+            until: now + BARRIER_TIMEOUT,
+        };
+        self.effects.push_back(PairEffect::Claim {
+            epoch,
+            connection,
+            session_present,
+        });
+    }
+
+    fn serve(&mut self, now: Instant) {
+        if matches!(self.stage, PairStage::Confirming { .. }) {
+            self.stage = PairStage::Leading { since: now };
+            self.failures = 0;
+            self.requested_at = None;
+            self.effects.push_back(PairEffect::Serve);
+        }
+    }
+
+    fn disconnected(&mut self, now: Instant) {
+        match self.stage {
+            PairStage::Standby | PairStage::Contending { .. } => return,
+            PairStage::Connecting => self.failures += 1,
+            PairStage::Confirming { .. } | PairStage::Leading { .. } => self.cut_at = Some(now),
+        }
+        self.effects.push_back(PairEffect::StepDown);
+        self.stage = PairStage::Standby;
+        let is_valid = |at: Instant| now.saturating_duration_since(at) < REQUEST_LIFETIME;
+        if self.requested_at.take().is_some_and(is_valid) {
+            self.connect();
+        }
+    }
+
+    fn synced(&mut self, has_other: bool, now: Instant) {
+        let until = now + CONFIRMATION;
+        self.observation = if has_other {
+            ObserverState::Asking { until }
+        } else {
+            ObserverState::Synced
+        };
+        if self.has_rival() {
+            self.unconfirmed_until = Some(until);
+        }
+        if has_other || self.has_rival() {
+            self.effects.push_back(PairEffect::Query);
+        }
+    }
+
+    fn connect(&mut self) {
+        self.stage = PairStage::Connecting;
+        self.unconfirmed_until = None;
+        self.effects.push_back(PairEffect::Connect);
+    }
+
+    /// Returns whether this node has the connection with the shared id.
+    fn is_connected(&self) -> bool {
+        matches!(
+            self.stage,
+            PairStage::Confirming { .. } | PairStage::Leading { .. }
+        )
+    }
+
+    /// Returns whether the newest claim is that of this node.
+    fn has_claimed(&self) -> bool {
+        let claim = self.leader.as_ref();
+        claim.is_some_and(|claim| claim.node == self.node)
+    }
+
+    /// Returns whether the other node leads, as far as this one knows.
+    fn has_rival(&self) -> bool {
+        let is_other = |claim: &LeaderClaim| claim.node != self.node;
+        self.is_online && self.leader.as_ref().is_some_and(is_other)
+    }
+
+    /// Takes the steps that are due.
+    pub fn tick(&mut self, now: Instant, delay: Duration) {
+        if let ObserverState::Asking { until } = self.observation
+            && until <= now
+        {
+            self.observation = ObserverState::Synced;
+        }
+        match self.stage {
+            PairStage::Standby if self.is_synced() => {
+                let is_silent = self.unconfirmed_until.is_some_and(|until| until <= now);
+                if self.has_rival() && !is_silent {
+                    return;
+                }
+                self.is_online = false;
+                self.unconfirmed_until = None;
+                let at = now + delay.min(MAX_DELAY) + self.pause(now);
+                self.stage = PairStage::Contending { at };
+            }
+            PairStage::Contending { .. } if !self.is_synced() || self.has_rival() => {
+                self.stage = PairStage::Standby;
+            }
+            PairStage::Contending { at } if at <= now => self.connect(),
+            PairStage::Confirming { until } if until <= now => self.serve(now),
+            _ => {}
+        }
+    }
+
+    fn pause(&self, now: Instant) -> Duration {
+        let is_recent = |cut: Instant| now.saturating_duration_since(cut) < CUT_MEMORY;
+        let after_cut = if self.cut_at.is_some_and(is_recent) {
+            AFTER_CUT
+        } else {
+            Duration::ZERO
+        };
+        let after_failures = match self.failures {
+            0 => Duration::ZERO,
+            failures => FIRST_PAUSE
+                .saturating_mul(2_u32.saturating_pow(failures - 1))
+                .min(LONGEST_PAUSE),
+        };
+        after_cut.max(after_failures)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELAY: Duration = Duration::from_millis(200);
+
+    /// Two nodes, and a broker that gives the shared id to the node that connects last.
+    struct House {
+        nodes: [Leadership; 2],
+        now: Instant,
+        holder: Option<usize>,
+        takeovers: usize,
+    }
+
+    impl House {
+        fn new() -> Self {
+            Self {
+                nodes: ["a", "b"].map(Leadership::new),
+                now: crate::clock::now(),
+                holder: None,
+                takeovers: 0,
+            }
+        }
+
+        fn on(&mut self, node: usize, event: PairEvent) {
+            self.nodes[node].on(event, self.now, DELAY * (1 + u32::try_from(node).unwrap()));
+            self.settle();
+        }
+
+        fn all(&mut self, event: &PairEvent) {
+            for node in 0..2 {
+                self.nodes[node].on(
+                    event.clone(),
+                    self.now,
+                    DELAY * (1 + u32::try_from(node).unwrap()),
+                );
+            }
+            self.settle();
+        }
+
+        /// Carries out effects until there are none.
+        fn settle(&mut self) {
+            while let Some((node, effect)) =
+                (0..2).find_map(|node| Some((node, self.nodes[node].next_effect()?)))
+            {
+                match effect {
+                    PairEffect::Introduce => {
+                        self.on(node, PairEvent::ObserverSynced { has_other: false });
+                    }
+                    PairEffect::Connect => {
+                        self.takeovers += 1;
+                        let old = self.holder.replace(node).filter(|old| *old != node);
+                        if let Some(old) = old {
+                            self.on(old, PairEvent::Disconnected);
+                            self.all(&PairEvent::Status { is_online: false });
+                        }
+                        self.on(
+                            node,
+                            PairEvent::Connected {
+                                connection: 1,
+                                session_present: true,
+                            },
+                        );
+                    }
+                    PairEffect::Claim { epoch, .. } => {
+                        self.all(&PairEvent::Status { is_online: true });
+                        self.all(&PairEvent::Claimed {
+                            claim: LeaderClaim {
+                                node: ["a", "b"][node].to_owned(),
+                                epoch,
+                                since: 0,
+                            },
+                            is_live: true,
+                        });
+                        self.on(node, PairEvent::BarrierPassed);
+                    }
+                    PairEffect::Announce => {
+                        let claim = self.nodes[node].leader().cloned();
+                        if let Some(claim) = claim {
+                            self.all(&PairEvent::Claimed {
+                                claim,
+                                is_live: true,
+                            });
+                        }
+                    }
+                    PairEffect::Query => {
+                        let node = ["a", "b"][node].to_owned();
+                        self.all(&PairEvent::Query { node });
+                    }
+                    PairEffect::Serve
+                    | PairEffect::StepDown
+                    | PairEffect::SendSnapshot
+                    | PairEffect::Answer => {}
+                }
+            }
+        }
+
+        fn pass(&mut self, time: Duration) {
+            let end = self.now + time;
+            while self.now < end {
+                self.now += Duration::from_millis(10);
+                for node in 0..2 {
+                    self.nodes[node].tick(self.now, DELAY);
+                }
+                self.settle();
+            }
+        }
+
+        fn leads(&self, node: usize) -> bool {
+            matches!(self.nodes[node].stage(), PairStage::Leading { .. })
+        }
+    }
+
+    #[test]
+    fn of_two_nodes_that_start_at_once_one_leads_and_stays_leader() {
+        let mut house = House::new();
+        house.all(&PairEvent::ObserverUp);
+        house.pass(Duration::from_mins(1));
+        assert!(house.leads(0) && !house.leads(1));
+        assert_eq!(house.takeovers, 1);
+    }
+
+    #[test]
+    fn the_standby_leads_soon_after_the_leader_has_gone() {
+        let mut house = House::new();
+        house.all(&PairEvent::ObserverUp);
+        house.pass(Duration::from_secs(5));
+        house.holder = None;
+        house.nodes[0] = Leadership::new("a");
+        house.on(1, PairEvent::Status { is_online: false });
+        house.pass(Duration::from_secs(1));
+        assert!(house.leads(1));
+        assert_eq!(house.nodes[1].leader().unwrap().epoch, 2);
+    }
+
+    #[test]
+    fn a_takeover_by_hand_does_not_swing_back() {
+        let mut house = House::new();
+        house.all(&PairEvent::ObserverUp);
+        house.pass(Duration::from_secs(5));
+        for round in 0..4 {
+            house.all(&PairEvent::TakeoverRequested { node: None });
+            house.pass(Duration::from_mins(1));
+            assert!(house.leads((round + 1) % 2));
+        }
+        assert_eq!(house.takeovers, 5);
+        let node = Some("a".to_owned());
+        house.all(&PairEvent::TakeoverRequested { node });
+        house.pass(Duration::from_mins(1));
+        assert_eq!(house.takeovers, 5, "it leads already");
+    }
+
+    #[test]
+    fn a_leader_that_is_cut_before_it_sees_the_request_does_not_take_the_lead_back() {
+        let mut house = House::new();
+        house.all(&PairEvent::ObserverUp);
+        house.pass(Duration::from_secs(5));
+        let mut node = std::mem::replace(&mut house.nodes[0], Leadership::new("a"));
+        node.on(PairEvent::Disconnected, house.now, DELAY);
+        let request = PairEvent::TakeoverRequested { node: None };
+        node.on(request, house.now, DELAY);
+        let effects: Vec<_> = std::iter::from_fn(|| node.next_effect()).collect();
+        assert_eq!(effects, [PairEffect::StepDown]);
+    }
+
+    #[test]
+    fn a_leader_that_was_gone_before_the_broker_restarted_is_replaced() {
+        let mut house = House::new();
+        house.nodes[1].on(PairEvent::ObserverUp, house.now, DELAY);
+        let claim = LeaderClaim {
+            node: "a".to_owned(),
+            epoch: 7,
+            since: 0,
+        };
+        let kept = PairEvent::Claimed {
+            claim,
+            is_live: false,
+        };
+        house.nodes[1].on(PairEvent::Status { is_online: true }, house.now, DELAY);
+        house.nodes[1].on(kept, house.now, DELAY);
+        house.on(1, PairEvent::ObserverSynced { has_other: false });
+        house.pass(Duration::from_secs(2));
+        assert!(!house.leads(1), "the leader has time to answer");
+        house.pass(Duration::from_secs(3));
+        assert!(house.leads(1));
+        assert_eq!(house.nodes[1].leader().unwrap().epoch, 8);
+    }
+
+    #[test]
+    fn a_leader_that_is_alive_answers_a_node_that_starts() {
+        let mut house = House::new();
+        house.on(0, PairEvent::ObserverUp);
+        house.pass(Duration::from_secs(2));
+        assert!(house.leads(0));
+        let claim = house.nodes[0].leader().cloned().unwrap();
+        house.nodes[1].on(PairEvent::ObserverUp, house.now, DELAY);
+        house.nodes[1].on(PairEvent::Status { is_online: true }, house.now, DELAY);
+        let kept = PairEvent::Claimed {
+            claim,
+            is_live: false,
+        };
+        house.on(1, kept);
+        house.pass(Duration::from_mins(1));
+        assert_eq!(house.takeovers, 1);
+    }
+
+    #[test]
+    fn a_leader_whose_connection_ends_waits_for_the_claim_of_the_other() {
+        let mut house = House::new();
+        house.on(0, PairEvent::ObserverUp);
+        house.pass(Duration::from_secs(5));
+        house.holder = None;
+        house.on(0, PairEvent::Disconnected);
+        house.pass(AFTER_CUT - Duration::from_millis(50));
+        assert_eq!(house.takeovers, 1);
+        house.pass(Duration::from_secs(1));
+        assert!(house.leads(0), "nobody else has claimed");
+    }
+
+    #[test]
+    fn a_node_that_starts_waits_for_the_knowledge_of_the_other() {
+        let mut node = Leadership::new("a");
+        let now = crate::clock::now();
+        node.on(PairEvent::ObserverUp, now, DELAY);
+        node.on(PairEvent::ObserverSynced { has_other: true }, now, DELAY);
+        assert_eq!(node.stage(), PairStage::Standby);
+        node.on(PairEvent::SnapshotReceived, now, DELAY);
+        assert!(matches!(node.stage(), PairStage::Contending { .. }));
+        let mut alone = Leadership::new("b");
+        alone.on(PairEvent::ObserverUp, now, DELAY);
+        alone.on(PairEvent::ObserverSynced { has_other: true }, now, DELAY);
+        alone.tick(now + CONFIRMATION, DELAY);
+        assert!(
+            matches!(alone.stage(), PairStage::Contending { .. }),
+            "it does not answer"
+        );
+    }
+
+    #[test]
+    fn a_request_reaches_a_leader_that_does_not_know_yet_that_it_was_replaced() {
+        let mut node = Leadership::new("a");
+        let now = crate::clock::now();
+        node.on(PairEvent::TakeoverRequested { node: None }, now, DELAY);
+        let connected = PairEvent::Connected {
+            connection: 1,
+            session_present: true,
+        };
+        node.on(connected, now, DELAY);
+        node.on(PairEvent::BarrierPassed, now, DELAY);
+        let claim = LeaderClaim {
+            node: "b".to_owned(),
+            epoch: 2,
+            since: 0,
+        };
+        node.on(
+            PairEvent::Claimed {
+                claim,
+                is_live: true,
+            },
+            now,
+            DELAY,
+        );
+        node.on(PairEvent::TakeoverRequested { node: None }, now, DELAY);
+        node.on(PairEvent::Disconnected, now, DELAY);
+        assert_eq!(node.stage(), PairStage::Connecting);
+    }
+
+    #[test]
+    fn connections_that_are_refused_are_tried_ever_less_often() {
+        let mut node = Leadership::new("a");
+        let mut now = crate::clock::now();
+        node.on(PairEvent::ObserverUp, now, DELAY);
+        node.on(PairEvent::ObserverSynced { has_other: false }, now, DELAY);
+        let end = now + Duration::from_mins(1);
+        let mut attempts = 0;
+        while now < end {
+            now += Duration::from_millis(10);
+            node.tick(now, DELAY);
+            while let Some(effect) = node.next_effect() {
+                if effect == PairEffect::Connect {
+                    attempts += 1;
+                    node.on(PairEvent::Disconnected, now, DELAY);
+                }
+            }
+        }
+        assert!((8..=14).contains(&attempts), "{attempts}");
+    }
+
+    #[test]
+    fn a_barrier_that_never_comes_does_not_keep_the_house_deaf() {
+        let mut node = Leadership::new("a");
+        let now = crate::clock::now();
+        node.on(PairEvent::TakeoverRequested { node: None }, now, DELAY);
+        let connected = PairEvent::Connected {
+            connection: 1,
+            session_present: true,
+        };
+        node.on(connected, now, DELAY);
+        assert_eq!(node.due(), Some(now + BARRIER_TIMEOUT));
+        node.tick(now + BARRIER_TIMEOUT, DELAY);
+        assert!(matches!(node.stage(), PairStage::Leading { .. }));
+    }
+}

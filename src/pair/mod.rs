@@ -1,0 +1,441 @@
+//! Two nodes, one house: the pair.
+//!
+//! Both nodes may connect with the shared client id; the broker allows it to one of them, which
+//! leads. Each has an observer, a second connection with an id of its own, that sees the progress
+//! of commands on the broker: marks before actions, and replies. After a takeover the broker sends
+//! every command again that was not acknowledged, and the new leader decides by its progress.
+//!
+//! This module decides and remembers. It does no I/O: `mqtt` feeds it with messages and the state
+//! of the connections, and `daemon` carries out the effects.
+
+mod identity;
+mod leadership;
+mod mark;
+mod memory;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde_json::{Value as Json, json};
+use tokio::sync::{Notify, watch};
+
+pub use crate::pair::identity::CommandIdentity;
+pub use crate::pair::leadership::{Leadership, MAX_DELAY, PairEffect, PairEvent};
+pub use crate::pair::mark::{KnownCommand, LeaderClaim, NodeReport, PairMark};
+pub use crate::pair::memory::{PairMemory, Progress};
+pub use crate::pair::report::PairReport;
+
+use crate::clock::now;
+
+/// The user property of a reply with the identity of its command.
+pub const IDENTITY: &str = "sayso-command";
+
+/// The longest message of the pair that is read, in bytes: a mark with its plan.
+const MAX_MESSAGE: usize = 512 << 10;
+
+/// Bytes of a command in a snapshot, besides its plan.
+const SNAPSHOT_ENTRY: usize = 128;
+
+/// The longest correlation data of a request that is answered, in bytes.
+const MAX_CORRELATION: usize = 256;
+
+/// Settings of a pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairSettings {
+    /// The name of this node, different from that of the other.
+    pub node: String,
+}
+
+/// A message that the observer has received.
+#[derive(Debug, Clone, Copy)]
+pub struct ObservedMessage<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The payload.
+    pub payload: &'a [u8],
+    /// The identity of the command that it answers, for a reply.
+    pub identity: Option<&'a str>,
+    /// The correlation data.
+    pub correlation: Option<&'a [u8]>,
+    /// Whether the broker had kept it.
+    pub is_retained: bool,
+}
+
+/// State of the pair, shared by the two connections and the event loop.
+#[derive(Debug)]
+pub struct Pair {
+    node: String,
+    prefix: String,
+    state: Mutex<PairState>,
+    changed: Notify,
+    /// True while the connection with the shared id may be made.
+    gate: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct PairState {
+    leadership: Leadership,
+    memory: PairMemory,
+    /// Number of the observer's connection.
+    connection: u64,
+    barrier: Barrier,
+    /// The report of this node, without what changes with each beat.
+    own: NodeReport,
+    peer: Option<NodeReport>,
+    /// The newest beat that was received.
+    beat: u64,
+    /// The newest beat that this node has published, and when.
+    published_beat: Option<(u64, Instant)>,
+    /// How long the other node needed to receive a beat.
+    behind: Option<Duration>,
+    /// The correlation data of an operator's request for a takeover.
+    requested_by: Option<Vec<u8>>,
+    /// Whether no other node was there to take over.
+    is_refused: bool,
+}
+
+#[derive(Debug, Default)]
+struct Barrier {
+    nonce: u64,
+    is_seen: bool,
+    is_acknowledged: bool,
+}
+
+impl Pair {
+    /// The state of a node that is not connected. Commands are remembered for `keep`.
+    pub fn new(settings: &PairSettings, prefix: &str, keep: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            node: settings.node.clone(),
+            prefix: prefix.to_owned(),
+            state: Mutex::new(PairState {
+                leadership: Leadership::new(&*settings.node),
+                memory: PairMemory::new(keep),
+                connection: 0,
+                barrier: Barrier::default(),
+                own: NodeReport::last_will(&settings.node),
+                peer: None,
+                beat: 0,
+                published_beat: None,
+                behind: None,
+                requested_by: None,
+                is_refused: false,
+            }),
+            changed: Notify::new(),
+            gate: watch::Sender::new(false),
+        })
+    }
+
+    /// Returns the name of this node.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Returns the topic with this last part.
+    pub fn topic(&self, part: &str) -> String {
+        format!("{}/pair/{part}", self.prefix)
+    }
+
+    /// Processes an event.
+    pub fn on(&self, event: PairEvent) {
+        let delay = rand::random_range(Duration::ZERO..=MAX_DELAY);
+        self.state.lock().leadership.on(event, now(), delay);
+        self.changed.notify_one();
+    }
+
+    /// Notes a new connection of the observer.
+    pub fn observer_up(&self) {
+        self.state.lock().connection = rand::random();
+        self.on(PairEvent::ObserverUp);
+    }
+
+    /// Waits for the next step to take. Cancel safe.
+    pub async fn next_effect(&self) -> PairEffect {
+        loop {
+            let due = {
+                let mut state = self.state.lock();
+                let delay = rand::random_range(Duration::ZERO..=MAX_DELAY);
+                state.leadership.tick(now(), delay);
+                if let Some(effect) = state.leadership.next_effect() {
+                    return effect;
+                }
+                state.leadership.due()
+            };
+            match due {
+                Some(due) => tokio::select! {
+                    () = self.changed.notified() => {}
+                    () = tokio::time::sleep_until(due.into()) => {}
+                },
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    /// Allows the connection with the shared id, until it ends.
+    pub fn open_gate(&self) {
+        self.gate.send_replace(true);
+    }
+
+    /// Forbids the next connection with the shared id.
+    pub fn close_gate(&self) {
+        self.gate.send_replace(false);
+    }
+
+    /// Returns whether the connection with the shared id may be made, now and in future.
+    pub fn gate(&self) -> watch::Receiver<bool> {
+        self.gate.subscribe()
+    }
+
+    /// Processes a message that the observer has received.
+    pub fn receive(&self, message: ObservedMessage<'_>) {
+        if message.payload.len() > MAX_MESSAGE {
+            return;
+        }
+        let below = message.topic.strip_prefix(&*self.prefix);
+        let part = below.and_then(|below| below.strip_prefix('/'));
+        let payload = message.payload;
+        let event = match part {
+            Some("status") => Some(PairEvent::Status {
+                is_online: payload == b"online",
+            }),
+            Some("pair/mark") if !message.is_retained => self.receive_mark(payload),
+            Some("pair/leader") => {
+                let claim = serde_json::from_slice(payload).ok();
+                claim.map(|claim| PairEvent::Claimed {
+                    claim,
+                    is_live: !message.is_retained,
+                })
+            }
+            Some("pair/takeover") if !message.is_retained => Some(self.receive_request(message)),
+            Some(part) if part.starts_with("pair/node/") => self.receive_report(message),
+            Some(part) if part.starts_with("pair/timer/") => {
+                if let Ok(id) = part["pair/timer/".len()..].parse() {
+                    self.state.lock().memory.timer(id, payload);
+                }
+                None
+            }
+            _ => {
+                if let Some(identity) = message.identity.and_then(CommandIdentity::parse) {
+                    self.state.lock().memory.answered(identity, payload, now());
+                }
+                None
+            }
+        };
+        if let Some(event) = event {
+            self.on(event);
+        }
+    }
+
+    /// Reads an operator's request for a takeover, which the node that leads afterwards answers.
+    fn receive_request(&self, message: ObservedMessage<'_>) -> PairEvent {
+        let node = String::from_utf8_lossy(message.payload).trim().to_owned();
+        let node = (!node.is_empty()).then_some(node);
+        let mut state = self.state.lock();
+        let correlation = message.correlation.unwrap_or_default();
+        state.requested_by = (correlation.len() <= MAX_CORRELATION).then(|| correlation.to_vec());
+        let has_other = state.peer.as_ref().is_some_and(|peer| peer.online);
+        state.is_refused = node.is_none() && !has_other;
+        let node = if state.is_refused {
+            Some(self.node.clone())
+        } else {
+            node
+        };
+        PairEvent::TakeoverRequested { node }
+    }
+
+    /// Returns the answer to an operator's request for a takeover, if there is one, and its
+    /// correlation data.
+    pub fn take_answer(&self) -> Option<(Json, Vec<u8>)> {
+        let mut state = self.state.lock();
+        let correlation = state.requested_by.take()?;
+        let epoch = state.leadership.leader().map_or(0, |claim| claim.epoch);
+        let is_refused = std::mem::take(&mut state.is_refused);
+        let answer = json!({"ok": !is_refused, "leader": self.node, "epoch": epoch});
+        Some((answer, correlation))
+    }
+
+    fn receive_mark(&self, payload: &[u8]) -> Option<PairEvent> {
+        let mark = serde_json::from_slice(payload).ok()?;
+        let mut state = self.state.lock();
+        match mark {
+            PairMark::Begun {
+                command,
+                devices,
+                plan,
+            } => {
+                let bytes = payload.len();
+                state.memory.begun(command, (devices, plan), bytes, now());
+                None
+            }
+            PairMark::Barrier { node, nonce } => {
+                state.barrier.is_seen |= node == self.node && nonce == state.barrier.nonce;
+                state.barrier.passed()
+            }
+            PairMark::Beat { node, number } => {
+                state.beat = number;
+                let is_own = node == self.node;
+                // The other node answers a beat with its report.
+                if !is_own {
+                    state.leadership.request_introduction();
+                }
+                Some(PairEvent::Beat { node })
+            }
+            PairMark::Query { node } => Some(PairEvent::Query { node }),
+            PairMark::Snapshot {
+                to,
+                commands,
+                is_last,
+            } => {
+                if to != self.node {
+                    return None;
+                }
+                // The newest first, so that it stays the newest of its device.
+                for command in commands.into_iter().rev() {
+                    state.memory.learn(command, now());
+                }
+                is_last.then_some(PairEvent::SnapshotReceived)
+            }
+        }
+    }
+
+    fn receive_report(&self, message: ObservedMessage<'_>) -> Option<PairEvent> {
+        let report: NodeReport = serde_json::from_slice(message.payload).ok()?;
+        let mut state = self.state.lock();
+        if report.node != self.node {
+            if let Some((number, at)) = state.published_beat
+                && number == report.beat
+                && report.online
+            {
+                state.behind = Some(now().saturating_duration_since(at));
+                state.published_beat = None;
+            }
+            // A node that has gone sends no snapshot.
+            let is_gone = !report.online;
+            state.peer = Some(report);
+            return is_gone.then_some(PairEvent::SnapshotReceived);
+        }
+        let is_of_this_connection = report.connection == state.connection && report.online;
+        let has_other = state.peer.as_ref().is_some_and(|peer| peer.online);
+        (is_of_this_connection && state.leadership.is_syncing())
+            .then_some(PairEvent::ObserverSynced { has_other })
+    }
+
+    /// Returns what this node knows of the progress of commands, in messages to the other, the
+    /// newest first.
+    pub fn snapshot(&self) -> Vec<PairMark> {
+        let state = self.state.lock();
+        let Some(peer) = &state.peer else {
+            return Vec::new();
+        };
+        let all = state.memory.snapshot();
+        let mut parts: Vec<PairMark> = Vec::new();
+        let mut part = Vec::new();
+        let mut bytes = 0;
+        let to_mark = |mut commands: Vec<KnownCommand>, is_last| {
+            commands.reverse();
+            PairMark::Snapshot {
+                to: peer.node.clone(),
+                commands,
+                is_last,
+            }
+        };
+        for command in all.into_iter().rev() {
+            bytes += SNAPSHOT_ENTRY + command.plan.to_string().len();
+            part.push(command);
+            if bytes >= MAX_MESSAGE / 4 {
+                parts.push(to_mark(std::mem::take(&mut part), false));
+                bytes = 0;
+            }
+        }
+        parts.push(to_mark(part, true));
+        parts
+    }
+
+    /// Begins a barrier; returns the mark to publish.
+    pub fn begin_barrier(&self, session_present: bool) -> PairMark {
+        let mut state = self.state.lock();
+        if !session_present {
+            state.memory.forget_numbered();
+        }
+        state.barrier = Barrier {
+            nonce: rand::random(),
+            ..Barrier::default()
+        };
+        PairMark::Barrier {
+            node: self.node.clone(),
+            nonce: state.barrier.nonce,
+        }
+    }
+
+    /// Notes that the broker has acknowledged the barrier: it has sent every command again.
+    pub fn barrier_acknowledged(&self) {
+        let event = {
+            let mut state = self.state.lock();
+            state.barrier.is_acknowledged = true;
+            state.barrier.passed()
+        };
+        if let Some(event) = event {
+            self.on(event);
+        }
+    }
+
+    /// Returns the next beat to publish.
+    pub fn next_beat(&self) -> PairMark {
+        let mut state = self.state.lock();
+        let number = state.beat + 1;
+        state.published_beat = Some((number, now()));
+        PairMark::Beat {
+            node: self.node.clone(),
+            number,
+        }
+    }
+
+    /// Returns how far a command has come.
+    pub fn progress(&self, identity: CommandIdentity) -> Progress {
+        self.state.lock().memory.progress(identity)
+    }
+
+    /// Returns the records of all timers.
+    pub fn timers(&self) -> Vec<Vec<u8>> {
+        self.state.lock().memory.timers()
+    }
+
+    /// Returns the newest claim.
+    pub fn leader(&self) -> Option<LeaderClaim> {
+        self.state.lock().leadership.leader().cloned()
+    }
+
+    /// Returns the report of this node to publish. `sections` are digests of the parts of its
+    /// configuration.
+    pub fn own_report(&self, version: &str, sections: BTreeMap<String, String>) -> NodeReport {
+        let mut state = self.state.lock();
+        state.own = NodeReport {
+            online: true,
+            connection: state.connection,
+            version: version.to_owned(),
+            sections,
+            beat: state.beat,
+            ..NodeReport::last_will(&self.node)
+        };
+        state.own.clone()
+    }
+
+    /// Returns the state of the pair for operators.
+    pub fn report(&self) -> PairReport {
+        let state = self.state.lock();
+        PairReport::new(
+            &state.leadership,
+            &state.own,
+            state.peer.as_ref(),
+            state.behind,
+        )
+    }
+}
+
+impl Barrier {
+    fn passed(&self) -> Option<PairEvent> {
+        (self.is_seen && self.is_acknowledged).then_some(PairEvent::BarrierPassed)
+    }
+}

@@ -1,0 +1,96 @@
+//! The state of a pair for operators.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::pair::leadership::{Leadership, PairStage};
+use crate::pair::mark::NodeReport;
+
+/// The state of a pair, as health shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PairReport {
+    /// This node.
+    pub node: String,
+    /// Whether this node leads.
+    pub leads: bool,
+    /// The node that leads; `None` if none does, as far as this node knows.
+    pub leader: Option<String>,
+    /// When it began to lead, in seconds since 1970.
+    pub since: Option<u64>,
+    /// Number of the takeover.
+    pub epoch: u64,
+    /// Whether the observer has received the retained messages.
+    pub synced: bool,
+    /// The other node, if it was seen.
+    pub other: Option<OtherNode>,
+}
+
+/// The other node of a pair.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OtherNode {
+    /// Its name.
+    pub node: String,
+    /// Whether it is connected.
+    pub online: bool,
+    /// Its version of sayso.
+    pub version: String,
+    /// Milliseconds in which it last received a beat of this node and answered; `None` before the
+    /// first.
+    pub behind_ms: Option<u64>,
+    /// Parts of the configuration that differ.
+    pub differences: Vec<String>,
+}
+
+impl PairReport {
+    pub(super) fn new(
+        leadership: &Leadership,
+        own: &NodeReport,
+        peer: Option<&NodeReport>,
+        behind: Option<Duration>,
+    ) -> Self {
+        let claim = leadership.leader().filter(|_| leadership.is_online());
+        let other = peer.map(|peer| OtherNode {
+            node: peer.node.clone(),
+            online: peer.online,
+            version: peer.version.clone(),
+            behind_ms: behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
+            differences: if peer.online {
+                own.differences(peer)
+            } else {
+                Vec::new()
+            },
+        });
+        Self {
+            node: own.node.clone(),
+            leads: matches!(leadership.stage(), PairStage::Leading { .. }),
+            leader: claim.map(|claim| claim.node.clone()),
+            since: claim.map(|claim| claim.since),
+            epoch: leadership.leader().map_or(0, |claim| claim.epoch),
+            synced: leadership.is_synced(),
+            other,
+        }
+    }
+
+    /// Returns the state in a few words, for `systemctl status`.
+    pub fn summary(&self) -> String {
+        let node = &self.node;
+        let mut summary = match &self.leader {
+            Some(_) if self.leads => format!("node {node} leads"),
+            Some(leader) => format!("node {node} stands by, {leader} leads"),
+            None if !self.synced => format!("node {node} does not know who leads"),
+            None => format!("node {node}, nobody leads yet"),
+        };
+        match &self.other {
+            Some(other) if other.online => {
+                if !other.differences.is_empty() {
+                    let parts = other.differences.join(", ");
+                    summary.push_str(&format!("; DIFFERENT FROM {}: {parts}", other.node));
+                }
+            }
+            Some(other) => summary.push_str(&format!("; {} is offline", other.node)),
+            None => summary.push_str("; no other node was seen"),
+        }
+        summary
+    }
+}

@@ -1,0 +1,15 @@
+//! The other node of a pair, as the pipeline sees it.
+
+use crate::schedule::timer::TimerId;
+use crate::store::journal::PlannedPublish;
+
+/// Publishes the progress of commands and timers for the other node of a pair. Messages leave in
+/// the order of these calls, before those of the actions that follow.
+pub trait Replica: Send + Sync {
+    /// Notes that the messages of a command follow. Returns false where that cannot be published:
+    /// then they must not be published either.
+    fn begun(&self, seq: u64, planned: Vec<PlannedPublish>) -> bool;
+
+    /// Notes the record of a timer, or its removal. Returns false where that cannot be published.
+    fn timer(&self, id: TimerId, record: Option<&[u8]>) -> bool;
+}

@@ -1,0 +1,370 @@
+//! Two nodes of a pair while one or the other is killed, stopped, cut off or replaced by hand, and
+//! the broker restarts meanwhile. The same table as for one node, and the time until the next
+//! command is served after the leader has gone.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{AsyncClient, Event};
+use serde_json::Value as Json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::ledger::{Ledger, Outage};
+use crate::model::Model;
+use crate::proxy::{Cut, Proxy};
+use crate::speaker::Speakers;
+use crate::stage::{Broker, Daemon};
+use crate::{DRAIN, Options, RATE, house, say, settings, table};
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+/// The longest wait for a leader.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The share of commands that may be uncertain.
+const MAX_UNCERTAIN: f64 = 0.01;
+
+/// The claims as a client sees them.
+#[derive(Default)]
+struct Claims {
+    leader: Option<usize>,
+    epochs: Vec<u64>,
+}
+
+struct Node {
+    folder: PathBuf,
+    daemon: Daemon,
+    proxy: Proxy,
+}
+
+/// A time without a leader, from its end to the next command served.
+struct Gap {
+    cause: &'static str,
+    from: Instant,
+}
+
+struct PairTorture {
+    program: PathBuf,
+    broker: Broker,
+    nodes: Vec<Node>,
+    claims: Arc<Mutex<Claims>>,
+    ledger: Arc<Mutex<Ledger>>,
+    random: StdRng,
+    gaps: Vec<Gap>,
+    by_hand: AsyncClient,
+    faults: Vec<String>,
+}
+
+/// Runs the torture; returns whether everything that must be zero is.
+pub(crate) async fn torture(options: &Options) -> bool {
+    let folder = tempfile::Builder::new()
+        .prefix("torture-pair-")
+        .tempdir()
+        .unwrap();
+    say(&format!(
+        "pair, seed {} for {} s, in {}",
+        options.seed,
+        options.time.as_secs(),
+        folder.path().display()
+    ));
+    let mut random = StdRng::seed_from_u64(options.seed);
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    let broker = Broker::start(folder.path()).await;
+    let model = Model::start(random.random()).await;
+    let claims = Arc::<Mutex<Claims>>::default();
+    let (by_hand, mut watching) = AsyncClient::new(house::options("watch", broker.port), 64);
+    let mut beside = JoinSet::new();
+    let seen = Arc::clone(&claims);
+    let again = by_hand.clone();
+    beside.spawn(async move {
+        loop {
+            match watching.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                    let _ = again.try_subscribe("sayso/pair/leader", QoS::AtLeastOnce);
+                }
+                Ok(Event::Incoming(Packet::Publish(claim))) => {
+                    seen.lock().unwrap().note(&claim.payload)
+                }
+                Ok(_) => {}
+                Err(_) => sleep(Duration::from_millis(30)).await,
+            }
+        }
+    });
+    let mut nodes = Vec::new();
+    for name in NAMES {
+        nodes.push(
+            node(
+                &options.program,
+                folder.path(),
+                name,
+                (broker.port, model.port),
+            )
+            .await,
+        );
+    }
+    let (speakers, events) = Speakers::new(broker.port, Arc::clone(&ledger));
+    beside.spawn(house::live(broker.port, Arc::clone(&ledger)));
+    beside.spawn(speakers.clone().listen(events));
+    let mut torture = PairTorture {
+        program: options.program.clone(),
+        broker,
+        nodes,
+        claims,
+        ledger: Arc::clone(&ledger),
+        random,
+        gaps: Vec::new(),
+        by_hand,
+        faults: Vec::new(),
+    };
+    torture.leader().await;
+    let seed = torture.random.random();
+    let speaking = beside.spawn(speakers.clone().speak(RATE, StdRng::seed_from_u64(seed)));
+    torture.rage(Instant::now() + options.time).await;
+    speaking.abort();
+    beside.spawn(speakers.insist());
+    let drained = Instant::now() + DRAIN;
+    while ledger.lock().unwrap().unanswered() > 0 && Instant::now() < drained {
+        sleep(Duration::from_millis(200)).await;
+    }
+    sleep(Duration::from_secs(1)).await;
+    for node in &mut torture.nodes {
+        node.daemon.stop().await;
+    }
+    let is_well = torture.report();
+    if !is_well {
+        let kept = std::env::temp_dir().join("torture-pair-log");
+        let _ = std::fs::create_dir(&kept);
+        for node in &torture.nodes {
+            let name = node.folder.file_name().unwrap();
+            let _ = std::fs::copy(node.folder.join("daemon.log"), kept.join(name));
+        }
+        say(&format!("the logs are kept in {}", kept.display()));
+    }
+    is_well
+}
+
+async fn node(program: &Path, folder: &Path, name: &str, (broker, model): (u16, u16)) -> Node {
+    let folder = folder.join(name);
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::create_dir(folder.join("disk")).unwrap();
+    let proxy = Proxy::start(broker).await;
+    std::fs::write(folder.join("home.toml"), house::HOME).unwrap();
+    let config = settings(proxy.port(), model) + &format!("[pair]\nnode = \"{name}\"\n");
+    std::fs::write(folder.join("sayso.toml"), config).unwrap();
+    Node {
+        daemon: Daemon::start(program, &folder),
+        folder,
+        proxy,
+    }
+}
+
+impl Claims {
+    fn note(&mut self, claim: &[u8]) {
+        let claim: Json = serde_json::from_slice(claim).unwrap_or_default();
+        let leader = claim["node"].as_str();
+        self.leader = NAMES.iter().position(|name| leader == Some(name));
+        let epoch = claim["epoch"].as_u64().unwrap_or_default();
+        if self.epochs.last() != Some(&epoch) {
+            self.epochs.push(epoch);
+        }
+    }
+}
+
+impl PairTorture {
+    /// Waits until a node leads, and returns it.
+    async fn leader(&mut self) -> usize {
+        let found = async {
+            loop {
+                let leader = self.claims.lock().unwrap().leader;
+                if let Some(leader) = leader {
+                    return leader;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match timeout(PATIENCE, found).await {
+            Ok(leader) => leader,
+            Err(_) => {
+                self.faults.push("no node leads".to_owned());
+                0
+            }
+        }
+    }
+
+    async fn rage(&mut self, until: Instant) {
+        while Instant::now() < until {
+            sleep(Duration::from_millis(self.random.random_range(500..4000))).await;
+            for n in 0..NAMES.len() {
+                if self.nodes[n].daemon.has_ended() {
+                    self.faults.push("the program ended by itself".to_owned());
+                    self.nodes[n].daemon.start_again();
+                }
+            }
+            let leader = self.leader().await;
+            match self.random.random_range(0..100) {
+                0..30 => self.kill(leader).await,
+                30..38 => self.kill(1 - leader).await,
+                38..50 => self.stop_for_a_while(leader).await,
+                50..64 => self.cut(),
+                64..80 => self.take_over_by_hand(leader),
+                80..88 => self.start_both().await,
+                88..94 => self.stop_in_order(leader).await,
+                _ => self.restart_broker(leader).await,
+            }
+        }
+    }
+
+    fn note(&self, fault: &'static str) {
+        self.ledger.lock().unwrap().fault(fault);
+    }
+
+    fn gap(&mut self, cause: &'static str) {
+        let from = Instant::now();
+        self.gaps.push(Gap { cause, from });
+    }
+
+    async fn kill(&mut self, node: usize) {
+        self.note("kill -9");
+        if self.claims.lock().unwrap().leader == Some(node) {
+            self.gap("process killed");
+        }
+        self.nodes[node].daemon.kill().await;
+        sleep(Duration::from_millis(self.random.random_range(0..3000))).await;
+        self.nodes[node].daemon.start_again();
+    }
+
+    async fn stop_for_a_while(&mut self, leader: usize) {
+        self.note("SIGSTOP of the leader");
+        let time = Duration::from_millis(self.random.random_range(500..13_000));
+        if time > Duration::from_secs(11) {
+            self.gap("process stopped");
+        }
+        self.nodes[leader].daemon.freeze(time).await;
+    }
+
+    fn cut(&mut self) {
+        let node = self.random.random_range(0..NAMES.len());
+        let time = Duration::from_millis(self.random.random_range(500..9000));
+        let (name, how) = match self.random.random_range(0..8) {
+            0..3 => ("cut, both ways", Cut::Both),
+            3 => ("cut, torn packet out", Cut::TornUp),
+            4 => ("cut, torn packet in", Cut::TornDown),
+            5 => ("acknowledgements lost", Cut::NoAcks),
+            6 => ("half open, dumb", Cut::DumbFor(time)),
+            _ => ("half open, deaf", Cut::DeafFor(time)),
+        };
+        self.note(name);
+        self.nodes[node].proxy.cut(how);
+    }
+
+    fn take_over_by_hand(&mut self, leader: usize) {
+        self.note("takeover by hand");
+        self.gap("takeover by hand");
+        let node = NAMES[1 - leader];
+        let _ = self
+            .by_hand
+            .try_publish("sayso/pair/takeover", QoS::AtLeastOnce, false, node);
+    }
+
+    async fn start_both(&mut self) {
+        self.note("both start at once");
+        for node in &mut self.nodes {
+            node.daemon.kill().await;
+        }
+        for node in &mut self.nodes {
+            node.daemon.start_again();
+        }
+        sleep(Duration::from_secs(2)).await;
+    }
+
+    async fn stop_in_order(&mut self, leader: usize) {
+        self.note("stop and start");
+        self.nodes[leader].daemon.stop().await;
+        self.nodes[leader].daemon.start_again();
+    }
+
+    /// The broker restarts while a takeover is under way.
+    async fn restart_broker(&mut self, leader: usize) {
+        self.note("broker restart in a takeover");
+        self.take_over_by_hand(leader);
+        self.gaps.pop();
+        sleep(Duration::from_millis(self.random.random_range(0..30))).await;
+        let from = Instant::now();
+        self.broker.down(true).await;
+        sleep(Duration::from_millis(self.random.random_range(0..1500))).await;
+        self.broker.up().await;
+        let to = Instant::now() + Duration::from_hours(1);
+        self.ledger.lock().unwrap().outages.push(Outage {
+            from,
+            to,
+            lasts: true,
+            forgot: false,
+        });
+        sleep(Duration::from_secs(4)).await;
+    }
+
+    fn report(&self) -> bool {
+        let ledger = self.ledger.lock().unwrap();
+        let mut is_well = table(&ledger, &self.faults);
+        let commands = ledger.said.len();
+        let takeovers = self.claims.lock().unwrap().epochs.len();
+        let is_uncertain = |(_, end): &(Instant, String)| end == "uncertain";
+        let uncertain = ledger
+            .said
+            .iter()
+            .filter(|said| said.answers.iter().any(is_uncertain))
+            .count();
+        // A command that was published once is answered once, unless the broker restarts while its
+        // reply is in flight.
+        let twice = ledger
+            .said
+            .iter()
+            .filter(|said| said.answers.len() > said.published.len().max(1))
+            .filter(|said| !ledger.was_cut(said))
+            .count();
+        let share = uncertain as f64 / commands.max(1) as f64;
+        say(&format!("\n{takeovers} takeovers, {commands} commands"));
+        say(&format!("{twice:>9}  answered more often than sent"));
+        say(&format!(
+            "{uncertain:>9}  uncertain: {:.2} %",
+            share * 100.0
+        ));
+        self.report_gaps(&ledger);
+        if twice > 0 || share > MAX_UNCERTAIN {
+            is_well = false;
+            say("NOT WELL as a pair");
+        }
+        say(&format!("program: {}", self.program.display()));
+        is_well
+    }
+
+    /// Prints how long it took until a command said after the leader had gone was answered.
+    fn report_gaps(&self, ledger: &Ledger) {
+        for cause in ["process killed", "process stopped", "takeover by hand"] {
+            let gaps = self.gaps.iter().filter(|gap| gap.cause == cause);
+            let mut times: Vec<Duration> = gaps
+                .filter_map(|gap| {
+                    let later = ledger.said.iter().filter(|said| said.at >= gap.from);
+                    let answers = later.filter_map(|said| Some(said.answers.first()?.0));
+                    Some(answers.min()?.saturating_duration_since(gap.from))
+                })
+                .collect();
+            times.sort_unstable();
+            let (Some(worst), Some(median)) = (times.last(), times.get(times.len() / 2)) else {
+                continue;
+            };
+            say(&format!(
+                "{cause}: {} times, next command served after {} ms median, {} ms worst",
+                times.len(),
+                median.as_millis(),
+                worst.as_millis()
+            ));
+        }
+    }
+}
