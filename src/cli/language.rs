@@ -88,7 +88,7 @@ fn list(folders: &TemplateFolders, default: &str, out: &mut impl Write) -> Resul
             "{code:8} {:7}  {:9}  {:3}{}",
             has(is_built_in),
             has(files.is_some_and(|files| files.published().is_some())),
-            has(files.is_some_and(|files| files.has_custom())),
+            has(files.iter().any(|files| files.has_custom())),
             if code == default { "  default" } else { "" }
         );
         writeln!(out, "{}", line.trim_end())?;

@@ -76,7 +76,10 @@ pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
     let counters = Arc::new(Counters::default());
     let storage = Storage::open(&config)?;
     if let Some(settings) = config.pair.clone() {
-        return serve_in_pair(config, handles, storage, counters, settings).await;
+        return Box::pin(serve_in_pair(
+            config, handles, storage, counters, settings,
+        ))
+        .await;
     }
     let finder = finder(&config);
     let topics = finder.subscriptions(&config.home);
@@ -215,7 +218,7 @@ async fn serve_in_pair(
         outbox,
         counters,
     };
-    serve(config, handles, storage, finder, ends).await
+    Box::pin(serve(config, handles, storage, finder, ends)).await
 }
 
 fn log_start(config: &Config, broker: &str) {

@@ -272,7 +272,7 @@ impl EventLoop {
 
     /// Keeps the commands that the earlier run of the program left unfinished. The broker sends
     /// them again, unless it has lost the session.
-    pub(super) fn keep_unfinished(&mut self, recovered: Recovered) {
+    pub(super) fn keep_unfinished(&mut self, recovered: &Recovered) {
         if recovered.unfinished.is_empty() {
             return;
         }
@@ -356,7 +356,7 @@ impl EventLoop {
         let pair = Arc::clone(node.pair());
         if !inbound.command.id_given {
             // The same on both nodes.
-            inbound.command.id = identity.to_string()[..9].to_owned();
+            identity.to_string()[..9].clone_into(&mut inbound.command.id);
         }
         // Without an acknowledgement nothing is sent again, and no packet has an identifier. A
         // named command that the broker does not mark may be the client's own repetition.

@@ -16,7 +16,7 @@ impl EventLoop {
     /// Finishes the work of the earlier run: sends its replies, and processes its commands.
     pub(super) fn recover(&mut self, recovered: Recovered) {
         if self.pair.is_some() {
-            return self.keep_unfinished(recovered);
+            return self.keep_unfinished(&recovered);
         }
         self.task.pipeline.restore_device_order(recovered.commanded);
         for unsent in recovered.unsent {

@@ -662,7 +662,7 @@ mod tests {
         house.pass(Duration::from_secs(5));
         house.holder = None;
         house.on(0, PairEvent::Disconnected);
-        house.pass(AFTER_CUT - Duration::from_millis(50));
+        house.pass(AFTER_CUT.saturating_sub(Duration::from_millis(50)));
         assert_eq!(house.takeovers, 1);
         house.pass(Duration::from_secs(1));
         assert!(house.leads(0), "nobody else has claimed");

@@ -81,16 +81,15 @@ impl PairReport {
             None if !self.synced => format!("node {node} does not know who leads"),
             None => format!("node {node}, nobody leads yet"),
         };
-        match &self.other {
+        summary += &match &self.other {
+            Some(other) if other.online && other.differences.is_empty() => String::new(),
             Some(other) if other.online => {
-                if !other.differences.is_empty() {
-                    let parts = other.differences.join(", ");
-                    summary.push_str(&format!("; DIFFERENT FROM {}: {parts}", other.node));
-                }
+                let parts = other.differences.join(", ");
+                format!("; DIFFERENT FROM {}: {parts}", other.node)
             }
-            Some(other) => summary.push_str(&format!("; {} is offline", other.node)),
-            None => summary.push_str("; no other node was seen"),
-        }
+            Some(other) => format!("; {} is offline", other.node),
+            None => "; no other node was seen".to_owned(),
+        };
         summary
     }
 }

@@ -53,8 +53,8 @@ impl Drop for SmallDisk {
 /// Sends commands until the store has failed.
 async fn until_store_fails(stage: &mut Stage) {
     for n in 0..2000 {
-        let state = if n % 2 == 0 { "on" } else { "off" };
-        let reply = stage.say(&format!("turn {state} the kitchen light")).await;
+        let switched = if n % 2 == 0 { "on" } else { "off" };
+        let reply = stage.say(&format!("turn {switched} the kitchen light")).await;
         assert_eq!(reply["outcome"], "done", "{n}: {}", stage.daemon.log());
         if stage.daemon.log().contains("takes nothing") {
             return;
