@@ -76,10 +76,7 @@ pub async fn run(config: Config, handles: Handles) -> Result<(), DaemonError> {
     let counters = Arc::new(Counters::default());
     let storage = Storage::open(&config)?;
     if let Some(settings) = config.pair.clone() {
-        return Box::pin(serve_in_pair(
-            config, handles, storage, counters, settings,
-        ))
-        .await;
+        return Box::pin(serve_in_pair(config, handles, storage, counters, settings)).await;
     }
     let finder = finder(&config);
     let topics = finder.subscriptions(&config.home);

@@ -493,68 +493,68 @@ mod tests {
 
     /// Phrases with a word that contradicts the draft.
     const CONTRADICTED: [(&str, &str, &str); 14] = [
-            (
-                ENGLISH,
-                "let the fern lamp have a third of its might",
-                "fern_lamp power off",
-            ),
-            (
-                ENGLISH,
-                "the gramophone deserves seventy percent",
-                "gramophone power off",
-            ),
-            (
-                ENGLISH,
-                "the fern lamp wants to be a bit calmer",
-                "fern_lamp power off",
-            ),
-            (
-                ENGLISH,
-                "that gramophone is awfully loud",
-                "gramophone power off",
-            ),
-            (
-                ENGLISH,
-                "that gramophone is awfully loud",
-                "gramophone volume more",
-            ),
-            (
-                ENGLISH,
-                "my toes are cold, dear stove",
-                "stove temperature less",
-            ),
-            (
-                ENGLISH,
-                "kindly get that west blind closed",
-                "west_blind position 100",
-            ),
-            (
-                ENGLISH,
-                "kindly get that kettle switched off",
-                "kettle power on",
-            ),
-            (ENGLISH, "enough of the propeller", "propeller speed less"),
-            (ENGLISH, "enough of the gramophone", "gramophone mute on"),
-            (
-                GERMAN,
-                "das gramophone ist ja furchtbar laut",
-                "gramophone power off",
-            ),
-            (
-                SPANISH,
-                "que el propeller vaya al treinta",
-                "propeller power on",
-            ),
-            (
-                FRENCH,
-                "que la fern lamp soit à cinquante",
-                "fern_lamp brightness 80",
-            ),
-            (
-                DUTCH,
-                "de west blind mag wel eens dicht",
-                "west_blind position 100",
-            ),
+        (
+            ENGLISH,
+            "let the fern lamp have a third of its might",
+            "fern_lamp power off",
+        ),
+        (
+            ENGLISH,
+            "the gramophone deserves seventy percent",
+            "gramophone power off",
+        ),
+        (
+            ENGLISH,
+            "the fern lamp wants to be a bit calmer",
+            "fern_lamp power off",
+        ),
+        (
+            ENGLISH,
+            "that gramophone is awfully loud",
+            "gramophone power off",
+        ),
+        (
+            ENGLISH,
+            "that gramophone is awfully loud",
+            "gramophone volume more",
+        ),
+        (
+            ENGLISH,
+            "my toes are cold, dear stove",
+            "stove temperature less",
+        ),
+        (
+            ENGLISH,
+            "kindly get that west blind closed",
+            "west_blind position 100",
+        ),
+        (
+            ENGLISH,
+            "kindly get that kettle switched off",
+            "kettle power on",
+        ),
+        (ENGLISH, "enough of the propeller", "propeller speed less"),
+        (ENGLISH, "enough of the gramophone", "gramophone mute on"),
+        (
+            GERMAN,
+            "das gramophone ist ja furchtbar laut",
+            "gramophone power off",
+        ),
+        (
+            SPANISH,
+            "que el propeller vaya al treinta",
+            "propeller power on",
+        ),
+        (
+            FRENCH,
+            "que la fern lamp soit à cinquante",
+            "fern_lamp brightness 80",
+        ),
+        (
+            DUTCH,
+            "de west blind mag wel eens dicht",
+            "west_blind position 100",
+        ),
     ];
 
     #[test]

@@ -75,13 +75,13 @@ impl PairReport {
     /// Returns the state in a few words, for `systemctl status`.
     pub fn summary(&self) -> String {
         let node = &self.node;
-        let mut summary = match &self.leader {
+        let leading = match &self.leader {
             Some(_) if self.leads => format!("node {node} leads"),
             Some(leader) => format!("node {node} stands by, {leader} leads"),
             None if !self.synced => format!("node {node} does not know who leads"),
             None => format!("node {node}, nobody leads yet"),
         };
-        summary += &match &self.other {
+        let other = match &self.other {
             Some(other) if other.online && other.differences.is_empty() => String::new(),
             Some(other) if other.online => {
                 let parts = other.differences.join(", ");
@@ -90,6 +90,6 @@ impl PairReport {
             Some(other) => format!("; {} is offline", other.node),
             None => "; no other node was seen".to_owned(),
         };
-        summary
+        leading + &other
     }
 }

@@ -54,7 +54,9 @@ impl Drop for SmallDisk {
 async fn until_store_fails(stage: &mut Stage) {
     for n in 0..2000 {
         let switched = if n % 2 == 0 { "on" } else { "off" };
-        let reply = stage.say(&format!("turn {switched} the kitchen light")).await;
+        let reply = stage
+            .say(&format!("turn {switched} the kitchen light"))
+            .await;
         assert_eq!(reply["outcome"], "done", "{n}: {}", stage.daemon.log());
         if stage.daemon.log().contains("takes nothing") {
             return;
