@@ -1,4 +1,4 @@
-//! Numbers in templates, and the error of what is none.
+//! Numbers in templates, and the error of a value that is none.
 
 use minijinja::value::Value;
 use minijinja::{Error, ErrorKind};

@@ -53,7 +53,7 @@ enum LanguageAction {
     },
 }
 
-/// Does what the arguments ask for.
+/// Carries out the arguments.
 pub(super) fn language(
     arguments: &LanguageArguments,
     out: &mut impl Write,

@@ -108,7 +108,7 @@ fn finder(config: &Config) -> Finder {
     Finder::new(config.discovery.clone(), home, &config.mqtt.prefix)
 }
 
-/// Builds the pipeline between the inbox and the outbox, and serves until it is told to stop.
+/// Builds the pipeline between the inbox and the outbox, and serves until it is stopped.
 async fn serve<F: Future<Output = ()> + Send + 'static>(
     config: Config,
     handles: Handles,

@@ -117,7 +117,7 @@ impl EventLoop {
         drop(node.observer.publish(message.until(now() + QUERY_TTL)));
     }
 
-    /// Sends what this node knows of the progress of commands to the other, which has started.
+    /// Sends the known progress of commands to the other node, which has started.
     fn send_snapshot(&self) {
         let Some(node) = &self.pair else {
             return;

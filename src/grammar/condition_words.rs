@@ -20,7 +20,7 @@ pub(super) struct ConditionWords {
     pub(super) then: Vec<String>,
     /// The start of a question with the word order of a condition: "check if".
     pub(super) ask: String,
-    /// The start of a question for a reading: "what is".
+    /// The start of a question for a reading.
     pub(super) reading: String,
     /// Words for a change, with those for the state after it: "opens" is "is open".
     pub(super) becomes: BTreeMap<String, String>,

@@ -290,7 +290,7 @@ fn direction_of(action: &Action) -> Option<bool> {
 }
 
 /// Returns the properties of a comparative that begins with the word, and its direction: "loud" of
-/// "louder". Said of what is, such a word is a complaint.
+/// "louder". In a statement such a word is a complaint.
 fn complaint(word: &str, lexicon: &Lexicon) -> Option<(Vec<Property>, bool)> {
     if word.chars().count() < SHORTEST_STEM {
         return None;

@@ -1,4 +1,4 @@
-//! Words of one language for "what can I say?", from its file.
+//! Words of one language for the request for examples, from its file.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::grammar::tokens::words;
 
-/// Words of one language for "what can I say?".
+/// Words of one language for the request for examples.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ExampleWords {

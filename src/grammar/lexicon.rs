@@ -332,7 +332,7 @@ pub(super) struct Lexicon {
     pub(super) timers: TimerPhrases,
     /// Words for conditions.
     pub(super) conditions: ConditionWords,
-    /// Words for "what can I say?".
+    /// Words for the request for examples.
     pub(super) examples: ExampleWords,
     /// Words for times.
     pub(super) time: TimeWords,

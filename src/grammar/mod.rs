@@ -410,7 +410,7 @@ impl LocalGrammar {
         timer_request::timer_request(self.reader(phrase)?.lexicon(), phrase.text())
     }
 
-    /// Returns whether the phrase asks for examples: "what can I say?"
+    /// Returns whether the phrase asks for examples of commands.
     pub fn asks_for_examples(&self, phrase: &Phrase) -> bool {
         let Some(lexicon) = self.reader(phrase).map(Language::lexicon) else {
             return false;

@@ -56,9 +56,9 @@ pub(super) enum Verb {
     Press,
     Arm,
     Disarm,
-    /// Switches on where nothing else is said: "pon la radio".
+    /// Switches on where nothing else is named: "pon la radio".
     PutOn,
-    /// Switches off where nothing else is said: "quita la luz".
+    /// Switches off where nothing else is named: "quita la luz".
     TakeOff,
 }
 

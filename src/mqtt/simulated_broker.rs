@@ -54,7 +54,7 @@ struct BrokerMessage {
     retain: bool,
 }
 
-/// What the broker keeps for the daemon over its connections.
+/// The state that the broker keeps for the daemon over its connections.
 #[derive(Debug, Default)]
 struct BrokerSession {
     filters: Vec<String>,
@@ -251,7 +251,7 @@ impl BrokerState {
         }));
     }
 
-    /// Sends what was not acknowledged on an earlier connection.
+    /// Sends the messages that were not acknowledged on an earlier connection.
     fn send_again(&mut self) {
         let Some(session) = &self.session else { return };
         let again: Vec<_> = session.in_flight.iter().cloned().collect();
@@ -260,7 +260,7 @@ impl BrokerState {
         }
     }
 
-    /// Sends what waits, as far as the window of the daemon allows.
+    /// Sends waiting messages, as far as the window of the daemon allows.
     fn send_queued(&mut self) {
         if self.end.is_none() {
             return;

@@ -146,7 +146,7 @@ pub enum PairStage {
 enum ObserverState {
     Down,
     Syncing,
-    /// The retained messages are known; what the other node knows is not.
+    /// The retained messages are known, but not the knowledge of the other node.
     Asking {
         until: Instant,
     },

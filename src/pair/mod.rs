@@ -82,7 +82,7 @@ struct PairState {
     /// Number of the observer's connection.
     connection: u64,
     barrier: Barrier,
-    /// The report of this node, without what changes with each beat.
+    /// The report of this node, without the parts that change with each beat.
     own: NodeReport,
     peer: Option<NodeReport>,
     /// The newest beat that was received.

@@ -1,4 +1,4 @@
-//! "What can I say?": sentences for the rights and the area of the source, in its language. Each
+//! Examples of commands: sentences for the rights and the area of the source, in its language. Each
 //! was read by the grammar in this home, means what it is shown for, and passes the gate.
 
 use crate::command::phrase::Phrase;
@@ -60,7 +60,7 @@ fn meanings() -> Vec<Meaning> {
 }
 
 impl Pipeline {
-    /// Answers "what can I say?". Returns `None` for every other phrase.
+    /// Answers the request for examples. Returns `None` for every other phrase.
     pub(super) fn handle_examples(&self, request: &Request<'_>) -> Option<Handled> {
         let grammar = &self.services.grammar;
         if !grammar.asks_for_examples(request.phrase) {

@@ -57,7 +57,7 @@ impl Gateway {
         self.furthest_ms = self.furthest_ms.max(self.wall_ms);
     }
 
-    /// Hands out what is due. With `is_killed` the gateway ends before anything is done.
+    /// Hands out due timers. With `is_killed` the gateway ends before anything is done.
     fn fire(&mut self, is_killed: bool) {
         let now = self.now();
         let due = self.timers.take_due(&now, &self.place);
@@ -83,7 +83,7 @@ impl Gateway {
         }
     }
 
-    /// Starts again from what is on disk: the timers that wait, and those that were firing.
+    /// Starts again from the records on disk: the timers that wait, and those that were firing.
     fn restart(&mut self, firing: &[TimerId]) {
         let waiting: Vec<TimerId> = self.timers.all_records().map(|timer| timer.id).collect();
         let records = waiting.iter().chain(firing).map(|id| {

@@ -137,7 +137,7 @@ pub struct LeftOut {
     pub unless: Option<(Property, Value)>,
 }
 
-/// The reason why a device cannot do what a collective phrase asks for.
+/// The reason why a device cannot take part in a collective command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfit {
     /// It lacks the property, or the way to change it.

@@ -251,7 +251,7 @@ forms! {
 }
 
 forms! {
-    /// Answers to "what can I say?".
+    /// Answers to the request for examples.
     ExampleForms {
         /// Sentences that are understood: `{sentences}`.
         some = "You can say, for example: {sentences}",
@@ -351,7 +351,7 @@ pub struct Speech {
     /// Replies about commands that are carried out later.
     #[serde(default)]
     pub time: TimeForms,
-    /// Answers to "what can I say?".
+    /// Answers to the request for examples.
     #[serde(default)]
     pub examples: ExampleForms,
     /// Replies about commands that depend on a state.

@@ -1,4 +1,4 @@
-//! The pair: which node leads, whether the other one is online, and what differs.
+//! The pair: which node leads, whether the other one is online, and the differences.
 
 use std::time::Duration;
 

@@ -385,7 +385,7 @@ impl SimulatedHouse {
         self.begin_again(image);
     }
 
-    /// The disk keeps what was synced, and a part of what was appended since.
+    /// The disk keeps all synced bytes, and a part of those appended since.
     async fn power_cut(&mut self) {
         self.until_safe().await;
         simulated_disk::keep_image(self.folder.path());

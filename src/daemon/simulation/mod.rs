@@ -27,7 +27,7 @@ struct Figures {
     /// Messages that devices received.
     actions: usize,
     faults: BTreeMap<&'static str, usize>,
-    /// The seed and what was wrong.
+    /// The seed and the fault.
     findings: Vec<(u64, String)>,
 }
 
