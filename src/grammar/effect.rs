@@ -556,6 +556,10 @@ fn sensed(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)
 }
 
 fn sensed_by(capability: &Capability, state: StateWord) -> Option<(Property, Option<Value>)> {
+    use StateWord::{Closed, Off, On, Open};
+    if capability.settable || !matches!(state, Open | Closed | On | Off) {
+        return None;
+    }
     let opens = || {
         [
             "contact",
@@ -568,30 +572,29 @@ fn sensed_by(capability: &Capability, state: StateWord) -> Option<(Property, Opt
         ]
         .contains(&capability.property.name())
     };
-    let flag = match state {
-        StateWord::Open => opens().then_some(true)?,
-        StateWord::Closed => opens().then_some(false)?,
-        StateWord::On => true,
-        StateWord::Off => false,
-        _ => return None,
-    };
     let value = match &capability.domain {
-        Domain::Boolean => Value::Flag(flag),
+        Domain::Boolean if matches!(state, Open | Closed) && !opens() => return None,
+        Domain::Boolean => Value::Flag(matches!(state, Open | On)),
+        // The words themselves tell the state, whatever the reading is called.
         Domain::Choice(words) => words
             .iter()
             .find(|word| *word == state.word())
             .map(|word| Value::text(word))?,
         _ => return None,
     };
-    (!capability.settable).then(|| (capability.property.clone(), Some(value)))
+    Some((capability.property.clone(), Some(value)))
 }
 
 /// Returns the property a state belongs to, and the value that stands for the state.
 pub(super) fn asked_state(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
-    if device.kind.as_str() == "binary_sensor" {
-        return sensed(device, state).or_else(|| asked_of(device, state));
+    match device.kind.as_str() {
+        "binary_sensor" | "sensor" => sensed(device, state).or_else(|| asked_of(device, state)),
+        // A lock or a motor may report whether its door is open.
+        _ if matches!(state, StateWord::Open | StateWord::Closed) => {
+            asked_of(device, state).or_else(|| sensed(device, state))
+        }
+        _ => asked_of(device, state),
     }
-    asked_of(device, state)
 }
 
 fn asked_of(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
