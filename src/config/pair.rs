@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::file::Table;
+use crate::config::values::is_plain_name;
 use crate::mqtt;
 use crate::pair::PairSettings;
 
@@ -41,11 +42,7 @@ pub(super) fn read(
 }
 
 fn node_name(text: &str) -> Result<String, &'static str> {
-    let is_valid = (1..=MAX_NODE).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if is_valid {
+    if is_plain_name(text, MAX_NODE) {
         Ok(text.to_owned())
     } else {
         Err("a name of 1 to 32 letters, digits, `-`, `_` and `.`")

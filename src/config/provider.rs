@@ -13,7 +13,7 @@ use crate::provider::{APIS, ApiSpec, ApiVersion, Settings, Structure, Timeouts, 
 
 use crate::config::file::Table;
 use crate::config::folders::Folders;
-use crate::config::values::{count, reject_inline_secrets, secret, spend};
+use crate::config::values::{count, is_plain_name, reject_inline_secrets, secret, spend};
 
 /// Default limit of output tokens; each prompt requests as many as its home may need, up to this.
 const MAX_OUTPUT_TOKENS: u32 = 8192;
@@ -252,16 +252,12 @@ fn structure(table: &Table<'_>) -> Structure {
 }
 
 fn name(text: &str) -> Result<String, &'static str> {
-    let is_valid = (1..=32).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     if RESERVED_NAMES.contains(&text) {
         return Err(
             "another name: in replies `local`, `cache` and `none` mean that no provider was used",
         );
     }
-    if is_valid {
+    if is_plain_name(text, 32) {
         Ok(text.to_owned())
     } else {
         Err("a name of 1 to 32 letters, digits, `-`, `_` and `.`")

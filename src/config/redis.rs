@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::file::Table;
 use crate::config::folders::Folders;
-use crate::config::values::{reject_inline_secrets, secret};
+use crate::config::values::{is_plain_name, reject_inline_secrets, secret};
 use crate::redis::settings::RedisSettings;
 use crate::redis::{Redis, RedisFault};
 
@@ -94,11 +94,7 @@ fn address(table: &Table<'_>) -> Option<String> {
 }
 
 fn name(text: &str) -> Result<String, &'static str> {
-    let is_valid = (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if is_valid {
+    if is_plain_name(text, 64) {
         Ok(text.to_owned())
     } else {
         Err("a name of 1 to 64 letters, digits, `-`, `_` and `.`")

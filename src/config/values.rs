@@ -19,6 +19,12 @@ pub(super) fn count<'f>(
     NonZeroUsize::new(number as usize)
 }
 
+/// Returns whether a text is a name of 1 to `most` letters, digits, `-`, `_` and `.`.
+pub(super) fn is_plain_name(text: &str, most: usize) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    (1..=most).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
 /// Rejects keys that would hold a secret: the config file is copied, shown and backed up.
 pub(super) fn reject_inline_secrets<'f>(table: &Table<'f>, keys: &[&'f str], instead: &str) {
     for key in keys {
