@@ -79,37 +79,50 @@ pub(super) fn bare(plain: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Returns whether the text is one of these phrases, and nothing else.
-pub(super) fn is_one_of(lexicon: &Lexicon, text: &str, phrases: &[String]) -> bool {
-    let plain = lexicon.spelling.plain(text);
-    // Nearly all commands are something else, which their letters show.
-    let has_all = |phrase: &String| phrase.split(' ').all(|word| plain.contains(word));
-    if !phrases.iter().any(has_all) {
-        return false;
-    }
-    let input = bare(&plain);
-    if input.is_empty() || input.len() > MOST_FIXED_WORDS {
-        return false;
-    }
-    let found = cores(lexicon, &input);
-    found.iter().any(|core| phrases.contains(&core.join(" ")))
+/// Returns whether the text has the words of one of the phrases. Nearly all commands have not, and
+/// need no closer look.
+pub(super) fn has_words_of_one<'p>(
+    text: &str,
+    phrases: impl IntoIterator<Item = &'p String>,
+) -> bool {
+    let has_all = |phrase: &String| phrase.split(' ').all(|word| text.contains(word));
+    phrases.into_iter().any(has_all)
 }
 
-/// Returns the sentence of fixed form that the text is, and nothing else.
-pub(super) fn fixed_form(lexicon: &Lexicon, text: &str) -> Option<FollowUp> {
+/// Returns the meaning of a text that is one of the phrases, with or without fillers around it.
+fn fixed<'p, T>(
+    lexicon: &Lexicon,
+    text: &str,
+    phrases: impl IntoIterator<Item = &'p String>,
+    meaning: impl Fn(&String) -> Option<T>,
+) -> Option<T> {
     let plain = lexicon.spelling.plain(text);
+    if !has_words_of_one(&plain, phrases) {
+        return None;
+    }
     let input = bare(&plain);
     if input.is_empty() || input.len() > MOST_FIXED_WORDS {
         return None;
     }
-    for core in cores(lexicon, &input) {
-        let joined = core.join(" ");
-        let mut phrases = lexicon.follow_up.phrases.iter();
-        if let Some((form, _)) = phrases.find(|(_, texts)| texts.contains(&joined)) {
-            return Some(*form);
-        }
-    }
-    None
+    let found = cores(lexicon, &input);
+    found.iter().find_map(|core| meaning(&core.join(" ")))
+}
+
+/// Returns whether the text is one of these phrases, and nothing else.
+pub(super) fn is_one_of(lexicon: &Lexicon, text: &str, phrases: &[String]) -> bool {
+    let is_phrase = |joined: &String| phrases.contains(joined).then_some(());
+    fixed(lexicon, text, phrases, is_phrase).is_some()
+}
+
+/// Returns the sentence of fixed form that the text is, and nothing else.
+pub(super) fn fixed_form(lexicon: &Lexicon, text: &str) -> Option<FollowUp> {
+    let forms = &lexicon.follow_up.phrases;
+    let form = |joined: &String| {
+        let mut forms = forms.iter();
+        let (form, _) = forms.find(|(_, texts)| texts.contains(joined))?;
+        Some(*form)
+    };
+    fixed(lexicon, text, forms.values().flatten(), form)
 }
 
 /// Returns the rest of a sentence that applies the last command to other devices, and whether it

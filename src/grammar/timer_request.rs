@@ -1,11 +1,10 @@
 //! Sentences about timers: "set a timer for ten minutes", "cancel the heater one", "how long is
 //! left".
 
-use crate::grammar::follow_up::bare;
+use crate::grammar::follow_up::{bare, has_words_of_one};
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::sense::Sense;
 use crate::grammar::time::{TimeReader, cuts};
-use crate::grammar::timer_phrases::TimerPhrases;
 use crate::grammar::tokens::words;
 use crate::vocabulary::timing::{Span, Timing};
 
@@ -122,17 +121,11 @@ fn whole_time(lexicon: &Lexicon, text: &str) -> Option<Timing> {
     (length == input.len() && !matches!(timing, Timing::Until(_))).then_some(timing)
 }
 
-/// Returns whether the text has all words of a sentence that sets a timer. Only then it is searched
-/// for a time: nearly all commands are about devices.
-fn may_set_a_timer(phrases: &TimerPhrases, text: &str) -> bool {
-    let has_all = |form: &String| form.split(' ').all(|word| text.contains(word));
-    phrases.set.iter().chain(&phrases.set_behind).any(has_all)
-}
-
 /// "set a timer for ten minutes", "set a ten minute pasta timer".
 fn plain_timer(lexicon: &Lexicon, text: &str) -> Option<(Timing, Option<String>)> {
     let phrases = &lexicon.timers;
-    if !may_set_a_timer(phrases, text) {
+    // Only a sentence about a timer is searched for a time.
+    if !has_words_of_one(text, phrases.set.iter().chain(&phrases.set_behind)) {
         return None;
     }
     let named = |text: &str| -> Option<Option<String>> {
