@@ -14,8 +14,8 @@ use tokio::time::sleep;
 
 use crate::daemon::Daemon;
 use crate::dialogue::home;
-use crate::listener::Message;
 use crate::scene::{PATIENCE, Scene, Stage};
+use crate::timers::{event, scheduled, set};
 
 static LOCAL: LazyLock<LocalGrammar> =
     LazyLock::new(|| LocalGrammar::new(&Settings::default()).unwrap());
@@ -39,11 +39,6 @@ kind = "lock"
 zigbee2mqtt = "Front door"
 "#;
 
-fn set(name: &str, state: &str) -> (String, String) {
-    let payload = json!({"state": state}).to_string();
-    (format!("zigbee2mqtt/{name}/set"), payload)
-}
-
 impl Stage {
     async fn reports(&mut self, name: &str, state: &str) {
         let payload = json!({"state": state}).to_string();
@@ -53,9 +48,7 @@ impl Stage {
 }
 
 async fn rule(stage: &mut Stage, text: &str) -> Value {
-    let reply = stage.say(text).await;
-    assert_eq!(reply["outcome"], "done", "{text}: {reply}");
-    assert!(reply["scheduled"]["id"].is_string(), "{text}: {reply}");
+    let reply = scheduled(stage, text).await;
     assert!(
         reply["scheduled"]["condition"].is_object(),
         "{text}: {reply}"
@@ -76,17 +69,6 @@ async fn settled(stage: &mut Stage, question: &str, word: &str) {
         sleep(Duration::from_millis(25)).await;
     }
     unreachable!("{question} is never {word}");
-}
-
-async fn event(stage: &mut Stage, id: &Value) -> Value {
-    let is_it = |m: &Message| {
-        let is_event = m.topic == "sayso/reply/test/event";
-        is_event && m.json()["id"] == *id && m.json()["timer"].is_string()
-    };
-    match stage.listener.wait_for(is_it, PATIENCE).await {
-        Some(message) => message.json(),
-        None => unreachable!("no event of {id}\n{}", stage.daemon.log()),
-    }
 }
 
 #[tokio::test]
@@ -132,7 +114,7 @@ async fn a_rule_fires_once_when_the_state_changes() {
     );
     stage.reports("Heater", "OFF").await;
     stage.reports("Heater", "ON").await;
-    let fired = event(&mut stage, &once["id"]).await;
+    let fired = event(&mut stage, once["id"].as_str().unwrap()).await;
     assert_eq!(fired["event"], "fired", "{fired}");
     stage.reports("Heater", "OFF").await;
     settled(&mut stage, "is the heater on?", "No").await;
@@ -172,7 +154,7 @@ async fn a_rule_for_each_time_survives_a_crash_and_is_not_surprised_by_old_state
     assert!(stage.actions().await.is_empty());
     stage.reports("Heater", "OFF").await;
     stage.reports("Heater", "ON").await;
-    let fired = event(&mut stage, &always["id"]).await;
+    let fired = event(&mut stage, always["id"].as_str().unwrap()).await;
     assert_eq!(fired["timer"], always["scheduled"]["id"], "{fired}");
     let cancelled = stage.say("cancel all timers").await;
     assert_eq!(cancelled["outcome"], "answered", "{cancelled}");

@@ -1,10 +1,9 @@
 //! Commands for groups: the reply names the members that cannot do it, and a group or scene of the
 //! home file is judged by its members.
 
-use std::fs;
-use std::process::{Command, Stdio};
-
 use serde_json::Value as Json;
+
+use crate::language::tried;
 
 const HOME: &str = r#"
 [area.kitchen]
@@ -80,34 +79,8 @@ const STATE: &str = r#"{"strip": {"power": "on", "brightness": 40}, "spot": {"po
 /// Returns the replies of `sayso try` to sentences of a language.
 fn replies(language: &str, sentences: &[&str]) -> Vec<Json> {
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path
-    };
-    let output = Command::new(crate::PROGRAM)
-        .args(["try", "--local-only", "--json", "--language", language])
-        .arg("--config")
-        .arg(file("sayso.toml", CONFIG))
-        .arg("--home")
-        .arg(file("home.toml", HOME))
-        .arg("--state")
-        .arg(file("state.json", STATE))
-        .args(sentences)
-        .env_clear()
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    // 1: a command is refused or unclear, which some of these are.
-    assert!(
-        matches!(output.status.code(), Some(0 | 1)),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    let lines = [&["--language", language], sentences].concat();
+    tried(folder.path(), [CONFIG, HOME, STATE], &lines)
 }
 
 fn speech(reply: &Json) -> String {

@@ -50,16 +50,17 @@ fn replies(lines: &[&str]) -> Vec<Json> {
     fs::create_dir(folder.path().join("language")).unwrap();
     let fixture = Path::new(crate::REPOSITORY).join("tests/fixtures/language/xx.toml");
     fs::copy(fixture, folder.path().join("language/xx.toml")).unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path
-    };
-    let config = file(
-        "sayso.toml",
-        "[mqtt]\nhost = \"localhost\"\n[local]\nlanguage = \"xx\"\n",
-    );
-    let (home, state) = (file("home.toml", HOME), file("state.json", STATE));
+    let config = "[mqtt]\nhost = \"localhost\"\n[local]\nlanguage = \"xx\"\n";
+    tried(folder.path(), [config, HOME, STATE], lines)
+}
+
+/// Returns the replies of `sayso try` to the lines, with the config, the home and its state written
+/// to the folder. More options may precede the lines.
+pub(crate) fn tried(folder: &Path, files: [&str; 3], lines: &[&str]) -> Vec<Json> {
+    let [config, home, state] = ["sayso.toml", "home.toml", "state.json"].map(|n| folder.join(n));
+    for (path, text) in [&config, &home, &state].into_iter().zip(files) {
+        fs::write(path, text).unwrap();
+    }
     let mut command = Command::new(crate::PROGRAM);
     command
         .args(["try", "--local-only", "--json", "--config"])

@@ -28,13 +28,13 @@ kind = "lock"
 zigbee2mqtt = "Front door"
 "#;
 
-fn light(name: &str, state: &str) -> (String, String) {
+pub(crate) fn set(name: &str, state: &str) -> (String, String) {
     let payload = json!({"state": state}).to_string();
     (format!("zigbee2mqtt/{name}/set"), payload)
 }
 
-/// The event of the command with this id.
-async fn event(stage: &mut Stage, id: &str) -> Value {
+/// Returns the event of the command with this id.
+pub(crate) async fn event(stage: &mut Stage, id: &str) -> Value {
     let is_it = |m: &Message| {
         let is_event = m.topic == "sayso/reply/test/event";
         is_event && m.json()["id"] == *id && m.json()["timer"].is_string()
@@ -45,7 +45,7 @@ async fn event(stage: &mut Stage, id: &str) -> Value {
     }
 }
 
-async fn scheduled(stage: &mut Stage, text: &str) -> Value {
+pub(crate) async fn scheduled(stage: &mut Stage, text: &str) -> Value {
     let reply = stage.say(text).await;
     assert_eq!(reply["outcome"], "done", "{text}: {reply}");
     assert!(reply["scheduled"]["id"].is_string(), "{text}: {reply}");
@@ -70,7 +70,7 @@ async fn a_command_for_later_waits_and_reports_itself() {
     assert!(reply["scheduled"]["due"].is_string(), "{reply}");
     let event = event(&mut stage, reply["id"].as_str().unwrap()).await;
     assert_eq!(event["timer"], reply["scheduled"]["id"], "{event}");
-    assert_eq!(stage.actions().await, [light("Kitchen light", "ON")]);
+    assert_eq!(stage.actions().await, [set("Kitchen light", "ON")]);
     // A dry run sets no timer, and a time of the day has a date.
     let dry = json!({"text": "fan on at 7:30", "id": "dry", "dry_run": true}).to_string();
     stage.listener.publish("sayso/command/test", dry).await;
@@ -102,7 +102,7 @@ async fn a_timer_survives_a_crash_and_fires_once() {
     );
     assert_eq!(
         stage.actions().await,
-        [light("Fan", "ON"), light("Kitchen light", "OFF")]
+        [set("Fan", "ON"), set("Kitchen light", "OFF")]
     );
 }
 
@@ -121,7 +121,7 @@ async fn what_was_missed_is_reported_and_not_done() {
         );
     } else {
         // It fired before the crash on a machine that was slow to end the daemon.
-        assert_eq!(done, [light("Front door", "LOCK")], "{missed}");
+        assert_eq!(done, [set("Front door", "LOCK")], "{missed}");
     }
 }
 
@@ -139,11 +139,11 @@ async fn for_a_while_ends_unless_something_else_commanded_the_device() {
     let later = scheduled(&mut stage, "turn on the fan in 4 seconds").await;
     event(&mut stage, later["id"].as_str().unwrap()).await;
     let expected = [
-        light("Fan", "ON"),
-        light("Fan", "OFF"),
-        light("Kitchen light", "ON"),
-        light("Kitchen light", "ON"),
-        light("Fan", "ON"),
+        set("Fan", "ON"),
+        set("Fan", "OFF"),
+        set("Kitchen light", "ON"),
+        set("Kitchen light", "ON"),
+        set("Fan", "ON"),
     ];
     assert_eq!(stage.actions().await, expected);
 }
@@ -167,7 +167,7 @@ async fn nothing_is_opened_or_unlocked_later() {
     assert!(yes["scheduled"]["id"].is_string(), "{yes}");
     let later = stage.say("tomorrow at 3 turn on the fan").await;
     assert_eq!(later["outcome"], "unclear", "{later}");
-    assert_eq!(stage.actions().await, [light("Front door", "UNLOCK")]);
+    assert_eq!(stage.actions().await, [set("Front door", "UNLOCK")]);
 }
 
 #[tokio::test]
