@@ -8,7 +8,7 @@ use crate::grammar::interpreter::Interpreter;
 use crate::grammar::number::number;
 use crate::grammar::sense::Sense;
 use crate::grammar::time::cuts;
-use crate::grammar::tokens::words;
+use crate::grammar::tokens::{phrase, words};
 use crate::vocabulary::action::{Draft, Op, StateQuery};
 use crate::vocabulary::condition::{Condition, ConditionMode, ExpectedState, StateTest};
 use crate::vocabulary::timing::{TimePoint, Timing};
@@ -35,16 +35,6 @@ enum Conjunction {
     If,
     When,
     Whenever,
-}
-
-/// Returns the number of words of the longest phrase of the list at the start of the words.
-fn phrase(list: &[String], input: &[&str]) -> Option<usize> {
-    list.iter()
-        .find(|phrase| {
-            let mut words = phrase.split(' ').enumerate();
-            words.all(|(i, word)| input.get(i) == Some(&word))
-        })
-        .map(|phrase| phrase.split(' ').count())
 }
 
 /// Returns the words without commas at both ends.
@@ -160,6 +150,10 @@ impl Interpreter<'_> {
         if clause.is_empty() || command.is_empty() {
             return None;
         }
+        // An end belongs to a rule.
+        if until.is_some() && conjunction != Conjunction::Whenever {
+            return None;
+        }
         let clause = self.clause(clause)?;
         let mode = match conjunction {
             Conjunction::Whenever => ConditionMode::Always,
@@ -168,9 +162,8 @@ impl Interpreter<'_> {
             Conjunction::If => ConditionMode::Now,
         };
         let is_sun = matches!(clause.tests.as_slice(), [StateTest::Dark(_)]);
-        let waits = mode != ConditionMode::Now;
-        // "when it is dark" is a time; an end belongs to a rule.
-        if (is_sun && waits) || (until.is_some() && mode != ConditionMode::Always) {
+        // "when it is dark" is a time.
+        if is_sun && mode != ConditionMode::Now {
             return None;
         }
         let draft = self.draft(&command.join(" "))?;

@@ -203,20 +203,61 @@ fn detached(lexicon: &Lexicon, names: &Names, text: &str) -> Option<String> {
 }
 
 /// Returns whether the sentence has a word for something of an earlier command.
-pub(super) fn refers(lexicon: &Lexicon, names: &Names, text: &str) -> bool {
-    if fixed_form(lexicon, text).is_some() {
-        return true;
-    }
-    let is_reference = |sense: &Sense| {
+fn has_reference(spans: &Spans) -> bool {
+    any_sense(spans, |sense| {
         matches!(
             sense,
             Sense::It | Sense::Them | Sense::Other | Sense::Place(Place::There)
         )
-    };
+    })
+}
+
+fn is_about_warmth(spans: &Spans) -> bool {
+    any_sense(spans, |sense| {
+        matches!(
+            sense,
+            Sense::Comparative(Comparative::Warmer | Comparative::Cooler)
+                | Sense::Verb(Verb::Warm | Verb::Cool)
+        )
+    })
+}
+
+/// Returns whether the sentence names only a value or a comparison: "brighter", "50 percent".
+/// A verb without an object may be the beginning of a sentence whose end was lost.
+fn is_value_alone(spans: &Spans) -> bool {
+    let has_value = any_sense(spans, |sense| {
+        matches!(
+            sense,
+            Sense::Comparative(_)
+                | Sense::Number(_)
+                | Sense::Level(_)
+                | Sense::Color(_)
+                | Sense::White(_)
+        )
+    });
+    let has_object = any_sense(spans, |sense| {
+        matches!(
+            sense,
+            Sense::Name(..) | Sense::Noun(..) | Sense::Place(_) | Sense::All
+        )
+    });
+    has_value && !has_object
+}
+
+fn any_sense(spans: &Spans, wanted: impl Fn(&Sense) -> bool) -> bool {
+    spans.iter().flatten().any(wanted)
+}
+
+/// Returns whether the sentence refers to an earlier command.
+pub(super) fn refers(lexicon: &Lexicon, names: &Names, text: &str) -> bool {
+    if fixed_form(lexicon, text).is_some() {
+        return true;
+    }
     let plain = lexicon.spelling.plain(text);
     let (spans, _) = Spans::try_of(&plain, lexicon, names);
-    let refers = spans.iter().any(|senses| senses.iter().any(is_reference));
-    refers || detached(lexicon, names, text).is_some() || continued(lexicon, text).is_some()
+    has_reference(&spans)
+        || detached(lexicon, names, text).is_some()
+        || continued(lexicon, text).is_some()
 }
 
 impl Interpreter<'_> {
@@ -226,23 +267,24 @@ impl Interpreter<'_> {
     pub(super) fn draft_after(&self, text: &str) -> Option<Draft> {
         let detached = detached(self.lexicon, self.names, text);
         let text = detached.as_deref().unwrap_or(text);
-        let alone = self.without_memory().draft(text);
+        let spans = Spans::of(text, self.lexicon, self.names)?;
+        let alone = self.without_memory().draft_of(&spans);
         if self.remembered.devices.is_empty() {
             return alone;
         }
         let certain = |draft: &Option<Draft>| draft.as_ref().is_some_and(|d| d.question.is_none());
-        if certain(&alone) && !self.has_reference(text) {
+        if certain(&alone) && !has_reference(&spans) {
             return alone;
         }
-        let remembered = self.draft(text);
+        let remembered = self.draft_of(&spans);
         if !certain(&remembered) {
             return alone;
         }
-        if certain(&alone) && alone != remembered && self.is_about_warmth(text) {
+        if certain(&alone) && alone != remembered && is_about_warmth(&spans) {
             // "make it warmer" after a command for a lamp may mean its colour or the heating.
             return None;
         }
-        if !certain(&alone) && !self.has_reference(text) && !self.is_value_alone(text) {
+        if !certain(&alone) && !has_reference(&spans) && !is_value_alone(&spans) {
             return alone;
         }
         remembered
@@ -256,54 +298,6 @@ impl Interpreter<'_> {
             here: self.here,
             remembered: Remembered::default(),
         }
-    }
-
-    fn has_reference(&self, text: &str) -> bool {
-        self.any_sense(text, |sense| {
-            matches!(
-                sense,
-                Sense::It | Sense::Them | Sense::Other | Sense::Place(Place::There)
-            )
-        })
-    }
-
-    fn is_about_warmth(&self, text: &str) -> bool {
-        self.any_sense(text, |sense| {
-            matches!(
-                sense,
-                Sense::Comparative(Comparative::Warmer | Comparative::Cooler)
-                    | Sense::Verb(Verb::Warm | Verb::Cool)
-            )
-        })
-    }
-
-    /// Returns whether the sentence names only a value or a comparison: "brighter", "50 percent".
-    /// A verb without an object may be the beginning of a sentence whose end was lost.
-    fn is_value_alone(&self, text: &str) -> bool {
-        let has_value = self.any_sense(text, |sense| {
-            matches!(
-                sense,
-                Sense::Comparative(_)
-                    | Sense::Number(_)
-                    | Sense::Level(_)
-                    | Sense::Color(_)
-                    | Sense::White(_)
-            )
-        });
-        let has_object = self.any_sense(text, |sense| {
-            matches!(
-                sense,
-                Sense::Name(..) | Sense::Noun(..) | Sense::Place(_) | Sense::All
-            )
-        });
-        has_value && !has_object
-    }
-
-    fn any_sense(&self, text: &str, wanted: impl Fn(&Sense) -> bool) -> bool {
-        let Some(spans) = Spans::of(text, self.lexicon, self.names) else {
-            return false;
-        };
-        spans.iter().any(|senses| senses.iter().any(&wanted))
     }
 
     /// Returns the last command for the devices that the sentence names: "and the bedroom".

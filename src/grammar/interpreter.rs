@@ -37,12 +37,16 @@ pub(super) struct Interpreter<'a> {
 impl Interpreter<'_> {
     /// Returns the draft, if it is certain.
     pub(super) fn draft(&self, text: &str) -> Option<Draft> {
-        let spans = Spans::of(text, self.lexicon, self.names)?;
+        self.draft_of(&Spans::of(text, self.lexicon, self.names)?)
+    }
+
+    /// Returns the draft of a sentence in spans, if it is certain.
+    pub(super) fn draft_of(&self, spans: &Spans) -> Option<Draft> {
         let mut chosen = Vec::with_capacity(16);
         let mut agreed: Option<Draft> = None;
-        for combination in 0..Self::combinations(&spans)? {
+        for combination in 0..Self::combinations(spans)? {
             chosen.clear();
-            chosen.extend(senses_of(&spans, combination));
+            chosen.extend(senses_of(spans, combination));
             let Some(draft) = self.one(&chosen, spans.asked) else {
                 continue;
             };

@@ -234,6 +234,10 @@ impl Spans {
     /// Removes the first parts of separable verbs whose second part does not follow, unless they
     /// are all that their span means.
     fn drop_lonely_verbs(&mut self) {
+        let is_split = |sense: &Sense| matches!(sense, Sense::SplitVerb(..));
+        if !self.senses.iter().any(is_split) {
+            return;
+        }
         let mut ends = Vec::with_capacity(self.ends.len());
         let mut kept = Vec::with_capacity(self.senses.len());
         let mut start = 0;

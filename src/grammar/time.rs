@@ -9,7 +9,7 @@ use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::number;
 use crate::grammar::time_words::TimeWords;
-use crate::grammar::tokens::words;
+use crate::grammar::tokens::{phrase, words};
 use crate::vocabulary::Property;
 use crate::vocabulary::action::{Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing};
@@ -234,15 +234,9 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         }
     }
 
-    /// Returns the number of words of the longest phrase of the list at `at`.
+    /// Returns the number of words of the first phrase of the list that stands at `at`.
     pub(super) fn phrase(&self, list: &[String], at: usize) -> Option<usize> {
-        let rest = self.input.get(at..)?;
-        list.iter()
-            .find(|phrase| {
-                let mut words = phrase.split(' ').enumerate();
-                words.all(|(i, word)| rest.get(i) == Some(&word))
-            })
-            .map(|phrase| phrase.split(' ').count())
+        phrase(list, self.input.get(at..)?)
     }
 
     /// Returns the end of a phrase of the list at `at`, or `at` if there is none.

@@ -31,6 +31,16 @@ pub(super) fn words(text: &str) -> Vec<&str> {
     found
 }
 
+/// Returns the number of words of the first phrase of the list that the words begin with.
+pub(super) fn phrase(list: &[String], input: &[&str]) -> Option<usize> {
+    list.iter()
+        .find(|phrase| {
+            let mut words = phrase.split(' ').enumerate();
+            words.all(|(i, word)| input.get(i) == Some(&word))
+        })
+        .map(|phrase| phrase.split(' ').count())
+}
+
 fn run(text: &str, within: impl Fn(char) -> bool) -> usize {
     text.find(|c| !within(c)).unwrap_or(text.len())
 }
