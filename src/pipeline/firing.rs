@@ -96,21 +96,18 @@ impl Pipeline {
 
     /// Replaces the timers by those whose records the other node of the pair has published.
     pub fn replace_timers(&self, records: &[Vec<u8>]) {
-        let parse = |record: &Vec<u8>| serde_json::from_slice::<Timer>(record).ok();
-        let timers: Vec<Timer> = records.iter().filter_map(parse).collect();
-        let ids: Vec<TimerId> = timers.iter().map(|timer| timer.id).collect();
-        let mut current = self.shared.timers();
-        let old: Vec<TimerId> = current.all().map(|timer| timer.id).collect();
-        *current = Timers::restored(timers);
-        drop(current);
-        let changed = ids.into_iter().chain(old);
+        let mut timers = self.shared.timers();
+        let mut changed: Vec<TimerId> = timers.ids().collect();
+        *timers = Timers::restored(parsed(records));
+        changed.extend(timers.ids());
+        drop(timers);
         self.shared.timers_to_write().extend(changed);
         self.shared.timers_changed.notify_one();
     }
 
     /// Publishes the records of all timers for the other node of the pair.
     pub fn publish_timers(&self) {
-        let ids: Vec<TimerId> = self.shared.timers().all().map(|timer| timer.id).collect();
+        let ids: Vec<TimerId> = self.shared.timers().ids().collect();
         self.shared.timers_to_write().extend(ids);
         self.shared.timers_changed.notify_one();
     }
@@ -419,8 +416,8 @@ impl Pipeline {
                 if !replica.timer(*id, record.as_deref()) {
                     warn!(
                         timer = id,
-                        "a timer is not known to the other node: too many \
-                        messages wait for the broker"
+                        "a timer could not be sent to the other node, which would not fire \
+                        it after a takeover: too many messages wait for the broker"
                     );
                 }
             }
@@ -460,18 +457,24 @@ fn read_timers(store: &Store) -> Vec<Timer> {
     let records = match records {
         Ok(records) => records,
         Err(error) => {
-            warn!(%error, "the timers of before cannot be read");
+            warn!(%error, "the timers of the earlier run cannot be read from the store");
             return Vec::new();
         }
     };
+    let timers = parsed(&records);
+    if !timers.is_empty() {
+        info!(timers = timers.len(), "timers restored");
+    }
+    timers
+}
+
+/// Returns the timers of these records.
+fn parsed(records: &[Vec<u8>]) -> Vec<Timer> {
     let parse = |record: &Vec<u8>| serde_json::from_slice::<Timer>(record).ok();
     let timers: Vec<Timer> = records.iter().filter_map(parse).collect();
     if timers.len() < records.len() {
         let dropped = records.len() - timers.len();
         warn!(dropped, "timers that could not be read were dropped");
-    }
-    if !timers.is_empty() {
-        info!(timers = timers.len(), "timers restored");
     }
     timers
 }
