@@ -55,7 +55,11 @@ pub(super) fn takeover(
         if is_done {
             writeln!(out, "✓ node {leader} leads (takeover {})", answer["epoch"])?;
         } else {
-            writeln!(out, "✗ node {leader} still leads: no other node is online")?;
+            writeln!(
+                out,
+                "✗ node {leader} still leads: no other node is online; start sayso on the other \
+                 node and try again"
+            )?;
         }
     }
     Ok(if is_done { Exit::Done } else { Exit::Failed })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::{self, timeout};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::clock::now;
@@ -22,9 +22,6 @@ use crate::wire;
 
 /// The longest wait for the broker to take a dead letter before the command is answered.
 const DEAD_LETTER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The pause before a reply is put again into an outbox that is full.
-const OUTBOX_RETRY: Duration = Duration::from_millis(50);
 
 /// The time after which the event that follows a reply is of no use.
 const EVENT_TTL: Duration = Duration::from_secs(30);
@@ -113,12 +110,7 @@ impl CommandTask {
             (Some(replica), Some(seq)) => replica.identity(seq.number()),
             _ => None,
         };
-        let delivery = loop {
-            match self.outbox.reply(reply, reply_to, identity) {
-                Ok(delivery) => break delivery,
-                Err(_) => time::sleep(OUTBOX_RETRY).await,
-            }
-        };
+        let delivery = self.outbox.queue_reply(reply, reply_to, identity).await;
         match delivery.await {
             Ok(()) => {}
             // Sent again it would be refused again.

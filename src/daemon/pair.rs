@@ -11,7 +11,7 @@ use crate::clock::now;
 use crate::command::reply::Reply;
 use crate::command::{Command, Redelivery};
 use crate::daemon::event_loop::EventLoop;
-use crate::daemon::pair_node::{HeldCommand, PairStep};
+use crate::daemon::pair_node::{HeldCommand, PairStep, QUERY_TTL};
 use crate::mqtt::inbox::{AckToken, InboundCommand, RefusedCommand};
 use crate::mqtt::outbox::{Delivery, OutboundMessage};
 use crate::pair::{CommandIdentity, LeaderClaim, PairEffect, PairMark, Progress};
@@ -21,9 +21,6 @@ use crate::systemd::Notify;
 /// Commands that may wait for the barrier. The broker bounds those it waits for; others are refused
 /// beyond this.
 const MAX_HELD: usize = 1024;
-
-/// The time after which a request for a sign of life is of no use.
-const QUERY_TTL: Duration = Duration::from_secs(5);
 
 impl EventLoop {
     /// Takes one step of the pair.
@@ -70,8 +67,7 @@ impl EventLoop {
         let report = pair.own_report(env!("CARGO_PKG_VERSION"), sections);
         // It consists of texts and numbers.
         let payload = serde_json::to_vec(&report).unwrap_or_default();
-        let topic = pair.topic(&format!("node/{}", pair.node()));
-        let message = OutboundMessage::to(topic, payload).retained();
+        let message = OutboundMessage::to(pair.report_topic(), payload).retained();
         node.observer.publish(message).ok()
     }
 
@@ -91,17 +87,17 @@ impl EventLoop {
         if differences != self.status.pair_differences {
             if !differences.is_empty() {
                 let parts = differences.join(", ");
-                warn!(parts, "the configuration of the other node differs");
+                warn!(
+                    parts,
+                    "the configuration of the other node differs: make these parts equal on both nodes"
+                );
             }
             self.status.pair_differences = differences;
         }
     }
 
     fn publish_mark(&self, mark: &PairMark) -> Option<Delivery> {
-        let topic = self.pair.as_ref()?.pair().topic("mark");
-        // It consists of texts and numbers.
-        let payload = serde_json::to_vec(mark).unwrap_or_default();
-        let message = OutboundMessage::to(topic, payload);
+        let message = self.pair.as_ref()?.replica.message(mark);
         self.task.outbox.publish(message).ok()
     }
 
@@ -109,12 +105,9 @@ impl EventLoop {
         let Some(node) = &self.pair else {
             return;
         };
-        let query = PairMark::Query {
+        node.publish_as_observer(&PairMark::Query {
             node: node.pair().node().to_owned(),
-        };
-        let payload = serde_json::to_vec(&query).unwrap_or_default();
-        let message = OutboundMessage::to(node.pair().topic("mark"), payload);
-        drop(node.observer.publish(message.until(now() + QUERY_TTL)));
+        });
     }
 
     /// Sends the known progress of commands to the other node, which has started.
@@ -123,9 +116,7 @@ impl EventLoop {
             return;
         };
         for mark in node.pair().snapshot() {
-            let payload = serde_json::to_vec(&mark).unwrap_or_default();
-            let message = OutboundMessage::to(node.pair().topic("mark"), payload);
-            drop(node.observer.publish(message.until(now() + QUERY_TTL)));
+            node.publish_as_observer(&mark);
         }
     }
 

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::now;
 use crate::daemon::pair_replica::PairReplica;
 use crate::mqtt::inbox::{InboundCommand, RefusedCommand};
 use crate::mqtt::outbox::{Delivery, OutboundMessage, Outbox};
-use crate::pair::{NodeReport, Pair, PairEffect};
+use crate::pair::{NodeReport, Pair, PairEffect, PairMark};
 use crate::store::journal::Unfinished;
+
+/// The time after which a request for a sign of life is of no use.
+pub(super) const QUERY_TTL: Duration = Duration::from_secs(5);
 
 /// A command that waits for the barrier.
 pub(super) enum HeldCommand {
@@ -56,12 +60,15 @@ impl PairNode {
         let pair = self.pair();
         // It consists of texts and numbers.
         let report = serde_json::to_vec(&NodeReport::last_will(pair.node())).unwrap_or_default();
-        let topic = pair.topic(&format!("node/{}", pair.node()));
-        drop(
-            self.observer
-                .publish(OutboundMessage::to(topic, report).retained()),
-        );
+        let message = OutboundMessage::to(pair.report_topic(), report).retained();
+        drop(self.observer.publish(message));
         self.observer.close(grace).await;
+    }
+
+    /// Publishes a mark on the observer's connection.
+    pub(super) fn publish_as_observer(&self, mark: &PairMark) {
+        let message = self.replica.message(mark).until(now() + QUERY_TTL);
+        drop(self.observer.publish(message));
     }
 
     /// Returns the state of the pair.

@@ -15,9 +15,6 @@ use crate::pipeline::Replica;
 use crate::schedule::timer::TimerId;
 use crate::store::journal::{PlannedPublish, Seq};
 
-/// The pause before a reply is put again into an outbox that is full.
-const OUTBOX_RETRY: std::time::Duration = std::time::Duration::from_millis(50);
-
 /// The commands in progress of the node that leads. In a pair the broker's copy of a command is
 /// acknowledged after its reply, so that the broker holds all that is unfinished.
 pub(super) struct PairReplica {
@@ -111,12 +108,10 @@ impl PairReplica {
         reply_to: &ReplyTo,
         (identity, token): (CommandIdentity, AckToken),
     ) {
-        let delivery = loop {
-            match self.outbox.reply(reply, reply_to, Some(identity)) {
-                Ok(delivery) => break delivery,
-                Err(_) => tokio::time::sleep(OUTBOX_RETRY).await,
-            }
-        };
+        let delivery = self
+            .outbox
+            .queue_reply(reply, reply_to, Some(identity))
+            .await;
         if matches!(delivery.await, Ok(()) | Err(Undelivered::Refused { .. })) {
             self.acknowledge(token);
         }
@@ -127,12 +122,11 @@ impl PairReplica {
         *self.commands.lock() = TrackedCommands::default();
     }
 
-    /// Queues a mark on the connection of the leader.
-    fn publish(&self, mark: &PairMark) -> bool {
+    /// Returns the message of a mark.
+    pub(super) fn message(&self, mark: &PairMark) -> OutboundMessage {
         // It consists of texts and numbers.
         let payload = serde_json::to_vec(mark).unwrap_or_default();
-        let message = OutboundMessage::to(self.pair.topic("mark"), payload);
-        self.outbox.publish(message).is_ok()
+        OutboundMessage::to(self.pair.topic("mark"), payload)
     }
 }
 
@@ -148,11 +142,12 @@ impl Replica for PairReplica {
             .collect();
         devices.sort_unstable();
         devices.dedup();
-        self.publish(&PairMark::Begun {
+        let mark = PairMark::Begun {
             command,
             devices,
             plan: serde_json::to_value(planned).unwrap_or(Json::Null),
-        })
+        };
+        self.outbox.publish(self.message(&mark)).is_ok()
     }
 
     fn timer(&self, id: TimerId, record: Option<&[u8]>) -> bool {

@@ -171,14 +171,13 @@ fn connect_with<L: MqttLink>(
     let (own, states) = filters(settings, state_topics)?;
     let outbox = outbox::outbox(settings.outbox, counters);
     let (sender, inbox) = inbox::inbox(settings.queue);
-    let session = Session::new(
-        client,
-        settings.rules(),
+    let connection = connection(
+        settings,
+        (client, link),
         Subscriptions::new(own, states),
-        outbox.clone(),
-        sender,
+        (&outbox, sender),
+        SessionRole::Alone,
     );
-    let connection = Connection::new(link, session, settings.keep_alive, &settings.host);
     Ok((connection, inbox, outbox))
 }
 
@@ -216,18 +215,18 @@ pub fn connect_pair(
     leader_options.set_receive_maximum(Some(RECEIVE_MAX.min(queue)));
     let leader = connection(
         settings,
-        leader_options,
+        AsyncClient::new(leader_options, REQUESTS),
         Subscriptions::new(own, Vec::new()),
         (&outbox, Arc::clone(&sender)),
-        |session| session.with_role(SessionRole::Leader(Arc::clone(pair))),
+        SessionRole::Leader(Arc::clone(pair)),
     );
     let observer_outbox = outbox::outbox(settings.outbox, Arc::clone(counters));
     let observer = connection(
         settings,
-        observer_options(settings, pair)?,
+        AsyncClient::new(observer_options(settings, pair)?, REQUESTS),
         Subscriptions::new(observed_filters(settings)?, states),
         (&observer_outbox, sender),
-        |session| session.with_role(SessionRole::Observer(Arc::clone(pair))),
+        SessionRole::Observer(Arc::clone(pair)),
     );
     Ok(PairConnections {
         leader,
@@ -284,18 +283,17 @@ fn observed_filters(settings: &Settings) -> Result<OwnFilters, SetupError> {
     Ok(filters)
 }
 
-fn connection(
+fn connection<L: MqttLink>(
     settings: &Settings,
-    options: MqttOptions,
+    (client, link): (AsyncClient, L),
     subscriptions: Subscriptions,
     (outbox, inbox): (&Outbox, Arc<InboxSender>),
-    with_role: impl FnOnce(Session) -> Session,
-) -> Connection {
-    let (client, eventloop) = AsyncClient::new(options, REQUESTS);
+    role: SessionRole,
+) -> Connection<L> {
     let rules = settings.rules();
     let session = Session::new(client, rules, subscriptions, outbox.clone(), inbox);
-    let session = with_role(session);
-    Connection::new(eventloop, session, settings.keep_alive, &settings.host)
+    let session = session.with_role(role);
+    Connection::new(link, session, settings.keep_alive, &settings.host)
 }
 
 impl Settings {
@@ -335,7 +333,7 @@ fn observer_options(settings: &Settings, pair: &Pair) -> Result<MqttOptions, Set
     let report = NodeReport::last_will(pair.node());
     let mut options = options(&observer)?;
     options.set_last_will(LastWill::new(
-        pair.topic(&format!("node/{}", pair.node())),
+        pair.report_topic(),
         // It consists of texts and numbers.
         serde_json::to_vec(&report).unwrap_or_default(),
         QoS::AtLeastOnce,

@@ -25,6 +25,9 @@ use crate::vocabulary::topic::{BadTopic, Filter, Topic};
 use crate::mqtt::inbox::AckToken;
 use crate::wire;
 
+/// The pause before a reply is put again into an outbox that is full.
+const REPLY_RETRY: Duration = Duration::from_millis(50);
+
 /// The longest correlation data in bytes: its length is encoded in two bytes (MQTT 5, section
 /// 1.5.6).
 const MAX_CORRELATION: usize = 65_535;
@@ -518,6 +521,21 @@ impl Outbox {
         let delivery = self.publish(OutboundMessage::reply(reply, to).answering(identity))?;
         self.counters.replies_sent.increment();
         Ok(delivery)
+    }
+
+    /// Queues a reply. Waits for room rather than lose it.
+    pub async fn queue_reply(
+        &self,
+        reply: &Reply,
+        to: &ReplyTo,
+        identity: Option<CommandIdentity>,
+    ) -> Delivery {
+        loop {
+            match self.reply(reply, to, identity) {
+                Ok(delivery) => return delivery,
+                Err(_) => tokio::time::sleep(REPLY_RETRY).await,
+            }
+        }
     }
 
     /// Acknowledges a command that cannot be lost any more. The acknowledgement leaves once

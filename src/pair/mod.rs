@@ -82,7 +82,7 @@ struct PairState {
     /// Number of the observer's connection.
     connection: u64,
     barrier: Barrier,
-    /// The report of this node, without the parts that change with each beat.
+    /// The report of this node, as last published.
     own: NodeReport,
     peer: Option<NodeReport>,
     /// The newest beat that was received.
@@ -131,6 +131,11 @@ impl Pair {
     /// Returns the name of this node.
     pub fn node(&self) -> &str {
         &self.node
+    }
+
+    /// Returns the topic of the report of this node.
+    pub fn report_topic(&self) -> String {
+        self.topic(&format!("node/{}", self.node))
     }
 
     /// Returns the topic with this last part.

@@ -76,7 +76,7 @@ metrics! {
     PAIR_OTHER_ONLINE = Gauge "sayso_pair_other_online": "1 while the other node of a pair is \
         connected.";
     PAIR_OTHER_BEHIND = Gauge "sayso_pair_other_behind_seconds": "Time in which the other node \
-        last received a mark of this one and answered.";
+        last received a beat of this one and answered.";
     PAIR_DIFFERENCES = Gauge "sayso_pair_differences": "Parts of the configuration that differ \
         between the nodes of a pair.";
     COMMANDS_IN_FLIGHT = Gauge "sayso_commands_in_flight": "Commands being processed.";

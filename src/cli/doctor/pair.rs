@@ -1,15 +1,11 @@
 //! The pair: which node leads, whether the other one is online, and the differences.
 
-use std::time::Duration;
-
 use crate::cli::doctor::finding::DoctorReport;
 use crate::cli::doctor::probe::{ProbeError, ProbeSession};
 use crate::cli::doctor::route::Route;
+use crate::cli::doctor::traffic::RETAINED_DELAY;
 use crate::config::Config;
 use crate::pair::{LeaderClaim, NodeReport};
-
-/// The time after which no more retained messages are expected.
-const SETTLED: Duration = Duration::from_millis(300);
 
 /// The retained messages of the pair.
 #[derive(Default)]
@@ -82,7 +78,7 @@ async fn retained(route: &Route<'_>) -> Result<RetainedState, ProbeError> {
     let topics = ["status", "pair/leader", "pair/node/+"];
     let filters = topics.map(|topic| format!("{prefix}/{topic}"));
     connection.subscribe(&filters).await?;
-    connection.drain(SETTLED).await?;
+    connection.drain(RETAINED_DELAY).await?;
     let mut found = RetainedState::default();
     for publish in std::mem::take(&mut connection.received) {
         let topic = String::from_utf8_lossy(&publish.topic).into_owned();

@@ -19,7 +19,7 @@ use crate::cli::doctor::probe::{ProbeConnection, ProbeError};
 const SOURCE: &str = "doctor";
 
 /// Time for retained messages that the broker sends with a delay.
-const RETAINED_DELAY: Duration = Duration::from_millis(300);
+pub(super) const RETAINED_DELAY: Duration = Duration::from_millis(300);
 
 /// Longest time the daemon takes to answer an empty command.
 const ANSWER_TIME: Duration = Duration::from_secs(2);

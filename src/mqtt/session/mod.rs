@@ -90,7 +90,7 @@ impl Session {
         self.role.leader()
     }
 
-    /// Makes it one of the two connections of a node of a pair.
+    /// Sets the use of the connection.
     pub(super) fn with_role(mut self, role: SessionRole) -> Self {
         self.role = role;
         self
