@@ -32,7 +32,7 @@ impl TimerTask {
         let mut published = String::new();
         let steps = ClockSteps::new();
         if let Err(error) = &steps {
-            debug!(%error, "the kernel reports no steps of the clock");
+            debug!(%error, "the kernel does not report changes of the wall clock: it is read from time to time");
         }
         let steps = steps.ok();
         loop {

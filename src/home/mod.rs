@@ -91,11 +91,7 @@ impl Home {
     /// Returns whether some message to the first device may move the second one, because they share
     /// an address or one is a group of which the other is a member.
     pub fn moves_together(&self, commanded: &str, other: &str) -> bool {
-        let position = |id: &str| {
-            self.devices
-                .iter()
-                .position(|device| device.id.as_str() == id)
-        };
+        let position = |id: &str| self.by_id.get(&Slug::new(id).ok()?).copied();
         let (Some(commanded), Some(other)) = (position(commanded), position(other)) else {
             return false;
         };

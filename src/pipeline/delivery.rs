@@ -142,9 +142,13 @@ impl Pipeline {
     /// Ends a command that an earlier run received, whose time is over, and of which no plan was
     /// written: an absolute message may have been published before anything of it was.
     pub async fn report_uncertain(&self, command: &Command, seq: Seq) -> Reply {
+        self.refuse(command, seq, Refusal::Undelivered).await
+    }
+
+    /// Replies to a command that is not processed, and notes the reply on the disk.
+    async fn refuse(&self, command: &Command, seq: Seq, refusal: Refusal) -> Reply {
         let speech = self.services.grammar.speech(&Phrase::of(command));
-        let handled = Handled::refused(Refusal::Undelivered);
-        let reply = handled.into_reply(command, speech, now());
+        let reply = Handled::refused(refusal).into_reply(command, speech, now());
         self.commit(command, Some(seq), &reply, Durability::Disk)
             .await;
         reply
@@ -153,10 +157,7 @@ impl Pipeline {
     /// Gives up a command that several runs of the program began and did not finish: it may be what
     /// ended them.
     pub async fn give_up(&self, command: &Command, seq: Seq) -> Reply {
-        let speech = self.services.grammar.speech(&Phrase::of(command));
-        let reply = Handled::refused(Refusal::Dead).into_reply(command, speech, now());
-        self.commit(command, Some(seq), &reply, Durability::Disk)
-            .await;
+        let reply = self.refuse(command, seq, Refusal::Dead).await;
         tracing::error!(
             command_id = command.id,
             source = %command.source,

@@ -73,7 +73,7 @@ use crate::prompt::rights_class;
 use crate::router::answer_stream::AnswerStream;
 use crate::router::settings::Streaming;
 use crate::store::journal::Seq;
-use crate::vocabulary::action::{Action, Draft};
+use crate::vocabulary::action::Action;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::speech::fill;
 
@@ -412,11 +412,7 @@ impl Pipeline {
             // The caller waits for the time or the state, or takes the command back then.
             None if draft.condition.is_none() => draft,
             _ => {
-                now_draft = Draft {
-                    timing: None,
-                    condition: None,
-                    ..draft.clone()
-                };
+                now_draft = draft.for_now();
                 &now_draft
             }
         };

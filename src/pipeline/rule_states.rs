@@ -8,7 +8,8 @@ use crate::schedule::timer::TimerId;
 /// The shortest time between two firings of one rule: a state that flickers fires it once.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// The most rules whose state is kept; there are never more.
+/// The most states that are kept. Those of ended rules stay as well; beyond this all are forgotten,
+/// and the next report for each rule fires nothing.
 const MOST: usize = crate::schedule::timer::MAX_TIMERS;
 
 /// The last known truth of each rule's condition, by the rule.

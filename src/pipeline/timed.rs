@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, Zoned};
 
-use crate::clock::uptime;
+use crate::clock::{uptime, wall};
 use crate::command::Command;
 use crate::command::reply::{ActionReport, Refusal, Scheduled};
 use crate::home::capability::Risk;
@@ -44,7 +44,8 @@ impl Pipeline {
     /// Returns all clocks.
     pub(super) fn clocks(&self) -> Now {
         let boot = self.services.boot.to_string();
-        Now::new(Timestamp::now(), uptime(), boot)
+        let wall = Timestamp::try_from(wall()).unwrap_or(Timestamp::UNIX_EPOCH);
+        Now::new(wall, uptime(), boot)
     }
 
     /// Handles a command with a time.
@@ -212,11 +213,7 @@ impl Pipeline {
             confirmed: true,
             ..self.permit_context(request, true)
         };
-        let now_draft = Draft {
-            timing: None,
-            condition: None,
-            ..draft.clone()
-        };
+        let now_draft = draft.for_now();
         let state = self.shared.state();
         let Ok(plan) = request.home.permit(&now_draft, &state, context) else {
             // The gate says why below.
@@ -324,16 +321,7 @@ impl Pipeline {
         let Some(repeat) = &due.repeat else {
             return next;
         };
-        let end = repeat
-            .end_ms
-            .and_then(|end| Timestamp::from_millisecond(end).ok());
-        let end = end.map(|end| {
-            let end = at_wall(
-                end.to_zoned(self.services.location.zone.clone()),
-                &Zoned::now(),
-            );
-            self.time_in_words(speech, &end)
-        });
+        let end = repeat.end_ms.and_then(|end| self.end_in_words(speech, end));
         let every = rule_in_words(speech, repeat.rule, end.as_deref());
         let places = [("every", every.as_str()), ("time", next.as_str())];
         fill(&speech.time.repeated, &places)
@@ -349,12 +337,17 @@ impl Pipeline {
         let Due::State { end_ms: Some(end) } = due else {
             return rule;
         };
-        let Ok(end) = Timestamp::from_millisecond(*end) else {
-            return rule;
-        };
-        let zone = self.services.location.zone.clone();
-        let end = self.time_in_words(speech, &at_wall(end.to_zoned(zone), &Zoned::now()));
-        fill(&speech.condition.ends, &[("rule", &rule), ("time", &end)])
+        match self.end_in_words(speech, *end) {
+            Some(end) => fill(&speech.condition.ends, &[("rule", &rule), ("time", &end)]),
+            None => rule,
+        }
+    }
+
+    /// Returns the end of a rule in words.
+    fn end_in_words(&self, speech: &Speech, end_ms: i64) -> Option<String> {
+        let end = Timestamp::from_millisecond(end_ms).ok()?;
+        let end = end.to_zoned(self.services.location.zone.clone());
+        Some(self.time_in_words(speech, &at_wall(end, &Zoned::now())))
     }
 
     /// Returns a due time in words: "at 21:05", "tomorrow at 07:00".

@@ -5,13 +5,13 @@
 //! A new day or month begins only where time has really passed: a clock that is set forward frees
 //! nothing, and one that is set back locks nothing for longer than to the next midnight.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 use parking_lot::{Mutex, MutexGuard};
-use rustix::time::{ClockId, clock_gettime};
 use tracing::warn;
 
+use crate::clock;
 use crate::provider::price::{Limits, Money};
 use crate::redis::{AccountReport, AccountTotals, OFFLINE_SPEND_DIVISOR, SharedVerdict};
 use crate::store::spending::{Spending, Spent};
@@ -30,12 +30,9 @@ pub(super) struct Moment {
 impl Moment {
     /// Returns the present moment.
     pub(super) fn now() -> Self {
-        let uptime = clock_gettime(ClockId::Boottime);
-        let seconds = u64::try_from(uptime.tv_sec).unwrap_or_default();
-        let nanos = u32::try_from(uptime.tv_nsec).unwrap_or_default();
         Self {
-            wall: Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH),
-            uptime: Duration::new(seconds, nanos),
+            wall: Timestamp::try_from(clock::wall()).unwrap_or(Timestamp::UNIX_EPOCH),
+            uptime: clock::uptime(),
         }
     }
 

@@ -3,9 +3,9 @@
 //! A day has at most one occurrence: in a gap it is behind it, and of two equal times the first one
 //! counts. A day on which the sun does not rise or set has none.
 
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp};
 
-use crate::schedule::moment::{HomeLocation, TimeFault, certain_on};
+use crate::schedule::moment::{HomeLocation, TimeFault, certain_on, in_days};
 use crate::vocabulary::timing::{TimeOfDay, Weekdays};
 
 /// The shortest interval, in seconds.
@@ -40,9 +40,7 @@ impl DayRule {
         // An offset to the sun may lead to the day after.
         let first = today.yesterday().map_err(|_| TimeFault::TooFar)?;
         for days in 0..MOST_DAYS_WITHOUT {
-            let day = first
-                .checked_add(days.days())
-                .map_err(|_| TimeFault::TooFar)?;
+            let day = in_days(first, days).ok_or(TimeFault::TooFar)?;
             let weekday = day.weekday().to_monday_one_offset();
             if !u8::try_from(weekday).is_ok_and(|day| self.days.contains(day)) {
                 continue;

@@ -472,8 +472,7 @@ impl Timers {
     /// waiting; while it is being carried out it does not fire again. Returns the numbers of the
     /// timers whose records have changed.
     pub fn trigger(&mut self, id: TimerId, now: &Now) -> Vec<TimerId> {
-        let mut others = self.firing.values().chain(self.pending.values());
-        if others.any(|other| other.of == Some(id)) {
+        if self.has_occurrence(id) {
             return Vec::new();
         }
         let Some(rule) = self.pending.get_mut(&id) else {
@@ -542,8 +541,13 @@ impl Timers {
 
     /// Returns whether an earlier occurrence of a repeated command is still being carried out.
     fn has_firing_occurrence(&self, timer: &Timer) -> bool {
+        timer.repeat.is_some() && self.has_occurrence(timer.id)
+    }
+
+    /// Returns whether an occurrence of the timer waits or is being carried out.
+    fn has_occurrence(&self, id: TimerId) -> bool {
         let mut others = self.firing.values().chain(self.pending.values());
-        timer.repeat.is_some() && others.any(|other| other.of == Some(timer.id))
+        others.any(|other| other.of == Some(id))
     }
 
     /// Takes the timers that are due, in the order of their due times. They count as firing until

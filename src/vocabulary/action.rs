@@ -108,6 +108,16 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// Returns the same draft for now: without its time and its condition.
+    #[must_use]
+    pub fn for_now(&self) -> Self {
+        Self {
+            timing: None,
+            condition: None,
+            ..self.clone()
+        }
+    }
+
     /// Whether both drafts do and say the same. They may differ in the devices they leave out.
     pub fn does_the_same(&self, other: &Self) -> bool {
         let is_same_choice = |(one, other): (&Choice, &Choice)| {

@@ -34,7 +34,7 @@ const DRAIN: Duration = Duration::from_mins(3);
 /// How long after a failure of the disk the journal promises nothing.
 const UNSAFE: Duration = Duration::from_secs(15);
 
-/// How long a commands may take: most, and the hurried ones.
+/// How long a command may take, in seconds: an ordinary one, and a hurried one.
 const TTL: [u64; 2] = [40, 3];
 
 const CONFIG: &str = r#"

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How much later than its deadline a message may leave: the daemon's clocks are milliseconds.
+/// How much later than its deadline a message may leave: the daemon's clocks count in milliseconds.
 const SLACK: Duration = Duration::from_millis(50);
 
 /// How long after a reply a power cut may take it from the disk.
