@@ -348,7 +348,9 @@ impl Effects<'_> {
                 .map(|(property, _, value)| (property, value))
                 .or_else(|| self.reading_with(device, amount))?,
             (None, Some(QueryFocus::Target)) => return None,
-            (None, Some(QueryFocus::Named)) => (named_reading(device)?, None),
+            (None, Some(QueryFocus::Named)) => {
+                (named_reading(device).or_else(|| activity_of(device))?, None)
+            }
             (None, None) => (main_state(device)?, None),
         };
         device.capability(&property)?;
@@ -406,6 +408,12 @@ fn named_reading(device: &Device) -> Option<Property> {
         .find(|c| says(&c.property))
         .or_else(|| exactly_one(device.capabilities.iter()))?;
     (device.kind.as_str() == "sensor").then(|| reading.property.clone())
+}
+
+/// Returns the reading for "what is the robot doing".
+fn activity_of(device: &Device) -> Option<Property> {
+    let is_robot = matches!(device.kind.as_str(), "vacuum" | "lawn_mower");
+    is_robot.then(|| main_state(device))?
 }
 
 fn word(on: bool) -> &'static str {
@@ -511,6 +519,7 @@ fn activity(device: &Device, intent: Intent) -> Option<Effect> {
             "valve" => position(device, 0.0).or_else(|| run(device, false)),
             "fan" => set(device, &Property::Power, "off"),
             "vacuum" => set(device, &Property::Vacuum, "stopped"),
+            "lawn_mower" => set(device, &Property::Mower, "paused"),
             _ => set(device, &Property::Playback, "stopped").or_else(|| run(device, false)),
         },
         // "set dinner" may mean the scene; "set the pump" has no meaning.

@@ -233,6 +233,7 @@ impl Interpreter<'_> {
             Sense::State(state) => format!("state {}", state.word()),
             Sense::Participle(state) => format!("being {}", state.word()),
             Sense::Asking(state) => format!("asks whether {}", state.word()),
+            Sense::Complaint(wish) => format!("complaint {wish:?}").to_lowercase(),
             Sense::Comparative(more) => format!("comparative {more:?}").to_lowercase(),
             Sense::Property(p) => format!("property {}", names.properties[usize::from(p)]),
             Sense::Target(p) => format!("target {}", names.properties[usize::from(p)]),

@@ -297,6 +297,7 @@ impl Interpreter<'_> {
             home: self.home,
             here: self.here,
             remembered: Remembered::default(),
+            phrase: self.phrase,
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Interpreter<'a> {
     pub(super) here: Option<u16>,
     /// The last command of the source.
     pub(super) remembered: Remembered,
+    /// The words of the command.
+    pub(super) phrase: &'a str,
 }
 
 impl Interpreter<'_> {
@@ -84,6 +86,7 @@ impl Interpreter<'_> {
     /// Returns the resolver for targets in this home.
     pub(super) fn resolver(&self) -> Resolver<'_> {
         Resolver {
+            phrase: self.phrase,
             home: self.home,
             names: self.names,
             effects: self.effects(),
@@ -392,7 +395,9 @@ fn about(clause: &Clause) -> Option<StateQuery> {
     match clause.question? {
         QuestionType::Open if clause.count => Some(StateQuery::HowMany(word)),
         QuestionType::Open => Some(StateQuery::Which(word)),
-        QuestionType::YesNo if clause.any => Some(StateQuery::Any(word)),
+        QuestionType::YesNo if clause.any || clause.targets.is_empty() => {
+            Some(StateQuery::Any(word))
+        }
         QuestionType::YesNo => Some(StateQuery::All(word)),
     }
 }

@@ -54,6 +54,8 @@ pub(super) struct Noun {
     pub(super) vague: bool,
     /// Whether the noun means every device: "everything".
     pub(super) everything: bool,
+    /// Whether the noun has a meaning only in questions: "is anything on".
+    pub(super) asked: bool,
 }
 
 /// A language file. Every table except `say` is optional.
@@ -82,6 +84,8 @@ struct Raw {
     place: Vec<PlaceWords>,
     #[serde(default)]
     more: BTreeMap<Comparative, Vec<String>>,
+    #[serde(default)]
+    complaints: BTreeMap<Comparative, Vec<String>>,
     #[serde(default)]
     properties: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -176,6 +180,7 @@ enum FunctionWord {
     Veto,
     #[serde(rename = "skip")]
     Filler,
+    Reason,
     Polite,
     Article,
     All,
@@ -214,6 +219,7 @@ impl FunctionWord {
         match self {
             Self::Veto => Sense::Veto,
             Self::Filler => Sense::Filler,
+            Self::Reason => Sense::Reason,
             Self::Polite => Sense::Polite,
             Self::Article => Sense::Article,
             Self::All => Sense::All,
@@ -342,6 +348,8 @@ pub(super) struct Lexicon {
     pub(super) ands: Vec<String>,
     /// Words for readings and settings outside the vocabulary, by property.
     pub(super) custom: BTreeMap<String, Vec<String>>,
+    /// Questions for readings outside the vocabulary, by property.
+    pub(super) custom_how: BTreeMap<String, Vec<String>>,
     never_typos: HashSet<String>,
     yes: HashSet<String>,
     no: HashSet<String>,
@@ -368,8 +376,6 @@ impl FromStr for Lexicon {
         let ands = raw.words.get(&FunctionWord::And).into_iter().flatten();
         let ands = ands.filter(|text| text.chars().all(char::is_alphabetic));
         let ands = ands.map(plain).collect();
-        let mut custom = raw.properties;
-        custom.retain(|name, _| standard(name).is_none());
         Ok(Self {
             runs,
             numbers: numbers.map(|(word, n)| (plain(word).into(), *n)).collect(),
@@ -397,7 +403,8 @@ impl FromStr for Lexicon {
             follow_up: raw
                 .follow_up
                 .normalized(|text| spelling.plain(text).into_owned()),
-            custom,
+            custom: outside_vocabulary(raw.properties),
+            custom_how: outside_vocabulary(raw.how),
             ands,
             never_typos: raw.typos.never.iter().map(plain).collect(),
             yes: raw.consent.yes.iter().map(joined).collect(),
@@ -471,6 +478,9 @@ fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
     }
     for (comparative, spoken) in &raw.more {
         add(Sense::Comparative(*comparative), spoken);
+    }
+    for (wish, spoken) in &raw.complaints {
+        add(Sense::Complaint(*wish), spoken);
     }
     for (level, spoken) in &raw.levels {
         add(Sense::Level(*level), spoken);
@@ -639,6 +649,12 @@ impl Lexicon {
             .iter()
             .any(|words| input.contains(&format!(" {words} ")))
     }
+}
+
+/// Returns the words for properties outside the vocabulary.
+fn outside_vocabulary(mut table: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
+    table.retain(|name, _| standard(name).is_none());
+    table
 }
 
 /// Returns the index of a property in the vocabulary.

@@ -209,7 +209,7 @@ impl Language {
     fn interpreter<'a>(
         &'a self,
         names: &'a Names,
-        phrase: &Phrase,
+        phrase: &'a Phrase,
         home: &'a Home,
     ) -> Interpreter<'a> {
         Interpreter {
@@ -218,6 +218,7 @@ impl Language {
             home,
             here: here(phrase, home),
             remembered: Remembered::default(),
+            phrase: phrase.text(),
         }
     }
 

@@ -10,11 +10,17 @@ use crate::grammar::phrase_index::PhraseIndex;
 use crate::grammar::sense::{Place, Sense, StateWord};
 use crate::grammar::tokens::words;
 use crate::home::Home;
-use crate::home::device::Device;
+use crate::home::device::{Area, Device};
 use crate::vocabulary::{Domain, Property};
 
 /// Most nouns a language and a home may have together: one bit each in [`Referent::nouns`].
 const MOST_NOUNS: usize = 128;
+
+/// Longest name of an area, in words, of which single words mean the area.
+const MOST_AREA_WORDS: usize = 4;
+
+/// Shortest word of an area's name, in letters, that means the area.
+const SHORTEST_PART: usize = 4;
 
 /// The names of one home, in one language.
 #[derive(Debug)]
@@ -83,6 +89,7 @@ impl Names {
             fronts: HashMap::new(),
         };
         builder.areas(home);
+        builder.parts_of_areas(home);
         builder.spoken_places(home);
         builder.kinds(home);
         builder.fronts(home);
@@ -124,6 +131,12 @@ impl Names {
     /// Returns whether the word occurs in any name.
     pub(super) fn knows(&self, word: &str) -> bool {
         self.runs.known.contains(word)
+    }
+
+    /// Returns whether the name is that of a device and not a part of it.
+    pub(super) fn is_whole(&self, name: u32) -> bool {
+        let called = &self.entries[name as usize].devices;
+        called.iter().any(|(_, whole)| *whole)
     }
 
     /// Returns whether the words are exactly a name.
@@ -243,6 +256,38 @@ impl Builder<'_> {
                 );
                 self.names.floors.push(floor.clone());
             }
+        }
+    }
+
+    /// Adds the words of an area's name that no other area, no device elsewhere and no phrase has:
+    /// "bedroom" for the "master bedroom".
+    fn parts_of_areas(&mut self, home: &Home) {
+        let called = |device: &'_ Device| (device.area.clone(), self.name(&device.name));
+        let devices: Vec<_> = home.devices().iter().map(called).collect();
+        let elsewhere = |area: &Area, word: &String| {
+            let mut others = devices.iter().filter(|(at, _)| at.as_ref() != Some(&area.id));
+            others.any(|(_, name)| name.contains(word))
+        };
+        let mut parts: Vec<(usize, String)> = Vec::new();
+        for (i, area) in home.areas().iter().enumerate() {
+            let name = self.words(&area.name);
+            let is_owned = name.iter().any(|word| word == "'s");
+            if name.len() < 2 || name.len() > MOST_AREA_WORDS || is_owned {
+                continue;
+            }
+            for word in name {
+                let is_long = word.chars().filter(|c| c.is_alphabetic()).count() >= SHORTEST_PART;
+                let of_area = |(other, names): (usize, &Vec<Vec<String>>)| {
+                    other != i && names.iter().flatten().any(|named| *named == word)
+                };
+                let is_shared = self.places.iter().enumerate().any(of_area);
+                if is_long && !is_shared && !self.lexicon.knows(&word) && !elsewhere(area, &word) {
+                    parts.push((i, word));
+                }
+            }
+        }
+        for (area, word) in parts {
+            self.add(Sense::Place(Place::Area(index(area))), &[word]);
         }
     }
 
@@ -382,6 +427,9 @@ impl Builder<'_> {
             if area.is_none() {
                 self.add_front(i, &run);
             }
+            if let Some(form) = self.without_reading(&run, device) {
+                self.add_name(i, &form, false);
+            }
             let last = run
                 .last()
                 .filter(|_| matches!(device.kind.as_str(), "scene" | "script" | "button"));
@@ -419,6 +467,36 @@ impl Builder<'_> {
                 _ => {}
             }
         }
+    }
+
+    /// Returns the name of a sensor without the reading in it: "freezer" for "freezer temperature".
+    fn without_reading(&self, run: &[String], device: &Device) -> Option<Vec<String>> {
+        if device.kind.as_str() != "sensor" {
+            return None;
+        }
+        let input: Vec<&str> = run.iter().map(String::as_str).collect();
+        let is_reading = |from: usize, length: usize| {
+            let of_device = |sense| match sense {
+                Sense::Property(p) => device
+                    .capability(&self.names.properties[usize::from(p)])
+                    .is_some(),
+                _ => false,
+            };
+            let mut senses = self.lexicon.senses(&input[from..]);
+            senses.any(|(words, sense)| words == length && of_device(sense))
+        };
+        let rest = if self.lexicon.grammar.head_first {
+            let length = (1..run.len()).find(|&length| is_reading(0, length))?;
+            let joins = self.lexicon.grammar.joins.iter().map(|join| words(join));
+            let joins: Vec<&str> = joins.flatten().collect();
+            let rest = &run[length..];
+            let linking = rest.iter().take_while(|word| joins.contains(&word.as_str()));
+            &rest[linking.count()..]
+        } else {
+            let from = (1..run.len()).find(|&from| is_reading(from, run.len() - from))?;
+            &run[..from]
+        };
+        self.stands_alone(rest).then(|| rest.to_vec())
     }
 
     /// Adds the words beside the noun of a name as a place, for a device without an area.
@@ -531,6 +609,11 @@ impl Builder<'_> {
         {
             let run = self.words(spoken);
             self.add(Sense::Property(id), &run);
+        }
+        let questions = self.lexicon.custom_how.get(property.name());
+        for spoken in questions.into_iter().flatten() {
+            let run = self.words(spoken);
+            self.add(Sense::How(id), &run);
         }
         self.names.properties.push(property.clone());
     }

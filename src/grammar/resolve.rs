@@ -2,10 +2,11 @@
 
 use crate::grammar::clause::{Amount, Clause, Head, QuestionType, Target};
 use crate::grammar::effect::{Effect, Effects};
-use crate::grammar::intent::Intent;
-use crate::grammar::lexicon::standard;
+use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
+use crate::grammar::lexicon::{Noun, index, standard};
 use crate::grammar::names::{Names, Referent};
 use crate::grammar::sense::{Place, StateWord, Verb};
+use crate::grammar::tokens::words;
 use crate::grammar::unable::{Unable, everything_means};
 use crate::home::Home;
 use crate::home::device::Device;
@@ -70,6 +71,8 @@ pub(super) struct Resolver<'a> {
     pub(super) effects: Effects<'a>,
     /// The area the command was given in.
     pub(super) here: Option<u16>,
+    /// The words of the command.
+    pub(super) phrase: &'a str,
 }
 
 /// A clause with its intent.
@@ -93,6 +96,9 @@ impl Resolver<'_> {
         {
             return None;
         }
+        if matches!(clause.verb, Some(Verb::Water | Verb::StopWater)) {
+            return Some(vec![self.watering(request)?]);
+        }
         if clause.targets.is_empty() {
             let same = self
                 .repeat_previous(request)
@@ -104,6 +110,32 @@ impl Resolver<'_> {
             .iter()
             .map(|target| self.target(request, target))
             .collect()
+    }
+
+    /// Resolves "water the garden" to the valves and pumps that water the place.
+    fn watering(&self, request: &ClauseIntent<'_>) -> Option<Resolution> {
+        let target = match request.clause.targets.as_slice() {
+            [] => None,
+            [target] if target.head == Head::Area => Some(target),
+            _ => return None,
+        };
+        let is_placed = Self::place_is_named(request, target);
+        let is_sprinkler = |noun: &Noun| noun.kinds.is_empty() && is_for_valves(noun);
+        let nouns = self.names.nouns.iter().enumerate();
+        let nouns = nouns.filter(|(_, noun)| is_sprinkler(noun));
+        let sprinklers = nouns.fold(0, |bits: u128, (i, _)| bits | 1 << i);
+        let waters = |&d: &u32| {
+            let device = self.device(d);
+            let is_valve = device.kind.as_str() == "valve" && device.class.as_deref() != Some("gas");
+            let is_called = self.names.referents[d as usize].nouns & sprinklers != 0;
+            (is_called || (is_placed && is_valve)) && self.inside(request, target, d)
+        };
+        let meant: Vec<u32> = self.device_indices().filter(waters).collect();
+        let near = self.nearest(request, target, self.able(request, &meant, None));
+        if near.len() > 1 && !is_placed {
+            return Some(Resolution::AskWhich(near));
+        }
+        self.each_of(request, &near, None)
     }
 
     /// Resolves one target of the clause.
@@ -140,6 +172,10 @@ impl Resolver<'_> {
     fn target_anywhere(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
         if let Some(found) = self.its_fan(request, target) {
             return Some(found);
+        }
+        let is_asked = |noun: u16| self.names.nouns[usize::from(noun)].asked;
+        if target.extra_noun.is_some_and(is_asked) {
+            return None;
         }
         if !target.shared_places.is_empty() {
             let near = Target {
@@ -232,6 +268,12 @@ impl Resolver<'_> {
         let as_mode = request.clause.mode
             && request.clause.amount.is_none()
             && request.clause.question.is_none();
+        let is_name_alone = request.intent == Intent::Query(None, Some(QueryFocus::Named))
+            && request.clause.question.is_none();
+        // "what is dusty doing" is a question, "dusty" is not.
+        if is_name_alone && matches!(device.kind.as_str(), "vacuum" | "lawn_mower") {
+            return None;
+        }
         let effects = self.effects.of(request.intent, device, mode)?;
         (!as_mode || matches!(device.kind.as_str(), "scene" | "script")).then_some(effects)
     }
@@ -319,6 +361,9 @@ impl Resolver<'_> {
 
     fn called(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Option<Resolution> {
         let mut found = self.devices_named(request, target, id);
+        if self.are_only_read(request, &found) {
+            return self.measured_there(request, target, &found);
+        }
         if matches!(request.intent, Intent::Query(..))
             && self.able(request, &found, None).is_empty()
         {
@@ -353,6 +398,46 @@ impl Resolver<'_> {
             [single] => self.each_of(request, &[*single], mode),
             several => Some(Resolution::AskWhich(several.to_vec())),
         }
+    }
+
+    /// Returns whether all of the devices are sensors, and the clause changes something.
+    fn are_only_read(&self, request: &ClauseIntent<'_>, devices: &[u32]) -> bool {
+        let is_sensor =
+            |&d: &u32| matches!(self.device(d).kind.as_str(), "sensor" | "binary_sensor");
+        let changes = matches!(request.intent, Intent::Change(_) | Intent::SetValue(..));
+        !devices.is_empty() && changes && devices.iter().all(is_sensor)
+    }
+
+    /// Resolves "raise the temperature of the attic" where a sensor is called so: to the device of
+    /// its area that sets what the sensor measures.
+    fn measured_there(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: &Target,
+        sensors: &[u32],
+    ) -> Option<Resolution> {
+        let [sensor] = sensors else { return None };
+        let [reading] = self.device(*sensor).capabilities.as_slice() else {
+            return None;
+        };
+        let property = standard(reading.property.name())?;
+        let area = self.names.referents[*sensor as usize].area?;
+        let intent = match request.intent {
+            Intent::Change(change) => Intent::Change(RelativeChange {
+                property: Some(property),
+                vertical: false,
+                ..change
+            }),
+            Intent::SetValue(_, amount) => Intent::SetValue(Some(property), amount),
+            _ => return None,
+        };
+        let meant = ClauseIntent { intent, ..*request };
+        let place = Target {
+            places: vec![Place::Area(area)],
+            ..Target::new(Head::Area)
+        };
+        (target.extra_noun.is_none() && target.places.is_empty())
+            .then(|| self.implied(&meant, Some(&place)))?
     }
 
     /// Resolves "is any garage door open" and "which garage doors are open" to all doors of the
@@ -460,7 +545,10 @@ impl Resolver<'_> {
             };
             return self.noun(&off, target, (noun, plural));
         }
-        if entry.everything && everything_means(request.intent).is_none() {
+        let is_question = matches!(request.intent, Intent::Query(..));
+        if (entry.asked && !is_question)
+            || (entry.everything && everything_means(request.intent).is_none())
+        {
             return None;
         }
         let is_lock = entry.kinds == ["lock"] && entry.named.is_empty();
@@ -578,7 +666,8 @@ impl Resolver<'_> {
         } else {
             fits
         };
-        if fits.len() == 1 || (!entry.collective.is_empty() && of_a_place) {
+        let asks = matches!(request.intent, Intent::Query(None, Some(QueryFocus::Is(_))));
+        if fits.len() == 1 || ((asks || !entry.collective.is_empty()) && of_a_place) {
             return self.each_of(request, &fits, mode);
         }
         let named: Vec<u32> = fits
@@ -637,11 +726,16 @@ impl Resolver<'_> {
             class.is_some_and(|class| classes.contains(class))
         };
         let preferred: Vec<u32> = devices.iter().filter(has_class).copied().collect();
-        if preferred.is_empty() {
-            devices
-        } else {
-            preferred
+        if classes.is_empty() {
+            return devices;
         }
+        if !preferred.is_empty() {
+            return preferred;
+        }
+        // A player of unknown class may be a speaker, a television is none.
+        let is_unknown = |d: &&u32| self.device(**d).class.is_none();
+        let unknown: Vec<u32> = devices.iter().filter(is_unknown).copied().collect();
+        if unknown.is_empty() { devices } else { unknown }
     }
 
     fn has_noun(&self, noun: u16, device: u32) -> bool {
@@ -867,12 +961,41 @@ impl Resolver<'_> {
         {
             near.retain(|&d| self.device(d).kind.as_str() == "sensor");
         }
-        if near.len() > 1 {
+        let only_players = near
+            .iter()
+            .all(|&d| self.device(d).kind.as_str() == "media_player");
+        if near.len() > 1 && only_players && of_a_place {
+            near = self.suitable_players(near);
+        }
+        // A pause does no harm to a player that does not play.
+        let is_pause = only_players && of_a_place && request.intent == Intent::Pause;
+        if near.len() > 1 && !is_pause {
             Some(Resolution::AskWhich(near))
         } else {
             self.each_of(request, &near, None)
         }
     }
+
+    /// Narrows several players to those that play what the words name: "skip this song" is for
+    /// speakers, "pause the movie" for screens.
+    fn suitable_players(&self, players: Vec<u32>) -> Vec<u32> {
+        let plain = self.effects.lexicon.spelling.plain(self.phrase);
+        let said = format!(" {} ", words(&plain).join(" "));
+        let is_said = |form: &String| said.contains(&format!(" {form} "));
+        let nouns = self.names.nouns.iter().enumerate();
+        let mut named = nouns.filter(|(_, noun)| {
+            !noun.prefers.is_empty() && noun.one.iter().chain(&noun.many).any(is_said)
+        });
+        let (Some((noun, _)), None) = (named.next(), named.next()) else {
+            return players;
+        };
+        self.preferred(index(noun), players)
+    }
+}
+
+/// Returns whether valves may be called by the noun: "sprinkler".
+fn is_for_valves(noun: &Noun) -> bool {
+    noun.named.iter().any(|kind| kind == "valve")
 }
 
 /// The devices a clause without a noun is about.
@@ -951,6 +1074,16 @@ impl ImpliedTarget {
             }
             Intent::SetValue(None, Amount::Measured(_, unit))
                 if is_area && names.units[usize::from(unit)] == "%" =>
+            {
+                Some(Self::all(&["light"]))
+            }
+            // "is the cellar dry"
+            Intent::Query(None, Some(QueryFocus::At(Amount::Choice(_)))) if is_area => {
+                Some(Self::all(&["binary_sensor", "sensor"]))
+            }
+            // "is there light in the cellar"
+            Intent::Query(None, Some(QueryFocus::Is(StateWord::On)))
+                if clause.targets.is_empty() && !clause.places.is_empty() =>
             {
                 Some(Self::all(&["light"]))
             }

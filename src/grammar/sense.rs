@@ -52,6 +52,10 @@ pub(super) enum Verb {
     Locate,
     Clean,
     Mow,
+    /// Opens what waters a place: "water the garden".
+    Water,
+    /// "stop watering"
+    StopWater,
     Perform,
     Press,
     Arm,
@@ -187,6 +191,8 @@ pub(super) enum Sense {
     Veto,
     /// A word without meaning for the command: "please".
     Filler,
+    /// A statement that is the reason for a request behind or before a comma: "it is dark".
+    Reason,
     /// A polite request in the form of a question: "can you".
     Polite,
     Article,
@@ -239,6 +245,9 @@ pub(super) enum Sense {
     /// A state that is valid only in questions and after [`Sense::Ensure`].
     Participle(StateWord),
     Comparative(Comparative),
+    /// A complaint about the place of the speaker, "it is too dark": a wish for this, if nothing else
+    /// is asked for, and otherwise the reason for it.
+    Complaint(Comparative),
     /// Index into `Names::properties`.
     Property(u16),
     /// Index of a property whose set value is meant, not the measured one: "target temperature".
@@ -287,6 +296,7 @@ impl Sense {
                 | Self::SplitVerb(..)
                 | Self::Gerund(_)
                 | Self::Comparative(_)
+                | Self::Complaint(_)
                 | Self::How(_)
         )
     }

@@ -5,7 +5,7 @@
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
 use crate::grammar::number::number;
-use crate::grammar::sense::{Sense, Verb};
+use crate::grammar::sense::{Place, Sense, Verb};
 use crate::grammar::tokens::words;
 
 /// Longest sentence, in words. Everyday commands have fewer than 20.
@@ -127,6 +127,16 @@ impl Spans {
         if longest > 1 && self.is_a_thing_and_its_color(start, &input[..longest], lexicon) {
             self.senses.truncate(start);
             longest = self.longest(&input[..1], lexicon, names);
+        }
+        if let Some(before) = overlapped(input, longest, names) {
+            let kept = self.senses.split_off(start);
+            let shorter = self.longest(&input[..before], lexicon, names);
+            if shorter > 0 {
+                longest = shorter;
+            } else {
+                self.senses.truncate(start);
+                self.senses.extend(kept);
+            }
         }
         if longest == 0 {
             return None;
@@ -265,6 +275,22 @@ impl Spans {
             Some(&self.senses[std::mem::replace(from, to)..to])
         })
     }
+}
+
+/// Returns the number of words before a whole name or area that begins within the first `longest`
+/// words and reaches beyond them: "in the room" takes no words from "in the room of maria".
+fn overlapped(input: &[&str], longest: usize, names: &Names) -> Option<usize> {
+    (1..longest).find(|&from| {
+        let mut senses = names.senses(&input[from..]);
+        senses.any(|(length, sense)| {
+            let is_whole = match sense {
+                Sense::Place(Place::Area(_)) => true,
+                Sense::Name(id, _) => names.is_whole(id),
+                _ => false,
+            };
+            is_whole && from + length > longest
+        })
+    })
 }
 
 /// Returns whether the word is a number here: one that is a state as well, such as the German

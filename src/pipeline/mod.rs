@@ -22,6 +22,7 @@ mod model_request;
 #[cfg(test)]
 mod model_test;
 mod model_waiters;
+mod players;
 mod publish;
 mod questions;
 mod rehearsal;
@@ -213,7 +214,7 @@ impl Pipeline {
             }
         }
         let interpretation = match self.understand(&request, stream).await {
-            Ok(interpretation) => interpretation,
+            Ok(interpretation) => self.choose_player(interpretation, &home),
             Err(refusal) => {
                 debug!(text = command.logged_text(), why = %refusal.code(), "not understood");
                 return Handled::refused(refusal);

@@ -46,7 +46,8 @@ fn sentences() -> Vec<(&'static str, Line, Arc<Home>)> {
         .collect();
     for language in languages::LANGUAGES {
         let house = format!("house_{language}");
-        let own = [language, "mixed", &house].map(|name| (name, languages::home(name)));
+        let grange = format!("grange_{language}");
+        let own = [language, "mixed", &house, &grange].map(|name| (name, languages::home(name)));
         let homes = BTreeMap::from(own);
         for line in languages::book(language) {
             let home = homes[line.home.as_str()].clone();

@@ -100,7 +100,8 @@ fn every_refusal_has_a_sentence_in_every_language() {
 /// Returns the verdicts for one language: of the lines that were looked at, and of those that were not.
 fn score(language: &str) -> [BTreeMap<(bool, Verdict), usize>; 2] {
     let house = format!("house_{language}");
-    let homes: BTreeMap<&str, Arc<Home>> = [language, "mixed", &house]
+    let grange = format!("grange_{language}");
+    let homes: BTreeMap<&str, Arc<Home>> = [language, "mixed", &house, &grange]
         .into_iter()
         .map(|name| (name, home(name)))
         .collect();

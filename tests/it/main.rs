@@ -55,6 +55,7 @@ mod obeys;
 mod order;
 mod outage;
 mod pair;
+mod players;
 mod phrasebook;
 mod prompt;
 mod providers;

@@ -86,6 +86,8 @@ struct Parser<'a> {
     last: Option<Sense>,
     polite: bool,
     whether: bool,
+    /// Whether a complaint is all that the sentence says.
+    only_complains: bool,
     done: Vec<Clause>,
 }
 
@@ -104,6 +106,7 @@ impl<'a> Parser<'a> {
             last: None,
             polite: false,
             whether: false,
+            only_complains: senses.iter().all(is_part_of_complaint),
             done: Vec::new(),
         }
     }
@@ -112,6 +115,7 @@ impl<'a> Parser<'a> {
     fn take(&mut self, at: usize, sense: Sense) -> Option<()> {
         match sense {
             Sense::Filler | Sense::Article => Some(()),
+            Sense::Reason => self.senses.contains(&Sense::Comma).then_some(()),
             Sense::Polite => set(&mut self.polite),
             Sense::All | Sense::Any | Sense::Both => self.quantifier(sense),
             Sense::Except => {
@@ -152,6 +156,7 @@ impl<'a> Parser<'a> {
                 self.state(state).filter(|()| is_expected)
             }
             Sense::Comparative(comparative) => self.comparative(comparative),
+            Sense::Complaint(wish) => self.complaint(wish),
             Sense::Shall => self.shall(),
             Sense::Formal => {
                 let after_verb = matches!(self.last, Some(Sense::Verb(_) | Sense::SplitVerb(..)));
@@ -243,6 +248,17 @@ impl<'a> Parser<'a> {
         fill(&mut self.now.comparative, comparative)
     }
 
+    /// Accepts "it is too dark", which is about the area of the command where no place is named.
+    fn complaint(&mut self, wish: Comparative) -> Option<()> {
+        if !self.only_complains {
+            return Some(());
+        }
+        if !self.senses.iter().any(|s| matches!(s, Sense::Place(_))) {
+            self.now.places.push(Place::Here);
+        }
+        fill(&mut self.now.comparative, wish)
+    }
+
     /// Accepts a property, its set point, or "status".
     fn property(&mut self, sense: Sense) -> Option<()> {
         self.places_of_property()?;
@@ -313,6 +329,13 @@ impl<'a> Parser<'a> {
         let before_a_name = self.now.targets.is_empty() && self.pending.places.is_empty();
         let without_verb =
             self.now.verb.is_none() && self.now.question != Some(QuestionType::YesNo);
+        let of_option = matches!(self.now.amount, Some(Amount::Choice(_)));
+        if self.grammar.verb_last && of_option && state == StateWord::On && !before_a_name
+            && self.now.verb == Some(Verb::Turn)
+        {
+            // "mach netflix auf dem fernseher an"
+            return self.close();
+        }
         if state == StateWord::On && (self.now.amount.is_some() || (before_a_name && without_verb))
         {
             return None;
@@ -325,6 +348,10 @@ impl<'a> Parser<'a> {
         // "are there any open windows", "gibt es offene fenster"
         let before_what_is_asked =
             self.now.question == Some(QuestionType::YesNo) && self.now.targets.is_empty();
+        if before_what_is_asked && self.now.state == Some(state) {
+            // "is there any light on"
+            return Some(());
+        }
         if !before_what_is_asked {
             self.close()?;
         }
@@ -526,6 +553,14 @@ impl<'a> Parser<'a> {
         let all = std::mem::take(&mut self.pending.all) && !self.now.any;
         (!self.excepting && !self.pending.after_in && !all).then_some(())
     }
+}
+
+/// Returns whether the sense can stand beside a complaint that is a wish: "it is too dark in here".
+fn is_part_of_complaint(sense: &Sense) -> bool {
+    matches!(
+        sense,
+        Sense::Complaint(_) | Sense::Place(_) | Sense::In | Sense::Filler | Sense::Article
+    )
 }
 
 /// Sets a flag.
