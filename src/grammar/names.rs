@@ -265,7 +265,9 @@ impl Builder<'_> {
         let called = |device: &'_ Device| (device.area.clone(), self.name(&device.name));
         let devices: Vec<_> = home.devices().iter().map(called).collect();
         let elsewhere = |area: &Area, word: &String| {
-            let mut others = devices.iter().filter(|(at, _)| at.as_ref() != Some(&area.id));
+            let mut others = devices
+                .iter()
+                .filter(|(at, _)| at.as_ref() != Some(&area.id));
             others.any(|(_, name)| name.contains(word))
         };
         let mut parts: Vec<(usize, String)> = Vec::new();
@@ -490,7 +492,9 @@ impl Builder<'_> {
             let joins = self.lexicon.grammar.joins.iter().map(|join| words(join));
             let joins: Vec<&str> = joins.flatten().collect();
             let rest = &run[length..];
-            let linking = rest.iter().take_while(|word| joins.contains(&word.as_str()));
+            let linking = rest
+                .iter()
+                .take_while(|word| joins.contains(&word.as_str()));
             &rest[linking.count()..]
         } else {
             let from = (1..run.len()).find(|&from| is_reading(from, run.len() - from))?;

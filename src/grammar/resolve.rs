@@ -126,7 +126,8 @@ impl Resolver<'_> {
         let sprinklers = nouns.fold(0, |bits: u128, (i, _)| bits | 1 << i);
         let waters = |&d: &u32| {
             let device = self.device(d);
-            let is_valve = device.kind.as_str() == "valve" && device.class.as_deref() != Some("gas");
+            let is_valve =
+                device.kind.as_str() == "valve" && device.class.as_deref() != Some("gas");
             let is_called = self.names.referents[d as usize].nouns & sprinklers != 0;
             (is_called || (is_placed && is_valve)) && self.inside(request, target, d)
         };

@@ -54,8 +54,8 @@ fn only_active<'c>(
         let Some(action) = choice.actions.first() else {
             return false;
         };
-        let resumes = action.property == Property::Playback
-            && action.value == Some(Value::text("playing"));
+        let resumes =
+            action.property == Property::Playback && action.value == Some(Value::text("playing"));
         let wanted = Value::text(if resumes { "paused" } else { "playing" });
         let device = home.device(&action.device);
         let seen = device.and_then(|d| state.current(&d.id, &Property::Playback, at));

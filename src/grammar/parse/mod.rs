@@ -330,7 +330,10 @@ impl<'a> Parser<'a> {
         let without_verb =
             self.now.verb.is_none() && self.now.question != Some(QuestionType::YesNo);
         let of_option = matches!(self.now.amount, Some(Amount::Choice(_)));
-        if self.grammar.verb_last && of_option && state == StateWord::On && !before_a_name
+        if self.grammar.verb_last
+            && of_option
+            && state == StateWord::On
+            && !before_a_name
             && self.now.verb == Some(Verb::Turn)
         {
             // "mach netflix auf dem fernseher an"
