@@ -205,7 +205,8 @@ impl Pipeline {
             phrase,
             home: &home,
         };
-        if self.services.grammar.when() != When::Never && !self.has_open_question(command) {
+        let answer = self.answer_to_question(&request);
+        if self.services.grammar.when() != When::Never && answer.is_none() {
             if let Some(handled) = self.handle_examples(&request) {
                 return handled;
             }
@@ -213,7 +214,11 @@ impl Pipeline {
                 return handled;
             }
         }
-        let interpretation = match self.understand(&request, stream).await {
+        let understood = match answer {
+            Some(answer) => answer,
+            None => self.understand(&request, stream).await,
+        };
+        let interpretation = match understood {
             Ok(interpretation) => self.choose_player(interpretation, &home),
             Err(refusal) => {
                 debug!(text = command.logged_text(), why = %refusal.code(), "not understood");
@@ -300,9 +305,6 @@ impl Pipeline {
         request: &Request<'_>,
         stream: Option<&Arc<AnswerStream>>,
     ) -> Result<Interpretation, Refusal> {
-        if let Some(answer) = self.answer_to_question(request) {
-            return answer;
-        }
         let Request {
             command,
             phrase,

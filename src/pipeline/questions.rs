@@ -48,13 +48,6 @@ impl Pipeline {
         Some(Ok(answer))
     }
 
-    /// Returns whether a command may answer an open question of its source.
-    pub(super) fn has_open_question(&self, command: &Command) -> bool {
-        let confirmations = self.shared.confirmations();
-        let question = confirmations.peek(&command.source, command.seq, now());
-        question.is_some()
-    }
-
     /// Reads a phrase as an answer to the question about `draft`: yes, no, or one of its choices.
     fn read_answer(&self, phrase: &Phrase, draft: &Draft) -> Option<Interpretation> {
         let grammar = &self.services.grammar;
