@@ -13,6 +13,8 @@ pub(super) struct TimerPhrases {
     /// Before the words for a timer: "how long is left for".
     pub(super) left_of: Vec<String>,
     pub(super) cancel: Vec<String>,
+    /// For the timer that was set last, or the one that was just listed: "cancel it".
+    pub(super) cancel_that: Vec<String>,
     pub(super) cancel_all: Vec<String>,
     /// Before and behind the words for a timer: "cancel the .. timer".
     pub(super) cancel_before: Vec<String>,
@@ -35,6 +37,7 @@ impl TimerPhrases {
             &mut self.left,
             &mut self.left_of,
             &mut self.cancel,
+            &mut self.cancel_that,
             &mut self.cancel_all,
             &mut self.cancel_before,
             &mut self.cancel_behind,

@@ -25,6 +25,8 @@ pub enum TimerRequest {
     CancelAll,
     /// Cancels the timer that the words describe, or the only one.
     Cancel(Option<String>),
+    /// Cancels the timer that the last command has set: "cancel that".
+    CancelThat,
     /// Changes the time of the last timer.
     Change(Timing),
     /// Sets a timer without a command, with its name.
@@ -61,6 +63,9 @@ pub(super) fn timer_request(lexicon: &Lexicon, text: &str) -> Option<TimerReques
     }
     if is(&phrases.cancel_all) {
         return Some(TimerRequest::CancelAll);
+    }
+    if is(&phrases.cancel_that) {
+        return Some(TimerRequest::CancelThat);
     }
     if is(&phrases.cancel) {
         return Some(TimerRequest::Cancel(None));

@@ -71,6 +71,8 @@ pub(super) struct Turn {
     pub(super) other: Option<String>,
     /// The states before the command.
     pub(super) earlier: Vec<Earlier>,
+    /// The number of the timer that it set.
+    pub(super) timer: Option<String>,
     /// True once it has been undone.
     pub(super) undone: bool,
 }
@@ -287,6 +289,7 @@ mod tests {
                 before: Some(Value::text("off")),
                 power: Some(Value::text("off")),
             }],
+            timer: None,
             undone: false,
         }
     }

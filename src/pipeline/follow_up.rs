@@ -295,7 +295,8 @@ impl Pipeline {
             is_aside,
             ..
         } = reference;
-        if command.dry_run || is_aside {
+        let timer = reply.scheduled.as_ref().and_then(|set| set.id.clone());
+        if command.dry_run || (is_aside && timer.is_none()) {
             return;
         }
         let done = reply.actions.iter().filter(|report| report.why.is_none());
@@ -319,6 +320,7 @@ impl Pipeline {
             actions,
             other,
             earlier,
+            timer,
             undone: false,
         };
         let mut dialogue = self.shared.dialogue();

@@ -1,6 +1,8 @@
 //! Requests about the timers of a source: list, time left, cancel, change, and plain timers.
 
+use crate::clock::now;
 use crate::command::reply::Refusal;
+use crate::grammar::follow_up::FollowUp;
 use crate::grammar::timer_request::TimerRequest;
 use crate::pipeline::follow_up::aside;
 use crate::pipeline::handle::Pipeline;
@@ -18,7 +20,7 @@ impl Pipeline {
     /// Handles a request about timers. Returns `None` where the phrase is none, or where the source
     /// has no timer that it could be about.
     pub(super) async fn handle_timer_request(&self, request: &Request<'_>) -> Option<Handled> {
-        let asked = self.services.grammar.timer_request(request.phrase)?;
+        let asked = self.timer_request(request)?;
         let speech = self.services.grammar.speech(request.phrase);
         let own = self.own_timers(request);
         let answer = match asked {
@@ -41,6 +43,10 @@ impl Pipeline {
                     Err(refusal) => Err(refusal),
                 }
             }
+            TimerRequest::CancelThat => {
+                let id = self.meant_timer(request, &own)?;
+                Ok(self.cancel(request, &[id], speech).await)
+            }
             TimerRequest::Change(timing) => match own.as_slice() {
                 [.., last] => self.change(request, last, &timing, speech).await,
                 [] => return None,
@@ -54,6 +60,42 @@ impl Pipeline {
             Err(refusal) => Handled::understood(&aside("")).with_result(Err(refusal)),
         };
         Some(handled)
+    }
+
+    /// Returns the request about timers that the phrase is. "Undo that" after a command that set a
+    /// timer means the timer.
+    fn timer_request(&self, request: &Request<'_>) -> Option<TimerRequest> {
+        let grammar = &self.services.grammar;
+        grammar.timer_request(request.phrase).or_else(|| {
+            self.last_timer(request)?;
+            let is_undo = grammar.follow_up(request.phrase) == Some(FollowUp::Undo);
+            is_undo.then_some(TimerRequest::CancelThat)
+        })
+    }
+
+    /// Returns the number of the timer that the last command of the conversation has set, if that
+    /// was all it did.
+    fn last_timer(&self, request: &Request<'_>) -> Option<String> {
+        let dialogue = self.shared.dialogue();
+        let last = dialogue.last(request.command, now())?;
+        last.timer.clone().filter(|_| last.earlier.is_empty())
+    }
+
+    /// Returns the timer that "cancel that" means: the one of the last command; without a command
+    /// before it the only one.
+    fn meant_timer(&self, request: &Request<'_>, own: &[Timer]) -> Option<TimerId> {
+        if let Some(number) = self.last_timer(request) {
+            let mut ids = own.iter().map(|timer| timer.id);
+            return ids.find(|id| id.to_string() == number);
+        }
+        let has_last = {
+            let dialogue = self.shared.dialogue();
+            dialogue.last(request.command, now()).is_some()
+        };
+        match own {
+            [timer] if !has_last => Some(timer.id),
+            _ => None,
+        }
     }
 
     fn own_timers(&self, request: &Request<'_>) -> Vec<Timer> {

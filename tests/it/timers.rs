@@ -218,6 +218,47 @@ async fn timers_are_listed_changed_and_cancelled() {
 }
 
 #[tokio::test]
+async fn the_timer_that_was_just_set_is_cancelled_without_its_name() {
+    let mut stage = Scene::new().home(HOUSE).start().await;
+    for (command, cancel) in [
+        ("turn off the fan in twenty minutes", "cancel that"),
+        ("set a timer for ten minutes", "cancel it please"),
+        ("turn off the kitchen light in an hour", "undo that"),
+    ] {
+        scheduled(&mut stage, "turn on the fan tomorrow at eight").await;
+        scheduled(&mut stage, command).await;
+        stage.say("list my timers").await;
+        let cancelled = stage.say(cancel).await;
+        let speech = cancelled["speech"].as_str().unwrap();
+        assert!(
+            speech.starts_with("Cancelled") && speech.contains(command),
+            "{cancelled}"
+        );
+        stage.say("cancel all timers").await;
+    }
+    // After a command that changed something, "that" is no timer.
+    scheduled(&mut stage, "turn off the fan in twenty minutes").await;
+    stage.say("turn on the kitchen light").await;
+    stage.say("cancel that").await;
+    let left = stage.say("list my timers").await;
+    assert!(left["speech"].as_str().unwrap().contains("fan"), "{left}");
+}
+
+#[tokio::test]
+async fn a_request_about_timers_is_none_the_less_one_while_a_question_is_open() {
+    let mut stage = Scene::new().home(HOUSE).start().await;
+    scheduled(&mut stage, "turn off the fan in twenty minutes").await;
+    scheduled(&mut stage, "turn off the kitchen light in an hour").await;
+    let asked = stage.say("unlock the front door").await;
+    assert_eq!(asked["outcome"], "unclear", "{asked}");
+    let list = stage.say("what timers are there?").await;
+    assert!(list["speech"].as_str().unwrap().contains("fan"), "{list}");
+    let late = stage.say("yes").await;
+    assert_ne!(late["outcome"], "done", "the question was withdrawn: {late}");
+    assert!(stage.actions().await.is_empty());
+}
+
+#[tokio::test]
 async fn an_operator_lists_and_cancels_the_timers_of_all_sources() {
     let mut stage = Scene::new().home(HOUSE).start().await;
     let set = scheduled(&mut stage, "turn off the fan in twenty minutes").await;
