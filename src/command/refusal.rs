@@ -75,10 +75,10 @@ refusal_codes! {
     /// The command names a device that does not exist.
     NoSuchDevice: "no_such_device", Refused, "I do not know a device called {words}";
     /// The command has a time, which only a model could handle.
-    Time: "time", Refused, "I did nothing, because I do not understand times ({words})";
+    Time: "time", Refused, "I did nothing, because I do not understand the time ({words})";
     /// The command has a condition.
     Condition: "condition", Refused,
-        "I did nothing, because I do not understand conditions ({words})";
+        "I did nothing, because I do not understand the condition ({words})";
     /// The command is negated.
     Negation: "negation", Refused,
         "I did nothing, because I do not understand negations ({words})";

@@ -22,7 +22,7 @@ const MOST_TESTS: usize = 32;
 
 /// The states that a clause names.
 #[derive(Debug, Clone, PartialEq)]
-struct ConditionClause {
+pub(super) struct ConditionClause {
     tests: Vec<StateTest>,
     any: bool,
     /// Whether the clause names a change: "opens", "drops below".
@@ -31,7 +31,7 @@ struct ConditionClause {
 
 /// The word before a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Conjunction {
+pub(super) enum Conjunction {
     If,
     When,
     Whenever,
@@ -111,7 +111,7 @@ impl Interpreter<'_> {
     }
 
     /// Returns all ways to divide a sentence: the condition first or last.
-    fn divisions<'i>(
+    pub(super) fn divisions<'i>(
         &self,
         input: &'i [&'i str],
     ) -> Vec<(Conjunction, &'i [&'i str], &'i [&'i str])> {
@@ -184,7 +184,7 @@ impl Interpreter<'_> {
     }
 
     /// Returns the states that a clause names.
-    fn clause(&self, clause: &[&str]) -> Option<ConditionClause> {
+    pub(super) fn clause(&self, clause: &[&str]) -> Option<ConditionClause> {
         let words = &self.lexicon.conditions;
         let text = clause.join(" ");
         for (list, is_dark) in [(&words.dark, true), (&words.light, false)] {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::grammar::clause::{Clause, Head, Target};
+use crate::grammar::dissect::{Adjunct, Dissected};
 use crate::grammar::intent::intent_of;
 use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::parse::clauses;
@@ -82,6 +83,11 @@ impl Interpreter<'_> {
     /// Explains the interpretation of `text`.
     pub(super) fn explain(&self, text: &str) -> Explanation {
         let plain = self.lexicon.spelling.plain(text);
+        if self.draft(text).is_none()
+            && let Some(dissected) = self.dissected(&plain)
+        {
+            return self.explain_parts(text, &dissected);
+        }
         let (spans, silence) = Spans::try_of(&plain, self.lexicon, self.names);
         let input = spans
             .runs()
@@ -97,6 +103,35 @@ impl Interpreter<'_> {
         };
         Explanation {
             spans: input,
+            template: None,
+            verdict,
+        }
+    }
+
+    /// Explains a sentence with a time or a condition: that part as a whole, and the command.
+    fn explain_parts(&self, text: &str, dissected: &Dissected) -> Explanation {
+        let name = match dissected.adjunct {
+            Adjunct::Time => "time",
+            Adjunct::Condition => "condition",
+        };
+        let command = self.explain(&dissected.command);
+        let meaning = || {
+            let timed = self.draft_with_time(text);
+            timed.or_else(|| self.conditional(text))
+        };
+        let (sense, verdict) = if !dissected.is_understood {
+            let unknown = format!("?  {name}, not understood");
+            (unknown, Err(format!("the {name} `{}`", dissected.words)))
+        } else if dissected.is_command {
+            let unclear = || format!("the {name} and the command do not fit together");
+            (name.to_owned(), meaning().ok_or_else(unclear))
+        } else {
+            (name.to_owned(), command.verdict)
+        };
+        let mut spans = command.spans;
+        spans.insert(0, (dissected.words.clone(), vec![sense]));
+        Explanation {
+            spans,
             template: None,
             verdict,
         }

@@ -241,7 +241,19 @@ fn is_value_alone(spans: &Spans) -> bool {
             Sense::Name(..) | Sense::Noun(..) | Sense::Place(_) | Sense::All
         )
     });
-    has_value && !has_object
+    (has_value || is_state_alone(spans)) && !has_object
+}
+
+/// Returns whether the sentence is a state without a verb: "off", "now off".
+fn is_state_alone(spans: &Spans) -> bool {
+    let is_state = |senses: &[Sense]| senses.iter().any(|sense| matches!(sense, Sense::State(_)));
+    let is_verb = |sense: &Sense| {
+        matches!(
+            sense,
+            Sense::Verb(_) | Sense::SplitVerb(..) | Sense::Be | Sense::What
+        )
+    };
+    spans.iter().any(is_state) && !any_sense(spans, is_verb)
 }
 
 fn any_sense(spans: &Spans, wanted: impl Fn(&Sense) -> bool) -> bool {

@@ -32,6 +32,7 @@ mod combine;
 mod condition;
 mod condition_words;
 mod disambiguate;
+mod dissect;
 mod effect;
 mod evidence;
 mod example_words;

@@ -2,6 +2,7 @@
 
 use crate::command::misunderstanding::Misunderstanding;
 use crate::grammar::clause::{Amount, Clause, Head};
+use crate::grammar::dissect::{Adjunct, Dissected};
 use crate::grammar::intent::{Intent, intent_of};
 use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::lexicon::UnsupportedMeaning;
@@ -26,7 +27,13 @@ impl Interpreter<'_> {
         }
         let plain = self.lexicon.spelling.plain(text);
         let (spans, error) = Spans::try_of(&plain, self.lexicon, self.names);
-        if let Some(reason) = self.unsupported(&plain) {
+        if let Some(negation) = self.negation(&plain) {
+            return Some(negation);
+        }
+        if let Some(dissected) = self.dissected(&plain) {
+            return self.reason_of_part(dissected);
+        }
+        if let Some(reason) = self.condition_or_time(&plain) {
             return Some(reason);
         }
         match error {
@@ -35,35 +42,50 @@ impl Interpreter<'_> {
         }
     }
 
-    /// Returns the first negation, condition or time in the text, in this order of importance.
-    fn unsupported(&self, plain: &str) -> Option<Misunderstanding> {
+    /// Returns the cause in a sentence with a time or a condition: it, or the command.
+    fn reason_of_part(&self, dissected: Dissected) -> Option<Misunderstanding> {
+        let words = dissected.words;
+        if dissected.is_understood && !dissected.is_command {
+            return self.reason(&dissected.command);
+        }
+        Some(match dissected.adjunct {
+            Adjunct::Condition => Misunderstanding::Condition { words },
+            Adjunct::Time => Misunderstanding::Time { words },
+        })
+    }
+
+    fn negation(&self, plain: &str) -> Option<Misunderstanding> {
+        let words = self.unsupported(plain, UnsupportedMeaning::Negation)?;
+        Some(Misunderstanding::Negation { words })
+    }
+
+    /// Returns the condition or time that the words announce, and that has no meaning.
+    fn condition_or_time(&self, plain: &str) -> Option<Misunderstanding> {
+        if let Some(words) = self.unsupported(plain, UnsupportedMeaning::Condition) {
+            return Some(Misunderstanding::Condition { words });
+        }
+        let time = self.unsupported(plain, UnsupportedMeaning::Time);
+        let clock = || {
+            let mut input = words(plain).into_iter();
+            input.find(|word| is_clock_time(word)).map(str::to_owned)
+        };
+        let words = time.or_else(clock)?;
+        Some(Misunderstanding::Time { words })
+    }
+
+    /// Returns the first phrase of a kind in the text.
+    fn unsupported(&self, plain: &str, kind: UnsupportedMeaning) -> Option<String> {
         // A longer sentence is not a command, and its words are looked up one by one.
         let mut input = words(plain);
         input.truncate(MOST_WORDS);
-        let find = |unsupported| {
-            let phrases = self.lexicon.unsupported(unsupported);
-            (0..input.len()).find_map(|at| {
-                let found = phrases.iter().find(|(phrase, _)| {
-                    let phrase = words(phrase);
-                    input[at..].starts_with(&phrase)
-                });
-                found.map(|(_, written)| written)
-            })
-        };
-        if let Some(word) = find(UnsupportedMeaning::Negation) {
-            return Some(Misunderstanding::Negation {
-                words: word.clone(),
+        let phrases = self.lexicon.unsupported(kind);
+        (0..input.len()).find_map(|at| {
+            let found = phrases.iter().find(|(phrase, _)| {
+                let phrase = words(phrase);
+                input[at..].starts_with(&phrase)
             });
-        }
-        if let Some(word) = find(UnsupportedMeaning::Condition) {
-            return Some(Misunderstanding::Condition {
-                words: word.clone(),
-            });
-        }
-        let clock = input.iter().find(|word| is_clock_time(word));
-        let time = find(UnsupportedMeaning::Time).cloned();
-        let words = time.or_else(|| clock.map(ToString::to_string))?;
-        Some(Misunderstanding::Time { words })
+            found.map(|(_, written)| written.clone())
+        })
     }
 
     /// Returns the unknown name in a sentence that is a command or a question otherwise.

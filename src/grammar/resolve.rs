@@ -5,7 +5,7 @@ use crate::grammar::effect::{Effect, Effects};
 use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
 use crate::grammar::lexicon::{Noun, index, standard};
 use crate::grammar::names::{Names, Referent};
-use crate::grammar::sense::{Place, StateWord, Verb};
+use crate::grammar::sense::{Comparative, Place, StateWord, Verb};
 use crate::grammar::tokens::words;
 use crate::grammar::unable::{Unable, everything_means};
 use crate::home::Home;
@@ -240,7 +240,12 @@ impl Resolver<'_> {
     /// Returns whether "it" means the conditions of a place: "make it brighter in here".
     fn is_of_a_place(&self, request: &ClauseIntent<'_>, target: &Target) -> bool {
         let clause = request.clause;
-        let place_is_known = self.here.is_some() || Self::place_is_named(request, Some(target));
+        let of_the_air = matches!(
+            clause.comparative,
+            Some(Comparative::Warmer | Comparative::Cooler)
+        );
+        let place_is_known =
+            of_the_air || self.here.is_some() || Self::place_is_named(request, Some(target));
         let measured = matches!(clause.amount, Some(Amount::Measured(..)));
         let tells = match clause.verb {
             Some(Verb::Set) => {

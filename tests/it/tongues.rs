@@ -110,7 +110,7 @@ async fn german() {
         (
             "Wenn es regnet, mach das Licht aus",
             "refused",
-            "Ich habe nichts getan, denn Bedingungen verstehe ich nicht (wenn).",
+            "Ich habe nichts getan, denn die Bedingung verstehe ich nicht (es regnet).",
         ),
     ];
     play(
@@ -163,7 +163,7 @@ async fn spanish() {
         (
             "Si llueve, apaga la luz",
             "refused",
-            "No he hecho nada, porque no entiendo las condiciones (si).",
+            "No he hecho nada, porque no entiendo la condición (llueve).",
         ),
     ];
     play(
@@ -216,7 +216,7 @@ async fn french() {
         (
             "S'il pleut, éteins la lumière",
             "refused",
-            "Je n'ai rien fait, car je ne comprends pas les conditions (s'il).",
+            "Je n'ai rien fait, car je ne comprends pas la condition (s'il).",
         ),
     ];
     play(
@@ -269,7 +269,7 @@ async fn dutch() {
         (
             "Als het regent, doe het licht uit",
             "refused",
-            "Ik heb niets gedaan, want voorwaarden begrijp ik niet (als).",
+            "Ik heb niets gedaan, want de voorwaarde begrijp ik niet (het regent).",
         ),
     ];
     play(
