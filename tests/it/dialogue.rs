@@ -133,7 +133,11 @@ fn sentences_refer_to_the_last_command_or_have_no_meaning() {
             r#"kitchen_light power set "off""#,
         ),
         (&kitchen, "off", r#"kitchen_light power set "off""#),
-        (&kitchen, "now off please", r#"kitchen_light power set "off""#),
+        (
+            &kitchen,
+            "now off please",
+            r#"kitchen_light power set "off""#,
+        ),
         (&kitchen, "off again", r#"kitchen_light power set "off""#),
         (&kitchen, "open", "-"),
         (&kitchen, "turn", "-"),

@@ -218,8 +218,14 @@ fn a_time_or_condition_that_is_understood_is_not_the_cause() {
         ("turn off the toaster in ten minutes", "no_such_device"),
         ("turn on the toaster at half past nine", "no_such_device"),
         ("every day at seven turn on the toaster", "no_such_device"),
-        ("if the kitchen light is on turn off the toaster", "no_such_device"),
-        ("set the thermostat to 90 degrees at eight pm", "out_of_range"),
+        (
+            "if the kitchen light is on turn off the toaster",
+            "no_such_device",
+        ),
+        (
+            "set the thermostat to 90 degrees at eight pm",
+            "out_of_range",
+        ),
         ("when it rains turn off the kitchen light", "condition"),
         ("turn off the kitchen light if pigs fly", "condition"),
         ("turn on the kitchen light at half past", "time"),
@@ -228,12 +234,18 @@ fn a_time_or_condition_that_is_understood_is_not_the_cause() {
         let phrase = Phrase::new(text, None, None);
         assert_eq!(LOCAL.draft(&phrase, &home), None, "{text}");
         let cause = LOCAL.reason(&phrase, &home).expect(text);
-        assert_eq!(Refusal::Misunderstood(cause).code().as_str(), code, "{text}");
+        assert_eq!(
+            Refusal::Misunderstood(cause).code().as_str(),
+            code,
+            "{text}"
+        );
         let explained = LOCAL.explain(&phrase, &home).expect(text);
         assert!(explained.verdict.is_err(), "{text}: {explained}");
     }
     let text = "turn off the kitchen light in ten minutes";
-    let explained = LOCAL.explain(&Phrase::new(text, None, None), &home).unwrap();
+    let explained = LOCAL
+        .explain(&Phrase::new(text, None, None), &home)
+        .unwrap();
     assert!(explained.verdict.is_ok(), "{explained}");
     assert!(!explained.to_string().contains("unknown"), "{explained}");
 }

@@ -254,7 +254,10 @@ async fn a_request_about_timers_is_none_the_less_one_while_a_question_is_open() 
     let list = stage.say("what timers are there?").await;
     assert!(list["speech"].as_str().unwrap().contains("fan"), "{list}");
     let late = stage.say("yes").await;
-    assert_ne!(late["outcome"], "done", "the question was withdrawn: {late}");
+    assert_ne!(
+        late["outcome"], "done",
+        "the question was withdrawn: {late}"
+    );
     assert!(stage.actions().await.is_empty());
 }
 
