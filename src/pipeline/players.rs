@@ -56,10 +56,16 @@ fn only_active<'c>(
         };
         let resumes =
             action.property == Property::Playback && action.value == Some(Value::text("playing"));
-        let wanted = Value::text(if resumes { "paused" } else { "playing" });
+        // A player that was sent to the next song plays.
+        let active: &[&str] = if resumes {
+            &["paused"]
+        } else {
+            &["playing", "next", "previous"]
+        };
         let device = home.device(&action.device);
         let seen = device.and_then(|d| state.current(&d.id, &Property::Playback, at));
-        seen.and_then(|seen| seen.value()) == Some(&wanted)
+        let value = seen.and_then(|seen| seen.value()).map(Value::to_string);
+        value.is_some_and(|value| active.contains(&value.as_str()))
     };
     let mut active = choices.iter().filter(is_active);
     let only = active.next()?;
