@@ -133,6 +133,12 @@ impl Disk {
         Ok(())
     }
 
+    /// Flushes the database, beside a sync that does not end: in sled 0.34.7 one that waits while a
+    /// write of another thread fails is not woken, except by another flush.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        self.store.db.flush().map(drop).map_err(io::Error::other)
+    }
+
     /// Writes one by one: a batch would cost one more write, to mark its beginning.
     fn insert(&self, pages: &Pages) -> sled::Result<()> {
         for number in &pages.gone {

@@ -4,9 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
@@ -26,6 +28,7 @@ thread_local! {
     static BEHAVIOUR: Cell<Option<DiskBehaviour>> = const { Cell::new(None) };
     static WRITES: RefCell<Vec<AbortHandle>> = const { RefCell::new(Vec::new()) };
     static IS_WRITING: Cell<bool> = const { Cell::new(false) };
+    static LOST_WAKE_UP: RefCell<Option<Arc<Notify>>> = const { RefCell::new(None) };
 }
 
 /// The folder of a store, and its content at the last sync.
@@ -78,6 +81,29 @@ pub(crate) fn simulate_disk(behaviour: DiskBehaviour) {
     BEHAVIOUR.set(Some(behaviour));
 }
 
+/// Lets the next write fail without being woken, until another flush wakes it.
+pub(crate) fn lose_wake_up() {
+    LOST_WAKE_UP.set(Some(Arc::default()));
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the task ends with the runtime of the test"
+)]
+fn begin_unwoken(wake_up: Arc<Notify>) -> JoinHandle<io::Result<()>> {
+    tokio::spawn(async move {
+        wake_up.notified().await;
+        Err(io::ErrorKind::StorageFull.into())
+    })
+}
+
+pub(super) fn begin_flush(disk: Disk) -> JoinHandle<io::Result<()>> {
+    if let Some(wake_up) = LOST_WAKE_UP.take() {
+        wake_up.notify_one();
+    }
+    spawn_blocking(move || disk.flush())
+}
+
 /// Ends the writes that have not begun, as the end of the process does. Returns false while one is
 /// being carried out.
 pub(crate) fn end_writes() -> bool {
@@ -93,6 +119,9 @@ pub(crate) fn end_writes() -> bool {
     reason = "the simulation aborts the task when it ends a run of the daemon"
 )]
 pub(super) fn begin_write(disk: Disk, pages: Pages) -> JoinHandle<io::Result<()>> {
+    if let Some(wake_up) = LOST_WAKE_UP.with_borrow(Clone::clone) {
+        return begin_unwoken(wake_up);
+    }
     let Some(DiskBehaviour { delay, is_full }) = BEHAVIOUR.get() else {
         return spawn_blocking(move || disk.write(&pages));
     };

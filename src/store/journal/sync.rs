@@ -12,7 +12,7 @@ use crate::store::journal::clock::ClockReading;
 #[cfg(not(test))]
 use crate::store::journal::disk::{Disk, Pages};
 #[cfg(test)]
-use crate::store::journal::simulated_disk::begin_write;
+use crate::store::journal::simulated_disk::{begin_flush, begin_write};
 use crate::store::journal::state::{Health, Journal};
 
 /// How long changes gather before they are synced together: each sync costs more than a millisecond
@@ -45,6 +45,11 @@ const CLOCK_INTERVAL_MS: u64 = 10_000;
 #[cfg(not(test))]
 fn begin_write(disk: Disk, pages: Pages) -> JoinHandle<io::Result<()>> {
     spawn_blocking(move || disk.write(&pages))
+}
+
+#[cfg(not(test))]
+fn begin_flush(disk: Disk) -> JoinHandle<io::Result<()>> {
+    spawn_blocking(move || disk.flush())
 }
 
 impl Journal {
@@ -145,8 +150,24 @@ impl Journal {
             waited = limit;
             self.report_unfinished(health, waited);
         }
-        let result = write.await;
-        result.unwrap_or_else(|error| Err(io::Error::other(error)))
+        self.watch_suspended(write).await
+    }
+
+    /// Waits for a write that suspended the journal. It may wait for a wake-up that never comes,
+    /// see [`Disk::flush`](crate::store::journal::disk::Disk::flush): a flush beside it ends both,
+    /// and the store is opened again.
+    async fn watch_suspended(&self, mut write: JoinHandle<io::Result<()>>) -> io::Result<()> {
+        let mut flush: Option<JoinHandle<io::Result<()>>> = None;
+        loop {
+            // On a disk that hangs each of them takes a thread: one is enough.
+            if flush.as_ref().is_none_or(JoinHandle::is_finished) {
+                tracing::info!("a sync does not end: the store is flushed beside it");
+                flush = self.disk().clone().map(begin_flush);
+            }
+            if let Ok(result) = timeout(RETRY, &mut write).await {
+                return result.unwrap_or_else(|error| Err(io::Error::other(error)));
+            }
+        }
     }
 
     /// Reports a sync that has not ended.

@@ -698,3 +698,63 @@ async fn many_commands_of_an_earlier_run_do_not_wait_for_each_other_for_long() {
     time::sleep(Duration::from_secs(5)).await;
     assert_eq!(*begun.lock(), 50);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_is_never_woken_is_ended_by_another_flush_and_the_store_works_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    let journal = Arc::new(journal);
+    let mut health = journal.health();
+    let syncing = Arc::clone(&journal);
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move { syncing.keep_synced().await });
+    simulated_disk::lose_wake_up();
+    new(&journal.receive(received("on", Some("a")), 1, Redelivery::No));
+    for state in [Health::Failing, Health::Safe] {
+        let reached = health.wait_for(|now| *now == state);
+        timeout(Duration::from_mins(1), reached)
+            .await
+            .expect("the store works again")
+            .unwrap();
+    }
+    journal.synced().await;
+    drop(tasks);
+}
+
+#[tokio::test]
+async fn others_have_their_turn_between_two_commands_of_an_earlier_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    for name in ["a", "b", "c", "d", "e"] {
+        new(&journal.receive(received("on", Some(name)), 1, Redelivery::No));
+    }
+    journal.sync().await;
+    drop(journal);
+    let (journal, recovered) = open_in(&path);
+    let journal = Arc::new(journal);
+    let turns = Arc::new(Mutex::new(String::new()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for unfinished in recovered.unfinished {
+        let (journal, turns) = (Arc::clone(&journal), Arc::clone(&turns));
+        tasks.spawn(async move {
+            journal.begun(unfinished.mark).await;
+            turns.lock().push('c');
+        });
+    }
+    let mut others = tokio::task::JoinSet::new();
+    let seen = Arc::clone(&turns);
+    others.spawn(async move {
+        loop {
+            seen.lock().push('o');
+            tokio::task::yield_now().await;
+        }
+    });
+    tokio::task::yield_now().await;
+    journal.sync().await;
+    while tasks.join_next().await.is_some() {}
+    let turns = turns.lock();
+    assert_eq!(turns.matches('c').count(), 5, "{turns}");
+    assert!(!turns.contains("cc"), "{turns}");
+}
