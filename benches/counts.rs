@@ -241,6 +241,7 @@ impl Stage {
             response_topic: Some(command.reply_to.topic.clone()),
             correlation: None,
             id: None,
+            packet: None,
             until: self.journal.moment(Duration::from_mins(1)),
         };
         let JournalEntry::New(seq) = self.journal.receive(received, 1, Redelivery::No) else {

@@ -4,6 +4,7 @@
 #[cfg(test)]
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
 
@@ -32,6 +33,29 @@ pub fn uptime() -> Duration {
     Duration::new(seconds, nanos)
 }
 
+/// Returns how long this machine has been suspended since it started, in whole seconds. [`now`]
+/// stands still meanwhile, and deadlines with it.
+pub fn suspended() -> Duration {
+    #[cfg(test)]
+    if let Some(suspended) = SUSPENDED.get() {
+        return suspended;
+    }
+    // In this order a pause between the two is not taken for a suspend.
+    let with_suspend = clock_gettime(ClockId::Boottime);
+    let without = clock_gettime(ClockId::Monotonic);
+    let mut seconds = with_suspend.tv_sec - without.tv_sec;
+    if with_suspend.tv_nsec < without.tv_nsec {
+        seconds -= 1;
+    }
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+}
+
+/// Returns the current moment of a clock that goes on while the machine is suspended. It is
+/// compared only with moments of the same clock.
+pub fn now_with_suspend() -> Instant {
+    now() + suspended()
+}
+
 /// Returns the time of the wall clock, which may be wrong.
 pub fn wall() -> SystemTime {
     #[cfg(test)]
@@ -39,6 +63,19 @@ pub fn wall() -> SystemTime {
         return start.wall + now().saturating_duration_since(start.at);
     }
     SystemTime::now()
+}
+
+/// Folder in which systemd-timesyncd creates the file `synchronized` once it has set the clock.
+const TIMESYNC: &str = "/run/systemd/timesync";
+
+/// Returns whether the wall clock may be compared with that of another machine: false where the
+/// time service is known not to have set it since the start.
+pub fn is_synchronized() -> bool {
+    is_synchronized_by(Path::new(TIMESYNC))
+}
+
+fn is_synchronized_by(folder: &Path) -> bool {
+    !folder.is_dir() || folder.join("synchronized").exists()
 }
 
 /// The clocks at the beginning of a simulation.
@@ -53,6 +90,13 @@ struct SimulatedStart {
 #[cfg(test)]
 thread_local! {
     static SIMULATED: Cell<Option<SimulatedStart>> = const { Cell::new(None) };
+    static SUSPENDED: Cell<Option<Duration>> = const { Cell::new(None) };
+}
+
+/// Lets the machine seem to have been suspended for this time, to this thread.
+#[cfg(test)]
+pub fn simulate_suspend(suspended: Duration) {
+    SUSPENDED.set(Some(suspended));
 }
 
 /// Lets the uptime and the wall clock follow the paused clock of the runtime of this thread.
@@ -131,6 +175,17 @@ impl ClockSteps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_counts_unless_the_time_service_has_not_set_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let timesync = folder.path().join("timesync");
+        assert!(is_synchronized_by(&timesync), "another service sets it");
+        fs::create_dir(&timesync).unwrap();
+        assert!(!is_synchronized_by(&timesync));
+        fs::write(timesync.join("synchronized"), "").unwrap();
+        assert!(is_synchronized_by(&timesync));
+    }
 
     #[tokio::test]
     async fn without_a_step_of_the_clock_there_is_no_notice() {

@@ -60,6 +60,7 @@ fn command(journal: &Journal, n: u32) {
         response_topic: Some("sayso/reply/panel".into()),
         correlation: None,
         id: Some(n.to_string()),
+        packet: None,
         until: journal.moment(Duration::from_mins(1)),
     };
     let JournalEntry::New(mark) = journal.receive(received, 1, Redelivery::No) else {

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 
-use crate::clock::now;
+use crate::clock::{now, suspended};
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
@@ -276,6 +276,7 @@ impl<'a> TrialRun<'a> {
             context: None,
             received_at: now(),
             deadline: now() + COMMAND_TIMEOUT,
+            suspended: suspended(),
             dry_run: true,
             stream: None,
             reply_to: ReplyTo {

@@ -68,6 +68,8 @@ pub struct Command {
     pub received_at: Instant,
     /// The moment after which it is not executed any more.
     pub deadline: Instant,
+    /// How long the machine had been suspended when it was received.
+    pub suspended: Duration,
     /// True where the reply only describes the actions, without executing them.
     pub dry_run: bool,
     /// Whether a long answer is sent in pieces; `None` leaves it to the phrase.
@@ -95,6 +97,7 @@ impl Command {
             context: None,
             received_at: now,
             deadline: now,
+            suspended: crate::clock::suspended(),
             dry_run: false,
             stream: None,
             reply_to: ReplyTo {
@@ -117,6 +120,12 @@ impl Command {
     pub fn remaining(&self, now: Instant) -> Duration {
         self.deadline.saturating_duration_since(now)
     }
+
+    /// Returns whether its time is over. The time in which the machine was suspended counts,
+    /// although the deadline does not come closer meanwhile.
+    pub fn is_late(&self) -> bool {
+        crate::clock::now_with_suspend() >= self.deadline + self.suspended
+    }
 }
 
 /// Whether a received command may be one that was received before.
@@ -126,6 +135,24 @@ pub enum Redelivery {
     No,
     /// The process before this one may have received it.
     Possible,
-    /// The broker marks it as sent again, or did not get the acknowledgement of an equal one.
+    /// The broker marks it as sent again, and this process has not received it: its first delivery
+    /// was lost with the connection, or went to the process before this one.
+    Marked,
+    /// This process has received it, and the broker may not have got the acknowledgement.
     Certain,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_command_runs_out_while_the_machine_is_suspended() {
+        crate::clock::simulate_suspend(Duration::from_mins(5));
+        let mut command = Command::for_test("hall", "open the garage door");
+        command.deadline = command.received_at + Duration::from_mins(1);
+        assert!(!command.is_late());
+        crate::clock::simulate_suspend(Duration::from_mins(65));
+        assert!(command.is_late());
+    }
 }

@@ -291,7 +291,8 @@ impl EventLoop {
             payload,
             identity: _,
         } = inbound;
-        let received = self.received(&command, topic, &payload);
+        let mut received = self.received(&command, topic, &payload);
+        received.packet = Some(ack_token.packet());
         let entry = self.task.journal.receive(received, epoch, redelivery);
         let seq = match &entry {
             JournalEntry::New(seq) => Some(*seq),
@@ -309,7 +310,7 @@ impl EventLoop {
                 self.task.pipeline.expect(&command);
                 // An earlier run may have carried out what the broker sends again.
                 let task = self.task.clone();
-                if redelivery == Redelivery::Certain {
+                if matches!(redelivery, Redelivery::Marked | Redelivery::Certain) {
                     self.start(task.answer_again(command, seq));
                 } else {
                     self.start(task.answer(command, seq));
@@ -336,6 +337,7 @@ impl EventLoop {
             response_topic: Some(command.reply_to.topic.clone()),
             correlation: command.reply_to.correlation.clone(),
             id: command.id_given.then(|| command.id.clone()),
+            packet: None,
             until: self.task.journal.moment(command.remaining(now())),
         }
     }

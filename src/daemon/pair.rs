@@ -353,7 +353,7 @@ impl EventLoop {
         // named command that the broker does not mark may be the client's own repetition.
         let is_sent_again = inbound.ack_token.is_expected()
             && match inbound.redelivery {
-                Redelivery::Certain => true,
+                Redelivery::Certain | Redelivery::Marked => true,
                 Redelivery::Possible => !identity.is_named(),
                 Redelivery::No => false,
             };

@@ -45,6 +45,9 @@ pub trait MqttLink {
     /// Sets the keep-alive for the next connection.
     fn set_keep_alive(&mut self, keep_alive: Duration);
 
+    /// Lets the last will of the next connection be one that the broker does not keep.
+    fn stop_retaining(&mut self) {}
+
     /// Ends the connection and forgets everything in flight; returns the events of packets that
     /// were read before.
     fn clear(&mut self) -> VecDeque<Event>;
@@ -61,6 +64,13 @@ impl MqttLink for EventLoop {
 
     fn set_keep_alive(&mut self, keep_alive: Duration) {
         self.options.set_keep_alive(keep_alive);
+    }
+
+    fn stop_retaining(&mut self) {
+        if let Some(mut will) = self.options.last_will() {
+            will.retain = false;
+            self.options.set_last_will(will);
+        }
     }
 
     fn clear(&mut self) -> VecDeque<Event> {
@@ -195,6 +205,10 @@ impl<L: MqttLink> Connection<L> {
         for event in self.link.clear() {
             self.session.on(event, now());
         }
+        if *loss == Loss::NoRetain {
+            self.link.stop_retaining();
+            self.session.stop_retaining();
+        }
         self.session.lost(loss, now());
     }
 
@@ -264,6 +278,11 @@ fn loss(error: &ConnectionError) -> Loss {
         ) => Loss::Failed(
             "the broker refuses the login: check `mqtt.username` and the password".to_owned(),
         ),
+        ConnectionError::ConnectionRefused(ConnectReturnCode::RetainNotSupported)
+        | ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code: DisconnectReasonCode::RetainNotSupported,
+            ..
+        }) => Loss::NoRetain,
         ConnectionError::MqttState(StateError::ServerDisconnect {
             reason_code: DisconnectReasonCode::SessionTakenOver,
             ..

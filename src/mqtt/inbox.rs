@@ -139,6 +139,11 @@ impl AckToken {
     pub fn is_expected(&self) -> bool {
         self.pkid != 0
     }
+
+    /// Returns the identifier of the packet; 0 with `QoS` 0.
+    pub fn packet(&self) -> u16 {
+        self.pkid
+    }
 }
 
 /// The reading end. Dropping it, or [`Inbox::close`], stops the intake of commands.

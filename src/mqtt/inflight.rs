@@ -201,10 +201,11 @@ impl PendingAcks {
     }
 }
 
-/// Returns a number by which a command is recognised when the broker sends it again; never 0.
-pub(super) fn digest(topic: &str, payload: &[u8]) -> u64 {
+/// Returns a number by which a command is recognised when the broker sends it again, under its
+/// original packet identifier (MQTT 5, section 4.4); never 0.
+pub(super) fn digest(topic: &str, payload: &[u8], pkid: u16) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (topic, payload).hash(&mut hasher);
+    (topic, payload, pkid).hash(&mut hasher);
     hasher.finish().max(1)
 }
 

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::clock::now;
+use crate::clock::{now, suspended};
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::pair::CommandIdentity;
@@ -58,6 +58,8 @@ pub struct OutboundMessage {
     /// The message is not sent after this; its remaining time is also its MQTT message expiry, in
     /// whole seconds, at least 1.
     deadline: Option<Instant>,
+    /// How long the machine had been suspended when the deadline was set.
+    suspended: Duration,
     /// The device the message commands, and the sequence number of the command. Of messages for one
     /// device that were in flight when a connection broke, only those of the newest command are
     /// sent again: the device may have received them all, and must not receive an older one after a
@@ -82,6 +84,7 @@ impl OutboundMessage {
             is_retained: false,
             is_reply: false,
             deadline: None,
+            suspended: Duration::ZERO,
             target: None,
             is_repeatable: true,
             hops: 0,
@@ -116,11 +119,12 @@ impl OutboundMessage {
         }
     }
 
-    /// Sets the deadline.
+    /// Sets the deadline. The time in which the machine is suspended counts.
     #[must_use]
     pub fn until(self, deadline: Instant) -> Self {
         Self {
             deadline: Some(deadline),
+            suspended: suspended(),
             ..self
         }
     }
@@ -342,9 +346,10 @@ impl QueuedMessage {
     }
 
     fn is_late(&self, now: Instant) -> bool {
+        let asleep = suspended().saturating_sub(self.message.suspended);
         self.message
             .deadline
-            .is_some_and(|deadline| deadline <= now)
+            .is_some_and(|deadline| deadline <= now + asleep)
     }
 }
 
@@ -370,6 +375,8 @@ struct Queues {
     since_rejection: usize,
     /// A lower bound of the deadlines of all waiting messages.
     earliest_deadline: Option<Instant>,
+    /// How long the machine had been suspended when the deadlines were last checked.
+    suspended: Duration,
     ack_tokens: Vec<AckToken>,
     new_state_filters: Option<Vec<Filter>>,
     is_up: bool,
@@ -428,6 +435,7 @@ pub(super) fn outbox(capacity: NonZeroUsize, counters: Arc<Counters>) -> Outbox 
         rejections: MessageQueue::default(),
         since_rejection: 0,
         earliest_deadline: None,
+        suspended: suspended(),
         ack_tokens: Vec::new(),
         new_state_filters: None,
         is_up: false,
@@ -656,10 +664,11 @@ impl OutboxState {
     /// Resolves the waiting messages whose deadline has passed.
     pub(super) fn resolve_late(&self, now: Instant) {
         let mut queues = self.queues();
-        if queues
-            .earliest_deadline
-            .is_none_or(|deadline| deadline > now)
-        {
+        let suspended = suspended();
+        let was_suspended = suspended > queues.suspended;
+        queues.suspended = suspended;
+        let is_any_late = |deadline| was_suspended || deadline <= now;
+        if !queues.earliest_deadline.is_some_and(is_any_late) {
             return;
         }
         let mut late = queues.messages.take_late(now);
@@ -835,6 +844,20 @@ mod tests {
         assert_eq!(&next.message.payload[..], b"b");
         assert_eq!(late.await, Err(Undelivered::Late));
         assert_eq!(outbox.shared.next_deadline(), None);
+    }
+
+    #[tokio::test]
+    async fn the_time_of_a_message_runs_out_while_the_machine_is_suspended() {
+        crate::clock::simulate_suspend(Duration::from_mins(5));
+        let outbox = outbox_for(2);
+        let soon = now() + Duration::from_mins(1);
+        let late = outbox.publish(message("a").until(soon)).unwrap();
+        crate::clock::simulate_suspend(Duration::from_mins(65));
+        let fresh = now() + Duration::from_mins(1);
+        let _fresh = outbox.publish(message("b").until(fresh)).unwrap();
+        let next = outbox.shared.next(now()).unwrap();
+        assert_eq!(&next.message.payload[..], b"b");
+        assert_eq!(late.await, Err(Undelivered::Late));
     }
 
     #[tokio::test(start_paused = true)]

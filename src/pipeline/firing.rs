@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use crate::clock::{ClockSteps, now};
+use crate::clock::{ClockSteps, now, suspended};
 use crate::command::phrase::Phrase;
 use crate::command::reply::Refusal;
 use crate::command::{Command, ReplyTo};
@@ -292,6 +292,7 @@ impl Pipeline {
             context: None,
             received_at: now(),
             deadline: now() + patience,
+            suspended: suspended(),
             dry_run: false,
             stream: None,
             reply_to: timer.reply_to.clone(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 
 use crate::cache::Key;
-use crate::clock::now;
+use crate::clock::{now, now_with_suspend};
 use crate::command::reply::Refusal;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::Request;
@@ -81,7 +81,7 @@ impl Pipeline {
         };
         if !command.dry_run {
             let mut confirmations = self.shared.confirmations();
-            confirmations.note_command(&command.source, command.seq, now());
+            confirmations.note_command(&command.source, command.seq, now_with_suspend());
         }
         let deadline = command.deadline.min(now() + self.settings.model_timeout);
         tokio::select! {

@@ -163,6 +163,7 @@ impl ModelWorld {
             response_topic: None,
             correlation: None,
             id: self.sent[n].named.then(|| n.to_string()),
+            packet: None,
             until: self.journal.moment(MINUTE),
         };
         let redelivery = if again {

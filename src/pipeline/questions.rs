@@ -1,6 +1,6 @@
 //! Questions back to the speaker, and the commands that answer them.
 
-use crate::clock::now;
+use crate::clock::now_with_suspend;
 use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Refusal, Via};
@@ -23,7 +23,7 @@ impl Pipeline {
             ..
         } = request.command;
         let mut confirmations = self.shared.confirmations();
-        let (question, is_current) = match confirmations.peek(source, *seq, now()) {
+        let (question, is_current) = match confirmations.peek(source, *seq, now_with_suspend()) {
             Some(OpenQuestion::Current(question)) => (Some(question), true),
             Some(OpenQuestion::JustReplaced(question)) => (Some(question), false),
             None => (None, true),
@@ -35,16 +35,16 @@ impl Pipeline {
             return answer.map(Ok);
         }
         let (Some(question), Some(answer)) = (question, answer) else {
-            confirmations.withdraw(source, *seq, now());
+            confirmations.withdraw(source, *seq, now_with_suspend());
             return None;
         };
         if !is_current && !answer.draft.actions.is_empty() {
-            confirmations.renew(source, now());
+            confirmations.renew(source, now_with_suspend());
             return Some(Err(Refusal::Unclear {
                 question: question.text,
             }));
         }
-        confirmations.close(source, *seq, now());
+        confirmations.close(source, *seq, now_with_suspend());
         Some(Ok(answer))
     }
 
@@ -86,7 +86,7 @@ impl Pipeline {
                 text: text.clone(),
             };
             let mut confirmations = self.shared.confirmations();
-            if !confirmations.ask(&command.source, question, command.seq, now()) {
+            if !confirmations.ask(&command.source, question, command.seq, now_with_suspend()) {
                 return Refusal::QuestionOpen;
             }
         }

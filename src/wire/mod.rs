@@ -141,6 +141,7 @@ pub fn decode(inbound: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<R
         language: fields.language,
         context: fields.context,
         received_at: inbound.heard_at,
+        suspended: crate::clock::suspended(),
         dry_run: fields.dry_run,
         stream: fields.stream,
         reply_to,
@@ -157,7 +158,8 @@ pub fn encode(reply: &Reply) -> Vec<u8> {
 }
 
 /// Shortens an encoded reply to at most `max_bytes`: first the list of actions is left out, then
-/// the texts are cut. Returns `None` if the payload is not a reply, or does not fit even so.
+/// the texts are cut, and at last only the id, the outcome and the cause are left. Returns `None`
+/// if the payload is not a reply, or does not fit even so.
 pub fn shorten_reply(payload: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
     let mut reply: Reply = serde_json::from_slice(payload).ok()?;
     reply.actions.clear();
@@ -178,7 +180,14 @@ pub fn shorten_reply(payload: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
         cut(&mut reply.speech, SHORT_TEXT);
         reply.text.clear();
     }
-    None
+    let mut least = serde_json::json!({"id": reply.id, "outcome": reply.outcome});
+    let without_cause = least.to_string();
+    if let Some(why) = &reply.why {
+        least["why"] = serde_json::json!(why);
+    }
+    let mut shortest = [least.to_string(), without_cause].into_iter();
+    let fitting = shortest.find(|encoded| encoded.len() <= max_bytes);
+    fitting.map(String::into_bytes)
 }
 
 /// Shortens `text` to at most `bytes`, on a character boundary, and marks the cut.

@@ -312,6 +312,8 @@ fn a_reply_is_shortened_to_the_bytes_there_are() {
         assert_eq!((short.id, short.outcome), ("42".to_owned(), Outcome::Done));
         assert!(short.actions.is_empty() && short.speech.starts_with("Turned on."));
     }
+    let least = shorten_reply(&encoded, 40).unwrap();
+    assert_eq!(least, br#"{"id":"42","outcome":"done"}"#);
     assert_eq!(shorten_reply(&encoded, 20), None);
     assert_eq!(shorten_reply(b"not a reply", 1000), None);
 }

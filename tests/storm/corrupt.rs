@@ -119,6 +119,7 @@ async fn fill(path: &Path) {
             response_topic: None,
             correlation: None,
             id: Some(format!("c{n}")),
+            packet: None,
             until: journal.moment(Duration::from_hours(1)),
         };
         assert!(matches!(

@@ -1,6 +1,6 @@
 //! Received messages: each is put into the inbox, answered at once, or left to the broker.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
@@ -21,6 +21,9 @@ use crate::wire::Inbound;
 /// How long after a connection began a command without the DUP flag may be one that was received
 /// before.
 pub(super) const REDELIVERY_WINDOW: Duration = Duration::from_secs(5);
+
+/// How often it is looked up whether the wall clock was set.
+const CLOCK_CHECK: Duration = Duration::from_mins(1);
 
 /// How long a rejection may wait for the broker.
 const REJECTION_PATIENCE: Duration = Duration::from_mins(1);
@@ -119,7 +122,7 @@ impl Session {
             hops: properties.map_or(0, hops),
             expiry: expiry.map(|seconds| Duration::from_secs(seconds.into())),
             heard_at: now,
-            wall_clock: Some(crate::clock::wall()),
+            wall_clock: self.wall_clock(now),
         };
         match wire::decode(&inbound, &self.rules) {
             Ok(command) => {
@@ -145,6 +148,17 @@ impl Session {
                 self.refuse(reply, rejected.reply_to, refused, now);
             }
         }
+    }
+
+    /// Returns the wall clock, if timestamps of other machines may be compared with it.
+    fn wall_clock(&mut self, now: Instant) -> Option<SystemTime> {
+        let (_, is_set) = match self.clock_set {
+            Some((at, is_set)) if now.saturating_duration_since(at) < CLOCK_CHECK => (at, is_set),
+            _ => *self
+                .clock_set
+                .insert((now, crate::clock::is_synchronized())),
+        };
+        is_set.then(crate::clock::wall)
     }
 
     /// Passes a message of the pair on.
@@ -204,25 +218,24 @@ impl Session {
 
     /// Returns whether the command may have been received before.
     fn redelivery(&mut self, topic: &str, publish: &Publish, now: Instant) -> Redelivery {
-        let digest = digest(topic, &publish.payload);
+        let digest = digest(topic, &publish.payload, publish.pkid);
         self.acks.is_command(publish.pkid, digest);
-        if publish.dup {
-            return Redelivery::Certain;
-        }
-        if self.age(now) >= REDELIVERY_WINDOW {
-            self.redeliverable.clear();
+        if !publish.dup && self.age(now) >= REDELIVERY_WINDOW {
             return Redelivery::No;
         }
+        // The flag alone says only that the broker has sent it before: its first delivery may have
+        // been lost with the connection, and then it is new.
         if let Some(at) = self.redeliverable.iter().position(|known| *known == digest) {
             self.redeliverable.swap_remove(at);
             return Redelivery::Certain;
         }
-        // The process before this one may have received it, or the other node of a pair.
-        let is_of_another = self.epoch == 1 || self.leader_of().is_some();
-        if is_of_another && self.resumed {
-            Redelivery::Possible
-        } else {
-            Redelivery::No
+        let is_in_pair = self.leader_of().is_some();
+        match publish.dup {
+            true if is_in_pair => Redelivery::Certain,
+            true if self.continues_earlier_run => Redelivery::Marked,
+            // The process before this one may have received it, or the other node of a pair.
+            false if self.resumed && (self.epoch == 1 || is_in_pair) => Redelivery::Possible,
+            _ => Redelivery::No,
         }
     }
 

@@ -51,6 +51,8 @@ pub(in crate::mqtt) enum Loss {
     Ended(String),
     /// The broker reported that another client uses our id.
     TakenOver,
+    /// The broker accepts no retained messages, also not as a last will.
+    NoRetain,
     /// No packet arrived in time.
     Silent,
     /// A message was not acknowledged in time.
@@ -73,6 +75,7 @@ impl fmt::Display for Loss {
             Self::Closed => "the broker closed the connection",
             Self::Ended(reason) => return write!(f, "the broker ended the connection: {reason}"),
             Self::TakenOver => CONFLICT,
+            Self::NoRetain => "the broker keeps no retained messages: connecting without them",
             Self::Silent => "the broker is silent",
             Self::Unacknowledged => "the broker does not acknowledge what it receives",
             Self::Failed(why) => why,

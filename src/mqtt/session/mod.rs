@@ -40,8 +40,15 @@ pub(super) use crate::mqtt::session::state::Session;
 /// that it holds back acknowledgements as well.
 pub(super) const WINDOW: u16 = 63;
 
-/// More than the header, lengths, packet id and properties of any message take, in bytes.
-const HEADER: usize = 64;
+/// Bytes of a PUBLISH at most besides topic, payload and properties: its type and length, the
+/// lengths of topic and properties, and the packet id (MQTT 5, section 3.3).
+const HEADER: usize = 5 + 2 + 3 + 2;
+
+/// Bytes of a message expiry interval, of the length of correlation data with its type, and of the
+/// lengths of a user property with its type.
+const EXPIRY: usize = 5;
+const CORRELATION: usize = 3;
+const USER_PROPERTY: usize = 5;
 
 /// The largest packet MQTT knows, in bytes: its length has four times seven bits (MQTT 5, section
 /// 1.5.5).
@@ -77,6 +84,9 @@ impl Session {
             last_packet: now,
             began: now,
             resumed: false,
+            continues_earlier_run: true,
+            clock_set: None,
+            retains: true,
             max_packet: MAX_PACKET,
             rejections: VecDeque::new(),
             redeliverable: Vec::new(),
@@ -219,8 +229,25 @@ impl Session {
         self.epoch += 1;
         self.began = now;
         self.resumed = answer.session_present;
+        if properties.and_then(|p| p.retain_available) == Some(0) {
+            self.stop_retaining();
+        }
+        if !self.resumed {
+            self.continues_earlier_run = false;
+            self.redeliverable.clear();
+        }
         self.phase = Phase::Subscribing;
         self.subscriptions.begin(self.max_packet);
+    }
+
+    /// Publishes nothing with the retain flag from now on: the broker would end the connection.
+    pub(super) fn stop_retaining(&mut self) {
+        if std::mem::replace(&mut self.retains, false) {
+            warn!(
+                "the broker keeps no retained messages: status, health and timers are published \
+                 without the retain flag"
+            );
+        }
     }
 
     fn open(&mut self, now: Instant) {
@@ -306,7 +333,7 @@ impl Session {
     /// is too large for the broker would end the connection at every attempt: it is shortened, or
     /// refused.
     fn hand(&mut self, mut queued: QueuedMessage, now: Instant) -> Option<QueuedMessage> {
-        let size = HEADER + queued.message.bytes();
+        let size = packet_bytes(&queued.message);
         let excess = size.saturating_sub(self.max_packet);
         if excess > 0 && !queued.message.shorten(excess) {
             let max = self.max_packet;
@@ -323,7 +350,7 @@ impl Session {
         let result = self.client.try_publish_with_properties(
             message.topic(),
             QoS::AtLeastOnce,
-            message.is_retained(),
+            message.is_retained() && self.retains,
             message.payload().clone(),
             properties(message, now),
         );
@@ -427,6 +454,24 @@ fn properties(message: &OutboundMessage, now: Instant) -> PublishProperties {
         properties.user_properties.push(hops);
     }
     properties
+}
+
+/// Returns the size of a message as a packet, at most.
+fn packet_bytes(message: &OutboundMessage) -> usize {
+    let mut bytes = HEADER + message.bytes();
+    if message.deadline().is_some() {
+        bytes += EXPIRY;
+    }
+    if message.correlation().is_some() {
+        bytes += CORRELATION;
+    }
+    if let Some(identity) = message.identity() {
+        bytes += USER_PROPERTY + IDENTITY.len() + identity.to_string().len();
+    }
+    if message.hops() > 0 {
+        bytes += USER_PROPERTY + wire::HOPS.len() + message.hops().to_string().len();
+    }
+    bytes
 }
 
 /// Rounds down to whole seconds, but at least 1: with 0 the broker would drop the message at once.

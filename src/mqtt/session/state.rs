@@ -52,6 +52,13 @@ pub(in crate::mqtt) struct Session {
     pub(super) began: Instant,
     /// Whether the broker kept the session of the connection before this one.
     pub(super) resumed: bool,
+    /// Whether the broker has kept the session since before this process began: only then can it
+    /// send again what an earlier process received.
+    pub(super) continues_earlier_run: bool,
+    /// Whether the wall clock was set, and when that was looked up.
+    pub(super) clock_set: Option<(Instant, bool)>,
+    /// Whether the broker accepts messages with the retain flag.
+    pub(super) retains: bool,
     /// The largest packet the broker accepts, in bytes.
     pub(super) max_packet: usize,
     /// Rejections that found no room in the outbox yet.

@@ -110,7 +110,7 @@ impl Index {
             *strong.iter().find_map(|key| self.by_key.get(key)?.last())?
         };
         let known = self.known.get_mut(&found)?;
-        let is_sent_again = may_be_sent_again(known, redelivery);
+        let is_sent_again = may_be_sent_again(known, received, redelivery);
         known.epoch = epoch;
         // A client that was asked to come back is served when it does; a redelivery gets the reply
         // again.
@@ -130,9 +130,9 @@ impl Index {
         let equal = self.by_key.get(&weak_key(received))?;
         let mut newest_first = equal.iter().rev().copied();
         newest_first.find(|number| {
-            self.known
-                .get(number)
-                .is_some_and(|known| known.epoch != epoch && may_be_sent_again(known, redelivery))
+            self.known.get(number).is_some_and(|known| {
+                known.epoch != epoch && may_be_sent_again(known, received, redelivery)
+            })
         })
     }
 
@@ -374,11 +374,24 @@ impl Index {
     }
 }
 
-/// Returns whether the broker may send the known command again.
-fn may_be_sent_again(known: &RememberedCommand, redelivery: Redelivery) -> bool {
+/// Returns whether the received command may be a redelivery of the known one.
+fn may_be_sent_again(
+    known: &RememberedCommand,
+    received: &Received,
+    redelivery: Redelivery,
+) -> bool {
+    let record = &known.record;
     match redelivery {
         Redelivery::No => false,
-        Redelivery::Possible => known.epoch == 0 && !known.record.acknowledged,
+        Redelivery::Possible | Redelivery::Marked => {
+            known.epoch == 0 && !record.acknowledged && is_same_packet(&record.received, received)
+        }
         Redelivery::Certain => true,
     }
+}
+
+/// Returns whether both may be one packet: it is sent again under its original identifier (MQTT 5,
+/// section 4.4). Earlier versions did not record it.
+fn is_same_packet(known: &Received, received: &Received) -> bool {
+    known.packet.is_none() || known.packet == received.packet
 }

@@ -32,6 +32,9 @@ pub struct Received {
     /// The id the client gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// The identifier of the packet; 0 with `QoS` 0, `None` where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet: Option<u16>,
     /// When its time is over, on the journal's own scale.
     pub until: u64,
 }
@@ -269,6 +272,7 @@ mod tests {
                 response_topic: None,
                 correlation: None,
                 id: None,
+                packet: Some(7),
                 until: 1,
             };
             let bytes = serde_json::to_vec(&received).unwrap();

@@ -74,6 +74,7 @@ fn received(id: u64, bytes: usize) -> Received {
         response_topic: None,
         correlation: None,
         id: Some(id.to_string()),
+        packet: None,
         until: u64::MAX / 2,
     }
 }

@@ -19,6 +19,7 @@ fn received(payload: &str, id: Option<&str>) -> Received {
         response_topic: None,
         correlation: None,
         id: id.map(str::to_owned),
+        packet: None,
         until: u64::MAX / 2,
     }
 }
@@ -74,6 +75,29 @@ fn equal_payloads_without_an_id_are_duplicates_only_across_a_reconnect() {
     new(&journal.receive(received("next track", None), 2, Redelivery::No));
 }
 
+#[tokio::test]
+async fn a_redelivery_of_an_earlier_run_is_recognised_by_its_packet() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    let in_packet = |packet| Received {
+        packet: Some(packet),
+        ..received("on", None)
+    };
+    let mark = new(&journal.receive(in_packet(5), 1, Redelivery::No));
+    journal.answered(mark, &reply());
+    journal.reply_acked(mark);
+    journal.sync().await;
+    drop(journal);
+    let (journal, _) = open_in(&path);
+    new(&journal.receive(in_packet(6), 1, Redelivery::Marked));
+    assert!(matches!(
+        journal.receive(in_packet(5), 1, Redelivery::Marked),
+        JournalEntry::Answered(_)
+    ));
+    new(&journal.receive(in_packet(5), 2, Redelivery::No));
+}
+
 #[test]
 fn two_equal_ones_of_an_earlier_connection_stand_for_two_and_not_for_a_third() {
     let journal = Journal::in_memory(KEEP);
@@ -126,6 +150,7 @@ fn a_client_that_was_told_to_come_back_is_served_when_it_does() {
 async fn a_command_is_forgotten_after_its_time_once_its_reply_is_delivered() {
     let journal = Journal::in_memory(KEEP);
     let hurried = |id| Received {
+        packet: None,
         until: journal.moment(Duration::from_secs(1)),
         ..received("next", Some(id))
     };
@@ -188,6 +213,7 @@ async fn the_next_run_finds_unfinished_commands_and_unsent_replies() {
     let (journal, recovered) = Journal::open(Some(open()), KEEP).unwrap();
     assert!(recovered.unfinished.is_empty());
     let id = |id| Received {
+        packet: None,
         until: journal.moment(KEEP),
         ..received("on", Some(id))
     };
@@ -564,6 +590,7 @@ async fn opening_drops_commands_whose_time_is_over() {
             _ => journal.moment(KEEP),
         };
         let command = Received {
+            packet: None,
             until,
             ..received("on", Some(id))
         };
@@ -588,6 +615,7 @@ async fn only_the_command_whose_code_ran_is_taken_for_the_cause_of_crashes() {
     let path = folder.path().join("store");
     let (journal, _) = open_in(&path);
     let command = |id| Received {
+        packet: None,
         until: journal.moment(KEEP),
         ..received("on", Some(id))
     };
@@ -618,6 +646,7 @@ async fn records_of_a_store_that_could_only_be_opened_later_are_recovered_behind
     let path = folder.path().join("store");
     let (journal, _) = open_in(&path);
     let command = Received {
+        packet: None,
         until: journal.moment(KEEP),
         ..received("on", Some("old"))
     };
@@ -677,6 +706,7 @@ async fn many_commands_of_an_earlier_run_do_not_wait_for_each_other_for_long() {
     let (journal, _) = open_in(&path);
     for n in 0..50 {
         let received = Received {
+            packet: None,
             until: journal.moment(KEEP),
             ..received("a question", Some(&n.to_string()))
         };

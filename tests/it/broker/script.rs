@@ -137,6 +137,14 @@ impl Session {
         self.send(Packet::Publish(publish)).await;
     }
 
+    /// Delivers a message with `QoS` 1 once more.
+    pub(crate) async fn redeliver(&mut self, topic: &str, payload: &'static [u8], pkid: u16) {
+        let mut publish = Publish::new(topic, QoS::AtLeastOnce, payload, None);
+        publish.pkid = pkid;
+        publish.dup = true;
+        self.send(Packet::Publish(publish)).await;
+    }
+
     /// Acknowledges a message.
     pub(crate) async fn acknowledge(&mut self, pkid: u16) {
         self.send(Packet::PubAck(PubAck::new(pkid, None))).await;

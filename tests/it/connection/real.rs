@@ -307,3 +307,17 @@ async fn an_idle_connection_stands() {
     assert!(sayso.outbox.is_up() && sayso.outbox.last_progress() > before);
     assert_eq!(sayso.count("disconnected"), 0);
 }
+
+#[tokio::test]
+async fn a_broker_without_retained_messages_is_served_without_them() {
+    let broker = Broker::mosquitto_with(|_| "retain_available false\n".to_owned()).await;
+    let mut listener = Probe::new(broker.port(), "listener").await;
+    listener.subscribe("out").await;
+    let mut sayso = Sayso::start(&broker.settings(), &[]);
+    sayso.up().await;
+    let retained = message("out", "not kept").retained();
+    sayso.outbox.publish(retained).unwrap().await.unwrap();
+    assert_eq!(listener.expect("out", PATIENCE).await.text(), "not kept");
+    assert_eq!(sayso.count("disconnected"), 0);
+    sayso.close().await;
+}

@@ -538,3 +538,23 @@ fn settings_that_cannot_work_are_refused() {
         "{echo}"
     );
 }
+
+#[tokio::test]
+async fn only_what_was_received_before_is_a_redelivery() {
+    let script = Script::new().await;
+    let mut sayso = Sayso::start(&settings(&script), &[]);
+    let mut broker = script.welcome(false).await;
+    for pkid in [1, 2] {
+        broker.deliver("sayso/command/hall", b"turn on", pkid).await;
+        assert_eq!(sayso.command().await.redelivery, Redelivery::No);
+    }
+    drop(broker);
+    let mut broker = script.welcome(true).await;
+    // The third one left the broker, and was lost with the connection.
+    for (pkid, redelivery) in [(2, Redelivery::Certain), (3, Redelivery::No)] {
+        broker
+            .redeliver("sayso/command/hall", b"turn on", pkid)
+            .await;
+        assert_eq!(sayso.command().await.redelivery, redelivery, "{pkid}");
+    }
+}
