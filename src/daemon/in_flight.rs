@@ -15,7 +15,7 @@ use crate::command::{Command, ReplyTo};
 use crate::daemon::liveness::Liveness;
 use crate::daemon::pair_replica::PairReplica;
 use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
-use crate::pipeline::{DeviceConfirmation, Pipeline};
+use crate::pipeline::{DeviceConfirmation, InProgress, Pipeline};
 use crate::store::journal::{Journal, MAX_CRASHES, PlannedPublish, Seq};
 use crate::telemetry::counters::Counters;
 use crate::wire;
@@ -58,11 +58,20 @@ impl Confirmations {
 
 impl CommandTask {
     /// Processes a command and sends its reply.
-    pub(super) async fn answer(self, command: Command, seq: Seq) {
+    pub(super) fn answer(
+        self,
+        command: Command,
+        seq: Seq,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let in_progress = self.pipeline.begin(seq);
+        self.process(command, seq, in_progress)
+    }
+
+    async fn process(self, command: Command, seq: Seq, in_progress: InProgress) {
         let guard = self.liveness.begin(command.deadline);
         let answer = self.pipeline.answer_and_confirm(&command, Some(seq));
         let (reply, confirmation) = answer.await;
-        drop(guard);
+        drop((guard, in_progress));
         self.send_reply(Some(seq), &reply, &command.reply_to).await;
         if let Some(confirmation) = confirmation {
             let event = publish_event(confirmation, self.outbox.clone(), command.reply_to);
@@ -72,11 +81,19 @@ impl CommandTask {
 
     /// Processes a command that an earlier run received, and may have carried out: where it is too
     /// late now, it is reported as uncertain.
-    pub(super) async fn answer_again(self, command: Command, seq: Seq) {
-        if now() < command.deadline {
-            return self.answer(command, seq).await;
+    pub(super) fn answer_again(
+        self,
+        command: Command,
+        seq: Seq,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let in_progress = self.pipeline.begin(seq);
+        async move {
+            if command.is_late() {
+                self.report_uncertain(command, seq).await;
+            } else {
+                self.process(command, seq, in_progress).await;
+            }
         }
-        self.report_uncertain(command, seq).await;
     }
 
     /// Finishes a command whose messages an earlier run of the program had planned.

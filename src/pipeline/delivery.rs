@@ -5,6 +5,8 @@
 //! a crash such a plan is published again as it was written, where a repetition is harmless; other
 //! messages are reported as uncertain.
 
+use std::sync::Arc;
+
 use crate::binding::Publication;
 use crate::clock::now;
 use crate::command::Command;
@@ -15,10 +17,33 @@ use crate::pipeline::dispatch::InFlightAction;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::publish::{OutboundAction, planned_publish};
 use crate::pipeline::reply::{Handled, Success};
+use crate::pipeline::shared::Shared;
 use crate::store::journal::{Durability, PlannedPublish, Seq};
 use crate::vocabulary::slug::Slug;
 
+/// A command from its receipt until its reply is in the journal.
+pub struct InProgress {
+    shared: Arc<Shared>,
+    seq: u64,
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.shared.device_order().end(self.seq);
+    }
+}
+
 impl Pipeline {
+    /// Registers a command that was received, or recovered, so that newer ones for its devices are
+    /// kept before they overtake it. To be called before it is started.
+    pub fn begin(&self, seq: Seq) -> InProgress {
+        self.shared.device_order().begin(seq.number());
+        InProgress {
+            shared: Arc::clone(&self.shared),
+            seq: seq.number(),
+        }
+    }
+
     /// Writes the messages of a plan to the journal before they are published.
     pub(super) fn plan_publishes(&self, seq: Seq, steps: &[&Step]) {
         let planned = steps.iter().map(|step| planned_publish(step)).collect();
@@ -111,7 +136,7 @@ impl Pipeline {
     /// Publishes a message again, unless a repetition does harm, it is too late, or a newer command
     /// has claimed the device.
     fn republish(&self, command: &Command, planned: &PlannedPublish) -> Option<InFlightAction> {
-        if !planned.repeatable || now() >= command.deadline {
+        if !planned.repeatable || command.is_late() {
             return None;
         }
         let device = Slug::new(&planned.action.device).ok()?;

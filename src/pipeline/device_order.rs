@@ -16,6 +16,10 @@ pub(super) struct DeviceOrder {
     /// behind those that do.
     queues: HashMap<Slug, VecDeque<u64>>,
     last_ticket: u64,
+    /// Commands without a reply in the journal, oldest first.
+    unfinished: Vec<u64>,
+    /// Those of them whose devices are not known yet, oldest first: mostly they wait for a model.
+    undecided: Vec<u64>,
 }
 
 impl DeviceOrder {
@@ -62,6 +66,45 @@ impl DeviceOrder {
         }
     }
 
+    /// Registers a command that was received.
+    pub(super) fn begin(&mut self, seq: u64) {
+        for commands in [&mut self.unfinished, &mut self.undecided] {
+            if let Err(at) = commands.binary_search(&seq) {
+                commands.insert(at, seq);
+            }
+        }
+    }
+
+    /// Removes a command whose reply is in the journal.
+    pub(super) fn end(&mut self, seq: u64) {
+        for commands in [&mut self.unfinished, &mut self.undecided] {
+            if let Ok(at) = commands.binary_search(&seq) {
+                commands.remove(at);
+            }
+        }
+    }
+
+    /// Notes that the devices of a command are known. Returns whether an older command without a
+    /// reply may be for one of them: after a crash it would be carried out behind this one, unless
+    /// the journal knows of this one.
+    pub(super) fn decide<'a>(
+        &mut self,
+        seq: u64,
+        devices: impl IntoIterator<Item = &'a Slug>,
+    ) -> bool {
+        if let Ok(at) = self.undecided.binary_search(&seq) {
+            self.undecided.remove(at);
+        }
+        let is_unfinished = |device: &Slug| {
+            let newest = self.newest.get(device);
+            newest.is_some_and(|newest| {
+                *newest < seq && self.unfinished.binary_search(newest).is_ok()
+            })
+        };
+        self.undecided.first().is_some_and(|oldest| *oldest < seq)
+            || devices.into_iter().any(is_unfinished)
+    }
+
     /// Forgets the devices that `keep` rejects.
     pub(super) fn retain(&mut self, keep: impl Fn(&Slug) -> bool) {
         self.newest.retain(|device, _| keep(device));
@@ -100,6 +143,27 @@ mod tests {
             prop_assert!(received.is_sorted());
             prop_assert_eq!(received.last(), Some(&11), "the last one is always received");
         }
+    }
+
+    #[test]
+    fn a_command_behind_one_that_may_be_for_its_device_is_recognised() {
+        let (mut order, lamp, fan) = (
+            DeviceOrder::default(),
+            Slug::new("lamp").unwrap(),
+            Slug::new("fan").unwrap(),
+        );
+        for seq in 1..=5 {
+            order.begin(seq);
+        }
+        assert!(order.decide(2, [&lamp]), "the devices of 1 are not known");
+        assert!(!order.decide(1, [&fan]), "nothing is older");
+        assert!(order.claim(&fan, 1) && order.claim(&lamp, 2));
+        assert!(order.decide(3, [&lamp]), "2 has no reply");
+        order.end(2);
+        order.end(1);
+        assert!(order.claim(&lamp, 3));
+        assert!(!order.decide(4, [&fan]), "1 has a reply");
+        assert!(order.decide(5, [&fan, &lamp]), "3 has none");
     }
 
     #[test]

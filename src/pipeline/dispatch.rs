@@ -31,6 +31,18 @@ pub(super) struct Dispatched {
     pub(super) durability: Durability,
 }
 
+/// The steps of a plan before they are published.
+struct ClaimedSteps<'a> {
+    /// Those that may be published.
+    claimed: Vec<&'a Step>,
+    /// Those whose device belongs to a newer command.
+    superseded: Vec<&'a Step>,
+    /// Whether an older command without a reply may be for one of the devices. The plan then goes
+    /// into the journal before it is published, so that the older command is not carried out behind
+    /// it after a crash.
+    is_behind_unfinished: bool,
+}
+
 /// A published message whose acknowledgement is awaited.
 pub(super) struct InFlightAction {
     pub(super) device: Slug,
@@ -48,7 +60,11 @@ impl Pipeline {
         plan: &Plan,
         durability: Durability,
     ) -> Dispatched {
-        let (claimed, superseded) = self.claim(command, plan);
+        let ClaimedSteps {
+            claimed,
+            superseded,
+            is_behind_unfinished,
+        } = self.claim(command, plan);
         let mut failures: Vec<ActionFailure> = Vec::new();
         for step in superseded {
             self.services.counters.actions_superseded.increment();
@@ -61,20 +77,25 @@ impl Pipeline {
                 durability,
             };
         }
+        let least = if is_behind_unfinished {
+            durability.max(Durability::Kernel)
+        } else {
+            durability
+        };
         let durability = claimed
             .iter()
             .map(|step| durability_of(step))
-            .fold(durability, Ord::max);
+            .fold(least, Ord::max);
         self.wait_in_order(&claimed, seq, durability).await;
-        let undelivered = if now() < command.deadline {
-            self.acknowledged(self.publish(command, &claimed)).await
-        } else {
+        let undelivered = if command.is_late() {
             self.forget_assumed(claimed.iter().map(|step| step.device()));
             self.services.counters.commands_expired.increment();
             claimed
                 .iter()
                 .map(|step| failure_of(step, Refusal::TooLate))
                 .collect()
+        } else {
+            self.acknowledged(self.publish(command, &claimed)).await
         };
         let refusal = undelivered.last().map(|failure| failure.refusal.clone());
         failures.extend(undelivered);
@@ -88,8 +109,10 @@ impl Pipeline {
     /// Splits a plan into the steps that may still be published and those whose device belongs to a
     /// newer command. From now on no older command can claim the devices, and the next relative
     /// change starts from the value that the device is about to have.
-    fn claim<'a>(&self, command: &Command, plan: &'a Plan) -> (Vec<&'a Step>, Vec<&'a Step>) {
+    fn claim<'a>(&self, command: &Command, plan: &'a Plan) -> ClaimedSteps<'a> {
         let mut order = self.shared.device_order();
+        let devices = plan.steps().iter().map(Step::device);
+        let is_behind_unfinished = order.decide(command.seq, devices);
         let (claimed, superseded): (Vec<&Step>, Vec<&Step>) = plan
             .steps()
             .iter()
@@ -105,13 +128,18 @@ impl Pipeline {
                 home.assume(&mut state, step.device(), change, now());
             }
         }
-        (claimed, superseded)
+        ClaimedSteps {
+            claimed,
+            superseded,
+            is_behind_unfinished,
+        }
     }
 
     /// Waits until the plan is durable and the earlier plans for its devices are published.
     ///
-    /// An absolute action does not wait for the disk: repeated after a crash it is harmless. A plan
-    /// behind one that waits keeps its place.
+    /// An absolute action does not wait for the disk: repeated after a crash it is harmless. Behind
+    /// an unfinished command it is handed to the kernel, which takes no time. A plan behind one that
+    /// waits keeps its place.
     async fn wait_in_order(&self, steps: &[&Step], seq: Option<Seq>, durability: Durability) {
         let devices = || steps.iter().map(|step| step.device());
         let must_wait = self.shared.device_order().has_queue(devices());

@@ -48,6 +48,7 @@ use std::time::Instant;
 
 use tracing::{Instrument, debug, debug_span, warn};
 
+pub use crate::pipeline::delivery::InProgress;
 pub use crate::pipeline::device_confirmation::DeviceConfirmation;
 pub use crate::pipeline::firing::TimerEvent;
 pub use crate::pipeline::handle::{Pipeline, StreamFn};
@@ -195,7 +196,7 @@ impl Pipeline {
         seq: Option<Seq>,
         stream: Option<&Arc<AnswerStream>>,
     ) -> Handled {
-        if now() >= command.deadline {
+        if command.is_late() {
             self.services.counters.commands_expired.increment();
             return Handled::refused(Refusal::TooLate);
         }

@@ -58,9 +58,9 @@ pub(super) struct SimulatedLedger {
     pub(super) received: Vec<DeviceMessage>,
     /// Presses of the chime sent without an id, and received.
     pub(super) chimes: (usize, usize),
+    /// The ids of the replies to them: each command gets one of its own.
+    pub(super) chime_replies: BTreeSet<String>,
     pub(super) power_cuts: Vec<Instant>,
-    /// When runs of the daemon ended.
-    pub(super) ends: Vec<Instant>,
     pub(super) faults: BTreeMap<&'static str, usize>,
     /// Faults that no command shows.
     pub(super) other: Vec<String>,
@@ -97,6 +97,12 @@ impl SimulatedLedger {
         if heard > chimes {
             findings.push(format!("{chimes} presses without an id, {heard} received"));
         }
+        let replies = self.chime_replies.len();
+        if replies < chimes {
+            findings.push(format!(
+                "{chimes} presses without an id, {replies} answered"
+            ));
+        }
         findings
     }
 
@@ -128,16 +134,16 @@ impl SimulatedLedger {
         findings
     }
 
-    /// Returns whether a run ended between the two messages that had no reply to the first yet: an
-    /// absolute message leaves before anything of it is on disk, and the next run carries out both
-    /// commands again, from the older one on.
+    /// Returns whether the power failed between the two messages, before the first had a reply: it
+    /// leaves before anything of it is on disk, and the next run carries out both commands again,
+    /// from the older one on.
     fn was_forgotten(&self, earlier: &DeviceMessage, one: &DeviceMessage) -> bool {
         let answered = self.sent[earlier.n].answers.first().map(|(at, _)| *at);
         let mut between = self
-            .ends
+            .power_cuts
             .iter()
-            .filter(|end| (earlier.left..=one.left).contains(end));
-        between.any(|end| answered.is_none_or(|at| at > *end))
+            .filter(|cut| (earlier.left..=one.left).contains(cut));
+        between.any(|cut| answered.is_none_or(|at| at > *cut))
     }
 
     /// Returns the messages that a device received behind one of a later command. After a crash a
