@@ -131,7 +131,9 @@ impl Index {
         let mut newest_first = equal.iter().rev().copied();
         newest_first.find(|number| {
             self.known.get(number).is_some_and(|known| {
-                known.epoch != epoch && may_be_sent_again(known, received, redelivery)
+                known.epoch != epoch
+                    && is_same_packet(&known.record.received, received)
+                    && may_be_sent_again(known, received, redelivery)
             })
         })
     }
