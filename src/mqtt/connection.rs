@@ -278,6 +278,9 @@ fn loss(error: &ConnectionError) -> Loss {
         ) => Loss::Failed(
             "the broker refuses the login: check `mqtt.username` and the password".to_owned(),
         ),
+        ConnectionError::ConnectionRefused(ConnectReturnCode::QoSNotSupported) => {
+            Loss::Failed("the broker accepts only QoS 0, and sayso needs 1".to_owned())
+        }
         ConnectionError::ConnectionRefused(ConnectReturnCode::RetainNotSupported)
         | ConnectionError::MqttState(StateError::ServerDisconnect {
             reason_code: DisconnectReasonCode::RetainNotSupported,

@@ -17,9 +17,22 @@ const STALL: Duration = Duration::from_secs(1);
 /// reached the broker.
 const ACK_TRAVEL: Duration = Duration::from_millis(250);
 
+/// The longest way of an acknowledgement, through a slow network or a full buffer.
+const MAX_ACK_TRAVEL: Duration = Duration::from_secs(30);
+
 /// Acknowledgements that left and may not have arrived yet, at most; the broker has no more
 /// unacknowledged messages either.
 const MAX_RECENT: usize = 256;
+
+/// A command of an earlier connection that the broker may send again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Redeliverable {
+    pub(super) pkid: u16,
+    pub(super) digest: u64,
+    /// Whether it may come also without the DUP flag: its acknowledgement did not leave, or only
+    /// just.
+    pub(super) is_expected: bool,
+}
 
 /// A message in flight.
 #[derive(Debug)]
@@ -115,7 +128,7 @@ impl<T> UnackedPublishes<T> {
 pub(super) struct PendingAcks {
     waiting: VecDeque<PendingAck>,
     /// Commands whose acknowledgement left, and when: the last few may not have reached the broker.
-    recent: VecDeque<(Instant, u64)>,
+    recent: VecDeque<(Instant, PendingAck)>,
 }
 
 #[derive(Debug)]
@@ -177,26 +190,29 @@ impl PendingAcks {
             return;
         };
         if ack.digest != 0 {
-            self.recent.push_back((now, ack.digest));
+            self.recent.push_back((now, ack));
         }
         if self.recent.len() > MAX_RECENT {
             self.recent.pop_front();
         }
     }
 
-    /// Returns the digests of the commands that the broker may send again: those not acknowledged,
-    /// and those whose acknowledgement left too short a time before `last_sign`, the last moment
-    /// the connection is known to have worked.
-    pub(super) fn redeliverable(self, last_sign: Instant) -> Vec<u64> {
-        let unacked = self.waiting.into_iter().map(|ack| ack.digest);
-        let recent = self
-            .recent
-            .into_iter()
-            .filter(|(left, _)| *left + ACK_TRAVEL > last_sign)
-            .map(|(_, digest)| digest);
-        unacked
-            .chain(recent)
-            .filter(|digest| *digest != 0)
+    /// Returns the commands that the broker may send again, oldest first: those whose
+    /// acknowledgement left too short a time before `last_sign`, the last moment the connection is
+    /// known to have worked, and those not acknowledged.
+    pub(super) fn redeliverable(self, last_sign: Instant) -> Vec<Redeliverable> {
+        let entry = |ack: PendingAck, is_expected| Redeliverable {
+            pkid: ack.pkid,
+            digest: ack.digest,
+            is_expected,
+        };
+        let recent = self.recent.into_iter();
+        let recent = recent.filter(|(left, _)| *left + MAX_ACK_TRAVEL > last_sign);
+        let recent = recent.map(|(left, ack)| entry(ack, left + ACK_TRAVEL > last_sign));
+        let unacked = self.waiting.into_iter().map(|ack| entry(ack, true));
+        recent
+            .chain(unacked)
+            .filter(|one| one.digest != 0)
             .collect()
     }
 }
@@ -250,7 +266,10 @@ mod tests {
         acks.ready(2);
         acks.acked(start + Duration::from_secs(1));
         let last_sign = start + Duration::from_millis(1100);
-        assert_eq!(acks.redeliverable(last_sign), [3, 2]);
+        let again: Vec<_> = (acks.redeliverable(last_sign).into_iter())
+            .map(|one| (one.pkid, one.is_expected))
+            .collect();
+        assert_eq!(again, [(1, false), (2, true), (3, true)]);
     }
 
     #[test]

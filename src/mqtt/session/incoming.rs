@@ -10,7 +10,7 @@ use crate::command::reply::{Refusal, Reply};
 use crate::command::{Redelivery, ReplyTo};
 
 use crate::mqtt::inbox::{AckToken, InboundCommand, RefusedCommand, Rejected};
-use crate::mqtt::inflight::digest;
+use crate::mqtt::inflight::{Redeliverable, digest};
 use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::session::state::Session;
 use crate::mqtt::subscriptions::SubscriptionKind;
@@ -20,7 +20,7 @@ use crate::wire::Inbound;
 
 /// How long after a connection began a command without the DUP flag may be one that was received
 /// before.
-pub(super) const REDELIVERY_WINDOW: Duration = Duration::from_secs(5);
+const REDELIVERY_WINDOW: Duration = Duration::from_secs(5);
 
 /// How often it is looked up whether the wall clock was set.
 const CLOCK_CHECK: Duration = Duration::from_mins(1);
@@ -220,21 +220,27 @@ impl Session {
     fn redelivery(&mut self, topic: &str, publish: &Publish, now: Instant) -> Redelivery {
         let digest = digest(topic, &publish.payload, publish.pkid);
         self.acks.is_command(publish.pkid, digest);
-        if !publish.dup && self.age(now) >= REDELIVERY_WINDOW {
-            return Redelivery::No;
-        }
+        let is_early = self.age(now) < REDELIVERY_WINDOW;
         // The flag alone says only that the broker has sent it before: its first delivery may have
         // been lost with the connection, and then it is new.
-        if let Some(at) = self.redeliverable.iter().position(|known| *known == digest) {
-            self.redeliverable.swap_remove(at);
+        let is_again = |known: &Redeliverable| {
+            known.digest == digest && (publish.dup || (is_early && known.is_expected))
+        };
+        if let Some(at) = self.redeliverable.iter().position(is_again) {
+            self.redeliverable.remove(at);
             return Redelivery::Certain;
         }
+        // The identifier is in use again: the broker has the earlier acknowledgement.
+        self.redeliverable
+            .retain(|known| known.pkid != publish.pkid);
         let is_in_pair = self.leader_of().is_some();
         match publish.dup {
             true if is_in_pair => Redelivery::Certain,
             true if self.continues_earlier_run => Redelivery::Marked,
             // The process before this one may have received it, or the other node of a pair.
-            false if self.resumed && (self.epoch == 1 || is_in_pair) => Redelivery::Possible,
+            false if is_early && self.resumed && (self.epoch == 1 || is_in_pair) => {
+                Redelivery::Possible
+            }
             _ => Redelivery::No,
         }
     }

@@ -11,7 +11,6 @@ use tracing::{debug, error, info};
 use crate::mqtt::inbox::Incoming;
 use crate::mqtt::inflight::InFlight;
 use crate::mqtt::outbox::{OutboundMessage, QueuedMessage, Undelivered};
-use crate::mqtt::session::incoming::REDELIVERY_WINDOW;
 use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::session::state::{Phase, Session};
 use crate::pair::PairEvent;
@@ -221,13 +220,9 @@ impl Session {
             Loss::Closed | Loss::Ended(_) | Loss::TakenOver => now,
             _ => self.last_packet,
         };
-        // A broker sends commands again in the first moments of a connection; the others it has
-        // forgotten.
-        if self.age(now) >= REDELIVERY_WINDOW {
-            self.redeliverable.clear();
-        }
         self.redeliverable.extend(acks.redeliverable(last_sign));
-        self.redeliverable.truncate(MAX_REDELIVERABLE);
+        let excess = self.redeliverable.len().saturating_sub(MAX_REDELIVERABLE);
+        self.redeliverable.drain(..excess);
     }
 }
 

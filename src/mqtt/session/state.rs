@@ -10,7 +10,7 @@ use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 
 use crate::mqtt::inbox::{AckToken, InboxSender};
-use crate::mqtt::inflight::{PendingAcks, UnackedPublishes};
+use crate::mqtt::inflight::{PendingAcks, Redeliverable, UnackedPublishes};
 use crate::mqtt::outbox::{Outbox, QueuedMessage};
 use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::subscriptions::Subscriptions;
@@ -63,8 +63,8 @@ pub(in crate::mqtt) struct Session {
     pub(super) max_packet: usize,
     /// Rejections that found no room in the outbox yet.
     pub(super) rejections: VecDeque<(Reply, ReplyTo, AckToken)>,
-    /// Digests of commands of the connection before this one that the broker may send again.
-    pub(super) redeliverable: Vec<u64>,
+    /// Commands of earlier connections that the broker may send again, oldest first.
+    pub(super) redeliverable: Vec<Redeliverable>,
     /// The cause of the loss as last reported; `None` while connected.
     pub(super) reported_cause: Option<String>,
     /// When connections in use were closed by the broker for no known reason, since one was last

@@ -134,8 +134,21 @@ impl Index {
                 known.epoch != epoch
                     && is_same_packet(&known.record.received, received)
                     && may_be_sent_again(known, received, redelivery)
+                    && !self.is_packet_reused(*number, received)
             })
         })
+    }
+
+    /// Returns whether a later command of an earlier run came in a packet with the same identifier:
+    /// then the broker had the acknowledgement of the earlier one.
+    fn is_packet_reused(&self, number: u64, received: &Received) -> bool {
+        received.packet.is_some()
+            && self.known.iter().any(|(other, known)| {
+                *other > number
+                    && known.epoch == 0
+                    && known.record.received.packet == received.packet
+                    && weak_key(&known.record.received) != weak_key(received)
+            })
     }
 
     pub(super) fn remember(&mut self, number: u64, record: JournalRecord, reception: Reception) {

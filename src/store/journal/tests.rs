@@ -98,6 +98,28 @@ async fn a_redelivery_of_an_earlier_run_is_recognised_by_its_packet() {
     new(&journal.receive(in_packet(5), 2, Redelivery::No));
 }
 
+#[tokio::test]
+async fn a_packet_identifier_in_use_again_is_no_redelivery_of_the_command_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    let in_first_packet = |text| Received {
+        packet: Some(1),
+        ..received(text, None)
+    };
+    for text in ["on", "off"] {
+        new(&journal.receive(in_first_packet(text), 1, Redelivery::No));
+    }
+    journal.sync().await;
+    drop(journal);
+    let (journal, _) = open_in(&path);
+    new(&journal.receive(in_first_packet("on"), 1, Redelivery::Marked));
+    assert_eq!(
+        journal.receive(in_first_packet("off"), 1, Redelivery::Marked),
+        JournalEntry::Pending
+    );
+}
+
 #[test]
 fn two_equal_ones_of_an_earlier_connection_stand_for_two_and_not_for_a_third() {
     let journal = Journal::in_memory(KEEP);
