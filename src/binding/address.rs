@@ -101,6 +101,17 @@ pub fn addresses(topic: &str) -> Vec<Address> {
     addresses
 }
 
+/// Returns every address that receives a message on `topic`. A Tasmota device subscribes to all
+/// levels below its own, and takes the last one as the command: `cmnd/plug/any/POWER` is for `plug`.
+pub fn recipients(topic: &str) -> Vec<Address> {
+    let mut all = addresses(topic);
+    if let Some(Address::Tasmota(name)) = all.first().cloned() {
+        let ends = name.match_indices('/').map(|(end, _)| end);
+        all.extend(ends.map(|end| Address::Tasmota(name[..end].to_owned())));
+    }
+    all
+}
+
 /// Returns which other devices a message may move.
 pub fn reach(topic: &str, payload: &str) -> Reach {
     let topic = topic.to_lowercase();
@@ -249,6 +260,20 @@ mod tests {
         ] {
             assert!(!meet(a, b), "{a} {b}");
         }
+    }
+
+    #[test]
+    fn a_tasmota_device_receives_everything_below_its_topic() {
+        for (topic, name) in [
+            ("cmnd/gate/Backlog/cmnd/POWER", "cmnd/gate/ShutterOpen1"),
+            ("cmnd/gate/anything/else/POWER", "cmnd/gate/POWER"),
+            ("gate/cmnd/anything/POWER", "gate/cmnd/POWER"),
+        ] {
+            let device = &addresses(name)[0];
+            assert!(recipients(topic).contains(device), "{topic} {name}");
+        }
+        let neighbour = &addresses("cmnd/home/den/POWER")[0];
+        assert!(!recipients("cmnd/home/hall/POWER").contains(neighbour));
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl ReachIndex {
         commanded: usize,
         publication: &Publication,
     ) -> Vec<Reached> {
-        let addresses = address::addresses(&publication.topic);
+        let addresses = address::recipients(&publication.topic);
         let mut walk = Walk::new(commanded);
         for address in &addresses {
             walk.add_all(self.at(address), false);
@@ -76,7 +76,7 @@ impl ReachIndex {
             }
             // A member may be bound under another name as well, which has guards of its own.
             if next.device != commanded {
-                for address in device_addresses(device) {
+                for address in device_recipients(device) {
                     walk.add_all(self.at(&address), next.possible);
                 }
             }
@@ -89,7 +89,7 @@ impl ReachIndex {
         let mut walk = Walk::new(commanded);
         while let Some(next) = walk.next() {
             let device = &devices[next.device];
-            for address in device_addresses(device) {
+            for address in device_recipients(device) {
                 walk.add_all(self.at(&address), false);
             }
             for id in &device.members.ids {
@@ -196,12 +196,21 @@ fn push_once(positions: &mut Vec<usize>, position: usize) {
 
 /// The addresses of all topics the device is commanded on.
 fn device_addresses(device: &Device) -> Vec<Address> {
+    each_address(device, address::addresses)
+}
+
+/// The addresses that receive the messages on any topic the device is commanded on.
+fn device_recipients(device: &Device) -> Vec<Address> {
+    each_address(device, address::recipients)
+}
+
+fn each_address(device: &Device, of_topic: fn(&str) -> Vec<Address>) -> Vec<Address> {
     let topics = device
         .capabilities
         .iter()
         .flat_map(Capability::command_topics);
     let mut addresses = Vec::new();
-    for address in topics.flat_map(address::addresses) {
+    for address in topics.flat_map(of_topic) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
