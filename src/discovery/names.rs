@@ -39,7 +39,7 @@ pub(super) fn clean(text: &str) -> Option<String> {
 
 /// Whether the character changes how the text around it is shown.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{3164}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
 /// Returns the name as an identifier: `Büro: Lampe 2` → `buro_lampe_2`; `None` if it has no letter
@@ -61,6 +61,49 @@ pub(super) fn slug(name: &str) -> Option<Slug> {
     }
     text.truncate(MAX_SLUG_BYTES);
     Slug::new(text.trim_end_matches('_')).ok()
+}
+
+/// Words before a name that do not distinguish it from another one.
+const ARTICLES: [&str; 18] = [
+    "the", "a", "an", "der", "die", "das", "dem", "den", "el", "la", "los", "las", "le", "les",
+    "l", "de", "het", "my",
+];
+
+/// Letters of other scripts, and the Latin ones that look the same.
+const LOOK_ALIKE: [(&str, &str); 3] = [
+    (
+        "аеорсухіјѕһԁԛԝвкмнтАВЕКМНОРСТУХІЈЅ",
+        "aeopcyxijshdqwbkmhtabekmhopctyxijs",
+    ),
+    ("αοινρτυχκβεηΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "aoivptuxkbenabezhikmnoptyx"),
+    ("ıɡɑ", "iga"),
+];
+
+/// Returns the form in which two names are compared: those that sound or look alike have one.
+/// Case, accents, articles, hyphens and letters of other scripts that look the same do not count.
+pub(super) fn comparable(name: &str) -> String {
+    let latin: String = name.chars().map(latin_letter).collect();
+    let Some(slug) = slug(&latin) else {
+        return name.to_lowercase();
+    };
+    let mut words: Vec<&str> = slug.as_str().split('_').collect();
+    while words.len() > 1 && ARTICLES.contains(&words[0]) {
+        words.remove(0);
+    }
+    words.concat()
+}
+
+/// Returns the Latin letter that looks like this one, or the letter itself.
+fn latin_letter(c: char) -> char {
+    if let '\u{ff01}'..='\u{ff5e}' = c {
+        return char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c);
+    }
+    let mut pairs = LOOK_ALIKE
+        .iter()
+        .flat_map(|(other, latin)| other.chars().zip(latin.chars()));
+    pairs
+        .find_map(|(other, latin)| (other == c).then_some(latin))
+        .unwrap_or(c)
 }
 
 /// Returns a letter without its marks, for the languages sayso understands and their neighbours.

@@ -259,7 +259,8 @@ fn capabilities_of_members<'a>(bodies: &[DeviceEntries<'a>]) -> KnownMembers<'a>
     members
 }
 
-/// Returns the names in lower case of declared devices with topics of their own.
+/// Returns the names, in the form they are compared in, of declared devices with topics of their
+/// own.
 fn names_of_bound(declared: &[Device]) -> HashSet<String> {
     let bound = declared.iter().filter(|device| {
         let mut capabilities = device.capabilities.iter();
@@ -267,7 +268,7 @@ fn names_of_bound(declared: &[Device]) -> HashSet<String> {
     });
     bound
         .flat_map(|device| std::iter::once(&device.name).chain(&device.aliases))
-        .map(|name| name.to_lowercase())
+        .map(|name| names::comparable(name))
         .collect()
 }
 
@@ -284,8 +285,8 @@ fn give_way(device: &mut Device, taken: &HashSet<String>, topic: &str) -> Option
     }
     device
         .aliases
-        .retain(|alias| !taken.contains(&alias.to_lowercase()));
-    if !taken.contains(&device.name.to_lowercase()) {
+        .retain(|alias| !taken.contains(&names::comparable(alias)));
+    if !taken.contains(&names::comparable(&device.name)) {
         return None;
     }
     let name = format!("{} (announced)", device.name);
@@ -305,7 +306,7 @@ fn equal_names(devices: &[Device]) -> Vec<String> {
     let mut sentences = Vec::new();
     for device in devices {
         for name in std::iter::once(&device.name).chain(&device.aliases) {
-            let key = (device.area.as_ref(), name.to_lowercase());
+            let key = (device.area.as_ref(), names::comparable(name));
             let other = *first.entry(key).or_insert(device);
             if other.id != device.id && reported.insert(&device.id) {
                 sentences.push(format!(

@@ -382,3 +382,34 @@ fn a_name_that_the_operator_gave_to_a_device_with_topics_means_that_device() {
     let reported = |text: &String| text.contains("homeassistant/lock/evil/config");
     assert!(home.conflicts.iter().any(reported), "{:?}", home.conflicts);
 }
+
+#[test]
+fn a_name_that_sounds_or_looks_like_a_declared_one_gives_way_as_well() {
+    for alike in [
+        "front-door",
+        "FRONT  DOOR",
+        "front_door",
+        "Frönt door",
+        "the front door",
+        "Front d\u{43e}or",
+        "\u{ff26}ront door",
+        "Fr\u{3bf}nt\u{200b} door",
+    ] {
+        let mut declared = Device::new(
+            Slug::new("front_door").unwrap(),
+            Kind::new(Slug::new("lock").unwrap()),
+        );
+        "Front door".clone_into(&mut declared.name);
+        let capability = Capability {
+            binding: crate::binding::zigbee2mqtt("z", "Front door", &Property::Lock, None),
+            ..Capability::standard(Property::Lock)
+        };
+        declared.capabilities = vec![capability];
+        let mut registry = Registry::new("sayso");
+        let config = json!({"name": alike, "cmd_t": "evil/set"});
+        announce(&mut registry, "homeassistant/lock/evil/config", &config);
+        let home = registry.assemble(Vec::new(), vec![declared]);
+        let called = names(&home.devices);
+        assert!(called[1].ends_with("(announced)"), "{called:?}");
+    }
+}
