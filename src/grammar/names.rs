@@ -87,12 +87,14 @@ impl Names {
             front_ids: HashMap::new(),
             places: Vec::new(),
             fronts: HashMap::new(),
+            full_names: HashMap::new(),
         };
         builder.areas(home);
         builder.parts_of_areas(home);
         builder.spoken_places(home);
         builder.kinds(home);
         builder.fronts(home);
+        builder.full_names(home);
         for (i, device) in home.devices().iter().enumerate() {
             builder.device(i, device, home);
         }
@@ -198,6 +200,8 @@ struct Builder<'a> {
     /// Devices of one kind by the words before the last one of their names: "bedside" for "bedside
     /// left" and "bedside right".
     fronts: HashMap<Vec<String>, Vec<usize>>,
+    /// The first device with each full name.
+    full_names: HashMap<String, usize>,
 }
 
 impl Builder<'_> {
@@ -423,6 +427,7 @@ impl Builder<'_> {
             floor: floor.map(index),
             nouns: 0,
         };
+        let is_pressed = matches!(device.kind.as_str(), "scene" | "script" | "button");
         for name in std::iter::once(&device.name).chain(&device.aliases) {
             let run = self.name(name);
             thing.nouns |= self.nouns_in(&run);
@@ -432,17 +437,14 @@ impl Builder<'_> {
             if let Some(form) = self.without_reading(&run, device) {
                 self.add_name(i, &form, false);
             }
-            let last = run
-                .last()
-                .filter(|_| matches!(device.kind.as_str(), "scene" | "script" | "button"));
+            let last = run.last().filter(|_| is_pressed);
             // "the night" does not name the scene "movie night".
             let says_little =
                 |form: &[String]| form.len() == 1 && run.len() > 1 && form.first() == last;
-            for (form, whole) in self
-                .forms(&run, area)
-                .into_iter()
-                .filter(|(form, _)| !says_little(form))
-            {
+            for (form, whole) in self.forms(&run, area) {
+                if says_little(&form) || self.hides_others((i, is_pressed), &form) {
+                    continue;
+                }
                 let plural = self
                     .plural(&form)
                     .filter(|_| !whole && !self.begins_with_area(&form));
@@ -501,6 +503,64 @@ impl Builder<'_> {
             &run[..from]
         };
         self.stands_alone(rest).then(|| rest.to_vec())
+    }
+
+    fn full_names(&mut self, home: &Home) {
+        for (i, device) in home.devices().iter().enumerate() {
+            for name in std::iter::once(&device.name).chain(&device.aliases) {
+                let run = self.name(name).join(" ");
+                self.full_names.entry(run).or_insert(i);
+            }
+        }
+    }
+
+    /// Whether commands to other devices could not be read if the words were a name of this device.
+    /// A scene or button may be called by a verb.
+    fn hides_others(&self, (device, is_pressed): (usize, bool), form: &[String]) -> bool {
+        (!is_pressed && self.is_of_verbs(form)) || self.commands_another(device, form)
+    }
+
+    /// Whether the words are verbs and what belongs to them, without a thing: "turn on". As a name
+    /// they would hide the verb from every command.
+    fn is_of_verbs(&self, form: &[String]) -> bool {
+        let is_thing = |sense: &Sense| matches!(sense, Sense::Noun(..) | Sense::Property(_));
+        let is_of_verb = |sense: &Sense| {
+            matches!(
+                sense,
+                Sense::Verb(_)
+                    | Sense::SplitVerb(..)
+                    | Sense::Particle(_)
+                    | Sense::State(_)
+                    | Sense::It
+            )
+        };
+        form.iter().all(|word| {
+            let word = [word.as_str()];
+            let senses: Vec<Sense> = self.lexicon.senses(&word).map(|(_, sense)| sense).collect();
+            senses.iter().any(is_of_verb) && !senses.iter().any(is_thing)
+        })
+    }
+
+    /// Whether the words are a command to another device, which such a name must not hide:
+    /// "unlock the front door".
+    fn commands_another(&self, device: usize, form: &[String]) -> bool {
+        let input: Vec<&str> = form.iter().map(String::as_str).collect();
+        let is_small = |word: &&str| {
+            let word = [*word];
+            let mut senses = self.lexicon.senses(&word);
+            senses.any(|(_, sense)| matches!(sense, Sense::Article | Sense::Particle(_)))
+        };
+        let mut senses = self.lexicon.senses(&input);
+        senses.any(|(length, sense)| {
+            if !matches!(sense, Sense::Verb(_) | Sense::SplitVerb(..)) {
+                return false;
+            }
+            let rest = &input[length..];
+            let begin = rest.iter().take_while(|word| is_small(word)).count();
+            let rest = rest[begin..].join(" ");
+            let named = self.full_names.get(&rest);
+            named.is_some_and(|other| *other != device)
+        })
     }
 
     /// Adds the words beside the noun of a name as a place, for a device without an area.
