@@ -304,7 +304,9 @@ impl<'a> Gate<'a> {
         for (step, device) in devices {
             let starts = switches_on(step);
             if starts {
-                areas.insert(device.area.clone());
+                // Without an area nothing says that two devices are in one.
+                let place = device.area.as_ref().unwrap_or(&device.id);
+                areas.insert(place.clone());
             }
             let is_risky = device.is_door() || (starts && device.heats_or_pumps());
             risky |= is_risky;
