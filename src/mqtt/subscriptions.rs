@@ -174,7 +174,10 @@ impl Subscriptions {
                 );
                 continue;
             }
-            let request = Request::new(state, QoS::AtMostOnce);
+            let mut request = Request::new(state, QoS::AtMostOnce);
+            // A device may report on the topic it is commanded on. What sayso sends there itself
+            // is no report.
+            request.nolocal = true;
             if losses == MAX_LOSSES {
                 self.queued.push_back(vec![request]);
                 continue;
