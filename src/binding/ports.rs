@@ -21,6 +21,9 @@ pub struct Binding {
     /// Words for the state beside a reported number: a cover reports its position on one topic and
     /// `opening` on another.
     pub status: Option<StatusWords>,
+    /// The device's own words for states that are no value, each with the common name: a lock that
+    /// reports `2` where others report `jammed`.
+    pub other_states: Vec<(Json, &'static str)>,
     /// The device's own values.
     pub codec: Codec,
     /// Values with a whole message of their own, for devices with one topic per value or with
@@ -120,7 +123,17 @@ impl Binding {
         }
         let status = self.status.as_ref();
         let status = status.and_then(|status| status.decode(topic, payload));
-        status.or(reported)
+        status.or(reported).map(|decoded| self.named(decoded))
+    }
+
+    /// Replaces the device's own word for a state that is no value by the common one.
+    fn named(&self, decoded: Decoded) -> Decoded {
+        let Decoded::Unrecognized(text) = decoded else {
+            return decoded;
+        };
+        let mut names = self.other_states.iter();
+        let name = names.find(|(theirs, _)| plain(theirs) == text);
+        Decoded::Unrecognized(name.map_or(text, |(_, name)| (*name).to_owned()))
     }
 
     fn decode_port(&self, port: &Port, payload: &Json) -> Option<Decoded> {

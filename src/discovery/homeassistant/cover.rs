@@ -140,6 +140,7 @@ fn position(config: &EntityConfig, object: &str) -> Result<Capability, InvalidAn
         status: beside_position,
         codec,
         fixed,
+        other_states: movements(config),
         stop: stop(config, "payload_stop")?,
         ..Binding::default()
     };
@@ -199,6 +200,14 @@ fn state_words(config: &EntityConfig) -> Vec<(Value, Json)> {
     vec![
         (OPEN, config.payload("state_open", "open")),
         (CLOSED, config.payload("state_closed", "closed")),
+    ]
+}
+
+/// Returns the words for a cover that moves.
+fn movements(config: &EntityConfig) -> Vec<(Json, &'static str)> {
+    vec![
+        (config.payload("state_opening", "opening"), "opening"),
+        (config.payload("state_closing", "closing"), "closing"),
     ]
 }
 

@@ -43,18 +43,21 @@ pub(super) fn lock(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnno
         ),
     ];
     // A device that reports a jam or a movement by one of the two words is in neither state.
-    for (key, default) in [
-        ("state_jammed", "JAMMED"),
-        ("state_locking", "LOCKING"),
-        ("state_unlocking", "UNLOCKING"),
+    let mut other_states = Vec::new();
+    for (key, default, name) in [
+        ("state_jammed", "JAMMED", "jammed"),
+        ("state_locking", "LOCKING", "locking"),
+        ("state_unlocking", "UNLOCKING", "unlocking"),
     ] {
         let other = config.payload(key, default);
         reported.retain(|(_, word)| *word != other);
+        other_states.push((other, name));
     }
     let binding = Binding {
         fixed: config.messages_with(COMMAND, &payloads, NO_CODE)?,
         state: config.state("state_topic", "value_template")?,
         codec: words(reported),
+        other_states,
         ..Binding::default()
     };
     let mut lock = setting(Property::Lock, choice(&["locked", "unlocked"]), binding);

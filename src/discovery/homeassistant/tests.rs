@@ -275,3 +275,22 @@ fn a_cover_with_a_state_and_a_position_uses_both() {
         Some(Decoded::Unrecognized("opening".to_owned()))
     );
 }
+
+#[test]
+fn own_words_of_a_lock_for_a_jam_and_a_movement_have_their_common_names() {
+    let options = json!({
+        "name": "Shed", "command_topic": "shed/set", "state_topic": "shed", "state_locked": "1",
+        "state_unlocked": "0", "state_jammed": 2, "state_locking": "3"
+    });
+    let config = EntityConfig::new(options.as_object().unwrap().clone());
+    let announced = entity("lock", &config, &body(), "shed").unwrap().unwrap();
+    let lock = announced.device.capability(&Property::Lock).unwrap();
+    for (payload, expected) in [
+        (json!(1), Decoded::Value(Value::text("locked"))),
+        (json!("2"), Decoded::Unrecognized("jammed".to_owned())),
+        (json!(3), Decoded::Unrecognized("locking".to_owned())),
+        (json!(9), Decoded::Unrecognized("9".to_owned())),
+    ] {
+        assert_eq!(lock.binding.decode("shed", &payload), Some(expected));
+    }
+}

@@ -80,7 +80,13 @@ impl DeviceConfig {
 
     fn light_name(&self, index: usize) -> Option<String> {
         if self.fan == 1 && index == 0 {
-            return self.device_name().map(|name| format!("{name} light"));
+            let of_device = self.device_name();
+            let own = self.names.first().and_then(Option::as_deref);
+            let own = own.and_then(names::clean).filter(|own| {
+                // The name that Tasmota gives by default is no name for a lamp.
+                Some(own) != of_device.as_ref() && !own.starts_with("Tasmota")
+            });
+            return own.or_else(|| of_device.map(|name| format!("{name} light")));
         }
         self.output_name(index)
     }

@@ -71,7 +71,9 @@ impl Expose {
     pub(super) fn is_settable(&self) -> bool {
         // Some boilers declare a target with a range of one number, which leaves no choice.
         let is_fixed = self.value_min.is_some() && self.value_min == self.value_max;
-        let access = self.access.unwrap_or(0);
+        // Older releases give the access of a composite value with its parts only.
+        let of_parts = || self.features.iter().filter_map(|part| part.access).max();
+        let access = self.access.or_else(of_parts).unwrap_or(0);
         access & ACCESS_SET != 0 && !is_fixed
     }
 
@@ -296,4 +298,21 @@ fn is_for_installer(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || name.ends_with("calibration")
         || name.ends_with("calibrations")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_composite_value_has_the_access_of_its_parts_where_it_names_none() {
+        let color = |access: u64| {
+            let part = |name: &str| json!({"type": "numeric", "name": name, "access": access});
+            let features = [part("x"), part("y")];
+            let color = json!({"type": "composite", "name": "color_xy", "features": features});
+            serde_json::from_value::<Expose>(color).unwrap()
+        };
+        assert!(color(7).is_settable());
+        assert!(!color(1).is_settable());
+    }
 }

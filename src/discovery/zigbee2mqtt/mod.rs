@@ -160,7 +160,14 @@ fn main_devices(
         } else {
             &main.kind
         };
-        let device = announced_device(body, &name, kind, main.capabilities(address));
+        let mut device = announced_device(body, &name, kind, main.capabilities(address));
+        if let (Some(endpoint), Some(announced)) = (endpoint, &mut device) {
+            // People also use the name that they see in the bridge: "dimmer l1".
+            let written = format!("{} {}", body.name, endpoint.replace('_', " "));
+            if written != name {
+                announced.device.aliases.push(written);
+            }
+        }
         announced.extend(device.map(|device| (endpoint.map(str::to_owned), device)));
     }
     announced
