@@ -225,6 +225,30 @@ mod tests {
     }
 
     #[test]
+    fn text_is_formatted_with_the_operator_of_python() {
+        let value = json!({"t": 21.57, "c": [255, 0, 10]});
+        for (template, expected) in [
+            ("{{ '%.1f' % value_json.t }}", "21.6"),
+            ("{{ '%.1f' % (value_json.t) }}", "21.6"),
+            (
+                "{{ '#%02x%02x%02x' % (value_json.c[0], value_json.c[1], value_json.c[2]) }}",
+                "#ff000a",
+            ),
+            (
+                "{{ '#%02x%02x%02x' | format(value_json.c[0], 0, 10) }}",
+                "#ff000a",
+            ),
+            ("{{ 7 % 4 }}", "3"),
+        ] {
+            assert_eq!(
+                render(template, &value).as_deref(),
+                Some(expected),
+                "{template}"
+            );
+        }
+    }
+
+    #[test]
     fn filters_of_home_assistant_and_methods_of_python_work() {
         let value = json!({"t": "21.57", "on": true, "m": {"k": 3}, "s": "Auto Mode"});
         assert_eq!(

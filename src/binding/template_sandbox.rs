@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use minijinja::machinery::ast::{
-    BinOp, Call, CallArg, Compare, CompareOp, Const, Do, EmitExpr, EmitRaw, Expr, Filter,
-    FilterBlock, ForLoop, GetAttr, GetItem, IfCond, IfExpr, List, Map, Set, SetBlock, Slice,
-    Spanned, Stmt, Template, Test, Tuple, UnaryOp, UnaryOpKind, Var, WithBlock,
+    BinOp, BinOpKind, Call, CallArg, Compare, CompareOp, Const, Do, EmitExpr, EmitRaw, Expr,
+    Filter, FilterBlock, ForLoop, GetAttr, GetItem, IfCond, IfExpr, List, Map, Set, SetBlock,
+    Slice, Spanned, Stmt, Template, Test, Tuple, UnaryOp, UnaryOpKind, Var, WithBlock,
 };
 use minijinja::machinery::{CodeGenerator, Instructions, make_string_output, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
@@ -450,6 +450,7 @@ impl Rewriter {
             }
             Expr::Slice(e) => Expr::Slice(span(self.slice(e), e.span())),
             Expr::UnaryOp(e) => Expr::UnaryOp(span(self.unary(e), e.span())),
+            Expr::BinOp(e) if formats_text(e) => Expr::Filter(span(self.formatting(e), e.span())),
             Expr::BinOp(e) => {
                 let node = BinOp {
                     op: e.op,
@@ -566,6 +567,19 @@ impl Rewriter {
         }
     }
 
+    /// Returns Python's `'#%02x' % red` as the filter that does the same.
+    fn formatting<'a>(&self, e: &BinOp<'a>) -> Filter<'a> {
+        let values = match &e.right {
+            Expr::Tuple(tuple) => self.expressions(&tuple.items),
+            value => vec![self.expression(value)],
+        };
+        Filter {
+            name: "format",
+            expr: Some(self.expression(&e.left)),
+            args: values.into_iter().map(CallArg::Pos).collect(),
+        }
+    }
+
     fn test<'a>(&self, e: &Test<'a>) -> Test<'a> {
         self.require(jinja::is_test(e.name), "test", e.name);
         Test {
@@ -638,6 +652,12 @@ impl Rewriter {
         };
         all.iter().map(argument).collect()
     }
+}
+
+/// Whether `%` stands after a text, where it is not a remainder.
+fn formats_text(e: &BinOp<'_>) -> bool {
+    let is_text = |value: &Value| value.kind() == ValueKind::String;
+    matches!(e.op, BinOpKind::Rem) && matches!(&e.left, Expr::Const(text) if is_text(&text.value))
 }
 
 #[cfg(test)]
