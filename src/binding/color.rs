@@ -197,6 +197,26 @@ pub fn rgb(color: &str) -> Option<[u8; 3]> {
 /// colours in spaces of other precision.
 const NEAR: u8 = 25;
 
+/// Colours that people have a word for, and that the languages translate.
+const COMMON: [&str; 10] = [
+    "white",
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "turquoise",
+    "blue",
+    "purple",
+    "violet",
+    "pink",
+];
+
+/// Returns the common name of a colour: `#ff0803` is `red`.
+pub fn common_name(color: &str) -> Option<&'static str> {
+    let is_it = |name: &&str| is_near(color, name);
+    COMMON.into_iter().find(is_it)
+}
+
 /// Whether two colours are the same as far as a lamp can show them: how bright they are is another
 /// property.
 pub fn is_near(one: &str, other: &str) -> bool {
@@ -237,6 +257,19 @@ mod tests {
                     "{space:?} {color:?} {back:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn common_colours_have_names() {
+        for (color, name) in [
+            ("#ff0803", Some("red")),
+            ("#00ff00", Some("green")),
+            ("#000080", Some("blue")),
+            ("#fffaf5", Some("white")),
+            ("#7f3bc4", None),
+        ] {
+            assert_eq!(common_name(color), name, "{color}");
         }
     }
 

@@ -419,6 +419,10 @@ fn value_in_words(speech: &Speech, property: &Property, value: &Value, unit: &st
         (Property::Position, Value::Number(n)) => {
             fill(&speech.part_open, &[("value", &speech.number(*n))])
         }
+        (Property::Color, Value::Text(color)) if color.starts_with('#') => {
+            let name = crate::binding::color::common_name(color);
+            speech.value(name.unwrap_or(color)).to_owned()
+        }
         (_, Value::Text(word)) => speech.value(word).to_owned(),
         (_, Value::Flag(flag)) => speech.value(if *flag { "on" } else { "off" }).to_owned(),
         (_, Value::Number(n)) if unit.is_empty() => speech.number(*n),
