@@ -76,7 +76,8 @@ impl<'a> AnswerReader<'a> {
     }
 
     fn take(&mut self, message: &str) {
-        if self.failed.is_some() {
+        // What follows the end is no part of the answer, whatever it is.
+        if self.is_over() {
             return;
         }
         if message.trim() == "[DONE]" {

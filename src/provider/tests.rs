@@ -486,6 +486,10 @@ fn an_answer_is_read_in_whatever_form_it_comes() {
         ("a stream", format!("data: {delta}\n\ndata: [DONE]\n\n")),
         ("without its last blank line", format!("data: {delta}\n")),
         (
+            "with more after the end",
+            format!("data: {delta}\n\ndata: [DONE]\n\ndata: {delta}\n\ndata: bye\n\n"),
+        ),
+        (
             "without its last line end",
             format!("data: {delta}\n\ndata: [DONE]"),
         ),
