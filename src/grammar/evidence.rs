@@ -3,7 +3,7 @@
 //!
 //! The grammar decides what a word can mean in the language of the phrase: a property, a number, a
 //! direction. An action that such a word contradicts, or that sets a number which is not stated, is
-//! not executed without asking.
+//! not executed without asking. The brightness of a light may be chosen freely.
 
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
@@ -167,11 +167,18 @@ impl Evidence {
             && self.has_direction_of(action)
     }
 
-    /// Returns whether the number of an action is stated in digits or words.
+    /// Returns whether the number of an action is stated in digits or words. A brightness may be
+    /// chosen by the model where the phrase has no number at all: "make it cosy".
     fn states(&self, action: &Action) -> bool {
         let Some(Value::Number(number)) = &action.value else {
             return true;
         };
+        if action.property == Property::Brightness && action.op == Op::Set {
+            let is_open = self.numbers.is_empty() && self.levels.is_empty();
+            if is_open && *number > 0.0 {
+                return true;
+            }
+        }
         let is_same = |stated: &f64| (stated - number).abs() < 0.01;
         let is_level = |level: &&Level| level_is(**level, *number);
         let is_end = action.property == Property::Position && (*number <= 0.0 || *number >= 100.0);
@@ -492,7 +499,12 @@ mod tests {
     }
 
     /// Phrases with a word that contradicts the draft.
-    const CONTRADICTED: [(&str, &str, &str); 14] = [
+    const CONTRADICTED: [(&str, &str, &str); 15] = [
+        (
+            ENGLISH,
+            "some daylight through the west blind",
+            "west_blind position 50",
+        ),
         (
             ENGLISH,
             "let the fern lamp have a third of its might",
@@ -571,6 +583,11 @@ mod tests {
                 ENGLISH,
                 "let the fern lamp have a third of its might",
                 "fern_lamp brightness 33",
+            ),
+            (
+                ENGLISH,
+                "the fern lamp could do with a cosy glow",
+                "fern_lamp brightness 37",
             ),
             (
                 ENGLISH,
