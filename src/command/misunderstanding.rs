@@ -14,6 +14,11 @@ pub enum Misunderstanding {
         /// Accepted values in the language of the command: "5 to 30 °C".
         range: String,
     },
+    /// No device that the command means can do it.
+    Incapable {
+        /// The devices, as a list in the language of the command.
+        devices: String,
+    },
     /// No device has the name.
     NoSuchDevice {
         /// The unknown words.
@@ -52,6 +57,7 @@ impl Misunderstanding {
                 ("property", property.clone()),
                 ("range", range.clone()),
             ],
+            Self::Incapable { devices } => vec![("devices", devices.clone())],
             Self::NoSuchDevice { words, nearest } => {
                 vec![("words", words.clone()), ("names", nearest.join(", "))]
             }

@@ -72,6 +72,8 @@ refusal_codes! {
         "There are no devices yet: add some to `home.toml`, or let them announce themselves";
     /// A value is outside the range of its device.
     OutOfRange: "out_of_range", Refused, "{device}: {property} can be set from {range}";
+    /// None of the devices that the command means can do it.
+    Incapable: "incapable", Refused, "{devices} cannot do that";
     /// The command names a device that does not exist.
     NoSuchDevice: "no_such_device", Refused, "I do not know a device called {words}";
     /// The command has a time, which only a model could handle.
@@ -220,6 +222,7 @@ impl Refusal {
             Self::Misunderstood(cause) => match cause {
                 Misunderstanding::NoDevices => RefusalCode::NoDevices,
                 Misunderstanding::OutOfRange { .. } => RefusalCode::OutOfRange,
+                Misunderstanding::Incapable { .. } => RefusalCode::Incapable,
                 Misunderstanding::NoSuchDevice { .. } => RefusalCode::NoSuchDevice,
                 Misunderstanding::Time { .. } => RefusalCode::Time,
                 Misunderstanding::Condition { .. } => RefusalCode::Condition,

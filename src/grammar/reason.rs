@@ -7,6 +7,7 @@ use crate::grammar::intent::{Intent, intent_of};
 use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::lexicon::UnsupportedMeaning;
 use crate::grammar::parse::clauses;
+use crate::grammar::resolve::ClauseIntent;
 use crate::grammar::sense::Sense;
 use crate::grammar::spans::{MOST_WORDS, Spans};
 use crate::grammar::tokens::{edits, words};
@@ -38,7 +39,9 @@ impl Interpreter<'_> {
         }
         match error {
             Some(_) => self.unknown_name(&spans),
-            None => self.out_of_range(&spans),
+            None => self
+                .first_clause_with(&spans, Self::out_of_range)
+                .or_else(|| self.first_clause_with(&spans, Self::incapable)),
         }
     }
 
@@ -141,22 +144,59 @@ impl Interpreter<'_> {
         near.into_iter().map(|(_, name)| name.to_owned()).collect()
     }
 
-    /// Returns the device that does not accept the value of the command.
-    fn out_of_range(&self, spans: &Spans) -> Option<Misunderstanding> {
+    /// Returns the first reason found in a clause, in any reading of the sentence.
+    fn first_clause_with(
+        &self,
+        spans: &Spans,
+        find: fn(&Self, &Clause, Intent) -> Option<Misunderstanding>,
+    ) -> Option<Misunderstanding> {
         for index in 0..Self::combinations(spans)? {
             let senses: Vec<Sense> = senses_of(spans, index).collect();
             let Ok(clauses) = clauses(&senses, spans.asked, &self.lexicon.grammar) else {
                 continue;
             };
-            for clause in &clauses {
-                if let Some(Intent::SetValue(property, amount)) = intent_of(clause)
-                    && let Some(reason) = self.rejected_value(clause, property, amount)
-                {
-                    return Some(reason);
-                }
+            let reason = |clause: &Clause| find(self, clause, intent_of(clause)?);
+            if let Some(reason) = clauses.iter().find_map(reason) {
+                return Some(reason);
             }
         }
         None
+    }
+
+    /// Returns the device that does not accept the value of the command.
+    fn out_of_range(&self, clause: &Clause, intent: Intent) -> Option<Misunderstanding> {
+        match intent {
+            Intent::SetValue(property, amount) => self.rejected_value(clause, property, amount),
+            _ => None,
+        }
+    }
+
+    /// Returns the devices the clause means if none of them can do it: "set all lights to red"
+    /// where no lamp has colors.
+    fn incapable(&self, clause: &Clause, intent: Intent) -> Option<Misunderstanding> {
+        let before: &[u32] = &[];
+        let request = ClauseIntent {
+            clause,
+            intent,
+            before,
+        };
+        let resolver = self.resolver();
+        let is_there = |index: u32| {
+            let mut targets = clause.targets.iter();
+            targets.any(|target| resolver.inside(&request, Some(target), index))
+        };
+        let devices = (0_u32..).zip(self.home.devices());
+        let meant = devices.filter(|(index, device)| {
+            let is_settable = device.capabilities.iter().any(|c| c.settable);
+            is_settable && self.is_meant(clause, *index) && is_there(*index)
+        });
+        let (group, names): (Vec<u32>, Vec<String>) = meant
+            .map(|(index, device)| (index, device.name.clone()))
+            .unzip();
+        let unable = resolver.unable(&request, &group, None);
+        (!group.is_empty() && unable.len() == group.len()).then(|| Misunderstanding::Incapable {
+            devices: self.lexicon.say.list(&names),
+        })
     }
 
     /// Returns the first device of the clause whose range does not contain the amount.

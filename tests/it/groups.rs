@@ -136,6 +136,17 @@ fn a_group_command_names_the_members_that_cannot_do_it_in_every_language() {
 }
 
 #[test]
+fn devices_of_which_none_can_do_it_are_named() {
+    let sentences = ["set the lights in the hall to red", "make the lantern blue"];
+    for reply in replies("en", &sentences) {
+        assert_eq!(reply["why"], "incapable", "{reply}");
+        assert_eq!(speech(&reply), "Lantern cannot do that.", "{reply}");
+    }
+    let known = &replies("en", &["please recite a poem about the hall"])[0];
+    assert_eq!(known["why"], "no_model", "{known}");
+}
+
+#[test]
 fn the_reason_for_leaving_a_member_out_is_its_own() {
     let said = replies(
         "en",
