@@ -78,11 +78,7 @@ impl Pipeline {
         };
         let speech = self.services.grammar.speech(request.phrase);
         let time = self.due_in_words(speech, &due);
-        let places = [
-            ("what", plan.speech().trim_end_matches('.')),
-            ("time", time.as_str()),
-        ];
-        let sentence = format!("{}.", fill(&speech.time.scheduled, &places));
+        let sentence = scheduled_in_words(speech, plan.speech(), &time);
         match self.add_timer(request.command, task, due).await {
             Ok(scheduled) => handled
                 .with_scheduled(scheduled)
@@ -512,6 +508,14 @@ fn clock_in_words(time: TimeOfDay) -> String {
         TimeOfDay::Clock { hour, minute, .. } => format!("{hour}:{minute:02}"),
         TimeOfDay::Sunrise(_) | TimeOfDay::Sunset(_) => String::new(),
     }
+}
+
+/// Returns what is scheduled with its time. Sentences about devices that are left out follow.
+fn scheduled_in_words(speech: &Speech, what: &str, time: &str) -> String {
+    let (done, rest) = what.split_once(". ").unwrap_or((what, ""));
+    let places = [("what", done.trim_end_matches('.')), ("time", time)];
+    let sentence = fill(&speech.time.scheduled, &places);
+    format!("{sentence}. {rest}").trim_end().to_owned()
 }
 
 /// Returns the rule of a repeated command in words: "on weekdays at 07:00", "every 2 h".

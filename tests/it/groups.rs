@@ -136,6 +136,16 @@ fn a_group_command_names_the_members_that_cannot_do_it_in_every_language() {
 }
 
 #[test]
+fn the_time_of_a_timer_stands_before_the_members_that_are_left_out() {
+    let sentence = "set all the lights in the kitchen to red in ten minutes";
+    let reply = &replies("en", &[sentence])[0];
+    let said = speech(reply);
+    let (scheduled, left_out) = said.split_once(". ").unwrap_or_default();
+    assert!(scheduled.starts_with("Strip: color red, at "), "{reply}");
+    assert_eq!(left_out, "Left out, because it cannot do that: Spot.");
+}
+
+#[test]
 fn devices_of_which_none_can_do_it_are_named() {
     let sentences = ["set the lights in the hall to red", "make the lantern blue"];
     for reply in replies("en", &sentences) {
