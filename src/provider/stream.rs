@@ -19,6 +19,8 @@ pub(super) struct AnswerReader<'a> {
     frames: Frames,
     gathered: Gathered,
     failed: Option<ProviderError>,
+    /// The marker of the end was received.
+    is_marked: bool,
 }
 
 impl<'a> AnswerReader<'a> {
@@ -30,6 +32,7 @@ impl<'a> AnswerReader<'a> {
             frames: Frames::default(),
             gathered: Gathered::default(),
             failed: None,
+            is_marked: false,
         }
     }
 
@@ -76,11 +79,12 @@ impl<'a> AnswerReader<'a> {
     }
 
     fn take(&mut self, message: &str) {
-        // What follows the end is no part of the answer, whatever it is.
-        if self.is_over() {
+        // What follows the marker is no part of the answer, whatever it is.
+        if self.failed.is_some() || self.is_marked {
             return;
         }
         if message.trim() == "[DONE]" {
+            self.is_marked = true;
             self.gathered.mark_over();
             return;
         }
