@@ -285,7 +285,7 @@ zigbee2mqtt = "Front door"
 async fn names_that_are_commands_or_look_alike_hide_no_declared_device() {
     let named = |component: &str, number: usize, name: &str| {
         let topic = format!("homeassistant/{component}/n{number}/config");
-        let config = json!({"name": name, "cmd_t": format!("evil/{number}"), "uniq_id": number});
+        let config = json!({"name": name, "cmd_t": format!("evil/{number}"), "uniq_id": format!("n{number}")});
         (topic, config.to_string())
     };
     let mut retained = vec![(LIGHT.to_owned(), light("Desk lamp"))];
