@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::binding::Publication;
 pub use crate::command::outcome::Outcome;
 pub use crate::command::refusal::{Refusal, RefusalCode};
-use crate::vocabulary::action::Action;
+use crate::vocabulary::action::{Action, Op};
 use crate::vocabulary::condition::Condition;
 use crate::vocabulary::timing::Recurrence;
 use crate::vocabulary::{Property, Value};
@@ -194,6 +194,30 @@ impl Reply {
             retry_after: refusal.retry_after().map(|after| after.as_secs_f64()),
             scheduled: None,
         }
+    }
+
+    /// Returns the devices that received a message for the command: earlier messages to them must
+    /// not be sent any more.
+    pub fn commanded_devices(&self) -> Vec<String> {
+        let sent = self
+            .actions
+            .iter()
+            .filter(|done| done.publish.is_none() && !done.is_superseded())
+            .map(|done| &done.action);
+        sent.filter(|action| action.op != Op::Query)
+            .map(|action| action.device.clone())
+            .collect()
+    }
+
+    /// Returns whether the client was asked to come back later: when it does, its command is new.
+    pub fn is_put_off(&self) -> bool {
+        self.retry_after.is_some() || self.why == Some(RefusalCode::Stopping)
+    }
+}
+
+impl ActionReport {
+    fn is_superseded(&self) -> bool {
+        self.why == Some(ActionIssue::Code(RefusalCode::Superseded))
     }
 }
 

@@ -184,7 +184,12 @@ fn without_providers(router: &RouterSettings) -> RouterSettings {
 }
 
 fn compare_logs(old: &log::Settings, new: &log::Settings, changes: &mut Changes) {
-    let log::Settings { filter, journald } = old;
+    // The tables of the names report their changes.
+    let log::Settings {
+        filter,
+        journald,
+        origin: _,
+    } = old;
     changes.live("[log]", *filter != new.filter);
     changes.restart("log.journald", *journald != new.journald);
 }

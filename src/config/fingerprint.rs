@@ -1,14 +1,12 @@
 //! Digests of the parts of a config that must be equal on both nodes of a pair.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
-use ring::digest::{SHA256, digest};
 
 use crate::config::validated::Config;
+use crate::redis::hash;
 
-/// Bytes of a digest that are compared.
-const LENGTH: usize = 8;
+/// Digits of a digest that are compared.
+const LENGTH: usize = 16;
 
 impl Config {
     /// Returns a digest of each part of the config that must be equal on both nodes of a pair.
@@ -42,17 +40,7 @@ impl Config {
         ];
         sections
             .into_iter()
-            .map(|(name, text)| (name.to_owned(), short_digest(&text)))
+            .map(|(name, text)| (name.to_owned(), hash(&text)[..LENGTH].to_owned()))
             .collect()
     }
-}
-
-fn short_digest(text: &str) -> String {
-    let digest = digest(&SHA256, text.as_bytes());
-    let mut hex = String::with_capacity(2 * LENGTH);
-    for byte in digest.as_ref().iter().take(LENGTH) {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
 }

@@ -12,8 +12,10 @@ use std::time::Duration;
 use crate::cache::settings::CacheSettings;
 use crate::grammar::{LanguageError, LocalGrammar, When};
 use crate::home::Home;
+use crate::pair::PairSettings;
 use crate::pipeline::CommandOrder;
 use crate::pipeline::admission::AdmissionSettings;
+use crate::redis::settings::RedisSettings;
 use crate::router::settings;
 use crate::router::settings::{RouterSettings, Streaming};
 use crate::telemetry::{log, scrape};
@@ -62,6 +64,11 @@ pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
     let mut mqtt = mqtt(&broker, folders);
     let pair = pair::read(&root.table("pair"), &broker, &mut mqtt);
     drop(broker);
+    let redis = redis::read(&root.table("redis"), folders);
+    let log = log::Settings {
+        origin: origin(pair.as_ref(), redis.as_ref()),
+        ..log(&root.table("log"), folders)
+    };
     Config {
         files: Files::default(),
         home: Arc::new(Home::empty(&mqtt.prefix)),
@@ -72,9 +79,9 @@ pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
         recall: recall(&root.table("recall")),
         admit: admit(&root.table("limits")),
         ask: ask(root, folders, mqtt.ttl),
-        redis: redis::read(&root.table("redis"), folders),
+        redis,
         pair,
-        log: log(&root.table("log"), folders),
+        log,
         metrics: metrics(&root.table("metrics")),
         replies: ReplySettings {
             confirm: root.table("replies").flag("confirm").unwrap_or(true),
@@ -379,6 +386,15 @@ fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> RouterSettings
     }
 }
 
+/// Returns the names that distinguish this gateway from others.
+fn origin(pair: Option<&PairSettings>, redis: Option<&RedisSettings>) -> log::Origin {
+    let node = pair.map(|pair| &pair.node);
+    log::Origin {
+        site: redis.map(|redis| redis.site.clone()),
+        node: node.or(redis.map(|redis| &redis.node)).cloned(),
+    }
+}
+
 fn log(table: &Table<'_>, folders: &Folders<'_>) -> log::Settings {
     let filter = table.text_as("filter", |text| match log::filter(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -391,6 +407,7 @@ fn log(table: &Table<'_>, folders: &Folders<'_>) -> log::Settings {
         journald: table
             .flag("journald")
             .unwrap_or(folders.environment.journald),
+        origin: log::Origin::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::error;
 
+use crate::config::Config;
 use crate::daemon::in_flight::CommandTask;
 use crate::daemon::timers::TimerTask;
 use crate::mqtt::inbox::AckToken;
@@ -14,6 +15,7 @@ use crate::mqtt::outbox::Outbox;
 use crate::pair::PairReport;
 use crate::pipeline::Pipeline;
 use crate::store::journal::{Journal, Seq};
+use crate::telemetry::log::Origin;
 use crate::telemetry::metrics::{self, Page};
 use crate::telemetry::scrape::{MetricsAddress, Scrape};
 
@@ -38,7 +40,7 @@ impl Background {
     pub(super) async fn start(
         connection: impl Future<Output = ()> + Send + 'static,
         task: &CommandTask,
-        metrics: Option<&MetricsAddress>,
+        config: &Config,
     ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(connection);
@@ -57,8 +59,8 @@ impl Background {
         if let Some(redis) = task.pipeline.services().router.redis().cloned() {
             tasks.spawn(async move { redis.run().await });
         }
-        if let Some(server) = open_metrics(metrics).await {
-            let page = metrics_page(newest, task.clone());
+        if let Some(server) = open_metrics(config.metrics.as_ref()).await {
+            let page = metrics_page(newest, task.clone(), config.log.origin.clone());
             tasks.spawn(server.serve(page));
         }
         Self {
@@ -138,9 +140,15 @@ fn pair_metrics(report: &PairReport, page: &mut Page) {
 fn metrics_page(
     pipeline: watch::Receiver<Arc<Pipeline>>,
     task: CommandTask,
+    origin: Origin,
 ) -> impl Fn() -> String + Send + Sync {
     move || {
         let mut page = Page::default();
+        let labels: Vec<_> = origin.fields().collect();
+        if !labels.is_empty() {
+            page.family(&metrics::NODE_INFO);
+            page.sample(metrics::NODE_INFO.name, &labels, 1);
+        }
         page.set(&metrics::BROKER_CONNECTED, u8::from(task.outbox.is_up()));
         page.set(&metrics::OUTBOX_MESSAGES, task.outbox.waiting());
         page.set(&metrics::COMMANDS_IN_FLIGHT, task.liveness.count());

@@ -338,6 +338,7 @@ impl EventLoop {
             correlation: command.reply_to.correlation.clone(),
             id: command.id_given.then(|| command.id.clone()),
             packet: None,
+            identity: None,
             until: self.task.journal.moment(command.remaining(now())),
         }
     }

@@ -132,6 +132,11 @@ impl CommandTask {
             Ok(()) => {}
             // Sent again it would be refused again.
             Err(Undelivered::Refused { why }) => warn!(topic, why, "the broker refuses a reply"),
+            Err(undelivered) if self.replica.is_some() => {
+                info!(topic, why = %undelivered, "a reply is not delivered yet: the broker sends \
+                    the command to the node that leads next");
+                return;
+            }
             Err(undelivered) => {
                 info!(topic, why = %undelivered, "a reply is not delivered yet: the next start \
                     sends it");
@@ -141,6 +146,8 @@ impl CommandTask {
         if let Some(seq) = seq {
             self.journal.reply_acked(seq);
             if let Some(replica) = &self.replica {
+                // Once it is acknowledged, a later run must not take it for one without a reply.
+                self.journal.handed_to_kernel().await;
                 replica.finish(seq);
             }
         }

@@ -155,7 +155,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
         timers_topic: format!("{}/timers", config.mqtt.prefix),
         replica,
     };
-    let mut background = Background::start(connection, &task, config.metrics.as_ref()).await;
+    let mut background = Background::start(connection, &task, &config).await;
     let parts = Parts {
         ack_tokens: background.ack_tokens.clone(),
         newest_pipeline: background.newest_pipeline.clone(),

@@ -2,20 +2,24 @@
 //! again by their progress, and steps down.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use tracing::{info, warn};
+use serde_json::Value as Json;
+use tracing::{error, info, warn};
 
 use crate::clock::now;
-use crate::command::reply::Reply;
+use crate::command::reply::{Refusal, Reply};
 use crate::command::{Command, Redelivery};
 use crate::daemon::event_loop::EventLoop;
+use crate::daemon::in_flight::dead_letter;
 use crate::daemon::pair_node::{HeldCommand, PairStep, QUERY_TTL};
-use crate::mqtt::inbox::{AckToken, InboundCommand, RefusedCommand};
+use crate::daemon::pair_replica::planned_devices;
+use crate::mqtt::inbox::{InboundCommand, RefusedCommand};
 use crate::mqtt::outbox::{Delivery, OutboundMessage};
-use crate::pair::{CommandIdentity, LeaderClaim, PairEffect, PairMark, Progress};
-use crate::store::journal::{JournalEntry, PlannedPublish, Recovered, Unfinished};
+use crate::pair::{CommandIdentity, KnownCommand, LeaderClaim, PairEffect, PairMark, Progress};
+use crate::store::journal::{
+    IdentifiedCommand, JournalEntry, MAX_CRASHES, PlannedPublish, Recovered, Seq,
+};
 use crate::systemd::Notify;
 
 /// Commands that may wait for the barrier. The broker bounds those it waits for; others are refused
@@ -32,19 +36,34 @@ impl EventLoop {
         match effect {
             PairEffect::Introduce => drop(self.publish_report()),
             PairEffect::Query => self.query_leader(),
-            PairEffect::SendSnapshot => self.send_snapshot(),
+            PairEffect::SendSnapshot { to } => self.send_snapshot(&to),
             PairEffect::Connect => self.connect_as_leader(),
             PairEffect::Claim {
                 epoch,
                 connection,
                 session_present,
             } => self.claim(epoch, connection, session_present),
-            PairEffect::Serve => self.serve_as_leader(),
+            PairEffect::Serve { is_confirmed } => self.serve_as_leader(is_confirmed),
             PairEffect::Announce => self.announce(),
             PairEffect::Answer => self.answer_operator(),
             PairEffect::StepDown => self.step_down(),
         }
+        self.report_namesake();
         notify.status(&self.status_line());
+    }
+
+    /// Reports once that another program uses the name of this node.
+    fn report_namesake(&mut self) {
+        let Some(node) = &mut self.pair else {
+            return;
+        };
+        if !node.has_namesake && node.pair().report().has_namesake {
+            node.has_namesake = true;
+            error!(
+                node = node.pair().node(),
+                "another node has the name of this one: give each its own `pair.node`"
+            );
+        }
     }
 
     /// Notes that the broker has acknowledged the barrier, or that its connection has ended.
@@ -110,12 +129,12 @@ impl EventLoop {
         });
     }
 
-    /// Sends the known progress of commands to the other node, which has started.
-    fn send_snapshot(&self) {
+    /// Sends the known progress of commands to another node, which has started.
+    fn send_snapshot(&self, to: &str) {
         let Some(node) = &self.pair else {
             return;
         };
-        for mark in node.pair().snapshot() {
+        for mark in node.pair().snapshot(to) {
             node.publish_as_observer(&mark);
         }
     }
@@ -140,7 +159,6 @@ impl EventLoop {
         node.held.retain(|held| held.connection() == connection);
         let pair = Arc::clone(node.pair());
         let was_ours = pair.leader().is_none_or(|claim| claim.node == pair.node());
-        let unfinished = std::mem::take(&mut node.unfinished);
         let barrier = pair.begin_barrier(session_present);
         self.publish_claim(epoch);
         let barrier = self.publish_mark(&barrier);
@@ -148,7 +166,7 @@ impl EventLoop {
             node.barrier = barrier;
         }
         if !session_present && was_ours {
-            self.retake_unfinished(unfinished);
+            self.take_back();
         }
     }
 
@@ -186,10 +204,14 @@ impl EventLoop {
     }
 
     /// Processes the commands received since the connection, and all that follow.
-    fn serve_as_leader(&mut self) {
+    fn serve_as_leader(&mut self, is_confirmed: bool) {
         let Some(node) = &mut self.pair else {
             return;
         };
+        if !is_confirmed {
+            warn!("leading without the progress of commands: the barrier was not received in time");
+            node.pair().note_missed_marks();
+        }
         node.is_serving = true;
         let held = std::mem::take(&mut node.held);
         let has_home = node.has_home;
@@ -243,7 +265,7 @@ impl EventLoop {
         self.give_up_commands();
         self.task.pipeline.stop_timers();
         self.task.outbox.clear();
-        let unfinished = self.task.journal.take_unfinished();
+        let unfinished = self.task.journal.set_aside();
         let Some(node) = &mut self.pair else {
             return;
         };
@@ -254,41 +276,41 @@ impl EventLoop {
         if std::mem::take(&mut node.is_serving) {
             info!(
                 node = node.pair().node(),
-                unfinished = unfinished.len(),
-                "not leading any more"
+                unfinished, "not leading any more"
             );
         }
-        node.unfinished.extend(unfinished);
     }
 
-    /// Keeps the commands that the earlier run of the program left unfinished. The broker sends
-    /// them again, unless it has lost the session.
-    pub(super) fn keep_unfinished(&mut self, recovered: &Recovered) {
-        if recovered.unfinished.is_empty() {
+    /// Notes the progress of the commands of an earlier run. The broker sends those without a reply
+    /// again, unless it has lost the session.
+    pub(super) fn recall(&mut self, recovered: Recovered) {
+        let Some(node) = &self.pair else {
             return;
-        }
-        let unfinished = self.task.journal.take_unfinished();
-        if let Some(node) = &mut self.pair {
-            node.unfinished = unfinished;
-        }
+        };
+        let journal = &self.task.journal;
+        self.task.pipeline.restore_device_order(recovered.commanded);
+        journal.set_earlier_aside();
+        let commands = journal.identified().into_iter().filter_map(recalled);
+        node.pair().recall(commands.collect(), journal.is_safe());
     }
 
-    fn retake_unfinished(&mut self, unfinished: Vec<Unfinished>) {
-        let journal = Arc::clone(&self.task.journal);
-        let present = journal.moment(Duration::ZERO);
-        for mut command in unfinished {
-            let left = command.received.until.saturating_sub(present);
-            command.left = Duration::from_millis(left);
-            let received = command.received.clone();
-            let JournalEntry::New(seq) = journal.receive(received, 0, Redelivery::No) else {
-                continue;
-            };
-            command.mark = seq;
-            if let Some(planned) = &command.sending {
-                journal.sending(seq, planned.clone());
+    /// Takes back the commands that this node had not finished when it last led: the broker does
+    /// not send them again.
+    fn take_back(&mut self) {
+        let recovered = self.task.journal.take_back();
+        let open = recovered.unfinished.iter();
+        let open = open.map(|one| (one.mark, &one.received.identity));
+        let unsent = recovered.unsent.iter();
+        let unsent = unsent.map(|one| (one.mark, &one.received.identity));
+        if let Some(node) = &self.pair {
+            for (seq, identity) in open.chain(unsent) {
+                let identity = identity.as_deref().and_then(CommandIdentity::parse);
+                if let Some(identity) = identity {
+                    node.replica.track(seq, identity, None);
+                }
             }
-            self.retake(command);
         }
+        self.finish_recovered(recovered);
     }
 
     /// Takes in a command: at once while this node leads, or when the barrier has passed.
@@ -299,12 +321,7 @@ impl EventLoop {
         if node.is_serving && node.connection == Some(command.epoch) {
             return self.process(*command);
         }
-        // One of a connection that has ended is sent again.
-        let is_current = match node.connection {
-            Some(connection) => command.epoch == connection,
-            None => command.epoch > node.last_connection,
-        };
-        if is_current && node.held.len() < MAX_HELD {
+        if node.is_current(command.epoch) && node.held.len() < MAX_HELD {
             node.held.push(HeldCommand::Received(command));
         }
     }
@@ -316,7 +333,7 @@ impl EventLoop {
         };
         if node.is_serving && node.connection == Some(refused.epoch) {
             self.answer_refused(*refused);
-        } else if node.held.len() < MAX_HELD {
+        } else if node.is_current(refused.epoch) && node.held.len() < MAX_HELD {
             node.held.push(HeldCommand::Refused(refused));
         }
     }
@@ -326,16 +343,27 @@ impl EventLoop {
             return;
         };
         let replica = Arc::clone(&node.replica);
-        let progress = replica.pair.progress(refused.identity);
-        let is_sent_again = refused.redelivery != Redelivery::No;
-        if is_sent_again && matches!(progress, Progress::Answered { .. }) {
-            return replica.acknowledge(refused.ack_token);
+        let RefusedCommand {
+            mut reply,
+            reply_to,
+            ack_token,
+            redelivery,
+            identity,
+            ..
+        } = refused;
+        if redelivery != Redelivery::No {
+            match replica.pair.progress(identity) {
+                Progress::Answered { .. } => return replica.acknowledge(ack_token),
+                // There was no room for it, and its actions may have been published.
+                Progress::Begun { .. } => {
+                    reply = Reply::refused(reply.id, reply.text, &Refusal::Undelivered);
+                }
+                Progress::New => {}
+            }
         }
         self.spawn(async move {
-            let ends = (refused.identity, refused.ack_token);
-            replica
-                .answer(&refused.reply, &refused.reply_to, ends)
-                .await;
+            let ends = (identity, ack_token);
+            replica.answer(&reply, &reply_to, ends).await;
         });
     }
 
@@ -349,29 +377,30 @@ impl EventLoop {
             // The same on both nodes.
             identity.to_string()[..9].clone_into(&mut inbound.command.id);
         }
-        // Without an acknowledgement nothing is sent again, and no packet has an identifier. A
-        // named command that the broker does not mark may be the client's own repetition.
-        let is_sent_again = inbound.ack_token.is_expected()
-            && match inbound.redelivery {
-                Redelivery::Certain | Redelivery::Marked => true,
-                Redelivery::Possible => !identity.is_named(),
-                Redelivery::No => false,
-            };
-        let progress = match pair.progress(identity) {
-            progress if is_sent_again || identity.is_named() => progress,
-            _ => Progress::New,
+        let may_have_begun = inbound.redelivery == Redelivery::Certain && pair.is_uninformed();
+        inbound.redelivery = repetition(&inbound, identity);
+        let is_sent_again = inbound.redelivery == Redelivery::Certain;
+        let progress = match inbound.redelivery {
+            Redelivery::No => Progress::New,
+            _ => pair.progress(identity),
         };
         match progress {
             Progress::Answered { devices, reply } => {
-                self.claim_devices(&devices);
-                // A client that has sent it again expects the reply.
-                let reply = reply.filter(|_| !is_sent_again);
-                self.repeat_or_acknowledge(inbound, identity, reply);
+                let reply = reply.and_then(|reply| serde_json::from_slice::<Reply>(&reply).ok());
+                if is_sent_again {
+                    self.claim_devices(&devices);
+                    self.repeat_or_acknowledge(inbound, identity, None);
+                } else if reply.as_ref().is_some_and(Reply::is_put_off) {
+                    self.begin(inbound, identity, false);
+                } else {
+                    // A client that has sent it again expects the reply.
+                    self.repeat_or_acknowledge(inbound, identity, reply);
+                }
             }
-            Progress::Begun { plan, overtaken } if is_sent_again => {
+            Progress::Begun { plan, overtaken } => {
                 self.continue_begun(inbound, identity, (plan, overtaken));
             }
-            Progress::Begun { .. } | Progress::New => self.begin(inbound, identity),
+            Progress::New => self.begin(inbound, identity, may_have_begun),
         }
     }
 
@@ -380,13 +409,12 @@ impl EventLoop {
         &mut self,
         inbound: InboundCommand,
         identity: CommandIdentity,
-        reply: Option<Bytes>,
+        reply: Option<Reply>,
     ) {
         let Some(replica) = self.pair.as_ref().map(|node| Arc::clone(&node.replica)) else {
             return;
         };
         self.task.counters.commands_duplicate.increment();
-        let reply = reply.and_then(|reply| serde_json::from_slice::<Reply>(&reply).ok());
         let Some(reply) = reply else {
             return replica.acknowledge(inbound.ack_token);
         };
@@ -402,36 +430,31 @@ impl EventLoop {
         self.task.pipeline.claim_devices(devices, seq);
     }
 
-    /// Processes a new command.
-    fn begin(&mut self, inbound: InboundCommand, identity: CommandIdentity) {
-        let (mut command, entry, token) = self.enter(inbound);
-        let Some(replica) = self.pair.as_ref().map(|node| Arc::clone(&node.replica)) else {
+    /// Processes a command of which no actions are known.
+    fn begin(&mut self, inbound: InboundCommand, identity: CommandIdentity, may_have_begun: bool) {
+        let Some((command, seq)) = self.enter(inbound, identity) else {
             return;
         };
-        match entry {
-            JournalEntry::New(seq) => {
-                command.seq = seq.number();
-                replica.track(seq, identity, token);
-                self.task.pipeline.expect(&command);
-                self.start(self.task.clone().answer(command, seq));
+        let task = self.task.clone();
+        if may_have_begun && let Some(node) = &self.pair {
+            node.replica.doubt(seq);
+        }
+        self.task.pipeline.expect(&command);
+        match self.task.journal.crashes(seq) {
+            0 => self.start(task.answer(command, seq)),
+            MAX_CRASHES.. => {
+                let prefix = &self.config.mqtt.prefix;
+                let letter = dead_letter(prefix, &command, command.text.as_bytes());
+                self.start(task.give_up(command, seq, letter));
             }
-            JournalEntry::Answered(reply) => {
-                self.task.counters.commands_duplicate.increment();
-                let reply_to = command.reply_to;
-                self.spawn(async move {
-                    replica.answer(&reply, &reply_to, (identity, token)).await;
-                });
-            }
-            JournalEntry::Pending => {
-                self.task.counters.commands_duplicate.increment();
-                if let Err(token) = replica.attach(identity, token) {
-                    replica.acknowledge(token);
-                }
+            _ => {
+                let journal = Arc::clone(&self.task.journal);
+                self.start(journal.attribute(seq, task.answer(command, seq)));
             }
         }
     }
 
-    /// Continues a command whose actions the earlier leader has begun: what is absolute, and the
+    /// Continues a command whose actions an earlier leader has begun: what is absolute, and the
     /// newest for its device, is published again; the rest is uncertain.
     fn continue_begun(
         &mut self,
@@ -439,27 +462,9 @@ impl EventLoop {
         identity: CommandIdentity,
         (plan, overtaken): (serde_json::Value, Vec<String>),
     ) {
-        let (mut command, entry, token) = self.enter(inbound);
-        let Some(replica) = self.pair.as_ref().map(|node| Arc::clone(&node.replica)) else {
+        let Some((command, seq)) = self.enter(inbound, identity) else {
             return;
         };
-        let seq = match entry {
-            JournalEntry::New(seq) => seq,
-            JournalEntry::Answered(reply) => {
-                let reply_to = command.reply_to;
-                return self.spawn(async move {
-                    replica.answer(&reply, &reply_to, (identity, token)).await;
-                });
-            }
-            JournalEntry::Pending => {
-                if let Err(token) = replica.attach(identity, token) {
-                    replica.acknowledge(token);
-                }
-                return;
-            }
-        };
-        command.seq = seq.number();
-        replica.track(seq, identity, token);
         let planned: Option<Vec<PlannedPublish>> = serde_json::from_value(plan).ok();
         let Some(mut planned) = planned else {
             return self.start(self.task.clone().report_uncertain(command, seq));
@@ -471,19 +476,88 @@ impl EventLoop {
         self.start(self.task.clone().resume(command, seq, planned));
     }
 
-    /// Enters a command in the journal. Duplicates without a name are recognised by the progress of
-    /// the pair alone.
-    fn enter(&self, inbound: InboundCommand) -> (Command, JournalEntry, AckToken) {
+    /// Enters a command in the journal. A duplicate waits for the reply to the first, or gets the
+    /// reply that was made; then `None` is returned.
+    fn enter(
+        &mut self,
+        inbound: InboundCommand,
+        identity: CommandIdentity,
+    ) -> Option<(Command, Seq)> {
         let InboundCommand {
-            command,
-            ack_token,
-            epoch,
+            mut command,
+            ack_token: token,
+            redelivery,
             topic,
             payload,
             ..
         } = inbound;
-        let received = self.received(&command, topic, &payload);
-        let entry = self.task.journal.receive(received, epoch, Redelivery::No);
-        (command, entry, ack_token)
+        let replica = Arc::clone(&self.pair.as_ref()?.replica);
+        let mut received = self.received(&command, topic, &payload);
+        received.identity = Some(identity.to_string());
+        let entry = self.task.journal.receive_in_pair(received, redelivery);
+        if let JournalEntry::New(seq) = entry {
+            command.seq = seq.number();
+            replica.track(seq, identity, Some(token));
+            return Some((command, seq));
+        }
+        self.task.counters.commands_duplicate.increment();
+        match entry {
+            JournalEntry::Answered(reply) => {
+                if redelivery == Redelivery::Certain {
+                    self.claim_devices(&reply.commanded_devices());
+                }
+                let reply_to = command.reply_to;
+                self.spawn(async move {
+                    replica.answer(&reply, &reply_to, (identity, token)).await;
+                });
+            }
+            JournalEntry::Pending | JournalEntry::New(_) => {
+                if let Err(token) = replica.attach(identity, token) {
+                    replica.acknowledge(token);
+                }
+            }
+        }
+        None
     }
+}
+
+/// Returns whether a command was received before: certainly if the broker sends it again, possibly
+/// if its client may have done so.
+fn repetition(inbound: &InboundCommand, identity: CommandIdentity) -> Redelivery {
+    let is_repeatable = identity.is_named();
+    // Without an acknowledgement nothing is sent again, and no packet has an identifier. A named
+    // command that the broker does not mark may be the client's own repetition.
+    match inbound.redelivery {
+        Redelivery::Certain | Redelivery::Marked if inbound.ack_token.is_expected() => {
+            Redelivery::Certain
+        }
+        Redelivery::Possible if inbound.ack_token.is_expected() && !is_repeatable => {
+            Redelivery::Certain
+        }
+        _ if is_repeatable => Redelivery::Possible,
+        _ => Redelivery::No,
+    }
+}
+
+/// Returns the progress of a command of the journal, and its reply if the broker has it; `None` if
+/// it was neither begun nor answered.
+fn recalled(command: IdentifiedCommand) -> Option<(KnownCommand, Option<Vec<u8>>)> {
+    let identity = CommandIdentity::parse(&command.identity)?;
+    let reply = command.reply.as_ref();
+    let (devices, plan) = match (&command.sending, reply) {
+        (_, Some(reply)) => (reply.commanded_devices(), Json::Null),
+        (Some(planned), None) => (
+            planned_devices(planned),
+            serde_json::to_value(planned).unwrap_or_default(),
+        ),
+        (None, None) => return None,
+    };
+    let known = KnownCommand {
+        command: identity,
+        devices,
+        plan,
+        is_answered: reply.is_some(),
+    };
+    let reply = reply.and_then(|reply| serde_json::to_vec(reply).ok());
+    Some((known, reply))
 }

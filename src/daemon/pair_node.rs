@@ -8,7 +8,6 @@ use crate::daemon::pair_replica::PairReplica;
 use crate::mqtt::inbox::{InboundCommand, RefusedCommand};
 use crate::mqtt::outbox::{Delivery, OutboundMessage, Outbox};
 use crate::pair::{NodeReport, Pair, PairEffect, PairMark};
-use crate::store::journal::Unfinished;
 
 /// The time after which a request for a sign of life is of no use.
 pub(super) const QUERY_TTL: Duration = Duration::from_secs(5);
@@ -33,11 +32,10 @@ pub(super) struct PairNode {
     pub(super) barrier: Option<Delivery>,
     /// Whether commands are processed.
     pub(super) is_serving: bool,
+    /// Whether another program uses the name of this node, and that was reported.
+    pub(super) has_namesake: bool,
     /// Whether the home was built from the retained announcements.
     pub(super) has_home: bool,
-    /// Commands of this node that had no reply when it last led. They are processed again if the
-    /// broker has lost the session.
-    pub(super) unfinished: Vec<Unfinished>,
 }
 
 impl PairNode {
@@ -50,8 +48,8 @@ impl PairNode {
             last_connection: 0,
             barrier: None,
             is_serving: false,
+            has_namesake: false,
             has_home: false,
-            unfinished: Vec::new(),
         }
     }
 
@@ -69,6 +67,15 @@ impl PairNode {
     pub(super) fn publish_as_observer(&self, mark: &PairMark) {
         let message = self.replica.message(mark).until(now() + QUERY_TTL);
         drop(self.observer.publish(message));
+    }
+
+    /// Returns whether a command of this connection may be processed. One of a connection that has
+    /// ended is sent again.
+    pub(super) fn is_current(&self, epoch: u64) -> bool {
+        match self.connection {
+            Some(connection) => epoch == connection,
+            None => epoch > self.last_connection,
+        }
     }
 
     /// Returns the state of the pair.

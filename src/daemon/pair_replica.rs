@@ -33,6 +33,8 @@ struct TrackedCommand {
     identity: CommandIdentity,
     /// One for each time it was received.
     ack_tokens: Vec<AckToken>,
+    /// Whether an earlier leader may have begun it.
+    is_doubtful: bool,
 }
 
 impl PairReplica {
@@ -44,15 +46,23 @@ impl PairReplica {
         }
     }
 
-    /// Notes a command whose acknowledgement waits for its reply.
-    pub(super) fn track(&self, seq: Seq, identity: CommandIdentity, token: AckToken) {
+    /// Notes a command whose acknowledgement waits for its reply, if there is one.
+    pub(super) fn track(&self, seq: Seq, identity: CommandIdentity, token: Option<AckToken>) {
         let mut commands = self.commands.lock();
         commands.by_identity.insert(identity, seq.number());
         let tracked = TrackedCommand {
             identity,
-            ack_tokens: vec![token],
+            ack_tokens: token.into_iter().collect(),
+            is_doubtful: false,
         };
         commands.by_seq.insert(seq.number(), tracked);
+    }
+
+    /// Notes that an earlier leader may have begun a command.
+    pub(super) fn doubt(&self, seq: Seq) {
+        if let Some(tracked) = self.commands.lock().by_seq.get_mut(&seq.number()) {
+            tracked.is_doubtful = true;
+        }
     }
 
     /// Lets another copy of a command wait for the same reply; gives the token back if the command
@@ -136,18 +146,20 @@ impl Replica for PairReplica {
         let Some(command) = self.identity(seq) else {
             return true;
         };
-        let mut devices: Vec<String> = planned
-            .iter()
-            .map(|publish| publish.action.device.clone())
-            .collect();
-        devices.sort_unstable();
-        devices.dedup();
         let mark = PairMark::Begun {
             command,
-            devices,
+            devices: planned_devices(&planned),
             plan: serde_json::to_value(planned).unwrap_or(Json::Null),
         };
         self.outbox.publish(self.message(&mark)).is_ok()
+    }
+
+    fn may_have_begun(&self, seq: u64) -> bool {
+        let commands = self.commands.lock();
+        commands
+            .by_seq
+            .get(&seq)
+            .is_some_and(|tracked| tracked.is_doubtful)
     }
 
     fn timer(&self, id: TimerId, record: Option<&[u8]>) -> bool {
@@ -156,4 +168,13 @@ impl Replica for PairReplica {
         let message = OutboundMessage::to(topic, payload).retained();
         self.outbox.publish(message).is_ok()
     }
+}
+
+/// Returns the devices that these messages reach.
+pub(super) fn planned_devices(planned: &[PlannedPublish]) -> Vec<String> {
+    let devices = planned.iter().map(|publish| publish.action.device.clone());
+    let mut devices: Vec<String> = devices.collect();
+    devices.sort_unstable();
+    devices.dedup();
+    devices
 }

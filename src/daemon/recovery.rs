@@ -16,8 +16,13 @@ impl EventLoop {
     /// Finishes the work of the earlier run: sends its replies, and processes its commands.
     pub(super) fn recover(&mut self, recovered: Recovered) {
         if self.pair.is_some() {
-            return self.keep_unfinished(&recovered);
+            return self.recall(recovered);
         }
+        self.finish_recovered(recovered);
+    }
+
+    /// Sends the replies of an earlier run, and processes its commands.
+    pub(super) fn finish_recovered(&mut self, recovered: Recovered) {
         self.task.pipeline.restore_device_order(recovered.commanded);
         for unsent in recovered.unsent {
             let reply_to = ReplyTo {
@@ -36,7 +41,7 @@ impl EventLoop {
     }
 
     /// Processes a command that has no reply yet.
-    pub(super) fn retake(&mut self, unfinished: Unfinished) {
+    fn retake(&mut self, unfinished: Unfinished) {
         let Unfinished {
             mark: seq,
             received,

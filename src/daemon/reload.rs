@@ -88,6 +88,7 @@ impl EventLoop {
             home,
             ..new
         };
+        drop(self.publish_report());
     }
 
     /// Declares the devices of the new configuration. Returns false, and keeps the old ones, where

@@ -90,6 +90,9 @@ impl EventLoop {
     pub(super) fn publish_health(&self) -> Option<Delivery> {
         let topic = format!("{}/health", self.config.mqtt.prefix);
         let mut health = self.task.pipeline.health();
+        for (name, value) in self.config.log.origin.fields() {
+            health[name] = value.into();
+        }
         if let Some(node) = &self.pair {
             // The leader speaks for the pair.
             if !node.is_serving {

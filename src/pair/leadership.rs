@@ -5,8 +5,9 @@
 //! with it ends the old one. This module decides when to connect.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use crate::clock::wall;
 use crate::pair::mark::LeaderClaim;
 
 /// The longest random delay before connecting, so that two nodes do not contend for ever.
@@ -22,6 +23,10 @@ const CUT_MEMORY: Duration = Duration::from_secs(2);
 /// How long a leader that was seen online before this node's observer connected may give no sign of
 /// life: its last will is lost if the broker ended with it.
 const CONFIRMATION: Duration = Duration::from_secs(3);
+
+/// How long a node that has just started waits for the one that led last, which knows the commands
+/// that had begun.
+const DEFERENCE: Duration = Duration::from_secs(1);
 
 /// The pause after connections that could not be made is doubled from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -43,6 +48,8 @@ pub enum PairEvent {
     ObserverSynced {
         /// Whether the other node is online.
         has_other: bool,
+        /// Whether this node may not know which commands had begun.
+        is_uninformed: bool,
     },
     /// The other node has sent all that it knows of the progress of commands.
     SnapshotReceived,
@@ -69,6 +76,8 @@ pub enum PairEvent {
     Query {
         /// The node.
         node: String,
+        /// Whether this node may not know which commands had begun.
+        is_uninformed: bool,
     },
     /// An operator requests a takeover.
     TakeoverRequested {
@@ -95,8 +104,11 @@ pub enum PairEffect {
     Introduce,
     /// Publish a request for a sign of life of the leader.
     Query,
-    /// Send all that this node knows of the progress of commands to the other.
-    SendSnapshot,
+    /// Send all that this node knows of the progress of commands to another one.
+    SendSnapshot {
+        /// The node that asks for it.
+        to: String,
+    },
     /// Connect with the shared client id.
     Connect,
     /// Publish the claim and the barrier, in this order.
@@ -109,7 +121,10 @@ pub enum PairEffect {
         session_present: bool,
     },
     /// Process the commands received since the connection.
-    Serve,
+    Serve {
+        /// False if the barrier was not seen in time.
+        is_confirmed: bool,
+    },
     /// Publish `online` and the claim again.
     Announce,
     /// Answer an operator: this node leads already.
@@ -136,10 +151,7 @@ pub enum PairStage {
         until: Instant,
     },
     /// This node leads.
-    Leading {
-        /// The moment from which it processes commands.
-        since: Instant,
-    },
+    Leading,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +180,10 @@ pub struct Leadership {
     requested_at: Option<Instant>,
     /// Connections that ended before this node led.
     failures: u32,
+    /// Whether the other node, which led last, should lead first.
+    defers: bool,
+    /// The moment of the last request for a sign of life and for the knowledge of other nodes.
+    queried_at: Option<Instant>,
     effects: VecDeque<PairEffect>,
 }
 
@@ -184,6 +200,8 @@ impl Leadership {
             cut_at: None,
             requested_at: None,
             failures: 0,
+            defers: false,
+            queried_at: None,
             effects: VecDeque::new(),
         }
     }
@@ -234,7 +252,7 @@ impl Leadership {
             PairStage::Standby => self.unconfirmed_until,
             PairStage::Contending { at } => Some(at),
             PairStage::Confirming { until } => Some(until),
-            PairStage::Connecting | PairStage::Leading { .. } => None,
+            PairStage::Connecting | PairStage::Leading => None,
         }
     }
 
@@ -245,7 +263,13 @@ impl Leadership {
                 self.observation = ObserverState::Syncing;
                 self.effects.push_back(PairEffect::Introduce);
             }
-            PairEvent::ObserverSynced { has_other } => self.synced(has_other, now),
+            PairEvent::ObserverSynced {
+                has_other,
+                is_uninformed,
+            } => {
+                self.defers = is_uninformed && !has_other && !self.has_claimed();
+                self.synced(has_other, now);
+            }
             PairEvent::SnapshotReceived => {
                 if let ObserverState::Asking { .. } = self.observation {
                     self.observation = ObserverState::Synced;
@@ -263,14 +287,23 @@ impl Leadership {
                     self.unconfirmed_until = None;
                 }
             }
-            PairEvent::Query { node } => {
+            PairEvent::Query {
+                node,
+                is_uninformed,
+            } => {
                 if node == self.node {
                     return;
+                }
+                // The node that has started may know more, from its journal.
+                let is_recent = |at: Instant| now.saturating_duration_since(at) < CONFIRMATION;
+                if is_uninformed && !self.queried_at.is_some_and(is_recent) {
+                    self.query(now);
                 }
                 if self.is_connected() {
                     self.effects.push_back(PairEffect::Announce);
                 }
-                self.effects.push_back(PairEffect::SendSnapshot);
+                self.effects
+                    .push_back(PairEffect::SendSnapshot { to: node });
             }
             PairEvent::TakeoverRequested { node } => {
                 let is_named = node.is_some();
@@ -295,7 +328,7 @@ impl Leadership {
                 connection,
                 session_present,
             } => self.connected(connection, session_present, now),
-            PairEvent::BarrierPassed => self.serve(now),
+            PairEvent::BarrierPassed => self.serve(true),
             PairEvent::Disconnected => self.disconnected(now),
         }
         self.tick(now, delay);
@@ -341,12 +374,12 @@ impl Leadership {
         });
     }
 
-    fn serve(&mut self, now: Instant) {
+    fn serve(&mut self, is_confirmed: bool) {
         if matches!(self.stage, PairStage::Confirming { .. }) {
-            self.stage = PairStage::Leading { since: now };
+            self.stage = PairStage::Leading;
             self.failures = 0;
             self.requested_at = None;
-            self.effects.push_back(PairEffect::Serve);
+            self.effects.push_back(PairEffect::Serve { is_confirmed });
         }
     }
 
@@ -354,7 +387,7 @@ impl Leadership {
         match self.stage {
             PairStage::Standby | PairStage::Contending { .. } => return,
             PairStage::Connecting => self.failures += 1,
-            PairStage::Confirming { .. } | PairStage::Leading { .. } => self.cut_at = Some(now),
+            PairStage::Confirming { .. } | PairStage::Leading => self.cut_at = Some(now),
         }
         self.effects.push_back(PairEffect::StepDown);
         self.stage = PairStage::Standby;
@@ -375,8 +408,13 @@ impl Leadership {
             self.unconfirmed_until = Some(until);
         }
         if has_other || self.has_rival() {
-            self.effects.push_back(PairEffect::Query);
+            self.query(now);
         }
+    }
+
+    fn query(&mut self, now: Instant) {
+        self.queried_at = Some(now);
+        self.effects.push_back(PairEffect::Query);
     }
 
     fn connect(&mut self) {
@@ -389,7 +427,7 @@ impl Leadership {
     fn is_connected(&self) -> bool {
         matches!(
             self.stage,
-            PairStage::Confirming { .. } | PairStage::Leading { .. }
+            PairStage::Confirming { .. } | PairStage::Leading
         )
     }
 
@@ -397,6 +435,13 @@ impl Leadership {
     fn has_claimed(&self) -> bool {
         let claim = self.leader.as_ref();
         claim.is_some_and(|claim| claim.node == self.node)
+    }
+
+    /// Returns whether the newest claim is that of this node, which has led for this time at least.
+    pub fn has_led_last(&self, time: Duration) -> bool {
+        let since_1970 = wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let claim = self.leader.as_ref().filter(|claim| claim.node == self.node);
+        claim.is_some_and(|claim| since_1970 >= Duration::from_secs(claim.since) + time)
     }
 
     /// Returns whether the other node leads, as far as this one knows.
@@ -420,14 +465,19 @@ impl Leadership {
                 }
                 self.is_online = false;
                 self.unconfirmed_until = None;
-                let at = now + delay.min(MAX_DELAY) + self.pause(now);
+                let deference = if std::mem::take(&mut self.defers) {
+                    DEFERENCE
+                } else {
+                    Duration::ZERO
+                };
+                let at = now + delay.min(MAX_DELAY) + self.pause(now) + deference;
                 self.stage = PairStage::Contending { at };
             }
             PairStage::Contending { .. } if !self.is_synced() || self.has_rival() => {
                 self.stage = PairStage::Standby;
             }
             PairStage::Contending { at } if at <= now => self.connect(),
-            PairStage::Confirming { until } if until <= now => self.serve(now),
+            PairStage::Confirming { until } if until <= now => self.serve(false),
             _ => {}
         }
     }
@@ -496,7 +546,13 @@ mod tests {
             {
                 match effect {
                     PairEffect::Introduce => {
-                        self.on(node, PairEvent::ObserverSynced { has_other: false });
+                        self.on(
+                            node,
+                            PairEvent::ObserverSynced {
+                                has_other: false,
+                                is_uninformed: false,
+                            },
+                        );
                     }
                     PairEffect::Connect => {
                         self.takeovers += 1;
@@ -536,11 +592,14 @@ mod tests {
                     }
                     PairEffect::Query => {
                         let node = ["a", "b"][node].to_owned();
-                        self.all(&PairEvent::Query { node });
+                        self.all(&PairEvent::Query {
+                            node,
+                            is_uninformed: false,
+                        });
                     }
-                    PairEffect::Serve
+                    PairEffect::Serve { .. }
                     | PairEffect::StepDown
-                    | PairEffect::SendSnapshot
+                    | PairEffect::SendSnapshot { .. }
                     | PairEffect::Answer => {}
                 }
             }
@@ -558,7 +617,7 @@ mod tests {
         }
 
         fn leads(&self, node: usize) -> bool {
-            matches!(self.nodes[node].stage(), PairStage::Leading { .. })
+            matches!(self.nodes[node].stage(), PairStage::Leading)
         }
     }
 
@@ -582,6 +641,39 @@ mod tests {
         house.pass(Duration::from_secs(1));
         assert!(house.leads(1));
         assert_eq!(house.nodes[1].leader().unwrap().epoch, 2);
+    }
+
+    #[test]
+    fn after_both_were_gone_the_node_that_led_last_leads_first() {
+        let mut house = House::new();
+        let claim = LeaderClaim {
+            node: "a".to_owned(),
+            epoch: 7,
+            since: 0,
+        };
+        let kept = PairEvent::Claimed {
+            claim,
+            is_live: false,
+        };
+        for node in 0..2 {
+            house.nodes[node].on(PairEvent::ObserverUp, house.now, DELAY);
+            house.nodes[node].on(kept.clone(), house.now, DELAY);
+            while house.nodes[node].next_effect().is_some() {}
+            let synced = PairEvent::ObserverSynced {
+                has_other: false,
+                is_uninformed: node == 1,
+            };
+            house.nodes[node].on(synced, house.now, Duration::ZERO);
+        }
+        let mut alone = House::new();
+        std::mem::swap(&mut alone.nodes[1], &mut house.nodes[1]);
+        alone.now = house.now;
+        house.pass(Duration::from_millis(600));
+        assert!(house.leads(0));
+        alone.pass(Duration::from_millis(600));
+        assert!(!alone.leads(1));
+        alone.pass(DEFERENCE);
+        assert!(alone.leads(1), "the other one does not come");
     }
 
     #[test]
@@ -629,7 +721,13 @@ mod tests {
         };
         house.nodes[1].on(PairEvent::Status { is_online: true }, house.now, DELAY);
         house.nodes[1].on(kept, house.now, DELAY);
-        house.on(1, PairEvent::ObserverSynced { has_other: false });
+        house.on(
+            1,
+            PairEvent::ObserverSynced {
+                has_other: false,
+                is_uninformed: false,
+            },
+        );
         house.pass(Duration::from_secs(2));
         assert!(!house.leads(1), "the leader has time to answer");
         house.pass(Duration::from_secs(3));
@@ -673,18 +771,55 @@ mod tests {
         let mut node = Leadership::new("a");
         let now = crate::clock::now();
         node.on(PairEvent::ObserverUp, now, DELAY);
-        node.on(PairEvent::ObserverSynced { has_other: true }, now, DELAY);
+        node.on(
+            PairEvent::ObserverSynced {
+                has_other: true,
+                is_uninformed: true,
+            },
+            now,
+            DELAY,
+        );
         assert_eq!(node.stage(), PairStage::Standby);
         node.on(PairEvent::SnapshotReceived, now, DELAY);
         assert!(matches!(node.stage(), PairStage::Contending { .. }));
         let mut alone = Leadership::new("b");
         alone.on(PairEvent::ObserverUp, now, DELAY);
-        alone.on(PairEvent::ObserverSynced { has_other: true }, now, DELAY);
+        alone.on(
+            PairEvent::ObserverSynced {
+                has_other: true,
+                is_uninformed: true,
+            },
+            now,
+            DELAY,
+        );
         alone.tick(now + CONFIRMATION, DELAY);
         assert!(
             matches!(alone.stage(), PairStage::Contending { .. }),
             "it does not answer"
         );
+    }
+
+    #[test]
+    fn a_node_that_lacks_knowledge_asks_one_that_starts_and_they_do_not_go_on_asking() {
+        let now = crate::clock::now();
+        let mut nodes = ["a", "b"].map(Leadership::new);
+        let query = |from: &str| PairEvent::Query {
+            node: from.to_owned(),
+            is_uninformed: true,
+        };
+        let mut asked = [0, 0];
+        nodes[1].on(query("a"), now, DELAY);
+        for _ in 0..20 {
+            for n in 0..2 {
+                while let Some(effect) = nodes[n].next_effect() {
+                    if effect == PairEffect::Query {
+                        asked[n] += 1;
+                        nodes[1 - n].on(query(["a", "b"][n]), now, DELAY);
+                    }
+                }
+            }
+        }
+        assert_eq!(asked, [1, 1]);
     }
 
     #[test]
@@ -721,7 +856,14 @@ mod tests {
         let mut node = Leadership::new("a");
         let mut now = crate::clock::now();
         node.on(PairEvent::ObserverUp, now, DELAY);
-        node.on(PairEvent::ObserverSynced { has_other: false }, now, DELAY);
+        node.on(
+            PairEvent::ObserverSynced {
+                has_other: false,
+                is_uninformed: false,
+            },
+            now,
+            DELAY,
+        );
         let end = now + Duration::from_mins(1);
         let mut attempts = 0;
         while now < end {
@@ -749,6 +891,6 @@ mod tests {
         node.on(connected, now, DELAY);
         assert_eq!(node.due(), Some(now + BARRIER_TIMEOUT));
         node.tick(now + BARRIER_TIMEOUT, DELAY);
-        assert!(matches!(node.stage(), PairStage::Leading { .. }));
+        assert!(matches!(node.stage(), PairStage::Leading));
     }
 }

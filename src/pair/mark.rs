@@ -27,6 +27,9 @@ pub enum PairMark {
         node: String,
         /// Distinguishes barriers of one node.
         nonce: u64,
+        /// Whether the broker counts packets anew: it had lost the session.
+        #[serde(default)]
+        is_new_session: bool,
     },
     /// The leader is alive. The other node repeats the number in its report.
     Beat {
@@ -43,6 +46,9 @@ pub enum PairMark {
         commands: Vec<KnownCommand>,
         /// Whether nothing follows.
         is_last: bool,
+        /// Whether the sender has seen every mark that matters.
+        #[serde(default)]
+        is_complete: bool,
     },
     /// A node that has connected requests a sign of life of the leader.
     Query {

@@ -62,16 +62,24 @@ pub struct PairMemory {
     newest: HashMap<String, CommandIdentity>,
     timers: BTreeMap<u64, Bytes>,
     next: u64,
+    /// The position of the next command that the other node has seen; they are learned newest first.
+    next_learned: i64,
+    /// The position of the next command of the journal.
+    next_recalled: i64,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct KnownProgress {
     number: u64,
+    /// Its position in the order in which commands were begun.
+    position: i64,
     devices: Vec<String>,
     plan: Json,
     is_answered: bool,
     reply: Option<Bytes>,
+    /// Whether it is known from the journal of this node alone.
+    is_recalled: bool,
     bytes: usize,
 }
 
@@ -85,6 +93,8 @@ impl PairMemory {
             newest: HashMap::new(),
             timers: BTreeMap::new(),
             next: 0,
+            next_learned: -1,
+            next_recalled: i64::MIN,
             bytes: 0,
         }
     }
@@ -106,10 +116,12 @@ impl PairMemory {
             identity,
             KnownProgress {
                 number: 0,
+                position: self.next_position(),
                 devices,
                 plan,
                 is_answered: false,
                 reply: None,
+                is_recalled: false,
                 bytes,
             },
             now,
@@ -118,10 +130,9 @@ impl PairMemory {
 
     /// Notes the reply to a command. Its plan is of no more use.
     pub fn answered(&mut self, identity: CommandIdentity, reply: &[u8], now: Instant) {
-        let devices = match self.commands.get_mut(&identity) {
-            Some(known) if !known.is_answered => std::mem::take(&mut known.devices),
-            Some(known) => known.devices.clone(),
-            None => Vec::new(),
+        let (devices, position) = match self.commands.get_mut(&identity) {
+            Some(known) => (std::mem::take(&mut known.devices), known.position),
+            None => (Vec::new(), self.next_position()),
         };
         let reply = (reply.len() <= MAX_REPLY).then(|| Bytes::copy_from_slice(reply));
         let names: usize = devices.iter().map(String::len).sum();
@@ -130,14 +141,21 @@ impl PairMemory {
             identity,
             KnownProgress {
                 number: 0,
+                position,
                 devices,
                 plan: Json::Null,
                 is_answered: true,
                 reply,
+                is_recalled: false,
                 bytes,
             },
             now,
         );
+    }
+
+    /// Returns the position of a command that is begun now.
+    fn next_position(&self) -> i64 {
+        i64::try_from(self.next).unwrap_or(i64::MAX)
     }
 
     fn remember(&mut self, identity: CommandIdentity, known: KnownProgress, now: Instant) {
@@ -193,13 +211,12 @@ impl PairMemory {
         }
     }
 
-    /// Returns the progress of all commands, oldest first.
+    /// Returns the progress of all commands, in the order in which they were begun.
     pub fn snapshot(&self) -> Vec<KnownCommand> {
-        let current = self.order.iter().filter_map(|(_, number, identity)| {
-            let known = self.commands.get(identity)?;
-            (known.number == *number).then_some((identity, known))
-        });
-        current
+        let mut known: Vec<_> = self.commands.iter().collect();
+        known.sort_unstable_by_key(|(_, known)| known.position);
+        known
+            .into_iter()
             .map(|(identity, known)| KnownCommand {
                 command: *identity,
                 devices: known.devices.clone(),
@@ -209,19 +226,35 @@ impl PairMemory {
             .collect()
     }
 
-    /// Takes over the progress of a command from the other node, unless it is known here.
+    /// Takes over the progress of a command from the other node, unless it is known here. They come
+    /// newest first.
     pub fn learn(&mut self, learned: KnownCommand, now: Instant) {
         let identity = learned.command;
         let known = self.commands.get(&identity);
-        if known.is_some_and(|known| known.is_answered || !learned.is_answered) {
-            return;
-        }
-        let is_unknown = known.is_none();
-        for device in &learned.devices {
-            // What this node has seen itself is newer.
-            if is_unknown {
-                self.newest.entry(device.clone()).or_insert(identity);
+        let adds_nothing = known.is_some_and(|known| known.is_answered || !learned.is_answered);
+        if known.is_none_or(|known| known.is_recalled) {
+            for device in &learned.devices {
+                let newest = self.newest.get(device);
+                let newest = newest.and_then(|newest| self.commands.get(newest));
+                // What this node has seen itself is newer, and what its journal had is older.
+                if newest.is_none_or(|newest| newest.is_recalled) {
+                    self.newest.insert(device.clone(), identity);
+                }
             }
+        }
+        let position = match self.commands.get(&identity) {
+            Some(known) if !known.is_recalled => known.position,
+            _ => {
+                self.next_learned -= 1;
+                self.next_learned
+            }
+        };
+        if let Some(known) = self.commands.get_mut(&identity)
+            && adds_nothing
+        {
+            known.is_recalled = false;
+            known.position = position;
+            return;
         }
         let plan_bytes = learned.plan.to_string().len();
         let names: usize = learned.devices.iter().map(String::len).sum();
@@ -229,14 +262,32 @@ impl PairMemory {
             identity,
             KnownProgress {
                 number: 0,
+                position,
                 devices: learned.devices,
                 plan: learned.plan,
                 is_answered: learned.is_answered,
                 reply: None,
+                is_recalled: false,
                 bytes: OVERHEAD + names + plan_bytes,
             },
             now,
         );
+    }
+
+    /// Notes a command that the journal of this node has from an earlier run, with its reply if the
+    /// broker has it. They come oldest first, before anything else.
+    pub fn recall(&mut self, recalled: KnownCommand, reply: Option<&[u8]>, now: Instant) {
+        let identity = recalled.command;
+        let bytes = recalled.plan.to_string().len();
+        self.begun(identity, (recalled.devices, recalled.plan), bytes, now);
+        if let Some(reply) = reply {
+            self.answered(identity, reply, now);
+        }
+        if let Some(known) = self.commands.get_mut(&identity) {
+            known.is_recalled = true;
+            known.position = self.next_recalled;
+            self.next_recalled += 1;
+        }
     }
 
     /// Forgets the commands that clients did not name: the broker has lost the session, and counts
@@ -361,6 +412,42 @@ mod tests {
             new.progress(identity(3)),
             Progress::Answered { .. }
         ));
+    }
+
+    #[test]
+    fn a_journal_is_older_than_the_knowledge_of_the_other_node() {
+        let now = crate::clock::now();
+        let mut other = PairMemory::new(KEEP);
+        for n in 1..=4 {
+            begin(&mut other, n, "lamp", now);
+        }
+        other.answered(identity(1), b"{}", now);
+        let mut new = PairMemory::new(KEEP);
+        for n in 1..=2 {
+            let recalled = KnownCommand {
+                command: identity(n),
+                devices: vec!["lamp".to_owned()],
+                plan: json!([n]),
+                is_answered: false,
+            };
+            new.recall(recalled, (n == 1).then_some(b"{}"), now);
+        }
+        assert!(matches!(
+            new.progress(identity(1)),
+            Progress::Answered { reply: Some(_), .. }
+        ));
+        for command in other.snapshot().into_iter().rev() {
+            new.learn(command, now);
+        }
+        let overtaken = |n| match new.progress(identity(n)) {
+            Progress::Begun { overtaken, .. } => overtaken,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(overtaken(2), ["lamp"]);
+        assert_eq!(overtaken(3), ["lamp"]);
+        assert!(overtaken(4).is_empty(), "it is the newest");
+        let order: Vec<_> = new.snapshot().into_iter().map(|one| one.command).collect();
+        assert_eq!(order, [1, 2, 3, 4].map(identity), "as they were begun");
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod mark;
 mod memory;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,12 @@ const MAX_MESSAGE: usize = 512 << 10;
 
 /// Bytes of a command in a snapshot, besides its plan.
 const SNAPSHOT_ENTRY: usize = 128;
+
+/// Connections of the observer whose numbers are remembered.
+const MAX_CONNECTIONS: usize = 16;
+
+/// How long a node must have led so that its journal has everything that it took over.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// The longest correlation data of a request that is answered, in bytes.
 const MAX_CORRELATION: usize = 256;
@@ -69,6 +75,8 @@ pub struct ObservedMessage<'a> {
 pub struct Pair {
     node: String,
     prefix: String,
+    /// How long commands are remembered.
+    keep: Duration,
     state: Mutex<PairState>,
     changed: Notify,
     /// True while the connection with the shared id may be made.
@@ -81,6 +89,16 @@ struct PairState {
     memory: PairMemory,
     /// Number of the observer's connection.
     connection: u64,
+    /// The numbers of its last connections.
+    connections: VecDeque<u64>,
+    /// Whether the observer has received its own report before.
+    has_synced: bool,
+    /// Whether another node with the name of this one was seen.
+    has_namesake: bool,
+    /// Until then the broker may send commands again whose marks this node has not seen.
+    uninformed_until: Option<Instant>,
+    /// Whether the journal has the commands of an earlier run.
+    has_journal: bool,
     barrier: Barrier,
     /// The report of this node, as last published.
     own: NodeReport,
@@ -110,10 +128,16 @@ impl Pair {
         Arc::new(Self {
             node: settings.node.clone(),
             prefix: prefix.to_owned(),
+            keep,
             state: Mutex::new(PairState {
                 leadership: Leadership::new(&*settings.node),
                 memory: PairMemory::new(keep),
                 connection: 0,
+                connections: VecDeque::new(),
+                has_synced: false,
+                has_namesake: false,
+                uninformed_until: Some(now() + keep),
+                has_journal: false,
                 barrier: Barrier::default(),
                 own: NodeReport::last_will(&settings.node),
                 peer: None,
@@ -150,10 +174,43 @@ impl Pair {
         self.changed.notify_one();
     }
 
-    /// Notes a new connection of the observer.
-    pub fn observer_up(&self) {
-        self.state.lock().connection = rand::random();
+    /// Notes a new connection of the observer. Where the broker had not kept its session, marks may
+    /// be missing.
+    pub fn observer_up(&self, session_present: bool) {
+        {
+            let mut state = self.state.lock();
+            state.connection = rand::random();
+            let connection = state.connection;
+            state.connections.push_back(connection);
+            if state.connections.len() > MAX_CONNECTIONS {
+                state.connections.pop_front();
+            }
+            if !session_present && state.connections.len() > 1 {
+                state.memory.forget_numbered();
+                state.uninformed_until = Some(now() + self.keep);
+            }
+        }
         self.on(PairEvent::ObserverUp);
+    }
+
+    /// Notes commands of an earlier run, oldest first. `is_durable` if the journal is on disk.
+    pub fn recall(&self, commands: Vec<(KnownCommand, Option<Vec<u8>>)>, is_durable: bool) {
+        let mut state = self.state.lock();
+        state.has_journal = is_durable;
+        for (command, reply) in commands {
+            state.memory.recall(command, reply.as_deref(), now());
+        }
+    }
+
+    /// Notes that this node leads without having seen every mark of the earlier leader.
+    pub fn note_missed_marks(&self) {
+        self.state.lock().uninformed_until = Some(now() + self.keep);
+    }
+
+    /// Returns whether a command that the broker sends again may have begun although its progress
+    /// is not known here.
+    pub fn is_uninformed(&self) -> bool {
+        self.state.lock().is_uninformed()
     }
 
     /// Waits for the next step to take. Cancel safe.
@@ -274,8 +331,16 @@ impl Pair {
                 state.memory.begun(command, (devices, plan), bytes, now());
                 None
             }
-            PairMark::Barrier { node, nonce } => {
-                state.barrier.is_seen |= node == self.node && nonce == state.barrier.nonce;
+            PairMark::Barrier {
+                node,
+                nonce,
+                is_new_session,
+            } => {
+                let is_own = node == self.node;
+                if is_new_session && !is_own {
+                    state.memory.forget_numbered();
+                }
+                state.barrier.is_seen |= is_own && nonce == state.barrier.nonce;
                 state.barrier.passed()
             }
             PairMark::Beat { node, number } => {
@@ -287,11 +352,15 @@ impl Pair {
                 }
                 Some(PairEvent::Beat { node })
             }
-            PairMark::Query { node } => Some(PairEvent::Query { node }),
+            PairMark::Query { node } => Some(PairEvent::Query {
+                node,
+                is_uninformed: state.is_uninformed(),
+            }),
             PairMark::Snapshot {
                 to,
                 commands,
                 is_last,
+                is_complete,
             } => {
                 if to != self.node {
                     return None;
@@ -299,6 +368,9 @@ impl Pair {
                 // The newest first, so that it stays the newest of its device.
                 for command in commands.into_iter().rev() {
                     state.memory.learn(command, now());
+                }
+                if is_last && is_complete {
+                    state.uninformed_until = None;
                 }
                 is_last.then_some(PairEvent::SnapshotReceived)
             }
@@ -321,19 +393,30 @@ impl Pair {
             state.peer = Some(report);
             return is_gone.then_some(PairEvent::SnapshotReceived);
         }
+        // Before it was synced, reports of an earlier run of this node may arrive.
+        let is_first = !state.has_synced;
+        if report.online && !is_first && !state.connections.contains(&report.connection) {
+            state.has_namesake = true;
+        }
         let is_of_this_connection = report.connection == state.connection && report.online;
-        let has_other = state.peer.as_ref().is_some_and(|peer| peer.online);
-        (is_of_this_connection && state.leadership.is_syncing())
-            .then_some(PairEvent::ObserverSynced { has_other })
+        if !is_of_this_connection || !state.leadership.is_syncing() {
+            return None;
+        }
+        if is_first && state.has_journal && state.leadership.has_led_last(SETTLED) {
+            state.uninformed_until = None;
+        }
+        state.has_synced = true;
+        Some(PairEvent::ObserverSynced {
+            has_other: state.peer.as_ref().is_some_and(|peer| peer.online),
+            is_uninformed: state.is_uninformed(),
+        })
     }
 
-    /// Returns what this node knows of the progress of commands, in messages to the other, the
+    /// Returns what this node knows of the progress of commands, in messages to another one, the
     /// newest first.
-    pub fn snapshot(&self) -> Vec<PairMark> {
+    pub fn snapshot(&self, to: &str) -> Vec<PairMark> {
         let state = self.state.lock();
-        let Some(peer) = &state.peer else {
-            return Vec::new();
-        };
+        let is_complete = !state.is_uninformed();
         let all = state.memory.snapshot();
         let mut parts: Vec<PairMark> = Vec::new();
         let mut part = Vec::new();
@@ -341,9 +424,10 @@ impl Pair {
         let to_mark = |mut commands: Vec<KnownCommand>, is_last| {
             commands.reverse();
             PairMark::Snapshot {
-                to: peer.node.clone(),
+                to: to.to_owned(),
                 commands,
                 is_last,
+                is_complete,
             }
         };
         for command in all.into_iter().rev() {
@@ -371,6 +455,7 @@ impl Pair {
         PairMark::Barrier {
             node: self.node.clone(),
             nonce: state.barrier.nonce,
+            is_new_session: !session_present,
         }
     }
 
@@ -436,6 +521,13 @@ impl Pair {
             state.peer.as_ref(),
             state.behind,
         )
+        .with_namesake(state.has_namesake)
+    }
+}
+
+impl PairState {
+    fn is_uninformed(&self) -> bool {
+        self.uninformed_until.is_some_and(|until| now() < until)
     }
 }
 

@@ -22,6 +22,9 @@ pub struct PairReport {
     pub epoch: u64,
     /// Whether the observer has received the retained messages.
     pub synced: bool,
+    /// Whether another program uses the name of this node.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_namesake: bool,
     /// The other node, if it was seen.
     pub other: Option<OtherNode>,
 }
@@ -63,13 +66,20 @@ impl PairReport {
         });
         Self {
             node: own.node.clone(),
-            leads: matches!(leadership.stage(), PairStage::Leading { .. }),
+            leads: matches!(leadership.stage(), PairStage::Leading),
             leader: claim.map(|claim| claim.node.clone()),
             since: claim.map(|claim| claim.since),
             epoch: leadership.leader().map_or(0, |claim| claim.epoch),
             synced: leadership.is_synced(),
+            has_namesake: false,
             other,
         }
+    }
+
+    /// Sets whether another program uses the name of this node.
+    pub(super) fn with_namesake(mut self, has_namesake: bool) -> Self {
+        self.has_namesake = has_namesake;
+        self
     }
 
     /// Returns the state in a few words, for `systemctl status`.
@@ -90,6 +100,11 @@ impl PairReport {
             Some(other) => format!("; {} is offline", other.node),
             None => "; no other node was seen".to_owned(),
         };
-        leading + &other
+        let namesake = if self.has_namesake {
+            format!("; ANOTHER NODE HAS THE NAME {node}")
+        } else {
+            String::new()
+        };
+        leading + &other + &namesake
     }
 }

@@ -70,10 +70,18 @@ impl Pipeline {
             self.services.counters.actions_superseded.increment();
             failures.push(failure_of(step, Refusal::Superseded));
         }
+        let (claimed, doubtful) = self.without_doubtful(command, claimed);
+        let is_doubtful = !doubtful.is_empty();
+        failures.extend(doubtful);
         if claimed.is_empty() {
+            let refusal = if is_doubtful {
+                Refusal::Undelivered
+            } else {
+                Refusal::Superseded
+            };
             return Dispatched {
                 failures,
-                refusal: Some(Refusal::Superseded),
+                refusal: Some(refusal),
                 durability,
             };
         }
@@ -97,7 +105,10 @@ impl Pipeline {
         } else {
             self.acknowledged(self.publish(command, &claimed)).await
         };
-        let refusal = undelivered.last().map(|failure| failure.refusal.clone());
+        let refusal = match undelivered.last() {
+            Some(failure) => Some(failure.refusal.clone()),
+            None => is_doubtful.then_some(Refusal::Undelivered),
+        };
         failures.extend(undelivered);
         Dispatched {
             failures,
@@ -133,6 +144,27 @@ impl Pipeline {
             superseded,
             is_behind_unfinished,
         }
+    }
+
+    /// Splits off the steps that do harm twice, if an earlier leader of a pair may have begun the
+    /// command.
+    fn without_doubtful<'a>(
+        &self,
+        command: &Command,
+        claimed: Vec<&'a Step>,
+    ) -> (Vec<&'a Step>, Vec<ActionFailure>) {
+        let replica = self.replica.as_ref();
+        if !replica.is_some_and(|replica| replica.may_have_begun(command.seq)) {
+            return (claimed, Vec::new());
+        }
+        let is_harmless = |step: &&Step| durability_of(step) == Durability::None;
+        let (claimed, doubtful): (Vec<&Step>, Vec<&Step>) =
+            claimed.into_iter().partition(is_harmless);
+        self.forget_assumed(doubtful.iter().map(|step| step.device()));
+        let failures = doubtful
+            .into_iter()
+            .map(|step| failure_of(step, Refusal::Undelivered));
+        (claimed, failures.collect())
     }
 
     /// Waits until the plan is durable and the earlier plans for its devices are published.

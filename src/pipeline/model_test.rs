@@ -164,6 +164,7 @@ impl ModelWorld {
             correlation: None,
             id: self.sent[n].named.then(|| n.to_string()),
             packet: None,
+            identity: None,
             until: self.journal.moment(MINUTE),
         };
         let redelivery = if again {

@@ -603,7 +603,7 @@ fn offline() -> RedisFault {
 }
 
 /// Returns the SHA-256 of a text in hexadecimal digits.
-fn hash(text: &str) -> String {
+pub fn hash(text: &str) -> String {
     let digest = digest(&SHA256, text.as_bytes());
     let mut digits = String::new();
     for byte in digest.as_ref() {

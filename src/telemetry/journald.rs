@@ -14,6 +14,8 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::telemetry::log::Origin;
+
 /// Socket of journald (systemd, "Native Journal Protocol").
 const SOCKET: &str = "/run/systemd/journal/socket";
 
@@ -26,29 +28,36 @@ const MAX_FIELD_BYTES: usize = 8 << 10;
 pub(super) struct JournaldLayer {
     socket: UnixDatagram,
     dropped: AtomicU64,
+    /// Fields of each event.
+    origin: Origin,
 }
 
 impl JournaldLayer {
-    /// Connects to journald.
+    /// Connects to journald. The names of the origin become fields of each event.
     ///
     /// # Errors
     /// If journald is not running.
-    pub(super) fn connect() -> io::Result<Self> {
-        Self::at(Path::new(SOCKET))
+    pub(super) fn connect(origin: Origin) -> io::Result<Self> {
+        Self::at(Path::new(SOCKET), origin)
     }
 
-    fn at(path: &Path) -> io::Result<Self> {
+    fn at(path: &Path, origin: Origin) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.connect(path)?;
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket,
             dropped: AtomicU64::new(0),
+            origin,
         })
     }
 
     /// Sends an event, with the number of events dropped before it.
     fn send(&self, event: &Event<'_>, mut fields: Fields) {
+        let origin = self.origin.fields();
+        fields
+            .pairs
+            .extend(origin.map(|(name, value)| (name, value.to_owned())));
         let dropped = self.dropped.load(Relaxed);
         if dropped > 0 {
             fields
@@ -173,7 +182,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
-        let subscriber = tracing_subscriber::registry().with(JournaldLayer::at(&path).unwrap());
+        let origin = Origin {
+            site: None,
+            node: Some("a".to_owned()),
+        };
+        let layer = JournaldLayer::at(&path, origin).unwrap();
+        let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("command", command_id = "7");
             span.in_scope(|| {
@@ -187,7 +201,7 @@ mod tests {
         });
         let mut received = [0; 4096];
         let n = journald.recv(&mut received).unwrap();
-        let expected = "LATENCY_US=412\nWHY\n\x09\0\0\0\0\0\0\0two\nlines\nCOMMAND_ID=7\nMESSAGE=left out latency_us=412 why=\"two\\nlines\" command_id=7\n\
+        let expected = "LATENCY_US=412\nWHY\n\x09\0\0\0\0\0\0\0two\nlines\nCOMMAND_ID=7\nNODE=a\nMESSAGE=left out latency_us=412 why=\"two\\nlines\" command_id=7 node=a\n\
                         PRIORITY=4\nSYSLOG_IDENTIFIER=sayso\nTARGET=sayso::telemetry::journald::tests\n";
         assert_eq!(String::from_utf8_lossy(&received[..n]), expected);
     }
@@ -198,7 +212,8 @@ mod tests {
         let path = folder.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
         journald.set_nonblocking(true).unwrap();
-        let subscriber = tracing_subscriber::registry().with(JournaldLayer::at(&path).unwrap());
+        let layer = JournaldLayer::at(&path, Origin::default()).unwrap();
+        let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             // The kernel queues some datagrams. If a further one blocked, this test would not end.
             for _ in 0..2000 {

@@ -39,6 +39,27 @@ pub struct Settings {
     pub filter: String,
     /// True if events are sent to journald as fields instead of to standard error as text.
     pub journald: bool,
+    /// The names that are fields of each line.
+    pub origin: Origin,
+}
+
+/// The names by which several gateways are told apart, where there are several.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The site, if gateways share a Redis.
+    pub site: Option<String>,
+    /// The node of a pair or of a site.
+    pub node: Option<String>,
+}
+
+impl Origin {
+    /// Returns the names with those of their fields.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let fields = [("site", &self.site), ("node", &self.node)];
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
 }
 
 impl Default for Settings {
@@ -46,6 +67,7 @@ impl Default for Settings {
         Self {
             filter: DEFAULT_FILTER.to_owned(),
             journald: false,
+            origin: Origin::default(),
         }
     }
 }
@@ -101,7 +123,7 @@ impl Log {
 pub fn start(settings: &Settings) -> Result<Log, BadFilter> {
     let (filter, handle) = reload::Layer::new(filter(&settings.filter)?);
     let journald = if settings.journald {
-        JournaldLayer::connect().ok()
+        JournaldLayer::connect(settings.origin.clone()).ok()
     } else {
         None
     };
@@ -109,7 +131,7 @@ pub fn start(settings: &Settings) -> Result<Log, BadFilter> {
         tracing_subscriber::fmt::layer()
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
-            .with_writer(QueuedStderr::start())
+            .with_writer(QueuedStderr::start(&settings.origin))
     });
     // If a log is running already (in a test), it stays in place.
     let started = tracing_subscriber::registry()
@@ -144,10 +166,14 @@ enum QueuedLine {
 /// Writer that queues each line for a thread, because standard error may be a pipe that nobody
 /// reads.
 #[derive(Debug, Clone)]
-struct QueuedStderr(SyncSender<QueuedLine>);
+struct QueuedStderr {
+    queue: SyncSender<QueuedLine>,
+    /// The fields at the end of each line.
+    suffix: String,
+}
 
 impl QueuedStderr {
-    fn start() -> Self {
+    fn start(origin: &Origin) -> Self {
         let queue = STDERR_QUEUE.get_or_init(|| {
             let (queue, lines) = sync_channel(MAX_QUEUED_LINES);
             // Without the thread every line is dropped; the daemon itself keeps working.
@@ -156,7 +182,17 @@ impl QueuedStderr {
                 .spawn(move || write_lines(&lines, &mut io::stderr(), &DROPPED_LINES));
             queue
         });
-        Self(queue.clone())
+        Self::new(queue.clone(), origin)
+    }
+
+    fn new(queue: SyncSender<QueuedLine>, origin: &Origin) -> Self {
+        let fields = origin
+            .fields()
+            .map(|(name, value)| format!(" {name}={value}"));
+        Self {
+            queue,
+            suffix: fields.collect(),
+        }
     }
 }
 
@@ -186,7 +222,9 @@ fn write_lines(lines: &Receiver<QueuedLine>, out: &mut impl Write, dropped: &Ato
 impl Write for &QueuedStderr {
     /// Queues one event. The formatting layer writes each event with a single call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.try_send(QueuedLine::Line(line.to_vec())).is_err() {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let whole = [text, self.suffix.as_bytes(), &line[text.len()..]].concat();
+        if self.queue.try_send(QueuedLine::Line(whole)).is_err() {
             DROPPED_LINES.fetch_add(1, Relaxed);
         }
         Ok(line.len())
@@ -242,7 +280,7 @@ mod tests {
             write_lines(&lines, &mut pipe, &dropped);
             String::from_utf8(pipe.written).unwrap()
         });
-        let log = QueuedStderr(queue);
+        let log = QueuedStderr::new(queue, &Origin::default());
         for n in 0..100 {
             // None of these calls may wait for the pipe. A line is written with a single call, as
             // the log does it.
@@ -256,5 +294,20 @@ mod tests {
             written.contains("sayso: 5 log lines were dropped"),
             "{written}"
         );
+    }
+
+    #[test]
+    fn each_line_ends_with_the_site_and_the_node() {
+        let (queue, lines) = sync_channel(2);
+        let origin = Origin {
+            site: Some("campus".to_owned()),
+            node: Some("a".to_owned()),
+        };
+        let log = QueuedStderr::new(queue, &origin);
+        (&log).write_all(b"INFO starting devices=3\n").unwrap();
+        drop(log);
+        let mut written = Vec::new();
+        write_lines(&lines, &mut written, &AtomicU64::new(0));
+        assert_eq!(written, b"INFO starting devices=3 site=campus node=a\n");
     }
 }

@@ -70,6 +70,8 @@ metrics! {
     CACHE_BYTES = Gauge "sayso_cache_bytes": "Bytes used by each tier of the answer cache.";
     REDIS_UP = Gauge "sayso_redis_up": "1 while Redis is used; absent where none is configured.";
     REDIS_NODES = Gauge "sayso_redis_nodes": "Nodes that share limits in Redis, as last known.";
+    NODE_INFO = Gauge "sayso_node_info": "Always 1, with the names of the site and the node; absent \
+        for a gateway on its own.";
     PAIR_LEADER = Gauge "sayso_pair_leader": "1 while this node of a pair leads; absent without a \
         pair.";
     PAIR_EPOCH = Gauge "sayso_pair_epoch": "Number of the last takeover that this node has seen.";

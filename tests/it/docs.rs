@@ -91,6 +91,41 @@ fn the_configuration_of_the_pages_loads() {
     assert!(loaded >= 12, "only {loaded} blocks");
 }
 
+#[test]
+fn the_containers_have_files_that_exist_and_configs_that_load() {
+    let compose = read("deploy/compose.yaml");
+    let mut mounted = 0;
+    for line in compose.lines() {
+        let Some(mount) = line.trim().strip_prefix("- ./") else {
+            continue;
+        };
+        let (file, _) = mount.split_once(':').expect("a place in the container");
+        // The operator makes the passwords.
+        if !file.starts_with("compose/secrets/") {
+            assert!(root().join("deploy").join(file).is_file(), "{file}");
+            mounted += 1;
+        }
+    }
+    assert!(mounted >= 8, "only {mounted} files");
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("sayso.key"), "x").unwrap();
+    let source = root().join("deploy/compose");
+    fs::copy(source.join("home.toml"), folder.path().join("home.toml")).unwrap();
+    for node in ["a", "b"] {
+        let config = folder.path().join("sayso.toml");
+        fs::copy(source.join(format!("sayso-{node}.toml")), &config).unwrap();
+        let output = Command::new(crate::PROGRAM)
+            .arg("check")
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{node}: {output:?}");
+        let loaded = Config::load(&ConfigLocation::at(config)).unwrap();
+        assert_eq!(loaded.pair.unwrap().node, node);
+    }
+}
+
 /// The words of a line of a shell, for the quotes we use.
 fn words(line: &str) -> Vec<String> {
     let quoted = line.split('"').enumerate().flat_map(|(n, part)| {

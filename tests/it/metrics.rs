@@ -352,8 +352,14 @@ async fn prometheus_answers_everything_the_dashboard_asks() {
     );
     let mut stage = Scene::new()
         .endpoint(&model)
-        .with(&format!("[metrics]\nlisten = \"127.0.0.1:{port}\""))
+        .with(&format!(
+            "[metrics]\nlisten = \"127.0.0.1:{port}\"\n[pair]\nnode = \"a\""
+        ))
         .start()
+        .await;
+    stage
+        .daemon
+        .says("leading, serving commands", PATIENCE)
         .await;
     let Some(prometheus) = Prometheus::start(port).await else {
         println!("skipped: prometheus is not installed (Debian's package prometheus)");

@@ -608,6 +608,18 @@ async fn two_gateways_share_answers_and_a_hung_redis_stops_neither() {
         (&"done".into(), &"model1".into())
     );
     one.daemon.says("redis is not available", PATIENCE).await;
+    for guest in 0..3 {
+        let text = format!("make the kitchen cosy for guest number {guest}");
+        assert_eq!(one.say(&text).await["outcome"], "done");
+    }
+    // One line for the change, and none for each request; it names the gateway.
+    let log = one.daemon.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("redis is not available"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].ends_with(" site=house node=a"), "{}", lines[0]);
     server.signal("CONT");
 }
 

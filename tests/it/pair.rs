@@ -374,6 +374,107 @@ async fn a_client_that_repeats_its_command_after_a_takeover_gets_the_same_reply(
     assert_eq!(levels, [7], "{}", house.log());
 }
 
+#[tokio::test]
+async fn both_nodes_killed_at_once_repeat_nothing_that_does_harm() {
+    let mut house = House::running().await;
+    let mut topics = Vec::new();
+    for _ in 0..2 {
+        for _ in 0..20 {
+            topics.push(house.send("next track on the radio").await);
+        }
+        // In the middle of them.
+        house.reply(&topics[topics.len() - 15]).await;
+        for node in 0..2 {
+            house.node(node).signal("KILL");
+            house.nodes[node] = None;
+        }
+        house.start(1);
+        house.start(0);
+    }
+    let mut uncertain = 0;
+    for topic in &topics {
+        let reply = house.reply(topic).await;
+        match reply["outcome"].as_str() {
+            Some("done") => {}
+            Some("failed") if reply["why"] == "uncertain" => uncertain += 1,
+            _ => panic!("{reply}\n{}", house.log()),
+        }
+    }
+    let (replies, _) = house.outcome().await;
+    let heard = house.listener.heard().await;
+    let skipped = heard.iter().filter(|m| m.topic == "sayso/action/radio");
+    let skipped = skipped.count();
+    assert!(skipped <= topics.len(), "{skipped}\n{}", house.log());
+    assert!(
+        skipped + uncertain >= topics.len(),
+        "{skipped}, {uncertain}"
+    );
+    assert_eq!(replies.len(), topics.len());
+    println!(
+        "{} commands, {skipped} done, {uncertain} uncertain",
+        topics.len()
+    );
+}
+
+#[tokio::test]
+async fn a_yes_after_a_takeover_confirms_nothing() {
+    let mut house = House::new().await;
+    for place in &house.places {
+        let home = HOME.to_owned() + "[device.door]\nkind = \"lock\"\narea = \"hall\"\n";
+        std::fs::write(place.path().join("home.toml"), home).unwrap();
+    }
+    house.start(0);
+    house
+        .node(0)
+        .says("leading, serving commands", PATIENCE)
+        .await;
+    house.start(1);
+    house.seen(1).await;
+    let ask = async |house: &mut House, text: &str, n: u32| {
+        let payload = json!({"text": text, "id": n.to_string()}).to_string();
+        house.listener.publish("sayso/command/panel", payload).await;
+        let id = n.to_string();
+        let is_it = |m: &Message| m.topic == "sayso/reply/panel" && m.json()["id"] == *id;
+        let reply = house.listener.wait_for(is_it, PATIENCE).await;
+        reply.unwrap_or_else(|| panic!("{}", house.log())).json()
+    };
+    let question = ask(&mut house, "unlock the door", 1).await;
+    assert_eq!(question["outcome"], "unclear", "{question}");
+    house.node(0).signal("KILL");
+    house.led_by(1).await;
+    let reply = ask(&mut house, "yes", 2).await;
+    assert_ne!(reply["outcome"], "done", "{reply}");
+    let heard = house.listener.heard().await;
+    assert!(
+        heard.iter().all(|m| m.topic != "sayso/action/door"),
+        "{}",
+        house.log()
+    );
+}
+
+#[tokio::test]
+async fn two_nodes_of_one_name_are_reported() {
+    let mut house = House::new().await;
+    let config = std::fs::read_to_string(house.places[0].config()).unwrap();
+    let own = std::fs::read_to_string(house.places[1].config()).unwrap();
+    assert!(config.contains("node = \"a\""));
+    std::fs::write(
+        house.places[1].config(),
+        own.replace("node = \"b\"", "node = \"a\""),
+    )
+    .unwrap();
+    house.start(0);
+    house
+        .node(0)
+        .says("leading, serving commands", PATIENCE)
+        .await;
+    house.start(1);
+    house
+        .node(0)
+        .says("another node has the name of this one", PATIENCE)
+        .await;
+}
+
 /// The three rules for a command that the broker sends again after a takeover. A client takes the
 /// place of the earlier leader: it holds the shared id, receives commands, and publishes as much
 /// about them as the case needs.
@@ -564,6 +665,52 @@ mod sent_again {
         let (replies, levels) = house.outcome().await;
         assert_eq!(levels, [2], "{}", house.log());
         assert!(replies.values().all(|times| *times == 1), "{replies:?}");
+    }
+
+    /// Both nodes were gone, and the marks went with the memory of the one that led. The other one
+    /// starts alone.
+    #[tokio::test]
+    async fn a_node_that_cannot_know_the_marks_repeats_nothing_that_does_harm() {
+        let mut house = House::new().await;
+        let mut leader = EarlierLeader::connect(house.broker.port()).await;
+        let relative = house.send("next track on the radio").await;
+        let absolute = house.send("set the counter level to 1").await;
+        leader.receive().await;
+        leader.receive().await;
+        let claim = json!({"node": "a", "epoch": 1, "since": 0}).to_string();
+        house
+            .listener
+            .publish_retained("sayso/pair/leader", claim)
+            .await;
+        drop(leader);
+        house.start(1);
+        assert_eq!(house.reply(&absolute).await["outcome"], "done");
+        let reply = house.reply(&relative).await;
+        assert_eq!(reply["why"], "uncertain", "{reply}\n{}", house.log());
+        let fresh = house.send("next track on the radio").await;
+        assert_eq!(house.reply(&fresh).await["outcome"], "done");
+        let heard = house.listener.heard().await;
+        let skipped = heard.iter().filter(|m| m.topic == "sayso/action/radio");
+        assert_eq!(skipped.count(), 1, "{}", house.log());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_repeats_a_begun_command_does_not_start_it_again() {
+        let (mut house, mut leader) = scene().await;
+        let payload = json!({"text": "next track on the radio", "id": "once"}).to_string();
+        let topic = "sayso/command/panel";
+        let identity = CommandIdentity::named(topic, b"once", payload.as_bytes());
+        let planned = json!({
+            "action": {"device": "radio", "property": "track", "op": "set", "value": "next"},
+            "topic": "sayso/action/radio", "payload": "{}", "repeatable": false,
+        });
+        leader.mark(identity, "radio", planned).await;
+        take_over(&mut house).await;
+        house.listener.publish(topic, payload).await;
+        let reply = house.reply("sayso/reply/panel").await;
+        assert_eq!(reply["why"], "uncertain", "{reply}");
+        let heard = house.listener.heard().await;
+        assert!(heard.iter().all(|m| m.topic != "sayso/action/radio"));
     }
 
     #[tokio::test]

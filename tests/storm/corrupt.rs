@@ -120,6 +120,7 @@ async fn fill(path: &Path) {
             correlation: None,
             id: Some(format!("c{n}")),
             packet: None,
+            identity: None,
             until: journal.moment(Duration::from_hours(1)),
         };
         assert!(matches!(

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 mod caller;
 mod confirmer;
 mod corrupt;
+mod costs;
 mod floods;
 mod hostile;
 mod house;
@@ -63,6 +64,8 @@ const MAX_MEMORY: u64 = 128;
 enum Instead {
     /// So many broken stores.
     Corrupt(usize),
+    /// So many commands of each type, with and without a pair and Redis.
+    Costs(usize),
     Floods,
     /// Two nodes of a pair.
     Pair,
@@ -86,7 +89,7 @@ fn main() -> ExitCode {
         say(
             "torture [--minutes N | --seconds N] [--seed N] [--program PATH]\ntorture --corrupt N | \
              --floods all | --outages SECONDS,SECONDS [--times N] [--program PATH]\n\
-             torture --pair [--minutes N] [--seed N]",
+             torture --pair [--minutes N] [--seed N]\ntorture --costs TIMES [--program PATH]",
         );
         return ExitCode::FAILURE;
     };
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
             *times,
             &mut StdRng::seed_from_u64(options.seed),
         )),
+        Some(Instead::Costs(times)) => runtime.block_on(costs::costs(program, *times)),
         Some(Instead::Floods) => runtime.block_on(floods::floods(program)),
         Some(Instead::Outages(lengths)) => {
             runtime.block_on(outages::outages(program, lengths, options.times))
@@ -136,6 +140,7 @@ fn options() -> Option<Options> {
             ("--seconds", n) => options.time = Duration::from_secs_f64(n.parse().ok()?),
             ("--seed", n) => options.seed = n.parse().ok()?,
             ("--corrupt", n) => options.instead = Some(Instead::Corrupt(n.parse().ok()?)),
+            ("--costs", n) => options.instead = Some(Instead::Costs(n.parse().ok()?)),
             ("--floods", _) => options.instead = Some(Instead::Floods),
             ("--outages", lengths) => {
                 let lengths = lengths.split(',').map(|length| length.parse().ok());

@@ -265,7 +265,7 @@ impl Session {
                 session_present,
             }),
             SessionRole::Observer(pair) => {
-                pair.observer_up();
+                pair.observer_up(session_present);
                 self.inbox.connection(Incoming::Up { session_present });
             }
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::command::Redelivery;
 use crate::store::journal::disk::Pages;
-use crate::store::journal::record::{JournalRecord, Received, strong_keys, weak_key};
+use crate::store::journal::entry::JournalEntry;
+use crate::store::journal::record::{JournalRecord, Received, identity_key, strong_keys, weak_key};
 
 /// The most commands remembered at once. Above it commands with a delivered reply are forgotten:
 /// the oldest ones of the sources that have more than their share. A duplicate of a forgotten
@@ -74,9 +75,23 @@ pub(super) struct RememberedCommand {
     pub(super) suspect: Option<u64>,
     /// Whether its acknowledgement is on its way to the broker.
     pub(super) is_acknowledged: bool,
+    /// Whether the other node of a pair may finish it.
+    is_set_aside: bool,
     /// Whether it has been written.
     is_written: bool,
     bytes: usize,
+}
+
+/// The earlier entry of a command of a pair.
+#[derive(Debug)]
+pub(super) enum EarlierInPair {
+    /// It was processed, or is in progress.
+    Known(JournalEntry),
+    /// It was set aside, and is forgotten now.
+    SetAside {
+        /// Crashes during it.
+        crashes: u32,
+    },
 }
 
 /// How a command was received.
@@ -151,6 +166,34 @@ impl Index {
             })
     }
 
+    /// Returns the earlier entry of a command of a pair. One that was set aside without a reply is
+    /// forgotten: the command is about to be entered again.
+    pub(super) fn earlier_in_pair(
+        &mut self,
+        received: &Received,
+        redelivery: Redelivery,
+    ) -> Option<EarlierInPair> {
+        if redelivery == Redelivery::No {
+            return None;
+        }
+        let identity = received.identity.as_deref()?;
+        let number = *self.by_key.get(&identity_key(identity))?.last()?;
+        let known = self.known.get(&number)?;
+        match &known.record.answer {
+            Some(reply) if redelivery == Redelivery::Certain || !known.record.is_put_off() => {
+                let entry = JournalEntry::Answered(Box::new(reply.clone()));
+                Some(EarlierInPair::Known(entry))
+            }
+            Some(_) => None,
+            None if known.is_set_aside => {
+                let crashes = known.record.crashes;
+                self.forget(number);
+                Some(EarlierInPair::SetAside { crashes })
+            }
+            None => Some(EarlierInPair::Known(JournalEntry::Pending)),
+        }
+    }
+
     pub(super) fn remember(&mut self, number: u64, record: JournalRecord, reception: Reception) {
         let keys = record.keys();
         for key in &keys {
@@ -165,6 +208,7 @@ impl Index {
             epoch: reception.epoch,
             suspect: reception.may_be_suspect.then_some(self.changes + 1),
             is_acknowledged: false,
+            is_set_aside: false,
             is_written: reception.is_written,
             bytes,
         };
@@ -292,7 +336,8 @@ impl Index {
                 continue;
             };
             let is_over = self.is_over(&known.record, now);
-            if !known.record.reply_acked || (is_over && self.keeps_order(number, &known.record)) {
+            let is_open = !known.record.reply_acked && !known.is_set_aside;
+            if is_open || (is_over && self.keeps_order(number, &known.record)) {
                 self.order.push_back(number);
             } else if is_over {
                 self.forget(number);
@@ -330,7 +375,7 @@ impl Index {
             };
             let record = &known.record;
             if self.is_above(TARGET)
-                && record.reply_acked
+                && (record.reply_acked || known.is_set_aside)
                 && is_chosen(self, &record.received.topic)
                 && !self.keeps_order(number, record)
             {
@@ -347,18 +392,33 @@ impl Index {
         self.known.len() >= MAX_COMMANDS * percent / 100 || self.bytes > MAX_BYTES * percent / 100
     }
 
-    /// Forgets the commands without a reply, and returns them, oldest first.
-    pub(super) fn take_open(&mut self) -> Vec<(u64, JournalRecord)> {
-        let open: Vec<u64> = self.open.iter().copied().collect();
-        let mut taken = Vec::with_capacity(open.len());
-        for number in open {
-            if let Some(known) = self.known.get(&number) {
-                taken.push((number, known.record.clone()));
+    /// Sets the commands without a delivered reply aside; of an earlier run alone if `is_earlier`.
+    /// Returns how many there were.
+    pub(super) fn set_aside(&mut self, is_earlier: bool) -> usize {
+        let mut count = 0;
+        for (number, known) in &mut self.known {
+            let is_meant = !is_earlier || known.epoch == 0;
+            if is_meant && !known.record.reply_acked && !known.is_set_aside {
+                known.is_set_aside = true;
+                self.open.remove(number);
+                count += 1;
             }
-            self.forget(number);
         }
-        let known = &self.known;
-        self.order.retain(|number| known.contains_key(number));
+        count
+    }
+
+    /// Takes back the commands that were set aside, and returns them, oldest first.
+    pub(super) fn take_back(&mut self) -> Vec<(u64, JournalRecord)> {
+        let mut taken = Vec::new();
+        for (number, known) in &mut self.known {
+            if std::mem::take(&mut known.is_set_aside) {
+                taken.push((*number, known.record.clone()));
+                if known.record.answer.is_none() {
+                    self.open.insert(*number);
+                }
+            }
+        }
+        taken.sort_unstable_by_key(|(number, _)| *number);
         taken
     }
 

@@ -9,6 +9,8 @@
 mod clock;
 mod disk;
 mod durability;
+mod entry;
+mod in_pair;
 mod index;
 mod record;
 mod recovered;
@@ -36,9 +38,10 @@ use crate::store::{Settings, Store};
 use crate::store::journal::clock::{Clock, millis};
 use crate::store::journal::disk::Disk;
 pub use crate::store::journal::durability::Durability;
+pub use crate::store::journal::entry::JournalEntry;
 use crate::store::journal::index::{Index, Reception};
 pub use crate::store::journal::record::{JournalRecord, PlannedPublish, Received};
-pub use crate::store::journal::recovered::{Recovered, Unfinished};
+pub use crate::store::journal::recovered::{IdentifiedCommand, Recovered, Unfinished};
 pub use crate::store::journal::seq::Seq;
 pub use crate::store::journal::state::{Health, Journal};
 use crate::store::journal::wal::Wal;
@@ -61,17 +64,6 @@ const ALONE_TOGETHER: Duration = Duration::from_secs(4);
 
 /// Crashes during one command after which the command is taken for their cause and given up.
 pub const MAX_CRASHES: u32 = 3;
-
-/// The journal's answer to a received command.
-#[derive(Debug, Clone, PartialEq)]
-pub enum JournalEntry {
-    /// The command is new.
-    New(Seq),
-    /// The command was received before and has no reply yet.
-    Pending,
-    /// The command was received before; this was its reply.
-    Answered(Box<Reply>),
-}
 
 impl Journal {
     /// Opens the journal in `store`; returns it with the records of an earlier run. A command is
@@ -159,16 +151,19 @@ impl Journal {
                 Some(reply) => JournalEntry::Answered(Box::new(reply.clone())),
             };
         }
-        let number = index.next;
-        let record = JournalRecord::new(received, now);
         let reception = Reception {
             epoch,
             may_be_suspect: redelivery != Redelivery::No,
             is_written: false,
         };
+        JournalEntry::New(self.enter(&mut index, JournalRecord::new(received, now), reception))
+    }
+
+    fn enter(&self, index: &mut Index, record: JournalRecord, reception: Reception) -> Seq {
+        let number = index.next;
         index.remember(number, record, reception);
-        self.changed(&mut index, number);
-        JournalEntry::New(Seq(number))
+        self.changed(index, number);
+        Seq(number)
     }
 
     /// Returns whether the bytes of commands without a delivered reply leave room for more.
@@ -227,7 +222,7 @@ impl Journal {
     }
 
     /// Returns how many runs have ended during this command.
-    fn crashes(&self, mark: Seq) -> u32 {
+    pub fn crashes(&self, mark: Seq) -> u32 {
         let index = self.lock();
         let known = index.known.get(&mark.0);
         known.map_or(0, |known| known.record.crashes)
@@ -287,25 +282,6 @@ impl Journal {
             BATCH.. => self.batch_ready.notify_one(),
             _ => {}
         }
-    }
-
-    /// Forgets the commands without a reply and returns them: the other node of a pair may process
-    /// them.
-    pub fn take_unfinished(&self) -> Vec<Unfinished> {
-        let mut index = self.lock();
-        let taken = index.take_open();
-        if !taken.is_empty() && *self.health.borrow() != Health::Absent {
-            index.changes += 1;
-            self.dirty.notify_one();
-        }
-        let unfinished = |(number, record): (u64, JournalRecord)| Unfinished {
-            mark: Seq(number),
-            received: record.received,
-            left: Duration::ZERO,
-            sending: record.sending,
-            crashes: record.crashes,
-        };
-        taken.into_iter().map(unfinished).collect()
     }
 
     /// Waits until everything recorded so far has this durability.

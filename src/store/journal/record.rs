@@ -4,9 +4,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::reply::{ActionIssue, ActionReport, RefusalCode, Reply};
+use crate::command::reply::Reply;
 use crate::vocabulary::Value;
-use crate::vocabulary::action::{Action, Op};
+use crate::vocabulary::action::Action;
 
 /// Bytes of a record besides its texts.
 const OVERHEAD: usize = 256;
@@ -35,6 +35,9 @@ pub struct Received {
     /// The identifier of the packet; 0 with `QoS` 0, `None` where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet: Option<u16>,
+    /// The identity of the command in a pair, which is equal on both nodes and in each run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// When its time is over, on the journal's own scale.
     pub until: u64,
 }
@@ -105,12 +108,12 @@ impl JournalRecord {
         if !self.keys.is_empty() {
             return self.keys.clone();
         }
-        let strong = strong_keys(&self.received);
-        if strong.is_empty() {
-            vec![weak_key(&self.received)]
-        } else {
-            strong
+        let mut keys = strong_keys(&self.received);
+        if keys.is_empty() {
+            keys.push(weak_key(&self.received));
         }
+        keys.extend(self.received.identity.as_deref().map(identity_key));
+        keys
     }
 
     /// Records that the broker has the reply: the command never runs again. Of a long one only the
@@ -153,7 +156,7 @@ impl JournalRecord {
     /// Returns about how many bytes the record takes in memory.
     pub(super) fn bytes(&self) -> usize {
         let received = &self.received;
-        let texts = [&received.response_topic, &received.id];
+        let texts = [&received.response_topic, &received.id, &received.identity];
         let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
         let correlation = received.correlation.as_ref().map_or(0, Vec::len);
         let planned = self.sending.iter().flatten();
@@ -183,26 +186,14 @@ impl JournalRecord {
     /// Returns the devices that received a message for this command: earlier messages to them must
     /// not be sent any more.
     pub fn devices(&self) -> Vec<String> {
-        let actions = self.answer.iter().flat_map(|reply| &reply.actions);
-        let sent = actions
-            .filter(|done| done.publish.is_none() && !is_superseded(done))
-            .map(|done| &done.action);
-        sent.filter(|action| action.op != Op::Query)
-            .map(|action| action.device.clone())
-            .collect()
+        let replies = self.answer.iter();
+        replies.flat_map(Reply::commanded_devices).collect()
     }
 
     /// Returns whether the client was asked to come back later: when it does, its command is new.
     pub(super) fn is_put_off(&self) -> bool {
-        self.reply_acked
-            && self.answer.as_ref().is_some_and(|reply| {
-                reply.retry_after.is_some() || reply.why == Some(RefusalCode::Stopping)
-            })
+        self.reply_acked && self.answer.as_ref().is_some_and(Reply::is_put_off)
     }
-}
-
-fn is_superseded(report: &ActionReport) -> bool {
-    report.why == Some(ActionIssue::Code(RefusalCode::Superseded))
 }
 
 fn hash(parts: impl Hash) -> u64 {
@@ -222,6 +213,11 @@ pub(super) fn strong_keys(received: &Received) -> Vec<u64> {
         .into_iter()
         .chain(correlation.map(|data| key("correlation", data)))
         .collect()
+}
+
+/// Returns the key made of the identity of a command in a pair.
+pub(super) fn identity_key(identity: &str) -> u64 {
+    hash(("identity", identity))
 }
 
 /// Returns the key of a command that the client did not name.
@@ -273,6 +269,7 @@ mod tests {
                 correlation: None,
                 id: None,
                 packet: Some(7),
+                identity: None,
                 until: 1,
             };
             let bytes = serde_json::to_vec(&received).unwrap();

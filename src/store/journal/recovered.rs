@@ -46,3 +46,14 @@ pub struct Recovered {
     /// How many of the last syncs are missing: the store is damaged, and what they wrote is lost.
     pub missing: u64,
 }
+
+/// A command of a pair, as the journal knows it.
+#[derive(Debug, Clone)]
+pub struct IdentifiedCommand {
+    /// Its identity.
+    pub identity: String,
+    /// The messages planned for it, if it had come that far and has no reply.
+    pub sending: Option<Vec<PlannedPublish>>,
+    /// Its reply, if the broker has it.
+    pub reply: Option<Reply>,
+}

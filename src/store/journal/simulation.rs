@@ -75,6 +75,7 @@ fn received(id: u64, bytes: usize) -> Received {
         correlation: None,
         id: Some(id.to_string()),
         packet: None,
+        identity: None,
         until: u64::MAX / 2,
     }
 }

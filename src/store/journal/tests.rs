@@ -20,6 +20,7 @@ fn received(payload: &str, id: Option<&str>) -> Received {
         correlation: None,
         id: id.map(str::to_owned),
         packet: None,
+        identity: None,
         until: u64::MAX / 2,
     }
 }
@@ -809,4 +810,80 @@ async fn others_have_their_turn_between_two_commands_of_an_earlier_run() {
     let turns = turns.lock();
     assert_eq!(turns.matches('c').count(), 5, "{turns}");
     assert!(!turns.contains("cc"), "{turns}");
+}
+
+fn of_a_pair(payload: &str, identity: &str) -> Received {
+    Received {
+        identity: Some(identity.to_owned()),
+        ..received(payload, None)
+    }
+}
+
+#[tokio::test]
+async fn a_begun_command_of_a_pair_is_known_by_its_identity_to_later_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    {
+        let (journal, _) = open_in(&path);
+        let receive = |identity| journal.receive_in_pair(of_a_pair("on", identity), Redelivery::No);
+        let [begun, unsent, done] = ["begun", "unsent", "done"].map(|name| new(&receive(name)));
+        journal.sending(begun, vec![sending()]);
+        journal.answered(unsent, &reply());
+        journal.answered(done, &reply());
+        journal.reply_acked(done);
+        journal.handed_to_kernel().await;
+    }
+    // It ends twice before the broker has sent anything again.
+    for _ in 0..2 {
+        let (journal, recovered) = open_in(&path);
+        assert_eq!(recovered.unfinished.len(), 1);
+        journal.set_earlier_aside();
+        let known: Vec<_> = journal
+            .identified()
+            .into_iter()
+            .map(|one| (one.identity, one.sending.is_some(), one.reply.is_some()))
+            .collect();
+        let expected = [
+            ("begun", true, false),
+            ("unsent", false, false),
+            ("done", false, true),
+        ];
+        assert_eq!(known, expected.map(|(name, a, b)| (name.to_owned(), a, b)));
+        journal.handed_to_kernel().await;
+    }
+    let (journal, _) = open_in(&path);
+    journal.set_earlier_aside();
+    let again = |identity| journal.receive_in_pair(of_a_pair("on", identity), Redelivery::Certain);
+    assert!(matches!(again("unsent"), JournalEntry::Answered(_)));
+    let begun = new(&again("begun"));
+    assert!(journal.crashes(begun) > 0, "the crash is counted for it");
+    assert_eq!(again("begun"), JournalEntry::Pending);
+    let fresh = journal.receive_in_pair(of_a_pair("on", "done"), Redelivery::No);
+    assert!(
+        matches!(fresh, JournalEntry::New(_)),
+        "a packet identifier is used again"
+    );
+}
+
+#[tokio::test]
+async fn commands_of_a_pair_that_were_set_aside_are_taken_back_or_forgotten() {
+    time::pause();
+    let journal = Journal::in_memory(KEEP);
+    let until = journal.moment(KEEP);
+    let command = |name: &str| Received {
+        until,
+        ..of_a_pair(&"x".repeat(1000), name)
+    };
+    let receive = |name: &str| new(&journal.receive_in_pair(command(name), Redelivery::No));
+    let answered = receive("answered");
+    receive("open");
+    journal.answered(answered, &reply());
+    assert_eq!(journal.set_aside(), 2);
+    let taken = journal.take_back();
+    assert_eq!((taken.unfinished.len(), taken.unsent.len()), (1, 1));
+    assert!(taken.unfinished[0].left > KEEP / 2);
+    assert_eq!(journal.set_aside(), 2);
+    time::advance(KEEP * 2).await;
+    receive("later");
+    assert_eq!(journal.counts().0, 1, "nothing is kept for ever");
 }

@@ -1,0 +1,96 @@
+//! The commands of a node of a pair. The broker sends one that is not finished again, to either
+//! node, so that the journal sets it aside when the node does not lead any more. It stays on disk:
+//! it shows a later run which commands had begun.
+
+use std::time::Duration;
+
+use crate::command::Redelivery;
+use crate::store::journal::entry::JournalEntry;
+use crate::store::journal::index::{EarlierInPair, Reception};
+use crate::store::journal::record::{JournalRecord, Received};
+use crate::store::journal::recovered::{IdentifiedCommand, Recovered, Unfinished, UnsentReply};
+use crate::store::journal::seq::Seq;
+use crate::store::journal::state::Journal;
+
+/// Number of the connection of commands that are recognised by their identity alone. That of an
+/// earlier run is 0.
+const ANY_CONNECTION: u64 = 1;
+
+impl Journal {
+    /// Records a command of a pair, or recognises it by its identity: with [`Redelivery::Possible`]
+    /// its client may have sent it again, with [`Redelivery::Certain`] the broker does.
+    pub fn receive_in_pair(&self, received: Received, redelivery: Redelivery) -> JournalEntry {
+        let now = self.clock.now();
+        let mut index = self.lock();
+        index.forget_old(now);
+        let earlier = index.earlier_in_pair(&received, redelivery);
+        let crashes = match earlier {
+            Some(EarlierInPair::Known(entry)) => return entry,
+            Some(EarlierInPair::SetAside { crashes }) => crashes,
+            None => 0,
+        };
+        let mut record = JournalRecord::new(received, now);
+        record.crashes = crashes;
+        let reception = Reception {
+            epoch: ANY_CONNECTION,
+            may_be_suspect: false,
+            is_written: false,
+        };
+        JournalEntry::New(self.enter(&mut index, record, reception))
+    }
+
+    /// Sets the commands without a delivered reply aside, because the other node may finish them:
+    /// each is remembered until its time is over, or until it is received again. Returns how many
+    /// there were.
+    pub fn set_aside(&self) -> usize {
+        self.lock().set_aside(false)
+    }
+
+    /// Sets the commands of an earlier run aside.
+    pub fn set_earlier_aside(&self) {
+        self.lock().set_aside(true);
+    }
+
+    /// Takes back the commands that were set aside: the broker does not send them again.
+    pub fn take_back(&self) -> Recovered {
+        let now = self.clock.now();
+        let mut recovered = Recovered::default();
+        for (number, record) in self.lock().take_back() {
+            let mark = Seq(number);
+            match record.answer {
+                Some(reply) => recovered.unsent.push(UnsentReply {
+                    mark,
+                    received: record.received,
+                    reply,
+                }),
+                None => recovered.unfinished.push(Unfinished {
+                    mark,
+                    left: Duration::from_millis(record.received.until.saturating_sub(now)),
+                    received: record.received,
+                    sending: record.sending,
+                    crashes: record.crashes,
+                }),
+            }
+        }
+        recovered
+    }
+
+    /// Returns the commands with an identity, oldest first.
+    pub fn identified(&self) -> Vec<IdentifiedCommand> {
+        let index = self.lock();
+        let mut numbers: Vec<u64> = index.known.keys().copied().collect();
+        numbers.sort_unstable();
+        let records = numbers
+            .iter()
+            .filter_map(|number| Some(&index.known.get(number)?.record));
+        let identified = records.filter_map(|record| {
+            let is_open = record.answer.is_none();
+            Some(IdentifiedCommand {
+                identity: record.received.identity.clone()?,
+                sending: record.sending.clone().filter(|_| is_open),
+                reply: record.answer.clone().filter(|_| record.reply_acked),
+            })
+        });
+        identified.collect()
+    }
+}
