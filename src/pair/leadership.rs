@@ -290,40 +290,8 @@ impl Leadership {
             PairEvent::Query {
                 node,
                 is_uninformed,
-            } => {
-                if node == self.node {
-                    return;
-                }
-                // The node that has started may know more, from its journal.
-                let is_recent = |at: Instant| now.saturating_duration_since(at) < CONFIRMATION;
-                if is_uninformed && !self.queried_at.is_some_and(is_recent) {
-                    self.query(now);
-                }
-                if self.is_connected() {
-                    self.effects.push_back(PairEffect::Announce);
-                }
-                self.effects
-                    .push_back(PairEffect::SendSnapshot { to: node });
-            }
-            PairEvent::TakeoverRequested { node } => {
-                let is_named = node.is_some();
-                // By the claims before the request: the old leader may be cut off by now.
-                let is_meant = match node {
-                    Some(node) => node == self.node,
-                    None => !self.has_claimed(),
-                };
-                let is_free = matches!(
-                    self.stage,
-                    PairStage::Standby | PairStage::Contending { .. }
-                );
-                if is_meant && is_free {
-                    self.connect();
-                } else if is_meant && !self.has_claimed() {
-                    self.requested_at = Some(now);
-                } else if is_meant && is_named && self.is_connected() {
-                    self.effects.push_back(PairEffect::Answer);
-                }
-            }
+            } => self.queried(node, is_uninformed, now),
+            PairEvent::TakeoverRequested { node } => self.takeover_requested(node, now),
             PairEvent::Connected {
                 connection,
                 session_present,
@@ -332,6 +300,42 @@ impl Leadership {
             PairEvent::Disconnected => self.disconnected(now),
         }
         self.tick(now, delay);
+    }
+
+    fn queried(&mut self, node: String, is_uninformed: bool, now: Instant) {
+        if node == self.node {
+            return;
+        }
+        // The node that has started may know more, from its journal.
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < CONFIRMATION;
+        if is_uninformed && !self.queried_at.is_some_and(is_recent) {
+            self.query(now);
+        }
+        if self.is_connected() {
+            self.effects.push_back(PairEffect::Announce);
+        }
+        self.effects
+            .push_back(PairEffect::SendSnapshot { to: node });
+    }
+
+    fn takeover_requested(&mut self, node: Option<String>, now: Instant) {
+        let is_named = node.is_some();
+        // By the claims before the request: the old leader may be cut off by now.
+        let is_meant = match node {
+            Some(node) => node == self.node,
+            None => !self.has_claimed(),
+        };
+        let is_free = matches!(
+            self.stage,
+            PairStage::Standby | PairStage::Contending { .. }
+        );
+        if is_meant && is_free {
+            self.connect();
+        } else if is_meant && !self.has_claimed() {
+            self.requested_at = Some(now);
+        } else if is_meant && is_named && self.is_connected() {
+            self.effects.push_back(PairEffect::Answer);
+        }
     }
 
     fn claimed(&mut self, claim: LeaderClaim, is_live: bool) {
@@ -582,19 +586,17 @@ mod tests {
                         self.on(node, PairEvent::BarrierPassed);
                     }
                     PairEffect::Announce => {
-                        let claim = self.nodes[node].leader().cloned();
-                        if let Some(claim) = claim {
-                            self.all(&PairEvent::Claimed {
-                                claim,
-                                is_live: true,
-                            });
+                        let is_live = true;
+                        if let Some(claim) = self.nodes[node].leader().cloned() {
+                            self.all(&PairEvent::Claimed { claim, is_live });
                         }
                     }
                     PairEffect::Query => {
                         let node = ["a", "b"][node].to_owned();
+                        let is_uninformed = false;
                         self.all(&PairEvent::Query {
                             node,
-                            is_uninformed: false,
+                            is_uninformed,
                         });
                     }
                     PairEffect::Serve { .. }

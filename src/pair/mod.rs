@@ -91,8 +91,8 @@ struct PairState {
     connection: u64,
     /// The numbers of its last connections.
     connections: VecDeque<u64>,
-    /// Whether the observer has received its own report before.
-    has_synced: bool,
+    /// When the observer first received its own report.
+    first_synced: Option<Instant>,
     /// Whether another node with the name of this one was seen.
     has_namesake: bool,
     /// Until then the broker may send commands again whose marks this node has not seen.
@@ -134,7 +134,7 @@ impl Pair {
                 memory: PairMemory::new(keep),
                 connection: 0,
                 connections: VecDeque::new(),
-                has_synced: false,
+                first_synced: None,
                 has_namesake: false,
                 uninformed_until: Some(now() + keep),
                 has_journal: false,
@@ -394,7 +394,7 @@ impl Pair {
             return is_gone.then_some(PairEvent::SnapshotReceived);
         }
         // Before it was synced, reports of an earlier run of this node may arrive.
-        let is_first = !state.has_synced;
+        let is_first = state.first_synced.is_none();
         if report.online && !is_first && !state.connections.contains(&report.connection) {
             state.has_namesake = true;
         }
@@ -405,15 +405,14 @@ impl Pair {
         if is_first && state.has_journal && state.leadership.has_led_last(SETTLED) {
             state.uninformed_until = None;
         }
-        state.has_synced = true;
+        state.first_synced.get_or_insert_with(now);
         Some(PairEvent::ObserverSynced {
             has_other: state.peer.as_ref().is_some_and(|peer| peer.online),
             is_uninformed: state.is_uninformed(),
         })
     }
 
-    /// Returns what this node knows of the progress of commands, in messages to another one, the
-    /// newest first.
+    /// Returns the known progress of commands in messages to another node, the newest first.
     pub fn snapshot(&self, to: &str) -> Vec<PairMark> {
         let state = self.state.lock();
         let is_complete = !state.is_uninformed();

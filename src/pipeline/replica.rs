@@ -11,7 +11,7 @@ pub trait Replica: Send + Sync {
     fn begun(&self, seq: u64, planned: Vec<PlannedPublish>) -> bool;
 
     /// Returns whether an earlier leader may have begun the actions of a command that is processed
-    /// again: then what does harm twice must not be published.
+    /// again: then an action that does harm twice must not be published.
     fn may_have_begun(&self, seq: u64) -> bool;
 
     /// Notes the record of a timer, or its removal. Returns false where that cannot be published.
