@@ -43,7 +43,7 @@ const NAMES: [&str; 2] = ["a", "b"];
 
 impl House {
     async fn new() -> Self {
-        let broker = Broker::mosquitto().await;
+        let broker = Broker::mosquitto_or_other().await;
         let port = broker.port();
         let place = |node| {
             let pair = format!("[pair]\nnode = \"{node}\"\n");

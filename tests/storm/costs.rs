@@ -126,8 +126,8 @@ impl House {
 
     /// Takes one time of a local command and one of a command for the model.
     async fn turn(&mut self, n: usize) {
-        let local = self.time(&format!("l{n}"), &format!("set the alpha level to {n}"));
-        let local = local.await;
+        let text = format!("set the alpha level to {n}");
+        let local = self.time(&format!("l{n}"), &text).await;
         let text = format!("why is number {n} the one you like");
         let model = self.time(&format!("m{n}"), &text).await;
         self.local.push(local);
