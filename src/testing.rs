@@ -173,7 +173,7 @@ pub mod telemetry {
         pub use crate::telemetry::counters::Counters;
     }
     pub mod log {
-        pub use crate::telemetry::log::{Log, Origin, Settings, start};
+        pub use crate::telemetry::log::{Log, Settings, start};
     }
     pub mod metrics {
         pub use crate::telemetry::metrics::METRICS;

@@ -64,8 +64,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<Vec<String>, DemoError> {
     sayso::testing::telemetry::log::start(&sayso::testing::telemetry::log::Settings {
         filter: options.log.clone(),
-        journald: false,
-        origin: sayso::testing::telemetry::log::Origin::default(),
+        ..Default::default()
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

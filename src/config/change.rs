@@ -188,7 +188,7 @@ fn compare_logs(old: &log::Settings, new: &log::Settings, changes: &mut Changes)
     let log::Settings {
         filter,
         journald,
-        origin: _,
+        names: _,
     } = old;
     changes.live("[log]", *filter != new.filter);
     changes.restart("log.journald", *journald != new.journald);

@@ -18,6 +18,7 @@ use crate::pipeline::admission::AdmissionSettings;
 use crate::redis::settings::RedisSettings;
 use crate::router::settings;
 use crate::router::settings::{RouterSettings, Streaming};
+use crate::telemetry::gateway::GatewayNames;
 use crate::telemetry::{log, scrape};
 use crate::templates::{TemplateError, TemplateFolders};
 use crate::{discovery, grammar, mqtt, store};
@@ -66,7 +67,7 @@ pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
     drop(broker);
     let redis = redis::read(&root.table("redis"), folders);
     let log = log::Settings {
-        origin: origin(pair.as_ref(), redis.as_ref()),
+        names: gateway_names(pair.as_ref(), redis.as_ref()),
         ..log(&root.table("log"), folders)
     };
     Config {
@@ -387,9 +388,9 @@ fn ask(root: &Table<'_>, folders: &Folders<'_>, ttl: Duration) -> RouterSettings
 }
 
 /// Returns the names that distinguish this gateway from others.
-fn origin(pair: Option<&PairSettings>, redis: Option<&RedisSettings>) -> log::Origin {
+fn gateway_names(pair: Option<&PairSettings>, redis: Option<&RedisSettings>) -> GatewayNames {
     let node = pair.map(|pair| &pair.node);
-    log::Origin {
+    GatewayNames {
         site: redis.map(|redis| redis.site.clone()),
         node: node.or(redis.map(|redis| &redis.node)).cloned(),
     }
@@ -407,7 +408,7 @@ fn log(table: &Table<'_>, folders: &Folders<'_>) -> log::Settings {
         journald: table
             .flag("journald")
             .unwrap_or(folders.environment.journald),
-        origin: log::Origin::default(),
+        names: GatewayNames::default(),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::mqtt::outbox::Outbox;
 use crate::pair::PairReport;
 use crate::pipeline::Pipeline;
 use crate::store::journal::{Journal, Seq};
-use crate::telemetry::log::Origin;
+use crate::telemetry::gateway::GatewayNames;
 use crate::telemetry::metrics::{self, Page};
 use crate::telemetry::scrape::{MetricsAddress, Scrape};
 
@@ -60,7 +60,7 @@ impl Background {
             tasks.spawn(async move { redis.run().await });
         }
         if let Some(server) = open_metrics(config.metrics.as_ref()).await {
-            let page = metrics_page(newest, task.clone(), config.log.origin.clone());
+            let page = metrics_page(newest, task.clone(), config.log.names.clone());
             tasks.spawn(server.serve(page));
         }
         Self {
@@ -140,11 +140,11 @@ fn pair_metrics(report: &PairReport, page: &mut Page) {
 fn metrics_page(
     pipeline: watch::Receiver<Arc<Pipeline>>,
     task: CommandTask,
-    origin: Origin,
+    names: GatewayNames,
 ) -> impl Fn() -> String + Send + Sync {
     move || {
         let mut page = Page::default();
-        let labels: Vec<_> = origin.fields().collect();
+        let labels: Vec<_> = names.fields().collect();
         if !labels.is_empty() {
             page.family(&metrics::NODE_INFO);
             page.sample(metrics::NODE_INFO.name, &labels, 1);

@@ -90,7 +90,7 @@ impl EventLoop {
     pub(super) fn publish_health(&self) -> Option<Delivery> {
         let topic = format!("{}/health", self.config.mqtt.prefix);
         let mut health = self.task.pipeline.health();
-        for (name, value) in self.config.log.origin.fields() {
+        for (name, value) in self.config.log.names.fields() {
             health[name] = value.into();
         }
         if let Some(node) = &self.pair {

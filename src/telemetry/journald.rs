@@ -14,7 +14,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::telemetry::log::Origin;
+use crate::telemetry::gateway::GatewayNames;
 
 /// Socket of journald (systemd, "Native Journal Protocol").
 const SOCKET: &str = "/run/systemd/journal/socket";
@@ -29,35 +29,35 @@ pub(super) struct JournaldLayer {
     socket: UnixDatagram,
     dropped: AtomicU64,
     /// Fields of each event.
-    origin: Origin,
+    names: GatewayNames,
 }
 
 impl JournaldLayer {
-    /// Connects to journald. The names of the origin become fields of each event.
+    /// Connects to journald. The names become fields of each event.
     ///
     /// # Errors
     /// If journald is not running.
-    pub(super) fn connect(origin: Origin) -> io::Result<Self> {
-        Self::at(Path::new(SOCKET), origin)
+    pub(super) fn connect(names: GatewayNames) -> io::Result<Self> {
+        Self::at(Path::new(SOCKET), names)
     }
 
-    fn at(path: &Path, origin: Origin) -> io::Result<Self> {
+    fn at(path: &Path, names: GatewayNames) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.connect(path)?;
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket,
             dropped: AtomicU64::new(0),
-            origin,
+            names,
         })
     }
 
     /// Sends an event, with the number of events dropped before it.
     fn send(&self, event: &Event<'_>, mut fields: Fields) {
-        let origin = self.origin.fields();
+        let names = self.names.fields();
         fields
             .pairs
-            .extend(origin.map(|(name, value)| (name, value.to_owned())));
+            .extend(names.map(|(name, value)| (name, value.to_owned())));
         let dropped = self.dropped.load(Relaxed);
         if dropped > 0 {
             fields
@@ -182,11 +182,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
-        let origin = Origin {
+        let names = GatewayNames {
             site: None,
             node: Some("a".to_owned()),
         };
-        let layer = JournaldLayer::at(&path, origin).unwrap();
+        let layer = JournaldLayer::at(&path, names).unwrap();
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("command", command_id = "7");
@@ -212,7 +212,7 @@ mod tests {
         let path = folder.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
         journald.set_nonblocking(true).unwrap();
-        let layer = JournaldLayer::at(&path, Origin::default()).unwrap();
+        let layer = JournaldLayer::at(&path, GatewayNames::default()).unwrap();
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             // The kernel queues some datagrams. If a further one blocked, this test would not end.

@@ -15,6 +15,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::telemetry::gateway::GatewayNames;
 use crate::telemetry::journald::JournaldLayer;
 
 /// Filter used when none is configured: sayso at `info`, its libraries at `warn`.
@@ -40,26 +41,7 @@ pub struct Settings {
     /// True if events are sent to journald as fields instead of to standard error as text.
     pub journald: bool,
     /// The names that are fields of each line.
-    pub origin: Origin,
-}
-
-/// The names by which several gateways are told apart, where there are several.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The site, if gateways share a Redis.
-    pub site: Option<String>,
-    /// The node of a pair or of a site.
-    pub node: Option<String>,
-}
-
-impl Origin {
-    /// Returns the names with those of their fields.
-    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let fields = [("site", &self.site), ("node", &self.node)];
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.as_deref()?)))
-    }
+    pub names: GatewayNames,
 }
 
 impl Default for Settings {
@@ -67,7 +49,7 @@ impl Default for Settings {
         Self {
             filter: DEFAULT_FILTER.to_owned(),
             journald: false,
-            origin: Origin::default(),
+            names: GatewayNames::default(),
         }
     }
 }
@@ -123,7 +105,7 @@ impl Log {
 pub fn start(settings: &Settings) -> Result<Log, BadFilter> {
     let (filter, handle) = reload::Layer::new(filter(&settings.filter)?);
     let journald = if settings.journald {
-        JournaldLayer::connect(settings.origin.clone()).ok()
+        JournaldLayer::connect(settings.names.clone()).ok()
     } else {
         None
     };
@@ -131,7 +113,7 @@ pub fn start(settings: &Settings) -> Result<Log, BadFilter> {
         tracing_subscriber::fmt::layer()
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
-            .with_writer(QueuedStderr::start(&settings.origin))
+            .with_writer(QueuedStderr::start(&settings.names))
     });
     // If a log is running already (in a test), it stays in place.
     let started = tracing_subscriber::registry()
@@ -173,7 +155,7 @@ struct QueuedStderr {
 }
 
 impl QueuedStderr {
-    fn start(origin: &Origin) -> Self {
+    fn start(names: &GatewayNames) -> Self {
         let queue = STDERR_QUEUE.get_or_init(|| {
             let (queue, lines) = sync_channel(MAX_QUEUED_LINES);
             // Without the thread every line is dropped; the daemon itself keeps working.
@@ -182,11 +164,11 @@ impl QueuedStderr {
                 .spawn(move || write_lines(&lines, &mut io::stderr(), &DROPPED_LINES));
             queue
         });
-        Self::new(queue.clone(), origin)
+        Self::new(queue.clone(), names)
     }
 
-    fn new(queue: SyncSender<QueuedLine>, origin: &Origin) -> Self {
-        let fields = origin
+    fn new(queue: SyncSender<QueuedLine>, names: &GatewayNames) -> Self {
+        let fields = names
             .fields()
             .map(|(name, value)| format!(" {name}={value}"));
         Self {
@@ -280,7 +262,7 @@ mod tests {
             write_lines(&lines, &mut pipe, &dropped);
             String::from_utf8(pipe.written).unwrap()
         });
-        let log = QueuedStderr::new(queue, &Origin::default());
+        let log = QueuedStderr::new(queue, &GatewayNames::default());
         for n in 0..100 {
             // None of these calls may wait for the pipe. A line is written with a single call, as
             // the log does it.
@@ -299,11 +281,11 @@ mod tests {
     #[test]
     fn each_line_ends_with_the_site_and_the_node() {
         let (queue, lines) = sync_channel(2);
-        let origin = Origin {
+        let names = GatewayNames {
             site: Some("campus".to_owned()),
             node: Some("a".to_owned()),
         };
-        let log = QueuedStderr::new(queue, &origin);
+        let log = QueuedStderr::new(queue, &names);
         (&log).write_all(b"INFO starting devices=3\n").unwrap();
         drop(log);
         let mut written = Vec::new();

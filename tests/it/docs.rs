@@ -1,6 +1,7 @@
 //! What the pages say is true: their configuration loads, their commands are read, their words are the program's.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -108,7 +109,9 @@ fn the_containers_have_files_that_exist_and_configs_that_load() {
     }
     assert!(mounted >= 8, "only {mounted} files");
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("sayso.key"), "x").unwrap();
+    let key = folder.path().join("sayso.key");
+    fs::write(&key, "x").unwrap();
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     let source = root().join("deploy/compose");
     fs::copy(source.join("home.toml"), folder.path().join("home.toml")).unwrap();
     for node in ["a", "b"] {
