@@ -43,7 +43,10 @@ const NAMES: [&str; 2] = ["a", "b"];
 
 impl House {
     async fn new() -> Self {
-        let broker = Broker::mosquitto_or_other().await;
+        Self::at(Broker::mosquitto().await).await
+    }
+
+    async fn at(broker: Broker) -> Self {
         let port = broker.port();
         let place = |node| {
             let pair = format!("[pair]\nnode = \"{node}\"\n");
@@ -416,6 +419,33 @@ async fn both_nodes_killed_at_once_repeat_nothing_that_does_harm() {
         "{} commands, {skipped} done, {uncertain} uncertain",
         topics.len()
     );
+}
+
+/// The broker of the crate `mqtt5`: another program than mosquitto, with the same promises.
+#[tokio::test]
+async fn a_pair_works_with_another_broker() {
+    let mut house = House::at(Broker::embedded().await).await;
+    house.start(0);
+    house
+        .node(0)
+        .says("leading, serving commands", PATIENCE)
+        .await;
+    house.start(1);
+    house.seen(1).await;
+    holds(&mut house, 60, async |house, n| {
+        if n == 20 {
+            house.node(0).signal("KILL");
+            house.nodes[0] = None;
+            house.led_by(1).await;
+            house.start(0);
+            house.seen(0).await;
+        }
+        if n == 40 {
+            house.listener.publish("sayso/pair/takeover", "a").await;
+            house.led_by(0).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -39,8 +39,6 @@ enum Kind {
         folder: TempDir,
         child: Option<Child>,
     },
-    /// One that somebody else starts and stops, and that has nothing of an earlier test.
-    Running,
 }
 
 impl Broker {
@@ -52,17 +50,6 @@ impl Broker {
         };
         broker.start().await;
         broker
-    }
-
-    /// mosquitto, or the broker whose port is in this variable: tests/brokers.
-    pub(crate) async fn mosquitto_or_other() -> Self {
-        match std::env::var("SAYSO_TEST_BROKER") {
-            Ok(port) => Self {
-                port: port.parse().expect("a port"),
-                kind: Kind::Running,
-            },
-            Err(_) => Self::mosquitto().await,
-        }
     }
 
     /// mosquitto, which keeps sessions and retained messages over a restart.
@@ -123,7 +110,6 @@ impl Broker {
                 .take()
                 .into_iter()
                 .for_each(Runtime::shutdown_background),
-            Kind::Running => {}
             Kind::Mosquitto { child, .. } => {
                 if let Some(mut child) = child.take() {
                     let id = child.id().expect("it runs").to_string();
@@ -152,7 +138,6 @@ impl Broker {
                 *runtime = Some(started);
                 self.port = port;
             }
-            Kind::Running => {}
             Kind::Mosquitto { folder, child } => {
                 let config = folder.path().join("mosquitto.conf");
                 let mut command = Command::new("mosquitto");
