@@ -234,6 +234,11 @@ impl EventLoop {
                 HeldCommand::Refused(refused) => self.answer_refused(*refused),
             }
         }
+        if let Some(node) = &self.pair
+            && !node.replica.has_doubtful()
+        {
+            node.pair().note_informed();
+        }
         self.status.was_connected = true;
         self.answer_operator();
         self.show_pair();

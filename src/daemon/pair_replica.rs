@@ -37,6 +37,12 @@ struct TrackedCommand {
     is_doubtful: bool,
 }
 
+impl TrackedCommands {
+    fn has_doubtful(&self) -> bool {
+        self.by_seq.values().any(|tracked| tracked.is_doubtful)
+    }
+}
+
 impl PairReplica {
     pub(super) fn new(pair: Arc<Pair>, outbox: Outbox) -> Self {
         Self {
@@ -98,10 +104,19 @@ impl PairReplica {
         if commands.by_identity.get(&tracked.identity) == Some(&seq.number()) {
             commands.by_identity.remove(&tracked.identity);
         }
+        let has_doubtful = commands.has_doubtful();
         drop(commands);
         for token in tracked.ack_tokens {
             self.acknowledge(token);
         }
+        if tracked.is_doubtful && !has_doubtful {
+            self.pair.note_informed();
+        }
+    }
+
+    /// Returns whether a command is in progress that an earlier leader may have begun.
+    pub(super) fn has_doubtful(&self) -> bool {
+        self.commands.lock().has_doubtful()
     }
 
     /// Acknowledges a command that needs no reply from this node.

@@ -243,6 +243,11 @@ impl Leadership {
         }
     }
 
+    /// Sends all that this node knows of the progress of commands to another one.
+    pub fn send_snapshot(&mut self, to: String) {
+        self.effects.push_back(PairEffect::SendSnapshot { to });
+    }
+
     /// Returns when [`Leadership::tick`] has something to do without an event.
     pub fn due(&self) -> Option<Instant> {
         if let ObserverState::Asking { until } = self.observation {
@@ -314,8 +319,7 @@ impl Leadership {
         if self.is_connected() {
             self.effects.push_back(PairEffect::Announce);
         }
-        self.effects
-            .push_back(PairEffect::SendSnapshot { to: node });
+        self.send_snapshot(node);
     }
 
     fn takeover_requested(&mut self, node: Option<String>, now: Instant) {

@@ -207,6 +207,22 @@ impl Pair {
         self.state.lock().uninformed_until = Some(now() + self.keep);
     }
 
+    /// Notes that every command that the broker has sent again is finished: what it may send again
+    /// from now on was received by this node, so that its marks are known. The other node learns it.
+    pub fn note_informed(&self) {
+        {
+            let mut state = self.state.lock();
+            if state.uninformed_until.take().is_none() {
+                return;
+            }
+            if let Some(peer) = state.peer.as_ref().filter(|peer| peer.online) {
+                let to = peer.node.clone();
+                state.leadership.send_snapshot(to);
+            }
+        }
+        self.changed.notify_one();
+    }
+
     /// Returns whether a command that the broker sends again may have begun although its progress
     /// is not known here.
     pub fn is_uninformed(&self) -> bool {
