@@ -76,7 +76,9 @@ impl Pipeline {
             return Err(self.services.no_model(request.phrase, request.home));
         }
         let command = request.command;
-        let Some(_place) = self.shared.model_waiters.enter(command, shares) else {
+        let recorded = self.services.journal.recorded_bytes(command.seq);
+        let waiters = &self.shared.model_waiters;
+        let Some(_place) = waiters.enter(command, shares, recorded) else {
             return Err(self.too_many_requests());
         };
         if !command.dry_run {

@@ -1,14 +1,16 @@
 //! A bound on the commands that wait for a model: by number for those that make a request, by bytes
-//! for those that share the request of an equal one.
+//! for those that share the request of an equal one, and for both by their bytes in the journal.
 //!
-//! Each of them holds a place in the daemon's event loop. The bounds stay well below the number of
-//! places, so that commands that need no model are always taken in.
+//! Each of them holds a place in the daemon's event loop, and its record takes room in the journal.
+//! The bounds stay well below the number of places and the room, so that commands that need no
+//! model are always taken in.
 
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
 use crate::command::{Command, Source};
+use crate::store::journal::MAX_OPEN_BYTES;
 
 /// The most commands of all sources that make a request.
 pub(super) const MAX_REQUESTERS: usize = 256;
@@ -26,6 +28,13 @@ const MAX_FOLLOWER_BYTES: usize = 12 << 20;
 /// The most bytes of the commands of one source that share requests: some 1,270 short ones.
 const MAX_FOLLOWER_BYTES_PER_SOURCE: usize = 10 << 20;
 
+/// The most bytes of all their records in the journal: half of its room for commands without a
+/// reply.
+const MAX_RECORDED_BYTES: usize = MAX_OPEN_BYTES / 2;
+
+/// The most bytes of the records of one source.
+const MAX_RECORDED_BYTES_PER_SOURCE: usize = MAX_OPEN_BYTES / 3;
+
 /// The commands that wait for a model, by source.
 #[derive(Debug, Default)]
 pub(super) struct ModelWaiters(Mutex<WaiterCounts>);
@@ -41,13 +50,29 @@ struct WaiterCounts {
 struct Waiting {
     requesters: usize,
     follower_bytes: usize,
+    recorded_bytes: usize,
 }
+
+/// The most places of all sources.
+const MAX_WAITING: Waiting = Waiting {
+    requesters: MAX_REQUESTERS,
+    follower_bytes: MAX_FOLLOWER_BYTES,
+    recorded_bytes: MAX_RECORDED_BYTES,
+};
+
+/// The most places of one source.
+const MAX_WAITING_PER_SOURCE: Waiting = Waiting {
+    requesters: MAX_REQUESTERS_PER_SOURCE,
+    follower_bytes: MAX_FOLLOWER_BYTES_PER_SOURCE,
+    recorded_bytes: MAX_RECORDED_BYTES_PER_SOURCE,
+};
 
 impl Waiting {
     fn plus(self, more: Self) -> Self {
         Self {
             requesters: self.requesters + more.requesters,
             follower_bytes: self.follower_bytes + more.follower_bytes,
+            recorded_bytes: self.recorded_bytes + more.recorded_bytes,
         }
     }
 
@@ -55,11 +80,14 @@ impl Waiting {
         Self {
             requesters: self.requesters - less.requesters,
             follower_bytes: self.follower_bytes - less.follower_bytes,
+            recorded_bytes: self.recorded_bytes - less.recorded_bytes,
         }
     }
 
-    fn is_within(self, requesters: usize, follower_bytes: usize) -> bool {
-        self.requesters <= requesters && self.follower_bytes <= follower_bytes
+    fn is_within(self, most: Self) -> bool {
+        self.requesters <= most.requesters
+            && self.follower_bytes <= most.follower_bytes
+            && self.recorded_bytes <= most.recorded_bytes
     }
 }
 
@@ -72,29 +100,25 @@ pub(super) struct WaiterPlace<'a> {
 
 impl ModelWaiters {
     /// Takes a place for a command that makes a request, or shares one in flight. Returns `None`
-    /// where its source or all sources together have none left.
+    /// where its source or all sources together have none left. `recorded_bytes` are those of its
+    /// record in the journal.
     pub(super) fn enter<'a>(
         &'a self,
         command: &'a Command,
         shares: bool,
+        recorded_bytes: usize,
     ) -> Option<WaiterPlace<'a>> {
-        let taken = if shares {
-            Waiting {
-                requesters: 0,
-                follower_bytes: follower_bytes(command),
-            }
-        } else {
-            Waiting {
-                requesters: 1,
-                follower_bytes: 0,
-            }
+        let taken = Waiting {
+            requesters: usize::from(!shares),
+            follower_bytes: if shares { follower_bytes(command) } else { 0 },
+            recorded_bytes,
         };
         let source = &command.source;
         let mut counts = self.0.lock();
         let known = counts.by_source.get(source).copied().unwrap_or_default();
         let (total, of_source) = (counts.total.plus(taken), known.plus(taken));
-        let is_free = total.is_within(MAX_REQUESTERS, MAX_FOLLOWER_BYTES)
-            && of_source.is_within(MAX_REQUESTERS_PER_SOURCE, MAX_FOLLOWER_BYTES_PER_SOURCE);
+        let is_free =
+            total.is_within(MAX_WAITING) && of_source.is_within(MAX_WAITING_PER_SOURCE);
         if !is_free {
             return None;
         }
@@ -149,11 +173,11 @@ mod tests {
         let waiters = ModelWaiters::default();
         let (panel, phone) = (command("panel", "lamp on"), command("phone", "lamp on"));
         for (shares, least) in [(false, MAX_REQUESTERS_PER_SOURCE), (true, 1000)] {
-            let mut places: Vec<_> = std::iter::from_fn(|| waiters.enter(&panel, shares)).collect();
+            let mut places: Vec<_> = std::iter::from_fn(|| waiters.enter(&panel, shares, 300)).collect();
             assert!(places.len() >= least, "{} places", places.len());
-            assert!(waiters.enter(&phone, shares).is_some());
+            assert!(waiters.enter(&phone, shares, 300).is_some());
             places.pop();
-            assert!(waiters.enter(&panel, shares).is_some());
+            assert!(waiters.enter(&panel, shares, 300).is_some());
             drop(places);
             assert!(waiters.0.lock().by_source.is_empty());
             assert_eq!(waiters.0.lock().total, Waiting::default());
@@ -168,7 +192,7 @@ mod tests {
             .collect();
         let places: Vec<_> = commands
             .iter()
-            .filter_map(|command| waiters.enter(command, false))
+            .filter_map(|command| waiters.enter(command, false, 300))
             .collect();
         assert_eq!(places.len(), MAX_REQUESTERS);
     }
@@ -180,9 +204,24 @@ mod tests {
         let commands: Vec<Command> = (0..2000).map(|n| command(&n.to_string(), &long)).collect();
         let places: Vec<_> = commands
             .iter()
-            .filter_map(|command| waiters.enter(command, true))
+            .filter_map(|command| waiters.enter(command, true, 300))
             .collect();
         assert!(places.len() * (FOLLOWER_BYTES + 2 * long.len()) <= MAX_FOLLOWER_BYTES);
         assert!(places.len() > 100, "{} places", places.len());
+    }
+    #[test]
+    fn long_commands_leave_room_in_the_journal_for_others() {
+        for shares in [false, true] {
+            let waiters = ModelWaiters::default();
+            let commands: Vec<Command> = (0..400)
+                .map(|n| command(&(n % 50).to_string(), "lamp on"))
+                .collect();
+            let places: Vec<_> = commands
+                .iter()
+                .filter_map(|command| waiters.enter(command, shares, 17 << 10))
+                .collect();
+            assert!(places.len() * (17 << 10) <= MAX_OPEN_BYTES / 2);
+            assert!(places.len() > 60, "{} places", places.len());
+        }
     }
 }

@@ -21,7 +21,7 @@ const TARGET: usize = 90;
 
 /// The bytes of commands without a delivered reply above which no further command is taken from the
 /// inbox.
-const MAX_OPEN_BYTES: usize = 3 << 20;
+pub const MAX_OPEN_BYTES: usize = 3 << 20;
 
 /// How long a command is remembered past its own time, in milliseconds: the clocks of its sender
 /// and of this machine may differ.
@@ -287,6 +287,11 @@ impl Index {
     /// Returns whether the commands without a delivered reply leave room for more.
     pub(super) fn has_room(&self) -> bool {
         self.open_bytes < MAX_OPEN_BYTES
+    }
+
+    /// Returns the bytes of a record; 0 if it is not known.
+    pub(super) fn bytes_of(&self, number: u64) -> usize {
+        self.known.get(&number).map_or(0, |known| known.bytes)
     }
 
     /// Returns the records to write and the ones to remove.

@@ -39,6 +39,7 @@ use crate::store::journal::clock::{Clock, millis};
 use crate::store::journal::disk::Disk;
 pub use crate::store::journal::durability::Durability;
 pub use crate::store::journal::entry::JournalEntry;
+pub use crate::store::journal::index::MAX_OPEN_BYTES;
 use crate::store::journal::index::{Index, Reception};
 pub use crate::store::journal::record::{JournalRecord, PlannedPublish, Received};
 pub use crate::store::journal::recovered::{IdentifiedCommand, Recovered, Unfinished};
@@ -169,6 +170,11 @@ impl Journal {
     /// Returns whether the bytes of commands without a delivered reply leave room for more.
     pub fn has_room(&self) -> bool {
         self.lock().has_room()
+    }
+
+    /// Returns the bytes of the record of command `number`; 0 if it is not known.
+    pub fn recorded_bytes(&self, number: u64) -> usize {
+        self.lock().bytes_of(number)
     }
 
     /// Waits until the command is on disk, if it may have ended an earlier run: each run it ends

@@ -20,8 +20,9 @@ use crate::store::journal::state::{Health, Journal};
 const GATHER: Duration = Duration::from_millis(200);
 
 /// The rest after a sync, as a multiple of its duration: in a flood more commands share each sync,
-/// and three quarters of the time disk and processor are free for others.
-const REST: u32 = 3;
+/// and half of the time disk and processor are free for others. A longer one would delay everybody:
+/// with mosquitto's window of 20 messages the broker sends no more before the next sync.
+const REST: u32 = 1;
 
 /// A sync that took longer is slow, and reported.
 const SLOW: Duration = Duration::from_millis(200);
