@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
@@ -36,7 +36,7 @@ static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 /// Settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Filter in the form of `RUST_LOG`, such as `warn,sayso=debug`.
+    /// Filter in the form of `RUST_LOG`, of targets and levels, such as `warn,sayso=debug`.
     pub filter: String,
     /// True if events are sent to journald as fields instead of to standard error as text.
     pub journald: bool,
@@ -70,8 +70,14 @@ pub struct BadFilter {
 ///
 /// # Errors
 /// If the text is not a valid filter.
-pub fn filter(text: &str) -> Result<EnvFilter, BadFilter> {
-    EnvFilter::try_new(text).map_err(|source| BadFilter {
+pub fn filter(text: &str) -> Result<Targets, BadFilter> {
+    let directives = text.split(',').map(str::trim);
+    let directives: Vec<&str> = directives.filter(|part| !part.is_empty()).collect();
+    if directives.is_empty() {
+        return Ok(Targets::default());
+    }
+    let filter = directives.join(",").parse();
+    filter.map_err(|source| BadFilter {
         filter: text.to_owned(),
         source,
     })
@@ -80,7 +86,7 @@ pub fn filter(text: &str) -> Result<EnvFilter, BadFilter> {
 /// Handle of the running log, with which its filter can be changed. The default handle controls no
 /// log.
 #[derive(Debug, Clone, Default)]
-pub struct Log(Option<reload::Handle<EnvFilter, Registry>>);
+pub struct Log(Option<reload::Handle<Targets, Registry>>);
 
 impl Log {
     /// Replaces the filter by that of `settings`.
