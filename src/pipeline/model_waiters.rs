@@ -117,8 +117,7 @@ impl ModelWaiters {
         let mut counts = self.0.lock();
         let known = counts.by_source.get(source).copied().unwrap_or_default();
         let (total, of_source) = (counts.total.plus(taken), known.plus(taken));
-        let is_free =
-            total.is_within(MAX_WAITING) && of_source.is_within(MAX_WAITING_PER_SOURCE);
+        let is_free = total.is_within(MAX_WAITING) && of_source.is_within(MAX_WAITING_PER_SOURCE);
         if !is_free {
             return None;
         }
@@ -173,7 +172,8 @@ mod tests {
         let waiters = ModelWaiters::default();
         let (panel, phone) = (command("panel", "lamp on"), command("phone", "lamp on"));
         for (shares, least) in [(false, MAX_REQUESTERS_PER_SOURCE), (true, 1000)] {
-            let mut places: Vec<_> = std::iter::from_fn(|| waiters.enter(&panel, shares, 300)).collect();
+            let mut places: Vec<_> =
+                std::iter::from_fn(|| waiters.enter(&panel, shares, 300)).collect();
             assert!(places.len() >= least, "{} places", places.len());
             assert!(waiters.enter(&phone, shares, 300).is_some());
             places.pop();
