@@ -32,7 +32,7 @@ fn home(devices: usize) -> Home {
 
 fn draft(actions: usize) -> Draft {
     let on = |n| Action {
-        device: format!("lamp_{n}"),
+        device: format!("lamp_{n}").into(),
         property: Property::Power,
         op: Op::Set,
         value: Some(Value::text("on")),

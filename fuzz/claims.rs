@@ -112,7 +112,7 @@ fn values(takes: &Domain) -> Vec<Option<Value>> {
 
 fn command(home: &Home, device: &Device, capability: &Capability, value: Option<Value>) {
     let action = Action {
-        device: device.id.to_string(),
+        device: device.id.as_str().into(),
         property: capability.property.clone(),
         op: Op::Set,
         value,

@@ -98,10 +98,10 @@ impl Codec {
             }
             Scale::MappedOnly => None,
             Scale::Hex | Scale::Rgb => {
-                color::value_on_wire(wire, ColorSpace::Rgb).map(|color| Value::Text(hex(color)))
+                color::value_on_wire(wire, ColorSpace::Rgb).map(|color| Value::text(&hex(color)))
             }
             Scale::Components(space) => {
-                color::value_on_wire(wire, space).map(|color| Value::Text(hex(color)))
+                color::value_on_wire(wire, space).map(|color| Value::text(&hex(color)))
             }
         }
     }

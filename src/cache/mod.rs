@@ -8,6 +8,7 @@ mod remote;
 pub mod settings;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -32,6 +33,9 @@ const LONGEST_PHRASE: usize = 512;
 
 /// Separates the parts of a key: a control character, which no part has.
 const SEPARATOR: char = '\u{1f}';
+
+/// Digits of the fingerprint at the beginning of a key.
+const EDITION_LENGTH: usize = 16;
 
 /// How long drafts of an earlier home are kept: a device that is offline for an hour brings the
 /// same home back.
@@ -221,16 +225,20 @@ impl DraftCache {
     /// Returns the key of `phrase` from a source of the rights `class`, for the home with this
     /// fingerprint.
     pub fn key(&self, phrase: &Phrase, edition: PromptFingerprint, class: &str) -> Key {
-        let (area, language) = (
-            phrase.area().unwrap_or_default(),
-            phrase.language().unwrap_or_default(),
-        );
-        let plain = [class, area, language].map(|part| part.replace(char::is_control, " "));
-        let parts = [edition.to_string()]
-            .into_iter()
-            .chain(plain)
-            .chain([phrase.text().to_owned()]);
-        Key(parts.collect::<Vec<_>>().join("\u{1f}").into())
+        let area = phrase.area().unwrap_or_default();
+        let language = phrase.language().unwrap_or_default();
+        let parts = [class, area, language];
+        let length: usize = parts.iter().map(|part| part.len() + 1).sum();
+        let mut key = String::with_capacity(EDITION_LENGTH + length + 1 + phrase.text().len());
+        // Writing to a string cannot fail.
+        let _ = write!(key, "{edition}");
+        for part in parts {
+            key.push(SEPARATOR);
+            key.extend(part.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        }
+        key.push(SEPARATOR);
+        key.push_str(phrase.text());
+        Key(key.into())
     }
 
     /// Returns the outcome under `key`, unless it has expired. A store that cannot be read is a

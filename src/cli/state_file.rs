@@ -73,7 +73,7 @@ fn plausible(capability: &Capability, value: Value) -> Result<Value, Value> {
         (Domain::Choice(words), Value::Flag(flag)) if words.iter().any(|w| w == "on") => {
             Ok(Value::text(if flag { "on" } else { "off" }))
         }
-        (Domain::Choice(words), Value::Text(text)) if words.contains(&text) => {
+        (Domain::Choice(words), Value::Text(text)) if words.iter().any(|w| text == **w) => {
             Ok(Value::Text(text))
         }
         (Domain::Number { .. }, Value::Number(n)) if n.is_finite() => Ok(Value::Number(n)),

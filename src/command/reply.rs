@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::binding::Publication;
 pub use crate::command::outcome::Outcome;
@@ -16,8 +16,8 @@ use crate::vocabulary::timing::Recurrence;
 use crate::vocabulary::{Property, Value};
 
 /// The part of the program that understood a command: the field `via` of replies and of the log.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
 pub enum Via {
     /// The command was not understood.
     #[default]
@@ -59,9 +59,9 @@ impl From<String> for Via {
     }
 }
 
-impl From<Via> for String {
-    fn from(via: Via) -> Self {
-        via.as_str().to_owned()
+impl Serialize for Via {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -205,7 +205,7 @@ impl Reply {
             .filter(|done| done.publish.is_none() && !done.is_superseded())
             .map(|done| &done.action);
         sent.filter(|action| action.op != Op::Query)
-            .map(|action| action.device.clone())
+            .map(|action| action.device.to_string())
             .collect()
     }
 

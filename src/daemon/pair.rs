@@ -475,7 +475,8 @@ impl EventLoop {
             return self.start(self.task.clone().report_uncertain(command, seq));
         };
         for publish in &mut planned {
-            publish.repeatable &= !overtaken.contains(&publish.action.device);
+            let device = &publish.action.device;
+            publish.repeatable &= !overtaken.iter().any(|one| device == one);
         }
         self.task.journal.sending(seq, planned.clone());
         self.start(self.task.clone().resume(command, seq, planned));

@@ -187,7 +187,9 @@ impl Replica for PairReplica {
 
 /// Returns the devices that these messages reach.
 pub(super) fn planned_devices(planned: &[PlannedPublish]) -> Vec<String> {
-    let devices = planned.iter().map(|publish| publish.action.device.clone());
+    let devices = planned
+        .iter()
+        .map(|publish| publish.action.device.to_string());
     let mut devices: Vec<String> = devices.collect();
     devices.sort_unstable();
     devices.dedup();

@@ -1,6 +1,8 @@
 //! The last command, as sentences refer to it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::grammar::names::Names;
 use crate::grammar::sense::{Place, Sense};
@@ -11,7 +13,7 @@ use crate::vocabulary::action::Action;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Antecedents {
     /// The actions of the last command.
-    pub actions: Vec<Action>,
+    pub actions: Arc<[Action]>,
     /// The device that a question offered beside the one that was chosen.
     pub other: Option<String>,
 }
@@ -56,16 +58,22 @@ impl Remembered {
 
     /// Replaces references to the last command by senses that the parser knows. Returns `None` for
     /// a reference without a referent.
-    pub(super) fn resolve(&self, senses: &[Sense]) -> Option<(Vec<Sense>, Vec<u32>)> {
+    pub(super) fn resolve<'s>(
+        &'s self,
+        senses: &'s [Sense],
+    ) -> Option<(Cow<'s, [Sense]>, Cow<'s, [u32]>)> {
         let has = |wanted: Sense| senses.contains(&wanted);
         let is_other = has(Sense::Other);
+        if !is_other && !has(Sense::Place(Place::There)) {
+            return Some((Cow::Borrowed(senses), Cow::Borrowed(&self.devices)));
+        }
         if is_other && (has(Sense::It) || has(Sense::Them)) {
             return None;
         }
         let before = if is_other {
-            vec![self.other?]
+            Cow::Owned(vec![self.other?])
         } else {
-            self.devices.clone()
+            Cow::Borrowed(self.devices.as_slice())
         };
         let resolved: Option<Vec<Sense>> = senses
             .iter()
@@ -75,7 +83,7 @@ impl Remembered {
                 sense => Some(*sense),
             })
             .collect();
-        Some((resolved?, before))
+        Some((Cow::Owned(resolved?), before))
     }
 }
 

@@ -78,7 +78,7 @@ mod tests {
 
     fn draft(device: &str, op: Op, word: &str) -> Draft {
         let action = Action {
-            device: device.to_owned(),
+            device: device.into(),
             property: Property::Power,
             op,
             value: Some(Value::text(word)),

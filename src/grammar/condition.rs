@@ -236,7 +236,7 @@ impl Interpreter<'_> {
             let own = action.value.clone();
             let value = own.or_else(|| query.map(|query| query.value(&action.property)))?;
             Some(StateTest::Device {
-                device: action.device.clone(),
+                device: action.device.to_string(),
                 property: action.property.clone(),
                 is: ExpectedState::Equal(value),
             })
@@ -349,7 +349,7 @@ impl Interpreter<'_> {
             Some("°") => own.starts_with('°'),
             Some(unit) => unit == own,
         };
-        fits.then(|| (action.device.clone(), action.property.clone()))
+        fits.then(|| (action.device.to_string(), action.property.clone()))
     }
 }
 

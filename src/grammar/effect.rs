@@ -202,7 +202,7 @@ impl Effects<'_> {
                 Some(Value::text(&self.lexicon.colors[usize::from(color)]))
             }
             (Domain::Color, Amount::Hex([r, g, b])) => {
-                Some(Value::Text(format!("#{r:02x}{g:02x}{b:02x}")))
+                Some(Value::text(&format!("#{r:02x}{g:02x}{b:02x}")))
             }
             (Domain::Choice(options), Amount::Choice(given)) if !is_fixed(&capability.property) => {
                 let given = &self.names.options[given as usize];
@@ -372,14 +372,16 @@ impl Effects<'_> {
     /// Returns the measured form of the property (`current_temperature`), or the property itself.
     fn readable(&self, device: &Device, property: u16) -> Option<Property> {
         let property = self.property(property);
-        let current = Property::Custom(format!("current_{property}").into());
-        let reading = device.capability(&current).map(|c| c.property.clone());
-        reading.or_else(|| capability(device, property).map(|c| c.property.clone()))
+        let reading = measured(device, property).or_else(|| capability(device, property));
+        reading.map(|capability| capability.property.clone())
     }
 }
 
 /// Returns the capability of that name, or `belt_speed` for the "speed" of a "conveyor belt".
 fn capability<'a>(device: &'a Device, property: &Property) -> Option<&'a Capability> {
+    if let Some(found) = device.capability(property) {
+        return Some(found);
+    }
     let name = device.name.to_lowercase();
     let belongs = |own: &Property| {
         let before = own
@@ -389,9 +391,17 @@ fn capability<'a>(device: &'a Device, property: &Property) -> Option<&'a Capabil
         !own.is_standard()
             && before.is_some_and(|before| name.split(' ').any(|word| word == before))
     };
-    device
-        .capability(property)
-        .or_else(|| exactly_one(device.capabilities.iter().filter(|c| belongs(&c.property))))
+    exactly_one(device.capabilities.iter().filter(|c| belongs(&c.property)))
+}
+
+/// Returns the measured form of the property: `current_temperature`.
+pub(super) fn measured<'a>(device: &'a Device, property: &Property) -> Option<&'a Capability> {
+    let is_measured = |own: &Property| {
+        let measured = own.name().strip_prefix("current_");
+        !own.is_standard() && measured == Some(property.name())
+    };
+    let mut capabilities = device.capabilities.iter();
+    capabilities.find(|capability| is_measured(&capability.property))
 }
 
 /// Returns the reading of a sensor whose name ends with it: "outdoor temperature".

@@ -478,7 +478,7 @@ mod tests {
             },
         };
         Action {
-            device,
+            device: device.into(),
             property,
             op,
             value,

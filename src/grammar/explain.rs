@@ -137,7 +137,7 @@ impl Interpreter<'_> {
         }
     }
 
-    fn why_silent(&self, spans: &Spans) -> String {
+    fn why_silent(&self, spans: &Spans<'_>) -> String {
         let Some(combinations) = Self::combinations(spans) else {
             return "the sentence has too many possible meanings".to_owned();
         };

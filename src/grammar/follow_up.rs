@@ -17,7 +17,7 @@ use crate::grammar::names::Names;
 use crate::grammar::parse::clauses;
 use crate::grammar::sense::{Comparative, Place, Sense, Verb};
 use crate::grammar::spans::Spans;
-use crate::grammar::tokens::words;
+use crate::grammar::tokens::{has_words_of_one, words};
 use crate::vocabulary::action::{Action, Draft};
 
 /// Most words that a sentence of fixed form has besides fillers.
@@ -79,16 +79,6 @@ pub(super) fn bare(plain: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Returns whether the text has the words of one of the phrases. Nearly all commands have not, and
-/// need no closer look.
-pub(super) fn has_words_of_one<'p>(
-    text: &str,
-    phrases: impl IntoIterator<Item = &'p String>,
-) -> bool {
-    let has_all = |phrase: &String| phrase.split(' ').all(|word| text.contains(word));
-    phrases.into_iter().any(has_all)
-}
-
 /// Returns the meaning of a text that is one of the phrases, with or without fillers around it.
 fn fixed<'p, T>(
     lexicon: &Lexicon,
@@ -129,9 +119,11 @@ pub(super) fn fixed_form(lexicon: &Lexicon, text: &str) -> Option<FollowUp> {
 /// corrects the last command.
 fn continued(lexicon: &Lexicon, text: &str) -> Option<(bool, String)> {
     let plain = lexicon.spelling.plain(text);
-    let input = bare(&plain);
     let words_of = &lexicon.follow_up;
-    let joined = input.join(" ");
+    if !has_words_of_one(&plain, words_of.continuations()) {
+        return None;
+    }
+    let joined = bare(&plain).join(" ");
     let before = |list: &[String]| {
         list.iter()
             .filter_map(|form| joined.strip_prefix(form.as_str())?.strip_prefix(' '))
@@ -167,12 +159,14 @@ fn detached(lexicon: &Lexicon, names: &Names, text: &str) -> Option<String> {
     }
     let plain = lexicon.spelling.plain(text);
     let input = words(&plain);
+    let ends_with_clitic = |word: &&str| clitics.iter().any(|clitic| word.ends_with(&**clitic));
+    if !input.iter().any(ends_with_clitic) {
+        return None;
+    }
     let is_verb = |word: &str| {
-        let mut senses = lexicon
-            .senses(std::slice::from_ref(&word))
-            .collect::<Vec<_>>();
-        senses.retain(|(_, sense)| matches!(sense, Sense::Verb(_)));
-        !senses.is_empty()
+        let input = [word];
+        let mut senses = lexicon.senses(&input);
+        senses.any(|(_, sense)| matches!(sense, Sense::Verb(_)))
     };
     let mut detached = Vec::with_capacity(input.len() + 1);
     let mut found = false;
@@ -203,7 +197,7 @@ fn detached(lexicon: &Lexicon, names: &Names, text: &str) -> Option<String> {
 }
 
 /// Returns whether the sentence has a word for something of an earlier command.
-fn has_reference(spans: &Spans) -> bool {
+fn has_reference(spans: &Spans<'_>) -> bool {
     any_sense(spans, |sense| {
         matches!(
             sense,
@@ -212,7 +206,7 @@ fn has_reference(spans: &Spans) -> bool {
     })
 }
 
-fn is_about_warmth(spans: &Spans) -> bool {
+fn is_about_warmth(spans: &Spans<'_>) -> bool {
     any_sense(spans, |sense| {
         matches!(
             sense,
@@ -224,7 +218,7 @@ fn is_about_warmth(spans: &Spans) -> bool {
 
 /// Returns whether the sentence names only a value or a comparison: "brighter", "50 percent".
 /// A verb without an object may be the beginning of a sentence whose end was lost.
-fn is_value_alone(spans: &Spans) -> bool {
+fn is_value_alone(spans: &Spans<'_>) -> bool {
     let has_value = any_sense(spans, |sense| {
         matches!(
             sense,
@@ -245,7 +239,7 @@ fn is_value_alone(spans: &Spans) -> bool {
 }
 
 /// Returns whether the sentence is a state without a verb: "off", "now off".
-fn is_state_alone(spans: &Spans) -> bool {
+fn is_state_alone(spans: &Spans<'_>) -> bool {
     let is_state = |senses: &[Sense]| senses.iter().any(|sense| matches!(sense, Sense::State(_)));
     let is_verb = |sense: &Sense| {
         matches!(
@@ -256,7 +250,7 @@ fn is_state_alone(spans: &Spans) -> bool {
     spans.iter().any(is_state) && !any_sense(spans, is_verb)
 }
 
-fn any_sense(spans: &Spans, wanted: impl Fn(&Sense) -> bool) -> bool {
+fn any_sense(spans: &Spans<'_>, wanted: impl Fn(&Sense) -> bool) -> bool {
     spans.iter().flatten().any(wanted)
 }
 
@@ -273,13 +267,32 @@ pub(super) fn refers(lexicon: &Lexicon, names: &Names, text: &str) -> bool {
 }
 
 impl Interpreter<'_> {
+    /// Returns the draft of a sentence that refers to nothing and needs no question, which is what
+    /// it means after any command.
+    pub(super) fn draft_alone(&self, text: &str) -> Option<Draft> {
+        let detached = detached(self.lexicon, self.names, text);
+        let plain = self
+            .lexicon
+            .spelling
+            .plain(detached.as_deref().unwrap_or(text));
+        let spans = Spans::of(&plain, self.lexicon, self.names)?;
+        if has_reference(&spans) {
+            return None;
+        }
+        let draft = self.draft_of(&spans)?;
+        draft.question.is_none().then_some(draft)
+    }
+
     /// Returns the draft of a sentence that may refer to the last command. Where it has a meaning
     /// both with and without that command, an explicit reference decides; without one it means what
     /// it means alone.
     pub(super) fn draft_after(&self, text: &str) -> Option<Draft> {
         let detached = detached(self.lexicon, self.names, text);
-        let text = detached.as_deref().unwrap_or(text);
-        let spans = Spans::of(text, self.lexicon, self.names)?;
+        let plain = self
+            .lexicon
+            .spelling
+            .plain(detached.as_deref().unwrap_or(text));
+        let spans = Spans::of(&plain, self.lexicon, self.names)?;
         let alone = self.without_memory().draft_of(&spans);
         if self.remembered.devices.is_empty() {
             return alone;
@@ -324,7 +337,7 @@ impl Interpreter<'_> {
             for (property, op, value) in &template {
                 device.capability(property)?;
                 actions.push(Action {
-                    device: device.id.to_string(),
+                    device: (&device.id).into(),
                     property: property.clone(),
                     op: *op,
                     value: value.clone(),
@@ -340,7 +353,8 @@ impl Interpreter<'_> {
 
     /// Returns the devices of a text that only names some. All its interpretations must agree.
     fn named_devices(&self, text: &str, last: &[Action]) -> Option<Vec<u32>> {
-        let spans = Spans::of(text, self.lexicon, self.names)?;
+        let plain = self.lexicon.spelling.plain(text);
+        let spans = Spans::of(&plain, self.lexicon, self.names)?;
         let mut agreed: Option<Vec<u32>> = None;
         for combination in 0..Self::combinations(&spans)? {
             let senses: Vec<Sense> = senses_of(&spans, combination).collect();

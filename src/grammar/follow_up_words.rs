@@ -53,6 +53,18 @@ pub(super) struct FollowUpWords {
 }
 
 impl FollowUpWords {
+    /// Returns the phrases of which a sentence that continues the last command has one.
+    pub(super) fn continuations(&self) -> impl Iterator<Item = &String> {
+        let lists = [
+            &self.also,
+            &self.also_after,
+            &self.instead,
+            &self.instead_after,
+            &self.instead_pause,
+        ];
+        lists.into_iter().flatten()
+    }
+
     /// Returns the words in the form in which they are compared.
     pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
         let lists = [

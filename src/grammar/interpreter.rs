@@ -2,6 +2,7 @@
 //!
 //! There is a draft only if all combinations that form a sentence give the same one.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::grammar::antecedents::Remembered;
@@ -39,11 +40,12 @@ pub(super) struct Interpreter<'a> {
 impl Interpreter<'_> {
     /// Returns the draft, if it is certain.
     pub(super) fn draft(&self, text: &str) -> Option<Draft> {
-        self.draft_of(&Spans::of(text, self.lexicon, self.names)?)
+        let plain = self.lexicon.spelling.plain(text);
+        self.draft_of(&Spans::of(&plain, self.lexicon, self.names)?)
     }
 
     /// Returns the draft of a sentence in spans, if it is certain.
-    pub(super) fn draft_of(&self, spans: &Spans) -> Option<Draft> {
+    pub(super) fn draft_of(&self, spans: &Spans<'_>) -> Option<Draft> {
         let mut chosen = Vec::with_capacity(16);
         let mut agreed: Option<Draft> = None;
         for combination in 0..Self::combinations(spans)? {
@@ -95,7 +97,7 @@ impl Interpreter<'_> {
     }
 
     /// Returns the number of combinations of senses, or `None` if there are too many.
-    pub(super) fn combinations(spans: &Spans) -> Option<usize> {
+    pub(super) fn combinations(spans: &Spans<'_>) -> Option<usize> {
         spans
             .iter()
             .try_fold(1_usize, |combinations, senses| {
@@ -137,7 +139,7 @@ impl Interpreter<'_> {
                     }
                 }
             }
-            previous = current;
+            previous = Cow::Owned(current);
         }
         if let Some(question) = question {
             // An answer can complete only a sentence with one clause and one target.
@@ -168,7 +170,7 @@ impl Interpreter<'_> {
     fn add(&self, actions: &mut Vec<Action>, device: u32, effects: Vec<Effect>) {
         for (property, op, value) in effects {
             let action = Action {
-                device: self.home.devices()[device as usize].id.as_str().to_owned(),
+                device: (&self.home.devices()[device as usize].id).into(),
                 property,
                 op,
                 value,
@@ -361,7 +363,7 @@ fn one_of(draft: Draft, other: Draft) -> Option<Draft> {
 }
 
 /// Returns the combination of senses with that index: one sense of each span.
-pub(super) fn senses_of(spans: &Spans, combination: usize) -> impl Iterator<Item = Sense> {
+pub(super) fn senses_of(spans: &Spans<'_>, combination: usize) -> impl Iterator<Item = Sense> {
     let mut rest = combination;
     spans.iter().map(move |senses| {
         let sense = senses[rest % senses.len()];
@@ -381,8 +383,11 @@ fn scope_of(
         return TargetScope::Everything;
     }
     let named: usize = clauses.iter().map(|clause| clause.targets.len()).sum();
-    let devices: HashSet<&str> = actions.iter().map(|a| a.device.as_str()).collect();
-    if devices.len() > named.max(1) || !left_out.is_empty() {
+    let names_all = actions.len() <= named.max(1) || {
+        let devices: HashSet<&str> = actions.iter().map(|a| a.device.as_str()).collect();
+        devices.len() <= named.max(1)
+    };
+    if !names_all || !left_out.is_empty() {
         TargetScope::Group
     } else {
         TargetScope::Named
@@ -404,10 +409,10 @@ fn about(clause: &Clause) -> Option<StateQuery> {
 
 /// Returns whether two actions change the same property.
 fn contradicts(actions: &[Action]) -> bool {
-    let mut seen = std::collections::HashMap::new();
+    if actions.len() < 2 {
+        return false;
+    }
+    let mut seen = HashSet::new();
     let mut changes = actions.iter().filter(|a| a.op != Op::Query);
-    changes.any(|action| {
-        seen.insert((&action.device, &action.property), action)
-            .is_some()
-    })
+    changes.any(|action| !seen.insert((&action.device, &action.property)))
 }

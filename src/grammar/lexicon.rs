@@ -14,7 +14,7 @@ use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
 use crate::grammar::spelling::Spelling;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::timer_phrases::TimerPhrases;
-use crate::grammar::tokens::words;
+use crate::grammar::tokens::{has_words_of_one, phrase, words};
 use crate::vocabulary::Property;
 use crate::vocabulary::speech::Speech;
 
@@ -430,11 +430,13 @@ impl Counting {
             &mut self.one,
             &mut self.joins,
             &mut self.point,
-            &mut self.half,
             &mut self.minus,
         ];
         for text in lists.into_iter().flatten() {
             *text = spelling.plain(text).into_owned();
+        }
+        for text in &mut self.half {
+            *text = words(&spelling.plain(text)).join(" ");
         }
         let times = self.times.into_iter();
         self.times = times
@@ -644,10 +646,11 @@ impl Lexicon {
     /// Returns whether the text contains a phrase that asks for a long answer.
     pub(super) fn wants_long_answer(&self, text: &str) -> bool {
         let plain = self.spelling.plain(text);
-        let input = format!(" {} ", words(&plain).join(" "));
-        self.long
-            .iter()
-            .any(|words| input.contains(&format!(" {words} ")))
+        if !has_words_of_one(&plain, &self.long) {
+            return false;
+        }
+        let input = words(&plain);
+        (0..input.len()).any(|at| phrase(&self.long, &input[at..]).is_some())
     }
 }
 

@@ -378,15 +378,16 @@ impl LocalGrammar {
             return self.draft(phrase, home);
         };
         let names = language.names(home);
-        let interpreter = Interpreter {
-            remembered: Remembered::of(last, home, &names),
-            ..language.interpreter(&names, phrase, home)
-        };
+        let without_last = language.interpreter(&names, phrase, home);
+        let own = without_last.draft_alone(phrase.text()).or_else(|| {
+            let interpreter = Interpreter {
+                remembered: Remembered::of(last, home, &names),
+                ..language.interpreter(&names, phrase, home)
+            };
+            interpreter.draft_after_with_time(phrase.text())
+        });
         // What a condition names is nearer than the last command, so that a pronoun is uncertain.
-        let without_last = || language.interpreter(&names, phrase, home);
-        let own = interpreter
-            .draft_after_with_time(phrase.text())
-            .or_else(|| without_last().conditional(phrase.text()));
+        let own = own.or_else(|| without_last.conditional(phrase.text()));
         self.beside_templates(phrase, home, own)
     }
 

@@ -43,6 +43,9 @@ pub(super) struct Names {
     pub(super) fronts: Vec<Vec<u32>>,
     /// Place and nouns of each device, by its index in the home.
     pub(super) referents: Vec<Referent>,
+    /// For each noun the nouns that distinguish devices of the same kind, one bit each: "curtain"
+    /// of a cover.
+    pub(super) telling: Vec<u128>,
     /// Words of five letters or more that a mistyped word may be corrected to.
     meant: Vec<String>,
 }
@@ -78,6 +81,7 @@ impl Names {
             floors: Vec::new(),
             fronts: Vec::new(),
             referents: Vec::new(),
+            telling: Vec::new(),
             meant: Vec::new(),
         };
         let mut builder = Builder {
@@ -1043,8 +1047,24 @@ impl Builder<'_> {
         meant.sort_unstable();
         meant.dedup();
         names.meant = meant;
+        names.telling = names
+            .nouns
+            .iter()
+            .map(|noun| telling(noun, &names.nouns))
+            .collect();
         names
     }
+}
+
+/// Returns the nouns that distinguish devices of the kinds of a noun, one bit each.
+fn telling(noun: &Noun, nouns: &[Noun]) -> u128 {
+    let kinds = &noun.kinds;
+    let tells = |other: &Noun| {
+        other.named.iter().any(|kind| kinds.contains(kind))
+            || (!other.classes.is_empty() && other.kinds.iter().any(|kind| kinds.contains(kind)))
+    };
+    let telling = nouns.iter().enumerate().filter(|(_, other)| tells(other));
+    telling.fold(0, |bits, (i, _)| bits | 1 << i)
 }
 
 /// Returns whether the language files contain the words of the property, so that its options are no

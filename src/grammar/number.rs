@@ -1,7 +1,7 @@
 //! Numbers in digits and in words: "21.5", "twenty one and a half", "a hundred and ten".
 
 use crate::grammar::lexicon::Lexicon;
-use crate::grammar::tokens::words;
+use crate::grammar::tokens::phrase;
 
 /// Returns the number at the start of `input`, and its number of words.
 pub(super) fn number(lexicon: &Lexicon, input: &[&str]) -> Option<(f64, usize)> {
@@ -19,6 +19,15 @@ pub(super) fn number(lexicon: &Lexicon, input: &[&str]) -> Option<(f64, usize)> 
         if negative { -value } else { value },
         usize::from(negative) + taken + more,
     ))
+}
+
+/// Returns whether a number may begin with the word.
+pub(super) fn may_begin_number(lexicon: &Lexicon, word: &str) -> bool {
+    let is_in = |list: &[String]| list.iter().any(|known| known == word);
+    word.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        || lexicon.numbers.contains_key(word)
+        || is_in(&lexicon.counting.minus)
+        || is_in(&lexicon.counting.one)
 }
 
 struct NumberReader<'a> {
@@ -102,13 +111,8 @@ impl NumberReader<'_> {
     /// Reads "point five", "and a half".
     fn fraction(&self, at: usize) -> Option<(f64, usize)> {
         let counting = &self.lexicon.counting;
-        let half = counting
-            .half
-            .iter()
-            .map(|text| words(text))
-            .find(|half| self.input[at..].starts_with(half));
-        if let Some(half) = half {
-            return Some((0.5, half.len()));
+        if let Some(length) = phrase(&counting.half, &self.input[at..]) {
+            return Some((0.5, length));
         }
         let point = self.word(at)?;
         counting.point.iter().find(|p| *p == point)?;
@@ -131,6 +135,7 @@ impl NumberReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grammar::tokens::words;
 
     #[test]
     fn numbers_in_words_and_digits_are_read() {

@@ -92,7 +92,7 @@ impl Interpreter<'_> {
     }
 
     /// Returns the unknown name in a sentence that is a command or a question otherwise.
-    fn unknown_name(&self, spans: &Spans) -> Option<Misunderstanding> {
+    fn unknown_name(&self, spans: &Spans<'_>) -> Option<Misunderstanding> {
         let senses: Vec<&[Sense]> = spans.iter().collect();
         let has = |wanted: fn(&Sense) -> bool| senses.iter().any(|span| span.iter().any(wanted));
         let is_command = has(|sense| {
@@ -147,7 +147,7 @@ impl Interpreter<'_> {
     /// Returns the first reason found in a clause, in any reading of the sentence.
     fn first_clause_with(
         &self,
-        spans: &Spans,
+        spans: &Spans<'_>,
         find: fn(&Self, &Clause, Intent) -> Option<Misunderstanding>,
     ) -> Option<Misunderstanding> {
         for index in 0..Self::combinations(spans)? {

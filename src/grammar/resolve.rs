@@ -1,7 +1,7 @@
 //! Targets of a clause → devices: one, a group, or several candidates to ask about.
 
 use crate::grammar::clause::{Amount, Clause, Head, QuestionType, Target};
-use crate::grammar::effect::{Effect, Effects};
+use crate::grammar::effect::{Effect, Effects, measured};
 use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
 use crate::grammar::lexicon::{Noun, index, standard};
 use crate::grammar::names::{Names, Referent};
@@ -583,7 +583,6 @@ impl Resolver<'_> {
     /// Returns the devices the noun fits, in the named places.
     fn with_noun(&self, request: &ClauseIntent<'_>, target: &Target, noun: u16) -> Vec<u32> {
         let entry = &self.names.nouns[usize::from(noun)];
-        let telling = self.telling(noun);
         let has_extra_noun = |d: u32| match target.extra_noun {
             Some(extra) => extra == noun || self.is_a(extra, d),
             None => true,
@@ -597,7 +596,7 @@ impl Resolver<'_> {
                     Some(kinds) if !kinds.is_empty() => {
                         kinds.contains(&self.device(d).kind.as_str())
                     }
-                    _ => self.fits(noun, d, telling),
+                    _ => self.is_a(noun, d),
                 }
             })
             .collect();
@@ -748,27 +747,8 @@ impl Resolver<'_> {
         self.names.referents[device as usize].nouns & (1 << noun) != 0
     }
 
-    /// Returns the nouns that distinguish devices of the same kind: "curtain" of a cover.
-    fn telling(&self, noun: u16) -> u128 {
-        let kinds = &self.names.nouns[usize::from(noun)].kinds;
-        let tells = |other: &crate::grammar::lexicon::Noun| {
-            other.named.iter().any(|k| kinds.contains(k))
-                || (!other.classes.is_empty() && other.kinds.iter().any(|k| kinds.contains(k)))
-        };
-        self.names
-            .nouns
-            .iter()
-            .enumerate()
-            .filter(|(_, other)| tells(other))
-            .fold(0, |bits, (i, _)| bits | 1 << i)
-    }
-
     /// Returns whether the noun fits the device.
     pub(super) fn is_a(&self, noun: u16, device: u32) -> bool {
-        self.fits(noun, device, self.telling(noun))
-    }
-
-    fn fits(&self, noun: u16, device: u32, telling: u128) -> bool {
         let meant = &self.names.nouns[usize::from(noun)];
         let device_is = self.device(device);
         let kind = device_is.kind.as_str();
@@ -805,7 +785,10 @@ impl Resolver<'_> {
             // A pool heater is not a boiler.
             _ if meant.classes.is_empty() => !meant.strict,
             Some(class) => meant.classes.contains(class),
-            None => !meant.strict && self.names.referents[device as usize].nouns & telling == 0,
+            None => {
+                let telling = self.names.telling[usize::from(noun)];
+                !meant.strict && self.names.referents[device as usize].nouns & telling == 0
+            }
         }
     }
 
@@ -1148,10 +1131,7 @@ impl ImpliedTarget {
     fn fits(&self, device: &Device) -> bool {
         match &self.declared {
             Some(property) => {
-                device.capability(property).is_some()
-                    || device
-                        .capability(&Property::Custom(format!("current_{property}").into()))
-                        .is_some()
+                device.capability(property).is_some() || measured(device, property).is_some()
             }
             None => self.kinds.contains(&device.kind.as_str()),
         }

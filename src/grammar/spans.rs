@@ -6,7 +6,7 @@ use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
 use crate::grammar::number::number;
 use crate::grammar::sense::{Place, Sense, Verb};
-use crate::grammar::tokens::words;
+use crate::grammar::tokens::{phrase, words};
 
 /// Longest sentence, in words. Everyday commands have fewer than 20.
 pub(super) const MOST_WORDS: usize = 48;
@@ -19,15 +19,21 @@ const MOST_BEFORE_NOUN: usize = 4;
 
 /// A sentence as spans.
 #[derive(Debug, Default)]
-pub(super) struct Spans {
+pub(super) struct Spans<'a> {
     /// Senses of all spans, concatenated.
     senses: Vec<Sense>,
-    /// End of each span in `senses`.
-    ends: Vec<usize>,
+    ends: Vec<SpanEnd>,
     /// Whether the sentence ends with a question mark.
     pub(super) asked: bool,
-    /// Words of each span; recorded only for an explanation.
-    input: Vec<String>,
+    /// The words of all spans.
+    input: Vec<&'a str>,
+}
+
+/// End of a span in the senses and in the words of a sentence.
+#[derive(Debug, Clone, Copy)]
+struct SpanEnd {
+    sense: usize,
+    word: usize,
 }
 
 /// The reason a sentence has no spans.
@@ -39,11 +45,10 @@ pub(super) enum SpanError {
     Unknown(String),
 }
 
-impl Spans {
-    /// Returns the spans of `text`, or `None` if a word is unknown.
-    pub(super) fn of(text: &str, lexicon: &Lexicon, names: &Names) -> Option<Self> {
-        let plain = lexicon.spelling.plain(text);
-        let (mut spans, mut input) = Self::begin(&plain).ok()?;
+impl<'a> Spans<'a> {
+    /// Returns the spans of a text in plain spelling, or `None` if a word is unknown.
+    pub(super) fn of(plain: &'a str, lexicon: &'a Lexicon, names: &'a Names) -> Option<Self> {
+        let (mut spans, mut input) = Self::begin(plain).ok()?;
         correct_typos(&mut input, lexicon, names)?;
         distribute_name(&mut input, lexicon, names);
         move_half(&mut input, lexicon);
@@ -55,16 +60,18 @@ impl Spans {
                 length = spans.push(&input[at..], lexicon, names);
             }
             at += length?;
+            spans.end_at(at);
         }
+        spans.input = input;
         spans.drop_lonely_verbs();
         Some(spans)
     }
 
-    /// Returns the spans of `text` beyond unknown words, and the first error.
+    /// Returns the spans of a text beyond unknown words, and the first error.
     pub(super) fn try_of(
-        plain: &str,
-        lexicon: &Lexicon,
-        names: &Names,
+        plain: &'a str,
+        lexicon: &'a Lexicon,
+        names: &'a Names,
     ) -> (Self, Option<SpanError>) {
         let (mut spans, mut input) = match Self::begin(plain) {
             Ok(begun) => begun,
@@ -82,12 +89,12 @@ impl Spans {
             }
             let length = found.unwrap_or_else(|| {
                 silence.get_or_insert(SpanError::Unknown(input[at].to_owned()));
-                spans.ends.push(spans.senses.len());
                 1
             });
-            spans.input.push(input[at..at + length].join(" "));
             at += length;
+            spans.end_at(at);
         }
+        spans.input = input;
         spans.drop_lonely_verbs();
         if !corrected && silence.is_none() {
             silence = Some(SpanError::Unknown(plain.to_owned()));
@@ -96,7 +103,7 @@ impl Spans {
     }
 
     /// Splits the text into words and removes the question mark.
-    fn begin(plain: &str) -> Result<(Self, Vec<&str>), SpanError> {
+    fn begin(plain: &'a str) -> Result<(Self, Vec<&'a str>), SpanError> {
         let mut input = words(plain);
         let mut spans = Self {
             senses: Vec::with_capacity(24),
@@ -115,12 +122,22 @@ impl Spans {
         }
     }
 
-    /// Returns the words of each span, if they were recorded.
+    /// Returns the words of each span.
     pub(super) fn runs(&self) -> impl Iterator<Item = String> + '_ {
-        self.input.iter().cloned()
+        self.ends.iter().scan(0, |from, end| {
+            let start = std::mem::replace(from, end.word);
+            Some(self.input[start..end.word].join(" "))
+        })
     }
 
-    /// Adds the longest phrase at the start of `input` as a span, and returns its number of words.
+    /// Ends a span behind the senses that were added, at the word `word`.
+    fn end_at(&mut self, word: usize) {
+        let sense = self.senses.len();
+        self.ends.push(SpanEnd { sense, word });
+    }
+
+    /// Adds the senses of the longest phrase at the start of `input`, and returns its number of
+    /// words.
     fn push(&mut self, input: &[&str], lexicon: &Lexicon, names: &Names) -> Option<usize> {
         let start = self.senses.len();
         let mut longest = self.longest(input, lexicon, names);
@@ -143,7 +160,6 @@ impl Spans {
         }
         self.join_nouns(start);
         self.begin_with_the_verb(start);
-        self.ends.push(self.senses.len());
         Some(longest)
     }
 
@@ -251,7 +267,7 @@ impl Spans {
         let mut ends = Vec::with_capacity(self.ends.len());
         let mut kept = Vec::with_capacity(self.senses.len());
         let mut start = 0;
-        for &end in &self.ends {
+        for &SpanEnd { sense: end, word } in &self.ends {
             let own = &self.senses[start..end];
             let follows = |sense: &&Sense| match sense {
                 Sense::SplitVerb(_, id) => self.senses[end..].contains(&Sense::Particle(*id)),
@@ -263,7 +279,8 @@ impl Spans {
             } else {
                 meant
             });
-            ends.push(kept.len());
+            let sense = kept.len();
+            ends.push(SpanEnd { sense, word });
             start = end;
         }
         (self.senses, self.ends) = (kept, ends);
@@ -271,8 +288,8 @@ impl Spans {
 
     /// Returns the senses of each span.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[Sense]> {
-        self.ends.iter().scan(0, |from, &to| {
-            Some(&self.senses[std::mem::replace(from, to)..to])
+        self.ends.iter().scan(0, |from, end| {
+            Some(&self.senses[std::mem::replace(from, end.sense)..end.sense])
         })
     }
 }
@@ -347,14 +364,8 @@ fn distribute_name(input: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
 
 /// Moves "and a half" from behind a unit to its number: "20 degrees and a half".
 fn move_half<'a>(input: &mut Vec<&'a str>, lexicon: &'a Lexicon) {
-    let halves: Vec<Vec<&str>> = lexicon
-        .counting
-        .half
-        .iter()
-        .map(|half| words(half))
-        .collect();
     for at in 2..input.len() {
-        let Some(half) = halves.iter().find(|half| input[at..].starts_with(half)) else {
+        let Some(length) = phrase(&lexicon.counting.half, &input[at..]) else {
             continue;
         };
         let is_unit =
@@ -363,7 +374,7 @@ fn move_half<'a>(input: &mut Vec<&'a str>, lexicon: &'a Lexicon) {
         let follows_number = number(lexicon, &input[at - 2..at - 1]).is_some();
         if follows_unit && follows_number {
             let unit = input.remove(at - 1);
-            input.insert(at - 1 + half.len(), unit);
+            input.insert(at - 1 + length, unit);
             return;
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::Lexicon;
-use crate::grammar::number::number;
+use crate::grammar::number::{may_begin_number, number};
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::tokens::{phrase, words};
 use crate::vocabulary::Property;
@@ -276,8 +276,18 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         is_full_hour && self.number(last).is_some() && digits(self.input[last]).is_none()
     }
 
+    /// Returns whether an expression may begin with the word at `at`: most words are none.
+    fn may_begin(&self, at: usize) -> bool {
+        self.input
+            .get(at)
+            .is_some_and(|word| self.words.may_begin(word) || may_begin_number(self.lexicon, word))
+    }
+
     /// Returns the expression at `at`, and its number of words.
     pub(super) fn timing(&self, at: usize) -> Option<(Timing, usize)> {
+        if !self.may_begin(at) {
+            return None;
+        }
         if let Some((rule, end)) = self.recurrence(at) {
             return (end - at <= MOST_WORDS).then_some((Timing::Every(rule), end - at));
         }

@@ -1,6 +1,6 @@
 //! Words of one language for times, from its file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
@@ -99,6 +99,9 @@ pub(super) struct TimeWords {
     /// Between a duration and sunrise or sunset.
     pub(super) before: Vec<String>,
     pub(super) behind: Vec<String>,
+    /// The first words of all phrases above.
+    #[serde(skip)]
+    firsts: HashSet<Box<str>>,
 }
 
 impl TimeWords {
@@ -117,7 +120,19 @@ impl TimeWords {
                 .map(|(text, seconds)| (joined(&text), seconds))
                 .collect();
         }
+        let mut firsts = HashSet::new();
+        let lengths = self.durations.keys().chain(self.intervals.keys());
+        firsts.extend(lengths.map(|text| first_word(text)));
+        for list in self.lists() {
+            firsts.extend(list.iter().map(|text| first_word(text)));
+        }
+        self.firsts = firsts;
         self
+    }
+
+    /// Returns whether an expression may begin with this word, numbers aside.
+    pub(super) fn may_begin(&self, word: &str) -> bool {
+        self.firsts.contains(word)
     }
 
     fn lists(&mut self) -> impl Iterator<Item = &mut Vec<String>> {
@@ -179,4 +194,8 @@ impl TimeWords {
         .chain(&mut self.weekly)
         .chain(&mut self.day_names)
     }
+}
+
+fn first_word(text: &str) -> Box<str> {
+    text.split(' ').next().unwrap_or_default().into()
 }

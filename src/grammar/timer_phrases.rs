@@ -30,6 +30,23 @@ pub(super) struct TimerPhrases {
 }
 
 impl TimerPhrases {
+    /// Returns the phrases of which each request about timers has one.
+    pub(super) fn beginnings(&self) -> impl Iterator<Item = &String> {
+        let lists = [
+            &self.list,
+            &self.left,
+            &self.left_of,
+            &self.cancel,
+            &self.cancel_that,
+            &self.cancel_all,
+            &self.cancel_before,
+            &self.change,
+            &self.set,
+            &self.set_before,
+        ];
+        lists.into_iter().flatten()
+    }
+
     /// Returns the phrases in the form in which they are compared, the longest first.
     pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
         let lists = [

@@ -1,11 +1,11 @@
 //! Sentences about timers: "set a timer for ten minutes", "cancel the heater one", "how long is
 //! left".
 
-use crate::grammar::follow_up::{bare, has_words_of_one};
+use crate::grammar::follow_up::bare;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::sense::Sense;
 use crate::grammar::time::{TimeReader, cuts};
-use crate::grammar::tokens::words;
+use crate::grammar::tokens::{has_words_of_one, words};
 use crate::vocabulary::timing::{Span, Timing};
 
 /// Most words of such a sentence.
@@ -48,12 +48,15 @@ fn without_end<'t>(text: &'t str, behind: &[String]) -> Option<&'t str> {
 /// Returns the request that the text is, and nothing else.
 pub(super) fn timer_request(lexicon: &Lexicon, text: &str) -> Option<TimerRequest> {
     let plain = lexicon.spelling.plain(text);
+    let phrases = &lexicon.timers;
+    if !has_words_of_one(&plain, phrases.beginnings()) {
+        return None;
+    }
     let input = without_fillers(lexicon, bare(&plain));
     if input.is_empty() || input.len() > MOST_WORDS {
         return None;
     }
     let joined = input.join(" ");
-    let phrases = &lexicon.timers;
     let is = |list: &[String]| list.contains(&joined);
     if is(&phrases.list) {
         return Some(TimerRequest::List);
@@ -86,12 +89,9 @@ pub(super) fn timer_request(lexicon: &Lexicon, text: &str) -> Option<TimerReques
 
 fn without_fillers<'t>(lexicon: &Lexicon, mut input: Vec<&'t str>) -> Vec<&'t str> {
     let is_filler = |word: &str| {
-        let mut senses = lexicon
-            .senses(std::slice::from_ref(&word))
-            .map(|(_, s)| s)
-            .collect::<Vec<_>>();
-        senses.retain(|sense| *sense == Sense::Filler);
-        !senses.is_empty()
+        let input = [word];
+        let mut senses = lexicon.senses(&input);
+        senses.any(|(_, sense)| sense == Sense::Filler)
     };
     while input.len() > 1 && is_filler(input[input.len() - 1]) {
         input.pop();

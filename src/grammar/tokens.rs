@@ -41,6 +41,16 @@ pub(super) fn phrase(list: &[String], input: &[&str]) -> Option<usize> {
         .map(|phrase| phrase.split(' ').count())
 }
 
+/// Returns whether the text has the words of one of the phrases. Nearly all commands have not, and
+/// need no closer look.
+pub(super) fn has_words_of_one<'p>(
+    text: &str,
+    phrases: impl IntoIterator<Item = &'p String>,
+) -> bool {
+    let has_all = |phrase: &String| phrase.split(' ').all(|word| text.contains(word));
+    phrases.into_iter().any(has_all)
+}
+
 fn run(text: &str, within: impl Fn(char) -> bool) -> usize {
     text.find(|c| !within(c)).unwrap_or(text.len())
 }

@@ -26,7 +26,7 @@ pub(super) fn condition_in_words(condition: &Condition, home: &Home, speech: &Sp
         [front @ .., last] if condition.any && !front.is_empty() => {
             format!("{} {} {last}", front.join(", "), speech.or)
         }
-        tests => speech.list(tests),
+        tests => speech.list(tests).into_owned(),
     }
 }
 

@@ -85,7 +85,7 @@ impl Pipeline {
                 property,
                 is,
             } => Some(Action {
-                device: device.clone(),
+                device: device.as_str().into(),
                 property: property.clone(),
                 op: Op::Query,
                 value: match is {

@@ -5,6 +5,7 @@
 //! ten. A command that failed refers to nothing: "it" would be the device that was not understood.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::command::reply::{Outcome, Via};
@@ -66,7 +67,7 @@ pub(super) struct Turn {
     pub(super) speech: String,
     pub(super) via: Via,
     /// The actions that were done.
-    pub(super) actions: Vec<Action>,
+    pub(super) actions: Arc<[Action]>,
     /// The device that was offered beside the chosen one.
     pub(super) other: Option<String>,
     /// The states before the command.
@@ -269,7 +270,7 @@ mod tests {
 
     fn turn(seq: u64, at: Instant, part: TurnResult) -> Turn {
         let action = Action {
-            device: format!("lamp_{seq}"),
+            device: format!("lamp_{seq}").into(),
             property: "power".into(),
             op: Op::Set,
             value: Some(Value::text("on")),
@@ -281,7 +282,7 @@ mod tests {
             text: "x".to_owned(),
             speech: String::new(),
             via: Via::Local,
-            actions: vec![action.clone()],
+            actions: [action.clone()].into(),
             other: None,
             earlier: vec![Earlier {
                 action,

@@ -129,8 +129,7 @@ impl Pipeline {
             .iter()
             .partition(|step| order.claim(step.device(), command.seq));
         drop(order);
-        let devices: Vec<&str> = claimed.iter().map(|step| step.device().as_str()).collect();
-        self.drop_reverts(&devices);
+        self.drop_reverts(|device| claimed.iter().any(|step| step.device().as_str() == device));
         let home = self.home();
         let mut state = self.shared.state();
         for step in &claimed {

@@ -155,7 +155,7 @@ fn has_meaning(draft: &Draft, device: &Device, meaning: &Meaning) -> bool {
         return false;
     };
     let expected = Action {
-        device: device.id.to_string(),
+        device: (&device.id).into(),
         property: meaning.property.clone(),
         op: meaning.op,
         value: meaning.value.clone(),

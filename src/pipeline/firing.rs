@@ -441,8 +441,8 @@ impl Pipeline {
     }
 
     /// Notes that devices were commanded: "for ten minutes" no longer ends for them.
-    pub(super) fn drop_reverts(&self, devices: &[&str]) {
-        let changed = self.shared.timers().commanded(devices);
+    pub(super) fn drop_reverts(&self, is_commanded: impl Fn(&str) -> bool) {
+        let changed = self.shared.timers().commanded(is_commanded);
         if changed.is_empty() {
             return;
         }

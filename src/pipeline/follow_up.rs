@@ -1,6 +1,8 @@
 //! Commands that refer to earlier ones of their source: pronouns, repetitions, corrections, undo,
 //! and questions for the last result.
 
+use std::sync::Arc;
+
 use crate::clock::now;
 use crate::command::Command;
 use crate::command::reply::{Outcome, Refusal, Reply, Via};
@@ -65,20 +67,17 @@ impl Pipeline {
             phrase,
             home,
         } = *request;
-        let referent = self.shared.dialogue().referent(command, now()).cloned();
-        let last = referent.map(|turn| Antecedents {
-            actions: turn.actions,
-            other: turn.other,
-        });
+        let last = self.last_command(command);
         let draft = match &last {
             Some(last) => grammar.draft_after(phrase, home, last),
             None => grammar.draft(phrase, home),
         };
-        if let Some(draft) = &draft
-            && draft.question.is_none()
-        {
-            return Some(Ok(Interpretation::new(draft.clone(), Via::Local)));
-        }
+        let question = match draft {
+            Some(draft) if draft.question.is_none() => {
+                return Some(Ok(Interpretation::new(draft, Via::Local)));
+            }
+            question => question,
+        };
         if let Some(form) = grammar.follow_up(phrase)
             && let Some(answer) = self.fixed_form(request, form)
         {
@@ -93,7 +92,17 @@ impl Pipeline {
                 Interpretation::new(continuation.draft, Via::Local)
             }));
         }
-        draft.map(|draft| Ok(Interpretation::new(draft, Via::Local)))
+        question.map(|draft| Ok(Interpretation::new(draft, Via::Local)))
+    }
+
+    /// Returns the command that a sentence may refer to.
+    fn last_command(&self, command: &Command) -> Option<Antecedents> {
+        let dialogue = self.shared.dialogue();
+        let turn = dialogue.referent(command, now())?;
+        Some(Antecedents {
+            actions: Arc::clone(&turn.actions),
+            other: turn.other.clone(),
+        })
     }
 
     /// Waits until the earlier commands of the conversation have a result, where this one refers to
@@ -137,7 +146,7 @@ impl Pipeline {
             FollowUp::Undo => Some(Ok(self.undo(request))),
             FollowUp::Again => {
                 let turn = referent().filter(|turn| turn.part == TurnResult::Acted)?;
-                Some(Ok(acting(turn.actions)))
+                Some(Ok(acting(turn.actions.to_vec())))
             }
             FollowUp::More => Some(Ok(acting(changed_again(&referent()?, true)?))),
             FollowUp::Less => Some(Ok(acting(changed_again(&referent()?, false)?))),
@@ -300,10 +309,13 @@ impl Pipeline {
             return;
         }
         let done = reply.actions.iter().filter(|report| report.why.is_none());
-        let done: Vec<Action> = done.map(|report| report.action.clone()).collect();
-        let actions = match meant {
-            Some(meant) => meant.into_iter().filter(|a| done.contains(a)).collect(),
-            None => done,
+        let done = done.map(|report| &report.action);
+        let actions: Arc<[Action]> = match meant {
+            Some(meant) => {
+                let is_done = |action: &Action| done.clone().any(|done| done == action);
+                meant.into_iter().filter(is_done).collect()
+            }
+            None => done.cloned().collect(),
         };
         let acted = matches!(reply.outcome, Outcome::Done | Outcome::Answered);
         let part = match Turn::part_of(reply.outcome, &actions) {
@@ -350,7 +362,7 @@ impl Pipeline {
         recent
             .into_iter()
             .map(|turn| {
-                let actions = serde_json::to_string(&turn.actions).unwrap_or_default();
+                let actions = serde_json::to_string(&*turn.actions).unwrap_or_default();
                 let actions = if actions.len() > SHOWN_BYTES {
                     "[]".to_owned()
                 } else {

@@ -109,5 +109,5 @@ fn other_choice(question: &Draft, chosen: &Draft) -> Option<String> {
     };
     let device = &other.actions.first()?.device;
     let is_one = other.actions.iter().all(|action| action.device == *device);
-    is_one.then(|| device.clone())
+    is_one.then(|| device.to_string())
 }

@@ -218,7 +218,7 @@ fn partial_sentence(plan: &Plan, dispatched: &Dispatched, home: &Home, speech: &
     };
     let name = |action: &Action| match home.device(&action.device) {
         Some(device) => device.name.clone(),
-        None => action.device.clone(),
+        None => action.device.to_string(),
     };
     let mut done: Vec<String> = Vec::new();
     let mut failed: Vec<String> = Vec::new();
@@ -246,10 +246,8 @@ fn partial_sentence(plan: &Plan, dispatched: &Dispatched, home: &Home, speech: &
     let places = [
         ("done", speech.list(&done)),
         ("failed", speech.list(&failed)),
-        ("why", reasons.join(" ")),
+        ("why", reasons.join(" ").into()),
     ];
-    let places = places
-        .each_ref()
-        .map(|(place, text)| (*place, text.as_str()));
+    let places = places.each_ref().map(|(place, text)| (*place, &**text));
     fill(&speech.partial, &places)
 }

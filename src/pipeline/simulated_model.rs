@@ -54,7 +54,7 @@ pub(super) async fn answer(
 fn draft(text: &str) -> Option<Draft> {
     let (device, number) = text.strip_prefix("do job ")?.split_once(' ')?;
     let action = Action {
-        device: device.to_owned(),
+        device: device.into(),
         property: Property::from("level"),
         op: Op::Set,
         value: Some(Value::Number(number.parse().ok()?)),

@@ -24,6 +24,7 @@ use crate::schedule::timer::{Due, Now, Repeat, Task, Timer, TooManyTimers};
 use crate::store::journal::Seq;
 use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
 use crate::vocabulary::condition::{Condition, ConditionMode};
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::speech::{Speech, fill};
 use crate::vocabulary::timing::{Recurrence, Span, TimeOfDay, TimePoint, Timing, Weekdays};
 use crate::vocabulary::{Property, Value};
@@ -143,7 +144,7 @@ impl Pipeline {
         let mut expected: Vec<Action> = Vec::new();
         let name = |action: &Action| match request.home.device(&action.device) {
             Some(device) => device.name.clone(),
-            None => action.device.clone(),
+            None => action.device.to_string(),
         };
         for state in earlier {
             let set = |property: &Property, value: Value| Action {
@@ -173,7 +174,7 @@ impl Pipeline {
                 actions.push(back);
             }
         }
-        let off: Vec<String> = actions
+        let off: Vec<SharedStr> = actions
             .iter()
             .filter(|a| a.property == Property::Power && a.value == Some(Value::text("off")))
             .map(|a| a.device.clone())

@@ -154,7 +154,7 @@ impl Pipeline {
             fill(&speech.time.entry, &[("text", text), ("time", &time)])
         };
         let entries: Vec<String> = timers.iter().map(entry).collect();
-        speech.list_up_to(&entries, MOST_LISTED)
+        speech.list_up_to(&entries, MOST_LISTED).into_owned()
     }
 
     fn left(
@@ -181,7 +181,7 @@ impl Pipeline {
             fill(&speech.time.left, &[("text", text), ("left", &left)])
         };
         let entries: Vec<String> = chosen.iter().map(entry).collect();
-        Ok(speech.list_up_to(&entries, MOST_LISTED))
+        Ok(speech.list_up_to(&entries, MOST_LISTED).into_owned())
     }
 
     /// Returns the one timer that the words describe; without words, the only one.

@@ -9,6 +9,7 @@ use crate::home::capability::Risk;
 use crate::home::device::Device;
 use crate::pipeline::dialogue::Earlier;
 use crate::vocabulary::action::{Action, Op};
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::speech::{Speech, fill};
 use crate::vocabulary::{Property, Value};
 
@@ -48,7 +49,7 @@ impl Restoration {
             }
         }
         // A lamp that was off is switched off; its level would switch it on again.
-        let off: Vec<String> = found
+        let off: Vec<SharedStr> = found
             .actions
             .iter()
             .filter(|a| a.property == Property::Power && a.value == Some(Value::text("off")))
@@ -90,7 +91,7 @@ fn push_once(names: &mut Vec<String>, device: &Device) {
 
 fn restoring(state: &Earlier, device: &Device) -> Result<Action, Obstacle> {
     let set = |property: Property, value: Value| Action {
-        device: device.id.to_string(),
+        device: (&device.id).into(),
         property,
         op: Op::Set,
         value: Some(value),

@@ -127,7 +127,7 @@ impl WrittenAction {
             (None, None) => (Op::Set, self.value),
         };
         Action {
-            device: self.device,
+            device: self.device.into(),
             property: self.property,
             op,
             value,
@@ -155,7 +155,7 @@ fn objects_only(body: &str) -> Result<(), NotADraft> {
 
 fn plain(action: &Action) -> Result<(), NotADraft> {
     let value = match &action.value {
-        Some(Value::Text(text)) => text,
+        Some(Value::Text(text)) => text.as_str(),
         _ => "",
     };
     for (field, text) in [

@@ -448,7 +448,7 @@ mod tests {
     #[test]
     fn a_number_is_stated_in_digits_or_not_at_all() {
         let action = |op, number| Action {
-            device: "blinds".to_owned(),
+            device: "blinds".into(),
             property: Property::Position,
             op,
             value: Some(Value::Number(number)),

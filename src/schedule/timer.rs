@@ -502,14 +502,17 @@ impl Timers {
 
     /// Removes the devices that another command has changed from the reverts that wait for them.
     /// Returns the numbers of reverts that changed, with what is left of each.
-    pub fn commanded(&mut self, devices: &[&str]) -> Vec<(TimerId, Option<Timer>)> {
+    pub fn commanded(
+        &mut self,
+        is_commanded: impl Fn(&str) -> bool,
+    ) -> Vec<(TimerId, Option<Timer>)> {
         let mut changed = Vec::new();
         for (id, timer) in &mut self.pending {
             let Task::Revert { actions, .. } = &mut timer.task else {
                 continue;
             };
             let before = actions.len();
-            actions.retain(|action| !devices.contains(&action.device.as_str()));
+            actions.retain(|action| !is_commanded(&action.device));
             if actions.len() != before {
                 let rest = (!actions.is_empty()).then(|| timer.clone());
                 changed.push((*id, rest));
@@ -842,7 +845,7 @@ mod tests {
 
     fn timer(source: &str, device: &str, due: Due) -> Timer {
         let action = Action {
-            device: device.to_owned(),
+            device: device.into(),
             property: "power".into(),
             op: Op::Set,
             value: Some(Value::text("off")),
@@ -925,7 +928,7 @@ mod tests {
         let mut timers = Timers::default();
         let mut revert = timer("a", "fan", Due::after(seconds(9), &now(SET, 1, "a")));
         let lamp = Action {
-            device: "lamp".to_owned(),
+            device: "lamp".into(),
             ..revert.task.actions()[0].clone()
         };
         let fan = revert.task.actions()[0].clone();
@@ -934,10 +937,10 @@ mod tests {
             expected: Vec::new(),
         };
         let (id, _) = timers.add(revert).unwrap();
-        let changed = timers.commanded(&["fan"]);
+        let changed = timers.commanded(|device| device == "fan");
         assert_eq!(changed.len(), 1);
         assert_eq!(timers.get(id).unwrap().task.actions().len(), 1);
-        assert_eq!(timers.commanded(&["lamp"]), [(id, None)]);
+        assert_eq!(timers.commanded(|device| device == "lamp"), [(id, None)]);
         assert!(timers.pending.is_empty());
     }
 

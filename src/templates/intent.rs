@@ -56,7 +56,7 @@ impl SlotInterpreter<'_> {
             let meant = step(block, matched, device);
             match meant.clone().filter(|step| is_possible(device, step)) {
                 Some((property, op, value)) => actions.push(Action {
-                    device: device.id.to_string(),
+                    device: (&device.id).into(),
                     property,
                     op,
                     value,
@@ -198,7 +198,7 @@ fn is_in(domain: &Domain, value: Option<&Value>) -> bool {
         (Domain::Number { min, max, .. }, Some(Value::Number(number))) => {
             (*min..=*max).contains(number)
         }
-        (Domain::Choice(words), Some(Value::Text(word))) => words.contains(word),
+        (Domain::Choice(words), Some(Value::Text(word))) => words.iter().any(|w| *word == **w),
         (domain, value) => matches!(
             (domain, value),
             (Domain::Color, Some(Value::Text(_)))
@@ -333,7 +333,7 @@ fn light(block: &Block, matched: &Match) -> Option<DeviceStep> {
         return Some((Property::ColorTemp, Op::Set, Some(Value::Number(kelvin))));
     }
     let color = text_slot(block, matched, "color")?;
-    Some((Property::Color, Op::Set, Some(Value::Text(color))))
+    Some((Property::Color, Op::Set, Some(Value::text(&color))))
 }
 
 fn relative_volume(block: &Block, matched: &Match) -> Option<DeviceStep> {
@@ -375,9 +375,9 @@ fn query(block: &Block, matched: &Match, device: &Device) -> Option<DeviceStep> 
     let (property, value) = match (device.kind.as_str(), state.as_str()) {
         ("cover" | "valve", "open") => (P::Position, Value::Number(100.0)),
         ("cover" | "valve", "closed") => (P::Position, Value::Number(0.0)),
-        ("lock", "locked" | "unlocked") => (P::Lock, Value::Text(state)),
+        ("lock", "locked" | "unlocked") => (P::Lock, Value::text(&state)),
         ("light" | "switch" | "fan" | "media_player" | "humidifier", "on" | "off") => {
-            (P::Power, Value::Text(state))
+            (P::Power, Value::text(&state))
         }
         ("binary_sensor", "on" | "off") => sensed(device, state == "on")?,
         _ => return None,
@@ -393,7 +393,7 @@ fn sensed(device: &Device, on: bool) -> Option<(Property, Value)> {
     };
     let value = match &reading.domain {
         Domain::Boolean => Value::Flag(on),
-        Domain::Choice(words) if words.len() == 2 => Value::Text(words[usize::from(!on)].clone()),
+        Domain::Choice(words) if words.len() == 2 => Value::text(&words[usize::from(!on)]),
         _ => return None,
     };
     Some((reading.property.clone(), value))

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::condition::Condition;
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::timing::Timing;
 use crate::vocabulary::{Property, Value};
 
@@ -30,7 +31,7 @@ pub enum Op {
 #[serde(deny_unknown_fields)]
 pub struct Action {
     /// The identifier of the device, which may not exist.
-    pub device: String,
+    pub device: SharedStr,
     /// The property, which the device may not have.
     pub property: Property,
     /// The operation.

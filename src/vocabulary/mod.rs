@@ -5,6 +5,7 @@ pub mod action;
 pub mod condition;
 mod domain;
 pub mod properties;
+pub mod shared_str;
 pub mod slug;
 pub mod speech;
 pub mod timing;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::vocabulary::shared_str::SharedStr;
+
 /// The longest identifier, in bytes. It is used as an MQTT topic level and as a key of the store.
 const LONGEST: usize = 64;
 
@@ -56,6 +58,12 @@ impl TryFrom<String> for Slug {
     type Error = InvalidSlug;
     fn try_from(text: String) -> Result<Self, InvalidSlug> {
         Self::new(&text)
+    }
+}
+
+impl From<&Slug> for SharedStr {
+    fn from(slug: &Slug) -> Self {
+        Arc::clone(&slug.0).into()
     }
 }
 

@@ -4,6 +4,7 @@
 //! and numbers. Tables added later have English defaults, so that a language file of an older
 //! release still loads.
 
+use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -449,22 +450,22 @@ const MOST_NAMED: usize = 5;
 
 impl Speech {
     /// Returns names as a list: `a`, `a and b`, `a, b and c`; past five, `a, b, c and 4 more`.
-    pub fn list(&self, names: &[String]) -> String {
+    pub fn list<'n, S: Borrow<str>>(&self, names: &'n [S]) -> Cow<'n, str> {
         self.list_up_to(names, MOST_NAMED)
     }
 
     /// Returns names as a list that names at most `most` parts.
-    pub fn list_up_to(&self, names: &[String], most: usize) -> String {
+    pub fn list_up_to<'n, S: Borrow<str>>(&self, names: &'n [S], most: usize) -> Cow<'n, str> {
         match names {
-            [] => String::new(),
-            [one] => one.clone(),
+            [] => Cow::Borrowed(""),
+            [one] => Cow::Borrowed(one.borrow()),
             [front @ .., last] if names.len() <= most => {
-                format!("{} {} {last}", front.join(", "), self.and)
+                format!("{} {} {}", front.join(", "), self.and, last.borrow()).into()
             }
             many => {
                 let front = many[..most - 2].join(", ");
                 let count = (many.len() + 2 - most).to_string();
-                fill(&self.more, &[("front", &front), ("count", &count)])
+                fill(&self.more, &[("front", &front), ("count", &count)]).into()
             }
         }
     }

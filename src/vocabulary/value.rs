@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::vocabulary::shared_str::SharedStr;
+
 /// A value of a property in a draft, a reply or the state.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
@@ -13,13 +15,13 @@ pub enum Value {
     /// A finite number.
     Number(f64),
     /// A word of the vocabulary, or one of the device's options.
-    Text(String),
+    Text(SharedStr),
 }
 
 impl Value {
     /// Creates a word.
     pub fn text(word: &str) -> Self {
-        Self::Text(word.to_owned())
+        Self::Text(word.into())
     }
 
     /// Returns the number, or `None` for a word or a flag.

@@ -33,6 +33,9 @@ pub const MAX_HOPS: u8 = 4;
 /// The longest source name in bytes. It is a key of quotas and duplicates.
 const MAX_SOURCE: usize = 128;
 
+/// Bytes that nearly all encoded replies fit in.
+const USUAL_REPLY: usize = 512;
+
 /// Characters of an unreadable payload that the reply quotes.
 const QUOTED_CHARS: usize = 200;
 
@@ -152,9 +155,13 @@ pub fn decode(inbound: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<R
 
 /// Encodes a reply as one JSON object.
 pub fn encode(reply: &Reply) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(USUAL_REPLY);
     // Plain data with text keys always serialises; an empty payload would still end the client's
     // wait.
-    serde_json::to_vec(reply).unwrap_or_default()
+    match serde_json::to_writer(&mut payload, reply) {
+        Ok(()) => payload,
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Shortens an encoded reply to at most `max_bytes`: first the list of actions is left out, then
@@ -229,11 +236,14 @@ impl WireRules {
     /// allowed.
     fn reply_to(&self, inbound: &Inbound<'_>, source: &str) -> (ReplyTo, Result<(), String>) {
         let own = format!("{}/reply/{source}", self.prefix);
-        let allowed_topic = match inbound.response_topic {
-            None => Ok(own.clone()),
-            Some(asked) => self.check_reply_topic(asked, &own),
+        let asked_topic = inbound
+            .response_topic
+            .map(|asked| self.check_reply_topic(asked, &own));
+        let (topic, mut allowed) = match asked_topic {
+            None => (own, Ok(())),
+            Some(Ok(asked)) => (asked, Ok(())),
+            Some(Err(why)) => (own, Err(why)),
         };
-        let mut allowed = allowed_topic.as_ref().map(drop).map_err(Clone::clone);
         let correlation = inbound.correlation.unwrap_or_default();
         let is_short = correlation.len() <= MAX_CORRELATION;
         if !is_short {
@@ -243,7 +253,7 @@ impl WireRules {
             )));
         }
         let reply_to = ReplyTo {
-            topic: allowed_topic.unwrap_or(own),
+            topic,
             correlation: inbound.correlation.filter(|_| is_short).map(<[u8]>::to_vec),
         };
         (reply_to, allowed)

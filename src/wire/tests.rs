@@ -287,7 +287,7 @@ fn long_correlation_data_is_malformed_and_not_kept() {
 #[test]
 fn a_reply_is_shortened_to_the_bytes_there_are() {
     let action = crate::vocabulary::action::Action {
-        device: "lamp".to_owned(),
+        device: "lamp".into(),
         property: crate::vocabulary::Property::Power,
         op: crate::vocabulary::action::Op::Set,
         value: None,

@@ -77,7 +77,7 @@ pub(crate) fn home(language: &str) -> std::sync::Arc<Home> {
 
 fn last(devices: &[&str], property: &str, value: &Setting) -> Antecedents {
     let action = |device: &&str| Action {
-        device: (*device).to_owned(),
+        device: (*device).into(),
         property: property.into(),
         op: Op::Set,
         value: Some(value.clone()),

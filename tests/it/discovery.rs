@@ -113,7 +113,7 @@ fn command(
     value: Option<Value>,
 ) -> Result<String, String> {
     let action = Action {
-        device: device.id.to_string(),
+        device: device.id.as_str().into(),
         property: property.clone(),
         op,
         value,

@@ -94,7 +94,7 @@ fn command(
     value: Option<Value>,
 ) -> Result<(String, String), String> {
     let action = Action {
-        device: device.id.to_string(),
+        device: device.id.as_str().into(),
         property: capability.property.clone(),
         op: Op::Set,
         value,

@@ -262,7 +262,7 @@ impl SimulatedHouse {
         let n = id.strip_prefix('c').and_then(|n| n.parse().ok());
         match n {
             Some(n) => self.ledger.received.push(DeviceMessage {
-                device: device.to_owned(),
+                device: device.into(),
                 n,
                 value: format!("{op} {value}"),
                 left,

@@ -416,7 +416,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         ("lock", Op::Toggle, None),
     ]);
     (prop::sample::select(devices), changes).prop_map(|(device, (property, op, value))| Action {
-        device,
+        device: device.into(),
         property: property.into(),
         op,
         value,

@@ -192,22 +192,23 @@ impl<'a> SpeechBuilder<'a> {
         for (form, devices) in forms {
             if !devices.is_empty() {
                 let devices = speech.list(devices);
-                let places = [("devices", devices.as_str()), ("the_devices", &devices)];
+                let places = [("devices", &*devices), ("the_devices", &devices)];
                 sentences.push(speech.begun(&fill(form, &places)));
             }
         }
         for (form, devices) in &self.skipped.0 {
             let devices = speech.list_up_to(devices, MOST_LISTED);
-            let places = [
-                ("devices", devices.as_str()),
-                ("source", self.context.source),
-            ];
+            let places = [("devices", &*devices), ("source", self.context.source)];
             sentences.push(capitalized(&fill(form, &places)));
         }
-        if sentences.is_empty() {
+        let Some(last) = sentences.last_mut() else {
             return String::new();
+        };
+        last.push('.');
+        if sentences.len() == 1 {
+            return sentences.swap_remove(0);
         }
-        format!("{}.", sentences.join(". "))
+        sentences.join(". ")
     }
 
     fn unrecognized(&self, resolved: &Resolved<'_>, payload: &str, seen: &Observation) -> String {
@@ -352,7 +353,10 @@ impl<'a> SpeechBuilder<'a> {
         let names: Vec<String> = subset.iter().map(|found| found.device.clone()).collect();
         let oldest = self.findings.iter().map(|found| found.age).max();
         let places = [
-            ("devices", self.speech.list_up_to(&names, MOST_LISTED)),
+            (
+                "devices",
+                self.speech.list_up_to(&names, MOST_LISTED).into_owned(),
+            ),
             ("value", self.speech.value(query.word()).to_owned()),
             ("count", so.len().to_string()),
             ("total", self.findings.len().to_string()),
@@ -447,8 +451,8 @@ fn in_words(
     value: Option<&Value>,
     unit: &str,
 ) -> String {
-    let name = speech.property(property.name());
-    let of = |form: &str| fill(form, &[("property", &name)]);
+    let name = || speech.property(property.name());
+    let of = |form: &str| fill(form, &[("property", &name())]);
     match (property, op, value) {
         (_, Op::Stop, _) => speech.stopped.clone(),
         (Property::Press, ..) => speech.pressed.clone(),
@@ -466,13 +470,13 @@ fn in_words(
         ) => value_in_words(speech, property, value, unit),
         (property, _, Some(value)) => {
             let value = value_in_words(speech, property, value, unit);
-            let places = [("property", name.as_str()), ("value", &value)];
+            let places = [("property", &*name()), ("value", &value)];
             fill(&speech.becomes, &places)
         }
         (_, Op::Toggle, None) => of(&speech.toggled),
         (_, Op::Increase, None) => of(&speech.up),
         (_, Op::Decrease, None) => of(&speech.down),
-        (_, _, None) => name,
+        (_, _, None) => name(),
     }
 }
 

@@ -141,7 +141,7 @@ fn state_unknown(resolved: &Resolved<'_>) -> Denied {
 fn opposite(domain: &Domain, now: &Value) -> Option<Value> {
     match (domain, now) {
         (Domain::Choice(words), Value::Text(word)) if words.len() == 2 => {
-            words.iter().find(|w| *w != word).map(|w| Value::text(w))
+            words.iter().find(|w| word != *w).map(|w| Value::text(w))
         }
         (Domain::Boolean, Value::Flag(flag)) => Some(Value::Flag(!flag)),
         (Domain::Number { min, max, .. }, Value::Number(n)) => {
@@ -186,7 +186,7 @@ fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Val
         },
         (Domain::Color, Value::Text(text)) => {
             let name = text.to_ascii_lowercase();
-            rgb(&name).map(|_| Value::Text(name))
+            rgb(&name).map(|_| Value::Text(name.into()))
         }
         _ => None,
     };

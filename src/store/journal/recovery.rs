@@ -122,7 +122,7 @@ impl Journal {
                 let planned = record.sending.iter().flatten();
                 recovered
                     .commanded
-                    .extend(planned.map(|planned| (planned.action.device.clone(), mark)));
+                    .extend(planned.map(|planned| (planned.action.device.to_string(), mark)));
                 recovered.unfinished.push(Unfinished {
                     mark,
                     received: record.received.clone(),
