@@ -195,7 +195,7 @@ impl Interpreter<'_> {
             .unzip();
         let unable = resolver.unable(&request, &group, None);
         (!group.is_empty() && unable.len() == group.len()).then(|| Misunderstanding::Incapable {
-            devices: self.lexicon.say.list(&names),
+            devices: self.lexicon.say.list(&names).into_owned(),
         })
     }
 
