@@ -32,13 +32,18 @@ fn agree(own: &Draft, template: &Draft) -> bool {
 }
 
 fn is_same(a: &Action, b: &Action) -> bool {
-    let is_pause = |action: &Action| {
+    let is_one_of = |action: &Action, words: &[&str]| {
         let word = action.value.as_ref().map(ToString::to_string);
-        matches!(word.as_deref(), Some("paused" | "stopped"))
+        word.is_some_and(|word| words.contains(&word.as_str()))
     };
-    let same_value = a.value == b.value
-        || a.property == Property::Color
-        || (a.property == Property::Playback && is_pause(a) && is_pause(b));
+    // A template sends a robot home for "stop".
+    let ways_to_stop: &[&str] = match a.property {
+        Property::Playback => &["paused", "stopped"],
+        Property::Vacuum | Property::Mower => &["paused", "stopped", "docked"],
+        _ => &[],
+    };
+    let both_stop = is_one_of(a, ways_to_stop) && is_one_of(b, ways_to_stop);
+    let same_value = a.value == b.value || a.property == Property::Color || both_stop;
     (&a.device, &a.property, a.op) == (&b.device, &b.property, b.op) && same_value
 }
 
@@ -101,6 +106,18 @@ mod tests {
         assert_eq!(combine(Some(on.clone()), Some(asked)), None);
         assert_eq!(combine(None, Some(on.clone())), Some(on.clone()));
         assert_eq!(combine(Some(on.clone()), None), Some(on));
+    }
+
+    #[test]
+    fn a_robot_is_stopped_where_a_template_sends_it_home() {
+        let robot = |word: &str| {
+            let mut draft = draft("robot", Op::Set, word);
+            draft.actions[0].property = Property::Vacuum;
+            draft
+        };
+        let stopped = combine(Some(robot("stopped")), Some(robot("docked")));
+        assert_eq!(stopped, Some(robot("stopped")));
+        assert_eq!(combine(Some(robot("cleaning")), Some(robot("docked"))), None);
     }
 
     #[test]

@@ -239,9 +239,12 @@ impl Pipeline {
         speech: &Speech,
     ) -> Result<String, Refusal> {
         let Some(timing) = changed_timing(timer, timing) else {
-            return Err(Refusal::Unclear {
-                question: speech.time.which_time.clone(),
-            });
+            let forms = &speech.time;
+            let question = match timer.condition {
+                Some(_) => forms.which_state.clone(),
+                None => forms.which_time.clone(),
+            };
+            return Err(Refusal::Unclear { question });
         };
         let due = self.due_time(request, &timing)?;
         let changed: Due = due.due.clone();

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use crate::home::permit::MOST_ACTIONS;
 use crate::prompt::instructions::{NO_DEVICE, operation};
+use crate::prompt::when::{DraftTime, when};
 use crate::provider::object_in;
 use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::{Property, Value};
@@ -37,16 +38,16 @@ pub enum NotADraft {
         /// Their number.
         count: usize,
     },
-    /// A text is too long, or has control characters where a word is expected.
-    #[error("its `{field}` is no plain short text")]
+    /// A text is too long, has control characters where a word is expected, or is no time.
+    #[error("its `{field}` is no plain short text of the form asked for")]
     BadText {
         /// The field.
         field: &'static str,
     },
 }
 
-/// Reads an answer: one JSON object with `actions`, `speech` and `question`, no other key, no key
-/// twice, nothing after it. Reasoning before it and a code fence around it are skipped, for servers
+/// Reads an answer: one JSON object with `actions`, `speech`, `question` and `when`, no other key,
+/// no key twice, nothing after it. Reasoning before it and a code fence around it are skipped, for servers
 /// that cannot hold a model to a schema.
 ///
 /// # Errors
@@ -76,6 +77,7 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
         .into_iter()
         .filter(|action| !(action.device == NO_DEVICE && action.property.name() == NO_DEVICE))
         .collect();
+    let DraftTime { timing, condition } = written_time(draft.when.as_deref())?;
     let speech = spoken(draft.speech, "speech")?;
     let question = spoken(draft.question, "question")?;
     // A draft that asks back has no actions, so that a half-understood command is not half done.
@@ -84,16 +86,27 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
     } else {
         actions
     };
+    let acts = !actions.is_empty();
     Ok(Draft {
         actions,
         speech,
         question,
+        timing: timing.filter(|_| acts),
+        condition: condition.filter(|_| acts),
         ..Draft::default()
     })
 }
 
-/// A draft as a model writes it. A time is not among its keys: what is meant for later must not be
-/// done now.
+/// Reads the time of a draft. One that cannot be read makes the whole answer invalid: what is meant
+/// for later must not be done now.
+fn written_time(text: Option<&str>) -> Result<DraftTime, NotADraft> {
+    let Some(text) = text else {
+        return Ok(DraftTime::default());
+    };
+    when(text).ok_or(NotADraft::BadText { field: "when" })
+}
+
+/// A draft as a model writes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenDraft {
@@ -102,6 +115,8 @@ struct WrittenDraft {
     speech: Option<String>,
     #[serde(default)]
     question: Option<String>,
+    #[serde(default)]
+    when: Option<String>,
 }
 
 /// An action as a model writes it. Without `op`, a word in place of the value is the operation.

@@ -36,8 +36,8 @@ const MOST_EXAMPLES: usize = 4;
 /// The rules, before the examples and the listing of the home.
 pub(super) const RULES: &str = concat!(
     "You turn one household command into JSON for a home automation gateway. Answer with ",
-    r#"one JSON object and nothing else. Its keys are "actions", a list, "question" and "#,
-    r#""speech". An action has the keys "device", "op", "property" and "value"."#,
+    r#"one JSON object and nothing else. Its keys are "actions", a list, "question", "#,
+    r#""speech" and "when". An action has the keys "device", "op", "property" and "value"."#,
     "\n",
     "\n",
     "Rules\n",
@@ -59,9 +59,12 @@ pub(super) const RULES: &str = concat!(
     "- You do not know the present state, the time, or what was said before: for ",
     r#""brighter" use increase, for "is the door locked?" use query."#,
     "\n",
-    "- Actions are done at once. For a command that is for later, on a condition or again",
-    r#" and again ("in ten minutes", "when it gets dark", "every evening"), return no "#,
-    r#"actions and say in "speech" that it can only be done at once."#,
+    r#"- "when": null for at once. Otherwise "in 10 min"; "at 18:30", "at tomorrow 7:00" or "#,
+    r#""at fri sunset-30"; "every day 7:00", "every weekdays 7:00", "every mon,thu sunrise" "#,
+    r#"or "every 2 h"; "for 10 min" or "until 22:00" = at once, and back then; "if", "when" "#,
+    r#"(once) or "whenever" a state: "when ID.PROPERTY = VALUE" (or above or below N, joined by "#,
+    r#"all and or all or; "dark" and "light" are states). If none of these says it, return no "#,
+    r#"actions and say so in "speech"."#,
     "\n",
     "- If it could mean several different things, or a needed value is missing, return no",
     r#" actions and ask one short question in "question"."#,
@@ -135,7 +138,7 @@ pub(super) fn examples(home: &Home, allowed: impl Fn(&Device, &Property) -> bool
         used.push(&device.id);
         let answer = json!({"actions": [{"device": device.id.to_string(), "op": example.op,
             "property": example.property.name(), "value": example.value}],
-            "question": null, "speech": null});
+            "question": null, "speech": null, "when": null});
         let name = word(&device.name);
         let Example { before, after, .. } = example;
         put(
@@ -146,7 +149,7 @@ pub(super) fn examples(home: &Home, allowed: impl Fn(&Device, &Property) -> bool
             break;
         }
     }
-    let none = json!({"actions": [], "question": null, "speech": "I cannot do that."});
+    let none = json!({"actions": [], "question": null, "speech": "I cannot do that.", "when": null});
     put(&mut lines, format_args!("order a pizza: {none}\n\n"));
     lines
 }

@@ -10,6 +10,7 @@ mod instructions;
 mod narrow;
 mod relevance;
 mod schema;
+mod when;
 
 use std::collections::BTreeMap;
 use std::fmt;

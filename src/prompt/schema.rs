@@ -124,9 +124,10 @@ fn answer(action: &Json, max_actions: usize) -> Json {
         "properties": {
             "actions": {"items": action, "maxItems": max_actions, "type": "array"},
             "question": text_or_null(),
-            "speech": text_or_null()
+            "speech": text_or_null(),
+            "when": text_or_null()
         },
-        "required": ["actions", "question", "speech"],
+        "required": ["actions", "question", "speech", "when"],
         "type": "object"
     })
 }

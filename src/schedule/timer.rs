@@ -4,7 +4,7 @@
 //! delay runs by the time since the kernel started, so that setting the clock does not change it; a
 //! time of the day runs by the wall clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -529,9 +529,10 @@ impl Timers {
     /// Returns the time until the next timer may fire, at most `most` where one waits for the wall
     /// clock, which may be set at any time. `None` where nothing waits.
     pub fn next_wait(&self, now: &Now, most: Duration) -> Option<Duration> {
+        let busy = self.with_occurrences();
         self.pending
             .values()
-            .filter(|timer| !self.has_firing_occurrence(timer))
+            .filter(|timer| timer.repeat.is_none() || !busy.contains(&timer.id))
             .filter_map(|timer| match (timer.due.wait(now), &timer.due) {
                 (Wait::For(left), Due::Delay { boot, .. }) if *boot == now.boot => Some(left),
                 (Wait::For(left), _) => Some(left.min(most)),
@@ -542,9 +543,10 @@ impl Timers {
             .min()
     }
 
-    /// Returns whether an earlier occurrence of a repeated command is still being carried out.
-    fn has_firing_occurrence(&self, timer: &Timer) -> bool {
-        timer.repeat.is_some() && self.has_occurrence(timer.id)
+    /// Returns the repeated commands of which an earlier occurrence waits or is being carried out.
+    fn with_occurrences(&self) -> HashSet<TimerId> {
+        let all = self.firing.values().chain(self.pending.values());
+        all.filter_map(|timer| timer.of).collect()
     }
 
     /// Returns whether an occurrence of the timer waits or is being carried out.
@@ -560,12 +562,13 @@ impl Timers {
             changed: self.drop_overtaken(now),
             ..DueTimers::default()
         };
+        let busy = self.with_occurrences();
         let ids: Vec<TimerId> = self.pending.keys().copied().collect();
         for id in ids {
             let Some(timer) = self.pending.get(&id) else {
                 continue;
             };
-            if self.has_firing_occurrence(timer) {
+            if timer.repeat.is_some() && busy.contains(&id) {
                 continue;
             }
             let late = match timer.due.wait(now) {

@@ -206,6 +206,8 @@ forms! {
         ends = "{every}, for the last time {time}",
         /// A command would be repeated after less than a minute.
         too_often = "I repeat nothing more often than once a minute",
+        /// A change of the time of a command that waits for a state.
+        which_state = "That waits for a state: cancel it, and say the command again with another",
         /// The new time of a repeated command is not clear.
         which_time = "That is repeated: say its new rule, such as \"every day at eight\"",
         /// Occurrences before this one were missed: `{count}`.

@@ -36,6 +36,7 @@ mod exposes;
 mod failover;
 mod faults;
 mod flood;
+mod follow_ups;
 mod full_disk;
 mod groups;
 mod home;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::daemon::Daemon;
+use crate::endpoint::{Endpoint, Script};
 use crate::listener::Message;
 use crate::scene::{PATIENCE, Scene, Stage};
 
@@ -345,4 +346,39 @@ async fn nothing_is_opened_again_and_again() {
         "{locked}"
     );
     assert!(stage.actions().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_model_may_give_a_time_or_a_state() {
+    let on = json!({"device": "fan", "op": "set", "property": "power", "value": "on"});
+    let answer = |when: Value| {
+        let body = json!({"actions": [on], "question": null, "speech": null, "when": when});
+        Script::says(&body.to_string())
+    };
+    let scripts = [
+        answer(json!("in 20 min")),
+        answer(json!("whenever kitchen_light.power = on")),
+        answer(json!("some day")),
+    ];
+    let model = Endpoint::start(scripts).await;
+    let mut stage = Scene::new().home(HOUSE).endpoint(&model).start().await;
+    let later = stage.say("some air twenty minutes hence, if you please").await;
+    assert_eq!(later["scheduled"]["seconds"], 1200, "{later}");
+    let rule = stage.say("air me each time the kitchen glows").await;
+    assert!(rule["scheduled"]["condition"].is_object(), "{rule}");
+    assert!(stage.actions().await.is_empty());
+    // A time that cannot be read is not done at once.
+    let unread = stage.say("air me one fine morning").await;
+    assert_ne!(unread["outcome"], "done", "{unread}");
+    assert!(stage.actions().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_time_of_a_rule_on_a_state_cannot_be_changed() {
+    let mut stage = Scene::new().home(HOUSE).start().await;
+    scheduled(&mut stage, "when the kitchen light turns on, turn on the fan").await;
+    let changed = stage.say("make it thirty minutes").await;
+    assert_eq!(changed["outcome"], "unclear", "{changed}");
+    let speech = changed["speech"].as_str().unwrap();
+    assert!(speech.contains("waits for a state"), "{changed}");
 }
