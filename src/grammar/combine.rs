@@ -117,7 +117,10 @@ mod tests {
         };
         let stopped = combine(Some(robot("stopped")), Some(robot("docked")));
         assert_eq!(stopped, Some(robot("stopped")));
-        assert_eq!(combine(Some(robot("cleaning")), Some(robot("docked"))), None);
+        assert_eq!(
+            combine(Some(robot("cleaning")), Some(robot("docked"))),
+            None
+        );
     }
 
     #[test]

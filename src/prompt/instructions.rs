@@ -149,7 +149,8 @@ pub(super) fn examples(home: &Home, allowed: impl Fn(&Device, &Property) -> bool
             break;
         }
     }
-    let none = json!({"actions": [], "question": null, "speech": "I cannot do that.", "when": null});
+    let none =
+        json!({"actions": [], "question": null, "speech": "I cannot do that.", "when": null});
     put(&mut lines, format_args!("order a pizza: {none}\n\n"));
     lines
 }

@@ -263,8 +263,10 @@ mod tests {
         let condition = |text: &str| when(text).unwrap().condition.unwrap();
         let rule = condition("whenever window.window = open or hall.temperature below 18.5");
         assert_eq!((rule.mode, rule.any), (ConditionMode::Always, true));
-        assert!(matches!(&rule.tests[0], StateTest::Device { device, is, .. }
-            if device == "window" && *is == ExpectedState::Equal(Value::text("open"))));
+        assert!(
+            matches!(&rule.tests[0], StateTest::Device { device, is, .. }
+            if device == "window" && *is == ExpectedState::Equal(Value::text("open")))
+        );
         assert!(matches!(
             &rule.tests[1],
             StateTest::Device { is: ExpectedState::Below(n), .. } if (n - 18.5).abs() < 1e-9

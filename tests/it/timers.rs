@@ -362,7 +362,9 @@ async fn a_model_may_give_a_time_or_a_state() {
     ];
     let model = Endpoint::start(scripts).await;
     let mut stage = Scene::new().home(HOUSE).endpoint(&model).start().await;
-    let later = stage.say("some air twenty minutes hence, if you please").await;
+    let later = stage
+        .say("some air twenty minutes hence, if you please")
+        .await;
     assert_eq!(later["scheduled"]["seconds"], 1200, "{later}");
     let rule = stage.say("air me each time the kitchen glows").await;
     assert!(rule["scheduled"]["condition"].is_object(), "{rule}");
@@ -376,7 +378,11 @@ async fn a_model_may_give_a_time_or_a_state() {
 #[tokio::test]
 async fn the_time_of_a_rule_on_a_state_cannot_be_changed() {
     let mut stage = Scene::new().home(HOUSE).start().await;
-    scheduled(&mut stage, "when the kitchen light turns on, turn on the fan").await;
+    scheduled(
+        &mut stage,
+        "when the kitchen light turns on, turn on the fan",
+    )
+    .await;
     let changed = stage.say("make it thirty minutes").await;
     assert_eq!(changed["outcome"], "unclear", "{changed}");
     let speech = changed["speech"].as_str().unwrap();
