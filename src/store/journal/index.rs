@@ -125,7 +125,7 @@ impl Index {
             *strong.iter().find_map(|key| self.by_key.get(key)?.last())?
         };
         let known = self.known.get_mut(&found)?;
-        let is_sent_again = may_be_sent_again(known, received, redelivery);
+        let is_sent_again = may_be_sent_again(known, redelivery);
         known.epoch = epoch;
         // A client that was asked to come back is served when it does; a redelivery gets the reply
         // again.
@@ -148,7 +148,7 @@ impl Index {
             self.known.get(number).is_some_and(|known| {
                 known.epoch != epoch
                     && is_same_packet(&known.record.received, received)
-                    && may_be_sent_again(known, received, redelivery)
+                    && may_be_sent_again(known, redelivery)
                     && !self.is_packet_reused(*number, received)
             })
         })
@@ -454,18 +454,13 @@ impl Index {
     }
 }
 
-/// Returns whether the received command may be a redelivery of the known one.
-fn may_be_sent_again(
-    known: &RememberedCommand,
-    received: &Received,
-    redelivery: Redelivery,
-) -> bool {
-    let record = &known.record;
+/// Returns whether a received command may be a redelivery of the known one. An acknowledgement that
+/// was noted may have been lost with the connection: a mark of the broker counts for more.
+fn may_be_sent_again(known: &RememberedCommand, redelivery: Redelivery) -> bool {
     match redelivery {
         Redelivery::No => false,
-        Redelivery::Possible | Redelivery::Marked => {
-            known.epoch == 0 && !record.acknowledged && is_same_packet(&record.received, received)
-        }
+        Redelivery::Possible => known.epoch == 0 && !known.record.acknowledged,
+        Redelivery::Marked => known.epoch == 0,
         Redelivery::Certain => true,
     }
 }

@@ -596,6 +596,10 @@ async fn a_new_run_takes_an_equal_command_for_a_redelivery_only_if_it_was_not_ac
     let (journal, _) = open_in(&path);
     new(&journal.receive(received("on", None), 1, Redelivery::Possible));
     assert!(matches!(
+        journal.receive(received("on", None), 2, Redelivery::Marked),
+        JournalEntry::Answered(_)
+    ));
+    assert!(matches!(
         journal.receive(received("off", None), 1, Redelivery::Possible),
         JournalEntry::Answered(_)
     ));
