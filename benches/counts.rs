@@ -242,6 +242,7 @@ impl Stage {
             correlation: None,
             id: None,
             packet: None,
+            identity: None,
             until: self.journal.moment(Duration::from_mins(1)),
         };
         let JournalEntry::New(seq) = self.journal.receive(received, 1, Redelivery::No) else {

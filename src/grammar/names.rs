@@ -521,7 +521,21 @@ impl Builder<'_> {
     /// Whether commands to other devices could not be read if the words were a name of this device.
     /// A scene or button may be called by a verb.
     fn hides_others(&self, (device, is_pressed): (usize, bool), form: &[String]) -> bool {
-        (!is_pressed && self.is_of_verbs(form)) || self.commands_another(device, form)
+        (!is_pressed && self.is_of_verbs(form))
+            || self.is_another_with_article(device, form)
+            || self.commands_another(device, form)
+    }
+
+    /// Whether the words are an article and the name of another device, as in "obey the front door":
+    /// "the front door" is the front door.
+    fn is_another_with_article(&self, device: usize, form: &[String]) -> bool {
+        let [first, rest @ ..] = form else {
+            return false;
+        };
+        let mut senses = self.lexicon.senses(&[first.as_str()]);
+        let other = self.full_names.get(&rest.join(" "));
+        other.is_some_and(|other| *other != device)
+            && senses.any(|(_, sense)| sense == Sense::Article)
     }
 
     /// Whether the words are verbs and what belongs to them, without a thing: "turn on". As a name

@@ -274,6 +274,56 @@ async fn hostile_announcements_harm_nothing() {
     assert_eq!(complaints, 5, "{}", stage.daemon.log());
 }
 
+const FRONT_DOOR: &str = r#"
+[device.front_door]
+name = "Front door"
+kind = "lock"
+zigbee2mqtt = "Front door"
+"#;
+
+#[tokio::test]
+async fn names_that_are_commands_or_look_alike_hide_no_declared_device() {
+    let named = |component: &str, number: usize, name: &str| {
+        let topic = format!("homeassistant/{component}/n{number}/config");
+        let config = json!({"name": name, "cmd_t": format!("evil/{number}"), "uniq_id": format!("n{number}")});
+        (topic, config.to_string())
+    };
+    let mut retained = vec![(LIGHT.to_owned(), light("Desk lamp"))];
+    let commands = [
+        "unlock the front door",
+        "Obey: lock the front door",
+        "turn on",
+        "it",
+    ];
+    for (number, name) in commands.iter().enumerate() {
+        retained.push(named("switch", number, name));
+    }
+    for (number, name) in ["Fr\u{f6}nt door", "Front-door", "the front door"]
+        .iter()
+        .enumerate()
+    {
+        retained.push(named("lock", number + 10, name));
+    }
+    let early: Vec<(&str, String)> = retained.iter().map(|(t, p)| (&**t, p.clone())).collect();
+    let mut stage = announced(Scene::new().home(FRONT_DOOR), &early).await;
+    has_devices(&stage, 9).await;
+    for (text, expected) in [
+        ("lock the front door", "done"),
+        ("turn on the desk lamp", "done"),
+        ("unlock the front door", "unclear"),
+        ("yes", "done"),
+    ] {
+        let reply = stage.say(text).await;
+        assert_eq!(outcome(&reply), expected, "{text}: {reply}");
+    }
+    let expected = [
+        told("zigbee2mqtt/Front door/set", r#"{"state":"LOCK"}"#),
+        told("desk/light/set", "ON"),
+        told("zigbee2mqtt/Front door/set", r#"{"state":"UNLOCK"}"#),
+    ];
+    assert_eq!(stage.actions().await, expected);
+}
+
 #[tokio::test]
 async fn everything_in_a_home_without_areas_is_confirmed() {
     let switch = |name: &str| json!({"name": name, "cmd_t": format!("{name}/set")}).to_string();
