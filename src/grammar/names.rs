@@ -532,7 +532,8 @@ impl Builder<'_> {
         let [first, rest @ ..] = form else {
             return false;
         };
-        let mut senses = self.lexicon.senses(&[first.as_str()]);
+        let article = [first.as_str()];
+        let mut senses = self.lexicon.senses(&article);
         let other = self.full_names.get(&rest.join(" "));
         other.is_some_and(|other| *other != device)
             && senses.any(|(_, sense)| sense == Sense::Article)
