@@ -54,7 +54,7 @@ fn meaning(language: &str, home: &Home, first: &str, next: &str) -> String {
         return "the first sentence has no meaning".to_owned();
     };
     let last = Antecedents {
-        actions: first.actions,
+        actions: first.actions.into(),
         other: None,
     };
     let phrase = Phrase::new(next, None, Some(language));
