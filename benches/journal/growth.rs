@@ -61,6 +61,7 @@ fn command(journal: &Journal, n: u32) {
         correlation: None,
         id: Some(n.to_string()),
         packet: None,
+        identity: None,
         until: journal.moment(Duration::from_mins(1)),
     };
     let JournalEntry::New(mark) = journal.receive(received, 1, Redelivery::No) else {
