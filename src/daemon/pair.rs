@@ -295,7 +295,8 @@ impl EventLoop {
         let journal = &self.task.journal;
         self.task.pipeline.restore_device_order(recovered.commanded);
         journal.set_earlier_aside();
-        let commands = journal.identified().into_iter().filter_map(recalled);
+        let identified = journal.identified();
+        let commands = identified.iter().filter_map(recalled);
         node.pair().recall(commands.collect(), journal.is_safe());
     }
 
@@ -547,7 +548,7 @@ fn repetition(inbound: &InboundCommand, identity: CommandIdentity) -> Redelivery
 
 /// Returns the progress of a command of the journal, and its reply if the broker has it; `None` if
 /// it was neither begun nor answered.
-fn recalled(command: IdentifiedCommand) -> Option<(KnownCommand, Option<Vec<u8>>)> {
+fn recalled(command: &IdentifiedCommand) -> Option<(KnownCommand, Option<Vec<u8>>)> {
     let identity = CommandIdentity::parse(&command.identity)?;
     let reply = command.reply.as_ref();
     let (devices, plan) = match (&command.sending, reply) {

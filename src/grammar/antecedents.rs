@@ -18,6 +18,9 @@ pub struct Antecedents {
     pub other: Option<String>,
 }
 
+/// Senses without references, and the devices that a pronoun among them means.
+pub(super) type Referents<'s> = (Cow<'s, [Sense]>, Cow<'s, [u32]>);
+
 /// The last command as it applies to a home.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
@@ -58,10 +61,7 @@ impl Remembered {
 
     /// Replaces references to the last command by senses that the parser knows. Returns `None` for
     /// a reference without a referent.
-    pub(super) fn resolve<'s>(
-        &'s self,
-        senses: &'s [Sense],
-    ) -> Option<(Cow<'s, [Sense]>, Cow<'s, [u32]>)> {
+    pub(super) fn resolve<'s>(&'s self, senses: &'s [Sense]) -> Option<Referents<'s>> {
         let has = |wanted: Sense| senses.contains(&wanted);
         let is_other = has(Sense::Other);
         if !is_other && !has(Sense::Place(Place::There)) {

@@ -540,8 +540,14 @@ impl Builder<'_> {
     }
 
     /// Whether the words are verbs and what belongs to them, without a thing: "turn on". As a name
-    /// they would hide the verb from every command.
+    /// they would hide the verb from every command. A single word hides nothing, since each of its
+    /// senses is tried: a French wall lamp is called "applique", which is a verb as well.
     fn is_of_verbs(&self, form: &[String]) -> bool {
+        if let [word] = form {
+            let word = [word.as_str()];
+            let mut senses = self.lexicon.senses(&word);
+            return senses.any(|(_, sense)| matches!(sense, Sense::It | Sense::Them));
+        }
         let is_thing = |sense: &Sense| matches!(sense, Sense::Noun(..) | Sense::Property(_));
         let is_of_verb = |sense: &Sense| {
             matches!(
