@@ -102,7 +102,8 @@ pub fn addresses(topic: &str) -> Vec<Address> {
 }
 
 /// Returns every address that receives a message on `topic`. A Tasmota device subscribes to all
-/// levels below its own, and takes the last one as the command: `cmnd/plug/any/POWER` is for `plug`.
+/// levels below its own, and takes the last one as the command: `cmnd/plug/any/POWER` is for
+/// `plug`.
 pub fn recipients(topic: &str) -> Vec<Address> {
     let mut all = addresses(topic);
     if let Some(Address::Tasmota(name)) = all.first().cloned() {

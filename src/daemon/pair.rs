@@ -460,8 +460,8 @@ impl EventLoop {
         }
     }
 
-    /// Continues a command whose actions an earlier leader has begun: an absolute action that is the
-    /// newest for its device is published again; the rest is uncertain.
+    /// Continues a command whose actions an earlier leader has begun: an absolute action that is
+    /// the newest for its device is published again; the rest is uncertain.
     fn continue_begun(
         &mut self,
         inbound: InboundCommand,

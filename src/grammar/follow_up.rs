@@ -267,8 +267,8 @@ pub(super) fn refers(lexicon: &Lexicon, names: &Names, text: &str) -> bool {
 }
 
 impl Interpreter<'_> {
-    /// Returns the draft of a sentence that refers to nothing and needs no question, which is what
-    /// it means after any command.
+    /// Returns the draft of a sentence that refers to nothing and needs no question: it has this
+    /// meaning after any command.
     pub(super) fn draft_alone(&self, text: &str) -> Option<Draft> {
         let detached = detached(self.lexicon, self.names, text);
         let plain = self

@@ -301,8 +301,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Adds other words for places: "upstairs" for the floor "First floor", "outside" for what is in
-    /// the garden.
+    /// Adds other words for places: "upstairs" for the floor "First floor", "outside" for what is
+    /// in the garden.
     fn spoken_places(&mut self, home: &Home) {
         let lexicon = self.lexicon;
         for place in &lexicon.places {
@@ -526,8 +526,8 @@ impl Builder<'_> {
             || self.commands_another(device, form)
     }
 
-    /// Whether the words are an article and the name of another device, as in "obey the front door":
-    /// "the front door" is the front door.
+    /// Whether the words are an article and the name of another device, as in "obey the front
+    /// door": "the front door" is the front door.
     fn is_another_with_article(&self, device: usize, form: &[String]) -> bool {
         let [first, rest @ ..] = form else {
             return false;
@@ -539,7 +539,7 @@ impl Builder<'_> {
             && senses.any(|(_, sense)| sense == Sense::Article)
     }
 
-    /// Whether the words are verbs and what belongs to them, without a thing: "turn on". As a name
+    /// Whether the words are verbs and their particles, without a thing: "turn on". As a name
     /// they would hide the verb from every command. A single word hides nothing, since each of its
     /// senses is tried: a French wall lamp is called "applique", which is a verb as well.
     fn is_of_verbs(&self, form: &[String]) -> bool {

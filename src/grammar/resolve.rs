@@ -415,7 +415,7 @@ impl Resolver<'_> {
     }
 
     /// Resolves "raise the temperature of the attic" where a sensor is called so: to the device of
-    /// its area that sets what the sensor measures.
+    /// its area that sets the property the sensor measures.
     fn measured_there(
         &self,
         request: &ClauseIntent<'_>,
@@ -965,7 +965,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Narrows several players to those that play what the words name: "skip this song" is for
+    /// Narrows several players to those that play the named medium: "skip this song" is for
     /// speakers, "pause the movie" for screens.
     fn suitable_players(&self, players: Vec<u32>) -> Vec<u32> {
         let plain = self.effects.lexicon.spelling.plain(self.phrase);

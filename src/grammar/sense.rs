@@ -52,7 +52,7 @@ pub(super) enum Verb {
     Locate,
     Clean,
     Mow,
-    /// Opens what waters a place: "water the garden".
+    /// Opens the valves that water a place: "water the garden".
     Water,
     /// "stop watering"
     StopWater,
@@ -245,8 +245,8 @@ pub(super) enum Sense {
     /// A state that is valid only in questions and after [`Sense::Ensure`].
     Participle(StateWord),
     Comparative(Comparative),
-    /// A complaint about the place of the speaker, "it is too dark": a wish for this, if nothing else
-    /// is asked for, and otherwise the reason for it.
+    /// A complaint about the place of the speaker, "it is too dark": a wish for this, if nothing
+    /// else is asked for, and otherwise the reason for it.
     Complaint(Comparative),
     /// Index into `Names::properties`.
     Property(u16),

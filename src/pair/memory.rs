@@ -62,7 +62,8 @@ pub struct PairMemory {
     newest: HashMap<String, CommandIdentity>,
     timers: BTreeMap<u64, Bytes>,
     next: u64,
-    /// The position of the next command that the other node has seen; they are learned newest first.
+    /// The position of the next command that the other node has seen; they are learned newest
+    /// first.
     next_learned: i64,
     /// The position of the next command of the journal.
     next_recalled: i64,
@@ -236,7 +237,7 @@ impl PairMemory {
             for device in &learned.devices {
                 let newest = self.newest.get(device);
                 let newest = newest.and_then(|newest| self.commands.get(newest));
-                // What this node has seen itself is newer, and what its journal had is older.
+                // Progress that this node has seen is newer, and that of its journal is older.
                 if newest.is_none_or(|newest| newest.is_recalled) {
                     self.newest.insert(device.clone(), identity);
                 }

@@ -207,8 +207,9 @@ impl Pair {
         self.state.lock().uninformed_until = Some(now() + self.keep);
     }
 
-    /// Notes that every command that the broker has sent again is finished: what it may send again
-    /// from now on was received by this node, so that its marks are known. The other node learns it.
+    /// Notes that every command that the broker has sent again is finished: any it sends again
+    /// from now on was received by this node, so that its marks are known. The other node learns
+    /// it.
     pub fn note_informed(&self) {
         {
             let mut state = self.state.lock();

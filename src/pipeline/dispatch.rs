@@ -169,8 +169,8 @@ impl Pipeline {
     /// Waits until the plan is durable and the earlier plans for its devices are published.
     ///
     /// An absolute action does not wait for the disk: repeated after a crash it is harmless. Behind
-    /// an unfinished command it is handed to the kernel, which takes no time. A plan behind one that
-    /// waits keeps its place.
+    /// an unfinished command it is handed to the kernel, which takes no time. A plan behind one
+    /// that waits keeps its place.
     async fn wait_in_order(&self, steps: &[&Step], seq: Option<Seq>, durability: Durability) {
         let devices = || steps.iter().map(|step| step.device());
         let must_wait = self.shared.device_order().has_queue(devices());

@@ -1,4 +1,4 @@
-//! The question which player is meant, answered by what the players report: "next song" is for the
+//! The question which player is meant, answered by the reports of the players: "next song" is for the
 //! one that plays.
 
 use std::time::Instant;
@@ -72,7 +72,7 @@ fn only_active<'c>(
     active.next().is_none().then_some(only)
 }
 
-/// Returns whether a choice changes only what is heard or seen on one player.
+/// Returns whether a choice changes only the playback or volume of one player.
 fn is_about_a_player(choice: &Choice) -> bool {
     let Some(first) = choice.actions.first() else {
         return false;

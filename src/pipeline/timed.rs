@@ -511,7 +511,7 @@ fn clock_in_words(time: TimeOfDay) -> String {
     }
 }
 
-/// Returns what is scheduled with its time. Sentences about devices that are left out follow.
+/// Returns the sentence of a scheduled command with its time. Sentences about devices that are left out follow.
 fn scheduled_in_words(speech: &Speech, what: &str, time: &str) -> String {
     let (done, rest) = what.split_once(". ").unwrap_or((what, ""));
     let places = [("what", done.trim_end_matches('.')), ("time", time)];

@@ -1,8 +1,8 @@
 //! The draft that restores the states before a command. Pure.
 //!
 //! Only known states are restored. Nothing is opened, unlocked or disarmed: a report may be wrong,
-//! and the one who says "undo" may not be the one who locked up. A blind, an awning or another cover
-//! that is no door and needs no confirmation is the exception: it may be opened again.
+//! and the one who says "undo" may not be the one who locked up. A blind, an awning or another
+//! cover that is no door and needs no confirmation is the exception: it may be opened again.
 
 use crate::home::Home;
 use crate::home::capability::Risk;

@@ -47,8 +47,8 @@ pub enum NotADraft {
 }
 
 /// Reads an answer: one JSON object with `actions`, `speech`, `question` and `when`, no other key,
-/// no key twice, nothing after it. Reasoning before it and a code fence around it are skipped, for servers
-/// that cannot hold a model to a schema.
+/// no key twice, nothing after it. Reasoning before it and a code fence around it are skipped, for
+/// servers that cannot hold a model to a schema.
 ///
 /// # Errors
 /// When it is anything else, too long, or has texts that cannot be a device's.
@@ -97,8 +97,8 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
     })
 }
 
-/// Reads the time of a draft. One that cannot be read makes the whole answer invalid: what is meant
-/// for later must not be done now.
+/// Reads the time of a draft. One that cannot be read makes the whole answer invalid: a command for
+/// later must not be executed now.
 fn written_time(text: Option<&str>) -> Result<DraftTime, NotADraft> {
     let Some(text) = text else {
         return Ok(DraftTime::default());

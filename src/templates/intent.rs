@@ -174,7 +174,8 @@ fn is_possible(device: &Device, (property, op, value): &DeviceStep) -> bool {
     }
 }
 
-/// Returns a device of a group that cannot do it. A device that can only be read is not expected to.
+/// Returns a device of a group that cannot do it. A device that can only be read is not expected
+/// to.
 fn unable(device: &Device, meant: Option<DeviceStep>) -> Option<LeftOut> {
     let is_query = matches!(meant, Some((_, Op::Query, _)));
     if is_query || !device.capabilities.iter().any(|c| c.settable) {

@@ -53,7 +53,7 @@ pub(in crate::mqtt) struct Session {
     /// Whether the broker kept the session of the connection before this one.
     pub(super) resumed: bool,
     /// Whether the broker has kept the session since before this process began: only then can it
-    /// send again what an earlier process received.
+    /// send again commands that an earlier process received.
     pub(super) continues_earlier_run: bool,
     /// Whether the wall clock was set, and when that was looked up.
     pub(super) clock_set: Option<(Instant, bool)>,
