@@ -16,7 +16,7 @@ use crate::home::state::Observation;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::pipeline::reply::{Handled, Success};
-use crate::pipeline::timed::DueTime;
+use crate::pipeline::timed::{DueTime, scheduled_in_words};
 use crate::schedule::moment;
 use crate::schedule::sun::{SunEvent, sun};
 use crate::schedule::timer::{Due, Task};
@@ -156,11 +156,7 @@ impl Pipeline {
             condition: Some(condition),
         };
         let rule = self.due_in_words(speech, &due);
-        let places = [
-            ("what", plan.speech().trim_end_matches('.')),
-            ("time", rule.as_str()),
-        ];
-        let text = format!("{}.", fill(&speech.time.scheduled, &places));
+        let text = scheduled_in_words(speech, &plan, &rule);
         let known = due.condition.as_ref();
         let holds = known.and_then(|condition| self.holds(condition, request.home));
         let scheduled = self.add_timer(request.command, task, due).await?;

@@ -79,7 +79,7 @@ impl Pipeline {
         };
         let speech = self.services.grammar.speech(request.phrase);
         let time = self.due_in_words(speech, &due);
-        let sentence = scheduled_in_words(speech, plan.speech(), &time);
+        let sentence = scheduled_in_words(speech, &plan, &time);
         match self.add_timer(request.command, task, due).await {
             Ok(scheduled) => handled
                 .with_scheduled(scheduled)
@@ -511,11 +511,14 @@ fn clock_in_words(time: TimeOfDay) -> String {
     }
 }
 
-/// Returns the sentence of a scheduled command with its time. Sentences about devices that are left out follow.
-fn scheduled_in_words(speech: &Speech, what: &str, time: &str) -> String {
-    let (done, rest) = what.split_once(". ").unwrap_or((what, ""));
-    let places = [("what", done.trim_end_matches('.')), ("time", time)];
-    let sentence = fill(&speech.time.scheduled, &places);
+/// Returns the sentences of a command for later, with its time or rule. Those about devices that are
+/// left out follow.
+pub(super) fn scheduled_in_words(speech: &Speech, plan: &Plan, time: &str) -> String {
+    let (what, rest) = match plan.changes_and_notes() {
+        ("", notes) => (notes.trim_end_matches('.'), ""),
+        parts => parts,
+    };
+    let sentence = fill(&speech.time.scheduled, &[("what", what), ("time", time)]);
     format!("{sentence}. {rest}").trim_end().to_owned()
 }
 

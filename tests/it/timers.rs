@@ -219,6 +219,18 @@ async fn timers_are_listed_changed_and_cancelled() {
 }
 
 #[tokio::test]
+async fn the_time_stands_behind_all_that_waits_for_it() {
+    let mut stage = Scene::new().home(HOUSE).start().await;
+    let both = "turn on the fan and lock the front door at noon tomorrow";
+    let timer = scheduled(&mut stage, both).await;
+    assert_eq!(
+        timer["speech"], "Fan: on. Front door: locked, tomorrow at 12:00.",
+        "{timer}"
+    );
+    assert!(stage.actions().await.is_empty());
+}
+
+#[tokio::test]
 async fn the_timer_that_was_just_set_is_cancelled_without_its_name() {
     let mut stage = Scene::new().home(HOUSE).start().await;
     for (command, cancel) in [

@@ -22,6 +22,7 @@ use serde_json::json;
 
 pub use crate::home::permit::context::PermitContext;
 pub use crate::home::permit::denied::{Denied, Unsupported};
+use crate::home::permit::plan::PlanSpeech;
 pub use crate::home::permit::plan::{MOST_ACTIONS, Plan, Step};
 pub use crate::home::permit::speech::is_so;
 
@@ -132,10 +133,10 @@ impl Home {
 
 /// Answers a draft without actions.
 fn spoken(draft: &Draft) -> Result<Plan, Denied> {
-    let speech = draft.speech.clone().ok_or(Denied::Nothing)?;
+    let text = draft.speech.clone().ok_or(Denied::Nothing)?;
     Ok(Plan {
         steps: Vec::new(),
-        speech,
+        speech: PlanSpeech { text, changes: 0 },
     })
 }
 

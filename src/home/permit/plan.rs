@@ -14,7 +14,15 @@ pub const MOST_ACTIONS: usize = 256;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     pub(super) steps: Vec<Step>,
-    pub(super) speech: String,
+    pub(super) speech: PlanSpeech,
+}
+
+/// The text of a reply, and the part of it that is about changes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct PlanSpeech {
+    pub(super) text: String,
+    /// The length of the sentences about changes, without their last full stop.
+    pub(super) changes: usize,
 }
 
 /// One message to one device.
@@ -63,6 +71,13 @@ impl Plan {
 
     /// The text of the reply.
     pub fn speech(&self) -> &str {
-        &self.speech
+        &self.speech.text
+    }
+
+    /// The sentences about changes, without their last full stop, and those that follow: devices
+    /// that are away, or that are left out.
+    pub fn changes_and_notes(&self) -> (&str, &str) {
+        let (changes, notes) = self.speech.text.split_at(self.speech.changes);
+        (changes, notes.trim_start_matches(['.', ' ']))
     }
 }

@@ -7,7 +7,7 @@ use crate::home::device::Device;
 use crate::home::is_no_state;
 use crate::home::permit::context::PermitContext;
 use crate::home::permit::denied::Denied;
-use crate::home::permit::plan::Step;
+use crate::home::permit::plan::{PlanSpeech, Step};
 use crate::home::permit::resolved::Resolved;
 use crate::home::permit::target::Unchanged;
 use crate::home::state::{Known, Observation};
@@ -21,6 +21,9 @@ const MOST_LISTED: usize = 12;
 
 /// The age below which a state needs no mention of its age.
 const FRESH: Duration = Duration::from_mins(1);
+
+/// Between two sentences.
+const SEPARATOR: &str = ". ";
 
 /// How certain a value is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -175,13 +178,15 @@ impl<'a> SpeechBuilder<'a> {
     }
 
     /// Returns the whole text.
-    pub(super) fn text(&self, query: Option<&StateQuery>) -> String {
+    pub(super) fn text(&self, query: Option<&StateQuery>) -> PlanSpeech {
         let speech = self.speech;
         let mut sentences: Vec<String> = Vec::new();
         for (what, devices) in &self.done.0 {
             let devices = speech.list(devices);
             sentences.push(fill(&speech.done, &[("devices", &devices), ("what", what)]));
         }
+        let lengths: usize = sentences.iter().map(String::len).sum();
+        let changes = lengths + SEPARATOR.len() * sentences.len().saturating_sub(1);
         sentences.extend(self.answers(query));
         sentences.extend(self.unrecognized.iter().cloned());
         let forms = [
@@ -202,13 +207,14 @@ impl<'a> SpeechBuilder<'a> {
             sentences.push(capitalized(&fill(form, &places)));
         }
         let Some(last) = sentences.last_mut() else {
-            return String::new();
+            return PlanSpeech::default();
         };
         last.push('.');
-        if sentences.len() == 1 {
-            return sentences.swap_remove(0);
-        }
-        sentences.join(". ")
+        let text = match sentences.len() {
+            1 => sentences.swap_remove(0),
+            _ => sentences.join(SEPARATOR),
+        };
+        PlanSpeech { text, changes }
     }
 
     fn unrecognized(&self, resolved: &Resolved<'_>, payload: &str, seen: &Observation) -> String {
