@@ -8,7 +8,7 @@ use crate::grammar::interpreter::Interpreter;
 use crate::grammar::number::number;
 use crate::grammar::sense::Sense;
 use crate::grammar::time::cuts;
-use crate::grammar::tokens::{phrase, words};
+use crate::grammar::tokens::{phrase, remove_end_marks, words};
 use crate::vocabulary::action::{Draft, Op, StateQuery};
 use crate::vocabulary::condition::{Condition, ConditionMode, ExpectedState, StateTest};
 use crate::vocabulary::timing::{TimePoint, Timing};
@@ -56,9 +56,7 @@ impl Interpreter<'_> {
         if input.len() > MOST_WORDS || input.last() == Some(&"?") {
             return None;
         }
-        while matches!(input.last(), Some(&("." | "!" | ","))) {
-            input.pop();
-        }
+        remove_end_marks(&mut input);
         if !(0..input.len()).any(|at| self.conjunction(&input[at..]).is_some()) {
             return None;
         }

@@ -2,8 +2,9 @@
 //! not understood.
 
 use crate::grammar::interpreter::Interpreter;
+use crate::grammar::spans::MOST_WORDS;
 use crate::grammar::time::{Cut, cuts};
-use crate::grammar::tokens::words;
+use crate::grammar::tokens::{remove_end_marks, words};
 
 /// The part of a sentence beside its command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +31,18 @@ impl Interpreter<'_> {
     /// Divides a sentence that has a time or a condition. A division with a command that is
     /// understood takes precedence.
     pub(super) fn dissected(&self, plain: &str) -> Option<Dissected> {
-        let conditional = self.without_condition(plain);
-        let timed = || self.without_time(plain);
-        conditional.or_else(timed)
+        let mut input = words(plain);
+        // A longer sentence is not a command, and each way to divide it would be tried.
+        if input.len() > MOST_WORDS {
+            return None;
+        }
+        remove_end_marks(&mut input);
+        let conditional = self.without_condition(&input);
+        conditional.or_else(|| self.without_time(plain, &input))
     }
 
-    fn without_condition(&self, plain: &str) -> Option<Dissected> {
-        let mut input = words(plain);
-        while matches!(input.last(), Some(&("." | "!" | ","))) {
-            input.pop();
-        }
-        let divided = self.divisions(&input).into_iter();
+    fn without_condition(&self, input: &[&str]) -> Option<Dissected> {
+        let divided = self.divisions(input).into_iter();
         let divided = divided.filter(|(_, clause, command)| {
             // The end of a sentence may be "if you like".
             !clause.is_empty() && !command.is_empty()
@@ -61,10 +63,9 @@ impl Interpreter<'_> {
             .min_by_key(|found| (!found.is_command, !found.is_understood))
     }
 
-    fn without_time(&self, plain: &str) -> Option<Dissected> {
+    fn without_time(&self, plain: &str, input: &[&str]) -> Option<Dissected> {
         let length = |cut: &Cut| cut.range.1 - cut.range.0;
         let found = cuts(self.lexicon, plain).into_iter();
-        let input = words(plain);
         let dissected = found.filter(|cut| !cut.rest.is_empty()).map(|cut| {
             let dissected = Dissected {
                 adjunct: Adjunct::Time,

@@ -422,8 +422,12 @@ fn named_reading(device: &Device) -> Option<Property> {
 
 /// Returns the reading for "what is the robot doing".
 fn activity_of(device: &Device) -> Option<Property> {
-    let is_robot = matches!(device.kind.as_str(), "vacuum" | "lawn_mower");
-    is_robot.then(|| main_state(device))?
+    is_robot(device).then(|| main_state(device))?
+}
+
+/// Returns whether the device moves about by itself.
+pub(super) fn is_robot(device: &Device) -> bool {
+    matches!(device.kind.as_str(), "vacuum" | "lawn_mower")
 }
 
 fn word(on: bool) -> &'static str {

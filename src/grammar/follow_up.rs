@@ -4,6 +4,7 @@
 //! The earlier command enters as data, [`Antecedents`]. A sentence with several possible meanings
 //! has none.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 pub use crate::grammar::antecedents::Antecedents;
@@ -267,14 +268,19 @@ pub(super) fn refers(lexicon: &Lexicon, names: &Names, text: &str) -> bool {
 }
 
 impl Interpreter<'_> {
+    /// Returns a sentence in plain spelling, with each pronoun as a word of its own.
+    fn plain<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let spelling = &self.lexicon.spelling;
+        match detached(self.lexicon, self.names, text) {
+            Some(detached) => Cow::Owned(spelling.plain(&detached).into_owned()),
+            None => spelling.plain(text),
+        }
+    }
+
     /// Returns the draft of a sentence that refers to nothing and needs no question: it has this
     /// meaning after any command.
     pub(super) fn draft_alone(&self, text: &str) -> Option<Draft> {
-        let detached = detached(self.lexicon, self.names, text);
-        let plain = self
-            .lexicon
-            .spelling
-            .plain(detached.as_deref().unwrap_or(text));
+        let plain = self.plain(text);
         let spans = Spans::of(&plain, self.lexicon, self.names)?;
         if has_reference(&spans) {
             return None;
@@ -287,11 +293,7 @@ impl Interpreter<'_> {
     /// both with and without that command, an explicit reference decides; without one it means what
     /// it means alone.
     pub(super) fn draft_after(&self, text: &str) -> Option<Draft> {
-        let detached = detached(self.lexicon, self.names, text);
-        let plain = self
-            .lexicon
-            .spelling
-            .plain(detached.as_deref().unwrap_or(text));
+        let plain = self.plain(text);
         let spans = Spans::of(&plain, self.lexicon, self.names)?;
         let alone = self.without_memory().draft_of(&spans);
         if self.remembered.devices.is_empty() {

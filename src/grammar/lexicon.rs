@@ -14,7 +14,7 @@ use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
 use crate::grammar::spelling::Spelling;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::timer_phrases::TimerPhrases;
-use crate::grammar::tokens::{has_words_of_one, phrase, words};
+use crate::grammar::tokens::{has_phrase, has_words_of_one, words};
 use crate::vocabulary::Property;
 use crate::vocabulary::speech::Speech;
 
@@ -649,8 +649,7 @@ impl Lexicon {
         if !has_words_of_one(&plain, &self.long) {
             return false;
         }
-        let input = words(&plain);
-        (0..input.len()).any(|at| phrase(&self.long, &input[at..]).is_some())
+        has_phrase(&self.long, &words(&plain))
     }
 }
 

@@ -28,13 +28,16 @@ impl Interpreter<'_> {
         }
         let plain = self.lexicon.spelling.plain(text);
         let (spans, error) = Spans::try_of(&plain, self.lexicon, self.names);
-        if let Some(negation) = self.negation(&plain) {
-            return Some(negation);
+        // A longer sentence is not a command, and its words are looked up one by one.
+        let mut input = words(&plain);
+        input.truncate(MOST_WORDS);
+        if let Some(words) = self.unsupported(&input, UnsupportedMeaning::Negation) {
+            return Some(Misunderstanding::Negation { words });
         }
         if let Some(dissected) = self.dissected(&plain) {
             return self.reason_of_part(dissected);
         }
-        if let Some(reason) = self.condition_or_time(&plain) {
+        if let Some(reason) = self.condition_or_time(&input) {
             return Some(reason);
         }
         match error {
@@ -57,30 +60,22 @@ impl Interpreter<'_> {
         })
     }
 
-    fn negation(&self, plain: &str) -> Option<Misunderstanding> {
-        let words = self.unsupported(plain, UnsupportedMeaning::Negation)?;
-        Some(Misunderstanding::Negation { words })
-    }
-
     /// Returns the condition or time that the words announce, and that has no meaning.
-    fn condition_or_time(&self, plain: &str) -> Option<Misunderstanding> {
-        if let Some(words) = self.unsupported(plain, UnsupportedMeaning::Condition) {
+    fn condition_or_time(&self, input: &[&str]) -> Option<Misunderstanding> {
+        if let Some(words) = self.unsupported(input, UnsupportedMeaning::Condition) {
             return Some(Misunderstanding::Condition { words });
         }
-        let time = self.unsupported(plain, UnsupportedMeaning::Time);
+        let time = self.unsupported(input, UnsupportedMeaning::Time);
         let clock = || {
-            let mut input = words(plain).into_iter();
-            input.find(|word| is_clock_time(word)).map(str::to_owned)
+            let clock = input.iter().find(|word| is_clock_time(word));
+            clock.map(ToString::to_string)
         };
         let words = time.or_else(clock)?;
         Some(Misunderstanding::Time { words })
     }
 
-    /// Returns the first phrase of a kind in the text.
-    fn unsupported(&self, plain: &str, kind: UnsupportedMeaning) -> Option<String> {
-        // A longer sentence is not a command, and its words are looked up one by one.
-        let mut input = words(plain);
-        input.truncate(MOST_WORDS);
+    /// Returns the first phrase of a kind among the words.
+    fn unsupported(&self, input: &[&str], kind: UnsupportedMeaning) -> Option<String> {
         let phrases = self.lexicon.unsupported(kind);
         (0..input.len()).find_map(|at| {
             let found = phrases.iter().find(|(phrase, _)| {

@@ -1,12 +1,12 @@
 //! Targets of a clause → devices: one, a group, or several candidates to ask about.
 
 use crate::grammar::clause::{Amount, Clause, Head, QuestionType, Target};
-use crate::grammar::effect::{Effect, Effects, measured};
+use crate::grammar::effect::{Effect, Effects, is_robot, measured};
 use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
 use crate::grammar::lexicon::{Noun, index, standard};
 use crate::grammar::names::{Names, Referent};
 use crate::grammar::sense::{Comparative, Place, StateWord, Verb};
-use crate::grammar::tokens::words;
+use crate::grammar::tokens::{has_phrase, words};
 use crate::grammar::unable::{Unable, everything_means};
 use crate::home::Home;
 use crate::home::device::Device;
@@ -160,7 +160,7 @@ impl Resolver<'_> {
         let is_area = |place: &Place| *place != Place::House;
         let has_place = request.clause.places.iter().any(is_area)
             || (target.trailing_place && target.places.iter().any(is_area));
-        let is_robot = |d: u32| matches!(self.device(d).kind.as_str(), "vacuum" | "lawn_mower");
+        let is_robot = |d: u32| is_robot(self.device(d));
         let has_robot = match resolution {
             Resolution::Devices { able, .. } => able.iter().any(|(d, _)| is_robot(*d)),
             Resolution::AskWhich(able) | Resolution::AskWhere { able, .. } => {
@@ -277,7 +277,7 @@ impl Resolver<'_> {
         let is_name_alone = request.intent == Intent::Query(None, Some(QueryFocus::Named))
             && request.clause.question.is_none();
         // "what is dusty doing" is a question, "dusty" is not.
-        if is_name_alone && matches!(device.kind.as_str(), "vacuum" | "lawn_mower") {
+        if is_name_alone && is_robot(device) {
             return None;
         }
         let effects = self.effects.of(request.intent, device, mode)?;
@@ -969,12 +969,11 @@ impl Resolver<'_> {
     /// speakers, "pause the movie" for screens.
     fn suitable_players(&self, players: Vec<u32>) -> Vec<u32> {
         let plain = self.effects.lexicon.spelling.plain(self.phrase);
-        let said = format!(" {} ", words(&plain).join(" "));
-        let is_said = |form: &String| said.contains(&format!(" {form} "));
+        let input = words(&plain);
+        let is_named =
+            |noun: &Noun| has_phrase(&noun.one, &input) || has_phrase(&noun.many, &input);
         let nouns = self.names.nouns.iter().enumerate();
-        let mut named = nouns.filter(|(_, noun)| {
-            !noun.prefers.is_empty() && noun.one.iter().chain(&noun.many).any(is_said)
-        });
+        let mut named = nouns.filter(|(_, noun)| !noun.prefers.is_empty() && is_named(noun));
         let (Some((noun, _)), None) = (named.next(), named.next()) else {
             return players;
         };

@@ -9,7 +9,7 @@ use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::{may_begin_number, number};
 use crate::grammar::time_words::TimeWords;
-use crate::grammar::tokens::{phrase, words};
+use crate::grammar::tokens::{phrase, remove_end_marks, words};
 use crate::vocabulary::Property;
 use crate::vocabulary::action::{Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing};
@@ -57,9 +57,7 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
     if input.last() == Some(&"?") {
         return Vec::new();
     }
-    while matches!(input.last(), Some(&("." | "!" | ","))) {
-        input.pop();
-    }
+    remove_end_marks(&mut input);
     let reader = TimeReader::new(lexicon, &input);
     let mut found = Vec::new();
     let mut at = 0;

@@ -41,6 +41,18 @@ pub(super) fn phrase(list: &[String], input: &[&str]) -> Option<usize> {
         .map(|phrase| phrase.split(' ').count())
 }
 
+/// Returns whether a phrase of the list is anywhere among the words.
+pub(super) fn has_phrase(list: &[String], input: &[&str]) -> bool {
+    (0..input.len()).any(|at| phrase(list, &input[at..]).is_some())
+}
+
+/// Removes the punctuation at the end of a sentence that is no question.
+pub(super) fn remove_end_marks(input: &mut Vec<&str>) {
+    while matches!(input.last(), Some(&("." | "!" | ","))) {
+        input.pop();
+    }
+}
+
 /// Returns whether the text has the words of one of the phrases. Nearly all commands have not, and
 /// need no closer look.
 pub(super) fn has_words_of_one<'p>(

@@ -242,6 +242,13 @@ fn a_time_or_condition_that_is_understood_is_not_the_cause() {
         let explained = LOCAL.explain(&phrase, &home).expect(text);
         assert!(explained.verdict.is_err(), "{text}: {explained}");
     }
+    // Not every way to divide a long text is tried.
+    let long = "if the light is on in ten minutes ".repeat(50);
+    let cause = LOCAL.reason(&Phrase::new(&long, None, None), &home);
+    assert_eq!(
+        Refusal::Misunderstood(cause.unwrap()).code().as_str(),
+        "condition"
+    );
     let text = "turn off the kitchen light in ten minutes";
     let explained = LOCAL
         .explain(&Phrase::new(text, None, None), &home)
