@@ -649,18 +649,23 @@ mod tests {
         assert_eq!(house.nodes[1].leader().unwrap().epoch, 2);
     }
 
+    /// The retained claim of a leader that is gone.
+    fn kept_claim(node: &str, epoch: u64) -> PairEvent {
+        let claim = LeaderClaim {
+            node: node.to_owned(),
+            epoch,
+            since: 0,
+        };
+        PairEvent::Claimed {
+            claim,
+            is_live: false,
+        }
+    }
+
     #[test]
     fn after_both_were_gone_the_node_that_led_last_leads_first() {
         let mut house = House::new();
-        let claim = LeaderClaim {
-            node: "a".to_owned(),
-            epoch: 7,
-            since: 0,
-        };
-        let kept = PairEvent::Claimed {
-            claim,
-            is_live: false,
-        };
+        let kept = kept_claim("a", 7);
         for node in 0..2 {
             house.nodes[node].on(PairEvent::ObserverUp, house.now, DELAY);
             house.nodes[node].on(kept.clone(), house.now, DELAY);
@@ -716,15 +721,7 @@ mod tests {
     fn a_leader_that_was_gone_before_the_broker_restarted_is_replaced() {
         let mut house = House::new();
         house.nodes[1].on(PairEvent::ObserverUp, house.now, DELAY);
-        let claim = LeaderClaim {
-            node: "a".to_owned(),
-            epoch: 7,
-            since: 0,
-        };
-        let kept = PairEvent::Claimed {
-            claim,
-            is_live: false,
-        };
+        let kept = kept_claim("a", 7);
         house.nodes[1].on(PairEvent::Status { is_online: true }, house.now, DELAY);
         house.nodes[1].on(kept, house.now, DELAY);
         house.on(

@@ -134,6 +134,20 @@ impl House {
         }
     }
 
+    /// Returns how many of the commands were answered as uncertain; all others were done.
+    async fn uncertain(&self, topics: &[String]) -> u32 {
+        let mut uncertain = 0;
+        for topic in topics {
+            let reply = self.reply(topic).await;
+            match reply["outcome"].as_str() {
+                Some("done") => {}
+                Some("failed") if reply["why"] == "uncertain" => uncertain += 1,
+                _ => panic!("{reply}\n{}", self.log()),
+            }
+        }
+        uncertain
+    }
+
     /// Replies and messages to the counter, by their values, once nothing more comes.
     async fn outcome(&mut self) -> (HashMap<String, usize>, Vec<u32>) {
         let heard = self.listener.heard().await;
@@ -161,15 +175,7 @@ async fn holds(house: &mut House, commands: u32, disturb: impl AsyncFn(&mut Hous
         topics.push(house.send(&format!("set the counter level to {n}")).await);
         sleep(Duration::from_millis(3)).await;
     }
-    let mut uncertain = 0;
-    for topic in &topics {
-        let reply = house.reply(topic).await;
-        match reply["outcome"].as_str() {
-            Some("done") => {}
-            Some("failed") if reply["why"] == "uncertain" => uncertain += 1,
-            _ => panic!("{reply}\n{}", house.log()),
-        }
-    }
+    let uncertain = house.uncertain(&topics).await;
     let (replies, levels) = house.outcome().await;
     assert_eq!(replies.len(), topics.len());
     assert!(replies.values().all(|times| *times == 1), "{replies:?}");
@@ -396,15 +402,8 @@ async fn both_nodes_killed_at_once_repeat_nothing_that_does_harm() {
         house.start(1);
         house.start(0);
     }
-    let mut uncertain = 0;
-    for topic in &topics {
-        let reply = house.reply(topic).await;
-        match reply["outcome"].as_str() {
-            Some("done") => {}
-            Some("failed") if reply["why"] == "uncertain" => uncertain += 1,
-            _ => panic!("{reply}\n{}", house.log()),
-        }
-    }
+    let uncertain = house.uncertain(&topics).await;
+    let uncertain = usize::try_from(uncertain).expect("few");
     let (replies, _) = house.outcome().await;
     let heard = house.listener.heard().await;
     let skipped = heard.iter().filter(|m| m.topic == "sayso/action/radio");

@@ -2,13 +2,11 @@
 //! node, so that the journal sets it aside when the node does not lead any more. It stays on disk:
 //! it shows a later run which commands had begun.
 
-use std::time::Duration;
-
 use crate::command::Redelivery;
 use crate::store::journal::entry::JournalEntry;
 use crate::store::journal::index::{EarlierInPair, Reception};
 use crate::store::journal::record::{JournalRecord, Received};
-use crate::store::journal::recovered::{IdentifiedCommand, Recovered, Unfinished, UnsentReply};
+use crate::store::journal::recovered::{IdentifiedCommand, Recovered};
 use crate::store::journal::seq::Seq;
 use crate::store::journal::state::Journal;
 
@@ -56,21 +54,7 @@ impl Journal {
         let now = self.clock.now();
         let mut recovered = Recovered::default();
         for (number, record) in self.lock().take_back() {
-            let mark = Seq(number);
-            match record.answer {
-                Some(reply) => recovered.unsent.push(UnsentReply {
-                    mark,
-                    received: record.received,
-                    reply,
-                }),
-                None => recovered.unfinished.push(Unfinished {
-                    mark,
-                    left: Duration::from_millis(record.received.until.saturating_sub(now)),
-                    received: record.received,
-                    sending: record.sending,
-                    crashes: record.crashes,
-                }),
-            }
+            recovered.add(Seq(number), &record, now);
         }
         recovered
     }

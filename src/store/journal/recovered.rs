@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::command::reply::Reply;
-use crate::store::journal::record::{PlannedPublish, Received};
+use crate::store::journal::record::{JournalRecord, PlannedPublish, Received};
 use crate::store::journal::seq::Seq;
 
 /// A command of an earlier run that has no reply.
@@ -45,6 +45,27 @@ pub struct Recovered {
     pub unreadable: usize,
     /// How many of the last syncs are missing: the store is damaged, and what they wrote is lost.
     pub missing: u64,
+}
+
+impl Recovered {
+    /// Adds a command without a delivered reply. `now` is a moment of the journal's scale.
+    pub(super) fn add(&mut self, mark: Seq, record: &JournalRecord, now: u64) {
+        let received = record.received.clone();
+        match &record.answer {
+            Some(reply) => self.unsent.push(UnsentReply {
+                mark,
+                received,
+                reply: reply.clone(),
+            }),
+            None => self.unfinished.push(Unfinished {
+                mark,
+                left: Duration::from_millis(received.until.saturating_sub(now)),
+                received,
+                sending: record.sending.clone(),
+                crashes: record.crashes,
+            }),
+        }
+    }
 }
 
 /// A command of a pair, as the journal knows it.

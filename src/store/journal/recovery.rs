@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::task::spawn_blocking;
 
@@ -14,7 +14,7 @@ use crate::store::journal::clock::{Clock, millis};
 use crate::store::journal::disk::{Disk, LastWrite};
 use crate::store::journal::index::Reception;
 use crate::store::journal::record::JournalRecord;
-use crate::store::journal::recovered::{Recovered, Unfinished, UnsentReply};
+use crate::store::journal::recovered::Recovered;
 use crate::store::journal::seq::Seq;
 use crate::store::journal::state::Journal;
 use crate::store::journal::wal::{Wal, WalRemainder};
@@ -115,28 +115,16 @@ impl Journal {
         recovered
             .commanded
             .extend(commanded.map(|device| (device, mark)));
-        match &record.answer {
-            None => {
-                record.count_crash(running == Some(number));
-                // It may have been published: no earlier message may follow.
-                let planned = record.sending.iter().flatten();
-                recovered
-                    .commanded
-                    .extend(planned.map(|planned| (planned.action.device.to_string(), mark)));
-                recovered.unfinished.push(Unfinished {
-                    mark,
-                    received: record.received.clone(),
-                    left: Duration::from_millis(record.received.until.saturating_sub(now)),
-                    sending: record.sending.clone(),
-                    crashes: record.crashes,
-                });
-            }
-            Some(reply) if !record.reply_acked => recovered.unsent.push(UnsentReply {
-                mark,
-                received: record.received.clone(),
-                reply: reply.clone(),
-            }),
-            Some(_) => {}
+        if record.answer.is_none() {
+            record.count_crash(running == Some(number));
+            // It may have been published: no earlier message may follow.
+            let planned = record.sending.iter().flatten();
+            recovered
+                .commanded
+                .extend(planned.map(|planned| (planned.action.device.to_string(), mark)));
+        }
+        if !record.reply_acked {
+            recovered.add(mark, &record, now);
         }
         if found.is_changed || record.answer.is_none() {
             self.changed(&mut index, number);
