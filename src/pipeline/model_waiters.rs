@@ -209,6 +209,7 @@ mod tests {
         assert!(places.len() * (FOLLOWER_BYTES + 2 * long.len()) <= MAX_FOLLOWER_BYTES);
         assert!(places.len() > 100, "{} places", places.len());
     }
+
     #[test]
     fn long_commands_leave_room_in_the_journal_for_others() {
         for shares in [false, true] {

@@ -1,5 +1,5 @@
-//! The question which player is meant, answered by the reports of the players: "next song" is for the
-//! one that plays.
+//! The question which player is meant, answered by the reports of the players: "next song" is for
+//! the one that plays.
 
 use std::time::Instant;
 

@@ -511,8 +511,8 @@ fn clock_in_words(time: TimeOfDay) -> String {
     }
 }
 
-/// Returns the sentences of a command for later, with its time or rule. Those about devices that are
-/// left out follow.
+/// Returns the sentences of a command for later, with its time or rule. Those about devices that
+/// are left out follow.
 pub(super) fn scheduled_in_words(speech: &Speech, plan: &Plan, time: &str) -> String {
     let (what, rest) = match plan.changes_and_notes() {
         ("", notes) => (notes.trim_end_matches('.'), ""),

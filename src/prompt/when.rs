@@ -1,6 +1,6 @@
-//! The time or the condition of a model's draft, in a notation that is short in a prompt: `in 10
-//! min`,
-//! `at fri 18:30`, `every weekdays sunset-30`, `when kitchen_window.window = open`. Pure.
+//! The time or the condition of a model's draft, in a notation that is short in a prompt:
+//! `in 10 min`, `at fri 18:30`, `every weekdays sunset-30`, `when kitchen_window.window = open`.
+//! Pure.
 
 use crate::vocabulary::condition::{Condition, ConditionMode, ExpectedState, StateTest};
 use crate::vocabulary::timing::{
