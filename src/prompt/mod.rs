@@ -481,6 +481,11 @@ mod tests {
         assert_eq!(two.schema["properties"]["actions"]["maxItems"], 4);
         let all = narrow_of("everything off", &home);
         assert_eq!(all.max_output_tokens, BASE_TOKENS + 2 * ACTION_TOKENS);
+        let door = narrow_of("open the door all the way", &home);
+        assert_eq!(door.schema["properties"]["actions"]["maxItems"], 1);
+        let unclear = narrow_of("the room is gloomy", &many(60));
+        let most = &unclear.schema["properties"]["actions"]["maxItems"];
+        assert!(most.as_u64().is_some_and(|most| most <= 6), "{most}");
         let none = narrow_of("tell me a joke", &home);
         assert_eq!(none.max_output_tokens, NARROW_SPEECH_TOKENS);
     }

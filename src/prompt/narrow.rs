@@ -38,6 +38,10 @@ pub(super) const SPEECH_TOKENS: u32 = 400;
 /// The most devices in the output limit. It leaves room for the listing of a home of 30 devices.
 const MOST_DEVICES: usize = 16;
 
+/// The most devices of a phrase that names none in full and does not mean all: a weak model
+/// otherwise repeats actions until nothing more is allowed.
+const MOST_RELATED: usize = 6;
+
 /// The most examples: they cost some 30 tokens each.
 const MOST_EXAMPLES: usize = 14;
 
@@ -138,7 +142,7 @@ impl<'a> Meant<'a> {
         if named.is_empty() {
             return Self {
                 devices,
-                count: related,
+                count: related.min(MOST_RELATED),
                 is_named: false,
             };
         }

@@ -267,9 +267,14 @@ impl PhraseWords {
 
     /// Whether the phrase may mean every device.
     pub(super) fn means_all(&self) -> bool {
-        self.words
-            .iter()
-            .any(|word| ALL_WORDS.contains(&word.as_str()))
+        let word = |at: usize| self.words.get(at).map_or("", String::as_str);
+        (0..self.words.len()).any(|at| {
+            let before = if at == 0 { "" } else { word(at - 1) };
+            let is_idiom = ["at", "after"].contains(&before)
+                || word(at + 1) == "right"
+                || (word(at + 1), word(at + 2)) == ("the", "way");
+            ALL_WORDS.contains(&word(at)) && !(word(at) == "all" && is_idiom)
+        })
     }
 
     /// Whether the phrase may ask for a state.
