@@ -5,6 +5,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +31,7 @@ impl Default for Settings {
 }
 
 pub mod journal;
+mod reopened;
 pub mod spending;
 pub mod timers;
 mod tree;
@@ -74,7 +76,7 @@ pub struct Store {
     /// The folder an unreadable store was moved to.
     pub set_aside: Option<PathBuf>,
     /// The file of the database, to sync it.
-    file: fs::File,
+    file: Arc<fs::File>,
     /// Whether there was a file from which nothing could be recovered.
     pub lost: bool,
     /// The trees in use, one for each name.
@@ -202,10 +204,32 @@ fn is_locked(error: &io::Error) -> bool {
 /// Bytes that must fit on the disk: two segments of sled, more than it needs at once.
 const PROBE_BYTES: usize = 1 << 20;
 
+/// Bytes that must be free before anything is written. sled 0.34.7 does not survive a full disk: a
+/// page of more than 128 KiB gets a file of its own, and if that cannot be written, its place in
+/// the log is never completed, so that every later flush waits for ever.
+const HEADROOM: u64 = 2 << 20;
+
+/// Checks that the disk of an open file has room for `bytes` more, twice: with the entries around
+/// them sled may write a page anew.
+///
+/// # Errors
+/// When it has not.
+fn check_room(file: &fs::File, bytes: usize) -> io::Result<()> {
+    let disk = rustix::fs::fstatvfs(file)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let needed = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(2);
+    // Some file systems do not count their blocks.
+    if disk.f_blocks > 0 && free < needed.saturating_add(HEADROOM) {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    Ok(())
+}
+
 /// Returns whether the disk of a store accepts data.
 fn is_writable(path: &Path) -> bool {
     let trial = path.join("trial");
     let written = fs::create_dir_all(path)
+        .and_then(|()| check_room(&fs::File::open(path)?, 0))
         .and_then(|()| fs::write(&trial, vec![0x55; PROBE_BYTES]))
         .and_then(|()| fs::File::open(&trial)?.sync_all());
     let removed = fs::remove_file(&trial);
@@ -241,7 +265,7 @@ impl Store {
             path: path.to_owned(),
             settings: settings.clone(),
             set_aside: None,
-            file,
+            file: Arc::new(file),
             trees: Mutex::default(),
         })
     }
@@ -259,6 +283,14 @@ impl Store {
         let tree = StoreTree::new(name, tree);
         trees.push(tree.clone());
         Ok(tree)
+    }
+
+    /// Checks that the disk has room for a write of so many bytes.
+    ///
+    /// # Errors
+    /// When it has not, or cannot be asked.
+    fn check_room(&self, bytes: usize) -> io::Result<()> {
+        check_room(&self.file, bytes)
     }
 
     /// Releases all trees, whoever holds them: the database is closed once nobody uses it.

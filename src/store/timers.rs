@@ -1,8 +1,10 @@
 //! Commands that wait for their time, on disk. The records are opaque here.
 
+use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
-use crate::store::Store;
+use crate::store::{Store, check_room};
 
 /// The most records that are read at the start.
 const MAX_RECORDS: usize = 1024;
@@ -14,6 +16,8 @@ pub const MAX_RECORD_BYTES: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct TimerRecords {
     tree: sled::Tree,
+    /// The file of the database, to see what room its disk has.
+    file: Arc<File>,
 }
 
 impl TimerRecords {
@@ -23,7 +27,8 @@ impl TimerRecords {
     /// When the store cannot be read.
     pub fn open(store: &Store) -> io::Result<Self> {
         let tree = store.db.open_tree("timers").map_err(io::Error::other)?;
-        Ok(Self { tree })
+        let file = Arc::clone(&store.file);
+        Ok(Self { tree, file })
     }
 
     /// Returns all records, in the order of their numbers.
@@ -48,22 +53,34 @@ impl TimerRecords {
         Ok(keys.iter().filter_map(number).collect())
     }
 
-    /// Writes and removes records, all or none of them. They are on disk after the next sync of the
-    /// store.
+    /// Writes records, then removes those that are `None`. They are on disk after the next sync of
+    /// the store. Not as a batch of sled 0.34.7: it waits for all flushes of the process, also for
+    /// one of a failed store that never ends.
     ///
     /// # Errors
-    /// When a record is too large, or the store cannot be written.
+    /// When a record is too large, the disk has no room, or the store cannot be written.
     pub fn write(&self, records: Vec<(u64, Option<Vec<u8>>)>) -> io::Result<()> {
-        let mut batch = sled::Batch::default();
+        let sizes = records.iter().flat_map(|(_, record)| record).map(Vec::len);
+        if sizes.clone().any(|size| size > MAX_RECORD_BYTES) {
+            return Err(io::Error::other("the record is too large"));
+        }
+        check_room(&self.file, sizes.sum())?;
+        let mut gone = Vec::new();
         for (id, record) in records {
             match record {
-                Some(record) if record.len() > MAX_RECORD_BYTES => {
-                    return Err(io::Error::other("the record is too large"));
-                }
-                Some(record) => batch.insert(&id.to_be_bytes(), record),
-                None => batch.remove(&id.to_be_bytes()),
+                Some(record) => self.insert(id, record)?,
+                None => gone.push(id),
             }
         }
-        self.tree.apply_batch(batch).map_err(io::Error::other)
+        for id in gone {
+            let removed = self.tree.remove(id.to_be_bytes());
+            removed.map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    fn insert(&self, id: u64, record: Vec<u8>) -> io::Result<()> {
+        let inserted = self.tree.insert(id.to_be_bytes(), record);
+        inserted.map(drop).map_err(io::Error::other)
     }
 }

@@ -124,6 +124,8 @@ impl Disk {
     /// Writes and syncs; blocks until the disk has it. The number of syncs comes last: if it is
     /// found, all of its sync is.
     pub(super) fn write(&self, pages: &Pages) -> io::Result<()> {
+        let sizes = pages.records.iter().map(|(_, bytes)| bytes.len());
+        self.store.check_room(sizes.sum())?;
         self.insert(pages).map_err(io::Error::other)?;
         self.store.sync()?;
         if let Some(file) = &self.synced {

@@ -15,6 +15,7 @@ mod index;
 mod record;
 mod recovered;
 mod recovery;
+mod reopening;
 mod seq;
 mod state;
 mod sync;
@@ -131,6 +132,7 @@ impl Journal {
             running: Mutex::default(),
             recovered_late: Mutex::default(),
             late: Notify::new(),
+            left_behind: Mutex::default(),
         }
     }
 

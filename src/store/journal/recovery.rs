@@ -3,12 +3,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-use tokio::task::spawn_blocking;
-
-use crate::store::{Store, StoreError};
 
 use crate::store::journal::clock::{Clock, millis};
 use crate::store::journal::disk::{Disk, LastWrite};
@@ -139,7 +134,7 @@ impl Journal {
     }
 
     /// Opens the write-ahead log; returns the records an earlier run left in it.
-    fn open_wal(&self, folder: &Path) -> WalRemainder {
+    pub(super) fn open_wal(&self, folder: &Path) -> WalRemainder {
         match Wal::open(folder) {
             Ok((wal, remainder)) => {
                 *self.wal() = Some(wal);
@@ -154,55 +149,8 @@ impl Journal {
         }
     }
 
-    /// Opens a failed store again if its disk accepts data: sled accepts nothing any more after one
-    /// failure. Everybody else's trees are released, so that nothing holds the store open.
-    pub(super) async fn reopen(&self) {
-        let Some((settings, path)) = self.place.clone() else {
-            return;
-        };
-        let probed = path.clone();
-        let is_writable = spawn_blocking(move || crate::store::is_writable(&probed)).await;
-        if !is_writable.unwrap_or(false) {
-            return;
-        }
-        let old = self.disk().take();
-        let is_first_time = !self.lock().has_recovered;
-        let open = move || {
-            if let Some(old) = old {
-                old.store.release_trees();
-            }
-            crate::store::open(&settings, &path)
-        };
-        let opened = spawn_blocking(open)
-            .await
-            .map_err(io::Error::other)
-            .and_then(|opened: Result<Store, StoreError>| opened.map_err(io::Error::other));
-        let disk = opened.map(Arc::new).and_then(Disk::new).and_then(|disk| {
-            if is_first_time {
-                self.recover_late(&disk)?;
-            } else {
-                // Its records are those of this run, which are written again now, or older.
-                disk.clear()?;
-                self.open_wal(&disk.store.path);
-            }
-            Ok(disk)
-        });
-        match disk {
-            Ok(disk) => *self.disk() = Some(disk),
-            Err(error) => tracing::warn!(%error, "the store cannot be opened again yet"),
-        }
-        {
-            // Its records may be lost with those that could not be written.
-            let mut index = self.lock();
-            let all: Vec<u64> = index.known.keys().copied().collect();
-            index.unwritten.extend(all);
-            *self.clock_written.lock() = None;
-        }
-        self.sync().await;
-    }
-
     /// Takes over the records of an earlier run, although this one has begun.
-    fn recover_late(&self, disk: &Disk) -> io::Result<()> {
+    pub(super) fn recover_late(&self, disk: &Disk) -> io::Result<()> {
         let last = disk.last()?;
         let boot = disk.store.settings.boot.clone();
         let its_now = Clock::continue_from(last.clock.as_ref(), boot.as_deref()).now();

@@ -65,4 +65,6 @@ pub struct Journal {
     pub(super) recovered_late: Mutex<Option<Recovered>>,
     /// Wakes [`Journal::recovered_late`].
     pub(super) late: Notify,
+    /// Failed stores that did not close.
+    pub(super) left_behind: Mutex<u32>,
 }

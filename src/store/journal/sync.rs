@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{self, timeout};
 
+use crate::store::is_writable;
 use crate::store::journal::clock::ClockReading;
 #[cfg(not(test))]
 use crate::store::journal::disk::{Disk, Pages};
@@ -36,6 +37,10 @@ const SUSPEND: Duration = Duration::from_secs(5);
 
 /// How long a failed store is left alone before it is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// A sync that has not ended so long after it suspended the journal is given up, if the disk accepts
+/// other data: sled waits for something that never comes.
+const GIVE_UP: Duration = Duration::from_secs(20);
 
 /// How long closing the journal may take on a slow disk.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -135,7 +140,10 @@ impl Journal {
         let result = self.watch(begin_write(disk, pages)).await;
         match &result {
             Ok(()) => self.on_disk(&numbers),
-            Err(_) => self.put_back(numbers, gone),
+            Err(_) => {
+                self.put_back(numbers, gone);
+                self.release_trees();
+            }
         }
         self.report_health(result.map(|()| began.elapsed()));
         self.synced.send_replace(target);
@@ -156,9 +164,12 @@ impl Journal {
 
     /// Waits for a write that suspended the journal. It may wait for a wake-up that never comes,
     /// see [`Disk::flush`](crate::store::journal::disk::Disk::flush): a flush beside it ends both,
-    /// and the store is opened again.
+    /// and the store is opened again. A write that does not end by that is given up once the disk
+    /// accepts other data.
     async fn watch_suspended(&self, mut write: JoinHandle<io::Result<()>>) -> io::Result<()> {
         let mut flush: Option<JoinHandle<io::Result<()>>> = None;
+        let mut probe: Option<JoinHandle<bool>> = None;
+        let began = time::Instant::now();
         loop {
             // On a disk that hangs each of them takes a thread: one is enough.
             if flush.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -168,7 +179,25 @@ impl Journal {
             if let Ok(result) = timeout(RETRY, &mut write).await {
                 return result.unwrap_or_else(|error| Err(io::Error::other(error)));
             }
+            if began.elapsed() < GIVE_UP {
+                continue;
+            }
+            let probed = probe.get_or_insert_with(|| self.begin_probe());
+            let Ok(accepts_data) = timeout(SLOW_IN_PROGRESS, probed).await else {
+                continue;
+            };
+            probe = None;
+            if accepts_data.unwrap_or(false) {
+                tracing::warn!("a sync is given up, because the disk takes other data");
+                return Err(io::Error::from(io::ErrorKind::TimedOut));
+            }
         }
+    }
+
+    /// Begins to write a trial file beside the store; returns whether that succeeds.
+    fn begin_probe(&self) -> JoinHandle<bool> {
+        let path = self.place.as_ref().map(|(_, path)| path.clone());
+        spawn_blocking(move || path.is_some_and(|path| is_writable(&path)))
     }
 
     /// Reports a sync that has not ended.
@@ -199,6 +228,14 @@ impl Journal {
             .retain(|number| unwritten.contains(number) || !numbers.contains(number));
         if let Some(wal) = self.wal().as_mut() {
             wal.clear();
+        }
+    }
+
+    /// Takes the failed store from all others at once: each of their writes could make it worse.
+    fn release_trees(&self) {
+        let disk = self.disk().clone();
+        if let Some(disk) = disk {
+            disk.store.release_trees();
         }
     }
 

@@ -779,6 +779,36 @@ async fn a_sync_that_is_never_woken_is_ended_by_another_flush_and_the_store_work
     drop(tasks);
 }
 
+/// A page too large for sled's log, whose own file cannot be written, is a place in the log that is
+/// never completed: everything that flushes the store waits for ever.
+#[tokio::test]
+async fn a_store_that_never_closes_is_left_behind_and_works_again_with_all_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    let long = "on ".repeat(5000);
+    let ids: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+    for id in &ids {
+        new(&journal.receive(received(&long, Some(id)), 1, Redelivery::No));
+    }
+    fs::remove_dir_all(path.join("blobs")).unwrap();
+    journal.sync().await;
+    assert_eq!(*journal.health().borrow(), Health::Failing);
+    fs::create_dir(path.join("blobs")).unwrap();
+    timeout(Duration::from_secs(60), journal.reopen())
+        .await
+        .expect("the store is opened again, whatever its predecessor waits for");
+    assert_eq!(*journal.health().borrow(), Health::Safe);
+    assert_eq!(*journal.left_behind.lock(), 1);
+    drop(journal);
+    let (journal, recovered) = open_in(&path);
+    assert_eq!(recovered.unfinished.len(), ids.len());
+    for id in &ids {
+        let entry = journal.receive(received(&long, Some(id)), 1, Redelivery::No);
+        assert_eq!(entry, JournalEntry::Pending);
+    }
+}
+
 #[tokio::test]
 async fn others_have_their_turn_between_two_commands_of_an_earlier_run() {
     let folder = tempfile::tempdir().unwrap();
