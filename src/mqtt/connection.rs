@@ -1,14 +1,12 @@
 //! The poll loop: one broker connection after another, until the outbox is closed.
 
-use std::collections::VecDeque;
-use std::future::Future;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
-use rumqttc::v5::{ConnectionError, Event, EventLoop, MqttState, StateError};
+use rumqttc::v5::{ConnectionError, StateError};
 use tokio::pin;
 use tokio::select;
 use tokio::task::yield_now;
@@ -16,6 +14,7 @@ use tokio::time::sleep_until;
 
 use crate::clock::now;
 
+use crate::mqtt::link::{BrokerLink, MqttLink};
 use crate::mqtt::session::{Loss, Session};
 
 /// The longest first pause before connecting again. Doubled for each attempt that fails.
@@ -31,63 +30,10 @@ const MAX_REMOTE_PAUSE: Duration = Duration::from_secs(30);
 /// After a connection of this age the next pause is short again.
 const STEADY: Duration = Duration::from_secs(30);
 
-/// Messages in flight at once as rumqttc counts them. Its default, 65535, takes 14 MB.
-pub(super) const INFLIGHT: u16 = crate::mqtt::session::WINDOW + 1;
-
-/// The MQTT client below the poll loop, with its socket.
-pub trait MqttLink {
-    /// Connects where that is needed; returns the next packet received or sent.
-    fn poll(&mut self) -> impl Future<Output = Result<Event, ConnectionError>> + Send;
-
-    /// Returns the keep-alive in use, which a broker may have chosen.
-    fn keep_alive(&self) -> Duration;
-
-    /// Sets the keep-alive for the next connection.
-    fn set_keep_alive(&mut self, keep_alive: Duration);
-
-    /// Lets the last will of the next connection be one that the broker does not keep.
-    fn stop_retaining(&mut self) {}
-
-    /// Ends the connection and forgets everything in flight; returns the events of packets that
-    /// were read before.
-    fn clear(&mut self) -> VecDeque<Event>;
-}
-
-impl MqttLink for EventLoop {
-    fn poll(&mut self) -> impl Future<Output = Result<Event, ConnectionError>> + Send {
-        EventLoop::poll(self)
-    }
-
-    fn keep_alive(&self) -> Duration {
-        self.options.keep_alive()
-    }
-
-    fn set_keep_alive(&mut self, keep_alive: Duration) {
-        self.options.set_keep_alive(keep_alive);
-    }
-
-    fn stop_retaining(&mut self) {
-        if let Some(mut will) = self.options.last_will() {
-            will.retain = false;
-            self.options.set_last_will(will);
-        }
-    }
-
-    fn clear(&mut self) -> VecDeque<Event> {
-        self.clean();
-        let events = std::mem::take(&mut self.state.events);
-        self.pending.clear();
-        self.state = MqttState::new(INFLIGHT, true);
-        events
-    }
-}
-
 /// The connection to the broker. Nothing is opened before [`Connection::run`].
-pub struct Connection<L = EventLoop> {
+pub struct Connection<L = BrokerLink> {
     link: L,
     session: Session,
-    /// As configured: a broker may shorten it for one connection.
-    keep_alive: Duration,
     max_pause: Duration,
 }
 
@@ -100,7 +46,7 @@ enum End {
 }
 
 impl<L: MqttLink> Connection<L> {
-    pub(super) fn new(link: L, session: Session, keep_alive: Duration, host: &str) -> Self {
+    pub(super) fn new(link: L, session: Session, host: &str) -> Self {
         let max_pause = if is_local(host) {
             MAX_LOCAL_PAUSE
         } else {
@@ -109,7 +55,6 @@ impl<L: MqttLink> Connection<L> {
         Self {
             link,
             session,
-            keep_alive,
             max_pause,
         }
     }
@@ -160,24 +105,20 @@ impl<L: MqttLink> Connection<L> {
     /// Runs one connection, from connecting to its end.
     async fn connection(&mut self) -> End {
         loop {
-            // If a broker says 0, "no keep-alive", rumqttc would ping without a pause.
-            if self.link.keep_alive().is_zero() {
-                self.link.set_keep_alive(self.keep_alive);
-            }
-            // rumqttc misses a ping after two keep-alives, but waits without a bound while it
+            // The link misses a ping after two keep-alives, but waits without a bound while it
             // writes.
             let patience = self.link.keep_alive() * 2;
             let polled = {
                 let poll = self.link.poll();
                 pin!(poll);
                 loop {
-                    let next_run = self.session.next_run(now(), patience).into();
                     // The poll is kept, not started again, so that nothing half written is ever
-                    // dropped.
+                    // dropped. Mostly it is ready, and nothing else is looked at.
                     select! {
+                        biased;
                         event = &mut poll => break event,
                         () = self.session.wake() => {}
-                        () = sleep_until(next_run) => {}
+                        () = until_next_run(&self.session, patience) => {}
                     }
                     if let Some(end) = proceed(&mut self.session, patience) {
                         return end;
@@ -231,6 +172,11 @@ impl<L: MqttLink> Connection<L> {
             }
         }
     }
+}
+
+/// Waits until the loop must run again, with or without an event.
+async fn until_next_run(session: &Session, patience: Duration) {
+    sleep_until(session.next_run(now(), patience).into()).await;
 }
 
 /// Sends the messages that may be sent, and returns whether the connection ends.

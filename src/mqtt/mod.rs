@@ -8,6 +8,7 @@
 pub mod connection;
 pub mod inbox;
 mod inflight;
+mod link;
 pub mod outbox;
 mod session;
 #[cfg(test)]
@@ -15,7 +16,6 @@ pub mod simulated_broker;
 mod subscriptions;
 pub mod tls;
 
-use std::net::Ipv6Addr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +23,14 @@ use std::time::Duration;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::LastWill;
 use rumqttc::v5::{AsyncClient, MqttOptions};
-use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
+use rumqttc::{TlsConfiguration, Transport};
 
 use crate::secret::Secret;
 use crate::telemetry::counters::Counters;
 
-use crate::mqtt::connection::{Connection, INFLIGHT, MqttLink};
+use crate::mqtt::connection::Connection;
 use crate::mqtt::inbox::{Inbox, InboxSender};
+use crate::mqtt::link::{MqttLink, link};
 use crate::mqtt::outbox::Outbox;
 use crate::mqtt::session::{Session, SessionRole};
 use crate::mqtt::subscriptions::{SubscriptionKind, Subscriptions};
@@ -156,8 +157,8 @@ pub fn connect(
     state_topics: Vec<String>,
     counters: Arc<Counters>,
 ) -> Result<(Connection, Inbox, Outbox), SetupError> {
-    let (client, eventloop) = AsyncClient::new(options(settings)?, REQUESTS);
-    connect_with(settings, state_topics, counters, client, eventloop)
+    let (client, link) = link(options(settings)?, MAX_PACKET, REQUESTS);
+    connect_with(settings, state_topics, counters, client, link)
 }
 
 /// Creates the three ends of a broker connection over the requests of `client` and their `link`.
@@ -215,7 +216,7 @@ pub fn connect_pair(
     leader_options.set_receive_maximum(Some(RECEIVE_MAX.min(queue)));
     let leader = connection(
         settings,
-        AsyncClient::new(leader_options, REQUESTS),
+        link(leader_options, MAX_PACKET, REQUESTS),
         Subscriptions::new(own, Vec::new()),
         (&outbox, Arc::clone(&sender)),
         SessionRole::Leader(Arc::clone(pair)),
@@ -223,7 +224,7 @@ pub fn connect_pair(
     let observer_outbox = outbox::outbox(settings.outbox, Arc::clone(counters));
     let observer = connection(
         settings,
-        AsyncClient::new(observer_options(settings, pair)?, REQUESTS),
+        link(observer_options(settings, pair)?, MAX_PACKET, REQUESTS),
         Subscriptions::new(observed_filters(settings)?, states),
         (&observer_outbox, sender),
         SessionRole::Observer(Arc::clone(pair)),
@@ -293,7 +294,7 @@ fn connection<L: MqttLink>(
     let rules = settings.rules();
     let session = Session::new(client, rules, subscriptions, outbox.clone(), inbox);
     let session = session.with_role(role);
-    Connection::new(link, session, settings.keep_alive, &settings.host)
+    Connection::new(link, session, &settings.host)
 }
 
 impl Settings {
@@ -353,10 +354,8 @@ fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
         return Err(SetupError::NoClientId);
     }
     let status = Topic::new(format!("{}/status", settings.prefix))?;
-    let mut options = MqttOptions::new(settings.client_id.as_str(), host(settings), settings.port);
-    let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
-    network.set_connection_timeout(CONNECT_SECONDS);
+    let (id, host) = (settings.client_id.as_str(), settings.host.as_str());
+    let mut options = MqttOptions::new(id, host, settings.port);
     options
         .set_keep_alive(settings.keep_alive)
         .set_clean_start(false)
@@ -367,9 +366,6 @@ fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
         ))
         .set_max_packet_size(Some(MAX_PACKET))
         .set_receive_maximum(Some(RECEIVE_MAX))
-        .set_outgoing_inflight_upper_limit(INFLIGHT)
-        .set_manual_acks(true)
-        .set_network_options(network)
         .set_connection_timeout(CONNECT_SECONDS)
         .set_last_will(LastWill::new(
             status.as_str(),
@@ -389,14 +385,4 @@ fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
         options.set_transport(Transport::tls_with_config(config));
     }
     Ok(options)
-}
-
-/// Returns the host as rumqttc expects it: it joins host and port with a colon, so an IPv6 address
-/// needs brackets; TLS needs the bare name.
-fn host(settings: &Settings) -> String {
-    if settings.tls.is_none() && settings.host.parse::<Ipv6Addr>().is_ok() {
-        format!("[{}]", settings.host)
-    } else {
-        settings.host.clone()
-    }
 }

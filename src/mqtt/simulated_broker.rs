@@ -25,8 +25,9 @@ use rumqttc::v5::{AsyncClient, ConnectionError, Event, MqttState, Request, State
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::mqtt::connection::{Connection, INFLIGHT, MqttLink};
+use crate::mqtt::connection::Connection;
 use crate::mqtt::inbox::Inbox;
+use crate::mqtt::link::{INFLIGHT, MqttLink};
 use crate::mqtt::outbox::Outbox;
 use crate::mqtt::{RECEIVE_MAX, REQUESTS, Settings, SetupError, connect_with};
 use crate::telemetry::counters::Counters;
@@ -496,10 +497,6 @@ impl MqttLink for SimulatedLink {
 
     fn keep_alive(&self) -> Duration {
         self.keep_alive
-    }
-
-    fn set_keep_alive(&mut self, keep_alive: Duration) {
-        self.keep_alive = keep_alive;
     }
 
     fn clear(&mut self) -> VecDeque<Event> {
