@@ -222,7 +222,11 @@ impl WatchedMessage {
                 Ok(())
             }
             Self::Confirmation { source, event } => {
-                let mark = if event.is_confirmed() { '✓' } else { '✗' };
+                let mark = match (event.is_confirmed(), event.unconfirmed().is_empty()) {
+                    (true, _) => '✓',
+                    (false, true) => '…',
+                    (false, false) => '✗',
+                };
                 write!(out, "{source} {mark} {}", event.event)?;
                 for report in event.devices.iter().filter(|report| !report.confirmed) {
                     write!(out, ", {} {}: ", report.device, report.property.name())?;

@@ -226,7 +226,8 @@ impl ActionReport {
 pub struct ConfirmationEvent {
     /// The command's id.
     pub id: String,
-    /// `confirmed`, or `not confirmed within 5 s`.
+    /// `confirmed`, `under way` where every other device is moving towards the commanded state, or
+    /// `not confirmed within 5 s`.
     pub event: String,
     /// Each state that a device was commanded to, with the one it reported.
     pub devices: Vec<DeviceReport>,
@@ -249,6 +250,9 @@ pub struct DeviceReport {
     pub reported: Option<Value>,
     /// Whether the reported value is the commanded one.
     pub confirmed: bool,
+    /// Whether the device reports that it is moving towards the commanded value.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moving: bool,
 }
 
 impl ConfirmationEvent {
@@ -261,6 +265,11 @@ impl ConfirmationEvent {
     ) -> Self {
         let event = if devices.iter().all(|report| report.confirmed) {
             "confirmed".to_owned()
+        } else if devices
+            .iter()
+            .all(|report| report.confirmed || report.moving)
+        {
+            "under way".to_owned()
         } else {
             format!("not confirmed within {} s", patience.as_secs())
         };
@@ -278,9 +287,10 @@ impl ConfirmationEvent {
         self.devices.iter().all(|report| report.confirmed)
     }
 
-    /// Returns the identifiers of the devices that did not.
+    /// Returns the identifiers of the devices that did not, and are not moving towards it either.
     pub fn unconfirmed(&self) -> Vec<&str> {
-        let open = self.devices.iter().filter(|report| !report.confirmed);
+        let is_open = |report: &&DeviceReport| !report.confirmed && !report.moving;
+        let open = self.devices.iter().filter(is_open);
         let mut names: Vec<&str> = open.map(|report| report.device.as_str()).collect();
         names.dedup();
         names

@@ -638,14 +638,15 @@ fn asked_of(device: &Device, state: StateWord) -> Option<(Property, Option<Value
         StateWord::Locked => text(Property::Lock, "locked"),
         StateWord::Unlocked => text(Property::Lock, "unlocked"),
         StateWord::Playing => text(Property::Playback, "playing"),
-        StateWord::Paused => {
-            text(Property::Playback, "paused").or_else(|| text(Property::Vacuum, "paused"))
-        }
+        StateWord::Paused => text(Property::Playback, "paused")
+            .or_else(|| text(Property::Vacuum, "paused"))
+            .or_else(|| text(Property::Mower, "paused")),
         StateWord::Stopped => {
             text(Property::Playback, "stopped").or_else(|| text(Property::Vacuum, "stopped"))
         }
         StateWord::Muted => text(Property::Mute, "on"),
         StateWord::Cleaning => text(Property::Vacuum, "cleaning"),
+        StateWord::Mowing => text(Property::Mower, "mowing"),
         StateWord::Docked => {
             text(Property::Vacuum, "docked").or_else(|| text(Property::Mower, "docked"))
         }
@@ -667,6 +668,7 @@ fn asked_on(device: &Device, on: bool) -> Option<(Property, Option<Value>)> {
             },
         ),
         "vacuum" if on => asked_state(device, StateWord::Cleaning),
+        "lawn_mower" if on => asked_state(device, StateWord::Mowing),
         _ => None,
     }
 }

@@ -360,6 +360,7 @@ fn properties_of_state(state: StateWord) -> &'static [Property] {
         StateWord::Muted => &[P::Mute, P::Volume],
         StateWord::Locked | StateWord::Unlocked => &[P::Lock],
         StateWord::Cleaning => &[P::Vacuum],
+        StateWord::Mowing => &[P::Mower],
         StateWord::Docked => &[P::Vacuum, P::Mower],
         _ => &[],
     }

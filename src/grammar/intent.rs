@@ -197,6 +197,7 @@ fn verb_intent(clause: &Clause, verb: Verb) -> Option<Intent> {
             Some(StateWord::Docked) => Some(Intent::Dock),
             // "tell the robot to clean"
             Some(StateWord::Cleaning) => Some(Intent::Clean),
+            Some(StateWord::Mowing) => Some(Intent::Mow),
             _ => None,
         },
         // "start netflix on the tv"
@@ -209,7 +210,9 @@ fn verb_intent(clause: &Clause, verb: Verb) -> Option<Intent> {
             })
         }
         // "stop cleaning"
-        Verb::Stop | Verb::Pause if clause.state == Some(StateWord::Cleaning) => {
+        Verb::Stop | Verb::Pause
+            if matches!(clause.state, Some(StateWord::Cleaning | StateWord::Mowing)) =>
+        {
             has_no_value(clause).then(|| simple(verb))?
         }
         _ if is_bare(clause) => simple(verb),
@@ -345,6 +348,7 @@ fn becomes(state: StateWord) -> Option<Intent> {
         StateWord::Muted => Intent::Mute(true),
         StateWord::Docked => Intent::Dock,
         StateWord::Cleaning => Intent::Clean,
+        StateWord::Mowing => Intent::Mow,
         StateWord::On | StateWord::Off | StateWord::Up | StateWord::Down => return None,
     })
 }

@@ -1051,6 +1051,11 @@ impl ImpliedTarget {
             {
                 Some(Self::one(&["vacuum"]))
             }
+            Intent::Stop | Intent::Pause
+                if only_house && clause.state == Some(StateWord::Mowing) =>
+            {
+                Some(Self::one(&["lawn_mower"]))
+            }
             Intent::Skip(_) | Intent::Mute(_) | Intent::Pause | Intent::Play
                 if clause.targets.is_empty() =>
             {

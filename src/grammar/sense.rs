@@ -83,6 +83,7 @@ pub(super) enum StateWord {
     Stopped,
     Muted,
     Cleaning,
+    Mowing,
     Docked,
 }
 
@@ -101,6 +102,7 @@ impl StateWord {
             Self::Stopped => "stopped",
             Self::Muted => "muted",
             Self::Cleaning => "cleaning",
+            Self::Mowing => "mowing",
             Self::Docked => "docked",
         }
     }

@@ -134,8 +134,8 @@ impl Pipeline {
             return Err(not_permitted(why));
         }
         let plan = self.permit_later(request, interpretation)?;
-        let actions = interpretation.draft.actions.clone();
-        if let Some(other) = self.loops_with(&condition, &actions, request.home) {
+        let actions = &interpretation.draft.actions;
+        if let Some(other) = self.loops_with(&condition, actions, request.home) {
             let why = fill(&forms.r#loop, &[("text", &other)]);
             return Err(not_permitted(why));
         }
@@ -143,11 +143,7 @@ impl Pipeline {
             Some(until) => Some(self.end_of_rule(request, until)?),
             None => None,
         };
-        let task = Task::Command {
-            actions,
-            scope: interpretation.draft.scope,
-            confirmed: interpretation.confirmed,
-        };
+        let task = Task::of(&interpretation.draft, interpretation.confirmed);
         let due = DueTime {
             due: Due::State { end_ms },
             wall: None,

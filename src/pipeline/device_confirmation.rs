@@ -50,6 +50,8 @@ struct Expected {
     device: Slug,
     property: Property,
     value: Value,
+    /// The first number that the device reported since: later ones show which way it moves.
+    first: Option<f64>,
 }
 
 impl DeviceConfirmation {
@@ -82,6 +84,7 @@ impl DeviceConfirmation {
                     device: step.device().clone(),
                     property: action.property.clone(),
                     value: value.clone(),
+                    first: None,
                 }),
             }
         }
@@ -135,18 +138,17 @@ impl DeviceConfirmation {
             PATIENCE,
         );
         let confirmed = event.is_confirmed();
-        let counter = if confirmed {
-            &self.counters.commands_confirmed
-        } else {
-            &self.counters.commands_unconfirmed
-        };
-        counter.increment();
         let unconfirmed = event.unconfirmed().join(", ");
+        if confirmed {
+            self.counters.commands_confirmed.increment();
+        } else if !unconfirmed.is_empty() {
+            self.counters.commands_unconfirmed.increment();
+        }
         info!(
             command_id = self.id,
             source = self.source,
             confirmed,
-            unconfirmed = (!confirmed).then_some(unconfirmed),
+            unconfirmed = (!unconfirmed.is_empty()).then_some(unconfirmed),
             "device confirmation"
         );
         Some(event)
@@ -158,6 +160,7 @@ impl DeviceConfirmation {
             let mut reported = std::pin::pin!(shared.reported.notified());
             reported.as_mut().enable();
             self.drop_superseded();
+            self.keep_first_numbers();
             let is_open =
                 |expected: &Expected| !self.report_of(expected, Some(self.since)).confirmed;
             if !self.expected.iter().any(is_open) {
@@ -173,6 +176,17 @@ impl DeviceConfirmation {
         let order = self.shared.device_order();
         self.expected
             .retain(|expected| order.newest(&expected.device) == Some(self.seq));
+    }
+
+    fn keep_first_numbers(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let state = shared.state();
+        for expected in self.expected.iter_mut().filter(|e| e.first.is_none()) {
+            expected.first = state
+                .get(&expected.device, &expected.property)
+                .filter(|seen| seen.at >= self.since)
+                .and_then(|seen| seen.reported()?.number());
+        }
     }
 
     /// Compares the last observation with the expected state. With `since`, only a report after it
@@ -195,7 +209,12 @@ impl DeviceConfirmation {
             Known::Unrecognized(payload) => Some(Value::text(&shortened(payload))),
             Known::Commanded(_) => None,
         });
+        let moving = !confirmed
+            && seen
+                .filter(|seen| seen.at >= self.since)
+                .is_some_and(|seen| is_moving(expected, &seen.known));
         DeviceReport {
+            moving,
             device: expected.device.to_string(),
             property: expected.property.clone(),
             value: expected.value.clone(),
@@ -203,6 +222,49 @@ impl DeviceConfirmation {
             confirmed,
         }
     }
+}
+
+/// Whether a device reports that it is moving towards the commanded value: by a word for it, or by
+/// a number that has come nearer.
+fn is_moving(expected: &Expected, known: &Known) -> bool {
+    let target = &expected.value;
+    match known {
+        Known::Unrecognized(payload) => {
+            let word = payload.trim_matches(|c: char| !c.is_alphanumeric());
+            leads_to(&word.to_lowercase(), target)
+        }
+        Known::Reported(value) => match (expected.first, value.number(), target.number()) {
+            (Some(first), Some(last), Some(target)) => {
+                (target - last).abs() < (target - first).abs()
+            }
+            _ => false,
+        },
+        Known::Commanded(_) => false,
+    }
+}
+
+/// Whether a state in between, by the words of Home Assistant and of its integrations, leads to
+/// `target`.
+fn leads_to(word: &str, target: &Value) -> bool {
+    if let Some(target) = target.number() {
+        return match word {
+            "opening" => target > 0.0,
+            "closing" => target < 100.0,
+            _ => false,
+        };
+    }
+    let Value::Text(target) = target else {
+        return false;
+    };
+    let ways: &[&str] = match target.as_str() {
+        "locked" => &["locking"],
+        "unlocked" => &["unlocking"],
+        "docked" => &["returning"],
+        "on" => &["arming", "opening"],
+        "off" => &["disarming", "closing"],
+        _ => &[],
+    };
+    ways.contains(&word)
 }
 
 /// Returns the first characters of a payload that is no value.

@@ -232,15 +232,19 @@ impl Pipeline {
         timer: &Timer,
         actions: Vec<Action>,
     ) -> Result<Plan, String> {
-        let (scope, confirmed) = match &timer.task {
+        let (scope, confirmed, left_out) = match &timer.task {
             Task::Command {
-                scope, confirmed, ..
-            } => (*scope, *confirmed),
+                scope,
+                confirmed,
+                left_out,
+                ..
+            } => (*scope, *confirmed, left_out.clone()),
             Task::Revert { .. } | Task::Signal { .. } => Default::default(),
         };
         let draft = Draft {
             actions,
             scope,
+            left_out,
             ..Draft::default()
         };
         let context = self.permit_context(request, confirmed);

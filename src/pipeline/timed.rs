@@ -71,12 +71,7 @@ impl Pipeline {
             Ok(plan) => plan,
             Err(refusal) => return handled.with_result(Err(refusal)),
         };
-        let draft = &interpretation.draft;
-        let task = Task::Command {
-            actions: draft.actions.clone(),
-            scope: draft.scope,
-            confirmed: interpretation.confirmed,
-        };
+        let task = Task::of(&interpretation.draft, interpretation.confirmed);
         let speech = self.services.grammar.speech(request.phrase);
         let time = self.due_in_words(speech, &due);
         let sentence = scheduled_in_words(speech, &plan, &time);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{ReplyTo, Source};
 use crate::schedule::moment::HomeLocation;
 use crate::schedule::recurrence::DayRule;
-use crate::vocabulary::action::{Action, TargetScope};
+use crate::vocabulary::action::{Action, Draft, LeftOut, TargetScope};
 use crate::vocabulary::condition::{Condition, ConditionMode, StateTest};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::timing::Recurrence;
@@ -198,6 +198,10 @@ pub enum Task {
         scope: TargetScope,
         /// True where the speaker has confirmed it.
         confirmed: bool,
+        /// The devices of the collective phrase that cannot do it, to be named when it is due; at
+        /// most [`MAX_LEFT_OUT`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_out: Vec<LeftOut>,
     },
     /// The end of "for ten minutes".
     Revert {
@@ -213,7 +217,20 @@ pub enum Task {
     },
 }
 
+/// The most devices that cannot do it which one timer keeps: no sentence lists more.
+const MAX_LEFT_OUT: usize = 64;
+
 impl Task {
+    /// Makes the task of a command that waits.
+    pub fn of(draft: &Draft, confirmed: bool) -> Self {
+        Self::Command {
+            actions: draft.actions.clone(),
+            scope: draft.scope,
+            confirmed,
+            left_out: draft.left_out.iter().take(MAX_LEFT_OUT).cloned().collect(),
+        }
+    }
+
     /// Returns whether it only signals.
     pub fn is_signal(&self) -> bool {
         matches!(self, Self::Signal { .. })
@@ -868,6 +885,7 @@ mod tests {
                 actions: vec![action],
                 scope: TargetScope::Named,
                 confirmed: false,
+                left_out: Vec::new(),
             },
             started: None,
             event: None,

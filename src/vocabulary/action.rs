@@ -137,7 +137,7 @@ impl Draft {
 }
 
 /// A device that a collective phrase means and that is not commanded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// The identifier of the device.
     pub device: String,
@@ -149,7 +149,8 @@ pub struct LeftOut {
 }
 
 /// The reason why a device cannot take part in a collective command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unfit {
     /// It lacks the property, or the way to change it.
     Incapable,

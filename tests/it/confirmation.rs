@@ -1,6 +1,8 @@
 //! The event after a reply: whether the devices report the state they were commanded to. Real
 //! broker, real program.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::scene::{PATIENCE, Scene, Stage};
@@ -103,6 +105,61 @@ async fn a_device_that_was_in_the_state_before_need_not_report_it_again() {
         answer["speech"].as_str().unwrap().starts_with("Yes"),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn a_device_that_is_moving_towards_the_commanded_state_is_under_way() {
+    let home = format!(
+        "{HOME}\n[device.awning]\nname = \"Awning\"\nkind = \"cover\"\n\
+         can = [\"position\"]\nzigbee2mqtt = \"Awning\"\n\
+         [device.screen]\nname = \"Screen\"\nkind = \"cover\"\n\
+         can = [\"position\"]\nzigbee2mqtt = \"Screen\"\n"
+    );
+    let mut stage = Scene::new().home(&home).start().await;
+    let reports: [(&str, &[(&str, &str)], &str); 3] = [
+        (
+            "open the awning",
+            &[
+                ("zigbee2mqtt/Awning", r#"{"position":20}"#),
+                ("zigbee2mqtt/Awning", r#"{"position":60}"#),
+            ],
+            "under way",
+        ),
+        (
+            "open the screen",
+            &[
+                ("zigbee2mqtt/Screen", r#"{"position":60}"#),
+                ("zigbee2mqtt/Screen", r#"{"position":20}"#),
+            ],
+            "not confirmed within 5 s",
+        ),
+        (
+            "lock the porch lock",
+            &[("zigbee2mqtt/Porch lock", r#"{"state":"locking"}"#)],
+            "under way",
+        ),
+    ];
+    let mut ids = Vec::new();
+    for (text, reported, event) in reports {
+        let id = stage.send(text).await;
+        let reply = stage.reply_to(&id).await;
+        assert_eq!(reply["outcome"], "done", "{text}: {reply}");
+        ids.push((id, text, event));
+        for (topic, payload) in reported {
+            stage.listener.publish(topic, (*payload).to_owned()).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+    for (id, text, event) in ids {
+        let is_event = |m: &crate::listener::Message| {
+            m.topic == "sayso/reply/test/event" && m.json()["id"] == *id
+        };
+        let seen = stage.listener.wait_for(is_event, PATIENCE).await;
+        let seen = seen.unwrap_or_else(|| panic!("no event: {text}")).json();
+        assert_eq!(seen["event"], event, "{text}: {seen}");
+        let is_moving = event == "under way";
+        assert_eq!(seen["devices"][0]["moving"] == true, is_moving, "{seen}");
+    }
 }
 
 #[tokio::test]

@@ -219,3 +219,27 @@ fn a_scene_is_judged_by_the_members_that_the_home_file_gives_it() {
     );
     assert_eq!(said[2]["outcome"], "done", "{said:?}");
 }
+
+#[test]
+fn a_mower_is_asked_about_in_every_language() {
+    const GARDEN: &str = "[device.robot]\nname = \"Rasenroboter\"\nkind = \"lawn_mower\"\n";
+    let cases = [
+        ("en", "is the rasenroboter mowing", "Yes"),
+        ("en", "is the rasenroboter docked", "No"),
+        ("de", "mäht der rasenroboter", "Ja"),
+        ("de", "ist der rasenroboter am mähen", "Ja"),
+        (
+            "fr",
+            "est-ce que le rasenroboter est en train de tondre",
+            "Oui",
+        ),
+        ("es", "está cortando el césped el rasenroboter", "Sí"),
+        ("nl", "is de rasenroboter aan het maaien", "Ja"),
+    ];
+    for (language, sentence, answer) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [CONFIG, GARDEN, r#"{"robot": {"mower": "mowing"}}"#];
+        let reply = &tried(folder.path(), files, &["--language", language, sentence])[0];
+        assert!(speech(reply).starts_with(answer), "{sentence}: {reply}");
+    }
+}

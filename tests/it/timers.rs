@@ -86,6 +86,21 @@ async fn a_command_for_later_waits_and_reports_itself() {
 }
 
 #[tokio::test]
+async fn the_members_that_cannot_do_it_are_named_when_a_timer_is_due() {
+    let house = HOUSE.to_owned()
+        + "[device.strip]\nkind = \"light\"\ncan = [\"power\", \"color\"]\narea = \"kitchen\"\n\
+           zigbee2mqtt = \"Strip\"\n";
+    let mut stage = Scene::new().home(&house).start().await;
+    let reply = scheduled(&mut stage, "set all lights to red in 1 second").await;
+    let event = event(&mut stage, reply["id"].as_str().unwrap()).await;
+    let speech = event["speech"].as_str().unwrap();
+    assert!(
+        speech.contains("it cannot do that: Kitchen light"),
+        "{event}"
+    );
+}
+
+#[tokio::test]
 async fn a_timer_survives_a_crash_and_fires_once() {
     let mut stage = Scene::new().home(HOUSE).start().await;
     let reply = scheduled(&mut stage, "turn on the fan in 3 seconds").await;

@@ -315,4 +315,37 @@ mod tests {
         assert!(color(7).is_settable());
         assert!(!color(1).is_settable());
     }
+
+    #[test]
+    fn the_alarm_of_a_siren_is_its_switch() {
+        let parse = |json: Json| serde_json::from_value::<Expose>(json).unwrap();
+        let alarm = |access: u64| {
+            parse(json!({
+                "type": "binary", "name": "alarm", "property": "alarm", "access": access,
+                "value_on": "ON", "value_off": "OFF"
+            }))
+        };
+        let melody = || {
+            parse(json!({
+                "type": "enum", "name": "melody", "property": "melody", "access": 7,
+                "values": ["1", "2"]
+            }))
+        };
+        let mut siren = vec![melody(), alarm(7)];
+        let taken = Expose::take_alarm(&mut siren).unwrap();
+        let address = DeviceAddress {
+            base: "zigbee2mqtt",
+            name: "Siren",
+        };
+        let [power] = &taken.capabilities(address)[..] else {
+            panic!("one capability")
+        };
+        assert_eq!(power.property, Property::Power);
+        let on = power.binding.encode(&Value::text("on")).unwrap();
+        assert_eq!(on.topic.as_str(), "zigbee2mqtt/Siren/set");
+        assert_eq!(siren.len(), 1);
+        // An alarm that is only reported, or of something that makes no sound, is a reading.
+        assert!(Expose::take_alarm(&mut vec![melody(), alarm(1)]).is_none());
+        assert!(Expose::take_alarm(&mut vec![alarm(7)]).is_none());
+    }
 }

@@ -39,6 +39,7 @@ impl Expose {
                     .and_then(|f| f.select(address, Property::FanMode)),
             ],
             "composite" => vec![self.siren(address)],
+            "binary" => vec![self.on_off(address, Property::Power, ["on", "off"])],
             _ => Vec::new(),
         };
         all.into_iter().flatten().collect()
@@ -192,6 +193,20 @@ impl Expose {
             features,
             ..Self::default()
         })
+    }
+
+    /// Takes the switch of a siren out of `others`: an `alarm` beside its melody or duration.
+    pub(super) fn take_alarm(others: &mut Vec<Self>) -> Option<Self> {
+        let is_named = |e: &Self, names: &[&str]| {
+            let name = e.name.as_deref().unwrap_or_default();
+            e.is_settable() && names.contains(&name)
+        };
+        if !others.iter().any(|e| is_named(e, &["melody", "duration"])) {
+            return None;
+        }
+        let alarm = |e: &Self| e.kind == "binary" && is_named(e, &["alarm"]);
+        let index = others.iter().position(alarm)?;
+        Some(others.remove(index))
     }
 
     /// Returns a warning device: on is its loudest burglar alarm, which ends by itself.

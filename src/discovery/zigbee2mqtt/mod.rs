@@ -117,6 +117,9 @@ fn devices_of(base: &str, device: &BridgeDevice) -> Vec<AnnouncedDevice> {
     let shown = parsed.filter(|e| e.category.as_deref() != Some("config"));
     let (mut mains, mut others): (Vec<Expose>, Vec<Expose>) = shown.partition(Expose::is_main);
     mains.extend(Expose::take_separate_fan(&mut others));
+    if mains.is_empty() {
+        mains.extend(Expose::take_alarm(&mut others));
+    }
     let mut announced = main_devices(address, &body, &mains);
     let mut readings = Vec::new();
     for expose in others.iter().filter(|expose| expose.is_for_people()) {
@@ -155,10 +158,9 @@ fn main_devices(
             Some(endpoint) => format!("{} {}", body.name, spoken_endpoint(endpoint)),
             None => body.name.clone(),
         };
-        let kind = if main.kind == "composite" {
-            "siren"
-        } else {
-            &main.kind
+        let kind = match main.kind.as_str() {
+            "composite" | "binary" => "siren",
+            kind => kind,
         };
         let mut device = announced_device(body, &name, kind, main.capabilities(address));
         if let (Some(endpoint), Some(announced)) = (endpoint, &mut device) {
