@@ -233,7 +233,15 @@ impl EventLoop {
                 is_retained: true,
             } => self.task.pipeline.observe_retained(&topic, &payload),
             Incoming::State { topic, payload, .. } => self.task.pipeline.observe(&topic, &payload),
-            Incoming::Up { session_present } => self.connected(session_present, notify),
+            Incoming::Up {
+                session_present,
+                epoch,
+            } => {
+                if !session_present && self.pair.is_none() {
+                    self.task.journal.session_lost(epoch);
+                }
+                self.connected(session_present, notify);
+            }
             Incoming::Down { why } => {
                 warn!(
                     why,

@@ -73,6 +73,8 @@ pub enum Incoming {
     Up {
         /// False if the broker had lost the session: the messages it held for us are gone.
         session_present: bool,
+        /// Number of the connection.
+        epoch: u64,
     },
     /// The broker is not connected. Reported once, and again when the cause changes.
     Down {
@@ -551,6 +553,7 @@ mod tests {
         for _ in 0..1000 {
             sender.connection(Incoming::Up {
                 session_present: true,
+                epoch: 1,
             });
             sender.connection(Incoming::Down {
                 why: "gone".to_owned(),

@@ -257,16 +257,20 @@ impl Session {
             self.publish_status("online", now);
         }
         self.outbox.shared.set_up(true);
-        let session_present = self.resumed;
+        let (session_present, epoch) = (self.resumed, self.epoch);
+        let up = Incoming::Up {
+            session_present,
+            epoch,
+        };
         match &self.role {
-            SessionRole::Alone => self.inbox.connection(Incoming::Up { session_present }),
+            SessionRole::Alone => self.inbox.connection(up),
             SessionRole::Leader(pair) => pair.on(PairEvent::Connected {
-                connection: self.epoch,
+                connection: epoch,
                 session_present,
             }),
             SessionRole::Observer(pair) => {
                 pair.observer_up(session_present);
-                self.inbox.connection(Incoming::Up { session_present });
+                self.inbox.connection(up);
             }
         }
     }

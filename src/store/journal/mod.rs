@@ -162,6 +162,15 @@ impl Journal {
         JournalEntry::New(self.enter(&mut index, JournalRecord::new(received, now), reception))
     }
 
+    /// Notes that the broker had lost the session when connection `epoch` was made: it sends nothing
+    /// again that it sent before, and counts its packets anew.
+    pub fn session_lost(&self, epoch: u64) {
+        let mut index = self.lock();
+        for number in index.end_session(epoch) {
+            self.changed(&mut index, number);
+        }
+    }
+
     fn enter(&self, index: &mut Index, record: JournalRecord, reception: Reception) -> Seq {
         let number = index.next;
         index.remember(number, record, reception);

@@ -144,6 +144,18 @@ impl JournalRecord {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// Notes that the packet of the command will not be sent again. Returns false if that was known,
+    /// or does not matter: a command that the client named is recognised by its name.
+    pub(super) fn end_session(&mut self) -> bool {
+        if self.received.id.is_some() || self.received.correlation.is_some() {
+            return false;
+        }
+        let is_new = !self.acknowledged || self.received.packet != Some(0);
+        self.acknowledged = true;
+        self.received.packet = Some(0);
+        is_new
+    }
+
     /// Returns how far the command has come: none of this is ever taken back.
     pub(super) fn progress(&self) -> [bool; 3] {
         [

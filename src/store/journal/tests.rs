@@ -100,6 +100,38 @@ async fn a_redelivery_of_an_earlier_run_is_recognised_by_its_packet() {
 }
 
 #[tokio::test]
+async fn after_a_lost_session_an_equal_identifier_is_no_redelivery_for_later_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (journal, _) = open_in(&path);
+    let in_packet = |text| Received {
+        packet: Some(5),
+        ..received(text, None)
+    };
+    let in_new_packet = |text| Received {
+        packet: Some(1),
+        ..received(text, None)
+    };
+    for text in ["on", "off"] {
+        let mark = new(&journal.receive(in_packet(text), 1, Redelivery::No));
+        journal.answered(mark, &reply());
+        journal.reply_acked(mark);
+    }
+    journal.session_lost(2);
+    // One that came on the new connection may be sent again.
+    new(&journal.receive(in_new_packet("dim"), 2, Redelivery::No));
+    journal.sync().await;
+    drop(journal);
+    let (journal, _) = open_in(&path);
+    new(&journal.receive(in_packet("on"), 1, Redelivery::Possible));
+    new(&journal.receive(in_packet("off"), 1, Redelivery::Marked));
+    assert_eq!(
+        journal.receive(in_new_packet("dim"), 1, Redelivery::Marked),
+        JournalEntry::Pending
+    );
+}
+
+#[tokio::test]
 async fn a_packet_identifier_in_use_again_is_no_redelivery_of_the_command_before() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
