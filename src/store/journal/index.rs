@@ -132,8 +132,8 @@ impl Index {
         (is_sent_again || !known.record.is_put_off()).then_some(&known.record)
     }
 
-    /// Notes in all records of connections before `epoch` that their packets will not be sent again;
-    /// returns the changed ones.
+    /// Notes in all records of connections before `epoch` that their packets will not be sent
+    /// again; returns the changed ones.
     /// Without this, a later run would take a new command for an equal one whose packet had the
     /// same identifier in the lost session.
     pub(super) fn end_session(&mut self, epoch: u64) -> Vec<u64> {

@@ -162,8 +162,8 @@ impl Journal {
         JournalEntry::New(self.enter(&mut index, JournalRecord::new(received, now), reception))
     }
 
-    /// Notes that the broker had lost the session when connection `epoch` was made: it sends nothing
-    /// again that it sent before, and counts its packets anew.
+    /// Notes that the broker had lost the session when connection `epoch` was made: it sends
+    /// nothing again that it sent before, and counts its packets anew.
     pub fn session_lost(&self, epoch: u64) {
         let mut index = self.lock();
         for number in index.end_session(epoch) {

@@ -144,8 +144,8 @@ impl JournalRecord {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Notes that the packet of the command will not be sent again. Returns false if that was known,
-    /// or does not matter: a command that the client named is recognised by its name.
+    /// Notes that the packet of the command will not be sent again. Returns false if that was
+    /// known, or does not matter: a command that the client named is recognised by its name.
     pub(super) fn end_session(&mut self) -> bool {
         if self.received.id.is_some() || self.received.correlation.is_some() {
             return false;

@@ -38,8 +38,8 @@ const SUSPEND: Duration = Duration::from_secs(5);
 /// How long a failed store is left alone before it is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// A sync that has not ended so long after it suspended the journal is given up, if the disk accepts
-/// other data: sled waits for something that never comes.
+/// A sync that has not ended so long after it suspended the journal is given up, if the disk
+/// accepts other data: sled waits for something that never comes.
 const GIVE_UP: Duration = Duration::from_secs(20);
 
 /// How long closing the journal may take on a slow disk.
