@@ -56,7 +56,10 @@ impl Sayso {
     /// Waits until the subscriptions are acknowledged; returns whether the broker kept the session.
     async fn up(&mut self) -> bool {
         loop {
-            if let Incoming::Up { session_present } = self.next().await {
+            if let Incoming::Up {
+                session_present, ..
+            } = self.next().await
+            {
                 return session_present;
             }
         }
