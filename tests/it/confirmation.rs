@@ -107,6 +107,9 @@ async fn a_device_that_was_in_the_state_before_need_not_report_it_again() {
     );
 }
 
+/// Messages of devices: topic and payload.
+type Reports<'a> = &'a [(&'a str, &'a str)];
+
 #[tokio::test]
 async fn a_device_that_is_moving_towards_the_commanded_state_is_under_way() {
     let home = format!(
@@ -116,7 +119,7 @@ async fn a_device_that_is_moving_towards_the_commanded_state_is_under_way() {
          can = [\"position\"]\nzigbee2mqtt = \"Screen\"\n"
     );
     let mut stage = Scene::new().home(&home).start().await;
-    let reports: [(&str, &[(&str, &str)], &str); 3] = [
+    let cases: [(&str, Reports<'_>, &str); 3] = [
         (
             "open the awning",
             &[
@@ -140,7 +143,7 @@ async fn a_device_that_is_moving_towards_the_commanded_state_is_under_way() {
         ),
     ];
     let mut ids = Vec::new();
-    for (text, reported, event) in reports {
+    for (text, reported, event) in cases {
         let id = stage.send(text).await;
         let reply = stage.reply_to(&id).await;
         assert_eq!(reply["outcome"], "done", "{text}: {reply}");

@@ -138,12 +138,11 @@ impl Journal {
         pages.clock = self.clocks_to_write();
         let began = time::Instant::now();
         let result = self.watch(begin_write(disk, pages)).await;
-        match &result {
-            Ok(()) => self.on_disk(&numbers),
-            Err(_) => {
-                self.put_back(numbers, gone);
-                self.release_trees();
-            }
+        if result.is_ok() {
+            self.on_disk(&numbers);
+        } else {
+            self.put_back(numbers, gone);
+            self.release_trees();
         }
         self.report_health(result.map(|()| began.elapsed()));
         self.synced.send_replace(target);

@@ -827,7 +827,7 @@ async fn a_store_that_never_closes_is_left_behind_and_works_again_with_all_comma
     journal.sync().await;
     assert_eq!(*journal.health().borrow(), Health::Failing);
     fs::create_dir(path.join("blobs")).unwrap();
-    timeout(Duration::from_secs(60), journal.reopen())
+    timeout(Duration::from_mins(1), journal.reopen())
         .await
         .expect("the store is opened again, whatever its predecessor waits for");
     assert_eq!(*journal.health().borrow(), Health::Safe);
