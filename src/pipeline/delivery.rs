@@ -74,7 +74,8 @@ impl Pipeline {
                 }
                 Outcome::Refused | Outcome::Failed => Durability::Disk,
             };
-            self.persist(durability).await;
+            let journal = &self.services.journal;
+            journal.record_persisted(seq, durability).await;
         }
         self.record(command, reply);
     }

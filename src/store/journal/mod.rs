@@ -310,27 +310,43 @@ impl Journal {
         }
     }
 
-    /// Hands everything recorded so far to the kernel: it then survives the end of this process,
-    /// though not a power cut. Waits for the disk only if that fails.
-    pub async fn handed_to_kernel(&self) {
-        if self.is_safe() && !self.append_to_wal() {
+    /// Waits until the record of one command has this durability. Those of others, which are not
+    /// needed for it, are not written with it, except by a sync.
+    pub async fn record_persisted(&self, mark: Seq, durability: Durability) {
+        if durability != Durability::Kernel {
+            return self.persisted(durability).await;
+        }
+        if self.is_safe() && !self.append_to_wal(Some(mark)) {
             self.synced().await;
         }
     }
 
-    fn append_to_wal(&self) -> bool {
+    /// Hands everything recorded so far to the kernel: it then survives the end of this process,
+    /// though not a power cut. Waits for the disk only if that fails.
+    pub async fn handed_to_kernel(&self) {
+        if self.is_safe() && !self.append_to_wal(None) {
+            self.synced().await;
+        }
+    }
+
+    /// Appends one record, or all, to the write-ahead log, unless it is there already; returns
+    /// whether that succeeded.
+    fn append_to_wal(&self, only: Option<Seq>) -> bool {
         let mut index = self.lock();
         let mut wal = self.wal();
         let Some(wal) = wal.as_mut() else {
             return false;
         };
-        let unpersisted = std::mem::take(&mut index.unpersisted);
+        let unpersisted = match only {
+            Some(mark) => index.unpersisted.take(&mark.0).into_iter().collect(),
+            None => std::mem::take(&mut index.unpersisted),
+        };
         let records = unpersisted
             .iter()
             .filter_map(|number| Some((*number, &index.known.get(number)?.record)));
         let result = wal.append(records);
         if result.is_err() {
-            index.unpersisted = unpersisted;
+            index.unpersisted.extend(unpersisted);
         }
         result.is_ok()
     }

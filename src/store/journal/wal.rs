@@ -48,9 +48,11 @@ impl Wal {
     ) -> io::Result<()> {
         let mut lines = Vec::new();
         for record in records {
-            let line = serde_json::to_vec(&record)?;
-            write!(lines, "{:08x} ", crc32fast::hash(&line))?;
-            lines.extend_from_slice(&line);
+            let begin = lines.len();
+            lines.extend_from_slice(b"00000000 ");
+            serde_json::to_writer(&mut lines, &record)?;
+            let (sum, line) = lines[begin..].split_at_mut(9);
+            write!(&mut *sum, "{:08x}", crc32fast::hash(line))?;
             lines.push(b'\n');
         }
         self.files[self.current].append(&lines)
