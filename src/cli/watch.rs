@@ -222,7 +222,7 @@ impl WatchedMessage {
                 Ok(())
             }
             Self::Confirmation { source, event } => {
-                let mark = match (event.is_confirmed(), event.unconfirmed().is_empty()) {
+                let mark = match (event.is_confirmed(), event.is_moving()) {
                     (true, _) => '✓',
                     (false, true) => '…',
                     (false, false) => '✗',

@@ -226,8 +226,7 @@ impl ActionReport {
 pub struct ConfirmationEvent {
     /// The command's id.
     pub id: String,
-    /// `confirmed`, `under way` where every other device is moving towards the commanded state, or
-    /// `not confirmed within 5 s`.
+    /// `confirmed`, or `not confirmed within 5 s`.
     pub event: String,
     /// Each state that a device was commanded to, with the one it reported.
     pub devices: Vec<DeviceReport>,
@@ -265,11 +264,6 @@ impl ConfirmationEvent {
     ) -> Self {
         let event = if devices.iter().all(|report| report.confirmed) {
             "confirmed".to_owned()
-        } else if devices
-            .iter()
-            .all(|report| report.confirmed || report.moving)
-        {
-            "under way".to_owned()
         } else {
             format!("not confirmed within {} s", patience.as_secs())
         };
@@ -287,10 +281,15 @@ impl ConfirmationEvent {
         self.devices.iter().all(|report| report.confirmed)
     }
 
-    /// Returns the identifiers of the devices that did not, and are not moving towards it either.
+    /// Returns whether each device that did not is moving towards the commanded state.
+    pub fn is_moving(&self) -> bool {
+        let mut open = self.devices.iter().filter(|report| !report.confirmed);
+        open.all(|report| report.moving)
+    }
+
+    /// Returns the identifiers of the devices that did not.
     pub fn unconfirmed(&self) -> Vec<&str> {
-        let is_open = |report: &&DeviceReport| !report.confirmed && !report.moving;
-        let open = self.devices.iter().filter(is_open);
+        let open = self.devices.iter().filter(|report| !report.confirmed);
         let mut names: Vec<&str> = open.map(|report| report.device.as_str()).collect();
         names.dedup();
         names

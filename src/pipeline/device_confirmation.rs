@@ -138,17 +138,18 @@ impl DeviceConfirmation {
             PATIENCE,
         );
         let confirmed = event.is_confirmed();
+        let counter = if confirmed {
+            &self.counters.commands_confirmed
+        } else {
+            &self.counters.commands_unconfirmed
+        };
+        counter.increment();
         let unconfirmed = event.unconfirmed().join(", ");
-        if confirmed {
-            self.counters.commands_confirmed.increment();
-        } else if !unconfirmed.is_empty() {
-            self.counters.commands_unconfirmed.increment();
-        }
         info!(
             command_id = self.id,
             source = self.source,
             confirmed,
-            unconfirmed = (!unconfirmed.is_empty()).then_some(unconfirmed),
+            unconfirmed = (!confirmed).then_some(unconfirmed),
             "device confirmation"
         );
         Some(event)
