@@ -236,12 +236,7 @@ impl EventLoop {
             Incoming::Up {
                 session_present,
                 epoch,
-            } => {
-                if !session_present && self.pair.is_none() {
-                    self.task.journal.session_lost(epoch);
-                }
-                self.connected(session_present, notify);
-            }
+            } => self.connected(session_present, epoch, notify),
             Incoming::Down { why } => {
                 warn!(
                     why,
@@ -258,14 +253,18 @@ impl EventLoop {
         }
     }
 
-    fn connected(&mut self, session_present: bool, notify: &Notify) {
+    fn connected(&mut self, session_present: bool, epoch: u64, notify: &Notify) {
+        let is_session_lost = !session_present && self.pair.is_none();
+        if is_session_lost {
+            self.task.journal.session_lost(epoch);
+        }
         if self.pair.is_some() {
             info!(session_present, "connected to the broker as an observer");
         } else {
             info!(session_present, "connected to the broker, serving");
         }
         let is_first = !self.status.was_connected;
-        if !is_first && !session_present && self.pair.is_none() {
+        if !is_first && is_session_lost {
             warn!(
                 "the broker has forgotten our session: what was said while the connection was away \
                  is lost"

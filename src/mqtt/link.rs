@@ -100,10 +100,8 @@ impl BrokerLink {
             max_outgoing_size: None,
         };
         let mut packets = Framed::new(stream, codec);
-        packets
-            .send(connect_packet(&self.options))
-            .await
-            .map_err(StateError::Deserialization)?;
+        let sent = packets.send(connect_packet(&self.options)).await;
+        sent.map_err(StateError::from)?;
         let answer = match received(packets.next().await)? {
             Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => answer,
             Packet::ConnAck(answer) => {
@@ -160,7 +158,7 @@ impl BrokerLink {
                 packet = packets.next() => {
                     let answer = self.state.handle_incoming_packet(received(packet)?)?;
                     if let Some(answer) = answer {
-                        packets.send(answer).await.map_err(StateError::Deserialization)?;
+                        packets.send(answer).await.map_err(StateError::from)?;
                     }
                 }
             }
@@ -173,8 +171,7 @@ impl BrokerLink {
         while let Some(request) = next {
             let packet = self.state.handle_outgoing_packet(request)?;
             if let (Some(packet), Some(connected)) = (packet, &mut self.connected) {
-                let fed = connected.packets.feed(packet).await;
-                fed.map_err(StateError::Deserialization)?;
+                connected.packets.feed(packet).await?;
             }
             next = if self.may_send() {
                 self.requests.try_recv().ok()
@@ -182,14 +179,10 @@ impl BrokerLink {
                 None
             };
         }
-        match &mut self.connected {
-            Some(connected) => connected
-                .packets
-                .flush()
-                .await
-                .map_err(StateError::Deserialization),
-            None => Ok(()),
+        if let Some(connected) = &mut self.connected {
+            connected.packets.flush().await?;
         }
+        Ok(())
     }
 
     /// Returns whether requests may be taken: a packet identifier that is still in use holds back
@@ -255,7 +248,7 @@ fn connect_packet(options: &MqttOptions) -> Packet {
 /// Returns a packet that was read, or why there is none.
 fn received(packet: Option<Result<Packet, mqttbytes::Error>>) -> Result<Packet, StateError> {
     match packet {
-        Some(packet) => packet.map_err(StateError::Deserialization),
+        Some(packet) => Ok(packet?),
         None => Err(StateError::ConnectionAborted),
     }
 }

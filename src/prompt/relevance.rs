@@ -267,14 +267,18 @@ impl PhraseWords {
 
     /// Whether the phrase may mean every device.
     pub(super) fn means_all(&self) -> bool {
-        let word = |at: usize| self.words.get(at).map_or("", String::as_str);
-        (0..self.words.len()).any(|at| {
-            let before = if at == 0 { "" } else { word(at - 1) };
-            let is_idiom = ["at", "after"].contains(&before)
-                || word(at + 1) == "right"
-                || (word(at + 1), word(at + 2)) == ("the", "way");
-            ALL_WORDS.contains(&word(at)) && !(word(at) == "all" && is_idiom)
-        })
+        let mut words = self.words.iter().enumerate();
+        words.any(|(at, word)| ALL_WORDS.contains(&word.as_str()) && !self.is_idiom(at))
+    }
+
+    /// Whether the word is an "all" that means no devices: "at all", "all right", "all the way".
+    fn is_idiom(&self, at: usize) -> bool {
+        let (before, from) = self.words.split_at(at);
+        let begins = |words: &[&str]| from.iter().take(words.len()).eq(words);
+        let ends = |last: &str| before.last().is_some_and(|word| word == last);
+        begins(&["all", "right"])
+            || begins(&["all", "the", "way"])
+            || (begins(&["all"]) && (ends("at") || ends("after")))
     }
 
     /// Whether the phrase may ask for a state.

@@ -7,26 +7,22 @@ use std::path::Path;
 
 use crate::store::{Settings, Store, StoreError, open};
 
-/// Opens a store that has failed in this process. `was_copied` is set if the failed one still held
-/// it: sled 0.34.7 may wait for ever when it is closed, and a thread that waits keeps the lock.
+/// Opens a store that has failed in this process; returns it with whether it is a copy, because the
+/// failed one still held it: sled 0.34.7 may wait for ever when it is closed, and a thread that
+/// waits keeps the lock.
 ///
 /// # Errors
 /// When it cannot be opened, as [`open`].
-pub(super) fn open_again(
-    settings: &Settings,
-    path: &Path,
-    was_copied: &mut bool,
-) -> Result<Store, StoreError> {
+pub(super) fn open_again(settings: &Settings, path: &Path) -> Result<(Store, bool), StoreError> {
     match open(settings, path) {
         Err(StoreError::InUse { .. }) if is_held_here(path) => {
             detach(path).map_err(|source| StoreError::Unusable {
                 path: path.to_owned(),
                 source,
             })?;
-            *was_copied = true;
-            open(settings, path)
+            Ok((open(settings, path)?, true))
         }
-        result => result,
+        result => Ok((result?, false)),
     }
 }
 
@@ -65,6 +61,7 @@ fn detach(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader};
+    use std::os::unix::fs::MetadataExt;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -76,8 +73,7 @@ mod tests {
         let held = open(&Settings::default(), &path).unwrap();
         held.db.insert("k", "v").unwrap();
         held.sync().unwrap();
-        let mut was_copied = false;
-        let store = open_again(&Settings::default(), &path, &mut was_copied).unwrap();
+        let (store, was_copied) = open_again(&Settings::default(), &path).unwrap();
         assert!(was_copied);
         assert_eq!(store.db.get("k").unwrap().as_deref(), Some(b"v".as_slice()));
         // What the one left behind still writes has no effect.
@@ -104,14 +100,15 @@ mod tests {
         let mut line = String::new();
         let output = other.stdout.take().unwrap();
         BufReader::new(output).read_line(&mut line).unwrap();
-        let mut was_copied = false;
-        let opened = open_again(&Settings::default(), &path, &mut was_copied);
+        let file = || fs::metadata(path.join("db")).unwrap().ino();
+        let before = file();
+        let opened = open_again(&Settings::default(), &path);
         // `wait` closes its input, which ends it.
         other.wait().unwrap();
         assert!(
             matches!(opened, Err(StoreError::InUse { .. })),
             "{opened:?}"
         );
-        assert!(!was_copied);
+        assert_eq!(file(), before, "it was not copied");
     }
 }

@@ -133,9 +133,8 @@ impl Index {
     }
 
     /// Notes in all records of connections before `epoch` that their packets will not be sent
-    /// again; returns the changed ones.
-    /// Without this, a later run would take a new command for an equal one whose packet had the
-    /// same identifier in the lost session.
+    /// again; returns the changed ones. A later run would otherwise take a new command for an equal
+    /// one whose packet had the same identifier in the lost session.
     pub(super) fn end_session(&mut self, epoch: u64) -> Vec<u64> {
         let mut changed = Vec::new();
         for (number, known) in &mut self.known {

@@ -316,15 +316,17 @@ impl Journal {
         if durability != Durability::Kernel {
             return self.persisted(durability).await;
         }
-        if self.is_safe() && !self.append_to_wal(Some(mark)) {
-            self.synced().await;
-        }
+        self.hand_over(Some(mark)).await;
     }
 
     /// Hands everything recorded so far to the kernel: it then survives the end of this process,
     /// though not a power cut. Waits for the disk only if that fails.
     pub async fn handed_to_kernel(&self) {
-        if self.is_safe() && !self.append_to_wal(None) {
+        self.hand_over(None).await;
+    }
+
+    async fn hand_over(&self, only: Option<Seq>) {
+        if self.is_safe() && !self.append_to_wal(only) {
             self.synced().await;
         }
     }

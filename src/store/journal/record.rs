@@ -150,9 +150,11 @@ impl JournalRecord {
         if self.received.id.is_some() || self.received.correlation.is_some() {
             return false;
         }
-        let is_new = !self.acknowledged || self.received.packet != Some(0);
+        // No packet has this identifier.
+        let none = Some(0);
+        let is_new = !self.acknowledged || self.received.packet != none;
         self.acknowledged = true;
-        self.received.packet = Some(0);
+        self.received.packet = none;
         is_new
     }
 

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
+use crate::store::Settings;
 use crate::store::reopened::open_again;
-use crate::store::{Settings, is_writable};
 
 use crate::store::journal::disk::Disk;
 use crate::store::journal::state::Journal;
@@ -45,11 +45,7 @@ impl Journal {
         if *self.left_behind.lock() > MAX_LEFT_BEHIND {
             return;
         }
-        let probed = path.clone();
-        if !reported(spawn_blocking(move || is_writable(&probed)))
-            .await
-            .unwrap_or(false)
-        {
+        if !reported(self.begin_probe()).await.unwrap_or(false) {
             return;
         }
         let old = self.disk().take();
@@ -119,8 +115,7 @@ async fn close(old: Disk) {
 /// Opens the store. Except the first time in this run it is emptied of the journal's records: they
 /// are those of this run, which are written again now, or older.
 fn open_empty(settings: &Settings, path: &Path, is_first_time: bool) -> io::Result<Reopened> {
-    let mut was_copied = false;
-    let store = open_again(settings, path, &mut was_copied).map_err(io::Error::other)?;
+    let (store, was_copied) = open_again(settings, path).map_err(io::Error::other)?;
     let disk = Disk::new(Arc::new(store))?;
     if !is_first_time {
         disk.clear()?;

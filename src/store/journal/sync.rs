@@ -194,7 +194,7 @@ impl Journal {
     }
 
     /// Begins to write a trial file beside the store; returns whether that succeeds.
-    fn begin_probe(&self) -> JoinHandle<bool> {
+    pub(super) fn begin_probe(&self) -> JoinHandle<bool> {
         let path = self.place.as_ref().map(|(_, path)| path.clone());
         spawn_blocking(move || path.is_some_and(|path| is_writable(&path)))
     }

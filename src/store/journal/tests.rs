@@ -25,6 +25,14 @@ fn received(payload: &str, id: Option<&str>) -> Received {
     }
 }
 
+/// A command without an id, in a packet with this identifier.
+fn received_in(text: &str, packet: u16) -> Received {
+    Received {
+        packet: Some(packet),
+        ..received(text, None)
+    }
+}
+
 fn reply() -> Reply {
     Reply {
         id: "1".into(),
@@ -81,10 +89,7 @@ async fn a_redelivery_of_an_earlier_run_is_recognised_by_its_packet() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let (journal, _) = open_in(&path);
-    let in_packet = |packet| Received {
-        packet: Some(packet),
-        ..received("on", None)
-    };
+    let in_packet = |packet| received_in("on", packet);
     let mark = new(&journal.receive(in_packet(5), 1, Redelivery::No));
     journal.answered(mark, &reply());
     journal.reply_acked(mark);
@@ -104,14 +109,8 @@ async fn after_a_lost_session_an_equal_identifier_is_no_redelivery_for_later_run
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let (journal, _) = open_in(&path);
-    let in_packet = |text| Received {
-        packet: Some(5),
-        ..received(text, None)
-    };
-    let in_new_packet = |text| Received {
-        packet: Some(1),
-        ..received(text, None)
-    };
+    let in_packet = |text| received_in(text, 5);
+    let in_new_packet = |text| received_in(text, 1);
     for text in ["on", "off"] {
         let mark = new(&journal.receive(in_packet(text), 1, Redelivery::No));
         journal.answered(mark, &reply());
@@ -136,10 +135,7 @@ async fn a_packet_identifier_in_use_again_is_no_redelivery_of_the_command_before
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let (journal, _) = open_in(&path);
-    let in_first_packet = |text| Received {
-        packet: Some(1),
-        ..received(text, None)
-    };
+    let in_first_packet = |text| received_in(text, 1);
     for text in ["on", "off"] {
         new(&journal.receive(in_first_packet(text), 1, Redelivery::No));
     }
