@@ -445,53 +445,137 @@ mod tests {
         }
     }
 
-    /// A month, hour by hour: 20 calls in each, a clock that is set from time to time, and
-    /// restarts. A call costs up to its reservation, or nothing is known of its cost.
+    /// The ends of calls in the month: name, how often of a hundred, and the most it costs. A
+    /// server that counts other tokens than were estimated costs more than the reservation.
+    const ENDS: [(&str, u64, u64); 6] = [
+        ("answered", 50, MOST),
+        ("answered without token counts", 15, MOST),
+        ("cut off", 10, MOST),
+        ("abandoned", 10, MOST),
+        ("failed before it was billed", 10, 0),
+        ("billed more than reserved", 5, MOST + MOST / 3),
+    ];
+
+    /// The limit of a day in the month, and the most a call is expected to cost.
+    const LIMIT: u64 = 1000;
+    const MOST: u64 = 90;
+
+    /// Random numbers, the same in each run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn draw(&mut self, sides: u64) -> u64 {
+            let next = self.0.wrapping_mul(6_364_136_223_846_793_005);
+            self.0 = next.wrapping_add(1);
+            (self.0 >> 33) % sides
+        }
+
+        /// Returns the position of an end of a call in [`ENDS`], and the cost of the call.
+        fn end(&mut self) -> (usize, u64) {
+            let mut roll = self.draw(100);
+            let end = ENDS.iter().position(|(_, share, _)| {
+                let is_this = roll < *share;
+                roll = roll.saturating_sub(*share);
+                is_this
+            });
+            let end = end.expect("the shares are a hundred");
+            let (name, _, most) = ENDS[end];
+            match name {
+                "answered" | "cut off" => (end, self.draw(most) + 1),
+                _ => (end, most),
+            }
+        }
+    }
+
+    /// The figures of the month.
+    #[derive(Debug, Default)]
+    struct Figures {
+        questions: u64,
+        denied: u64,
+        ends: [u64; ENDS.len()],
+        spent: u64,
+        breaks: u64,
+        worst_overspend: u64,
+        longest_lock: u64,
+    }
+
+    impl Figures {
+        fn print(&self) {
+            println!(
+                "{} questions in 30 days, {} denied by a limit of {LIMIT} a day, {} clock jumps \
+                and restarts",
+                self.questions, self.denied, self.breaks
+            );
+            for ((name, ..), count) in ENDS.iter().zip(self.ends) {
+                println!("  {count:>6} {name}");
+            }
+            let calls = (self.worst_overspend * 100 / MOST) as f64 / 100.0;
+            println!(
+                "  spent {}; the highest overspend of a day is {} of {LIMIT}, {calls} calls of \
+                {MOST}; the longest lock is {} h of 25 h stated",
+                self.spent, self.worst_overspend, self.longest_lock
+            );
+        }
+    }
+
+    /// Makes the calls of one hour, up to three at a time.
+    fn an_hour_of_calls(account: &SpendLimit, now: Moment, dice: &mut Dice, sums: &mut Figures) {
+        for _ in 0..7 {
+            let wanted = dice.draw(3) + 1;
+            let begun = (0..wanted).filter(|_| account.reserve(Money(MOST), now).is_ok());
+            let begun = begun.count();
+            sums.questions += wanted;
+            sums.denied += wanted - u64::try_from(begun).unwrap();
+            for _ in 0..begun {
+                let (end, cost) = dice.end();
+                account.commit(Money(MOST), Money(cost), now);
+                sums.ends[end] += 1;
+                sums.spent += cost;
+            }
+            let over = account.spent(now).0.0.saturating_sub(LIMIT);
+            sums.worst_overspend = sums.worst_overspend.max(over);
+        }
+    }
+
+    /// A month, hour by hour, with a clock that is set from time to time, and restarts.
     #[test]
     fn in_a_month_of_clock_jumps_no_day_exceeds_its_limit_and_none_is_locked() {
-        const LIMIT: u64 = 1000;
-        const MOST: u64 = 90;
-        let mut dice = 7_u64;
-        let mut draw = |sides: u64| {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (dice >> 33) % sides
-        };
+        let mut dice = Dice(7);
+        let mut sums = Figures::default();
         let mut account = limit(Some(LIMIT), None);
-        let (mut offset, mut breaks, mut spent, mut last_use) = (0_i64, 0_u64, 0_u64, 0_u64);
+        let (mut offset, mut last_use) = (0_i64, 0_u64);
         for hour in 0..30 * 24 {
-            if draw(20) == 0 {
-                offset += i64::try_from(draw(40 * 24)).unwrap() - 20 * 24;
-                breaks += 1;
+            if dice.draw(20) == 0 {
+                offset += i64::try_from(dice.draw(40 * 24)).unwrap() - 20 * 24;
+                sums.breaks += 1;
             }
             let wall = 20_800 * 86_400 + (i64::try_from(hour).unwrap() + offset) * 3600;
             let now = Moment {
                 wall: Timestamp::from_second(wall).unwrap(),
                 uptime: DAY * 20_800 + Duration::from_hours(hour),
             };
-            if draw(50) == 0 {
+            if dice.draw(50) == 0 {
                 let before = account.account().spent;
                 account = limit(Some(LIMIT), None);
                 account.account().restore(before);
-                breaks += 1;
+                sums.breaks += 1;
                 last_use = hour;
             }
-            for _ in 0..20 {
-                if account.reserve(Money(MOST), now).is_err() {
-                    break;
-                }
-                let cost = if draw(4) == 0 { MOST } else { draw(MOST) };
-                account.commit(Money(MOST), Money(cost), now);
-                (spent, last_use) = (spent + cost, hour);
+            let before = sums.denied;
+            let asked = sums.questions;
+            an_hour_of_calls(&account, now, &mut dice, &mut sums);
+            if sums.questions - asked > sums.denied - before {
+                last_use = hour;
             }
-            assert!(account.spent(now).0 <= Money(LIMIT + MOST), "hour {hour}");
-            assert!(hour - last_use <= 25, "locked since hour {last_use}");
+            sums.longest_lock = sums.longest_lock.max(hour - last_use);
         }
-        println!("{spent} in 30 days of {LIMIT} with {breaks} clock jumps and restarts");
+        sums.print();
+        assert!(sums.worst_overspend <= MOST, "{sums:?}");
+        assert!(sums.longest_lock <= 25, "{sums:?}");
         // Each of them can move the next midnight to the present moment, once.
-        assert!(
-            spent <= LIMIT * (31 + breaks) && breaks > 20,
-            "{spent}, {breaks}"
-        );
+        let most = (LIMIT + MOST) * (31 + sums.breaks);
+        assert!(sums.spent <= most && sums.breaks > 20, "{sums:?}");
+        assert!(sums.ends.iter().all(|count| *count > 10), "{sums:?}");
     }
 
     #[test]

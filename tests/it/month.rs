@@ -88,9 +88,24 @@ fn reloaded(router: &Router, providers: &[Settings], reloads: u32) -> Router {
     renewed
 }
 
-/// Fails the first of two providers for `period`, with reloads meanwhile, and returns the requests
-/// that were made until the provider was used again.
-async fn fail_and_recover(name: &str, failure: Script, period: Duration, latest: Duration) -> u32 {
+/// The figures of a failure.
+#[derive(Default)]
+struct Figures {
+    /// Requests until the provider was used again.
+    requests: u32,
+    /// Calls of the failing provider.
+    failed: u64,
+    /// The longest time from the recovery to the next use.
+    longest: Duration,
+}
+
+/// Fails the first of two providers for `period`, with reloads meanwhile.
+async fn fail_and_recover(
+    name: &str,
+    failure: Script,
+    period: Duration,
+    latest: Duration,
+) -> Figures {
     let is_failing = Arc::new(AtomicBool::new(true));
     let flag = Arc::clone(&is_failing);
     let first = Endpoint::answering(move |_, _| {
@@ -120,6 +135,7 @@ async fn fail_and_recover(name: &str, failure: Script, period: Duration, latest:
         passed += step(name, period);
     }
     is_failing.store(false, Ordering::Relaxed);
+    let failed = first.requests() as u64;
     let mut waited = Duration::ZERO;
     loop {
         let answer = ask(&router).await.unwrap();
@@ -136,16 +152,33 @@ async fn fail_and_recover(name: &str, failure: Script, period: Duration, latest:
     }
     ask(&router).await.unwrap();
     assert_eq!(router.health()[0].state, ProviderState::Up, "{name}");
-    requests
+    Figures {
+        requests,
+        failed,
+        longest: waited,
+    }
 }
 
 #[tokio::test]
 async fn every_provider_is_used_again_within_its_stated_time() {
     let mut requests = 0;
+    println!("failure            failed calls  used again after, at most   stated");
     for (name, failure, latest) in ways_to_fail() {
+        let mut sum = Figures::default();
         for period in [HOUR, DAY, DAY * 7] {
-            requests += fail_and_recover(name, failure.clone(), period, latest).await;
+            let one = fail_and_recover(name, failure.clone(), period, latest).await;
+            sum.requests += one.requests;
+            sum.failed += one.failed;
+            sum.longest = sum.longest.max(one.longest);
         }
+        println!(
+            "{name:<18} {:>12}  {:>20} min {:>8} min",
+            sum.failed,
+            sum.longest.as_secs() / 60,
+            latest.as_secs() / 60
+        );
+        assert!(sum.failed > 0, "{name} never failed");
+        requests += sum.requests;
     }
     println!("{requests} requests, all answered");
 }
