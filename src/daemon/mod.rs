@@ -198,7 +198,8 @@ async fn serve_in_pair(
     let topics = finder.subscriptions(&config.home);
     let mqtt = &config.mqtt;
     let pair = Pair::new(&settings, &mqtt.prefix, mqtt.ttl + REMEMBERED_LONGER);
-    let connections = crate::mqtt::connect_pair(mqtt, &pair, topics, &counters)?;
+    let log = storage.open_progress(&config, &pair);
+    let connections = crate::mqtt::connect_pair(mqtt, &pair, log, topics, &counters)?;
     let PairConnections {
         leader,
         observer,

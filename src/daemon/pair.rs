@@ -124,9 +124,10 @@ impl EventLoop {
         let Some(node) = &self.pair else {
             return;
         };
-        node.publish_as_observer(&PairMark::Query {
+        let query = PairMark::Query {
             node: node.pair().node().to_owned(),
-        });
+        };
+        let _ = node.publish_as_observer(&query);
     }
 
     /// Sends the known progress of commands to another node, which has started.
@@ -134,9 +135,9 @@ impl EventLoop {
         let Some(node) = &self.pair else {
             return;
         };
-        for mark in node.pair().snapshot(to) {
-            node.publish_as_observer(&mark);
-        }
+        // Without one part the others are of no use.
+        let marks = node.pair().snapshot(to);
+        let _ = marks.iter().all(|mark| node.publish_as_observer(mark));
     }
 
     /// Begins to connect with the shared id, with nothing left of an earlier time as leader.
@@ -383,7 +384,7 @@ impl EventLoop {
             // The same on both nodes.
             identity.to_string()[..9].clone_into(&mut inbound.command.id);
         }
-        let may_have_begun = inbound.redelivery == Redelivery::Certain && pair.is_uninformed();
+        let may_have_begun = is_of_earlier_leader(&inbound, identity) && pair.is_uninformed();
         inbound.redelivery = repetition(&inbound, identity);
         let is_sent_again = inbound.redelivery == Redelivery::Certain;
         let progress = match inbound.redelivery {
@@ -525,6 +526,16 @@ impl EventLoop {
             }
         }
         None
+    }
+}
+
+/// Returns whether an earlier leader may have processed a command: the broker sends it again, or it
+/// waited at the broker for a leader, and its client may have sent it for the second time.
+fn is_of_earlier_leader(inbound: &InboundCommand, identity: CommandIdentity) -> bool {
+    match inbound.redelivery {
+        Redelivery::Certain | Redelivery::Marked => true,
+        Redelivery::Possible => identity.is_named(),
+        Redelivery::No => false,
     }
 }
 

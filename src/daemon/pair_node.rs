@@ -63,10 +63,10 @@ impl PairNode {
         self.observer.close(grace).await;
     }
 
-    /// Publishes a mark on the observer's connection.
-    pub(super) fn publish_as_observer(&self, mark: &PairMark) {
+    /// Publishes a mark on the observer's connection. Returns false if it has no room.
+    pub(super) fn publish_as_observer(&self, mark: &PairMark) -> bool {
         let message = self.replica.message(mark).until(now() + QUERY_TTL);
-        drop(self.observer.publish(message));
+        self.observer.publish(message).is_ok()
     }
 
     /// Returns whether a command of this connection may be processed. One of a connection that has

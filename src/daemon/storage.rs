@@ -9,9 +9,12 @@ use tracing::{error, info, warn};
 
 use crate::cache::disk::{DiskLimits, Drafts};
 use crate::cache::settings::CacheSettings;
+use crate::clock::boot_id;
 use crate::config::Config;
+use crate::pair::Pair;
 use crate::store;
 use crate::store::journal::{Journal, Recovered};
+use crate::store::progress_log::ProgressLog;
 use crate::store::spending::Spending;
 use crate::store::{Store, StoreError};
 
@@ -43,6 +46,33 @@ impl Storage {
             recovered,
             drafts,
         })
+    }
+
+    /// Opens the progress of commands in the folder of the store, and shows it to the node of the pair.
+    /// Without a store nothing is kept.
+    pub(super) fn open_progress(&self, config: &Config, pair: &Pair) -> Option<ProgressLog> {
+        // Another process may use the folder of a store that could not be opened.
+        self.journal.store()?;
+        let folder = config.store.path.clone()?;
+        let boot = boot_id(config.store.boot.as_deref());
+        match ProgressLog::open(folder, &boot, pair.keep()) {
+            Ok((log, earlier)) => {
+                if let Some(earlier) = earlier {
+                    info!(
+                        records = earlier.records.len(),
+                        "the progress of commands is known"
+                    );
+                    pair.restore(earlier.since, earlier.records);
+                }
+                pair.keep_records();
+                Some(log)
+            }
+            Err(error) => {
+                warn!(%error, "the progress of commands cannot be kept: a restart of this node \
+                    may not know it all");
+                None
+            }
+        }
     }
 }
 

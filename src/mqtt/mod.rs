@@ -37,6 +37,7 @@ use crate::mqtt::subscriptions::{SubscriptionKind, Subscriptions};
 pub use crate::mqtt::tls::Tls;
 use crate::mqtt::tls::TlsError;
 use crate::pair::{NodeReport, Pair};
+use crate::store::progress_log::ProgressLog;
 use crate::vocabulary::topic::{BadTopic, Echo, Filter, Topic, refuse_echo};
 use crate::wire::WireRules;
 
@@ -196,7 +197,8 @@ pub struct PairConnections {
     pub observer_outbox: Outbox,
 }
 
-/// Creates the connections of a node of a pair. Commands and operators' requests are received on
+/// Creates the connections of a node of a pair; `log` keeps the progress of commands for its next
+/// run. Commands and operators' requests are received on
 /// that of the leader; the states of devices and the messages of the pair on that of the observer.
 ///
 /// # Errors
@@ -204,6 +206,7 @@ pub struct PairConnections {
 pub fn connect_pair(
     settings: &Settings,
     pair: &Arc<Pair>,
+    log: Option<ProgressLog>,
     state_topics: Vec<String>,
     counters: &Arc<Counters>,
 ) -> Result<PairConnections, SetupError> {
@@ -227,7 +230,10 @@ pub fn connect_pair(
         link(observer_options(settings, pair)?, MAX_PACKET, REQUESTS),
         Subscriptions::new(observed_filters(settings)?, states),
         (&observer_outbox, sender),
-        SessionRole::Observer(Arc::clone(pair)),
+        SessionRole::Observer {
+            pair: Arc::clone(pair),
+            log,
+        },
     );
     Ok(PairConnections {
         leader,

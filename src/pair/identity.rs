@@ -15,6 +15,9 @@ pub struct CommandIdentity {
 }
 
 impl CommandIdentity {
+    /// Bytes of the text form.
+    pub(super) const TEXT: usize = 33;
+
     /// Returns the identity of a command that its client has named.
     pub fn named(topic: &str, name: &[u8], payload: &[u8]) -> Self {
         Self::of(true, topic, name, payload)

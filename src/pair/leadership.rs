@@ -165,6 +165,17 @@ enum ObserverState {
     Synced,
 }
 
+/// When this node connects, compared with the other one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Precedence {
+    /// Both may contend: after a random delay.
+    Equal,
+    /// The other node has led until now, and is gone: at once.
+    First,
+    /// The other node, which led last, should lead first.
+    Last,
+}
+
 /// The state machine.
 #[derive(Debug)]
 pub struct Leadership {
@@ -180,10 +191,11 @@ pub struct Leadership {
     requested_at: Option<Instant>,
     /// Connections that ended before this node led.
     failures: u32,
-    /// Whether the other node, which led last, should lead first.
-    defers: bool,
+    precedence: Precedence,
     /// The moment of the last request for a sign of life and for the knowledge of other nodes.
     queried_at: Option<Instant>,
+    /// Whether this node has waited for the knowledge of one that started after it.
+    has_waited: bool,
     effects: VecDeque<PairEffect>,
 }
 
@@ -200,8 +212,9 @@ impl Leadership {
             cut_at: None,
             requested_at: None,
             failures: 0,
-            defers: false,
+            precedence: Precedence::Equal,
             queried_at: None,
+            has_waited: false,
             effects: VecDeque::new(),
         }
     }
@@ -272,7 +285,11 @@ impl Leadership {
                 has_other,
                 is_uninformed,
             } => {
-                self.defers = is_uninformed && !has_other && !self.has_claimed();
+                self.precedence = if is_uninformed && !has_other && !self.has_claimed() {
+                    Precedence::Last
+                } else {
+                    Precedence::Equal
+                };
                 self.synced(has_other, now);
             }
             PairEvent::SnapshotReceived => {
@@ -315,6 +332,12 @@ impl Leadership {
         let is_recent = |at: Instant| now.saturating_duration_since(at) < CONFIRMATION;
         if is_uninformed && !self.queried_at.is_some_and(is_recent) {
             self.query(now);
+            // Only once, so that a node that starts again and again does not keep this one from
+            // leading.
+            if self.is_synced() && !std::mem::replace(&mut self.has_waited, true) {
+                let until = now + CONFIRMATION;
+                self.observation = ObserverState::Asking { until };
+            }
         }
         if self.is_connected() {
             self.effects.push_back(PairEffect::Announce);
@@ -359,6 +382,9 @@ impl Leadership {
     }
 
     fn status(&mut self, is_online: bool) {
+        if !is_online && self.has_rival() {
+            self.precedence = Precedence::First;
+        }
         self.is_online = is_online;
         // The last will of the connection before this one may be published late.
         if !is_online && self.is_connected() {
@@ -466,27 +492,33 @@ impl Leadership {
             self.observation = ObserverState::Synced;
         }
         match self.stage {
-            PairStage::Standby if self.is_synced() => {
-                let is_silent = self.unconfirmed_until.is_some_and(|until| until <= now);
-                if self.has_rival() && !is_silent {
-                    return;
-                }
-                self.is_online = false;
-                self.unconfirmed_until = None;
-                let deference = if std::mem::take(&mut self.defers) {
-                    DEFERENCE
-                } else {
-                    Duration::ZERO
-                };
-                let at = now + delay.min(MAX_DELAY) + self.pause(now) + deference;
-                self.stage = PairStage::Contending { at };
-            }
+            PairStage::Standby if self.is_synced() => self.contend(now, delay),
             PairStage::Contending { .. } if !self.is_synced() || self.has_rival() => {
                 self.stage = PairStage::Standby;
             }
             PairStage::Contending { at } if at <= now => self.connect(),
             PairStage::Confirming { until } if until <= now => self.serve(false),
             _ => {}
+        }
+    }
+
+    /// Decides when to connect, unless the other node leads.
+    fn contend(&mut self, now: Instant, delay: Duration) {
+        let is_silent = self.unconfirmed_until.is_some_and(|until| until <= now);
+        if self.has_rival() && !is_silent {
+            return;
+        }
+        self.is_online = false;
+        self.unconfirmed_until = None;
+        let delay = match std::mem::replace(&mut self.precedence, Precedence::Equal) {
+            Precedence::Equal => delay.min(MAX_DELAY),
+            Precedence::First => Duration::ZERO,
+            Precedence::Last => delay.min(MAX_DELAY) + DEFERENCE,
+        };
+        let at = now + delay + self.pause(now);
+        self.stage = PairStage::Contending { at };
+        if at <= now {
+            self.connect();
         }
     }
 
@@ -644,8 +676,7 @@ mod tests {
         house.holder = None;
         house.nodes[0] = Leadership::new("a");
         house.on(1, PairEvent::Status { is_online: false });
-        house.pass(Duration::from_secs(1));
-        assert!(house.leads(1));
+        assert!(house.leads(1), "nobody contends with it");
         assert_eq!(house.nodes[1].leader().unwrap().epoch, 2);
     }
 
@@ -800,6 +831,33 @@ mod tests {
             matches!(alone.stage(), PairStage::Contending { .. }),
             "it does not answer"
         );
+    }
+
+    #[test]
+    fn a_node_that_lacks_knowledge_waits_for_one_that_starts_but_only_once() {
+        let mut node = Leadership::new("a");
+        let now = crate::clock::now();
+        node.on(PairEvent::ObserverUp, now, DELAY);
+        let synced = PairEvent::ObserverSynced {
+            has_other: false,
+            is_uninformed: true,
+        };
+        node.on(synced, now, DELAY);
+        assert!(matches!(node.stage(), PairStage::Contending { .. }));
+        let query = PairEvent::Query {
+            node: "b".to_owned(),
+            is_uninformed: true,
+        };
+        node.on(query.clone(), now, DELAY);
+        assert_eq!(node.stage(), PairStage::Standby);
+        assert_eq!(node.due(), Some(now + CONFIRMATION));
+        node.on(PairEvent::SnapshotReceived, now, DELAY);
+        let PairStage::Contending { at } = node.stage() else {
+            panic!("{:?}", node.stage());
+        };
+        let later = now + CONFIRMATION;
+        node.on(query, later, DELAY);
+        assert!(at > later || node.stage() == PairStage::Connecting);
     }
 
     #[test]

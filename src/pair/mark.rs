@@ -44,6 +44,9 @@ pub enum PairMark {
         to: String,
         /// The commands, oldest first.
         commands: Vec<KnownCommand>,
+        /// Number of this part, beginning with 0.
+        #[serde(default)]
+        part: u32,
         /// Whether nothing follows.
         is_last: bool,
         /// Whether the sender has seen every mark that matters.

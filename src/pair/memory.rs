@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 8 << 20;
 pub(super) const MAX_PLAN: usize = 256 << 10;
 
 /// The longest reply that is remembered, to be repeated for a client that sends its command again.
-const MAX_REPLY: usize = 16 << 10;
+pub(super) const MAX_REPLY: usize = 16 << 10;
 
 /// Bytes of an entry besides its texts.
 const OVERHEAD: usize = 128;
@@ -131,11 +131,21 @@ impl PairMemory {
 
     /// Notes the reply to a command. Its plan is of no more use.
     pub fn answered(&mut self, identity: CommandIdentity, reply: &[u8], now: Instant) {
+        let reply = (reply.len() <= MAX_REPLY).then(|| Bytes::copy_from_slice(reply));
+        self.finished(identity, reply, now);
+    }
+
+    /// Notes that a command was answered, with its reply unless that is too long.
+    pub(super) fn finished(
+        &mut self,
+        identity: CommandIdentity,
+        reply: Option<Bytes>,
+        now: Instant,
+    ) {
         let (devices, position) = match self.commands.get_mut(&identity) {
             Some(known) => (std::mem::take(&mut known.devices), known.position),
             None => (Vec::new(), self.next_position()),
         };
-        let reply = (reply.len() <= MAX_REPLY).then(|| Bytes::copy_from_slice(reply));
         let names: usize = devices.iter().map(String::len).sum();
         let bytes = OVERHEAD + names + reply.as_ref().map_or(0, Bytes::len);
         self.remember(
@@ -276,14 +286,27 @@ impl PairMemory {
     }
 
     /// Notes a command that the journal of this node has from an earlier run, with its reply if the
-    /// broker has it. They come oldest first, before anything else.
+    /// broker has it. They come oldest first. Progress that this node has seen is newer.
     pub fn recall(&mut self, recalled: KnownCommand, reply: Option<&[u8]>, now: Instant) {
         let identity = recalled.command;
+        let is_seen = |known: &KnownProgress| !known.is_recalled;
+        if let Some(known) = self.commands.get(&identity).filter(|known| is_seen(known)) {
+            if let Some(reply) = reply.filter(|_| known.reply.is_none()) {
+                self.answered(identity, reply, now);
+            }
+            return;
+        }
+        let seen: Vec<(String, CommandIdentity)> = (recalled.devices.iter())
+            .filter_map(|device| self.newest.get_key_value(device))
+            .filter(|(_, newest)| self.commands.get(newest).is_some_and(is_seen))
+            .map(|(device, newest)| (device.clone(), *newest))
+            .collect();
         let bytes = recalled.plan.to_string().len();
         self.begun(identity, (recalled.devices, recalled.plan), bytes, now);
         if let Some(reply) = reply {
             self.answered(identity, reply, now);
         }
+        self.newest.extend(seen);
         if let Some(known) = self.commands.get_mut(&identity) {
             known.is_recalled = true;
             known.position = self.next_recalled;
@@ -449,6 +472,37 @@ mod tests {
         assert!(overtaken(4).is_empty(), "it is the newest");
         let order: Vec<_> = new.snapshot().into_iter().map(|one| one.command).collect();
         assert_eq!(order, [1, 2, 3, 4].map(identity), "as they were begun");
+    }
+
+    #[test]
+    fn a_journal_that_is_read_later_does_not_undo_what_was_seen() {
+        let now = crate::clock::now();
+        let mut memory = PairMemory::new(KEEP);
+        for n in 1..=3 {
+            begin(&mut memory, n, "lamp", now);
+        }
+        memory.answered(identity(2), b"{}", now);
+        for n in 0..=2 {
+            let recalled = KnownCommand {
+                command: identity(n),
+                devices: vec!["lamp".to_owned()],
+                plan: json!([n]),
+                is_answered: false,
+            };
+            memory.recall(recalled, (n == 1).then_some(b"{}"), now);
+        }
+        let overtaken = |n| match memory.progress(identity(n)) {
+            Progress::Begun { overtaken, .. } => overtaken,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(overtaken(0), ["lamp"]);
+        assert!(overtaken(3).is_empty(), "it is the newest");
+        for n in 1..=2 {
+            let progress = memory.progress(identity(n));
+            assert!(matches!(progress, Progress::Answered { .. }), "{n}");
+        }
+        let order: Vec<_> = memory.snapshot().into_iter().map(|c| c.command).collect();
+        assert_eq!(order, [0, 1, 2, 3].map(identity), "as they were begun");
     }
 
     #[test]

@@ -12,12 +12,14 @@ mod identity;
 mod leadership;
 mod mark;
 mod memory;
+mod record;
 mod report;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use tokio::sync::{Notify, watch};
@@ -25,7 +27,9 @@ use tokio::sync::{Notify, watch};
 pub use crate::pair::identity::CommandIdentity;
 pub use crate::pair::leadership::{Leadership, MAX_DELAY, PairEffect, PairEvent};
 pub use crate::pair::mark::{KnownCommand, LeaderClaim, NodeReport, PairMark};
+use crate::pair::memory::MAX_REPLY;
 pub use crate::pair::memory::{PairMemory, Progress};
+use crate::pair::record::ProgressRecord;
 pub use crate::pair::report::PairReport;
 
 use crate::clock::now;
@@ -99,6 +103,10 @@ struct PairState {
     uninformed_until: Option<Instant>,
     /// Whether the journal has the commands of an earlier run.
     has_journal: bool,
+    /// Records for the next run, until they are taken; `None` if nobody takes them.
+    records: Option<Vec<ProgressRecord>>,
+    /// The part of a snapshot that follows next; `None` if one is missing.
+    next_part: Option<u32>,
     barrier: Barrier,
     /// The report of this node, as last published.
     own: NodeReport,
@@ -138,6 +146,8 @@ impl Pair {
                 has_namesake: false,
                 uninformed_until: Some(now() + keep),
                 has_journal: false,
+                records: None,
+                next_part: None,
                 barrier: Barrier::default(),
                 own: NodeReport::last_will(&settings.node),
                 peer: None,
@@ -155,6 +165,11 @@ impl Pair {
     /// Returns the name of this node.
     pub fn node(&self) -> &str {
         &self.node
+    }
+
+    /// Returns how long commands are remembered.
+    pub fn keep(&self) -> Duration {
+        self.keep
     }
 
     /// Returns the topic of the report of this node.
@@ -185,9 +200,13 @@ impl Pair {
             if state.connections.len() > MAX_CONNECTIONS {
                 state.connections.pop_front();
             }
-            if !session_present && state.connections.len() > 1 {
-                state.memory.forget_numbered();
+            if !session_present {
+                if state.connections.len() > 1 {
+                    state.memory.forget_numbered();
+                    state.keep_record(|| ProgressRecord::NewSession);
+                }
                 state.uninformed_until = Some(now() + self.keep);
+                state.keep_record(|| ProgressRecord::Uninformed);
             }
         }
         self.on(PairEvent::ObserverUp);
@@ -202,9 +221,48 @@ impl Pair {
         }
     }
 
+    /// Takes over the records of an earlier run with their ages, in which nothing is missing since
+    /// so long ago. Those of this run are kept from now on.
+    pub fn restore(&self, since: Duration, records: Vec<(Duration, Vec<u8>)>) {
+        let now = now();
+        let before = |age: Duration| now.checked_sub(age).unwrap_or(now);
+        let mut state = self.state.lock();
+        state.uninformed_until = Some(before(since) + self.keep);
+        for (age, record) in records {
+            let at = before(age);
+            match ProgressRecord::decode(&record) {
+                Some(ProgressRecord::Mark(mark)) => drop(self.learn_mark(&mut state, &mark, at)),
+                Some(ProgressRecord::Answered(identity, reply)) => {
+                    state.memory.finished(identity, reply, at);
+                }
+                Some(ProgressRecord::NewSession) => state.memory.forget_numbered(),
+                Some(ProgressRecord::Informed) => state.uninformed_until = None,
+                Some(ProgressRecord::Uninformed) => {
+                    state.uninformed_until = Some(at + self.keep);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Keeps records for the next run of this node from now on.
+    pub fn keep_records(&self) {
+        self.state.lock().records.get_or_insert_default();
+    }
+
+    /// Removes and returns the records that the next run of this node needs, oldest first.
+    pub fn take_records(&self) -> Vec<Vec<u8>> {
+        let mut state = self.state.lock();
+        let records = state.records.as_mut().map(std::mem::take);
+        let records = records.unwrap_or_default();
+        records.iter().map(ProgressRecord::encode).collect()
+    }
+
     /// Notes that this node leads without having seen every mark of the earlier leader.
     pub fn note_missed_marks(&self) {
-        self.state.lock().uninformed_until = Some(now() + self.keep);
+        let mut state = self.state.lock();
+        state.uninformed_until = Some(now() + self.keep);
+        state.keep_record(|| ProgressRecord::Uninformed);
     }
 
     /// Notes that every command that the broker has sent again is finished: any it sends again
@@ -216,6 +274,7 @@ impl Pair {
             if state.uninformed_until.take().is_none() {
                 return;
             }
+            state.keep_record(|| ProgressRecord::Informed);
             if let Some(peer) = state.peer.as_ref().filter(|peer| peer.online) {
                 let to = peer.node.clone();
                 state.leadership.send_snapshot(to);
@@ -297,7 +356,7 @@ impl Pair {
             }
             _ => {
                 if let Some(identity) = message.identity.and_then(CommandIdentity::parse) {
-                    self.state.lock().memory.answered(identity, payload, now());
+                    self.receive_reply(identity, payload);
                 }
                 None
             }
@@ -335,9 +394,23 @@ impl Pair {
         Some((answer, correlation))
     }
 
-    fn receive_mark(&self, payload: &[u8]) -> Option<PairEvent> {
-        let mark = serde_json::from_slice(payload).ok()?;
+    fn receive_reply(&self, identity: CommandIdentity, payload: &[u8]) {
+        let reply = (payload.len() <= MAX_REPLY).then(|| Bytes::copy_from_slice(payload));
         let mut state = self.state.lock();
+        state.keep_record(|| ProgressRecord::Answered(identity, reply.clone()));
+        state.memory.finished(identity, reply, now());
+    }
+
+    fn receive_mark(&self, payload: &[u8]) -> Option<PairEvent> {
+        self.learn_mark(&mut self.state.lock(), payload, now())
+    }
+
+    /// Processes a mark that was received at this moment, now or in an earlier run.
+    fn learn_mark(&self, state: &mut PairState, payload: &[u8], at: Instant) -> Option<PairEvent> {
+        let mark = serde_json::from_slice(payload).ok()?;
+        if self.has_progress(&mark) {
+            state.keep_record(|| ProgressRecord::Mark(Bytes::copy_from_slice(payload)));
+        }
         match mark {
             PairMark::Begun {
                 command,
@@ -345,7 +418,7 @@ impl Pair {
                 plan,
             } => {
                 let bytes = payload.len();
-                state.memory.begun(command, (devices, plan), bytes, now());
+                state.memory.begun(command, (devices, plan), bytes, at);
                 None
             }
             PairMark::Barrier {
@@ -373,24 +446,40 @@ impl Pair {
                 node,
                 is_uninformed: state.is_uninformed(),
             }),
+            PairMark::Snapshot { to, .. } if to != self.node => None,
             PairMark::Snapshot {
-                to,
                 commands,
+                part,
                 is_last,
                 is_complete,
+                ..
             } => {
-                if to != self.node {
-                    return None;
-                }
                 // The newest first, so that it stays the newest of its device.
                 for command in commands.into_iter().rev() {
-                    state.memory.learn(command, now());
+                    state.memory.learn(command, at);
                 }
-                if is_last && is_complete {
+                // A part that found no room at the sender, or expired, is missing.
+                let is_next = part == 0 || state.next_part == Some(part);
+                state.next_part = is_next.then_some(part + 1);
+                if is_last && is_next && is_complete {
                     state.uninformed_until = None;
                 }
                 is_last.then_some(PairEvent::SnapshotReceived)
             }
+        }
+    }
+
+    /// Returns whether a mark changes the progress of commands as this node knows it.
+    fn has_progress(&self, mark: &PairMark) -> bool {
+        match mark {
+            PairMark::Begun { .. } => true,
+            PairMark::Barrier {
+                node,
+                is_new_session,
+                ..
+            } => *is_new_session && *node != self.node,
+            PairMark::Snapshot { to, .. } => *to == self.node,
+            PairMark::Beat { .. } | PairMark::Query { .. } => false,
         }
     }
 
@@ -421,6 +510,7 @@ impl Pair {
         }
         if is_first && state.has_journal && state.leadership.has_led_last(SETTLED) {
             state.uninformed_until = None;
+            state.keep_record(|| ProgressRecord::Informed);
         }
         state.first_synced.get_or_insert_with(now);
         Some(PairEvent::ObserverSynced {
@@ -437,11 +527,12 @@ impl Pair {
         let mut parts: Vec<PairMark> = Vec::new();
         let mut part = Vec::new();
         let mut bytes = 0;
-        let to_mark = |mut commands: Vec<KnownCommand>, is_last| {
+        let to_mark = |mut commands: Vec<KnownCommand>, part: usize, is_last| {
             commands.reverse();
             PairMark::Snapshot {
                 to: to.to_owned(),
                 commands,
+                part: u32::try_from(part).unwrap_or(u32::MAX),
                 is_last,
                 is_complete,
             }
@@ -450,11 +541,11 @@ impl Pair {
             bytes += SNAPSHOT_ENTRY + command.plan.to_string().len();
             part.push(command);
             if bytes >= MAX_MESSAGE / 4 {
-                parts.push(to_mark(std::mem::take(&mut part), false));
+                parts.push(to_mark(std::mem::take(&mut part), parts.len(), false));
                 bytes = 0;
             }
         }
-        parts.push(to_mark(part, true));
+        parts.push(to_mark(part, parts.len(), true));
         parts
     }
 
@@ -463,6 +554,7 @@ impl Pair {
         let mut state = self.state.lock();
         if !session_present {
             state.memory.forget_numbered();
+            state.keep_record(|| ProgressRecord::NewSession);
         }
         state.barrier = Barrier {
             nonce: rand::random(),
@@ -542,6 +634,13 @@ impl Pair {
 }
 
 impl PairState {
+    /// Keeps a record for the next run, if there is a place for it.
+    fn keep_record(&mut self, record: impl FnOnce() -> ProgressRecord) {
+        if let Some(records) = &mut self.records {
+            records.push(record());
+        }
+    }
+
     fn is_uninformed(&self) -> bool {
         self.uninformed_until.is_some_and(|until| now() < until)
     }
@@ -550,5 +649,141 @@ impl PairState {
 impl Barrier {
     fn passed(&self) -> Option<PairEvent> {
         (self.is_seen && self.is_acknowledged).then_some(PairEvent::BarrierPassed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: Duration = Duration::from_mins(1);
+
+    fn node(name: &str) -> Arc<Pair> {
+        let settings = PairSettings {
+            node: name.to_owned(),
+        };
+        let pair = Pair::new(&settings, "s", KEEP);
+        pair.keep_records();
+        pair
+    }
+
+    fn identity(n: u16) -> CommandIdentity {
+        CommandIdentity::numbered("s/command/a", n, b"next track")
+    }
+
+    fn observe(pair: &Pair, topic: &str, payload: &[u8], identity: Option<&str>) {
+        pair.receive(ObservedMessage {
+            topic,
+            payload,
+            identity,
+            correlation: None,
+            is_retained: false,
+        });
+    }
+
+    fn observe_mark(pair: &Pair, mark: &PairMark) {
+        let payload = serde_json::to_vec(mark).unwrap();
+        observe(pair, "s/pair/mark", &payload, None);
+    }
+
+    fn begin(pair: &Pair, n: u16) {
+        let mark = PairMark::Begun {
+            command: identity(n),
+            devices: vec!["radio".to_owned()],
+            plan: json!([n]),
+        };
+        observe_mark(pair, &mark);
+    }
+
+    fn answer(pair: &Pair, n: u16) {
+        observe(pair, "s/reply/a", b"{}", Some(&identity(n).to_string()));
+    }
+
+    /// Ends a node and starts it again, so long after the first of its records.
+    fn started_again(pair: &Pair, since: Duration) -> Arc<Pair> {
+        let settings = PairSettings {
+            node: pair.node.clone(),
+        };
+        let records = pair.take_records().into_iter();
+        let again = Pair::new(&settings, "s", KEEP);
+        again.restore(since, records.map(|record| (since / 2, record)).collect());
+        again.observer_up(true);
+        again
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_is_started_again_knows_the_progress_that_it_had_seen() {
+        let pair = node("a");
+        pair.observer_up(true);
+        for n in 0..300 {
+            begin(&pair, n);
+            answer(&pair, n);
+        }
+        begin(&pair, 300);
+        let again = started_again(&pair, KEEP);
+        assert!(
+            !again.is_uninformed(),
+            "nothing of the last minute is missing"
+        );
+        for n in 0..300 {
+            let progress = again.progress(identity(n));
+            assert!(matches!(
+                progress,
+                Progress::Answered { reply: Some(_), .. }
+            ));
+        }
+        let newest = Progress::Begun {
+            plan: json!([300]),
+            overtaken: vec![],
+        };
+        assert_eq!(again.progress(identity(300)), newest);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_whose_records_are_younger_than_commands_is_uninformed() {
+        let pair = node("a");
+        pair.observer_up(true);
+        begin(&pair, 1);
+        assert!(started_again(&pair, KEEP / 2).is_uninformed());
+        let complete = |node: &str, part, is_last| PairMark::Snapshot {
+            to: node.to_owned(),
+            commands: Vec::new(),
+            part,
+            is_last,
+            is_complete: true,
+        };
+        observe_mark(&pair, &complete("b", 0, true));
+        assert!(started_again(&pair, KEEP / 2).is_uninformed(), "for b");
+        observe_mark(&pair, &complete("a", 0, true));
+        assert!(!started_again(&pair, KEEP / 2).is_uninformed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_of_a_lost_session_leave_a_node_uninformed() {
+        let pair = node("a");
+        pair.observer_up(true);
+        begin(&pair, 1);
+        pair.observer_up(false);
+        let again = started_again(&pair, KEEP);
+        assert!(again.is_uninformed());
+        assert_eq!(again.progress(identity(1)), Progress::New);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_snapshot_of_which_a_part_is_missing_is_not_complete() {
+        let old = node("b");
+        old.note_informed();
+        for n in 0..3000 {
+            begin(&old, n);
+        }
+        let parts = old.snapshot("a");
+        assert!(parts.len() > 2, "{}", parts.len());
+        for missing in 0..=parts.len() {
+            let new = node("a");
+            for (_, part) in parts.iter().enumerate().filter(|(n, _)| *n != missing) {
+                observe_mark(&new, part);
+            }
+            assert_eq!(new.is_uninformed(), missing < parts.len(), "{missing}");
+        }
     }
 }

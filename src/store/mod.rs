@@ -31,6 +31,7 @@ impl Default for Settings {
 }
 
 pub mod journal;
+pub mod progress_log;
 mod reopened;
 pub mod spending;
 pub mod timers;

@@ -229,6 +229,40 @@ async fn a_leader_that_is_killed_under_commands_loses_and_doubles_none() {
     .await;
 }
 
+/// What a standby has learned survives its own end: it leads before the other node, which is gone
+/// as well, could tell it anything.
+#[tokio::test]
+async fn a_standby_that_was_killed_knows_all_that_was_done_before() {
+    const COMMANDS: usize = 300;
+    let mut house = House::running().await;
+    // Sends all commands, and waits for their replies.
+    let all = async |house: &mut House| {
+        for n in 0..COMMANDS {
+            let payload = json!({"text": "next track on the radio", "id": format!("c{n}")});
+            let topic = format!("sayso/command/s{}", n % 7);
+            house.listener.publish(&topic, payload.to_string()).await;
+        }
+        for n in 0..COMMANDS {
+            let id = format!("c{n}");
+            let topic = format!("sayso/reply/s{}", n % 7);
+            let is_it = |m: &Message| m.topic == topic && m.json()["id"] == *id;
+            let reply = house.listener.wait_for(is_it, PATIENCE).await;
+            let reply = reply.unwrap_or_else(|| panic!("{id}\n{}", house.log()));
+            assert_eq!(reply.json()["outcome"], "done", "{}", house.log());
+        }
+    };
+    all(&mut house).await;
+    house.node(1).signal("KILL");
+    house.start(1);
+    house.node(0).signal("KILL");
+    house.nodes[0] = None;
+    house.led_by(1).await;
+    all(&mut house).await;
+    let heard = house.listener.heard().await;
+    let skipped = heard.iter().filter(|m| m.topic == "sayso/action/radio");
+    assert_eq!(skipped.count(), COMMANDS, "{}", house.log());
+}
+
 #[tokio::test]
 async fn the_next_command_is_served_soon_after_the_leader_was_killed() {
     let mut house = House::running().await;

@@ -77,7 +77,7 @@ impl Session {
             }
             SubscriptionKind::Pair => {
                 self.observed(topic, publish);
-                self.acks.ready(token.pkid);
+                self.keep_progress(token);
             }
             SubscriptionKind::Neither => self.acks.ready(token.pkid),
         }
@@ -164,7 +164,7 @@ impl Session {
     /// Passes a message of the pair on.
     pub(super) fn observed(&self, topic: &str, publish: &Publish) {
         let properties = publish.properties.as_ref();
-        if let SessionRole::Observer(pair) = &self.role {
+        if let SessionRole::Observer { pair, .. } = &self.role {
             pair.receive(ObservedMessage {
                 topic,
                 payload: &publish.payload,
@@ -173,6 +173,27 @@ impl Session {
                 is_retained: publish.retain,
             });
         }
+    }
+
+    /// Keeps the progress of commands that a message has changed for the next run of this node. The
+    /// message is acknowledged afterwards: until then the broker sends it again.
+    fn keep_progress(&mut self, token: AckToken) {
+        let SessionRole::Observer {
+            pair,
+            log: Some(log),
+        } = &self.role
+        else {
+            return self.acks.ready(token.pkid);
+        };
+        let mut records = pair.take_records();
+        let Some(last) = records.pop() else {
+            return self.acks.ready(token.pkid);
+        };
+        for record in records {
+            log.append(record, || {});
+        }
+        let outbox = self.outbox.clone();
+        log.append(last, move || outbox.acknowledge(token));
     }
 
     /// Returns the identity of a command in a pair.

@@ -111,7 +111,7 @@ impl Session {
                 pair.close_gate();
                 pair.on(PairEvent::Disconnected);
             }
-            SessionRole::Observer(pair) => pair.on(PairEvent::ObserverDown),
+            SessionRole::Observer { pair, .. } => pair.on(PairEvent::ObserverDown),
         }
         self.report(loss);
     }

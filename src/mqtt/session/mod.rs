@@ -268,7 +268,7 @@ impl Session {
                 connection: epoch,
                 session_present,
             }),
-            SessionRole::Observer(pair) => {
+            SessionRole::Observer { pair, .. } => {
                 pair.observer_up(session_present);
                 self.inbox.connection(up);
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::pair::Pair;
+use crate::store::progress_log::ProgressLog;
 
 /// The use of a connection.
 pub(in crate::mqtt) enum SessionRole {
@@ -11,20 +12,25 @@ pub(in crate::mqtt) enum SessionRole {
     /// The connection of a pair with the shared client id.
     Leader(Arc<Pair>),
     /// The connection of a node of a pair with an id of its own.
-    Observer(Arc<Pair>),
+    Observer {
+        /// The pair.
+        pair: Arc<Pair>,
+        /// The progress of commands on disk.
+        log: Option<ProgressLog>,
+    },
 }
 
 impl SessionRole {
     /// Returns whether the status of the service is published on the connection.
     pub(super) fn has_status(&self) -> bool {
-        !matches!(self, Self::Observer(_))
+        !matches!(self, Self::Observer { .. })
     }
 
     /// Returns the pair, if the connection is that of its leader.
     pub(in crate::mqtt) fn leader(&self) -> Option<&Arc<Pair>> {
         match self {
             Self::Leader(pair) => Some(pair),
-            Self::Alone | Self::Observer(_) => None,
+            Self::Alone | Self::Observer { .. } => None,
         }
     }
 }
