@@ -143,31 +143,25 @@ impl DraftCache {
         }
     }
 
-    /// Returns the draft under `key` in the tier that several nodes share, if it is found in the
-    /// short time for that.
-    pub async fn recall_shared(&self, key: &Key) -> Option<Draft> {
+    /// Returns the draft under `key` in the tier that several nodes share, or claims the request for
+    /// it. Where another node is making it, waits for its draft, at most `longest`. With `None` the
+    /// caller makes the request, and calls [`DraftCache::release`] after it.
+    pub async fn claim(&self, key: &Key, longest: Duration) -> Option<Draft> {
         let remote = self.remote.as_ref()?;
         // Without a model no draft would be used.
         if self.models().is_empty() || key.phrase().len() > LONGEST_PHRASE {
             return None;
         }
-        let found = remote.get(&key.0).await?;
+        let (found, counter) = match remote.claim(&key.0).await {
+            Claim::Answered(value) => (remote::read(&value)?, &self.counters.redis_cache_hits),
+            Claim::Other => {
+                let found = remote.draft_of_other(&key.0, longest).await?;
+                (found, &self.counters.redis_requests_joined)
+            }
+            Claim::Own | Claim::Unknown => return None,
+        };
         let draft = self.take_in(key, found)?;
-        self.counters.redis_cache_hits.increment();
-        Some(draft)
-    }
-
-    /// Claims the request for `key`. Where another node is making it, waits for its draft, at most
-    /// `longest`, and returns that. Otherwise the caller makes the request, and calls
-    /// [`DraftCache::release`] after it.
-    pub async fn claim(&self, key: &Key, longest: Duration) -> Option<Draft> {
-        let remote = self.remote.as_ref()?;
-        if key.phrase().len() > LONGEST_PHRASE || remote.claim(&key.0).await != Claim::Other {
-            return None;
-        }
-        let found = remote.draft_of_other(&key.0, longest).await?;
-        let draft = self.take_in(key, found)?;
-        self.counters.redis_requests_joined.increment();
+        counter.increment();
         Some(draft)
     }
 

@@ -37,11 +37,6 @@ impl RemoteDrafts {
         Self(redis)
     }
 
-    /// Returns the draft under `key`, if it is found in time.
-    pub(super) async fn get(&self, key: &str) -> Option<RemoteDraft> {
-        read(&self.0.draft(key).await?)
-    }
-
     /// Keeps a draft in the background.
     pub(super) fn put(&self, key: &str, (model, draft): (&str, &Draft), ttl: Duration) {
         let record = RemoteRecord {
@@ -71,7 +66,8 @@ impl RemoteDrafts {
     }
 }
 
-fn read(value: &str) -> Option<RemoteDraft> {
+/// Reads a draft that was written to Redis; `None` for anything else, or after its time.
+pub(super) fn read(value: &str) -> Option<RemoteDraft> {
     let record: RemoteRecord = serde_json::from_str(value).ok()?;
     let left = record.until.checked_sub(millis(SystemTime::now()))?;
     Some(RemoteDraft {

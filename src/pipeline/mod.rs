@@ -329,15 +329,13 @@ impl Pipeline {
             services.counters.cache_hits.increment();
             return cached.map(|draft| Interpretation::new(draft, Via::Cache));
         }
-        // Boxed, so that the commands of a house without Redis stay small.
-        if services.router.redis().is_some()
-            && let Some(draft) = Box::pin(services.cache.recall_shared(&key)).await
-        {
+        let answer = self.ask_model(request, &key, stream).await;
+        if matches!(answer, Ok(ModelAnswer::OfOtherNode(_))) {
             services.counters.cache_hits.increment();
-            return Ok(Interpretation::new(draft, Via::Cache));
+        } else {
+            services.counters.cache_misses.increment();
         }
-        services.counters.cache_misses.increment();
-        match self.ask_model(request, &key, stream).await {
+        match answer {
             Ok(ModelAnswer::OfOtherNode(draft)) => Ok(Interpretation::new(draft, Via::Cache)),
             Ok(ModelAnswer::Own(answer)) => {
                 let is_doubtful =

@@ -130,7 +130,8 @@ impl Pipeline {
         }
     }
 
-    /// Makes the request, unless another node is making an equal one and has its answer in time.
+    /// Makes the request, unless another node has made an equal one, or is making it and has its
+    /// answer in time.
     async fn claimed_request(
         &self,
         request: &Request<'_>,

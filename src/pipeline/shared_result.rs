@@ -19,7 +19,7 @@ const WORTH_RETRYING: Duration = Duration::from_secs(1);
 pub(super) enum ModelAnswer {
     /// To a request of this node.
     Own(RoutedAnswer<Draft>),
-    /// To an equal request of another node, from the shared cache.
+    /// To an earlier or equal request of another node, from the shared cache.
     OfOtherNode(Draft),
 }
 

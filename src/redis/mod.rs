@@ -76,6 +76,7 @@ pub struct Redis {
     acquire: LuaScript,
     settle: LuaScript,
     seen: LuaScript,
+    claim: LuaScript,
     release: LuaScript,
     settlements: mpsc::Sender<Settlement>,
     /// Ended calls that are not reported yet.
@@ -99,8 +100,10 @@ pub struct RedisExamination {
 }
 
 /// The node that makes a request which several nodes have at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
+    /// None has to: this is the draft.
+    Answered(String),
     /// This node makes the request.
     Own,
     /// Another node makes it.
@@ -129,6 +132,7 @@ impl Redis {
             acquire: LuaScript::new(include_str!("acquire.lua")),
             settle: LuaScript::new(include_str!("settle.lua")),
             seen: LuaScript::new(include_str!("seen.lua")),
+            claim: LuaScript::new(include_str!("claim.lua")),
             release: LuaScript::new(include_str!("release.lua")),
             settlements,
             unreported: AtomicUsize::new(0),
@@ -327,13 +331,6 @@ impl Redis {
         self.nodes.load(Ordering::Relaxed).max(1)
     }
 
-    /// Returns the draft under `key`, unless it is missing, expired or not found in time.
-    pub async fn draft(&self, key: &str) -> Option<String> {
-        let connection = self.link.connection()?;
-        let value = self.read_draft(&connection, key);
-        self.counted(value).await.ok().flatten()
-    }
-
     async fn read_draft(
         &self,
         connection: &RedisConnection,
@@ -346,8 +343,7 @@ impl Redis {
         let RedisReply::Bytes(value) = connection.command(&words).await? else {
             return Ok(None);
         };
-        let is_usable = !value.is_empty() && value.len() <= LARGEST_DRAFT;
-        Ok(String::from_utf8(value).ok().filter(|_| is_usable))
+        Ok(usable(value))
     }
 
     /// Keeps a draft for `lifetime`, in the background.
@@ -419,27 +415,24 @@ impl Redis {
         }
     }
 
-    /// Claims the request for the draft under `key`.
+    /// Returns the draft under `key`, or claims the request for it.
     pub async fn claim(&self, key: &str) -> Claim {
         let Some(connection) = self.link.connection() else {
             return Claim::Unknown;
         };
-        let name = self.claim_key(key);
-        let owner = self.owner();
-        let lifetime = CLAIM_LIFETIME.as_millis().to_string();
-        let words: [&[u8]; 6] = [
-            b"SET",
-            name.as_bytes(),
-            owner.as_bytes(),
-            b"NX",
-            b"PX",
-            lifetime.as_bytes(),
+        let keys = [self.draft_key(key), self.claim_key(key)];
+        let arguments = [
+            self.owner(),
+            CLAIM_LIFETIME.as_millis().to_string(),
+            // Not all of it: a value of another program may be of any length.
+            LARGEST_DRAFT.to_string(),
         ];
-        let reply = connection.command(&words);
+        let reply = connection.run(&self.claim, &keys, &arguments);
         match self.counted(reply).await {
-            Ok(RedisReply::Nil) => Claim::Other,
-            Ok(_) => Claim::Own,
-            Err(_) => Claim::Unknown,
+            Ok(RedisReply::Bytes(value)) => usable(value).map_or(Claim::Unknown, Claim::Answered),
+            Ok(RedisReply::Number(1)) => Claim::Own,
+            Ok(RedisReply::Number(_)) => Claim::Other,
+            Ok(_) | Err(_) => Claim::Unknown,
         }
     }
 
@@ -623,4 +616,10 @@ fn escape(text: &str) -> String {
         escaped.push(character);
     }
     escaped
+}
+
+/// Returns a value as a draft, unless it is too long or no text.
+fn usable(value: Vec<u8>) -> Option<String> {
+    let is_usable = !value.is_empty() && value.len() <= LARGEST_DRAFT;
+    String::from_utf8(value).ok().filter(|_| is_usable)
 }

@@ -305,12 +305,9 @@ async fn an_empty_redis_gets_back_the_spending_and_not_twice() {
 async fn connected_again(server: &RedisServer, node: &Node) {
     let end = Instant::now() + PATIENCE;
     loop {
-        let probe = node.redis.draft("probe").await;
+        drop(node.redis.claim("probe").await);
         // The server has counted this node only after a new connection.
-        if probe.is_none()
-            && node.redis.online(PATIENCE).await
-            && server.cli(&["exists", "{house}:n"]) == "1"
-        {
+        if node.redis.online(PATIENCE).await && server.cli(&["exists", "{house}:n"]) == "1" {
             return;
         }
         assert!(Instant::now() < end, "not connected again");
@@ -491,7 +488,7 @@ async fn pair(server: &RedisServer, endpoint: &Endpoint) -> (Node, Node) {
 async fn recalled(cache: &DraftCache, key: &Key) -> Draft {
     let end = Instant::now() + PATIENCE;
     loop {
-        if let Some(draft) = cache.recall_shared(key).await {
+        if let Some(draft) = cache.claim(key, Duration::ZERO).await {
             return draft;
         }
         assert!(Instant::now() < end, "not written");
@@ -512,7 +509,7 @@ async fn a_draft_of_one_node_is_a_hit_at_another_and_forgotten_for_all() {
     // A model that is not configured here, and a value of another program, are misses.
     let other = cache(&two.redis, &["other"]);
     let sky = key(&other, "why is the sky blue");
-    assert_eq!(other.recall_shared(&sky).await, None);
+    assert_eq!(other.claim(&sky, Duration::ZERO).await, None);
     for name in server.cli(&["--scan", "--pattern", "*"]).lines() {
         assert!(name.starts_with("{house}:"), "{name}");
     }
@@ -523,12 +520,12 @@ async fn a_draft_of_one_node_is_a_hit_at_another_and_forgotten_for_all() {
         tokio::task::spawn_blocking(move || by_operator.forget_shared(Some(&phrase))).await;
     assert_eq!(forgotten.unwrap(), Some(1));
     let rain = key(&first, "what is rain");
-    assert_eq!(forgetting.recall_shared(&rain).await, None);
-    assert!(first.recall_shared(&sky).await.is_some());
+    assert_eq!(forgetting.claim(&rain, Duration::ZERO).await, None);
+    assert!(first.claim(&sky, Duration::ZERO).await.is_some());
     for name in server.cli(&["--scan", "--pattern", "{house}:d:*"]).lines() {
         server.cli(&["set", name, "{\"until\": 99, \"draft\": []}"]);
     }
-    assert_eq!(forgetting.recall_shared(&sky).await, None);
+    assert_eq!(forgetting.claim(&sky, Duration::ZERO).await, None);
 }
 
 #[tokio::test]
