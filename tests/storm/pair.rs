@@ -33,6 +33,9 @@ const LEARNING: Duration = Duration::from_secs(4);
 /// How long after both were gone commands are sent again.
 const AFTERMATH: Duration = Duration::from_secs(15);
 
+/// The time within which a standby should serve after a process has died.
+const SOON: Duration = Duration::from_secs(1);
+
 /// The share of commands that may be uncertain, apart from those after both nodes were gone.
 const MAX_UNCERTAIN: f64 = 0.01;
 
@@ -49,9 +52,30 @@ struct Node {
     proxy: Proxy,
 }
 
-/// A time without a leader, from its end to the next command served.
+/// How a leader goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Its process is killed, and the other node stands by.
+    Killed,
+    /// Its process is killed, and the other node is not there, or has only just started.
+    KilledAlone,
+    /// Its host vanishes: it is stopped for longer than the broker waits.
+    Vanished,
+    ByHand,
+}
+
+impl Cause {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Killed, "process killed, a standby is ready"),
+        (Self::KilledAlone, "process killed, no standby is ready"),
+        (Self::Vanished, "host vanished"),
+        (Self::ByHand, "takeover by hand"),
+    ];
+}
+
+/// A time without a leader, from its beginning to the next command served.
 struct Gap {
-    cause: &'static str,
+    cause: Cause,
     from: Instant,
 }
 
@@ -65,9 +89,12 @@ struct PairTorture {
     gaps: Vec<Gap>,
     /// When each node was started last.
     started: [Instant; 2],
+    /// When each node was last cut off or stopped, or the broker restarted.
+    disturbed: [Instant; 2],
     /// Moments at which the leader went while the other node could not know its commands.
     both_gone: Vec<Instant>,
     by_hand: AsyncClient,
+    begun: Instant,
     faults: Vec<String>,
 }
 
@@ -130,8 +157,10 @@ pub(crate) async fn torture(options: &Options) -> bool {
         random,
         gaps: Vec::new(),
         started: [Instant::now(); 2],
+        disturbed: [Instant::now(); 2],
         both_gone: Vec::new(),
         by_hand,
+        begun: Instant::now(),
         faults: Vec::new(),
     };
     torture.leader().await;
@@ -236,7 +265,7 @@ impl PairTorture {
         self.ledger.lock().unwrap().fault(fault);
     }
 
-    fn gap(&mut self, cause: &'static str) {
+    fn gap(&mut self, cause: Cause) {
         let from = Instant::now();
         self.gaps.push(Gap { cause, from });
     }
@@ -257,7 +286,14 @@ impl PairTorture {
         self.note("kill -9");
         self.hit(node);
         if self.claims.lock().unwrap().leader == Some(node) {
-            self.gap("process killed");
+            let other = 1 - node;
+            let since = self.started[other].max(self.disturbed[other]);
+            let is_ready = since.elapsed() >= LEARNING;
+            self.gap(if is_ready {
+                Cause::Killed
+            } else {
+                Cause::KilledAlone
+            });
         }
         self.nodes[node].daemon.kill().await;
         sleep(Duration::from_millis(self.random.random_range(0..3000))).await;
@@ -269,9 +305,10 @@ impl PairTorture {
         self.hit(leader);
         let time = Duration::from_millis(self.random.random_range(500..13_000));
         if time > Duration::from_secs(11) {
-            self.gap("process stopped");
+            self.gap(Cause::Vanished);
         }
         self.nodes[leader].daemon.freeze(time).await;
+        self.disturbed[leader] = Instant::now();
     }
 
     fn cut(&mut self) {
@@ -287,11 +324,12 @@ impl PairTorture {
         };
         self.note(name);
         self.nodes[node].proxy.cut(how);
+        self.disturbed[node] = Instant::now();
     }
 
     fn take_over_by_hand(&mut self, leader: usize) {
         self.note("takeover by hand");
-        self.gap("takeover by hand");
+        self.gap(Cause::ByHand);
         let node = NAMES[1 - leader];
         let _ = self
             .by_hand
@@ -334,6 +372,7 @@ impl PairTorture {
             lasts: true,
             forgot: false,
         });
+        self.disturbed = [Instant::now(); 2];
         sleep(Duration::from_secs(4)).await;
     }
 
@@ -381,24 +420,28 @@ impl PairTorture {
 
     /// Prints how long it took until a command said after the leader had gone was answered.
     fn report_gaps(&self, ledger: &Ledger) {
-        for cause in ["process killed", "process stopped", "takeover by hand"] {
+        for (cause, name) in Cause::ALL {
             let gaps = self.gaps.iter().filter(|gap| gap.cause == cause);
-            let mut times: Vec<Duration> = gaps
+            let mut times: Vec<(Duration, Instant)> = gaps
                 .filter_map(|gap| {
                     let later = ledger.said.iter().filter(|said| said.at >= gap.from);
                     let answers = later.filter_map(|said| Some(said.answers.first()?.0));
-                    Some(answers.min()?.saturating_duration_since(gap.from))
+                    Some((answers.min()?.saturating_duration_since(gap.from), gap.from))
                 })
                 .collect();
             times.sort_unstable();
-            let (Some(worst), Some(median)) = (times.last(), times.get(times.len() / 2)) else {
+            let (Some((worst, at)), Some((median, _))) = (times.last(), times.get(times.len() / 2))
+            else {
                 continue;
             };
+            let above = times.iter().filter(|(time, _)| *time > SOON).count();
             say(&format!(
-                "{cause}: {} times, next command served after {} ms median, {} ms worst",
+                "{name}: {} times, next command served after {} ms median, {} ms worst (at {:.1} s), \
+                 {above} above 1 s",
                 times.len(),
                 median.as_millis(),
-                worst.as_millis()
+                worst.as_millis(),
+                at.saturating_duration_since(self.begun).as_secs_f64()
             ));
         }
     }
