@@ -19,8 +19,9 @@ use crate::telemetry::gateway::GatewayNames;
 use crate::telemetry::metrics::{self, Page};
 use crate::telemetry::scrape::{MetricsAddress, Scrape};
 
-/// The most commands that wait for their acknowledgement to the broker.
-const MAX_ACK_TOKENS: usize = 4096;
+/// The most commands that wait for their acknowledgement to the broker: as many as MQTT has packet
+/// identifiers, because one that is never acknowledged would hold back all later ones.
+const MAX_ACK_TOKENS: usize = 65_535;
 
 /// The most commands acknowledged after one sync.
 const MAX_ACK_BATCH: usize = 1024;

@@ -4,7 +4,7 @@
 //! The poll loop puts them in and never waits; entries that do not fit are rejected at once. One
 //! task reads them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +33,10 @@ const MAX_CONTROLS: usize = 16;
 
 /// The longest operators' request in bytes: people type them.
 const MAX_CONTROL_BYTES: usize = 4 << 10;
+
+/// The most refused commands of a pair that may wait: as many as the broker should send without an
+/// acknowledgement.
+const MAX_REFUSED: usize = 256;
 
 /// The shortest `retry_after` of a busy reply.
 const MIN_RETRY: Duration = Duration::from_secs(1);
@@ -165,6 +169,9 @@ struct InboxQueue {
     waiting: VecDeque<Incoming>,
     commands: usize,
     command_bytes: usize,
+    /// The waiting commands of each source.
+    by_source: SourceCounts,
+    refused: usize,
     controls: usize,
     states: usize,
     state_bytes: usize,
@@ -175,6 +182,43 @@ struct InboxQueue {
     closed: bool,
     /// The poll loop has ended.
     ended: bool,
+}
+
+/// Numbers of waiting commands by source, so that no flood makes each rejection read the queue.
+#[derive(Debug, Default)]
+struct SourceCounts {
+    counts: HashMap<Source, usize>,
+    /// How many sources have this number of commands.
+    sources: BTreeMap<usize, usize>,
+}
+
+impl SourceCounts {
+    fn of(&self, source: &Source) -> usize {
+        self.counts.get(source).copied().unwrap_or_default()
+    }
+
+    /// Returns the largest number.
+    fn most(&self) -> usize {
+        self.sources.last_key_value().map_or(0, |(count, _)| *count)
+    }
+
+    fn set(&mut self, source: &Source, count: usize) {
+        let before = match count {
+            0 => self.counts.remove(source),
+            _ => self.counts.insert(source.clone(), count),
+        };
+        if count > 0 {
+            *self.sources.entry(count).or_default() += 1;
+        }
+        if let Some(before) = before
+            && let Some(sources) = self.sources.get_mut(&before)
+        {
+            *sources -= 1;
+            if *sources == 0 {
+                self.sources.remove(&before);
+            }
+        }
+    }
 }
 
 /// Why a command was rejected.
@@ -301,10 +345,17 @@ impl InboxSender {
         true
     }
 
-    /// Queues a refused command of a pair. The broker bounds their number: it waits for their
-    /// acknowledgements.
+    /// Returns whether one more refused command of a pair may wait.
+    pub(super) fn has_room_for_refused(&self) -> bool {
+        self.lock().refused < MAX_REFUSED
+    }
+
+    /// Queues a refused command of a pair.
     pub(super) fn refused(&self, refused: Box<RefusedCommand>) {
-        self.lock().waiting.push_back(Incoming::Refused(refused));
+        let mut queue = self.lock();
+        queue.refused += 1;
+        queue.waiting.push_back(Incoming::Refused(refused));
+        drop(queue);
         self.wake.notify_one();
     }
 
@@ -358,15 +409,24 @@ impl InboxQueue {
     fn push_command(&mut self, command: Box<InboundCommand>) {
         self.commands += 1;
         self.command_bytes += command.bytes();
+        let source = &command.command.source;
+        self.by_source.set(source, self.by_source.of(source) + 1);
         self.waiting.push_back(Incoming::Command(command));
+    }
+
+    fn forget_command(&mut self, command: &InboundCommand) {
+        self.commands -= 1;
+        self.command_bytes -= command.bytes();
+        let source = &command.command.source;
+        let left = self.by_source.of(source).saturating_sub(1);
+        self.by_source.set(source, left);
     }
 
     fn remove_command(&mut self, at: usize) -> Option<Box<InboundCommand>> {
         let Some(Incoming::Command(command)) = self.waiting.remove(at) else {
             return None;
         };
-        self.commands -= 1;
-        self.command_bytes -= command.bytes();
+        self.forget_command(&command);
         Some(command)
     }
 
@@ -374,8 +434,7 @@ impl InboxQueue {
         let incoming = self.waiting.pop_front()?;
         match &incoming {
             Incoming::Command(command) => {
-                self.commands -= 1;
-                self.command_bytes -= command.bytes();
+                self.forget_command(command);
                 self.measure_pace(now);
             }
             Incoming::Control { .. } => self.controls -= 1,
@@ -383,7 +442,8 @@ impl InboxQueue {
                 self.states -= 1;
                 self.state_bytes -= topic.len() + payload.len();
             }
-            Incoming::Refused(_) | Incoming::Up { .. } | Incoming::Down { .. } => {}
+            Incoming::Refused(_) => self.refused -= 1,
+            Incoming::Up { .. } | Incoming::Down { .. } => {}
         }
         Some(incoming)
     }
@@ -403,17 +463,14 @@ impl InboxQueue {
     /// Returns the position of the newest command of the source that has the most waiting commands,
     /// if `source` would still have fewer with one more.
     fn newest_of_busiest_source(&self, source: &Source) -> Option<usize> {
-        let mut counts: HashMap<&Source, (usize, usize)> = HashMap::new();
-        for (at, waiting) in self.waiting.iter().enumerate() {
-            if let Incoming::Command(command) = waiting {
-                let (count, newest) = counts.entry(&command.command.source).or_default();
-                *count += 1;
-                *newest = at;
-            }
+        let most = self.by_source.most();
+        if self.by_source.of(source) + 1 >= most {
+            return None;
         }
-        let own = counts.get(source).map_or(0, |(count, _)| *count);
-        let (count, newest) = counts.into_values().max()?;
-        (own + 1 < count).then_some(newest)
+        self.waiting.iter().rposition(|waiting| match waiting {
+            Incoming::Command(command) => self.by_source.of(&command.command.source) == most,
+            _ => false,
+        })
     }
 
     /// Returns when half of the queue will be gone: a client that comes then finds room, even if

@@ -162,10 +162,13 @@ impl PendingAcks {
 
     /// Allows the acknowledgement of packet `pkid`, as soon as all before it have left.
     pub(super) fn ready(&mut self, pkid: u16) {
-        let ack = self
-            .waiting
-            .iter_mut()
-            .find(|ack| ack.pkid == pkid && !ack.is_ready);
+        let is_it = |ack: &&mut PendingAck| ack.pkid == pkid && !ack.is_ready;
+        // Mostly it is one of the oldest, or the newest one, which is rejected at once.
+        let newest = self.waiting.back_mut().filter(is_it);
+        let ack = match newest {
+            Some(newest) => Some(newest),
+            None => self.waiting.iter_mut().find(is_it),
+        };
         if let Some(ack) = ack {
             ack.is_ready = true;
         }

@@ -226,7 +226,7 @@ impl OutboundMessage {
     }
 
     /// Returns why it can never be sent.
-    fn fault(&self) -> Option<String> {
+    pub(super) fn fault(&self) -> Option<String> {
         if let Err(error) = Topic::new(self.topic.as_str()) {
             return Some(error.to_string());
         }

@@ -11,6 +11,7 @@ use crate::command::{Redelivery, ReplyTo};
 
 use crate::mqtt::inbox::{AckToken, InboundCommand, RefusedCommand, Rejected};
 use crate::mqtt::inflight::{Redeliverable, digest};
+use crate::mqtt::outbox::OutboundMessage;
 use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::session::state::Session;
 use crate::mqtt::subscriptions::SubscriptionKind;
@@ -28,8 +29,8 @@ const CLOCK_CHECK: Duration = Duration::from_mins(1);
 /// How long a rejection may wait for the broker.
 const REJECTION_PATIENCE: Duration = Duration::from_mins(1);
 
-/// Rejections that may wait for room in the outbox: as many as the broker sends without an
-/// acknowledgement.
+/// Rejections that may wait for room in the outbox: as many as the broker should send without an
+/// acknowledgement. mosquitto 2.0.11 sends more once it has had the first acknowledgements.
 const MAX_REJECTIONS: usize = 256;
 
 /// Returns how often a message has passed through sayso; a count that is not a number is too high.
@@ -223,7 +224,7 @@ impl Session {
         now: Instant,
     ) {
         match identity {
-            Some(identity) if ack_token.is_expected() => {
+            Some(identity) if ack_token.is_expected() && self.inbox.has_room_for_refused() => {
                 self.inbox.refused(Box::new(RefusedCommand {
                     reply,
                     reply_to,
@@ -300,20 +301,28 @@ impl Session {
         }
         self.rejections.push_back((reply, to, token));
         self.queue_rejections(now);
-        // Without an acknowledgement nothing holds the broker back, and memory is small. Commands
-        // that are acknowledged are bounded by the broker, and each of them is answered.
         if self.rejections.len() > MAX_REJECTIONS
-            && let Some(at) = self
-                .rejections
-                .iter()
-                .rposition(|(.., token)| !token.is_expected())
+            && let Some((reply, to, token)) = self.rejections.pop_back()
         {
-            self.rejections.remove(at);
+            self.reject_at_once(&reply, &to, &token, now);
+        }
+    }
+
+    /// Answers a rejected command with `QoS` 0, because too many replies wait already, and
+    /// acknowledges it: to wait for the broker's acknowledgement would take memory without a bound,
+    /// since in a flood it comes behind further commands. The broker processes packets in their
+    /// order, so it has the reply before the acknowledgement.
+    fn reject_at_once(&mut self, reply: &Reply, to: &ReplyTo, token: &AckToken, now: Instant) {
+        let message = OutboundMessage::reply(reply, to);
+        if self.publish_at_most_once(message, now) {
+            self.counters().replies_sent.increment();
+        } else {
             // Not a warning: in the flood that makes this happen there would be one for each
             // command.
             self.counters().replies_dropped.increment();
             debug!("a reply is lost: too many messages wait for the broker");
         }
+        self.acks.ready(token.pkid);
     }
 
     /// Moves rejections to the outbox, as far as it has room.

@@ -172,6 +172,8 @@ impl Session {
     /// Processes one event.
     pub(super) fn on(&mut self, event: Event, now: Instant) {
         match event {
+            // With QoS 0 nothing is in flight afterwards.
+            Event::Outgoing(Outgoing::Publish(0)) => {}
             Event::Outgoing(Outgoing::Publish(pkid)) => self.unacked.departed(pkid),
             Event::Outgoing(Outgoing::Subscribe(pkid)) => self.subscriptions.departed(pkid),
             Event::Outgoing(Outgoing::Disconnect) => self.phase = Phase::Gone,
@@ -333,19 +335,51 @@ impl Session {
             .any(|message| message.losses >= MAX_LOSSES)
     }
 
-    /// Hands one message to the client; gives it back if the client's queue is full. A message that
-    /// is too large for the broker would end the connection at every attempt: it is shortened, or
-    /// refused.
-    fn hand(&mut self, mut queued: QueuedMessage, now: Instant) -> Option<QueuedMessage> {
-        let size = packet_bytes(&queued.message);
+    /// Shortens a message to the size the broker accepts: a larger one would end the connection at
+    /// every attempt.
+    ///
+    /// # Errors
+    /// When it cannot be shortened; with the reason.
+    fn fit(&self, message: &mut OutboundMessage) -> Result<(), String> {
+        let size = packet_bytes(message);
         let excess = size.saturating_sub(self.max_packet);
-        if excess > 0 && !queued.message.shorten(excess) {
-            let max = self.max_packet;
-            let why = format!("it has about {size} bytes, more than the broker's {max}");
-            warn!(
-                topic = queued.message.topic(),
-                size, max, "a message is too large for the broker"
-            );
+        if excess == 0 || message.shorten(excess) {
+            return Ok(());
+        }
+        let max = self.max_packet;
+        let topic = message.topic();
+        warn!(topic, size, max, "a message is too large for the broker");
+        Err(format!(
+            "it has about {size} bytes, more than the broker's {max}"
+        ))
+    }
+
+    /// Hands a message to the client that nobody waits for; returns whether the client takes it.
+    pub(super) fn publish_at_most_once(
+        &mut self,
+        mut message: OutboundMessage,
+        now: Instant,
+    ) -> bool {
+        if message.fault().is_some() || self.fit(&mut message).is_err() {
+            return false;
+        }
+        let properties = properties(&message, now);
+        let payload = message.payload().clone();
+        self.client
+            .try_publish_with_properties(
+                message.topic(),
+                QoS::AtMostOnce,
+                false,
+                payload,
+                properties,
+            )
+            .is_ok()
+    }
+
+    /// Hands one message to the client; gives it back if the client's queue is full. A message that
+    /// is too large for the broker is shortened, or refused.
+    fn hand(&mut self, mut queued: QueuedMessage, now: Instant) -> Option<QueuedMessage> {
+        if let Err(why) = self.fit(&mut queued.message) {
             self.acks.settle(queued.ack_token.as_ref());
             queued.resolve(Err(Undelivered::Refused { why }));
             return None;

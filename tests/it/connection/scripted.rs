@@ -1,7 +1,9 @@
 //! Behaviour that only a scripted broker shows: the order of acknowledgements, silence, refusals, half-sent messages.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use sayso::testing::command::Redelivery;
 use sayso::testing::mqtt::outbox::Undelivered;
@@ -557,4 +559,58 @@ async fn only_what_was_received_before_is_a_redelivery() {
             .await;
         assert_eq!(sayso.command().await.redelivery, redelivery, "{pkid}");
     }
+}
+
+/// Commands that the broker sends, whatever the receive maximum; many more than can wait.
+const EXCESS: u16 = 600;
+
+#[tokio::test]
+async fn a_broker_that_exceeds_the_receive_maximum_has_every_reply_without_acknowledging_any() {
+    let script = Script::new().await;
+    let one = NonZeroUsize::MIN;
+    let settings = Settings {
+        queue: one,
+        outbox: one,
+        ..settings(&script)
+    };
+    let mut sayso = Sayso::start(&settings, &[]);
+    let mut broker = script.welcome(false).await;
+    for pkid in 1..=EXCESS {
+        let payload = b"turn on the lamp".as_slice();
+        broker.deliver("sayso/command/hall", payload, pkid).await;
+    }
+    // The first command waits for its reader; all others are rejected. Of their replies some wait
+    // for acknowledgements, the others leave without them.
+    let mut unacknowledged = Vec::new();
+    let mut at_once = 0;
+    while at_once < 200 {
+        let publish = timeout(PATIENCE, broker.published()).await.unwrap();
+        match publish.qos {
+            QoS::AtMostOnce => at_once += 1,
+            _ => unacknowledged.push(publish.pkid),
+        }
+    }
+    let waiting = sayso.command().await;
+    sayso.outbox.acknowledge(waiting.ack_token);
+    for pkid in unacknowledged.drain(..) {
+        broker.acknowledge(pkid).await;
+    }
+    let mut acknowledged = Vec::new();
+    let mut replies = 0;
+    while acknowledged.len() < usize::from(EXCESS) {
+        match timeout(PATIENCE, broker.packet()).await.unwrap() {
+            Some(Packet::PubAck(ack)) => acknowledged.push(ack.pkid),
+            Some(Packet::Publish(publish)) => {
+                replies += 1;
+                if publish.qos == QoS::AtLeastOnce {
+                    broker.acknowledge(publish.pkid).await;
+                }
+            }
+            other => panic!("expected a reply or PUBACK, found {other:?}"),
+        }
+    }
+    assert!(acknowledged.iter().copied().eq(1..=EXCESS), "in their order");
+    assert!(replies > 0);
+    assert_eq!(sayso.count("reply_lost"), 0);
+    assert_eq!(sayso.count("replied"), u64::from(EXCESS) - 1);
 }
