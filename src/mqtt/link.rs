@@ -26,6 +26,8 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::codec::Framed;
 
+use crate::mqtt::codec::PacketCodec;
+
 /// Messages in flight at once as rumqttc counts them. Its default, 65535, takes 14 MB.
 pub(super) const INFLIGHT: u16 = crate::mqtt::session::WINDOW + 1;
 
@@ -51,7 +53,7 @@ trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 /// The packets to and from the broker.
-type PacketStream = Framed<Box<dyn ByteStream>, Codec>;
+type PacketStream = Framed<Box<dyn ByteStream>, PacketCodec>;
 
 /// The client of one broker.
 pub struct BrokerLink {
@@ -99,7 +101,7 @@ impl BrokerLink {
             max_incoming_size: Some(self.max_packet),
             max_outgoing_size: None,
         };
-        let mut packets = Framed::new(stream, codec);
+        let mut packets = Framed::new(stream, PacketCodec(codec));
         let sent = packets.send(connect_packet(&self.options)).await;
         sent.map_err(StateError::from)?;
         let answer = match received(packets.next().await)? {
@@ -111,7 +113,7 @@ impl BrokerLink {
         };
         self.adopt(&answer);
         let properties = answer.properties.as_ref();
-        packets.codec_mut().max_outgoing_size = properties.and_then(|p| p.max_packet_size);
+        packets.codec_mut().0.max_outgoing_size = properties.and_then(|p| p.max_packet_size);
         self.state.handle_incoming_packet(Packet::ConnAck(answer))?;
         Ok(Connected {
             packets,

@@ -5,6 +5,7 @@
 //! [`Inbox`] is read by one task, and the [`Outbox`] is shared by all tasks that publish. No end
 //! waits for another.
 
+mod codec;
 pub mod connection;
 pub mod inbox;
 mod inflight;

@@ -36,6 +36,9 @@ const MAX_CORRELATION: usize = 65_535;
 /// queue.
 const MAX_BYTES: usize = 4 << 20;
 
+/// Bytes to which a reply is shortened that the broker refused.
+const SHORT_REPLY: usize = 512;
+
 /// How much longer than the grace period [`Outbox::close`] waits for the end of the connection.
 const CLOSE_MARGIN: Duration = Duration::from_millis(500);
 
@@ -223,6 +226,13 @@ impl OutboundMessage {
         };
         self.payload = payload.into();
         true
+    }
+
+    /// Shortens a long reply to a few hundred bytes; returns whether it was long, and a reply. The
+    /// broker may have refused it for its length, with a limit that it does not announce.
+    pub(super) fn shorten_refused(&mut self) -> bool {
+        let excess = self.payload.len().saturating_sub(SHORT_REPLY);
+        excess > 0 && self.shorten(excess)
     }
 
     /// Returns why it can never be sent.

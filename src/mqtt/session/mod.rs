@@ -421,9 +421,13 @@ impl Session {
     }
 
     fn delivered(&mut self, answer: &PubAck) {
-        let Some(queued) = self.unacked.acked(answer.pkid) else {
+        let Some(mut queued) = self.unacked.acked(answer.pkid) else {
             return;
         };
+        if is_about_content(answer.reason) && queued.message.shorten_refused() {
+            self.outbox.shared.put_back([queued].into_iter());
+            return;
+        }
         self.mark_overtaken(&queued);
         self.acks.settle(queued.ack_token.as_ref());
         if matches!(
@@ -433,10 +437,12 @@ impl Session {
             queued.resolve(Ok(()));
         } else {
             let why = format!("{:?}", answer.reason);
-            warn!(
-                topic = queued.message.topic(),
-                why, "the broker refuses a message: allow it in the broker's access list"
-            );
+            let advice = if is_about_content(answer.reason) {
+                "the broker refuses a message: it may be longer than the broker's limit"
+            } else {
+                "the broker refuses a message: allow it in the broker's access list"
+            };
+            warn!(topic = queued.message.topic(), why, "{advice}");
             queued.resolve(Err(Undelivered::Refused { why }));
         }
     }
@@ -473,6 +479,16 @@ impl Drop for Session {
             self.inbox.end();
         }
     }
+}
+
+/// Returns whether the broker may have refused a message for its length.
+fn is_about_content(reason: PubAckReason) -> bool {
+    matches!(
+        reason,
+        PubAckReason::UnspecifiedError
+            | PubAckReason::ImplementationSpecificError
+            | PubAckReason::QuotaExceeded
+    )
 }
 
 fn properties(message: &OutboundMessage, now: Instant) -> PublishProperties {

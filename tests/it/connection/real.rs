@@ -7,6 +7,7 @@ use sayso::testing::command::Redelivery;
 use sayso::testing::command::reply::{Outcome, Reply, Via};
 use sayso::testing::mqtt::Settings;
 use sayso::testing::mqtt::outbox::{OutboundMessage, Undelivered};
+use tokio::time::timeout;
 
 use super::{PATIENCE, Sayso, message, on_every_broker};
 use crate::broker::{Broker, Probe};
@@ -269,6 +270,35 @@ async fn a_message_larger_than_the_broker_takes_is_refused() {
         .unwrap();
     assert!(matches!(large.await, Err(Undelivered::Refused { .. })));
     fits.await.unwrap();
+    assert_eq!(sayso.count("disconnected"), 0);
+}
+
+#[tokio::test]
+async fn a_reply_above_an_unannounced_limit_of_the_broker_is_shortened() {
+    let broker = Broker::mosquitto_with(|_| "message_size_limit 2000\n".to_owned()).await;
+    let mut speaker = Probe::new(broker.port(), "speaker").await;
+    speaker.subscribe("sayso/reply/hall").await;
+    let mut sayso = Sayso::start(&broker.settings(), &[]);
+    sayso.up().await;
+    speaker.publish("sayso/command/hall", "lamp on").await;
+    let to = sayso.command().await.command.reply_to;
+    let long = Reply {
+        text: "word ".repeat(1000),
+        ..reply("long")
+    };
+    let delivery = sayso.outbox.reply(&long, &to, None).unwrap();
+    timeout(PATIENCE, delivery).await.unwrap().unwrap();
+    let shortened = speaker.expect("sayso/reply/hall", PATIENCE).await.json();
+    assert_eq!(
+        (shortened["id"].as_str(), shortened["outcome"].as_str()),
+        (Some("long"), Some("done"))
+    );
+    let large = message("out", &"x".repeat(3000));
+    let refused = sayso.outbox.publish(large).unwrap();
+    assert!(matches!(
+        timeout(PATIENCE, refused).await.unwrap(),
+        Err(Undelivered::Refused { .. })
+    ));
     assert_eq!(sayso.count("disconnected"), 0);
 }
 
