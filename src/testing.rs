@@ -69,6 +69,9 @@ pub mod grammar {
     pub mod follow_up {
         pub use crate::grammar::follow_up::{Antecedents, FollowUp};
     }
+    pub mod timer_request {
+        pub use crate::grammar::timer_request::{TimeShift, TimerRequest};
+    }
 }
 pub mod home {
     pub use crate::home::Home;
@@ -155,6 +158,9 @@ pub mod router {
 }
 pub mod secret {
     pub use crate::secret::Secret;
+}
+pub mod schedule {
+    pub use crate::schedule::timer::{Now, Timer, Timers};
 }
 pub mod store {
     pub use crate::store::{Settings, Store, open};

@@ -7,7 +7,7 @@
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::number::number;
 use crate::grammar::sense::Sense;
-use crate::grammar::time::cuts;
+use crate::grammar::time::{TimeReader, cuts};
 use crate::grammar::tokens::{phrase, remove_end_marks, words};
 use crate::vocabulary::action::{Draft, Op, StateQuery};
 use crate::vocabulary::condition::{Condition, ConditionMode, ExpectedState, StateTest};
@@ -164,10 +164,10 @@ impl Interpreter<'_> {
         if is_sun && mode != ConditionMode::Now {
             return None;
         }
-        let draft = self.draft(&command.join(" "))?;
+        let draft = self.consequence(command, mode)?;
         let choices = draft.choices.iter().flat_map(|choice| &choice.actions);
         let mut actions = draft.actions.iter().chain(choices);
-        if draft.timing.is_some() || actions.any(|action| action.op == Op::Query) {
+        if actions.any(|action| action.op == Op::Query) {
             return None;
         }
         Some(Draft {
@@ -179,6 +179,29 @@ impl Interpreter<'_> {
             }),
             ..draft
         })
+    }
+
+    /// Returns the draft of the command beside a condition, which may be "for ten minutes". Not at
+    /// its start, where the time may belong to the condition: "when the window is open for ten
+    /// minutes turn off the heater".
+    fn consequence(&self, command: &[&str], mode: ConditionMode) -> Option<Draft> {
+        let text = command.join(" ");
+        if let Some(draft) = self.draft(&text) {
+            return draft.timing.is_none().then_some(draft);
+        }
+        if TimeReader::new(self.lexicon, command).timing(0).is_some() {
+            return None;
+        }
+        let draft = self.timed(&text, &|rest| self.draft(rest))?;
+        match draft.timing {
+            Some(Timing::For(_)) if mode == ConditionMode::Now => Some(draft),
+            Some(Timing::For(span)) => Some(Draft {
+                timing: None,
+                lasting: Some(span),
+                ..draft
+            }),
+            _ => None,
+        }
     }
 
     /// Returns the states that a clause names.

@@ -44,6 +44,7 @@ pub(super) fn answer(lexicon: &Lexicon, text: &str, pending: &Draft) -> Option<D
             return Some(Draft {
                 timing: pending.timing.clone(),
                 condition: pending.condition.clone(),
+                lasting: pending.lasting,
                 question: Some(question(lexicon, &lexicon.say.which, labels(&choices))),
                 choices,
                 ..Draft::default()
@@ -65,6 +66,7 @@ pub(super) fn answer(lexicon: &Lexicon, text: &str, pending: &Draft) -> Option<D
         left_out,
         timing: pending.timing.clone(),
         condition: pending.condition.clone(),
+        lasting: pending.lasting,
         ..Draft::default()
     })
 }

@@ -413,6 +413,16 @@ impl LocalGrammar {
         timer_request::timer_request(self.reader(phrase)?.lexicon(), phrase.text())
     }
 
+    /// Returns a text as the words of a phrase are compared with it: in lower case, without accents
+    /// where the language of the phrase drops them.
+    pub fn comparable(&self, phrase: &Phrase, text: &str) -> String {
+        let text = text.to_lowercase();
+        match self.reader(phrase) {
+            Some(language) => language.lexicon().spelling.plain(&text).into_owned(),
+            None => text,
+        }
+    }
+
     /// Returns whether the phrase asks for examples of commands.
     pub fn asks_for_examples(&self, phrase: &Phrase) -> bool {
         let Some(lexicon) = self.reader(phrase).map(Language::lexicon) else {

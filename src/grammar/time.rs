@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::{may_begin_number, number};
+use crate::grammar::sense::Sense;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::tokens::{phrase, remove_end_marks, words};
-use crate::vocabulary::Property;
 use crate::vocabulary::action::{Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing};
+use crate::vocabulary::{Property, Value};
 
 /// Longest delay, in seconds, that an expression can name: a year. What is accepted is decided
 /// later.
@@ -35,6 +36,9 @@ pub(super) struct Cut {
     pub(super) timing: Timing,
     /// Whether the time is only a number, which may be an amount as well: "um 5".
     pub(super) is_bare: bool,
+    /// Whether it is a length of time without a preposition, "ten minutes": how long something is
+    /// on, and no other command.
+    pub(super) is_bare_length: bool,
     /// The first word of the expression, and the one behind it.
     pub(super) range: (usize, usize),
     /// The rest of the sentence.
@@ -63,6 +67,7 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
     let mut at = 0;
     while at < input.len() {
         let Some((timing, length)) = reader.timing(at) else {
+            found.extend(reader.bare_length(at));
             at += 1;
             continue;
         };
@@ -74,6 +79,7 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
             found.push(Cut {
                 timing,
                 is_bare,
+                is_bare_length: false,
                 range,
                 rest,
             });
@@ -83,6 +89,7 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         found.push(Cut {
             timing,
             is_bare,
+            is_bare_length: false,
             range,
             rest,
         });
@@ -102,7 +109,7 @@ fn with_distant_day(
     let (day, part, length) = reader.day(0).filter(|(_, _, length)| *length <= most)?;
     let place = |moment: &TimePoint| {
         let time = with_part(moment.time, part)?;
-        (moment.day == Day::Next).then_some(TimePoint { day, time })
+        (moment.day == Day::Next).then_some(on_day(day, part, time))
     };
     let timing = match timing {
         Timing::At(moment) => Timing::At(place(moment)?),
@@ -110,6 +117,15 @@ fn with_distant_day(
         Timing::After(_) | Timing::For(_) | Timing::Every(_) => return None,
     };
     Some((timing, length))
+}
+
+/// Returns a time of a day. "Tonight at one" is one of the next day.
+fn on_day(day: Day, part: Option<DayHalf>, time: TimeOfDay) -> TimePoint {
+    let is_after_midnight = part == Some(DayHalf::Night)
+        && day == Day::In(0)
+        && matches!(time, TimeOfDay::Clock { hour: 0..6, .. });
+    let day = if is_after_midnight { Day::Next } else { day };
+    TimePoint { day, time }
 }
 
 /// Joins the words around an expression. A comma beside it belongs to it.
@@ -159,14 +175,14 @@ impl Interpreter<'_> {
     /// Returns the draft of a sentence, with its time if it names one.
     pub(super) fn draft_with_time(&self, text: &str) -> Option<Draft> {
         let now = self.draft(text);
-        now.or_else(|| self.timed(text, |rest| self.draft(rest)))
+        now.or_else(|| self.timed(text, &|rest| self.draft(rest)))
     }
 
     /// Returns the draft of a sentence that may refer to the last command, with its time if it
     /// names one.
     pub(super) fn draft_after_with_time(&self, text: &str) -> Option<Draft> {
         let now = self.draft_after(text);
-        now.or_else(|| self.timed(text, |rest| self.draft_after(rest)))
+        now.or_else(|| self.timed(text, &|rest| self.draft_after(rest)))
     }
 
     /// Returns whether the number of a time may be the amount of a command: "um 5 runter", "bis 8
@@ -184,10 +200,14 @@ impl Interpreter<'_> {
 
     /// Returns the draft of a sentence with one expression of time, if every way to read it agrees.
     /// A part of an expression does not count where the whole of it leaves a command as well.
-    fn timed(&self, text: &str, draft: impl Fn(&str) -> Option<Draft>) -> Option<Draft> {
+    pub(super) fn timed(&self, text: &str, draft: &dyn Fn(&str) -> Option<Draft>) -> Option<Draft> {
         let mut read: Vec<(Cut, Draft)> = Vec::new();
         for cut in cuts(self.lexicon, text) {
-            let Some(rest) = draft(&cut.rest) else {
+            let rest = draft(&cut.rest).or_else(|| self.kept_on(&cut, draft));
+            let Some(rest) = rest else {
+                if let Some(later) = self.later_for_a_while(&cut, draft) {
+                    read.push((cut, later));
+                }
                 continue;
             };
             let choices = rest.choices.iter().flat_map(|choice| &choice.actions);
@@ -198,6 +218,9 @@ impl Interpreter<'_> {
                 .any(|action| action.op == Op::Query);
             if asks || rest.timing.is_some() {
                 return None;
+            }
+            if cut.is_bare_length && !switches_on(&rest) {
+                continue;
             }
             if cut.is_bare && self.may_be_an_amount(&cut.timing, &rest) {
                 return None;
@@ -214,6 +237,62 @@ impl Interpreter<'_> {
         let agree = whole.all(|(_, other)| other.does_the_same(first));
         agree.then(|| first.clone())
     }
+
+    /// "leave the fan on for ten minutes": only with a time it asks for something.
+    fn kept_on(&self, cut: &Cut, draft: &dyn Fn(&str) -> Option<Draft>) -> Option<Draft> {
+        if !matches!(cut.timing, Timing::For(_)) {
+            return None;
+        }
+        let TimeWords { keep, keep_end, .. } = &self.lexicon.time;
+        let starts = keep.iter().filter_map(|(start, verb)| {
+            let rest = cut.rest.strip_prefix(start.as_str())?.strip_prefix(' ')?;
+            Some((verb, rest))
+        });
+        let mut requests = starts.flat_map(|(verb, rest)| {
+            let ends = keep_end.iter().filter_map(move |(end, instead)| {
+                let rest = rest.strip_suffix(end.as_str())?.strip_suffix(' ')?;
+                Some(format!("{verb} {rest} {instead}"))
+            });
+            let whole = keep_end.is_empty().then(|| format!("{verb} {rest}"));
+            ends.chain(whole)
+        });
+        requests.find_map(|request| draft(request.trim_end()).filter(switches_on))
+    }
+
+    /// "at six for two hours": the rest of the sentence has a time of its own.
+    fn later_for_a_while(&self, cut: &Cut, draft: &dyn Fn(&str) -> Option<Draft>) -> Option<Draft> {
+        let Timing::For(span) = cut.timing else {
+            return None;
+        };
+        let later = self.timed(&cut.rest, draft)?;
+        let waits = matches!(
+            later.timing,
+            Some(Timing::After(_) | Timing::At(_) | Timing::Every(_))
+        );
+        (waits && later.lasting.is_none()).then_some(Draft {
+            lasting: Some(span),
+            ..later
+        })
+    }
+}
+
+/// Returns whether a word links the next one with a command.
+fn is_link(sense: Sense) -> bool {
+    matches!(
+        sense,
+        Sense::In | Sense::To | Sense::At | Sense::By | Sense::Article | Sense::And | Sense::Or
+    )
+}
+
+/// Returns whether a draft switches devices on, and does nothing else.
+fn switches_on(draft: &Draft) -> bool {
+    let choices = draft.choices.iter().flat_map(|choice| &choice.actions);
+    let mut actions = draft.actions.iter().chain(choices).peekable();
+    actions.peek().is_some()
+        && actions.all(|action| {
+            let is_on = action.value == Some(Value::text("on"));
+            action.op == Op::Set && action.property == Property::Power && is_on
+        })
 }
 
 pub(super) struct TimeReader<'l, 'i> {
@@ -303,6 +382,32 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         (end - at <= MOST_WORDS).then_some((timing, end - at))
     }
 
+    /// "turn on the fan ten minutes".
+    fn bare_length(&self, at: usize) -> Option<Cut> {
+        if !self.may_begin(at) {
+            return None;
+        }
+        let (span, end) = self.span(at)?;
+        // "a los diez minutos" is a moment.
+        let mut before = self.input[..at].iter().rev();
+        let before = before.find(|word| !self.has_sense(word, |sense| sense == Sense::Filler));
+        if before.is_some_and(|word| self.has_sense(word, is_link)) {
+            return None;
+        }
+        Some(Cut {
+            timing: Timing::For(span),
+            is_bare: false,
+            is_bare_length: true,
+            range: (at, end),
+            rest: joined(&self.input[..at], &self.input[end..]),
+        })
+    }
+
+    fn has_sense(&self, word: &str, is_it: impl Fn(Sense) -> bool) -> bool {
+        let input = [word];
+        self.lexicon.senses(&input).any(|(_, sense)| is_it(sense))
+    }
+
     /// "in ten minutes", "ten minutes from now".
     fn delay(&self, at: usize) -> Option<(Timing, usize)> {
         if let Some(length) = self.phrase(&self.words.after, at)
@@ -347,7 +452,10 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     fn moment(&self, at: usize) -> Option<(TimePoint, usize)> {
         let (day, part, start) = self.leading_day(at);
         let (time, end) = self.at_sun(start).or_else(|| self.at_clock(start))?;
-        self.trailing_day(day, part, time, end)
+        let (moment, end) = self.trailing_day(day, part, time, end)?;
+        // "een uur" is an hour as well as one o'clock.
+        let is_length = self.span(at).is_some_and(|(_, its_end)| its_end == end);
+        (!is_length).then_some((moment, end))
     }
 
     fn leading_day(&self, at: usize) -> (Option<Day>, Option<DayHalf>, usize) {
@@ -389,7 +497,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let time = with_part(time, part)?;
         // "today at nine" and "tomorrow at three" name one of two hours.
         let day = day.unwrap_or_default();
-        Some((TimePoint { day, time }, end))
+        Some((on_day(day, part, time), end))
     }
 
     /// "tomorrow", "on friday", "this evening".
@@ -401,6 +509,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             (&words.tomorrow_evening, Day::In(1), Some(DayHalf::Evening)),
             (&words.this_morning, Day::In(0), Some(DayHalf::Morning)),
             (&words.this_evening, Day::In(0), Some(DayHalf::Evening)),
+            (&words.tonight, Day::In(0), Some(DayHalf::Night)),
             (&words.tomorrow, Day::In(1), None),
             (&words.today, Day::In(0), None),
         ];
@@ -611,7 +720,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             return false;
         };
         let mut senses = self.lexicon.senses(rest);
-        let is_unit = senses.any(|(_, s)| matches!(s, crate::grammar::sense::Sense::Unit(_)));
+        let is_unit = senses.any(|(_, s)| matches!(s, Sense::Unit(_)));
         is_unit || rest.first() == Some(&"%") || self.unit(at).is_some()
     }
 

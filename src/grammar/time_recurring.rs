@@ -163,6 +163,7 @@ impl TimeReader<'_, '_> {
             found.push(Cut {
                 timing: Timing::Every(Recurrence::Days { days, time }),
                 is_bare,
+                is_bare_length: false,
                 range,
                 rest,
             });

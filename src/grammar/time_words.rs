@@ -64,6 +64,8 @@ pub(super) struct TimeWords {
     /// The same of today: "this evening".
     pub(super) this_morning: Vec<String>,
     pub(super) this_evening: Vec<String>,
+    /// The night that is next: "tonight"; hours up to five are after midnight.
+    pub(super) tonight: Vec<String>,
     /// The same of tomorrow: "tomorrow morning".
     pub(super) tomorrow_morning: Vec<String>,
     pub(super) tomorrow_evening: Vec<String>,
@@ -96,6 +98,12 @@ pub(super) struct TimeWords {
     pub(super) intervals: BTreeMap<String, u32>,
     /// At night; hours up to five are in the morning.
     pub(super) night: Vec<String>,
+    /// The start of a request to leave something on for a while, "keep", with the verb that switches
+    /// it on.
+    pub(super) keep: BTreeMap<String, String>,
+    /// Its end, "laufen", with what takes its place; where there are some, one of them must stand
+    /// there.
+    pub(super) keep_end: BTreeMap<String, String>,
     /// Between a duration and sunrise or sunset.
     pub(super) before: Vec<String>,
     pub(super) behind: Vec<String>,
@@ -113,6 +121,12 @@ impl TimeWords {
                 *text = joined(text);
             }
             list.sort_by_key(|text| std::cmp::Reverse(text.split(' ').count()));
+        }
+        for phrases in [&mut self.keep, &mut self.keep_end] {
+            *phrases = std::mem::take(phrases)
+                .into_iter()
+                .map(|(text, instead)| (joined(&text), joined(&instead)))
+                .collect();
         }
         for lengths in [&mut self.durations, &mut self.intervals] {
             *lengths = std::mem::take(lengths)
@@ -169,6 +183,7 @@ impl TimeWords {
             &mut self.evening,
             &mut self.this_morning,
             &mut self.this_evening,
+            &mut self.tonight,
             &mut self.tomorrow_morning,
             &mut self.tomorrow_evening,
             &mut self.today,

@@ -23,10 +23,19 @@ pub(super) struct TimerPhrases {
     pub(super) change: Vec<String>,
     /// Behind a time: "draus", where the language needs it.
     pub(super) change_behind: Vec<String>,
+    /// With `{}` for a length of time by which a timer ends later, or earlier: "add {}".
+    pub(super) longer: Vec<String>,
+    pub(super) shorter: Vec<String>,
+    /// Between the number and the unit of such a length: "ten more minutes".
+    pub(super) more: Vec<String>,
     pub(super) set: Vec<String>,
     /// Before and behind the name or the length of a timer: "set a .. timer".
     pub(super) set_before: Vec<String>,
     pub(super) set_behind: Vec<String>,
+    /// Between a timer and its length: "de", "auf".
+    pub(super) set_link: Vec<String>,
+    /// Before the name of a timer that stands behind it: "para la", "called".
+    pub(super) name_before: Vec<String>,
 }
 
 impl TimerPhrases {
@@ -47,6 +56,12 @@ impl TimerPhrases {
         lists.into_iter().flatten()
     }
 
+    /// Returns whether a text may be a change by a length of time.
+    pub(super) fn may_be_relative(&self, text: &str) -> bool {
+        let mut forms = self.longer.iter().chain(&self.shorter);
+        forms.any(|form| form.split("{}").all(|part| text.contains(part.trim())))
+    }
+
     /// Returns the phrases in the form in which they are compared, the longest first.
     pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
         let lists = [
@@ -60,15 +75,22 @@ impl TimerPhrases {
             &mut self.cancel_behind,
             &mut self.change,
             &mut self.change_behind,
+            &mut self.more,
             &mut self.set,
             &mut self.set_before,
             &mut self.set_behind,
+            &mut self.set_link,
+            &mut self.name_before,
         ];
         for list in lists {
             for text in list.iter_mut() {
                 *text = words(&plain(text)).join(" ");
             }
             list.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        }
+        for text in self.longer.iter_mut().chain(&mut self.shorter) {
+            let parts = text.split("{}").map(|part| words(&plain(part)).join(" "));
+            *text = parts.collect::<Vec<_>>().join(" {} ").trim().to_owned();
         }
         self
     }

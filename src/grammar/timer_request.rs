@@ -5,7 +5,8 @@ use crate::grammar::follow_up::bare;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::sense::Sense;
 use crate::grammar::time::{TimeReader, cuts};
-use crate::grammar::tokens::{has_words_of_one, words};
+use crate::grammar::timer_phrases::TimerPhrases;
+use crate::grammar::tokens::{has_words_of_one, phrase, words};
 use crate::vocabulary::timing::{Span, Timing};
 
 /// Most words of such a sentence.
@@ -13,6 +14,18 @@ const MOST_WORDS: usize = 24;
 
 /// Most words of the name of a timer.
 const MOST_NAME_WORDS: usize = 4;
+
+/// Fewest letters before the word for a timer in a compound.
+const SHORTEST_STEM: usize = 2;
+
+/// The direction of a change by a length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeShift {
+    /// "five minutes longer".
+    Later,
+    /// "five minutes less".
+    Earlier,
+}
 
 /// A request about timers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +42,11 @@ pub enum TimerRequest {
     CancelThat,
     /// Changes the time of the last timer.
     Change(Timing),
+    /// Changes the time of the last timer, or sets one where there is none: "zet de timer op tien
+    /// minuten".
+    ChangeOrSet(Timing),
+    /// Lets the last timer end so much later, or earlier.
+    ChangeBy(Span, TimeShift),
     /// Sets a timer without a command, with its name.
     Set(Timing, Option<String>),
 }
@@ -49,15 +67,18 @@ fn without_end<'t>(text: &'t str, behind: &[String]) -> Option<&'t str> {
 pub(super) fn timer_request(lexicon: &Lexicon, text: &str) -> Option<TimerRequest> {
     let plain = lexicon.spelling.plain(text);
     let phrases = &lexicon.timers;
-    if !has_words_of_one(&plain, phrases.beginnings()) {
+    if !has_words_of_one(&plain, phrases.beginnings()) && !phrases.may_be_relative(&plain) {
         return None;
     }
-    let input = without_fillers(lexicon, bare(&plain));
+    let whole = bare(&plain);
+    let with_fillers = whole.join(" ");
+    let input = without_fillers(lexicon, whole);
     if input.is_empty() || input.len() > MOST_WORDS {
         return None;
     }
     let joined = input.join(" ");
-    let is = |list: &[String]| list.contains(&joined);
+    // "wie lange noch" ends with a word that is a filler elsewhere.
+    let is = |list: &[String]| list.contains(&joined) || list.contains(&with_fillers);
     if is(&phrases.list) {
         return Some(TimerRequest::List);
     }
@@ -74,12 +95,21 @@ pub(super) fn timer_request(lexicon: &Lexicon, text: &str) -> Option<TimerReques
         return Some(TimerRequest::Cancel(None));
     }
     if let Some(rest) = stripped(&joined, &phrases.left_of) {
+        let rest = without_end(rest, &phrases.cancel_behind).unwrap_or(rest);
         return Some(TimerRequest::Left(Some(rest.to_owned())));
     }
-    if let Some(found) = changed(lexicon, &joined) {
-        return Some(TimerRequest::Change(found));
+    if let Some((span, shift)) = changed_by(lexicon, &joined) {
+        return Some(TimerRequest::ChangeBy(span, shift));
     }
-    if let Some((timing, name)) = plain_timer(lexicon, &joined) {
+    let apart = with_timer_apart(&phrases.set_behind, &input);
+    let set = plain_timer(lexicon, &apart);
+    if let Some(found) = changed(lexicon, &joined) {
+        return Some(match set {
+            Some((timing, None)) => TimerRequest::ChangeOrSet(timing),
+            _ => TimerRequest::Change(found),
+        });
+    }
+    if let Some((timing, name)) = set {
         return Some(TimerRequest::Set(timing, name));
     }
     let rest = stripped(&joined, &phrases.cancel_before)?;
@@ -87,17 +117,26 @@ pub(super) fn timer_request(lexicon: &Lexicon, text: &str) -> Option<TimerReques
     Some(TimerRequest::Cancel(Some(rest.to_owned())))
 }
 
+/// Removes polite words around a request: "can you", "por favor".
 fn without_fillers<'t>(lexicon: &Lexicon, mut input: Vec<&'t str>) -> Vec<&'t str> {
-    let is_filler = |word: &str| {
-        let input = [word];
-        let mut senses = lexicon.senses(&input);
-        senses.any(|(_, sense)| sense == Sense::Filler)
+    let is_polite = |sense| matches!(sense, Sense::Filler | Sense::Polite);
+    let polite_start = |input: &[&str]| {
+        let senses = lexicon.senses(input);
+        let polite = senses.filter(|(_, sense)| is_polite(*sense));
+        polite.map(|(length, _)| length).max()
     };
-    while input.len() > 1 && is_filler(input[input.len() - 1]) {
-        input.pop();
+    while let Some(length) = polite_start(&input).filter(|length| *length < input.len()) {
+        input.drain(..length);
     }
-    while input.len() > 1 && is_filler(input[0]) {
-        input.remove(0);
+    let polite_end = |input: &[&str]| {
+        (1..input.len()).find(|at| {
+            let rest = &input[*at..];
+            let mut senses = lexicon.senses(rest);
+            senses.any(|(length, sense)| length == rest.len() && sense == Sense::Filler)
+        })
+    };
+    while let Some(at) = polite_end(&input) {
+        input.truncate(at);
     }
     input
 }
@@ -107,6 +146,24 @@ fn changed(lexicon: &Lexicon, text: &str) -> Option<Timing> {
     let rest = stripped(text, &lexicon.timers.change)?;
     let rest = without_end(rest, &lexicon.timers.change_behind).unwrap_or(rest);
     whole_time(lexicon, rest)
+}
+
+/// "make it five minutes longer", "add ten more minutes".
+fn changed_by(lexicon: &Lexicon, text: &str) -> Option<(Span, TimeShift)> {
+    let phrases = &lexicon.timers;
+    let longer = phrases.longer.iter().map(|form| (form, TimeShift::Later));
+    let shorter = phrases
+        .shorter
+        .iter()
+        .map(|form| (form, TimeShift::Earlier));
+    longer.chain(shorter).find_map(|(form, shift)| {
+        let (front, back) = form.split_once("{}")?;
+        let length = text.strip_prefix(front)?.strip_suffix(back)?;
+        let mut input = words(length);
+        input.retain(|word| !phrases.more.iter().any(|more| more == word));
+        let (span, end) = TimeReader::new(lexicon, &input).span(0)?;
+        (end == input.len()).then_some((span, shift))
+    })
 }
 
 /// Returns the time that a text is, and nothing else. A length of time is a delay.
@@ -126,6 +183,71 @@ fn whole_time(lexicon: &Lexicon, text: &str) -> Option<Timing> {
     (length == input.len() && !matches!(timing, Timing::Until(_))).then_some(timing)
 }
 
+/// Takes compounds with the word for a timer apart: "Nudeltimer".
+fn with_timer_apart(nouns: &[String], input: &[&str]) -> String {
+    let mut parts = Vec::with_capacity(input.len() + 1);
+    for word in input {
+        let stem = |noun: &&String| {
+            let stem = word.strip_suffix(noun.as_str());
+            stem.is_some_and(|stem| stem.chars().count() >= SHORTEST_STEM)
+        };
+        match nouns.iter().find(stem) {
+            Some(noun) => parts.extend([&word[..word.len() - noun.len()], noun.as_str()]),
+            None => parts.push(word),
+        }
+    }
+    parts.join(" ")
+}
+
+/// Returns the name in the words for a timer that is set: "set a timer", "set a pasta timer".
+fn beginning(phrases: &TimerPhrases, text: &str) -> Option<Option<String>> {
+    if phrases.set.iter().any(|form| form == text) {
+        return Some(None);
+    }
+    let rest = stripped(text, &phrases.set_before)?;
+    let name = without_end(rest, &phrases.set_behind)?;
+    let is_short = name.split(' ').count() <= MOST_NAME_WORDS;
+    is_short.then(|| Some(name.to_owned()))
+}
+
+/// Returns the name that the words give a timer, if they do nothing else: "called eggs". No words
+/// give none. A word with a meaning for devices is no name: "for the lights".
+fn name_behind(lexicon: &Lexicon, input: &[&str]) -> Option<Option<String>> {
+    if input.is_empty() {
+        return Some(None);
+    }
+    let name = &input[phrase(&lexicon.timers.name_before, input)?..];
+    let has_meaning = (0..name.len()).any(|at| lexicon.senses(&name[at..]).next().is_some());
+    let is_name = (1..=MOST_NAME_WORDS).contains(&name.len()) && !has_meaning;
+    is_name.then(|| Some(name.join(" ")))
+}
+
+/// "pon un temporizador de diez minutos", "mets un minuteur pour les pâtes de huit minutes".
+fn timer_with_length(lexicon: &Lexicon, text: &str) -> Option<(Span, Option<String>)> {
+    let phrases = &lexicon.timers;
+    let input = words(text);
+    let reader = TimeReader::new(lexicon, &input);
+    for at in 1..input.len() {
+        let link = phrase(&phrases.set_link, &input[at..]).unwrap_or(0);
+        let Some((span, end)) = reader.span(at + link) else {
+            continue;
+        };
+        let Some(last) = name_behind(lexicon, &input[end..]) else {
+            continue;
+        };
+        let front = input[..at].join(" ");
+        let first = beginning(phrases, &front).or_else(|| {
+            let name = words(stripped(&front, &phrases.set)?);
+            name_behind(lexicon, &name)
+        });
+        match (first, last) {
+            (Some(name), None) | (Some(None), name) => return Some((span, name)),
+            _ => {}
+        }
+    }
+    None
+}
+
 /// "set a timer for ten minutes", "set a ten minute pasta timer".
 fn plain_timer(lexicon: &Lexicon, text: &str) -> Option<(Timing, Option<String>)> {
     let phrases = &lexicon.timers;
@@ -133,15 +255,10 @@ fn plain_timer(lexicon: &Lexicon, text: &str) -> Option<(Timing, Option<String>)
     if !has_words_of_one(text, phrases.set.iter().chain(&phrases.set_behind)) {
         return None;
     }
-    let named = |text: &str| -> Option<Option<String>> {
-        if phrases.set.iter().any(|form| form == text) {
-            return Some(None);
-        }
-        let rest = stripped(text, &phrases.set_before)?;
-        let name = without_end(rest, &phrases.set_behind)?;
-        let is_short = name.split(' ').count() <= MOST_NAME_WORDS;
-        is_short.then(|| Some(name.to_owned()))
-    };
+    if let Some((span, name)) = timer_with_length(lexicon, text) {
+        return Some((Timing::After(span), name));
+    }
+    let named = |text: &str| beginning(phrases, text);
     for cut in cuts(lexicon, text) {
         let timing = match cut.timing {
             Timing::For(span) | Timing::After(span) => Timing::After(span),

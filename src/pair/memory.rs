@@ -27,8 +27,8 @@ pub(super) const MAX_REPLY: usize = 16 << 10;
 const OVERHEAD: usize = 128;
 
 /// The most timers that are remembered, and the longest record of one in bytes.
-const MAX_TIMERS: usize = 1024;
-pub(super) const MAX_TIMER: usize = 64 << 10;
+const MAX_TIMERS: usize = 512;
+pub(super) const MAX_TIMER: usize = 96 << 10;
 
 /// The rule for a command that the broker sends again after a takeover.
 #[derive(Debug, Clone, PartialEq)]

@@ -16,7 +16,7 @@ use crate::home::state::Observation;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::pipeline::reply::{Handled, Success};
-use crate::pipeline::timed::{DueTime, scheduled_in_words};
+use crate::pipeline::timed::{DueTime, lasting_in_words, scheduled_in_words};
 use crate::schedule::moment;
 use crate::schedule::sun::{SunEvent, sun};
 use crate::schedule::timer::{Due, Task};
@@ -63,7 +63,10 @@ impl Pipeline {
                     model_draft: None,
                     ..interpretation
                 };
-                return self.permit_and_dispatch(request, &now, seq).await;
+                let Some(timing) = now.draft.timing.clone() else {
+                    return self.permit_and_dispatch(request, &now, seq).await;
+                };
+                return self.handle_timed(request, &now, &timing, seq).await;
             }
             Some(false) => &forms.not_so,
             None => &forms.unknown,
@@ -129,11 +132,13 @@ impl Pipeline {
             return Err(not_permitted(why));
         }
         let is_so_now = self.holds(&condition, request.home) == Some(true);
-        if condition.mode == ConditionMode::Once && is_so_now {
+        let is_known = self.timer_of(request.command).is_some();
+        if condition.mode == ConditionMode::Once && is_so_now && !is_known {
             let why = fill(&forms.already, &[("state", found.trim_end_matches('.'))]);
             return Err(not_permitted(why));
         }
         let plan = self.permit_later(request, interpretation)?;
+        self.check_end(request, &interpretation.draft, &plan)?;
         let actions = &interpretation.draft.actions;
         if let Some(other) = self.loops_with(&condition, actions, request.home) {
             let why = fill(&forms.r#loop, &[("text", &other)]);
@@ -152,6 +157,7 @@ impl Pipeline {
             condition: Some(condition),
         };
         let rule = self.due_in_words(speech, &due);
+        let rule = lasting_in_words(speech, interpretation.draft.lasting, rule);
         let text = scheduled_in_words(speech, &plan, &rule);
         let known = due.condition.as_ref();
         let holds = known.and_then(|condition| self.holds(condition, request.home));
@@ -245,7 +251,7 @@ impl Pipeline {
         }
         let home = self.home();
         let clocks = self.clocks();
-        let mut changed = Vec::new();
+        let mut is_due = false;
         for (id, condition) in concerned {
             let Some(holds) = self.holds(&condition, &home) else {
                 continue;
@@ -254,11 +260,10 @@ impl Pipeline {
             let fires = states.became_true(id, holds, is_retained, now());
             drop(states);
             if fires {
-                changed.extend(self.shared.timers().trigger(id, &clocks));
+                is_due |= self.shared.timers().trigger(id, &clocks);
             }
         }
-        if !changed.is_empty() {
-            self.shared.timers_to_write().extend(changed);
+        if is_due {
             self.shared.timers_changed.notify_one();
         }
     }

@@ -5,7 +5,6 @@
 //! between the first two, messages that are harmless twice are published again, and the others are
 //! reported as uncertain; after one behind them only the event is repeated.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -25,10 +24,11 @@ use crate::pipeline::interpretation::Request;
 use crate::pipeline::timed::{opens, rfc3339_at};
 use crate::schedule::timer::{Grace, Task, Timer, TimerId, Timers, is_late};
 use crate::store::Store;
-use crate::store::journal::Durability;
+use crate::store::journal::{Durability, Health};
 use crate::store::timers::TimerRecords;
 use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::speech::{Speech, fill, sentence};
+use crate::vocabulary::timing::Timing;
 use crate::vocabulary::{Property, Value};
 
 /// The longest time without a look at the wall clock, while a timer waits for it.
@@ -52,12 +52,21 @@ pub struct TimerEvent {
     pub payload: Json,
 }
 
+/// The timer that takes an occurrence back.
+struct OccurrenceEnd {
+    id: TimerId,
+    /// Whether it ended an earlier occurrence as well.
+    was_known: bool,
+}
+
 impl Pipeline {
     /// Reads the timers of an earlier run.
     pub(super) fn restore_timers(&self) {
         if let Some(store) = self.services.journal.store() {
             *self.shared.timers() = Timers::restored(read_timers(&store));
             self.shared.timers_restored.store(true, Relaxed);
+        } else if *self.services.journal.health().borrow() == Health::Failing {
+            *self.shared.timers() = Timers::unrestored();
         }
     }
 
@@ -75,10 +84,9 @@ impl Pipeline {
         };
         let mut timers = self.shared.timers();
         timers.add_restored(earlier);
-        let mut to_write = self.shared.timers_to_write();
-        to_write.extend(on_disk);
-        to_write.extend(timers.ids());
-        drop((timers, to_write));
+        timers.mark_changed(on_disk);
+        timers.mark_all_changed();
+        drop(timers);
         self.shared.timers_changed.notify_one();
     }
 
@@ -97,18 +105,18 @@ impl Pipeline {
     /// Replaces the timers by those whose records the other node of the pair has published.
     pub fn replace_timers(&self, records: &[Vec<u8>]) {
         let mut timers = self.shared.timers();
-        let mut changed: Vec<TimerId> = timers.ids().collect();
+        timers.mark_all_changed();
+        let before = timers.take_changed();
         *timers = Timers::restored(parsed(records));
-        changed.extend(timers.ids());
+        timers.mark_changed(before);
+        timers.mark_all_changed();
         drop(timers);
-        self.shared.timers_to_write().extend(changed);
         self.shared.timers_changed.notify_one();
     }
 
     /// Publishes the records of all timers for the other node of the pair.
     pub fn publish_timers(&self) {
-        let ids: Vec<TimerId> = self.shared.timers().ids().collect();
-        self.shared.timers_to_write().extend(ids);
+        self.shared.timers().mark_all_changed();
         self.shared.timers_changed.notify_one();
     }
 
@@ -146,9 +154,7 @@ impl Pipeline {
     pub fn take_due(&self) -> Vec<(Timer, Option<Duration>)> {
         let clocks = self.clocks();
         let place = &self.services.location;
-        let due = self.shared.timers().take_due(&clocks, place);
-        self.shared.timers_to_write().extend(due.changed);
-        due.timers
+        self.shared.timers().take_due(&clocks, place)
     }
 
     /// Carries out a timer that is due, and returns the message about it. `late` is how late it is,
@@ -165,7 +171,6 @@ impl Pipeline {
         let event = self.carry_out(timer, late).await;
         let payload = event.payload.clone();
         self.shared.timers().mark_finished(event.id, payload);
-        self.shared.timers_to_write().insert(event.id);
         self.write_timers().await;
         event
     }
@@ -203,24 +208,81 @@ impl Pipeline {
             Ok(plan) => plan,
             Err(why) => return self.not_done(&timer, "failed", &why, speech),
         };
+        let end = match self.enter_end(&request, &timer, &plan) {
+            Ok(end) => end,
+            Err(why) => {
+                let why = refusal_in_words(&why, speech);
+                return self.not_done(&timer, "failed", &why, speech);
+            }
+        };
         let repeatable = plan.steps().iter().all(Step::repeatable);
         self.shared.timers().mark_started(timer.id, repeatable);
-        self.shared.timers_to_write().insert(timer.id);
         self.write_timers().await;
         let dispatched = self.dispatch(&command, None, &plan, Durability::None).await;
         if let Some(refusal) = dispatched.refusal {
+            self.drop_end(end);
             let why = refusal_in_words(&refusal, speech);
             return self.not_done(&timer, "failed", &why, speech);
+        }
+        if let Some(end) = end {
+            self.shared.timers().release(end.id);
         }
         self.services.counters.timers_fired.increment();
         let what = fill(&speech.time.fired, &[("what", plan.speech())]);
         self.event(&timer, "fired", &with_skipped(&what, &timer, speech), late)
     }
 
+    /// Adds the timer that takes an occurrence back after its time, if it is only for a while. It
+    /// is in the record of the occurrence, so that a crash leaves both or none.
+    fn enter_end(
+        &self,
+        request: &Request<'_>,
+        timer: &Timer,
+        plan: &Plan,
+    ) -> Result<Option<OccurrenceEnd>, Refusal> {
+        let Task::Command {
+            lasting: Some(span),
+            ..
+        } = &timer.task
+        else {
+            return Ok(None);
+        };
+        let due = self.due_time(request, &Timing::For(*span))?;
+        let speech = self.services.grammar.speech(request.phrase);
+        let known = self.shared.timers().take_revert_of(timer);
+        let was_known = known.is_some();
+        let ends_all = |task: &Task| {
+            let ended = task.actions().iter().map(|action| &action.device);
+            let ended: Vec<_> = ended.collect();
+            let mut steps = plan.steps().iter();
+            steps.all(|step| ended.iter().any(|id| id.as_str() == step.device().as_str()))
+        };
+        let task = match known.filter(ends_all) {
+            Some(task) => task,
+            None => self.revert(request, &self.states_before(plan), speech)?,
+        };
+        let added = self.shared.timers().add_revert(task, due.due, timer);
+        let id = added.map_err(|full| self.too_many(request.command, full))?;
+        Ok(Some(OccurrenceEnd { id, was_known }))
+    }
+
+    /// Forgets the end of an occurrence that was not carried out, unless it is also that of an
+    /// earlier one.
+    fn drop_end(&self, end: Option<OccurrenceEnd>) {
+        let Some(end) = end else {
+            return;
+        };
+        let mut timers = self.shared.timers();
+        if end.was_known {
+            timers.release(end.id);
+        } else {
+            timers.fired(end.id);
+        }
+    }
+
     /// Removes a timer whose event was delivered.
     pub async fn forget_timer(&self, id: TimerId) {
         self.shared.timers().fired(id);
-        self.shared.timers_to_write().insert(id);
         self.write_timers().await;
         self.shared.timers_changed.notify_one();
     }
@@ -393,9 +455,6 @@ impl Pipeline {
             .filter(|id| timers.remove(*id).is_some())
             .collect();
         drop(timers);
-        self.shared
-            .timers_to_write()
-            .extend(cancelled.iter().copied());
         self.shared.timers_changed.notify_one();
         cancelled
     }
@@ -404,18 +463,11 @@ impl Pipeline {
     /// commands are.
     pub async fn write_timers(&self) {
         let _only = self.shared.timers_writing.lock().await;
-        let changed: BTreeSet<TimerId> = std::mem::take(&mut *self.shared.timers_to_write());
-        if changed.is_empty() {
+        let records = self.take_changed_records();
+        if records.is_empty() {
             return;
         }
-        let records: Vec<(TimerId, Option<Vec<u8>>)> = {
-            let timers = self.shared.timers();
-            let record = |id: &TimerId| {
-                let timer = timers.record(*id);
-                (*id, timer.and_then(|timer| serde_json::to_vec(timer).ok()))
-            };
-            changed.iter().map(record).collect()
-        };
+        let changed: Vec<TimerId> = records.iter().map(|(id, _)| *id).collect();
         if let Some(replica) = &self.replica {
             for (id, record) in &records {
                 if !replica.timer(*id, record.as_deref()) {
@@ -440,8 +492,15 @@ impl Pipeline {
             .unwrap_or_else(|e| Err(std::io::Error::other(e)));
         if let Err(error) = written {
             warn!(%error, "a timer could not be written: it does not survive a restart");
-            self.shared.timers_to_write().extend(changed);
+            self.shared.timers().mark_changed(changed);
         }
+    }
+
+    fn take_changed_records(&self) -> Vec<(TimerId, Option<Vec<u8>>)> {
+        let mut timers = self.shared.timers();
+        let changed = timers.take_changed();
+        let record = |id: &TimerId| (*id, encoded(&timers.record(*id)));
+        changed.iter().map(record).collect()
     }
 
     /// Notes that devices were commanded: "for ten minutes" no longer ends for them.
@@ -450,8 +509,6 @@ impl Pipeline {
         if changed.is_empty() {
             return;
         }
-        let ids = changed.into_iter().map(|(id, _)| id);
-        self.shared.timers_to_write().extend(ids);
         self.shared.timers_changed.notify_one();
     }
 }
@@ -473,12 +530,31 @@ fn read_timers(store: &Store) -> Vec<Timer> {
     timers
 }
 
+/// Returns a record: one timer, or the list of those that change together.
+fn encoded(timers: &[&Timer]) -> Option<Vec<u8>> {
+    match timers {
+        [] => None,
+        [timer] => serde_json::to_vec(timer).ok(),
+        several => serde_json::to_vec(several).ok(),
+    }
+}
+
 /// Returns the timers of these records.
 fn parsed(records: &[Vec<u8>]) -> Vec<Timer> {
-    let parse = |record: &Vec<u8>| serde_json::from_slice::<Timer>(record).ok();
-    let timers: Vec<Timer> = records.iter().filter_map(parse).collect();
-    if timers.len() < records.len() {
-        let dropped = records.len() - timers.len();
+    let mut timers = Vec::new();
+    let mut dropped = 0_u32;
+    for record in records {
+        let read = if record.starts_with(b"[") {
+            serde_json::from_slice::<Vec<Timer>>(record)
+        } else {
+            serde_json::from_slice(record).map(|timer| vec![timer])
+        };
+        match read {
+            Ok(read) => timers.extend(read),
+            Err(_) => dropped += 1,
+        }
+    }
+    if dropped > 0 {
         warn!(dropped, "timers that could not be read were dropped");
     }
     timers

@@ -236,9 +236,8 @@ impl Pipeline {
         if let Some(condition) = interpretation.draft.condition.clone()
             && interpretation.draft.question.is_none()
         {
-            return self
-                .handle_conditional(&request, interpretation, condition, seq)
-                .await;
+            let handled = self.handle_conditional(&request, interpretation, condition, seq);
+            return Box::pin(handled).await;
         }
         if let Some(timing) = interpretation.draft.timing.clone()
             && interpretation.draft.question.is_none()

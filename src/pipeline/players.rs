@@ -32,6 +32,7 @@ impl Pipeline {
             left_out: choice.left_out,
             timing: draft.timing.clone(),
             condition: draft.condition.clone(),
+            lasting: draft.lasting,
             ..Draft::default()
         };
         Interpretation {

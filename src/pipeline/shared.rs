@@ -1,7 +1,6 @@
 //! State of the pipeline that outlives a reload: devices, open questions, order and requests in
 //! flight.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -21,7 +20,7 @@ use crate::pipeline::shared_result::SharedResult;
 use crate::pipeline::single_flight::SingleFlight;
 use crate::pipeline::source_order::SourceOrder;
 use crate::pipeline::state_budget::StateBudget;
-use crate::schedule::timer::{TimerId, Timers};
+use crate::schedule::timer::Timers;
 
 /// The most model requests in flight. One more is refused as busy; commands understood locally or
 /// from the cache do not count.
@@ -41,8 +40,6 @@ pub(super) struct Shared {
     dialogue: Mutex<Dialogue>,
     timers: Mutex<Timers>,
     rule_states: Mutex<RuleStates>,
-    /// Timers whose records on disk are not current.
-    timers_to_write: Mutex<BTreeSet<TimerId>>,
     /// Whether the timers of an earlier run have been read.
     pub(super) timers_restored: AtomicBool,
     /// Held while timers are written.
@@ -83,7 +80,6 @@ impl Shared {
             dialogue: Mutex::default(),
             timers: Mutex::default(),
             rule_states: Mutex::default(),
-            timers_to_write: Mutex::default(),
             timers_restored: AtomicBool::new(false),
             timers_writing: tokio::sync::Mutex::default(),
             timers_changed: Notify::new(),
@@ -123,10 +119,6 @@ impl Shared {
 
     pub(super) fn rule_states(&self) -> MutexGuard<'_, RuleStates> {
         self.rule_states.lock()
-    }
-
-    pub(super) fn timers_to_write(&self) -> MutexGuard<'_, BTreeSet<TimerId>> {
-        self.timers_to_write.lock()
     }
 
     pub(super) fn dialogue(&self) -> MutexGuard<'_, Dialogue> {

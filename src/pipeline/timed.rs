@@ -7,9 +7,11 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, Zoned};
+use tokio::time::timeout;
 
 use crate::clock::{uptime, wall};
 use crate::command::Command;
+use crate::command::phrase::Phrase;
 use crate::command::reply::{ActionReport, Refusal, Scheduled};
 use crate::home::capability::Risk;
 use crate::home::permit::{Denied, PermitContext, Plan, Step};
@@ -20,7 +22,7 @@ use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::pipeline::reply::{Handled, Success};
 use crate::schedule::moment::{self, HomeLocation, MOST_DAYS, TimeFault};
 use crate::schedule::recurrence::{DayRule, SHORTEST_INTERVAL};
-use crate::schedule::timer::{Due, Now, Repeat, Task, Timer, TooManyTimers};
+use crate::schedule::timer::{Due, Now, Repeat, Task, Timer, TimerId, TooManyTimers};
 use crate::store::journal::Seq;
 use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
 use crate::vocabulary::condition::{Condition, ConditionMode};
@@ -28,6 +30,10 @@ use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::speech::{Speech, fill};
 use crate::vocabulary::timing::{Recurrence, Span, TimeOfDay, TimePoint, Timing, Weekdays};
 use crate::vocabulary::{Property, Value};
+
+/// The longest wait for the disk before a device is changed for a while: the change does not wait
+/// for a disk that hangs.
+const MAX_WRITE_BEFORE: Duration = Duration::from_secs(1);
 
 /// A due time, with the wall clock where it is known.
 pub(super) struct DueTime {
@@ -59,7 +65,7 @@ impl Pipeline {
     ) -> Handled {
         let handled = Handled::understood(interpretation);
         let is_now = matches!(timing, Timing::For(_) | Timing::Until(_));
-        let due = match self.due_time(request, timing) {
+        let due = match self.due_time_of(request, timing) {
             Ok(due) => due,
             Err(refusal) => return handled.with_result(Err(refusal)),
         };
@@ -71,9 +77,13 @@ impl Pipeline {
             Ok(plan) => plan,
             Err(refusal) => return handled.with_result(Err(refusal)),
         };
+        if let Err(refusal) = self.check_end(request, &interpretation.draft, &plan) {
+            return handled.with_result(Err(refusal));
+        }
         let task = Task::of(&interpretation.draft, interpretation.confirmed);
         let speech = self.services.grammar.speech(request.phrase);
         let time = self.due_in_words(speech, &due);
+        let time = lasting_in_words(speech, interpretation.draft.lasting, time);
         let sentence = scheduled_in_words(speech, &plan, &time);
         match self.add_timer(request.command, task, due).await {
             Ok(scheduled) => handled
@@ -98,7 +108,10 @@ impl Pipeline {
         };
         let earlier = self.states_before(&plan);
         let speech = self.services.grammar.speech(request.phrase);
-        let revert = match self.revert(request, &earlier, speech) {
+        // A command that is processed again has noted the states before it.
+        let known = self.timer_of(request.command).map(|timer| Ok(timer.task));
+        let revert = known.unwrap_or_else(|| self.revert(request, &earlier, speech));
+        let revert = match revert {
             Ok(revert) => revert,
             Err(refusal) => return handled.with_result(Err(refusal)),
         };
@@ -111,25 +124,55 @@ impl Pipeline {
                 .with_actions(reports)
                 .with_result(Ok(Success::Done(sentence)));
         }
+        // It is on disk before the device changes, so that a crash leaves nothing switched on.
+        let (timer, scheduled) = match self.enter_timer(request.command, revert, &due) {
+            Ok(entered) => entered,
+            Err(refusal) => return handled.with_result(Err(refusal)),
+        };
+        if !self.shared.timers().hold(timer) {
+            // An earlier run has carried out both, and the states may have changed since.
+            return handled.with_result(Err(Refusal::Undelivered));
+        }
+        let mut written = std::pin::pin!(self.write_timers());
+        let is_written = timeout(MAX_WRITE_BEFORE, &mut written).await.is_ok();
         let durability = interpretation.durability();
-        let dispatched = self.dispatch(request.command, seq, &plan, durability).await;
-        let is_done = dispatched.refusal.is_none();
+        let dispatch = self.dispatch(request.command, seq, &plan, durability);
+        let dispatched = if is_written {
+            dispatch.await
+        } else {
+            tokio::join!(dispatch, written).0
+        };
         let handled = handled
             .with_dispatched(&plan, &dispatched, request.home, speech)
             .with_earlier(earlier);
-        if !is_done {
+        if dispatched.refusal.is_some() {
+            self.forget_timer(timer).await;
             return handled;
         }
-        match self.add_timer(request.command, revert, due).await {
-            Ok(scheduled) => handled
-                .with_scheduled(scheduled)
-                .with_result(Ok(Success::Done(sentence))),
-            Err(refusal) => handled.with_result(Err(refusal)),
+        self.shared.timers().release(timer);
+        self.shared.timers_changed.notify_one();
+        handled
+            .with_scheduled(scheduled)
+            .with_result(Ok(Success::Done(sentence)))
+    }
+
+    /// Refuses a command for later that could not be taken back after its time.
+    pub(super) fn check_end(
+        &self,
+        request: &Request<'_>,
+        draft: &Draft,
+        plan: &Plan,
+    ) -> Result<(), Refusal> {
+        if draft.lasting.is_none() {
+            return Ok(());
         }
+        let speech = self.services.grammar.speech(request.phrase);
+        let earlier = self.states_before(plan);
+        self.revert(request, &earlier, speech).map(drop)
     }
 
     /// Returns the actions that end "for ten minutes".
-    fn revert(
+    pub(super) fn revert(
         &self,
         request: &Request<'_>,
         earlier: &[Earlier],
@@ -238,23 +281,33 @@ impl Pipeline {
         task: Task,
         due: DueTime,
     ) -> Result<Scheduled, Refusal> {
-        let actions: Vec<Action> = task.actions().to_vec();
-        let scheduled = |id: Option<u64>, replaced: Option<u64>| Scheduled {
-            id: id.map(|id| id.to_string()),
-            due: due.wall.as_ref().map(rfc3339),
-            seconds: due.wait.as_secs(),
-            repeats: due.repeat.as_ref().map(|repeat| repeat.rule),
-            condition: due.condition.clone(),
-            actions: actions.iter().cloned().map(ActionReport::from).collect(),
-            replaced: replaced.map(|id| id.to_string()),
-        };
         if command.dry_run {
-            return Ok(scheduled(None, None));
+            return Ok(scheduled(&task, &due));
+        }
+        let (_, scheduled) = self.enter_timer(command, task, &due)?;
+        self.write_timers().await;
+        self.shared.timers_changed.notify_one();
+        Ok(scheduled)
+    }
+
+    /// Adds a timer to the set, to be written. A command that is processed again after a crash or
+    /// a takeover has the timer that it set then.
+    fn enter_timer(
+        &self,
+        command: &Command,
+        task: Task,
+        due: &DueTime,
+    ) -> Result<(TimerId, Scheduled), Refusal> {
+        let scheduled = scheduled(&task, due);
+        if let Some(known) = self.timer_of(command) {
+            let id = Some(known.id.to_string());
+            return Ok((known.id, Scheduled { id, ..scheduled }));
         }
         let timer = Timer {
             id: 0,
             source: command.source.clone(),
             command: command.id.clone(),
+            seq: command.seq,
             text: shortened(&command.text),
             language: command.language.clone(),
             reply_to: command.reply_to.clone(),
@@ -266,29 +319,58 @@ impl Pipeline {
             condition: due.condition.clone(),
             of: None,
             skipped: 0,
+            written_with: None,
         };
         let added = self.shared.timers().add(timer);
-        let (id, replaced) = added.map_err(|full| {
-            let speech = self
-                .services
-                .grammar
-                .speech(&crate::command::phrase::Phrase::of(command));
-            let count = match full {
-                TooManyTimers::OfSource => crate::schedule::timer::MAX_OF_SOURCE,
-                TooManyTimers::InTotal => crate::schedule::timer::MAX_TIMERS,
-            };
-            let count = count.to_string();
-            Refusal::NotPermitted {
-                why: fill(&speech.time.too_many, &[("count", &count)]),
-            }
-        })?;
-        self.shared.timers_to_write().insert(id);
-        if let Some(replaced) = replaced {
-            self.shared.timers_to_write().insert(replaced);
+        let (id, replaced) = added.map_err(|full| self.too_many(command, full))?;
+        let scheduled = Scheduled {
+            id: Some(id.to_string()),
+            replaced: replaced.map(|id| id.to_string()),
+            ..scheduled
+        };
+        Ok((id, scheduled))
+    }
+
+    pub(super) fn too_many(&self, command: &Command, full: TooManyTimers) -> Refusal {
+        let speech = self.services.grammar.speech(&Phrase::of(command));
+        let count = match full {
+            TooManyTimers::OfSource => crate::schedule::timer::MAX_OF_SOURCE,
+            TooManyTimers::InTotal => crate::schedule::timer::MAX_TIMERS,
+        };
+        let count = count.to_string();
+        Refusal::NotPermitted {
+            why: fill(&speech.time.too_many, &[("count", &count)]),
         }
-        self.write_timers().await;
-        self.shared.timers_changed.notify_one();
-        Ok(scheduled(Some(id), replaced))
+    }
+
+    /// Returns the timer that this command has set, where it is processed again: after a crash it
+    /// has the same number in the journal, after a takeover the name that its source gave it.
+    pub(super) fn timer_of(&self, command: &Command) -> Option<Timer> {
+        let is_in_pair = self.replica.is_some();
+        let text = shortened(&command.text);
+        let is_of = |timer: &Timer| {
+            let is_same_command = if is_in_pair {
+                let is_answered_alike = timer.reply_to == command.reply_to;
+                (command.id_given && timer.command == command.id)
+                    || (command.reply_to.correlation.is_some() && is_answered_alike)
+            } else {
+                command.seq > 0 && timer.seq == command.seq
+            };
+            is_same_command && timer.source == command.source && timer.text == text
+        };
+        self.shared.timers().find(is_of).cloned()
+    }
+
+    /// Returns the due time of a command that sets a timer, also where it has set it already.
+    pub(super) fn due_time_of(
+        &self,
+        request: &Request<'_>,
+        timing: &Timing,
+    ) -> Result<DueTime, Refusal> {
+        match self.timer_of(request.command) {
+            Some(timer) => Ok(self.due_of(&timer)),
+            None => self.due_time(request, timing),
+        }
     }
 
     /// Returns the due time of a command.
@@ -365,6 +447,20 @@ impl Pipeline {
             &forms.on
         };
         fill(form, &[("time", &time), ("date", &date)])
+    }
+}
+
+/// Returns a timer that is set, without its number.
+fn scheduled(task: &Task, due: &DueTime) -> Scheduled {
+    let actions = task.actions().iter().cloned();
+    Scheduled {
+        id: None,
+        due: due.wall.as_ref().map(rfc3339),
+        seconds: due.wait.as_secs(),
+        repeats: due.repeat.as_ref().map(|repeat| repeat.rule),
+        condition: due.condition.clone(),
+        actions: actions.map(ActionReport::from).collect(),
+        replaced: None,
     }
 }
 
@@ -504,6 +600,17 @@ fn clock_in_words(time: TimeOfDay) -> String {
         TimeOfDay::Clock { hour, minute, .. } => format!("{hour}:{minute:02}"),
         TimeOfDay::Sunrise(_) | TimeOfDay::Sunset(_) => String::new(),
     }
+}
+
+/// Returns a time or a rule with how long the command lasts then.
+pub(super) fn lasting_in_words(speech: &Speech, lasting: Option<Span>, time: String) -> String {
+    let Some(Span { days, seconds }) = lasting else {
+        return time;
+    };
+    let seconds = u64::from(days) * 86_400 + u64::from(seconds);
+    let span = duration_in_words(speech, Duration::from_secs(seconds));
+    let places = [("time", time.as_str()), ("span", span.as_str())];
+    fill(&speech.time.lasting, &places)
 }
 
 /// Returns the sentences of a command for later, with its time or rule. Those about devices that

@@ -1,17 +1,23 @@
 //! Requests about the timers of a source: list, time left, cancel, change, and plain timers.
 
+use std::time::Duration;
+
 use crate::clock::now;
 use crate::command::reply::Refusal;
 use crate::grammar::follow_up::FollowUp;
-use crate::grammar::timer_request::TimerRequest;
+use crate::grammar::timer_request::{TimeShift, TimerRequest};
 use crate::pipeline::follow_up::aside;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::timed::{DueTime, duration_in_words};
+use crate::schedule::moment::MOST_DAYS;
 use crate::schedule::timer::{Due, Task, Timer, TimerId, Wait};
 use crate::vocabulary::speech::{Speech, fill, sentence};
-use crate::vocabulary::timing::{Day, Recurrence, Timing};
+use crate::vocabulary::timing::{Day, Recurrence, Span, Timing};
+
+/// The longest time until a timer is due.
+const LONGEST_WAIT: Duration = Duration::from_hours(24 * MOST_DAYS.unsigned_abs());
 
 /// The most timers named in one reply.
 const MOST_LISTED: usize = 12;
@@ -24,21 +30,32 @@ impl Pipeline {
         let speech = self.services.grammar.speech(request.phrase);
         let own = self.own_timers(request);
         let answer = match asked {
+            // "a timer for Robby" may be one for what Robby does.
+            TimerRequest::Set(_, Some(name)) if self.names_a_device(&name, request) => {
+                return None;
+            }
             TimerRequest::Set(timing, name) => {
                 return Some(self.set_plain_timer(request, &timing, name).await);
+            }
+            TimerRequest::ChangeOrSet(timing) if own.is_empty() => {
+                return Some(self.set_plain_timer(request, &timing, None).await);
             }
             TimerRequest::List | TimerRequest::CancelAll if own.is_empty() => {
                 Ok(speech.time.none.clone())
             }
             TimerRequest::List => Ok(self.listed(&own, speech)),
             TimerRequest::Left(words) => self.left(request, &own, words.as_deref(), speech),
-            TimerRequest::Change(_) | TimerRequest::Cancel(_) if own.is_empty() => return None,
+            TimerRequest::Change(_) | TimerRequest::ChangeBy(..) | TimerRequest::Cancel(_)
+                if own.is_empty() =>
+            {
+                return None;
+            }
             TimerRequest::CancelAll => {
                 let ids: Vec<TimerId> = own.iter().map(|timer| timer.id).collect();
                 Ok(self.cancel(request, &ids, speech).await)
             }
             TimerRequest::Cancel(words) => {
-                match Self::one(request, &own, words.as_deref(), speech) {
+                match self.one(request, &own, words.as_deref(), speech) {
                     Ok(timer) => Ok(self.cancel(request, &[timer.id], speech).await),
                     Err(refusal) => Err(refusal),
                 }
@@ -47,10 +64,15 @@ impl Pipeline {
                 let id = self.meant_timer(request, &own)?;
                 Ok(self.cancel(request, &[id], speech).await)
             }
-            TimerRequest::Change(timing) => match own.as_slice() {
-                [.., last] => self.change(request, last, &timing, speech).await,
-                [] => return None,
-            },
+            TimerRequest::Change(timing) | TimerRequest::ChangeOrSet(timing) => {
+                match own.as_slice() {
+                    [.., last] => self.change(request, last, &timing, speech).await,
+                    [] => return None,
+                }
+            }
+            TimerRequest::ChangeBy(span, shift) => {
+                self.change_by(request, own.last()?, (span, shift)).await
+            }
         };
         let handled = match answer {
             Ok(text) => {
@@ -112,7 +134,7 @@ impl Pipeline {
         let nothing: Interpretation = aside("");
         let handled = Handled::understood(&nothing);
         let speech = self.services.grammar.speech(request.phrase);
-        let due = match self.due_time(request, timing) {
+        let due = match self.due_time_of(request, timing) {
             Ok(due) => due,
             Err(refusal) => return handled.with_result(Err(refusal)),
         };
@@ -129,13 +151,11 @@ impl Pipeline {
         }
     }
 
-    fn due_of(&self, timer: &Timer) -> DueTime {
+    pub(super) fn due_of(&self, timer: &Timer) -> DueTime {
         let clocks = self.clocks();
         let wait = match timer.due.wait(&clocks) {
             Wait::For(left) => left,
-            Wait::Late(_) | Wait::ClockUnset | Wait::Unknown | Wait::ForState => {
-                std::time::Duration::ZERO
-            }
+            Wait::Late(_) | Wait::ClockUnset | Wait::Unknown | Wait::ForState => Duration::ZERO,
         };
         let zone = self.services.location.zone.clone();
         DueTime {
@@ -168,7 +188,7 @@ impl Pipeline {
             return Ok(speech.time.none.clone());
         }
         let chosen: Vec<Timer> = match words {
-            Some(words) => vec![Self::one(request, own, Some(words), speech)?],
+            Some(words) => vec![self.one(request, own, Some(words), speech)?],
             None => own.to_vec(),
         };
         let entry = |timer: &Timer| {
@@ -186,6 +206,7 @@ impl Pipeline {
 
     /// Returns the one timer that the words describe; without words, the only one.
     fn one(
+        &self,
         request: &Request<'_>,
         own: &[Timer],
         words: Option<&str>,
@@ -193,7 +214,7 @@ impl Pipeline {
     ) -> Result<Timer, Refusal> {
         let fits: Vec<Timer> = match words {
             Some(words) => {
-                let fits = |timer: &&Timer| is_described(timer, words, request);
+                let fits = |timer: &&Timer| self.is_described(timer, words, request);
                 own.iter().filter(fits).cloned().collect()
             }
             None => own.to_vec(),
@@ -225,7 +246,7 @@ impl Pipeline {
             texts.extend(timer.map(|timer| timer.text));
         }
         if !request.command.dry_run {
-            self.store_changes(ids).await;
+            self.store_changes().await;
         }
         let texts = speech.list_up_to(&texts, MOST_LISTED);
         fill(&speech.time.cancelled, &[("text", &texts)])
@@ -251,15 +272,92 @@ impl Pipeline {
         if !request.command.dry_run {
             let repeat = due.repeat.clone();
             self.shared.timers().reschedule(timer.id, changed, repeat);
-            self.store_changes(&[timer.id]).await;
+            self.store_changes().await;
         }
         let time = self.due_in_words(speech, &due);
         let places = [("text", timer.text.as_str()), ("time", time.as_str())];
         Ok(fill(&speech.time.entry, &places))
     }
 
-    async fn store_changes(&self, ids: &[TimerId]) {
-        self.shared.timers_to_write().extend(ids.iter().copied());
+    /// Lets a timer end later or earlier by a length of time. Only one that fires once.
+    async fn change_by(
+        &self,
+        request: &Request<'_>,
+        timer: &Timer,
+        (span, shift): (Span, TimeShift),
+    ) -> Result<String, Refusal> {
+        let speech = self.services.grammar.speech(request.phrase);
+        let length = Duration::from_secs(u64::from(span.days) * 86_400 + u64::from(span.seconds));
+        let moved = match shift {
+            TimeShift::Later => timer.due.moved_on(length),
+            TimeShift::Earlier => timer.due.moved_back(length, &self.clocks()),
+        };
+        let Some(due) = moved.filter(|_| timer.repeat.is_none()) else {
+            let forms = &speech.time;
+            let question = match timer.condition {
+                Some(_) => forms.which_state.clone(),
+                None => forms.which_time.clone(),
+            };
+            return Err(Refusal::Unclear { question });
+        };
+        let changed = Timer {
+            due,
+            ..timer.clone()
+        };
+        let due = self.due_of(&changed);
+        if due.wait > LONGEST_WAIT {
+            let days = MOST_DAYS.to_string();
+            return Err(Refusal::NotPermitted {
+                why: fill(&speech.time.too_far, &[("days", &days)]),
+            });
+        }
+        if !request.command.dry_run {
+            let due = changed.due;
+            self.shared.timers().reschedule(timer.id, due, None);
+            self.store_changes().await;
+        }
+        let time = self.due_in_words(speech, &due);
+        let places = [("text", timer.text.as_str()), ("time", time.as_str())];
+        Ok(fill(&speech.time.entry, &places))
+    }
+
+    /// Returns whether every word of a description is in the text, the name or the number of a
+    /// timer, or in the names of its devices.
+    fn is_described(&self, timer: &Timer, words: &str, request: &Request<'_>) -> bool {
+        let mut known = timer.text.clone();
+        for action in timer.task.actions() {
+            let Some(device) = request.home.device(&action.device) else {
+                continue;
+            };
+            let area = device.area.as_ref().and_then(|id| request.home.area(id));
+            let names = std::iter::once(&device.name)
+                .chain(&device.aliases)
+                .chain(area.map(|area| &area.name));
+            for name in names {
+                known.push(' ');
+                known.push_str(name);
+            }
+        }
+        let known = self.services.grammar.comparable(request.phrase, &known);
+        let known: Vec<&str> = known.split(|c: char| !c.is_alphanumeric()).collect();
+        let number = timer.id.to_string();
+        let mut words = words.split(' ').filter(|word| !word.is_empty());
+        words.all(|word| known.contains(&word) || word == number)
+    }
+
+    /// Returns whether a word of a name is one of the names of a device or an area.
+    fn names_a_device(&self, name: &str, request: &Request<'_>) -> bool {
+        let devices = request.home.devices().iter();
+        let names = devices.flat_map(|device| std::iter::once(&device.name).chain(&device.aliases));
+        let areas = request.home.areas().iter().map(|area| &area.name);
+        names.chain(areas).any(|known| {
+            let known = self.services.grammar.comparable(request.phrase, known);
+            let mut words = known.split(|c: char| !c.is_alphanumeric());
+            words.any(|word| !word.is_empty() && name.split(' ').any(|own| own == word))
+        })
+    }
+
+    async fn store_changes(&self) {
         self.write_timers().await;
         self.shared.timers_changed.notify_one();
     }
@@ -284,27 +382,4 @@ fn changed_timing(timer: &Timer, timing: &Timing) -> Option<Timing> {
         (None, _) | (_, Timing::Every(_)) => Some(timing.clone()),
         _ => None,
     }
-}
-
-/// Returns whether every word of a description is in the text, the name or the number of a timer,
-/// or in the names of its devices.
-fn is_described(timer: &Timer, words: &str, request: &Request<'_>) -> bool {
-    let mut known = timer.text.to_lowercase();
-    for action in timer.task.actions() {
-        let Some(device) = request.home.device(&action.device) else {
-            continue;
-        };
-        let area = device.area.as_ref().and_then(|id| request.home.area(id));
-        let names = std::iter::once(&device.name)
-            .chain(&device.aliases)
-            .chain(area.map(|area| &area.name));
-        for name in names {
-            known.push(' ');
-            known.push_str(&name.to_lowercase());
-        }
-    }
-    let known: Vec<&str> = known.split(|c: char| !c.is_alphanumeric()).collect();
-    let number = timer.id.to_string();
-    let mut words = words.split(' ').filter(|word| !word.is_empty());
-    words.all(|word| known.contains(&word) || word == number)
 }

@@ -77,7 +77,7 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
         .into_iter()
         .filter(|action| !(action.device == NO_DEVICE && action.property.name() == NO_DEVICE))
         .collect();
-    let DraftTime { timing, condition } = written_time(draft.when.as_deref())?;
+    let time = written_time(draft.when.as_deref())?;
     let speech = spoken(draft.speech, "speech")?;
     let question = spoken(draft.question, "question")?;
     // A draft that asks back has no actions, so that a half-understood command is not half done.
@@ -91,8 +91,9 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
         actions,
         speech,
         question,
-        timing: timing.filter(|_| acts),
-        condition: condition.filter(|_| acts),
+        timing: time.timing.filter(|_| acts),
+        condition: time.condition.filter(|_| acts),
+        lasting: time.lasting.filter(|_| acts),
         ..Draft::default()
     })
 }

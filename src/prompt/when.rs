@@ -11,6 +11,9 @@ use crate::vocabulary::{Property, Value};
 /// The longest text that is read, in bytes.
 const LONGEST: usize = 256;
 
+/// Between a time or a state and how long the command lasts then.
+const FOR_A_WHILE: &str = " for ";
+
 /// The most states of one condition.
 const MOST_TESTS: usize = 4;
 
@@ -24,13 +27,33 @@ pub(super) struct DraftTime {
     pub(super) timing: Option<Timing>,
     /// The states.
     pub(super) condition: Option<Condition>,
+    /// The time after which it is taken back.
+    pub(super) lasting: Option<Span>,
 }
 
 impl DraftTime {
     fn at(timing: Timing) -> Self {
         Self {
             timing: Some(timing),
-            condition: None,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the same with its end, or `None` where it has one already or happens at once.
+    fn for_a_while(self, span: Span) -> Option<Self> {
+        let is_now = |condition: &Condition| condition.mode == ConditionMode::Now;
+        match (&self.timing, &self.condition) {
+            (None, Some(condition)) if is_now(condition) => Some(Self {
+                timing: Some(Timing::For(span)),
+                ..self
+            }),
+            (None, Some(_)) | (Some(Timing::After(_) | Timing::At(_) | Timing::Every(_)), None) => {
+                Some(Self {
+                    lasting: Some(span),
+                    ..self
+                })
+            }
+            _ => None,
         }
     }
 }
@@ -41,14 +64,26 @@ pub(super) fn when(text: &str) -> Option<DraftTime> {
     if text.len() > LONGEST || !text.is_ascii() {
         return None;
     }
-    let plain = text.trim().to_ascii_lowercase();
+    let text = text.trim();
+    let end = text.to_ascii_lowercase().rfind(FOR_A_WHILE);
+    if let Some(end) = end
+        && let Some(span) = span(&text[end + FOR_A_WHILE.len()..].to_ascii_lowercase())
+    {
+        return start(text[..end].trim())?.for_a_while(span);
+    }
+    start(text)
+}
+
+/// Reads the notation without an end.
+fn start(text: &str) -> Option<DraftTime> {
+    let plain = text.to_ascii_lowercase();
     if matches!(plain.as_str(), "" | "now" | "null") {
         return Some(DraftTime::default());
     }
     let (word, rest) = plain.split_once(' ')?;
     let rest = rest.trim();
     // Values of a device may have capital letters.
-    let states = text.trim()[word.len()..].trim();
+    let states = text[word.len()..].trim();
     Some(match word {
         "in" => DraftTime::at(Timing::After(span(rest)?)),
         "for" => DraftTime::at(Timing::For(span(rest)?)),
@@ -169,13 +204,13 @@ fn on_states(mode: ConditionMode, text: &str) -> Option<DraftTime> {
     }
     let tests = parts.into_iter().map(state).collect::<Option<Vec<_>>>()?;
     Some(DraftTime {
-        timing: None,
         condition: Some(Condition {
             mode,
             tests,
             any,
             until: None,
         }),
+        ..DraftTime::default()
     })
 }
 
@@ -256,6 +291,24 @@ mod tests {
             until: None,
         };
         assert_eq!(timing("every 2 h"), Timing::Every(hours));
+        for text in [
+            "at 18:30 for 10 min",
+            "whenever window.window = open for 10 m",
+        ] {
+            assert_eq!(when(text).unwrap().lasting, Some(ten_minutes), "{text}");
+        }
+        let now = when("if dark for 10 min").unwrap();
+        assert_eq!(
+            (now.timing, now.lasting),
+            (Some(Timing::For(ten_minutes)), None)
+        );
+        for text in [
+            "for 10 min for 10 min",
+            "until 22:00 for 10 min",
+            "now for 10 min",
+        ] {
+            assert_eq!(when(text), None, "{text}");
+        }
         assert_eq!(when("now"), Some(DraftTime::default()));
     }
 

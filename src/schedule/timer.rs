@@ -4,7 +4,7 @@
 //! delay runs by the time since the kernel started, so that setting the clock does not change it; a
 //! time of the day runs by the wall clock.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use crate::schedule::recurrence::DayRule;
 use crate::vocabulary::action::{Action, Draft, LeftOut, TargetScope};
 use crate::vocabulary::condition::{Condition, ConditionMode, StateTest};
 use crate::vocabulary::slug::Slug;
-use crate::vocabulary::timing::Recurrence;
+use crate::vocabulary::timing::{Recurrence, Span};
 
 /// The most timers of all sources.
 pub const MAX_TIMERS: usize = 256;
@@ -30,6 +30,14 @@ const BELIEVABLE: i64 = 1_735_689_600;
 /// The longest wait of a rule of days that is not looked into: a week, and a clock that is set back
 /// by a week. Only the sun of polar regions pauses for longer.
 const LONGEST_PAUSE: Duration = Duration::from_hours(14 * 24);
+
+/// Timers of an earlier run that are remembered once they have fired: those of the commands that
+/// the earlier run left without a reply are among them.
+const MAX_ENDED: usize = 32;
+
+/// The first number where the timers of an earlier run could not be read yet, so that both keep
+/// their numbers.
+const FIRST_UNRESTORED: TimerId = 1_000_000;
 
 /// A timer that fires so little late is not late.
 const PUNCTUAL: Duration = Duration::from_secs(2);
@@ -144,6 +152,35 @@ impl Due {
         }
     }
 
+    /// Returns the due time so much earlier, at the earliest now; `None` for a state.
+    pub fn moved_back(&self, less: Duration, now: &Now) -> Option<Self> {
+        let Wait::For(left) = self.wait(now) else {
+            return None;
+        };
+        let less = i64::try_from(millis(less.min(left))).unwrap_or(i64::MAX);
+        match self {
+            Self::At { wall_ms } => Some(Self::At {
+                wall_ms: wall_ms.saturating_sub(less),
+            }),
+            Self::Delay {
+                wall_ms,
+                boot,
+                uptime_ms,
+            } => Some(Self::Delay {
+                wall_ms: wall_ms.map(|wall| wall.saturating_sub(less)),
+                boot: boot.clone(),
+                uptime_ms: uptime_ms.saturating_sub(less.unsigned_abs()),
+            }),
+            Self::State { .. } => None,
+        }
+    }
+
+    /// Returns the due time so much later; `None` for a state.
+    pub fn moved_on(&self, more: Duration) -> Option<Self> {
+        let is_state = matches!(self, Self::State { .. });
+        (!is_state).then(|| self.later(millis(more)))
+    }
+
     /// Returns the due time so many milliseconds later.
     fn later(&self, more_ms: u64) -> Self {
         let more = i64::try_from(more_ms).unwrap_or(i64::MAX);
@@ -202,6 +239,9 @@ pub enum Task {
         /// most [`MAX_LEFT_OUT`].
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left_out: Vec<LeftOut>,
+        /// The time after which it is taken back: "for ten minutes when the door opens".
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasting: Option<Span>,
     },
     /// The end of "for ten minutes".
     Revert {
@@ -228,6 +268,7 @@ impl Task {
             scope: draft.scope,
             confirmed,
             left_out: draft.left_out.iter().take(MAX_LEFT_OUT).cloned().collect(),
+            lasting: draft.lasting,
         }
     }
 
@@ -257,6 +298,9 @@ pub struct Timer {
     pub source: Source,
     /// The id of the command that set it.
     pub command: String,
+    /// The number of that command in the journal of this node.
+    #[serde(default)]
+    pub seq: u64,
     /// The text of that command.
     pub text: String,
     /// The language of its replies.
@@ -284,9 +328,18 @@ pub struct Timer {
     /// The occurrences before this one that were missed.
     #[serde(default)]
     pub skipped: u32,
+    /// The number of the record in which it is written, where that is not its own: a change of
+    /// several timers is one write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_with: Option<TimerId>,
 }
 
 impl Timer {
+    /// Returns the number of its record.
+    fn record_id(&self) -> TimerId {
+        self.written_with.or(self.of).unwrap_or(self.id)
+    }
+
     /// Returns the number under which its source knows it.
     pub fn known_as(&self) -> TimerId {
         self.of.unwrap_or(self.id)
@@ -329,15 +382,6 @@ fn have_same_rule(one: &Timer, other: &Timer) -> bool {
     }
 }
 
-/// The timers that are due.
-#[derive(Debug, Default)]
-pub struct DueTimers {
-    /// Each with how late it is, where that is known.
-    pub timers: Vec<(Timer, Option<Duration>)>,
-    /// The numbers of all timers whose records have changed.
-    pub changed: Vec<TimerId>,
-}
-
 /// One occurrence of a repeated command, and the next one.
 struct Occurrence {
     due: Due,
@@ -350,9 +394,15 @@ struct Occurrence {
 #[derive(Debug, Default)]
 pub struct Timers {
     pending: BTreeMap<TimerId, Timer>,
-    /// Timers that have been handed out to fire.
+    /// Timers that have been handed out to fire, and those whose command is being carried out.
     firing: BTreeMap<TimerId, Timer>,
     last: TimerId,
+    /// The numbers of the records that are not on disk as they are now.
+    changed: BTreeSet<TimerId>,
+    /// The highest number of the earlier run.
+    last_restored: TimerId,
+    /// The newest timers of the earlier run that have ended since.
+    ended: VecDeque<Timer>,
 }
 
 /// The reason why a timer was not added.
@@ -369,30 +419,102 @@ impl Timers {
     pub fn restored(timers: Vec<Timer>) -> Self {
         let mut restored = Self::default();
         // Occurrences that were firing are kept beside the timers that wait.
-        for timer in timers.into_iter().take(2 * MAX_TIMERS) {
+        for timer in timers.into_iter().take(3 * MAX_TIMERS) {
             restored.last = restored.last.max(timer.id);
-            restored.pending.insert(timer.id, timer);
+            restored.keep_restored(timer);
         }
+        restored.last_restored = restored.last;
         restored
     }
 
-    /// Adds the timers of an earlier run to those set since, under new numbers.
+    /// Makes the set of a run that cannot read the timers of the earlier run yet.
+    pub fn unrestored() -> Self {
+        Self {
+            last: FIRST_UNRESTORED,
+            ..Self::default()
+        }
+    }
+
+    fn keep_restored(&mut self, timer: Timer) {
+        if timer.of.is_some() {
+            // An earlier version wrote each occurrence in a record of its own.
+            self.changed.extend([timer.id, timer.record_id()]);
+        }
+        // The record of several timers, which is read first, is newer than one of its own.
+        self.pending.entry(timer.id).or_insert(timer);
+    }
+
+    /// Adds the timers of an earlier run to those set since, under their numbers where these are
+    /// free.
     pub fn add_restored(&mut self, timers: Vec<Timer>) {
         let room = MAX_TIMERS.saturating_sub(self.pending.len() + self.firing.len());
+        let timers = timers.into_iter().take(room);
+        let own: HashSet<TimerId> = self.ids().collect();
+        if timers.clone().all(|timer| !own.contains(&timer.id)) {
+            for timer in timers {
+                self.last_restored = self.last_restored.max(timer.id);
+                self.keep_restored(timer);
+            }
+            self.last = self.last.max(self.last_restored);
+            return;
+        }
         let mut numbers = BTreeMap::new();
-        for timer in timers.into_iter().take(room) {
+        for timer in timers {
             self.last += 1;
             numbers.insert(timer.id, self.last);
             // An occurrence is newer than its repeated command, and has a higher number.
             let of = timer.of.map(|of| numbers.get(&of).copied().unwrap_or(of));
             let id = self.last;
-            self.pending.insert(id, Timer { id, of, ..timer });
+            let timer = Timer {
+                id,
+                of,
+                written_with: None,
+                ..timer
+            };
+            self.pending.insert(id, timer);
         }
     }
 
     /// Returns the numbers of all timers, also of those that are being carried out.
     pub fn ids(&self) -> impl Iterator<Item = TimerId> {
         self.pending.keys().chain(self.firing.keys()).copied()
+    }
+
+    fn with_firing(&self) -> impl Iterator<Item = &Timer> {
+        self.pending.values().chain(self.firing.values())
+    }
+
+    /// Notes that these records are not on disk as they are now.
+    pub fn mark_changed(&mut self, records: impl IntoIterator<Item = TimerId>) {
+        self.changed.extend(records);
+    }
+
+    /// Notes that the records of all timers are to be written.
+    pub fn mark_all_changed(&mut self) {
+        let all: Vec<TimerId> = self.with_firing().map(Timer::record_id).collect();
+        self.changed.extend(all);
+    }
+
+    /// Takes the numbers of the records that are to be written.
+    pub fn take_changed(&mut self) -> BTreeSet<TimerId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Returns the timers in a record: a repeated command with its occurrence, for example. Each
+    /// record is written at once, so that a crash leaves all of a change or nothing.
+    pub fn record(&self, id: TimerId) -> Vec<&Timer> {
+        let mut timers: Vec<&Timer> = self
+            .with_firing()
+            .filter(|timer| timer.record_id() == id)
+            .collect();
+        timers.sort_by_key(|timer| timer.id);
+        timers
+    }
+
+    /// Returns the first timer, waiting, firing or ended in this run, for which `is_it` holds.
+    pub fn find(&self, is_it: impl Fn(&Timer) -> bool) -> Option<&Timer> {
+        let mut all = self.with_firing().chain(&self.ended);
+        all.find(|timer| timer.of.is_none() && is_it(timer))
     }
 
     /// Adds a timer. One of the same source for the same actions is replaced and returned.
@@ -410,6 +532,8 @@ impl Timers {
         };
         let same = self.pending.values().find(|other| is_same(other));
         let replaced = same.map(|other| other.id);
+        // Written over it: a crash leaves one of the two.
+        let written_with = same.map(Timer::record_id).or(timer.written_with);
         if let Some(id) = replaced {
             self.pending.remove(&id);
         }
@@ -422,8 +546,69 @@ impl Timers {
         }
         self.last += 1;
         let id = self.last;
-        self.pending.insert(id, Timer { id, ..timer });
+        let timer = Timer {
+            id,
+            written_with,
+            ..timer
+        };
+        self.changed.insert(timer.record_id());
+        self.pending.insert(id, timer);
         Ok((id, replaced))
+    }
+
+    /// Takes the timer that ends an earlier occurrence of the same command, to be replaced by one
+    /// that ends later: it knows the states before both.
+    pub fn take_revert_of(&mut self, timer: &Timer) -> Option<Task> {
+        let record = timer.record_id();
+        let is_it = |other: &&Timer| {
+            other.written_with == Some(record) && matches!(other.task, Task::Revert { .. })
+        };
+        let id = self.pending.values().find(is_it)?.id;
+        self.remove(id).map(|timer| timer.task)
+    }
+
+    /// Adds the timer that ends an occurrence, in the same record. It is held.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn add_revert(
+        &mut self,
+        task: Task,
+        due: Due,
+        occurrence: &Timer,
+    ) -> Result<TimerId, TooManyTimers> {
+        let revert = Timer {
+            due,
+            task,
+            started: None,
+            event: None,
+            repeat: None,
+            condition: None,
+            of: None,
+            skipped: 0,
+            written_with: Some(occurrence.record_id()),
+            ..occurrence.clone()
+        };
+        let (id, _) = self.add(revert)?;
+        self.hold(id);
+        Ok(id)
+    }
+
+    /// Keeps a timer from firing and from being changed while its command is carried out. Returns
+    /// false where it does not wait any more.
+    pub fn hold(&mut self, id: TimerId) -> bool {
+        let Some(timer) = self.pending.remove(&id) else {
+            return false;
+        };
+        self.firing.insert(id, timer);
+        true
+    }
+
+    /// Lets a timer wait again.
+    pub fn release(&mut self, id: TimerId) {
+        if let Some(timer) = self.firing.remove(&id) {
+            self.pending.insert(id, timer);
+        }
     }
 
     /// Returns the timers that a source has set, the earliest first by number.
@@ -437,12 +622,6 @@ impl Timers {
         self.pending.values().filter(|timer| timer.of.is_none())
     }
 
-    /// Returns all timers that wait, with the occurrences of an earlier run.
-    #[cfg(test)]
-    pub(super) fn all_records(&self) -> impl Iterator<Item = &Timer> {
-        self.pending.values()
-    }
-
     /// Returns a timer.
     pub fn get(&self, id: TimerId) -> Option<&Timer> {
         self.pending.get(&id)
@@ -450,15 +629,18 @@ impl Timers {
 
     /// Removes a timer that has not fired yet.
     pub fn remove(&mut self, id: TimerId) -> Option<Timer> {
-        self.pending.remove(&id)
+        let timer = self.pending.remove(&id)?;
+        self.changed.insert(timer.record_id());
+        Some(timer)
     }
 
-    /// Changes the due time of a timer, and its rule. Returns the changed timer.
-    pub fn reschedule(&mut self, id: TimerId, due: Due, repeat: Option<Repeat>) -> Option<Timer> {
-        let timer = self.pending.get_mut(&id)?;
-        timer.due = due;
-        timer.repeat = repeat;
-        Some(timer.clone())
+    /// Changes the due time of a timer, and its rule.
+    pub fn reschedule(&mut self, id: TimerId, due: Due, repeat: Option<Repeat>) {
+        if let Some(timer) = self.pending.get_mut(&id) {
+            timer.due = due;
+            timer.repeat = repeat;
+            self.changed.insert(timer.record_id());
+        }
     }
 
     /// Returns the rules whose condition names one of the devices.
@@ -486,15 +668,15 @@ impl Timers {
     }
 
     /// Makes a rule due whose condition became true. A rule that waits for each time goes on
-    /// waiting; while it is being carried out it does not fire again. Returns the numbers of the
-    /// timers whose records have changed.
-    pub fn trigger(&mut self, id: TimerId, now: &Now) -> Vec<TimerId> {
+    /// waiting; while it is being carried out it does not fire again. Returns whether it is due.
+    pub fn trigger(&mut self, id: TimerId, now: &Now) -> bool {
         if self.has_occurrence(id) {
-            return Vec::new();
+            return false;
         }
         let Some(rule) = self.pending.get_mut(&id) else {
-            return Vec::new();
+            return false;
         };
+        self.changed.insert(rule.record_id());
         let due = Due::after(Duration::ZERO, now);
         let is_once = rule
             .condition
@@ -503,7 +685,7 @@ impl Timers {
         if is_once {
             rule.due = due;
             rule.condition = None;
-            return vec![id];
+            return true;
         }
         let single = Timer {
             id: self.last + 1,
@@ -513,8 +695,9 @@ impl Timers {
             ..rule.clone()
         };
         self.last += 1;
+        self.changed.insert(single.record_id());
         self.pending.insert(single.id, single);
-        vec![self.last]
+        true
     }
 
     /// Removes the devices that another command has changed from the reverts that wait for them.
@@ -525,12 +708,14 @@ impl Timers {
     ) -> Vec<(TimerId, Option<Timer>)> {
         let mut changed = Vec::new();
         for (id, timer) in &mut self.pending {
+            let record = timer.record_id();
             let Task::Revert { actions, .. } = &mut timer.task else {
                 continue;
             };
             let before = actions.len();
             actions.retain(|action| !is_commanded(&action.device));
             if actions.len() != before {
+                self.changed.insert(record);
                 let rest = (!actions.is_empty()).then(|| timer.clone());
                 changed.push((*id, rest));
             }
@@ -572,13 +757,12 @@ impl Timers {
         others.any(|other| other.of == Some(id))
     }
 
-    /// Takes the timers that are due, in the order of their due times. They count as firing until
-    /// [`Timers::fired`]. A repeated command goes on waiting for its next occurrence.
-    pub fn take_due(&mut self, now: &Now, place: &HomeLocation) -> DueTimers {
-        let mut due = DueTimers {
-            changed: self.drop_overtaken(now),
-            ..DueTimers::default()
-        };
+    /// Takes the timers that are due, in the order of their due times, each with how late it is
+    /// where that is known. They count as firing until [`Timers::fired`]. A repeated command goes
+    /// on waiting for its next occurrence.
+    pub fn take_due(&mut self, now: &Now, place: &HomeLocation) -> Vec<(Timer, Option<Duration>)> {
+        self.drop_overtaken(now);
+        let mut due = Vec::new();
         let busy = self.with_occurrences();
         let ids: Vec<TimerId> = self.pending.keys().copied().collect();
         for id in ids {
@@ -593,7 +777,6 @@ impl Timers {
                 Wait::Unknown => None,
                 Wait::For(left) => {
                     if let Some(due_time) = earlier_after_step(timer, left, now, place) {
-                        due.changed.push(id);
                         self.reschedule(id, due_time, timer.repeat.clone());
                     }
                     continue;
@@ -601,30 +784,25 @@ impl Timers {
                 Wait::ClockUnset => continue,
                 Wait::ForState => {
                     if timer.due.until_end(now) == Some(Duration::ZERO) {
-                        self.pending.remove(&id);
-                        due.changed.push(id);
+                        self.remove(id);
                     }
                     continue;
                 }
             };
-            due.changed.push(id);
-            let occurrence = self.take(id, late, now, place);
-            due.changed
-                .extend(occurrence.as_ref().map(|(timer, _)| timer.id));
-            due.timers.extend(occurrence);
+            due.extend(self.take(id, late, now, place));
         }
         let order =
             |(timer, late): &(Timer, Option<Duration>)| (std::cmp::Reverse(*late), timer.id);
-        due.timers.sort_by_key(order);
-        for (timer, _) in &due.timers {
+        due.sort_by_key(order);
+        for (timer, _) in &due {
             self.firing.insert(timer.id, timer.clone());
         }
         due
     }
 
     /// Removes the occurrences that were not begun before the next one of the same command is due;
-    /// they count as missed. Returns the numbers of the timers whose records have changed.
-    fn drop_overtaken(&mut self, now: &Now) -> Vec<TimerId> {
+    /// they count as missed.
+    fn drop_overtaken(&mut self, now: &Now) {
         let is_due = |id: &TimerId| {
             let timer = self.pending.get(id);
             timer.is_some_and(|timer| matches!(timer.due.wait(now), Wait::Late(_)))
@@ -636,15 +814,12 @@ impl Timers {
             .filter_map(|timer| Some((timer.id, timer.of?, timer.skipped)))
             .filter(|(_, parent, _)| is_due(parent))
             .collect();
-        let mut changed = Vec::new();
         for (id, parent, skipped) in overtaken {
-            self.pending.remove(&id);
+            self.remove(id);
             if let Some(timer) = self.pending.get_mut(&parent) {
                 timer.skipped = timer.skipped.saturating_add(skipped).saturating_add(1);
             }
-            changed.extend([id, parent]);
         }
-        changed
     }
 
     /// Removes a timer that is due, or, if it is repeated, moves it to its next time. Returns what
@@ -656,7 +831,7 @@ impl Timers {
         now: &Now,
         place: &HomeLocation,
     ) -> Option<(Timer, Option<Duration>)> {
-        let timer = self.pending.remove(&id)?;
+        let timer = self.remove(id)?;
         let Some(repeat) = &timer.repeat else {
             return Some((timer, late));
         };
@@ -682,18 +857,15 @@ impl Timers {
             skipped: timer.skipped.saturating_add(occurrence.skipped),
             ..timer
         };
+        self.changed.insert(single.record_id());
         Some((single, occurrence.late))
-    }
-
-    /// Returns a timer that waits or fires, as it is to be written.
-    pub fn record(&self, id: TimerId) -> Option<&Timer> {
-        self.pending.get(&id).or_else(|| self.firing.get(&id))
     }
 
     /// Notes that the messages of a timer are about to be published.
     pub fn mark_started(&mut self, id: TimerId, repeatable: bool) {
         if let Some(timer) = self.firing.get_mut(&id) {
             timer.started = Some(repeatable);
+            self.changed.insert(timer.record_id());
         }
     }
 
@@ -701,12 +873,22 @@ impl Timers {
     pub fn mark_finished(&mut self, id: TimerId, event: serde_json::Value) {
         if let Some(timer) = self.firing.get_mut(&id) {
             timer.event = Some(event);
+            self.changed.insert(timer.record_id());
         }
     }
 
-    /// Forgets a timer that has fired.
+    /// Forgets a timer that has fired, or whose command was not carried out.
     pub fn fired(&mut self, id: TimerId) {
-        self.firing.remove(&id);
+        let Some(timer) = self.firing.remove(&id) else {
+            return;
+        };
+        self.changed.insert(timer.record_id());
+        if id <= self.last_restored {
+            self.ended.push_back(timer);
+            if self.ended.len() > MAX_ENDED {
+                self.ended.pop_front();
+            }
+        }
     }
 }
 
@@ -874,6 +1056,7 @@ mod tests {
             id: 0,
             source: Source::new(source),
             command: "c".to_owned(),
+            seq: 0,
             text: "t".to_owned(),
             language: None,
             reply_to: ReplyTo {
@@ -886,6 +1069,7 @@ mod tests {
                 scope: TargetScope::Named,
                 confirmed: false,
                 left_out: Vec::new(),
+                lasting: None,
             },
             started: None,
             event: None,
@@ -893,6 +1077,7 @@ mod tests {
             condition: None,
             of: None,
             skipped: 0,
+            written_with: None,
         }
     }
 
@@ -1013,7 +1198,7 @@ mod tests {
                     _ => { wall = SET + far; uptime += 1_000_000; }
                 }
                 let at = now(wall, uptime, &boot.to_string());
-                for (timer, late) in timers.take_due(&at, &HomeLocation::default()).timers {
+                for (timer, late) in timers.take_due(&at, &HomeLocation::default()) {
                     prop_assert!(late.is_some());
                     prop_assert!(!matches!(timer.due.wait(&at), Wait::For(_)), "early");
                     prop_assert!(handed.insert(timer.id), "twice");

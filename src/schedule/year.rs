@@ -42,6 +42,8 @@ struct Gateway {
     skipped: u64,
     /// The times of the occurrences carried out, by their due time.
     by_due: BTreeMap<i64, u32>,
+    /// The records on disk.
+    disk: BTreeMap<TimerId, Vec<u8>>,
 }
 
 impl Gateway {
@@ -57,15 +59,29 @@ impl Gateway {
         self.furthest_ms = self.furthest_ms.max(self.wall_ms);
     }
 
-    /// Hands out due timers. With `is_killed` the gateway ends before anything is done.
-    fn fire(&mut self, is_killed: bool) {
+    /// Writes the records that have changed, or only the first of them.
+    fn write(&mut self, most: usize) {
+        for id in self.timers.take_changed().into_iter().take(most) {
+            let timers = self.timers.record(id);
+            if timers.is_empty() {
+                self.disk.remove(&id);
+            } else {
+                self.disk.insert(id, serde_json::to_vec(&timers).unwrap());
+            }
+        }
+    }
+
+    /// Hands out due timers. With `most` the gateway ends after so many writes, before anything is
+    /// done.
+    fn fire(&mut self, most: Option<usize>) {
         let now = self.now();
         let due = self.timers.take_due(&now, &self.place);
-        for (timer, late) in &due.timers {
+        self.write(most.unwrap_or(usize::MAX));
+        for (timer, late) in &due {
             let wall = timer.due.wall().unwrap().as_millisecond();
             assert!(late.is_some(), "an unknown time");
             assert!(wall <= self.wall_ms, "early");
-            if is_killed {
+            if most.is_some() {
                 continue;
             }
             self.done += 1;
@@ -73,25 +89,16 @@ impl Gateway {
             *self.by_due.entry(wall).or_default() += 1;
             self.timers.fired(timer.id);
         }
-        if is_killed {
-            self.restart(
-                &due.timers
-                    .iter()
-                    .map(|(timer, _)| timer.id)
-                    .collect::<Vec<_>>(),
-            );
+        if most.is_some() {
+            self.restart();
         }
+        self.write(usize::MAX);
     }
 
-    /// Starts again from the records on disk: the timers that wait, and those that were firing.
-    fn restart(&mut self, firing: &[TimerId]) {
-        let waiting: Vec<TimerId> = self.timers.all_records().map(|timer| timer.id).collect();
-        let records = waiting.iter().chain(firing).map(|id| {
-            let timer = self.timers.record(*id).unwrap();
-            serde_json::to_vec(timer).unwrap()
-        });
-        let read = |record: Vec<u8>| serde_json::from_slice::<Timer>(&record).unwrap();
-        self.timers = Timers::restored(records.map(read).collect());
+    /// Starts again from the records on disk.
+    fn restart(&mut self) {
+        let read = |record: &Vec<u8>| serde_json::from_slice::<Vec<Timer>>(record).unwrap();
+        self.timers = Timers::restored(self.disk.values().flat_map(read).collect());
         self.boot += 1;
         self.uptime_ms = 1000;
     }
@@ -113,6 +120,7 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
         id: 0,
         source: Source::new("a"),
         command: "c".to_owned(),
+        seq: 0,
         text: "t".to_owned(),
         language: None,
         reply_to: ReplyTo {
@@ -133,10 +141,11 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
         condition: None,
         of: None,
         skipped: 0,
+        written_with: None,
     };
     timers.add(timer).unwrap();
     let wall_ms = start.as_millisecond();
-    let gateway = Gateway {
+    let mut gateway = Gateway {
         timers,
         place,
         wall_ms,
@@ -146,7 +155,9 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
         done: 0,
         skipped: 0,
         by_due: BTreeMap::new(),
+        disk: BTreeMap::new(),
     };
+    gateway.write(usize::MAX);
     (gateway, wall_ms)
 }
 
@@ -215,27 +226,27 @@ proptest! {
                 }
                 // It is down for a while.
                 2 => {
-                    gateway.restart(&[]);
+                    gateway.restart();
                     gateway.pass(minutes * 5 * MINUTE);
                 }
-                3 => gateway.fire(true),
+                3 => gateway.fire(Some(usize::try_from(minutes % 3).unwrap())),
                 _ => {}
             }
             // It runs: it wakes when something is due, as the task that fires timers does.
             let until = gateway.wall_ms + minutes * MINUTE;
             while gateway.wall_ms < until {
-                gateway.fire(false);
+                gateway.fire(None);
                 let most = Duration::from_hours(10_000);
                 let wait = gateway.timers.next_wait(&gateway.now(), most).unwrap();
                 let wait = i64::try_from(wait.as_millis()).unwrap().max(1);
                 gateway.pass(wait.min(until - gateway.wall_ms));
             }
-            gateway.fire(false);
+            gateway.fire(None);
         }
         // To the end of the year, and to the furthest time that the clock has shown.
         let end = gateway.furthest_ms.max(start + 365 * 24 * 60 * MINUTE);
         gateway.pass(end - gateway.wall_ms);
-        gateway.fire(false);
+        gateway.fire(None);
         let expected = expected(rule, start, gateway.furthest_ms, &gateway.place);
         prop_assert_eq!(gateway.done + gateway.skipped, expected);
         prop_assert!(gateway.by_due.values().all(|times| *times == 1), "twice");
@@ -270,20 +281,20 @@ fn an_interval_has_one_occurrence_after_a_long_pause_and_then_goes_on() {
     // Five and a half hours later: the fifth occurrence, and four before it.
     let late = at(330 * MINUTE, 330 * 60);
     let due = timers.take_due(&late, &place);
-    assert_eq!(due.timers.len(), 1);
-    assert_eq!(due.timers[0].0.skipped, 4);
-    assert_eq!(due.timers[0].1, Some(Duration::from_mins(30)));
+    assert_eq!(due.len(), 1);
+    assert_eq!(due[0].0.skipped, 4);
+    assert_eq!(due[0].1, Some(Duration::from_mins(30)));
     // While it is being carried out, the next one waits.
     let meanwhile = at(365 * MINUTE, 365 * 60);
-    assert!(timers.take_due(&meanwhile, &place).timers.is_empty());
+    assert!(timers.take_due(&meanwhile, &place).is_empty());
     assert_eq!(timers.next_wait(&meanwhile, hour), None);
-    timers.fired(due.timers[0].0.id);
+    timers.fired(due[0].0.id);
     let next = timers.take_due(&meanwhile, &place);
-    assert_eq!(next.timers[0].1, Some(Duration::from_mins(5)));
-    timers.fired(next.timers[0].0.id);
+    assert_eq!(next[0].1, Some(Duration::from_mins(5)));
+    timers.fired(next[0].0.id);
     // After the end nothing waits, and what would have been later does not count.
     let after = at(20 * 60 * MINUTE, 20 * 3600);
     let last = timers.take_due(&after, &place);
-    assert_eq!(last.timers[0].0.skipped, 5);
+    assert_eq!(last[0].0.skipped, 5);
     assert_eq!(timers.all().count(), 0);
 }

@@ -34,6 +34,8 @@ pub mod journal;
 pub mod progress_log;
 mod reopened;
 pub mod spending;
+#[cfg(test)]
+pub(crate) mod timer_kill;
 pub mod timers;
 mod tree;
 
@@ -82,6 +84,9 @@ pub struct Store {
     pub lost: bool,
     /// The trees in use, one for each name.
     trees: Mutex<Vec<StoreTree>>,
+    /// The write of a timer before which a test ends the process.
+    #[cfg(test)]
+    pub(crate) timer_kill: Arc<timer_kill::SimulatedKill>,
 }
 
 /// The store being opened, if any: a panic then means that sled cannot read its files.
@@ -268,6 +273,8 @@ impl Store {
             set_aside: None,
             file: Arc::new(file),
             trees: Mutex::default(),
+            #[cfg(test)]
+            timer_kill: Arc::default(),
         })
     }
 

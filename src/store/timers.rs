@@ -9,15 +9,18 @@ use crate::store::{Store, check_room};
 /// The most records that are read at the start.
 const MAX_RECORDS: usize = 1024;
 
-/// The most bytes of one record.
-pub const MAX_RECORD_BYTES: usize = 64 << 10;
+/// The most bytes of one record, which may have several timers. sled would give a page of more than
+/// 128 KiB a file of its own.
+pub const MAX_RECORD_BYTES: usize = 96 << 10;
 
-/// The records of waiting timers.
+/// The records of waiting timers. A record has one timer, or several that change together.
 #[derive(Debug, Clone)]
 pub struct TimerRecords {
     tree: sled::Tree,
     /// The file of the database, to see what room its disk has.
     file: Arc<File>,
+    #[cfg(test)]
+    kill: Arc<crate::store::timer_kill::SimulatedKill>,
 }
 
 impl TimerRecords {
@@ -28,7 +31,12 @@ impl TimerRecords {
     pub fn open(store: &Store) -> io::Result<Self> {
         let tree = store.db.open_tree("timers").map_err(io::Error::other)?;
         let file = Arc::clone(&store.file);
-        Ok(Self { tree, file })
+        Ok(Self {
+            tree,
+            file,
+            #[cfg(test)]
+            kill: Arc::clone(&store.timer_kill),
+        })
     }
 
     /// Returns all records, in the order of their numbers.
@@ -54,7 +62,8 @@ impl TimerRecords {
     }
 
     /// Writes records, then removes those that are `None`. They are on disk after the next sync of
-    /// the store. Not as a batch of sled 0.34.7: it waits for all flushes of the process, also for
+    /// the store. A crash may leave some written and others not: what must change together is in
+    /// one record. Not as a batch of sled 0.34.7: it waits for all flushes of the process, also for
     /// one of a failed store that never ends.
     ///
     /// # Errors
@@ -73,6 +82,8 @@ impl TimerRecords {
             }
         }
         for id in gone {
+            #[cfg(test)]
+            self.kill.before_write();
             let removed = self.tree.remove(id.to_be_bytes());
             removed.map_err(io::Error::other)?;
         }
@@ -80,6 +91,8 @@ impl TimerRecords {
     }
 
     fn insert(&self, id: u64, record: Vec<u8>) -> io::Result<()> {
+        #[cfg(test)]
+        self.kill.before_write();
         let inserted = self.tree.insert(id.to_be_bytes(), record);
         inserted.map(drop).map_err(io::Error::other)
     }

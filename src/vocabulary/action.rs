@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::condition::Condition;
 use crate::vocabulary::shared_str::SharedStr;
-use crate::vocabulary::timing::Timing;
+use crate::vocabulary::timing::{Span, Timing};
 use crate::vocabulary::{Property, Value};
 
 /// An operation on a property.
@@ -90,6 +90,10 @@ pub struct Draft {
     /// The states on which the actions depend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
+    /// The time after which the actions are taken back, where they wait for a time or a state
+    /// first: "for ten minutes when the door opens".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasting: Option<Span>,
     /// The form of a question about several devices, which get one answer. Set by the grammar only;
     /// never cached.
     #[serde(skip)]
@@ -115,6 +119,7 @@ impl Draft {
         Self {
             timing: None,
             condition: None,
+            lasting: None,
             ..self.clone()
         }
     }
@@ -129,6 +134,7 @@ impl Draft {
             && self.question == other.question
             && self.timing == other.timing
             && self.condition == other.condition
+            && self.lasting == other.lasting
             && self.state_query == other.state_query
             && self.scope == other.scope
             && self.choices.len() == other.choices.len()

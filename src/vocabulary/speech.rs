@@ -110,6 +110,8 @@ forms! {
         scheduled = "{what}, {time}",
         /// A command that was carried out and ends later: `{what}`, `{time}`.
         back = "{what} It ends {time}",
+        /// A command that waits for `{time}` and is taken back after `{span}`.
+        lasting = "{time}, for {span}",
         /// A time of today: `{time}`.
         at = "at {time}",
         /// A time of tomorrow: `{time}`.

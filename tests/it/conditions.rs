@@ -9,6 +9,7 @@ use sayso::testing::grammar::{LocalGrammar, Settings};
 use sayso::testing::home::Home;
 use sayso::testing::vocabulary::action::Action;
 use sayso::testing::vocabulary::condition::{ExpectedState, StateTest};
+use sayso::testing::vocabulary::timing::Timing;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -270,7 +271,13 @@ fn written(language: &str, home: &Home, text: &str) -> String {
     };
     let actions: Vec<String> = draft.actions.iter().map(action).collect();
     let mode = json!(condition.mode).to_string().replace('"', "");
-    format!("{mode} {}: {}", tests.join(", "), actions.join(", "))
+    let span = match draft.timing {
+        Some(Timing::For(span)) => Some(span),
+        Some(_) => return "another time".to_owned(),
+        None => draft.lasting,
+    };
+    let span = span.map_or_else(String::new, |span| format!(", for {}", span.seconds));
+    format!("{mode} {}{span}: {}", tests.join(", "), actions.join(", "))
 }
 
 #[test]
@@ -312,6 +319,14 @@ en whenever the bedroom blind is open, turn off the bedroom light | always bedro
 en every time the bedroom blind closes, turn on the bedroom light | always bedroom_blind position = 0: bedroom_light power=on
 en if the sofa lamp turns on, turn off the floor lamp | once sofa_lamp power = on: floor_lamp power=off
 en if the kitchen light is on then turn off the floor lamp | now kitchen_light power = on: floor_lamp power=off
+en when the front door unlocks, turn on the kitchen light for ten minutes | once front_door lock = unlocked, for 600: kitchen_light power=on
+en turn on the kitchen light for ten minutes when the front door unlocks | once front_door lock = unlocked, for 600: kitchen_light power=on
+en turn the kitchen light on for half an hour whenever the front door unlocks | always front_door lock = unlocked, for 1800: kitchen_light power=on
+en every time the bedroom blind closes, turn on the bedroom light for 5 minutes | always bedroom_blind position = 0, for 300: bedroom_light power=on
+en if it is dark, turn on the sofa lamp for an hour | now dark true, for 3600: sofa_lamp power=on
+en when the front door is unlocked for ten minutes turn on the kitchen light | -
+en when the front door is unlocked for ten minutes, turn on the kitchen light | -
+en turn on the kitchen light when the front door is unlocked for ten minutes | -
 en if the sofa lamp is on, turn it off | -
 en if the front door is not locked, turn on the sofa lamp | -
 en unless the front door is locked, turn on the sofa lamp | -
@@ -327,6 +342,11 @@ de wenn die Stehlampe an ist, dann mach das Flurlicht aus | now stehlampe power 
 de sobald die Haustür entriegelt wird, schalte das Flurlicht ein | once haustuer lock = unlocked: flurlicht power=on
 de sobald die Stehlampe angeht, mach das Flurlicht aus | once stehlampe power = on: flurlicht power=off
 de immer wenn die Markise geöffnet wird, mach das Flurlicht an | always markise position = 100: flurlicht power=on
+de sobald die Haustür entriegelt wird, schalte das Flurlicht für zehn Minuten ein | once haustuer lock = unlocked, for 600: flurlicht power=on
+de mach das Flurlicht für zehn Minuten an, sobald die Haustür entriegelt wird | once haustuer lock = unlocked, for 600: flurlicht power=on
+de immer wenn die Markise geöffnet wird, mach das Flurlicht eine Stunde lang an | always markise position = 100, for 3600: flurlicht power=on
+de falls es dunkel ist, schalte das Flurlicht für eine Stunde ein | now dark true, for 3600: flurlicht power=on
+de wenn die Haustür zehn Minuten entriegelt ist, mach das Flurlicht an | -
 de wenn die Haustür nicht verriegelt ist, mach das Flurlicht an | -
 de wenn die Stehlampe an ist, mach sie aus | -
 de wenn ich nach Hause komme, mach das Flurlicht an | -
@@ -335,12 +355,19 @@ es si es de noche, enciende la luz del pasillo | now dark true: luz_pasillo powe
 es cuando se encienda la lámpara de pie, apaga la luz del pasillo | once lampara_pie power = on: luz_pasillo power=off
 es apaga la luz del pasillo en cuanto se abra el toldo | once toldo position = 100: luz_pasillo power=off
 es cada vez que se apague la lámpara de pie, enciende la luz del pasillo | always lampara_pie power = off: luz_pasillo power=on
+es cuando se encienda la lámpara de pie, enciende la luz del pasillo durante diez minutos | once lampara_pie power = on, for 600: luz_pasillo power=on
+es enciende la luz del pasillo durante media hora cada vez que se apague la lámpara de pie | always lampara_pie power = off, for 1800: luz_pasillo power=on
+es si es de noche, enciende la luz del pasillo durante una hora | now dark true, for 3600: luz_pasillo power=on
+es cuando la lámpara de pie esté encendida durante diez minutos enciende la luz del pasillo | -
 es si la lámpara de pie no está encendida, enciende la luz del pasillo | -
 es cuando llegue a casa, enciende la luz del pasillo | -
 fr si le lampadaire est allumé, éteins la lumière de la cuisine | now lampadaire power = on: cuisine_lumiere power=off
 fr éteins la lumière de la cuisine dès que le lampadaire s'allume | once lampadaire power = on: cuisine_lumiere power=off
 fr quand le lampadaire s'éteint, allume la lumière de la cuisine | once lampadaire power = off: cuisine_lumiere power=on
 fr chaque fois que le lampadaire s'allume, éteins la veilleuse | always lampadaire power = on: enfants_lumiere power=off
+fr quand le lampadaire s'éteint, allume la lumière de la cuisine pendant dix minutes | once lampadaire power = off, for 600: cuisine_lumiere power=on
+fr allume la lumière de la cuisine pour une demi-heure chaque fois que le lampadaire s'éteint | always lampadaire power = off, for 1800: cuisine_lumiere power=on
+fr quand le lampadaire est allumé pendant dix minutes éteins la lumière de la cuisine | -
 fr si le lampadaire n'est pas allumé, éteins la lumière de la cuisine | -
 fr quand je rentre, allume le lampadaire | -
 nl als de staande lamp aan is, doe de ganglamp uit | now staande_lamp power = on: ganglamp power=off
@@ -348,6 +375,10 @@ nl als het donker is, doe de ganglamp aan | now dark true: ganglamp power=on
 nl zodra de staande lamp aangaat, doe de ganglamp uit | once staande_lamp power = on: ganglamp power=off
 nl doe de ganglamp aan zodra de staande lamp uit is | once staande_lamp power = off: ganglamp power=on
 nl telkens als de ganglamp aangaat, doe de keukenlamp uit | always ganglamp power = on: keukenlamp power=off
+nl zodra de staande lamp uitgaat, doe de ganglamp tien minuten lang aan | once staande_lamp power = off, for 600: ganglamp power=on
+nl doe de keukenlamp voor een half uur aan telkens als de ganglamp aangaat | always ganglamp power = on, for 1800: keukenlamp power=on
+nl als het donker is, doe de ganglamp voor een uur aan | now dark true, for 3600: ganglamp power=on
+nl als de staande lamp tien minuten aan is, doe de ganglamp aan | -
 nl als de staande lamp niet aan is, doe de ganglamp aan | -
 nl als ik thuiskom, doe de ganglamp aan | -
 ";

@@ -234,6 +234,36 @@ async fn timers_are_listed_changed_and_cancelled() {
 }
 
 #[tokio::test]
+async fn a_timer_is_moved_by_a_length_and_found_by_a_name_with_accents() {
+    let house = HOUSE.replace(
+        "zigbee2mqtt = \"Fan\"",
+        "zigbee2mqtt = \"Fan\"\naliases = [\"calefacción\"]",
+    );
+    let mut stage = Scene::new().home(&house).start().await;
+    scheduled(&mut stage, "turn off the fan in one hour").await;
+    let more = stage.say("make it thirty minutes longer").await;
+    assert_eq!(more["outcome"], "answered", "{more}");
+    let left = stage.say("how long is left on the fan timer").await;
+    let speech = left["speech"].as_str().unwrap();
+    assert!(
+        speech.contains("1 h 29 min") || speech.contains("1 h 30 min"),
+        "{left}"
+    );
+    stage.say("take an hour off").await;
+    let left = stage.say("how long is left").await;
+    let speech = left["speech"].as_str().unwrap();
+    assert!(
+        speech.contains("29 min") || speech.contains("30 min"),
+        "{left}"
+    );
+    let cancel = json!({"text": "cancela el de la calefacción", "id": "es", "language": "es"});
+    let payload = cancel.to_string();
+    stage.listener.publish("sayso/command/test", payload).await;
+    let cancelled = stage.reply_to("es").await;
+    assert_eq!(cancelled["outcome"], "answered", "{cancelled}");
+}
+
+#[tokio::test]
 async fn the_time_stands_behind_all_that_waits_for_it() {
     let mut stage = Scene::new().home(HOUSE).start().await;
     let both = "turn on the fan and lock the front door at noon tomorrow";

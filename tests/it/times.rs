@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use sayso::testing::command::phrase::Phrase;
+use sayso::testing::grammar::timer_request::{TimeShift, TimerRequest};
 use sayso::testing::grammar::{LocalGrammar, Settings};
 use sayso::testing::home::Home;
 use sayso::testing::vocabulary::action::Draft;
@@ -112,7 +113,10 @@ fn reading(local: &LocalGrammar, home: &Home, language: &str, text: &str) -> (St
         .timing
         .as_ref()
         .map_or_else(|| "now".to_owned(), written);
-    (time, actions(&draft))
+    let lasting = draft.lasting.map(|span| written(&Timing::For(span)));
+    let time = [Some(time), lasting].into_iter().flatten();
+    let time: Vec<String> = time.collect();
+    (time.join(", "), actions(&draft))
 }
 
 #[test]
@@ -166,4 +170,38 @@ fn times_are_understood_as_meant_in_every_language() {
     let wrong: Vec<&String> = faults.iter().filter(|f| f.contains(" wrong: ")).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     println!("{}", faults.join("\n"));
+}
+
+#[test]
+fn requests_about_timers_are_understood_in_every_language() {
+    let local = LocalGrammar::new(&Settings::default()).unwrap();
+    let book = fs::read_to_string(folder().join("times/timers.txt")).unwrap();
+    let lines = book.lines().filter(|line| !line.starts_with('#'));
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for line in lines {
+        let (language, rest) = line.split_once(' ').unwrap();
+        let (text, expected) = rest.split_once(" | ").unwrap();
+        let request = local.timer_request(&Phrase::new(text, None, Some(language)));
+        let found = match request {
+            Some(TimerRequest::Set(Timing::After(span), name)) => {
+                format!("{} {}", span.seconds, name.unwrap_or_default())
+            }
+            Some(TimerRequest::ChangeBy(span, shift)) => {
+                let sign = if shift == TimeShift::Later { "+" } else { "-" };
+                format!("{sign}{}", span.seconds)
+            }
+            Some(TimerRequest::Cancel(Some(words))) => format!("cancel {words}"),
+            Some(TimerRequest::Left(words)) => format!("left {}", words.unwrap_or_default()),
+            Some(TimerRequest::List) => "list".to_owned(),
+            Some(TimerRequest::CancelAll) => "cancel all".to_owned(),
+            Some(other) => format!("{other:?}"),
+            None => "-".to_owned(),
+        };
+        count += 1;
+        if found.trim_end() != expected {
+            wrong.push(format!("{language}: {text}: {found}, not {expected}"));
+        }
+    }
+    assert!(count > 50 && wrong.is_empty(), "{count}, {wrong:#?}");
 }

@@ -10,6 +10,7 @@
 
 mod house;
 mod ledger;
+mod timers;
 
 use std::collections::BTreeMap;
 use std::io::Write;
