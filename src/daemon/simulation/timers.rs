@@ -413,7 +413,7 @@ fn a_command_of_somebody_else_ends_for_ten_minutes_when_something_happens() {
             Input::Say(1, "turn on the lamp for ten minutes when the pump turns on"),
         ),
         (5, Input::Report("pump", r#"{"power":"on"}"#)),
-        (7, Input::Say(2, "turn on the lamp")),
+        (7, Input::Say(20, "turn on the lamp")),
     ];
     assert_eq!(switched(STORY, 40), [(5, "on"), (7, "on")]);
 }
