@@ -509,10 +509,10 @@ mod tests {
             for ((name, ..), count) in ENDS.iter().zip(self.ends) {
                 println!("  {count:>6} {name}");
             }
-            let calls = (self.worst_overspend * 100 / MOST) as f64 / 100.0;
+            let percent = self.worst_overspend * 100 / MOST;
             println!(
-                "  spent {}; the highest overspend of a day is {} of {LIMIT}, {calls} calls of \
-                {MOST}; the longest lock is {} h of 25 h stated",
+                "  spent {}; the highest overspend of a day is {} of {LIMIT}, {percent} % of one \
+                call of {MOST}; the longest lock is {} h of 25 h stated",
                 self.spent, self.worst_overspend, self.longest_lock
             );
         }
