@@ -14,6 +14,8 @@ pub(super) const MAX_NODES: usize = 400_000;
 pub(super) enum Node {
     /// These letters must follow.
     Literal { text: u32, next: u32 },
+    /// These letters must follow; they are part of a list's value and not the template's own text.
+    ValueText { text: u32, next: u32 },
     /// A word ends or begins here.
     Boundary { next: u32 },
     /// One of these nodes follows.
@@ -73,7 +75,7 @@ pub(super) struct Automaton {
     pub(super) nodes: Vec<Node>,
     /// Branches of [`Node::Split`].
     pub(super) edges: Vec<u32>,
-    /// Texts of [`Node::Literal`].
+    /// Texts of [`Node::Literal`] and [`Node::ValueText`].
     pub(super) texts: Vec<Box<str>>,
     /// Lists behind [`Node::Slot`].
     pub(super) lists: Vec<ListKind>,
@@ -97,7 +99,9 @@ impl Automaton {
             text.is_some_and(|text| !text.is_empty())
         };
         let is_sound = |node: &Node| match *node {
-            Node::Literal { text, next } => is_text(text) && is_node(next),
+            Node::Literal { text, next } | Node::ValueText { text, next } => {
+                is_text(text) && is_node(next)
+            }
             Node::Boundary { next } => is_node(next),
             Node::Split { first, count } => {
                 let end = (first as usize).saturating_add(count as usize);
@@ -177,16 +181,16 @@ impl AutomatonBuilder {
         Ok(at)
     }
 
-    pub(super) fn literal(&mut self, text: &str, next: u32) -> Result<u32, TooLarge> {
-        let text = if let Some(&known) = self.texts.get(text) {
+    /// Returns the position of a text, which is stored once.
+    pub(super) fn text(&mut self, text: &str) -> u32 {
+        if let Some(&known) = self.texts.get(text) {
             known
         } else {
             let at = index(self.automaton.texts.len());
             self.automaton.texts.push(text.into());
             self.texts.insert(text.into(), at);
             at
-        };
-        self.add(Node::Literal { text, next })
+        }
     }
 
     pub(super) fn split(&mut self, mut branches: Vec<u32>) -> Result<u32, TooLarge> {
@@ -241,7 +245,7 @@ impl AutomatonBuilder {
                 continue;
             }
             match self.automaton.node(at) {
-                Node::Literal { text, .. } => {
+                Node::Literal { text, .. } | Node::ValueText { text, .. } => {
                     let first = self.automaton.text(text).chars().next();
                     let first = first.expect("a literal is never empty");
                     self.automaton.by_first.entry(first).or_default().push(at);

@@ -221,6 +221,8 @@ struct Compiler {
 struct TemplatePlace<'a> {
     template: &'a str,
     rule_depth: usize,
+    /// Whether it is inside a value of a list.
+    in_value: bool,
 }
 
 impl Compiler {
@@ -236,6 +238,7 @@ impl Compiler {
             let position = TemplatePlace {
                 template,
                 rule_depth: 0,
+                in_value: false,
             };
             let start = self.expression(&expression, accept, position)?;
             self.builder.start(start);
@@ -255,7 +258,14 @@ impl Compiler {
             return Err(CompileError::TooLarge);
         }
         Ok(match expression {
-            Expression::Text(text) => self.builder.literal(text, next)?,
+            Expression::Text(text) => {
+                let text = self.builder.text(text);
+                self.builder.add(if position.in_value {
+                    Node::ValueText { text, next }
+                } else {
+                    Node::Literal { text, next }
+                })?
+            }
             Expression::Boundary if self.ignores_spaces => next,
             Expression::Boundary => self.builder.add(Node::Boundary { next })?,
             Expression::Sequence(parts) => {
@@ -423,7 +433,11 @@ impl Compiler {
         let value = self.builder.value(&out);
         let slot = self.builder.slot(slot);
         let marked = self.builder.add(Node::Value { value, slot, next })?;
-        self.expression(&expression, marked, position)
+        let inside = TemplatePlace {
+            in_value: true,
+            ..position
+        };
+        self.expression(&expression, marked, inside)
     }
 }
 

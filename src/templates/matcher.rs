@@ -2,9 +2,10 @@
 //!
 //! Pure: text and names in, matches out. The work per sentence is bounded by a number of steps.
 
-use std::cell::Cell;
-use std::collections::HashSet;
+use std::cmp::Reverse;
 use std::fmt;
+
+use foldhash::HashSet;
 
 use crate::templates::automaton::{ListKind, Node};
 use crate::templates::compile::CompiledLanguage;
@@ -59,7 +60,8 @@ pub(super) struct Match {
     pub(super) block: usize,
     /// Slots in the order they were said.
     pub(super) captured: Vec<(String, Captured)>,
-    /// Bytes of the sentence that were matched by the template's own text.
+    /// Bytes of the sentence that were matched by the template's own text, without the values of its
+    /// lists.
     pub(super) literal_bytes: usize,
 }
 
@@ -76,15 +78,19 @@ impl Match {
         self.literal_bytes == 0 && self.captured.iter().all(|(_, value)| is_name(value))
     }
 
-    /// Returns the rank: fewer wildcards, a longer device name, more literal text.
-    pub(super) fn rank(&self) -> (std::cmp::Reverse<usize>, usize, usize) {
-        let is_wildcard = |value: &Captured| matches!(value, Captured::Wildcard(_));
-        let wildcards = self.captured.iter().filter(|(_, v)| is_wildcard(v)).count();
+    /// Returns the rank: a longer device name, fewer wildcards, more of the template's own text,
+    /// less text in wildcards.
+    pub(super) fn rank(&self) -> (usize, Reverse<usize>, usize, Reverse<usize>) {
+        let wildcards = self.captured.iter().filter_map(|(_, value)| match value {
+            Captured::Wildcard(text) => Some(text.len()),
+            _ => None,
+        });
         let name = match self.slot("name") {
             Some(Captured::Name(name)) => name.len(),
             _ => 0,
         };
-        (std::cmp::Reverse(wildcards), name, self.literal_bytes)
+        let (count, bytes) = wildcards.fold((0, 0), |(n, sum), bytes| (n + 1, sum + bytes));
+        (name, Reverse(count), self.literal_bytes, Reverse(bytes))
     }
 }
 
@@ -103,29 +109,67 @@ pub(super) fn matches(
         language,
         names,
         text,
-        captured: Vec::new(),
+        filled: Vec::new(),
+        last_filled: 0,
+        fillings: 0,
         literal_bytes: 0,
-        failed: HashSet::new(),
+        failed: HashSet::default(),
+        completed: HashSet::default(),
         found: Vec::new(),
-        steps: Cell::new(0),
+        steps: 0,
         branches: 0,
     };
     for start in language.automaton.starts(first) {
         search.step(start, 0);
     }
-    (search.steps.get() < MAX_STEPS).then_some(search.found)
+    (search.steps < MAX_STEPS).then(|| search.into_matches())
+}
+
+/// A slot and its value during the search, which copies no text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Filled {
+    slot: u32,
+    value: Found,
+}
+
+/// The value of a slot during the search; texts are from and to a position of the sentence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Found {
+    Name(usize, usize),
+    Area(usize, usize),
+    Floor(usize, usize),
+    /// Position in the values of the automaton.
+    Value(u32),
+    Number(f64),
+    Wildcard(usize, usize),
+}
+
+/// A place of the search that was reached with the same slots and the same own text before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Reached {
+    node: u32,
+    position: usize,
+    /// Number of the last slot that was filled, in the order of the search.
+    filled: u32,
+    literal_bytes: usize,
 }
 
 struct Search<'a> {
     language: &'a CompiledLanguage,
     names: &'a HomeNames,
     text: &'a str,
-    captured: Vec<(u32, Captured)>,
+    filled: Vec<Filled>,
+    /// Number of the last slot that was filled; 0 before the first.
+    last_filled: u32,
+    /// Slots that were filled so far, which numbers them.
+    fillings: u32,
     literal_bytes: usize,
     /// Branching nodes and positions from which the sentence cannot be completed.
     failed: HashSet<(u32, usize)>,
-    found: Vec<Match>,
-    steps: Cell<u32>,
+    /// Places from which the sentence was completed, which would only give the same matches again.
+    completed: HashSet<Reached>,
+    found: Vec<(u32, usize, Vec<Filled>)>,
+    steps: u32,
     /// Present depth of branches and slots.
     branches: u32,
 }
@@ -138,19 +182,22 @@ impl Search<'_> {
             return false;
         }
         self.branches += 1;
+        let automaton = &self.language.automaton;
         let done = loop {
-            self.steps.set(self.steps.get() + 1);
-            if self.steps.get() >= MAX_STEPS || self.found.len() >= MAX_MATCHES {
+            self.steps += 1;
+            if self.steps >= MAX_STEPS || self.found.len() >= MAX_MATCHES {
                 break false;
             }
-            match self.language.automaton.node(at) {
-                Node::Literal { text, next } => {
-                    let text = self.language.automaton.text(text);
-                    if !self.text[position..].starts_with(text) {
+            match automaton.node(at) {
+                Node::Literal { text, next } | Node::ValueText { text, next } => {
+                    let text = automaton.text(text);
+                    if !self.text.as_bytes()[position..].starts_with(text.as_bytes()) {
                         break false;
                     }
                     position += text.len();
-                    self.literal_bytes += text.len();
+                    if matches!(automaton.node(at), Node::Literal { .. }) {
+                        self.literal_bytes += text.len();
+                    }
                     at = next;
                 }
                 Node::Boundary { next } => {
@@ -163,11 +210,8 @@ impl Search<'_> {
                 Node::Split { first, count } => break self.split(at, first, count, position),
                 Node::Slot { list, slot, next } => break self.slot(list, slot, next, position),
                 Node::Value { value, slot, next } => {
-                    let value = self.language.automaton.values[value as usize].to_string();
-                    self.captured.push((slot, Captured::Value(value)));
-                    let done = self.step(next, position);
-                    self.captured.pop();
-                    break done;
+                    let value = Found::Value(value);
+                    break self.fill(Filled { slot, value }, next, position);
                 }
                 Node::Accept { block } => break self.accept(block, position),
             }
@@ -181,14 +225,44 @@ impl Search<'_> {
         if self.failed.contains(&(at, position)) {
             return false;
         }
+        let here = Reached {
+            node: at,
+            position,
+            filled: self.last_filled,
+            literal_bytes: self.literal_bytes,
+        };
+        if self.completed.contains(&here) {
+            return true;
+        }
+        let automaton = &self.language.automaton;
+        let rest = &self.text.as_bytes()[position..];
         let mut done = false;
-        for branch in 0..count {
-            let next = self.language.automaton.branches(first, count)[branch as usize];
+        for &next in automaton.branches(first, count) {
+            if let Node::Literal { text, .. } | Node::ValueText { text, .. } = automaton.node(next)
+                && !rest.starts_with(automaton.text(text).as_bytes())
+            {
+                self.steps += 1;
+                continue;
+            }
             done |= self.step(next, position);
         }
-        if !done {
+        if done {
+            self.completed.insert(here);
+        } else {
             self.failed.insert((at, position));
         }
+        done
+    }
+
+    /// Continues at `next` with one more slot.
+    fn fill(&mut self, filled: Filled, next: u32, position: usize) -> bool {
+        let before = self.last_filled;
+        self.fillings += 1;
+        self.last_filled = self.fillings;
+        self.filled.push(filled);
+        let done = self.step(next, position);
+        self.filled.pop();
+        self.last_filled = before;
         done
     }
 
@@ -196,54 +270,76 @@ impl Search<'_> {
         if !self.text[position..].trim_start().is_empty() {
             return false;
         }
-        let slots = &self.language.automaton.slots;
-        let named =
-            |(slot, value): &(u32, Captured)| (slots[*slot as usize].to_string(), value.clone());
-        self.found.push(Match {
-            block: block as usize,
-            captured: self.captured.iter().map(named).collect(),
-            literal_bytes: self.literal_bytes,
-        });
+        let is_same = |(other, bytes, filled): &(u32, usize, Vec<Filled>)| {
+            *other == block && *bytes == self.literal_bytes && *filled == self.filled
+        };
+        if !self.found.iter().any(is_same) {
+            let found = (block, self.literal_bytes, self.filled.clone());
+            self.found.push(found);
+        }
         true
     }
 
     fn slot(&mut self, list: u32, slot: u32, next: u32, position: usize) -> bool {
-        let rest = &self.text[position..];
-        let candidates: Vec<(usize, Captured)> = match &self.language.automaton.lists[list as usize]
-        {
-            ListKind::Names => {
-                let ends = self.names.devices.prefixes(rest);
-                ends.map(|end| (end, Captured::Name(rest[..end].to_owned())))
-                    .collect()
-            }
-            ListKind::Areas => {
-                let ends = self.names.areas.prefixes(rest);
-                ends.map(|end| (end, Captured::Area(rest[..end].to_owned())))
-                    .collect()
-            }
-            ListKind::Floors => {
-                let ends = self.names.floors.prefixes(rest);
-                ends.map(|end| (end, Captured::Floor(rest[..end].to_owned())))
-                    .collect()
-            }
-            ListKind::Range(range) => {
-                let number = leading_number(rest).filter(|(_, number)| range.contains(*number));
-                let value = number.map(|(end, n)| (end, Captured::Number(n * range.multiplier)));
-                value.into_iter().collect()
-            }
-            ListKind::Wildcard => {
-                let ends = rest.char_indices().map(|(at, c)| at + c.len_utf8());
-                ends.map(|end| (end, Captured::Wildcard(rest[..end].trim().to_owned())))
-                    .collect()
-            }
-        };
+        let (text, names, language) = (self.text, self.names, self.language);
+        let rest = &text[position..];
         let mut done = false;
-        for (end, value) in candidates {
-            self.captured.push((slot, value));
-            done |= self.step(next, position + end);
-            self.captured.pop();
+        let mut fill = |end: usize, value: Found| {
+            done |= self.fill(Filled { slot, value }, next, position + end);
+        };
+        match &language.automaton.lists[list as usize] {
+            ListKind::Names => names
+                .devices
+                .prefixes(rest)
+                .for_each(|end| fill(end, Found::Name(position, position + end))),
+            ListKind::Areas => names
+                .areas
+                .prefixes(rest)
+                .for_each(|end| fill(end, Found::Area(position, position + end))),
+            ListKind::Floors => names
+                .floors
+                .prefixes(rest)
+                .for_each(|end| fill(end, Found::Floor(position, position + end))),
+            ListKind::Range(range) => {
+                if let Some((end, n)) = leading_number(rest).filter(|(_, n)| range.contains(*n)) {
+                    fill(end, Found::Number(n * range.multiplier));
+                }
+            }
+            ListKind::Wildcard => rest
+                .char_indices()
+                .map(|(at, c)| at + c.len_utf8())
+                .for_each(|end| fill(end, Found::Wildcard(position, position + end))),
         }
         done
+    }
+
+    /// Returns the matches with their texts.
+    fn into_matches(self) -> Vec<Match> {
+        let automaton = &self.language.automaton;
+        let captured = |filled: Filled| {
+            let text = |from: usize, to: usize| self.text[from..to].to_owned();
+            let value = match filled.value {
+                Found::Name(from, to) => Captured::Name(text(from, to)),
+                Found::Area(from, to) => Captured::Area(text(from, to)),
+                Found::Floor(from, to) => Captured::Floor(text(from, to)),
+                Found::Value(value) => {
+                    Captured::Value(automaton.values[value as usize].to_string())
+                }
+                Found::Number(number) => Captured::Number(number),
+                Found::Wildcard(from, to) => {
+                    Captured::Wildcard(self.text[from..to].trim().to_owned())
+                }
+            };
+            (automaton.slots[filled.slot as usize].to_string(), value)
+        };
+        self.found
+            .iter()
+            .map(|(block, literal_bytes, filled)| Match {
+                block: *block as usize,
+                captured: filled.iter().copied().map(captured).collect(),
+                literal_bytes: *literal_bytes,
+            })
+            .collect()
     }
 }
 

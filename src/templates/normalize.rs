@@ -37,18 +37,13 @@ pub(super) fn is_question(text: &str) -> bool {
 }
 
 /// Returns whether commas split the text into several parts that are more than skip words. A comma
-/// between two digits is none.
+/// between two numbers is none: "21,5 degrees", "5 minutes, 30 seconds".
 pub(super) fn has_parts(text: &str, skip_words: &[String]) -> bool {
     if !text.contains([',', ';']) {
         return false;
     }
-    let bytes = text.as_bytes();
-    let is_digit = |at: Option<usize>| {
-        let byte = at.and_then(|at| bytes.get(at));
-        byte.is_some_and(u8::is_ascii_digit)
-    };
     let splits = text.match_indices([',', ';']).map(|(at, _)| at);
-    let splits = splits.filter(|at| !(is_digit(at.checked_sub(1)) && is_digit(Some(at + 1))));
+    let splits = splits.filter(|&at| !is_between_numbers(text, at));
     let mut ends: Vec<usize> = splits.collect();
     ends.push(text.len());
     let mut begin = 0;
@@ -59,6 +54,15 @@ pub(super) fn has_parts(text: &str, skip_words: &[String]) -> bool {
         begin = (end + 1).min(text.len());
     }
     parts > 1
+}
+
+/// Returns whether the comma at `at` continues a number, or an amount of several units: "21,5",
+/// "5 minutes, 30 seconds". The number before it may have a unit of one word.
+fn is_between_numbers(text: &str, at: usize) -> bool {
+    let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
+    let after = text[at + 1..].trim_start();
+    let mut before = text[..at].split_whitespace().rev().take(2);
+    is_number(after) && before.any(is_number)
 }
 
 /// Returns the text without the skip words, each of which counts only as a whole word.
@@ -90,6 +94,9 @@ mod tests {
         assert!(has_parts("turn, on", &skip));
         assert!(!has_parts("please, turn on, please.", &skip));
         assert!(!has_parts("heat to 21,5", &skip));
+        assert!(!has_parts("a timer of 5 minutes , 30 seconds", &skip));
+        assert!(has_parts("heat to 21, light off", &skip));
+        assert!(has_parts("5 minutes from now, light 30", &skip));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::templates::compile::{Block, CompiledLanguage};
 
 /// First bytes of the form. The number changes with the format, or with what the compiler makes of
 /// a source.
-const MAGIC: &[u8; 8] = b"sayso\0t1";
+const MAGIC: &[u8; 8] = b"sayso\0t2";
 
 /// Returns the key of a language: a hash of its sources and of the program's version.
 pub(super) fn key<'a>(sources: impl Iterator<Item = &'a str>) -> u64 {
@@ -162,6 +162,7 @@ fn fields_of(node: Node) -> (u8, [u32; 3]) {
         Node::Slot { list, slot, next } => (3, [list, slot, next]),
         Node::Value { value, slot, next } => (4, [value, slot, next]),
         Node::Accept { block } => (5, [block, 0, 0]),
+        Node::ValueText { text, next } => (6, [text, next, 0]),
     }
 }
 
@@ -256,6 +257,7 @@ impl StoredReader<'_> {
                 next: c,
             },
             5 => Node::Accept { block: a },
+            6 => Node::ValueText { text: a, next: b },
             _ => return None,
         })
     }
