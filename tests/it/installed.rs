@@ -80,12 +80,12 @@ fn verdict(line: &Line, draft: Option<&Draft>) -> Verdict {
 
 /// Returns whether a sentence of one language is one of another language by chance.
 fn means_something_else(code: &str, text: &str) -> bool {
-    // Dutch "open" and Catalan "para" are verbs there; a Malay state in the English words is asked.
+    // Dutch "open" and Catalan "para" are verbs there.
     let pairs = [
         ("nl", "bedroom blind open"),
         ("ca", "para la lámpara de pie"),
     ];
-    pairs.contains(&(code, text)) || code == "ms"
+    pairs.contains(&(code, text))
 }
 
 fn described(verdict: Verdict, line: &Line, got: Option<&Draft>) -> String {
