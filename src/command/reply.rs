@@ -149,9 +149,9 @@ pub struct Reply {
     /// Seconds after which the command may be sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<f64>,
-    /// The timer that the command has set.
+    /// The timer that the command has set. Boxed: most commands set none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scheduled: Option<Scheduled>,
+    pub scheduled: Option<Box<Scheduled>>,
 }
 
 /// A timer that a command has set.

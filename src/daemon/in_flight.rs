@@ -89,7 +89,7 @@ impl CommandTask {
         let in_progress = self.pipeline.begin(seq);
         async move {
             if command.is_late() {
-                self.report_uncertain(command, seq).await;
+                Box::pin(self.report_uncertain(command, seq)).await;
             } else {
                 self.process(command, seq, in_progress).await;
             }

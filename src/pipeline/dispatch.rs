@@ -94,7 +94,9 @@ impl Pipeline {
             .iter()
             .map(|step| durability_of(step))
             .fold(least, Ord::max);
-        self.wait_in_order(&claimed, seq, durability).await;
+        if durability > Durability::None || self.has_queue(&claimed) {
+            Box::pin(self.wait_in_order(&claimed, seq, durability)).await;
+        }
         let undelivered = if command.is_late() {
             self.forget_assumed(claimed.iter().map(|step| step.device()));
             self.services.counters.commands_expired.increment();
@@ -166,18 +168,20 @@ impl Pipeline {
         (claimed, failures.collect())
     }
 
+    /// Returns whether an earlier plan for one of the devices waits to be published.
+    fn has_queue(&self, steps: &[&Step]) -> bool {
+        let devices = steps.iter().map(|step| step.device());
+        self.shared.device_order().has_queue(devices)
+    }
+
     /// Waits until the plan is durable and the earlier plans for its devices are published.
     ///
     /// An absolute action does not wait for the disk: repeated after a crash it is harmless. Behind
     /// an unfinished command it is handed to the kernel, which takes no time. A plan behind one
     /// that waits keeps its place.
     async fn wait_in_order(&self, steps: &[&Step], seq: Option<Seq>, durability: Durability) {
-        let devices = || steps.iter().map(|step| step.device());
-        let must_wait = self.shared.device_order().has_queue(devices());
-        if durability == Durability::None && !must_wait {
-            return;
-        }
-        let ticket = self.shared.device_order().enqueue(devices());
+        let devices = steps.iter().map(|step| step.device());
+        let ticket = self.shared.device_order().enqueue(devices);
         let queued = Queued {
             pipeline: self,
             steps,

@@ -61,7 +61,9 @@ impl Pipeline {
         request: &Request<'_>,
     ) -> Option<Result<Interpretation, Refusal>> {
         let grammar = &self.services.grammar;
-        self.wait_for_referent(request).await;
+        if self.has_unfinished_referent(request) {
+            Box::pin(self.wait_for_referent(request.command)).await;
+        }
         let Request {
             command,
             phrase,
@@ -105,20 +107,21 @@ impl Pipeline {
         })
     }
 
-    /// Waits until the earlier commands of the conversation have a result, where this one refers to
-    /// them.
-    async fn wait_for_referent(&self, request: &Request<'_>) {
+    /// Returns whether a command refers to an earlier one of its conversation that has no result
+    /// yet.
+    fn has_unfinished_referent(&self, request: &Request<'_>) -> bool {
         let Request {
             command,
             phrase,
             home,
         } = *request;
-        if command.dry_run || !self.shared.dialogue().has_earlier(command) {
-            return;
-        }
-        if !self.services.grammar.refers_back(phrase, home) {
-            return;
-        }
+        !command.dry_run
+            && self.shared.dialogue().has_earlier(command)
+            && self.services.grammar.refers_back(phrase, home)
+    }
+
+    /// Waits until the earlier commands of the conversation have a result.
+    async fn wait_for_referent(&self, command: &Command) {
         let ended = async {
             loop {
                 let mut ended = std::pin::pin!(self.shared.turn_ended.notified());

@@ -177,7 +177,7 @@ impl Pipeline {
                     .shared
                     .source_order
                     .wait(&command.source, command.deadline);
-                match wait.await {
+                match Box::pin(wait).await {
                     Ok(turn) => Some(turn),
                     Err(refusal) => return Handled::refused(refusal),
                 }
@@ -211,7 +211,10 @@ impl Pipeline {
             if let Some(handled) = self.handle_examples(&request) {
                 return handled;
             }
-            if let Some(handled) = self.handle_timer_request(&request).await {
+            // Boxed like all rare paths below: the task of an everyday command stays small.
+            if let Some(asked) = self.timer_request(&request)
+                && let Some(handled) = Box::pin(self.handle_timer_request(&request, asked)).await
+            {
                 return handled;
             }
         }
@@ -242,8 +245,7 @@ impl Pipeline {
         if let Some(timing) = interpretation.draft.timing.clone()
             && interpretation.draft.question.is_none()
         {
-            let handled = self.handle_timed(&request, &interpretation, &timing, seq);
-            return handled.await;
+            return Box::pin(self.handle_timed(&request, &interpretation, &timing, seq)).await;
         }
         self.permit_and_dispatch(&request, &interpretation, seq)
             .await
@@ -319,7 +321,7 @@ impl Pipeline {
         }
         let earlier = self.earlier_for_model(request);
         if !earlier.is_empty() {
-            return self.ask_about_earlier(request, &earlier, stream).await;
+            return Box::pin(self.ask_about_earlier(request, &earlier, stream)).await;
         }
         let class = rights_class(home.rights(), command.source.as_str());
         let fingerprint = services.composer.edition(home);
@@ -328,7 +330,7 @@ impl Pipeline {
             services.counters.cache_hits.increment();
             return cached.map(|draft| Interpretation::new(draft, Via::Cache));
         }
-        let answer = self.ask_model(request, &key, stream).await;
+        let answer = Box::pin(self.ask_model(request, &key, stream)).await;
         if matches!(answer, Ok(ModelAnswer::OfOtherNode(_))) {
             services.counters.cache_hits.increment();
         } else {

@@ -49,7 +49,7 @@ pub(super) struct Handled {
     /// The states of devices to wait for once the reply is sent.
     pub(super) confirmation: Option<DeviceConfirmation>,
     /// The timer that the command has set.
-    scheduled: Option<Scheduled>,
+    scheduled: Option<Box<Scheduled>>,
 }
 
 impl Handled {
@@ -138,7 +138,7 @@ impl Handled {
     /// Adds the timer that the command has set.
     pub(super) fn with_scheduled(self, scheduled: Scheduled) -> Self {
         Self {
-            scheduled: Some(scheduled),
+            scheduled: Some(Box::new(scheduled)),
             ..self
         }
     }

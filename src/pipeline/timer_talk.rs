@@ -23,10 +23,13 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24 * MOST_DAYS.unsigned_abs(
 const MOST_LISTED: usize = 12;
 
 impl Pipeline {
-    /// Handles a request about timers. Returns `None` where the phrase is none, or where the source
-    /// has no timer that it could be about.
-    pub(super) async fn handle_timer_request(&self, request: &Request<'_>) -> Option<Handled> {
-        let asked = self.timer_request(request)?;
+    /// Handles a request about timers. Returns `None` where the source has no timer that it could be
+    /// about.
+    pub(super) async fn handle_timer_request(
+        &self,
+        request: &Request<'_>,
+        asked: TimerRequest,
+    ) -> Option<Handled> {
         let speech = self.services.grammar.speech(request.phrase);
         let own = self.own_timers(request);
         let answer = match asked {
@@ -86,7 +89,7 @@ impl Pipeline {
 
     /// Returns the request about timers that the phrase is. "Undo that" after a command that set a
     /// timer means the timer.
-    fn timer_request(&self, request: &Request<'_>) -> Option<TimerRequest> {
+    pub(super) fn timer_request(&self, request: &Request<'_>) -> Option<TimerRequest> {
         let grammar = &self.services.grammar;
         grammar.timer_request(request.phrase).or_else(|| {
             self.last_timer(request)?;

@@ -199,6 +199,10 @@ impl Journal {
         let Some(entered_at) = entered_at else {
             return;
         };
+        Box::pin(self.begun_in_turn(entered_at)).await;
+    }
+
+    async fn begun_in_turn(&self, entered_at: u64) {
         // One after the other, so that they continue in the order of their receipt.
         let _turn = self.suspects.lock().await;
         if *self.synced.borrow() < entered_at {
@@ -357,7 +361,8 @@ impl Journal {
     /// store, or while it fails, there is nothing to wait for.
     pub async fn synced(&self) {
         self.urgent.notify_one();
-        self.synced_in_time().await;
+        // Boxed: nearly every command waits for the kernel alone.
+        Box::pin(self.synced_in_time()).await;
     }
 
     /// Waits as [`Journal::synced`] does, but lets changes of the next moments be synced together.
