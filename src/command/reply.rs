@@ -198,15 +198,14 @@ impl Reply {
 
     /// Returns the devices that received a message for the command: earlier messages to them must
     /// not be sent any more.
-    pub fn commanded_devices(&self) -> Vec<String> {
+    pub fn commanded_devices(&self) -> impl Iterator<Item = &str> {
         let sent = self
             .actions
             .iter()
             .filter(|done| done.publish.is_none() && !done.is_superseded())
             .map(|done| &done.action);
         sent.filter(|action| action.op != Op::Query)
-            .map(|action| action.device.to_string())
-            .collect()
+            .map(|action| action.device.as_str())
     }
 
     /// Returns whether the client was asked to come back later: when it does, its command is new.

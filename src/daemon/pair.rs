@@ -512,7 +512,8 @@ impl EventLoop {
         match entry {
             JournalEntry::Answered(reply) => {
                 if redelivery == Redelivery::Certain {
-                    self.claim_devices(&reply.commanded_devices());
+                    let devices = commanded_devices(&reply);
+                    self.claim_devices(&devices);
                 }
                 let reply_to = command.reply_to;
                 self.spawn(async move {
@@ -557,13 +558,17 @@ fn repetition(inbound: &InboundCommand, identity: CommandIdentity) -> Redelivery
     }
 }
 
+fn commanded_devices(reply: &Reply) -> Vec<String> {
+    reply.commanded_devices().map(str::to_owned).collect()
+}
+
 /// Returns the progress of a command of the journal, and its reply if the broker has it; `None` if
 /// it was neither begun nor answered.
 fn recalled(command: &IdentifiedCommand) -> Option<(KnownCommand, Option<Vec<u8>>)> {
     let identity = CommandIdentity::parse(&command.identity)?;
     let reply = command.reply.as_ref();
     let (devices, plan) = match (&command.sending, reply) {
-        (_, Some(reply)) => (reply.commanded_devices(), Json::Null),
+        (_, Some(reply)) => (commanded_devices(reply), Json::Null),
         (Some(planned), None) => (
             planned_devices(planned),
             serde_json::to_value(planned).unwrap_or_default(),

@@ -232,19 +232,20 @@ impl Index {
 
     /// Changes a record; returns false if it is not known.
     pub(super) fn update(&mut self, number: u64, change: impl FnOnce(&mut JournalRecord)) -> bool {
-        let Some(known) = self.known.get_mut(&number) else {
+        // The rest needs the whole index, without the record.
+        let Some(mut known) = self.known.remove(&number) else {
             return false;
         };
-        let (was_open, before) = (!known.record.reply_acked, known.bytes);
+        let was_acked = known.record.reply_acked;
+        let before = known.bytes;
         change(&mut known.record);
         known.bytes = known.record.bytes();
-        // The rest needs the whole index, without the record.
-        let Some(known) = self.known.remove(&number) else {
-            return false;
-        };
-        self.remove_bytes(&known.record.received.topic, before, was_open);
+        self.remove_bytes(&known.record.received.topic, before, !was_acked);
         self.add_bytes(&known.record, known.bytes);
-        self.note_progress(number, &known.record);
+        // The acknowledgement of the reply changes neither that nor the devices.
+        if was_acked || !known.record.reply_acked {
+            self.note_progress(number, &known.record);
+        }
         self.known.insert(number, known);
         true
     }
@@ -281,8 +282,10 @@ impl Index {
         }
         self.open.remove(&number);
         for device in record.devices() {
-            let newest = self.newest.entry(device).or_default();
-            *newest = number.max(*newest);
+            match self.newest.get_mut(device) {
+                Some(newest) => *newest = number.max(*newest),
+                None => drop(self.newest.insert(device.to_owned(), number)),
+            }
         }
     }
 
@@ -293,7 +296,6 @@ impl Index {
         has_older_open
             && record
                 .devices()
-                .iter()
                 .any(|device| self.newest.get(device) == Some(&number))
     }
 
@@ -448,8 +450,8 @@ impl Index {
         self.remove_bytes(&record.received.topic, known.bytes, !record.reply_acked);
         self.open.remove(&number);
         for device in record.devices() {
-            if self.newest.get(&device) == Some(&number) {
-                self.newest.remove(&device);
+            if self.newest.get(device) == Some(&number) {
+                self.newest.remove(device);
             }
         }
         for key in &known.keys {

@@ -140,8 +140,12 @@ impl JournalRecord {
     /// Encodes the record for the disk: readable, for an operator who looks into a store that was
     /// set aside.
     pub fn write(&self) -> Vec<u8> {
-        // It consists of texts and finite numbers: JSON can hold all of it.
-        serde_json::to_vec(self).unwrap_or_default()
+        let mut text = Vec::with_capacity(self.bytes());
+        match serde_json::to_writer(&mut text, self) {
+            Ok(()) => text,
+            // It consists of texts and finite numbers: JSON can hold all of it.
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Notes that the packet of the command will not be sent again. Returns false if that was
@@ -199,9 +203,9 @@ impl JournalRecord {
 
     /// Returns the devices that received a message for this command: earlier messages to them must
     /// not be sent any more.
-    pub fn devices(&self) -> Vec<String> {
+    pub fn devices(&self) -> impl Iterator<Item = &str> {
         let replies = self.answer.iter();
-        replies.flat_map(Reply::commanded_devices).collect()
+        replies.flat_map(Reply::commanded_devices)
     }
 
     /// Returns whether the client was asked to come back later: when it does, its command is new.

@@ -106,10 +106,10 @@ impl Journal {
             index.next = index.next.max(number + 1);
             return;
         }
-        let commanded = record.devices().into_iter();
+        let commanded = record.devices();
         recovered
             .commanded
-            .extend(commanded.map(|device| (device, mark)));
+            .extend(commanded.map(|device| (device.to_owned(), mark)));
         if record.answer.is_none() {
             record.count_crash(running == Some(number));
             // It may have been published: no earlier message may follow.

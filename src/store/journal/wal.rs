@@ -17,7 +17,12 @@ pub(super) struct Wal {
     files: [LogFile; 2],
     /// Index of the file that takes new records.
     current: usize,
+    /// Lines of one append; kept, so that an append allocates nothing.
+    lines: Vec<u8>,
 }
+
+/// Bytes that are kept for the lines of the next append: those of several everyday records.
+const MAX_KEPT_LINES: usize = 16 << 10;
 
 #[derive(Debug)]
 struct LogFile {
@@ -37,6 +42,7 @@ impl Wal {
         let wal = Self {
             files: [first, second],
             current: 0,
+            lines: Vec::new(),
         };
         Ok((wal, remainder))
     }
@@ -46,16 +52,19 @@ impl Wal {
         &mut self,
         records: impl Iterator<Item = (u64, &'a JournalRecord)>,
     ) -> io::Result<()> {
-        let mut lines = Vec::new();
+        self.lines.clear();
         for record in records {
-            let begin = lines.len();
-            lines.extend_from_slice(b"00000000 ");
-            serde_json::to_writer(&mut lines, &record)?;
-            let (sum, line) = lines[begin..].split_at_mut(9);
+            let begin = self.lines.len();
+            self.lines.extend_from_slice(b"00000000 ");
+            serde_json::to_writer(&mut self.lines, &record)?;
+            let (sum, line) = self.lines[begin..].split_at_mut(9);
             write!(&mut *sum, "{:08x}", crc32fast::hash(line))?;
-            lines.push(b'\n');
+            self.lines.push(b'\n');
         }
-        self.files[self.current].append(&lines)
+        let appended = self.files[self.current].append(&self.lines);
+        self.lines.truncate(MAX_KEPT_LINES);
+        self.lines.shrink_to(MAX_KEPT_LINES);
+        appended
     }
 
     /// Leaves part of a line behind, as a write does that a full disk cuts short.
