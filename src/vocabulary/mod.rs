@@ -4,6 +4,7 @@
 pub mod action;
 pub mod condition;
 mod domain;
+mod form_table;
 pub mod properties;
 pub mod shared_str;
 pub mod slug;

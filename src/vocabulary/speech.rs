@@ -7,16 +7,28 @@
 use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+
+use crate::vocabulary::form_table;
 
 /// Declares a table of forms with an English default for each.
 macro_rules! forms {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident = $english:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
+        #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name {
             $($(#[$field_doc])* pub $field: String,)*
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let mut forms = Self::default();
+                let fields = vec![
+                    $((stringify!($field).trim_start_matches("r#"), &mut forms.$field),)*
+                ];
+                form_table::read(deserializer, fields)?;
+                Ok(forms)
+            }
         }
 
         impl Default for $name {
