@@ -3,7 +3,8 @@
 //!
 //! `cargo bench -p sayso-benches --bench models -- --url http://localhost:8080/v1 [--model NAME]
 //! [--api openai] [--large]` prints one line per command and a summary: right, wrong, asked back,
-//! silent, seconds and tokens. `--replay FILE` judges the answers of an earlier run's output again,
+//! silent, seconds and tokens. A model of less than four billion parameters is first given the
+//! aptitude test; one that does not pass has its actions asked back, as by the daemon. `--replay FILE` judges the answers of an earlier run's output again,
 //! without a model. Without either it only checks its own commands.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
@@ -20,10 +21,11 @@ use sayso::testing::home::device::{Area, Device, Kind};
 use sayso::testing::home::permit::PermitContext;
 use sayso::testing::home::rights::Rights;
 use sayso::testing::home::state::State;
+use sayso::testing::prompt::aptitude::{AptitudeScore, is_required, questions};
 use sayso::testing::prompt::{Composer, answer, is_related};
 use sayso::testing::provider::http::{Endpoint, Trust};
 use sayso::testing::provider::price::Limits;
-use sayso::testing::provider::{APIS, Settings, Structure, Timeouts};
+use sayso::testing::provider::{APIS, AptitudeTest, Settings, Structure, Timeouts, stated_in};
 use sayso::testing::vocabulary::Value;
 use sayso::testing::vocabulary::action::{Action, Draft, Op};
 use sayso::testing::vocabulary::slug::Slug;
@@ -574,12 +576,18 @@ fn fits(action: &Action, expected: Expected) -> bool {
 struct Judge {
     home: Home,
     grammar: LocalGrammar,
+    /// Whether the model has passed the aptitude test, or needs none.
+    is_apt: bool,
 }
 
 /// Returns the verdict on a draft, as the daemon treats one of a small model.
 fn judge(case: &Case, draft: &Draft, judge: &Judge, phrase: &Phrase) -> Verdict {
     let (_, _, device, properties, expected) = *case;
-    let Judge { home, grammar } = judge;
+    let Judge {
+        home,
+        grammar,
+        is_apt,
+    } = judge;
     if draft.question.is_some() {
         return Verdict::AskedBack;
     }
@@ -600,6 +608,9 @@ fn judge(case: &Case, draft: &Draft, judge: &Judge, phrase: &Phrase) -> Verdict 
         return Verdict::Silent;
     }
     let acting = draft.actions.iter().filter(|action| action.op != Op::Query);
+    if !is_apt && acting.clone().next().is_some() {
+        return Verdict::AskedBack;
+    }
     let devices = acting.map(|action| action.device.as_str());
     let is_supported = grammar.supports(phrase, home, &draft.actions) == Some(true);
     if !is_related(phrase, home, devices) || !is_supported {
@@ -671,6 +682,7 @@ fn settings(options: &Options, url: String) -> Option<Settings> {
         spend: Limits::default(),
         is_small: options.is_small,
         trusted: false,
+        aptitude_test: AptitudeTest::IfSmall,
         probe: false,
     })
 }
@@ -683,13 +695,14 @@ async fn main() -> ExitCode {
         assert!(is_known, "{phrase}: no device {device}");
     }
     let options = options();
-    let judge = Judge {
+    let mut judge = Judge {
         home,
+        is_apt: true,
         grammar: LocalGrammar::new(&sayso::testing::grammar::Settings::default())
             .expect("the built-in languages are sound"),
     };
     if let Some(file) = &options.replay {
-        return replay(file, &judge);
+        return replay(file, judge);
     }
     let Some(url) = options.url.clone() else {
         println!(
@@ -709,8 +722,42 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(score) = aptitude(&endpoint, &options.model).await {
+        judge.is_apt = score.passes();
+        println!("{}", shown(score));
+    }
     run(&endpoint, &judge).await;
     ExitCode::SUCCESS
+}
+
+const FAILED: &str = "aptitude test: not passed";
+
+fn shown(score: AptitudeScore) -> String {
+    let result = if score.passes() {
+        "aptitude test: passed"
+    } else {
+        FAILED
+    };
+    format!("{result}, {} of {} right", score.right, score.of)
+}
+
+/// Gives the aptitude test to a model that needs it.
+async fn aptitude(endpoint: &Endpoint, model: &str) -> Option<AptitudeScore> {
+    let size = match stated_in(model) {
+        None => endpoint.listed_size().await.ok().flatten(),
+        stated => stated,
+    };
+    println!("parameters: {size:?}");
+    if !size.is_some_and(is_required) {
+        return None;
+    }
+    let mut answers = Vec::new();
+    for question in questions() {
+        let answer = endpoint.call(&question, Duration::from_mins(1)).await;
+        answers.push(answer.ok().map(|completion| completion.body));
+    }
+    let answers = answers.iter().map(Option::as_deref);
+    Some(AptitudeScore::of(answers))
 }
 
 fn phrase_of(case: &Case) -> Phrase {
@@ -726,17 +773,18 @@ fn verdict_on(case: &Case, body: &str, with: &Judge) -> Verdict {
 }
 
 /// Judges the answers in the output of an earlier run.
-fn replay(file: &str, judge: &Judge) -> ExitCode {
+fn replay(file: &str, mut judge: Judge) -> ExitCode {
     let Ok(output) = std::fs::read_to_string(file) else {
         println!("{file} cannot be read");
         return ExitCode::FAILURE;
     };
+    judge.is_apt = !output.lines().any(|line| line.starts_with(FAILED));
     let mut verdicts = Vec::new();
     for case in &CASES {
         let line = output.lines().find(|line| line.contains(case.0));
         let body = line.and_then(|line| line.find('{').map(|at| &line[at..]));
         let body = body.unwrap_or_default();
-        let verdict = verdict_on(case, body, judge);
+        let verdict = verdict_on(case, body, &judge);
         println!("{verdict:<10?} {:<58} {body}", case.0);
         verdicts.push(verdict);
     }

@@ -114,10 +114,15 @@ pub mod prompt {
     pub mod answer {
         pub use crate::prompt::answer::read;
     }
+    pub mod aptitude {
+        pub use crate::prompt::aptitude::{AptitudeScore, is_required, questions};
+    }
 }
 pub mod provider {
+    pub use crate::provider::model_size::stated_in;
     pub use crate::provider::{
-        APIS, ApiSpec, Completion, Prompt, ProviderError, Settings, Structure, Timeouts, Usage,
+        APIS, ApiSpec, AptitudeTest, Completion, Prompt, ProviderError, Settings, Structure,
+        Timeouts, Usage,
     };
     pub mod anthropic {
         pub use crate::provider::anthropic::SPEC;

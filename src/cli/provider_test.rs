@@ -12,7 +12,9 @@ use crate::home::device::{Device, Kind};
 use crate::home::rights::Rights;
 use crate::prompt::Composer;
 use crate::prompt::answer::read;
+use crate::prompt::aptitude::{AptitudeScore, is_required, questions};
 use crate::provider::http::{Endpoint, InvalidEndpoint, Probe, Trust};
+use crate::provider::model_size::stated_in;
 use crate::provider::price::{Money, cost};
 use crate::provider::{Allowance, Prompt, ProviderError, Remaining, Settings, Usage};
 use crate::vocabulary::action::Op;
@@ -40,6 +42,27 @@ pub(super) async fn test(wanted: &[Settings]) -> Result<Vec<ProviderFinding<'_>>
         .zip(probes)
         .map(|((settings, endpoint), probe)| ProviderFinding::of(settings, endpoint, probe))
         .collect())
+}
+
+/// Gives the aptitude test to a model whose name states that it is small; `None` where it needs none
+/// or does not answer.
+pub(super) async fn aptitude(settings: &Settings) -> Option<AptitudeScore> {
+    let is_small = stated_in(&settings.model).is_some_and(is_required);
+    if !is_small || !settings.may_need_aptitude_test() {
+        return None;
+    }
+    let endpoint = Endpoint::new(settings, Trust::default()).ok()?;
+    let mut answers = Vec::new();
+    for question in questions() {
+        let answer = endpoint.call(&question, settings.timeouts.total).await;
+        answers.push(match answer {
+            Ok(completion) => Some(completion.body),
+            Err(ProviderError::Truncated { .. } | ProviderError::Malformed { .. }) => None,
+            Err(_) => return None,
+        });
+    }
+    let answers = answers.iter().map(Option::as_deref);
+    Some(AptitudeScore::of(answers))
 }
 
 /// Returns the prompt for the test command in a home with one lamp.
@@ -76,6 +99,8 @@ pub(super) struct ProviderFinding<'a> {
     pub(super) first_byte: Option<Duration>,
     pub(super) total: Duration,
     pub(super) left: Option<Remaining>,
+    /// Result of the aptitude test, where it was made.
+    pub(super) aptitude: Option<AptitudeScore>,
     /// Difference between the clocks of this machine and the server, and whether this one is ahead.
     clock_off: Option<(Duration, bool)>,
 }
@@ -99,6 +124,7 @@ impl<'a> ProviderFinding<'a> {
             first_byte: probe.first_byte,
             total: probe.total,
             left: endpoint.remaining(),
+            aptitude: None,
             clock_off,
         }
     }
@@ -157,6 +183,7 @@ impl<'a> ProviderFinding<'a> {
             "ms": ms(self.total),
             "tokens": usage.map(|u| json!({"in": u.input, "cached": u.cached, "written": u.written, "out": u.output})),
             "dollars": self.cost().map(Money::in_dollars),
+            "aptitude": self.aptitude.map(|score| json!({"right": score.right, "of": score.of, "passed": score.passes()})),
             "left": left,
             "clock": self.clock(),
         })

@@ -7,13 +7,15 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use crate::config::{Config, Scope};
+use crate::prompt::aptitude::AptitudeScore;
+use crate::provider::http::InvalidEndpoint;
 use crate::provider::price::Money;
 use crate::provider::{Allowance, Settings};
 
 use crate::cli::arguments::source;
 use crate::cli::broker::BrokerOptions;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::provider_test::{ProviderFinding, ms, test};
+use crate::cli::provider_test::{ProviderFinding, aptitude, ms, test};
 use crate::cli::request::{rejection, send_control};
 use crate::cli::runtime;
 
@@ -26,7 +28,8 @@ Examples:
 
 Each provider gets one request to turn on a lamp that does not exist, with the same prompt, key, \
 time limits and structured \
-output as the daemon uses: about 1,300 tokens. Nothing is done. The time to the first byte \
+output as the daemon uses: about 1,300 tokens. A model whose name states fewer than 4 billion \
+parameters also gets the aptitude test, eight questions. Nothing is done. The time to the first byte \
 includes the connection.
 
 Exit codes: 0 all answer correctly, 1 one does not, 77 a key file may not be read, 78 the config \
@@ -78,8 +81,15 @@ pub(super) fn providers(arguments: &Providers, out: &mut impl Write) -> Result<E
         .into_iter()
         .filter(|p| arguments.names.is_empty() || arguments.names.contains(&p.name))
         .collect();
+    let tested = async {
+        let mut found = test(&wanted).await?;
+        for finding in found.iter_mut().filter(|finding| finding.is_good()) {
+            finding.aptitude = aptitude(finding.settings).await;
+        }
+        Ok::<_, InvalidEndpoint>(found)
+    };
     let found = runtime::create()?
-        .block_on(test(&wanted))
+        .block_on(tested)
         .map_err(|error| Failure::new(Exit::Config, error))?;
     if arguments.json {
         let found: Vec<Json> = found.iter().map(ProviderFinding::json).collect();
@@ -176,6 +186,7 @@ fn print_one(finding: &ProviderFinding<'_>, out: &mut impl Write) -> io::Result<
             )?;
         }
     }
+    print_aptitude(finding, out)?;
     let left = finding.left.unwrap_or_default();
     for (what, allowance) in [("requests", left.requests), ("tokens", left.tokens)] {
         if let Some(Allowance { left, limit, reset }) = allowance {
@@ -190,6 +201,25 @@ fn print_one(finding: &ProviderFinding<'_>, out: &mut impl Write) -> io::Result<
     finding
         .clock()
         .map_or(Ok(()), |clock| writeln!(out, "  ! {clock}"))
+}
+
+fn print_aptitude(finding: &ProviderFinding<'_>, out: &mut impl Write) -> io::Result<()> {
+    let Some(score) = finding.aptitude else {
+        return Ok(());
+    };
+    let AptitudeScore { right, of } = score;
+    let (mark, result) = if score.passes() {
+        ('✓', "its actions are executed")
+    } else {
+        (
+            '!',
+            "its actions are asked back; use a larger model, or set `trusted = true`",
+        )
+    };
+    writeln!(
+        out,
+        "  {mark} aptitude test: {right} of {of} right, {result}"
+    )
 }
 
 fn rounded(time: Duration) -> String {

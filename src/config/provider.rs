@@ -9,7 +9,9 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::provider::price::{Limits, Prices};
-use crate::provider::{APIS, ApiSpec, ApiVersion, Settings, Structure, Timeouts, openai};
+use crate::provider::{
+    APIS, ApiSpec, ApiVersion, AptitudeTest, Settings, Structure, Timeouts, openai,
+};
 
 use crate::config::file::Table;
 use crate::config::folders::Folders;
@@ -84,6 +86,7 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
         probe,
         is_small,
         trusted: table.flag("trusted").unwrap_or(false),
+        aptitude_test: aptitude_test(table),
         name: name.clone().unwrap_or_default(),
         api: spec,
         base_url: base_url.unwrap_or_else(|| spec.address(version.as_deref())),
@@ -249,6 +252,13 @@ fn structure(table: &Table<'_>) -> Structure {
         ("none", Structure::None),
     ];
     table.one_of("structure", &words).unwrap_or_default()
+}
+
+fn aptitude_test(table: &Table<'_>) -> AptitudeTest {
+    match table.flag("aptitude_test") {
+        Some(false) => AptitudeTest::Never,
+        Some(true) | None => AptitudeTest::IfSmall,
+    }
 }
 
 fn name(text: &str) -> Result<String, &'static str> {

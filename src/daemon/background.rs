@@ -95,12 +95,13 @@ async fn acknowledge(
     }
 }
 
-/// Probes the providers that are unavailable, those of the newest pipeline.
+/// Probes the providers that are unavailable and tests small models, those of the newest pipeline.
 async fn probe_providers(mut pipeline: watch::Receiver<Arc<Pipeline>>) {
     loop {
-        let router = Arc::clone(&pipeline.borrow_and_update().services().router);
+        let current = Arc::clone(&pipeline.borrow_and_update());
         tokio::select! {
-            () = router.probe_providers() => {}
+            () = current.services().router.probe_providers() => {}
+            () = current.run_aptitude_tests() => {}
             replaced = pipeline.changed() => {
                 if replaced.is_err() {
                     return;

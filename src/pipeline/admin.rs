@@ -86,6 +86,9 @@ impl Pipeline {
         if let (Some(name), true) = (&request.name, reset.is_empty()) {
             return refused(&format!("there is no provider `{name}`"));
         }
+        let providers = self.services.router.settings().providers.iter();
+        let meant = providers.filter(|settings| reset.contains(&settings.name));
+        self.shared.aptitude.forget(meant);
         tracing::info!(
             who,
             providers = reset.join(", "),

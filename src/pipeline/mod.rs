@@ -5,6 +5,8 @@
 
 mod admin;
 pub mod admission;
+mod aptitude;
+mod aptitude_run;
 mod condition_speech;
 mod conditional;
 mod confirmation;
@@ -72,10 +74,11 @@ use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::shared::Shared;
 use crate::pipeline::shared_result::ModelAnswer;
 use crate::prompt::rights_class;
+use crate::router::RoutedAnswer;
 use crate::router::answer_stream::AnswerStream;
 use crate::router::settings::Streaming;
 use crate::store::journal::Seq;
-use crate::vocabulary::action::Action;
+use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::speech::fill;
 
@@ -341,6 +344,7 @@ impl Pipeline {
             Ok(ModelAnswer::Own(answer)) => {
                 let is_doubtful =
                     !answer.trusted && is_doubtful(&answer, request, &services.grammar);
+                let is_doubtful = is_doubtful || !self.may_execute(&answer).await;
                 Ok(Interpretation {
                     is_doubtful,
                     // A draft that has to be confirmed is confirmed each time.
@@ -375,10 +379,18 @@ impl Pipeline {
             }
         };
         let grammar = &self.services.grammar;
+        let is_doubtful = !answer.trusted && is_doubtful_after(&answer, request, earlier, grammar);
         Ok(Interpretation {
-            is_doubtful: !answer.trusted && is_doubtful_after(&answer, request, earlier, grammar),
+            is_doubtful: is_doubtful || !self.may_execute(&answer).await,
             ..Interpretation::new(answer.answer, Via::Provider(answer.provider))
         })
+    }
+
+    /// Returns whether the model of a draft is apt enough for its actions, where it has any.
+    async fn may_execute(&self, answer: &RoutedAnswer<Draft>) -> bool {
+        let mut actions = answer.answer.actions.iter();
+        let acts = actions.any(|action| action.op != Op::Query);
+        !acts || answer.trusted || Box::pin(self.is_apt(&answer.provider)).await
     }
 
     /// With `local = "last"`, returns the local meaning of a command no model could answer.

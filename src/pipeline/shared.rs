@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use crate::cache::Key;
 use crate::home::Home;
 use crate::home::state::State;
+use crate::pipeline::aptitude::AptitudeTests;
 use crate::pipeline::confirmation::PendingConfirmations;
 use crate::pipeline::device_order::DeviceOrder;
 use crate::pipeline::dialogue::Dialogue;
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     pub(super) in_flight: SingleFlight<Key, SharedResult>,
     /// Permits for model requests in flight.
     pub(super) model_requests: Semaphore,
+    /// The aptitude of small models.
+    pub(super) aptitude: AptitudeTests,
     /// Commands that wait for a model, including those that share a request.
     pub(super) model_waiters: ModelWaiters,
     /// Notified when a device has reported its state.
@@ -89,6 +92,7 @@ impl Shared {
             source_order: SourceOrder::default(),
             in_flight: SingleFlight::default(),
             model_requests: Semaphore::new(MAX_MODEL_REQUESTS),
+            aptitude: AptitudeTests::default(),
             model_waiters: ModelWaiters::default(),
             reported: Notify::new(),
             confirming: Arc::new(Semaphore::new(MAX_CONFIRMATIONS)),

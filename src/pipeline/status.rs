@@ -59,7 +59,7 @@ impl Pipeline {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "home": {"revision": format!("{:016x}", home.revision()), "devices": home.devices().len(), "areas": home.areas().len()},
-            "providers": services.router.health(),
+            "providers": self.provider_health(),
             "retries": services.router.retries(),
             "spent": {"today": services.router.spent().0, "this_month": services.router.spent().1},
             "cache": self.cache_figures(),
@@ -69,6 +69,16 @@ impl Pipeline {
             "answers": answers.collect::<Map<String, Json>>(),
             "counts": counts,
         })
+    }
+
+    /// Returns the state of each provider, with the aptitude of its model.
+    pub fn provider_health(&self) -> Vec<ProviderHealth> {
+        let router = &self.services().router;
+        let mut health = router.health();
+        for (health, settings) in health.iter_mut().zip(&router.settings().providers) {
+            health.aptitude = self.shared.aptitude.state(settings);
+        }
+        health
     }
 
     /// Writes the same figures to a metrics page.

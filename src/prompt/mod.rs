@@ -5,6 +5,7 @@
 //! Small models get another variant, which `narrow` makes.
 
 pub mod answer;
+pub mod aptitude;
 pub mod home_listing;
 mod instructions;
 mod narrow;

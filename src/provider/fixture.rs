@@ -15,7 +15,8 @@ use crate::provider::redact::Redact;
 use crate::provider::status::ErrorSource;
 use crate::provider::stream::AnswerReader;
 use crate::provider::{
-    ApiSpec, Completion, Disposition, Prompt, ProviderError, Settings, Structure, Timeouts,
+    ApiSpec, AptitudeTest, Completion, Disposition, Prompt, ProviderError, Settings, Structure,
+    Timeouts,
 };
 use crate::secret::Secret;
 
@@ -58,6 +59,7 @@ pub(super) fn settings(api: &'static ApiSpec, model: &str) -> Settings {
         probe: false,
         is_small: false,
         trusted: true,
+        aptitude_test: AptitudeTest::Never,
         spend: crate::provider::price::Limits::default(),
     }
 }

@@ -17,6 +17,7 @@ use crate::provider::api::{HttpRequest, Provider};
 use crate::provider::decompress::Decompress;
 use crate::provider::error::ProviderError;
 use crate::provider::message::{Completion, Prompt, Usage};
+use crate::provider::model_size;
 use crate::provider::redact::Redact;
 use crate::provider::spec::{ApiSpec, Settings, Timeouts};
 use crate::provider::status::ErrorSource;
@@ -275,6 +276,37 @@ impl Endpoint {
             Ok(Ok(_)) => Presence::Responds,
             Ok(Err(_)) | Err(_) => Presence::Away,
         }
+    }
+
+    /// Returns the parameters of the model as the server lists it, by a request that costs nothing;
+    /// `Ok(None)` where it lists none.
+    ///
+    /// # Errors
+    /// When the list does not come.
+    pub async fn listed_size(&self) -> Result<Option<u64>, ProviderError> {
+        let Some(path) = self.spec.free_probe else {
+            return Ok(None);
+        };
+        let limit = PROBE_TIMEOUT.min(self.timeouts.first_byte);
+        let end = Instant::now() + limit;
+        let request = self.client()?.get(format!("{}{path}", self.base_url));
+        let sending = request.headers(self.headers.clone()).send();
+        let mut response = match timeout_at(end, sending).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(unreachable(&error)),
+            Err(_) => return Err(too_late(limit)),
+        };
+        if !response.status().is_success() {
+            return Ok(None);
+        }
+        let mut body = Body::of(&response, LARGEST_BODY)?;
+        let mut text = Vec::new();
+        while let Some(bytes) = self.chunk(&mut response, limit, end).await? {
+            text.extend(body.add(&bytes)?);
+        }
+        text.extend(body.finish()?);
+        let listing = serde_json::from_slice(&text).unwrap_or_default();
+        Ok(model_size::listed_in(&listing, &self.model))
     }
 
     /// Returns the time until the service's own limits have room for a request of `tokens`, by its

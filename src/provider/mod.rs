@@ -19,6 +19,7 @@ mod headers;
 pub mod http;
 mod json;
 mod message;
+pub mod model_size;
 pub mod ollama;
 pub mod openai;
 pub mod price;
@@ -36,7 +37,7 @@ pub use crate::provider::envelope::object_in;
 pub(crate) use crate::provider::envelope::{end_of_reasoning, may_be_reasoning};
 pub use crate::provider::error::{Disposition, ProviderError};
 pub use crate::provider::message::{Completion, NarrowPrompt, Prompt, Usage};
-pub use crate::provider::spec::{ApiSpec, ApiVersion, Settings, Structure, Timeouts};
+pub use crate::provider::spec::{ApiSpec, ApiVersion, AptitudeTest, Settings, Structure, Timeouts};
 
 /// All APIs, the usual one first.
 pub const APIS: [&ApiSpec; 5] = [

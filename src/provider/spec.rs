@@ -168,6 +168,16 @@ pub enum Structure {
     None,
 }
 
+/// Which models are given the aptitude test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AptitudeTest {
+    /// Those of few parameters.
+    #[default]
+    IfSmall,
+    /// None.
+    Never,
+}
+
 /// One configured provider.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -209,8 +219,17 @@ pub struct Settings {
     pub is_small: bool,
     /// Whether drafts are executed even where their devices have nothing to do with the phrase.
     pub trusted: bool,
+    /// Whether a model of few parameters has to pass a test before its drafts are executed.
+    pub aptitude_test: AptitudeTest,
     /// Whether a free request checks if it is back while its breaker is open or it is disabled.
     pub probe: bool,
+}
+
+impl Settings {
+    /// Returns whether the model has to pass an aptitude test if it has few parameters.
+    pub fn may_need_aptitude_test(&self) -> bool {
+        self.is_small && !self.trusted && self.aptitude_test == AptitudeTest::IfSmall
+    }
 }
 
 /// Time limits of one call. No wait is unbounded.

@@ -32,8 +32,9 @@ use tokio::sync::watch;
 use crate::clock::now;
 use crate::command::reply::Refusal;
 use crate::provider;
-use crate::provider::Prompt;
 use crate::provider::http::InvalidEndpoint;
+use crate::provider::model_size::stated_in;
+use crate::provider::{Prompt, ProviderError};
 use crate::redis::Redis;
 use crate::router::answer_stream::AnswerStream;
 use crate::router::failover::{Failover, FailoverContext};
@@ -222,6 +223,59 @@ impl Router {
             *retry_after = self.retry_after(prompt);
         }
         result
+    }
+
+    /// Returns the settings.
+    pub fn settings(&self) -> &RouterSettings {
+        &self.settings
+    }
+
+    /// Returns the settings of the provider `name`.
+    pub fn settings_of(&self, name: &str) -> Option<&provider::Settings> {
+        Some(&self.upstream(name)?.settings)
+    }
+
+    fn upstream(&self, name: &str) -> Option<&Arc<Upstream>> {
+        let mut upstreams = self.upstreams.iter();
+        upstreams.find(|upstream| &*upstream.name == name)
+    }
+
+    /// Returns the parameters of the model of the provider `name`, where its name or its server's
+    /// list states them. The list is requested only where free requests are allowed.
+    ///
+    /// # Errors
+    /// When the list does not come.
+    pub async fn model_size(&self, name: &str) -> Result<Option<u64>, ProviderError> {
+        let Some(upstream) = self.upstream(name) else {
+            return Ok(None);
+        };
+        let settings = &upstream.settings;
+        match stated_in(&settings.model) {
+            None if settings.probe => upstream.endpoint.listed_size().await,
+            stated => Ok(stated),
+        }
+    }
+
+    /// Returns an answer of the provider `name` alone, within the limits of every request.
+    ///
+    /// # Errors
+    /// When it does not answer in time, or the model declines.
+    pub async fn complete_at<T: Send + 'static>(
+        &self,
+        name: &str,
+        prompt: &Prompt,
+        read: ReadAnswer<T>,
+    ) -> Result<RoutedAnswer<T>, Refusal> {
+        let only: VecDeque<_> = self.upstream(name).cloned().into_iter().collect();
+        let context = FailoverContext {
+            settings: &self.settings,
+            shared: &self.shared,
+        };
+        let end = now() + self.settings.deadline;
+        let failover = Failover::new(context, only, prompt, end, read);
+        self.shared.counters.model_requests.increment();
+        self.shared.count_request();
+        failover.run().await
     }
 
     /// Returns the time until the first provider can be called with `prompt`; `None` where one can

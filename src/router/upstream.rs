@@ -231,6 +231,9 @@ pub struct ProviderHealth {
     /// Seconds until the next try.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<f64>,
+    /// The result of the aptitude test, where the model needs one: `passed`, `failed`, `not yet`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aptitude: Option<&'static str>,
     /// Calls in flight.
     pub in_flight: usize,
     /// Calls it may get in parallel, by its errors and answers so far.
@@ -829,6 +832,7 @@ impl Upstream {
             state: shown,
             why: why.filter(|_| shown != ProviderState::Up),
             retry_after: retry_after.map(|wait| (wait.as_secs_f64() * 10.0).ceil() / 10.0),
+            aptitude: None,
             in_flight: self.in_flight(&state),
             concurrency: state.concurrency,
             calls: state.calls,

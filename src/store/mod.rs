@@ -30,6 +30,7 @@ impl Default for Settings {
     }
 }
 
+pub mod aptitude;
 pub mod journal;
 pub mod progress_log;
 mod reopened;

@@ -10,7 +10,7 @@ use sayso::testing::command::reply::Refusal;
 use sayso::testing::home::Home;
 use sayso::testing::prompt::Composer;
 use sayso::testing::provider::price::{Limits, Money, Prices};
-use sayso::testing::provider::{Prompt, Settings, Structure, Timeouts, openai};
+use sayso::testing::provider::{AptitudeTest, Prompt, Settings, Structure, Timeouts, openai};
 use sayso::testing::router::settings::{ProviderOrder, RouterSettings};
 use sayso::testing::router::{ProviderState, RoutedAnswer, Router};
 use sayso::testing::secret::Secret;
@@ -50,6 +50,7 @@ pub(crate) fn provider(name: &str, base_url: String) -> Settings {
         probe: false,
         is_small: false,
         trusted: true,
+        aptitude_test: AptitudeTest::Never,
     }
 }
 

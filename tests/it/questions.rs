@@ -261,3 +261,110 @@ async fn a_draft_that_shares_nothing_with_the_phrase_is_asked_back_each_time() {
         .await;
     assert_eq!(related["outcome"], "done", "{related}");
 }
+
+/// The right answers to the aptitude test: a part of the question, property and value.
+fn aptitude_answer(body: &str) -> Option<String> {
+    let answers = [
+        (
+            "turn on the reading lamp",
+            "reading_lamp",
+            "power",
+            json!("on"),
+        ),
+        (
+            "turn the reading lamp off",
+            "reading_lamp",
+            "power",
+            json!("off"),
+        ),
+        ("the fan should be on now", "fan", "power", json!("on")),
+        ("the fan should be off now", "fan", "power", json!("off")),
+        ("open the blinds", "blinds", "position", json!(100)),
+        ("close the blinds", "blinds", "position", json!(0)),
+        ("the blinds at 30 percent", "blinds", "position", json!(30)),
+    ];
+    if body.contains("order a pizza") {
+        return Some(json!({"actions": [], "speech": "I cannot do that."}).to_string());
+    }
+    let answer = answers.iter().find(|(text, ..)| body.contains(text));
+    answer.map(|(_, device, property, value)| {
+        let action = json!({"device": device, "property": property, "value": value});
+        json!({ "actions": [action] }).to_string()
+    })
+}
+
+/// Returns a daemon that asks a model of 135 million parameters, and the model, which answers the
+/// aptitude test right, or each of its questions in one direction.
+async fn small_model(knows_both: bool) -> (Stage, Endpoint) {
+    let rest = json!({"actions": [
+        {"device": "front_door", "op": "set", "property": "lock", "value": "locked"},
+        {"device": "kitchen_light", "op": "set", "property": "power", "value": "off"}]});
+    let on = json!({"actions": [
+        {"device": "reading_lamp", "op": "set", "property": "power", "value": "on"}]});
+    let model = Endpoint::answering(move |_, body| {
+        let answer = match aptitude_answer(body) {
+            Some(right) if knows_both => right,
+            Some(_) => on.to_string(),
+            None => rest.to_string(),
+        };
+        Script::says(&answer)
+    })
+    .await;
+    let table = format!(
+        "\n[[provider]]\nname = \"small\"\nbase_url = \"{}\"\nmodel = \"smollm2-135m\"\n\
+         key_file = \"key\"\n",
+        model.url()
+    );
+    let stage = Scene::new().home(TWO_DOORS).provider(&table).start().await;
+    (stage, model)
+}
+
+/// Returns how many questions of the aptitude test the model got.
+fn aptitude_questions(model: &Endpoint) -> usize {
+    let bodies = model.bodies();
+    let tests = bodies
+        .iter()
+        .filter(|body| aptitude_answer(&body.to_string()).is_some());
+    tests.count()
+}
+
+const REST: &str = "could the kitchen light and the front door rest now";
+
+#[tokio::test]
+async fn a_small_model_acts_once_it_has_passed_the_aptitude_test() {
+    let (mut stage, model) = small_model(true).await;
+    let first = stage.say(REST).await;
+    assert_eq!(first["outcome"], "unclear", "{first}");
+    let mut outcome = first;
+    for _ in 0..100 {
+        if outcome["outcome"] == "done" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        outcome = stage.say(REST).await;
+    }
+    assert_eq!(outcome["outcome"], "done", "{outcome}");
+    assert_eq!(aptitude_questions(&model), 8, "the test is made once");
+    assert_eq!(stage.actions().await.len(), 2);
+}
+
+#[tokio::test]
+async fn the_actions_of_a_small_model_that_knows_one_direction_are_asked_back() {
+    let (mut stage, model) = small_model(false).await;
+    stage.say(REST).await;
+    for _ in 0..200 {
+        if aptitude_questions(&model) == 8 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let asked = stage.say(REST).await;
+        assert_eq!(asked["outcome"], "unclear", "{asked}");
+    }
+    assert_eq!(aptitude_questions(&model), 8, "the test is made once");
+    assert_eq!(stage.actions().await, []);
+    let yes = stage.say("yes").await;
+    assert_eq!(yes["outcome"], "done", "{yes}");
+}
