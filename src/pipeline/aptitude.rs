@@ -1,7 +1,7 @@
-//! The aptitude of small models, as far as it is known: before a draft of a model below four billion
-//! parameters is executed, the model must have answered the questions of `prompt::aptitude`. Until
-//! then, and after a test that it did not pass, its drafts are asked back. `aptitude_run` makes the
-//! tests.
+//! The aptitude of small models, as far as it is known: before a draft of a model below four
+//! billion parameters is executed, the model must have answered the questions of
+//! `prompt::aptitude`. Until then, and after a test that it did not pass, its drafts are asked
+//! back. `aptitude_run` makes the tests.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Makes the aptitude tests of small models: in the background, at the first need, one question at a
-//! time. The result is kept for 30 days. A test without a result, because of the network or a
+//! Makes the aptitude tests of small models: in the background, at the first need, one question at
+//! a time. The result is kept for 30 days. A test without a result, because of the network or a
 //! limit, is made again later.
 
 use std::sync::Arc;
