@@ -129,12 +129,12 @@ pub(super) fn matches(
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Filled {
     slot: u32,
-    value: Found,
+    value: SlotValue,
 }
 
 /// The value of a slot during the search; texts are from and to a position of the sentence.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Found {
+enum SlotValue {
     Name(usize, usize),
     Area(usize, usize),
     Floor(usize, usize),
@@ -146,7 +146,7 @@ enum Found {
 
 /// A place of the search that was reached with the same slots and the same own text before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Reached {
+struct SearchPlace {
     node: u32,
     position: usize,
     /// Number of the last slot that was filled, in the order of the search.
@@ -167,7 +167,7 @@ struct Search<'a> {
     /// Branching nodes and positions from which the sentence cannot be completed.
     failed: HashSet<(u32, usize)>,
     /// Places from which the sentence was completed, which would only give the same matches again.
-    completed: HashSet<Reached>,
+    completed: HashSet<SearchPlace>,
     found: Vec<(u32, usize, Vec<Filled>)>,
     steps: u32,
     /// Present depth of branches and slots.
@@ -210,7 +210,7 @@ impl Search<'_> {
                 Node::Split { first, count } => break self.split(at, first, count, position),
                 Node::Slot { list, slot, next } => break self.slot(list, slot, next, position),
                 Node::Value { value, slot, next } => {
-                    let value = Found::Value(value);
+                    let value = SlotValue::Value(value);
                     break self.fill(Filled { slot, value }, next, position);
                 }
                 Node::Accept { block } => break self.accept(block, position),
@@ -225,7 +225,7 @@ impl Search<'_> {
         if self.failed.contains(&(at, position)) {
             return false;
         }
-        let here = Reached {
+        let here = SearchPlace {
             node: at,
             position,
             filled: self.last_filled,
@@ -284,31 +284,31 @@ impl Search<'_> {
         let (text, names, language) = (self.text, self.names, self.language);
         let rest = &text[position..];
         let mut done = false;
-        let mut fill = |end: usize, value: Found| {
+        let mut fill = |end: usize, value: SlotValue| {
             done |= self.fill(Filled { slot, value }, next, position + end);
         };
         match &language.automaton.lists[list as usize] {
             ListKind::Names => names
                 .devices
                 .prefixes(rest)
-                .for_each(|end| fill(end, Found::Name(position, position + end))),
+                .for_each(|end| fill(end, SlotValue::Name(position, position + end))),
             ListKind::Areas => names
                 .areas
                 .prefixes(rest)
-                .for_each(|end| fill(end, Found::Area(position, position + end))),
+                .for_each(|end| fill(end, SlotValue::Area(position, position + end))),
             ListKind::Floors => names
                 .floors
                 .prefixes(rest)
-                .for_each(|end| fill(end, Found::Floor(position, position + end))),
+                .for_each(|end| fill(end, SlotValue::Floor(position, position + end))),
             ListKind::Range(range) => {
                 if let Some((end, n)) = leading_number(rest).filter(|(_, n)| range.contains(*n)) {
-                    fill(end, Found::Number(n * range.multiplier));
+                    fill(end, SlotValue::Number(n * range.multiplier));
                 }
             }
             ListKind::Wildcard => rest
                 .char_indices()
                 .map(|(at, c)| at + c.len_utf8())
-                .for_each(|end| fill(end, Found::Wildcard(position, position + end))),
+                .for_each(|end| fill(end, SlotValue::Wildcard(position, position + end))),
         }
         done
     }
@@ -319,14 +319,14 @@ impl Search<'_> {
         let captured = |filled: Filled| {
             let text = |from: usize, to: usize| self.text[from..to].to_owned();
             let value = match filled.value {
-                Found::Name(from, to) => Captured::Name(text(from, to)),
-                Found::Area(from, to) => Captured::Area(text(from, to)),
-                Found::Floor(from, to) => Captured::Floor(text(from, to)),
-                Found::Value(value) => {
+                SlotValue::Name(from, to) => Captured::Name(text(from, to)),
+                SlotValue::Area(from, to) => Captured::Area(text(from, to)),
+                SlotValue::Floor(from, to) => Captured::Floor(text(from, to)),
+                SlotValue::Value(value) => {
                     Captured::Value(automaton.values[value as usize].to_string())
                 }
-                Found::Number(number) => Captured::Number(number),
-                Found::Wildcard(from, to) => {
+                SlotValue::Number(number) => Captured::Number(number),
+                SlotValue::Wildcard(from, to) => {
                     Captured::Wildcard(self.text[from..to].trim().to_owned())
                 }
             };
