@@ -246,6 +246,12 @@ fn loss(error: &ConnectionError) -> Loss {
         // A DISCONNECT without properties is not read by rumqttc 0.25: it shows as the end of the
         // stream.
         ConnectionError::MqttState(error) if is_closed(error) => Loss::Closed,
+        // A packet that is too large is no answer to a message.
+        ConnectionError::MqttState(StateError::Deserialization(error))
+            if !matches!(error, mqttbytes::Error::PayloadSizeLimitExceeded { .. }) =>
+        {
+            Loss::Unreadable(error.to_string())
+        }
         ConnectionError::Timeout(_) => Loss::Failed("the broker does not answer".to_owned()),
         ConnectionError::Io(error) if error.kind() == ErrorKind::ConnectionRefused => Loss::Failed(
             "nothing listens at the broker's address: start the broker, or correct `mqtt.host` and \

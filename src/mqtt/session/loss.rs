@@ -48,6 +48,9 @@ pub(in crate::mqtt) enum Loss {
     Closed,
     /// The broker ended it with this reason.
     Ended(String),
+    /// The broker sent a packet that cannot be read, for this reason: possibly as its answer to a
+    /// message.
+    Unreadable(String),
     /// The broker reported that another client uses our id.
     TakenOver,
     /// The broker accepts no retained messages, also not as a last will.
@@ -64,7 +67,7 @@ impl Loss {
     /// Returns whether the broker ended the connection on purpose, so that something it received
     /// may be the cause.
     fn is_by_broker(&self) -> bool {
-        matches!(self, Self::Closed | Self::Ended(_))
+        matches!(self, Self::Closed | Self::Ended(_) | Self::Unreadable(_))
     }
 }
 
@@ -73,6 +76,9 @@ impl fmt::Display for Loss {
         f.write_str(match self {
             Self::Closed => "the broker closed the connection",
             Self::Ended(reason) => return write!(f, "the broker ended the connection: {reason}"),
+            Self::Unreadable(reason) => {
+                return write!(f, "a packet of the broker cannot be read: {reason}");
+            }
             Self::TakenOver => CONFLICT,
             Self::NoRetain => "the broker keeps no retained messages: connecting without them",
             Self::Silent => "the broker is silent",
@@ -155,7 +161,9 @@ impl Session {
     /// Returns whether a message that left at `since` may be the cause of this loss.
     fn is_to_blame(&self, loss: &Loss, since: Instant, now: Instant) -> bool {
         match loss {
-            Loss::Closed | Loss::Ended(_) => now.saturating_duration_since(since) <= BLAME,
+            Loss::Closed | Loss::Ended(_) | Loss::Unreadable(_) => {
+                now.saturating_duration_since(since) <= BLAME
+            }
             // A broker that sent something meanwhile is not frozen: it does not acknowledge this
             // message.
             Loss::Unacknowledged => self.last_packet > since + BLAME,
@@ -217,7 +225,7 @@ impl Session {
         // Until the broker closed it the connection worked; a silent one worked until the last
         // packet.
         let last_sign = match loss {
-            Loss::Closed | Loss::Ended(_) | Loss::TakenOver => now,
+            Loss::Closed | Loss::Ended(_) | Loss::Unreadable(_) | Loss::TakenOver => now,
             _ => self.last_packet,
         };
         self.redeliverable.extend(acks.redeliverable(last_sign));

@@ -162,6 +162,11 @@ impl Session {
     async fn send(&mut self, packet: Packet) {
         let mut bytes = BytesMut::new();
         packet.write(&mut bytes, None).unwrap();
-        self.stream.write_all(&bytes).await.unwrap();
+        self.send_bytes(&bytes).await;
+    }
+
+    /// Sends these bytes, which need not be a packet.
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
     }
 }

@@ -242,9 +242,10 @@ async fn a_broker_that_does_not_answer_the_subscriptions_is_left() {
     assert_eq!(why, "the broker is silent");
 }
 
-/// Accepts connections and ends each one over the first message to `poison`, as mosquitto does over a topic it refuses;
-/// returns the topics of the messages acknowledged before `until`, without those of sayso's own status.
-async fn end_over(script: &Script, poison: &str, until: &str) -> Vec<String> {
+/// Accepts connections and ends each one over the first message to `poison`, as mosquitto does over
+/// a topic it refuses, or sends an answer to it that is no packet; returns the topics of the
+/// messages acknowledged before `until`, without those of sayso's own status.
+async fn end_over(script: &Script, poison: &str, until: &str, answer: &[u8]) -> Vec<String> {
     let mut acknowledged = Vec::new();
     loop {
         let mut broker = script.welcome(true).await;
@@ -254,7 +255,11 @@ async fn end_over(script: &Script, poison: &str, until: &str) -> Vec<String> {
             };
             let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
             if topic == poison {
-                break;
+                if answer.is_empty() {
+                    break;
+                }
+                broker.send_bytes(answer).await;
+                continue;
             }
             broker.acknowledge(publish.pkid).await;
             acknowledged.push(topic.clone());
@@ -267,19 +272,34 @@ async fn end_over(script: &Script, poison: &str, until: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_message_over_which_the_broker_ends_every_connection_is_given_up() {
+    is_given_up(b"").await;
+}
+
+#[tokio::test]
+async fn a_message_with_an_answer_that_cannot_be_read_is_given_up() {
+    is_given_up(&[0x00, 0x00]).await;
+}
+
+async fn is_given_up(answer: &[u8]) {
     let script = Script::new().await;
     let sayso = Sayso::start(&settings(&script), &[]);
     let publish = |topic| sayso.outbox.publish(message(topic, "x")).unwrap();
     let poison = publish("poison");
     let others = ["a", "b", "c"].map(publish);
-    let broker = end_over(&script, "poison", "sayso/dead");
+    let broker = end_over(&script, "poison", "sayso/dead", answer);
     let acknowledged = timeout(PATIENCE, broker).await.expect("a dead letter");
     assert!(matches!(poison.await, Err(Undelivered::Refused { .. })));
     for other in others {
         other.await.unwrap();
     }
     let count = |topic| acknowledged.iter().filter(|seen| **seen == topic).count();
-    assert_eq!(["a", "b", "c", "sayso/dead"].map(count), [1, 1, 1, 1]);
+    let counts = ["a", "b", "c", "sayso/dead"].map(count);
+    if answer.is_empty() {
+        assert_eq!(counts, [1, 1, 1, 1]);
+    } else {
+        // Their acknowledgements come behind the answer that ends the connection.
+        assert!(counts.iter().all(|count| *count >= 1), "{counts:?}");
+    }
 }
 
 #[tokio::test]
