@@ -163,6 +163,7 @@ impl EventLoop {
             let build_due = self.homes.due();
             let broker_due = (!self.status.is_ready).then_some(broker_timeout);
             let pipeline = Arc::clone(&self.task.pipeline);
+            let takes_commands = self.takes_commands();
             // In this order: what waits in the inbox was sent before the broker's acknowledgement.
             tokio::select! {
                 biased;
@@ -183,7 +184,7 @@ impl EventLoop {
                         error!(%error, "a command ended without an answer");
                     }
                 }
-                Some(incoming) = next(&outbox, inbox), if self.has_room() => {
+                Some(incoming) = next(&outbox, inbox, takes_commands), if self.has_room() => {
                     self.take(incoming, notify);
                 }
                 () = acknowledged(&mut self.retained_marker), if self.retained_marker.is_some() => {
@@ -211,6 +212,12 @@ impl EventLoop {
     /// the wait is in it, and recovered commands may already use up the journal's room.
     fn has_room(&self) -> bool {
         self.held.is_some() || (self.commands.len() < MAX_COMMANDS && self.task.journal.has_room())
+    }
+
+    /// Returns whether the next message may be a command. Held commands take memory: where they, or
+    /// recovered ones, use up the journal's room, further ones wait in the inbox, which is bounded.
+    fn takes_commands(&self) -> bool {
+        self.held.is_none() || self.pair.is_some() || self.task.journal.has_room()
     }
 
     /// Takes in one message from the broker connection.
@@ -551,9 +558,13 @@ impl EventLoop {
 }
 
 /// Waits for the next message, once the outbox has room for the messages it leads to.
-async fn next(outbox: &Outbox, inbox: &mut Inbox) -> Option<Incoming> {
+async fn next(outbox: &Outbox, inbox: &mut Inbox, takes_commands: bool) -> Option<Incoming> {
     outbox.until_room().await;
-    inbox.next().await
+    if takes_commands {
+        inbox.next().await
+    } else {
+        inbox.next_but_commands().await
+    }
 }
 
 /// Waits until the message is acknowledged or lost.

@@ -247,11 +247,22 @@ impl Inbox {
     /// Returns the next entry, or `None` once the connection has ended or the inbox is closed, and
     /// nothing waits any more. Cancel safe.
     pub async fn next(&mut self) -> Option<Incoming> {
+        self.next_if(|_| true).await
+    }
+
+    /// Returns the next entry that is no command. Commands keep their places, and what does not fit
+    /// beside them is rejected. Cancel safe.
+    pub async fn next_but_commands(&mut self) -> Option<Incoming> {
+        self.next_if(|waiting| !matches!(waiting, Incoming::Command(_)))
+            .await
+    }
+
+    async fn next_if(&mut self, is_wanted: impl Fn(&Incoming) -> bool) -> Option<Incoming> {
         loop {
             {
                 let mut queue = self.0.lock();
-                if let Some(incoming) = queue.take(now()) {
-                    return Some(incoming);
+                if let Some(at) = queue.waiting.iter().position(&is_wanted) {
+                    return queue.take(at, now());
                 }
                 if queue.ended || queue.closed {
                     return None;
@@ -430,8 +441,8 @@ impl InboxQueue {
         Some(command)
     }
 
-    fn take(&mut self, now: Instant) -> Option<Incoming> {
-        let incoming = self.waiting.pop_front()?;
+    fn take(&mut self, at: usize, now: Instant) -> Option<Incoming> {
+        let incoming = self.waiting.remove(at)?;
         match &incoming {
             Incoming::Command(command) => {
                 self.forget_command(command);
@@ -587,6 +598,22 @@ mod tests {
         let accepted = (0..MAX_STATES + 10).filter(|_| state(&sender, 1)).count();
         assert_eq!(accepted, MAX_STATES);
         assert!(sender.command(command("still room")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn states_are_read_past_commands_that_have_to_wait() {
+        let (sender, mut inbox) = inbox_for(4);
+        sender.command(command("first")).unwrap();
+        assert!(state(&sender, 1));
+        sender.command(command("second")).unwrap();
+        let other = inbox.next_but_commands().await;
+        assert!(matches!(other, Some(Incoming::State { .. })));
+        for text in ["first", "second"] {
+            let next = inbox.next().await;
+            assert!(matches!(next, Some(Incoming::Command(c)) if c.command.text == text));
+        }
+        assert_eq!(sender.lock().commands, 0);
+        assert_eq!(sender.lock().by_source.most(), 0);
     }
 
     #[tokio::test]
