@@ -45,8 +45,6 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let kept = change
         .bytes_allocated
         .saturating_sub(change.bytes_deallocated);
-    let kept = isize::try_from(kept)? + change.bytes_reallocated.min(0);
-    let kept = usize::try_from(kept)?;
     let now = Now::new(
         "2026-06-01T10:00:00Z".parse()?,
         Duration::ZERO,
@@ -58,9 +56,9 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let first = waits.min().ok_or("nothing waits")?;
     writeln!(
         std::io::stdout(),
-        "{count} timers: {:.1} MiB, {} bytes each; {} bytes of it are the value itself\n\
+        "{count} timers: {} KiB, {} bytes each; {} bytes of it are the value itself\n\
          the first of them, due in 20 min, wakes the program in {} s; until then nothing does",
-        kept as f64 / f64::from(1 << 20),
+        kept / 1024,
         kept / count,
         size_of::<Timer>(),
         first.as_secs(),

@@ -90,7 +90,8 @@ impl TimerPhrases {
         }
         for text in self.longer.iter_mut().chain(&mut self.shorter) {
             let parts = text.split("{}").map(|part| words(&plain(part)).join(" "));
-            *text = parts.collect::<Vec<_>>().join(" {} ").trim().to_owned();
+            let joined = parts.collect::<Vec<_>>().join(" {} ");
+            joined.trim().clone_into(text);
         }
         self
     }

@@ -200,6 +200,10 @@ fn with_timer_apart(nouns: &[String], input: &[&str]) -> String {
 }
 
 /// Returns the name in the words for a timer that is set: "set a timer", "set a pasta timer".
+#[expect(
+    clippy::option_option,
+    reason = "other words, and the words for a timer without a name, are different"
+)]
 fn beginning(phrases: &TimerPhrases, text: &str) -> Option<Option<String>> {
     if phrases.set.iter().any(|form| form == text) {
         return Some(None);
@@ -212,6 +216,10 @@ fn beginning(phrases: &TimerPhrases, text: &str) -> Option<Option<String>> {
 
 /// Returns the name that the words give a timer, if they do nothing else: "called eggs". No words
 /// give none. A word with a meaning for devices is no name: "for the lights".
+#[expect(
+    clippy::option_option,
+    reason = "other words, and the words for a timer without a name, are different"
+)]
 fn name_behind(lexicon: &Lexicon, input: &[&str]) -> Option<Option<String>> {
     if input.is_empty() {
         return Some(None);

@@ -1151,6 +1151,43 @@ mod tests {
     }
 
     #[test]
+    fn an_occurrence_with_a_record_of_its_own_moves_to_that_of_its_command() {
+        let due = || Due::At {
+            wall_ms: SET * 1000,
+        };
+        let rule = Recurrence::Interval {
+            seconds: 3600,
+            until: None,
+        };
+        let command = Timer {
+            id: 3,
+            repeat: Some(Repeat::new(rule, None)),
+            ..timer("a", "fan", due())
+        };
+        let occurrence = Timer {
+            id: 5,
+            of: Some(3),
+            ..timer("a", "fan", due())
+        };
+        // As an earlier version wrote them: without the fields that are new.
+        let written = [&command, &occurrence].map(|timer| {
+            let mut record = serde_json::to_value(timer).unwrap();
+            record.as_object_mut().unwrap().remove("seq");
+            record
+        });
+        let read = written.map(|record| serde_json::from_value::<Timer>(record).unwrap());
+        let mut timers = Timers::restored(read.to_vec());
+        assert_eq!(timers.take_changed(), BTreeSet::from([3, 5]));
+        let ids: Vec<TimerId> = timers.record(3).iter().map(|timer| timer.id).collect();
+        assert_eq!(ids, [3, 5]);
+        assert!(timers.record(5).is_empty());
+        // A crash between the two writes leaves the occurrence in both records.
+        let both = [command.clone(), occurrence.clone(), occurrence];
+        let again = Timers::restored(both.to_vec());
+        assert_eq!(again.pending.len(), 2);
+    }
+
+    #[test]
     fn what_is_late_depends_on_the_harm() {
         let hour = Some(Duration::from_hours(1));
         assert!(Grace::Day.allows(hour) && !Grace::Short.allows(hour));
