@@ -31,6 +31,10 @@ use crate::store::journal::{Health, JournalEntry, Received, Seq};
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
 
+/// The time in which a leader that stops ends the commands in progress, if another node continues:
+/// nobody is served meanwhile. A command without a model takes milliseconds.
+const HANDOVER: Duration = Duration::from_millis(500);
+
 /// The most commands in progress. Of these only a bounded part may wait for models; past it the
 /// inbox fills and answers `busy`.
 const MAX_COMMANDS: usize = 2048;
@@ -537,13 +541,26 @@ impl EventLoop {
             .send_replace(Arc::clone(&self.task.pipeline));
     }
 
+    /// Returns whether this node leads a pair whose other node is there to continue.
+    fn hands_over(&self) -> bool {
+        let Some(node) = self.pair.as_ref().filter(|node| node.is_serving) else {
+            return false;
+        };
+        node.pair().report().other.is_some_and(|other| other.online)
+    }
+
     /// Lets the commands in progress end within the grace period. Near its end those that still
-    /// wait for a model are answered `stopping`.
+    /// wait for a model are answered `stopping`; in a pair the other node answers them.
     pub(super) async fn finish(&mut self, grace: Duration) {
         if self.pair.as_ref().is_none_or(|node| node.is_serving) {
             self.release();
         } else {
             self.task.outbox.clear();
+        }
+        if self.hands_over() {
+            // The broker sends the other node all that has no reply.
+            let _ = timeout(grace.min(HANDOVER), ended(&mut self.commands)).await;
+            return self.commands.shutdown().await;
         }
         let in_time = timeout(
             grace.saturating_sub(CLOSING_TIME),

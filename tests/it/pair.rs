@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::broker::Broker;
 use crate::daemon::{Daemon, Place};
+use crate::endpoint::{Endpoint, Script};
 use crate::listener::{Listener, Message};
 use crate::scene::{PATIENCE, Scene};
 
@@ -47,10 +48,15 @@ impl House {
     }
 
     async fn at(broker: Broker) -> Self {
+        Self::with(broker, |scene| scene).await
+    }
+
+    /// A house whose nodes have more in their configuration.
+    async fn with(broker: Broker, more: impl Fn(Scene) -> Scene) -> Self {
         let port = broker.port();
         let place = |node| {
             let pair = format!("[pair]\nnode = \"{node}\"\n");
-            Scene::new().home(HOME).with(&pair).place(port)
+            more(Scene::new().home(HOME).with(&pair)).place(port)
         };
         let mut listener = Listener::connect(port);
         listener.subscribe("#").await;
@@ -66,14 +72,18 @@ impl House {
     /// Node `a` leads, and node `b` stands by.
     async fn running() -> Self {
         let mut house = Self::new().await;
-        house.start(0);
+        house.run().await;
         house
-            .node(0)
+    }
+
+    /// Starts both nodes; node `a` leads.
+    async fn run(&mut self) {
+        self.start(0);
+        self.node(0)
             .says("leading, serving commands", PATIENCE)
             .await;
-        house.start(1);
-        house.seen(1).await;
-        house
+        self.start(1);
+        self.seen(1).await;
     }
 
     fn start(&mut self, node: usize) {
@@ -347,6 +357,27 @@ async fn a_leader_that_stops_in_order_hands_over() {
     house.led_by(1).await;
     let topic = house.send("turn on the lamp").await;
     assert_eq!(house.reply(&topic).await["outcome"], "done");
+}
+
+#[tokio::test]
+async fn a_leader_that_stops_leaves_what_waits_for_a_model_to_the_other() {
+    let scripts = [Script::hang_before_headers(), Script::turns_on("lamp")];
+    let endpoint = Endpoint::start(scripts).await;
+    let broker = Broker::mosquitto().await;
+    let mut house = House::with(broker, |scene| scene.endpoint(&endpoint)).await;
+    house.run().await;
+    let topic = house.send("it is too dark in here for reading").await;
+    let end = Instant::now() + PATIENCE;
+    while endpoint.requests() == 0 {
+        assert!(Instant::now() < end, "{}", house.log());
+        sleep(Duration::from_millis(5)).await;
+    }
+    house.node(0).signal("TERM");
+    house.led_by(1).await;
+    let reply = house.reply(&topic).await;
+    assert_eq!(reply["outcome"], "done", "{reply}\n{}", house.log());
+    let (replies, _) = house.outcome().await;
+    assert!(replies.values().all(|times| *times == 1), "{replies:?}");
 }
 
 #[tokio::test]
