@@ -72,18 +72,27 @@ fn sentences() -> Vec<(&'static str, Line, Arc<Home>)> {
 
 /// Judges a draft. A question about a state where none was expected has no effect, and is silence.
 fn verdict(line: &Line, draft: Option<&Draft>) -> Verdict {
-    let is_silent = matches!(&line.expect, Expected::Word(word) if word == "silent");
-    let acts = |draft: &&Draft| draft.actions.iter().any(|action| action.op != Op::Query);
-    let draft = draft.filter(|draft| !is_silent || acts(draft));
+    let asks = |draft: &Draft| draft.actions.iter().all(|action| action.op == Op::Query);
+    let is_question = match &line.expect {
+        Expected::Word(word) => word != "silent",
+        Expected::Actions(actions) => actions.iter().all(|action| action.op == Op::Query),
+    };
+    let draft = draft.filter(|draft| is_question || !asks(draft));
     judge(&line.expect, draft)
 }
 
 /// Returns whether a sentence of one language is one of another language by chance.
 fn means_something_else(code: &str, text: &str) -> bool {
-    // Dutch "open" and Catalan "para" are verbs there.
     let pairs = [
+        // Verbs there: "open", "para" (stop) and "pausa".
         ("nl", "bedroom blind open"),
         ("ca", "para la lámpara de pie"),
+        ("ca", "para el cortacésped"),
+        ("ca", "pausa la música del salón"),
+        // "le" is "down" there.
+        ("hu", "le salon"),
+        // The temperature of a room is that of its thermostat there.
+        ("it", "temperatura del salón"),
     ];
     pairs.contains(&(code, text))
 }
