@@ -4,8 +4,9 @@
 //! `cargo bench -p sayso-benches --bench models -- --url http://localhost:8080/v1 [--model NAME]
 //! [--api openai] [--large]` prints one line per command and a summary: right, wrong, asked back,
 //! silent, seconds and tokens. A model of less than four billion parameters is first given the
-//! aptitude test; one that does not pass has its actions asked back, as by the daemon. `--replay FILE` judges the answers of an earlier run's output again,
-//! without a model. Without either it only checks its own commands.
+//! aptitude test; one that does not pass has its actions asked back, as by the daemon. `--replay
+//! FILE` judges the answers of an earlier run's output again, without a model. Without either it
+//! only checks its own commands.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 
@@ -756,8 +757,7 @@ async fn aptitude(endpoint: &Endpoint, model: &str) -> Option<AptitudeScore> {
         let answer = endpoint.call(&question, Duration::from_mins(1)).await;
         answers.push(answer.ok().map(|completion| completion.body));
     }
-    let answers = answers.iter().map(Option::as_deref);
-    Some(AptitudeScore::of(answers))
+    Some(AptitudeScore::of(&answers))
 }
 
 fn phrase_of(case: &Case) -> Phrase {

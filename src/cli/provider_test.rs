@@ -61,8 +61,7 @@ pub(super) async fn aptitude(settings: &Settings) -> Option<AptitudeScore> {
             Err(_) => return None,
         });
     }
-    let answers = answers.iter().map(Option::as_deref);
-    Some(AptitudeScore::of(answers))
+    Some(AptitudeScore::of(&answers))
 }
 
 /// Returns the prompt for the test command in a home with one lamp.

@@ -64,10 +64,9 @@ impl Pipeline {
             None => None,
         };
         let aptitude = stored.and_then(|stored| {
-            let age = wall().duration_since(stored.at).ok()?;
             Some(Aptitude::Tested {
                 score: AptitudeScore::stored(stored.right),
-                until: now() + LONGEST_AGE.checked_sub(age)?,
+                until: now() + stored.time_left(wall())?,
             })
         });
         Some(aptitude.unwrap_or_else(|| Aptitude::NotYet(NextTest::at_once())))
@@ -151,14 +150,14 @@ async fn score(router: &Arc<Router>, provider: &str) -> Result<AptitudeScore, Re
             Err(refusal) => return Err(refusal),
         });
     }
-    Ok(AptitudeScore::of(answers.iter().map(Option::as_deref)))
+    Ok(AptitudeScore::of(&answers))
 }
 
 /// Reads a result from disk.
 async fn stored(store: Arc<Store>, key: String) -> Option<StoredScore> {
     let read = spawn_blocking(move || StoredScores::open(&store)?.read(&key));
     match timeout(DISK_TIMEOUT, read).await {
-        Ok(Ok(Ok(stored))) => stored.filter(|stored| stored.is_current(wall())),
+        Ok(Ok(Ok(stored))) => stored,
         Ok(Ok(Err(error))) => {
             warn!(%error, "the aptitude of a model cannot be read, it is tested again");
             None

@@ -102,10 +102,10 @@ pub struct AptitudeScore {
 
 impl AptitudeScore {
     /// Judges the answers to all questions, in order; `None` where an answer cannot be used.
-    pub fn of<'a>(answers: impl IntoIterator<Item = Option<&'a str>>) -> Self {
+    pub fn of(answers: &[Option<String>]) -> Self {
         let pairs = QUESTIONS.iter().zip(answers);
         let right = pairs.filter(|((_, right), answer)| {
-            let draft = answer.and_then(|answer| read(answer).ok());
+            let draft = answer.as_deref().and_then(|answer| read(answer).ok());
             draft.is_some_and(|draft| right.is_answer(&draft))
         });
         Self {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     fn score(answers: &[String]) -> AptitudeScore {
-        AptitudeScore::of(answers.iter().map(|answer| Some(answer.as_str())))
+        AptitudeScore::of(&answers.iter().cloned().map(Some).collect::<Vec<_>>())
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         for answer in right() {
             assert!(!score(&vec![answer; QUESTIONS.len()]).passes());
         }
-        let none = AptitudeScore::of([None; QUESTIONS.len()]);
+        let none = AptitudeScore::of(&vec![None; QUESTIONS.len()]);
         assert_eq!(none, AptitudeScore { right: 0, of: 8 });
         assert!(!none.passes());
     }

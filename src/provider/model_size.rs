@@ -68,13 +68,15 @@ pub fn listed_in(listing: &Json, model: &str) -> Option<u64> {
     })
 }
 
-/// The names of an entry of a list.
-const NAMES: [&str; 3] = ["id", "name", "model"];
+/// Returns the names of an entry of a list.
+fn names(entry: &Json) -> impl Iterator<Item = &str> {
+    let keys = ["id", "name", "model"].into_iter();
+    keys.filter_map(|key| entry.get(key)?.as_str())
+}
 
 fn is_named(entry: &Json, model: &str) -> bool {
-    let mut names = NAMES.iter().filter_map(|key| entry.get(key)?.as_str());
     let latest = format!("{model}:latest");
-    names.any(|name| name == model || name == latest)
+    names(entry).any(|name| name == model || name == latest)
 }
 
 fn size_of(entry: &Json) -> Option<u64> {
@@ -82,11 +84,10 @@ fn size_of(entry: &Json) -> Option<u64> {
     let stated = entry
         .pointer("/details/parameter_size")
         .and_then(Json::as_str);
-    let mut names = NAMES.iter().filter_map(|key| entry.get(key)?.as_str());
     counted
         .and_then(whole)
         .or_else(|| parameters(stated?))
-        .or_else(|| names.find_map(stated_in))
+        .or_else(|| names(entry).find_map(stated_in))
 }
 
 #[cfg(test)]

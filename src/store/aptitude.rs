@@ -21,11 +21,12 @@ pub struct StoredScore {
 }
 
 impl StoredScore {
-    /// Returns whether the result still holds. One from the future, by a clock that was ahead, does
-    /// not.
-    pub fn is_current(self, now: SystemTime) -> bool {
-        let age = now.duration_since(self.at);
-        age.is_ok_and(|age| age < LONGEST_AGE)
+    /// Returns how long the result still holds. One from the future, by a clock that was ahead, does
+    /// not hold.
+    pub fn time_left(self, now: SystemTime) -> Option<Duration> {
+        let age = now.duration_since(self.at).ok()?;
+        let left = LONGEST_AGE.checked_sub(age)?;
+        (!left.is_zero()).then_some(left)
     }
 }
 
@@ -95,12 +96,14 @@ mod tests {
     #[test]
     fn a_record_of_another_shape_is_none_and_an_old_one_has_ended() {
         for record in [&[][..], &[0; 8], &[255; 9], &[0; 10]] {
-            assert!(parse(record).is_none_or(|score| !score.is_current(SystemTime::UNIX_EPOCH)));
+            let left = parse(record).and_then(|score| score.time_left(SystemTime::UNIX_EPOCH));
+            assert_eq!(left, None);
         }
         let at = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
         let score = StoredScore { at, right: 7 };
-        assert!(score.is_current(at) && score.is_current(at + Duration::from_hours(719)));
-        assert!(!score.is_current(at + LONGEST_AGE));
-        assert!(!score.is_current(at - Duration::from_secs(1)), "the future");
+        let is_current = |now| score.time_left(now).is_some();
+        assert!(is_current(at) && is_current(at + Duration::from_hours(719)));
+        assert!(!is_current(at + LONGEST_AGE));
+        assert!(!is_current(at - Duration::from_secs(1)), "the future");
     }
 }

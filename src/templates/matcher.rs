@@ -317,17 +317,17 @@ impl Search<'_> {
     fn into_matches(self) -> Vec<Match> {
         let automaton = &self.language.automaton;
         let captured = |filled: Filled| {
-            let text = |from: usize, to: usize| self.text[from..to].to_owned();
+            let text = |from: usize, to: usize| &self.text[from..to];
             let value = match filled.value {
-                SlotValue::Name(from, to) => Captured::Name(text(from, to)),
-                SlotValue::Area(from, to) => Captured::Area(text(from, to)),
-                SlotValue::Floor(from, to) => Captured::Floor(text(from, to)),
+                SlotValue::Name(from, to) => Captured::Name(text(from, to).to_owned()),
+                SlotValue::Area(from, to) => Captured::Area(text(from, to).to_owned()),
+                SlotValue::Floor(from, to) => Captured::Floor(text(from, to).to_owned()),
                 SlotValue::Value(value) => {
                     Captured::Value(automaton.values[value as usize].to_string())
                 }
                 SlotValue::Number(number) => Captured::Number(number),
                 SlotValue::Wildcard(from, to) => {
-                    Captured::Wildcard(self.text[from..to].trim().to_owned())
+                    Captured::Wildcard(text(from, to).trim().to_owned())
                 }
             };
             (automaton.slots[filled.slot as usize].to_string(), value)
